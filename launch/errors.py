@@ -1,0 +1,36 @@
+"""The errors that a user can mend: one line each, an exit status each."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class Refusal(Exception):
+    """Something the user gave cannot be done. The message is one line: what was given, what is possible, what to do."""
+
+    status = 2
+
+
+class SubmissionRefused(Refusal):
+    """The scheduler said no, or nothing."""
+
+    status = 3
+
+
+def nearest(given: str, known: Iterable[str]) -> str:
+    """A phrase that offers the nearest of the known names, or lists them all when none is near.
+
+    Parameters
+    ----------
+    given : str
+        What the user wrote.
+    known : iterable of str
+        What would have been understood.
+
+    Returns
+    -------
+    str
+        ``did you mean 'x'?`` or ``known: a, b, c``.
+    """
+    known = sorted(known)
+    close = difflib.get_close_matches(given, known, n=1, cutoff=0.6)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known) or 'none'}"

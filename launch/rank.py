@@ -1,0 +1,111 @@
+"""Who am I: the rank of this process, as whoever started it has said."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from launch.errors import Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """One process of a run."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    local_size: int = 1
+    node: int = 0  # index of the node within the run
+    nodes: int = 1
+    source: str = "single"  # who said so: launch, openmpi, slurm, pmi, torchrun or single
+
+    @property
+    def is_chief(self) -> bool:
+        """True on rank 0, the one that writes what is written once."""
+        return self.rank == 0
+
+
+# For each way of starting: the variables of rank, size, local rank, local size, node, nodes. The first whose rank is
+# set wins: ours first, then mpirun before Slurm, as under mpirun inside an allocation SLURM_PROCID is that of the
+# batch step (0) in every process.
+_SOURCES = {
+    "launch": ("LAUNCH_RANK", "LAUNCH_SIZE", "LAUNCH_LOCAL_RANK", "LAUNCH_LOCAL_SIZE", "LAUNCH_NODE", "LAUNCH_NODES"),
+    "openmpi": (
+        "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE",
+        None, None,
+    ),
+    "slurm": ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID", None, "SLURM_NODEID", "SLURM_STEP_NUM_NODES"),
+    "pmi": ("PMI_RANK", "PMI_SIZE", "PMI_LOCAL_RANK", "PMI_LOCAL_SIZE", None, None),
+    "torchrun": ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE"),
+}  # fmt: skip
+
+
+def from_environment(environ: Mapping[str, str] = os.environ) -> Rank:
+    """Read the rank of this process from its environment.
+
+    Parameters
+    ----------
+    environ : mapping
+        The environment; by default that of the process.
+
+    Returns
+    -------
+    Rank
+        The one rank of one where nobody has said anything. Where the starter does not say the node's index, ranks
+        are taken to fill the nodes in blocks of ``local_size``, as srun and mpirun do by default.
+
+    Raises
+    ------
+    Refusal
+        If the variables of one starter are incomplete or contradict each other.
+    """
+    for source, names in _SOURCES.items():
+        if names[0] not in environ:
+            continue
+        # A Slurm batch script has SLURM_PROCID too; only what srun started has a step with tasks.
+        if source == "slurm" and ("SLURM_STEP_ID" not in environ or names[1] not in environ):
+            continue
+        rank, size, local_rank, local_size, node, nodes = (_number(environ, name) for name in names)
+        if size is None:
+            raise Refusal(f"{names[0]}={environ[names[0]]} is set but {names[1]} is not: start this rank with launch, srun or mpirun")
+        if source == "slurm" and local_size is None:
+            local_size = slurm_tasks(environ["SLURM_STEP_TASKS_PER_NODE"])[node or 0]
+        local_size = local_size or size
+        local_rank = rank % local_size if local_rank is None else local_rank
+        found = Rank(
+            rank, size, local_rank, local_size,
+            rank // local_size if node is None else node,
+            -(-size // local_size) if nodes is None else nodes,
+            source,
+        )  # fmt: skip
+        if not (0 <= found.rank < found.size and 0 <= found.local_rank < found.local_size <= found.size):
+            raise Refusal(f"the environment of {source} contradicts itself: {found}; start this rank with launch, srun or mpirun")
+        return found
+    return Rank()
+
+
+def environment(rank: Rank) -> dict[str, str]:
+    """Say it again: the variables by which this process's rank is known to the workload, in our names and in torchrun's."""
+    values = (rank.rank, rank.size, rank.local_rank, rank.local_size, rank.node, rank.nodes)
+    ours = dict(zip(_SOURCES["launch"], map(str, values)))
+    others = dict(zip(_SOURCES["torchrun"], map(str, values)))
+    return ours | others | {"NODE_RANK": str(rank.node)}
+
+
+def slurm_tasks(text: str) -> list[int]:
+    """Expand Slurm's tasks per node, ``4(x2),3``, to ``[4, 4, 3]``."""
+    counts = []
+    for part in text.split(","):
+        number, _, times = part.partition("(x")
+        counts += [int(number)] * int(times.rstrip(")") or 1)
+    return counts
+
+
+def _number(environ: Mapping[str, str], name: str | None) -> int | None:
+    value = environ.get(name) if name else None
+    if value is None:
+        return None
+    try:
+        return int(value)
+    except ValueError:
+        raise Refusal(f"{name}={value!r} is not a whole number: unset it, or start this rank with launch, srun or mpirun") from None
