@@ -1,0 +1,215 @@
+"""A dataclass as command-line options: types and defaults from its fields, help from the comments behind them.
+
+A field ``max_width: int = 64  # channels`` is the option ``--max-width``; a ``bool`` field has a ``--no-`` form too.
+``field(metadata={"flags": ("-N",)})`` adds further spellings, ``metadata={"repeat": True}`` collects every occurrence.
+"""
+
+import argparse
+import ast
+import dataclasses
+import inspect
+import io
+import sys
+import textwrap
+import tokenize
+import types
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from launch.errors import Refusal, nearest
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, but an error is a Refusal, and help is the caller's business."""
+
+    def __init__(self) -> None:
+        super().__init__(add_help=False, allow_abbrev=False)
+
+    def error(self, message: str) -> typing.NoReturn:
+        raise Refusal(message.replace("argument ", "option ", 1))
+
+
+def add_to(parser: argparse.ArgumentParser, cls: type) -> None:
+    """Add an option for each field of a dataclass. Options that are not given stay out of the namespace."""
+    hints = typing.get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        base, choices = _scalar(hints[field.name])
+        settings: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS}
+        if base is bool:
+            settings["action"] = argparse.BooleanOptionalAction
+        else:
+            settings |= {"type": _converter(base), "choices": choices, "metavar": field.name.upper()}
+            if field.metadata.get("repeat"):
+                settings["action"] = "append"
+        parser.add_argument(*flags(field), **settings)
+
+
+def parse(cls: type, argv: Sequence[str], what: str = "") -> Any:
+    """Make an instance of a dataclass from command-line options.
+
+    Parameters
+    ----------
+    cls : type
+        The dataclass.
+    argv : sequence of str
+        The options, e.g. ``["--width", "64"]``.
+    what : str
+        Whose options they are, for the refusal.
+
+    Returns
+    -------
+    cls
+        Fields that were not given keep their defaults.
+
+    Raises
+    ------
+    Refusal
+        Unknown option (with the nearest known one), a value of the wrong type, a missing one.
+    """
+    parser = _Parser()
+    add_to(parser, cls)
+    given, unknown = parser.parse_known_args(list(argv))
+    refuse_unknown(unknown, cls, what)
+    return build(cls, vars(given), what)
+
+
+def split(cls: type, argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """Read the options of a dataclass up to the first word that is none; return their values and the rest of the words.
+
+    Raises
+    ------
+    Refusal
+        As `parse`.
+    """
+    parser = _Parser()
+    add_to(parser, cls)
+    parser.add_argument("-h", "--help", action="store_true", default=argparse.SUPPRESS)
+    parser.add_argument("rest", nargs=argparse.PARSER)
+    # Without this word argparse would complain of the missing rest before it had looked at the options.
+    given, unknown = parser.parse_known_args([*argv, _END])
+    refuse_unknown(unknown, cls, "")
+    values = vars(given)
+    rest = values.pop("rest")
+    return values, rest[: rest.index(_END)] if _END in rest else rest
+
+
+_END = "\x00end"
+
+
+def build(cls: type, values: dict[str, Any], what: str = "") -> Any:
+    """Make an instance from given values; a list becomes a tuple, a missing value is refused by name."""
+    for field in dataclasses.fields(cls):
+        missing = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if missing and field.name not in values:
+            raise Refusal(f"{what or cls.__name__} needs {flags(field)[-1]}: give it a value")
+    return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+def refuse_unknown(unknown: Sequence[str], cls: type, what: str) -> None:
+    """Raise a Refusal that names the first unknown word and the nearest option."""
+    if not unknown:
+        return
+    first = unknown[0]
+    whose = f" of {what}" if what else ""
+    if not first.startswith("-"):
+        raise Refusal(f"{first!r} is not an option{whose}: options start with --")
+    known = [flag for field in dataclasses.fields(cls) for flag in flags(field) if flag.startswith("--")]
+    raise Refusal(f"unknown option {first.partition('=')[0]}{whose}: {nearest(first.partition('=')[0], known)}")
+
+
+def flags(field: dataclasses.Field) -> tuple[str, ...]:
+    """All spellings of a field's option, the long name last."""
+    return (*field.metadata.get("flags", ()), f"--{field.name.replace('_', '-')}")
+
+
+def arguments(config: Any) -> list[str]:
+    """The options that make this very instance, for those fields that differ from their defaults."""
+    words = []
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        default = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
+        if value == default or value is None:
+            continue
+        name = flags(field)[-1]
+        if isinstance(value, bool):
+            words.append(name if value else f"--no-{name[2:]}")
+        else:
+            words += [f"{name}={item}" for item in (value if isinstance(value, tuple) else (value,))]
+    return words
+
+
+def describe(cls: type) -> str:
+    """The help text of a dataclass: a line an option with its type or choices, default and comment."""
+    hints = typing.get_type_hints(cls)
+    comments = _comments(cls)
+    rows = []
+    for field in dataclasses.fields(cls):
+        base, choices = _scalar(hints[field.name])
+        kind = "" if base is bool else " " + ("|".join(map(str, choices)) if choices else base.__name__.upper())
+        default = field.default if field.default is not dataclasses.MISSING else None
+        note = comments.get(field.name, "")
+        if base is not bool or default:
+            note += f" [{'required' if default is None and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING else default}]" if default not in (None, "", ()) else ""
+        rows.append((", ".join(flags(field)) + kind, note))
+    lines = []
+    for left, note in rows:
+        wrapped = textwrap.wrap(note, 84) or [""]
+        if len(left) > 32:
+            lines.append(f"  {left}")
+            left = ""
+        lines += [f"  {left if i == 0 else '':<33}{line}".rstrip() for i, line in enumerate(wrapped)]
+    return "\n".join(lines)
+
+
+def _scalar(hint: Any) -> tuple[type, tuple | None]:
+    """The type of one value and its choices: through ``X | None``, ``tuple[X, ...]`` and ``Literal``."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return _scalar(next(a for a in args if a is not type(None)))
+    if origin in (tuple, list):
+        return _scalar(args[0])
+    if origin is Literal:
+        return type(args[0]), args
+    if hint in (int, float, str, bool, Path):
+        return hint, None
+    raise TypeError(f"an option cannot have the type {hint}: use int, float, str, bool, Path, Literal, X | None or tuple[X, ...]")
+
+
+def _converter(base: type) -> Any:
+    def convert(text: str) -> Any:
+        try:
+            return base(text)
+        except ValueError:
+            kind = {int: "a whole number", float: "a number"}.get(base, base.__name__)
+            raise argparse.ArgumentTypeError(f"{text!r} is not {kind}") from None
+
+    return convert
+
+
+def _comments(cls: type) -> dict[str, str]:
+    """The comment behind (or in the lines right after) each field, over all base classes."""
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        if not dataclasses.is_dataclass(base) or base.__module__ not in sys.modules:
+            continue
+        try:
+            source = textwrap.dedent(inspect.getsource(base))
+        except (OSError, TypeError):  # a class that was made at run time has no source, so no comments
+            continue
+        remarks = {
+            token.start[0]: token.string.lstrip("# ")
+            for token in tokenize.generate_tokens(io.StringIO(source).readline)
+            if token.type == tokenize.COMMENT
+        }
+        for node in ast.parse(source).body[0].body:
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                line, parts = node.end_lineno, []
+                while line in remarks:
+                    parts.append(remarks[line])
+                    line += 1
+                    if source.splitlines()[line - 1 : line] and not source.splitlines()[line - 1].lstrip().startswith("#"):
+                        break
+                found[node.target.id] = " ".join(parts)
+    return found

@@ -1,0 +1,147 @@
+"""The directory of a run: the one place that names its files, and the only ways they are written.
+
+A file is either published whole, by rename, or appended to in whole lines; so it can be read after a kill at any moment.
+"""
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from launch.errors import Refusal
+
+
+class RunDir:
+    """The files of a run."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path).absolute()
+        self.run_json = self.path / "run.json"
+        self.script = self.path / "job.sh"
+        self.patch = self.path / "code.patch"
+        self.events_jsonl = self.path / "events.jsonl"
+        self.env_json = self.path / "env.json"
+        self.training_json = self.path / "training.json"
+        self.result_json = self.path / "result.json"
+        self.logs = self.path / "logs"
+        self.failures = self.path / "failures"
+        self.meeting = self.path / "meeting"  # what ranks tell each other before they can talk: addresses, devices
+        self.steps = self.path / "steps"
+        self.readings = self.path / "readings"
+        self.traces = self.path / "traces"
+        self.checkpoints = self.path / "checkpoints"
+        self.figures = self.path / "figures"
+        self.report = self.path / "report"
+
+    @property
+    def job_log(self) -> Path:
+        """Output of the job script."""
+        return self.logs / "job.log"
+
+    def node_log(self, node: int) -> Path:
+        """Output of the ranks of a node, each line labelled ``rank: ``."""
+        return self.logs / f"node{node}.log"
+
+    def create(self) -> None:
+        """Make the directory and the folders in it, mode 0700.
+
+        Raises
+        ------
+        Refusal
+            If it exists, cannot be made, or there is no room for it.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(mode=0o700)
+            for folder in (self.logs, self.failures, self.meeting, self.steps, self.checkpoints):
+                folder.mkdir()
+            # A full disk lets directories be made and files be opened; only a write shows it.
+            publish(self.path / ".room", b"\0" * 65536)
+            (self.path / ".room").unlink()
+        except FileExistsError:
+            raise Refusal(
+                f"the run {self.path} exists already: give another --name, or go on with it: python -m launch resume {self.path}"
+            ) from None
+        except OSError as error:
+            raise Refusal(f"cannot make the run {self.path} ({error.strerror}): give a folder that can be written to with --runs") from None
+
+    @classmethod
+    def open(cls, path: Path | str) -> "RunDir":
+        """An existing run.
+
+        Raises
+        ------
+        Refusal
+            If there is no run in that folder.
+        """
+        run = cls(path)
+        if not run.run_json.is_file():
+            raise Refusal(f"{path} is not a run: it has no run.json; give a folder that python -m launch has made")
+        return run
+
+    def append_event(self, event: str, **values: Any) -> None:
+        """Add a line to events.jsonl, with the time (Unix seconds)."""
+        append_line(self.events_jsonl, {"event": event, "time": round(time.time(), 3), **values})
+
+    def events(self, kind: str | None = None) -> list[dict[str, Any]]:
+        """The events so far, of one kind or all."""
+        return [e for e in read_lines(self.events_jsonl) if kind in (None, e.get("event"))]
+
+    def result(self) -> dict[str, Any] | None:
+        """What result.json says, or None while the run has not finished."""
+        return read_json(self.result_json)
+
+
+def publish(path: Path, content: str | bytes) -> None:
+    """Write a whole file or none: into a temporary file beside it, to the disk, then by rename."""
+    data = content.encode() if isinstance(content, str) else content
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def publish_json(path: Path, value: Any) -> None:
+    """Publish a value as indented JSON."""
+    publish(path, json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n")
+
+
+def append_line(path: Path, value: dict[str, Any]) -> None:
+    """Append one line of JSON in a single write, so that lines of several processes of a node do not mix."""
+    line = (json.dumps(value, ensure_ascii=False, default=str) + "\n").encode()
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        os.write(descriptor, line)
+    finally:
+        os.close(descriptor)
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file, or None where there is no such file."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise Refusal(f"{path} is damaged ({error}): move it away, or start the run anew under another --name") from None
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The values of a file of JSON lines; a last line that a kill has cut short is passed over."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return
+    for line in text.splitlines():
+        with contextlib.suppress(ValueError):
+            yield json.loads(line)
