@@ -1,0 +1,1 @@
+"""What is learned from runs: the records of their steps, and what can be read out of them."""

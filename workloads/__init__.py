@@ -1,0 +1,1 @@
+"""What runs on the ranks: the training loop, and the workloads that it trains."""

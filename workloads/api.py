@@ -1,0 +1,146 @@
+"""The contract of a workload: what its module offers, and what the training loop has for it.
+
+A workload is a module with a dataclass ``Config(Training)`` and a function ``build(config, rank) -> Workload``. It
+imports TensorFlow, Keras and numpy only inside ``build``, so that the launcher can read its options in milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from launch.errors import Refusal
+from workloads import scaling_rules
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """The options that the training loop has for every workload; a workload's Config adds its own.
+
+    A Config with a ``__post_init__`` of its own calls ``Training.__post_init__(self)`` first.
+
+    Raises
+    ------
+    Refusal
+        If a value cannot be trained with.
+    """
+
+    epochs: float = 10  # passes over the training set at one rank
+    batch: int = 32  # examples per rank per step
+    lr: float = 1e-3  # learning rate at one rank
+    scaling: Literal["linear", "sqrt", "none"] = "linear"  # how the learning rate grows with the number of ranks
+    warmup: float = 0.1  # part of the steps in which the learning rate rises from lr to its scaled value
+    decay: Literal["constant", "cosine"] = "cosine"  # the learning rate after the warm-up
+    epoch_scaling: Literal["none", "divide", "steps"] = "none"  # with the number of ranks: epochs are held, divided
+    # by it (rounded up), or multiplied by it so that the optimizer steps are held
+    evaluate_every: float = 1  # epochs between evaluations; 0: only at the end
+    checkpoint_every: float = 300  # seconds between checkpoints; 0: only when stopped and at the end
+    keep: int = 2  # checkpoints that are kept
+    shards: int = 0  # parts into which the training set is dealt; 0: one a rank. Held, it makes the order of the
+    # examples independent of the number of ranks; a multiple of the number of ranks
+    deterministic: bool = False  # bit-identical results from run to run, at some cost in speed
+    xla: bool = False  # compile loss and gradients with XLA
+    precision: Literal["float32", "bfloat16"] = "float32"  # of the arithmetic; weights are always float32
+    threads: int = 0  # of a rank, for the operations of TensorFlow; 0: its share of the node's cores
+
+    def __post_init__(self) -> None:
+        least = {"batch": 1, "keep": 1, "shards": 0, "threads": 0, "evaluate_every": 0, "checkpoint_every": 0}
+        for name, smallest in least.items():
+            if not getattr(self, name) >= smallest:
+                raise Refusal(f"--{name.replace('_', '-')} {getattr(self, name)} is too small: give {smallest} or more")
+        for name in ("epochs", "lr"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise Refusal(f"--{name} {getattr(self, name)} cannot be trained with: give a number above 0")
+        if not 0 <= self.warmup < 1:
+            raise Refusal(f"--warmup {self.warmup} is not a part of the steps: give a number from 0 to below 1")
+
+    def describe(self, size: int) -> dict[str, str]:
+        """What follows from the number of ranks, for the plan.
+
+        Parameters
+        ----------
+        size : int
+            Number of ranks.
+
+        Returns
+        -------
+        dict of str to str
+            Label and text of each line.
+        """
+        rate = self.lr * scaling_rules.LEARNING_RATE_FACTORS[self.scaling](size)
+        how = {"linear": f"{self.lr:g} x {size}", "sqrt": f"{self.lr:g} x sqrt({size})", "none": "not scaled"}
+        rise = f", reached after {self.warmup:.0%} of the steps" if self.warmup and rate != self.lr else ""
+        epochs = scaling_rules.EPOCHS[self.epoch_scaling](self.epochs, size)
+        why = {"none": "", "divide": f" = ceil({self.epochs:g} / {size})", "steps": f" = {self.epochs:g} x {size}"}
+        fall = ", then half a cosine to 0" if self.decay == "cosine" else ", then constant"
+        return {
+            "global batch": f"{self.batch * size} examples = {size} x {self.batch}",
+            "learning rate": f"{rate:g} ({self.scaling}: {how[self.scaling]}){rise}{fall}",
+            "epochs": f"{epochs:g}{why[self.epoch_scaling]}",
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """A set of examples, read a batch at a time.
+
+    Parameters
+    ----------
+    length : int
+        Number of examples.
+    load : function
+        From an index array, int64 (batch,), to ``(inputs, targets)``: arrays or tensors, or nested structures of
+        them, whose first axis is the batch. It runs in a thread beside the training, and always gives the same
+        examples for the same indices.
+    threads : int
+        How many batches may be loaded at once; above 1, ``load`` must be safe to call from several threads.
+    """
+
+    length: int
+    load: Callable[[np.ndarray], tuple[Any, Any]]
+    threads: int = 1
+
+    def __len__(self) -> int:
+        return self.length
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """What ``build`` returns: everything that the training loop has to know.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Built, so that it has its variables.
+    loss : function
+        ``(targets, outputs) -> tensor (batch,)``: the loss of each example. Regularisation losses of the model's layers
+        are added by the loop.
+    optimizer : function
+        From a learning rate schedule, already scaled to the number of ranks, to a Keras optimizer.
+    train, validation : Data
+        All of it on every rank; the loop picks the rank's part.
+    statistics : function
+        ``(targets, outputs) -> {name: tensor}``, each the sum over the examples of the batch. The loop sums them over
+        batches and ranks in float64.
+    summarise : function
+        ``({name: total}, examples) -> {metric: float}``: the only place where sums become ratios.
+    finish : function, optional
+        ``(model, figures) -> {metric: float}``: called once, on the chief, after training: pictures into the folder
+        ``figures``, and metrics that are not sums over examples.
+    """
+
+    model: keras.Model
+    loss: Callable[[Any, Any], tf.Tensor]
+    optimizer: Callable[[keras.optimizers.schedules.LearningRateSchedule], keras.optimizers.Optimizer]
+    train: Data
+    validation: Data
+    statistics: Callable[[Any, Any], dict[str, tf.Tensor]]
+    summarise: Callable[[dict[str, Any], int], dict[str, float]]
+    finish: Callable[[keras.Model, Path], dict[str, float]] | None = None

@@ -1,0 +1,135 @@
+"""Ranks talking to each other: the only module that imports Horovod.
+
+With one rank nothing is imported and every function is the identity. `hvd.DistributedOptimizer` is not used: with
+Keras 3 it never sees the gradients, and each rank trains a network of its own, without any error. `averaging` is the
+way that works, for ``model.fit`` and for a loop of one's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from launch.errors import Refusal
+from launch.rank import Rank
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+
+class Communicator:
+    """The ranks of a run, as one of them sees them.
+
+    A context manager: entering meets the other ranks, leaving parts from them. A rank that leaves by an exception
+    does not part: the others could wait for it for ever, and whoever started the ranks ends them instead.
+
+    Parameters
+    ----------
+    rank : Rank
+        Who this process is.
+
+    Raises
+    ------
+    Refusal
+        On entering, if Horovod numbers the ranks in another way than whoever started them.
+    """
+
+    def __init__(self, rank: Rank) -> None:
+        self.rank = rank
+        self.size = rank.size
+        self._hvd = None
+
+    def __enter__(self) -> Communicator:
+        if self.size > 1:
+            import horovod.tensorflow as hvd
+
+            hvd.init()
+            if (hvd.rank(), hvd.size()) != (self.rank.rank, self.size):
+                raise Refusal(
+                    f"Horovod takes this for rank {hvd.rank()} of {hvd.size()}, the {self.rank.source} environment for rank "
+                    f"{self.rank.rank} of {self.size}: start the ranks with python -m launch"
+                )
+            self._hvd = hvd
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, traceback: object) -> None:
+        if self._hvd and kind is None:
+            self.barrier()  # a rank that shuts down earlier makes the others' last collective fail
+            self._hvd.shutdown()
+
+    def average(self, tensors: Sequence[tf.Tensor], name: str = "average") -> list[tf.Tensor]:
+        """The mean over all ranks of each tensor, in one grouped allreduce; also inside a ``tf.function``.
+
+        What is fused into one message is fixed by the group, and so is the order of the additions: repeating a run
+        gives the same bits.
+        """
+        if not self._hvd or not tensors:
+            return list(tensors)
+        return self._hvd.grouped_allreduce(list(tensors), op=self._hvd.Average, name=name)
+
+    def averaging(self, optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+        """Make an optimizer average its gradients over all ranks before it applies them.
+
+        Parameters
+        ----------
+        optimizer : keras.optimizers.Optimizer
+            Any, a LossScaleOptimizer too; not yet built.
+
+        Returns
+        -------
+        keras.optimizers.Optimizer
+            The same settings in a subclass of its class. ``apply`` is where ``model.fit``, ``apply_gradients`` and a
+            loop of one's own all pass. ``average_and_apply`` lets further tensors ride in the same message.
+            A model that is saved with it is loaded with the plain optimizer.
+        """
+        import tensorflow as tf
+
+        average = self.average
+        base = type(optimizer)
+
+        class Averaging(base):
+            def average_and_apply(self, gradients, variables, others=()):
+                """Apply the gradients' mean over all ranks; return the means of the other tensors."""
+                given = [gradient is not None for gradient in gradients]
+                dense = [tf.convert_to_tensor(g) for g, is_given in zip(gradients, given) if is_given]
+                means = average([*dense, *others], name="gradients")
+                rest = iter(means)
+                super().apply([next(rest) if is_given else None for is_given in given], variables)
+                return list(rest)
+
+            def apply(self, grads, trainable_variables=None):
+                self.average_and_apply(grads, trainable_variables)
+
+        # Keras saves an optimizer by the name of its class, and looks it up by that.
+        Averaging.__name__, Averaging.__qualname__, Averaging.__module__ = base.__name__, base.__qualname__, base.__module__
+        return Averaging.from_config(optimizer.get_config())
+
+    def broadcast(self, variables: Sequence[keras.Variable], root: int = 0) -> None:
+        """Give every rank the values that the variables have on one of them."""
+        if self._hvd and variables:
+            self._hvd.broadcast_variables([variable.value for variable in variables], root_rank=root)
+
+    def broadcast_object(self, value: Any, root: int = 0) -> Any:
+        """The value, anything that can be pickled, that one rank gave."""
+        return self._hvd.broadcast_object(value, root_rank=root) if self._hvd else value
+
+    def gather(self, value: Any) -> list[Any]:
+        """What each rank gave, anything small that can be pickled, in the order of the ranks."""
+        return self._hvd.allgather_object(value) if self._hvd else [value]
+
+    def sum(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The sum over all ranks of each array, in float64. The names and shapes are those of every rank."""
+        arrays = {name: np.asarray(array, np.float64) for name, array in arrays.items()}
+        if not self._hvd or not arrays:
+            return arrays
+        names = sorted(arrays)
+        totals = self._hvd.grouped_allreduce([arrays[name] for name in names], op=self._hvd.Sum, name="sum")
+        return {name: np.asarray(total) for name, total in zip(names, totals)}
+
+    def barrier(self) -> None:
+        """Return when every rank has come here."""
+        if self._hvd:
+            self._hvd.barrier()
