@@ -8,7 +8,7 @@ way that works, for ``model.fit`` and for a loop of one's own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -42,7 +42,7 @@ class Communicator:
         self.size = rank.size
         self._hvd = None
 
-    def __enter__(self) -> Communicator:
+    def __enter__(self) -> Self:
         if self.size > 1:
             import horovod.tensorflow as hvd
 
@@ -66,9 +66,20 @@ class Communicator:
         What is fused into one message is fixed by the group, and so is the order of the additions: repeating a run
         gives the same bits.
         """
-        if not self._hvd or not tensors:
-            return list(tensors)
-        return self._hvd.grouped_allreduce(list(tensors), op=self._hvd.Average, name=name)
+        tensors = list(tensors)
+        if not self._hvd:
+            return tensors
+        # A group has one type; a network of several (bfloat16 weights, float32 statistics) needs a message for each.
+        places: dict[Any, list[int]] = {}
+        for place, tensor in enumerate(tensors):
+            places.setdefault(tensor.dtype, []).append(place)
+        for dtype, group in places.items():
+            means = self._hvd.grouped_allreduce(
+                [tensors[place] for place in group], op=self._hvd.Average, name=f"{name}_{dtype.name}"
+            )
+            for place, mean in zip(group, means):
+                tensors[place] = mean
+        return tensors
 
     def averaging(self, optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
         """Make an optimizer average its gradients over all ranks before it applies them.
@@ -76,13 +87,13 @@ class Communicator:
         Parameters
         ----------
         optimizer : keras.optimizers.Optimizer
-            Any, a LossScaleOptimizer too; not yet built.
+            Any, a LossScaleOptimizer too. It is changed in place.
 
         Returns
         -------
         keras.optimizers.Optimizer
-            The same settings in a subclass of its class. ``apply`` is where ``model.fit``, ``apply_gradients`` and a
-            loop of one's own all pass. ``average_and_apply`` lets further tensors ride in the same message.
+            The same object, now of a subclass of its class. ``apply`` is where ``model.fit``, ``apply_gradients`` and
+            a loop of one's own all pass. ``average_and_apply`` lets further tensors ride in the same message.
             A model that is saved with it is loaded with the plain optimizer.
         """
         import tensorflow as tf
@@ -105,7 +116,8 @@ class Communicator:
 
         # Keras saves an optimizer by the name of its class, and looks it up by that.
         Averaging.__name__, Averaging.__qualname__, Averaging.__module__ = base.__name__, base.__qualname__, base.__module__
-        return Averaging.from_config(optimizer.get_config())
+        optimizer.__class__ = Averaging
+        return optimizer
 
     def broadcast(self, variables: Sequence[keras.Variable], root: int = 0) -> None:
         """Give every rank the values that the variables have on one of them."""
@@ -114,11 +126,11 @@ class Communicator:
 
     def broadcast_object(self, value: Any, root: int = 0) -> Any:
         """The value, anything that can be pickled, that one rank gave."""
-        return self._hvd.broadcast_object(value, root_rank=root) if self._hvd else value
+        return self._hvd.broadcast_object(value, root_rank=root, name="object") if self._hvd else value
 
     def gather(self, value: Any) -> list[Any]:
         """What each rank gave, anything small that can be pickled, in the order of the ranks."""
-        return self._hvd.allgather_object(value) if self._hvd else [value]
+        return self._hvd.allgather_object(value, name="objects") if self._hvd else [value]
 
     def sum(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The sum over all ranks of each array, in float64. The names and shapes are those of every rank."""
@@ -131,5 +143,4 @@ class Communicator:
 
     def barrier(self) -> None:
         """Return when every rank has come here."""
-        if self._hvd:
-            self._hvd.barrier()
+        self.sum({"barrier": np.zeros(1)})

@@ -1,0 +1,49 @@
+"""A workload for tests: a few weights, synthetic data, milliseconds a step."""
+
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+from launch.rank import Rank
+from workloads.api import Data, Training, Workload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config(Training):
+    examples: int = 1024  # of the training set
+    network: Literal["dense", "noisy"] = "dense"  # noisy: with dropout and batch normalisation
+    width: int = 8  # of the hidden layer
+    poison: int = -1  # training example whose target is NaN
+    broken: int = -1  # training example that cannot be read
+    pause: float = 0  # seconds that reading a batch takes
+
+
+def build(config: Config, rank: Rank) -> Workload:
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    random = np.random.default_rng(1)
+    inputs = random.normal(size=(config.examples, 5)).astype(np.float32)
+    targets = np.tanh(inputs @ random.normal(size=(5, 2))).astype(np.float32)
+    if config.poison >= 0:
+        targets[config.poison] = np.nan
+    noisy = [keras.layers.BatchNormalization(), keras.layers.Dropout(0.2)] if config.network == "noisy" else []
+    layers = [keras.layers.Dense(config.width, "tanh"), *noisy, keras.layers.Dense(2)]
+
+    def load(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        time.sleep(config.pause)
+        if config.broken in index:
+            raise OSError(f"example {config.broken} cannot be read")
+        return inputs[index], targets[index]
+
+    return Workload(
+        model=keras.Sequential([keras.Input((5,)), *layers]),
+        loss=lambda targets, outputs: tf.reduce_mean((targets - outputs) ** 2, axis=1),
+        optimizer=lambda rate: keras.optimizers.Adam(rate),
+        train=Data(config.examples, load),
+        validation=Data(101, lambda index: (inputs[index], targets[index])),
+        statistics=lambda targets, outputs: {"squares": tf.reduce_sum((targets - outputs) ** 2, axis=0)},
+        summarise=lambda totals, examples: {"rms": float(np.sqrt(totals["squares"].sum() / examples / 2))},
+        finish=lambda model, figures: {"parameters": float(model.count_params())},
+    )

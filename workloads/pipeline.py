@@ -1,0 +1,48 @@
+"""Batches loaded ahead of the step that needs them."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from workloads.api import Data
+
+AHEAD = 2  # batches that wait, ready, while a step runs
+
+
+def batches(data: Data, indices: Iterable[np.ndarray]) -> Iterator[tuple[Any, Any]]:
+    """Load a batch for each index array, in order, ahead of their use.
+
+    Threads rather than ``tf.data``: whatever ``load`` returns needs no declaration, its errors arrive as they were raised,
+    with their traceback, and the pipeline starts at any step without running through those before it.
+
+    Parameters
+    ----------
+    data : Data
+        What to load from, with how many threads.
+    indices : iterable of ndarray of int64, (batch,)
+        The examples of each batch.
+
+    Yields
+    ------
+    inputs, targets
+        Tensors, in the structures that ``data.load`` gives.
+    """
+    import tensorflow as tf
+
+    def load(index: np.ndarray) -> tuple[Any, Any]:
+        return tf.nest.map_structure(tf.convert_to_tensor, data.load(index))
+
+    with ThreadPoolExecutor(data.threads, thread_name_prefix="input") as pool:
+        waiting: deque = deque()
+        try:
+            for index in indices:
+                waiting.append(pool.submit(load, index))
+                if len(waiting) >= data.threads + AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:  # also when the loop stops early
+            pool.shutdown(cancel_futures=True)

@@ -1,0 +1,114 @@
+"""Which example goes to which rank at which step: pure functions of (seed, epoch, step).
+
+The training set is dealt into shards first, and shuffled within each shard then: no example is seen twice in an epoch,
+whatever the number of ranks, and a rank needs only its own shards. A step takes equally many examples of each shard, so
+that with a fixed number of shards the examples of a step do not depend on how many ranks share them:
+the batches of the ranks, one after the other, are the batch that one rank would have had.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from launch.errors import Refusal
+
+
+@dataclass(frozen=True)
+class Sharding:
+    """The dealing of a training set.
+
+    Parameters
+    ----------
+    examples : int
+        Length of the training set.
+    batch : int
+        Examples per rank per step.
+    size : int
+        Number of ranks.
+    seed : int
+        Of the shuffling.
+    shards : int
+        Number of shards, a multiple of ``size``; rank r has the r-th block of ``shards / size`` of them.
+        0: one a rank. Example i belongs to shard ``i % shards``, so that each shard resembles a sorted set as a whole.
+
+    Raises
+    ------
+    Refusal
+        If the ranks cannot share the shards equally, or there are too few examples for one step.
+    """
+
+    examples: int
+    batch: int
+    size: int
+    seed: int
+    shards: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shards", self.shards or self.size)
+        if self.shards % self.size:
+            raise Refusal(f"{self.shards} shards cannot be shared by {self.size} ranks: give a multiple of {self.size} as --shards")
+        a_rank = self.shards // self.size
+        if self.batch % a_rank:
+            raise Refusal(
+                f"a batch of {self.batch} does not take equally much from the {a_rank} shards of a rank: "
+                f"give a multiple of {a_rank} as --batch, or fewer --shards"
+            )
+        smallest = self.examples // self.shards
+        if smallest == 0:
+            raise Refusal(
+                f"{self.examples} training examples leave some of {self.shards} shards empty: "
+                f"use at most {self.examples} ranks and shards, or more data"
+            )
+        if smallest * a_rank < self.batch:
+            raise Refusal(
+                f"{self.examples} training examples are fewer than one step takes ({self.batch} on each of {self.size} ranks): "
+                f"use --batch {smallest * a_rank} or less, fewer ranks, or more data"
+            )
+
+    @property
+    def chunk(self) -> int:
+        """Examples that a step takes from each shard."""
+        return self.batch * self.size // self.shards
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps that every rank makes in an epoch; up to a step's worth of examples, others each time, stay out of it."""
+        return self.examples // self.shards // self.chunk
+
+    def epoch(self, epoch: int, rank: int) -> np.ndarray:
+        """The examples of one rank in one epoch.
+
+        Returns
+        -------
+        ndarray of int64, (steps_per_epoch, batch)
+            Row s is the batch of step s, counted from 0 within the epoch.
+        """
+        a_rank = self.shards // self.size
+        steps, chunk = self.steps_per_epoch, self.chunk
+        parts = []
+        for shard in range(rank * a_rank, (rank + 1) * a_rank):
+            own = np.arange(shard, self.examples, self.shards)
+            # Philox is counter-based: its stream for one key tells nothing of that for the next.
+            random = np.random.Generator(np.random.Philox(np.random.SeedSequence((self.seed, epoch, shard))))
+            parts.append(random.permutation(own)[: steps * chunk].reshape(steps, chunk))
+        return np.concatenate(parts, axis=1)
+
+    def batches(self, rank: int, start: int, stop: int) -> Iterator[np.ndarray]:
+        """The batches of one rank for the steps ``start <= step < stop``, counted from 0 over the whole run."""
+        step = start
+        while step < stop:
+            epoch, first = divmod(step, self.steps_per_epoch)
+            rows = self.epoch(epoch, rank)[first : first + stop - step]
+            yield from rows
+            step += len(rows)
+
+
+def part(examples: int, batch: int, rank: int, size: int) -> Iterator[np.ndarray]:
+    """The batches of one rank when every example is wanted once, as in an evaluation: examples rank, rank + size, ...
+
+    The last batch can be shorter; ranks can differ by one example, and with fewer examples than ranks some have none.
+    """
+    own = np.arange(rank, examples, size)
+    for first in range(0, len(own), batch):
+        yield own[first : first + batch]

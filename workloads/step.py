@@ -1,0 +1,108 @@
+"""One step: loss and gradients of a rank's batch, their mean over all ranks, the update of the weights."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from workloads.api import Workload
+from workloads.communicator import Communicator
+
+
+class Diverged(ArithmeticError):
+    """The loss or the weights are no longer finite; the message is one line that says where."""
+
+
+class Outcome(NamedTuple):
+    """What a step says of itself."""
+
+    loss: float  # mean over all ranks
+    learning_rate: float  # with which the step was made
+    wishes: list[bool]  # for each wish, whether any rank had it
+    compiled: bool  # the step was traced and compiled first
+
+
+class Step:
+    """The compiled step of a workload.
+
+    All that the ranks tell each other in a step travels in one message: gradients, loss, wishes, and the statistics
+    that layers such as BatchNormalization keep, whose mean makes all ranks hold the same weights.
+
+    Parameters
+    ----------
+    workload : Workload
+        Its model and loss.
+    optimizer : keras.optimizers.Optimizer
+        Made by ``communicator.averaging``, and built.
+    communicator : Communicator
+        The ranks.
+    xla : bool
+        Compile loss and gradients with XLA. Collectives cannot be compiled, so the rest stays outside.
+    """
+
+    def __init__(self, workload: Workload, optimizer: Any, communicator: Communicator, xla: bool) -> None:
+        self._communicator = communicator
+        model, weights, kept = workload.model, workload.model.trainable_variables, _kept_statistics(workload.model)
+
+        @tf.function(jit_compile=xla or None)
+        def gradients(inputs: Any, targets: Any) -> tuple[tf.Tensor, list]:
+            with tf.GradientTape() as tape:
+                losses = workload.loss(targets, model(inputs, training=True))
+                if losses.shape.rank != 1:
+                    raise ValueError(f"the workload's loss must have the shape (batch,), one value an example, not {losses.shape}")
+                loss = tf.add_n([tf.cast(tf.reduce_mean(losses), tf.float32), *model.losses])
+                scaled = optimizer.scale_loss(loss)
+            return loss, tape.gradient(scaled, [variable.value for variable in weights])
+
+        @tf.function
+        def step(inputs: Any, targets: Any, wishes: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            learning_rate = tf.convert_to_tensor(optimizer.learning_rate)
+            loss, slopes = gradients(inputs, targets)
+            told = tf.concat([[loss], wishes], axis=0)
+            means = optimizer.average_and_apply(slopes, weights, [told, *(variable.value for variable in kept)])
+            for variable, mean in zip(kept, means[1:]):
+                variable.assign(mean)
+            return loss, means[0], learning_rate
+
+        self._step = step
+
+    def __call__(self, number: int, inputs: Any, targets: Any, wishes: list[bool]) -> Outcome:
+        """Make a step.
+
+        Parameters
+        ----------
+        number : int
+            Of the step, for the message of an error.
+        inputs, targets
+            The batch of this rank.
+        wishes : list of bool
+            What this rank wants all to do after the step; all ranks learn of it in this very step.
+
+        Raises
+        ------
+        Diverged
+            On every rank, if the loss of any is not finite.
+        """
+        traces = self._step.experimental_get_tracing_count()
+        own, told, rate = self._step(inputs, targets, tf.constant(wishes, tf.float32))
+        loss, *wished = told.numpy().tolist()
+        rate = float(rate)
+        if not math.isfinite(loss):
+            losses = self._communicator.gather(float(own))
+            culprits = [rank for rank, value in enumerate(losses) if not math.isfinite(value)]
+            raise Diverged(
+                f"the loss is {losses[culprits[0]] if culprits else loss} at step {number} on rank {', '.join(map(str, culprits)) or 'all'} "
+                f"at learning rate {rate:g}: lower --lr, or lengthen --warmup"
+            )
+        return Outcome(loss, rate, [wish > 0 for wish in wished], self._step.experimental_get_tracing_count() > traces)
+
+
+def _kept_statistics(model: Any) -> list:
+    """The variables that layers themselves update, such as moving means.
+
+    Frozen weights are not trainable either, but do not change; the mean over ranks would, by rounding.
+    """
+    frozen = {id(variable) for layer in model._flatten_layers() if not layer.trainable for variable in layer.variables}
+    return [v for v in model.non_trainable_variables if id(v) not in frozen and tf.as_dtype(v.dtype).is_floating]
