@@ -59,9 +59,10 @@ class StepWriter:
     def write(self, **values: float) -> None:
         """Record a step: a value for each field of STEP but rank and attempt."""
         values |= self._common
-        self._lines.append(json.dumps({field.name: field.type(values.pop(field.name)) for field in STEP}, separators=(",", ":")))
+        line = {field.name: field.type(values.pop(field.name)) for field in STEP}
         if values:
             raise TypeError(f"not in the schema of a step: {', '.join(values)}")
+        self._lines.append(json.dumps(line, separators=(",", ":")))
         if time.monotonic() - self._flushed >= self.INTERVAL:
             self.flush()
 

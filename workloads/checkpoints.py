@@ -21,7 +21,7 @@ from launch.rundir import publish
 if TYPE_CHECKING:
     import keras
 
-DAMAGE = (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, NotImplementedError)
+DAMAGE = (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, RuntimeError)
 """What numpy and zipfile raise on a file that is not, or no longer, a checkpoint."""
 
 
@@ -58,7 +58,9 @@ def save(folder: Path, step: int, variables: Sequence["keras.Variable"], note: d
     values = [np.asarray(variable) for variable in variables]
     header = {"step": step, "variables": [_description(variable) for variable in variables], **note}
     # numpy has no name for bfloat16 and would store it as nameless bytes anyhow; the header keeps its name.
-    arrays = {f"v{i:05d}": value.view(np.uint16) if value.dtype.kind == "V" else value for i, value in enumerate(values)}
+    arrays = {
+        f"v{i:05d}": value.view(np.uint16) if value.dtype.kind == "V" else value for i, value in enumerate(values)
+    }
     buffer = io.BytesIO()
     np.savez(buffer, header=np.frombuffer(json.dumps(header).encode(), np.uint8), **arrays)
     path = folder / f"step-{step}.npz"
@@ -99,7 +101,10 @@ def latest(folder: Path) -> Checkpoint | None:
         except DAMAGE as error:
             aside = path.with_suffix(".damaged")
             path.rename(aside)
-            print(f"checkpoint {path.name} is damaged ({_one_line(error)}), now {aside.name}: going back to the one before", flush=True)
+            print(
+                f"checkpoint {path.name} is damaged ({_one_line(error)}), now {aside.name}: going back to the one before",
+                flush=True,
+            )
     return None
 
 
@@ -115,7 +120,11 @@ def restore(checkpoint: Checkpoint, variables: Sequence["keras.Variable"]) -> No
     # Not the names: Keras numbers layers over the whole process, so they depend on what else was built in it.
     if [description[1:] for description in saved] != [description[1:] for description in now]:
         different = next((pair for pair in zip(saved, now) if pair[0][1:] != pair[1][1:]), None)
-        what = "its {} is now {}".format(*map(_text, different)) if different else f"{len(saved)} variables, now {len(now)}"
+        what = (
+            "its {} is now {}".format(*map(_text, different))
+            if different
+            else f"{len(saved)} variables, now {len(now)}"
+        )
         raise Refusal(
             f"the checkpoint at step {checkpoint.step} is of another network or optimizer: {what}; "
             "go on with the options and code of the run, or start a new run"

@@ -61,25 +61,27 @@ class Communicator:
             self._hvd.shutdown()
 
     def average(self, tensors: Sequence[tf.Tensor], name: str = "average") -> list[tf.Tensor]:
-        """The mean over all ranks of each tensor, in one grouped allreduce; also inside a ``tf.function``.
+        """The mean over all ranks of each tensor, in one grouped allreduce a type; also inside a ``tf.function``.
 
         What is fused into one message is fixed by the group, and so is the order of the additions: repeating a run
         gives the same bits.
         """
-        tensors = list(tensors)
         if not self._hvd:
-            return tensors
-        # A group has one type; a network of several (bfloat16 weights, float32 statistics) needs a message for each.
-        places: dict[Any, list[int]] = {}
-        for place, tensor in enumerate(tensors):
-            places.setdefault(tensor.dtype, []).append(place)
-        for dtype, group in places.items():
-            means = self._hvd.grouped_allreduce(
-                [tensors[place] for place in group], op=self._hvd.Average, name=f"{name}_{dtype.name}"
-            )
-            for place, mean in zip(group, means):
-                tensors[place] = mean
-        return tensors
+            return list(tensors)
+        import tensorflow as tf
+
+        # Horovod knows no bfloat16, and a group has one type.
+        sent = [tf.cast(tensor, tf.float32) if tensor.dtype == tf.bfloat16 else tensor for tensor in tensors]
+        groups: dict[tf.DType, list[int]] = {}
+        for place, tensor in enumerate(sent):
+            groups.setdefault(tensor.dtype, []).append(place)
+        means = list(sent)
+        for dtype, places in groups.items():
+            group = [sent[place] for place in places]
+            group = self._hvd.grouped_allreduce(group, op=self._hvd.Average, name=f"{name}_{dtype.name}")
+            for place, mean in zip(places, group):
+                means[place] = tf.cast(mean, tensors[place].dtype)
+        return means
 
     def averaging(self, optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
         """Make an optimizer average its gradients over all ranks before it applies them.
@@ -115,7 +117,11 @@ class Communicator:
                 self.average_and_apply(grads, trainable_variables)
 
         # Keras saves an optimizer by the name of its class, and looks it up by that.
-        Averaging.__name__, Averaging.__qualname__, Averaging.__module__ = base.__name__, base.__qualname__, base.__module__
+        Averaging.__name__, Averaging.__qualname__, Averaging.__module__ = (
+            base.__name__,
+            base.__qualname__,
+            base.__module__,
+        )
         optimizer.__class__ = Averaging
         return optimizer
 

@@ -161,7 +161,9 @@ class Loop:
             metrics = self._evaluation()
         if self.rank.is_chief:
             epoch = self.step / self.dealing.steps_per_epoch
-            self.run.append_event("evaluated", attempt=self.attempt, step=self.step, epoch=round(epoch, 4), metrics=metrics)
+            self.run.append_event(
+                "evaluated", attempt=self.attempt, step=self.step, epoch=round(epoch, 4), metrics=metrics
+            )
         return metrics
 
     def save(self) -> None:
@@ -189,10 +191,17 @@ class Loop:
             self.ranks_agree = self.ranks_agree and not apart
             if self.rank.is_chief:
                 if apart:
-                    print(f"after step {self.step} the weights of rank {', '.join(map(str, apart))} are not those of rank 0", flush=True)
+                    print(
+                        f"after step {self.step} the weights of rank {', '.join(map(str, apart))} are not those of rank 0",
+                        flush=True,
+                    )
                 note = {name: getattr(self, name) for name in ("timed_steps", "seconds", "ranks_agree")}
                 checkpoints.save(
-                    self.run.checkpoints, self.step, self._variables, {"dealing": asdict(self.dealing), **note}, self.config.keep
+                    self.run.checkpoints,
+                    self.step,
+                    self._variables,
+                    {"dealing": asdict(self.dealing), **note},
+                    self.config.keep,
                 )
             self.communicator.barrier()
         self._saved_step, self._saved_at = self.step, time.monotonic()
@@ -210,7 +219,10 @@ class Loop:
             )
         checkpoints.restore(checkpoint, self._variables)
         print(f"going on after step {checkpoint.step}", flush=True)
-        return {"step": checkpoint.step, **{name: checkpoint.header[name] for name in ("timed_steps", "seconds", "ranks_agree")}}
+        return {
+            "step": checkpoint.step,
+            **{name: checkpoint.header[name] for name in ("timed_steps", "seconds", "ranks_agree")},
+        }
 
     def _seed_own_noise(self) -> None:
         """Give each rank its own noise (dropout, augmentation): a seed of its own, at the count of draws that all share."""
@@ -220,7 +232,11 @@ class Loop:
             state.assign(np.array([seed, state.numpy()[1]]))
 
     def _last_checkpoint(self) -> str:
-        return f"the last good checkpoint is that of step {self._saved_step}" if self._saved_step else "there is no checkpoint yet"
+        return (
+            f"the last good checkpoint is that of step {self._saved_step}"
+            if self._saved_step
+            else "there is no checkpoint yet"
+        )
 
     @contextlib.contextmanager
     def _clock(self, phase: str) -> Iterator[None]:

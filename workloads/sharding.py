@@ -47,7 +47,9 @@ class Sharding:
     def __post_init__(self) -> None:
         object.__setattr__(self, "shards", self.shards or self.size)
         if self.shards % self.size:
-            raise Refusal(f"{self.shards} shards cannot be shared by {self.size} ranks: give a multiple of {self.size} as --shards")
+            raise Refusal(
+                f"{self.shards} shards cannot be shared by {self.size} ranks: give a multiple of {self.size} as --shards"
+            )
         a_rank = self.shards // self.size
         if self.batch % a_rank:
             raise Refusal(
@@ -58,7 +60,7 @@ class Sharding:
         if smallest == 0:
             raise Refusal(
                 f"{self.examples} training examples leave some of {self.shards} shards empty: "
-                f"use at most {self.examples} ranks and shards, or more data"
+                "use fewer ranks and shards, or more data"
             )
         if smallest * a_rank < self.batch:
             raise Refusal(

@@ -51,7 +51,9 @@ class Step:
             with tf.GradientTape() as tape:
                 losses = workload.loss(targets, model(inputs, training=True))
                 if losses.shape.rank != 1:
-                    raise ValueError(f"the workload's loss must have the shape (batch,), one value an example, not {losses.shape}")
+                    raise ValueError(
+                        f"the workload's loss must have the shape (batch,), one value an example, not {losses.shape}"
+                    )
                 loss = tf.add_n([tf.cast(tf.reduce_mean(losses), tf.float32), *model.losses])
                 scaled = optimizer.scale_loss(loss)
             return loss, tape.gradient(scaled, [variable.value for variable in weights])

@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
     if "LAUNCH_RUN" not in os.environ or not argv:
         raise Refusal("the training loop runs within a run: start it with python -m launch WORKLOAD [WORKLOAD OPTIONS]")
     run, rank = RunDir(os.environ["LAUNCH_RUN"]), from_environment()
-    attempt, seed = int(os.environ.get("LAUNCH_ATTEMPT", 1)), int(os.environ.get("LAUNCH_SEED", 0))
+    attempt, seed = int(os.environ.get("LAUNCH_ATTEMPT", "1")), int(os.environ.get("LAUNCH_SEED", "0"))
     module = importlib.import_module(argv[0])
     config = options.parse(module.Config, argv[1:], argv[0])
     phases = {

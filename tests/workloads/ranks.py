@@ -98,6 +98,11 @@ def _begin(environment: dict[str, str], log: Path, function: Callable, arguments
 
 def _horovod(rank: int, size: int, port: int) -> dict[str, str]:
     values = {"RANK": rank, "SIZE": size, "LOCAL_RANK": rank, "LOCAL_SIZE": size, "CROSS_RANK": 0, "CROSS_SIZE": 1}
-    values |= {"HOSTNAME": "localhost", "GLOO_RENDEZVOUS_ADDR": "127.0.0.1", "GLOO_RENDEZVOUS_PORT": port, "GLOO_IFACE": "lo"}
+    values |= {
+        "HOSTNAME": "localhost",
+        "GLOO_RENDEZVOUS_ADDR": "127.0.0.1",
+        "GLOO_RENDEZVOUS_PORT": port,
+        "GLOO_IFACE": "lo",
+    }
     values |= {"CONTROLLER": "gloo", "CPU_OPERATIONS": "gloo"}
     return {f"HOROVOD_{name}": str(value) for name, value in values.items()}

@@ -1,0 +1,101 @@
+"""Checkpoints: what is written comes back, what was altered is not taken for it."""
+
+import itertools
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from launch.errors import Refusal
+from workloads import checkpoints
+
+
+def variables(width: int = 3) -> list[keras.Variable]:
+    random = np.random.default_rng(width)
+    return [
+        keras.Variable(random.normal(size=(2, width)), dtype="float32", name="kernel"),
+        keras.Variable(random.normal(size=width), dtype="bfloat16", name="half"),
+        keras.Variable(np.array([5, 7]), dtype="int64", name="state"),
+        keras.Variable(1.5, dtype="float64", name="scalar"),
+    ]
+
+
+def test_what_was_saved_comes_back_to_the_bit(tmp_path: Path):
+    saved = variables()
+    path = checkpoints.save(tmp_path / "new", 12, saved, {"note": [1, "two"]}, keep=1)
+    found = checkpoints.latest(path.parent)
+    assert (found.step, found.header["note"]) == (12, [1, "two"])
+    restored = [keras.Variable(np.zeros(v.shape), dtype=v.dtype) for v in saved]
+    checkpoints.restore(found, restored)
+    for old, new in zip(saved, restored):
+        assert np.asarray(old).tobytes() == np.asarray(new).tobytes()
+
+
+def test_the_last_few_are_kept(tmp_path: Path):
+    for step in (1, 9, 10, 100):
+        checkpoints.save(tmp_path, step, variables(), {}, keep=2)
+    assert [path.name for path in checkpoints.files(tmp_path)] == ["step-10.npz", "step-100.npz"]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The bytes of a checkpoint."""
+    return checkpoints.save(tmp_path_factory.mktemp("whole"), 3, variables(), {}, keep=1).read_bytes()
+
+
+def test_a_file_with_any_bit_altered_is_refused_or_says_the_same(tmp_path: Path, content: bytes):
+    """Some bits of a zip mean nothing (dates, for one), so that their change need not be noticed."""
+    wanted = [np.asarray(variable).tobytes() for variable in variables()]
+    path = tmp_path / "step-3.npz"
+    refused = 0
+    for where, bit in itertools.product(range(len(content)), range(8)):
+        altered = bytearray(content)
+        altered[where] ^= 1 << bit
+        path.write_bytes(altered)
+        try:
+            found = checkpoints.load(path)
+        except checkpoints.DAMAGE:
+            refused += 1
+        else:
+            assert [value.tobytes() for value in found.values] == wanted
+    assert refused > 8 * len(content) / 2
+
+
+def test_a_file_that_was_cut_short_anywhere_is_refused(tmp_path: Path, content: bytes):
+    path = tmp_path / "step-3.npz"
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        with pytest.raises(checkpoints.DAMAGE):
+            checkpoints.load(path)
+
+
+def test_a_damaged_one_is_moved_aside_and_said_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for step in (4, 5, 6):
+        checkpoints.save(tmp_path, step, variables(), {}, keep=3)
+    (tmp_path / "step-6.npz").write_bytes(b"")
+    (tmp_path / "step-5.npz").write_bytes(b"PK\x03\x04 but no more")
+    assert checkpoints.latest(tmp_path).step == 4
+    assert capsys.readouterr().out.splitlines() == [
+        "checkpoint step-6.npz is damaged (No data left in file), now step-6.damaged: going back to the one before",
+        "checkpoint step-5.npz is damaged (File is not a zip file), now step-5.damaged: going back to the one before",
+    ]
+    assert checkpoints.latest(tmp_path).step == 4
+    assert capsys.readouterr().out == ""
+
+
+def test_none_at_all(tmp_path: Path):
+    assert checkpoints.latest(tmp_path) is None
+    assert checkpoints.latest(tmp_path / "absent") is None
+
+
+def test_another_network_is_refused_and_nothing_assigned(tmp_path: Path):
+    checkpoints.save(tmp_path, 1, variables(3), {}, keep=1)
+    found, others = checkpoints.latest(tmp_path), variables(4)
+    before = [np.asarray(v).tobytes() for v in others]
+    with pytest.raises(Refusal, match=r"its kernel \(2 x 3, float32\) is now kernel \(2 x 4, float32\)"):
+        checkpoints.restore(found, others)
+    with pytest.raises(Refusal, match="4 variables, now 3"):
+        checkpoints.restore(found, variables(3)[:3])
+    assert [np.asarray(v).tobytes() for v in others] == before

@@ -1,0 +1,94 @@
+"""Learning rate, warm-up and epochs against the formulas of their papers."""
+
+import dataclasses
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from launch import options
+from launch.errors import Refusal
+from workloads import scaling_rules
+from workloads.api import Training
+
+
+def test_factors():
+    # Goyal et al. 2017, table 1 and section 5.1: 0.1 at 256 images becomes 3.2 at 8,192, on 32 times as many GPUs.
+    assert 0.1 * scaling_rules.LEARNING_RATE_FACTORS["linear"](32) == pytest.approx(3.2)
+    assert scaling_rules.LEARNING_RATE_FACTORS["sqrt"](16) == 4
+    assert scaling_rules.LEARNING_RATE_FACTORS["none"](16) == 1
+
+
+@given(st.integers(1, 30_000), st.floats(0.01, 1000))
+def test_epochs(size: int, epochs: float):
+    divided = scaling_rules.EPOCHS["divide"](epochs, size)
+    assert divided == int(divided) >= 1
+    assert (divided - 1) * size <= epochs * (1 + 1e-12)
+    assert scaling_rules.EPOCHS["none"](epochs, size) == epochs
+    # Steps held: size times the epochs, each of 1/size of the steps.
+    assert scaling_rules.EPOCHS["steps"](epochs, size) / size == pytest.approx(epochs)
+
+
+def test_a_run_has_at_least_one_step():
+    assert scaling_rules.total_steps(0.01, 10) == 1
+    assert scaling_rules.total_steps(2.5, 10) == 25
+
+
+@given(
+    rate=st.floats(1e-5, 1),
+    factor=st.sampled_from([1.0, 4.0, 64.0]),
+    warmup=st.integers(0, 50),
+    rest=st.integers(1, 50),
+    decay=st.sampled_from(["constant", "cosine"]),
+)
+def test_schedule(rate: float, factor: float, warmup: int, rest: int, decay: str):
+    schedule = scaling_rules.schedule(rate, factor, warmup, warmup + rest, decay)
+    for step in {0, warmup // 2, warmup, warmup + rest // 2, warmup + rest}:
+        if step < warmup:  # Goyal et al. 2017, section 2.2: a constant amount is added each step
+            expected = rate + (rate * factor - rate) * step / warmup
+        elif decay == "cosine":  # Loshchilov and Hutter 2017 (arXiv:1608.03983), equation 5, down to 0 once
+            expected = rate * factor * (1 + math.cos(math.pi * (step - warmup) / rest)) / 2
+        else:
+            expected = rate * factor
+        assert float(schedule(step)) == pytest.approx(expected, rel=1e-4, abs=1e-6 * rate * factor)
+
+
+def test_the_plan_says_what_is_scaled():
+    config = Training(batch=32, lr=0.1, epochs=12, epoch_scaling="divide", scaling="linear", warmup=0.05)
+    assert config.describe(8) == {
+        "global batch": "256 examples = 8 x 32",
+        "learning rate": "0.8 (linear: 0.1 x 8), reached after 5% of the steps, then half a cosine to 0",
+        "epochs": "2 = ceil(12 / 8)",
+    }
+    config = Training(lr=0.1, epochs=2.5, epoch_scaling="steps", scaling="sqrt", decay="constant", warmup=0)
+    assert config.describe(4)["learning rate"] == "0.2 (sqrt: 0.1 x sqrt(4)), then constant"
+    assert config.describe(4)["epochs"] == "10 = 2.5 x 4"
+    assert Training(scaling="none").describe(4)["learning rate"] == "0.001 (none: not scaled), then half a cosine to 0"
+
+
+@pytest.mark.parametrize(
+    ("given_", "line"),
+    [
+        ("--batch=0", "--batch 0 is too small: give 1 or more"),
+        ("--keep=0", "--keep 0 is too small: give 1 or more"),
+        ("--checkpoint-every=-1", "--checkpoint-every -1.0 is too small: give 0 or more"),
+        ("--epochs=0", "--epochs 0.0 cannot be trained with: give a number above 0"),
+        ("--epochs=nan", "--epochs nan cannot be trained with: give a number above 0"),
+        ("--lr=inf", "--lr inf cannot be trained with: give a number above 0"),
+        ("--warmup=1", "--warmup 1.0 is not a part of the steps: give a number from 0 to below 1"),
+        ("--evaluate-every=nan", "--evaluate-every nan is too small: give 0 or more"),
+    ],
+)
+def test_options_that_cannot_be_trained_with(given_: str, line: str):
+    with pytest.raises(Refusal) as refusal:
+        options.parse(Training, [given_])
+    assert str(refusal.value) == line
+
+
+def test_every_option_has_its_help():
+    shown = options.describe(Training)
+    for field in dataclasses.fields(Training):
+        row = next(line for line in shown.splitlines() if line.strip().startswith(options.flags(field)[-1]))
+        assert row
+    assert "divided by it (rounded up)" in " ".join(shown.split())
