@@ -11,6 +11,7 @@ from launch.errors import Refusal
 from workloads import pipeline, sharding
 from workloads.api import Workload
 from workloads.communicator import Communicator
+from workloads.step import in_float32
 
 LOSS = "loop/loss"  # beside the workload's own statistics, which may have one named loss
 
@@ -40,7 +41,7 @@ class Evaluation:
 
         @tf.function
         def sums(inputs: Any, targets: Any) -> dict[str, tf.Tensor]:
-            outputs = workload.model(inputs, training=False)
+            outputs = in_float32(workload.model(inputs, training=False))
             return {LOSS: tf.reduce_sum(workload.loss(targets, outputs)), **workload.statistics(targets, outputs)}
 
         self._sums = sums

@@ -86,7 +86,7 @@ class Loop:
         for name, value in told.items():
             setattr(self, name, value)
         self.communicator.broadcast(self._variables)
-        self._seed_own_noise()
+        seed_noise(self.workload.model, self.dealing.seed, self.rank.rank)
         self._saved_step, self._saved_at = self.step, time.monotonic()
 
     def train(self, steps: int) -> bool:
@@ -224,13 +224,6 @@ class Loop:
             **{name: checkpoint.header[name] for name in ("timed_steps", "seconds", "ranks_agree")},
         }
 
-    def _seed_own_noise(self) -> None:
-        """Give each rank its own noise (dropout, augmentation): a seed of its own, at the count of draws that all share."""
-        generators = [v for v in self.workload.model.variables if v.name == "seed_generator_state"]
-        for index, state in enumerate(generators):
-            seed = np.random.SeedSequence((self.dealing.seed, index, self.rank.rank)).generate_state(1)[0]
-            state.assign(np.array([seed, state.numpy()[1]]))
-
     def _last_checkpoint(self) -> str:
         return (
             f"the last good checkpoint is that of step {self._saved_step}"
@@ -243,3 +236,15 @@ class Loop:
         start = time.perf_counter()
         yield
         self.seconds[phase] += time.perf_counter() - start
+
+
+def seed_noise(model: Any, seed: int, rank: int) -> None:
+    """Give a rank its own noise (dropout, augmentation).
+
+    A Keras SeedGenerator holds a seed and a count of draws. The counts are the same on all ranks, so that they can be
+    saved once; the seeds are made from those of the run and from the rank.
+    """
+    generators = [variable for variable in model.variables if variable.name == "seed_generator_state"]
+    for index, state in enumerate(generators):
+        own = np.random.SeedSequence((seed, index, rank)).generate_state(1)[0]
+        state.assign(np.array([own, state.numpy()[1]]))

@@ -49,24 +49,26 @@ class Step:
         @tf.function(jit_compile=xla or None)
         def gradients(inputs: Any, targets: Any) -> tuple[tf.Tensor, list]:
             with tf.GradientTape() as tape:
-                losses = workload.loss(targets, model(inputs, training=True))
+                losses = workload.loss(targets, in_float32(model(inputs, training=True)))
                 if losses.shape.rank != 1:
                     raise ValueError(
                         f"the workload's loss must have the shape (batch,), one value an example, not {losses.shape}"
                     )
-                loss = tf.add_n([tf.cast(tf.reduce_mean(losses), tf.float32), *model.losses])
+                loss = tf.add_n([tf.reduce_mean(losses), *(tf.cast(penalty, losses.dtype) for penalty in model.losses)])
                 scaled = optimizer.scale_loss(loss)
             return loss, tape.gradient(scaled, [variable.value for variable in weights])
 
         @tf.function
-        def step(inputs: Any, targets: Any, wishes: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            learning_rate = tf.convert_to_tensor(optimizer.learning_rate)
+        def step(inputs: Any, targets: Any, wishes: tf.Tensor) -> tf.Tensor:
+            learning_rate = tf.cast(optimizer.learning_rate, tf.float32)
             loss, slopes = gradients(inputs, targets)
+            loss = tf.cast(loss, tf.float32)
             told = tf.concat([[loss], wishes], axis=0)
             means = optimizer.average_and_apply(slopes, weights, [told, *(variable.value for variable in kept)])
             for variable, mean in zip(kept, means[1:]):
                 variable.assign(mean)
-            return loss, means[0], learning_rate
+            # One tensor, because each that is read costs a copy from the GPU.
+            return tf.concat([[loss, learning_rate], means[0]], axis=0)
 
         self._step = step
 
@@ -88,17 +90,23 @@ class Step:
             On every rank, if the loss of any is not finite.
         """
         traces = self._step.experimental_get_tracing_count()
-        own, told, rate = self._step(inputs, targets, tf.constant(wishes, tf.float32))
-        loss, *wished = told.numpy().tolist()
-        rate = float(rate)
+        said = self._step(inputs, targets, tf.constant(wishes, tf.float32))
+        own, rate, loss, *wished = said.numpy().tolist()
         if not math.isfinite(loss):
-            losses = self._communicator.gather(float(own))
+            losses = self._communicator.gather(own)
             culprits = [rank for rank, value in enumerate(losses) if not math.isfinite(value)]
             raise Diverged(
                 f"the loss is {losses[culprits[0]] if culprits else loss} at step {number} on rank {', '.join(map(str, culprits)) or 'all'} "
                 f"at learning rate {rate:g}: lower --lr, or lengthen --warmup"
             )
         return Outcome(loss, rate, [wish > 0 for wish in wished], self._step.experimental_get_tracing_count() > traces)
+
+
+def in_float32(outputs: Any) -> Any:
+    """The outputs of a network in which a loss can be added up, whatever precision they were computed in."""
+    return tf.nest.map_structure(
+        lambda x: tf.cast(x, tf.float32) if x.dtype in (tf.bfloat16, tf.float16) else x, outputs
+    )
 
 
 def _kept_statistics(model: Any) -> list:

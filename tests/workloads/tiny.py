@@ -14,6 +14,7 @@ class Config(Training):
     network: Literal["dense", "noisy"] = "dense"  # noisy: with dropout and batch normalisation
     width: int = 8  # of the hidden layer
     poison: int = -1  # training example whose target is NaN
+    steep: int = -1  # training example whose loss is finite and whose gradient is not
     broken: int = -1  # training example that cannot be read
     pause: float = 0  # seconds that reading a batch takes
 
@@ -28,6 +29,8 @@ def build(config: Config, rank: Rank) -> Workload:
     targets = np.tanh(inputs @ random.normal(size=(5, 2))).astype(np.float32)
     if config.poison >= 0:
         targets[config.poison] = np.nan
+    if config.steep >= 0:
+        targets[config.steep] = 0
     noisy = [keras.layers.BatchNormalization(), keras.layers.Dropout(0.2)] if config.network == "noisy" else []
     layers = [keras.layers.Dense(config.width, "tanh"), *noisy, keras.layers.Dense(2)]
 
@@ -37,9 +40,15 @@ def build(config: Config, rank: Rank) -> Workload:
             raise OSError(f"example {config.broken} cannot be read")
         return inputs[index], targets[index]
 
+    def loss(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+        errors = tf.reduce_mean((targets - outputs) ** 2, axis=1)
+        if config.steep >= 0:
+            errors += tf.reduce_sum(tf.sqrt(0 * outputs[targets[:, 0] == 0]))
+        return errors
+
     return Workload(
         model=keras.Sequential([keras.Input((5,)), *layers]),
-        loss=lambda targets, outputs: tf.reduce_mean((targets - outputs) ** 2, axis=1),
+        loss=loss,
         optimizer=lambda rate: keras.optimizers.Adam(rate),
         train=Data(config.examples, load),
         validation=Data(101, lambda index: (inputs[index], targets[index])),

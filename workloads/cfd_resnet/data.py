@@ -1,6 +1,6 @@
 """Pairs of obstacle mask and steady flow: made by the solver once, kept in a cache outside the runs.
 
-    python -m workloads.cfd_resnet.data                 the full set; under a Slurm array each task makes its part
+python -m workloads.cfd_resnet.data                 the full set; under a Slurm array each task makes its part
 """
 
 from __future__ import annotations
