@@ -1,0 +1,118 @@
+"""python -m launch [JOB OPTIONS] WORKLOAD [WORKLOAD OPTIONS]
+
+Run a workload, a module or a script on many ranks: as processes of this machine, or as a Slurm job. Options before the
+workload belong to the job, options after it to the workload.
+"""
+
+import datetime
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from launch import options, plan, site, workload
+from launch.errors import Refusal
+from launch.rundir import RunDir, publish, publish_json
+
+VERBS = {
+    "resume": ("launch.resume", "RUN", "go on with a run that was stopped, killed or failed"),
+    "doctor": ("launch.doctor", "", "what this environment has and lacks, and how to mend it"),
+}
+"""Verb -> module with a ``main(argv) -> exit status``, its arguments, and what it does. Imported on use."""
+
+STATUS = {"done": 0, "failed": 1, "stopped": 4, "cancelled": 4, "timeout": 4}
+
+
+def main(argv: list[str]) -> int:
+    """Read the command line and do what it says; return the exit status."""
+    if argv and argv[0] in VERBS:
+        return importlib.import_module(VERBS[argv[0]][0]).main(argv[1:])
+    given, rest = options.split(plan.Request, argv)
+    if given.pop("help", False) or not rest or {"-h", "--help"} & set(rest[1:]):
+        print(usage(rest))
+        return 0 if argv else 2
+    request = options.build(plan.Request, given)
+    target = workload.find(rest[0], rest[1:])
+    here, why = _site(request)
+    planned = plan.resolve(request, here, target, plan.this_machine(), datetime.datetime.now())
+    run = RunDir(request.runs / planned.name)
+    print(describe(planned, here, why, run), flush=True)
+    backend = importlib.import_module(f"launch.backends.{planned.backend}")
+    if request.dry_run:
+        print(backend.preview(run, planned))
+        return 0
+    run.create()
+    _save_code(run, planned.cwd)
+    publish_json(run.run_json, planned.to_json())
+    how = "detach" if request.detach else "follow" if request.follow and not request.wait else "wait"
+    return STATUS[backend.start(run, planned, how)]
+
+
+def usage(rest: list[str]) -> str:
+    """The help text; with a workload, its options too."""
+    text = [__doc__.strip(), "", "job options", options.describe(plan.Request)]
+    if rest and rest[0] not in ("-h", "--help"):
+        target = workload.find(rest[0], [])
+        if target.config is not None:
+            text += ["", f"options of {rest[0]}", options.describe(type(target.config))]
+    else:
+        text += ["", f"workloads: {', '.join(workload.known())}; `python -m launch WORKLOAD --help` shows their options"]
+    text += ["", "other uses"]
+    text += [f"  python -m launch {f'{verb} {arguments}':<14} {what}" for verb, (_, arguments, what) in VERBS.items()]
+    text += ["", "exit status: 0 done, 1 failed, 2 bad input, 3 submission refused, 4 stopped before the end, 130 interrupted"]
+    return "\n".join(text)
+
+
+def describe(planned: plan.Plan, here: site.Site, why: str, run: RunDir) -> str:
+    """The plan, a line a fact."""
+    if planned.backend == "local":
+        nodes = f"{planned.nodes} node{'s' * (planned.nodes > 1)} (groups of processes on this machine)"
+    else:
+        nodes = f"{planned.nodes} node{'s' * (planned.nodes > 1)}"
+    gpu = f"{planned.gpus_per_node} GPUs a node" if planned.gpus_per_node else "no GPUs"
+    rows = {
+        "site": f"{here.name} ({why})",
+        "backend": planned.backend,
+        "shape": f"{nodes} x {planned.ranks_per_node} rank{'s' * (planned.ranks_per_node > 1)} = {planned.size} ranks, {gpu}",
+        **planned.describe,
+        "walltime": plan.clock(planned.time_s) if planned.time_s else "no limit given",
+        "run": str(run.path),
+    }
+    return "\n".join(f"{name:<14} {value}" for name, value in rows.items())
+
+
+def _site(request: plan.Request) -> tuple[site.Site, str]:
+    if request.site:
+        return site.load(request.site), "as given"
+    if request.backend:
+        return site.load("laptop" if request.backend == "local" else "slurm"), f"--backend {request.backend}"
+    return site.detect()
+
+
+def _save_code(run: RunDir, cwd: str) -> None:
+    """Keep what the code had that no commit has."""
+    git = ["git", "-C", cwd]
+    try:
+        patch = subprocess.run([*git, "diff", "HEAD"], capture_output=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return
+    if patch.returncode == 0 and patch.stdout:
+        publish(run.patch, patch.stdout)
+
+
+def _entry() -> int:
+    try:
+        return main(sys.argv[1:])
+    except Refusal as refusal:
+        print(f"launch: {refusal}", file=sys.stderr)
+        return refusal.status
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader has seen enough: `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_entry())

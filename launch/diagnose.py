@@ -1,0 +1,128 @@
+"""Which rank failed first, where and why: by time, not by rank number, and without the cascade that follows."""
+
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from launch.rundir import RunDir, read_lines
+
+# What the other ranks say when one has gone: never the cause if there is another.
+_CASCADE = re.compile(
+    r"Horovod has been shut ?down|HorovodInternalError|Connection (closed|reset) by peer|Gloo|NCCL (timeout|watchdog)|"
+    r"Socket closed|ncclSystemError|SIGTERM|did not start within|cannot reach rank|MPI_ERR_PROC_FAILED",
+    re.IGNORECASE,
+)
+
+# srun's report of a task:  srun: error: node3: tasks 0,2-3: Exited with exit code 1
+_SRUN = re.compile(r"srun: error: (\S+): tasks? ([\d,\-]+): (Exited with exit code (\d+)|[A-Z][A-Za-z ]+?)(?: \(core dumped\))?$")
+
+SIGNALS = {"Killed": "SIGKILL", "Terminated": "SIGTERM", "Segmentation fault": "SIGSEGV", "Aborted": "SIGABRT", "Bus error": "SIGBUS"}
+
+_KNOWN = (
+    (r"SIGKILL|oom.?kill|Out Of Memory", "killed from outside: often the out-of-memory killer; see dmesg or the job's memory limit, and use a smaller --batch or fewer ranks on a node"),
+    (r"ResourceExhausted|out of memory|OOM when|MemoryError", "out of memory: use a smaller --batch, or fewer ranks on a node"),
+    (r"Diverged|loss is (nan|inf)|not finite", "the training diverged: lower --lr, lengthen --warmup, or use --scaling sqrt; resume goes on from the last checkpoint"),
+    (r"No module named|ModuleNotFoundError", "a package is missing where the ranks run: see python -m launch doctor, and the modules of the site"),
+    (r"No space left|Disk quota", "no room on the disk: free some, or give another --runs"),
+    (r"No route to host|cannot reach rank|no interface", "the nodes do not reach each other: name the right network_interface in the site file"),
+    (r"PMI|PMIx|was not built with SLURM", "MPI and srun do not understand each other: see mpi in the site file, and srun --mpi=list"),
+    (r"SIGSEGV|SIGBUS|SIGILL|Illegal instruction", "a crash in compiled code: see the stack in the node's log; a package built for another machine is a common cause"),
+)  # fmt: skip
+
+
+class Failure(NamedTuple):
+    """The first failure of an attempt."""
+
+    rank: int
+    node: int | None
+    host: str
+    error: str  # one line: exception, exit status or signal
+    traceback: str
+    time: float | None
+
+
+def first_failure(run: RunDir, attempt: int) -> Failure | None:
+    """The first rank that failed in an attempt, or None if none did.
+
+    Exceptions are ordered by their time. A rank that could not say why it ended is taken from srun's or the local
+    launcher's report, if nobody's own exception explains the end.
+    """
+    lines = [line for path in sorted(run.failures.glob("node*.jsonl")) for line in read_lines(path)]
+    said = [
+        Failure(line["rank"], line["node"], line["host"], line["error"], line["traceback"], line["time"])
+        for line in sorted(lines, key=lambda line: line["time"])
+        if line["attempt"] == attempt
+    ]
+    spoken = {failure.rank for failure in said}
+    silent = [failure for failure in _srun_reports(run) if failure.rank not in spoken]
+    causes = [failure for failure in [*said, *silent] if not _CASCADE.search(failure.error)]
+    # A rank that was killed said nothing, and what the others said of it is the cascade.
+    return next(iter(causes or said or silent), None)
+
+
+def suggestion(error: str) -> str | None:
+    """What to do about an error that is known."""
+    return next((advice for pattern, advice in _KNOWN if re.search(pattern, error, re.IGNORECASE)), None)
+
+
+def paragraph(run: RunDir) -> str:
+    """What is to be said of the last attempt that failed: rank, node, step, error, last lines, advice."""
+    ended = run.events("ended")
+    failure = ended[-1].get("first_failure") if ended else None
+    if failure is None:
+        tail = _tail(run.job_log) or _tail(run.node_log(0))
+        return "no rank said why it failed" + (f"; the last lines are\n{_indent(tail)}" if tail else f"; see {run.logs}")
+    failure = Failure(**failure)
+    where = f"node {failure.node} ({failure.host})" if failure.node is not None else failure.host
+    step = _last_step(run, failure)
+    text = [f"rank {failure.rank} on {where} failed first{f', after step {step}' if step else ''}: {failure.error}"]
+    last = failure.traceback.rstrip().splitlines()[-12:] or _tail(_log_of(run, failure), failure.rank)
+    if last:
+        text.append(_indent(last))
+    advice = suggestion(f"{failure.error}\n{failure.traceback}")
+    return "\n".join([*text, *([f"what to do: {advice}"] if advice else [])])
+
+
+def _srun_reports(run: RunDir) -> list[Failure]:
+    found = []
+    try:
+        text = run.job_log.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return found
+    for line in text.rpartition("launch: attempt ")[2].splitlines():
+        if match := _SRUN.match(line.strip()):
+            host, tasks, what, code = match.groups()
+            if code is not None and int(code) in (0, 75):
+                continue
+            error = f"exit status {code}" if code else f"ended by {SIGNALS.get(what, what)}"
+            found.append(Failure(int(re.split(r"[,-]", tasks)[0]), None, host, error, "", None))
+    return found
+
+
+def _log_of(run: RunDir, failure: Failure) -> Path:
+    return run.node_log(failure.node) if failure.node is not None else run.job_log
+
+
+def _last_step(run: RunDir, failure: Failure) -> int | None:
+    if failure.node is None:
+        return None
+    steps = [line["step"] for line in read_lines(run.steps / f"node{failure.node}.jsonl") if line["rank"] == failure.rank]
+    return steps[-1] if steps else None
+
+
+def _tail(path: Path, rank: int | None = None, count: int = 12) -> list[str]:
+    """The last lines of a log, of one rank or all. Read from the end: a log can be long."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, path.stat().st_size - 65536))
+            lines = file.read().decode(errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
+    if rank is not None:
+        own = re.compile(rf"\s*{rank}: ")
+        lines = [line[match.end() :] for line in lines if (match := own.match(line))]
+    return [line for line in lines if line.strip()][-count:]
+
+
+def _indent(lines: list[Any]) -> str:
+    return "\n".join(f"    {line}" for line in lines)

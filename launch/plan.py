@@ -1,0 +1,315 @@
+"""Request + site -> plan: what will be run, where and as whom, before anything is submitted. Pure arithmetic."""
+
+import dataclasses
+import datetime
+import os
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from launch import options
+from launch.errors import Refusal
+from launch.site import Site
+from launch.workload import TRAINER, Target
+
+
+def _option(default: Any = None, *flags: str, repeat: bool = False) -> Any:
+    return field(default=default, metadata={"flags": flags, "repeat": repeat})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """The job options. What is not given comes from the site."""
+
+    nodes: int = _option(1, "-N")  # how many nodes
+    ranks_per_node: int | None = _option(None, "--ntasks-per-node")  # processes on each; one a GPU by default
+    gpus_per_node: int | None = _option()  # GPUs on each
+    cpus_per_task: int | None = _option(None, "-c")  # cores of each rank
+    time: str | None = _option(None, "-t")  # walltime: MINUTES, MM:SS, HH:MM:SS, D-HH, D-HH:MM or D-HH:MM:SS
+    partition: str | None = _option(None, "-p")  # Slurm partition
+    account: str | None = _option(None, "-A")  # who pays
+    qos: str | None = _option(None, "-q")  # quality of service
+    constraint: str | None = _option(None, "-C")  # features that the nodes must have
+    job_name: str | None = _option(None, "-J")  # in the queue; the run's name by default
+    site: str | None = _option()  # name of a site, or a site file; found by itself where it can be
+    backend: Literal["local", "slurm"] | None = _option()  # processes on this machine, or Slurm jobs
+    rendezvous: Literal["gloo", "mpi"] | None = _option()  # how ranks find each other
+    runs: Path = _option(Path("runs"))  # folder of the run directories
+    name: str | None = _option()  # of the run; workload, nodes and time by default
+    seed: int = _option(0)  # of everything random in a workload
+    share_gpus: bool = _option(False)  # allow several ranks on one GPU
+    dry_run: bool = _option(False)  # print the plan and the script; submit nothing
+    follow: bool = _option(True)  # show progress until the run ends
+    wait: bool = _option(False)  # wait for the end, without progress
+    detach: bool = _option(False)  # return at once
+    sbatch_arg: tuple[str, ...] = _option((), repeat=True)  # passed to sbatch as it is: --sbatch-arg=--exclusive
+    srun_arg: tuple[str, ...] = _option((), repeat=True)  # passed to srun as it is
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The content of run.json: all that is needed to start the run, now or again."""
+
+    name: str
+    site: str
+    backend: str
+    kind: str
+    workload: str
+    arguments: tuple[str, ...]
+    entry: tuple[str, ...]  # words behind the interpreter
+    describe: dict[str, str]  # what the workload says follows from the number of ranks
+    cwd: str
+    python: str
+    seed: int
+    nodes: int
+    ranks_per_node: int
+    gpus_per_node: int
+    cpus_per_task: int | None
+    time_s: int | None
+    partition: str | None
+    account: str | None
+    qos: str | None
+    constraint: str | None
+    job_name: str
+    rendezvous: str
+    mpi: str | None
+    share_gpus: bool
+    gpu_request: str
+    gpu_binding: str
+    gpu_variable: str
+    gpu_order: str
+    network_interface: str | None
+    modules: tuple[str, ...]
+    setup: tuple[str, ...]
+    env: dict[str, str]
+    directives: dict[str, str]
+    sbatch_args: tuple[str, ...]
+    srun_args: tuple[str, ...]
+    signal_s: int
+    patience_s: int
+
+    @property
+    def size(self) -> int:
+        """Number of ranks."""
+        return self.nodes * self.ranks_per_node
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of run.json."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, table: Mapping[str, Any]) -> "Plan":
+        """Read run.json back."""
+        known = {f.name for f in dataclasses.fields(cls)}
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in table.items() if k in known})
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What the local backend has to know of this machine."""
+
+    cores: int
+    gpus: int
+
+
+def this_machine() -> Machine:
+    """Cores that this process may use, and NVIDIA GPUs that it may see."""
+    present = [name for name in os.listdir("/dev") if re.fullmatch(r"nvidia\d+", name)]
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
+    visible = len(present) if hidden is None else min(len(present), len([part for part in hidden.split(",") if part.strip()]))
+    return Machine(len(os.sched_getaffinity(0)), visible)
+
+
+def resolve(request: Request, site: Site, target: Target, machine: Machine, now: datetime.datetime) -> Plan:
+    """Fill in what was not asked for, and refuse what cannot be.
+
+    Parameters
+    ----------
+    request : Request
+        The job options.
+    site : Site
+        Where.
+    target : Target
+        What.
+    machine : Machine
+        This one, for the local backend.
+    now : datetime
+        For the name of the run.
+
+    Raises
+    ------
+    Refusal
+        If the shape is impossible at the site.
+    """
+    backend = request.backend or site.backend
+    _refuse_contradictions(request, backend)
+    nodes = _at_least_one("--nodes", request.nodes)
+    if site.nodes is not None and nodes > site.nodes:
+        raise Refusal(f"--nodes {nodes} is more than {site.name} has ({site.nodes}): ask for fewer")
+    gpus = _gpus_per_node(request, site, backend, machine)
+    ranks = _at_least_one("--ranks-per-node", request.ranks_per_node or (site.ranks_per_node or gpus or 1) if request.ranks_per_node is None else request.ranks_per_node)
+    if gpus and ranks > gpus and not request.share_gpus:
+        raise Refusal(
+            f"--ranks-per-node {ranks} is more than the {gpus} GPU{'s' * (gpus > 1)} of a node: "
+            f"ask for {gpus} or fewer, or let ranks share GPUs with --share-gpus"
+        )
+    cpus = _cpus_per_task(request, site, backend, machine, nodes, ranks)
+    _refuse_too_many(nodes * ranks, backend, machine)
+    partition = request.partition or site.partition
+    time_s = walltime(request.time or site.time)
+    _refuse_beyond_limits(site, partition, nodes, time_s)
+    rendezvous = request.rendezvous or site.rendezvous
+    size = nodes * ranks
+    name = _name(request, target, nodes, now)
+    return Plan(
+        name=name,
+        site=site.name,
+        backend=backend,
+        kind=target.kind,
+        workload=target.name,
+        arguments=target.arguments,
+        entry=_entry(target),
+        describe=target.config.describe(size) if hasattr(target.config, "describe") else {},
+        cwd=os.getcwd(),
+        python=sys.executable,
+        seed=request.seed,
+        nodes=nodes,
+        ranks_per_node=ranks,
+        gpus_per_node=gpus,
+        cpus_per_task=cpus,
+        time_s=time_s,
+        partition=partition,
+        account=request.account,
+        qos=request.qos,
+        constraint=request.constraint,
+        job_name=request.job_name or name,
+        rendezvous=rendezvous,
+        mpi=site.mpi,
+        share_gpus=request.share_gpus,
+        gpu_request=site.gpu_request,
+        gpu_binding=site.gpu_binding,
+        gpu_variable=site.gpu_variable,
+        gpu_order=site.gpu_order,
+        network_interface=site.network_interface,
+        modules=tuple(site.modules),
+        setup=tuple(site.setup),
+        env=dict(site.env),
+        directives=dict(site.directives),
+        sbatch_args=request.sbatch_arg,
+        srun_args=(*site.srun_args, *request.srun_arg),
+        signal_s=site.signal_s,
+        patience_s=site.patience_s,
+    )
+
+
+def walltime(text: str | None) -> int | None:
+    """Seconds of a walltime as Slurm writes it.
+
+    Raises
+    ------
+    Refusal
+        If Slurm would not understand it, or it is 0.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", text.strip())
+    if match:
+        days, *parts = match.groups()
+        numbers = [int(part) for part in parts if part is not None]
+        # The meaning of the first number: with days, hours; alone or before one other, minutes; before two others, hours.
+        first = 3600 if days is not None or len(numbers) == 3 else 60
+        seconds = int(days or 0) * 86400 + sum(n * unit for n, unit in zip(numbers, (first, first // 60, first // 3600)))
+        if seconds > 0:
+            return seconds
+    raise Refusal(f"--time {text!r} is no walltime: give MINUTES, MM:SS, HH:MM:SS, D-HH, D-HH:MM or D-HH:MM:SS, more than 0")
+
+
+def clock(seconds: int) -> str:
+    """Seconds as Slurm writes them: D-HH:MM:SS."""
+    days, rest = divmod(seconds, 86400)
+    text = f"{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}"
+    return f"{days}-{text}" if days else text
+
+
+def _entry(target: Target) -> tuple[str, ...]:
+    if target.kind == "workload":
+        return ("-m", TRAINER, target.name, *options.arguments(target.config))
+    return (("-m", target.name) if target.kind == "module" else (target.name,)) + target.arguments
+
+
+def _name(request: Request, target: Target, nodes: int, now: datetime.datetime) -> str:
+    if request.name is None:
+        return f"{target.short_name}-n{nodes}-{now:%Y%m%d-%H%M%S}"
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", request.name):
+        raise Refusal(f"--name {request.name!r}: a run's name has letters, digits, '.', '_', '+' and '-', and begins with one of the first two")
+    return request.name
+
+
+def _at_least_one(what: str, value: int) -> int:
+    if value < 1:
+        raise Refusal(f"{what} {value}: give 1 or more")
+    return value
+
+
+def _refuse_contradictions(request: Request, backend: str) -> None:
+    if request.wait and request.detach:
+        raise Refusal("--wait and --detach contradict each other: give one of them")
+    slurm_only = {"-p": request.partition, "-A": request.account, "-q": request.qos, "-C": request.constraint,
+                  "--sbatch-arg": request.sbatch_arg, "--srun-arg": request.srun_arg}  # fmt: skip
+    given = [flag for flag, value in slurm_only.items() if value]
+    if backend == "local" and given:
+        raise Refusal(f"{given[0]} is for Slurm, and the backend is local: leave it out, or give --backend slurm")
+
+
+def _gpus_per_node(request: Request, site: Site, backend: str, machine: Machine) -> int:
+    if request.gpus_per_node is not None and request.gpus_per_node < 0:
+        raise Refusal(f"--gpus-per-node {request.gpus_per_node}: give 0 or more")
+    if backend == "local":
+        # All nodes are this machine, so they divide its GPUs; too few for all mean none for any.
+        default = machine.gpus // request.nodes if request.nodes > 0 else 0
+        if request.share_gpus:
+            default = machine.gpus
+        gpus = default if request.gpus_per_node is None else request.gpus_per_node
+        asked = gpus if request.share_gpus else gpus * request.nodes
+        if asked > machine.gpus:
+            raise Refusal(f"{asked} GPUs are more than the {machine.gpus} of this machine, which are all that its {request.nodes} nodes have together: ask for fewer with --gpus-per-node")
+        return gpus
+    gpus = request.gpus_per_node if request.gpus_per_node is not None else site.gpus_per_node or 0
+    if site.gpus_per_node is not None and gpus > site.gpus_per_node:
+        raise Refusal(f"--gpus-per-node {gpus} is more than a node of {site.name} has ({site.gpus_per_node}): ask for fewer")
+    return gpus
+
+
+def _cpus_per_task(request: Request, site: Site, backend: str, machine: Machine, nodes: int, ranks: int) -> int | None:
+    cpus = request.cpus_per_task
+    if cpus is None:
+        if backend == "slurm" and site.cpus_per_node:
+            if ranks > site.cpus_per_node:
+                raise Refusal(f"--ranks-per-node {ranks} is more than a node of {site.name} has cores ({site.cpus_per_node}): ask for fewer")
+            return site.cpus_per_node // ranks
+        return None
+    _at_least_one("--cpus-per-task", cpus)
+    present, needed = (machine.cores, cpus * ranks * nodes) if backend == "local" else (site.cpus_per_node, cpus * ranks)
+    if present is not None and needed > present:
+        where = "this machine has" if backend == "local" else f"a node of {site.name} has"
+        raise Refusal(f"--cpus-per-task {cpus} takes {needed} cores, more than {where} ({present}): ask for fewer cores or ranks")
+    return cpus
+
+
+def _refuse_too_many(size: int, backend: str, machine: Machine) -> None:
+    # A rank idles at 0.5 GB and contends for cores: beyond this a local run only makes the machine unusable.
+    most = max(16, 4 * machine.cores)
+    if backend == "local" and size > most:
+        raise Refusal(f"{size} ranks are too many for this machine ({machine.cores} cores): ask for {most} or fewer, or give --backend slurm")
+
+
+def _refuse_beyond_limits(site: Site, partition: str | None, nodes: int, time_s: int | None) -> None:
+    limits = site.partitions.get(partition or "", {})
+    if nodes > limits.get("max_nodes", nodes):
+        raise Refusal(f"--nodes {nodes} is more than partition {partition} of {site.name} allows ({limits['max_nodes']}): ask for fewer")
+    longest = walltime(limits.get("max_time"))
+    if time_s and longest and time_s > longest:
+        raise Refusal(f"--time {clock(time_s)} is more than partition {partition} of {site.name} allows ({clock(longest)}): ask for less")

@@ -1,0 +1,160 @@
+"""How far a run is, from its files: the live line, and the summary at the end."""
+
+import collections
+import json
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any, TextIO
+
+from launch import diagnose
+from launch.plan import Plan, clock
+from launch.rundir import RunDir, read_json
+
+_LABEL = re.compile(r"\s*(\d+): ?(.*)", re.DOTALL)
+_WINDOW_S = 20.0  # over which examples/s are averaged
+
+
+class Tail:
+    """The lines that a growing file gains.
+
+    Parameters
+    ----------
+    path : Path
+        The file; it need not be there yet.
+    from_end : bool
+        Pass over what is in it now.
+    """
+
+    def __init__(self, path: Path, from_end: bool = False) -> None:
+        self._path, self._rest = path, b""
+        self._place = path.stat().st_size if from_end and path.exists() else 0
+
+    def lines(self) -> list[str]:
+        """The whole lines since the last call."""
+        try:
+            with open(self._path, "rb") as file:
+                file.seek(self._place)
+                data = file.read()
+        except FileNotFoundError:
+            return []
+        self._place += len(data)
+        *whole, self._rest = (self._rest + data).split(b"\n")
+        return [line.decode(errors="replace") for line in whole]
+
+
+class Progress:
+    """Shows a run as it goes: what its ranks print, and one line on how far it is.
+
+    Parameters
+    ----------
+    run : RunDir
+        The run.
+    plan : Plan
+        Its plan.
+    stream : text file
+        Where to; on a terminal the line stays in its place, elsewhere it is written anew every ten seconds.
+    """
+
+    def __init__(self, run: RunDir, plan: Plan, stream: TextIO = sys.stderr) -> None:
+        self._run, self._plan, self._stream = run, plan, stream
+        self._live = stream.isatty()
+        self._width = 0
+        self._drawn = self._began = time.monotonic()
+        self._text = ""
+        # Of a workload the chief speaks for all; of any other program nobody knows, so all are heard.
+        nodes = [0] if plan.kind == "workload" else range(min(plan.nodes, 64))
+        self._logs = [Tail(run.node_log(node), from_end=True) for node in nodes]
+        self._steps = Tail(run.steps / "node0.jsonl", from_end=True)
+        self._recent: collections.deque[dict[str, Any]] = collections.deque()
+        self._training: dict[str, Any] | None = None
+
+    def __call__(self, waiting_for: str = "") -> None:
+        """Show what is new; ``waiting_for`` says what keeps the run from starting."""
+        for log in self._logs:
+            for line in log.lines():
+                self._heard(line)
+        now = time.monotonic()
+        if now - self._drawn < (0.25 if self._live else 10):
+            return
+        self._drawn = now
+        self._draw(self.line() or waiting_for or f"starting, {now - self._began:.0f} s")
+
+    def close(self) -> None:
+        """Show the last lines, and take the live line away."""
+        for log in self._logs:
+            for line in log.lines():
+                self._heard(line)
+        self._draw("")
+
+    def line(self) -> str:
+        """Epoch, step, loss and examples/s over all ranks, or an empty string before the first step."""
+        self._training = self._training or read_json(self._run.training_json)
+        for text in self._steps.lines():
+            step = json.loads(text)
+            if step["rank"] == 0:
+                self._recent.append(step)
+        if not self._recent or not self._training:
+            return ""
+        last = self._recent[-1]
+        while self._recent[0]["start"] < last["start"] - _WINDOW_S:
+            self._recent.popleft()
+        steps, done = self._training["steps"], last["step"]
+        text = f"epoch {done / self._training['steps_per_epoch']:.2f}/{self._training['epochs']:g}  step {done}/{steps}  loss {last['loss']:.4g}"
+        timed = [step for step in self._recent if not step["compiled"]]
+        if not timed:
+            return text
+        rate = len(timed) / sum(step["seconds"] for step in timed)
+        left = clock(int((steps - done) / rate))
+        return f"{text}  {rate * self._training['global_batch']:.4g} examples/s on {self._plan.size} ranks  {left} left"
+
+    def _heard(self, line: str) -> None:
+        label = _LABEL.match(line)
+        if label is None or "slurmstepd-" in line:
+            return
+        if self._plan.kind != "workload":
+            self._say(line)
+        elif label[1] == "0" and label[2].strip():
+            self._say(label[2].rpartition("\r")[2])
+
+    def _say(self, line: str) -> None:
+        if self._live:
+            self._draw("")
+        print(line, file=self._stream, flush=True)
+
+    def _draw(self, text: str) -> None:
+        if self._live:
+            self._stream.write(f"\r{text[:160]:<{self._width}}" + ("" if text else "\r"))
+            self._width = len(text[:160])
+            self._stream.flush()
+        elif text and text != self._text:
+            print(text, file=self._stream, flush=True)
+        self._text = text
+
+
+def closing(run: RunDir, plan: Plan, outcome: str) -> str:
+    """The last words on an attempt."""
+    if outcome == "done":
+        return "\n".join(filter(None, [f"done: {run.path}", summary(run, plan)]))
+    again = f"go on with it: python -m launch resume {run.path}"
+    if outcome == "failed":
+        return f"failed: {run.path}\n{diagnose.paragraph(run)}\n{again}"
+    return f"{outcome} before the end: {run.path}\n{again}"
+
+
+def summary(run: RunDir, plan: Plan) -> str:
+    """What a finished run has reached."""
+    result = run.result() or {}
+    rows = []
+    if result.get("metrics"):
+        rows += [(name.replace("_", " "), f"{value:.4g}") for name, value in result["metrics"].items()]
+    if result.get("throughput_examples_per_s"):
+        rate = result["throughput_examples_per_s"]
+        rows.append(("throughput", f"{rate:.4g} examples/s on {plan.size} ranks ({rate / plan.size:.4g} each)"))
+    if result.get("phases_s"):
+        rows.append(("seconds", ", ".join(f"{name} {seconds:.1f}" for name, seconds in result["phases_s"].items() if seconds is not None)))
+    if run.figures.is_dir():
+        rows += [("figure", str(path)) for path in sorted(run.figures.iterdir()) if not path.name.startswith(".")]
+    width = max((len(name) for name, _ in rows), default=0)
+    return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows)

@@ -1,0 +1,155 @@
+"""A site: a machine one can run on, as data.
+
+A site file is TOML; its keys are the fields of `Site`. An unknown key or a value of the wrong type is refused. A value
+that no source confirms stays out of the file, and the plan says that it is not known.
+"""
+
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from launch.errors import Refusal, nearest
+
+FOLDER = Path(__file__).resolve().parent.parent / "modules" / "sites"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """The keys of a site file."""
+
+    name: str
+    description: str = ""
+    backend: Literal["local", "slurm"] = "slurm"
+    identify: dict[str, str] = field(default_factory=dict)  # {env, is} or {host}: a variable's value, or a regular
+    # expression that the host name matches
+    nodes: int | None = None  # the most that a run may ask for
+    cpus_per_node: int | None = None
+    gpus_per_node: int | None = None
+    ranks_per_node: int | None = None  # by default as many as GPUs, else one
+    time: str | None = None  # walltime if none is given
+    partition: str | None = None  # if none is given
+    gpu_request: Literal["gpus-per-node", "gpus-per-task", "gres", "none"] = "gpus-per-node"  # how GPUs are asked for
+    gpu_binding: Literal["slurm", "env", "framework"] = "env"  # who gives a rank its GPU: Slurm, a variable that hides
+    # the others from the process, or the framework that is told to use only the one
+    gpu_variable: str = "CUDA_VISIBLE_DEVICES"  # which variable (ROCR_VISIBLE_DEVICES on AMD)
+    gpu_order: Literal["forward", "reverse"] = "forward"  # GPU of local rank i: i, or the last minus i
+    rendezvous: Literal["gloo", "mpi"] = "gloo"  # how ranks find each other
+    mpi: str | None = None  # of srun's --mpi, for the rendezvous mpi: pmix, pmi2, cray_shasta
+    network_interface: str | None = None  # which carries Gloo's traffic
+    modules: list[str] = field(default_factory=list)  # loaded in the job
+    setup: list[str] = field(default_factory=list)  # lines of shell after that
+    env: dict[str, str] = field(default_factory=dict)  # environment of the job
+    directives: dict[str, str] = field(default_factory=dict)  # further options of sbatch: name without dashes to value
+    srun_args: list[str] = field(default_factory=list)  # further options of srun
+    partitions: dict[str, dict[str, Any]] = field(default_factory=dict)  # limits: {max_nodes, max_time}
+    signal_s: int = 120  # before the time limit: when the ranks are asked to save and leave
+    patience_s: int = 300  # how long a silent scheduler is asked again
+
+
+def names() -> list[str]:
+    """The sites that come with the toolkit."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def load(name: str) -> Site:
+    """Read a site file.
+
+    Parameters
+    ----------
+    name : str
+        Of a site that comes with the toolkit, or the path of a file.
+
+    Raises
+    ------
+    Refusal
+        If there is none, or a key or value in it is not understood.
+    """
+    own = name.endswith(".toml") or "/" in name
+    path = Path(name) if own else FOLDER / f"{name}.toml"
+    if not path.is_file():
+        what = "give the path of a site file" if own else nearest(name, names())
+        raise Refusal(f"there is no site {name!r}: {what}")
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Refusal(f"{path} is not TOML ({error}): mend it") from None
+    return from_table({"name": path.stem, **table}, str(path))
+
+
+def from_table(table: Mapping[str, Any], where: str) -> Site:
+    """Make a site from a table, and refuse what is not understood; ``where`` names its origin in the refusal."""
+    hints = typing.get_type_hints(Site)
+    for key, value in table.items():
+        if key not in hints:
+            raise Refusal(f"{where}: unknown key {key!r}: {nearest(key, hints)}")
+        _check(f"{where}: {key}", value, hints[key])
+    for partition, limits in table.get("partitions", {}).items():
+        for key in limits:
+            if key not in ("max_nodes", "max_time"):
+                raise Refusal(f"{where}: unknown key {key!r} of partition {partition!r}: {nearest(key, ('max_nodes', 'max_time'))}")
+    for key in table.get("identify", {}):
+        if key not in ("env", "is", "host"):
+            raise Refusal(f"{where}: unknown key {key!r} of identify: {nearest(key, ('env', 'is', 'host'))}")
+    return Site(**table)
+
+
+def detect(environ: Mapping[str, str] = os.environ, host: str | None = None) -> tuple[Site, str]:
+    """The site that this is, and why: by environment, then host name, then by whether Slurm is configured here."""
+    host = host or platform.node()
+    sites = [load(name) for name in names()]
+    for site in sites:
+        variable, value = site.identify.get("env"), site.identify.get("is")
+        if variable and variable in environ and value in (None, environ[variable]):
+            return site, f"{variable}={environ[variable]}"
+    for site in sites:
+        if "host" in site.identify and re.search(site.identify["host"], host):
+            return site, f"host name {host}"
+    return (load("slurm"), "Slurm is configured here") if slurm_is_here() else (load("laptop"), "no Slurm answers here")
+
+
+def slurm_is_here() -> bool:
+    """Whether this machine is a client of a Slurm cluster, even of one whose controller is silent just now."""
+    if not shutil.which("sbatch"):
+        return False
+    try:
+        # It names its controllers, up or down, wherever a configuration is found; and says nothing of them elsewhere.
+        ping = subprocess.run(["scontrol", "ping"], capture_output=True, text=True, timeout=10)
+    except subprocess.TimeoutExpired:
+        return True
+    except OSError:
+        return False
+    return "Slurmctld" in ping.stdout
+
+
+def _check(where: str, value: Any, hint: Any) -> None:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is types.UnionType:
+        _check(where, value, args[0])
+    elif origin is Literal:
+        if value not in args:
+            raise Refusal(f"{where} = {value!r}: give one of {', '.join(args)}")
+    elif origin is list:
+        if not isinstance(value, list):
+            raise Refusal(f"{where} = {value!r} is no list: give a list of {args[0].__name__}")
+        for item in value:
+            _check(where, item, args[0])
+    elif origin is dict:
+        if not isinstance(value, dict):
+            raise Refusal(f"{where} = {value!r} is no table")
+        for item in value.values():
+            if typing.get_origin(args[1]) is not None or args[1] is not Any:
+                _check(where, item, args[1])
+    elif type(value) is not hint:
+        raise Refusal(f"{where} = {value!r}: give {'a whole number' if hint is int else 'a string'}")
+
+

@@ -1,0 +1,132 @@
+"""What is to be run: a workload module, any other module, or a script."""
+
+import ast
+import importlib
+import importlib.util
+import pkgutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from launch import options
+from launch.errors import Refusal, nearest
+
+TRAINER = "workloads.train"
+"""The module that trains workloads: to the launcher only a name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the ranks run.
+
+    Parameters
+    ----------
+    kind : "workload", "module" or "script"
+        A workload has a Config and a build function, and is trained; the others are run as they are.
+    name : str
+        Module name or path, as given.
+    arguments : tuple of str
+        What stood behind it.
+    config : object
+        Of a workload: an instance of its Config, made from the arguments.
+    """
+
+    kind: Literal["workload", "module", "script"]
+    name: str
+    arguments: tuple[str, ...] = ()
+    config: Any = None
+
+    @property
+    def short_name(self) -> str:
+        """A word for run and job names."""
+        return Path(self.name).stem if self.kind == "script" else self.name.rpartition(".")[2]
+
+
+def find(name: str, arguments: Sequence[str]) -> Target:
+    """Find what is to be run, and read its options.
+
+    Parameters
+    ----------
+    name : str
+        A module that can be imported from here, or the path of a script.
+    arguments : sequence of str
+        Its options.
+
+    Raises
+    ------
+    Refusal
+        If there is no such thing, it cannot be run, or an option of a workload is not known or has a wrong value.
+    """
+    arguments = tuple(arguments)
+    if name.endswith(".py") or "/" in name:
+        if not Path(name).is_file():
+            raise Refusal(f"there is no script {name!r}: give a path from here, or a module such as workloads.cfd_resnet")
+        return Target("script", str(Path(name).absolute()), arguments)
+    source = _source(name)
+    if not is_workload(source):
+        return Target("module", name, arguments)
+    return Target("workload", name, arguments, options.parse(config_class(name), arguments, name))
+
+
+def config_class(name: str) -> type:
+    """The Config of a workload.
+
+    Raises
+    ------
+    Refusal
+        If its module cannot be imported.
+    """
+    try:
+        return importlib.import_module(name).Config
+    except Refusal:
+        raise
+    except Exception as error:
+        raise Refusal(f"cannot import {name} ({type(error).__name__}: {error}): mend it, then try: python -c 'import {name}'") from error
+
+
+def is_workload(source: Path) -> bool:
+    """Whether a module's source defines, at its top, a class Config and a function build. Nothing is imported."""
+    try:
+        tree = ast.parse(source.read_bytes())
+    except SyntaxError as error:
+        raise Refusal(f"{source}, line {error.lineno}: {error.msg}; mend it and try again") from None
+    classes = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    return "Config" in classes and "build" in functions
+
+
+def known() -> list[str]:
+    """The workloads that come with the toolkit."""
+    spec = importlib.util.find_spec(TRAINER.partition(".")[0])
+    if spec is None or not spec.submodule_search_locations:
+        return []
+    prefix = f"{spec.name}."
+    found = [module.name for module in pkgutil.iter_modules(spec.submodule_search_locations, prefix) if module.ispkg]
+    return sorted(name for name in found if is_workload(_source(name)))
+
+
+def _source(name: str) -> Path:
+    """The file that would run for a module name: that of a workload's module, or of a package's __main__."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except ModuleNotFoundError:  # of a parent
+        spec = None
+    except (ValueError, ImportError) as error:
+        raise Refusal(f"cannot find {name!r} ({error}): give a module such as workloads.cfd_resnet, or the path of a script") from None
+    if spec is None:
+        raise Refusal(f"there is no workload or module {name!r} (looked in {_here()} and the packages): {nearest(name, known())}")
+    if spec.origin is None or not spec.origin.endswith(".py"):
+        raise Refusal(f"{name!r} is no module that can be run: {nearest(name, known())}")
+    source = Path(spec.origin)
+    if spec.submodule_search_locations and not is_workload(source):
+        main = source.with_name("__main__.py")
+        if not main.is_file():
+            raise Refusal(f"{name!r} is a package without a __main__, so there is nothing to run: {nearest(name, known())}")
+        return main
+    return source
+
+
+def _here() -> str:
+    return sys.path[0] or "."
