@@ -49,7 +49,7 @@ def end(run: RunDir, status: int) -> str:
     if status == 0 and plan.kind != "workload":
         publish_json(run.result_json, {"status": "done", "ranks": plan.size, "nodes": plan.nodes, "attempts": attempt})
     failure = diagnose.first_failure(run, attempt)
-    if run.result() is not None and status == 0:
+    if run.result() is not None:
         outcome = "done"
     # srun reports the largest status of all, so 75 may hide a rank that failed with less: ask the failures as well.
     elif status == stop.STOPPED and failure is None:

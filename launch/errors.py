@@ -15,6 +15,10 @@ class SubmissionRefused(Refusal):
 
     status = 3
 
+    def __init__(self, message: str, may_be_queued: bool = False) -> None:
+        super().__init__(message)
+        self.may_be_queued = may_be_queued  # nobody answered, so the job may have been taken all the same
+
 
 def nearest(given: str, known: Iterable[str]) -> str:
     """A phrase that offers the nearest of the known names, or lists them all when none is near.

@@ -63,6 +63,7 @@ class Plan:
     describe: dict[str, str]  # what the workload says follows from the number of ranks
     cwd: str
     python: str
+    pythonpath: tuple[str, ...]  # where the launcher found modules beside those of the interpreter
     seed: int
     nodes: int
     ranks_per_node: int
@@ -175,6 +176,7 @@ def resolve(request: Request, site: Site, target: Target, machine: Machine, now:
         describe=target.config.describe(size) if hasattr(target.config, "describe") else {},
         cwd=os.getcwd(),
         python=sys.executable,
+        pythonpath=_pythonpath(),
         seed=request.seed,
         nodes=nodes,
         ranks_per_node=ranks,
@@ -232,6 +234,12 @@ def clock(seconds: int) -> str:
     days, rest = divmod(seconds, 86400)
     text = f"{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}"
     return f"{days}-{text}" if days else text
+
+
+def _pythonpath() -> tuple[str, ...]:
+    """The toolkit's own place, so that the ranks find it wherever they start, and what PYTHONPATH says, made absolute."""
+    said = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    return tuple(dict.fromkeys([str(Path(__file__).resolve().parent.parent), *map(os.path.abspath, said)]))
 
 
 def _entry(target: Target) -> tuple[str, ...]:

@@ -41,7 +41,11 @@ def main(argv: list[str]) -> int:
         status = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
         if isinstance(ending.code, str):
             print(ending.code, file=sys.stderr, flush=True)
-        if status not in (0, stop.STOPPED):
+        if status == stop.STOPPED:
+            # The first rank to leave makes srun end the others, whose own way out must not turn into a signal's.
+            for number in (signal.SIGTERM, signal.SIGUSR2):
+                signal.signal(number, signal.SIG_IGN)
+        elif status:
             _record(run, rank, attempt, f"exit status {status}" + (f": {ending.code}" if isinstance(ending.code, str) else ""), "")
         return status
     except BaseException as error:

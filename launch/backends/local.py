@@ -268,12 +268,10 @@ def _supervise(ranks: _Ranks, plan: Plan, signals: _Signals, tick: Callable[[], 
 
 
 def _environment(plan: Plan) -> dict[str, str]:
-    root = str(Path(__file__).resolve().parents[2])
-    paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     # A launcher that itself runs in a job or under mpirun must not hand on who it is there.
     inherited = {k: v for k, v in os.environ.items() if not re.match(r"(LAUNCH|SLURM|PMI|PMIX|OMPI_COMM|PRTE|HOROVOD_(RANK|SIZE|LOCAL|CROSS))", k)}
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONUNBUFFERED": "1"}
-    return quiet | inherited | plan.env | {"PYTHONPATH": os.pathsep.join(paths)}
+    return quiet | inherited | plan.env | {"PYTHONPATH": os.pathsep.join(plan.pythonpath)}
 
 
 def _mpirun(plan: Plan) -> list[str]:
