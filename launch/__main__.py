@@ -9,11 +9,12 @@ import importlib
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 from launch import options, plan, site, workload
 from launch.errors import Refusal
+from launch.request import Request
 from launch.rundir import RunDir, publish, publish_json
+from launch.walltime import clock
 
 VERBS = {
     "resume": ("launch.resume", "RUN", "go on with a run that was stopped, killed or failed"),
@@ -28,11 +29,11 @@ def main(argv: list[str]) -> int:
     """Read the command line and do what it says; return the exit status."""
     if argv and argv[0] in VERBS:
         return importlib.import_module(VERBS[argv[0]][0]).main(argv[1:])
-    given, rest = options.split(plan.Request, argv)
+    given, rest = options.split(Request, argv)
     if given.pop("help", False) or not rest or {"-h", "--help"} & set(rest[1:]):
         print(usage(rest))
         return 0 if argv else 2
-    request = options.build(plan.Request, given)
+    request = options.build(Request, given)
     target = workload.find(rest[0], rest[1:])
     here, why = _site(request)
     planned = plan.resolve(request, here, target, plan.this_machine(), datetime.datetime.now())
@@ -51,16 +52,22 @@ def main(argv: list[str]) -> int:
 
 def usage(rest: list[str]) -> str:
     """The help text; with a workload, its options too."""
-    text = [__doc__.strip(), "", "job options", options.describe(plan.Request)]
+    text = [__doc__.strip(), "", "job options", options.describe(Request)]
     if rest and rest[0] not in ("-h", "--help"):
         target = workload.find(rest[0], [])
         if target.config is not None:
             text += ["", f"options of {rest[0]}", options.describe(type(target.config))]
     else:
-        text += ["", f"workloads: {', '.join(workload.known())}; `python -m launch WORKLOAD --help` shows their options"]
+        text += [
+            "",
+            f"workloads: {', '.join(workload.known())}; `python -m launch WORKLOAD --help` shows their options",
+        ]
     text += ["", "other uses"]
     text += [f"  python -m launch {f'{verb} {arguments}':<14} {what}" for verb, (_, arguments, what) in VERBS.items()]
-    text += ["", "exit status: 0 done, 1 failed, 2 bad input, 3 submission refused, 4 stopped before the end, 130 interrupted"]
+    text += [
+        "",
+        "exit status: 0 done, 1 failed, 2 bad input, 3 submission refused, 4 stopped before the end, 130 interrupted",
+    ]
     return "\n".join(text)
 
 
@@ -76,13 +83,18 @@ def describe(planned: plan.Plan, here: site.Site, why: str, run: RunDir) -> str:
         "backend": planned.backend,
         "shape": f"{nodes} x {planned.ranks_per_node} rank{'s' * (planned.ranks_per_node > 1)} = {planned.size} ranks, {gpu}",
         **planned.describe,
-        "walltime": plan.clock(planned.time_s) if planned.time_s else "no limit given",
+        "walltime": clock(planned.time_s)
+        if planned.time_s
+        else "none given" + ", so the partition's own" * (planned.backend == "slurm"),
         "run": str(run.path),
     }
+    hidden = sorted(name for name in os.environ if name.startswith("SBATCH_"))
+    if planned.backend == "slurm" and hidden:
+        rows["left out"] = f"{', '.join(hidden)} of the environment: say it with an option"
     return "\n".join(f"{name:<14} {value}" for name, value in rows.items())
 
 
-def _site(request: plan.Request) -> tuple[site.Site, str]:
+def _site(request: Request) -> tuple[site.Site, str]:
     if request.site:
         return site.load(request.site), "as given"
     if request.backend:

@@ -16,7 +16,9 @@ from launch.plan import Plan
 from launch.rundir import RunDir, publish_json, read_json
 
 # What of the environment may change a result or a speed; never all of it, which would publish secrets.
-_MATTERS = re.compile(r"(CUDA|HIP|NCCL|MPICH|OMPI_MCA|UCX|FI|HOROVOD|TF|XLA|KERAS|OMP|MKL|SLURM)_|LD_LIBRARY_PATH$|LOADEDMODULES$")
+_MATTERS = re.compile(
+    r"(CUDA|HIP|NCCL|MPICH|OMPI_MCA|UCX|FI|HOROVOD|TF|XLA|KERAS|OMP|MKL|SLURM)_|LD_LIBRARY_PATH$|LOADEDMODULES$"
+)
 _SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSW|JWT", re.IGNORECASE)
 
 
@@ -71,7 +73,11 @@ def surroundings() -> dict[str, Any]:
         "gpus": gpus.names(),
         "driver": gpus.driver_version(),
         "python": platform.python_version(),
-        "packages": {name: version for name in ("tensorflow", "tensorflow-cpu", "keras", "horovod", "numpy", "mpi4py", "openmpi", "torch") if (version := _version(name))},
+        "packages": {
+            name: version
+            for name in ("tensorflow", "tensorflow-cpu", "keras", "horovod", "numpy", "mpi4py", "openmpi", "torch")
+            if (version := _version(name))
+        },
         "modules": [name for name in os.environ.get("LOADEDMODULES", "").split(":") if name],
         "environment": {k: v for k, v in sorted(os.environ.items()) if _MATTERS.match(k) and not _SECRET.search(k)},
     }
@@ -92,7 +98,9 @@ def _version(package: str) -> str | None:
 def _cpu_model() -> str:
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+            return next(
+                (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine()
+            )
     except OSError:
         return platform.machine()
 

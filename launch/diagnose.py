@@ -14,9 +14,17 @@ _CASCADE = re.compile(
 )
 
 # srun's report of a task:  srun: error: node3: tasks 0,2-3: Exited with exit code 1
-_SRUN = re.compile(r"srun: error: (\S+): tasks? ([\d,\-]+): (Exited with exit code (\d+)|[A-Z][A-Za-z ]+?)(?: \(core dumped\))?$")
+_SRUN = re.compile(
+    r"srun: error: (\S+): tasks? ([\d,\-]+): (Exited with exit code (\d+)|[A-Z][A-Za-z ]+?)(?: \(core dumped\))?$"
+)
 
-SIGNALS = {"Killed": "SIGKILL", "Terminated": "SIGTERM", "Segmentation fault": "SIGSEGV", "Aborted": "SIGABRT", "Bus error": "SIGBUS"}
+SIGNALS = {
+    "Killed": "SIGKILL",
+    "Terminated": "SIGTERM",
+    "Segmentation fault": "SIGSEGV",
+    "Aborted": "SIGABRT",
+    "Bus error": "SIGBUS",
+}
 
 _KNOWN = (
     (r"SIGKILL|oom.?kill|Out Of Memory", "killed from outside: often the out-of-memory killer; see dmesg or the job's memory limit, and use a smaller --batch or fewer ranks on a node"),
@@ -71,7 +79,9 @@ def paragraph(run: RunDir) -> str:
     failure = ended[-1].get("first_failure") if ended else None
     if failure is None:
         tail = _tail(run.job_log) or _tail(run.node_log(0))
-        return "no rank said why it failed" + (f"; the last lines are\n{_indent(tail)}" if tail else f"; see {run.logs}")
+        return "no rank said why it failed" + (
+            f"; the last lines are\n{_indent(tail)}" if tail else f"; see {run.logs}"
+        )
     failure = Failure(**failure)
     where = f"node {failure.node} ({failure.host})" if failure.node is not None else failure.host
     step = _last_step(run, failure)
@@ -106,7 +116,9 @@ def _log_of(run: RunDir, failure: Failure) -> Path:
 def _last_step(run: RunDir, failure: Failure) -> int | None:
     if failure.node is None:
         return None
-    steps = [line["step"] for line in read_lines(run.steps / f"node{failure.node}.jsonl") if line["rank"] == failure.rank]
+    steps = [
+        line["step"] for line in read_lines(run.steps / f"node{failure.node}.jsonl") if line["rank"] == failure.rank
+    ]
     return steps[-1] if steps else None
 
 

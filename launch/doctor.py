@@ -35,7 +35,11 @@ def main(argv: list[str]) -> int:
     for name, check in CHECKS.items():
         finding = check()
         worst |= finding.level == "wrong"
-        print(f"{finding.level:<7} {name:<14} {finding.text}" + (f"\n{'':<23}mend it: {finding.mend}" if finding.mend else ""), flush=True)
+        print(
+            f"{finding.level:<7} {name:<14} {finding.text}"
+            + (f"\n{'':<23}mend it: {finding.mend}" if finding.mend else ""),
+            flush=True,
+        )
     print("not ready: mend what is wrong" if worst else "ready")
     return int(worst)
 
@@ -44,7 +48,11 @@ def _python() -> Finding:
     version = ".".join(map(str, sys.version_info[:3]))
     if (3, 11) <= sys.version_info < (3, 13):
         return Finding("ok", f"{version} at {sys.executable}")
-    return Finding("wrong", f"{version}; TensorFlow 2.18 and this toolkit need 3.11 or 3.12", "make the environment with python3.11 or python3.12")
+    return Finding(
+        "wrong",
+        f"{version}; TensorFlow 2.18 and this toolkit need 3.11 or 3.12",
+        "make the environment with python3.11 or python3.12",
+    )
 
 
 def _tensorflow() -> Finding:
@@ -67,7 +75,11 @@ def _horovod() -> Finding:
     told = re.search(r"controllers: (.*)", tried)
     if not told:
         last = tried.strip().splitlines()[-1:] or ["no output"]
-        return Finding("wrong", f"{found} does not load ({last[0]})", "built for another TensorFlow: .venv/bin/uv sync --inexact --reinstall-package horovod")
+        return Finding(
+            "wrong",
+            f"{found} does not load ({last[0]})",
+            "built for another TensorFlow: .venv/bin/uv sync --inexact --reinstall-package horovod",
+        )
     return Finding("ok", f"{found}, built for this TensorFlow; {told[1]}")
 
 
@@ -95,7 +107,11 @@ def _slurm() -> Finding:
     plugins = [line.strip() for line in _output(["srun", "--mpi=list"]).splitlines() if line.startswith((" ", "\t"))]
     up = any("UP" in line for line in ping)
     text = f"{version}, --mpi plugins {', '.join(plugins) or 'unknown'}"
-    return Finding("ok", text) if up else Finding("wrong", f"{text}; the controller does not answer: {'; '.join(ping)}", "wait, or ask the site")
+    return (
+        Finding("ok", text)
+        if up
+        else Finding("wrong", f"{text}; the controller does not answer: {'; '.join(ping)}", "wait, or ask the site")
+    )
 
 
 def _gpus() -> Finding:
@@ -131,7 +147,9 @@ def _runs() -> Finding:
             file.write(b"\0" * 65536)
             file.flush()
     except OSError as error:
-        return Finding("wrong", f"{folder.absolute()}: {error.strerror}", "give a folder that can be written to with --runs")
+        return Finding(
+            "wrong", f"{folder.absolute()}: {error.strerror}", "give a folder that can be written to with --runs"
+        )
     return Finding("ok", f"{folder.absolute()}, {shutil.disk_usage(place).free / 2**30:.1f} GiB free")
 
 

@@ -151,7 +151,11 @@ def describe(cls: type) -> str:
         default = field.default if field.default is not dataclasses.MISSING else None
         note = comments.get(field.name, "")
         if base is not bool or default:
-            note += f" [{'required' if default is None and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING else default}]" if default not in (None, "", ()) else ""
+            note += (
+                f" [{'required' if default is None and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING else default}]"
+                if default not in (None, "", ())
+                else ""
+            )
         rows.append((", ".join(flags(field)) + kind, note))
     lines = []
     for left, note in rows:
@@ -174,7 +178,9 @@ def _scalar(hint: Any) -> tuple[type, tuple | None]:
         return type(args[0]), args
     if hint in (int, float, str, bool, Path):
         return hint, None
-    raise TypeError(f"an option cannot have the type {hint}: use int, float, str, bool, Path, Literal, X | None or tuple[X, ...]")
+    raise TypeError(
+        f"an option cannot have the type {hint}: use int, float, str, bool, Path, Literal, X | None or tuple[X, ...]"
+    )
 
 
 def _converter(base: type) -> Any:
@@ -209,7 +215,9 @@ def _comments(cls: type) -> dict[str, str]:
                 while line in remarks:
                     parts.append(remarks[line])
                     line += 1
-                    if source.splitlines()[line - 1 : line] and not source.splitlines()[line - 1].lstrip().startswith("#"):
+                    if source.splitlines()[line - 1 : line] and not source.splitlines()[line - 1].lstrip().startswith(
+                        "#"
+                    ):
                         break
                 found[node.target.id] = " ".join(parts)
     return found

@@ -37,7 +37,9 @@ def pin(plan: Plan, rank: Rank) -> str | None:
     if plan.backend == "local":
         _bind_cores(here, ranks_here, plan.cpus_per_task)
     if not plan.gpus_per_node:
-        os.environ[plan.gpu_variable] = ""  # said to have none: a framework that finds one all the same would take all of it
+        os.environ[plan.gpu_variable] = (
+            ""  # said to have none: a framework that finds one all the same would take all of it
+        )
         return None
     visible = gpus.visible(plan.gpu_variable)
     if not visible:
@@ -97,8 +99,12 @@ def compare(plan: Plan, rank: Rank, device: str | None, meeting: Path, attempt: 
         if len(lines) >= expected:
             break
         if time.monotonic() > deadline:
-            missing = f"{expected - len(lines)} of the {expected} ranks of {host} did not start within {patience_s:.0f} s"
-            raise Refusal(f"{missing}: see their node's log; a slow file system may need a larger patience_s in the site file")
+            missing = (
+                f"{expected - len(lines)} of the {expected} ranks of {host} did not start within {patience_s:.0f} s"
+            )
+            raise Refusal(
+                f"{missing}: see their node's log; a slow file system may need a larger patience_s in the site file"
+            )
         time.sleep(0.05)
     for other, line in sorted(lines.items()):
         holders.setdefault(line["holds"], []).append(other)

@@ -6,47 +6,16 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from launch import options
 from launch.errors import Refusal
+from launch.request import Request
 from launch.site import Site
+from launch.walltime import clock, walltime
 from launch.workload import TRAINER, Target
-
-
-def _option(default: Any = None, *flags: str, repeat: bool = False) -> Any:
-    return field(default=default, metadata={"flags": flags, "repeat": repeat})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """The job options. What is not given comes from the site."""
-
-    nodes: int = _option(1, "-N")  # how many nodes
-    ranks_per_node: int | None = _option(None, "--ntasks-per-node")  # processes on each; one a GPU by default
-    gpus_per_node: int | None = _option()  # GPUs on each
-    cpus_per_task: int | None = _option(None, "-c")  # cores of each rank
-    time: str | None = _option(None, "-t")  # walltime: MINUTES, MM:SS, HH:MM:SS, D-HH, D-HH:MM or D-HH:MM:SS
-    partition: str | None = _option(None, "-p")  # Slurm partition
-    account: str | None = _option(None, "-A")  # who pays
-    qos: str | None = _option(None, "-q")  # quality of service
-    constraint: str | None = _option(None, "-C")  # features that the nodes must have
-    job_name: str | None = _option(None, "-J")  # in the queue; the run's name by default
-    site: str | None = _option()  # name of a site, or a site file; found by itself where it can be
-    backend: Literal["local", "slurm"] | None = _option()  # processes on this machine, or Slurm jobs
-    rendezvous: Literal["gloo", "mpi"] | None = _option()  # how ranks find each other
-    runs: Path = _option(Path("runs"))  # folder of the run directories
-    name: str | None = _option()  # of the run; workload, nodes and time by default
-    seed: int = _option(0)  # of everything random in a workload
-    share_gpus: bool = _option(False)  # allow several ranks on one GPU
-    dry_run: bool = _option(False)  # print the plan and the script; submit nothing
-    follow: bool = _option(True)  # show progress until the run ends
-    wait: bool = _option(False)  # wait for the end, without progress
-    detach: bool = _option(False)  # return at once
-    sbatch_arg: tuple[str, ...] = _option((), repeat=True)  # passed to sbatch as it is: --sbatch-arg=--exclusive
-    srun_arg: tuple[str, ...] = _option((), repeat=True)  # passed to srun as it is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +89,9 @@ def this_machine() -> Machine:
     """Cores that this process may use, and NVIDIA GPUs that it may see."""
     present = [name for name in os.listdir("/dev") if re.fullmatch(r"nvidia\d+", name)]
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
-    visible = len(present) if hidden is None else min(len(present), len([part for part in hidden.split(",") if part.strip()]))
+    visible = (
+        len(present) if hidden is None else min(len(present), len([part for part in hidden.split(",") if part.strip()]))
+    )
     return Machine(len(os.sched_getaffinity(0)), visible)
 
 
@@ -151,7 +122,12 @@ def resolve(request: Request, site: Site, target: Target, machine: Machine, now:
     if site.nodes is not None and nodes > site.nodes:
         raise Refusal(f"--nodes {nodes} is more than {site.name} has ({site.nodes}): ask for fewer")
     gpus = _gpus_per_node(request, site, backend, machine)
-    ranks = _at_least_one("--ranks-per-node", request.ranks_per_node or (site.ranks_per_node or gpus or 1) if request.ranks_per_node is None else request.ranks_per_node)
+    ranks = _at_least_one(
+        "--ranks-per-node",
+        request.ranks_per_node or (site.ranks_per_node or gpus or 1)
+        if request.ranks_per_node is None
+        else request.ranks_per_node,
+    )
     if gpus and ranks > gpus and not request.share_gpus:
         raise Refusal(
             f"--ranks-per-node {ranks} is more than the {gpus} GPU{'s' * (gpus > 1)} of a node: "
@@ -207,35 +183,6 @@ def resolve(request: Request, site: Site, target: Target, machine: Machine, now:
     )
 
 
-def walltime(text: str | None) -> int | None:
-    """Seconds of a walltime as Slurm writes it.
-
-    Raises
-    ------
-    Refusal
-        If Slurm would not understand it, or it is 0.
-    """
-    if text is None:
-        return None
-    match = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", text.strip())
-    if match:
-        days, *parts = match.groups()
-        numbers = [int(part) for part in parts if part is not None]
-        # The meaning of the first number: with days, hours; alone or before one other, minutes; before two others, hours.
-        first = 3600 if days is not None or len(numbers) == 3 else 60
-        seconds = int(days or 0) * 86400 + sum(n * unit for n, unit in zip(numbers, (first, first // 60, first // 3600)))
-        if seconds > 0:
-            return seconds
-    raise Refusal(f"--time {text!r} is no walltime: give MINUTES, MM:SS, HH:MM:SS, D-HH, D-HH:MM or D-HH:MM:SS, more than 0")
-
-
-def clock(seconds: int) -> str:
-    """Seconds as Slurm writes them: D-HH:MM:SS."""
-    days, rest = divmod(seconds, 86400)
-    text = f"{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}"
-    return f"{days}-{text}" if days else text
-
-
 def _pythonpath() -> tuple[str, ...]:
     """The toolkit's own place, so that the ranks find it wherever they start, and what PYTHONPATH says, made absolute."""
     said = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
@@ -252,7 +199,9 @@ def _name(request: Request, target: Target, nodes: int, now: datetime.datetime) 
     if request.name is None:
         return f"{target.short_name}-n{nodes}-{now:%Y%m%d-%H%M%S}"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", request.name):
-        raise Refusal(f"--name {request.name!r}: a run's name has letters, digits, '.', '_', '+' and '-', and begins with one of the first two")
+        raise Refusal(
+            f"--name {request.name!r}: a run's name has letters, digits, '.', '_', '+' and '-', and begins with one of the first two"
+        )
     return request.name
 
 
@@ -283,11 +232,15 @@ def _gpus_per_node(request: Request, site: Site, backend: str, machine: Machine)
         gpus = default if request.gpus_per_node is None else request.gpus_per_node
         asked = gpus if request.share_gpus else gpus * request.nodes
         if asked > machine.gpus:
-            raise Refusal(f"{asked} GPUs are more than the {machine.gpus} of this machine, which are all that its {request.nodes} nodes have together: ask for fewer with --gpus-per-node")
+            raise Refusal(
+                f"{asked} GPUs are more than the {machine.gpus} of this machine, which are all that its {request.nodes} nodes have together: ask for fewer with --gpus-per-node"
+            )
         return gpus
     gpus = request.gpus_per_node if request.gpus_per_node is not None else site.gpus_per_node or 0
     if site.gpus_per_node is not None and gpus > site.gpus_per_node:
-        raise Refusal(f"--gpus-per-node {gpus} is more than a node of {site.name} has ({site.gpus_per_node}): ask for fewer")
+        raise Refusal(
+            f"--gpus-per-node {gpus} is more than a node of {site.name} has ({site.gpus_per_node}): ask for fewer"
+        )
     return gpus
 
 
@@ -296,14 +249,20 @@ def _cpus_per_task(request: Request, site: Site, backend: str, machine: Machine,
     if cpus is None:
         if backend == "slurm" and site.cpus_per_node:
             if ranks > site.cpus_per_node:
-                raise Refusal(f"--ranks-per-node {ranks} is more than a node of {site.name} has cores ({site.cpus_per_node}): ask for fewer")
+                raise Refusal(
+                    f"--ranks-per-node {ranks} is more than a node of {site.name} has cores ({site.cpus_per_node}): ask for fewer"
+                )
             return site.cpus_per_node // ranks
         return None
     _at_least_one("--cpus-per-task", cpus)
-    present, needed = (machine.cores, cpus * ranks * nodes) if backend == "local" else (site.cpus_per_node, cpus * ranks)
+    present, needed = (
+        (machine.cores, cpus * ranks * nodes) if backend == "local" else (site.cpus_per_node, cpus * ranks)
+    )
     if present is not None and needed > present:
         where = "this machine has" if backend == "local" else f"a node of {site.name} has"
-        raise Refusal(f"--cpus-per-task {cpus} takes {needed} cores, more than {where} ({present}): ask for fewer cores or ranks")
+        raise Refusal(
+            f"--cpus-per-task {cpus} takes {needed} cores, more than {where} ({present}): ask for fewer cores or ranks"
+        )
     return cpus
 
 
@@ -311,13 +270,19 @@ def _refuse_too_many(size: int, backend: str, machine: Machine) -> None:
     # A rank idles at 0.5 GB and contends for cores: beyond this a local run only makes the machine unusable.
     most = max(16, 4 * machine.cores)
     if backend == "local" and size > most:
-        raise Refusal(f"{size} ranks are too many for this machine ({machine.cores} cores): ask for {most} or fewer, or give --backend slurm")
+        raise Refusal(
+            f"{size} ranks are too many for this machine ({machine.cores} cores): ask for {most} or fewer, or give --backend slurm"
+        )
 
 
 def _refuse_beyond_limits(site: Site, partition: str | None, nodes: int, time_s: int | None) -> None:
     limits = site.partitions.get(partition or "", {})
     if nodes > limits.get("max_nodes", nodes):
-        raise Refusal(f"--nodes {nodes} is more than partition {partition} of {site.name} allows ({limits['max_nodes']}): ask for fewer")
+        raise Refusal(
+            f"--nodes {nodes} is more than partition {partition} of {site.name} allows ({limits['max_nodes']}): ask for fewer"
+        )
     longest = walltime(limits.get("max_time"))
     if time_s and longest and time_s > longest:
-        raise Refusal(f"--time {clock(time_s)} is more than partition {partition} of {site.name} allows ({clock(longest)}): ask for less")
+        raise Refusal(
+            f"--time {clock(time_s)} is more than partition {partition} of {site.name} allows ({clock(longest)}): ask for less"
+        )

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from launch import diagnose
-from launch.plan import Plan, clock
+from launch.plan import Plan
 from launch.rundir import RunDir, read_json
+from launch.walltime import clock
 
 _LABEL = re.compile(r"\s*(\d+): ?(.*)", re.DOTALL)
 _WINDOW_S = 20.0  # over which examples/s are averaged
@@ -153,7 +154,14 @@ def summary(run: RunDir, plan: Plan) -> str:
         rate = result["throughput_examples_per_s"]
         rows.append(("throughput", f"{rate:.4g} examples/s on {plan.size} ranks ({rate / plan.size:.4g} each)"))
     if result.get("phases_s"):
-        rows.append(("seconds", ", ".join(f"{name} {seconds:.1f}" for name, seconds in result["phases_s"].items() if seconds is not None)))
+        rows.append(
+            (
+                "seconds",
+                ", ".join(
+                    f"{name} {seconds:.1f}" for name, seconds in result["phases_s"].items() if seconds is not None
+                ),
+            )
+        )
     if run.figures.is_dir():
         rows += [("figure", str(path)) for path in sorted(run.figures.iterdir()) if not path.name.startswith(".")]
     width = max((len(name) for name, _ in rows), default=0)

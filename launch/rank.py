@@ -67,7 +67,9 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Rank:
             continue
         rank, size, local_rank, local_size, node, nodes = (_number(environ, name) for name in names)
         if size is None:
-            raise Refusal(f"{names[0]}={environ[names[0]]} is set but {names[1]} is not: start this rank with launch, srun or mpirun")
+            raise Refusal(
+                f"{names[0]}={environ[names[0]]} is set but {names[1]} is not: start this rank with launch, srun or mpirun"
+            )
         if source == "slurm" and local_size is None:
             local_size = slurm_tasks(environ["SLURM_STEP_TASKS_PER_NODE"])[node or 0]
         local_size = local_size or size
@@ -79,7 +81,9 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Rank:
             source,
         )  # fmt: skip
         if not (0 <= found.rank < found.size and 0 <= found.local_rank < found.local_size <= found.size):
-            raise Refusal(f"the environment of {source} contradicts itself: {found}; start this rank with launch, srun or mpirun")
+            raise Refusal(
+                f"the environment of {source} contradicts itself: {found}; start this rank with launch, srun or mpirun"
+            )
         return found
     return Rank()
 
@@ -108,4 +112,6 @@ def _number(environ: Mapping[str, str], name: str | None) -> int | None:
     try:
         return int(value)
     except ValueError:
-        raise Refusal(f"{name}={value!r} is not a whole number: unset it, or start this rank with launch, srun or mpirun") from None
+        raise Refusal(
+            f"{name}={value!r} is not a whole number: unset it, or start this rank with launch, srun or mpirun"
+        ) from None

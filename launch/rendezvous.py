@@ -60,7 +60,9 @@ def meet(plan: Plan, rank: Rank, meeting: Path, attempt: int, patience_s: float)
         environment |= {"HOROVOD_CONTROLLER": "mpi", "HOROVOD_CPU_OPERATIONS": "mpi"}
     if gloo:
         environment |= horovod(rank, plan.ranks_per_node, address, told["horovod_port"])
-        environment["HOROVOD_GLOO_IFACE"] = os.environ.get("HOROVOD_GLOO_IFACE") or plan.network_interface or _interface(own)
+        environment["HOROVOD_GLOO_IFACE"] = (
+            os.environ.get("HOROVOD_GLOO_IFACE") or plan.network_interface or _interface(own)
+        )
     return environment
 
 
@@ -98,7 +100,9 @@ def _wait_for(note: Path, patience_s: float) -> dict[str, Any]:
     deadline = time.monotonic() + patience_s
     while (told := read_json(note)) is None:
         if time.monotonic() > deadline:
-            raise Refusal(f"rank 0 did not start within {patience_s:.0f} s: see node0.log; a slow start may need a larger patience_s in the site file")
+            raise Refusal(
+                f"rank 0 did not start within {patience_s:.0f} s: see node0.log; a slow start may need a larger patience_s in the site file"
+            )
         time.sleep(0.05)
     return told
 
@@ -133,14 +137,20 @@ def _addresses(interface: str | None) -> list[str]:
     }
     if interface:
         if interface not in by_interface:
-            raise Refusal(f"{socket.gethostname()} has no interface {interface!r} with an IPv4 address: {', '.join(by_interface) or 'it has none at all'}")
+            raise Refusal(
+                f"{socket.gethostname()} has no interface {interface!r} with an IPv4 address: {', '.join(by_interface) or 'it has none at all'}"
+            )
         return [by_interface[interface]]
     try:
         named = socket.gethostbyname(socket.gethostname())
     except OSError:
         named = "127.0.0.1"
     # Bridges of containers and virtual machines have the same address on every host.
-    real = [a for name, a in by_interface.items() if not name.startswith(("lo", "docker", "virbr", "veth", "br-", "cni", "podman"))]
+    real = [
+        a
+        for name, a in by_interface.items()
+        if not name.startswith(("lo", "docker", "virbr", "veth", "br-", "cni", "podman"))
+    ]
     first = [named] if named in real else []
     return list(dict.fromkeys([*first, *real, "127.0.0.1"]))
 

@@ -66,7 +66,9 @@ class RunDir:
                 f"the run {self.path} exists already: give another --name, or go on with it: python -m launch resume {self.path}"
             ) from None
         except OSError as error:
-            raise Refusal(f"cannot make the run {self.path} ({error.strerror}): give a folder that can be written to with --runs") from None
+            raise Refusal(
+                f"cannot make the run {self.path} ({error.strerror}): give a folder that can be written to with --runs"
+            ) from None
 
     @classmethod
     def open(cls, path: Path | str) -> "RunDir":
@@ -133,7 +135,9 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise Refusal(f"{path} is damaged ({error}): move it away, or start the run anew under another --name") from None
+        raise Refusal(
+            f"{path} is damaged ({error}): move it away, or start the run anew under another --name"
+        ) from None
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:

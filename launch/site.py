@@ -4,7 +4,6 @@ A site file is TOML; its keys are the fields of `Site`. An unknown key or a valu
 that no source confirms stays out of the file, and the plan says that it is not known.
 """
 
-
 import os
 import platform
 import re
@@ -96,7 +95,9 @@ def from_table(table: Mapping[str, Any], where: str) -> Site:
     for partition, limits in table.get("partitions", {}).items():
         for key in limits:
             if key not in ("max_nodes", "max_time"):
-                raise Refusal(f"{where}: unknown key {key!r} of partition {partition!r}: {nearest(key, ('max_nodes', 'max_time'))}")
+                raise Refusal(
+                    f"{where}: unknown key {key!r} of partition {partition!r}: {nearest(key, ('max_nodes', 'max_time'))}"
+                )
     for key in table.get("identify", {}):
         if key not in ("env", "is", "host"):
             raise Refusal(f"{where}: unknown key {key!r} of identify: {nearest(key, ('env', 'is', 'host'))}")
@@ -151,5 +152,3 @@ def _check(where: str, value: Any, hint: Any) -> None:
                 _check(where, item, args[1])
     elif type(value) is not hint:
         raise Refusal(f"{where} = {value!r}: give {'a whole number' if hint is int else 'a string'}")
-
-

@@ -46,7 +46,13 @@ def main(argv: list[str]) -> int:
             for number in (signal.SIGTERM, signal.SIGUSR2):
                 signal.signal(number, signal.SIG_IGN)
         elif status:
-            _record(run, rank, attempt, f"exit status {status}" + (f": {ending.code}" if isinstance(ending.code, str) else ""), "")
+            _record(
+                run,
+                rank,
+                attempt,
+                f"exit status {status}" + (f": {ending.code}" if isinstance(ending.code, str) else ""),
+                "",
+            )
         return status
     except BaseException as error:
         text = f"{type(error).__name__}: {error}" if not isinstance(error, Refusal) else str(error)
@@ -70,7 +76,11 @@ def who(plan: Plan) -> Rank:
     if rank.size != plan.size:
         raise Refusal(
             f"{rank.size} ranks were started (so says {rank.source}), and the plan has {plan.size}: "
-            + ("give srun the right --mpi plugin (mpi in the site file)" if rank.size == 1 else "start them with python -m launch")
+            + (
+                "give srun the right --mpi plugin (mpi in the site file)"
+                if rank.size == 1
+                else "start them with python -m launch"
+            )
         )
     if plan.backend == "local" and rank.source == "openmpi":
         # To mpirun all are on one node; the plan says which of its nodes they stand for.

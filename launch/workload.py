@@ -62,7 +62,9 @@ def find(name: str, arguments: Sequence[str]) -> Target:
     arguments = tuple(arguments)
     if name.endswith(".py") or "/" in name:
         if not Path(name).is_file():
-            raise Refusal(f"there is no script {name!r}: give a path from here, or a module such as workloads.cfd_resnet")
+            raise Refusal(
+                f"there is no script {name!r}: give a path from here, or a module such as workloads.cfd_resnet"
+            )
         return Target("script", str(Path(name).absolute()), arguments)
     source = _source(name)
     if not is_workload(source):
@@ -83,7 +85,9 @@ def config_class(name: str) -> type:
     except Refusal:
         raise
     except Exception as error:
-        raise Refusal(f"cannot import {name} ({type(error).__name__}: {error}): mend it, then try: python -c 'import {name}'") from error
+        raise Refusal(
+            f"cannot import {name} ({type(error).__name__}: {error}): mend it, then try: python -c 'import {name}'"
+        ) from error
 
 
 def is_workload(source: Path) -> bool:
@@ -114,16 +118,22 @@ def _source(name: str) -> Path:
     except ModuleNotFoundError:  # of a parent
         spec = None
     except (ValueError, ImportError) as error:
-        raise Refusal(f"cannot find {name!r} ({error}): give a module such as workloads.cfd_resnet, or the path of a script") from None
+        raise Refusal(
+            f"cannot find {name!r} ({error}): give a module such as workloads.cfd_resnet, or the path of a script"
+        ) from None
     if spec is None:
-        raise Refusal(f"there is no workload or module {name!r} (looked in {_here()} and the packages): {nearest(name, known())}")
+        raise Refusal(
+            f"there is no workload or module {name!r} (looked in {_here()} and the packages): {nearest(name, known())}"
+        )
     if spec.origin is None or not spec.origin.endswith(".py"):
         raise Refusal(f"{name!r} is no module that can be run: {nearest(name, known())}")
     source = Path(spec.origin)
     if spec.submodule_search_locations and not is_workload(source):
         main = source.with_name("__main__.py")
         if not main.is_file():
-            raise Refusal(f"{name!r} is a package without a __main__, so there is nothing to run: {nearest(name, known())}")
+            raise Refusal(
+                f"{name!r} is a package without a __main__, so there is nothing to run: {nearest(name, known())}"
+            )
         return main
     return source
 

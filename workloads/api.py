@@ -73,7 +73,14 @@ class Training:
         -------
         dict of str to str
             Label and text of each line.
+
+        Raises
+        ------
+        Refusal
+            If so many ranks cannot train with these options.
         """
+        if self.shards % size:
+            raise Refusal(f"--shards {self.shards} cannot be dealt to {size} ranks: give a multiple of {size}, or 0")
         rate = self.lr * scaling_rules.LEARNING_RATE_FACTORS[self.scaling](size)
         how = {"linear": f"{self.lr:g} x {size}", "sqrt": f"{self.lr:g} x sqrt({size})", "none": "not scaled"}
         rise = f", reached after {self.warmup:.0%} of the steps" if self.warmup and rate != self.lr else ""

@@ -86,13 +86,18 @@ def main(argv: list[str]) -> int:
 
 
 def configure(config: Training, rank: Rank, seed: int) -> None:
-    """Import TensorFlow, and set what has to be set before it is used: threads, determinism, precision, seed."""
+    """Import TensorFlow, and set what has to be set before it is used: threads, GPU, determinism, precision, seed."""
     import keras
     import tensorflow as tf
 
     threads = config.threads or share_of_cores(rank, len(os.sched_getaffinity(0)), os.cpu_count() or 1)
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
+    # The one GPU of this rank, which the launcher has chosen; the others stay visible for the links between them.
+    if gpus := tf.config.list_physical_devices("GPU"):
+        own = gpus[int(os.environ.get("LAUNCH_GPU", "0"))]
+        tf.config.set_visible_devices(own, "GPU")
+        tf.config.experimental.set_memory_growth(own, True)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     if config.precision == "bfloat16":

@@ -1,0 +1,170 @@
+"""The processes of a local run: one a rank, or one mpirun for all; what they print, and how they end."""
+
+import contextlib
+import os
+import re
+import selectors
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from launch import stop
+from launch.errors import Refusal
+from launch.plan import Plan
+from launch.rank import Rank, environment
+from launch.rundir import RunDir, append_line, read_lines
+
+_TAG = re.compile(r"\[\d+,(\d+)\]<std(?:out|err)>: ?")  # what mpirun puts before the lines of a rank
+
+
+class Ranks:
+    """The processes of an attempt: one a rank, or one mpirun for all."""
+
+    def __init__(self, run: RunDir, plan: Plan, number: int) -> None:
+        self.run, self.plan, self.number = run, plan, number
+        self.first_bad: int | None = None  # status of the first that failed
+        self._selector = selectors.DefaultSelector()
+        self._rest: dict[int, bytes] = {}  # of the last line of a rank, not yet ended by a newline
+        self._asked_to_end = False
+        self._logs = [open(run.node_log(node), "ab", buffering=0) for node in range(plan.nodes)]
+        command = [plan.python, "-m", "launch.worker", str(run.path)]
+        base = _environment(plan)
+        if plan.rendezvous == "mpi" and plan.size > 1:
+            self._processes = {-1: self._start(-1, [*mpirun(plan), *command], base)}
+        else:
+            self._processes = {
+                rank: self._start(
+                    rank,
+                    command,
+                    base | environment(Rank(rank, plan.size, local_rank, plan.ranks_per_node, node, plan.nodes)),
+                )
+                for rank in range(plan.size)
+                for node, local_rank in [divmod(rank, plan.ranks_per_node)]
+            }
+
+    def _start(self, rank: int, command: list[str], env: dict[str, str]) -> subprocess.Popen:
+        process = subprocess.Popen(
+            command,
+            env=env,
+            cwd=self.plan.cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        os.set_blocking(process.stdout.fileno(), False)
+        self._selector.register(process.stdout, selectors.EVENT_READ, rank)
+        return process
+
+    def poll(self, timeout: float) -> bool:
+        """Pass on what the ranks print and look who has ended; True while any is alive."""
+        for key, _ in self._selector.select(timeout):
+            self._read(key.data, key.fileobj)
+        for rank, process in list(self._processes.items()):
+            if process.poll() is None:
+                continue
+            self._read(rank, process.stdout)
+            self._ended(rank, process.returncode)
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(process.stdout)
+            process.stdout.close()
+            del self._processes[rank]
+        return bool(self._processes)
+
+    def send(self, number: int) -> None:
+        """Ask all to end."""
+        self._asked_to_end = True
+        for process in self._processes.values():
+            # mpirun ends its ranks at once on a SIGTERM; SIGUSR2 it passes on.
+            process.send_signal(signal.SIGUSR2 if -1 in self._processes and number == signal.SIGTERM else number)
+
+    def kill(self) -> None:
+        """End all that is left, with whatever they have started."""
+        for process in self._processes.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        while self._processes:
+            self._asked_to_end = True
+            self.poll(0.05)
+        for log in self._logs:
+            log.close()
+        self._logs = []
+
+    def _read(self, rank: int, pipe) -> None:
+        while True:
+            try:
+                data = os.read(pipe.fileno(), 65536)
+            except BlockingIOError:
+                return
+            if not data:
+                with contextlib.suppress(KeyError):
+                    self._selector.unregister(pipe)
+                return
+            *lines, self._rest[rank] = (self._rest.get(rank, b"") + data).split(b"\n")
+            for line in lines:
+                self._write(rank, line)
+
+    def _write(self, rank: int, line: bytes) -> None:
+        if rank < 0:
+            match = _TAG.match(line.decode(errors="replace"))
+            rank, line = (int(match[1]), line[len(match[0]) :]) if match else (0, line)
+        self._logs[rank // self.plan.ranks_per_node].write(b"%d: %s\n" % (rank, line))
+
+    def _ended(self, rank: int, status: int) -> None:
+        if rest := self._rest.pop(rank, b""):
+            self._write(rank, rest)
+        if status in (0, stop.STOPPED):
+            return
+        if self.first_bad is None:
+            self.first_bad = status
+        if self._asked_to_end or rank < 0:
+            return
+        self._asked_to_end = True  # whatever the others end with is the consequence
+        path = self.run.failures / f"node{rank // self.plan.ranks_per_node}.jsonl"
+        if any(line["rank"] == rank and line["attempt"] == self.number for line in read_lines(path)):
+            return
+        error = f"ended by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+        append_line(
+            path,
+            {
+                "time": round(time.time(), 3),
+                "attempt": self.number,
+                "rank": rank,
+                "node": rank // self.plan.ranks_per_node,
+                "host": socket.gethostname(),
+                "error": error,
+                "traceback": "",
+            },
+        )
+
+
+def _environment(plan: Plan) -> dict[str, str]:
+    # A launcher that itself runs in a job or under mpirun must not hand on who it is there.
+    inherited = {
+        k: v
+        for k, v in os.environ.items()
+        if not re.match(r"(LAUNCH|SLURM|PMI|PMIX|OMPI_COMM|PRTE|HOROVOD_(RANK|SIZE|LOCAL|CROSS))", k)
+    }
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONUNBUFFERED": "1"}
+    return quiet | inherited | plan.env | {"PYTHONPATH": os.pathsep.join(plan.pythonpath)}
+
+
+def mpirun(plan: Plan) -> list[str]:
+    """The command that starts all ranks over MPI.
+
+    Raises
+    ------
+    Refusal
+        If there is no mpirun.
+    """
+    beside = Path(plan.python).with_name("mpirun")
+    mpirun = str(beside) if beside.exists() else shutil.which("mpirun")
+    if mpirun is None:
+        raise Refusal(
+            "--rendezvous mpi needs mpirun, and there is none: see python -m launch doctor, or use --rendezvous gloo"
+        )
+    root = ["--allow-run-as-root"] if os.geteuid() == 0 else []
+    return [mpirun, "-n", str(plan.size), "--oversubscribe", "--bind-to", "none", "--tag-output", *root]

@@ -1,0 +1,169 @@
+"""Asking Slurm: handing a job in, with patience; its state; the limits of the partitions."""
+
+import contextlib
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import NamedTuple
+
+from launch.backends.slurm_script import sbatch
+from launch.errors import Refusal, SubmissionRefused, nearest
+from launch.plan import Plan
+from launch.rundir import RunDir
+from launch.walltime import clock, walltime
+
+ENDED = {
+    "COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL", "BOOT_FAIL", "DEADLINE", "PREEMPTED"
+}  # fmt: skip
+"""The states from which a job does not come back."""
+
+_SILENT = re.compile(
+    r"Unable to contact|timed out|Connection refused|Zero Bytes|Communication connection|temporarily unable",
+    re.IGNORECASE,
+)
+# What of the environment tells Slurm's commands who they are in another job, or adds options that nobody sees.
+_INHERITED = re.compile(r"(SLURM|SBATCH|SRUN|PMI|PMIX|OMPI_COMM|PRTE|LAUNCH|HOROVOD_(RANK|SIZE|LOCAL|CROSS))")
+_KEPT = {"SLURM_CONF", "SLURM_JWT"}
+
+
+class Job(NamedTuple):
+    """What the controller says of a job."""
+
+    state: str
+    reason: str = ""
+    nodes: str = ""
+
+
+def submit(run: RunDir, plan: Plan) -> str:
+    """Hand the script to Slurm, with patience while it is silent; return the job's number."""
+    from submitit.core.utils import FailedJobError, FailedSubmissionError
+    from submitit.slurm.slurm import SlurmExecutor
+
+    if not shutil.which("sbatch"):
+        raise SubmissionRefused(
+            "there is no Slurm here (no sbatch on the path): load its module, or use --backend local"
+        )
+    refuse_beyond_limits(plan)
+    token = f"rankloop-{uuid.uuid4().hex}"
+
+    class Executor(SlurmExecutor):
+        """submitit's engine, with our script and our command."""
+
+        def _make_submission_file_text(self, command: str, uid: str) -> str:
+            return run.script.read_text()
+
+        def _make_submission_command(self, submission_file_path: Path) -> list[str]:
+            return [*sbatch(run, plan, f"--comment={token}")[:-1], str(submission_file_path)]
+
+        def _num_tasks(self) -> int:
+            return plan.size
+
+    executor = Executor(run.logs)
+    deadline, pause = time.monotonic() + plan.patience_s, 1.0
+    while True:
+        # submitit prints what sbatch says; it is ours to say, once.
+        with _clean_environment(), contextlib.redirect_stderr(io.StringIO()):
+            try:
+                return executor._submit_command("").job_id
+            except (FailedJobError, FailedSubmissionError, subprocess.CalledProcessError) as error:
+                said = _words(error)
+        left = deadline - time.monotonic()
+        if not _SILENT.search(said):
+            raise SubmissionRefused(f"Slurm refused the job: {said}")
+        # A silent controller may have taken the job all the same.
+        if found := _find(token):
+            return found
+        if left <= 0:
+            raise SubmissionRefused(
+                f"Slurm has not answered for {plan.patience_s} s ({said}): see scontrol ping, and whether squeue --me shows a job "
+                f"of the name {plan.job_name} before you try again",
+                may_be_queued=True,
+            )
+        print(f"Slurm does not answer ({said}); asking again for {left:.0f} s", file=sys.stderr, flush=True)
+        time.sleep(min(pause, max(left, 0.1)))
+        pause = min(2 * pause, 30.0)
+
+
+def ask(number: str) -> Job | None:
+    """The state of a job, from squeue, or from scontrol once it has left the queue; None if nobody answers."""
+    answer = command(["squeue", "-h", "-j", number, "-o", "%T|%r|%N"])
+    if answer and answer.stdout.strip():
+        return Job(*answer.stdout.strip().splitlines()[0].split("|"))
+    if answer is None or answer.returncode != 0 and _SILENT.search(answer.stderr):
+        return None
+    shown = command(["scontrol", "show", "job", number, "--oneliner"])
+    if shown and (match := re.search(r"JobState=(\w+).*?Reason=(\S+)", shown.stdout)):
+        return Job(match[1], match[2])
+    # Slurm has forgotten it, so it has ended; how, the run directory knows.
+    return Job("COMPLETED") if shown and "Invalid job id" in shown.stderr else None
+
+
+def refuse_beyond_limits(plan: Plan) -> None:
+    """Refuse what Slurm would accept and then leave in the queue for ever."""
+    answer = command(["sinfo", "-h", "-o", "%P|%D|%l"], timeout=5)
+    if not answer or answer.returncode:
+        return  # silent: to be asked with patience when it is submitted
+    partitions: dict[str, tuple[int, str]] = {}
+    default = None
+    for line in answer.stdout.split():
+        name, nodes, limit = line.split("|")
+        default = name.rstrip("*") if name.endswith("*") else default
+        have = partitions.get(name.rstrip("*"), (0, limit))[0]
+        partitions[name.rstrip("*")] = have + int(nodes), limit
+    wanted = plan.partition or default
+    if wanted is None or "," in wanted:
+        return
+    if wanted not in partitions:
+        raise Refusal(f"--partition {wanted!r} is not a partition of this Slurm: {nearest(wanted, partitions)}")
+    nodes, limit = partitions[wanted]
+    if plan.nodes > nodes:
+        raise Refusal(f"--nodes {plan.nodes} is more than partition {wanted} has ({nodes}): ask for fewer")
+    if plan.time_s and limit not in ("infinite", "n/a") and plan.time_s > walltime(limit):
+        raise Refusal(f"--time {clock(plan.time_s)} is more than partition {wanted} allows ({limit}): ask for less")
+
+
+def command(words: list[str], timeout: float = 60) -> subprocess.CompletedProcess | None:
+    """Run one of Slurm's commands; None if there is no answer."""
+    try:
+        return subprocess.run(words, capture_output=True, text=True, timeout=timeout, env=_clean())
+    except (subprocess.TimeoutExpired, OSError):
+        return None
+
+
+def _find(token: str) -> str | None:
+    answer = command(["squeue", "--me", "-h", "-o", "%A %k"])
+    for line in answer.stdout.splitlines() if answer else ():
+        number, _, comment = line.partition(" ")
+        if comment.strip() == token:
+            return number
+    return None
+
+
+def _clean() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name in _KEPT or not _INHERITED.match(name)}
+
+
+@contextlib.contextmanager
+def _clean_environment():
+    """For submitit, which runs sbatch in this process's environment."""
+    before, cleaned = dict(os.environ), _clean()
+    os.environ.clear()
+    os.environ.update(cleaned)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _words(error: Exception) -> str:
+    """What sbatch said, as one line."""
+    text = str(getattr(error, "stderr", None) or error)
+    lines = [line.split("error: ", 1)[1] for line in text.splitlines() if "error: " in line]
+    return "; ".join(dict.fromkeys(line.strip() for line in lines)) or " ".join(text.split())

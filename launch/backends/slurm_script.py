@@ -1,0 +1,105 @@
+"""The script of a Slurm job, from a plan and the template in jobs/. Nothing a user wrote stands in it but quoted."""
+
+import os
+import re
+import shlex
+import string
+from pathlib import Path
+
+from launch.plan import Plan
+from launch.rundir import RunDir
+from launch.walltime import clock
+
+TEMPLATE = Path(__file__).resolve().parents[2] / "jobs" / "slurm.sh"
+
+
+class _Script(string.Template):
+    delimiter = "@"
+
+
+def script(run: RunDir, plan: Plan) -> str:
+    """The text of the job script."""
+    python = shlex.quote(plan.python)
+    return _Script(TEMPLATE.read_text()).substitute(
+        command=shlex.join(sbatch(run, plan)).replace("\n", " "),
+        directives="\n".join(
+            f"#SBATCH --{name}={value}" if value else f"#SBATCH --{name}" for name, value in directives(plan).items()
+        ),
+        environment="\n".join(_environment(plan, python)),
+        srun=" ".join(map(shlex.quote, srun(plan))),
+        worker=f"{python} -m launch.worker .",
+        end=f"{python} -m launch.attempt end .",
+    )
+
+
+def directives(plan: Plan) -> dict[str, str]:
+    """The options of sbatch that stand in the script."""
+    found = {
+        "job-name": re.sub(r"[^A-Za-z0-9._+-]", "-", plan.job_name),
+        "nodes": str(plan.nodes),
+        "ntasks-per-node": str(plan.ranks_per_node),
+        "cpus-per-task": plan.cpus_per_task,
+        **_gpus(plan),
+        "time": plan.time_s and clock(-(-plan.time_s // 60) * 60),
+        "partition": plan.partition,
+        "account": plan.account,
+        "qos": plan.qos,
+        "constraint": plan.constraint,
+        # To the ranks only, so that they save and leave in time.
+        "signal": f"USR2@{plan.signal_s}",
+        "output": "logs/job.log",
+        "open-mode": "append",
+        **plan.directives,
+    }
+    return {name: str(value) for name, value in found.items() if value is not None}
+
+
+def srun(plan: Plan) -> list[str]:
+    """The options of srun. Those of sbatch are said again where srun does not take them over."""
+    cores = [f"--cpus-per-task={plan.cpus_per_task}"] if plan.cpus_per_task else []
+    mpi = ["--mpi=none"] if plan.rendezvous == "gloo" else [f"--mpi={plan.mpi}"] if plan.mpi else []
+    one_each = ["--gpus-per-task=1"] if plan.gpus_per_node and plan.gpu_binding == "slurm" else []
+    return [
+        f"--nodes={plan.nodes}",
+        f"--ntasks={plan.size}",
+        f"--ntasks-per-node={plan.ranks_per_node}",
+        *cores,
+        *mpi,
+        *one_each,
+        "--kill-on-bad-exit=1",
+        "--label",
+        "--output=logs/node%n.log",
+        "--open-mode=append",
+        *plan.srun_args,
+    ]
+
+
+def sbatch(run: RunDir, plan: Plan, *more: str) -> list[str]:
+    """The command that hands the script in."""
+    return ["sbatch", f"--chdir={run.path}", *plan.sbatch_args, *more, str(run.script)]
+
+
+def _gpus(plan: Plan) -> dict[str, str]:
+    if not plan.gpus_per_node:
+        return {}
+    return {
+        "gpus-per-node": {"gpus-per-node": str(plan.gpus_per_node)},
+        "gpus-per-task": {"gpus-per-task": "1"},
+        "gres": {"gres": f"gpu:{plan.gpus_per_node}"},
+        "none": {},
+    }[plan.gpu_request]
+
+
+def _environment(plan: Plan, python: str) -> list[str]:
+    paths = shlex.quote(os.pathsep.join(plan.pythonpath))
+    fail = f"{{ {python} -m launch.attempt end . 1; exit 1; }}"
+    lines = []
+    if plan.modules:
+        lines.append(f"module load {shlex.join(plan.modules)} || {fail}")
+    lines += plan.setup
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in plan.env.items()]
+    lines.append(
+        f"export PYTHONPATH={paths}${{PYTHONPATH:+:$PYTHONPATH}} TF_CPP_MIN_LOG_LEVEL=${{TF_CPP_MIN_LOG_LEVEL:-2}}"
+    )
+    lines.append(f"{python} -m launch.attempt begin . || exit 1")
+    return lines

@@ -1,0 +1,38 @@
+"""What the user asks of a job: the options before the workload."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+
+def _option(default: Any = None, *flags: str, repeat: bool = False) -> Any:
+    return field(default=default, metadata={"flags": flags, "repeat": repeat})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """The job options. What is not given comes from the site."""
+
+    nodes: int = _option(1, "-N")  # how many nodes
+    ranks_per_node: int | None = _option(None, "--ntasks-per-node")  # processes on each; one a GPU by default
+    gpus_per_node: int | None = _option()  # GPUs on each
+    cpus_per_task: int | None = _option(None, "-c")  # cores of each rank
+    time: str | None = _option(None, "-t")  # walltime: MINUTES, MM:SS, HH:MM:SS, D-HH, D-HH:MM or D-HH:MM:SS
+    partition: str | None = _option(None, "-p")  # Slurm partition
+    account: str | None = _option(None, "-A")  # who pays
+    qos: str | None = _option(None, "-q")  # quality of service
+    constraint: str | None = _option(None, "-C")  # features that the nodes must have
+    job_name: str | None = _option(None, "-J")  # in the queue; the run's name by default
+    site: str | None = _option()  # name of a site, or a site file; found by itself where it can be
+    backend: Literal["local", "slurm"] | None = _option()  # processes on this machine, or Slurm jobs
+    rendezvous: Literal["gloo", "mpi"] | None = _option()  # how ranks find each other
+    runs: Path = _option(Path("runs"))  # folder of the run directories
+    name: str | None = _option()  # of the run; workload, nodes and time by default
+    seed: int = _option(0)  # of everything random in a workload
+    share_gpus: bool = _option(False)  # allow several ranks on one GPU
+    dry_run: bool = _option(False)  # print the plan and the script; submit nothing
+    follow: bool = _option(True)  # show progress until the run ends
+    wait: bool = _option(False)  # wait for the end, without progress
+    detach: bool = _option(False)  # return at once
+    sbatch_arg: tuple[str, ...] = _option((), repeat=True)  # passed to sbatch as it is: --sbatch-arg=--exclusive
+    srun_arg: tuple[str, ...] = _option((), repeat=True)  # passed to srun as it is
