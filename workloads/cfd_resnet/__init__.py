@@ -1,0 +1,165 @@
+"""Obstacles in a channel -> the steady flow round them.
+
+    python -m launch --nodes 2 workloads.cfd_resnet
+
+trains on flows of our own lattice Boltzmann solver, and ends with the relative error on shapes it has not seen, how many
+times better that is than the mean flow, and figures/flows.png. See docs/cfd_resnet.md for what it reaches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from launch.errors import Refusal
+from launch.rank import Rank
+from workloads.api import Data, Training, Workload
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from workloads.cfd_resnet.data import Flows, FlowSet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config(Training):
+    """The defaults are the recipe for the small set on two ranks of one core each."""
+
+    epochs: float = 60  # passes over the training set at one rank
+    batch: int = 8  # examples per rank per step
+    lr: float = 2e-3  # learning rate at one rank
+    scaling: Literal["linear", "sqrt", "none"] = "sqrt"  # how the learning rate grows with the number of ranks
+    evaluate_every: float = 5  # epochs between evaluations; 0: only at the end
+    size: Literal["small", "full"] = "small"  # 32 x 64 cells and 192 flows, or 128 x 256 and 3,000
+    flows: int = 0  # to train on; 0: as many as the size has
+    network: Literal["fc", "cnn", "residual", "gated"] = "gated"  # fully connected, Guo's, or a residual U-net
+    width: int = 0  # units of a hidden layer (fc) or filters of the first convolution; 0: as published, 256, 128, 8, 8
+    hidden: int = 1  # hidden layers (fc)
+    position: bool = True  # tell the place of each cell in the channel beside the mask (residual, gated)
+    dropout: float = 0.0  # part of the activations in a block dropped in training (residual, gated)
+    loss: Literal["relative", "square"] = "relative"  # norm of the error over that of the flow, or mean square
+    weight_decay: float = 0.0  # of AdamW; 0: Adam
+    mirror: bool = True  # train on each flow mirrored at the middle of the channel too
+    masks: Path | None = None  # folder of mask files: flows round those shapes are predicted and measured at the end
+
+    def __post_init__(self) -> None:
+        Training.__post_init__(self)
+        for name, least in (("width", 0), ("hidden", 0), ("flows", 0), ("weight_decay", 0)):
+            if not getattr(self, name) >= least:
+                option = name.replace("_", "-")
+                raise Refusal(f"--{option} {getattr(self, name)} is too small: give {least} or more")
+        if not 0 <= self.dropout < 1:
+            raise Refusal(f"--dropout {self.dropout} is not a part of the activations: give a number from 0 to below 1")
+
+    def describe(self, size: int) -> dict[str, str]:
+        """The lines of the loop, and what is trained on what."""
+        flow_set = _flow_set(self)
+        mirrored = ", each mirrored too" if self.mirror else ""
+        return Training.describe(self, size) | {
+            "network": self.network + (f", width {self.width}" if self.width else ""),
+            "data": f"{flow_set.train} flows of {flow_set.height} x {flow_set.width} cells{mirrored}; "
+            f"{flow_set.validation} others to measure on",
+        }
+
+
+def build(config: Config, rank: Rank) -> Workload:
+    """The network, its loss and the flows, which are made first where they are missing.
+
+    Raises
+    ------
+    Refusal
+        If the network cannot take flows of that size, or the flows cannot be made.
+    """
+    import keras
+    import tensorflow as tf
+
+    from workloads.cfd_resnet.data import flows
+    from workloads.cfd_resnet.metrics import Metrics, mean_field, norm, relative_error
+
+    flow_set = _flow_set(config)
+    progress = None if rank.is_chief else lambda line: None
+    model = _network(config, flow_set)
+    train = flows(flow_set, "train", progress=progress)
+    validation = flows(flow_set, "validation", progress=progress)
+    shapes = {"flows": validation}
+    if config.masks:
+        shapes["masks"] = flows(_flow_set(config, config.masks), "validation", progress=progress)
+    metrics = Metrics(mean_field(train.mask, train.flow), train.reynolds)
+
+    def loss(targets: dict[str, tf.Tensor], outputs: tf.Tensor) -> tf.Tensor:
+        if config.loss == "square":
+            return tf.reduce_mean(tf.square(outputs - targets["flow"]), axis=[1, 2, 3])
+        return relative_error(outputs, targets["flow"])
+
+    def finish(model: keras.Model, figures: Path) -> dict[str, float]:
+        from workloads.cfd_resnet import picture
+
+        found = {}
+        for name, some in shapes.items():
+            inputs, targets = _load(some)(range(len(some)))
+            outputs = model.predict(inputs, config.batch, verbose=0)
+            picture.draw(figures / f"{name}.png", targets["mask"], targets["flow"], outputs)
+            if name == "masks":
+                totals = {key: value.numpy() for key, value in metrics.statistics(targets, outputs).items()}
+                summary = metrics.summarise(totals, len(some))
+                found |= {f"masks_{key}": summary[key] for key in ("error", "times_better")}
+        return found
+
+    def optimizer(rate: keras.optimizers.schedules.LearningRateSchedule) -> keras.optimizers.Optimizer:
+        if config.weight_decay:
+            return keras.optimizers.AdamW(rate, weight_decay=config.weight_decay)
+        return keras.optimizers.Adam(rate)
+
+    return Workload(
+        model=model,
+        loss=loss,
+        optimizer=optimizer,
+        train=Data(len(train) * (2 if config.mirror else 1), _load(train)),
+        validation=Data(len(validation), _load(validation)),
+        statistics=metrics.statistics,
+        summarise=metrics.summarise,
+        finish=finish,
+    )
+
+
+def _flow_set(config: Config, masks: Path | None = None) -> FlowSet:
+    """The data set of a config, its obstacles from files where a folder is given."""
+    from dataclasses import replace
+
+    from workloads.cfd_resnet.data import SIZES
+
+    flow_set = SIZES[config.size]
+    return replace(flow_set, train=config.flows or flow_set.train, masks=masks)
+
+
+def _network(config: Config, flow_set: FlowSet) -> keras.Model:
+    from workloads.cfd_resnet.networks import NETWORKS
+
+    settings: dict[str, Any] = {}
+    if config.network == "fc":
+        settings = {"units": config.width, "hidden": config.hidden}
+    elif config.network == "cnn":
+        settings = {"filters": config.width}
+    else:
+        settings = {"filters": config.width, "dropout": config.dropout, "position": config.position}
+    if not config.width:
+        settings = {name: value for name, value in settings.items() if name not in ("units", "filters")}
+    return NETWORKS[config.network](flow_set.height, flow_set.width, **settings)
+
+
+def _load(flows: Flows) -> Any:
+    """A function from indices to masks, and to flows with their masks; from ``len(flows)`` on they are mirrored."""
+    import numpy as np
+
+    def load(index: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        index = np.asarray(index)
+        mirrored, which = np.divmod(index, len(flows))
+        mask, flow = flows.mask[which].astype(np.float32), np.array(flows.flow[which])
+        turn = mirrored == 1
+        mask[turn], flow[turn] = mask[turn, ::-1], flow[turn, ::-1] * np.float32((1, -1))
+        return mask, {"flow": flow, "mask": mask}
+
+    return load

@@ -1,0 +1,201 @@
+"""How far a predicted flow is from the solver's, and how well it obeys the physics, beside the mean flow doing the same.
+
+Velocities are in units of the peak velocity at the inlet, lengths in cells, forces in density x u_max^2 x cells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+TINY = 1e-6  # a norm below this is taken for it: a flow without v has no relative error of v
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Metrics:
+    """Measures of a network on flows of one channel.
+
+    Parameters
+    ----------
+    mean_field : array (H, W, 2)
+        What the network is compared with, `mean_field` of the training flows; obstacles are cut out of it.
+    reynolds : float
+        u_max H / viscosity.
+    """
+
+    mean_field: np.ndarray
+    reynolds: float
+
+    def statistics(self, targets: dict[str, tf.Tensor], outputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Sums over the examples of a batch, for the network and for the mean field.
+
+        Parameters
+        ----------
+        targets : dict
+            ``flow`` (B, H, W, 2) and ``mask`` (B, H, W, 1).
+        outputs : tensor (B, H, W, 2)
+            The predicted flow.
+        """
+        flow, fluid = targets["flow"], 1.0 - targets["mask"]
+        drag = drag_by_balance(flow, targets["mask"], self.reynolds)
+        flux = tf.reduce_sum(flow[..., 0], axis=1)
+        sums = {"drag": tf.reduce_sum(tf.abs(drag))}
+        for name, field in (("network", outputs), ("mean_field", self.mean_field * fluid)):
+            own = {
+                "error": relative_error(field, flow),
+                "error_u": relative_error(field[..., :1], flow[..., :1]),
+                "error_v": relative_error(field[..., 1:], flow[..., 1:]),
+                "flux": tf.reduce_mean(tf.abs(tf.reduce_sum(field[..., 0], axis=1) - flux) / tf.abs(flux), axis=1),
+                "drag": tf.abs(drag_by_balance(field, targets["mask"], self.reynolds) - drag),
+            }
+            for measure, function in (("divergence", divergence), ("slip", slip)):
+                own[measure], own[f"{measure}_places"] = function(field, targets["mask"])
+            sums |= {f"{name}/{measure}": tf.reduce_sum(values) for measure, values in own.items()}
+        return sums
+
+    def summarise(self, totals: dict[str, Any], examples: int) -> dict[str, float]:
+        """The metrics, from sums over a whole set.
+
+        Returns
+        -------
+        dict of str to float
+            ``error``, ``error_u``, ``error_v``: |predicted - solver| / |solver| in the L2 norm over the cells, of both
+            components and of each, the mean over the examples. ``flux_error``: difference from the solver's flux through a
+            column over that flux, the mean over columns and examples. ``drag_error``: sum of the differences from the
+            solver's drag, both by `drag_by_balance`, over the sum of the drags. ``divergence``: root mean square over
+            the cells inside the fluid, u_max per cell. ``slip``: root mean square velocity on walls, u_max. The
+            same of the mean field, but for the components, as ``mean_field_...``; ``times_better``: its error over the network's.
+        """
+        metrics = {}
+        for name, prefix in (("network", ""), ("mean_field", "mean_field_")):
+            own = {key.partition("/")[2]: float(value) for key, value in totals.items() if key.startswith(f"{name}/")}
+            metrics[f"{prefix}error"] = own["error"] / examples
+            if not prefix:
+                metrics |= {key: own[key] / examples for key in ("error_u", "error_v")}
+            metrics[f"{prefix}flux_error"] = own["flux"] / examples
+            metrics[f"{prefix}drag_error"] = own["drag"] / max(float(totals["drag"]), TINY)
+            for key in ("divergence", "slip"):
+                metrics[f"{prefix}{key}"] = (own[key] / max(own[f"{key}_places"], 1.0)) ** 0.5
+        metrics["times_better"] = metrics["mean_field_error"] / max(metrics["error"], TINY)
+        return metrics
+
+
+def mean_field(mask: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    """The best that can be said of a flow without looking at its obstacles: the mean of each cell where it is fluid.
+
+    Parameters
+    ----------
+    mask : array (N, H, W, 1)
+        1 in obstacles.
+    flow : array (N, H, W, 2)
+        0 in obstacles. The flows mirrored at the middle of the channel count too, v with the other sign.
+
+    Returns
+    -------
+    array (H, W, 2), float32
+        0 where a cell is never fluid.
+    """
+    fluid = np.sum(1.0 - mask, axis=0, dtype=np.float64)
+    total = np.sum(flow, axis=0, dtype=np.float64)
+    both = total + total[::-1] * (1.0, -1.0)
+    return (both / np.maximum(fluid + fluid[::-1], 1)).astype(np.float32)
+
+
+def relative_error(field: tf.Tensor, flow: tf.Tensor) -> tf.Tensor:
+    """|field - flow| / |flow| of each example, in the L2 norm over cells and components: (B, H, W, C) to (B,)."""
+    return norm(field - flow) / tf.maximum(norm(flow), TINY)
+
+
+def norm(field: tf.Tensor) -> tf.Tensor:
+    """The L2 norm of each example: (B, H, W, C) to (B,)."""
+    return tf.sqrt(tf.reduce_sum(tf.square(field), axis=[1, 2, 3]))
+
+
+def divergence(field: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Squares of du/dx + dv/dy by central differences, in the cells whose four neighbours are fluid too.
+
+    Returns
+    -------
+    squares, cells : tensors (B,)
+        Their sum in each example, (u_max / cell)^2, and the number of such cells.
+    """
+    fluid = 1.0 - mask[..., 0]
+    inside = fluid[:, 1:-1, 1:-1] * fluid[:, 2:, 1:-1] * fluid[:, :-2, 1:-1] * fluid[:, 1:-1, 2:] * fluid[:, 1:-1, :-2]
+    along = (field[:, 1:-1, 2:, 0] - field[:, 1:-1, :-2, 0]) / 2
+    across = (field[:, 2:, 1:-1, 1] - field[:, :-2, 1:-1, 1]) / 2
+    return tf.reduce_sum(inside * tf.square(along + across), axis=[1, 2]), tf.reduce_sum(inside, axis=[1, 2])
+
+
+def slip(field: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Squares of the velocity on walls: of the channel, and the faces between an obstacle and the fluid.
+
+    A face lies half a cell from the centre of the next cell a, and b is the one behind: the velocity there is
+    extrapolated to 3/2 a - 1/2 b. It is exact for a linear profile, and not 0 for the solver's curved ones.
+
+    Returns
+    -------
+    squares, faces : tensors (B,)
+        Their sum in each example, u_max^2, and the number of faces.
+    """
+    walls = [[0, 0], [1, 1], [0, 0], [0, 0]]
+    squares, faces = 0.0, 0.0
+    for rows, solid in (
+        (tf.pad(field, walls), tf.pad(mask, walls, constant_values=1)),
+        (tf.transpose(field, [0, 2, 1, 3]), tf.transpose(mask, [0, 2, 1, 3])),
+    ):
+        for u, s in ((rows, solid), (rows[:, ::-1], solid[:, ::-1])):
+            face = s[:, :-2] * (1 - s[:, 1:-1]) * (1 - s[:, 2:])
+            squares += tf.reduce_sum(face * tf.square(1.5 * u[:, 1:-1] - 0.5 * u[:, 2:]), axis=[1, 2, 3])
+            faces += tf.reduce_sum(face, axis=[1, 2, 3])
+    return squares, faces
+
+
+def drag_by_balance(field: tf.Tensor, mask: tf.Tensor, reynolds: float) -> tf.Tensor:
+    """Force along the channel on all obstacles, from the velocities alone.
+
+    The networks predict no pressure, so the balance of mechanical energy between the first and the last column gives its
+    drop, (dissipation + growth of the flux of kinetic energy) / flux, and the balance of momentum the force:
+    pressure drop x height - growth of the flux of momentum - friction on the walls of the channel. It takes the pressure to be even
+    over the first and the last column, and velocity to be linear between cells.
+
+    Parameters
+    ----------
+    field : tensor (B, H, W, 2)
+        0 in obstacles.
+    mask : tensor (B, H, W, 1)
+        1 in obstacles.
+    reynolds : float
+        u_max H / viscosity.
+
+    Returns
+    -------
+    tensor (B,)
+        Over density x u_max^2 x H, as `Flows.drag`.
+    """
+    height = field.shape[1]
+    viscosity = height / reynolds  # over u_max, cells
+    u, speed2 = field[..., 0], tf.reduce_sum(tf.square(field), axis=-1)
+    fluid = 1.0 - mask[..., 0]
+
+    def sheared(a: tuple, b: tuple) -> tf.Tensor:
+        """Squared differences over faces; a face to an obstacle is half a cell away, where the fluid stands still."""
+        both = fluid[a] * fluid[b]
+        between = tf.reduce_sum(tf.square(field[a] - field[b]), axis=-1)
+        return both * between + (1 - both) * 2 * (speed2[a] + speed2[b])
+
+    every, low, high = slice(None), slice(None, -1), slice(1, None)
+    columns = tf.concat([[0.5], tf.ones(field.shape[2] - 2), [0.5]], axis=0)  # from the first to the last centre
+    across = tf.reduce_sum(sheared((every, low), (every, high)), axis=1) + 2 * (speed2[:, 0] + speed2[:, -1])
+    along = tf.reduce_sum(sheared((every, every, low), (every, every, high)), axis=[1, 2])
+    dissipation = viscosity * (along + tf.reduce_sum(across * columns, axis=1))
+    friction = viscosity * tf.reduce_sum(2 * (u[:, 0] + u[:, -1]) * columns, axis=1)
+
+    def growth(flux: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(flux[:, :, -1] - flux[:, :, 0], axis=1)
+
+    through = tf.maximum(tf.reduce_sum(u[:, :, 0], axis=1), TINY)
+    drop = (dissipation + growth(u * speed2 / 2)) / through
+    return (drop * height - growth(u * u) - friction) / height

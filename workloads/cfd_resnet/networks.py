@@ -1,0 +1,205 @@
+"""Networks that map obstacles to a flow: fully connected, convolutional, residual U-net, gated residual U-net.
+
+All map the mask, (batch, H, W, 1), 1 in obstacles, to u and v, (batch, H, W, 2), in units of the peak velocity at the
+inlet, and are exactly 0 in obstacles. Unlike in the published networks nothing bounds the outputs: no last ReLU, since
+the flow runs backwards behind obstacles; no last tanh, since it is faster than at the inlet between them.
+
+References
+----------
+X. Guo, W. Li, F. Iorio, "Convolutional Neural Networks for Steady Flow Approximation", KDD 2016: `cnn`.
+O. Hennigh, https://github.com/loliverhennigh/Steady-State-Flow-With-Neural-Nets: `residual`, with and without gates.
+T. Salimans et al., "PixelCNN++", ICLR 2017: gates, concat_elu and 1 x 1 shortcuts in a residual U-net.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+from keras import layers, ops
+
+from launch.errors import Refusal
+
+LEVELS = 4  # of a U-net: each halves height and width
+
+
+def fully_connected(height: int, width: int, units: int = 256, hidden: int = 1) -> keras.Model:
+    """Hidden layers of ReLUs between all cells and all velocities.
+
+    Parameters
+    ----------
+    height, width : int
+        Cells across and along the channel.
+    units, hidden : int
+        Width and number of the hidden layers. At 128 x 256, one of 256 has 25.2 M parameters and three of 1,024 have
+        102.8 M, nearly all of them between a cell and a unit.
+    """
+    mask = layers.Input((height, width, 1), name="mask")
+    x = layers.Flatten()(mask)
+    for _ in range(hidden):
+        x = layers.Dense(units, "relu")(x)
+    x = layers.Dense(height * width * 2)(x)
+    return _model("fully_connected", mask, layers.Reshape((height, width, 2))(x))
+
+
+def cnn(height: int, width: int, filters: int = 128) -> keras.Model:
+    """Guo's network: the whole picture becomes one vector, and each component of the flow is unfolded from it.
+
+    Parameters
+    ----------
+    height, width : int
+        Cells across and along the channel, multiples of 16 and 32.
+    filters : int
+        Of the first convolution; the other layers are wider in proportion. 128 is as published: 80.8 M parameters at
+        128 x 256, of which each decoder's first layer has 33.6 M.
+
+    Raises
+    ------
+    Refusal
+        If the height or the width is not such a multiple.
+    """
+    _divisible("cnn", height, 16, width, 32)
+    mask = layers.Input((height, width, 1), name="mask")
+    x = layers.Conv2D(filters, 16, 16, "same", activation="relu")(mask)
+    x = layers.Conv2D(4 * filters, 4, 4, "same", activation="relu")(x)
+    x = layers.Dense(8 * filters, "relu")(layers.Flatten()(x))
+    code = layers.Reshape((1, 1, 8 * filters))(x)
+    components = []
+    for name in ("u", "v"):
+        x = code
+        # 1 x 1 becomes 8 x 8, 32 x 64, 64 x 128 and then 128 x 256 cells at the published size.
+        for channels, stride in (
+            (4 * filters, (height // 16, width // 32)),
+            (2 * filters, (4, 8)),
+            (max(1, filters // 4), (2, 2)),
+        ):
+            x = layers.Conv2DTranspose(channels, stride, stride, activation="relu")(x)
+        components.append(layers.Conv2DTranspose(1, 2, 2, name=name)(x))
+    return _model("cnn", mask, layers.Concatenate()(components))
+
+
+def residual(
+    height: int, width: int, filters: int = 8, gated: bool = False, dropout: float = 0.0, position: bool = False
+) -> keras.Model:
+    """A U-net of residual blocks.
+
+    A block is concat_elu, convolution, concat_elu, convolution, each 3 x 3; on the way up the skip connection is added
+    behind its first convolution, through concat_elu and a 1 x 1 convolution. Four levels down, the first block
+    of each halves height and width and doubles the filters, the second keeps them; four levels up by transposed convolution.
+
+    Parameters
+    ----------
+    height, width : int
+        Cells across and along the channel, multiples of 16.
+    filters : int
+        At full resolution; 16 times as many at the lowest. 8 is as published: 1.68 M parameters, 2.56 M gated, at any size.
+    gated : bool
+        The second convolution of a block gives twice as many channels, and the sigmoid of one half scales the other.
+    dropout : float
+        Part of the activations between the convolutions of a block that is dropped in training.
+    position : bool
+        Give the first convolution the place of each cell in the channel beside the mask.
+
+    Raises
+    ------
+    Refusal
+        If the height or the width is not such a multiple.
+    """
+    _divisible("gated" if gated else "residual", height, 2**LEVELS, width, 2**LEVELS)
+
+    def block(x, channels: int, stride: int = 1, skip=None, seen=None):
+        """What is added to x is made of ``seen``, by default of x itself."""
+        y = layers.Conv2D(channels, 3, stride, "same")(concat_elu(x) if seen is None else seen)
+        if skip is not None:
+            y = layers.Add()([y, layers.Conv2D(channels, 1)(concat_elu(skip))])
+        y = concat_elu(y)
+        if dropout:
+            y = layers.Dropout(dropout)(y)
+        y = layers.Conv2D(channels * (2 if gated else 1), 3, padding="same")(y)
+        if gated:
+            y = Gate()(y)
+        if stride > 1:
+            x = layers.AveragePooling2D(stride)(x)
+        if channels > x.shape[-1]:
+            x = Widen(channels)(x)
+        return layers.Add()([x, y])
+
+    mask = layers.Input((height, width, 1), name="mask")
+    x = block(mask, filters, seen=Position()(mask) if position else mask)
+    skips = []
+    for level in range(1, LEVELS + 1):
+        skips.append(x)
+        x = block(x, filters * 2**level, stride=2)
+        x = block(x, filters * 2**level)
+    for level in reversed(range(LEVELS)):
+        x = layers.Conv2DTranspose(filters * 2**level, 3, 2, "same")(x)
+        x = block(x, filters * 2**level, skip=skips.pop())
+    x = layers.Conv2D(2, 3, padding="same")(x)
+    return _model("gated" if gated else "residual", mask, x)
+
+
+def concat_elu(x: keras.KerasTensor) -> keras.KerasTensor:
+    """ELU of x and of -x, side by side: twice the channels, and a slope everywhere."""
+    return layers.Activation("elu")(layers.Concatenate()([x, layers.Rescaling(-1.0)(x)]))
+
+
+@keras.saving.register_keras_serializable("cfd_resnet")
+class Gate(layers.Layer):
+    """The first half of the channels, each scaled by the sigmoid of its partner in the second half."""
+
+    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        """(..., 2 C) to (..., C)."""
+        value, gate = ops.split(x, 2, axis=-1)
+        return value * ops.sigmoid(gate)
+
+
+@keras.saving.register_keras_serializable("cfd_resnet")
+class Widen(layers.Layer):
+    """Zeros as further channels, so that a block's input can be added to its wider output."""
+
+    def __init__(self, channels: int, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.channels = channels
+
+    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        """(B, H, W, C) to (B, H, W, channels)."""
+        return ops.pad(x, [(0, 0), (0, 0), (0, 0), (self.channels - x.shape[-1], 0)])
+
+    def get_config(self) -> dict:
+        """For Keras to save it."""
+        return super().get_config() | {"channels": self.channels}
+
+
+@keras.saving.register_keras_serializable("cfd_resnet")
+class Position(layers.Layer):
+    """The mask, and where each cell lies along and across the channel, from -1 to 1."""
+
+    def call(self, mask: keras.KerasTensor) -> keras.KerasTensor:
+        """(B, H, W, 1) to (B, H, W, 3)."""
+        height, width = mask.shape[1:3]
+        along, across = ops.meshgrid(ops.linspace(-1.0, 1.0, width), ops.linspace(-1.0, 1.0, height))
+        place = ops.cast(ops.stack([along, across], axis=-1), mask.dtype)
+        return ops.concatenate([mask, ops.zeros_like(mask) + place], axis=-1)
+
+
+def _model(name: str, mask: keras.KerasTensor, flow: keras.KerasTensor) -> keras.Model:
+    """The network with obstacles cut out of what it says."""
+    flow = layers.Activation("linear", dtype="float32")(flow)
+    fluid = layers.Rescaling(-1.0, 1.0, dtype="float32")(mask)
+    return keras.Model(mask, layers.Multiply(dtype="float32", name="flow")([flow, fluid]), name=name)
+
+
+def _divisible(name: str, height: int, rows: int, width: int, columns: int) -> None:
+    if height % rows or width % columns or not height or not width:
+        raise Refusal(
+            f"network {name} cannot take {height} x {width} cells: give a multiple of {rows} across the channel and of "
+            f"{columns} along it"
+        )
+
+
+NETWORKS: dict[str, Callable[..., keras.Model]] = {
+    "fc": fully_connected,
+    "cnn": cnn,
+    "residual": residual,
+    "gated": lambda *sizes, **settings: residual(*sizes, gated=True, **settings),
+}
