@@ -1,0 +1,135 @@
+"""The Slurm cluster that tests run on: one a session, left idle by each test; see tests/slurm/cluster."""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+_SCRIPT = Path(__file__).with_name("cluster")
+_PREFIX = "emulated-slurm-"
+_PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "unshare", "flock")
+_CLIENT_VARIABLES = ("SLURM_", "SBATCH_", "SRUN_", "SQUEUE_", "SINFO_", "SCANCEL_", "PMI_", "PMIX_", "OMPI_")
+_skipped = pytest.StashKey[list[str]]()
+_failed = pytest.StashKey[bool]()
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A running cluster of emulated nodes.
+
+    Attributes
+    ----------
+    directory : pathlib.Path
+        Its configuration, logs and pid files: `slurm.conf`, `slurmctld.log`, `node<k>.log`, `slurmctld.pid`.
+    nodes : int
+        Number of nodes; they are called node1, node2, ...
+    """
+
+    directory: Path
+    nodes: int
+
+    @property
+    def own_hosts(self) -> bool:
+        """Whether each node has a host name, /etc/hosts and /dev/shm of its own (this needs root)."""
+        return "NodeHostname=node1 " in (self.directory / "slurm.conf").read_text()
+
+    def control(self, command: str, *arguments: str) -> str:
+        """Run `tests/slurm/cluster COMMAND DIR ARGUMENTS` (crash-node, start-node, reset, report); return its output.
+
+        Raises
+        ------
+        RuntimeError
+            With what the script said, if it fails.
+        """
+        done = subprocess.run(
+            [_SCRIPT, command, self.directory, *arguments], capture_output=True, text=True, timeout=300, check=False
+        )
+        if done.returncode:
+            raise RuntimeError(f"cluster {command} failed: {done.stderr.strip() or done.stdout.strip()}")
+        return done.stdout + done.stderr
+
+    @property
+    def controller(self) -> int:
+        """The pid of slurmctld: to stop it, kill it and let it go on. `reset` revives it after the test."""
+        return int((self.directory / "slurmctld.pid").read_text())
+
+
+def _end_orphans() -> None:
+    """Stop the clusters of test sessions that were killed: nobody holds their lock any more."""
+    for folder in Path("/tmp").glob(f"{_PREFIX}{os.getuid()}-*"):
+        lock = folder / "owner.lock"
+        if not lock.exists():  # just being made, or being deleted
+            continue
+        with lock.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            subprocess.run([_SCRIPT, "stop", folder], check=False, timeout=60)
+
+
+@pytest.fixture(scope="session")
+def slurm(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """A real Slurm of 16 emulated nodes; most tests want `clean_slurm`.
+
+    Where Slurm is not installed the test is skipped, and the summary says so; with RANKLOOP_REQUIRE_SLURM=1 it fails.
+    """
+    path = os.environ["PATH"] + ":/usr/sbin:/sbin"
+    missing = [name for name in _PROGRAMS if not shutil.which(name, path=path)]
+    if missing:
+        reason = f"no {', '.join(missing)} here: tests/slurm/install.sh installs Slurm, as root on Debian"
+        if os.environ.get("RANKLOOP_REQUIRE_SLURM") == "1":
+            pytest.fail(f"RANKLOOP_REQUIRE_SLURM=1, but there is {reason}")
+        request.config.stash.setdefault(_skipped, []).append(reason)
+        pytest.skip(reason)
+    _end_orphans()
+    # Not under the checkout nor $TMPDIR: the path of munge's socket must fit into 107 bytes.
+    directory = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getuid()}-", dir="/tmp"))
+    with (directory / "owner.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # released by the kernel, however this session ends
+        cluster = Cluster(directory, nodes=16)
+        try:
+            cluster.control("start", str(cluster.nodes))
+            yield cluster
+        finally:
+            cluster.control("stop")
+
+
+@pytest.fixture
+def clean_slurm(slurm: Cluster, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """The cluster, idle and all its nodes well, as this test's own: only during it do Slurm's commands find it.
+
+    Afterwards all jobs are cancelled, and daemons and nodes revived. If the test failed, the state is in its output.
+    """
+    for name in list(os.environ):
+        if name.startswith(_CLIENT_VARIABLES):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("SLURM_CONF", str(slurm.directory / "slurm.conf"))
+    yield slurm
+    if request.node.stash.get(_failed, False):
+        print(slurm.control("report"))
+    slurm.control("reset")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember for `clean_slurm` that the test failed."""
+    report = yield
+    if report.failed:
+        item.stash[_failed] = True
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say loudly that the Slurm tests did not run."""
+    reasons = config.stash.get(_skipped, [])
+    if reasons:
+        terminalreporter.write_sep("!", f"SLURM TESTS SKIPPED ({reasons[0]})", yellow=True, bold=True)
