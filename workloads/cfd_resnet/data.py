@@ -1,17 +1,31 @@
 """Pairs of obstacle mask and steady flow: made by the solver once, kept in a cache outside the runs.
 
 python -m workloads.cfd_resnet.data                 the full set; under a Slurm array each task makes its part
+python -m workloads.cfd_resnet.data --size small    the set that the workload uses unless told otherwise
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+import functools
+import hashlib
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from launch import options, stop
+from launch.errors import Refusal
+
 if TYPE_CHECKING:
     import numpy as np
+
+    from workloads.cfd_resnet.cache import Cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +42,7 @@ class FlowSet:
     train: int = 192  # flows to learn from
     validation: int = 32  # flows of shapes that are not among them
     u_max: float = 0.1  # peak velocity at the inlet, lattice units (cells per step)
-    reynolds: float = 256.0  # u_max x height / viscosity
+    reynolds: float = 64.0  # u_max x height / viscosity
     obstacles: int = 4  # random ovals and boxes in a channel
     seed: int = 0
     masks: Path | None = None  # obstacles from the files of this folder in place of random ones: all of them validation
@@ -42,7 +56,7 @@ class FlowSet:
 SIZES = {
     "small": FlowSet(),
     # The layout of the published set: 384 x 128 cells, cropped to 256 columns, 3,000 flows, u_max .1, nu .05.
-    "full": FlowSet(height=128, width=256, length=384, train=3000, validation=300),
+    "full": FlowSet(height=128, width=256, length=384, train=3000, validation=300, reynolds=256.0),
 }
 
 
@@ -117,4 +131,145 @@ def flows(
     Refusal
         If the parameters cannot be simulated, the folder cannot be written to, or a mask file cannot be used.
     """
-    raise NotImplementedError
+    _check(parameters)
+    progress = progress or _Live()
+    cache = _cache(parameters, split, folder)
+    try:
+        while (records := cache.load(progress)) is None:
+            cache.fill(cache.parts, _News(progress, split))
+            cache.assemble(progress)
+    except OSError as error:
+        raise _unwritable(cache.folder, error) from None
+    return Flows(
+        records["mask"], records["flow"], records["drag"], records["lift"], parameters.u_max, parameters.nu
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arguments(FlowSet):
+    """The options of ``python -m workloads.cfd_resnet.data``."""
+
+    size: Literal["full", "small"] = "full"  # the set that the options below change
+    folder: Path | None = None  # where caches are kept in place of $XDG_CACHE_HOME/rankloop/cfd
+
+
+def main(argv: Sequence[str]) -> None:
+    """Make a set; as a task of a Slurm array, only this task's share of its parts."""
+    values, rest = options.split(Arguments, argv)
+    options.refuse_unknown(rest, Arguments, "workloads.cfd_resnet.data")
+    if values.pop("help", False):
+        print(f"{__doc__}\nOptions, with the defaults of --size small:\n{options.describe(Arguments)}")
+        return
+    folder = values.pop("folder", None)
+    parameters = dataclasses.replace(SIZES[values.pop("size", "full")], **values)
+    _check(parameters)
+    stop.install()
+    task, tasks = array_task(os.environ)
+    progress = _Live()
+    for split in ("train", "validation"):
+        cache = _cache(parameters, split, folder)
+        try:
+            cache.fill(cache.parts[task::tasks], _News(progress, split))
+        except OSError as error:
+            raise _unwritable(cache.folder, error) from None
+        if missing := cache.missing(cache.parts):
+            print(
+                f"{split}: this task's {len(cache.parts[task::tasks])} of {len(cache.parts)} parts are made, {len(missing)} are left to other tasks"
+            )
+        else:
+            made = flows(parameters, split, folder=folder, progress=progress)
+            print(f"{split}: {len(made)} flows in {cache.folder}")
+
+
+def array_task(environ: Mapping[str, str]) -> tuple[int, int]:
+    """The index of this task of a Slurm array, and how many there are; 0 and 1 where there is no array."""
+    if "SLURM_ARRAY_TASK_ID" not in environ:
+        return 0, 1
+    task, first, step = (int(environ.get(f"SLURM_ARRAY_TASK_{name}", 1)) for name in ("ID", "MIN", "STEP"))
+    return (task - first) // step, int(environ.get("SLURM_ARRAY_TASK_COUNT", 1))
+
+
+def _check(parameters: FlowSet) -> None:
+    """Refuse what cannot be simulated."""
+    p = parameters
+    for name, wrong, possible in (
+        ("height", p.height < 16, "16 cells or more"),
+        ("width", p.width < p.height, f"the height ({p.height}) or more"),
+        ("length", p.length < p.width, f"the width ({p.width}) or more"),
+        ("train", p.train < 1, "1 or more"),
+        ("validation", p.validation < 1, "1 or more"),
+        ("u_max", not 0 < p.u_max <= 0.15, "above 0 and up to 0.15 cells per step"),
+        ("reynolds", not 0 < p.reynolds <= 1000, "above 0 and up to 1000"),
+        ("obstacles", not 1 <= p.obstacles <= 16, "1 to 16"),
+        ("seed", p.seed < 0, "0 or more"),
+    ):
+        if wrong:
+            raise Refusal(f"a set of flows cannot have --{name.replace('_', '-')} {getattr(p, name)}: give {possible}")
+
+
+def _cache(parameters: FlowSet, split: str, folder: Path | None) -> Cache:
+    """The files of a split: their folder is named after all that the flows depend on."""
+    from workloads.cfd_resnet import generate
+    from workloads.cfd_resnet.cache import Cache, record_type
+
+    validation = split == "validation"
+    count, values = parameters.validation if validation else parameters.train, dataclasses.asdict(parameters)
+    del values["train"], values["validation"], values["masks"]
+    if validation and parameters.masks:
+        masks = generate.masks_of_files(parameters)
+        count = len(masks)
+        values |= {name: hashlib.sha256(mask.tobytes()).hexdigest() for name, mask in masks.items()}
+    values |= {"split": split, "count": count, "version": generate.VERSION}
+    key = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+    root = folder or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rankloop" / "cfd"
+    return Cache(
+        Path(root) / f"{split}-{parameters.height}x{parameters.width}-{key}",
+        record_type(parameters.height, parameters.width),
+        count,
+        functools.partial(generate.make, parameters, validation),
+    )
+
+
+def _unwritable(folder: Path, error: OSError) -> Refusal:
+    return Refusal(
+        f"the cache of flows {folder} cannot be used ({error.strerror}): set XDG_CACHE_HOME to a folder with room that can be written to"
+    )
+
+
+class _Live:
+    """Lines of text on standard error: one live line on a terminal."""
+
+    def __call__(self, line: str) -> None:
+        terminal = sys.stderr.isatty()
+        print(f"\r\x1b[K{line}" if terminal else line, end="" if terminal else "\n", file=sys.stderr, flush=True)
+
+
+class _News:
+    """Turns counts into a line of text: at once, then every second on a terminal and every 10 s elsewhere."""
+
+    def __init__(self, progress: Callable[[str], None], split: str) -> None:
+        self._progress, self._split = progress, split
+        self._every = 1.0 if isinstance(progress, _Live) and sys.stderr.isatty() else 10.0
+        self._done = -1
+        self._grown: list[tuple[float, int]] = []
+        self._said = -math.inf
+
+    def __call__(self, done: int, total: int, making: bool) -> None:
+        now = time.monotonic()
+        if self._done != done and len(self._grown) < 2:  # the first growth comes late, after the imports
+            self._grown.append((now, done))
+        self._done = done
+        if now - self._said < self._every:
+            return
+        self._said = now
+        since, before = self._grown[-1] if self._grown else (now, done)
+        left = f", about {(total - done) * (now - since) / (done - before):.0f} s left" if done > before else ""
+        who = "" if making else ", made by other processes: waiting for them"
+        self._progress(f"steady flows for {self._split}: {done} of {total}{left}{who}")
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except Refusal as refusal:
+        sys.exit(print(f"error: {refusal}", file=sys.stderr) or refusal.status)

@@ -1,0 +1,115 @@
+"""The flows of a set, computed: draw obstacles, solve, draw again where no steady flow is found."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import numpy as np
+
+from launch.errors import Refusal
+from workloads.cfd_resnet.obstacles import masks_from, random_mask
+
+# Part of the cache's key: raise it with every change that changes a flow.
+VERSION = 1
+# A flow is steady once neither its velocity nor the force on its obstacles changes by more than this in the time in which
+# the fastest fluid passes one height of the channel. What is left to come was then below 0.05 % of the velocity (L2) in
+# 19 of 19 small flows.
+TOLERANCE = 2e-4
+# Times that the fastest fluid passes the channel's length, after which a flow is taken to be unsteady. Most need 2 to 6.
+PASSES = 20
+EVERY = 500  # steps between two looks
+CELLS = 16_384  # at once on a CPU core: so the populations stay in its caches
+
+
+def masks_of_files(parameters) -> dict[str, np.ndarray]:
+    """The masks of ``parameters.masks`` by file name; see `obstacles.masks_from`."""
+    return masks_from(parameters.masks, parameters.height, parameters.width)
+
+
+def draw(parameters, validation: bool, index: int, attempt: int) -> np.ndarray:
+    """A random mask of a set: a function of its arguments alone, whoever asks and in whatever order."""
+    rng = np.random.default_rng([parameters.seed, int(validation), index, attempt])
+    return random_mask(rng, parameters.height, parameters.width, parameters.obstacles, validation)
+
+
+def make(parameters, validation: bool, indices: range, records: np.ndarray, news: Callable[[int], bool]) -> None:
+    """Compute flows.
+
+    Parameters
+    ----------
+    parameters : FlowSet
+        The set.
+    validation : bool
+        Which split of it.
+    indices : range
+        Which flows of that split.
+    records : array (len(indices),), `cache.record_type`
+        Filled in.
+    news : function
+        Told the number of finished flows, often; if it returns False, this function returns without having finished.
+
+    Raises
+    ------
+    Refusal
+        If a mask from a file has no steady flow, or nearly no random one has.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's greetings
+    import tensorflow as tf
+
+    from workloads.cfd_resnet.lattice_boltzmann import Batch, Case, Steady
+
+    case = Case(parameters.height, parameters.length, parameters.nu, u_max=parameters.u_max)
+    files = masks_of_files(parameters) if parameters.masks and validation else None
+    tolerance = TOLERANCE * 1000 * parameters.u_max / parameters.height
+    most = PASSES * parameters.length / parameters.u_max
+    gpu = bool(tf.config.list_physical_devices("GPU"))
+    slots = min(len(indices), len(indices) if gpu else max(1, min(8, CELLS // (case.height * case.length))))
+    batch = Batch(case, slots)
+    running: dict[int, tuple[int, int]] = {}  # slot: index, attempt
+    waiting = [(index, 0) for index in reversed(indices)]
+    done = 0
+
+    def solid(mask: np.ndarray) -> np.ndarray:
+        return np.pad(mask, [(0, 0), (0, case.length - mask.shape[1])])
+
+    def start(slot: int) -> None:
+        if waiting:
+            index, attempt = running[slot] = waiting.pop()
+            mask = list(files.values())[index] if files else draw(parameters, validation, index, attempt)
+            batch.put(slot, solid(mask))
+        else:
+            batch.clear(slot)
+
+    def store(index: int, flow: Steady) -> None:
+        record = records[index - indices.start]
+        width = parameters.width
+        record["flow"][..., 0], record["flow"][..., 1] = flow.u[:, :width] / case.u_max, flow.v[:, :width] / case.u_max
+        record["mask"][..., 0] = batch.solid(slot)[:, :width]
+        record["drag"], record["lift"] = flow.force / (case.u_max**2 * case.height)
+
+    for slot in range(slots):
+        start(slot)
+    while running and news(done):
+        change = batch.advance(EVERY)
+        for slot, (index, attempt) in list(running.items()):
+            if change[slot] < tolerance:
+                store(index, batch.take(slot))
+                done += 1
+            elif change[slot] >= tolerance and batch.steps(slot) < most:
+                continue
+            elif files:
+                raise Refusal(
+                    f"the flow around {parameters.masks / list(files)[index]} does not become steady at --reynolds "
+                    f"{parameters.reynolds:g}: give a lower one, or take the file away"
+                )
+            elif attempt == 20:
+                raise Refusal(
+                    f"20 random shapes in a row have no steady flow at --reynolds {parameters.reynolds:g} and --u-max "
+                    f"{parameters.u_max:g}: give lower ones"
+                )
+            else:
+                waiting.append((index, attempt + 1))
+            del running[slot]
+            start(slot)
+    news(done)
