@@ -20,7 +20,7 @@ GRACE_S = 60.0  # for ranks that were asked to save and leave
 FAILED_GRACE_S = 3.0  # for the others when one has failed: what they wait for will not come
 
 
-class Interrupted(Exception):
+class Interrupted(KeyboardInterrupt):
     """The user asked for the end of the run; the ranks have ended."""
 
 
@@ -81,6 +81,9 @@ def start(run: RunDir, plan: Plan, how: str) -> str:
     show = Progress(run, plan) if how == "follow" else None
     try:
         outcome = execute(run, plan, show or (lambda: None))
+    except Interrupted:
+        print(closing(run, plan, "interrupted"), flush=True)
+        raise
     finally:
         if show:
             show.close()
