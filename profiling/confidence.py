@@ -1,0 +1,89 @@
+"""Confidence intervals of throughput and of ratios of throughput, from repeats, without an assumed distribution."""
+
+import dataclasses
+
+import numpy as np
+
+FEWEST = 6
+"""Repeats below which no interval is given (Hoefler & Belli, SC15, section 3.1.3: non-parametric intervals need n > 5)."""
+RESAMPLES = 4000
+SEED = 20151115
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """Bounds of a confidence interval, in the unit of the estimate."""
+
+    low: float
+    high: float
+
+
+def harmonic_mean(rates: np.ndarray) -> np.ndarray:
+    """Harmonic mean along the last axis: the rate of all repeats together."""
+    return rates.shape[-1] / np.sum(1 / rates, axis=-1)
+
+
+def rate(rates: tuple[float, ...], confidence: float = 0.95) -> Interval | None:
+    """Interval of the harmonic mean of a rate.
+
+    Parameters
+    ----------
+    rates : tuple of float, shape (n,)
+        Repeats, all above 0.
+    confidence : float
+        Its level.
+
+    Returns
+    -------
+    Interval or None
+        None where there are fewer than `FEWEST` repeats.
+    """
+    return _studentised((rates,), confidence)
+
+
+def ratio(numerator: tuple[float, ...], denominator: tuple[float, ...], confidence: float = 0.95) -> Interval | None:
+    """Interval of the ratio of two harmonic means; as `rate`. The ratio is of the means, never a mean of ratios."""
+    return _studentised((numerator, denominator), confidence)
+
+
+def outliers(rates: tuple[float, ...]) -> list[float]:
+    """Repeats beyond Tukey's fences (1.5 quartile ranges outside the quartiles); shown, never dropped."""
+    if len(rates) < FEWEST:
+        return []
+    first, third = np.percentile(rates, (25, 75))
+    reach = 1.5 * (third - first)
+    return [value for value in rates if value < first - reach or value > third + reach]
+
+
+def _studentised(samples: tuple[tuple[float, ...], ...], confidence: float) -> Interval | None:
+    """Studentised bootstrap of the log of a harmonic mean, or of the quotient of two (Efron & Tibshirani 1993, ch. 12.5).
+
+    The log keeps the bounds above 0 and makes them follow a change of unit; dividing by the standard error of each
+    resample is what keeps the coverage near the nominal one for few repeats, where percentiles of resamples fall short.
+    """
+    if min(map(len, samples)) < FEWEST:
+        return None
+    generator = np.random.default_rng(SEED)  # the same table gives the same interval
+    estimate = spread = 0.0
+    deviation = np.zeros(RESAMPLES)
+    variance = np.zeros(RESAMPLES)
+    for sign, sample in zip((1, -1), samples, strict=False):
+        values = np.asarray(sample, dtype=float)
+        drawn = values[generator.integers(len(values), size=(RESAMPLES, len(values)))]
+        estimate += sign * float(np.log(harmonic_mean(values)))
+        spread += float(_variance(values))
+        deviation += sign * (np.log(harmonic_mean(drawn)) - np.log(harmonic_mean(values)))
+        variance += _variance(drawn)
+    usable = variance > 0  # a resample that drew one repeat n times has no spread to divide by
+    if spread == 0 or not usable.any():
+        return Interval(float(np.exp(estimate)), float(np.exp(estimate)))
+    statistic = deviation[usable] / np.sqrt(variance[usable])
+    low, high = np.quantile(statistic, ((1 - confidence) / 2, (1 + confidence) / 2))
+    error = np.sqrt(spread)
+    return Interval(float(np.exp(estimate - max(high, 0) * error)), float(np.exp(estimate - min(low, 0) * error)))
+
+
+def _variance(rates: np.ndarray) -> np.ndarray:
+    """Variance of the log of the harmonic mean along the last axis, by propagation from the mean of 1 / rate."""
+    times = 1 / rates
+    return np.var(times, axis=-1, ddof=1) / rates.shape[-1] / np.mean(times, axis=-1) ** 2
