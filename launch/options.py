@@ -1,7 +1,7 @@
 """A dataclass as command-line options: types and defaults from its fields, help from the comments behind them.
 
 A field ``max_width: int = 64  # channels`` is the option ``--max-width``; a ``bool`` field has a ``--no-`` form too.
-``field(metadata={"flags": ("-N",)})`` adds further spellings, ``metadata={"repeat": True}`` collects every occurrence.
+``field(metadata={"flags": ("-N",)})`` adds further spellings; a field of type ``tuple[int, ...]`` collects every occurrence.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def add_to(parser: argparse.ArgumentParser, cls: type) -> None:
             settings["action"] = argparse.BooleanOptionalAction
         else:
             settings |= {"type": _converter(base), "choices": choices, "metavar": field.name.upper()}
-            if field.metadata.get("repeat"):
+            if typing.get_origin(hints[field.name]) in (tuple, list):
                 settings["action"] = "append"
         parser.add_argument(*flags(field), **settings)
 
@@ -86,16 +86,11 @@ def split(cls: type, argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     parser = _Parser()
     add_to(parser, cls)
     parser.add_argument("-h", "--help", action="store_true", default=argparse.SUPPRESS)
-    parser.add_argument("rest", nargs=argparse.PARSER)
-    # Without this word argparse would complain of the missing rest before it had looked at the options.
-    given, unknown = parser.parse_known_args([*argv, _END])
+    parser.add_argument("rest", nargs=argparse.REMAINDER)
+    given, unknown = parser.parse_known_args(list(argv))
     refuse_unknown(unknown, cls, "")
     values = vars(given)
-    rest = values.pop("rest")
-    return values, rest[: rest.index(_END)] if _END in rest else rest
-
-
-_END = "\x00end"
+    return values, values.pop("rest")
 
 
 def build(cls: type, values: dict[str, Any], what: str = "") -> Any:

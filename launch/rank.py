@@ -70,17 +70,19 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Rank:
             raise Refusal(
                 f"{names[0]}={environ[names[0]]} is set but {names[1]} is not: start this rank with launch, srun or mpirun"
             )
-        if source == "slurm" and local_size is None:
-            local_size = slurm_tasks(environ["SLURM_STEP_TASKS_PER_NODE"])[node or 0]
-        local_size = local_size or size
-        local_rank = rank % local_size if local_rank is None else local_rank
+        if source == "slurm":
+            local_size = _local_tasks(environ, node or 0)
+        block = max(1, size if local_size is None else local_size)
         found = Rank(
-            rank, size, local_rank, local_size,
-            rank // local_size if node is None else node,
-            -(-size // local_size) if nodes is None else nodes,
+            rank, size,
+            rank % block if local_rank is None else local_rank,
+            size if local_size is None else local_size,
+            rank // block if node is None else node,
+            -(-size // block) if nodes is None else nodes,
             source,
         )  # fmt: skip
-        if not (0 <= found.rank < found.size and 0 <= found.local_rank < found.local_size <= found.size):
+        within = 0 <= found.rank < found.size and 0 <= found.local_rank < found.local_size <= found.size
+        if not (within and 0 <= found.node < found.nodes <= found.size):
             raise Refusal(
                 f"the environment of {source} contradicts itself: {found}; start this rank with launch, srun or mpirun"
             )
@@ -103,6 +105,18 @@ def slurm_tasks(text: str) -> list[int]:
         number, _, times = part.partition("(x")
         counts += [int(number)] * int(times.rstrip(")") or 1)
     return counts
+
+
+def _local_tasks(environ: Mapping[str, str], node: int) -> int | None:
+    said = environ.get("SLURM_STEP_TASKS_PER_NODE")
+    if said is None:
+        return None
+    try:
+        return slurm_tasks(said)[node]
+    except (ValueError, IndexError):
+        raise Refusal(
+            f"SLURM_STEP_TASKS_PER_NODE={said!r} does not say how many tasks are on node {node}: start this rank with launch or srun"
+        ) from None
 
 
 def _number(environ: Mapping[str, str], name: str | None) -> int | None:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 
-def _option(default: Any = None, *flags: str, repeat: bool = False) -> Any:
-    return field(default=default, metadata={"flags": flags, "repeat": repeat})
+def _option(default: Any = None, *flags: str) -> Any:
+    return field(default=default, metadata={"flags": flags})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,5 +34,5 @@ class Request:
     follow: bool = _option(True)  # show progress until the run ends
     wait: bool = _option(False)  # wait for the end, without progress
     detach: bool = _option(False)  # return at once
-    sbatch_arg: tuple[str, ...] = _option((), repeat=True)  # passed to sbatch as it is: --sbatch-arg=--exclusive
-    srun_arg: tuple[str, ...] = _option((), repeat=True)  # passed to srun as it is
+    sbatch_arg: tuple[str, ...] = _option(())  # passed to sbatch as it is: --sbatch-arg=--exclusive
+    srun_arg: tuple[str, ...] = _option(())  # passed to srun as it is

@@ -4,8 +4,10 @@ A file is either published whole, by rename, or appended to in whole lines; so i
 """
 
 import contextlib
+import errno
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,9 +55,12 @@ class RunDir:
         Refusal
             If it exists, cannot be made, or there is no room for it.
         """
+        made = False
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError):  # a file there makes the next line say that it is no directory
+                self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.mkdir(mode=0o700)
+            made = True
             for folder in (self.logs, self.failures, self.meeting, self.steps, self.checkpoints):
                 folder.mkdir()
             # A full disk lets directories be made and files be opened; only a write shows it.
@@ -66,6 +71,8 @@ class RunDir:
                 f"the run {self.path} exists already: give another --name, or go on with it: python -m launch resume {self.path}"
             ) from None
         except OSError as error:
+            if made:
+                shutil.rmtree(self.path, ignore_errors=True)
             raise Refusal(
                 f"cannot make the run {self.path} ({error.strerror}): give a folder that can be written to with --runs"
             ) from None
@@ -115,15 +122,26 @@ def publish(path: Path, content: str | bytes) -> None:
 
 def publish_json(path: Path, value: Any) -> None:
     """Publish a value as indented JSON."""
-    publish(path, json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n")
+    publish(path, json.dumps(value, indent=1, default=str) + "\n")
 
 
 def append_line(path: Path, value: dict[str, Any]) -> None:
-    """Append one line of JSON in a single write, so that lines of several processes of a node do not mix."""
-    line = (json.dumps(value, ensure_ascii=False, default=str) + "\n").encode()
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    """Append one line of JSON in a single write, so that lines of several processes of a node do not mix.
+
+    Raises
+    ------
+    OSError
+        If the disk is full; the line may then be there in part.
+    """
+    # In ASCII, as a path or a program's words may hold bytes that are no UTF-8.
+    line = (json.dumps(value, default=str) + "\n").encode()
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     try:
-        os.write(descriptor, line)
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            line = b"\n" + line  # a kill has cut the last line short: it must not take this one with it
+        if os.write(descriptor, line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     finally:
         os.close(descriptor)
 
@@ -141,11 +159,11 @@ def read_json(path: Path) -> Any:
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The values of a file of JSON lines; a last line that a kill has cut short is passed over."""
+    """The values of a file of JSON lines; a line that a kill has cut short is passed over."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return
-    for line in text.splitlines():
+    for line in text.split("\n"):  # not splitlines, which also ends lines at characters that JSON lets stand
         with contextlib.suppress(ValueError):
             yield json.loads(line)
