@@ -28,13 +28,18 @@ STATUS = {"done": 0, "failed": 1, "stopped": 4, "cancelled": 4, "timeout": 4}
 def main(argv: list[str]) -> int:
     """Read the command line and do what it says; return the exit status."""
     if argv and argv[0] in VERBS:
+        if {"-h", "--help"} & set(argv[1:]):
+            print(usage([]))
+            return 0
         return importlib.import_module(VERBS[argv[0]][0]).main(argv[1:])
     given, rest = options.split(Request, argv)
-    if given.pop("help", False) or not rest or {"-h", "--help"} & set(rest[1:]):
+    if given.pop("help", False) or workload.asks_for_help(rest):
         print(usage(rest))
-        return 0 if argv else 2
+        return 0
+    if not rest:
+        raise Refusal(f"no workload is given: give one of {', '.join(workload.known())}, or --help")
     request = options.build(Request, given)
-    target = workload.find(rest[0], rest[1:])
+    target = workload.find(rest[0], rest[1:], VERBS)
     here, why = _site(request)
     planned = plan.resolve(request, here, target, plan.this_machine(), datetime.datetime.now())
     run = RunDir(request.runs / planned.name)
@@ -53,10 +58,9 @@ def main(argv: list[str]) -> int:
 def usage(rest: list[str]) -> str:
     """The help text; with a workload, its options too."""
     text = [__doc__.strip(), "", "job options", options.describe(Request)]
-    if rest and rest[0] not in ("-h", "--help"):
-        target = workload.find(rest[0], [])
-        if target.config is not None:
-            text += ["", f"options of {rest[0]}", options.describe(type(target.config))]
+    if rest:
+        if workload.kind(rest[0], VERBS) == "workload":
+            text += ["", f"options of {rest[0]}", options.describe(workload.config_class(rest[0]))]
     else:
         text += [
             "",
@@ -77,11 +81,12 @@ def describe(planned: plan.Plan, here: site.Site, why: str, run: RunDir) -> str:
         nodes = f"{planned.nodes} node{'s' * (planned.nodes > 1)} (groups of processes on this machine)"
     else:
         nodes = f"{planned.nodes} node{'s' * (planned.nodes > 1)}"
-    gpu = f"{planned.gpus_per_node} GPUs a node" if planned.gpus_per_node else "no GPUs"
+    gpus = planned.gpus_per_node
+    gpu = f"{gpus} GPU{'s' * (gpus > 1)} a node" if gpus else "no GPUs"
     rows = {
         "site": f"{here.name} ({why})",
         "backend": planned.backend,
-        "shape": f"{nodes} x {planned.ranks_per_node} rank{'s' * (planned.ranks_per_node > 1)} = {planned.size} ranks, {gpu}",
+        "shape": f"{nodes} x {planned.ranks_per_node} rank{'s' * (planned.ranks_per_node > 1)} = {planned.size} rank{'s' * (planned.size > 1)}, {gpu}",
         **planned.describe,
         "walltime": clock(planned.time_s)
         if planned.time_s

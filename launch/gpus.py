@@ -1,7 +1,9 @@
 """Which GPUs this process may use, and which they are: the identity that no numbering changes."""
 
 import contextlib
+import itertools
 import os
+import re
 from collections.abc import Iterator
 from types import ModuleType
 
@@ -21,9 +23,21 @@ def visible(variable: str = "CUDA_VISIBLE_DEVICES") -> list[str]:
     """
     said = os.environ.get(variable)
     if said is not None:
-        return [part.strip() for part in said.split(",") if part.strip()]
+        return listed(said)
     with _driver() as nvml:
         return [str(i) for i in range(nvml.nvmlDeviceGetCount())] if nvml else []
+
+
+def listed(value: str) -> list[str]:
+    """The devices that a variable such as CUDA_VISIBLE_DEVICES lets through: as CUDA reads it, those before the first
+    word that is none, so that "-1" and Slurm's "NoDevFiles" let none through.
+
+    References
+    ----------
+    CUDA C++ Programming Guide, CUDA Environment Variables, CUDA_VISIBLE_DEVICES.
+    """
+    words = (word.strip() for word in value.split(","))
+    return list(itertools.takewhile(re.compile(r"\d+$|(GPU|MIG)-.").match, words))
 
 
 def identity(device: str) -> str:

@@ -173,7 +173,7 @@ def _scalar(hint: Any) -> tuple[type, tuple | None]:
         return type(args[0]), args
     if hint in (int, float, str, bool, Path):
         return hint, None
-    raise TypeError(
+    raise Refusal(
         f"an option cannot have the type {hint}: use int, float, str, bool, Path, Literal, X | None or tuple[X, ...]"
     )
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launch import options
+from launch import gpus, options
 from launch.errors import Refusal
 from launch.request import Request
 from launch.site import Site
@@ -72,8 +72,16 @@ class Plan:
 
     @classmethod
     def from_json(cls, table: Mapping[str, Any]) -> "Plan":
-        """Read run.json back."""
+        """Read run.json back.
+
+        Raises
+        ------
+        Refusal
+            If it is not the whole of a plan.
+        """
         known = {f.name for f in dataclasses.fields(cls)}
+        if missing := known - set(table):
+            raise Refusal(f"run.json lacks {', '.join(sorted(missing))}: start the run anew under another --name")
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in table.items() if k in known})
 
 
@@ -89,9 +97,7 @@ def this_machine() -> Machine:
     """Cores that this process may use, and NVIDIA GPUs that it may see."""
     present = [name for name in os.listdir("/dev") if re.fullmatch(r"nvidia\d+", name)]
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
-    visible = (
-        len(present) if hidden is None else min(len(present), len([part for part in hidden.split(",") if part.strip()]))
-    )
+    visible = len(present) if hidden is None else min(len(present), len(gpus.listed(hidden)))
     return Machine(len(os.sched_getaffinity(0)), visible)
 
 
@@ -124,9 +130,7 @@ def resolve(request: Request, site: Site, target: Target, machine: Machine, now:
     gpus = _gpus_per_node(request, site, backend, machine)
     ranks = _at_least_one(
         "--ranks-per-node",
-        request.ranks_per_node or (site.ranks_per_node or gpus or 1)
-        if request.ranks_per_node is None
-        else request.ranks_per_node,
+        (site.ranks_per_node or gpus or 1) if request.ranks_per_node is None else request.ranks_per_node,
     )
     if gpus and ranks > gpus and not request.share_gpus:
         raise Refusal(
@@ -136,7 +140,7 @@ def resolve(request: Request, site: Site, target: Target, machine: Machine, now:
     cpus = _cpus_per_task(request, site, backend, machine, nodes, ranks)
     _refuse_too_many(nodes * ranks, backend, machine)
     partition = request.partition or site.partition
-    time_s = walltime(request.time or site.time)
+    time_s = walltime(site.time if request.time is None else request.time)
     _refuse_beyond_limits(site, partition, nodes, time_s)
     rendezvous = request.rendezvous or site.rendezvous
     size = nodes * ranks

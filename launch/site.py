@@ -98,6 +98,10 @@ def from_table(table: Mapping[str, Any], where: str) -> Site:
                 raise Refusal(
                     f"{where}: unknown key {key!r} of partition {partition!r}: {nearest(key, ('max_nodes', 'max_time'))}"
                 )
+            _check(f"{where}: partitions.{partition}.{key}", limits[key], int if key == "max_nodes" else str)
+    for variable in table.get("env", {}):
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable):
+            raise Refusal(f"{where}: env.{variable!r} cannot be a variable's name: give letters, digits and '_'")
     for key in table.get("identify", {}):
         if key not in ("env", "is", "host"):
             raise Refusal(f"{where}: unknown key {key!r} of identify: {nearest(key, ('env', 'is', 'host'))}")
@@ -147,8 +151,8 @@ def _check(where: str, value: Any, hint: Any) -> None:
     elif origin is dict:
         if not isinstance(value, dict):
             raise Refusal(f"{where} = {value!r} is no table")
-        for item in value.values():
-            if typing.get_origin(args[1]) is not None or args[1] is not Any:
-                _check(where, item, args[1])
+        for key, item in value.items():
+            if args[1] is not Any:
+                _check(f"{where}.{key}", item, args[1])
     elif type(value) is not hint:
         raise Refusal(f"{where} = {value!r}: give {'a whole number' if hint is int else 'a string'}")

@@ -1,11 +1,12 @@
 """What is to be run: a workload module, any other module, or a script."""
 
 import ast
+import dataclasses
 import importlib
 import importlib.util
 import pkgutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -44,7 +45,7 @@ class Target:
         return Path(self.name).stem if self.kind == "script" else self.name.rpartition(".")[2]
 
 
-def find(name: str, arguments: Sequence[str]) -> Target:
+def find(name: str, arguments: Sequence[str], verbs: Iterable[str] = ()) -> Target:
     """Find what is to be run, and read its options.
 
     Parameters
@@ -53,23 +54,38 @@ def find(name: str, arguments: Sequence[str]) -> Target:
         A module that can be imported from here, or the path of a script.
     arguments : sequence of str
         Its options.
+    verbs : iterable of str
+        Words that may have been meant as well where there is no such thing.
 
     Raises
     ------
     Refusal
         If there is no such thing, it cannot be run, or an option of a workload is not known or has a wrong value.
     """
-    arguments = tuple(arguments)
+    what, arguments = kind(name, verbs), tuple(arguments)
+    if what == "script":
+        return Target(what, str(Path(name).absolute()), arguments)
+    if what == "module":
+        return Target(what, name, arguments)
+    return Target(what, name, arguments, options.parse(config_class(name), arguments, name))
+
+
+def kind(name: str, verbs: Iterable[str] = ()) -> Literal["workload", "module", "script"]:
+    """What a name stands for; arguments and refusals are those of `find`."""
     if name.endswith(".py") or "/" in name:
         if not Path(name).is_file():
             raise Refusal(
                 f"there is no script {name!r}: give a path from here, or a module such as workloads.cfd_resnet"
             )
-        return Target("script", str(Path(name).absolute()), arguments)
-    source = _source(name)
-    if not is_workload(source):
-        return Target("module", name, arguments)
-    return Target("workload", name, arguments, options.parse(config_class(name), arguments, name))
+        _parse(Path(name))
+        return "script"
+    return "workload" if is_workload(_source(name, verbs)) else "module"
+
+
+def asks_for_help(words: Sequence[str]) -> bool:
+    """Whether the help of the first word is wanted; with further words, -h may mean another thing to a program."""
+    asked = {"-h", "--help"} & set(words[1:])
+    return bool(asked) and (len(words) == 2 or kind(words[0]) == "workload")
 
 
 def config_class(name: str) -> type:
@@ -78,24 +94,22 @@ def config_class(name: str) -> type:
     Raises
     ------
     Refusal
-        If its module cannot be imported.
+        If its module cannot be imported, or the Config is no dataclass.
     """
     try:
-        return importlib.import_module(name).Config
+        found = importlib.import_module(name).Config
     except Refusal:
         raise
     except Exception as error:
-        raise Refusal(
-            f"cannot import {name} ({type(error).__name__}: {error}): mend it, then try: python -c 'import {name}'"
-        ) from error
+        raise Refusal(_broken(name, error)) from error
+    if not dataclasses.is_dataclass(found):
+        raise Refusal(f"the Config of {name} is no dataclass: put @dataclass(frozen=True, kw_only=True) before it")
+    return found
 
 
 def is_workload(source: Path) -> bool:
     """Whether a module's source defines, at its top, a class Config and a function build. Nothing is imported."""
-    try:
-        tree = ast.parse(source.read_bytes())
-    except SyntaxError as error:
-        raise Refusal(f"{source}, line {error.lineno}: {error.msg}; mend it and try again") from None
+    tree = _parse(source)
     classes = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
     functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     return "Config" in classes and "build" in functions
@@ -111,19 +125,38 @@ def known() -> list[str]:
     return sorted(name for name in found if is_workload(_source(name)))
 
 
-def _source(name: str) -> Path:
-    """The file that would run for a module name: that of a workload's module, or of a package's __main__."""
+def _parse(source: Path) -> ast.Module:
     try:
-        spec = importlib.util.find_spec(name)
-    except ModuleNotFoundError:  # of a parent
+        return ast.parse(source.read_bytes())
+    except SyntaxError as error:
+        raise Refusal(f"{source}, line {error.lineno}: {error.msg}; mend it and try again") from None
+    except (ValueError, OSError) as error:  # null bytes; no permission
+        raise Refusal(f"{source} is no Python that can be read ({error}): mend it and try again") from None
+
+
+def _broken(name: str, error: Exception) -> str:
+    said = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"cannot import {name} ({said}): mend it, then try: python -c 'import {name}'"
+
+
+def _source(name: str, verbs: Iterable[str] = ()) -> Path:
+    """The file that would run for a module name: that of a workload's module, or of a package's __main__."""
+    parent = name.rpartition(".")[0]
+    try:
+        spec = importlib.util.find_spec(name)  # imports the packages that the module is in
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise Refusal(_broken(parent, error)) from None
         spec = None
     except (ValueError, ImportError) as error:
         raise Refusal(
             f"cannot find {name!r} ({error}): give a module such as workloads.cfd_resnet, or the path of a script"
         ) from None
+    except Exception as error:
+        raise Refusal(_broken(parent, error)) from error
     if spec is None:
         raise Refusal(
-            f"there is no workload or module {name!r} (looked in {_here()} and the packages): {nearest(name, known())}"
+            f"there is no workload or module {name!r} (looked in {_here()} and the packages): {nearest(name, [*known(), *verbs])}"
         )
     if spec.origin is None or not spec.origin.endswith(".py"):
         raise Refusal(f"{name!r} is no module that can be run: {nearest(name, known())}")
