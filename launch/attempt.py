@@ -108,7 +108,7 @@ def _cpu_model() -> str:
 if __name__ == "__main__":
     verb, folder, *rest = sys.argv[1:]
     if verb == "begin":
-        begin(RunDir.open(folder))
+        print(f"launch: attempt {begin(RunDir.open(folder))}", flush=True)  # job.log holds all; diagnose looks for this
     else:
         outcome = end(RunDir.open(folder), int(rest[0]))
         if outcome == "failed":

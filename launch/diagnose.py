@@ -13,6 +13,7 @@ _CASCADE = re.compile(
     re.IGNORECASE,
 )
 
+_ATTEMPT = re.compile(r"^launch: attempt (\d+)$", re.MULTILINE)  # printed by the job script at each start
 # srun's report of a task:  srun: error: node3: tasks 0,2-3: Exited with exit code 1
 _SRUN = re.compile(
     r"srun: error: (\S+): tasks? ([\d,\-]+): (Exited with exit code (\d+)|[A-Z][A-Za-z ]+?)(?: \(core dumped\))?$"
@@ -62,7 +63,7 @@ def first_failure(run: RunDir, attempt: int) -> Failure | None:
         if line["attempt"] == attempt
     ]
     spoken = {failure.rank for failure in said}
-    silent = [failure for failure in _srun_reports(run) if failure.rank not in spoken]
+    silent = [failure for failure in _srun_reports(run, attempt) if failure.rank not in spoken]
     causes = [failure for failure in [*said, *silent] if not _CASCADE.search(failure.error)]
     # A rank that was killed said nothing, and what the others said of it is the cascade.
     return next(iter(causes or said or silent), None)
@@ -93,13 +94,15 @@ def paragraph(run: RunDir) -> str:
     return "\n".join([*text, *([f"what to do: {advice}"] if advice else [])])
 
 
-def _srun_reports(run: RunDir) -> list[Failure]:
+def _srun_reports(run: RunDir, attempt: int) -> list[Failure]:
     found = []
     try:
         text = run.job_log.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return found
-    for line in text.rpartition("launch: attempt ")[2].splitlines():
+    _, *told = _ATTEMPT.split(text)  # number, lines, number, lines, ...
+    lines = dict(zip(told[::2], told[1::2])).get(str(attempt), "")
+    for line in lines.splitlines():
         if match := _SRUN.match(line.strip()):
             host, tasks, what, code = match.groups()
             if code is not None and int(code) in (0, 75):

@@ -23,7 +23,8 @@ def script(run: RunDir, plan: Plan) -> str:
     return _Script(TEMPLATE.read_text()).substitute(
         command=shlex.join(sbatch(run, plan)).replace("\n", " "),
         directives="\n".join(
-            f"#SBATCH --{name}={value}" if value else f"#SBATCH --{name}" for name, value in directives(plan).items()
+            f"#SBATCH --{name}={_quoted(value)}" if value else f"#SBATCH --{name}"
+            for name, value in directives(plan).items()
         ),
         environment="\n".join(_environment(plan, python)),
         srun=" ".join(map(shlex.quote, srun(plan))),
@@ -46,7 +47,8 @@ def directives(plan: Plan) -> dict[str, str]:
         "qos": plan.qos,
         "constraint": plan.constraint,
         # To the ranks only, so that they save and leave in time.
-        "signal": f"USR2@{plan.signal_s}",
+        # Slurm would send it at once where the limit is nearer than that.
+        "signal": f"USR2@{min(plan.signal_s, plan.time_s // 2) if plan.time_s else plan.signal_s}",
         "output": "logs/job.log",
         "open-mode": "append",
         **plan.directives,
@@ -90,9 +92,16 @@ def _gpus(plan: Plan) -> dict[str, str]:
     }[plan.gpu_request]
 
 
+def _quoted(value: str) -> str:
+    """A value in a line of #SBATCH, where a space ends it, a # begins a comment, and quotes work as in a shell."""
+    return shlex.quote(value) if re.search(r"[\s#\"'\\]", value) else value
+
+
 def _environment(plan: Plan, python: str) -> list[str]:
     paths = shlex.quote(os.pathsep.join(plan.pythonpath))
-    fail = f"{{ {python} -m launch.attempt end . 1; exit 1; }}"
+    # The modules may be what is wrong, so this cannot wait for the environment.
+    attempt = f"PYTHONPATH={paths} {python} -m launch.attempt"
+    fail = f"{{ {attempt} begin . && {attempt} end . 1; exit 1; }}"
     lines = []
     if plan.modules:
         lines.append(f"module load {shlex.join(plan.modules)} || {fail}")
