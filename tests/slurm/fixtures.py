@@ -128,8 +128,11 @@ def pytest_runtest_makereport(
     return report
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say loudly that the Slurm tests did not run."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> Generator[None]:
+    """Say loudly, after all the rest, that the Slurm tests did not run."""
+    yield
     reasons = config.stash.get(_skipped, [])
     if reasons:
-        terminalreporter.write_sep("!", f"SLURM TESTS SKIPPED ({reasons[0]})", yellow=True, bold=True)
+        terminalreporter.write_sep("!", "SLURM TESTS SKIPPED", yellow=True, bold=True)
+        terminalreporter.write_line(reasons[0], yellow=True)

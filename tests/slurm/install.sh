@@ -28,6 +28,6 @@ else
         chmod 755 "$made"
         trap 'rm -f "$made"' EXIT
     fi
-    apt-get update -qq
-    apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    { apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null; } ||
+        echo "install.sh: apt-get failed, so the Slurm tests will be skipped"
 fi

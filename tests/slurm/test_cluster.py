@@ -69,21 +69,17 @@ def test_a_requeued_job_starts_again_within_seconds(clean_slurm: Cluster, tmp_pa
     _wait(lambda: "attempt 1" in log.read_text(), 30)  # 121 s with Slurm's default life of a credential
 
 
-def test_a_crashed_node_takes_no_part_until_it_starts_again(clean_slurm: Cluster, tmp_path: Path) -> None:
+def test_a_crashed_node_ends_its_job_and_comes_back(clean_slurm: Cluster, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     script = f"srun sh -c 'touch {mark}$SLURM_PROCID; exec sleep 100'"
     job = _submit(script, "-wnode[4-5]", "-N2", "--no-requeue", "-o/dev/null")
     _wait(Path(f"{mark}1").exists)
     clean_slurm.control("crash-node", "node5")
-    with pytest.raises(subprocess.CalledProcessError):
-        _output("srun", "-wnode5", "--immediate=2", "hostname")
     _output(
         "scontrol", "update", "nodename=node5", "state=down", "reason=test"
     )  # or wait for SlurmdTimeout, up to 45 s
     _wait(lambda: _job(job)["JobState"] == "NODE_FAIL")
     clean_slurm.control("start-node", "node5")
-    _output("scontrol", "update", "nodename=node5", "state=resume")
-    _wait(lambda: _output("sinfo", "-h", "-N", "-nnode5", "-pdebug", "-o%T") == "idle")
     assert _output("srun", "-wnode5", "sh", "-c", "echo $SLURMD_NODENAME") == "node5"
 
 
