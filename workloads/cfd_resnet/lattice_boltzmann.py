@@ -309,7 +309,7 @@ def _step(g, walls, distance, faces, relaxation, length):
         relaxed = even * (g[i] + g[i + 1] - 2 * WEIGHTS[i] * (rest + 4.5 * speed * speed))
         turned = odd * (g[i] - g[i + 1] - 6 * WEIGHTS[i] * speed)
         collided += [g[i] - relaxed - turned, g[i + 1] - relaxed + turned]
-    streamed = [collided[0]] + [_stream(collided[i], i, length) for i in range(1, 9)]
+    streamed = [collided[0]] + [_stream(collided[i], DIRECTIONS[i], length) for i in range(1, 9)]
 
     sources, outlets, mean = faces
     if any(outlet is not None for outlet in outlets):
@@ -320,10 +320,9 @@ def _step(g, walls, distance, faces, relaxation, length):
     for i in range(1, 9):
         back, arrived = OPPOSITE[i], streamed[i]
         if outlets[i - 1] is not None:
-            along, across = map(float, DIRECTIONS[i])
-            speed = along * u + across * v
-            face = 2 * WEIGHTS[i] * (excess + 4.5 * speed * speed - 1.5 * (u * u + v * v))
-            arrived = tf.where(outlets[i - 1], face - collided[back], arrived)
+            # Behind the outlet lies a column like the last one, but for the pressure.
+            beyond = _stream(collided[i] + WEIGHTS[i] * (excess - density), (0, DIRECTIONS[i][1]), length)
+            arrived = tf.where(outlets[i - 1], beyond, arrived)
         bounced = collided[back]
         if distance is not None:
             q = distance[i - 1]
@@ -336,10 +335,9 @@ def _step(g, walls, distance, faces, relaxation, length):
     return collided, out
 
 
-def _stream(populations, i, length):
-    """Move by one cell in direction i. What comes around the end of a row meets a wall, the inlet or the outlet there."""
-    shift = int(DIRECTIONS[i] @ (1, length))
-    cells = populations.shape[1]
+def _stream(populations, direction, length):
+    """Move by one cell. What comes around the end of a row meets a wall, the inlet or the outlet there."""
+    shift = int(np.dot(direction, (1, length)))
     if shift > 0:
-        return tf.pad(populations[:, : cells - shift], [[0, 0], [shift, 0]])
+        return tf.pad(populations[:, :-shift], [[0, 0], [shift, 0]])
     return tf.pad(populations[:, -shift:], [[0, 0], [0, -shift]])
