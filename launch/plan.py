@@ -139,6 +139,9 @@ def resolve(request: Request, site: Site, target: Target, machine: Machine, now:
         )
     cpus = _cpus_per_task(request, site, backend, machine, nodes, ranks)
     _refuse_too_many(nodes * ranks, backend, machine)
+    for option in ("partition", "account", "qos", "constraint"):
+        if not (getattr(request, option) or "").isprintable():  # a line break would make a command of the rest
+            raise Refusal(f"--{option} {getattr(request, option)!r}: give it without line breaks")
     partition = request.partition or site.partition
     time_s = walltime(site.time if request.time is None else request.time)
     _refuse_beyond_limits(site, partition, nodes, time_s)

@@ -99,6 +99,9 @@ def from_table(table: Mapping[str, Any], where: str) -> Site:
                     f"{where}: unknown key {key!r} of partition {partition!r}: {nearest(key, ('max_nodes', 'max_time'))}"
                 )
             _check(f"{where}: partitions.{partition}.{key}", limits[key], int if key == "max_nodes" else str)
+    for name, value in table.get("directives", {}).items():
+        if not f"{name}{value}".isprintable():
+            raise Refusal(f"{where}: directives.{name} = {value!r}: give it without line breaks")
     for variable in table.get("env", {}):
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable):
             raise Refusal(f"{where}: env.{variable!r} cannot be a variable's name: give letters, digits and '_'")

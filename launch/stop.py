@@ -1,5 +1,7 @@
 """Signals that mean "save and leave": they set one flag, which the training loop asks for."""
 
+import ctypes
+import os
 import signal
 
 # EX_TEMPFAIL of sysexits.h: not done, but what there is has been saved, so start it again.
@@ -22,3 +24,17 @@ def requested() -> bool:
 def reason() -> str:
     """The name of the first signal that came, or an empty string."""
     return signal.Signals(_received[0]).name if _received else ""
+
+
+def die_with(parent: int) -> None:
+    """Be killed when the parent process dies, however suddenly, so that no orphan is left.
+
+    Parameters
+    ----------
+    parent : int
+        Its process id; if it is the parent no longer, it has died already.
+    """
+    PR_SET_PDEATHSIG = 1  # linux/prctl.h
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -27,7 +27,7 @@ def main(argv: list[str]) -> int:
     plan = Plan.from_json(read_json(run.run_json))
     faulthandler.enable()
     if plan.backend == "local":
-        _die_with_parent()
+        stop.die_with(os.getppid())  # of an mpirun; a rank that the launcher started itself is bound to it already
     if plan.kind == "workload":
         stop.install()  # a program that knows nothing of the flag keeps the signals' own meaning: to end
     started = run.events("started")
@@ -136,17 +136,6 @@ def _own(trace: Any) -> Any:
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith((__file__, "<frozen runpy>")):
         trace = trace.tb_next
     return trace
-
-
-def _die_with_parent() -> None:
-    """Be killed when the launcher is, so that its sudden death leaves no orphan."""
-    import ctypes
-
-    PR_SET_PDEATHSIG = 1  # linux/prctl.h
-    parent = os.getppid()
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent or parent == 1:  # it died before the request was made
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":

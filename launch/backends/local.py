@@ -142,19 +142,19 @@ def _supervise(ranks: Ranks, plan: Plan, signals: _Signals, tick: Callable[[], N
             ranks.send(signal.SIGTERM)
             kill_at = min(kill_at, now + FAILED_GRACE_S)
         if signals.count > asked or now >= warn:
-            if asked:
+            if asked or signals.count > 1:
                 kill_at = now
             asked, warn = max(asked + 1, signals.count), float("inf")
             ranks.send(signal.SIGTERM)
             kill_at = min(kill_at, now + GRACE_S)
         if now >= kill_at:
             ranks.kill()
-            tick()
-            return ranks.first_bad if failed else 128 + signal.SIGKILL
+            break
         tick()
     tick()
     if ranks.first_bad is not None:
         return ranks.first_bad
+    # The end was asked for, or the time was over: what there is of a checkpoint is gone on with.
     return 0 if ranks.run.result() is not None or plan.kind != "workload" and not asked else stop.STOPPED
 
 

@@ -1,6 +1,7 @@
 """The processes of a local run: one a rank, or one mpirun for all; what they print, and how they end."""
 
 import contextlib
+import functools
 import os
 import re
 import selectors
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+from typing import IO
 
 from launch import stop
 from launch.errors import Refusal
@@ -18,6 +20,15 @@ from launch.rank import Rank, environment
 from launch.rundir import RunDir, append_line, read_lines
 
 _TAG = re.compile(r"\[\d+,(\d+)\]<std(?:out|err)>: ?")  # what mpirun puts before the lines of a rank
+
+# How mpirun (of Open MPI 5) says which rank was the first to end badly.
+_MPIRUN = re.compile(
+    r"process rank (?P<signalled>\d+) with PID \d+ on node \S+ exited on\s+signal (?P<signal>\d+)|"
+    r"Process name:\s+\[\S+@\d+,(?P<exited>\d+)\]\s+Exit code:\s+(?P<status>\d+)"
+)
+
+_PART = 65536  # bytes that are read at once
+_PIPES_MOST = 2**20  # bytes that a dead rank can have left in its pipe: /proc/sys/fs/pipe-max-size
 
 
 class Ranks:
@@ -28,6 +39,7 @@ class Ranks:
         self.first_bad: int | None = None  # status of the first that failed
         self._selector = selectors.DefaultSelector()
         self._rest: dict[int, bytes] = {}  # of the last line of a rank, not yet ended by a newline
+        self._mpirun_said = ""
         self._asked_to_end = False
         self._logs = [open(run.node_log(node), "ab", buffering=0) for node in range(plan.nodes)]
         command = [plan.python, "-m", "launch.worker", str(run.path)]
@@ -54,6 +66,7 @@ class Ranks:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=functools.partial(stop.die_with, os.getpid()),
         )
         os.set_blocking(process.stdout.fileno(), False)
         self._selector.register(process.stdout, selectors.EVENT_READ, rank)
@@ -61,17 +74,27 @@ class Ranks:
 
     def poll(self, timeout: float) -> bool:
         """Pass on what the ranks print and look who has ended; True while any is alive."""
+        ending = []
         for key, _ in self._selector.select(timeout):
-            self._read(key.data, key.fileobj)
-        for rank, process in list(self._processes.items()):
-            if process.poll() is None:
+            if not self._read(key.data, key.fileobj):
+                self._selector.unregister(key.fileobj)
+                ending.append(key.data)
+        # Pipes are closed in the order in which ranks end, so that tells who was first of several.
+        for rank in ending:
+            with contextlib.suppress(subprocess.TimeoutExpired):  # a program may close its output and go on
+                self._processes[rank].wait(timeout=0.1)
+        for rank in [*ending, *self._processes]:
+            process = self._processes.get(rank)
+            if process is None or process.poll() is None:
                 continue
-            self._read(rank, process.stdout)
-            self._ended(rank, process.returncode)
-            with contextlib.suppress(KeyError):
+            _kill_group(process)  # what it has started would be an orphan
+            if process.stdout in self._selector.get_map():
                 self._selector.unregister(process.stdout)
+                for _ in range(_PIPES_MOST // _PART):
+                    self._read(rank, process.stdout)
             process.stdout.close()
             del self._processes[rank]
+            self._ended(rank, process.returncode)
         return bool(self._processes)
 
     def send(self, number: int) -> None:
@@ -84,32 +107,33 @@ class Ranks:
     def kill(self) -> None:
         """End all that is left, with whatever they have started."""
         for process in self._processes.values():
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-        while self._processes:
-            self._asked_to_end = True
-            self.poll(0.05)
+            _kill_group(process)
+        self._asked_to_end = True
+        while self.poll(0.05):
+            pass
         for log in self._logs:
             log.close()
         self._logs = []
 
-    def _read(self, rank: int, pipe) -> None:
-        while True:
-            try:
-                data = os.read(pipe.fileno(), 65536)
-            except BlockingIOError:
-                return
-            if not data:
-                with contextlib.suppress(KeyError):
-                    self._selector.unregister(pipe)
-                return
-            *lines, self._rest[rank] = (self._rest.get(rank, b"") + data).split(b"\n")
-            for line in lines:
-                self._write(rank, line)
+    def _read(self, rank: int, pipe: IO[bytes]) -> bool:
+        """Pass on what a rank has printed, at most so much that the others get their turn; False if there was nothing."""
+        try:
+            data = os.read(pipe.fileno(), _PART)
+        except BlockingIOError:
+            return False
+        *lines, rest = (self._rest.get(rank, b"") + data).split(b"\n")
+        if len(rest) > _PART:  # as srun does with long lines, so that they need no memory
+            lines, rest = [*lines, rest], b""
+        self._rest[rank] = rest
+        for line in lines:
+            self._write(rank, line)
+        return bool(data)
 
     def _write(self, rank: int, line: bytes) -> None:
         if rank < 0:
             match = _TAG.match(line.decode(errors="replace"))
+            if match is None:
+                self._mpirun_said += line.decode(errors="replace") + "\n"
             rank, line = (int(match[1]), line[len(match[0]) :]) if match else (0, line)
         self._logs[rank // self.plan.ranks_per_node].write(b"%d: %s\n" % (rank, line))
 
@@ -118,10 +142,18 @@ class Ranks:
             self._write(rank, rest)
         if status in (0, stop.STOPPED):
             return
+        if self._asked_to_end and (status < 0 or self.plan.kind != "workload"):
+            return  # it knows no other way to end when asked
         if self.first_bad is None:
             self.first_bad = status
-        if self._asked_to_end or rank < 0:
+        if self._asked_to_end:
             return
+        if rank < 0:
+            found = _MPIRUN.search(self._mpirun_said)
+            if found is None:
+                return
+            rank = int(found["signalled"] or found["exited"])
+            status = -int(found["signal"]) if found["signal"] else int(found["status"])
         self._asked_to_end = True  # whatever the others end with is the consequence
         path = self.run.failures / f"node{rank // self.plan.ranks_per_node}.jsonl"
         if any(line["rank"] == rank and line["attempt"] == self.number for line in read_lines(path)):
@@ -139,6 +171,11 @@ class Ranks:
                 "traceback": "",
             },
         )
+
+
+def _kill_group(process: subprocess.Popen) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _environment(plan: Plan) -> dict[str, str]:
