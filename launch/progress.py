@@ -1,7 +1,9 @@
 """How far a run is, from its files: the live line, and the summary at the end."""
 
 import collections
+import contextlib
 import json
+import os
 import re
 import sys
 import time
@@ -93,9 +95,10 @@ class Progress:
         """Epoch, step, loss and examples/s over all ranks, or an empty string before the first step."""
         self._training = self._training or read_json(self._run.training_json)
         for text in self._steps.lines():
-            step = json.loads(text)
-            if step["rank"] == 0:
-                self._recent.append(step)
+            with contextlib.suppress(ValueError):  # a line that a kill has cut short
+                step = json.loads(text)
+                if step["rank"] == 0:
+                    self._recent.append(step)
         if not self._recent or not self._training:
             return ""
         last = self._recent[-1]
@@ -126,8 +129,11 @@ class Progress:
 
     def _draw(self, text: str) -> None:
         if self._live:
-            self._stream.write(f"\r{text[:160]:<{self._width}}" + ("" if text else "\r"))
-            self._width = len(text[:160])
+            text = text[
+                : os.get_terminal_size(self._stream.fileno()).columns - 1
+            ]  # a wrapped line could not be redrawn
+            self._stream.write(f"\r{text:<{self._width}}" + ("" if text else "\r"))
+            self._width = len(text)
             self._stream.flush()
         elif text and text != self._text:
             print(text, file=self._stream, flush=True)
