@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from launch.rundir import RunDir, read_lines
+from launch.rundir import RunDir, read_json, read_lines
 
 # What the other ranks say when one has gone: never the cause if there is another.
 _CASCADE = re.compile(
@@ -100,6 +100,7 @@ def _srun_reports(run: RunDir, attempt: int) -> list[Failure]:
         text = run.job_log.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return found
+    ranks_per_node = read_json(run.run_json)["ranks_per_node"]
     _, *told = _ATTEMPT.split(text)  # number, lines, number, lines, ...
     lines = dict(zip(told[::2], told[1::2])).get(str(attempt), "")
     for line in lines.splitlines():
@@ -108,7 +109,8 @@ def _srun_reports(run: RunDir, attempt: int) -> list[Failure]:
             if code is not None and int(code) in (0, 75):
                 continue
             error = f"exit status {code}" if code else f"ended by {SIGNALS.get(what, what)}"
-            found.append(Failure(int(re.split(r"[,-]", tasks)[0]), None, host, error, "", None))
+            rank = int(re.split(r"[,-]", tasks)[0])
+            found.append(Failure(rank, rank // ranks_per_node, host, error, "", None))
     return found
 
 
@@ -135,7 +137,8 @@ def _tail(path: Path, rank: int | None = None, count: int = 12) -> list[str]:
         return []
     if rank is not None:
         own = re.compile(rf"\s*{rank}: ")
-        lines = [line[match.end() :] for line in lines if (match := own.match(line))]
+        # Slurm's own words stand under the label of a node's first rank.
+        lines = [line[match.end() :] for line in lines if (match := own.match(line)) and "slurmstepd-" not in line]
     return [line for line in lines if line.strip()][-count:]
 
 
