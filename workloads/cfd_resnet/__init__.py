@@ -38,6 +38,7 @@ class Config(Training):
     network: Literal["fc", "cnn", "residual", "gated"] = "gated"  # fully connected, Guo's, or a residual U-net
     width: int = 0  # units of a hidden layer (fc) or filters of the first convolution; 0: as published, 256, 128, 8, 8
     hidden: int = 1  # hidden layers (fc)
+    conserve: bool = True  # correct the flux through each column of the predicted flow to that of the inlet
     position: bool = True  # tell the place of each cell in the channel beside the mask (residual, gated)
     dropout: float = 0.0  # part of the activations in a block dropped in training (residual, gated)
     loss: Literal["relative", "square"] = "relative"  # norm of the error over that of the flow, or mean square
@@ -77,7 +78,7 @@ def build(config: Config, rank: Rank) -> Workload:
     import tensorflow as tf
 
     from workloads.cfd_resnet.data import flows
-    from workloads.cfd_resnet.metrics import Metrics, mean_field, norm, relative_error
+    from workloads.cfd_resnet.metrics import Metrics, mean_field, relative_error
 
     flow_set = _flow_set(config)
     progress = None if rank.is_chief else lambda line: None
@@ -136,7 +137,7 @@ def _flow_set(config: Config, masks: Path | None = None) -> FlowSet:
 
 
 def _network(config: Config, flow_set: FlowSet) -> keras.Model:
-    from workloads.cfd_resnet.networks import NETWORKS
+    from workloads.cfd_resnet.networks import NETWORKS, conserving
 
     settings: dict[str, Any] = {}
     if config.network == "fc":
@@ -147,7 +148,8 @@ def _network(config: Config, flow_set: FlowSet) -> keras.Model:
         settings = {"filters": config.width, "dropout": config.dropout, "position": config.position}
     if not config.width:
         settings = {name: value for name, value in settings.items() if name not in ("units", "filters")}
-    return NETWORKS[config.network](flow_set.height, flow_set.width, **settings)
+    model = NETWORKS[config.network](flow_set.height, flow_set.width, **settings)
+    return conserving(model) if config.conserve else model
 
 
 def _load(flows: Flows) -> Any:

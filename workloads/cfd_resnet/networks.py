@@ -138,6 +138,15 @@ def residual(
     return _model("gated" if gated else "residual", mask, x)
 
 
+def conserving(model: keras.Model) -> keras.Model:
+    """The same network, with what each column lacks of the inlet's flux given to its fluid cells in equal parts.
+
+    The flux is the same through every column of a steady flow, and that of the inlet's parabola, 2/3 H, is known. What is
+    left to learn is how it is shared out.
+    """
+    return keras.Model(model.input, Conserve(name="conserve")([model.output, model.input]), name=model.name)
+
+
 def concat_elu(x: keras.KerasTensor) -> keras.KerasTensor:
     """ELU of x and of -x, side by side: twice the channels, and a slope everywhere."""
     return layers.Activation("elu")(layers.Concatenate()([x, layers.Rescaling(-1.0)(x)]))
@@ -168,6 +177,22 @@ class Widen(layers.Layer):
     def get_config(self) -> dict:
         """For Keras to save it."""
         return super().get_config() | {"channels": self.channels}
+
+
+@keras.saving.register_keras_serializable("cfd_resnet")
+class Conserve(layers.Layer):
+    """A flow whose flux through every column is 2/3 H, from one of any flux, and the mask."""
+
+    def __init__(self, **kwargs: object) -> None:
+        super().__init__(**kwargs | {"dtype": "float32"})
+
+    def call(self, flow_and_mask: list[keras.KerasTensor]) -> keras.KerasTensor:
+        """(B, H, W, 2) and (B, H, W, 1) to (B, H, W, 2)."""
+        flow, mask = flow_and_mask
+        fluid = 1.0 - mask
+        missing = 2 / 3 * flow.shape[1] - ops.sum(flow[..., :1], axis=1, keepdims=True)
+        share = missing / ops.maximum(ops.sum(fluid, axis=1, keepdims=True), 1.0)
+        return flow + ops.concatenate([fluid * share, ops.zeros_like(fluid)], axis=-1)
 
 
 @keras.saving.register_keras_serializable("cfd_resnet")

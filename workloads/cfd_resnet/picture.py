@@ -45,7 +45,13 @@ def draw(path: Path, mask: np.ndarray, flow: np.ndarray, predicted: np.ndarray, 
             image = axes[row, column].imshow(shown, interpolation="nearest", extent=(0, width, height, 0), **scale)
             if row == count - 1 and column in (2, 3):
                 label = "speed / peak speed at the inlet" if column == 2 else "difference / peak speed at the inlet"
-                figure.colorbar(image, ax=axes[:, 1:3] if column == 2 else axes[:, 3], location="bottom", label=label, aspect=40 if column == 2 else 20)
+                figure.colorbar(
+                    image,
+                    ax=axes[:, 1:3] if column == 2 else axes[:, 3],
+                    location="bottom",
+                    label=label,
+                    aspect=40 if column == 2 else 20,
+                )
         axes[row, 0].set_ylabel("cells")
         axes[row, 3].set_title(f"{relative[row]:.1%} of the solver's norm", fontsize="small")
     for column, title in enumerate(COLUMNS):

@@ -146,7 +146,9 @@ def test_slip_on_an_obstacle():
 def test_an_empty_channel_has_no_drag(height: int):
     """Poiseuille: pressure drop x H = 2 walls x 4 mu L / H x u_max, so what is left over is the error of the differences."""
     reynolds, width = 20.0, 2 * height
-    drag = metrics.drag_by_balance(tf.constant(poiseuille(height, width)), np.zeros((1, height, width, 1), "f"), reynolds)
+    drag = metrics.drag_by_balance(
+        tf.constant(poiseuille(height, width)), np.zeros((1, height, width, 1), "f"), reynolds
+    )
     pressure = 8 * (width - 1) / height / reynolds
     assert abs(float(drag[0])) < 3 / height**1.0 * pressure
 

@@ -109,8 +109,18 @@ def test_a_position_makes_the_same_surroundings_differ():
     assert spreads[False] < 1e-6 < spreads[True]
 
 
+@pytest.mark.parametrize("name", SMALL)
+def test_every_column_carries_the_flux_of_the_inlet(name: str):
+    plain = networks.NETWORKS[name](32, 64, **SMALL[name])
+    mask = (np.random.default_rng(4).random((2, 32, 64, 1)) < 0.4).astype(np.float32)
+    flow = networks.conserving(plain)(mask).numpy()
+    np.testing.assert_allclose(flow[..., 0].sum(axis=1), 2 / 3 * 32, rtol=1e-5)
+    assert (flow[mask[..., 0] == 1] == 0).all()
+    np.testing.assert_array_equal(flow[..., 1], plain(mask).numpy()[..., 1])
+
+
 def test_a_network_comes_back_from_a_file(tmp_path):
-    model = networks.residual(16, 32, filters=2, gated=True, position=True)
+    model = networks.conserving(networks.residual(16, 32, filters=2, gated=True, position=True))
     model.save(tmp_path / "network.keras")
     mask = np.ones((1, 16, 32, 1), np.float32)
     mask[:, 4:9] = 0
