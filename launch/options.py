@@ -143,14 +143,11 @@ def describe(cls: type) -> str:
     for field in dataclasses.fields(cls):
         base, choices = _scalar(hints[field.name])
         kind = "" if base is bool else " " + ("|".join(map(str, choices)) if choices else base.__name__.upper())
-        default = field.default if field.default is not dataclasses.MISSING else None
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        default = "required" if required else field.default
         note = comments.get(field.name, "")
-        if base is not bool or default:
-            note += (
-                f" [{'required' if default is None and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING else default}]"
-                if default not in (None, "", ())
-                else ""
-            )
+        if default not in (None, "", (), dataclasses.MISSING) and default is not False:
+            note += f" [{default}]"
         rows.append((", ".join(flags(field)) + kind, note))
     lines = []
     for left, note in rows:

@@ -1,0 +1,155 @@
+"""Dataclass <-> command line: every value that can be held can be said, and what cannot be said is refused."""
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from launch import options
+from launch.errors import Refusal
+from launch.request import Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    seed: int = 0  # of the noise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config(Base):
+    max_width: int = 64  # channels of the first block
+    rate: float = 1e-3  # per step; a comment that goes on
+    # in the next line
+    mirror: bool = False  # each example
+    position: bool = True  # of each cell
+    kind: Literal["plain", "gated"] = "plain"  # of network
+    mode: int | None = None
+    masks: Path | None = None  # folder
+    title: str = ""
+    sizes: tuple[int, ...] = (3, 4)  # of the layers
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Required:
+    """Has an option without a default."""
+
+    cells: int  # in each direction
+
+
+# argparse of Python 3.11 loses the value "--" (CPython issue 59317).
+text = st.text(st.characters(exclude_characters="\x00", exclude_categories=("Cs",))).filter(lambda s: s != "--")
+configs = st.builds(
+    Config,
+    seed=st.integers(),
+    max_width=st.integers(),
+    rate=st.floats(allow_nan=False),
+    mirror=st.booleans(),
+    position=st.booleans(),
+    kind=st.sampled_from(["plain", "gated"]),
+    mode=st.none() | st.integers(),
+    masks=st.none() | text.map(Path),
+    title=text,
+    sizes=st.lists(st.integers(), min_size=1).map(tuple),
+    words=st.lists(text).map(tuple),
+)
+
+
+@given(configs)
+def test_what_arguments_says_parse_understands(config: Config):
+    assert options.parse(Config, options.arguments(config)) == config
+
+
+@given(configs)
+def test_arguments_are_few_and_survive_split(config: Config):
+    words = options.arguments(config)
+    different = [f.name for f in dataclasses.fields(Config) if getattr(config, f.name) != f.default]
+    assert len({word.partition("=")[0] for word in words}) == len(different)
+    given_, rest = options.split(Config, [*words, "workload", "--max-width", "3"])
+    assert options.build(Config, given_) == config
+    assert rest == ["workload", "--max-width", "3"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "rest"),
+    [
+        (["-N4", "w", "--seed", "2", "-N", "1"], ["w", "--seed", "2", "-N", "1"]),
+        (["--dry-run", "x.py", "--", "--x", "-h"], ["x.py", "--", "--x", "-h"]),
+        (["--nodes=4"], []),
+        ([], []),
+        (["x.py", "-"], ["x.py", "-"]),
+    ],
+)
+def test_split_leaves_the_words_of_the_workload_alone(argv: list[str], rest: list[str]):
+    assert options.split(Request, argv)[1] == rest
+
+
+def test_spellings():
+    for words in (["-N", "4"], ["-N4"], ["--nodes", "4"], ["--nodes=4"]):
+        assert options.parse(Request, words).nodes == 4
+    assert options.parse(Request, ["--ntasks-per-node", "3"]).ranks_per_node == 3
+    assert options.parse(Config, ["--no-position", "--mirror"]) == Config(position=False, mirror=True)
+    assert options.parse(Config, ["--sizes", "1", "--sizes", "2"]).sizes == (1, 2)
+    assert options.parse(Config, ["--seed", "-5"]).seed == -5
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["--max-widht", "3"], "unknown option --max-widht of w: did you mean '--max-width'?"),
+        (["--max-widht=3"], "did you mean '--max-width'?"),
+        (["--max", "3"], "unknown option --max of w"),  # no abbreviations: a new option would change their meaning
+        (["--zzz"], "known: --kind, --masks, --max-width"),
+        (["64"], "'64' is not an option of w: options start with --"),
+        (["--max-width", "wide"], "option --max-width: 'wide' is not a whole number"),
+        (["--max-width", "1.5"], "'1.5' is not a whole number"),
+        (["--rate", "fast"], "option --rate: 'fast' is not a number"),
+        (["--kind", "gatde"], "'plain', 'gated'"),
+        (["--max-width"], "option --max-width: expected one argument"),
+        (["--mirror=yes"], "option --mirror/--no-mirror: ignored explicit argument 'yes'"),
+    ],
+)
+def test_refusals(argv: list[str], says: str):
+    with pytest.raises(Refusal) as refusal:
+        options.parse(Config, argv, "w")
+    assert says in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_missing_value_is_named():
+    with pytest.raises(Refusal, match="w needs --cells: give it a value"):
+        options.parse(Required, [], "w")
+    assert "--cells INT" in options.describe(Required)
+    assert "in each direction [required]" in options.describe(Required)
+
+
+def test_a_type_that_cannot_be_an_option_is_refused():
+    @dataclass
+    class Wrong:
+        table: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    with pytest.raises(Refusal, match="an option cannot have the type dict"):
+        options.parse(Wrong, [])
+
+
+def test_help_has_every_option_with_type_default_and_comment():
+    rows = {line.split()[0].rstrip(","): line for line in options.describe(Config).splitlines() if "--" in line}
+    assert rows.keys() == {flag for f in dataclasses.fields(Config) for flag in options.flags(f)}
+    assert re.fullmatch(r" +--max-width INT +channels of the first block \[64\]", rows["--max-width"])
+    assert re.fullmatch(r" +--kind plain\|gated +of network \[plain\]", rows["--kind"])
+    assert rows["--mirror"].split() == ["--mirror", "each", "example"]
+    assert rows["--position"].endswith("of each cell [True]")
+    assert rows["--seed"].endswith("of the noise [0]")
+    assert "a comment that goes on in the next line [0.001]" in rows["--rate"]
+    assert rows["--masks"].endswith("folder")
+
+
+def test_every_job_option_has_help():
+    rows = re.split(r"\n  (?=-)", options.describe(Request))
+    assert len(rows) == len(dataclasses.fields(Request))
+    assert [row for row in rows if "gpus-per-node" not in row and len(row.split()) < 4] == []

@@ -1,0 +1,131 @@
+"""Sites: the shipped ones load, mistakes are refused, and the machine is recognised in a fixed order."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from launch import site
+from launch.errors import Refusal
+from launch.walltime import walltime
+
+
+@pytest.mark.parametrize("name", site.names())
+def test_shipped_sites_load(name: str):
+    loaded = site.load(name)
+    assert loaded.name == name and loaded.description
+    walltime(loaded.time)
+    for limits in loaded.partitions.values():
+        walltime(limits.get("max_time"))
+
+
+def test_the_two_that_detection_falls_back_on_are_shipped():
+    assert {"laptop", "slurm"} <= set(site.names())
+    assert (site.load("laptop").backend, site.load("slurm").backend) == ("local", "slurm")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("gpu_per_node = 4", "unknown key 'gpu_per_node': did you mean 'gpus_per_node'?"),
+        ("colour = 'red'", "unknown key 'colour': known: backend, cpus_per_node"),
+        ("gpus_per_node = '4'", "gpus_per_node = '4': give a whole number"),
+        ("gpus_per_node = true", "gpus_per_node = True: give a whole number"),
+        ("partition = 5", "partition = 5: give a string"),
+        ("backend = 'pbs'", "backend = 'pbs': give one of local, slurm"),
+        ("gpu_binding = 'cgroup'", "give one of slurm, env, framework"),
+        ("modules = 'cuda'", "modules = 'cuda' is no list: give a list of str"),
+        ("modules = [1]", "modules = 1: give a string"),
+        ("env = ['A']", "is no table"),
+        ("env = {A = 1}", "env.A = 1: give a string"),
+        ("env = {'A B' = 'c'}", "env.'A B' cannot be a variable's name"),
+        ('directives = {comment = "a\\nrm -rf"}', "give it without line breaks"),
+        ("partitions.gpu.max_node = 4", "unknown key 'max_node' of partition 'gpu': did you mean 'max_nodes'?"),
+        ("partitions.gpu.max_nodes = '4'", "partitions.gpu.max_nodes = '4': give a whole number"),
+        ("partitions.gpu.max_time = 4", "partitions.gpu.max_time = 4: give a string"),
+        ("partitions.gpu = 4", "partitions.gpu = 4 is no table"),
+        ("identify = {hots = 'x'}", "unknown key 'hots' of identify: did you mean 'host'?"),
+        ("nodes = ", "is not TOML"),
+        ("nodes = 1\nnodes = 2", "is not TOML"),
+    ],
+)
+def test_mistakes_are_refused(tmp_path: Path, text: str, says: str):
+    path = tmp_path / "ours.toml"
+    path.write_text(text)
+    with pytest.raises(Refusal) as refusal:
+        site.load(str(path))
+    message = str(refusal.value)
+    assert says in message and message.startswith(str(path)) and "\n" not in message
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path):
+    (tmp_path / "ours.toml").write_bytes(b"description = '\xff'")
+    with pytest.raises(Refusal, match="is not TOML"):
+        site.load(str(tmp_path / "ours.toml"))
+
+
+def test_a_site_that_is_not_there():
+    with pytest.raises(Refusal, match="there is no site 'laptpo': did you mean 'laptop'"):
+        site.load("laptpo")
+    with pytest.raises(Refusal, match="there is no site './ours.toml': give the path of a site file"):
+        site.load("./ours.toml")
+
+
+def test_an_own_file_is_named_after_itself(tmp_path: Path):
+    (tmp_path / "ours.toml").write_text("backend = 'local'\nenv = {A = 'b c'}\npartitions.gpu.max_nodes = 4")
+    found = site.load(str(tmp_path / "ours.toml"))
+    assert (found.name, found.env, found.partitions) == ("ours", {"A": "b c"}, {"gpu": {"max_nodes": 4}})
+
+
+@pytest.fixture
+def sites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of sites of our own, and a path on which there is no Slurm."""
+    folder = tmp_path / "sites"
+    folder.mkdir()
+    for name, text in {
+        "alps": "identify = {host = '^alps-login'}",
+        "brenta": "identify = {env = 'SITE_NAME', is = 'brenta'}",
+        "carso": "identify = {env = 'CARSO_ROOT', host = 'carso'}",
+        "laptop": "backend = 'local'",
+        "slurm": "",
+    }.items():
+        (folder / f"{name}.toml").write_text(text)
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setattr(site, "FOLDER", folder)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("environ", "host", "expected"),
+    [
+        ({}, "alps-login3", ("alps", "host name alps-login3")),
+        ({"SITE_NAME": "brenta"}, "alps-login3", ("brenta", "SITE_NAME=brenta")),  # environment before host
+        ({"SITE_NAME": "else"}, "alps-login3", ("alps", "host name alps-login3")),
+        ({"CARSO_ROOT": "/opt"}, "x", ("carso", "CARSO_ROOT=/opt")),  # any value will do
+        ({}, "node1.carso.example", ("carso", "host name node1.carso.example")),
+        ({}, "desk", ("laptop", "no Slurm answers here")),
+        ({"SLURM_JOB_ID": "3"}, "desk", ("laptop", "no Slurm answers here")),  # a variable alone is no Slurm
+    ],
+)
+def test_the_order_of_detection(sites: Path, environ: dict[str, str], host: str, expected: tuple[str, str]):
+    found, why = site.detect(environ, host)
+    assert (found.name, why) == expected
+
+
+@pytest.mark.parametrize(
+    ("says", "expected"),
+    [
+        ("Slurmctld(primary) at head is UP", "slurm"),
+        ("Slurmctld(primary) at head is DOWN", "slurm"),  # a silent controller is asked with patience later
+        ("scontrol: fatal: Could not establish a configuration source", "laptop"),
+    ],
+)
+def test_slurm_is_where_it_is_configured(sites: Path, says: str, expected: str):
+    for name, text in (("sbatch", ""), ("scontrol", f"echo '{says}'")):
+        command = Path(os.environ["PATH"]) / name
+        command.write_text(f"#!/bin/sh\n{text}\n")
+        command.chmod(command.stat().st_mode | stat.S_IXUSR)
+    assert site.detect({}, "desk")[0].name == expected
+    assert site.detect({"SITE_NAME": "brenta"}, "desk")[0].name == "brenta"
