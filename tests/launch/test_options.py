@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from launch import options
@@ -60,11 +60,13 @@ configs = st.builds(
 )
 
 
+@settings(deadline=None, max_examples=50)
 @given(configs)
 def test_what_arguments_says_parse_understands(config: Config):
     assert options.parse(Config, options.arguments(config)) == config
 
 
+@settings(deadline=None, max_examples=50)
 @given(configs)
 def test_arguments_are_few_and_survive_split(config: Config):
     words = options.arguments(config)

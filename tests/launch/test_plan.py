@@ -1,0 +1,189 @@
+"""Plans: what is filled in, what is refused, and run.json read back."""
+
+import dataclasses
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from plans import CLUSTER, LAPTOP, NOON, SCRIPT, plan
+
+from launch import site
+from launch.errors import Refusal
+from launch.plan import Machine, Plan, resolve, this_machine
+from launch.request import Request
+from launch.workload import Target, find
+
+GPUS = site.from_table(
+    {
+        "name": "gpus", "nodes": 64, "cpus_per_node": 56, "gpus_per_node": 4, "partition": "batch", "time": "30",
+        "partitions": {"batch": {"max_nodes": 32, "max_time": "2:00:00"}, "long": {"max_time": "1-00"}},
+    },
+    "gpus",
+)  # fmt: skip
+
+
+def test_the_site_fills_in_what_was_not_asked():
+    made = plan(Request(nodes=2), GPUS)
+    assert (made.nodes, made.ranks_per_node, made.size, made.gpus_per_node) == (2, 4, 8, 4)
+    assert (made.cpus_per_task, made.partition, made.time_s) == (14, "batch", 1800)
+    assert (made.name, made.job_name) == ("simulate-n2-20260301-120000", "simulate-n2-20260301-120000")
+    assert (made.cwd, made.python) == (os.getcwd(), sys.executable)
+    assert made.entry == ("/home/u/simulate.py", "--cells", "64")
+
+
+def test_the_request_comes_before_the_site():
+    asked = Request(
+        nodes=2,
+        ranks_per_node=2,
+        gpus_per_node=2,
+        cpus_per_task=3,
+        partition="long",
+        time="1-00",
+        name="a",
+        job_name="b",
+    )
+    made = plan(asked, GPUS)
+    assert (made.ranks_per_node, made.gpus_per_node, made.cpus_per_task) == (2, 2, 3)
+    assert (made.partition, made.time_s, made.name, made.job_name) == ("long", 86400, "a", "b")
+
+
+def test_the_entry_of_each_kind():
+    assert plan(target=Target("module", "json.tool", ("-h",))).entry == ("-m", "json.tool", "-h")
+    made = plan(target=find("workloads.cfd_resnet", ["--epochs", "2"]))
+    assert made.entry == ("-m", "workloads.train", "workloads.cfd_resnet", "--epochs=2.0")
+    assert made.describe  # its Config says what follows from the number of ranks
+
+
+def test_on_this_machine_nodes_divide_the_gpus():
+    machine = Machine(cores=8, gpus=4)
+    assert plan(Request(nodes=2), LAPTOP, machine=machine).gpus_per_node == 2
+    assert plan(Request(nodes=2), LAPTOP, machine=machine).size == 4
+    assert plan(Request(nodes=8), LAPTOP, machine=machine).gpus_per_node == 0
+    assert plan(Request(nodes=8, share_gpus=True), LAPTOP, machine=machine).gpus_per_node == 4
+
+
+@pytest.mark.parametrize(
+    ("asked", "here", "machine", "says"),
+    [
+        ({"nodes": 0}, CLUSTER, None, "--nodes 0: give 1 or more"),
+        ({"nodes": -1}, LAPTOP, None, "--nodes -1: give 1 or more"),
+        ({"ranks_per_node": 0}, CLUSTER, None, "--ranks-per-node 0: give 1 or more"),
+        ({"cpus_per_task": 0}, CLUSTER, None, "--cpus-per-task 0: give 1 or more"),
+        ({"gpus_per_node": -1}, CLUSTER, None, "--gpus-per-node -1: give 0 or more"),
+        ({"nodes": 65}, GPUS, None, "--nodes 65 is more than gpus has (64)"),
+        ({"nodes": 33}, GPUS, None, "--nodes 33 is more than partition batch of gpus allows (32)"),
+        ({"time": "3:00:00"}, GPUS, None, "--time 03:00:00 is more than partition batch of gpus allows (02:00:00)"),
+        ({"time": "2-00", "partition": "long"}, GPUS, None, "more than partition long of gpus allows (1-00:00:00)"),
+        ({"time": "soon"}, GPUS, None, "--time 'soon' is no walltime"),
+        ({"time": ""}, GPUS, None, "--time '' is no walltime"),
+        ({"gpus_per_node": 5}, GPUS, None, "--gpus-per-node 5 is more than a node of gpus has (4)"),
+        ({"ranks_per_node": 5}, GPUS, None, "--ranks-per-node 5 is more than the 4 GPUs of a node: ask for 4 or fewer"),
+        ({"ranks_per_node": 60, "share_gpus": True}, GPUS, None, "more than a node of gpus has cores (56)"),
+        ({"cpus_per_task": 15}, GPUS, None, "--cpus-per-task 15 takes 60 cores, more than a node of gpus has (56)"),
+        ({"partition": "a\nrm -rf ~"}, CLUSTER, None, "give it without line breaks"),
+        ({"account": "a\n"}, CLUSTER, None, "--account 'a\\n': give it without line breaks"),
+        ({"nodes": 2, "gpus_per_node": 1}, LAPTOP, Machine(8, 1), "2 GPUs are more than the 1 of this machine"),
+        ({"gpus_per_node": 1}, LAPTOP, Machine(8, 0), "1 GPUs are more than the 0 of this machine"),
+        ({"ranks_per_node": 3}, LAPTOP, Machine(8, 2), "--ranks-per-node 3 is more than the 2 GPUs of a node"),
+        ({"cpus_per_task": 2, "nodes": 5}, LAPTOP, None, "takes 10 cores, more than this machine has (8)"),
+        ({"nodes": 33}, LAPTOP, None, "33 ranks are too many for this machine (8 cores): ask for 32 or fewer"),
+        ({"partition": "gpu"}, LAPTOP, None, "-p is for Slurm, and the backend is local"),
+        ({"sbatch_arg": ("--exclusive",)}, LAPTOP, None, "--sbatch-arg is for Slurm"),
+        ({"wait": True, "detach": True}, CLUSTER, None, "--wait and --detach contradict each other"),
+        ({"name": "../up"}, CLUSTER, None, "--name '../up': a run's name has letters"),
+        ({"name": "-rf"}, CLUSTER, None, "begins with one of the first two"),
+        ({"name": ""}, CLUSTER, None, "--name ''"),
+        ({"name": "a\n"}, CLUSTER, None, "a run's name has letters"),
+    ],
+)
+def test_refusals(asked: dict[str, Any], here: site.Site, machine: Machine | None, says: str):
+    with pytest.raises(Refusal) as refusal:
+        plan(Request(**asked), here, machine=machine or Machine(cores=8, gpus=0))
+    assert says in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+requests = st.builds(
+    Request,
+    nodes=st.integers(-1, 40),
+    ranks_per_node=st.none() | st.integers(-1, 12),
+    gpus_per_node=st.none() | st.integers(-1, 9),
+    cpus_per_task=st.none() | st.integers(0, 60),
+    time=st.none() | st.sampled_from(["5", "1:00:00", "1-00", "0", "x"]),
+    partition=st.none() | st.sampled_from(["batch", "long", "other"]),
+    share_gpus=st.booleans(),
+    rendezvous=st.none() | st.sampled_from(["gloo", "mpi"]),
+)
+machines = st.builds(Machine, cores=st.integers(1, 64), gpus=st.integers(0, 8))
+
+
+@settings(deadline=None)
+@given(requests, st.sampled_from([GPUS, CLUSTER, LAPTOP]), machines)
+def test_a_plan_that_is_made_can_be_kept(request: Request, here: site.Site, machine: Machine):
+    try:
+        made = resolve(request, here, SCRIPT, machine, NOON)
+    except Refusal as refusal:
+        assert "\n" not in str(refusal)
+        return
+    assert made.size == made.nodes * made.ranks_per_node >= 1
+    assert made.nodes == request.nodes
+    if made.gpus_per_node and not made.share_gpus:
+        assert made.ranks_per_node <= made.gpus_per_node
+    if made.backend == "local" and not made.share_gpus:
+        assert made.nodes * made.gpus_per_node <= machine.gpus
+    if here.cpus_per_node and made.cpus_per_task:
+        assert made.ranks_per_node * made.cpus_per_task <= here.cpus_per_node
+    assert made.time_s is None or made.time_s > 0
+    assert Plan.from_json(json.loads(json.dumps(made.to_json()))) == made
+
+
+@given(requests, st.sampled_from([GPUS, CLUSTER, LAPTOP]), machines)
+def test_the_same_request_is_the_same_plan(request: Request, here: site.Site, machine: Machine):
+    try:
+        first = resolve(request, here, SCRIPT, machine, NOON)
+    except Refusal:
+        assume(False)
+    assert resolve(request, here, SCRIPT, machine, NOON) == first
+
+
+def test_run_json_of_another_version():
+    table = plan().to_json()
+    assert Plan.from_json(table | {"later": 1}) == plan()  # what a newer one has added
+    del table["nodes"]
+    with pytest.raises(Refusal, match="run.json lacks nodes"):
+        Plan.from_json(table)
+
+
+def test_what_ranks_import_is_found_from_anywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", f"lib{os.pathsep}{os.pathsep}/opt/lib")
+    made = plan()
+    assert made.pythonpath[1:] == (str(tmp_path / "lib"), "/opt/lib")
+    assert (Path(made.pythonpath[0]) / "launch" / "plan.py").is_file()
+
+
+def test_hidden_gpus_do_not_count(monkeypatch: pytest.MonkeyPatch):
+    real = os.listdir
+    monkeypatch.setattr(
+        os,
+        "listdir",
+        lambda folder: ["nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm"] if folder == "/dev" else real(folder),
+    )
+    counts = {}
+    for value in (None, "0,1", "1", "", "-1", "NoDevFiles", "GPU-1a,MIG-2b", "0,1,2"):
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        if value is not None:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
+        counts[value] = this_machine().gpus
+    assert counts == {None: 2, "0,1": 2, "1": 1, "": 0, "-1": 0, "NoDevFiles": 0, "GPU-1a,MIG-2b": 2, "0,1,2": 2}
+    assert this_machine().cores == len(os.sched_getaffinity(0))
+
+
+def test_every_field_of_a_plan_is_json():
+    for field in dataclasses.fields(Plan):
+        value = getattr(plan(), field.name)
+        assert value is None or isinstance(value, (str, int, bool, tuple, dict)), field.name

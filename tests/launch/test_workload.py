@@ -1,0 +1,136 @@
+"""What is to be run: workloads, modules and scripts, and what is no such thing."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from launch import workload
+from launch.errors import Refusal
+
+WORKLOAD = """
+from dataclasses import dataclass
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    width: int = 64  # channels
+
+def build(config, rank):
+    raise AssertionError("the launcher builds nothing")
+"""
+
+FILES = {
+    "waves.py": WORKLOAD,
+    "broken.py": WORKLOAD + "\nimport nothing_of_the_kind\n",
+    "raising.py": WORKLOAD + "\n1 / 0\n",
+    "undecorated.py": WORKLOAD.replace("@dataclass(frozen=True, slots=True, kw_only=True)", ""),
+    "needy.py": WORKLOAD.replace("width: int = 64", "width: int"),
+    "wrong.py": "def build(:\n",
+    "plain.py": "raise AssertionError('a module is not imported by the launcher')\n",
+    "nulls.py": "a = 1\0\n",
+    "solver/__init__.py": "",
+    "solver/__main__.py": "print('hello')",
+    "solver/part.py": "",
+    "library/__init__.py": "",
+    "packaged/__init__.py": WORKLOAD,
+    "packaged/__main__.py": "",
+    "damaged/__init__.py": "import nothing_of_the_kind",
+    "damaged/part.py": "",
+    "divides/__init__.py": "1 / 0",
+    "divides/part.py": "",
+    "my script.py": "print(1)",
+    "tool": "print(1)",
+}
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of modules, in which the launcher is started."""
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        if name.partition(".")[0] in {Path(file).parts[0].removesuffix(".py") for file in FILES}:
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "short"),
+    [
+        ("waves", "workload", "waves"),
+        ("packaged", "workload", "packaged"),
+        ("plain", "module", "plain"),
+        ("solver", "module", "solver"),
+        ("solver.part", "module", "part"),
+        ("json.tool", "module", "tool"),
+        ("my script.py", "script", "my script"),
+        ("./tool", "script", "tool"),
+        ("solver/part.py", "script", "part"),
+    ],
+)
+def test_kinds(here: Path, name: str, kind: str, short: str):
+    arguments = ["--width", "3"] if kind == "workload" else ["--anything", "-h"]
+    found = workload.find(name, arguments)
+    assert (found.kind, found.short_name, found.arguments) == (kind, short, tuple(arguments))
+    assert found.name == (str((here / name).absolute()) if kind == "script" else name)
+    assert (found.config.width if kind == "workload" else found.config) == (3 if kind == "workload" else None)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("wavse.py", "there is no script 'wavse.py'"),
+        ("./solver", "there is no script './solver'"),
+        ("workloads.cfd_resnte", "there is no workload or module 'workloads.cfd_resnte'"),
+        ("workloads.cfd_resnte", "did you mean 'workloads.cfd_resnet'?"),
+        ("resmue", "did you mean 'resume'?"),
+        ("solver.prat", "there is no workload or module 'solver.prat'"),
+        ("solver.part.deep", "there is no workload or module 'solver.part.deep'"),
+        ("library", "'library' is a package without a __main__"),
+        ("sys", "'sys' is no module that can be run"),
+        ("wrong", "wrong.py, line 1: "),
+        ("./wrong.py", "wrong.py, line 1: "),
+        ("nulls", "null bytes"),
+        ("broken", "cannot import broken (ModuleNotFoundError: No module named 'nothing_of_the_kind')"),
+        ("raising", "cannot import raising (ZeroDivisionError: division by zero): mend it, then try: python -c"),
+        ("damaged.part", "cannot import damaged (ModuleNotFoundError: No module named 'nothing_of_the_kind')"),
+        ("divides.part", "cannot import divides (ZeroDivisionError"),
+        ("undecorated", "the Config of undecorated is no dataclass"),
+        ("needy", "needy needs --width: give it a value"),
+        ("", "cannot find ''"),
+        (".", "cannot find '.'"),
+    ],
+)
+def test_refusals(here: Path, name: str, says: str):
+    with pytest.raises(Refusal) as refusal:
+        workload.find(name, [], ("resume", "doctor"))
+    assert says in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+def test_options_of_a_workload_are_refused_in_its_name(here: Path):
+    with pytest.raises(Refusal, match="unknown option --widht of waves: did you mean '--width'"):
+        workload.find("waves", ["--widht", "3"])
+
+
+def test_help_is_for_whom_it_is_asked(here: Path):
+    assert workload.asks_for_help(["waves", "--help"])
+    assert workload.asks_for_help(["waves", "--width", "3", "-h"])
+    assert workload.asks_for_help(["./tool", "--help"])
+    assert not workload.asks_for_help(["./tool", "-h", "localhost"])  # an option of the program
+    assert not workload.asks_for_help(["waves"])
+    assert not workload.asks_for_help([])
+    assert workload.kind("needy") == "workload"
+
+
+def test_the_workloads_that_come_along():
+    assert "workloads.cfd_resnet" in workload.known()
+    for name in workload.known():
+        assert workload.find(name, []).kind == "workload"
+    assert not {"tensorflow", "keras", "horovod"} & (set(sys.modules) - MODULES_BEFORE)
+
+
+MODULES_BEFORE = set(sys.modules)
