@@ -1,7 +1,6 @@
 """Command-line words of a verb: its positional words, and the options of a dataclass."""
 
 import argparse
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -50,7 +49,7 @@ def parse(cls: type, argv: Sequence[str], positionals: Sequence[str]) -> tuple[l
         raise Refusal(
             f"{' '.join(words) or 'nothing'} was given, but {' '.join(positionals)} is needed: give {len(positionals)} file{'s' * (len(positionals) > 1)}"
         )
-    return [Path(word) for word in words], options.build(cls, vars(given))
+    return [Path(word) for word in words], options.build(cls, vars(given), cls.__module__.rpartition(".")[2])
 
 
 def workers(text: str) -> list[int]:
@@ -67,8 +66,3 @@ def workers(text: str) -> list[int]:
             raise Refusal(f"--workers has {word!r}: give whole numbers of 1 or more, as in 64,256")
         numbers.append(int(word))
     return sorted(set(numbers))
-
-
-def as_dict(value: Any) -> Any:
-    """A dataclass as plain values, for JSON; tuples become lists."""
-    return dataclasses.asdict(value)

@@ -19,7 +19,7 @@ from profiling.tables import Series
 # Priors of tau and sigma: normal in the logarithm, mean and deviation; at these numbers of deviations from the mean.
 # Tuned on the held-out points of tests/benchmarks/scaling_series.json; the score is flat around them: docs/prediction.md.
 TAU = (0.015, 1.3)
-SIGMA = (0.010, 0.55)
+SIGMA = (0.007, 0.55)
 DEVIATIONS = np.linspace(-2, 2.6, 5)
 
 
@@ -32,14 +32,14 @@ class Mixture:
     deviation: np.ndarray
 
     def quantiles(self, levels: tuple[float, ...]) -> np.ndarray:
-        """Quantiles of the mixture, interpolated from its distribution function at 400 places."""
+        """Quantiles of the mixture, interpolated from its distribution function at 201 places."""
         keep = self.weight > 1e-5 * self.weight.max()  # thousands of components share the last 0.1 per cent
         weight, mean, deviation = self.weight[keep], self.mean[keep], self.deviation[keep]
         weight = weight / weight.sum()
         centre = weight @ mean
         reach = 8 * math.sqrt(weight @ (deviation**2 + (mean - centre) ** 2))
         # Closer together in the middle, where the quantiles are.
-        places = centre + reach * np.linspace(-1, 1, 401) ** 3
+        places = centre + reach * np.linspace(-1, 1, 201) ** 3
         below = [weight @ _normal_cdf((place - mean) / deviation) for place in places]
         return np.interp(levels, below, places)
 
@@ -89,6 +89,7 @@ def fit(series: Series, workers: list[int]) -> Posterior:
     # What the data see of a half step of the grid, and what the prediction does: a cell of the grid is a normal patch of
     # the law's parameters, within which the law is straight. So the grid need not be as fine as the data are precise.
     steps = np.concatenate([curves.half_steps for curves in all_curves])
+    residual = cost - shape[:, :count]
     weights, means, deviations = [], [], []
     for tau_at in DEVIATIONS:
         for sigma_at in DEVIATIONS:
@@ -101,22 +102,22 @@ def fit(series: Series, workers: list[int]) -> Posterior:
             gain = tau**2 * wander[count:, :count] @ inverse
             carry = gain + np.outer(1 - gain.sum(1), mean_of)  # (asked, count): a residual's part in the prediction
 
-            residual = cost - shape[:, :count]
+            weighed = residual @ precision
             seen = steps[:, :, :count] @ precision  # (hypotheses, 2, count)
-            patch = np.linalg.inv(np.eye(2) + seen @ steps[:, :, :count].transpose(0, 2, 1))
-            pull = np.einsum("hkn,hn->hk", seen, residual)
-            shift = np.einsum("hkl,hl->hk", patch, pull)
-            misfit = np.einsum("hi,ij,hj->h", residual, precision, residual) - np.einsum("hk,hk->h", pull, shift)
+            patch, log_shrink = _posterior_of_patch(seen @ steps[:, :, :count].transpose(0, 2, 1))
+            pull = (seen @ residual[:, :, None])[:, :, 0]
+            shift = (patch @ pull[:, :, None])[:, :, 0]
+            misfit = (weighed * residual).sum(1) - (pull * shift).sum(1)
             evidence = -0.5 * misfit - 0.5 * np.linalg.slogdet(covariance)[1] + 0.5 * math.log(of_constant)
-            evidence += 0.5 * np.linalg.slogdet(patch)[1]
+            evidence -= 0.5 * log_shrink
             evidence -= 0.5 * scatter / sigma**2 + freedom * math.log(sigma)  # of the repeats about their point
             weights.append(evidence + log_prior - 0.5 * (tau_at**2 + sigma_at**2))
 
             moved = steps[:, :, count:] - steps[:, :, :count] @ carry.T  # (hypotheses, 2, asked)
-            means.append(shape[:, count:] + residual @ carry.T + np.einsum("hka,hk->ha", moved, shift))
-            unseen = tau**2 * (np.diag(wander)[count:] - np.einsum("ti,it->t", gain, wander[:count, count:]))
+            means.append(shape[:, count:] + residual @ carry.T + (moved * shift[:, :, None]).sum(1))
+            unseen = tau**2 * (np.diag(wander)[count:] - (gain * wander[:count, count:].T).sum(1))
             common = np.maximum(unseen, 0) + (1 - gain.sum(1)) ** 2 * of_constant + sigma**2
-            deviations.append(np.sqrt(common + np.einsum("hka,hkl,hla->ha", moved, patch, moved)))
+            deviations.append(np.sqrt(common + ((patch @ moved) * moved).sum(1)))
 
     joint = np.array(weights)  # (noises, hypotheses)
     joint = np.exp(joint - joint.max())
@@ -131,6 +132,14 @@ def fit(series: Series, workers: list[int]) -> Posterior:
         {name: float(weight.sum()) for name, weight in split.items()},
         {curves.law.name: (split[curves.law.name], curves.parameters) for curves in all_curves},
     )
+
+
+def _posterior_of_patch(seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Inverse (h, 2, 2) of 1 + seen, and the log of its determinant (h,)."""
+    a, b, d = 1 + seen[:, 0, 0], seen[:, 0, 1], 1 + seen[:, 1, 1]
+    determinant = a * d - b * b
+    inverse = np.stack([np.stack([d, -b], 1), np.stack([-b, a], 1)], 1) / determinant[:, None, None]
+    return inverse, np.log(determinant)
 
 
 def _scatter(series: Series) -> tuple[float, int]:

@@ -9,7 +9,7 @@ from launch.errors import Refusal
 from profiling import posterior
 from profiling.tables import Series
 
-WIDEN = 1.6
+WIDEN = 1.5
 """By what the distance of each bound from the median is stretched: real series surprise more than the laws with their noise
 do. At 1.6, 90 % intervals hold 88 % of the held-out points of tests/benchmarks/scaling_series.json with its collapses, 95 %
 without (docs/prediction.md)."""
