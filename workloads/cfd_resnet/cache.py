@@ -16,7 +16,7 @@ from launch import stop
 from launch.rundir import publish
 from workloads.cfd_resnet.claims import Claim, Claims, Core
 
-PART = 32  # flows in a part: what one thread makes at a time, and what a kill costs at most
+PART = 16  # flows in a part: what one thread makes at a time, and what a kill costs at most
 POLL_SECONDS = 0.5
 BEAT_SECONDS = 5.0
 

@@ -19,7 +19,7 @@ TOLERANCE = 2e-4
 # Times that the fastest fluid passes the channel's length, after which a flow is taken to be unsteady. Most need 2 to 6.
 PASSES = 20
 EVERY = 500  # steps between two looks
-CELLS = 16_384  # at once on a CPU core: so the populations stay in its caches
+CELLS = 8_192  # at once on a CPU core: so the populations stay in its caches
 
 
 def masks_of_files(parameters) -> dict[str, np.ndarray]:

@@ -109,7 +109,7 @@ def masks_from(folder: Path, height: int, width: int) -> dict[str, np.ndarray]:
     A file is a text file (two whole numbers, cells along and across, then rows of 0 and 1 across the channel, as in
     Hennigh's steady-state-flow data) or a NumPy array (H, W). A mask of the channel's own height and width is taken as it
     is. From any other the obstacle is cut out, scaled, and stands `FROM_FILE` of the width long, or less if it would be
-    too high, as near to the walls as it stood in the file.
+    too high, on the lower wall if it stood on its picture's lower edge.
 
     Parameters
     ----------
@@ -197,7 +197,9 @@ def _placed(mask: np.ndarray, height: int, width: int) -> np.ndarray:
     # One cell at least, so that a thin plate does not vanish.
     size = np.maximum(1, np.rint(scale * np.array(shape.shape))).astype(int)
     picked = [np.minimum(((np.arange(n) + 0.5) * m / n).astype(int), m - 1) for n, m in zip(size, shape.shape)]
-    top = round((height - size[0]) * (above / (above + below) if above + below else 1))
+    # What all but touches the lower edge of its picture stands on the wall; else the gaps keep their proportion.
+    stands = below <= 0.05 * len(mask)
+    top = height - size[0] if stands else round((height - size[0]) * above / (above + below))
     placed = np.zeros((height, width), bool)
     placed[top : top + size[0], width // 8 : width // 8 + size[1]] = shape[np.ix_(*picked)]
     return placed
