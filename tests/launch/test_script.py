@@ -1,0 +1,209 @@
+"""Job scripts: golden files, free of findings of shellcheck; and run paths of every kind, in scripts that are executed.
+
+After a change that is meant:   LAUNCH_TESTS_UPDATE=1 python -m pytest tests/launch/test_script.py
+"""
+
+import difflib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from plans import plan, run_of
+
+from launch import site
+from launch.backends.slurm_script import directives, sbatch, script, srun
+from launch.plan import Plan
+from launch.request import Request
+from launch.rundir import RunDir
+from launch.workload import Target
+
+GOLDEN = Path(__file__).with_name("golden")
+
+
+def cluster(**keys: object) -> site.Site:
+    return site.from_table({"name": "cluster", **keys}, "cluster")
+
+
+GPU = {"gpus_per_node": 4, "cpus_per_node": 64}
+PLANS = {
+    "nodes16": plan(Request(nodes=16, name="first")),
+    "gpus_per_node": plan(Request(nodes=2, name="gpus"), cluster(**GPU)),
+    "gpus_per_task_slurm": plan(
+        Request(nodes=2, name="gpus"), cluster(**GPU, gpu_request="gpus-per-task", gpu_binding="slurm")
+    ),
+    "gres_framework": plan(Request(nodes=2, name="gpus"), cluster(**GPU, gpu_request="gres", gpu_binding="framework")),
+    "gpus_unasked": plan(Request(nodes=2, name="gpus"), cluster(**GPU, gpu_request="none")),
+    "mpi": plan(Request(nodes=4, ranks_per_node=2, name="mpi", rendezvous="mpi"), cluster(mpi="pmix")),
+    "modules": plan(
+        Request(nodes=2, name="modules"),
+        cluster(
+            modules=["gcc/12", "cuda/12.4 beta"],
+            setup=["ulimit -s unlimited"],
+            env={"NCCL_SOCKET_IFNAME": "hsn0,hsn1", "NOTE": "it's two \"words\""},
+            directives={"exclusive": "", "comment": "a word # and 'more'"},
+            srun_args=["--cpu-bind=cores"],
+        ),
+    ),
+    "everything": plan(
+        Request(
+            nodes=3, ranks_per_node=2, gpus_per_node=2, cpus_per_task=7, time="1-02:00:30", partition="gpu", account="ab12",
+            qos="high", constraint="[a100|h100]&nvlink", job_name="my job", name="all", seed=7,
+            sbatch_arg=("--exclusive", "--comment=two words"), srun_arg=("--cpu-bind=none", "--export=ALL,NOTE=a b"),
+        )
+    ),
+    "short": plan(Request(name="short", time="3")),
+}  # fmt: skip
+
+
+def text(planned: Plan) -> str:
+    """The script with what differs from machine to machine replaced."""
+    settled = Plan.from_json(planned.to_json() | {"python": "/opt/venv/bin/python", "pythonpath": ["/opt/toolkit"]})
+    return script(RunDir(Path("/scratch/u/runs") / planned.name), settled)
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_golden(name: str):
+    path, made = GOLDEN / f"{name}.sh", text(PLANS[name])
+    if os.environ.get("LAUNCH_TESTS_UPDATE"):
+        path.write_text(made)
+    difference = difflib.unified_diff(path.read_text().splitlines(), made.splitlines(), "golden", "made", lineterm="")
+    assert list(difference) == []
+
+
+def test_no_golden_file_is_forgotten():
+    assert {path.stem for path in GOLDEN.iterdir()} == set(PLANS)
+
+
+def test_goldens_are_clean():
+    files = sorted(map(str, GOLDEN.glob("*.sh")))
+    for file in files:
+        assert subprocess.run(["bash", "-n", file], capture_output=True).stderr == b""
+    found = subprocess.run([Path(sys.executable).with_name("shellcheck"), *files], capture_output=True, text=True)
+    assert (found.returncode, found.stdout) == (0, "")
+
+
+def test_what_a_plan_says_is_asked_of_slurm():
+    asked = directives(PLANS["everything"])
+    assert (asked["nodes"], asked["ntasks-per-node"], asked["cpus-per-task"]) == ("3", "2", "7")
+    assert asked["time"] == "1-02:01:00"  # Slurm counts whole minutes
+    assert asked["job-name"] == "my-job"
+    assert {"--nodes=3", "--ntasks=6", "--cpus-per-task=7", "--kill-on-bad-exit=1"} <= set(srun(PLANS["everything"]))
+
+
+def test_a_short_job_is_warned_after_half_of_its_time_not_at_once():
+    assert directives(PLANS["short"])["signal"] == "USR2@90"
+    assert directives(PLANS["nodes16"])["signal"] == "USR2@120"
+
+
+def test_mpi_is_said_to_srun():
+    assert "--mpi=none" in srun(PLANS["nodes16"])
+    assert "--mpi=pmix" in srun(PLANS["mpi"])
+    assert not [
+        word for word in srun(plan(Request(rendezvous="mpi"))) if word.startswith("--mpi")
+    ]  # the site's default
+
+
+FAKE_SRUN = """#!{python}
+# Notes how it was called, and starts what stands behind its options once, as rank 0.
+import json, os, subprocess, sys
+here = os.environ["FAKES"]
+words = sys.argv[1:]
+split = next(i for i, word in enumerate(words) if not word.startswith("-"))
+json.dump({{"options": words[:split], "cwd": os.getcwd(), "note": os.environ.get("NOTE")}}, open(here + "/srun.json", "w"))
+tasks = dict(SLURM_PROCID="0", SLURM_LOCALID="0", SLURM_NODEID="0", SLURM_STEP_ID="0", SLURM_STEP_NUM_TASKS="1",
+             SLURM_STEP_NUM_NODES="1", SLURM_STEP_TASKS_PER_NODE="1")
+sys.exit(subprocess.run(words[split:], env=os.environ | tasks).returncode)
+"""
+
+PROGRAM = """
+import json, os, sys
+json.dump({"argv": sys.argv[1:], "run": os.environ["LAUNCH_RUN"], "rank": os.environ["RANK"], "cwd": os.getcwd()},
+          open(os.environ["FAKES"] + "/program.json", "w"))
+sys.exit(int(sys.argv[-1]))
+"""
+
+NAMES = [
+    "plain",
+    'it\'s a "run"',
+    "-rf",
+    "$(touch x)",
+    "`touch x`; touch x & #",
+    "a\nb",
+    "naïve-流れ-🌊",
+    "back\\slash @command %j",
+]
+ARGUMENTS = ("$(touch x)", "a b", "'", '"', "\\", "*", "", "-n", "first\nsecond", "流れ")
+
+
+@pytest.fixture
+def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder on the path with an srun that starts one task, and where that and the program note what they saw."""
+    folder = tmp_path / "fakes"
+    folder.mkdir()
+    (folder / "srun").write_text(FAKE_SRUN.format(python=sys.executable))
+    (folder / "srun").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("FAKES", str(folder))
+    return folder
+
+
+def execute(run: RunDir, planned: Plan) -> subprocess.CompletedProcess:
+    """As slurmd does: by bash, from a copy elsewhere, in the folder of --chdir."""
+    run.script.write_text(script(run, planned))
+    copy = run.path.parent / "slurm_script"
+    shutil.copy(run.script, copy)
+    (chdir,) = [word for word in sbatch(run, planned) if word.startswith("--chdir=")]
+    return subprocess.run(
+        ["bash", copy], cwd=chdir.removeprefix("--chdir="), capture_output=True, text=True, timeout=60
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_in_a_path_or_an_argument_is_run_or_lost(tmp_path: Path, fakes: Path, name: str):
+    place = tmp_path / name
+    place.mkdir()
+    program = place / "program.py"
+    program.write_text(PROGRAM)
+    environment = cluster(env={"NOTE": 'it\'s $HOME; `touch x`\n"two"'})
+    planned = plan(Request(), environment, Target("script", str(program), (*ARGUMENTS, "0")), cwd=str(place))
+    run = run_of(planned, place / "runs" / name)
+    done = execute(run, planned)
+    assert done.returncode == 0, done.stdout + done.stderr
+    saw = json.loads((fakes / "program.json").read_text())
+    assert saw == {"argv": [*ARGUMENTS, "0"], "run": str(run.path), "rank": "0", "cwd": str(place)}
+    called = json.loads((fakes / "srun.json").read_text())
+    assert called == {"options": srun(planned), "cwd": str(run.path), "note": environment.env["NOTE"]}
+    assert not list(tmp_path.rglob("x"))
+    assert run.result() == {"status": "done", "ranks": 1, "nodes": 1, "attempts": 1}
+    assert [event["event"] for event in run.events()] == ["started", "ended"]
+
+
+@pytest.mark.parametrize(("status", "expected", "outcome"), [(0, 0, "done"), (75, 75, "stopped"), (3, 1, "failed")])
+def test_the_script_ends_as_its_ranks_did(tmp_path: Path, fakes: Path, status: int, expected: int, outcome: str):
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    planned = plan(target=Target("script", str(program), (str(status),)))
+    run = run_of(planned, tmp_path / "run")
+    for attempt in (1, 2):
+        done = execute(run, planned)
+        assert done.returncode == expected
+        assert done.stdout.startswith(f"launch: attempt {attempt}\n")
+        assert run.events("ended")[-1] | {"time": 0, "first_failure": 0} == {
+            "event": "ended", "time": 0, "attempt": attempt, "outcome": outcome, "status": status, "first_failure": 0,
+        }  # fmt: skip
+        if outcome == "failed":
+            assert "rank 0 on node 0" in done.stdout and "exit status 3" in done.stdout
+
+
+def test_a_module_that_does_not_load_ends_the_attempt(tmp_path: Path, fakes: Path):
+    planned = plan(here=cluster(modules=["gcc/99"]))
+    run = run_of(planned, tmp_path / "run")
+    done = execute(run, planned)  # a plain bash has no command of the name `module`
+    assert done.returncode == 1 and "module" in done.stderr
+    assert [event["event"] for event in run.events()] == ["started", "ended"]
+    assert run.events("ended")[0]["outcome"] == "failed"
+    assert not (fakes / "srun.json").exists()
