@@ -1,0 +1,258 @@
+"""python -m launch as a user types it: refusals of one line that leave nothing behind, help, dry runs, and the house's rules."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from launched import ROOT, environment
+from plans import LAPTOP, plan, run_of
+
+from launch import rundir
+from launch.plan import Machine
+
+HELLO = "print('hello')\n"
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    """A folder with a script, in which the launcher is started."""
+    (tmp_path / "hello.py").write_text(HELLO)
+    (tmp_path / "wrong.py").write_text("def (\n")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "old").mkdir()
+    (tmp_path / "file").write_text("")
+    (tmp_path / "ours.toml").write_text("gpu_per_node = 4\n")
+    return tmp_path
+
+
+def launch(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess:
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "workloads")])
+    return subprocess.run(
+        [sys.executable, "-m", "launch", *words],
+        cwd=folder,
+        env=environment(PYTHONPATH=path, PYTHONDONTWRITEBYTECODE="1", **env),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def tree(folder: Path) -> dict[str, float]:
+    return {str(path): path.stat().st_mtime for path in folder.rglob("*")}
+
+
+LOCAL = ("--backend", "local")
+REFUSED = {
+    "nothing": ([], "no workload is given"),
+    "no workload": (["--nodes", "2"], "no workload is given: give one of"),
+    "unknown workload": (["workloads.cfd_resnte"], "did you mean 'workloads.cfd_resnet'?"),
+    "unknown verb": (["resmue", "runs/a"], "did you mean 'resume'?"),
+    "unknown script": (["hallo.py"], "there is no script 'hallo.py'"),
+    "syntax error": (["wrong.py"], "wrong.py, line 1"),
+    "unknown job option": (["--node", "2", "hello.py"], "unknown option --node: did you mean '--nodes'?"),
+    "unknown workload option": (["tiny", "--epoch", "2"], "unknown option --epoch of tiny: did you mean '--epochs'?"),
+    "value of a workload option": (["tiny", "--epochs", "many"], "option --epochs: 'many' is not a number"),
+    "refused by the workload": (["tiny", "--batch", "0"], "--batch 0 is too small: give 1 or more"),
+    "no value": (["--nodes"], "option -N/--nodes: expected one argument"),
+    "no number": (["--nodes", "two", "hello.py"], "'two' is not a whole number"),
+    "unknown site": (["--site", "laptpo", "hello.py"], "there is no site 'laptpo': did you mean 'laptop'?"),
+    "unknown key": (["--site", "./ours.toml", "hello.py"], "unknown key 'gpu_per_node': did you mean 'gpus_per_node'?"),
+    "unknown backend": (["--backend", "pbs", "hello.py"], "'local', 'slurm'"),
+    "nodes of 0": (["--nodes", "0", "hello.py"], "--nodes 0: give 1 or more"),
+    "ranks of 0": (["--ranks-per-node", "0", "hello.py"], "--ranks-per-node 0: give 1 or more"),
+    "too many": ([*LOCAL, "--nodes", "100000", "hello.py"], "100000 ranks are too many for this machine"),
+    "walltime": (["--time", "soon", "hello.py"], "--time 'soon' is no walltime"),
+    "walltime of 0": (["--time", "0", "hello.py"], "--time '0' is no walltime"),
+    "existing name": ([*LOCAL, "--runs", "taken", "--name", "old", "hello.py"], "exists already: give another --name"),
+    "unwritable": ([*LOCAL, "--runs", "/proc/self/runs", "hello.py"], "give a folder that can be written to with --runs"),
+    "runs is a file": ([*LOCAL, "--runs", "file", "hello.py"], "(Not a directory)"),
+    "name": ([*LOCAL, "--name", "../up", "hello.py"], "a run's name has letters"),
+    "wait and detach": ([*LOCAL, "--wait", "--detach", "hello.py"], "--wait and --detach contradict each other"),
+    "Slurm's option": ([*LOCAL, "-p", "gpu", "hello.py"], "-p is for Slurm, and the backend is local"),
+    "no such GPUs": ([*LOCAL, "--gpus-per-node", "99", "hello.py"], "99 GPUs are more than the"),
+    "no such GPUs to share": ([*LOCAL, "--share-gpus", "--gpus-per-node", "99", "hello.py"], "99 GPUs are more than the"),
+    "more ranks than GPUs": (
+        ["--site", "slurm", "--gpus-per-node", "2", "--ranks-per-node", "3", "hello.py"],
+        "more than the 2 GPUs of a node: ask for 2 or fewer, or let ranks share GPUs with --share-gpus",
+    ),
+    "resume of nothing": (["resume"], "resume needs a run: python -m launch resume RUN"),
+    "resume of no run": (["resume", "empty"], "empty is not a run: it has no run.json"),
+    "resume with an option": (["resume", "empty", "--nodes", "2"], "unknown option --nodes of resume"),
+    "doctor with an option": (["doctor", "--fix"], "doctor has no option '--fix'"),
+}  # fmt: skip
+
+
+def refused(done: subprocess.CompletedProcess, says: str, status: int = 2) -> None:
+    assert done.returncode == status, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("launch: ") and says in line
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refusals_are_one_line_and_leave_nothing(here: Path, name: str):
+    words, says = REFUSED[name]
+    before = tree(here)
+    refused(launch(here, *words), says)
+    assert tree(here) == before
+
+
+def test_ranks_may_share_gpus_where_it_is_said(here: Path):
+    done = launch(
+        here,
+        "--site",
+        "slurm",
+        "--gpus-per-node",
+        "2",
+        "--ranks-per-node",
+        "4",
+        "--share-gpus",
+        "--dry-run",
+        "hello.py",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "1 node x 4 ranks = 4 ranks, 2 GPUs a node" in done.stdout
+
+
+def test_without_slurm_the_submission_is_refused_and_nothing_stays(here: Path):
+    before = tree(here)
+    done = launch(here, "--backend", "slurm", "--runs", "empty", "hello.py", PATH=str(here / "empty"))
+    refused(done, "there is no Slurm here (no sbatch on the path)", 3)
+    assert tree(here).keys() == before.keys()
+
+
+def test_resume_of_a_run_that_is_finished_or_damaged(here: Path):
+    run = run_of(plan(here=LAPTOP, machine=Machine(2, 0)), here / "runs" / "a")
+    rundir.publish_json(run.result_json, {"status": "done"})
+    refused(launch(here, "resume", "runs/a"), "is finished: there is nothing to go on with")
+    run.result_json.unlink()
+    rundir.publish_json(run.run_json, {"name": "a"})
+    refused(launch(here, "resume", "runs/a"), "run.json lacks")
+    run.run_json.write_text('{"name": ')
+    refused(launch(here, "resume", "runs/a"), "run.json is damaged")
+    assert run.events() == []
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--help"], ["-N, --nodes INT", "workloads: ", "python -m launch resume RUN", "exit status: 0 done"]),
+        (["-h"], ["job options"]),
+        (["--nodes", "2", "--help"], ["job options"]),
+        (["tiny", "--help"], ["job options", "options of tiny", "--network"]),
+        (["tiny", "--epochs", "2", "-h"], ["options of tiny"]),
+        (["hello.py", "--help"], ["job options"]),
+        (["resume", "--help"], ["python -m launch resume RUN"]),
+        (["doctor", "-h"], ["python -m launch doctor"]),
+    ],
+)
+def test_help(here: Path, words: list[str], says: list[str]):
+    before = tree(here)
+    done = launch(here, *words)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(part in done.stdout for part in says)
+    assert max(map(len, done.stdout.splitlines())) <= 130
+    assert tree(here) == before
+
+
+def test_help_of_a_workload_that_does_not_exist(here: Path):
+    refused(launch(here, "workloads.cfd_resnte", "--help"), "did you mean")
+
+
+@pytest.mark.parametrize("backend", ["local", "slurm"])
+def test_a_dry_run_prints_the_plan_and_makes_nothing(here: Path, backend: str):
+    before = tree(here)
+    words = [
+        "--backend",
+        backend,
+        "--nodes",
+        "2",
+        "--time",
+        "90",
+        "--name",
+        "first",
+        "--dry-run",
+        "tiny",
+        "--epochs",
+        "3",
+    ]
+    done = launch(here, *words)
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = dict(line.split(maxsplit=1) for line in done.stdout.splitlines()[:6] if line)
+    assert (
+        rows["backend"] == backend
+        and rows["site"] == f"{'laptop' if backend == 'local' else 'slurm'} (--backend {backend})"
+    )
+    assert "2 nodes" in rows["shape"] and "= 2 ranks, no GPUs" in rows["shape"]
+    for part in ("walltime       01:30:00", f"run            {here}/runs/first", "launch.worker"):
+        assert part in done.stdout
+    assert ("#SBATCH --nodes=2" in done.stdout) == (backend == "slurm")
+    assert tree(here) == before
+
+
+HEAVY = {"tensorflow", "keras", "numpy", "pandas", "torch", "horovod", "submitit", "hypothesis", "psutil"}
+
+
+@pytest.mark.parametrize("backend", ["local", "slurm"])
+def test_a_dry_run_imports_nothing_heavy(here: Path, backend: str):
+    words = ["--backend", backend, "--nodes", "16", "--dry-run", "workloads.cfd_resnet"]
+    code = f"""if True:
+        import runpy, sys
+        sys.argv = ["launch", *{words!r}]
+        try:
+            runpy.run_module("launch", run_name="__main__", alter_sys=True)
+        except SystemExit as ended:
+            assert not ended.code, ended.code
+        print("MODULES", *sorted(name.partition(".")[0] for name in sys.modules))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=here, env=environment(PYTHONPATH=str(ROOT)), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.rpartition("MODULES ")[2].split())
+    assert {"launch", "workloads"} <= loaded
+    assert loaded & HEAVY == set()
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(here: Path):
+    words = f"{sys.executable} -m launch --help | head -1"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", words],
+        cwd=here, env=environment(PYTHONPATH=str(ROOT)), capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_imports_go_the_way_that_design_says():
+    done = subprocess.run([Path(sys.executable).with_name("lint-imports")], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def undocumented(source: Path) -> list[str]:
+    """Public functions, classes and methods without a docstring."""
+    found = []
+
+    def visit(node: ast.AST, where: str) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and not child.name.startswith(
+                "_"
+            ):
+                if ast.get_docstring(child) is None:
+                    found.append(f"{where}{child.name}")
+                if isinstance(child, ast.ClassDef):
+                    visit(child, f"{where}{child.name}.")
+
+    tree_ = ast.parse(source.read_text())
+    if ast.get_docstring(tree_) is None and source.name != "__init__.py":
+        found.append(str(source))
+    visit(tree_, f"{source.relative_to(ROOT)}:")
+    return found
+
+
+@pytest.mark.parametrize("package", ["launch", "profiling", "workloads"])
+def test_what_is_public_says_what_it_is(package: str):
+    missing = [name for source in sorted((ROOT / package).rglob("*.py")) for name in undocumented(source)]
+    assert missing == []
