@@ -98,7 +98,7 @@ def _text(series: tables.Series, made: prediction.Prediction, document: dict) ->
             "",
             text.aligned(header, rows),
             "",
-            f"base: {base['workers']} workers, {text.number(base['throughput'])} {series.unit}; an interval is for one run",
+            f"base: {base['workers']} worker{'s' * (base['workers'] > 1)}, {text.number(base['throughput'])} {series.unit}; an interval is for one run",
             f"laws by weight: {weights}",
             f"most plausible: {made.law}; {parameters}",
             *(f"{f.workers} workers: {warning}" for f in made.forecasts for warning in f.warnings),

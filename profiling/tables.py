@@ -12,7 +12,7 @@ from typing import Any
 from launch.errors import Refusal, nearest
 
 COLUMNS = ("workers", "throughput", "kind")
-"""What each row must have. `name`, `unit` and `gpus_per_node` are read where they stand; other columns are passed over."""
+"""What each row must have. `name` and `unit` are read where they stand; other columns are passed over."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,6 @@ class Series:
     kind: str  # weak: the work of a worker is held; strong: the work of all together
     unit: str
     points: tuple[Point, ...]  # by rising number of workers
-    gpus_per_node: int | None = None
 
     @property
     def workers(self) -> list[int]:
@@ -54,7 +53,6 @@ class Row:
     unit: str
     workers: int
     throughput: float
-    gpus_per_node: int | None
 
 
 def read(path: Path, name: str | None = None) -> Series:
@@ -111,8 +109,7 @@ def _series(path: Path, rows: list[Row]) -> Series:
             f"{path} has one point only ({rows[0].workers} workers): scaling needs two numbers of workers or more"
         )
     points = tuple(Point(workers, tuple(rates[workers])) for workers in sorted(rates))
-    nodes = {row.gpus_per_node for row in rows}
-    return Series(rows[0].series, rows[0].kind, rows[0].unit, points, nodes.pop() if len(nodes) == 1 else None)
+    return Series(rows[0].series, rows[0].kind, rows[0].unit, points)
 
 
 def _some(where: list[str]) -> str:
@@ -201,12 +198,10 @@ def _row(path: Path, where: str, cells: dict[str, Any]) -> Row:
         raise Refusal(
             f"{path}, {where}: kind is {cells['kind']!r}; give weak (work of a worker held) or strong (work of all held)"
         )
-    gpus = cells.get("gpus_per_node")
-    gpus = None if gpus in (None, "") else int(_number(path, where, "gpus_per_node", gpus))
     name, unit = (
         str(cells.get(key) or default).strip() for key, default in (("name", path.stem), ("unit", "examples/s"))
     )
-    return Row(where, name, kind[1].lower(), unit, int(workers), throughput, gpus)
+    return Row(where, name, kind[1].lower(), unit, int(workers), throughput)
 
 
 def _number(path: Path, where: str, name: str, value: Any) -> float:

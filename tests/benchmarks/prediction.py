@@ -103,7 +103,7 @@ def hold_out(table: str, series: tables.Series, cut: int, confidence: float = 0.
 
 
 def single_law(series: tables.Series, cut: int, terms: str) -> float:
-    """Relative error of one law fitted by least squares to the relative cost, the baseline of FACTS-like tables."""
+    """Relative error of one law fitted by least squares to the relative cost: the baseline."""
     known, last = series.points[:-cut], series.points[-1]
     n = np.array([point.workers for point in known], float)
     cost = np.array([point.workers / point.throughput for point in known])
@@ -138,6 +138,39 @@ def leave_one_out(everything: list[tuple[str, tables.Series]]) -> tuple[list[Sco
         with priors(learn([found[other] for other in steady if other != index])):
             scores += [hold_out(table, series, cut) for cut in (1, 2) if len(series.points) - cut >= 2]
     return scores, learn([found[index] for index in steady])
+
+
+SYNTHETIC = {
+    "weak": {
+        "1 + k log2 n": lambda n, u: 1 + (0.01 + 0.03 * u) * np.log2(n),
+        "1 + s (n - 1)": lambda n, u: 1 + (0.0002 + 0.001 * u) * (n - 1),
+        "1 + b (1 - 8 / n)": lambda n, u: 1 + (0.05 + 0.2 * u) * np.maximum(0, 1 - 8 / n),
+        "n^p": lambda n, u: n ** (0.01 + 0.05 * u),
+    },
+    "strong": {
+        "Amdahl": lambda n, u: 1 + (0.0005 + 0.004 * u) * (n - 1),
+        "tree": lambda n, u: 1 + (0.0002 + 0.001 * u) * n * np.log2(n),
+        "USL": lambda n, u: 1 + 0.001 * (n - 1) + 2e-5 * u * n * (n - 1),
+    },
+}
+"""Laws from which series are made: the cost as a function of the workers and of a number between 0 and 1."""
+
+
+def synthetic(kind: str, noise: float, series: int = 10) -> list[str]:
+    """Predictions of x2 and x4 beyond 32 workers, of series that are made from a law with noise: how many are inside."""
+    generator = np.random.default_rng(20250101)
+    n = 2.0 ** np.arange(8)
+    inside, errors = [], []
+    for law in SYNTHETIC[kind].values():
+        for _ in range(series):
+            throughput = 100 * n / law(n, generator.random()) * np.exp(noise * generator.standard_normal(len(n)))
+            points = tuple(tables.Point(int(at), (float(rate),)) for at, rate in zip(n, throughput, strict=True))
+            mixtures = posterior.fit(tables.Series("", kind, "", points[:6]), [64, 128]).mixtures
+            for point, mixture in zip(points[6:], mixtures, strict=True):
+                low, median, high = prediction.interval(mixture, point.workers, 0.9)
+                inside.append(low <= point.throughput <= high)
+                errors.append(abs(median / point.throughput - 1))
+    return [kind, f"{noise:.1%}", str(len(errors)), f"{np.median(errors):.1%}", f"{np.mean(inside):.0%}"]
 
 
 def summary(name: str, scores: list[Score]) -> list[str]:
@@ -181,7 +214,7 @@ def main() -> None:
     print(
         "\ninside by stretch:",
         {
-            w: round(np.mean([abs(s.surprise) <= w for s in scores if s.cut == 1]), 3)
+            w: round(float(np.mean([abs(s.surprise) <= w for s in scores if s.cut == 1])), 3)
             for w in (1, 1.2, 1.4, 1.6, 1.8, 2)
         },
     )
@@ -194,6 +227,8 @@ def main() -> None:
         errors = [abs(s.error) for s in scores if s.cut == 1 and s.series.kind == kind]
         rows.append(["this", kind, f"{np.median(errors):.1%}", f"{np.percentile(errors, 90):.1%}"])
     print("\n" + text.markdown(["law", "kind", "median error", "90th percentile"], rows))
+    rows = [synthetic(kind, noise) for kind in SYNTHETIC for noise in (0.002, 0.01, 0.03)]
+    print("\n" + text.markdown(["made from laws", "noise of a run", "n", "median error", "inside 90 % interval"], rows))
     rows = [
         [s.series.name, s.series.kind, str(s.series.workers[-1]), f"{s.error:+.1%}", "yes" if s.inside else "no"]
         for s in scores

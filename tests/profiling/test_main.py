@@ -28,7 +28,7 @@ def test_predict_prints_a_labelled_table(capsys, table):
     status, out, err = run(capsys, "predict", table, "--workers", "64,16")
     assert status == 0 and not err
     assert "PREDICTION, not measured" in out
-    assert "base: 1 workers, 100 examples/s" in out
+    assert "base: 1 worker, 100 examples/s" in out
     assert "64 workers: extrapolates x8 beyond the last measured point (8 workers)" in out
 
 

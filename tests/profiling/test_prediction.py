@@ -53,6 +53,15 @@ def test_a_collapse_is_called_one(held_out):
     assert any("throughput falls" in problem for problem in said["PIERNIK strong A"])
 
 
+def test_behind_a_collapse_the_interval_says_that_throughput_may_stay_as_it_is():
+    # InceptionV3 on p2.xlarge, synthetic data (e-bug/distributed-tensorflow-benchmarks, report): 128 GPUs gave 1077.59.
+    measured = [30.55, 57.45, 114.57, 228.41, 431.64, 825.64, 996.32]
+    made = prediction.predict(series([1, 2, 4, 8, 16, 32, 64], measured), [128])
+    assert made.problems
+    assert made.forecasts[0].low <= 1077.59 <= made.forecasts[0].high
+    assert any("interval stretched" in warning for warning in made.forecasts[0].warnings)
+
+
 WEAK = {
     "log": lambda n: 1 + 0.02 * np.log2(n),
     "serial": lambda n: 1 + 0.0006 * (n - 1),
