@@ -1,0 +1,368 @@
+"""Ranks as processes of this machine: plain programs, no framework; their environment, logs, ends and failures."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import psutil
+import pytest
+from launched import ROOT, Launched, environment, gone, launch, until
+from nvml import cards
+from plans import LAPTOP, plan, run_of
+
+from launch.plan import Machine
+from launch.rundir import RunDir, read_json, read_lines
+from launch.workload import Target
+
+# Programs of a rank. `me` is its rank; a program that is asked to wait says "here" first, for the test to know.
+PROGRAMS = {
+    "environment": "import json; print(json.dumps({**os.environ, 'argv': sys.argv[1:], 'cores': sorted(os.sched_getaffinity(0))}))",
+    "module": "print(__name__, sys.argv[1:], os.path.basename(sys.argv[0]))",
+    "raises": """
+if me == 1:
+    time.sleep(0.3)
+    raise ValueError("bad mesh")
+wait()""",
+    "words": "if me == 1: sys.exit('no input file')\nwait()",
+    "exits": "if me == 1: os._exit(3)\nwait()",
+    "killed": "if me == 1: os.kill(os.getpid(), signal.SIGKILL)\nwait()",
+    "segfault": "import ctypes\nif me == 1: ctypes.string_at(0)\nwait()",
+    "stubborn": """
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if me == 1:
+    time.sleep(0.5)
+    raise ValueError("bad mesh")
+wait()""",
+    "cascade": """
+if me == 2: os._exit(3)
+while os.path.exists(f"/proc/{neighbour(2)}/exe"): pass
+os._exit(4)""",
+    "waits": "wait()",
+    "deaf": "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nwait()",
+    "family": "import subprocess\nsubprocess.Popen(['sleep', '300'])\nwait()",
+    "leaves": "import subprocess\nsubprocess.Popen(['sleep', '300'])",
+    "prints": r"""
+print("plain"); print("with a : colon"); sys.stderr.write("error\n")
+sys.stdout.buffer.write(b"bytes \xff\xfe\x00 end\n")
+print("long " + "x" * 1_000_000)
+sys.stdout.write("no newline")""",
+    "endless": "while True: os.write(1, b'y\\n' * 4000)",
+    "twice": "if os.environ['LAUNCH_ATTEMPT'] == '1': sys.exit(5)\nprint('attempt', os.environ['LAUNCH_ATTEMPT'])",
+}  # fmt: skip
+
+HEAD = """
+import os, signal, sys, time
+me = int(os.environ["RANK"])
+def wait():
+    print("here", os.getpid(), flush=True)
+    time.sleep(120)
+def neighbour(rank):  # the process of another rank, from what it has said
+    import glob, re
+    mine = f"{os.environ['LAUNCH_RUN']}/logs/pid"
+    open(f"{mine}{me}", "w").write(str(os.getpid()))
+    while not (os.path.exists(f"{mine}{rank}") and (text := open(f"{mine}{rank}").read())): pass
+    return text
+"""
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory):
+    """The path of a program, by its name."""
+    folder = tmp_path_factory.mktemp("programs")
+    for name, text in PROGRAMS.items():
+        (folder / f"{name}.py").write_text(f"{HEAD}\n{text}\n")
+    return lambda name: folder / f"{name}.py"
+
+
+def options(tmp_path: Path, *words: object) -> list[object]:
+    return ["--backend", "local", "--runs", tmp_path, "--name", "run", *words]
+
+
+def said(run: RunDir) -> dict[int, list[str]]:
+    """The lines of each rank, over all nodes."""
+    lines = defaultdict(list)
+    for log in sorted(run.logs.glob("node*.log")):
+        for line in log.read_bytes().split(b"\n")[:-1]:
+            label, _, text = line.partition(b": ")
+            lines[int(label)].append(text.decode(errors="surrogateescape"))
+    return lines
+
+
+def pids(run: RunDir) -> list[int]:
+    """Of the ranks that have begun to wait."""
+    return [int(line.split()[1]) for lines in said(run).values() for line in lines if line.startswith("here ")]
+
+
+def all_here(run: RunDir, ranks: int) -> list[psutil.Process]:
+    return [psutil.Process(pid) for pid in until(lambda: len(found := pids(run)) == ranks and found, seconds=30)]
+
+
+def failed(done: subprocess.CompletedProcess, first: str) -> None:
+    """A failure is told in the last lines, and the first one only."""
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f"\n{first}" in done.stdout and done.stdout.count("failed first") == 1
+    assert "Traceback" not in done.stderr.replace("1: Traceback", "")
+
+
+def test_what_ranks_find(tmp_path: Path, program):
+    words = options(tmp_path, "--nodes", 2, "--ranks-per-node", 2, "--seed", 7, program("environment"), "-a", "b c")
+    done = launch(*words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = RunDir.open(tmp_path / "run")
+    found = {rank: json.loads(lines[0]) for rank, lines in said(run).items()}
+    assert sorted(found) == [0, 1, 2, 3]
+    for rank, env in found.items():
+        node, local = divmod(rank, 2)
+        assert {name: env[name] for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "NODE_RANK")} == {
+            "RANK": str(rank), "WORLD_SIZE": "4", "LOCAL_RANK": str(local), "LOCAL_WORLD_SIZE": "2", "NODE_RANK": str(node),
+        }  # fmt: skip
+        assert {name: value for name, value in env.items() if re.match("LAUNCH_(?!STARTED|SUBMITTED)", name)} == {
+            "LAUNCH_RUN": str(run.path), "LAUNCH_ATTEMPT": "1", "LAUNCH_RANK": str(rank), "LAUNCH_SIZE": "4",
+            "LAUNCH_LOCAL_RANK": str(local), "LAUNCH_LOCAL_SIZE": "2", "LAUNCH_NODE": str(node), "LAUNCH_NODES": "2",
+            "LAUNCH_SEED": "7",
+        }  # fmt: skip
+        assert env["argv"] == ["-a", "b c"]
+    for name in ("MASTER_ADDR", "MASTER_PORT", "HOROVOD_GLOO_RENDEZVOUS_PORT"):
+        assert len({env.get(name) for env in found.values()}) == 1
+    assert found[0]["MASTER_ADDR"] == "127.0.0.1" and int(found[0]["MASTER_PORT"]) > 1023
+    cores = [tuple(env["cores"]) for env in found.values()]
+    assert len(set(cores)) == (4 if len(os.sched_getaffinity(0)) >= 4 else 1)
+    assert (run.node_log(0).read_text().count("\n"), run.node_log(1).read_text().count("\n")) == (2, 2)
+    assert read_json(run.result_json) == {"status": "done", "ranks": 4, "nodes": 2, "attempts": 1}
+    assert [event["event"] for event in run.events()] == ["submitted", "started", "ended"]
+    assert read_json(run.env_json)["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert f"done: {run.path}" in done.stdout
+
+
+def test_who_the_launcher_is_elsewhere_is_not_handed_on(tmp_path: Path, program):
+    outer = {
+        "SLURM_PROCID": "5",
+        "SLURM_STEP_ID": "0",
+        "OMPI_COMM_WORLD_RANK": "3",
+        "PMI_RANK": "2",
+        "RANK": "9",
+        "WORLD_SIZE": "9",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "launch", *map(str, options(tmp_path, program("environment")))],
+        cwd=ROOT, env=environment(**outer), capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    env = json.loads(said(RunDir(tmp_path / "run"))[0][0])
+    assert (env["RANK"], env["WORLD_SIZE"]) == ("0", "1")
+    assert not {"SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK"} & env.keys()
+
+
+def test_a_module(tmp_path: Path, program):
+    env = environment(PYTHONPATH=str(program("module").parent))
+    words = ["--backend", "local", "--runs", str(tmp_path), "--name", "run", "module", "a", "--b"]
+    done = subprocess.run(
+        [sys.executable, "-m", "launch", *words], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert said(RunDir(tmp_path / "run"))[0] == ["__main__ ['a', '--b'] module.py"]
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("raises", "rank 1 on node 1 ({host}) failed first: ValueError: bad mesh"),
+        ("words", "rank 1 on node 1 ({host}) failed first: exit status 1: no input file"),
+        ("exits", "rank 1 on node 1 ({host}) failed first: exit status 3"),
+        ("killed", "rank 1 on node 1 ({host}) failed first: ended by SIGKILL"),
+        ("segfault", "rank 1 on node 1 ({host}) failed first: ended by SIGSEGV"),
+        ("stubborn", "rank 1 on node 1 ({host}) failed first: ValueError: bad mesh"),
+    ],
+)
+def test_the_first_failure_ends_the_run_and_is_named(tmp_path: Path, program, name: str, first: str):
+    began = time.monotonic()
+    done = launch(*options(tmp_path, "--nodes", 2, program(name)))
+    assert time.monotonic() - began < 30  # the other rank would wait for two minutes
+    failed(done, first.format(host=os.uname().nodename))
+    run = RunDir.open(tmp_path / "run")
+    assert not any(map(psutil.pid_exists, pids(run)))
+    assert run.events("ended")[-1]["outcome"] == "failed" and run.result() is None
+    assert len(list(read_lines(run.failures / "node1.jsonl"))) == 1
+    assert not (run.failures / "node0.jsonl").exists()
+    if name == "raises":
+        assert re.search(r'failed first.*\n    Traceback .*\n.*raises.py", line \d+.*\n', done.stdout)
+        assert "launch/worker.py" not in done.stdout
+    if name == "killed":
+        assert "what to do: killed from outside" in done.stdout
+
+
+def test_of_several_the_first_is_named_not_the_lowest(tmp_path: Path, program):
+    # Ranks 0 and 1 end as soon as rank 2 has: a cascade that is as fast as can be.
+    failed(launch(*options(tmp_path, "--nodes", 3, program("cascade"))), "rank 2 on node 2")
+
+
+def test_an_interrupt_ends_all_and_leaves_the_run_to_be_resumed(tmp_path: Path, program):
+    launched = Launched(*options(tmp_path, "--nodes", 2, program("family")))
+    run = RunDir(tmp_path / "run")
+    ranks = all_here(run, 2)
+    family = [child for rank in ranks for child in rank.children()]
+    assert [child.name() for child in family] == ["sleep", "sleep"]
+    launched.process.send_signal(signal.SIGINT)
+    status, output = launched.wait(30)
+    assert status == 130 and "Traceback" not in output
+    assert f"python -m launch resume {run.path}" in output
+    assert gone([*ranks, *family], 1)
+    assert run.events("ended")[-1]["outcome"] == "stopped"
+
+
+def test_a_second_interrupt_ends_deaf_ranks_at_once(tmp_path: Path, program):
+    launched = Launched(*options(tmp_path, "--nodes", 2, program("deaf")))
+    ranks = all_here(RunDir(tmp_path / "run"), 2)
+    launched.process.send_signal(signal.SIGINT)
+    time.sleep(1)
+    assert launched.process.poll() is None and not gone(ranks, 0.2)  # they have a minute to save
+    launched.process.send_signal(signal.SIGINT)
+    assert launched.wait(15)[0] == 130
+    assert gone(ranks, 1)
+
+
+def test_the_launchers_sudden_death_leaves_no_rank(tmp_path: Path, program):
+    launched = Launched(*options(tmp_path, "--nodes", 2, program("deaf")))
+    ranks = all_here(RunDir(tmp_path / "run"), 2)
+    launched.process.kill()
+    launched.process.wait()
+    assert gone(ranks, 10)
+
+
+def test_what_a_rank_has_left_running_ends_with_it(tmp_path: Path, program):
+    done = launch(*options(tmp_path, program("leaves")))
+    assert done.returncode == 0, done.stdout + done.stderr
+    left = [
+        p
+        for p in psutil.process_iter(["cmdline", "environ"])
+        if (p.info["environ"] or {}).get("LAUNCH_RUN") == str(tmp_path / "run")
+    ]
+    assert gone(left, 2)
+
+
+def test_a_time_limit(tmp_path: Path, program):
+    done = launch(*options(tmp_path, "--nodes", 2, "--time", "0:04", program("waits")))
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "stopped before the end" in done.stdout and "failed" not in done.stdout
+    assert RunDir(tmp_path / "run").events("ended")[-1]["outcome"] == "stopped"
+
+
+def test_a_rank_that_never_stops_printing_does_not_keep_the_launcher_from_its_duty(tmp_path: Path, program):
+    done = launch(*options(tmp_path, "--time", "0:02", "--wait", program("endless")), wait=40)
+    assert done.returncode == 4
+
+
+def test_everything_that_is_printed_is_kept_and_labelled(tmp_path: Path, program):
+    done = launch(*options(tmp_path, "--ranks-per-node", 2, program("prints")))
+    assert done.returncode == 0, done.stdout + done.stderr
+    for rank in (0, 1):
+        lines = said(RunDir(tmp_path / "run"))[rank]
+        assert {"plain", "with a : colon", "error", "no newline"} <= set(lines)
+        assert "bytes \udcff\udcfe\x00 end" in lines
+        assert lines[-1] == "no newline"
+        long = [line for line in lines if set(line) & {"x"} and set(line) <= set("long x")]
+        assert "".join(long) == "long " + "x" * 1_000_000
+
+
+def test_detached_it_goes_on_alone(tmp_path: Path, program):
+    done = launch(*options(tmp_path, "--detach", program("environment")))
+    assert done.returncode == 0 and "started as process" in done.stdout
+    run = RunDir(tmp_path / "run")
+    assert until(run.result, 30)["status"] == "done"
+    assert until(lambda: run.events("ended"), 10)[-1]["outcome"] == "done"
+
+
+def test_one_launcher_a_run(tmp_path: Path, program):
+    launched = Launched(*options(tmp_path, program("waits")))
+    run = RunDir(tmp_path / "run")
+    all_here(run, 1)
+    second = launch("resume", run.path)
+    assert (
+        second.returncode == 2
+        and second.stderr == f"launch: {run.path} is running: wait for its end, or end it first\n"
+    )
+    launched.process.send_signal(signal.SIGTERM)
+    assert launched.wait(30)[0] == 130
+    assert len(run.events("started")) == 1
+
+
+def test_resuming_a_plain_program_starts_it_again(tmp_path: Path, program):
+    run = RunDir(tmp_path / "run")
+    failed(launch(*options(tmp_path, program("twice"))), "rank 0 on node 0")
+    done = launch("resume", run.path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert said(run)[0] == ["attempt 2"]
+    assert run.result()["attempts"] == 2
+    assert launch("resume", run.path).returncode == 2
+
+
+def on_gpus(run: Path, share: bool, program: Path, uuids: tuple[str, ...]) -> subprocess.CompletedProcess:
+    """A run of two ranks that were promised a GPU each, on a machine with these cards."""
+    planned = plan(here=LAPTOP, target=Target("script", str(program)), machine=Machine(2, 0), gpus_per_node=2,
+                   ranks_per_node=2, gpu_binding="slurm", share_gpus=share, cwd=str(program.parent))  # fmt: skip
+    run_of(planned, run)
+    env = environment(CUDA_VISIBLE_DEVICES=",".join(map(str, range(len(uuids))))) | cards(*uuids)
+    return subprocess.run(
+        [sys.executable, "-m", "launch", "resume", run], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60
+    )
+
+
+def test_two_ranks_on_one_gpu_end_the_run(tmp_path: Path, program):
+    done = on_gpus(tmp_path / "run", False, program("waits"), ("GPU-0a",))
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert re.search(r"failed first: ranks 0 and 1 on \S+ hold the same GPU, GPU-0a: .*--share-gpus", done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("share", "uuids", "held"), [(True, ("GPU-0a",), ["0", "0"]), (False, ("GPU-0a", "GPU-1b"), ["0", "1"])]
+)
+def test_ranks_that_may_share_or_need_not(
+    tmp_path: Path, program, share: bool, uuids: tuple[str, ...], held: list[str]
+):
+    done = on_gpus(tmp_path / "run", share, program("environment"), uuids)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = said(RunDir(tmp_path / "run"))
+    assert [json.loads(lines[rank][0])["CUDA_VISIBLE_DEVICES"] for rank in (0, 1)] == held
+
+
+needs_mpirun = pytest.mark.skipif(
+    not Path(sys.executable).with_name("mpirun").exists() and not shutil.which("mpirun"), reason="there is no mpirun"
+)
+
+
+@needs_mpirun
+def test_over_mpi_ranks_are_who_they_are(tmp_path: Path, program):
+    words = options(tmp_path, "--rendezvous", "mpi", "--nodes", 2, "--ranks-per-node", 2, program("environment"))
+    done = launch(*words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {rank: json.loads(lines[0]) for rank, lines in said(RunDir(tmp_path / "run")).items()}
+    names = ("LAUNCH_RANK", "LAUNCH_LOCAL_RANK", "LAUNCH_NODE", "OMPI_COMM_WORLD_RANK", "HOROVOD_CONTROLLER")
+    assert [[found[rank][name] for name in names] for rank in range(4)] == [
+        ["0", "0", "0", "0", "mpi"], ["1", "1", "0", "1", "mpi"], ["2", "0", "1", "2", "mpi"], ["3", "1", "1", "3", "mpi"],
+    ]  # fmt: skip
+
+
+@needs_mpirun
+@pytest.mark.parametrize(
+    ("name", "error"), [("raises", "ValueError: bad mesh"), ("exits", "exit status 3"), ("killed", "ended by SIGKILL")]
+)
+def test_over_mpi_the_first_failure_is_named(tmp_path: Path, program, name: str, error: str):
+    done = launch(*options(tmp_path, "--rendezvous", "mpi", "--nodes", 2, program(name)))
+    failed(done, f"rank 1 on node 1 ({os.uname().nodename}) failed first: {error}")
+
+
+@needs_mpirun
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_over_mpi_no_rank_is_left(tmp_path: Path, program, number: int):
+    launched = Launched(*options(tmp_path, "--rendezvous", "mpi", "--nodes", 2, program("waits")))
+    ranks = all_here(RunDir(tmp_path / "run"), 2)
+    launched.process.send_signal(number)
+    assert launched.wait(30)[0] == (130 if number == signal.SIGINT else -signal.SIGKILL)
+    assert gone(ranks, 10)
