@@ -45,6 +45,7 @@ def main(argv: list[str]) -> int:
     run = RunDir(request.runs / planned.name)
     print(describe(planned, here, why, run), flush=True)
     backend = importlib.import_module(f"launch.backends.{planned.backend}")
+    backend.check(planned)
     if request.dry_run:
         print(backend.preview(run, planned))
         return 0

@@ -87,7 +87,9 @@ def paragraph(run: RunDir) -> str:
     where = f"node {failure.node} ({failure.host})" if failure.node is not None else failure.host
     step = _last_step(run, failure)
     text = [f"rank {failure.rank} on {where} failed first{f', after step {step}' if step else ''}: {failure.error}"]
-    last = failure.traceback.rstrip().splitlines()[-12:] or _tail(_log_of(run, failure), failure.rank)
+    last = failure.traceback.rstrip().splitlines()[-12:]
+    if failure.error.startswith(("ended by", "exit status")):  # it could not say why: what it printed last may
+        last = _tail(_log_of(run, failure), failure.rank)
     if last:
         text.append(_indent(last))
     advice = suggestion(f"{failure.error}\n{failure.traceback}")

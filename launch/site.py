@@ -127,7 +127,7 @@ def detect(environ: Mapping[str, str] = os.environ, host: str | None = None) -> 
 
 def slurm_is_here() -> bool:
     """Whether this machine is a client of a Slurm cluster, even of one whose controller is silent just now."""
-    if not shutil.which("sbatch"):
+    if not shutil.which("sbatch") or not Path(os.environ.get("SLURM_CONF") or __file__).is_file():
         return False
     try:
         # It names its controllers, up or down, wherever a configuration is found; and says nothing of them elsewhere.

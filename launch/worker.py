@@ -55,11 +55,14 @@ def main(argv: list[str]) -> int:
             )
         return status
     except BaseException as error:
-        text = f"{type(error).__name__}: {error}" if not isinstance(error, Refusal) else str(error)
-        # The lines of this file and of runpy say nothing to a user.
-        trace = "".join(traceback.format_exception(error.with_traceback(_own(error.__traceback__))))
+        if isinstance(error, Refusal):  # its line says all
+            text, trace = str(error), ""
+        else:
+            # The lines of this file and of runpy say nothing to a user.
+            trace = "".join(traceback.format_exception(error.with_traceback(_own(error.__traceback__))))
+            text = f"{type(error).__name__}: {error}"
         _record(run, rank, attempt, text, trace)
-        print(f"{text}" if isinstance(error, Refusal) else trace.rstrip(), file=sys.stderr, flush=True)
+        print(trace.rstrip() or text, file=sys.stderr, flush=True)
         return 1
     return 0
 

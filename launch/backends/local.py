@@ -91,6 +91,12 @@ def start(run: RunDir, plan: Plan, how: str) -> str:
     return outcome
 
 
+def check(plan: Plan) -> None:
+    """Refuse what this machine cannot run."""
+    if plan.rendezvous == "mpi" and plan.size > 1:
+        mpirun(plan)
+
+
 def preview(run: RunDir, plan: Plan) -> str:
     """What would be done."""
     command = shlex.join(

@@ -19,10 +19,14 @@ POLL_S = 2.0  # between questions to the controller, however many of us ask
 GRACE_S = 30.0  # for ranks that were asked to save and leave
 
 
-def preview(run: RunDir, plan: Plan) -> str:
-    """The command and the very script that would be submitted."""
+def check(plan: Plan) -> None:
+    """Refuse what this Slurm cannot run, where there is one to be asked."""
     if shutil.which("sbatch"):
         refuse_beyond_limits(plan)
+
+
+def preview(run: RunDir, plan: Plan) -> str:
+    """The command and the very script that would be submitted."""
     return f"\n{shlex.join(sbatch(run, plan))}\n\n{script(run, plan)}"
 
 

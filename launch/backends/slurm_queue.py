@@ -46,10 +46,7 @@ def submit(run: RunDir, plan: Plan) -> str:
     from submitit.slurm.slurm import SlurmExecutor
 
     if not shutil.which("sbatch"):
-        raise SubmissionRefused(
-            "there is no Slurm here (no sbatch on the path): load its module, or use --backend local"
-        )
-    refuse_beyond_limits(plan)
+        raise SubmissionRefused("there is no Slurm here (no sbatch): load its module, or use --backend local")
     token = f"rankloop-{uuid.uuid4().hex}"
 
     class Executor(SlurmExecutor):
@@ -73,21 +70,25 @@ def submit(run: RunDir, plan: Plan) -> str:
                 return executor._submit_command("").job_id
             except (FailedJobError, FailedSubmissionError, subprocess.CalledProcessError) as error:
                 said = _words(error)
-        left = deadline - time.monotonic()
         if not _SILENT.search(said):
             raise SubmissionRefused(f"Slurm refused the job: {said}")
-        # A silent controller may have taken the job all the same.
+        # A silent controller may have taken the job all the same, and then shows it once it answers again.
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise SubmissionRefused(
+                    f"Slurm has not answered for {plan.patience_s} s ({said}): see scontrol ping, and whether squeue --me "
+                    f"shows a job of the name {plan.job_name} before you try again",
+                    may_be_queued=True,
+                )
+            print(f"Slurm does not answer ({said}); asking again for {left:.0f} s", file=sys.stderr, flush=True)
+            time.sleep(min(pause, left))
+            pause = min(2 * pause, 30.0)
+            if _answers():
+                break
+        time.sleep(2)  # the request may still wait behind others
         if found := _find(token):
             return found
-        if left <= 0:
-            raise SubmissionRefused(
-                f"Slurm has not answered for {plan.patience_s} s ({said}): see scontrol ping, and whether squeue --me shows a job "
-                f"of the name {plan.job_name} before you try again",
-                may_be_queued=True,
-            )
-        print(f"Slurm does not answer ({said}); asking again for {left:.0f} s", file=sys.stderr, flush=True)
-        time.sleep(min(pause, max(left, 0.1)))
-        pause = min(2 * pause, 30.0)
 
 
 def ask(number: str) -> Job | None:
@@ -106,24 +107,26 @@ def ask(number: str) -> Job | None:
 
 def refuse_beyond_limits(plan: Plan) -> None:
     """Refuse what Slurm would accept and then leave in the queue for ever."""
-    answer = command(["sinfo", "-h", "-o", "%P|%D|%l"], timeout=5)
+    answer = command(["sinfo", "-h", "-o", "%P|%D|%l|%s"], timeout=5)
     if not answer or answer.returncode:
         return  # silent: to be asked with patience when it is submitted
-    partitions: dict[str, tuple[int, str]] = {}
+    partitions: dict[str, tuple[int, str, str]] = {}
     default = None
     for line in answer.stdout.split():
-        name, nodes, limit = line.split("|")
+        name, nodes, limit, a_job = line.split("|")
         default = name.rstrip("*") if name.endswith("*") else default
-        have = partitions.get(name.rstrip("*"), (0, limit))[0]
-        partitions[name.rstrip("*")] = have + int(nodes), limit
+        have = partitions.get(name.rstrip("*"), (0, limit, a_job))[0]  # a line for each kind of node
+        partitions[name.rstrip("*")] = have + int(nodes), limit, a_job
     wanted = plan.partition or default
     if wanted is None or "," in wanted:
         return
     if wanted not in partitions:
         raise Refusal(f"--partition {wanted!r} is not a partition of this Slurm: {nearest(wanted, partitions)}")
-    nodes, limit = partitions[wanted]
+    nodes, limit, a_job = partitions[wanted]
+    most = a_job.rpartition("-")[2]
+    nodes = min(nodes, int(most)) if most.isdigit() else nodes
     if plan.nodes > nodes:
-        raise Refusal(f"--nodes {plan.nodes} is more than partition {wanted} has ({nodes}): ask for fewer")
+        raise Refusal(f"--nodes {plan.nodes} is more than partition {wanted} has for a job ({nodes}): ask for fewer")
     if plan.time_s and limit not in ("infinite", "n/a") and plan.time_s > walltime(limit):
         raise Refusal(f"--time {clock(plan.time_s)} is more than partition {wanted} allows ({limit}): ask for less")
 
@@ -136,8 +139,13 @@ def command(words: list[str], timeout: float = 60) -> subprocess.CompletedProces
         return None
 
 
+def _answers() -> bool:
+    answer = command(["squeue", "--me", "-h"])
+    return answer is not None and answer.returncode == 0
+
+
 def _find(token: str) -> str | None:
-    answer = command(["squeue", "--me", "-h", "-o", "%A %k"])
+    answer = command(["squeue", "--me", "-h", "-t", "all", "-o", "%A %k"])
     for line in answer.stdout.splitlines() if answer else ():
         number, _, comment = line.partition(" ")
         if comment.strip() == token:

@@ -15,7 +15,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def environment(**more: str) -> dict[str, str]:
     """What a user's shell would have, with the workload tiny of tests/workloads to be found."""
-    mine = {k: v for k, v in os.environ.items() if not k.startswith(("LAUNCH_", "SLURM_", "SBATCH_")) or k == "SLURM_CONF"}
+    mine = {
+        k: v for k, v in os.environ.items() if not k.startswith(("LAUNCH_", "SLURM_", "SBATCH_")) or k == "SLURM_CONF"
+    }
     return mine | {"PYTHONPATH": str(ROOT / "tests" / "workloads")} | more
 
 

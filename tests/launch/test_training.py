@@ -40,7 +40,11 @@ def test_a_run_leaves_what_design_says(whole: RunDir):
     assert all(seconds >= 0 for seconds in result["phases_s"].values())
     assert result["throughput_examples_per_s"] > 0 and result["metrics"]["rms"] > 0 and result["ranks_agree"]
     assert {"python", "tensorflow", "keras", "horovod"} <= result["versions"].keys()
-    assert [event["event"] for event in whole.events() if event["event"] != "evaluated"] == ["submitted", "started", "ended"]
+    assert [event["event"] for event in whole.events() if event["event"] != "evaluated"] == [
+        "submitted",
+        "started",
+        "ended",
+    ]
     for node in (0, 1):
         lines = list(read_lines(whole.steps / f"node{node}.jsonl"))
         assert {line["rank"] for line in lines} == {node}
@@ -99,9 +103,15 @@ def test_ctrl_c_ends_every_rank_and_the_run_goes_on_later(whole: RunDir, tmp_pat
 
 
 def test_a_loss_that_is_not_a_number_stops_the_run(tmp_path: Path):
-    failed = launch("--nodes", 2, "--runs", tmp_path, "--name", "nan", "tiny", "--epochs=1", "--poison=300", "--evaluate-every=0")
+    failed = launch(
+        "--nodes", 2, "--runs", tmp_path, "--name", "nan", "tiny", "--epochs=1", "--poison=300", "--evaluate-every=0"
+    )
     assert failed.returncode == 1
-    assert "the loss is nan at step " in failed.stdout and " on rank " in failed.stdout and "at learning rate" in failed.stdout
+    assert (
+        "the loss is nan at step " in failed.stdout
+        and " on rank " in failed.stdout
+        and "at learning rate" in failed.stdout
+    )
     assert "what to do: the training diverged" in failed.stdout
     assert RunDir(tmp_path / "nan").result() is None
 

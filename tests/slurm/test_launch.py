@@ -1,0 +1,263 @@
+"""python -m launch on a real Slurm."""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from launched import Launched, facts, launch, until
+from slurm.fixtures import Cluster
+
+from launch.rundir import RunDir, read_json, read_lines
+from workloads import checkpoints
+
+SAY = (
+    "import os, socket; print(*(os.environ.get(k, '-') for k in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'NODE_RANK', "
+    "'CUDA_VISIBLE_DEVICES', 'LAUNCH_GPU')), socket.gethostname(), flush=True)"
+)
+
+
+def script(folder: Path, text: str) -> Path:
+    path = folder / "program.py"
+    path.write_text(text)
+    return path
+
+
+def said(run: RunDir) -> dict[int, list[str]]:
+    """The words of the line that each rank has printed."""
+    lines = [line for path in run.logs.glob("node*.log") for line in path.read_text().splitlines()]
+    return {int(line.partition(":")[0]): line.partition(":")[2].split() for line in lines}
+
+
+def queue() -> list[str]:
+    return subprocess.run(["squeue", "-h", "-o", "%A"], capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_the_main_job_on_sixteen_nodes(clean_slurm: Cluster, tmp_path: Path):
+    words = [
+        "--nodes",
+        16,
+        "--runs",
+        tmp_path,
+        "--name",
+        "main",
+        "--time",
+        60,
+        "workloads.cfd_resnet",
+        "--epochs=2",
+        "--batch=4",
+    ]
+    dry = launch("--dry-run", *words)
+    assert dry.returncode == 0, dry.stderr
+    assert facts(dry.stdout)["global batch"].startswith("64 examples = 16 x 4")
+    assert not any(tmp_path.iterdir())
+
+    done = launch(*words, wait=900)
+    run = RunDir(tmp_path / "main")
+    assert done.returncode == 0, done.stdout + done.stderr
+    # What the dry run has shown is what was submitted.
+    assert dry.stdout.endswith(run.script.read_text() + "\n")
+    result = run.result()
+    assert (result["ranks"], result["nodes"], result["ranks_agree"]) == (16, 16, True)
+    assert {path.name for path in run.steps.iterdir()} == {f"node{node}.jsonl" for node in range(16)}
+    for node in range(16):
+        assert [line["step"] for line in read_lines(run.steps / f"node{node}.jsonl")] == list(
+            range(1, result["steps"] + 1)
+        )
+    assert len(list(run.figures.glob("*.png"))) == 1
+    assert "examples/s on 16 ranks" in done.stdout
+
+
+def test_every_rank_knows_itself_and_has_a_gpu_of_its_own(clean_slurm: Cluster, tmp_path: Path):
+    program = script(tmp_path, SAY)
+    done = launch("-N", 4, "--gpus-per-node", 2, "--runs", tmp_path, "--name", "env", program)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert facts(done.stdout)["shape"] == "4 nodes x 2 ranks = 8 ranks, 2 GPUs a node"
+    ranks = said(RunDir(tmp_path / "env"))
+    assert sorted(ranks) == list(range(8))
+    for rank, (number, size, local_rank, node, device, index, host) in ranks.items():
+        assert (number, size, local_rank, node) == (str(rank), "8", str(rank % 2), str(rank // 2))
+        assert (device, index) == (str(rank % 2), "0")
+        if clean_slurm.own_hosts:
+            assert host == ranks[rank - rank % 2][-1] != ranks[(rank + 2) % 8][-1]
+
+
+@pytest.mark.parametrize(
+    ("binding", "request_", "expected"),
+    [
+        ("slurm", "gpus-per-node", [("0", "0"), ("1", "0")]),
+        ("framework", "gres", [("0,1", "0"), ("0,1", "1")]),
+        ("env", "gpus-per-task", [("0", "0"), ("1", "0")]),
+    ],
+)
+def test_the_ways_of_sites_to_hand_out_gpus(
+    clean_slurm: Cluster, tmp_path: Path, binding: str, request_: str, expected: list[tuple[str, str]]
+):
+    site = tmp_path / "here.toml"
+    site.write_text(f'gpu_binding = "{binding}"\ngpu_request = "{request_}"\ngpus_per_node = 2\n')
+    done = launch("--site", site, "--runs", tmp_path, "--name", "gpus", script(tmp_path, SAY))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [tuple(words[4:6]) for _, words in sorted(said(RunDir(tmp_path / "gpus")).items())] == expected
+
+
+def test_two_ranks_on_one_gpu_end_the_run(clean_slurm: Cluster, tmp_path: Path):
+    # A site file that is wrong about its GPUs: it says four, and asks for one.
+    site = tmp_path / "wrong.toml"
+    site.write_text('gpu_request = "none"\ngpus_per_node = 4\ndirectives = { gres = "gpu:1" }\n')
+    words = ["--site", site, "--ranks-per-node", 2, "--runs", tmp_path]
+    failed = launch(*words, "--name", "one", script(tmp_path, SAY))
+    assert failed.returncode == 1
+    assert re.search(r"ranks 0 and 1 on \S+ hold the same GPU, device 0: .*--share-gpus", failed.stdout)
+    shared = launch(*words, "--name", "two", "--share-gpus", script(tmp_path, SAY))
+    assert shared.returncode == 0, shared.stdout + shared.stderr
+
+
+@pytest.mark.parametrize("end", ["raise KeyError('five')", "os.kill(os.getpid(), 9)", "os._exit(7)"])
+def test_the_first_rank_that_fails_is_named_and_ends_the_job(clean_slurm: Cluster, tmp_path: Path, end: str):
+    program = script(
+        tmp_path, f"import os, time\nif os.environ['RANK'] == '5':\n    time.sleep(1)\n    {end}\ntime.sleep(300)\n"
+    )
+    began = time.monotonic()
+    failed = launch("-N", 4, "--ranks-per-node", 2, "--runs", tmp_path, "--name", "bad", program)
+    assert failed.returncode == 1, failed.stdout + failed.stderr
+    assert time.monotonic() - began < 60
+    error = {"r": "KeyError: 'five'", "o": "ended by SIGKILL"}[end[0]] if "exit" not in end else "exit status 7"
+    assert re.search(rf"^rank 5 on .*node3.* failed first: {error}", failed.stdout, re.MULTILINE), failed.stdout
+    until(lambda: not queue(), 30)
+
+
+def test_ctrl_c_takes_the_job_out_of_the_queue(clean_slurm: Cluster, tmp_path: Path):
+    program = script(tmp_path, "import time; print('here', flush=True); time.sleep(300)")
+    launched = Launched("-N", 2, "--runs", tmp_path, "--name", "long", program)
+    until(lambda: (tmp_path / "long" / "logs" / "node1.log").exists())
+    launched.process.send_signal(signal.SIGINT)
+    status, output = launched.wait(60)
+    assert status == 130, output
+    assert not queue()
+    assert "python -m launch resume" in output
+
+
+def test_slurms_warning_saves_and_resume_goes_on(clean_slurm: Cluster, tmp_path: Path):
+    run = RunDir(tmp_path / "warned")
+    options = ("tiny", "--epochs=2", "--batch=16", "--threads=1", "--pause=0.02")
+    launched = Launched("-N", 2, "--runs", tmp_path, "--name", "warned", *options)
+    until(lambda: len(list(read_lines(run.steps / "node0.jsonl"))) > 3, 240)
+    job = run.events("submitted")[0]["job"]
+    # What --signal=USR2@120 does two minutes before the limit.
+    subprocess.run(["scancel", "--signal=USR2", job], check=True)
+    status, output = launched.wait(60)
+    assert status == 4, output
+    assert run.events("ended")[0]["outcome"] == "stopped"
+    saved = checkpoints.latest(run.checkpoints).step
+    resumed = launch("resume", run.path)
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    assert f"going on after step {saved}" in run.node_log(0).read_text()
+    assert run.result()["attempts"] == 2
+    assert {line["attempt"] for line in read_lines(run.steps / "node0.jsonl")} == {1, 2}
+
+
+def test_ranks_meet_over_mpi(clean_slurm: Cluster, tmp_path: Path):
+    program = script(tmp_path, "from mpi4py import MPI; c = MPI.COMM_WORLD; print(c.rank, c.size, c.allreduce(c.rank))")
+    done = launch("-N", 3, "--rendezvous", "mpi", "--runs", tmp_path, "--name", "mpi", program)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert said(RunDir(tmp_path / "mpi")) == {rank: [str(rank), "3", "3"] for rank in range(3)}
+
+
+def test_horovod_trains_over_mpi(clean_slurm: Cluster, tmp_path: Path):
+    done = launch(
+        "-N", 2, "--rendezvous", "mpi", "--runs", tmp_path, "--name", "mpi", "tiny", "--epochs=1", "--threads=1"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = RunDir(tmp_path / "mpi").result()
+    assert (result["ranks"], result["ranks_agree"]) == (2, True)
+
+
+def test_what_slurm_refuses_is_said_and_leaves_nothing(clean_slurm: Cluster, tmp_path: Path):
+    program = script(tmp_path, "")
+    runs = tmp_path / "runs"
+    for words, status, line in (
+        (["-N", 17], 2, "launch: --nodes 17 is more than partition debug has for a job (16): ask for fewer"),
+        (["-N", 5, "-p", "short"], 2, "launch: --nodes 5 is more than partition short has for a job (4): ask for fewer"),
+        (
+            ["-p", "short", "-t", "11"],
+            2,
+            "launch: --time 00:11:00 is more than partition short allows (10:00): ask for less",
+        ),
+        (["-p", "debgu"], 2, "launch: --partition 'debgu' is not a partition of this Slurm: did you mean 'debug'?"),
+        (
+            ["-C", "nope"],
+            3,
+            "launch: Slurm refused the job: Invalid feature specification; Batch job submission failed: ",
+        ),
+        (["--ranks-per-node", 9], 3, "launch: Slurm refused the job: "),
+        (["--sbatch-arg=--nonsense"], 3, "launch: Slurm refused the job: sbatch: unrecognized option '--nonsense'"),
+    ):
+        refused = launch(*words, "--runs", runs, program)
+        assert refused.returncode == status, refused.stdout + refused.stderr
+        assert refused.stderr.startswith(line) and refused.stderr.count("\n") == 1, refused.stderr
+        assert not runs.exists() or not any(runs.iterdir())
+    assert not queue()
+
+
+def test_a_silent_controller_is_asked_with_patience(clean_slurm: Cluster, tmp_path: Path):
+    program = script(tmp_path, SAY)
+    os.kill(clean_slurm.controller, signal.SIGSTOP)
+    try:
+        launched = Launched("-N", 2, "--runs", tmp_path, "--name", "patient", program)
+        time.sleep(25)
+        assert launched.process.poll() is None
+    finally:
+        os.kill(clean_slurm.controller, signal.SIGCONT)
+    status, output = launched.wait(120)
+    assert status == 0, output
+    jobs = subprocess.run(["squeue", "-h", "-t", "all", "-o", "%j"], capture_output=True, text=True).stdout.split()
+    assert jobs.count("patient") == 1
+
+
+def test_patience_ends(clean_slurm: Cluster, tmp_path: Path):
+    site = tmp_path / "impatient.toml"
+    site.write_text("patience_s = 12\n")
+    os.kill(clean_slurm.controller, signal.SIGKILL)
+    refused = launch("--site", site, "--runs", tmp_path, "--name", "late", script(tmp_path, ""))
+    assert refused.returncode == 3
+    assert "asking again for" in refused.stderr
+    assert refused.stderr.splitlines()[-1].startswith("launch: Slurm has not answered for 12 s (")
+    assert "squeue --me" in refused.stderr
+
+
+def test_a_launcher_within_a_job_starts_a_job_of_its_own(clean_slurm: Cluster, tmp_path: Path):
+    program = script(tmp_path, SAY)
+    inner = [sys.executable, "-m", "launch", "-N", 2, "--runs", tmp_path, "--name", "inner", program]
+    outer = subprocess.run(
+        ["srun", "-N", "1", "-n", "1", "-c", "2", "--mem=500", *map(str, inner)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert outer.returncode == 0, outer.stdout + outer.stderr
+    assert sorted(said(RunDir(tmp_path / "inner"))) == [0, 1]
+
+
+def test_a_path_with_everything_in_it(clean_slurm: Cluster, tmp_path: Path):
+    runs = tmp_path / "a b'c\"d$(touch x)\né;#"
+    done = launch("--runs", runs, "--name", "odd", script(tmp_path, SAY))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (runs / "odd" / "result.json").exists()
+    assert read_json(runs / "odd" / "result.json")["status"] == "done"
+
+
+def test_the_printed_script_can_be_submitted_by_hand(clean_slurm: Cluster, tmp_path: Path):
+    done = launch("-N", 2, "--runs", tmp_path, "--name", "hand", "--detach", script(tmp_path, SAY))
+    assert done.returncode == 0, done.stderr
+    run = RunDir(tmp_path / "hand")
+    until(lambda: run.result() is not None, 60)
+    command = re.search(r"with: *(sbatch .*)|it:  (sbatch .*)", run.script.read_text())
+    assert command, run.script.read_text()
+    again = subprocess.run(shlex.split(command[1] or command[2]), capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    until(lambda: len(run.events("ended")) == 2, 60)
