@@ -94,7 +94,7 @@ class Curves:
 # A law is laid out by what it does between the first and the last measured point, not by its own parameters: by the
 # rise of the log cost from the one to the other, and by the share of each term in it at the last. That makes one prior
 # mean the same for all laws, units and sizes.
-RISES = np.concatenate([[0.0005], np.geomspace(0.002, 3, 40)])
+RISES = np.concatenate([[0.0005], np.geomspace(0.002, 3, 40), [3.6, 4.4, 5.3, 6.4, 7.7]])
 FALLS = -np.geomspace(0.4, 0.002, 12)  # better than perfect scaling, as caches give it: only the power law has it
 SHARES = 1 / (1 + np.exp(-np.linspace(-4.5, 3, 6)))  # of the first term
 MEAN_RISE = {"weak": 0.167, "strong": 0.333}  # of the exponential prior

@@ -103,6 +103,24 @@ def test_few_points_odd_numbers_and_a_base_above_one(workers, share):
     assert below.throughput == pytest.approx(10 * share ** -math.log2(workers[0]), rel=0.3)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", ["weak", "strong"])
+@pytest.mark.parametrize(
+    ("workers", "throughput"),
+    [
+        ((100, 101), (1000, 1009)),
+        ((1, 2, 4, 8), (1, 2.5, 6, 14)),  # better than perfect
+        ((1, 2, 3), (1e-12, 1e-15, 1e-18)),
+        ((2, 1_000_000), (1, 2)),
+        ((7, 9, 13), (7, 9, 13)),  # perfect
+    ],
+)
+def test_extremes_stay_finite_and_in_order(kind, workers, throughput):
+    asked = [1, workers[-1], workers[-1] * 64]
+    for forecast in prediction.predict(series(workers, throughput, kind), asked).forecasts:
+        assert 0 < forecast.low <= forecast.throughput <= forecast.high < math.inf
+
+
 sizes = st.lists(st.sampled_from([1, 2, 3, 4, 6, 8, 16, 24, 48, 64]), min_size=2, max_size=5, unique=True).map(sorted)
 
 
