@@ -101,7 +101,9 @@ def pids(run: RunDir) -> list[int]:
 
 
 def all_here(run: RunDir, ranks: int) -> list[psutil.Process]:
-    return [psutil.Process(pid) for pid in until(lambda: len(found := pids(run)) == ranks and found, seconds=30)]
+    """The processes of the ranks, once all have begun to wait."""
+    until(lambda: len(pids(run)) == ranks, seconds=30)
+    return list(map(psutil.Process, pids(run)))
 
 
 def failed(done: subprocess.CompletedProcess, first: str) -> None:

@@ -1,0 +1,209 @@
+"""Which rank failed first: recorded failures and job logs."""
+
+import signal
+from pathlib import Path
+
+import pytest
+from plans import plan, run_of
+
+from launch import attempt, diagnose
+from launch.diagnose import first_failure, paragraph, suggestion
+from launch.request import Request
+from launch.rundir import RunDir, append_line, publish_json
+
+SHUTDOWN = "HorovodInternalError: Horovod has been shut down. This was caused by an exception on one of the ranks"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDir:
+    """A run of 3 nodes x 2 ranks in its first attempt."""
+    made = run_of(plan(Request(nodes=3, ranks_per_node=2)), tmp_path / "run")
+    made.append_event("started", attempt=1, host="node1")
+    return made
+
+
+def raised(run: RunDir, rank: int, time: float, error: str, attempt: int = 1, traceback: str = "") -> None:
+    line = {"time": time, "attempt": attempt, "rank": rank, "node": rank // 2, "host": f"node{rank // 2 + 1}",
+            "error": error, "traceback": traceback}  # fmt: skip
+    append_line(run.failures / f"node{rank // 2}.jsonl", line)
+
+
+def logged(run: RunDir, *lines: str, attempt: int = 1) -> None:
+    with open(run.job_log, "a", encoding="utf-8") as log:
+        log.write("\n".join([f"launch: attempt {attempt}", *lines, ""]))
+
+
+# What srun of Slurm 22.05.8 wrote on 3 nodes x 2 tasks when task 3 failed and the others ended by SIGTERM.
+EXIT_1 = (
+    "srun: error: node2: task 3: Exited with exit code 1",
+    "srun: launch/slurm: _step_signal: Terminating StepId=10.0",
+    "srun: error: node2: task 2: Terminated",
+    "srun: error: node1: tasks 0-1: Terminated",
+    "srun: Force Terminated StepId=10.0",
+)
+KILLED = ("srun: error: node2: task 3: Killed", *EXIT_1[1:])
+
+
+def first(run: RunDir, attempt: int = 1) -> tuple[int, int, str, str]:
+    found = first_failure(run, attempt)
+    return found.rank, found.node, found.host, found.error
+
+
+def test_no_failure(run: RunDir):
+    assert first_failure(run, 1) is None
+    logged(run, "loading modules", "srun: error: node1: tasks 0-1: Exited with exit code 75")
+    assert first_failure(run, 1) is None
+
+
+def test_by_time_not_by_rank_or_file(run: RunDir):
+    raised(run, 0, 103.0, "ValueError: late")
+    raised(run, 5, 101.0, "ValueError: early")
+    raised(run, 1, 102.0, "ValueError: between")
+    assert first(run) == (5, 2, "node3", "ValueError: early")
+
+
+@pytest.mark.parametrize(
+    "cascade",
+    [
+        SHUTDOWN,
+        "RuntimeError: [/tmp/gloo/transport/tcp/pair.cc:589] Read error [10.0.0.2]:3101: Connection reset by peer",
+        "ConnectionError: Connection closed by peer [10.0.0.2]:3101",
+        "UnknownError: ncclSystemError: System call (socket, malloc, munmap, etc) failed.",
+        "rank 0 did not start within 300 s: see node0.log",
+        "ended by SIGTERM",
+    ],
+)
+def test_what_the_others_say_when_one_has_gone_is_not_the_cause(run: RunDir, cascade: str):
+    raised(run, 0, 100.0, cascade)
+    raised(run, 3, 100.5, "KeyError: 'mesh'")  # its clock is late, or it took long to write
+    assert first(run) == (3, 1, "node2", "KeyError: 'mesh'")
+
+
+def test_if_all_speak_of_the_cascade_the_first_does(run: RunDir):
+    raised(run, 4, 100.2, SHUTDOWN)
+    raised(run, 2, 100.1, SHUTDOWN)
+    assert first(run)[0] == 2
+
+
+def test_srun_tells_of_a_rank_that_said_nothing(run: RunDir):
+    raised(run, 0, 100.0, SHUTDOWN)
+    logged(run, *KILLED)
+    assert first(run) == (3, 1, "node2", "ended by SIGKILL")
+
+
+def test_the_ranks_own_words_come_before_sruns(run: RunDir):
+    raised(run, 3, 100.0, "ValueError: bad mesh")
+    logged(run, *EXIT_1)
+    assert first(run)[3] == "ValueError: bad mesh"
+
+
+@pytest.mark.parametrize(
+    ("line", "rank", "error"),
+    [
+        ("srun: error: node2: task 3: Exited with exit code 1", 3, "exit status 1"),
+        ("srun: error: node2: tasks 2-3: Exited with exit code 127", 2, "exit status 127"),
+        ("srun: error: node1: tasks 0,2-3: Killed", 0, "ended by SIGKILL"),
+        ("srun: error: node3: task 5: Segmentation fault (core dumped)", 5, "ended by SIGSEGV"),
+        ("srun: error: node3: task 5: Aborted", 5, "ended by SIGABRT"),
+        ("srun: error: node3: task 5: Bus error (core dumped)", 5, "ended by SIGBUS"),
+        ("srun: error: node3: task 5: Out Of Memory", 5, "ended by Out Of Memory"),
+    ],
+)
+def test_words_of_srun(run: RunDir, line: str, rank: int, error: str):
+    logged(run, line, *EXIT_1[1:])
+    assert first(run) == (rank, rank // 2, line.split()[2].rstrip(":"), error)
+
+
+def test_a_rank_that_saved_and_left_has_not_failed(run: RunDir):
+    # srun's own status is then 75, the largest of all: only its lines tell.
+    logged(
+        run,
+        "srun: error: node1: tasks 0-1: Exited with exit code 75",
+        "srun: error: node2: task 3: Exited with exit code 7",
+    )
+    assert first(run) == (3, 1, "node2", "exit status 7")
+
+
+def test_earlier_attempts_are_past(run: RunDir):
+    raised(run, 1, 50.0, "ValueError: of the first attempt")
+    logged(run, *KILLED)
+    logged(run, "srun: error: node1: tasks 0-1: Exited with exit code 75", attempt=2)
+    assert first_failure(run, 2) is None
+    logged(run, "srun: error: node3: task 4: Exited with exit code 9", "a line: launch: attempt 7", attempt=3)
+    assert first(run, 3) == (4, 2, "node3", "exit status 9")
+    assert first(run, 1) == (1, 0, "node1", "ValueError: of the first attempt")
+
+
+def ended(run: RunDir, status: int) -> str:
+    outcome = attempt.end(run, status)
+    assert run.events("ended")[-1]["outcome"] == outcome
+    return outcome
+
+
+def test_how_an_attempt_ended(run: RunDir):
+    assert ended(run, 75) == "stopped"
+    logged(run, "srun: error: node2: task 3: Exited with exit code 7")
+    assert ended(run, 75) == "failed"  # 75 was only the largest
+    assert ended(run, 143) == "failed"
+    publish_json(run.result_json, {"status": "done"})
+    assert ended(run, 143) == "done"  # the result was there when a rank fell over its own end
+
+
+def test_the_paragraph_has_rank_node_step_error_and_last_lines(run: RunDir):
+    for step in (1, 2, 3):
+        append_line(run.steps / "node1.jsonl", {"rank": 3, "attempt": 1, "step": step})
+    append_line(run.steps / "node1.jsonl", {"rank": 2, "attempt": 1, "step": 9})
+    trace = (
+        "Traceback (most recent call last):\n" + "".join(f"  line {i}\n" for i in range(30)) + "ValueError: bad mesh\n"
+    )
+    raised(run, 3, 100.0, "ValueError: bad mesh", traceback=trace)
+    ended(run, 1)
+    text = paragraph(run).splitlines()
+    assert text[0] == "rank 3 on node 1 (node2) failed first, after step 3: ValueError: bad mesh"
+    assert len(text) == 13 and text[-1] == "    ValueError: bad mesh"
+
+
+def test_the_paragraph_of_a_rank_that_said_nothing_shows_its_last_lines(run: RunDir):
+    run.node_log(1).write_text(
+        "2: all is well\n3: reading the mesh\n"
+        "3: slurmstepd-node2: error: *** STEP 10.0 ON node2 CANCELLED AT 2026-03-01T12:00:00 ***\n3: Illegal instruction\n"
+    )
+    logged(run, *KILLED)
+    ended(run, 137)
+    assert paragraph(run).splitlines()[:3] == [
+        "rank 3 on node 1 (node2) failed first: ended by SIGKILL",
+        "    reading the mesh",
+        "    Illegal instruction",
+    ]
+    assert "out-of-memory killer" in paragraph(run)
+
+
+def test_if_nobody_knows_the_last_lines_are_shown(run: RunDir):
+    assert paragraph(run) == f"no rank said why it failed; see {run.logs}"
+    run.job_log.write_text("launch: attempt 1\nslurmstepd: error: execve(): no such file\n")
+    ended(run, 2)
+    assert paragraph(run).splitlines()[-1] == "    slurmstepd: error: execve(): no such file"
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        ("ended by SIGKILL", "out-of-memory killer"),
+        ("ended by Out Of Memory", "out-of-memory killer"),
+        ("ResourceExhaustedError: OOM when allocating tensor with shape[64,128]", "smaller --batch"),
+        ("MemoryError: ", "smaller --batch"),
+        ("Diverged: loss is nan at step 12 on rank 3, learning rate 0.1", "lower --lr"),
+        ("ModuleNotFoundError: No module named 'h5py'", "launch doctor"),
+        ("OSError: [Errno 28] No space left on device", "another --runs"),
+        ("OSError: [Errno 113] No route to host", "network_interface"),
+        ("ended by SIGSEGV", "compiled code"),
+        ("ValueError: bad mesh", None),
+    ],
+)
+def test_what_to_do(error: str, advice: str | None):
+    found = suggestion(error)
+    assert found is None if advice is None else advice in found
+
+
+def test_every_signal_that_srun_names_is_a_signal():
+    assert all(hasattr(signal, name) for name in diagnose.SIGNALS.values())
