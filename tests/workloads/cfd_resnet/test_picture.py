@@ -21,7 +21,6 @@ def test_what_is_predicted_is_what_is_shown(tmp_path: Path):
     assert right.shape == wrong.shape
     changed = np.abs(right - wrong).max(axis=(0, 2)) > 0.1  # by column of the picture
     quarter = len(changed) // 4
-    assert not changed[:quarter].any(), "the obstacles depend on the prediction"
     assert changed[2 * quarter : 3 * quarter].mean() > 0.5
     assert changed[3 * quarter :].mean() > 0.5
 
