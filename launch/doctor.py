@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +25,26 @@ class Finding(NamedTuple):
     level: str  # ok, absent (a run can do without) or wrong (it cannot)
     text: str
     mend: str = ""
+
+
+def refuse_without(packages: Iterable[str]) -> None:
+    """Refuse what cannot run for want of packages, before anything is started.
+
+    Parameters
+    ----------
+    packages : iterable of str
+        Names as they are imported. Nothing is imported.
+
+    Raises
+    ------
+    Refusal
+        If one is missing; it says how to install it.
+    """
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        raise Refusal(
+            f"{', '.join(missing)} cannot be imported by {sys.executable}; mend it: {INSTALL}; see python -m launch doctor"
+        )
 
 
 def main(argv: list[str]) -> int:

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from launch import attempt, stop
+from launch import attempt, doctor, stop
 from launch.backends.processes import Ranks, mpirun
 from launch.errors import Refusal
 from launch.plan import Plan
@@ -95,6 +95,8 @@ def check(plan: Plan) -> None:
     """Refuse what this machine cannot run."""
     if plan.rendezvous == "mpi" and plan.size > 1:
         mpirun(plan)
+    if plan.kind == "workload":
+        doctor.refuse_without(["tensorflow", "keras", *(["horovod"] if plan.size > 1 else [])])
 
 
 def preview(run: RunDir, plan: Plan) -> str:
