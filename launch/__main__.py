@@ -50,8 +50,7 @@ def main(argv: list[str]) -> int:
         print(backend.preview(run, planned))
         return 0
     run.create()
-    _save_code(run, planned.cwd)
-    publish_json(run.run_json, planned.to_json())
+    publish_json(run.run_json, planned.to_json() | {"commit": _save_code(run, planned.cwd)})
     how = "detach" if request.detach else "follow" if request.follow and not request.wait else "wait"
     return STATUS[backend.start(run, planned, how)]
 
@@ -108,15 +107,17 @@ def _site(request: Request) -> tuple[site.Site, str]:
     return site.detect()
 
 
-def _save_code(run: RunDir, cwd: str) -> None:
-    """Keep what the code had that no commit has."""
+def _save_code(run: RunDir, cwd: str) -> str | None:
+    """Keep what the code had that no commit has; return the commit."""
     git = ["git", "-C", cwd]
     try:
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=30)
         patch = subprocess.run([*git, "diff", "HEAD"], capture_output=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
-        return
+        return None
     if patch.returncode == 0 and patch.stdout:
         publish(run.patch, patch.stdout)
+    return commit.stdout.strip() or None
 
 
 def _entry() -> int:
