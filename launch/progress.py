@@ -125,13 +125,14 @@ class Progress:
     def _say(self, line: str) -> None:
         if self._live:
             self._draw("")
+        else:  # who prints is alive: no other sign of that is needed for a while
+            self._drawn = time.monotonic()
         print(line, file=self._stream, flush=True)
 
     def _draw(self, text: str) -> None:
         if self._live:
-            text = text[
-                : os.get_terminal_size(self._stream.fileno()).columns - 1
-            ]  # a wrapped line could not be redrawn
+            room = os.get_terminal_size(self._stream.fileno()).columns - 1
+            text = text[:room]  # a wrapped line could not be redrawn
             self._stream.write(f"\r{text:<{self._width}}" + ("" if text else "\r"))
             self._width = len(text)
             self._stream.flush()
