@@ -1,0 +1,153 @@
+"""How ranks find each other: who is told what, an address that answers, and a chief that does not."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from launched import ROOT, environment
+from plans import LAPTOP, plan
+
+from launch import rendezvous
+from launch.errors import Refusal
+from launch.rank import Rank
+from launch.request import Request
+from launch.rundir import publish_json, read_json
+
+LOCAL = plan(Request(nodes=2, ranks_per_node=2), LAPTOP)
+SLURM = plan(Request(nodes=2, ranks_per_node=2))
+UNREACHABLE = "127.0.0.2"  # of this host, but nobody listens there
+
+
+def rank(number: int) -> Rank:
+    node, local = divmod(number, 2)
+    return Rank(number, 4, local, 2, node, 2)
+
+
+def test_what_horovod_is_told():
+    told = rendezvous.horovod(rank(3), 2, "10.0.0.1", 4321)
+    assert told == {
+        "HOROVOD_RANK": "3", "HOROVOD_SIZE": "4", "HOROVOD_LOCAL_RANK": "1", "HOROVOD_LOCAL_SIZE": "2",
+        "HOROVOD_CROSS_RANK": "1", "HOROVOD_CROSS_SIZE": "2", "HOROVOD_HOSTNAME": "node1",
+        "HOROVOD_GLOO_RENDEZVOUS_ADDR": "10.0.0.1", "HOROVOD_GLOO_RENDEZVOUS_PORT": "4321",
+        "HOROVOD_CONTROLLER": "gloo", "HOROVOD_CPU_OPERATIONS": "gloo",
+    }  # fmt: skip
+
+
+def test_over_mpi_horovod_is_told_to_use_it(tmp_path: Path):
+    told = rendezvous.meet(plan(Request(nodes=2, rendezvous="mpi")), Rank(0, 2, 0, 1, 0, 2), tmp_path, 1, 1)
+    assert told["HOROVOD_CONTROLLER"] == told["HOROVOD_CPU_OPERATIONS"] == "mpi"
+    assert not any("GLOO" in name for name in told)
+
+
+def test_one_rank_needs_no_horovod(tmp_path: Path):
+    assert rendezvous.meet(plan(), Rank(), tmp_path, 1, 1).keys() == {"MASTER_ADDR", "MASTER_PORT"}
+
+
+# All ranks of a run in one go: the chief in this process, the others in threads of it.
+CHIEF_AND_OTHERS = """
+import json, sys, threading, urllib.request
+from pathlib import Path
+from launch import rendezvous
+from launch.plan import Plan
+from launch.rank import Rank
+plan, meeting = Plan.from_json(json.loads(sys.argv[1])), Path(sys.argv[2])
+said = {}
+def meet(i):
+    node, local = divmod(i, plan.ranks_per_node)
+    rank = Rank(i, plan.size, local, plan.ranks_per_node, node, plan.nodes)
+    said[i] = rendezvous.meet(plan, rank, meeting, 3, 60)
+threads = [threading.Thread(target=meet, args=(i,)) for i in reversed(range(plan.size))]
+[t.start() for t in threads]; [t.join() for t in threads]
+key = "http://{HOROVOD_GLOO_RENDEZVOUS_ADDR}:{HOROVOD_GLOO_RENDEZVOUS_PORT}/test/key".format(**said[0])
+urllib.request.urlopen(urllib.request.Request(key, data=b"hello", method="PUT"))
+print(json.dumps([said, urllib.request.urlopen(key).read().decode()]))
+"""
+
+
+@pytest.mark.parametrize("planned", [LOCAL, SLURM], ids=["local", "slurm"])
+def test_all_ranks_are_told_the_same_server_and_it_answers(tmp_path: Path, planned):
+    pytest.importorskip("horovod")
+    words = [json.dumps(planned.to_json()), str(tmp_path)]
+    env = {k: v for k, v in environment(PYTHONPATH=str(ROOT)).items() if k != "HOROVOD_GLOO_IFACE"}
+    done = subprocess.run(
+        [sys.executable, "-c", CHIEF_AND_OTHERS, *words], env=env, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    said, answer = json.loads(done.stdout.splitlines()[-1])
+    assert answer == "hello"
+    assert sorted(said) == ["0", "1", "2", "3"]
+    for name in ("MASTER_ADDR", "MASTER_PORT", "HOROVOD_GLOO_RENDEZVOUS_ADDR", "HOROVOD_GLOO_RENDEZVOUS_PORT"):
+        assert len({env[name] for env in said.values()}) == 1
+    note = read_json(tmp_path / "attempt3.json")
+    assert said["1"]["MASTER_ADDR"] == note["addresses"][0]
+    assert said["1"]["HOROVOD_GLOO_RENDEZVOUS_PORT"] == str(note["horovod_port"])
+    if planned is LOCAL:
+        assert note["addresses"] == ["127.0.0.1"] and said["2"]["HOROVOD_GLOO_IFACE"] == "lo"
+    for i, env in said.items():
+        assert env["HOROVOD_RANK"] == i and env["HOROVOD_HOSTNAME"] == f"node{int(i) // 2}"
+        assert env["HOROVOD_GLOO_IFACE"] in psutil.net_if_addrs()
+
+
+def test_the_first_address_that_answers_is_taken():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        assert rendezvous._reach([UNREACHABLE, "127.0.0.1"], port) == ("127.0.0.1", "127.0.0.1")
+
+
+def test_a_chief_that_cannot_be_reached_is_refused_with_every_reason():
+    port = rendezvous._free_port()
+    with pytest.raises(Refusal) as refusal:
+        rendezvous._reach([UNREACHABLE, "127.0.0.1"], port)
+    message = str(refusal.value)
+    assert (
+        f"cannot reach rank 0 on port {port} (127.0.0.2: Connection refused; 127.0.0.1: Connection refused)" in message
+    )
+    assert "network_interface in the site file" in message and "\n" not in message
+
+
+def test_a_chief_that_does_not_start_is_not_waited_for_for_ever(tmp_path: Path):
+    began = time.monotonic()
+    with pytest.raises(Refusal, match="rank 0 did not start within 0 s: see node0.log"):
+        rendezvous.meet(LOCAL, rank(1), tmp_path, 1, 0.2)
+    assert time.monotonic() - began < 10
+
+
+def test_the_note_of_another_attempt_is_not_taken(tmp_path: Path):
+    publish_json(tmp_path / "attempt1.json", {"addresses": ["127.0.0.1"], "master_port": 1, "horovod_port": None})
+    with pytest.raises(Refusal, match="did not start"):
+        rendezvous.meet(LOCAL, rank(1), tmp_path, 2, 0.2)
+
+
+def test_a_late_chief_is_waited_for(tmp_path: Path):
+    told = {"addresses": ["127.0.0.1"], "master_port": 4000, "horovod_port": None}
+    timer = threading.Timer(0.3, publish_json, (tmp_path / "attempt1.json", told))
+    timer.start()
+    over_mpi = plan(Request(nodes=2, rendezvous="mpi"))
+    found = rendezvous.meet(over_mpi, Rank(1, 2, 0, 1, 1, 2), tmp_path, 1, 30)
+    timer.join()
+    assert (found["MASTER_ADDR"], found["MASTER_PORT"]) == ("127.0.0.1", "4000")
+
+
+def test_a_free_port_can_be_listened_at():
+    with socket.create_server(("", rendezvous._free_port())):
+        pass
+
+
+def test_the_addresses_of_this_host():
+    mine = {a.address for entries in psutil.net_if_addrs().values() for a in entries if a.family == socket.AF_INET}
+    found = rendezvous._addresses(None)
+    assert set(found) <= mine | {"127.0.0.1"} and found[-1] == "127.0.0.1" and len(set(found)) == len(found)
+    assert rendezvous._addresses("lo") == ["127.0.0.1"]
+    assert rendezvous._interface("127.0.0.1") == "lo"
+
+
+def test_an_interface_that_is_not_there_is_refused():
+    with pytest.raises(Refusal, match=rf"{os.uname().nodename} has no interface 'ib7' with an IPv4 address: .*lo"):
+        rendezvous._addresses("ib7")
