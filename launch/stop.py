@@ -1,6 +1,5 @@
 """Signals that mean "save and leave": they set one flag, which the training loop asks for."""
 
-import ctypes
 import os
 import signal
 
@@ -34,6 +33,8 @@ def die_with(parent: int) -> None:
     parent : int
         Its process id; if it is the parent no longer, it has died already.
     """
+    import ctypes  # takes milliseconds, which a dry run need not wait for
+
     PR_SET_PDEATHSIG = 1  # linux/prctl.h
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
