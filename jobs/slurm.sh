@@ -2,7 +2,7 @@
 # The job of a run, as python -m launch submits it:  @command
 @directives
 
-# Paths are relative to the run directory, in which sbatch --chdir starts this script.
+@enter
 # Slurm's own warning (USR2, TERM) is for the ranks, which save and leave; this script stays to note how they ended.
 asked=
 trap 'asked=1' TERM

@@ -4,25 +4,23 @@ Run a workload, a module or a script on many ranks: as processes of this machine
 workload belong to the job, options after it to the workload.
 """
 
+import dataclasses
 import datetime
 import importlib
 import os
 import subprocess
 import sys
 
-from launch import options, plan, site, workload
+from launch import describe, options, plan, site, study, workload
 from launch.errors import Refusal
-from launch.request import Request
-from launch.rundir import RunDir, publish, publish_json
-from launch.walltime import clock
+from launch.request import Request, StudyRequest
+from launch.rundir import STATUS, RunDir, publish, publish_json
 
 VERBS = {
     "resume": ("launch.resume", "RUN", "go on with a run that was stopped, killed or failed"),
     "doctor": ("launch.doctor", "", "what this environment has and lacks, and how to mend it"),
 }
 """Verb -> module with a ``main(argv) -> exit status``, its arguments, and what it does. Imported on use."""
-
-STATUS = {"done": 0, "failed": 1, "stopped": 4, "cancelled": 4, "timeout": 4}
 
 
 def main(argv: list[str]) -> int:
@@ -32,18 +30,25 @@ def main(argv: list[str]) -> int:
             print(usage([]))
             return 0
         return importlib.import_module(VERBS[argv[0]][0]).main(argv[1:])
-    given, rest = options.split(Request, argv)
+    given, rest = options.split(StudyRequest, argv)
     if given.pop("help", False) or workload.asks_for_help(rest):
         print(usage(rest))
         return 0
     if not rest:
         raise Refusal(f"no workload is given: give one of {', '.join(workload.known())}, or --help")
-    request = options.build(Request, given)
+    asked = options.build(StudyRequest, given)
     target = workload.find(rest[0], rest[1:], VERBS)
-    here, why = _site(request)
+    here, why = _site(asked)
+    how = "detach" if asked.detach else "follow" if asked.follow and not asked.wait else "wait"
+    if study.is_study(asked):
+        return _study(asked, target, here, why, how)
+    request = Request(
+        **{f.name: getattr(asked, f.name) for f in dataclasses.fields(Request)} | {"nodes": asked.nodes[0]}
+    )
     planned = plan.resolve(request, here, target, plan.this_machine(), datetime.datetime.now())
+    study.refuse_beyond_budget([planned], asked.budget)
     run = RunDir(request.runs / planned.name)
-    print(describe(planned, here, why, run), flush=True)
+    print(describe.run_plan(planned, here, why, run), flush=True)
     backend = importlib.import_module(f"launch.backends.{planned.backend}")
     backend.check(planned)
     if request.dry_run:
@@ -51,13 +56,29 @@ def main(argv: list[str]) -> int:
         return 0
     run.create()
     publish_json(run.run_json, planned.to_json() | {"commit": _save_code(run, planned.cwd)})
-    how = "detach" if request.detach else "follow" if request.follow and not request.wait else "wait"
     return STATUS[backend.start(run, planned, how)]
+
+
+def _study(asked: StudyRequest, target: workload.Target, here: site.Site, why: str, how: str) -> int:
+    """Plan, and unless it is a dry run make, a study; return the exit status."""
+    now = datetime.datetime.now()
+    found = study.points(asked)
+    plans = study.plans(asked, target, found, here, plan.this_machine(), now)
+    study.refuse_beyond_budget(plans, asked.budget)
+    folder = (asked.runs / (asked.name or f"{target.short_name}-study-{now:%Y%m%d-%H%M%S}")).absolute()
+    print(describe.study_plan(found, plans, asked.scaling, here, why, folder), flush=True)
+    single = importlib.import_module(f"launch.backends.{plans[0].backend}")
+    for planned in {planned.nodes: planned for planned in plans}.values():
+        single.check(planned)
+    if asked.dry_run:
+        return 0
+    runs = study.create(folder, asked, found, plans)
+    return study.make(folder, list(zip(runs, plans)), how, asked.throttle)
 
 
 def usage(rest: list[str]) -> str:
     """The help text; with a workload, its options too."""
-    text = [__doc__.strip(), "", "job options", options.describe(Request)]
+    text = [__doc__.strip(), "", "job options", options.describe(StudyRequest)]
     if rest:
         if workload.kind(rest[0], VERBS) == "workload":
             text += ["", f"options of {rest[0]}", options.describe(workload.config_class(rest[0]))]
@@ -73,30 +94,6 @@ def usage(rest: list[str]) -> str:
         "exit status: 0 done, 1 failed, 2 bad input, 3 submission refused, 4 stopped before the end, 130 interrupted",
     ]
     return "\n".join(text)
-
-
-def describe(planned: plan.Plan, here: site.Site, why: str, run: RunDir) -> str:
-    """The plan, a line a fact."""
-    if planned.backend == "local":
-        nodes = f"{planned.nodes} node{'s' * (planned.nodes > 1)} (groups of processes on this machine)"
-    else:
-        nodes = f"{planned.nodes} node{'s' * (planned.nodes > 1)}"
-    gpus = planned.gpus_per_node
-    gpu = f"{gpus} GPU{'s' * (gpus > 1)} a node" if gpus else "no GPUs"
-    rows = {
-        "site": f"{here.name} ({why})",
-        "backend": planned.backend,
-        "shape": f"{nodes} x {planned.ranks_per_node} rank{'s' * (planned.ranks_per_node > 1)} = {planned.size} rank{'s' * (planned.size > 1)}, {gpu}",
-        **planned.describe,
-        "walltime": clock(planned.time_s)
-        if planned.time_s
-        else "none given" + ", so the partition's own" * (planned.backend == "slurm"),
-        "run": str(run.path),
-    }
-    hidden = sorted(name for name in os.environ if name.startswith("SBATCH_"))
-    if planned.backend == "slurm" and hidden:
-        rows["left out"] = f"{', '.join(hidden)} of the environment: say it with an option"
-    return "\n".join(f"{name:<14} {value}" for name, value in rows.items())
 
 
 def _site(request: Request) -> tuple[site.Site, str]:

@@ -1,7 +1,7 @@
 """A dataclass as command-line options: types and defaults from its fields, help from the comments behind them.
 
 A field ``max_width: int = 64  # channels`` is the option ``--max-width``; a ``bool`` field has a ``--no-`` form too.
-``field(metadata={"flags": ("-N",)})`` adds further spellings; a field of type ``tuple[int, ...]`` collects every occurrence.
+``field(metadata={"flags": ("-N",)})`` adds further spellings, ``{"separator": ","}`` makes a tuple of one word; a field of type ``tuple[int, ...]`` collects every occurrence.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import textwrap
 import tokenize
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,7 +41,9 @@ def add_to(parser: argparse.ArgumentParser, cls: type) -> None:
             settings["action"] = argparse.BooleanOptionalAction
         else:
             settings |= {"type": _converter(base), "choices": choices, "metavar": field.name.upper()}
-            if typing.get_origin(hints[field.name]) in (tuple, list):
+            if "separator" in field.metadata:
+                settings["type"] = _listed(settings["type"], field.metadata["separator"])
+            elif typing.get_origin(hints[field.name]) in (tuple, list):
                 settings["action"] = "append"
         parser.add_argument(*flags(field), **settings)
 
@@ -128,7 +130,9 @@ def arguments(config: Any) -> list[str]:
         if value == default or value is None:
             continue
         name = flags(field)[-1]
-        if isinstance(value, bool):
+        if "separator" in field.metadata:
+            words.append(f"{name}={field.metadata['separator'].join(map(str, value))}")
+        elif isinstance(value, bool):
             words.append(name if value else f"--no-{name[2:]}")
         else:
             words += [f"{name}={item}" for item in (value if isinstance(value, tuple) else (value,))]
@@ -184,6 +188,10 @@ def _converter(base: type) -> Any:
             raise argparse.ArgumentTypeError(f"{text!r} is not {kind}") from None
 
     return convert
+
+
+def _listed(convert: Callable[[str], Any], separator: str) -> Callable[[str], tuple]:
+    return lambda text: tuple(convert(part) for part in text.split(separator))
 
 
 def _comments(cls: type) -> dict[str, str]:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 
-def _option(default: Any = None, *flags: str) -> Any:
-    return field(default=default, metadata={"flags": flags})
+def _option(default: Any = None, *flags: str, **metadata: str) -> Any:
+    return field(default=default, metadata={"flags": flags, **metadata})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,3 +36,15 @@ class Request:
     detach: bool = _option(False)  # return at once
     sbatch_arg: tuple[str, ...] = _option(())  # passed to sbatch as it is: --sbatch-arg=--exclusive
     srun_arg: tuple[str, ...] = _option(())  # passed to srun as it is
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyRequest(Request):
+    """The job options where several runs are asked for: the same, and the axes in which the runs differ."""
+
+    nodes: tuple[int, ...] = _option((1,), "-N", separator=",")  # how many nodes; 1,2,4 makes a scaling study
+    repeats: int = _option(1)  # runs of each point of a study
+    scaling: Literal["weak", "strong"] = _option("weak")  # over the nodes: batch of a rank held, or that of all
+    array: tuple[str, ...] = _option(())  # an axis of a study: --array lr=1e-3,1e-2, --array seed=0..4
+    throttle: int | None = _option(None)  # runs of a study at once, in each Slurm array
+    budget: float | None = _option(None)  # GPU-hours (node-hours without GPUs) that must not be exceeded

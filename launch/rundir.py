@@ -15,6 +15,9 @@ from typing import Any
 
 from launch.errors import Refusal
 
+STATUS = {"done": 0, "failed": 1, "stopped": 4, "cancelled": 4, "timeout": 4}
+"""How an attempt can end, and the exit status that says so."""
+
 
 class RunDir:
     """The files of a run."""

@@ -6,10 +6,11 @@ imports TensorFlow, Keras and numpy only inside ``build``, so that the launcher 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from launch.errors import Refusal
 from workloads import scaling_rules
@@ -60,6 +61,25 @@ class Training:
                 raise Refusal(f"--{name} {getattr(self, name)} cannot be trained with: give a number above 0")
         if not 0 <= self.warmup < 1:
             raise Refusal(f"--warmup {self.warmup} is not a part of the steps: give a number from 0 to below 1")
+
+    def strong(self, base: int, size: int) -> Self:
+        """These options for more ranks that do the same work together: global batch and learning rate of the base.
+
+        Parameters
+        ----------
+        base, size : int
+            Number of ranks of the base, and of the run.
+
+        Raises
+        ------
+        Refusal
+            If the global batch cannot be divided evenly.
+        """
+        together = self.batch * base
+        if together % size:
+            raise Refusal(f"a global batch of {together} cannot be divided among {size} ranks: give a --batch that can")
+        rate = self.lr * scaling_rules.LEARNING_RATE_FACTORS[self.scaling](base)
+        return dataclasses.replace(self, batch=together // size, lr=rate, scaling="none")
 
     def describe(self, size: int) -> dict[str, str]:
         """What follows from the number of ranks, for the plan.

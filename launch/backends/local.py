@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from launch import attempt, doctor, stop
 from launch.backends.processes import Ranks, mpirun
@@ -105,6 +106,34 @@ def preview(run: RunDir, plan: Plan) -> str:
         [*(mpirun(plan) if plan.rendezvous == "mpi" else []), plan.python, "-m", "launch.worker", str(run.path)]
     )
     return f"\n{plan.size} processes would be started on this machine, each as\n  {command}"
+
+
+def start_many(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, throttle: int | None) -> dict[str, str]:
+    """Make the runs of a study, one after the other: they would disturb each other's times.
+
+    Returns
+    -------
+    dict of str to str
+        The outcome of each run, by its name; none when detached.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If the user asked for the end.
+    """
+    if how == "detach":
+        with open(folder / "study.log", "ab") as log:
+            command = [sys.executable, "-m", "launch", "resume", str(folder), "--wait"]
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        print(f"started as process {process.pid}; its output goes to {log.name}")
+        return {}
+    outcomes = {}
+    for number, (run, plan) in enumerate(runs, 1):
+        print(f"\n[{number}/{len(runs)}] {run.path.name}", flush=True)
+        outcomes[run.path.name] = start(run, plan, how)
+    return outcomes
 
 
 def is_running(run: RunDir) -> bool:

@@ -6,9 +6,9 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from launch.backends.slurm_queue import ENDED, Job, ask, command, refuse_beyond_limits, submit
+from launch.backends.slurm_queue import ENDED, Job, ask, ask_many, command, refuse_beyond_limits, submit
 from launch.backends.slurm_script import sbatch, script
 from launch.errors import SubmissionRefused
 from launch.plan import Plan
@@ -60,7 +60,8 @@ def start(run: RunDir, plan: Plan, how: str) -> str:
     try:
         outcome = follow(run, job, plan, show)
     except KeyboardInterrupt:
-        _cancel(run, job, plan)
+        cancel([job], plan.kind == "workload")
+        print(f"go on with it: python -m launch resume {run.path}", file=sys.stderr, flush=True)
         raise
     finally:
         if how == "follow":
@@ -108,27 +109,28 @@ def outcome(state: str, noted: str | None) -> str:
     return by_slurm.get(state) or noted or "failed"
 
 
-def _cancel(run: RunDir, number: str, plan: Plan) -> None:
-    """Ask the ranks to save and leave, then end the job; return when it has left the queue."""
+def cancel(numbers: Sequence[str], save_first: bool) -> None:
+    """End jobs; return when they have left the queue. Ranks that can are first asked to save and leave."""
     print(
-        f"\nending job {number}: its ranks are asked to save and leave; Ctrl-C again ends them at once",
+        f"\nending job {', '.join(numbers)}: the ranks are asked to save and leave; Ctrl-C again ends them at once",
         file=sys.stderr,
         flush=True,
     )
     with contextlib.suppress(KeyboardInterrupt):
-        if plan.kind == "workload" and command(["scancel", "--signal=USR2", number]) is not None:
-            _wait_until_gone(number, GRACE_S)
+        if save_first:
+            command(["scancel", "--state=PENDING", *numbers])
+            if command(["scancel", "--signal=USR2", *numbers]) is not None:
+                _wait_until_gone(numbers, GRACE_S)
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    command(["scancel", number])
-    _wait_until_gone(number, 60)
+    command(["scancel", *numbers])
+    _wait_until_gone(numbers, 60)
     signal.signal(signal.SIGINT, before)
-    print(f"go on with it: python -m launch resume {run.path}", file=sys.stderr, flush=True)
 
 
-def _wait_until_gone(number: str, seconds: float) -> None:
+def _wait_until_gone(numbers: Sequence[str], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        job = ask(number)
-        if job is not None and (job.state in ENDED or job.state == "PENDING"):
+        jobs = ask_many(numbers)
+        if jobs is not None and all(job.state in ENDED for job in jobs.values()):
             return
         time.sleep(0.5)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -103,6 +104,22 @@ def ask(number: str) -> Job | None:
         return Job(match[1], match[2])
     # Slurm has forgotten it, so it has ended; how, the run directory knows.
     return Job("COMPLETED") if shown and "Invalid job id" in shown.stderr else None
+
+
+def ask_many(numbers: Iterable[str]) -> dict[str, Job] | None:
+    """The states of jobs and of the tasks of arrays that are in the queue, in one question; None if nobody answers."""
+    answer = command(["squeue", "-h", "-r", "-j", ",".join(numbers), "-o", "%i|%T|%r|%N"])
+    if answer is None or answer.returncode and "Invalid job id" not in answer.stderr:
+        return None
+    lines = (line.split("|") for line in answer.stdout.splitlines())
+    return {number: Job(*said) for number, *said in lines}
+
+
+def largest_array() -> int:
+    """How many tasks an array may have."""
+    answer = command(["scontrol", "show", "config"])
+    told = re.search(r"MaxArraySize\s*=\s*(\d+)", answer.stdout if answer else "")
+    return max(1, int(told[1])) if told else 1001  # Slurm's default
 
 
 def refuse_beyond_limits(plan: Plan) -> None:

@@ -17,15 +17,32 @@ class _Script(string.Template):
     delimiter = "@"
 
 
-def script(run: RunDir, plan: Plan) -> str:
-    """The text of the job script."""
+_RUN = "# Paths are relative to the run directory, in which sbatch --chdir starts this script."
+_TASK = """# A task of the array is a run of the study; from here on paths are relative to its directory.
+cd "$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" runs.txt)" || exit 1
+exec >>logs/job.log 2>&1"""
+
+
+def script(run: RunDir, plan: Plan, array: str = "") -> str:
+    """The text of the job script.
+
+    Parameters
+    ----------
+    run : RunDir
+        Of the run; of an array, the folder with its list of runs, runs.txt.
+    plan : Plan
+        Of the run, or of any of an array, which have the same shape.
+    array : str
+        The tasks of an array as sbatch writes them, ``0-9%4``.
+    """
     python = shlex.quote(plan.python)
     return _Script(TEMPLATE.read_text()).substitute(
         command=shlex.join(sbatch(run, plan)).replace("\n", " "),
         directives="\n".join(
             f"#SBATCH --{name}={_quoted(value)}" if value else f"#SBATCH --{name}"
-            for name, value in directives(plan).items()
+            for name, value in (directives(plan) | ({"array": array, "output": "logs/%a.log"} if array else {})).items()
         ),
+        enter=_TASK if array else _RUN,
         environment="\n".join(_environment(plan, python)),
         srun=" ".join(map(shlex.quote, srun(plan))),
         worker=f"{python} -m launch.worker .",

@@ -1,0 +1,117 @@
+"""The runs of a study as Slurm arrays: one for each shape, as all tasks of an array have the same."""
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from launch.backends import slurm
+from launch.backends.slurm_queue import ENDED, ask_many, largest_array, submit
+from launch.backends.slurm_script import directives, script
+from launch.errors import SubmissionRefused
+from launch.plan import Plan
+from launch.rundir import RunDir, publish
+
+
+def start_many(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, throttle: int | None) -> dict[str, str]:
+    """Submit the runs of a study and, unless ``how`` is "detach", stay until the last has ended.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the study.
+    runs : sequence of (RunDir, Plan)
+        What is to be run.
+    how : str
+        "follow", "wait" or "detach".
+    throttle : int or None
+        How many tasks of an array may run at once.
+
+    Returns
+    -------
+    dict of str to str
+        The outcome of each run, by its name; none when detached.
+
+    Raises
+    ------
+    SubmissionRefused
+        If Slurm refuses one of the arrays; those before it have been taken back.
+    KeyboardInterrupt
+        If the user asked for the end; the jobs have left the queue then.
+    """
+    jobs: dict[str, tuple[RunDir, str, int]] = {}  # by run: job, and how many of its attempts had ended before
+    numbers: list[str] = []
+    largest = largest_array()
+    for members in _by_shape(runs):
+        for first in range(0, len(members), largest):
+            chunk = members[first : first + largest]
+            try:
+                number = _submit(folder, chunk, throttle)
+            except SubmissionRefused:
+                if numbers:
+                    slurm.cancel(numbers, save_first=False)
+                raise
+            numbers.append(number)
+            print(f"job            {number}: {len(chunk)} runs on {chunk[0][1].nodes} nodes each", flush=True)
+            for task, (run, _) in enumerate(chunk):
+                jobs[run.path.name] = run, f"{number}_{task}", len(run.events("ended"))
+                run.append_event("submitted", backend="slurm", job=f"{number}_{task}", command=sys.orig_argv)
+    if how == "detach":
+        return {}
+    try:
+        return _follow(jobs, numbers, how)
+    except KeyboardInterrupt:
+        slurm.cancel(numbers, save_first=True)
+        raise
+
+
+def _by_shape(runs: Sequence[tuple[RunDir, Plan]]) -> list[list[tuple[RunDir, Plan]]]:
+    shapes: dict[str, list[tuple[RunDir, Plan]]] = {}
+    for run, plan in runs:
+        shape = {name: value for name, value in directives(plan).items() if name != "job-name"}
+        shapes.setdefault(repr((shape, plan.env, plan.modules, plan.setup)), []).append((run, plan))
+    return list(shapes.values())
+
+
+def _submit(folder: Path, runs: Sequence[tuple[RunDir, Plan]], throttle: int | None) -> str:
+    plan = runs[0][1]
+    taken = len(list((folder / "arrays").glob("*"))) if (folder / "arrays").is_dir() else 0
+    array = RunDir(folder / "arrays" / f"{taken + 1}-n{plan.nodes}")
+    array.create()
+    publish(array.path / "runs.txt", "".join(f"../../{run.path.name}\n" for run, _ in runs))
+    limit = f"%{throttle}" if throttle else ""
+    publish(array.script, script(array, plan, f"0-{len(runs) - 1}{limit}"))
+    return submit(array, plan)
+
+
+def _follow(jobs: dict[str, tuple[RunDir, str, int]], numbers: Sequence[str], how: str) -> dict[str, str]:
+    """Watch until no run is in the queue; say of each how it ended, as it does."""
+    outcomes: dict[str, str] = {}
+    missing_since: dict[str, float] = {}
+    said = ""
+    while len(outcomes) < len(jobs):
+        time.sleep(slurm.POLL_S)
+        queue = ask_many(numbers)
+        if queue is None:
+            continue
+        now = time.monotonic()
+        running = 0
+        for name, (run, job, before) in jobs.items():
+            if name in outcomes:
+                continue
+            state = queue[job].state if job in queue else ""
+            running += state not in ("", "PENDING")
+            if state and state not in ENDED:
+                continue
+            ended = run.events("ended")
+            # For what the nodes wrote to be seen here.
+            if len(ended) <= before and now - missing_since.setdefault(name, now) < 10 and state != "CANCELLED":
+                continue
+            outcomes[name] = slurm.outcome(state, ended[-1]["outcome"] if len(ended) > before else None)
+            if how == "follow":
+                print(f"{name}: {outcomes[name]}", flush=True)
+        news = f"{len(outcomes)} of {len(jobs)} runs have ended, {running} are running"
+        if how == "follow" and news != said:
+            print(news, file=sys.stderr, flush=True)
+            said = news
+    return outcomes

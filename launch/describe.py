@@ -1,0 +1,72 @@
+"""What is going to be done, in words: the plan of a run, and that of a study."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from launch import study
+from launch.plan import Plan
+from launch.rundir import RunDir
+from launch.site import Site
+from launch.walltime import clock
+
+
+def run_plan(planned: Plan, here: Site, why: str, run: RunDir) -> str:
+    """The plan, a line a fact."""
+    if planned.backend == "local":
+        nodes = f"{planned.nodes} node{'s' * (planned.nodes > 1)} (groups of processes on this machine)"
+    else:
+        nodes = f"{planned.nodes} node{'s' * (planned.nodes > 1)}"
+    gpus = planned.gpus_per_node
+    gpu = f"{gpus} GPU{'s' * (gpus > 1)} a node" if gpus else "no GPUs"
+    rows = {
+        "site": f"{here.name} ({why})",
+        "backend": planned.backend,
+        "shape": f"{nodes} x {planned.ranks_per_node} rank{'s' * (planned.ranks_per_node > 1)} = {planned.size} rank{'s' * (planned.size > 1)}, {gpu}",
+        **planned.describe,
+        "walltime": clock(planned.time_s)
+        if planned.time_s
+        else "none given" + ", so the partition's own" * (planned.backend == "slurm"),
+        "run": str(run.path),
+    }
+    hidden = sorted(name for name in os.environ if name.startswith("SBATCH_"))
+    if planned.backend == "slurm" and hidden:
+        rows["left out"] = f"{', '.join(hidden)} of the environment: say it with an option"
+    return "\n".join(f"{name:<14} {value}" for name, value in rows.items())
+
+
+def study_plan(
+    found: Sequence[study.Point], plans: Sequence[Plan], scaling: str, here: Site, why: str, folder: Path
+) -> str:
+    """The plan of a study: what its runs share, a line for each point, and what it costs at most."""
+    first = plans[0]
+    repeats = max(point.repeat for point in found)
+    several = len({plan.nodes for plan in plans}) > 1
+    hours, unit = study.cost(plans)
+    rows = {
+        "site": f"{here.name} ({why})",
+        "backend": first.backend + " (one run after the other)" * (first.backend == "local"),
+        "study": f"{len(found) // repeats} points x {repeats} repeat{'s' * (repeats > 1)} = {len(found)} runs"
+        + f", {scaling} scaling" * several,
+        "walltime": f"{clock(first.time_s)} each" if first.time_s else "none given",
+        "cost": f"{hours:.4g} {unit} at most" if hours is not None else "not known without --time",
+        "folder": str(folder),
+    }
+    names = sorted({name for plan in plans for name in plan.describe} - {"epochs"}, key=list(first.describe).index)
+    differing = [name for name in names if len({plan.describe.get(name) for plan in plans}) > 1]
+    table = [["nodes", "ranks", "GPUs", *(name for name, _ in found[0].values), *differing]]
+    for point, plan in zip(found, plans):
+        if point.repeat == 1:
+            values = [value for _, value in point.values]
+            table.append(
+                [
+                    str(plan.nodes),
+                    str(plan.size),
+                    str(plan.nodes * plan.gpus_per_node),
+                    *values,
+                    *(plan.describe.get(name, "") for name in differing),
+                ]
+            )
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip() for row in table]
+    return "\n".join([*(f"{name:<14} {value}" for name, value in rows.items()), "", *lines])
