@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from launched import ROOT, environment
 from nvml import cards
@@ -60,6 +60,7 @@ def on_gpus(**replaced: object) -> Plan:
     return plan(**{"gpus_per_node": 2, "ranks_per_node": 2, **replaced})
 
 
+@settings(deadline=None)
 @given(st.integers(1, 8), st.sampled_from(["forward", "reverse"]))
 def test_as_many_ranks_as_gpus_have_one_each(visible: int, order: str):
     places = [pinning.index(i, visible, order) for i in range(visible)]
@@ -67,6 +68,7 @@ def test_as_many_ranks_as_gpus_have_one_each(visible: int, order: str):
     assert places == sorted(places, reverse=order == "reverse")
 
 
+@settings(deadline=None)
 @given(st.integers(0, 63), st.integers(1, 8), st.sampled_from(["forward", "reverse"]))
 def test_more_ranks_than_gpus_are_spread_evenly(ranks: int, visible: int, order: str):
     counts = Counter(pinning.index(i, visible, order) for i in range(ranks))

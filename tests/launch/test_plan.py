@@ -141,6 +141,7 @@ def test_a_plan_that_is_made_can_be_kept(request: Request, here: site.Site, mach
     assert Plan.from_json(json.loads(json.dumps(made.to_json()))) == made
 
 
+@settings(deadline=None)
 @given(requests, st.sampled_from([GPUS, CLUSTER, LAPTOP]), machines)
 def test_the_same_request_is_the_same_plan(request: Request, here: site.Site, machine: Machine):
     try:

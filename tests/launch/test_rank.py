@@ -1,7 +1,7 @@
 """Who am I: environments as starters set them, whole, incomplete and contradicting."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from launch.errors import Refusal
@@ -78,6 +78,7 @@ def test_incomplete_or_contradicting(environ: dict[str, str], says: str):
     assert says in str(refusal.value) and "\n" not in str(refusal.value)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 64), st.integers(1, 8), st.data())
 def test_said_again_it_is_the_same(nodes: int, local_size: int, data: st.DataObject):
     rank = data.draw(st.integers(0, nodes * local_size - 1))
@@ -96,6 +97,7 @@ def test_said_again_it_is_the_same(nodes: int, local_size: int, data: st.DataObj
         )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from([*SLURM, *OPENMPI, *PMI, *TORCHRUN]), st.integers(-2, 5).map(str) | st.just("x"))
 )

@@ -1,7 +1,7 @@
 """Walltimes: the formats of sbatch(1), and back."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from launch.errors import Refusal
@@ -61,6 +61,7 @@ def test_none_is_none():
     assert walltime(None) is None
 
 
+@settings(deadline=None)
 @given(st.integers(1, 400 * DAY))
 def test_clock_is_read_back(seconds: int):
     assert walltime(clock(seconds)) == seconds
