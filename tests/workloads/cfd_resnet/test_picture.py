@@ -28,10 +28,3 @@ def test_what_is_predicted_is_what_is_shown(tmp_path: Path):
 def test_a_row_for_each_flow_up_to_the_most(tmp_path: Path):
     heights = [drawn(tmp_path / f"{most}.png", FLOWS.flow, most).shape[0] for most in (1, 2, 3, 9)]
     assert heights[0] < heights[1] < heights[2] == heights[3]
-
-
-def test_it_knows_no_global_state(tmp_path: Path):
-    import sys
-
-    drawn(tmp_path / "a.png", FLOWS.flow)
-    assert "matplotlib.pyplot" not in sys.modules
