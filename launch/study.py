@@ -42,13 +42,13 @@ class Point:
     @property
     def name(self) -> str:
         """Name of its run directory."""
-        values = "".join(f"-{axis}{re.sub(r'[^A-Za-z0-9.+_]', '_', value)}" for axis, value in self.values)
+        values = "".join(f"-{axis}{re.sub(r'[^A-Za-z0-9.+-]', '_', value)}" for axis, value in self.values)
         return f"n{self.nodes}{values}-r{self.repeat}"
 
 
 def is_study(asked: StudyRequest) -> bool:
     """Whether more than one run is asked for."""
-    return len(asked.nodes) > 1 or asked.repeats > 1 or bool(asked.array)
+    return len(asked.nodes) > 1 or asked.repeats != 1 or bool(asked.array)
 
 
 def points(asked: StudyRequest) -> list[Point]:
@@ -74,7 +74,12 @@ def points(asked: StudyRequest) -> list[Point]:
         raise Refusal(f"an axis stands twice in --array {' --array '.join(asked.array)}: give all its values at once")
     product = itertools.product(asked.nodes, *([(name, value) for value in values] for name, values in axes))
     coordinates = [(nodes, tuple(values)) for nodes, *values in product]
-    return [Point(nodes, values, repeat) for repeat in range(1, asked.repeats + 1) for nodes, values in coordinates]
+    found = [Point(nodes, values, repeat) for repeat in range(1, asked.repeats + 1) for nodes, values in coordinates]
+    if len({point.name for point in found}) < len(found):
+        raise Refusal(
+            f"two values of an axis give the same name of a run in --array {' --array '.join(asked.array)}: make them differ in letters or digits"
+        )
+    return found
 
 
 def axis(text: str) -> tuple[str, list[str]]:

@@ -1,4 +1,4 @@
-"""python -m profiling report TABLE: the scaling table, with confidence intervals and whether the laws hold."""
+"""python -m profiling report STUDY|TABLE: the scaling table, with confidence intervals and whether the laws hold."""
 
 import json
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def run(argv: Sequence[str]) -> str:
     (path,), options = arguments.parse(Options, argv, ["TABLE"])
     series = tables.read(path, options.series)
     rows = scaling.table(series)
-    notes = scaling.notes(series, rows)
+    notes = [*series.notes, *scaling.notes(series, rows)]
     problems = prediction.problems(series)
     if options.json:
         return json.dumps(as_json(series, rows, notes, problems), indent=1, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Plain scaling tables: CSV or JSON with workers, throughput and kind -> one series of points with their repeats."""
+"""Studies, and plain tables (CSV or JSON with workers, throughput and kind) -> one series of points with repeats."""
 
 import csv
 import dataclasses
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from launch.errors import Refusal, nearest
+from profiling import runs
 
 COLUMNS = ("workers", "throughput", "kind")
 """What each row must have. `name` and `unit` are read where they stand; other columns are passed over."""
@@ -36,6 +37,7 @@ class Series:
     kind: str  # weak: the work of a worker is held; strong: the work of all together
     unit: str
     points: tuple[Point, ...]  # by rising number of workers
+    notes: tuple[str, ...] = ()  # on what stands behind the readings
 
     @property
     def workers(self) -> list[int]:
@@ -61,7 +63,7 @@ def read(path: Path, name: str | None = None) -> Series:
     Parameters
     ----------
     path : Path
-        ``.csv`` with a header, or ``.json``: a list of rows, or one or a list of series (``workers`` and ``throughput``
+        The folder of a study; or ``.csv`` with a header, or ``.json``: a list of rows, or one or a list of series (``workers`` and ``throughput``
         as lists, or ``repeats`` as lists by number of workers). Repeats are further rows; rows may stand in any order.
     name : str, optional
         Which series, where there are several.
@@ -76,7 +78,8 @@ def read(path: Path, name: str | None = None) -> Series:
     Refusal
         No such file, not a table, a value that is none, several series or kinds, fewer than two points.
     """
-    rows = read_rows(path)
+    notes: list[str] = []
+    rows = read_rows(path, notes)
     known = {row.series: None for row in rows}
     if name is not None:
         if name not in known:
@@ -84,7 +87,7 @@ def read(path: Path, name: str | None = None) -> Series:
         rows = [row for row in rows if row.series == name]
     elif len(known) > 1:
         raise Refusal(f"{path} holds {len(known)} series: choose one with --series; {nearest('', known)}")
-    return _series(path, rows)
+    return _series(path, rows, tuple(notes))
 
 
 def names(path: Path) -> list[str]:
@@ -92,7 +95,7 @@ def names(path: Path) -> list[str]:
     return list({row.series: None for row in read_rows(path)})
 
 
-def _series(path: Path, rows: list[Row]) -> Series:
+def _series(path: Path, rows: list[Row], notes: tuple[str, ...]) -> Series:
     by_kind: dict[str, list[str]] = {}
     for row in rows:
         by_kind.setdefault(row.kind, []).append(row.where)
@@ -109,24 +112,31 @@ def _series(path: Path, rows: list[Row]) -> Series:
             f"{path} has one point only ({rows[0].workers} workers): scaling needs two numbers of workers or more"
         )
     points = tuple(Point(workers, tuple(rates[workers])) for workers in sorted(rates))
-    return Series(rows[0].series, rows[0].kind, rows[0].unit, points)
+    return Series(rows[0].series, rows[0].kind, rows[0].unit, points, notes)
 
 
 def _some(where: list[str]) -> str:
     return ", ".join(where[:8]) + (f" and {len(where) - 8} more" if len(where) > 8 else "")
 
 
-def read_rows(path: Path) -> list[Row]:
-    """Every reading of a table, checked.
+def read_rows(path: Path, notes: list[str] | None = None) -> list[Row]:
+    """Every reading of a table or a study, checked; what is to be noted is added to ``notes``.
 
     Raises
     ------
     Refusal
         See `read`.
     """
+    if runs.is_study(path):
+        readings, said = runs.cells(path)
+        if notes is not None:
+            notes += said
+        return [_row(path, where, cells) for where, cells in readings]
     readers = {".csv": _csv_cells, ".json": _json_cells}
     if path.suffix.lower() not in readers:
-        raise Refusal(f"{path} is neither .csv nor .json: give a table with the columns {', '.join(COLUMNS)}")
+        raise Refusal(
+            f"{path} is neither .csv nor .json, nor the folder of a study: give a table with the columns {', '.join(COLUMNS)}"
+        )
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

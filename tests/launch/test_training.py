@@ -61,11 +61,11 @@ def test_kill_9_of_any_rank_at_any_time_leaves_no_trace_in_the_weights(whole: Ru
     for kill in range(3):
         launched = Launched(*words) if kill == 0 else Launched("resume", run.path)
         if kill == 1:  # before the first step, wherever that is
-            until(lambda: len(launched.ranks()) == 2)
+            until(lambda launched=launched: len(launched.ranks()) == 2)
             time.sleep(dice.uniform(0, 4))
         else:
             goal = dice.randrange(kill * total // 3, kill * total // 3 + total // 4) + 1
-            until(lambda goal=goal: steps(run) >= goal or launched.process.poll() is not None)
+            until(lambda goal=goal, launched=launched: steps(run) >= goal or launched.process.poll() is not None)
         rank, killed = dice.choice(sorted(launched.ranks().items()))
         others = list(launched.ranks().values())
         moments.append((rank, steps(run)))

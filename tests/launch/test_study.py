@@ -1,0 +1,148 @@
+"""Studies: which runs they are, and that each is made once."""
+
+import dataclasses
+import signal
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from launched import Launched, facts, launch, until
+from plans import CLUSTER, EIGHT_CORES, NOON
+
+from launch import study, workload
+from launch.errors import Refusal
+from launch.request import StudyRequest
+from launch.rundir import RunDir, publish, read_json, read_lines
+
+
+@given(
+    st.lists(st.integers(1, 64), min_size=1, max_size=5, unique=True),
+    st.lists(st.sampled_from(["1e-3", "0.01", "a b", "x/y", "7"]), min_size=1, max_size=4, unique=True),
+    st.integers(1, 4),
+)
+def test_every_combination_is_made_as_often_as_asked(nodes: list[int], values: list[str], repeats: int):
+    asked = StudyRequest(nodes=tuple(nodes), array=(f"lr={','.join(values)}",), repeats=repeats)
+    found = study.points(asked)
+    assert len(found) == len(nodes) * len(values) * repeats == len(set(found))
+    # All points once before any a second time, so that a study that is cut short has all points.
+    assert {(p.nodes, p.values) for p in found[: len(nodes) * len(values)]} == {(p.nodes, p.values) for p in found}
+
+
+def test_names_of_runs_are_names_of_folders():
+    asked = StudyRequest(array=("path=/a/b,../c", "lr=1e-3,2e-3"))
+    names = [point.name for point in study.points(asked)]
+    assert names[0] == "n1-path_a_b-lr1e-3-r1" and not any("/" in name for name in names)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("seed=0..3", ["0", "1", "2", "3"]), ("--lr=1e-3,1", ["1e-3", "1"]), ("shift=-1..1", ["-1", "0", "1"])],
+)
+def test_axes(text: str, expected: list[str]):
+    assert study.axis(text)[1] == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"array": ("lr",)}, "is no axis: give NAME=VALUE"),
+        ({"array": ("lr=1,,2",)}, "is no axis"),
+        ({"array": ("seed=3..1",)}, "is no axis"),
+        ({"array": ("lr=1,1",)}, "stands twice in 1,1"),
+        ({"array": ("lr=1", "lr=2")}, "an axis stands twice"),
+        ({"array": ("a=1/2,1_2",)}, "give the same name"),
+        ({"nodes": (2, 2)}, "a value of nodes stands twice"),
+        ({"repeats": 0}, "--repeats 0: give 1 or more"),
+    ],
+)
+def test_what_is_no_study_is_refused(asked: dict, said: str):
+    with pytest.raises(Refusal, match=said):
+        study.points(StudyRequest(**asked))
+
+
+def plans(asked: StudyRequest, target: workload.Target) -> list:
+    return study.plans(asked, target, study.points(asked), CLUSTER, EIGHT_CORES, NOON)
+
+
+def test_strong_scaling_holds_the_global_batch_and_the_learning_rate(monkeypatch: pytest.MonkeyPatch):
+    target = workload.find("tiny", ["--batch=64", "--lr=0.01", "--scaling=linear"])
+    made = plans(StudyRequest(nodes=(2, 4, 8), scaling="strong"), target)
+    assert [plan.describe["global batch"] for plan in made] == [
+        "128 examples = 2 x 64",
+        "128 examples = 4 x 32",
+        "128 examples = 8 x 16",
+    ]
+    assert {plan.describe["learning rate"].split()[0] for plan in made} == {"0.02"}
+    weak = plans(StudyRequest(nodes=(2, 4, 8)), target)
+    assert [plan.describe["global batch"].split()[0] for plan in weak] == ["128", "256", "512"]
+    with pytest.raises(Refusal, match="128 cannot be divided among 3 ranks"):
+        plans(StudyRequest(nodes=(2, 3), scaling="strong"), target)
+
+
+def test_the_budget_counts_gpus():
+    asked = StudyRequest(nodes=(1, 2), repeats=3, time="30", gpus_per_node=4, budget=17.9)
+    tiny = workload.find("tiny", [])
+    made = plans(asked, tiny)
+    assert study.cost(made) == (3 * (1 + 2) * 4 * 0.5, "GPU-hours")
+    with pytest.raises(Refusal, match=r"6 runs take up to 18 GPU-hours, more than --budget 17.9"):
+        study.refuse_beyond_budget(made, asked.budget)
+    with pytest.raises(Refusal, match="give --time"):
+        study.refuse_beyond_budget(plans(dataclasses.replace(asked, time=None), tiny), 1)
+
+
+def test_a_dry_run_shows_the_points_and_makes_nothing(tmp_path: Path):
+    dry = launch("--nodes=1,2,4", "--repeats=5", "--time=10", "--dry-run", "--runs", tmp_path / "runs", "tiny")
+    assert dry.returncode == 0, dry.stderr
+    assert facts(dry.stdout)["study"] == "3 points x 5 repeats = 15 runs, weak scaling"
+    assert facts(dry.stdout)["cost"].startswith("5.833 node-hours")
+    assert "128 examples = 4 x 32" in dry.stdout
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_failed_run_is_made_again_alone(tmp_path: Path):
+    """And what has a result is not made twice."""
+    program, mended = tmp_path / "program.py", tmp_path / "mended"
+    program.write_text(
+        "import os, sys\n"
+        f"sys.exit(3 if os.environ['LAUNCH_SEED'] == '2' and not os.path.exists({str(mended)!r}) else 0)\n"
+    )
+    made = launch("--array=seed=1..3", "--runs", tmp_path, "--name=s", program)
+    assert made.returncode == 1, made.stdout + made.stderr
+    assert "2 of 3 runs are done" in made.stdout and "n1-seed2-r1: failed" in made.stdout
+    publish(mended, "")
+    again = launch("resume", tmp_path / "s")
+    assert again.returncode == 0, again.stdout + again.stderr
+    attempts = {
+        e["run"]: len(RunDir(tmp_path / "s" / e["run"]).events("started"))
+        for e in read_json(tmp_path / "s" / "study.json")["runs"]
+    }
+    assert attempts == {"n1-seed1-r1": 1, "n1-seed2-r1": 2, "n1-seed3-r1": 1}
+    assert launch("resume", tmp_path / "s").returncode == 2
+    assert launch("--array=seed=1..3", "--runs", tmp_path, "--name=s", program).returncode == 2
+
+
+def test_ctrl_c_ends_the_study(tmp_path: Path):
+    program = tmp_path / "program.py"
+    program.write_text("import time; time.sleep(100)")
+    launched = Launched("--repeats=3", "--runs", tmp_path, "--name=s", program)
+    until(lambda: launched.ranks())
+    launched.process.send_signal(signal.SIGINT)
+    status, output = launched.wait(60)
+    assert status == 130 and f"python -m launch resume {tmp_path / 's'}" in output
+    assert not (tmp_path / "s" / "n1-r2" / "events.jsonl").exists()
+
+
+def test_from_runs_to_the_table_and_the_prediction(tmp_path: Path):
+    """The loop: launch -> records -> efficiency with intervals -> prediction."""
+    words = ["tiny", "--epochs=1", "--batch=16", "--threads=1", "--evaluate-every=0"]
+    made = launch("--nodes=1,2", "--repeats=2", "--runs", tmp_path, "--name=s", *words)
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert f"python -m profiling report {tmp_path / 's'}" in made.stdout
+    from profiling import tables
+
+    series = tables.read(tmp_path / "s")
+    assert (series.kind, series.workers, [len(point.rates) for point in series.points]) == ("weak", [1, 2], [2, 2])
+    lines = [line for line in read_lines(tmp_path / "s" / "n2-r1" / "steps" / "node0.jsonl") if not line["compiled"]]
+    timed = lines[round(len(lines) / 10) :]
+    assert series.points[1].rates[0] == pytest.approx(32 * len(timed) / sum(line["seconds"] for line in timed))
