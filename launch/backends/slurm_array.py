@@ -61,7 +61,7 @@ def start_many(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, thro
     try:
         return _follow(jobs, numbers, how)
     except KeyboardInterrupt:
-        slurm.cancel(numbers, save_first=True)
+        slurm.cancel(numbers, save_first=runs[0][1].kind == "workload")
         raise
 
 

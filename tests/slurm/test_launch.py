@@ -182,7 +182,11 @@ def test_what_slurm_refuses_is_said_and_leaves_nothing(clean_slurm: Cluster, tmp
     runs = tmp_path / "runs"
     for words, status, line in (
         (["-N", 17], 2, "launch: --nodes 17 is more than partition debug has for a job (16): ask for fewer"),
-        (["-N", 5, "-p", "short"], 2, "launch: --nodes 5 is more than partition short has for a job (4): ask for fewer"),
+        (
+            ["-N", 5, "-p", "short"],
+            2,
+            "launch: --nodes 5 is more than partition short has for a job (4): ask for fewer",
+        ),
         (
             ["-p", "short", "-t", "11"],
             2,
@@ -192,7 +196,7 @@ def test_what_slurm_refuses_is_said_and_leaves_nothing(clean_slurm: Cluster, tmp
         (
             ["-C", "nope"],
             3,
-            "launch: Slurm refused the job: Invalid feature specification; Batch job submission failed: ",
+            "launch: Slurm refused the job: Batch job submission failed: Invalid feature specification",
         ),
         (["--ranks-per-node", 9], 3, "launch: Slurm refused the job: "),
         (["--sbatch-arg=--nonsense"], 3, "launch: Slurm refused the job: sbatch: unrecognized option '--nonsense'"),

@@ -1,0 +1,68 @@
+"""Studies on a real Slurm: one array for each shape."""
+
+import signal
+import subprocess
+from pathlib import Path
+
+from launched import Launched, launch, until
+from slurm.fixtures import Cluster
+
+from launch.rundir import RunDir, publish, read_json
+
+PROGRAM = """
+import os, sys, time
+print('here', flush=True)
+time.sleep(float(os.environ.get('PAUSE', 0)))
+bad = os.environ['LAUNCH_SEED'] == '2' and os.environ['LAUNCH_SIZE'] == '2' and not os.path.exists('mended')
+sys.exit(3 if bad and os.environ['RANK'] == '1' else 0)
+"""
+
+
+def test_a_study_is_an_array_for_each_number_of_nodes(clean_slurm: Cluster, tmp_path: Path):
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM.replace("'mended'", repr(str(tmp_path / "mended"))))
+    folder = tmp_path / "it's a study"
+    made = launch(
+        "--nodes=1,2,4", "--array=seed=1..2", "--repeats=2", "--throttle=3", "--runs", folder, "--name=s", program
+    )
+    study = folder / "s"
+    assert made.returncode == 1, made.stdout + made.stderr
+    assert "10 of 12 runs are done" in made.stdout
+    assert made.stdout.count("n2-seed2-r1: failed") == 2 and made.stdout.count("n2-seed2-r2: failed") == 2
+    runs = {entry["run"]: RunDir(study / entry["run"]) for entry in read_json(study / "study.json")["runs"]}
+    jobs = {name: run.events("submitted")[0]["job"] for name, run in runs.items()}
+    assert len({job.partition("_")[0] for job in jobs.values()}) == 3
+    for name, run in runs.items():
+        # Each task of an array is the run that the index says it is.
+        assert run.events("started")[0]["job"] is not None
+        ranks = int(name[1])
+        lines = [
+            line for path in run.logs.glob("node*.log") for line in path.read_text().splitlines() if "here" in line
+        ]
+        assert sorted(lines) == [f"{rank}: here" for rank in range(ranks)]
+    publish(tmp_path / "mended", "")
+    again = launch("resume", study)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "2 of the runs of" in again.stdout and "2 of 2 runs are done" in again.stdout
+    attempts = {name: len(run.events("started")) for name, run in runs.items()}
+    assert attempts == {name: 2 if name.startswith("n2-seed2") else 1 for name in runs}
+
+
+def test_ctrl_c_takes_a_study_out_of_the_queue(clean_slurm: Cluster, tmp_path: Path):
+    program = tmp_path / "program.py"
+    program.write_text("import time; time.sleep(300)")
+    launched = Launched("--nodes=16,8", "--repeats=2", "--runs", tmp_path, "--name=s", program)
+    until(lambda: list(tmp_path.glob("s/*/logs/node1.log")))
+    launched.process.send_signal(signal.SIGINT)
+    status, output = launched.wait(90)
+    assert status == 130, output
+    assert f"python -m launch resume {tmp_path / 's'}" in output
+    assert subprocess.run(["squeue", "-h"], capture_output=True, text=True).stdout == ""
+
+
+def test_a_refused_array_takes_back_those_before_it(clean_slurm: Cluster, tmp_path: Path):
+    program = tmp_path / "program.py"
+    program.write_text("import time; time.sleep(300)")
+    refused = launch("--nodes=1,2", "--constraint=nope", "--repeats=2", "--runs", tmp_path, "--name=s", program)
+    assert refused.returncode == 3 and "Invalid feature specification" in refused.stderr
+    assert subprocess.run(["squeue", "-h"], capture_output=True, text=True).stdout == ""
