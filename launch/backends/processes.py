@@ -75,7 +75,8 @@ class Ranks:
     def poll(self, timeout: float) -> bool:
         """Pass on what the ranks print and look who has ended; True while any is alive."""
         ending = []
-        for key, _ in self._selector.select(timeout):
+        # A launcher that was itself stopped meanwhile is told of nothing at first.
+        for key, _ in self._selector.select(timeout) or self._selector.select(0):
             if not self._read(key.data, key.fileobj):
                 self._selector.unregister(key.fileobj)
                 ending.append(key.data)
