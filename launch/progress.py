@@ -16,6 +16,8 @@ from launch.rundir import RunDir, read_json
 from launch.walltime import clock
 
 _LABEL = re.compile(r"\s*(\d+): ?(.*)", re.DOTALL)
+# What TensorFlow's libraries say of themselves, whatever TF_CPP_MIN_LOG_LEVEL is; it stays in the logs.
+_NOISE = re.compile(r"WARNING: All log messages before absl|[IW]\d{4} [\d:.]+\s+\d+ \S+\.cc:\d+\]")
 _WINDOW_S = 20.0  # over which examples/s are averaged
 
 
@@ -119,7 +121,7 @@ class Progress:
             return
         if self._plan.kind != "workload":
             self._say(line)
-        elif label[1] == "0" and label[2].strip():
+        elif label[1] == "0" and label[2].strip() and not _NOISE.match(label[2]):
             self._say(label[2].rpartition("\r")[2])
 
     def _say(self, line: str) -> None:
