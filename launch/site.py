@@ -21,6 +21,9 @@ from launch.errors import Refusal, nearest
 
 FOLDER = Path(__file__).resolve().parent.parent / "modules" / "sites"
 
+FALLBACKS = {"slurm": "Slurm is configured here", "laptop": "no Slurm answers here"}
+"""Sites that a machine is if it is no other, and why."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
@@ -37,6 +40,9 @@ class Site:
     ranks_per_node: int | None = None  # by default as many as GPUs, else one
     time: str | None = None  # walltime if none is given
     partition: str | None = None  # if none is given
+    qos: str | None = None  # if none is given
+    constraint: str | None = None  # if none is given
+    gpu_type: str | None = None  # named in the request for GPUs, where nodes differ in it
     gpu_request: Literal["gpus-per-node", "gpus-per-task", "gres", "none"] = "gpus-per-node"  # how GPUs are asked for
     gpu_binding: Literal["slurm", "env", "framework"] = "env"  # who gives a rank its GPU: Slurm, a variable that hides
     # the others from the process, or the framework that is told to use only the one
@@ -112,7 +118,9 @@ def from_table(table: Mapping[str, Any], where: str) -> Site:
 
 
 def detect(environ: Mapping[str, str] = os.environ, host: str | None = None) -> tuple[Site, str]:
-    """The site that this is, and why: by environment, then host name, then by whether Slurm is configured here."""
+    """The site that this is, and why: as RANKLOOP_SITE says, by environment, by host name, by a configured Slurm."""
+    if said := environ.get("RANKLOOP_SITE"):
+        return load(said), f"RANKLOOP_SITE={said}"
     host = host or platform.node()
     sites = [load(name) for name in names()]
     for site in sites:
@@ -122,7 +130,23 @@ def detect(environ: Mapping[str, str] = os.environ, host: str | None = None) -> 
     for site in sites:
         if "host" in site.identify and re.search(site.identify["host"], host):
             return site, f"host name {host}"
-    return (load("slurm"), "Slurm is configured here") if slurm_is_here() else (load("laptop"), "no Slurm answers here")
+    name = "slurm" if slurm_is_here() else "laptop"
+    return load(name), FALLBACKS[name]
+
+
+def unknown(site: Site) -> list[str]:
+    """What no source says of a site and a run on several nodes needs, each with the option or key that gives it."""
+    if site.backend == "local":
+        return []
+    limits = f"limits of {site.partition}" if site.partition else "limits of the partitions"
+    open_ = {
+        "partition (-p)": site.partition is None,
+        limits: not site.partitions if site.partition is None else site.partition not in site.partitions,
+        "GPUs of a node (--gpus-per-node)": site.gpus_per_node is None,
+        "cores of a node (-c)": site.cpus_per_node is None,
+        "network interface (network_interface)": site.network_interface is None and site.rendezvous == "gloo",
+    }
+    return [what for what, is_open in open_.items() if is_open]
 
 
 def slurm_is_here() -> bool:
