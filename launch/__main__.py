@@ -19,6 +19,7 @@ from launch.rundir import STATUS, RunDir, publish, publish_json
 VERBS = {
     "resume": ("launch.resume", "RUN", "go on with a run that was stopped, killed or failed"),
     "doctor": ("launch.doctor", "", "what this environment has and lacks, and how to mend it"),
+    "sites": ("launch.sites", "[FILE|new]", "the machines one can run on; what a site file says; write one for this Slurm"),
 }
 """Verb -> module with a ``main(argv) -> exit status``, its arguments, and what it does. Imported on use."""
 

@@ -47,6 +47,7 @@ class Plan:
     rendezvous: str
     mpi: str | None
     share_gpus: bool
+    gpu_type: str | None
     gpu_request: str
     gpu_binding: str
     gpu_variable: str
@@ -168,12 +169,13 @@ def resolve(request: Request, site: Site, target: Target, machine: Machine, now:
         time_s=time_s,
         partition=partition,
         account=request.account,
-        qos=request.qos,
-        constraint=request.constraint,
+        qos=request.qos or site.qos,
+        constraint=request.constraint or site.constraint,
         job_name=request.job_name or name,
         rendezvous=rendezvous,
         mpi=site.mpi,
         share_gpus=request.share_gpus,
+        gpu_type=site.gpu_type,
         gpu_request=site.gpu_request,
         gpu_binding=site.gpu_binding,
         gpu_variable=site.gpu_variable,

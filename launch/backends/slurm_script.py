@@ -101,10 +101,11 @@ def sbatch(run: RunDir, plan: Plan, *more: str) -> list[str]:
 def _gpus(plan: Plan) -> dict[str, str]:
     if not plan.gpus_per_node:
         return {}
+    kind = f"{plan.gpu_type}:" if plan.gpu_type else ""
     return {
-        "gpus-per-node": {"gpus-per-node": str(plan.gpus_per_node)},
-        "gpus-per-task": {"gpus-per-task": "1"},
-        "gres": {"gres": f"gpu:{plan.gpus_per_node}"},
+        "gpus-per-node": {"gpus-per-node": f"{kind}{plan.gpus_per_node}"},
+        "gpus-per-task": {"gpus-per-task": f"{kind}1"},
+        "gres": {"gres": f"gpu:{kind}{plan.gpus_per_node}"},
         "none": {},
     }[plan.gpu_request]
 
