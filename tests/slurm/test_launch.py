@@ -265,3 +265,18 @@ def test_the_printed_script_can_be_submitted_by_hand(clean_slurm: Cluster, tmp_p
     again = subprocess.run(shlex.split(command[1] or command[2]), capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
     until(lambda: len(run.events("ended")) == 2, 60)
+
+
+@pytest.mark.slow
+def test_the_real_time_limit(clean_slurm: Cluster, tmp_path: Path):
+    """Slurm looks at limits every half minute; its warning comes before the limit, and the run goes on later."""
+    run = RunDir(tmp_path / "late")
+    options = ("tiny", "--epochs=20", "--batch=16", "--threads=1", "--pause=0.2")
+    late = launch("-N", 2, "--time", 2, "--runs", tmp_path, "--name", "late", *options)
+    assert late.returncode == 4, late.stdout + late.stderr
+    assert run.events("ended")[0]["outcome"] == "stopped"
+    saved = checkpoints.latest(run.checkpoints).step
+    assert saved > 1
+    resumed = launch("resume", run.path)
+    assert resumed.returncode == 4, resumed.stdout + resumed.stderr
+    assert checkpoints.latest(run.checkpoints).step > saved
