@@ -19,7 +19,7 @@ from launch.rundir import STATUS, RunDir, publish, publish_json
 VERBS = {
     "resume": ("launch.resume", "RUN", "go on with a run that was stopped, killed or failed"),
     "doctor": ("launch.doctor", "", "what this environment has and lacks, and how to mend it"),
-    "sites": ("launch.sites", "[FILE|new]", "the machines one can run on; what a site file says; write one for this Slurm"),
+    "sites": ("launch.sites", "[SITE|new]", "the machines one can run on; what a site file says; write one for this Slurm"),
 }
 """Verb -> module with a ``main(argv) -> exit status``, its arguments, and what it does. Imported on use."""
 
@@ -89,7 +89,7 @@ def usage(rest: list[str]) -> str:
             f"workloads: {', '.join(workload.known())}; `python -m launch WORKLOAD --help` shows their options",
         ]
     text += ["", "other uses"]
-    text += [f"  python -m launch {f'{verb} {arguments}':<14} {what}" for verb, (_, arguments, what) in VERBS.items()]
+    text += [f"  python -m launch {f'{verb} {arguments}':<16} {what}" for verb, (_, arguments, what) in VERBS.items()]
     text += [
         "",
         "exit status: 0 done, 1 failed, 2 bad input, 3 submission refused, 4 stopped before the end, 130 interrupted",

@@ -1,10 +1,11 @@
 """What is going to be done, in words: the plan of a run, and that of a study."""
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from launch import study
+from launch import site, study
 from launch.plan import Plan
 from launch.rundir import RunDir
 from launch.site import Site
@@ -28,6 +29,7 @@ def run_plan(planned: Plan, here: Site, why: str, run: RunDir) -> str:
         if planned.time_s
         else "none given" + ", so the partition's own" * (planned.backend == "slurm"),
         "run": str(run.path),
+        **_not_known(planned, here),
     }
     hidden = sorted(name for name in os.environ if name.startswith("SBATCH_"))
     if planned.backend == "slurm" and hidden:
@@ -51,6 +53,7 @@ def study_plan(
         "walltime": f"{clock(first.time_s)} each" if first.time_s else "none given",
         "cost": f"{hours:.4g} {unit} at most" if hours is not None else "not known without --time",
         "folder": str(folder),
+        **_not_known(max(plans, key=lambda plan: plan.nodes), here),
     }
     names = sorted({name for plan in plans for name in plan.describe} - {"epochs"}, key=list(first.describe).index)
     differing = [name for name in names if len({plan.describe.get(name) for plan in plans}) > 1]
@@ -70,3 +73,18 @@ def study_plan(
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
     lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip() for row in table]
     return "\n".join([*(f"{name:<14} {value}" for name, value in rows.items()), "", *lines])
+
+
+def _not_known(planned: Plan, here: Site) -> dict[str, str]:
+    """What neither the site's file nor the request says."""
+    filled = dataclasses.replace(
+        here,
+        backend=planned.backend,
+        partition=planned.partition,
+        gpus_per_node=here.gpus_per_node or planned.gpus_per_node or None,
+        cpus_per_node=here.cpus_per_node or planned.cpus_per_task,
+        # Within a node Gloo needs no interface.
+        rendezvous=planned.rendezvous if planned.nodes > 1 else "mpi",
+    )
+    open_ = site.unknown(filled)
+    return {"not known": ", ".join(open_)} if open_ else {}
