@@ -29,7 +29,7 @@ def test_the_two_that_detection_falls_back_on_are_shipped():
     ("text", "says"),
     [
         ("gpu_per_node = 4", "unknown key 'gpu_per_node': did you mean 'gpus_per_node'?"),
-        ("colour = 'red'", "unknown key 'colour': known: backend, cpus_per_node"),
+        ("colour = 'red'", "unknown key 'colour': known: backend, "),
         ("gpus_per_node = '4'", "gpus_per_node = '4': give a whole number"),
         ("gpus_per_node = true", "gpus_per_node = True: give a whole number"),
         ("partition = 5", "partition = 5: give a string"),
