@@ -18,8 +18,15 @@ from launch.rundir import STATUS, RunDir, publish, publish_json
 
 VERBS = {
     "resume": ("launch.resume", "RUN", "go on with a run that was stopped, killed or failed"),
+    "status": ("launch.status", "[RUN ...]", "how runs are: all in the folder runs, or those named"),
+    "logs": ("launch.logs", "RUN", "what the ranks of a run have printed"),
+    "cancel": ("launch.cancel", "RUN ...", "end runs, so that they can be resumed"),
     "doctor": ("launch.doctor", "", "what this environment has and lacks, and how to mend it"),
-    "sites": ("launch.sites", "[SITE|new]", "the machines one can run on; what a site file says; write one for this Slurm"),
+    "sites": (
+        "launch.sites",
+        "[SITE|new]",
+        "the machines one can run on; what a site file says; write one for this Slurm",
+    ),
 }
 """Verb -> module with a ``main(argv) -> exit status``, its arguments, and what it does. Imported on use."""
 
@@ -28,7 +35,7 @@ def main(argv: list[str]) -> int:
     """Read the command line and do what it says; return the exit status."""
     if argv and argv[0] in VERBS:
         if {"-h", "--help"} & set(argv[1:]):
-            print(usage([]))
+            print(help_of(argv[0]))
             return 0
         return importlib.import_module(VERBS[argv[0]][0]).main(argv[1:])
     given, rest = options.split(StudyRequest, argv)
@@ -75,6 +82,15 @@ def _study(asked: StudyRequest, target: workload.Target, here: site.Site, why: s
         return 0
     runs = study.create(folder, asked, found, plans)
     return study.make(folder, list(zip(runs, plans)), how, asked.throttle)
+
+
+def help_of(verb: str) -> str:
+    """The help text of a verb."""
+    module = importlib.import_module(VERBS[verb][0])
+    text = [module.__doc__.strip()]
+    if hasattr(module, "Options"):
+        text += ["", "options", options.describe(module.Options)]
+    return "\n".join(text)
 
 
 def usage(rest: list[str]) -> str:

@@ -77,6 +77,15 @@ def parse(cls: type, argv: Sequence[str], what: str = "") -> Any:
     return build(cls, vars(given), what)
 
 
+def with_words(cls: type, argv: Sequence[str], what: str) -> tuple[Any, list[str]]:
+    """As `parse`, but words that are no options may stand among them; return the instance and the words."""
+    parser = _Parser()
+    add_to(parser, cls)
+    given, unknown = parser.parse_known_args(list(argv))
+    refuse_unknown([word for word in unknown if word.startswith("-")], cls, what)
+    return build(cls, vars(given), what), [word for word in unknown if not word.startswith("-")]
+
+
 def split(cls: type, argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     """Read the options of a dataclass up to the first word that is none; return their values and the rest of the words.
 

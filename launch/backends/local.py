@@ -2,12 +2,14 @@
 
 import contextlib
 import fcntl
+import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from launch import attempt, doctor, stop
@@ -18,6 +20,7 @@ from launch.progress import Progress, closing
 from launch.rundir import RunDir, read_json
 
 GRACE_S = 60.0  # for ranks that were asked to save and leave
+STARTING_S = 60.0  # that a detached launcher may take until it holds its lock
 FAILED_GRACE_S = 3.0  # for the others when one has failed: what they wait for will not come
 
 
@@ -143,6 +146,48 @@ def is_running(run: RunDir) -> bool:
             return False
     except Refusal:
         return True
+
+
+def cancel(runs: Iterable[RunDir]) -> None:
+    """Ask the launchers of runs on this machine to end them, and wait for that; an interrupt ends them at once.
+
+    Raises
+    ------
+    Refusal
+        If one was started on another host, or cannot be reached; then none is asked.
+    """
+    runs = list(runs)
+    for run in runs:
+        host, here = next((event["host"] for event in run.events("started")[-1:]), None), socket.gethostname()
+        if host not in (None, here):
+            raise Refusal(f"{run.path} was started on {host}, and this is {here}: cancel it there")
+    left = [run for run in runs if _ask_to_end(run, signal.SIGTERM)]
+    deadline = time.monotonic() + GRACE_S + 10
+    while left := [run for run in left if is_running(run)]:
+        try:
+            time.sleep(0.1)
+        except KeyboardInterrupt:
+            deadline = 0
+        if time.monotonic() > deadline:  # its ranks die with it
+            left = [run for run in left if _ask_to_end(run, signal.SIGKILL)]
+
+
+def _ask_to_end(run: RunDir, number: int) -> bool:
+    """Send a signal to the launcher of a run; False if there is none any more."""
+    deadline = time.monotonic() + STARTING_S
+    while not (last := run.events()[-1])["event"] == "started":  # it has yet to say who it is
+        if last["event"] == "ended" or time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    if not is_running(run):
+        return False
+    try:
+        os.kill(last["pid"], number)
+    except OSError as error:
+        raise Refusal(
+            f"the launcher of {run.path}, process {last['pid']}, cannot be ended ({error.strerror}): end it where it was started"
+        ) from None
+    return True
 
 
 class _Signals:

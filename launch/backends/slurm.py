@@ -61,6 +61,7 @@ def start(run: RunDir, plan: Plan, how: str) -> str:
         outcome = follow(run, job, plan, show)
     except KeyboardInterrupt:
         cancel([job], plan.kind == "workload")
+        run.append_event("cancelled")
         print(f"go on with it: python -m launch resume {run.path}", file=sys.stderr, flush=True)
         raise
     finally:

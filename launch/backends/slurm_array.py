@@ -62,6 +62,9 @@ def start_many(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, thro
         return _follow(jobs, numbers, how)
     except KeyboardInterrupt:
         slurm.cancel(numbers, save_first=runs[0][1].kind == "workload")
+        for run, _, before in jobs.values():
+            if len(run.events("ended")) <= before:
+                run.append_event("cancelled")
         raise
 
 
