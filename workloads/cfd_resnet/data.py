@@ -166,8 +166,10 @@ def main(argv: Sequence[str]) -> None:
     stop.install()
     task, tasks = array_task(os.environ)
     progress = _Live()
-    for split in ("train", "validation"):
-        cache = _cache(parameters, split, folder)
+    caches = {
+        split: _cache(parameters, split, folder) for split in ("train", "validation")
+    }  # refuses what is wrong first
+    for split, cache in caches.items():
         try:
             cache.fill(cache.parts[task::tasks], _News(progress, split))
         except OSError as error:

@@ -12,7 +12,7 @@ Ghia, Ghia, Shin: J. Comput. Phys. 48 (1982) 387, tables I and II. Schaefer, Tur
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -124,15 +124,13 @@ def circle_distance(x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarray:
     return distance
 
 
-def table(full: bool) -> list[Row]:
-    """All cases, at the size of the tests or at full size."""
-    rows = []
+def table(full: bool) -> Iterator[Row]:
+    """All cases, at the size of the tests or at full size, as they are computed."""
     for height in (16, 32, 64) if full else (16, 32):
-        rows += poiseuille(height)
-    rows += cavity(128 if full else 64)
+        yield from poiseuille(height)
+    yield from cavity(128 if full else 64)
     for cells in (10, 20, 30) if full else (10,):
-        rows += cylinder(cells)
-    return rows
+        yield from cylinder(cells)
 
 
 @dataclass(frozen=True, slots=True)

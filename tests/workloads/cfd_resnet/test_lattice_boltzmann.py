@@ -44,7 +44,7 @@ def test_a_steady_flow_is_reached(flows):
 def test_every_column_carries_what_the_inlet_lets_in(flows):
     rate = CHANNEL.inlet(np.arange(HEIGHT) + 0.5).sum()
     for flow in flows:
-        assert flow.u.sum(axis=0) == pytest.approx(np.full(LENGTH, flow.u[:, 0].sum()), rel=1e-5)
+        assert flow.u.sum(axis=0) == pytest.approx(np.full(LENGTH, flow.u[:, 0].sum()), rel=1e-4)
         assert flow.u[:, 0].sum() == pytest.approx(
             rate, rel=2e-3
         )  # the parabola, summed over the links that cross the face
