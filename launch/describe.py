@@ -81,6 +81,7 @@ def _not_known(planned: Plan, here: Site) -> dict[str, str]:
         here,
         backend=planned.backend,
         partition=planned.partition,
+        qos=planned.qos,
         gpus_per_node=here.gpus_per_node or planned.gpus_per_node or None,
         cpus_per_node=here.cpus_per_node or planned.cpus_per_task,
         # Within a node Gloo needs no interface.

@@ -135,13 +135,14 @@ def detect(environ: Mapping[str, str] = os.environ, host: str | None = None) -> 
 
 
 def unknown(site: Site) -> list[str]:
-    """What no source says of a site and a run on several nodes needs, each with the option or key that gives it."""
+    """What a run on several nodes needs and the site does not say, each with the option or the key that gives it."""
     if site.backend == "local":
         return []
-    limits = f"limits of {site.partition}" if site.partition else "limits of the partitions"
+    # Where a QOS is asked for, Slurm chooses the partition.
+    of = f"partition {site.partition}" if site.partition else f"QOS {site.qos}" if site.qos else "the partitions"
     open_ = {
-        "partition (-p)": site.partition is None,
-        limits: not site.partitions if site.partition is None else site.partition not in site.partitions,
+        "partition (-p)": site.partition is None and site.qos is None,
+        f"limits of {of}": not site.partitions if site.partition is None else site.partition not in site.partitions,
         "GPUs of a node (--gpus-per-node)": site.gpus_per_node is None,
         "cores of a node (-c)": site.cpus_per_node is None,
         "network interface (network_interface)": site.network_interface is None and site.rendezvous == "gloo",

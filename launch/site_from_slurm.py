@@ -162,4 +162,4 @@ def _said(words: tuple[str, ...]) -> str:
 
 
 def _string(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")  # the one that JSON allows and TOML does not

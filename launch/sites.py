@@ -25,7 +25,7 @@ def main(argv: list[str]) -> int:
             print(table())
         case ["new"]:
             print(site_from_slurm.ask().text(), end="")
-        case ["new", "--name", name]:
+        case ["new", "--name", name] if name.isprintable():
             print(dataclasses.replace(site_from_slurm.ask(), name=name).text(), end="")
         case [name] if not name.startswith("-"):
             print(content(site.load(name)))

@@ -36,6 +36,7 @@ PLANS = {
         Request(nodes=2, name="gpus"), cluster(**GPU, gpu_request="gpus-per-task", gpu_binding="slurm")
     ),
     "gres_framework": plan(Request(nodes=2, name="gpus"), cluster(**GPU, gpu_request="gres", gpu_binding="framework")),
+    "gpu_type": plan(Request(nodes=2, name="gpus"), cluster(**GPU, gpu_type="a100", gpu_request="gres")),
     "gpus_unasked": plan(Request(nodes=2, name="gpus"), cluster(**GPU, gpu_request="none")),
     "mpi": plan(Request(nodes=4, ranks_per_node=2, name="mpi", rendezvous="mpi"), cluster(mpi="pmix")),
     "modules": plan(
@@ -57,6 +58,11 @@ PLANS = {
     ),
     "short": plan(Request(name="short", time="3")),
 }  # fmt: skip
+PLANS |= {
+    f"site-{here.name}": plan(Request(nodes=4, time="60", account="ab12", name="first"), here)
+    for here in map(site.load, site.names())
+    if here.backend == "slurm"
+}
 
 
 def text(planned: Plan) -> str:
