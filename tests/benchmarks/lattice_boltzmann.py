@@ -16,7 +16,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np  # noqa: E402
 
-from workloads.cfd_resnet.lattice_boltzmann import DIRECTIONS, OPPOSITE, WEIGHTS, Batch, Case  # noqa: E402
+from workloads.cfd_resnet.channel import Case  # noqa: E402
+from workloads.cfd_resnet.d2q9 import DIRECTIONS, OPPOSITE, WEIGHTS  # noqa: E402
+from workloads.cfd_resnet.lattice_boltzmann import Batch  # noqa: E402
 
 REPEATS = 5
 

@@ -10,10 +10,8 @@ import dataclasses
 import functools
 import hashlib
 import json
-import math
 import os
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 from launch import options, stop
 from launch.errors import Refusal
+from workloads.cfd_resnet.news import Live, News
 
 if TYPE_CHECKING:
     import numpy as np
@@ -132,11 +131,11 @@ def flows(
         If the parameters cannot be simulated, the folder cannot be written to, or a mask file cannot be used.
     """
     _check(parameters)
-    progress = progress or _Live()
+    progress = progress or Live()
     cache = _cache(parameters, split, folder)
     try:
         while (records := cache.load(progress)) is None:
-            cache.fill(cache.parts, _News(progress, split))
+            cache.fill(cache.parts, News(progress, split))
             cache.assemble(progress)
     except OSError as error:
         raise _unwritable(cache.folder, error) from None
@@ -165,13 +164,13 @@ def main(argv: Sequence[str]) -> None:
     _check(parameters)
     stop.install()
     task, tasks = array_task(os.environ)
-    progress = _Live()
+    progress = Live()
     caches = {
         split: _cache(parameters, split, folder) for split in ("train", "validation")
     }  # refuses what is wrong first
     for split, cache in caches.items():
         try:
-            cache.fill(cache.parts[task::tasks], _News(progress, split))
+            cache.fill(cache.parts[task::tasks], News(progress, split))
         except OSError as error:
             raise _unwritable(cache.folder, error) from None
         if missing := cache.missing(cache.parts):
@@ -236,38 +235,6 @@ def _unwritable(folder: Path, error: OSError) -> Refusal:
     return Refusal(
         f"the cache of flows {folder} cannot be used ({error.strerror}): set XDG_CACHE_HOME to a folder with room that can be written to"
     )
-
-
-class _Live:
-    """Lines of text on standard error: one live line on a terminal."""
-
-    def __call__(self, line: str) -> None:
-        terminal = sys.stderr.isatty()
-        print(f"\r\x1b[K{line}" if terminal else line, end="" if terminal else "\n", file=sys.stderr, flush=True)
-
-
-class _News:
-    """Turns counts into a line of text: at once, then every second on a terminal and every 10 s elsewhere."""
-
-    def __init__(self, progress: Callable[[str], None], split: str) -> None:
-        self._progress, self._split = progress, split
-        self._every = 1.0 if isinstance(progress, _Live) and sys.stderr.isatty() else 10.0
-        self._done = -1
-        self._grown: list[tuple[float, int]] = []
-        self._said = -math.inf
-
-    def __call__(self, done: int, total: int, making: bool) -> None:
-        now = time.monotonic()
-        if self._done != done and len(self._grown) < 2:  # the first growth comes late, after the imports
-            self._grown.append((now, done))
-        self._done = done
-        if now - self._said < self._every:
-            return
-        self._said = now
-        since, before = self._grown[-1] if self._grown else (now, done)
-        left = f", about {(total - done) * (now - since) / (done - before):.0f} s left" if done > before else ""
-        who = "" if making else ", made by other processes: waiting for them"
-        self._progress(f"steady flows for {self._split}: {done} of {total}{left}{who}")
 
 
 if __name__ == "__main__":

@@ -57,7 +57,8 @@ def make(parameters, validation: bool, indices: range, records: np.ndarray, news
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's greetings
     import tensorflow as tf
 
-    from workloads.cfd_resnet.lattice_boltzmann import Batch, Case, Steady
+    from workloads.cfd_resnet.channel import Case
+    from workloads.cfd_resnet.lattice_boltzmann import Batch, Steady
 
     case = Case(parameters.height, parameters.length, parameters.nu, u_max=parameters.u_max)
     files = masks_of_files(parameters) if parameters.masks and validation else None

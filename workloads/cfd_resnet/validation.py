@@ -18,7 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from launch import options
-from workloads.cfd_resnet.lattice_boltzmann import DIRECTIONS, Case, solve
+from workloads.cfd_resnet.channel import Case
+from workloads.cfd_resnet.d2q9 import DIRECTIONS
+from workloads.cfd_resnet.lattice_boltzmann import solve
 
 # Re 100: velocity along the lid's direction on the vertical centre line, and across it on the horizontal one (positive
 # towards the lid), over the lid's velocity, at distances in units of the side from the wall opposite the lid / on the left.
@@ -73,7 +75,7 @@ def cavity(side: int) -> list[Row]:
     """The lid-driven cavity at Re 100: largest distance from Ghia's values, over the lid's velocity."""
     lid = 0.1
     case = Case(side, side, lid * side / 100, lid=lid)
-    flow = solve(case, np.zeros((1, side, side)), tolerance=1e-4, most=200_000)[0]
+    flow = solve(case, np.zeros((1, side, side)), tolerance=1e-5, most=200_000)[0]
     middle = slice((side - 1) // 2, side // 2 + 1)
     centres = np.concatenate([[0], (np.arange(side) + 0.5) / side, [1]])
     u = np.concatenate([[0], flow.u[::-1, middle].mean(axis=1) / lid, [1]])  # row 0 lies under the lid

