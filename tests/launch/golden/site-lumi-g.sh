@@ -18,6 +18,7 @@ asked=
 trap 'asked=1' TERM
 trap : USR2
 
+export NCCL_SOCKET_IFNAME=hsn0,hsn1,hsn2,hsn3
 export PYTHONPATH=/opt/toolkit${PYTHONPATH:+:$PYTHONPATH} TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}
 /opt/venv/bin/python -m launch.attempt begin . || exit 1
 srun --nodes=4 --ntasks=32 --ntasks-per-node=8 --cpus-per-task=7 --mpi=none --kill-on-bad-exit=1 --label --output=logs/node%n.log --open-mode=append --cpu-bind=mask_cpu:fe000000000000,fe00000000000000,fe0000,fe000000,fe,fe00,fe00000000,fe0000000000 \
