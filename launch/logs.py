@@ -37,7 +37,7 @@ def main(argv: list[str]) -> int:
     """
     chosen, words = options.with_words(Options, argv, "logs")
     if len(words) != 1:
-        raise Refusal(f"logs needs one run, and {len(words) or 'none'} is given: python -m launch logs RUN")
+        raise Refusal(f"logs needs one run, and {len(words)} are given: python -m launch logs RUN")
     run = RunDir.open(words[0])
     logs = _logs(run, chosen)
     if chosen.lines is not None:

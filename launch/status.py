@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from launch import options, runs
 from launch.walltime import clock
@@ -29,7 +30,7 @@ def main(argv: list[str]) -> int:
     chosen, words = options.with_words(Options, argv, "status")
     known, silence = runs.look(runs.find(words or ["runs"]))
     if chosen.json:
-        print(json.dumps([dataclasses.asdict(one) for one in known], indent=1, default=str))
+        print(json.dumps(as_json(known), indent=1))
     else:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         print("\n".join(line[:width] for line in table(known)))
@@ -38,11 +39,16 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+def as_json(known: Sequence[runs.Known]) -> list[dict[str, Any]]:
+    """The fields of `launch.runs.Known`, an object a run."""
+    return [dataclasses.asdict(one) | {"path": str(one.path)} for one in known]
+
+
 def table(known: Sequence[runs.Known]) -> list[str]:
     """Lines of a table; a column that is empty for all runs is left out."""
     rows = [_row(one) for one in known]
     names = [name for name in rows[0] if name in ("run", "state") or any(row[name] for row in rows)]
-    lines = [[name for name in names], *([row[name] for name in names] for row in rows)]
+    lines = [names, *([row[name] for name in names] for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(names))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines]
 
