@@ -12,6 +12,7 @@ A state is one of
   damaged    its files cannot be read
 """
 
+import itertools
 import json
 import os
 import re
@@ -248,19 +249,20 @@ def _pace(run: RunDir, running: bool) -> dict[str, float | None]:
         "epochs": training.get("epochs", result.get("epochs")),
         "examples_per_s": result.get("throughput_examples_per_s"),
     }
-    lines = [line for line in _last_lines(run.steps / "node0.jsonl") if line["rank"] == 0]
-    if not lines:
+    steps_back = (line for line in _from_the_end(run.steps / "node0.jsonl") if line["rank"] == 0)
+    last = next(steps_back, None)
+    if last is None:
         return found
-    last = lines[-1]
     found |= {"step": last["step"], "loss": last["loss"]}
     if training:
         found["epoch"] = round(last["step"] / training["steps_per_epoch"], 3)
-    timed = [
-        line["seconds"]
-        for line in lines
-        if line["attempt"] == last["attempt"] and line["start"] >= last["start"] - _WINDOW_S and not line["compiled"]
-    ]
-    if timed and training and not result:
+    if result or not training:
+        return found
+    recent = itertools.takewhile(
+        lambda line: line["attempt"] == last["attempt"] and line["start"] >= last["start"] - _WINDOW_S, steps_back
+    )
+    timed = [line["seconds"] for line in (last, *recent) if not line["compiled"]]
+    if timed:
         rate = len(timed) / sum(timed)
         found["examples_per_s"] = rate * training["global_batch"]
         if running:
@@ -268,20 +270,19 @@ def _pace(run: RunDir, running: bool) -> dict[str, float | None]:
     return found
 
 
-def _last_lines(path: Path) -> list[dict[str, Any]]:
+def _from_the_end(path: Path) -> Iterator[dict[str, Any]]:
+    """The values of the last lines of a file, the newest first."""
     try:
         with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - _TAIL))
             text = file.read().decode(errors="replace")
     except FileNotFoundError:
-        return []
-    found = []
-    for line in text.split("\n"):
+        return
+    for line in reversed(text.split("\n")):
         try:
             value = json.loads(line)
         except ValueError:  # cut short: by a kill, or by where the tail begins
             continue
         if isinstance(value, dict):  # the end of a number is a number
-            found.append(value)
-    return found
+            yield value

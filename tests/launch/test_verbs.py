@@ -39,7 +39,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def record(path: Path, events: list[dict], backend: str = "local", steps: int = 0, nodes: int = 2) -> RunDir:
     """The directory of a run, as one of two ranks a node leaves it; a step takes 0.1 s and the first, compiled, 9 s."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    request = Request(nodes=nodes, ranks_per_node=2, name=path.name)
+    request = Request(nodes=nodes, ranks_per_node=2, name=path.name.lstrip("."))
     run = run_of(plan(request, here=LAPTOP, machine=EIGHT_CORES, backend=backend), path)
     for event in events:
         append_line(run.events_jsonl, {"time": BEGUN, **event})
