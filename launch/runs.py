@@ -31,6 +31,7 @@ from launch.errors import Refusal
 from launch.rundir import RunDir, read_json
 
 UNDER_WAY = ("queued", "running", "unknown")
+_LIFE = {"submitted": "queued", "started": "running", "ended": "", "cancelled": "cancelled"}
 _WAITING = {"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"}
 _SETTLING_S = 15.0  # between what a run notes and what Slurm or a shared disk shows of it
 _TAIL = 65536  # bytes of steps/ that are read: some hundred steps
@@ -110,7 +111,7 @@ def look(paths: Sequence[Path]) -> tuple[list[Known], str]:
             plan = read_json(run.run_json)
             if not isinstance(plan, dict):
                 raise Refusal(f"{path} is not a run: it has no run.json")
-            events = run.events()
+            events = _life(run)
             if answer is None and plan.get("backend") == "slurm" and _ask_slurm(run, events):
                 answer = jobs()
             known.append(_know(path, run, plan, events, answer))
@@ -125,7 +126,7 @@ def recorded(events: Sequence[dict[str, Any]], done: bool) -> tuple[str, str]:
     Parameters
     ----------
     events : sequence of dict
-        Of events.jsonl.
+        Those of events.jsonl that are of its life: submitted, started, ended, cancelled.
     done : bool
         Whether there is a result.
     """
@@ -135,9 +136,9 @@ def recorded(events: Sequence[dict[str, Any]], done: bool) -> tuple[str, str]:
     if last.get("event") == "ended":
         failure = last.get("first_failure")
         told = f"rank {failure['rank']} on {failure['host']}: {failure['error']}" if failure else ""
-        return last["outcome"], told or (f"exit status {last['status']}" if last["outcome"] == "failed" else "")
-    states = {"submitted": "queued", "started": "running", "cancelled": "cancelled"}
-    return states.get(last.get("event", ""), "planned"), ""
+        status = f"exit status {last['status']}" if last["outcome"] == "failed" else ""
+        return last["outcome"], last.get("reason") or told or status
+    return _LIFE[last["event"]] if last else "planned", ""
 
 
 def judge(noted: str, last: dict[str, Any], number: str | None, answer: Answer) -> tuple[str, str]:
@@ -191,7 +192,7 @@ def _ask_slurm(run: RunDir, events: list[dict[str, Any]]) -> bool:
 def _know(path: Path, run: RunDir, plan: dict[str, Any], events: list[dict[str, Any]], answer: Answer | None) -> Known:
     state, reason, source = _state(run, plan, events, answer)
     if state in ("lost", "failed", "timeout", "cancelled"):  # it may have noted its end since its events were read
-        events = run.events()
+        events = _life(run)
         state, reason, source = _state(run, plan, events, answer)
     last = events[-1] if events else {}
     started = next((event for event in reversed(events) if event["event"] == "started"), {})
@@ -212,6 +213,10 @@ def _know(path: Path, run: RunDir, plan: dict[str, Any], events: list[dict[str, 
         hosts=(job.nodes if job else "") or started.get("nodes") or started.get("host", ""),
         **_pace(run, state == "running"),
     )
+
+
+def _life(run: RunDir) -> list[dict[str, Any]]:
+    return [event for event in run.events() if event["event"] in _LIFE]  # a workload notes its evaluations too
 
 
 def _state(

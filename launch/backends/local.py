@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from launch import attempt, doctor, stop
 from launch.backends.processes import Ranks, mpirun
@@ -175,11 +176,11 @@ def cancel(runs: Iterable[RunDir]) -> None:
 def _ask_to_end(run: RunDir, number: int) -> bool:
     """Send a signal to the launcher of a run; False if there is none any more."""
     deadline = time.monotonic() + STARTING_S
-    while not (last := run.events()[-1])["event"] == "started":  # it has yet to say who it is
-        if last["event"] == "ended" or time.monotonic() > deadline:
+    while (last := _last_of_life(run))["event"] == "submitted":  # it has yet to say who it is
+        if time.monotonic() > deadline:
             return False
         time.sleep(0.1)
-    if not is_running(run):
+    if last["event"] == "ended" or not is_running(run):
         return False
     try:
         os.kill(last["pid"], number)
@@ -188,6 +189,10 @@ def _ask_to_end(run: RunDir, number: int) -> bool:
             f"the launcher of {run.path}, process {last['pid']}, cannot be ended ({error.strerror}): end it where it was started"
         ) from None
     return True
+
+
+def _last_of_life(run: RunDir) -> dict[str, Any]:
+    return [event for event in run.events() if event["event"] in ("submitted", "started", "ended")][-1]
 
 
 class _Signals:

@@ -106,7 +106,7 @@ def test_what_slurm_says_of_it(noted: str, job: Job | None, age: float, state: s
 
 
 def test_how_far_and_how_fast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    run = record(tmp_path / "a", [SUBMITTED, STARTED], "slurm", steps=30)
+    run = record(tmp_path / "a", [SUBMITTED, STARTED, {"event": "evaluated", "step": 20}], "slurm", steps=30)
     monkeypatch.setenv("PATH", str(tmp_path))
     (known,), silence = runs.look([run.path])
     assert "no squeue here" in silence and known.source == "records"
@@ -205,6 +205,7 @@ def test_a_local_run_from_start_to_cancel(tmp_path: Path):
     run = start(tmp_path, WAIT)
     assert state(run) in ("queued", "running")
     until(lambda: said(run, "here 0") and said(run, "here 1"), 30)
+    run.append_event("evaluated", step=1)  # as workloads do; it is none of the run's life
     (known,), _ = runs.look([run.path])
     assert (known.state, known.source, known.hosts) == ("running", "lock", socket.gethostname())
     cancelled = launch("cancel", run.path)
