@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import socket
+import subprocess
 import sys
 from typing import Any
 
@@ -54,13 +55,34 @@ def end(run: RunDir, status: int) -> str:
     if run.result() is not None:
         outcome = "done"
     # srun reports the largest status of all, so 75 may hide a rank that failed with less: ask the failures as well.
-    elif status == stop.STOPPED and failure is None:
+    elif failure is None and (status == stop.STOPPED or diagnose.ended_by_slurm(run)):
         outcome = "stopped"
     else:
         outcome = "failed"
     first = {} if failure is None or outcome != "failed" else {"first_failure": failure._asdict()}
-    run.append_event("ended", attempt=attempt, outcome=outcome, status=status, **first)
+    reason = {"reason": why} if (why := diagnose.ended_by_slurm(run)) else {}
+    run.append_event("ended", attempt=attempt, outcome=outcome, status=status, step=saved_step(run), **reason, **first)
     return outcome
+
+
+def saved_step(run: RunDir) -> int:
+    """The step of the newest checkpoint, or 0."""
+    steps = (re.fullmatch(r"step-(\d+)\.npz", path.name) for path in run.checkpoints.glob("step-*.npz"))
+    return max((int(match[1]) for match in steps if match), default=0)
+
+
+def requeue(run: RunDir, plan: Plan) -> str:
+    """Put the job that this is back into the queue, if it has attempts left and gets further; return what was done."""
+    restarts = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+    if plan.max_attempts <= 1 or "SLURM_JOB_ID" not in os.environ:
+        return ""
+    if restarts + 1 >= plan.max_attempts:
+        return f"launch: not put back into the queue: {plan.max_attempts} attempts were made"
+    last = [event.get("step", 0) for event in run.events("ended")][-3:]
+    if len(last) == 3 and len(set(last)) == 1:
+        return f"launch: not put back into the queue: two attempts got no further than step {last[0]}"
+    subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=False)
+    return f"launch: put back into the queue, to go on after step {last[-1]}"
 
 
 def surroundings() -> dict[str, Any]:
@@ -107,10 +129,19 @@ def _cpu_model() -> str:
 
 if __name__ == "__main__":
     verb, folder, *rest = sys.argv[1:]
+    here = RunDir.open(folder)
+    planned = Plan.from_json(read_json(here.run_json))
     if verb == "begin":
-        print(f"launch: attempt {begin(RunDir.open(folder))}", flush=True)  # job.log holds all; diagnose looks for this
+        # Slurm itself puts a job back that was preempted or lost a node, as often as it likes.
+        if int(os.environ.get("SLURM_RESTART_COUNT", "0")) >= max(planned.max_attempts, 1):
+            here.append_event("ended", outcome="failed", status=1, reason=f"{planned.max_attempts} attempts were made")
+            sys.exit(f"launch: not started again: {planned.max_attempts} attempts were made; go on by hand with resume")
+        print(f"launch: attempt {begin(here)}", flush=True)  # job.log holds all; diagnose looks for this
     else:
-        outcome = end(RunDir.open(folder), int(rest[0]))
+        outcome = end(here, int(rest[0]))
         if outcome == "failed":
-            print(diagnose.paragraph(RunDir.open(folder)), flush=True)
+            print(diagnose.paragraph(here), flush=True)
+        # Where Slurm has ended the job, it also decides whether it comes back.
+        if outcome == "stopped" and not diagnose.ended_by_slurm(here):
+            print(requeue(here, planned), flush=True)
         sys.exit({"done": 0, "stopped": stop.STOPPED, "failed": 1}[outcome])

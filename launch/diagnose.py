@@ -19,6 +19,9 @@ _SRUN = re.compile(
     r"srun: error: (\S+): tasks? ([\d,\-]+): (Exited with exit code (\d+)|[A-Z][A-Za-z ]+?)(?: \(core dumped\))?$"
 )
 
+# slurmstepd: error: *** JOB 27 ON node1 CANCELLED AT 2026-11-24T01:00:00 DUE TO TIME LIMIT ***
+_CANCELLED = re.compile(r"\*\*\* JOB \S+ ON \S+ CANCELLED AT \S+(?: DUE TO ([A-Z ]+))? \*\*\*")
+
 SIGNALS = {
     "Killed": "SIGKILL",
     "Terminated": "SIGTERM",
@@ -96,16 +99,27 @@ def paragraph(run: RunDir) -> str:
     return "\n".join([*text, *([f"what to do: {advice}"] if advice else [])])
 
 
-def _srun_reports(run: RunDir, attempt: int) -> list[Failure]:
-    found = []
+def ended_by_slurm(run: RunDir) -> str | None:
+    """Why Slurm ended the last attempt, in its words; None if it did not."""
+    match = _CANCELLED.search(_section(run, len(run.events("started"))))
+    return match and (match[1] or "cancelled").strip().lower()
+
+
+def _section(run: RunDir, attempt: int) -> str:
+    """What job.log holds of an attempt."""
     try:
         text = run.job_log.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
-        return found
-    ranks_per_node = read_json(run.run_json)["ranks_per_node"]
+        return ""
     _, *told = _ATTEMPT.split(text)  # number, lines, number, lines, ...
-    lines = dict(zip(told[::2], told[1::2])).get(str(attempt), "")
-    for line in lines.splitlines():
+    return dict(zip(told[::2], told[1::2])).get(str(attempt), "")
+
+
+def _srun_reports(run: RunDir, attempt: int) -> list[Failure]:
+    found = []
+    ranks_per_node = read_json(run.run_json)["ranks_per_node"]
+    # What ranks end with once Slurm has ended the job says nothing of them.
+    for line in _CANCELLED.split(_section(run, attempt))[0].splitlines():
         if match := _SRUN.match(line.strip()):
             host, tasks, what, code = match.groups()
             if code is not None and int(code) in (0, 75):

@@ -34,6 +34,7 @@ class Plan:
     python: str
     pythonpath: tuple[str, ...]  # where the launcher found modules beside those of the interpreter
     seed: int
+    max_attempts: int
     nodes: int
     ranks_per_node: int
     gpus_per_node: int
@@ -162,6 +163,7 @@ def resolve(request: Request, site: Site, target: Target, machine: Machine, now:
         python=sys.executable,
         pythonpath=_pythonpath(),
         seed=request.seed,
+        max_attempts=_at_least_one("--max-attempts", request.max_attempts),
         nodes=nodes,
         ranks_per_node=ranks,
         gpus_per_node=gpus,
@@ -224,7 +226,7 @@ def _refuse_contradictions(request: Request, backend: str) -> None:
     if request.wait and request.detach:
         raise Refusal("--wait and --detach contradict each other: give one of them")
     slurm_only = {"-p": request.partition, "-A": request.account, "-q": request.qos, "-C": request.constraint,
-                  "--sbatch-arg": request.sbatch_arg, "--srun-arg": request.srun_arg}  # fmt: skip
+                  "--sbatch-arg": request.sbatch_arg, "--srun-arg": request.srun_arg, "--max-attempts": request.max_attempts > 1}  # fmt: skip
     given = [flag for flag, value in slurm_only.items() if value]
     if backend == "local" and given:
         raise Refusal(f"{given[0]} is for Slurm, and the backend is local: leave it out, or give --backend slurm")

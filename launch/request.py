@@ -29,6 +29,8 @@ class Request:
     runs: Path = _option(Path("runs"))  # folder of the run directories
     name: str | None = _option()  # of the run; workload, nodes and time by default
     seed: int = _option(0)  # of everything random in a workload
+    max_attempts: int = _option(1)  # starts of a run: above 1, Slurm starts it again when it was preempted, reached its
+    # time limit or lost a node, until it is done or gets no further
     share_gpus: bool = _option(False)  # allow several ranks on one GPU
     dry_run: bool = _option(False)  # print the plan and the script; submit nothing
     follow: bool = _option(True)  # show progress until the run ends

@@ -68,6 +68,7 @@ def directives(plan: Plan) -> dict[str, str]:
         "signal": f"USR2@{min(plan.signal_s, plan.time_s // 2) if plan.time_s else plan.signal_s}",
         "output": "logs/job.log",
         "open-mode": "append",
+        "requeue" if plan.max_attempts > 1 else "no-requeue": "",
         **plan.directives,
     }
     return {name: str(value) for name, value in found.items() if value is not None}

@@ -199,7 +199,7 @@ def test_the_script_ends_as_its_ranks_did(tmp_path: Path, fakes: Path, status: i
         assert done.returncode == expected
         assert done.stdout.startswith(f"launch: attempt {attempt}\n")
         assert run.events("ended")[-1] | {"time": 0, "first_failure": 0} == {
-            "event": "ended", "time": 0, "attempt": attempt, "outcome": outcome, "status": status, "first_failure": 0,
+            "event": "ended", "time": 0, "attempt": attempt, "outcome": outcome, "status": status, "step": 0, "first_failure": 0,
         }  # fmt: skip
         if outcome == "failed":
             assert "rank 0 on node 0" in done.stdout and "exit status 3" in done.stdout

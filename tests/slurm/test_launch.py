@@ -280,3 +280,43 @@ def test_the_real_time_limit(clean_slurm: Cluster, tmp_path: Path):
     resumed = launch("resume", run.path)
     assert resumed.returncode == 4, resumed.stdout + resumed.stderr
     assert checkpoints.latest(run.checkpoints).step > saved
+
+
+def test_a_run_that_is_stopped_is_put_back_and_goes_on(clean_slurm: Cluster, tmp_path: Path):
+    """By Slurm's warning before the limit, and by a preemption; until it is done."""
+    run = RunDir(tmp_path / "again")
+    options = ("tiny", "--epochs=3", "--batch=16", "--threads=1", "--pause=0.02")
+    launched = Launched(
+        "-N", 2, "-p", "low", "--max-attempts", 3, "--runs", tmp_path, "--name", "again", *options
+    )  # fmt: skip
+    attempts = lambda: {line["attempt"] for line in read_lines(run.steps / "node0.jsonl")}  # noqa: E731
+    until(lambda: 1 in attempts(), 240)
+    job = run.events("submitted")[0]["job"]
+    subprocess.run(["scancel", "--signal=USR2", job], check=True)
+    until(lambda: 2 in attempts(), 240)
+    subprocess.run(
+        ["sbatch", "-p", "debug", "-N", "16", "--exclusive", "-o", "/dev/null", "--wrap=sleep 1"], check=True
+    )
+    status, output = launched.wait(300)
+    assert status == 0, output
+    assert attempts() == {1, 2, 3} and run.result()["attempts"] == 3
+    ended = run.events("ended")
+    assert [event["outcome"] for event in ended] == ["stopped", "stopped", "done"]
+    assert 0 < ended[0]["step"] < ended[1]["step"] < ended[2]["step"]
+    # Nothing is lost and nothing made twice: both were saved before they left.
+    steps = [line["step"] for line in read_lines(run.steps / "node0.jsonl")]
+    assert steps == list(range(1, run.result()["steps"] + 1))
+
+
+def test_attempts_end(clean_slurm: Cluster, tmp_path: Path):
+    program = script(tmp_path, "import time; time.sleep(300)")
+    launched = Launched("-N", 2, "--max-attempts", 2, "--runs", tmp_path, "--name", "twice", program)
+    run = RunDir(tmp_path / "twice")
+    for attempt in (1, 2):
+        until(lambda attempt=attempt: len(run.events("started")) == attempt, 60)
+        time.sleep(1)
+        subprocess.run(["scontrol", "requeue", run.events("submitted")[0]["job"]], check=True)
+    status, output = launched.wait(90)
+    assert status == 1, output
+    assert "2 attempts were made" in run.job_log.read_text()
+    assert len(run.events("started")) == 2

@@ -6,6 +6,7 @@
 #SBATCH --signal=USR2@120
 #SBATCH --output=logs/job.log
 #SBATCH --open-mode=append
+#SBATCH --no-requeue
 #SBATCH --exclusive
 #SBATCH --comment='a word # and '"'"'more'"'"''
 

@@ -11,6 +11,7 @@
 #SBATCH --signal=USR2@120
 #SBATCH --output=logs/job.log
 #SBATCH --open-mode=append
+#SBATCH --no-requeue
 #SBATCH --network=disable_rdzv_get
 
 # Paths are relative to the run directory, in which sbatch --chdir starts this script.

@@ -11,6 +11,7 @@
 #SBATCH --signal=USR2@120
 #SBATCH --output=logs/job.log
 #SBATCH --open-mode=append
+#SBATCH --no-requeue
 
 # Paths are relative to the run directory, in which sbatch --chdir starts this script.
 # Slurm's own warning (USR2, TERM) is for the ranks, which save and leave; this script stays to note how they ended.
