@@ -5,13 +5,8 @@ A field ``max_width: int = 64  # channels`` is the option ``--max-width``; a ``b
 """
 
 import argparse
-import ast
 import dataclasses
-import inspect
-import io
 import sys
-import textwrap
-import tokenize
 import types
 import typing
 from collections.abc import Callable, Sequence
@@ -150,6 +145,8 @@ def arguments(config: Any) -> list[str]:
 
 def describe(cls: type) -> str:
     """The help text of a dataclass: a line an option with its type or choices, default and comment."""
+    import textwrap
+
     hints = typing.get_type_hints(cls)
     comments = _comments(cls)
     rows = []
@@ -205,6 +202,13 @@ def _listed(convert: Callable[[str], Any], separator: str) -> Callable[[str], tu
 
 def _comments(cls: type) -> dict[str, str]:
     """The comment behind (or in the lines right after) each field, over all base classes."""
+    # Only help needs these, and they take a good part of a dry run's time to import.
+    import ast
+    import inspect
+    import io
+    import textwrap
+    import tokenize
+
     found: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         if not dataclasses.is_dataclass(base) or base.__module__ not in sys.modules:

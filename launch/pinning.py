@@ -109,7 +109,9 @@ def compare(plan: Plan, rank: Rank, device: str | None, meeting: Path, attempt: 
     for other, line in sorted(lines.items()):
         holders.setdefault(line["holds"], []).append(other)
     sharing = holders[held]
-    if device is not None and len(sharing) > 1 and not plan.share_gpus:
+    # Where no driver tells a UUID there is only the number, and a Slurm that hands out GPUs numbers them anew for each.
+    known = not (held.startswith("device ") and plan.gpu_binding == "slurm")
+    if device is not None and known and len(sharing) > 1 and not plan.share_gpus:
         raise Refusal(
             f"ranks {' and '.join(map(str, sharing))} on {host} hold the same GPU, {held}: see gpu_binding and gpu_request of the site "
             f"{plan.site}, or allow it with --share-gpus"
