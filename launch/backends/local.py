@@ -249,10 +249,13 @@ def _supervise(ranks: Ranks, plan: Plan, signals: _Signals, tick: Callable[[], N
 def _only_one(run: RunDir) -> Iterator[None]:
     """Hold the run's lock, which ends with the process that holds it."""
     with open(run.path / ".lock", "ab") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise Refusal(f"{run.path} is running: wait for its end, or end it first") from None
+        for _ in range(10):  # who only asks whether it runs holds it for an instant
+            with contextlib.suppress(OSError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            time.sleep(0.02)
+        else:
+            raise Refusal(f"{run.path} is running: wait for its end, or end it first")
         yield
 
 
