@@ -1,24 +1,21 @@
 """How far a run is, from its files: the live line, and the summary at the end."""
 
-import collections
-import contextlib
-import json
 import os
 import re
 import sys
 import time
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from launch import diagnose
+from launch.pace import pace
 from launch.plan import Plan
-from launch.rundir import RunDir, read_json
+from launch.rundir import RunDir
 from launch.walltime import clock
 
 _LABEL = re.compile(r"\s*(\d+): ?(.*)", re.DOTALL)
 # What TensorFlow's libraries say of themselves, whatever TF_CPP_MIN_LOG_LEVEL is; it stays in the logs.
 _NOISE = re.compile(r"WARNING: All log messages before absl|[IW]\d{4} [\d:.]+\s+\d+ \S+\.cc:\d+\]")
-_WINDOW_S = 20.0  # over which examples/s are averaged
 
 
 class Tail:
@@ -71,9 +68,8 @@ class Progress:
         # Of a workload the chief speaks for all; of any other program nobody knows, so all are heard.
         nodes = [0] if plan.kind == "workload" else range(min(plan.nodes, 64))
         self._logs = [Tail(run.node_log(node), from_end=True) for node in nodes]
-        self._steps = Tail(run.steps / "node0.jsonl", from_end=True)
-        self._recent: collections.deque[dict[str, Any]] = collections.deque()
-        self._training: dict[str, Any] | None = None
+        steps = run.steps / "node0.jsonl"
+        self._before = steps.stat().st_size if steps.exists() else 0  # of earlier attempts
 
     def __call__(self, waiting_for: str = "") -> None:
         """Show what is new; ``waiting_for`` says what keeps the run from starting."""
@@ -95,25 +91,14 @@ class Progress:
 
     def line(self) -> str:
         """Epoch, step, loss and examples/s over all ranks, or an empty string before the first step."""
-        self._training = self._training or read_json(self._run.training_json)
-        for text in self._steps.lines():
-            with contextlib.suppress(ValueError):  # a line that a kill has cut short
-                step = json.loads(text)
-                if step["rank"] == 0:
-                    self._recent.append(step)
-        if not self._recent or not self._training:
+        now = pace(self._run, self._before)
+        if now["step"] is None or now["epoch"] is None:
             return ""
-        last = self._recent[-1]
-        while self._recent[0]["start"] < last["start"] - _WINDOW_S:
-            self._recent.popleft()
-        steps, done = self._training["steps"], last["step"]
-        text = f"epoch {done / self._training['steps_per_epoch']:.2f}/{self._training['epochs']:g}  step {done}/{steps}  loss {last['loss']:.4g}"
-        timed = [step for step in self._recent if not step["compiled"]]
-        if not timed:
+        text = f"epoch {now['epoch']:.2f}/{now['epochs']:g}  step {now['step']}/{now['steps']}  loss {now['loss']:.4g}"
+        if now["left_s"] is None:
             return text
-        rate = len(timed) / sum(step["seconds"] for step in timed)
-        left = clock(int((steps - done) / rate))
-        return f"{text}  {rate * self._training['global_batch']:.4g} examples/s on {self._plan.size} ranks  {left} left"
+        rate, left = now["examples_per_s"], clock(int(now["left_s"]))
+        return f"{text}  {rate:.4g} examples/s on {self._plan.size} ranks  {left} left"
 
     def _heard(self, line: str) -> None:
         label = _LABEL.match(line)

@@ -12,8 +12,6 @@ A state is one of
   damaged    its files cannot be read
 """
 
-import itertools
-import json
 import os
 import re
 import socket
@@ -28,14 +26,13 @@ from launch.backends.slurm import outcome
 from launch.backends.slurm_jobs import Answer, jobs
 from launch.backends.slurm_queue import ENDED
 from launch.errors import Refusal
+from launch.pace import pace
 from launch.rundir import RunDir, read_json
 
 UNDER_WAY = ("queued", "running", "unknown")
 _LIFE = {"submitted": "queued", "started": "running", "ended": "", "cancelled": "cancelled"}
 _WAITING = {"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"}
 _SETTLING_S = 15.0  # between what a run notes and what Slurm or a shared disk shows of it
-_TAIL = 65536  # bytes of steps/ that are read: some hundred steps
-_WINDOW_S = 20.0  # over which examples/s are averaged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,48 +243,11 @@ def _job(events: Sequence[dict[str, Any]]) -> str | None:
 
 
 def _pace(run: RunDir, running: bool) -> dict[str, float | None]:
-    """How far a training is and how fast, from the last steps of the chief."""
-    training, result = read_json(run.training_json) or {}, run.result() or {}
-    steps = training.get("steps", result.get("steps"))
-    found = {
-        "steps": steps,
-        "epochs": training.get("epochs", result.get("epochs")),
-        "examples_per_s": result.get("throughput_examples_per_s"),
-    }
-    steps_back = (line for line in _from_the_end(run.steps / "node0.jsonl") if line["rank"] == 0)
-    last = next(steps_back, None)
-    if last is None:
-        return found
-    found |= {"step": last["step"], "loss": last["loss"]}
-    if training:
-        found["epoch"] = round(last["step"] / training["steps_per_epoch"], 3)
-    if result or not training:
-        return found
-    recent = itertools.takewhile(
-        lambda line: line["attempt"] == last["attempt"] and line["start"] >= last["start"] - _WINDOW_S, steps_back
-    )
-    timed = [line["seconds"] for line in (last, *recent) if not line["compiled"]]
-    if timed:
-        rate = len(timed) / sum(timed)
-        found["examples_per_s"] = rate * training["global_batch"]
-        if running:
-            found["left_s"] = max(0.0, (steps - last["step"]) / rate)
-    return found
-
-
-def _from_the_end(path: Path) -> Iterator[dict[str, Any]]:
-    """The values of the last lines of a file, the newest first."""
-    try:
-        with open(path, "rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - _TAIL))
-            text = file.read().decode(errors="replace")
-    except FileNotFoundError:
-        return
-    for line in reversed(text.split("\n")):
-        try:
-            value = json.loads(line)
-        except ValueError:  # cut short: by a kill, or by where the tail begins
-            continue
-        if isinstance(value, dict):  # the end of a number is a number
-            yield value
+    """How far a training is: from its steps while there is no result, and from that afterwards."""
+    now = pace(run)
+    if not running:
+        now["left_s"] = None
+    if result := run.result():
+        now |= {"examples_per_s": result.get("throughput_examples_per_s"), "left_s": None}
+        now |= {name: now[name] or result.get(name) for name in ("steps", "epochs")}
+    return now
