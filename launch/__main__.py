@@ -10,6 +10,7 @@ import importlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from launch import describe, options, plan, site, study, workload
 from launch.errors import Refusal
@@ -63,7 +64,7 @@ def main(argv: list[str]) -> int:
         print(backend.preview(run, planned))
         return 0
     run.create()
-    publish_json(run.run_json, planned.to_json() | {"commit": _save_code(run, planned.cwd)})
+    publish_json(run.run_json, planned.to_json() | {"commit": _save_code(run.patch, planned.cwd)})
     return STATUS[backend.start(run, planned, how)]
 
 
@@ -73,14 +74,17 @@ def _study(asked: StudyRequest, target: workload.Target, here: site.Site, why: s
     found = study.points(asked)
     plans = study.plans(asked, target, found, here, plan.this_machine(), now)
     study.refuse_beyond_budget(plans, asked.budget)
-    folder = (asked.runs / (asked.name or f"{target.short_name}-study-{now:%Y%m%d-%H%M%S}")).absolute()
+    name = plan.refuse_bad_name(asked.name) if asked.name else f"{target.short_name}-study-{now:%Y%m%d-%H%M%S}"
+    folder = (asked.runs / name).absolute()
     print(describe.study_plan(found, plans, asked.scaling, here, why, folder), flush=True)
     single = importlib.import_module(f"launch.backends.{plans[0].backend}")
     for planned in {planned.nodes: planned for planned in plans}.values():
         single.check(planned)
     if asked.dry_run:
+        print(study.preview(folder, found, plans, asked.throttle))
         return 0
     runs = study.create(folder, asked, found, plans)
+    publish_json(folder / "code.json", {"commit": _save_code(folder / "code.patch", plans[0].cwd)})
     return study.make(folder, list(zip(runs, plans)), how, asked.throttle)
 
 
@@ -121,7 +125,7 @@ def _site(request: Request) -> tuple[site.Site, str]:
     return site.detect()
 
 
-def _save_code(run: RunDir, cwd: str) -> str | None:
+def _save_code(patch_file: Path, cwd: str) -> str | None:
     """Keep what the code had that no commit has; return the commit."""
     git = ["git", "-C", cwd]
     try:
@@ -130,7 +134,7 @@ def _save_code(run: RunDir, cwd: str) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     if patch.returncode == 0 and patch.stdout:
-        publish(run.patch, patch.stdout)
+        publish(patch_file, patch.stdout)
     return commit.stdout.strip() or None
 
 

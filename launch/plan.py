@@ -209,11 +209,16 @@ def _entry(target: Target) -> tuple[str, ...]:
 def _name(request: Request, target: Target, nodes: int, now: datetime.datetime) -> str:
     if request.name is None:
         return f"{target.short_name}-n{nodes}-{now:%Y%m%d-%H%M%S}"
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", request.name):
+    return refuse_bad_name(request.name)
+
+
+def refuse_bad_name(name: str) -> str:
+    """The name of a run or study, if it can be the name of a folder and of a job."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", name):
         raise Refusal(
-            f"--name {request.name!r}: a run's name has letters, digits, '.', '_', '+' and '-', and begins with one of the first two"
+            f"--name {name!r}: a run's name has letters, digits, '.', '_', '+' and '-', and begins with one of the first two"
         )
-    return request.name
+    return name
 
 
 def _at_least_one(what: str, value: int) -> int:

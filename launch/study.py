@@ -204,6 +204,15 @@ def unfinished(folder: Path) -> list[tuple[RunDir, Plan]]:
     return [(run, Plan.from_json(read_json(run.run_json))) for run in runs if run.result() is None]
 
 
+def preview(folder: Path, found: Sequence[Point], plans: Sequence[Plan], throttle: int | None) -> str:
+    """The very scripts that would be submitted; of a local study its plan says all."""
+    if plans[0].backend == "local":
+        return ""
+    from launch.backends import slurm_array
+
+    return slurm_array.preview(folder, [(RunDir(folder / p.name), plan) for p, plan in zip(found, plans)], throttle)
+
+
 def make(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, throttle: int | None) -> int:
     """Make the runs of a study by their backend; say what came of them; return the exit status."""
     # Slurm has a way of its own for many jobs of one shape.

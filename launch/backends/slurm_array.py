@@ -1,5 +1,6 @@
 """The runs of a study as Slurm arrays: one for each shape, as all tasks of an array have the same."""
 
+import dataclasses
 import sys
 import time
 from collections.abc import Sequence
@@ -68,6 +69,16 @@ def start_many(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, thro
         raise
 
 
+def preview(folder: Path, runs: Sequence[tuple[RunDir, Plan]], throttle: int | None) -> str:
+    """The scripts that would be submitted, one for each shape."""
+    texts = []
+    for number, members in enumerate(_by_shape(runs), 1):
+        planned = _named(folder, members[0][1])
+        array = RunDir(folder / "arrays" / f"{number}-n{planned.nodes}")
+        texts.append(script(array, planned, _tasks(len(members), throttle)))
+    return "\n" + "\n\n".join(texts)
+
+
 def _by_shape(runs: Sequence[tuple[RunDir, Plan]]) -> list[list[tuple[RunDir, Plan]]]:
     shapes: dict[str, list[tuple[RunDir, Plan]]] = {}
     for run, plan in runs:
@@ -77,14 +88,22 @@ def _by_shape(runs: Sequence[tuple[RunDir, Plan]]) -> list[list[tuple[RunDir, Pl
 
 
 def _submit(folder: Path, runs: Sequence[tuple[RunDir, Plan]], throttle: int | None) -> str:
-    plan = runs[0][1]
+    plan = _named(folder, runs[0][1])
     taken = len(list((folder / "arrays").glob("*"))) if (folder / "arrays").is_dir() else 0
     array = RunDir(folder / "arrays" / f"{taken + 1}-n{plan.nodes}")
     array.create()
     publish(array.path / "runs.txt", "".join(f"../../{run.path.name}\n" for run, _ in runs))
-    limit = f"%{throttle}" if throttle else ""
-    publish(array.script, script(array, plan, f"0-{len(runs) - 1}{limit}"))
+    publish(array.script, script(array, plan, _tasks(len(runs), throttle)))
     return submit(array, plan)
+
+
+def _named(folder: Path, plan: Plan) -> Plan:
+    """The plan with a job name for the whole array, unless one was asked for."""
+    return dataclasses.replace(plan, job_name=f"{folder.name}-n{plan.nodes}") if plan.job_name == plan.name else plan
+
+
+def _tasks(count: int, throttle: int | None) -> str:
+    return f"0-{count - 1}" + (f"%{throttle}" if throttle else "")
 
 
 def _follow(jobs: dict[str, tuple[RunDir, str, int]], numbers: Sequence[str], how: str) -> dict[str, str]:
