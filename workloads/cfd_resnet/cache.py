@@ -118,8 +118,8 @@ class Cache:
         parts : sequence of int
             Which.
         news : function
-            Told from time to time how many flows of these parts are done and how many there are, by whomever, and whether this
-            process is making some.
+            Told from time to time how many flows of these parts are done, by whomever, how many there are, and
+            whether this process is making some.
 
         Raises
         ------

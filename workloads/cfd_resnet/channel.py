@@ -61,7 +61,7 @@ def leaves(case: Case, i: int) -> np.ndarray:
 
 
 def faces(case: Case) -> tuple[list, list, np.float32]:
-    """What moving faces add to a population (directions 1 to 8, None or (1, cells)), the outlet's links, the mean velocity."""
+    """What moving faces add to populations (directions 1 to 8; None or (1, cells)), the outlet's links, mean velocity."""
     sources, outlets = [], []
     rows = np.arange(case.height)
     for i in range(1, 9):
@@ -71,6 +71,8 @@ def faces(case: Case) -> tuple[list, list, np.float32]:
             speed[:, 0] = case.inlet(rows + 0.5 - 0.5 * across)  # where the link crosses the face
         if across == 1 and case.lid:
             speed[0] += case.lid
+            # The link through a corner belongs to the wall at rest, or the lid drives a flow through the box.
+            speed[0, 0 if along == 1 else -1] = 0
         source = (6 * WEIGHTS[i] * along * speed).astype(np.float32).reshape(1, -1)
         sources.append(source if source.any() else None)
         outlet = leaves(case, i).reshape(1, -1)

@@ -1,7 +1,7 @@
 """Who makes what, when any number of processes on any number of nodes want the same files: claims on work, and cores.
 
-A claim is a file ``<name>.claim<n>`` that its owner made and rewrites while it works. The owner is gone when its process
-is (seen on its own node), or when the file has not changed for `STALE_SECONDS` (seen from anywhere, by the clock of who
+A claim is a file ``<name>.claim<n>`` that its owner made and rewrites while it works. The owner is gone when its
+process is (seen on its own node), or when the file has not changed for `STALE_SECONDS` (seen from anywhere, by the clock of who
 looks). Then somebody else makes claim n + 1. Nothing is ever taken from under an owner, so there is no race to win: at
 worst a piece of work is done twice, and published twice with the same content.
 """

@@ -6,7 +6,7 @@ The populations are 9 arrays (slots, cells): the cells of a flow lie row after r
 import numpy as np
 import tensorflow as tf
 
-# Directions in pairs: the opposite of i is i + 1 for odd i, i - 1 for even i > 0. Columns: along (axis 1), across (axis 0).
+# In pairs: the opposite of i is i + 1 for odd i, i - 1 for even i > 0. Columns: along (axis 1), across (axis 0).
 DIRECTIONS = np.array([(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, -1), (1, -1), (-1, 1)])
 WEIGHTS = np.array([4 / 9] + [1 / 9] * 4 + [1 / 36] * 4)
 OPPOSITE = np.array([0, 2, 1, 4, 3, 6, 5, 8, 7])

@@ -175,7 +175,8 @@ def main(argv: Sequence[str]) -> None:
             raise _unwritable(cache.folder, error) from None
         if missing := cache.missing(cache.parts):
             print(
-                f"{split}: this task's {len(cache.parts[task::tasks])} of {len(cache.parts)} parts are made, {len(missing)} are left to other tasks"
+                f"{split}: this task's {len(cache.parts[task::tasks])} of {len(cache.parts)} parts are made, "
+                f"{len(missing)} are left to other tasks"
             )
         else:
             made = flows(parameters, split, folder=folder, progress=progress)
@@ -233,7 +234,8 @@ def _cache(parameters: FlowSet, split: str, folder: Path | None) -> Cache:
 
 def _unwritable(folder: Path, error: OSError) -> Refusal:
     return Refusal(
-        f"the cache of flows {folder} cannot be used ({error.strerror}): set XDG_CACHE_HOME to a folder with room that can be written to"
+        f"the cache of flows {folder} cannot be used ({error.strerror}): "
+        "set XDG_CACHE_HOME to a folder with room that can be written to"
     )
 
 

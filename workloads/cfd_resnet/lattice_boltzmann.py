@@ -2,13 +2,13 @@
 
 One code for CPU and GPU: TensorFlow, compiled by XLA. The populations are kept as deviations from their value at rest
 and the equilibrium is that of He & Luo (1997), in which the density stands in the pressure only: so single precision
-is enough, and a steady flow is free of divergence whatever the Mach number. All boundaries act on links that end
-outside the fluid (Ladd 1994), half-way between two cells unless the distance to the wall is given (Bouzidi et al. 2001).
+is enough, and a steady flow is free of divergence whatever the Mach number. Walls and inlet act on links that end outside
+the fluid (Ladd 1994), half-way between two cells unless the distance to the wall is given (Bouzidi et al. 2001).
 
 References
 ----------
-He, Luo: J. Stat. Phys. 88 (1997) 927. Ginzburg, Verhaeghe, d'Humieres: Commun. Comput. Phys. 3 (2008) 427 (two relaxation
-times, magic parameter, anti-bounce-back). Ladd: J. Fluid Mech. 271 (1994) 285. Bouzidi, Firdaouss, Lallemand: Phys.
+He, Luo: J. Stat. Phys. 88 (1997) 927. Ginzburg, Verhaeghe, d'Humieres: Commun. Comput. Phys. 3 (2008) 427 (two
+relaxation times, magic parameter). Ladd: J. Fluid Mech. 271 (1994) 285. Bouzidi, Firdaouss, Lallemand: Phys.
 Fluids 13 (2001) 3452. Mei, Yu, Shyy, Luo: Phys. Rev. E 65 (2002) 041203 (momentum exchange).
 """
 
@@ -64,7 +64,7 @@ class Batch:
         self.case = case
         cells = (slots, case.height * case.length)
         self._populations: list = [np.zeros(cells, np.float32) for _ in DIRECTIONS]
-        # Links, for directions 1 to 8: those that come from a wall or an obstacle, and those that come from an obstacle.
+        # Links in directions 1 to 8: those that come from a wall or an obstacle, and those from an obstacle.
         self._walls = np.ones((8, *cells), bool)  # an empty slot is solid throughout
         self._obstacles = np.zeros((8, *cells), bool)
         self._distance: np.ndarray | None = None

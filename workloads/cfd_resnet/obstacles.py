@@ -63,7 +63,8 @@ def random_mask(rng: np.random.Generator, height: int, width: int, count: int, v
             if fault(mask) is None and is_validation(mask) == validation:
                 return mask
     raise Refusal(
-        f"{count} obstacles do not fit into a channel of {height} x {width} cells with {OPEN:.0%} of it open: give fewer, or more width"
+        f"{count} obstacles do not fit into a channel of {height} x {width} cells with {OPEN:.0%} of it open: "
+        "give fewer, or more width"
     )
 
 
@@ -107,8 +108,8 @@ def masks_from(folder: Path, height: int, width: int) -> dict[str, np.ndarray]:
     """The obstacles in the files of a folder, placed in the channel.
 
     A file is a text file (two whole numbers, cells along and across, then rows of 0 and 1 across the channel, as in
-    Hennigh's steady-state-flow data) or a NumPy array (H, W). A mask of the channel's own height and width is taken as it
-    is. From any other the obstacle is cut out, scaled, and stands `FROM_FILE` of the width long, or less if it would be
+    Hennigh's steady-state-flow data) or a NumPy array (H, W). A mask of the channel's own height and width is taken as
+    it is. From any other the obstacle is cut out, scaled, and stands `FROM_FILE` of the width long, or less if it would be
     too high, on the lower wall if it stood on its picture's lower edge.
 
     Parameters
@@ -132,7 +133,8 @@ def masks_from(folder: Path, height: int, width: int) -> dict[str, np.ndarray]:
         files = sorted(path for path in Path(folder).iterdir() if path.suffix in SUFFIXES)
     except OSError as error:
         raise Refusal(
-            f"the folder of masks {folder} cannot be read ({error.strerror}): give a folder with {' or '.join(SUFFIXES)} files"
+            f"the folder of masks {folder} cannot be read ({error.strerror}): "
+            f"give a folder with {' or '.join(SUFFIXES)} files"
         ) from None
     if not files:
         raise Refusal(f"the folder of masks {folder} holds no {' or '.join(SUFFIXES)} file: give one that does")
@@ -164,7 +166,8 @@ def read(path: Path) -> np.ndarray:
             if len(numbers) < 2 or len(numbers) != 2 + numbers[0] * numbers[1]:
                 said = " x ".join(f"{n:g}" for n in numbers[:2])
                 raise Refusal(
-                    f"the mask {path} says {said} cells and has {max(len(numbers) - 2, 0)}: its first line is cells along and across"
+                    f"the mask {path} says {said} cells and has {max(len(numbers) - 2, 0)}: "
+                    "its first line is cells along and across"
                 )
             along, across = numbers[:2].astype(int)
             mask = numbers[2:].reshape(along, across).T

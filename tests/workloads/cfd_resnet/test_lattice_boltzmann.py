@@ -99,7 +99,7 @@ def test_a_closed_box_keeps_its_mass():
     flow = batch.take(0)
     assert abs(flow.u).max() > 0.03, "the lid moves nothing"
     assert abs(flow.pressure.mean()) < 1e-6
-    assert np.ptp(flow.u.sum(axis=0)) < 1e-5, "one column gains what another loses"
+    assert abs(flow.u.sum(axis=0)).max() < 1e-4, "there is a net flow through a column of a closed box"
 
 
 def test_what_blows_up_is_told():
