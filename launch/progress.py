@@ -15,7 +15,7 @@ from launch.walltime import clock
 
 _LABEL = re.compile(r"\s*(\d+): ?(.*)", re.DOTALL)
 # What TensorFlow's libraries say of themselves, whatever TF_CPP_MIN_LOG_LEVEL is; it stays in the logs.
-_NOISE = re.compile(r"WARNING: All log messages before absl|[IW]\d{4} [\d:.]+\s+\d+ \S+\.cc:\d+\]")
+_NOISE = re.compile(r"WARNING: All log messages before absl|[IW]\d{4} [\d:.]+\s+\d+ \S+\.(?:cc|h):\d+\]")
 
 
 class Tail:
