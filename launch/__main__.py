@@ -16,6 +16,7 @@ from launch import describe, options, plan, site, study, workload
 from launch.errors import Refusal
 from launch.request import Request, StudyRequest
 from launch.rundir import STATUS, RunDir, publish, publish_json
+from launch.shape import this_machine
 
 VERBS = {
     "resume": ("launch.resume", "RUN", "go on with a run that was stopped, killed or failed"),
@@ -54,7 +55,7 @@ def main(argv: list[str]) -> int:
     request = Request(
         **{f.name: getattr(asked, f.name) for f in dataclasses.fields(Request)} | {"nodes": asked.nodes[0]}
     )
-    planned = plan.resolve(request, here, target, plan.this_machine(), datetime.datetime.now())
+    planned = plan.resolve(request, here, target, this_machine(), datetime.datetime.now())
     study.refuse_beyond_budget([planned], asked.budget)
     run = RunDir(request.runs / planned.name)
     print(describe.run_plan(planned, here, why, run), flush=True)
@@ -72,7 +73,7 @@ def _study(asked: StudyRequest, target: workload.Target, here: site.Site, why: s
     """Plan, and unless it is a dry run make, a study; return the exit status."""
     now = datetime.datetime.now()
     found = study.points(asked)
-    plans = study.plans(asked, target, found, here, plan.this_machine(), now)
+    plans = study.plans(asked, target, found, here, this_machine(), now)
     study.refuse_beyond_budget(plans, asked.budget)
     name = plan.refuse_bad_name(asked.name) if asked.name else f"{target.short_name}-study-{now:%Y%m%d-%H%M%S}"
     folder = (asked.runs / name).absolute()

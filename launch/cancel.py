@@ -4,10 +4,15 @@ The ranks of a workload are first asked to save and leave. It returns when the r
 them at once. A run that is not running is said to be so, and is no error.
 """
 
-import re
-from collections.abc import Sequence
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from launch import runs
+from launch.attempt import saved_step
 from launch.backends import local, slurm
 from launch.backends.slurm_jobs import ask_all
 from launch.backends.slurm_queue import ENDED, Job
@@ -34,7 +39,7 @@ def main(argv: list[str]) -> int:
     there = [one for one in known if one.state in runs.UNDER_WAY and one.backend == "slurm"]
     if silence and there:
         raise Refusal(f"Slurm does not answer ({silence}), and nothing was cancelled: try again later")
-    local.cancel([RunDir(one.path) for one in here])
+    _cancel_here([RunDir(one.path) for one in here])
     left = _cancel_jobs(there)
     for one in known:
         if one not in here and one not in there:
@@ -46,6 +51,52 @@ def main(argv: list[str]) -> int:
     if left:
         raise Refusal(f"{left[0].path}: its job {left[0].job} stays in the queue: see squeue --me, and try again")
     return 0
+
+
+def _cancel_here(asked: Iterable[RunDir]) -> None:
+    """Ask the launchers of runs on this machine to end them, and wait for that; an interrupt ends them at once.
+
+    Raises
+    ------
+    Refusal
+        If one was started on another host, or cannot be reached; then none is asked.
+    """
+    asked = list(asked)
+    for run in asked:
+        host, here = next((event["host"] for event in run.events("started")[-1:]), None), socket.gethostname()
+        if host not in (None, here):
+            raise Refusal(f"{run.path} was started on {host}, and this is {here}: cancel it there")
+    left = [run for run in asked if _ask_to_end(run, signal.SIGTERM)]
+    deadline = time.monotonic() + local.GRACE_S + 10
+    while left := [run for run in left if local.is_running(run)]:
+        try:
+            time.sleep(0.1)
+        except KeyboardInterrupt:
+            deadline = 0
+        if time.monotonic() > deadline:  # its ranks die with it
+            left = [run for run in left if _ask_to_end(run, signal.SIGKILL)]
+
+
+def _ask_to_end(run: RunDir, number: int) -> bool:
+    """Send a signal to the launcher of a run; False if there is none any more."""
+    deadline = time.monotonic() + local.STARTING_S
+    while (last := _last_of_life(run))["event"] == "submitted":  # it has yet to say who it is
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    if last["event"] == "ended" or not local.is_running(run):
+        return False
+    try:
+        os.kill(last["pid"], number)
+    except OSError as error:
+        raise Refusal(
+            f"the launcher of {run.path}, process {last['pid']}, cannot be ended ({error.strerror}): end it where it was started"
+        ) from None
+    return True
+
+
+def _last_of_life(run: RunDir) -> dict[str, Any]:
+    return [event for event in run.events() if event["event"] in ("submitted", "started", "ended")][-1]
 
 
 def _cancel_jobs(there: Sequence[runs.Known]) -> list[runs.Known]:
@@ -67,10 +118,8 @@ def _gone(job: Job | None) -> bool:
 def _became(run: RunDir, before: runs.Known) -> str:
     if run.result() is not None:
         return "was done before it could be cancelled"
-    saved = [
-        int(match[1]) for path in run.checkpoints.glob("*") if (match := re.fullmatch(r"step-(\d+)\..*", path.name))
-    ]
-    what = f"ended, saved at step {max(saved)}" if saved else "ended, nothing saved"
+    saved = saved_step(run)
+    what = f"ended, saved at step {saved}" if saved else "ended, nothing saved"
     if before.state == "queued" and not before.attempts:
         what = "taken out of the queue"
     return f"{what}; start it again: python -m launch resume {run.path}"

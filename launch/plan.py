@@ -10,11 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launch import gpus, options
+from launch import options
 from launch.errors import Refusal
 from launch.request import Request
+from launch.shape import (
+    Machine,
+    at_least_one,
+    cpus_per_task,
+    gpus_per_node,
+    refuse_beyond_limits,
+    refuse_too_many,
+)
 from launch.site import Site
-from launch.walltime import clock, walltime
+from launch.walltime import walltime
 from launch.workload import TRAINER, Target
 
 
@@ -87,22 +95,6 @@ class Plan:
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in table.items() if k in known})
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """What the local backend has to know of this machine."""
-
-    cores: int
-    gpus: int
-
-
-def this_machine() -> Machine:
-    """Cores that this process may use, and NVIDIA GPUs that it may see."""
-    present = [name for name in os.listdir("/dev") if re.fullmatch(r"nvidia\d+", name)]
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
-    visible = len(present) if hidden is None else min(len(present), len(gpus.listed(hidden)))
-    return Machine(len(os.sched_getaffinity(0)), visible)
-
-
 def resolve(request: Request, site: Site, target: Target, machine: Machine, now: datetime.datetime) -> Plan:
     """Fill in what was not asked for, and refuse what cannot be.
 
@@ -126,11 +118,11 @@ def resolve(request: Request, site: Site, target: Target, machine: Machine, now:
     """
     backend = request.backend or site.backend
     _refuse_contradictions(request, backend)
-    nodes = _at_least_one("--nodes", request.nodes)
+    nodes = at_least_one("--nodes", request.nodes)
     if site.nodes is not None and nodes > site.nodes:
         raise Refusal(f"--nodes {nodes} is more than {site.name} has ({site.nodes}): ask for fewer")
-    gpus = _gpus_per_node(request, site, backend, machine)
-    ranks = _at_least_one(
+    gpus = gpus_per_node(request, site, backend, machine)
+    ranks = at_least_one(
         "--ranks-per-node",
         (site.ranks_per_node or gpus or 1) if request.ranks_per_node is None else request.ranks_per_node,
     )
@@ -139,14 +131,14 @@ def resolve(request: Request, site: Site, target: Target, machine: Machine, now:
             f"--ranks-per-node {ranks} is more than the {gpus} GPU{'s' * (gpus > 1)} of a node: "
             f"ask for {gpus} or fewer, or let ranks share GPUs with --share-gpus"
         )
-    cpus = _cpus_per_task(request, site, backend, machine, nodes, ranks)
-    _refuse_too_many(nodes * ranks, backend, machine)
+    cpus = cpus_per_task(request, site, backend, machine, nodes, ranks)
+    refuse_too_many(nodes * ranks, backend, machine)
     for option in ("partition", "account", "qos", "constraint"):
         if not (getattr(request, option) or "").isprintable():  # a line break would make a command of the rest
             raise Refusal(f"--{option} {getattr(request, option)!r}: give it without line breaks")
     partition = request.partition or site.partition
     time_s = walltime(site.time if request.time is None else request.time)
-    _refuse_beyond_limits(site, partition, nodes, time_s)
+    refuse_beyond_limits(site, partition, nodes, time_s)
     rendezvous = request.rendezvous or site.rendezvous
     size = nodes * ranks
     name = _name(request, target, nodes, now)
@@ -163,7 +155,7 @@ def resolve(request: Request, site: Site, target: Target, machine: Machine, now:
         python=sys.executable,
         pythonpath=_pythonpath(),
         seed=request.seed,
-        max_attempts=_at_least_one("--max-attempts", request.max_attempts),
+        max_attempts=at_least_one("--max-attempts", request.max_attempts),
         nodes=nodes,
         ranks_per_node=ranks,
         gpus_per_node=gpus,
@@ -221,12 +213,6 @@ def refuse_bad_name(name: str) -> str:
     return name
 
 
-def _at_least_one(what: str, value: int) -> int:
-    if value < 1:
-        raise Refusal(f"{what} {value}: give 1 or more")
-    return value
-
-
 def _refuse_contradictions(request: Request, backend: str) -> None:
     if request.wait and request.detach:
         raise Refusal("--wait and --detach contradict each other: give one of them")
@@ -235,70 +221,3 @@ def _refuse_contradictions(request: Request, backend: str) -> None:
     given = [flag for flag, value in slurm_only.items() if value]
     if backend == "local" and given:
         raise Refusal(f"{given[0]} is for Slurm, and the backend is local: leave it out, or give --backend slurm")
-
-
-def _gpus_per_node(request: Request, site: Site, backend: str, machine: Machine) -> int:
-    if request.gpus_per_node is not None and request.gpus_per_node < 0:
-        raise Refusal(f"--gpus-per-node {request.gpus_per_node}: give 0 or more")
-    if backend == "local":
-        # All nodes are this machine, so they divide its GPUs; too few for all mean none for any.
-        default = machine.gpus // request.nodes if request.nodes > 0 else 0
-        if request.share_gpus:
-            default = machine.gpus
-        gpus = default if request.gpus_per_node is None else request.gpus_per_node
-        asked = gpus if request.share_gpus else gpus * request.nodes
-        if asked > machine.gpus:
-            raise Refusal(
-                f"{asked} GPUs are more than the {machine.gpus} of this machine, which are all that its {request.nodes} nodes have together: ask for fewer with --gpus-per-node"
-            )
-        return gpus
-    gpus = request.gpus_per_node if request.gpus_per_node is not None else site.gpus_per_node or 0
-    if site.gpus_per_node is not None and gpus > site.gpus_per_node:
-        raise Refusal(
-            f"--gpus-per-node {gpus} is more than a node of {site.name} has ({site.gpus_per_node}): ask for fewer"
-        )
-    return gpus
-
-
-def _cpus_per_task(request: Request, site: Site, backend: str, machine: Machine, nodes: int, ranks: int) -> int | None:
-    cpus = request.cpus_per_task
-    if cpus is None:
-        if backend == "slurm" and site.cpus_per_node:
-            if ranks > site.cpus_per_node:
-                raise Refusal(
-                    f"--ranks-per-node {ranks} is more than a node of {site.name} has cores ({site.cpus_per_node}): ask for fewer"
-                )
-            return site.cpus_per_node // ranks
-        return None
-    _at_least_one("--cpus-per-task", cpus)
-    present, needed = (
-        (machine.cores, cpus * ranks * nodes) if backend == "local" else (site.cpus_per_node, cpus * ranks)
-    )
-    if present is not None and needed > present:
-        where = "this machine has" if backend == "local" else f"a node of {site.name} has"
-        raise Refusal(
-            f"--cpus-per-task {cpus} takes {needed} cores, more than {where} ({present}): ask for fewer cores or ranks"
-        )
-    return cpus
-
-
-def _refuse_too_many(size: int, backend: str, machine: Machine) -> None:
-    # A rank idles at 0.5 GB and contends for cores: beyond this a local run only makes the machine unusable.
-    most = max(16, 4 * machine.cores)
-    if backend == "local" and size > most:
-        raise Refusal(
-            f"{size} ranks are too many for this machine ({machine.cores} cores): ask for {most} or fewer, or give --backend slurm"
-        )
-
-
-def _refuse_beyond_limits(site: Site, partition: str | None, nodes: int, time_s: int | None) -> None:
-    limits = site.partitions.get(partition or "", {})
-    if nodes > limits.get("max_nodes", nodes):
-        raise Refusal(
-            f"--nodes {nodes} is more than partition {partition} of {site.name} allows ({limits['max_nodes']}): ask for fewer"
-        )
-    longest = walltime(limits.get("max_time"))
-    if time_s and longest and time_s > longest:
-        raise Refusal(
-            f"--time {clock(time_s)} is more than partition {partition} of {site.name} allows ({clock(longest)}): ask for less"
-        )

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from launch.errors import Refusal
-from launch.plan import Machine, Plan, resolve
+from launch.plan import Plan, resolve
 from launch.request import Request, StudyRequest
 from launch.rundir import STATUS, RunDir, publish_json, read_json
+from launch.shape import Machine
 from launch.site import Site
 from launch.workload import Target, find
 

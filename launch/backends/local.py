@@ -2,16 +2,13 @@
 
 import contextlib
 import fcntl
-import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from launch import attempt, doctor, stop
 from launch.backends.processes import Ranks, mpirun
@@ -147,52 +144,6 @@ def is_running(run: RunDir) -> bool:
             return False
     except Refusal:
         return True
-
-
-def cancel(runs: Iterable[RunDir]) -> None:
-    """Ask the launchers of runs on this machine to end them, and wait for that; an interrupt ends them at once.
-
-    Raises
-    ------
-    Refusal
-        If one was started on another host, or cannot be reached; then none is asked.
-    """
-    runs = list(runs)
-    for run in runs:
-        host, here = next((event["host"] for event in run.events("started")[-1:]), None), socket.gethostname()
-        if host not in (None, here):
-            raise Refusal(f"{run.path} was started on {host}, and this is {here}: cancel it there")
-    left = [run for run in runs if _ask_to_end(run, signal.SIGTERM)]
-    deadline = time.monotonic() + GRACE_S + 10
-    while left := [run for run in left if is_running(run)]:
-        try:
-            time.sleep(0.1)
-        except KeyboardInterrupt:
-            deadline = 0
-        if time.monotonic() > deadline:  # its ranks die with it
-            left = [run for run in left if _ask_to_end(run, signal.SIGKILL)]
-
-
-def _ask_to_end(run: RunDir, number: int) -> bool:
-    """Send a signal to the launcher of a run; False if there is none any more."""
-    deadline = time.monotonic() + STARTING_S
-    while (last := _last_of_life(run))["event"] == "submitted":  # it has yet to say who it is
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    if last["event"] == "ended" or not is_running(run):
-        return False
-    try:
-        os.kill(last["pid"], number)
-    except OSError as error:
-        raise Refusal(
-            f"the launcher of {run.path}, process {last['pid']}, cannot be ended ({error.strerror}): end it where it was started"
-        ) from None
-    return True
-
-
-def _last_of_life(run: RunDir) -> dict[str, Any]:
-    return [event for event in run.events() if event["event"] in ("submitted", "started", "ended")][-1]
 
 
 class _Signals:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from launch import site
-from launch.plan import Machine, Plan, resolve
+from launch.plan import Plan, resolve
 from launch.request import Request
 from launch.rundir import RunDir, publish_json
+from launch.shape import Machine
 from launch.workload import Target
 
 NOON = datetime.datetime(2026, 3, 1, 12, 0, 0)

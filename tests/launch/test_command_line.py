@@ -11,7 +11,7 @@ from launched import ROOT, environment
 from plans import LAPTOP, plan, run_of
 
 from launch import rundir
-from launch.plan import Machine
+from launch.shape import Machine
 
 HELLO = "print('hello')\n"
 

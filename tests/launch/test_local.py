@@ -17,8 +17,8 @@ from launched import ROOT, Launched, environment, gone, launch, until
 from nvml import cards
 from plans import LAPTOP, plan, run_of
 
-from launch.plan import Machine
 from launch.rundir import RunDir, read_json, read_lines
+from launch.shape import Machine
 from launch.workload import Target
 
 # Programs of a rank. `me` is its rank; a program that is asked to wait says "here" first, for the test to know.

@@ -14,8 +14,9 @@ from plans import CLUSTER, LAPTOP, NOON, SCRIPT, plan
 
 from launch import site
 from launch.errors import Refusal
-from launch.plan import Machine, Plan, resolve, this_machine
+from launch.plan import Plan, resolve
 from launch.request import Request
+from launch.shape import Machine, this_machine
 from launch.workload import Target, find
 
 GPUS = site.from_table(
