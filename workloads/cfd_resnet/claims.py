@@ -87,7 +87,7 @@ class Claims:
         if owner.get("node") == _node() and not Path(f"/proc/{owner['pid']}").exists():
             return False
         now = time.monotonic()
-        before, since = self._seen.get(path, ("", now))
+        before, since = self._seen.get(path, (None, now))  # None: also a file that its owner has yet to fill is news
         if text != before:
             self._seen[path] = text, now
             return True

@@ -168,6 +168,13 @@ def test_a_stopped_generator_leaves_no_claim_and_asks_to_be_resumed(tmp_path):
     assert not list(tmp_path.rglob("*.claim*"))
 
 
+def test_a_claim_that_its_owner_has_yet_to_fill_is_a_claim(tmp_path: Path):
+    (tmp_path / "part-00000.claim0").touch()  # made, and not yet written: another process may look just then
+    claims = Claims(tmp_path)
+    assert claims.done("part-00000") == 0
+    assert claims.take("part-00000") is None
+
+
 def test_the_claim_of_another_node_falls_when_it_does_not_change(tmp_path, monkeypatch):
     claim = {"node": "another", "pid": 1, "done": 3, "beat": 1}
     path = tmp_path / "part-00000.claim4"
