@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -48,7 +47,7 @@ def submit(run: RunDir, plan: Plan) -> str:
 
     if not shutil.which("sbatch"):
         raise SubmissionRefused("there is no Slurm here (no sbatch): load its module, or use --backend local")
-    token = f"rankloop-{uuid.uuid4().hex}"
+    token = f"rankloop-{os.urandom(16).hex()}"
 
     class Executor(SlurmExecutor):
         """submitit's engine, with our script and our command."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import json
 import os
 import sys
@@ -211,6 +210,8 @@ def _check(parameters: FlowSet) -> None:
 
 def _cache(parameters: FlowSet, split: str, folder: Path | None) -> Cache:
     """The files of a split: their folder is named after all that the flows depend on."""
+    import hashlib  # not at the top: the launcher reads this module in every dry run, and hashing takes long to load
+
     from workloads.cfd_resnet import generate
     from workloads.cfd_resnet.cache import Cache, record_type
 
