@@ -4,6 +4,7 @@ import fcntl
 import io
 import os
 import pty
+import select
 import struct
 import termios
 import time
@@ -158,11 +159,14 @@ def test_on_a_terminal_the_line_stays_in_its_place(run: RunDir, monkeypatch: pyt
         run.node_log(0).write_text("0: hello\n")
         show()
         show.close()
-        seen = os.read(ours, 4096).decode()
-    os.close(ours)
-    line = "epoch 0.10/5  step 2/100  loss 0.25  256"
     # Cut to the width of the terminal, less one; taken away before the words of a rank, and at the end.
-    assert seen == f"\r{line[:39]}\r{' ' * 39}\rhello\r\n\r\r"
+    line = "epoch 0.10/5  step 2/100  loss 0.25  256"
+    expected = f"\r{line[:39]}\r{' ' * 39}\rhello\r\n\r\r"
+    seen = ""
+    while len(seen) < len(expected) and select.select([ours], [], [], 5.0)[0]:  # a terminal hands on what it has so far
+        seen += os.read(ours, 4096).decode()
+    os.close(ours)
+    assert seen == expected
 
 
 def test_last_words(run: RunDir):

@@ -18,7 +18,7 @@ def series(*points, kind="weak"):
 
 
 @settings(max_examples=40, deadline=None)
-@given(repeats, repeats, st.sampled_from([1e-4, 3.0, 1e6]))
+@given(repeats, repeats, st.sampled_from([2.0**-13, 4.0, 2.0**20]))  # exact: ties among resamples stay ties
 def test_an_interval_holds_its_estimate_and_follows_the_unit(rates, base, unit):
     mean = float(confidence.harmonic_mean(np.array(rates)))
     found = confidence.rate(rates)
