@@ -141,5 +141,15 @@ def _own(trace: Any) -> Any:
     return trace
 
 
+def _entry() -> int:
+    status = main(sys.argv[1:])
+    if status not in (0, stop.STOPPED):
+        # Threads of the program that go on, or MPI's own ending, would keep a failed rank and all that wait for it.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status & 0xFF or 1)
+    return status
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(_entry())

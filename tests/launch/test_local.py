@@ -30,6 +30,12 @@ if me == 1:
     time.sleep(0.3)
     raise ValueError("bad mesh")
 wait()""",
+    "threads": """
+import threading
+if me == 1:
+    threading.Thread(target=wait).start()
+    raise ValueError("bad mesh")
+wait()""",
     "words": "if me == 1: sys.exit('no input file')\nwait()",
     "exits": "if me == 1: os._exit(3)\nwait()",
     "killed": "if me == 1: os.kill(os.getpid(), signal.SIGKILL)\nwait()",
@@ -167,6 +173,7 @@ def test_a_module(tmp_path: Path, program):
     ("name", "first"),
     [
         ("raises", "rank 1 on node 1 ({host}) failed first: ValueError: bad mesh"),
+        ("threads", "rank 1 on node 1 ({host}) failed first: ValueError: bad mesh"),
         ("words", "rank 1 on node 1 ({host}) failed first: exit status 1: no input file"),
         ("exits", "rank 1 on node 1 ({host}) failed first: exit status 3"),
         ("killed", "rank 1 on node 1 ({host}) failed first: ended by SIGKILL"),
