@@ -128,11 +128,17 @@ class Data:
         examples for the same indices.
     threads : int
         How many batches may be loaded at once; above 1, ``load`` must be safe to call from several threads.
+    augment : function, optional
+        ``(inputs, targets, seeds) -> (inputs, targets)``: other examples of the same meaning, anew in every epoch of the
+        training. ``seeds``, uint64 (batch, 2), has a pair for each example, a function of (seed, epoch, example) alone: what
+        it draws has to follow from that, for a training that goes on to see what it would have seen. It runs where
+        ``load`` does.
     """
 
     length: int
     load: Callable[[np.ndarray], tuple[Any, Any]]
     threads: int = 1
+    augment: Callable[[Any, Any, np.ndarray], tuple[Any, Any]] | None = None
 
     def __len__(self) -> int:
         return self.length

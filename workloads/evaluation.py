@@ -58,7 +58,7 @@ class Evaluation:
         own = list(sharding.part(len(data), self._batch, rank.rank, rank.size))
         totals: dict[str, np.ndarray] = {}
         # A rank without examples reads one that does not count, to know the names and shapes of what is summed.
-        for inputs, targets in pipeline.batches(data, own or [np.arange(1)]):
+        for inputs, targets in pipeline.batches(data, [(index, None) for index in own or [np.arange(1)]]):
             for name, value in self._sums(inputs, targets).items():
                 value = np.asarray(value, np.float64)
                 totals[name] = totals.get(name, 0.0) + (value if own else np.zeros_like(value))

@@ -108,10 +108,10 @@ class Loop:
             On every rank, if the loss or the weights of any are not finite; the checkpoints stay as they were.
         """
         evaluate_every = round(self.config.evaluate_every * self.dealing.steps_per_epoch) or steps
-        indices = self.dealing.batches(self.rank.rank, self.step, steps)
+        dealt = self.dealing.batches_with_seeds(self.rank.rank, self.step, steps)
         stopping = False
         with (
-            contextlib.closing(pipeline.batches(self.workload.train, indices)) as batches,
+            contextlib.closing(pipeline.batches(self.workload.train, dealt)) as batches,
             StepWriter(self.run.steps / f"node{self.rank.node}.jsonl", self.rank.rank, self.attempt) as records,
         ):
             while self.step < steps and not stopping:

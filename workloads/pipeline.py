@@ -12,7 +12,7 @@ from workloads.api import Data
 AHEAD = 2  # batches that wait, ready, while a step runs
 
 
-def batches(data: Data, indices: Iterable[np.ndarray]) -> Iterator[tuple[Any, Any]]:
+def batches(data: Data, dealt: Iterable[tuple[np.ndarray, np.ndarray | None]]) -> Iterator[tuple[Any, Any]]:
     """Load a batch for each index array, in order, ahead of their use.
 
     Threads rather than ``tf.data``: whatever ``load`` returns needs no declaration, its errors arrive as they were raised,
@@ -22,8 +22,9 @@ def batches(data: Data, indices: Iterable[np.ndarray]) -> Iterator[tuple[Any, An
     ----------
     data : Data
         What to load from, with how many threads.
-    indices : iterable of ndarray of int64, (batch,)
-        The examples of each batch.
+    dealt : iterable of (index, seeds)
+        The examples of each batch, int64 (batch,), and their seeds, uint64 (batch, 2), for ``data.augment``; None leaves them
+        as they are.
 
     Yields
     ------
@@ -32,14 +33,17 @@ def batches(data: Data, indices: Iterable[np.ndarray]) -> Iterator[tuple[Any, An
     """
     import tensorflow as tf
 
-    def load(index: np.ndarray) -> tuple[Any, Any]:
-        return tf.nest.map_structure(tf.convert_to_tensor, data.load(index))
+    def load(index: np.ndarray, seeds: np.ndarray | None) -> tuple[Any, Any]:
+        batch = data.load(index)
+        if data.augment and seeds is not None:
+            batch = data.augment(*batch, seeds)
+        return tf.nest.map_structure(tf.convert_to_tensor, batch)
 
     with ThreadPoolExecutor(data.threads, thread_name_prefix="input") as pool:
         waiting: deque = deque()
         try:
-            for index in indices:
-                waiting.append(pool.submit(load, index))
+            for index, seeds in dealt:
+                waiting.append(pool.submit(load, index, seeds))
                 if len(waiting) >= data.threads + AHEAD:
                     yield waiting.popleft().result()
             while waiting:

@@ -105,6 +105,20 @@ class Sharding:
             yield from rows
             step += len(rows)
 
+    def batches_with_seeds(self, rank: int, start: int, stop: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """As `batches`, each with the seeds of its examples in that epoch.
+
+        Yields
+        ------
+        index : ndarray of int64, (batch,)
+            The examples.
+        seeds : ndarray of uint64, (batch, 2)
+            A pair for each: the example, and a number that is made from the run's seed and the epoch.
+        """
+        for step, index in enumerate(self.batches(rank, start, stop), start):
+            epoch = np.random.SeedSequence((self.seed, step // self.steps_per_epoch)).generate_state(1, np.uint64)
+            yield index, np.stack([index.astype(np.uint64), np.broadcast_to(epoch, index.shape)], axis=1)
+
 
 def part(examples: int, batch: int, rank: int, size: int) -> Iterator[np.ndarray]:
     """The batches of one rank when every example is wanted once, as in an evaluation: examples rank, rank + size, ...

@@ -1,0 +1,151 @@
+"""Images of digits, or of other small things -> what they show: the ladder of a first course on deep learning.
+
+    python -m launch workloads.mnist --data FOLDER --network cnn
+    python -m launch --array network=fc,cnn,deep_cnn,dropout,batchnorm,residual --array seed=0..2 workloads.mnist --data FOLDER
+
+FOLDER has MNIST's four idx files, or those of a set in the same format. It ends with the accuracy on the test images, and on
+the same images a little moved, with figures/confusion.png and figures/misclassified.png. See docs/mnist.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from launch.errors import Refusal
+from launch.rank import Rank
+from workloads.api import Data, Training, Workload
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from workloads.mnist.files import Images, ImageSet
+
+DIGITS = "scikit-learn's 1,797 digits of 8 x 8 pixels, drawn 3 times as large: not MNIST, for which give --data"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config(Training):
+    """The defaults are the recipe for every network of the ladder."""
+
+    epochs: float = 12  # passes over the training set at one rank
+    batch: int = 64  # examples per rank per step
+    lr: float = 0.02  # learning rate at one rank; 1e-3 suits adam and lamb
+    network: Literal["fc", "cnn", "deep_cnn", "dropout", "batchnorm", "residual"] = "cnn"  # a step of the ladder
+    narrow: bool = True  # the course's second dense layer, of 10 rectified units (cnn)
+    data: Path | None = None  # folder of idx files (MNIST, Fashion-MNIST, EMNIST) or of CIFAR's .bin files, or an .npz
+    # file; not given: scikit-learn's digits
+    classes: int = 0  # labels are 0 to classes - 1; 0: 10, and 100 for CIFAR-100
+    optimizer: Literal["sgd", "adam", "lamb", "lars"] = "sgd"  # sgd and lars with momentum
+    momentum: float = 0.9  # of sgd and lars
+    augment: bool | None = None  # train on images moved anew in every epoch; not given: for residual alone
+    rotate: float = 10  # degrees that an image is turned at most
+    shift: float = 0.1  # part of its size that it is moved at most
+    zoom: float = 0.1  # part by which it is made larger or smaller at most
+    shear: float = 0.1  # pixels a pixel by which rows slide at most
+
+    def __post_init__(self) -> None:
+        Training.__post_init__(self)
+        for name in ("classes", "rotate", "shift", "zoom", "shear"):
+            if not getattr(self, name) >= 0:
+                raise Refusal(f"--{name} {getattr(self, name)} is too small: give 0 or more")
+        for name in ("momentum", "zoom"):
+            if not 0 <= getattr(self, name) < 1:
+                raise Refusal(f"--{name} {getattr(self, name)} is no such part: give a number from 0 to below 1")
+
+    @property
+    def moved(self) -> bool:
+        """Whether the training images are moved."""
+        return self.network == "residual" if self.augment is None else self.augment
+
+    def describe(self, size: int) -> dict[str, str]:
+        """The lines of the loop, and what is trained on what."""
+        moves = f"turned up to {self.rotate:g} degrees, shifted {self.shift:g}, zoomed {self.zoom:g}, sheared {self.shear:g}"
+        return Training.describe(self, size) | {
+            "network": self.network,
+            "optimizer": self.optimizer,
+            "data": str(self.data or DIGITS) + (f"; {moves}" if self.moved else ""),
+        }
+
+
+def build(config: Config, rank: Rank) -> Workload:
+    """The network, its loss and the images.
+
+    Raises
+    ------
+    Refusal
+        If there are no such images, they are damaged, or the network cannot take them.
+    """
+    import keras
+    import tensorflow as tf
+
+    from workloads.mnist import pictures
+    from workloads.mnist.augmentation import Moves
+    from workloads.mnist.networks import network
+
+    images = _images(config)
+    shape = images.train.pixels.shape[1:]
+    settings = {"narrow": config.narrow} if config.network == "cnn" else {}
+    model = network(config.network, shape, images.classes, **settings)
+    moves = Moves(config.rotate, config.shift, config.zoom, config.shear, mirror=shape[-1] == 3)
+
+    @tf.autograph.experimental.do_not_convert
+    def loss(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        return keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+
+    @tf.autograph.experimental.do_not_convert
+    def statistics(labels: tf.Tensor, logits: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"confusion": tf.math.confusion_matrix(labels, tf.argmax(logits, axis=1), images.classes)}
+
+    def finish(model: keras.Model, figures: Path) -> dict[str, float]:
+        return pictures.finish(model, images.validation, images.classes, figures)
+
+    return Workload(
+        model=model,
+        loss=loss,
+        optimizer=lambda rate: _optimizer(config, rate),
+        train=Data(
+            len(images.train.labels),
+            _load(images.train),
+            augment=(lambda inputs, labels, seeds: (moves(inputs, seeds), labels)) if config.moved else None,
+        ),
+        validation=Data(len(images.validation.labels), _load(images.validation)),
+        statistics=statistics,
+        summarise=lambda totals, examples: {"accuracy": float(totals["confusion"].trace() / examples)},
+        finish=finish,
+    )
+
+
+def _images(config: Config) -> ImageSet:
+    if config.data is None:
+        from workloads.mnist.digits import digits
+
+        return digits()
+    from workloads.mnist import files
+
+    return files.read(config.data, config.classes)
+
+
+def _load(images: Images):
+    """A function from indices to pixels in 0 to 1, and labels."""
+    import numpy as np
+
+    def load(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return images.pixels[index] * np.float32(1 / 255), images.labels[index]
+
+    return load
+
+
+def _optimizer(config: Config, rate: keras.optimizers.schedules.LearningRateSchedule) -> keras.optimizers.Optimizer:
+    import keras
+
+    if config.optimizer == "lars":
+        from workloads.optimizers import LARS
+
+        return LARS(rate, momentum=config.momentum)
+    if config.optimizer == "sgd":
+        return keras.optimizers.SGD(rate, momentum=config.momentum)
+    return {"adam": keras.optimizers.Adam, "lamb": keras.optimizers.Lamb}[config.optimizer](rate)

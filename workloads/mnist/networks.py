@@ -1,0 +1,122 @@
+"""The ladder of a first course on deep learning: from one hidden layer to fifteen residual blocks.
+
+All map images, (batch, H, W, C) in 0 to 1, to the logits of the classes, (batch, classes): the softmax is in the loss. The
+numbers of parameters are those for MNIST: 28 x 28 x 1 and 10 classes.
+
+References
+----------
+Y. LeCun et al., "Gradient-Based Learning Applied to Document Recognition", Proc. IEEE 86 (1998).
+K. He et al., "Deep Residual Learning for Image Recognition", CVPR 2016 (arXiv:1512.03385): `residual`'s blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import keras
+from keras import layers
+
+from launch.errors import Refusal
+
+BLOCKS = 15  # of `residual`
+SMALLEST = 13  # pixels across that leave 3 for `residual`'s last convolution: two borders of 2, a pooling by 3
+
+
+def fc(shape: Sequence[int], classes: int) -> keras.Model:
+    """One hidden layer of 512: 407,050 parameters."""
+    return _stack("fc", shape, [layers.Flatten(), layers.Dense(512, "relu"), layers.Dense(classes)])
+
+
+def cnn(shape: Sequence[int], classes: int, narrow: bool = True) -> keras.Model:
+    """The early CNN, one convolution: 542,340 parameters.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Height, width and channels of an image.
+    classes : int
+        Length of the output.
+    narrow : bool
+        With the course's second dense layer: 10 rectified units before the output. What the output sees is then 10 numbers, none
+        negative; a unit that is 0 for all images learns no more, and takes its tenth of them along. Without it: 542,230.
+    """
+    dense = [layers.Dense(100, "relu"), *([layers.Dense(10, "relu")] if narrow else []), layers.Dense(classes)]
+    return _stack(
+        "cnn", shape, [layers.Conv2D(32, 3, activation="relu"), layers.MaxPooling2D(), layers.Flatten(), *dense]
+    )
+
+
+def deep_cnn(shape: Sequence[int], classes: int) -> keras.Model:
+    """Scaled up, two convolutions and a wider dense layer: 1,199,882 parameters."""
+    return _stack("deep_cnn", shape, _deep(classes))
+
+
+def dropout(shape: Sequence[int], classes: int) -> keras.Model:
+    """`deep_cnn` with a quarter of the features and half of the dense layer dropped in training."""
+    first, second, pool, flatten, dense, last = _deep(classes)
+    return _stack(
+        "dropout",
+        shape,
+        [first, second, pool, layers.Dropout(0.25), flatten, dense, layers.Dropout(0.5), last],
+    )
+
+
+def batchnorm(shape: Sequence[int], classes: int) -> keras.Model:
+    """`deep_cnn` with batch normalisation after each layer: 1,200,778 parameters."""
+    first, second, pool, flatten, dense, last = _deep(classes)
+    norms = [layers.BatchNormalization() for _ in range(3)]
+    return _stack("batchnorm", shape, [first, norms[0], second, pool, norms[1], flatten, dense, norms[2], last])
+
+
+def residual(shape: Sequence[int], classes: int) -> keras.Model:
+    """Two convolutions, fifteen residual blocks of 64 filters, one more convolution, a dense layer: 1,190,474 parameters."""
+    x = image = layers.Input(shape, name="image")
+    x = layers.Conv2D(32, 3, activation="relu")(x)
+    x = layers.Conv2D(64, 3, activation="relu")(x)
+    x = layers.MaxPooling2D(3)(x)
+    for _ in range(BLOCKS):
+        branch = layers.Conv2D(64, 3, padding="same", activation="relu")(x)
+        branch = layers.BatchNormalization()(branch)
+        branch = layers.Conv2D(64, 3, padding="same")(branch)
+        branch = layers.BatchNormalization()(branch)
+        x = layers.Activation("relu")(layers.Add()([x, branch]))
+    x = layers.Conv2D(64, 3, activation="relu")(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    x = layers.Dense(256, "relu")(x)
+    x = layers.Dropout(0.5)(x)
+    return keras.Model(image, layers.Dense(classes)(x), name="residual")
+
+
+NETWORKS: dict[str, Callable[..., keras.Model]] = {
+    function.__name__: function for function in (fc, cnn, deep_cnn, dropout, batchnorm, residual)
+}
+
+
+def network(name: str, shape: Sequence[int], classes: int, **settings: bool) -> keras.Model:
+    """A network by its name.
+
+    Raises
+    ------
+    Refusal
+        If the images are too small for the ladder.
+    """
+    if min(shape[:2]) < SMALLEST:
+        raise Refusal(
+            f"images of {shape[0]} x {shape[1]} pixels are too small for these networks: give {SMALLEST} x {SMALLEST} or more"
+        )
+    return NETWORKS[name](shape, classes, **settings)
+
+
+def _deep(classes: int) -> list[keras.Layer]:
+    return [
+        layers.Conv2D(32, 3, activation="relu"),
+        layers.Conv2D(64, 3, activation="relu"),
+        layers.MaxPooling2D(),
+        layers.Flatten(),
+        layers.Dense(128, "relu"),
+        layers.Dense(classes),
+    ]
+
+
+def _stack(name: str, shape: Sequence[int], stack: list[keras.Layer]) -> keras.Model:
+    return keras.Sequential([layers.Input(shape, name="image"), *stack], name=name)
