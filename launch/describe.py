@@ -1,11 +1,10 @@
 """What is going to be done, in words: the plan of a run, and that of a study."""
 
 import dataclasses
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from launch import site, study
+from launch import inherited, site, study
 from launch.plan import Plan
 from launch.rundir import RunDir
 from launch.site import Site
@@ -30,10 +29,8 @@ def run_plan(planned: Plan, here: Site, why: str, run: RunDir) -> str:
         else "none given" + ", so the partition's own" * (planned.backend == "slurm"),
         "run": str(run.path),
         **_not_known(planned, here),
+        **(inherited.told(planned.inherited) if planned.backend == "slurm" else {}),
     }
-    hidden = sorted(name for name in os.environ if name.startswith("SBATCH_"))
-    if planned.backend == "slurm" and hidden:
-        rows["left out"] = f"{', '.join(hidden)} of the environment: say it with an option"
     return "\n".join(f"{name:<14} {value}" for name, value in rows.items())
 
 
@@ -54,6 +51,7 @@ def study_plan(
         "cost": f"{hours:.4g} {unit} at most" if hours is not None else "not known without --time",
         "folder": str(folder),
         **_not_known(max(plans, key=lambda plan: plan.nodes), here),
+        **(inherited.told(first.inherited) if first.backend == "slurm" else {}),
     }
     names = sorted({name for plan in plans for name in plan.describe} - {"epochs"}, key=list(first.describe).index)
     differing = [name for name in names if len({plan.describe.get(name) for plan in plans}) > 1]

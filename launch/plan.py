@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launch import options
+from launch import inherited, options
 from launch.errors import Refusal
 from launch.request import Request
 from launch.shape import (
@@ -68,6 +68,7 @@ class Plan:
     directives: dict[str, str]
     sbatch_args: tuple[str, ...]
     srun_args: tuple[str, ...]
+    inherited: dict[str, str]  # variables of Slurm, taken from the environment of the launcher
     signal_s: int
     patience_s: int
 
@@ -118,6 +119,7 @@ def resolve(request: Request, site: Site, target: Target, machine: Machine, now:
     """
     backend = request.backend or site.backend
     _refuse_contradictions(request, backend)
+    request, taken = inherited.take(request)
     nodes = at_least_one("--nodes", request.nodes)
     if site.nodes is not None and nodes > site.nodes:
         raise Refusal(f"--nodes {nodes} is more than {site.name} has ({site.nodes}): ask for fewer")
@@ -181,6 +183,7 @@ def resolve(request: Request, site: Site, target: Target, machine: Machine, now:
         directives=dict(site.directives),
         sbatch_args=request.sbatch_arg,
         srun_args=(*site.srun_args, *request.srun_arg),
+        inherited=taken,
         signal_s=site.signal_s,
         patience_s=site.patience_s,
     )
@@ -217,7 +220,7 @@ def _refuse_contradictions(request: Request, backend: str) -> None:
     if request.wait and request.detach:
         raise Refusal("--wait and --detach contradict each other: give one of them")
     slurm_only = {"-p": request.partition, "-A": request.account, "-q": request.qos, "-C": request.constraint,
-                  "--sbatch-arg": request.sbatch_arg, "--srun-arg": request.srun_arg, "--max-attempts": request.max_attempts > 1}  # fmt: skip
+                  "--sbatch-arg": request.sbatch_arg, "--srun-arg": request.srun_arg, "--inherit": request.inherit, "--max-attempts": request.max_attempts > 1}  # fmt: skip
     given = [flag for flag, value in slurm_only.items() if value]
     if backend == "local" and given:
         raise Refusal(f"{given[0]} is for Slurm, and the backend is local: leave it out, or give --backend slurm")

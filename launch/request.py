@@ -38,6 +38,8 @@ class Request:
     detach: bool = _option(False)  # return at once
     sbatch_arg: tuple[str, ...] = _option(())  # passed to sbatch as it is: --sbatch-arg=--exclusive
     srun_arg: tuple[str, ...] = _option(())  # passed to srun as it is
+    inherit: tuple[str, ...] = _option((), separator=",")  # Slurm's variables that the job takes from this environment,
+    # as SBATCH_RESERVATION or 'SBATCH_*'; all others are left out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from typing import IO
 
 from launch import stop
 from launch.errors import Refusal
+from launch.inherited import clean
 from launch.plan import Plan
 from launch.rank import Rank, environment
 from launch.rundir import RunDir, append_line, read_lines
@@ -181,13 +182,8 @@ def _kill_group(process: subprocess.Popen) -> None:
 
 def _environment(plan: Plan) -> dict[str, str]:
     # A launcher that itself runs in a job or under mpirun must not hand on who it is there.
-    inherited = {
-        k: v
-        for k, v in os.environ.items()
-        if not re.match(r"(LAUNCH|SLURM|PMI|PMIX|OMPI_COMM|PRTE|HOROVOD_(RANK|SIZE|LOCAL|CROSS))", k)
-    }
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONUNBUFFERED": "1"}
-    return quiet | inherited | plan.env | {"PYTHONPATH": os.pathsep.join(plan.pythonpath)}
+    return quiet | clean() | plan.env | {"PYTHONPATH": os.pathsep.join(plan.pythonpath)}
 
 
 def mpirun(plan: Plan) -> list[str]:

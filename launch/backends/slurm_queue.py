@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from launch import inherited
+from launch.backends.slurm_refusals import advice
 from launch.backends.slurm_script import sbatch
 from launch.errors import Refusal, SubmissionRefused, nearest
 from launch.plan import Plan
@@ -27,9 +29,6 @@ _SILENT = re.compile(
     r"Unable to contact|timed out|Connection refused|Zero Bytes|Communication connection|temporarily unable",
     re.IGNORECASE,
 )
-# What of the environment tells Slurm's commands who they are in another job, or adds options that nobody sees.
-_INHERITED = re.compile(r"(SLURM|SBATCH|SRUN|PMI|PMIX|OMPI_COMM|PRTE|LAUNCH|HOROVOD_(RANK|SIZE|LOCAL|CROSS))")
-_KEPT = {"SLURM_CONF", "SLURM_JWT"}
 
 
 class Job(NamedTuple):
@@ -71,7 +70,7 @@ def submit(run: RunDir, plan: Plan) -> str:
             except (FailedJobError, FailedSubmissionError, subprocess.CalledProcessError) as error:
                 said = _words(error)
         if not _SILENT.search(said):
-            raise SubmissionRefused(f"Slurm refused the job: {said}")
+            raise SubmissionRefused(f"Slurm refused the job: {said}{advice(said)}")
         # A silent controller may have taken the job all the same, and then shows it once it answers again.
         while True:
             left = deadline - time.monotonic()
@@ -150,7 +149,7 @@ def refuse_beyond_limits(plan: Plan) -> None:
 def command(words: list[str], timeout: float = 60) -> subprocess.CompletedProcess | None:
     """Run one of Slurm's commands; None if there is no answer."""
     try:
-        return subprocess.run(words, capture_output=True, text=True, timeout=timeout, env=_clean())
+        return subprocess.run(words, capture_output=True, text=True, timeout=timeout, env=inherited.clean())
     except (subprocess.TimeoutExpired, OSError):
         return None
 
@@ -169,14 +168,10 @@ def _find(token: str) -> str | None:
     return None
 
 
-def _clean() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name in _KEPT or not _INHERITED.match(name)}
-
-
 @contextlib.contextmanager
 def _clean_environment():
     """For submitit, which runs sbatch in this process's environment."""
-    before, cleaned = dict(os.environ), _clean()
+    before, cleaned = dict(os.environ), inherited.clean()
     os.environ.clear()
     os.environ.update(cleaned)
     try:

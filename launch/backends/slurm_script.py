@@ -6,6 +6,7 @@ import shlex
 import string
 from pathlib import Path
 
+from launch import inherited
 from launch.plan import Plan
 from launch.rundir import RunDir
 from launch.walltime import clock
@@ -95,8 +96,16 @@ def srun(plan: Plan) -> list[str]:
 
 
 def sbatch(run: RunDir, plan: Plan, *more: str) -> list[str]:
-    """The command that hands the script in."""
-    return ["sbatch", f"--chdir={run.path}", *plan.sbatch_args, *more, str(run.script)]
+    """The command that hands the script in, with the variables that it inherits."""
+    taken = [f"{name}={value}" for name, value in plan.inherited.items() if name not in inherited.OPTIONS]
+    return [
+        *(["env", *taken] if taken else []),
+        "sbatch",
+        f"--chdir={run.path}",
+        *plan.sbatch_args,
+        *more,
+        str(run.script),
+    ]
 
 
 def _gpus(plan: Plan) -> dict[str, str]:

@@ -15,6 +15,7 @@ import pytest
 from plans import plan, run_of
 
 from launch import site
+from launch.backends.slurm_refusals import advice
 from launch.backends.slurm_script import directives, sbatch, script, srun
 from launch.plan import Plan
 from launch.request import Request
@@ -57,6 +58,7 @@ PLANS = {
         )
     ),
     "short": plan(Request(name="short", time="3")),
+    "inherited": plan(Request(name="inherited"), inherited={"SBATCH_ACCOUNT": "ab12", "SBATCH_RESERVATION": "a b"}),
 }  # fmt: skip
 PLANS |= {
     f"site-{here.name}": plan(Request(nodes=4, time="60", account="ab12", name="first"), here)
@@ -111,6 +113,23 @@ def test_mpi_is_said_to_srun():
     assert not [
         word for word in srun(plan(Request(rendezvous="mpi"))) if word.startswith("--mpi")
     ]  # the site's default
+
+
+@pytest.mark.parametrize(
+    ("said", "what"),
+    [
+        ("QOSMaxSubmitJobPerUserLimit; Batch job submission failed: Job violates accounting/QOS policy", "--pack"),
+        ("AssocMaxSubmitJobLimit; Batch job submission failed: Job violates accounting/QOS policy", "squeue --me"),
+        ("QOSMaxWallDurationPerJobLimit; Batch job submission failed: Job violates", "ask for less --time"),
+        ("AssocGrpCPUMinutesLimit; Batch job submission failed: Job violates", "the account"),
+        ("QOSMaxNodePerJobLimit; Batch job submission failed: Job violates", "ask for fewer nodes"),
+        ("QOSMinGRES; Batch job submission failed: Job violates", "larger jobs"),
+        ("Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)", "a limit of the"),
+        ("Invalid account or account/partition combination specified", "-A"),
+    ],
+)
+def test_a_refusal_says_what_to_do(said: str, what: str):
+    assert what in advice(said) and "\n" not in advice(said)
 
 
 FAKE_SRUN = """#!{python}
