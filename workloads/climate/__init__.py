@@ -1,0 +1,1 @@
+"""Maps of the atmosphere -> background, tropical cyclones, atmospheric rivers, after SC18 and MLPerf HPC DeepCAM."""

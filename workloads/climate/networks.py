@@ -1,0 +1,258 @@
+"""Networks that give each point of a map a class: Tiramisu and DeepLabv3+ of SC18, DeepLabv3+ of MLPerf HPC.
+
+All map fields, (batch, H, W, channels), to logits, (batch, H, W, classes), in float32, for any H and W: what is not a
+multiple of the network's stride is filled up with zeros and cut off again. A ``width`` of 64 is the published network;
+another one scales all its layers.
+
+References
+----------
+S. Jegou et al., "The One Hundred Layers Tiramisu", CVPRW 2017; L.-C. Chen et al., "Encoder-Decoder with Atrous Separable
+Convolution for Semantic Image Segmentation", ECCV 2018: DeepLabv3+.
+T. Kurth et al., "Exascale Deep Learning for Climate Analytics", SC18, arXiv:1810.01993, and its code,
+https://github.com/azrael417/ClimDeepLearn: `tiramisu`, `deeplab`.
+https://github.com/azrael417/mlperf-deepcam: `deepcam`, the reference of MLPerf HPC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+from keras import layers
+
+PUBLISHED_WIDTH = 64
+
+
+def tiramisu(
+    height: int,
+    width_points: int,
+    channels: int = 16,
+    classes: int = 3,
+    *,
+    width: int = PUBLISHED_WIDTH,
+    blocks: Sequence[int] = (2, 2, 2, 4, 5),
+    kernel: int = 5,
+    dropout: float = 0.2,
+    normalise: bool = False,
+) -> keras.Model:
+    """Densely connected blocks on the way down and up, with skip connections; a block on the way up hands on only what it added.
+
+    Parameters
+    ----------
+    height, width_points : int
+        Points of the map along each axis.
+    channels, classes : int
+        Of the input and of the output.
+    width : int
+        Filters of the first convolution; those that each further one adds are half as many.
+    blocks : sequence of int
+        Convolutions in each block on the way down; all but the last are gone through again on the way up.
+    kernel : int
+        Size of the convolutions. 5 in SC18, with half of the 3 x 3 network's layers.
+    dropout : float
+        Part of the activations dropped behind each convolution in training.
+    normalise : bool
+        Batch normalisation behind each convolution.
+    """
+    growth = max(1, width // 2)
+
+    def convolution(x: Any, filters: int, size: int, stride: int = 1) -> Any:
+        x = layers.Conv2D(filters, size, stride, "same", use_bias=not normalise, kernel_initializer="he_uniform")(x)
+        if normalise:
+            x = _normalised(x)
+        x = layers.ReLU()(x)
+        return layers.Dropout(dropout)(x) if dropout else x
+
+    def block(x: Any, count: int) -> tuple[Any, Any]:
+        """All features so far, and those that were added."""
+        added = []
+        for _ in range(count):
+            added.append(convolution(x, growth, kernel))
+            x = layers.Concatenate()([x, added[-1]])
+        return x, layers.Concatenate()(added) if count > 1 else added[0]
+
+    fields, x, cut = _padded(height, width_points, channels, 2 ** (len(blocks) - 1))
+    x = convolution(x, width, kernel)
+    skips = []
+    for count in blocks[:-1]:
+        x, _ = block(x, count)
+        skips.append(x)
+        x = convolution(x, x.shape[-1], 1, stride=2)
+    _, added = block(x, blocks[-1])
+    for count in reversed(blocks[:-1]):
+        x = layers.Conv2DTranspose(added.shape[-1], 3, 2, "same", kernel_initializer="he_uniform")(added)
+        x, added = block(layers.Concatenate()([x, skips.pop()]), count)
+    return _model("tiramisu", fields, cut(layers.Conv2D(classes, 1)(x)))
+
+
+def deeplab(
+    height: int, width_points: int, channels: int = 16, classes: int = 3, *, width: int = PUBLISHED_WIDTH
+) -> keras.Model:
+    """DeepLabv3+ on ResNet-50 (v2), at 1/8 of the resolution, with a decoder that goes up to full resolution.
+
+    Parameters
+    ----------
+    height, width_points : int
+        Points of the map along each axis.
+    channels, classes : int
+        Of the input and of the output.
+    width : int
+        Filters of the first convolution; those of all others are in proportion.
+    """
+
+    def scaled(filters: int) -> int:
+        return max(1, filters * width // PUBLISHED_WIDTH)
+
+    def up(x: Any) -> Any:
+        return layers.Conv2DTranspose(scaled(256), 3, 2, "same", kernel_initializer="he_uniform")(x)
+
+    fields, x, cut = _padded(height, width_points, channels, 8)
+    whole = x
+    x = layers.MaxPooling2D(3, 2, "same")(layers.Conv2D(scaled(64), 7, 2, "same")(x))
+    low = None
+    for filters, units, stride, rate in ((64, 3, 2, 1), (128, 4, 1, 1), (256, 6, 1, 2), (512, 3, 1, 4)):
+        for unit in range(units):
+            last = unit == units - 1
+            x, inner = _bottleneck(x, scaled(filters), stride if last else 1, rate)
+            if filters == 64 and last:
+                low = inner  # still at 1/4 of the resolution
+    x = _pyramid(x, scaled(256), (12, 24, 36))
+    x = layers.Concatenate()([up(x), _unit(low, scaled(48), 1)])
+    x = _unit(_unit(x, scaled(256), 3), scaled(256), 3)
+    x = up(up(x))
+    skip = layers.Conv2D(scaled(64), 3, padding="same", kernel_initializer="he_uniform")(whole)
+    skip = layers.Conv2D(scaled(128), 3, padding="same", kernel_initializer="he_uniform")(skip)
+    x = layers.Concatenate()([x, skip])
+    for _ in range(2):
+        x = layers.Conv2D(scaled(256), 3, padding="same", kernel_initializer="he_uniform")(x)
+    return _model("deeplab", fields, cut(layers.Conv2D(classes, 1)(x)))
+
+
+def deepcam(
+    height: int, width_points: int, channels: int = 16, classes: int = 3, *, width: int = PUBLISHED_WIDTH
+) -> keras.Model:
+    """DeepLabv3+ on Xception, at 1/16 of the resolution: the network of MLPerf HPC.
+
+    Parameters
+    ----------
+    height, width_points : int
+        Points of the map along each axis.
+    channels, classes : int
+        Of the input and of the output.
+    width : int
+        Twice the filters of the first convolution; those of all others are in proportion.
+    """
+
+    def scaled(filters: int) -> int:
+        return max(1, filters * width // PUBLISHED_WIDTH)
+
+    def up(x: Any) -> Any:
+        x = layers.Conv2DTranspose(scaled(256), 3, 2, "same", use_bias=False, kernel_initializer="he_normal")(x)
+        return layers.ReLU()(_normalised(x))
+
+    def block(
+        x: Any, *filters: int, stride: int = 1, rate: int = 1, relu_first: bool = True, tail: bool = False
+    ) -> Any:
+        """Separable convolutions beside a shortcut; a last one without normalisation where ``tail`` or a stride asks for it."""
+        y = x
+        for index, count in enumerate(filters):
+            if index or relu_first:
+                y = layers.ReLU()(y)
+            y = _normalised(_separable(y, scaled(count), rate))
+        if stride > 1 or tail:
+            y = _separable(y, scaled(filters[-1]), stride=stride)
+        if y.shape[-1] != x.shape[-1] or stride > 1:
+            x = _normalised(layers.Conv2D(scaled(filters[-1]), 1, stride, use_bias=False)(x))
+        return layers.Add()([x, y])
+
+    fields, x, cut = _padded(height, width_points, channels, 16)
+    x = _unit(_unit(x, scaled(32), 3, stride=2), scaled(64), 3)
+    low = x = block(x, 128, 128, stride=2, relu_first=False)
+    x = block(x, 256, 256, stride=2)
+    x = block(x, 728, 728, stride=2)
+    for _ in range(16):
+        x = block(x, 728, 728, 728)
+    x = block(x, 728, 1024, tail=True)
+    for filters in (1536, 1536, 2048):
+        x = layers.ReLU()(_normalised(_separable(x, scaled(filters), rate=2)))
+    x = _pyramid(x, scaled(256), (6, 12, 18))
+    x = layers.Concatenate()([up(up(x)), _unit(low, scaled(48), 1)])
+    x = _unit(_unit(x, scaled(256), 3), scaled(256), 3)
+    x = up(layers.Conv2D(scaled(256), 1)(x))
+    x = layers.Conv2DTranspose(classes, 3, 2, "same", use_bias=False)(x)
+    return _model("deepcam", fields, cut(x))
+
+
+@keras.saving.register_keras_serializable("climate")
+class Affine(layers.Layer):
+    """A scale and an offset for each channel."""
+
+    def build(self, shape: tuple[int, ...]) -> None:
+        """Two weights a channel."""
+        self.scale = self.add_weight(shape=shape[-1:], initializer="ones", name="scale")
+        self.offset = self.add_weight(shape=shape[-1:], initializer="zeros", name="offset")
+
+    def call(self, x: Any) -> Any:
+        """(..., C) to (..., C)."""
+        return x * self.scale + self.offset
+
+
+def _normalised(x: Any) -> Any:
+    # The published 0.9997 of the moving means is for runs of tens of thousands of steps.
+    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
+
+
+def _unit(x: Any, filters: int, size: int, stride: int = 1, rate: int = 1) -> Any:
+    """Convolution, normalisation, ReLU."""
+    x = layers.Conv2D(
+        filters, size, stride, "same", dilation_rate=rate, use_bias=False, kernel_initializer="he_normal"
+    )(x)
+    return layers.ReLU()(_normalised(x))
+
+
+def _separable(x: Any, filters: int, rate: int = 1, stride: int = 1) -> Any:
+    # Two layers, as TensorFlow's separable convolution cannot have both a stride and a rate, nor be counted as two.
+    x = layers.DepthwiseConv2D(
+        3, stride, "same", dilation_rate=rate, use_bias=False, depthwise_initializer="he_normal"
+    )(x)
+    return layers.Conv2D(filters, 1, use_bias=False, kernel_initializer="he_normal")(x)
+
+
+def _bottleneck(x: Any, filters: int, stride: int, rate: int) -> tuple[Any, Any]:
+    """A unit of ResNet v2, and what its first convolution gives."""
+    active = layers.ReLU()(_normalised(x))
+    if x.shape[-1] != 4 * filters:
+        shortcut = layers.Conv2D(4 * filters, 1, stride)(active)
+    else:
+        shortcut = layers.MaxPooling2D(1, stride)(x) if stride > 1 else x
+    first = _unit(active, filters, 1)
+    y = _unit(first, filters, 3, stride, rate)
+    return layers.Add()([shortcut, layers.Conv2D(4 * filters, 1)(y)]), first
+
+
+def _pyramid(x: Any, filters: int, rates: Sequence[int]) -> Any:
+    """Atrous spatial pyramid pooling: convolutions of growing reach side by side, and the mean of the whole map."""
+    views = [_unit(x, filters, 1), *(_unit(x, filters, 3, rate=rate) for rate in rates)]
+    # Not normalised: one value an example and channel has no spread in a batch of one.
+    mean = layers.Conv2D(filters, 1, use_bias=False)(layers.GlobalAveragePooling2D(keepdims=True)(x))
+    mean = layers.ReLU()(Affine()(mean))
+    views.append(layers.UpSampling2D(x.shape[1:3])(mean))
+    return _unit(layers.Concatenate()(views), filters, 1)
+
+
+def _padded(height: int, width_points: int, channels: int, multiple: int) -> tuple[Any, Any, Callable[[Any], Any]]:
+    """Fields as they come, filled up to a multiple of the network's stride, and what cuts the output to their size."""
+    fields = layers.Input((height, width_points, channels), name="fields")
+    extra = tuple((-size % multiple // 2, -size % multiple - -size % multiple // 2) for size in (height, width_points))
+    if extra == ((0, 0), (0, 0)):
+        return fields, fields, lambda x: x
+    return fields, layers.ZeroPadding2D(extra)(fields), layers.Cropping2D(extra)
+
+
+def _model(name: str, fields: Any, logits: Any) -> keras.Model:
+    logits = layers.Activation("linear", dtype="float32", name="logits")(logits)
+    return keras.Model(fields, logits, name=name)
+
+
+NETWORKS: dict[str, Callable[..., keras.Model]] = {"tiramisu": tiramisu, "deeplab": deeplab, "deepcam": deepcam}
