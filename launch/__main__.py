@@ -4,23 +4,27 @@ Run a workload, a module or a script on many ranks: as processes of this machine
 workload belong to the job, options after it to the workload.
 """
 
-import dataclasses
 import datetime
 import importlib
 import os
-import subprocess
 import sys
-from pathlib import Path
 
-from launch import describe, options, plan, site, study, workload
+from launch import options, order, site, study, workload
+from launch.axes import from_words as axes_of_words
 from launch.errors import Refusal
+from launch.order import Order
 from launch.request import Request, StudyRequest
-from launch.rundir import STATUS, RunDir, publish, publish_json
 from launch.shape import this_machine
 
 VERBS = {
-    "resume": ("launch.resume", "RUN", "go on with a run that was stopped, killed or failed"),
+    "resume": ("launch.resume", "RUN|STUDY", "go on with a run that was stopped, killed or failed"),
     "status": ("launch.status", "[RUN ...]", "how runs are: all in the folder runs, or those named"),
+    "list": (
+        "launch.listing",
+        "[FOLDER ...]",
+        "studies and runs, a line each, with how many of theirs are in which state",
+    ),
+    "diff": ("launch.diff", "RUN RUN", "in what two runs differ: plan, code, environment, versions, machine, results"),
     "logs": ("launch.logs", "RUN", "what the ranks of a run have printed"),
     "cancel": ("launch.cancel", "RUN ...", "end runs, so that they can be resumed"),
     "doctor": ("launch.doctor", "", "what this environment has and lacks, and how to mend it"),
@@ -46,47 +50,21 @@ def main(argv: list[str]) -> int:
         return 0
     if not rest:
         raise Refusal(f"no workload is given: give one of {', '.join(workload.known())}, or --help")
+    now = datetime.datetime.now()
     asked = options.build(StudyRequest, given)
-    target = workload.find(rest[0], rest[1:], VERBS)
+    axes = axes_of_words(asked.array, given.get("nodes"))
+    wanted = Order(asked=asked, target=workload.find(rest[0], rest[1:], VERBS), axes=axes)
     here, why = _site(asked)
     how = "detach" if asked.detach else "follow" if asked.follow and not asked.wait else "wait"
-    if study.is_study(asked):
-        return _study(asked, target, here, why, how)
-    request = Request(
-        **{f.name: getattr(asked, f.name) for f in dataclasses.fields(Request)} | {"nodes": asked.nodes[0]}
-    )
-    planned = plan.resolve(request, here, target, this_machine(), datetime.datetime.now())
-    study.refuse_beyond_budget([planned], asked.budget)
-    run = RunDir(request.runs / planned.name)
-    print(describe.run_plan(planned, here, why, run), flush=True)
-    backend = importlib.import_module(f"launch.backends.{planned.backend}")
-    backend.check(planned)
-    if request.dry_run:
-        print(backend.preview(run, planned))
-        return 0
-    run.create()
-    publish_json(run.run_json, planned.to_json() | {"commit": _save_code(run.patch, planned.cwd)})
-    return STATUS[backend.start(run, planned, how)]
-
-
-def _study(asked: StudyRequest, target: workload.Target, here: site.Site, why: str, how: str) -> int:
-    """Plan, and unless it is a dry run make, a study; return the exit status."""
-    now = datetime.datetime.now()
-    found = study.points(asked)
-    plans = study.plans(asked, target, found, here, this_machine(), now)
-    study.refuse_beyond_budget(plans, asked.budget)
-    name = plan.refuse_bad_name(asked.name) if asked.name else f"{target.short_name}-study-{now:%Y%m%d-%H%M%S}"
-    folder = (asked.runs / name).absolute()
-    print(describe.study_plan(found, plans, asked.scaling, here, why, folder), flush=True)
-    single = importlib.import_module(f"launch.backends.{plans[0].backend}")
-    for planned in {planned.nodes: planned for planned in plans}.values():
-        single.check(planned)
+    planned = order.plan(wanted, here, this_machine(), now)
+    study.refuse_beyond_budget(planned.plans, asked.budget)
+    print(planned.described(here, why), flush=True)
+    planned.check()
     if asked.dry_run:
-        print(study.preview(folder, found, plans, asked.throttle))
+        print(planned.preview())
         return 0
-    runs = study.create(folder, asked, found, plans)
-    publish_json(folder / "code.json", {"commit": _save_code(folder / "code.patch", plans[0].cwd)})
-    return study.make(folder, list(zip(runs, plans)), how, asked.throttle)
+    planned.create()
+    return planned.start(how)
 
 
 def help_of(verb: str) -> str:
@@ -124,19 +102,6 @@ def _site(request: Request) -> tuple[site.Site, str]:
     if request.backend:
         return site.load("laptop" if request.backend == "local" else "slurm"), f"--backend {request.backend}"
     return site.detect()
-
-
-def _save_code(patch_file: Path, cwd: str) -> str | None:
-    """Keep what the code had that no commit has; return the commit."""
-    git = ["git", "-C", cwd]
-    try:
-        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=30)
-        patch = subprocess.run([*git, "diff", "HEAD"], capture_output=True, timeout=30)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    if patch.returncode == 0 and patch.stdout:
-        publish(patch_file, patch.stdout)
-    return commit.stdout.strip() or None
 
 
 def _entry() -> int:

@@ -9,7 +9,7 @@ import dataclasses
 import sys
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -141,6 +141,27 @@ def arguments(config: Any) -> list[str]:
         else:
             words += [f"{name}={item}" for item in (value if isinstance(value, tuple) else (value,))]
     return words
+
+
+def words(values: Mapping[str, str | list[str]], joined: Mapping[str, str] | None = None) -> list[str]:
+    """Named values as options: ``true`` is the bare option, ``false`` its ``--no-`` form, a list the option once for each.
+
+    Parameters
+    ----------
+    values : dict
+        Name of the option, without dashes -> its value or values.
+    joined : dict, optional
+        Name -> separator, for options that take all their values in one word.
+    """
+    found = []
+    for name, value in values.items():
+        flag = name.replace("_", "-")
+        if isinstance(value, list):
+            separator = (joined or {}).get(name)
+            found += [f"--{flag}={item}" for item in ([separator.join(value)] if separator else value)]
+        else:
+            found.append({"true": f"--{flag}", "false": f"--no-{flag}"}.get(value, f"--{flag}={value}"))
+    return found
 
 
 def describe(cls: type) -> str:

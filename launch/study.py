@@ -3,13 +3,14 @@
 import dataclasses
 import datetime
 import importlib
-import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from launch import options
+from launch.axes import Axes
 from launch.errors import Refusal
 from launch.plan import Plan, resolve
 from launch.request import Request, StudyRequest
@@ -47,12 +48,7 @@ class Point:
         return f"n{self.nodes}{values}-r{self.repeat}"
 
 
-def is_study(asked: StudyRequest) -> bool:
-    """Whether more than one run is asked for."""
-    return len(asked.nodes) > 1 or asked.repeats != 1 or bool(asked.array)
-
-
-def points(asked: StudyRequest) -> list[Point]:
+def points(axes: Axes, repeats: int) -> list[Point]:
     """All runs, in the order in which they are best made one after the other.
 
     The repeats come last in turn, so that what drifts in the machine meanwhile is spread over all points.
@@ -60,43 +56,18 @@ def points(asked: StudyRequest) -> list[Point]:
     Raises
     ------
     Refusal
-        If an axis is not understood, or a value stands twice.
+        If there is nothing to repeat, or two points would have the same name.
     """
-    if asked.repeats < 1:
-        raise Refusal(f"--repeats {asked.repeats}: give 1 or more")
-    axes = [axis(text) for text in asked.array]
-    named = [name for name, _ in axes]
-    for name, values in [("nodes", asked.nodes), *axes]:
-        if len(set(values)) < len(values):
-            raise Refusal(
-                f"a value of {name} stands twice in {','.join(map(str, values))}: give each once; --repeats runs all again"
-            )
-    if len(set(named)) < len(named):
-        raise Refusal(f"an axis stands twice in --array {' --array '.join(asked.array)}: give all its values at once")
-    product = itertools.product(asked.nodes, *([(name, value) for value in values] for name, values in axes))
-    coordinates = [(nodes, tuple(values)) for nodes, *values in product]
-    found = [Point(nodes, values, repeat) for repeat in range(1, asked.repeats + 1) for nodes, values in coordinates]
+    if repeats < 1:
+        raise Refusal(f"--repeats {repeats}: give 1 or more")
+    coordinates = []
+    for combination in axes.combinations():
+        nodes = int(combination.pop("nodes"))
+        coordinates.append((nodes, tuple(combination.items())))
+    found = [Point(nodes, values, repeat) for repeat in range(1, repeats + 1) for nodes, values in coordinates]
     if len({point.name for point in found}) < len(found):
-        raise Refusal(
-            f"two values of an axis give the same name of a run in --array {' --array '.join(asked.array)}: make them differ in letters or digits"
-        )
+        raise Refusal("two values of an axis give the same name of a run: make them differ in letters or digits")
     return found
-
-
-def axis(text: str) -> tuple[str, list[str]]:
-    """``lr=1e-3,1e-2`` or ``seed=0..4`` -> name and values."""
-    name, equals, listed = text.partition("=")
-    name = name.lstrip("-").strip()
-    if span := re.fullmatch(r"(-?\d+)\.\.(-?\d+)", listed):
-        low, high = map(int, span.groups())
-        values = [str(number) for number in range(low, high + 1)]
-    else:
-        values = [value.strip() for value in listed.split(",")]
-    if not (name and equals) or not all(values) or not values:
-        raise Refusal(
-            f"--array {text!r} is no axis: give NAME=VALUE,VALUE,... or NAME=FIRST..LAST, with an option of the workload, or seed"
-        )
-    return name, values
 
 
 def plans(
@@ -114,14 +85,12 @@ def plans(
     pairs = []
     for point in found:
         values = dict(point.values)
-        seed = values.pop("seed", str(asked.seed))
-        if not re.fullmatch(r"-?\d+", seed):
-            raise Refusal(f"--array seed={seed}: a seed is a whole number")
-        request = Request(**kept | {"nodes": point.nodes, "seed": int(seed), "name": point.name})
-        words = [f"--{name}={value}" for name, value in values.items()]
+        seed = int(values.pop("seed", asked.seed))
+        request = Request(**kept | {"nodes": point.nodes, "seed": seed, "name": point.name})
+        words = options.words(values)
         pairs.append((request, find(target.name, [*target.arguments, *words])))
     made = [resolve(request, site, what, machine, now) for request, what in pairs]
-    if asked.scaling == "weak" or len(asked.nodes) == 1:
+    if asked.scaling == "weak" or len({plan.nodes for plan in made}) == 1:
         return made
     if not hasattr(target.config, "strong"):
         raise Refusal(
@@ -199,38 +168,64 @@ def create(folder: Path, asked: StudyRequest, found: Sequence[Point], plans: Seq
     return runs
 
 
+def runs_in(folder: Path) -> list[RunDir]:
+    """The runs of a study in the order of its index; or the one run that a folder is.
+
+    Raises
+    ------
+    Refusal
+        If it is neither.
+    """
+    if index := read_json(folder / INDEX):
+        return [RunDir.open(folder / entry["run"]) for entry in index["runs"]]
+    return [RunDir.open(folder)]
+
+
 def unfinished(folder: Path) -> list[tuple[RunDir, Plan]]:
-    """The runs of a study that have no result yet, in the order of the index."""
-    runs = [RunDir.open(folder / entry["run"]) for entry in read_json(folder / INDEX)["runs"]]
-    return [(run, Plan.from_json(read_json(run.run_json))) for run in runs if run.result() is None]
+    """Those of them that have no result yet."""
+    return [(run, Plan.from_json(read_json(run.run_json))) for run in runs_in(folder) if run.result() is None]
 
 
-def preview(folder: Path, found: Sequence[Point], plans: Sequence[Plan], throttle: int | None) -> str:
+def preview(folder: Path, runs: Sequence[tuple[RunDir, Plan]], throttle: int | None) -> str:
     """The very scripts that would be submitted; of a local study its plan says all."""
-    if plans[0].backend == "local":
+    if runs[0][1].backend == "local":
         return ""
     from launch.backends import slurm_array
 
-    return slurm_array.preview(folder, [(RunDir(folder / p.name), plan) for p, plan in zip(found, plans)], throttle)
+    return slurm_array.preview(folder, runs, throttle)
 
 
 def make(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, throttle: int | None) -> int:
     """Make the runs of a study by their backend; say what came of them; return the exit status."""
     # Slurm has a way of its own for many jobs of one shape.
     module = {"local": "launch.backends.local", "slurm": "launch.backends.slurm_array"}[runs[0][1].backend]
-    again = f"go on with it: python -m launch resume {folder}"
     try:
         outcomes = importlib.import_module(module).start_many(folder, runs, how, throttle)
     except KeyboardInterrupt:
-        print(again, flush=True)
+        print(again(folder), flush=True)
         raise
+    return tell(folder, runs, outcomes)
+
+
+def tell(folder: Path, runs: Sequence[tuple[RunDir, Plan]], outcomes: Mapping[str, str]) -> int:
+    """Say what came of the runs of a study; return the exit status."""
     bad = {name: outcome for name, outcome in outcomes.items() if outcome != "done"}
     if outcomes:
         print(f"\n{len(outcomes) - len(bad)} of {len(outcomes)} runs are done: {folder}", flush=True)
     for name, outcome in bad.items():
         print(f"  {name}: {outcome}", flush=True)
     if bad:
-        print(again, flush=True)
+        print(again(folder), flush=True)
     elif outcomes and len({plan.nodes for _, plan in runs}) > 1:
         print(f"its scaling table: python -m profiling report {folder}", flush=True)
-    return max((STATUS[outcome] for outcome in outcomes.values()), key=[0, 4, 1].index, default=0)
+    return worst(outcomes.values())
+
+
+def again(folder: Path) -> str:
+    """How to go on with what is not done."""
+    return f"go on with it: python -m launch resume {folder}"
+
+
+def worst(outcomes: Iterable[str]) -> int:
+    """The exit status of all together: that of a failure before that of what was only ended."""
+    return max((STATUS[outcome] for outcome in outcomes), key=[0, 4, 1].index, default=0)

@@ -45,20 +45,31 @@ def start(run: RunDir, plan: Plan, how: str) -> str:
     KeyboardInterrupt
         If the user asked for the end; the job has left the queue then.
     """
-    publish(run.script, script(run, plan))
     try:
-        job = submit(run, plan)
+        hand_in(run, plan)
     except SubmissionRefused as refusal:
         if not refusal.may_be_queued and not run.events("started"):
             shutil.rmtree(run.path)  # it would only be in the way of the next try
         raise
-    run.append_event("submitted", backend="slurm", job=job, command=sys.orig_argv)
+    return "done" if how == "detach" else watch(run, plan, how)
+
+
+def hand_in(run: RunDir, plan: Plan) -> None:
+    """Submit a run, and note its job."""
+    publish(run.script, script(run, plan))
+    ends = len(run.events("ended"))
+    job = submit(run, plan)
+    run.append_event("submitted", backend="slurm", job=job, ends=ends, command=sys.orig_argv)
     print(f"job            {job}", flush=True)
-    if how == "detach":
-        return "done"
+
+
+def watch(run: RunDir, plan: Plan, how: str) -> str:
+    """Stay until the job of a run that was handed in ends; return the outcome, as `start`."""
+    submitted = run.events("submitted")[-1]
+    job = submitted["job"]
     show = Progress(run, plan) if how == "follow" else lambda waiting_for="": None
     try:
-        outcome = follow(run, job, plan, show)
+        outcome = follow(run, job, submitted["ends"], show)
     except KeyboardInterrupt:
         cancel([job], plan.kind == "workload")
         run.append_event("cancelled")
@@ -80,10 +91,12 @@ def is_running(run: RunDir) -> bool:
     return job is not None and job.state not in ENDED
 
 
-def follow(run: RunDir, number: str, plan: Plan, show: Callable[..., None]) -> str:
-    """Watch a job to its end, by its files and, every few seconds, by the controller; return the outcome."""
+def follow(run: RunDir, number: str, before: int, show: Callable[..., None]) -> str:
+    """Watch a job to its end, by its files and, every few seconds, by the controller; return the outcome.
+
+    ``before`` is how many attempts of the run had ended when the job was handed in.
+    """
     asked, job, waiting = 0.0, Job("PENDING"), "waiting in the queue"
-    before = len(run.events("ended"))
     while True:
         if time.monotonic() - asked >= POLL_S:
             asked = time.monotonic()

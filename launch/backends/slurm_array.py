@@ -40,12 +40,18 @@ def start_many(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, thro
     KeyboardInterrupt
         If the user asked for the end; the jobs have left the queue then.
     """
-    jobs: dict[str, tuple[RunDir, str, int]] = {}  # by run: job, and how many of its attempts had ended before
+    hand_in(folder, runs, throttle)
+    return {} if how == "detach" else watch(runs, how)
+
+
+def hand_in(folder: Path, runs: Sequence[tuple[RunDir, Plan]], throttle: int | None) -> None:
+    """Submit the runs of a study, and note their jobs; all or none are taken."""
     numbers: list[str] = []
     largest = largest_array()
     for members in _by_shape(runs):
         for first in range(0, len(members), largest):
             chunk = members[first : first + largest]
+            ends = [len(run.events("ended")) for run, _ in chunk]
             try:
                 number = _submit(folder, chunk, throttle)
             except SubmissionRefused:
@@ -55,10 +61,17 @@ def start_many(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, thro
             numbers.append(number)
             print(f"job            {number}: {len(chunk)} runs on {chunk[0][1].nodes} nodes each", flush=True)
             for task, (run, _) in enumerate(chunk):
-                jobs[run.path.name] = run, f"{number}_{task}", len(run.events("ended"))
-                run.append_event("submitted", backend="slurm", job=f"{number}_{task}", command=sys.orig_argv)
-    if how == "detach":
-        return {}
+                job = f"{number}_{task}"
+                run.append_event("submitted", backend="slurm", job=job, ends=ends[task], command=sys.orig_argv)
+
+
+def watch(runs: Sequence[tuple[RunDir, Plan]], how: str) -> dict[str, str]:
+    """Stay until the last of the runs that were handed in has ended; return the outcomes, as `start_many`."""
+    jobs = {}  # by run: job, and how many of its attempts had ended before
+    for run, _ in runs:
+        submitted = run.events("submitted")[-1]
+        jobs[run.path.name] = run, submitted["job"], submitted["ends"]
+    numbers = sorted({job.partition("_")[0] for _, job, _ in jobs.values()}, key=int)
     try:
         return _follow(jobs, numbers, how)
     except KeyboardInterrupt:

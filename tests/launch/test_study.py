@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from launched import Launched, facts, launch, until
 from plans import CLUSTER, EIGHT_CORES, NOON
 
-from launch import study, workload
+from launch import axes, study, workload
 from launch.errors import Refusal
 from launch.request import StudyRequest
 from launch.rundir import RunDir, publish, read_json, read_lines
@@ -22,16 +22,15 @@ from launch.rundir import RunDir, publish, read_json, read_lines
     st.integers(1, 4),
 )
 def test_every_combination_is_made_as_often_as_asked(nodes: list[int], values: list[str], repeats: int):
-    asked = StudyRequest(nodes=tuple(nodes), array=(f"lr={','.join(values)}",), repeats=repeats)
-    found = study.points(asked)
+    found = study.points(axes.from_words([f"lr={','.join(values)}"], nodes), repeats)
     assert len(found) == len(nodes) * len(values) * repeats == len(set(found))
     # All points once before any a second time, so that a study that is cut short has all points.
     assert {(p.nodes, p.values) for p in found[: len(nodes) * len(values)]} == {(p.nodes, p.values) for p in found}
 
 
 def test_names_of_runs_are_names_of_folders():
-    asked = StudyRequest(array=("path=/a/b,../c", "lr=1e-3,2e-3"))
-    names = [point.name for point in study.points(asked)]
+    found = study.points(axes.from_words(["path=/a/b,../c", "lr=1e-3,2e-3"], None), 1)
+    names = [point.name for point in found]
     assert names[0] == "n1-path_a_b-lr1e-3-r1" and not any("/" in name for name in names)
 
 
@@ -40,7 +39,7 @@ def test_names_of_runs_are_names_of_folders():
     [("seed=0..3", ["0", "1", "2", "3"]), ("--lr=1e-3,1", ["1e-3", "1"]), ("shift=-1..1", ["-1", "0", "1"])],
 )
 def test_axes(text: str, expected: list[str]):
-    assert study.axis(text)[1] == expected
+    assert axes.axis(text)[1] == expected
 
 
 @pytest.mark.parametrize(
@@ -49,20 +48,24 @@ def test_axes(text: str, expected: list[str]):
         ({"array": ("lr",)}, "is no axis: give NAME=VALUE"),
         ({"array": ("lr=1,,2",)}, "is no axis"),
         ({"array": ("seed=3..1",)}, "is no axis"),
-        ({"array": ("lr=1,1",)}, "stands twice in 1,1"),
-        ({"array": ("lr=1", "lr=2")}, "an axis stands twice"),
+        ({"array": ("lr=1,1",)}, "stands twice in lr=1,1"),
+        ({"array": ("lr=1", "lr=2")}, "the axis lr stands twice"),
         ({"array": ("a=1/2,1_2",)}, "give the same name"),
-        ({"nodes": (2, 2)}, "a value of nodes stands twice"),
+        ({"array": ("nodes=1,2",), "nodes": (2,)}, "nodes are said twice"),
+        ({"array": ("nodes=few",)}, "the axis nodes has the value 'few': give whole numbers"),
+        ({"array": ("seed=x",)}, "the axis seed has the value 'x'"),
+        ({"nodes": (2, 2)}, "stands twice in nodes=2,2: give each once"),
         ({"repeats": 0}, "--repeats 0: give 1 or more"),
     ],
 )
 def test_what_is_no_study_is_refused(asked: dict, said: str):
     with pytest.raises(Refusal, match=said):
-        study.points(StudyRequest(**asked))
+        study.points(axes.from_words(asked.get("array", ()), asked.get("nodes")), asked.get("repeats", 1))
 
 
 def plans(asked: StudyRequest, target: workload.Target) -> list:
-    return study.plans(asked, target, study.points(asked), CLUSTER, EIGHT_CORES, NOON)
+    found = study.points(axes.from_words(asked.array, asked.nodes), asked.repeats)
+    return study.plans(asked, target, found, CLUSTER, EIGHT_CORES, NOON)
 
 
 def test_strong_scaling_holds_the_global_batch_and_the_learning_rate(monkeypatch: pytest.MonkeyPatch):
