@@ -3,28 +3,28 @@
 The job script calls it on the first node; the local backend calls the same functions.
 """
 
-import importlib.metadata
 import os
-import platform
 import re
 import socket
 import subprocess
 import sys
-from typing import Any
 
-from launch import diagnose, gpus, stop
+from launch import diagnose, stop
+from launch.environment import surroundings
+from launch.errors import Refusal
 from launch.plan import Plan
 from launch.rundir import RunDir, publish_json, read_json
 
-# What of the environment may change a result or a speed; never all of it, which would publish secrets.
-_MATTERS = re.compile(
-    r"(CUDA|HIP|NCCL|MPICH|OMPI_MCA|UCX|FI|HOROVOD|TF|XLA|KERAS|OMP|MKL|SLURM)_|LD_LIBRARY_PATH$|LOADEDMODULES$"
-)
-_SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSW|JWT", re.IGNORECASE)
-
 
 def begin(run: RunDir) -> int:
-    """Note that an attempt starts, here and now; return its number, counted from 1."""
+    """Note that an attempt starts, here and now; return its number, counted from 1.
+
+    Raises
+    ------
+    Refusal
+        If a file of another user lies in the run directory.
+    """
+    run.refuse_files_of_others()
     attempt = len(run.events("started")) + 1
     run.append_event("started", attempt=attempt, host=socket.gethostname(), pid=os.getpid(), **_job())
     publish_json(run.env_json, surroundings())
@@ -54,12 +54,15 @@ def end(run: RunDir, status: int) -> str:
     failure = diagnose.first_failure(run, attempt)
     if run.result() is not None:
         outcome = "done"
+    # Slurm brings a job back that has lost a node, if it may.
+    elif failure is not None and failure.error == diagnose.NODE_FAILURE and plan.max_attempts > 1:
+        outcome = "stopped"
     # srun reports the largest status of all, so 75 may hide a rank that failed with less: ask the failures as well.
     elif failure is None and (status == stop.STOPPED or diagnose.ended_by_slurm(run)):
         outcome = "stopped"
     else:
         outcome = "failed"
-    first = {} if failure is None or outcome != "failed" else {"first_failure": failure._asdict()}
+    first = {} if failure is None or outcome == "done" else {"first_failure": failure._asdict()}
     reason = {"reason": why} if (why := diagnose.ended_by_slurm(run)) else {}
     run.append_event("ended", attempt=attempt, outcome=outcome, status=status, step=saved_step(run), **reason, **first)
     return outcome
@@ -85,46 +88,9 @@ def requeue(run: RunDir, plan: Plan) -> str:
     return f"launch: put back into the queue, to go on after step {last[-1]}"
 
 
-def surroundings() -> dict[str, Any]:
-    """What a run's result may depend on beside the plan: the content of env.json."""
-    return {
-        "host": socket.gethostname(),
-        "system": platform.platform(),
-        "cpu": _cpu_model(),
-        "cores": len(os.sched_getaffinity(0)),
-        "gpus": gpus.names(),
-        "driver": gpus.driver_version(),
-        "python": platform.python_version(),
-        "packages": {
-            name: version
-            for name in ("tensorflow", "tensorflow-cpu", "keras", "horovod", "numpy", "mpi4py", "openmpi", "torch")
-            if (version := _version(name))
-        },
-        "modules": [name for name in os.environ.get("LOADEDMODULES", "").split(":") if name],
-        "environment": {k: v for k, v in sorted(os.environ.items()) if _MATTERS.match(k) and not _SECRET.search(k)},
-    }
-
-
 def _job() -> dict[str, str]:
     told = {"job": "SLURM_JOB_ID", "nodes": "SLURM_JOB_NODELIST", "restarts": "SLURM_RESTART_COUNT"}
     return {name: os.environ[variable] for name, variable in told.items() if variable in os.environ}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _cpu_model() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            return next(
-                (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine()
-            )
-    except OSError:
-        return platform.machine()
 
 
 if __name__ == "__main__":
@@ -136,7 +102,11 @@ if __name__ == "__main__":
         if int(os.environ.get("SLURM_RESTART_COUNT", "0")) >= max(planned.max_attempts, 1):
             here.append_event("ended", outcome="failed", status=1, reason=f"{planned.max_attempts} attempts were made")
             sys.exit(f"launch: not started again: {planned.max_attempts} attempts were made; go on by hand with resume")
-        print(f"launch: attempt {begin(here)}", flush=True)  # job.log holds all; diagnose looks for this
+        try:
+            print(f"launch: attempt {begin(here)}", flush=True)  # job.log holds all; diagnose looks for this
+        except Refusal as refusal:
+            here.append_event("ended", outcome="failed", status=refusal.status, reason=str(refusal))
+            sys.exit(f"launch: {refusal}")
     else:
         outcome = end(here, int(rest[0]))
         if outcome == "failed":

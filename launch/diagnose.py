@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from launch import hostlist
 from launch.rundir import RunDir, read_json, read_lines
 
 # What the other ranks say when one has gone: never the cause if there is another.
@@ -19,8 +20,14 @@ _SRUN = re.compile(
     r"srun: error: (\S+): tasks? ([\d,\-]+): (Exited with exit code (\d+)|[A-Z][A-Za-z ]+?)(?: \(core dumped\))?$"
 )
 
+_NODE_FAILURE = re.compile(r"^srun: error: Node failure on (\S+)", re.MULTILINE)
+
 # slurmstepd: error: *** JOB 27 ON node1 CANCELLED AT 2026-11-24T01:00:00 DUE TO TIME LIMIT ***
-_CANCELLED = re.compile(r"\*\*\* JOB \S+ ON \S+ CANCELLED AT \S+(?: DUE TO ([A-Z ]+))? \*\*\*")
+# ... DUE TO NODE FAILURE, SEE SLURMCTLD LOG FOR DETAILS ***
+_CANCELLED = re.compile(r"\*\*\* JOB \S+ ON \S+ CANCELLED AT \S+(?: DUE TO ([A-Z ]+)[^*]*)? \*\*\*")
+
+NODE_FAILURE = "node failure"
+"""The error of a rank whose node Slurm has lost."""
 
 SIGNALS = {
     "Killed": "SIGKILL",
@@ -30,14 +37,22 @@ SIGNALS = {
     "Bus error": "SIGBUS",
 }
 
+# In the words of the driver (Xid 79 and others), of NVML and of the CUDA runtime.
+_BROKEN_GPU = (
+    r"fallen off the bus|GPU is lost|uncorrectable ECC|ECC_UNCORRECTABLE|\bXid\b|is/are busy or unavailable|"
+    r"Driver/library version mismatch"
+)
+
 _KNOWN = (
-    (r"SIGKILL|oom.?kill|Out Of Memory", "killed from outside: often the out-of-memory killer; see dmesg or the job's memory limit, and use a smaller --batch or fewer ranks on a node"),
+    (NODE_FAILURE, "Slurm has lost the node: go on without it (resume --exclude-bad-nodes)"),
+    (r"ended by (SIGKILL|Out Of Memory)|oom.?kill", "killed from outside: often the out-of-memory killer; see dmesg or the job's memory limit, and use a smaller --batch or fewer ranks on a node"),
     (r"ResourceExhausted|out of memory|OOM when|MemoryError", "out of memory: use a smaller --batch, or fewer ranks on a node"),
     (r"Diverged|loss is (nan|inf)|not finite", "the training diverged: lower --lr, lengthen --warmup, or use --scaling sqrt; resume goes on from the last checkpoint"),
     (r"No module named|ModuleNotFoundError", "a package is missing where the ranks run: see python -m launch doctor, and the modules of the site"),
     (r"No space left|Disk quota", "no room on the disk: free some, or give another --runs"),
     (r"No route to host|cannot reach rank|no interface", "the nodes do not reach each other: name the right network_interface in the site file"),
-    (r"PMI|PMIx|was not built with SLURM", "MPI and srun do not understand each other: see mpi in the site file, and srun --mpi=list"),
+    (r"\bPMIx?\b|was not built with SLURM|MPI type|right --mpi", "MPI and srun do not understand each other: see mpi in the site file, and srun --mpi=list"),
+    (_BROKEN_GPU, "a GPU of this node, or its driver, is broken: go on without the node (resume --exclude-bad-nodes), and tell the site"),
     (r"SIGSEGV|SIGBUS|SIGILL|Illegal instruction", "a crash in compiled code: see the stack in the node's log; a package built for another machine is a common cause"),
 )  # fmt: skip
 
@@ -67,9 +82,19 @@ def first_failure(run: RunDir, attempt: int) -> Failure | None:
     ]
     spoken = {failure.rank for failure in said}
     silent = [failure for failure in _srun_reports(run, attempt) if failure.rank not in spoken]
-    causes = [failure for failure in [*said, *silent] if not _CASCADE.search(failure.error)]
+    causes = [failure for failure in [*said, *silent] if not is_cascade(failure.error)]
     # A rank that was killed said nothing, and what the others said of it is the cascade.
-    return next(iter(causes or said or silent), None)
+    return next(iter(_lost_nodes(run, attempt) or causes or said or silent), None)
+
+
+def is_cascade(error: str) -> bool:
+    """Whether an error is what a rank says when another one has gone."""
+    return _CASCADE.search(error) is not None
+
+
+def is_of_the_node(error: str) -> bool:
+    """Whether an error is that of a node, whatever program runs on it."""
+    return error == NODE_FAILURE or re.search(_BROKEN_GPU, error, re.IGNORECASE) is not None
 
 
 def suggestion(error: str) -> str | None:
@@ -79,14 +104,14 @@ def suggestion(error: str) -> str | None:
 
 def paragraph(run: RunDir) -> str:
     """What is to be said of the last attempt that failed: rank, node, step, error, last lines, advice."""
-    ended = run.events("ended")
-    failure = ended[-1].get("first_failure") if ended else None
+    attempt = len(run.events("started"))
+    ended = [event for event in run.events("ended") if event.get("attempt") == attempt]
+    told = ended[-1].get("first_failure") if ended else None
+    failure = Failure(**told) if told else None if ended else first_failure(run, attempt)
     if failure is None:
-        tail = _tail(run.job_log) or _tail(run.node_log(0))
-        return "no rank said why it failed" + (
-            f"; the last lines are\n{_indent(tail)}" if tail else f"; see {run.logs}"
-        )
-    failure = Failure(**failure)
+        last = _tail(run.job_log) or _tail(run.node_log(0))
+        text = ["no rank said why it failed" + ("; the last lines are" if last else f"; see {run.logs}")]
+        return "\n".join([*text, *([_indent(last)] if last else []), *_advice(last)])
     where = f"node {failure.node} ({failure.host})" if failure.node is not None else failure.host
     step = _last_step(run, failure)
     text = [f"rank {failure.rank} on {where} failed first{f', after step {step}' if step else ''}: {failure.error}"]
@@ -95,13 +120,12 @@ def paragraph(run: RunDir) -> str:
         last = _tail(_log_of(run, failure), failure.rank)
     if last:
         text.append(_indent(last))
-    advice = suggestion(f"{failure.error}\n{failure.traceback}")
-    return "\n".join([*text, *([f"what to do: {advice}"] if advice else [])])
+    return "\n".join([*text, *_advice([failure.error, failure.traceback, *last])])
 
 
-def ended_by_slurm(run: RunDir) -> str | None:
-    """Why Slurm ended the last attempt, in its words; None if it did not."""
-    match = _CANCELLED.search(_section(run, len(run.events("started"))))
+def ended_by_slurm(run: RunDir, attempt: int | None = None) -> str | None:
+    """Why Slurm ended an attempt, by default the last, in its words; None if it did not."""
+    match = _CANCELLED.search(_section(run, attempt or len(run.events("started"))))
     return match and (match[1] or "cancelled").strip().lower()
 
 
@@ -113,6 +137,20 @@ def _section(run: RunDir, attempt: int) -> str:
         return ""
     _, *told = _ATTEMPT.split(text)  # number, lines, number, lines, ...
     return dict(zip(told[::2], told[1::2])).get(str(attempt), "")
+
+
+def _lost_nodes(run: RunDir, attempt: int) -> list[Failure]:
+    """The first rank of each node that Slurm has lost; nothing that anyone else says explains more."""
+    lost = _NODE_FAILURE.findall(_section(run, attempt))
+    if not lost:
+        return []
+    ranks_per_node = read_json(run.run_json)["ranks_per_node"]
+    nodes = hostlist.expand(run.events("started")[attempt - 1].get("nodes", ""))
+    return [
+        Failure(node * ranks_per_node, node, host, NODE_FAILURE, "", None)
+        for host in hostlist.expand(",".join(dict.fromkeys(lost)))
+        for node in [nodes.index(host) if host in nodes else 0]
+    ]
 
 
 def _srun_reports(run: RunDir, attempt: int) -> list[Failure]:
@@ -132,6 +170,11 @@ def _srun_reports(run: RunDir, attempt: int) -> list[Failure]:
 
 def _log_of(run: RunDir, failure: Failure) -> Path:
     return run.node_log(failure.node) if failure.node is not None else run.job_log
+
+
+def _advice(lines: list[str]) -> list[str]:
+    advice = suggestion("\n".join(lines))
+    return [f"what to do: {advice}"] if advice else []
 
 
 def _last_step(run: RunDir, failure: Failure) -> int | None:

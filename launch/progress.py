@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TextIO
 
-from launch import diagnose
+from launch import bad_nodes, diagnose
 from launch.pace import pace
 from launch.plan import Plan
 from launch.rundir import RunDir
@@ -134,7 +134,10 @@ def closing(run: RunDir, plan: Plan, outcome: str) -> str:
         return "\n".join(filter(None, [f"done: {run.path}", summary(run, plan)]))
     again = f"go on with it: python -m launch resume {run.path}"
     if outcome == "failed":
-        return f"failed: {run.path}\n{diagnose.paragraph(run)}\n{again}"
+        bad = bad_nodes.said(bad_nodes.among([run]))
+        if bad:
+            again += " --exclude-bad-nodes"
+        return "\n".join([f"failed: {run.path}", diagnose.paragraph(run), *bad, again])
     return f"{outcome} before the end: {run.path}\n{again}"
 
 

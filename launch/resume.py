@@ -1,10 +1,12 @@
-"""python -m launch resume RUN [--detach | --wait]: go on with a run where its last checkpoint left it."""
+"""python -m launch resume RUN|STUDY [OPTIONS]: go on with a run where its last checkpoint left it, or make what a study lacks."""
 
+import dataclasses
 import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from launch import options, study
+from launch import bad_nodes, options, study
 from launch.errors import Refusal
 from launch.plan import Plan
 from launch.rundir import STATUS, RunDir, read_json
@@ -16,6 +18,7 @@ class Options:
 
     wait: bool = False  # wait for the end, without progress
     detach: bool = False  # return at once
+    exclude_bad_nodes: bool = False  # leave out the nodes that keep failing, as status names them (Slurm)
 
 
 def main(argv: list[str]) -> int:
@@ -24,26 +27,58 @@ def main(argv: list[str]) -> int:
     Raises
     ------
     Refusal
-        If there is no such run, it is finished, or it is running.
+        If there is no such run, it is finished, it is running, or another user has put something into it.
     """
     if not argv or argv[0].startswith("-"):
         raise Refusal("resume needs a run: python -m launch resume RUN")
     chosen = options.parse(Options, argv[1:], "resume")
     how = "detach" if chosen.detach else "wait" if chosen.wait else "follow"
     if (Path(argv[0]) / study.INDEX).is_file():
-        return _study(Path(argv[0]).absolute(), how)
+        return _study(Path(argv[0]).absolute(), how, chosen.exclude_bad_nodes)
     run = RunDir.open(Path(argv[0]))
+    run.refuse_files_of_others()
     if run.result() is not None:
         raise Refusal(f"{run.path} is finished: there is nothing to go on with")
     plan = Plan.from_json(read_json(run.run_json))
     backend = importlib.import_module(f"launch.backends.{plan.backend}")
     if backend.is_running(run):
         raise Refusal(f"{run.path} is running: wait for its end, or end it first")
+    if chosen.exclude_bad_nodes:
+        plan = without(plan, _bad_nodes([run]))
     return STATUS[backend.start(run, plan, how)]
 
 
-def _study(folder: Path, how: str) -> int:
+def without(plan: Plan, hosts: Sequence[str]) -> Plan:
+    """The plan on other nodes than these, and than those that it leaves out already.
+
+    Raises
+    ------
+    Refusal
+        If it is of this machine, which has no other node.
+    """
+    if plan.backend != "slurm":
+        raise Refusal(
+            f"--exclude-bad-nodes is for runs under Slurm, and {plan.name} runs on this machine: resume it without"
+        )
+    flag = "--exclude="
+    words = [word for word in plan.sbatch_args if not word.startswith(flag)]
+    before = [word.removeprefix(flag) for word in plan.sbatch_args if word.startswith(flag)]
+    before += [plan.directives["exclude"]] if "exclude" in plan.directives else []
+    every = ",".join(dict.fromkeys([*before, *hosts]))
+    return dataclasses.replace(plan, sbatch_args=(*words, *([flag + every] if every else [])))
+
+
+def _bad_nodes(runs: Sequence[RunDir]) -> list[str]:
+    bad = bad_nodes.among(runs)
+    print(
+        "\n".join([f"left out: {line}" for line in bad_nodes.said(bad)] or ["no node keeps failing: none is left out"])
+    )
+    return [node.host for node in bad]
+
+
+def _study(folder: Path, how: str, exclude: bool) -> int:
     """Make the runs of a study that have no result; those that have one are left alone."""
+    RunDir(folder).refuse_files_of_others()
     runs = study.unfinished(folder)
     if not runs:
         raise Refusal(f"all runs of {folder} are finished: there is nothing to go on with")
@@ -51,5 +86,9 @@ def _study(folder: Path, how: str) -> int:
     idle = [(run, plan) for run, plan in runs if not backend.is_running(run)]
     if not idle:
         raise Refusal(f"the unfinished runs of {folder} are running: wait for their end, or end them first")
+    index = read_json(folder / study.INDEX)
+    if exclude:
+        hosts = _bad_nodes([RunDir(folder / entry["run"]) for entry in index["runs"]])
+        idle = [(run, without(plan, hosts)) for run, plan in idle]
     print(f"{len(idle)} of the runs of {folder} are to be made", flush=True)
-    return study.make(folder, idle, how, read_json(folder / study.INDEX)["throttle"])
+    return study.make(folder, idle, how, index["throttle"])

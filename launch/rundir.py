@@ -5,6 +5,7 @@ A file is either published whole, by rename, or appended to in whole lines; so i
 
 import contextlib
 import errno
+import itertools
 import json
 import os
 import shutil
@@ -39,6 +40,7 @@ class RunDir:
         self.traces = self.path / "traces"
         self.checkpoints = self.path / "checkpoints"
         self.figures = self.path / "figures"
+        self.tensorboard = self.path / "tensorboard"
         self.report = self.path / "report"
 
     @property
@@ -49,6 +51,14 @@ class RunDir:
     def node_log(self, node: int) -> Path:
         """Output of the ranks of a node, each line labelled ``rank: ``."""
         return self.logs / f"node{node}.log"
+
+    def node_readings(self, node: int, attempt: int) -> Path:
+        """Readings of a node in an attempt: lines while it is read, then Parquet under the same name."""
+        return self.readings / f"node{node}-attempt{attempt}.jsonl"
+
+    def reading_notes(self, node: int) -> Path:
+        """What was read on a node and what could not be, in lines of JSON."""
+        return self.readings / f"node{node}.notes"
 
     def create(self) -> None:
         """Make the directory and the folders in it, mode 0700.
@@ -93,6 +103,25 @@ class RunDir:
         if not run.run_json.is_file():
             raise Refusal(f"{path} is not a run: it has no run.json; give a folder that python -m launch has made")
         return run
+
+    def refuse_files_of_others(self) -> None:
+        """Make sure that nobody else has put anything into the run, as what lies in it is executed and trusted.
+
+        Raises
+        ------
+        Refusal
+            If the directory or something in it, links themselves included, belongs to another user.
+        """
+        inner = (
+            os.path.join(folder, name) for folder, *names in os.walk(self.path) for name in itertools.chain(*names)
+        )
+        for path in itertools.chain([self.path], inner):
+            with contextlib.suppress(FileNotFoundError):  # a temporary file, published meanwhile
+                if (owner := os.lstat(path).st_uid) != os.geteuid():
+                    raise Refusal(
+                        f"{path} belongs to user {owner}, and you are {os.geteuid()}: a run is gone on with by who has started "
+                        "it, and holds files of nobody else; remove it if you trust the rest, or start a run of your own"
+                    )
 
     def append_event(self, event: str, **values: Any) -> None:
         """Add a line to events.jsonl, with the time (Unix seconds)."""

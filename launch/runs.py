@@ -45,6 +45,7 @@ class Known:
     source: str = "records"  # of the state: records, slurm (asked), lock (of the launcher on this machine)
     asked: float | None = None  # when Slurm gave its answer, Unix seconds
     since: float | None = None  # time of the last event, Unix seconds
+    workload: str | None = None
     backend: str | None = None
     job: str | None = None
     nodes: int | None = None
@@ -202,6 +203,7 @@ def _know(path: Path, run: RunDir, plan: dict[str, Any], events: list[dict[str, 
         source=source,
         asked=answer.time if answer and source == "slurm" else None,
         since=last.get("time"),
+        workload=plan.get("workload"),
         backend=plan.get("backend"),
         job=number,
         nodes=plan.get("nodes"),

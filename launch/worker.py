@@ -14,7 +14,7 @@ import time
 import traceback
 from typing import Any
 
-from launch import pinning, rendezvous, stop
+from launch import pinning, rendezvous, sampling, stop
 from launch.errors import Refusal
 from launch.plan import Plan
 from launch.rank import Rank, environment, from_environment
@@ -35,8 +35,10 @@ def main(argv: list[str]) -> int:
     rank = Rank(rank=int(os.environ.get("SLURM_PROCID", "0")))
     try:
         rank = who(plan)
-        _prepare(run, plan, rank, attempt)
-        _run(plan)
+        here = _prepare(run, plan, rank, attempt)
+        with sampling.beside(run, plan, rank, attempt, here):
+            os.environ.update(rendezvous.meet(plan, rank, run.meeting, attempt, plan.patience_s))
+            _run(plan)
     except SystemExit as ending:
         status = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
         if isinstance(ending.code, str):
@@ -92,7 +94,8 @@ def who(plan: Plan) -> Rank:
     return rank
 
 
-def _prepare(run: RunDir, plan: Plan, rank: Rank, attempt: int) -> None:
+def _prepare(run: RunDir, plan: Plan, rank: Rank, attempt: int) -> list[dict[str, Any]]:
+    """Set the environment, take the GPU; return the ranks of this node."""
     started, submitted = run.events("started")[-1:], run.events("submitted")[-1:]
     os.environ.update(environment(rank))
     os.environ.update(
@@ -103,8 +106,7 @@ def _prepare(run: RunDir, plan: Plan, rank: Rank, attempt: int) -> None:
         LAUNCH_SUBMITTED=str(submitted[0]["time"]) if submitted else "",
     )
     device = pinning.pin(plan, rank)
-    pinning.compare(plan, rank, device, run.meeting, attempt, plan.patience_s)
-    os.environ.update(rendezvous.meet(plan, rank, run.meeting, attempt, plan.patience_s))
+    return pinning.compare(plan, rank, device, run.meeting, attempt, plan.patience_s)
 
 
 def _run(plan: Plan) -> None:
@@ -128,7 +130,7 @@ def _record(run: RunDir, rank: Rank, attempt: int, error: str, trace: str) -> No
         "attempt": attempt,
         "rank": rank.rank,
         "node": rank.node,
-        "host": socket.gethostname(),
+        "host": os.environ.get("SLURMD_NODENAME") or socket.gethostname(),  # the name by which Slurm can leave it out
         "error": error,
         "traceback": trace,
     }

@@ -114,7 +114,7 @@ def test_how_far_and_how_fast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     # 64 examples in 0.1 s over all ranks, the compiled step left out; ten steps are missing.
     assert known.examples_per_s == pytest.approx(640) and known.left_s == pytest.approx(1.0)
     assert (known.loss, known.nodes, known.ranks, known.hosts, known.attempts) == (1 / 30, 2, 4, "node[1-2]", 1)
-    head, row = status.table([known])
+    head, row = status.table(status.rows([known]), always=("run", "state"))
     assert head.split() == ["run", "state", "job", "shape", "step", "epoch", "loss", "examples/s", "left", "nodes"]
     assert row.split()[1:] == ["running", "7", "2x2", "30/40", "1.50/2", "0.03333", "640", "00:00:01", "node[1-2]"]
 
@@ -146,7 +146,7 @@ def test_no_truncated_file_keeps_the_others_from_being_seen(whole: Path, data: s
         assert {one.state for one in known} <= STATES
         others = {one.path.name: one.state for one in known if one.path not in cut.parents}
         assert others.items() <= {"a": "stopped", "b": "failed", "c": "done"}.items()
-        assert len(status.table(known)) == 4
+        assert len(status.table(status.rows(known), always=("run", "state"))) == 4
         json.dumps(status.as_json(known))
 
 
