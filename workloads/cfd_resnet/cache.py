@@ -14,7 +14,7 @@ import numpy as np
 
 from launch import stop
 from launch.rundir import publish
-from workloads.cfd_resnet.claims import Claim, Claims, Core
+from workloads.claims import Claim, Claims, Core
 
 PART = 16  # flows in a part: what one thread makes at a time, and what a kill costs at most
 POLL_SECONDS = 0.5
