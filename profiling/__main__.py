@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from launch.errors import Refusal, nearest
 
 VERBS = {
+    "export": "profiling.export",
+    "mllog": "profiling.mllog",
     "predict": "profiling.predict",
     "report": "profiling.report",
     "score": "profiling.score",

@@ -1,6 +1,7 @@
 """Confidence intervals of throughput and of ratios of throughput, from repeats, without an assumed distribution."""
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -44,6 +45,32 @@ def rate(rates: tuple[float, ...], confidence: float = 0.95) -> Interval | None:
 def ratio(numerator: tuple[float, ...], denominator: tuple[float, ...], confidence: float = 0.95) -> Interval | None:
     """Interval of the ratio of two harmonic means; as `rate`. The ratio is of the means, never a mean of ratios."""
     return _studentised((numerator, denominator), confidence)
+
+
+def median(values: tuple[float, ...], confidence: float = 0.95) -> Interval | None:
+    """Interval of a median, between two order statistics (Le Boudec 2010, Performance Evaluation, theorem 2.1).
+
+    Parameters
+    ----------
+    values : tuple of float, shape (n,)
+        Independent of each other.
+    confidence : float
+        The least probability of the interval, whatever the distribution.
+
+    Returns
+    -------
+    Interval or None
+        None where not even the smallest and the largest value make such an interval: for 95 %, fewer than 6 values.
+    """
+    count, ordered = len(values), sorted(values)
+    outside = 0.0  # probability that the median lies below the value at an index, of fair tosses
+    index = -1
+    while index + 1 < count / 2:
+        outside += math.comb(count, index + 1) / 2**count
+        if 1 - 2 * outside < confidence:
+            break
+        index += 1
+    return None if index < 0 else Interval(float(ordered[index]), float(ordered[-1 - index]))
 
 
 def outliers(rates: tuple[float, ...]) -> list[float]:

@@ -1,4 +1,4 @@
-"""python -m profiling predict TABLE --workers 64,256: the throughput of runs that were not made, with intervals."""
+"""python -m profiling predict STUDY|TABLE --workers 64,256: the throughput of runs that were not made, with intervals."""
 
 import datetime
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from launch.errors import Refusal
 from launch.rundir import publish_json
-from profiling import arguments, prediction, tables, text
+from profiling import arguments, foretold, prediction, runs, tables, text
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,12 @@ class Options:
     series: str | None = None  # which series, where the table holds several
     confidence: float = 0.9  # level of the intervals
     json: bool = False  # print JSON
-    save: Path | None = None  # write the prediction down, to be scored when the run exists
+    save: Path | None = None  # write the prediction into a file, to be scored when the run
+    # exists; that of a study is always written down, in STUDY/predictions.jsonl, and scored in its report
 
 
 def run(argv: Sequence[str]) -> str:
-    """What the verb prints; the words behind it are TABLE and options.
+    """What the verb prints; the words behind it are STUDY or TABLE, and options.
 
     Raises
     ------
@@ -44,9 +45,10 @@ def run(argv: Sequence[str]) -> str:
             raise Refusal(
                 f"cannot write {options.save} ({error.strerror}): give a file in a folder that can be written to"
             ) from None
+    kept = foretold.write_down(path, document) if runs.is_study(path) else ""
     if options.json:
         return json.dumps(document, indent=1, ensure_ascii=False)
-    return _text(series, made, document)
+    return "\n".join([_text(series, made, document), *([kept] if kept else [])])
 
 
 def as_json(path: Path, series: tables.Series, made: prediction.Prediction) -> dict:

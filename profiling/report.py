@@ -1,94 +1,125 @@
-"""python -m profiling report STUDY|TABLE: the scaling table, with confidence intervals and whether the laws hold."""
+"""python -m profiling report STUDY|TABLE: the scaling table, with confidence intervals; of a study also STUDY/report/."""
 
+import importlib.util
 import json
+import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Literal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
 
-from profiling import arguments, prediction, scaling, tables, text
+from launch.errors import Refusal
+from launch.rundir import publish
+from profiling import arguments, document, export, latex, markdown, runs, tables, text
+from profiling.runs import Study
 
 
 @dataclass(frozen=True)
 class Options:
     """The options of the verb."""
 
-    series: str | None = None  # which series, where the table holds several
-    format: Literal["text", "markdown"] = "text"  # of the table
-    json: bool = False  # the same as JSON
+    series: str | None = None  # which series, where the table or study holds several
+    format: Literal["text", "markdown"] = "text"  # of the table that is printed
+    json: bool = False  # print JSON
+    out: Path | None = None  # folder of a study's report; STUDY/report by default
 
 
 def run(argv: Sequence[str]) -> str:
-    """What the verb prints; the words behind it are TABLE and options.
+    """What the verb prints; the words behind it are STUDY or TABLE, and options.
 
     Raises
     ------
     Refusal
-        Bad words, a bad table.
+        Bad words, a bad table or study, a folder that cannot be written to.
     """
     (path,), options = arguments.parse(Options, argv, ["TABLE"])
-    series = tables.read(path, options.series)
-    rows = scaling.table(series)
-    notes = [*series.notes, *scaling.notes(series, rows)]
-    problems = prediction.problems(series)
+    written = ""
+    if runs.is_study(path):
+        whole = runs.read(path)
+        study = tables.choose(whole, options.series)
+        made = document.document(study, tables.of_study(study))
+        folder = options.out or path / "report" / ("" if len(whole.series) == 1 else _name(study))
+        written = write(folder, study, made)
+    elif options.out:
+        raise Refusal(f"--out is for the report of a study, and {path} is a plain table: leave it out")
+    else:
+        made = document.table(tables.read(path, options.series))
     if options.json:
-        return json.dumps(as_json(series, rows, notes, problems), indent=1, ensure_ascii=False)
-    header = [
-        "workers",
-        "repeats",
-        f"throughput [{series.unit}]",
-        "95 % CI",
-        "speed-up",
-        "efficiency",
-        "95 % CI",
-        "slowest",
-        "fastest",
-    ]
+        return json.dumps(made, indent=1, ensure_ascii=False)
+    return "\n".join([*_printed(made, options.format), *([written] if written else [])])
+
+
+def write(folder: Path, study: Study, made: dict[str, Any]) -> str:
+    """Write the report of a study in all its forms; return where it is.
+
+    Raises
+    ------
+    Refusal
+        If the folder cannot be made or written to.
+    """
+    drawn = {}
+    if importlib.util.find_spec("matplotlib"):
+        from profiling import figures
+
+        drawn = figures.draw(made)
+    from profiling import page
+
+    files = {
+        "report.json": json.dumps(made, indent=1, ensure_ascii=False) + "\n",
+        "table.csv": export.as_csv([_flat(row) for row in made["rows"]]),
+        "runs.csv": export.as_csv(export.rows(study, made["kind"])),
+        "table.tex": latex.tables(made),
+        "report.md": markdown.report(made, drawn),
+        "index.html": page.page(made, drawn),
+    }
+    try:
+        (folder / "figures").mkdir(parents=True, exist_ok=True)
+        for name, plot in drawn.items():
+            figures.save(plot, folder / "figures", name)
+        for name, content in files.items():
+            publish(folder / name, content)
+    except OSError as error:
+        raise Refusal(f"cannot write the report {folder} ({error.strerror}): give a folder with --out") from None
+    return f"report: {folder / 'index.html'}" + ("" if drawn else " (without figures: matplotlib is not installed)")
+
+
+def _name(study: Study) -> str:
+    return re.sub(r"[^A-Za-z0-9.+-]+", "_", study.series[0])
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    """A row without values in values: an interval becomes two columns."""
+    flat: dict[str, Any] = {}
+    for key, value in row.items():
+        if key.endswith("_interval"):
+            flat |= {f"{key.removesuffix('interval')}{end}": value and value[end] for end in ("low", "high")}
+        else:
+            flat[key] = " ".join(map(str, value)) if isinstance(value, list | tuple) else value
+    return flat
+
+
+def _printed(made: dict[str, Any], form: str) -> list[str]:
+    interval = f"{made['confidence']:.0%} CI".replace("%", " %")
+    header = ["workers", "repeats", f"throughput [{made['unit']}]", interval, "speed-up", "efficiency", interval, "slowest", "fastest"]  # fmt: skip
     lines = [
         [
-            str(row.workers),
-            str(row.repeats),
-            text.number(row.throughput),
-            text.span(row.throughput_interval.low, row.throughput_interval.high)
-            if row.throughput_interval
-            else "n too small",
-            text.number(row.speedup),
-            text.percent(row.efficiency),
-            text.span(row.efficiency_interval.low, row.efficiency_interval.high, text.percent)
-            if row.efficiency_interval
-            else _why(row, rows[0]),
-            text.number(row.slowest),
-            text.number(row.fastest),
+            str(row["workers"]),
+            str(row["repeats"]),
+            text.number(row["throughput"]),
+            _interval(row["throughput_interval"], text.number),
+            text.number(row["speedup"]),
+            text.percent(row["efficiency"]),
+            "base" if row is made["rows"][0] else _interval(row["efficiency_interval"], text.percent),
+            text.number(row["slowest"]),
+            text.number(row["fastest"]),
         ]
-        for row in rows
+        for row in made["rows"]
     ]
-    if options.format == "markdown":
-        body = [
-            f"## {series.name}",
-            "",
-            text.markdown(header, lines),
-            "",
-            *(f"- {note}" for note in [*notes, *problems]),
-        ]
-    else:
-        body = [series.name, "", text.aligned(header, lines), "", *notes, *problems]
-    return "\n".join(body)
+    said = [*made["notes"], *made["problems"]]
+    if form == "markdown":
+        return [f"## {made['series']}", "", text.markdown(header, lines), "", *(f"- {note}" for note in said)]
+    return [made["series"], "", text.aligned(header, lines), "", *said]
 
 
-def _why(row: scaling.Row, base: scaling.Row) -> str:
-    return "base" if row is base else "n too small"
-
-
-def as_json(series: tables.Series, rows: list[scaling.Row], notes: list[str], problems: list[str]) -> dict:
-    """The table for other programs; its keys are described in docs/prediction.md."""
-    return {
-        "format": 1,
-        "series": series.name,
-        "kind": series.kind,
-        "unit": series.unit,
-        "base": {"workers": rows[0].workers, "throughput": rows[0].throughput},
-        "confidence": scaling.LEVEL,
-        "rows": [asdict(row) for row in rows],
-        "notes": notes,
-        "holds": not problems,
-        "problems": problems,
-    }
+def _interval(value: dict[str, float] | None, form: text.Form) -> str:
+    return text.span(value["low"], value["high"], form) if value else "n too small"

@@ -1,22 +1,87 @@
-"""A study's runs -> readings of a scaling table: one throughput a run, from the records of its steps."""
+"""A study -> the runs that can be compared, one throughput each, and which were left out and why."""
 
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from launch import runs as known
 from launch.errors import Refusal
-from launch.rundir import RunDir, read_json, read_lines
+from launch.rundir import RunDir, read_json
 from launch.study import INDEX
+from profiling import steps
+from profiling.steps import Steps
 
-WARM_UP = 0.1
-"""Part of a run's steps, the first ones, that is not timed: caches fill, clocks rise, allocators grow."""
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run of a study."""
+
+    name: str
+    series: str  # the workload and the values of the axes, by which runs are compared
+    nodes: int
+    ranks: int
+    repeat: int
+    plan: dict[str, Any]  # run.json
+    surroundings: dict[str, Any]  # env.json
+    training: dict[str, Any]  # training.json
+    result: dict[str, Any]  # result.json
+    started: float | None  # Unix seconds, first attempt
+    ended: float | None
+    steps: Steps
+
+    @property
+    def throughput(self) -> float:
+        """Examples/s over all ranks: work over time, as rates demand (Hoefler & Belli, SC15, rule 3)."""
+        return self.steps.examples * len(self.steps.number) / float(self.steps.of_chief.sum())
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Of `SOFTWARE`, as installed, or better as imported."""
+        found = {**(self.surroundings.get("packages") or {}), **self.result.get("versions", {})}
+        return {name: found[name] for name in SOFTWARE if name in found}
+
+    @property
+    def gpus(self) -> int:
+        """Of all nodes."""
+        return self.plan["gpus_per_node"] * self.nodes
 
 
-class Measured(NamedTuple):
-    """What the records of a run say of its speed."""
+SOFTWARE = ("python", "tensorflow", "tensorflow-cpu", "keras", "torch", "horovod", "openmpi", "mpi4py", "numpy")
+"""Whose versions may change a speed: the runs of a series have the same."""
 
-    throughput: float  # examples/s over all ranks: examples of the timed steps over their time
-    timed: int  # steps
-    left_out: int  # steps: compiled, traced, or warm-up
+
+class LeftOut(NamedTuple):
+    """A run that is not in the table."""
+
+    run: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Study:
+    """The runs of a study, or of one of its series."""
+
+    folder: Path
+    index: dict[str, Any]  # study.json
+    runs: tuple[Run, ...]
+    left_out: tuple[LeftOut, ...]
+
+    @property
+    def series(self) -> list[str]:
+        """Names: one for each combination of the axes, seeds apart."""
+        return list(dict.fromkeys(run.series for run in self.runs))
+
+    def only(self, series: str) -> "Study":
+        """One series of it."""
+        index = self.index | {"runs": [entry for entry in self.index["runs"] if _series(self.index, entry) == series]}
+        names = {entry["run"] for entry in index["runs"]}
+        runs = tuple(run for run in self.runs if run.series == series)
+        return dataclasses.replace(
+            self, index=index, runs=runs, left_out=tuple(left for left in self.left_out if left.run in names)
+        )
 
 
 def is_study(path: Path) -> bool:
@@ -24,84 +89,141 @@ def is_study(path: Path) -> bool:
     return (path / INDEX).is_file()
 
 
-def cells(folder: Path) -> tuple[list[tuple[str, dict[str, Any]]], list[str]]:
-    """The readings of a study, and notes on what stands behind them.
+def read(folder: Path) -> Study:
+    """The runs of a study that have finished and can be compared.
 
     Parameters
     ----------
     folder : Path
         Of the study.
 
-    Returns
-    -------
-    list of (str, dict)
-        Name of the run; workers (ranks), throughput (examples/s), kind and name of the series: one series for each
-        combination of the study's axes.
-    list of str
-        How the speed was measured, and which runs are missing.
-
     Raises
     ------
     Refusal
-        If no run has finished, or if neither the batch of a rank nor that of all is held.
+        If there is none: no run in the index, or none that has finished and can be timed.
     """
     index = read_json(folder / INDEX)
-    readings, measured, missing = [], [], []
+    if not isinstance(index, dict) or not index.get("runs"):
+        raise Refusal(f"{folder} is a study without runs: make one with python -m launch --nodes 1,2,4 WORKLOAD")
+    found, left_out = [], []
     for entry in index["runs"]:
-        run = RunDir(folder / entry["run"])
-        training = read_json(run.training_json)
-        if run.result() is None or training is None:
-            missing.append(entry["run"])
-            continue
-        speed = measure(run, training["global_batch"])
-        measured.append(speed)
-        values = ", ".join(f"{name}={value}" for name, value in entry["values"].items() if name != "seed")
-        ranks = run.result()["ranks"]
-        reading = {"workers": ranks, "throughput": speed.throughput, "unit": "examples/s"}
-        reading |= {"name": f"{index['workload']} {values}".strip(), "batch": training["global_batch"]}
-        readings.append((entry["run"], reading))
-    if not readings:
-        raise Refusal(f"no training of {folder} has finished: go on with it: python -m launch resume {folder}")
-    for name in {reading["name"] for _, reading in readings}:
-        _tell_kind(folder, [(run, reading) for run, reading in readings if reading["name"] == name])
-    timed, left_out = sum(speed.timed for speed in measured), sum(speed.left_out for speed in measured)
-    notes = [
-        f"{timed} steps of {len(measured)} runs are timed, from the wait for the batch to the update of the weights; {left_out} are "
-        f"left out: compiled, traced, or among the first {WARM_UP:.0%} of a run"
-    ]
-    if missing:
-        notes.append(f"not finished, so not in the table: {', '.join(missing)}")
-    return readings, notes
+        try:
+            found.append(_run(RunDir(folder / entry["run"]), _series(index, entry), entry))
+        except steps.Unusable as why:
+            left_out.append(LeftOut(entry["run"], str(why)))
+        except (Refusal, KeyError, TypeError) as error:
+            left_out.append(LeftOut(entry["run"], f"its files are damaged ({str(error).partition(': move it')[0]})"))
+    for series in dict.fromkeys(run.series for run in found):
+        left_out += _unlike([run for run in found if run.series == series])
+    names = {left.run for left in left_out}
+    found = [run for run in found if run.name not in names]
+    if not found:
+        why = "; ".join(f"{left.run}: {left.why}" for left in left_out[:3])
+        raise Refusal(f"no run of {folder} can be timed ({why}): go on with it: python -m launch resume {folder}")
+    order = [entry["run"] for entry in index["runs"]]
+    return Study(folder, index, tuple(found), tuple(sorted(left_out, key=lambda left: order.index(left.run))))
 
 
-def measure(run: RunDir, global_batch: int) -> Measured:
-    """The speed of a run: work over time, as rates demand (Hoefler & Belli, SC15, rule 3).
-
-    The chief's records stand for all: a step ends on every rank when the gradients of all have met. Of a step that a kill
-    made necessary again, the last record counts.
+def kind(study: Study) -> str:
+    """Weak or strong, by what the runs of a series did and not by what the study was called.
 
     Raises
     ------
     Refusal
-        If there are too few steps to time.
+        If neither the batch of a rank nor that of all is held.
     """
-    steps = {line["step"]: line for line in read_lines(run.steps / "node0.jsonl") if line["rank"] == 0}
-    usable = [steps[number] for number in sorted(steps) if not (steps[number]["compiled"] or steps[number]["traced"])]
-    timed = usable[max(1, round(WARM_UP * len(usable))) :]
-    if not timed:
-        raise Refusal(f"{run.path} has {len(steps)} steps, too few to time: train for longer")
-    seconds = sum(step["seconds"] for step in timed)
-    return Measured(global_batch * len(timed) / seconds, len(timed), len(steps) - len(timed))
-
-
-def _tell_kind(folder: Path, readings: list[tuple[str, dict[str, Any]]]) -> None:
-    """Weak or strong by what the runs did, not by what they were called."""
-    together = {reading["batch"] for _, reading in readings}
-    a_rank = {reading["batch"] / reading["workers"] for _, reading in readings}
+    together = {run.steps.examples for run in study.runs}
+    a_rank = {run.steps.examples / run.ranks for run in study.runs}
     if len(a_rank) > 1 and len(together) > 1:
-        said = "; ".join(f"{run}: {reading['batch']} on {reading['workers']} ranks" for run, reading in readings[:6])
+        said = "; ".join(f"{run.name}: {run.steps.examples} on {run.ranks} ranks" for run in study.runs[:6])
         raise Refusal(
-            f"{folder} holds neither the batch of a rank (weak scaling) nor that of all ranks (strong): {said}"
+            f"{study.folder} holds neither the batch of a rank (weak scaling) nor that of all ranks (strong): {said}"
         )
-    for _, reading in readings:
-        reading["kind"] = "weak" if len(a_rank) == 1 else "strong"
+    return "weak" if len(a_rank) == 1 else "strong"
+
+
+def notes(study: Study) -> list[str]:
+    """What the reader of a table must know of the runs behind it: what was timed, and what was left out and why."""
+    timed = sum(len(run.steps.number) for run in study.runs)
+    left = sum((Counter(run.steps.left_out) for run in study.runs), Counter())
+    counted = f": {', '.join(f'{count} {reason}' for reason, count in left.items())}" if left else ""
+    said = [
+        f"{timed} steps of {len(study.runs)} runs are timed, from the wait for the batch to the update of the weights; "
+        f"{left.total()} are left out{counted}"
+    ]
+    said += [f"{run.name}: {doubt}" for run in study.runs for doubt in run.steps.doubts]
+    reasons: dict[str, list[str]] = {}
+    for name, why in study.left_out:
+        reasons.setdefault(why, []).append(name)
+    said += [f"left out: {', '.join(names)}: {why}" for why, names in reasons.items()]
+    planned = Counter(entry["nodes"] for entry in study.index["runs"])
+    made = Counter(run.nodes for run in study.runs)
+    said += [
+        f"{nodes} node{'s' * (nodes > 1)}: {made[nodes]} of {count} repeats are in the table"
+        for nodes, count in planned.items()
+        if made[nodes] < count
+    ]
+    return said
+
+
+def _series(index: dict[str, Any], entry: dict[str, Any]) -> str:
+    values = ", ".join(f"{name}={value}" for name, value in entry["values"].items() if name != "seed")
+    return f"{index['workload']} {values}".strip()
+
+
+def _run(run: RunDir, series: str, entry: dict[str, Any]) -> Run:
+    result, training, plan = run.result(), read_json(run.training_json), read_json(run.run_json)
+    if result is None:
+        raise steps.Unusable(_state(run))
+    if training is None or plan is None:
+        raise steps.Unusable(f"it has no {'training' if training is None else 'run'}.json")
+    timed = steps.read(run, result["ranks"])
+    if timed.examples != training["global_batch"]:
+        raise steps.Unusable(
+            f"its steps are of {timed.examples} examples, but it was to train with {training['global_batch']}"
+        )
+    events = run.events()
+    return Run(
+        name=entry["run"],
+        series=series,
+        nodes=result["nodes"],
+        ranks=result["ranks"],
+        repeat=entry["repeat"],
+        plan=plan,
+        surroundings=read_json(run.env_json) or {},
+        training=training,
+        result=result,
+        started=min((event["time"] for event in events if event["event"] == "started"), default=None),
+        ended=max((event["time"] for event in events if event["event"] == "ended"), default=None),
+        steps=timed,
+    )
+
+
+def _state(run: RunDir) -> str:
+    """Why there is no result, as python -m launch status says it."""
+    (state,), _ = known.look([run.path])
+    return f"{state.state}{f' ({state.reason})' if state.reason else ''}"
+
+
+def _unlike(runs: Sequence[Run]) -> list[LeftOut]:
+    """The runs of a series that other software or hardware made than most of the others."""
+    made = [_made_with(run) for run in runs]
+    usual = Counter(tuple(sorted(each.items())) for each in made).most_common(1)[0][0]
+    left_out = []
+    for run, each in zip(runs, made):
+        differs = [
+            f"{name} {each.get(name, 'absent')}, others {dict(usual).get(name, 'absent')}"
+            for name in sorted({*each, *dict(usual)})
+            if each.get(name) != dict(usual).get(name)
+        ]
+        if differs:
+            left_out.append(LeftOut(run.name, f"made with something else than most of the runs: {'; '.join(differs)}"))
+    return left_out
+
+
+def _made_with(run: Run) -> dict[str, str]:
+    """What changes a speed, and must be the same in all runs of a series."""
+    here = run.surroundings
+    hardware = {name: here.get(name) for name in ("cpu", "driver")}
+    gpus = ", ".join(sorted(set(here.get("gpus") or [])))
+    return {name: str(value) for name, value in {**run.versions, **hardware, "GPUs": gpus}.items() if value}

@@ -40,7 +40,7 @@ def run(argv: Sequence[str]) -> str:
     measured = {point.workers: point.throughput for point in series.points}
     known = {point["workers"] for point in predicted["measured"]}
     scores = [
-        _score(f, measured[f["workers"]])
+        score(f, measured[f["workers"]])
         for f in predicted["predictions"]
         if f["workers"] in measured and f["workers"] not in known
     ]
@@ -87,7 +87,8 @@ def run(argv: Sequence[str]) -> str:
     )
 
 
-def _score(forecast: dict, measured: float) -> dict:
+def score(forecast: dict, measured: float) -> dict:
+    """One forecast of a prediction against the throughput that was measured there since."""
     return {
         "workers": forecast["workers"],
         "predicted": forecast["throughput"],

@@ -78,21 +78,45 @@ def read(path: Path, name: str | None = None) -> Series:
     Refusal
         No such file, not a table, a value that is none, several series or kinds, fewer than two points.
     """
-    notes: list[str] = []
-    rows = read_rows(path, notes)
-    known = {row.series: None for row in rows}
-    if name is not None:
-        if name not in known:
-            raise Refusal(f"{path} has no series {name!r}: {nearest(name, known)}")
-        rows = [row for row in rows if row.series == name]
-    elif len(known) > 1:
-        raise Refusal(f"{path} holds {len(known)} series: choose one with --series; {nearest('', known)}")
-    return _series(path, rows, tuple(notes))
+    if runs.is_study(path):
+        return of_study(choose(runs.read(path), name))
+    rows = read_rows(path)
+    chosen = _choose(path, name, [row.series for row in rows])
+    return _series(path, [row for row in rows if row.series == chosen], ())
+
+
+def choose(study: runs.Study, name: str | None = None) -> runs.Study:
+    """One series of a study, as `read` chooses it."""
+    return study.only(_choose(study.folder, name, study.series))
+
+
+def of_study(study: runs.Study) -> Series:
+    """The series that a study of one series has measured.
+
+    Raises
+    ------
+    Refusal
+        One point only, or neither weak nor strong scaling.
+    """
+    kind = runs.kind(study)
+    rows = [Row(run.name, run.series, kind, "examples/s", run.ranks, run.throughput) for run in study.runs]
+    return _series(study.folder, rows, tuple(runs.notes(study)))
 
 
 def names(path: Path) -> list[str]:
-    """The names of the series in a table, in their order."""
+    """The names of the series in a table or a study, in their order."""
+    if runs.is_study(path):
+        return runs.read(path).series
     return list({row.series: None for row in read_rows(path)})
+
+
+def _choose(path: Path, name: str | None, present: list[str]) -> str:
+    known = list(dict.fromkeys(present))
+    if name is not None and name not in known:
+        raise Refusal(f"{path} has no series {name!r}: {nearest(name, known)}")
+    if name is None and len(known) > 1:
+        raise Refusal(f"{path} holds {len(known)} series: choose one with --series; {nearest('', known)}")
+    return known[0] if name is None else name
 
 
 def _series(path: Path, rows: list[Row], notes: tuple[str, ...]) -> Series:
@@ -119,19 +143,14 @@ def _some(where: list[str]) -> str:
     return ", ".join(where[:8]) + (f" and {len(where) - 8} more" if len(where) > 8 else "")
 
 
-def read_rows(path: Path, notes: list[str] | None = None) -> list[Row]:
-    """Every reading of a table or a study, checked; what is to be noted is added to ``notes``.
+def read_rows(path: Path) -> list[Row]:
+    """Every reading of a plain table, checked.
 
     Raises
     ------
     Refusal
         See `read`.
     """
-    if runs.is_study(path):
-        readings, said = runs.cells(path)
-        if notes is not None:
-            notes += said
-        return [_row(path, where, cells) for where, cells in readings]
     readers = {".csv": _csv_cells, ".json": _json_cells}
     if path.suffix.lower() not in readers:
         raise Refusal(

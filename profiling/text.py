@@ -1,6 +1,8 @@
 """Tables as text: aligned columns for the terminal, or Markdown."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+Form = Callable[[float], str]
 
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -28,6 +30,6 @@ def percent(value: float) -> str:
     return f"{value:.1%}"
 
 
-def span(low: float, high: float, form=number) -> str:
+def span(low: float, high: float, form: Form = number) -> str:
     """An interval."""
     return f"[{form(low)}, {form(high)}]"

@@ -1,0 +1,100 @@
+"""A report's document as words and tables of text, in the order in which it is read: what Markdown, LaTeX and HTML are made of."""
+
+from typing import Any, NamedTuple
+
+from profiling import columns, text
+
+RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+class Block(NamedTuple):
+    """A table with its title above and its notes below."""
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+    notes: list[str]
+
+
+def summary(document: dict[str, Any]) -> str:
+    """The result in one sentence."""
+    first, last, unit = document["rows"][0], document["rows"][-1], document["unit"]
+    kind = {"weak": "the batch of a rank held", "strong": "the batch of all ranks held"}[document["kind"]]
+    interval = last["efficiency_interval"]
+    span = (
+        f", {document['confidence']:.0%} interval {text.span(interval['low'], interval['high'], text.percent)}"
+        if interval
+        else ""
+    )
+    return (
+        f"{document['kind'].capitalize()} scaling ({kind}) from {first['workers']} to {last['workers']} ranks: "
+        f"{text.number(last['throughput'])} {unit} on {last['workers']} ranks, {text.percent(last['efficiency'])} of what "
+        f"{last['workers'] / first['workers']:g} times the base would give{span or '; too few repeats for an interval'}."
+    )
+
+
+def blocks(document: dict[str, Any]) -> list[Block]:
+    """The tables of a report."""
+    base = document["base"]
+    scaled = _block("Scaling", columns.SCALING, document, {})
+    scaled.notes.append(
+        f"Base: {base['workers']} rank{'s' * (base['workers'] > 1)}, {text.number(base['throughput'])} {document['unit']} in absolute terms."
+    )
+    return [
+        scaled,
+        _block("Where the time goes, and what it costs", columns.COST, document, document["absent"]),
+        *_predicted(document),
+        *(Block(each["title"], each["header"], each["rows"], [each["note"]]) for each in document["committees"]),
+    ]
+
+
+def _block(title: str, shown: tuple[columns.Column, ...], document: dict[str, Any], absent: dict[str, str]) -> Block:
+    reasons = list(dict.fromkeys(absent.values()))
+    marks = {key: str(reasons.index(reason) + 1).translate(RAISED) for key, reason in absent.items()}
+    rows = document["rows"]
+    return Block(
+        title,
+        [column.title + marks.get(column.key, "") for column in shown],
+        [[columns.cell(column, row, rows[0]) for column in shown] for row in rows],
+        [f"{str(number).translate(RAISED)} N/A: {reason}." for number, reason in enumerate(reasons, 1)],
+    )
+
+
+def _predicted(document: dict[str, Any]) -> list[Block]:
+    ahead, unit = document["prediction"], document["unit"]
+    level = f"{ahead['confidence']:.0%} interval"
+    new = [
+        [str(f["workers"]), text.number(f["throughput"]), text.span(f["low"], f["high"]), text.percent(f["efficiency"]),
+         text.span(f["efficiency_low"], f["efficiency_high"], text.percent)]
+        for f in ahead["curve"]
+        if f["workers"] in ahead["asked"]
+    ]  # fmt: skip
+    header = ["ranks", f"throughput [{unit}]", level, "efficiency", level]
+    notes = [
+        *(warning[0].upper() + warning[1:] + "." for warning in ahead["warnings"]),
+        f"Most plausible law: {ahead['law']}.",
+    ]
+    found = [Block("Prediction, not measured", header, new, notes)]
+    if document["foretold"]:
+        header = ["made", "knew ranks", "ranks", f"predicted [{unit}]", "interval", "measured since", "error", "inside"]
+        old = [
+            [f["made"][:16].replace("T", " "), ", ".join(map(str, f["knew"])), str(f["workers"]), text.number(f["predicted"]),
+             text.span(f["low"], f["high"]), *_outcome(f)]
+            for f in document["foretold"]
+        ]  # fmt: skip
+        found.append(
+            Block(
+                "Predictions of the past",
+                header,
+                old,
+                ["Written down, with their date (UTC), before these points were measured."],
+            )
+        )
+    return found
+
+
+def _outcome(forecast: dict[str, Any]) -> list[str]:
+    if forecast["measured"] is None:
+        return ["not yet", "", ""]
+    inside = "yes" if forecast["inside"] else "no"
+    return [text.number(forecast["measured"]), f"{forecast['relative_error']:+.1%}", inside]

@@ -1,0 +1,93 @@
+"""The figures of a report as files - SVG, PDF, PNG - and as SVG that takes the colours of a page."""
+
+import io
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+from xml.sax.saxutils import escape
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from profiling import plots
+from profiling.plots import BLUE, GRID, INK, MUTED, ORANGE, PAPER, PARTS
+
+NAMES = {INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper", BLUE: "blue", ORANGE: "orange"}
+NAMES |= {colour: f"part{number}" for number, colour in enumerate(PARTS)}
+"""Colours and the names of the page's variables for them (templates/report.css)."""
+
+STYLE = {
+    "svg.fonttype": "none",  # text stays text: it can be searched, and takes the font of the page
+    "svg.hashsalt": "rankloop",  # the same document gives the same file
+    "pdf.fonttype": 42,
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "savefig.facecolor": PAPER,
+    "figure.dpi": 100,
+    "savefig.dpi": 200,
+}
+
+
+class Plot(NamedTuple):
+    """A figure of a report."""
+
+    title: str
+    caption: str
+    figure: Figure
+    tips: list[str]  # what the marks say when they are pointed at, by the number in their id
+
+
+def draw(document: dict[str, Any]) -> dict[str, Plot]:
+    """All figures, by the name of their files."""
+    with matplotlib.rc_context(STYLE):
+        return {name: _draw(document, *what) for name, what in plots.FIGURES.items()}
+
+
+def save(plot: Plot, folder: Path, name: str) -> None:
+    """Write a figure as SVG, PDF and PNG."""
+    with matplotlib.rc_context(STYLE):
+        (folder / f"{name}.svg").write_text(_svg(plot), encoding="utf-8")
+        plot.figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
+        plot.figure.savefig(folder / f"{name}.png")
+
+
+def inline(plot: Plot, name: str) -> str:
+    """An SVG element for a page: in the page's colours, as wide as its place, with ids of its own."""
+    with matplotlib.rc_context(STYLE):
+        svg = _svg(plot)
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r'<svg [^>]*viewBox="([^"]+)"[^>]*>', r'<svg viewBox="\1" role="img" tabindex="0">', svg, count=1)
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'id="', f'id="{name}-', svg)
+    svg = re.sub(r"(url\(#|xlink:href=\"#)", rf"\g<1>{name}-", svg).replace("xlink:href", "href")
+    return re.sub("#[0-9a-f]{6}", lambda found: f"var(--{NAMES[found[0]]})" if found[0] in NAMES else found[0], svg)
+
+
+def _svg(plot: Plot) -> str:
+    file = io.StringIO()
+    plot.figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+
+    def titled(found: re.Match) -> str:
+        return f'<g id="tip{found[1]}" class="tip"><title>{escape(plot.tips[int(found[1])])}</title>'
+
+    return re.sub(r'<g id="tip(\d+)">', titled, file.getvalue())
+
+
+def _draw(document: dict[str, Any], title: str, caption: str, paint: plots.Painter) -> Plot:
+    figure = Figure(figsize=(6.4, 4), layout="constrained")
+    tips: list[str] = []
+    paint(document, figure, tips)
+    level, forecast = document["confidence"], document["prediction"]["confidence"]
+    return Plot(title, caption.format(level=f"{level:.0%}", forecast=f"{forecast:.0%}"), figure, tips)
