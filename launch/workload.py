@@ -120,9 +120,9 @@ def known() -> list[str]:
     spec = importlib.util.find_spec(TRAINER.partition(".")[0])
     if spec is None or not spec.submodule_search_locations:
         return []
-    prefix = f"{spec.name}."
-    found = [module.name for module in pkgutil.iter_modules(spec.submodule_search_locations, prefix) if module.ispkg]
-    return sorted(name for name in found if is_workload(_source(name)))
+    packages = [module for module in pkgutil.iter_modules(spec.submodule_search_locations) if module.ispkg]
+    sources = {module.name: Path(module.module_finder.path, module.name, "__init__.py") for module in packages}
+    return sorted(f"{spec.name}.{name}" for name, source in sources.items() if is_workload(source))
 
 
 def _parse(source: Path) -> ast.Module:
