@@ -9,6 +9,7 @@ import os
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 from launch import gpus
 from launch.errors import Refusal
@@ -64,7 +65,9 @@ def index(local_rank: int, visible: int, order: str = "forward") -> int:
     return place if order == "forward" else visible - 1 - place
 
 
-def compare(plan: Plan, rank: Rank, device: str | None, meeting: Path, attempt: int, patience_s: float) -> None:
+def compare(
+    plan: Plan, rank: Rank, device: str | None, meeting: Path, attempt: int, patience_s: float
+) -> list[dict[str, Any]]:
     """Tell the other ranks of this host what this one holds, and look at what they hold.
 
     Parameters
@@ -82,6 +85,11 @@ def compare(plan: Plan, rank: Rank, device: str | None, meeting: Path, attempt: 
     patience_s : float
         How long to wait for the others.
 
+    Returns
+    -------
+    list of dict
+        The ranks of this node, by local rank: rank, local_rank, node, pid, what it holds.
+
     Raises
     ------
     Refusal
@@ -90,13 +98,15 @@ def compare(plan: Plan, rank: Rank, device: str | None, meeting: Path, attempt: 
     host = socket.gethostname()
     path = meeting / f"attempt{attempt}-{host}.jsonl"
     held = gpus.identity(device) if device is not None else f"cores {_ranges(os.sched_getaffinity(0))}"
-    append_line(path, {"rank": rank.rank, "local_rank": rank.local_rank, "holds": held, "device": device})
+    me = {"rank": rank.rank, "local_rank": rank.local_rank, "node": rank.node, "pid": os.getpid()}
+    append_line(path, {**me, "holds": held, "device": device})
     expected = plan.size if plan.backend == "local" else rank.local_size
     holders: dict[str, list[int]] = {}
     deadline = time.monotonic() + patience_s
     while True:
         lines = {line["rank"]: line for line in read_lines(path)}
-        if len(lines) >= expected:
+        here = [line for line in lines.values() if line["node"] == rank.node]
+        if len(lines) >= expected and len(here) == rank.local_size:
             break
         if time.monotonic() > deadline:
             missing = (
@@ -116,6 +126,7 @@ def compare(plan: Plan, rank: Rank, device: str | None, meeting: Path, attempt: 
             f"ranks {' and '.join(map(str, sharing))} on {host} hold the same GPU, {held}: see gpu_binding and gpu_request of the site "
             f"{plan.site}, or allow it with --share-gpus"
         )
+    return sorted(here, key=lambda line: line["local_rank"])
 
 
 def _bind_cores(place: int, ranks: int, cores_each: int | None) -> None:

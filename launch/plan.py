@@ -42,6 +42,7 @@ class Plan:
     python: str
     pythonpath: tuple[str, ...]  # where the launcher found modules beside those of the interpreter
     seed: int
+    sample_hz: float
     max_attempts: int
     nodes: int
     ranks_per_node: int
@@ -157,6 +158,7 @@ def resolve(request: Request, site: Site, target: Target, machine: Machine, now:
         python=sys.executable,
         pythonpath=_pythonpath(),
         seed=request.seed,
+        sample_hz=_sample_hz(request.sample_hz),
         max_attempts=at_least_one("--max-attempts", request.max_attempts),
         nodes=nodes,
         ranks_per_node=ranks,
@@ -187,6 +189,12 @@ def resolve(request: Request, site: Site, target: Target, machine: Machine, now:
         signal_s=site.signal_s,
         patience_s=site.patience_s,
     )
+
+
+def _sample_hz(asked: float) -> float:
+    if not 0 <= asked <= 100:  # NaN too
+        raise Refusal(f"--sample-hz {asked:g}: give readings a second up to 100, or 0 for none")
+    return asked
 
 
 def _pythonpath() -> tuple[str, ...]:

@@ -29,6 +29,7 @@ class Request:
     runs: Path = _option(Path("runs"))  # folder of the run directories
     name: str | None = _option()  # of the run; workload, nodes and time by default
     seed: int = _option(0)  # of everything random in a workload
+    sample_hz: float = _option(1.0)  # readings a second of each node's GPUs and processes; 0 for none
     max_attempts: int = _option(1)  # starts of a run: above 1, Slurm starts it again when it was preempted, reached its
     # time limit or lost a node, until it is done or gets no further
     share_gpus: bool = _option(False)  # allow several ranks on one GPU

@@ -188,4 +188,4 @@ def test_hidden_gpus_do_not_count(monkeypatch: pytest.MonkeyPatch):
 def test_every_field_of_a_plan_is_json():
     for field in dataclasses.fields(Plan):
         value = getattr(plan(), field.name)
-        assert value is None or isinstance(value, (str, int, bool, tuple, dict)), field.name
+        assert value is None or isinstance(value, (str, int, float, bool, tuple, dict)), field.name
