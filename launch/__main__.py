@@ -5,6 +5,7 @@ workload belong to the job, options after it to the workload.
 """
 
 import datetime
+import errno
 import importlib
 import os
 import sys
@@ -13,6 +14,7 @@ from launch import options, order, site, study, workload
 from launch.axes import from_words as axes_of_words
 from launch.errors import Refusal
 from launch.order import Order
+from launch.redact import HIDDEN, redact_words
 from launch.request import Request, StudyRequest
 from launch.shape import this_machine
 
@@ -63,6 +65,13 @@ def main(argv: list[str]) -> int:
     if asked.dry_run:
         print(planned.preview())
         return 0
+    if any(HIDDEN in word for word in redact_words(rest)):
+        # What the ranks are started with has to stand in run.json, so all that can be done is to say it.
+        print(
+            "launch: a word of the command line looks like a secret: others on this machine can see it, and it stays in "
+            "run.json; give it in the environment, which the ranks inherit and no file of the run keeps",
+            file=sys.stderr,
+        )
     planned.create()
     return planned.start(how)
 
@@ -115,6 +124,13 @@ def _entry() -> int:
     except BrokenPipeError:  # the reader has seen enough: `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(
+            f"launch: no room where the run is ({error.strerror}): free some, then go on with resume", file=sys.stderr
+        )
+        return 1
 
 
 if __name__ == "__main__":

@@ -134,7 +134,10 @@ def _record(run: RunDir, rank: Rank, attempt: int, error: str, trace: str) -> No
         "error": error,
         "traceback": trace,
     }
-    append_line(run.failures / f"node{rank.node}.jsonl", line)
+    try:
+        append_line(run.failures / f"node{rank.node}.jsonl", line)
+    except OSError as failed:  # a full disk: the error itself is still to be printed
+        print(f"launch: what comes next could not be noted in {run.failures}: {failed}", file=sys.stderr)
 
 
 def _own(trace: Any) -> Any:
