@@ -173,10 +173,12 @@ def _series(index: dict[str, Any], entry: dict[str, Any]) -> str:
 
 def _run(run: RunDir, series: str, entry: dict[str, Any]) -> Run:
     result, training, plan = run.result(), read_json(run.training_json), read_json(run.run_json)
+    if plan is None:
+        raise steps.Unusable("it is gone: there is no run.json")
     if result is None:
         raise steps.Unusable(_state(run))
-    if training is None or plan is None:
-        raise steps.Unusable(f"it has no {'training' if training is None else 'run'}.json")
+    if training is None:
+        raise steps.Unusable("it is no training of a workload: there is no training.json")
     timed = steps.read(run, result["ranks"])
     if timed.examples != training["global_batch"]:
         raise steps.Unusable(
