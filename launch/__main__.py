@@ -1,7 +1,8 @@
 """python -m launch [JOB OPTIONS] WORKLOAD [WORKLOAD OPTIONS]
 
 Run a workload, a module or a script on many ranks: as processes of this machine, or as a Slurm job. Options before the
-workload belong to the job, options after it to the workload.
+workload belong to the job, options after it to the workload. In place of a workload, jobs/NAME.toml may stand: a run, a study
+or a chain that is defined in that file.
 """
 
 import datetime
@@ -9,6 +10,7 @@ import errno
 import importlib
 import os
 import sys
+from typing import Any
 
 from launch import options, order, site, study, workload
 from launch.axes import from_words as axes_of_words
@@ -17,6 +19,9 @@ from launch.order import Order
 from launch.redact import HIDDEN, redact_words
 from launch.request import Request, StudyRequest
 from launch.shape import this_machine
+
+DEFINITION = ".toml"
+"""The end of a word that is the path of a definition."""
 
 VERBS = {
     "resume": ("launch.resume", "RUN|STUDY", "go on with a run that was stopped, killed or failed"),
@@ -53,19 +58,22 @@ def main(argv: list[str]) -> int:
     if not rest:
         raise Refusal(f"no workload is given: give one of {', '.join(workload.known())}, or --help")
     now = datetime.datetime.now()
-    asked = options.build(StudyRequest, given)
-    axes = axes_of_words(asked.array, given.get("nodes"))
-    wanted = Order(asked=asked, target=workload.find(rest[0], rest[1:], VERBS), axes=axes)
+    asked, orders = _ordered(given, rest, now)
     here, why = _site(asked)
     how = "detach" if asked.detach else "follow" if asked.follow and not asked.wait else "wait"
-    planned = order.plan(wanted, here, this_machine(), now)
+    if orders[0].link:
+        from launch import chain
+
+        planned = chain.plan(asked, orders, here, this_machine(), now)
+    else:
+        planned = order.plan(orders[0], here, this_machine(), now)
     study.refuse_beyond_budget(planned.plans, asked.budget)
     print(planned.described(here, why), flush=True)
     planned.check()
     if asked.dry_run:
         print(planned.preview())
         return 0
-    if any(HIDDEN in word for word in redact_words(rest)):
+    if any(HIDDEN in word for each in orders for word in redact_words(list(each.target.arguments))):
         # What the ranks are started with has to stand in run.json, so all that can be done is to say it.
         print(
             "launch: a word of the command line looks like a secret: others on this machine can see it, and it stays in "
@@ -89,8 +97,13 @@ def usage(rest: list[str]) -> str:
     """The help text; with a workload, its options too."""
     text = [__doc__.strip(), "", "job options", options.describe(StudyRequest)]
     if rest:
-        if workload.kind(rest[0], VERBS) == "workload":
-            text += ["", f"options of {rest[0]}", options.describe(workload.config_class(rest[0]))]
+        if rest[0].endswith(DEFINITION):
+            _, orders = _ordered({}, rest[:1], datetime.datetime.now())
+            names = list(dict.fromkeys(each.target.name for each in orders if each.target.kind == "workload"))
+        else:
+            names = [rest[0]] if workload.kind(rest[0], VERBS) == "workload" else []
+        for name in names:
+            text += ["", f"options of {name}", options.describe(workload.config_class(name))]
     else:
         text += [
             "",
@@ -103,6 +116,17 @@ def usage(rest: list[str]) -> str:
         "exit status: 0 done, 1 failed, 2 bad input, 3 submission refused, 4 stopped before the end, 130 interrupted",
     ]
     return "\n".join(text)
+
+
+def _ordered(given: dict[str, Any], rest: list[str], now: datetime.datetime) -> tuple[StudyRequest, list[Order]]:
+    """What is asked for: by the file of a definition, or by the words alone."""
+    if rest[0].endswith(DEFINITION):
+        from launch import definition
+
+        return definition.read(rest[0], given, rest[1:], now)
+    asked = options.build(StudyRequest, given)
+    axes = axes_of_words(asked.array, given.get("nodes"))
+    return asked, [Order(asked=asked, target=workload.find(rest[0], rest[1:], VERBS), axes=axes)]
 
 
 def _site(request: Request) -> tuple[site.Site, str]:

@@ -115,10 +115,12 @@ def from_tables(tables: Mapping[str, Any], texts: Iterable[str], nodes: Sequence
     """
     said = [(name, tuple(values)) for name, values in map(axis, texts)]
     alone = {name: _values(name, values) for name, values in table_of(tables, "axes").items() if name not in dict(said)}
-    together = [{name: _values(name, values) for name, values in table.items()} for table in _listed(tables, "zip")]
+    together = [
+        {name: _values(name, values) for name, values in table.items()} for table in list_of_tables(tables, "zip")
+    ]
     single = [{name: values} for name, values in [*alone.items(), *said]]
     steps = _with_nodes([*single, *filter(None, together)], nodes)
-    only, exclude = ([_condition(table) for table in _listed(tables, name)] for name in ("only", "exclude"))
+    only, exclude = ([_condition(table) for table in list_of_tables(tables, name)] for name in ("only", "exclude"))
     return Axes(steps=steps, only=tuple(only), exclude=tuple(exclude))
 
 
@@ -145,10 +147,15 @@ def _with_nodes(steps: Sequence[dict[str, tuple[str, ...]]], nodes: Sequence[int
     return tuple(sorted(steps, key=lambda step: "nodes" not in step))
 
 
-def _listed(tables: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+def list_of_tables(tables: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """The tables of one name within a definition."""
     found = tables.get(name, [])
     if not isinstance(found, list) or not all(isinstance(table, dict) for table in found):
-        how = "write [[zip]]" if name == "zip" else f"write {name} = [{{width = 64}}, {{width = 32, lr = 0.01}}]"
+        how = (
+            f"write [[{name}]]"
+            if name in ("zip", "link")
+            else f"write {name} = [{{width = 64}}, {{width = 32, lr = 0.01}}]"
+        )
         raise Refusal(f"{name} is no list of tables: {how}")
     return found
 

@@ -1,4 +1,5 @@
-"""python -m launch resume RUN|STUDY [OPTIONS]: go on with a run where its last checkpoint left it, or make what a study lacks."""
+"""python -m launch resume RUN|STUDY|CHAIN [OPTIONS]: go on with a run where its last checkpoint left it, or make what a study or
+a chain lacks."""
 
 import dataclasses
 import importlib
@@ -6,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from launch import bad_nodes, options, study
+from launch import bad_nodes, links, options, study
 from launch.errors import Refusal
 from launch.plan import Plan
 from launch.rundir import STATUS, RunDir, read_json
@@ -35,6 +36,8 @@ def main(argv: list[str]) -> int:
     how = "detach" if chosen.detach else "wait" if chosen.wait else "follow"
     if (Path(argv[0]) / study.INDEX).is_file():
         return _study(Path(argv[0]).absolute(), how, chosen.exclude_bad_nodes)
+    if (Path(argv[0]) / links.INDEX).is_file():
+        return _chain(Path(argv[0]).absolute(), how, chosen.exclude_bad_nodes)
     run = RunDir.open(Path(argv[0]))
     run.refuse_files_of_others()
     if run.result() is not None:
@@ -92,3 +95,15 @@ def _study(folder: Path, how: str, exclude: bool) -> int:
         idle = [(run, without(plan, hosts)) for run, plan in idle]
     print(f"{len(idle)} of the runs of {folder} are to be made", flush=True)
     return study.make(folder, idle, how, index["throttle"])
+
+
+def _chain(folder: Path, how: str, exclude: bool) -> int:
+    """Make the links of a chain that are not done; of a study in it, the runs that have no result."""
+    from launch import chain, runs
+
+    RunDir(folder).refuse_files_of_others()
+    known, _ = runs.look(runs.find([folder]))
+    if busy := next((one for one in known if one.state in runs.UNDER_WAY), None):
+        raise Refusal(f"{busy.path} is {busy.state}: wait for the end of the chain, or end it: cancel {folder}")
+    hosts = _bad_nodes([RunDir(one.path) for one in known]) if exclude else None
+    return chain.make(folder, how, lambda plan: plan if hosts is None else without(plan, hosts))

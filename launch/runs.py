@@ -26,6 +26,7 @@ from launch.backends.slurm import outcome
 from launch.backends.slurm_jobs import Answer, jobs
 from launch.backends.slurm_queue import ENDED
 from launch.errors import Refusal
+from launch.links import ended_before
 from launch.pace import pace
 from launch.rundir import RunDir, read_json
 
@@ -136,7 +137,7 @@ def recorded(events: Sequence[dict[str, Any]], done: bool) -> tuple[str, str]:
         told = f"rank {failure['rank']} on {failure['host']}: {failure['error']}" if failure else ""
         status = f"exit status {last['status']}" if last["outcome"] == "failed" else ""
         return last["outcome"], last.get("reason") or told or status
-    return _LIFE[last["event"]] if last else "planned", ""
+    return _LIFE[last["event"]] if last else "planned", last.get("reason", "")
 
 
 def judge(noted: str, last: dict[str, Any], number: str | None, answer: Answer) -> tuple[str, str]:
@@ -163,7 +164,8 @@ def judge(noted: str, last: dict[str, Any], number: str | None, answer: Answer) 
     if noted == "stopped":
         return noted, ""
     if job.state in ENDED:
-        return outcome(job.state, None), f"job {number}: {job.state}{f' on {job.nodes}' if job.nodes else ''}"
+        where = f" on {job.nodes}" if job.nodes else f", {job.reason}" if job.reason else ""
+        return outcome(job.state, None), f"job {number}: {job.state}{where}"
     return "running", "" if job.state == "RUNNING" else job.state.lower()
 
 
@@ -227,7 +229,10 @@ def _state(
     if plan.get("backend") == "slurm":
         if answer is None or answer.silence:
             return noted, reason, "records"
-        return *judge(noted, events[-1], _job(events), answer), "slurm"
+        state, reason = judge(noted, events[-1], _job(events), answer)
+        if state in ("cancelled", "lost") and noted == "queued" and (cause := ended_before(run.path)):
+            return "cancelled", cause, "slurm"  # the controller tells it for some minutes only
+        return state, reason, "slurm"
     if noted == "stopped":
         return noted, reason, "records"
     last = events[-1]

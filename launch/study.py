@@ -140,16 +140,7 @@ def create(folder: Path, asked: StudyRequest, found: Sequence[Point], plans: Seq
     Refusal
         If the folder exists or cannot be made.
     """
-    try:
-        folder.mkdir(parents=True, mode=0o700)
-    except FileExistsError:
-        raise Refusal(
-            f"the study {folder} exists already: give another --name, or go on with it: python -m launch resume {folder}"
-        ) from None
-    except OSError as error:
-        raise Refusal(
-            f"cannot make the study {folder} ({error.strerror}): give a folder that can be written to with --runs"
-        ) from None
+    make_folder("study", folder)
     runs = [RunDir(folder / point.name) for point in found]
     for run in runs:
         run.create()
@@ -166,6 +157,26 @@ def create(folder: Path, asked: StudyRequest, found: Sequence[Point], plans: Seq
     }
     publish_json(folder / INDEX, index)
     return runs
+
+
+def make_folder(what: str, folder: Path) -> None:
+    """Make the folder of a study or chain, mode 0700.
+
+    Raises
+    ------
+    Refusal
+        If it exists or cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, mode=0o700)
+    except FileExistsError:
+        raise Refusal(
+            f"the {what} {folder} exists already: give another --name, or go on with it: python -m launch resume {folder}"
+        ) from None
+    except OSError as error:
+        raise Refusal(
+            f"cannot make the {what} {folder} ({error.strerror}): give a folder that can be written to with --runs"
+        ) from None
 
 
 def runs_in(folder: Path) -> list[RunDir]:

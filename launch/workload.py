@@ -85,7 +85,7 @@ def kind(name: str, verbs: Iterable[str] = ()) -> Literal["workload", "module", 
 def asks_for_help(words: Sequence[str]) -> bool:
     """Whether the help of the first word is wanted; with further words, -h may mean another thing to a program."""
     asked = {"-h", "--help"} & set(words[1:])
-    return bool(asked) and (len(words) == 2 or kind(words[0]) == "workload")
+    return bool(asked) and (len(words) == 2 or words[0].endswith(".toml") or kind(words[0]) == "workload")
 
 
 def config_class(name: str) -> type:

@@ -123,18 +123,21 @@ def start_many(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, thro
         If the user asked for the end.
     """
     if how == "detach":
-        with open(folder / "study.log", "ab") as log:
-            command = [sys.executable, "-m", "launch", "resume", str(folder), "--wait"]
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
-        print(f"started as process {process.pid}; its output goes to {log.name}")
+        in_background(folder, folder / "study.log")
         return {}
     outcomes = {}
     for number, (run, plan) in enumerate(runs, 1):
         print(f"\n[{number}/{len(runs)}] {run.path.name}", flush=True)
         outcomes[run.path.name] = start(run, plan, how)
     return outcomes
+
+
+def in_background(folder: Path, log_file: Path) -> None:
+    """Go on with a study or chain in a process that outlives this one."""
+    with open(log_file, "ab") as log:
+        command = [sys.executable, "-m", "launch", "resume", str(folder), "--wait"]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+    print(f"started as process {process.pid}; its output goes to {log_file}")
 
 
 def is_running(run: RunDir) -> bool:
