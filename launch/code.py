@@ -39,8 +39,8 @@ def keep(patch_file: Path, cwd: str) -> str | None:
     finally:
         copied.unlink()
     if patch:
-        # Bytes that are no UTF-8 stay what they are. Hashes and data in code are random and no secrets.
-        clean = redact(patch.decode(errors="surrogateescape"), by_entropy=False)
+        # Bytes that are no UTF-8 stay what they are.
+        clean = redact(patch.decode(errors="surrogateescape"), source=True)
         publish(patch_file, clean.encode(errors="surrogateescape"))
     return commit.decode().strip()
 

@@ -29,6 +29,7 @@ _FORM = re.compile(
 )
 
 _WORD = re.compile(r"[A-Za-z0-9+/_-]{20,}={0,2}")
+_LITERAL = re.compile(r"""(?<=["'])(?![0-9a-fA-F]*["'])[A-Za-z0-9+/_-]{20,100}={0,2}(?=["'])""")
 # Random by intent, and no secrets: what Spack and Nix append to an installation's name, and a GPU's UUID.
 _KNOWN = re.compile(r"(?<=-)[a-z2-7]{32}(?![a-z0-9])|(?<=/nix/store/)[a-z0-9]{32}|(?:GPU|MIG)-[0-9a-f-]{36}")
 
@@ -38,19 +39,22 @@ def is_secret(name: str) -> bool:
     return _NAME.search(name) is not None
 
 
-def redact(text: str, by_entropy: bool = True) -> str:
+def redact(text: str, source: bool = False) -> str:
     """A text without what in it looks like a secret.
 
     Parameters
     ----------
     text : str
         The text; of several lines, too.
-    by_entropy : bool
-        Take long random words for secrets. Source code and its data hold many that are none.
+    source : bool
+        It is source code, where hashes and data are random and no secrets: of its random words only those go that are
+        the whole of a literal, and not hexadecimal.
     """
     text = _FORM.sub(HIDDEN, text)
     text = _ASSIGNED.sub(_without_value, text)
-    return _WORD.sub(lambda match: HIDDEN if is_random(match[0]) else match[0], text) if by_entropy else text
+    if source:
+        return _LITERAL.sub(lambda match: HIDDEN if is_random(match[0]) else match[0], text)
+    return _WORD.sub(lambda match: HIDDEN if is_random(match[0]) else match[0], text)
 
 
 def redact_variables(variables: dict[str, str]) -> dict[str, str]:
