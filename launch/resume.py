@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from launch import bad_nodes, links, options, study
+from launch import bad_nodes, hostlist, links, options, study
 from launch.errors import Refusal
 from launch.plan import Plan
 from launch.rundir import STATUS, RunDir, read_json
@@ -67,7 +67,7 @@ def without(plan: Plan, hosts: Sequence[str]) -> Plan:
     words = [word for word in plan.sbatch_args if not word.startswith(flag)]
     before = [word.removeprefix(flag) for word in plan.sbatch_args if word.startswith(flag)]
     before += [plan.directives["exclude"]] if "exclude" in plan.directives else []
-    every = ",".join(dict.fromkeys([*before, *hosts]))
+    every = ",".join(dict.fromkeys(host for word in [*before, *hosts] for host in hostlist.expand(word)))
     return dataclasses.replace(plan, sbatch_args=(*words, *([flag + every] if every else [])))
 
 
