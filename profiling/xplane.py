@@ -1,0 +1,106 @@
+"""A trace file of TensorFlow's profiler (xplane.pb) -> the events of each thread and stream.
+
+This is the only module of the package that imports TensorFlow, and only when a file is read.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from launch.errors import Refusal
+
+HOST = "/host:CPU"  # the plane of the threads (tsl/profiler/utils/xplane_schema.cc, as all names of planes and stats)
+GPU = "/device:GPU:"  # how the planes of GPUs begin
+ENVIRONMENT = "Task Environment"  # the plane that is written last, with the time of the session
+
+
+class Event(NamedTuple):
+    """Something that a thread did, or a kernel."""
+
+    name: str
+    start: float  # seconds since the session began
+    end: float
+    stats: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A thread, or a stream of a GPU."""
+
+    plane: str
+    name: str
+    events: list[Event]  # by their start; of those that start together, the longest first
+
+    def spans(self) -> np.ndarray:
+        """Start and end of each event, shape (events, 2), seconds."""
+        return np.array([(event.start, event.end) for event in self.events], float).reshape(-1, 2)
+
+
+@dataclass(frozen=True)
+class Capture:
+    """What a profiler session saw."""
+
+    began: float  # Unix seconds
+    lines: list[Line]
+
+
+def read(path: Path) -> Capture:
+    """Read a trace.
+
+    Parameters
+    ----------
+    path : Path
+        A file ``<host>.xplane.pb``.
+
+    Raises
+    ------
+    Refusal
+        If the file is cut short, is no trace, or TensorFlow is not there to read it.
+    """
+    try:
+        from google.protobuf.message import DecodeError
+        from tensorflow.tsl.profiler.protobuf.xplane_pb2 import XSpace
+    except ImportError as error:
+        raise Refusal(
+            f"reading a raw trace needs the protobuf files of TensorFlow 2.15 or newer ({error}): use the environment that trained"
+        ) from None
+    try:
+        space = XSpace.FromString(path.read_bytes())
+    except DecodeError:
+        raise Refusal(
+            f"{path} is no whole trace ({path.stat().st_size} bytes): was it cut short? Trace again"
+        ) from None
+    times = [_stats(plane, plane.stats) for plane in space.planes if plane.name == ENVIRONMENT]
+    if not times or "profile_start_time" not in times[0]:
+        raise Refusal(
+            f"{path} does not end as a trace of TensorFlow 2.15 or newer does: it is cut short, or was written by another version"
+        )
+    lines = [_line(plane, line) for plane in space.planes for line in plane.lines]
+    return Capture(times[0]["profile_start_time"] / 1e9, lines)
+
+
+def _line(plane: Any, line: Any) -> Line:
+    base = line.timestamp_ns / 1e9
+    names = {key: metadata.name for key, metadata in plane.event_metadata.items()}
+    events = []
+    for event in line.events:
+        start = base + event.offset_ps / 1e12
+        events.append(
+            Event(names[event.metadata_id], start, start + event.duration_ps / 1e12, _stats(plane, event.stats))
+        )
+    events.sort(key=lambda event: (event.start, -event.end))
+    return Line(plane.name, line.name, events)
+
+
+def _stats(plane: Any, stats: Any) -> dict[str, Any]:
+    found = {}
+    for stat in stats:
+        kind = stat.WhichOneof("value")
+        value = getattr(stat, kind) if kind else None
+        # A value that recurs is kept once, as the name of an entry.
+        found[plane.stat_metadata[stat.metadata_id].name] = (
+            plane.stat_metadata[value].name if kind == "ref_value" else value
+        )
+    return found
