@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 from launch import options, stop
 from launch.errors import Refusal
-from workloads.cfd_resnet.news import Live, News
+from workloads.news import Live, News
 
 if TYPE_CHECKING:
     import numpy as np
@@ -134,7 +134,7 @@ def flows(
     cache = _cache(parameters, split, folder)
     try:
         while (records := cache.load(progress)) is None:
-            cache.fill(cache.parts, News(progress, split))
+            cache.fill(cache.parts, News(progress, f"steady flows for {split}"))
             cache.assemble(progress)
     except OSError as error:
         raise _unwritable(cache.folder, error) from None
@@ -169,7 +169,7 @@ def main(argv: Sequence[str]) -> None:
     }  # refuses what is wrong first
     for split, cache in caches.items():
         try:
-            cache.fill(cache.parts[task::tasks], News(progress, split))
+            cache.fill(cache.parts[task::tasks], News(progress, f"steady flows for {split}"))
         except OSError as error:
             raise _unwritable(cache.folder, error) from None
         if missing := cache.missing(cache.parts):

@@ -1,4 +1,4 @@
-"""How far the making of flows is, as lines of text."""
+"""How far the making of a data set is, as lines of text."""
 
 import math
 import sys
@@ -17,8 +17,8 @@ class Live:
 class News:
     """Turns counts into a line of text: at once, then every second on a terminal and every 10 s elsewhere."""
 
-    def __init__(self, progress: Callable[[str], None], split: str) -> None:
-        self._progress, self._split = progress, split
+    def __init__(self, progress: Callable[[str], None], what: str) -> None:
+        self._progress, self._what = progress, what
         self._every = 1.0 if isinstance(progress, Live) and sys.stderr.isatty() else 10.0
         self._done = -1
         self._grown: list[tuple[float, int]] = []
@@ -35,4 +35,4 @@ class News:
         since, before = self._grown[-1] if self._grown else (now, done)
         left = f", about {(total - done) * (now - since) / (done - before):.0f} s left" if done > before else ""
         who = "" if making else ", made by other processes: waiting for them"
-        self._progress(f"steady flows for {self._split}: {done} of {total}{left}{who}")
+        self._progress(f"{self._what}: {done} of {total}{left}{who}")
