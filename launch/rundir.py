@@ -60,6 +60,14 @@ class RunDir:
         """What was read on a node and what could not be, in lines of JSON."""
         return self.readings / f"node{node}.notes"
 
+    def raw_trace(self, attempt: int, rank: int) -> Path:
+        """What TensorFlow's profiler saw on a rank, where TensorBoard looks for it."""
+        return self.traces / "plugins" / "profile" / f"attempt{attempt}" / f"rank{rank}.xplane.pb"
+
+    def timeline(self, attempt: int) -> Path:
+        """What Horovod noted of its collectives."""
+        return self.traces / f"horovod{attempt}.json"
+
     def create(self) -> None:
         """Make the directory and the folders in it, mode 0700.
 

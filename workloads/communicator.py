@@ -7,7 +7,9 @@ way that works, for ``model.fit`` and for a loop of one's own.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -30,6 +32,8 @@ class Communicator:
     ----------
     rank : Rank
         Who this process is.
+    timeline : bool
+        Whether `start_timeline` will be wanted: Horovod has to know it when it starts.
 
     Raises
     ------
@@ -37,8 +41,9 @@ class Communicator:
         On entering, if Horovod numbers the ranks in another way than whoever started them.
     """
 
-    def __init__(self, rank: Rank) -> None:
+    def __init__(self, rank: Rank, timeline: bool = False) -> None:
         self.rank = rank
+        self._timeline = timeline
         self.size = rank.size
         self._hvd = None
 
@@ -46,6 +51,8 @@ class Communicator:
         if self.size > 1:
             import horovod.tensorflow as hvd
 
+            if self._timeline:
+                os.environ["HOROVOD_TIMELINE"] = "DYNAMIC"
             hvd.init()
             if (hvd.rank(), hvd.size()) != (self.rank.rank, self.size):
                 raise Refusal(
@@ -150,3 +157,13 @@ class Communicator:
     def barrier(self) -> None:
         """Return when every rank has come here."""
         self.sum({"barrier": np.zeros(1)})
+
+    def start_timeline(self, path: Path) -> None:
+        """Let Horovod note, on the chief, when it negotiates, fuses and reduces each tensor, until `stop_timeline`."""
+        if self._hvd:
+            self._hvd.start_timeline(str(path))
+
+    def stop_timeline(self) -> None:
+        """Close the timeline; return when its file is whole."""
+        if self._hvd:
+            self._hvd.stop_timeline()

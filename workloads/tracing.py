@@ -1,0 +1,178 @@
+"""The window of steps that is profiled: TensorFlow's profiler on the ranks that were chosen, and Horovod's timeline.
+
+A profiler that fails costs the trace, never the training.
+"""
+
+import contextlib
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from launch.errors import Refusal
+from launch.rank import Rank
+from launch.rundir import RunDir
+
+if TYPE_CHECKING:
+    from workloads.communicator import Communicator
+
+
+def window(text: str) -> range:
+    """The steps of ``20..30``, both ends included, or of ``20``; none of an empty text.
+
+    Raises
+    ------
+    Refusal
+        What is neither, begins before step 1, or ends before it begins.
+    """
+    if not text:
+        return range(0)
+    found = re.fullmatch(r"(\d+)(?:\.\.(\d+))?", text.removeprefix("steps="))
+    first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    if not 1 <= first <= last:
+        raise Refusal(f"--trace {text} names no steps: give the first and the last, as in 20..30, counted from 1")
+    return range(first, last + 1)
+
+
+def chosen(text: str, rank: Rank) -> bool:
+    """Whether a rank is one of ``0,4..7,first-of-node`` or of ``all``.
+
+    Raises
+    ------
+    Refusal
+        A word that names no rank of the run.
+    """
+    return any([_names(word.strip(), rank) for word in text.split(",")])  # a list, so that every word is looked at
+
+
+def _names(word: str, rank: Rank) -> bool:
+    if word in ("all", "first-of-node"):
+        return word == "all" or rank.local_rank == 0
+    found = re.fullmatch(r"(\d+)(?:\.\.(\d+))?", word)
+    first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, -1)
+    if not first <= last < rank.size:
+        raise Refusal(
+            f"--trace-ranks has {word!r}, and the ranks are 0..{rank.size - 1}: give numbers, a range, first-of-node, or all"
+        )
+    return first <= rank.rank <= last
+
+
+class Tracing:
+    """What is traced of an attempt, as one of its ranks sees it.
+
+    Parameters
+    ----------
+    steps : range
+        The window; empty where nothing is traced.
+    ranks : str
+        Which ranks are profiled in it, for `chosen`.
+    timeline : bool
+        Whether Horovod notes what it does in it. Its writer then keeps a core of the chief busy from the start of the
+        run to its end (measured: 94 % of one while nothing was sent), so that no step of such a run is timed.
+    communicator : Communicator
+        The ranks.
+    run : RunDir
+        Where traces go.
+    attempt : int
+        Start of the run, counted from 1.
+
+    Raises
+    ------
+    Refusal
+        If a rank is chosen that there is not.
+    """
+
+    def __init__(
+        self, steps: range, ranks: str, timeline: bool, communicator: "Communicator", run: RunDir, attempt: int
+    ) -> None:
+        self._steps, self._timeline, self._run, self._attempt = steps, timeline, run, attempt
+        self._communicator = communicator
+        self._profiled = bool(steps) and chosen(ranks, communicator.rank)
+        self._open = self._profiling = False
+        self.seconds = 0.0  # that beginning and ending the window took
+
+    def disturbs(self, step: int) -> bool:
+        """Whether a profiler runs in a step, on any rank: it is not to be timed then."""
+        return self._timeline or step in self._steps
+
+    @contextlib.contextmanager
+    def step(self, number: int) -> Iterator[None]:
+        """Mark a step where it is traced; begin the window before its first step."""
+        if number not in self._steps:
+            yield
+            return
+        import tensorflow as tf
+
+        from profiling.parts import STEP
+
+        if not self._open:
+            self._begin()
+        with tf.profiler.experimental.Trace(STEP, step_num=number, _r=1):
+            yield
+
+    def done(self, number: int, last: bool) -> None:
+        """End the window behind its last step, or behind the last one that is made.
+
+        Every rank calls it behind every step with the same arguments.
+        """
+        if self._open and (last or number >= self._steps[-1]):
+            self._end()
+
+    def _begin(self) -> None:
+        begin = time.perf_counter()
+        self._open = True
+        self._run.traces.mkdir(exist_ok=True)
+        if self._timeline:
+            self._communicator.start_timeline(self._run.timeline(self._attempt))
+        if self._profiled:
+            import tensorflow as tf
+
+            with self._spared():
+                shutil.rmtree(self._own, ignore_errors=True)  # of a rank that was killed while it wrote
+                tf.profiler.experimental.start(str(self._own))
+                self._profiling = True
+        # What a profiler's start takes on one rank is no wait for that rank within the step.
+        self._communicator.barrier()
+        self.seconds += time.perf_counter() - begin
+
+    def _end(self) -> None:
+        begin = time.perf_counter()
+        self._open = False
+        if self._timeline:
+            self._communicator.stop_timeline()
+        if self._profiling:
+            with self._spared():
+                self._keep()
+        self._communicator.barrier()  # nor is what reading a trace takes, in the next step
+        self.seconds += time.perf_counter() - begin
+
+    def _keep(self) -> None:
+        import tensorflow as tf
+
+        from profiling import traces
+
+        self._profiling = False
+        tf.profiler.experimental.stop()
+        rank = self._communicator.rank
+        raw = self._run.raw_trace(self._attempt, rank.rank)
+        raw.parent.mkdir(parents=True, exist_ok=True)
+        # TensorFlow names the file by the host, which several ranks share.
+        (written,) = self._own.glob("plugins/profile/*/*.xplane.pb")
+        written.rename(raw)
+        shutil.rmtree(self._own)
+        traces.write(self._run, rank.node, traces.extract(self._run, self._attempt, rank.rank))
+
+    @property
+    def _own(self) -> Any:
+        return self._run.traces / f".rank{self._communicator.rank.rank}"
+
+    @contextlib.contextmanager
+    def _spared(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # of any kind: a trace is not worth a training
+            print(
+                f"rank {self._communicator.rank.rank} has no trace ({type(error).__name__}: {error}): the training goes on",
+                flush=True,
+            )
