@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from launch.errors import Refusal
-from workloads import scaling_rules
+from launch.rank import Rank
+from workloads import scaling_rules, tracing
 
 if TYPE_CHECKING:
     import keras
@@ -50,6 +51,10 @@ class Training:
     xla: bool = False  # compile loss and gradients with XLA
     precision: Literal["float32", "bfloat16"] = "float32"  # of the arithmetic; weights are always float32
     threads: int = 0  # of a rank, for the operations of TensorFlow; 0: its share of the node's cores
+    trace: str = ""  # steps that TensorFlow's profiler looks into, first and last: 20..30
+    trace_ranks: str = "0"  # ranks on which it does: 0, or 0,4..7, or first-of-node, or all
+    timeline: bool = False  # in these steps Horovod notes what it does; no step of the run is timed then
+    tensorboard: bool = True  # write what TensorBoard shows into the run
 
     def __post_init__(self) -> None:
         least = {"batch": 1, "keep": 1, "shards": 0, "threads": 0, "evaluate_every": 0, "checkpoint_every": 0}
@@ -61,6 +66,9 @@ class Training:
                 raise Refusal(f"--{name} {getattr(self, name)} cannot be trained with: give a number above 0")
         if not 0 <= self.warmup < 1:
             raise Refusal(f"--warmup {self.warmup} is not a part of the steps: give a number from 0 to below 1")
+        if self.timeline and not tracing.window(self.trace):
+            raise Refusal("--timeline needs to know in which steps: give them as --trace 20..30")
+        tracing.window(self.trace)
 
     def strong(self, base: int, size: int) -> Self:
         """These options for more ranks that do the same work together: global batch and learning rate of the base.
@@ -107,11 +115,17 @@ class Training:
         epochs = scaling_rules.EPOCHS[self.epoch_scaling](self.epochs, size)
         why = {"none": "", "divide": f" = ceil({self.epochs:g} / {size})", "steps": f" = {self.epochs:g} x {size}"}
         fall = ", then half a cosine to 0" if self.decay == "cosine" else ", then constant"
-        return {
+        lines = {
             "global batch": f"{self.batch * size} examples = {size} x {self.batch}",
             "learning rate": f"{rate:g} ({self.scaling}: {how[self.scaling]}){rise}{fall}",
             "epochs": f"{epochs:g}{why[self.epoch_scaling]}",
         }
+        if self.trace:
+            steps = tracing.window(self.trace)
+            tracing.chosen(self.trace_ranks, Rank(size=size))
+            noted = ", with a timeline of Horovod" if self.timeline else ""
+            lines["trace"] = f"steps {steps[0]} to {steps[-1]} on rank {self.trace_ranks}{noted}"
+        return lines
 
 
 @dataclass(frozen=True, slots=True)

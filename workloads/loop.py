@@ -7,13 +7,15 @@ import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import tensorflow as tf
 
 from launch import stop
 from launch.errors import Refusal
 from launch.rundir import RunDir
+from profiling.parts import INPUT
 from profiling.records import StepWriter
 from workloads import checkpoints, pipeline
 from workloads.api import Training, Workload
@@ -21,6 +23,10 @@ from workloads.communicator import Communicator
 from workloads.evaluation import Evaluation
 from workloads.sharding import Sharding
 from workloads.step import Diverged, Step
+from workloads.tracing import Tracing
+
+if TYPE_CHECKING:
+    from workloads.tensorboard import Board
 
 
 class Loop:
@@ -59,10 +65,12 @@ class Loop:
         self.rank = communicator.rank
         self.step = 0  # steps made
         self.timed_steps = 0  # of those, the ones in seconds["train"]
-        self.seconds = dict.fromkeys(("compile", "train", "evaluate", "checkpoint"), 0.0)  # over all attempts
+        self.seconds = dict.fromkeys(("compile", "train", "evaluate", "checkpoint", "trace"), 0.0)  # over all attempts
         self.ranks_agree = True  # all held the same weights, to the bit, at every checkpoint
+        self.board: Board | None = None  # of the chief, where one is wanted
         self._variables = [*workload.model.variables, *optimizer.variables]
         self._make_step = Step(workload, optimizer, communicator, config.xla)
+        self._tracing = Tracing(config, communicator, run, attempt)
         self._evaluation = Evaluation(workload, communicator, config.batch)
         self._saved_step, self._saved_at = 0, time.monotonic()
 
@@ -107,6 +115,7 @@ class Loop:
         Diverged
             On every rank, if the loss or the weights of any are not finite; the checkpoints stay as they were.
         """
+        self._tracing.refuse_beyond(steps)
         evaluate_every = round(self.config.evaluate_every * self.dealing.steps_per_epoch) or steps
         dealt = self.dealing.batches_with_seeds(self.rank.rank, self.step, steps)
         stopping = False
@@ -115,7 +124,11 @@ class Loop:
             StepWriter(self.run.steps / f"node{self.rank.node}.jsonl", self.rank.rank, self.attempt) as records,
         ):
             while self.step < steps and not stopping:
+                with self._clock("trace"):
+                    self._tracing.before(self.step + 1)
                 stopping, save = self._one_step(batches, records)
+                with self._clock("trace"):
+                    self._tracing.after(self.step, last=stopping or self.step == steps)
                 evaluate = self.step % evaluate_every == 0 and self.step < steps and not stopping
                 if evaluate or save:
                     records.flush()
@@ -128,18 +141,21 @@ class Loop:
         return not stopping
 
     def _one_step(self, batches: Iterator, records: StepWriter) -> list[bool]:
-        start, begin = time.time(), time.perf_counter()
-        inputs, targets = next(batches)
-        input_seconds = time.perf_counter() - begin
-        # The clock of the chief decides when it is time for a checkpoint, a signal to any rank that it is time to stop.
-        due = self.rank.is_chief and 0 < self.config.checkpoint_every <= time.monotonic() - self._saved_at
-        try:
-            outcome = self._make_step(self.step + 1, inputs, targets, [stop.requested(), due])
-        except Diverged as error:
-            raise Diverged(f"{error}; {self._last_checkpoint()}") from None
-        seconds = time.perf_counter() - begin
-        self.seconds["compile" if outcome.compiled else "train"] += seconds
-        self.timed_steps += not outcome.compiled
+        with self._tracing.mark(self.step + 1):
+            start, begin = time.time(), time.perf_counter()
+            with tf.profiler.experimental.Trace(INPUT):
+                inputs, targets = next(batches)
+            input_seconds = time.perf_counter() - begin
+            # The clock of the chief decides when it is time for a checkpoint, a signal to any rank that it is time to stop.
+            due = self.rank.is_chief and 0 < self.config.checkpoint_every <= time.monotonic() - self._saved_at
+            try:
+                outcome = self._make_step(self.step + 1, inputs, targets, [stop.requested(), due])
+            except Diverged as error:
+                raise Diverged(f"{error}; {self._last_checkpoint()}") from None
+            seconds = time.perf_counter() - begin
+        traced = self._tracing.disturbs(self.step + 1)
+        self.seconds["compile" if outcome.compiled else "trace" if traced else "train"] += seconds
+        self.timed_steps += not (outcome.compiled or traced)
         records.write(
             epoch=self.step // self.dealing.steps_per_epoch,
             step=self.step + 1,
@@ -149,10 +165,13 @@ class Loop:
             examples=self.dealing.batch,
             loss=outcome.loss,
             learning_rate=outcome.learning_rate,
-            traced=False,
+            traced=traced,
             compiled=outcome.compiled,
         )
         self.step += 1
+        if self.board:
+            rate = None if outcome.compiled else self.dealing.batch * self.dealing.size / seconds
+            self.board.trained(self.step, outcome.loss, outcome.learning_rate, rate)
         return outcome.wishes
 
     def evaluate(self) -> dict[str, float]:
@@ -164,6 +183,8 @@ class Loop:
             self.run.append_event(
                 "evaluated", attempt=self.attempt, step=self.step, epoch=round(epoch, 4), metrics=metrics
             )
+        if self.board:
+            self.board.evaluated(self.step, metrics, self.workload.model)
         return metrics
 
     def save(self) -> None:
@@ -195,6 +216,8 @@ class Loop:
                         f"after step {self.step} the weights of rank {', '.join(map(str, apart))} are not those of rank 0",
                         flush=True,
                     )
+                if self.board:
+                    self.board.flush()
                 note = {name: getattr(self, name) for name in ("timed_steps", "seconds", "ranks_agree")}
                 checkpoints.save(
                     self.run.checkpoints,
@@ -221,7 +244,8 @@ class Loop:
         print(f"going on after step {checkpoint.step}", flush=True)
         return {
             "step": checkpoint.step,
-            **{name: checkpoint.header[name] for name in ("timed_steps", "seconds", "ranks_agree")},
+            "seconds": self.seconds | checkpoint.header["seconds"],
+            **{name: checkpoint.header[name] for name in ("timed_steps", "ranks_agree")},
         }
 
     def _last_checkpoint(self) -> str:

@@ -4,6 +4,7 @@ Started on every rank by ``launch.worker``. It ends with 0 when the run is done,
 and has saved what there is.
 """
 
+import dataclasses
 import importlib
 import os
 import platform
@@ -54,7 +55,7 @@ def main(argv: list[str]) -> int:
     from workloads.sharding import Sharding
 
     imported = time.time()
-    with Communicator(rank) as communicator:
+    with Communicator(rank, config.timeline) as communicator:
         workload = module.build(config, rank)
         dealing = Sharding(len(workload.train), config.batch, rank.size, seed, config.shards)
         steps = scaling_rules.total_steps(
@@ -73,6 +74,12 @@ def main(argv: list[str]) -> int:
         if rank.is_chief:
             publish_json(run.training_json, describe(argv[0], config, workload, dealing, steps))
         loop.restore()
+        if rank.is_chief and config.tensorboard:
+            from workloads.tensorboard import Board
+
+            shape = {"seed": seed, "ranks": rank.size, "nodes": rank.nodes}
+            loop.board = Board(run.tensorboard, loop.step, steps)
+            loop.board.begin(workload, dataclasses.asdict(config) | shape)
         phases |= {"import": imported - entered, "build": time.time() - imported}
         if not loop.train(steps):
             return stop.STOPPED
@@ -81,6 +88,8 @@ def main(argv: list[str]) -> int:
         if workload.finish:
             run.figures.mkdir(exist_ok=True)
             metrics |= workload.finish(workload.model, run.figures)
+        if loop.board:
+            loop.board.finish(steps, metrics, run.figures)
         publish_json(run.result_json, result(loop, steps, metrics, phases | loop.seconds))
     return 0
 
