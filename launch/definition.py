@@ -78,9 +78,8 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        folder = path.parent if path.parent.is_dir() and any(path.parent.glob("*.toml")) else FOLDER
-        offer = nearest(os.path.relpath(folder / path.name), [os.path.relpath(file) for file in folder.glob("*.toml")])
-        raise Refusal(f"there is no definition {str(path)!r}: {offer}") from None
+        known = {os.path.relpath(file) for folder in (path.parent, FOLDER) for file in folder.glob("*.toml")}
+        raise Refusal(f"there is no definition {str(path)!r}: {nearest(os.path.relpath(path), known)}") from None
     except (OSError, ValueError) as error:
         said = getattr(error, "strerror", None) or error
         raise Refusal(f"{path} cannot be read as TOML ({said}): mend it and try again") from None

@@ -1,0 +1,287 @@
+"""Definitions in TOML: that they mean what the same words on the command line mean, and what is refused in them."""
+
+import datetime
+import itertools
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from launched import ROOT, facts, launch
+from plans import CLUSTER, EIGHT_CORES, NOON
+
+from launch import definition, links, order
+from launch.axes import Axes
+from launch.errors import Refusal
+from launch.order import Order
+from launch.request import StudyRequest
+
+JOBS = sorted((ROOT / "jobs").glob("*.toml"))
+
+
+def read(folder: Path, text: str, *words: str, **given_options: object) -> list[Order]:
+    """The orders of a definition, with options of the job from the command line and words behind it."""
+    file = folder / "it.toml"
+    file.write_text(text)
+    return definition.read(str(file), given_options, words, NOON)[1]
+
+
+def runs(one: Order) -> list[tuple[str, int, tuple[str, ...]]]:
+    """Name, seed and entry of each run."""
+    planned = order.plan(one, CLUSTER, EIGHT_CORES, NOON)
+    return [(plan.name, plan.seed, plan.entry) for plan in planned.plans]
+
+
+SWEEP = """
+workload = "tiny"
+exclude = [{ width = 4, lr = 1e-2 }, { nodes = 2, seed = [1, 2] }]
+[job]
+nodes = [1, 2]
+repeats = 2
+time = 01:00:00
+[options]
+epochs = 3
+xla = true
+[axes]
+lr = [1e-3, 1e-2]
+seed = "0..2"
+[[zip]]
+width = [4, 8]
+network = ["dense", "noisy"]
+"""
+
+
+def test_a_file_says_what_the_command_line_says(tmp_path: Path):
+    (one,) = read(
+        tmp_path,
+        """
+        workload = "tiny"
+        [job]
+        nodes = [1, 2]
+        ranks-per-node = 2
+        repeats = 2
+        time = 30
+        sbatch_arg = ["--exclusive", "--comment=a b"]
+        [options]
+        epochs = 3.5
+        xla = true
+        network = "noisy"
+        [axes]
+        lr = [0.001, "1e-2"]
+        """,
+    )
+    assert (one.asked.nodes, one.asked.ranks_per_node, one.asked.repeats, one.asked.time) == ((1, 2), 2, 2, "30")
+    assert one.asked.sbatch_arg == ("--exclusive", "--comment=a b")
+    assert one.asked.name == "it-20260301-120000"
+    config = one.target.config
+    assert (config.epochs, config.xla, config.network) == (3.5, True, "noisy")
+    assert one.axes.combinations()[1] == {"nodes": "1", "lr": "1e-2"}
+
+
+def test_axes_filters_and_axes_in_step(tmp_path: Path):
+    found = runs(read(tmp_path, SWEEP)[0])
+    # 2 nodes x 2 rates x 3 seeds x 2 widths; of these 6 have width 4 and rate .01, and 8 two nodes and seed 1 or 2,
+    # of which 2 are the same.
+    assert len(found) == 2 * (24 - 6 - 8 + 2)
+    for name, seed, entry in found:
+        assert ("--network=noisy" in entry) != ("--width=4" in entry)  # dense and 8 are the defaults
+        assert not ("--width=4" in entry and "--lr=0.01" in entry)
+        assert not (name.startswith("n2") and seed)
+        assert "--epochs=3.0" in entry and "--xla" in entry
+
+
+def test_the_command_line_goes_before_the_file(tmp_path: Path):
+    (one,) = read(tmp_path, SWEEP, "--epochs", "5", "--no-xla", nodes=(2,), array=("seed=0,1,2",), name="mine")
+    assert one.asked.name == "mine" and {name[:2] for name, *_ in runs(one)} == {"n2"}
+    assert (one.target.config.epochs, one.target.config.xla) == (5, False)
+    with pytest.raises(Refusal, match="exclude names seed=1, which is none of its values"):
+        read(tmp_path, SWEEP, array=("seed=7",))
+
+
+def test_true_and_false_are_values_of_an_axis(tmp_path: Path):
+    (one,) = read(tmp_path, 'workload = "tiny"\n[axes]\nxla = [true, false]\nnodes = [1, 2]')
+    entries = [entry for *_, entry in runs(one)]
+    assert ["--xla" in entry for entry in entries] == [True, False, True, False]
+
+
+def test_nodes_may_vary_in_step_with_options(tmp_path: Path):
+    (one,) = read(tmp_path, 'workload = "tiny"\n[[zip]]\nbatch = [64, 32]\nnodes = [1, 2]')
+    assert [name for name, *_ in runs(one)] == ["n1-batch64-r1", "n2-batch32-r1"]
+
+
+values = st.lists(st.sampled_from("abcde"), min_size=1, max_size=4, unique=True).map(tuple)
+
+
+@settings(deadline=None)
+@given(values, values, st.data())
+def test_filters_keep_what_they_say(first: tuple[str, ...], second: tuple[str, ...], data: st.DataObject):
+    def condition():
+        return st.fixed_dictionaries(
+            {},
+            optional={
+                "x": st.lists(st.sampled_from(first), min_size=1).map(tuple),
+                "y": st.lists(st.sampled_from(second), min_size=1).map(tuple),
+            },
+        )
+
+    only, exclude = (tuple(data.draw(st.lists(condition(), max_size=2))) for _ in range(2))
+
+    def wanted(x: str, y: str) -> bool:
+        def fits(one: dict) -> bool:
+            return x in one.get("x", first) and y in one.get("y", second)
+
+        return (not only or any(map(fits, only))) and not any(map(fits, exclude))
+
+    expected = [pair for pair in itertools.product(first, second) if wanted(*pair)]
+    steps = ({"nodes": ("1",)}, {"x": first}, {"y": second})
+    if not expected:
+        with pytest.raises(Refusal, match="the filters leave nothing"):
+            Axes(steps=steps, only=only, exclude=exclude)
+        return
+    found = Axes(steps=steps, only=only, exclude=exclude).combinations()
+    assert [(one["x"], one["y"]) for one in found] == expected
+
+
+@settings(deadline=None)
+@given(st.permutations(list("abcdef")), st.sets(st.tuples(st.integers(0, 5), st.integers(0, 5))))
+def test_links_stand_behind_those_they_come_after(names: list[str], pairs: set[tuple[int, int]]):
+    after = {name: [names[a] for a, b in pairs if a < b and names[b] == name] for name in names}
+    found = links.in_order(dict(sorted(after.items())))
+    assert sorted(found) == sorted(names)
+    for name in names:
+        assert all(found.index(before) < found.index(name) for before in links.all_before(after, name))
+
+
+CHAIN = """
+[job]
+nodes = [1, 2]
+[[link]]
+name = "report"
+after = ["train"]
+workload = "profiling"
+arguments = ["report", "{train}"]
+job = { nodes = 1 }
+[[link]]
+name = "data"
+workload = "workloads.cfd_resnet.data"
+job.repeats = 3
+job.nodes = 1
+[[link]]
+name = "train"
+after = ["data"]
+workload = "tiny"
+"""
+RUN = 'workload = "tiny"\n'
+REFUSED = {
+    "no TOML": ("workload =", "it.toml cannot be read as TOML (Invalid value"),
+    "nothing to run": ("[job]\nnodes = 2", "write workload = 'workloads.cfd_resnet'"),
+    "unknown workload": ('workload = "workloads.cfd_resnte"', "did you mean 'workloads.cfd_resnet'?"),
+    "unknown key": (RUN + "[option]\nlr = 1", "option is not a key that it can have: did you mean 'options'?"),
+    "unknown option of the job": (RUN + "[job]\nnode = 2", "[job] has node, which is no option of the job: did you mean 'nodes'?"),
+    "value of the job": (RUN + '[job]\nnodes = "two"', "option -N/--nodes: 'two' is not a whole number"),
+    "array in the job": (RUN + '[job]\narray = ["lr=1"]', "write the axes into [axes]"),
+    "unknown option of the workload": (RUN + "[options]\nwidht = 2", "unknown option --widht of tiny: did you mean '--width'?"),
+    "value of the workload": (RUN + '[options]\nwidth = "x"', "option --width: 'x' is not a whole number"),
+    "a table for a value": (RUN + "[options.width]\na = 1", "width = {'a': 1} is no value"),
+    "no table": (RUN + "options = 3", "options = 3 is no table: write [options]"),
+    "axis without values": (RUN + "[axes]\nlr = []", "the axis lr = [] is no list of values"),
+    "axis of one number": (RUN + "[axes]\nlr = 1", "the axis lr = 1 is no list of values"),
+    "value twice": (RUN + "[axes]\nlr = [1, 1]", "a value stands twice in lr=1,1"),
+    "unequal lengths": (RUN + "[[zip]]\nlr = [1, 2]\nwidth = [1]", "but lr has 2 and width has 1: make them equal"),
+    "zip once": (RUN + "[zip]\nlr = [1, 2]", "zip is no list of tables: write [[zip]]"),
+    "axis twice": (RUN + "[axes]\nlr = [1]\n[[zip]]\nlr = [2]", "the axis lr stands twice"),
+    "filter of no axis": (RUN + "exclude = [{widht = 1}]\n[axes]\nwidth = [1]", "exclude names widht, which is no axis here: did you mean 'width'?"),
+    "filter of no value": (RUN + "only = [{lr = 3}]\n[axes]\nlr = [1, 2]", "only names lr=3, which is none of its values (1, 2)"),
+    "nothing left": (RUN + "exclude = [{lr = 1}]\n[axes]\nlr = [1]", "the filters leave nothing of the study"),
+    "filter is no list": (RUN + "only = {lr = 1}\n[axes]\nlr = [1]", "only is no list of tables"),
+    "nodes twice": (RUN + "[job]\nnodes = 2\n[axes]\nnodes = [1]", "the nodes are said twice"),
+    "no name": ('[[link]]\nworkload = "tiny"', "a link has no name"),
+    "no link": ("link = []", "it has no link"),
+    "bad name": ('[[link]]\nname = "../x"\nworkload = "tiny"', "--name '../x'"),
+    "same name": ('[[link]]\nname = "a"\nworkload = "tiny"\n' * 2, "two links have the name a"),
+    "unknown link": (CHAIN.replace('["train"]', '["trian"]'), "link report comes after 'trian', which is no link: did you mean 'train'?"),
+    "cycle": (CHAIN.replace('name = "data"', 'name = "data"\nafter = ["report"]'), "links wait for each other: "),
+    "after no list": (CHAIN.replace('["train"]', '"train"'), "after = 'train' is no list of words"),
+    "workload of a chain": (RUN + CHAIN, "workload is not a key that it can have"),
+    "in a link": (CHAIN + "[link.options]\nwidht = 1", "link train: unknown option --widht of tiny"),
+    "shared by all links": (CHAIN + '[link.job]\nsite = "laptop"', "link train has a site of its own"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refusals(tmp_path: Path, name: str):
+    text, says = REFUSED[name]
+    with pytest.raises(Refusal) as refused:
+        read(tmp_path, text)
+    assert says in str(refused.value) and "\n" not in str(refused.value)
+    assert str(refused.value).startswith(str(tmp_path / "it.toml"))
+
+
+def test_what_the_command_line_cannot_say_of_a_chain(tmp_path: Path):
+    for words, options, says in (
+        (["--width", "3"], {}, "'--width' is for no link"),
+        ([], {"array": ("lr=1",)}, "--array is for no link"),
+    ):
+        with pytest.raises(Refusal, match=says):
+            read(tmp_path, CHAIN, *words, **options)
+    every = CHAIN.replace('workload = "tiny"', 'workload = "tiny"\njob.nodes = 2')
+    with pytest.raises(Refusal, match="--nodes would change nothing, as each link says it for itself"):
+        read(tmp_path, every, nodes=(4,))
+    by_name = {one.link: one for one in read(tmp_path, CHAIN, nodes=(4,), account="me")}
+    assert by_name["train"].asked.nodes == (4,) and by_name["report"].asked.nodes == (1,)
+    assert {one.asked.account for one in by_name.values()} == {"me"}
+
+
+def test_a_missing_file_offers_the_nearest(tmp_path: Path):
+    for word, offered in (
+        ("jobs/cfd_resnet_swep.toml", "did you mean 'jobs/cfd_resnet_sweep.toml'?"),
+        ("cfd_resnet_sweep.toml", "did you mean 'jobs/cfd_resnet_sweep.toml'?"),
+        (str(tmp_path / "x.toml"), "jobs/cfd_resnet_chain.toml, "),
+    ):
+        refused = launch("--dry-run", word)
+        assert refused.returncode == 2 and refused.stderr.count("\n") == 1
+        assert refused.stderr.startswith(f"launch: there is no definition '{word}': ") and offered in refused.stderr
+
+
+def test_help_of_a_definition_shows_the_options_of_its_workloads():
+    shown = launch("jobs/cfd_resnet_chain.toml", "--help").stdout
+    assert "--conserve" in shown and "--ranks-per-node" in shown
+
+
+@pytest.mark.parametrize("backend", ["local", "slurm"])
+@pytest.mark.parametrize("file", JOBS, ids=lambda file: file.stem)
+def test_every_definition_that_comes_with_the_toolkit_can_be_planned(tmp_path: Path, file: Path, backend: str):
+    dry = launch("--dry-run", "--backend", backend, "--runs", tmp_path / "runs", file)
+    assert dry.returncode == 0, dry.stderr
+    assert not (tmp_path / "runs").exists()
+    kind = {"sweep": "study", "weak": "study", "strong": "study", "data": "study", "chain": "chain"}
+    assert kind.get(file.stem.rpartition("_")[2], "shape") in facts(dry.stdout)
+    if backend == "slurm":
+        assert dry.stdout.count("#!/bin/bash") == dry.stdout.count("\nsrun --nodes=") > 0
+
+
+def test_a_dry_run_shows_what_waits_for_what(tmp_path: Path):
+    file = tmp_path / "chain.toml"
+    file.write_text(CHAIN)
+    dry = launch("--dry-run", "--backend=slurm", "--runs", tmp_path / "runs", "--name=c", file)
+    assert dry.returncode == 0, dry.stderr
+    data, train, report = dry.stdout.partition("#!/bin/bash")[2].split("\nlink ")
+    assert "#SBATCH --array=0-2" in data and "--dependency" not in data
+    assert train.count("'--dependency=afterok:<job of data>' --kill-on-invalid-dep=yes") == 2  # an array for each shape
+    assert "'--dependency=afterok:<job of train>' --kill-on-invalid-dep=yes" in report
+    assert "#SBATCH --job-name=c-train" in train
+
+
+def test_a_word_may_name_the_folder_of_a_link_before_it(tmp_path: Path):
+    from launch import chain
+
+    asked = StudyRequest(runs=tmp_path, name="c")
+    planned = chain.plan(asked, read(tmp_path, CHAIN), CLUSTER, EIGHT_CORES, datetime.datetime.now())
+    assert planned.links[-1].plans[0].entry == ("-m", "profiling", "report", str(tmp_path / "c" / "train"))
+    for wrong, says in (
+        ("{trian}", "did you mean 'train'?"),
+        ("{report}", "link report is given {report}, which is no"),
+    ):
+        with pytest.raises(Refusal, match=says.replace("{", r"\{").replace("?", r"\?")):
+            orders = read(tmp_path, CHAIN.replace("{train}", wrong))
+            chain.plan(asked, orders, CLUSTER, EIGHT_CORES, datetime.datetime.now())
