@@ -1,1 +1,150 @@
-"""Maps of the atmosphere -> background, tropical cyclones, atmospheric rivers, after SC18 and MLPerf HPC DeepCAM."""
+"""Maps of the atmosphere -> tropical cyclones and atmospheric rivers, after SC18 and MLPerf HPC DeepCAM.
+
+    python -m launch --nodes 2 workloads.climate
+
+trains a small Tiramisu on generated weather, labelled by the published rules, and ends with the IoU of each class and
+figures/maps.png. ``--data FOLDER`` trains on files of the published layouts. See docs/climate.md for what it reaches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from launch.errors import Refusal
+from launch.rank import Rank
+from workloads.api import Data, Training, Workload
+
+if TYPE_CHECKING:
+    import keras
+
+    from workloads.climate.generate import Corpus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config(Training):
+    """The defaults are the recipe for the small set on two ranks of one core each."""
+
+    epochs: float = 20  # passes over the training set at one rank
+    batch: int = 4  # examples per rank per step
+    lr: float = 3e-3  # learning rate at one rank
+    scaling: Literal["linear", "sqrt", "none"] = "sqrt"  # how the learning rate grows with the number of ranks
+    evaluate_every: float = 5  # epochs between evaluations; 0: only at the end
+    size: Literal["small", "full"] = "small"  # of generated maps: 96 x 144 points, or 768 x 1152 as published
+    sequences: int = 0  # of 8 days, to train on; 0: as many as the size has
+    data: Path | None = None  # folder of files in a published layout, in place of generated weather
+    network: Literal["tiramisu", "deeplab", "deepcam"] = "tiramisu"  # the two of SC18, and that of MLPerf HPC
+    width: int = 0  # of the network, 64 as published; 0: 12 on small maps and 64 on others
+    kernel: int = 5  # size of the convolutions (tiramisu)
+    dropout: float = 0.0  # part of the activations dropped in training (tiramisu); SC18: 0.2
+    normalise: bool = True  # batch normalisation behind each convolution (tiramisu); SC18 had none
+    weights: Literal["none", "inverse", "sqrt", "mlperf"] = (
+        "mlperf"  # of the classes in the loss, of their frequency f: 1,
+    )
+    # 1 / f, 1 / sqrt(f) as in SC18, or f^-0.125
+    channels: Literal["standard", "minmax"] = "standard"  # scaled by mean and deviation, or to 0..1 as published
+    check: int = (
+        256  # files of a rank that are read whole before the first step; of the others only their shape is seen
+    )
+
+    def __post_init__(self) -> None:
+        Training.__post_init__(self)
+        for name, least in (("width", 0), ("sequences", 0), ("kernel", 1), ("check", 0)):
+            if not getattr(self, name) >= least:
+                raise Refusal(f"--{name} {getattr(self, name)} is too small: give {least} or more")
+        if not 0 <= self.dropout < 1:
+            raise Refusal(f"--dropout {self.dropout} is not a part of the activations: give a number from 0 to below 1")
+
+    def describe(self, size: int) -> dict[str, str]:
+        """The lines of the loop, and what is trained on what."""
+        if self.data:
+            data = f"files of {self.data}"
+        else:
+            from workloads.climate.generate import DAYS
+
+            made = _corpus(self)
+            data = (f"{made.train * DAYS} generated maps of {made.height} x {made.width} points; "
+                    f"{made.validation * DAYS} others to measure on")  # fmt: skip
+        weights = {"none": "1", "inverse": "1 / f", "sqrt": "1 / sqrt(f)", "mlperf": "f^-0.125"}[self.weights]
+        return Training.describe(self, size) | {
+            "network": f"{self.network}, width {_width(self)}",
+            "loss": f"cross-entropy, classes weighted by {weights}",
+            "data": data,
+        }
+
+
+def build(config: Config, rank: Rank) -> Workload:
+    """The network, its loss and the maps, which are made first where they are missing.
+
+    Raises
+    ------
+    Refusal
+        If the files cannot be trained on, or the maps cannot be made.
+    """
+    import keras
+    import tensorflow as tf
+
+    from workloads.climate import metrics
+    from workloads.climate.generate import corpus
+    from workloads.climate.layout import Examples, Scale
+    from workloads.climate.published import weights
+
+    folder = config.data or corpus(_corpus(config), progress=None if rank.is_chief else lambda line: None)
+    scale = Scale.read(folder, config.channels)
+    train = Examples(folder / "train", scale, label_sets=True)
+    validation = Examples(folder / "validation", scale)
+    for examples in (train, validation):
+        examples.check(rank.rank, rank.size, config.check)
+        if examples.size != train.size:
+            raise Refusal(f"the maps of {folder} have {train.size} points in train and {examples.size} in validation: "
+                          "give one size")  # fmt: skip
+    model = _network(config, *train.size)
+    value = weights(config.weights)
+
+    def finish(model: keras.Model, figures: Path) -> dict[str, float]:
+        import numpy as np
+
+        from workloads.climate import picture
+        from workloads.climate.published import CHANNELS
+
+        fields, labels = validation.load(range(min(len(validation), 64)))
+        predicted = np.argmax(model.predict(fields, config.batch, verbose=0), axis=-1)
+        vapour = fields[..., CHANNELS.index("TMQ")] * scale.spread[0] + scale.offset[0]
+        picture.draw(figures / "maps.png", vapour, "water vapour (TMQ), kg/m2", labels, predicted)
+        return {}
+
+    return Workload(
+        model=model,
+        loss=tf.autograph.experimental.do_not_convert(
+            lambda labels, logits: metrics.weighted_cross_entropy(labels, logits, value)
+        ),
+        optimizer=lambda rate: keras.optimizers.Adam(rate),
+        train=Data(len(train), train.load),
+        validation=Data(len(validation), validation.load),
+        statistics=tf.autograph.experimental.do_not_convert(metrics.statistics),
+        summarise=metrics.summarise,
+        finish=finish,
+    )
+
+
+def _corpus(config: Config) -> Corpus:
+    from dataclasses import replace
+
+    from workloads.climate.generate import SIZES
+
+    made = SIZES[config.size]
+    return replace(made, train=config.sequences or made.train)
+
+
+def _width(config: Config) -> int:
+    return config.width or (12 if config.size == "small" and not config.data else 64)
+
+
+def _network(config: Config, height: int, width_points: int) -> keras.Model:
+    from workloads.climate.networks import NETWORKS
+
+    settings = {}
+    if config.network == "tiramisu":
+        settings = {"kernel": config.kernel, "dropout": config.dropout, "normalise": config.normalise}
+    return NETWORKS[config.network](height, width_points, width=_width(config), **settings)

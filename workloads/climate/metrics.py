@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from workloads.climate.classes import CLASSES
+from workloads.climate.published import CLASSES
 
 NAMES = ("background", "tc", "ar")  # of the classes in metrics
 

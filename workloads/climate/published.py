@@ -1,6 +1,11 @@
-"""The three classes of a point of the map, how rare they are, and what weight that gives each in the loss."""
+"""What is published of the data: channels, classes, how rare those are, and what weight that gives each in the loss."""
 
 from __future__ import annotations
+
+CHANNELS = (
+    "TMQ", "U850", "V850", "UBOT", "VBOT", "QREFHT", "PS", "PSL", "T200", "T500", "PRECT", "TS", "TREFHT", "Z1000", "Z200", "ZBOT",
+)  # fmt: skip
+"""In order. TMQ kg/m2; winds m/s; QREFHT kg/kg; pressures Pa; temperatures K; PRECT m/s; heights m."""
 
 CLASSES = ("background", "tropical cyclone", "atmospheric river")
 BACKGROUND, CYCLONE, RIVER = range(3)

@@ -1,0 +1,251 @@
+"""Examples in files, in the two published layouts: one HDF5 file an example, and one of statistics.
+
+MLPerf HPC    climate/data (H, W, 16), climate/labels_0 (H, W); stats.h5: climate/count, mean, sqmean, minval, maxval, (16,) each
+SC18          climate/data (16, H, W), climate/labels (H, W) or (L, H, W), L label sets; climate/stats (16, 4): mean, max, min, std
+
+A folder has train/ and validation/ with data-*.h5 each, and stats.h5 in itself or in train/. Published: 768 x 1152 points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import h5py
+import numpy as np
+
+from launch.errors import Refusal
+from workloads.climate.published import CHANNELS, CLASSES
+
+STATISTICS = "stats.h5"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How the channels are brought to one size: ``(data - offset) / spread``.
+
+    Parameters
+    ----------
+    offset, spread : array (16,), float32
+        minmax: smallest value and range, as published for both layouts. standard: mean and standard deviation.
+    """
+
+    offset: np.ndarray
+    spread: np.ndarray
+
+    @classmethod
+    def read(cls, folder: Path, how: Literal["minmax", "standard"]) -> Scale:
+        """Of a folder's file of statistics, of either layout.
+
+        Raises
+        ------
+        Refusal
+            If there is none, or it does not fit the channels.
+        """
+        path = next((p for p in (folder / STATISTICS, folder / "train" / STATISTICS) if p.is_file()), None)
+        if path is None:
+            raise Refusal(f"{folder} has no {STATISTICS}: put the statistics of the training set there")
+        with _opened(path) as climate:
+            if "stats" in climate:  # SC18
+                mean, largest, smallest, deviation = climate["stats"][:].astype(np.float64).T
+            else:
+                mean, square, smallest, largest = (
+                    climate[name][:].astype(np.float64) for name in ("mean", "sqmean", "minval", "maxval")
+                )
+                deviation = np.sqrt(np.maximum(square - mean**2, 0))
+        if mean.shape != (len(CHANNELS),):
+            raise Refusal(f"{path} has statistics of shape {mean.shape}: there are {len(CHANNELS)} channels")
+        offset, spread = (mean, deviation) if how == "standard" else (smallest, largest - smallest)
+        if not (np.isfinite(offset).all() and np.isfinite(spread).all() and (spread > 0).all()):
+            bad = CHANNELS[int(np.argmin(np.isfinite(offset) & np.isfinite(spread) & (spread > 0)))]
+            raise Refusal(f"{path} has no spread of channel {bad}: make the statistics again from the training set")
+        return cls(offset.astype(np.float32), spread.astype(np.float32))
+
+
+class Examples:
+    """The examples of one folder of files, read when they are asked for.
+
+    Parameters
+    ----------
+    folder : Path
+        With data-*.h5.
+    scale : Scale
+        Of the channels.
+    label_sets : bool
+        Give each file once for each of its label sets, where SC18 drew one at each reading; else the first set only.
+
+    Raises
+    ------
+    Refusal
+        If there are no files, or the first is not in one of the layouts.
+    """
+
+    def __init__(self, folder: Path, scale: Scale, label_sets: bool = False) -> None:
+        self._files = sorted(folder.glob("data-*.h5"))
+        if not self._files:
+            raise Refusal(f"{folder} has no examples: put files data-*.h5 there")
+        self._scale = scale
+        self._shape, sets = _layout(self._files[0])
+        self._sets = sets if label_sets else 1
+
+    def __len__(self) -> int:
+        return len(self._files) * self._sets
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Points of the map along each axis."""
+        return self._shape
+
+    def check(self, rank: int, size: int, whole: int) -> None:
+        """Look into the files before the first step, each rank into its part.
+
+        Parameters
+        ----------
+        rank, size : int
+            This rank, and how many there are.
+        whole : int
+            How many of a rank's files are read; of the others only what can be seen without reading the data.
+
+        Raises
+        ------
+        Refusal
+            If a file is cut short, of another size than the first, in no known layout, or what `read` raises.
+        """
+        for place, path in enumerate(self._files[rank::size]):
+            shape, _ = _layout(path)
+            if place < whole:
+                read(path)
+            if shape != self._shape:
+                raise Refusal(f"{path} is a map of {shape[0]} x {shape[1]} points, {self._files[0].name} one of "
+                              f"{self._shape[0]} x {self._shape[1]}: give a folder of one size")  # fmt: skip
+
+    def load(self, index: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Read a batch.
+
+        Parameters
+        ----------
+        index : sequence of int
+            Which; from the number of files on, those with their second label set, and so on.
+
+        Returns
+        -------
+        fields : array (batch, H, W, 16), float32
+            Scaled.
+        labels : array (batch, H, W), uint8
+            Class of each point.
+
+        Raises
+        ------
+        Refusal
+            If a file cannot be read, or holds values that are not finite or classes that do not exist.
+        """
+        fields = np.empty((len(index), *self._shape, len(CHANNELS)), np.float32)
+        labels = np.empty((len(index), *self._shape), np.uint8)
+        for place, number in enumerate(index):
+            which, name = divmod(int(number), len(self._files))
+            path = self._files[name]
+            data, labels[place] = read(path, which)
+            np.subtract(data, self._scale.offset, out=fields[place])
+            fields[place] /= self._scale.spread
+        return fields, labels
+
+
+def read(path: Path, label_set: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """One example as it is in a file of either layout.
+
+    Returns
+    -------
+    data : array (H, W, 16), float32
+        In the units of `CHANNELS`.
+    labels : array (H, W), uint8
+
+    Raises
+    ------
+    Refusal
+        If the file cannot be read, or holds values that are not finite or classes that do not exist.
+    """
+    with _opened(path) as climate:
+        data = climate["data"][:].astype(np.float32, copy=False)
+        found = climate["labels_0" if "labels_0" in climate else "labels"]
+        labels = found[label_set % found.shape[0]] if found.ndim == 3 else found[:]
+    if data.shape[0] == len(CHANNELS) and data.shape[-1] != len(CHANNELS):
+        data = np.moveaxis(data, 0, -1)
+    finite = np.isfinite(data)
+    if not finite.all():
+        row, column, channel = (int(axis[0]) for axis in np.nonzero(~finite))
+        raise Refusal(f"{path} has {data[row, column, channel]} in channel {CHANNELS[channel]} at row {row}, column {column}: "
+                      "mend it or take the file away")  # fmt: skip
+    if not np.isin(labels, range(len(CLASSES))).all():
+        wrong = labels[~np.isin(labels, range(len(CLASSES)))][0]
+        raise Refusal(f"{path} has the class {wrong}: there are {', '.join(f'{i} {c}' for i, c in enumerate(CLASSES))}")
+    return np.ascontiguousarray(data), labels.astype(np.uint8)
+
+
+def encode(data: np.ndarray, labels: np.ndarray) -> bytes:
+    """The content of an example's file, in the layout of MLPerf HPC."""
+    return _content({"data": data.astype(np.float32, copy=False), "labels_0": labels.astype(np.uint8)})
+
+
+def encode_statistics(examples: Sequence[Path]) -> bytes:
+    """The content of stats.h5 of some examples, in the layout of MLPerf HPC."""
+    count, mean, square = 0, np.zeros(len(CHANNELS)), np.zeros(len(CHANNELS))
+    smallest, largest = np.full(len(CHANNELS), np.inf), np.full(len(CHANNELS), -np.inf)
+    for path in examples:
+        data = read(path)[0].reshape(-1, len(CHANNELS))
+        count += len(data)
+        mean += data.sum(axis=0, dtype=np.float64)
+        square += np.einsum("nc,nc->c", data, data, dtype=np.float64)
+        smallest, largest = np.minimum(smallest, data.min(axis=0)), np.maximum(largest, data.max(axis=0))
+    values = {"mean": mean / count, "sqmean": square / count, "minval": smallest, "maxval": largest}
+    return _content({"count": np.float64(count), **values})
+
+
+def _content(values: dict[str, np.ndarray]) -> bytes:
+    import io
+
+    file = io.BytesIO()
+    with h5py.File(file, "w") as h5:
+        for name, value in values.items():
+            h5[f"climate/{name}"] = value
+    return file.getvalue()
+
+
+class _opened:
+    """The group ``climate`` of a file; what goes wrong in it becomes a line that names the file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> h5py.Group:
+        try:
+            self._file = h5py.File(self._path, "r")
+        except OSError as error:
+            raise self._refusal(error) from None
+        if "climate" not in self._file:
+            self._file.close()
+            raise Refusal(f"{self._path} has no group climate: give files of SC18 or MLPerf HPC DeepCAM")
+        return self._file["climate"]
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        self._file.close()
+        if isinstance(error, (OSError, KeyError)):
+            raise self._refusal(error) from None
+
+    def _refusal(self, error: BaseException) -> Refusal:
+        return Refusal(
+            f"{self._path} cannot be read ({str(error).strip()}): it is cut short or no HDF5 file, fetch it again"
+        )
+
+
+def _layout(path: Path) -> tuple[tuple[int, int], int]:
+    """Points of the map along each axis, and the number of label sets."""
+    with _opened(path) as climate:
+        shapes = {name: climate[name].shape for name in ("data", "labels_0", "labels") if name in climate}
+    data, labels = shapes.get("data", ()), shapes.get("labels_0", shapes.get("labels", ()))
+    size = data[:2] if data[-1:] == (len(CHANNELS),) else data[1:]
+    if len(data) != 3 or len(CHANNELS) not in (data[0], data[-1]) or labels[-2:] != size or len(labels) not in (2, 3):
+        raise Refusal(f"{path} has data of shape {data} and labels of shape {labels}: "
+                      f"give (H, W, {len(CHANNELS)}) and (H, W), or ({len(CHANNELS)}, H, W) and (H, W) or (L, H, W)")  # fmt: skip
+    return size, labels[0] if len(labels) == 3 else 1

@@ -1,0 +1,101 @@
+"""Atmospheric rivers, by the published rule: long and narrow regions of strong transport of water vapour.
+
+python -m workloads.climate.rivers FILE.nc        the rivers of a field of integrated vapour transport (netCDF-3, variable IVT)
+
+Where the damped transport lies above a percentile of the transport of the whole map, what is connected is a river if the
+diagonal of its box is long enough and it is narrow enough.
+
+References
+----------
+The code of SC18, semanticsegm in https://github.com/azrael417/ClimDeepLearn: the damping, the flood fill, and 1,500 km. Its
+percentile was 95 in early versions and 92 in later ones; the limit of the width is that of TECA's detector.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from workloads.climate.grid import DEGREE_KM, components, distance
+
+PERCENTILE = 94.0  # of the transport
+TROPICS_DEGREES = 10.0  # width of the Gaussian by which the transport is damped at the equator
+LONGER_THAN_KM = 1500.0  # diagonal of the box
+NARROWER_THAN_KM = 1000.0  # area over length
+
+
+def transport(u850: np.ndarray, v850: np.ndarray, qrefht: np.ndarray) -> np.ndarray:
+    """What stands for the integrated vapour transport in the published labels: wind at 850 hPa times humidity at 2 m.
+
+    Parameters
+    ----------
+    u850, v850 : array (H, W)
+        Wind, m/s.
+    qrefht : array (H, W)
+        Specific humidity, kg/kg.
+
+    Returns
+    -------
+    array (H, W), m/s
+    """
+    return np.hypot(u850, v850) * qrefht
+
+
+def rivers(ivt: np.ndarray, latitudes: np.ndarray, longitudes: np.ndarray) -> np.ndarray:
+    """Where there is an atmospheric river.
+
+    Parameters
+    ----------
+    ivt : array (H, W)
+        Vapour transport in any unit, of the whole globe.
+    latitudes, longitudes : array (H,) and (W,)
+        Degrees.
+
+    Returns
+    -------
+    array (H, W), int32
+        0, and 1, 2, ... in the rivers.
+    """
+    damping = 1 - np.exp(-(latitudes**2) / (2 * TROPICS_DEGREES**2))
+    labels, count = components(ivt * damping[:, None] > np.percentile(ivt, PERCENTILE))
+    dy, dx = abs(latitudes[1] - latitudes[0]), abs(longitudes[1] - longitudes[0])
+    area_km2 = np.cos(np.radians(latitudes)) * dy * dx * DEGREE_KM**2
+    points = np.bincount(labels.ravel() + (count + 1) * np.repeat(np.arange(len(ivt)), ivt.shape[1]),
+                         minlength=(count + 1) * len(ivt)).reshape(len(ivt), count + 1)  # fmt: skip
+    kept, number = np.zeros(count + 1, np.int32), 0
+    for part in range(1, count + 1):
+        rows, columns = np.nonzero(points[:, part])[0], np.nonzero((labels == part).any(axis=0))[0]
+        length = DEGREE_KM * distance(latitudes[rows[0]], 0.0, latitudes[rows[-1]], extent(longitudes[columns], dx))
+        if length > LONGER_THAN_KM and points[:, part] @ area_km2 / length < NARROWER_THAN_KM:
+            number += 1
+            kept[part] = number
+    return kept[labels]
+
+
+def extent(longitudes: np.ndarray, spacing: float) -> float:
+    """Degrees from the western to the eastern end of some longitudes, at most 180; they may lie on both sides of the date line."""
+    gaps = np.diff(longitudes, append=longitudes[0] + 360)
+    return float(min(360 - max(gaps.max(), spacing), 180))
+
+
+def main(path: Path) -> None:
+    """Say which rivers there are in a file."""
+    from workloads.climate.netcdf3 import read
+
+    variables = read(path)
+    ivt, latitudes = variables["IVT"].reshape(variables["IVT"].shape[-2:]), variables["lat"]
+    found = rivers(ivt, latitudes, variables["lon"])
+    for number in range(1, found.max() + 1):
+        inside = found == number
+        rows = np.nonzero(inside.any(axis=1))[0]
+        print(f"river {number}: {inside.sum()} points, latitudes {latitudes[rows[0]]:g} to {latitudes[rows[-1]]:g}, "
+              f"mean transport {ivt[inside].mean():.0f}")  # fmt: skip
+    print(f"{found.max()} rivers, {(found > 0).mean():.2%} of the points")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__.splitlines()[2])
+    main(Path(sys.argv[1]))

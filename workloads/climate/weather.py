@@ -1,0 +1,310 @@
+"""Weather that looks like a climate model's: fields of all channels as functions of time, drawn from a seed.
+
+The zonal means of the climatology, red noise whose waves drift eastward, moist jets, tropical cyclones, lows of the middle
+latitudes and storms too weak to count. It is no model of the atmosphere: what matters is that the rules which label the
+published data can be applied to it, and that what they look for comes with what merely resembles it.
+
+References
+----------
+G. J. Holland, "An Analytic Model of the Wind and Pressure Profiles in Hurricanes", Monthly Weather Review 108, 1980.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from workloads.climate.grid import DEGREE_KM, Grid, distance
+from workloads.climate.published import CHANNELS
+
+AIR_DENSITY = 1.15  # kg/m3, at the surface
+EARTH_ROTATION = 7.292e-5  # 1/s
+MOST_WAVES = 96  # waves round the globe that noise has at most
+
+
+class Noise:
+    """Red noise of unit variance on a map, whose waves drift eastward and change as they go.
+
+    Parameters
+    ----------
+    random : numpy Generator
+        Of the waves.
+    grid : Grid
+        The map.
+    waves : float
+        Waves round the globe above which the spectrum falls.
+    slope : float
+        How steeply: amplitudes fall with the wavenumber to this power.
+    """
+
+    def __init__(self, random: np.random.Generator, grid: Grid, waves: float, slope: float) -> None:
+        self._shape = (grid.height, grid.width)
+        along = np.arange(grid.width // 2 + 1)
+        across = 2 * np.fft.fftfreq(grid.height, 1 / grid.height)  # a map has half a circle of latitudes
+        number = np.hypot(across[:, None], along)
+        amplitude = (1 + (number / waves) ** 2) ** (-slope / 2) * (number > 0)
+        # Only long waves are drawn, the same on every grid; of short ones little would be seen.
+        amplitude *= (np.abs(across[:, None]) <= MOST_WAVES) & (along <= MOST_WAVES)
+        row = np.minimum(np.abs(across).astype(int) // 2, MOST_WAVES // 2)
+        drawn = random.normal(size=(2, 2, MOST_WAVES // 2 + 1, MOST_WAVES + 1))
+        drawn = (drawn[0] + 1j * drawn[1])[:, row][..., np.minimum(along, MOST_WAVES)]
+        spectrum = amplitude * np.where(across[:, None] < 0, drawn[1], drawn[0])
+        self._spectrum = spectrum / np.fft.irfft2(spectrum, self._shape).std()
+        # Radians an hour: 8 degrees of longitude a day, and a change of its own of each wave over some days.
+        self._drift = np.radians(8 / 24) * along + 0.02 * np.where(across[:, None] < 0, -1, 1) * np.cos(7 * number)
+
+    def __call__(self, hours: float) -> np.ndarray:
+        """The noise at a time, (H, W)."""
+        return np.fft.irfft2(self._spectrum * np.exp(-1j * self._drift * hours), self._shape)
+
+
+@dataclass(frozen=True)
+class Vortex:
+    """A low whose wind and pressure follow Holland's profile, from its beginning to its end."""
+
+    begin: float  # hours
+    life: float  # hours
+    latitude: float  # at the beginning, degrees
+    longitude: float
+    eastward: float  # degrees a day, at the beginning
+    poleward: float  # degrees a day
+    fastest: float  # m/s, of the wind at its height
+    radius_km: float  # of the fastest wind
+    shape: float  # Holland's B
+    core: float  # K, warmer (or colder) than its surroundings at 200 hPa
+    rain: float  # m/s
+
+    def at(self, hours: float) -> tuple[float, float, float] | None:
+        """Latitude, longitude, and strength from 0 to 1; None before and after its life."""
+        age = (hours - self.begin) / self.life
+        if not 0 < age < 1:
+            return None
+        days = age * self.life / 24
+        side = np.sign(self.latitude)
+        latitude = self.latitude + side * self.poleward * days
+        # It recurves: the further from the equator, the more the westerlies take it along.
+        longitude = self.longitude + self.eastward * days + 0.35 * self.poleward * days**2
+        return float(np.clip(latitude, -80, 80)), float(longitude % 360), float(np.sin(np.pi * age) ** 0.5)
+
+
+@dataclass(frozen=True)
+class Jet:
+    """A band of strong wind and much water vapour that leads poleward from the subtropics."""
+
+    begin: float  # hours
+    life: float  # hours
+    latitude: float  # of its southern (northern) end, degrees
+    longitude: float
+    length: tuple[float, float]  # degrees of latitude and of longitude
+    bend: float  # degrees by which its middle lies west
+    width: float  # standard deviation across it, degrees
+    wind: float  # m/s on its axis
+    water: float  # kg/kg of specific humidity on its axis
+    eastward: float  # degrees a day
+
+    def axis(self, hours: float, points: int = 25) -> tuple[np.ndarray, np.ndarray, float] | None:
+        """Latitudes and longitudes along its axis, and its strength from 0 to 1; None before and after its life."""
+        age = (hours - self.begin) / self.life
+        if not 0 < age < 1:
+            return None
+        along = np.linspace(0, 1, points)
+        side = np.sign(self.latitude)
+        latitude = self.latitude + side * self.length[0] * along
+        longitude = self.longitude + self.length[1] * along - self.bend * np.sin(np.pi * along)
+        return latitude, longitude + self.eastward * age * self.life / 24, float(np.sin(np.pi * age) ** 0.5)
+
+
+class Weather:
+    """The weather of some days.
+
+    Parameters
+    ----------
+    grid : Grid
+        The map. Storms smaller than it can show are made as large as it can: a coarse model has wide ones.
+    seed : int or sequence of int
+        Of everything that is drawn.
+    days : float
+        From which on there are no new storms.
+    """
+
+    def __init__(self, grid: Grid, seed: int | list[int], days: float) -> None:
+        self.grid = grid
+        random = np.random.default_rng(seed)
+        self._noises = {
+            name: Noise(random, grid, waves, slope)
+            for name, waves, slope in (
+                ("pressure", 6, 3.5), ("moisture", 8, 2.2), ("heat", 6, 3.0), ("rain", 16, 1.8), ("gusts", 20, 2.0),
+                ("height", 5, 3.0),
+            )
+        }  # fmt: skip
+        self._land = self._noises["height"](0.0)
+        self.vortices = [
+            *(self._cyclone(random, days) for _ in range(random.poisson(0.1 * (days + 7)))),
+            *(self._weak(random, days) for _ in range(random.poisson(0.5 * days))),
+            *(self._low(random, days) for _ in range(random.poisson(1.5 * days))),
+        ]
+        self.jets = [self._jet(random, days) for _ in range(random.poisson(0.9 * (days + 5)))]
+
+    def _radius(self, kilometres: float) -> float:
+        return max(kilometres, 0.8 * self.grid.spacing[0] * DEGREE_KM)
+
+    def _cyclone(self, random: np.random.Generator, days: float) -> Vortex:
+        return Vortex(
+            24 * random.uniform(-7, days), 24 * random.uniform(6, 10),
+            random.choice([-1, 1], p=[0.35, 0.65]) * random.uniform(9, 20), random.uniform(0, 360),
+            random.uniform(-5, -1), random.uniform(0.8, 2.5), random.uniform(38, 65),
+            self._radius(random.uniform(30, 70)), random.uniform(1.5, 2.1), random.uniform(5, 9), 4e-7,
+        )  # fmt: skip
+
+    def _weak(self, random: np.random.Generator, days: float) -> Vortex:
+        """Too weak a wind, or no warm core: no cyclone by the rules."""
+        warm = random.uniform(0, 1.5)
+        return Vortex(
+            24 * random.uniform(-4, days), 24 * random.uniform(3, 6),
+            random.choice([-1, 1]) * random.uniform(6, 22), random.uniform(0, 360),
+            random.uniform(-6, -1), random.uniform(0, 1.5), random.uniform(8, 15),
+            self._radius(random.uniform(80, 150)), 1.2, warm, 1.5e-7,
+        )  # fmt: skip
+
+    def _low(self, random: np.random.Generator, days: float) -> Vortex:
+        """A cold low of the middle latitudes."""
+        return Vortex(
+            24 * random.uniform(-4, days), 24 * random.uniform(3, 6),
+            random.choice([-1, 1]) * random.uniform(38, 58), random.uniform(0, 360),
+            random.uniform(6, 12), random.uniform(0, 2), random.uniform(14, 28),
+            self._radius(random.uniform(300, 550)), 1.1, random.uniform(-4, -1), 6e-8,
+        )  # fmt: skip
+
+    def _jet(self, random: np.random.Generator, days: float) -> Jet:
+        return Jet(
+            24 * random.uniform(-5, days), 24 * random.uniform(3.5, 6),
+            random.choice([-1, 1]) * random.uniform(20, 28), random.uniform(0, 360),
+            (random.uniform(18, 28), random.uniform(15, 45)), random.uniform(-4, 8),
+            max(random.uniform(1.6, 2.4), 0.75 * self.grid.spacing[0]), random.uniform(16, 26), random.uniform(4e-3, 7e-3),
+            random.uniform(4, 10),
+        )  # fmt: skip
+
+    def __call__(self, hours: float) -> np.ndarray:
+        """All channels at a time.
+
+        Parameters
+        ----------
+        hours : float
+            Since the beginning.
+
+        Returns
+        -------
+        array (H, W, 16), float32
+            In the order and the units of `published.CHANNELS`.
+        """
+        fields = self._background(hours)
+        for jet in self.jets:
+            self._add_jet(fields, jet, hours)
+        for vortex in self.vortices:
+            self._add_vortex(fields, vortex, hours)
+        fields["TMQ"], fields["QREFHT"] = np.maximum(fields["TMQ"], 0.3), np.maximum(fields["QREFHT"], 1e-5)
+        height = np.maximum(self._land - 0.6, 0) * 700  # m, of the ground
+        fields["PS"] = fields["PSL"] * np.exp(-height / 8400)
+        fields["Z1000"] = (fields["PSL"] - 1e5) / (AIR_DENSITY * 9.81)
+        fields["TS"] -= 0.0065 * height
+        fields["TREFHT"] -= 0.0065 * height
+        return np.stack([fields[name] for name in CHANNELS], axis=-1).astype(np.float32)
+
+    def _background(self, hours: float) -> dict[str, np.ndarray]:
+        noise = {name: waves(hours) for name, waves in self._noises.items() if name != "height"}
+        latitude = np.radians(self.grid.latitudes)[:, None]
+        s2, c = np.sin(latitude) ** 2, np.cos(latitude)
+        storms = s2 * c * 2.6  # where the weather of the middle latitudes is, about 1 at 55 degrees
+        dy = np.radians(self.grid.spacing[0]) * DEGREE_KM * 180e3 / np.pi
+        dx = np.radians(self.grid.spacing[1]) * DEGREE_KM * 180e3 / np.pi * np.maximum(c, 0.3)
+        # Wind along the lines of equal pressure: clockwise round a high in the north.
+        stream = np.sign(latitude) * noise["pressure"] * 5e6
+        u = -np.gradient(stream, axis=0) / dy
+        v = (np.roll(stream, -1, 1) - np.roll(stream, 1, 1)) / (2 * dx)
+        calm = np.minimum(np.abs(np.degrees(latitude)) / 12, 1) * (0.35 + storms)
+        jet = 11 * np.exp(-(((np.abs(np.degrees(latitude)) - 46) / 13) ** 2))
+        trades = -7 * np.exp(-(((np.abs(np.degrees(latitude)) - 12) / 12) ** 2))
+        u850 = jet + trades + calm * u + 0.8 * noise["gusts"]
+        v850 = calm * v + 0.8 * np.roll(noise["gusts"], self.grid.width // 3, 1)
+        warm = 302 - 62 * s2**1.1
+        temperature = warm + 4.5 * np.sqrt(s2) * noise["heat"] + 1.0 * noise["moisture"] * c
+        wet = np.exp(0.38 * noise["moisture"] * np.sqrt(np.sin(2 * np.abs(latitude))) + 0.08 * noise["gusts"])
+        vapour = 0.0175 * np.exp(-((np.degrees(latitude) / 34) ** 2)) + 0.0006
+        rain = np.maximum(noise["rain"] + 0.5 * noise["moisture"] - 1.1, 0) * (
+            0.3 + np.exp(-((np.degrees(latitude) / 9) ** 2))
+        )
+        psl = 101325 + 500 * np.cos(4 * latitude - 2.2 * np.abs(latitude)) - 1300 * s2**2 - 350 * c**4
+        psl = psl + 620 * (0.25 + storms) * noise["pressure"]
+        return {
+            "TMQ": 2600 * vapour * wet, "QREFHT": vapour * wet, "U850": u850, "V850": v850,
+            "UBOT": 0.72 * u850 + 0.3 * noise["gusts"], "VBOT": 0.72 * v850 - 0.12 * u850 * np.sign(latitude),
+            "PSL": psl, "T200": 220 - 4 * np.cos(2 * latitude) + 1.2 * np.sqrt(s2) * noise["heat"],
+            "T500": 268 - 32 * s2 + 2.5 * np.sqrt(s2) * noise["heat"], "PRECT": 1.2e-7 * rain * wet,
+            "TS": temperature, "TREFHT": temperature - 1 + 0.4 * noise["gusts"],
+            "Z200": 12350 - 1250 * s2 + 55 * noise["pressure"] * np.sqrt(s2), "ZBOT": 62 + 0.22 * (temperature - 288),
+        }  # fmt: skip
+
+    def _add_jet(self, fields: dict[str, np.ndarray], jet: Jet, hours: float) -> None:
+        if (axis := jet.axis(hours)) is None:
+            return
+        latitudes, longitudes, strength = axis
+        reach = 0.5 * max(jet.length) + abs(jet.bend) + 4 * jet.width
+        rows, columns = self.grid.around(latitudes.mean(), longitudes.mean(), reach)
+        window = np.ix_(rows, columns)
+        north = self.grid.latitudes[rows][:, None, None] - latitudes
+        east = (self.grid.longitudes[columns][:, None] - longitudes + 180) % 360 - 180
+        shrink = np.cos(np.radians(latitudes))
+        squared = north**2 + (east * shrink) ** 2
+        nearest = squared.argmin(axis=-1)
+        profile = strength * np.exp(-np.take_along_axis(squared, nearest[..., None], -1)[..., 0] / (2 * jet.width**2))
+        along = np.stack([np.gradient(longitudes) * shrink, np.gradient(latitudes)])
+        along /= np.linalg.norm(along, axis=0)
+        fields["U850"][window] += jet.wind * profile * along[0][nearest]
+        fields["V850"][window] += jet.wind * profile * along[1][nearest]
+        fields["UBOT"][window] += 0.5 * jet.wind * profile * along[0][nearest]
+        fields["VBOT"][window] += 0.5 * jet.wind * profile * along[1][nearest]
+        fields["QREFHT"][window] += jet.water * profile
+        fields["TMQ"][window] += 4500 * jet.water * profile
+        fields["PRECT"][window] += 9e-8 * profile**2
+        fields["TREFHT"][window] += 2 * profile
+
+    def _add_vortex(self, fields: dict[str, np.ndarray], vortex: Vortex, hours: float) -> None:
+        if (place := vortex.at(hours)) is None:
+            return
+        latitude, longitude, strength = place
+        core = vortex.radius_km / DEGREE_KM  # degrees
+        reach = min(5 + 9 * core, 30)
+        rows, columns = self.grid.around(latitude, longitude, min(reach / np.cos(np.radians(latitude)), 90))
+        window = np.ix_(rows, columns)
+        north = self.grid.latitudes[rows][:, None] - latitude
+        east = ((self.grid.longitudes[columns] - longitude + 180) % 360 - 180) * np.cos(np.radians(latitude))
+        east = np.broadcast_to(east, (len(rows), len(columns)))
+        r = np.maximum(
+            distance(self.grid.latitudes[rows][:, None], self.grid.longitudes[columns], latitude, longitude), 0.05
+        )
+        fade = np.exp(-((r / (0.7 * reach)) ** 4))
+        fastest = strength * vortex.fastest
+        deficit = AIR_DENSITY * np.e * fastest**2 / vortex.shape  # Pa, for that wind to be the fastest
+        ratio = (core / r) ** vortex.shape
+        coriolis = 0.5 * r * DEGREE_KM * 1e3 * abs(2 * EARTH_ROTATION * np.sin(np.radians(latitude)))
+        wind = np.sqrt(vortex.shape * deficit / AIR_DENSITY * ratio * np.exp(-ratio) + coriolis**2) - coriolis
+        wind = wind * fade
+        side = np.sign(latitude)
+        u, v = -side * wind * north / r, side * wind * east / r
+        inflow = 0.35 * wind  # towards the centre, at the ground
+        profile = strength * np.exp(-0.5 * (r / (1.6 * core + 0.4)) ** 2)
+        fields["U850"][window] += u
+        fields["V850"][window] += v
+        fields["UBOT"][window] += 0.8 * u - inflow * east / r
+        fields["VBOT"][window] += 0.8 * v - inflow * north / r
+        fields["PSL"][window] -= deficit * (1 - np.exp(-ratio)) * fade
+        fields["T200"][window] += vortex.core * profile
+        fields["T500"][window] += 0.6 * vortex.core * profile
+        fields["Z200"][window] += 12 * vortex.core * profile
+        moist = profile * (1 if vortex.core > 0 else 0.3)
+        fields["QREFHT"][window] += 3e-3 * moist
+        fields["TMQ"][window] += 24 * moist
+        spiral = 1 + 0.5 * np.sin(np.arctan2(north, east) - 2 * side * np.log(r / core + 0.3))
+        fields["PRECT"][window] += vortex.rain * spiral * strength * np.exp(-0.5 * (r / (1.4 * core + 0.3)) ** 2)
+        fields["TS"][window] -= 1.0 * profile
