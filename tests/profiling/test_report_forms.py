@@ -1,0 +1,216 @@
+"""The report of a study in all its forms: the same numbers, nothing of the machine, LaTeX that compiles."""
+
+import csv
+import io
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+import studies
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from launch.rundir import RunDir
+from profiling import confidence, latex, tables
+from profiling.__main__ import main
+
+FIGURES = ("throughput", "efficiency", "steps", "breakdown", "prediction")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    folder = studies.make(tmp_path_factory.mktemp("forms") / "my_study")
+    RunDir(folder / "n4-r6").result_json.unlink()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(study):
+    assert main(["report", str(study)]) == 0
+    return study / "report"
+
+
+def said(capsys, *words):
+    status = main([str(word) for word in words])
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+def test_all_forms_are_there_and_json_is_what_is_printed(capsys, study, report):
+    figures = {f"{name}.{kind}" for name in FIGURES for kind in ("svg", "pdf", "png")}
+    assert {path.name for path in (report / "figures").iterdir()} == figures
+    status, out, _ = said(capsys, "report", study, "--json")
+    printed, written = json.loads(out), json.loads((report / "report.json").read_text())
+    assert status == 0 and printed | {"made": 0} == written | {"made": 0}
+    _, out, _ = said(capsys, "report", study)
+    assert out.endswith(f"report: {report}/index.html\n")
+
+
+def test_the_columns_say_what_the_runs_did(report):
+    document = json.loads((report / "report.json").read_text())
+    first, last = document["rows"][0], document["rows"][2]
+    assert [row["workers"] for row in document["rows"]] == [1, 2, 4]
+    assert (last["nodes"], last["gpus"], last["batch_per_rank"], last["global_batch"]) == (4, 0, 8, 32)
+    lengths = [0.05 * 4**0.1 * (1 + 0.002 * repeat) for repeat in range(1, 6)]
+    assert last["repeats"] == 5 and last["step_seconds"] == pytest.approx(sorted(lengths)[2])
+    assert last["step_seconds_interval"] is None and last["efficiency_interval"] is None
+    assert first["step_seconds_interval"]["low"] == pytest.approx(0.05 * 1.002)
+    assert first["step_seconds_interval"]["high"] == pytest.approx(0.05 * 1.012)
+    assert last["throughput"] == pytest.approx(32 / (sum(lengths) / 5))
+    assert last["input_share"] == pytest.approx(studies.WAIT)
+    assert last["pop_global_efficiency"] == pytest.approx(last["efficiency"] * (1 - studies.WAIT))
+    assert [left["run"] for left in document["left_out"]] == ["n4-r6"]
+    assert {"communication_share", "pop_load_balance", "mfu", "power_w"} <= set(document["absent"])
+    assert all(row[key] is None for row in document["rows"] for key in document["absent"])
+
+
+def test_nothing_of_the_machine_is_told(report):
+    for path in report.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            assert b"secret" not in content and str(report.parents[1]).encode() not in content, path
+
+
+def test_the_page_needs_nothing_else(report):
+    page = (report / "index.html").read_text()
+    linked = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert all(link.startswith(("#", "data:")) for link in linked) and "@import" not in page
+    assert set(re.findall(r"https?://[^\s\"'<)]+", page)) <= {"http://www.w3.org/2000/svg"}
+    assert len(page) < 500_000
+    ids = re.findall(r' id="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r"url\(#([^)]+)\)", page)) | {link[1:] for link in linked if link[:1] == "#"} <= set(ids)
+    inside = re.search(r'<script id="document"[^>]*>(.*?)</script>', page, re.DOTALL)[1]
+    assert json.loads(inside) == json.loads((report / "report.json").read_text())
+
+
+def test_the_tables_as_csv(report):
+    rows = list(csv.DictReader(io.StringIO((report / "table.csv").read_text())))
+    assert [row["workers"] for row in rows] == ["1", "2", "4"]
+    assert float(rows[1]["throughput_low"]) < float(rows[1]["throughput"]) < float(rows[1]["throughput_high"])
+    assert rows[2]["throughput_low"] == "" and rows[0]["mfu"] == ""
+    again = tables.read(report / "runs.csv")
+    assert again.points == tables.read(report.parent).points and again.kind == "weak"
+
+
+def test_markdown_has_every_table_and_figure(report):
+    text = (report / "report.md").read_text()
+    assert "| 2 | 2 | 0 | 8 | 16 | 6 |" in text and "N/A: " in text
+    assert all(f"](figures/{name}.svg)" in text for name in FIGURES)
+    assert "4 nodes: 5 of 6 repeats are in the table" in text
+
+
+def test_committees_get_their_columns(tmp_path, report):
+    text = (report / "report.md").read_text()
+    assert "| Number of cores | Wall clock time | Number of Nodes | Number of process |" in text
+    strong = studies.make(tmp_path / "strong", repeats=1, batch=lambda ranks: 32, seconds=lambda n, repeat: 0.4 / n)
+    assert main(["report", str(strong)]) == 0
+    text = (strong / "report" / "report.md").read_text()
+    assert (
+        "| Number of cores | Wall clock time | Speed-up vs the first one | Number of Nodes | Number of process |"
+        in text
+    )
+    assert "| 2 | 0.1 s | 4 | 4 | 4 |" in text
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="LATEX TEST SKIPPED: there is no pdflatex here")
+def test_latex_compiles(report, tmp_path):
+    odd = latex.escape("a_b & 50 % #1 {x} ~ ^ \\ $ µ é ✓ ¹²")
+    paper = rf"\documentclass{{article}}\usepackage{{booktabs,graphicx}}\begin{{document}}{odd}\input{{table}}\end{{document}}"
+    (tmp_path / "paper.tex").write_text(paper)
+    shutil.copy(report / "table.tex", tmp_path)
+    words = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=120)
+    assert done.returncode == 0 and "Output written on paper.pdf" in done.stdout, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout
+    table = (report / "table.tex").read_text()
+    assert table.count(r"\toprule") == table.count(r"\begin{table}") == 5
+
+
+def test_a_prediction_is_written_down_and_scored_by_the_next_report(capsys, tmp_path):
+    folder = studies.make(tmp_path / "study", nodes=(1, 2, 4, 8), repeats=1)
+    result = RunDir(folder / "n8-r1").result_json
+    later = result.rename(tmp_path / "later.json")
+    _, out, _ = said(capsys, "predict", folder, "--workers", "4,8,16")
+    assert "written down, to be scored by the next report" in out
+    _, out, _ = said(capsys, "predict", folder, "--workers", "4,8,16")
+    assert "written down before" in out
+    assert len((folder / "predictions.jsonl").read_text().splitlines()) == 1
+    later.rename(result)
+    said(capsys, "report", folder)
+    eight, sixteen = json.loads((folder / "report" / "report.json").read_text())["foretold"]  # 4 was known
+    assert eight["workers"] == 8 and eight["knew"] == [1, 2, 4] and eight["inside"] is True
+    measured = tables.read(folder).points[-1].throughput
+    assert eight["measured"] == measured and eight["relative_error"] == pytest.approx(eight["predicted"] / measured - 1)
+    assert sixteen["measured"] is None and "not yet" in (folder / "report" / "report.md").read_text()
+
+
+def test_a_report_of_one_of_several_series_has_a_folder_of_its_own(capsys, tmp_path):
+    folder = studies.make(tmp_path / "study", repeats=1, axis=("width", ["8", "16"]))
+    status, _, err = said(capsys, "report", folder)
+    assert status == 2 and "choose one with --series" in err and not (folder / "report").exists()
+    assert said(capsys, "report", folder, "--series", "workloads.some_net width=8")[0] == 0
+    assert (folder / "report" / "workloads.some_net_width_8" / "index.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "said_"),
+    [
+        (["report", "{study}", "--out", "/proc/nowhere"], "cannot write the report /proc/nowhere"),
+        (["export", "{study}", "--to", "xlsx"], "invalid choice: 'xlsx'"),
+        (["export", "{study}"], "needs --to"),
+        (["export", "{study}/n1-r1", "--to", "csv"], "is not the folder of a study"),
+        (["mllog", "{study}"], "is not a run"),
+    ],
+)
+def test_what_is_refused_is_refused_in_one_line(capsys, study, words, said_):
+    status, out, err = said(capsys, *(word.format(study=study) for word in words))
+    assert (status, out) == (2, "") and said_ in err and err.count("\n") == 1
+
+
+def test_export_gives_each_run_and_names_what_it_leaves_out(capsys, study):
+    _, out, err = said(capsys, "export", study, "--to", "json")
+    rows = json.loads(out)
+    assert len(rows) == 17 and err.startswith("profiling: left out: n4-r6: ")
+    assert rows[0] | {"run": "n1-r1", "workers": 1, "steps_timed": 17, "phase_train_s": 19 * 0.05 * 1.002} == rows[0]
+    _, out, _ = said(capsys, "export", study, "--to", "csv")
+    assert [row["run"] for row in csv.DictReader(io.StringIO(out))] == [row["run"] for row in rows]
+
+
+def test_mllog_lines_are_those_of_an_mlperf_log(capsys, study):
+    _, out, _ = said(capsys, "mllog", study / "n2-r1", "--benchmark", "deepcam", "--division", "open")
+    lines = out.splitlines()
+    assert all(line.startswith(":::MLLOG {") for line in lines)
+    events = [json.loads(line.removeprefix(":::MLLOG ")) for line in lines]
+    keys = ["namespace", "time_ms", "event_type", "key", "value", "metadata"]
+    assert all(list(event) == keys and isinstance(event["time_ms"], int) for event in events)
+    assert [event["time_ms"] for event in events] == sorted(event["time_ms"] for event in events)
+    named = {event["key"]: event for event in events}
+    assert named["submission_benchmark"]["value"] == "deepcam" and named["global_batch_size"]["value"] == 16
+    assert "submission_org" not in named  # nobody has told it
+    order = [event["key"] for event in events if event["event_type"] != "POINT_IN_TIME"]
+    assert order == ["init_start", "init_stop", "run_start", *["epoch_start", "epoch_stop"] * 2, "eval_start", "eval_stop", "run_stop"]  # fmt: skip
+    assert named["eval_error"]["value"] == 0.3 and named["run_stop"]["metadata"]["status"] == "success"
+    assert named["run_start"]["time_ms"] - named["init_start"]["time_ms"] == 2500
+    RunDir(study / "n1-r1").append_event("started", attempt=2)
+    status, _, err = said(capsys, "mllog", study / "n1-r1")
+    assert status == 2 and "was made in 2 attempts" in err
+
+
+# The table of Le Boudec (2010), appendix A: between which order statistics a 95 % interval of the median lies.
+@pytest.mark.parametrize(
+    ("count", "low", "high"), [(6, 1, 6), (8, 1, 8), (9, 2, 8), (12, 3, 10), (20, 6, 15), (30, 10, 21)]
+)
+def test_the_interval_of_a_median_lies_between_order_statistics(count, low, high):
+    found = confidence.median(tuple(range(count, 0, -1)))
+    assert (found.low, found.high) == (low, high)
+    assert confidence.median((1.0,) * 5) is None
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(max_size=30))
+def test_any_text_is_safe_in_latex(text):
+    escaped = latex.escape(text)
+    assert not re.search(r"(?<!\\)[&%$#_]", escaped)

@@ -1,0 +1,231 @@
+"""Which runs and steps of a study are timed; and each kind of bad record, told in one line, never a wrong number."""
+
+import json
+import random
+import shutil
+
+import pytest
+import studies
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from launch.errors import Refusal
+from launch.rundir import RunDir
+from profiling import runs, steps, tables
+
+
+@pytest.fixture
+def study(tmp_path):
+    return studies.make(tmp_path / "study")
+
+
+def rates(folder):
+    return {run.name: run.throughput for run in runs.read(folder).runs}
+
+
+def notes(folder):
+    return list(tables.read(folder).notes)
+
+
+def test_a_run_is_its_timed_steps_over_their_time(study):
+    found = runs.read(study).runs
+    assert len(found) == 18
+    for run in found:
+        seconds = 0.05 * run.ranks**0.1 * (1 + 0.002 * run.repeat)
+        assert run.throughput == pytest.approx(8 * run.ranks / seconds)
+        assert run.steps.seconds.shape == (run.ranks, 17) and run.steps.number[0] == 4
+        assert run.steps.left_out == {"compiled within": 1, "warm-up (first 10% of a run)": 2}
+    said = notes(study)
+    assert said[0].startswith("306 steps of 18 runs are timed") and "54 are left out: 18 compiled within" in said[0]
+    assert len(said) == 1
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_the_order_of_the_records_does_not_matter(tmp_path_factory, shuffle: random.Random):
+    run = studies.run(tmp_path_factory.mktemp("order") / "run", 2, 16, 0.05)
+    before = steps.read(run, 2)
+    for path in run.steps.iterdir():
+        lines = path.read_text().splitlines(keepends=True)
+        shuffle.shuffle(lines)
+        path.write_text("".join(lines))
+    after = steps.read(run, 2)
+    assert (after.seconds == before.seconds).all() and (after.number == before.number).all()
+    assert after.left_out == before.left_out and after.doubts == before.doubts == ()
+
+
+def test_of_a_step_made_again_the_last_attempt_counts(study):
+    path = study / "n1-r1" / "steps" / "node0.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    with open(path, "a") as file:
+        for line in lines[14:]:
+            later = {"attempt": 2, "seconds": 0.1, "start": line["start"] + 60, "compiled": line["step"] == 15}
+            file.write(json.dumps(line | later) + "\n")
+    run = next(run for run in runs.read(study).runs if run.name == "n1-r1")
+    assert run.steps.left_out["compiled within"] == 2 and len(run.steps.number) == 16
+    assert run.throughput == pytest.approx(8 * 16 / (11 * 0.0501 + 5 * 0.1))
+
+
+def test_a_study_without_runs_and_one_without_results_are_refused(study):
+    for path in study.glob("n*/result.json"):
+        path.unlink()
+    with pytest.raises(Refusal, match="no run of .* can be timed .*resume"):
+        runs.read(study)
+    studies.change_json(study / "study.json", runs=[])
+    with pytest.raises(Refusal, match="is a study without runs"):
+        runs.read(study)
+    (study / "study.json").write_text('{"runs": [')
+    with pytest.raises(Refusal, match="is damaged"):
+        runs.read(study)
+
+
+def test_one_point_is_refused(tmp_path):
+    folder = studies.make(tmp_path / "study", nodes=(2,))
+    with pytest.raises(Refusal, match=r"one point only \(2 workers\)"):
+        tables.read(folder)
+
+
+def test_a_run_that_died_and_a_repeat_that_is_missing_are_named(study):
+    run = RunDir(study / "n4-r3")
+    run.result_json.unlink()
+    studies.change(run.events_jsonl, lambda event: event if event["event"] != "ended" else None)
+    failure = {"rank": 1, "host": "b", "error": "MemoryError: no room"}
+    run.append_event("ended", attempt=1, outcome="failed", status=1, step=0, first_failure=failure)
+    shutil.rmtree(study / "n4-r5")
+    said = notes(study)
+    assert "left out: n4-r3: failed (rank 1 on b: MemoryError: no room)" in said
+    assert "left out: n4-r5: it is gone: there is no run.json" in said
+    assert "4 nodes: 4 of 6 repeats are in the table" in said
+    assert len(rates(study)) == 16
+
+
+def test_a_record_that_was_cut_short_is_passed_over_with_its_step(study):
+    before = rates(study)
+    path = study / "n2-r1" / "steps" / "node1.jsonl"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:9], lines[9][:40], *lines[10:], '{"rank":1}']))
+    run = next(run for run in runs.read(study).runs if run.name == "n2-r1")
+    assert run.steps.doubts == ("2 lines of its records are cut short or damaged and are passed over",)
+    assert run.steps.left_out["not recorded by every rank"] == 1 and 10 not in run.steps.number
+    assert rates(study) == pytest.approx(before)
+    assert "n2-r1: 2 lines of its records are cut short or damaged and are passed over" in notes(study)
+
+
+@pytest.mark.parametrize("seconds", [0.0, -0.05, float("nan"), float("inf")])
+def test_a_step_of_impossible_length_is_left_out(study, seconds):
+    before = rates(study)
+    studies.change(
+        study / "n2-r2" / "steps" / "node0.jsonl",
+        lambda line: line | {"seconds": seconds} if line["step"] in (7, 8) else line,
+    )
+    run = next(run for run in runs.read(study).runs if run.name == "n2-r2")
+    (count,) = (count for reason, count in run.steps.left_out.items() if "impossible length" in reason)
+    assert count == 2 and rates(study) == pytest.approx(before)
+    assert "of impossible length" in notes(study)[0]
+
+
+def test_clocks_that_jumped_are_told_and_change_no_number(study):
+    before = rates(study)
+    studies.change(
+        study / "n1-r1" / "steps" / "node0.jsonl",
+        lambda line: line | {"start": line["start"] - 3600 * (line["step"] > 9)},
+    )
+    studies.change(study / "n2-r1" / "steps" / "node1.jsonl", lambda line: line | {"start": line["start"] + 7})
+    said = notes(study)
+    assert any("n1-r1: the clock of rank 0 went back by 3.6e+03 s after step 9: harmless" in line for line in said)
+    assert any("n2-r1: the clocks of its ranks are 6.95 s apart" in line for line in said)
+    assert rates(study) == before
+
+
+def _double(run):
+    path = run / "steps" / "node0.jsonl"
+    studies.change(run / "steps" / "node1.jsonl", lambda line: line | {"rank": 0})
+    return path
+
+
+def _without_a_rank(run):
+    (run / "steps" / "node1.jsonl").unlink()
+
+
+def _a_rank_too_many(run):
+    text = (run / "steps" / "node1.jsonl").read_text()
+    (run / "steps" / "node2.jsonl").write_text(text.replace('"rank":1', '"rank":2'))
+
+
+def _two_batches(run):
+    edit = lambda line: line | {"examples": 8 + 8 * (line["step"] > 10)}  # noqa: E731
+    for path in (run / "steps").iterdir():
+        studies.change(path, edit)
+
+
+def _another_batch(run):
+    studies.change_json(run / "training.json", global_batch=32)
+
+
+def _too_short(run):
+    for path in (run / "steps").iterdir():
+        studies.change(path, lambda line: line if line["step"] < 3 else None)
+
+
+def _no_steps(run):
+    shutil.rmtree(run / "steps")
+
+
+def _damaged(run):
+    (run / "result.json").write_text('{"status": "do')
+
+
+def _versions(run):
+    studies.change_json(run / "result.json", versions=studies.VERSIONS | {"keras": "3.9.0"})
+
+
+def _processor(run):
+    studies.change_json(run / "env.json", cpu="another processor")
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (_double, "there are no records of rank 1"),
+        (_without_a_rank, "there are no records of rank 1"),
+        (_a_rank_too_many, "it has 2 ranks, but there are records of rank 2"),
+        (_two_batches, "its steps are not of one batch: 16, 32 examples"),
+        (_another_batch, "its steps are of 16 examples, but it was to train with 32"),
+        (_too_short, "of its 2 steps none is left to time: train for longer"),
+        (_no_steps, "it has no records of steps"),
+        (_damaged, "its files are damaged"),
+        (_versions, "made with something else than most of the runs: keras 3.9.0, others 3.15.1"),
+        (_processor, "made with something else than most of the runs: cpu another processor, others a processor"),
+    ],
+)
+def test_a_run_that_cannot_be_compared_is_left_out_with_one_line(study, harm, said):
+    before = rates(study)
+    harm(study / "n2-r4")
+    found = [note for note in notes(study) if note.startswith("left out: n2-r4: ")]
+    assert len(found) == 1 and said in found[0]
+    assert rates(study) == {name: rate for name, rate in before.items() if name != "n2-r4"}
+
+
+def test_two_processes_that_took_themselves_for_one_rank(study):
+    path = study / "n2-r4" / "steps" / "node0.jsonl"
+    path.write_text(path.read_text() * 2)
+    assert any("rank 0 is there twice (step 1 recorded 2 times in attempt 1)" in note for note in notes(study))
+
+
+def test_weak_and_strong_are_told_apart_by_what_the_runs_did(tmp_path):
+    weak = studies.make(tmp_path / "weak", repeats=1)
+    strong = studies.make(tmp_path / "strong", repeats=1, batch=lambda ranks: 32)
+    assert tables.read(weak).kind == "weak" and tables.read(strong).kind == "strong"
+    mixed = studies.make(tmp_path / "mixed", repeats=1, batch=lambda ranks: {1: 8, 2: 16, 4: 16}[ranks])
+    with pytest.raises(Refusal, match=r"neither .* n1-r1: 8 on 1 ranks; n2-r1: 16 on 2 ranks; n4-r1: 16 on 4 ranks"):
+        tables.read(mixed)
+
+
+def test_axes_make_series_and_seeds_do_not(tmp_path):
+    folder = studies.make(tmp_path / "study", repeats=1, axis=("width", ["8", "16"]))
+    with pytest.raises(Refusal, match="holds 2 series: choose one with --series"):
+        tables.read(folder)
+    series = tables.read(folder, "workloads.some_net width=16")
+    assert series.workers == [1, 2, 4] and all("3 runs" in note for note in series.notes[:1])
+    seeds = studies.make(tmp_path / "seeds", repeats=1, axis=("seed", ["0", "1", "2"]))
+    assert [len(point.rates) for point in tables.read(seeds).points] == [3, 3, 3]
