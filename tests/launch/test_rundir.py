@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from launched import ROOT
+from launched import ROOT, launch
+from plans import LAPTOP, plan, run_of
 
 from launch.errors import Refusal
+from launch.request import Request
 from launch.rundir import RunDir, append_line, publish, publish_json, read_json, read_lines
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
@@ -172,3 +174,26 @@ def test_a_line_for_which_there_is_no_room_is_an_error(small_disk: Path):
             append_line(small_disk / "a.jsonl", {"padding": "x" * 5000})
     whole = list(read_lines(small_disk / "a.jsonl"))
     assert 0 < len(whole) < 20 and all(len(line["padding"]) == 5000 for line in whole)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+@pytest.mark.parametrize("inner", [".", "run.json", "checkpoints", "checkpoints/step-7.npz", "meeting/link"])
+def test_what_another_user_has_put_there_is_refused(tmp_path: Path, inner: str):
+    run = run_of(plan(Request(), here=LAPTOP), tmp_path / "run")
+    (run.checkpoints / "step-7.npz").write_bytes(b"")
+    (run.meeting / "link").symlink_to("/etc/hosts")
+    run.refuse_files_of_others()
+    os.chown(run.path / inner, 65534, -1, follow_symlinks=False)
+    refused = launch("resume", run.path)
+    assert refused.returncode == 2 and refused.stderr.count("\n") == 1
+    assert (
+        f"{(run.path / inner).resolve() if inner == '.' else run.path / inner} belongs to user 65534" in refused.stderr
+    )
+    # Nor does an attempt begin that somebody else would have a say in, as when Slurm puts a job back.
+    begun = subprocess.run(
+        [sys.executable, "-m", "launch.attempt", "begin", run.path], cwd=ROOT, capture_output=True, text=True
+    )
+    assert begun.returncode == 1 and "belongs to user 65534" in begun.stderr and "Traceback" not in begun.stderr
+    assert [event["event"] for event in run.events()] == ["ended"]
+    # To look at it does no harm.
+    assert launch("status", run.path).returncode == 0
