@@ -120,9 +120,15 @@ def table(capture: Capture) -> Table:
         if parts["compile"]:
             parts["compile"], parts["host"] = parts["compile"] + parts["host"], 0.0
         hidden = length(intersection(intersection(asked, compute), np.array([[mark.start, mark.end]])))
-        ordered = {name: parts[name] for name in PARTS}
+        ordered = {name: round(parts[name], 9) for name in PARTS}
         steps.append(
-            Step(int(mark.stats["step_num"]), capture.began + mark.start, mark.end - mark.start, ordered, hidden)
+            Step(
+                int(mark.stats["step_num"]),
+                round(capture.began + mark.start, 6),
+                round(mark.end - mark.start, 9),
+                ordered,
+                round(hidden, 9),
+            )
         )
     first, last = marked[0][1].start, marked[-1][1].end
     return Table(steps, _longest([event for event in operations if first <= event.start < last]))

@@ -163,6 +163,7 @@ class Loop:
             seconds=round(seconds, 7),
             input_seconds=round(input_seconds, 7),
             examples=self.dealing.batch,
+            own_seconds=round(input_seconds + outcome.gradient_seconds, 7),
             loss=outcome.loss,
             learning_rate=outcome.learning_rate,
             traced=traced,
@@ -170,7 +171,7 @@ class Loop:
         )
         self.step += 1
         if self.board:
-            rate = None if outcome.compiled else self.dealing.batch * self.dealing.size / seconds
+            rate = None if outcome.compiled or traced else self.dealing.batch * self.dealing.size / seconds
             self.board.trained(self.step, outcome.loss, outcome.learning_rate, rate)
         return outcome.wishes
 

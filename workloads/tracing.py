@@ -6,7 +6,6 @@ A profiler that fails costs the trace, never the training.
 import contextlib
 import re
 import shutil
-import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from launch.rank import Rank
 from launch.rundir import RunDir
 
 if TYPE_CHECKING:
+    from workloads.api import Training
     from workloads.communicator import Communicator
 
 
@@ -63,13 +63,8 @@ class Tracing:
 
     Parameters
     ----------
-    steps : range
-        The window; empty where nothing is traced.
-    ranks : str
-        Which ranks are profiled in it, for `chosen`.
-    timeline : bool
-        Whether Horovod notes what it does in it. Its writer then keeps a core of the chief busy from the start of the
-        run to its end (measured: 94 % of one while nothing was sent), so that no step of such a run is timed.
+    config : Training
+        Its ``trace``, ``trace_ranks`` and ``timeline``.
     communicator : Communicator
         The ranks.
     run : RunDir
@@ -83,44 +78,54 @@ class Tracing:
         If a rank is chosen that there is not.
     """
 
-    def __init__(
-        self, steps: range, ranks: str, timeline: bool, communicator: "Communicator", run: RunDir, attempt: int
-    ) -> None:
-        self._steps, self._timeline, self._run, self._attempt = steps, timeline, run, attempt
-        self._communicator = communicator
-        self._profiled = bool(steps) and chosen(ranks, communicator.rank)
+    def __init__(self, config: "Training", communicator: "Communicator", run: RunDir, attempt: int) -> None:
+        self._steps, self._timeline = window(config.trace), config.timeline
+        self._communicator, self._run, self._attempt = communicator, run, attempt
+        self._profiled = bool(self._steps) and chosen(config.trace_ranks, communicator.rank)
         self._open = self._profiling = False
-        self.seconds = 0.0  # that beginning and ending the window took
 
     def disturbs(self, step: int) -> bool:
-        """Whether a profiler runs in a step, on any rank: it is not to be timed then."""
+        """Whether a profiler runs in a step, on any rank: it is not to be timed then.
+
+        With a timeline that is every step: from the start of the run to its end, Horovod's writer of it keeps a core of
+        the chief busy (measured with 0.28.1: 94 % of one while nothing was sent, and 3 % without).
+        """
         return self._timeline or step in self._steps
 
-    @contextlib.contextmanager
-    def step(self, number: int) -> Iterator[None]:
-        """Mark a step where it is traced; begin the window before its first step."""
+    def refuse_beyond(self, steps: int) -> None:
+        """Make sure that the window lies within the run.
+
+        Raises
+        ------
+        Refusal
+            If it ends behind the last step.
+        """
+        if self._steps and self._steps[-1] > steps:
+            raise Refusal(
+                f"--trace {self._steps[0]}..{self._steps[-1]} ends behind the last step of the run: give steps from 1 to {steps}"
+            )
+
+    def mark(self, number: int) -> contextlib.AbstractContextManager:
+        """What surrounds a step, for the trace to tell it from others."""
         if number not in self._steps:
-            yield
-            return
+            return contextlib.nullcontext()
         import tensorflow as tf
 
         from profiling.parts import STEP
 
-        if not self._open:
+        return tf.profiler.experimental.Trace(STEP, step_num=number, _r=1)
+
+    def before(self, number: int) -> None:
+        """Begin the window if this step is in it. Every rank calls it before every step."""
+        if not self._open and number in self._steps:
             self._begin()
-        with tf.profiler.experimental.Trace(STEP, step_num=number, _r=1):
-            yield
 
-    def done(self, number: int, last: bool) -> None:
-        """End the window behind its last step, or behind the last one that is made.
-
-        Every rank calls it behind every step with the same arguments.
-        """
-        if self._open and (last or number >= self._steps[-1]):
+    def after(self, number: int, last: bool) -> None:
+        """End the window behind its last step, and behind the last that is made at all. Every rank calls it behind every step."""
+        if self._open and (last or number == self._steps[-1]):
             self._end()
 
     def _begin(self) -> None:
-        begin = time.perf_counter()
         self._open = True
         self._run.traces.mkdir(exist_ok=True)
         if self._timeline:
@@ -134,10 +139,8 @@ class Tracing:
                 self._profiling = True
         # What a profiler's start takes on one rank is no wait for that rank within the step.
         self._communicator.barrier()
-        self.seconds += time.perf_counter() - begin
 
     def _end(self) -> None:
-        begin = time.perf_counter()
         self._open = False
         if self._timeline:
             self._communicator.stop_timeline()
@@ -145,7 +148,6 @@ class Tracing:
             with self._spared():
                 self._keep()
         self._communicator.barrier()  # nor is what reading a trace takes, in the next step
-        self.seconds += time.perf_counter() - begin
 
     def _keep(self) -> None:
         import tensorflow as tf
