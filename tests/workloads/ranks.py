@@ -76,10 +76,10 @@ class Ranks:
         return (self.logs / f"rank{rank}.log").read_text()
 
 
-def train(size: int, run: Path, *options: str, attempt: int = 1) -> Ranks:
-    """Start the training loop on some ranks, on the workload tiny beside this file."""
+def train(size: int, run: Path, *options: str, attempt: int = 1, workload: str = "tiny") -> Ranks:
+    """Start the training loop on some ranks, on the workload tiny beside this file or on another."""
     told = {"LAUNCH_RUN": str(run), "LAUNCH_ATTEMPT": str(attempt), "LAUNCH_SEED": "7"}
-    return Ranks(size, run / "logs" / f"attempt{attempt}", told, _train, "tiny", "--threads=1", *options)
+    return Ranks(size, run / "logs" / f"attempt{attempt}", told, _train, workload, "--threads=1", *options)
 
 
 def _train(*argv: str) -> None:

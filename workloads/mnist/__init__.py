@@ -33,7 +33,7 @@ class Config(Training):
 
     epochs: float = 12  # passes over the training set at one rank
     batch: int = 64  # examples per rank per step
-    lr: float = 0.02  # learning rate at one rank; 1e-3 suits adam and lamb
+    lr: float = 0.05  # learning rate at one rank; 1e-3 suits adam and lamb
     network: Literal["fc", "cnn", "deep_cnn", "dropout", "batchnorm", "residual"] = "cnn"  # a step of the ladder
     narrow: bool = True  # the course's second dense layer, of 10 rectified units (cnn)
     data: Path | None = None  # folder of idx files (MNIST, Fashion-MNIST, EMNIST) or of CIFAR's .bin files, or an .npz

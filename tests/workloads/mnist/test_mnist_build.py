@@ -1,0 +1,171 @@
+"""The workload as the training loop sees it: options, data, what it learns, what it leaves."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import ranks
+import tensorflow as tf
+
+from launch import options
+from launch.errors import Refusal
+from launch.rank import Rank
+from launch.rundir import RunDir, read_json, read_lines
+from workloads import mnist, pipeline
+from workloads.communicator import Communicator
+from workloads.evaluation import Evaluation
+from workloads.mnist import files
+from workloads.scaling_rules import schedule
+from workloads.sharding import Sharding
+from workloads.step import Step
+
+
+@pytest.fixture(scope="module")
+def some(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Path:
+    """10,000 of MNIST's training digits and 2,000 of its test digits, in an archive."""
+    whole = files.read(shared_data / "mnist")
+    path = tmp_path_factory.mktemp("mnist") / "some.npz"
+    train, test = whole.train, whole.validation
+    np.savez(
+        path,
+        x_train=train.pixels[:10000],
+        y_train=train.labels[:10000],
+        x_test=test.pixels[::5],
+        y_test=test.labels[::5],
+    )
+    return path
+
+
+def train(config: mnist.Config) -> tuple[mnist.Workload, dict[str, float]]:
+    """By the loop's own parts, on one rank."""
+    tf.keras.utils.set_random_seed(0)
+    workload = mnist.build(config, Rank())
+    dealing = Sharding(len(workload.train), config.batch, 1, 0)
+    steps = round(config.epochs * dealing.steps_per_epoch)
+    with Communicator(Rank()) as communicator:
+        optimizer = communicator.averaging(workload.optimizer(schedule(config.lr, 1, 0, steps, config.decay)))
+        optimizer.build(workload.model.trainable_variables)
+        step = Step(workload, optimizer, communicator, xla=False)
+        for number, batch in enumerate(pipeline.batches(workload.train, dealing.batches_with_seeds(0, 0, steps)), 1):
+            step(number, *batch, [])
+        return workload, Evaluation(workload, communicator, 500)()
+
+
+def test_it_is_imported_without_tensorflow_keras_or_numpy():
+    code = "import sys, workloads.mnist as w; w.Config().describe(2); print({'tensorflow', 'keras', 'numpy'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_the_plan_says_what_is_trained_on_what():
+    lines = options.parse(mnist.Config, ["--network=residual", "--data=here", "--rotate=15"]).describe(2)
+    assert lines["network"] == "residual"
+    assert lines["data"] == "here; turned up to 15 degrees, shifted 0.1, zoomed 0.1, sheared 0.1"
+    assert "global batch" in lines
+    assert mnist.Config().describe(1)["data"].endswith("not MNIST, for which give --data")
+
+
+def test_only_the_residual_network_is_augmented_unless_it_is_said():
+    for words, expected in (
+        ([], False), (["--augment"], True), (["--network=residual"], True), (["--network=residual", "--no-augment"], False),
+    ):  # fmt: skip
+        assert options.parse(mnist.Config, words).moved is expected
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("rotate", -1), ("zoom", 1.0), ("momentum", 1.0), ("classes", -1), ("epochs", 0)]
+)
+def test_what_cannot_be_is_refused(option: str, value: float):
+    with pytest.raises(Refusal, match=f"--{option} {value}"):
+        mnist.Config(**{option: value})
+
+
+def test_without_data_it_is_the_digits_of_scikit_learn():
+    pytest.importorskip("sklearn", reason="scikit-learn, the set without files, is not installed")
+    from workloads.mnist.digits import digits
+
+    found = digits()
+    assert (found.train.pixels.shape, found.validation.pixels.shape) == ((1500, 28, 28, 1), (297, 28, 28, 1))
+    assert found.train.pixels.max() == 255 and (found.train.pixels[:, :2] == 0).all()
+    _, metrics = train(mnist.Config(network="fc", epochs=30, lr=0.05))
+    assert metrics["accuracy"] > 0.9
+
+
+def test_without_scikit_learn_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)  # what an import of it finds where it is not installed
+    with pytest.raises(Refusal, match="scikit-learn is not installed: give --data FOLDER"):
+        mnist.build(mnist.Config(), Rank())
+
+
+def test_fewer_examples_than_ranks_are_refused_before_the_first_step(tmp_path: Path):
+    images, labels = np.zeros((1, 28, 28), np.uint8), np.zeros(1, np.uint8)
+    np.savez(tmp_path / "one.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    run = RunDir(tmp_path / "run")
+    run.create()
+    started = ranks.train(2, run.path, f"--data={tmp_path / 'one.npz'}", "--network=fc", workload="workloads.mnist")
+    assert started.wait() == [1, 1]
+    assert "Refusal: 1 training examples leave some of 2 shards empty" in started.output(0).splitlines()[-1]
+    assert not list(run.steps.iterdir())
+
+
+def test_two_ranks_with_augmentation_go_on_as_if_nothing_had_been(tmp_path: Path, some: Path):
+    """The moved images follow from seed, epoch and example: the losses are the same to rounding however often it stops."""
+    words = (
+        f"--data={some}",
+        "--network=fc",
+        "--augment",
+        "--epochs=0.5",
+        "--checkpoint-every=1e-9",
+        "--deterministic",
+    )
+    losses = []
+    for name, size, more in (("two", 2, ["--batch=64"]), ("one", 1, ["--batch=128", "--scaling=none", "--lr=0.04"])):
+        run = RunDir(tmp_path / name)
+        run.create()
+        warm = ["--warmup=0", "--shards=2", *words, *more]
+        assert ranks.train(size, run.path, *warm, workload="workloads.mnist").wait() == [0] * size
+        losses.append({line["step"]: line["loss"] for line in read_lines(run.steps / "node0.jsonl")})
+        if name == "two":  # back to the checkpoint before the last one
+            steps = sorted(run.checkpoints.glob("step-*.npz"), key=lambda path: int(path.stem[5:]))
+            steps[-1].unlink()
+            run.result_json.unlink()
+            assert ranks.train(size, run.path, *warm, attempt=2, workload="workloads.mnist").wait() == [0] * size
+            again = [line for line in read_lines(run.steps / "node0.jsonl") if line["attempt"] == 2]
+            assert again and all(line["loss"] == losses[0][line["step"]] for line in again)
+    np.testing.assert_allclose(list(losses[0].values()), list(losses[1].values()), rtol=1e-3)
+    assert read_json(run.result_json)["metrics"]["accuracy"] > 0.5
+
+
+def test_augmentation_raises_the_accuracy_on_moved_digits(some: Path, tmp_path: Path):
+    """Measured: 0.69 without, 0.86 with, on 2,000 test digits that are turned, shifted, scaled and sheared."""
+    found = {}
+    for augment in (False, True):
+        workload, metrics = train(mnist.Config(data=some, network="fc", lr=0.1, epochs=4, augment=augment))
+        found[augment] = workload.finish(workload.model, tmp_path)["moved_accuracy"]
+        assert metrics["accuracy"] > 0.93
+    assert found[True] > found[False] + 0.08
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["confusion.png", "misclassified.png"]
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lamb", "lars"])
+def test_the_other_optimizers_learn_too(some: Path, optimizer: str):
+    rate = {"adam": 2e-3, "lamb": 1e-2, "lars": 10.0}[optimizer]
+    _, metrics = train(mnist.Config(data=some, network="fc", optimizer=optimizer, lr=rate, epochs=1, batch=128))
+    assert metrics["accuracy"] > 0.88
+
+
+def test_fc_reaches_its_accuracy(shared_data: Path):
+    """Measured in full: docs/mnist.md. Here in fewer and larger steps."""
+    _, metrics = train(mnist.Config(data=shared_data / "mnist", network="fc", batch=128, lr=0.2, epochs=8))
+    assert metrics["accuracy"] >= 0.978
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("network", "least"),
+    [("fc", 0.978), ("cnn", 0.987), ("deep_cnn", 0.987), ("dropout", 0.991), ("batchnorm", 0.990), ("residual", 0.995)],
+)
+def test_the_ladder(shared_data: Path, network: str, least: float):
+    _, metrics = train(mnist.Config(data=shared_data / "mnist", network=network))
+    assert metrics["accuracy"] >= least

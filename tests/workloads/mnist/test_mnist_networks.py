@@ -1,0 +1,65 @@
+"""The ladder: numbers of parameters by hand, shapes, what is too small."""
+
+import numpy as np
+import pytest
+
+from launch.errors import Refusal
+from workloads.mnist.networks import NETWORKS, SMALLEST, network
+
+
+def dense(inputs: int, outputs: int) -> int:
+    return inputs * outputs + outputs
+
+
+def convolution(inputs: int, outputs: int) -> int:
+    return 3 * 3 * inputs * outputs + outputs
+
+
+DEEP = convolution(1, 32) + convolution(32, 64) + dense(12 * 12 * 64, 128) + dense(128, 10)
+PARAMETERS = {
+    "fc": dense(784, 512) + dense(512, 10),
+    "cnn": convolution(1, 32) + dense(13 * 13 * 32, 100) + dense(100, 10) + dense(10, 10),
+    "deep_cnn": DEEP,
+    "dropout": DEEP,
+    "batchnorm": DEEP + 4 * (32 + 64 + 128),
+    "residual": convolution(1, 32)
+    + convolution(32, 64)
+    + 15 * 2 * (convolution(64, 64) + 4 * 64)
+    + convolution(64, 64)
+    + dense(64, 256)
+    + dense(256, 10),
+}
+SAID = {
+    "fc": 407_050,
+    "cnn": 542_340,
+    "deep_cnn": 1_199_882,
+    "dropout": 1_199_882,
+    "batchnorm": 1_200_778,
+    "residual": 1_190_474,
+}
+
+
+def test_the_numbers_that_are_said_are_those_by_hand():
+    assert PARAMETERS == SAID
+    assert PARAMETERS.keys() == NETWORKS.keys()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_parameters_and_shape(name: str):
+    model = network(name, (28, 28, 1), 10)
+    assert model.count_params() == PARAMETERS[name]
+    assert f"{PARAMETERS[name]:,}" in NETWORKS[name].__doc__
+    logits = np.asarray(model(np.zeros((3, 28, 28, 1), np.float32)))
+    assert logits.shape == (3, 10)
+    assert np.asarray(network(name, (32, 32, 3), 100)(np.zeros((2, 32, 32, 3), np.float32))).shape == (2, 100)
+
+
+def test_the_narrow_layer_is_an_option():
+    assert network("cnn", (28, 28, 1), 10, narrow=False).count_params() == 542_230
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_smallest_images(name: str):
+    assert network(name, (SMALLEST, SMALLEST, 1), 10).output_shape == (None, 10)
+    with pytest.raises(Refusal, match=r"images of 13 x 12 pixels are too small .* give 13 x 13 or more"):
+        network(name, (SMALLEST, SMALLEST - 1, 1), 10)
