@@ -12,6 +12,7 @@ VERBS = {
     "predict": "profiling.predict",
     "report": "profiling.report",
     "score": "profiling.score",
+    "trace": "profiling.trace",
 }
 """Each verb's module, imported when the verb is used: it has run(argv) -> what is printed, and Options."""
 

@@ -128,8 +128,6 @@ class Tracing:
     def _begin(self) -> None:
         self._open = True
         self._run.traces.mkdir(exist_ok=True)
-        if self._timeline:
-            self._communicator.start_timeline(self._run.timeline(self._attempt))
         if self._profiled:
             import tensorflow as tf
 
@@ -139,6 +137,8 @@ class Tracing:
                 self._profiling = True
         # What a profiler's start takes on one rank is no wait for that rank within the step.
         self._communicator.barrier()
+        if self._timeline:
+            self._communicator.start_timeline(self._run.timeline(self._attempt))
 
     def _end(self) -> None:
         self._open = False
