@@ -178,9 +178,7 @@ def _records(path: Path, size: int) -> np.ndarray:
 
 def _checked(where: str, name: str, pixels: np.ndarray, labels: np.ndarray, classes: int) -> Images:
     """The images, with a channel axis, if they can be learned from."""
-    if pixels.ndim == 3:
-        pixels = pixels[..., None]
-    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[-1] not in (1, 3):
+    if pixels.dtype != np.uint8 or not (pixels.ndim == 3 or pixels.ndim == 4 and pixels.shape[-1] in (1, 3)):
         raise Refusal(
             f"{where}: images of shape {_by(pixels.shape)} and type {pixels.dtype} ({name}): give uint8, (N, H, W) or (N, H, W, 1 or 3)"
         )
@@ -197,7 +195,7 @@ def _checked(where: str, name: str, pixels: np.ndarray, labels: np.ndarray, clas
             f"{where}: label {labels[outside[0]]} of image {outside[0]} is none of the {classes} classes 0 to {classes - 1}: "
             "give --classes, or mend the labels"
         )
-    return Images(pixels, labels.astype(np.int64))
+    return Images(pixels if pixels.ndim == 4 else pixels[..., None], labels.astype(np.int64))
 
 
 def _by(shape: tuple[int, ...]) -> str:

@@ -52,7 +52,7 @@ def deep_cnn(shape: Sequence[int], classes: int) -> keras.Model:
 
 
 def dropout(shape: Sequence[int], classes: int) -> keras.Model:
-    """`deep_cnn` with a quarter of the features and half of the dense layer dropped in training."""
+    """`deep_cnn` with a quarter of the features and half of the dense layer dropped in training: 1,199,882."""
     first, second, pool, flatten, dense, last = _deep(classes)
     return _stack(
         "dropout",

@@ -17,6 +17,7 @@ from workloads import mnist, pipeline
 from workloads.communicator import Communicator
 from workloads.evaluation import Evaluation
 from workloads.mnist import files
+from workloads.mnist.digits import digits
 from workloads.scaling_rules import schedule
 from workloads.sharding import Sharding
 from workloads.step import Step
@@ -82,9 +83,6 @@ def test_what_cannot_be_is_refused(option: str, value: float):
 
 
 def test_without_data_it_is_the_digits_of_scikit_learn():
-    pytest.importorskip("sklearn", reason="scikit-learn, the set without files, is not installed")
-    from workloads.mnist.digits import digits
-
     found = digits()
     assert (found.train.pixels.shape, found.validation.pixels.shape) == ((1500, 28, 28, 1), (297, 28, 28, 1))
     assert found.train.pixels.max() == 255 and (found.train.pixels[:, :2] == 0).all()
@@ -151,7 +149,7 @@ def test_augmentation_raises_the_accuracy_on_moved_digits(some: Path, tmp_path: 
 @pytest.mark.parametrize("optimizer", ["adam", "lamb", "lars"])
 def test_the_other_optimizers_learn_too(some: Path, optimizer: str):
     rate = {"adam": 2e-3, "lamb": 1e-2, "lars": 10.0}[optimizer]
-    _, metrics = train(mnist.Config(data=some, network="fc", optimizer=optimizer, lr=rate, epochs=1, batch=128))
+    _, metrics = train(mnist.Config(data=some, network="fc", optimizer=optimizer, lr=rate, epochs=2, batch=128))
     assert metrics["accuracy"] > 0.88
 
 
