@@ -1,0 +1,178 @@
+"""Chains on a real Slurm, and arrays that are larger than it allows."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from launched import Launched, launch, until
+from slurm.fixtures import Cluster
+
+from launch.rundir import RunDir, publish, read_json
+
+PROGRAM = """
+import os, sys, time
+print('words', *sys.argv[1:], flush=True)
+time.sleep(float(os.environ.get('PAUSE', 0.5)))
+sys.exit(3 if sys.argv[1] == 'train' and os.environ['LAUNCH_SIZE'] == '2' and not os.path.exists('MENDED') else 0)
+"""
+CHAIN = """
+[job]
+time = 5
+[[link]]
+name = "data"
+workload = "PROGRAM"
+arguments = ["data"]
+job.repeats = 3
+[[link]]
+name = "train"
+after = ["data"]
+workload = "PROGRAM"
+arguments = ["train"]
+job.nodes = [1, 2]
+[[link]]
+name = "report"
+after = ["train", "data"]
+workload = "PROGRAM"
+arguments = ["report", "{train}"]
+"""
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> Path:
+    """A definition whose link train fails on two nodes while there is no file `mended` beside it."""
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM.replace("MENDED", str(tmp_path / "mended")))
+    file = tmp_path / "chain.toml"
+    file.write_text(CHAIN.replace("PROGRAM", str(program)))
+    return file
+
+
+def states(folder: Path) -> dict[str, tuple[str, str]]:
+    """State and reason of each run, as status says."""
+    shown = launch("status", "--json", folder)
+    assert shown.returncode == 0, shown.stderr
+    return {
+        str(Path(one["path"]).relative_to(folder)): (one["state"], one["reason"]) for one in json.loads(shown.stdout)
+    }
+
+
+def queue() -> list[str]:
+    return subprocess.run(["squeue", "-h"], capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def times(run: RunDir) -> tuple[float, float]:
+    return run.events("started")[-1]["time"], run.events("ended")[-1]["time"]
+
+
+def test_links_begin_when_those_before_them_are_done(clean_slurm: Cluster, chain: Path):
+    publish(chain.with_name("mended"), "")
+    made = launch("--runs", chain.parent, "--name=c", chain)
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert "3 of 3 links are done" in made.stdout
+    folder = chain.parent / "c"
+    data = [times(RunDir(folder / "data" / f"n1-r{repeat}")) for repeat in (1, 2, 3)]
+    train = [times(RunDir(folder / "train" / f"n{nodes}-r1")) for nodes in (1, 2)]
+    report = times(RunDir(folder / "report"))
+    assert max(end for _, end in data) <= min(start for start, _ in train)
+    assert max(end for _, end in train) <= report[0]
+    assert "words report " + str(folder / "train") in RunDir(folder / "report").node_log(0).read_text()
+    assert (
+        len({RunDir(folder / "data" / f"n1-r{r}").events("submitted")[0]["job"].split("_")[0] for r in (1, 2, 3)}) == 1
+    )
+
+
+def test_a_failed_link_leaves_the_rest_cancelled_until_it_is_mended(clean_slurm: Cluster, chain: Path):
+    folder = chain.parent / "c"
+    made = launch("--runs", chain.parent, "--name=c", chain)
+    assert made.returncode == 1, made.stdout + made.stderr
+    assert "n2-r1: failed" in made.stdout and "link report is cancelled: link train has failed" in made.stdout
+    assert f"1 of 3 links are done: {folder}\ngo on with it: python -m launch resume {folder}" in made.stdout
+    assert queue() == []
+    assert states(folder)["report"] == ("cancelled", "link train has failed")
+    publish(chain.with_name("mended"), "")
+    again = launch("resume", folder)
+    assert again.returncode == 0, again.stdout + again.stderr
+    attempts = {name: len(RunDir(folder / name).events("started")) for name in states(folder)}
+    assert attempts == {
+        "data/n1-r1": 1,
+        "data/n1-r2": 1,
+        "data/n1-r3": 1,
+        "report": 1,
+        "train/n1-r1": 1,
+        "train/n2-r1": 2,
+    }
+    assert launch("resume", folder).returncode == 2
+
+
+def test_nobody_has_to_watch_for_the_rest_to_be_cancelled(clean_slurm: Cluster, chain: Path):
+    folder = chain.parent / "c"
+    made = launch("--detach", "--runs", chain.parent, "--name=c", chain)
+    assert made.returncode == 0, made.stdout + made.stderr
+    running = launch("resume", folder)
+    assert running.returncode == 2 and "wait for the end of the chain" in running.stderr
+    until(lambda: queue() == [])
+    until(lambda: states(folder)["report"][0] == "cancelled")  # the answer of squeue is shared for some seconds
+    assert states(folder)["report"] == ("cancelled", "link train: failed")
+    assert not RunDir(folder / "report").events("started")
+
+
+def test_a_refused_link_takes_back_those_before_it(clean_slurm: Cluster, chain: Path):
+    chain.write_text(chain.read_text().replace("job.nodes = [1, 2]", 'job.constraint = "nope"'))
+    refused = launch("--runs", chain.parent, "--name=c", chain)
+    assert refused.returncode == 3 and "Invalid feature specification" in refused.stderr
+    assert queue() == [] and not (chain.parent / "c").exists()
+
+
+def test_ctrl_c_takes_the_whole_chain_out_of_the_queue(
+    clean_slurm: Cluster, chain: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PAUSE", "300")
+    launched = Launched("--runs", chain.parent, "--name=c", chain)
+    folder = chain.parent / "c"
+    until(lambda: list(folder.glob("data/n1-r3/logs/node*.log")))
+    launched.process.send_signal(signal.SIGINT)
+    status, output = launched.wait(120)
+    assert status == 130, output
+    assert f"python -m launch resume {folder}\n" in output
+    assert queue() == []
+    found = {name: state for name, (state, _) in states(folder).items()}
+    assert {found.pop(name) for name in ("report", "train/n1-r1", "train/n2-r1")} == {"cancelled"}
+    assert set(found.values()) <= {"cancelled", "failed"}  # a program that dies of the signal has failed
+
+
+@pytest.fixture
+def small_arrays(clean_slurm: Cluster) -> Iterator[Cluster]:
+    """The cluster with MaxArraySize=4: indices 0 to 3."""
+    file = clean_slurm.directory / "slurm.conf"
+    before = file.read_text()
+
+    def restart(text: str) -> None:
+        file.write_text(text)
+        os.kill(clean_slurm.controller, signal.SIGKILL)
+        clean_slurm.control("reset")
+
+    try:
+        restart(before + "MaxArraySize=4\n")
+        yield clean_slurm
+    finally:
+        clean_slurm.control("reset")
+        restart(before)
+
+
+def test_what_is_too_much_for_one_array_becomes_several(small_arrays: Cluster, chain: Path):
+    publish(chain.with_name("mended"), "")
+    chain.write_text(chain.read_text().replace("repeats = 3", "repeats = 9"))
+    made = launch("--runs", chain.parent, "--name=c", chain)
+    assert made.returncode == 0, made.stdout + made.stderr
+    sizes = re.findall(r"^job            \d+: (\d) runs on 1 nodes each", made.stdout, re.MULTILINE)
+    assert sizes == ["4", "4", "1", "1"]
+    folder = chain.parent / "c"
+    entries = read_json(folder / "data" / "study.json")["runs"]
+    data = [times(RunDir(folder / "data" / entry["run"])) for entry in entries]
+    # What comes after waits for all of the arrays.
+    assert len(data) == 9 and max(end for _, end in data) <= times(RunDir(folder / "train" / "n1-r1"))[0]
