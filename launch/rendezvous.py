@@ -1,10 +1,12 @@
 """How ranks find each other, under srun, mpirun or as plain processes: Horovod over Gloo or MPI, without ssh.
 
-For Gloo, the chief starts Horovod's own rendezvous server within its process and writes into the run directory where it
-listens; the others read that. The same note holds the address and port that torch.distributed and others want.
+For Gloo, the chief starts a rendezvous server within its process and writes into the run directory, which nobody else can
+read, where it listens and the secret that it wants to hear. The same note holds the address and port that
+torch.distributed and others want.
 """
 
 import importlib.util
+import json
 import os
 import socket
 import time
@@ -14,9 +16,10 @@ from typing import Any
 from launch.errors import Refusal
 from launch.plan import Plan
 from launch.rank import Rank
-from launch.rundir import publish_json, read_json
+from launch.rendezvous_server import RendezvousServer, address_for_horovod, knock
+from launch.rundir import publish, read_json
 
-_server: Any = None  # lives as long as the chief's process
+_server: RendezvousServer | None = None  # the chief's
 
 
 def meet(plan: Plan, rank: Rank, meeting: Path, attempt: int, patience_s: float) -> dict[str, str]:
@@ -49,30 +52,39 @@ def meet(plan: Plan, rank: Rank, meeting: Path, attempt: int, patience_s: float)
     gloo = plan.rendezvous == "gloo" and plan.size > 1 and importlib.util.find_spec("horovod") is not None
     if rank.is_chief:
         candidates = ["127.0.0.1"] if plan.backend == "local" else _addresses(plan.network_interface)
-        told = {"addresses": candidates, "master_port": _free_port(), "horovod_port": _serve(plan) if gloo else None}
-        publish_json(note, told)
-        address, own = candidates[0], candidates[0]
+        places, secret = _serve(candidates) if gloo else ([(address, 0) for address in candidates], "")
+        told = {"places": places, "secret": secret, "master_port": _free_port()}
+        publish(note, json.dumps(told), mode=0o600)  # also where the run was opened to others
+        (address, port), own = places[0], candidates[0]
     else:
         told = _wait_for(note, patience_s)
         try:
-            address, own = _reach(told["addresses"], told["horovod_port"])
+            (address, port), own = _reach(told["places"], told["secret"])
         except Refusal:
             if plan.kind == "workload":
                 raise
             # A program that meets nobody may have ended on rank 0 already; one that does will find out.
-            address, own = told["addresses"][0], "127.0.0.1"
+            (address, port), own = told["places"][0], "127.0.0.1"
     environment = {"MASTER_ADDR": address, "MASTER_PORT": str(told["master_port"])}
     if plan.size > 1 and plan.rendezvous == "mpi":
         environment |= {"HOROVOD_CONTROLLER": "mpi", "HOROVOD_CPU_OPERATIONS": "mpi"}
     if gloo:
-        environment |= horovod(rank, plan.ranks_per_node, address, told["horovod_port"])
+        environment |= horovod(rank, address, port, told["secret"])
         environment["HOROVOD_GLOO_IFACE"] = (
             os.environ.get("HOROVOD_GLOO_IFACE") or plan.network_interface or _interface(own)
         )
     return environment
 
 
-def horovod(rank: Rank, ranks_per_node: int, address: str, port: int) -> dict[str, str]:
+def close() -> None:
+    """Answer nobody any more: all ranks have met. Where there is no server, do nothing."""
+    global _server
+    if _server:
+        _server.close()
+        _server = None
+
+
+def horovod(rank: Rank, address: str, port: int, secret: str) -> dict[str, str]:
     """What Horovod wants to know of a rank to start over Gloo."""
     values = {
         "RANK": rank.rank,
@@ -82,7 +94,7 @@ def horovod(rank: Rank, ranks_per_node: int, address: str, port: int) -> dict[st
         "CROSS_RANK": rank.node,
         "CROSS_SIZE": rank.nodes,
         "HOSTNAME": f"node{rank.node}",  # tells the nodes of a run apart, also where several are one host
-        "GLOO_RENDEZVOUS_ADDR": address,
+        "GLOO_RENDEZVOUS_ADDR": address_for_horovod(address, port, secret),
         "GLOO_RENDEZVOUS_PORT": port,
         "CONTROLLER": "gloo",
         "CPU_OPERATIONS": "gloo",
@@ -90,16 +102,10 @@ def horovod(rank: Rank, ranks_per_node: int, address: str, port: int) -> dict[st
     return {f"HOROVOD_{name}": str(value) for name, value in values.items()}
 
 
-def _serve(plan: Plan) -> int:
+def _serve(addresses: list[str]) -> tuple[list[tuple[str, int]], str]:
     global _server
-    from horovod.runner.common.util.hosts import get_host_assignments, parse_hosts
-    from horovod.runner.http.http_server import RendezvousServer
-
-    _server = RendezvousServer(verbose=0)
-    port = _server.start()
-    hosts = ",".join(f"node{node}:{plan.ranks_per_node}" for node in range(plan.nodes))
-    _server.init(get_host_assignments(parse_hosts(hosts), plan.size))
-    return port
+    _server = RendezvousServer(addresses)
+    return _server.places, _server.secret
 
 
 def _wait_for(note: Path, patience_s: float) -> dict[str, Any]:
@@ -113,19 +119,18 @@ def _wait_for(note: Path, patience_s: float) -> dict[str, Any]:
     return told
 
 
-def _reach(addresses: list[str], port: int | None) -> tuple[str, str]:
-    """The first address of the chief at which it answers, and the address of this host on the way there."""
-    if port is None:
-        return addresses[0], addresses[0]
+def _reach(places: list[tuple[str, int]], secret: str) -> tuple[tuple[str, int], str]:
+    """The first place at which the chief answers, and the address of this host on the way there."""
+    if not secret:
+        return places[0], places[0][0]
     refusals = []
-    for address in addresses:
+    for address, port in places:
         try:
-            with socket.create_connection((address, port), timeout=5) as connection:
-                return address, connection.getsockname()[0]
+            return (address, port), knock(address, port, secret, 5)
         except OSError as error:
-            refusals.append(f"{address}: {error.strerror or error}")
+            refusals.append(f"{address} port {port}: {error.strerror or error}")
     raise Refusal(
-        f"{socket.gethostname()} cannot reach rank 0 on port {port} ({'; '.join(refusals)}): no route between the nodes? "
+        f"{socket.gethostname()} cannot reach rank 0 ({'; '.join(refusals)}): no route between the nodes? "
         "Name the interface that carries it as network_interface in the site file"
     )
 

@@ -144,12 +144,12 @@ class RunDir:
         return read_json(self.result_json)
 
 
-def publish(path: Path, content: str | bytes) -> None:
+def publish(path: Path, content: str | bytes, mode: int = 0o666) -> None:
     """Write a whole file or none: into a temporary file beside it, to the disk, then by rename."""
     data = content.encode() if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with open(temporary, "wb") as file:
+        with open(temporary, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from launch import rendezvous
 from launch.errors import Refusal
 from launch.rank import Rank
 
@@ -60,6 +61,8 @@ class Communicator:
                     f"{self.rank.rank} of {self.size}: start the ranks with python -m launch"
                 )
             self._hvd = hvd
+            self.barrier()
+            rendezvous.close()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, traceback: object) -> None:

@@ -1,5 +1,8 @@
 """How ranks find each other: who is told what, an address that answers, and a chief that does not."""
 
+import contextlib
+import errno
+import http.client
 import json
 import os
 import socket
@@ -7,22 +10,59 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from launched import ROOT, environment
+from launched import ROOT, environment, launch
 from plans import LAPTOP, plan
 
 from launch import rendezvous
 from launch.errors import Refusal
 from launch.rank import Rank
+from launch.rendezvous_server import RendezvousServer
 from launch.request import Request
-from launch.rundir import publish_json, read_json
+from launch.rundir import RunDir, publish_json, read_json
 
 LOCAL = plan(Request(nodes=2, ranks_per_node=2), LAPTOP)
 SLURM = plan(Request(nodes=2, ranks_per_node=2))
 UNREACHABLE = "127.0.0.2"  # of this host, but nobody listens there
+
+
+# Horovod on its own may meet as often as it likes; once the ranks of a workload have met, nobody answers.
+MEET_TWICE = """
+import os, socket
+import horovod.tensorflow as hvd
+from launch.rank import from_environment
+from launch.rundir import RunDir, read_json
+from workloads.communicator import Communicator
+hvd.init()
+print("plain", sum(hvd.allgather_object(hvd.rank())))
+hvd.shutdown()
+(place,) = read_json(RunDir.open(os.environ["LAUNCH_RUN"]).meeting / "attempt1.json")["places"]
+socket.create_connection(place, timeout=5).close()
+with Communicator(from_environment()) as ranks:
+    print("workload", sum(ranks.gather(ranks.rank.rank)), socket.socket().connect_ex(tuple(place)))
+"""
+
+
+def test_the_server_is_gone_when_the_ranks_of_a_workload_have_met(tmp_path: Path):
+    pytest.importorskip("horovod")
+    program = tmp_path / "meet.py"
+    program.write_text(MEET_TWICE)
+    done = launch("--backend", "local", "--nodes", 2, "--runs", tmp_path, "--name", "run", program)
+    assert done.returncode == 0, done.stdout + done.stderr
+    log = RunDir.open(tmp_path / "run").node_log(0).read_text()
+    assert "plain 1" in log and f"workload 1 {errno.ECONNREFUSED}" in log
+
+
+@contextlib.contextmanager
+def another() -> Iterator[tuple[str, int]]:
+    """The server of another run."""
+    server = RendezvousServer(["127.0.0.1"])
+    yield server.places[0]
+    server.close()
 
 
 def rank(number: int) -> Rank:
@@ -31,11 +71,11 @@ def rank(number: int) -> Rank:
 
 
 def test_what_horovod_is_told():
-    told = rendezvous.horovod(rank(3), 2, "10.0.0.1", 4321)
+    told = rendezvous.horovod(rank(3), "10.0.0.1", 4321, "s3cret")
     assert told == {
         "HOROVOD_RANK": "3", "HOROVOD_SIZE": "4", "HOROVOD_LOCAL_RANK": "1", "HOROVOD_LOCAL_SIZE": "2",
         "HOROVOD_CROSS_RANK": "1", "HOROVOD_CROSS_SIZE": "2", "HOROVOD_HOSTNAME": "node1",
-        "HOROVOD_GLOO_RENDEZVOUS_ADDR": "10.0.0.1", "HOROVOD_GLOO_RENDEZVOUS_PORT": "4321",
+        "HOROVOD_GLOO_RENDEZVOUS_ADDR": "10.0.0.1:4321/s3cret", "HOROVOD_GLOO_RENDEZVOUS_PORT": "4321",
         "HOROVOD_CONTROLLER": "gloo", "HOROVOD_CPU_OPERATIONS": "gloo",
     }  # fmt: skip
 
@@ -86,28 +126,74 @@ def test_all_ranks_are_told_the_same_server_and_it_answers(tmp_path: Path, plann
     for name in ("MASTER_ADDR", "MASTER_PORT", "HOROVOD_GLOO_RENDEZVOUS_ADDR", "HOROVOD_GLOO_RENDEZVOUS_PORT"):
         assert len({env[name] for env in said.values()}) == 1
     note = read_json(tmp_path / "attempt3.json")
-    assert said["1"]["MASTER_ADDR"] == note["addresses"][0]
-    assert said["1"]["HOROVOD_GLOO_RENDEZVOUS_PORT"] == str(note["horovod_port"])
+    assert [said["1"]["MASTER_ADDR"], int(said["1"]["HOROVOD_GLOO_RENDEZVOUS_PORT"])] == note["places"][0]
+    assert (tmp_path / "attempt3.json").stat().st_mode & 0o077 == 0, "the secret can be read by others"
     if planned is LOCAL:
-        assert note["addresses"] == ["127.0.0.1"] and said["2"]["HOROVOD_GLOO_IFACE"] == "lo"
+        assert [address for address, _ in note["places"]] == ["127.0.0.1"] and said["2"]["HOROVOD_GLOO_IFACE"] == "lo"
     for i, env in said.items():
         assert env["HOROVOD_RANK"] == i and env["HOROVOD_HOSTNAME"] == f"node{int(i) // 2}"
         assert env["HOROVOD_GLOO_IFACE"] in psutil.net_if_addrs()
 
 
-def test_the_first_address_that_answers_is_taken():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-        assert rendezvous._reach([UNREACHABLE, "127.0.0.1"], port) == ("127.0.0.1", "127.0.0.1")
+@pytest.fixture
+def server() -> Iterator[RendezvousServer]:
+    server = RendezvousServer(["127.0.0.1"])
+    yield server
+    server.close()
+
+
+def status(server: RendezvousServer, path: str, method: str = "GET") -> int:
+    connection = http.client.HTTPConnection(*server.places[0], timeout=30)
+    connection.request(method, path, body=b"10.9.9.9" if method == "PUT" else None)
+    return connection.getresponse().status
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_who_does_not_know_the_secret_learns_and_changes_nothing(server: RendezvousServer, method: str):
+    ((_, port),) = server.places
+    server.values["global/0"] = b"10.0.0.1"
+    for path in ("/global/0", f"/:{port}/global/0", f"/wrong:{port}/global/0", f"/{server.secret}/global/0", "/", "//"):
+        assert status(server, path, method) == 403
+    assert server.values == {"global/0": b"10.0.0.1"}
+    assert status(server, f"/{server.secret}:{port}/global/0", method) == 200
+    assert server.values == {"GET": {"global/0": b"10.0.0.1"}, "PUT": {"global/0": b"10.9.9.9"}, "DELETE": {}}[method]
+
+
+def test_it_listens_where_it_is_told_to_alone(server: RendezvousServer):
+    ((_, port),) = server.places
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((UNREACHABLE, port), timeout=5)
+
+
+def test_closed_it_answers_nobody(server: RendezvousServer):
+    server.close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(server.places[0], timeout=5)
+
+
+def test_a_request_that_is_broken_off_hurts_nobody(server: RendezvousServer, capfd):
+    ((_, port),) = server.places
+    with socket.create_connection(server.places[0], timeout=5) as connection:
+        connection.send(f"PUT /{server.secret}:{port}/global/0 HTTP/1.1\r\nContent-Length: x".encode())
+    assert status(server, f"/{server.secret}:{port}/global/0") == 404
+    assert not capfd.readouterr().err
+
+
+def test_the_first_place_at_which_the_chief_answers_is_taken(server: RendezvousServer):
+    ((_, port),) = server.places
+    with another() as theirs:
+        places = [(UNREACHABLE, port), theirs, ("127.0.0.1", port)]
+        assert rendezvous._reach(places, server.secret) == (("127.0.0.1", port), "127.0.0.1")
 
 
 def test_a_chief_that_cannot_be_reached_is_refused_with_every_reason():
     port = rendezvous._free_port()
-    with pytest.raises(Refusal) as refusal:
-        rendezvous._reach([UNREACHABLE, "127.0.0.1"], port)
+    with another() as theirs, pytest.raises(Refusal) as refusal:
+        rendezvous._reach([(UNREACHABLE, port), theirs], "secret")
     message = str(refusal.value)
     assert (
-        f"cannot reach rank 0 on port {port} (127.0.0.2: Connection refused; 127.0.0.1: Connection refused)" in message
+        f"cannot reach rank 0 (127.0.0.2 port {port}: Connection refused; "
+        f"127.0.0.1 port {theirs[1]}: another program answers there)" in message
     )
     assert "network_interface in the site file" in message and "\n" not in message
 
@@ -120,13 +206,13 @@ def test_a_chief_that_does_not_start_is_not_waited_for_for_ever(tmp_path: Path):
 
 
 def test_the_note_of_another_attempt_is_not_taken(tmp_path: Path):
-    publish_json(tmp_path / "attempt1.json", {"addresses": ["127.0.0.1"], "master_port": 1, "horovod_port": None})
+    publish_json(tmp_path / "attempt1.json", {"places": [["127.0.0.1", 0]], "secret": "", "master_port": 1})
     with pytest.raises(Refusal, match="did not start"):
         rendezvous.meet(LOCAL, rank(1), tmp_path, 2, 0.2)
 
 
 def test_a_late_chief_is_waited_for(tmp_path: Path):
-    told = {"addresses": ["127.0.0.1"], "master_port": 4000, "horovod_port": None}
+    told = {"places": [["127.0.0.1", 0]], "secret": "", "master_port": 4000}
     timer = threading.Timer(0.3, publish_json, (tmp_path / "attempt1.json", told))
     timer.start()
     over_mpi = plan(Request(nodes=2, rendezvous="mpi"))
