@@ -24,6 +24,12 @@ STEP = (
     Field("start", float, "s", "Unix time at which the rank began to wait for the step's batch"),
     Field("seconds", float, "s", "from start to the end of the weights' update, the wait for the batch included"),
     Field("input_seconds", float, "s", "of these, the wait for the batch"),
+    Field(
+        "own_seconds",
+        float,
+        "s",
+        "of these, until its own gradients were ready; the rest is waiting for other ranks, and the update",
+    ),
     Field("examples", int, "examples", "batch of this rank"),
     Field("loss", float, "", "mean over all ranks"),
     Field("learning_rate", float, "", "with which the step was made"),

@@ -16,8 +16,19 @@ WARM_UP = 0.1
 CLOCK_S = 1.0
 """By how much wall clocks may disagree with each other, or with the steps' lengths, before it is said."""
 
-_RANK, _ATTEMPT, _STEP, _START, _SECONDS, _INPUT, _EXAMPLES, _COMPILED, _TRACED = range(9)
-_KEYS = ("rank", "attempt", "step", "start", "seconds", "input_seconds", "examples", "compiled", "traced")
+_RANK, _ATTEMPT, _STEP, _START, _SECONDS, _INPUT, _OWN, _EXAMPLES, _COMPILED, _TRACED = range(10)
+_KEYS = (
+    "rank",
+    "attempt",
+    "step",
+    "start",
+    "seconds",
+    "input_seconds",
+    "own_seconds",
+    "examples",
+    "compiled",
+    "traced",
+)
 
 
 class Unusable(Exception):
@@ -31,6 +42,8 @@ class Steps:
     number: np.ndarray  # (steps,)
     seconds: np.ndarray  # (ranks, steps), from the wait for the batch to the update of the weights
     input_seconds: np.ndarray  # (ranks, steps), of these the wait for the batch
+    own_seconds: np.ndarray  # (ranks, steps), of these until the rank's own gradients were ready; the rest is waiting
+    start: np.ndarray  # (ranks, steps), Unix seconds, by the clock of each rank's node
     examples: int  # of a step, all ranks together
     left_out: dict[str, int]  # reason -> steps that are not timed
     doubts: tuple[str, ...]  # what is odd about the records, and what was done about it
@@ -88,7 +101,14 @@ def read(run: RunDir, ranks: int) -> Steps:
     if not len(timed):
         raise Unusable(f"of its {len(numbers)} steps none is left to time: train for longer")
     return Steps(
-        complete[timed].astype(int), seconds[:, timed], waits[:, timed], examples, dict(+left_out), tuple(doubts)
+        complete[timed].astype(int),
+        seconds[:, timed],
+        waits[:, timed],
+        np.clip(table[_OWN][:, timed], waits[:, timed], seconds[:, timed]),
+        table[_START][:, timed],
+        examples,
+        dict(+left_out),
+        tuple(doubts),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -21,6 +22,7 @@ class Outcome(NamedTuple):
     loss: float  # mean over all ranks
     learning_rate: float  # with which the step was made
     wishes: list[bool]  # for each wish, whether any rank had it
+    gradient_seconds: float  # until the gradients of this rank were ready
     compiled: bool  # the step was traced and compiled first
 
 
@@ -63,6 +65,11 @@ class Step:
             learning_rate = tf.cast(optimizer.learning_rate, tf.float32)
             loss, slopes = gradients(inputs, targets)
             loss = tf.cast(loss, tf.float32)
+            # A GPU computes after the host has gone on: only what comes back from it after the gradients tells when they are done.
+            with tf.control_dependencies(
+                [part for part in tf.nest.flatten(slopes, expand_composites=True) if part is not None]
+            ):
+                tf.numpy_function(self._gradients_are_ready, [tf.identity(loss)], [])
             told = tf.concat([[loss], wishes], axis=0)
             means = optimizer.average_and_apply(slopes, weights, [told, *(variable.value for variable in kept)])
             for variable, mean in zip(kept, means[1:]):
@@ -71,6 +78,7 @@ class Step:
             return tf.concat([[loss, learning_rate], means[0]], axis=0)
 
         self._step = step
+        self._ready = 0.0
 
     def __call__(self, number: int, inputs: Any, targets: Any, wishes: list[bool]) -> Outcome:
         """Make a step.
@@ -90,6 +98,7 @@ class Step:
             On every rank, if the loss of any is not finite.
         """
         traces = self._step.experimental_get_tracing_count()
+        began = time.perf_counter()
         said = self._step(inputs, targets, tf.constant(wishes, tf.float32))
         own, rate, loss, *wished = said.numpy().tolist()
         if not math.isfinite(loss):
@@ -99,7 +108,11 @@ class Step:
                 f"the loss is {losses[culprits[0]] if culprits else loss} at step {number} on rank {', '.join(map(str, culprits)) or 'all'} "
                 f"at learning rate {rate:g}: lower --lr, or lengthen --warmup"
             )
-        return Outcome(loss, rate, [wish > 0 for wish in wished], self._step.experimental_get_tracing_count() > traces)
+        compiled = self._step.experimental_get_tracing_count() > traces
+        return Outcome(loss, rate, [wish > 0 for wish in wished], self._ready - began, compiled)
+
+    def _gradients_are_ready(self, loss: Any) -> None:
+        self._ready = time.perf_counter()
 
 
 def in_float32(outputs: Any) -> Any:
