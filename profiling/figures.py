@@ -45,8 +45,8 @@ class Plot(NamedTuple):
 
     title: str
     caption: str
-    figure: Figure
-    tips: list[str]  # what the marks say when they are pointed at, by the number in their id
+    svg: str  # the content of a file; marks have titles, which are shown when they are pointed at
+    figure: Figure  # for the other forms
 
 
 def draw(document: dict[str, Any]) -> dict[str, Plot]:
@@ -57,17 +57,15 @@ def draw(document: dict[str, Any]) -> dict[str, Plot]:
 
 def save(plot: Plot, folder: Path, name: str) -> None:
     """Write a figure as SVG, PDF and PNG."""
+    (folder / f"{name}.svg").write_text(plot.svg, encoding="utf-8")
     with matplotlib.rc_context(STYLE):
-        (folder / f"{name}.svg").write_text(_svg(plot), encoding="utf-8")
         plot.figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
         plot.figure.savefig(folder / f"{name}.png")
 
 
 def inline(plot: Plot, name: str) -> str:
     """An SVG element for a page: in the page's colours, as wide as its place, with ids of its own."""
-    with matplotlib.rc_context(STYLE):
-        svg = _svg(plot)
-    svg = svg[svg.index("<svg") :]
+    svg = plot.svg[plot.svg.index("<svg") :]
     svg = re.sub(r'<svg [^>]*viewBox="([^"]+)"[^>]*>', r'<svg viewBox="\1" role="img" tabindex="0">', svg, count=1)
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'id="', f'id="{name}-', svg)
@@ -75,19 +73,22 @@ def inline(plot: Plot, name: str) -> str:
     return re.sub("#[0-9a-f]{6}", lambda found: f"var(--{NAMES[found[0]]})" if found[0] in NAMES else found[0], svg)
 
 
-def _svg(plot: Plot) -> str:
-    file = io.StringIO()
-    plot.figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
-
-    def titled(found: re.Match) -> str:
-        return f'<g id="tip{found[1]}" class="tip"><title>{escape(plot.tips[int(found[1])])}</title>'
-
-    return re.sub(r'<g id="tip(\d+)">', titled, file.getvalue())
-
-
 def _draw(document: dict[str, Any], title: str, caption: str, paint: plots.Painter) -> Plot:
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     tips: list[str] = []
     paint(document, figure, tips)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # everything has its place now, in all forms
     level, forecast = document["confidence"], document["prediction"]["confidence"]
-    return Plot(title, caption.format(level=f"{level:.0%}", forecast=f"{forecast:.0%}"), figure, tips)
+    caption = caption.format(level=f"{level:.0%}", forecast=f"{forecast:.0%}")
+    return Plot(title, caption, _svg(figure, tips), figure)
+
+
+def _svg(figure: Figure, tips: list[str]) -> str:
+    file = io.StringIO()
+    figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+
+    def titled(found: re.Match) -> str:
+        return f'<g id="tip{found[1]}" class="tip"><title>{escape(tips[int(found[1])])}</title>'
+
+    return re.sub(r'<g id="tip(\d+)">', titled, file.getvalue())

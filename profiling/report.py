@@ -20,7 +20,7 @@ class Options:
 
     series: str | None = None  # which series, where the table or study holds several
     format: Literal["text", "markdown"] = "text"  # of the table that is printed
-    json: bool = False  # print JSON
+    json: bool = False  # print JSON, and write nothing
     out: Path | None = None  # folder of a study's report; STUDY/report by default
 
 
@@ -33,20 +33,20 @@ def run(argv: Sequence[str]) -> str:
         Bad words, a bad table or study, a folder that cannot be written to.
     """
     (path,), options = arguments.parse(Options, argv, ["TABLE"])
-    written = ""
+    folder = None
     if runs.is_study(path):
         whole = runs.read(path)
         study = tables.choose(whole, options.series)
         made = document.document(study, tables.of_study(study))
         folder = options.out or path / "report" / ("" if len(whole.series) == 1 else _name(study))
-        written = write(folder, study, made)
     elif options.out:
         raise Refusal(f"--out is for the report of a study, and {path} is a plain table: leave it out")
     else:
         made = document.table(tables.read(path, options.series))
     if options.json:
         return json.dumps(made, indent=1, ensure_ascii=False)
-    return "\n".join([*_printed(made, options.format), *([written] if written else [])])
+    printed = _printed(made, options.format)
+    return "\n".join([*printed, write(folder, study, made)] if folder else printed)
 
 
 def write(folder: Path, study: Study, made: dict[str, Any]) -> str:

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from launch.rundir import RunDir
-from profiling import confidence, latex, tables
+from profiling import blocks, confidence, latex, tables
+from profiling import report as reporting
 from profiling.__main__ import main
 
 FIGURES = ("throughput", "efficiency", "steps", "breakdown", "prediction")
@@ -28,7 +29,8 @@ def study(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def report(study):
-    assert main(["report", str(study)]) == 0
+    printed = reporting.run([str(study)])
+    assert printed.endswith(f"report: {study}/report/index.html")
     return study / "report"
 
 
@@ -44,8 +46,6 @@ def test_all_forms_are_there_and_json_is_what_is_printed(capsys, study, report):
     status, out, _ = said(capsys, "report", study, "--json")
     printed, written = json.loads(out), json.loads((report / "report.json").read_text())
     assert status == 0 and printed | {"made": 0} == written | {"made": 0}
-    _, out, _ = said(capsys, "report", study)
-    assert out.endswith(f"report: {report}/index.html\n")
 
 
 def test_the_columns_say_what_the_runs_did(report):
@@ -102,17 +102,17 @@ def test_markdown_has_every_table_and_figure(report):
     assert "4 nodes: 5 of 6 repeats are in the table" in text
 
 
-def test_committees_get_their_columns(tmp_path, report):
+def test_committees_get_their_columns(capsys, tmp_path, report):
     text = (report / "report.md").read_text()
     assert "| Number of cores | Wall clock time | Number of Nodes | Number of process |" in text
     strong = studies.make(tmp_path / "strong", repeats=1, batch=lambda ranks: 32, seconds=lambda n, repeat: 0.4 / n)
-    assert main(["report", str(strong)]) == 0
-    text = (strong / "report" / "report.md").read_text()
-    assert (
-        "| Number of cores | Wall clock time | Speed-up vs the first one | Number of Nodes | Number of process |"
-        in text
-    )
-    assert "| 2 | 0.1 s | 4 | 4 | 4 |" in text
+    _, out, _ = said(capsys, "report", strong, "--json")
+    form, style = json.loads(out)["committees"]
+    header = ["Number of cores", "Wall clock time", "Speed-up vs the first one", "Number of Nodes", "Number of process"]
+    assert form["header"] == header and form["rows"][2] == ["2", "0.1 s", "4", "4", "4"]
+    node_hours = 4 * 1e6 / (32 / 0.1) / 3600
+    assert style["rows"][2] == ["4", "4", "0", "0.1", "4", "4", "100.0%", f"{node_hours:.5g}"]
+    assert not (strong / "report").exists()  # JSON is printed, and nothing is written
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="LATEX TEST SKIPPED: there is no pdflatex here")
@@ -139,19 +139,21 @@ def test_a_prediction_is_written_down_and_scored_by_the_next_report(capsys, tmp_
     assert "written down before" in out
     assert len((folder / "predictions.jsonl").read_text().splitlines()) == 1
     later.rename(result)
-    said(capsys, "report", folder)
-    eight, sixteen = json.loads((folder / "report" / "report.json").read_text())["foretold"]  # 4 was known
+    document = json.loads(said(capsys, "report", folder, "--json")[1])
+    eight, sixteen = document["foretold"]  # 4 was known
     assert eight["workers"] == 8 and eight["knew"] == [1, 2, 4] and eight["inside"] is True
     measured = tables.read(folder).points[-1].throughput
     assert eight["measured"] == measured and eight["relative_error"] == pytest.approx(eight["predicted"] / measured - 1)
-    assert sixteen["measured"] is None and "not yet" in (folder / "report" / "report.md").read_text()
+    (past,) = (block for block in blocks.blocks(document) if block.title == "Predictions of the past")
+    assert sixteen["measured"] is None and past.rows[1][5] == "not yet" and past.rows[0][7] == "yes"
 
 
 def test_a_report_of_one_of_several_series_has_a_folder_of_its_own(capsys, tmp_path):
     folder = studies.make(tmp_path / "study", repeats=1, axis=("width", ["8", "16"]))
     status, _, err = said(capsys, "report", folder)
     assert status == 2 and "choose one with --series" in err and not (folder / "report").exists()
-    assert said(capsys, "report", folder, "--series", "workloads.some_net width=8")[0] == 0
+    words = ["report", folder, "--series", "workloads.some_net width=8"]
+    assert f"report: {folder}/report/workloads.some_net_width_8/index.html" in said(capsys, *words)[1]
     assert (folder / "report" / "workloads.some_net_width_8" / "index.html").is_file()
 
 
