@@ -1,6 +1,8 @@
 """python -m launch on a real Slurm."""
 
+import json
 import os
+import random
 import re
 import shlex
 import signal
@@ -13,7 +15,7 @@ import pytest
 from launched import Launched, facts, launch, until
 from slurm.fixtures import Cluster
 
-from launch.rundir import RunDir, read_json, read_lines
+from launch.rundir import RunDir, read_lines
 from workloads import checkpoints
 
 SAY = (
@@ -248,12 +250,32 @@ def test_a_launcher_within_a_job_starts_a_job_of_its_own(clean_slurm: Cluster, t
     assert sorted(said(RunDir(tmp_path / "inner"))) == [0, 1]
 
 
-def test_a_path_with_everything_in_it(clean_slurm: Cluster, tmp_path: Path):
-    runs = tmp_path / "a b'c\"d$(touch x)\né;#"
-    done = launch("--runs", runs, "--name", "odd", script(tmp_path, SAY))
+# What shells, Slurm's own patterns (%j), TOML and JSON read otherwise; an argument cannot hold a zero byte.
+_LETTERS = " \t\n'\"\\`$(){}[]<>|&;*?!~#%=,:@+-/j\x01\x7fé流🌊"
+ODD = "a b'c\"d$(touch x)\né;#%j"
+
+
+def test_words_and_paths_arrive_as_they_were_given(clean_slurm: Cluster, tmp_path: Path):
+    drawn = random.Random(3)
+    words = [
+        ODD,
+        "",
+        "-n",
+        "--",
+        "--nodes=9",
+        *("".join(drawn.choices(_LETTERS, k=drawn.randint(1, 12))) for _ in range(300)),
+    ]
+    place = tmp_path / ODD
+    place.mkdir()
+    site = tmp_path / "site.toml"
+    site.write_text(f'name = "odd"\nbackend = "slurm"\n[env]\nNOTE = {json.dumps(ODD)}\n')  # of JSON, TOML knows this
+    told = "import json, os, sys; json.dump([sys.argv[1:], os.environ['NOTE'], os.environ['LAUNCH_RUN']], open(__file__ + '.json', 'w'))"
+    run = RunDir(place / "run")
+    done = launch("--site", site, "--runs", place, "--name", "run", "-J", ODD, script(place, told), *words)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert (runs / "odd" / "result.json").exists()
-    assert read_json(runs / "odd" / "result.json")["status"] == "done"
+    assert json.loads((place / "program.py.json").read_text()) == [words, ODD, str(run.path)]
+    assert run.result()["status"] == "done"
+    assert not list(tmp_path.rglob("x"))
 
 
 def test_the_printed_script_can_be_submitted_by_hand(clean_slurm: Cluster, tmp_path: Path):
