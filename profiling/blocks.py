@@ -40,9 +40,11 @@ def blocks(document: dict[str, Any]) -> list[Block]:
     scaled.notes.append(
         f"Base: {base['workers']} rank{'s' * (base['workers'] > 1)}, {text.number(base['throughput'])} {document['unit']} in absolute terms."
     )
+    cost = _block("Where the time goes, and what it costs", columns.COST, document, document["absent"])
+    cost.notes[:0] = columns.MEANING
     return [
         scaled,
-        _block("Where the time goes, and what it costs", columns.COST, document, document["absent"]),
+        cost,
         *_predicted(document),
         *(Block(each["title"], each["header"], each["rows"], [each["note"]]) for each in document["committees"]),
     ]

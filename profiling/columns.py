@@ -20,7 +20,7 @@ class Column:
     absent: str = ""  # why there is no value, in all rows
 
 
-_TRACES = "the records time a step as a whole, and a rank's wait for the others is within it: it needs traces"
+_REPLAY = "it needs a replay on an ideal network"
 _READINGS = "there are no readings of the GPUs beside the records of the steps"
 
 SCALING = (
@@ -43,18 +43,14 @@ SCALING = (
 COST = (
     Column("workers", "ranks", "count"),
     Column("input_share", "input stall", "percent"),
-    Column("communication_share", "communication", "percent", _TRACES),
-    Column(
-        "pop_global_efficiency",
-        "POP global efficiency",
-        "percent",
-        "the base has several ranks: its useful time is not known",
-    ),
-    Column("pop_parallel_efficiency", "POP parallel eff.", "percent", _TRACES),
-    Column("pop_load_balance", "POP load balance", "percent", _TRACES),
-    Column("pop_communication_efficiency", "POP comm. eff.", "percent", _TRACES),
-    Column("pop_transfer_efficiency", "POP transfer", "percent", "it needs a replay on an ideal network"),
-    Column("pop_serialisation_efficiency", "POP serialisation", "percent", "it needs a replay on an ideal network"),
+    Column("communication_share", "communication", "percent"),
+    Column("pop_global_efficiency", "POP global eff.", "percent"),
+    Column("pop_parallel_efficiency", "POP parallel eff.", "percent"),
+    Column("pop_load_balance", "POP load balance", "percent"),
+    Column("pop_communication_efficiency", "POP comm. eff.", "percent"),
+    Column("pop_serialisation_efficiency", "POP serial.", "percent", _REPLAY),
+    Column("pop_transfer_efficiency", "POP transfer", "percent", _REPLAY),
+    Column("pop_computation_efficiency", "POP comp. eff.", "percent"),
     Column("gpu_utilisation", "GPU use", "percent", _READINGS),
     Column("power_w", "power [W]", "number", _READINGS),
     Column("energy_per_example_j", "energy [J/example]", "number", _READINGS),
@@ -63,6 +59,13 @@ COST = (
     Column("seconds_to_target", "time to quality [s]", "number", "the workload states no target"),
 )
 """Where the time goes, and what it costs."""
+
+MEANING = (
+    "Input stall: the wait for the batch. Communication: from a rank's own gradients to the end of its step, which is "
+    "waiting for other ranks, communication and the update of the weights, not told apart. Both are shares of the time of all ranks.",
+    "POP efficiencies: global = parallel x computation; parallel = load balance x communication. Useful is the time until a "
+    "rank's own gradients, without the wait for the batch; computation is against the first row.",
+)
 
 
 def rows(study: Study, table: Sequence[scaling.Row]) -> list[dict[str, Any]]:
@@ -82,7 +85,7 @@ def rows(study: Study, table: Sequence[scaling.Row]) -> list[dict[str, Any]]:
     """
     by_ranks = {row.workers: [run for run in study.runs if run.ranks == row.workers] for row in table}
     base = by_ranks[table[0].workers]
-    return [asdict(row) | _of_runs(by_ranks[row.workers]) | _pop(row, table[0], base) for row in table]
+    return [asdict(row) | _of_runs(by_ranks[row.workers]) | _pop(by_ranks[row.workers], base) for row in table]
 
 
 def absent(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
@@ -115,7 +118,7 @@ def _of_runs(runs: Sequence[Run]) -> dict[str, Any]:
     medians = tuple(float(np.median(run.steps.of_chief)) for run in runs)
     # The steps of a run are no independent values, so the interval rests on one value a run.
     interval = confidence.median(medians, scaling.LEVEL)
-    waits, seconds = (sum(float(part.sum()) for part in parts) for parts in zip(*_times(runs)))
+    total = sum(run.steps.seconds.sum() for run in runs)
     return dict.fromkeys(column.key for column in COST if column.key != "workers") | {
         "nodes": max(run.nodes for run in runs),
         "gpus": max(run.gpus for run in runs),
@@ -123,20 +126,31 @@ def _of_runs(runs: Sequence[Run]) -> dict[str, Any]:
         "batch_per_rank": max(examples) / runs[0].ranks,
         "step_seconds": float(np.median(medians)),
         "step_seconds_interval": asdict(interval) if interval else None,
-        "input_share": waits / seconds,
+        "input_share": float(sum(run.steps.input_seconds.sum() for run in runs) / total),
+        "communication_share": float(1 - sum(run.steps.own_seconds.sum() for run in runs) / total),
     }
 
 
-def _times(runs: Sequence[Run]) -> list[tuple[np.ndarray, np.ndarray]]:
-    return [(run.steps.input_seconds, run.steps.seconds) for run in runs]
+def _pop(runs: Sequence[Run], base: Sequence[Run]) -> dict[str, float]:
+    """Efficiencies as POP defines them (pop-coe.eu, further information, efficiency metrics), of sums over the runs."""
+    useful = [_useful(run) for run in runs]
+    mean, most = (sum(float(reduce(times)) for times in useful) for reduce in (np.mean, np.max))
+    elapsed = sum(float(run.steps.seconds.sum(1).mean()) for run in runs)
+    parallel, computation = mean / elapsed, _useful_per_example(base) / _useful_per_example(runs)
+    return {
+        "pop_global_efficiency": parallel * computation,
+        "pop_parallel_efficiency": parallel,
+        "pop_load_balance": mean / most,
+        "pop_communication_efficiency": most / elapsed,
+        "pop_computation_efficiency": computation,
+    }
 
 
-def _pop(row: scaling.Row, first: scaling.Row, base: Sequence[Run]) -> dict[str, float | None]:
-    """POP's global efficiency, useful time of the reference over all time here, for the same work.
+def _useful(run: Run) -> np.ndarray:
+    """Seconds (ranks,) that each rank computed."""
+    return (run.steps.own_seconds - run.steps.input_seconds).sum(1)
 
-    On one rank all is useful but the wait for the batch, for there is nobody to talk to; with more ranks the records do not tell.
-    """
-    if first.workers > 1:
-        return {}
-    waits, seconds = (sum(float(part.sum()) for part in parts) for parts in zip(*_times(base)))
-    return {"pop_global_efficiency": row.efficiency * (1 - waits / seconds)}
+
+def _useful_per_example(runs: Sequence[Run]) -> float:
+    examples = sum(run.steps.examples * len(run.steps.number) for run in runs)
+    return sum(float(_useful(run).sum()) for run in runs) / examples

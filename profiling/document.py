@@ -13,7 +13,6 @@ from profiling.tables import Series
 
 QUANTILES = (0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1)
 SHOWN = 60  # steps of a point that are drawn each by itself, the farthest ones, beside its quantiles
-PHASES = ("queue", "start", "import", "build", "compile", "train", "evaluate", "checkpoint")
 AHEAD = 4  # times the largest measured number of ranks, to which the prediction is drawn
 
 
@@ -67,8 +66,12 @@ def _point(ranks: int, runs: Sequence[Run]) -> dict[str, Any]:
     reach = 1.5 * (third - first)
     beyond = seconds[(seconds < first - reach) | (seconds > third + reach)]
     farthest = beyond[np.argsort(-abs(beyond - middle))][:SHOWN]
-    wait = np.mean([run.steps.input_seconds.mean() for run in runs])
-    phases = {name: [run.result.get("phases_s", {}).get(name) for run in runs] for name in PHASES}
+    wait, own, all_of = (
+        float(np.mean([getattr(run.steps, name).mean() for run in runs]))
+        for name in ("input_seconds", "own_seconds", "seconds")
+    )
+    names = dict.fromkeys(name for run in runs for name in run.result.get("phases_s", {}))
+    phases = {name: [run.result.get("phases_s", {}).get(name) for run in runs] for name in names}
     return {
         "workers": ranks,
         "steps": len(seconds),
@@ -79,7 +82,7 @@ def _point(ranks: int, runs: Sequence[Run]) -> dict[str, Any]:
         "farthest_s": [float(value) for value in np.sort(farthest)],
         "run_medians_s": [float(np.median(run.steps.of_chief)) for run in runs],
         "throughputs": [run.throughput for run in runs],
-        "step_s": {"input": float(wait), "rest": float(np.mean([run.steps.seconds.mean() for run in runs]) - wait)},
+        "step_s": {"input": wait, "gradients": own - wait, "rest": all_of - own},
         "phases_s": {name: float(np.mean(each)) for name, each in phases.items() if None not in each},
     }
 

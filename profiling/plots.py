@@ -11,7 +11,7 @@ from profiling import text
 
 INK, MUTED, GRID, PAPER = "#1c2128", "#66707c", "#d8dee4", "#ffffff"
 BLUE, ORANGE = "#2166ac", "#c4560a"
-PARTS = ("#9aa5b1", "#6f9bc8", "#b3b8f0", "#e0b35a", "#d98880", "#2f9e77", "#a98bc9", "#5b6770")
+PARTS = ("#9aa5b1", "#6f9bc8", "#b3b8f0", "#e0b35a", "#d98880", "#2f9e77", "#a98bc9", "#5b6770", "#d16ba5")
 """Of the phases of a run, in their order."""
 Painter = Callable[[dict[str, Any], Figure, list[str]], None]
 """Draws a document into a figure, and adds to the list what a mark says when it is pointed at."""
@@ -99,11 +99,19 @@ def _steps(document: dict[str, Any], figure: Figure, tips: list[str]) -> None:
 
 def _breakdown(document: dict[str, Any], figure: Figure, tips: list[str]) -> None:
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-    names = list(document["points"][0]["phases_s"])
+    names = dict.fromkeys(name for point in document["points"] for name in point["phases_s"])
     colours = dict(zip(names, PARTS))
     _stack(left, document["points"], "phases_s", colours, 1, "s", tips)
     left.set_ylabel("a run [s]")
-    _stack(right, document["points"], "step_s", {"input": PARTS[3], "rest": PARTS[5]}, 1000, "ms", tips)
+    _stack(
+        right,
+        document["points"],
+        "step_s",
+        {"input": PARTS[3], "gradients": PARTS[5], "rest": PARTS[1]},
+        1000,
+        "ms",
+        tips,
+    )
     right.set_ylabel("a step [ms]")
     for axes in (left, right):
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3 if axes is left else 1, fontsize=8, handlelength=1)
@@ -111,7 +119,11 @@ def _breakdown(document: dict[str, Any], figure: Figure, tips: list[str]) -> Non
 
 def _stack(axes: Axes, points: list[dict], key: str, colours: dict[str, str], scale: float, unit: str, tips: list[str]) -> None:  # fmt: skip
     bottoms = [0.0] * len(points)
-    labels = {"input": "wait for the batch", "rest": "computing and communication"} if key == "step_s" else {}
+    labels = (
+        {"input": "wait for the batch", "gradients": "own gradients", "rest": "waiting, communication, update"}
+        if key == "step_s"
+        else {}
+    )
     for name, colour in colours.items():
         heights = [scale * point[key].get(name, 0) for point in points]
         bars = axes.bar(range(len(points)), heights, 0.62, bottoms, color=colour, label=labels.get(name, name))
@@ -165,7 +177,7 @@ FIGURES: dict[str, tuple[str, str, Painter]] = {
     ),
     "breakdown": (
         "Where the time goes",
-        "Means over the repeats. Left: the phases of a run. Right: a step; computing and communication are not told apart without traces.",
+        "Means over the repeats. Left: the phases of a run. Right: a step of a rank; after its own gradients come waiting for the others, communication and the update of the weights.",
         _breakdown,
     ),
     "prediction": (

@@ -60,10 +60,24 @@ def test_the_columns_say_what_the_runs_did(report):
     assert first["step_seconds_interval"]["high"] == pytest.approx(0.05 * 1.012)
     assert last["throughput"] == pytest.approx(32 / (sum(lengths) / 5))
     assert last["input_share"] == pytest.approx(studies.WAIT)
-    assert last["pop_global_efficiency"] == pytest.approx(last["efficiency"] * (1 - studies.WAIT))
+    assert last["communication_share"] == pytest.approx(0.2)
     assert [left["run"] for left in document["left_out"]] == ["n4-r6"]
-    assert {"communication_share", "pop_load_balance", "mfu", "power_w"} <= set(document["absent"])
+    assert {"pop_transfer_efficiency", "seconds_to_target"} <= set(document["absent"])
     assert all(row[key] is None for row in document["rows"] for key in document["absent"])
+
+
+def test_pop_efficiencies_follow_their_definitions(capsys, tmp_path):
+    folder = studies.make(tmp_path / "study", nodes=(1, 2), repeats=1)
+    path = folder / "n2-r1" / "steps" / "node1.jsonl"  # rank 1 computes half as long as rank 0
+    studies.change(path, lambda line: line | {"own_seconds": line["input_seconds"] + 0.35 * line["seconds"]})
+    one, two = json.loads(said(capsys, "report", folder, "--json")[1])["rows"]
+    assert one["pop_parallel_efficiency"] == one["pop_global_efficiency"] == pytest.approx(0.7)
+    assert two["pop_load_balance"] == pytest.approx(0.525 / 0.7)
+    assert two["pop_communication_efficiency"] == pytest.approx(0.7)
+    assert two["pop_parallel_efficiency"] == pytest.approx(0.525)
+    assert two["pop_computation_efficiency"] == pytest.approx(0.7 / (0.525 * 2**0.1))
+    assert two["pop_global_efficiency"] / one["pop_global_efficiency"] == pytest.approx(two["efficiency"])
+    assert two["communication_share"] == pytest.approx(1 - (0.8 + 0.45) / 2)
 
 
 def test_nothing_of_the_machine_is_told(report):
