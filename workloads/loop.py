@@ -66,6 +66,7 @@ class Loop:
         self.step = 0  # steps made
         self.timed_steps = 0  # of those, the ones in seconds["train"]
         self.seconds = dict.fromkeys(("compile", "train", "evaluate", "checkpoint", "trace"), 0.0)  # over all attempts
+        self.forward_flops: int | None = None  # of the batch of a rank
         self.ranks_agree = True  # all held the same weights, to the bit, at every checkpoint
         self.board: Board | None = None  # of the chief, where one is wanted
         self._variables = [*workload.model.variables, *optimizer.variables]
@@ -153,6 +154,8 @@ class Loop:
             except Diverged as error:
                 raise Diverged(f"{error}; {self._last_checkpoint()}") from None
             seconds = time.perf_counter() - begin
+        if outcome.compiled and self.rank.is_chief:
+            self.forward_flops = self._make_step.forward_flops(inputs, targets)
         traced = self._tracing.disturbs(self.step + 1)
         self.seconds["compile" if outcome.compiled else "trace" if traced else "train"] += seconds
         self.timed_steps += not (outcome.compiled or traced)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from workloads import flops
 from workloads.api import Workload
 from workloads.communicator import Communicator
 
@@ -77,7 +78,7 @@ class Step:
             # One tensor, because each that is read costs a copy from the GPU.
             return tf.concat([[loss, learning_rate], means[0]], axis=0)
 
-        self._step = step
+        self._step, self._gradients = step, gradients
         self._ready = 0.0
 
     def __call__(self, number: int, inputs: Any, targets: Any, wishes: list[bool]) -> Outcome:
@@ -113,6 +114,16 @@ class Step:
 
     def _gradients_are_ready(self, loss: Any) -> None:
         self._ready = time.perf_counter()
+
+    def forward_flops(self, inputs: Any, targets: Any) -> int | None:
+        """The floating point operations of a batch's forward pass; None where they cannot be counted.
+
+        Parameters
+        ----------
+        inputs, targets
+            A batch with which a step was made: its graph is there already.
+        """
+        return flops.forward(self._gradients.get_concrete_function(inputs, targets).graph)
 
 
 def in_float32(outputs: Any) -> Any:

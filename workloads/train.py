@@ -50,6 +50,9 @@ def main(argv: list[str]) -> int:
         "start": _difference(entered, os.environ.get("LAUNCH_STARTED")),
     }
     configure(config, rank, seed)
+    import keras
+
+    from workloads import flops
     from workloads.communicator import Communicator
     from workloads.loop import Loop
     from workloads.sharding import Sharding
@@ -84,13 +87,14 @@ def main(argv: list[str]) -> int:
         if not loop.train(steps):
             return stop.STOPPED
         metrics = loop.evaluate()
+        peaks = communicator.gather(flops.peak(keras.config.dtype_policy().compute_dtype))
     if rank.is_chief:
         if workload.finish:
             run.figures.mkdir(exist_ok=True)
             metrics |= workload.finish(workload.model, run.figures)
         if loop.board:
             loop.board.finish(steps, metrics, run.figures)
-        publish_json(run.result_json, result(loop, steps, metrics, phases | loop.seconds))
+        publish_json(run.result_json, result(loop, steps, metrics, phases | loop.seconds, sum(peaks)))
     return 0
 
 
@@ -150,13 +154,25 @@ def describe(module: str, config: Training, workload: Any, dealing: Any, steps: 
     }
 
 
-def result(loop: Any, steps: int, metrics: dict[str, float], phases: dict[str, float | None]) -> dict[str, Any]:
-    """The content of result.json."""
+def result(
+    loop: Any, steps: int, metrics: dict[str, float], phases: dict[str, float | None], peak: float
+) -> dict[str, Any]:
+    """The content of result.json; ``peak`` is the FLOP/s of all ranks together at matrix products."""
+    from workloads import flops
+
     rank, timed = loop.rank, loop.seconds["train"]
+    throughput = loop.timed_steps * loop.dealing.batch * rank.size / timed if timed else None
+    counted = loop.forward_flops
+    per_example = None if counted is None else flops.TRAINING * counted / loop.dealing.batch
+    achieved = None if per_example is None or throughput is None else per_example * throughput
     return {
         "status": "done",
         "metrics": metrics,
-        "throughput_examples_per_s": loop.timed_steps * loop.dealing.batch * rank.size / timed if timed else None,
+        "throughput_examples_per_s": throughput,
+        "flops_per_example": per_example,
+        "flop_per_s": achieved,
+        "peak_flop_per_s": peak,
+        "mfu": None if achieved is None else achieved / peak,
         "ranks": rank.size,
         "nodes": rank.nodes,
         "steps": steps,
