@@ -118,7 +118,7 @@ def test_two_ranks_with_augmentation_go_on_as_if_nothing_had_been(tmp_path: Path
         "--deterministic",
     )
     losses = []
-    for name, size, more in (("two", 2, ["--batch=64"]), ("one", 1, ["--batch=128", "--scaling=none", "--lr=0.04"])):
+    for name, size, more in (("two", 2, ["--batch=64"]), ("one", 1, ["--batch=128", "--scaling=none", "--lr=0.1"])):
         run = RunDir(tmp_path / name)
         run.create()
         warm = ["--warmup=0", "--shards=2", *words, *more]
