@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from launch.errors import Refusal, nearest
 
 VERBS = {
+    "compare": "profiling.compare",
     "export": "profiling.export",
     "mllog": "profiling.mllog",
     "predict": "profiling.predict",
     "report": "profiling.report",
     "score": "profiling.score",
+    "summary": "profiling.summary",
+    "watch": "profiling.watch",
     "trace": "profiling.trace",
 }
 """Each verb's module, imported when the verb is used: it has run(argv) -> what is printed, and Options."""
