@@ -40,19 +40,21 @@ def blocks(document: dict[str, Any]) -> list[Block]:
     scaled.notes.append(
         f"Base: {base['workers']} rank{'s' * (base['workers'] > 1)}, {text.number(base['throughput'])} {document['unit']} in absolute terms."
     )
-    cost = _block("Where the time goes, and what it costs", columns.COST, document, document["absent"])
-    cost.notes[:0] = columns.MEANING
+    time = _block("Where the time goes", columns.TIME, document, document["absent"])
+    time.notes[:0] = columns.MEANING_OF_TIME
     return [
         scaled,
-        cost,
+        time,
+        _block("Use, energy, memory and quality", columns.COST, document, document["absent"]),
         *_predicted(document),
         *(Block(each["title"], each["header"], each["rows"], [each["note"]]) for each in document["committees"]),
     ]
 
 
 def _block(title: str, shown: tuple[columns.Column, ...], document: dict[str, Any], absent: dict[str, str]) -> Block:
-    reasons = list(dict.fromkeys(absent.values()))
-    marks = {key: str(reasons.index(reason) + 1).translate(RAISED) for key, reason in absent.items()}
+    why = {column.key: absent[column.key] for column in shown if column.key in absent}
+    reasons = list(dict.fromkeys(why.values()))
+    marks = {key: str(reasons.index(reason) + 1).translate(RAISED) for key, reason in why.items()}
     rows = document["rows"]
     return Block(
         title,

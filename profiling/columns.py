@@ -40,7 +40,7 @@ SCALING = (
 )
 """How fast each point is."""
 
-COST = (
+TIME = (
     Column("workers", "ranks", "count"),
     Column("input_share", "input stall", "percent"),
     Column("communication_share", "communication", "percent"),
@@ -51,6 +51,11 @@ COST = (
     Column("pop_serialisation_efficiency", "POP serial.", "percent", _REPLAY),
     Column("pop_transfer_efficiency", "POP transfer", "percent", _REPLAY),
     Column("pop_computation_efficiency", "POP comp. eff.", "percent"),
+)
+"""Where the time goes."""
+
+COST = (
+    Column("workers", "ranks", "count"),
     Column("gpu_utilisation", "GPU use", "percent", _READINGS),
     Column("power_w", "power [W]", "number", _READINGS),
     Column("energy_per_example_j", "energy [J/example]", "number", _READINGS),
@@ -58,9 +63,9 @@ COST = (
     Column("mfu", "MFU", "percent", "the operations of a step are not counted"),
     Column("seconds_to_target", "time to quality [s]", "number", "the workload states no target"),
 )
-"""Where the time goes, and what it costs."""
+"""What the machine does meanwhile, and what it costs."""
 
-MEANING = (
+MEANING_OF_TIME = (
     "Input stall: the wait for the batch. Communication: from a rank's own gradients to the end of its step, which is "
     "waiting for other ranks, communication and the update of the weights, not told apart. Both are shares of the time of all ranks.",
     "POP efficiencies: global = parallel x computation; parallel = load balance x communication. Useful is the time until a "
@@ -90,9 +95,8 @@ def rows(study: Study, table: Sequence[scaling.Row]) -> list[dict[str, Any]]:
 
 def absent(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
     """Why columns have no value in any row: key -> reason."""
-    return {
-        column.key: column.absent for column in COST if column.absent and all(row[column.key] is None for row in rows)
-    }
+    known = (column for column in (*TIME, *COST) if column.absent)
+    return {column.key: column.absent for column in known if all(row[column.key] is None for row in rows)}
 
 
 def cell(column: Column, row: dict[str, Any], base: dict[str, Any]) -> str:
@@ -119,7 +123,7 @@ def _of_runs(runs: Sequence[Run]) -> dict[str, Any]:
     # The steps of a run are no independent values, so the interval rests on one value a run.
     interval = confidence.median(medians, scaling.LEVEL)
     total = sum(run.steps.seconds.sum() for run in runs)
-    return dict.fromkeys(column.key for column in COST if column.key != "workers") | {
+    return dict.fromkeys(column.key for column in (*TIME, *COST) if column.key != "workers") | {
         "nodes": max(run.nodes for run in runs),
         "gpus": max(run.gpus for run in runs),
         "global_batch": max(examples),

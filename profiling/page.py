@@ -9,7 +9,7 @@ from typing import Any
 from profiling import blocks, figures
 from profiling.blocks import Block
 
-BEFORE_FIGURES = 2  # tables
+BEFORE_FIGURES = 3  # tables
 
 
 def page(document: dict[str, Any], drawn: dict[str, figures.Plot]) -> str:
