@@ -39,14 +39,11 @@ class Config(Training):
     kernel: int = 5  # size of the convolutions (tiramisu)
     dropout: float = 0.0  # part of the activations dropped in training (tiramisu); SC18: 0.2
     normalise: bool = True  # batch normalisation behind each convolution (tiramisu); SC18 had none
-    weights: Literal["none", "inverse", "sqrt", "mlperf"] = (
-        "mlperf"  # of the classes in the loss, of their frequency f: 1,
-    )
-    # 1 / f, 1 / sqrt(f) as in SC18, or f^-0.125
+    weights: Literal["none", "inverse", "sqrt", "mlperf"] = "mlperf"  # of a class of frequency f in the loss: 1, 1 / f,
+    # 1 / sqrt(f) as in SC18, or f^-0.125
     channels: Literal["standard", "minmax"] = "standard"  # scaled by mean and deviation, or to 0..1 as published
-    check: int = (
-        256  # files of a rank that are read whole before the first step; of the others only their shape is seen
-    )
+    augment: bool = True  # turn each training map round the axis and mirror it at the equator, at random
+    check: int = 256  # files of each rank that are read whole before the first step; others are only looked at
 
     def __post_init__(self) -> None:
         Training.__post_init__(self)
@@ -120,7 +117,7 @@ def build(config: Config, rank: Rank) -> Workload:
             lambda labels, logits: metrics.weighted_cross_entropy(labels, logits, value)
         ),
         optimizer=lambda rate: keras.optimizers.Adam(rate),
-        train=Data(len(train), train.load),
+        train=Data(len(train), train.load, augment=train.augment if config.augment else None),
         validation=Data(len(validation), validation.load),
         statistics=tf.autograph.experimental.do_not_convert(metrics.statistics),
         summarise=metrics.summarise,

@@ -20,6 +20,7 @@ from launch.errors import Refusal
 from workloads.climate.published import CHANNELS, CLASSES
 
 STATISTICS = "stats.h5"
+NORTHWARD = ("V850", "VBOT")
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,34 @@ class Examples:
             data, labels[place] = read(path, which)
             np.subtract(data, self._scale.offset, out=fields[place])
             fields[place] /= self._scale.spread
+        return fields, labels
+
+    def augment(
+        self, fields: np.ndarray, labels: np.ndarray, seeds: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+        """Turn each map round the earth's axis by any angle, and mirror half of them at the equator.
+
+        The rules that label the maps do not see the difference: wind towards the north becomes wind towards the south, so
+        what was cyclonic stays so. Of a real earth, land and sea and seasons get another place.
+
+        Parameters
+        ----------
+        fields, labels : array
+            As `load` gives them.
+        seeds : array (batch, 2), uint64
+            Of each example.
+        """
+        fields, labels = fields.copy(), labels.copy()
+        for field, label, seed in zip(fields, labels, seeds):
+            random = np.random.default_rng(seed)
+            turn = int(random.integers(label.shape[1]))
+            field[:], label[:] = np.roll(field, turn, axis=1), np.roll(label, turn, axis=1)
+            if random.integers(2):
+                field[:], label[:] = field[::-1].copy(), label[::-1].copy()
+                for name in NORTHWARD:
+                    place = CHANNELS.index(name)
+                    centre = 2 * self._scale.offset[place] / self._scale.spread[place]
+                    field[..., place] = -field[..., place] - centre  # the negative wind, scaled
         return fields, labels
 
 

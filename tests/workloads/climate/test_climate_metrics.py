@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from workloads.climate.published import FREQUENCIES, WEIGHTINGS, weights
 from workloads.climate.metrics import statistics, summarise, weighted_cross_entropy
+from workloads.climate.published import FREQUENCIES, WEIGHTINGS, weights
 
 maps = arrays.arrays(np.uint8, (4, 3, 5), elements=st.integers(0, 2))
 
