@@ -56,6 +56,8 @@ class Chain:
         """Refuse what the backend cannot run."""
         for link in self.links:
             link.check()
+        if self.plans[0].backend == "slurm":
+            slurm_array.refuse_beyond_queue(self.plans, "make its studies smaller, as a chain is submitted whole")
 
     def preview(self) -> str:
         """What would be submitted or started for each link."""

@@ -68,6 +68,10 @@ class Planned:
         """Refuse what the backend cannot run."""
         for planned in {planned.nodes: planned for planned in self.plans}.values():
             _backend(planned).check(planned)
+        if self.order.asked.detach and self.plans[0].backend == "slurm":
+            from launch.backends.slurm_array import STAY, refuse_beyond_queue
+
+            refuse_beyond_queue(self.plans, STAY)
 
     def preview(self) -> str:
         """What would be submitted or started."""

@@ -72,6 +72,7 @@ class Plan:
     inherited: dict[str, str]  # variables of Slurm, taken from the environment of the launcher
     signal_s: int
     patience_s: int
+    max_jobs: int | None  # that may be in the queue of the partition, each run of an array being one
 
     @property
     def size(self) -> int:
@@ -188,6 +189,7 @@ def resolve(request: Request, site: Site, target: Target, machine: Machine, now:
         inherited=taken,
         signal_s=site.signal_s,
         patience_s=site.patience_s,
+        max_jobs=site.partitions.get(partition or "", {}).get("max_jobs"),
     )
 
 

@@ -21,6 +21,8 @@ from launch.errors import Refusal, nearest
 
 FOLDER = Path(__file__).resolve().parent.parent / "modules" / "sites"
 
+_LIMITS = {"max_nodes": int, "max_time": str, "max_jobs": int}
+
 FALLBACKS = {"slurm": "Slurm is configured here", "laptop": "no Slurm answers here"}
 """Sites that a machine is if it is no other, and why."""
 
@@ -56,7 +58,8 @@ class Site:
     env: dict[str, str] = field(default_factory=dict)  # environment of the job
     directives: dict[str, str] = field(default_factory=dict)  # further options of sbatch: name without dashes to value
     srun_args: list[str] = field(default_factory=list)  # further options of srun
-    partitions: dict[str, dict[str, Any]] = field(default_factory=dict)  # limits: {max_nodes, max_time}
+    partitions: dict[str, dict[str, Any]] = field(default_factory=dict)  # limits: {max_nodes, max_time, max_jobs},
+    # the last for the jobs of a user that may be in the queue, each run of an array being one
     signal_s: int = 120  # before the time limit: when the ranks are asked to save and leave
     patience_s: int = 300  # how long a silent scheduler is asked again
 
@@ -100,11 +103,9 @@ def from_table(table: Mapping[str, Any], where: str) -> Site:
         _check(f"{where}: {key}", value, hints[key])
     for partition, limits in table.get("partitions", {}).items():
         for key in limits:
-            if key not in ("max_nodes", "max_time"):
-                raise Refusal(
-                    f"{where}: unknown key {key!r} of partition {partition!r}: {nearest(key, ('max_nodes', 'max_time'))}"
-                )
-            _check(f"{where}: partitions.{partition}.{key}", limits[key], int if key == "max_nodes" else str)
+            if key not in _LIMITS:
+                raise Refusal(f"{where}: unknown key {key!r} of partition {partition!r}: {nearest(key, _LIMITS)}")
+            _check(f"{where}: partitions.{partition}.{key}", limits[key], _LIMITS[key])
     for name, value in table.get("directives", {}).items():
         if not f"{name}{value}".isprintable():
             raise Refusal(f"{where}: directives.{name} = {value!r}: give it without line breaks")

@@ -9,13 +9,17 @@ from pathlib import Path
 from launch.backends import slurm
 from launch.backends.slurm_queue import ENDED, ask_many, largest_array, submit
 from launch.backends.slurm_script import directives, script
-from launch.errors import SubmissionRefused
+from launch.errors import Refusal, SubmissionRefused
 from launch.plan import Plan
 from launch.rundir import RunDir, publish
+
+STAY = "leave out --detach, so that we stay and submit as many at a time; or ask for fewer"
 
 
 def start_many(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, throttle: int | None) -> dict[str, str]:
     """Submit the runs of a study and, unless ``how`` is "detach", stay until the last has ended.
+
+    Where the site says how many jobs may be in the queue, no more are submitted before those have ended.
 
     Parameters
     ----------
@@ -40,8 +44,35 @@ def start_many(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, thro
     KeyboardInterrupt
         If the user asked for the end; the jobs have left the queue then.
     """
-    hand_in(folder, runs, throttle)
-    return {} if how == "detach" else watch(runs, how)
+    if how == "detach":
+        refuse_beyond_queue([plan for _, plan in runs], STAY)
+    largest = runs[0][1].max_jobs or len(runs)
+    outcomes: dict[str, str] = {}
+    for first in range(0, len(runs), largest):
+        part = runs[first : first + largest]
+        if len(runs) > largest:
+            print(f"{len(part)} of {len(runs)} runs now: {largest} jobs may be in the queue", flush=True)
+        hand_in(folder, part, throttle)
+        outcomes |= {} if how == "detach" else watch(part, how)
+    return outcomes
+
+
+def refuse_beyond_queue(plans: Sequence[Plan], instead: str) -> None:
+    """Refuse runs that would all have to wait in the queue at the same time.
+
+    Raises
+    ------
+    Refusal
+        If there are more for a partition than the site says; the message ends with what to do instead.
+    """
+    for partition in {plan.partition: None for plan in plans}:
+        those = [plan for plan in plans if plan.partition == partition]
+        most = those[0].max_jobs
+        if most and len(those) > most:
+            raise Refusal(
+                f"{len(those)} runs are more than the {most} jobs that {those[0].site} lets you have in the queue of "
+                f"{partition}: {instead}"
+            )
 
 
 def hand_in(folder: Path, runs: Sequence[tuple[RunDir, Plan]], throttle: int | None) -> None:

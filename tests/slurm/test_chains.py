@@ -1,18 +1,15 @@
-"""Chains on a real Slurm, and arrays that are larger than it allows."""
+"""Chains on a real Slurm: what begins when, and what becomes of the rest when a link fails."""
 
 import json
-import os
-import re
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from launched import Launched, launch, until
 from slurm.fixtures import Cluster
 
-from launch.rundir import RunDir, publish, read_json
+from launch.rundir import RunDir, publish
 
 PROGRAM = """
 import os, sys, time
@@ -143,36 +140,3 @@ def test_ctrl_c_takes_the_whole_chain_out_of_the_queue(
     found = {name: state for name, (state, _) in states(folder).items()}
     assert {found.pop(name) for name in ("report", "train/n1-r1", "train/n2-r1")} == {"cancelled"}
     assert set(found.values()) <= {"cancelled", "failed"}  # a program that dies of the signal has failed
-
-
-@pytest.fixture
-def small_arrays(clean_slurm: Cluster) -> Iterator[Cluster]:
-    """The cluster with MaxArraySize=4: indices 0 to 3."""
-    file = clean_slurm.directory / "slurm.conf"
-    before = file.read_text()
-
-    def restart(text: str) -> None:
-        file.write_text(text)
-        os.kill(clean_slurm.controller, signal.SIGKILL)
-        clean_slurm.control("reset")
-
-    try:
-        restart(before + "MaxArraySize=4\n")
-        yield clean_slurm
-    finally:
-        clean_slurm.control("reset")
-        restart(before)
-
-
-def test_what_is_too_much_for_one_array_becomes_several(small_arrays: Cluster, chain: Path):
-    publish(chain.with_name("mended"), "")
-    chain.write_text(chain.read_text().replace("repeats = 3", "repeats = 9"))
-    made = launch("--runs", chain.parent, "--name=c", chain)
-    assert made.returncode == 0, made.stdout + made.stderr
-    sizes = re.findall(r"^job            \d+: (\d) runs on 1 nodes each", made.stdout, re.MULTILINE)
-    assert sizes == ["4", "4", "1", "1"]
-    folder = chain.parent / "c"
-    entries = read_json(folder / "data" / "study.json")["runs"]
-    data = [times(RunDir(folder / "data" / entry["run"])) for entry in entries]
-    # What comes after waits for all of the arrays.
-    assert len(data) == 9 and max(end for _, end in data) <= times(RunDir(folder / "train" / "n1-r1"))[0]

@@ -1,0 +1,89 @@
+"""More runs than Slurm takes in one array, or a site in its queue, on a real Slurm."""
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from launched import launch
+from slurm.fixtures import Cluster
+
+from launch.rundir import RunDir
+
+CHAIN = """
+[[link]]
+name = "first"
+workload = "PROGRAM"
+job.repeats = 9
+[[link]]
+name = "second"
+after = ["first"]
+workload = "PROGRAM"
+"""
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    """One that takes a moment."""
+    file = tmp_path / "program.py"
+    file.write_text("import time; time.sleep(0.3)")
+    return file
+
+
+def times(study: Path, repeat: int) -> tuple[float, float, float]:
+    """When a run of a study was submitted, started and ended."""
+    run = RunDir(study / f"n1-r{repeat}")
+    return tuple(run.events(kind)[-1]["time"] for kind in ("submitted", "started", "ended"))
+
+
+@pytest.fixture
+def small_arrays(clean_slurm: Cluster) -> Iterator[Cluster]:
+    """The cluster with MaxArraySize=4: indices 0 to 3."""
+    file = clean_slurm.directory / "slurm.conf"
+    before = file.read_text()
+
+    def restart(text: str) -> None:
+        file.write_text(text)
+        os.kill(clean_slurm.controller, signal.SIGKILL)
+        clean_slurm.control("reset")
+
+    try:
+        restart(before + "MaxArraySize=4\n")
+        yield clean_slurm
+    finally:
+        clean_slurm.control("reset")
+        restart(before)
+
+
+def test_what_is_too_much_for_one_array_becomes_several(small_arrays: Cluster, tmp_path: Path, program: Path):
+    file = tmp_path / "chain.toml"
+    file.write_text(CHAIN.replace("PROGRAM", str(program)))
+    made = launch("--runs", tmp_path, "--name=c", file)
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert re.findall(r"^job            \d+: (\d) runs", made.stdout, re.MULTILINE) == ["4", "4", "1"]
+    # What comes after waits for all of the arrays.
+    second = RunDir(tmp_path / "c" / "second").events("started")[0]["time"]
+    assert max(times(tmp_path / "c" / "first", repeat)[2] for repeat in range(1, 10)) <= second
+
+
+def test_no_more_are_submitted_than_the_site_takes(clean_slurm: Cluster, tmp_path: Path, program: Path):
+    site = tmp_path / "site.toml"
+    site.write_text('name = "s"\nbackend = "slurm"\npartition = "debug"\n[partitions.debug]\nmax_jobs = 2\n')
+    words = ["--site", site, "--repeats=5", "--runs", tmp_path, "--name=s"]
+    refused = launch(*words, "--detach", program)
+    assert refused.returncode == 2 and not (tmp_path / "s").exists()
+    assert "5 runs are more than the 2 jobs that s lets you have in the queue of debug: leave out" in refused.stderr
+    made = launch(*words, program)
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert "5 of 5 runs are done" in made.stdout and made.stdout.count("runs now: 2 jobs may be in the queue") == 3
+    for repeat in (3, 4, 5):  # each waits for both of those before
+        before = [times(tmp_path / "s", one)[2] for one in range(1, repeat - (repeat - 1) % 2)]
+        assert max(before) <= times(tmp_path / "s", repeat)[0]
+    file = tmp_path / "chain.toml"
+    file.write_text(CHAIN.replace("PROGRAM", str(program)))
+    chain = launch("--site", site, "--runs", tmp_path, "--name=c", file)
+    assert chain.returncode == 2 and "10 runs are more than the 2 jobs" in chain.stderr
+    assert subprocess.run(["squeue", "-h"], capture_output=True, text=True, check=True).stdout == ""
