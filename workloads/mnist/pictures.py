@@ -103,7 +103,7 @@ def draw_misclassified(path: Path, images: Images, answers: np.ndarray, confiden
     shown = wrong[np.argsort(-confidence[wrong], kind="stable")][:MOST]
     columns, rows = 8, max(1, -(-len(shown) // 8))
     figure = Figure(figsize=(9, 0.5 + 1.35 * rows), dpi=110, layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).flat
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for place in axes:
         place.set_axis_off()
     for place, which in zip(axes, shown):

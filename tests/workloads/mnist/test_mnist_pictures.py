@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from matplotlib.image import imread
 
 from workloads.mnist import pictures
@@ -32,9 +33,15 @@ def test_errors_are_red_and_right_answers_are_not(tmp_path: Path):
 
 
 def test_a_picture_for_each_wrong_answer_up_to_the_most(tmp_path: Path):
-    heights = []
+    heights, dark = [], []
     for wrong in ((), (3,), range(9), range(pictures.MOST), range(3 * pictures.MOST)):
         path = tmp_path / "misclassified.png"
         pictures.draw_misclassified(path, IMAGES, answers(*wrong), np.linspace(0.5, 1, 200))
-        heights.append(imread(path).shape[0])
+        picture = imread(path)
+        heights.append(picture.shape[0])
+        dark.append(int((picture[50:, :, 0] < 0.5).sum()))
     assert heights[0] == heights[1] < heights[2] < heights[3] == heights[4]
+    assert dark[0] == 0
+    # Half of the pixels of a random image are dark.
+    assert dark[2] / dark[1] == pytest.approx(9, rel=0.2)
+    assert dark[3] / dark[1] == pytest.approx(pictures.MOST, rel=0.2)
