@@ -42,10 +42,12 @@ def blocks(document: dict[str, Any]) -> list[Block]:
     )
     time = _block("Where the time goes", columns.TIME, document, document["absent"])
     time.notes[:0] = columns.MEANING_OF_TIME
+    cost = _block("Use, energy, memory and quality", columns.COST, document, document["absent"])
+    cost.notes[:0] = columns.MEANING_OF_COST
     return [
         scaled,
         time,
-        _block("Use, energy, memory and quality", columns.COST, document, document["absent"]),
+        cost,
         *_predicted(document),
         *(Block(each["title"], each["header"], each["rows"], [each["note"]]) for each in document["committees"]),
     ]

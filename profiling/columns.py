@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from profiling import confidence, scaling, text
+from profiling import confidence, cost, scaling, text
 from profiling.runs import Run, Study
 
 
@@ -16,12 +16,14 @@ class Column:
 
     key: str
     title: str
-    form: str = "number"  # how a value is shown: count, number, ms, percent; an interval has the form of its bounds
+    form: str = (
+        "number"  # how a value is shown: count, number, ms, percent, gib; an interval has the form of its bounds
+    )
     absent: str = ""  # why there is no value, in all rows
 
 
 _REPLAY = "it needs a replay on an ideal network"
-_READINGS = "there are no readings of the GPUs beside the records of the steps"
+_NO_GPU = "no GPU was read"
 
 SCALING = (
     Column("nodes", "nodes", "count"),
@@ -56,11 +58,12 @@ TIME = (
 
 COST = (
     Column("workers", "ranks", "count"),
-    Column("gpu_utilisation", "GPU use", "percent", _READINGS),
-    Column("power_w", "power [W]", "number", _READINGS),
-    Column("energy_per_example_j", "energy [J/example]", "number", _READINGS),
-    Column("peak_memory_bytes", "peak memory [B]", "count", _READINGS),
-    Column("mfu", "MFU", "percent", "the operations of a step are not counted"),
+    Column("gpu_utilisation", "GPU use", "percent", _NO_GPU),
+    Column("power_w", "GPU power [W]", "number", _NO_GPU),
+    Column("energy_per_example_j", "GPU energy [J/example]", "number", _NO_GPU),
+    Column("peak_memory_bytes", "peak GPU memory [GiB]", "gib", _NO_GPU),
+    Column("peak_rss_bytes", "peak memory of a rank [GiB]", "gib", "there are no readings (--sample-hz 0)"),
+    Column("mfu", "MFU", "percent", "the operations of the network could not be counted"),
     Column("seconds_to_target", "time to quality [s]", "number", "the workload states no target"),
 )
 """What the machine does meanwhile, and what it costs."""
@@ -70,6 +73,13 @@ MEANING_OF_TIME = (
     "waiting for other ranks, communication and the update of the weights, not told apart. Both are shares of the time of all ranks.",
     "POP efficiencies: global = parallel x computation; parallel = load balance x communication. Useful is the time until a "
     "rank's own gradients, without the wait for the batch; computation is against the first row.",
+)
+
+
+MEANING_OF_COST = (
+    "While the timed steps were made: use is the mean over the GPUs; power and energy are of all GPUs of a run, and of "
+    "nothing else; peaks are of the fullest GPU and the largest rank. MFU: operations that the training of the network "
+    "needs, by what matrix products reached on the same ranks.",
 )
 
 
@@ -90,7 +100,14 @@ def rows(study: Study, table: Sequence[scaling.Row]) -> list[dict[str, Any]]:
     """
     by_ranks = {row.workers: [run for run in study.runs if run.ranks == row.workers] for row in table}
     base = by_ranks[table[0].workers]
-    return [asdict(row) | _of_runs(by_ranks[row.workers]) | _pop(by_ranks[row.workers], base) for row in table]
+    return [
+        dict.fromkeys(column.key for column in (*TIME, *COST))
+        | asdict(row)
+        | _of_runs(runs)
+        | _pop(runs, base)
+        | cost.of_point(study, runs, row.throughput)
+        for row, runs in ((row, by_ranks[row.workers]) for row in table)
+    ]
 
 
 def absent(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
@@ -114,6 +131,7 @@ _FORMS = {
     "number": text.number,
     "ms": lambda value: f"{1000 * value:.4g}",
     "percent": text.percent,
+    "gib": lambda value: f"{value / 2**30:.2f}",
 }
 
 
@@ -123,7 +141,7 @@ def _of_runs(runs: Sequence[Run]) -> dict[str, Any]:
     # The steps of a run are no independent values, so the interval rests on one value a run.
     interval = confidence.median(medians, scaling.LEVEL)
     total = sum(run.steps.seconds.sum() for run in runs)
-    return dict.fromkeys(column.key for column in (*TIME, *COST) if column.key != "workers") | {
+    return {
         "nodes": max(run.nodes for run in runs),
         "gpus": max(run.gpus for run in runs),
         "global_batch": max(examples),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from profiling import about, columns, committees, foretold, prediction, scaling
+from profiling import about, columns, committees, foretold, gpu_history, prediction, scaling
 from profiling.runs import Run, Study
 from profiling.tables import Series
 
@@ -53,6 +53,7 @@ def document(study: Study, series: Series) -> dict[str, Any]:
         "absent": columns.absent(rows),
         "left_out": [left._asdict() for left in study.left_out],
         "points": [_point(row["workers"], [run for run in study.runs if run.ranks == row["workers"]]) for row in rows],
+        "gpus": gpu_history.history(study, [run for run in study.runs if run.ranks == rows[-1]["workers"]]),
         "prediction": _ahead(series),
         "foretold": foretold.scored(study.folder, series),
         "committees": committees.tables(study, series.kind, rows),

@@ -50,9 +50,10 @@ class Plot(NamedTuple):
 
 
 def draw(document: dict[str, Any]) -> dict[str, Plot]:
-    """All figures, by the name of their files."""
+    """All figures that there are data for, by the name of their files."""
+    shown = {name: what for name, what in plots.FIGURES.items() if name != "gpus" or document["gpus"]}
     with matplotlib.rc_context(STYLE):
-        return {name: _draw(document, *what) for name, what in plots.FIGURES.items()}
+        return {name: _draw(document, *what) for name, what in shown.items()}
 
 
 def save(plot: Plot, folder: Path, name: str) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator, PercentFormatter
@@ -13,6 +14,8 @@ INK, MUTED, GRID, PAPER = "#1c2128", "#66707c", "#d8dee4", "#ffffff"
 BLUE, ORANGE = "#2166ac", "#c4560a"
 PARTS = ("#9aa5b1", "#6f9bc8", "#b3b8f0", "#e0b35a", "#d98880", "#2f9e77", "#a98bc9", "#5b6770", "#d16ba5")
 """Of the phases of a run, in their order."""
+LINES = 8  # ranks up to which each is a line; more are a map of heat
+
 Painter = Callable[[dict[str, Any], Figure, list[str]], None]
 """Draws a document into a figure, and adds to the list what a mark says when it is pointed at."""
 
@@ -135,6 +138,29 @@ def _stack(axes: Axes, points: list[dict], key: str, colours: dict[str, str], sc
     axes.grid(False, axis="x")
 
 
+def _gpus(document: dict[str, Any], figure: Figure, tips: list[str]) -> None:
+    seen = document["gpus"]
+    above, below = figure.subplots(2, 1, sharex=True)
+    for axes, key, label in ((above, "utilisation", "utilisation"), (below, "power_w", "power [W]")):
+        values = np.array(seen[key], float)
+        if len(values) > LINES:
+            end = seen["seconds"][-1] + seen["seconds"][0]
+            extent = (0, end, seen["workers"] - 0.5, -0.5)
+            shown = axes.imshow(values, aspect="auto", interpolation="none", extent=extent, vmin=0, vmax=1 if key == "utilisation" else None)  # fmt: skip
+            figure.colorbar(shown, ax=axes, label=label)
+            axes.set_ylabel("rank")
+            axes.grid(False)
+        else:
+            for rank, line in zip(seen["ranks"], values):
+                colour = PARTS[rank % len(PARTS)]
+                axes.plot(seen["seconds"], line, color=colour, gid=_tip(tips, f"rank {rank}"), label=f"rank {rank}")
+            axes.set_ylabel(label)
+            axes.set_ylim(bottom=0)
+    if len(seen["ranks"]) <= LINES:
+        above.legend(fontsize=8, ncols=4, loc="lower left", bbox_to_anchor=(0, 1))
+    below.set_xlabel("time since the first timed step [s]")
+
+
 def _prediction(document: dict[str, Any], figure: Figure, tips: list[str]) -> None:
     axes, curve, unit = figure.subplots(), document["prediction"]["curve"], document["unit"]
     workers = [forecast["workers"] for forecast in curve]
@@ -179,6 +205,11 @@ FIGURES: dict[str, tuple[str, str, Painter]] = {
         "Where the time goes",
         "Means over the repeats. Left: the phases of a run. Right: a step of a rank; after its own gradients come waiting for the others, communication and the update of the weights.",
         _breakdown,
+    ),
+    "gpus": (
+        "GPUs over time",
+        "Utilisation and power by rank, of the run of median throughput at the largest number of ranks, while its timed steps were made.",
+        _gpus,
     ),
     "prediction": (
         "Prediction, not measured",

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from launch.rundir import RunDir, publish_json
+from profiling.readings import ReadingWriter
 from profiling.records import StepWriter
 
 VERSIONS = {"python": "3.11.7", "tensorflow": "2.18.1", "keras": "3.15.1", "numpy": "2.0.2"}
@@ -82,3 +83,13 @@ def change(path: Path, edit: Callable[[dict], dict | None]) -> None:
 def change_json(path: Path, **values) -> None:
     """Set keys of a JSON file."""
     publish_json(path, json.loads(path.read_text()) | values)
+
+
+def read_gpus(run: Path, ranks: int, begin: float, seconds: float) -> None:
+    """Readings of a GPU a rank, twice a second: use 50 % and 1 % more for each rank, 200 W, counted and shown, 10 GiB."""
+    for rank in range(ranks):
+        with ReadingWriter(run / "readings" / f"node{rank}-attempt1.jsonl") as writer:
+            for tick in range(int(2 * seconds) + 1):
+                gpu = {"device": f"GPU-{rank}", "gpu_utilization": 50 + rank, "memory_bytes": 10 * 2**30}
+                gpu |= {"power_usage_mw": 200_000, "energy_mj": 5_000 + 100_000 * tick}
+                writer.write([{"time_ms": round(1000 * begin) + 500 * tick, "node": rank, "attempt": 1, "rank": rank, "rss_bytes": 2**30, **gpu}])  # fmt: skip

@@ -80,6 +80,27 @@ def test_pop_efficiencies_follow_their_definitions(capsys, tmp_path):
     assert two["communication_share"] == pytest.approx(1 - (0.8 + 0.45) / 2)
 
 
+@pytest.mark.parametrize(("ranks", "form"), [(2, "lines"), (12, "heat")])
+def test_readings_of_gpus_fill_their_columns_and_a_figure(tmp_path, ranks, form):
+    folder = studies.make(tmp_path / "study", nodes=(1, ranks), repeats=1, seconds=lambda n, repeat: 1.0)
+    for count in (1, ranks):
+        run = folder / f"n{count}-r1"
+        studies.read_gpus(run, count, 1.7e9 + 100, 60)
+        studies.change_json(run / "result.json", flops_per_example=1e9, peak_flop_per_s=count * 1e11)
+    assert "report: " in reporting.run([str(folder)])
+    document = json.loads((folder / "report" / "report.json").read_text())
+    last = document["rows"][1]
+    assert last["gpu_utilisation"] == pytest.approx(0.50 + 0.01 * (ranks - 1) / 2)
+    assert last["power_w"] == pytest.approx(200 * ranks)
+    assert last["energy_per_example_j"] == pytest.approx(200 / 8)
+    assert (last["peak_memory_bytes"], last["peak_rss_bytes"]) == (10 * 2**30, 2**30)
+    assert last["mfu"] == pytest.approx(8e9 / 1e11)
+    assert not {"gpu_utilisation", "power_w", "mfu"} & set(document["absent"])
+    assert len(document["gpus"]["utilisation"]) == ranks and set(document["gpus"]["power_w"][1]) == {200.0}
+    svg = (folder / "report" / "figures" / "gpus.svg").read_text()
+    assert ("<image" in svg) == (form == "heat") and "time since the first timed step" in svg
+
+
 def test_nothing_of_the_machine_is_told(report):
     for path in report.rglob("*"):
         if path.is_file():

@@ -1,0 +1,76 @@
+"""What the runs of a point used: GPUs, power, memory - from their readings - and the operations that they did."""
+
+from collections.abc import Sequence
+
+from launch.rundir import RunDir
+from profiling.runs import Run, Study
+from profiling.usage import Usage, usage
+
+
+def of_point(study: Study, runs: Sequence[Run], throughput: float) -> dict[str, float]:
+    """Numbers of a point, over all its runs; what was not read is absent.
+
+    Parameters
+    ----------
+    study : Study
+        In whose folder the runs lie.
+    runs : sequence of Run
+        The repeats of the point.
+    throughput : float
+        Of the point, examples/s.
+
+    Returns
+    -------
+    dict of str to float
+        gpu_utilisation, power_w (all GPUs of a run), energy_per_example_j, peak_memory_bytes (the fullest GPU),
+        peak_rss_bytes (the largest rank), mfu: ratios of sums, never means of ratios.
+    """
+    read = [_used(study, run) for run in runs]
+    devices = [one for used in read for one in used if one.device]
+    found = _peaks(devices, "memory_peak_bytes", "peak_memory_bytes")
+    found |= _peaks([one for used in read for one in used], "rss_peak_bytes", "peak_rss_bytes")
+    timed = [one for one in devices if "gpu_utilization" in one.numbers and one.seconds > 0]
+    if timed:
+        busy = sum(one.numbers["gpu_utilization"] * one.seconds for one in timed)
+        found["gpu_utilisation"] = busy / sum(one.seconds for one in timed)
+    powers = [power for used in read if (power := _power(used)) is not None]
+    if powers:
+        found["power_w"] = sum(powers) / len(powers)
+        found["energy_per_example_j"] = found["power_w"] / throughput
+    return found | _utilisation(runs)
+
+
+def _used(study: Study, run: Run) -> list[Usage]:
+    """While its timed steps were made."""
+    steps = run.steps
+    span = float(steps.start.min()), float((steps.start + steps.seconds).max())
+    return usage(RunDir(study.folder / run.name).readings, *span)
+
+
+def _power(used: Sequence[Usage]) -> float | None:
+    """Watts of all GPUs of a run: counted energy over time, else integrated, else the power as it was read."""
+    watts = {}  # a GPU that several ranks share is read for each
+    for one in used:
+        energy = one.numbers.get("energy_j", one.numbers.get("integrated_energy_j"))
+        if one.device and energy is not None and one.seconds > 0:
+            watts[one.device] = energy / one.seconds
+        elif one.device and "power_w" in one.numbers:
+            watts[one.device] = one.numbers["power_w"]
+    return sum(watts.values()) if watts else None
+
+
+def _peaks(used: Sequence[Usage], name: str, key: str) -> dict[str, float]:
+    values = [one.numbers[name] for one in used if name in one.numbers]
+    return {key: max(values)} if values else {}
+
+
+def _utilisation(runs: Sequence[Run]) -> dict[str, float]:
+    """Model FLOPs utilisation: the operations that the timed steps need over those that the machine could have done."""
+    done = could = 0.0
+    for run in runs:
+        per_example, peak = run.result.get("flops_per_example"), run.result.get("peak_flop_per_s")
+        if not per_example or not peak:
+            return {}
+        done += per_example * run.steps.examples * len(run.steps.number)
+        could += peak * float(run.steps.of_chief.sum())
+    return {"mfu": done / could}
