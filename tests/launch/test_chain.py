@@ -1,0 +1,125 @@
+"""Chains on this machine: links one after the other, and what becomes of the rest when one fails or is interrupted."""
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from launched import Launched, launch, until
+from plans import plan
+
+from launch import chain, links
+from launch.rundir import RunDir, publish
+
+PROGRAM = """
+import os, sys, time
+words = sys.argv[1:]
+if words[0] == 'train':
+    time.sleep(float(os.environ.get('PAUSE', 0)))
+    sys.exit(0 if os.path.exists('MENDED') else 3)
+if words[0] == 'report':
+    print(sorted(os.listdir(words[1])), flush=True)
+"""
+CHAIN = """
+[[link]]
+name = "report"
+after = ["train"]
+workload = "PROGRAM"
+arguments = ["report", "{train}"]
+[[link]]
+name = "data"
+workload = "PROGRAM"
+arguments = ["data"]
+job.repeats = 2
+[[link]]
+name = "train"
+after = ["data"]
+workload = "PROGRAM"
+arguments = ["train"]
+[[link]]
+name = "aside"
+after = ["data"]
+workload = "PROGRAM"
+arguments = ["aside"]
+"""
+RUNS = ["aside", "data/n1-r1", "data/n1-r2", "report", "train"]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A definition whose link train fails while there is no file `mended` beside it."""
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM.replace("MENDED", str(tmp_path / "mended")))
+    (tmp_path / "chain.toml").write_text(CHAIN.replace("PROGRAM", str(program)))
+    return tmp_path / "chain.toml"
+
+
+def attempts(folder: Path) -> list[int]:
+    return [len(RunDir(folder / run).events("started")) for run in RUNS]
+
+
+def states(folder: Path) -> list[str]:
+    return [one["state"] for one in json.loads(launch("status", "--json", folder).stdout)]
+
+
+def test_a_failed_link_cancels_what_comes_after_it_and_nothing_else(file: Path):
+    folder = file.parent / "c"
+    made = launch("--runs", file.parent, "--name=c", file)
+    assert made.returncode == 1, made.stdout + made.stderr
+    assert "link report is cancelled: link train has failed" in made.stdout
+    assert f"2 of 4 links are done: {folder}\ngo on with it: python -m launch resume {folder}\n" in made.stdout
+    assert attempts(folder) == [1, 1, 1, 0, 1]
+    assert states(folder) == ["done", "done", "done", "cancelled", "failed"]
+    assert "link train has failed" in launch("status", folder).stdout
+    publish(file.with_name("mended"), "")
+    again = launch("resume", folder)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "4 of 4 links are done" in again.stdout
+    assert attempts(folder) == [1, 1, 1, 1, 2]
+    assert "'result.json'" in RunDir(folder / "report").node_log(0).read_text()
+    for words, says in (
+        (["resume", folder], "all links of"),
+        (["--runs", file.parent, "--name=c", file], "the chain"),
+    ):
+        refused = launch(*words)
+        assert refused.returncode == 2 and says in refused.stderr and refused.stderr.count("\n") == 1
+
+
+def test_ctrl_c_ends_the_chain(file: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PAUSE", "300")
+    launched = Launched("--runs", file.parent, "--name=c", file)
+    folder = file.parent / "c"
+    until(lambda: RunDir(folder / "train").events("started") and launched.ranks())
+    launched.process.send_signal(signal.SIGINT)
+    status, output = launched.wait(60)
+    assert status == 130 and output.endswith(f"python -m launch resume {folder}\n")
+    assert attempts(folder)[3:] == [0, 1]
+
+
+def test_a_detached_chain_goes_on_by_itself(file: Path):
+    publish(file.with_name("mended"), "")
+    folder = file.parent / "c"
+    made = launch("--detach", "--runs", file.parent, "--name=c", file)
+    assert made.returncode == 0 and f"python -m launch status {folder}" in made.stdout
+    until(lambda: (folder / "report" / "result.json").exists())
+    until(lambda: "4 of 4 links are done" in (folder / "chain.log").read_text())
+
+
+@given(st.lists(st.integers(1, 10**6).map(str), min_size=1, max_size=5, unique=True))
+def test_dependencies_join_those_that_the_user_asked_for(jobs: list[str]):
+    asked = plan(sbatch_args=("--dependency=singleton", "--exclusive"))
+    assert chain.depending(asked, jobs).sbatch_args == (
+        "--exclusive",
+        f"--dependency=singleton,afterok:{':'.join(jobs)}",
+        "--kill-on-invalid-dep=yes",
+    )
+    assert chain.depending(asked, []) == asked
+
+
+def test_the_index_is_read_as_it_was_written(tmp_path: Path):
+    written = [links.Link("data", (), tmp_path / "data"), links.Link("train", ("data",), tmp_path / "train")]
+    links.write(tmp_path, written)
+    assert links.read(tmp_path) == written
+    assert links.read(tmp_path / "data") == []
