@@ -49,7 +49,10 @@ class Training:
     # examples independent of the number of ranks; a multiple of the number of ranks
     deterministic: bool = False  # bit-identical results from run to run, at some cost in speed
     xla: bool = False  # compile loss and gradients with XLA
-    precision: Literal["float32", "bfloat16"] = "float32"  # of the arithmetic; weights are always float32
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"  # of the arithmetic; weights are always float32.
+    # float16 with a loss scale that follows the gradients
+    accumulate: int = 1  # equal parts of a batch that go through the network one after the other: less memory
+    compress: bool = False  # send gradients between the ranks as float16
     threads: int = 0  # of a rank, for the operations of TensorFlow; 0: its share of the node's cores
     trace: str = ""  # steps that TensorFlow's profiler looks into, first and last: 20..30
     trace_ranks: str = "0"  # ranks on which it does: 0, or 0,4..7, or first-of-node, or all
@@ -61,6 +64,10 @@ class Training:
         for name, smallest in least.items():
             if not getattr(self, name) >= smallest:
                 raise Refusal(f"--{name.replace('_', '-')} {getattr(self, name)} is too small: give {smallest} or more")
+        if self.accumulate < 1 or self.batch % self.accumulate:
+            raise Refusal(
+                f"--accumulate {self.accumulate} does not part a batch of {self.batch} evenly: give a number that divides --batch"
+            )
         for name in ("epochs", "lr"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise Refusal(f"--{name} {getattr(self, name)} cannot be trained with: give a number above 0")
@@ -120,6 +127,15 @@ class Training:
             "learning rate": f"{rate:g} ({self.scaling}: {how[self.scaling]}){rise}{fall}",
             "epochs": f"{epochs:g}{why[self.epoch_scaling]}",
         }
+        shown = {
+            "precision": f"{self.precision}, weights in float32"
+            + ", with a loss scale" * (self.precision == "float16"),
+            "accumulation": f"{self.accumulate} parts of {self.batch // self.accumulate} examples a step",
+            "compression": "gradients are sent as float16",
+            "compiler": "XLA, for loss and gradients",
+        }
+        chosen = (self.precision != "float32", self.accumulate > 1, self.compress, self.xla)
+        lines |= {label: text for (label, text), is_shown in zip(shown.items(), chosen) if is_shown}
         if self.trace:
             steps = tracing.window(self.trace)
             tracing.chosen(self.trace_ranks, Rank(size=size))

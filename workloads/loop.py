@@ -70,7 +70,7 @@ class Loop:
         self.ranks_agree = True  # all held the same weights, to the bit, at every checkpoint
         self.board: Board | None = None  # of the chief, where one is wanted
         self._variables = [*workload.model.variables, *optimizer.variables]
-        self._make_step = Step(workload, optimizer, communicator, config.xla)
+        self._make_step = Step(workload, optimizer, communicator, config.xla, config.accumulate)
         self._tracing = Tracing(config, communicator, run, attempt)
         self._evaluation = Evaluation(workload, communicator, config.batch)
         self._saved_step, self._saved_at = 0, time.monotonic()

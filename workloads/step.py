@@ -43,9 +43,14 @@ class Step:
         The ranks.
     xla : bool
         Compile loss and gradients with XLA. Collectives cannot be compiled, so the rest stays outside.
+    accumulate : int
+        Equal parts of the batch that go through the network one after the other; their gradients are added up. Less memory, and
+        the same step but for what a layer makes of a whole batch, such as BatchNormalization.
     """
 
-    def __init__(self, workload: Workload, optimizer: Any, communicator: Communicator, xla: bool) -> None:
+    def __init__(
+        self, workload: Workload, optimizer: Any, communicator: Communicator, xla: bool, accumulate: int = 1
+    ) -> None:
         self._communicator = communicator
         model, weights, kept = workload.model, workload.model.trainable_variables, _kept_statistics(workload.model)
 
@@ -64,7 +69,7 @@ class Step:
         @tf.function
         def step(inputs: Any, targets: Any, wishes: tf.Tensor) -> tf.Tensor:
             learning_rate = tf.cast(optimizer.learning_rate, tf.float32)
-            loss, slopes = gradients(inputs, targets)
+            loss, slopes = _in_parts(gradients, accumulate, inputs, targets)
             loss = tf.cast(loss, tf.float32)
             # A GPU computes after the host has gone on: only what comes back from it after the gradients tells when they are done.
             with tf.control_dependencies(
@@ -124,6 +129,31 @@ class Step:
             A batch with which a step was made: its graph is there already.
         """
         return flops.forward(self._gradients.get_concrete_function(inputs, targets).graph)
+
+
+def _in_parts(gradients: Any, parts: int, inputs: Any, targets: Any) -> tuple[tf.Tensor, list]:
+    """Loss and gradients of a batch: the means of those of its parts."""
+    if parts == 1:
+        return gradients(inputs, targets)
+    stacks = tf.nest.map_structure(
+        lambda x: tf.reshape(x, (parts, x.shape[0] // parts, *x.shape[1:])), (inputs, targets)
+    )
+
+    def part(index: Any) -> Any:
+        return tf.nest.map_structure(lambda stack: stack[index], stacks)
+
+    def dense(slopes: list) -> list[tf.Tensor]:
+        return [tf.convert_to_tensor(slope) for slope in slopes if slope is not None]
+
+    def add(index: tf.Tensor, loss: tf.Tensor, sums: list) -> tuple[tf.Tensor, tf.Tensor, list]:
+        more, slopes = gradients(*part(index))
+        return index + 1, loss + more, [one + other for one, other in zip(sums, dense(slopes))]
+
+    loss, first = gradients(*part(0))
+    # A loop, and not its steps one by one: those might run side by side, and need the memory of all.
+    _, loss, sums = tf.while_loop(lambda index, *_: index < parts, add, (1, loss, dense(first)), parallel_iterations=1)
+    rest = iter(sums)
+    return loss / parts, [None if slope is None else next(rest) / parts for slope in first]
 
 
 def in_float32(outputs: Any) -> Any:

@@ -71,7 +71,10 @@ def main(argv: list[str]) -> int:
             steps,
             config.decay,
         )
-        optimizer = communicator.averaging(workload.optimizer(rate))
+        optimizer = workload.optimizer(rate)
+        if config.precision == "float16":
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        optimizer = communicator.averaging(optimizer, config.compress)
         optimizer.build(workload.model.trainable_variables)
         loop = Loop(config, workload, optimizer, communicator, dealing, run, attempt)
         if rank.is_chief:
@@ -113,8 +116,8 @@ def configure(config: Training, rank: Rank, seed: int) -> None:
         tf.config.experimental.set_memory_growth(own, True)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    if config.precision == "bfloat16":
-        keras.config.set_dtype_policy("mixed_bfloat16")
+    if config.precision != "float32":
+        keras.config.set_dtype_policy(f"mixed_{config.precision}")
     keras.utils.set_random_seed(seed)
 
 

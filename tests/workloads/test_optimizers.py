@@ -179,7 +179,7 @@ def fit(folder: Path) -> None:
 def test_two_ranks_follow_one(tmp_path: Path):
     for size in (1, 2):
         started = ranks.Ranks(size, tmp_path / str(size), {}, fit, tmp_path)
-        assert started.wait() == [0] * size, started.output()
+        assert started.wait(600) == [0] * size, started.output()
     for name in OPTIMIZERS:
         alone, first, second = (list(np.load(tmp_path / f"{name}-{of}.npz").values()) for of in ("1-0", "2-0", "2-1"))
         for one, other, expected in zip(first, second, alone):

@@ -1,0 +1,101 @@
+"""Precision, accumulation, compression and XLA: other ways to the same step, each within its own precision."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import ranks
+import tensorflow as tf
+
+from launch import options
+from launch.errors import Refusal
+from launch.rank import from_environment
+from workloads.api import Training
+from workloads.communicator import Communicator
+
+STEPS = 8
+WAYS: dict[str, tuple[list[str], float]] = {
+    # options of the loop, and by which part of itself the change of the weights may differ
+    "plain": ([], 1e-5),
+    "accumulate": (["--accumulate", "4"], 1e-5),
+    "xla": (["--xla"], 1e-5),
+    "accumulate and xla": (["--accumulate", "2", "--xla"], 1e-5),
+    "compress": (["--compress"], 2e-3),
+    "bfloat16": (["--precision", "bfloat16"], 5e-2),
+    "float16": (["--precision", "float16"], 1e-2),
+    "all": (["--precision", "float16", "--compress", "--accumulate", "2"], 1e-2),
+}
+
+
+def train(folder: Path) -> None:
+    """On each rank: some steps of plain SGD in every way, on the rank's part of the examples."""
+    import tiny
+
+    from workloads.step import Step
+
+    rank = from_environment()
+    with Communicator(rank) as communicator:
+        for name, (given, _) in WAYS.items():
+            config = options.parse(tiny.Config, [*given, "--batch", str(32 // rank.size)])
+            keras.config.set_dtype_policy("float32" if config.precision == "float32" else f"mixed_{config.precision}")
+            keras.utils.set_random_seed(3)
+            workload = tiny.build(config, rank)
+            before = [np.array(weight) for weight in workload.model.weights]
+            optimizer = keras.optimizers.SGD(0.2)
+            if config.precision == "float16":
+                optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+            optimizer = communicator.averaging(optimizer, config.compress)
+            optimizer.build(workload.model.trainable_variables)
+            step = Step(workload, optimizer, communicator, config.xla, config.accumulate)
+            for number in range(STEPS):
+                index = np.arange(32 * number, 32 * (number + 1))[rank.rank :: rank.size]
+                batch = tf.nest.map_structure(tf.convert_to_tensor, workload.train.load(index))
+                outcome = step(number + 1, *batch, [False])
+            changes = [np.array(weight) - old for weight, old in zip(workload.model.weights, before)]
+            np.savez(folder / f"{name}-{rank.size}-{rank.rank}.npz", *changes, outcome.loss)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What one rank and what two ranks made, in every way."""
+    folder = tmp_path_factory.mktemp("ways")
+    for size in (1, 2):
+        started = ranks.Ranks(size, folder / str(size), {}, train, folder)
+        assert started.wait(600) == [0] * size, started.output()
+    return folder
+
+
+def change(folder: Path, name: str, size: int, rank: int = 0) -> np.ndarray:
+    return np.concatenate([part.ravel() for part in np.load(folder / f"{name}-{size}-{rank}.npz").values()])
+
+
+@pytest.mark.parametrize("size", [1, 2])
+@pytest.mark.parametrize("name", WAYS)
+def test_every_way_leads_to_the_same_weights_within_its_precision(folder: Path, name: str, size: int):
+    expected, found = change(folder, "plain", 1), change(folder, name, size)
+    assert np.linalg.norm(found - expected) < WAYS[name][1] * np.linalg.norm(expected)
+    if size == 2:
+        np.testing.assert_array_equal(found[:-1], change(folder, name, 2, 1)[:-1])
+
+
+def test_the_ways_are_different_ones(folder: Path):
+    plain = change(folder, "plain", 2)
+    for name in ("compress", "bfloat16", "float16"):
+        assert np.linalg.norm(change(folder, name, 2) - plain) > 1e-5 * np.linalg.norm(plain), f"{name} does nothing"
+    np.testing.assert_array_equal(change(folder, "compress", 1), change(folder, "plain", 1))  # there is nothing to send
+
+
+def test_the_plan_shows_what_is_not_as_usual():
+    assert not {"precision", "accumulation", "compression", "compiler"} & set(Training().describe(2))
+    lines = Training(precision="float16", accumulate=4, compress=True, xla=True).describe(2)
+    assert lines["precision"] == "float16, weights in float32, with a loss scale"
+    assert lines["accumulation"] == "4 parts of 8 examples a step"
+    assert lines["compression"] == "gradients are sent as float16"
+    assert lines["compiler"] == "XLA, for loss and gradients"
+
+
+@pytest.mark.parametrize("accumulate", [0, -1, 3, 64])
+def test_a_batch_that_cannot_be_parted_evenly_is_refused(accumulate: int):
+    with pytest.raises(Refusal, match=f"--accumulate {accumulate} does not part a batch of 32 evenly"):
+        Training(accumulate=accumulate)
