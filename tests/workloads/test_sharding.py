@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from launch.errors import Refusal
@@ -19,6 +19,7 @@ def dealings(draw: st.DrawFn) -> Sharding:
     return Sharding(examples, batch, size, draw(st.integers(0, 2**32)), size * a_rank)
 
 
+@settings(deadline=None)
 @given(dealings(), st.integers(0, 1000))
 def test_no_example_is_seen_twice_in_an_epoch_and_hardly_any_not_at_all(dealing: Sharding, epoch: int):
     ranks = [dealing.epoch(epoch, rank) for rank in range(dealing.size)]
@@ -33,6 +34,7 @@ def test_no_example_is_seen_twice_in_an_epoch_and_hardly_any_not_at_all(dealing:
     assert dealing.examples - len(seen) < dealing.shards * (dealing.chunk + 1)
 
 
+@settings(deadline=None)
 @given(dealings(), st.integers(0, 3))
 def test_the_batches_of_the_ranks_are_the_batch_of_one_rank(dealing: Sharding, epoch: int):
     alone = Sharding(dealing.examples, dealing.batch * dealing.size, 1, dealing.seed, dealing.shards)
@@ -40,6 +42,7 @@ def test_the_batches_of_the_ranks_are_the_batch_of_one_rank(dealing: Sharding, e
     np.testing.assert_array_equal(together, alone.epoch(epoch, 0))
 
 
+@settings(deadline=None)
 @given(dealings(), st.data())
 def test_any_step_can_be_the_first(dealing: Sharding, data: st.DataObject):
     stop = data.draw(st.integers(0, 3 * dealing.steps_per_epoch))
@@ -89,6 +92,30 @@ def test_what_cannot_be_dealt_is_refused(given_: tuple[int, int, int, int], line
     assert str(refusal.value).startswith(line)
 
 
+@settings(deadline=None)
+@given(dealings(), st.data())
+def test_seeds_follow_from_run_epoch_and_example_alone(dealing: Sharding, data: st.DataObject):
+    stop = 3 * dealing.steps_per_epoch
+    start = data.draw(st.integers(0, stop - 1))
+    found = {}
+    for rank in range(dealing.size):
+        dealt = list(dealing.batches_with_seeds(rank, start, stop))
+        np.testing.assert_array_equal([index for index, _ in dealt], list(dealing.batches(rank, start, stop)))
+        for step, (index, seeds) in enumerate(dealt, start):
+            assert seeds.dtype == np.uint64
+            found |= {
+                (step // dealing.steps_per_epoch, i): tuple(pair) for i, pair in zip(index.tolist(), seeds.tolist())
+            }
+    assert len(set(found.values())) == len(found), "two examples, or one in two epochs, have the same seeds"
+    alone = Sharding(dealing.examples, dealing.batch * dealing.size, 1, dealing.seed, dealing.shards)
+    for step, (index, seeds) in enumerate(alone.batches_with_seeds(0, 0, stop)):
+        for i, pair in zip(index.tolist(), seeds.tolist()):
+            assert found.get((step // dealing.steps_per_epoch, i), tuple(pair)) == tuple(pair)
+    other = Sharding(dealing.examples, dealing.batch, dealing.size, dealing.seed + 1, dealing.shards)
+    assert next(other.batches_with_seeds(0, 0, 1))[1][0, 1] != next(alone.batches_with_seeds(0, 0, 1))[1][0, 1]
+
+
+@settings(deadline=None)
 @given(st.integers(0, 100), st.integers(1, 20), st.integers(1, 8))
 def test_parts_are_the_whole_once(examples: int, batch: int, size: int):
     parts = [list(part(examples, batch, rank, size)) for rank in range(size)]
