@@ -53,7 +53,8 @@ def study_plan(
         **_not_known(max(plans, key=lambda plan: plan.nodes), here),
         **(inherited.told(first.inherited) if first.backend == "slurm" else {}),
     }
-    names = sorted({name for plan in plans for name in plan.describe} - {"epochs"}, key=list(first.describe).index)
+    told = {"epochs", *(name for name, _ in found[0].values)}
+    names = sorted({name for plan in plans for name in plan.describe} - told, key=list(first.describe).index)
     differing = [name for name in names if len({plan.describe.get(name) for plan in plans}) > 1]
     table = [["nodes", "ranks", "GPUs", *(name for name, _ in found[0].values), *differing]]
     for point, plan in zip(found, plans):

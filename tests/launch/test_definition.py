@@ -2,12 +2,14 @@
 
 import datetime
 import itertools
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from launched import ROOT, facts, launch
+from launched import ROOT, environment, facts, launch
 from plans import CLUSTER, EIGHT_CORES, NOON
 
 from launch import definition, links, order
@@ -285,3 +287,29 @@ def test_a_word_may_name_the_folder_of_a_link_before_it(tmp_path: Path):
         with pytest.raises(Refusal, match=says.replace("{", r"\{").replace("?", r"\?")):
             orders = read(tmp_path, CHAIN.replace("{train}", wrong))
             chain.plan(asked, orders, CLUSTER, EIGHT_CORES, datetime.datetime.now())
+
+
+def test_without_a_definition_nothing_of_it_is_loaded():
+    code = """if True:
+        import runpy, sys
+        sys.argv = ["launch", "--dry-run", "--nodes=2", "tiny"]
+        try:
+            runpy.run_module("launch", run_name="__main__", alter_sys=True)
+        except SystemExit as ended:
+            assert not ended.code, ended.code
+        print("LOADED", sorted({"launch.definition", "launch.chain", "launch.links"} & set(sys.modules)))
+    """
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment(), capture_output=True, text=True)
+    assert "LOADED []" in done.stdout, done.stdout + done.stderr
+
+
+def test_what_is_an_axis_is_not_told_twice(tmp_path: Path):
+    file = tmp_path / "it.toml"
+    file.write_text(SWEEP.replace("lr = [1e-3, 1e-2]", "lr = [1e-3]").replace('"tiny"', '"workloads.cfd_resnet"')
+                    .replace('"dense", "noisy"', '"gated", "residual"').replace("{ width = 4, lr = 1e-2 }, ", ""))  # fmt: skip
+    dry = launch("--dry-run", "--backend=local", file)
+    assert dry.returncode == 0, dry.stderr
+    (head,) = [line for line in dry.stdout.splitlines() if line.startswith("nodes  ranks")]
+    assert (
+        head.split()[:7] == ["nodes", "ranks", "GPUs", "lr", "seed", "width", "network"] and head.count("network") == 1
+    )
