@@ -136,7 +136,7 @@ def recorded(events: Sequence[dict[str, Any]], done: bool) -> tuple[str, str]:
         failure = last.get("first_failure")
         told = f"rank {failure['rank']} on {failure['host']}: {failure['error']}" if failure else ""
         status = f"exit status {last['status']}" if last["outcome"] == "failed" else ""
-        return last["outcome"], last.get("reason") or told or status
+        return last["outcome"], told or last.get("reason") or status
     return _LIFE[last["event"]] if last else "planned", last.get("reason", "")
 
 

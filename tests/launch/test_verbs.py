@@ -71,6 +71,13 @@ STOPPED = {"event": "ended", "attempt": 1, "outcome": "stopped", "status": 75}
         ([SUBMITTED, STARTED, FAILED], False, "failed", "rank 3 on node2: ValueError: bad\nmesh"),
         ([SUBMITTED, STARTED, FAILED | {"first_failure": None}], False, "failed", "exit status 1"),
         ([SUBMITTED, STARTED, STOPPED], False, "stopped", ""),
+        ([SUBMITTED, STARTED, STOPPED | {"reason": "time limit"}], False, "stopped", "time limit"),
+        (
+            [SUBMITTED, STARTED, FAILED | {"reason": "node failure"}],
+            False,
+            "failed",
+            "rank 3 on node2: ValueError: bad\nmesh",
+        ),
         ([SUBMITTED, STARTED, STOPPED, {"event": "cancelled"}], False, "cancelled", ""),
         ([SUBMITTED, STARTED, FAILED, SUBMITTED], False, "queued", ""),
         ([SUBMITTED, STARTED, STOPPED, STARTED], False, "running", ""),
