@@ -48,9 +48,9 @@ class Step(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """All runs of an operation in the traced steps of a rank."""
+    """All runs of an operation, or of all operations of a type, in the traced steps of a rank."""
 
-    name: str
+    name: str  # empty for all of a type
     type: str
     count: int
     seconds: float  # of an operation that runs others, such as a While, theirs are within it
@@ -62,6 +62,7 @@ class Table:
 
     steps: list[Step]
     operations: list[Operation]  # those that took longest, the longest first
+    types: list[Operation]  # the same by type
 
 
 def table(capture: Capture) -> Table:
@@ -131,7 +132,8 @@ def table(capture: Capture) -> Table:
             )
         )
     first, last = marked[0][1].start, marked[-1][1].end
-    return Table(steps, _longest([event for event in operations if first <= event.start < last]))
+    operations = [event for event in operations if first <= event.start < last]
+    return Table(steps, _longest(operations), _longest(operations, by_type=True))
 
 
 def _scheduling(line: Line, runs: set[int]) -> np.ndarray:
@@ -204,11 +206,14 @@ def _spans(events: Iterable[Event]) -> np.ndarray:
     return np.array([(event.start, event.end) for event in events], float).reshape(-1, 2)
 
 
-def _longest(events: list[Event]) -> list[Operation]:
+def _longest(events: list[Event], by_type: bool = False) -> list[Operation]:
     totals: dict[tuple[str, str], list] = defaultdict(lambda: [0, 0.0])
     for event in events:
-        name, _, kind = event.name.partition(":") if "hlo_op" not in event.stats else (event.name, "", "XLA")
-        total = totals[name.removeprefix("StatefulPartitionedCall/"), kind]
+        if "hlo_op" in event.stats:
+            name, kind = event.name, event.name.partition(".")[0]
+        else:
+            name, _, kind = event.name.rpartition(":") if ":" in event.name else (event.name, "", "kernel")
+        total = totals["" if by_type else name.removeprefix("StatefulPartitionedCall/"), kind]
         total[0] += 1
         total[1] += event.end - event.start
     longest = sorted(totals.items(), key=lambda item: -item[1][1])[:_TOP]

@@ -1,7 +1,6 @@
 """python -m profiling trace RUN: where the time of the traced steps went, by rank; the longest operations; Horovod's timeline."""
 
 import json
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ class Options:
     """The options of the verb."""
 
     attempt: int | None = None  # which start of the run, where several were traced: the last
+    rank: int | None = None  # whose operations are shown: the first that was traced
     steps: bool = False  # a line for each step too
     top: int = 10  # operations and tensors that are shown
     json: bool = False  # the same as JSON, all operations and tensors
@@ -68,7 +68,6 @@ def gather(run: RunDir, attempt: int | None = None) -> dict[str, Any]:
         "run": str(run.path),
         "attempt": attempt,
         "ranks": [_rank(trace) for trace in chosen],
-        "operations": _operations(chosen),
         "timeline": None,
         "notes": notes,
     }
@@ -85,31 +84,8 @@ def gather(run: RunDir, attempt: int | None = None) -> dict[str, Any]:
 def _rank(trace: RankTrace) -> dict[str, Any]:
     seconds = sum(step.seconds for step in trace.steps)
     shares = {part: sum(step.parts[part] for step in trace.steps) / seconds for part in PARTS}
-    return {
-        "rank": trace.rank,
-        "steps": [step._asdict() for step in trace.steps],
-        "seconds": seconds,
-        "shares": shares | {"hidden": sum(step.hidden for step in trace.steps) / seconds},
-    }
-
-
-def _operations(found: list[RankTrace]) -> list[dict[str, Any]]:
-    totals: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0, 0.0])
-    for operation in (operation for trace in found for operation in trace.operations):
-        total = totals[operation.name, operation.type]
-        total[0] += operation.count
-        total[1] += operation.seconds
-    computed = sum(step.parts["compute"] for trace in found for step in trace.steps)
-    return [
-        {
-            "name": name,
-            "type": kind,
-            "count": count,
-            "seconds": seconds,
-            "share": seconds / computed if computed else None,
-        }
-        for (name, kind), (count, seconds) in sorted(totals.items(), key=lambda item: -item[1][1])
-    ]
+    hidden = sum(step.hidden for step in trace.steps) / seconds
+    return {"rank": trace.rank, "seconds": seconds, "shares": shares | {"hidden": hidden}} | traces.as_json(trace)
 
 
 def _timeline(run: RunDir, attempt: int) -> dict[str, Any]:
@@ -140,7 +116,7 @@ def _show(document: dict[str, Any], options: Options) -> str:
         blocks.append(_shares(document["ranks"]))
         if options.steps:
             blocks.append(_steps(document["ranks"]))
-        blocks.append(_longest(document["operations"][: options.top]))
+        blocks += _longest(_of(document["ranks"], options.rank), options.top)
     if document["timeline"]:
         blocks.append(_collectives(document["timeline"], options))
     if document["notes"]:
@@ -177,18 +153,30 @@ def _steps(ranks: list[dict[str, Any]]) -> str:
     return text.aligned(["rank", "step", "ms", *(f"{part} [ms]" for part in PARTS), "hidden [ms]"], rows)
 
 
-def _longest(operations: list[dict[str, Any]]) -> str:
-    rows = [
-        [
-            _ms(operation["seconds"]),
-            text.percent(operation["share"]) if operation["share"] is not None else "",
-            str(operation["count"]),
-            operation["type"],
-            operation["name"],
-        ]
-        for operation in operations
+def _of(ranks: list[dict[str, Any]], number: int | None) -> dict[str, Any]:
+    for rank in ranks:
+        if number in (None, rank["rank"]):
+            return rank
+    raise Refusal(
+        f"rank {number} was not traced: give one of {', '.join(str(rank['rank']) for rank in ranks)} as --rank"
+    )
+
+
+def _longest(rank: dict[str, Any], top: int) -> list[str]:
+    computed = sum(step["parts"]["compute"] for step in rank["steps"])
+
+    def row(operation: dict[str, Any]) -> list[str]:
+        share = text.percent(operation["seconds"] / computed) if computed else ""
+        return [_ms(operation["seconds"] / len(rank["steps"])), share, str(operation["count"]), operation["type"]]
+
+    types = [row(operation) for operation in rank["types"][:top]]
+    operations = [[*row(operation), operation["name"]] for operation in rank["operations"][:top]]
+    header = ["ms a step", "of compute", "runs", "type"]
+    return [
+        f"what rank {rank['rank']} computed",
+        _left(header, types, 1),
+        _left([*header, "operation"], operations, 2),
     ]
-    return _left(["ms", "of compute", "runs", "type", "operation"], rows, 2)
 
 
 def _collectives(found: dict[str, Any], options: Options) -> str:

@@ -1,6 +1,7 @@
 """The traces of a run: each rank's table of steps, made on the rank itself right after the window, or from the raw trace."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from typing import Any
 
 from launch.errors import Refusal
 from launch.rundir import RunDir, append_line, read_lines
@@ -16,6 +17,7 @@ class RankTrace:
     attempt: int
     steps: list[Step]
     operations: list[Operation]
+    types: list[Operation]
 
 
 def extract(run: RunDir, attempt: int, rank: int) -> RankTrace:
@@ -32,15 +34,18 @@ def extract(run: RunDir, attempt: int, rank: int) -> RankTrace:
     except Refusal as refusal:
         said = str(refusal)
         raise Refusal(said if str(path) in said else f"{path}: {said}") from None
-    return RankTrace(rank, attempt, table.steps, table.operations)
+    return RankTrace(rank, attempt, table.steps, table.operations, table.types)
 
 
 def write(run: RunDir, node: int, trace: RankTrace) -> None:
     """Append a rank's table to the file of its node."""
-    line = asdict(trace)
-    line["steps"] = [step._asdict() for step in trace.steps]
-    line["operations"] = [operation._asdict() for operation in trace.operations]
+    line = {"rank": trace.rank, "attempt": trace.attempt} | as_json(trace)
     append_line(run.traces / f"node{node}.jsonl", line)
+
+
+def as_json(trace: RankTrace) -> dict[str, list[dict[str, Any]]]:
+    """The steps and operations of a trace."""
+    return {name: [each._asdict() for each in getattr(trace, name)] for name in ("steps", "operations", "types")}
 
 
 def read(run: RunDir) -> tuple[list[RankTrace], list[str]]:
@@ -78,8 +83,9 @@ def read(run: RunDir) -> tuple[list[RankTrace], list[str]]:
     return [found[key] for key in sorted(found)], notes
 
 
-def _from_line(line: dict) -> RankTrace:
+def _from_line(line: dict[str, Any]) -> RankTrace:
     steps = [Step(**step) for step in line["steps"]]
     if not steps or any(set(step.parts) != set(parts.PARTS) for step in steps):
         raise ValueError
-    return RankTrace(line["rank"], line["attempt"], steps, [Operation(**each) for each in line["operations"]])
+    operations, types = ([Operation(**each) for each in line[name]] for name in ("operations", "types"))
+    return RankTrace(line["rank"], line["attempt"], steps, operations, types)

@@ -3,6 +3,7 @@
 This is the only module of the package that imports TensorFlow, and only when a file is read.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -59,6 +60,7 @@ def read(path: Path) -> Capture:
     Refusal
         If the file is cut short, is no trace, or TensorFlow is not there to read it.
     """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # it would greet whoever imports it first
     try:
         from google.protobuf.message import DecodeError
         from tensorflow.tsl.profiler.protobuf.xplane_pb2 import XSpace
