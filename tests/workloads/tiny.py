@@ -17,6 +17,7 @@ class Config(Training):
     steep: int = -1  # training example whose loss is finite and whose gradient is not
     broken: int = -1  # training example that cannot be read
     pause: float = 0  # seconds that reading a batch takes
+    slow: int = -1  # rank that alone takes them
 
 
 def build(config: Config, rank: Rank) -> Workload:
@@ -35,7 +36,7 @@ def build(config: Config, rank: Rank) -> Workload:
     layers = [keras.layers.Dense(config.width, "tanh"), *noisy, keras.layers.Dense(2)]
 
     def load(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        time.sleep(config.pause)
+        time.sleep(config.pause if config.slow in (-1, rank.rank) else 0)
         if config.broken in index:
             raise OSError(f"example {config.broken} cannot be read")
         return inputs[index], targets[index]
