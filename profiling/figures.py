@@ -46,6 +46,7 @@ class Plot(NamedTuple):
     title: str
     caption: str
     svg: str  # the content of a file; marks have titles, which are shown when they are pointed at
+    inline: str  # the same as an element of a page
     figure: Figure  # for the other forms
 
 
@@ -53,7 +54,7 @@ def draw(document: dict[str, Any]) -> dict[str, Plot]:
     """All figures that there are data for, by the name of their files."""
     shown = {name: what for name, what in plots.FIGURES.items() if name != "gpus" or document["gpus"]}
     with matplotlib.rc_context(STYLE):
-        return {name: _draw(document, *what) for name, what in shown.items()}
+        return {name: _draw(document, name, *what) for name, what in shown.items()}
 
 
 def save(plot: Plot, folder: Path, name: str) -> None:
@@ -64,17 +65,7 @@ def save(plot: Plot, folder: Path, name: str) -> None:
         plot.figure.savefig(folder / f"{name}.png")
 
 
-def inline(plot: Plot, name: str) -> str:
-    """An SVG element for a page: in the page's colours, as wide as its place, with ids of its own."""
-    svg = plot.svg[plot.svg.index("<svg") :]
-    svg = re.sub(r'<svg [^>]*viewBox="([^"]+)"[^>]*>', r'<svg viewBox="\1" role="img" tabindex="0">', svg, count=1)
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'id="', f'id="{name}-', svg)
-    svg = re.sub(r"(url\(#|xlink:href=\"#)", rf"\g<1>{name}-", svg).replace("xlink:href", "href")
-    return re.sub("#[0-9a-f]{6}", lambda found: f"var(--{NAMES[found[0]]})" if found[0] in NAMES else found[0], svg)
-
-
-def _draw(document: dict[str, Any], title: str, caption: str, paint: plots.Painter) -> Plot:
+def _draw(document: dict[str, Any], name: str, title: str, caption: str, paint: plots.Painter) -> Plot:
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     tips: list[str] = []
     paint(document, figure, tips)
@@ -82,7 +73,8 @@ def _draw(document: dict[str, Any], title: str, caption: str, paint: plots.Paint
     figure.set_layout_engine("none")  # everything has its place now, in all forms
     level, forecast = document["confidence"], document["prediction"]["confidence"]
     caption = caption.format(level=f"{level:.0%}", forecast=f"{forecast:.0%}")
-    return Plot(title, caption, _svg(figure, tips), figure)
+    svg = _svg(figure, tips)
+    return Plot(title, caption, svg, _inline(svg, name), figure)
 
 
 def _svg(figure: Figure, tips: list[str]) -> str:
@@ -93,3 +85,13 @@ def _svg(figure: Figure, tips: list[str]) -> str:
         return f'<g id="tip{found[1]}" class="tip"><title>{escape(tips[int(found[1])])}</title>'
 
     return re.sub(r'<g id="tip(\d+)">', titled, file.getvalue())
+
+
+def _inline(svg: str, name: str) -> str:
+    """In the page's colours, as wide as its place, with ids of its own."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r'<svg [^>]*viewBox="([^"]+)"[^>]*>', r'<svg viewBox="\1" role="img" tabindex="0">', svg, count=1)
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'id="', f'id="{name}-', svg)
+    svg = re.sub(r"(url\(#|xlink:href=\"#)", rf"\g<1>{name}-", svg).replace("xlink:href", "href")
+    return re.sub("#[0-9a-f]{6}", lambda found: f"var(--{NAMES[found[0]]})" if found[0] in NAMES else found[0], svg)

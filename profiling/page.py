@@ -4,15 +4,18 @@ import json
 from html import escape
 from importlib import resources
 from string import Template
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from profiling import blocks, figures
+from profiling import blocks
 from profiling.blocks import Block
+
+if TYPE_CHECKING:
+    from profiling.figures import Plot  # imports matplotlib
 
 BEFORE_FIGURES = 3  # tables
 
 
-def page(document: dict[str, Any], drawn: dict[str, figures.Plot]) -> str:
+def page(document: dict[str, Any], drawn: "dict[str, Plot]") -> str:
     """The content of index.html.
 
     Parameters
@@ -35,7 +38,7 @@ def page(document: dict[str, Any], drawn: dict[str, figures.Plot]) -> str:
         problems="\n".join(f'<p class="problem">{escape(problem)}</p>' for problem in document["problems"]),
         about="\n".join(about),
         first_tables="\n".join(tables[:BEFORE_FIGURES]),
-        figures="\n".join(_figure(name, plot) for name, plot in drawn.items()),
+        figures="\n".join(_figure(plot) for plot in drawn.values()),
         other_tables="\n".join(tables[BEFORE_FIGURES:]),
         notes="\n".join(f"<li>{escape(note)}</li>" for note in document["notes"]),
         made=escape(document["made"]),
@@ -64,12 +67,12 @@ def _cell(said: str) -> str:
     return f"<td{' class=empty' if empty else ''}>{escape(said)}</td>"
 
 
-def _figure(name: str, plot: figures.Plot) -> str:
+def _figure(plot: "Plot") -> str:
     buttons = "".join(
         f'<button type="button" data-zoom="{key}" title="{title}">{sign}</button>'
         for key, sign, title in (("+", "+", "zoom in"), ("-", "−", "zoom out"), ("0", "⟲", "the whole figure"))
     )
     return (
         f'<figure>\n<div class="bar"><h3>{escape(plot.title)}</h3><div>{buttons}</div></div>\n'
-        f"{figures.inline(plot, name)}\n<figcaption>{escape(plot.caption)}</figcaption>\n</figure>"
+        f"{plot.inline}\n<figcaption>{escape(plot.caption)}</figcaption>\n</figure>"
     )

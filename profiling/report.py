@@ -1,6 +1,5 @@
 """python -m profiling report STUDY|TABLE: the scaling table, with confidence intervals; of a study also STUDY/report/."""
 
-import importlib.util
 import json
 import re
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from typing import Any, Literal
 
 from launch.errors import Refusal
 from launch.rundir import publish
-from profiling import arguments, document, export, latex, markdown, runs, tables, text
+from profiling import arguments, document, export, latex, markdown, page, runs, tables, text
 from profiling.runs import Study
 
 
@@ -57,13 +56,14 @@ def write(folder: Path, study: Study, made: dict[str, Any]) -> str:
     Refusal
         If the folder cannot be made or written to.
     """
-    drawn = {}
-    if importlib.util.find_spec("matplotlib"):
+    try:
         from profiling import figures
-
+    except ModuleNotFoundError as error:
+        if error.name != "matplotlib":
+            raise
+        drawn = {}  # a site's own environment may be without
+    else:
         drawn = figures.draw(made)
-    from profiling import page
-
     files = {
         "report.json": json.dumps(made, indent=1, ensure_ascii=False) + "\n",
         "table.csv": export.as_csv([_flat(row) for row in made["rows"]]),

@@ -3,7 +3,6 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,21 +113,24 @@ def read(run: RunDir, ranks: int) -> Steps:
 
 def _lines(folder: Path) -> tuple[np.ndarray, int]:
     """All records (lines, keys) of the files of a folder, and how many lines are no record."""
+    files = [_of_file(path) for path in sorted(folder.glob("*.jsonl"))]
+    tables = [np.empty((0, len(_KEYS))), *(table for table, _ in files)]
+    return np.concatenate(tables), sum(cut for _, cut in files)
+
+
+def _of_file(path: Path) -> tuple[np.ndarray, int]:
     cut = 0
     values: list[list[float]] = []
-    for line in _raw(folder):
-        try:
-            record = json.loads(line)
-            values.append([float(record[key]) for key in _KEYS])
-        except (ValueError, TypeError, KeyError):  # a kill within a write, or a full disk
-            cut += 1
+    with open(path, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+                values.append([float(record[key]) for key in _KEYS])
+            except (ValueError, TypeError, KeyError):  # a kill within a write, or a full disk
+                cut += 1
     return np.array(values).reshape(-1, len(_KEYS)), cut
-
-
-def _raw(folder: Path) -> Iterator[str]:
-    for path in sorted(folder.glob("*.jsonl")):
-        with open(path, encoding="utf-8", errors="replace") as file:
-            yield from (line for line in file if line.strip())
 
 
 def _refuse_wrong_ranks(lines: np.ndarray, ranks: int) -> None:

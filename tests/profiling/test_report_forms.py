@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 import studies
@@ -119,6 +120,16 @@ def test_the_page_needs_nothing_else(report):
     assert set(re.findall(r"url\(#([^)]+)\)", page)) | {link[1:] for link in linked if link[:1] == "#"} <= set(ids)
     inside = re.search(r'<script id="document"[^>]*>(.*?)</script>', page, re.DOTALL)[1]
     assert json.loads(inside) == json.loads((report / "report.json").read_text())
+
+
+def test_without_matplotlib_all_but_the_figures_is_written(tmp_path, monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib" or name in ("profiling.plots", "profiling.figures")]:  # fmt: skip
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.delattr("profiling.figures", raising=False)
+    folder = studies.make(tmp_path / "study", repeats=1)
+    assert reporting.run([str(folder)]).endswith("(without figures: matplotlib is not installed)")
+    assert "<figure>" not in (folder / "report" / "index.html").read_text()
 
 
 def test_the_tables_as_csv(report):
