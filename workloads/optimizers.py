@@ -1,4 +1,4 @@
-"""Optimizers for large batches that Keras lacks: a learning rate for each layer (LARS, LARC), and gradient lag.
+"""For large batches, what Keras lacks: a learning rate for each layer (LARS, LARC), gradient lag, steps behind a warm-up.
 
 Both rules look at the norms of a layer's weights w and of their gradient g, and rescale the gradient before the
 optimizer that they are mixed into makes its update of it:
@@ -17,6 +17,7 @@ of LARC are the defaults of their code.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -136,6 +137,37 @@ class LARCAdam(_Clipping, keras.optimizers.Adam):
     **settings
         Of Adam.
     """
+
+
+@keras.saving.register_keras_serializable("workloads")
+class WarmupMultiStep(keras.optimizers.schedules.LearningRateSchedule):
+    """A linear rise, then steps down.
+
+    Parameters
+    ----------
+    rate : float
+        At the end of the rise.
+    warmup_steps : int
+        Of the rise; the first step is made at ``rate / warmup_steps``.
+    milestones : sequence of int
+        Steps, counted from 0, from which on the rate is ``factor`` times what it was.
+    factor : float
+        Of each milestone.
+    """
+
+    def __init__(self, rate: float, warmup_steps: int, milestones: Sequence[int], factor: float = 0.1) -> None:
+        self.rate, self.warmup_steps, self.milestones, self.factor = rate, warmup_steps, tuple(milestones), factor
+
+    def __call__(self, step: Any) -> Any:
+        """The learning rate of a step."""
+        step = ops.cast(step, "float32")
+        rise = ops.minimum((step + 1) / max(self.warmup_steps, 1), 1.0)
+        passed = sum((ops.cast(step >= milestone, "float32") for milestone in self.milestones), start=0.0)
+        return self.rate * rise * ops.power(self.factor, passed)
+
+    def get_config(self) -> dict[str, Any]:
+        """For Keras to save it."""
+        return {name: getattr(self, name) for name in ("rate", "warmup_steps", "milestones", "factor")}
 
 
 def lagged(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:

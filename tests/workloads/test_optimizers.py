@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from launch.rank import from_environment
 from workloads.communicator import Communicator
-from workloads.optimizers import LARC, LARS, LARCAdam, lagged
+from workloads.optimizers import LARC, LARS, LARCAdam, WarmupMultiStep, lagged
 
 STEPS = 5
 SHAPES = [(3, 4), (4,), (2, 2)]  # the last two begin at 0, as biases do
@@ -151,6 +151,15 @@ def test_keras_can_save_them(optimizer: keras.optimizers.Optimizer):
     copy = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
     assert type(copy) is type(optimizer)
     assert copy.get_config() == optimizer.get_config()
+
+
+def test_a_rise_and_then_steps():
+    schedule = WarmupMultiStep(0.4, 4, (6, 8))
+    rates = [float(schedule(step)) for step in range(10)]
+    np.testing.assert_allclose(rates, [0.1, 0.2, 0.3, 0.4, 0.4, 0.4, 0.04, 0.04, 0.004, 0.004], rtol=1e-5)
+    assert float(WarmupMultiStep(0.4, 0, ())(0)) == pytest.approx(0.4)
+    copy = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(schedule))
+    assert [float(copy(step)) for step in range(10)] == rates
 
 
 OPTIMIZERS = {

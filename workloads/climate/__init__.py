@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from launch.errors import Refusal
 from launch.rank import Rank
@@ -27,8 +27,8 @@ class Config(Training):
     """The defaults are the recipe for the small set on two ranks of one core each."""
 
     epochs: float = 20  # passes over the training set at one rank
-    batch: int = 4  # examples per rank per step
-    lr: float = 3e-3  # learning rate at one rank
+    batch: int = 2  # examples per rank per step
+    lr: float = 2e-3  # learning rate at one rank
     scaling: Literal["linear", "sqrt", "none"] = "sqrt"  # how the learning rate grows with the number of ranks
     evaluate_every: float = 5  # epochs between evaluations; 0: only at the end
     size: Literal["small", "full"] = "small"  # of generated maps: 96 x 144 points, or 768 x 1152 as published
@@ -41,6 +41,12 @@ class Config(Training):
     normalise: bool = True  # batch normalisation behind each convolution (tiramisu); SC18 had none
     weights: Literal["none", "inverse", "sqrt", "mlperf"] = "mlperf"  # of a class of frequency f in the loss: 1, 1 / f,
     # 1 / sqrt(f) as in SC18, or f^-0.125
+    optimizer: Literal["adam", "lamb", "lars", "larc", "larc-adam"] = "adam"  # LARS wants a learning rate of about 1
+    lag: bool = False  # apply in each step the gradients of the step before
+    schedule: Literal["loop", "mlperf"] = (
+        "loop"  # of the learning rate: as the options above say, or MLPerf HPC's for the
+    )
+    # global batch, whatever they say
     channels: Literal["standard", "minmax"] = "standard"  # scaled by mean and deviation, or to 0..1 as published
     augment: bool = True  # turn each training map round the axis and mirror it at the equator, at random
     check: int = 256  # files of each rank that are read whole before the first step; others are only looked at
@@ -64,7 +70,17 @@ class Config(Training):
             data = (f"{made.train * DAYS} generated maps of {made.height} x {made.width} points; "
                     f"{made.validation * DAYS} others to measure on")  # fmt: skip
         weights = {"none": "1", "inverse": "1 / f", "sqrt": "1 / sqrt(f)", "mlperf": "f^-0.125"}[self.weights]
-        return Training.describe(self, size) | {
+        lines = Training.describe(self, size)
+        if self.schedule == "mlperf":
+            from workloads.climate.recipes import recipe
+
+            found = recipe(self.batch * size)
+            rise = f", reached after {found.warmup_steps} steps" if found.warmup_steps else ""
+            steps = " and ".join(map(str, found.milestones))
+            lines["learning rate"] = f"{found.lr:g} (MLPerf){rise}, a tenth from step {steps} on"
+            lines["epochs"] += f"; to the target of MLPerf it took {found.epochs}"
+        return lines | {
+            "optimizer": self.optimizer + (", gradients of the step before" if self.lag else ""),
             "network": f"{self.network}, width {_width(self)}",
             "loss": f"cross-entropy, classes weighted by {weights}",
             "data": data,
@@ -79,15 +95,13 @@ def build(config: Config, rank: Rank) -> Workload:
     Refusal
         If the files cannot be trained on, or the maps cannot be made.
     """
-    import keras
     import tensorflow as tf
 
     from workloads.climate import metrics
-    from workloads.climate.generate import corpus
     from workloads.climate.layout import Examples, Scale
     from workloads.climate.published import weights
 
-    folder = config.data or corpus(_corpus(config), progress=None if rank.is_chief else lambda line: None)
+    folder = maps(config, quiet=not rank.is_chief)
     scale = Scale.read(folder, config.channels)
     train = Examples(folder / "train", scale, label_sets=True)
     validation = Examples(folder / "validation", scale)
@@ -116,13 +130,20 @@ def build(config: Config, rank: Rank) -> Workload:
         loss=tf.autograph.experimental.do_not_convert(
             lambda labels, logits: metrics.weighted_cross_entropy(labels, logits, value)
         ),
-        optimizer=lambda rate: keras.optimizers.Adam(rate),
+        optimizer=lambda rate: _optimizer(config, rank, rate),
         train=Data(len(train), train.load, augment=train.augment if config.augment else None),
         validation=Data(len(validation), validation.load),
         statistics=tf.autograph.experimental.do_not_convert(metrics.statistics),
         summarise=metrics.summarise,
         finish=finish,
     )
+
+
+def maps(config: Config, quiet: bool = False) -> Path:
+    """The folder of the maps of a config, which are made first where they are missing."""
+    from workloads.climate.generate import corpus
+
+    return config.data or corpus(_corpus(config), progress=(lambda line: None) if quiet else None)
 
 
 def _corpus(config: Config) -> Corpus:
@@ -132,6 +153,26 @@ def _corpus(config: Config) -> Corpus:
 
     made = SIZES[config.size]
     return replace(made, train=config.sequences or made.train)
+
+
+def _optimizer(config: Config, rank: Rank, rate: Any) -> keras.optimizers.Optimizer:
+    from keras import optimizers
+
+    from workloads.climate.recipes import recipe
+    from workloads.optimizers import LARC, LARS, LARCAdam, WarmupMultiStep, lagged
+
+    if config.schedule == "mlperf":
+        found = recipe(config.batch * rank.size)
+        rate = WarmupMultiStep(found.lr, found.warmup_steps, found.milestones)
+    optimizer = {
+        "adam": lambda: optimizers.Adam(rate),
+        # As MLPerf HPC's submissions, but that Keras decays the weights beside the layer's rate and not as a part of it.
+        "lamb": lambda: optimizers.Lamb(rate, epsilon=1e-6, weight_decay=0.01, global_clipnorm=1.0),
+        "lars": lambda: LARS(rate),
+        "larc": lambda: LARC(rate, momentum=0.9),
+        "larc-adam": lambda: LARCAdam(rate),
+    }[config.optimizer]()
+    return lagged(optimizer) if config.lag else optimizer
 
 
 def _width(config: Config) -> int:

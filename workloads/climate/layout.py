@@ -45,6 +45,8 @@ class Scale:
         Refusal
             If there is none, or it does not fit the channels.
         """
+        if not folder.is_dir():
+            raise Refusal(f"{folder.absolute()} is no folder: give one with train/, validation/ and {STATISTICS}")
         path = next((p for p in (folder / STATISTICS, folder / "train" / STATISTICS) if p.is_file()), None)
         if path is None:
             raise Refusal(f"{folder} has no {STATISTICS}: put the statistics of the training set there")
