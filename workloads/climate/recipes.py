@@ -1,0 +1,41 @@
+"""Learning rates of MLPerf HPC DeepCAM by global batch, as its submissions trained with LAMB."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from launch.errors import Refusal
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train with one global batch."""
+
+    lr: float  # after the warm-up
+    warmup_steps: int  # of linear rise
+    milestones: tuple[int, ...]  # steps at which the rate becomes a tenth
+    epochs: str  # that the target took: mean IoU over the examples of 0.82
+
+
+RECIPES = {
+    128: Recipe(0.001, 0, (8192, 16384), "9"),
+    256: Recipe(0.002, 0, (4096, 8192), "9"),
+    512: Recipe(0.004, 100, (2048, 4096), "10 to 16"),
+    1024: Recipe(0.004, 200, (1100, 4096), "12 to 14"),
+    2048: Recipe(0.0055, 400, (800,), "22 to 26"),
+}
+"""By global batch. LAMB with beta 0.9 and 0.999, epsilon 1e-6, weight decay 0.01, gradients clipped to a norm of 1."""
+
+
+def recipe(global_batch: int) -> Recipe:
+    """The recipe of a global batch.
+
+    Raises
+    ------
+    Refusal
+        If there is none.
+    """
+    if global_batch not in RECIPES:
+        raise Refusal(f"there is no MLPerf schedule for a global batch of {global_batch}: give a --batch and nodes that make "
+                      f"{', '.join(map(str, RECIPES))}, or --schedule loop")  # fmt: skip
+    return RECIPES[global_batch]
