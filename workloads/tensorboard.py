@@ -26,7 +26,7 @@ from workloads.api import Workload
 POINTS = 1000  # of each scalar of the training: as many as TensorBoard shows of one
 FILES = "events.out.tfevents."  # how the names begin by which TensorBoard finds them
 MEASURED = "validation/"  # the scalars that an evaluation leaves
-
+WEIGHTS = "weights/"  # the histograms that it leaves
 HISTOGRAM = create_summary_metadata(display_name=None, description=None)
 
 
@@ -88,8 +88,9 @@ class Board:
         with self._writer.as_default(step=step):
             self._measured(step, metrics)
             for weight in model.weights:
-                if tf.as_dtype(weight.dtype).is_floating and self._is_new(weight.path, step):
-                    tf.summary.write(weight.path, _buckets(weight.value.numpy()), metadata=HISTOGRAM)
+                tag = WEIGHTS + weight.path
+                if tf.as_dtype(weight.dtype).is_floating and self._is_new(tag, step):
+                    tf.summary.write(tag, _buckets(weight.value.numpy()), metadata=HISTOGRAM)
         self.flush()
 
     def flush(self) -> None:

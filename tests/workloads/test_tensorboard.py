@@ -20,12 +20,11 @@ from tensorboard.util import tensor_util
 
 from launch.rundir import RunDir, read_json, read_lines
 from workloads import checkpoints
-from workloads.tensorboard import POINTS, Board, records
+from workloads.tensorboard import POINTS, WEIGHTS, Board, records
 
 EPOCHS, STEPS = 4, 128  # of 1024 examples, 32 a step
 OPTIONS = ("--network=noisy", "--batch=16", f"--epochs={EPOCHS}", "--deterministic")
 RATE = "train/examples_per_s"
-WEIGHTS = "sequential/"  # the name of the model of tiny
 
 
 def made(folder: Path) -> RunDir:
@@ -94,7 +93,7 @@ def test_histograms_are_of_all_weights_at_every_evaluation(study: Path):
     for tag in found:
         assert sorted(step for name, step in points(run) if name == tag) == [32, 64, 96, 128]
     kernel = next(value for value in checkpoints.latest(run.checkpoints).values if value.shape == (5, 8))
-    buckets = points(run)["sequential/dense/kernel", STEPS]
+    buckets = points(run)[WEIGHTS + "sequential/dense/kernel", STEPS]
     assert buckets[:, 2].sum() == kernel.size
     assert (buckets[0, 0], buckets[-1, 1]) == pytest.approx((kernel.min(), kernel.max()), rel=1e-6)
 
