@@ -70,6 +70,8 @@ def read(path: Path) -> Timeline:
         If it is no timeline, or not a single collective is whole.
     """
     events = _events(path)
+    if not isinstance(events, list) or not all(isinstance(event, dict) for event in events):
+        raise Refusal(f"{path} is no timeline of Horovod: it is not a list of events")
     began = next((e["args"]["start_time_since_epoch_in_micros"] for e in events if "start_time" in str(e)), None)
     if began is None:
         raise Refusal(f"{path} is no timeline of Horovod 0.21 or newer: it does not say when it began")
@@ -131,7 +133,7 @@ def within(timeline: Timeline, start: float, end: float) -> dict[str, float]:
     return {phase: length(intersection(spans, when)) for phase, spans in timeline.phases.items()}
 
 
-def _events(path: Path) -> list[dict[str, Any]]:
+def _events(path: Path) -> Any:
     text = path.read_text(encoding="utf-8", errors="replace")
     with contextlib.suppress(ValueError):
         return json.loads(text)
