@@ -1,6 +1,7 @@
 """What was run, where, with what, when and by which command: of a study, for a reader who was not there."""
 
 import datetime
+import re
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,6 +9,9 @@ from typing import Any
 
 from launch.rundir import RunDir, read_json
 from profiling.runs import Study
+
+# Variables that tell of hosts, users and folders, and of no setting.
+_OF_THE_MACHINE = re.compile(r"SLURM_|LOADEDMODULES$|.*(PATH|PRELOAD|PREFIX|VIRTUAL_ENV|CONTAINER)$")
 
 
 def about(study: Study) -> dict[str, str]:
@@ -39,7 +43,11 @@ def about(study: Study) -> dict[str, str]:
         "system": here.get("system", "unknown"),
         "software": ", ".join(f"{name} {version}" for name, version in first.versions.items()),
         "modules": ", ".join(here.get("modules") or []),
-        "environment": " ".join(f"{name}={_public(value)}" for name, value in (here.get("environment") or {}).items()),
+        "environment": " ".join(
+            f"{name}={_public(value)}"
+            for name, value in (here.get("environment") or {}).items()
+            if not _OF_THE_MACHINE.match(name)
+        ),
         "code": f"commit {code.get('commit') or 'unknown'}{', with changes that are kept in code.patch' if changed else ''}",
         "seed": _each("", (run.plan["seed"] for run in study.runs)),
         "when": f"{moment(min(starts))} to {moment(max(ends))}" if starts and ends else "unknown",

@@ -22,6 +22,7 @@ class Column:
     absent: str = ""  # why there is no value, in all rows
 
 
+_IDLE = "a rank has computed nothing by its records"
 _REPLAY = "it needs a replay on an ideal network"
 _NO_GPU = "no GPU was read"
 
@@ -46,13 +47,13 @@ TIME = (
     Column("workers", "ranks", "count"),
     Column("input_share", "input stall", "percent"),
     Column("communication_share", "communication", "percent"),
-    Column("pop_global_efficiency", "POP global eff.", "percent"),
-    Column("pop_parallel_efficiency", "POP parallel eff.", "percent"),
-    Column("pop_load_balance", "POP load balance", "percent"),
-    Column("pop_communication_efficiency", "POP comm. eff.", "percent"),
+    Column("pop_global_efficiency", "POP global eff.", "percent", _IDLE),
+    Column("pop_parallel_efficiency", "POP parallel eff.", "percent", _IDLE),
+    Column("pop_load_balance", "POP load balance", "percent", _IDLE),
+    Column("pop_communication_efficiency", "POP comm. eff.", "percent", _IDLE),
     Column("pop_serialisation_efficiency", "POP serial.", "percent", _REPLAY),
     Column("pop_transfer_efficiency", "POP transfer", "percent", _REPLAY),
-    Column("pop_computation_efficiency", "POP comp. eff.", "percent"),
+    Column("pop_computation_efficiency", "POP comp. eff.", "percent", _IDLE),
 )
 """Where the time goes."""
 
@@ -74,7 +75,6 @@ MEANING_OF_TIME = (
     "POP efficiencies: global = parallel x computation; parallel = load balance x communication. Useful is the time until a "
     "rank's own gradients, without the wait for the batch; computation is against the first row.",
 )
-
 
 MEANING_OF_COST = (
     "While the timed steps were made: use is the mean over the GPUs; power and energy are of all GPUs of a run, and of "
@@ -156,6 +156,8 @@ def _of_runs(runs: Sequence[Run]) -> dict[str, Any]:
 def _pop(runs: Sequence[Run], base: Sequence[Run]) -> dict[str, float]:
     """Efficiencies as POP defines them (pop-coe.eu, further information, efficiency metrics), of sums over the runs."""
     useful = [_useful(run) for run in runs]
+    if not all(times.min() > 0 for times in (*useful, *map(_useful, base))):
+        return {}
     mean, most = (sum(float(reduce(times)) for times in useful) for reduce in (np.mean, np.max))
     elapsed = sum(float(run.steps.seconds.sum(1).mean()) for run in runs)
     parallel, computation = mean / elapsed, _useful_per_example(base) / _useful_per_example(runs)
