@@ -185,8 +185,10 @@ def _hand_in(folder: Path, undone: Undone) -> None:
                 slurm_array.hand_in(link.folder, chained, index["throttle"])
             else:
                 slurm.hand_in(*chained[0])
-        except SubmissionRefused as refusal:
+        except (SubmissionRefused, KeyboardInterrupt) as refusal:
             _take_back([pair for pair in undone if pair[0].name in numbers])
+            if isinstance(refusal, KeyboardInterrupt):
+                raise
             started = any(run.events("started") for each in links.read(folder) for run in study.runs_in(each.folder))
             if not refusal.may_be_queued and not started:
                 shutil.rmtree(folder)  # it would only be in the way of the next try
