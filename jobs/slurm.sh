@@ -9,6 +9,7 @@ trap 'asked=1' TERM
 trap : USR2
 
 @environment
+@begin || exit 1
 srun @srun \
     @worker
 status=$?

@@ -67,7 +67,7 @@ def main(argv: list[str]) -> int:
         planned = chain.plan(asked, orders, here, this_machine(), now)
     else:
         planned = order.plan(orders[0], here, this_machine(), now)
-    study.refuse_beyond_budget(planned.plans, asked.budget)
+    study.refuse_beyond_budget(planned.jobs, asked.budget)
     print(planned.described(here, why), flush=True)
     planned.check()
     if asked.dry_run:

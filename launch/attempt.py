@@ -1,4 +1,4 @@
-"""The beginning and the end of an attempt, noted in the run directory:   python -m launch.attempt begin|end RUN [STATUS]
+"""The beginning and the end of an attempt, noted in the run directory:   python -m launch.attempt begin|end RUN [STATUS [ASKED]]
 
 The job script calls it on the first node; the local backend calls the same functions.
 """
@@ -31,7 +31,7 @@ def begin(run: RunDir) -> int:
     return attempt
 
 
-def end(run: RunDir, status: int) -> str:
+def end(run: RunDir, status: int, asked: bool = False) -> str:
     """Note how the attempt ended: done, stopped (with a checkpoint, to be resumed) or failed.
 
     Parameters
@@ -40,6 +40,8 @@ def end(run: RunDir, status: int) -> str:
         Of which all ranks have ended.
     status : int
         The exit status of srun, or of the first rank that failed.
+    asked : bool
+        Whether the job was told to end, where that does not stand in the run's own job.log.
 
     Returns
     -------
@@ -51,14 +53,14 @@ def end(run: RunDir, status: int) -> str:
     attempt = len(started)
     if status == 0 and plan.kind != "workload":
         publish_json(run.result_json, {"status": "done", "ranks": plan.size, "nodes": plan.nodes, "attempts": attempt})
-    failure = diagnose.first_failure(run, attempt)
+    failure = diagnose.first_failure(run, attempt) if not asked else None
     if run.result() is not None:
         outcome = "done"
     # Slurm brings a job back that has lost a node, if it may.
     elif failure is not None and failure.error == diagnose.NODE_FAILURE and plan.max_attempts > 1:
         outcome = "stopped"
     # srun reports the largest status of all, so 75 may hide a rank that failed with less: ask the failures as well.
-    elif failure is None and (status == stop.STOPPED or diagnose.ended_by_slurm(run)):
+    elif failure is None and (asked or status == stop.STOPPED or diagnose.ended_by_slurm(run)):
         outcome = "stopped"
     else:
         outcome = "failed"
@@ -108,7 +110,7 @@ if __name__ == "__main__":
             here.append_event("ended", outcome="failed", status=refusal.status, reason=str(refusal))
             sys.exit(f"launch: {refusal}")
     else:
-        outcome = end(here, int(rest[0]))
+        outcome = end(here, int(rest[0]), any(rest[1:]))
         if outcome == "failed":
             print(diagnose.paragraph(here), flush=True)
         # Where Slurm has ended the job, it also decides whether it comes back.

@@ -39,6 +39,7 @@ def main(argv: list[str]) -> int:
     there = [one for one in known if one.state in runs.UNDER_WAY and one.backend == "slurm"]
     if silence and there:
         raise Refusal(f"Slurm does not answer ({silence}), and nothing was cancelled: try again later")
+    _refuse_parts(there)
     _cancel_here([RunDir(one.path) for one in here])
     left = _cancel_jobs(there)
     for one in known:
@@ -51,6 +52,25 @@ def main(argv: list[str]) -> int:
     if left:
         raise Refusal(f"{left[0].path}: its job {left[0].job} stays in the queue: see squeue --me, and try again")
     return 0
+
+
+def _refuse_parts(there: Sequence[runs.Known]) -> None:
+    """Refuse to end a run whose job holds others too, which were not named.
+
+    Raises
+    ------
+    Refusal
+        Of such a run; then nothing is cancelled.
+    """
+    named = {one.path.absolute() for one in there}
+    for folder in {
+        one.path.absolute().parent for one in there if RunDir(one.path).events("submitted")[-1].get("packed")
+    }:
+        for other in runs.look(runs.find([folder]))[0]:
+            if other.state in runs.UNDER_WAY and other.path not in named:
+                raise Refusal(
+                    f"job {other.job} holds other runs of {folder} too, as {other.path.name}: cancel them all by naming that folder"
+                )
 
 
 def _cancel_here(asked: Iterable[RunDir]) -> None:
@@ -105,8 +125,8 @@ def _cancel_jobs(there: Sequence[runs.Known]) -> list[runs.Known]:
         return []
     kinds = {one: read_json(RunDir(one.path).run_json)["kind"] for one in there}
     for save_first in (True, False):
-        if numbers := [one.job for one in there if (kinds[one] == "workload") is save_first]:
-            slurm.cancel(numbers, save_first)
+        if numbers := {one.job: None for one in there if (kinds[one] == "workload") is save_first}:
+            slurm.cancel(list(numbers), save_first)
     answer = ask_all()
     return [one for one in there if answer.silence or not _gone(answer.jobs.get(one.job))]
 

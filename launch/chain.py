@@ -37,9 +37,14 @@ class Chain:
         """Those of all runs."""
         return [plan for link in self.links for plan in link.plans]
 
+    @property
+    def jobs(self) -> list[Plan]:
+        """What is asked of the scheduler for them."""
+        return [job for link in self.links for job in link.jobs]
+
     def described(self, here: Site, why: str) -> str:
         """The plan in words."""
-        hours, unit = study.cost(self.plans)
+        hours, unit = study.cost(self.jobs)
         order = [each.order for each in self.links]
         text = [
             f"chain          {len(order)} links, {len(self.plans)} runs",
@@ -57,7 +62,7 @@ class Chain:
         for link in self.links:
             link.check()
         if self.plans[0].backend == "slurm":
-            slurm_array.refuse_beyond_queue(self.plans, "make its studies smaller, as a chain is submitted whole")
+            slurm_array.refuse_beyond_queue(self.jobs, "make its studies smaller, as a chain is submitted whole")
 
     def preview(self) -> str:
         """What would be submitted or started for each link."""
@@ -182,7 +187,7 @@ def _hand_in(folder: Path, undone: Undone) -> None:
         print(f"link           {link.name}", flush=True)
         try:
             if index := read_json(link.folder / study.INDEX):
-                slurm_array.hand_in(link.folder, chained, index["throttle"])
+                study.maker(chained).hand_in(link.folder, chained, index["throttle"])
             else:
                 slurm.hand_in(*chained[0])
         except (SubmissionRefused, KeyboardInterrupt) as refusal:
@@ -223,7 +228,7 @@ def _start(link: Link, runs: list[tuple[RunDir, Plan]], how: str) -> int:
 
 def _watch(link: Link, runs: list[tuple[RunDir, Plan]], how: str) -> int:
     if (link.folder / study.INDEX).is_file():
-        return study.tell(link.folder, runs, slurm_array.watch(runs, how))
+        return study.tell(link.folder, runs, study.maker(runs).watch(runs, how))
     return STATUS[slurm.watch(*runs[0], how)]
 
 

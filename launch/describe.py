@@ -35,20 +35,39 @@ def run_plan(planned: Plan, here: Site, why: str, run: RunDir) -> str:
 
 
 def study_plan(
-    found: Sequence[study.Point], plans: Sequence[Plan], scaling: str, here: Site, why: str, folder: Path
+    found: Sequence[study.Point],
+    plans: Sequence[Plan],
+    jobs: Sequence[Plan],
+    scaling: str,
+    here: Site,
+    why: str,
+    folder: Path,
 ) -> str:
     """The plan of a study: what its runs share, a line for each point, and what it costs at most."""
     first = plans[0]
     repeats = max(point.repeat for point in found)
     several = len({plan.nodes for plan in plans}) > 1
-    hours, unit = study.cost(plans)
+    least = first.stop_below
+    cutoff = (
+        {"stop below": f"larger points are not made once the efficiency of one is below {least:g}"} if least else {}
+    )
+    hours, unit = study.cost(jobs)
+    cost = f"{hours:.4g} {unit} at most" if hours is not None else "not known without --time"
+    walltime = f"{clock(first.time_s)} each" if first.time_s else "none given"
+    if first.pack:
+        cost += f" ({study.cost(plans)[0]:.4g} as a job for each run)"
+        one = "smallest" if least else "largest"
+        walltime += (
+            f", {clock(jobs[0].time_s)} in all: {jobs[0].nodes} nodes, the runs one after the other, {one} first"
+        )
     rows = {
         "site": f"{here.name} ({why})",
         "backend": first.backend + " (one run after the other)" * (first.backend == "local"),
         "study": f"{len(found) // repeats} points x {repeats} repeat{'s' * (repeats > 1)} = {len(found)} runs"
         + f", {scaling} scaling" * several,
-        "walltime": f"{clock(first.time_s)} each" if first.time_s else "none given",
-        "cost": f"{hours:.4g} {unit} at most" if hours is not None else "not known without --time",
+        "walltime": walltime,
+        "cost": cost,
+        **cutoff,
         "folder": str(folder),
         **_not_known(max(plans, key=lambda plan: plan.nodes), here),
         **(inherited.told(first.inherited) if first.backend == "slurm" else {}),

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from launch import code, describe, study
+from launch import code, describe, packing, study
 from launch.axes import Axes
 from launch.plan import Plan, refuse_bad_name, resolve
 from launch.request import Request, StudyRequest
 from launch.rundir import STATUS, RunDir, publish_json
-from launch.shape import Machine
+from launch.shape import Machine, refuse_beyond_limits
 from launch.site import Site
 from launch.workload import Target
 
@@ -57,21 +57,26 @@ class Planned:
         names = [point.name for point in self.points] or ["."]
         return [(RunDir(self.folder / name), plan) for name, plan in zip(names, self.plans)]
 
+    @property
+    def jobs(self) -> Sequence[Plan]:
+        """What is asked of the scheduler: a job for each run, or one allocation for them all."""
+        return [packing.allocation(self.folder.name, self.plans)] if self.plans[0].pack else self.plans
+
     def described(self, here: Site, why: str) -> str:
         """The plan in words."""
         if self.points:
             scaling = self.order.asked.scaling
-            return describe.study_plan(self.points, self.plans, scaling, here, why, self.folder)
+            return describe.study_plan(self.points, self.plans, self.jobs, scaling, here, why, self.folder)
         return describe.run_plan(self.plans[0], here, why, RunDir(self.folder))
 
     def check(self) -> None:
         """Refuse what the backend cannot run."""
-        for planned in {planned.nodes: planned for planned in self.plans}.values():
+        for planned in {planned.nodes: planned for planned in self.jobs}.values():
             _backend(planned).check(planned)
         if self.order.asked.detach and self.plans[0].backend == "slurm":
             from launch.backends.slurm_array import STAY, refuse_beyond_queue
 
-            refuse_beyond_queue(self.plans, STAY)
+            refuse_beyond_queue(self.jobs, STAY)
 
     def preview(self) -> str:
         """What would be submitted or started."""
@@ -111,10 +116,15 @@ def plan(order: Order, here: Site, machine: Machine, now: datetime.datetime) -> 
         points = study.points(order.axes, asked.repeats)
         plans = study.plans(asked, order.target, points, here, machine, now)
         name = refuse_bad_name(asked.name) if asked.name else f"{order.target.short_name}-study-{now:%Y%m%d-%H%M%S}"
-        return Planned(order=order, folder=(asked.runs / name).absolute(), plans=plans, points=points)
+        packing.refuse_contradictions(asked, plans, study=True, watched=not asked.detach and not order.link)
+        made = Planned(order=order, folder=(asked.runs / name).absolute(), plans=plans, points=points)
+        for job in made.jobs:
+            refuse_beyond_limits(here, job.partition, job.nodes, job.time_s)
+        return made
     kept = {field.name: getattr(asked, field.name) for field in dataclasses.fields(Request)}
     request = Request(**kept | {"nodes": int(order.axes.combinations()[0]["nodes"])})
     planned = resolve(request, here, order.target, machine, now)
+    packing.refuse_contradictions(asked, [planned], study=False, watched=True)
     return Planned(order=order, folder=(asked.runs / planned.name).absolute(), plans=[planned])
 
 

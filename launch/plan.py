@@ -69,6 +69,8 @@ class Plan:
     directives: dict[str, str]
     sbatch_args: tuple[str, ...]
     srun_args: tuple[str, ...]
+    pack: bool  # in one allocation with the other runs of its study
+    stop_below: float | None  # efficiency of smaller points of its study below which it is not made
     inherited: dict[str, str]  # variables of Slurm, taken from the environment of the launcher
     signal_s: int
     patience_s: int
@@ -186,6 +188,8 @@ def resolve(request: Request, site: Site, target: Target, machine: Machine, now:
         directives=dict(site.directives),
         sbatch_args=request.sbatch_arg,
         srun_args=(*site.srun_args, *request.srun_arg),
+        pack=request.pack,
+        stop_below=request.stop_below,
         inherited=taken,
         signal_s=site.signal_s,
         patience_s=site.patience_s,

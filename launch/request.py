@@ -39,6 +39,10 @@ class Request:
     detach: bool = _option(False)  # return at once
     sbatch_arg: tuple[str, ...] = _option(())  # passed to sbatch as it is: --sbatch-arg=--exclusive
     srun_arg: tuple[str, ...] = _option(())  # passed to srun as it is
+    pack: bool = _option(False)  # make the runs of a study in one allocation, one after the other
+    stop_below: float | None = (
+        _option()
+    )  # efficiency of the smaller points of a study below which the larger are not made
     inherit: tuple[str, ...] = _option((), separator=",")  # Slurm's variables that the job takes from this environment,
     # as SBATCH_RESERVATION or 'SBATCH_*'; all others are left out
 

@@ -163,6 +163,9 @@ def judge(noted: str, last: dict[str, Any], number: str | None, answer: Answer) 
         return "queued", job.reason
     if noted == "stopped":
         return noted, ""
+    if last.get("packed"):  # it is submitted with its study, and its turn in the allocation has not come
+        ended = job.state in ENDED
+        return ("stopped", f"job {number} ended before its turn") if ended else ("queued", f"its turn in job {number}")
     if job.state in ENDED:
         where = f" on {job.nodes}" if job.nodes else f", {job.reason}" if job.reason else ""
         return outcome(job.state, None), f"job {number}: {job.state}{where}"

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launch import options
+from launch import cutoff, options
 from launch.axes import Axes
 from launch.errors import Refusal
+from launch.packing import in_order
 from launch.plan import Plan, resolve
 from launch.request import Request, StudyRequest
 from launch.rundir import STATUS, RunDir, publish_json, read_json
@@ -128,7 +129,7 @@ def refuse_beyond_budget(plans: Sequence[Plan], budget: float | None) -> None:
         raise Refusal(f"--budget {budget:g} needs a walltime to count with: give --time")
     if hours > budget:
         raise Refusal(
-            f"{len(plans)} runs take up to {hours:.4g} {unit}, more than --budget {budget:g}: ask for less time, nodes or repeats"
+            f"{f'{len(plans)} runs take' if len(plans) > 1 else 'it takes'} up to {hours:.4g} {unit}, more than --budget {budget:g}: ask for less time, nodes or repeats"
         )
 
 
@@ -201,21 +202,25 @@ def preview(folder: Path, runs: Sequence[tuple[RunDir, Plan]], throttle: int | N
     """The very scripts that would be submitted; of a local study its plan says all."""
     if runs[0][1].backend == "local":
         return ""
-    from launch.backends import slurm_array
-
-    return slurm_array.preview(folder, runs, throttle)
+    return maker(runs).preview(folder, in_order(runs), throttle)
 
 
 def make(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, throttle: int | None) -> int:
     """Make the runs of a study by their backend; say what came of them; return the exit status."""
-    # Slurm has a way of its own for many jobs of one shape.
-    module = {"local": "launch.backends.local", "slurm": "launch.backends.slurm_array"}[runs[0][1].backend]
+    runs = [(run, plan) for run, plan in in_order(runs) if not cutoff.cut(run, plan)]
     try:
-        outcomes = importlib.import_module(module).start_many(folder, runs, how, throttle)
+        outcomes = maker(runs).start_many(folder, runs, how, throttle) if runs else {}
     except KeyboardInterrupt:
         print(again(folder), flush=True)
         raise
     return tell(folder, runs, outcomes)
+
+
+def maker(runs: Sequence[tuple[RunDir, Plan]]):
+    """The module that makes the runs of a study: Slurm has ways of its own for many of them."""
+    plan = runs[0][1]
+    slurm = "slurm_pack" if plan.pack else "slurm_array"
+    return importlib.import_module(f"launch.backends.{'local' if plan.backend == 'local' else slurm}")
 
 
 def tell(folder: Path, runs: Sequence[tuple[RunDir, Plan]], outcomes: Mapping[str, str]) -> int:

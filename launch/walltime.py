@@ -36,3 +36,8 @@ def clock(seconds: int) -> str:
     days, rest = divmod(seconds, 86400)
     text = f"{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}"
     return f"{days}-{text}" if days else text
+
+
+def minutes(seconds: int) -> int:
+    """Whole minutes that hold so many seconds: Slurm counts no less."""
+    return -(-seconds // 60)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from launch import attempt, doctor, stop
+from launch import attempt, cutoff, doctor, stop
 from launch.backends.processes import Ranks, mpirun
 from launch.errors import Refusal
 from launch.plan import Plan
@@ -127,6 +127,8 @@ def start_many(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, thro
         return {}
     outcomes = {}
     for number, (run, plan) in enumerate(runs, 1):
+        if cutoff.cut(run, plan):
+            continue
         print(f"\n[{number}/{len(runs)}] {run.path.name}", flush=True)
         outcomes[run.path.name] = start(run, plan, how)
     return outcomes

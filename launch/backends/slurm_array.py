@@ -6,8 +6,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from launch import cutoff
 from launch.backends import slurm
-from launch.backends.slurm_queue import ENDED, ask_many, largest_array, submit
+from launch.backends.slurm_queue import ENDED, ask_many, command, largest_array, submit
 from launch.backends.slurm_script import directives, script
 from launch.errors import Refusal, SubmissionRefused
 from launch.plan import Plan
@@ -52,8 +53,9 @@ def start_many(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, thro
         part = runs[first : first + largest]
         if len(runs) > largest:
             print(f"{len(part)} of {len(runs)} runs now: {largest} jobs may be in the queue", flush=True)
-        hand_in(folder, part, throttle)
-        outcomes |= {} if how == "detach" else watch(part, how)
+        if part := [(run, plan) for run, plan in part if not cutoff.cut(run, plan)]:
+            hand_in(folder, part, throttle)
+            outcomes |= {} if how == "detach" else watch(part, how)
     return outcomes
 
 
@@ -99,15 +101,15 @@ def hand_in(folder: Path, runs: Sequence[tuple[RunDir, Plan]], throttle: int | N
 def watch(runs: Sequence[tuple[RunDir, Plan]], how: str) -> dict[str, str]:
     """Stay until the last of the runs that were handed in has ended; return the outcomes, as `start_many`."""
     jobs = {}  # by run: job, and how many of its attempts had ended before
-    for run, _ in runs:
+    for run, plan in runs:
         submitted = run.events("submitted")[-1]
-        jobs[run.path.name] = run, submitted["job"], submitted["ends"]
-    numbers = sorted({job.partition("_")[0] for _, job, _ in jobs.values()}, key=int)
+        jobs[run.path.name] = run, plan, submitted["job"], submitted["ends"]
+    numbers = sorted({job.partition("_")[0] for _, _, job, _ in jobs.values()}, key=int)
     try:
         return _follow(jobs, numbers, how)
     except KeyboardInterrupt:
         slurm.cancel(numbers, save_first=runs[0][1].kind == "workload")
-        for run, _, before in jobs.values():
+        for run, _, _, before in jobs.values():
             if len(run.events("ended")) <= before:
                 run.append_event("cancelled")
         raise
@@ -150,7 +152,7 @@ def _tasks(count: int, throttle: int | None) -> str:
     return f"0-{count - 1}" + (f"%{throttle}" if throttle else "")
 
 
-def _follow(jobs: dict[str, tuple[RunDir, str, int]], numbers: Sequence[str], how: str) -> dict[str, str]:
+def _follow(jobs: dict[str, tuple[RunDir, Plan, str, int]], numbers: Sequence[str], how: str) -> dict[str, str]:
     """Watch until no run is in the queue; say of each how it ended, as it does."""
     outcomes: dict[str, str] = {}
     missing_since: dict[str, float] = {}
@@ -162,7 +164,8 @@ def _follow(jobs: dict[str, tuple[RunDir, str, int]], numbers: Sequence[str], ho
             continue
         now = time.monotonic()
         running = 0
-        for name, (run, job, before) in jobs.items():
+        known = len(outcomes)
+        for name, (run, _, job, before) in jobs.items():
             if name in outcomes:
                 continue
             state = queue[job].state if job in queue else ""
@@ -176,6 +179,11 @@ def _follow(jobs: dict[str, tuple[RunDir, str, int]], numbers: Sequence[str], ho
             outcomes[name] = slurm.outcome(state, ended[-1]["outcome"] if len(ended) > before else None)
             if how == "follow":
                 print(f"{name}: {outcomes[name]}", flush=True)
+        # What has just ended may say that larger points are not worth their hours.
+        for name, (run, plan, job, _) in list(jobs.items()) if len(outcomes) > known else ():
+            if name not in outcomes and cutoff.cut(run, plan):
+                command(["scancel", job])
+                del jobs[name]
         news = f"{len(outcomes)} of {len(jobs)} runs have ended, {running} are running"
         if how == "follow" and news != said:
             print(news, file=sys.stderr, flush=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 from launch import inherited
 from launch.plan import Plan
 from launch.rundir import RunDir
-from launch.walltime import clock
+from launch.walltime import clock, minutes
 
-TEMPLATE = Path(__file__).resolve().parents[2] / "jobs" / "slurm.sh"
+TEMPLATES = Path(__file__).resolve().parents[2] / "jobs"
 
 
 class _Script(string.Template):
@@ -37,17 +37,30 @@ def script(run: RunDir, plan: Plan, array: str = "") -> str:
         The tasks of an array as sbatch writes them, ``0-9%4``.
     """
     python = shlex.quote(plan.python)
-    return _Script(TEMPLATE.read_text()).substitute(
+    return filled(
+        "slurm.sh",
+        run,
+        plan,
+        {"array": array, "output": "logs/%a.log"} if array else {},
+        enter=_TASK if array else _RUN,
+        # The modules may be what is wrong, so this cannot wait for the environment.
+        environment=environment(plan, f"{{ {_attempt(plan)} begin . && {_attempt(plan)} end . 1; exit 1; }}"),
+        begin=f"{python} -m launch.attempt begin .",
+        srun=shlex.join(srun(plan)),
+        worker=worker(plan),
+        end=f"{python} -m launch.attempt end .",
+    )
+
+
+def filled(template: str, run: RunDir, plan: Plan, more: dict[str, str], **places: str) -> str:
+    """A template of jobs/ with its places filled; ``more`` are options of sbatch beside those of the plan."""
+    return _Script((TEMPLATES / template).read_text()).substitute(
         command=shlex.join(sbatch(run, plan)).replace("\n", " "),
         directives="\n".join(
             f"#SBATCH --{name}={_quoted(value)}" if value else f"#SBATCH --{name}"
-            for name, value in (directives(plan) | ({"array": array, "output": "logs/%a.log"} if array else {})).items()
+            for name, value in (directives(plan) | more).items()
         ),
-        enter=_TASK if array else _RUN,
-        environment="\n".join(_environment(plan, python)),
-        srun=" ".join(map(shlex.quote, srun(plan))),
-        worker=f"{python} -m launch.worker .",
-        end=f"{python} -m launch.attempt end .",
+        **places,
     )
 
 
@@ -59,7 +72,7 @@ def directives(plan: Plan) -> dict[str, str]:
         "ntasks-per-node": str(plan.ranks_per_node),
         "cpus-per-task": plan.cpus_per_task,
         **_gpus(plan),
-        "time": plan.time_s and clock(-(-plan.time_s // 60) * 60),
+        "time": plan.time_s and clock(60 * minutes(plan.time_s)),
         "partition": plan.partition,
         "account": plan.account,
         "qos": plan.qos,
@@ -76,13 +89,16 @@ def directives(plan: Plan) -> dict[str, str]:
 
 
 def srun(plan: Plan) -> list[str]:
-    """The options of srun. Those of sbatch are said again where srun does not take them over."""
+    """The options of srun for the ranks of a run."""
+    return [f"--nodes={plan.nodes}", f"--ntasks={plan.size}", *tasks(plan)]
+
+
+def tasks(plan: Plan) -> list[str]:
+    """The options of srun whatever the number of nodes. Those of sbatch are said again where srun does not take them over."""
     cores = [f"--cpus-per-task={plan.cpus_per_task}"] if plan.cpus_per_task else []
     mpi = ["--mpi=none"] if plan.rendezvous == "gloo" else [f"--mpi={plan.mpi}"] if plan.mpi else []
     one_each = ["--gpus-per-task=1"] if plan.gpus_per_node and plan.gpu_binding == "slurm" else []
     return [
-        f"--nodes={plan.nodes}",
-        f"--ntasks={plan.size}",
         f"--ntasks-per-node={plan.ranks_per_node}",
         *cores,
         *mpi,
@@ -125,18 +141,27 @@ def _quoted(value: str) -> str:
     return shlex.quote(value) if re.search(r"[\s#\"'\\]", value) else value
 
 
-def _environment(plan: Plan, python: str) -> list[str]:
-    paths = shlex.quote(os.pathsep.join(plan.pythonpath))
-    # The modules may be what is wrong, so this cannot wait for the environment.
-    attempt = f"PYTHONPATH={paths} {python} -m launch.attempt"
-    fail = f"{{ {attempt} begin . && {attempt} end . 1; exit 1; }}"
+def environment(plan: Plan, fail: str) -> str:
+    """The lines that make the environment of the ranks; ``fail`` is done when a module does not load."""
     lines = []
     if plan.modules:
         lines.append(f"module load {shlex.join(plan.modules)} || {fail}")
     lines += plan.setup
     lines += [f"export {name}={shlex.quote(value)}" for name, value in plan.env.items()]
     lines.append(
-        f"export PYTHONPATH={paths}${{PYTHONPATH:+:$PYTHONPATH}} TF_CPP_MIN_LOG_LEVEL=${{TF_CPP_MIN_LOG_LEVEL:-2}}"
+        f"export PYTHONPATH={_paths(plan)}${{PYTHONPATH:+:$PYTHONPATH}} TF_CPP_MIN_LOG_LEVEL=${{TF_CPP_MIN_LOG_LEVEL:-2}}"
     )
-    lines.append(f"{python} -m launch.attempt begin . || exit 1")
-    return lines
+    return "\n".join(lines)
+
+
+def worker(plan: Plan) -> str:
+    """The command of a rank."""
+    return f"{shlex.quote(plan.python)} -m launch.worker ."
+
+
+def _attempt(plan: Plan) -> str:
+    return f"PYTHONPATH={_paths(plan)} {shlex.quote(plan.python)} -m launch.attempt"
+
+
+def _paths(plan: Plan) -> str:
+    return shlex.quote(os.pathsep.join(plan.pythonpath))

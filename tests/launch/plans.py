@@ -5,9 +5,10 @@ import datetime
 from pathlib import Path
 from typing import Any
 
-from launch import site
+from launch import site, study, workload
+from launch.axes import from_words
 from launch.plan import Plan, resolve
-from launch.request import Request
+from launch.request import Request, StudyRequest
 from launch.rundir import RunDir, publish_json
 from launch.shape import Machine
 from launch.workload import Target
@@ -36,3 +37,25 @@ def run_of(planned: Plan, path: Path) -> RunDir:
     run.create()
     publish_json(run.run_json, planned.to_json())
     return run
+
+
+# What a training leaves behind that is no faster on more ranks.
+_RESULT = """
+import os, sys
+from launch.rundir import RunDir, publish_json
+if os.environ["RANK"] == "0":
+    reached = {"status": "done", "throughput_examples_per_s": 100.0, "ranks": int(os.environ["WORLD_SIZE"])}
+    publish_json(RunDir(os.environ["LAUNCH_RUN"]).result_json, reached)
+"""
+
+
+def slowing_study(folder: Path, here: site.Site, **asked: Any) -> Path:
+    """A study on 1, 2 and 4 nodes, to be made by ``resume``, whose efficiency on 2 is 0.5 and cuts 4 off; no training."""
+    program = folder / "program.py"
+    program.write_text(_RESULT)
+    request = StudyRequest(nodes=(1, 2, 4), stop_below=0.75, time="5", backend=here.backend, **asked)
+    points = study.points(from_words((), request.nodes), 1)
+    made = study.plans(request, workload.find("tiny", []), points, here, EIGHT_CORES, NOON)
+    plans = [dataclasses.replace(each, entry=(str(program),)) for each in made]
+    study.create(folder / "s", request, points, plans)
+    return folder / "s"

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from plans import plan, run_of
 
-from launch import site
+from launch import packing, site
+from launch.backends import slurm_pack
 from launch.backends.slurm_refusals import advice
 from launch.backends.slurm_script import directives, sbatch, script, srun
 from launch.plan import Plan
@@ -67,15 +68,33 @@ PLANS |= {
 }
 
 
-def text(planned: Plan) -> str:
-    """The script with what differs from machine to machine replaced."""
-    settled = Plan.from_json(planned.to_json() | {"python": "/opt/venv/bin/python", "pythonpath": ["/opt/toolkit"]})
-    return script(RunDir(Path("/scratch/u/runs") / planned.name), settled)
+def packed(here: site.Site, **asked: object) -> list[Plan]:
+    return [plan(Request(nodes=n, name=f"n{n}-r1", time="30", pack=True, **asked), here) for n in (1, 2, 4)]
 
 
-@pytest.mark.parametrize("name", PLANS)
+PACKS = {
+    "pack": packed(cluster(**GPU, modules=["cuda/12"], srun_args=["--cpu-bind=cores"])),
+    "pack_stop_below": packed(cluster(), stop_below=0.6),
+}
+
+
+def settled(planned: Plan) -> Plan:
+    """With what differs from machine to machine replaced."""
+    return Plan.from_json(planned.to_json() | {"python": "/opt/venv/bin/python", "pythonpath": ["/opt/toolkit"]})
+
+
+def text(name: str) -> str:
+    folder = Path("/scratch/u/runs")
+    if name in PLANS:
+        return script(RunDir(folder / PLANS[name].name), settled(PLANS[name]))
+    plans = [settled(each) for each in PACKS[name]]
+    runs = [(RunDir(folder / "weak" / each.name), each) for each in plans]
+    return slurm_pack.script(RunDir(folder / "weak/arrays/1-pack-n4"), packing.allocation("weak", plans), runs)
+
+
+@pytest.mark.parametrize("name", [*PLANS, *PACKS])
 def test_golden(name: str):
-    path, made = GOLDEN / f"{name}.sh", text(PLANS[name])
+    path, made = GOLDEN / f"{name}.sh", text(name)
     if os.environ.get("LAUNCH_TESTS_UPDATE"):
         path.write_text(made)
     difference = difflib.unified_diff(path.read_text().splitlines(), made.splitlines(), "golden", "made", lineterm="")
@@ -83,7 +102,7 @@ def test_golden(name: str):
 
 
 def test_no_golden_file_is_forgotten():
-    assert {path.stem for path in GOLDEN.iterdir()} == set(PLANS)
+    assert {path.stem for path in GOLDEN.iterdir()} == {*PLANS, *PACKS}
 
 
 def test_goldens_are_clean():

@@ -1,0 +1,53 @@
+#!/bin/bash
+# The runs of a study in one allocation, as python -m launch submits them:  sbatch --chdir=/scratch/u/runs/weak/arrays/1-pack-n4 /scratch/u/runs/weak/arrays/1-pack-n4/job.sh
+#SBATCH --job-name=weak
+#SBATCH --nodes=4
+#SBATCH --ntasks-per-node=1
+#SBATCH --time=01:30:00
+#SBATCH --signal=USR2@120
+#SBATCH --output=logs/job.log
+#SBATCH --open-mode=append
+#SBATCH --no-requeue
+
+# Paths are relative to the folder in which sbatch --chdir starts this script.
+# Slurm's own warning (USR2, TERM) is for the ranks, which save and leave; this script stays to note how they ended.
+here=$PWD
+asked=
+over=
+lacking=0
+trap 'asked=1' TERM
+trap : USR2
+
+export PYTHONPATH=/opt/toolkit${PYTHONPATH:+:$PYTHONPATH} TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}
+
+# run FOLDER NODES RANKS: a run of the study, as a step on the first nodes. Nothing else runs meanwhile, so that nothing
+# disturbs what it measures.
+run() {
+    lacking=$((lacking + 1))
+    if [ -n "$asked$over" ] || [ "$SECONDS" -ge 5280 ]; then return; fi
+    cd "$here/$1" || return
+    {
+        if /opt/venv/bin/python -m launch.cutoff .; then lacking=$((lacking - 1)); return; fi
+        /opt/venv/bin/python -m launch.attempt begin . || return
+        began=$SECONDS
+        # As Slurm does for a job: a warning before the time of the run is over, and its end then.
+        timeout --preserve-status --signal=USR2 1680 \
+            srun --nodes="$2" --ntasks="$3" --time=30 --ntasks-per-node=1 --mpi=none --kill-on-bad-exit=1 --label --output=logs/node%n.log --open-mode=append \
+            /opt/venv/bin/python -m launch.worker .
+        status=$?
+        # An srun that was ended together with its ranks may say 0.
+        if [ -n "$asked" ] && [ "$status" -eq 0 ]; then status=75; fi
+        # Ranks that leave earlier than their time demands were asked to; so are those that would follow.
+        if [ "$status" -eq 75 ] && [ $((SECONDS - began)) -lt 1680 ]; then over=1; fi
+        /opt/venv/bin/python -m launch.attempt end . "$status" "$asked" && lacking=$((lacking - 1))
+    } >>logs/job.log 2>&1
+}
+
+run ../../n1-r1 1 1
+run ../../n2-r1 2 2
+run ../../n4-r1 4 4
+
+if [ "$lacking" -gt 0 ]; then
+    echo "$lacking runs are not done"
+    exit 1
+fi
