@@ -53,6 +53,10 @@ class Training:
     # float16 with a loss scale that follows the gradients
     accumulate: int = 1  # equal parts of a batch that go through the network one after the other: less memory
     compress: bool = False  # send gradients between the ranks as float16
+    strategy: Literal["horovod", "mirrored", "single"] = (
+        "horovod"  # ranks that average their gradients; one rank on all
+    )
+    # its devices, by TensorFlow's MirroredStrategy (without a GPU: two made of the processor); one rank on one device
     threads: int = 0  # of a rank, for the operations of TensorFlow; 0: its share of the node's cores
     trace: str = ""  # steps that TensorFlow's profiler looks into, first and last: 20..30
     trace_ranks: str = "0"  # ranks on which it does: 0, or 0,4..7, or first-of-node, or all
@@ -67,6 +71,10 @@ class Training:
         if self.accumulate < 1 or self.batch % self.accumulate:
             raise Refusal(
                 f"--accumulate {self.accumulate} does not part a batch of {self.batch} evenly: give a number that divides --batch"
+            )
+        if self.strategy == "mirrored" and (self.accumulate > 1 or self.xla or self.precision == "float16"):
+            raise Refusal(
+                "--strategy mirrored goes with neither --accumulate, --xla nor --precision float16: leave them out"
             )
         for name in ("epochs", "lr"):
             if not 0 < getattr(self, name) < float("inf"):
@@ -116,6 +124,10 @@ class Training:
         """
         if self.shards % size:
             raise Refusal(f"--shards {self.shards} cannot be dealt to {size} ranks: give a multiple of {size}, or 0")
+        if self.strategy != "horovod" and size > 1:
+            raise Refusal(
+                f"--strategy {self.strategy} is for one rank, and these are {size}: give --nodes 1 --ntasks-per-node 1"
+            )
         rate = self.lr * scaling_rules.LEARNING_RATE_FACTORS[self.scaling](size)
         how = {"linear": f"{self.lr:g} x {size}", "sqrt": f"{self.lr:g} x sqrt({size})", "none": "not scaled"}
         rise = f", reached after {self.warmup:.0%} of the steps" if self.warmup and rate != self.lr else ""

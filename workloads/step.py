@@ -11,6 +11,7 @@ import tensorflow as tf
 from workloads import flops
 from workloads.api import Workload
 from workloads.communicator import Communicator
+from workloads.mirrored import on_all_devices
 
 
 class Diverged(ArithmeticError):
@@ -66,10 +67,14 @@ class Step:
                 scaled = optimizer.scale_loss(loss)
             return loss, tape.gradient(scaled, [variable.value for variable in weights])
 
+        # More than one device where the variables were made in the scope of a MirroredStrategy.
+        strategy = tf.distribute.get_strategy()
+        of_batch = on_all_devices(strategy, gradients) if strategy.num_replicas_in_sync > 1 else gradients
+
         @tf.function
         def step(inputs: Any, targets: Any, wishes: tf.Tensor) -> tf.Tensor:
             learning_rate = tf.cast(optimizer.learning_rate, tf.float32)
-            loss, slopes = _in_parts(gradients, accumulate, inputs, targets)
+            loss, slopes = _in_parts(of_batch, accumulate, inputs, targets)
             loss = tf.cast(loss, tf.float32)
             # A GPU computes after the host has gone on: only what comes back from it after the gradients tells when they are done.
             with tf.control_dependencies(

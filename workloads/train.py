@@ -52,31 +52,32 @@ def main(argv: list[str]) -> int:
     configure(config, rank, seed)
     import keras
 
-    from workloads import flops
+    from workloads import flops, mirrored
     from workloads.communicator import Communicator
     from workloads.loop import Loop
     from workloads.sharding import Sharding
 
     imported = time.time()
     with Communicator(rank, config.timeline) as communicator:
-        workload = module.build(config, rank)
-        dealing = Sharding(len(workload.train), config.batch, rank.size, seed, config.shards)
-        steps = scaling_rules.total_steps(
-            scaling_rules.EPOCHS[config.epoch_scaling](config.epochs, rank.size), dealing.steps_per_epoch
-        )
-        rate = scaling_rules.schedule(
-            config.lr,
-            scaling_rules.LEARNING_RATE_FACTORS[config.scaling](rank.size),
-            round(config.warmup * steps),
-            steps,
-            config.decay,
-        )
-        optimizer = workload.optimizer(rate)
-        if config.precision == "float16":
-            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-        optimizer = communicator.averaging(optimizer, config.compress)
-        optimizer.build(workload.model.trainable_variables)
-        loop = Loop(config, workload, optimizer, communicator, dealing, run, attempt)
+        with mirrored.scope(config):
+            workload = module.build(config, rank)
+            dealing = Sharding(len(workload.train), config.batch, rank.size, seed, config.shards)
+            steps = scaling_rules.total_steps(
+                scaling_rules.EPOCHS[config.epoch_scaling](config.epochs, rank.size), dealing.steps_per_epoch
+            )
+            rate = scaling_rules.schedule(
+                config.lr,
+                scaling_rules.LEARNING_RATE_FACTORS[config.scaling](rank.size),
+                round(config.warmup * steps),
+                steps,
+                config.decay,
+            )
+            optimizer = workload.optimizer(rate)
+            if config.precision == "float16":
+                optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+            optimizer = communicator.averaging(optimizer, config.compress)
+            optimizer.build(workload.model.trainable_variables)
+            loop = Loop(config, workload, optimizer, communicator, dealing, run, attempt)
         if rank.is_chief:
             publish_json(run.training_json, describe(argv[0], config, workload, dealing, steps))
         loop.restore()
@@ -109,8 +110,12 @@ def configure(config: Training, rank: Rank, seed: int) -> None:
     threads = config.threads or share_of_cores(rank, len(os.sched_getaffinity(0)), os.cpu_count() or 1)
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
-    # The one GPU of this rank, which the launcher has chosen; the others stay visible for the links between them.
-    if gpus := tf.config.list_physical_devices("GPU"):
+    if config.strategy == "mirrored":
+        from workloads import mirrored
+
+        mirrored.prepare()
+    elif gpus := tf.config.list_physical_devices("GPU"):
+        # The one of this rank, which the launcher has chosen; the others stay visible for the links between them.
         own = gpus[int(os.environ.get("LAUNCH_GPU", "0"))]
         tf.config.set_visible_devices(own, "GPU")
         tf.config.experimental.set_memory_growth(own, True)
