@@ -13,16 +13,8 @@ TRAINING = 3
 """Times the operations of the forward pass that a training step needs: the backward pass has two products for each one of
 it, for the gradients of the inputs and of the weights. Recomputation is not counted."""
 
-_CALLS = {
-    "PartitionedCall",
-    "StatefulPartitionedCall",
-    "While",
-    "StatelessWhile",
-    "If",
-    "StatelessIf",
-    "Case",
-    "StatelessCase",
-}
+_CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
+_CHOICES = {"While", "StatelessWhile", "If", "StatelessIf", "Case", "StatelessCase"}
 _LARGEST = 8192  # rows of the matrices multiplied for the peak: 256 MiB each in float32
 _ENOUGH_S = 0.005  # a product that takes this long is one of arithmetic, not of overhead
 _PATIENCE_S = 0.15
@@ -39,15 +31,20 @@ def forward(graph: Any) -> int | None:
     Returns
     -------
     int or None
-        Of one run of the graph; None where it calls functions, loops, or has shapes that are not known, as what these do
-        cannot be seen in it.
+        Of one run of the graph; None where it loops or branches, or has shapes that are not known, as what it will do
+        cannot be seen in it then.
     """
     total = 0
     for operation in graph.get_operations():
         if "gradient_tape/" in operation.name:
             continue
-        if operation.type in _CALLS:
+        if operation.type in _CHOICES:
             return None
+        if operation.type in _CALLS:
+            called = forward(graph._get_function(operation.get_attr("f").name).graph)
+            if called is None:
+                return None
+            total += called
         if operation.type in _COUNTS:
             shapes = [tuple(tensor.shape) if tensor.shape.rank is not None else (None,) for tensor in operation.inputs]
             shapes.append(tuple(operation.outputs[0].shape) if operation.outputs[0].shape.rank is not None else (None,))
