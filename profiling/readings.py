@@ -187,7 +187,9 @@ def _database(threads: int) -> "duckdb.DuckDBPyConnection":
         "temp_directory": spill,
         "autoinstall_known_extensions": False,
     }
-    return duckdb.connect(config=options)
+    database = duckdb.connect(config=options)
+    database.execute("SET enable_progress_bar = false")  # which would stand amidst what is printed
+    return database
 
 
 def _lines(paths: Sequence[Path]) -> str:
