@@ -23,6 +23,7 @@ def run_plan(planned: Plan, here: Site, why: str, run: RunDir) -> str:
         "site": f"{here.name} ({why})",
         "backend": planned.backend,
         "shape": f"{nodes} x {planned.ranks_per_node} rank{'s' * (planned.ranks_per_node > 1)} = {planned.size} rank{'s' * (planned.size > 1)}, {gpu}",
+        **({"container": f"{planned.container} ({planned.container_runtime})"} if planned.container else {}),
         **planned.describe,
         "walltime": clock(planned.time_s)
         if planned.time_s
@@ -65,6 +66,7 @@ def study_plan(
         "backend": first.backend + " (one run after the other)" * (first.backend == "local"),
         "study": f"{len(found) // repeats} points x {repeats} repeat{'s' * (repeats > 1)} = {len(found)} runs"
         + f", {scaling} scaling" * several,
+        **({"container": f"{first.container} ({first.container_runtime})"} if first.container else {}),
         "walltime": walltime,
         "cost": cost,
         **cutoff,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launch import inherited, options
+from launch import container, inherited, options
 from launch.errors import Refusal
 from launch.request import Request
 from launch.shape import (
@@ -63,6 +63,11 @@ class Plan:
     gpu_variable: str
     gpu_order: str
     network_interface: str | None
+    container: str | None  # image
+    container_runtime: str | None
+    container_python: str
+    container_args: tuple[str, ...]
+    container_binds: tuple[str, ...]  # folders that are seen in it
     modules: tuple[str, ...]
     setup: tuple[str, ...]
     env: dict[str, str]
@@ -182,6 +187,7 @@ def resolve(request: Request, site: Site, target: Target, machine: Machine, now:
         gpu_variable=site.gpu_variable,
         gpu_order=site.gpu_order,
         network_interface=site.network_interface,
+        **_container(request, site, target),
         modules=tuple(site.modules),
         setup=tuple(site.setup),
         env=dict(site.env),
@@ -201,6 +207,25 @@ def _sample_hz(asked: float) -> float:
     if not 0 <= asked <= 100:  # NaN too
         raise Refusal(f"--sample-hz {asked:g}: give readings a second up to 100, or 0 for none")
     return asked
+
+
+def _container(request: Request, site: Site, target: Target) -> dict[str, Any]:
+    """The fields of the plan that are about the container."""
+    kept = {"container_python": site.container_python, "container_args": tuple(site.container_args)}
+    if request.container is None:
+        return {"container": None, "container_runtime": None, "container_binds": (), **kept}
+    if site.container is None:
+        raise Refusal(
+            f"--container: the file of site {site.name} does not say what runs containers there: give container in a file of your own, with --site"
+        )
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rankloop"
+    own = [Path(target.name).parent] if target.kind == "script" else []
+    return {
+        "container": container.image(request.container, site.container),
+        "container_runtime": site.container,
+        "container_binds": container.binds([request.runs, os.getcwd(), *_pythonpath(), cache, *own]),
+        **kept,
+    }
 
 
 def _pythonpath() -> tuple[str, ...]:

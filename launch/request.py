@@ -32,6 +32,7 @@ class Request:
     sample_hz: float = _option(1.0)  # readings a second of each node's GPUs and processes; 0 for none
     max_attempts: int = _option(1)  # starts of a run: above 1, Slurm starts it again when it was preempted, reached its
     # time limit or lost a node, until it is done or gets no further
+    container: str | None = _option()  # image in which the ranks run; how, the site says
     share_gpus: bool = _option(False)  # allow several ranks on one GPU
     dry_run: bool = _option(False)  # print the plan and the script; submit nothing
     follow: bool = _option(True)  # show progress until the run ends

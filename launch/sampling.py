@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def beside(run: RunDir, plan: Plan, rank: Rank, attempt: int, here: list[dict[st
         with theirs:
             words = [str(run.path), str(rank.node), str(attempt), str(plan.sample_hz), json.dumps(here)]
             # -P: a folder "profiling" in the user's working directory is not ours.
-            _detach([plan.python, "-P", "-m", SAMPLER, *words], theirs.fileno(), run.readings / "errors.log")
+            _detach([sys.executable, "-P", "-m", SAMPLER, *words], theirs.fileno(), run.readings / "errors.log")
         status: Any = 1
         try:
             yield

@@ -53,6 +53,9 @@ class Site:
     rendezvous: Literal["gloo", "mpi"] = "gloo"  # how ranks find each other
     mpi: str | None = None  # of srun's --mpi, for the rendezvous mpi: pmix, pmi2, cray_shasta
     network_interface: str | None = None  # which carries Gloo's traffic
+    container: Literal["apptainer", "singularity", "pyxis"] | None = None  # what --container runs an image by
+    container_python: str = "python3"  # of the images
+    container_args: list[str] = field(default_factory=list)  # further options of apptainer exec, or of srun for pyxis
     modules: list[str] = field(default_factory=list)  # loaded in the job
     setup: list[str] = field(default_factory=list)  # lines of shell after that
     env: dict[str, str] = field(default_factory=dict)  # environment of the job
@@ -167,7 +170,7 @@ def slurm_is_here() -> bool:
 
 def _check(where: str, value: Any, hint: Any) -> None:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin is types.UnionType:
+    if origin in (types.UnionType, typing.Union):  # the second, where a Literal is in it
         _check(where, value, args[0])
     elif origin is Literal:
         if value not in args:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from launch import attempt, cutoff, doctor, stop
+from launch.backends import rank_command
 from launch.backends.processes import Ranks, mpirun
 from launch.errors import Refusal
 from launch.plan import Plan
@@ -97,14 +98,15 @@ def check(plan: Plan) -> None:
     """Refuse what this machine cannot run."""
     if plan.rendezvous == "mpi" and plan.size > 1:
         mpirun(plan)
-    if plan.kind == "workload":
+    rank_command.refuse_absent(plan)
+    if plan.kind == "workload" and plan.container is None:
         doctor.refuse_without(["tensorflow", "keras", *(["horovod"] if plan.size > 1 else [])])
 
 
 def preview(run: RunDir, plan: Plan) -> str:
     """What would be done."""
     command = shlex.join(
-        [*(mpirun(plan) if plan.rendezvous == "mpi" else []), plan.python, "-m", "launch.worker", str(run.path)]
+        [*(mpirun(plan) if plan.rendezvous == "mpi" else []), *rank_command.words(plan), str(run.path)]
     )
     return f"\n{plan.size} processes would be started on this machine, each as\n  {command}"
 

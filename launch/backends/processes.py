@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from launch import stop
+from launch.backends import rank_command
 from launch.errors import Refusal
 from launch.inherited import clean
 from launch.plan import Plan
@@ -43,7 +44,7 @@ class Ranks:
         self._mpirun_said = ""
         self._asked_to_end = False
         self._logs = [open(run.node_log(node), "ab", buffering=0) for node in range(plan.nodes)]
-        command = [plan.python, "-m", "launch.worker", str(run.path)]
+        command = [*rank_command.words(plan), str(run.path)]
         base = _environment(plan)
         if plan.rendezvous == "mpi" and plan.size > 1:
             self._processes = {-1: self._start(-1, [*mpirun(plan), *command], base)}

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
+from launch.backends import rank_command
 from launch.backends.slurm_queue import ENDED, Job, ask, ask_many, command, refuse_beyond_limits, submit
 from launch.backends.slurm_script import sbatch, script
 from launch.errors import SubmissionRefused
@@ -23,6 +24,7 @@ def check(plan: Plan) -> None:
     """Refuse what this Slurm cannot run, where there is one to be asked."""
     if shutil.which("sbatch"):
         refuse_beyond_limits(plan)
+        rank_command.refuse_absent(plan)
 
 
 def preview(run: RunDir, plan: Plan) -> str:

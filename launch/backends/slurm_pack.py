@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from launch.backends import slurm
+from launch.backends import rank_command, slurm
 from launch.backends.slurm_queue import ENDED, Job, ask, submit
-from launch.backends.slurm_script import environment, filled, tasks, worker
+from launch.backends.slurm_script import environment, filled, tasks
 from launch.packing import allocation, in_order
 from launch.plan import Plan
 from launch.rundir import RunDir, publish
@@ -105,7 +105,7 @@ def script(job: RunDir, plan: Plan, runs: Sequence[tuple[RunDir, Plan]]) -> str:
         ),
         warning=str(60 * a_run - margin),
         srun=shlex.join([f"--time={a_run}", *tasks(plan)]),
-        worker=worker(plan),
+        worker=rank_command.line(plan),
         end=f"{_python(plan)} launch.attempt end .",
         runs="\n".join(
             f"run {shlex.quote(f'../../{run.path.name}')} {each.nodes} {each.size}" for run, each in in_order(runs)

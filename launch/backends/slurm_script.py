@@ -7,6 +7,7 @@ import string
 from pathlib import Path
 
 from launch import inherited
+from launch.backends import rank_command
 from launch.plan import Plan
 from launch.rundir import RunDir
 from launch.walltime import clock, minutes
@@ -47,7 +48,7 @@ def script(run: RunDir, plan: Plan, array: str = "") -> str:
         environment=environment(plan, f"{{ {_attempt(plan)} begin . && {_attempt(plan)} end . 1; exit 1; }}"),
         begin=f"{python} -m launch.attempt begin .",
         srun=shlex.join(srun(plan)),
-        worker=worker(plan),
+        worker=rank_command.line(plan),
         end=f"{python} -m launch.attempt end .",
     )
 
@@ -107,6 +108,7 @@ def tasks(plan: Plan) -> list[str]:
         "--label",
         "--output=logs/node%n.log",
         "--open-mode=append",
+        *rank_command.srun_options(plan),
         *plan.srun_args,
     ]
 
@@ -152,11 +154,6 @@ def environment(plan: Plan, fail: str) -> str:
         f"export PYTHONPATH={_paths(plan)}${{PYTHONPATH:+:$PYTHONPATH}} TF_CPP_MIN_LOG_LEVEL=${{TF_CPP_MIN_LOG_LEVEL:-2}}"
     )
     return "\n".join(lines)
-
-
-def worker(plan: Plan) -> str:
-    """The command of a rank."""
-    return f"{shlex.quote(plan.python)} -m launch.worker ."
 
 
 def _attempt(plan: Plan) -> str:

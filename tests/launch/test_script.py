@@ -58,6 +58,20 @@ PLANS = {
             sbatch_arg=("--exclusive", "--comment=two words"), srun_arg=("--cpu-bind=none", "--export=ALL,NOTE=a b"),
         )
     ),
+    "container_apptainer": plan(
+        Request(nodes=2, name="contained", container="images/tf 2.sif"),
+        cluster(**GPU, container="apptainer", container_python="/opt/conda/bin/python", container_args=["--writable-tmpfs"]),
+        container="/images/tf 2.sif", container_binds=("/home/u/code", "/scratch/u"),
+    ),
+    "container_singularity_rocm": plan(
+        Request(nodes=2, name="contained", container="docker://rocm/tensorflow"),
+        cluster(**GPU, container="singularity", gpu_variable="ROCR_VISIBLE_DEVICES"), container_binds=("/scratch/u",),
+    ),
+    "container_pyxis": plan(
+        Request(nodes=2, name="contained", container="nvcr.io#nvidia/tensorflow:24.01-tf2-py3", rendezvous="mpi"),
+        cluster(**GPU, container="pyxis", mpi="pmix", container_args=["--no-container-mount-home"]),
+        container_binds=("/home/u/code", "/scratch/u"),
+    ),
     "short": plan(Request(name="short", time="3")),
     "inherited": plan(Request(name="inherited"), inherited={"SBATCH_ACCOUNT": "ab12", "SBATCH_RESERVATION": "a b"}),
 }  # fmt: skip
@@ -251,3 +265,38 @@ def test_a_module_that_does_not_load_ends_the_attempt(tmp_path: Path, fakes: Pat
     assert [event["event"] for event in run.events()] == ["started", "ended"]
     assert run.events("ended")[0]["outcome"] == "failed"
     assert not (fakes / "srun.json").exists()
+
+
+FAKE_APPTAINER = """#!{python}
+# As the runtime, but for the walls: notes how it was called, and starts what stands behind the image.
+import json, os, sys
+words = sys.argv[1:]
+image = next(place for place, word in enumerate(words[1:], 1) if not word.startswith("-"))
+json.dump(words[: image + 1], open(os.environ["FAKES"] + "/apptainer.json", "w"))
+os.execvp(words[image + 1], words[image + 1 :])
+"""
+
+
+def test_a_rank_in_a_container(tmp_path: Path, fakes: Path):
+    """The real runtime cannot be had in Debian; the command that it is given is started here as it would be in an image."""
+    (fakes / "apptainer").write_text(FAKE_APPTAINER.format(python=sys.executable))
+    (fakes / "apptainer").chmod(0o755)
+    folder = tmp_path / "a b'$(touch x)"
+    folder.mkdir()
+    (folder / "my image.sif").touch()
+    program = folder / "program.py"
+    program.write_text(PROGRAM)
+    here = cluster(container="apptainer", container_python=sys.executable, container_args=["--cleanenv"])
+    asked = Request(container=str(folder / "my image.sif"), runs=folder / "runs", gpus_per_node=0)
+    planned = plan(asked, here, Target("script", str(program), ("0",)), cwd=str(folder))
+    run = run_of(planned, folder / "runs" / "first")
+    done = execute(run, planned)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert run.result()["status"] == "done"
+    called = json.loads((fakes / "apptainer.json").read_text())
+    assert called[0] == "exec" and called[-2:] == ["--cleanenv", str(folder / "my image.sif")]
+    seen = [Path(word.removeprefix("--bind=")) for word in called[1:-2]]
+    # The run, the program and the toolkit lie in what is bound.
+    for needed in (run.path, program, Path(site.__file__)):
+        assert any(needed.is_relative_to(path) for path in seen), (needed, seen)
+    assert not list(tmp_path.rglob("x"))

@@ -1,0 +1,55 @@
+"""The command that starts a rank: ``launch.worker``, by itself or in a container.
+
+The launcher and the job script stay outside; only the ranks are in the image, which has to bring a Python and their packages.
+"""
+
+import os
+import shlex
+import shutil
+
+from launch.errors import Refusal
+from launch.plan import Plan
+
+_GPUS = {"CUDA_VISIBLE_DEVICES": "--nv", "ROCR_VISIBLE_DEVICES": "--rocm", "HIP_VISIBLE_DEVICES": "--rocm"}
+
+
+def words(plan: Plan) -> list[str]:
+    """All but the last word, which is the run directory."""
+    if plan.container is None:
+        return [plan.python, "-m", "launch.worker"]
+    # Ours has what modules have put there, of another Python; that of the image may lack the toolkit.
+    inside = ["env", f"PYTHONPATH={os.pathsep.join(plan.pythonpath)}", plan.container_python, "-m", "launch.worker"]
+    if plan.container_runtime == "pyxis":
+        return inside
+    gpus = [_GPUS[plan.gpu_variable]] if plan.gpus_per_node and plan.gpu_variable in _GPUS else []
+    seen = [f"--bind={path}" for path in plan.container_binds]
+    return [plan.container_runtime, "exec", *gpus, *seen, *plan.container_args, plan.container, *inside]
+
+
+def line(plan: Plan) -> str:
+    """The whole, in a job script that stands in the run directory; an image may begin in a place of its own."""
+    return f"{shlex.join(words(plan))} " + ("." if plan.container is None else '"$PWD"')
+
+
+def srun_options(plan: Plan) -> list[str]:
+    """What pyxis adds to srun."""
+    if plan.container is None or plan.container_runtime != "pyxis":
+        return []
+    mounts = ",".join(f"{path}:{path}" for path in plan.container_binds)
+    return [f"--container-image={plan.container}", f"--container-mounts={mounts}", *plan.container_args]
+
+
+def refuse_absent(plan: Plan) -> None:
+    """Refuse an image that is not there, and on this machine a runtime that is not."""
+    if plan.container is None:
+        return
+    if plan.container.startswith("/") and not os.path.exists(plan.container):
+        raise Refusal(f"--container {plan.container}: there is no such file: give the path of an image, or its URI")
+    if plan.backend != "local":
+        return
+    if plan.container_runtime == "pyxis":
+        raise Refusal("--container is by pyxis at this site, which is a part of srun: give --backend slurm")
+    if not shutil.which(plan.container_runtime):
+        raise Refusal(
+            f"--container needs {plan.container_runtime}, and there is none here: install it, or leave it out"
+        )

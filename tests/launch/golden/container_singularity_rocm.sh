@@ -1,0 +1,27 @@
+#!/bin/bash
+# The job of a run, as python -m launch submits it:  sbatch --chdir=/scratch/u/runs/contained /scratch/u/runs/contained/job.sh
+#SBATCH --job-name=contained
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=4
+#SBATCH --cpus-per-task=16
+#SBATCH --gpus-per-node=4
+#SBATCH --signal=USR2@120
+#SBATCH --output=logs/job.log
+#SBATCH --open-mode=append
+#SBATCH --no-requeue
+
+# Paths are relative to the run directory, in which sbatch --chdir starts this script.
+# Slurm's own warning (USR2, TERM) is for the ranks, which save and leave; this script stays to note how they ended.
+asked=
+trap 'asked=1' TERM
+trap : USR2
+
+export PYTHONPATH=/opt/toolkit${PYTHONPATH:+:$PYTHONPATH} TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}
+/opt/venv/bin/python -m launch.attempt begin . || exit 1
+srun --nodes=2 --ntasks=8 --ntasks-per-node=4 --cpus-per-task=16 --mpi=none --kill-on-bad-exit=1 --label --output=logs/node%n.log --open-mode=append \
+    singularity exec --rocm --bind=/scratch/u docker://rocm/tensorflow env PYTHONPATH=/opt/toolkit python3 -m launch.worker "$PWD"
+status=$?
+# An srun that was ended together with its ranks may say 0.
+if [ -n "$asked" ] && [ "$status" -eq 0 ]; then status=75; fi
+
+/opt/venv/bin/python -m launch.attempt end . "$status"
