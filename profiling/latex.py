@@ -1,9 +1,12 @@
 """The tables of a report as LaTeX, to be \\input into a proposal or a paper."""
 
+import textwrap
+from collections.abc import Iterable
 from typing import Any
 
 from profiling import blocks
 
+HEADING = 10  # letters of a line
 _SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 _SPECIAL |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
 _SPECIAL |= {sign: f"\\textsuperscript{{{number}}}" for number, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}
@@ -21,12 +24,14 @@ def tables(document: dict[str, Any]) -> str:
             r"\begin{table}[htbp]",
             r"\centering",
             rf"\caption{{{escape(caption)}}}",
+            r"\smallskip",
+            r"\setlength{\tabcolsep}{3.5pt}",
             r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
             rf"\begin{{tabular}}{{{'r' * len(block.header)}}}",
             r"\toprule",
-            _row(block.header),
+            _row(map(_stacked, block.header)),
             r"\midrule",
-            *map(_row, block.rows),
+            *(_row(map(escape, row)) for row in block.rows),
             r"\bottomrule",
             r"\end{tabular}}",
             r"\end{table}",
@@ -37,8 +42,15 @@ def tables(document: dict[str, Any]) -> str:
 def escape(said: str) -> str:
     """Text as LaTeX shows it; signs beyond UTF-8's Latin letters, which pdfLaTeX cannot set, become a question mark."""
     known = "".join(sign if ord(sign) < 0x250 or sign in _SPECIAL else "?" for sign in said)
-    return "".join(_SPECIAL.get(sign, sign) for sign in known)
+    return "".join(_SPECIAL.get(sign, sign) for sign in known).replace("--", "-{}-")
 
 
-def _row(cells: list[str]) -> str:
-    return " & ".join(map(escape, cells)) + r" \\"
+def _stacked(title: str) -> str:
+    """A heading in lines of some letters, so that its column is no wider than what stands in it."""
+    lines = textwrap.wrap(title, HEADING, break_long_words=False, break_on_hyphens=False)
+    stack = r" \\{} ".join(map(escape, lines))  # a bracket behind the bare command would be its option
+    return rf"\shortstack[r]{{{stack}}}"
+
+
+def _row(cells: Iterable[str]) -> str:
+    return " & ".join(cells) + r" \\"
