@@ -1,12 +1,13 @@
 """Chains on a real Slurm: what begins when, and what becomes of the rest when a link fails."""
 
 import json
+import re
 import signal
 import subprocess
 from pathlib import Path
 
 import pytest
-from launched import Launched, launch, until
+from launched import ROOT, Launched, launch, until
 from slurm.fixtures import Cluster
 
 from launch.rundir import RunDir, publish
@@ -140,3 +141,29 @@ def test_ctrl_c_takes_the_whole_chain_out_of_the_queue(
     found = {name: state for name, (state, _) in states(folder).items()}
     assert {found.pop(name) for name in ("report", "train/n1-r1", "train/n2-r1")} == {"cancelled"}
     assert set(found.values()) <= {"cancelled", "failed"}  # a program that dies of the signal has failed
+
+
+@pytest.mark.slow
+def test_from_the_data_to_the_report_by_the_definition_that_comes_with_the_toolkit(
+    clean_slurm: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """jobs/cfd_resnet_chain.toml, with fewer flows, repeats and epochs."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    text = (ROOT / "jobs" / "cfd_resnet_chain.toml").read_text()
+    for given, smaller in (
+        ('"small" }', '"small", train = 16 }'),
+        ("repeats = 3", "repeats = 1"),
+        ('"small", epochs = 5', '"small", flows = 16, epochs = 4'),
+    ):
+        assert given in text
+        text = text.replace(given, smaller)
+    file = tmp_path / "chain.toml"
+    file.write_text(text)
+    made = launch("--runs", tmp_path, "--name=c", file, wait=1500)
+    assert made.returncode == 0, made.stdout + made.stderr
+    made_data = [RunDir(tmp_path / "c" / "data" / f"n1-r{repeat}").node_log(0).read_text() for repeat in (1, 2, 3, 4)]
+    assert all(re.search(r"validation: (this task's \d of 2 parts|32 flows in)", text) for text in made_data), made_data
+    trained = RunDir(tmp_path / "c" / "train" / "n2-r1").node_log(0).read_text()
+    assert "steady flows" not in trained  # they are there
+    report = RunDir(tmp_path / "c" / "report").node_log(0).read_text()
+    assert re.search(r"workers\s+repeats", report) and "examples/s" in report
