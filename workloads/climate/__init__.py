@@ -35,7 +35,7 @@ class Config(Training):
     sequences: int = 0  # of 8 days, to train on; 0: as many as the size has
     data: Path | None = None  # folder of files in a published layout, in place of generated weather
     network: Literal["tiramisu", "deeplab", "deepcam"] = "tiramisu"  # the two of SC18, and that of MLPerf HPC
-    width: int = 0  # of the network, 64 as published; 0: 12 on small maps and 64 on others
+    width: int = 0  # of the network, from 8 on, 64 as published; 0: 12 on small maps and 64 on others
     kernel: int = 5  # size of the convolutions (tiramisu)
     dropout: float = 0.0  # part of the activations dropped in training (tiramisu); SC18: 0.2
     normalise: bool = True  # batch normalisation behind each convolution (tiramisu); SC18 had none
@@ -53,7 +53,10 @@ class Config(Training):
 
     def __post_init__(self) -> None:
         Training.__post_init__(self)
-        for name, least in (("width", 0), ("sequences", 0), ("kernel", 1), ("check", 0)):
+        # Layers of two or three channels made TensorFlow 2.18 corrupt its memory on a CPU with AMX, by way of oneDNN.
+        if self.width and self.width < 8:
+            raise Refusal(f"--width {self.width} is too small: give 8 or more, or 0")
+        for name, least in (("sequences", 0), ("kernel", 1), ("check", 0)):
             if not getattr(self, name) >= least:
                 raise Refusal(f"--{name} {getattr(self, name)} is too small: give {least} or more")
         if not 0 <= self.dropout < 1:

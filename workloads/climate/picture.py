@@ -53,9 +53,7 @@ def draw(
     for axis in axes[-1]:
         axis.set_xlabel("longitude")
     events = [Patch(color=colour, label=kind) for colour, kind in zip(COLOURS[1:], CLASSES[1:])]
-    errors = [
-        Patch(color=c, label=text) for c, text in zip(SHADES[1:], ("missed", "false alarm", "the other kind of event"))
-    ]
+    errors = [Patch(color=c, label=text) for c, text in zip(SHADES[1:], ("missed", "false alarm", "wrong kind"))]
     axes[-1, 2].legend(handles=events, loc="lower center", fontsize="small", ncols=2)
     axes[-1, 3].legend(handles=errors, loc="lower center", fontsize="small", ncols=3)
     figure.savefig(path)

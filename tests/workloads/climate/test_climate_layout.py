@@ -215,7 +215,7 @@ def other_validation(folder: Path) -> None:
 )
 def test_bad_data_are_one_line_before_the_first_step(mlperf: Path, damage: Callable[[Path], None], line: str):
     damage(mlperf)
-    config = climate.Config(data=mlperf, width=2)
+    config = climate.Config(data=mlperf, width=8)
     with pytest.raises(Refusal, match=line) as refused:
         for rank in range(2):  # each looks into its part
             climate.build(config, Rank(rank, 2, rank, 2))
@@ -231,6 +231,6 @@ def test_what_is_not_read_before_is_refused_when_it_is_read(mlperf: Path):
 
 
 def test_fewer_examples_than_ranks_are_refused(mlperf: Path):
-    workload = climate.build(climate.Config(data=mlperf, width=2), Rank())
+    workload = climate.build(climate.Config(data=mlperf, width=8), Rank())
     with pytest.raises(Refusal, match="5 training examples leave some of 8 shards empty: use fewer ranks"):
         Sharding(len(workload.train), 1, 8, 0)
