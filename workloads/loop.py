@@ -125,11 +125,9 @@ class Loop:
             StepWriter(self.run.steps / f"node{self.rank.node}.jsonl", self.rank.rank, self.attempt) as records,
         ):
             while self.step < steps and not stopping:
-                with self._clock("trace"):
-                    self._tracing.before(self.step + 1)
+                self._tracing.before(self.step + 1)
                 stopping, save = self._one_step(batches, records)
-                with self._clock("trace"):
-                    self._tracing.after(self.step, last=stopping or self.step == steps)
+                self.seconds["trace"] += self._tracing.after(self.step, last=stopping or self.step == steps)
                 evaluate = self.step % evaluate_every == 0 and self.step < steps and not stopping
                 if evaluate or save:
                     records.flush()

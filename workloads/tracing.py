@@ -6,6 +6,7 @@ A profiler that fails costs the trace, never the training.
 import contextlib
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -79,10 +80,12 @@ class Tracing:
     """
 
     def __init__(self, config: "Training", communicator: "Communicator", run: RunDir, attempt: int) -> None:
-        self._steps, self._timeline = window(config.trace), config.timeline
+        self._steps = window(config.trace)
+        self._timeline = config.timeline and communicator.size > 1  # one rank has nobody to talk to
         self._communicator, self._run, self._attempt = communicator, run, attempt
         self._profiled = bool(self._steps) and chosen(config.trace_ranks, communicator.rank)
         self._open = self._profiling = False
+        self._begin_s = 0.0
 
     def disturbs(self, step: int) -> bool:
         """Whether a profiler runs in a step, on any rank: it is not to be timed then.
@@ -120,14 +123,25 @@ class Tracing:
         if not self._open and number in self._steps:
             self._begin()
 
-    def after(self, number: int, last: bool) -> None:
-        """End the window behind its last step, and behind the last that is made at all. Every rank calls it behind every step."""
-        if self._open and (last or number == self._steps[-1]):
-            self._end()
+    def after(self, number: int, last: bool) -> float:
+        """End the window behind its last step, and behind the last that is made at all. Every rank calls it behind every step.
+
+        Returns
+        -------
+        float
+            Seconds that beginning and ending it took, on this rank; 0 where it has not ended just now.
+        """
+        if not self._open or not (last or number == self._steps[-1]):
+            return 0.0
+        begin = time.perf_counter()
+        self._end()
+        return self._begin_s + time.perf_counter() - begin
 
     def _begin(self) -> None:
+        begin = time.perf_counter()
         self._open = True
-        self._run.traces.mkdir(exist_ok=True)
+        with self._spared():
+            self._run.traces.mkdir(exist_ok=True)
         if self._profiled:
             import tensorflow as tf
 
@@ -139,6 +153,7 @@ class Tracing:
         self._communicator.barrier()
         if self._timeline:
             self._communicator.start_timeline(self._run.timeline(self._attempt))
+        self._begin_s = time.perf_counter() - begin
 
     def _end(self) -> None:
         self._open = False
