@@ -10,7 +10,7 @@ import numpy as np
 from launch import runs
 from launch.rundir import RunDir, read_json, read_lines
 from profiling import confidence, steps, stragglers
-from profiling.usage import METRICS, Usage, usage
+from profiling.usage import Usage, usage
 
 
 def document(run: RunDir) -> dict[str, Any]:
@@ -39,11 +39,11 @@ def document(run: RunDir) -> dict[str, Any]:
         begin, end = float(timed.start.min()), float((timed.start + timed.seconds).max())
         made["steps"] = _steps(timed)
         made["stragglers"] = [asdict(one) for one in stragglers.find(run, timed)]
-    found = usage(run.readings, begin, end)
+    found = usage(run.readings, begin, end, {*_OF_GPU, *_OF_PROCESS, *_OF_HOST, *_OF_SAMPLER})
     throughput = made["steps"] and made["steps"]["throughput_examples_per_s"]
     return made | {
         "gpus": _gpus([one for one in found if one.device], throughput),
-        "processes": _spread([one for one in found if one.rank is not None], ("cpu_cores", "rss_peak_bytes")),
+        "processes": _spread([one for one in found if one.rank is not None], _OF_PROCESS),
         "hosts": _spread([one for one in found if one.rank is None and one.device is None], _OF_HOST),
         "recording": _recording(run, plan, found),
     }
@@ -92,12 +92,15 @@ def step_interval(seconds: np.ndarray) -> tuple[confidence.Interval | None, int]
     return confidence.median(tuple(seconds[::every])), every
 
 
-_OF_HOST = tuple(
-    metric.name
-    for metric in METRICS
-    if metric.name.startswith(("host_", "network_", "infiniband_", "package_", "dram_"))
-)
-_OF_GPU = tuple(metric.name for metric in METRICS[: [metric.name for metric in METRICS].index("cpu_cores")])
+_OF_HOST = (
+    "host_cpu_cores", "host_available_least_bytes", "network_tx_mib_per_s", "infiniband_tx_mib_per_s", "package_energy_j", "dram_energy_j",
+)  # fmt: skip
+_OF_GPU = (
+    "gpu_utilization", "energy_j", "integrated_energy_j", "memory_peak_bytes", "sm_clock_mhz", "temperature_peak_c", "throttled_share",
+    "throttled_power_s", "throttled_thermal_s", "pcie_rx_mib_per_s", "nvlink_tx_mib_per_s", "ecc_uncorrected",
+)  # fmt: skip
+_OF_PROCESS = ("cpu_cores", "rss_peak_bytes")
+_OF_SAMPLER = ("sampler_cores", "sampling_s")
 
 
 def _spread(found: Sequence[Usage], names: Sequence[str]) -> dict[str, Any]:
@@ -119,21 +122,17 @@ def _spread(found: Sequence[Usage], names: Sequence[str]) -> dict[str, Any]:
 
 
 def _gpus(found: Sequence[Usage], throughput: float | None) -> dict[str, Any]:
-    made = _spread(found, _OF_GPU)
+    made = _spread(found, ("power_w", *_OF_GPU))
     made["count"] = len({one.device for one in found})
     # A card that counts energy is known better than one whose power was asked for now and then.
     of = {one.device: one for one in found}.values()
-    counted = [one for one in of if "energy_j" in one.numbers and one.seconds > 0]
-    integrated = [
-        one for one in of if "energy_j" not in one.numbers and "integrated_energy_j" in one.numbers and one.seconds > 0
-    ]
-    if counted or integrated:
-        power = sum(one.numbers["energy_j"] / one.seconds for one in counted)
-        power += sum(one.numbers["integrated_energy_j"] / one.seconds for one in integrated)
-        made["power_of_all_w"] = power
-        made["energy_is"] = "counted" if not integrated else "integrated" if not counted else "counted and integrated"
+    powered = [one for one in of if "power_w" in one.numbers]
+    if powered:
+        made["power_of_all_w"] = sum(one.numbers["power_w"] for one in powered)
+        ways = {"counted" if "energy_j" in one.numbers else "integrated" for one in powered}
+        made["energy_is"] = " and ".join(sorted(ways))
         if throughput:
-            made["joules_per_example"] = power / throughput
+            made["joules_per_example"] = made["power_of_all_w"] / throughput
     return made
 
 
@@ -156,4 +155,4 @@ def _recording(run: RunDir, plan: dict[str, Any], found: Sequence[Usage]) -> dic
         "troubles": troubles,
         "errors": str(errors) if errors.exists() and errors.stat().st_size else None,
     }
-    return made | _spread(nodes, ("sampler_cores", "sampling_s"))
+    return made | _spread(nodes, _OF_SAMPLER)

@@ -17,6 +17,10 @@ FEWEST = 10
 """In how many more steps than not, within the span that is named, a rank must be late to be called a straggler."""
 
 
+_REASONS = ("power", "thermal", "sync_boost", "board_limit", "reliability")
+_EXPLAINING = ("sm_clock_mhz", "throttled_share", *(f"throttled_{reason}_s" for reason in _REASONS))
+
+
 @dataclass(frozen=True)
 class Straggler:
     """A rank that others waited for."""
@@ -88,7 +92,7 @@ def _describe(run: RunDir, timed: Steps, lateness: np.ndarray, rank: int, span: 
     late = float(lateness[rank, span].mean())
     begin = float(timed.start[rank, span][0])
     end = float(timed.start[rank, span][-1] + timed.seconds[rank, span][-1])
-    found = usage(run.readings, begin, end)
+    found = usage(run.readings, begin, end, _EXPLAINING)
     own = next((one for one in found if one.rank == rank), None)
     because = []
     waits = timed.input_seconds[:, span].mean(axis=1)
@@ -122,7 +126,7 @@ def _of_the_gpu(own: Usage, others: Sequence[Usage]) -> list[str]:
     clocks = against("sm_clock_mhz")
     if clocks and clocks[0] < 0.97 * clocks[1]:
         said.append(f"its GPU runs at {clocks[0]:.0f} MHz, others at {clocks[1]:.0f}")
-    for reason in ("power", "thermal", "sync_boost", "board_limit", "reliability"):
+    for reason in _REASONS:
         seconds = against(f"throttled_{reason}_s")
         if seconds and seconds[0] - seconds[1] > LATE * own.seconds:
             said.append(

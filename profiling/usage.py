@@ -1,6 +1,6 @@
 """What the readings of a run say of each of its GPUs, ranks and nodes over a span of time."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,49 +17,59 @@ class Metric(NamedTuple):
     name: str
     kind: str  # mean or peak or least of a level, difference of a counter (total) or that a second (rate)
     expression: str  # of columns, in SQL
+    factor: float  # from its unit to that of the number
     unit: str
 
 
 METRICS = (
-    Metric("gpu_utilization", "mean", "gpu_utilization / 100", ""),
-    Metric("memory_utilization", "mean", "memory_utilization / 100", ""),
-    Metric("memory_peak_bytes", "peak", "memory_bytes", "bytes"),
-    Metric("power_w", "mean", "coalesce(power_average_mw, power_usage_mw, power_mw) / 1000", "W"),
-    Metric("energy_j", "total", "energy_mj / 1000", "J"),
-    Metric("integrated_energy_j", "total", "integrated_energy_mj / 1000", "J"),
-    Metric("temperature_peak_c", "peak", "temperature_c", "degrees Celsius"),
-    Metric("sm_clock_mhz", "mean", "sm_clock_mhz", "MHz"),
-    Metric("memory_clock_mhz", "mean", "memory_clock_mhz", "MHz"),
-    Metric("throttled_share", "mean", f"CAST(throttle_reasons & {_LOWERED} <> 0 AS DOUBLE)", ""),
-    Metric("throttled_power_s", "total", "throttled_power_ms / 1000", "s"),
-    Metric("throttled_thermal_s", "total", "throttled_thermal_ms / 1000", "s"),
-    Metric("throttled_sync_boost_s", "total", "throttled_sync_boost_ms / 1000", "s"),
-    Metric("throttled_board_limit_s", "total", "throttled_board_limit_ms / 1000", "s"),
-    Metric("throttled_reliability_s", "total", "throttled_reliability_ms / 1000", "s"),
-    Metric("pcie_tx_mib_per_s", "rate", "pcie_tx_mib", "MiB/s"),
-    Metric("pcie_rx_mib_per_s", "rate", "pcie_rx_mib", "MiB/s"),
-    Metric("nvlink_tx_mib_per_s", "rate", "nvlink_tx_mib", "MiB/s"),
-    Metric("nvlink_rx_mib_per_s", "rate", "nvlink_rx_mib", "MiB/s"),
-    Metric("ecc_corrected", "total", "ecc_corrected", ""),
-    Metric("ecc_uncorrected", "total", "ecc_uncorrected", ""),
-    Metric("cpu_cores", "rate", "cpu_ms / 1000", "cores"),
-    Metric("rss_peak_bytes", "peak", "rss_bytes", "bytes"),
-    Metric("host_cpu_cores", "rate", "host_cpu_ms / 1000", "cores"),
-    Metric("host_available_least_bytes", "least", "host_available_bytes", "bytes"),
-    Metric("network_tx_mib_per_s", "rate", "network_tx_kib / 1024", "MiB/s"),
-    Metric("network_rx_mib_per_s", "rate", "network_rx_kib / 1024", "MiB/s"),
-    Metric("infiniband_tx_mib_per_s", "rate", "infiniband_tx_kib / 1024", "MiB/s"),
-    Metric("infiniband_rx_mib_per_s", "rate", "infiniband_rx_kib / 1024", "MiB/s"),
-    Metric("package_energy_j", "total", "package_energy_mj / 1000", "J"),
-    Metric("dram_energy_j", "total", "dram_energy_mj / 1000", "J"),
-    Metric("sampler_cores", "rate", "sampler_cpu_ms / 1000", "cores"),
-    Metric("sampling_s", "mean", "sampling_us / 1e6", "s"),
+    Metric("gpu_utilization", "mean", "gpu_utilization", 1e-2, ""),
+    Metric("memory_utilization", "mean", "memory_utilization", 1e-2, ""),
+    Metric("memory_peak_bytes", "peak", "memory_bytes", 1, "bytes"),
+    Metric("energy_j", "total", "energy_mj", 1e-3, "J"),
+    Metric("integrated_energy_j", "total", "integrated_energy_mj", 1e-3, "J"),
+    Metric("temperature_peak_c", "peak", "temperature_c", 1, "degrees Celsius"),
+    Metric("sm_clock_mhz", "mean", "sm_clock_mhz", 1, "MHz"),
+    Metric("memory_clock_mhz", "mean", "memory_clock_mhz", 1, "MHz"),
+    Metric("throttled_share", "mean", f"CAST(throttle_reasons & {_LOWERED} <> 0 AS DOUBLE)", 1, ""),
+    Metric("throttled_power_s", "total", "throttled_power_ms", 1e-3, "s"),
+    Metric("throttled_thermal_s", "total", "throttled_thermal_ms", 1e-3, "s"),
+    Metric("throttled_sync_boost_s", "total", "throttled_sync_boost_ms", 1e-3, "s"),
+    Metric("throttled_board_limit_s", "total", "throttled_board_limit_ms", 1e-3, "s"),
+    Metric("throttled_reliability_s", "total", "throttled_reliability_ms", 1e-3, "s"),
+    Metric("pcie_tx_mib_per_s", "rate", "pcie_tx_mib", 1, "MiB/s"),
+    Metric("pcie_rx_mib_per_s", "rate", "pcie_rx_mib", 1, "MiB/s"),
+    Metric("nvlink_tx_mib_per_s", "rate", "nvlink_tx_mib", 1, "MiB/s"),
+    Metric("nvlink_rx_mib_per_s", "rate", "nvlink_rx_mib", 1, "MiB/s"),
+    Metric("ecc_corrected", "total", "ecc_corrected", 1, ""),
+    Metric("ecc_uncorrected", "total", "ecc_uncorrected", 1, ""),
+    Metric("cpu_cores", "rate", "cpu_ms", 1e-3, "cores"),
+    Metric("rss_peak_bytes", "peak", "rss_bytes", 1, "bytes"),
+    Metric("host_cpu_cores", "rate", "host_cpu_ms", 1e-3, "cores"),
+    Metric("host_available_least_bytes", "least", "host_available_bytes", 1, "bytes"),
+    Metric("network_tx_mib_per_s", "rate", "network_tx_kib", 2**-10, "MiB/s"),
+    Metric("network_rx_mib_per_s", "rate", "network_rx_kib", 2**-10, "MiB/s"),
+    Metric("infiniband_tx_mib_per_s", "rate", "infiniband_tx_kib", 2**-10, "MiB/s"),
+    Metric("infiniband_rx_mib_per_s", "rate", "infiniband_rx_kib", 2**-10, "MiB/s"),
+    Metric("package_energy_j", "total", "package_energy_mj", 1e-3, "J"),
+    Metric("dram_energy_j", "total", "dram_energy_mj", 1e-3, "J"),
+    Metric("sampler_cores", "rate", "sampler_cpu_ms", 1e-3, "cores"),
+    Metric("sampling_s", "mean", "sampling_us", 1e-6, "s"),
 )
 """Every number of a `Usage`, in its order."""
 
-_INNER = {"mean": "sum({0}) AS {1}, count({0}) AS {1}_n", "peak": "max({0}) AS {1}", "least": "min({0}) AS {1}"}
+_OF_NODE = (
+    "host_",
+    "network_",
+    "infiniband_",
+    "package_",
+    "dram_",
+    "sampl",
+)  # how the names of metrics of a node begin
+
+# Within an attempt, and over the attempts.
+_INNER = {"mean": "avg({0})", "peak": "max({0})", "least": "min({0})", "total": "max({0}) - min({0})"}
 _OUTER = {
-    "mean": "sum({0}) / nullif(sum({0}_n), 0)",
+    "mean": "sum({0} * n) / sum(CASE WHEN {0} IS NOT NULL THEN n END)",
     "peak": "max({0})",
     "least": "min({0})",
     "total": "sum({0})",
@@ -68,7 +78,10 @@ _OUTER = {
 
 
 class Usage(NamedTuple):
-    """Of one GPU, rank or node: numbers by the names of `METRICS`; one that nobody has read is absent."""
+    """Of one GPU, rank or node: numbers by the names of `METRICS`; one that nobody has read is absent.
+
+    So is ``power_w``, mean power: of GPUs it is their energy over the time, as power itself is read for an instant only.
+    """
 
     node: int
     rank: int | None
@@ -79,7 +92,7 @@ class Usage(NamedTuple):
 
 
 def usage(
-    folder: Path, begin: float | None = None, end: float | None = None, ranks: Sequence[int] | None = None
+    folder: Path, begin: float | None = None, end: float | None = None, names: Collection[str] | None = None
 ) -> list[Usage]:
     """Sum up the readings of a run.
 
@@ -91,35 +104,62 @@ def usage(
         ``readings`` of the run.
     begin, end : float, optional
         The span, Unix seconds; all by default.
-    ranks : sequence of int, optional
-        Only these; by default all, the nodes and the GPUs of no one rank too.
+    names : collection of str, optional
+        Of the metrics that are wanted, as each takes its time; by default all.
 
     Returns
     -------
     list of Usage
-        By node and rank; what is of a node (no rank, no device) after its ranks.
+        By node and rank: the ranks with their GPUs, then GPUs of no one rank and the nodes.
     """
     database = readings.view(folder)
     if database is None:
         return []
-    inner = ", ".join(_INNER.get(m.kind, "max({0}) - min({0}) AS {1}").format(m.expression, m.name) for m in METRICS)
-    outer = ", ".join(_OUTER[m.kind].format(m.name) for m in METRICS)
-    conditions = ["true"]
-    if begin is not None:
-        conditions.append(f"time_ms >= {round(begin * 1000)}")
-    if end is not None:
-        conditions.append(f"time_ms <= {round(end * 1000)}")
-    if ranks is not None:
-        conditions.append(f"rank IN ({', '.join(map(str, ranks))})")
-    query = f"""
-        SELECT node, rank, device, sum(n), sum(seconds), {outer} FROM (
-            SELECT node, attempt, rank, device, count(*) AS n, (max(time_ms) - min(time_ms)) / 1000 AS seconds, {inner}
-            FROM reading WHERE {" AND ".join(conditions)} GROUP BY node, attempt, rank, device)
-        GROUP BY node, rank, device ORDER BY node, rank NULLS LAST, device NULLS LAST"""
+    wanted = [metric for metric in METRICS if names is None or metric.name in names]
+    of_node = [metric for metric in wanted if metric.name.startswith(_OF_NODE)]
+    of_rank = [metric for metric in wanted if metric not in of_node]
+    span = "" if begin is None else f" AND time_ms >= {round(begin * 1000)}"
+    span += "" if end is None else f" AND time_ms <= {round(end * 1000)}"
+    of_device = [metric for metric in of_rank if metric.name not in ("cpu_cores", "rss_peak_bytes")]
+    queries = (
+        # A rank has one GPU: it is not grouped by the name of that, as this would take longer than all the rest.
+        (of_rank, "node, attempt, rank, any_value(device) AS device", "node, attempt, rank", "rank IS NOT NULL"),
+        (
+            of_device,
+            "node, attempt, rank, device",
+            "node, attempt, rank, device",
+            "rank IS NULL AND device IS NOT NULL",
+        ),
+        (of_node, "node, attempt, rank, device", "node, attempt, rank, device", "rank IS NULL AND device IS NULL"),
+    )
     with database:
-        return [_usage(*row) for row in database.execute(query).fetchall()]
+        found = [
+            _usage(metrics, *row)
+            for metrics, keys, groups, which in queries
+            for row in database.execute(_query(metrics, keys, groups, which + span)).fetchall()
+        ]
+    return sorted(
+        found, key=lambda one: (one.node, one.rank is None, one.rank or 0, one.device is None, one.device or "")
+    )
 
 
-def _usage(node: int, rank: int | None, device: str | None, count: int, seconds: float, *values: Any) -> Usage:
-    numbers = {metric.name: float(value) for metric, value in zip(METRICS, values) if value is not None}
+def _query(metrics: Sequence[Metric], keys: str, groups: str, which: str) -> str:
+    inner = "".join(
+        f", {_INNER['total' if m.kind == 'rate' else m.kind].format(m.expression)} AS {m.name}" for m in metrics
+    )
+    outer = "".join(f", {_OUTER[m.kind].format(m.name)}" for m in metrics)
+    return f"""
+        SELECT node, rank, any_value(device), sum(n), sum(seconds){outer} FROM (
+            SELECT {keys}, count(*) AS n, (max(time_ms) - min(time_ms)) / 1000 AS seconds{inner}
+            FROM reading WHERE {which} GROUP BY {groups})
+        GROUP BY node, rank{", device" if "rank IS NULL" in which else ""}"""
+
+
+def _usage(
+    metrics: Sequence[Metric], node: int, rank: int | None, device: str | None, count: int, seconds: float, *values: Any
+) -> Usage:
+    numbers = {metric.name: metric.factor * float(value) for metric, value in zip(metrics, values) if value is not None}
+    energy = numbers.get("energy_j", numbers.get("integrated_energy_j"))
+    if energy is not None and seconds > 0:
+        numbers["power_w"] = energy / float(seconds)
     return Usage(node, rank, device, int(count), float(seconds), numbers)

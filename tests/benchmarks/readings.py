@@ -4,7 +4,8 @@
 
 FOLDER gets the files of 4,560 nodes of 6 GPUs (98.5 million readings of GPUs, and 16.4 million of nodes): those of twenty
 nodes are made with noise of a size that real ones have, written as lines, and compacted as a sampler does it; the others are
-these under other numbers. What is there already is used again. The sum is made in a process of its own on two cores.
+these under other numbers. What is there already is used again. The sum is that of the verb summary, in a
+process of its own on two cores.
 """
 
 import json
@@ -28,9 +29,11 @@ SUM = """
 import json, os, resource, sys, time
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
 from pathlib import Path
+from profiling import overview
 from profiling.usage import usage
 began = time.perf_counter()
-found = usage(Path(sys.argv[1]))
+wanted = {*overview._OF_GPU, *overview._OF_PROCESS, *overview._OF_HOST, *overview._OF_SAMPLER}
+found = usage(Path(sys.argv[1]), names=wanted)
 used = resource.getrusage(resource.RUSAGE_SELF)
 print(json.dumps([len(found), sum(one.readings for one in found), time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss]))
 """
