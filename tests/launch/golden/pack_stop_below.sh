@@ -15,6 +15,8 @@ here=$PWD
 asked=
 over=
 lacking=0
+latest=5280  # seconds after which no run is begun
+warning=1680  # seconds after which a run is asked to leave
 trap 'asked=1' TERM
 trap : USR2
 
@@ -24,21 +26,21 @@ export PYTHONPATH=/opt/toolkit${PYTHONPATH:+:$PYTHONPATH} TF_CPP_MIN_LOG_LEVEL=$
 # disturbs what it measures.
 run() {
     lacking=$((lacking + 1))
-    if [ -n "$asked$over" ] || [ "$SECONDS" -ge 5280 ]; then return; fi
+    if [ -n "$asked$over" ] || [ "$SECONDS" -ge "$latest" ]; then return; fi
     cd "$here/$1" || return
     {
         if /opt/venv/bin/python -m launch.cutoff .; then lacking=$((lacking - 1)); return; fi
         /opt/venv/bin/python -m launch.attempt begin . || return
         began=$SECONDS
         # As Slurm does for a job: a warning before the time of the run is over, and its end then.
-        timeout --preserve-status --signal=USR2 1680 \
+        timeout --preserve-status --signal=USR2 "$warning" \
             srun --nodes="$2" --ntasks="$3" --time=30 --ntasks-per-node=1 --mpi=none --kill-on-bad-exit=1 --label --output=logs/node%n.log --open-mode=append \
             /opt/venv/bin/python -m launch.worker .
         status=$?
         # An srun that was ended together with its ranks may say 0.
         if [ -n "$asked" ] && [ "$status" -eq 0 ]; then status=75; fi
         # Ranks that leave earlier than their time demands were asked to; so are those that would follow.
-        if [ "$status" -eq 75 ] && [ $((SECONDS - began)) -lt 1680 ]; then over=1; fi
+        if [ "$status" -eq 75 ] && [ $((SECONDS - began)) -lt "$warning" ]; then over=1; fi
         /opt/venv/bin/python -m launch.attempt end . "$status" "$asked" && lacking=$((lacking - 1))
     } >>logs/job.log 2>&1
 }
