@@ -136,13 +136,13 @@ def test_two_ranks_with_augmentation_go_on_as_if_nothing_had_been(tmp_path: Path
 
 
 def test_augmentation_raises_the_accuracy_on_moved_digits(some: Path, tmp_path: Path):
-    """Measured: 0.69 without, 0.86 with, on 2,000 test digits that are turned, shifted, scaled and sheared."""
+    """Measured: 0.628 without, 0.921 with, on 2,000 test digits that are turned, shifted, scaled and sheared."""
     found = {}
     for augment in (False, True):
         workload, metrics = train(mnist.Config(data=some, network="fc", lr=0.1, epochs=4, augment=augment))
         found[augment] = workload.finish(workload.model, tmp_path)["moved_accuracy"]
         assert metrics["accuracy"] > 0.93
-    assert found[True] > found[False] + 0.08
+    assert found[True] > found[False] + 0.2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["confusion.png", "misclassified.png"]
 
 
