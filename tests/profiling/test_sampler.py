@@ -281,3 +281,10 @@ def test_the_sampler_imports_nothing_heavy():
     code = "import sys, profiling.sampler; print(sorted({'numpy', 'duckdb', 'pynvml', 'tensorflow', 'psutil'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert json.loads(done.stdout) == []
+
+
+def test_the_table_of_columns_in_the_docs_is_that_of_the_code():
+    text = (ROOT / "docs/readings.md").read_text()
+    for field in READING:
+        kind = {int: "integer", str: "text"}[field.type]
+        assert f"| `{field.name}` | {kind} | {field.unit} | {field.meaning} |\n" in text
