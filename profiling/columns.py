@@ -101,7 +101,7 @@ def rows(study: Study, table: Sequence[scaling.Row]) -> list[dict[str, Any]]:
     by_ranks = {row.workers: [run for run in study.runs if run.ranks == row.workers] for row in table}
     base = by_ranks[table[0].workers]
     return [
-        dict.fromkeys(column.key for column in (*TIME, *COST))
+        dict.fromkeys(column.key for column in (*SCALING, *TIME, *COST))
         | asdict(row)
         | _of_runs(runs)
         | _pop(runs, base)
