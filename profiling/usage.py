@@ -121,23 +121,20 @@ def usage(
     span = "" if begin is None else f" AND time_ms >= {round(begin * 1000)}"
     span += "" if end is None else f" AND time_ms <= {round(end * 1000)}"
     of_device = [metric for metric in of_rank if metric.name not in ("cpu_cores", "rss_peak_bytes")]
-    queries = (
-        # A rank has one GPU: it is not grouped by the name of that, as this would take longer than all the rest.
-        (of_rank, "node, attempt, rank, any_value(device) AS device", "node, attempt, rank", "rank IS NOT NULL"),
-        (
-            of_device,
-            "node, attempt, rank, device",
-            "node, attempt, rank, device",
-            "rank IS NULL AND device IS NOT NULL",
-        ),
-        (of_node, "node, attempt, rank, device", "node, attempt, rank, device", "rank IS NULL AND device IS NULL"),
-    )
     with database:
-        found = [
-            _usage(metrics, *row)
-            for metrics, keys, groups, which in queries
-            for row in database.execute(_query(metrics, keys, groups, which + span)).fetchall()
-        ]
+
+        def ask(metrics: list[Metric], keys: str, groups: str, which: str) -> list[Usage]:
+            rows = database.execute(_query(metrics, keys, groups, which + span)).fetchall()
+            return [_usage(metrics, *row) for row in rows]
+
+        # A rank has one GPU: it is not grouped by the name of that, as this would take longer than all the rest.
+        found = ask(
+            of_rank, "node, attempt, rank, any_value(device) AS device", "node, attempt, rank", "rank IS NOT NULL"
+        )
+        keys = "node, attempt, rank, device"
+        if any((one.device or "").startswith("MIG-") for one in found):
+            found += ask(of_device, keys, keys, "rank IS NULL AND device IS NOT NULL")
+        found += ask(of_node, keys, keys, "rank IS NULL AND device IS NULL")
     return sorted(
         found, key=lambda one: (one.node, one.rank is None, one.rank or 0, one.device is None, one.device or "")
     )

@@ -275,3 +275,17 @@ def test_none_of_it_imports_a_framework(run: RunDir):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+def test_a_card_with_instances_has_the_power_and_they_have_the_memory(tmp_path: Path):
+    now = {"time_ms": 10**12, "node": 0, "attempt": 1}
+    later = now | {"time_ms": 10**12 + 10_000}
+    with readings.ReadingWriter(tmp_path / "readings" / "node0-attempt1.jsonl") as writer:
+        for at in (now, later):
+            writer.write([at | {"rank": 0, "device": "MIG-0a/1", "memory_bytes": 2**30}, at | {"host_cpu_ms": 0}])
+            writer.write([at | {"device": "GPU-0a", "energy_mj": at["time_ms"] * 200, "gpu_utilization": 50}])
+    instance, card, node = usage(tmp_path / "readings")
+    assert (instance.rank, instance.device, instance.numbers) == (0, "MIG-0a/1", {"memory_peak_bytes": 2**30})
+    assert (card.rank, card.device) == (None, "GPU-0a")
+    assert card.numbers == {"gpu_utilization": 0.5, "energy_j": pytest.approx(2000), "power_w": pytest.approx(200)}
+    assert (node.rank, node.device, node.numbers) == (None, None, {"host_cpu_cores": 0})
