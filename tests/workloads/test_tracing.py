@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import ranks
+from launched import launch
 
 from launch.errors import Refusal
 from launch.rank import Rank
@@ -45,6 +46,21 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
     started = ranks.train(2, run.path, *options, "--timeline")
     assert started.wait() == [0, 0], started.output()
     return run
+
+
+@pytest.mark.slow
+def test_a_convolutional_network_on_two_ranks(tmp_path: Path):
+    words = ("--flows=32", "--epochs=2", "--evaluate-every=0", "--trace=3..6", "--trace-ranks=all")
+    done = launch("--nodes", 2, "--runs", tmp_path, "--name", "cfd", "workloads.cfd_resnet", *words, wait=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = RunDir(tmp_path / "cfd")
+    found, notes = traces.read(run)
+    assert notes == [] and [each.rank for each in found] == [0, 1]
+    for each in found:
+        assert [step.number for step in each.steps] == [3, 4, 5, 6]
+        assert all(step.parts["communication"] > 0 and step.parts["compile"] == 0 for step in each.steps)
+        assert any("Conv2D" in operation.type for operation in each.types[:3])
+    assert 0 < read_json(run.result_json)["mfu"] < 1
 
 
 def test_a_slow_input_is_seen_as_input(alone: RunDir):
