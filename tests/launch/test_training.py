@@ -64,7 +64,7 @@ def test_kill_9_of_any_rank_at_any_time_leaves_no_trace_in_the_weights(whole: Ru
             until(lambda launched=launched: len(launched.ranks()) == 2)
             time.sleep(dice.uniform(0, 4))
         else:
-            goal = dice.randrange(kill * total // 3, kill * total // 3 + total // 4) + 1
+            goal = dice.randrange(kill * total // 3, kill * total // 3 + total // 6) + 1  # well before its end
             until(lambda goal=goal, launched=launched: steps(run) >= goal or launched.process.poll() is not None)
         rank, killed = dice.choice(sorted(launched.ranks().items()))
         others = list(launched.ranks().values())
