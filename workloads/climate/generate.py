@@ -116,9 +116,11 @@ class Days:
         self._files = [folder / f"data-{day:%Y-%m-%d}-04-{split == 'validation':d}.h5" for day in days]  # 04: at noon
 
     def done(self, there: set[str]) -> bool:
+        """Whether all its files are among those."""
         return all(path.name in there for path in self._files)
 
     def make(self, beat: Callable[[int], None]) -> None:
+        """Write its files, and tell after each day how many are done."""
         from workloads.climate.layout import encode
 
         seed = [self._parameters.seed, int(self._split == "validation"), self._number]
@@ -136,9 +138,11 @@ class Statistics:
         self._path, self._train = folder / "stats.h5", train
 
     def done(self, there: set[str]) -> bool:
+        """Whether its file is among those."""
         return self._path.name in there
 
     def make(self, beat: Callable[[int], None]) -> None:
+        """Write its file."""
         from workloads.climate.layout import encode_statistics
 
         publish(self._path, encode_statistics(sorted(self._train.glob("data-*.h5"))))
