@@ -9,7 +9,7 @@ a real driver adds its own, which grows with the number of calls. Compared are
 
 CPU time a reading is user and system time of all processes of a tool at 1 Hz, after its first two readings, over their number.
 Interference is by how much longer a pure Python loop takes on a core that it shares with the tool at 10 Hz; with and without take
-turns. The peers are not in this project's environment; PEERS_PYTHON is the interpreter of one made by
+turns; it needs a machine that does nothing else. The peers are not in this project's environment; PEERS_PYTHON is the interpreter of one made by
 
     python -m venv peers && peers/bin/pip install nvitop==1.7.2 zeus-ml==0.11.0.post1 psutil==7.2.2
 """
@@ -45,7 +45,9 @@ def on_collect(metrics):
 collector.daemonize(on_collect, interval)
 def readings(): return count
 def looked_up():
-    time.sleep(1.1)  # what it has read within a second it gives again
+    global over
+    over = True
+    time.sleep(2.5)  # until its thread has ended, as what was read within a second is given again
     before = looks
     collector.collect()
     return looks - before
