@@ -48,8 +48,11 @@ def looked_up():
     global over
     over = True
     time.sleep(2.5)  # until its thread has ended, as what was read within a second is given again
+    again = ResourceMetricCollector(Device.all(), interval=interval)
+    again.activate("again")
+    time.sleep(1.5)
     before = looks
-    collector.collect()
+    again.collect()
     return looks - before
 """
 ZEUS = """
