@@ -5,7 +5,8 @@ a real driver adds its own, which grows with the number of calls. Compared are
 
 - ours: ``profiling.sampler`` as a run starts it, a process of its own, with eight ranks to look after;
 - nvitop's ``ResourceMetricCollector``, which averages in a thread of the process that is measured;
-- zeus' ``PowerMonitor``, which reads the power only, in a process of its own; its readings are counted by its period.
+- zeus' ``PowerMonitor``, which reads the power only, in a process of its own: its readings are counted by its period, and its
+  look-ups of functions of the driver are not seen.
 
 CPU time a reading is user and system time of all processes of a tool at 1 Hz, after its first two readings, over their number.
 Interference is by how much longer a pure Python loop takes on a core that it shares with the tool at 10 Hz; with and without take
@@ -44,16 +45,6 @@ def on_collect(metrics):
     return not over
 collector.daemonize(on_collect, interval)
 def readings(): return count
-def looked_up():
-    global over
-    over = True
-    time.sleep(2.5)  # until its thread has ended, as what was read within a second is given again
-    again = ResourceMetricCollector(Device.all(), interval=interval)
-    again.activate("again")
-    time.sleep(1.5)
-    before = looks
-    again.collect()
-    return looks - before
 """
 ZEUS = """
 from zeus.monitor import PowerMonitor
@@ -62,7 +53,6 @@ if __name__ == "__main__":
     while monitor.get_power() is None: time.sleep(0.1)
     began_at = time.time()
 def readings(): return int((time.time() - began_at) / interval)
-def looked_up(): return 0
 """
 PEER = """
 import json, os, sys, time
@@ -82,13 +72,13 @@ def cpu():
     return sum(t.user + t.system for t in times)
 if __name__ == "__main__":
     while readings() < 2: time.sleep(0.05)
-    starting, first = cpu(), readings()
+    starting, first, before = cpu(), readings(), looks
     if seconds:
         time.sleep(seconds)
-        used, made = cpu() - starting, readings() - first
+        used, made, looked = cpu() - starting, readings() - first, looks - before
         me = psutil.Process()
         memory = sum(process.memory_info().rss for process in [me, *me.children(recursive=True)])
-        print(json.dumps(dict(start=starting, cpu=used, readings=made, rss=memory, looks=looked_up())), flush=True)
+        print(json.dumps(dict(start=starting, cpu=used, readings=made, rss=memory, looks=looked / max(made, 1))), flush=True)
     else:
         print(json.dumps(work()), flush=True)
     over = True
@@ -224,7 +214,7 @@ def main(python: str | None, seconds: float, repeats: int) -> None:
         for name, one in found.items():
             each = 1000 * one["cpu"] / one["readings"]
             print(
-                f"{name:8} {one['start']:12.2f} {each:18.2f} {each / 1000:18.3%} {one['rss'] / 2**20:12.0f} {one['looks'] or '':>9}"
+                f"{name:8} {one['start']:12.2f} {each:18.2f} {each / 1000:18.3%} {one['rss'] / 2**20:12.0f} {one['looks']:9.0f}"
                 f"   ({one['readings']} readings of 8 GPUs)"
             )
         times = interference(folder, python, repeats)
