@@ -9,6 +9,10 @@ FEWEST = 6
 """Repeats below which no interval is given (Hoefler & Belli, SC15, section 3.1.3: non-parametric intervals need n > 5)."""
 RESAMPLES = 4000
 SEED = 20151115
+LEAST_VARIANCE = 0.1
+"""Of a resample, by that of the repeats. One that has missed an outlier seems to vary hardly at all, and by its error the others
+would give intervals over many powers of ten. Of 600 samples of 6, 8 and 12 from normal, gamma and log-normal distributions the
+intervals hold the mean as often with it as without, within 0.002."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,10 +105,9 @@ def _studentised(samples: tuple[tuple[float, ...], ...], confidence: float) -> I
         spread += float(_variance(values))
         deviation += sign * (np.log(harmonic_mean(drawn)) - np.log(harmonic_mean(values)))
         variance += _variance(drawn)
-    usable = variance > 0  # a resample that drew one repeat n times has no spread to divide by
-    if spread == 0 or not usable.any():
+    if spread == 0:
         return Interval(float(np.exp(estimate)), float(np.exp(estimate)))
-    statistic = deviation[usable] / np.sqrt(variance[usable])
+    statistic = deviation / np.sqrt(np.maximum(variance, LEAST_VARIANCE * spread))
     low, high = np.quantile(statistic, ((1 - confidence) / 2, (1 + confidence) / 2))
     error = np.sqrt(spread)
     return Interval(float(np.exp(estimate - max(high, 0) * error)), float(np.exp(estimate - min(low, 0) * error)))

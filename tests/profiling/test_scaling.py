@@ -39,6 +39,13 @@ def test_a_95_per_cent_interval_of_8_repeats_holds_the_truth_about_as_often(skew
     assert 0.91 <= np.mean([interval.low <= 1 <= interval.high for interval in found]) <= 0.99
 
 
+def test_an_outlier_makes_an_interval_wide_and_not_boundless():
+    rates = (207.0, 150.1, 160.2, 170.3, 180.4, 28.2)
+    found = confidence.rate(rates)
+    assert 5 < found.low < 28.2 and 207 < found.high < 1000
+    assert confidence.ratio((400.0, 401.0, 402.0, 403.0, 404.0, 405.0), rates).high < 100
+
+
 def test_too_few_repeats_give_no_interval():
     table = scaling.table(series((1, [100.0] * 5), (2, [190, 191, 192, 193, 194, 195])))
     assert table[0].throughput_interval is None and table[1].efficiency_interval is None
