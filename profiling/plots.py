@@ -66,7 +66,7 @@ def _throughput(document: dict[str, Any], figure: Figure, tips: list[str]) -> No
     _rate(axes, document["unit"])
     axes.plot([], [], "o", color=BLUE, label="measured")
     axes.plot([], [], "_", color=BLUE, alpha=0.45, label="each repeat")
-    axes.legend(loc="upper left")
+    axes.legend(loc="best")
     _ranks(axes, workers)
 
 
@@ -181,7 +181,7 @@ def _prediction(document: dict[str, Any], figure: Figure, tips: list[str]) -> No
     if document["foretold"]:
         axes.plot([], [], "D-", color=ORANGE, label="predicted before")
     _rate(axes, unit)
-    axes.legend(loc="upper left")
+    axes.legend(loc="best")
     _ranks(axes, sorted({row["workers"] for row in document["rows"]} | set(document["prediction"]["asked"])))
 
 
