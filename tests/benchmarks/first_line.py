@@ -39,7 +39,7 @@ def main(repeats: int) -> None:
         program.write_text(PROGRAM.format(note=str(note)))
         words = {"nodes": NODES, "folder": str(work), "python": sys.executable, "program": str(program)}
         (work / "by-hand.sh").write_text(BY_HAND.format(**words))
-        (work / "submitit.py").write_text(SUBMITIT.format(**words))
+        (work / "by-submitit.py").write_text(SUBMITIT.format(**words))
         ours = ["-m", "launch", "--nodes", str(NODES), "--time", "5", "--runs", str(work / "runs"), "--detach"]
 
         def latency(command: list[str]) -> float:
@@ -58,7 +58,7 @@ def main(repeats: int) -> None:
 
         rivals = {
             "launch --detach": lambda: latency([sys.executable, *ours, str(program)]),
-            "submitit": lambda: latency([sys.executable, str(work / "submitit.py")]),
+            "submitit": lambda: latency([sys.executable, str(work / "by-submitit.py")]),
             "sbatch, written by hand": lambda: latency(["sbatch", str(Path(work / "by-hand.sh"))]),
         }
         show(in_turns(rivals, repeats), "s")
