@@ -61,10 +61,20 @@ class Training:
     trace: str = ""  # steps that TensorFlow's profiler looks into, first and last: 20..30
     trace_ranks: str = "0"  # ranks on which it does: 0, or 0,4..7, or first-of-node, or all
     timeline: bool = False  # in these steps Horovod notes what it does; no step of the run is timed then
+    cache: float = 1  # GiB of a rank for the examples that it has read from files, of the training set and of the other
+    # each; 0: read them anew in every epoch
     tensorboard: bool = True  # write what TensorBoard shows into the run
 
     def __post_init__(self) -> None:
-        least = {"batch": 1, "keep": 1, "shards": 0, "threads": 0, "evaluate_every": 0, "checkpoint_every": 0}
+        least = {
+            "batch": 1,
+            "keep": 1,
+            "shards": 0,
+            "threads": 0,
+            "evaluate_every": 0,
+            "checkpoint_every": 0,
+            "cache": 0,
+        }
         for name, smallest in least.items():
             if not getattr(self, name) >= smallest:
                 raise Refusal(f"--{name.replace('_', '-')} {getattr(self, name)} is too small: give {smallest} or more")
@@ -166,21 +176,24 @@ class Data:
         Number of examples.
     load : function
         From an index array, int64 (batch,), to ``(inputs, targets)``: arrays or tensors, or nested structures of
-        them, whose first axis is the batch. It runs in a thread beside the training, and always gives the same
-        examples for the same indices.
+        them, whose first axis is the batch; all of one shape and type. It runs beside the training, and always gives the same
+        examples for the same indices. A ``tf.function`` becomes part of the pipeline's graph, which spares Python a call.
     threads : int
         How many batches may be loaded at once; above 1, ``load`` must be safe to call from several threads.
     augment : function, optional
         ``(inputs, targets, seeds) -> (inputs, targets)``: other examples of the same meaning, anew in every epoch of the
         training. ``seeds``, uint64 (batch, 2), has a pair for each example, a function of (seed, epoch, example) alone: what
-        it draws has to follow from that, for a training that goes on to see what it would have seen. It runs where
+        it draws has to follow from that, for a training that goes on to see what it would have seen. It runs as
         ``load`` does.
+    cached : bool
+        Keep examples in memory once they are loaded, as far as ``--cache`` goes: for those read from files one by one.
     """
 
     length: int
     load: Callable[[np.ndarray], tuple[Any, Any]]
     threads: int = 1
     augment: Callable[[Any, Any, np.ndarray], tuple[Any, Any]] | None = None
+    cached: bool = False
 
     def __len__(self) -> int:
         return self.length

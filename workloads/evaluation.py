@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from launch.errors import Refusal
-from workloads import pipeline, sharding
+from workloads import sharding
 from workloads.api import Workload
 from workloads.communicator import Communicator
+from workloads.pipeline import Pipeline
 from workloads.step import in_float32
 
 LOSS = "loop/loss"  # beside the workload's own statistics, which may have one named loss
@@ -27,6 +30,8 @@ class Evaluation:
         Each rank measures every size-th example.
     batch : int
         Examples at a time.
+    cache : int
+        Bytes of loaded examples that may be kept from one measurement to the next.
 
     Raises
     ------
@@ -34,10 +39,12 @@ class Evaluation:
         If there is nothing to measure on.
     """
 
-    def __init__(self, workload: Workload, communicator: Communicator, batch: int) -> None:
+    def __init__(self, workload: Workload, communicator: Communicator, batch: int, cache: int = 0) -> None:
         if not len(workload.validation):
             raise Refusal("the validation set is empty: give the workload examples to be measured on")
         self._workload, self._communicator, self._batch = workload, communicator, batch
+        # Measured on are the examples as they are.
+        self._examples = Pipeline(replace(workload.validation, augment=None), cache)
 
         @tf.function
         def sums(inputs: Any, targets: Any) -> dict[str, tf.Tensor]:
@@ -58,10 +65,14 @@ class Evaluation:
         own = list(sharding.part(len(data), self._batch, rank.rank, rank.size))
         totals: dict[str, np.ndarray] = {}
         # A rank without examples reads one that does not count, to know the names and shapes of what is summed.
-        for inputs, targets in pipeline.batches(data, [(index, None) for index in own or [np.arange(1)]]):
+        for inputs, targets in self._examples([partial(_block, index) for index in own or [np.arange(1)]]):
             for name, value in self._sums(inputs, targets).items():
                 value = np.asarray(value, np.float64)
                 totals[name] = totals.get(name, 0.0) + (value if own else np.zeros_like(value))
         totals = self._communicator.sum(totals)
         loss = float(totals.pop(LOSS)) / len(data)
         return {"loss": loss, **self._workload.summarise(totals, len(data))}
+
+
+def _block(index: np.ndarray) -> sharding.Block:
+    return sharding.Block(index[None], np.zeros((1, len(index), 2), np.uint64))

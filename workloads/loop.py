@@ -17,10 +17,11 @@ from launch.errors import Refusal
 from launch.rundir import RunDir
 from profiling.parts import INPUT
 from profiling.records import StepWriter
-from workloads import checkpoints, pipeline
+from workloads import checkpoints
 from workloads.api import Training, Workload
 from workloads.communicator import Communicator
 from workloads.evaluation import Evaluation
+from workloads.pipeline import Pipeline
 from workloads.sharding import Sharding
 from workloads.step import Diverged, Step
 from workloads.tracing import Tracing
@@ -72,7 +73,9 @@ class Loop:
         self._variables = [*workload.model.variables, *optimizer.variables]
         self._make_step = Step(workload, optimizer, communicator, config.xla, config.accumulate)
         self._tracing = Tracing(config, communicator, run, attempt)
-        self._evaluation = Evaluation(workload, communicator, config.batch)
+        cache = round(config.cache * 2**30)
+        self._examples = Pipeline(workload.train, cache)
+        self._evaluation = Evaluation(workload, communicator, config.batch, cache)
         self._saved_step, self._saved_at = 0, time.monotonic()
 
     def restore(self) -> None:
@@ -118,10 +121,10 @@ class Loop:
         """
         self._tracing.refuse_beyond(steps)
         evaluate_every = round(self.config.evaluate_every * self.dealing.steps_per_epoch) or steps
-        dealt = self.dealing.batches_with_seeds(self.rank.rank, self.step, steps)
+        dealt = self.dealing.blocks(self.rank.rank, self.step, steps)
         stopping = False
         with (
-            contextlib.closing(pipeline.batches(self.workload.train, dealt)) as batches,
+            contextlib.closing(self._examples(dealt)) as batches,
             StepWriter(self.run.steps / f"node{self.rank.node}.jsonl", self.rank.rank, self.attempt) as records,
         ):
             while self.step < steps and not stopping:

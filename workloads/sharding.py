@@ -6,12 +6,29 @@ that with a fixed number of shards the examples of a step do not depend on how m
 the batches of the ranks, one after the other, are the batch that one rank would have had.
 """
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from launch.errors import Refusal
+
+
+class Block(NamedTuple):
+    """The examples of some steps of one rank, in the order of the steps.
+
+    Parameters
+    ----------
+    index : ndarray of int64, (steps, batch)
+        The examples.
+    seeds : ndarray of uint64, (steps, batch, 2)
+        A pair for each: the example, and a number that is made from the run's seed and the epoch.
+    """
+
+    index: np.ndarray
+    seeds: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -96,28 +113,27 @@ class Sharding:
             parts.append(random.permutation(own)[: steps * chunk].reshape(steps, chunk))
         return np.concatenate(parts, axis=1)
 
-    def batches(self, rank: int, start: int, stop: int) -> Iterator[np.ndarray]:
-        """The batches of one rank for the steps ``start <= step < stop``, counted from 0 over the whole run."""
-        step = start
-        while step < stop:
-            epoch, first = divmod(step, self.steps_per_epoch)
-            rows = self.epoch(epoch, rank)[first : first + stop - step]
-            yield from rows
-            step += len(rows)
+    def blocks(self, rank: int, start: int, stop: int) -> list[Callable[[], Block]]:
+        """The batches of one rank for the steps ``start <= step < stop``, counted from 0 over the whole run.
 
-    def batches_with_seeds(self, rank: int, start: int, stop: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """As `batches`, each with the seeds of its examples in that epoch.
-
-        Yields
-        ------
-        index : ndarray of int64, (batch,)
-            The examples.
-        seeds : ndarray of uint64, (batch, 2)
-            A pair for each: the example, and a number that is made from the run's seed and the epoch.
+        Returns
+        -------
+        list of function
+            One an epoch, which deals what is wanted of it.
         """
-        for step, index in enumerate(self.batches(rank, start, stop), start):
-            epoch = np.random.SeedSequence((self.seed, step // self.steps_per_epoch)).generate_state(1, np.uint64)
-            yield index, np.stack([index.astype(np.uint64), np.broadcast_to(epoch, index.shape)], axis=1)
+
+        def deal(epoch: int, first: int, last: int) -> Block:
+            index = self.epoch(epoch, rank)[first:last]
+            number = np.random.SeedSequence((self.seed, epoch)).generate_state(1, np.uint64)
+            return Block(index, np.stack([index.astype(np.uint64), np.broadcast_to(number, index.shape)], axis=2))
+
+        blocks = []
+        for epoch in range(start // self.steps_per_epoch, -(-stop // self.steps_per_epoch)):
+            begin = epoch * self.steps_per_epoch
+            blocks.append(
+                functools.partial(deal, epoch, max(start - begin, 0), min(stop - begin, self.steps_per_epoch))
+            )
+        return blocks
 
 
 def part(examples: int, batch: int, rank: int, size: int) -> Iterator[np.ndarray]:

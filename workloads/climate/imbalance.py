@@ -39,9 +39,10 @@ def compare(config: climate.Config, weightings: tuple[str, ...] = WEIGHTINGS) ->
     import keras
     import tensorflow as tf
 
-    from workloads import pipeline, scaling_rules
+    from workloads import scaling_rules
     from workloads.communicator import Communicator
     from workloads.evaluation import Evaluation
+    from workloads.pipeline import Pipeline
     from workloads.sharding import Sharding
     from workloads.step import Step
 
@@ -55,7 +56,7 @@ def compare(config: climate.Config, weightings: tuple[str, ...] = WEIGHTINGS) ->
             optimizer = communicator.averaging(workload.optimizer(config.lr))
             optimizer.build(workload.model.trainable_variables)
             step = Step(workload, optimizer, communicator, config.xla)
-            batches = pipeline.batches(workload.train, dealing.batches_with_seeds(0, 0, steps))
+            batches = Pipeline(workload.train)(dealing.blocks(0, 0, steps))
             for number, (inputs, targets) in enumerate(batches, start=1):
                 step(number, inputs, targets, [])
             metrics = Evaluation(workload, communicator, config.batch)()

@@ -96,9 +96,9 @@ def steps(folder: Path, maps: Path, *given: str) -> None:
     """On each rank: three steps on the rank's part of each batch of six, and a measurement."""
     import keras
 
-    from workloads import pipeline
     from workloads.communicator import Communicator
     from workloads.evaluation import Evaluation
+    from workloads.pipeline import Pipeline
     from workloads.sharding import Sharding
     from workloads.step import Step
 
@@ -113,7 +113,7 @@ def steps(folder: Path, maps: Path, *given: str) -> None:
         optimizer = communicator.averaging(workload.optimizer(1e-2))
         optimizer.build(workload.model.trainable_variables)
         step = Step(workload, optimizer, communicator, config.xla, config.accumulate)
-        batches = pipeline.batches(workload.train, dealing.batches_with_seeds(rank.rank, 0, 3))
+        batches = Pipeline(workload.train)(dealing.blocks(rank.rank, 0, 3))
         for number, (inputs, targets) in enumerate(batches, start=1):
             step(number, inputs, targets, [])
         metrics = Evaluation(workload, communicator, config.batch)()

@@ -13,11 +13,12 @@ from launch import options
 from launch.errors import Refusal
 from launch.rank import Rank
 from launch.rundir import RunDir, read_json, read_lines
-from workloads import mnist, pipeline
+from workloads import mnist
 from workloads.communicator import Communicator
 from workloads.evaluation import Evaluation
 from workloads.mnist import files
 from workloads.mnist.digits import digits
+from workloads.pipeline import Pipeline
 from workloads.scaling_rules import schedule
 from workloads.sharding import Sharding
 from workloads.step import Step
@@ -49,7 +50,7 @@ def train(config: mnist.Config) -> tuple[mnist.Workload, dict[str, float]]:
         optimizer = communicator.averaging(workload.optimizer(schedule(config.lr, 1, 0, steps, config.decay)))
         optimizer.build(workload.model.trainable_variables)
         step = Step(workload, optimizer, communicator, xla=False)
-        for number, batch in enumerate(pipeline.batches(workload.train, dealing.batches_with_seeds(0, 0, steps)), 1):
+        for number, batch in enumerate(Pipeline(workload.train)(dealing.blocks(0, 0, steps)), 1):
             step(number, *batch, [])
         return workload, Evaluation(workload, communicator, 500)()
 

@@ -1,0 +1,112 @@
+"""The pipeline: the examples that were dealt, in that order, from any step; errors as they were raised; what is kept."""
+
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from launch.errors import Refusal
+from workloads.api import Data
+from workloads.pipeline import Cache, Pipeline
+from workloads.sharding import Sharding
+
+INPUTS = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+DEALING = Sharding(40, 4, 2, seed=3)
+STEPS = 12  # of 5 an epoch
+
+
+def load(index: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    return INPUTS[index], {"number": index, "half": index.astype(np.float16) / 2}
+
+
+@tf.function
+def load_tensors(index: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    return tf.gather(INPUTS, index), {"number": index, "half": tf.cast(index, tf.float16) / 2}
+
+
+def augment(inputs: np.ndarray, targets: dict, seeds: np.ndarray) -> tuple[np.ndarray, dict]:
+    noise = [np.random.default_rng(pair).normal(size=3) for pair in seeds]
+    return inputs + np.array(noise, np.float32), targets
+
+
+@pytest.mark.parametrize("function", [load, load_tensors])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_it_gives_what_was_dealt_from_any_step(function: Callable, threads: int):
+    for rank in (0, 1):
+        pipeline = Pipeline(Data(40, function, threads, augment), 2**20)
+        whole = list(pipeline(DEALING.blocks(rank, 0, STEPS)))
+        numbers = np.concatenate([DEALING.epoch(epoch, rank) for epoch in range(3)])[:STEPS]
+        np.testing.assert_array_equal([targets["number"] for _, targets in whole], numbers)
+        blocks = [block() for block in DEALING.blocks(rank, 0, STEPS)]
+        for (inputs, targets), index, seeds in zip(whole, numbers, np.concatenate([b.seeds for b in blocks])):
+            expected = augment(*load(index), seeds)
+            tf.nest.map_structure(np.testing.assert_array_equal, (inputs, targets), expected)
+        rest = list(pipeline(DEALING.blocks(rank, 7, STEPS)))
+        tf.nest.map_structure(np.testing.assert_array_equal, rest, whole[7:])
+
+
+def test_an_error_arrives_as_it_was_raised_when_its_batch_would_have():
+    order = DEALING.epoch(0, 0)
+
+    def broken(index: np.ndarray) -> tuple:
+        if order[3, 2] in index:
+            raise Refusal(f"example {order[3, 2]} is cut short: fetch it again")
+        return load(index)
+
+    seen = 0
+    with pytest.raises(Refusal) as refusal:
+        for _ in Pipeline(Data(40, broken, threads=2))(DEALING.blocks(0, 0, STEPS)):
+            seen += 1
+    assert seen == 3
+    assert str(refusal.value) == f"example {order[3, 2]} is cut short: fetch it again"
+    assert refusal.traceback[-1].name == "broken"
+
+
+def test_a_batch_of_another_shape_or_type_is_an_error():
+    def odd(index: np.ndarray) -> tuple:
+        return INPUTS[index], index if len(index) == 1 else index.astype(np.int32)
+
+    with pytest.raises(ValueError, match=r"a batch has int32 \(4,\) where the first had int64 \(None,\)"):
+        next(Pipeline(Data(40, odd))(DEALING.blocks(0, 0, STEPS)))
+
+
+def test_leaving_early_ends_the_loading():
+    began = []
+
+    def slow(index: np.ndarray) -> tuple:
+        began.append(time.monotonic())
+        time.sleep(0.05)
+        return load(index)
+
+    batches = Pipeline(Data(40, slow))(DEALING.blocks(0, 0, 1000))
+    next(batches)
+    batches.close()
+    closed = time.monotonic()
+    time.sleep(0.3)
+    assert began[-1] <= closed and len(began) < 12
+
+
+def test_what_is_loaded_is_kept_as_far_as_there_is_room():
+    loads, lock = [], threading.Lock()
+
+    def counted(index: np.ndarray) -> tuple:
+        with lock:
+            loads.extend(index.tolist())
+        return load(index)
+
+    example = 3 * 4 + 8 + 2  # bytes
+    for room, again in ((40 * example, 0), (10 * example, 10), (0, 20)):
+        loads.clear()
+        kept = Cache(counted, room)
+        for epoch in range(2):
+            for index in DEALING.epoch(epoch, 0):
+                tf.nest.map_structure(np.testing.assert_array_equal, kept(index), load(index))
+        assert len(loads) == 20 + again
+    pipeline = Pipeline(Data(40, counted, cached=True), 2**20)
+    loads.clear()
+    for _ in range(3):
+        assert len(list(pipeline(DEALING.blocks(1, 0, 5)))) == 5
+    assert sorted(loads) == list(range(1, 40, 2)), "each example of the rank's shard, once"
