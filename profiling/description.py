@@ -69,14 +69,18 @@ def read(path: Path) -> StepModel:
     _known(path, " of jitter", spread, ("rank_deviation", "step_deviation"))
     how = table.get("transport", {})
     _known(path, " of transport", how, tuple(typing.get_type_hints(Transport)))
+    for key in ("fusion_mib", "cycle_ms"):
+        _number(path, {key: 0.0} | how, key)
     if how.get("allreduce", "auto") not in ALGORITHMS:
         raise Refusal(f"{path}: transport.allreduce = {how['allreduce']!r}: {nearest(how['allreduce'], ALGORITHMS)}")
+    if (forward := _number(path, table, "forward", FORWARD)) > 1:
+        raise Refusal(f"{path}: forward = {forward:g}: give a number from 0 to 1")
     return step_model.model(
         table.get("name", path.stem),
         _number(path, table, "batch"),
         sizes,
         _number(path, table, "seconds"),
-        _number(path, table, "forward", FORWARD),
+        forward,
         shares / shares.sum(),
         update=_number(path, table, "update", 0.0),
         jitter=Jitter(**{key: _number(path, spread, key) for key in spread}),

@@ -77,13 +77,14 @@ def quantiles(measured: np.ndarray, levels: np.ndarray) -> np.ndarray:
         Probabilities, 0 to below 1.
     """
     values = np.sort(measured)
-    above = max(1, round(TAIL * len(values)))
-    threshold = values[-above - 1] if len(values) > above else values[0]
-    share = above / len(values)
-    found = np.interp(levels, np.linspace(0, 1, len(values)), values)
+    above = min(max(1, round(TAIL * len(values))), len(values) - 1)
+    if not above:
+        return np.full(np.shape(levels), values[0])
+    share, body = above / len(values), values[:-above]
+    found = np.interp(levels, np.linspace(0, 1 - share, len(body)), body)
     beyond = levels > 1 - share
-    excess = (values[-above:] - threshold).mean()
-    found[beyond] = threshold + excess * np.log(share / (1 - levels[beyond]))
+    excess = (values[-above:] - body[-1]).mean()
+    found[beyond] = body[-1] + excess * np.log(share / (1 - levels[beyond]))
     return found
 
 

@@ -15,6 +15,7 @@ from launch.rundir import RunDir, read_json
 from profiling import jitter, steps, traces
 from profiling.allreduce import ALGORITHMS
 from profiling.jitter import Jitter
+from profiling.parts import Operation
 
 FORWARD = 1 / 3
 """Share of the forward pass where no trace tells it: the backward pass has two products for each one of it."""
@@ -69,17 +70,16 @@ def of_run(run: RunDir) -> StepModel:
     sizes = np.array([each["bytes"] for each in training["gradients"]], float)
     compute = float(timed.own_seconds.mean())
     found, _ = traces.read(run)
-    forward, shares, how = _of_trace(names, sizes, found[0]) if found else (FORWARD, sizes / sizes.sum(), "bytes")
-    notes = [
-        f"{len(sizes)} gradients, {sizes.sum() / 1e6:.3g} MB; backward pass split by "
-        + ("the operations of the trace" if how == "trace" else "the bytes of the gradients: a traced run tells better")
-    ]
+    split = _of_trace(names, sizes, found[0].operations) if found else None
+    forward, shares = split or (FORWARD, sizes / sizes.sum())
+    by = "the operations of its trace" if split else "the bytes of the gradients (a traced run tells better)"
+    notes = [f"{run.path.name}: {forward:.0%} of the computing is the forward pass; the backward pass is split by {by}"]
     update = 0.0
     if result["ranks"] == 1:
         update = float((timed.seconds - timed.own_seconds).mean())
     else:
         notes.append(
-            f"of {result['ranks']} ranks: what the update of the weights takes cannot be told from waiting, and is left out; give a run of one rank"
+            f"of {result['ranks']} ranks: the update of the weights cannot be told from waiting, and is left out; a run of one rank tells"
         )
     return model(
         training["workload"],
@@ -94,29 +94,37 @@ def of_run(run: RunDir) -> StepModel:
     )
 
 
-def _of_trace(names: list[str], sizes: np.ndarray, trace: traces.RankTrace) -> tuple[float, np.ndarray, str]:
-    """Share of the forward pass, and of each gradient in the backward pass, from the longest operations.
+def _of_trace(names: list[str], sizes: np.ndarray, operations: list[Operation]) -> tuple[float, np.ndarray] | None:
+    """Share of the forward pass, and of each gradient in the backward pass, by the longest operations of a trace.
 
-    An operation of the backward pass is named "gradient_tape/<path of the layer>/..."; its time goes to the gradients of
-    that layer, by their bytes. What is not among the longest operations goes to all layers that are not there either.
+    An operation of the backward pass is named "gradient_tape/<network>/<layer>/...", with a "_1" behind each where the
+    network was called before, and its time goes to the gradients of that layer, by their bytes. Layers that are not among the
+    longest operations share what remains. None where no operation tells its layer.
     """
-    backward = {op.name: op.seconds for op in trace.operations if "gradient_tape/" in op.name}
-    forward = sum(op.seconds for op in trace.operations) - sum(backward.values())
-    layers = [name.rpartition("/")[0] for name in names]
+    layers = [name.rpartition("/")[0].rpartition("/")[2] for name in names]
+    backward = [(op.name.split("/")[1:], op.seconds) for op in operations if op.name.startswith("gradient_tape/")]
+    named, again = (
+        {
+            index: [place for place, layer in enumerate(layers) if layer + suffix in parts]
+            for index, (parts, _) in enumerate(backward)
+        }
+        for suffix in ("", "_1")
+    )
+    found = max(again, named, key=lambda of: sum(map(bool, of.values())))
+    networks = {parts[0] for parts, _ in backward}
+    total = sum(spent for _, spent in backward)
+    forward = sum(op.seconds for op in operations if op.name.split("/")[0] in networks)
     seconds = np.zeros(len(names))
-    for name, spent in backward.items():
-        place = f"/{name.partition('gradient_tape/')[2]}/"
-        # The path of a variable begins with that of the network, which the name of an operation may lack.
-        of = [index for index, layer in enumerate(layers) if f"/{layer.rpartition('/')[2]}/" in place]
+    for index, (_, spent) in enumerate(backward):
+        of = found[index]
         if of:
             seconds[of] += spent * sizes[of] / sizes[of].sum()
-    known, total = seconds.sum(), sum(backward.values())
-    if not known or not forward:
-        return FORWARD, sizes / sizes.sum(), "bytes"
+    if not seconds.any() or not forward:
+        return None
     rest = seconds == 0
     if rest.any():
-        seconds[rest] = max(total - known, 0) * sizes[rest] / sizes[rest].sum()
-    return forward / (forward + total), seconds / seconds.sum(), "trace"
+        seconds[rest] = (total - seconds.sum()) * sizes[rest] / sizes[rest].sum()
+    return forward / (forward + total), seconds / seconds.sum()
 
 
 def sending(model: StepModel, **changes: Any) -> StepModel:
