@@ -4,6 +4,7 @@ A site file is TOML; its keys are the fields of `Site`. An unknown key or a valu
 that no source confirms stays out of the file, and the plan says that it is not known.
 """
 
+import math
 import os
 import platform
 import re
@@ -22,6 +23,9 @@ from launch.errors import Refusal, nearest
 FOLDER = Path(__file__).resolve().parent.parent / "modules" / "sites"
 
 _LIMITS = {"max_nodes": int, "max_time": str, "max_jobs": int}
+
+LINKS = ("inter_node_gbit_per_s", "inter_node_latency_us", "intra_node_gbit_per_s", "intra_node_latency_us")
+"""What a site file can say of its network, for `python -m profiling simulate`."""
 
 FALLBACKS = {"slurm": "Slurm is configured here", "laptop": "no Slurm answers here"}
 """Sites that a machine is if it is no other, and why."""
@@ -63,6 +67,8 @@ class Site:
     srun_args: list[str] = field(default_factory=list)  # further options of srun
     partitions: dict[str, dict[str, Any]] = field(default_factory=dict)  # limits: {max_nodes, max_time, max_jobs},
     # the last for the jobs of a user that may be in the queue, each run of an array being one
+    network: dict[str, Any] = field(default_factory=dict)  # links, one way: of all adapters of a node together, and
+    # between two of its GPUs; the latency of a message on each
     signal_s: int = 120  # before the time limit: when the ranks are asked to save and leave
     patience_s: int = 300  # how long a silent scheduler is asked again
 
@@ -109,6 +115,11 @@ def from_table(table: Mapping[str, Any], where: str) -> Site:
             if key not in _LIMITS:
                 raise Refusal(f"{where}: unknown key {key!r} of partition {partition!r}: {nearest(key, _LIMITS)}")
             _check(f"{where}: partitions.{partition}.{key}", limits[key], _LIMITS[key])
+    for key, value in table.get("network", {}).items():
+        if key not in LINKS:
+            raise Refusal(f"{where}: unknown key {key!r} of network: {nearest(key, LINKS)}")
+        if type(value) not in (int, float) or not 0 < value < math.inf:
+            raise Refusal(f"{where}: network.{key} = {value!r}: give a number above 0")
     for name, value in table.get("directives", {}).items():
         if not f"{name}{value}".isprintable():
             raise Refusal(f"{where}: directives.{name} = {value!r}: give it without line breaks")

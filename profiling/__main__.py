@@ -13,6 +13,7 @@ VERBS = {
     "predict": "profiling.predict",
     "report": "profiling.report",
     "score": "profiling.score",
+    "simulate": "profiling.simulate",
     "summary": "profiling.summary",
     "watch": "profiling.watch",
     "trace": "profiling.trace",

@@ -52,8 +52,15 @@ def parse(cls: type, argv: Sequence[str], positionals: Sequence[str]) -> tuple[l
     return [Path(word) for word in words], options.build(cls, vars(given), cls.__module__.rpartition(".")[2])
 
 
-def workers(text: str) -> list[int]:
+def counts(option: str, text: str) -> list[int]:
     """The numbers of ``64,256``, rising, each once.
+
+    Parameters
+    ----------
+    option : str
+        Whose value it is, for the refusal.
+    text : str
+        What was given.
 
     Raises
     ------
@@ -63,6 +70,6 @@ def workers(text: str) -> list[int]:
     numbers = []
     for word in text.split(","):
         if not word.strip().isdecimal() or int(word) < 1:
-            raise Refusal(f"--workers has {word!r}: give whole numbers of 1 or more, as in 64,256")
+            raise Refusal(f"{option} has {word!r}: give whole numbers of 1 or more, as in 64,256")
         numbers.append(int(word))
     return sorted(set(numbers))

@@ -32,7 +32,7 @@ def run(argv: Sequence[str]) -> str:
         Bad words, a bad table, a prediction that exists already.
     """
     (path,), options = arguments.parse(Options, argv, ["TABLE"])
-    workers = arguments.workers(options.workers)
+    workers = arguments.counts("--workers", options.workers)
     series = tables.read(path, options.series)
     if options.save and options.save.exists():
         raise Refusal(f"{options.save} exists: a prediction that was written down is not changed; give another name")

@@ -6,6 +6,7 @@ and has saved what there is.
 
 import dataclasses
 import importlib
+import math
 import os
 import platform
 import sys
@@ -158,8 +159,20 @@ def describe(module: str, config: Training, workload: Any, dealing: Any, steps: 
         "examples": dealing.examples,
         "validation_examples": len(workload.validation),
         "parameters": workload.model.count_params(),
+        "gradients": gradients(workload.model, config.compress),
         "plan": config.describe(dealing.size),
     }
+
+
+def gradients(model: Any, compress: bool) -> list[dict[str, Any]]:
+    """What each rank sends in a step: name and bytes of each gradient, in the order of the forward pass."""
+    return [
+        {
+            "name": variable.path,
+            "bytes": math.prod(variable.shape) * (2 if compress or variable.dtype == "float16" else 4),
+        }
+        for variable in model.trainable_variables
+    ]
 
 
 def result(

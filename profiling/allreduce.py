@@ -1,0 +1,143 @@
+"""What an allreduce costs: the alpha-beta formulas of the usual algorithms. A message of n bytes takes alpha + n beta.
+
+================== ============================================ ====================================================
+algorithm          seconds for n bytes on p ranks               source
+================== ============================================ ====================================================
+ring               2 (p - 1) alpha + 2 (p - 1) / p n beta       Patarasuk & Yuan 2009; Thakur et al. 2005, section 4.5
+tree               2 L alpha + 2 n beta                         NCCL 2.4's double binary trees (Jeaugey 2019), pipelined
+recursive-doubling L (alpha + n beta) [+ alpha + n beta]        Thakur et al. 2005, section 4.5
+halving-doubling   2 L alpha + 2 (p' - 1) / p' n beta           Rabenseifner 2004; Thakur et al. 2005, section 4.5
+                   [+ 2 (alpha + n beta)]
+hierarchical       reduce-scatter and allgather in the node,    Horovod's HOROVOD_HIERARCHICAL_ALLREDUCE and NCCL's
+                   in between one of the above over the nodes   trees; Kurth et al. 2018, section V-A4
+================== ============================================ ====================================================
+
+L = ceil(log2 p) for the tree, floor(log2 p) for the two others, p' = 2^L; the parts in brackets are for a p that is no power
+of two, whose ranks beyond p' hand their data to another and get the result from it. The additions themselves are left out:
+they cost less than their data's way through memory. All are without contention: the network gives every node its full
+speed at any size.
+
+R. Thakur, R. Rabenseifner, W. Gropp, "Optimization of Collective Communication Operations in MPICH", IJHPCA 19(1), 2005.
+"""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Link:
+    """A connection, one way."""
+
+    latency_s: float  # alpha: of a message
+    bytes_per_s: float  # 1 / beta
+
+
+@dataclass(frozen=True)
+class Links:
+    """The connections of a machine."""
+
+    between: Link  # of a node to the others: of all its adapters together
+    within: Link  # of a rank to another of its node
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Nodes, and the links in and between them."""
+
+    nodes: int
+    ranks_per_node: int
+    links: tuple[Links, ...]  # protocols, of which each message takes the one that is fastest for it
+
+    @property
+    def ranks(self) -> int:
+        """Of all nodes."""
+        return self.nodes * self.ranks_per_node
+
+
+def ring(size: float, ranks: int, link: Link) -> float:
+    """Seconds of a ring allreduce of ``size`` bytes."""
+    return 2 * (ranks - 1) * (link.latency_s + size / ranks / link.bytes_per_s)
+
+
+def tree(size: float, ranks: int, link: Link) -> float:
+    """Seconds of an allreduce along pipelined binary trees, up and down."""
+    if ranks == 1:
+        return 0.0
+    return 2 * math.ceil(math.log2(ranks)) * link.latency_s + 2 * size / link.bytes_per_s
+
+
+def recursive_doubling(size: float, ranks: int, link: Link) -> float:
+    """Seconds of an allreduce by recursive doubling: few messages, each with all the data."""
+    levels = ranks.bit_length() - 1
+    return (levels + (ranks != 2**levels)) * (link.latency_s + size / link.bytes_per_s)
+
+
+def halving_doubling(size: float, ranks: int, link: Link) -> float:
+    """Seconds of an allreduce by recursive halving, then doubling."""
+    levels = ranks.bit_length() - 1
+    even = 2 * levels * link.latency_s + 2 * (1 - 1 / 2**levels) * size / link.bytes_per_s
+    return even + 2 * (ranks != 2**levels) * (link.latency_s + size / link.bytes_per_s)
+
+
+FLAT = {
+    "ring": ring,
+    "tree": tree,
+    "recursive-doubling": recursive_doubling,
+    "halving-doubling": halving_doubling,
+}
+"""Name -> (bytes, ranks, link) -> seconds: all ranks alike."""
+
+ALGORITHMS = ("auto", *FLAT, *(f"hierarchical-{name}" for name in FLAT))
+"""The names of `seconds`."""
+
+
+def seconds(size: float, machine: Machine, algorithm: str = "auto") -> float:
+    """Time of an allreduce.
+
+    Parameters
+    ----------
+    size : float
+        Bytes that each rank has.
+    machine : Machine
+        The ranks and their links.
+    algorithm : str
+        One of `ALGORITHMS`; "auto" is the fastest of all for this size, as MPI and NCCL choose by a model of their own.
+    """
+    if machine.ranks == 1 or size == 0:
+        return 0.0
+    names = ALGORITHMS[1:] if algorithm == "auto" else [algorithm]
+    return min(_seconds(size, machine, links, name) for name in names for links in machine.links)
+
+
+def _seconds(size: float, machine: Machine, links: Links, algorithm: str) -> float:
+    if algorithm in FLAT:
+        return FLAT[algorithm](size, machine.ranks, _as_one(machine, links, algorithm))
+    inner = FLAT[algorithm.removeprefix("hierarchical-")]
+    # Each rank reduces its part of the data with its peers on the other nodes; on the node's adapters all parts meet.
+    return ring(size, machine.ranks_per_node, links.within) + inner(size, machine.nodes, links.between)
+
+
+def negotiation(machine: Machine) -> float:
+    """Seconds in which the ranks agree on what all have ready: two tiny allreduces, by recursive doubling.
+
+    So does Horovod since 0.16, once its response cache knows the tensors (controller.cc, response_cache.cc).
+    """
+    levels = math.ceil(math.log2(machine.ranks))
+    return 2 * levels * min(_as_one(machine, links, "recursive-doubling").latency_s for links in machine.links)
+
+
+def _as_one(machine: Machine, links: Links, algorithm: str) -> Link:
+    """The link between any two ranks, for an algorithm that knows nothing of nodes."""
+    between, within = links.between, links.within
+    if machine.nodes == 1:
+        return within
+    if machine.ranks_per_node == 1:
+        return between
+    latency = max(between.latency_s, within.latency_s)
+    if algorithm == "ring":  # most of its hops are within a node, and data make all hops one after the other
+        hops = machine.ranks - 1
+        out = (machine.nodes - 1) / hops
+        latency = out * between.latency_s + (1 - out) * within.latency_s
+    # One stream leaves a node along a ring or a tree, as ranks are numbered node by node; else each rank has a partner afar.
+    streams = machine.ranks_per_node if algorithm.endswith("doubling") else 1
+    return Link(latency, min(between.bytes_per_s / streams, within.bytes_per_s))

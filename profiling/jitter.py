@@ -1,0 +1,107 @@
+"""How unequal the ranks are, and the steps of a rank: factors of the time that a rank computes, with the mean 1.
+
+A rank has a factor of its own, which stays (no two GPUs are alike), and one that is drawn anew in each step. All ranks wait
+for the slowest, so what counts is the greatest product of both over the ranks; of 27,360 ranks it lies far out in the tail.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+TAIL = 0.1  # of the measured steps, the slowest: behind them the tail is taken to fall exponentially
+DRAWS = 2_000_000  # rank-steps that are drawn at most
+STEPS = (8, 64)  # that are drawn, at least and at most
+
+
+@dataclass(frozen=True)
+class Jitter:
+    """Spread of the time that ranks compute."""
+
+    rank_deviation: float = 0.0  # of the logarithm of a rank's own factor, which is log-normal
+    step_factors: tuple[float, ...] = ()  # of single steps, as measured, with the mean 1; none: all alike
+    step_deviation: float = 0.0  # of the logarithm of a step's factor, where none were measured
+
+    def slowest(self, ranks: int, seed: int = 0) -> np.ndarray:
+        """The factor of the slowest rank in each of some steps.
+
+        Parameters
+        ----------
+        ranks : int
+            How many there are.
+        seed : int
+            Of the random numbers; the same one gives the same factors.
+
+        Returns
+        -------
+        ndarray, shape (steps,)
+            8 to 64 steps, so that at most 2 million rank-steps are drawn where there are fewer than 250,000 ranks.
+        """
+        steps = min(max(DRAWS // ranks, STEPS[0]), STEPS[1])
+        if not self:
+            return np.ones(steps)
+        generator = np.random.default_rng(seed)
+        # The ranks too are drawn anew for each step: which of a machine's GPUs a job will get is not known.
+        return np.array(
+            [
+                (_log_normal(generator, self.rank_deviation, ranks) * self._of_a_step(generator, ranks)).max()
+                for _ in range(steps)
+            ]
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.rank_deviation or self.step_deviation or self.step_factors)
+
+    def _of_a_step(self, generator: np.random.Generator, ranks: int) -> np.ndarray:
+        if self.step_factors:
+            return quantiles(np.array(self.step_factors), generator.random(ranks))
+        return _log_normal(generator, self.step_deviation, ranks)
+
+
+def _log_normal(generator: np.random.Generator, deviation: float, count: int) -> np.ndarray:
+    """Of mean 1; ``deviation`` is that of the logarithm."""
+    return np.exp(deviation * generator.standard_normal(count) - deviation**2 / 2)
+
+
+def quantiles(measured: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Quantiles of what was measured, with an exponential tail behind its last tenth.
+
+    The excess over a high threshold has an exponential tail for all distributions whose maxima tend to Gumbel's law, such
+    as the normal, log-normal and gamma ones (Pickands 1975). Few measured values cannot tell more of their tail.
+
+    Parameters
+    ----------
+    measured : ndarray, shape (n,)
+        Values.
+    levels : ndarray
+        Probabilities, 0 to below 1.
+    """
+    values = np.sort(measured)
+    above = min(max(1, round(TAIL * len(values))), len(values) - 1)
+    if not above:
+        return np.full(np.shape(levels), values[0])
+    share, body = above / len(values), values[:-above]
+    found = np.interp(levels, np.linspace(0, 1 - share, len(body)), body)
+    beyond = levels > 1 - share
+    excess = (values[-above:] - body[-1]).mean()
+    found[beyond] = body[-1] + excess * np.log(share / (1 - levels[beyond]))
+    return found
+
+
+def measure(seconds: np.ndarray) -> Jitter:
+    """The jitter of a run.
+
+    Parameters
+    ----------
+    seconds : ndarray, shape (ranks, steps)
+        How long each rank computed in each step.
+    """
+    ranks, steps = seconds.shape
+    of_rank = seconds.mean(1)
+    factors = seconds / of_rank[:, None]
+    spread = 0.0
+    if ranks > 1:
+        # What a mean over few steps owes to the steps themselves is no property of the rank.
+        within = float(np.log(factors).var(1, ddof=1).mean()) / steps if steps > 1 else 0.0
+        spread = math.sqrt(max(0.0, float(np.log(of_rank).var(ddof=1)) - within))
+    return Jitter(rank_deviation=spread, step_factors=tuple(factors.ravel().tolist()) if steps > 1 else ())
