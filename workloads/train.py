@@ -158,6 +158,7 @@ def describe(module: str, config: Training, workload: Any, dealing: Any, steps: 
         "examples": dealing.examples,
         "validation_examples": len(workload.validation),
         "parameters": workload.model.count_params(),
+        "target": workload.target,
         "plan": config.describe(dealing.size),
     }
 
