@@ -3,7 +3,10 @@
 from typing import Any, NamedTuple
 
 from profiling import columns, text
+from profiling.parts import PARTS
+from profiling.timeline import PHASES
 
+PREDICTED = "Prediction, not measured"
 RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -44,9 +47,11 @@ def blocks(document: dict[str, Any]) -> list[Block]:
     time.notes[:0] = columns.MEANING_OF_TIME
     cost = _block("Use, energy, memory and quality", columns.COST, document, document["absent"])
     cost.notes[:0] = columns.MEANING_OF_COST
+    cost.notes.extend(_quality(document))
     return [
         scaled,
         time,
+        *_traced(document["traced"]),
         cost,
         *_predicted(document),
         *(Block(each["title"], each["header"], each["rows"], [each["note"]]) for each in document["committees"]),
@@ -66,6 +71,38 @@ def _block(title: str, shown: tuple[columns.Column, ...], document: dict[str, An
     )
 
 
+def _quality(document: dict[str, Any]) -> list[str]:
+    if document["target"] is None:
+        return []
+    reached = ", ".join(f"{row['target_reached']} of {row['repeats']} on {row['workers']}" for row in document["rows"])
+    return [
+        f"Time to quality: from the start of a run, its wait in the queue left out, until an evaluation had {document['target']}; "
+        f"mean over the repeats, and N/A where one did not reach it. Reached by {reached} ranks."
+    ]
+
+
+def _traced(points: list[dict[str, Any]]) -> list[Block]:
+    """The parts of the traced steps, and Horovod's phases, each where there are some."""
+    parts = [
+        [str(p["workers"]), str(p["runs"]), str(p["steps"]), f"{1000 * p['step_seconds']:.4g}", *(text.percent(p["shares"][part]) for part in (*PARTS, "hidden"))]
+        for p in points
+        if p["shares"]
+    ]  # fmt: skip
+    phases = [
+        [str(p["workers"]), str(p["timeline"]["steps"]), *(f"{1000 * p['timeline']['seconds'][phase]:.4g}" for phase in PHASES)]
+        for p in points
+        if p["timeline"]
+    ]  # fmt: skip
+    found = []
+    if parts:
+        header = ["ranks", "runs", "traced steps", "mean step [ms]", *PARTS, "hidden"]
+        found.append(Block("Traced steps", header, parts, list(columns.MEANING_OF_TRACED)))
+    if phases:
+        header = ["ranks", "steps", *(f"{phase} [ms]" for phase in PHASES)]
+        found.append(Block("Horovod's collectives in traced steps", header, phases, [columns.MEANING_OF_TIMELINE]))
+    return found
+
+
 def _predicted(document: dict[str, Any]) -> list[Block]:
     ahead, unit = document["prediction"], document["unit"]
     level = f"{ahead['confidence']:.0%} interval"
@@ -80,7 +117,7 @@ def _predicted(document: dict[str, Any]) -> list[Block]:
         *(warning[0].upper() + warning[1:] + "." for warning in ahead["warnings"]),
         f"Most plausible law: {ahead['law']}.",
     ]
-    found = [Block("Prediction, not measured", header, new, notes)]
+    found = [Block(PREDICTED, header, new, notes)]
     if document["foretold"]:
         header = ["made", "knew ranks", "ranks", f"predicted [{unit}]", "interval", "measured since", "error", "inside"]
         old = [

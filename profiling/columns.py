@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from profiling import confidence, cost, scaling, text
+from profiling import confidence, cost, quality, scaling, text
 from profiling.runs import Run, Study
 
 
@@ -25,6 +25,7 @@ class Column:
 _IDLE = "a rank has computed nothing by its records"
 _REPLAY = "it needs a replay on an ideal network"
 _NO_GPU = "no GPU was read"
+_NO_READINGS = "there are no readings (--sample-hz 0)"
 
 SCALING = (
     Column("nodes", "nodes", "count"),
@@ -63,15 +64,20 @@ COST = (
     Column("power_w", "GPU power [W]", "number", _NO_GPU),
     Column("energy_per_example_j", "GPU energy [J/example]", "number", _NO_GPU),
     Column("peak_memory_bytes", "peak GPU memory [GiB]", "gib", _NO_GPU),
-    Column("peak_rss_bytes", "peak memory of a rank [GiB]", "gib", "there are no readings (--sample-hz 0)"),
+    Column("peak_rss_bytes", "peak memory of a rank [GiB]", "gib", _NO_READINGS),
     Column("mfu", "MFU", "percent", "the operations of the network could not be counted"),
-    Column("seconds_to_target", "time to quality [s]", "number", "the workload states no target"),
+    Column("recording_share", "recording", "percent", "the runs do not say what it took"),
+    Column("sampler_share", "sampler", "percent", _NO_READINGS),
+    Column(
+        "seconds_to_target", "time to quality [s]", "number", "the workload states no target, or a run did not reach it"
+    ),
 )
 """What the machine does meanwhile, and what it costs."""
 
 MEANING_OF_TIME = (
     "Input stall: the wait for the batch. Communication: from a rank's own gradients to the end of its step, which is "
-    "waiting for other ranks, communication and the update of the weights, not told apart. Both are shares of the time of all ranks.",
+    "waiting for other ranks, communication and the update of the weights, which records do not tell apart (traced steps do). Both "
+    "are shares of the time of all ranks.",
     "POP efficiencies: global = parallel x computation; parallel = load balance x communication. Useful is the time until a "
     "rank's own gradients, without the wait for the batch; computation is against the first row.",
 )
@@ -79,7 +85,20 @@ MEANING_OF_TIME = (
 MEANING_OF_COST = (
     "While the timed steps were made: use is the mean over the GPUs; power and energy are of all GPUs of a run, and of "
     "nothing else; peaks are of the fullest GPU and the largest rank. MFU: operations that the training of the network "
-    "needs, by what matrix products reached on the same ranks.",
+    "needs, by what matrix products reached on the same ranks. What recording cost: of rank 0's time of training, the part "
+    "that its records of steps and what TensorBoard shows took beside the steps; of a core of each node, what its sampler took.",
+)
+
+MEANING_OF_TRACED = (
+    "Steps into which TensorFlow's profiler looked, on the ranks that were traced. They are in no other number of this "
+    "report, as a profiler slows what it looks at. The parts add up to the step: computing, communication (the wait for ranks that "
+    "are behind is in it), the wait for the batch, TensorFlow and Python, compiling, none of these. Hidden is communication while "
+    "something is computed: it takes no time of its own.",
+)
+
+MEANING_OF_TIMELINE = (
+    "Of Horovod's timeline on rank 0, for how long any tensor was in each phase; phases of several tensors overlap. Negotiate: until "
+    "all ranks have it ready; queue: its turn has not come; fuse: copies into and out of the buffer; allreduce: the transfer."
 )
 
 
@@ -106,6 +125,7 @@ def rows(study: Study, table: Sequence[scaling.Row]) -> list[dict[str, Any]]:
         | _of_runs(runs)
         | _pop(runs, base)
         | cost.of_point(study, runs, row.throughput)
+        | quality.of_point(runs)
         for row, runs in ((row, by_ranks[row.workers]) for row in table)
     ]
 

@@ -23,7 +23,8 @@ def of_point(study: Study, runs: Sequence[Run], throughput: float) -> dict[str, 
     -------
     dict of str to float
         gpu_utilisation, power_w (all GPUs of a run), energy_per_example_j, peak_memory_bytes (the fullest GPU),
-        peak_rss_bytes (the largest rank), mfu: ratios of sums, never means of ratios.
+        peak_rss_bytes (the largest rank), mfu, recording_share (of rank 0's time of training), sampler_share (of a core
+        of a node): ratios of sums, never means of ratios.
     """
     read = [_used(study, run) for run in runs]
     devices = [one for used in read for one in used if one.device]
@@ -37,7 +38,12 @@ def of_point(study: Study, runs: Sequence[Run], throughput: float) -> dict[str, 
     if powers:
         found["power_w"] = sum(powers) / len(powers)
         found["energy_per_example_j"] = found["power_w"] / throughput
-    return found | _utilisation(runs)
+    samplers = [
+        (one.numbers["sampler_cores"], one.seconds) for used in read for one in used if "sampler_cores" in one.numbers
+    ]
+    if samplers:
+        found["sampler_share"] = sum(cores * span for cores, span in samplers) / sum(span for _, span in samplers)
+    return found | _utilisation(runs) | _recording(runs)
 
 
 def _used(study: Study, run: Run) -> list[Usage]:
@@ -62,6 +68,17 @@ def _power(used: Sequence[Usage]) -> float | None:
 def _peaks(used: Sequence[Usage], name: str, key: str) -> dict[str, float]:
     values = [one.numbers[name] for one in used if name in one.numbers]
     return {key: max(values)} if values else {}
+
+
+def _recording(runs: Sequence[Run]) -> dict[str, float]:
+    """Of the phase in which steps are made and recorded, the part that is recording."""
+    phases = [run.result.get("phases_s", {}) for run in runs]
+    if not all("record" in each for each in phases):
+        return {}
+    recording = sum(each["record"] for each in phases)
+    return {
+        "recording_share": recording / (recording + sum(each[name] for each in phases for name in ("train", "trace")))
+    }
 
 
 def _utilisation(runs: Sequence[Run]) -> dict[str, float]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from profiling import about, columns, committees, foretold, gpu_history, prediction, scaling
+from profiling import about, columns, committees, foretold, gpu_history, prediction, quality, scaling, traced
 from profiling.runs import Run, Study
 from profiling.tables import Series
 
@@ -45,14 +45,19 @@ def document(study: Study, series: Series) -> dict[str, Any]:
         What they measured.
     """
     rows = columns.rows(study, scaling.table(series))
-    return table(series) | {
+    made = table(series)
+    looked_into, unread = traced.points(study)
+    return made | {
         "study": study.folder.name,
         "made": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
         "about": about.about(study),
         "rows": rows,
         "absent": columns.absent(rows),
+        "notes": [*made["notes"], *unread],
+        "target": quality.target(study.runs),
         "left_out": [left._asdict() for left in study.left_out],
         "points": [_point(row["workers"], [run for run in study.runs if run.ranks == row["workers"]]) for row in rows],
+        "traced": looked_into,
         "gpus": gpu_history.history(study, [run for run in study.runs if run.ranks == rows[-1]["workers"]]),
         "prediction": _ahead(series),
         "foretold": foretold.scored(study.folder, series),

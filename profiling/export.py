@@ -1,11 +1,14 @@
-"""python -m profiling export STUDY --to csv|json: what was measured of each run, as a table that other programs read."""
+"""python -m profiling export STUDY --to csv|parquet|json: what was measured of each run, as a table that other programs read."""
 
 import csv
 import io
 import json
+import math
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -19,7 +22,8 @@ from profiling.runs import Run, Study
 class Options:
     """The options of the verb."""
 
-    to: Literal["csv", "json"]  # the form
+    to: Literal["csv", "parquet", "json"]  # the form
+    out: Path | None = None  # file to write; parquet needs one, the others are printed without
     series: str | None = None  # which series, where the study holds several; all by default
 
 
@@ -29,9 +33,11 @@ def run(argv: Sequence[str]) -> str:
     Raises
     ------
     Refusal
-        Bad words, no study, no run that can be timed.
+        Bad words, no study, no run that can be timed, a file that cannot be written.
     """
     (path,), options = arguments.parse(Options, argv, ["STUDY"])
+    if options.to == "parquet" and not options.out:
+        raise Refusal("--to parquet makes no text that can be printed: give a file with --out")
     if not runs.is_study(path):
         raise Refusal(f"{path} is not the folder of a study: give one that python -m launch --nodes 1,2,4 has made")
     whole = runs.read(path)
@@ -39,7 +45,17 @@ def run(argv: Sequence[str]) -> str:
     for name, why in (left for study in chosen for left in study.left_out):
         print(f"profiling: left out: {name}: {why}", file=sys.stderr)
     table = [row for study in chosen for row in rows(study, runs.kind(study))]
-    return json.dumps(table, indent=1) if options.to == "json" else as_csv(table).rstrip("\n")
+    if options.to == "parquet":
+        content = as_parquet(table)
+    else:
+        content = (json.dumps(table, indent=1) + "\n" if options.to == "json" else as_csv(table)).encode()
+    if not options.out:
+        return content.decode().rstrip("\n")
+    try:
+        options.out.write_bytes(content)
+    except OSError as error:
+        raise Refusal(f"cannot write {options.out} ({error.strerror}): give another file with --out") from None
+    return f"{len(table)} runs: {options.out}"
 
 
 def rows(study: Study, kind: str) -> list[dict[str, Any]]:
@@ -55,6 +71,20 @@ def as_csv(rows: Sequence[dict[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return file.getvalue()
+
+
+def as_parquet(rows: Sequence[dict[str, Any]]) -> bytes:
+    """Rows as Parquet, with the columns and types that their JSON has; what is no finite number is null."""
+    import duckdb
+
+    with tempfile.TemporaryDirectory() as folder, duckdb.connect() as database:
+        lines, file = Path(folder) / "rows.jsonl", Path(folder) / "rows.parquet"
+        finite = (
+            {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()} for row in rows
+        )
+        lines.write_text("".join(json.dumps(row) + "\n" for row in finite), encoding="utf-8")
+        database.execute(f"COPY (SELECT * FROM read_json('{lines}', sample_size=-1)) TO '{file}' (FORMAT parquet)")
+        return file.read_bytes()
 
 
 def _row(run: Run, kind: str) -> dict[str, Any]:

@@ -12,8 +12,6 @@ from profiling.blocks import Block
 if TYPE_CHECKING:
     from profiling.figures import Plot  # imports matplotlib
 
-BEFORE_FIGURES = 3  # tables
-
 
 def page(document: dict[str, Any], drawn: "dict[str, Plot]") -> str:
     """The content of index.html.
@@ -25,7 +23,9 @@ def page(document: dict[str, Any], drawn: "dict[str, Plot]") -> str:
     drawn : dict of str to Plot
         By name.
     """
-    tables = [_table(block) for block in blocks.blocks(document)]
+    shown = blocks.blocks(document)
+    tables = [_table(block) for block in shown]
+    measured = [block.title for block in shown].index(blocks.PREDICTED)  # the figures stand between these and the rest
     about = [
         f"<dt>{escape(label)}</dt><dd{' class=command' if label == 'command' else ''}>{escape(said)}</dd>"
         for label, said in document["about"].items()
@@ -37,9 +37,9 @@ def page(document: dict[str, Any], drawn: "dict[str, Plot]") -> str:
         summary=escape(blocks.summary(document)),
         problems="\n".join(f'<p class="problem">{escape(problem)}</p>' for problem in document["problems"]),
         about="\n".join(about),
-        first_tables="\n".join(tables[:BEFORE_FIGURES]),
+        first_tables="\n".join(tables[:measured]),
         figures="\n".join(_figure(plot) for plot in drawn.values()),
-        other_tables="\n".join(tables[BEFORE_FIGURES:]),
+        other_tables="\n".join(tables[measured:]),
         notes="\n".join(f"<li>{escape(note)}</li>" for note in document["notes"]),
         made=escape(document["made"]),
         # "</script>" in a text would end the element.

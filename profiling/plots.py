@@ -12,8 +12,10 @@ from profiling import text
 
 INK, MUTED, GRID, PAPER = "#1c2128", "#66707c", "#d8dee4", "#ffffff"
 BLUE, ORANGE = "#2166ac", "#c4560a"
-PARTS = ("#9aa5b1", "#6f9bc8", "#b3b8f0", "#e0b35a", "#d98880", "#2f9e77", "#a98bc9", "#5b6770", "#d16ba5")
+PARTS = ("#9aa5b1", "#6f9bc8", "#b3b8f0", "#e0b35a", "#d98880", "#2f9e77", "#a98bc9", "#5b6770", "#d16ba5", "#8a9a3b")
 """Of the phases of a run, in their order."""
+_OF_STEP = (("input", "wait for the batch", 3), ("gradients", "own gradients", 5), ("rest", "waiting, communication, update", 1))  # fmt: skip
+_OF_TRACED = {"compute": 5, "communication": 1, "input": 3, "host": 2, "compile": 4, "idle": 0}
 LINES = 8  # ranks up to which each is a line; more are a map of heat
 
 Painter = Callable[[dict[str, Any], Figure, list[str]], None]
@@ -101,41 +103,32 @@ def _steps(document: dict[str, Any], figure: Figure, tips: list[str]) -> None:
 
 
 def _breakdown(document: dict[str, Any], figure: Figure, tips: list[str]) -> None:
-    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-    names = dict.fromkeys(name for point in document["points"] for name in point["phases_s"])
-    colours = dict(zip(names, PARTS))
-    _stack(left, document["points"], "phases_s", colours, 1, "s", tips)
-    left.set_ylabel("a run [s]")
-    _stack(
-        right,
-        document["points"],
-        "step_s",
-        {"input": PARTS[3], "gradients": PARTS[5], "rest": PARTS[1]},
-        1000,
-        "ms",
-        tips,
-    )
-    right.set_ylabel("a step [ms]")
-    for axes in (left, right):
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3 if axes is left else 1, fontsize=8, handlelength=1)
+    points, traced = document["points"], [point for point in document["traced"] if point["shares"]]
+    axes = figure.subplots(1, 3 if traced else 2, width_ratios=(3, 2, 2) if traced else (3, 2))
+    names = dict.fromkeys(name for point in points for name in point["phases_s"])
+    phases = {name: (colour, [point["phases_s"].get(name, 0) for point in points]) for name, colour in zip(names, PARTS)}  # fmt: skip
+    _stack(axes[0], points, phases, "a run [s]", 3, tips)
+    step = {label: (PARTS[colour], [1000 * point["step_s"][name] for point in points]) for name, label, colour in _OF_STEP}  # fmt: skip
+    _stack(axes[1], points, step, "a step [ms]", 1, tips)
+    if traced:
+        figure.set_size_inches(9.6, 4)
+        parts = {name: (PARTS[colour], [1000 * point["step_seconds"] * point["shares"][name] for point in traced]) for name, colour in _OF_TRACED.items()}  # fmt: skip
+        _stack(axes[2], traced, parts, "a traced step [ms]", 2, tips)
 
 
-def _stack(axes: Axes, points: list[dict], key: str, colours: dict[str, str], scale: float, unit: str, tips: list[str]) -> None:  # fmt: skip
+def _stack(axes: Axes, points: list[dict], parts: dict[str, tuple], label: str, columns: int, tips: list[str]) -> None:
+    """A bar for each point, of parts: name -> colour, and height at each point."""
     bottoms = [0.0] * len(points)
-    labels = (
-        {"input": "wait for the batch", "gradients": "own gradients", "rest": "waiting, communication, update"}
-        if key == "step_s"
-        else {}
-    )
-    for name, colour in colours.items():
-        heights = [scale * point[key].get(name, 0) for point in points]
-        bars = axes.bar(range(len(points)), heights, 0.62, bottoms, color=colour, label=labels.get(name, name))
+    for name, (colour, heights) in parts.items():
+        bars = axes.bar(range(len(points)), heights, 0.62, bottoms, color=colour, label=name)
         for bar, point, height in zip(bars, points, heights):
-            bar.set_gid(_tip(tips, f"{point['workers']} ranks, {labels.get(name, name)}: {text.number(height)} {unit}"))
+            bar.set_gid(_tip(tips, f"{point['workers']} ranks, {name}: {text.number(height)}, {label}"))
         bottoms = [bottom + height for bottom, height in zip(bottoms, heights)]
     axes.set_xticks(range(len(points)), [str(point["workers"]) for point in points])
     axes.set_xlabel("ranks")
+    axes.set_ylabel(label)
     axes.grid(False, axis="x")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, fontsize=8, handlelength=1)
 
 
 def _gpus(document: dict[str, Any], figure: Figure, tips: list[str]) -> None:
@@ -203,7 +196,7 @@ FIGURES: dict[str, tuple[str, str, Painter]] = {
     ),
     "breakdown": (
         "Where the time goes",
-        "Means over the repeats. Left: the phases of a run. Right: a step of a rank; after its own gradients come waiting for the others, communication and the update of the weights.",
+        "Means over the repeats. Left: the phases of a run. Beside them a step of a rank; after its own gradients come waiting for the others, communication and the update of the weights. Traced steps, where there are some, stand apart: a profiler slows them.",
         _breakdown,
     ),
     "gpus": (

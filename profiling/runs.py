@@ -28,6 +28,7 @@ class Run:
     surroundings: dict[str, Any]  # env.json
     training: dict[str, Any]  # training.json
     result: dict[str, Any]  # result.json
+    events: Sequence[dict[str, Any]]  # events.jsonl
     started: float | None  # Unix seconds, first attempt
     ended: float | None
     steps: Steps
@@ -195,6 +196,7 @@ def _run(run: RunDir, series: str, entry: dict[str, Any]) -> Run:
         surroundings=read_json(run.env_json) or {},
         training=training,
         result=result,
+        events=events,
         started=min((event["time"] for event in events if event["event"] == "started"), default=None),
         ended=max((event["time"] for event in events if event["event"] == "ended"), default=None),
         steps=timed,

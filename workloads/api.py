@@ -222,6 +222,9 @@ class Workload:
     finish : function, optional
         ``(model, figures) -> {metric: float}``: called once, on the chief, after training: pictures into the folder
         ``figures``, and metrics that are not sums over examples.
+    target : tuple, optional
+        ``(metric, ">=" or "<=", value)``: the quality of a finished training. The report tells how long it took until an
+        evaluation had it.
     """
 
     model: keras.Model
@@ -232,3 +235,4 @@ class Workload:
     statistics: Callable[[Any, Any], dict[str, tf.Tensor]]
     summarise: Callable[[dict[str, Any], int], dict[str, float]]
     finish: Callable[[keras.Model, Path], dict[str, float]] | None = None
+    target: tuple[str, Literal[">=", "<="], float] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +66,8 @@ class Loop:
         self.rank = communicator.rank
         self.step = 0  # steps made
         self.timed_steps = 0  # of those, the ones in seconds["train"]
-        self.seconds = dict.fromkeys(("compile", "train", "evaluate", "checkpoint", "trace"), 0.0)  # over all attempts
+        phases = ("compile", "train", "evaluate", "checkpoint", "trace", "record")
+        self.seconds = dict.fromkeys(phases, 0.0)  # over all attempts
         self.forward_flops: int | None = None  # of the batch of a rank
         self.ranks_agree = True  # all held the same weights, to the bit, at every checkpoint
         self.board: Board | None = None  # of the chief, where one is wanted
@@ -133,7 +134,8 @@ class Loop:
                 self.seconds["trace"] += self._tracing.after(self.step, last=stopping or self.step == steps)
                 evaluate = self.step % evaluate_every == 0 and self.step < steps and not stopping
                 if evaluate or save:
-                    records.flush()
+                    with self._clock("record"):
+                        records.flush()
                 if evaluate:
                     self.evaluate()
                 if save and not stopping:
@@ -160,34 +162,33 @@ class Loop:
         traced = self._tracing.disturbs(self.step + 1)
         self.seconds["compile" if outcome.compiled else "trace" if traced else "train"] += seconds
         self.timed_steps += not (outcome.compiled or traced)
-        records.write(
-            epoch=self.step // self.dealing.steps_per_epoch,
-            step=self.step + 1,
-            start=round(start, 6),
-            seconds=round(seconds, 7),
-            input_seconds=round(input_seconds, 7),
-            examples=self.dealing.batch,
-            own_seconds=round(input_seconds + outcome.gradient_seconds, 7),
-            loss=outcome.loss,
-            learning_rate=outcome.learning_rate,
-            traced=traced,
-            compiled=outcome.compiled,
-        )
-        self.step += 1
-        if self.board:
-            rate = None if outcome.compiled or traced else self.dealing.batch * self.dealing.size / seconds
-            self.board.trained(self.step, outcome.loss, outcome.learning_rate, rate)
+        with self._clock("record"):
+            records.write(
+                epoch=self.step // self.dealing.steps_per_epoch,
+                step=self.step + 1,
+                start=round(start, 6),
+                seconds=round(seconds, 7),
+                input_seconds=round(input_seconds, 7),
+                examples=self.dealing.batch,
+                own_seconds=round(input_seconds + outcome.gradient_seconds, 7),
+                loss=outcome.loss,
+                learning_rate=outcome.learning_rate,
+                traced=traced,
+                compiled=outcome.compiled,
+            )
+            self.step += 1
+            if self.board:
+                rate = None if outcome.compiled or traced else self.dealing.batch * self.dealing.size / seconds
+                self.board.trained(self.step, outcome.loss, outcome.learning_rate, rate)
         return outcome.wishes
 
     def evaluate(self) -> dict[str, float]:
         """The metrics of the validation set, as an event too."""
-        with self._clock("evaluate"):
+        with self._clock("evaluate") as elapsed:
             metrics = self._evaluation()
         if self.rank.is_chief:
             epoch = self.step / self.dealing.steps_per_epoch
-            self.run.append_event(
-                "evaluated", attempt=self.attempt, step=self.step, epoch=round(epoch, 4), metrics=metrics
-            )
+            self._note("evaluated", elapsed(), epoch=round(epoch, 4), metrics=metrics)
         if self.board:
             self.board.evaluated(self.step, metrics, self.workload.model)
         return metrics
@@ -200,7 +201,7 @@ class Loop:
         Diverged
             On every rank, if the weights of any are not finite.
         """
-        with self._clock("checkpoint"):
+        with self._clock("checkpoint") as elapsed:
             digest, finite = 0, True
             for variable in self.workload.model.weights:
                 value = np.asarray(variable)
@@ -232,6 +233,8 @@ class Loop:
                     self.config.keep,
                 )
             self.communicator.barrier()
+        if self.rank.is_chief:
+            self._note("checkpointed", elapsed())
         self._saved_step, self._saved_at = self.step, time.monotonic()
 
     def _read_checkpoint(self) -> dict[str, Any]:
@@ -260,10 +263,14 @@ class Loop:
             else "there is no checkpoint yet"
         )
 
+    def _note(self, event: str, seconds: float, **values: Any) -> None:
+        self.run.append_event(event, attempt=self.attempt, step=self.step, seconds=round(seconds, 6), **values)
+
     @contextlib.contextmanager
-    def _clock(self, phase: str) -> Iterator[None]:
+    def _clock(self, phase: str) -> Iterator[Callable[[], float]]:
+        """Count the block as that phase; what it gives tells how long it is under way."""
         start = time.perf_counter()
-        yield
+        yield lambda: time.perf_counter() - start
         self.seconds[phase] += time.perf_counter() - start
 
 

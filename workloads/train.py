@@ -160,6 +160,7 @@ def describe(module: str, config: Training, workload: Any, dealing: Any, steps: 
         "validation_examples": len(workload.validation),
         "parameters": workload.model.count_params(),
         "gradients": gradients(workload.model, config.compress),
+        "target": workload.target,
         "plan": config.describe(dealing.size),
     }
 

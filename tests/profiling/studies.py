@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from launch.rundir import RunDir, publish_json
+from profiling import traces
+from profiling.parts import PARTS, Step
 from profiling.readings import ReadingWriter
 from profiling.records import StepWriter
 
@@ -59,7 +61,16 @@ def run(path: Path, ranks: int, batch: int, seconds: float, repeat: int = 1) -> 
                     epoch=(step - 1) // 10, step=step, start=began + 5 + (9 + seconds * step if step > 1 else 0), seconds=seconds if step > 1 else 9.0,
                     input_seconds=WAIT * seconds, own_seconds=0.8 * seconds, examples=batch // ranks, loss=1.0, learning_rate=0.1, traced=False, compiled=step == 1,
                 )  # fmt: skip
-    phases = {"queue": None, "start": 0.5, "import": 2.0, "build": 1.0, "compile": 9.0, "train": 19 * seconds}
+    phases = {
+        "queue": None,
+        "start": 0.5,
+        "import": 2.0,
+        "build": 1.0,
+        "compile": 9.0,
+        "train": 18 * seconds,
+        "trace": seconds,
+        "record": 0.1 * seconds,
+    }
     result = {
         "status": "done",
         "ranks": ranks,
@@ -68,7 +79,7 @@ def run(path: Path, ranks: int, batch: int, seconds: float, repeat: int = 1) -> 
         "throughput_examples_per_s": batch / seconds,
     }
     publish_json(run.result_json, result | {"phases_s": phases, "versions": VERSIONS, "metrics": {"error": 0.3}, "attempts": 1})  # fmt: skip
-    for event in ({"event": "evaluated", "step": 20, "epoch": 2.0, "metrics": {"error": 0.3}}, {"event": "ended", "outcome": "done", "status": 0}):  # fmt: skip
+    for event in ({"event": "checkpointed", "step": 20, "seconds": 0.1}, {"event": "evaluated", "step": 20, "epoch": 2.0, "metrics": {"error": 0.3}}, {"event": "ended", "outcome": "done", "status": 0}):  # fmt: skip
         with open(run.events_jsonl, "a") as file:
             file.write(json.dumps({**event, "time": began + 30}) + "\n")
     return run
@@ -83,6 +94,14 @@ def change(path: Path, edit: Callable[[dict], dict | None]) -> None:
 def change_json(path: Path, **values) -> None:
     """Set keys of a JSON file."""
     publish_json(path, json.loads(path.read_text()) | values)
+
+
+def trace(run: RunDir, rank: int, shares: dict[str, float], seconds: float = 1.0) -> None:
+    """A trace of steps 10 and 11 of a rank; ``shares`` of their length by part."""
+    run.traces.mkdir(exist_ok=True)
+    each = {part: seconds * shares.get(part, 0.0) for part in PARTS}
+    steps = [Step(number, 1.7e9 + number, seconds, each, 0.0) for number in (10, 11)]
+    traces.write(run, rank, traces.RankTrace(rank, 1, steps, [], []))
 
 
 def read_gpus(run: Path, ranks: int, begin: float, seconds: float) -> None:

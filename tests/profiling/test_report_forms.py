@@ -7,14 +7,17 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
+import duckdb
 import pytest
 import studies
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from launch.rundir import RunDir
-from profiling import blocks, confidence, latex, tables
+from profiling import blocks, confidence, latex, quality, tables
 from profiling import report as reporting
 from profiling.__main__ import main
 
@@ -25,6 +28,12 @@ FIGURES = ("throughput", "efficiency", "steps", "breakdown", "prediction")
 def study(tmp_path_factory):
     folder = studies.make(tmp_path_factory.mktemp("forms") / "my_study")
     RunDir(folder / "n4-r6").result_json.unlink()
+    for rank, waits in ((0, 0.1), (1, 0.5)):
+        studies.trace(RunDir(folder / "n2-r1"), rank, {"compute": 0.9 - waits, "communication": waits, "input": 0.1})
+    studies.trace(RunDir(folder / "n2-r2"), 0, {"compute": 1.0}, seconds=2.0)
+    studies.trace(RunDir(folder / "n4-r1"), 0, {"idle": 1.0})
+    RunDir(folder / "n4-r2").traces.mkdir()
+    RunDir(folder / "n4-r2").timeline(1).write_text("[")
     return folder
 
 
@@ -63,8 +72,76 @@ def test_the_columns_say_what_the_runs_did(report):
     assert last["input_share"] == pytest.approx(studies.WAIT)
     assert last["communication_share"] == pytest.approx(0.2)
     assert [left["run"] for left in document["left_out"]] == ["n4-r6"]
+    assert last["recording_share"] == pytest.approx(0.1 / 19.1)
     assert {"pop_transfer_efficiency", "seconds_to_target"} <= set(document["absent"])
     assert all(row[key] is None for row in document["rows"] for key in document["absent"])
+
+
+def test_traced_steps_stand_apart_in_a_table_and_in_a_figure(report):
+    document = json.loads((report / "report.json").read_text())
+    two, four = document["traced"]
+    assert (two["workers"], two["runs"], two["steps"], four["steps"]) == (2, 2, 6, 2)
+    assert two["step_seconds"] == pytest.approx((4 * 1 + 2 * 2) / 6)
+    assert two["shares"] == pytest.approx(  # of 8 s that were traced; ratios of sums
+        {"compute": (2 * 0.8 + 2 * 0.4 + 4) / 8, "communication": 1.2 / 8, "input": 0.4 / 8, "host": 0, "compile": 0, "idle": 0, "hidden": 0}
+    )  # fmt: skip
+    assert (
+        "| 2 | 2 | 6 | 1333 | 80.0% | 15.0% | 5.0% | 0.0% | 0.0% | 0.0% | 0.0% |" in (report / "report.md").read_text()
+    )
+    assert "a traced step [ms]" in (report / "figures" / "breakdown.svg").read_text()
+    assert any(note.startswith("traces of n4-r2: traces/horovod1.json is no timeline") for note in document["notes"])
+
+
+def test_the_timeline_of_a_run_without_timed_steps_is_in_the_report(tmp_path):
+    folder = studies.make(tmp_path / "study", nodes=(1, 2), repeats=2)
+    run = RunDir(folder / "n2-r2")
+    for path in run.steps.iterdir():
+        studies.change(path, lambda line: line | {"traced": True})
+    real = json.loads((Path(__file__).parent / "horovod_timeline.json").read_text())
+    began = next(e["args"]["start_time_since_epoch_in_micros"] for e in real if "start_time" in str(e)) / 1e6
+    studies.change(run.steps / "node0.jsonl", lambda line: line | {"start": began - 1 + 0.05 * line["step"]})
+    run.traces.mkdir()
+    run.timeline(1).write_text(json.dumps(real))
+    document = json.loads(reporting.run([str(folder), "--json"]))
+    (two,) = document["traced"]
+    assert two["shares"] is None and two["timeline"]["steps"] > 0 and two["timeline"]["seconds"]["negotiate"] > 0
+    assert "Horovod's collectives in traced steps" in [block.title for block in blocks.blocks(document)]
+    assert [left["run"] for left in document["left_out"]] == ["n2-r2"]  # of it nothing is timed
+
+
+def test_time_to_quality_is_from_the_start_to_the_evaluation_that_met_the_target(tmp_path):
+    folder = studies.make(tmp_path / "study", nodes=(1, 2), repeats=2)
+    for path in folder.glob("n*/training.json"):
+        studies.change_json(path, target=["error", "<=", 0.3])
+    studies.change(folder / "n1-r2" / "events.jsonl", lambda event: event | {"time": event["time"] + 4 * (event["event"] == "evaluated")})  # fmt: skip
+    studies.change(
+        folder / "n2-r1" / "events.jsonl",
+        lambda event: event | {"metrics": {"error": 0.31}} if event["event"] == "evaluated" else event,
+    )
+    document = json.loads(reporting.run([str(folder), "--json"]))
+    one, two = document["rows"]
+    assert document["target"] == "error <= 0.3"
+    assert (one["seconds_to_target"], one["target_reached"]) == (pytest.approx((30 + 34) / 2), 2)
+    assert (two["seconds_to_target"], two["target_reached"]) == (None, 1)
+    (cost,) = (block for block in blocks.blocks(document) if "quality" in block.title)
+    assert any("Reached by 2 of 2 on 1, 1 of 2 on 2 ranks." in note for note in cost.notes)
+
+
+@pytest.mark.parametrize(
+    ("events", "seconds"),
+    [
+        ("s0 e10 s100 v106=0.2", 16), ("s0 e10", None), ("s0 v5=0.5 e9", None), ("s0 v7=0.3", 7),
+        ("s0 s100 v106=0.2", None), ("s0 v2=0.4 e10 s100 v101=0.3 v102=0.1", 11),
+    ],
+)  # fmt: skip
+def test_time_to_quality_leaves_out_what_lies_between_attempts(events, seconds):
+    known = {"s": "started", "e": "ended", "v": "evaluated"}
+    found = []
+    for word in events.split():
+        time, _, value = word[1:].partition("=")
+        found.append({"event": known[word[0]], "time": float(time), "metrics": {"loss": 1.0} | ({"error": float(value)} if value else {})})  # fmt: skip
+    run = SimpleNamespace(training={"target": ["error", "<=", 0.3]}, events=found)
+    assert quality.seconds_to_target(run) == seconds
 
 
 def test_pop_efficiencies_follow_their_definitions(capsys, tmp_path):
@@ -173,7 +250,7 @@ def test_latex_compiles(report, tmp_path):
     assert done.returncode == 0 and "Output written on paper.pdf" in done.stdout, done.stdout[-2000:]
     assert "Overfull" not in done.stdout
     table = (report / "table.tex").read_text()
-    assert table.count(r"\toprule") == table.count(r"\begin{table}") == 6
+    assert table.count(r"\toprule") == table.count(r"\begin{table}") == 7
 
 
 def test_a_prediction_is_written_down_and_scored_by_the_next_report(capsys, tmp_path):
@@ -210,6 +287,7 @@ def test_a_report_of_one_of_several_series_has_a_folder_of_its_own(capsys, tmp_p
         (["report", "{study}", "--out", "/proc/nowhere"], "cannot write the report /proc/nowhere"),
         (["export", "{study}", "--to", "xlsx"], "invalid choice: 'xlsx'"),
         (["export", "{study}"], "needs --to"),
+        (["export", "{study}", "--to", "parquet"], "no text that can be printed: give a file with --out"),
         (["export", "{study}/n1-r1", "--to", "csv"], "is not the folder of a study"),
         (["mllog", "{study}"], "is not a run"),
     ],
@@ -223,9 +301,21 @@ def test_export_gives_each_run_and_names_what_it_leaves_out(capsys, study):
     _, out, err = said(capsys, "export", study, "--to", "json")
     rows = json.loads(out)
     assert len(rows) == 17 and err.startswith("profiling: left out: n4-r6: ")
-    assert rows[0] | {"run": "n1-r1", "workers": 1, "steps_timed": 17, "phase_train_s": 19 * 0.05 * 1.002} == rows[0]
+    assert rows[0] | {"run": "n1-r1", "workers": 1, "steps_timed": 17} == rows[0]
+    assert rows[0]["phase_train_s"] == pytest.approx(18 * 0.05 * 1.002)
     _, out, _ = said(capsys, "export", study, "--to", "csv")
     assert [row["run"] for row in csv.DictReader(io.StringIO(out))] == [row["run"] for row in rows]
+
+
+def test_export_to_files(capsys, study, tmp_path):
+    rows = json.loads(said(capsys, "export", study, "--to", "json")[1])
+    file = tmp_path / "it's.parquet"
+    assert said(capsys, "export", study, "--to", "parquet", "--out", file)[1] == f"17 runs: {file}\n"
+    found = duckdb.read_parquet(str(file))
+    assert [dict(zip(found.columns, row)) for row in found.fetchall()] == rows
+    assert "cannot write /proc/no/x" in said(capsys, "export", study, "--to", "csv", "--out", "/proc/no/x")[2]
+    said(capsys, "export", study, "--to", "csv", "--out", tmp_path / "runs.csv")
+    assert tables.read(tmp_path / "runs.csv").points == tables.read(study).points
 
 
 def test_mllog_lines_are_those_of_an_mlperf_log(capsys, study):

@@ -56,4 +56,5 @@ def build(config: Config, rank: Rank) -> Workload:
         statistics=lambda targets, outputs: {"squares": tf.reduce_sum((targets - outputs) ** 2, axis=0)},
         summarise=lambda totals, examples: {"rms": float(np.sqrt(totals["squares"].sum() / examples / 2))},
         finish=lambda model, figures: {"parameters": float(model.count_params())},
+        target=("rms", "<=", 0.6),
     )

@@ -139,6 +139,7 @@ def build(config: Config, rank: Rank) -> Workload:
         statistics=tf.autograph.experimental.do_not_convert(metrics.statistics),
         summarise=metrics.summarise,
         finish=finish,
+        target=("sample_iou", ">=", 0.82),  # of MLPerf HPC
     )
 
 
