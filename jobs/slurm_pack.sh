@@ -20,7 +20,7 @@ trap : USR2
 run() {
     lacking=$((lacking + 1))
     if [ -n "$asked$over" ] || [ "$SECONDS" -ge "$latest" ]; then return; fi
-    cd "$here/$1" || return
+    cd "$here/$1" && mkdir -p logs || return
     {
         @begin
         began=$SECONDS

@@ -25,6 +25,7 @@ def begin(run: RunDir) -> int:
         If a file of another user lies in the run directory.
     """
     run.refuse_files_of_others()
+    run.make_folders()
     attempt = len(run.events("started")) + 1
     run.append_event("started", attempt=attempt, host=socket.gethostname(), pid=os.getpid(), **_job())
     publish_json(run.env_json, surroundings())

@@ -6,6 +6,7 @@ A field ``max_width: int = 64  # channels`` is the option ``--max-width``; a ``b
 
 import argparse
 import dataclasses
+import functools
 import sys
 import types
 import typing
@@ -24,6 +25,13 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> typing.NoReturn:
         raise Refusal(message.replace("argument ", "option ", 1))
+
+
+@functools.cache  # a study has thousands of points, each with options of its own
+def _parser_of(cls: type) -> _Parser:
+    parser = _Parser()
+    add_to(parser, cls)
+    return parser
 
 
 def add_to(parser: argparse.ArgumentParser, cls: type) -> None:
@@ -65,18 +73,14 @@ def parse(cls: type, argv: Sequence[str], what: str = "") -> Any:
     Refusal
         Unknown option (with the nearest known one), a value of the wrong type, a missing one.
     """
-    parser = _Parser()
-    add_to(parser, cls)
-    given, unknown = parser.parse_known_args(list(argv))
+    given, unknown = _parser_of(cls).parse_known_args(list(argv))
     refuse_unknown(unknown, cls, what)
     return build(cls, vars(given), what)
 
 
 def with_words(cls: type, argv: Sequence[str], what: str) -> tuple[Any, list[str]]:
     """As `parse`, but words that are no options may stand among them; return the instance and the words."""
-    parser = _Parser()
-    add_to(parser, cls)
-    given, unknown = parser.parse_known_args(list(argv))
+    given, unknown = _parser_of(cls).parse_known_args(list(argv))
     refuse_unknown([word for word in unknown if word.startswith("-")], cls, what)
     return build(cls, vars(given), what), [word for word in unknown if not word.startswith("-")]
 

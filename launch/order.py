@@ -3,12 +3,14 @@
 import dataclasses
 import datetime
 import importlib
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from launch import code, describe, packing, study
 from launch.axes import Axes
+from launch.errors import SubmissionRefused
 from launch.plan import Plan, refuse_bad_name, resolve
 from launch.request import Request, StudyRequest
 from launch.rundir import STATUS, RunDir, publish_json
@@ -88,8 +90,6 @@ class Planned:
         """Make the folder, and note in it what is to be run, and by which code."""
         if self.points:
             study.create(self.folder, self.order.asked, self.points, self.plans)
-            commit = code.keep(self.folder / "code.patch", self.plans[0].cwd)
-            publish_json(self.folder / "code.json", {"commit": commit})
         else:
             run = RunDir(self.folder)
             run.create()
@@ -97,9 +97,20 @@ class Planned:
             publish_json(run.run_json, self.plans[0].to_json() | {"commit": commit})
 
     def start(self, how: str) -> int:
-        """Begin, and unless ``how`` is "detach" stay to the end; return the exit status."""
+        """Begin, and unless ``how`` is "detach" stay to the end; return the exit status.
+
+        Raises
+        ------
+        SubmissionRefused
+            If Slurm refuses it; then nothing of it stays behind, unless a part has begun or may have been taken.
+        """
         if self.points:
-            return study.make(self.folder, self.runs, how, self.order.asked.throttle)
+            try:
+                return study.make(self.folder, self.runs, how, self.order.asked.throttle)
+            except SubmissionRefused as refusal:
+                if not refusal.may_be_queued and not any(run.events_jsonl.exists() for run, _ in self.runs):
+                    shutil.rmtree(self.folder)  # it would only be in the way of the next try
+                raise
         return STATUS[_backend(self.plans[0]).start(RunDir(self.folder), self.plans[0], how)]
 
 

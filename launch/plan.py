@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import functools
 import os
 import re
 import sys
@@ -88,7 +89,7 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """The content of run.json."""
-        return dataclasses.asdict(self)
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     @classmethod
     def from_json(cls, table: Mapping[str, Any]) -> "Plan":
@@ -164,7 +165,7 @@ def resolve(request: Request, site: Site, target: Target, machine: Machine, now:
         describe=target.config.describe(size) if hasattr(target.config, "describe") else {},
         cwd=os.getcwd(),
         python=sys.executable,
-        pythonpath=_pythonpath(),
+        pythonpath=_pythonpath(os.environ.get("PYTHONPATH", ""), os.getcwd()),
         seed=request.seed,
         sample_hz=_sample_hz(request.sample_hz),
         max_attempts=at_least_one("--max-attempts", request.max_attempts),
@@ -220,18 +221,20 @@ def _container(request: Request, site: Site, target: Target) -> dict[str, Any]:
         )
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rankloop"
     own = [Path(target.name).parent] if target.kind == "script" else []
+    cwd = os.getcwd()
     return {
         "container": container.image(request.container, site.container),
         "container_runtime": site.container,
-        "container_binds": container.binds([request.runs, os.getcwd(), *_pythonpath(), cache, *own]),
+        "container_binds": container.binds([request.runs, cwd, *_pythonpath(os.environ.get("PYTHONPATH", ""), cwd), cache, *own]),
         **kept,
     }
 
 
-def _pythonpath() -> tuple[str, ...]:
+@functools.cache  # for the many plans of a study it is the same
+def _pythonpath(said: str, cwd: str) -> tuple[str, ...]:
     """The toolkit's own place, so that the ranks find it wherever they start, and what PYTHONPATH says, made absolute."""
-    said = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
-    return tuple(dict.fromkeys([str(Path(__file__).resolve().parent.parent), *map(os.path.abspath, said)]))
+    folders = [os.path.join(cwd, folder) for folder in said.split(os.pathsep) if folder]
+    return tuple(dict.fromkeys([str(Path(__file__).resolve().parent.parent), *map(os.path.abspath, folders)]))
 
 
 def _entry(target: Target) -> tuple[str, ...]:

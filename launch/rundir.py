@@ -20,28 +20,35 @@ STATUS = {"done": 0, "failed": 1, "stopped": 4, "cancelled": 4, "timeout": 4}
 """How an attempt can end, and the exit status that says so."""
 
 
+def _in_it(name: str) -> property:
+    return property(lambda run: run.path / name)
+
+
 class RunDir:
     """The files of a run."""
 
+    __slots__ = ("path",)
+
+    run_json = _in_it("run.json")
+    script = _in_it("job.sh")
+    patch = _in_it("code.patch")
+    events_jsonl = _in_it("events.jsonl")
+    env_json = _in_it("env.json")
+    training_json = _in_it("training.json")
+    result_json = _in_it("result.json")
+    logs = _in_it("logs")
+    failures = _in_it("failures")
+    meeting = _in_it("meeting")  # what ranks tell each other before they can talk: addresses, devices
+    steps = _in_it("steps")
+    readings = _in_it("readings")
+    traces = _in_it("traces")
+    checkpoints = _in_it("checkpoints")
+    figures = _in_it("figures")
+    tensorboard = _in_it("tensorboard")
+    report = _in_it("report")
+
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path).absolute()
-        self.run_json = self.path / "run.json"
-        self.script = self.path / "job.sh"
-        self.patch = self.path / "code.patch"
-        self.events_jsonl = self.path / "events.jsonl"
-        self.env_json = self.path / "env.json"
-        self.training_json = self.path / "training.json"
-        self.result_json = self.path / "result.json"
-        self.logs = self.path / "logs"
-        self.failures = self.path / "failures"
-        self.meeting = self.path / "meeting"  # what ranks tell each other before they can talk: addresses, devices
-        self.steps = self.path / "steps"
-        self.readings = self.path / "readings"
-        self.traces = self.path / "traces"
-        self.checkpoints = self.path / "checkpoints"
-        self.figures = self.path / "figures"
-        self.tensorboard = self.path / "tensorboard"
-        self.report = self.path / "report"
 
     @property
     def job_log(self) -> Path:
@@ -82,11 +89,8 @@ class RunDir:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.mkdir(mode=0o700)
             made = True
-            for folder in (self.logs, self.failures, self.meeting, self.steps, self.checkpoints):
-                folder.mkdir()
-            # A full disk lets directories be made and files be opened; only a write shows it.
-            publish(self.path / ".room", b"\0" * 65536)
-            (self.path / ".room").unlink()
+            self.make_folders()
+            refuse_full_disk(self.path)
         except FileExistsError:
             raise Refusal(
                 f"the run {self.path} exists already: give another --name, or go on with it: python -m launch resume {self.path}"
@@ -97,6 +101,11 @@ class RunDir:
             raise Refusal(
                 f"cannot make the run {self.path} ({error.strerror}): give a folder that can be written to with --runs"
             ) from None
+
+    def make_folders(self) -> None:
+        """Make those folders in it that the ranks of an attempt write to, where they are not there yet."""
+        for folder in (self.logs, self.failures, self.meeting, self.steps, self.checkpoints):
+            folder.mkdir(exist_ok=True)
 
     @classmethod
     def open(cls, path: Path | str) -> "RunDir":
@@ -161,8 +170,56 @@ def publish(path: Path, content: str | bytes, mode: int = 0o666) -> None:
 
 
 def publish_json(path: Path, value: Any) -> None:
-    """Publish a value as indented JSON."""
-    publish(path, json.dumps(value, indent=1, default=str) + "\n")
+    """Publish a value as JSON that can be read by people too."""
+    publish(path, as_text(value))
+
+
+def as_text(value: Any) -> str:
+    """A value as JSON, with a line for each key, and for each of the tables in a list."""
+    if not isinstance(value, dict):
+        return _encode(value) + "\n"
+    lines = ",\n".join(f" {_encode(str(name))}: {_a_line_each(inner)}" for name, inner in value.items())
+    return f"{{\n{lines}\n}}\n"
+
+
+_encode = json.JSONEncoder(default=str).encode  # indented, it would be written in Python, ten times as slowly
+
+
+def _a_line_each(value: Any) -> str:
+    if not (isinstance(value, list) and value and all(isinstance(inner, dict) for inner in value)):
+        return _encode(value)
+    return "[\n" + ",\n".join(f"  {_encode(inner)}" for inner in value) + "\n ]"
+
+
+def refuse_full_disk(folder: Path) -> None:
+    """Make sure that there is some room: a full disk lets directories be made and files be opened; only a write shows it.
+
+    Raises
+    ------
+    OSError
+        If there is none.
+    """
+    publish(folder / ".room", b"\0" * 65536)
+    (folder / ".room").unlink()
+
+
+def to_disk(folder: Path) -> None:
+    """Have all that was written to the file system of a folder on the disk: one wait, where many files would take one each.
+
+    Raises
+    ------
+    OSError
+        If something could not be written.
+    """
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        if libc.syncfs(descriptor):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(folder))
+    finally:
+        os.close(descriptor)
 
 
 def append_line(path: Path, value: dict[str, Any]) -> None:

@@ -1,24 +1,29 @@
 """A study: runs that differ along axes - nodes, options, seeds - and their repeats, in one folder."""
 
+import contextlib
 import dataclasses
 import datetime
+import errno
 import importlib
+import os
 import re
+import shutil
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launch import cutoff, options
+from launch import code, cutoff, options
 from launch.axes import Axes
 from launch.errors import Refusal
 from launch.packing import in_order
 from launch.plan import Plan, resolve
 from launch.request import Request, StudyRequest
-from launch.rundir import STATUS, RunDir, publish_json, read_json
+from launch.rundir import STATUS, RunDir, as_text, read_json, refuse_full_disk, to_disk
 from launch.shape import Machine
 from launch.site import Site
-from launch.workload import Target, find
+from launch.workload import Target
 
 INDEX = "study.json"
 """Which run is which point: the file that makes a folder a study."""
@@ -88,8 +93,7 @@ def plans(
         values = dict(point.values)
         seed = int(values.pop("seed", asked.seed))
         request = Request(**kept | {"nodes": point.nodes, "seed": seed, "name": point.name})
-        words = options.words(values)
-        pairs.append((request, find(target.name, [*target.arguments, *words])))
+        pairs.append((request, target.with_words(options.words(values)) if values else target))
     made = [resolve(request, site, what, machine, now) for request, what in pairs]
     if asked.scaling == "weak" or len({plan.nodes for plan in made}) == 1:
         return made
@@ -133,20 +137,18 @@ def refuse_beyond_budget(plans: Sequence[Plan], budget: float | None) -> None:
         )
 
 
-def create(folder: Path, asked: StudyRequest, found: Sequence[Point], plans: Sequence[Plan]) -> list[RunDir]:
-    """Make the folder of a study, its index and its run directories.
+def create(folder: Path, asked: StudyRequest, found: Sequence[Point], plans: Sequence[Plan]) -> None:
+    """Make the folder of a study, its index and its run directories, and note the state of the code: all of it, or nothing.
+
+    It is written under a hidden name and brought to the disk in one go, as to wait for each file of each run would take
+    many times as long; it gets its own name when it is whole. The first attempt makes what else a run directory needs.
 
     Raises
     ------
     Refusal
-        If the folder exists or cannot be made.
+        If the folder exists or cannot be made, or there is no room for it.
     """
-    make_folder("study", folder)
-    runs = [RunDir(folder / point.name) for point in found]
-    for run in runs:
-        run.create()
-    for run, plan in zip(runs, plans):
-        publish_json(run.run_json, plan.to_json())
+    draft = None
     index: dict[str, Any] = {
         "workload": plans[0].workload,
         "scaling": asked.scaling,
@@ -156,12 +158,32 @@ def create(folder: Path, asked: StudyRequest, found: Sequence[Point], plans: Seq
             for point in found
         ],
     }
-    publish_json(folder / INDEX, index)
-    return runs
+    try:
+        with contextlib.suppress(FileExistsError):  # a file there makes the next lines say that it is no directory
+            folder.parent.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(folder):
+            raise FileExistsError
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))  # mode 0700
+        for point, plan in zip(found, plans):
+            run = RunDir(draft / point.name)
+            run.path.mkdir(mode=0o700)
+            run.run_json.write_text(as_text(plan.to_json()))
+        commit = code.keep(draft / "code.patch", plans[0].cwd)
+        (draft / "code.json").write_text(as_text({"commit": commit}))
+        (draft / INDEX).write_text(as_text(index))
+        refuse_full_disk(draft)
+        to_disk(draft)
+        draft.rename(folder)
+    except BaseException as error:
+        if draft:
+            shutil.rmtree(draft, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise _cannot_make("study", folder, error) from None
+        raise
 
 
 def make_folder(what: str, folder: Path) -> None:
-    """Make the folder of a study or chain, mode 0700.
+    """Make the folder of a chain, mode 0700.
 
     Raises
     ------
@@ -170,14 +192,18 @@ def make_folder(what: str, folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, mode=0o700)
-    except FileExistsError:
-        raise Refusal(
-            f"the {what} {folder} exists already: give another --name, or go on with it: python -m launch resume {folder}"
-        ) from None
     except OSError as error:
-        raise Refusal(
-            f"cannot make the {what} {folder} ({error.strerror}): give a folder that can be written to with --runs"
-        ) from None
+        raise _cannot_make(what, folder, error) from None
+
+
+def _cannot_make(what: str, folder: Path, error: OSError) -> Refusal:
+    if isinstance(error, FileExistsError) or error.errno == errno.ENOTEMPTY:  # of a rename onto a folder
+        return Refusal(
+            f"the {what} {folder} exists already: give another --name, or go on with it: python -m launch resume {folder}"
+        )
+    return Refusal(
+        f"cannot make the {what} {folder} ({error.strerror}): give a folder that can be written to with --runs"
+    )
 
 
 def runs_in(folder: Path) -> list[RunDir]:

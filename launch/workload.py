@@ -44,6 +44,10 @@ class Target:
         """A word for run and job names."""
         return Path(self.name).stem if self.kind == "script" else self.name.rpartition(".")[2]
 
+    def with_words(self, words: Sequence[str]) -> "Target":
+        """The same with further arguments; those of a workload that is no longer right are refused as by `find`."""
+        return _given(self.kind, self.name, (*self.arguments, *words))
+
 
 def find(name: str, arguments: Sequence[str], verbs: Iterable[str] = ()) -> Target:
     """Find what is to be run, and read its options.
@@ -62,12 +66,13 @@ def find(name: str, arguments: Sequence[str], verbs: Iterable[str] = ()) -> Targ
     Refusal
         If there is no such thing, it cannot be run, or an option of a workload is not known or has a wrong value.
     """
-    what, arguments = kind(name, verbs), tuple(arguments)
-    if what == "script":
-        return Target(what, str(Path(name).absolute()), arguments)
-    if what == "module":
-        return Target(what, name, arguments)
-    return Target(what, name, arguments, options.parse(config_class(name), arguments, name))
+    what = kind(name, verbs)
+    return _given(what, str(Path(name).absolute()) if what == "script" else name, tuple(arguments))
+
+
+def _given(what: Literal["workload", "module", "script"], name: str, arguments: tuple[str, ...]) -> Target:
+    config = options.parse(config_class(name), arguments, name) if what == "workload" else None
+    return Target(what, name, arguments, config)
 
 
 def kind(name: str, verbs: Iterable[str] = ()) -> Literal["workload", "module", "script"]:

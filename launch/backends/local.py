@@ -74,6 +74,7 @@ def start(run: RunDir, plan: Plan, how: str) -> str:
     """
     run.append_event("submitted", backend="local", command=sys.orig_argv)
     if how == "detach":
+        run.logs.mkdir(exist_ok=True)
         with open(run.job_log, "ab") as log:
             command = [sys.executable, "-m", __spec__.name, str(run.path)]
             process = subprocess.Popen(

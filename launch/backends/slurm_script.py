@@ -21,7 +21,7 @@ class _Script(string.Template):
 
 _RUN = "# Paths are relative to the run directory, in which sbatch --chdir starts this script."
 _TASK = """# A task of the array is a run of the study; from here on paths are relative to its directory.
-cd "$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" runs.txt)" || exit 1
+cd "$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" runs.txt)" && mkdir -p logs || exit 1
 exec >>logs/job.log 2>&1"""
 
 

@@ -30,7 +30,7 @@ export PYTHONPATH=/opt/toolkit${PYTHONPATH:+:$PYTHONPATH} TF_CPP_MIN_LOG_LEVEL=$
 run() {
     lacking=$((lacking + 1))
     if [ -n "$asked$over" ] || [ "$SECONDS" -ge "$latest" ]; then return; fi
-    cd "$here/$1" || return
+    cd "$here/$1" && mkdir -p logs || return
     {
         /opt/venv/bin/python -m launch.attempt begin . || return
         began=$SECONDS

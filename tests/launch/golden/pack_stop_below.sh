@@ -27,7 +27,7 @@ export PYTHONPATH=/opt/toolkit${PYTHONPATH:+:$PYTHONPATH} TF_CPP_MIN_LOG_LEVEL=$
 run() {
     lacking=$((lacking + 1))
     if [ -n "$asked$over" ] || [ "$SECONDS" -ge "$latest" ]; then return; fi
-    cd "$here/$1" || return
+    cd "$here/$1" && mkdir -p logs || return
     {
         if /opt/venv/bin/python -m launch.cutoff .; then lacking=$((lacking - 1)); return; fi
         /opt/venv/bin/python -m launch.attempt begin . || return
