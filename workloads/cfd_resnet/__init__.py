@@ -3,12 +3,12 @@
     python -m launch --nodes 2 workloads.cfd_resnet
 
 trains on flows of our own lattice Boltzmann solver, and ends with the relative error on shapes it has not seen, how many
-times better that is than the mean flow, and figures/flows.png. See docs/cfd_resnet.md for what it reaches.
+times better that is than the mean flow, and figures/test.png. See docs/cfd_resnet.md for what it reaches.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,10 +18,9 @@ from workloads.api import Data, Training, Workload
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
     import tensorflow as tf
 
-    from workloads.cfd_resnet.data import Flows, FlowSet
+    from workloads.cfd_resnet.data import FlowSet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +33,11 @@ class Config(Training):
     scaling: Literal["linear", "sqrt", "none"] = "sqrt"  # how the learning rate grows with the number of ranks
     evaluate_every: float = 5  # epochs between evaluations; 0: only at the end
     size: Literal["small", "full"] = "small"  # 32 x 64 cells and 192 flows, or 128 x 256 and 3,000
-    flows: int = 0  # to train on; 0: as many as the size has
+    flows: int = 0  # to train on; 0: as many as the size has. More of them begin with those of fewer
+    test_flows: int = 0  # of a third set, measured once at the end; 0: as many as the size has
+    reynolds: tuple[float, ...] = field(default=(), metadata={"separator": ","})  # train on `flows` shapes at each of
+    # these, and tell the network which it is: 16,32,64. Empty: at that of the size, and the network sees the mask alone
+    test_reynolds: tuple[float, ...] = field(default=(), metadata={"separator": ","})  # further ones to be measured at
     network: Literal["fc", "cnn", "residual", "gated"] = "gated"  # fully connected, Guo's, or a residual U-net
     width: int = 0  # units of a hidden layer (fc) or filters of the first convolution; 0: as published, 256, 128, 8, 8
     hidden: int = 1  # hidden layers (fc)
@@ -48,22 +51,31 @@ class Config(Training):
 
     def __post_init__(self) -> None:
         Training.__post_init__(self)
-        for name, least in (("width", 0), ("hidden", 0), ("flows", 0), ("weight_decay", 0)):
+        for name, least in (("width", 0), ("hidden", 0), ("flows", 0), ("test_flows", 0), ("weight_decay", 0)):
             if not getattr(self, name) >= least:
                 option = name.replace("_", "-")
                 raise Refusal(f"--{option} {getattr(self, name)} is too small: give {least} or more")
         if not 0 <= self.dropout < 1:
             raise Refusal(f"--dropout {self.dropout} is not a part of the activations: give a number from 0 to below 1")
+        if self.test_reynolds and not self.reynolds:
+            raise Refusal("--test-reynolds needs a network that is told the number: give --reynolds too, as 16,32,64")
+        for name in ("reynolds", "test_reynolds"):
+            if len(set(getattr(self, name))) < len(getattr(self, name)):
+                raise Refusal(f"--{name.replace('_', '-')} names a number twice: give each once")
 
     def describe(self, size: int) -> dict[str, str]:
         """The lines of the loop, and what is trained on what."""
         flow_set = _flow_set(self)
         mirrored = ", each mirrored too" if self.mirror else ""
-        return Training.describe(self, size) | {
+        lines = Training.describe(self, size) | {
             "network": self.network + (f", width {self.width}" if self.width else ""),
             "data": f"{flow_set.train} flows of {flow_set.height} x {flow_set.width} cells{mirrored}; "
-            f"{flow_set.validation} others to measure on",
+            f"{flow_set.validation} others to choose by, {flow_set.test} to measure on at the end",
         }
+        if self.reynolds:
+            further = f"; measured at {_listed(self.test_reynolds)} too" if self.test_reynolds else ""
+            lines["Reynolds number"] = f"{_listed(self.reynolds)}, so many flows at each; an input{further}"
+        return lines
 
 
 def build(config: Config, rank: Rank) -> Workload:
@@ -78,17 +90,26 @@ def build(config: Config, rank: Rank) -> Workload:
     import tensorflow as tf
 
     from workloads.cfd_resnet.data import flows
+    from workloads.cfd_resnet.examples import Examples
+    from workloads.cfd_resnet.held_out import measure
     from workloads.cfd_resnet.metrics import Metrics, mean_field, relative_error
 
     flow_set = _flow_set(config)
     progress = None if rank.is_chief else lambda line: None
     model = _network(config, flow_set)
-    train = flows(flow_set, "train", progress=progress)
-    validation = flows(flow_set, "validation", progress=progress)
-    shapes = {"flows": validation}
+    numbers = config.reynolds or (flow_set.reynolds,)
+
+    def examples(split: str, numbers: tuple[float, ...] = numbers, masks: Path | None = None) -> Examples:
+        parts = [flows(replace(flow_set, reynolds=number, masks=masks), split, progress=progress) for number in numbers]
+        return Examples(parts, flow_set.reynolds if config.reynolds else None)
+
+    train, validation = examples("train"), examples("validation")
+    held_out = {"test": examples("test")}
+    if config.reynolds:
+        held_out |= {f"test_re{number:g}": examples("test", (number,)) for number in (*numbers, *config.test_reynolds)}
     if config.masks:
-        shapes["masks"] = flows(_flow_set(config, config.masks), "validation", progress=progress)
-    metrics = Metrics(mean_field(train.mask, train.flow), train.reynolds)
+        held_out["masks"] = examples("validation", masks=config.masks)
+    metrics = Metrics(mean_field(train.parts))
 
     @tf.autograph.experimental.do_not_convert  # it holds no Python that depends on a tensor
     def loss(targets: dict[str, tf.Tensor], outputs: tf.Tensor) -> tf.Tensor:
@@ -97,18 +118,7 @@ def build(config: Config, rank: Rank) -> Workload:
         return relative_error(outputs, targets["flow"])
 
     def finish(model: keras.Model, figures: Path) -> dict[str, float]:
-        from workloads.cfd_resnet import picture
-
-        found = {}
-        for name, some in shapes.items():
-            inputs, targets = _load(some)(range(len(some)))
-            outputs = model.predict(inputs, config.batch, verbose=0)
-            picture.draw(figures / f"{name}.png", targets["mask"], targets["flow"], outputs)
-            if name == "masks":
-                totals = {key: value.numpy() for key, value in metrics.statistics(targets, outputs).items()}
-                summary = metrics.summarise(totals, len(some))
-                found |= {f"masks_{key}": summary[key] for key in ("error", "times_better")}
-        return found
+        return measure(model, held_out, metrics, config.batch, figures)
 
     def optimizer(rate: keras.optimizers.schedules.LearningRateSchedule) -> keras.optimizers.Optimizer:
         if config.weight_decay:
@@ -119,22 +129,24 @@ def build(config: Config, rank: Rank) -> Workload:
         model=model,
         loss=loss,
         optimizer=optimizer,
-        train=Data(len(train) * (2 if config.mirror else 1), _load(train)),
-        validation=Data(len(validation), _load(validation)),
+        train=Data(len(train) * (2 if config.mirror else 1), train.load),
+        validation=Data(len(validation), validation.load),
         statistics=tf.autograph.experimental.do_not_convert(metrics.statistics),
         summarise=metrics.summarise,
         finish=finish,
     )
 
 
-def _flow_set(config: Config, masks: Path | None = None) -> FlowSet:
-    """The data set of a config, its obstacles from files where a folder is given."""
-    from dataclasses import replace
-
+def _flow_set(config: Config) -> FlowSet:
+    """The data set of a config."""
     from workloads.cfd_resnet.data import SIZES
 
     flow_set = SIZES[config.size]
-    return replace(flow_set, train=config.flows or flow_set.train, masks=masks)
+    return replace(flow_set, train=config.flows or flow_set.train, test=config.test_flows or flow_set.test)
+
+
+def _listed(numbers: tuple[float, ...]) -> str:
+    return ", ".join(f"{number:g}" for number in numbers)
 
 
 def _network(config: Config, flow_set: FlowSet) -> keras.Model:
@@ -147,22 +159,8 @@ def _network(config: Config, flow_set: FlowSet) -> keras.Model:
         settings = {"filters": config.width}
     else:
         settings = {"filters": config.width, "dropout": config.dropout, "position": config.position}
+    settings["channels"] = 2 if config.reynolds else 1
     if not config.width:
         settings = {name: value for name, value in settings.items() if name not in ("units", "filters")}
     model = NETWORKS[config.network](flow_set.height, flow_set.width, **settings)
     return conserving(model) if config.conserve else model
-
-
-def _load(flows: Flows) -> Any:
-    """A function from indices to masks, and to flows with their masks; from ``len(flows)`` on they are mirrored."""
-    import numpy as np
-
-    def load(index: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        index = np.asarray(index)
-        mirrored, which = np.divmod(index, len(flows))
-        mask, flow = flows.mask[which].astype(np.float32), np.array(flows.flow[which])
-        turn = mirrored == 1
-        mask[turn], flow[turn] = mask[turn, ::-1], flow[turn, ::-1] * np.float32((1, -1))
-        return mask, {"flow": flow, "mask": mask}
-
-    return load

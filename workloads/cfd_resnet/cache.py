@@ -68,7 +68,7 @@ def read(path: Path, dtype: np.dtype, count: int) -> np.ndarray:
 
 
 class Cache:
-    """The files of one split of a set.
+    """The files of the first flows of a split: a set of more flows finds the parts of one of fewer, and adds to them.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class Cache:
     dtype : numpy dtype
         Of `record_type`.
     count : int
-        Flows of the split.
+        How many flows.
     make : function
         ``make(indices, records, news)`` fills in the records of some flows; it tells ``news`` how many are done, and
         gives up when that returns False.
@@ -86,7 +86,7 @@ class Cache:
     def __init__(self, folder: Path, dtype: np.dtype, count: int, make: Callable) -> None:
         self.folder, self.dtype, self.count, self._make = folder, dtype, count, make
         self.parts = range(-(-count // PART))
-        self._whole = folder / "flows.npy"
+        self._whole = folder / f"flows-{count}.npy"
 
     def load(self, say: Callable[[str], None]) -> np.ndarray | None:
         """All records, or None if they have yet to be made or put together."""
@@ -100,7 +100,7 @@ class Cache:
     def assemble(self, say: Callable[[str], None]) -> None:
         """Put the parts together, if nobody else is doing it; those that are damaged are removed instead."""
         claims = Claims(self.folder)
-        if not (claim := claims.take("flows")):
+        if not (claim := claims.take(self._whole.stem)):
             time.sleep(POLL_SECONDS)
             return
         try:
@@ -180,7 +180,8 @@ class Cache:
         return range(part * PART, min((part + 1) * PART, self.count))
 
     def _name(self, part: int) -> str:
-        return f"part-{part:05d}"
+        count = len(self._indices(part))
+        return f"part-{part:05d}" + (f"-first-{count}" if count < PART else "")
 
     def _path(self, part: int) -> Path:
         return self.folder / f"{self._name(part)}.npy"

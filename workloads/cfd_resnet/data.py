@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from workloads.cfd_resnet.cache import Cache
+    from workloads.cfd_resnet.obstacles import Split
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,8 @@ class FlowSet:
     width: int = 64  # cells along the channel that are kept
     length: int = 96  # cells along the channel in the solver; what lies behind `width` keeps the outlet away
     train: int = 192  # flows to learn from
-    validation: int = 32  # flows of shapes that are not among them
+    validation: int = 32  # flows of other shapes, to choose by
+    test: int = 32  # flows of still others, to report on
     u_max: float = 0.1  # peak velocity at the inlet, lattice units (cells per step)
     reynolds: float = 64.0  # u_max x height / viscosity
     obstacles: int = 4  # random ovals and boxes in a channel
@@ -54,7 +56,7 @@ class FlowSet:
 SIZES = {
     "small": FlowSet(),
     # The layout of the published set: 384 x 128 cells, cropped to 256 columns, 3,000 flows, u_max .1, nu .05.
-    "full": FlowSet(height=128, width=256, length=384, train=3000, validation=300, reynolds=256.0),
+    "full": FlowSet(height=128, width=256, length=384, train=3000, validation=300, test=300, reynolds=256.0),
 }
 
 
@@ -97,7 +99,7 @@ class Flows:
 
 def flows(
     parameters: FlowSet,
-    split: Literal["train", "validation"],
+    split: Split,
     *,
     folder: Path | None = None,
     progress: Callable[[str], None] | None = None,
@@ -111,8 +113,9 @@ def flows(
     ----------
     parameters : FlowSet
         Which set: ``SIZES["small"]``, ``SIZES["full"]``, or ``dataclasses.replace`` of one of them.
-    split : "train" or "validation"
-        Shapes of the one are never among those of the other.
+    split : "train", "validation" or "test"
+        Shapes of the one are never among those of another. A larger set begins with the flows of a smaller one, and
+        those are not made again.
     folder : Path, optional
         Where caches are kept; ``$XDG_CACHE_HOME/rankloop/cfd`` or ``~/.cache/rankloop/cfd`` by default.
     progress : function, optional
@@ -165,7 +168,7 @@ def main(argv: Sequence[str]) -> None:
     task, tasks = array_task(os.environ)
     progress = Live()
     caches = {
-        split: _cache(parameters, split, folder) for split in ("train", "validation")
+        split: _cache(parameters, split, folder) for split in ("train", "validation", "test")
     }  # refuses what is wrong first
     for split, cache in caches.items():
         try:
@@ -199,6 +202,7 @@ def _check(parameters: FlowSet) -> None:
         ("length", p.length < p.width, f"the width ({p.width}) or more"),
         ("train", p.train < 1, "1 or more"),
         ("validation", p.validation < 1, "1 or more"),
+        ("test", p.test < 1, "1 or more"),
         ("u_max", not 0 < p.u_max <= 0.15, "above 0 and up to 0.15 cells per step"),
         ("reynolds", not 0 < p.reynolds <= 1000, "above 0 and up to 1000"),
         ("obstacles", not 1 <= p.obstacles <= 16, "1 to 16"),
@@ -208,28 +212,28 @@ def _check(parameters: FlowSet) -> None:
             raise Refusal(f"a set of flows cannot have --{name.replace('_', '-')} {getattr(p, name)}: give {possible}")
 
 
-def _cache(parameters: FlowSet, split: str, folder: Path | None) -> Cache:
-    """The files of a split: their folder is named after all that the flows depend on."""
+def _cache(parameters: FlowSet, split: Split, folder: Path | None) -> Cache:
+    """The files of a split: their folder is named after all that a flow depends on, and not after how many there are."""
     import hashlib  # not at the top: the launcher reads this module in every dry run, and hashing takes long to load
 
     from workloads.cfd_resnet import generate
     from workloads.cfd_resnet.cache import Cache, record_type
 
-    validation = split == "validation"
-    count, values = parameters.validation if validation else parameters.train, dataclasses.asdict(parameters)
-    del values["train"], values["validation"], values["masks"]
-    if validation and parameters.masks:
+    values = dataclasses.asdict(parameters)
+    count = {name: values.pop(name) for name in ("train", "validation", "test")}[split]
+    del values["masks"]
+    if split == "validation" and parameters.masks:
         masks = generate.masks_of_files(parameters)
         count = len(masks)
         values |= {name: hashlib.sha256(mask.tobytes()).hexdigest() for name, mask in masks.items()}
-    values |= {"split": split, "count": count, "version": generate.VERSION}
+    values |= {"split": split, "version": generate.VERSION}
     key = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
     root = folder or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rankloop" / "cfd"
     return Cache(
         Path(root) / f"{split}-{parameters.height}x{parameters.width}-{key}",
         record_type(parameters.height, parameters.width),
         count,
-        functools.partial(generate.make, parameters, validation),
+        functools.partial(generate.make, parameters, split),
     )
 
 

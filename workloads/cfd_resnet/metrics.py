@@ -5,11 +5,14 @@ Velocities are in units of the peak velocity at the inlet, lengths in cells, for
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from workloads.cfd_resnet.data import Flows
 
 TINY = 1e-6  # a norm below this is taken for it: a flow without v has no relative error of v
 
@@ -22,12 +25,9 @@ class Metrics:
     ----------
     mean_field : array (H, W, 2)
         What the network is compared with, `mean_field` of the training flows; obstacles are cut out of it.
-    reynolds : float
-        u_max H / viscosity.
     """
 
     mean_field: np.ndarray
-    reynolds: float
 
     def statistics(self, targets: dict[str, tf.Tensor], outputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """Sums over the examples of a batch, for the network and for the mean field.
@@ -35,21 +35,23 @@ class Metrics:
         Parameters
         ----------
         targets : dict
-            ``flow`` (B, H, W, 2) and ``mask`` (B, H, W, 1).
+            ``flow`` (B, H, W, 2), ``mask`` (B, H, W, 1) and ``reynolds`` (B,), u_max H / viscosity.
         outputs : tensor (B, H, W, 2)
             The predicted flow.
         """
         flow, fluid = targets["flow"], 1.0 - targets["mask"]
-        drag = drag_by_balance(flow, targets["mask"], self.reynolds)
+        reynolds = targets["reynolds"]
+        drag = drag_by_balance(flow, targets["mask"], reynolds)
         flux = tf.reduce_sum(flow[..., 0], axis=1)
-        sums = {"drag": tf.reduce_sum(tf.abs(drag))}
+        squares = tf.reduce_sum(squared_errors(outputs, flow), axis=0)
+        sums = {"drag": tf.reduce_sum(tf.abs(drag)), "square_u": squares[0], "square_v": squares[1]}
         for name, field in (("network", outputs), ("mean_field", self.mean_field * fluid)):
             own = {
                 "error": relative_error(field, flow),
                 "error_u": relative_error(field[..., :1], flow[..., :1]),
                 "error_v": relative_error(field[..., 1:], flow[..., 1:]),
                 "flux": tf.reduce_mean(tf.abs(tf.reduce_sum(field[..., 0], axis=1) - flux) / tf.abs(flux), axis=1),
-                "drag": tf.abs(drag_by_balance(field, targets["mask"], self.reynolds) - drag),
+                "drag": tf.abs(drag_by_balance(field, targets["mask"], reynolds) - drag),
             }
             for measure, function in (("divergence", divergence), ("slip", slip)):
                 own[measure], own[f"{measure}_places"] = function(field, targets["mask"])
@@ -68,6 +70,7 @@ class Metrics:
             solver's drag, both by `drag_by_balance`, over the sum of the drags. ``divergence``: root mean square over
             the cells inside the fluid, u_max per cell. ``slip``: root mean square velocity on walls, u_max. The
             same of the mean field, but for the components, as ``mean_field_...``; ``times_better``: its error over the network's.
+            ``squared_error``, ``squared_error_u``, ``squared_error_v``: `squared_errors`, mean over the examples, u_max^2.
         """
         metrics = {}
         for name, prefix in (("network", ""), ("mean_field", "mean_field_")):
@@ -79,27 +82,28 @@ class Metrics:
             metrics[f"{prefix}drag_error"] = own["drag"] / max(float(totals["drag"]), TINY)
             for key in ("divergence", "slip"):
                 metrics[f"{prefix}{key}"] = (own[key] / max(own[f"{key}_places"], 1.0)) ** 0.5
+        for key in ("u", "v"):
+            metrics[f"squared_error_{key}"] = float(totals[f"square_{key}"]) / examples
+        metrics["squared_error"] = metrics["squared_error_u"] + metrics["squared_error_v"]
         metrics["times_better"] = metrics["mean_field_error"] / max(metrics["error"], TINY)
         return metrics
 
 
-def mean_field(mask: np.ndarray, flow: np.ndarray) -> np.ndarray:
+def mean_field(parts: Sequence[Flows]) -> np.ndarray:
     """The best that can be said of a flow without looking at its obstacles: the mean of each cell where it is fluid.
 
     Parameters
     ----------
-    mask : array (N, H, W, 1)
-        1 in obstacles.
-    flow : array (N, H, W, 2)
-        0 in obstacles. The flows mirrored at the middle of the channel count too, v with the other sign.
+    parts : sequence of Flows
+        The training flows. Those mirrored at the middle of the channel count too, v with the other sign.
 
     Returns
     -------
     array (H, W, 2), float32
         0 where a cell is never fluid.
     """
-    fluid = np.sum(1.0 - mask, axis=0, dtype=np.float64)
-    total = np.sum(flow, axis=0, dtype=np.float64)
+    fluid = sum(np.sum(1.0 - part.mask, axis=0, dtype=np.float64) for part in parts)
+    total = sum(np.sum(part.flow, axis=0, dtype=np.float64) for part in parts)
     both = total + total[::-1] * (1.0, -1.0)
     return (both / np.maximum(fluid + fluid[::-1], 1)).astype(np.float32)
 
@@ -107,6 +111,15 @@ def mean_field(mask: np.ndarray, flow: np.ndarray) -> np.ndarray:
 def relative_error(field: tf.Tensor, flow: tf.Tensor) -> tf.Tensor:
     """|field - flow| / |flow| of each example, in the L2 norm over cells and components: (B, H, W, C) to (B,)."""
     return norm(field - flow) / tf.maximum(norm(flow), TINY)
+
+
+def squared_errors(field: tf.Tensor, flow: tf.Tensor) -> tf.Tensor:
+    """DeepCFD's measure: squared differences summed over the cells, of each example and component: (B, H, W, C) to (B, C).
+
+    As in the code of Ribeiro et al. 2020 (arXiv 2004.08826): its "Ux MSE", "Uy MSE", "p MSE" and their sum, "Total MSE", are the
+    means of these over the examples. They grow with the number of cells and the square of the unit of velocity.
+    """
+    return tf.reduce_sum(tf.square(field - flow), axis=[1, 2])
 
 
 def norm(field: tf.Tensor) -> tf.Tensor:
@@ -153,7 +166,7 @@ def slip(field: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return squares, faces
 
 
-def drag_by_balance(field: tf.Tensor, mask: tf.Tensor, reynolds: float) -> tf.Tensor:
+def drag_by_balance(field: tf.Tensor, mask: tf.Tensor, reynolds: tf.Tensor | float) -> tf.Tensor:
     """Force along the channel on all obstacles, from the velocities alone.
 
     The networks predict no pressure, so the balance of mechanical energy between the first and the last column gives its
@@ -167,7 +180,7 @@ def drag_by_balance(field: tf.Tensor, mask: tf.Tensor, reynolds: float) -> tf.Te
         0 in obstacles.
     mask : tensor (B, H, W, 1)
         1 in obstacles.
-    reynolds : float
+    reynolds : tensor (B,) or float
         u_max H / viscosity.
 
     Returns

@@ -1,8 +1,9 @@
 """Networks that map obstacles to a flow: fully connected, convolutional, residual U-net, gated residual U-net.
 
 All map the mask, (batch, H, W, 1), 1 in obstacles, to u and v, (batch, H, W, 2), in units of the peak velocity at the
-inlet, and are exactly 0 in obstacles. Unlike in the published networks nothing bounds the outputs: no last ReLU, since
-the flow runs backwards behind obstacles; no last tanh, since it is faster than at the inlet between them.
+inlet, and are exactly 0 in obstacles. The input may have further channels behind the mask, the output further fields.
+Unlike in the published networks nothing bounds the outputs: no last ReLU, since the flow runs backwards behind obstacles;
+no last tanh, since it is faster than at the inlet between them.
 
 References
 ----------
@@ -23,7 +24,9 @@ from launch.errors import Refusal
 LEVELS = 4  # of a U-net: each halves height and width
 
 
-def fully_connected(height: int, width: int, units: int = 256, hidden: int = 1) -> keras.Model:
+def fully_connected(
+    height: int, width: int, units: int = 256, hidden: int = 1, channels: int = 1, fields: int = 2
+) -> keras.Model:
     """Hidden layers of ReLUs between all cells and all velocities.
 
     Parameters
@@ -33,16 +36,18 @@ def fully_connected(height: int, width: int, units: int = 256, hidden: int = 1) 
     units, hidden : int
         Width and number of the hidden layers. At 128 x 256, one of 256 has 25.2 M parameters and three of 1,024 have
         102.8 M, nearly all of them between a cell and a unit.
+    channels, fields : int
+        Of the input, the mask first, and of the output.
     """
-    mask = layers.Input((height, width, 1), name="mask")
-    x = layers.Flatten()(mask)
+    inputs = layers.Input((height, width, channels), name="mask")
+    x = layers.Flatten()(inputs)
     for _ in range(hidden):
         x = layers.Dense(units, "relu")(x)
-    x = layers.Dense(height * width * 2)(x)
-    return _model("fully_connected", mask, layers.Reshape((height, width, 2))(x))
+    x = layers.Dense(height * width * fields)(x)
+    return _model("fully_connected", inputs, layers.Reshape((height, width, fields))(x))
 
 
-def cnn(height: int, width: int, filters: int = 128) -> keras.Model:
+def cnn(height: int, width: int, filters: int = 128, channels: int = 1, fields: int = 2) -> keras.Model:
     """Guo's network: the whole picture becomes one vector, and each component of the flow is unfolded from it.
 
     Parameters
@@ -52,6 +57,8 @@ def cnn(height: int, width: int, filters: int = 128) -> keras.Model:
     filters : int
         Of the first convolution; the other layers are wider in proportion. 128 is as published: 80.8 M parameters at
         128 x 256, of which each decoder's first layer has 33.6 M.
+    channels, fields : int
+        Of the input, the mask first, and of the output.
 
     Raises
     ------
@@ -59,28 +66,29 @@ def cnn(height: int, width: int, filters: int = 128) -> keras.Model:
         If the height or the width is not such a multiple.
     """
     _divisible("cnn", height, 16, width, 32)
-    mask = layers.Input((height, width, 1), name="mask")
-    x = layers.Conv2D(filters, 16, 16, "same", activation="relu")(mask)
+    inputs = layers.Input((height, width, channels), name="mask")
+    x = layers.Conv2D(filters, 16, 16, "same", activation="relu")(inputs)
     x = layers.Conv2D(4 * filters, 4, 4, "same", activation="relu")(x)
     x = layers.Dense(8 * filters, "relu")(layers.Flatten()(x))
     code = layers.Reshape((1, 1, 8 * filters))(x)
     components = []
-    for name in ("u", "v"):
+    for name in ("u", "v", "p")[:fields]:
         x = code
         # 1 x 1 becomes 8 x 8, 32 x 64, 64 x 128 and then 128 x 256 cells at the published size.
-        for channels, stride in (
+        for wide, stride in (
             (4 * filters, (height // 16, width // 32)),
             (2 * filters, (4, 8)),
             (max(1, filters // 4), (2, 2)),
         ):
-            x = layers.Conv2DTranspose(channels, stride, stride, activation="relu")(x)
+            x = layers.Conv2DTranspose(wide, stride, stride, activation="relu")(x)
         components.append(layers.Conv2DTranspose(1, 2, 2, name=name)(x))
-    return _model("cnn", mask, layers.Concatenate()(components))
+    return _model("cnn", inputs, layers.Concatenate()(components))
 
 
 def residual(
-    height: int, width: int, filters: int = 8, gated: bool = False, dropout: float = 0.0, position: bool = False
-) -> keras.Model:
+    height: int, width: int, filters: int = 8, gated: bool = False, dropout: float = 0.0, position: bool = False,
+    channels: int = 1, fields: int = 2,
+) -> keras.Model:  # fmt: skip
     """A U-net of residual blocks.
 
     A block is concat_elu, convolution, concat_elu, convolution, each 3 x 3; on the way up the skip connection is added
@@ -99,6 +107,8 @@ def residual(
         Part of the activations between the convolutions of a block that is dropped in training.
     position : bool
         Give the first convolution the place of each cell in the channel beside the mask.
+    channels, fields : int
+        Of the input, the mask first, and of the output.
 
     Raises
     ------
@@ -124,8 +134,8 @@ def residual(
             x = Widen(channels)(x)
         return layers.Add()([x, y])
 
-    mask = layers.Input((height, width, 1), name="mask")
-    x = block(mask, filters, seen=Position()(mask) if position else mask)
+    inputs = layers.Input((height, width, channels), name="mask")
+    x = block(inputs, filters, seen=Position()(inputs) if position else inputs)
     skips = []
     for level in range(1, LEVELS + 1):
         skips.append(x)
@@ -134,8 +144,8 @@ def residual(
     for level in reversed(range(LEVELS)):
         x = layers.Conv2DTranspose(filters * 2**level, 3, 2, "same")(x)
         x = block(x, filters * 2**level, skip=skips.pop())
-    x = layers.Conv2D(2, 3, padding="same")(x)
-    return _model("gated" if gated else "residual", mask, x)
+    x = layers.Conv2D(fields, 3, padding="same")(x)
+    return _model("gated" if gated else "residual", inputs, x)
 
 
 def conserving(model: keras.Model) -> keras.Model:
@@ -181,15 +191,15 @@ class Widen(layers.Layer):
 
 @keras.saving.register_keras_serializable("cfd_resnet")
 class Conserve(layers.Layer):
-    """A flow whose flux through every column is 2/3 H, from one of any flux, and the mask."""
+    """A flow whose flux through every column is 2/3 H, from one of any flux, and the inputs, of which the first is the mask."""
 
     def __init__(self, **kwargs: object) -> None:
         super().__init__(**kwargs | {"dtype": "float32"})
 
     def call(self, flow_and_mask: list[keras.KerasTensor]) -> keras.KerasTensor:
-        """(B, H, W, 2) and (B, H, W, 1) to (B, H, W, 2)."""
-        flow, mask = flow_and_mask
-        fluid = 1.0 - mask
+        """(B, H, W, 2) and (B, H, W, channels) to (B, H, W, 2)."""
+        flow, inputs = flow_and_mask
+        fluid = 1.0 - inputs[..., :1]
         missing = 2 / 3 * flow.shape[1] - ops.sum(flow[..., :1], axis=1, keepdims=True)
         share = missing / ops.maximum(ops.sum(fluid, axis=1, keepdims=True), 1.0)
         return flow + ops.concatenate([fluid * share, ops.zeros_like(fluid)], axis=-1)
@@ -197,21 +207,21 @@ class Conserve(layers.Layer):
 
 @keras.saving.register_keras_serializable("cfd_resnet")
 class Position(layers.Layer):
-    """The mask, and where each cell lies along and across the channel, from -1 to 1."""
+    """The inputs, and where each cell lies along and across the channel, from -1 to 1."""
 
-    def call(self, mask: keras.KerasTensor) -> keras.KerasTensor:
-        """(B, H, W, 1) to (B, H, W, 3)."""
-        height, width = mask.shape[1:3]
+    def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
+        """(B, H, W, channels) to (B, H, W, channels + 2)."""
+        height, width = inputs.shape[1:3]
         along, across = ops.meshgrid(ops.linspace(-1.0, 1.0, width), ops.linspace(-1.0, 1.0, height))
-        place = ops.cast(ops.stack([along, across], axis=-1), mask.dtype)
-        return ops.concatenate([mask, ops.zeros_like(mask) + place], axis=-1)
+        place = ops.cast(ops.stack([along, across], axis=-1), inputs.dtype)
+        return ops.concatenate([inputs, ops.zeros_like(inputs[..., :1]) + place], axis=-1)
 
 
-def _model(name: str, mask: keras.KerasTensor, flow: keras.KerasTensor) -> keras.Model:
+def _model(name: str, inputs: keras.KerasTensor, flow: keras.KerasTensor) -> keras.Model:
     """The network with obstacles cut out of what it says."""
     flow = layers.Activation("linear", dtype="float32")(flow)
-    fluid = layers.Rescaling(-1.0, 1.0, dtype="float32")(mask)
-    return keras.Model(mask, layers.Multiply(dtype="float32", name="flow")([flow, fluid]), name=name)
+    fluid = layers.Rescaling(-1.0, 1.0, dtype="float32")(inputs[..., :1])
+    return keras.Model(inputs, layers.Multiply(dtype="float32", name="flow")([flow, fluid]), name=name)
 
 
 def _divisible(name: str, height: int, rows: int, width: int, columns: int) -> None:

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import zlib
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from launch.errors import Refusal
 
+Split = Literal["train", "validation", "test"]
 # The published layout: half-axes of 20 to 39 cells in a channel of 128.
 HALF_AXES = 20 / 128, 39 / 128
 # Of the channel's height, what obstacles leave open in every column. Below it the flow between them becomes a jet that
 # is too fast for the method (above 0.25 cells per step at u_max = 0.1) and seldom steady.
 OPEN = 0.4
 INLET = 1 / 8  # of the height: columns behind the inlet that stay free
-# Of the random shapes one in so many belongs to the validation set, by a hash of its cells: no shape can be in both.
-SHARE = 8
+# Of the random shapes one in eight belongs to the validation set and one to the test set, by a hash of its cells: no
+# shape can be in two sets.
+SHARES = 8
 FROM_FILE = 1 / 2  # of the width: the length of an obstacle from a file, at most; 1 / 8 lies before it
 SUFFIXES = ".npy", ".txt"
 
 
-def random_mask(rng: np.random.Generator, height: int, width: int, count: int, validation: bool) -> np.ndarray:
+def random_mask(rng: np.random.Generator, height: int, width: int, count: int, split: Split) -> np.ndarray:
     """Ovals and boxes at random places, turned by random angles, some of them over another or over a wall.
 
     Parameters
@@ -32,8 +35,8 @@ def random_mask(rng: np.random.Generator, height: int, width: int, count: int, v
         Cells across the channel, and along the part of it where obstacles may lie.
     count : int
         How many obstacles.
-    validation : bool
-        Whether the shape is for the validation set. No shape, and no mirror image of it, belongs to both sets.
+    split : "train", "validation" or "test"
+        The set that the shape is for. No shape, and no mirror image of it, belongs to two of them.
 
     Returns
     -------
@@ -60,7 +63,7 @@ def random_mask(rng: np.random.Generator, height: int, width: int, count: int, v
             mask |= (along**2 + across**2 < 1) if oval else (np.maximum(abs(along), abs(across)) < 1)
         if fault(mask) is None:
             mask = ~reached(mask)  # fluid that is shut in stands still: it counts as obstacle
-            if fault(mask) is None and is_validation(mask) == validation:
+            if fault(mask) is None and split_of(mask) == split:
                 return mask
     raise Refusal(
         f"{count} obstacles do not fit into a channel of {height} x {width} cells with {OPEN:.0%} of it open: "
@@ -68,10 +71,11 @@ def random_mask(rng: np.random.Generator, height: int, width: int, count: int, v
     )
 
 
-def is_validation(mask: np.ndarray) -> bool:
-    """Whether a random shape belongs to the validation set: the same for its mirror image."""
+def split_of(mask: np.ndarray) -> Split:
+    """The set to which a random shape belongs: the same for its mirror image."""
     mirrored = min(np.packbits(mask).tobytes(), np.packbits(mask[::-1]).tobytes())
-    return zlib.crc32(mirrored) % SHARE == 0
+    share = zlib.crc32(mirrored) % SHARES
+    return "validation" if share == 0 else "test" if share == 1 else "train"
 
 
 def reached(mask: np.ndarray) -> np.ndarray:

@@ -1,0 +1,56 @@
+"""What a trained network is worth on flows that nothing was chosen by: other shapes, shapes from files, other Reynolds numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from workloads.cfd_resnet import picture
+from workloads.cfd_resnet.examples import Examples
+from workloads.cfd_resnet.metrics import Metrics
+
+KEPT = ("error", "error_u", "error_v", "flux_error", "drag_error", "times_better", "squared_error")
+
+
+def measure(
+    model: keras.Model, sets: Mapping[str, Examples], metrics: Metrics, batch: int, figures: Path
+) -> dict[str, float]:
+    """Measure a network, and draw the first flows of each set.
+
+    Parameters
+    ----------
+    model : keras.Model
+        The network.
+    sets : dict of str to Examples
+        By name: "test", "masks", "test_re24" ...
+    metrics : Metrics
+        As in training.
+    batch : int
+        Examples at a time.
+    figures : Path
+        Folder of the pictures: one for each set, under its name.
+
+    Returns
+    -------
+    dict of str to float
+        ``<name>_error`` and the others of `KEPT`, and ``<name>_error_spread``, the standard deviation of the error over
+        the flows; of a set at a further Reynolds number the first alone.
+    """
+    found = {}
+    for name, some in sets.items():
+        inputs, targets = some.load(range(len(some)))
+        outputs = model.predict(inputs, batch, verbose=0)
+        picture.draw(figures / f"{name}.png", targets["mask"], targets["flow"], outputs)
+        totals = {key: value.numpy() for key, value in metrics.statistics(targets, outputs).items()}
+        summary = metrics.summarise(totals, len(some))
+        if "_re" in name:
+            found[f"{name}_error"] = summary["error"]
+            continue
+        found |= {f"{name}_{key}": summary[key] for key in KEPT}
+        errors = np.linalg.norm((outputs - targets["flow"]).reshape(len(some), -1), axis=1)
+        errors /= np.linalg.norm(targets["flow"].reshape(len(some), -1), axis=1)
+        found[f"{name}_error_spread"] = float(errors.std(ddof=1)) if len(some) > 1 else 0.0
+    return found
