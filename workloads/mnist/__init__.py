@@ -38,9 +38,11 @@ class Config(Training):
     narrow: bool = True  # the course's second dense layer, of 10 rectified units (cnn)
     data: Path | None = None  # folder of idx files (MNIST, Fashion-MNIST, EMNIST) or of CIFAR's .bin files, or an .npz
     # file; not given: scikit-learn's digits
+    hold_out: int = 0  # so many of the last training images are measured on, in place of the test images, to choose by
     classes: int = 0  # labels are 0 to classes - 1; 0: 10, and 100 for CIFAR-100
     optimizer: Literal["sgd", "adam", "lamb", "lars"] = "sgd"  # sgd and lars with momentum
     momentum: float = 0.9  # of sgd and lars
+    warm_from: float | None = None  # learning rate at which the warm-up begins; not given: --lr
     augment: bool | None = None  # train on images moved anew in every epoch; not given: for residual alone
     rotate: float = 10  # degrees that an image is turned at most
     shift: float = 0.1  # part of its size that it is moved at most
@@ -49,12 +51,16 @@ class Config(Training):
 
     def __post_init__(self) -> None:
         Training.__post_init__(self)
-        for name in ("classes", "rotate", "shift", "zoom", "shear"):
+        for name in ("hold_out", "classes", "rotate", "shift", "zoom", "shear"):
             if not getattr(self, name) >= 0:
-                raise Refusal(f"--{name} {getattr(self, name)} is too small: give 0 or more")
+                raise Refusal(f"--{name.replace('_', '-')} {getattr(self, name)} is too small: give 0 or more")
         for name in ("momentum", "zoom"):
             if not 0 <= getattr(self, name) < 1:
                 raise Refusal(f"--{name} {getattr(self, name)} is no such part: give a number from 0 to below 1")
+        if self.warm_from is not None and not (0 <= self.warm_from < float("inf") and self.warmup):
+            raise Refusal(
+                f"--warm-from {self.warm_from} with --warmup {self.warmup}: give a learning rate of 0 or more, and --warmup above 0"
+            )
 
     @property
     def moved(self) -> bool:
@@ -64,10 +70,14 @@ class Config(Training):
     def describe(self, size: int) -> dict[str, str]:
         """The lines of the loop, and what is trained on what."""
         moves = f"turned up to {self.rotate:g} degrees, shifted {self.shift:g}, zoomed {self.zoom:g}, sheared {self.shear:g}"
-        return Training.describe(self, size) | {
+        lines = Training.describe(self, size)
+        if self.warm_from is not None:
+            lines["warm-up"] = f"from {self.warm_from:g}, over the first {self.warmup:.0%} of the steps"
+        held = f"; the last {self.hold_out} of them held out, and measured on" if self.hold_out else ""
+        return lines | {
             "network": self.network,
             "optimizer": self.optimizer,
-            "data": str(self.data or DIGITS) + (f"; {moves}" if self.moved else ""),
+            "data": str(self.data or DIGITS) + held + (f"; {moves}" if self.moved else ""),
         }
 
 
@@ -120,13 +130,11 @@ def build(config: Config, rank: Rank) -> Workload:
 
 
 def _images(config: Config) -> ImageSet:
-    if config.data is None:
-        from workloads.mnist.digits import digits
-
-        return digits()
     from workloads.mnist import files
+    from workloads.mnist.digits import digits
 
-    return files.read(config.data, config.classes)
+    images = digits() if config.data is None else files.read(config.data, config.classes)
+    return files.held_out(images, config.hold_out) if config.hold_out else images
 
 
 def _load(images: Images):
@@ -142,6 +150,11 @@ def _load(images: Images):
 def _optimizer(config: Config, rate: keras.optimizers.schedules.LearningRateSchedule) -> keras.optimizers.Optimizer:
     import keras
 
+    if config.warm_from is not None and rate.get_config().get(
+        "warmup_steps", 1
+    ):  # a run can be too short for one step of it
+        # What both of the loop's schedules call the rate from which they rise.
+        rate = type(rate).from_config(rate.get_config() | {"initial_learning_rate": config.warm_from})
     if config.optimizer == "lars":
         from workloads.optimizers import LARS
 

@@ -86,6 +86,28 @@ def read(path: Path, classes: int = 0) -> ImageSet:
     return ImageSet(train, validation, classes or known)
 
 
+def held_out(images: ImageSet, count: int) -> ImageSet:
+    """Measure on the last training images, and learn from those before them: the test images are for what has been chosen.
+
+    Parameters
+    ----------
+    images : ImageSet
+        As published.
+    count : int
+        Images to measure on.
+
+    Raises
+    ------
+    Refusal
+        If none is left to learn from.
+    """
+    there = len(images.train.labels)
+    if count >= there:
+        raise Refusal(f"--hold-out {count} leaves nothing of {there} training images to learn from: give fewer")
+    train, held = (Images(*(array[part] for array in images.train)) for part in (slice(-count), slice(-count, None)))
+    return ImageSet(train, held, images.classes)
+
+
 def idx(path: Path) -> np.ndarray:
     """The array in an idx file of unsigned bytes, gzipped or not.
 

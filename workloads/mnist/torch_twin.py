@@ -1,0 +1,145 @@
+"""The network `dropout` and its training once more, in PyTorch: any framework's script is launched by the same command.
+
+    python -m launch --nodes 2 workloads/mnist/torch_twin.py --data FOLDER
+
+It knows of the launcher only what every rank finds in its environment, RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT, and of the
+toolkit it takes the reader of image files. Adadelta at a rate of 1, times 0.7 after each epoch; 64 examples a rank and step.
+See docs/mnist.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from launch.errors import Refusal
+from workloads.mnist import files
+
+if TYPE_CHECKING:
+    import torch
+
+MEAN, DEVIATION = 0.1307, 0.3081  # of the pixels of MNIST's training images, in 0 to 1
+AT_ONCE = 500  # images that are measured together
+
+
+def main(argv: list[str]) -> None:
+    """Train on this rank's part of the images, and measure with the others.
+
+    Raises
+    ------
+    Refusal
+        If PyTorch is not installed, or there are no such images.
+    """
+    asked = _parser().parse_args(argv)
+    try:
+        import torch
+        import torch.distributed as dist
+    except ImportError:
+        raise Refusal(
+            f"{sys.executable} has no PyTorch: pip install torch, or start the launcher by the python of an environment that has it"
+        ) from None
+
+    rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    images = files.read(asked.data)
+    if len(images.train.labels) < asked.batch * size:
+        raise Refusal(
+            f"{len(images.train.labels)} training images are fewer than {size} x --batch {asked.batch}: give fewer"
+        )
+    torch.set_num_threads(asked.threads or torch.get_num_threads())
+    if size > 1:
+        dist.init_process_group("gloo")
+    torch.manual_seed(asked.seed)
+    model = network(images.train.pixels.shape[1:], images.classes)
+    trained = torch.nn.parallel.DistributedDataParallel(model) if size > 1 else model
+    torch.manual_seed(asked.seed + 1 + rank)  # of dropout: each rank has its own
+    optimizer = torch.optim.Adadelta(model.parameters(), lr=asked.lr)
+    fall = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=asked.gamma)
+    pixels, labels = _tensors(images.train)
+    test = [part[rank::size] for part in _tensors(images.validation)]
+    steps = len(labels) // (asked.batch * size)  # the same on all ranks: each of them waits for the others
+    for epoch in range(asked.epochs):
+        began, loss = time.perf_counter(), torch.zeros(())
+        order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(asked.seed * 1_000_003 + epoch))
+        trained.train()
+        for index in order[rank::size][: steps * asked.batch].reshape(steps, asked.batch):
+            optimizer.zero_grad()
+            with torch.autocast("cpu", torch.bfloat16, enabled=asked.bfloat16):
+                logits = trained(pixels[index])
+            own = torch.nn.functional.cross_entropy(logits.float(), labels[index])
+            own.backward()
+            optimizer.step()
+            loss += own.detach()
+        fall.step()
+        rate = steps * asked.batch * size / (time.perf_counter() - began)
+        right = _right(model, *test, bfloat16=asked.bfloat16)
+        sums = torch.stack([right, loss.double() / (steps * size)])
+        if size > 1:
+            dist.all_reduce(sums)
+        if rank == 0:
+            accuracy = float(sums[0]) / len(images.validation.labels)
+            print(
+                f"epoch {epoch + 1}/{asked.epochs}  loss {float(sums[1]):.4g}  accuracy {accuracy:.2%}  "
+                f"{rate:.4g} examples/s on {size} ranks",
+                flush=True,
+            )
+    if size > 1:
+        dist.destroy_process_group()
+
+
+def network(shape: tuple[int, ...], classes: int) -> torch.nn.Module:
+    """The layers of `workloads.mnist.networks.dropout`: 1,199,882 parameters for MNIST.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Height, width and channels of an image.
+    classes : int
+        Length of the logits.
+    """
+    from torch import nn
+
+    height, width, channels = shape
+    return nn.Sequential(
+        *(nn.Conv2d(channels, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Dropout(0.25), nn.Flatten(), nn.Linear(64 * ((height - 4) // 2) * ((width - 4) // 2), 128), nn.ReLU()),
+        *(nn.Dropout(0.5), nn.Linear(128, classes)),
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0], allow_abbrev=False)
+    parser.add_argument("--data", type=Path, required=True, help="folder of idx files, or an .npz file")
+    parser.add_argument("--epochs", type=int, default=14)
+    parser.add_argument("--batch", type=int, default=64, help="examples per rank per step")
+    parser.add_argument("--lr", type=float, default=1.0, help="of Adadelta, whatever the number of ranks")
+    parser.add_argument("--gamma", type=float, default=0.7, help="by which the rate is multiplied after each epoch")
+    parser.add_argument("--threads", type=int, default=0, help="of a rank; 0: as many as PyTorch takes")
+    parser.add_argument("--bfloat16", action="store_true", help="arithmetic of the network; weights are always float32")
+    parser.add_argument("--seed", type=int, default=int(os.environ.get("LAUNCH_SEED", "0")))
+    return parser
+
+
+def _tensors(images: files.Images) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pixels, float32 (N, C, H, W), normalised, and labels, int64 (N,)."""
+    import torch
+
+    pixels = torch.from_numpy(images.pixels.transpose(0, 3, 1, 2).astype("float32"))
+    return (pixels / 255 - MEAN) / DEVIATION, torch.from_numpy(images.labels)
+
+
+def _right(model: torch.nn.Module, pixels: torch.Tensor, labels: torch.Tensor, bfloat16: bool) -> torch.Tensor:
+    """How many images the network knows, float64 ()."""
+    import torch
+
+    model.eval()
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        answers = [model(part).argmax(dim=1) for part in pixels.split(AT_ONCE)]
+    return (torch.cat(answers) == labels).sum().double()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
