@@ -36,7 +36,7 @@ class Forecast:
 
 @dataclasses.dataclass(frozen=True)
 class Parameter:
-    """A parameter of the most plausible law."""
+    """A parameter of a law."""
 
     name: str
     unit: str
@@ -46,15 +46,27 @@ class Parameter:
 
 
 @dataclasses.dataclass(frozen=True)
+class FittedLaw:
+    """What a series says of a law."""
+
+    name: str
+    weight: float  # in the prediction; those of all laws add up to 1
+    parameters: tuple[Parameter, ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class Prediction:
     """The forecasts for a series, and what they rest on."""
 
     confidence: float
     problems: tuple[str, ...]  # why the fit does not hold; none where it does
-    law_weights: dict[str, float]
-    law: str  # the most plausible
-    parameters: tuple[Parameter, ...]
+    laws: tuple[FittedLaw, ...]  # the most plausible first
     forecasts: tuple[Forecast, ...]
+
+    @property
+    def law(self) -> str:
+        """The most plausible."""
+        return self.laws[0].name
 
 
 def predict(series: Series, workers: list[int], confidence: float = 0.9) -> Prediction:
@@ -85,14 +97,15 @@ def predict(series: Series, workers: list[int], confidence: float = 0.9) -> Pred
     if not 0 < confidence < 1:
         raise Refusal(f"--confidence is {confidence:g}: give a level between 0 and 1, as in 0.9")
     fitted = posterior.fit(series, workers)
-    law = max(fitted.law_weights, key=fitted.law_weights.get)
+    fits = [
+        FittedLaw(name, weight, _parameters(*fitted.parameters[name], confidence))
+        for name, weight in fitted.law_weights.items()
+    ]
     found = tuple(problems(series))
     return Prediction(
         confidence=confidence,
         problems=found,
-        law_weights=dict(sorted(fitted.law_weights.items(), key=lambda item: -item[1])),
-        law=law,
-        parameters=_parameters(*fitted.parameters[law], confidence),
+        laws=tuple(sorted(fits, key=lambda fit: -fit.weight)),
         forecasts=tuple(
             _forecast(series, n, interval(mixture, n, confidence), not found)
             for n, mixture in zip(workers, fitted.mixtures, strict=True)
@@ -165,10 +178,10 @@ def problems(series: Series) -> list[str]:
 
 
 def _parameters(weight: np.ndarray, values: dict[str, np.ndarray], confidence: float) -> tuple[Parameter, ...]:
-    """Weighted quantiles of each parameter of a law."""
+    """Weighted quantiles of each parameter of a law; none where the series rules it out."""
     units = {"exponent": "1", "serial share": "1", "group": "workers"}
     found = []
-    for name, value in values.items():
+    for name, value in values.items() if weight.any() else ():
         order = np.argsort(value)
         below = np.cumsum(weight[order]) / weight.sum()
         low, estimate, high = (

@@ -153,10 +153,10 @@ def test_repeats_narrow_the_interval_where_they_agree():
 def test_the_law_that_made_a_series_is_recognised_with_its_parameter():
     n = np.array([1, 2, 4, 8, 16, 32, 64, 128])
     made = prediction.predict(series(n, 100 * n / (1 + 0.01 * (n - 1)), "strong"), [256])
-    serial = [parameter for parameter in made.parameters if parameter.name == "serial"]
+    serial = [parameter for parameter in made.laws[0].parameters if parameter.name == "serial"]
     assert "serial" in {term for law in laws.LAWS["strong"] if law.name == made.law for term in law.terms}
     assert serial[0].low <= 0.01 <= serial[0].high
-    assert sum(made.law_weights.values()) == pytest.approx(1)
+    assert sum(law.weight for law in made.laws) == pytest.approx(1)
 
 
 def test_warnings_and_problems():
