@@ -88,7 +88,7 @@ def predict(series: Series, workers: list[int], confidence: float = 0.9) -> Pred
     Raises
     ------
     Refusal
-        A number of workers below 1, none at all, or a level outside (0, 1).
+        A number of workers below 1, none at all, a level outside (0, 1), or a result that is not finite.
     """
     if not workers or min(workers) < 1:
         raise Refusal(
@@ -97,19 +97,24 @@ def predict(series: Series, workers: list[int], confidence: float = 0.9) -> Pred
     if not 0 < confidence < 1:
         raise Refusal(f"--confidence is {confidence:g}: give a level between 0 and 1, as in 0.9")
     fitted = posterior.fit(series, workers)
+    found = tuple(problems(series))
+    forecasts = tuple(
+        _forecast(series, n, interval(mixture, n, confidence), not found)
+        for n, mixture in zip(workers, fitted.mixtures, strict=True)
+    )
+    if not all(0 < forecast.low <= forecast.high < math.inf for forecast in forecasts):
+        raise Refusal(
+            f"{series.name}: throughputs beyond what a number can hold at {workers[-1]} workers: give them in another unit"
+        )
     fits = [
         FittedLaw(name, weight, _parameters(*fitted.parameters[name], confidence))
         for name, weight in fitted.law_weights.items()
     ]
-    found = tuple(problems(series))
     return Prediction(
         confidence=confidence,
         problems=found,
         laws=tuple(sorted(fits, key=lambda fit: -fit.weight)),
-        forecasts=tuple(
-            _forecast(series, n, interval(mixture, n, confidence), not found)
-            for n, mixture in zip(workers, fitted.mixtures, strict=True)
-        ),
+        forecasts=forecasts,
     )
 
 
@@ -140,7 +145,8 @@ def interval(mixture: posterior.Mixture, workers: int, confidence: float) -> tup
     """Lower bound, median and upper bound of the throughput of one run, from the posterior of its log cost."""
     dear, median, cheap = mixture.quantiles(((1 + confidence) / 2, 0.5, (1 - confidence) / 2))
     stretched = (median + WIDEN * (dear - median), median, median + WIDEN * (cheap - median))
-    low, middle, high = (workers * math.exp(-value) for value in stretched)
+    with np.errstate(over="ignore"):  # the caller looks whether a number can hold it
+        low, middle, high = (float(workers * np.exp(-value)) for value in stretched)
     return low, middle, high
 
 

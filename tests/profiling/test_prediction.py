@@ -191,3 +191,8 @@ def test_quantiles_of_one_normal():
     mixture = posterior.Mixture(np.array([1.0]), np.array([3.0]), np.array([0.5]))
     # 1.6449 deviations hold 90 % of a normal law.
     assert mixture.quantiles((0.05, 0.5, 0.95)) == pytest.approx([3 - 0.82243, 3, 3 + 0.82243], abs=2e-3)
+
+
+def test_what_no_number_can_hold_is_refused():
+    with pytest.raises(Refusal, match="give them in another unit"):
+        prediction.predict(series([1, 2, 4], [1e300, 1.9e300, 3.7e300]), [10**9])
