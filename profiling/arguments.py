@@ -8,6 +8,9 @@ from typing import Any, NoReturn
 from launch import options
 from launch.errors import Refusal
 
+MOST = 10**12
+"""The largest number that is taken for one of nodes or workers."""
+
 
 class _Parser(argparse.ArgumentParser):
     """argparse, but an error is a Refusal."""
@@ -69,7 +72,7 @@ def counts(option: str, text: str) -> list[int]:
     """
     numbers = []
     for word in text.split(","):
-        if not word.strip().isdecimal() or int(word) < 1:
+        if not word.strip().isdecimal() or not 1 <= int(word) <= MOST:
             raise Refusal(f"{option} has {word!r}: give whole numbers of 1 or more, as in 64,256")
         numbers.append(int(word))
     return sorted(set(numbers))

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from profiling import columns, text
+from profiling import columns, fits, text
 from profiling.parts import PARTS
 from profiling.timeline import PHASES
 
@@ -115,9 +115,8 @@ def _predicted(document: dict[str, Any]) -> list[Block]:
     header = ["ranks", f"throughput [{unit}]", level, "efficiency", level]
     notes = [
         *(warning[0].upper() + warning[1:] + "." for warning in ahead["warnings"]),
-        f"Most plausible law: {ahead['law']}.",
     ]
-    found = [Block(PREDICTED, header, new, notes)]
+    found = [Block(PREDICTED, header, new, notes), Block("Laws of the prediction", *fits.table(ahead))]
     if document["foretold"]:
         header = ["made", "knew ranks", "ranks", f"predicted [{unit}]", "interval", "measured since", "error", "inside"]
         old = [

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from profiling import about, columns, committees, foretold, gpu_history, prediction, quality, scaling, traced
+from profiling import about, columns, committees, fits, foretold, gpu_history, prediction, quality, scaling, traced
 from profiling.runs import Run, Study
 from profiling.tables import Series
 
@@ -103,6 +103,7 @@ def _ahead(series: Series) -> dict[str, Any]:
         "label": "prediction, not measured",
         "confidence": made.confidence,
         "law": made.law,
+        **fits.as_json(series, made),
         "curve": [{key: getattr(forecast, key) for key in keys} for forecast in made.forecasts],
         "asked": [2 * last, AHEAD * last],
         "warnings": list(dict.fromkeys(w for f in made.forecasts if f.workers == AHEAD * last for w in f.warnings)),

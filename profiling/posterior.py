@@ -58,6 +58,12 @@ class Posterior:
     law_weights: dict[str, float]  # sum to 1
     parameters: dict[str, tuple[np.ndarray, dict[str, np.ndarray]]]  # of each law: weights (h,), values (h,) by name
 
+    def of_law(self, name: str) -> list[Mixture]:
+        """The mixtures of one law alone."""
+        names = np.repeat(list(self.parameters), [len(weights) for weights, _ in self.parameters.values()])
+        mine = np.resize(names == name, self.mixtures[0].weight.shape)  # the hypotheses once for each noise
+        return [Mixture(whole.weight[mine], whole.mean[mine], whole.deviation[mine]) for whole in self.mixtures]
+
 
 def fit(series: Series, workers: list[int]) -> Posterior:
     """Weigh every law against a series, and predict the cost of a run elsewhere.

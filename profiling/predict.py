@@ -1,22 +1,25 @@
-"""python -m profiling predict STUDY|TABLE --workers 64,256: the throughput of runs that were not made, with intervals."""
+"""python -m profiling predict STUDY|TABLE --nodes 64,256: throughput, time, hours and energy of runs that were not made, with intervals."""
 
 import datetime
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from launch.errors import Refusal
 from launch.rundir import publish_json
-from profiling import arguments, foretold, prediction, runs, tables, text
+from profiling import arguments, fits, foretold, prediction, price, runs, tables, text
+from profiling.price import Bounded, Price, Rates
 
 
 @dataclass(frozen=True)
 class Options:
     """The options of the verb."""
 
-    workers: str  # where to predict, as in 64,256,1024
-    series: str | None = None  # which series, where the table holds several
+    nodes: str | None = None  # where to predict, as in 64,256: of a study, whose ranks a node are known
+    workers: str | None = None  # where to predict, of a plain table: in its workers; of a study: in ranks
+    series: str | None = None  # which series, where there are several
     confidence: float = 0.9  # level of the intervals
     json: bool = False  # print JSON
     save: Path | None = None  # write the prediction into a file, to be scored when the run
@@ -32,12 +35,20 @@ def run(argv: Sequence[str]) -> str:
         Bad words, a bad table, a prediction that exists already.
     """
     (path,), options = arguments.parse(Options, argv, ["TABLE"])
-    workers = arguments.counts("--workers", options.workers)
-    series = tables.read(path, options.series)
+    if (options.nodes is None) == (options.workers is None):
+        raise Refusal("predict needs --workers 64,256, or of a study --nodes 64,256: give one of the two")
+    known = None
+    if runs.is_study(path):
+        study = tables.choose(runs.read(path), options.series)
+        series = tables.of_study(study)
+        known = price.rates(study, series.kind)
+    else:
+        series = tables.read(path, options.series)
+    workers = _workers(path, options, known)
     if options.save and options.save.exists():
         raise Refusal(f"{options.save} exists: a prediction that was written down is not changed; give another name")
     made = prediction.predict(series, workers, options.confidence)
-    document = as_json(path, series, made)
+    document = as_json(path, series, made, known)
     if options.save:
         try:
             publish_json(options.save, document)
@@ -45,14 +56,27 @@ def run(argv: Sequence[str]) -> str:
             raise Refusal(
                 f"cannot write {options.save} ({error.strerror}): give a file in a folder that can be written to"
             ) from None
-    kept = foretold.write_down(path, document) if runs.is_study(path) else ""
+    kept = foretold.write_down(path, document) if known else ""
     if options.json:
         return json.dumps(document, indent=1, ensure_ascii=False)
-    return "\n".join([_text(series, made, document), *([kept] if kept else [])])
+    return "\n".join([_text(document, known), *([kept] if kept else [])])
 
 
-def as_json(path: Path, series: tables.Series, made: prediction.Prediction) -> dict:
+def _workers(path: Path, options: Options, known: Rates | None) -> list[int]:
+    if options.workers is not None:
+        return arguments.counts("--workers", options.workers)
+    if known is None:
+        raise Refusal(f"{path} is a plain table, which does not say how many workers a node has: give --workers")
+    return [nodes * known.ranks_per_node for nodes in arguments.counts("--nodes", options.nodes)]
+
+
+def as_json(path: Path, series: tables.Series, made: prediction.Prediction, known: Rates | None) -> dict[str, Any]:
     """The prediction for other programs; its keys are described in docs/prediction.md."""
+    best = made.laws[0]
+    forecasts = [asdict(forecast) for forecast in made.forecasts]
+    if known:
+        for row, forecast in zip(forecasts, made.forecasts, strict=True):
+            row |= _priced(price.price(known, forecast), known)
     return {
         "format": 1,
         "label": "prediction, not measured",
@@ -68,42 +92,77 @@ def as_json(path: Path, series: tables.Series, made: prediction.Prediction) -> d
         "confidence": made.confidence,
         "holds": not made.problems,
         "problems": list(made.problems),
-        "laws": made.law_weights,
-        "law": {"name": made.law, "parameters": [asdict(parameter) for parameter in made.parameters]},
-        "predictions": [asdict(forecast) for forecast in made.forecasts],
+        "laws": {law.name: law.weight for law in made.laws},
+        "law": {"name": best.name, "parameters": [asdict(parameter) for parameter in best.parameters]},
+        **fits.as_json(series, made),
+        "predictions": forecasts,
+        "notes": price.notes(known) if known else [],
     }
 
 
-def _text(series: tables.Series, made: prediction.Prediction, document: dict) -> str:
-    level = f"{made.confidence:.0%} interval"
-    header = ["workers", f"throughput [{series.unit}]", level, "speed-up", "efficiency", level]
+def _priced(made: Price, known: Rates) -> dict[str, Any]:
+    """Keys of a prediction of a study: each number with its bounds, None where it cannot be told."""
+    row: dict[str, Any] = {"nodes": made.nodes, "gpus": made.gpus}
+    named = {
+        "step_seconds": made.step_seconds,
+        "training_seconds": made.training_seconds,
+        known.unit.lower().replace("-", "_"): made.hours,
+        "energy_j": made.energy_j,
+    }
+    for name, bounded in named.items():
+        row[name] = bounded and asdict(bounded)
+    return row
+
+
+def _text(document: dict[str, Any], known: Rates | None) -> str:
+    level = f"{document['confidence']:.0%} interval"
+    header = ["workers", f"throughput [{document['unit']}]", level, "speed-up", "efficiency", level]
     rows = [
         [
-            str(f.workers),
-            text.number(f.throughput),
-            text.span(f.low, f.high),
-            text.number(f.speedup),
-            text.percent(f.efficiency),
-            text.span(f.efficiency_low, f.efficiency_high, text.percent),
+            str(f["workers"]),
+            text.number(f["throughput"]),
+            text.span(f["low"], f["high"]),
+            text.number(f["speedup"]),
+            text.percent(f["efficiency"]),
+            text.span(f["efficiency_low"], f["efficiency_high"], text.percent),
         ]
-        for f in made.forecasts
+        for f in document["predictions"]
     ]
     base = document["base"]
-    weights = ", ".join(f"{name} {weight:.0%}" for name, weight in made.law_weights.items() if weight >= 0.05)
-    parameters = "; ".join(
-        f"{p.name} {p.estimate:.3g} {text.span(p.low, p.high, lambda v: f'{v:.3g}')} {p.unit}".replace(" 1;", ";")
-        for p in made.parameters
-    )
     return "\n".join(
         [
-            f"{series.name}: PREDICTION, not measured ({series.kind} scaling, made {document['made']})",
+            f"{document['series']}: PREDICTION, not measured ({document['kind']} scaling, made {document['made']})",
             "",
             text.aligned(header, rows),
             "",
-            f"base: {base['workers']} worker{'s' * (base['workers'] > 1)}, {text.number(base['throughput'])} {series.unit}; an interval is for one run",
-            f"laws by weight: {weights}",
-            f"most plausible: {made.law}; {parameters}",
-            *(f"{f.workers} workers: {warning}" for f in made.forecasts for warning in f.warnings),
-            *made.problems,
+            *(["\n".join(_of_study(document, known)), ""] if known else []),
+            _laws(document),
+            "",
+            f"base: {base['workers']} worker{'s' * (base['workers'] > 1)}, {text.number(base['throughput'])} {document['unit']}; an interval is for one run",
+            *document["notes"],
+            *(f"{f['workers']} workers: {warning}" for f in document["predictions"] for warning in f["warnings"]),
+            *document["problems"],
         ]
     )
+
+
+def _of_study(document: dict[str, Any], known: Rates) -> list[str]:
+    """What the runs take: a table."""
+    level, hours = f"{document['confidence']:.0%} interval", known.unit
+    units = (("step_seconds", "step [ms]", 1e3), ("training_seconds", "training [s]", 1.0), (hours.lower().replace("-", "_"), hours, 1.0), ("energy_j", "GPU energy [MJ]", 1e-6))  # fmt: skip
+    shown = [unit for unit in units if any(f[unit[0]] for f in document["predictions"])]
+    header = ["nodes", "GPUs", *(word for _, title, _ in shown for word in (title, level))]
+    rows = []
+    for f in document["predictions"]:
+        cells = []
+        for key, _, factor in shown:
+            bounded = Bounded(**f[key]).times(factor)
+            cells += [text.number(bounded.value), text.span(bounded.low, bounded.high)]
+        rows.append([str(f["nodes"]), str(f["gpus"]), *cells])
+    return [text.aligned(header, rows)]
+
+
+def _laws(document: dict[str, Any]) -> str:
+    header, rows, notes = fits.table(document)
+    width = max(len(row[-1]) for row in [header, *rows])
+    return "\n".join([text.aligned(header, [[*row[:-1], row[-1].ljust(width)] for row in rows]), *notes])

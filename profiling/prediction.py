@@ -36,7 +36,7 @@ class Forecast:
 
 @dataclasses.dataclass(frozen=True)
 class Parameter:
-    """A parameter of the most plausible law."""
+    """A parameter of a law."""
 
     name: str
     unit: str
@@ -46,15 +46,27 @@ class Parameter:
 
 
 @dataclasses.dataclass(frozen=True)
+class FittedLaw:
+    """What a series says of a law."""
+
+    name: str
+    weight: float  # in the prediction; those of all laws add up to 1
+    parameters: tuple[Parameter, ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class Prediction:
     """The forecasts for a series, and what they rest on."""
 
     confidence: float
     problems: tuple[str, ...]  # why the fit does not hold; none where it does
-    law_weights: dict[str, float]
-    law: str  # the most plausible
-    parameters: tuple[Parameter, ...]
+    laws: tuple[FittedLaw, ...]  # the most plausible first
     forecasts: tuple[Forecast, ...]
+
+    @property
+    def law(self) -> str:
+        """The most plausible."""
+        return self.laws[0].name
 
 
 def predict(series: Series, workers: list[int], confidence: float = 0.9) -> Prediction:
@@ -76,7 +88,7 @@ def predict(series: Series, workers: list[int], confidence: float = 0.9) -> Pred
     Raises
     ------
     Refusal
-        A number of workers below 1, none at all, or a level outside (0, 1).
+        A number of workers below 1, none at all, a level outside (0, 1), or a result that is not finite.
     """
     if not workers or min(workers) < 1:
         raise Refusal(
@@ -85,18 +97,24 @@ def predict(series: Series, workers: list[int], confidence: float = 0.9) -> Pred
     if not 0 < confidence < 1:
         raise Refusal(f"--confidence is {confidence:g}: give a level between 0 and 1, as in 0.9")
     fitted = posterior.fit(series, workers)
-    law = max(fitted.law_weights, key=fitted.law_weights.get)
     found = tuple(problems(series))
+    forecasts = tuple(
+        _forecast(series, n, interval(mixture, n, confidence), not found)
+        for n, mixture in zip(workers, fitted.mixtures, strict=True)
+    )
+    if not all(0 < forecast.low <= forecast.high < math.inf for forecast in forecasts):
+        raise Refusal(
+            f"{series.name}: throughputs beyond what a number can hold at {workers[-1]} workers: give them in another unit"
+        )
+    fits = [
+        FittedLaw(name, weight, _parameters(*fitted.parameters[name], confidence))
+        for name, weight in fitted.law_weights.items()
+    ]
     return Prediction(
         confidence=confidence,
         problems=found,
-        law_weights=dict(sorted(fitted.law_weights.items(), key=lambda item: -item[1])),
-        law=law,
-        parameters=_parameters(*fitted.parameters[law], confidence),
-        forecasts=tuple(
-            _forecast(series, n, interval(mixture, n, confidence), not found)
-            for n, mixture in zip(workers, fitted.mixtures, strict=True)
-        ),
+        laws=tuple(sorted(fits, key=lambda fit: -fit.weight)),
+        forecasts=forecasts,
     )
 
 
@@ -127,7 +145,8 @@ def interval(mixture: posterior.Mixture, workers: int, confidence: float) -> tup
     """Lower bound, median and upper bound of the throughput of one run, from the posterior of its log cost."""
     dear, median, cheap = mixture.quantiles(((1 + confidence) / 2, 0.5, (1 - confidence) / 2))
     stretched = (median + WIDEN * (dear - median), median, median + WIDEN * (cheap - median))
-    low, middle, high = (workers * math.exp(-value) for value in stretched)
+    with np.errstate(over="ignore"):  # the caller looks whether a number can hold it
+        low, middle, high = (float(workers * np.exp(-value)) for value in stretched)
     return low, middle, high
 
 
@@ -165,10 +184,10 @@ def problems(series: Series) -> list[str]:
 
 
 def _parameters(weight: np.ndarray, values: dict[str, np.ndarray], confidence: float) -> tuple[Parameter, ...]:
-    """Weighted quantiles of each parameter of a law."""
+    """Weighted quantiles of each parameter of a law; none where the series rules it out."""
     units = {"exponent": "1", "serial share": "1", "group": "workers"}
     found = []
-    for name, value in values.items():
+    for name, value in values.items() if weight.any() else ():
         order = np.argsort(value)
         below = np.cumsum(weight[order]) / weight.sum()
         low, estimate, high = (

@@ -28,7 +28,7 @@ class Options:
     nodes: str  # how many, as in 1,16,256,4560
     site: str | None = None  # whose links: a site, the path of a site file, summit or piz-daint; by default those of
     # the run or of the description
-    ranks_per_node: int | None = None  # by default as in the run, in the description, or at the site
+    ranks_per_node: int | None = None  # by default those of --site, else as in the run or the description
     overlap: bool | None = None  # send gradients while the backward pass goes on; our own loop sends them after it
     fusion_mib: float | None = None  # of a message of gradients at most: HOROVOD_FUSION_THRESHOLD
     cycle_ms: float | None = None  # between two looks at what is ready: HOROVOD_CYCLE_TIME
@@ -62,8 +62,9 @@ def run(argv: Sequence[str]) -> str:
         allreduce=options.allreduce,
     )
     site = _site(options.site or model.site or plan.get("site"), path)
-    ranks = options.ranks_per_node or model.ranks_per_node or plan.get("ranks_per_node")
-    ranks = ranks or site.ranks_per_node or site.gpus_per_node or 1
+    of_site = site.ranks_per_node or site.gpus_per_node
+    ranks = options.ranks_per_node or (of_site if options.site else None) or model.ranks_per_node
+    ranks = ranks or plan.get("ranks_per_node") or of_site or 1
     if max(nodes) * ranks > MOST_RANKS:
         raise Refusal(f"{max(nodes)} nodes of {ranks} ranks are more than {MOST_RANKS} ranks: give fewer nodes")
     ways, said = links(site)

@@ -44,8 +44,12 @@ def types(value):
 def test_the_json_of_predict_has_its_documented_shape(capsys, table):
     _, out, _ = run(capsys, "predict", table, "--workers", "64", "--json", "--confidence", "0.8")
     document = json.loads(out)
-    laws = document.pop("laws")
+    laws, fits = document.pop("laws"), document.pop("fits")
     assert sum(laws.values()) == pytest.approx(1)
+    assert {fit["name"]: fit["weight"] for fit in fits} == laws
+    # Each law has been asked for each of the four points, which lie on a smooth curve.
+    assert all(0 < fit["left_out_error"] < 0.05 for fit in fits)
+    assert fits[0]["parameters"] == document["law"]["parameters"]
     assert types(document) == {
         "format": "number",
         "label": "str",
@@ -59,6 +63,8 @@ def test_the_json_of_predict_has_its_documented_shape(capsys, table):
         "confidence": "number",
         "holds": "bool",
         "problems": [],
+        "left_out": {"points": "number", "error": "number"},
+        "notes": [],
         "law": {
             "name": "str",
             "parameters": [{"name": "str", "unit": "str", "estimate": "number", "low": "number", "high": "number"}],
@@ -81,6 +87,17 @@ def test_the_json_of_predict_has_its_documented_shape(capsys, table):
     forecast = document["predictions"][0]
     assert forecast["efficiency"] == pytest.approx(forecast["throughput"] / 64 / 100)
     assert document["label"] == "prediction, not measured" and document["confidence"] == 0.8
+
+
+def test_predict_says_of_each_law_what_it_is_worth(capsys, table):
+    _, out, _ = run(capsys, "predict", table, "--workers", "64")
+    lines = out.splitlines()
+    at = next(index for index, line in enumerate(lines) if "left-out error" in line)
+    assert "hierarchical" in lines[at + 1] and "ring " in lines[at + 1] and "cost of one worker" in lines[at + 1]
+    assert any(line.split()[:1] == ["averaged"] for line in lines)
+    assert "Left-out error: median over the 4 largest points" in out
+    table.write_text("workers,throughput,kind\n1,100,weak\n2,195,weak\n")
+    assert "Too few points to leave one out." in run(capsys, "predict", table, "--workers", "4")[1]
 
 
 def test_report_in_its_three_forms(capsys, table):
@@ -116,6 +133,11 @@ def test_a_prediction_is_written_down_and_scored_later(capsys, table, tmp_path):
     ("words", "said"),
     [
         (["foretell"], "unknown verb 'foretell'"),
+        (["predict", "{table}", "--nodes", "4"], "is a plain table, which does not say how many workers a node has"),
+        (
+            ["predict", "{table}", "--nodes", "4", "--workers", "4"],
+            "predict needs --workers 64,256, or of a study --nodes",
+        ),
         (["predict", "{table}"], "predict needs --workers"),
         (["predict", "{table}", "--workers", "0"], "--workers has '0'"),
         (["predict", "{table}", "--workers", "-4"], "--workers has '-4'"),

@@ -153,10 +153,10 @@ def test_repeats_narrow_the_interval_where_they_agree():
 def test_the_law_that_made_a_series_is_recognised_with_its_parameter():
     n = np.array([1, 2, 4, 8, 16, 32, 64, 128])
     made = prediction.predict(series(n, 100 * n / (1 + 0.01 * (n - 1)), "strong"), [256])
-    serial = [parameter for parameter in made.parameters if parameter.name == "serial"]
+    serial = [parameter for parameter in made.laws[0].parameters if parameter.name == "serial"]
     assert "serial" in {term for law in laws.LAWS["strong"] if law.name == made.law for term in law.terms}
     assert serial[0].low <= 0.01 <= serial[0].high
-    assert sum(made.law_weights.values()) == pytest.approx(1)
+    assert sum(law.weight for law in made.laws) == pytest.approx(1)
 
 
 def test_warnings_and_problems():
@@ -191,3 +191,8 @@ def test_quantiles_of_one_normal():
     mixture = posterior.Mixture(np.array([1.0]), np.array([3.0]), np.array([0.5]))
     # 1.6449 deviations hold 90 % of a normal law.
     assert mixture.quantiles((0.05, 0.5, 0.95)) == pytest.approx([3 - 0.82243, 3, 3 + 0.82243], abs=2e-3)
+
+
+def test_what_no_number_can_hold_is_refused():
+    with pytest.raises(Refusal, match="give them in another unit"):
+        prediction.predict(series([1, 2, 4], [1e300, 1.9e300, 3.7e300]), [10**9])
