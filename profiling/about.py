@@ -10,8 +10,8 @@ from typing import Any
 from launch.rundir import RunDir, read_json
 from profiling.runs import Study
 
-# Variables that tell of hosts, users and folders, and of no setting.
-_OF_THE_MACHINE = re.compile(r"SLURM_|LOADEDMODULES$|.*(PATH|PRELOAD|PREFIX|VIRTUAL_ENV|CONTAINER)$")
+# Variables that tell of hosts, users and folders, and of no setting; TF_CLI_ is Terraform's.
+_OF_THE_MACHINE = re.compile(r"SLURM_|TF_CLI_|LOADEDMODULES$|.*(PATH|PRELOAD|PREFIX|VIRTUAL_ENV|CONTAINER)$")
 
 
 def about(study: Study) -> dict[str, str]:

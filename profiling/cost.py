@@ -6,6 +6,8 @@ from launch.rundir import RunDir
 from profiling.runs import Run, Study
 from profiling.usage import Usage, usage
 
+_WANTED = ("gpu_utilization", "energy_j", "integrated_energy_j", "memory_peak_bytes", "rss_peak_bytes", "sampler_cores")
+
 
 def of_point(study: Study, runs: Sequence[Run], throughput: float) -> dict[str, float]:
     """Numbers of a point, over all its runs; what was not read is absent.
@@ -50,18 +52,13 @@ def _used(study: Study, run: Run) -> list[Usage]:
     """While its timed steps were made."""
     steps = run.steps
     span = float(steps.start.min()), float((steps.start + steps.seconds).max())
-    return usage(RunDir(study.folder / run.name).readings, *span)
+    return usage(RunDir(study.folder / run.name).readings, *span, _WANTED)
 
 
 def _power(used: Sequence[Usage]) -> float | None:
-    """Watts of all GPUs of a run: counted energy over time, else integrated, else the power as it was read."""
-    watts = {}  # a GPU that several ranks share is read for each
-    for one in used:
-        energy = one.numbers.get("energy_j", one.numbers.get("integrated_energy_j"))
-        if one.device and energy is not None and one.seconds > 0:
-            watts[one.device] = energy / one.seconds
-        elif one.device and "power_w" in one.numbers:
-            watts[one.device] = one.numbers["power_w"]
+    """Watts of all GPUs of a run: their energy, counted or integrated, over the time."""
+    # A GPU that several ranks share is read for each.
+    watts = {one.device: one.numbers["power_w"] for one in used if one.device and "power_w" in one.numbers}
     return sum(watts.values()) if watts else None
 
 

@@ -34,7 +34,7 @@ def table(series: Series) -> dict[str, Any]:
     }
 
 
-def document(study: Study, series: Series) -> dict[str, Any]:
+def document(study: Study, series: Series, remark: str = "") -> dict[str, Any]:
     """The whole report of a study of one series.
 
     Parameters
@@ -43,6 +43,8 @@ def document(study: Study, series: Series) -> dict[str, Any]:
         Its runs.
     series : Series
         What they measured.
+    remark : str
+        What the reader has to know besides.
     """
     rows = columns.rows(study, scaling.table(series))
     made = table(series)
@@ -50,7 +52,7 @@ def document(study: Study, series: Series) -> dict[str, Any]:
     return made | {
         "study": study.folder.name,
         "made": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
-        "about": about.about(study),
+        "about": about.about(study) | ({"remark": remark} if remark else {}),
         "rows": rows,
         "absent": columns.absent(rows),
         "notes": [*made["notes"], *unread],

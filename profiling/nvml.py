@@ -1,11 +1,12 @@
 """What NVML tells of an NVIDIA card: each field that the card has, and of each other one why not."""
 
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pynvml
 from pynvml import NVMLError
+
+from profiling.counters import Energy, Sums
 
 _ALL_LINKS = 2**32 - 1  # as the scope of an NVLink counter: the sum over the card's links (nvml.h, nvmlFieldValue_t)
 
@@ -93,9 +94,7 @@ class Card:
         self._handle = pynvml.nvmlDeviceGetHandleByUUID(device)
         self.name = pynvml.nvmlDeviceGetName(self._handle)
         self._fields, self._calls = dict(_FIELDS), dict(_CALLS)
-        self._counted: dict[str, tuple[int, int]] = {}  # of each counter: what it said last, and its sum
-        self._energy_mj = 0.0  # integrated
-        self._power: tuple[float, int] | None = None  # when, and how much
+        self._sums, self._energy = Sums(), Energy()
 
     def read(self) -> dict[str, int]:
         """One reading: what the card tells, by the names of `profiling.readings`. What it does not tell is absent."""
@@ -113,11 +112,16 @@ class Card:
             values.pop("power_usage_mw", None)
             self._calls.pop(("power_usage_mw",), None)
         if codes.get("energy_mj") in _FOR_EVER:
-            self._integrate(values)
+            self._energy.add(values)  # before Volta
         self.codes = codes
         self._forget(codes)
         self.lost = pynvml.NVML_ERROR_GPU_IS_LOST in codes.values()
         return values
+
+    @staticmethod
+    def error_text(code: int) -> str:
+        """What NVML calls a return code."""
+        return str(NVMLError(code))
 
     def _read_fields(self) -> Iterator[tuple[str, int, int]]:
         if not self._fields:
@@ -133,7 +137,7 @@ class Card:
                 continue
             value = int(getattr(answer.value, _MEMBER[answer.valueType]))
             if name not in _LEVELS:
-                value = self._count(name, value, answer.valueType == pynvml.NVML_VALUE_TYPE_UNSIGNED_INT)
+                value = self._sums.add(name, value, answer.valueType == pynvml.NVML_VALUE_TYPE_UNSIGNED_INT)
             yield name, pynvml.NVML_SUCCESS, value // units
 
     def _read_calls(self) -> Iterator[tuple[str, int, int]]:
@@ -144,24 +148,6 @@ class Card:
                 yield from ((name, error.value, 0) for name in names)
             else:
                 yield from ((name, pynvml.NVML_SUCCESS, value) for name, value in zip(names, answers))
-
-    def _count(self, name: str, value: int, of_32_bits: bool) -> int:
-        """The sum of a counter that goes round at 32 bits, or begins anew when the driver is reset."""
-        last, total = self._counted.get(name, (value, value))
-        total += value - last if value >= last else value - last + 2**32 if of_32_bits else value
-        self._counted[name] = value, total
-        return total
-
-    def _integrate(self, values: dict[str, int]) -> None:
-        """Energy of a card that does not count it (before Volta), by the trapezoidal rule between readings."""
-        now = time.monotonic()
-        found = [values[name] for name in ("power_average_mw", "power_mw", "power_usage_mw") if name in values]
-        power = (now, found[0]) if found else None
-        if power and self._power:
-            self._energy_mj += (power[0] - self._power[0]) * (power[1] + self._power[1]) / 2
-        if power:
-            values["integrated_energy_mj"] = round(self._energy_mj)
-        self._power = power
 
     def _forget(self, codes: dict[str, int]) -> None:
         never = {name for name, code in codes.items() if code in _FOR_EVER}
@@ -206,8 +192,3 @@ def _whole(device: str) -> str:
         return device
     handle = pynvml.nvmlDeviceGetHandleByUUID(device)
     return pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle))
-
-
-def error_text(code: int) -> str:
-    """What NVML calls a return code."""
-    return str(NVMLError(code))

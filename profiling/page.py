@@ -12,6 +12,8 @@ from profiling.blocks import Block
 if TYPE_CHECKING:
     from profiling.figures import Plot  # imports matplotlib
 
+WIDE = 7  # inches: a figure beyond takes the whole width of the page
+
 
 def page(document: dict[str, Any], drawn: "dict[str, Plot]") -> str:
     """The content of index.html.
@@ -72,7 +74,8 @@ def _figure(plot: "Plot") -> str:
         f'<button type="button" data-zoom="{key}" title="{title}">{sign}</button>'
         for key, sign, title in (("+", "+", "zoom in"), ("-", "−", "zoom out"), ("0", "⟲", "the whole figure"))
     )
+    wide = " class=whole" if plot.figure.get_figwidth() > WIDE else ""
     return (
-        f'<figure>\n<div class="bar"><h3>{escape(plot.title)}</h3><div>{buttons}</div></div>\n'
+        f'<figure{wide}>\n<div class="bar"><h3>{escape(plot.title)}</h3><div>{buttons}</div></div>\n'
         f"{plot.inline}\n<figcaption>{escape(plot.caption)}</figcaption>\n</figure>"
     )

@@ -105,7 +105,7 @@ def _steps(document: dict[str, Any], figure: Figure, tips: list[str]) -> None:
 def _breakdown(document: dict[str, Any], figure: Figure, tips: list[str]) -> None:
     points, traced = document["points"], [point for point in document["traced"] if point["shares"]]
     axes = figure.subplots(1, 3 if traced else 2, width_ratios=(3, 2, 2) if traced else (3, 2))
-    names = dict.fromkeys(name for point in points for name in point["phases_s"])
+    names = dict.fromkeys(name for point in points for name in point["phases_s"] if name != "queue")
     phases = {name: (colour, [point["phases_s"].get(name, 0) for point in points]) for name, colour in zip(names, PARTS)}  # fmt: skip
     _stack(axes[0], points, phases, "a run [s]", 3, tips)
     step = {label: (PARTS[colour], [1000 * point["step_s"][name] for point in points]) for name, label, colour in _OF_STEP}  # fmt: skip
@@ -196,7 +196,7 @@ FIGURES: dict[str, tuple[str, str, Painter]] = {
     ),
     "breakdown": (
         "Where the time goes",
-        "Means over the repeats. Left: the phases of a run. Beside them a step of a rank; after its own gradients come waiting for the others, communication and the update of the weights. Traced steps, where there are some, stand apart: a profiler slows them.",
+        "Means over the repeats. Left: the phases of a run, but for its wait in the queue. Beside them a step of a rank; after its own gradients come waiting for the others, communication and the update of the weights. Traced steps, where there are some, stand apart: a profiler slows them.",
         _breakdown,
     ),
     "gpus": (

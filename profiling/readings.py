@@ -5,6 +5,7 @@ tenth of the room. What a kill has left as lines is read as well as the rest.
 """
 
 import contextlib
+import functools
 import glob
 import json
 import os
@@ -171,9 +172,15 @@ def view(folder: Path, threads: int = 2) -> "duckdb.DuckDBPyConnection | None":
         parts.append(f"SELECT * FROM read_parquet({_quoted(pattern)})")
     if not parts:
         return None
-    database = _database(threads)
-    database.execute(f"CREATE VIEW reading AS {' UNION ALL BY NAME '.join(parts)}")
+    database = _shared(threads).cursor()
+    database.execute(f"CREATE TEMP VIEW reading AS {' UNION ALL BY NAME '.join(parts)}")
     return database
+
+
+@functools.cache
+def _shared(threads: int) -> "duckdb.DuckDBPyConnection":
+    """One for all that is looked at: to open one takes as long as to read a small run. Of each cursor its temporary views are its own."""
+    return _database(threads)
 
 
 def _database(threads: int) -> "duckdb.DuckDBPyConnection":

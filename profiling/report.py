@@ -20,6 +20,7 @@ class Options:
     series: str | None = None  # which series, where the table or study holds several
     format: Literal["text", "markdown"] = "text"  # of the table that is printed
     json: bool = False  # print JSON, and write nothing
+    remark: str = ""  # what the reader of a study's report has to know besides
     out: Path | None = None  # folder of a study's report; STUDY/report by default
 
 
@@ -36,10 +37,10 @@ def run(argv: Sequence[str]) -> str:
     if runs.is_study(path):
         whole = runs.read(path)
         study = tables.choose(whole, options.series)
-        made = document.document(study, tables.of_study(study))
+        made = document.document(study, tables.of_study(study), options.remark)
         folder = options.out or path / "report" / ("" if len(whole.series) == 1 else _name(study))
-    elif options.out:
-        raise Refusal(f"--out is for the report of a study, and {path} is a plain table: leave it out")
+    elif options.out or options.remark:
+        raise Refusal(f"--out and --remark are for the report of a study, and {path} is a plain table: leave them out")
     else:
         made = document.table(tables.read(path, options.series))
     if options.json:

@@ -38,15 +38,16 @@ class Node:
         self._host = Host()
         self._processes = {rank["rank"]: Process(rank["pid"]) for rank in ranks}
         # Two ranks may share a GPU, which is read once.
-        held = {rank["holds"]: rank["rank"] for rank in reversed(ranks) if rank["holds"].startswith(("GPU-", "MIG-"))}
+        held = {
+            rank["holds"]: rank["rank"]
+            for rank in reversed(ranks)
+            if rank["holds"].startswith(("GPU-", "MIG-", "device "))
+        }
         self.missing: dict[str, str] = {}
         self._cards: list[tuple[int | None, Any]] = []
         if held:
-            from profiling import nvml
-
-            cards, self.missing = nvml.open_cards(list(reversed(held)))
+            cards, self.missing = _open(list(reversed(held)))
             self._cards = [(held.get(card.device), card) for card in cards]
-            self._error_text = nvml.error_text
         self._codes: dict[tuple[str, str], int] = {}
 
     def alive(self, first_is_over: bool) -> bool:
@@ -73,6 +74,7 @@ class Node:
     def news(self) -> list[dict[str, Any]]:
         """Return codes of cards that differ from those of the reading before."""
         codes = {(card.device, name): code for _, card in self._cards for name, code in card.codes.items()}
+        texts = {card.device: card.error_text for _, card in self._cards}
         changed = {
             key: codes.get(key, 0)
             for key in codes.keys() | self._codes.keys()
@@ -80,9 +82,24 @@ class Node:
         }
         self._codes = codes
         return [
-            {"device": device, "field": name, "code": code, "error": self._error_text(code)}
+            {"device": device, "field": name, "code": code, "error": texts[device](code)}
             for (device, name), code in sorted(changed.items())
         ]
+
+
+def _open(devices: list[str]) -> tuple[list[Any], dict[str, str]]:
+    """The cards of ranks, from the driver that knows them: NVIDIA's, else AMD's. Of each that none can read, why."""
+    from profiling import nvml
+
+    cards, missing = nvml.open_cards([device for device in devices if not device.startswith("device ")])
+    left = [device for device in devices if device in missing or device.startswith("device ")]
+    if left:
+        from profiling import amd
+
+        others, unknown = amd.open_cards(left)
+        cards += others
+        missing = {device: "; ".join(filter(None, [missing.get(device), why])) for device, why in unknown.items()}
+    return cards, missing
 
 
 def main(argv: list[str]) -> int:

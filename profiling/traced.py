@@ -30,11 +30,17 @@ def points(study: Study) -> tuple[list[dict[str, Any]], list[str]]:
     list of str
         What could not be read, and why.
     """
+    software = study.runs[0].result.get("versions", {})
     by_ranks: dict[int, list[dict[str, Any]]] = {}
     notes = []
     for entry in study.index["runs"]:
         run = RunDir(study.folder / entry["run"])
-        if not run.traces.is_dir() or run.result() is None:
+        result = run.result() if run.traces.is_dir() else None
+        if result is None:
+            continue
+        if changed := dict(result.get("versions", {}).items() - software.items()):
+            said = ", ".join(f"{name} {version}" for name, version in sorted(changed.items()))
+            notes.append(f"traces of {entry['run']}: left out: made with {said}, unlike the runs in the table")
             continue
         try:
             found = trace.gather(run)

@@ -77,9 +77,9 @@ class Step:
             loss, slopes = _in_parts(of_batch, accumulate, inputs, targets)
             loss = tf.cast(loss, tf.float32)
             # A GPU computes after the host has gone on: only what comes back from it after the gradients tells when they are done.
-            with tf.control_dependencies(
-                [part for part in tf.nest.flatten(slopes, expand_composites=True) if part is not None]
-            ):
+            # The identities keep the order where TensorFlow inlines the call: a bare edge from it would wait for its side effects alone.
+            ready = [tf.identity(part) for part in tf.nest.flatten(slopes, expand_composites=True) if part is not None]
+            with tf.control_dependencies(ready):
                 tf.numpy_function(self._gradients_are_ready, [tf.identity(loss)], [])
             told = tf.concat([[loss], wishes], axis=0)
             means = optimizer.average_and_apply(slopes, weights, [told, *(variable.value for variable in kept)])

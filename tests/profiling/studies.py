@@ -25,8 +25,10 @@ PLAN = {
 WAIT = 0.1  # part of a step
 
 
-def make(folder: Path, nodes=(1, 2, 4), repeats=6, seconds=None, batch=lambda ranks: 8 * ranks, axis=None) -> Path:
-    """A study of one rank a node. ``seconds(ranks, repeat)`` is the length of each of the 20 steps of a run."""
+def make(
+    folder: Path, nodes=(1, 2, 4), repeats=6, seconds=None, batch=lambda ranks: 8 * ranks, axis=None, steps=20
+) -> Path:
+    """A study of one rank a node. ``seconds(ranks, repeat)`` is the length of each of the steps of a run."""
     seconds = seconds or (lambda ranks, repeat: 0.05 * ranks**0.1 * (1 + 0.002 * repeat))
     folder.mkdir(parents=True)
     entries = []
@@ -35,7 +37,7 @@ def make(folder: Path, nodes=(1, 2, 4), repeats=6, seconds=None, batch=lambda ra
             for value in axis[1] if axis else [None]:
                 values = {axis[0]: value} if axis else {}
                 name = f"n{ranks}{f'-{value}' if axis else ''}-r{repeat}"
-                run(folder / name, ranks, batch(ranks), seconds(ranks, repeat), repeat)
+                run(folder / name, ranks, batch(ranks), seconds(ranks, repeat), repeat, steps)
                 entries.append({"run": name, "nodes": ranks, "values": values, "repeat": repeat})
     index = {"workload": "workloads.some_net", "scaling": "weak", "throttle": None, "runs": entries}
     publish_json(folder / "study.json", index)
@@ -43,8 +45,8 @@ def make(folder: Path, nodes=(1, 2, 4), repeats=6, seconds=None, batch=lambda ra
     return folder
 
 
-def run(path: Path, ranks: int, batch: int, seconds: float, repeat: int = 1) -> RunDir:
-    """A finished run: the first of 20 steps was compiled, and one in ten of the others is warm-up."""
+def run(path: Path, ranks: int, batch: int, seconds: float, repeat: int = 1, steps: int = 20) -> RunDir:
+    """A finished run: the first of its steps was compiled, and one in ten of the others is warm-up."""
     run = RunDir(path)
     run.create()
     publish_json(run.run_json, PLAN | {"name": path.name, "nodes": ranks, "workload": "workloads.some_net"})
@@ -56,7 +58,7 @@ def run(path: Path, ranks: int, batch: int, seconds: float, repeat: int = 1) -> 
             file.write(json.dumps({**event, "time": began}) + "\n")
     for rank in range(ranks):
         with StepWriter(run.steps / f"node{rank}.jsonl", rank, 1) as writer:
-            for step in range(1, 21):
+            for step in range(1, steps + 1):
                 writer.write(
                     epoch=(step - 1) // 10, step=step, start=began + 5 + (9 + seconds * step if step > 1 else 0), seconds=seconds if step > 1 else 9.0,
                     input_seconds=WAIT * seconds, own_seconds=0.8 * seconds, examples=batch // ranks, loss=1.0, learning_rate=0.1, traced=False, compiled=step == 1,

@@ -71,7 +71,7 @@ for id in (%d, %d, %d): fake.fake_fail(0, id, 3)
 first, codes = card.read(), dict(card.codes)
 before = fake.fake_calls()
 again = card.read()
-print(json.dumps([first, again, codes, card.codes, fake.fake_calls() - before, nvml.error_text(3)]))
+print(json.dumps([first, again, codes, card.codes, fake.fake_calls() - before, card.error_text(3)]))
 """
     first, again, codes, still, calls, text = said(cards("GPU-0a"), code % (UTILIZATION, NVLINK_TX, NVLINK_RX))
     lacking = ("gpu_utilization", "memory_utilization", "nvlink_tx_mib", "nvlink_rx_mib")
@@ -134,7 +134,8 @@ def test_without_a_counter_energy_is_integrated_and_says_so():
 (card,), _ = nvml.open_cards(["GPU-0a"])
 fake.fake_fail(0, %d, 3)
 clock = [100.0]
-nvml.time = type("Clock", (), {"monotonic": staticmethod(lambda: clock[0])})
+from profiling import counters
+counters.time = type("Clock", (), {"monotonic": staticmethod(lambda: clock[0])})
 said = []
 for at, power in ((100, 200_000), (101, 300_000), (103, 100_000)):
     clock[0] = at

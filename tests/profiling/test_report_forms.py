@@ -92,6 +92,16 @@ def test_traced_steps_stand_apart_in_a_table_and_in_a_figure(report):
     assert any(note.startswith("traces of n4-r2: traces/horovod1.json is no timeline") for note in document["notes"])
 
 
+def test_traces_of_another_tensorflow_are_left_out_by_name(tmp_path):
+    folder = studies.make(tmp_path / "study", nodes=(1, 2), repeats=3)
+    for name in ("n2-r1", "n2-r3"):
+        studies.trace(RunDir(folder / name), 0, {"compute": 1.0})
+    studies.change_json(folder / "n2-r3" / "result.json", versions=studies.VERSIONS | {"tensorflow": "2.21.0"})
+    document = json.loads(reporting.run([str(folder), "--json"]))
+    assert [(point["workers"], point["runs"]) for point in document["traced"]] == [(2, 1)]
+    assert "traces of n2-r3: left out: made with tensorflow 2.21.0, unlike the runs in the table" in document["notes"]
+
+
 def test_the_timeline_of_a_run_without_timed_steps_is_in_the_report(tmp_path):
     folder = studies.make(tmp_path / "study", nodes=(1, 2), repeats=2)
     run = RunDir(folder / "n2-r2")

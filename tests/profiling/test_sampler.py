@@ -19,7 +19,7 @@ from plans import LAPTOP, plan, run_of
 from launch.rundir import RunDir, read_lines
 from launch.shape import Machine
 from launch.workload import Target
-from profiling import readings, sampler
+from profiling import overview, readings, sampler
 from profiling.host import Host, Process
 from profiling.readings import READING
 
@@ -104,6 +104,40 @@ def test_the_gpus_of_the_ranks_are_read_by_node_until_one_is_lost(tmp_path: Path
     codes = [line for line in read_lines(run.reading_notes(1)) if line["event"] == "code"]
     assert {(line["device"], line["code"], line["error"]) for line in codes} == {("GPU-1b", 15, "GPU is lost")}
     assert not [line for line in read_lines(run.reading_notes(0)) if line["event"] == "code"]
+
+
+LATE = """
+import os, time
+from pathlib import Path
+from profiling.records import StepWriter
+rank = int(os.environ["RANK"])
+with StepWriter(Path(os.environ["LAUNCH_RUN"]) / "steps" / f"node{os.environ['LAUNCH_NODE']}.jsonl", rank, 1) as records:
+    for step in range(1, 121):
+        start, late = time.time(), 0.01 if rank == 1 and step > 60 else 0.0
+        time.sleep(0.02 + late)
+        records.write(epoch=0, step=step, start=start, seconds=0.032, input_seconds=0.001, own_seconds=0.02 + late, examples=8,
+                      loss=1.0, learning_rate=0.1, traced=False, compiled=step == 1)
+        time.sleep(0.012 - late)
+"""
+
+
+def test_a_rank_whose_gpu_is_held_down_is_named_with_the_reason(tmp_path: Path):
+    """Ranks, sampler and driver as in a run: which rank, node and GPU, since when, by how much, and why."""
+    planned = plan(here=LAPTOP, target=Target("script", str(program(tmp_path, LATE))), machine=Machine(2, 0), nodes=3,
+                   ranks_per_node=1, gpus_per_node=3, sample_hz=20.0, cwd=str(tmp_path))  # fmt: skip
+    run = run_of(planned, tmp_path / "run")
+    env = {k: v for k, v in environment(PYTHONPATH=str(ROOT)).items() if k != "CUDA_VISIBLE_DEVICES"}
+    env |= cards("GPU-0a", "GPU-1b", "GPU-2c") | {"FAKE_NVML_HELD": "GPU-1b"}
+    words = [sys.executable, "-m", "launch", "resume", str(run.path)]
+    done = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (found,) = overview.document(run)["stragglers"]
+    assert (found["rank"], found["node"], found["device"]) == (1, 1, "GPU-1b")
+    assert (found["first_step"], found["last_step"]) == (61, 120)
+    assert found["late_seconds"] == pytest.approx(0.01) and found["slows"] == pytest.approx(0.01 / 0.032)
+    clocks, power = found["because"]
+    assert clocks == "its GPU runs at 990 MHz, others at 1410"
+    assert power.startswith("throttled for power ") and power.endswith("% of the time, others 0%")
 
 
 def test_the_sampler_is_not_among_a_programs_children(tmp_path: Path):

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests of Slurm and of modules need from Debian's packages, where that is possible; else says so, and
+# Installs what the tests of Slurm, of modules and of the report's page need from Debian's packages, where that is possible; else says so, and
 # they are skipped.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -9,6 +9,7 @@ installed() { dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q ' installe
 
 # libpmix-dev: `srun --mpi=pmix` opens libpmix.so by its full path, a link that only the -dev package has.
 packages=(slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge libpmix-dev)
+packages+=(chromium)
 # Lmod and Environment Modules conflict with each other: nobody's own are taken away.
 installed environment-modules || packages+=(lmod)
 missing=()

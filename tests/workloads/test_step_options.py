@@ -1,5 +1,6 @@
 """Precision, accumulation, compression and XLA: other ways to the same step, each within its own precision."""
 
+import time
 from pathlib import Path
 
 import keras
@@ -99,3 +100,36 @@ def test_the_plan_shows_what_is_not_as_usual():
 def test_a_batch_that_cannot_be_parted_evenly_is_refused(accumulate: int):
     with pytest.raises(Refusal, match=f"--accumulate {accumulate} does not part a batch of 32 evenly"):
         Training(accumulate=accumulate)
+
+
+def test_gradients_are_ready_when_the_last_of_them_is_computed():
+    """Not with the loss: the backward pass of this one takes all the time of the step."""
+    import dataclasses
+
+    import tiny
+
+    from launch.rank import Rank
+    from workloads.step import Step
+
+    @tf.custom_gradient
+    def costly(outputs: tf.Tensor):
+        def backward(slopes: tf.Tensor) -> tf.Tensor:
+            product = tf.random.stateless_uniform((700, 700), (1, 2)) + tf.reduce_sum(slopes)
+            for _ in range(6):
+                product = tf.matmul(product, product) * 1e-3
+            return slopes + 0 * tf.reduce_sum(tf.tanh(product))
+
+        return tf.identity(outputs), backward
+
+    with Communicator(Rank(size=1)) as communicator:
+        plain = tiny.build(tiny.Config(), Rank(size=1))
+        workload = dataclasses.replace(plain, loss=lambda targets, outputs: plain.loss(targets, costly(outputs)))
+        optimizer = communicator.averaging(keras.optimizers.SGD(0.1), False)
+        optimizer.build(workload.model.trainable_variables)
+        step = Step(workload, optimizer, communicator, xla=False)
+        batch = tf.nest.map_structure(tf.convert_to_tensor, workload.train.load(np.arange(32)))
+        for number in range(1, 6):
+            began = time.perf_counter()
+            outcome = step(number, *batch, [False])
+            if not outcome.compiled:
+                assert outcome.gradient_seconds > 0.6 * (time.perf_counter() - began)
