@@ -260,7 +260,7 @@ def test_latex_compiles(report, tmp_path):
     assert done.returncode == 0 and "Output written on paper.pdf" in done.stdout, done.stdout[-2000:]
     assert "Overfull" not in done.stdout
     table = (report / "table.tex").read_text()
-    assert table.count(r"\toprule") == table.count(r"\begin{table}") == 7
+    assert table.count(r"\toprule") == table.count(r"\begin{table}") == 8
 
 
 def test_a_prediction_is_written_down_and_scored_by_the_next_report(capsys, tmp_path):

@@ -110,6 +110,7 @@ def test_a_run_leaves_its_records(shared_batch: dict[str, RunDir]):
     result = read_json(run.result_json)
     assert (result["status"], result["steps"], result["epochs"], result["ranks"]) == ("done", STEPS, 4, 2)
     assert result["metrics"]["parameters"] == 5 * 8 + 8 + 8 * 2 + 2
+    assert [each["bytes"] for each in training["gradients"]] == [4 * 5 * 8, 4 * 8, 4 * 8 * 2, 4 * 2]
     timed = [line["seconds"] for line in lines if line["rank"] == 0 and not line["compiled"]]
     assert result["throughput_examples_per_s"] == pytest.approx(128 * len(timed) / sum(timed), rel=1e-3)
     assert [event["step"] for event in run.events("evaluated")] == [8, 16, 24, 32]
