@@ -225,7 +225,9 @@ def _container(request: Request, site: Site, target: Target) -> dict[str, Any]:
     return {
         "container": container.image(request.container, site.container),
         "container_runtime": site.container,
-        "container_binds": container.binds([request.runs, cwd, *_pythonpath(os.environ.get("PYTHONPATH", ""), cwd), cache, *own]),
+        "container_binds": container.binds(
+            [request.runs, cwd, *_pythonpath(os.environ.get("PYTHONPATH", ""), cwd), cache, *own]
+        ),
         **kept,
     }
 

@@ -37,11 +37,15 @@ def run(argv: Sequence[str]) -> str:
     (path,), options = arguments.parse(Options, argv, ["TABLE"])
     if (options.nodes is None) == (options.workers is None):
         raise Refusal("predict needs --workers 64,256, or of a study --nodes 64,256: give one of the two")
-    known = None
-    if runs.is_study(path):
+    known, of_study = None, runs.is_study(path)
+    if of_study:
         study = tables.choose(runs.read(path), options.series)
         series = tables.of_study(study)
-        known = price.rates(study, series.kind)
+        try:
+            known = price.rates(study, series.kind)
+        except Refusal:  # its nodes differ: what ranks do can be foretold all the same
+            if options.nodes:
+                raise
     else:
         series = tables.read(path, options.series)
     workers = _workers(path, options, known)
@@ -56,7 +60,7 @@ def run(argv: Sequence[str]) -> str:
             raise Refusal(
                 f"cannot write {options.save} ({error.strerror}): give a file in a folder that can be written to"
             ) from None
-    kept = foretold.write_down(path, document) if known else ""
+    kept = foretold.write_down(path, document) if of_study else ""
     if options.json:
         return json.dumps(document, indent=1, ensure_ascii=False)
     return "\n".join([_text(document, known), *([kept] if kept else [])])

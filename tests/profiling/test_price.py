@@ -34,13 +34,17 @@ def test_weak_scaling_holds_the_batch_of_a_rank_and_the_examples(tmp_path):
         studies.change_json(path, steps=20 if path.parent.name.startswith("n1") else 10)
     rates = known(folder)
     assert (rates.kind, rates.batch, rates.unit) == ("weak", 8, "GPU-hours")
-    # 0.5 + 2 + 1 + 9 s for start, import, build and compilation; training and queue are not in it.
-    assert (rates.work, rates.beside_s, rates.watts_per_gpu) == ({"examples": 160}, 12.5, None)
+    # Start, import, build, compilation and so on; training, queue and trace are not in it.
+    phases = json.loads((folder / "n2-r1" / "result.json").read_text())["phases_s"]
+    beside = sum(seconds for name, seconds in phases.items() if name not in ("queue", "train", "trace"))
+    assert beside > 12 and rates.beside_s == pytest.approx(beside)
+    assert (rates.work, rates.watts_per_gpu) == ({"examples": 160}, None)
     found = price.price(rates, forecast(4, 64.0, 32.0, 80.0))
     assert found.step_seconds == price.Bounded(0.5, 0.4, 1.0)
     assert (found.nodes, found.gpus) == (4, 8)
-    assert found.training_seconds == price.Bounded(12.5 + 5 * 0.5, 12.5 + 5 * 0.4, 12.5 + 5 * 1.0)
-    assert found.hours.value == pytest.approx(15.0 * 8 / 3600)
+    training = found.training_seconds
+    assert [training.value, training.low, training.high] == pytest.approx([beside + 2.5, beside + 2, beside + 5])
+    assert found.hours.value == pytest.approx(training.value * 8 / 3600)
     assert found.energy_j is None
 
 
@@ -49,7 +53,7 @@ def test_strong_scaling_holds_the_batch_of_all_and_so_the_steps(tmp_path):
     assert (rates.kind, rates.batch, rates.work) == ("strong", 16, {"examples": 320})
     found = price.price(rates, forecast(4, 64.0, 32.0, 80.0))
     assert found.step_seconds.value == 0.25
-    assert found.training_seconds.value == 12.5 + 20 * 0.25
+    assert found.training_seconds.value == pytest.approx(rates.beside_s + 20 * 0.25)
 
 
 def test_steps_that_are_held_and_work_that_is_not_told(tmp_path):
@@ -75,11 +79,15 @@ def test_energy_is_that_of_the_gpus_while_steps_are_made(tmp_path):
     assert "W a GPU" in price.notes(rates)[-1]
 
 
-def test_nodes_that_differ_are_refused(tmp_path):
+def test_nodes_that_differ_are_refused_but_ranks_are_foretold(tmp_path, capsys):
     folder = made(tmp_path)
     studies.change_json(folder / "n2-r1" / "run.json", ranks_per_node=2)
     with pytest.raises(Refusal, match="differ .* a node.: give --workers"):
         known(folder)
+    assert main(["predict", str(folder), "--nodes", "4"]) == 2
+    assert main(["predict", str(folder), "--workers", "4"]) == 0
+    out = capsys.readouterr().out
+    assert "training [s]" not in out and "written down, to be scored by the next report" in out
 
 
 def test_the_verb_takes_nodes_of_a_study_and_writes_down_what_it_says(tmp_path, capsys):
