@@ -16,6 +16,7 @@ NETWORKS = {
     "tiramisu": lambda: networks.tiramisu(*MAP),
     "deeplab": lambda: networks.deeplab(*MAP),
     "inception_v3": lambda: keras.applications.InceptionV3(weights=None),
+    "resnet50": lambda: keras.applications.ResNet50(weights=None),
     "resnet101": lambda: keras.applications.ResNet101(weights=None),
     "vgg16": lambda: keras.applications.VGG16(weights=None),
 }

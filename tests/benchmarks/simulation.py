@@ -15,8 +15,11 @@ POINTS = (
     ("inception3-uber", 128, 0.90),
     ("resnet101-uber", 128, 0.90),
     ("vgg16-uber", 128, 0.68),
+    ("resnet50-dlperf", 1, 2721.98 / 8 / 362.44),
+    ("resnet50-dlperf", 2, 5099.42 / 16 / 362.44),
+    ("resnet50-dlperf", 4, 9514.64 / 32 / 362.44),
 )
-"""Description, nodes, parallel efficiency that was published: Kurth et al. 2018; Horovod's documentation."""
+"""Description, nodes, parallel efficiency that was published: Kurth et al. 2018; Horovod's documentation; DLPerf."""
 
 
 def row(name: str, nodes: int, published: float) -> list[str]:
