@@ -38,8 +38,9 @@ def points(study: Study) -> tuple[list[dict[str, Any]], list[str]]:
         result = run.result() if run.traces.is_dir() else None
         if result is None:
             continue
-        if changed := dict(result.get("versions", {}).items() - software.items()):
-            said = ", ".join(f"{name} {version}" for name, version in sorted(changed.items()))
+        used = result.get("versions", {})
+        if changed := [name for name in sorted(used.keys() & software) if used[name] != software[name]]:
+            said = ", ".join(f"{name} {used[name]}" for name in changed)
             notes.append(f"traces of {entry['run']}: left out: made with {said}, unlike the runs in the table")
             continue
         try:

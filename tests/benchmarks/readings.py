@@ -1,11 +1,12 @@
 """Readings of 27,360 GPUs at 1 Hz for an hour: their size on disk, and how long summing them up takes:
 
-    python tests/benchmarks/readings.py FOLDER [NODES]
+    python tests/benchmarks/readings.py FOLDER [NODES] [PEERS_PYTHON]
 
 FOLDER gets the files of 4,560 nodes of 6 GPUs (98.5 million readings of GPUs, and 16.4 million of nodes): those of twenty
 nodes are made with noise of a size that real ones have, written as lines, and compacted as a sampler does it; the others are
 these under other numbers. What is there already is used again. The sum is that of the verb summary, in a
-process of its own on two cores.
+process of its own on two cores. PEERS_PYTHON is an interpreter that has pandas and pyarrow: it sums up the same columns of the same
+files, in turns with ours.
 """
 
 import json
@@ -36,6 +37,27 @@ wanted = {*overview._OF_GPU, *overview._OF_PROCESS, *overview._OF_HOST, *overvie
 found = usage(Path(sys.argv[1]), names=wanted)
 used = resource.getrusage(resource.RUSAGE_SELF)
 print(json.dumps([len(found), sum(one.readings for one in found), time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss]))
+"""
+
+PANDAS = """
+import json, os, resource, sys, time
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
+import pandas
+began = time.perf_counter()
+means = ["gpu_utilization", "sm_clock_mhz", "held", "sampling_us"]
+most = ["memory_bytes", "temperature_c", "rss_bytes"]
+least = ["host_available_bytes"]
+counters = ["energy_mj", "throttled_power_ms", "throttled_thermal_ms", "pcie_rx_mib", "nvlink_tx_mib", "ecc_uncorrected", "cpu_ms",
+            "host_cpu_ms", "network_tx_kib", "sampler_cpu_ms", "time_ms"]
+keys = ["node", "attempt", "rank"]
+columns = [*keys, *means, *most, *least, *counters, "throttle_reasons"]
+columns.remove("held")
+table = pandas.read_parquet([sys.argv[1] + "/" + name for name in os.listdir(sys.argv[1]) if name.startswith("node")], columns=columns)
+table["held"] = (table.throttle_reasons.fillna(0).astype("int64") & 252) != 0
+groups = table.groupby(keys, dropna=False)
+found = pandas.concat([groups[means].mean(), groups[most].max(), groups[least].min(), groups[counters].max() - groups[counters].min()], axis=1)
+used = resource.getrusage(resource.RUSAGE_SELF)
+print(json.dumps([len(found), len(table), time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss]))
 """
 
 
@@ -114,7 +136,7 @@ def make(folder: Path, nodes: int) -> None:
             os.replace(temporary, path)
 
 
-def main(folder: Path, nodes: int) -> None:
+def main(folder: Path, nodes: int, peers: str | None) -> None:
     """Make, measure, print."""
     make(folder, nodes)
     size = sum((folder / f"node{node}-attempt1.parquet").stat().st_size for node in range(nodes))
@@ -122,17 +144,20 @@ def main(folder: Path, nodes: int) -> None:
     print(
         f"{nodes} nodes, {of_gpus / 1e6:.1f} million readings of GPUs: {size / 1e9:.2f} GB, {size / of_gpus:.1f} bytes each"
     )
-    for _ in range(3):
-        env = os.environ | {"PYTHONPATH": str(ROOT)}
-        done = subprocess.run(
-            [sys.executable, "-c", SUM, str(folder)], env=env, check=True, capture_output=True, text=True
-        )
+    rivals = [("ours", sys.executable, SUM)] + ([("pandas", peers, PANDAS)] if peers else [])
+    for name, python, program in 3 * rivals:
+        env = os.environ | {"PYTHONPATH": str(ROOT) if name == "ours" else ""}
+        done = subprocess.run([python, "-c", program, str(folder)], env=env, check=True, capture_output=True, text=True)
         groups, count, seconds, cpu, memory = json.loads(done.stdout)
         print(
-            f"summed up: {count / 1e6:.1f} million readings of {groups} GPUs and nodes in {seconds:.1f} s ({cpu:.1f} s of CPU, {memory / 1e6:.2f} GB)",
+            f"{name}, summed up: {count / 1e6:.1f} million readings of {groups} GPUs and nodes in {seconds:.1f} s ({cpu:.1f} s of CPU, {memory / 1e6:.2f} GB)",
             flush=True,
         )
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 4560)
+    main(
+        Path(sys.argv[1]),
+        int(sys.argv[2]) if len(sys.argv) > 2 else 4560,
+        sys.argv[3] if len(sys.argv) > 3 else None,
+    )
