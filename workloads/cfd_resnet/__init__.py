@@ -63,9 +63,16 @@ class Config(Training):
             if len(set(getattr(self, name))) < len(getattr(self, name)):
                 raise Refusal(f"--{name.replace('_', '-')} names a number twice: give each once")
 
+    def flow_set(self) -> FlowSet:
+        """The data set: that of the size, with as many flows as are asked for."""
+        from workloads.cfd_resnet.data import SIZES
+
+        flow_set = SIZES[self.size]
+        return replace(flow_set, train=self.flows or flow_set.train, test=self.test_flows or flow_set.test)
+
     def describe(self, size: int) -> dict[str, str]:
         """The lines of the loop, and what is trained on what."""
-        flow_set = _flow_set(self)
+        flow_set = self.flow_set()
         mirrored = ", each mirrored too" if self.mirror else ""
         lines = Training.describe(self, size) | {
             "network": self.network + (f", width {self.width}" if self.width else ""),
@@ -94,7 +101,7 @@ def build(config: Config, rank: Rank) -> Workload:
     from workloads.cfd_resnet.held_out import measure
     from workloads.cfd_resnet.metrics import Metrics, mean_field, relative_error
 
-    flow_set = _flow_set(config)
+    flow_set = config.flow_set()
     progress = None if rank.is_chief else lambda line: None
     model = _network(config, flow_set)
     numbers = config.reynolds or (flow_set.reynolds,)
@@ -135,14 +142,6 @@ def build(config: Config, rank: Rank) -> Workload:
         summarise=metrics.summarise,
         finish=finish,
     )
-
-
-def _flow_set(config: Config) -> FlowSet:
-    """The data set of a config."""
-    from workloads.cfd_resnet.data import SIZES
-
-    flow_set = SIZES[config.size]
-    return replace(flow_set, train=config.flows or flow_set.train, test=config.test_flows or flow_set.test)
 
 
 def _listed(numbers: tuple[float, ...]) -> str:

@@ -15,14 +15,18 @@ from launch.rank import Rank
 from workloads import cfd_resnet
 from workloads.cfd_resnet import data
 
-SPLITS = {"train": creeping.flows(96, seed=1), "validation": creeping.flows(24, seed=2)}
+SPLITS = {
+    "train": creeping.flows(96, seed=1),
+    "validation": creeping.flows(24, seed=2),
+    "test": creeping.flows(24, seed=3),
+}
 
 
 @pytest.fixture
 def synthetic(monkeypatch: pytest.MonkeyPatch) -> None:
     """Creeping flows in place of the solver's, which take minutes."""
     monkeypatch.setattr(data, "flows", lambda parameters, split, **_: SPLITS[split])
-    monkeypatch.setitem(data.SIZES, "small", data.FlowSet(height=16, width=32, train=96, validation=24))
+    monkeypatch.setitem(data.SIZES, "small", data.FlowSet(height=16, width=32, train=96, validation=24, test=24))
 
 
 def train(workload: cfd_resnet.Workload, steps: int, rate: float, batch: int = 16) -> dict[str, float]:
@@ -50,7 +54,9 @@ def test_it_is_imported_without_tensorflow_keras_or_numpy():
 
 def test_the_plan_says_what_is_trained_on_what():
     lines = options.parse(cfd_resnet.Config, ["--flows", "500", "--network", "residual"]).describe(2)
-    assert lines["data"].startswith("500 flows of 32 x 64 cells, each mirrored too; 32 others")
+    assert lines["data"].startswith(
+        "500 flows of 32 x 64 cells, each mirrored too; 32 others to choose by, 32 to measure"
+    )
     assert lines["network"].startswith("residual")
     assert "global batch" in lines
 
@@ -87,10 +93,11 @@ def test_it_learns_and_leaves_a_picture(tmp_path: Path):
     after = train(workload, 120, 3e-3)
     assert after["times_better"] > 2.5 > before["times_better"]
     assert after["loss"] == pytest.approx(after["error"], rel=1e-5)
-    assert len(after) <= 14
+    assert len(after) <= 17
     found = workload.finish(workload.model, tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["flows.png", "masks.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["masks.png", "test.png"]
     assert found["masks_error"] == pytest.approx(after["error"], rel=1e-4)
+    assert found["test_error"] == pytest.approx(after["error"], rel=0.2) != after["error"], "not a set of its own"
 
 
 @pytest.mark.usefixtures("synthetic")

@@ -22,10 +22,10 @@ from workloads.claims import Claims, Core
 ROOT = Path(__file__).resolve().parents[3]
 # Two parts for training, one for validation; single obstacles at a low Reynolds number are steady soon.
 TINY = FlowSet(
-    height=16, width=32, length=40, train=PART + 4, validation=4, obstacles=1, reynolds=16.0, u_max=0.1
+    height=16, width=32, length=40, train=PART + 4, validation=4, test=4, obstacles=1, reynolds=16.0, u_max=0.1
 )  # fmt: skip
 OPTIONS = [
-    "--size=small", "--height=16", "--width=32", "--length=40", f"--train={PART + 4}", "--validation=4", "--obstacles=1",
+    "--size=small", "--height=16", "--width=32", "--length=40", f"--train={PART + 4}", "--validation=4", "--test=4", "--obstacles=1",
     "--reynolds=16",
 ]  # fmt: skip
 
@@ -57,9 +57,9 @@ def made(tmp_path_factory) -> Path:
     script = (
         "import os, sys, workloads.cfd_resnet.generate as g\n"
         "make = g.make\n"
-        "def noted(parameters, validation, indices, *rest):\n"
-        "    open(os.environ['LAUNCH_TEST_LOG'], 'a').write(f'{validation} {indices.start}\\n')\n"
-        "    return make(parameters, validation, indices, *rest)\n"
+        "def noted(parameters, split, indices, *rest):\n"
+        "    open(os.environ['LAUNCH_TEST_LOG'], 'a').write(f'{split} {indices.start}\\n')\n"
+        "    return make(parameters, split, indices, *rest)\n"
         "g.make = noted\n"
         "from workloads.cfd_resnet.data import main\n"
         f"main({[*OPTIONS, f'--folder={folder}']!r})\n"
@@ -75,7 +75,12 @@ def made(tmp_path_factory) -> Path:
 
 
 def test_processes_that_start_together_make_each_part_once(made):
-    assert sorted((made / "made.log").read_text().splitlines()) == ["False 0", f"False {PART}", "True 0"]
+    assert sorted((made / "made.log").read_text().splitlines()) == [
+        "test 0",
+        "train 0",
+        f"train {PART}",
+        "validation 0",
+    ]
     assert not list(made.rglob("*.claim*")), "a claim is left"
 
 
@@ -96,11 +101,18 @@ def test_flows_are_what_the_contract_says(made):
     )
 
 
-def test_no_shape_is_in_both_sets(made):
-    train, validation = (
-        {mask.tobytes() for mask in flows(TINY, split, folder=made).mask} for split in ("train", "validation")
-    )
-    assert not train & validation
+def test_no_shape_is_in_two_sets(made):
+    sets = [
+        {mask.tobytes() for mask in flows(TINY, split, folder=made).mask} for split in ("train", "validation", "test")
+    ]
+    assert len(set.union(*sets)) == sum(map(len, sets))
+
+
+def test_a_smaller_set_is_the_beginning_of_a_larger_and_is_not_made_again(made):
+    small = flows(
+        dataclasses.replace(TINY, train=PART), "train", folder=made, progress=pytest.fail
+    )  # of a part that is there
+    assert (small.flow == flows(TINY, "train", folder=made).flow[:PART]).all()
 
 
 def test_flows_that_are_there_are_read_without_tensorflow(made):
@@ -116,7 +128,7 @@ def test_flows_that_are_there_are_read_without_tensorflow(made):
 @pytest.mark.parametrize("damage", ["cut", "changed", "empty"])
 def test_a_damaged_file_is_told_and_made_again(made, damage):
     before = np.array(flows(TINY, "train", folder=made).flow)
-    path = next(made.glob("train-*/flows.npy"))
+    path = next(made.glob("train-*/flows-20.npy"))
     content = bytearray(path.read_bytes())
     if damage == "changed":
         content[len(content) // 2] ^= 1
@@ -131,14 +143,14 @@ def test_a_damaged_file_is_told_and_made_again(made, damage):
 def test_a_damaged_part_alone_is_computed_again(made):
     before = np.array(flows(TINY, "train", folder=made).flow)
     folder = next(made.glob("train-*"))
-    (folder / "flows.npy").unlink()
-    part = folder / "part-00001.npy"
+    (folder / f"flows-{TINY.train}.npy").unlink()
+    part = folder / "part-00001-first-4.npy"
     other = (folder / "part-00000.npy").stat().st_mtime_ns
     part.write_bytes(part.read_bytes()[:100])
     lines = []
     again = flows(TINY, "train", folder=made, progress=lines.append)
     assert again.flow == pytest.approx(before, abs=1e-5)
-    assert any("part-00001.npy is cut short" in line for line in lines)
+    assert any("part-00001-first-4.npy is cut short" in line for line in lines)
     assert (folder / "part-00000.npy").stat().st_mtime_ns == other
 
 
@@ -214,7 +226,7 @@ def test_tasks_of_an_array_make_their_parts_only(tmp_path, made, monkeypatch, ca
         return capsys.readouterr().out
 
     output = task(6)
-    assert [path.name for path in tmp_path.glob("train-*/*")] == ["part-00001.npy"]
+    assert [path.name for path in tmp_path.glob("train-*/*")] == ["part-00001-first-4.npy"]
     assert "train: this task's 1 of 2 parts are made, 1 are left to other tasks" in output
     assert f"train: {TINY.train} flows in" in task(5)
     assert flows(TINY, "train", folder=tmp_path).flow == pytest.approx(flows(TINY, "train", folder=made).flow, abs=1e-5)
@@ -232,12 +244,10 @@ def test_all_that_flows_depend_on_is_in_the_key(tmp_path):
 
         return _cache(dataclasses.replace(TINY, **changes), "train", tmp_path).folder
 
-    assert folder() == folder(validation=5), "training flows do not depend on the number of the others"
-    different = [
-        folder(**{name: 2 * getattr(TINY, name) or 7}) for name in ("height", "width", "length", "train", "u_max")
-    ]
+    assert folder() == folder(validation=5) == folder(train=64), "a flow does not depend on how many there are"
+    different = [folder(**{name: 2 * getattr(TINY, name) or 7}) for name in ("height", "width", "length", "u_max")]
     different += [folder(**{name: 2 * getattr(TINY, name) or 7}) for name in ("reynolds", "obstacles", "seed")]
-    assert len({folder(), *different}) == 9
+    assert len({folder(), *different}) == 8
 
 
 def test_records_are_mapped_and_checked(tmp_path):
@@ -311,13 +321,13 @@ def test_cars_are_a_validation_set(tmp_path, made, shared_data):
 
 def test_who_waits_says_so(tmp_path, monkeypatch):
     holder = Claims(tmp_path)
-    held = holder.take("part-00000")
+    held = holder.take("part-00000-first-2")
     cache = cache_module.Cache(tmp_path, record_type(4, 4), 2, lambda *_: pytest.fail("made what another makes"))
     seen = []
 
     def news(done, total, making):
         seen.append((done, total, making))
-        write(tmp_path / "part-00000.npy", [np.zeros(2, cache.dtype)])
+        write(tmp_path / "part-00000-first-2.npy", [np.zeros(2, cache.dtype)])
 
     held.beat(1)
     cache.fill(cache.parts, news)

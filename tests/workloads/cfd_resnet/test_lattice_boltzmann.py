@@ -14,7 +14,7 @@ CHANNEL = Case(HEIGHT, LENGTH, nu=0.05, u_max=0.1)  # Reynolds number 48
 
 def obstacles(seed: int) -> np.ndarray:
     """A channel (H, L) with random obstacles in its first two thirds."""
-    mask = random_mask(np.random.default_rng(seed), HEIGHT, 2 * HEIGHT, 3, validation=False)
+    mask = random_mask(np.random.default_rng(seed), HEIGHT, 2 * HEIGHT, 3, "train")
     return np.pad(mask, [(0, 0), (0, LENGTH - mask.shape[1])])
 
 

@@ -12,8 +12,8 @@ from workloads.cfd_resnet import metrics
 H, W = 16, 32
 FLOWS = creeping.flows(6)
 MASK = FLOWS.mask.astype(np.float32)
-TARGETS = {"flow": FLOWS.flow, "mask": MASK}
-METRICS = metrics.Metrics(metrics.mean_field(FLOWS.mask, FLOWS.flow), FLOWS.reynolds)
+TARGETS = {"flow": FLOWS.flow, "mask": MASK, "reynolds": np.full(len(MASK), FLOWS.reynolds, np.float32)}
+METRICS = metrics.Metrics(metrics.mean_field([FLOWS]))
 EMPTY = np.zeros((1, H, W, 1), np.float32)
 a_few = settings(max_examples=8, deadline=None)
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from launch.errors import Refusal
-from workloads.cfd_resnet.obstacles import FROM_FILE, OPEN, fault, is_validation, masks_from, random_mask, reached, read
+from workloads.cfd_resnet.obstacles import FROM_FILE, OPEN, fault, masks_from, random_mask, reached, read, split_of
 
 HEIGHT, WIDTH = 32, 64
 
@@ -29,28 +29,28 @@ def block(rows: slice, columns: slice, shape: tuple[int, int] = (HEIGHT, WIDTH))
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 2**32), count=st.integers(1, 4), height=st.sampled_from([32, 48]))
 def test_random_obstacles_leave_the_way_open(seed, count, height):
-    mask = random_mask(np.random.default_rng(seed), height, 2 * height, count, validation=False)
+    mask = random_mask(np.random.default_rng(seed), height, 2 * height, count, "train")
     assert mask.any() and fault(mask) is None
     assert (~mask).mean(axis=0).min() >= OPEN
     assert (reached(mask) == ~mask).all(), "fluid is shut in"
 
 
 @settings(max_examples=10, deadline=None)
-@given(seed=st.integers(0, 2**32), validation=st.booleans())
-def test_a_shape_and_its_mirror_image_belong_to_one_set(seed, validation):
-    mask = random_mask(np.random.default_rng(seed), HEIGHT, WIDTH, 4, validation)
-    assert is_validation(mask) == is_validation(mask[::-1]) == validation
+@given(seed=st.integers(0, 2**32), split=st.sampled_from(["train", "validation", "test"]))
+def test_a_shape_and_its_mirror_image_belong_to_one_set(seed, split):
+    mask = random_mask(np.random.default_rng(seed), HEIGHT, WIDTH, 4, split)
+    assert split_of(mask) == split_of(mask[::-1]) == split
 
 
 def test_the_same_generator_draws_the_same_mask():
-    first, second = (random_mask(np.random.default_rng(3), HEIGHT, WIDTH, 4, False) for _ in range(2))
+    first, second = (random_mask(np.random.default_rng(3), HEIGHT, WIDTH, 4, "train") for _ in range(2))
     assert (first == second).all()
-    assert (first != random_mask(np.random.default_rng(4), HEIGHT, WIDTH, 4, False)).any()
+    assert (first != random_mask(np.random.default_rng(4), HEIGHT, WIDTH, 4, "train")).any()
 
 
 def test_too_many_obstacles_are_refused():
     with pytest.raises(Refusal, match="16 obstacles do not fit into a channel of 24 x 24"):
-        random_mask(np.random.default_rng(0), 24, 24, 16, False)
+        random_mask(np.random.default_rng(0), 24, 24, 16, "train")
 
 
 def test_a_mask_of_the_channels_size_is_taken_as_it_is(tmp_path):
