@@ -7,10 +7,10 @@ imports TensorFlow, Keras and numpy only inside ``build``, so that the launcher 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from launch.errors import Refusal
 from launch.rank import Rank
@@ -63,6 +63,10 @@ class Training:
     timeline: bool = False  # in these steps Horovod notes what it does; no step of the run is timed then
     cache: float = 1  # GiB of a rank for the examples that it has read from files, of the training set and of the other
     # each; 0: read them anew in every epoch
+    stage: str = (
+        ""  # folder on a disk of each node, such as '$TMPDIR' (expanded there), to which the files that its ranks
+    )
+    # read are copied first
     tensorboard: bool = True  # write what TensorBoard shows into the run
 
     def __post_init__(self) -> None:
@@ -158,12 +162,24 @@ class Training:
         }
         chosen = (self.precision != "float32", self.accumulate > 1, self.compress, self.xla)
         lines |= {label: text for (label, text), is_shown in zip(shown.items(), chosen) if is_shown}
+        if self.stage:
+            lines["staging"] = f"the files that a node reads are copied to {self.stage} first"
         if self.trace:
             steps = tracing.window(self.trace)
             tracing.chosen(self.trace_ranks, Rank(size=size))
             noted = ", with a timeline of Horovod" if self.timeline else ""
             lines["trace"] = f"steps {steps[0]} to {steps[-1]} on rank {self.trace_ranks}{noted}"
         return lines
+
+
+class Files(Protocol):
+    """The files that examples are read from."""
+
+    def of(self, index: np.ndarray) -> list[Path]:
+        """The files that have some of the examples, by their index, int64 (n,)."""
+
+    def read_from(self, copies: Mapping[Path, Path]) -> None:
+        """From now on read the copy of each file that has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,15 +201,16 @@ class Data:
         training. ``seeds``, uint64 (batch, 2), has a pair for each example, a function of (seed, epoch, example) alone: what
         it draws has to follow from that, for a training that goes on to see what it would have seen. It runs as
         ``load`` does.
-    cached : bool
-        Keep examples in memory once they are loaded, as far as ``--cache`` goes: for those read from files one by one.
+    files : Files, optional
+        Of examples that ``load`` reads from files. They are kept in memory once they are loaded, as far as ``--cache`` goes, and
+        can be staged.
     """
 
     length: int
     load: Callable[[np.ndarray], tuple[Any, Any]]
     threads: int = 1
     augment: Callable[[Any, Any, np.ndarray], tuple[Any, Any]] | None = None
-    cached: bool = False
+    files: Files | None = None
 
     def __len__(self) -> int:
         return self.length

@@ -14,8 +14,12 @@ import json
 import os
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from launch import stop
+
+POLL_SECONDS = 0.5
 STALE_SECONDS = 120.0  # far above the pauses of a busy node or file server
 
 
@@ -127,3 +131,55 @@ class Core:
     def release(self) -> None:
         """Let another process compute."""
         os.close(self._descriptor)
+
+
+def share(folder: Path, pieces: Sequence, news: Callable[[int, int, bool], None]) -> None:
+    """Make the pieces of work that nobody has made or is making; wait for the others.
+
+    Parameters
+    ----------
+    folder : Path
+        Of their files, and of the claims on them.
+    pieces : sequence
+        Each has a ``name``, a ``weight`` (of how many things it is), ``done(names) -> bool`` of the files in the folder, and
+        ``make(beat)``, which calls ``beat`` often, with how many of its things are made.
+    news : function
+        Told from time to time how many things are made, by whomever, of how many, and whether this process makes some.
+
+    Raises
+    ------
+    SystemExit
+        With `launch.stop.STOPPED`, if a signal asked this process to stop.
+    """
+    claims = Claims(folder)
+    total = sum(piece.weight for piece in pieces)
+    while missing := _missing(folder, pieces):
+        worked = False
+        for piece in missing:
+            if not (claim := claims.take(piece.name)):
+                continue
+            try:
+
+                def beat(done: int, claim=claim, missing=missing) -> None:
+                    claim.beat(done)
+                    news(total - sum(other.weight for other in missing) + done, total, True)
+                    if stop.requested():
+                        raise SystemExit(stop.STOPPED)
+
+                if _missing(folder, [piece]):  # somebody may have made it between our look and our claim
+                    piece.make(beat)
+                    worked = True
+            finally:
+                claim.release()
+            break
+        if not worked:
+            elsewhere = sum(claims.done(piece.name) or 0 for piece in missing)
+            news(total - sum(piece.weight for piece in missing) + elsewhere, total, False)
+            if stop.requested():
+                raise SystemExit(stop.STOPPED)
+            time.sleep(POLL_SECONDS)
+
+
+def _missing(folder: Path, pieces: Sequence) -> list:
+    there = set(os.listdir(folder))
+    return [piece for piece in pieces if not piece.done(there)]

@@ -27,12 +27,12 @@ class Pipeline:
     data : Data
         What to load from.
     cache : int
-        Bytes of loaded examples that are kept, where ``data.cached`` asks for it.
+        Bytes of loaded examples that are kept, where ``data.files`` has them read from files.
     """
 
     def __init__(self, data: Data, cache: int = 0) -> None:
         self._augment, self._threads = data.augment, data.threads
-        self._load = Cache(data.load, cache) if data.cached and cache else data.load
+        self._load = Cache(data.load, cache) if data.files and cache else data.load
         self._signature: Any = None
         self._errors: list[Exception] = []
 

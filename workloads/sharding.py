@@ -95,6 +95,12 @@ class Sharding:
         """Steps that every rank makes in an epoch; up to a step's worth of examples, others each time, stay out of it."""
         return self.examples // self.shards // self.chunk
 
+    def examples_of(self, rank: int) -> np.ndarray:
+        """All that a rank can meet in any epoch: the examples of its shards."""
+        a_rank = self.shards // self.size
+        shard = np.arange(self.examples) % self.shards
+        return np.flatnonzero(shard // a_rank == rank)
+
     def epoch(self, epoch: int, rank: int) -> np.ndarray:
         """The examples of one rank in one epoch.
 

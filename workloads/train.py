@@ -53,7 +53,7 @@ def main(argv: list[str]) -> int:
     configure(config, rank, seed)
     import keras
 
-    from workloads import flops, mirrored
+    from workloads import flops, mirrored, staging
     from workloads.communicator import Communicator
     from workloads.loop import Loop
     from workloads.sharding import Sharding
@@ -81,6 +81,10 @@ def main(argv: list[str]) -> int:
             loop = Loop(config, workload, optimizer, communicator, dealing, run, attempt)
         if rank.is_chief:
             publish_json(run.training_json, describe(argv[0], config, workload, dealing, steps))
+        if config.stage:
+            began = time.time()
+            staging.stage(config.stage, workload, dealing, communicator)
+            phases["stage"] = time.time() - began
         loop.restore()
         if rank.is_chief and config.tensorboard:
             from workloads.tensorboard import Board
@@ -88,7 +92,7 @@ def main(argv: list[str]) -> int:
             shape = {"seed": seed, "ranks": rank.size, "nodes": rank.nodes}
             loop.board = Board(run.tensorboard, loop.step, steps)
             loop.board.begin(workload, dataclasses.asdict(config) | shape)
-        phases |= {"import": imported - entered, "build": time.time() - imported}
+        phases |= {"import": imported - entered, "build": time.time() - imported - phases.get("stage", 0)}
         if not loop.train(steps):
             return stop.STOPPED
         metrics = loop.evaluate()

@@ -105,7 +105,7 @@ def test_what_is_loaded_is_kept_as_far_as_there_is_room():
             for index in DEALING.epoch(epoch, 0):
                 tf.nest.map_structure(np.testing.assert_array_equal, kept(index), load(index))
         assert len(loads) == 20 + again
-    pipeline = Pipeline(Data(40, counted, cached=True), 2**20)
+    pipeline = Pipeline(Data(40, counted, files=object()), 2**20)
     loads.clear()
     for _ in range(3):
         assert len(list(pipeline(DEALING.blocks(1, 0, 5)))) == 5

@@ -134,8 +134,8 @@ def build(config: Config, rank: Rank) -> Workload:
             lambda labels, logits: metrics.weighted_cross_entropy(labels, logits, value)
         ),
         optimizer=lambda rate: _optimizer(config, rank, rate),
-        train=Data(len(train), train.load, augment=train.augment if config.augment else None, cached=True),
-        validation=Data(len(validation), validation.load, cached=True),
+        train=Data(len(train), train.load, augment=train.augment if config.augment else None, files=train),
+        validation=Data(len(validation), validation.load, files=validation),
         statistics=tf.autograph.experimental.do_not_convert(metrics.statistics),
         summarise=metrics.summarise,
         finish=finish,

@@ -12,7 +12,6 @@ import datetime
 import json
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 from launch import options, stop
 from launch.errors import Refusal
 from launch.rundir import publish
-from workloads.claims import Claims
+from workloads.claims import share
 from workloads.news import Live, News
 
 if TYPE_CHECKING:
@@ -31,7 +30,6 @@ VERSION = 1  # part of the cache's key: raise it with every change that changes 
 DAYS = 8  # of a sequence: as many examples, one a day
 STEP_HOURS = 6  # between the maps in which cyclones are looked for and followed
 STEPS_A_DAY = 24 // STEP_HOURS
-POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,9 +83,9 @@ def corpus(
         for split, count in (("train", parameters.train), ("validation", parameters.validation)):
             (root / split).mkdir(parents=True, exist_ok=True)
             pending = [Days(parameters, split, number, root / split) for number in range(count)]
-            _share(root / split, pending, News(progress, f"days of weather for {split}"))
+            share(root / split, pending, News(progress, f"days of weather for {split}"))
         statistics = Statistics(root, root / "train")
-        _share(root, [statistics], lambda *counts: None)
+        share(root, [statistics], lambda *counts: None)
     except OSError as error:
         raise Refusal(f"the folder of weather {root} cannot be used ({error.strerror}): "
                       "set XDG_CACHE_HOME to one with room that can be written to") from None  # fmt: skip
@@ -192,42 +190,6 @@ def examples(
                 if when == step:
                     cyclones.paint(labels, fields, one, grid, CYCLONE)
         yield fields, labels
-
-
-def _share(folder: Path, pieces: Sequence, news: Callable[[int, int, bool], None]) -> None:
-    """Make the pieces of work that nobody has made or is making; wait for the others."""
-    claims = Claims(folder)
-    total = sum(piece.weight for piece in pieces)
-    while missing := _missing(folder, pieces):
-        worked = False
-        for piece in missing:
-            if not (claim := claims.take(piece.name)):
-                continue
-            try:
-
-                def beat(done: int, claim=claim, missing=missing) -> None:
-                    claim.beat(done)
-                    news(total - sum(other.weight for other in missing) + done, total, True)
-                    if stop.requested():
-                        raise SystemExit(stop.STOPPED)
-
-                if _missing(folder, [piece]):  # somebody may have made it between our look and our claim
-                    piece.make(beat)
-                    worked = True
-            finally:
-                claim.release()
-            break
-        if not worked:
-            elsewhere = sum(claims.done(piece.name) or 0 for piece in missing)
-            news(total - sum(piece.weight for piece in missing) + elsewhere, total, False)
-            if stop.requested():
-                raise SystemExit(stop.STOPPED)
-            time.sleep(POLL_SECONDS)
-
-
-def _missing(folder: Path, pieces: Sequence) -> list:
-    there = set(os.listdir(folder))
-    return [piece for piece in pieces if not piece.done(there)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

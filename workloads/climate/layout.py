@@ -1,17 +1,20 @@
-"""Examples in files, in the two published layouts: one HDF5 file an example, and one of statistics.
+"""Examples in files, in the two published layouts, one HDF5 file an example and one of statistics; or many packed in a file.
 
 MLPerf HPC    climate/data (H, W, 16), climate/labels_0 (H, W); stats.h5: climate/count, mean, sqmean, minval, maxval, (16,) each
 SC18          climate/data (16, H, W), climate/labels (H, W) or (L, H, W), L label sets; climate/stats (16, 4): mean, max, min, std
+
+packed        climate/data (N, H, W, 16), climate/labels_0 (N, H, W) or (N, L, H, W), climate/crc32 (N,): as `pack` makes it of either
 
 A folder has train/ and validation/ with data-*.h5 each, and stats.h5 in itself or in train/. Published: 768 x 1152 points.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import h5py
 import numpy as np
@@ -47,7 +50,7 @@ class Scale:
         """
         if not folder.is_dir():
             raise Refusal(f"{folder.absolute()} is no folder: give one with train/, validation/ and {STATISTICS}")
-        path = next((p for p in (folder / STATISTICS, folder / "train" / STATISTICS) if p.is_file()), None)
+        path = statistics(folder)
         if path is None:
             raise Refusal(f"{folder} has no {STATISTICS}: put the statistics of the training set there")
         with _opened(path) as climate:
@@ -86,15 +89,21 @@ class Examples:
     """
 
     def __init__(self, folder: Path, scale: Scale, label_sets: bool = False) -> None:
-        self._files = sorted(folder.glob("data-*.h5"))
-        if not self._files:
+        files = sorted(folder.glob("data-*.h5"))
+        if not files:
             raise Refusal(f"{folder} has no examples: put files data-*.h5 there")
         self._scale = scale
-        self._shape, sets = _layout(self._files[0])
-        self._sets = sets if label_sets else 1
+        first = _layout(files[0])
+        self._shape, self._sets = first.size, first.sets if label_sets else 1
+        self._copies: Mapping[Path, Path] = {}
+        # Packed files are opened to see how many examples they have; of others each has one.
+        counts = [_layout(path).examples if first.examples is not None else 1 for path in files]
+        self._packed = first.examples is not None
+        self._examples = [(path, record) for path, count in zip(files, counts) for record in range(count or 0)]
+        self._files = files
 
     def __len__(self) -> int:
-        return len(self._files) * self._sets
+        return len(self._examples) * self._sets
 
     @property
     def size(self) -> tuple[int, int]:
@@ -109,20 +118,31 @@ class Examples:
         rank, size : int
             This rank, and how many there are.
         whole : int
-            How many of a rank's files are read; of the others only what can be seen without reading the data.
+            How many of a rank's maps are read; of the others only what can be seen without reading the data.
 
         Raises
         ------
         Refusal
             If a file is cut short, of another size than the first, in no known layout, or what `read` raises.
         """
-        for place, path in enumerate(self._files[rank::size]):
-            shape, _ = _layout(path)
-            if place < whole:
-                read(path)
-            if shape != self._shape:
-                raise Refusal(f"{path} is a map of {shape[0]} x {shape[1]} points, {self._files[0].name} one of "
+        for path in self._files[rank::size]:
+            found = _layout(path)
+            if (found.examples is not None) != self._packed:
+                raise Refusal(f"{path} is {'not ' * self._packed}packed, and {self._files[0].name} is{' not' * (not self._packed)}: "
+                              "give a folder of one layout")  # fmt: skip
+            if found.size != self._shape:
+                raise Refusal(f"{path} is a map of {found.size[0]} x {found.size[1]} points, {self._files[0].name} one of "
                               f"{self._shape[0]} x {self._shape[1]}: give a folder of one size")  # fmt: skip
+        for path, record in self._examples[rank::size][:whole]:
+            read(path, 0, record)
+
+    def of(self, index: np.ndarray) -> list[Path]:
+        """The files that have some of the examples."""
+        return list(dict.fromkeys(self._examples[number % len(self._examples)][0] for number in index.tolist()))
+
+    def read_from(self, copies: Mapping[Path, Path]) -> None:
+        """From now on read the copy of each file that has one."""
+        self._copies = copies
 
     def load(self, index: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         """Read a batch.
@@ -130,7 +150,7 @@ class Examples:
         Parameters
         ----------
         index : sequence of int
-            Which; from the number of files on, those with their second label set, and so on.
+            Which; from the number of maps on, those with their second label set, and so on.
 
         Returns
         -------
@@ -147,9 +167,9 @@ class Examples:
         fields = np.empty((len(index), *self._shape, len(CHANNELS)), np.float32)
         labels = np.empty((len(index), *self._shape), np.uint8)
         for place, number in enumerate(index):
-            which, name = divmod(int(number), len(self._files))
-            path = self._files[name]
-            data, labels[place] = read(path, which)
+            label_set, example = divmod(int(number), len(self._examples))
+            path, record = self._examples[example]
+            data, labels[place] = read(self._copies.get(path, path), label_set, record)
             np.subtract(data, self._scale.offset, out=fields[place])
             fields[place] /= self._scale.spread
         return fields, labels
@@ -183,8 +203,8 @@ class Examples:
         return fields, labels
 
 
-def read(path: Path, label_set: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """One example as it is in a file of either layout.
+def read(path: Path, label_set: int = 0, record: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """One example as it is in a file of any layout.
 
     Returns
     -------
@@ -195,14 +215,21 @@ def read(path: Path, label_set: int = 0) -> tuple[np.ndarray, np.ndarray]:
     Raises
     ------
     Refusal
-        If the file cannot be read, or holds values that are not finite or classes that do not exist.
+        If the file cannot be read, has changed since it was packed, or holds values that are not finite or classes that do not
+        exist.
     """
     with _opened(path) as climate:
-        data = climate["data"][:].astype(np.float32, copy=False)
-        found = climate["labels_0" if "labels_0" in climate else "labels"]
-        labels = found[label_set % found.shape[0]] if found.ndim == 3 else found[:]
+        data, found = climate["data"], climate["labels_0" if "labels_0" in climate else "labels"]
+        if packed := data.ndim == 4:
+            data, found, crc32 = data[record], found[record], int(climate["crc32"][record])
+        data, found = data[:].astype(np.float32, copy=False), found[:]
+    if packed and crc32 != checksum(data, found):
+        raise Refusal(f"{path} has changed in example {record} since it was packed: pack it again")
+    labels = found[label_set % found.shape[0]] if found.ndim == 3 else found
     if data.shape[0] == len(CHANNELS) and data.shape[-1] != len(CHANNELS):
         data = np.moveaxis(data, 0, -1)
+    if packed:  # what was looked at then
+        return data, labels
     finite = np.isfinite(data)
     if not finite.all():
         row, column, channel = (int(axis[0]) for axis in np.nonzero(~finite))
@@ -212,6 +239,11 @@ def read(path: Path, label_set: int = 0) -> tuple[np.ndarray, np.ndarray]:
         wrong = labels[~np.isin(labels, range(len(CLASSES)))][0]
         raise Refusal(f"{path} has the class {wrong}: there are {', '.join(f'{i} {c}' for i, c in enumerate(CLASSES))}")
     return np.ascontiguousarray(data), labels.astype(np.uint8)
+
+
+def checksum(data: np.ndarray, labels: np.ndarray) -> int:
+    """CRC-32 of a packed example: its data, then its labels."""
+    return zlib.crc32(np.ascontiguousarray(labels), zlib.crc32(np.ascontiguousarray(data)))
 
 
 def encode(data: np.ndarray, labels: np.ndarray) -> bytes:
@@ -270,13 +302,42 @@ class _opened:
         )
 
 
-def _layout(path: Path) -> tuple[tuple[int, int], int]:
-    """Points of the map along each axis, and the number of label sets."""
+class Layout(NamedTuple):
+    """What a file has in it."""
+
+    size: tuple[int, int]  # points of the map along each axis
+    sets: int  # of labels
+    examples: int | None  # packed in it; None: it is one
+
+
+def _layout(path: Path) -> Layout:
     with _opened(path) as climate:
-        shapes = {name: climate[name].shape for name in ("data", "labels_0", "labels") if name in climate}
+        shapes = {name: climate[name].shape for name in ("data", "labels_0", "labels", "crc32") if name in climate}
     data, labels = shapes.get("data", ()), shapes.get("labels_0", shapes.get("labels", ()))
+    examples = None
+    if len(data) == 4:
+        examples = data[0]
+        if not examples or shapes.get("crc32") != (examples,) or labels[:1] != (examples,):
+            raise Refusal(f"{path} has data of shape {data}, labels of shape {labels} and checksums of shape {shapes.get('crc32', ())}: "
+                          "give as many of each, at least one, as python -m workloads.climate.pack does")  # fmt: skip
+        data, labels = data[1:], labels[1:]
     size = data[:2] if data[-1:] == (len(CHANNELS),) else data[1:]
     if len(data) != 3 or len(CHANNELS) not in (data[0], data[-1]) or labels[-2:] != size or len(labels) not in (2, 3):
         raise Refusal(f"{path} has data of shape {data} and labels of shape {labels}: "
                       f"give (H, W, {len(CHANNELS)}) and (H, W), or ({len(CHANNELS)}, H, W) and (H, W) or (L, H, W)")  # fmt: skip
-    return size, labels[0] if len(labels) == 3 else 1
+    return Layout(size, labels[0] if len(labels) == 3 else 1, examples)
+
+
+def label_sets(path: Path) -> int:
+    """How many label sets a file of one example has."""
+    return _layout(path).sets
+
+
+def statistics(folder: Path) -> Path | None:
+    """The file of statistics of a folder."""
+    return next((p for p in (folder / STATISTICS, folder / "train" / STATISTICS) if p.is_file()), None)
+
+
+def is_packed(path: Path) -> bool:
+    """Whether a file has many examples."""
+    return _layout(path).examples is not None

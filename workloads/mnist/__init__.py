@@ -9,6 +9,7 @@ the same images a little moved, with figures/confusion.png and figures/misclassi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -19,7 +20,6 @@ from workloads.api import Data, Training, Workload
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
     import tensorflow as tf
 
     from workloads.mnist.files import Images, ImageSet
@@ -137,12 +137,16 @@ def _images(config: Config) -> ImageSet:
     return files.held_out(images, config.hold_out) if config.hold_out else images
 
 
-def _load(images: Images):
-    """A function from indices to pixels in 0 to 1, and labels."""
-    import numpy as np
+def _load(images: Images) -> Callable:
+    """A function from indices to pixels in 0 to 1, and labels: all of them are in memory, as tensors."""
+    import tensorflow as tf
 
-    def load(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return images.pixels[index] * np.float32(1 / 255), images.labels[index]
+    with tf.device("CPU"):  # beside the pipeline that takes a batch from them
+        pixels, labels = tf.constant(images.pixels), tf.constant(images.labels)
+
+    @tf.function
+    def load(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.cast(tf.gather(pixels, index), tf.float32) * (1 / 255), tf.gather(labels, index)
 
     return load
 

@@ -11,6 +11,7 @@ from launch.errors import Refusal
 from launch.rank import Rank
 from workloads import climate
 from workloads.climate.layout import Examples, Scale, encode, encode_statistics, read
+from workloads.climate.pack import pack
 from workloads.climate.published import CHANNELS
 from workloads.sharding import Sharding
 
@@ -234,3 +235,49 @@ def test_fewer_examples_than_ranks_are_refused(mlperf: Path):
     workload = climate.build(climate.Config(data=mlperf, width=8), Rank())
     with pytest.raises(Refusal, match="5 training examples leave some of 8 shards empty: use fewer ranks"):
         Sharding(len(workload.train), 1, 8, 0)
+
+
+@pytest.mark.parametrize("layout", ["mlperf", "sc18"])
+def test_packed_files_give_the_same_examples(layout: str, tmp_path: Path, request: pytest.FixtureRequest):
+    folder, packed = request.getfixturevalue(layout), tmp_path / "packed"
+    assert pack(folder, packed, 2, progress=lambda line: None) == {"train": (5, 3), "validation": (2, 1)}
+    assert len(list(packed.rglob("*"))) == 3 + 1 + 1 + 2, "three files, one, statistics, two folders; no claims"
+    for expected, found in zip(all_of(folder, label_sets=True), all_of(packed, label_sets=True)):
+        np.testing.assert_array_equal(found, expected)
+    examples = Examples(packed / "train", Scale.read(packed, "minmax"), label_sets=True)
+    assert [path.name for path in examples.of(np.array([3, 2, 4]))] == [f"data-0000{n}-of-00003.h5" for n in (1, 2)]
+    before = {path: path.stat().st_mtime_ns for path in packed.rglob("data-*")}
+    pack(folder, packed, 2, progress=lambda line: None)  # nothing is made twice
+    assert {path: path.stat().st_mtime_ns for path in packed.rglob("data-*")} == before
+    with pytest.raises(Refusal, match="has other files already .*: give an empty folder as --folder"):
+        pack(folder, packed, 3, progress=lambda line: None)
+
+
+def test_bad_examples_are_not_packed_and_bad_packed_files_not_read(mlperf: Path, tmp_path: Path):
+    packed = tmp_path / "packed"
+    pack(mlperf, packed, 4, progress=lambda line: None)
+    path = packed / "train" / "data-00000-of-00002.h5"
+    whole = path.read_bytes()
+    at = whole.find(example(2)[0].tobytes())
+    for content, line in (
+        (whole[:-100], "cannot be read .*: it is cut short or no HDF5 file"),
+        (
+            whole[: at + 999] + b"\xff" + whole[at + 1000 :],
+            "has changed in example 2 since it was packed: pack it again",
+        ),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(Refusal, match=line):
+            climate.build(climate.Config(data=packed, width=8), Rank())
+    with h5py.File(path, "w") as file:
+        file["climate/data"], file["climate/labels_0"] = np.zeros((0, *SIZE, 16)), np.zeros((0, *SIZE))
+        file["climate/crc32"] = np.zeros(0)
+    with pytest.raises(Refusal, match="give as many of each, at least one, as python -m workloads.climate.pack does"):
+        climate.build(climate.Config(data=packed, width=8), Rank())
+    not_a_number(mlperf)
+    with pytest.raises(Refusal, match="has nan in channel PSL at row 2, column 3"):
+        pack(mlperf, tmp_path / "other", 4, progress=lambda line: None)
+    assert not list((tmp_path / "other" / "train").iterdir())
+    path.write_bytes(whole)
+    with pytest.raises(Refusal, match="is packed already: give the folder that it was made of"):
+        pack(packed, tmp_path / "again")
