@@ -91,6 +91,29 @@ def test_without_data_it_is_the_digits_of_scikit_learn():
     assert metrics["accuracy"] > 0.9
 
 
+def test_images_held_out_are_the_last_ones_to_learn_from():
+    whole = digits()
+    held = files.held_out(whole, 200)
+    np.testing.assert_array_equal(held.train.labels, whole.train.labels[:-200])
+    np.testing.assert_array_equal(held.validation.pixels, whole.train.pixels[-200:])
+    with pytest.raises(Refusal, match="--hold-out 1500 leaves nothing of 1500"):
+        files.held_out(whole, 1500)
+    assert "the last 200 of them held out" in mnist.Config(hold_out=200).describe(1)["data"]
+
+
+@pytest.mark.parametrize("decay", ["cosine", "constant"])
+def test_a_warm_up_begins_at_any_rate_on_one_rank_too(decay: str):
+    workload = mnist.build(mnist.Config(network="fc", lr=0.8, warm_from=0.1), Rank())
+    seen = []
+    optimizer = workload.optimizer(schedule(0.8, 1, 10, 100, decay))
+    for step in (0, 5, 10):
+        optimizer.iterations.assign(step)
+        seen.append(float(optimizer.learning_rate))
+    np.testing.assert_allclose(seen, [0.1, 0.45, 0.8], rtol=1e-5)
+    with pytest.raises(Refusal, match="--warm-from 0.1 with --warmup 0"):
+        mnist.Config(warm_from=0.1, warmup=0)
+
+
 def test_without_scikit_learn_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)  # what an import of it finds where it is not installed
     with pytest.raises(Refusal, match="scikit-learn is not installed: give --data FOLDER"):
