@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from launch import links, order, study, workload
+from launch import launcher, links, order, study, workload
 from launch.backends import local, slurm, slurm_array
 from launch.backends.slurm_queue import command
 from launch.errors import Refusal, SubmissionRefused, nearest
@@ -77,7 +77,8 @@ class Chain:
 
     def start(self, how: str) -> int:
         """Begin, and unless ``how`` is "detach" stay to the end; return the exit status."""
-        return make(self.folder, how)
+        with launcher.alone(self.folder):
+            return make(self.folder, how)
 
 
 def plan(asked: StudyRequest, orders: Sequence[Order], here: Site, machine: Machine, now: datetime.datetime) -> Chain:

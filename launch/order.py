@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from launch import code, describe, packing, study
+from launch import code, describe, launcher, packing, study
 from launch.axes import Axes
 from launch.errors import SubmissionRefused
 from launch.plan import Plan, refuse_bad_name, resolve
@@ -106,7 +106,8 @@ class Planned:
         """
         if self.points:
             try:
-                return study.make(self.folder, self.runs, how, self.order.asked.throttle)
+                with launcher.alone(self.folder):
+                    return study.make(self.folder, self.runs, how, self.order.asked.throttle)
             except SubmissionRefused as refusal:
                 if not refusal.may_be_queued and not any(run.events_jsonl.exists() for run, _ in self.runs):
                     shutil.rmtree(self.folder)  # it would only be in the way of the next try

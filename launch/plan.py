@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,10 @@ from launch.workload import TRAINER, Target
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The content of run.json: all that is needed to start the run, now or again."""
+    """The content of run.json: all that is needed to start the run, now or again.
+
+    A field that came later than others has a default, with which a run of an older version is gone on with.
+    """
 
     name: str
     site: str
@@ -38,13 +41,13 @@ class Plan:
     workload: str
     arguments: tuple[str, ...]
     entry: tuple[str, ...]  # words behind the interpreter
-    describe: dict[str, str]  # what the workload says follows from the number of ranks
+    describe: dict[str, str] = field(default_factory=dict)  # what the workload says follows from the number of ranks
     cwd: str
     python: str
     pythonpath: tuple[str, ...]  # where the launcher found modules beside those of the interpreter
     seed: int
-    sample_hz: float
-    max_attempts: int
+    sample_hz: float = 1.0
+    max_attempts: int = 1
     nodes: int
     ranks_per_node: int
     gpus_per_node: int
@@ -56,31 +59,33 @@ class Plan:
     constraint: str | None
     job_name: str
     rendezvous: str
-    mpi: str | None
-    share_gpus: bool
+    mpi: str | None = None
+    share_gpus: bool = False
     gpu_type: str | None
     gpu_request: str
     gpu_binding: str
     gpu_variable: str
-    gpu_order: str
-    network_interface: str | None
-    container: str | None  # image
-    container_runtime: str | None
-    container_python: str
-    container_args: tuple[str, ...]
-    container_binds: tuple[str, ...]  # folders that are seen in it
+    gpu_order: str = "forward"
+    network_interface: str | None = None
+    container: str | None = None  # image
+    container_runtime: str | None = None
+    container_python: str = "python3"
+    container_args: tuple[str, ...] = ()
+    container_binds: tuple[str, ...] = ()  # folders that are seen in it
     modules: tuple[str, ...]
     setup: tuple[str, ...]
     env: dict[str, str]
     directives: dict[str, str]
     sbatch_args: tuple[str, ...]
     srun_args: tuple[str, ...]
-    pack: bool  # in one allocation with the other runs of its study
-    stop_below: float | None  # efficiency of smaller points of its study below which it is not made
-    inherited: dict[str, str]  # variables of Slurm, taken from the environment of the launcher
-    signal_s: int
-    patience_s: int
-    max_jobs: int | None  # that may be in the queue of the partition, each run of an array being one
+    pack: bool = False  # in one allocation with the other runs of its study
+    stop_below: float | None = None  # efficiency of smaller points of its study below which it is not made
+    inherited: dict[str, str] = field(
+        default_factory=dict
+    )  # variables of Slurm, taken from the environment of the launcher
+    signal_s: int = 120
+    patience_s: int = 300
+    max_jobs: int | None = None  # that may be in the queue of the partition, each run of an array being one
 
     @property
     def size(self) -> int:
@@ -98,12 +103,19 @@ class Plan:
         Raises
         ------
         Refusal
-            If it is not the whole of a plan.
+            If it lacks what is essential, or says what this version does not know.
         """
-        known = {f.name for f in dataclasses.fields(cls)}
-        if missing := known - set(table):
-            raise Refusal(f"run.json lacks {', '.join(sorted(missing))}: start the run anew under another --name")
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in table.items() if k in known})
+        fields = {each.name: each for each in dataclasses.fields(cls)}
+        if unknown := sorted(set(table) - set(fields) - {"commit"}):
+            raise Refusal(
+                f"run.json says {', '.join(unknown)}, which this version of the toolkit does not know: use a newer one"
+            )
+        essential = {
+            name for name, each in fields.items() if each.default is each.default_factory is dataclasses.MISSING
+        }
+        if missing := sorted(essential - set(table)):
+            raise Refusal(f"run.json lacks {', '.join(missing)}: start the run anew under another --name")
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in table.items() if k in fields})
 
 
 def resolve(request: Request, site: Site, target: Target, machine: Machine, now: datetime.datetime) -> Plan:

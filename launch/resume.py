@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from launch import bad_nodes, hostlist, links, options, study
+from launch import bad_nodes, hostlist, launcher, links, options, runs, study
 from launch.errors import Refusal
 from launch.plan import Plan
 from launch.rundir import STATUS, RunDir, read_json
@@ -20,6 +20,7 @@ class Options:
     wait: bool = False  # wait for the end, without progress
     detach: bool = False  # return at once
     exclude_bad_nodes: bool = False  # leave out the nodes that keep failing, as status names them (Slurm)
+    take_over: bool = False  # of a study or chain, from a launcher on another host that is gone and has not said so
 
 
 def main(argv: list[str]) -> int:
@@ -34,20 +35,23 @@ def main(argv: list[str]) -> int:
         raise Refusal("resume needs a run: python -m launch resume RUN")
     chosen = options.parse(Options, argv[1:], "resume")
     how = "detach" if chosen.detach else "wait" if chosen.wait else "follow"
-    if (Path(argv[0]) / study.INDEX).is_file():
-        return _study(Path(argv[0]).absolute(), how, chosen.exclude_bad_nodes)
-    if (Path(argv[0]) / links.INDEX).is_file():
-        return _chain(Path(argv[0]).absolute(), how, chosen.exclude_bad_nodes)
+    folder = Path(argv[0]).absolute()
+    for index, make in ((study.INDEX, _study), (links.INDEX, _chain)):
+        if (folder / index).is_file():
+            RunDir(folder).refuse_files_of_others()
+            whole = folder.parent if (folder.parent / links.INDEX).is_file() else folder
+            with launcher.alone(whole, chosen.take_over):
+                return make(folder, how, chosen.exclude_bad_nodes)
     run = RunDir.open(Path(argv[0]))
     run.refuse_files_of_others()
     if run.result() is not None:
         raise Refusal(f"{run.path} is finished: there is nothing to go on with")
     plan = Plan.from_json(read_json(run.run_json))
-    backend = importlib.import_module(f"launch.backends.{plan.backend}")
-    if backend.is_running(run):
+    if runs.going_on([run], plan.backend):
         raise Refusal(f"{run.path} is running: wait for its end, or end it first")
     if chosen.exclude_bad_nodes:
         plan = without(plan, _bad_nodes([run]))
+    backend = importlib.import_module(f"launch.backends.{plan.backend}")
     return STATUS[backend.start(run, plan, how)]
 
 
@@ -81,12 +85,11 @@ def _bad_nodes(runs: Sequence[RunDir]) -> list[str]:
 
 def _study(folder: Path, how: str, exclude: bool) -> int:
     """Make the runs of a study that have no result; those that have one are left alone."""
-    RunDir(folder).refuse_files_of_others()
-    runs = study.unfinished(folder)
-    if not runs:
+    lacking = study.unfinished(folder)
+    if not lacking:
         raise Refusal(f"all runs of {folder} are finished: there is nothing to go on with")
-    backend = importlib.import_module(f"launch.backends.{runs[0][1].backend}")
-    idle = [(run, plan) for run, plan in runs if not backend.is_running(run)]
+    busy = runs.going_on([run for run, _ in lacking], lacking[0][1].backend)
+    idle = [(run, plan) for run, plan in lacking if run.path not in busy]
     if not idle:
         raise Refusal(f"the unfinished runs of {folder} are running: wait for their end, or end them first")
     index = read_json(folder / study.INDEX)
@@ -99,9 +102,8 @@ def _study(folder: Path, how: str, exclude: bool) -> int:
 
 def _chain(folder: Path, how: str, exclude: bool) -> int:
     """Make the links of a chain that are not done; of a study in it, the runs that have no result."""
-    from launch import chain, runs
+    from launch import chain
 
-    RunDir(folder).refuse_files_of_others()
     known, _ = runs.look(runs.find([folder]))
     if busy := next((one for one in known if one.state in runs.UNDER_WAY), None):
         raise Refusal(f"{busy.path} is {busy.state}: wait for the end of the chain, or end it: cancel {folder}")

@@ -16,14 +16,14 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from launch.backends import local
 from launch.backends.slurm import outcome
-from launch.backends.slurm_jobs import Answer, jobs
+from launch.backends.slurm_jobs import Answer, ask_all, jobs
 from launch.backends.slurm_queue import ENDED
 from launch.errors import Refusal
 from launch.links import ended_before
@@ -87,13 +87,15 @@ def find(words: Iterable[str | Path]) -> list[Path]:
     return list(found)
 
 
-def look(paths: Sequence[Path]) -> tuple[list[Known], str]:
+def look(paths: Sequence[Path], ask: Callable[[], Answer] = jobs) -> tuple[list[Known], str]:
     """Find out about runs.
 
     Parameters
     ----------
     paths : sequence of Path
         Run directories.
+    ask : function
+        What asks Slurm, for all of them at once, if there is something to ask.
 
     Returns
     -------
@@ -112,11 +114,27 @@ def look(paths: Sequence[Path]) -> tuple[list[Known], str]:
                 raise Refusal(f"{path} is not a run: it has no run.json")
             events = _life(run)
             if answer is None and plan.get("backend") == "slurm" and _ask_slurm(run, events):
-                answer = jobs()
+                answer = ask()
             known.append(_know(path, run, plan, events, answer))
         except (Refusal, OSError) as error:
             known.append(Known(path=path, state="damaged", reason=str(error).partition(": move it")[0]))
     return known, answer.silence if answer else ""
+
+
+def going_on(these: Sequence[RunDir], backend: str) -> set[Path]:
+    """Those of the runs of a study that are in the queue or run, as it is now: to make them again would be once too often.
+
+    Raises
+    ------
+    Refusal
+        If nobody knows, as Slurm does not answer.
+    """
+    if backend == "local":
+        return {run.path for run in these if local.is_running(run)}
+    known, silence = look([run.path for run in these], ask_all)
+    if silence:
+        raise Refusal(f"Slurm does not answer ({silence}), so it may still have {these[0].path}: try again later")
+    return {one.path for one in known if one.under_way}
 
 
 def recorded(events: Sequence[dict[str, Any]], done: bool) -> tuple[str, str]:
@@ -215,7 +233,7 @@ def _know(path: Path, run: RunDir, plan: dict[str, Any], events: list[dict[str, 
         ranks=plan.get("nodes", 0) * plan.get("ranks_per_node", 0) or None,
         attempts=sum(event["event"] == "started" for event in events),
         hosts=(job.nodes if job else "") or started.get("nodes") or started.get("host", ""),
-        **_pace(run, state == "running"),
+        **(_pace(run, state == "running") if started or state == "done" else {}),
     )
 
 

@@ -39,7 +39,7 @@ def main(argv: list[str]) -> int:
             efficiencies |= efficiency.so_far(folder, [one for one in known if one.path.parent == folder])
         except Refusal as refusal:  # the runs are shown all the same
             print(f"launch: {refusal}", file=sys.stderr)
-    bad = bad_nodes.among(RunDir(one.path) for one in known if one.state != "damaged")
+    bad = bad_nodes.among(RunDir(one.path) for one in known if one.attempts)
     if chosen.json:
         print(json.dumps(as_json(known, efficiencies, bad), indent=1))
     else:

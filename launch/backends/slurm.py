@@ -84,15 +84,6 @@ def watch(run: RunDir, plan: Plan, how: str) -> str:
     return outcome
 
 
-def is_running(run: RunDir) -> bool:
-    """Whether the run has a job in the queue."""
-    submitted = run.events("submitted")
-    if not submitted:
-        return False
-    job = ask(submitted[-1]["job"])
-    return job is not None and job.state not in ENDED
-
-
 def follow(run: RunDir, number: str, before: int, show: Callable[..., None]) -> str:
     """Watch a job to its end, by its files and, every few seconds, by the controller; return the outcome.
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import resource
+import signal
 import statistics
 import subprocess
 import tempfile
@@ -73,7 +74,9 @@ def slurm(nodes: int = 4, settings: Mapping[str, str] | None = None) -> Iterator
         if settings:
             with open(cluster / "slurm.conf", "a") as file:
                 file.writelines(f"{name}={value}\n" for name, value in settings.items())
-            subprocess.run(["scontrol", "reconfigure"], check=True)
+            # Some, as MaxJobCount, are read by a controller that starts, and not by scontrol reconfigure.
+            os.kill(int((cluster / "slurmctld.pid").read_text()), signal.SIGKILL)
+            subprocess.run([script, "reset", cluster], check=True)
         yield work
     finally:
         subprocess.run([script, "stop", cluster], check=False)

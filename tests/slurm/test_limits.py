@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from launched import launch
+from launched import Launched, launch, until
 from slurm.fixtures import Cluster
 
 from launch.rundir import RunDir
@@ -87,3 +87,23 @@ def test_no_more_are_submitted_than_the_site_takes(clean_slurm: Cluster, tmp_pat
     chain = launch("--site", site, "--runs", tmp_path, "--name=c", file)
     assert chain.returncode == 2 and "10 runs are more than the 2 jobs" in chain.stderr
     assert subprocess.run(["squeue", "-h"], capture_output=True, text=True, check=True).stdout == ""
+
+
+def test_a_study_between_two_batches_is_not_submitted_twice(clean_slurm: Cluster, tmp_path: Path):
+    """While its launcher waits for room in the queue, the runs of the next batch look as if nobody would make them."""
+    site, quick, program = tmp_path / "site.toml", tmp_path / "quick", tmp_path / "program.py"
+    site.write_text('name = "s"\nbackend = "slurm"\npartition = "debug"\n[partitions.debug]\nmax_jobs = 1\n')
+    program.write_text(f"import os, time\nwhile not os.path.exists({str(quick)!r}): time.sleep(0.1)")
+    first = Launched("--site", site, "--repeats=2", "--runs", tmp_path, "--name=s", program)
+    until(lambda: RunDir(tmp_path / "s/n1-r1").events("started"))
+    refused = launch("resume", tmp_path / "s")
+    assert refused.returncode == 2 and f"process {first.process.pid} on" in refused.stderr
+    # A launcher that is gone does not bar the way; the run that it submitted goes on, and is not submitted again.
+    first.process.send_signal(signal.SIGKILL)
+    first.wait()
+    second = Launched("resume", tmp_path / "s")
+    until(lambda: RunDir(tmp_path / "s/n1-r2").events("submitted"))
+    quick.touch()
+    status, output = second.wait()
+    assert status == 0 and "1 of the runs of" in output, output
+    assert [len(RunDir(tmp_path / "s" / name).events("submitted")) for name in ("n1-r1", "n1-r2")] == [1, 1]

@@ -1,0 +1,69 @@
+"""One launcher at a time for a study: on this host by a lock, of another host by what it has noted."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from launched import Launched, launch, until
+
+from launch import launcher
+from launch.errors import Refusal
+from launch.rundir import RunDir, read_json
+
+
+def elsewhere(folder: Path) -> dict:
+    """As a launcher on another host leaves it that was killed."""
+    who = {"host": "login2", "pid": 4711}
+    (folder / launcher.FILE).write_text(json.dumps(who))
+    return who
+
+
+def test_a_launcher_of_another_host_is_passed_over_only_when_asked(tmp_path: Path):
+    who = elsewhere(tmp_path)
+    with (
+        pytest.raises(Refusal, match="process 4711 on login2 .* if it is gone: .* --take-over"),
+        launcher.alone(tmp_path),
+    ):
+        pass
+    assert read_json(tmp_path / launcher.FILE) == who
+    with launcher.alone(tmp_path, take_over=True):
+        launcher.refuse_if_taken_over(tmp_path)
+        assert read_json(tmp_path / launcher.FILE)["pid"] == os.getpid()
+        # Was it there still, and does the other take it back, this one submits nothing more, and leaves that one's name.
+        elsewhere(tmp_path)
+        with pytest.raises(Refusal, match="process 4711 on login2 has taken .* over"):
+            launcher.refuse_if_taken_over(tmp_path)
+    assert read_json(tmp_path / launcher.FILE) == who
+
+
+def test_where_no_file_can_be_locked_the_process_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def unsupported(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(launcher.fcntl, "flock", unsupported)
+    with launcher.alone(tmp_path), pytest.raises(Refusal, match=f"process {os.getpid()} on"), launcher.alone(tmp_path):
+        pass
+    with launcher.alone(tmp_path):
+        pass
+
+
+def test_a_study_is_not_made_twice_at_a_time(tmp_path: Path):
+    """And one whose launcher was killed is gone on with, without a word."""
+    program = tmp_path / "program.py"
+    program.write_text(f"import os, time; time.sleep(0 if os.path.exists({str(tmp_path / 'quick')!r}) else 100)")
+    first = Launched("--repeats=2", "--runs", tmp_path, "--name=s", program)
+    until(first.ranks)
+    second = launch("resume", tmp_path / "s")
+    assert second.returncode == 2 and second.stderr.count("\n") == 1
+    assert f"a launcher is at work on {tmp_path / 's'}, process {first.process.pid} on " in second.stderr
+    ranks = list(first.ranks().values())
+    first.process.send_signal(signal.SIGKILL)
+    first.wait()
+    for rank in ranks:
+        rank.kill()
+    (tmp_path / "quick").touch()
+    third = launch("resume", tmp_path / "s")
+    assert third.returncode == 0, third.stdout + third.stderr
+    assert [len(RunDir(tmp_path / "s" / name).events("started")) for name in ("n1-r1", "n1-r2")] == [2, 1]
