@@ -75,7 +75,7 @@ def study_plan(
         **(inherited.told(first.inherited) if first.backend == "slurm" else {}),
     }
     told = {"epochs", *(name for name, _ in found[0].values)}
-    names = sorted({name for plan in plans for name in plan.describe} - told, key=list(first.describe).index)
+    names = [name for name in dict.fromkeys(name for plan in plans for name in plan.describe) if name not in told]
     differing = [name for name in names if len({plan.describe.get(name) for plan in plans}) > 1]
     table = [["nodes", "ranks", "GPUs", *(name for name, _ in found[0].values), *differing]]
     for point, plan in zip(found, plans):

@@ -44,22 +44,23 @@ class Pipeline:
         dealt : sequence of function
             Each gives the examples of some steps, as `sharding.Sharding.blocks` does.
 
-        Yields
-        ------
-        inputs, targets : tensor
-            In the structures that ``data.load`` gives.
+        Returns
+        -------
+        iterator of (inputs, targets)
+            Tensors, in the structures that ``data.load`` gives. The pipeline is built by now, so that its first batch waits for the
+            examples alone.
 
         Raises
         ------
         Exception
             What ``load`` or ``augment`` raised, as it was, when the turn of its batch has come.
         """
-        if not dealt:
-            return
-        if self._signature is None:
+        if dealt and self._signature is None:
             one = self._load(dealt[0]().index[0, :1])
             self._signature = tf.nest.map_structure(_spec, one)
-        batches = iter(self._dataset(dealt))
+        return self._batches(iter(self._dataset(dealt)) if dealt else iter(()))
+
+    def _batches(self, batches: Iterator[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
         try:
             yield from batches
         except tf.errors.OpError:

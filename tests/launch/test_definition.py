@@ -256,7 +256,8 @@ def test_every_definition_that_comes_with_the_toolkit_can_be_planned(tmp_path: P
     dry = launch("--dry-run", "--backend", backend, "--runs", tmp_path / "runs", file)
     assert dry.returncode == 0, dry.stderr
     assert not (tmp_path / "runs").exists()
-    kind = {"sweep": "study", "weak": "study", "strong": "study", "data": "study", "chain": "chain"}
+    studies = ("sweep", "weak", "strong", "data", "curve", "batch")
+    kind = dict.fromkeys(studies, "study") | dict.fromkeys(("chain", "report"), "chain")
     assert kind.get(file.stem.rpartition("_")[2], "shape") in facts(dry.stdout)
     if backend == "slurm":
         assert dry.stdout.count("#!/bin/bash") == dry.stdout.count("\nsrun --nodes=") > 0

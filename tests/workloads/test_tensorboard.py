@@ -206,12 +206,11 @@ def test_a_record_cut_short_and_a_kill_between_rename_and_removal(tmp_path: Path
 
 
 def test_a_long_run_has_no_more_points_than_are_shown(tmp_path: Path):
-    board = Board(tmp_path / "run", 0, 4 * POINTS + 3)
+    run = RunDir(tmp_path)
+    board = Board(run.tensorboard, 0, 4 * POINTS + 3)
     for step in range(1, 4 * POINTS + 4):
         board.trained(step, 1.0, 0.1, None)
     board.flush()
-    run = RunDir(tmp_path)
-    run.tensorboard = tmp_path / "run"
     assert 0.7 * POINTS < len(scalars(run, "train/loss")) <= POINTS
 
 

@@ -1,5 +1,7 @@
 """The metrics: what they say of flows of which it is known beforehand."""
 
+from dataclasses import replace
+
 import creeping
 import numpy as np
 import pytest
@@ -80,7 +82,7 @@ def test_the_mean_counts_fluid_only_and_is_symmetric():
     flow = np.zeros((2, 4, 3, 2), np.float32)
     flow[0], flow[1] = (2, 1), (4, 1)
     flow[0, 0, 0] = 0
-    mean = metrics.mean_field(mask, flow)
+    mean = metrics.mean_field([replace(FLOWS, mask=mask, flow=flow)])
     # Fluid there: 4 in the second, and 2 and 4 in the mirrored ones; v cancels but where one is missing.
     np.testing.assert_allclose(mean[0, 0], [10 / 3, -1 / 3], rtol=1e-6)
     np.testing.assert_allclose(mean[3, 0], [10 / 3, 1 / 3], rtol=1e-6)
@@ -158,6 +160,7 @@ def test_the_mirrored_flow_has_the_same_metrics():
     turned = {
         "flow": tf.constant(FLOWS.flow[:, ::-1] * np.float32((1, -1))),
         "mask": tf.constant(MASK[:, ::-1]),
+        "reynolds": tf.constant(FLOWS.reynolds),
     }
     mirrored = METRICS.statistics(turned, tf.constant(outputs[:, ::-1] * np.float32((1, -1))))
     for name, value in totals(outputs).items():
