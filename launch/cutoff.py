@@ -4,12 +4,20 @@ The script of a packed study asks it before each run: exit status 0 says that th
 be made.
 """
 
+import functools
+import json
+import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from launch.plan import Plan
 from launch.rundir import RunDir, read_json
+
+FORETELL_FROM = 3
+"""Numbers of nodes that must have been measured before one is predicted: two points bend no curve."""
 
 
 class Measured(NamedTuple):
@@ -47,6 +55,47 @@ def why(points: Sequence[Measured], nodes: int, least: float) -> str:
     return ""
 
 
+def why_foretold(points: Sequence[Measured], nodes: int, ranks: int, kind: str, least: float) -> str:
+    """Why a point is not worth its hours by what the smaller ones let expect of it; empty if it may be.
+
+    It is not where even the upper end of the interval of its predicted efficiency is below the least.
+
+    Parameters
+    ----------
+    points : sequence of Measured
+        The smaller points that differ from it in their nodes only.
+    nodes, ranks : int
+        Of the point.
+    kind : str
+        weak or strong.
+    least : float
+        The efficiency that it must be expected to reach.
+    """
+    if len(points) < FORETELL_FROM:
+        return ""
+    told = _foretold(tuple(sorted(points)), ranks, kind)
+    if told is None or told["efficiency_high"] >= least:
+        return ""
+    return (
+        f"predicted efficiency on {nodes} nodes is {told['efficiency']:.3g}, at most {told['efficiency_high']:.3g}, below {least:g} "
+        f"(from {len(points)} smaller points; {told['throughput']:.4g} examples/s on {ranks} ranks)"
+    )
+
+
+@functools.cache  # whoever watches a study asks again and again
+def _foretold(points: tuple[Measured, ...], ranks: int, kind: str) -> dict[str, float] | None:
+    """By python -m profiling predict, which the launcher knows as a command only; None, and a line, where it cannot."""
+    with tempfile.TemporaryDirectory() as folder:
+        table = Path(folder) / "measured.json"
+        table.write_text(json.dumps([{"workers": one.ranks, "throughput": one.rate, "kind": kind} for one in points]))
+        asked = [sys.executable, "-m", "profiling", "predict", table, "--workers", str(ranks), "--json"]
+        said = subprocess.run(asked, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
+    if said.returncode:
+        print(f"no efficiency is predicted for {ranks} ranks: {said.stderr.strip().splitlines()[-1:]}", flush=True)
+        return None
+    return json.loads(said.stdout)["predictions"][0]
+
+
 def cut(run: RunDir, plan: Plan) -> bool:
     """Whether a run is not to be made; then it says why, and notes that as the run's end.
 
@@ -55,7 +104,8 @@ def cut(run: RunDir, plan: Plan) -> bool:
     if plan.stop_below is None:
         return False
     folder = run.path.parent
-    index = read_json(folder / "study.json")["runs"]
+    study = read_json(folder / "study.json")
+    index = study["runs"]
     own = next(entry for entry in index if entry["run"] == run.path.name)
     points: dict[int, list[RunDir]] = {}
     for entry in index:
@@ -63,11 +113,12 @@ def cut(run: RunDir, plan: Plan) -> bool:
             points.setdefault(entry["nodes"], []).append(RunDir(folder / entry["run"]))
     measured = [point for nodes, runs in points.items() if (point := _measured(nodes, runs))]
     # Without the smallest point there is nothing to compare with.
-    if (
-        not measured
-        or min(points) < min(measured).nodes
-        or not (reason := why(measured, own["nodes"], plan.stop_below))
-    ):
+    if not measured or min(points) < min(measured).nodes:
+        return False
+    reason = why(measured, own["nodes"], plan.stop_below) or why_foretold(
+        measured, own["nodes"], plan.size, study["scaling"], plan.stop_below
+    )
+    if not reason:
         return False
     run.append_event("cancelled", reason=reason)
     print(f"{run.path.name}: not made: {reason}", flush=True)

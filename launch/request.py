@@ -43,7 +43,7 @@ class Request:
     pack: bool = _option(False)  # make the runs of a study in one allocation, one after the other
     stop_below: float | None = (
         _option()
-    )  # efficiency of the smaller points of a study below which the larger are not made
+    )  # efficiency, measured on smaller points or predicted, below which points of a study are not made
     inherit: tuple[str, ...] = _option((), separator=",")  # Slurm's variables that the job takes from this environment,
     # as SBATCH_RESERVATION or 'SBATCH_*'; all others are left out
 

@@ -63,7 +63,7 @@ HEAD = """
 import os, signal, sys, time
 me = int(os.environ["RANK"])
 def wait():
-    print("here", os.getpid(), flush=True)
+    os.write(1, f"here {os.getpid()}\\n".encode())  # at once, as a thread's line and a traceback may meet
     time.sleep(120)
 """
 

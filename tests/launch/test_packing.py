@@ -1,6 +1,7 @@
 """Studies in one allocation: its size, its price, and the order in it; and efficiencies that cut the larger points off."""
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,10 @@ def results(folder: Path, rates: dict[str, float | None]) -> dict[str, RunDir]:
     runs = {name: RunDir(folder / name) for name in rates}
     publish_json(
         folder / "study.json",
-        {"runs": [{"run": name, "nodes": int(name[1]), "values": {"seed": name[-1]}, "repeat": 1} for name in rates]},
+        {
+            "scaling": "weak",
+            "runs": [{"run": name, "nodes": int(name[1]), "values": {"seed": name[-1]}, "repeat": 1} for name in rates],
+        },
     )
     for name, run in runs.items():
         run.create()
@@ -89,6 +93,22 @@ def test_a_point_counts_when_all_its_runs_are_over(tmp_path: Path, capsys: pytes
     assert runs["n4-r1"].events("cancelled")[0]["reason"] == reason
     assert not cutoff.cut(runs["n2-r2"], plan(Request(nodes=2, stop_below=0.5)))
     assert not cutoff.cut(runs["n4-r1"], plan(Request(nodes=4)))
+
+
+def test_what_the_prediction_does_not_even_hope_for_is_left_out():
+    """By python -m profiling predict: the upper end of the interval decides, and from three points on."""
+    falling = [
+        cutoff.Measured(nodes, nodes, 100 * nodes * each) for nodes, each in ((1, 1), (2, 0.88), (4, 0.76), (8, 0.64))
+    ]
+    assert cutoff.why(falling, 32, 0.62) == ""  # what was measured is well
+    said = cutoff.why_foretold(falling, 32, 32, "weak", 0.62)
+    assert re.fullmatch(
+        r"predicted efficiency on 32 nodes is 0\.4\d*, at most 0\.6\d*, below 0\.62 \(from 4 smaller .*", said
+    )
+    assert cutoff.why_foretold(falling, 32, 32, "weak", 0.5) == ""  # it may be
+    assert cutoff.why_foretold(falling[:2], 32, 32, "weak", 0.9) == ""
+    flat = [cutoff.Measured(nodes, nodes, 100 * nodes) for nodes in (1, 2, 4)]
+    assert cutoff.why_foretold(flat, 64, 64, "weak", 0.6) == ""
 
 
 def test_without_the_smallest_nothing_is_compared(tmp_path: Path):
