@@ -267,7 +267,10 @@ def _state(
 
 
 def _job(events: Sequence[dict[str, Any]]) -> str | None:
-    return next((str(event["job"]) for event in reversed(events) if "job" in event), None)
+    """The job as it was handed in: ``scancel 4 3_1`` passes over job 4, silently, if that is the task 3_0 (Slurm 22.05.8)."""
+    named = [event for event in events if "job" in event]
+    handed_in = [event for event in named if event["event"] == "submitted"]
+    return str((handed_in or named)[-1]["job"]) if named else None
 
 
 def _pace(run: RunDir, running: bool) -> dict[str, float | None]:

@@ -1,11 +1,13 @@
 """The Slurm cluster that tests run on: one a session, left idle by each test; see tests/slurm/cluster."""
 
+import contextlib
 import fcntl
+import getpass
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,22 +82,54 @@ def slurm(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 
     Where Slurm is not installed the test is skipped, and the summary says so; with RANKLOOP_REQUIRE_SLURM=1 it fails.
     """
+    _require(request, _PROGRAMS)
+    with _cluster(16) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def accounting(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """A Slurm of 2 emulated nodes with slurmdbd, that enforces associations, limits and QOS; found while the module's tests run.
+
+    User and account are those of the tests; QOS ``brief`` allows 10 minutes, ``few`` two jobs in the queue and one that runs.
+    """
+    _require(request, (*_PROGRAMS, "slurmdbd", "mariadbd", "sacctmgr"))
+    with _cluster(2, "--accounting") as cluster, pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(_CLIENT_VARIABLES):
+                patch.delenv(name)
+        patch.setenv("SLURM_CONF", str(cluster.directory / "slurm.conf"))
+        for words in (
+            "qos brief MaxWall=10 Flags=DenyOnLimit",
+            "qos few MaxSubmitJobsPerUser=2 MaxJobsPerUser=1",
+            "account science",
+            f"user {getpass.getuser()} account=science qos=normal,brief,few defaultqos=normal",
+            f"user {getpass.getuser()} account=root qos=normal,brief,few",
+        ):
+            subprocess.run(["sacctmgr", "-Q", "-i", "add", *words.split()], check=False, capture_output=True)
+        yield cluster
+
+
+def _require(request: pytest.FixtureRequest, programs: Sequence[str]) -> None:
     path = os.environ["PATH"] + ":/usr/sbin:/sbin"
-    missing = [name for name in _PROGRAMS if not shutil.which(name, path=path)]
-    if missing:
+    if missing := [name for name in programs if not shutil.which(name, path=path)]:
         reason = f"no {', '.join(missing)} here: tests/slurm/install.sh installs Slurm, as root on Debian"
         if os.environ.get("RANKLOOP_REQUIRE_SLURM") == "1":
             pytest.fail(f"RANKLOOP_REQUIRE_SLURM=1, but there is {reason}")
         request.config.stash.setdefault(_skipped, []).append(reason)
         pytest.skip(reason)
+
+
+@contextlib.contextmanager
+def _cluster(nodes: int, *options: str) -> Iterator[Cluster]:
     _end_orphans()
     # Not under the checkout nor $TMPDIR: the path of munge's socket must fit into 107 bytes.
     directory = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getuid()}-", dir="/tmp"))
     with (directory / "owner.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # released by the kernel, however this session ends
-        cluster = Cluster(directory, nodes=16)
+        cluster = Cluster(directory, nodes)
         try:
-            cluster.control("start", str(cluster.nodes))
+            cluster.control("start", str(nodes), *options)
             yield cluster
         finally:
             cluster.control("stop")
