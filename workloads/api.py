@@ -63,22 +63,14 @@ class Training:
     timeline: bool = False  # in these steps Horovod notes what it does; no step of the run is timed then
     cache: float = 1  # GiB of a rank for the examples that it has read from files, of the training set and of the other
     # each; 0: read them anew in every epoch
-    stage: str = (
-        ""  # folder on a disk of each node, such as '$TMPDIR' (expanded there), to which the files that its ranks
-    )
-    # read are copied first
+    stage: str = ""  # folder on a disk of each node, such as '$TMPDIR' (expanded there), to which the files that its
+    # ranks read are copied first
     tensorboard: bool = True  # write what TensorBoard shows into the run
 
     def __post_init__(self) -> None:
-        least = {
-            "batch": 1,
-            "keep": 1,
-            "shards": 0,
-            "threads": 0,
-            "evaluate_every": 0,
-            "checkpoint_every": 0,
-            "cache": 0,
-        }
+        least = {"batch": 1, "keep": 1} | dict.fromkeys(
+            ("shards", "threads", "evaluate_every", "checkpoint_every", "cache"), 0
+        )
         for name, smallest in least.items():
             if not getattr(self, name) >= smallest:
                 raise Refusal(f"--{name.replace('_', '-')} {getattr(self, name)} is too small: give {smallest} or more")
