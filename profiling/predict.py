@@ -110,7 +110,7 @@ def _priced(made: Price, known: Rates) -> dict[str, Any]:
     named = {
         "step_seconds": made.step_seconds,
         "training_seconds": made.training_seconds,
-        known.unit.lower().replace("-", "_"): made.hours,
+        known.hours_key: made.hours,
         "energy_j": made.energy_j,
     }
     for name, bounded in named.items():
@@ -152,8 +152,8 @@ def _text(document: dict[str, Any], known: Rates | None) -> str:
 
 def _of_study(document: dict[str, Any], known: Rates) -> list[str]:
     """What the runs take: a table."""
-    level, hours = f"{document['confidence']:.0%} interval", known.unit
-    units = (("step_seconds", "step [ms]", 1e3), ("training_seconds", "training [s]", 1.0), (hours.lower().replace("-", "_"), hours, 1.0), ("energy_j", "GPU energy [MJ]", 1e-6))  # fmt: skip
+    level = f"{document['confidence']:.0%} interval"
+    units = (("step_seconds", "step [ms]", 1e3), ("training_seconds", "training [s]", 1.0), (known.hours_key, known.unit, 1.0), ("energy_j", "GPU energy [MJ]", 1e-6))  # fmt: skip
     shown = [unit for unit in units if any(f[unit[0]] for f in document["predictions"])]
     header = ["nodes", "GPUs", *(word for _, title, _ in shown for word in (title, level))]
     rows = []

@@ -63,6 +63,11 @@ class Rates:
         """Of the hours."""
         return "GPU-hours" if self.gpus_per_node else "node-hours"
 
+    @property
+    def hours_key(self) -> str:
+        """Of the hours, in JSON."""
+        return self.unit.lower().replace("-", "_")
+
 
 def rates(study: Study, kind: str) -> Rates:
     """What the runs of a study tell.
