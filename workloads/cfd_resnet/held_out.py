@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from workloads.cfd_resnet import picture
 from workloads.cfd_resnet.examples import Examples
-from workloads.cfd_resnet.metrics import Metrics
+from workloads.cfd_resnet.metrics import Metrics, relative_error
 
 KEPT = ("error", "error_u", "error_v", "flux_error", "drag_error", "times_better", "squared_error")
 
@@ -50,7 +49,6 @@ def measure(
             found[f"{name}_error"] = summary["error"]
             continue
         found |= {f"{name}_{key}": summary[key] for key in KEPT}
-        errors = np.linalg.norm((outputs - targets["flow"]).reshape(len(some), -1), axis=1)
-        errors /= np.linalg.norm(targets["flow"].reshape(len(some), -1), axis=1)
+        errors = relative_error(outputs, targets["flow"]).numpy()
         found[f"{name}_error_spread"] = float(errors.std(ddof=1)) if len(some) > 1 else 0.0
     return found

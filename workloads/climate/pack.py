@@ -75,7 +75,7 @@ class Packed:
                         )
                     data, labels = read(path)
                     if sets > 1:
-                        labels = np.stack([read(path, one)[1] for one in range(sets)])
+                        labels = np.stack([labels, *(read(path, one)[1] for one in range(1, sets))])
                     if not number:
                         count = len(self._files)
                         records = file.create_dataset("climate/data", (count, *data.shape), np.float32)
