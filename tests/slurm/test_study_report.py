@@ -10,13 +10,14 @@ from slurm.fixtures import Cluster
 from launch.rundir import RunDir
 from profiling.__main__ import main
 
+# Its steps are over within a third of a second, so they are sampled often.
 CHAIN = """
 [job]
 time = 10
 [[link]]
 name = "weak"
 workload = "tiny"
-job = { nodes = [1, 2], repeats = 1, pack = true, sample_hz = 5 }
+job = { nodes = [1, 2], repeats = 1, pack = true, sample_hz = 50 }
 options = { epochs = 2, batch = 16, threads = 1, width = 16, lr = 0.01, trace = "20..22", trace_ranks = "first-of-node" }
 [[link]]
 name = "report"
