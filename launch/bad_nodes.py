@@ -88,8 +88,8 @@ def _fault(run: RunDir, begin: dict, end: dict | None) -> _Fault | None:
             return None
         return _Fault(hostlist.expand(begin["nodes"])[0], GONE, begin["time"], run.path)
     failure = end.get("first_failure")
-    # What the others say when one has gone is nothing against those who say it; but who cannot reach the chief may be ill.
-    if failure is None or diagnose.is_cascade(failure["error"]) and "cannot reach rank" not in failure["error"]:
+    # What the others say when one has gone is nothing against those who say it.
+    if failure is None or diagnose.is_cascade(failure["error"]):
         return None
     return _Fault(failure["host"], failure["error"], end["time"], run.path)
 

@@ -1,6 +1,7 @@
 """python -m launch cancel RUN|FOLDER ...: end runs that are queued or running, so that they can be resumed.
 
-The ranks of a workload are first asked to save and leave. It returns when the runs have ended; Ctrl-C meanwhile ends
+The ranks of a workload are first asked to save and leave. Of a study or chain named by its folder nothing more begins; of one
+of which a run is named the others go on. It returns when the runs have ended; Ctrl-C meanwhile ends
 them at once. A run that is not running is said to be so, and is no error.
 """
 
@@ -9,6 +10,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from launch import runs
@@ -32,7 +34,9 @@ def main(argv: list[str]) -> int:
         raise Refusal(f"cancel has no option {bad!r}: python -m launch cancel RUN|FOLDER ...")
     if not argv:
         raise Refusal("cancel needs a run: python -m launch cancel RUN|FOLDER ...")
-    known, silence = runs.look(runs.find(argv))
+    paths = runs.find(argv)
+    runs.recover(map(RunDir, paths))
+    known, silence = runs.look(paths)
     if damaged := next((one for one in known if one.state == "damaged"), None):
         raise Refusal(f"{damaged.path}: {damaged.reason}; nothing was cancelled")
     here = [one for one in known if one.state in runs.UNDER_WAY and one.backend == "local"]
@@ -40,7 +44,7 @@ def main(argv: list[str]) -> int:
     if silence and there:
         raise Refusal(f"Slurm does not answer ({silence}), and nothing was cancelled: try again later")
     _refuse_parts(there)
-    _cancel_here([RunDir(one.path) for one in here])
+    _cancel_here([RunDir(one.path) for one in here], {Path(word).absolute() for word in argv})
     left = _cancel_jobs(there)
     for one in known:
         if one not in here and one not in there:
@@ -73,8 +77,10 @@ def _refuse_parts(there: Sequence[runs.Known]) -> None:
                 )
 
 
-def _cancel_here(asked: Iterable[RunDir]) -> None:
+def _cancel_here(asked: Iterable[RunDir], named: set[Path]) -> None:
     """Ask the launchers of runs on this machine to end them, and wait for that; an interrupt ends them at once.
+
+    The launcher of a study or chain of which one run is named goes on with the others.
 
     Raises
     ------
@@ -86,7 +92,7 @@ def _cancel_here(asked: Iterable[RunDir]) -> None:
         host, here = next((event["host"] for event in run.events("started")[-1:]), None), socket.gethostname()
         if host not in (None, here):
             raise Refusal(f"{run.path} was started on {host}, and this is {here}: cancel it there")
-    left = [run for run in asked if _ask_to_end(run, signal.SIGTERM)]
+    left = [run for run in asked if _ask_to_end(run, local.END_THIS if run.path in named else signal.SIGTERM)]
     deadline = time.monotonic() + local.GRACE_S + 10
     while left := [run for run in left if local.is_running(run)]:
         try:

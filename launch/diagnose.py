@@ -10,7 +10,7 @@ from launch.rundir import RunDir, read_json, read_lines
 # What the other ranks say when one has gone: never the cause if there is another.
 _CASCADE = re.compile(
     r"Horovod has been shut ?down|HorovodInternalError|Connection (closed|reset) by peer|Gloo|NCCL (timeout|watchdog)|"
-    r"Socket closed|ncclSystemError|SIGTERM|did not start within|cannot reach rank|MPI_ERR_PROC_FAILED",
+    r"Socket closed|ncclSystemError|SIGTERM|did not start within|cannot reach rank .*refused|MPI_ERR_PROC_FAILED",
     re.IGNORECASE,
 )
 

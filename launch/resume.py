@@ -1,6 +1,7 @@
 """python -m launch resume RUN|STUDY|CHAIN [OPTIONS]: go on with a run where its last checkpoint left it, or make what a study or
 a chain lacks."""
 
+import contextlib
 import dataclasses
 import importlib
 from collections.abc import Sequence
@@ -36,23 +37,28 @@ def main(argv: list[str]) -> int:
     chosen = options.parse(Options, argv[1:], "resume")
     how = "detach" if chosen.detach else "wait" if chosen.wait else "follow"
     folder = Path(argv[0]).absolute()
-    for index, make in ((study.INDEX, _study), (links.INDEX, _chain)):
-        if (folder / index).is_file():
-            RunDir(folder).refuse_files_of_others()
-            whole = folder.parent if (folder.parent / links.INDEX).is_file() else folder
-            with launcher.alone(whole, chosen.take_over):
-                return make(folder, how, chosen.exclude_bad_nodes)
-    run = RunDir.open(Path(argv[0]))
-    run.refuse_files_of_others()
-    if run.result() is not None:
-        raise Refusal(f"{run.path} is finished: there is nothing to go on with")
-    plan = Plan.from_json(read_json(run.run_json))
-    if runs.going_on([run], plan.backend):
-        raise Refusal(f"{run.path} is running: wait for its end, or end it first")
-    if chosen.exclude_bad_nodes:
-        plan = without(plan, _bad_nodes([run]))
-    backend = importlib.import_module(f"launch.backends.{plan.backend}")
-    return STATUS[backend.start(run, plan, how)]
+    if _is(study.INDEX, folder):
+        make = _study
+    elif _is(links.INDEX, folder):
+        make = _chain
+    else:
+        RunDir.open(Path(argv[0]))
+        make = _run
+    RunDir(folder).refuse_files_of_others()
+    with contextlib.ExitStack() as held:
+        if whole := _whole(folder):
+            held.enter_context(launcher.alone(whole, chosen.take_over))
+        return make(folder, how, chosen.exclude_bad_nodes)
+
+
+def _is(index: str, folder: Path) -> bool:
+    return (folder / index).is_file()
+
+
+def _whole(folder: Path) -> Path | None:
+    """The chain or study that a folder is or is part of, of which no other launcher may be at work; None for a run by itself."""
+    outwards = (folder.parent.parent, folder.parent, folder)
+    return next((each for each in outwards if _is(links.INDEX, each) or _is(study.INDEX, each)), None)
 
 
 def without(plan: Plan, hosts: Sequence[str]) -> Plan:
@@ -83,6 +89,20 @@ def _bad_nodes(runs: Sequence[RunDir]) -> list[str]:
     return [node.host for node in bad]
 
 
+def _run(folder: Path, how: str, exclude: bool) -> int:
+    """Start another attempt of a run."""
+    run = RunDir(folder)
+    if run.result() is not None:
+        raise Refusal(f"{run.path} is finished: there is nothing to go on with")
+    plan = Plan.from_json(read_json(run.run_json))
+    if runs.going_on([run], plan.backend):
+        raise Refusal(f"{run.path} is running: wait for its end, or end it first")
+    if exclude:
+        plan = without(plan, _bad_nodes([run]))
+    backend = importlib.import_module(f"launch.backends.{plan.backend}")
+    return STATUS[backend.start(run, plan, how)]
+
+
 def _study(folder: Path, how: str, exclude: bool) -> int:
     """Make the runs of a study that have no result; those that have one are left alone."""
     lacking = study.unfinished(folder)
@@ -104,7 +124,9 @@ def _chain(folder: Path, how: str, exclude: bool) -> int:
     """Make the links of a chain that are not done; of a study in it, the runs that have no result."""
     from launch import chain
 
-    known, _ = runs.look(runs.find([folder]))
+    paths = runs.find([folder])
+    runs.recover(map(RunDir, paths))
+    known, _ = runs.look(paths)
     if busy := next((one for one in known if one.state in runs.UNDER_WAY), None):
         raise Refusal(f"{busy.path} is {busy.state}: wait for the end of the chain, or end it: cancel {folder}")
     hosts = _bad_nodes([RunDir(one.path) for one in known]) if exclude else None

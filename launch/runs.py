@@ -25,6 +25,7 @@ from launch.backends import local
 from launch.backends.slurm import outcome
 from launch.backends.slurm_jobs import Answer, ask_all, jobs
 from launch.backends.slurm_queue import ENDED
+from launch.backends.slurm_submission import recover
 from launch.errors import Refusal
 from launch.links import ended_before
 from launch.pace import pace
@@ -124,6 +125,9 @@ def look(paths: Sequence[Path], ask: Callable[[], Answer] = jobs) -> tuple[list[
 def going_on(these: Sequence[RunDir], backend: str) -> set[Path]:
     """Those of the runs of a study that are in the queue or run, as it is now: to make them again would be once too often.
 
+    A job that Slurm took from a launcher that was killed before it could say so is noted in its runs.
+
+
     Raises
     ------
     Refusal
@@ -131,6 +135,7 @@ def going_on(these: Sequence[RunDir], backend: str) -> set[Path]:
     """
     if backend == "local":
         return {run.path for run in these if local.is_running(run)}
+    recover(these)
     known, silence = look([run.path for run in these], ask_all)
     if silence:
         raise Refusal(f"Slurm does not answer ({silence}), so it may still have {these[0].path}: try again later")

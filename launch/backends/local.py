@@ -19,6 +19,9 @@ from launch.progress import Progress, closing
 from launch.rundir import RunDir, read_json
 
 GRACE_S = 60.0  # for ranks that were asked to save and leave
+END_THIS = signal.SIGUSR1
+"""Asks a launcher to end the run that it is at, and to go on with what comes after it."""
+
 STARTING_S = 60.0  # that a detached launcher may take until it holds its lock
 FAILED_GRACE_S = 3.0  # for the others when one has failed: what they wait for will not come
 
@@ -47,7 +50,7 @@ def execute(run: RunDir, plan: Plan, tick: Callable[[], None]) -> str:
     Raises
     ------
     Interrupted
-        If a SIGINT, SIGTERM or SIGHUP came; no rank is left, and the run can be resumed.
+        If a SIGINT, SIGTERM or SIGHUP came; no rank is left, and the run can be resumed. After `END_THIS` it returns.
     Refusal
         If the run is running already, or mpirun is needed and absent.
     """
@@ -59,7 +62,7 @@ def execute(run: RunDir, plan: Plan, tick: Callable[[], None]) -> str:
         finally:
             ranks.kill()
         outcome = attempt.end(run, status)
-    if signals.count and outcome != "done":
+    if signals.all and outcome != "done":
         raise Interrupted
     return outcome
 
@@ -159,19 +162,22 @@ class _Signals:
 
     def __init__(self) -> None:
         self.count = 0
+        self.all = False  # whether what comes after the run is not to begin either
 
     def __enter__(self) -> "_Signals":
-        self._before = {
-            number: signal.signal(number, self._seen) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        }
+        asking = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, END_THIS)
+        self._before = {number: signal.signal(number, self._seen) for number in asking}
         return self
 
     def _seen(self, number: int, frame: object) -> None:
         self.count += 1
+        self.all |= number != END_THIS
 
     def __exit__(self, *exception: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        # It may come late, and what comes after the run is not meant. Ranks would inherit that it is ignored, so it is heard.
+        signal.signal(END_THIS, lambda *_: None)
 
 
 def _supervise(ranks: Ranks, plan: Plan, signals: _Signals, tick: Callable[[], None]) -> int:

@@ -8,8 +8,8 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from launch.backends import rank_command
-from launch.backends.slurm_queue import ENDED, Job, ask, ask_many, command, refuse_beyond_limits, submit
+from launch.backends import rank_command, slurm_submission
+from launch.backends.slurm_queue import ENDED, Job, ask, ask_many, command, refuse_beyond_limits
 from launch.backends.slurm_script import sbatch, script
 from launch.errors import SubmissionRefused
 from launch.plan import Plan
@@ -59,9 +59,7 @@ def start(run: RunDir, plan: Plan, how: str) -> str:
 def hand_in(run: RunDir, plan: Plan) -> None:
     """Submit a run, and note its job."""
     publish(run.script, script(run, plan))
-    ends = len(run.events("ended"))
-    job = submit(run, plan)
-    run.append_event("submitted", backend="slurm", job=job, ends=ends, command=sys.orig_argv)
+    job = slurm_submission.hand_in(run, plan, [(run, {"ends": len(run.events("ended"))})])
     print(f"job            {job}", flush=True)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from launch import cutoff, launcher
-from launch.backends import slurm
-from launch.backends.slurm_queue import ENDED, ask_many, command, largest_array, submit
+from launch.backends import slurm, slurm_submission
+from launch.backends.slurm_queue import ENDED, ask_many, command, largest_array
 from launch.backends.slurm_script import directives, script
 from launch.errors import Refusal, SubmissionRefused
 from launch.plan import Plan
@@ -85,7 +85,6 @@ def hand_in(folder: Path, runs: Sequence[tuple[RunDir, Plan]], throttle: int | N
     for members in _by_shape(runs):
         for first in range(0, len(members), largest):
             chunk = members[first : first + largest]
-            ends = [len(run.events("ended")) for run, _ in chunk]
             try:
                 number = _submit(folder, chunk, throttle)
             except SubmissionRefused:
@@ -94,9 +93,6 @@ def hand_in(folder: Path, runs: Sequence[tuple[RunDir, Plan]], throttle: int | N
                 raise
             numbers.append(number)
             print(f"job            {number}: {len(chunk)} runs on {chunk[0][1].nodes} nodes each", flush=True)
-            for task, (run, _) in enumerate(chunk):
-                job = f"{number}_{task}"
-                run.append_event("submitted", backend="slurm", job=job, ends=ends[task], command=sys.orig_argv)
 
 
 def watch(runs: Sequence[tuple[RunDir, Plan]], how: str) -> dict[str, str]:
@@ -141,7 +137,8 @@ def _submit(folder: Path, runs: Sequence[tuple[RunDir, Plan]], throttle: int | N
     array.create()
     publish(array.path / "runs.txt", "".join(f"../../{run.path.name}\n" for run, _ in runs))
     publish(array.script, script(array, plan, _tasks(len(runs), throttle)))
-    return submit(array, plan)
+    tasks = [(run, {"task": task, "ends": len(run.events("ended"))}) for task, (run, _) in enumerate(runs)]
+    return slurm_submission.hand_in(array, plan, tasks)
 
 
 def _named(folder: Path, plan: Plan) -> Plan:

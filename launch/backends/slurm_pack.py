@@ -1,14 +1,13 @@
 """The runs of a study as steps of one Slurm job, one after the other: it waits in the queue but once."""
 
 import shlex
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from launch.backends import rank_command, slurm
-from launch.backends.slurm_queue import ENDED, Job, ask, submit
+from launch.backends import rank_command, slurm, slurm_submission
+from launch.backends.slurm_queue import ENDED, Job, ask
 from launch.backends.slurm_script import environment, filled, tasks
 from launch.packing import allocation, in_order
 from launch.plan import Plan
@@ -53,10 +52,8 @@ def hand_in(folder: Path, runs: Sequence[tuple[RunDir, Plan]], throttle: int | N
     job = RunDir(folder / "arrays" / f"{taken + 1}-pack-n{plan.nodes}")
     job.create()
     publish(job.script, script(job, plan, runs))
-    number = submit(job, plan)
+    number = slurm_submission.hand_in(job, plan, [(run, {"packed": job.path.name}) for run, _ in runs])
     print(f"job            {number}: {len(runs)} runs, one after the other on up to {plan.nodes} nodes", flush=True)
-    for run, _ in runs:
-        run.append_event("submitted", backend="slurm", job=number, packed=job.path.name, command=sys.orig_argv)
 
 
 def watch(runs: Sequence[tuple[RunDir, Plan]], how: str) -> dict[str, str]:

@@ -39,14 +39,13 @@ class Job(NamedTuple):
     nodes: str = ""
 
 
-def submit(run: RunDir, plan: Plan) -> str:
-    """Hand the script to Slurm, with patience while it is silent; return the job's number."""
+def submit(run: RunDir, plan: Plan, token: str) -> str:
+    """Hand the script to Slurm, with patience while it is silent; return the job's number. The job's comment is the token."""
     from submitit.core.utils import FailedJobError, FailedSubmissionError
     from submitit.slurm.slurm import SlurmExecutor
 
     if not shutil.which("sbatch"):
         raise SubmissionRefused("there is no Slurm here (no sbatch): load its module, or use --backend local")
-    token = f"rankloop-{os.urandom(16).hex()}"
 
     class Executor(SlurmExecutor):
         """submitit's engine, with our script and our command."""
@@ -86,7 +85,7 @@ def submit(run: RunDir, plan: Plan) -> str:
             if _answers():
                 break
         time.sleep(2)  # the request may still wait behind others
-        if found := _find(token):
+        if found := (by_comment() or {}).get(token):
             return found
 
 
@@ -111,6 +110,15 @@ def ask_many(numbers: Iterable[str]) -> dict[str, Job] | None:
         return None
     lines = (line.split("|") for line in answer.stdout.splitlines())
     return {number: Job(*said) for number, *said in lines}
+
+
+def by_comment() -> dict[str, str] | None:
+    """The numbers of this user's jobs by their comments, of arrays that of all their tasks; None if nobody answers."""
+    answer = command(["squeue", "--me", "-h", "-t", "all", "-o", "%F %k"])
+    if answer is None or answer.returncode:
+        return None
+    pairs = (line.partition(" ") for line in answer.stdout.splitlines())
+    return {comment.strip(): number for number, _, comment in pairs}
 
 
 def largest_array() -> int:
@@ -157,15 +165,6 @@ def command(words: list[str], timeout: float = 60) -> subprocess.CompletedProces
 def _answers() -> bool:
     answer = command(["squeue", "--me", "-h"])
     return answer is not None and answer.returncode == 0
-
-
-def _find(token: str) -> str | None:
-    answer = command(["squeue", "--me", "-h", "-t", "all", "-o", "%A %k"])
-    for line in answer.stdout.splitlines() if answer else ():
-        number, _, comment = line.partition(" ")
-        if comment.strip() == token:
-            return number
-    return None
 
 
 @contextlib.contextmanager

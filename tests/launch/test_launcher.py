@@ -67,3 +67,31 @@ def test_a_study_is_not_made_twice_at_a_time(tmp_path: Path):
     third = launch("resume", tmp_path / "s")
     assert third.returncode == 0, third.stdout + third.stderr
     assert [len(RunDir(tmp_path / "s" / name).events("started")) for name in ("n1-r1", "n1-r2")] == [2, 1]
+
+
+def test_one_run_of_a_study_is_cancelled_and_the_others_go_on(tmp_path: Path):
+    program = tmp_path / "program.py"
+    program.write_text(f"import os, time; time.sleep(0 if os.path.exists({str(tmp_path / 'quick')!r}) else 100)")
+    study = Launched("--repeats=3", "--runs", tmp_path, "--name=s", program)
+    until(study.ranks)
+    beside = launch("resume", tmp_path / "s" / "n1-r3")
+    assert beside.returncode == 2 and f"a launcher is at work on {tmp_path / 's'}" in beside.stderr
+    (tmp_path / "quick").touch()
+    one = launch("cancel", tmp_path / "s" / "n1-r1")
+    assert one.returncode == 0 and "n1-r1: ended, nothing saved; start it again: " in one.stdout, one.stderr
+    status, output = study.wait()
+    assert status == 4 and "2 of 3 runs are done" in output and "  n1-r1: stopped" in output
+    again = launch("resume", tmp_path / "s" / "n1-r1")
+    assert again.returncode == 0, again.stdout + again.stderr
+
+
+def test_a_study_that_is_cancelled_begins_nothing_more(tmp_path: Path):
+    program = tmp_path / "program.py"
+    program.write_text("import time; time.sleep(100)")
+    study = Launched("--repeats=2", "--runs", tmp_path, "--name=s", program)
+    until(study.ranks)
+    whole = launch("cancel", tmp_path / "s")
+    assert whole.returncode == 0, whole.stderr
+    status, output = study.wait()
+    assert status == 130 and "[2/2]" not in output
+    assert not RunDir(tmp_path / "s" / "n1-r2").events()

@@ -38,11 +38,11 @@ class Cluster:
 
     @property
     def own_hosts(self) -> bool:
-        """Whether each node has a host name, /etc/hosts and /dev/shm of its own (this needs root)."""
+        """Whether each node has a host name, /etc/hosts, /dev/shm and network of its own (this needs root)."""
         return "NodeHostname=node1 " in (self.directory / "slurm.conf").read_text()
 
     def control(self, command: str, *arguments: str) -> str:
-        """Run `tests/slurm/cluster COMMAND DIR ARGUMENTS` (crash-node, start-node, reset, report); return its output.
+        """Run `tests/slurm/cluster COMMAND DIR ARGUMENTS` (on-node, crash-node, start-node, reset, report); return its output.
 
         Raises
         ------

@@ -8,7 +8,7 @@ PATH=$PATH:/usr/sbin:/sbin
 installed() { dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q ' installed$'; }
 
 # libpmix-dev: `srun --mpi=pmix` opens libpmix.so by its full path, a link that only the -dev package has.
-packages=(slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge libpmix-dev
+packages=(slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge libpmix-dev iproute2
     slurmdbd slurm-wlm-mysql-plugin mariadb-server-core) # these for accounting
 packages+=(chromium)
 # Lmod and Environment Modules conflict with each other: nobody's own are taken away.

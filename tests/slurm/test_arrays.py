@@ -1,9 +1,12 @@
 """Studies on a real Slurm: one array for each shape."""
 
+import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
 
+import pytest
 from launched import Launched, launch, until
 from slurm.fixtures import Cluster
 
@@ -66,3 +69,40 @@ def test_a_refused_array_takes_back_those_before_it(clean_slurm: Cluster, tmp_pa
     refused = launch("--nodes=1,2", "--constraint=nope", "--repeats=2", "--runs", tmp_path, "--name=s", program)
     assert refused.returncode == 3 and "Invalid feature specification" in refused.stderr
     assert subprocess.run(["squeue", "-h"], capture_output=True, text=True).stdout == ""
+
+
+def test_jobs_that_slurm_took_from_a_launcher_that_was_killed_are_not_lost(
+    clean_slurm: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The first sbatch of each kills who has started it once Slurm has the job, and before that can note so."""
+    program = tmp_path / "program.py"
+    program.write_text("")
+    sbatch = tmp_path / "bin" / "sbatch"
+    sbatch.parent.mkdir()
+    sbatch.write_text(f'#!/bin/sh\n{shutil.which("sbatch")} "$@"\nkill -KILL $PPID\n')
+    sbatch.chmod(0o700)
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", f"{sbatch.parent}:{os.environ['PATH']}")
+        words = ("--detach", "--sbatch-arg=--hold", "--runs", tmp_path)
+        assert launch(*words, "--repeats=2", "--name=s", program).returncode == -signal.SIGKILL
+        assert launch(*words, "--name=r", program).returncode == -signal.SIGKILL
+    both = [RunDir(tmp_path / "s" / name) for name in ("n1-r1", "n1-r2")]
+    assert not any(run.events() for run in both)
+
+    taken = launch("resume", tmp_path / "s")
+    assert taken.returncode == 2 and taken.stderr.count("\n") == 1
+    assert f"the unfinished runs of {tmp_path / 's'} are running: wait for their end" in taken.stderr
+    assert "Slurm had taken it, which is noted only now" in taken.stdout
+    assert [run.events()[-1]["job"].partition("_")[2] for run in both] == ["0", "1"]
+    number = both[0].events()[-1]["job"].partition("_")[0]
+    subprocess.run(["scontrol", "release", number], check=True)
+    until(lambda: all(run.result() for run in both), 60)
+    again = launch("resume", tmp_path / "s")
+    assert again.returncode == 2 and "are finished: there is nothing to go on with" in again.stderr
+
+    gone = launch("cancel", tmp_path / "r")
+    assert gone.returncode == 0 and f"{tmp_path / 'r'}: taken out of the queue" in gone.stdout, (
+        gone.stdout + gone.stderr
+    )
+    jobs = subprocess.run(["squeue", "-h", "-t", "all", "-o", "%F"], capture_output=True, text=True, check=True).stdout
+    assert len(set(jobs.split())) == 2

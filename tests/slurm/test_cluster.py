@@ -50,9 +50,13 @@ def test_sixteen_nodes(clean_slurm: Cluster) -> None:
 
 def test_a_node_has_its_own_memory_files_and_addresses(clean_slurm: Cluster) -> None:
     if not clean_slurm.own_hosts:
-        pytest.skip("not root: the nodes share this machine's host name and /dev/shm")
-    lines = _output("srun", "-N2", "sh", "-c", "getent hosts node2; touch /dev/shm/$SLURM_PROCID; sleep 1; ls /dev/shm")
-    assert sorted(lines.split()) == ["0", "1", "127.0.1.2", "127.0.1.2", "node2", "node2"]
+        pytest.skip("not root: the nodes share this machine's host name, /dev/shm and network")
+    lines = _output("srun", "-N2", "sh", "-c", "touch /dev/shm/$SLURM_PROCID; sleep 1; ls /dev/shm; hostname -I")
+    assert len(lines.split()) == 4 and {"0", "1"} < set(lines.split())
+    own = {f"node{k}": clean_slurm.control("on-node", f"node{k}", "hostname", "-I").strip() for k in (1, 2)}
+    assert set(own.values()) < set(lines.split())
+    for host, address in own.items():
+        assert clean_slurm.control("on-node", "node3", "getent", "hosts", host).split() == [address, host]
 
 
 def test_mpi_ranks_meet_over_pmix(clean_slurm: Cluster) -> None:

@@ -131,6 +131,36 @@ def test_what_a_site_file_can_have_wrong(
     assert any(line.startswith("what to do: ") and advice in line for line in failed.stdout.splitlines()), failed.stdout
 
 
+def test_no_route_between_nodes(clean_slurm: Cluster, tmp_path: Path):
+    """Both have the network that the site file names, and Slurm works, but nothing leads from one to the other."""
+    if not clean_slurm.own_hosts:
+        pytest.skip("not root: the nodes share this machine's network")
+    (tmp_path / "here.toml").write_text('network_interface = "hsn0"')
+    words = (
+        "--site",
+        tmp_path / "here.toml",
+        "-N",
+        2,
+        "--sbatch-arg=--nodelist=node[1-2]",
+        "--runs",
+        tmp_path,
+        "--name",
+        "run",
+    )
+    try:
+        for k in (1, 2):
+            network = f"ip link add hsn0 up type veth peer name hsn1 && ip address add 10.9.{k}.1/24 dev hsn0 && ip link set hsn1 up"
+            clean_slurm.control("on-node", f"node{k}", "sh", "-c", network)
+        failed = launch(*words, "tiny")
+    finally:
+        for k in (1, 2):
+            clean_slurm.control("on-node", f"node{k}", "sh", "-c", "ip link delete hsn0 || true")
+    assert failed.returncode == 1, failed.stdout + failed.stderr
+    says = r"rank 1 on node 1 \(node2\) failed first: node2 cannot reach rank 0 \(10\.9\.1\.1 port \d+: Network is unreachable\)"
+    assert re.search(says, failed.stdout), failed.stdout
+    assert "what to do: the nodes do not reach each other: name the right network_interface" in failed.stdout
+
+
 def test_lists_of_hosts_are_those_of_slurm(clean_slurm: Cluster):
     for text in ("node[1-3,7]", "nid[0098-0102],login1", "rack[0-1]_blade[08-11],z"):
         hosts = subprocess.run(["scontrol", "show", "hostnames", text], capture_output=True, text=True, check=True)
