@@ -124,13 +124,37 @@ def _slurm() -> Finding:
         return Finding("absent", "its commands are here, but no configuration: set SLURM_CONF, or go to a login node")
     version = _output(["sbatch", "--version"]).strip()
     ping = _output(["scontrol", "ping"]).strip().splitlines()
-    plugins = [line.strip() for line in _output(["srun", "--mpi=list"]).splitlines() if line.startswith((" ", "\t"))]
+    plugins = _plugins()
     up = any("UP" in line for line in ping)
     text = f"{version}, --mpi plugins {', '.join(plugins) or 'unknown'}"
     return (
         Finding("ok", text)
         if up
         else Finding("wrong", f"{text}; the controller does not answer: {'; '.join(ping)}", "wait, or ask the site")
+    )
+
+
+def _plugins() -> list[str]:
+    """Those that srun knows for MPI."""
+    return [line.strip() for line in _output(["srun", "--mpi=list"]).splitlines() if line.startswith((" ", "\t"))]
+
+
+def _srun_mpi() -> Finding:
+    if "SLURM_JOB_ID" not in os.environ or not shutil.which("srun"):
+        return Finding("absent", "tried within a job only, as it takes nodes: salloc -n 2 python -m launch doctor")
+    if not _installed("mpi4py"):
+        return Finding("absent", "not tried, as mpi4py is not installed", INSTALL)
+    code = "from mpi4py import MPI; print('met', MPI.COMM_WORLD.allreduce(1))"
+    said = {}
+    for plugin in [name for name in _plugins() if name != "none"]:
+        words = ["srun", f"--mpi={plugin}", "--ntasks=2", "--overlap", "--export=ALL", sys.executable, "-c", code]
+        said[plugin] = _output(words, timeout=60)
+    met = [plugin for plugin, output in said.items() if output.split().count("met") == output.count("met 2") == 2]
+    if met:
+        lone = [plugin for plugin in said if plugin not in met]
+        return Finding("ok", f"2 ranks meet by {', '.join(met)}" + (f", not by {', '.join(lone)}" if lone else ""))
+    return Finding(
+        "absent", f"2 ranks do not meet by {', '.join(said) or 'any plugin'}", "use --rendezvous gloo, or another MPI"
     )
 
 
@@ -180,6 +204,7 @@ CHECKS: dict[str, Callable[[], Finding]] = {
     "mpi": _mpi,
     "mpi4py": _mpi4py,
     "slurm": _slurm,
+    "srun --mpi": _srun_mpi,
     "gpus": _gpus,
     "cores": _cores,
     "memory": _memory,

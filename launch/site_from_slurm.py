@@ -62,6 +62,8 @@ class Told:
             lines.append(f"# MaxArraySize is {config['MaxArraySize']}  # {_said(CONFIG)}: asked anew for each array")
         for partition in partitions:
             lines += ["", *_limits(partition)]
+        lines += ["", "# [network]  # Slurm does not tell: what python -m profiling simulate is to take for the links"]
+        lines.append("# inter_node_gbit_per_s = 200  # all adapters of a node together, one way")
         return "\n".join(lines) + "\n"
 
 

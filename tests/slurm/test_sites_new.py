@@ -1,5 +1,7 @@
 """python -m launch sites new on a real Slurm: the file it writes, and a job with it."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 from launched import facts, launch
@@ -45,3 +47,10 @@ def test_the_file_that_slurm_tells_runs_a_job(clean_slurm: Cluster, tmp_path: Pa
     ):
         refused = launch("--site", file, *words, "--runs", tmp_path, program)
         assert refused.returncode == 2 and says in refused.stderr, refused.stderr
+
+
+def test_within_a_job_doctor_tries_the_mpi_plugins(clean_slurm: Cluster, tmp_path: Path):
+    check = "from launch import doctor; print(*doctor.CHECKS['srun --mpi'](), sep='|')"
+    words = ["sbatch", "--wait", "-N2", "-n2", "-o", str(tmp_path / "log"), f'--wrap={sys.executable} -c "{check}"']
+    subprocess.run(words, check=True, capture_output=True, timeout=120)
+    assert (tmp_path / "log").read_text() == "ok|2 ranks meet by pmix, not by cray_shasta, pmi2|\n"
