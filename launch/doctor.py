@@ -1,6 +1,5 @@
 """python -m launch doctor: what this environment has and lacks, each with the command that mends it."""
 
-import importlib.metadata
 import importlib.util
 import os
 import re
@@ -213,6 +212,8 @@ CHECKS: dict[str, Callable[[], Finding]] = {
 
 
 def _installed(*packages: str) -> str | None:
+    import importlib.metadata  # 10 ms, which each launch would take for `refuse_without`
+
     for package in packages:
         try:
             return f"{package} {importlib.metadata.version(package)}"
