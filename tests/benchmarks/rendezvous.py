@@ -87,7 +87,9 @@ def main(sizes: list[int]) -> None:
     for size in sizes:
         print(f"{size} ranks")
         repeats = 5 if size <= 16 else 1  # Horovod's server takes minutes for more
-        show(in_turns({"rendezvous_server": lambda: ours(size), "horovod.runner": lambda: horovods(size)}, repeats), "s")  # noqa: B023
+        show(
+            in_turns({"rendezvous_server": lambda: ours(size), "horovod.runner": lambda: horovods(size)}, repeats), "s"
+        )  # noqa: B023
 
 
 if __name__ == "__main__":
