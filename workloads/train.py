@@ -128,6 +128,10 @@ def configure(config: Training, rank: Rank, seed: int) -> None:
         tf.config.experimental.enable_op_determinism()
     if config.precision != "float32":
         keras.config.set_dtype_policy(f"mixed_{config.precision}")
+    if config.precision == "bfloat16":
+        from workloads import bias
+
+        bias.sum_gradients_in_float32()
     keras.utils.set_random_seed(seed)
 
 
