@@ -162,7 +162,8 @@ def _optimizer(config: Config, rate: keras.optimizers.schedules.LearningRateSche
     if config.optimizer == "lars":
         from workloads.optimizers import LARS
 
-        return LARS(rate, momentum=config.momentum)
+        # These networks have biases that nothing normalises; so they learn at rates as those of SGD.
+        return LARS(rate, momentum=config.momentum, plain=0.01)
     if config.optimizer == "sgd":
         return keras.optimizers.SGD(rate, momentum=config.momentum)
     return {"adam": keras.optimizers.Adam, "lamb": keras.optimizers.Lamb}[config.optimizer](rate)
