@@ -148,7 +148,7 @@ def test_lag_is_kept_in_the_variables_of_the_optimizer():
 
 def test_biases_can_learn_at_a_part_of_the_rate_of_lars():
     weights, slopes = [np.ones(3)], [np.array([0.5, -1.0, 2.0])]
-    close(made(LARS(2.0, plain=0.01), weights, [slopes]), [weights[0] - 0.02 * slopes[0]])
+    close(made(LARS(2.0, plain=0.01), weights, [slopes]), [[weights[0] - 0.02 * slopes[0]]])
 
 
 @pytest.mark.parametrize(
