@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from launch.errors import Refusal
 from launch.rank import Rank
-from workloads.api import Data, Training, Workload
+from workloads.api import Training, Workload
 
 if TYPE_CHECKING:
     import keras
@@ -121,8 +121,8 @@ def build(config: Config, rank: Rank) -> Workload:
         model=data.model,
         loss=loss,
         optimizer=lambda rate: _optimizer(config, rate),
-        train=Data(len(data.train) * (2 if config.mirror else 1), data.train.load),
-        validation=Data(len(data.validation), data.validation.load),
+        train=data.train,
+        validation=data.validation,
         statistics=tf.autograph.experimental.do_not_convert(data.measure.statistics),
         summarise=data.measure.summarise,
         finish=data.finish,

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 import keras
 
 from launch.rank import Rank
+from workloads.api import Data
 from workloads.cfd_resnet import Config, data, deepcfd, held_out, picture
 from workloads.cfd_resnet.examples import Examples
 from workloads.cfd_resnet.metrics import Metrics, mean_field
@@ -24,8 +25,8 @@ class Source(NamedTuple):
     """What depends on whose flows are learned from."""
 
     model: keras.Model
-    train: Any  # with a length and load(index)
-    validation: Any
+    train: Data
+    validation: Data
     measure: Any  # with statistics and summarise
     finish: Callable[[keras.Model, Path], dict[str, float]]
     target: tuple[str, Literal[">=", "<="], float]
@@ -62,7 +63,14 @@ def of_our_solver(config: Config, rank: Rank) -> Source:
     def finish(model: keras.Model, figures: Path) -> dict[str, float]:
         return held_out.measure(model, sets, metrics, config.batch, figures)
 
-    return Source(conserving(model) if config.conserve else model, train, validation, metrics, finish, GUO)
+    return Source(
+        conserving(model) if config.conserve else model,
+        Data(len(train) * (2 if config.mirror else 1), train.load, files=train),
+        Data(len(validation), validation.load, files=validation),
+        metrics,
+        finish,
+        GUO,
+    )
 
 
 def of_deepcfd(config: Config) -> Source:
@@ -86,7 +94,14 @@ def of_deepcfd(config: Config) -> Source:
         totals = {name: value.numpy() for name, value in measure.statistics(targets, outputs).items()}
         return {f"test_{name}": value for name, value in measure.summarise(totals, len(inputs)).items()}
 
-    return Source(model, sets.train, sets.validation, measure, finish, DEEPCFD)
+    return Source(
+        model,
+        Data(len(sets.train) * (2 if config.mirror else 1), sets.train.load),
+        Data(len(sets.validation), sets.validation.load),
+        measure,
+        finish,
+        DEEPCFD,
+    )
 
 
 def _network(config: Config, height: int, width: int, **settings: int) -> keras.Model:
