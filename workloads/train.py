@@ -61,7 +61,7 @@ def main(argv: list[str]) -> int:
     imported = time.time()
     with Communicator(rank, config.timeline) as communicator:
         with mirrored.scope(config):
-            workload = module.build(config, rank)
+            workload = built(module, config, communicator)
             dealing = Sharding(len(workload.train), config.batch, rank.size, seed, config.shards)
             steps = scaling_rules.total_steps(
                 scaling_rules.EPOCHS[config.epoch_scaling](config.epochs, rank.size), dealing.steps_per_epoch
@@ -105,6 +105,24 @@ def main(argv: list[str]) -> int:
             loop.board.finish(steps, metrics, run.figures)
         publish_json(run.result_json, result(loop, steps, metrics, phases | loop.seconds, sum(peaks)))
     return 0
+
+
+def built(module: Any, config: Training, communicator: Any) -> Any:
+    """The workload of this rank, once all ranks have theirs.
+
+    Raises
+    ------
+    Refusal
+        On every rank, if any refuses: the others would meet a rank that has gone, and each would have a traceback of that.
+    """
+    workload, said = None, ""
+    try:
+        workload = module.build(config, communicator.rank)
+    except Refusal as refusal:
+        said = str(refusal)
+    if found := [line for line in communicator.gather(said) if line]:
+        raise Refusal(found[0])
+    return workload
 
 
 def configure(config: Training, rank: Rank, seed: int) -> None:
