@@ -174,7 +174,7 @@ def test_fc_reaches_its_accuracy(shared_data: Path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("network", "epochs", "measured"), [("cnn", 5, 0.9880), ("batchnorm", 4, 0.9917), ("dropout", 6, 0.0)]
+    ("network", "epochs", "measured"), [("cnn", 5, 0.9880), ("batchnorm", 4, 0.9917), ("dropout", 6, 0.9923)]
 )
 def test_the_ladder(shared_data: Path, network: str, epochs: int, measured: float):
     """Its rows at a size for CI, half as many epochs of twice the batch; in full, and `residual`, in docs/mnist.md."""
