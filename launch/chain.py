@@ -211,7 +211,9 @@ def _follow(undone: Undone, statuses: dict[str, int], how: str, on_slurm: bool) 
             print(f"\nlink {link.name}", flush=True)
             statuses[link.name] = _watch(link, runs, how) if on_slurm else _start(link, runs, how)
             if statuses[link.name]:
-                causes[link.name] = f"link {link.name} {'has failed' if statuses[link.name] == 1 else 'was stopped'}"
+                causes[link.name] = (
+                    f"link {link.name} {'was stopped' if statuses[link.name] == STATUS['stopped'] else 'has failed'}"
+                )
             continue
         causes[link.name], statuses[link.name] = causes[bad], STATUS["cancelled"]
         if on_slurm:

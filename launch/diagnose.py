@@ -66,6 +66,7 @@ class Failure(NamedTuple):
     error: str  # one line: exception, exit status or signal
     traceback: str
     time: float | None
+    refused: bool = False  # what was given cannot be done: nothing broke
 
 
 def first_failure(run: RunDir, attempt: int) -> Failure | None:
@@ -76,7 +77,7 @@ def first_failure(run: RunDir, attempt: int) -> Failure | None:
     """
     lines = [line for path in sorted(run.failures.glob("node*.jsonl")) for line in read_lines(path)]
     said = [
-        Failure(line["rank"], line["node"], line["host"], line["error"], line["traceback"], line["time"])
+        Failure(*(line.get(name, False) for name in Failure._fields))
         for line in sorted(lines, key=lambda line: line["time"])
         if line["attempt"] == attempt
     ]
@@ -85,6 +86,13 @@ def first_failure(run: RunDir, attempt: int) -> Failure | None:
     causes = [failure for failure in [*said, *silent] if not is_cascade(failure.error)]
     # A rank that was killed said nothing, and what the others said of it is the cascade.
     return next(iter(_lost_nodes(run, attempt) or causes or said or silent), None)
+
+
+def named(run: RunDir, outcome: str) -> str:
+    """An outcome, where a failure that was the refusal of a rank has a name of its own."""
+    told = [event for event in run.events("ended") if event.get("first_failure")][-1:]
+    refused = outcome == "failed" and any(event["first_failure"].get("refused") for event in told)
+    return "refused" if refused else outcome
 
 
 def is_cascade(error: str) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 
 from launch.errors import Refusal
 
-STATUS = {"done": 0, "failed": 1, "stopped": 4, "cancelled": 4, "timeout": 4}
+STATUS = {"done": 0, "failed": 1, "refused": 2, "stopped": 4, "cancelled": 4, "timeout": 4}
 """How an attempt can end, and the exit status that says so."""
 
 

@@ -270,4 +270,4 @@ def again(folder: Path) -> str:
 
 def worst(outcomes: Iterable[str]) -> int:
     """The exit status of all together: that of a failure before that of what was only ended."""
-    return max((STATUS[outcome] for outcome in outcomes), key=[0, 4, 1].index, default=0)
+    return max((STATUS[outcome] for outcome in outcomes), key=[0, 4, 2, 1].index, default=0)

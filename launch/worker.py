@@ -33,11 +33,13 @@ def main(argv: list[str]) -> int:
     started = run.events("started")
     attempt = len(started)
     rank = Rank(rank=int(os.environ.get("SLURM_PROCID", "0")))
+    begun = False
     try:
         rank = who(plan)
         here = _prepare(run, plan, rank, attempt)
         with sampling.beside(run, plan, rank, attempt, here):
             os.environ.update(rendezvous.meet(plan, rank, run.meeting, attempt, plan.patience_s))
+            begun = True
             _run(plan)
     except SystemExit as ending:
         status = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
@@ -63,7 +65,7 @@ def main(argv: list[str]) -> int:
             # The lines of this file and of runpy say nothing to a user.
             trace = "".join(traceback.format_exception(error.with_traceback(_own(error.__traceback__))))
             text = f"{type(error).__name__}: {error}"
-        _record(run, rank, attempt, text, trace)
+        _record(run, rank, attempt, text, trace, refused=begun and isinstance(error, Refusal))
         print(trace.rstrip() or text, file=sys.stderr, flush=True)
         return 1
     return 0
@@ -124,7 +126,7 @@ def _run(plan: Plan) -> None:
         runpy.run_path(words[0], run_name="__main__")
 
 
-def _record(run: RunDir, rank: Rank, attempt: int, error: str, trace: str) -> None:
+def _record(run: RunDir, rank: Rank, attempt: int, error: str, trace: str, refused: bool = False) -> None:
     line: dict[str, Any] = {
         "time": round(time.time(), 3),
         "attempt": attempt,
@@ -133,6 +135,7 @@ def _record(run: RunDir, rank: Rank, attempt: int, error: str, trace: str) -> No
         "host": os.environ.get("SLURMD_NODENAME") or socket.gethostname(),  # the name by which Slurm can leave it out
         "error": error,
         "traceback": trace,
+        "refused": refused,
     }
     try:
         append_line(run.failures / f"node{rank.node}.jsonl", line)

@@ -42,7 +42,8 @@ class LARS(_Layerwise, keras.optimizers.SGD):
     """Layer-wise adaptive rate scaling: SGD with momentum whose steps are a fixed part of each layer's weights.
 
     Variables of one axis or none (biases, the scales and offsets of normalisations) are updated by plain SGD with
-    momentum and without decay, as is usual: their norms say nothing about a good step, and those of biases begin at 0.
+    momentum and without decay, as is usual: their norms say nothing about a good step, and those of biases begin at 0. Where
+    nothing normalises, biases diverge at the learning rates of LARS, which are large because of `eta`: see `plain`.
 
     Parameters
     ----------
@@ -54,6 +55,8 @@ class LARS(_Layerwise, keras.optimizers.SGD):
         Trust coefficient: the part of a layer's norm by which a step with a learning rate of 1 changes it.
     l2 : float
         Weight decay as a part of the gradient; beta of the paper. Not Keras's ``weight_decay``, which bypasses the rule.
+    plain : float
+        Part of the learning rate that plain SGD takes. 1 is usual.
     **settings
         Of any Keras optimizer.
     """
@@ -64,22 +67,23 @@ class LARS(_Layerwise, keras.optimizers.SGD):
         momentum: float = 0.9,
         eta: float = 1e-3,
         l2: float = 0.0,
+        plain: float = 1.0,
         **settings: Any,
     ) -> None:
         super().__init__(learning_rate, momentum, **settings)
-        self.eta, self.l2 = eta, l2
+        self.eta, self.l2, self.plain = eta, l2, plain
 
     def rescaled(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> Any:
         """(g + l2 w) eta |w| / (|g| + l2 |w|); a layer without weights or without gradient has a factor of 1."""
         if len(variable.shape) <= 1:
-            return gradient
+            return gradient * self.plain
         weight, slope = _norm(variable), _norm(gradient)
         trust = ops.where((weight > 0) & (slope > 0), self.eta * weight / (slope + self.l2 * weight), 1.0)
         return (gradient + self.l2 * variable) * ops.cast(trust, variable.dtype)
 
     def get_config(self) -> dict[str, Any]:
         """For Keras to save it."""
-        return super().get_config() | {"eta": self.eta, "l2": self.l2}
+        return super().get_config() | {"eta": self.eta, "l2": self.l2, "plain": self.plain}
 
 
 class _Clipping(_Layerwise):

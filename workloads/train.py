@@ -61,7 +61,7 @@ def main(argv: list[str]) -> int:
     imported = time.time()
     with Communicator(rank, config.timeline) as communicator:
         with mirrored.scope(config):
-            workload = module.build(config, rank)
+            workload = built(module, config, communicator)
             dealing = Sharding(len(workload.train), config.batch, rank.size, seed, config.shards)
             steps = scaling_rules.total_steps(
                 scaling_rules.EPOCHS[config.epoch_scaling](config.epochs, rank.size), dealing.steps_per_epoch
@@ -107,6 +107,24 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+def built(module: Any, config: Training, communicator: Any) -> Any:
+    """The workload of this rank, once all ranks have theirs.
+
+    Raises
+    ------
+    Refusal
+        On every rank, if any refuses: the others would meet a rank that has gone, and each would have a traceback of that.
+    """
+    workload, said = None, ""
+    try:
+        workload = module.build(config, communicator.rank)
+    except Refusal as refusal:
+        said = str(refusal)
+    if found := [line for line in communicator.gather(said) if line]:
+        raise Refusal(found[0])
+    return workload
+
+
 def configure(config: Training, rank: Rank, seed: int) -> None:
     """Import TensorFlow, and set what has to be set before it is used: threads, GPU, determinism, precision, seed."""
     import keras
@@ -128,6 +146,10 @@ def configure(config: Training, rank: Rank, seed: int) -> None:
         tf.config.experimental.enable_op_determinism()
     if config.precision != "float32":
         keras.config.set_dtype_policy(f"mixed_{config.precision}")
+    if config.precision == "bfloat16":
+        from workloads import bias
+
+        bias.sum_gradients_in_float32()
     keras.utils.set_random_seed(seed)
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from launch import attempt, cutoff, doctor, stop
+from launch import attempt, cutoff, diagnose, doctor, stop
 from launch.backends import rank_command
 from launch.backends.processes import Ranks, mpirun
 from launch.errors import Refusal
@@ -73,7 +73,7 @@ def start(run: RunDir, plan: Plan, how: str) -> str:
     Returns
     -------
     str
-        "done", "stopped" or "failed"; "done" at once when detached.
+        "done", "stopped", "failed" or "refused" (by a rank, as bad input); "done" at once when detached.
     """
     run.append_event("submitted", backend="local", command=sys.orig_argv)
     if how == "detach":
@@ -95,7 +95,7 @@ def start(run: RunDir, plan: Plan, how: str) -> str:
         if show:
             show.close()
     print(closing(run, plan, outcome), flush=True)
-    return outcome
+    return diagnose.named(run, outcome)
 
 
 def check(plan: Plan) -> None:

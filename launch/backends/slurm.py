@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
+from launch import diagnose
 from launch.backends import rank_command, slurm_submission
 from launch.backends.slurm_queue import ENDED, Job, ask, ask_many, command, refuse_beyond_limits
 from launch.backends.slurm_script import sbatch, script
@@ -38,7 +39,8 @@ def start(run: RunDir, plan: Plan, how: str) -> str:
     Returns
     -------
     str
-        How the run ended: "done", "stopped", "failed", "cancelled" or "timeout"; "done" at once when detached.
+        How the run ended: "done", "stopped", "failed", "refused" (by a rank, as bad input), "cancelled" or "timeout";
+        "done" at once when detached.
 
     Raises
     ------
@@ -79,7 +81,7 @@ def watch(run: RunDir, plan: Plan, how: str) -> str:
         if how == "follow":
             show.close()
     print(closing(run, plan, outcome), flush=True)
-    return outcome
+    return diagnose.named(run, outcome)
 
 
 def follow(run: RunDir, number: str, before: int, show: Callable[..., None]) -> str:

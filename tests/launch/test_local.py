@@ -198,6 +198,14 @@ def test_the_first_failure_ends_the_run_and_is_named(tmp_path: Path, program, na
         assert "what to do: killed from outside" in done.stdout
 
 
+def test_what_a_rank_refuses_is_bad_input(tmp_path: Path):
+    (tmp_path / "program.py").write_text("from launch.errors import Refusal\nraise Refusal('no mesh: give one')\n")
+    done = launch(*options(tmp_path, "--nodes", 2, tmp_path / "program.py"))
+    assert done.returncode == 2 and "Traceback" not in done.stdout + done.stderr, done.stdout + done.stderr
+    assert "failed first: no mesh: give one\n" in done.stdout
+    assert launch("resume", tmp_path / "run").returncode == 2
+
+
 def test_of_several_the_first_is_named_not_the_lowest(tmp_path: Path, program):
     launched = Launched(*options(tmp_path, "--nodes", 3, program("waits")))
     ranks = all_here(RunDir(tmp_path / "run"), 3)

@@ -120,16 +120,25 @@ def test_two_ranks_on_one_gpu_end_the_run(clean_slurm: Cluster, tmp_path: Path):
     assert shared.returncode == 0, shared.stdout + shared.stderr
 
 
-@pytest.mark.parametrize("end", ["raise KeyError('five')", "os.kill(os.getpid(), 9)", "os._exit(7)"])
-def test_the_first_rank_that_fails_is_named_and_ends_the_job(clean_slurm: Cluster, tmp_path: Path, end: str):
+@pytest.mark.parametrize(
+    ("end", "error", "status"),
+    [
+        ("raise KeyError('five')", "KeyError: 'five'", 1),
+        ("from launch.errors import Refusal; raise Refusal('no mesh: give one')", "no mesh: give one", 2),
+        ("os.kill(os.getpid(), 9)", "ended by SIGKILL", 1),
+        ("os._exit(7)", "exit status 7", 1),
+    ],
+)
+def test_the_first_rank_that_fails_is_named_and_ends_the_job(
+    clean_slurm: Cluster, tmp_path: Path, end: str, error: str, status: int
+):
     program = script(
         tmp_path, f"import os, time\nif os.environ['RANK'] == '5':\n    time.sleep(1)\n    {end}\ntime.sleep(300)\n"
     )
     began = time.monotonic()
     failed = launch("-N", 4, "--ranks-per-node", 2, "--runs", tmp_path, "--name", "bad", program)
-    assert failed.returncode == 1, failed.stdout + failed.stderr
+    assert failed.returncode == status, failed.stdout + failed.stderr
     assert time.monotonic() - began < 60
-    error = {"r": "KeyError: 'five'", "o": "ended by SIGKILL"}[end[0]] if "exit" not in end else "exit status 7"
     assert re.search(rf"^rank 5 on .*node3.* failed first: {error}", failed.stdout, re.MULTILINE), failed.stdout
     until(lambda: not queue(), 30)
 

@@ -146,7 +146,14 @@ def test_lag_is_kept_in_the_variables_of_the_optimizer():
         np.testing.assert_array_equal(np.array(variable), expected)
 
 
-@pytest.mark.parametrize("optimizer", [LARS(2.0, 0.8, eta=0.02, l2=0.1), LARC(0.1, eta=0.1), LARCAdam(fallback=0.5)])
+def test_biases_can_learn_at_a_part_of_the_rate_of_lars():
+    weights, slopes = [np.ones(3)], [np.array([0.5, -1.0, 2.0])]
+    close(made(LARS(2.0, plain=0.01), weights, [slopes]), [[weights[0] - 0.02 * slopes[0]]])
+
+
+@pytest.mark.parametrize(
+    "optimizer", [LARS(2.0, 0.8, eta=0.02, l2=0.1, plain=0.5), LARC(0.1, eta=0.1), LARCAdam(fallback=0.5)]
+)
 def test_keras_can_save_them(optimizer: keras.optimizers.Optimizer):
     copy = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
     assert type(copy) is type(optimizer)

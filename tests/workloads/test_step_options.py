@@ -133,3 +133,36 @@ def test_gradients_are_ready_when_the_last_of_them_is_computed():
             outcome = step(number, *batch, [False])
             if not outcome.compiled:
                 assert outcome.gradient_seconds > 0.6 * (time.perf_counter() - began)
+
+
+def test_a_processor_sums_the_gradients_of_biases_in_bfloat16_as_in_float32(monkeypatch: pytest.MonkeyPatch):
+    """TensorFlow's own sum stops growing at 256 addends: once that is mended, workloads/bias.py can go."""
+    from launch.rank import Rank
+    from workloads import train
+
+    def slopes(policy: str) -> np.ndarray:
+        keras.config.set_dtype_policy(policy)
+        layers = [keras.layers.Conv2D(8, 3, activation="relu"), keras.layers.Flatten(), keras.layers.Dense(10)]
+        network = keras.Sequential([keras.Input((8, 8, 1)), *layers])
+        random = np.random.default_rng(1)
+        for weight in network.weights:
+            weight.assign(random.uniform(-0.2, 0.2, weight.shape))
+        with tf.GradientTape() as tape:
+            outputs = network(random.uniform(size=(8192, 8, 8, 1)), training=True)
+            loss = tf.reduce_mean(tf.math.softplus(tf.cast(outputs, tf.float32)))
+        found = tape.gradient(loss, [layer.bias.value for layer in (layers[0], layers[2])])
+        return np.concatenate([np.asarray(slope) for slope in found])
+
+    def error() -> float:
+        return np.linalg.norm(slopes("mixed_bfloat16") - expected) / np.linalg.norm(expected)
+
+    monkeypatch.setattr(tf.nn, "bias_add", tf.nn.bias_add)
+    for name in ("intra", "inter"):  # which cannot be set once TensorFlow runs
+        monkeypatch.setattr(tf.config.threading, f"set_{name}_op_parallelism_threads", lambda threads: None)
+    try:
+        expected = slopes("float32")
+        assert error() > 0.5
+        train.configure(Training(precision="bfloat16"), Rank(), 0)
+        assert error() < 2**-7
+    finally:
+        keras.config.set_dtype_policy("float32")

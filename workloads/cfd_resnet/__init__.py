@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from launch.errors import Refusal
 from launch.rank import Rank
-from workloads.api import Data, Training, Workload
+from workloads.api import Training, Workload
 
 if TYPE_CHECKING:
     import keras
@@ -48,6 +48,10 @@ class Config(Training):
     weight_decay: float = 0.0  # of AdamW; 0: Adam
     mirror: bool = True  # train on each flow mirrored at the middle of the channel too
     masks: Path | None = None  # folder of mask files: flows round those shapes are predicted and measured at the end
+    deepcfd: Path | None = (
+        None  # folder of DeepCFD's dataX.pkl and dataY.pkl: velocity and pressure are learned from those in
+    )
+    # place of our solver's flows, and measured as published; --size, --test-flows, --conserve and --loss relative are not for them
 
     def __post_init__(self) -> None:
         Training.__post_init__(self)
@@ -59,6 +63,8 @@ class Config(Training):
             raise Refusal(f"--dropout {self.dropout} is not a part of the activations: give a number from 0 to below 1")
         if self.test_reynolds and not self.reynolds:
             raise Refusal("--test-reynolds needs a network that is told the number: give --reynolds too, as 16,32,64")
+        if self.deepcfd and (self.reynolds or self.masks):
+            raise Refusal("--deepcfd goes with neither --reynolds nor --masks: leave them out")
         for name in ("reynolds", "test_reynolds"):
             if len(set(getattr(self, name))) < len(getattr(self, name)):
                 raise Refusal(f"--{name.replace('_', '-')} names a number twice: give each once")
@@ -79,6 +85,11 @@ class Config(Training):
             "data": f"{flow_set.train} flows of {flow_set.height} x {flow_set.width} cells{mirrored}; "
             f"{flow_set.validation} others to choose by, {flow_set.test} to measure on at the end",
         }
+        if self.deepcfd:
+            first = f"the first {self.flows} flows" if self.flows else "63 % of the flows"
+            lines["data"] = (
+                f"DeepCFD's of {self.deepcfd}: {first}{mirrored}; 7 % to choose by, the last 30 % to measure on at the end"
+            )
         if self.reynolds:
             further = f"; measured at {_listed(self.test_reynolds)} too" if self.test_reynolds else ""
             lines["Reynolds number"] = f"{_listed(self.reynolds)}, so many flows at each; an input{further}"
@@ -91,32 +102,14 @@ def build(config: Config, rank: Rank) -> Workload:
     Raises
     ------
     Refusal
-        If the network cannot take flows of that size, or the flows cannot be made.
+        If the network cannot take flows of that size, or the flows cannot be made or read.
     """
-    import keras
     import tensorflow as tf
 
-    from workloads.cfd_resnet.data import flows
-    from workloads.cfd_resnet.examples import Examples
-    from workloads.cfd_resnet.held_out import measure
-    from workloads.cfd_resnet.metrics import Metrics, mean_field, relative_error
+    from workloads.cfd_resnet import sources
+    from workloads.cfd_resnet.metrics import relative_error
 
-    flow_set = config.flow_set()
-    progress = None if rank.is_chief else lambda line: None
-    model = _network(config, flow_set)
-    numbers = config.reynolds or (flow_set.reynolds,)
-
-    def examples(split: str, numbers: tuple[float, ...] = numbers, masks: Path | None = None) -> Examples:
-        parts = [flows(replace(flow_set, reynolds=number, masks=masks), split, progress=progress) for number in numbers]
-        return Examples(parts, flow_set.reynolds if config.reynolds else None)
-
-    train, validation = examples("train"), examples("validation")
-    held_out = {"test": examples("test")}
-    if config.reynolds:
-        held_out |= {f"test_re{number:g}": examples("test", (number,)) for number in (*numbers, *config.test_reynolds)}
-    if config.masks:
-        held_out["masks"] = examples("validation", masks=config.masks)
-    metrics = Metrics(mean_field(train.parts))
+    data = sources.of_deepcfd(config) if config.deepcfd else sources.of_our_solver(config, rank)
 
     @tf.autograph.experimental.do_not_convert  # it holds no Python that depends on a tensor
     def loss(targets: dict[str, tf.Tensor], outputs: tf.Tensor) -> tf.Tensor:
@@ -124,42 +117,26 @@ def build(config: Config, rank: Rank) -> Workload:
             return tf.reduce_mean(tf.square(outputs - targets["flow"]), axis=[1, 2, 3])
         return relative_error(outputs, targets["flow"])
 
-    def finish(model: keras.Model, figures: Path) -> dict[str, float]:
-        return measure(model, held_out, metrics, config.batch, figures)
-
-    def optimizer(rate: keras.optimizers.schedules.LearningRateSchedule) -> keras.optimizers.Optimizer:
-        if config.weight_decay:
-            return keras.optimizers.AdamW(rate, weight_decay=config.weight_decay)
-        return keras.optimizers.Adam(rate)
-
     return Workload(
-        model=model,
+        model=data.model,
         loss=loss,
-        optimizer=optimizer,
-        train=Data(len(train) * (2 if config.mirror else 1), train.load),
-        validation=Data(len(validation), validation.load),
-        statistics=tf.autograph.experimental.do_not_convert(metrics.statistics),
-        summarise=metrics.summarise,
-        finish=finish,
+        optimizer=lambda rate: _optimizer(config, rate),
+        train=data.train,
+        validation=data.validation,
+        statistics=tf.autograph.experimental.do_not_convert(data.measure.statistics),
+        summarise=data.measure.summarise,
+        finish=data.finish,
+        target=data.target,
     )
+
+
+def _optimizer(config: Config, rate: keras.optimizers.schedules.LearningRateSchedule) -> keras.optimizers.Optimizer:
+    import keras
+
+    if config.weight_decay:
+        return keras.optimizers.AdamW(rate, weight_decay=config.weight_decay)
+    return keras.optimizers.Adam(rate)
 
 
 def _listed(numbers: tuple[float, ...]) -> str:
     return ", ".join(f"{number:g}" for number in numbers)
-
-
-def _network(config: Config, flow_set: FlowSet) -> keras.Model:
-    from workloads.cfd_resnet.networks import NETWORKS, conserving
-
-    settings: dict[str, Any] = {}
-    if config.network == "fc":
-        settings = {"units": config.width, "hidden": config.hidden}
-    elif config.network == "cnn":
-        settings = {"filters": config.width}
-    else:
-        settings = {"filters": config.width, "dropout": config.dropout, "position": config.position}
-    settings["channels"] = 2 if config.reynolds else 1
-    if not config.width:
-        settings = {name: value for name, value in settings.items() if name not in ("units", "filters")}
-    model = NETWORKS[config.network](flow_set.height, flow_set.width, **settings)
-    return conserving(model) if config.conserve else model

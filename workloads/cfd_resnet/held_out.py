@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 
@@ -14,8 +15,16 @@ from workloads.cfd_resnet.metrics import Metrics, relative_error
 KEPT = ("error", "error_u", "error_v", "flux_error", "drag_error", "times_better", "squared_error")
 
 
+class HeldOut(NamedTuple):
+    """A set of flows to measure on."""
+
+    name: str  # "test", "masks", "test_re24" ...
+    examples: Examples
+    all_metrics: bool = True  # or the error alone
+
+
 def measure(
-    model: keras.Model, sets: Mapping[str, Examples], metrics: Metrics, batch: int, figures: Path
+    model: keras.Model, sets: Sequence[HeldOut], metrics: Metrics, batch: int, figures: Path
 ) -> dict[str, float]:
     """Measure a network, and draw the first flows of each set.
 
@@ -23,8 +32,8 @@ def measure(
     ----------
     model : keras.Model
         The network.
-    sets : dict of str to Examples
-        By name: "test", "masks", "test_re24" ...
+    sets : sequence of HeldOut
+        What to measure on.
     metrics : Metrics
         As in training.
     batch : int
@@ -36,16 +45,16 @@ def measure(
     -------
     dict of str to float
         ``<name>_error`` and the others of `KEPT`, and ``<name>_error_spread``, the standard deviation of the error over
-        the flows; of a set at a further Reynolds number the first alone.
+        the flows; of a set without ``all_metrics`` the first alone.
     """
     found = {}
-    for name, some in sets.items():
+    for name, some, all_metrics in sets:
         inputs, targets = some.load(range(len(some)))
         outputs = model.predict(inputs, batch, verbose=0)
         picture.draw(figures / f"{name}.png", targets["mask"], targets["flow"], outputs)
         totals = {key: value.numpy() for key, value in metrics.statistics(targets, outputs).items()}
         summary = metrics.summarise(totals, len(some))
-        if "_re" in name:
+        if not all_metrics:
             found[f"{name}_error"] = summary["error"]
             continue
         found |= {f"{name}_{key}": summary[key] for key in KEPT}

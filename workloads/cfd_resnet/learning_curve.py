@@ -143,6 +143,7 @@ def table(points: Sequence[Point], law: Law) -> str:
 
 def draw(path: Path, points: Sequence[Point], law: Law) -> None:
     """The figure: runs, the law with the interval of a new run, dashed where it is extrapolated, and the published errors."""
+    import matplotlib
     import numpy as np
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullLocator
@@ -171,7 +172,8 @@ def draw(path: Path, points: Sequence[Point], law: Law) -> None:
     axes.set_xlabel("training flows", color=INK)
     axes.set_ylabel("error [% of the solver's norm]", color=INK)
     axes.legend(fontsize="small", frameon=False)
-    figure.savefig(path)
+    with matplotlib.rc_context({"svg.hashsalt": "learning_curve"}):  # and no date: the same points make the same file
+        figure.savefig(path, metadata={"Date": None})
 
 
 def main(argv: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ T. Salimans et al., "PixelCNN++", ICLR 2017: gates, concat_elu and 1 x 1 shortcu
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import layers, ops
@@ -22,6 +23,11 @@ from keras import layers, ops
 from launch.errors import Refusal
 
 LEVELS = 4  # of a U-net: each halves height and width
+MULTIPLES = {
+    "cnn": (16, 32),
+    "residual": (2**LEVELS, 2**LEVELS),
+    "gated": (2**LEVELS, 2**LEVELS),
+}  # of cells that it takes
 
 
 def fully_connected(
@@ -65,7 +71,7 @@ def cnn(height: int, width: int, filters: int = 128, channels: int = 1, fields: 
     Refusal
         If the height or the width is not such a multiple.
     """
-    _divisible("cnn", height, 16, width, 32)
+    _divisible("cnn", height, width)
     inputs = layers.Input((height, width, channels), name="mask")
     x = layers.Conv2D(filters, 16, 16, "same", activation="relu")(inputs)
     x = layers.Conv2D(4 * filters, 4, 4, "same", activation="relu")(x)
@@ -115,7 +121,7 @@ def residual(
     Refusal
         If the height or the width is not such a multiple.
     """
-    _divisible("gated" if gated else "residual", height, 2**LEVELS, width, 2**LEVELS)
+    _divisible("gated" if gated else "residual", height, width)
 
     def block(x, channels: int, stride: int = 1, skip=None, seen=None):
         """What is added to x is made of ``seen``, by default of x itself."""
@@ -155,6 +161,28 @@ def conserving(model: keras.Model) -> keras.Model:
     left to learn is how it is shared out.
     """
     return keras.Model(model.input, Conserve(name="conserve")([model.output, model.input]), name=model.name)
+
+
+def sized(name: str, height: int, width: int, **settings: Any) -> keras.Model:
+    """A network by its name for any number of cells: fields are filled up with zeros to what it can take, and cut again.
+
+    Parameters
+    ----------
+    name : str
+        Of `NETWORKS`.
+    height, width : int
+        Cells across and along the channel.
+    **settings
+        Of the network.
+    """
+    rows, columns = MULTIPLES.get(name, (1, 1))
+    below, behind = -height % rows, -width % columns
+    model = NETWORKS[name](height + below, width + behind, **settings)
+    if not below and not behind:
+        return model
+    inputs = layers.Input((height, width, model.input.shape[-1]), name="mask")
+    x = model(layers.ZeroPadding2D(((0, below), (0, behind)), dtype="float32")(inputs))
+    return keras.Model(inputs, layers.Cropping2D(((0, below), (0, behind)), dtype="float32")(x), name=model.name)
 
 
 def concat_elu(x: keras.KerasTensor) -> keras.KerasTensor:
@@ -224,7 +252,8 @@ def _model(name: str, inputs: keras.KerasTensor, flow: keras.KerasTensor) -> ker
     return keras.Model(inputs, layers.Multiply(dtype="float32", name="flow")([flow, fluid]), name=name)
 
 
-def _divisible(name: str, height: int, rows: int, width: int, columns: int) -> None:
+def _divisible(name: str, height: int, width: int) -> None:
+    rows, columns = MULTIPLES[name]
     if height % rows or width % columns or not height or not width:
         raise Refusal(
             f"network {name} cannot take {height} x {width} cells: give a multiple of {rows} across the channel and of "

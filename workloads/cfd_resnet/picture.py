@@ -10,8 +10,15 @@ from matplotlib.figure import Figure
 COLUMNS = ("obstacles", "solver", "network", "|network - solver|")
 
 
-def draw(path: Path, mask: np.ndarray, flow: np.ndarray, predicted: np.ndarray, most: int = 4) -> None:
-    """Draw the first few flows, a row each, as speeds in units of the peak velocity at the inlet.
+def draw(
+    path: Path,
+    mask: np.ndarray,
+    flow: np.ndarray,
+    predicted: np.ndarray,
+    most: int = 4,
+    unit: str = "peak speed at the inlet",
+) -> None:
+    """Draw the first few flows, a row each, as speeds.
 
     Parameters
     ----------
@@ -23,6 +30,8 @@ def draw(path: Path, mask: np.ndarray, flow: np.ndarray, predicted: np.ndarray, 
         u and v of the solver and of the network.
     most : int
         Rows at most.
+    unit : str
+        Of the speeds.
     """
     count, (height, width) = min(most, len(mask)), mask.shape[1:3]
     solid = mask[:count, ..., 0] > 0.5
@@ -46,7 +55,7 @@ def draw(path: Path, mask: np.ndarray, flow: np.ndarray, predicted: np.ndarray, 
             axes[row, column].set_facecolor("white" if column == 0 else "0.75")
             image = axes[row, column].imshow(shown, interpolation="nearest", extent=(0, width, height, 0), **scale)
             if row == count - 1 and column in (2, 3):
-                label = "speed / peak speed at the inlet" if column == 2 else "difference / peak speed at the inlet"
+                label = f"speed / {unit}" if column == 2 else f"difference / {unit}"
                 figure.colorbar(
                     image,
                     ax=axes[:, 1:3] if column == 2 else axes[:, 3],

@@ -24,6 +24,7 @@ from workloads.climate.published import CHANNELS, CLASSES
 
 STATISTICS = "stats.h5"
 NORTHWARD = ("V850", "VBOT")
+KEPT = 256  # packed files that stay open, to be read from again; far below the 1,024 that a process may have open
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ class Examples:
         # Packed files are opened to see how many examples they have; of others each has one.
         counts = [_layout(path).examples if first.examples is not None else 1 for path in files]
         self._packed = first.examples is not None
+        self._kept: dict[Path, h5py.File] | None = {} if self._packed else None
         self._examples = [(path, record) for path, count in zip(files, counts) for record in range(count or 0)]
         self._files = files
 
@@ -134,7 +136,7 @@ class Examples:
                 raise Refusal(f"{path} is a map of {found.size[0]} x {found.size[1]} points, {self._files[0].name} one of "
                               f"{self._shape[0]} x {self._shape[1]}: give a folder of one size")  # fmt: skip
         for path, record in self._examples[rank::size][:whole]:
-            read(path, 0, record)
+            read(path, 0, record, self._kept)
 
     def of(self, index: np.ndarray) -> list[Path]:
         """The files that have some of the examples."""
@@ -169,7 +171,7 @@ class Examples:
         for place, number in enumerate(index):
             label_set, example = divmod(int(number), len(self._examples))
             path, record = self._examples[example]
-            data, labels[place] = read(self._copies.get(path, path), label_set, record)
+            data, labels[place] = read(self._copies.get(path, path), label_set, record, self._kept)
             np.subtract(data, self._scale.offset, out=fields[place])
             fields[place] /= self._scale.spread
         return fields, labels
@@ -203,8 +205,19 @@ class Examples:
         return fields, labels
 
 
-def read(path: Path, label_set: int = 0, record: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def read(
+    path: Path, label_set: int = 0, record: int = 0, kept: dict[Path, h5py.File] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """One example as it is in a file of any layout.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    label_set, record : int
+        Which of its label sets, and which of the examples packed in it.
+    kept : dict, optional
+        Of open files, in which this one is looked for and left, up to `KEPT` of them.
 
     Returns
     -------
@@ -218,7 +231,7 @@ def read(path: Path, label_set: int = 0, record: int = 0) -> tuple[np.ndarray, n
         If the file cannot be read, has changed since it was packed, or holds values that are not finite or classes that do not
         exist.
     """
-    with _opened(path) as climate:
+    with _opened(path, kept) as climate:
         data, found = climate["data"], climate["labels_0" if "labels_0" in climate else "labels"]
         if packed := data.ndim == 4:
             data, found, crc32 = data[record], found[record], int(climate["crc32"][record])
@@ -278,12 +291,12 @@ def _content(values: dict[str, np.ndarray]) -> bytes:
 class _opened:
     """The group ``climate`` of a file; what goes wrong in it becomes a line that names the file."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, kept: dict[Path, h5py.File] | None = None) -> None:
+        self._path, self._kept = path, kept
 
     def __enter__(self) -> h5py.Group:
         try:
-            self._file = h5py.File(self._path, "r")
+            self._file = (self._kept or {}).pop(self._path, None) or h5py.File(self._path, "r")
         except OSError as error:
             raise self._refusal(error) from None
         if "climate" not in self._file:
@@ -292,7 +305,12 @@ class _opened:
         return self._file["climate"]
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        self._file.close()
+        if self._kept is None or error is not None:
+            self._file.close()
+        else:
+            self._kept[self._path] = self._file  # the last one used is the last of them
+            if len(self._kept) > KEPT:
+                self._kept.pop(next(iter(self._kept))).close()
         if isinstance(error, (OSError, KeyError)):
             raise self._refusal(error) from None
 

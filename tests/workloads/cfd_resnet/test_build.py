@@ -1,5 +1,6 @@
 """The workload as the training loop sees it: options, data, what it learns, what it leaves."""
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,8 @@ from launch import options
 from launch.errors import Refusal
 from launch.rank import Rank
 from workloads import cfd_resnet
-from workloads.cfd_resnet import data
+from workloads.cfd_resnet import cache, data
+from workloads.cfd_resnet.examples import Examples
 
 SPLITS = {
     "train": creeping.flows(96, seed=1),
@@ -82,6 +84,25 @@ def test_mirrored_flows_follow_the_others():
     np.testing.assert_array_equal(mask[:, ..., 0], [flows.mask[5, ..., 0], flows.mask[5, ::-1, :, 0]])
     np.testing.assert_array_equal(mask, targets["mask"])
     assert len(cfd_resnet.build(cfd_resnet.Config(network="fc", width=4, mirror=False), Rank()).train) == 96
+
+
+def test_flows_can_be_read_from_a_copy_of_their_file(tmp_path: Path):
+    flows, whole = SPLITS["test"], tmp_path / "flows.npy"
+    records = np.zeros(len(flows), cache.record_type(*flows.mask.shape[1:3]))
+    records["flow"], records["mask"] = flows.flow, flows.mask
+    cache.write(whole, [records])
+    mapped = cache.read(whole, records.dtype, len(records))
+    parts = [dataclasses.replace(flows, flow=mapped["flow"], mask=mapped["mask"]), flows]
+    examples = Examples(parts)
+    assert examples.of(np.array([1, 48 + 23, 24])) == [whole] and examples.of(np.array([24, 47])) == []
+    before = examples.load(np.arange(48))[1]["flow"]
+    copy = whole.rename(tmp_path / "copy.npy")
+    examples.read_from({whole: copy})
+    assert examples.of(np.array([0])) == [copy]
+    np.testing.assert_array_equal(examples.load(np.arange(48))[1]["flow"], before)
+    copy.write_bytes(copy.read_bytes()[:-9])
+    with pytest.raises(Refusal, match="copy.npy is cut short or has changed since it was written: delete it"):
+        examples.read_from({copy: copy})
 
 
 @pytest.mark.usefixtures("synthetic")

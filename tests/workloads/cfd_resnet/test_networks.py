@@ -133,3 +133,14 @@ def test_a_network_comes_back_from_a_file(tmp_path):
 def test_a_size_that_cannot_be_halved_often_enough_is_refused(name: str, height: int, width: int):
     with pytest.raises(Refusal, match=f"{name} cannot take {height} x {width} cells: give a multiple of 16"):
         networks.NETWORKS[name](height, width)
+
+
+@pytest.mark.parametrize("name", networks.NETWORKS)
+def test_fields_of_any_size_are_filled_up_and_cut_again(name: str):
+    """DeepCFD's are 79 x 172; what is filled up makes no difference to what the mask cuts out."""
+    model = networks.sized(name, 19, 40, channels=4, fields=3)
+    inputs = np.random.default_rng(0).uniform(size=(2, 19, 40, 4)).astype(np.float32)
+    inputs[..., 0] = inputs[..., 0] > 0.5
+    found = model.predict(inputs, verbose=0)
+    assert found.shape == (2, 19, 40, 3)
+    np.testing.assert_array_equal((found == 0).all(axis=-1), inputs[..., 0] == 1)

@@ -120,17 +120,6 @@ def test_without_scikit_learn_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch
         mnist.build(mnist.Config(), Rank())
 
 
-def test_fewer_examples_than_ranks_are_refused_before_the_first_step(tmp_path: Path):
-    images, labels = np.zeros((1, 28, 28), np.uint8), np.zeros(1, np.uint8)
-    np.savez(tmp_path / "one.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
-    run = RunDir(tmp_path / "run")
-    run.create()
-    started = ranks.train(2, run.path, f"--data={tmp_path / 'one.npz'}", "--network=fc", workload="workloads.mnist")
-    assert started.wait() == [1, 1]
-    assert "Refusal: 1 training examples leave some of 2 shards empty" in started.output(0).splitlines()[-1]
-    assert not list(run.steps.iterdir())
-
-
 def test_two_ranks_with_augmentation_go_on_as_if_nothing_had_been(tmp_path: Path, some: Path):
     """The moved images follow from seed, epoch and example: the losses are the same to rounding however often it stops."""
     words = (
@@ -185,9 +174,10 @@ def test_fc_reaches_its_accuracy(shared_data: Path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("network", "least"),
-    [("fc", 0.978), ("cnn", 0.987), ("deep_cnn", 0.987), ("dropout", 0.991), ("batchnorm", 0.990), ("residual", 0.995)],
+    ("network", "epochs", "measured"), [("cnn", 5, 0.9880), ("batchnorm", 4, 0.9917), ("dropout", 6, 0.9923)]
 )
-def test_the_ladder(shared_data: Path, network: str, least: float):
-    _, metrics = train(mnist.Config(data=shared_data / "mnist", network=network))
-    assert metrics["accuracy"] >= least
+def test_the_ladder(shared_data: Path, network: str, epochs: int, measured: float):
+    """Its rows at a size for CI, half as many epochs of twice the batch; in full, and `residual`, in docs/mnist.md."""
+    config = mnist.Config(data=shared_data / "mnist", network=network, batch=128, lr=0.1, epochs=epochs)
+    _, metrics = train(config)
+    assert metrics["accuracy"] >= min(measured - 0.0015, mnist.AIMS[network])

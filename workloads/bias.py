@@ -1,0 +1,38 @@
+"""The gradients of biases in bfloat16, summed in float32.
+
+A bias has the sum of the gradients of all that it was added to, examples times cells. TensorFlow's kernel of that sum for
+processors (BiasAddGrad) adds up in bfloat16 itself, on 2.18 at least: 8 bits, so that a sum of numbers of one sign stops growing
+at 256 of them. Sums of float16, and those on a GPU, are added up in float32.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+
+def sum_gradients_in_float32() -> None:
+    """From now on ``tf.nn.bias_add``, and so every Keras layer, sums its gradients of bfloat16 in float32."""
+    plain = tf.nn.bias_add
+    if hasattr(plain, "plain"):  # it has been replaced already
+        return
+
+    def bias_add(value: Any, bias: Any, data_format: str | None = None, name: str | None = None) -> tf.Tensor:
+        value, bias = tf.convert_to_tensor(value), tf.convert_to_tensor(bias)
+        if value.dtype != tf.bfloat16:
+            return plain(value, bias, data_format, name)
+        channels = 1 if (data_format or "N").startswith("NC") else value.shape.rank - 1
+        summed = [axis for axis in range(value.shape.rank) if axis != channels]
+
+        @tf.custom_gradient
+        def added(value: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Any]:
+            def slopes(slope: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+                return slope, tf.cast(tf.reduce_sum(tf.cast(slope, tf.float32), summed), slope.dtype)
+
+            return plain(value, bias, data_format, name), slopes
+
+        return added(value, bias)
+
+    bias_add.plain = plain
+    tf.nn.bias_add = bias_add

@@ -1,0 +1,204 @@
+"""DeepCFD's own data and measure: geometry -> velocity and pressure, 981 channel flows computed with OpenFOAM.
+
+Format
+------
+dataX.pkl, dataY.pkl: pickled arrays (N, 3, Nx, Ny), x along the channel; published: N = 981, 172 x 79 cells. The channels of X are
+the signed distance from the obstacle, the region (0 obstacle, 1 fluid, 2 wall, 3 inlet, 4 outlet), the signed distance from the
+walls; those of Y are Ux, Uy, p. The first 70 % are for training, the others for testing.
+
+References
+----------
+M. D. Ribeiro, A. Rehman, S. Ahmed, A. Dengel, "DeepCFD: Efficient Steady-State Laminar Flow Approximation with Deep
+Convolutional Neural Networks", arXiv:2004.08826, 2020; https://github.com/mdribeiro/DeepCFD (format, split, measure).
+"""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from launch.errors import Refusal
+from workloads.cfd_resnet.metrics import TINY, relative_error, squared_errors
+
+FILES = ("dataX.pkl", "dataY.pkl")
+FIELDS = ("u", "v", "p")
+OBSTACLE, REGIONS = 0, 5
+SOURCE = (
+    "DeepCFD.zip of Zenodo record 3666056 has it (https://zenodo.org/record/3666056): unpack it, and give its folder"
+)
+TRAINED = 0.7  # part of the flows, as published
+CHOSEN_BY = 0.1  # part of those that is not learned from but chosen by; published: chosen by the test flows
+
+
+class Flows(NamedTuple):
+    """Some flows, x along axis 2.
+
+    Parameters
+    ----------
+    inputs : array (N, H, W, 4), float32
+        Obstacle (1, else 0), and the three channels of X, each over its largest size.
+    fields : array (N, H, W, 3), float32
+        Ux, Uy, p, each over its root mean square on the training flows.
+    """
+
+    inputs: np.ndarray
+    fields: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def load(self, index: np.ndarray | range) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Inputs, and the targets ``flow`` and ``mask``; from ``len(self)`` on mirrored at the middle of the channel."""
+        mirrored, which = np.divmod(np.asarray(index), len(self))
+        inputs, fields = self.inputs[which], self.fields[which]
+        turn = mirrored == 1
+        inputs[turn], fields[turn] = inputs[turn, ::-1], fields[turn, ::-1] * np.float32((1, -1, 1))
+        return inputs, {"flow": fields, "mask": inputs[..., :1]}
+
+
+class FlowSets(NamedTuple):
+    """The flows to learn from, to choose by and to report on, and what their fields were divided by, (3,)."""
+
+    train: Flows
+    validation: Flows
+    test: Flows
+    scale: np.ndarray
+
+
+def read(folder: Path, flows: int = 0) -> FlowSets:
+    """Read the two files, and look at all values.
+
+    Parameters
+    ----------
+    folder : Path
+        With `FILES`.
+    flows : int
+        To learn from: the first so many; 0: all.
+
+    Raises
+    ------
+    Refusal
+        If a file is absent, cut short, holds anything but one array, or values that cannot be learned from.
+    """
+    x, y = (_array(folder / name) for name in FILES)
+    if x.ndim != 4 or x.shape[1] != 3 or x.shape != y.shape:
+        raise Refusal(
+            f"{folder} has X of shape {_by(x)} and Y of shape {_by(y)}: give (N, 3, Nx, Ny) of both, as DeepCFD has"
+        )
+    for name, array in zip(FILES, (x, y)):
+        finite = np.isfinite(array)
+        if not finite.all():
+            place = tuple(int(axis[0]) for axis in np.nonzero(~finite))
+            raise Refusal(
+                f"{folder / name} has {array[place]} in channel {place[1]} of flow {place[0]}: mend it or leave it out"
+            )
+    region = x[:, 1]
+    wrong = (region != np.round(region)) | (region < 0) | (region >= REGIONS)
+    if wrong.any():
+        raise Refusal(
+            f"{folder / FILES[0]} has the region {region[wrong][0]:g} in flow {int(np.nonzero(wrong)[0][0])}: "
+            f"there are 0 (obstacle) to {REGIONS - 1}"
+        )
+    trained = int(len(x) * TRAINED)
+    learned = trained - max(1, int(trained * CHOSEN_BY))
+    if learned < 1 or flows > learned:
+        raise Refusal(
+            f"{folder} has {len(x)} flows, which leaves {max(learned, 0)} to learn from: "
+            + (f"give --flows {learned} or less" if flows else "give more of them")
+        )
+    scale = np.sqrt(np.mean(y[:learned] ** 2, axis=(0, 2, 3)))
+    if not (scale > 0).all():
+        raise Refusal(f"{folder / FILES[1]} has only zeros in channel {int(np.argmin(scale))}: give Ux, Uy and p")
+    # A network's output is cut out where there are obstacles, so only if the fields are 0 there.
+    solid = region == OBSTACLE
+    solid &= not (y * solid[:, None]).any()
+    largest = np.maximum(np.abs(x[:learned]).max(axis=(0, 2, 3)), TINY)
+    inputs = np.concatenate([solid[:, None], x / largest[:, None, None]], axis=1)
+    fields = y / scale[:, None, None]
+    inputs, fields = (np.ascontiguousarray(a.transpose(0, 3, 2, 1), np.float32) for a in (inputs, fields))
+
+    def part(first: int, last: int) -> Flows:
+        return Flows(inputs[first:last], fields[first:last])
+
+    return FlowSets(part(0, flows or learned), part(learned, trained), part(trained, len(x)), scale.astype(np.float32))
+
+
+class Measure:
+    """DeepCFD's measure of a network, beside the mean of the training flows.
+
+    Parameters
+    ----------
+    sets : FlowSets
+        Of the mean and the scale.
+    """
+
+    def __init__(self, sets: FlowSets) -> None:
+        self._scale = sets.scale
+        self._mean = sets.train.fields.mean(axis=0)
+
+    def statistics(self, targets: dict[str, tf.Tensor], outputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Sums over the examples of a batch; outputs (B, H, W, 3) as `Flows.fields`."""
+        sums = {}
+        for prefix, fields in (("", outputs), ("mean_field_", self._mean * (1.0 - targets["mask"]))):
+            squares = tf.reduce_sum(squared_errors(fields, targets["flow"]), axis=0) * self._scale**2
+            sums |= {f"{prefix}squared_error_{name}": squares[place] for place, name in enumerate(FIELDS)}
+            velocity, true = (value[..., :2] * self._scale[:2] for value in (fields, targets["flow"]))
+            sums[f"{prefix}error"] = tf.reduce_sum(relative_error(velocity, true))
+        return sums
+
+    def summarise(self, totals: dict[str, Any], examples: int) -> dict[str, float]:
+        """The metrics, from sums over a whole set.
+
+        Returns
+        -------
+        dict of str to float
+            ``squared_error_u``, ``_v``, ``_p`` and their sum ``squared_error``: squared differences summed over the cells, the
+            mean over the examples, in the units of the data: "Ux MSE" ... "Total MSE" of the paper, 0.707, 0.213, 1.009, 1.929.
+            ``error``: |predicted - true| / |true| of the velocity, the mean over the examples. The same of the mean training
+            flow as ``mean_field_...``; ``times_better``: its ``squared_error`` over the network's.
+        """
+        metrics = {name: float(total) / examples for name, total in totals.items()}
+        for prefix in ("", "mean_field_"):
+            metrics[f"{prefix}squared_error"] = sum(metrics[f"{prefix}squared_error_{name}"] for name in FIELDS)
+        metrics["times_better"] = metrics["mean_field_squared_error"] / max(metrics["squared_error"], TINY)
+        return metrics
+
+
+class _Arrays(pickle.Unpickler):
+    """Makes numpy arrays of numbers and nothing else: a pickle can otherwise call any function."""
+
+    MADE_BY = {  # whatever the modules of the numpy were called that wrote it: numpy.core, later numpy._core
+        "_reconstruct": np.zeros(1).__reduce__()[0],
+        "_frombuffer": np.zeros(1).__reduce_ex__(5)[0],
+        "ndarray": np.ndarray,
+        "dtype": np.dtype,
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module.partition(".")[0] == "numpy" and name in self.MADE_BY:
+            return self.MADE_BY[name]
+        if (module, name) == ("_codecs", "encode"):  # by which Python 3 writes bytes in old protocols
+            return lambda text, encoding: text.encode("latin1")
+        raise pickle.UnpicklingError(f"it wants {module}.{name}, which is no array")
+
+
+def _array(path: Path) -> np.ndarray:
+    try:
+        with open(path, "rb") as file:
+            found = _Arrays(file, encoding="latin1").load()
+    except FileNotFoundError:
+        raise Refusal(f"{path.parent} has no {path.name}: {SOURCE}") from None
+    except Exception as error:  # a damaged pickle can raise anything
+        raise Refusal(f"{path} cannot be read as a pickled array ({error}): {SOURCE}") from None
+    if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiu":
+        kind = f"an array of {found.dtype}" if isinstance(found, np.ndarray) else f"a {type(found).__name__}"
+        raise Refusal(f"{path} holds {kind}, not an array of numbers: {SOURCE}")
+    return found
+
+
+def _by(array: np.ndarray) -> str:
+    return " x ".join(map(str, array.shape))
