@@ -78,6 +78,10 @@ READING = (
 WORTH_BYTES = 2**16
 """Lines below this stay lines: the footer of a Parquet file of these columns is as large as some ten seconds of them."""
 
+# In DuckDB the encoding by differences is of version 2, and only for columns that are no dictionary.
+FORM = "FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd, COMPRESSION_LEVEL 6, DICTIONARY_SIZE_LIMIT 1000"
+"""How Parquet files are written, as SQL."""
+
 _ROOM = "600MB"  # for the memory of a query; what sorts more goes to the disk
 
 
@@ -139,10 +143,9 @@ def compact(lines: Path) -> Path:
         return lines
     made, temporary = lines.with_suffix(".parquet"), lines.with_name(f".{lines.stem}.{os.getpid()}")
     with contextlib.closing(_database(threads=1)) as database:
-        # In DuckDB the encoding by differences is of version 2, and only for columns that are no dictionary.
         database.execute(
             f"COPY (SELECT * FROM {_lines([lines])} ORDER BY rank, device, time_ms) TO {_quoted(str(temporary))} "
-            "(FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd, DICTIONARY_SIZE_LIMIT 1000)"
+            f"({FORM})"
         )
     os.replace(temporary, made)
     lines.unlink()

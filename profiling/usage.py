@@ -57,15 +57,6 @@ METRICS = (
 )
 """Every number of a `Usage`, in its order."""
 
-_OF_NODE = (
-    "host_",
-    "network_",
-    "infiniband_",
-    "package_",
-    "dram_",
-    "sampl",
-)  # how the names of metrics of a node begin
-
 # Within an attempt, and over the attempts.
 _INNER = {"mean": "avg({0})", "peak": "max({0})", "least": "min({0})", "total": "max({0}) - min({0})"}
 _OUTER = {
@@ -116,40 +107,37 @@ def usage(
     if database is None:
         return []
     wanted = [metric for metric in METRICS if names is None or metric.name in names]
-    of_node = [metric for metric in wanted if metric.name.startswith(_OF_NODE)]
-    of_rank = [metric for metric in wanted if metric not in of_node]
-    span = "" if begin is None else f" AND time_ms >= {round(begin * 1000)}"
+    span = "true" if begin is None else f"time_ms >= {round(begin * 1000)}"
     span += "" if end is None else f" AND time_ms <= {round(end * 1000)}"
-    of_device = [metric for metric in of_rank if metric.name not in ("cpu_cores", "rss_peak_bytes")]
     with database:
 
-        def ask(metrics: list[Metric], keys: str, groups: str, which: str) -> list[Usage]:
-            rows = database.execute(_query(metrics, keys, groups, which + span)).fetchall()
-            return [_usage(metrics, *row) for row in rows]
+        def ask(card: str) -> list[Usage]:
+            return [_usage(wanted, *row) for row in database.execute(_query(wanted, card, span)).fetchall()]
 
-        # A rank has one GPU: it is not grouped by the name of that, as this would take longer than all the rest.
-        found = ask(
-            of_rank, "node, attempt, rank, any_value(device) AS device", "node, attempt, rank", "rank IS NOT NULL"
-        )
-        keys = "node, attempt, rank, device"
-        if any((one.device or "").startswith("MIG-") for one in found):
-            found += ask(of_device, keys, keys, "rank IS NULL AND device IS NOT NULL")
-        found += ask(of_node, keys, keys, "rank IS NULL AND device IS NULL")
+        found = ask("NULL")
+        if any(one.rank is None and one.device for one in found):
+            found = ask("CASE WHEN rank IS NULL THEN device END")
     return sorted(
         found, key=lambda one: (one.node, one.rank is None, one.rank or 0, one.device is None, one.device or "")
     )
 
 
-def _query(metrics: Sequence[Metric], keys: str, groups: str, which: str) -> str:
+def _query(metrics: Sequence[Metric], card: str, span: str) -> str:
+    """One pass over the readings: where there are many, opening their files and finding the groups is much of the time.
+
+    A rank has one GPU; to group by the names of GPUs would take longer than all the rest, so it is done only where there are GPUs
+    of no one rank, whose names `card` tells.
+    """
     inner = "".join(
         f", {_INNER['total' if m.kind == 'rate' else m.kind].format(m.expression)} AS {m.name}" for m in metrics
     )
     outer = "".join(f", {_OUTER[m.kind].format(m.name)}" for m in metrics)
     return f"""
         SELECT node, rank, any_value(device), sum(n), sum(seconds){outer} FROM (
-            SELECT {keys}, count(*) AS n, (max(time_ms) - min(time_ms)) / 1000 AS seconds{inner}
-            FROM reading WHERE {which} GROUP BY {groups})
-        GROUP BY node, rank{", device" if "rank IS NULL" in which else ""}"""
+            SELECT node, attempt, rank, {card} AS card, any_value(device) AS device, count(*) AS n,
+                   (max(time_ms) - min(time_ms)) / 1000 AS seconds{inner}
+            FROM reading WHERE {span} GROUP BY ALL)
+        GROUP BY node, rank, card"""
 
 
 def _usage(
