@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from profiling.records import Field
 
@@ -152,6 +152,24 @@ def compact(lines: Path) -> Path:
     return made
 
 
+class Parquet(NamedTuple):
+    """The Parquet files of a folder."""
+
+    whole: list[Path]
+    damaged: list[Path]  # cut short, as a node that loses its power can leave them
+
+
+def parquet(folder: Path) -> Parquet:
+    """The Parquet files of a folder, told apart by whether both ends have the mark of the format."""
+    found = Parquet([], [])
+    for path in sorted(folder.glob("node*.parquet")):
+        with open(path, "rb") as file:
+            begins = file.read(4)
+            file.seek(-min(4, path.stat().st_size), os.SEEK_END)
+            (found.whole if begins == file.read() == b"PAR1" else found.damaged).append(path)
+    return found
+
+
 def view(folder: Path, threads: int = 2) -> "duckdb.DuckDBPyConnection | None":
     """A database with one table, ``reading``: all readings in a folder, by the columns of `READING`.
 
@@ -167,12 +185,12 @@ def view(folder: Path, threads: int = 2) -> "duckdb.DuckDBPyConnection | None":
     duckdb.DuckDBPyConnection or None
         None where nothing was read. Close it.
     """
-    compacted = {path.stem for path in folder.glob("node*.parquet")}
+    files = parquet(folder).whole
+    compacted = {path.stem for path in files}
     waiting = sorted(path for path in folder.glob("node*-attempt*.jsonl") if path.stem not in compacted)
     parts = [f"SELECT * FROM {_lines(waiting)}"] if waiting else []
-    if compacted:
-        pattern = glob.escape(str(folder)) + "/node*.parquet"
-        parts.append(f"SELECT * FROM read_parquet({_quoted(pattern)})")
+    if files:
+        parts.append(f"SELECT * FROM read_parquet([{_listed(files)}])")
     if not parts:
         return None
     database = _shared(threads).cursor()
@@ -206,11 +224,14 @@ def _lines(paths: Sequence[Path]) -> str:
     """The rows of files of lines, as SQL; a line that a kill has cut short is none."""
     kinds = {int: "BIGINT", str: "VARCHAR"}
     columns = ", ".join(f"{field.name}: '{kinds[field.type]}'" for field in READING)
-    files = ", ".join(_quoted(glob.escape(str(path))) for path in paths)
     return (
-        f"(SELECT * FROM read_json([{files}], format='newline_delimited', columns={{{columns}}}, ignore_errors=true) "
+        f"(SELECT * FROM read_json([{_listed(paths)}], format='newline_delimited', columns={{{columns}}}, ignore_errors=true) "
         "WHERE time_ms IS NOT NULL)"
     )
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    return ", ".join(_quoted(glob.escape(str(path))) for path in paths)
 
 
 def _quoted(text: str) -> str:
