@@ -185,17 +185,28 @@ def view(folder: Path, threads: int = 2) -> "duckdb.DuckDBPyConnection | None":
     duckdb.DuckDBPyConnection or None
         None where nothing was read. Close it.
     """
+    found = rows(folder)
+    if found is None:
+        return None
+    database = cursor(threads)
+    database.execute(f"CREATE TEMP VIEW reading AS {found}")
+    return database
+
+
+def rows(folder: Path) -> str | None:
+    """All readings in a folder as SQL, of what `view` makes a table; None where nothing was read."""
     files = parquet(folder).whole
     compacted = {path.stem for path in files}
     waiting = sorted(path for path in folder.glob("node*-attempt*.jsonl") if path.stem not in compacted)
     parts = [f"SELECT * FROM {_lines(waiting)}"] if waiting else []
     if files:
         parts.append(f"SELECT * FROM read_parquet([{_listed(files)}])")
-    if not parts:
-        return None
-    database = _shared(threads).cursor()
-    database.execute(f"CREATE TEMP VIEW reading AS {' UNION ALL BY NAME '.join(parts)}")
-    return database
+    return " UNION ALL BY NAME ".join(parts) or None
+
+
+def cursor(threads: int = 2) -> "duckdb.DuckDBPyConnection":
+    """A database without tables. Close it."""
+    return _shared(threads).cursor()
 
 
 @functools.cache
