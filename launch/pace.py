@@ -44,7 +44,7 @@ def pace(run: RunDir, begin: int = 0) -> dict[str, float | None]:
         steps_back,
     )
     timed = [line["seconds"] for line in (last, *recent) if not line["compiled"]]
-    if timed:
+    if sum(timed) > 0:
         rate = len(timed) / sum(timed)
         found["examples_per_s"] = rate * training["global_batch"]
         found["left_s"] = max(0.0, (training["steps"] - last["step"]) / rate)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from launch.rundir import RunDir
 from profiling.runs import Run, Study
-from profiling.usage import Usage, usage
+from profiling.usage import Span, Usage, usages
 
 _WANTED = ("gpu_utilization", "energy_j", "integrated_energy_j", "memory_peak_bytes", "rss_peak_bytes", "sampler_cores")
 
@@ -28,7 +28,7 @@ def of_point(study: Study, runs: Sequence[Run], throughput: float) -> dict[str, 
         peak_rss_bytes (the largest rank), mfu, recording_share (of rank 0's time of training), sampler_share (of a core
         of a node): ratios of sums, never means of ratios.
     """
-    read = [_used(study, run) for run in runs]
+    read = usages([_timed(study, run) for run in runs], _WANTED)
     devices = [one for used in read for one in used if one.device]
     found = _peaks(devices, "memory_peak_bytes", "peak_memory_bytes")
     found |= _peaks([one for used in read for one in used], "rss_peak_bytes", "peak_rss_bytes")
@@ -48,11 +48,10 @@ def of_point(study: Study, runs: Sequence[Run], throughput: float) -> dict[str, 
     return found | _utilisation(runs) | _recording(runs)
 
 
-def _used(study: Study, run: Run) -> list[Usage]:
+def _timed(study: Study, run: Run) -> Span:
     """While its timed steps were made."""
-    steps = run.steps
-    span = float(steps.start.min()), float((steps.start + steps.seconds).max())
-    return usage(RunDir(study.folder / run.name).readings, *span, _WANTED)
+    begin, end = float(run.steps.start.min()), float((run.steps.start + run.steps.seconds).max())
+    return Span(RunDir(study.folder / run.name).readings, begin, end)
 
 
 def _power(used: Sequence[Usage]) -> float | None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from launch import runs
 from launch.rundir import RunDir, read_json, read_lines
-from profiling import confidence, steps, stragglers
+from profiling import confidence, readings, steps, stragglers
 from profiling.usage import Usage, usage
 
 
@@ -147,6 +147,7 @@ def _recording(run: RunDir, plan: dict[str, Any], found: Sequence[Usage]) -> dic
                 troubles[said] = troubles.get(said, 0) + 1
             for device, why in line.get("missing", {}).items():
                 troubles[f"{device}: {why}"] = troubles.get(f"{device}: {why}", 0) + 1
+    troubles |= {f"readings/{path.name} is damaged and left out": 1 for path in readings.parquet(run.readings).damaged}
     errors = run.readings / "errors.log"
     made: dict[str, Any] = {
         "hz": plan.get("sample_hz"),

@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from profiling.records import Field
 
@@ -78,6 +78,10 @@ READING = (
 WORTH_BYTES = 2**16
 """Lines below this stay lines: the footer of a Parquet file of these columns is as large as some ten seconds of them."""
 
+# In DuckDB the encoding by differences is of version 2, and only for columns that are no dictionary.
+FORM = "FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd, COMPRESSION_LEVEL 6, DICTIONARY_SIZE_LIMIT 1000"
+"""How Parquet files are written, as SQL."""
+
 _ROOM = "600MB"  # for the memory of a query; what sorts more goes to the disk
 
 
@@ -139,14 +143,31 @@ def compact(lines: Path) -> Path:
         return lines
     made, temporary = lines.with_suffix(".parquet"), lines.with_name(f".{lines.stem}.{os.getpid()}")
     with contextlib.closing(_database(threads=1)) as database:
-        # In DuckDB the encoding by differences is of version 2, and only for columns that are no dictionary.
         database.execute(
             f"COPY (SELECT * FROM {_lines([lines])} ORDER BY rank, device, time_ms) TO {_quoted(str(temporary))} "
-            "(FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd, DICTIONARY_SIZE_LIMIT 1000)"
+            f"({FORM})"
         )
     os.replace(temporary, made)
     lines.unlink()
     return made
+
+
+class Parquet(NamedTuple):
+    """The Parquet files of a folder."""
+
+    whole: list[Path]
+    damaged: list[Path]  # cut short, as a node that loses its power can leave them
+
+
+def parquet(folder: Path) -> Parquet:
+    """The Parquet files of a folder, told apart by whether both ends have the mark of the format."""
+    found = Parquet([], [])
+    for path in sorted(folder.glob("node*.parquet")):
+        with open(path, "rb") as file:
+            begins = file.read(4)
+            file.seek(-min(4, path.stat().st_size), os.SEEK_END)
+            (found.whole if begins == file.read() == b"PAR1" else found.damaged).append(path)
+    return found
 
 
 def view(folder: Path, threads: int = 2) -> "duckdb.DuckDBPyConnection | None":
@@ -164,17 +185,28 @@ def view(folder: Path, threads: int = 2) -> "duckdb.DuckDBPyConnection | None":
     duckdb.DuckDBPyConnection or None
         None where nothing was read. Close it.
     """
-    compacted = {path.stem for path in folder.glob("node*.parquet")}
+    found = rows(folder)
+    if found is None:
+        return None
+    database = cursor(threads)
+    database.execute(f"CREATE TEMP VIEW reading AS {found}")
+    return database
+
+
+def rows(folder: Path) -> str | None:
+    """All readings in a folder as SQL, of what `view` makes a table; None where nothing was read."""
+    files = parquet(folder).whole
+    compacted = {path.stem for path in files}
     waiting = sorted(path for path in folder.glob("node*-attempt*.jsonl") if path.stem not in compacted)
     parts = [f"SELECT * FROM {_lines(waiting)}"] if waiting else []
-    if compacted:
-        pattern = glob.escape(str(folder)) + "/node*.parquet"
-        parts.append(f"SELECT * FROM read_parquet({_quoted(pattern)})")
-    if not parts:
-        return None
-    database = _shared(threads).cursor()
-    database.execute(f"CREATE TEMP VIEW reading AS {' UNION ALL BY NAME '.join(parts)}")
-    return database
+    if files:
+        parts.append(f"SELECT * FROM read_parquet([{_listed(files)}])")
+    return " UNION ALL BY NAME ".join(parts) or None
+
+
+def cursor(threads: int = 2) -> "duckdb.DuckDBPyConnection":
+    """A database without tables. Close it."""
+    return _shared(threads).cursor()
 
 
 @functools.cache
@@ -203,11 +235,14 @@ def _lines(paths: Sequence[Path]) -> str:
     """The rows of files of lines, as SQL; a line that a kill has cut short is none."""
     kinds = {int: "BIGINT", str: "VARCHAR"}
     columns = ", ".join(f"{field.name}: '{kinds[field.type]}'" for field in READING)
-    files = ", ".join(_quoted(glob.escape(str(path))) for path in paths)
     return (
-        f"(SELECT * FROM read_json([{files}], format='newline_delimited', columns={{{columns}}}, ignore_errors=true) "
+        f"(SELECT * FROM read_json([{_listed(paths)}], format='newline_delimited', columns={{{columns}}}, ignore_errors=true) "
         "WHERE time_ms IS NOT NULL)"
     )
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    return ", ".join(_quoted(glob.escape(str(path))) for path in paths)
 
 
 def _quoted(text: str) -> str:

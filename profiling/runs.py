@@ -11,7 +11,7 @@ from launch import runs as known
 from launch.errors import Refusal
 from launch.rundir import RunDir, read_json
 from launch.study import INDEX
-from profiling import steps
+from profiling import readings, steps
 from profiling.steps import Steps
 
 
@@ -153,6 +153,11 @@ def notes(study: Study) -> list[str]:
         f"{left.total()} are left out{counted}"
     ]
     said += [f"{run.name}: {doubt}" for run in study.runs for doubt in run.steps.doubts]
+    said += [
+        f"{run.name}: readings/{path.name} is damaged and left out"
+        for run in study.runs
+        for path in readings.parquet(RunDir(study.folder / run.name).readings).damaged
+    ]
     reasons: dict[str, list[str]] = {}
     for name, why in study.left_out:
         reasons.setdefault(why, []).append(name)
@@ -206,6 +211,8 @@ def _run(run: RunDir, series: str, entry: dict[str, Any]) -> Run:
 def _state(run: RunDir) -> str:
     """Why there is no result, as python -m launch status says it."""
     (state,), _ = known.look([run.path])
+    if state.state == "done":
+        return "it is done, but its result.json is gone"
     return f"{state.state}{f' ({state.reason})' if state.reason else ''}"
 
 

@@ -57,15 +57,6 @@ METRICS = (
 )
 """Every number of a `Usage`, in its order."""
 
-_OF_NODE = (
-    "host_",
-    "network_",
-    "infiniband_",
-    "package_",
-    "dram_",
-    "sampl",
-)  # how the names of metrics of a node begin
-
 # Within an attempt, and over the attempts.
 _INNER = {"mean": "avg({0})", "peak": "max({0})", "least": "min({0})", "total": "max({0}) - min({0})"}
 _OUTER = {
@@ -75,6 +66,8 @@ _OUTER = {
     "total": "sum({0})",
     "rate": "sum({0}) / nullif(sum(seconds), 0)",
 }
+
+_TOGETHER = 25  # runs that are asked for in one query
 
 
 class Usage(NamedTuple):
@@ -89,6 +82,14 @@ class Usage(NamedTuple):
     readings: int
     seconds: float  # from first to last reading of each attempt
     numbers: dict[str, float]
+
+
+class Span(NamedTuple):
+    """A stretch of a run of which the readings are to be summed up."""
+
+    folder: Path  # ``readings`` of the run
+    begin: float | None = None  # Unix seconds; from the first reading on
+    end: float | None = None  # to the last
 
 
 def usage(
@@ -112,44 +113,51 @@ def usage(
     list of Usage
         By node and rank: the ranks with their GPUs, then GPUs of no one rank and the nodes.
     """
-    database = readings.view(folder)
-    if database is None:
-        return []
+    return usages([Span(folder, begin, end)], names)[0]
+
+
+def usages(spans: Sequence[Span], names: Collection[str] | None = None) -> list[list[Usage]]:
+    """Sum up the readings of many runs, as `usage` does those of one: small ones take a third of the time so."""
     wanted = [metric for metric in METRICS if names is None or metric.name in names]
-    of_node = [metric for metric in wanted if metric.name.startswith(_OF_NODE)]
-    of_rank = [metric for metric in wanted if metric not in of_node]
-    span = "" if begin is None else f" AND time_ms >= {round(begin * 1000)}"
-    span += "" if end is None else f" AND time_ms <= {round(end * 1000)}"
-    of_device = [metric for metric in of_rank if metric.name not in ("cpu_cores", "rss_peak_bytes")]
-    with database:
-
-        def ask(metrics: list[Metric], keys: str, groups: str, which: str) -> list[Usage]:
-            rows = database.execute(_query(metrics, keys, groups, which + span)).fetchall()
-            return [_usage(metrics, *row) for row in rows]
-
-        # A rank has one GPU: it is not grouped by the name of that, as this would take longer than all the rest.
-        found = ask(
-            of_rank, "node, attempt, rank, any_value(device) AS device", "node, attempt, rank", "rank IS NOT NULL"
-        )
-        keys = "node, attempt, rank, device"
-        if any((one.device or "").startswith("MIG-") for one in found):
-            found += ask(of_device, keys, keys, "rank IS NULL AND device IS NOT NULL")
-        found += ask(of_node, keys, keys, "rank IS NULL AND device IS NULL")
-    return sorted(
-        found, key=lambda one: (one.node, one.rank is None, one.rank or 0, one.device is None, one.device or "")
-    )
+    found: list[list[Usage]] = [[] for _ in spans]
+    sources = [(index, span, rows) for index, span in enumerate(spans) if (rows := readings.rows(span.folder))]
+    with readings.cursor() as database:
+        for first in range(0, len(sources), _TOGETHER):
+            some = sources[first : first + _TOGETHER]
+            made = database.execute(_query(wanted, "NULL", some)).fetchall()
+            if any(rank is None and device for _, _, rank, device, *_ in made):
+                made = database.execute(_query(wanted, "CASE WHEN rank IS NULL THEN device END", some)).fetchall()
+            for index, *row in made:
+                found[index].append(_usage(wanted, *row))
+    for of_run in found:
+        of_run.sort(key=lambda one: (one.node, one.rank is None, one.rank or 0, one.device is None, one.device or ""))
+    return found
 
 
-def _query(metrics: Sequence[Metric], keys: str, groups: str, which: str) -> str:
+def _query(metrics: Sequence[Metric], card: str, sources: Sequence[tuple[int, Span, str]]) -> str:
+    """One pass over the readings: where there are many, opening their files and finding the groups is much of the time.
+
+    A rank has one GPU; to group by the names of GPUs would take longer than all the rest, so it is done only where there are GPUs
+    of no one rank, whose names `card` tells.
+    """
     inner = "".join(
         f", {_INNER['total' if m.kind == 'rate' else m.kind].format(m.expression)} AS {m.name}" for m in metrics
     )
     outer = "".join(f", {_OUTER[m.kind].format(m.name)}" for m in metrics)
+    reading = " UNION ALL BY NAME ".join(
+        f"SELECT {index} AS run, * FROM ({rows}) WHERE {_within(span)}" for index, span, rows in sources
+    )
     return f"""
-        SELECT node, rank, any_value(device), sum(n), sum(seconds){outer} FROM (
-            SELECT {keys}, count(*) AS n, (max(time_ms) - min(time_ms)) / 1000 AS seconds{inner}
-            FROM reading WHERE {which} GROUP BY {groups})
-        GROUP BY node, rank{", device" if "rank IS NULL" in which else ""}"""
+        SELECT run, node, rank, any_value(device), sum(n), sum(seconds){outer} FROM (
+            SELECT run, node, attempt, rank, {card} AS card, any_value(device) AS device, count(*) AS n,
+                   (max(time_ms) - min(time_ms)) / 1000 AS seconds{inner}
+            FROM ({reading}) GROUP BY ALL)
+        GROUP BY run, node, rank, card"""
+
+
+def _within(span: Span) -> str:
+    begin = "true" if span.begin is None else f"time_ms >= {round(span.begin * 1000)}"
+    return begin + ("" if span.end is None else f" AND time_ms <= {round(span.end * 1000)}")
 
 
 def _usage(

@@ -130,8 +130,7 @@ def make(folder: Path, nodes: int) -> None:
         if not path.exists():
             temporary = folder / ".making"
             database.execute(
-                f"COPY (SELECT * REPLACE ({node} AS node, rank + {node * GPUS} AS rank) FROM '{patterns[node % KINDS]}') TO '{temporary}' "
-                "(FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd, DICTIONARY_SIZE_LIMIT 1000)"
+                f"COPY (SELECT * REPLACE ({node} AS node, rank + {node * GPUS} AS rank) FROM '{patterns[node % KINDS]}') TO '{temporary}' ({readings.FORM})"
             )
             os.replace(temporary, path)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from launch.errors import Refusal
 from launch.rundir import RunDir
-from profiling import runs, steps, tables
+from profiling import runs, steps, summary, tables
 
 
 @pytest.fixture
@@ -122,6 +122,25 @@ def test_a_step_of_impossible_length_is_left_out(study, seconds):
     (count,) = (count for reason, count in run.steps.left_out.items() if "impossible length" in reason)
     assert count == 2 and rates(study) == pytest.approx(before)
     assert "of impossible length" in notes(study)[0]
+
+
+def test_a_run_whose_every_step_has_no_length_is_left_out(study):
+    run = RunDir(study / "n1-r2")
+    studies.change(run.steps / "node0.jsonl", lambda line: line | {"seconds": 0.0})
+    why = "of its 20 steps none is left to time: train for longer"
+    assert f"left out: n1-r2: {why}" in notes(study)
+    assert f"none timed: {why}" in summary.run([str(run.path)])
+
+
+def test_readings_that_are_damaged_are_left_out_by_name(study):
+    for repeat in (1, 2):
+        studies.read_gpus(study / f"n1-r{repeat}", 1, 1.7e9 + 100 * repeat, 30)
+    run = RunDir(study / "n1-r1")
+    (run.readings / "node7-attempt1.parquet").write_bytes(b"PAR1, and no more")
+    said = "readings/node7-attempt1.parquet is damaged and left out"
+    assert f"n1-r1: {said}" in notes(study)
+    shown = summary.run([str(run.path)])
+    assert f"not read: {said}" in shown and "200 W together" in shown
 
 
 def test_clocks_that_jumped_are_told_and_change_no_number(study):

@@ -1,9 +1,12 @@
 """One run on one screen: a made one whose numbers are known, with a rank that falls behind and a GPU that says why."""
 
 import json
+import random
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -18,7 +21,7 @@ from launch.workload import Target
 from profiling import compare, overview, readings, steps, stragglers, summary, watch
 from profiling.__main__ import main
 from profiling.records import StepWriter
-from profiling.usage import usage
+from profiling.usage import Span, usage, usages
 
 BEGAN, STEP_S, WAIT_S, RANKS, STEPS = 1_763_900_000.0, 0.1, 0.01, 4, 200
 LATE_FROM, LATE_S = 121, 0.03  # rank 2 of node 1
@@ -196,6 +199,52 @@ def test_counters_are_added_up_over_attempts(tmp_path: Path):
     (one,) = usage(tmp_path / "readings")
     assert (one.readings, one.seconds) == (22, 20.0) and one.numbers == {"cpu_cores": pytest.approx(0.5)}
     assert usage(tmp_path / "readings", begin=2e9) == [] and usage(tmp_path / "nothing") == []
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 2**32), st.integers(1, 4), st.booleans())
+def test_many_runs_are_summed_up_as_their_rows_say(seed: int, number: int, packed: bool):
+    generator = random.Random(seed)
+    with tempfile.TemporaryDirectory() as place, mock.patch.object(readings, "WORTH_BYTES", 0):
+        spans, written = [], []
+        for run in range(number):
+            folder, rows = Path(place) / str(run) / "readings", []
+            for node, attempt in ((0, 1), (0, 2), (1, 1)):
+                some = [
+                    _row(generator, node, attempt, tick) for tick in range(generator.randint(1, 9)) for _ in range(3)
+                ]
+                lines = folder.parent / "readings" / f"node{node}-attempt{attempt}.jsonl"
+                folder.mkdir(parents=True, exist_ok=True)
+                lines.write_text("".join(json.dumps(row) + "\n" for row in some))
+                if packed and generator.random() < 0.5:
+                    readings.compact(lines)
+                rows += some
+            spans.append(Span(folder, *sorted(generator.sample(range(1000, 1010), 2))))
+            written.append([row for row in rows if spans[-1].begin <= row["time_ms"] / 1000 <= spans[-1].end])
+        for found, rows in zip(usages(spans), written, strict=True):
+            assert {(one.node, one.rank) for one in found} == {(row["node"], row.get("rank")) for row in rows}
+            for one in found:
+                own = [row for row in rows if (row["node"], row.get("rank")) == (one.node, one.rank)]
+                attempts = [
+                    [row for row in own if row["attempt"] == attempt] for attempt in {row["attempt"] for row in own}
+                ]
+                told = sum(max(row["cpu_ms"] for row in each) - min(row["cpu_ms"] for row in each) for each in attempts)
+                assert one.readings == len(own)
+                assert one.seconds == pytest.approx(
+                    sum((each[-1]["time_ms"] - each[0]["time_ms"]) / 1000 for each in attempts)
+                )
+                assert one.numbers["rss_peak_bytes"] == max(row["rss_bytes"] for row in own)
+                assert one.numbers["gpu_utilization"] == pytest.approx(
+                    np.mean([row["gpu_utilization"] for row in own]) / 100
+                )
+                assert one.numbers.get("cpu_cores", 0) == pytest.approx(told / 1000 / one.seconds if one.seconds else 0)
+
+
+def _row(generator: random.Random, node: int, attempt: int, tick: int) -> dict:
+    row = {"time_ms": 1000 * (1000 + tick), "node": node, "attempt": attempt, "gpu_utilization": generator.randint(0, 100),
+           "rss_bytes": generator.randint(0, 2**40), "cpu_ms": 10**6 * attempt + 100 * tick + generator.randint(0, 99)}  # fmt: skip
+    rank = generator.choice([None, 2 * node, 2 * node + 1])
+    return row if rank is None else row | {"rank": rank, "device": f"GPU-{rank}"}
 
 
 def test_compare(tmp_path: Path, run: RunDir):

@@ -47,7 +47,10 @@ def test_a_study_to_its_report_and_its_log(clean_slurm: Cluster, capsys: pytest.
         assert 0 < row["recording_share"] < 1 and 0 < row["sampler_share"] < 0.5
         assert row["target_reached"] == 1 and row["seconds_to_target"] > 1
     assert {"import", "train"} <= set(document["points"][0]["phases_s"])
-    # Three steps, the first rank of each node.
+    # Three steps, the first rank of each node; the raw traces lie where TensorBoard's Profile tab finds those of each point.
+    raw = {str(path.relative_to(folder)) for path in folder.glob("*/traces/plugins/profile/*/*.xplane.pb")}
+    where = "{}/traces/plugins/profile/attempt1/rank{}.xplane.pb"
+    assert raw == {where.format("n1-r1", 0), where.format("n2-r1", 0), where.format("n2-r1", 1)}
     assert [(point["workers"], point["steps"]) for point in document["traced"]] == [(1, 3), (2, 6)]
     assert document["traced"][1]["shares"]["communication"] > 0 == document["traced"][0]["shares"]["communication"]
 
