@@ -10,6 +10,7 @@ import http.client
 import multiprocessing
 import sys
 import time
+from functools import partial
 
 from horovod.runner.http.http_server import RendezvousServer as HorovodServer
 from measured import in_turns, show
@@ -87,9 +88,8 @@ def main(sizes: list[int]) -> None:
     for size in sizes:
         print(f"{size} ranks")
         repeats = 5 if size <= 16 else 1  # Horovod's server takes minutes for more
-        show(
-            in_turns({"rendezvous_server": lambda: ours(size), "horovod.runner": lambda: horovods(size)}, repeats), "s"
-        )  # noqa: B023
+        rivals = {"rendezvous_server": partial(ours, size), "horovod.runner": partial(horovods, size)}
+        show(in_turns(rivals, repeats), "s")
 
 
 if __name__ == "__main__":
