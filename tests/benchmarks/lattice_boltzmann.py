@@ -11,7 +11,7 @@ nothing else is said, and a case of the grids is a channel with walls, inlet, ou
 - what memory allows: an update reads and writes 9 populations, 72 bytes; a copy of as many bytes as the populations of the grid,
   from one array to another, in turns with the solvers.
 
-lbmpy is taken from the Python that RANKLOOP_LBMPY names, which is made by   python -m venv lbm && lbm/bin/pip install lbmpy==2.0 ; it
+lbmpy is taken from the Python that RANKLOOP_LBMPY names, which is made by   python -m venv lbm && lbm/bin/pip install lbmpy==2.0 py-cpuinfo==9.0.0; it
 needs a C compiler.
 """
 
