@@ -2,8 +2,8 @@
 
 Both on the same CORES (1). The solver makes FLOWS flows as it makes the data: from the obstacles to a steady state by the same tolerance,
 shapes that have none drawn anew, a thread a core. The network is that of ``workloads.cfd_resnet`` at its defaults, called on the masks
-of such flows, 1 and 32 at a time, as a compiled function and by XLA; what its weights are makes no difference to its
-speed, so they are the first ones. SIZE: small (32 x 64 cells are predicted, 32 x 96 solved) or full. The sides take turns.
+of such flows, 1 and 32 at a time, as a ``tf.function`` (by XLA it took 4 to 9 times as long); what its weights are makes no difference
+to its speed, so they are the first ones. SIZE: small (32 x 64 cells are predicted, 32 x 96 solved) or full. The sides take turns.
 """
 
 import os
@@ -57,13 +57,13 @@ def solver(flows: int, records: np.ndarray) -> Callable[[], Seconds]:
     return lambda: timed(run, flows)
 
 
-def network(batch: int, masks: np.ndarray, xla: bool) -> Callable[[], Seconds]:
+def network(batch: int, masks: np.ndarray) -> Callable[[], Seconds]:
     """Predictions of so many flows at a time, of 64 in all or more."""
     import tensorflow as tf
 
     config = options.parse(cfd_resnet.Config, ["--size", SIZE], "workloads.cfd_resnet")
     model = cfd_resnet._network(config, SIZES[SIZE])
-    predict = tf.function(lambda inputs: model(inputs, training=False), jit_compile=xla)
+    predict = tf.function(lambda inputs: model(inputs, training=False))
     inputs = tf.constant(np.resize(masks, (batch, *masks.shape[1:])), tf.float32)
     predict(inputs)
     calls = max(2, 64 // batch)
@@ -85,8 +85,7 @@ def main(flows: int, turns: int) -> None:
     sides: dict[str, Callable[[], Seconds]] = {"solver": solver(flows, records)}
     sides["solver"]()
     for batch in (1, 32):
-        for xla in (False, True):
-            sides[f"network, {batch} at a time{', XLA' if xla else ''}"] = network(batch, records["mask"], xla)
+        sides[f"network, {batch} at a time"] = network(batch, records["mask"])
     found = in_turns(sides, turns)
     print(f"{SIZE}: {size.height} x {size.width} cells, {flows} flows a turn of the solver, {CORES} cores")
     for place, kind in enumerate(("CPU time", "time")):
