@@ -72,7 +72,7 @@ class Loop:
         self.ranks_agree = True  # all held the same weights, to the bit, at every checkpoint
         self.board: Board | None = None  # of the chief, where one is wanted
         self._variables = [*workload.model.variables, *optimizer.variables]
-        self._make_step = Step(workload, optimizer, communicator, config.xla, config.accumulate)
+        self._make_step = Step(workload, optimizer, communicator, config.xla, config.accumulate, config.deterministic)
         self._tracing = Tracing(config, communicator, run, attempt)
         cache = round(config.cache * 2**30)
         self._examples = Pipeline(workload.train, cache)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workloads.cfd_resnet.d2q9 import DIRECTIONS, WEIGHTS
+from workloads.cfd_resnet.d2q9 import DIRECTIONS, OPPOSITE, WEIGHTS, Lattice, Links, Outlet
 
 # With this product of the two relaxation times' distances from 1/2 a half-way wall lies exactly half-way (Ginzburg).
 MAGIC = 3 / 16
@@ -60,21 +60,75 @@ def leaves(case: Case, i: int) -> np.ndarray:
     return mask
 
 
-def faces(case: Case) -> tuple[list, list, np.float32]:
-    """What moving faces add to populations (directions 1 to 8; None or (1, cells)), the outlet's links, mean velocity."""
-    sources, outlets = [], []
-    rows = np.arange(case.height)
+def source(case: Case, i: int) -> np.ndarray:
+    """What moving faces add to the populations in direction i that come back from them: array (H, L)."""
+    along, across = DIRECTIONS[i]
+    speed = np.zeros((case.height, case.length))
+    if along == 1 and case.u_max:
+        speed[:, 0] = case.inlet(np.arange(case.height) + 0.5 - 0.5 * across)  # where the link crosses the face
+    if across == 1 and case.lid:
+        speed[0] += case.lid
+        # The link through a corner belongs to the wall at rest, or the lid drives a flow through the box.
+        speed[0, 0 if along == 1 else -1] = 0
+    return 6 * WEIGHTS[i] * along * speed
+
+
+def links(
+    case: Case, lattice: Lattice, solid: np.ndarray, distance: np.ndarray | None
+) -> tuple[Links, Outlet, np.ndarray]:
+    """The links of a flow that meet something.
+
+    Parameters
+    ----------
+    case, lattice
+        Of the flow.
+    solid : array (H, L), bool
+        The obstacles.
+    distance : array (9, H, L), optional
+        See `lattice_boltzmann.Batch.put`.
+
+    Returns
+    -------
+    links : Links
+        Those from walls, obstacles and moving faces.
+    outlet : Outlet
+        Those from the outlet.
+    pull : array (n, 2), float32
+        For each of ``links`` what a unit of momentum exchanged on it does to the obstacles, along and across.
+    """
+    found, left, pull = [], [], []
+    flat = solid.ravel()
     for i in range(1, 9):
-        along, across = DIRECTIONS[i]
-        speed = np.zeros((case.height, case.length))
-        if along == 1 and case.u_max:
-            speed[:, 0] = case.inlet(rows + 0.5 - 0.5 * across)  # where the link crosses the face
-        if across == 1 and case.lid:
-            speed[0] += case.lid
-            # The link through a corner belongs to the wall at rest, or the lid drives a flow through the box.
-            speed[0, 0 if along == 1 else -1] = 0
-        source = (6 * WEIGHTS[i] * along * speed).astype(np.float32).reshape(1, -1)
-        sources.append(source if source.any() else None)
-        outlet = leaves(case, i).reshape(1, -1)
-        outlets.append(outlet if outlet.any() else None)
-    return sources, outlets, np.float32(case.inlet(rows + 0.5).mean())
+        back, shift = OPPOSITE[i], lattice.shift(i)
+        obstacle, outside = behind(solid, i)
+        leaving = leaves(case, i)
+        wall = solid | obstacle | (outside & ~leaving)
+        # A population between two cells of an obstacle is 0 and stays so; one that got into an obstacle is taken out again.
+        origin = np.clip(np.arange(lattice.cells) - shift, 0, lattice.cells - 1)
+        cells = np.flatnonzero(wall.ravel() & ~(flat & flat[origin]))
+        q = np.full(len(cells), 0.5)
+        if distance is not None:
+            # The interpolation needs one more cell of fluid on the other side.
+            beyond, edge = behind(solid, back)
+            known = ~solid & obstacle & ~(beyond | edge | np.isnan(distance[i]))
+            q = np.where(known.ravel(), distance[i].ravel(), 0.5)[cells]
+        near, at_rest = q < 0.5, flat[cells]
+        bounced, arrived = lattice.at(back, cells + lattice.shift(back)), lattice.at(back, cells)
+        own = np.where(near, 2 * q, 1 / (2 * q))
+        more = np.where(near, 1 - 2 * q, (2 * q - 1) / (2 * q))
+        other = np.where(near, arrived, lattice.at(i, cells + shift))
+        moved = np.where(at_rest, 0, source(case, i).ravel()[cells])
+        found.append((lattice.at(i, cells), bounced, other, own, more, moved))
+        pull.append((~solid & obstacle).ravel()[cells][:, None] * -DIRECTIONS[i])
+        out = np.flatnonzero((leaving & ~wall).ravel())
+        last = out - DIRECTIONS[i][1] * case.length
+        weight = np.full(len(out), WEIGHTS[i])
+        left.append((lattice.at(i, out), lattice.at(i, last + shift), last // case.length, weight))
+    made = [np.concatenate(part) for part in zip(*found)]
+    place, beyond, row, weight = (np.concatenate(part) for part in zip(*left))
+    mean = np.float32(case.inlet(np.arange(case.height) + 0.5).mean())
+    return (
+        Links(*(array.astype(np.int32) for array in made[:3]), *(array.astype(np.float32) for array in made[3:])),
+        Outlet(place, beyond, row.astype(np.int32), weight.astype(np.float32), mean),
+        np.concatenate(pull).astype(np.float32),
+    )

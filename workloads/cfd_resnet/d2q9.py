@@ -1,16 +1,113 @@
-"""One step of the D2Q9 lattice with two relaxation times: collide, stream, meet walls; compiled by XLA for CPU and GPU.
+"""Steps of the D2Q9 lattice with two relaxation times, compiled by Numba for one core: collide and stream at once, then mend the links.
 
-The populations are 9 arrays (slots, cells): the cells of a flow lie row after row, so a step to a neighbour is a shift.
+The populations of a flow are one array: 9 parts, each with the cells row after row between two margins, so that a step to a neighbour is
+a shift. All cells are treated alike, walls and ends of rows too, which a processor does 16 at a time; then the populations that met
+a wall, the inlet or the outlet, few as they are, are put right one by one.
 """
 
+import functools
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numba
 import numpy as np
-import tensorflow as tf
 
 # In pairs: the opposite of i is i + 1 for odd i, i - 1 for even i > 0. Columns: along (axis 1), across (axis 0).
 DIRECTIONS = np.array([(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, -1), (1, -1), (-1, 1)])
 WEIGHTS = np.array([4 / 9] + [1 / 9] * 4 + [1 / 36] * 4)
 OPPOSITE = np.array([0, 2, 1, 4, 3, 6, 5, 8, 7])
 SOUND = 3**-0.5  # speed of sound, cells per step
+
+_compiling = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Lattice:
+    """Where the populations of a flow lie.
+
+    Parameters
+    ----------
+    height, length : int
+        Cells across and along.
+    """
+
+    height: int
+    length: int
+
+    @property
+    def cells(self) -> int:
+        return self.height * self.length
+
+    @property
+    def margin(self) -> int:
+        """Before and behind the cells: as far as a population can go."""
+        return self.length + 1
+
+    @property
+    def stride(self) -> int:
+        """From one direction's populations to the next one's."""
+        return self.cells + 2 * self.margin
+
+    def shift(self, i: int) -> int:
+        """How far a population in direction i goes."""
+        return int(np.dot(DIRECTIONS[i], (1, self.length)))
+
+    def at(self, i: int, cells: np.ndarray) -> np.ndarray:
+        """Places of the populations in direction i in some cells, int32."""
+        return (i * self.stride + self.margin + cells).astype(np.int32)
+
+    def grids(self, populations: np.ndarray) -> np.ndarray:
+        """The populations as they lie in the channel: a view (9, H, L)."""
+        inner = populations.reshape(9, self.stride)[:, self.margin : self.margin + self.cells]
+        return inner.reshape(9, self.height, self.length)
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Links on which a population meets something; all arrays (n,), float32, and int32 for places in the populations after streaming.
+
+    Parameters
+    ----------
+    place : array
+        Of the population that is put right: ``own * (population at one) + more * (population at other) + source``.
+    one, other : array
+        Places.
+    own, more, source : array
+        See above.
+    """
+
+    place: np.ndarray
+    one: np.ndarray
+    other: np.ndarray
+    own: np.ndarray
+    more: np.ndarray
+    source: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Outlet:
+    """Links that come in through the last column: arrays (n,), and the velocity that the inlet lets in.
+
+    Parameters
+    ----------
+    place : array, int32
+        Of the population.
+    beyond : array, int32
+        Where the population lies, after streaming, that the cell behind the outlet has: that of the last column.
+    row : array, int32
+        Row of that cell.
+    weight : array, float32
+        Of the direction.
+    mean : float32
+        Mean velocity at the inlet.
+    """
+
+    place: np.ndarray
+    beyond: np.ndarray
+    row: np.ndarray
+    weight: np.ndarray
+    mean: np.float32
 
 
 def moments(g):
@@ -21,73 +118,168 @@ def moments(g):
     return density, u, v
 
 
-@tf.function(jit_compile=True)
-def advance(populations, walls, obstacles, distance, faces, relaxation, steps, length):
-    """Take some steps with flows of rows of ``length`` cells.
+def advance(
+    lattice: Lattice,
+    populations: np.ndarray,
+    spare: np.ndarray,
+    links: Links,
+    outlet: Outlet,
+    relaxation: tuple[float, float],
+    steps: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Take some steps with one flow.
 
-    Returns the populations, the force on the obstacles (slots, 2), and the L2 norms (slots,) of what the velocity has
-    changed since the start and of the velocity itself.
+    Parameters
+    ----------
+    lattice : Lattice
+        Of the flow.
+    populations, spare : array (9 * stride,), float32
+        The populations, and room for as many; both are written to. What no population reaches is 0 in both.
+    links, outlet
+        What they meet.
+    relaxation : tuple of float
+        Rates of the even and of the odd moments.
+    steps : int
+        How many.
+
+    Returns
+    -------
+    populations, spare : array
+        The same two, in the order in which they are now.
+    exchanged : array (n,), float32
+        What came to each of ``links`` in the last step and what left it, together.
     """
-    walls = tf.unstack(walls)
-    distance = None if distance is None else tf.unstack(distance)
-
-    def step(g):
-        return collide_and_stream(g, walls, distance, faces, relaxation, length)[1]
-
-    _, u0, v0 = moments(populations)
-    _, *g = tf.while_loop(lambda t, *g: t < steps - 1, lambda t, *g: (t + 1, *step(g)), (tf.constant(0), *populations))
-    collided, g = collide_and_stream(g, walls, distance, faces, relaxation, length)
-    force = 0.0
-    for k, obstacle in enumerate(tf.unstack(obstacles)):
-        # What leaves towards the obstacle and what comes back; pressure counts from that of the outlet.
-        exchanged = tf.reduce_sum(tf.where(obstacle, collided[OPPOSITE[k + 1]] + g[k + 1], 0.0), axis=1)
-        force += exchanged[:, None] * -DIRECTIONS[k + 1].astype(np.float32)
-    _, u, v = moments(g)
-    moved = tf.sqrt(tf.reduce_sum((u - u0) ** 2 + (v - v0) ** 2, axis=1))
-    return g, force, moved, tf.sqrt(tf.reduce_sum(u**2 + v**2, axis=1))
+    run = _compiled(lattice)
+    exchanged = np.zeros(len(links.place), np.float32)
+    run(
+        populations, spare, *(getattr(links, name) for name in Links.__slots__), exchanged,
+        outlet.place, outlet.beyond, outlet.row, outlet.weight, outlet.mean,
+        np.float32(relaxation[0] / 2), np.float32(relaxation[1] / 2), steps,
+    )  # fmt: skip
+    return (spare, populations, exchanged) if steps % 2 else (populations, spare, exchanged)
 
 
-def collide_and_stream(g, walls, distance, faces, relaxation, length):
-    """Collide, then stream: the populations (9 of (slots, cells)) between the two, and after both."""
-    density, u, v = moments(g)
-    even, odd = 0.5 * relaxation[0], 0.5 * relaxation[1]
-    rest = density - 1.5 * (u * u + v * v)
-    collided = [g[0] - 2 * even * (g[0] - WEIGHTS[0] * rest)]
-    for i in (1, 3, 5, 7):
-        along, across = map(float, DIRECTIONS[i])
-        speed = along * u + across * v
-        relaxed = even * (g[i] + g[i + 1] - 2 * WEIGHTS[i] * (rest + 4.5 * speed * speed))
-        turned = odd * (g[i] - g[i + 1] - 6 * WEIGHTS[i] * speed)
-        collided += [g[i] - relaxed - turned, g[i + 1] - relaxed + turned]
-    streamed = [collided[0]] + [_stream(collided[i], DIRECTIONS[i], length) for i in range(1, 9)]
+def _compiled(lattice: Lattice) -> Callable:
+    with _compiling:  # several threads may ask for the same
+        return _compile(lattice)
 
-    sources, outlets, mean = faces
-    if any(outlet is not None for outlet in outlets):
-        # The outlet answers a plane wave as an endless channel would: pressure excess = impedance x velocity excess.
-        # So it does not echo, and the mean pressure there is 0 once as much flows out as in.
-        excess = (tf.reduce_mean(u[:, length - 1 :: length], axis=1, keepdims=True) - mean) / SOUND
-    out = [streamed[0]]
-    for i in range(1, 9):
-        back, arrived = OPPOSITE[i], streamed[i]
-        if outlets[i - 1] is not None:
+
+@functools.cache
+def _compile(lattice: Lattice) -> Callable:
+    """The steps for a lattice: with its shifts as constants the compiler knows that what is read and written lies apart."""
+    cells, length = lattice.cells, lattice.length
+    a0, a1, a2, a3, a4, a5, a6, a7, a8 = (int(lattice.at(i, np.array(0))) for i in range(9))
+    b0, b1, b2, b3, b4, b5, b6, b7, b8 = (int(lattice.at(i, np.array(lattice.shift(i)))) for i in range(9))
+    w0, w1, w5 = (np.float32(WEIGHTS[i]) for i in (0, 1, 5))
+    two, three_halves, nine_halves, six = (np.float32(x) for x in (2, 1.5, 4.5, 6))
+    sound = np.float32(SOUND)
+
+    @numba.njit(nogil=True, fastmath={"contract"}, error_model="numpy")
+    def collide_and_stream(f, to, even, odd):
+        for c in range(cells):
+            g0, g1, g2, g3, g4 = f[a0 + c], f[a1 + c], f[a2 + c], f[a3 + c], f[a4 + c]
+            g5, g6, g7, g8 = f[a5 + c], f[a6 + c], f[a7 + c], f[a8 + c]
+            u = (g1 - g2) + (g5 - g6) + (g7 - g8)
+            v = (g3 - g4) + (g5 - g6) - (g7 - g8)
+            density = g0 + (g1 + g2) + (g3 + g4) + (g5 + g6) + (g7 + g8)
+            rest = density - three_halves * (u * u + v * v)
+            to[b0 + c] = g0 - two * even * (g0 - w0 * rest)
+            relaxed = even * (g1 + g2 - two * w1 * (rest + nine_halves * u * u))
+            turned = odd * (g1 - g2 - six * w1 * u)
+            to[b1 + c] = g1 - relaxed - turned
+            to[b2 + c] = g2 - relaxed + turned
+            relaxed = even * (g3 + g4 - two * w1 * (rest + nine_halves * v * v))
+            turned = odd * (g3 - g4 - six * w1 * v)
+            to[b3 + c] = g3 - relaxed - turned
+            to[b4 + c] = g4 - relaxed + turned
+            speed = u + v
+            relaxed = even * (g5 + g6 - two * w5 * (rest + nine_halves * speed * speed))
+            turned = odd * (g5 - g6 - six * w5 * speed)
+            to[b5 + c] = g5 - relaxed - turned
+            to[b6 + c] = g6 - relaxed + turned
+            speed = u - v
+            relaxed = even * (g7 + g8 - two * w5 * (rest + nine_halves * speed * speed))
+            turned = odd * (g7 - g8 - six * w5 * speed)
+            to[b7 + c] = g7 - relaxed - turned
+            to[b8 + c] = g8 - relaxed + turned
+
+    @numba.njit(nogil=True, error_model="numpy")
+    def step(
+        f, to, place, one, other, own, more, source, exchanged, left, beyond, row, weight, mean, even, odd, mended, ends
+    ):
+        excess = np.float32(0)
+        rows = ends.size
+        if left.size:
+            # The outlet answers a plane wave as an endless channel would: pressure excess = impedance x velocity excess.
+            # So it does not echo, and the mean pressure there is 0 once as much flows out as in.
+            for r in range(rows):
+                c = r * length + length - 1
+                excess += (f[a1 + c] - f[a2 + c]) + (f[a5 + c] - f[a6 + c]) + (f[a7 + c] - f[a8 + c])
+                ends[r] = (
+                    f[a0 + c] + (f[a1 + c] + f[a2 + c]) + (f[a3 + c] + f[a4 + c]) + (f[a5 + c] + f[a6 + c])
+                    + (f[a7 + c] + f[a8 + c])
+                )  # fmt: skip
+            excess = (excess / np.float32(rows) - mean) / sound
+        collide_and_stream(f, to, even, odd)
+        # All are read before any is written: at the two ends of a row they are each other's.
+        n = place.size
+        for k in range(n):
+            mended[k] = own[k] * to[one[k]] + more[k] * to[other[k]] + source[k]
+            exchanged[k] = to[one[k]]
+        for k in range(left.size):
             # Behind the outlet lies a column like the last one, but for the pressure.
-            beyond = _stream(collided[i] + WEIGHTS[i] * (excess - density), (0, DIRECTIONS[i][1]), length)
-            arrived = tf.where(outlets[i - 1], beyond, arrived)
-        bounced = collided[back]
-        if distance is not None:
-            q = distance[i - 1]
-            near = 2 * q * bounced + (1 - 2 * q) * streamed[back]
-            far = (bounced + (2 * q - 1) * collided[i]) / (2 * q)
-            bounced = tf.where(q < 0.5, near, far)
-        if sources[i - 1] is not None:
-            bounced += sources[i - 1]
-        out.append(tf.where(walls[i - 1], bounced, arrived))
-    return collided, out
+            mended[n + k] = to[beyond[k]] + weight[k] * (excess - ends[row[k]])
+        for k in range(n):
+            to[place[k]] = mended[k]
+        for k in range(left.size):
+            to[left[k]] = mended[n + k]
 
+    @numba.njit(nogil=True)
+    def run(f, to, place, one, other, own, more, source, exchanged, left, beyond, row, weight, mean, even, odd, steps):
+        mended, ends = np.empty(place.size + left.size, np.float32), np.empty(cells // length, np.float32)
+        for t in range(steps):
+            if t % 2:
+                step(
+                    to,
+                    f,
+                    place,
+                    one,
+                    other,
+                    own,
+                    more,
+                    source,
+                    exchanged,
+                    left,
+                    beyond,
+                    row,
+                    weight,
+                    mean,
+                    even,
+                    odd,
+                    mended,
+                    ends,
+                )
+            else:
+                step(
+                    f,
+                    to,
+                    place,
+                    one,
+                    other,
+                    own,
+                    more,
+                    source,
+                    exchanged,
+                    left,
+                    beyond,
+                    row,
+                    weight,
+                    mean,
+                    even,
+                    odd,
+                    mended,
+                    ends,
+                )
+        exchanged += mended[: place.size]
 
-def _stream(populations, direction, length):
-    """Move by one cell. What comes around the end of a row meets a wall, the inlet or the outlet there."""
-    shift = int(np.dot(direction, (1, length)))
-    if shift > 0:
-        return tf.pad(populations[:, :-shift], [[0, 0], [shift, 0]])
-    return tf.pad(populations[:, -shift:], [[0, 0], [0, -shift]])
+    return run

@@ -107,7 +107,7 @@ def flows(
     """The flows of a set, from the cache; made first where they are missing, by all processes that ask for them.
 
     Safe to call from any number of processes on any number of nodes at the same time: each makes parts that nobody
-    else is making, then waits for the parts of the others. Calling it imports TensorFlow only if flows are missing.
+    else is making, then waits for the parts of the others. Calling it imports Numba only if flows are missing.
 
     Parameters
     ----------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 import numpy as np
@@ -55,9 +54,6 @@ def make(parameters, split: Split, indices: range, records: np.ndarray, news: Ca
     Refusal
         If a mask from a file has no steady flow, or nearly no random one has.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's greetings
-    import tensorflow as tf
-
     from workloads.cfd_resnet.channel import Case
     from workloads.cfd_resnet.lattice_boltzmann import Batch, Steady
 
@@ -65,8 +61,7 @@ def make(parameters, split: Split, indices: range, records: np.ndarray, news: Ca
     files = masks_of_files(parameters) if parameters.masks and split == "validation" else None
     tolerance = TOLERANCE * 1000 * parameters.u_max / parameters.height
     most = PASSES * parameters.length / parameters.u_max
-    gpu = bool(tf.config.list_physical_devices("GPU"))
-    slots = min(len(indices), len(indices) if gpu else max(1, min(8, CELLS // (case.height * case.length))))
+    slots = max(1, min(len(indices), 8, CELLS // (case.height * case.length)))
     batch = Batch(case, slots)
     running: dict[int, tuple[int, int]] = {}  # slot: index, attempt
     waiting = [(index, 0) for index in reversed(indices)]

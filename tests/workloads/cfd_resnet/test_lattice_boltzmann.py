@@ -79,6 +79,16 @@ def test_a_flow_does_not_depend_on_the_batch(flows):
     assert batch.take(2).force == pytest.approx(alone.force, rel=1e-4)
 
 
+def test_steps_one_by_one_are_those_made_at_once():
+    once, singly = Batch(CHANNEL, 1), Batch(CHANNEL, 1)
+    for batch in (once, singly):
+        batch.put(0, obstacles(0))
+    once.advance(5)
+    for _ in range(5):
+        singly.advance(1)
+    assert (once.take(0).u == singly.take(0).u).all() and (once.take(0).force == singly.take(0).force).all()
+
+
 def test_the_force_balances_momentum(flows):
     # What comes in and presses at one column, less what leaves and presses at another, and what the walls take, is what
     # the obstacles feel. The walls' share follows from the velocity gradient there, so the balance holds to its accuracy.
