@@ -5,7 +5,7 @@ being one training. Ours are runs of ``python -m launch``, with recording and sa
 one's, from the records. NAMES: some of dropout,climate,cfd_resnet. For dropout (1.2 million parameters, 64 images a rank) also
 
 - ``model.fit`` under TensorFlow's MirroredStrategy, one process on two devices made of the processor;
-- TensorFlow's MultiWorkerMirroredStrategy, in a loop of one's own;
+- TensorFlow's MultiWorkerMirroredStrategy, in a loop of one's own (``fit`` is reported broken with Keras 3: keras #20585);
 - PyTorch's DistributedDataParallel over Gloo, and PyTorch in two processes that know nothing of each other, by the Python that
   RANKLOOP_TORCH names: what is made by   python -m venv torch && torch/bin/pip install torch==2.13.0 numpy
 
@@ -149,7 +149,7 @@ def mirrored() -> float:
 
 
 def workers() -> float:
-    """A loop under a MultiWorkerMirroredStrategy: Keras 3 has no ``fit`` for it."""
+    """A loop under a MultiWorkerMirroredStrategy."""
     rank, addresses = int(os.environ["RANK"]), [f"127.0.0.1:{port}" for port in json.loads(os.environ["PORTS"])]
     os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": addresses}, "task": {"type": "worker", "index": rank}})
     import tensorflow as tf
