@@ -63,6 +63,7 @@ class Step:
         self._communicator = communicator
         model, weights, kept = workload.model, workload.model.trainable_variables, _kept_statistics(workload.model)
 
+        @tf.function(jit_compile=xla or None)
         def gradients(inputs: Any, targets: Any) -> tuple[tf.Tensor, list]:
             with tf.GradientTape() as tape:
                 losses = workload.loss(targets, in_float32(model(inputs, training=True)))
@@ -74,8 +75,6 @@ class Step:
                 scaled = optimizer.scale_loss(loss)
             return loss, tape.gradient(scaled, [variable.value for variable in weights])
 
-        # Only what XLA compiles is a function of its own: from a call all gradients come at once, and out of the caches by then.
-        gradients = tf.function(gradients, jit_compile=True) if xla else gradients
         # More than one device where the variables were made in the scope of a MirroredStrategy.
         strategy = tf.distribute.get_strategy()
         of_batch = on_all_devices(strategy, gradients) if strategy.num_replicas_in_sync > 1 else gradients
@@ -102,7 +101,7 @@ class Step:
             # One tensor, because each that is read costs a copy from the GPU; the others are with the host.
             return tf.concat([[learning_rate], means[0]], axis=0), own, ready_at
 
-        self._step, self._gradients, self._parts, self._wishes = step, gradients, accumulate, 0
+        self._step, self._gradients = step, gradients
 
     def __call__(self, number: int, inputs: Any, targets: Any, wishes: list[bool]) -> Outcome:
         """Make a step.
@@ -121,7 +120,7 @@ class Step:
         Diverged
             On every rank, if the loss of any is not finite.
         """
-        traces, self._wishes = self._step.experimental_get_tracing_count(), len(wishes)
+        traces = self._step.experimental_get_tracing_count()
         began = time.time()  # the clock of tf.timestamp
         said, own, ready_at = self._step(inputs, targets, tf.constant(wishes, tf.float32))
         rate, loss, *wished = said.numpy().tolist()
@@ -143,9 +142,7 @@ class Step:
         inputs, targets
             A batch with which a step was made: its graph is there already.
         """
-        if self._parts > 1:  # the step loops
-            return flops.forward(tf.function(self._gradients).get_concrete_function(inputs, targets).graph)
-        return flops.forward(self._step.get_concrete_function(inputs, targets, tf.zeros(self._wishes)).graph)
+        return flops.forward(self._gradients.get_concrete_function(inputs, targets).graph)
 
 
 def _in_parts(gradients: Any, parts: int, inputs: Any, targets: Any) -> tuple[tf.Tensor, list]:
