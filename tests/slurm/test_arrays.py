@@ -75,6 +75,12 @@ def test_jobs_that_slurm_took_from_a_launcher_that_was_killed_are_not_lost(
     clean_slurm: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """The first sbatch of each kills who has started it once Slurm has the job, and before that can note so."""
+
+    def jobs() -> set[str]:
+        words = ["squeue", "-h", "-t", "all", "-o", "%F"]
+        return set(subprocess.run(words, capture_output=True, text=True, check=True).stdout.split())
+
+    before = jobs()
     program = tmp_path / "program.py"
     program.write_text("")
     sbatch = tmp_path / "bin" / "sbatch"
@@ -104,5 +110,4 @@ def test_jobs_that_slurm_took_from_a_launcher_that_was_killed_are_not_lost(
     assert gone.returncode == 0 and f"{tmp_path / 'r'}: taken out of the queue" in gone.stdout, (
         gone.stdout + gone.stderr
     )
-    jobs = subprocess.run(["squeue", "-h", "-t", "all", "-o", "%F"], capture_output=True, text=True, check=True).stdout
-    assert len(set(jobs.split())) == 2
+    assert len(jobs() - before) == 2

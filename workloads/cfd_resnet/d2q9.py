@@ -37,6 +37,7 @@ class Lattice:
 
     @property
     def cells(self) -> int:
+        """How many there are."""
         return self.height * self.length
 
     @property

@@ -28,7 +28,7 @@ def test_without_torch_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "torch.py").write_text("raise ImportError")  # what an environment without it amounts to
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     done = launch(sys.executable, tmp_path, 1, "--data=nowhere")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "has no PyTorch: pip install torch, or start the launcher by the python of an environment" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
 
