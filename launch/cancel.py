@@ -15,7 +15,7 @@ from typing import Any
 
 from launch import runs
 from launch.attempt import saved_step
-from launch.backends import local, slurm
+from launch.backends import local, slurm, slurm_submission
 from launch.backends.slurm_jobs import ask_all
 from launch.backends.slurm_queue import ENDED, Job
 from launch.errors import Refusal
@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
     if not argv:
         raise Refusal("cancel needs a run: python -m launch cancel RUN|FOLDER ...")
     paths = runs.find(argv)
-    runs.recover(map(RunDir, paths))
+    slurm_submission.recover(map(RunDir, paths))
     known, silence = runs.look(paths)
     if damaged := next((one for one in known if one.state == "damaged"), None):
         raise Refusal(f"{damaged.path}: {damaged.reason}; nothing was cancelled")

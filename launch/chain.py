@@ -148,7 +148,7 @@ def make(folder: Path, how: str, change: Callable[[Plan], Plan] = lambda plan: p
     print(f"\n{done} of {len(links.read(folder))} links are done: {folder}", flush=True)
     if any(statuses.values()):
         print(study.again(folder), flush=True)
-    return max(statuses.values(), key=[0, 4, 1].index)
+    return study.worst(statuses.values())
 
 
 def depending(plan: Plan, jobs: Sequence[str]) -> Plan:

@@ -1,7 +1,9 @@
 """The errors that a user can mend: one line each, an exit status each."""
 
 import difflib
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import NoReturn
 
 
 class Refusal(Exception):
@@ -38,3 +40,12 @@ def nearest(given: str, known: Iterable[str]) -> str:
     known = sorted(known)
     close = difflib.get_close_matches(given, known, n=1, cutoff=0.6)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known) or 'none'}"
+
+
+def run(main: Callable[[Sequence[str]], None]) -> NoReturn:
+    """Run the main of a module on the words behind its name, and end the process; a refusal becomes its line and exit status."""
+    try:
+        main(sys.argv[1:])
+    except Refusal as refusal:
+        sys.exit(print(f"error: {refusal}", file=sys.stderr) or refusal.status)
+    sys.exit(0)

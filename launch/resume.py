@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launch import bad_nodes, hostlist, launcher, links, options, runs, study
+from launch.backends import slurm_submission
 from launch.errors import Refusal
 from launch.plan import Plan
 from launch.rundir import STATUS, RunDir, read_json
@@ -125,7 +126,7 @@ def _chain(folder: Path, how: str, exclude: bool) -> int:
     from launch import chain
 
     paths = runs.find([folder])
-    runs.recover(map(RunDir, paths))
+    slurm_submission.recover(map(RunDir, paths))
     known, _ = runs.look(paths)
     if busy := next((one for one in known if one.state in runs.UNDER_WAY), None):
         raise Refusal(f"{busy.path} is {busy.state}: wait for the end of the chain, or end it: cancel {folder}")

@@ -127,7 +127,6 @@ def going_on(these: Sequence[RunDir], backend: str) -> set[Path]:
 
     A job that Slurm took from a launcher that was killed before it could say so is noted in its runs.
 
-
     Raises
     ------
     Refusal

@@ -260,7 +260,7 @@ def tell(folder: Path, runs: Sequence[tuple[RunDir, Plan]], outcomes: Mapping[st
         print(again(folder), flush=True)
     elif outcomes and len({plan.nodes for _, plan in runs}) > 1:
         print(f"its scaling table: python -m profiling report {folder}", flush=True)
-    return worst(outcomes.values())
+    return worst(STATUS[outcome] for outcome in outcomes.values())
 
 
 def again(folder: Path) -> str:
@@ -268,6 +268,6 @@ def again(folder: Path) -> str:
     return f"go on with it: python -m launch resume {folder}"
 
 
-def worst(outcomes: Iterable[str]) -> int:
+def worst(statuses: Iterable[int]) -> int:
     """The exit status of all together: that of a failure before that of what was only ended."""
-    return max((STATUS[outcome] for outcome in outcomes), key=[0, 4, 2, 1].index, default=0)
+    return max(statuses, key=[0, 4, 2, 1].index, default=0)

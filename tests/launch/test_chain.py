@@ -123,3 +123,13 @@ def test_the_index_is_read_as_it_was_written(tmp_path: Path):
     links.write(tmp_path, written)
     assert links.read(tmp_path) == written
     assert links.read(tmp_path / "data") == []
+
+
+def test_what_a_rank_refuses_is_the_exit_status_of_the_chain(tmp_path: Path):
+    program = tmp_path / "program.py"
+    program.write_text("from launch.errors import Refusal\nraise Refusal('no such data: give some')\n")
+    (tmp_path / "chain.toml").write_text(f"[[link]]\nname = 'train'\nworkload = '{program}'\n")
+    refused = launch("--runs", tmp_path, "--name=c", tmp_path / "chain.toml")
+    assert refused.returncode == 2, refused.stdout + refused.stderr
+    assert "0 of 1 links are done" in refused.stdout and "no such data: give some" in refused.stdout
+    assert "Traceback" not in refused.stderr

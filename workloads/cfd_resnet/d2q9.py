@@ -238,49 +238,11 @@ def _compile(lattice: Lattice) -> Callable:
     @numba.njit(nogil=True)
     def run(f, to, place, one, other, own, more, source, exchanged, left, beyond, row, weight, mean, even, odd, steps):
         mended, ends = np.empty(place.size + left.size, np.float32), np.empty(cells // length, np.float32)
-        for t in range(steps):
-            if t % 2:
-                step(
-                    to,
-                    f,
-                    place,
-                    one,
-                    other,
-                    own,
-                    more,
-                    source,
-                    exchanged,
-                    left,
-                    beyond,
-                    row,
-                    weight,
-                    mean,
-                    even,
-                    odd,
-                    mended,
-                    ends,
-                )
-            else:
-                step(
-                    f,
-                    to,
-                    place,
-                    one,
-                    other,
-                    own,
-                    more,
-                    source,
-                    exchanged,
-                    left,
-                    beyond,
-                    row,
-                    weight,
-                    mean,
-                    even,
-                    odd,
-                    mended,
-                    ends,
-                )
+        for _ in range(steps):
+            step(
+                f, to, place, one, other, own, more, source, exchanged, left, beyond, row, weight, mean, even, odd, mended, ends
+            )  # fmt: skip
+            f, to = to, f
         exchanged += mended[: place.size]
 
     return run

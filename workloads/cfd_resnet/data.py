@@ -10,13 +10,12 @@ import dataclasses
 import functools
 import json
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from launch import options, stop
+from launch import errors, options, stop
 from launch.errors import Refusal
 from workloads.news import Live, News
 
@@ -245,7 +244,4 @@ def _unwritable(folder: Path, error: OSError) -> Refusal:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except Refusal as refusal:
-        sys.exit(print(f"error: {refusal}", file=sys.stderr) or refusal.status)
+    errors.run(main)

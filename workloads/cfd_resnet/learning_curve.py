@@ -8,12 +8,11 @@ Writes learning_curve.md and learning_curve.svg into the first study, and prints
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from launch import options
+from launch import errors, options
 from launch.errors import Refusal
 from launch.rundir import RunDir, read_json
 from launch.study import INDEX, runs_in
@@ -217,7 +216,4 @@ def _t(points: int) -> float:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except Refusal as refusal:
-        sys.exit(print(f"error: {refusal}", file=sys.stderr) or refusal.status)
+    errors.run(main)

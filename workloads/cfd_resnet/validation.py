@@ -11,7 +11,6 @@ Ghia, Ghia, Shin: J. Comput. Phys. 48 (1982) 387, tables I and II. Botella, Peyr
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -167,9 +166,6 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    from launch.errors import Refusal
+    from launch import errors
 
-    try:
-        main(sys.argv[1:])
-    except Refusal as refusal:
-        sys.exit(print(f"error: {refusal}", file=sys.stderr) or refusal.status)
+    errors.run(main)

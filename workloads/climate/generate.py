@@ -11,13 +11,12 @@ import dataclasses
 import datetime
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from launch import options, stop
+from launch import errors, options, stop
 from launch.errors import Refusal
 from launch.rundir import publish
 from workloads.claims import share
@@ -214,7 +213,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except Refusal as refusal:
-        sys.exit(print(f"error: {refusal}", file=sys.stderr) or refusal.status)
+    errors.run(main)

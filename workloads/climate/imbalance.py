@@ -9,13 +9,11 @@ learns first, and what it stays with for long.
 from __future__ import annotations
 
 import dataclasses
-import sys
 from pathlib import Path
 
 import numpy as np
 
-from launch import options
-from launch.errors import Refusal
+from launch import errors, options
 from launch.rank import Rank
 from workloads import climate
 from workloads.climate.published import WEIGHTINGS
@@ -117,7 +115,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except Refusal as refusal:
-        sys.exit(print(f"error: {refusal}", file=sys.stderr) or refusal.status)
+    errors.run(main)

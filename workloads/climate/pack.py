@@ -7,12 +7,11 @@ checksum. Started again it makes what is missing; started more than once, on any
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from launch import options, stop
+from launch import errors, options, stop
 from launch.errors import Refusal
 from launch.rundir import publish
 from workloads.claims import share
@@ -170,7 +169,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except Refusal as refusal:
-        sys.exit(print(f"error: {refusal}", file=sys.stderr) or refusal.status)
+    errors.run(main)

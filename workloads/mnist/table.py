@@ -7,12 +7,11 @@ The last column is the accuracy less that of the smallest batch with the same ne
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from launch import options
+from launch import errors, options
 from launch.errors import Refusal
 from launch.rundir import RunDir, read_json
 from launch.study import INDEX, runs_in
@@ -107,7 +106,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except Refusal as refusal:
-        sys.exit(print(f"error: {refusal}", file=sys.stderr) or refusal.status)
+    errors.run(main)
