@@ -68,7 +68,6 @@ class Loop:
         self.timed_steps = 0  # of those, the ones in seconds["train"]
         phases = ("compile", "train", "evaluate", "checkpoint", "trace", "record")
         self.seconds = dict.fromkeys(phases, 0.0)  # over all attempts
-        self.forward_flops: int | None = None  # of the batch of a rank
         self.ranks_agree = True  # all held the same weights, to the bit, at every checkpoint
         self.board: Board | None = None  # of the chief, where one is wanted
         self._variables = [*workload.model.variables, *optimizer.variables]
@@ -157,8 +156,6 @@ class Loop:
             except Diverged as error:
                 raise Diverged(f"{error}; {self._last_checkpoint()}") from None
             seconds = time.perf_counter() - begin
-        if outcome.compiled and self.rank.is_chief:
-            self.forward_flops = self._make_step.forward_flops(inputs, targets)
         traced = self._tracing.disturbs(self.step + 1)
         self.seconds["compile" if outcome.compiled else "trace" if traced else "train"] += seconds
         self.timed_steps += not (outcome.compiled or traced)
@@ -181,6 +178,11 @@ class Loop:
                 rate = None if outcome.compiled or traced else self.dealing.batch * self.dealing.size / seconds
                 self.board.trained(self.step, outcome.loss, outcome.learning_rate, rate)
         return outcome.wishes
+
+    @property
+    def forward_flops(self) -> int | None:
+        """Floating point operations of the forward pass of a rank's batch; None before the first step, and where they cannot be counted."""
+        return self._make_step.forward_flops
 
     def evaluate(self) -> dict[str, float]:
         """The metrics of the validation set, as an event too."""

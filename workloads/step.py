@@ -61,9 +61,9 @@ class Step:
         deterministic: bool = False,
     ) -> None:
         self._communicator = communicator
+        self.forward_flops: int | None = None  # of this rank's batch, from the first step on, where they can be counted
         model, weights, kept = workload.model, workload.model.trainable_variables, _kept_statistics(workload.model)
 
-        @tf.function(jit_compile=xla or None)
         def gradients(inputs: Any, targets: Any) -> tuple[tf.Tensor, list]:
             with tf.GradientTape() as tape:
                 losses = workload.loss(targets, in_float32(model(inputs, training=True)))
@@ -73,16 +73,23 @@ class Step:
                     )
                 loss = tf.add_n([tf.reduce_mean(losses), *(tf.cast(penalty, losses.dtype) for penalty in model.losses)])
                 scaled = optimizer.scale_loss(loss)
+            # In the step's own graph nothing else stands by now: the branches of a schedule would hide what is done.
+            self.forward_flops = flops.forward(tf.compat.v1.get_default_graph())
             return loss, tape.gradient(scaled, [variable.value for variable in weights])
 
         # More than one device where the variables were made in the scope of a MirroredStrategy.
         strategy = tf.distribute.get_strategy()
-        of_batch = on_all_devices(strategy, gradients) if strategy.num_replicas_in_sync > 1 else gradients
+        replicas = strategy.num_replicas_in_sync
+        # A function within the step costs each step some time; XLA, devices side by side and parts of a batch need one.
+        apart = xla or replicas > 1 or accumulate > 1
+        of_batch = tf.function(gradients, jit_compile=xla or None) if apart else gradients
+        of_batch = on_all_devices(strategy, of_batch) if replicas > 1 else of_batch
 
         @tf.function
         def step(inputs: Any, targets: Any, wishes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            learning_rate = tf.cast(optimizer.learning_rate, tf.float32)
             loss, slopes = _in_parts(of_batch, accumulate, inputs, targets)
+            if self.forward_flops is not None:  # of what one call of the gradients was given
+                self.forward_flops *= accumulate * replicas
             loss = tf.cast(loss, tf.float32)
             # A GPU computes after the host has gone on: only what comes back from it after the gradients tells when they are done.
             # The identities keep the order where TensorFlow inlines the call: a bare edge from it would wait for its side effects alone.
@@ -94,6 +101,7 @@ class Step:
                 with tf.control_dependencies([own]):
                     # TensorFlow's own clock, which it refuses to read when deterministic, spares 0.2 ms.
                     ready_at = tf.numpy_function(time.time, [], tf.float64) if deterministic else tf.timestamp()
+            learning_rate = tf.cast(optimizer.learning_rate, tf.float32)
             told = tf.concat([[loss], wishes], axis=0)
             means = optimizer.average_and_apply(slopes, weights, [told, *(variable.value for variable in kept)])
             for variable, mean in zip(kept, means[1:]):
@@ -101,7 +109,7 @@ class Step:
             # One tensor, because each that is read costs a copy from the GPU; the others are with the host.
             return tf.concat([[learning_rate], means[0]], axis=0), own, ready_at
 
-        self._step, self._gradients = step, gradients
+        self._step = step
 
     def __call__(self, number: int, inputs: Any, targets: Any, wishes: list[bool]) -> Outcome:
         """Make a step.
@@ -133,16 +141,6 @@ class Step:
             )
         compiled = self._step.experimental_get_tracing_count() > traces
         return Outcome(loss, rate, [wish > 0 for wish in wished], float(ready_at) - began, compiled)
-
-    def forward_flops(self, inputs: Any, targets: Any) -> int | None:
-        """The floating point operations of a batch's forward pass; None where they cannot be counted.
-
-        Parameters
-        ----------
-        inputs, targets
-            A batch with which a step was made: its graph is there already.
-        """
-        return flops.forward(self._gradients.get_concrete_function(inputs, targets).graph)
 
 
 def _in_parts(gradients: Any, parts: int, inputs: Any, targets: Any) -> tuple[tf.Tensor, list]:

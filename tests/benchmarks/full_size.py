@@ -74,7 +74,7 @@ def main(network: str, precision: str, gib: float, steps: int) -> None:
         print(
             f"step {number + 1}: {seconds[-1]:.1f} s, {cpus[-1]:.1f} s of CPU time, loss {outcome.loss:.4f}", flush=True
         )
-    counted = flops.TRAINING * step.forward_flops(fields, labels)
+    counted = flops.TRAINING * step.forward_flops
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     peak = products(keras.config.dtype_policy().compute_dtype)
     best, used = min(seconds[1:]), min(cpus[1:])

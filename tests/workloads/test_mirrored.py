@@ -31,8 +31,9 @@ def test_two_devices_follow_one(tmp_path: Path):
     np.testing.assert_allclose(list(losses(two).values()), list(losses(one).values()), rtol=1e-5)
     for mine, theirs in zip(checkpoints.latest(two.checkpoints).values, checkpoints.latest(one.checkpoints).values):
         np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-6)
-    metrics = read_json(one.result_json)["metrics"]
-    assert read_json(two.result_json)["metrics"] == pytest.approx(metrics, rel=1e-4)
+    one, two = read_json(one.result_json), read_json(two.result_json)
+    assert two["metrics"] == pytest.approx(one["metrics"], rel=1e-4)
+    assert two["flops_per_example"] == one["flops_per_example"] > 0
 
 
 def test_normalisation_dropout_and_going_on(tmp_path: Path):

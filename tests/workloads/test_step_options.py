@@ -102,6 +102,25 @@ def test_a_batch_that_cannot_be_parted_evenly_is_refused(accumulate: int):
         Training(accumulate=accumulate)
 
 
+@pytest.mark.parametrize("ways", [{"xla": False}, {"xla": True}, {"xla": False, "accumulate": 4}])
+def test_operations_of_a_step_are_counted_in_every_way(ways: dict):
+    import tiny
+
+    from launch.rank import Rank
+    from workloads.step import Step
+
+    with Communicator(Rank(size=1)) as communicator:
+        workload = tiny.build(tiny.Config(), Rank(size=1))
+        rate = keras.optimizers.schedules.PiecewiseConstantDecay([3], [0.1, 0.01])  # which branches in the graph
+        optimizer = communicator.averaging(keras.optimizers.SGD(rate), False)
+        optimizer.build(workload.model.trainable_variables)
+        step = Step(workload, optimizer, communicator, **ways)
+        assert step.forward_flops is None
+        step(1, *tf.nest.map_structure(tf.convert_to_tensor, workload.train.load(np.arange(32))), [False])
+    kernels = [weight for weight in workload.model.trainable_variables if weight.name == "kernel"]
+    assert step.forward_flops == 2 * 32 * sum(int(np.prod(kernel.shape)) for kernel in kernels)
+
+
 def test_gradients_are_ready_when_the_last_of_them_is_computed():
     """Not with the loss: the backward pass of this one takes all the time of the step."""
     import dataclasses
