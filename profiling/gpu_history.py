@@ -26,7 +26,8 @@ def history(study: Study, runs: Sequence[Run]) -> dict[str, Any] | None:
     run = sorted(runs, key=lambda run: run.throughput)[len(runs) // 2]
     begin = float(run.steps.start.min())
     length = float((run.steps.start + run.steps.seconds).max()) - begin
-    database = readings.view(RunDir(study.folder / run.name).readings)
+    folder = RunDir(study.folder / run.name).readings
+    database = readings.view(folder)
     if database is None:
         return None
     share, bins = math.ceil(run.ranks / ROWS), min(BINS, max(1, int(length)))
@@ -35,7 +36,7 @@ def history(study: Study, runs: Sequence[Run]) -> dict[str, Any] | None:
         SELECT rank // ?, CAST(floor((time_ms - ?) / ?) AS INT) AS bin, avg(gpu_utilization) / 100,
                avg(coalesce(power_average_mw, power_usage_mw, power_mw)) / 1000
         FROM reading WHERE rank IS NOT NULL AND device IS NOT NULL AND bin BETWEEN 0 AND ? GROUP BY ALL"""
-    with database:
+    with readings.unharmed([folder]), database:
         found = database.execute(query, [share, 1000 * begin, width, bins - 1]).fetchall()
     if not found:
         return None

@@ -11,10 +11,11 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from launch.errors import Refusal
 from profiling.records import Field
 
 if TYPE_CHECKING:
@@ -202,6 +203,32 @@ def rows(folder: Path) -> str | None:
     if files:
         parts.append(f"SELECT * FROM read_parquet([{_listed(files)}])")
     return " UNION ALL BY NAME ".join(parts) or None
+
+
+@contextlib.contextmanager
+def unharmed(folders: Iterable[Path]) -> Iterator[None]:
+    """Within it readings of some folders are asked for: what is damaged in its middle is seen only then.
+
+    Raises
+    ------
+    Refusal
+        Which file cannot be read, and why.
+    """
+    import duckdb
+
+    kinds = (duckdb.Error, UnicodeDecodeError)  # the second: a name that is no text any more
+    try:
+        yield
+    except kinds:
+        for path in (path for folder in folders for path in parquet(folder).whole):
+            try:
+                cursor().execute(
+                    f"SELECT max(COLUMNS(*)) FROM read_parquet({_quoted(glob.escape(str(path)))})"
+                ).fetchall()
+            except kinds as error:
+                why = str(error).partition("\n")[0]
+                raise Refusal(f"{path} is damaged ({why}): move it away, and all else is read without it") from None
+        raise
 
 
 def cursor(threads: int = 2) -> "duckdb.DuckDBPyConnection":

@@ -112,6 +112,11 @@ def usage(
     -------
     list of Usage
         By node and rank: the ranks with their GPUs, then GPUs of no one rank and the nodes.
+
+    Raises
+    ------
+    Refusal
+        If a file of the readings is damaged in its middle.
     """
     return usages([Span(folder, begin, end)], names)[0]
 
@@ -121,7 +126,7 @@ def usages(spans: Sequence[Span], names: Collection[str] | None = None) -> list[
     wanted = [metric for metric in METRICS if names is None or metric.name in names]
     found: list[list[Usage]] = [[] for _ in spans]
     sources = [(index, span, rows) for index, span in enumerate(spans) if (rows := readings.rows(span.folder))]
-    with readings.cursor() as database:
+    with readings.unharmed(span.folder for span in spans), readings.cursor() as database:
         for first in range(0, len(sources), _TOGETHER):
             some = sources[first : first + _TOGETHER]
             made = database.execute(_query(wanted, "NULL", some)).fetchall()

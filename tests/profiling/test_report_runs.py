@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from launch.errors import Refusal
 from launch.rundir import RunDir
-from profiling import runs, steps, summary, tables
+from profiling import readings, runs, steps, summary, tables
 
 
 @pytest.fixture
@@ -141,6 +141,21 @@ def test_readings_that_are_damaged_are_left_out_by_name(study):
     assert f"n1-r1: {said}" in notes(study)
     shown = summary.run([str(run.path)])
     assert f"not read: {said}" in shown and "200 W together" in shown
+
+
+def test_readings_that_are_damaged_in_their_middle_are_refused_by_name(study):
+    studies.read_gpus(study / "n1-r1", 1, 1.7e9 + 100, 1200)
+    lines = next((study / "n1-r1" / "readings").glob("*.jsonl"))
+    path = readings.compact(lines)
+    assert path.suffix == ".parquet"
+    data = bytearray(path.read_bytes())
+    description = len(data) - 8 - int.from_bytes(data[-8:-4], "little")  # of its columns; its length and a mark are the end
+    data[description : description + 40] = b"\xff" * 40
+    path.write_bytes(data)
+    with pytest.raises(Refusal, match=r"readings/node0-attempt1.parquet is damaged \(.+\): move it away"):
+        summary.run([str(study / "n1-r1")])
+    with pytest.raises(Refusal, match="is damaged"):
+        notes(study)
 
 
 def test_clocks_that_jumped_are_told_and_change_no_number(study):
