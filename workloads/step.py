@@ -80,7 +80,7 @@ class Step:
         # More than one device where the variables were made in the scope of a MirroredStrategy.
         strategy = tf.distribute.get_strategy()
         replicas = strategy.num_replicas_in_sync
-        # A function within the step costs each step some time; XLA, devices side by side and parts of a batch need one.
+        # XLA, devices side by side and the parts of a batch need a function of their own.
         apart = xla or replicas > 1 or accumulate > 1
         of_batch = tf.function(gradients, jit_compile=xla or None) if apart else gradients
         of_batch = on_all_devices(strategy, of_batch) if replicas > 1 else of_batch
