@@ -222,9 +222,8 @@ def unharmed(folders: Iterable[Path]) -> Iterator[None]:
     except kinds:
         for path in (path for folder in folders for path in parquet(folder).whole):
             try:
-                cursor().execute(
-                    f"SELECT max(COLUMNS(*)) FROM read_parquet({_quoted(glob.escape(str(path)))})"
-                ).fetchall()
+                with cursor() as database:
+                    database.execute(f"SELECT max(COLUMNS(*)) FROM read_parquet({_listed([path])})").fetchall()
             except kinds as error:
                 why = str(error).partition("\n")[0]
                 raise Refusal(f"{path} is damaged ({why}): move it away, and all else is read without it") from None

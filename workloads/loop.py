@@ -181,7 +181,7 @@ class Loop:
 
     @property
     def forward_flops(self) -> int | None:
-        """Floating point operations of the forward pass of a rank's batch; None before the first step, and where they cannot be counted."""
+        """As `Step.forward_flops`."""
         return self._make_step.forward_flops
 
     def evaluate(self) -> dict[str, float]:

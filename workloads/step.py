@@ -61,7 +61,7 @@ class Step:
         deterministic: bool = False,
     ) -> None:
         self._communicator = communicator
-        self.forward_flops: int | None = None  # of this rank's batch, from the first step on, where they can be counted
+        self._counted: int | None = None  # operations of one call of the gradients
         model, weights, kept = workload.model, workload.model.trainable_variables, _kept_statistics(workload.model)
 
         def gradients(inputs: Any, targets: Any) -> tuple[tf.Tensor, list]:
@@ -74,7 +74,7 @@ class Step:
                 loss = tf.add_n([tf.reduce_mean(losses), *(tf.cast(penalty, losses.dtype) for penalty in model.losses)])
                 scaled = optimizer.scale_loss(loss)
             # In the step's own graph nothing else stands by now: the branches of a schedule would hide what is done.
-            self.forward_flops = flops.forward(tf.compat.v1.get_default_graph())
+            self._counted = flops.forward(tf.compat.v1.get_default_graph())
             return loss, tape.gradient(scaled, [variable.value for variable in weights])
 
         # More than one device where the variables were made in the scope of a MirroredStrategy.
@@ -88,8 +88,6 @@ class Step:
         @tf.function
         def step(inputs: Any, targets: Any, wishes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             loss, slopes = _in_parts(of_batch, accumulate, inputs, targets)
-            if self.forward_flops is not None:  # of what one call of the gradients was given
-                self.forward_flops *= accumulate * replicas
             loss = tf.cast(loss, tf.float32)
             # A GPU computes after the host has gone on: only what comes back from it after the gradients tells when they are done.
             # The identities keep the order where TensorFlow inlines the call: a bare edge from it would wait for its side effects alone.
@@ -109,7 +107,12 @@ class Step:
             # One tensor, because each that is read costs a copy from the GPU; the others are with the host.
             return tf.concat([[learning_rate], means[0]], axis=0), own, ready_at
 
-        self._step = step
+        self._step, self._calls = step, accumulate * replicas
+
+    @property
+    def forward_flops(self) -> int | None:
+        """Floating point operations of the forward pass of this rank's batch; None before the first step, and where they cannot be counted."""
+        return None if self._counted is None else self._counted * self._calls
 
     def __call__(self, number: int, inputs: Any, targets: Any, wishes: list[bool]) -> Outcome:
         """Make a step.
