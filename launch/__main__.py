@@ -12,31 +12,36 @@ import os
 import sys
 from typing import Any
 
-from launch import options, order, site, study, workload
-from launch.axes import from_words as axes_of_words
 from launch.errors import Refusal
-from launch.order import Order
-from launch.redact import HIDDEN, redact_words
-from launch.request import Request, StudyRequest
-from launch.shape import this_machine
+from launch.plan import options, site, workload
+from launch.plan.request import Request, StudyRequest
+from launch.plan.shape import this_machine
+from launch.plan.sweep import from_words as axes_of_words
+from launch.record.redact import HIDDEN, redact_words
+from launch.submit import order, study
+from launch.submit.order import Order
 
 DEFINITION = ".toml"
 """The end of a word that is the path of a definition."""
 
 VERBS = {
-    "resume": ("launch.resume", "RUN|STUDY", "go on with a run that was stopped, killed or failed"),
-    "status": ("launch.status", "[RUN ...]", "how runs are: all in the folder runs, or those named"),
+    "resume": ("launch.cli.resume", "RUN|STUDY", "go on with a run that was stopped, killed or failed"),
+    "status": ("launch.cli.status", "[RUN ...]", "how runs are: all in the folder runs, or those named"),
     "list": (
-        "launch.listing",
+        "launch.cli.listing",
         "[FOLDER ...]",
         "studies and runs, a line each, with how many of theirs are in which state",
     ),
-    "diff": ("launch.diff", "RUN RUN", "in what two runs differ: plan, code, environment, versions, machine, results"),
-    "logs": ("launch.logs", "RUN", "what the ranks of a run have printed"),
-    "cancel": ("launch.cancel", "RUN ...", "end runs, so that they can be resumed"),
-    "doctor": ("launch.doctor", "", "what this environment has and lacks, and how to mend it"),
+    "diff": (
+        "launch.cli.diff",
+        "RUN RUN",
+        "in what two runs differ: plan, code, environment, versions, machine, results",
+    ),
+    "logs": ("launch.cli.logs", "RUN", "what the ranks of a run have printed"),
+    "cancel": ("launch.cli.cancel", "RUN ...", "end runs, so that they can be resumed"),
+    "doctor": ("launch.cli.doctor", "", "what this environment has and lacks, and how to mend it"),
     "sites": (
-        "launch.sites",
+        "launch.cli.sites",
         "[SITE|new]",
         "the machines one can run on; what a site file says; write one for this Slurm",
     ),
@@ -62,9 +67,9 @@ def main(argv: list[str]) -> int:
     here, why = _site(asked)
     how = "detach" if asked.detach else "follow" if asked.follow and not asked.wait else "wait"
     if orders[0].link:
-        from launch import chain
+        from launch.submit import workflow
 
-        planned = chain.plan(asked, orders, here, this_machine(), now)
+        planned = workflow.plan(asked, orders, here, this_machine(), now)
     else:
         planned = order.plan(orders[0], here, this_machine(), now)
     study.refuse_beyond_budget(planned.jobs, asked.budget)
@@ -121,7 +126,7 @@ def usage(rest: list[str]) -> str:
 def _ordered(given: dict[str, Any], rest: list[str], now: datetime.datetime) -> tuple[StudyRequest, list[Order]]:
     """What is asked for: by the file of a definition, or by the words alone."""
     if rest[0].endswith(DEFINITION):
-        from launch import definition
+        from launch.cli import definition
 
         return definition.read(rest[0], given, rest[1:], now)
     asked = options.build(StudyRequest, given)

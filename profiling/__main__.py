@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from launch.errors import Refusal, nearest
 
 VERBS = {
-    "compare": "profiling.compare",
-    "export": "profiling.export",
-    "mllog": "profiling.mllog",
-    "predict": "profiling.predict",
-    "report": "profiling.report",
-    "score": "profiling.score",
-    "simulate": "profiling.simulate",
-    "summary": "profiling.summary",
-    "watch": "profiling.watch",
-    "trace": "profiling.trace",
+    "compare": "profiling.cli.compare",
+    "export": "profiling.cli.export",
+    "mllog": "profiling.cli.mllog",
+    "predict": "profiling.cli.predict",
+    "report": "profiling.cli.report",
+    "score": "profiling.cli.score",
+    "simulate": "profiling.cli.simulate",
+    "summary": "profiling.cli.summary",
+    "watch": "profiling.cli.watch",
+    "trace": "profiling.cli.trace",
 }
 """Each verb's module, imported when the verb is used: it has run(argv) -> what is printed, and Options."""
 
@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
             raise Refusal(f"unknown verb {verb!r}: {nearest(verb, VERBS)}")
         module = importlib.import_module(VERBS[verb])
         if {"-h", "--help"} & set(words):
-            from launch import options
+            from launch.plan import options
 
             print(f"{module.__doc__}\n\n{options.describe(module.Options)}")
             return 0

@@ -10,13 +10,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from launch import attempt, cutoff, diagnose, doctor, stop
 from launch.backends import rank_command
 from launch.backends.processes import Ranks, mpirun
+from launch.cli import doctor
 from launch.errors import Refusal
-from launch.plan import Plan
-from launch.progress import Progress, closing
-from launch.rundir import RunDir, read_json
+from launch.node import attempt, stop
+from launch.plan.plan import Plan
+from launch.record import diagnose
+from launch.record.progress import Progress, closing
+from launch.record.rundir import RunDir, read_json
+from launch.submit import cutoff
 
 GRACE_S = 60.0  # for ranks that were asked to save and leave
 END_THIS = signal.SIGUSR1

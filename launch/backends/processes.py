@@ -13,13 +13,13 @@ import time
 from pathlib import Path
 from typing import IO
 
-from launch import stop
 from launch.backends import rank_command
 from launch.errors import Refusal
-from launch.inherited import clean
-from launch.plan import Plan
-from launch.rank import Rank, environment
-from launch.rundir import RunDir, append_line, read_lines
+from launch.node import stop
+from launch.node.rank import Rank, environment
+from launch.plan.inherited import clean
+from launch.plan.plan import Plan
+from launch.record.rundir import RunDir, append_line, read_lines
 
 _TAG = re.compile(r"\[\d+,(\d+)\]<std(?:out|err)>: ?")  # what mpirun puts before the lines of a rank
 

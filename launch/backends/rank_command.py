@@ -1,4 +1,4 @@
-"""The command that starts a rank: ``launch.worker``, by itself or in a container.
+"""The command that starts a rank: ``launch.node.worker``, by itself or in a container.
 
 The launcher and the job script stay outside; only the ranks are in the image, which has to bring a Python and their packages.
 """
@@ -8,7 +8,7 @@ import shlex
 import shutil
 
 from launch.errors import Refusal
-from launch.plan import Plan
+from launch.plan.plan import Plan
 
 _GPUS = {"CUDA_VISIBLE_DEVICES": "--nv", "ROCR_VISIBLE_DEVICES": "--rocm", "HIP_VISIBLE_DEVICES": "--rocm"}
 
@@ -16,9 +16,15 @@ _GPUS = {"CUDA_VISIBLE_DEVICES": "--nv", "ROCR_VISIBLE_DEVICES": "--rocm", "HIP_
 def words(plan: Plan) -> list[str]:
     """All but the last word, which is the run directory."""
     if plan.container is None:
-        return [plan.python, "-m", "launch.worker"]
+        return [plan.python, "-m", "launch.node.worker"]
     # Ours has what modules have put there, of another Python; that of the image may lack the toolkit.
-    inside = ["env", f"PYTHONPATH={os.pathsep.join(plan.pythonpath)}", plan.container_python, "-m", "launch.worker"]
+    inside = [
+        "env",
+        f"PYTHONPATH={os.pathsep.join(plan.pythonpath)}",
+        plan.container_python,
+        "-m",
+        "launch.node.worker",
+    ]
     if plan.container_runtime == "pyxis":
         return inside
     gpus = [_GPUS[plan.gpu_variable]] if plan.gpus_per_node and plan.gpu_variable in _GPUS else []

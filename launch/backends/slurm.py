@@ -8,14 +8,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from launch import diagnose
 from launch.backends import rank_command, slurm_submission
 from launch.backends.slurm_queue import ENDED, Job, ask, ask_many, command, refuse_beyond_limits
 from launch.backends.slurm_script import sbatch, script
 from launch.errors import SubmissionRefused
-from launch.plan import Plan
-from launch.progress import Progress, closing
-from launch.rundir import RunDir, publish
+from launch.plan.plan import Plan
+from launch.record import diagnose
+from launch.record.progress import Progress, closing
+from launch.record.rundir import RunDir, publish
 
 POLL_S = 2.0  # between questions to the controller, however many of us ask
 GRACE_S = 30.0  # for ranks that were asked to save and leave

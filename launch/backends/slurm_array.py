@@ -6,13 +6,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from launch import cutoff, launcher
 from launch.backends import slurm, slurm_submission
 from launch.backends.slurm_queue import ENDED, ask_many, command, largest_array
 from launch.backends.slurm_script import directives, script
 from launch.errors import Refusal, SubmissionRefused
-from launch.plan import Plan
-from launch.rundir import RunDir, publish
+from launch.plan.plan import Plan
+from launch.record.rundir import RunDir, publish
+from launch.submit import cutoff, lock
 
 STAY = "leave out --detach, so that we stay and submit as many at a time; or ask for fewer"
 
@@ -52,7 +52,7 @@ def start_many(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, thro
     for first in range(0, len(runs), largest):
         part = runs[first : first + largest]
         if len(runs) > largest:
-            launcher.refuse_if_taken_over(folder)
+            lock.refuse_if_taken_over(folder)
             print(f"{len(part)} of {len(runs)} runs now: {largest} jobs may be in the queue", flush=True)
         if part := [(run, plan) for run, plan in part if not cutoff.cut(run, plan)]:
             hand_in(folder, part, throttle)

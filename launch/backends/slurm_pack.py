@@ -9,10 +9,10 @@ from typing import Any
 from launch.backends import rank_command, slurm, slurm_submission
 from launch.backends.slurm_queue import ENDED, Job, ask
 from launch.backends.slurm_script import environment, filled, tasks
-from launch.packing import allocation, in_order
-from launch.plan import Plan
-from launch.rundir import RunDir, publish
-from launch.walltime import minutes
+from launch.plan.packing import allocation, in_order
+from launch.plan.plan import Plan
+from launch.plan.walltime import minutes
+from launch.record.rundir import RunDir, publish
 
 
 def start_many(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, throttle: int | None) -> dict[str, str]:
@@ -89,7 +89,7 @@ def script(job: RunDir, plan: Plan, runs: Sequence[tuple[RunDir, Plan]]) -> str:
     """
     a_run = minutes(max(each.time_s for _, each in runs))
     margin = min(plan.signal_s, 60 * a_run // 2)
-    cut = f"if {_python(plan)} launch.cutoff .; then lacking=$((lacking - 1)); return; fi"
+    cut = f"if {_python(plan)} launch.submit.cutoff .; then lacking=$((lacking - 1)); return; fi"
     return filled(
         "slurm_pack.sh",
         job,
@@ -98,12 +98,12 @@ def script(job: RunDir, plan: Plan, runs: Sequence[tuple[RunDir, Plan]]) -> str:
         environment=environment(plan, "exit 1"),
         latest=str(plan.time_s - margin),
         begin="\n        ".join(
-            ([cut] if plan.stop_below is not None else []) + [f"{_python(plan)} launch.attempt begin . || return"]
+            ([cut] if plan.stop_below is not None else []) + [f"{_python(plan)} launch.node.attempt begin . || return"]
         ),
         warning=str(60 * a_run - margin),
         srun=shlex.join([f"--time={a_run}", *tasks(plan)]),
         worker=rank_command.line(plan),
-        end=f"{_python(plan)} launch.attempt end .",
+        end=f"{_python(plan)} launch.node.attempt end .",
         runs="\n".join(
             f"run {shlex.quote(f'../../{run.path.name}')} {each.nodes} {each.size}" for run, each in in_order(runs)
         ),

@@ -12,13 +12,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from launch import inherited
 from launch.backends.slurm_refusals import advice
 from launch.backends.slurm_script import sbatch
 from launch.errors import Refusal, SubmissionRefused, nearest
-from launch.plan import Plan
-from launch.rundir import RunDir
-from launch.walltime import clock, walltime
+from launch.plan import inherited
+from launch.plan.plan import Plan
+from launch.plan.walltime import clock, walltime
+from launch.record.rundir import RunDir
 
 ENDED = {
     "COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL", "BOOT_FAIL", "DEADLINE", "PREEMPTED"

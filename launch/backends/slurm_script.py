@@ -4,15 +4,15 @@ import os
 import re
 import shlex
 import string
-from pathlib import Path
 
-from launch import inherited
+from launch import HOME
 from launch.backends import rank_command
-from launch.plan import Plan
-from launch.rundir import RunDir
-from launch.walltime import clock, minutes
+from launch.plan import inherited
+from launch.plan.plan import Plan
+from launch.plan.walltime import clock, minutes
+from launch.record.rundir import RunDir
 
-TEMPLATES = Path(__file__).resolve().parents[2] / "jobs"
+TEMPLATES = HOME / "jobs"
 
 
 class _Script(string.Template):
@@ -46,10 +46,10 @@ def script(run: RunDir, plan: Plan, array: str = "") -> str:
         enter=_TASK if array else _RUN,
         # The modules may be what is wrong, so this cannot wait for the environment.
         environment=environment(plan, f"{{ {_attempt(plan)} begin . && {_attempt(plan)} end . 1; exit 1; }}"),
-        begin=f"{python} -m launch.attempt begin .",
+        begin=f"{python} -m launch.node.attempt begin .",
         srun=shlex.join(srun(plan)),
         worker=rank_command.line(plan),
-        end=f"{python} -m launch.attempt end .",
+        end=f"{python} -m launch.node.attempt end .",
     )
 
 
@@ -157,7 +157,7 @@ def environment(plan: Plan, fail: str) -> str:
 
 
 def _attempt(plan: Plan) -> str:
-    return f"PYTHONPATH={_paths(plan)} {shlex.quote(plan.python)} -m launch.attempt"
+    return f"PYTHONPATH={_paths(plan)} {shlex.quote(plan.python)} -m launch.node.attempt"
 
 
 def _paths(plan: Plan) -> str:

@@ -15,9 +15,10 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from launch import options
-from launch.rank import Rank
-from workloads import climate, train
+from launch.node.rank import Rank
+from launch.plan import options
+from workloads import climate
+from workloads.training import train
 
 MAP = (768, 1152)
 
@@ -45,12 +46,12 @@ def main(network: str, precision: str, gib: float, steps: int) -> None:
     import numpy as np
     import tensorflow as tf
 
-    from workloads import flops
-    from workloads.api import Data, Workload
     from workloads.climate.metrics import weighted_cross_entropy
     from workloads.climate.published import weights
-    from workloads.communicator import Communicator
-    from workloads.step import Step
+    from workloads.training import flops
+    from workloads.training.api import Data, Workload
+    from workloads.training.communicator import Communicator
+    from workloads.training.step import Step
 
     model, value = climate._network(config, *MAP), weights(config.weights)
     communicator = Communicator(Rank())

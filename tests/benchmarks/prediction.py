@@ -13,7 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from profiling import laws, posterior, prediction, tables, text
+from profiling import text
+from profiling.prediction import laws, posterior, prediction
+from profiling.study import tables
 
 HERE = Path(__file__).resolve()
 TABLES = (

@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
 
-from profiling import readings  # noqa: E402
+from profiling.telemetry import readings  # noqa: E402
 
 GPUS, SECONDS, KINDS = 6, 3600, 20
 BEGAN_MS = 1_763_900_000_000

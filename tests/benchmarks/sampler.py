@@ -3,7 +3,7 @@
 All read the same emulated driver (tests/launch/fake_nvml.c), which answers at once: so this is the cost of the tools, to which
 a real driver adds its own, which grows with the number of calls. Compared are
 
-- ours: ``profiling.sampler`` as a run starts it, a process of its own, with eight ranks to look after;
+- ours: ``profiling.telemetry.sampler`` as a run starts it, a process of its own, with eight ranks to look after;
 - nvitop's ``ResourceMetricCollector``, which averages in a thread of the process that is measured;
 - zeus' ``PowerMonitor``, which reads the power only, in a process of its own: its readings are counted by its period, and its
   look-ups of functions of the driver are not seen.
@@ -29,7 +29,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "launch")]
 
 from nvml import cards  # noqa: E402
 
-from launch.rundir import RunDir, read_lines  # noqa: E402
+from launch.record.rundir import RunDir, read_lines  # noqa: E402
 
 GPUS = [f"GPU-{i:08x}-1111-2222-3333-444455556666" for i in range(8)]
 WORK = "def work():\n    began = time.perf_counter()\n    for _ in range(60): sum(range(300_000))\n    return time.perf_counter() - began\n"
@@ -120,7 +120,7 @@ class Ours:
             sys.executable,
             "-P",
             "-m",
-            "profiling.sampler",
+            "profiling.telemetry.sampler",
             str(self.run.path),
             "0",
             "1",

@@ -5,9 +5,11 @@ Prints the table of docs/simulation.md. No parameter was fitted to any of these 
 
 from pathlib import Path
 
-from launch import site
-from profiling import description, simulate, simulator, text
-from profiling.allreduce import Machine
+from launch.plan import site
+from profiling import text
+from profiling.cli import simulate
+from profiling.simulation import description, simulator
+from profiling.simulation.allreduce import Machine
 
 POINTS = (
     ("deeplab-summit", 4560, 0.907),

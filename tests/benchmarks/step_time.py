@@ -31,10 +31,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from measured import in_turns, show  # noqa: E402
 
-from launch import options  # noqa: E402
-from launch.rank import Rank  # noqa: E402
-from launch.rundir import RunDir  # noqa: E402
-from workloads import scaling_rules, train  # noqa: E402
+from launch.node.rank import Rank  # noqa: E402
+from launch.plan import options  # noqa: E402
+from launch.record.rundir import RunDir  # noqa: E402
+from workloads.training import scaling_rules, train  # noqa: E402
 
 WORKLOADS = {
     "fc": ("workloads.mnist", ["--network", "fc"]),
@@ -71,10 +71,10 @@ def made(module: str, config: Any) -> tuple[Any, Any, int, int]:
 
 def ours(module: str, config: Any, folder: Path) -> Callable[[int], Clock]:
     """A function that makes some steps by our loop, and tells the seconds of one."""
-    from workloads.communicator import Communicator
-    from workloads.loop import Loop
-    from workloads.sharding import Sharding
-    from workloads.tensorboard import Board
+    from workloads.training.communicator import Communicator
+    from workloads.training.loop import Loop
+    from workloads.training.sharding import Sharding
+    from workloads.training.tensorboard import Board
 
     workload, optimizer, steps, _ = made(module, config)
     communicator = Communicator(Rank())

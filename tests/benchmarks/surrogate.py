@@ -23,12 +23,13 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).res
 import numpy as np  # noqa: E402
 from measured import in_turns, show  # noqa: E402
 
-from launch import options  # noqa: E402
-from launch.rank import Rank  # noqa: E402
-from workloads import cfd_resnet, train  # noqa: E402
+from launch.node.rank import Rank  # noqa: E402
+from launch.plan import options  # noqa: E402
+from workloads import cfd_resnet  # noqa: E402
 from workloads.cfd_resnet import generate  # noqa: E402
 from workloads.cfd_resnet.cache import record_type  # noqa: E402
 from workloads.cfd_resnet.data import SIZES  # noqa: E402
+from workloads.training import train  # noqa: E402
 
 Seconds = tuple[float, float]  # of CPU time and of time that passed, a flow
 

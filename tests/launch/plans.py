@@ -1,17 +1,18 @@
-"""Plans for tests: what `launch.plan.resolve` makes of a request, on a machine and a site that are given."""
+"""Plans for tests: what `launch.plan.plan.resolve` makes of a request, on a machine and a site that are given."""
 
 import dataclasses
 import datetime
 from pathlib import Path
 from typing import Any
 
-from launch import site, study, workload
-from launch.axes import from_words
-from launch.plan import Plan, resolve
-from launch.request import Request, StudyRequest
-from launch.rundir import RunDir, publish_json
-from launch.shape import Machine
-from launch.workload import Target
+from launch.plan import site, workload
+from launch.plan.plan import Plan, resolve
+from launch.plan.request import Request, StudyRequest
+from launch.plan.shape import Machine
+from launch.plan.sweep import from_words
+from launch.plan.workload import Target
+from launch.record.rundir import RunDir, publish_json
+from launch.submit import study
 
 NOON = datetime.datetime(2026, 3, 1, 12, 0, 0)
 LAPTOP = site.from_table({"name": "laptop", "backend": "local"}, "laptop")

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plans import LAPTOP, plan, run_of
 
-from launch import bad_nodes
+from launch.cli.resume import without
 from launch.errors import Refusal
-from launch.request import Request
-from launch.resume import without
-from launch.rundir import RunDir, append_line
+from launch.plan.request import Request
+from launch.record import bad_nodes
+from launch.record.rundir import RunDir, append_line
 
 BEGUN = 1_700_000_000.0
 BUS = "RuntimeError: CUDA error: GPU has fallen off the bus"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from launched import launch
 
-from launch.rundir import RunDir
+from launch.record.rundir import RunDir
 
 ME = "import os\nif os.environ['RANK'] == '1':\n    "
 REST = "\nimport time; time.sleep(120)\n"

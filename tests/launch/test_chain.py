@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from launched import Launched, launch, until
 from plans import plan
 
-from launch import chain, links
-from launch.rundir import RunDir, publish
+from launch.record.rundir import RunDir, publish
+from launch.submit import stages, workflow
 
 PROGRAM = """
 import os, sys, time
@@ -110,19 +110,19 @@ def test_a_detached_chain_goes_on_by_itself(file: Path):
 @given(st.lists(st.integers(1, 10**6).map(str), min_size=1, max_size=5, unique=True))
 def test_dependencies_join_those_that_the_user_asked_for(jobs: list[str]):
     asked = plan(sbatch_args=("--dependency=singleton", "--exclusive"))
-    assert chain.depending(asked, jobs).sbatch_args == (
+    assert workflow.depending(asked, jobs).sbatch_args == (
         "--exclusive",
         f"--dependency=singleton,afterok:{':'.join(jobs)}",
         "--kill-on-invalid-dep=yes",
     )
-    assert chain.depending(asked, []) == asked
+    assert workflow.depending(asked, []) == asked
 
 
 def test_the_index_is_read_as_it_was_written(tmp_path: Path):
-    written = [links.Link("data", (), tmp_path / "data"), links.Link("train", ("data",), tmp_path / "train")]
-    links.write(tmp_path, written)
-    assert links.read(tmp_path) == written
-    assert links.read(tmp_path / "data") == []
+    written = [stages.Link("data", (), tmp_path / "data"), stages.Link("train", ("data",), tmp_path / "train")]
+    stages.write(tmp_path, written)
+    assert stages.read(tmp_path) == written
+    assert stages.read(tmp_path / "data") == []
 
 
 def test_what_a_rank_refuses_is_the_exit_status_of_the_chain(tmp_path: Path):

@@ -10,8 +10,8 @@ import pytest
 from launched import ROOT, environment
 from plans import LAPTOP, plan, run_of
 
-from launch import rundir
-from launch.shape import Machine
+from launch.plan.shape import Machine
+from launch.record import rundir
 
 HELLO = "print('hello')\n"
 
@@ -187,7 +187,7 @@ def test_a_dry_run_prints_the_plan_and_makes_nothing(here: Path, backend: str):
         and rows["site"] == f"{'laptop' if backend == 'local' else 'slurm'} (--backend {backend})"
     )
     assert "2 nodes" in rows["shape"] and "= 2 ranks, no GPUs" in rows["shape"]
-    for part in ("walltime       01:30:00", f"run            {here}/runs/first", "launch.worker"):
+    for part in ("walltime       01:30:00", f"run            {here}/runs/first", "launch.node.worker"):
         assert part in done.stdout
     assert ("#SBATCH --nodes=2" in done.stdout) == (backend == "slurm")
     assert tree(here) == before

@@ -9,11 +9,11 @@ from launched import facts, launch
 from plans import CLUSTER, plan
 from test_script import FAKE_APPTAINER, cluster
 
-from launch import container
 from launch.backends import rank_command
 from launch.errors import Refusal
-from launch.request import Request
-from launch.rundir import RunDir
+from launch.plan import container
+from launch.plan.request import Request
+from launch.record.rundir import RunDir
 
 
 def test_folders_are_seen_once_and_at_both_their_names(tmp_path: Path):

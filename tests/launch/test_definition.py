@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from launched import ROOT, environment, facts, launch
 from plans import CLUSTER, EIGHT_CORES, NOON
 
-from launch import definition, links, order
-from launch.axes import Axes
+from launch.cli import definition
 from launch.errors import Refusal
-from launch.order import Order
-from launch.request import StudyRequest
+from launch.plan.request import StudyRequest
+from launch.plan.sweep import Axes
+from launch.submit import order, stages
+from launch.submit.order import Order
 
 JOBS = sorted((ROOT / "jobs").glob("*.toml"))
 
@@ -148,10 +149,10 @@ def test_filters_keep_what_they_say(first: tuple[str, ...], second: tuple[str, .
 @given(st.permutations(list("abcdef")), st.sets(st.tuples(st.integers(0, 5), st.integers(0, 5))))
 def test_links_stand_behind_those_they_come_after(names: list[str], pairs: set[tuple[int, int]]):
     after = {name: [names[a] for a, b in pairs if a < b and names[b] == name] for name in names}
-    found = links.in_order(dict(sorted(after.items())))
+    found = stages.in_order(dict(sorted(after.items())))
     assert sorted(found) == sorted(names)
     for name in names:
-        assert all(found.index(before) < found.index(name) for before in links.all_before(after, name))
+        assert all(found.index(before) < found.index(name) for before in stages.all_before(after, name))
 
 
 CHAIN = """
@@ -276,10 +277,10 @@ def test_a_dry_run_shows_what_waits_for_what(tmp_path: Path):
 
 
 def test_a_word_may_name_the_folder_of_a_link_before_it(tmp_path: Path):
-    from launch import chain
+    from launch.submit import workflow
 
     asked = StudyRequest(runs=tmp_path, name="c")
-    planned = chain.plan(asked, read(tmp_path, CHAIN), CLUSTER, EIGHT_CORES, datetime.datetime.now())
+    planned = workflow.plan(asked, read(tmp_path, CHAIN), CLUSTER, EIGHT_CORES, datetime.datetime.now())
     assert planned.links[-1].plans[0].entry == ("-m", "profiling", "report", str(tmp_path / "c" / "train"))
     for wrong, says in (
         ("{trian}", "did you mean 'train'?"),
@@ -287,7 +288,7 @@ def test_a_word_may_name_the_folder_of_a_link_before_it(tmp_path: Path):
     ):
         with pytest.raises(Refusal, match=says.replace("{", r"\{").replace("?", r"\?")):
             orders = read(tmp_path, CHAIN.replace("{train}", wrong))
-            chain.plan(asked, orders, CLUSTER, EIGHT_CORES, datetime.datetime.now())
+            workflow.plan(asked, orders, CLUSTER, EIGHT_CORES, datetime.datetime.now())
 
 
 def test_without_a_definition_nothing_of_it_is_loaded():
@@ -298,7 +299,7 @@ def test_without_a_definition_nothing_of_it_is_loaded():
             runpy.run_module("launch", run_name="__main__", alter_sys=True)
         except SystemExit as ended:
             assert not ended.code, ended.code
-        print("LOADED", sorted({"launch.definition", "launch.chain", "launch.links"} & set(sys.modules)))
+        print("LOADED", sorted({"launch.cli.definition", "launch.submit.workflow", "launch.submit.stages"} & set(sys.modules)))
     """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment(), capture_output=True, text=True)
     assert "LOADED []" in done.stdout, done.stdout + done.stderr

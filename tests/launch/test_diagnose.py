@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from plans import plan, run_of
 
-from launch import attempt, diagnose
-from launch.diagnose import first_failure, paragraph, suggestion
-from launch.request import Request
-from launch.rundir import RunDir, append_line, publish_json
+from launch.node import attempt
+from launch.plan.request import Request
+from launch.record import diagnose
+from launch.record.diagnose import first_failure, paragraph, suggestion
+from launch.record.rundir import RunDir, append_line, publish_json
 
 SHUTDOWN = "HorovodInternalError: Horovod has been shut down. This was caused by an exception on one of the ranks"
 

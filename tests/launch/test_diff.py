@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from launched import launch
 from plans import EIGHT_CORES, LAPTOP, plan, run_of
 
-from launch.diff import differences, facts, report
-from launch.request import Request
-from launch.rundir import RunDir, publish, publish_json
-from launch.workload import Target
+from launch.cli.diff import differences, facts, report
+from launch.plan.request import Request
+from launch.plan.workload import Target
+from launch.record.rundir import RunDir, publish, publish_json
 
 PATCH = """diff --git a/mesh.py b/mesh.py
 index 257cc56..5716ca5 100644

@@ -10,9 +10,9 @@ import pytest
 from launched import ROOT, environment
 from packaging.utils import canonicalize_name
 
-from launch import code
-from launch.environment import cpu_model, packages, surroundings
-from launch.rundir import RunDir, read_json
+from launch.record import code
+from launch.record.environment import cpu_model, packages, surroundings
+from launch.record.rundir import RunDir, read_json
 
 KEY_ID, KEY = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plans import CLUSTER, LAPTOP, plan
 
-from launch import inherited
 from launch.errors import Refusal
-from launch.request import Request
+from launch.plan import inherited
+from launch.plan.request import Request
 
 ALLOCATION = {  # what salloc sets, and two habits
     "SLURM_CONF": "/etc/slurm.conf", "SLURM_JOB_ID": "4711", "SLURM_JOB_PARTITION": "gpu", "SLURM_NNODES": "2",

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from launched import Launched, launch, until
 
-from launch import launcher
 from launch.errors import Refusal
-from launch.rundir import RunDir, read_json
+from launch.record.rundir import RunDir, read_json
+from launch.submit import lock
 
 
 def elsewhere(folder: Path) -> dict:
     """As a launcher on another host leaves it that was killed."""
     who = {"host": "login2", "pid": 4711}
-    (folder / launcher.FILE).write_text(json.dumps(who))
+    (folder / lock.FILE).write_text(json.dumps(who))
     return who
 
 
@@ -24,18 +24,18 @@ def test_a_launcher_of_another_host_is_passed_over_only_when_asked(tmp_path: Pat
     who = elsewhere(tmp_path)
     with (
         pytest.raises(Refusal, match="process 4711 on login2 .* if it is gone: .* --take-over"),
-        launcher.alone(tmp_path),
+        lock.alone(tmp_path),
     ):
         pass
-    assert read_json(tmp_path / launcher.FILE) == who
-    with launcher.alone(tmp_path, take_over=True):
-        launcher.refuse_if_taken_over(tmp_path)
-        assert read_json(tmp_path / launcher.FILE)["pid"] == os.getpid()
+    assert read_json(tmp_path / lock.FILE) == who
+    with lock.alone(tmp_path, take_over=True):
+        lock.refuse_if_taken_over(tmp_path)
+        assert read_json(tmp_path / lock.FILE)["pid"] == os.getpid()
         # Was it there still, and does the other take it back, this one submits nothing more, and leaves that one's name.
         elsewhere(tmp_path)
         with pytest.raises(Refusal, match="process 4711 on login2 has taken .* over"):
-            launcher.refuse_if_taken_over(tmp_path)
-    assert read_json(tmp_path / launcher.FILE) == who
+            lock.refuse_if_taken_over(tmp_path)
+    assert read_json(tmp_path / lock.FILE) == who
 
 
 def test_where_no_file_can_be_locked_the_process_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -43,9 +43,9 @@ def test_where_no_file_can_be_locked_the_process_is_looked_for(tmp_path: Path, m
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr(launcher.fcntl, "flock", unsupported)
-    with launcher.alone(tmp_path), pytest.raises(Refusal, match=f"process {os.getpid()} on"), launcher.alone(tmp_path):
+    with lock.alone(tmp_path), pytest.raises(Refusal, match=f"process {os.getpid()} on"), lock.alone(tmp_path):
         pass
-    with launcher.alone(tmp_path):
+    with lock.alone(tmp_path):
         pass
 
 

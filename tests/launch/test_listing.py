@@ -7,10 +7,10 @@ import pytest
 from launched import launch
 from plans import EIGHT_CORES, LAPTOP, plan, run_of
 
-from launch import efficiency, runs
-from launch.request import Request
-from launch.rundir import RunDir, append_line, publish_json
-from launch.study import INDEX
+from launch.plan.request import Request
+from launch.record.rundir import RunDir, append_line, publish_json
+from launch.submit import efficiency, states
+from launch.submit.study import INDEX
 
 BEGUN = 1_700_000_000.0
 
@@ -48,7 +48,7 @@ SPEEDS = {
 
 def test_efficiency_is_against_the_fewest_nodes_of_the_same_point(tmp_path: Path):
     folder = study(tmp_path / "s", SPEEDS)
-    known, _ = runs.look(runs.find([folder]))
+    known, _ = states.look(states.find([folder]))
     found = {path.name: value for path, value in efficiency.so_far(folder, known).items()}
     # The harmonic mean of 100 and 300 is 150; a run of the fewest nodes is judged against that as well.
     assert found == pytest.approx(
@@ -58,13 +58,13 @@ def test_efficiency_is_against_the_fewest_nodes_of_the_same_point(tmp_path: Path
         }
     )  # fmt: skip
     # One run alone is judged in the same way, by files that are not asked for.
-    one, _ = runs.look([folder / "n4-lr0.1-seed0-r1"])
+    one, _ = states.look([folder / "n4-lr0.1-seed0-r1"])
     assert list(efficiency.so_far(folder, one).values()) == pytest.approx([0.8])
 
 
 def test_without_several_node_counts_there_is_none(tmp_path: Path):
     folder = study(tmp_path / "s", {(2, "0.1", 0, 1): 100.0, (2, "0.2", 0, 1): 50.0})
-    assert efficiency.so_far(folder, runs.look(runs.find([folder]))[0]) == {}
+    assert efficiency.so_far(folder, states.look(states.find([folder]))[0]) == {}
 
 
 def test_status_shows_it(tmp_path: Path):

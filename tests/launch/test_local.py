@@ -17,9 +17,9 @@ from launched import ROOT, Launched, environment, gone, launch, until
 from nvml import cards
 from plans import LAPTOP, plan, run_of
 
-from launch.rundir import RunDir, read_json, read_lines
-from launch.shape import Machine
-from launch.workload import Target
+from launch.plan.shape import Machine
+from launch.plan.workload import Target
+from launch.record.rundir import RunDir, read_json, read_lines
 
 # Programs of a rank. `me` is its rank; a program that is asked to wait says "here" first, for the test to know.
 PROGRAMS = {
@@ -193,7 +193,7 @@ def test_the_first_failure_ends_the_run_and_is_named(tmp_path: Path, program, na
     assert not (run.failures / "node0.jsonl").exists()
     if name == "raises":
         assert re.search(r'failed first.*\n    Traceback .*\n.*raises.py", line \d+.*\n', done.stdout)
-        assert "launch/worker.py" not in done.stdout
+        assert "launch/node/worker.py" not in done.stdout
     if name == "killed":
         assert "what to do: killed from outside" in done.stdout
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from launched import launch
 
-from launch.rundir import RunDir
+from launch.record.rundir import RunDir
 
 
 @pytest.mark.slow

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from launch import options
 from launch.errors import Refusal
-from launch.request import Request
+from launch.plan import options
+from launch.plan.request import Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

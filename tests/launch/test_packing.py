@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from launched import facts, launch
 from plans import LAPTOP, plan, slowing_study
 
-from launch import cutoff, packing, study
-from launch.cutoff import Measured
-from launch.request import Request
-from launch.rundir import RunDir, publish_json
+from launch.plan import packing
+from launch.plan.request import Request
+from launch.record.rundir import RunDir, publish_json
+from launch.submit import cutoff, study
+from launch.submit.cutoff import Measured
 
 NODES = st.lists(st.integers(1, 64), min_size=1, max_size=12)
 
@@ -159,7 +160,9 @@ def test_the_plan_says_what_it_costs(tmp_path: Path):
     assert said["walltime"] == "00:30:00 each, 03:00:00 in all: 4 nodes, the runs one after the other, smallest first"
     assert said["cost"] == "48 GPU-hours at most (28 as a job for each run)"
     assert "0.6" in said["stop below"]
-    assert "launch.cutoff ." in dry.stdout and dry.stdout.index("run ../../n1-r1") < dry.stdout.index("../../n4-r1")
+    assert "launch.submit.cutoff ." in dry.stdout and dry.stdout.index("run ../../n1-r1") < dry.stdout.index(
+        "../../n4-r1"
+    )
     assert not (tmp_path / "runs").exists()
 
 

@@ -14,9 +14,10 @@ from launched import ROOT, environment
 from nvml import cards
 from plans import LAPTOP, plan
 
-from launch import gpus, pinning
-from launch.plan import Plan
-from launch.rank import Rank
+from launch import gpus
+from launch.node import pinning
+from launch.node.rank import Rank
+from launch.plan.plan import Plan
 
 TWO, THREE = ("GPU-0a", "GPU-1b"), ("GPU-0a", "GPU-1b", "GPU-2c")
 

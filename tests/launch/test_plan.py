@@ -12,12 +12,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from plans import CLUSTER, LAPTOP, NOON, SCRIPT, plan
 
-from launch import site
 from launch.errors import Refusal
-from launch.plan import Plan, resolve
-from launch.request import Request
-from launch.shape import Machine, this_machine
-from launch.workload import Target, find
+from launch.plan import site
+from launch.plan.plan import Plan, resolve
+from launch.plan.request import Request
+from launch.plan.shape import Machine, this_machine
+from launch.plan.workload import Target, find
 
 GPUS = site.from_table(
     {
@@ -56,7 +56,7 @@ def test_the_request_comes_before_the_site():
 def test_the_entry_of_each_kind():
     assert plan(target=Target("module", "json.tool", ("-h",))).entry == ("-m", "json.tool", "-h")
     made = plan(target=find("workloads.cfd_resnet", ["--epochs", "2"]))
-    assert made.entry == ("-m", "workloads.train", "workloads.cfd_resnet", "--epochs=2.0")
+    assert made.entry == ("-m", "workloads.training.train", "workloads.cfd_resnet", "--epochs=2.0")
     assert made.describe  # its Config says what follows from the number of ranks
 
 

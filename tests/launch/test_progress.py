@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from plans import plan, run_of
 
-from launch.plan import Plan
-from launch.progress import Progress, Tail, closing, summary
-from launch.request import Request
-from launch.rundir import RunDir, append_line, publish_json
+from launch.plan.plan import Plan
+from launch.plan.request import Request
+from launch.record.progress import Progress, Tail, closing, summary
+from launch.record.rundir import RunDir, append_line, publish_json
 
 PLAN = plan(Request(nodes=2, ranks_per_node=2), kind="workload")
 PROGRAM = plan(Request(nodes=2))

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from launch.errors import Refusal
-from launch.rank import Rank, environment, from_environment, slurm_tasks
+from launch.node.rank import Rank, environment, from_environment, slurm_tasks
 
 # Seen in a task of srun -N2 --ntasks-per-node=2, Slurm 22.05.8.
 SLURM = {

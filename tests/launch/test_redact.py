@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from launch.redact import HIDDEN, is_random, is_secret, redact, redact_variables, redact_words
+from launch.record.redact import HIDDEN, is_random, is_secret, redact, redact_variables, redact_words
 
 BASE64 = string.ascii_letters + string.digits + "+/"
 ALPHABETS = {

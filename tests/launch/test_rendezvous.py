@@ -18,12 +18,12 @@ import pytest
 from launched import ROOT, environment, launch
 from plans import LAPTOP, plan
 
-from launch import rendezvous
 from launch.errors import Refusal
-from launch.rank import Rank
-from launch.rendezvous_server import RendezvousServer
-from launch.request import Request
-from launch.rundir import RunDir, publish_json, read_json
+from launch.node import rendezvous
+from launch.node.rank import Rank
+from launch.node.rendezvous_server import RendezvousServer
+from launch.plan.request import Request
+from launch.record.rundir import RunDir, publish_json, read_json
 
 LOCAL = plan(Request(nodes=2, ranks_per_node=2), LAPTOP)
 SLURM = plan(Request(nodes=2, ranks_per_node=2))

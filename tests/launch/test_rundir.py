@@ -17,8 +17,8 @@ from launched import ROOT, launch
 from plans import LAPTOP, plan, run_of
 
 from launch.errors import Refusal
-from launch.request import Request
-from launch.rundir import RunDir, append_line, publish, publish_json, read_json, read_lines
+from launch.plan.request import Request
+from launch.record.rundir import RunDir, append_line, publish, publish_json, read_json, read_lines
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 
@@ -74,7 +74,7 @@ def test_lines_of_many_processes_do_not_mix(tmp_path: Path):
 
 
 PUBLISH = """
-import sys; from pathlib import Path; from launch.rundir import publish
+import sys; from pathlib import Path; from launch.record.rundir import publish
 print("ready", flush=True)
 i = 0
 while True:
@@ -191,7 +191,7 @@ def test_what_another_user_has_put_there_is_refused(tmp_path: Path, inner: str):
     )
     # Nor does an attempt begin that somebody else would have a say in, as when Slurm puts a job back.
     begun = subprocess.run(
-        [sys.executable, "-m", "launch.attempt", "begin", run.path], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-m", "launch.node.attempt", "begin", run.path], cwd=ROOT, capture_output=True, text=True
     )
     assert begun.returncode == 1 and "belongs to user 65534" in begun.stderr and "Traceback" not in begun.stderr
     assert [event["event"] for event in run.events()] == ["ended"]

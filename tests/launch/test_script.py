@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 from plans import plan, run_of
 
-from launch import packing, site
 from launch.backends import slurm_pack
 from launch.backends.slurm_refusals import advice
 from launch.backends.slurm_script import directives, sbatch, script, srun
-from launch.plan import Plan
-from launch.request import Request
-from launch.rundir import RunDir
-from launch.workload import Target
+from launch.plan import packing, site
+from launch.plan.plan import Plan
+from launch.plan.request import Request
+from launch.plan.workload import Target
+from launch.record.rundir import RunDir
 
 GOLDEN = Path(__file__).with_name("golden")
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from launch import site
 from launch.errors import Refusal
-from launch.walltime import walltime
+from launch.plan import site
+from launch.plan.walltime import walltime
 
 
 @pytest.mark.parametrize("name", site.names())

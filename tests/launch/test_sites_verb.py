@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from launch import site, sites
+from launch.backends.site_from_slurm import Told
+from launch.cli import sites
 from launch.errors import Refusal
-from launch.site_from_slurm import Told
+from launch.plan import site
 
 
 @pytest.fixture(autouse=True)

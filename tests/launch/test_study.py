@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from launched import Launched, facts, launch, until
 from plans import CLUSTER, EIGHT_CORES, NOON
 
-from launch import axes, study, workload
 from launch.errors import Refusal
-from launch.request import StudyRequest
-from launch.rundir import RunDir, publish, read_json, read_lines
+from launch.plan import sweep, workload
+from launch.plan.request import StudyRequest
+from launch.record.rundir import RunDir, publish, read_json, read_lines
+from launch.submit import study
 
 
 @given(
@@ -22,14 +23,14 @@ from launch.rundir import RunDir, publish, read_json, read_lines
     st.integers(1, 4),
 )
 def test_every_combination_is_made_as_often_as_asked(nodes: list[int], values: list[str], repeats: int):
-    found = study.points(axes.from_words([f"lr={','.join(values)}"], nodes), repeats)
+    found = study.points(sweep.from_words([f"lr={','.join(values)}"], nodes), repeats)
     assert len(found) == len(nodes) * len(values) * repeats == len(set(found))
     # All points once before any a second time, so that a study that is cut short has all points.
     assert {(p.nodes, p.values) for p in found[: len(nodes) * len(values)]} == {(p.nodes, p.values) for p in found}
 
 
 def test_names_of_runs_are_names_of_folders():
-    found = study.points(axes.from_words(["path=/a/b,../c", "lr=1e-3,2e-3"], None), 1)
+    found = study.points(sweep.from_words(["path=/a/b,../c", "lr=1e-3,2e-3"], None), 1)
     names = [point.name for point in found]
     assert names[0] == "n1-path_a_b-lr1e-3-r1" and not any("/" in name for name in names)
 
@@ -39,7 +40,7 @@ def test_names_of_runs_are_names_of_folders():
     [("seed=0..3", ["0", "1", "2", "3"]), ("--lr=1e-3,1", ["1e-3", "1"]), ("shift=-1..1", ["-1", "0", "1"])],
 )
 def test_axes(text: str, expected: list[str]):
-    assert axes.axis(text)[1] == expected
+    assert sweep.axis(text)[1] == expected
 
 
 @pytest.mark.parametrize(
@@ -60,11 +61,11 @@ def test_axes(text: str, expected: list[str]):
 )
 def test_what_is_no_study_is_refused(asked: dict, said: str):
     with pytest.raises(Refusal, match=said):
-        study.points(axes.from_words(asked.get("array", ()), asked.get("nodes")), asked.get("repeats", 1))
+        study.points(sweep.from_words(asked.get("array", ()), asked.get("nodes")), asked.get("repeats", 1))
 
 
 def plans(asked: StudyRequest, target: workload.Target) -> list:
-    found = study.points(axes.from_words(asked.array, asked.nodes), asked.repeats)
+    found = study.points(sweep.from_words(asked.array, asked.nodes), asked.repeats)
     return study.plans(asked, target, found, CLUSTER, EIGHT_CORES, NOON)
 
 
@@ -142,7 +143,7 @@ def test_from_runs_to_the_table_and_the_prediction(tmp_path: Path):
     made = launch("--nodes=1,2", "--repeats=2", "--runs", tmp_path, "--name=s", *words)
     assert made.returncode == 0, made.stdout + made.stderr
     assert f"python -m profiling report {tmp_path / 's'}" in made.stdout
-    from profiling import tables
+    from profiling.study import tables
 
     series = tables.read(tmp_path / "s")
     assert (series.kind, series.workers, [len(point.rates) for point in series.points]) == ("weak", [1, 2], [2, 2])

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from launched import ROOT, environment, launch, until
 from plans import EIGHT_CORES, LAPTOP, plan, run_of
 
-from launch import logs, runs, status
 from launch.backends.slurm_jobs import Answer
 from launch.backends.slurm_queue import Job
-from launch.request import Request
-from launch.rundir import RunDir, append_line, publish_json
+from launch.cli import logs, status
+from launch.plan.request import Request
+from launch.record.rundir import RunDir, append_line, publish_json
+from launch.submit import states
 
 STATES = {
     "planned", "queued", "running", "done", "stopped", "failed", "timeout", "cancelled", "lost", "unknown", "damaged"
@@ -85,7 +86,7 @@ STOPPED = {"event": "ended", "attempt": 1, "outcome": "stopped", "status": 75}
     ],
 )
 def test_what_a_run_has_noted(events: list[dict], done: bool, state: str, reason: str):
-    assert runs.recorded(events, done) == (state, reason)
+    assert states.recorded(events, done) == (state, reason)
 
 
 @pytest.mark.parametrize(
@@ -109,13 +110,13 @@ def test_what_a_run_has_noted(events: list[dict], done: bool, state: str, reason
 )
 def test_what_slurm_says_of_it(noted: str, job: Job | None, age: float, state: str, reason: str):
     answer = Answer(BEGUN + age, {} if job is None else {"7": job})
-    assert runs.judge(noted, {"time": BEGUN}, "7", answer) == (state, reason)
+    assert states.judge(noted, {"time": BEGUN}, "7", answer) == (state, reason)
 
 
 def test_how_far_and_how_fast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     run = record(tmp_path / "a", [SUBMITTED, STARTED, {"event": "evaluated", "step": 20}], "slurm", steps=30)
     monkeypatch.setenv("PATH", str(tmp_path))
-    (known,), silence = runs.look([run.path])
+    (known,), silence = states.look([run.path])
     assert "no squeue here" in silence and known.source == "records"
     assert (known.state, known.step, known.steps, known.epoch, known.epochs) == ("running", 30, 40, 1.5, 2.0)
     # 64 examples in 0.1 s over all ranks, the compiled step left out; ten steps are missing.
@@ -148,7 +149,7 @@ def test_no_truncated_file_keeps_the_others_from_being_seen(whole: Path, data: s
         files = sorted(path for path in copied.rglob("*") if path.is_file() and path.stat().st_size)
         cut = data.draw(st.sampled_from(files))
         os.truncate(cut, data.draw(st.integers(0, cut.stat().st_size - 1)))
-        known, _ = runs.look(runs.find([copied]))
+        known, _ = states.look(states.find([copied]))
         assert [one.path.name for one in known] == ["a", "b", "c"]
         assert {one.state for one in known} <= STATES
         others = {one.path.name: one.state for one in known if one.path not in cut.parents}
@@ -161,7 +162,7 @@ def test_runs_of_a_folder_in_natural_order(tmp_path: Path):
     for name in ("runs/n10", "runs/n2", "runs/study/p1", "runs/.hidden"):
         record(tmp_path / name, [])
     (tmp_path / "runs" / "n2" / "logs" / "run.json").write_text("")  # within a run none is looked for
-    found = runs.find([tmp_path / "runs", tmp_path / "runs" / "n2"])
+    found = states.find([tmp_path / "runs", tmp_path / "runs" / "n2"])
     assert [str(path.relative_to(tmp_path / "runs")) for path in found] == ["n2", "n10", "study/p1"]
 
 
@@ -190,7 +191,7 @@ def launch_with(words: list[object], folder: Path = ROOT, **env: str) -> subproc
 
 
 def state(run: RunDir) -> str:
-    return runs.look([run.path])[0][0].state
+    return states.look([run.path])[0][0].state
 
 
 def start(tmp_path: Path, text: str, name: str = "run", ranks: int = 2) -> RunDir:
@@ -213,7 +214,7 @@ def test_a_local_run_from_start_to_cancel(tmp_path: Path):
     assert state(run) in ("queued", "running")
     until(lambda: said(run, "here 0") and said(run, "here 1"), 30)
     run.append_event("evaluated", step=1)  # as workloads do; it is none of the run's life
-    (known,), _ = runs.look([run.path])
+    (known,), _ = states.look([run.path])
     assert (known.state, known.source, known.hosts) == ("running", "lock", socket.gethostname())
     cancelled = launch("cancel", run.path)
     assert cancelled.returncode == 0, cancelled.stderr
@@ -235,7 +236,7 @@ def test_a_launcher_that_was_killed_has_lost_its_run(tmp_path: Path):
 
 def test_a_run_of_another_host_is_left_alone(tmp_path: Path):
     run = record(tmp_path / "a", [{"event": "submitted"}, STARTED | {"host": "elsewhere", "time": time.time()}])
-    (known,), _ = runs.look([run.path])
+    (known,), _ = states.look([run.path])
     assert (known.state, known.reason) == ("unknown", "started on elsewhere: ask there")
     refused = launch("cancel", run.path)
     assert refused.returncode == 2 and refused.stderr.count("\n") == 1

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from launch.errors import Refusal
-from launch.walltime import clock, walltime
+from launch.plan.walltime import clock, walltime
 
 # sbatch(1), --time: 'Acceptable time formats include "minutes", "minutes:seconds", "hours:minutes:seconds",
 # "days-hours", "days-hours:minutes" and "days-hours:minutes:seconds".'

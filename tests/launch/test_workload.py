@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from launch import workload
 from launch.errors import Refusal
+from launch.plan import workload
 
 WORKLOAD = """
 from dataclasses import dataclass

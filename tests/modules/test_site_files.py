@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from launch import site
+from launch.plan import site
 
 FILES = sorted(site.FOLDER.glob("*.toml"))
 

@@ -4,11 +4,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from launch.rundir import RunDir, publish_json
-from profiling import traces
-from profiling.parts import PARTS, Step
-from profiling.readings import ReadingWriter
-from profiling.records import StepWriter
+from launch.record.rundir import RunDir, publish_json
+from profiling.telemetry.readings import ReadingWriter
+from profiling.telemetry.records import StepWriter
+from profiling.traces import store
+from profiling.traces.parts import PARTS, Step
 
 VERSIONS = {"python": "3.11.7", "tensorflow": "2.18.1", "keras": "3.15.1", "numpy": "2.0.2"}
 PLAN = {
@@ -103,7 +103,7 @@ def trace(run: RunDir, rank: int, shares: dict[str, float], seconds: float = 1.0
     run.traces.mkdir(exist_ok=True)
     each = {part: seconds * shares.get(part, 0.0) for part in PARTS}
     steps = [Step(number, 1.7e9 + number, seconds, each, 0.0) for number in (10, 11)]
-    traces.write(run, rank, traces.RankTrace(rank, 1, steps, [], []))
+    store.write(run, rank, store.RankTrace(rank, 1, steps, [], []))
 
 
 def read_gpus(run: Path, ranks: int, begin: float, seconds: float) -> None:

@@ -8,7 +8,7 @@ import sys
 from amd import gpus
 from launched import ROOT, environment
 
-from profiling.readings import READING
+from profiling.telemetry.readings import READING
 
 NOT_SUPPORTED, IO, NO_DATA = 2, 12, 40
 
@@ -84,7 +84,7 @@ from profiling import sampler
 cards, missing = sampler._open(["device 1", "GPU-0a"])
 print(json.dumps([[type(card).__module__ for card in cards], missing]))
 """
-    assert said(gpus("GPU-0a", "GPU-1b"), code) == [["profiling.amd", "profiling.amd"], {}]
+    assert said(gpus("GPU-0a", "GPU-1b"), code) == [["profiling.telemetry.amd", "profiling.telemetry.amd"], {}]
     nobody = {name: "" for name in ("LD_LIBRARY_PATH", "ROCM_PATH", "ROCM_HOME")}
     found, missing = said({key: os.environ.get(key, value) for key, value in nobody.items()}, code)
     assert found == [] and set(missing) == {"device 1", "GPU-0a"}

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from profiling.intervals import difference, intersection, length, union
+from profiling.traces.intervals import difference, intersection, length, union
 
 INTERVALS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=8).map(
     lambda pairs: np.array(pairs, float).reshape(-1, 2)

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from launch.errors import Refusal
-from profiling import laws, posterior, prediction, tables
-from profiling.tables import Point, Series
+from profiling.prediction import laws, posterior, prediction
+from profiling.study import tables
+from profiling.study.tables import Point, Series
 
 
 def series(workers, throughput, kind="weak"):

@@ -5,9 +5,10 @@ import json
 import pytest
 
 from launch.errors import Refusal
-from profiling import price, runs, tables
 from profiling.__main__ import main
-from profiling.prediction import Forecast
+from profiling.prediction import price
+from profiling.prediction.prediction import Forecast
+from profiling.study import runs, tables
 from tests.profiling import studies
 
 

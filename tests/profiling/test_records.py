@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from profiling import records
-from profiling.records import STEP, StepWriter
+from profiling.telemetry import records
+from profiling.telemetry.records import STEP, StepWriter
 
 VALUES = {
     "epoch": 0, "step": 1, "start": 1763900000.123, "seconds": 0.0431, "input_seconds": 0.0007, "own_seconds": 0.04, "examples": 32, "loss": 0.41,

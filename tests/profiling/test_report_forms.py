@@ -16,10 +16,11 @@ import studies
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from launch.rundir import RunDir
-from profiling import blocks, confidence, latex, quality, tables
-from profiling import report as reporting
+from launch.record.rundir import RunDir
 from profiling.__main__ import main
+from profiling.cli import report as reporting
+from profiling.reporting import blocks, latex
+from profiling.study import confidence, quality, tables
 
 FIGURES = ("throughput", "efficiency", "steps", "breakdown", "prediction")
 
@@ -213,10 +214,10 @@ def test_the_page_needs_nothing_else(report):
 
 
 def test_without_matplotlib_all_but_the_figures_is_written(tmp_path, monkeypatch):
-    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib" or name in ("profiling.plots", "profiling.figures")]:  # fmt: skip
+    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib" or name in ("profiling.reporting.plots", "profiling.reporting.figures")]:  # fmt: skip
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.delattr("profiling.figures", raising=False)
+    monkeypatch.delattr("profiling.reporting.figures", raising=False)
     folder = studies.make(tmp_path / "study", repeats=1)
     assert reporting.run([str(folder)]).endswith("(without figures: matplotlib is not installed)")
     assert "<figure>" not in (folder / "report" / "index.html").read_text()

@@ -4,8 +4,8 @@ import pytest
 import studies
 from browser import ABSENT, PROGRAM, browser
 
-from launch.rundir import RunDir
-from profiling import report
+from launch.record.rundir import RunDir
+from profiling.cli import report
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=ABSENT)
 

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from launch.errors import Refusal
-from launch.rundir import RunDir
-from profiling import readings, runs, steps, summary, tables
+from launch.record.rundir import RunDir
+from profiling.cli import summary
+from profiling.study import runs, steps, tables
+from profiling.telemetry import readings
 
 
 @pytest.fixture

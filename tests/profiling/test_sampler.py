@@ -16,12 +16,13 @@ from launched import ROOT, Launched, environment, gone, launch, until
 from nvml import cards
 from plans import LAPTOP, plan, run_of
 
-from launch.rundir import RunDir, read_lines
-from launch.shape import Machine
-from launch.workload import Target
-from profiling import overview, readings, sampler
-from profiling.host import Host, Process
-from profiling.readings import READING
+from launch.plan.shape import Machine
+from launch.plan.workload import Target
+from launch.record.rundir import RunDir, read_lines
+from profiling.cli import overview
+from profiling.telemetry import readings, sampler
+from profiling.telemetry.host import Host, Process
+from profiling.telemetry.readings import READING
 
 WAITS = "import os, time\nprint('here', os.getpid(), flush=True)\ntime.sleep({seconds})\n"
 
@@ -47,7 +48,7 @@ def samplers(run: RunDir) -> list[psutil.Process]:
     return [
         process
         for process in psutil.process_iter(["cmdline"])
-        if str(run.path) in (words := process.info["cmdline"] or []) and "profiling.sampler" in words
+        if str(run.path) in (words := process.info["cmdline"] or []) and "profiling.telemetry.sampler" in words
     ]
 
 
@@ -312,7 +313,7 @@ def test_what_it_does_not_tell_is_absent_with_the_reason(tmp_path: Path):
 
 
 def test_the_sampler_imports_nothing_heavy():
-    code = "import sys, profiling.sampler; print(sorted({'numpy', 'duckdb', 'pynvml', 'tensorflow', 'psutil'} & set(sys.modules)))"
+    code = "import sys, profiling.telemetry.sampler; print(sorted({'numpy', 'duckdb', 'pynvml', 'tensorflow', 'psutil'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert json.loads(done.stdout) == []
 

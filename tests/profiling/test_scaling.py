@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from profiling import confidence, scaling, tables
-from profiling.tables import Point, Series
+from profiling.study import confidence, scaling, tables
+from profiling.study.tables import Point, Series
 
 repeats = st.lists(st.floats(50, 200), min_size=6, max_size=12).map(tuple)
 

@@ -12,14 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from launch.errors import Refusal
-from launch.rundir import RunDir
-from profiling import allreduce, description, jitter, simulate, simulator, step_model
+from launch.record.rundir import RunDir
 from profiling.__main__ import main
-from profiling.allreduce import ALGORITHMS, FLAT, Link, Links, Machine
-from profiling.jitter import Jitter
-from profiling.parts import PARTS, Operation, Step
-from profiling.step_model import Transport
-from profiling.traces import RankTrace, write
+from profiling.cli import simulate
+from profiling.simulation import allreduce, description, jitter, simulator, step_model
+from profiling.simulation.allreduce import ALGORITHMS, FLAT, Link, Links, Machine
+from profiling.simulation.jitter import Jitter
+from profiling.simulation.step_model import Transport
+from profiling.traces.parts import PARTS, Operation, Step
+from profiling.traces.store import RankTrace, write
 from tests.profiling import studies
 
 LINK = Link(2e-6, 1e10)

@@ -15,13 +15,15 @@ from hypothesis import strategies as st
 from launched import ROOT
 from plans import LAPTOP, plan, run_of
 
-from launch.rundir import RunDir, append_line, publish_json
-from launch.shape import Machine
-from launch.workload import Target
-from profiling import compare, overview, readings, steps, stragglers, summary, watch
+from launch.plan.shape import Machine
+from launch.plan.workload import Target
+from launch.record.rundir import RunDir, append_line, publish_json
 from profiling.__main__ import main
-from profiling.records import StepWriter
-from profiling.usage import Span, usage, usages
+from profiling.cli import compare, overview, summary, watch
+from profiling.study import steps, stragglers
+from profiling.telemetry import readings
+from profiling.telemetry.records import StepWriter
+from profiling.telemetry.usage import Span, usage, usages
 
 BEGAN, STEP_S, WAIT_S, RANKS, STEPS = 1_763_900_000.0, 0.1, 0.01, 4, 200
 LATE_FROM, LATE_S = 121, 0.03  # rank 2 of node 1

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from launch.errors import Refusal
-from profiling import tables
+from profiling.study import tables
 
 GOOD = "workers,throughput,kind\n1,100,weak\n2,190,weak\n4,370,weak\n"
 

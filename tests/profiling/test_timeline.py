@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from launch.errors import Refusal
-from profiling import timeline
+from profiling.traces import timeline
 
 REAL = Path(__file__).with_name("horovod_timeline.json")
 

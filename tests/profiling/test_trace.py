@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from launch.errors import Refusal
-from launch.rundir import RunDir, append_line, publish_json
-from profiling import parts, traces, xplane
+from launch.record.rundir import RunDir, append_line, publish_json
 from profiling.__main__ import main
-from profiling.parts import Operation, Step
-from profiling.xplane import Capture, Event, Line
+from profiling.traces import parts, store, xplane
+from profiling.traces.parts import Operation, Step
+from profiling.traces.xplane import Capture, Event, Line
 
 RUN = 77  # the id of what the loop runs
 
@@ -178,7 +178,7 @@ def run(tmp_path: Path) -> RunDir:
         steps = [Step(number, 100.0 + number, 1.0, shares, 0.05) for number in (20, 21)]
         operations = [Operation("conv", "Conv2D", 4, 0.8), Operation("dense", "MatMul", 2, 0.1)]
         types = [Operation("", "Conv2D", 4, 0.8), Operation("", "MatMul", 2, 0.1)]
-        traces.write(run, rank // 4, traces.RankTrace(rank, 2, steps, operations, types))
+        store.write(run, rank // 4, store.RankTrace(rank, 2, steps, operations, types))
     return run
 
 

@@ -8,7 +8,7 @@ import pytest
 from launched import launch, until
 from slurm.fixtures import Cluster
 
-from launch.rundir import RunDir
+from launch.record.rundir import RunDir
 
 pytestmark = pytest.mark.usefixtures("accounting")
 

@@ -10,7 +10,7 @@ import pytest
 from launched import Launched, launch, until
 from slurm.fixtures import Cluster
 
-from launch.rundir import RunDir, publish, read_json
+from launch.record.rundir import RunDir, publish, read_json
 
 PROGRAM = """
 import os, sys, time

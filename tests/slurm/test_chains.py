@@ -10,7 +10,7 @@ import pytest
 from launched import ROOT, Launched, launch, until
 from slurm.fixtures import Cluster
 
-from launch.rundir import RunDir, publish
+from launch.record.rundir import RunDir, publish
 
 PROGRAM = """
 import os, sys, time

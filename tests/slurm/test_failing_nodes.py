@@ -9,8 +9,8 @@ import pytest
 from launched import Launched, launch, until
 from slurm.fixtures import Cluster
 
-from launch.hostlist import expand
-from launch.rundir import RunDir
+from launch.plan.hostlist import expand
+from launch.record.rundir import RunDir
 
 # A program that fails on one node only, and leaves it to chance which of its ranks finds out first.
 ILL = "import os, time\nif os.environ['SLURMD_NODENAME'] == 'node3': raise OSError(5, 'Input/output error')\n"

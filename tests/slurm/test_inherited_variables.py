@@ -8,7 +8,7 @@ from pathlib import Path
 from launched import ROOT, environment, facts
 from slurm.fixtures import Cluster
 
-from launch.rundir import RunDir
+from launch.record.rundir import RunDir
 
 # Each changes or breaks a job, or what Slurm's commands answer, wherever it is let in.
 HOSTILE = {

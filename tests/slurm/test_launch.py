@@ -15,8 +15,8 @@ import pytest
 from launched import Launched, facts, launch, until
 from slurm.fixtures import Cluster
 
-from launch.rundir import RunDir, read_lines
-from workloads import checkpoints
+from launch.record.rundir import RunDir, read_lines
+from workloads.training import checkpoints
 
 SAY = (
     "import os, socket; print(*(os.environ.get(k, '-') for k in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'NODE_RANK', "

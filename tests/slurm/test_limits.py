@@ -11,7 +11,7 @@ import pytest
 from launched import Launched, launch, until
 from slurm.fixtures import Cluster
 
-from launch.rundir import RunDir
+from launch.record.rundir import RunDir
 
 CHAIN = """
 [[link]]

@@ -9,7 +9,7 @@ from launched import Launched, launch, until
 from plans import CLUSTER, slowing_study
 from slurm.fixtures import Cluster
 
-from launch.rundir import RunDir, publish, read_json
+from launch.record.rundir import RunDir, publish, read_json
 
 SAY = """
 import os, sys

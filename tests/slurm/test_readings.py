@@ -5,8 +5,8 @@ from pathlib import Path
 from launched import launch
 from slurm.fixtures import Cluster
 
-from launch.rundir import RunDir, read_lines
-from profiling import readings
+from launch.record.rundir import RunDir, read_lines
+from profiling.telemetry import readings
 
 
 def test_each_node_is_read_and_its_file_in_order_when_the_job_ends(clean_slurm: Cluster, tmp_path: Path):

@@ -7,8 +7,8 @@ from pathlib import Path
 from launched import facts, launch
 from slurm.fixtures import Cluster
 
-from launch import site
-from launch.rundir import RunDir
+from launch.plan import site
+from launch.record.rundir import RunDir
 
 
 def test_the_file_that_slurm_tells_runs_a_job(clean_slurm: Cluster, tmp_path: Path):

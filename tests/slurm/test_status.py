@@ -13,10 +13,10 @@ import pytest
 from launched import ROOT, environment, launch, until
 from slurm.fixtures import Cluster
 
-from launch import runs
 from launch.backends.slurm_jobs import FRESH_S, TIMEOUT_S
-from launch.rundir import RunDir, append_line, publish_json, read_json, read_lines
-from workloads import checkpoints
+from launch.record.rundir import RunDir, append_line, publish_json, read_json, read_lines
+from launch.submit import states
+from workloads.training import checkpoints
 
 WAIT = "import time; print('here', flush=True); time.sleep(300)\n"
 
@@ -85,14 +85,14 @@ def test_a_workload_saves_before_it_is_cancelled(clean_slurm: Cluster, tmp_path:
     words = ("tiny", "--epochs=50", "--batch=16", "--threads=1", "--pause=0.02")
     assert launch("--runs", tmp_path, "--name", "a", "--detach", *words).returncode == 0
     until(lambda: len(list(read_lines(run.steps / "node0.jsonl"))) > 3, 120)
-    (known,), _ = runs.look([run.path])
+    (known,), _ = states.look([run.path])
     assert known.state == "running" and known.step > 3 and known.left_s > 0 and known.examples_per_s > 0
     cancelled = launch("cancel", run.path)
     assert cancelled.returncode == 0, cancelled.stderr
     saved = checkpoints.latest(run.checkpoints).step
     assert f"ended, saved at step {saved}; start it again" in cancelled.stdout
     assert not queue()
-    assert runs.look([run.path])[0][0].state == "cancelled"
+    assert states.look([run.path])[0][0].state == "cancelled"
 
 
 def test_a_silent_controller(clean_slurm: Cluster, tmp_path: Path):
@@ -109,7 +109,7 @@ def test_a_silent_controller(clean_slurm: Cluster, tmp_path: Path):
         assert refused.returncode == 2 and "nothing was cancelled: try again later" in refused.stderr
     finally:
         os.kill(clean_slurm.controller, signal.SIGCONT)
-    until(lambda: runs.look([run.path])[0][0].source == "slurm", 30, every=1)
+    until(lambda: states.look([run.path])[0][0].source == "slurm", 30, every=1)
 
 
 def test_what_becomes_of_a_run_that_could_note_nothing(clean_slurm: Cluster, tmp_path: Path):
@@ -121,7 +121,7 @@ def test_what_becomes_of_a_run_that_could_note_nothing(clean_slurm: Cluster, tmp
     append_line(forgotten.events_jsonl, {"event": "submitted", "time": time.time() - 3600, "job": "999999"})
     subprocess.run(["scontrol", "update", "nodename=node1", "state=down", "reason=test"], check=True)
     (known, lost), _ = until(
-        lambda: (found := runs.look([run.path, forgotten.path]))[0][0].state != "running" and found, 60, every=1
+        lambda: (found := states.look([run.path, forgotten.path]))[0][0].state != "running" and found, 60, every=1
     )
     assert (known.state, lost.state) == ("failed", "lost"), known
     assert "NODE_FAIL" in known.reason or "rank" in known.reason

@@ -7,7 +7,7 @@ import pytest
 from launched import launch
 from slurm.fixtures import Cluster
 
-from launch.rundir import RunDir
+from launch.record.rundir import RunDir
 from profiling.__main__ import main
 
 # Its steps are over within a third of a second, so they are sampled often.

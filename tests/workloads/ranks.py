@@ -15,8 +15,8 @@ from typing import Any
 from horovod.runner.common.util.hosts import get_host_assignments, parse_hosts
 from horovod.runner.http.http_server import RendezvousServer
 
-from launch import rank as ranks
-from launch import stop
+from launch.node import rank as ranks
+from launch.node import stop
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tensorflow", "keras", "horovod.tensorflow"])
@@ -84,8 +84,8 @@ def train(size: int, run: Path, *options: str, attempt: int = 1, workload: str =
 
 def _train(*argv: str) -> None:
     stop.install()
-    sys.argv = ["workloads.train", *argv]
-    runpy.run_module("workloads.train", run_name="__main__", alter_sys=True)
+    sys.argv = ["workloads.training.train", *argv]
+    runpy.run_module("workloads.training.train", run_name="__main__", alter_sys=True)
 
 
 def _begin(environment: dict[str, str], log: Path, function: Callable, arguments: tuple) -> None:

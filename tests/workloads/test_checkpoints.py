@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from launch.errors import Refusal
-from workloads import checkpoints
+from workloads.training import checkpoints
 
 
 def variables(width: int = 3) -> list[keras.Variable]:

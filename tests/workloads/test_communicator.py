@@ -11,8 +11,8 @@ import pytest
 import ranks
 
 import workloads
-from launch.rank import from_environment
-from workloads.communicator import Communicator
+from launch.node.rank import from_environment
+from workloads.training.communicator import Communicator
 
 EXAMPLES, STEPS = 24, 6  # a step takes them all, whatever the number of ranks
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from workloads import flops
+from workloads.training import flops
 
 
 def graph(function, *shapes: tuple[int | None, ...]) -> tf.Graph:

@@ -8,8 +8,8 @@ import ranks
 import tiny
 
 from launch.errors import Refusal
-from launch.rundir import RunDir, read_json, read_lines
-from workloads import checkpoints
+from launch.record.rundir import RunDir, read_json, read_lines
+from workloads.training import checkpoints
 
 
 def run(folder: Path, *options: str, attempt: int = 1) -> RunDir:

@@ -9,9 +9,9 @@ import ranks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from launch.rank import from_environment
-from workloads.communicator import Communicator
-from workloads.optimizers import LARC, LARS, LARCAdam, WarmupMultiStep, lagged
+from launch.node.rank import from_environment
+from workloads.training.communicator import Communicator
+from workloads.training.optimizers import LARC, LARS, LARCAdam, WarmupMultiStep, lagged
 
 STEPS = 5
 SHAPES = [(3, 4), (4,), (2, 2)]  # the last two begin at 0, as biases do

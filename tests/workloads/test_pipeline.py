@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 
 from launch.errors import Refusal
-from workloads.api import Data
-from workloads.pipeline import Cache, Pipeline
-from workloads.sharding import Sharding
+from workloads.training.api import Data
+from workloads.training.pipeline import Cache, Pipeline
+from workloads.training.sharding import Sharding
 
 INPUTS = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
 DEALING = Sharding(40, 4, 2, seed=3)

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launch import options
 from launch.errors import Refusal
-from workloads import scaling_rules
-from workloads.api import Training
+from launch.plan import options
+from workloads.training import scaling_rules
+from workloads.training.api import Training
 
 
 def test_factors():

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from launch.errors import Refusal
-from workloads.sharding import Block, Sharding, part
+from workloads.training.sharding import Block, Sharding, part
 
 
 def dealt(dealing: Sharding, rank: int, start: int, stop: int) -> Block:

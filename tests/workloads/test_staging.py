@@ -10,12 +10,12 @@ import pytest
 from launched import launch
 
 from launch.errors import Refusal
-from launch.rank import Rank
-from launch.rundir import RunDir, read_json
-from workloads import staging
-from workloads.api import Data, Workload
+from launch.node.rank import Rank
+from launch.record.rundir import RunDir, read_json
 from workloads.climate.generate import Corpus, corpus
-from workloads.sharding import Sharding
+from workloads.training import staging
+from workloads.training.api import Data, Workload
+from workloads.training.sharding import Sharding
 
 
 class Some:

@@ -9,11 +9,11 @@ import pytest
 import ranks
 import tensorflow as tf
 
-from launch import options
 from launch.errors import Refusal
-from launch.rank import from_environment
-from workloads.api import Training
-from workloads.communicator import Communicator
+from launch.node.rank import from_environment
+from launch.plan import options
+from workloads.training.api import Training
+from workloads.training.communicator import Communicator
 
 STEPS = 8
 WAYS: dict[str, tuple[list[str], float]] = {
@@ -33,7 +33,7 @@ def train(folder: Path) -> None:
     """On each rank: some steps of plain SGD in every way, on the rank's part of the examples."""
     import tiny
 
-    from workloads.step import Step
+    from workloads.training.step import Step
 
     rank = from_environment()
     with Communicator(rank) as communicator:
@@ -106,8 +106,8 @@ def test_a_batch_that_cannot_be_parted_evenly_is_refused(accumulate: int):
 def test_operations_of_a_step_are_counted_in_every_way(ways: dict):
     import tiny
 
-    from launch.rank import Rank
-    from workloads.step import Step
+    from launch.node.rank import Rank
+    from workloads.training.step import Step
 
     with Communicator(Rank(size=1)) as communicator:
         workload = tiny.build(tiny.Config(), Rank(size=1))
@@ -127,8 +127,8 @@ def test_gradients_are_ready_when_the_last_of_them_is_computed():
 
     import tiny
 
-    from launch.rank import Rank
-    from workloads.step import Step
+    from launch.node.rank import Rank
+    from workloads.training.step import Step
 
     @tf.custom_gradient
     def costly(outputs: tf.Tensor):
@@ -155,9 +155,9 @@ def test_gradients_are_ready_when_the_last_of_them_is_computed():
 
 
 def test_a_processor_sums_the_gradients_of_biases_in_bfloat16_as_in_float32(monkeypatch: pytest.MonkeyPatch):
-    """TensorFlow's own sum stops growing at 256 addends: once that is mended, workloads/bias.py can go."""
-    from launch.rank import Rank
-    from workloads import train
+    """TensorFlow's own sum stops growing at 256 addends: once that is mended, workloads/training/bias.py can go."""
+    from launch.node.rank import Rank
+    from workloads.training import train
 
     def slopes(policy: str) -> np.ndarray:
         keras.config.set_dtype_policy(policy)

@@ -18,9 +18,9 @@ from tensorboard.plugins.graph.keras_util import keras_model_to_graph_def
 from tensorboard.plugins.hparams import metadata
 from tensorboard.util import tensor_util
 
-from launch.rundir import RunDir, read_json, read_lines
-from workloads import checkpoints
-from workloads.tensorboard import POINTS, WEIGHTS, Board, records
+from launch.record.rundir import RunDir, read_json, read_lines
+from workloads.training import checkpoints
+from workloads.training.tensorboard import POINTS, WEIGHTS, Board, records
 
 EPOCHS, STEPS = 4, 128  # of 1024 examples, 32 a step
 OPTIONS = ("--network=noisy", "--batch=16", f"--epochs={EPOCHS}", "--deterministic")

@@ -9,11 +9,12 @@ import ranks
 from launched import launch
 
 from launch.errors import Refusal
-from launch.rank import Rank
-from launch.rundir import RunDir, publish_json, read_json, read_lines
-from profiling import parts, trace, traces
-from workloads import tracing
-from workloads.api import Training
+from launch.node.rank import Rank
+from launch.record.rundir import RunDir, publish_json, read_json, read_lines
+from profiling.cli import trace
+from profiling.traces import parts, store
+from workloads.training import tracing
+from workloads.training.api import Training
 
 PAUSE = 0.4  # seconds that a batch takes, of steps of some milliseconds
 
@@ -54,7 +55,7 @@ def test_a_convolutional_network_on_two_ranks(tmp_path: Path):
     done = launch("--nodes", 2, "--runs", tmp_path, "--name", "cfd", "workloads.cfd_resnet", *words, wait=900)
     assert done.returncode == 0, done.stdout + done.stderr
     run = RunDir(tmp_path / "cfd")
-    found, notes = traces.read(run)
+    found, notes = store.read(run)
     assert notes == [] and [each.rank for each in found] == [0, 1]
     for each in found:
         assert [step.number for step in each.steps] == [3, 4, 5, 6]
@@ -64,7 +65,7 @@ def test_a_convolutional_network_on_two_ranks(tmp_path: Path):
 
 
 def test_a_slow_input_is_seen_as_input(alone: RunDir):
-    ((found,), notes) = traces.read(alone)
+    ((found,), notes) = store.read(alone)
     assert notes == []
     assert [step.number for step in found.steps] == list(range(1, 9))
     later = found.steps[4:]  # when the batches that were loaded during the compilation are used up
@@ -84,7 +85,7 @@ def test_compiling_is_seen_in_the_step_that_is_compiled(alone: RunDir):
 @pytest.mark.parametrize("which", ["alone", "together"])
 def test_the_parts_add_up_to_the_step_that_was_recorded(which: str, request: pytest.FixtureRequest):
     run = request.getfixturevalue(which)
-    for found in traces.read(run)[0]:
+    for found in store.read(run)[0]:
         recorded = {line["step"]: line for line in records(run, found.rank)}
         for step in found.steps:
             assert sum(step.parts.values()) == pytest.approx(step.seconds, abs=1e-8)
@@ -98,7 +99,7 @@ def test_the_parts_add_up_to_the_step_that_was_recorded(which: str, request: pyt
 
 
 def test_a_rank_that_is_late_is_seen_as_communication_on_the_other(together: RunDir):
-    (waiting, late), _ = traces.read(together)
+    (waiting, late), _ = store.read(together)
     assert (waiting.rank, late.rank) == (0, 1)
     for found, part in ((waiting, "communication"), (late, "input")):
         assert [step.number for step in found.steps] == [6, 7, 8, 9]
@@ -136,8 +137,8 @@ def test_traced_steps_are_not_timed(alone: RunDir, together: RunDir):
 
 
 def test_the_raw_trace_lies_where_tensorboard_looks_and_can_be_read_again(alone: RunDir):
-    ((kept,), _) = traces.read(alone)
-    assert traces.extract(alone, 1, 0) == kept
+    ((kept,), _) = store.read(alone)
+    assert store.extract(alone, 1, 0) == kept
     assert [path.name for path in alone.traces.glob("plugins/profile/*/*")] == ["rank0.xplane.pb"]
     assert not (alone.traces / ".rank0").exists()
 
@@ -187,7 +188,7 @@ def test_a_window_that_is_broken_off(tmp_path: Path):
     stopped = start(1)
     stopped.send(0, signal.SIGTERM)
     assert stopped.wait() == [75], stopped.output()
-    ((first,), notes) = traces.read(run)
+    ((first,), notes) = store.read(run)
     assert [step.number for step in first.steps] == list(range(3, records(run)[-1]["step"] + 1))
 
     killed = start(2)
@@ -195,7 +196,7 @@ def test_a_window_that_is_broken_off(tmp_path: Path):
     assert killed.wait() == [-signal.SIGKILL]
     last = ranks.train(1, run.path, *options, attempt=3)
     assert last.wait() == [0], last.output()
-    assert [found.attempt for found in traces.read(run)[0]] == [1, 3]
+    assert [found.attempt for found in store.read(run)[0]] == [1, 3]
     document = trace.gather(run)
     assert document["attempt"] == 3 and document["ranks"][0]["steps"][-1]["number"] == 190
     assert document["notes"] == ["attempts 1, 3 were traced; this is attempt 3"]

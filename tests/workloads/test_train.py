@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import ranks
 
-from launch.rundir import RunDir, read_json, read_lines
-from profiling.records import STEP
-from workloads import checkpoints
+from launch.record.rundir import RunDir, read_json, read_lines
+from profiling.telemetry.records import STEP
+from workloads.training import checkpoints
 
 STEPS = 32  # of the runs that are compared: 4 epochs of 1024 examples, 128 a step
 

@@ -4,8 +4,8 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from launch.rank import Rank
-from workloads.api import Data, Training, Workload
+from launch.node.rank import Rank
+from workloads.training.api import Data, Training, Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

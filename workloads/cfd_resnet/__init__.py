@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from launch.errors import Refusal
-from launch.rank import Rank
-from workloads.api import Training, Workload
+from launch.node.rank import Rank
+from workloads.training.api import Training, Workload
 
 if TYPE_CHECKING:
     import keras

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from launch import stop
-from launch.rundir import publish
-from workloads.claims import Claim, Claims, Core
+from launch.node import stop
+from launch.record.rundir import publish
+from workloads.data.claims import Claim, Claims, Core
 
 PART = 16  # flows in a part: what one thread makes at a time, and what a kill costs at most
 POLL_SECONDS = 0.5
@@ -124,7 +124,7 @@ class Cache:
         Raises
         ------
         SystemExit
-            With `launch.stop.STOPPED`, if a signal asked this process to stop.
+            With `launch.node.stop.STOPPED`, if a signal asked this process to stop.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         claims, halt, workers = Claims(self.folder), threading.Event(), []

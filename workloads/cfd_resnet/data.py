@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from launch import errors, options, stop
+from launch import errors
 from launch.errors import Refusal
-from workloads.news import Live, News
+from launch.node import stop
+from launch.plan import options
+from workloads.data.news import Live, News
 
 if TYPE_CHECKING:
     import numpy as np

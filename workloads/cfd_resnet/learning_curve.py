@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from launch import errors, options
+from launch import errors
 from launch.errors import Refusal
-from launch.rundir import RunDir, read_json
-from launch.study import INDEX, runs_in
+from launch.plan import options
+from launch.record.rundir import RunDir, read_json
+from launch.submit.study import INDEX, runs_in
 from workloads.cfd_resnet import Config
 
 PUBLISHED = (0.0198, 0.0269)  # Guo et al. 2016: mean relative error over their test cases, at full size
@@ -147,7 +148,7 @@ def draw(path: Path, points: Sequence[Point], law: Law) -> None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullLocator
 
-    from profiling.plots import BLUE, GRID, INK, MUTED, ORANGE
+    from profiling.reporting.plots import BLUE, GRID, INK, MUTED, ORANGE
 
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.subplots()

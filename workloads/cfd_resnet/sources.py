@@ -9,12 +9,12 @@ from typing import Any, Literal, NamedTuple
 
 import keras
 
-from launch.rank import Rank
-from workloads.api import Data
+from launch.node.rank import Rank
 from workloads.cfd_resnet import Config, data, deepcfd, held_out, picture
 from workloads.cfd_resnet.examples import Examples
 from workloads.cfd_resnet.metrics import Metrics, mean_field
 from workloads.cfd_resnet.networks import conserving, sized
+from workloads.training.api import Data
 
 # The quality of a finished training, for the time to it: the published errors.
 GUO = ("error", "<=", 0.0269)  # Guo et al. 2016: 1.98 to 2.69 %

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from launch import options
+from launch.plan import options
 from workloads.cfd_resnet.channel import Case
 from workloads.cfd_resnet.d2q9 import DIRECTIONS
 from workloads.cfd_resnet.lattice_boltzmann import solve

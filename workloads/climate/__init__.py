@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from launch.errors import Refusal
-from launch.rank import Rank
-from workloads.api import Data, Training, Workload
+from launch.node.rank import Rank
+from workloads.training.api import Data, Training, Workload
 
 if TYPE_CHECKING:
     import keras
@@ -163,7 +163,7 @@ def _optimizer(config: Config, rank: Rank, rate: Any) -> keras.optimizers.Optimi
     from keras import optimizers
 
     from workloads.climate.recipes import recipe
-    from workloads.optimizers import LARC, LARS, LARCAdam, WarmupMultiStep, lagged
+    from workloads.training.optimizers import LARC, LARS, LARCAdam, WarmupMultiStep, lagged
 
     if config.schedule == "mlperf":
         found = recipe(config.batch * rank.size)

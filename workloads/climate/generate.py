@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from launch import errors, options, stop
+from launch import errors
 from launch.errors import Refusal
-from launch.rundir import publish
-from workloads.claims import share
-from workloads.news import Live, News
+from launch.node import stop
+from launch.plan import options
+from launch.record.rundir import publish
+from workloads.data.claims import share
+from workloads.data.news import Live, News
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,7 +76,7 @@ def corpus(
     Refusal
         If the folder cannot be written to.
     SystemExit
-        With `launch.stop.STOPPED`, if a signal asked this process to stop.
+        With `launch.node.stop.STOPPED`, if a signal asked this process to stop.
     """
     progress = progress or Live()
     root = folder or cache(parameters)

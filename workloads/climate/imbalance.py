@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from launch import errors, options
-from launch.rank import Rank
+from launch import errors
+from launch.node.rank import Rank
+from launch.plan import options
 from workloads import climate
 from workloads.climate.published import WEIGHTINGS
 
@@ -37,12 +38,12 @@ def compare(config: climate.Config, weightings: tuple[str, ...] = WEIGHTINGS) ->
     import keras
     import tensorflow as tf
 
-    from workloads import scaling_rules
-    from workloads.communicator import Communicator
-    from workloads.evaluation import Evaluation
-    from workloads.pipeline import Pipeline
-    from workloads.sharding import Sharding
-    from workloads.step import Step
+    from workloads.training import scaling_rules
+    from workloads.training.communicator import Communicator
+    from workloads.training.evaluation import Evaluation
+    from workloads.training.pipeline import Pipeline
+    from workloads.training.sharding import Sharding
+    from workloads.training.step import Step
 
     found = {}
     for weighting in weightings:

@@ -11,11 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from launch import errors, options, stop
+from launch import errors
 from launch.errors import Refusal
-from launch.rundir import publish
-from workloads.claims import share
-from workloads.news import Live, News
+from launch.node import stop
+from launch.plan import options
+from launch.record.rundir import publish
+from workloads.data.claims import share
+from workloads.data.news import Live, News
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from launch.errors import Refusal
-from launch.rank import Rank
-from workloads.api import Data, Training, Workload
+from launch.node.rank import Rank
+from workloads.training.api import Data, Training, Workload
 
 if TYPE_CHECKING:
     import keras
@@ -164,7 +164,7 @@ def _optimizer(config: Config, rate: keras.optimizers.schedules.LearningRateSche
         # What both of the loop's schedules call the rate from which they rise.
         rate = type(rate).from_config(rate.get_config() | {"initial_learning_rate": config.warm_from})
     if config.optimizer == "lars":
-        from workloads.optimizers import LARS
+        from workloads.training.optimizers import LARS
 
         # These networks have biases that nothing normalises; so they learn at rates as those of SGD.
         return LARS(rate, momentum=config.momentum, plain=0.01)

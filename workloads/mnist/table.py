@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from launch import errors, options
+from launch import errors
 from launch.errors import Refusal
-from launch.rundir import RunDir, read_json
-from launch.study import INDEX, runs_in
+from launch.plan import options
+from launch.record.rundir import RunDir, read_json
+from launch.submit.study import INDEX, runs_in
 from workloads.mnist import Config
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from launch import options
 from launch.errors import Refusal
-from launch.rank import Rank
+from launch.node.rank import Rank
+from launch.plan import options
 from workloads import cfd_resnet
 from workloads.cfd_resnet import cache, data
 from workloads.cfd_resnet.examples import Examples
@@ -33,10 +33,10 @@ def synthetic(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def train(workload: cfd_resnet.Workload, steps: int, rate: float, batch: int = 16) -> dict[str, float]:
     """By the loop's own step and evaluation, on one rank."""
-    from workloads.communicator import Communicator
-    from workloads.evaluation import Evaluation
-    from workloads.sharding import Sharding
-    from workloads.step import Step
+    from workloads.training.communicator import Communicator
+    from workloads.training.evaluation import Evaluation
+    from workloads.training.sharding import Sharding
+    from workloads.training.step import Step
 
     with Communicator(Rank()) as communicator:
         optimizer = communicator.averaging(workload.optimizer(rate))

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from launch import stop
 from launch.errors import Refusal
+from launch.node import stop
 from workloads.cfd_resnet import cache as cache_module
 from workloads.cfd_resnet.cache import PART, Damaged, read, record_type, write
 from workloads.cfd_resnet.data import SIZES, FlowSet, array_task, flows, main
-from workloads.claims import Claims, Core
+from workloads.data.claims import Claims, Core
 
 ROOT = Path(__file__).resolve().parents[3]
 # Two parts for training, one for validation; single obstacles at a low Reynolds number are steady soon.
@@ -191,7 +191,7 @@ def test_the_claim_of_another_node_falls_when_it_does_not_change(tmp_path, monke
     claim = {"node": "another", "pid": 1, "done": 3, "beat": 1}
     path = tmp_path / "part-00000.claim4"
     path.write_text(json.dumps(claim))
-    monkeypatch.setattr("workloads.claims.STALE_SECONDS", 0.3)
+    monkeypatch.setattr("workloads.data.claims.STALE_SECONDS", 0.3)
     claims = Claims(tmp_path)
     assert claims.take("part-00000") is None and claims.done("part-00000") == 3
     time.sleep(0.2)

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from launch.errors import Refusal
-from launch.rank import Rank
+from launch.node.rank import Rank
 from workloads import cfd_resnet
 from workloads.cfd_resnet import deepcfd
 
@@ -120,9 +120,9 @@ def test_absent_and_truncated_files_are_refused_with_where_they_are_had(tmp_path
 
 
 def test_a_network_learns_them_and_is_measured_as_published(tmp_path: Path):
-    from workloads.communicator import Communicator
-    from workloads.evaluation import Evaluation
-    from workloads.step import Step
+    from workloads.training.communicator import Communicator
+    from workloads.training.evaluation import Evaluation
+    from workloads.training.step import Step
 
     x, y = arrays(60)
     config = cfd_resnet.Config(deepcfd=write(tmp_path, x, y), network="fc", width=32)

@@ -42,7 +42,7 @@ def study(folder: Path, errors: dict[int, float | None]) -> Path:
         run = folder / f"n1-flows{flows}-seed0-r1"
         run.mkdir(parents=True)
         index.append({"run": run.name, "nodes": 1, "values": {"flows": str(flows)}, "repeat": 1})
-        entry = ["-m", "workloads.train", "workloads.cfd_resnet", f"--flows={flows}", "--test-flows=100"]
+        entry = ["-m", "workloads.training.train", "workloads.cfd_resnet", f"--flows={flows}", "--test-flows=100"]
         (run / "run.json").write_text(json.dumps({"entry": entry, "seed": 0}))
         if error:
             metrics = {"error": error, "test_error": error, "test_error_spread": 0.05, "test_times_better": 0.6 / error}

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import ranks
 
-from launch import options
 from launch.errors import Refusal
-from launch.rank import Rank, from_environment
+from launch.node.rank import Rank, from_environment
+from launch.plan import options
 from workloads import climate
 from workloads.climate import imbalance
 from workloads.climate.generate import Corpus, corpus
@@ -96,11 +96,11 @@ def steps(folder: Path, maps: Path, *given: str) -> None:
     """On each rank: three steps on the rank's part of each batch of six, and a measurement."""
     import keras
 
-    from workloads.communicator import Communicator
-    from workloads.evaluation import Evaluation
-    from workloads.pipeline import Pipeline
-    from workloads.sharding import Sharding
-    from workloads.step import Step
+    from workloads.training.communicator import Communicator
+    from workloads.training.evaluation import Evaluation
+    from workloads.training.pipeline import Pipeline
+    from workloads.training.sharding import Sharding
+    from workloads.training.step import Step
 
     rank = from_environment()
     # Normalised over its batch a rank would do otherwise than one with the whole batch.

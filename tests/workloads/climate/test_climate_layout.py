@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from launch.errors import Refusal
-from launch.rank import Rank
+from launch.node.rank import Rank
 from workloads import climate
 from workloads.climate.layout import Examples, Scale, encode, encode_statistics, read
 from workloads.climate.pack import pack
 from workloads.climate.published import CHANNELS
-from workloads.sharding import Sharding
+from workloads.training.sharding import Sharding
 
 SIZE = (16, 24)
 

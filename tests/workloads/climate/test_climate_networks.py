@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from workloads import flops
 from workloads.climate.networks import NETWORKS
+from workloads.training import flops
 
 # Tiramisu's transition down behind its last block, which the code of SC18 makes and counts, and whose output nothing reads:
 # a 1 x 1 convolution of 544 channels (64 of the first convolution, 32 of each of 15 others) and its biases.

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from launch import stop
 from launch.errors import Refusal
+from launch.node import stop
 from workloads.climate.generate import DAYS, Corpus, cache, corpus, examples, main
 from workloads.climate.grid import Grid
 from workloads.climate.layout import read

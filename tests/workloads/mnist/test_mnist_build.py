@@ -9,19 +9,19 @@ import pytest
 import ranks
 import tensorflow as tf
 
-from launch import options
 from launch.errors import Refusal
-from launch.rank import Rank
-from launch.rundir import RunDir, read_json, read_lines
+from launch.node.rank import Rank
+from launch.plan import options
+from launch.record.rundir import RunDir, read_json, read_lines
 from workloads import mnist
-from workloads.communicator import Communicator
-from workloads.evaluation import Evaluation
 from workloads.mnist import files
 from workloads.mnist.digits import digits
-from workloads.pipeline import Pipeline
-from workloads.scaling_rules import schedule
-from workloads.sharding import Sharding
-from workloads.step import Step
+from workloads.training.communicator import Communicator
+from workloads.training.evaluation import Evaluation
+from workloads.training.pipeline import Pipeline
+from workloads.training.scaling_rules import schedule
+from workloads.training.sharding import Sharding
+from workloads.training.step import Step
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ def study(folder: Path, runs: list[tuple[str, float | None]]) -> Path:
         run = folder / f"n1-{number}"
         run.mkdir(parents=True)
         index.append({"run": run.name, "nodes": 1, "values": {}, "repeat": 1})
-        entry = ["-m", "workloads.train", "workloads.mnist", "--network=fc", *words.split()]
+        entry = ["-m", "workloads.training.train", "workloads.mnist", "--network=fc", *words.split()]
         (run / "run.json").write_text(json.dumps({"entry": entry, "seed": 0}))
         if accuracy:
             metrics = {"accuracy": accuracy, "moved_accuracy": 0.77}

@@ -1,0 +1,173 @@
+"""A definition: a run, a study or a chain of them in a TOML file, with the very names of the command line.
+
+    workload = "workloads.cfd_resnet"   # or any module or script; `arguments` are words behind it
+    [job]                               # options of the job, as fields of launch.plan.request.StudyRequest
+    [options]                           # options of the workload
+    [axes]                              # of these all combinations
+    [[zip]]                             # of these the first with the first, the second with the second ...
+    exclude = [...]  only = [...]       # which combinations are made
+
+A chain has several tables `[[link]]` with the same content, a `name` each, and `after`: the links that must be done before.
+"""
+
+import dataclasses
+import datetime
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from launch import HOME
+from launch.errors import Refusal, nearest
+from launch.plan import options, workload
+from launch.plan.plan import refuse_bad_name
+from launch.plan.request import StudyRequest
+from launch.plan.sweep import from_tables, list_of_tables, table_of, value_text
+from launch.submit.order import Order
+from launch.submit.stages import in_order
+
+FOLDER = HOME / "jobs"
+
+_ORDER = ("workload", "arguments", "options", "job", "axes", "zip", "only", "exclude")
+_OF_ALL = ("site", "backend", "runs", "name", "budget", "dry_run", "follow", "wait", "detach")
+"""Options of the job that all links of a chain share."""
+
+
+def read(
+    path: str, given: Mapping[str, Any], words: Sequence[str], now: datetime.datetime
+) -> tuple[StudyRequest, list[Order]]:
+    """Read a definition.
+
+    Parameters
+    ----------
+    path : str
+        Of the file.
+    given : dict
+        Options of the job from the command line, which go before those of the file; in a chain, before those of its
+        ``[job]``, while what a link says for itself holds.
+    words : sequence of str
+        Options of the workload from the command line, which go before those of the file.
+    now : datetime
+        For the name, which is that of the file and the time unless one is given.
+
+    Returns
+    -------
+    asked : StudyRequest
+        The options of the job, of a chain those that hold for all of it.
+    orders : list of Order
+        One for a run or study, with an empty name; else one for each link, in an order in which they can be made.
+
+    Raises
+    ------
+    Refusal
+        If the file or something in it is not understood.
+    """
+    table = _load(Path(path))
+    name = {"name": f"{re.sub(r'[^A-Za-z0-9._+-]', '_', Path(path).stem).lstrip('._+-')}-{now:%Y%m%d-%H%M%S}"}
+    try:
+        if "link" in table:
+            return _chain(table, name, given, words)
+        order = _order(table, _ORDER, name | _job(table), given, words)
+        return order.asked, [order]
+    except Refusal as refusal:
+        raise Refusal(f"{path}: {refusal}") from None
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        known = {os.path.relpath(file) for folder in (path.parent, FOLDER) for file in folder.glob("*.toml")}
+        raise Refusal(f"there is no definition {str(path)!r}: {nearest(os.path.relpath(path), known)}") from None
+    except (OSError, ValueError) as error:
+        said = getattr(error, "strerror", None) or error
+        raise Refusal(f"{path} cannot be read as TOML ({said}): mend it and try again") from None
+
+
+def _chain(
+    table: Mapping[str, Any], name: dict[str, str], given: Mapping[str, Any], words: Sequence[str]
+) -> tuple[StudyRequest, list[Order]]:
+    _refuse_unknown(table, ("job", "link"))
+    if "array" in given:
+        raise Refusal("--array is for no link: write it into the [link.axes] of one")
+    if words:
+        raise Refusal(f"{words[0]!r} is for no link: write it into the [link.options] of one")
+    shared = name | _job(table) | given
+    links: dict[str, dict[str, Any]] = {}
+    for link in list_of_tables(table, "link"):
+        if not isinstance(link.get("name"), str):
+            raise Refusal("a link has no name: write name = 'train' into each [[link]]")
+        if refuse_bad_name(link["name"]) in links:
+            raise Refusal(f"two links have the name {link['name']}: give each its own")
+        links[link["name"]] = link
+    if not links:
+        raise Refusal("it has no link: write [[link]] for each")
+    own = {name: _job(link) for name, link in links.items()}
+    for link, job in own.items():
+        if wrong := next((key for key in job if key in _OF_ALL), None):
+            raise Refusal(f"link {link} has a {wrong} of its own: all links share it, so write it into [job]")
+    for key in given.keys() - set(_OF_ALL):
+        if all(key in job for job in own.values()):
+            raise Refusal(
+                f"--{key.replace('_', '-')} would change nothing, as each link says it for itself: edit the file"
+            )
+    after = {name: _strings(link, "after") for name, link in links.items()}
+    orders = []
+    for link in in_order(after):
+        common = {key: value for key, value in shared.items() if key not in ("name", "budget")}
+        try:
+            order = _order(links[link], ("name", "after", *_ORDER), common | own[link], {}, ())
+        except Refusal as refusal:
+            raise Refusal(f"link {link}: {refusal}") from None
+        orders.append(dataclasses.replace(order, link=link, after=tuple(after[link])))
+    return options.build(StudyRequest, {key: value for key, value in shared.items() if key in _OF_ALL}), orders
+
+
+def _order(
+    table: Mapping[str, Any],
+    known: Sequence[str],
+    job: Mapping[str, Any],
+    given: Mapping[str, Any],
+    words: Sequence[str],
+) -> Order:
+    _refuse_unknown(table, known)
+    if not isinstance(table.get("workload"), str):
+        raise Refusal("it does not say what is to be run: write workload = 'workloads.cfd_resnet'")
+    job = dict(job) | given
+    axes = from_tables(table, job.pop("array", ()), job.get("nodes"))
+    found = [*_strings(table, "arguments"), *options.words(_texts(table_of(table, "options"))), *words]
+    return Order(asked=options.build(StudyRequest, job), target=workload.find(table["workload"], found), axes=axes)
+
+
+def _job(table: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of ``[job]``, as the command line would have them."""
+    texts = {name.replace("-", "_"): value for name, value in _texts(table_of(table, "job")).items()}
+    fields = {field.name: field for field in dataclasses.fields(StudyRequest)}
+    if "array" in texts:
+        raise Refusal("[job] has array: write the axes into [axes]")
+    if unknown := next((name for name in texts if name not in fields), None):
+        raise Refusal(f"[job] has {unknown}, which is no option of the job: {nearest(unknown, fields)}")
+    joined = {name: field.metadata["separator"] for name, field in fields.items() if "separator" in field.metadata}
+    values, _ = options.split(StudyRequest, options.words(texts, joined))
+    return values
+
+
+def _texts(table: Mapping[str, Any]) -> dict[str, str | list[str]]:
+    return {
+        name: [value_text(name, item) for item in value] if isinstance(value, list) else value_text(name, value)
+        for name, value in table.items()
+    }
+
+
+def _strings(table: Mapping[str, Any], name: str) -> list[str]:
+    found = table.get(name, [])
+    if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
+        raise Refusal(f"{name} = {found!r} is no list of words: write {name} = ['one', 'two']")
+    return found
+
+
+def _refuse_unknown(table: Iterable[str], known: Iterable[str]) -> None:
+    if unknown := next((name for name in table if name not in known), None):
+        raise Refusal(f"{unknown} is not a key that it can have: {nearest(unknown, known)}")

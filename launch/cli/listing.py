@@ -1,0 +1,73 @@
+"""python -m launch list [FOLDER ...] [--json]: studies and runs, a line each; without a name, those in the folder runs.
+
+What becomes of each run of a study: python -m launch status STUDY.
+"""
+
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from launch.cli import status
+from launch.plan import options
+from launch.submit import states
+from launch.submit.study import INDEX
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to show them."""
+
+    json: bool = False  # as a list of objects, for programs
+
+
+def main(argv: list[str]) -> int:
+    """Print a line a study, and one for each run that is in none; return 0.
+
+    Raises
+    ------
+    Refusal
+        If something named is no run and no folder with runs.
+    """
+    chosen, words = options.with_words(Options, argv, "list")
+    known, silence = states.look(states.find(words or ["runs"]))
+    groups: dict[Path, list[states.Known]] = {}
+    for one in known:
+        study = (one.path.parent / INDEX).is_file()
+        groups.setdefault(one.path.parent if study else one.path, []).append(one)
+    entries = [_entry(path, members) for path, members in groups.items()]
+    if chosen.json:
+        print(json.dumps(entries, indent=1))
+    else:
+        status.show(status.table([_row(entry) for entry in entries], always=("name", "states")))
+    if silence:
+        print(f"launch: Slurm does not answer ({silence}): its states are those that the runs noted", file=sys.stderr)
+    return 0
+
+
+def _entry(path: Path, members: Sequence[states.Known]) -> dict[str, Any]:
+    return {
+        "path": str(path),
+        "kind": "run" if members[0].path == path else "study",
+        "workload": next((one.workload for one in members if one.workload), None),
+        "runs": len(members),
+        "nodes": sorted({one.nodes for one in members if one.nodes}),
+        "states": dict(Counter(one.state for one in members).most_common()),
+        "since": max((one.since for one in members if one.since), default=None),
+    }
+
+
+def _row(entry: dict[str, Any]) -> dict[str, str]:
+    return {
+        "name": entry["path"],
+        "kind": entry["kind"],
+        "workload": entry["workload"] or "",
+        "runs": str(entry["runs"]),
+        "nodes": ",".join(map(str, entry["nodes"])),
+        "states": ", ".join(f"{count} {state}" for state, count in entry["states"].items()),
+        "last event": time.strftime("%Y-%m-%d %H:%M", time.localtime(entry["since"])) if entry["since"] else "",
+    }

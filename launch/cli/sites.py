@@ -1,0 +1,87 @@
+"""python -m launch sites [NAME|FILE|new [--name NAME]]: the machines one can run on.
+
+Without an argument: a table of the sites and which one this machine is. With a name or a file: check it and say what it
+holds. With ``new``: write a site file for this Slurm on the standard output.
+"""
+
+import dataclasses
+from typing import Any
+
+from launch.backends import site_from_slurm
+from launch.errors import Refusal
+from launch.plan import site
+from launch.plan.site import Site
+
+
+def main(argv: list[str]) -> int:
+    """Print what is asked for; return the exit status.
+
+    Raises
+    ------
+    Refusal
+        If there is no such site, if it holds a mistake, or if no Slurm answers.
+    """
+    match argv:
+        case []:
+            print(table())
+        case ["new"]:
+            print(site_from_slurm.ask().text(), end="")
+        case ["new", "--name", name] if name.isprintable():
+            print(dataclasses.replace(site_from_slurm.ask(), name=name).text(), end="")
+        case [name] if not name.startswith("-"):
+            print(content(site.load(name)))
+        case _:
+            raise Refusal(
+                f"sites {' '.join(argv)!r}: give a site's name or file, 'new', 'new --name NAME', or nothing for a table"
+            )
+    return 0
+
+
+def table() -> str:
+    """A line for each site, and which one this machine is."""
+    here, why = site.detect()
+    rows = [("", "site", "a node", "recognised by", "")]
+    for known in map(site.load, site.names()):
+        mark = "*" if known == here else ""
+        rows.append((mark, known.name, _node(known), _recognised(known), known.description))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip() for row in rows]
+    return "\n".join([*lines, "", f"this machine is {here.name}: {why}"])
+
+
+def content(asked: Site) -> str:
+    """What a site file says, a line a key, and what it leaves open."""
+    lines = []
+    for key in dataclasses.fields(Site):
+        value = getattr(asked, key.name)
+        if isinstance(value, dict):
+            lines += [f"{f'{key.name}.{name}':<24} {_plain(item)}" for name, item in value.items()]
+        elif value not in (None, [], ""):
+            lines.append(f"{key.name:<24} {_plain(value)}")
+    open_ = ", ".join(site.unknown(asked)) or "nothing that a run asks for"
+    return "\n".join([*lines, f"{'not known':<24} {open_}"])
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {item}" for key, item in value.items())
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _node(known: Site) -> str:
+    if known.backend == "local":
+        return "processes"
+    parts = [(known.gpus_per_node, "GPUs"), (known.cpus_per_node, "cores")]
+    return ", ".join(f"{count} {what}" for count, what in parts if count) or "not known"
+
+
+def _recognised(known: Site) -> str:
+    identify = known.identify
+    by = []
+    if "env" in identify:
+        by.append(identify["env"] + (f"={identify['is']}" if "is" in identify else ""))
+    if "host" in identify:
+        by.append(f"host name {identify['host']}")
+    if known.name in site.FALLBACKS:
+        by.append(site.FALLBACKS[known.name])
+    return " or ".join(by) or f"--site {known.name} only"

@@ -1,0 +1,107 @@
+"""python -m launch status [RUN|FOLDER ...] [--json]: how runs are; without a name, those in the folder runs."""
+
+import dataclasses
+import json
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from launch.errors import Refusal
+from launch.plan import options
+from launch.plan.walltime import clock
+from launch.record import bad_nodes
+from launch.record.rundir import RunDir
+from launch.submit import efficiency, states
+from launch.submit.study import INDEX
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to show them."""
+
+    json: bool = False  # all that is known, as a list of objects, for programs
+
+
+def main(argv: list[str]) -> int:
+    """Print a line a run; return 0.
+
+    Raises
+    ------
+    Refusal
+        If something named is no run and no folder with runs.
+    """
+    chosen, words = options.with_words(Options, argv, "status")
+    known, silence = states.look(states.find(words or ["runs"]))
+    efficiencies: dict[Path, float] = {}
+    for folder in dict.fromkeys(one.path.parent for one in known if (one.path.parent / INDEX).is_file()):
+        try:
+            efficiencies |= efficiency.so_far(folder, [one for one in known if one.path.parent == folder])
+        except Refusal as refusal:  # the runs are shown all the same
+            print(f"launch: {refusal}", file=sys.stderr)
+    bad = bad_nodes.among(RunDir(one.path) for one in known if one.attempts)
+    if chosen.json:
+        print(json.dumps(as_json(known, efficiencies, bad), indent=1))
+    else:
+        show(table(rows(known, efficiencies), always=("run", "state")))
+        if bad:
+            print(
+                "\n".join(["", *bad_nodes.said(bad), "leave them out: python -m launch resume RUN --exclude-bad-nodes"])
+            )
+    if silence:
+        print(f"launch: Slurm does not answer ({silence}): its states are those that the runs noted", file=sys.stderr)
+    return 0
+
+
+def as_json(
+    known: Sequence[states.Known],
+    efficiencies: Mapping[Path, float] | None = None,
+    bad: Sequence[bad_nodes.BadNode] = (),
+) -> list[dict[str, Any]]:
+    """The fields of `launch.submit.states.Known`, an object a run, its efficiency, and the bad nodes on which it has failed."""
+    return [
+        dataclasses.asdict(one)
+        | {"path": str(one.path), "efficiency": (efficiencies or {}).get(one.path)}
+        | {"bad_nodes": [node.host for node in bad if one.path in node.runs]}
+        for one in known
+    ]
+
+
+def table(rows: Sequence[dict[str, str]], always: Sequence[str]) -> list[str]:
+    """Lines of a table; a column that is empty in all rows is left out, but for those named."""
+    names = [name for name in rows[0] if name in always or any(row[name] for row in rows)]
+    lines = [names, *([row[name] for name in names] for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(names))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines]
+
+
+def show(lines: Sequence[str]) -> None:
+    """Print lines, on a terminal no longer than it is wide."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    print("\n".join(line[:width] for line in lines))
+
+
+def rows(known: Sequence[states.Known], efficiencies: Mapping[Path, float] | None = None) -> list[dict[str, str]]:
+    """The cells of the table, by the names of its columns."""
+    return [_row(one, (efficiencies or {}).get(one.path)) for one in known]
+
+
+def _row(one: states.Known, efficiency: float | None) -> dict[str, str]:
+    shape = f"{one.nodes}x{one.ranks // one.nodes}" if one.nodes and one.ranks else ""
+    return {
+        "run": str(one.path),
+        "state": one.state,
+        "job": one.job or "",
+        "shape": shape,
+        "step": "" if one.step is None else f"{one.step}/{one.steps or '?'}",
+        "epoch": "" if one.epoch is None else f"{one.epoch:.2f}/{one.epochs:g}",
+        "loss": "" if one.loss is None else f"{one.loss:.4g}",
+        "examples/s": "" if one.examples_per_s is None else f"{one.examples_per_s:.4g}",
+        "efficiency": "" if efficiency is None else f"{efficiency:.0%}",
+        "left": "" if one.left_s is None else clock(int(one.left_s)),
+        "attempts": str(one.attempts) if one.attempts > 1 else "",
+        "nodes": one.hosts,
+        "reason": one.reason,
+    }

@@ -1,0 +1,121 @@
+"""The beginning and the end of an attempt, noted in the run directory:   python -m launch.node.attempt begin|end RUN [STATUS [ASKED]]
+
+The job script calls it on the first node; the local backend calls the same functions.
+"""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+
+from launch.errors import Refusal
+from launch.node import stop
+from launch.plan.plan import Plan
+from launch.record import diagnose
+from launch.record.environment import surroundings
+from launch.record.rundir import RunDir, publish_json, read_json
+
+
+def begin(run: RunDir) -> int:
+    """Note that an attempt starts, here and now; return its number, counted from 1.
+
+    Raises
+    ------
+    Refusal
+        If a file of another user lies in the run directory.
+    """
+    run.refuse_files_of_others()
+    run.make_folders()
+    attempt = len(run.events("started")) + 1
+    run.append_event("started", attempt=attempt, host=socket.gethostname(), pid=os.getpid(), **_job())
+    publish_json(run.env_json, surroundings())
+    return attempt
+
+
+def end(run: RunDir, status: int, asked: bool = False) -> str:
+    """Note how the attempt ended: done, stopped (with a checkpoint, to be resumed) or failed.
+
+    Parameters
+    ----------
+    run : RunDir
+        Of which all ranks have ended.
+    status : int
+        The exit status of srun, or of the first rank that failed.
+    asked : bool
+        Whether the job was told to end, where that does not stand in the run's own job.log.
+
+    Returns
+    -------
+    str
+        "done", "stopped" or "failed".
+    """
+    plan = Plan.from_json(read_json(run.run_json))
+    started = run.events("started")
+    attempt = len(started)
+    if status == 0 and plan.kind != "workload":
+        publish_json(run.result_json, {"status": "done", "ranks": plan.size, "nodes": plan.nodes, "attempts": attempt})
+    failure = diagnose.first_failure(run, attempt) if not asked else None
+    if run.result() is not None:
+        outcome = "done"
+    # Slurm brings a job back that has lost a node, if it may.
+    elif failure is not None and failure.error == diagnose.NODE_FAILURE and plan.max_attempts > 1:
+        outcome = "stopped"
+    # srun reports the largest status of all, so 75 may hide a rank that failed with less: ask the failures as well.
+    elif failure is None and (asked or status == stop.STOPPED or diagnose.ended_by_slurm(run)):
+        outcome = "stopped"
+    else:
+        outcome = "failed"
+    first = {} if failure is None or outcome == "done" else {"first_failure": failure._asdict()}
+    reason = {"reason": why} if (why := diagnose.ended_by_slurm(run)) else {}
+    run.append_event("ended", attempt=attempt, outcome=outcome, status=status, step=saved_step(run), **reason, **first)
+    return outcome
+
+
+def saved_step(run: RunDir) -> int:
+    """The step of the newest checkpoint, or 0."""
+    steps = (re.fullmatch(r"step-(\d+)\.npz", path.name) for path in run.checkpoints.glob("step-*.npz"))
+    return max((int(match[1]) for match in steps if match), default=0)
+
+
+def requeue(run: RunDir, plan: Plan) -> str:
+    """Put the job that this is back into the queue, if it has attempts left and gets further; return what was done."""
+    restarts = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+    if plan.max_attempts <= 1 or "SLURM_JOB_ID" not in os.environ:
+        return ""
+    if restarts + 1 >= plan.max_attempts:
+        return f"launch: not put back into the queue: {plan.max_attempts} attempts were made"
+    last = [event.get("step", 0) for event in run.events("ended")][-3:]
+    if len(last) == 3 and len(set(last)) == 1:
+        return f"launch: not put back into the queue: two attempts got no further than step {last[0]}"
+    subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=False)
+    return f"launch: put back into the queue, to go on after step {last[-1]}"
+
+
+def _job() -> dict[str, str]:
+    told = {"job": "SLURM_JOB_ID", "nodes": "SLURM_JOB_NODELIST", "restarts": "SLURM_RESTART_COUNT"}
+    return {name: os.environ[variable] for name, variable in told.items() if variable in os.environ}
+
+
+if __name__ == "__main__":
+    verb, folder, *rest = sys.argv[1:]
+    here = RunDir.open(folder)
+    planned = Plan.from_json(read_json(here.run_json))
+    if verb == "begin":
+        # Slurm itself puts a job back that was preempted or lost a node, as often as it likes.
+        if int(os.environ.get("SLURM_RESTART_COUNT", "0")) >= max(planned.max_attempts, 1):
+            here.append_event("ended", outcome="failed", status=1, reason=f"{planned.max_attempts} attempts were made")
+            sys.exit(f"launch: not started again: {planned.max_attempts} attempts were made; go on by hand with resume")
+        try:
+            print(f"launch: attempt {begin(here)}", flush=True)  # job.log holds all; diagnose looks for this
+        except Refusal as refusal:
+            here.append_event("ended", outcome="failed", status=refusal.status, reason=str(refusal))
+            sys.exit(f"launch: {refusal}")
+    else:
+        outcome = end(here, int(rest[0]), any(rest[1:]))
+        if outcome == "failed":
+            print(diagnose.paragraph(here), flush=True)
+        # Where Slurm has ended the job, it also decides whether it comes back.
+        if outcome == "stopped" and not diagnose.ended_by_slurm(here):
+            print(requeue(here, planned), flush=True)
+        sys.exit({"done": 0, "stopped": stop.STOPPED, "failed": 1}[outcome])

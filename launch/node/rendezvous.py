@@ -1,0 +1,182 @@
+"""How ranks find each other, under srun, mpirun or as plain processes: Horovod over Gloo or MPI, without ssh.
+
+For Gloo, the chief starts a rendezvous server within its process and writes into the run directory, which nobody else can
+read, where it listens and the secret that it wants to hear. The same note holds the address and port that
+torch.distributed and others want.
+"""
+
+import importlib.util
+import json
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from launch.errors import Refusal
+from launch.node.rank import Rank
+from launch.node.rendezvous_server import RendezvousServer, address_for_horovod, knock
+from launch.plan.plan import Plan
+from launch.record.rundir import publish, read_json
+
+_server: RendezvousServer | None = None  # the chief's
+
+
+def meet(plan: Plan, rank: Rank, meeting: Path, attempt: int, patience_s: float) -> dict[str, str]:
+    """Make sure that all ranks can find each other.
+
+    Parameters
+    ----------
+    plan : Plan
+        Of the run.
+    rank : Rank
+        Who this is.
+    meeting : Path
+        Folder of the run in which ranks meet.
+    attempt : int
+        Start of the run.
+    patience_s : float
+        How long to wait for the chief.
+
+    Returns
+    -------
+    dict of str to str
+        The environment that Horovod, torch.distributed and others look for.
+
+    Raises
+    ------
+    Refusal
+        If the chief does not answer.
+    """
+    note = meeting / f"attempt{attempt}.json"
+    gloo = plan.rendezvous == "gloo" and plan.size > 1 and importlib.util.find_spec("horovod") is not None
+    if rank.is_chief:
+        candidates = ["127.0.0.1"] if plan.backend == "local" else _addresses(plan.network_interface)
+        places, secret = _serve(candidates) if gloo else ([(address, 0) for address in candidates], "")
+        told = {"places": places, "secret": secret, "master_port": _free_port()}
+        publish(note, json.dumps(told), mode=0o600)  # also where the run was opened to others
+        (address, port), own = places[0], candidates[0]
+    else:
+        told = _wait_for(note, patience_s)
+        try:
+            (address, port), own = _reach(told["places"], told["secret"])
+        except Refusal:
+            if plan.kind == "workload":
+                raise
+            # A program that meets nobody may have ended on rank 0 already; one that does will find out.
+            (address, port), own = told["places"][0], "127.0.0.1"
+    environment = {"MASTER_ADDR": address, "MASTER_PORT": str(told["master_port"])}
+    if plan.size > 1 and plan.rendezvous == "mpi":
+        environment |= {"HOROVOD_CONTROLLER": "mpi", "HOROVOD_CPU_OPERATIONS": "mpi"}
+    if gloo:
+        environment |= horovod(rank, address, port, told["secret"])
+        environment["HOROVOD_GLOO_IFACE"] = (
+            os.environ.get("HOROVOD_GLOO_IFACE") or plan.network_interface or _interface(own)
+        )
+    return environment
+
+
+def close() -> None:
+    """Answer nobody any more: all ranks have met. Where there is no server, do nothing."""
+    global _server
+    if _server:
+        _server.close()
+        _server = None
+
+
+def horovod(rank: Rank, address: str, port: int, secret: str) -> dict[str, str]:
+    """What Horovod wants to know of a rank to start over Gloo."""
+    values = {
+        "RANK": rank.rank,
+        "SIZE": rank.size,
+        "LOCAL_RANK": rank.local_rank,
+        "LOCAL_SIZE": rank.local_size,
+        "CROSS_RANK": rank.node,
+        "CROSS_SIZE": rank.nodes,
+        "HOSTNAME": f"node{rank.node}",  # tells the nodes of a run apart, also where several are one host
+        "GLOO_RENDEZVOUS_ADDR": address_for_horovod(address, port, secret),
+        "GLOO_RENDEZVOUS_PORT": port,
+        "CONTROLLER": "gloo",
+        "CPU_OPERATIONS": "gloo",
+    }
+    return {f"HOROVOD_{name}": str(value) for name, value in values.items()}
+
+
+def _serve(addresses: list[str]) -> tuple[list[tuple[str, int]], str]:
+    global _server
+    _server = RendezvousServer(addresses)
+    return _server.places, _server.secret
+
+
+def _wait_for(note: Path, patience_s: float) -> dict[str, Any]:
+    deadline = time.monotonic() + patience_s
+    while (told := read_json(note)) is None:
+        if time.monotonic() > deadline:
+            raise Refusal(
+                f"rank 0 did not start within {patience_s:.0f} s: see node0.log; a slow start may need a larger patience_s in the site file"
+            )
+        time.sleep(0.05)
+    return told
+
+
+def _reach(places: list[tuple[str, int]], secret: str) -> tuple[tuple[str, int], str]:
+    """The first place at which the chief answers, and the address of this host on the way there."""
+    if not secret:
+        return places[0], places[0][0]
+    refusals = []
+    for address, port in places:
+        try:
+            return (address, port), knock(address, port, secret, 5)
+        except OSError as error:
+            refusals.append(f"{address} port {port}: {error.strerror or error}")
+    raise Refusal(
+        f"{socket.gethostname()} cannot reach rank 0 ({'; '.join(refusals)}): no route between the nodes? "
+        "Name the interface that carries it as network_interface in the site file"
+    )
+
+
+def _addresses(interface: str | None) -> list[str]:
+    """The IPv4 addresses at which others may reach this host, the likeliest first."""
+    import psutil
+
+    up = {name for name, stats in psutil.net_if_stats().items() if stats.isup}
+    by_interface = {
+        name: entry.address
+        for name, entries in psutil.net_if_addrs().items()
+        for entry in entries
+        if entry.family == socket.AF_INET and name in up
+    }
+    if interface:
+        if interface not in by_interface:
+            raise Refusal(
+                f"{socket.gethostname()} has no interface {interface!r} with an IPv4 address: {', '.join(by_interface) or 'it has none at all'}"
+            )
+        return [by_interface[interface]]
+    try:
+        named = socket.gethostbyname(socket.gethostname())
+    except OSError:
+        named = "127.0.0.1"
+    # Bridges of containers and virtual machines have the same address on every host.
+    real = [
+        a
+        for name, a in by_interface.items()
+        if not name.startswith(("lo", "docker", "virbr", "veth", "br-", "cni", "podman"))
+    ]
+    first = [named] if named in real else []
+    return list(dict.fromkeys([*first, *real, "127.0.0.1"]))
+
+
+def _interface(address: str) -> str:
+    """The network interface that has an address."""
+    import psutil
+
+    for name, entries in psutil.net_if_addrs().items():
+        if any(entry.address == address for entry in entries):
+            return name
+    return "lo"
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("", 0))
+        return listener.getsockname()[1]

@@ -1,0 +1,96 @@
+"""The sampler of a node, which reads its GPUs and processes, beside the node's first rank.
+
+It is no child of the rank: a program that waits for its children, or ends them, must not meet one that it did not start.
+They are joined by a socket, whose end tells the sampler that the rank's program is over, however it ended.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from launch.node import stop
+from launch.node.rank import Rank
+from launch.plan.plan import Plan
+from launch.record.rundir import RunDir
+
+SAMPLER = "profiling.telemetry.sampler"  # started by name, as a workload is
+
+_OTHERS_S = 2.0  # for the node's other ranks to end; one that waits for this very process must not be waited for
+_COMPACTING_S = 60.0
+
+
+@contextlib.contextmanager
+def beside(run: RunDir, plan: Plan, rank: Rank, attempt: int, here: list[dict[str, Any]]) -> Iterator[None]:
+    """Have the node read while the block runs, if this is its first rank and the plan says so.
+
+    After a good end the block's exit waits for the sampler to put its file in order, which Slurm would cut short: it kills what is
+    left on a node when the last rank has ended. After a bad one nothing is waited for; the readings are whole all the same.
+
+    Parameters
+    ----------
+    run : RunDir
+        Of the run.
+    plan : Plan
+        Its ``sample_hz`` says how often; 0 is never.
+    rank : Rank
+        Who this is.
+    attempt : int
+        Start of the run.
+    here : list of dict
+        The ranks of this node: rank, pid, and the GPU that it holds.
+    """
+    if rank.local_rank or not plan.sample_hz:
+        yield
+        return
+    run.readings.mkdir(exist_ok=True)
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            words = [str(run.path), str(rank.node), str(attempt), str(plan.sample_hz), json.dumps(here)]
+            # -P: a folder "profiling" in the user's working directory is not ours.
+            _detach([sys.executable, "-P", "-m", SAMPLER, *words], theirs.fileno(), run.readings / "errors.log")
+        status: Any = 1
+        try:
+            yield
+            status = 0
+        except SystemExit as ending:
+            status = ending.code
+            raise
+        finally:
+            # Not by closing it: processes that the program has forked hold the socket too.
+            with contextlib.suppress(OSError):  # it has ended already, and errors.log says why
+                ours.shutdown(socket.SHUT_WR)
+                if status in (None, 0, stop.STOPPED):
+                    _settle(ours)
+
+
+def _settle(ours: socket.socket) -> None:
+    with contextlib.suppress(TimeoutError):
+        ours.settimeout(_OTHERS_S)
+        if ours.recv(1):  # all ranks of the node have ended
+            ours.settimeout(_COMPACTING_S)
+            ours.recv(1)
+
+
+def _detach(command: list[str], descriptor: int, errors: Path) -> None:
+    """Start a process that is nobody's child, in a session of its own, with a descriptor as its input and output."""
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return
+    try:
+        os.setsid()
+        if os.fork() == 0:
+            # The rank's own output would stay open for as long as any process holds it.
+            os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 2)
+            os.dup2(descriptor, 0)
+            os.dup2(descriptor, 1)
+            os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+            os.execv(command[0], command)
+    finally:
+        os._exit(0)

@@ -1,0 +1,163 @@
+"""A rank's first and last lines:   python -m launch.node.worker RUN
+
+It finds out who it is, takes its GPU, meets the other ranks, and then becomes what is to be run, in the same process. When that
+fails, it says so in the run directory before anyone else's view of it is lost.
+"""
+
+import faulthandler
+import os
+import runpy
+import signal
+import socket
+import sys
+import time
+import traceback
+from typing import Any
+
+from launch.errors import Refusal
+from launch.node import pinning, rendezvous, sampling, stop
+from launch.node.rank import Rank, environment, from_environment
+from launch.plan.plan import Plan
+from launch.record.rundir import RunDir, append_line, read_json
+
+
+def main(argv: list[str]) -> int:
+    """Be one rank of a run; return its exit status."""
+    run = RunDir.open(argv[0])
+    plan = Plan.from_json(read_json(run.run_json))
+    faulthandler.enable()
+    if plan.backend == "local":
+        stop.die_with(os.getppid())  # of an mpirun; a rank that the launcher started itself is bound to it already
+    if plan.kind == "workload":
+        stop.install()  # a program that knows nothing of the flag keeps the signals' own meaning: to end
+    started = run.events("started")
+    attempt = len(started)
+    rank = Rank(rank=int(os.environ.get("SLURM_PROCID", "0")))
+    begun = False
+    try:
+        rank = who(plan)
+        here = _prepare(run, plan, rank, attempt)
+        with sampling.beside(run, plan, rank, attempt, here):
+            os.environ.update(rendezvous.meet(plan, rank, run.meeting, attempt, plan.patience_s))
+            begun = True
+            _run(plan)
+    except SystemExit as ending:
+        status = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
+        if isinstance(ending.code, str):
+            print(ending.code, file=sys.stderr, flush=True)
+        if status == stop.STOPPED:
+            # The first rank to leave makes srun end the others, whose own way out must not turn into a signal's.
+            for number in (signal.SIGTERM, signal.SIGUSR2):
+                signal.signal(number, signal.SIG_IGN)
+        elif status:
+            _record(
+                run,
+                rank,
+                attempt,
+                f"exit status {status}" + (f": {ending.code}" if isinstance(ending.code, str) else ""),
+                "",
+            )
+        return status
+    except BaseException as error:
+        if isinstance(error, Refusal):  # its line says all
+            text, trace = str(error), ""
+        else:
+            # The lines of this file and of runpy say nothing to a user.
+            trace = "".join(traceback.format_exception(error.with_traceback(_own(error.__traceback__))))
+            text = f"{type(error).__name__}: {error}"
+        _record(run, rank, attempt, text, trace, refused=begun and isinstance(error, Refusal))
+        print(trace.rstrip() or text, file=sys.stderr, flush=True)
+        return 1
+    return 0
+
+
+def who(plan: Plan) -> Rank:
+    """This process's rank, as its starter says, on the nodes of the plan.
+
+    Raises
+    ------
+    Refusal
+        If not as many ranks were started as planned.
+    """
+    rank = from_environment()
+    if rank.size != plan.size:
+        raise Refusal(
+            f"{rank.size} ranks were started (so says {rank.source}), and the plan has {plan.size}: "
+            + (
+                "give srun the right --mpi plugin (mpi in the site file)"
+                if rank.size == 1
+                else "start them with python -m launch"
+            )
+        )
+    if plan.backend == "local" and rank.source == "openmpi":
+        # To mpirun all are on one node; the plan says which of its nodes they stand for.
+        node, local_rank = divmod(rank.rank, plan.ranks_per_node)
+        rank = Rank(rank.rank, rank.size, local_rank, plan.ranks_per_node, node, plan.nodes, rank.source)
+    return rank
+
+
+def _prepare(run: RunDir, plan: Plan, rank: Rank, attempt: int) -> list[dict[str, Any]]:
+    """Set the environment, take the GPU; return the ranks of this node."""
+    started, submitted = run.events("started")[-1:], run.events("submitted")[-1:]
+    os.environ.update(environment(rank))
+    os.environ.update(
+        LAUNCH_RUN=str(run.path),
+        LAUNCH_ATTEMPT=str(attempt),
+        LAUNCH_SEED=str(plan.seed),
+        LAUNCH_STARTED=str(started[0]["time"]) if started else str(time.time()),
+        LAUNCH_SUBMITTED=str(submitted[0]["time"]) if submitted else "",
+    )
+    device = pinning.pin(plan, rank)
+    return pinning.compare(plan, rank, device, run.meeting, attempt, plan.patience_s)
+
+
+def _run(plan: Plan) -> None:
+    os.chdir(plan.cwd)
+    words = list(plan.entry)
+    # Each rank's stdout is a pipe, which Python would fill by the 8 KB before anyone saw a line.
+    sys.stdout.reconfigure(line_buffering=True)
+    if words[0] == "-m":
+        sys.path[0] = plan.cwd
+        sys.argv = words[1:]
+        runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.path[0] = os.path.dirname(words[0])
+        sys.argv = words
+        runpy.run_path(words[0], run_name="__main__")
+
+
+def _record(run: RunDir, rank: Rank, attempt: int, error: str, trace: str, refused: bool = False) -> None:
+    line: dict[str, Any] = {
+        "time": round(time.time(), 3),
+        "attempt": attempt,
+        "rank": rank.rank,
+        "node": rank.node,
+        "host": os.environ.get("SLURMD_NODENAME") or socket.gethostname(),  # the name by which Slurm can leave it out
+        "error": error,
+        "traceback": trace,
+        "refused": refused,
+    }
+    try:
+        append_line(run.failures / f"node{rank.node}.jsonl", line)
+    except OSError as failed:  # a full disk: the error itself is still to be printed
+        print(f"launch: what comes next could not be noted in {run.failures}: {failed}", file=sys.stderr)
+
+
+def _own(trace: Any) -> Any:
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith((__file__, "<frozen runpy>")):
+        trace = trace.tb_next
+    return trace
+
+
+def _entry() -> int:
+    status = main(sys.argv[1:])
+    if status not in (0, stop.STOPPED):
+        # Threads of the program that go on, or MPI's own ending, would keep a failed rank and all that wait for it.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status & 0xFF or 1)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(_entry())

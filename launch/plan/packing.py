@@ -1,0 +1,91 @@
+"""A study in one allocation, or one that ends where it becomes inefficient: what that needs, and which run comes when."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TypeVar
+
+from launch.errors import Refusal
+from launch.plan.plan import Plan
+from launch.plan.request import StudyRequest
+from launch.plan.walltime import minutes
+
+Kept = TypeVar("Kept")
+
+
+def allocation(name: str, plans: Sequence[Plan]) -> Plan:
+    """The plan of the one job that holds the runs of a study: as large as the largest, as long as all together.
+
+    Parameters
+    ----------
+    name : str
+        Of the study.
+    plans : sequence of Plan
+        Of its runs, which are made one after the other: what runs beside a measurement disturbs it.
+
+    Raises
+    ------
+    Refusal
+        If nobody has said how long a run may take.
+    """
+    if plans[0].time_s is None:
+        raise Refusal("--pack needs the walltime of a run, to know that of all together: give --time")
+    largest = max(plans, key=lambda plan: plan.nodes)
+    time_s = sum(60 * minutes(plan.time_s) for plan in plans)
+    job_name = name if largest.job_name == largest.name else largest.job_name
+    return dataclasses.replace(largest, name=name, job_name=job_name, time_s=time_s)
+
+
+def in_order(runs: Sequence[tuple[Kept, Plan]]) -> list[tuple[Kept, Plan]]:
+    """The runs of a study in the order in which they are best handed in, or made in an allocation.
+
+    Smallest first where their efficiency decides on the larger. In an allocation largest first: what the time does not
+    suffice for is small, and ``resume`` makes it in a small allocation. Else as they are.
+    """
+    plan = runs[0][1] if runs else None
+    if plan is None or not (plan.pack or plan.stop_below is not None):
+        return list(runs)
+    return sorted(runs, key=lambda pair: pair[1].nodes, reverse=plan.stop_below is None)
+
+
+def refuse_contradictions(asked: StudyRequest, plans: Sequence[Plan], study: bool, watched: bool) -> None:
+    """Refuse what ``--pack`` and ``--stop-below`` cannot be asked together with.
+
+    Parameters
+    ----------
+    asked : StudyRequest
+        The job options.
+    plans : sequence of Plan
+        Of all runs.
+    study : bool
+        Whether they are a study.
+    watched : bool
+        Whether a launcher stays with the runs, and alone decides on them.
+    """
+    for option, given in (("--pack", asked.pack), ("--stop-below", asked.stop_below is not None)):
+        if given and not study:
+            raise Refusal(f"{option} is for studies: give several --nodes, --repeats or an --array, or leave it out")
+    slurm = plans[0].backend == "slurm"
+    if asked.pack:
+        if not slurm:
+            raise Refusal(
+                "--pack is for Slurm, and the backend is local, where runs follow each other anyway: leave it out"
+            )
+        for option, given in (
+            ("--throttle", asked.throttle),
+            ("--max-attempts", asked.max_attempts > 1),
+        ):
+            if given:
+                raise Refusal(f"{option} is for jobs of their own, and --pack makes one of all: leave one of them out")
+    if asked.stop_below is not None:
+        if not 0 < asked.stop_below <= 1:
+            raise Refusal(f"--stop-below {asked.stop_below:g} is no efficiency: give a number above 0, and 1 at most")
+        if len({plan.nodes for plan in plans}) < 2:
+            raise Refusal("--stop-below compares numbers of nodes, and there is but one: give several --nodes")
+        if plans[0].kind != "workload":
+            raise Refusal(
+                f"--stop-below needs the speed of a run, and {plans[0].workload} notes none: it is for workloads"
+            )
+        if slurm and not watched and not asked.pack:
+            raise Refusal(
+                "--stop-below needs somebody who watches: without --detach and outside of a chain, or let the job itself do it with --pack"
+            )

@@ -1,0 +1,276 @@
+"""Request + site -> plan: what will be run, where and as whom, before anything is submitted. Pure arithmetic."""
+
+import dataclasses
+import datetime
+import functools
+import os
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from launch import HOME
+from launch.errors import Refusal
+from launch.plan import container, inherited, options
+from launch.plan.request import Request
+from launch.plan.shape import Machine, at_least_one, cpus_per_task, gpus_per_node, refuse_beyond_limits, refuse_too_many
+from launch.plan.site import Site
+from launch.plan.walltime import walltime
+from launch.plan.workload import TRAINER, Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The content of run.json: all that is needed to start the run, now or again.
+
+    A field that came later than others has a default, with which a run of an older version is gone on with.
+    """
+
+    name: str
+    site: str
+    backend: str
+    kind: str
+    workload: str
+    arguments: tuple[str, ...]
+    entry: tuple[str, ...]  # words behind the interpreter
+    describe: dict[str, str] = field(default_factory=dict)  # what the workload says follows from the number of ranks
+    cwd: str
+    python: str
+    pythonpath: tuple[str, ...]  # where the launcher found modules beside those of the interpreter
+    seed: int
+    sample_hz: float = 1.0
+    max_attempts: int = 1
+    nodes: int
+    ranks_per_node: int
+    gpus_per_node: int
+    cpus_per_task: int | None
+    time_s: int | None
+    partition: str | None
+    account: str | None
+    qos: str | None
+    constraint: str | None
+    job_name: str
+    rendezvous: str
+    mpi: str | None = None
+    share_gpus: bool = False
+    gpu_type: str | None
+    gpu_request: str
+    gpu_binding: str
+    gpu_variable: str
+    gpu_order: str = "forward"
+    network_interface: str | None = None
+    container: str | None = None  # image
+    container_runtime: str | None = None
+    container_python: str = "python3"
+    container_args: tuple[str, ...] = ()
+    container_binds: tuple[str, ...] = ()  # folders that are seen in it
+    modules: tuple[str, ...]
+    setup: tuple[str, ...]
+    env: dict[str, str]
+    directives: dict[str, str]
+    sbatch_args: tuple[str, ...]
+    srun_args: tuple[str, ...]
+    pack: bool = False  # in one allocation with the other runs of its study
+    stop_below: float | None = None  # efficiency of smaller points of its study below which it is not made
+    inherited: dict[str, str] = field(
+        default_factory=dict
+    )  # variables of Slurm, taken from the environment of the launcher
+    signal_s: int = 120
+    patience_s: int = 300
+    max_jobs: int | None = None  # that may be in the queue of the partition, each run of an array being one
+
+    @property
+    def size(self) -> int:
+        """Number of ranks."""
+        return self.nodes * self.ranks_per_node
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of run.json."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    @classmethod
+    def from_json(cls, table: Mapping[str, Any]) -> "Plan":
+        """Read run.json back.
+
+        Raises
+        ------
+        Refusal
+            If it lacks what is essential, or says what this version does not know.
+        """
+        fields = {each.name: each for each in dataclasses.fields(cls)}
+        if unknown := sorted(set(table) - set(fields) - {"commit"}):
+            raise Refusal(
+                f"run.json says {', '.join(unknown)}, which this version of the toolkit does not know: use a newer one"
+            )
+        essential = {
+            name for name, each in fields.items() if each.default is each.default_factory is dataclasses.MISSING
+        }
+        if missing := sorted(essential - set(table)):
+            raise Refusal(f"run.json lacks {', '.join(missing)}: start the run anew under another --name")
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in table.items() if k in fields})
+
+
+def resolve(request: Request, site: Site, target: Target, machine: Machine, now: datetime.datetime) -> Plan:
+    """Fill in what was not asked for, and refuse what cannot be.
+
+    Parameters
+    ----------
+    request : Request
+        The job options.
+    site : Site
+        Where.
+    target : Target
+        What.
+    machine : Machine
+        This one, for the local backend.
+    now : datetime
+        For the name of the run.
+
+    Raises
+    ------
+    Refusal
+        If the shape is impossible at the site.
+    """
+    backend = request.backend or site.backend
+    _refuse_contradictions(request, backend)
+    request, taken = inherited.take(request)
+    nodes = at_least_one("--nodes", request.nodes)
+    if site.nodes is not None and nodes > site.nodes:
+        raise Refusal(f"--nodes {nodes} is more than {site.name} has ({site.nodes}): ask for fewer")
+    gpus = gpus_per_node(request, site, backend, machine)
+    ranks = at_least_one(
+        "--ranks-per-node",
+        (site.ranks_per_node or gpus or 1) if request.ranks_per_node is None else request.ranks_per_node,
+    )
+    if gpus and ranks > gpus and not request.share_gpus:
+        raise Refusal(
+            f"--ranks-per-node {ranks} is more than the {gpus} GPU{'s' * (gpus > 1)} of a node: "
+            f"ask for {gpus} or fewer, or let ranks share GPUs with --share-gpus"
+        )
+    cpus = cpus_per_task(request, site, backend, machine, nodes, ranks)
+    refuse_too_many(nodes * ranks, backend, machine)
+    for option in ("partition", "account", "qos", "constraint"):
+        if not (getattr(request, option) or "").isprintable():  # a line break would make a command of the rest
+            raise Refusal(f"--{option} {getattr(request, option)!r}: give it without line breaks")
+    partition = request.partition or site.partition
+    time_s = walltime(site.time if request.time is None else request.time)
+    refuse_beyond_limits(site, partition, nodes, time_s)
+    rendezvous = request.rendezvous or site.rendezvous
+    size = nodes * ranks
+    name = _name(request, target, nodes, now)
+    return Plan(
+        name=name,
+        site=site.name,
+        backend=backend,
+        kind=target.kind,
+        workload=target.name,
+        arguments=target.arguments,
+        entry=_entry(target),
+        describe=target.config.describe(size) if hasattr(target.config, "describe") else {},
+        cwd=os.getcwd(),
+        python=sys.executable,
+        pythonpath=_pythonpath(os.environ.get("PYTHONPATH", ""), os.getcwd()),
+        seed=request.seed,
+        sample_hz=_sample_hz(request.sample_hz),
+        max_attempts=at_least_one("--max-attempts", request.max_attempts),
+        nodes=nodes,
+        ranks_per_node=ranks,
+        gpus_per_node=gpus,
+        cpus_per_task=cpus,
+        time_s=time_s,
+        partition=partition,
+        account=request.account,
+        qos=request.qos or site.qos,
+        constraint=request.constraint or site.constraint,
+        job_name=request.job_name or name,
+        rendezvous=rendezvous,
+        mpi=site.mpi,
+        share_gpus=request.share_gpus,
+        gpu_type=site.gpu_type,
+        gpu_request=site.gpu_request,
+        gpu_binding=site.gpu_binding,
+        gpu_variable=site.gpu_variable,
+        gpu_order=site.gpu_order,
+        network_interface=site.network_interface,
+        **_container(request, site, target),
+        modules=tuple(site.modules),
+        setup=tuple(site.setup),
+        env=dict(site.env),
+        directives=dict(site.directives),
+        sbatch_args=request.sbatch_arg,
+        srun_args=(*site.srun_args, *request.srun_arg),
+        pack=request.pack,
+        stop_below=request.stop_below,
+        inherited=taken,
+        signal_s=site.signal_s,
+        patience_s=site.patience_s,
+        max_jobs=site.partitions.get(partition or "", {}).get("max_jobs"),
+    )
+
+
+def _sample_hz(asked: float) -> float:
+    if not 0 <= asked <= 100:  # NaN too
+        raise Refusal(f"--sample-hz {asked:g}: give readings a second up to 100, or 0 for none")
+    return asked
+
+
+def _container(request: Request, site: Site, target: Target) -> dict[str, Any]:
+    """The fields of the plan that are about the container."""
+    kept = {"container_python": site.container_python, "container_args": tuple(site.container_args)}
+    if request.container is None:
+        return {"container": None, "container_runtime": None, "container_binds": (), **kept}
+    if site.container is None:
+        raise Refusal(
+            f"--container: the file of site {site.name} does not say what runs containers there: give container in a file of your own, with --site"
+        )
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rankloop"
+    own = [Path(target.name).parent] if target.kind == "script" else []
+    cwd = os.getcwd()
+    return {
+        "container": container.image(request.container, site.container),
+        "container_runtime": site.container,
+        "container_binds": container.binds(
+            [request.runs, cwd, *_pythonpath(os.environ.get("PYTHONPATH", ""), cwd), cache, *own]
+        ),
+        **kept,
+    }
+
+
+@functools.cache  # for the many plans of a study it is the same
+def _pythonpath(said: str, cwd: str) -> tuple[str, ...]:
+    """The toolkit's own place, so that the ranks find it wherever they start, and what PYTHONPATH says, made absolute."""
+    folders = [os.path.join(cwd, folder) for folder in said.split(os.pathsep) if folder]
+    return tuple(dict.fromkeys([str(HOME), *map(os.path.abspath, folders)]))
+
+
+def _entry(target: Target) -> tuple[str, ...]:
+    if target.kind == "workload":
+        return ("-m", TRAINER, target.name, *options.arguments(target.config))
+    return (("-m", target.name) if target.kind == "module" else (target.name,)) + target.arguments
+
+
+def _name(request: Request, target: Target, nodes: int, now: datetime.datetime) -> str:
+    if request.name is None:
+        return f"{target.short_name}-n{nodes}-{now:%Y%m%d-%H%M%S}"
+    return refuse_bad_name(request.name)
+
+
+def refuse_bad_name(name: str) -> str:
+    """The name of a run or study, if it can be the name of a folder and of a job."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", name):
+        raise Refusal(
+            f"--name {name!r}: a run's name has letters, digits, '.', '_', '+' and '-', and begins with one of the first two"
+        )
+    return name
+
+
+def _refuse_contradictions(request: Request, backend: str) -> None:
+    if request.wait and request.detach:
+        raise Refusal("--wait and --detach contradict each other: give one of them")
+    slurm_only = {"-p": request.partition, "-A": request.account, "-q": request.qos, "-C": request.constraint,
+                  "--sbatch-arg": request.sbatch_arg, "--srun-arg": request.srun_arg, "--inherit": request.inherit, "--max-attempts": request.max_attempts > 1}  # fmt: skip
+    given = [flag for flag, value in slurm_only.items() if value]
+    if backend == "local" and given:
+        raise Refusal(f"{given[0]} is for Slurm, and the backend is local: leave it out, or give --backend slurm")

@@ -1,0 +1,202 @@
+"""A site: a machine one can run on, as data.
+
+A site file is TOML; its keys are the fields of `Site`. An unknown key or a value of the wrong type is refused. A value
+that no source confirms stays out of the file, and the plan says that it is not known.
+"""
+
+import math
+import os
+import platform
+import re
+import shutil
+import subprocess
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from launch import HOME
+from launch.errors import Refusal, nearest
+
+FOLDER = HOME / "modules" / "sites"
+
+_LIMITS = {"max_nodes": int, "max_time": str, "max_jobs": int}
+
+LINKS = ("inter_node_gbit_per_s", "inter_node_latency_us", "intra_node_gbit_per_s", "intra_node_latency_us")
+"""What a site file can say of its network, for `python -m profiling simulate`."""
+
+FALLBACKS = {"slurm": "Slurm is configured here", "laptop": "no Slurm answers here"}
+"""Sites that a machine is if it is no other, and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """The keys of a site file."""
+
+    name: str
+    description: str = ""
+    backend: Literal["local", "slurm"] = "slurm"
+    identify: dict[str, str] = field(default_factory=dict)  # {env, is} or {host}: a variable's value, or a regular
+    # expression that the host name matches
+    nodes: int | None = None  # the most that a run may ask for
+    cpus_per_node: int | None = None
+    gpus_per_node: int | None = None
+    ranks_per_node: int | None = None  # by default as many as GPUs, else one
+    time: str | None = None  # walltime if none is given
+    partition: str | None = None  # if none is given
+    qos: str | None = None  # if none is given
+    constraint: str | None = None  # if none is given
+    gpu_type: str | None = None  # named in the request for GPUs, where nodes differ in it
+    gpu_request: Literal["gpus-per-node", "gpus-per-task", "gres", "none"] = "gpus-per-node"  # how GPUs are asked for
+    gpu_binding: Literal["slurm", "env", "framework"] = "env"  # who gives a rank its GPU: Slurm, a variable that hides
+    # the others from the process, or the framework that is told to use only the one
+    gpu_variable: str = "CUDA_VISIBLE_DEVICES"  # which variable (ROCR_VISIBLE_DEVICES on AMD)
+    gpu_order: Literal["forward", "reverse"] = "forward"  # GPU of local rank i: i, or the last minus i
+    rendezvous: Literal["gloo", "mpi"] = "gloo"  # how ranks find each other
+    mpi: str | None = None  # of srun's --mpi, for the rendezvous mpi: pmix, pmi2, cray_shasta
+    network_interface: str | None = None  # which carries Gloo's traffic
+    container: Literal["apptainer", "singularity", "pyxis"] | None = None  # what --container runs an image by
+    container_python: str = "python3"  # of the images
+    container_args: list[str] = field(default_factory=list)  # further options of apptainer exec, or of srun for pyxis
+    modules: list[str] = field(default_factory=list)  # loaded in the job
+    setup: list[str] = field(default_factory=list)  # lines of shell after that
+    env: dict[str, str] = field(default_factory=dict)  # environment of the job
+    directives: dict[str, str] = field(default_factory=dict)  # further options of sbatch: name without dashes to value
+    srun_args: list[str] = field(default_factory=list)  # further options of srun
+    partitions: dict[str, dict[str, Any]] = field(default_factory=dict)  # limits: {max_nodes, max_time, max_jobs},
+    # the last for the jobs of a user that may be in the queue, each run of an array being one
+    network: dict[str, Any] = field(default_factory=dict)  # links, one way: of all adapters of a node together, and
+    # between two of its GPUs; the latency of a message on each
+    signal_s: int = 120  # before the time limit: when the ranks are asked to save and leave
+    patience_s: int = 300  # how long a silent scheduler is asked again
+
+
+def names() -> list[str]:
+    """The sites that come with the toolkit."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def load(name: str) -> Site:
+    """Read a site file.
+
+    Parameters
+    ----------
+    name : str
+        Of a site that comes with the toolkit, or the path of a file.
+
+    Raises
+    ------
+    Refusal
+        If there is none, or a key or value in it is not understood.
+    """
+    own = name.endswith(".toml") or "/" in name
+    path = Path(name) if own else FOLDER / f"{name}.toml"
+    if not path.is_file():
+        what = "give the path of a site file" if own else nearest(name, names())
+        raise Refusal(f"there is no site {name!r}: {what}")
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Refusal(f"{path} is not TOML ({error}): mend it") from None
+    return from_table({"name": path.stem, **table}, str(path))
+
+
+def from_table(table: Mapping[str, Any], where: str) -> Site:
+    """Make a site from a table, and refuse what is not understood; ``where`` names its origin in the refusal."""
+    hints = typing.get_type_hints(Site)
+    for key, value in table.items():
+        if key not in hints:
+            raise Refusal(f"{where}: unknown key {key!r}: {nearest(key, hints)}")
+        _check(f"{where}: {key}", value, hints[key])
+    for partition, limits in table.get("partitions", {}).items():
+        for key in limits:
+            if key not in _LIMITS:
+                raise Refusal(f"{where}: unknown key {key!r} of partition {partition!r}: {nearest(key, _LIMITS)}")
+            _check(f"{where}: partitions.{partition}.{key}", limits[key], _LIMITS[key])
+    for key, value in table.get("network", {}).items():
+        if key not in LINKS:
+            raise Refusal(f"{where}: unknown key {key!r} of network: {nearest(key, LINKS)}")
+        if type(value) not in (int, float) or not 0 < value < math.inf:
+            raise Refusal(f"{where}: network.{key} = {value!r}: give a number above 0")
+    for name, value in table.get("directives", {}).items():
+        if not f"{name}{value}".isprintable():
+            raise Refusal(f"{where}: directives.{name} = {value!r}: give it without line breaks")
+    for variable in table.get("env", {}):
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable):
+            raise Refusal(f"{where}: env.{variable!r} cannot be a variable's name: give letters, digits and '_'")
+    for key in table.get("identify", {}):
+        if key not in ("env", "is", "host"):
+            raise Refusal(f"{where}: unknown key {key!r} of identify: {nearest(key, ('env', 'is', 'host'))}")
+    return Site(**table)
+
+
+def detect(environ: Mapping[str, str] = os.environ, host: str | None = None) -> tuple[Site, str]:
+    """The site that this is, and why: as RANKLOOP_SITE says, by environment, by host name, by a configured Slurm."""
+    if said := environ.get("RANKLOOP_SITE"):
+        return load(said), f"RANKLOOP_SITE={said}"
+    host = host or platform.node()
+    sites = [load(name) for name in names()]
+    for site in sites:
+        variable, value = site.identify.get("env"), site.identify.get("is")
+        if variable and variable in environ and value in (None, environ[variable]):
+            return site, f"{variable}={environ[variable]}"
+    for site in sites:
+        if "host" in site.identify and re.search(site.identify["host"], host):
+            return site, f"host name {host}"
+    name = "slurm" if slurm_is_here() else "laptop"
+    return load(name), FALLBACKS[name]
+
+
+def unknown(site: Site) -> list[str]:
+    """What a run on several nodes needs and the site does not say, each with the option or the key that gives it."""
+    if site.backend == "local":
+        return []
+    # Where a QOS is asked for, Slurm chooses the partition.
+    of = f"partition {site.partition}" if site.partition else f"QOS {site.qos}" if site.qos else "the partitions"
+    open_ = {
+        "partition (-p)": site.partition is None and site.qos is None,
+        f"limits of {of}": not site.partitions if site.partition is None else site.partition not in site.partitions,
+        "GPUs of a node (--gpus-per-node)": site.gpus_per_node is None,
+        "cores of a node (-c)": site.cpus_per_node is None,
+        "network interface (network_interface)": site.network_interface is None and site.rendezvous == "gloo",
+    }
+    return [what for what, is_open in open_.items() if is_open]
+
+
+def slurm_is_here() -> bool:
+    """Whether this machine is a client of a Slurm cluster, even of one whose controller is silent just now."""
+    if not shutil.which("sbatch") or not Path(os.environ.get("SLURM_CONF") or __file__).is_file():
+        return False
+    try:
+        # It names its controllers, up or down, wherever a configuration is found; and says nothing of them elsewhere.
+        ping = subprocess.run(["scontrol", "ping"], capture_output=True, text=True, timeout=10)
+    except subprocess.TimeoutExpired:
+        return True
+    except OSError:
+        return False
+    return "Slurmctld" in ping.stdout
+
+
+def _check(where: str, value: Any, hint: Any) -> None:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):  # the second, where a Literal is in it
+        _check(where, value, args[0])
+    elif origin is Literal:
+        if value not in args:
+            raise Refusal(f"{where} = {value!r}: give one of {', '.join(args)}")
+    elif origin is list:
+        if not isinstance(value, list):
+            raise Refusal(f"{where} = {value!r} is no list: give a list of {args[0].__name__}")
+        for item in value:
+            _check(where, item, args[0])
+    elif origin is dict:
+        if not isinstance(value, dict):
+            raise Refusal(f"{where} = {value!r} is no table")
+        for key, item in value.items():
+            if args[1] is not Any:
+                _check(f"{where}.{key}", item, args[1])
+    elif type(value) is not hint:
+        raise Refusal(f"{where} = {value!r}: give {'a whole number' if hint is int else 'a string'}")

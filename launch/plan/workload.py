@@ -1,0 +1,180 @@
+"""What is to be run: a workload module, any other module, or a script."""
+
+import ast
+import dataclasses
+import importlib
+import importlib.util
+import pkgutil
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from launch.errors import Refusal, nearest
+from launch.plan import options
+
+TRAINER = "workloads.training.train"
+"""The module that trains workloads: to the launcher only a name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the ranks run.
+
+    Parameters
+    ----------
+    kind : "workload", "module" or "script"
+        A workload has a Config and a build function, and is trained; the others are run as they are.
+    name : str
+        Module name or path, as given.
+    arguments : tuple of str
+        What stood behind it.
+    config : object
+        Of a workload: an instance of its Config, made from the arguments.
+    """
+
+    kind: Literal["workload", "module", "script"]
+    name: str
+    arguments: tuple[str, ...] = ()
+    config: Any = None
+
+    @property
+    def short_name(self) -> str:
+        """A word for run and job names."""
+        return Path(self.name).stem if self.kind == "script" else self.name.rpartition(".")[2]
+
+    def with_words(self, words: Sequence[str]) -> "Target":
+        """The same with further arguments; those of a workload that is no longer right are refused as by `find`."""
+        return _given(self.kind, self.name, (*self.arguments, *words))
+
+
+def find(name: str, arguments: Sequence[str], verbs: Iterable[str] = ()) -> Target:
+    """Find what is to be run, and read its options.
+
+    Parameters
+    ----------
+    name : str
+        A module that can be imported from here, or the path of a script.
+    arguments : sequence of str
+        Its options.
+    verbs : iterable of str
+        Words that may have been meant as well where there is no such thing.
+
+    Raises
+    ------
+    Refusal
+        If there is no such thing, it cannot be run, or an option of a workload is not known or has a wrong value.
+    """
+    what = kind(name, verbs)
+    return _given(what, str(Path(name).absolute()) if what == "script" else name, tuple(arguments))
+
+
+def _given(what: Literal["workload", "module", "script"], name: str, arguments: tuple[str, ...]) -> Target:
+    config = options.parse(config_class(name), arguments, name) if what == "workload" else None
+    return Target(what, name, arguments, config)
+
+
+def kind(name: str, verbs: Iterable[str] = ()) -> Literal["workload", "module", "script"]:
+    """What a name stands for; arguments and refusals are those of `find`."""
+    if name.endswith(".py") or "/" in name:
+        if not Path(name).is_file():
+            raise Refusal(
+                f"there is no script {name!r}: give a path from here, or a module such as workloads.cfd_resnet"
+            )
+        _parse(Path(name))
+        return "script"
+    return "workload" if is_workload(_source(name, verbs)) else "module"
+
+
+def asks_for_help(words: Sequence[str]) -> bool:
+    """Whether the help of the first word is wanted; with further words, -h may mean another thing to a program."""
+    asked = {"-h", "--help"} & set(words[1:])
+    return bool(asked) and (len(words) == 2 or words[0].endswith(".toml") or kind(words[0]) == "workload")
+
+
+def config_class(name: str) -> type:
+    """The Config of a workload.
+
+    Raises
+    ------
+    Refusal
+        If its module cannot be imported, or the Config is no dataclass.
+    """
+    try:
+        found = importlib.import_module(name).Config
+    except Refusal:
+        raise
+    except Exception as error:
+        raise Refusal(_broken(name, error)) from error
+    if not dataclasses.is_dataclass(found):
+        raise Refusal(f"the Config of {name} is no dataclass: put @dataclass(frozen=True, kw_only=True) before it")
+    return found
+
+
+def is_workload(source: Path) -> bool:
+    """Whether a module's source defines, at its top, a class Config and a function build. Nothing is imported."""
+    tree = _parse(source)
+    classes = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    return "Config" in classes and "build" in functions
+
+
+def known() -> list[str]:
+    """The workloads that come with the toolkit."""
+    spec = importlib.util.find_spec(TRAINER.partition(".")[0])
+    if spec is None or not spec.submodule_search_locations:
+        return []
+    packages = [module for module in pkgutil.iter_modules(spec.submodule_search_locations) if module.ispkg]
+    sources = {module.name: Path(module.module_finder.path, module.name, "__init__.py") for module in packages}
+    return sorted(f"{spec.name}.{name}" for name, source in sources.items() if is_workload(source))
+
+
+def _parse(source: Path) -> ast.Module:
+    try:
+        return ast.parse(source.read_bytes())
+    except SyntaxError as error:
+        raise Refusal(f"{source}, line {error.lineno}: {error.msg}; mend it and try again") from None
+    except (ValueError, OSError) as error:  # null bytes; no permission
+        raise Refusal(f"{source} is no Python that can be read ({error}): mend it and try again") from None
+
+
+def _broken(name: str, error: Exception) -> str:
+    said = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"cannot import {name} ({said}): mend it, then try: python -c 'import {name}'"
+
+
+def _source(name: str, verbs: Iterable[str] = ()) -> Path:
+    """The file that would run for a module name: that of a workload's module, or of a package's __main__."""
+    parent = name.rpartition(".")[0]
+    try:
+        spec = importlib.util.find_spec(name)  # imports the packages that the module is in
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise Refusal(_broken(parent, error)) from None
+        spec = None
+    except (ValueError, ImportError) as error:
+        raise Refusal(
+            f"cannot find {name!r} ({error}): give a module such as workloads.cfd_resnet, or the path of a script"
+        ) from None
+    except Exception as error:
+        raise Refusal(_broken(parent, error)) from error
+    if spec is None:
+        raise Refusal(
+            f"there is no workload or module {name!r} (looked in {_here()} and the packages): {nearest(name, [*known(), *verbs])}"
+        )
+    if spec.origin is None or not spec.origin.endswith(".py"):
+        raise Refusal(f"{name!r} is no module that can be run: {nearest(name, known())}")
+    source = Path(spec.origin)
+    if spec.submodule_search_locations and not is_workload(source):
+        main = source.with_name("__main__.py")
+        if not main.is_file():
+            raise Refusal(
+                f"{name!r} is a package without a __main__, so there is nothing to run: {nearest(name, known())}"
+            )
+        return main
+    return source
+
+
+def _here() -> str:
+    return sys.path[0] or "."

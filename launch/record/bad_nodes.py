@@ -1,0 +1,100 @@
+"""Nodes that keep failing: what the attempts of runs under Slurm say of the nodes that they ran on."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from launch.plan import hostlist
+from launch.record import diagnose
+from launch.record.rundir import RunDir
+
+GONE = "went away, and the job script with it"
+"""The error of the first node of an attempt that has noted no end, and that Slurm has not ended."""
+
+
+class BadNode(NamedTuple):
+    """A node that it is better to do without."""
+
+    host: str
+    failed: int  # attempts in which it was the first to fail
+    attempts: int  # in which it took part
+    error: str  # of the last of them
+    runs: tuple[Path, ...]  # in which it failed
+
+
+class _Fault(NamedTuple):
+    host: str
+    error: str
+    time: float
+    run: Path
+
+
+def among(runs: Iterable[RunDir]) -> list[BadNode]:
+    """The bad nodes among those that runs were on.
+
+    A node is bad that was lost or has a broken GPU; or that was the first to fail in two attempts or more, in a way in
+    which no other node fails: what fails elsewhere too is the program's doing. One that has carried an attempt to its
+    end since is well again.
+
+    Parameters
+    ----------
+    runs : iterable of RunDir
+        Of runs of this machine nothing is said: there is no other node.
+    """
+    faults: dict[str, list[_Fault]] = defaultdict(list)
+    took_part: dict[str, int] = defaultdict(int)
+    well: dict[str, float] = defaultdict(float)
+    for run in runs:
+        started = [event for event in run.events("started") if "nodes" in event]
+        ended = {event["attempt"]: event for event in run.events("ended") if "attempt" in event}
+        for begin in started:
+            end = ended.get(begin["attempt"])
+            if end is None and begin is started[-1]:
+                continue  # it may be under way
+            fault = _fault(run, begin, end)
+            for host in hostlist.expand(begin["nodes"]):
+                took_part[host] += 1
+                if fault is None and end is not None:
+                    well[host] = max(well[host], end["time"])
+            if fault is not None:
+                faults[fault.host].append(fault)
+    kinds = defaultdict(set)
+    for fault in (fault for of_host in faults.values() for fault in of_host):
+        kinds[_kind(fault)].add(fault.host)
+    bad = []
+    for host, found in sorted(faults.items()):
+        found = sorted((fault for fault in found if fault.time > well[host]), key=lambda fault: fault.time)
+        own = [fault for fault in found if len(kinds[_kind(fault)]) == 1]
+        if len(own) >= 2 or any(diagnose.is_of_the_node(fault.error) for fault in found):
+            paths = tuple(dict.fromkeys(fault.run for fault in found))
+            bad.append(BadNode(host, len(found), max(took_part[host], len(found)), found[-1].error, paths))
+    return bad
+
+
+def said(bad: Iterable[BadNode]) -> list[str]:
+    """A line a node."""
+    return [
+        f"{node.host} was the first to fail in {node.failed} of the {node.attempts} attempts it was in: {node.error.splitlines()[0][:120]}"
+        for node in bad
+    ]
+
+
+def _fault(run: RunDir, begin: dict, end: dict | None) -> _Fault | None:
+    """What an attempt says against a node."""
+    if end is None:
+        # Slurm has started it again; if it did not say that it ended this one, the node of the job script has died.
+        if diagnose.ended_by_slurm(run, begin["attempt"]):
+            return None
+        return _Fault(hostlist.expand(begin["nodes"])[0], GONE, begin["time"], run.path)
+    failure = end.get("first_failure")
+    # What the others say when one has gone is nothing against those who say it.
+    if failure is None or diagnose.is_cascade(failure["error"]):
+        return None
+    return _Fault(failure["host"], failure["error"], end["time"], run.path)
+
+
+def _kind(fault: _Fault) -> str:
+    """Its error without what differs from node to node."""
+    return re.sub(r"\d+", "0", fault.error.replace(fault.host, "HOST"))

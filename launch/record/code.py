@@ -1,0 +1,61 @@
+"""The state of the code that a run was started with: the commit, and what no commit has."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from launch.record.redact import redact
+from launch.record.rundir import publish
+
+_TIMEOUT_S = 30
+
+
+def keep(patch_file: Path, cwd: str) -> str | None:
+    """Write what the code in a folder has that no commit has, files that git does not know yet included; return the commit.
+
+    Parameters
+    ----------
+    patch_file : Path
+        Written only if there is something, and without what looks like a secret.
+    cwd : str
+        A folder of the code.
+
+    Returns
+    -------
+    str or None
+        The commit; None where there is no git or no repository.
+    """
+    commit = _git(cwd, "rev-parse", "HEAD")
+    index = _git(cwd, "rev-parse", "--path-format=absolute", "--git-path", "index")
+    if not commit or not os.path.isfile(index.decode().strip()):
+        return commit.decode().strip() or None
+    # In a copy of the index, new files can be announced without touching the user's.
+    copied = shutil.copy(index.decode().strip(), patch_file.with_name(".index"))
+    try:
+        _git(cwd, "add", "--intent-to-add", "--", "*.py", ":(exclude)**/site-packages/**", index=str(copied))
+        patch = _git(cwd, "diff", "--no-ext-diff", "--no-color", "HEAD", index=str(copied))
+    finally:
+        copied.unlink()
+    if patch:
+        # Bytes that are no UTF-8 stay what they are.
+        clean = redact(patch.decode(errors="surrogateescape"), source=True)
+        publish(patch_file, clean.encode(errors="surrogateescape"))
+    return commit.decode().strip()
+
+
+def files(patch: str) -> dict[str, str]:
+    """The part of a patch that belongs to each file."""
+    parts = re.split(r"^diff --git a/.*? b/(.*)$", patch, flags=re.MULTILINE)[1:]  # name, lines, name, lines, ...
+    return dict(zip(parts[::2], parts[1::2]))
+
+
+def _git(cwd: str, *words: str, index: str = "") -> bytes:
+    """What git says; nothing if it cannot."""
+    env = {**os.environ, "GIT_INDEX_FILE": index} if index else None
+    try:
+        done = subprocess.run(["git", "-C", cwd, *words], capture_output=True, timeout=_TIMEOUT_S, env=env)
+    except (OSError, subprocess.TimeoutExpired):
+        return b""
+    return b"" if done.returncode else done.stdout

@@ -1,0 +1,76 @@
+"""What a run's result may depend on beside its plan and its code: the content of env.json."""
+
+import os
+import platform
+import re
+import socket
+import sys
+from typing import Any
+
+from launch import gpus
+from launch.record.redact import redact_variables
+
+# What of the environment may change a result or a speed; never all of it, which would publish what is nobody's business.
+_MATTERS = re.compile(
+    r"(CUDA|HIP|ROCR|GPU|NVIDIA|NCCL|RCCL|MPICH|OMPI_MCA|PMIX_MCA|UCX|FI|HOROVOD|TF|XLA|KERAS|OMP|GOMP|KMP|MKL|OPENBLAS|SLURM)_|"
+    r"LD_LIBRARY_PATH$|LD_PRELOAD$|PYTHONPATH$|LOADEDMODULES$|CONDA_PREFIX$|VIRTUAL_ENV$|"
+    r"(SINGULARITY|APPTAINER)_CONTAINER$"
+)
+_INSTALLED = re.compile(r"(.+?)-(\d[^-]*)(?:-py[\d.]+)?\.(?:dist|egg)-info")
+
+
+def surroundings() -> dict[str, Any]:
+    """Host, system, CPU, GPUs, driver, versions, modules and variables, as this process finds them; no secrets."""
+    matters = {name: value for name, value in sorted(os.environ.items()) if _MATTERS.match(name)}
+    return {
+        "host": socket.gethostname(),
+        "system": platform.platform(),
+        "cpu": cpu_model(),
+        "cores": len(os.sched_getaffinity(0)),
+        "gpus": gpus.names(),
+        "driver": gpus.driver_version(),
+        "python": platform.python_version(),
+        "packages": packages(sys.path),
+        "modules": [name for name in os.environ.get("LOADEDMODULES", "").split(":") if name],
+        "environment": redact_variables(matters),
+    }
+
+
+def packages(path: list[str]) -> dict[str, str]:
+    """Version of every installed package, by its normalised name (PEP 503), from the names of their metadata folders.
+
+    Parameters
+    ----------
+    path : list of str
+        Where Python looks for modules; the first place that has a package counts. Of a package nothing is opened:
+        `importlib.metadata` reads a file for each, which takes 0.2 s for 70 on a local disk.
+    """
+    found: dict[str, str] = {}
+    for place in path:
+        try:
+            names = os.listdir(place or ".")
+        except OSError:  # a zip file, or a place that is not there
+            continue
+        for name in sorted(names):
+            if match := _INSTALLED.fullmatch(name):
+                found.setdefault(re.sub(r"[-_.]+", "-", match[1]).lower(), match[2])
+    return dict(sorted(found.items()))
+
+
+def cpu_model(lines: str | None = None) -> str:
+    """The model of the first processor, from the lines of /proc/cpuinfo; the architecture, where they do not tell."""
+    if lines is None:
+        try:
+            with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+                lines = file.read()
+        except OSError:
+            return platform.machine()
+    said: dict[str, str] = {}
+    for name, colon, value in (line.partition(":") for line in lines.splitlines()):
+        if colon:
+            said.setdefault(name.strip(), value.strip())
+    if model := said.get("model name") or said.get("cpu"):  # x86, and POWER
+        return model
+    if "CPU part" in said:  # Arm has numbers: https://developer.arm.com/documentation, Main ID Register
+        return f"{platform.machine()}, implementer {said.get('CPU implementer')}, part {said['CPU part']}"
+    return platform.machine()

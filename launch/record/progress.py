@@ -1,0 +1,165 @@
+"""How far a run is, from its files: the live line, and the summary at the end."""
+
+import os
+import re
+import sys
+import time
+from pathlib import Path
+from typing import TextIO
+
+from launch.plan.plan import Plan
+from launch.plan.walltime import clock
+from launch.record import bad_nodes, diagnose
+from launch.record.pace import pace
+from launch.record.rundir import RunDir
+
+_LABEL = re.compile(r"\s*(\d+): ?(.*)", re.DOTALL)
+# What TensorFlow's libraries say of themselves, whatever TF_CPP_MIN_LOG_LEVEL is; it stays in the logs.
+_NOISE = re.compile(r"WARNING: All log messages before absl|[IW]\d{4} [\d:.]+\s+\d+ \S+\.(?:cc|h):\d+\]")
+
+
+class Tail:
+    """The lines that a growing file gains.
+
+    Parameters
+    ----------
+    path : Path
+        The file; it need not be there yet.
+    from_end : bool
+        Pass over what is in it now.
+    """
+
+    def __init__(self, path: Path, from_end: bool = False) -> None:
+        self._path, self._rest = path, b""
+        self._place = path.stat().st_size if from_end and path.exists() else 0
+
+    def lines(self) -> list[str]:
+        """The whole lines since the last call."""
+        try:
+            with open(self._path, "rb") as file:
+                file.seek(self._place)
+                data = file.read()
+        except FileNotFoundError:
+            return []
+        self._place += len(data)
+        *whole, self._rest = (self._rest + data).split(b"\n")
+        return [line.decode(errors="replace") for line in whole]
+
+
+class Progress:
+    """Shows a run as it goes: what its ranks print, and one line on how far it is.
+
+    Parameters
+    ----------
+    run : RunDir
+        The run.
+    plan : Plan
+        Its plan.
+    stream : text file
+        Where to; on a terminal the line stays in its place, elsewhere it is written anew every ten seconds.
+    """
+
+    def __init__(self, run: RunDir, plan: Plan, stream: TextIO = sys.stderr) -> None:
+        self._run, self._plan, self._stream = run, plan, stream
+        self._live = stream.isatty()
+        self._width = 0
+        self._drawn = self._began = time.monotonic()
+        self._text = ""
+        # Of a workload the chief speaks for all; of any other program nobody knows, so all are heard.
+        nodes = [0] if plan.kind == "workload" else range(min(plan.nodes, 64))
+        self._logs = [Tail(run.node_log(node), from_end=True) for node in nodes]
+        steps = run.steps / "node0.jsonl"
+        self._before = steps.stat().st_size if steps.exists() else 0  # of earlier attempts
+
+    def __call__(self, waiting_for: str = "") -> None:
+        """Show what is new; ``waiting_for`` says what keeps the run from starting."""
+        for log in self._logs:
+            for line in log.lines():
+                self._heard(line)
+        now = time.monotonic()
+        if now - self._drawn < (0.25 if self._live else 10):
+            return
+        self._drawn = now
+        self._draw(self.line() or waiting_for or f"starting, {now - self._began:.0f} s")
+
+    def close(self) -> None:
+        """Show the last lines, and take the live line away."""
+        for log in self._logs:
+            for line in log.lines():
+                self._heard(line)
+        self._draw("")
+
+    def line(self) -> str:
+        """Epoch, step, loss and examples/s over all ranks, or an empty string before the first step."""
+        now = pace(self._run, self._before)
+        if now["step"] is None or now["epoch"] is None:
+            return ""
+        text = f"epoch {now['epoch']:.2f}/{now['epochs']:g}  step {now['step']}/{now['steps']}  loss {now['loss']:.4g}"
+        if now["left_s"] is None:
+            return text
+        rate, left = now["examples_per_s"], clock(int(now["left_s"]))
+        return f"{text}  {rate:.4g} examples/s on {self._plan.size} ranks  {left} left"
+
+    def _heard(self, line: str) -> None:
+        label = _LABEL.match(line)
+        if label is None or "slurmstepd-" in line:
+            return
+        if self._plan.kind != "workload":
+            self._say(line)
+        elif label[1] == "0" and label[2].strip() and not _NOISE.match(label[2]):
+            self._say(label[2].rpartition("\r")[2])
+
+    def _say(self, line: str) -> None:
+        if self._live:
+            self._draw("")
+        else:  # who prints is alive: no other sign of that is needed for a while
+            self._drawn = time.monotonic()
+        print(line, file=self._stream, flush=True)
+
+    def _draw(self, text: str) -> None:
+        if self._live:
+            room = os.get_terminal_size(self._stream.fileno()).columns - 1
+            text = text[:room]  # a wrapped line could not be redrawn
+            self._stream.write(f"\r{text:<{self._width}}" + ("" if text else "\r"))
+            self._width = len(text)
+            self._stream.flush()
+        elif text and text != self._text:
+            print(text, file=self._stream, flush=True)
+        self._text = text
+
+
+def closing(run: RunDir, plan: Plan, outcome: str) -> str:
+    """The last words on an attempt."""
+    if outcome == "done":
+        return "\n".join(filter(None, [f"done: {run.path}", summary(run, plan)]))
+    again = f"go on with it: python -m launch resume {run.path}"
+    if outcome == "failed":
+        bad = bad_nodes.said(bad_nodes.among([run]))
+        if bad:
+            again += " --exclude-bad-nodes"
+        return "\n".join([f"failed: {run.path}", diagnose.paragraph(run), *bad, again])
+    return f"{outcome} before the end: {run.path}\n{again}"
+
+
+def summary(run: RunDir, plan: Plan) -> str:
+    """What a finished run has reached."""
+    result = run.result() or {}
+    rows = []
+    if result.get("metrics"):
+        rows += [(name.replace("_", " "), f"{value:.4g}") for name, value in result["metrics"].items()]
+    if result.get("throughput_examples_per_s"):
+        rate = result["throughput_examples_per_s"]
+        rows.append(("throughput", f"{rate:.4g} examples/s on {plan.size} ranks ({rate / plan.size:.4g} each)"))
+    if result.get("phases_s"):
+        rows.append(
+            (
+                "seconds",
+                ", ".join(
+                    f"{name} {seconds:.1f}" for name, seconds in result["phases_s"].items() if seconds is not None
+                ),
+            )
+        )
+    if run.figures.is_dir():
+        rows += [("figure", str(path)) for path in sorted(run.figures.iterdir()) if not path.name.startswith(".")]
+    width = max((len(name) for name, _ in rows), default=0)
+    return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows)

@@ -1,0 +1,155 @@
+"""python -m launch.submit.cutoff RUN: whether a run of a study is not to be made, as smaller ones were not efficient enough.
+
+The script of a packed study asks it before each run: exit status 0 says that the run is cut off, and why; 1, that it is to
+be made.
+"""
+
+import functools
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from launch import HOME
+from launch.plan.plan import Plan
+from launch.record.rundir import RunDir, read_json
+
+FORETELL_FROM = 3
+"""Numbers of nodes that must have been measured before one is predicted: two points bend no curve."""
+
+
+class Measured(NamedTuple):
+    """What the finished runs of a point have reached."""
+
+    nodes: int
+    ranks: int
+    rate: float  # examples/s over all ranks: the harmonic mean over the runs, as each did the same work
+
+
+def why(points: Sequence[Measured], nodes: int, least: float) -> str:
+    """Why a point on so many nodes is not worth its hours; empty if it may be.
+
+    The efficiency (X / p) / (X0 / p0), with X the examples/s of p ranks together and X0 those of the fewest, is that of
+    weak scaling, where it is a ratio of times for the same work of a rank, and of strong scaling, where it is the speed-up
+    over p / p0.
+
+    Parameters
+    ----------
+    points : sequence of Measured
+        The points that differ from it in their nodes only.
+    nodes : int
+        Of the point.
+    least : float
+        The efficiency that a smaller point must have reached.
+    """
+    base, *others = sorted(points) or [None]
+    for point in others:
+        efficiency = (point.rate / point.ranks) / (base.rate / base.ranks)
+        if point.nodes < nodes and efficiency < least:
+            return (
+                f"efficiency {efficiency:.3g} on {point.nodes} nodes is below {least:g} ({point.rate:.4g} examples/s on "
+                f"{point.ranks} ranks, against {base.rate:.4g} on {base.ranks})"
+            )
+    return ""
+
+
+def why_foretold(points: Sequence[Measured], nodes: int, ranks: int, kind: str, least: float) -> str:
+    """Why a point is not worth its hours by what the smaller ones let expect of it; empty if it may be.
+
+    It is not where even the upper end of the interval of its predicted efficiency is below the least.
+
+    Parameters
+    ----------
+    points : sequence of Measured
+        The smaller points that differ from it in their nodes only.
+    nodes, ranks : int
+        Of the point.
+    kind : str
+        weak or strong.
+    least : float
+        The efficiency that it must be expected to reach.
+    """
+    if len(points) < FORETELL_FROM:
+        return ""
+    told = _foretold(tuple(sorted(points)), ranks, kind)
+    if told is None or told["efficiency_high"] >= least:
+        return ""
+    return (
+        f"predicted efficiency on {nodes} nodes is {told['efficiency']:.3g}, at most {told['efficiency_high']:.3g}, below {least:g} "
+        f"(from {len(points)} smaller points; {told['throughput']:.4g} examples/s on {ranks} ranks)"
+    )
+
+
+@functools.cache  # whoever watches a study asks again and again
+def _foretold(points: tuple[Measured, ...], ranks: int, kind: str) -> dict[str, float] | None:
+    """By python -m profiling predict, which the launcher knows as a command only; None, and a line, where it cannot."""
+    with tempfile.TemporaryDirectory() as folder:
+        table = Path(folder) / "measured.json"
+        table.write_text(json.dumps([{"workers": one.ranks, "throughput": one.rate, "kind": kind} for one in points]))
+        asked = [sys.executable, "-m", "profiling", "predict", table, "--workers", str(ranks), "--json"]
+        said = subprocess.run(asked, cwd=HOME, capture_output=True, text=True, check=False)
+    if said.returncode:
+        print(f"no efficiency is predicted for {ranks} ranks: {said.stderr.strip().splitlines()[-1:]}", flush=True)
+        return None
+    return json.loads(said.stdout)["predictions"][0]
+
+
+def cut(run: RunDir, plan: Plan) -> bool:
+    """Whether a run is not to be made; then it says why, and notes that as the run's end.
+
+    Measured are the points of which no run is still to come, by those of their runs that have a result.
+    """
+    if plan.stop_below is None:
+        return False
+    folder = run.path.parent
+    study = read_json(folder / "study.json")
+    index = study["runs"]
+    own = next(entry for entry in index if entry["run"] == run.path.name)
+    points: dict[int, list[RunDir]] = {}
+    for entry in index:
+        if entry["nodes"] < own["nodes"] and _point(entry) == _point(own):
+            points.setdefault(entry["nodes"], []).append(RunDir(folder / entry["run"]))
+    measured = [point for nodes, runs in points.items() if (point := _measured(nodes, runs))]
+    # Without the smallest point there is nothing to compare with.
+    if not measured or min(points) < min(measured).nodes:
+        return False
+    reason = why(measured, own["nodes"], plan.stop_below) or why_foretold(
+        measured, own["nodes"], plan.size, study["scaling"], plan.stop_below
+    )
+    if not reason:
+        return False
+    run.append_event("cancelled", reason=reason)
+    print(f"{run.path.name}: not made: {reason}", flush=True)
+    return True
+
+
+def _measured(nodes: int, runs: Sequence[RunDir]) -> Measured | None:
+    results = [run.result() for run in runs]
+    if any(result is None and _to_come(run) for run, result in zip(runs, results)):
+        return None
+    told = [result for result in results if result and result.get("throughput_examples_per_s")]
+    if not told:
+        return None
+    return Measured(
+        nodes, told[0]["ranks"], len(told) / sum(1 / result["throughput_examples_per_s"] for result in told)
+    )
+
+
+def _to_come(run: RunDir) -> bool:
+    life = [
+        event["event"] for event in run.events() if event["event"] in ("submitted", "started", "ended", "cancelled")
+    ]
+    return not life or life[-1] in ("submitted", "started")
+
+
+def _point(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What runs have in common whose number of nodes alone differs; another seed is another repeat."""
+    return [item for item in entry["values"].items() if item[0] != "seed"]
+
+
+if __name__ == "__main__":
+    here = RunDir.open(sys.argv[1])
+    sys.exit(0 if cut(here, Plan.from_json(read_json(here.run_json))) else 1)

@@ -1,0 +1,112 @@
+"""What is going to be done, in words: the plan of a run, and that of a study."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from launch.plan import inherited, site
+from launch.plan.plan import Plan
+from launch.plan.site import Site
+from launch.plan.walltime import clock
+from launch.record.rundir import RunDir
+from launch.submit import study
+
+
+def run_plan(planned: Plan, here: Site, why: str, run: RunDir) -> str:
+    """The plan, a line a fact."""
+    if planned.backend == "local":
+        nodes = f"{planned.nodes} node{'s' * (planned.nodes > 1)} (groups of processes on this machine)"
+    else:
+        nodes = f"{planned.nodes} node{'s' * (planned.nodes > 1)}"
+    gpus = planned.gpus_per_node
+    gpu = f"{gpus} GPU{'s' * (gpus > 1)} a node" if gpus else "no GPUs"
+    rows = {
+        "site": f"{here.name} ({why})",
+        "backend": planned.backend,
+        "shape": f"{nodes} x {planned.ranks_per_node} rank{'s' * (planned.ranks_per_node > 1)} = {planned.size} rank{'s' * (planned.size > 1)}, {gpu}",
+        **({"container": f"{planned.container} ({planned.container_runtime})"} if planned.container else {}),
+        **planned.describe,
+        "walltime": clock(planned.time_s)
+        if planned.time_s
+        else "none given" + ", so the partition's own" * (planned.backend == "slurm"),
+        "run": str(run.path),
+        **_not_known(planned, here),
+        **(inherited.told(planned.inherited) if planned.backend == "slurm" else {}),
+    }
+    return "\n".join(f"{name:<14} {value}" for name, value in rows.items())
+
+
+def study_plan(
+    found: Sequence[study.Point],
+    plans: Sequence[Plan],
+    jobs: Sequence[Plan],
+    scaling: str,
+    here: Site,
+    why: str,
+    folder: Path,
+) -> str:
+    """The plan of a study: what its runs share, a line for each point, and what it costs at most."""
+    first = plans[0]
+    repeats = max(point.repeat for point in found)
+    several = len({plan.nodes for plan in plans}) > 1
+    least = first.stop_below
+    cutoff = (
+        {"stop below": f"larger points are not made once the efficiency of one is below {least:g}"} if least else {}
+    )
+    hours, unit = study.cost(jobs)
+    cost = f"{hours:.4g} {unit} at most" if hours is not None else "not known without --time"
+    walltime = f"{clock(first.time_s)} each" if first.time_s else "none given"
+    if first.pack:
+        cost += f" ({study.cost(plans)[0]:.4g} as a job for each run)"
+        one = "smallest" if least else "largest"
+        walltime += (
+            f", {clock(jobs[0].time_s)} in all: {jobs[0].nodes} nodes, the runs one after the other, {one} first"
+        )
+    rows = {
+        "site": f"{here.name} ({why})",
+        "backend": first.backend + " (one run after the other)" * (first.backend == "local"),
+        "study": f"{len(found) // repeats} points x {repeats} repeat{'s' * (repeats > 1)} = {len(found)} runs"
+        + f", {scaling} scaling" * several,
+        **({"container": f"{first.container} ({first.container_runtime})"} if first.container else {}),
+        "walltime": walltime,
+        "cost": cost,
+        **cutoff,
+        "folder": str(folder),
+        **_not_known(max(plans, key=lambda plan: plan.nodes), here),
+        **(inherited.told(first.inherited) if first.backend == "slurm" else {}),
+    }
+    told = {"epochs", *(name for name, _ in found[0].values)}
+    names = [name for name in dict.fromkeys(name for plan in plans for name in plan.describe) if name not in told]
+    differing = [name for name in names if len({plan.describe.get(name) for plan in plans}) > 1]
+    table = [["nodes", "ranks", "GPUs", *(name for name, _ in found[0].values), *differing]]
+    for point, plan in zip(found, plans):
+        if point.repeat == 1:
+            values = [value for _, value in point.values]
+            table.append(
+                [
+                    str(plan.nodes),
+                    str(plan.size),
+                    str(plan.nodes * plan.gpus_per_node),
+                    *values,
+                    *(plan.describe.get(name, "") for name in differing),
+                ]
+            )
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip() for row in table]
+    return "\n".join([*(f"{name:<14} {value}" for name, value in rows.items()), "", *lines])
+
+
+def _not_known(planned: Plan, here: Site) -> dict[str, str]:
+    """What neither the site's file nor the request says."""
+    filled = dataclasses.replace(
+        here,
+        backend=planned.backend,
+        partition=planned.partition,
+        qos=planned.qos,
+        gpus_per_node=here.gpus_per_node or planned.gpus_per_node or None,
+        cpus_per_node=here.cpus_per_node or planned.cpus_per_task,
+        # Within a node Gloo needs no interface.
+        rendezvous=planned.rendezvous if planned.nodes > 1 else "mpi",
+    )
+    open_ = site.unknown(filled)
+    return {"not known": ", ".join(open_)} if open_ else {}

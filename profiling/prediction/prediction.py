@@ -1,0 +1,198 @@
+"""Throughput at numbers of workers that were not run, with an interval; and whether the laws hold at all."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from launch.errors import Refusal
+from profiling.prediction import posterior
+from profiling.study.tables import Series
+
+WIDEN = 1.5
+"""By what the distance of each bound from the median is stretched: real series surprise more than the laws with their noise
+do. With it 90 % intervals hold 85 % of the held-out points of real series, 91 % without those where the network
+saturates (docs/prediction.md)."""
+UNEXPECTED = 0.99  # level of the interval that a measured point must leave before the fit is said not to hold
+SATURATED = 0.25  # share of a first worker's throughput that an added worker must bring in weak scaling
+LOOK_BACK = 3  # measured points, from the largest, that are checked
+
+
+@dataclasses.dataclass(frozen=True)
+class Forecast:
+    """What one run will give; not measured."""
+
+    workers: int
+    throughput: float  # median
+    low: float
+    high: float
+    speedup: float  # against the measured base
+    efficiency: float
+    efficiency_low: float
+    efficiency_high: float
+    beyond: float  # workers over the largest measured number of workers
+    warnings: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """A parameter of a law."""
+
+    name: str
+    unit: str
+    estimate: float  # median
+    low: float
+    high: float
+
+
+@dataclasses.dataclass(frozen=True)
+class FittedLaw:
+    """What a series says of a law."""
+
+    name: str
+    weight: float  # in the prediction; those of all laws add up to 1
+    parameters: tuple[Parameter, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """The forecasts for a series, and what they rest on."""
+
+    confidence: float
+    problems: tuple[str, ...]  # why the fit does not hold; none where it does
+    laws: tuple[FittedLaw, ...]  # the most plausible first
+    forecasts: tuple[Forecast, ...]
+
+    @property
+    def law(self) -> str:
+        """The most plausible."""
+        return self.laws[0].name
+
+
+def predict(series: Series, workers: list[int], confidence: float = 0.9) -> Prediction:
+    """Predict the throughput of one more run.
+
+    Parameters
+    ----------
+    series : Series
+        What was measured.
+    workers : list of int
+        Where to predict.
+    confidence : float
+        Level of the intervals, which are for one run, its noise included.
+
+    Returns
+    -------
+    Prediction
+
+    Raises
+    ------
+    Refusal
+        A number of workers below 1, none at all, a level outside (0, 1), or a result that is not finite.
+    """
+    if not workers or min(workers) < 1:
+        raise Refusal(
+            f"--workers is {','.join(map(str, workers)) or 'empty'}: give whole numbers of 1 or more, as in 64,256"
+        )
+    if not 0 < confidence < 1:
+        raise Refusal(f"--confidence is {confidence:g}: give a level between 0 and 1, as in 0.9")
+    fitted = posterior.fit(series, workers)
+    found = tuple(problems(series))
+    forecasts = tuple(
+        _forecast(series, n, interval(mixture, n, confidence), not found)
+        for n, mixture in zip(workers, fitted.mixtures, strict=True)
+    )
+    if not all(0 < forecast.low <= forecast.high < math.inf for forecast in forecasts):
+        raise Refusal(
+            f"{series.name}: throughputs beyond what a number can hold at {workers[-1]} workers: give them in another unit"
+        )
+    fits = [
+        FittedLaw(name, weight, _parameters(*fitted.parameters[name], confidence))
+        for name, weight in fitted.law_weights.items()
+    ]
+    return Prediction(
+        confidence=confidence,
+        problems=found,
+        laws=tuple(sorted(fits, key=lambda fit: -fit.weight)),
+        forecasts=forecasts,
+    )
+
+
+def _forecast(series: Series, workers: int, bounds: tuple[float, float, float], holds: bool) -> Forecast:
+    low, median, high = bounds
+    base, last = series.points[0], series.points[-1]
+    share = base.workers / workers / base.throughput
+    warnings = []
+    if workers > last.workers:
+        beyond = f"x{workers / last.workers:.3g} beyond the last measured point ({last.workers} workers)"
+        warnings.append(f"extrapolates {beyond}")
+        if not holds:  # what is saturated may stay as it is, which none of the laws says
+            low, high = min(low, last.throughput), max(high, last.throughput)
+            warnings.append("the fit does not hold: interval stretched to the throughput of the last measured point")
+    if workers < base.workers:
+        warnings.append(f"extrapolates below the first measured point ({base.workers} workers)")
+    if len(series.points) < 4:
+        warnings.append(
+            f"{len(series.points)} points cannot tell the laws apart: the interval rests on what other series did"
+        )
+    efficiencies = (median * share, low * share, high * share)
+    return Forecast(
+        workers, median, low, high, median / base.throughput, *efficiencies, workers / last.workers, tuple(warnings)
+    )
+
+
+def interval(mixture: posterior.Mixture, workers: int, confidence: float) -> tuple[float, float, float]:
+    """Lower bound, median and upper bound of the throughput of one run, from the posterior of its log cost."""
+    dear, median, cheap = mixture.quantiles(((1 + confidence) / 2, 0.5, (1 - confidence) / 2))
+    stretched = (median + WIDEN * (dear - median), median, median + WIDEN * (cheap - median))
+    with np.errstate(over="ignore"):  # the caller looks whether a number can hold it
+        low, middle, high = (float(workers * np.exp(-value)) for value in stretched)
+    return low, middle, high
+
+
+def problems(series: Series) -> list[str]:
+    """Why no law of ours describes a series: each line starts with "fit does not hold".
+
+    A point lies outside the 99 % interval that the points before it predict; throughput falls; or, in weak scaling,
+    added workers bring less than a quarter of what the first ones did.
+    """
+    found = []
+    first = series.points[0]
+    for index in range(max(1, len(series.points) - LOOK_BACK), len(series.points)):
+        before, point = series.points[index - 1], series.points[index]
+        if point.throughput < before.throughput:
+            found.append(
+                f"fit does not hold: throughput falls from {before.throughput:.6g} at {before.workers} workers to {point.throughput:.6g} at {point.workers}"
+            )
+        gain = (
+            (point.throughput - before.throughput)
+            / (point.workers - before.workers)
+            / (first.throughput / first.workers)
+        )
+        if series.kind == "weak" and 0 <= gain < SATURATED:
+            found.append(
+                f"fit does not hold: saturated; from {before.workers} to {point.workers} workers each brings {gain:.0%} of what the first did"
+            )
+        if index >= 2:
+            earlier = dataclasses.replace(series, points=series.points[:index])
+            low, median, high = interval(posterior.fit(earlier, [point.workers]).mixtures[0], point.workers, UNEXPECTED)
+            if not low <= point.throughput <= high:
+                found.append(
+                    f"fit does not hold: at {point.workers} workers {point.throughput / median - 1:+.0%} against what the points before predict"
+                )
+    return found
+
+
+def _parameters(weight: np.ndarray, values: dict[str, np.ndarray], confidence: float) -> tuple[Parameter, ...]:
+    """Weighted quantiles of each parameter of a law; none where the series rules it out."""
+    units = {"exponent": "1", "serial share": "1", "group": "workers"}
+    found = []
+    for name, value in values.items() if weight.any() else ():
+        order = np.argsort(value)
+        below = np.cumsum(weight[order]) / weight.sum()
+        low, estimate, high = (
+            float(value[order][min(np.searchsorted(below, q), len(order) - 1)])
+            for q in ((1 - confidence) / 2, 0.5, (1 + confidence) / 2)
+        )
+        found.append(Parameter(name, units.get(name, "cost of one worker"), estimate, low, high))
+    return tuple(found)

@@ -1,0 +1,83 @@
+"""What was run, where, with what, when and by which command: of a study, for a reader who was not there."""
+
+import datetime
+import re
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from launch.record.rundir import RunDir, read_json
+from profiling.study.runs import Study
+
+# Variables that tell of hosts, users and folders, and of no setting; TF_CLI_ is Terraform's.
+_OF_THE_MACHINE = re.compile(r"SLURM_|TF_CLI_|LOADEDMODULES$|.*(PATH|PRELOAD|PREFIX|VIRTUAL_ENV|CONTAINER)$")
+
+
+def about(study: Study) -> dict[str, str]:
+    """Label -> text, in the order in which it is told. Names of hosts and folders of the machine are not in it.
+
+    Parameters
+    ----------
+    study : Study
+        Of one series, whose runs were all made with the same software and hardware.
+    """
+    first = study.runs[0]
+    plan, here = first.plan, first.surroundings
+    starts, ends = (
+        [time for time in times if time] for times in zip(*((run.started, run.ended) for run in study.runs))
+    )
+    code = read_json(study.folder / "code.json") or {}
+    changed = (study.folder / "code.patch").is_file()
+    gpus = sorted(set(here.get("gpus") or []))
+    told = {
+        "what": f"{study.index['workload']}, {_each('parameters', (run.training.get('parameters') for run in study.runs))}, "
+        f"{_each('training examples', (run.training.get('examples') for run in study.runs))}",
+        "series": first.series,
+        "command": command(study),
+        "where": f"site {plan['site']}, backend {plan['backend']}"
+        + (f", partition {plan['partition']}" if plan["partition"] else ""),
+        "processor": f"{here.get('cpu', 'unknown')}, {here.get('cores', '?')} cores on the first node",
+        "GPUs": f"{', '.join(gpus)}, driver {here.get('driver')}" if gpus else "none",
+        "ranks": f"{_each('on a node', (run.plan['ranks_per_node'] for run in study.runs))}, rendezvous by {plan['rendezvous']}",
+        "system": here.get("system", "unknown"),
+        "software": ", ".join(f"{name} {version}" for name, version in first.versions.items()),
+        "modules": ", ".join(here.get("modules") or []),
+        "environment": " ".join(
+            f"{name}={_public(value)}"
+            for name, value in (here.get("environment") or {}).items()
+            if not _OF_THE_MACHINE.match(name)
+        ),
+        "code": f"commit {code.get('commit') or 'unknown'}{', with changes that are kept in code.patch' if changed else ''}",
+        "seed": _each("", (run.plan["seed"] for run in study.runs)),
+        "when": f"{moment(min(starts))} to {moment(max(ends))}" if starts and ends else "unknown",
+    }
+    return {label: said for label, said in told.items() if said}
+
+
+def command(study: Study) -> str:
+    """The words with which the study was asked for, as its runs have noted them; "unknown" where they have not."""
+    told = (event for entry in study.index["runs"] for event in RunDir(study.folder / entry["run"]).events("submitted"))
+    asked = (event["command"] for event in told if event.get("command") and "resume" not in event["command"])
+    return shlex.join(map(_public, next(asked, ["unknown"])))
+
+
+def moment(seconds: float) -> str:
+    """A time in UTC, to the minute."""
+    return f"{datetime.datetime.fromtimestamp(seconds, datetime.UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _public(word: str) -> str:
+    """A word without the folders of the machine, which tell a reader nothing: of a path its last part."""
+    name, equals, value = word.rpartition("=")
+    parts = [f".../{Path(part).name}" if part.startswith("/") else part for part in value.split(":")]
+    return f"{name}{equals}{':'.join(parts)}"
+
+
+def _each(what: str, values: Iterable[Any]) -> str:
+    """The values that runs have, each once."""
+    return f"{', '.join(_in_order(values))} {what}".strip()
+
+
+def _in_order(values: Iterable[Any]) -> list[str]:
+    return list(dict.fromkeys(f"{value}" for value in values))

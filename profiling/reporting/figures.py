@@ -1,0 +1,97 @@
+"""The figures of a report as files - SVG, PDF, PNG - and as SVG that takes the colours of a page."""
+
+import io
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+from xml.sax.saxutils import escape
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from profiling.reporting import plots
+from profiling.reporting.plots import BLUE, GRID, INK, MUTED, ORANGE, PAPER, PARTS
+
+NAMES = {INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper", BLUE: "blue", ORANGE: "orange"}
+NAMES |= {colour: f"part{number}" for number, colour in enumerate(PARTS)}
+"""Colours and the names of the page's variables for them (templates/report.css)."""
+
+STYLE = {
+    "svg.fonttype": "none",  # text stays text: it can be searched, and takes the font of the page
+    "svg.hashsalt": "rankloop",  # the same document gives the same file
+    "pdf.fonttype": 42,
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "savefig.facecolor": PAPER,
+    "figure.dpi": 100,
+    "savefig.dpi": 200,
+}
+
+
+class Plot(NamedTuple):
+    """A figure of a report."""
+
+    title: str
+    caption: str
+    svg: str  # the content of a file; marks have titles, which are shown when they are pointed at
+    inline: str  # the same as an element of a page
+    figure: Figure  # for the other forms
+
+
+def draw(document: dict[str, Any]) -> dict[str, Plot]:
+    """All figures that there are data for, by the name of their files."""
+    shown = {name: what for name, what in plots.FIGURES.items() if name != "gpus" or document["gpus"]}
+    with matplotlib.rc_context(STYLE):
+        return {name: _draw(document, name, *what) for name, what in shown.items()}
+
+
+def save(plot: Plot, folder: Path, name: str) -> None:
+    """Write a figure as SVG, PDF and PNG."""
+    (folder / f"{name}.svg").write_text(plot.svg, encoding="utf-8")
+    with matplotlib.rc_context(STYLE):
+        plot.figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
+        plot.figure.savefig(folder / f"{name}.png")
+
+
+def _draw(document: dict[str, Any], name: str, title: str, caption: str, paint: plots.Painter) -> Plot:
+    figure = Figure(figsize=(6.4, 4), layout="constrained")
+    tips: list[str] = []
+    paint(document, figure, tips)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # everything has its place now, in all forms
+    level, forecast = document["confidence"], document["prediction"]["confidence"]
+    caption = caption.format(level=f"{level:.0%}", forecast=f"{forecast:.0%}")
+    svg = _svg(figure, tips)
+    return Plot(title, caption, svg, _inline(svg, name), figure)
+
+
+def _svg(figure: Figure, tips: list[str]) -> str:
+    file = io.StringIO()
+    figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+
+    def titled(found: re.Match) -> str:
+        return f'<g id="tip{found[1]}" class="tip"><title>{escape(tips[int(found[1])])}</title>'
+
+    return re.sub(r'<g id="tip(\d+)">', titled, file.getvalue())
+
+
+def _inline(svg: str, name: str) -> str:
+    """In the page's colours, as wide as its place, with ids of its own."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r'<svg [^>]*viewBox="([^"]+)"[^>]*>', r'<svg viewBox="\1" role="img" tabindex="0">', svg, count=1)
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'id="', f'id="{name}-', svg)
+    svg = re.sub(r"(url\(#|xlink:href=\"#)", rf"\g<1>{name}-", svg).replace("xlink:href", "href")
+    return re.sub("#[0-9a-f]{6}", lambda found: f"var(--{NAMES[found[0]]})" if found[0] in NAMES else found[0], svg)

@@ -1,0 +1,56 @@
+"""The tables of a report as LaTeX, to be \\input into a proposal or a paper."""
+
+import textwrap
+from collections.abc import Iterable
+from typing import Any
+
+from profiling.reporting import blocks
+
+HEADING = 10  # letters of a line
+_SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_SPECIAL |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
+_SPECIAL |= {sign: f"\\textsuperscript{{{number}}}" for number, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}
+
+
+def tables(document: dict[str, Any]) -> str:
+    """The content of table.tex."""
+    lines = [
+        f"% Scaling study {document['study']}, made {document['made']}. It needs \\usepackage{{booktabs,graphicx}}."
+    ]
+    for block in blocks.blocks(document):
+        caption = " ".join([f"{block.title} ({document['series']}).", *block.notes])
+        lines += [
+            "",
+            r"\begin{table}[htbp]",
+            r"\centering",
+            rf"\caption{{{escape(caption)}}}",
+            r"\smallskip",
+            r"\setlength{\tabcolsep}{3.5pt}",
+            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+            rf"\begin{{tabular}}{{{'r' * len(block.header)}}}",
+            r"\toprule",
+            _row(map(_stacked, block.header)),
+            r"\midrule",
+            *(_row(map(escape, row)) for row in block.rows),
+            r"\bottomrule",
+            r"\end{tabular}}",
+            r"\end{table}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def escape(said: str) -> str:
+    """Text as LaTeX shows it; signs beyond UTF-8's Latin letters, which pdfLaTeX cannot set, become a question mark."""
+    known = "".join(sign if ord(sign) < 0x250 or sign in _SPECIAL else "?" for sign in said)
+    return "".join(_SPECIAL.get(sign, sign) for sign in known).replace("--", "-{}-")
+
+
+def _stacked(title: str) -> str:
+    """A heading in lines of some letters, so that its column is no wider than what stands in it."""
+    lines = textwrap.wrap(title, HEADING, break_long_words=False, break_on_hyphens=False)
+    stack = r" \\{} ".join(map(escape, lines))  # a bracket behind the bare command would be its option
+    return rf"\shortstack[r]{{{stack}}}"
+
+
+def _row(cells: Iterable[str]) -> str:
+    return " & ".join(cells) + r" \\"

@@ -1,0 +1,35 @@
+"""A report as Markdown."""
+
+from typing import TYPE_CHECKING, Any
+
+from profiling import text
+from profiling.reporting import blocks
+
+if TYPE_CHECKING:
+    from profiling.reporting.figures import Plot  # imports matplotlib
+
+
+def report(document: dict[str, Any], figures: "dict[str, Plot]") -> str:
+    """The content of report.md, which shows the figures that lie in figures/."""
+    lines = [f"# Scaling study {document['study']}", "", blocks.summary(document), ""]
+    lines += [f"**{problem}**  " for problem in document["problems"]]
+    lines += [
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {label} | {_safe(said)} |" for label, said in document["about"].items()),
+        "",
+    ]
+    for block in blocks.blocks(document):
+        header = [_safe(cell) for cell in block.header]
+        rows = [[_safe(cell) for cell in row] for row in block.rows]
+        lines += [f"## {block.title}", "", text.markdown(header, rows), "", *(f"{note}  " for note in block.notes), ""]
+    lines += ["## Figures", ""] if figures else []
+    for name, plot in figures.items():
+        lines += [f"![{plot.title}](figures/{name}.svg)", "", f"**{plot.title}.** {plot.caption}", ""]
+    lines += ["## How it was measured, and what was left out", "", *(f"- {note}" for note in document["notes"]), ""]
+    return "\n".join([*lines, f"Made {document['made']}."]) + "\n"
+
+
+def _safe(said: str) -> str:
+    return said.replace("|", "\\|")

@@ -1,0 +1,117 @@
+"""A data-parallel step, simulated: gradients become ready from back to front, are fused into messages, and are reduced.
+
+    time          forward      |  backward: gradients become ready        | wait | update
+    messages                      [ 1 ]      [ 2 ][   3   ]        [ 4 ]
+
+All ranks make the step together, so each moment of it is that of the slowest rank in this step. Every ``cycle_ms`` the ranks
+agree on the gradients that all have ready, and these are reduced in messages of at most ``fusion_mib``, one after the
+other. Messages are handed to a stream of the GPU and looking goes on, as Horovod does with NCCL: so what is fused does not depend
+on how fast the network is. Without overlap all gradients are asked for at the end of the backward pass.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from profiling.simulation import allreduce
+from profiling.simulation.allreduce import Machine
+from profiling.simulation.step_model import StepModel, Transport
+
+_MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """What a step would take; simulated, not measured. Seconds are means over the simulated steps."""
+
+    nodes: int
+    ranks: int
+    step: float
+    step_low: float  # 5th percentile over the steps
+    step_high: float  # 95th
+    slowest: float  # of it, because the slowest rank computes longer than the mean
+    communication: float  # of it, while nothing is computed
+    messages: int  # of a step, rounded
+    throughput: float  # examples/s, all ranks
+    efficiency: float  # throughput over that of as many ranks as fast as the mean one that need not wait
+
+
+def simulate(model: StepModel, machine: Machine, jitter: float = 1.0, seed: int = 0) -> Simulated:
+    """Simulate some steps on a machine.
+
+    Parameters
+    ----------
+    model : StepModel
+        A step of one rank.
+    machine : Machine
+        How many there are, and how they are connected.
+    jitter : float
+        By what the spread of the model's ranks and steps is multiplied: 0 for none, 1 as it is.
+    seed : int
+        Of the random numbers.
+    """
+    factors = np.maximum(1 + jitter * (model.jitter.slowest(machine.ranks, seed) - 1), 1e-3)
+    if machine.ranks == 1:
+        factors = np.ones_like(factors)  # nobody waits for anybody, and the mean is known
+    distinct, which = np.unique(factors, return_inverse=True)
+    ends, counts = np.array([_communicated(model, machine, float(factor)) for factor in distinct]).T[:, which]
+    steps = ends + model.update
+    alone = model.compute + model.update
+    mean = float(steps.mean())
+    computed = float(factors.mean()) * model.compute
+    return Simulated(
+        nodes=machine.nodes,
+        ranks=machine.ranks,
+        step=mean,
+        step_low=float(np.quantile(steps, 0.05)),
+        step_high=float(np.quantile(steps, 0.95)),
+        slowest=computed - model.compute,
+        communication=max(0.0, float(ends.mean()) - computed),
+        messages=round(float(counts.mean())),
+        throughput=model.batch * machine.ranks / mean,
+        efficiency=alone / mean,
+    )
+
+
+def _communicated(model: StepModel, machine: Machine, factor: float) -> tuple[float, int]:
+    """When the last message of a step is through, and how many there were; the slowest rank takes ``factor`` times as long."""
+    computed = model.compute * factor
+    if machine.ranks == 1:
+        return computed, 0
+    agreed = allreduce.negotiation(machine)
+    asked = model.ready * factor if model.transport.overlap else np.full(len(model.ready), computed)
+    messages = fuse(model.sizes, asked, model.transport)
+    free = 0.0  # from when on the stream has nothing to do
+    for at, size in messages:
+        free = max(free, at + agreed) + allreduce.seconds(size, machine, model.transport.allreduce)
+    return max(free, computed), len(messages)
+
+
+def fuse(sizes: np.ndarray, ready: np.ndarray, transport: Transport) -> list[tuple[float, float]]:
+    """The messages in which gradients travel.
+
+    Parameters
+    ----------
+    sizes : ndarray, shape (gradients,)
+        Bytes.
+    ready : ndarray, shape (gradients,)
+        Seconds, rising.
+    transport : Transport
+        With the cycle and the buffer.
+
+    Returns
+    -------
+    list of (float, float)
+        When each is sent, at the end of a cycle, and its bytes. A gradient larger than the buffer travels alone.
+    """
+    cycle, room = transport.cycle_ms / 1e3, transport.fusion_mib * _MIB
+    messages: list[tuple[float, float]] = []
+    for size, at in zip(sizes.tolist(), ready.tolist(), strict=True):
+        # Rounding must not put off by a cycle what is ready at its end.
+        tick = math.ceil(at / cycle - 1e-9) * cycle if cycle else at
+        if messages and messages[-1][0] == tick and messages[-1][1] + size <= room:
+            messages[-1] = tick, messages[-1][1] + size
+        else:
+            messages.append((tick, size))
+    return messages

@@ -1,0 +1,161 @@
+"""What a step of a workload is made of: the gradients, when each is ready, how long the rest takes, how much that varies.
+
+It comes from a run: its records, its training.json and, where it was traced, its longest operations; or from a file
+(`profiling.simulation.description`).
+"""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from launch.errors import Refusal
+from launch.record.rundir import RunDir, read_json
+from profiling.simulation import jitter
+from profiling.simulation.allreduce import ALGORITHMS
+from profiling.simulation.jitter import Jitter
+from profiling.study import steps
+from profiling.traces import store
+from profiling.traces.parts import Operation
+
+FORWARD = 1 / 3
+"""Share of the forward pass where no trace tells it: the backward pass has two products for each one of it."""
+
+
+@dataclass(frozen=True)
+class Transport:
+    """How gradients travel."""
+
+    overlap: bool = False  # while the backward pass goes on, as with Horovod's own optimizer; else after it, as here
+    fusion_mib: float = 128  # of a message at most: HOROVOD_FUSION_THRESHOLD (operations.cc of 0.28; older ones had 64)
+    cycle_ms: float = 1  # between two looks at what is ready: HOROVOD_CYCLE_TIME (of 0.28; older ones had 5)
+    allreduce: Literal[ALGORITHMS] = "auto"
+
+
+@dataclass(frozen=True)
+class StepModel:
+    """A step of one rank."""
+
+    name: str
+    batch: float  # examples of a rank
+    sizes: np.ndarray  # (gradients,) bytes, in the order in which they become ready
+    ready: np.ndarray  # (gradients,) seconds since the step began, rising
+    compute: float  # seconds since the step began until the last gradient is ready; the mean
+    update: float = 0.0  # seconds after the gradients have met
+    jitter: Jitter = field(default_factory=Jitter)
+    transport: Transport = field(default_factory=Transport)
+    unit: str = "examples/s"
+    site: str | None = None  # whose links, where the description says it
+    ranks_per_node: int | None = None
+    notes: tuple[str, ...] = ()  # where it comes from, and what had to be assumed
+
+
+def of_run(run: RunDir) -> StepModel:
+    """The step of a run.
+
+    Raises
+    ------
+    Refusal
+        If it is not finished, cannot be timed, or was made before gradients were recorded.
+    """
+    result, training = run.result(), read_json(run.training_json)
+    if result is None or training is None:
+        raise Refusal(f"{run.path} has not finished as a training: give a run with result.json and training.json")
+    if not training.get("gradients"):
+        raise Refusal(f"{run.path} does not tell its gradients (training.json): make it again with this version")
+    try:
+        timed = steps.read(run, result["ranks"])
+    except steps.Unusable as why:
+        raise Refusal(f"{run.path} cannot be timed ({why}): give another run") from None
+    names = [each["name"] for each in training["gradients"]]
+    sizes = np.array([each["bytes"] for each in training["gradients"]], float)
+    compute = float(timed.own_seconds.mean())
+    found, _ = store.read(run)
+    split = _of_trace(names, sizes, found[0].operations) if found else None
+    forward, shares = split or (FORWARD, sizes / sizes.sum())
+    by = "the operations of its trace" if split else "the bytes of the gradients (a traced run tells better)"
+    notes = [f"{run.path.name}: {forward:.0%} of the computing is the forward pass; the backward pass is split by {by}"]
+    update = 0.0
+    if result["ranks"] == 1:
+        update = float((timed.seconds - timed.own_seconds).mean())
+    else:
+        notes.append(
+            f"of {result['ranks']} ranks: the update of the weights cannot be told from waiting, and is left out; a run of one rank tells"
+        )
+    return model(
+        training["workload"],
+        timed.examples / result["ranks"],
+        sizes,
+        compute,
+        forward,
+        shares,
+        update=update,
+        jitter=jitter.measure(timed.own_seconds),
+        notes=tuple(notes),
+    )
+
+
+def _of_trace(names: list[str], sizes: np.ndarray, operations: list[Operation]) -> tuple[float, np.ndarray] | None:
+    """Share of the forward pass, and of each gradient in the backward pass, by the longest operations of a trace.
+
+    An operation of the backward pass is named "gradient_tape/<network>/<layer>/...", with a "_1" behind each where the
+    network was called before, and its time goes to the gradients of that layer, by their bytes. Layers that are not among the
+    longest operations share what remains. None where no operation tells its layer.
+    """
+    layers = [name.rpartition("/")[0].rpartition("/")[2] for name in names]
+    backward = [(op.name.split("/")[1:], op.seconds) for op in operations if op.name.startswith("gradient_tape/")]
+    named, again = (
+        {
+            index: [place for place, layer in enumerate(layers) if layer + suffix in parts]
+            for index, (parts, _) in enumerate(backward)
+        }
+        for suffix in ("", "_1")
+    )
+    found = max(again, named, key=lambda of: sum(map(bool, of.values())))
+    networks = {parts[0] for parts, _ in backward}
+    total = sum(spent for _, spent in backward)
+    forward = sum(op.seconds for op in operations if op.name.split("/")[0] in networks)
+    seconds = np.zeros(len(names))
+    for index, (_, spent) in enumerate(backward):
+        of = found[index]
+        if of:
+            seconds[of] += spent * sizes[of] / sizes[of].sum()
+    if not seconds.any() or not forward:
+        return None
+    rest = seconds == 0
+    if rest.any():
+        seconds[rest] = (total - seconds.sum()) * sizes[rest] / sizes[rest].sum()
+    return forward / (forward + total), seconds / seconds.sum()
+
+
+def sending(model: StepModel, **changes: Any) -> StepModel:
+    """The same step, its gradients sent in another way; what is None stays as it is."""
+    given = {key: value for key, value in changes.items() if value is not None}
+    return dataclasses.replace(model, transport=dataclasses.replace(model.transport, **given))
+
+
+def model(
+    name: str, batch: float, sizes: np.ndarray, compute: float, forward: float, shares: np.ndarray, **others: Any
+) -> StepModel:
+    """A step whose gradients stand in the order of the forward pass: the backward pass goes the other way.
+
+    Parameters
+    ----------
+    name : str
+        Of the workload.
+    batch : float
+        Examples of a rank.
+    sizes : ndarray, shape (gradients,)
+        Bytes.
+    compute : float
+        Seconds until the last gradient is ready.
+    forward : float
+        Share of ``compute`` before the backward pass.
+    shares : ndarray, shape (gradients,)
+        What each gradient takes of the backward pass.
+    **others
+        Further fields of `StepModel`.
+    """
+    ready = compute * (forward + (1 - forward) * np.cumsum(shares[::-1]) / shares.sum())
+    return StepModel(name, batch, sizes[::-1].copy(), ready, compute, **others)

@@ -1,0 +1,86 @@
+"""The scaling table: throughput, speed-up and parallel efficiency of each point, with confidence intervals.
+
+Weak scaling holds the work of a worker: the speed-up is in work done per second, X(n) / X(base), and a worker's part of
+it, the efficiency, is X(n) / (X(base) n / base). Strong scaling holds the work of all together; as throughput is that
+work over its time, the same two formulas give T(base) / T(n) and T(base) base / (T(n) n).
+"""
+
+import dataclasses
+
+from profiling.study import confidence
+from profiling.study.confidence import Interval
+from profiling.study.tables import Series
+
+LEVEL = 0.95
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A line of the scaling table."""
+
+    workers: int
+    repeats: int
+    throughput: float  # harmonic mean of the repeats
+    throughput_interval: Interval | None  # None: too few repeats
+    speedup: float  # against the base point
+    efficiency: float
+    efficiency_interval: Interval | None  # None: too few repeats here or at the base
+    fastest: float
+    slowest: float
+    outliers: tuple[float, ...]
+
+
+def table(series: Series) -> list[Row]:
+    """The scaling table of a series.
+
+    Parameters
+    ----------
+    series : Series
+        The base is its smallest number of workers.
+
+    Returns
+    -------
+    list of Row
+        By rising number of workers. The base's efficiency is 1 without an interval, for it is so by definition.
+    """
+    base = series.points[0]
+    rows = []
+    for point in series.points:
+        speedup = point.throughput / base.throughput
+        share = base.workers / point.workers
+        interval = confidence.ratio(point.rates, base.rates, LEVEL) if point is not base else None
+        rows.append(
+            Row(
+                workers=point.workers,
+                repeats=len(point.rates),
+                throughput=point.throughput,
+                throughput_interval=confidence.rate(point.rates, LEVEL),
+                speedup=speedup,
+                efficiency=speedup * share,
+                efficiency_interval=Interval(interval.low * share, interval.high * share) if interval else None,
+                fastest=max(point.rates),
+                slowest=min(point.rates),
+                outliers=tuple(confidence.outliers(point.rates)),
+            )
+        )
+    return rows
+
+
+def notes(series: Series, rows: list[Row]) -> list[str]:
+    """What the reader of the table must know: its base, how repeats were summarised, what is missing, what sticks out."""
+    base = rows[0]
+    held = "the work of a worker is held" if series.kind == "weak" else "the work of all workers together is held"
+    said = [
+        f"{series.kind} scaling: {held}; base: {base.workers} worker{'s' * (base.workers > 1)}, {base.throughput:.6g} {series.unit} in absolute terms",
+        "throughput is the harmonic mean over the repeats; speed-up and efficiency are ratios of these, not means of ratios",
+    ]
+    few = [str(row.workers) for row in rows if row.throughput_interval is None]
+    if few:
+        said.append(f"n too small for an interval ({confidence.FEWEST} repeats needed) at {', '.join(few)} workers")
+    if any(row.throughput_interval for row in rows):
+        said.append(f"intervals: {LEVEL:.0%} confidence, studentised bootstrap over repeats, no distribution assumed")
+    for row in rows:
+        if row.outliers:
+            values = ", ".join(f"{value:.6g}" for value in row.outliers)
+            said.append(f"outliers at {row.workers} workers, kept: {values} {series.unit} (beyond Tukey's fences)")
+    return said

@@ -1,0 +1,175 @@
+"""The records of a run's steps -> arrays over ranks and steps, checked: what cannot be timed is left out, counted and named."""
+
+import json
+import math
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from launch.record.rundir import RunDir
+
+WARM_UP = 0.1
+"""Part of a run's steps, the first ones, that is not timed: caches fill, clocks rise, allocators grow."""
+CLOCK_S = 1.0
+"""By how much wall clocks may disagree with each other, or with the steps' lengths, before it is said."""
+
+_RANK, _ATTEMPT, _STEP, _START, _SECONDS, _INPUT, _OWN, _EXAMPLES, _COMPILED, _TRACED = range(10)
+_KEYS = (
+    "rank",
+    "attempt",
+    "step",
+    "start",
+    "seconds",
+    "input_seconds",
+    "own_seconds",
+    "examples",
+    "compiled",
+    "traced",
+)
+
+
+class Unusable(Exception):
+    """The records of a run cannot be timed: the run is left out of the table. The message says why."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The timed steps of a run, by rising number."""
+
+    number: np.ndarray  # (steps,)
+    seconds: np.ndarray  # (ranks, steps), from the wait for the batch to the update of the weights
+    input_seconds: np.ndarray  # (ranks, steps), of these the wait for the batch
+    own_seconds: np.ndarray  # (ranks, steps), of these until the rank's own gradients were ready; the rest is waiting
+    start: np.ndarray  # (ranks, steps), Unix seconds, by the clock of each rank's node
+    examples: int  # of a step, all ranks together
+    left_out: dict[str, int]  # reason -> steps that are not timed
+    doubts: tuple[str, ...]  # what is odd about the records, and what was done about it
+
+    @property
+    def of_chief(self) -> np.ndarray:
+        """Length of each step (steps,), seconds: rank 0's, for a step ends on all when the gradients of all have met."""
+        return self.seconds[0]
+
+
+def read(run: RunDir, ranks: int) -> Steps:
+    """The steps of a finished run. Of a step that a kill made necessary again, the last attempt counts.
+
+    Parameters
+    ----------
+    run : RunDir
+        Its ``steps`` hold a file for each node.
+    ranks : int
+        How many ranks the run had.
+
+    Raises
+    ------
+    Unusable
+        Records of a rank are missing or double, the batch changes, or there are too few steps to time.
+    """
+    lines, cut = _lines(run.steps)
+    if not len(lines):
+        raise Unusable("it has no records of steps")
+    _refuse_wrong_ranks(lines, ranks)
+    doubts = [f"{cut} lines of its records are cut short or damaged and are passed over"] if cut else []
+    lines = lines[np.lexsort((lines[:, _ATTEMPT], lines[:, _RANK], lines[:, _STEP]))]
+    later = (lines[1:, _STEP] == lines[:-1, _STEP]) & (lines[1:, _RANK] == lines[:-1, _RANK])
+    lines = lines[~np.append(later, False)]
+
+    numbers, of_step = np.unique(lines[:, _STEP], return_counts=True)
+    complete = numbers[of_step == ranks]
+    left_out = Counter({"not recorded by every rank": len(numbers) - len(complete)})
+    table = lines[np.isin(lines[:, _STEP], complete)].reshape(len(complete), ranks, len(_KEYS)).transpose(2, 1, 0)
+    examples = _batch(table)
+    doubts += _clocks(table)
+
+    seconds, waits = table[_SECONDS], table[_INPUT]
+    wrong = ~(np.isfinite(seconds) & (seconds > 0) & (waits >= 0) & (waits <= seconds)).all(0)
+    usable = np.ones(len(complete), bool)
+    for reason, bad in (
+        ("compiled within", table[_COMPILED].any(0)),
+        ("traced", table[_TRACED].any(0)),
+        ("of impossible length (zero, negative, or shorter than their wait for the batch)", wrong),
+    ):
+        left_out[reason] += int((usable & bad).sum())
+        usable &= ~bad
+    warm_up = max(1, round(WARM_UP * usable.sum()))
+    timed = np.flatnonzero(usable)[warm_up:]
+    left_out[f"warm-up (first {WARM_UP:.0%} of a run)"] += int(usable.sum()) - len(timed)
+    if not len(timed):
+        raise Unusable(f"of its {len(numbers)} steps none is left to time: train for longer")
+    return Steps(
+        complete[timed].astype(int),
+        seconds[:, timed],
+        waits[:, timed],
+        np.clip(table[_OWN][:, timed], waits[:, timed], seconds[:, timed]),
+        table[_START][:, timed],
+        examples,
+        dict(+left_out),
+        tuple(doubts),
+    )
+
+
+def _lines(folder: Path) -> tuple[np.ndarray, int]:
+    """All records (lines, keys) of the files of a folder, and how many lines are no record."""
+    files = [_of_file(path) for path in sorted(folder.glob("*.jsonl"))]
+    tables = [np.empty((0, len(_KEYS))), *(table for table, _ in files)]
+    return np.concatenate(tables), sum(cut for _, cut in files)
+
+
+def _of_file(path: Path) -> tuple[np.ndarray, int]:
+    cut = 0
+    values: list[list[float]] = []
+    with open(path, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+                values.append([float(record[key]) for key in _KEYS])
+            except (ValueError, TypeError, KeyError):  # a kill within a write, or a full disk
+                cut += 1
+    return np.array(values).reshape(-1, len(_KEYS)), cut
+
+
+def _refuse_wrong_ranks(lines: np.ndarray, ranks: int) -> None:
+    found = set(lines[:, _RANK].astype(int))
+    if missing := set(range(ranks)) - found:
+        raise Unusable(f"there are no records of rank {_some(missing)}")
+    if strange := found - set(range(ranks)):
+        raise Unusable(f"it has {ranks} ranks, but there are records of rank {_some(strange)}")
+    keys, times = np.unique(lines[:, [_RANK, _STEP, _ATTEMPT]], axis=0, return_counts=True)
+    if (times > 1).any():
+        double = keys[times > 1].astype(int)
+        raise Unusable(
+            f"rank {_some(set(double[:, 0]))} is there twice (step {double[0, 1]} recorded {times.max()} times in attempt {double[0, 2]})"
+        )
+
+
+def _batch(table: np.ndarray) -> int:
+    """Examples of a step, all ranks together: the same in all steps."""
+    together = np.unique(table[_EXAMPLES].sum(0))
+    if len(together) != 1 or not together[0] > 0 or not math.isfinite(together[0]):
+        said = ", ".join(f"{value:g}" for value in together[:4]) or "no"
+        raise Unusable(f"its steps are not of one batch: {said} examples")
+    return int(together[0])
+
+
+def _clocks(table: np.ndarray) -> list[str]:
+    """What the wall clocks did. No number rests on them: lengths are of a monotonic clock."""
+    start, seconds, attempt, number = table[_START], table[_SECONDS], table[_ATTEMPT], table[_STEP, 0]
+    said = []
+    back = np.where(np.diff(attempt) == 0, start[:, :-1] + seconds[:, :-1] - start[:, 1:], 0)
+    if back.size and (most := np.nanmax(back)) > CLOCK_S:
+        rank, at = np.unravel_index(np.nanargmax(back), back.shape)
+        said.append(f"the clock of rank {rank} went back by {most:.3g} s after step {number[at]:.0f}")
+    apart = start.max(0) - start.min(0) - seconds.max(0)
+    if (most := np.nanmax(apart)) > CLOCK_S:
+        said.append(f"the clocks of its ranks are {most:.3g} s apart at step {number[np.nanargmax(apart)]:.0f}")
+    return [f"{line}: harmless here, as steps are timed by another clock" for line in said]
+
+
+def _some(ranks: set[int]) -> str:
+    shown = ", ".join(map(str, sorted(ranks)[:8]))
+    return shown + (f" and {len(ranks) - 8} more" if len(ranks) > 8 else "")

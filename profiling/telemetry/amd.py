@@ -1,0 +1,160 @@
+"""What AMD SMI tells of an AMD card, under the names of `profiling.telemetry.readings`: each field that the card has.
+
+Its Python package, ``amdsmi``, comes with ROCm (/opt/rocm/share/amd_smi) and fits the library beside it: it is no dependency of
+this project, and is imported where a rank holds a GPU that NVIDIA's driver does not know. An MI250X is two GPUs to its users, of which
+only one tells the power and energy of both.
+"""
+
+import contextlib
+import io
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from profiling.telemetry.counters import Energy, Sums
+
+_NOT_SUPPORTED, _NOT_IMPLEMENTED, _NO_SYMBOL, _NO_PERMISSION, _NO_DATA = 2, 3, 5, 10, 40  # amdsmi_status_t
+_FOR_EVER = {_NOT_SUPPORTED, _NOT_IMPLEMENTED, _NO_SYMBOL, _NO_PERMISSION}  # it is not asked for again
+_NONE = (None, "N/A", 0xFFFF, 0xFFFFFFFF)  # how the bindings and the library write that there is no value
+
+
+def _calls(smi: Any) -> dict[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
+    """Our names -> what tells their values, in the units of the names. Lists of processes are left out, as of NVIDIA's cards;
+    so is the status of violations, for which the library itself waits between two looks."""
+
+    def activity(handle: Any) -> tuple[Any, ...]:
+        said = smi.amdsmi_get_gpu_activity(handle)
+        return said["gfx_activity"], said["umc_activity"]
+
+    def power(handle: Any) -> tuple[Any, ...]:
+        said = smi.amdsmi_get_power_info(handle)  # W; 0 where the other half of an MI250X tells it
+        return tuple(
+            None if said[key] in (*_NONE, 0) else 1000 * said[key]
+            for key in ("current_socket_power", "average_socket_power")
+        )
+
+    def energy(handle: Any) -> tuple[Any, ...]:
+        said = smi.amdsmi_get_energy_count(handle)
+        return (round(said["energy_accumulator"] * said["counter_resolution"] / 1000) or None,)  # units of some uJ
+
+    def temperature(sensor: Any) -> Callable[[Any], tuple[Any, ...]]:
+        def read(handle: Any) -> tuple[Any, ...]:
+            said = smi.amdsmi_get_temp_metric(handle, sensor, smi.AmdSmiTemperatureMetric.CURRENT)
+            return (said // 1000 if said > 1000 else said,)  # some releases tell thousandths
+
+        return read
+
+    def clock(kind: Any) -> Callable[[Any], tuple[Any, ...]]:
+        def read(handle: Any) -> tuple[Any, ...]:
+            said = smi.amdsmi_get_clock_info(handle, kind)
+            return (said.get("clk", said.get("cur_clk")),)  # the latter before ROCm 6.1
+
+        return read
+
+    def errors(handle: Any) -> tuple[Any, ...]:
+        said = smi.amdsmi_get_gpu_total_ecc_count(handle)
+        return said["correctable_count"], said["uncorrectable_count"]
+
+    return {
+        ("gpu_utilization", "memory_utilization"): activity,
+        ("memory_bytes",): lambda handle: (smi.amdsmi_get_gpu_memory_usage(handle, smi.AmdSmiMemoryType.VRAM),),
+        ("power_mw", "power_average_mw"): power,
+        ("energy_mj",): energy,
+        ("temperature_c",): temperature(smi.AmdSmiTemperatureType.HOTSPOT),
+        ("memory_temperature_c",): temperature(smi.AmdSmiTemperatureType.VRAM),
+        ("sm_clock_mhz",): clock(smi.AmdSmiClkType.GFX),
+        ("memory_clock_mhz",): clock(smi.AmdSmiClkType.MEM),
+        ("ecc_corrected", "ecc_uncorrected"): errors,
+    }
+
+
+_COUNTERS = ("energy_mj", "ecc_corrected", "ecc_uncorrected")
+
+
+class Card:
+    """A card, or what AMD calls a compute die of one, with the face of `profiling.telemetry.nvml.Card`.
+
+    Parameters
+    ----------
+    smi : module
+        ``amdsmi``, initialised.
+    device : str
+        As the rank names it.
+    handle
+        Of the processor.
+    """
+
+    def __init__(self, smi: Any, device: str, handle: Any) -> None:
+        self.device, self._smi, self._handle = device, smi, handle
+        self.codes: dict[str, int] = {}
+        try:
+            self.name = smi.amdsmi_get_gpu_asic_info(handle)["market_name"]
+        except (smi.AmdSmiException, ValueError):  # the bindings read a serial number, which a guest may not see
+            self.name = "AMD GPU"
+        self._calls = _calls(smi)
+        self._sums, self._energy = Sums(), Energy()
+
+    def read(self) -> dict[str, int]:
+        """One reading. What the card does not tell is absent."""
+        values: dict[str, int] = {}
+        codes = {name: code for name, code in self.codes.items() if code in _FOR_EVER}
+        for names, call in list(self._calls.items()):
+            try:
+                answers = call(self._handle)
+            except self._smi.AmdSmiException as error:
+                # Only those of the library have a code: what its bindings cannot make sense of is no data.
+                codes |= dict.fromkeys(names, getattr(error, "err_code", None) or _NO_DATA)
+                continue
+            except (KeyError, TypeError, ValueError):  # another release of the bindings
+                codes |= dict.fromkeys(names, _NO_DATA)
+                continue
+            for name, value in zip(names, answers):
+                if value in _NONE:
+                    codes[name] = _NO_DATA
+                else:
+                    values[name] = self._sums.add(name, value) if name in _COUNTERS else value
+        if codes.get("energy_mj") in _FOR_EVER:
+            self._energy.add(values)
+        self.codes = codes
+        never = {name for name, code in codes.items() if code in _FOR_EVER}
+        self._calls = {names: call for names, call in self._calls.items() if not never.issuperset(names)}
+        return values
+
+    def error_text(self, code: int) -> str:
+        """What AMD SMI calls a return code."""
+        return self._smi.AmdSmiLibraryException(code).get_error_info()
+
+
+def open_cards(devices: Sequence[str]) -> tuple[list[Card], dict[str, str]]:
+    """The cards of a node.
+
+    Parameters
+    ----------
+    devices : sequence of str
+        What ranks hold: "device 3", by HIP's number where ROCR_VISIBLE_DEVICES has one, or its UUID there.
+
+    Returns
+    -------
+    list of Card
+        Those.
+    dict of str to str
+        Of each that cannot be read, why.
+    """
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints where it has looked for its library
+            import amdsmi as smi
+
+        smi.amdsmi_init()
+        handles = smi.amdsmi_get_processor_handles()
+    except Exception as error:  # without its library, a symbol of it, a driver: each in another way
+        return [], dict.fromkeys(devices, f"no AMD SMI ({type(error).__name__}: {error})")
+    known: dict[str, Any] = {}
+    for number, handle in enumerate(handles):
+        with contextlib.suppress(
+            smi.AmdSmiException, AttributeError
+        ):  # releases before ROCm 6.4 do not tell HIP's number
+            told = smi.amdsmi_get_gpu_enumeration_info(handle)
+            number = told["hip_id"] if told["hip_id"] != "N/A" else number
+            known[told["hip_uuid"]] = handle
+        known[f"device {number}"] = handle
+    found = [Card(smi, device, known[device]) for device in devices if device in known]
+    return found, {device: "AMD SMI knows no such GPU" for device in devices if device not in known}

@@ -1,0 +1,194 @@
+"""What NVML tells of an NVIDIA card: each field that the card has, and of each other one why not."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pynvml
+from pynvml import NVMLError
+
+from profiling.telemetry.counters import Energy, Sums
+
+_ALL_LINKS = 2**32 - 1  # as the scope of an NVLink counter: the sum over the card's links (nvml.h, nvmlFieldValue_t)
+
+# Asked for in one call: our name -> (NVML's field, its scope, how many of its units make one of ours). Of the reasons for
+# lower clocks only the old counters are here: NVML has given those that came after them other numbers in CUDA 13.
+_FIELDS = {
+    "power_mw": (pynvml.NVML_FI_DEV_POWER_INSTANT, pynvml.NVML_POWER_SCOPE_GPU, 1),
+    "power_average_mw": (pynvml.NVML_FI_DEV_POWER_AVERAGE, pynvml.NVML_POWER_SCOPE_GPU, 1),
+    "memory_temperature_c": (pynvml.NVML_FI_DEV_MEMORY_TEMP, 0, 1),
+    "energy_mj": (pynvml.NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION, 0, 1),
+    "throttled_power_ms": (pynvml.NVML_FI_DEV_PERF_POLICY_POWER, 0, 10**6),
+    "throttled_thermal_ms": (pynvml.NVML_FI_DEV_PERF_POLICY_THERMAL, 0, 10**6),
+    "throttled_sync_boost_ms": (pynvml.NVML_FI_DEV_PERF_POLICY_SYNC_BOOST, 0, 10**6),
+    "throttled_board_limit_ms": (pynvml.NVML_FI_DEV_PERF_POLICY_BOARD_LIMIT, 0, 10**6),
+    "throttled_reliability_ms": (pynvml.NVML_FI_DEV_PERF_POLICY_RELIABILITY, 0, 10**6),
+    "pcie_tx_mib": (pynvml.NVML_FI_DEV_PCIE_COUNT_TX_BYTES, 0, 2**20),
+    "pcie_rx_mib": (pynvml.NVML_FI_DEV_PCIE_COUNT_RX_BYTES, 0, 2**20),
+    "nvlink_tx_mib": (pynvml.NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_TX, _ALL_LINKS, 2**10),
+    "nvlink_rx_mib": (pynvml.NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_RX, _ALL_LINKS, 2**10),
+    "ecc_corrected": (pynvml.NVML_FI_DEV_ECC_SBE_VOL_TOTAL, 0, 1),
+    "ecc_uncorrected": (pynvml.NVML_FI_DEV_ECC_DBE_VOL_TOTAL, 0, 1),
+}
+_LEVELS = ("power_mw", "power_average_mw", "memory_temperature_c")  # the other fields are counters
+
+
+def _utilization(handle: Any) -> tuple[int, ...]:
+    rates = pynvml.nvmlDeviceGetUtilizationRates(handle)
+    return rates.gpu, rates.memory
+
+
+def _reasons(handle: Any) -> tuple[int, ...]:
+    try:
+        return (pynvml.nvmlDeviceGetCurrentClocksEventReasons(handle),)
+    except NVMLError as error:
+        if error.value != pynvml.NVML_ERROR_FUNCTION_NOT_FOUND:
+            raise
+        return (pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle),)  # its name before driver 535
+
+
+# What has functions of its own. Lists of processes are left out: at 4.5 ms they cost more than all of this.
+_CALLS = {
+    ("gpu_utilization", "memory_utilization"): _utilization,
+    ("memory_bytes",): lambda handle: (pynvml.nvmlDeviceGetMemoryInfo(handle).used,),
+    ("temperature_c",): lambda handle: (pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU),),
+    ("sm_clock_mhz",): lambda handle: (pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM),),
+    ("memory_clock_mhz",): lambda handle: (pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_MEM),),
+    ("throttle_reasons",): _reasons,
+    ("power_usage_mw",): lambda handle: (pynvml.nvmlDeviceGetPowerUsage(handle),),
+}
+
+# What a card answers now it will answer for ever, so it is not asked again.
+_FOR_EVER = {
+    pynvml.NVML_ERROR_INVALID_ARGUMENT,  # a field that is newer than the driver
+    pynvml.NVML_ERROR_NOT_SUPPORTED,
+    pynvml.NVML_ERROR_NO_PERMISSION,
+    pynvml.NVML_ERROR_FUNCTION_NOT_FOUND,
+    pynvml.NVML_ERROR_DEPRECATED,
+}
+_MEMBER = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")  # of the union, by nvmlValueType_t
+
+
+class Card:
+    """A card, or an instance (MIG) of one.
+
+    Parameters
+    ----------
+    device : str
+        Its UUID.
+
+    Attributes
+    ----------
+    codes : dict of str to int
+        NVML's return code for each field that was absent from the last reading, or is never asked for again.
+
+    Raises
+    ------
+    NVMLError
+        If there is no such card.
+    """
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self.codes: dict[str, int] = {}
+        self.lost = False  # fell off the bus: some drivers hang when such a card is asked
+        self._handle = pynvml.nvmlDeviceGetHandleByUUID(device)
+        self.name = pynvml.nvmlDeviceGetName(self._handle)
+        self._fields, self._calls = dict(_FIELDS), dict(_CALLS)
+        self._sums, self._energy = Sums(), Energy()
+
+    def read(self) -> dict[str, int]:
+        """One reading: what the card tells, by the names of `profiling.telemetry.readings`. What it does not tell is absent."""
+        values: dict[str, int] = {}
+        if self.lost:
+            return values
+        codes = {name: code for name, code in self.codes.items() if code in _FOR_EVER}
+        for name, code, value in [*self._read_fields(), *self._read_calls()]:
+            if code == pynvml.NVML_SUCCESS:
+                values[name] = value
+            else:
+                codes[name] = code
+        # One word for both would hide that this is an average on some cards and instantaneous on others.
+        if "power_mw" in values or "power_average_mw" in values:
+            values.pop("power_usage_mw", None)
+            self._calls.pop(("power_usage_mw",), None)
+        if codes.get("energy_mj") in _FOR_EVER:
+            self._energy.add(values)  # before Volta
+        self.codes = codes
+        self._forget(codes)
+        self.lost = pynvml.NVML_ERROR_GPU_IS_LOST in codes.values()
+        return values
+
+    @staticmethod
+    def error_text(code: int) -> str:
+        """What NVML calls a return code."""
+        return str(NVMLError(code))
+
+    def _read_fields(self) -> Iterator[tuple[str, int, int]]:
+        if not self._fields:
+            return
+        try:
+            answers = pynvml.nvmlDeviceGetFieldValues(self._handle, [field[:2] for field in self._fields.values()])
+        except NVMLError as error:
+            yield from ((name, error.value, 0) for name in self._fields)
+            return
+        for (name, (_, _, units)), answer in zip(self._fields.items(), answers):
+            if answer.nvmlReturn != pynvml.NVML_SUCCESS:
+                yield name, answer.nvmlReturn, 0
+                continue
+            value = int(getattr(answer.value, _MEMBER[answer.valueType]))
+            if name not in _LEVELS:
+                value = self._sums.add(name, value, answer.valueType == pynvml.NVML_VALUE_TYPE_UNSIGNED_INT)
+            yield name, pynvml.NVML_SUCCESS, value // units
+
+    def _read_calls(self) -> Iterator[tuple[str, int, int]]:
+        for names, call in self._calls.items():
+            try:
+                answers = call(self._handle)
+            except NVMLError as error:
+                yield from ((name, error.value, 0) for name in names)
+            else:
+                yield from ((name, pynvml.NVML_SUCCESS, value) for name, value in zip(names, answers))
+
+    def _forget(self, codes: dict[str, int]) -> None:
+        never = {name for name, code in codes.items() if code in _FOR_EVER}
+        self._fields = {name: field for name, field in self._fields.items() if name not in never}
+        self._calls = {names: call for names, call in self._calls.items() if not never.issuperset(names)}
+
+
+def open_cards(devices: Sequence[str]) -> tuple[list[Card], dict[str, str]]:
+    """The cards of a node.
+
+    Parameters
+    ----------
+    devices : sequence of str
+        UUIDs that ranks hold.
+
+    Returns
+    -------
+    list of Card
+        Those, and after each instance (MIG) the card that it is part of, once: only that one knows its power.
+    dict of str to str
+        Of each that cannot be read, why.
+    """
+    cards: dict[str, Card] = {}
+    missing = {}
+    try:
+        pynvml.nvmlInit()
+    except NVMLError as error:
+        return [], dict.fromkeys(devices, str(error))
+    for device in devices:
+        try:
+            for uuid in (device, _whole(device)):
+                if uuid not in cards:
+                    cards[uuid] = Card(uuid)
+        except NVMLError as error:
+            missing[device] = str(error)
+    return list(cards.values()), missing
+
+
+def _whole(device: str) -> str:
+    """The UUID of the card that an instance is part of; a card's own."""
+    if not device.startswith("MIG-"):
+        return device
+    handle = pynvml.nvmlDeviceGetHandleByUUID(device)
+    return pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle))

@@ -1,0 +1,170 @@
+"""Readings of a node, for as long as its ranks live:   python -m profiling.telemetry.sampler RUN NODE ATTEMPT HZ RANKS
+
+``launch.node.sampling`` starts it beside the node's first rank. It imports no NumPy and, before the end, no DuckDB: it shares the
+node with the ranks, and what it costs them stands in its own readings (sampler_cpu_ms, sampling_us).
+"""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from launch.record.rundir import RunDir, append_line
+from profiling.telemetry import readings
+from profiling.telemetry.host import Host, Process
+
+_LOOK_S = 0.05  # between looks at the other ranks, when the first has ended
+
+
+class Node:
+    """A node with its ranks and their GPUs.
+
+    Parameters
+    ----------
+    ranks : list of dict
+        rank, pid and holds (UUID of a GPU) of each.
+    common : dict
+        Stands in every reading.
+    """
+
+    def __init__(self, ranks: list[dict[str, Any]], common: dict[str, int]) -> None:
+        self._common = common
+        self._host = Host()
+        self._processes = {rank["rank"]: Process(rank["pid"]) for rank in ranks}
+        # Two ranks may share a GPU, which is read once.
+        held = {
+            rank["holds"]: rank["rank"]
+            for rank in reversed(ranks)
+            if rank["holds"].startswith(("GPU-", "MIG-", "device "))
+        }
+        self.missing: dict[str, str] = {}
+        self._cards: list[tuple[int | None, Any]] = []
+        if held:
+            cards, self.missing = _open(list(reversed(held)))
+            self._cards = [(held.get(card.device), card) for card in cards]
+        self._codes: dict[tuple[str, str], int] = {}
+
+    def alive(self, first_is_over: bool) -> bool:
+        """Whether any rank lives; of the first it may be known that its program is over."""
+        first, *others = self._processes.values()
+        return any(process.alive() for process in (others if first_is_over else [first, *others]))
+
+    def about(self) -> dict[str, Any]:
+        """What is read here, and what cannot be."""
+        cards = [{"device": card.device, "name": card.name, "rank": rank} for rank, card in self._cards]
+        return {"gpus": cards, "missing": self.missing, "host_lacks": self._host.lacks, "cores": os.cpu_count()}
+
+    def read(self) -> list[dict[str, Any]]:
+        """All readings of one moment."""
+        began, now = time.perf_counter(), {"time_ms": round(time.time() * 1000), **self._common}
+        cards = {rank: {"device": card.device, **card.read()} for rank, card in self._cards if rank is not None}
+        rows = [
+            {**now, "rank": rank, **cards.get(rank, {}), **process.read()} for rank, process in self._processes.items()
+        ]
+        rows += [{**now, "device": card.device, **card.read()} for rank, card in self._cards if rank is None]
+        host = {**now, **self._host.read(), "sampler_cpu_ms": round(time.process_time() * 1000)}
+        return [*rows, {**host, "sampling_us": round((time.perf_counter() - began) * 1e6)}]
+
+    def news(self) -> list[dict[str, Any]]:
+        """Return codes of cards that differ from those of the reading before."""
+        codes = {(card.device, name): code for _, card in self._cards for name, code in card.codes.items()}
+        texts = {card.device: card.error_text for _, card in self._cards}
+        changed = {
+            key: codes.get(key, 0)
+            for key in codes.keys() | self._codes.keys()
+            if codes.get(key) != self._codes.get(key)
+        }
+        self._codes = codes
+        return [
+            {"device": device, "field": name, "code": code, "error": texts[device](code)}
+            for (device, name), code in sorted(changed.items())
+        ]
+
+
+def _open(devices: list[str]) -> tuple[list[Any], dict[str, str]]:
+    """The cards of ranks, from the driver that knows them: NVIDIA's, else AMD's. Of each that none can read, why."""
+    from profiling.telemetry import nvml
+
+    cards, missing = nvml.open_cards([device for device in devices if not device.startswith("device ")])
+    left = [device for device in devices if device in missing or device.startswith("device ")]
+    if left:
+        from profiling.telemetry import amd
+
+        others, unknown = amd.open_cards(left)
+        cards += others
+        missing = {device: "; ".join(filter(None, [missing.get(device), why])) for device, why in unknown.items()}
+    return cards, missing
+
+
+def main(argv: list[str]) -> int:
+    """Read until the ranks have ended, then put the readings in order."""
+    run, number, attempt, hz = RunDir(argv[0]), int(argv[1]), int(argv[2]), float(argv[3])
+    # What ends the ranks is not for the sampler: it reads on while they save, and ends after them.
+    for asked in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(asked, signal.SIG_IGN)
+    # It was born on the first rank's cores, and may use any that is idle.
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    notes, path = run.reading_notes(number), run.node_readings(number, attempt)
+    node = Node(json.loads(argv[4]), {"node": number, "attempt": attempt})
+    common = {"attempt": attempt, "host": os.environ.get("SLURMD_NODENAME") or socket.gethostname()}
+    append_line(notes, {"event": "began", "time": round(time.time(), 3), **common, "hz": hz, **node.about()})
+    count = _read(node, hz, path, notes)
+    with contextlib.suppress(BrokenPipeError):
+        os.write(1, b".")  # to the first rank, if it waits: all have ended
+    times = os.times()
+    append_line(
+        notes,
+        {
+            "event": "ended",
+            "time": round(time.time(), 3),
+            **common,
+            "readings": count,
+            "cpu_s": round(times.user + times.system, 3),
+        },
+    )
+    # Of earlier attempts a kill may have left lines.
+    for lines in [path, *_left_over(run, number, attempt)]:
+        readings.compact(lines)
+    return 0
+
+
+def _read(node: Node, hz: float, path: Path, notes: Path) -> int:
+    """Read until no rank is left; return how often."""
+    count, due, first_is_over = 0, 0.0, False
+    with readings.ReadingWriter(path) as writer:
+        while True:
+            ended = not node.alive(first_is_over)
+            if time.monotonic() >= due or ended:
+                writer.write(node.read())
+                for line in node.news():
+                    append_line(notes, {"event": "code", "time": round(time.time(), 3), **line})
+                count, due = count + 1, time.monotonic() + _pause(time.time(), 1 / hz)
+            if ended:
+                return count
+            wait = max(0.0, due - time.monotonic())
+            if first_is_over:
+                time.sleep(min(_LOOK_S, wait))
+            else:
+                first_is_over = bool(select.select([0], [], [], wait)[0])
+
+
+def _pause(now: float, interval: float) -> float:
+    """Until the next reading, seconds. All nodes read at the same moments, so that all ranks are disturbed at once and not one
+    after the other, for whom the rest would wait each time (Petrini, Kerbyson & Pakin, SC03)."""
+    pause = interval - now % interval
+    return pause if pause > interval / 2 else pause + interval
+
+
+def _left_over(run: RunDir, node: int, attempt: int) -> list[Path]:
+    earlier = (run.node_readings(node, before) for before in range(1, attempt))
+    return [path for path in earlier if path.exists() and not path.with_suffix(".parquet").exists()]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,175 @@
+"""What the readings of a run say of each of its GPUs, ranks and nodes over a span of time."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from profiling.telemetry import readings
+
+# Reasons by which clocks are lowered against the will of who set them: power cap, hardware slowdown, sync boost, heat in
+# software and hardware, power brake (nvml.h, nvmlClocksEventReason*). Idling and clocks that were set are none.
+_LOWERED = 0x4 | 0x8 | 0x10 | 0x20 | 0x40 | 0x80
+
+
+class Metric(NamedTuple):
+    """A number that is made of a column of the readings."""
+
+    name: str
+    kind: str  # mean or peak or least of a level, difference of a counter (total) or that a second (rate)
+    expression: str  # of columns, in SQL
+    factor: float  # from its unit to that of the number
+    unit: str
+
+
+METRICS = (
+    Metric("gpu_utilization", "mean", "gpu_utilization", 1e-2, ""),
+    Metric("memory_utilization", "mean", "memory_utilization", 1e-2, ""),
+    Metric("memory_peak_bytes", "peak", "memory_bytes", 1, "bytes"),
+    Metric("energy_j", "total", "energy_mj", 1e-3, "J"),
+    Metric("integrated_energy_j", "total", "integrated_energy_mj", 1e-3, "J"),
+    Metric("temperature_peak_c", "peak", "temperature_c", 1, "degrees Celsius"),
+    Metric("sm_clock_mhz", "mean", "sm_clock_mhz", 1, "MHz"),
+    Metric("memory_clock_mhz", "mean", "memory_clock_mhz", 1, "MHz"),
+    Metric("throttled_share", "mean", f"CAST(throttle_reasons & {_LOWERED} <> 0 AS DOUBLE)", 1, ""),
+    Metric("throttled_power_s", "total", "throttled_power_ms", 1e-3, "s"),
+    Metric("throttled_thermal_s", "total", "throttled_thermal_ms", 1e-3, "s"),
+    Metric("throttled_sync_boost_s", "total", "throttled_sync_boost_ms", 1e-3, "s"),
+    Metric("throttled_board_limit_s", "total", "throttled_board_limit_ms", 1e-3, "s"),
+    Metric("throttled_reliability_s", "total", "throttled_reliability_ms", 1e-3, "s"),
+    Metric("pcie_tx_mib_per_s", "rate", "pcie_tx_mib", 1, "MiB/s"),
+    Metric("pcie_rx_mib_per_s", "rate", "pcie_rx_mib", 1, "MiB/s"),
+    Metric("nvlink_tx_mib_per_s", "rate", "nvlink_tx_mib", 1, "MiB/s"),
+    Metric("nvlink_rx_mib_per_s", "rate", "nvlink_rx_mib", 1, "MiB/s"),
+    Metric("ecc_corrected", "total", "ecc_corrected", 1, ""),
+    Metric("ecc_uncorrected", "total", "ecc_uncorrected", 1, ""),
+    Metric("cpu_cores", "rate", "cpu_ms", 1e-3, "cores"),
+    Metric("rss_peak_bytes", "peak", "rss_bytes", 1, "bytes"),
+    Metric("host_cpu_cores", "rate", "host_cpu_ms", 1e-3, "cores"),
+    Metric("host_available_least_bytes", "least", "host_available_bytes", 1, "bytes"),
+    Metric("network_tx_mib_per_s", "rate", "network_tx_kib", 2**-10, "MiB/s"),
+    Metric("network_rx_mib_per_s", "rate", "network_rx_kib", 2**-10, "MiB/s"),
+    Metric("infiniband_tx_mib_per_s", "rate", "infiniband_tx_kib", 2**-10, "MiB/s"),
+    Metric("infiniband_rx_mib_per_s", "rate", "infiniband_rx_kib", 2**-10, "MiB/s"),
+    Metric("package_energy_j", "total", "package_energy_mj", 1e-3, "J"),
+    Metric("dram_energy_j", "total", "dram_energy_mj", 1e-3, "J"),
+    Metric("sampler_cores", "rate", "sampler_cpu_ms", 1e-3, "cores"),
+    Metric("sampling_s", "mean", "sampling_us", 1e-6, "s"),
+)
+"""Every number of a `Usage`, in its order."""
+
+# Within an attempt, and over the attempts.
+_INNER = {"mean": "avg({0})", "peak": "max({0})", "least": "min({0})", "total": "max({0}) - min({0})"}
+_OUTER = {
+    "mean": "sum({0} * n) / sum(CASE WHEN {0} IS NOT NULL THEN n END)",
+    "peak": "max({0})",
+    "least": "min({0})",
+    "total": "sum({0})",
+    "rate": "sum({0}) / nullif(sum(seconds), 0)",
+}
+
+_TOGETHER = 25  # runs that are asked for in one query
+
+
+class Usage(NamedTuple):
+    """Of one GPU, rank or node: numbers by the names of `METRICS`; one that nobody has read is absent.
+
+    So is ``power_w``, mean power: of GPUs it is their energy over the time, as power itself is read for an instant only.
+    """
+
+    node: int
+    rank: int | None
+    device: str | None
+    readings: int
+    seconds: float  # from first to last reading of each attempt
+    numbers: dict[str, float]
+
+
+class Span(NamedTuple):
+    """A stretch of a run of which the readings are to be summed up."""
+
+    folder: Path  # ``readings`` of the run
+    begin: float | None = None  # Unix seconds; from the first reading on
+    end: float | None = None  # to the last
+
+
+def usage(
+    folder: Path, begin: float | None = None, end: float | None = None, names: Collection[str] | None = None
+) -> list[Usage]:
+    """Sum up the readings of a run.
+
+    Counters begin anew in each attempt, so differences are taken within attempts and added up.
+
+    Parameters
+    ----------
+    folder : Path
+        ``readings`` of the run.
+    begin, end : float, optional
+        The span, Unix seconds; all by default.
+    names : collection of str, optional
+        Of the metrics that are wanted, as each takes its time; by default all.
+
+    Returns
+    -------
+    list of Usage
+        By node and rank: the ranks with their GPUs, then GPUs of no one rank and the nodes.
+
+    Raises
+    ------
+    Refusal
+        If a file of the readings is damaged in its middle.
+    """
+    return usages([Span(folder, begin, end)], names)[0]
+
+
+def usages(spans: Sequence[Span], names: Collection[str] | None = None) -> list[list[Usage]]:
+    """Sum up the readings of many runs, as `usage` does those of one: small ones take a third of the time so."""
+    wanted = [metric for metric in METRICS if names is None or metric.name in names]
+    found: list[list[Usage]] = [[] for _ in spans]
+    sources = [(index, span, rows) for index, span in enumerate(spans) if (rows := readings.rows(span.folder))]
+    with readings.unharmed(span.folder for span in spans), readings.cursor() as database:
+        for first in range(0, len(sources), _TOGETHER):
+            some = sources[first : first + _TOGETHER]
+            made = database.execute(_query(wanted, "NULL", some)).fetchall()
+            if any(rank is None and device for _, _, rank, device, *_ in made):
+                made = database.execute(_query(wanted, "CASE WHEN rank IS NULL THEN device END", some)).fetchall()
+            for index, *row in made:
+                found[index].append(_usage(wanted, *row))
+    for of_run in found:
+        of_run.sort(key=lambda one: (one.node, one.rank is None, one.rank or 0, one.device is None, one.device or ""))
+    return found
+
+
+def _query(metrics: Sequence[Metric], card: str, sources: Sequence[tuple[int, Span, str]]) -> str:
+    """One pass over the readings: where there are many, opening their files and finding the groups is much of the time.
+
+    A rank has one GPU; to group by the names of GPUs would take longer than all the rest, so it is done only where there are GPUs
+    of no one rank, whose names `card` tells.
+    """
+    inner = "".join(
+        f", {_INNER['total' if m.kind == 'rate' else m.kind].format(m.expression)} AS {m.name}" for m in metrics
+    )
+    outer = "".join(f", {_OUTER[m.kind].format(m.name)}" for m in metrics)
+    reading = " UNION ALL BY NAME ".join(
+        f"SELECT {index} AS run, * FROM ({rows}) WHERE {_within(span)}" for index, span, rows in sources
+    )
+    return f"""
+        SELECT run, node, rank, any_value(device), sum(n), sum(seconds){outer} FROM (
+            SELECT run, node, attempt, rank, {card} AS card, any_value(device) AS device, count(*) AS n,
+                   (max(time_ms) - min(time_ms)) / 1000 AS seconds{inner}
+            FROM ({reading}) GROUP BY ALL)
+        GROUP BY run, node, rank, card"""
+
+
+def _within(span: Span) -> str:
+    begin = "true" if span.begin is None else f"time_ms >= {round(span.begin * 1000)}"
+    return begin + ("" if span.end is None else f" AND time_ms <= {round(span.end * 1000)}")
+
+
+def _usage(
+    metrics: Sequence[Metric], node: int, rank: int | None, device: str | None, count: int, seconds: float, *values: Any
+) -> Usage:
+    numbers = {metric.name: metric.factor * float(value) for metric, value in zip(metrics, values) if value is not None}
+    energy = numbers.get("energy_j", numbers.get("integrated_energy_j"))
+    if energy is not None and seconds > 0:
+        numbers["power_w"] = energy / float(seconds)
+    return Usage(node, rank, device, int(count), float(seconds), numbers)

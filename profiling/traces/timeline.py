@@ -1,0 +1,156 @@
+"""Horovod's timeline: what its collectives waited for and did, by tensor, by step, and over all.
+
+A timeline is a file of Chrome's trace format that the chief writes: a "process" is a tensor, and its events nest. First
+the tensor is negotiated, until every rank has it ready; then a collective such as ALLREDUCE holds activities: waiting for
+data, copying into the fusion buffer, the transfer itself, copying out (horovod/common/timeline.cc and common.h).
+"""
+
+import contextlib
+import json
+import math
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from launch.errors import Refusal
+from profiling.traces.intervals import intersection, length, union
+
+PHASES = ("negotiate", "queue", "fuse", "allreduce")
+"""negotiate: until all ranks have the tensor ready; queue: ready, but its turn has not come, or its data not yet computed;
+fuse: copies into and out of the buffers in which tensors travel together; allreduce: the transfer, of any collective."""
+
+# Activities that are no transfer (common.h); all others, such as GLOO_ALLREDUCE and NCCL_BCAST, are.
+_QUEUE = ("QUEUE", "WAIT_FOR_", "INIT_", "ALLOCATE_", "SCHEDULE")
+_FUSE = ("MEMCPY_", "COPY_")
+_BYTES = {
+    "float64": 8,
+    "int64": 8,
+    "float32": 4,
+    "int32": 4,
+    "float16": 2,
+    "bfloat16": 2,
+    "int16": 2,
+    "uint16": 2,
+}  # else 1
+
+
+class Tensor(NamedTuple):
+    """What became of one tensor over the timeline."""
+
+    name: str
+    shape: str
+    bytes: int  # of one collective
+    count: int  # collectives
+    seconds: dict[str, float]  # PHASES -> seconds, over all of them
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """A timeline, read."""
+
+    tensors: list[Tensor]  # the one that took longest first
+    phases: dict[str, np.ndarray]  # PHASES -> when any tensor was in it: a union of intervals, Unix seconds
+
+
+def read(path: Path) -> Timeline:
+    """Read a timeline; one that a kill has cut short is read as far as it goes.
+
+    Parameters
+    ----------
+    path : Path
+        As Horovod 0.28 wrote it.
+
+    Raises
+    ------
+    Refusal
+        If it is no timeline, or not a single collective is whole.
+    """
+    events = _events(path)
+    if not isinstance(events, list) or not all(isinstance(event, dict) for event in events):
+        raise Refusal(f"{path} is no timeline of Horovod: it is not a list of events")
+    began = next((e["args"]["start_time_since_epoch_in_micros"] for e in events if "start_time" in str(e)), None)
+    if began is None:
+        raise Refusal(f"{path} is no timeline of Horovod 0.21 or newer: it does not say when it began")
+    names = {e["pid"]: e["args"]["name"] for e in events if e.get("ph") == "M" and "name" in e.get("args", {})}
+    spans: dict[str, list[tuple[float, float]]] = {phase: [] for phase in PHASES}
+    seconds: dict[Any, dict[str, float]] = defaultdict(lambda: dict.fromkeys(PHASES, 0.0))
+    shapes: dict[Any, dict[str, str]] = {}
+    counts: dict[Any, int] = defaultdict(int)
+    open_events: dict[Any, list[tuple[str, float]]] = defaultdict(list)
+    ready: dict[Any, float] = {}  # when a tensor that is not yet in a collective was negotiated
+
+    def note(tensor: Any, phase: str, start: float, end: float) -> None:
+        spans[phase].append((began / 1e6 + start / 1e6, began / 1e6 + end / 1e6))
+        seconds[tensor][phase] += (end - start) / 1e6
+
+    for event in events:
+        tensor, kind, time = event.get("pid"), event.get("ph"), event.get("ts")
+        stack = open_events[tensor]
+        if kind == "B":
+            if not stack and not event["name"].startswith("NEGOTIATE_") and tensor in ready:
+                note(tensor, "queue", ready.pop(tensor), time)
+            stack.append((event["name"], time))
+        elif kind == "E" and stack:  # one without a beginning was under way when the timeline was opened
+            name, start = stack.pop()
+            if name.startswith("NEGOTIATE_"):
+                note(tensor, "negotiate", start, time)
+                ready[tensor] = time
+            elif stack:
+                note(tensor, _phase(name), start, time)
+            else:
+                counts[tensor] += 1
+                shapes[tensor] = event.get("args") or {}
+    if not counts:
+        raise Refusal(f"{path} has no whole collective: was the run killed at once? Trace more steps")
+    tensors = [
+        Tensor(names.get(key, str(key)), shapes[key].get("shape", ""), _bytes(shapes[key]), count, seconds[key])
+        for key, count in counts.items()
+    ]
+    tensors.sort(key=lambda tensor: -sum(tensor.seconds.values()))
+    return Timeline(tensors, {phase: union(np.array(found)) for phase, found in spans.items()})
+
+
+def within(timeline: Timeline, start: float, end: float) -> dict[str, float]:
+    """For how long any tensor was in each phase between two moments; phases of different tensors overlap.
+
+    Parameters
+    ----------
+    timeline : Timeline
+        Of a run.
+    start, end : float
+        Unix seconds, such as those of a step of the chief.
+
+    Returns
+    -------
+    dict of str to float
+        PHASES -> seconds.
+    """
+    when = np.array([[start, end]])
+    return {phase: length(intersection(spans, when)) for phase, spans in timeline.phases.items()}
+
+
+def _events(path: Path) -> Any:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    with contextlib.suppress(ValueError):
+        return json.loads(text)
+    whole = len(text)
+    for _ in range(4):  # what a kill cuts short ends within an event, which holds one pair of braces at most
+        whole = text.rfind("}", 0, whole)
+        with contextlib.suppress(ValueError):
+            return json.loads(text[: whole + 1] + "]")
+    raise Refusal(f"{path} is no timeline of Horovod: it is not even the beginning of a list of events")
+
+
+def _phase(activity: str) -> str:
+    if activity.startswith(_QUEUE):
+        return "queue"
+    return "fuse" if activity.startswith(_FUSE) else "allreduce"
+
+
+def _bytes(described: dict[str, str]) -> int:
+    shape = [int(number) for number in re.findall(r"\d+", described.get("shape", ""))]
+    return math.prod(shape) * _BYTES.get(described.get("dtype", ""), 1) if described else 0

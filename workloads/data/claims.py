@@ -1,0 +1,185 @@
+"""Who makes what, when any number of processes on any number of nodes want the same files: claims on work, and cores.
+
+A claim is a file ``<name>.claim<n>`` that its owner made and rewrites while it works. The owner is gone when its
+process is (seen on its own node), or when the file has not changed for `STALE_SECONDS` (seen from anywhere, by the clock of who
+looks). Then somebody else makes claim n + 1. Nothing is ever taken from under an owner, so there is no race to win: at
+worst a piece of work is done twice, and published twice with the same content.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from launch.node import stop
+
+POLL_SECONDS = 0.5
+STALE_SECONDS = 120.0  # far above the pauses of a busy node or file server
+
+
+def _node() -> str:
+    """What tells this node, and this namespace of process ids, from all others."""
+    return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
+
+
+class Claim:
+    """The right to do a piece of work, until it is released or its owner dies."""
+
+    def __init__(self, path: Path, number: int) -> None:
+        self._path, self._number = path.with_name(f"{path.name}.claim{number}"), number
+        self._beats = 0
+        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        self.beat(0)
+
+    def beat(self, done: int) -> None:
+        """Show that the owner lives, and how much it has done."""
+        self._beats += 1
+        line = json.dumps({"node": _node(), "pid": os.getpid(), "done": done, "beat": self._beats})
+        os.pwrite(self._descriptor, line.ljust(256).encode(), 0)
+
+    def release(self) -> None:
+        """Leave the work to others, or to nobody when it is done; what dead owners have left goes too."""
+        os.close(self._descriptor)
+        for number in range(self._number + 1):
+            self._path.with_suffix(f".claim{number}").unlink(missing_ok=True)
+
+
+class Claims:
+    """The claims in a folder, as one process sees them.
+
+    Parameters
+    ----------
+    folder : Path
+        Shared by all who want the work done.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._seen: dict[Path, tuple[str, float]] = {}
+
+    def take(self, name: str) -> Claim | None:
+        """Claim a piece of work, or None if somebody living has it."""
+        newest = self._newest(name)
+        if newest and self.alive(newest):
+            return None
+        number = int(newest.name.rpartition(".claim")[2]) + 1 if newest else 0
+        try:
+            return Claim(self._folder / name, number)
+        except FileExistsError:
+            return None
+
+    def done(self, name: str) -> int | None:
+        """How much the living owner of a claim says that it has done; None if there is no such owner."""
+        newest = self._newest(name)
+        if not newest or not self.alive(newest):
+            return None
+        return _parsed(self._seen[newest][0]).get("done", 0)
+
+    def alive(self, path: Path) -> bool:
+        """Whether the owner of a claim still works on it."""
+        try:
+            text = path.read_text()
+        except OSError:
+            return False
+        owner = _parsed(text)
+        if owner.get("node") == _node() and not Path(f"/proc/{owner['pid']}").exists():
+            return False
+        now = time.monotonic()
+        before, since = self._seen.get(path, (None, now))  # None: also a file that its owner has yet to fill is news
+        if text != before:
+            self._seen[path] = text, now
+            return True
+        return now - since < STALE_SECONDS
+
+    def _newest(self, name: str) -> Path | None:
+        found = list(self._folder.glob(f"{name}.claim*"))
+        return max(found, key=lambda path: int(path.name.rpartition(".claim")[2]), default=None)
+
+
+def _parsed(text: str) -> dict:
+    with contextlib.suppress(ValueError):
+        return json.loads(text)
+    return {}  # its owner is just writing it
+
+
+class Core:
+    """One core of this node: as many processes as may compute at once do so, the others wait."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @classmethod
+    def take(cls) -> Core | None:
+        """One of the cores that this process may use and nobody else has taken, or None. A dead owner's is free."""
+        folder = Path(tempfile.gettempdir()) / f"rankloop-cores-{os.getuid()}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        for core in sorted(os.sched_getaffinity(0)):
+            descriptor = os.open(folder / str(core), os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return cls(descriptor)
+            except OSError:
+                os.close(descriptor)
+        return None
+
+    def release(self) -> None:
+        """Let another process compute."""
+        os.close(self._descriptor)
+
+
+def share(folder: Path, pieces: Sequence, news: Callable[[int, int, bool], None]) -> None:
+    """Make the pieces of work that nobody has made or is making; wait for the others.
+
+    Parameters
+    ----------
+    folder : Path
+        Of their files, and of the claims on them.
+    pieces : sequence
+        Each has a ``name``, a ``weight`` (of how many things it is), ``done(names) -> bool`` of the files in the folder, and
+        ``make(beat)``, which calls ``beat`` often, with how many of its things are made.
+    news : function
+        Told from time to time how many things are made, by whomever, of how many, and whether this process makes some.
+
+    Raises
+    ------
+    SystemExit
+        With `launch.node.stop.STOPPED`, if a signal asked this process to stop.
+    """
+    claims = Claims(folder)
+    total = sum(piece.weight for piece in pieces)
+    while missing := _missing(folder, pieces):
+        worked = False
+        for piece in missing:
+            if not (claim := claims.take(piece.name)):
+                continue
+            try:
+
+                def beat(done: int, claim=claim, missing=missing) -> None:
+                    claim.beat(done)
+                    news(total - sum(other.weight for other in missing) + done, total, True)
+                    if stop.requested():
+                        raise SystemExit(stop.STOPPED)
+
+                if _missing(folder, [piece]):  # somebody may have made it between our look and our claim
+                    piece.make(beat)
+                    worked = True
+            finally:
+                claim.release()
+            break
+        if not worked:
+            elsewhere = sum(claims.done(piece.name) or 0 for piece in missing)
+            news(total - sum(piece.weight for piece in missing) + elsewhere, total, False)
+            if stop.requested():
+                raise SystemExit(stop.STOPPED)
+            time.sleep(POLL_SECONDS)
+
+
+def _missing(folder: Path, pieces: Sequence) -> list:
+    there = set(os.listdir(folder))
+    return [piece for piece in pieces if not piece.done(there)]

@@ -1,0 +1,247 @@
+"""The contract of a workload: what its module offers, and what the training loop has for it.
+
+A workload is a module with a dataclass ``Config(Training)`` and a function ``build(config, rank) -> Workload``. It
+imports TensorFlow, Keras and numpy only inside ``build``, so that the launcher can read its options in milliseconds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+
+from launch.errors import Refusal
+from launch.node.rank import Rank
+from workloads.training import scaling_rules, tracing
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """The options that the training loop has for every workload; a workload's Config adds its own.
+
+    A Config with a ``__post_init__`` of its own calls ``Training.__post_init__(self)`` first.
+
+    Raises
+    ------
+    Refusal
+        If a value cannot be trained with.
+    """
+
+    epochs: float = 10  # passes over the training set at one rank
+    batch: int = 32  # examples per rank per step
+    lr: float = 1e-3  # learning rate at one rank
+    scaling: Literal["linear", "sqrt", "none"] = "linear"  # how the learning rate grows with the number of ranks
+    warmup: float = 0.1  # part of the steps in which the learning rate rises from lr to its scaled value
+    decay: Literal["constant", "cosine"] = "cosine"  # the learning rate after the warm-up
+    epoch_scaling: Literal["none", "divide", "steps"] = "none"  # with the number of ranks: epochs are held, divided
+    # by it (rounded up), or multiplied by it so that the optimizer steps are held
+    evaluate_every: float = 1  # epochs between evaluations; 0: only at the end
+    checkpoint_every: float = 300  # seconds between checkpoints; 0: only when stopped and at the end
+    keep: int = 2  # checkpoints that are kept
+    shards: int = 0  # parts into which the training set is dealt; 0: one a rank. Held, it makes the order of the
+    # examples independent of the number of ranks; a multiple of the number of ranks
+    deterministic: bool = False  # bit-identical results from run to run, at some cost in speed
+    xla: bool = False  # compile loss and gradients with XLA
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"  # of the arithmetic; weights are always float32.
+    # float16 with a loss scale that follows the gradients
+    accumulate: int = 1  # equal parts of a batch that go through the network one after the other: less memory
+    compress: bool = False  # send gradients between the ranks as float16
+    strategy: Literal["horovod", "mirrored", "single"] = (
+        "horovod"  # ranks that average their gradients; one rank on all
+    )
+    # its devices, by TensorFlow's MirroredStrategy (without a GPU: two made of the processor); one rank on one device
+    threads: int = 0  # of a rank, for the operations of TensorFlow; 0: its share of the node's cores
+    trace: str = ""  # steps that TensorFlow's profiler looks into, first and last: 20..30
+    trace_ranks: str = "0"  # ranks on which it does: 0, or 0,4..7, or first-of-node, or all
+    timeline: bool = False  # in these steps Horovod notes what it does; no step of the run is timed then
+    cache: float = 1  # GiB of a rank for the examples that it has read from files, of the training set and of the other
+    # each; 0: read them anew in every epoch
+    stage: str = ""  # folder on a disk of each node, such as '$TMPDIR' (expanded there), to which the files that its
+    # ranks read are copied first
+    tensorboard: bool = True  # write what TensorBoard shows into the run
+
+    def __post_init__(self) -> None:
+        least = {"batch": 1, "keep": 1} | dict.fromkeys(
+            ("shards", "threads", "evaluate_every", "checkpoint_every", "cache"), 0
+        )
+        for name, smallest in least.items():
+            if not getattr(self, name) >= smallest:
+                raise Refusal(f"--{name.replace('_', '-')} {getattr(self, name)} is too small: give {smallest} or more")
+        if self.accumulate < 1 or self.batch % self.accumulate:
+            raise Refusal(
+                f"--accumulate {self.accumulate} does not part a batch of {self.batch} evenly: give a number that divides --batch"
+            )
+        if self.strategy == "mirrored" and (self.accumulate > 1 or self.xla or self.precision == "float16"):
+            raise Refusal(
+                "--strategy mirrored goes with neither --accumulate, --xla nor --precision float16: leave them out"
+            )
+        for name in ("epochs", "lr"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise Refusal(f"--{name} {getattr(self, name)} cannot be trained with: give a number above 0")
+        if not 0 <= self.warmup < 1:
+            raise Refusal(f"--warmup {self.warmup} is not a part of the steps: give a number from 0 to below 1")
+        if self.timeline and not tracing.window(self.trace):
+            raise Refusal("--timeline needs to know in which steps: give them as --trace 20..30")
+        tracing.window(self.trace)
+
+    def strong(self, base: int, size: int) -> Self:
+        """These options for more ranks that do the same work together: global batch and learning rate of the base.
+
+        Parameters
+        ----------
+        base, size : int
+            Number of ranks of the base, and of the run.
+
+        Raises
+        ------
+        Refusal
+            If the global batch cannot be divided evenly.
+        """
+        together = self.batch * base
+        if together % size:
+            raise Refusal(f"a global batch of {together} cannot be divided among {size} ranks: give a --batch that can")
+        rate = self.lr * scaling_rules.LEARNING_RATE_FACTORS[self.scaling](base)
+        return dataclasses.replace(self, batch=together // size, lr=rate, scaling="none")
+
+    def describe(self, size: int) -> dict[str, str]:
+        """What follows from the number of ranks, for the plan.
+
+        Parameters
+        ----------
+        size : int
+            Number of ranks.
+
+        Returns
+        -------
+        dict of str to str
+            Label and text of each line.
+
+        Raises
+        ------
+        Refusal
+            If so many ranks cannot train with these options.
+        """
+        if self.shards % size:
+            raise Refusal(f"--shards {self.shards} cannot be dealt to {size} ranks: give a multiple of {size}, or 0")
+        if self.strategy != "horovod" and size > 1:
+            raise Refusal(
+                f"--strategy {self.strategy} is for one rank, and these are {size}: give --nodes 1 --ntasks-per-node 1"
+            )
+        rate = self.lr * scaling_rules.LEARNING_RATE_FACTORS[self.scaling](size)
+        how = {"linear": f"{self.lr:g} x {size}", "sqrt": f"{self.lr:g} x sqrt({size})", "none": "not scaled"}
+        rise = f", reached after {self.warmup:.0%} of the steps" if self.warmup and rate != self.lr else ""
+        epochs = scaling_rules.EPOCHS[self.epoch_scaling](self.epochs, size)
+        why = {"none": "", "divide": f" = ceil({self.epochs:g} / {size})", "steps": f" = {self.epochs:g} x {size}"}
+        fall = ", then half a cosine to 0" if self.decay == "cosine" else ", then constant"
+        lines = {
+            "global batch": f"{self.batch * size} examples = {size} x {self.batch}",
+            "learning rate": f"{rate:g} ({self.scaling}: {how[self.scaling]}){rise}{fall}",
+            "epochs": f"{epochs:g}{why[self.epoch_scaling]}",
+        }
+        shown = {
+            "precision": f"{self.precision}, weights in float32"
+            + ", with a loss scale" * (self.precision == "float16"),
+            "accumulation": f"{self.accumulate} parts of {self.batch // self.accumulate} examples a step",
+            "compression": "gradients are sent as float16",
+            "compiler": "XLA, for loss and gradients",
+        }
+        chosen = (self.precision != "float32", self.accumulate > 1, self.compress, self.xla)
+        lines |= {label: text for (label, text), is_shown in zip(shown.items(), chosen) if is_shown}
+        if self.stage:
+            lines["staging"] = f"the files that a node reads are copied to {self.stage} first"
+        if self.trace:
+            steps = tracing.window(self.trace)
+            tracing.chosen(self.trace_ranks, Rank(size=size))
+            noted = ", with a timeline of Horovod" if self.timeline else ""
+            lines["trace"] = f"steps {steps[0]} to {steps[-1]} on rank {self.trace_ranks}{noted}"
+        return lines
+
+
+class Files(Protocol):
+    """The files that examples are read from."""
+
+    def of(self, index: np.ndarray) -> list[Path]:
+        """The files that have some of the examples, by their index, int64 (n,)."""
+
+    def read_from(self, copies: Mapping[Path, Path]) -> None:
+        """From now on read the copy of each file that has one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """A set of examples, read a batch at a time.
+
+    Parameters
+    ----------
+    length : int
+        Number of examples.
+    load : function
+        From an index array, int64 (batch,), to ``(inputs, targets)``: arrays or tensors, or nested structures of
+        them, whose first axis is the batch; all of one shape and type. It runs beside the training, and always gives the same
+        examples for the same indices. A ``tf.function`` becomes part of the pipeline's graph, which spares Python a call.
+    threads : int
+        How many batches may be loaded at once; above 1, ``load`` must be safe to call from several threads.
+    augment : function, optional
+        ``(inputs, targets, seeds) -> (inputs, targets)``: other examples of the same meaning, anew in every epoch of the
+        training. ``seeds``, uint64 (batch, 2), has a pair for each example, a function of (seed, epoch, example) alone: what
+        it draws has to follow from that, for a training that goes on to see what it would have seen. It runs as
+        ``load`` does.
+    files : Files, optional
+        Of examples that ``load`` reads from files. They are kept in memory once they are loaded, as far as ``--cache`` goes, and
+        can be staged.
+    """
+
+    length: int
+    load: Callable[[np.ndarray], tuple[Any, Any]]
+    threads: int = 1
+    augment: Callable[[Any, Any, np.ndarray], tuple[Any, Any]] | None = None
+    files: Files | None = None
+
+    def __len__(self) -> int:
+        return self.length
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """What ``build`` returns: everything that the training loop has to know.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Built, so that it has its variables.
+    loss : function
+        ``(targets, outputs) -> tensor (batch,)``: the loss of each example. Regularisation losses of the model's layers
+        are added by the loop.
+    optimizer : function
+        From a learning rate schedule, already scaled to the number of ranks, to a Keras optimizer.
+    train, validation : Data
+        All of it on every rank; the loop picks the rank's part.
+    statistics : function
+        ``(targets, outputs) -> {name: tensor}``, each the sum over the examples of the batch. The loop sums them over
+        batches and ranks in float64.
+    summarise : function
+        ``({name: total}, examples) -> {metric: float}``: the only place where sums become ratios.
+    finish : function, optional
+        ``(model, figures) -> {metric: float}``: called once, on the chief, after training: pictures into the folder
+        ``figures``, and metrics that are not sums over examples.
+    target : tuple, optional
+        ``(metric, ">=" or "<=", value)``: the quality of a finished training. The report tells how long it took until an
+        evaluation had it.
+    """
+
+    model: keras.Model
+    loss: Callable[[Any, Any], tf.Tensor]
+    optimizer: Callable[[keras.optimizers.schedules.LearningRateSchedule], keras.optimizers.Optimizer]
+    train: Data
+    validation: Data
+    statistics: Callable[[Any, Any], dict[str, tf.Tensor]]
+    summarise: Callable[[dict[str, Any], int], dict[str, float]]
+    finish: Callable[[keras.Model, Path], dict[str, float]] | None = None
+    target: tuple[str, Literal[">=", "<="], float] | None = None

@@ -1,0 +1,151 @@
+"""Checkpoints of a run: atomic, verified, the last few kept.
+
+A checkpoint is one file, step-<n>.npz: the values of all variables, in order, and a header in JSON. It is published by
+rename, so a kill leaves the previous ones whole. Each array in it has the CRC-32 of the zip format, which numpy checks as it
+reads. Weights are the same on all ranks, so one rank writes and reads for all of them.
+"""
+
+import io
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from launch.errors import Refusal
+from launch.record.rundir import publish
+
+if TYPE_CHECKING:
+    import keras
+
+DAMAGE = (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, RuntimeError)
+"""What numpy and zipfile raise on a file that is not, or no longer, a checkpoint."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What was read from a file: the step after which it was written, the values, and what else was noted."""
+
+    step: int
+    values: list[np.ndarray]
+    header: dict[str, Any]
+
+
+def save(folder: Path, step: int, variables: Sequence["keras.Variable"], note: dict[str, Any], keep: int) -> Path:
+    """Publish a checkpoint, then remove all but the newest ``keep``.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's checkpoints.
+    step : int
+        Steps made so far.
+    variables : sequence of keras.Variable
+        Of the model and the optimizer, always in the same order.
+    note : dict
+        JSON values to find again in the header.
+    keep : int
+        How many to keep.
+
+    Returns
+    -------
+    Path
+        Of the new file.
+    """
+    values = [np.asarray(variable) for variable in variables]
+    header = {"step": step, "variables": [_description(variable) for variable in variables], **note}
+    # numpy has no name for bfloat16 and would store it as nameless bytes anyhow; the header keeps its name.
+    arrays = {
+        f"v{i:05d}": value.view(np.uint16) if value.dtype.kind == "V" else value for i, value in enumerate(values)
+    }
+    buffer = io.BytesIO()
+    np.savez(buffer, header=np.frombuffer(json.dumps(header).encode(), np.uint8), **arrays)
+    path = folder / f"step-{step}.npz"
+    folder.mkdir(exist_ok=True)
+    publish(path, buffer.getbuffer())
+    for old in files(folder)[:-keep]:
+        old.unlink()
+    return path
+
+
+def load(path: Path) -> Checkpoint:
+    """Read and verify a file.
+
+    Raises
+    ------
+    Exception
+        One of DAMAGE, if the file is incomplete or altered.
+    """
+    with np.load(path, allow_pickle=False) as archive:
+        header = json.loads(archive["header"].tobytes())
+        values = [archive[f"v{i:05d}"] for i in range(len(header["variables"]))]
+    return Checkpoint(header["step"], values, header)
+
+
+def latest(folder: Path) -> Checkpoint | None:
+    """The newest checkpoint that can be read.
+
+    One that cannot be is moved aside to step-<n>.damaged, with a line that says so.
+
+    Returns
+    -------
+    Checkpoint or None
+        None where there is none.
+    """
+    for path in reversed(files(folder)):
+        try:
+            return load(path)
+        except DAMAGE as error:
+            aside = path.with_suffix(".damaged")
+            path.rename(aside)
+            print(
+                f"checkpoint {path.name} is damaged ({_one_line(error)}), now {aside.name}: going back to the one before",
+                flush=True,
+            )
+    return None
+
+
+def restore(checkpoint: Checkpoint, variables: Sequence["keras.Variable"]) -> None:
+    """Assign the values of a checkpoint.
+
+    Raises
+    ------
+    Refusal
+        If they are not the variables that were saved; nothing is assigned then.
+    """
+    saved, now = checkpoint.header["variables"], [_description(variable) for variable in variables]
+    # Not the names: Keras numbers layers over the whole process, so they depend on what else was built in it.
+    if [description[1:] for description in saved] != [description[1:] for description in now]:
+        different = next((pair for pair in zip(saved, now) if pair[0][1:] != pair[1][1:]), None)
+        what = (
+            "its {} is now {}".format(*map(_text, different))
+            if different
+            else f"{len(saved)} variables, now {len(now)}"
+        )
+        raise Refusal(
+            f"the checkpoint at step {checkpoint.step} is of another network or optimizer: {what}; "
+            "go on with the options and code of the run, or start a new run"
+        )
+    for value, variable in zip(checkpoint.values, variables):
+        variable.assign(value.view(variable.numpy().dtype) if variable.dtype == "bfloat16" else value)
+
+
+def files(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, the oldest first."""
+    return sorted(folder.glob("step-*.npz"), key=lambda path: int(path.stem.removeprefix("step-")))
+
+
+def _description(variable: "keras.Variable") -> list:
+    return [variable.path, list(variable.shape), variable.dtype]
+
+
+def _text(description: list) -> str:
+    path, shape, dtype = description
+    return f"{path} ({' x '.join(map(str, shape)) or 'scalar'}, {dtype})"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

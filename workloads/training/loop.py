@@ -1,0 +1,288 @@
+"""The training loop of one attempt: steps, evaluations, checkpoints, in an order on which all ranks agree."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorflow as tf
+
+from launch.errors import Refusal
+from launch.node import stop
+from launch.record.rundir import RunDir
+from profiling.telemetry.records import StepWriter
+from profiling.traces.parts import INPUT
+from workloads.training import checkpoints
+from workloads.training.api import Training, Workload
+from workloads.training.communicator import Communicator
+from workloads.training.evaluation import Evaluation
+from workloads.training.pipeline import Pipeline
+from workloads.training.sharding import Sharding
+from workloads.training.step import Diverged, Step
+from workloads.training.tracing import Tracing
+
+if TYPE_CHECKING:
+    from workloads.training.tensorboard import Board
+
+
+class Loop:
+    """A workload on its way from the first step to the last.
+
+    Parameters
+    ----------
+    config : Training
+        Options of the run.
+    workload : Workload
+        What is trained.
+    optimizer : keras.optimizers.Optimizer
+        Made by ``communicator.averaging``, and built.
+    communicator : Communicator
+        The ranks; ``communicator.rank`` is this one.
+    dealing : Sharding
+        Which examples a step takes.
+    run : RunDir
+        Where records, checkpoints and events go.
+    attempt : int
+        Start of the run, counted from 1.
+    """
+
+    def __init__(
+        self,
+        config: Training,
+        workload: Workload,
+        optimizer: Any,
+        communicator: Communicator,
+        dealing: Sharding,
+        run: RunDir,
+        attempt: int,
+    ) -> None:
+        self.config, self.workload, self.communicator = config, workload, communicator
+        self.dealing, self.run, self.attempt = dealing, run, attempt
+        self.rank = communicator.rank
+        self.step = 0  # steps made
+        self.timed_steps = 0  # of those, the ones in seconds["train"]
+        phases = ("compile", "train", "evaluate", "checkpoint", "trace", "record")
+        self.seconds = dict.fromkeys(phases, 0.0)  # over all attempts
+        self.ranks_agree = True  # all held the same weights, to the bit, at every checkpoint
+        self.board: Board | None = None  # of the chief, where one is wanted
+        self._variables = [*workload.model.variables, *optimizer.variables]
+        self._make_step = Step(workload, optimizer, communicator, config.xla, config.accumulate, config.deterministic)
+        self._tracing = Tracing(config, communicator, run, attempt)
+        cache = round(config.cache * 2**30)
+        self._examples = Pipeline(workload.train, cache)
+        self._evaluation = Evaluation(workload, communicator, config.batch, cache)
+        self._saved_step, self._saved_at = 0, time.monotonic()
+
+    def restore(self) -> None:
+        """Go back to the newest checkpoint, or to the chief's first weights where there is none.
+
+        Raises
+        ------
+        Refusal
+            On every rank, if the checkpoint is that of another network, or was made with other examples a step.
+        """
+        told: dict[str, Any] = {}
+        if self.rank.is_chief:
+            try:
+                told = self._read_checkpoint()
+            except Refusal as refusal:  # told to the others, which would wait for the chief for ever
+                told = {"refusal": str(refusal)}
+        told = self.communicator.broadcast_object(told)
+        if "refusal" in told:
+            raise Refusal(told["refusal"])
+        for name, value in told.items():
+            setattr(self, name, value)
+        self.communicator.broadcast(self._variables)
+        seed_noise(self.workload.model, self.dealing.seed, self.rank.rank)
+        self._saved_step, self._saved_at = self.step, time.monotonic()
+
+    def train(self, steps: int) -> bool:
+        """Make all steps that are missing.
+
+        Parameters
+        ----------
+        steps : int
+            Steps of the whole run.
+
+        Returns
+        -------
+        bool
+            True if they are made, False if the run was asked to stop. Either way there is a checkpoint of the last step.
+
+        Raises
+        ------
+        Diverged
+            On every rank, if the loss or the weights of any are not finite; the checkpoints stay as they were.
+        """
+        self._tracing.refuse_beyond(steps)
+        evaluate_every = round(self.config.evaluate_every * self.dealing.steps_per_epoch) or steps
+        dealt = self.dealing.blocks(self.rank.rank, self.step, steps)
+        stopping = False
+        with (
+            contextlib.closing(self._examples(dealt)) as batches,
+            StepWriter(self.run.steps / f"node{self.rank.node}.jsonl", self.rank.rank, self.attempt) as records,
+        ):
+            while self.step < steps and not stopping:
+                self._tracing.before(self.step + 1)
+                stopping, save = self._one_step(batches, records)
+                self.seconds["trace"] += self._tracing.after(self.step, last=stopping or self.step == steps)
+                evaluate = self.step % evaluate_every == 0 and self.step < steps and not stopping
+                if evaluate or save:
+                    with self._clock("record"):
+                        records.flush()
+                if evaluate:
+                    self.evaluate()
+                if save and not stopping:
+                    self.save()
+        if self._saved_step != self.step:
+            self.save()
+        return not stopping
+
+    def _one_step(self, batches: Iterator, records: StepWriter) -> list[bool]:
+        with self._tracing.mark(self.step + 1):
+            start, begin = time.time(), time.perf_counter()
+            with tf.profiler.experimental.Trace(INPUT):
+                inputs, targets = next(batches)
+            input_seconds = time.perf_counter() - begin
+            # The clock of the chief decides when it is time for a checkpoint, a signal to any rank that it is time to stop.
+            due = self.rank.is_chief and 0 < self.config.checkpoint_every <= time.monotonic() - self._saved_at
+            try:
+                outcome = self._make_step(self.step + 1, inputs, targets, [stop.requested(), due])
+            except Diverged as error:
+                raise Diverged(f"{error}; {self._last_checkpoint()}") from None
+            seconds = time.perf_counter() - begin
+        traced = self._tracing.disturbs(self.step + 1)
+        self.seconds["compile" if outcome.compiled else "trace" if traced else "train"] += seconds
+        self.timed_steps += not (outcome.compiled or traced)
+        with self._clock("record"):
+            records.write(
+                epoch=self.step // self.dealing.steps_per_epoch,
+                step=self.step + 1,
+                start=round(start, 6),
+                seconds=round(seconds, 7),
+                input_seconds=round(input_seconds, 7),
+                examples=self.dealing.batch,
+                own_seconds=round(input_seconds + outcome.gradient_seconds, 7),
+                loss=outcome.loss,
+                learning_rate=outcome.learning_rate,
+                traced=traced,
+                compiled=outcome.compiled,
+            )
+            self.step += 1
+            if self.board:
+                rate = None if outcome.compiled or traced else self.dealing.batch * self.dealing.size / seconds
+                self.board.trained(self.step, outcome.loss, outcome.learning_rate, rate)
+        return outcome.wishes
+
+    @property
+    def forward_flops(self) -> int | None:
+        """As `Step.forward_flops`."""
+        return self._make_step.forward_flops
+
+    def evaluate(self) -> dict[str, float]:
+        """The metrics of the validation set, as an event too."""
+        with self._clock("evaluate") as elapsed:
+            metrics = self._evaluation()
+        if self.rank.is_chief:
+            epoch = self.step / self.dealing.steps_per_epoch
+            self._note("evaluated", elapsed(), epoch=round(epoch, 4), metrics=metrics)
+        if self.board:
+            self.board.evaluated(self.step, metrics, self.workload.model)
+        return metrics
+
+    def save(self) -> None:
+        """Write a checkpoint; return when it is on the disk. Every rank takes part, and its weights are looked at.
+
+        Raises
+        ------
+        Diverged
+            On every rank, if the weights of any are not finite.
+        """
+        with self._clock("checkpoint") as elapsed:
+            digest, finite = 0, True
+            for variable in self.workload.model.weights:
+                value = np.asarray(variable)
+                digest = zlib.crc32(np.ascontiguousarray(value).view(np.uint8), digest)
+                finite = finite and bool(np.isfinite(value).all())
+            seen = self.communicator.gather((digest, finite))
+            bad = [rank for rank, (_, finite) in enumerate(seen) if not finite]
+            if bad:
+                raise Diverged(
+                    f"the weights are not finite after step {self.step} on rank {', '.join(map(str, bad))}: lower --lr, "
+                    f"or lengthen --warmup; {self._last_checkpoint()}"
+                )
+            apart = [rank for rank, (other, _) in enumerate(seen) if other != seen[0][0]]
+            self.ranks_agree = self.ranks_agree and not apart
+            if self.rank.is_chief:
+                if apart:
+                    print(
+                        f"after step {self.step} the weights of rank {', '.join(map(str, apart))} are not those of rank 0",
+                        flush=True,
+                    )
+                if self.board:
+                    self.board.flush()
+                note = {name: getattr(self, name) for name in ("timed_steps", "seconds", "ranks_agree")}
+                checkpoints.save(
+                    self.run.checkpoints,
+                    self.step,
+                    self._variables,
+                    {"dealing": asdict(self.dealing), **note},
+                    self.config.keep,
+                )
+            self.communicator.barrier()
+        if self.rank.is_chief:
+            self._note("checkpointed", elapsed())
+        self._saved_step, self._saved_at = self.step, time.monotonic()
+
+    def _read_checkpoint(self) -> dict[str, Any]:
+        checkpoint = checkpoints.latest(self.run.checkpoints)
+        if checkpoint is None:
+            return {}
+        then, now = checkpoint.header["dealing"], asdict(self.dealing)
+        if then != now:
+            changed = ", ".join(f"{name} {then[name]}, now {now[name]}" for name in now if then[name] != now[name])
+            raise Refusal(
+                f"the checkpoint at step {checkpoint.step} was made with other batches ({changed}): "
+                "go on with the options and data of the run, or start a new run"
+            )
+        checkpoints.restore(checkpoint, self._variables)
+        print(f"going on after step {checkpoint.step}", flush=True)
+        return {
+            "step": checkpoint.step,
+            "seconds": self.seconds | checkpoint.header["seconds"],
+            **{name: checkpoint.header[name] for name in ("timed_steps", "ranks_agree")},
+        }
+
+    def _last_checkpoint(self) -> str:
+        return (
+            f"the last good checkpoint is that of step {self._saved_step}"
+            if self._saved_step
+            else "there is no checkpoint yet"
+        )
+
+    def _note(self, event: str, seconds: float, **values: Any) -> None:
+        self.run.append_event(event, attempt=self.attempt, step=self.step, seconds=round(seconds, 6), **values)
+
+    @contextlib.contextmanager
+    def _clock(self, phase: str) -> Iterator[Callable[[], float]]:
+        """Count the block as that phase; what it gives tells how long it is under way."""
+        start = time.perf_counter()
+        yield lambda: time.perf_counter() - start
+        self.seconds[phase] += time.perf_counter() - start
+
+
+def seed_noise(model: Any, seed: int, rank: int) -> None:
+    """Give a rank its own noise (dropout, augmentation).
+
+    A Keras SeedGenerator holds a seed and a count of draws. The counts are the same on all ranks, so that they can be
+    saved once; the seeds are made from those of the run and from the rank.
+    """
+    generators = [variable for variable in model.variables if variable.name == "seed_generator_state"]
+    for index, state in enumerate(generators):
+        own = np.random.SeedSequence((seed, index, rank)).generate_state(1)[0]
+        state.assign(np.array([own, state.numpy()[1]]))

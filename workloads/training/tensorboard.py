@@ -1,0 +1,187 @@
+"""What TensorBoard shows of a run: ``tensorboard --logdir runs/STUDY`` shows it of every point.
+
+The chief writes into RUN/tensorboard: scalars of the training and of the evaluations, the model's graph as operations and as
+layers, histograms of the weights, the options as hyperparameters, the pictures of the run. Points wait until an evaluation or a
+checkpoint, and are on the disk before that checkpoint is; a run that goes on drops those that came after its checkpoint. So no
+point is lost, and none stands twice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+from tensorboard.plugins.histogram.metadata import create_summary_metadata as of_histogram
+from tensorboard.plugins.hparams import api_pb2, metadata, summary, summary_v2
+from tensorboard.plugins.image.metadata import create_summary_metadata as of_image
+from tensorboard.plugins.scalar.metadata import create_summary_metadata as of_scalar
+from tensorboard.util import tensor_util
+
+from launch.record.rundir import publish
+from workloads.training.api import Workload
+
+POINTS = 1000  # of each scalar of the training: as many as TensorBoard shows of one
+FILES = "events.out.tfevents."  # how the names begin by which TensorBoard finds them
+MEASURED = "validation/"  # the scalars that an evaluation leaves
+WEIGHTS = "weights/"  # the histograms that it leaves
+SCALAR, HISTOGRAM, IMAGE = of_scalar("", ""), of_histogram("", ""), of_image("", "")
+LAYERS = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="graph_keras_model", content=b"1"))
+
+
+class Board:
+    """The points of one attempt of a run, after those of the attempts before it.
+
+    Parameters
+    ----------
+    folder : Path
+        RUN/tensorboard.
+    step : int
+        After which the attempt goes on; 0: it begins.
+    steps : int
+        Of the whole run.
+    """
+
+    def __init__(self, folder: Path, step: int, steps: int) -> None:
+        folder.mkdir(exist_ok=True)
+        kept = _rewind(folder, step)
+        self._noted = {(value.tag, event.step) for event in kept for value in event.summary.value}
+        self._every = max(1, -(-steps // POINTS))
+        # tf.summary takes a hundred times as long for a point of the training: 0.4 ms of each step.
+        self._file = tf.io.TFRecordWriter(str(folder / f"{FILES}{time.time_ns()}"))
+        self._write(0, file_version="brain.Event:2")
+
+    def begin(self, workload: Workload, options: dict[str, Any]) -> None:
+        """Note the model's graphs and the options, unless an attempt before this one has.
+
+        Parameters
+        ----------
+        workload : Workload
+            Whose model it is, and an example for it.
+        options : dict
+            Names and values; what is no number, truth or text is written as text.
+        """
+        if self._noted:
+            return
+        plain = {name: v if isinstance(v, (bool, int, float)) else str(v or "") for name, v in options.items()}
+        self._write(0, summary=summary_v2.hparams_pb(plain))
+        self._write(0, graph_def=_operations(workload).as_graph_def().SerializeToString())
+        if layers := _layers(workload.model):
+            self._note(0, {"keras": layers}, LAYERS)
+        self.flush()
+
+    def trained(self, step: int, loss: float, learning_rate: float, examples_per_s: float | None) -> None:
+        """Note a step, or one in so many that there are at most `POINTS`; no rate where the step was compiled first."""
+        if step % self._every:
+            return
+        points = {"loss": loss, "learning_rate": learning_rate, "examples_per_s": examples_per_s}
+        self._note(step, {f"train/{name}": np.float32(v) for name, v in points.items() if v is not None}, SCALAR)
+
+    def evaluated(self, step: int, metrics: dict[str, float], model: keras.Model) -> None:
+        """Note the metrics of the validation set, and the weights."""
+        self._measured(step, metrics)
+        floating = [weight for weight in model.weights if tf.as_dtype(weight.dtype).is_floating]
+        new = [weight for weight in floating if self._is_new(WEIGHTS + weight.path, step)]
+        self._note(step, {WEIGHTS + weight.path: _buckets(weight.value.numpy()) for weight in new}, HISTOGRAM)
+        self.flush()
+
+    def flush(self) -> None:
+        """Put all that is noted on the disk."""
+        self._file.flush()
+
+    def finish(self, step: int, metrics: dict[str, float], figures: Path) -> None:
+        """Note all metrics of the end, the run's pictures, and that it is done."""
+        self._measured(step, metrics)
+        for path in sorted(figures.glob("*.png")):
+            if self._is_new(path.stem, step):
+                self._note(step, {path.stem: _picture(path.read_bytes())}, IMAGE)
+        if self._is_new(metadata.SESSION_END_INFO_TAG, step):
+            ended = summary.session_end_pb(api_pb2.STATUS_SUCCESS)  # of TensorFlow's class, not of TensorBoard's own
+            self._write(step, summary=Summary.FromString(ended.SerializeToString()))
+        self._file.close()
+
+    def _measured(self, step: int, metrics: dict[str, float]) -> None:
+        new = {
+            MEASURED + name: np.float32(value) for name, value in metrics.items() if self._is_new(MEASURED + name, step)
+        }
+        self._note(step, new, SCALAR)
+
+    def _note(self, step: int, values: dict[str, Any], kind: SummaryMetadata) -> None:
+        """Note what TensorBoard shows as of that kind, by tag."""
+        points = Summary()
+        for tag, value in values.items():
+            points.value.add(tag=tag, metadata=kind, tensor=tensor_util.make_tensor_proto(value))
+        self._write(step, summary=points)
+
+    def _write(self, step: int, **content: Any) -> None:
+        self._file.write(Event(wall_time=time.time(), step=step, **content).SerializeToString())
+
+    def _is_new(self, tag: str, step: int) -> bool:
+        """Whether a point is not noted yet, as it may be by an attempt that was ended before its result was written."""
+        new = (tag, step) not in self._noted
+        self._noted.add((tag, step))
+        return new
+
+
+def records(path: Path) -> Iterator[bytes]:
+    """The records of a file of events; one that a kill has cut short ends it."""
+    try:
+        for record in tf.data.TFRecordDataset(str(path)):
+            yield record.numpy()
+    except tf.errors.DataLossError:
+        return
+
+
+def _rewind(folder: Path, step: int) -> list[Event]:
+    """Drop what was noted after a step, by rewriting the files of the attempts before as one; return what is kept."""
+    files = sorted(folder.glob(f"{FILES}*"))
+    if not files:
+        return []
+    # Two files hold the same record if a kill came between the lines below.
+    found = {record: Event.FromString(record) for path in files for record in records(path)}
+    kept = {record: event for record, event in found.items() if event.step <= step}
+    draft = folder / "draft"
+    with tf.io.TFRecordWriter(str(draft)) as writer:
+        for record in kept:
+            writer.write(record)
+    publish(folder / f"{FILES}{time.time_ns()}", draft.read_bytes())
+    for path in (draft, *files):
+        path.unlink()
+    return [event for event in kept.values() if event.WhichOneof("what") != "file_version"]
+
+
+def _buckets(values: np.ndarray) -> np.ndarray:
+    """A histogram, float64 (30, 3): left edge, right edge, number. tf.summary.histogram takes ten times as long."""
+    numbers, edges = np.histogram(values, bins=30)
+    return np.stack([edges[:-1], edges[1:], numbers], axis=1).astype(np.float64)
+
+
+def _picture(png: bytes) -> list[bytes]:
+    """A picture: width, height, content."""
+    height, width, _ = tf.io.decode_png(png).shape
+    return [str(width).encode(), str(height).encode(), png]
+
+
+def _operations(workload: Workload) -> tf.Graph:
+    """The graph of the model's forward pass, for any number of examples."""
+    inputs, _ = workload.validation.load(np.arange(1))
+    one = tf.nest.map_structure(tf.convert_to_tensor, inputs)
+    specs = tf.nest.map_structure(lambda x: tf.TensorSpec([None, *x.shape[1:]], x.dtype), one)
+    return tf.function(lambda inputs: workload.model(inputs, training=False)).get_concrete_function(specs).graph
+
+
+def _layers(model: keras.Model) -> str | None:
+    """The layers of a model, in JSON."""
+    try:
+        return model.to_json()
+    except (NotImplementedError, TypeError, ValueError) as error:  # of a subclass that does not say how it is made
+        print(
+            f"TensorBoard will not have the layers of {model.name}, which Keras cannot write down: {error}", flush=True
+        )
+        return None

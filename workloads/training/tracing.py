@@ -1,0 +1,195 @@
+"""The window of steps that is profiled: TensorFlow's profiler on the ranks that were chosen, and Horovod's timeline.
+
+A profiler that fails costs the trace, never the training.
+"""
+
+import contextlib
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from launch.errors import Refusal
+from launch.node.rank import Rank
+from launch.record.rundir import RunDir
+
+if TYPE_CHECKING:
+    from workloads.training.api import Training
+    from workloads.training.communicator import Communicator
+
+
+def window(text: str) -> range:
+    """The steps of ``20..30``, both ends included, or of ``20``; none of an empty text.
+
+    Raises
+    ------
+    Refusal
+        What is neither, begins before step 1, or ends before it begins.
+    """
+    if not text:
+        return range(0)
+    found = re.fullmatch(r"(\d+)(?:\.\.(\d+))?", text.removeprefix("steps="))
+    first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    if not 1 <= first <= last:
+        raise Refusal(f"--trace {text} names no steps: give the first and the last, as in 20..30, counted from 1")
+    return range(first, last + 1)
+
+
+def chosen(text: str, rank: Rank) -> bool:
+    """Whether a rank is one of ``0,4..7,first-of-node`` or of ``all``.
+
+    Raises
+    ------
+    Refusal
+        A word that names no rank of the run.
+    """
+    return any([_names(word.strip(), rank) for word in text.split(",")])  # a list, so that every word is looked at
+
+
+def _names(word: str, rank: Rank) -> bool:
+    if word in ("all", "first-of-node"):
+        return word == "all" or rank.local_rank == 0
+    found = re.fullmatch(r"(\d+)(?:\.\.(\d+))?", word)
+    first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, -1)
+    if not first <= last < rank.size:
+        raise Refusal(
+            f"--trace-ranks has {word!r}, and the ranks are 0..{rank.size - 1}: give numbers, a range, first-of-node, or all"
+        )
+    return first <= rank.rank <= last
+
+
+class Tracing:
+    """What is traced of an attempt, as one of its ranks sees it.
+
+    Parameters
+    ----------
+    config : Training
+        Its ``trace``, ``trace_ranks`` and ``timeline``.
+    communicator : Communicator
+        The ranks.
+    run : RunDir
+        Where traces go.
+    attempt : int
+        Start of the run, counted from 1.
+
+    Raises
+    ------
+    Refusal
+        If a rank is chosen that there is not.
+    """
+
+    def __init__(self, config: "Training", communicator: "Communicator", run: RunDir, attempt: int) -> None:
+        self._steps = window(config.trace)
+        self._timeline = config.timeline and communicator.size > 1  # one rank has nobody to talk to
+        self._communicator, self._run, self._attempt = communicator, run, attempt
+        self._profiled = bool(self._steps) and chosen(config.trace_ranks, communicator.rank)
+        self._open = self._profiling = False
+        self._begin_s = 0.0
+
+    def disturbs(self, step: int) -> bool:
+        """Whether a profiler runs in a step, on any rank: it is not to be timed then.
+
+        With a timeline that is every step: from the start of the run to its end, Horovod's writer of it keeps a core of
+        the chief busy (measured with 0.28.1: 94 % of one while nothing was sent, and 3 % without).
+        """
+        return self._timeline or step in self._steps
+
+    def refuse_beyond(self, steps: int) -> None:
+        """Make sure that the window lies within the run.
+
+        Raises
+        ------
+        Refusal
+            If it ends behind the last step.
+        """
+        if self._steps and self._steps[-1] > steps:
+            raise Refusal(
+                f"--trace {self._steps[0]}..{self._steps[-1]} ends behind the last step of the run: give steps from 1 to {steps}"
+            )
+
+    def mark(self, number: int) -> contextlib.AbstractContextManager:
+        """What surrounds a step, for the trace to tell it from others."""
+        if number not in self._steps:
+            return contextlib.nullcontext()
+        import tensorflow as tf
+
+        from profiling.traces.parts import STEP
+
+        return tf.profiler.experimental.Trace(STEP, step_num=number, _r=1)
+
+    def before(self, number: int) -> None:
+        """Begin the window if this step is in it. Every rank calls it before every step."""
+        if not self._open and number in self._steps:
+            self._begin()
+
+    def after(self, number: int, last: bool) -> float:
+        """End the window behind its last step, and behind the last that is made at all. Every rank calls it behind every step.
+
+        Returns
+        -------
+        float
+            Seconds that beginning and ending it took, on this rank; 0 where it has not ended just now.
+        """
+        if not self._open or not (last or number == self._steps[-1]):
+            return 0.0
+        begin = time.perf_counter()
+        self._end()
+        return self._begin_s + time.perf_counter() - begin
+
+    def _begin(self) -> None:
+        begin = time.perf_counter()
+        self._open = True
+        with self._spared():
+            self._run.traces.mkdir(exist_ok=True)
+        if self._profiled:
+            import tensorflow as tf
+
+            with self._spared():
+                shutil.rmtree(self._own, ignore_errors=True)  # of a rank that was killed while it wrote
+                tf.profiler.experimental.start(str(self._own))
+                self._profiling = True
+        # What a profiler's start takes on one rank is no wait for that rank within the step.
+        self._communicator.barrier()
+        if self._timeline:
+            self._communicator.start_timeline(self._run.timeline(self._attempt))
+        self._begin_s = time.perf_counter() - begin
+
+    def _end(self) -> None:
+        self._open = False
+        if self._timeline:
+            self._communicator.stop_timeline()
+        if self._profiling:
+            with self._spared():
+                self._keep()
+        self._communicator.barrier()  # nor is what reading a trace takes, in the next step
+
+    def _keep(self) -> None:
+        import tensorflow as tf
+
+        from profiling.traces import store
+
+        self._profiling = False
+        tf.profiler.experimental.stop()
+        rank = self._communicator.rank
+        raw = self._run.raw_trace(self._attempt, rank.rank)
+        raw.parent.mkdir(parents=True, exist_ok=True)
+        # TensorFlow names the file by the host, which several ranks share.
+        (written,) = self._own.glob("plugins/profile/*/*.xplane.pb")
+        written.rename(raw)
+        shutil.rmtree(self._own)
+        store.write(self._run, rank.node, store.extract(self._run, self._attempt, rank.rank))
+
+    @property
+    def _own(self) -> Any:
+        return self._run.traces / f".rank{self._communicator.rank.rank}"
+
+    @contextlib.contextmanager
+    def _spared(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # of any kind: a trace is not worth a training
+            print(
+                f"rank {self._communicator.rank.rank} has no trace ({type(error).__name__}: {error}): the training goes on",
+                flush=True,
+            )

@@ -1,0 +1,254 @@
+"""The training of a workload by one rank:   python -m workloads.training.train MODULE [WORKLOAD OPTIONS]
+
+Started on every rank by ``launch.node.worker``. It ends with 0 when the run is done, and with 75 when it was asked to stop
+and has saved what there is.
+"""
+
+import dataclasses
+import importlib
+import math
+import os
+import platform
+import sys
+import time
+from typing import Any
+
+from launch.errors import Refusal
+from launch.node import stop
+from launch.node.rank import Rank, from_environment
+from launch.plan import options
+from launch.record.rundir import RunDir, publish_json
+from workloads.training import scaling_rules
+from workloads.training.api import Training
+
+
+def main(argv: list[str]) -> int:
+    """Train.
+
+    Parameters
+    ----------
+    argv : list of str
+        The workload's module and its options.
+
+    Returns
+    -------
+    int
+        Exit status: 0 done, 75 stopped with a checkpoint.
+
+    Raises
+    ------
+    Refusal
+        If this was not started by ``python -m launch``, or what is asked for cannot be trained.
+    """
+    entered = time.time()
+    if "LAUNCH_RUN" not in os.environ or not argv:
+        raise Refusal("the training loop runs within a run: start it with python -m launch WORKLOAD [WORKLOAD OPTIONS]")
+    run, rank = RunDir(os.environ["LAUNCH_RUN"]), from_environment()
+    attempt, seed = int(os.environ.get("LAUNCH_ATTEMPT", "1")), int(os.environ.get("LAUNCH_SEED", "0"))
+    module = importlib.import_module(argv[0])
+    config = options.parse(module.Config, argv[1:], argv[0])
+    phases = {
+        "queue": _difference(os.environ.get("LAUNCH_STARTED"), os.environ.get("LAUNCH_SUBMITTED")),
+        "start": _difference(entered, os.environ.get("LAUNCH_STARTED")),
+    }
+    configure(config, rank, seed)
+    import keras
+
+    from workloads.training import flops, mirrored, staging
+    from workloads.training.communicator import Communicator
+    from workloads.training.loop import Loop
+    from workloads.training.sharding import Sharding
+
+    imported = time.time()
+    with Communicator(rank, config.timeline) as communicator:
+        with mirrored.scope(config):
+            workload = built(module, config, communicator)
+            dealing = Sharding(len(workload.train), config.batch, rank.size, seed, config.shards)
+            steps = scaling_rules.total_steps(
+                scaling_rules.EPOCHS[config.epoch_scaling](config.epochs, rank.size), dealing.steps_per_epoch
+            )
+            rate = scaling_rules.schedule(
+                config.lr,
+                scaling_rules.LEARNING_RATE_FACTORS[config.scaling](rank.size),
+                round(config.warmup * steps),
+                steps,
+                config.decay,
+            )
+            optimizer = workload.optimizer(rate)
+            if config.precision == "float16":
+                optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+            optimizer = communicator.averaging(optimizer, config.compress)
+            optimizer.build(workload.model.trainable_variables)
+            loop = Loop(config, workload, optimizer, communicator, dealing, run, attempt)
+        if rank.is_chief:
+            publish_json(run.training_json, describe(argv[0], config, workload, dealing, steps))
+        if config.stage:
+            began = time.time()
+            staging.stage(config.stage, workload, dealing, communicator)
+            phases["stage"] = time.time() - began
+        loop.restore()
+        if rank.is_chief and config.tensorboard:
+            from workloads.training.tensorboard import Board
+
+            shape = {"seed": seed, "ranks": rank.size, "nodes": rank.nodes}
+            loop.board = Board(run.tensorboard, loop.step, steps)
+            loop.board.begin(workload, dataclasses.asdict(config) | shape)
+        phases |= {"import": imported - entered, "build": time.time() - imported - phases.get("stage", 0)}
+        if not loop.train(steps):
+            return stop.STOPPED
+        metrics = loop.evaluate()
+        peaks = communicator.gather(flops.peak(keras.config.dtype_policy().compute_dtype))
+    if rank.is_chief:
+        if workload.finish:
+            run.figures.mkdir(exist_ok=True)
+            metrics |= workload.finish(workload.model, run.figures)
+        if loop.board:
+            loop.board.finish(steps, metrics, run.figures)
+        publish_json(run.result_json, result(loop, steps, metrics, phases | loop.seconds, sum(peaks)))
+    return 0
+
+
+def built(module: Any, config: Training, communicator: Any) -> Any:
+    """The workload of this rank, once all ranks have theirs.
+
+    Raises
+    ------
+    Refusal
+        On every rank, if any refuses: the others would meet a rank that has gone, and each would have a traceback of that.
+    """
+    workload, said = None, ""
+    try:
+        workload = module.build(config, communicator.rank)
+    except Refusal as refusal:
+        said = str(refusal)
+    if found := [line for line in communicator.gather(said) if line]:
+        raise Refusal(found[0])
+    return workload
+
+
+def configure(config: Training, rank: Rank, seed: int) -> None:
+    """Import TensorFlow, and set what has to be set before it is used: threads, GPU, determinism, precision, seed."""
+    import keras
+    import tensorflow as tf
+
+    threads = config.threads or share_of_cores(rank, len(os.sched_getaffinity(0)), os.cpu_count() or 1)
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    if config.strategy == "mirrored":
+        from workloads.training import mirrored
+
+        mirrored.prepare()
+    elif gpus := tf.config.list_physical_devices("GPU"):
+        # The one of this rank, which the launcher has chosen; the others stay visible for the links between them.
+        own = gpus[int(os.environ.get("LAUNCH_GPU", "0"))]
+        tf.config.set_visible_devices(own, "GPU")
+        tf.config.experimental.set_memory_growth(own, True)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    if config.precision != "float32":
+        keras.config.set_dtype_policy(f"mixed_{config.precision}")
+    if config.precision == "bfloat16":
+        from workloads.training import bias
+
+        bias.sum_gradients_in_float32()
+    keras.utils.set_random_seed(seed)
+
+
+def share_of_cores(rank: Rank, allowed: int, present: int) -> int:
+    """How many of a node's cores a rank has.
+
+    Parameters
+    ----------
+    rank : Rank
+        Who asks.
+    allowed : int
+        Cores this process may run on.
+    present : int
+        Cores of the node.
+
+    Returns
+    -------
+    int
+        All that are allowed where each rank was bound to cores of its own, else an equal part of them.
+    """
+    bound = allowed * rank.local_size <= present
+    return allowed if bound else max(1, allowed // rank.local_size)
+
+
+def describe(module: str, config: Training, workload: Any, dealing: Any, steps: int) -> dict[str, Any]:
+    """What the launcher cannot know beforehand and needs to tell how far a run is: the content of training.json."""
+    return {
+        "workload": module,
+        "steps": steps,
+        "steps_per_epoch": dealing.steps_per_epoch,
+        "epochs": steps / dealing.steps_per_epoch,
+        "global_batch": dealing.batch * dealing.size,
+        "examples": dealing.examples,
+        "validation_examples": len(workload.validation),
+        "parameters": workload.model.count_params(),
+        "gradients": gradients(workload.model, config.compress),
+        "target": workload.target,
+        "plan": config.describe(dealing.size),
+    }
+
+
+def gradients(model: Any, compress: bool) -> list[dict[str, Any]]:
+    """What each rank sends in a step: name and bytes of each gradient, in the order of the forward pass."""
+    return [
+        {
+            "name": variable.path,
+            "bytes": math.prod(variable.shape) * (2 if compress or variable.dtype == "float16" else 4),
+        }
+        for variable in model.trainable_variables
+    ]
+
+
+def result(
+    loop: Any, steps: int, metrics: dict[str, float], phases: dict[str, float | None], peak: float
+) -> dict[str, Any]:
+    """The content of result.json; ``peak`` is the FLOP/s of all ranks together at matrix products."""
+    from workloads.training import flops
+
+    rank, timed = loop.rank, loop.seconds["train"]
+    throughput = loop.timed_steps * loop.dealing.batch * rank.size / timed if timed else None
+    counted = loop.forward_flops
+    per_example = None if counted is None else flops.TRAINING * counted / loop.dealing.batch
+    achieved = None if per_example is None or throughput is None else per_example * throughput
+    return {
+        "status": "done",
+        "metrics": metrics,
+        "throughput_examples_per_s": throughput,
+        "flops_per_example": per_example,
+        "flop_per_s": achieved,
+        "peak_flop_per_s": peak,
+        "mfu": None if achieved is None else achieved / peak,
+        "ranks": rank.size,
+        "nodes": rank.nodes,
+        "steps": steps,
+        "epochs": steps / loop.dealing.steps_per_epoch,
+        "phases_s": {name: None if seconds is None else round(seconds, 3) for name, seconds in phases.items()},
+        "ranks_agree": loop.ranks_agree,
+        "versions": versions(),
+        "attempts": loop.attempt,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of what the result depends on, as far as it was imported."""
+    packages = ("tensorflow", "keras", "numpy", "horovod")
+    imported = {name: sys.modules[name].__version__ for name in packages if name in sys.modules}
+    return {"python": platform.python_version(), **imported}
+
+
+def _difference(later: float | str | None, earlier: float | str | None) -> float | None:
+    return None if later is None or earlier is None else float(later) - float(earlier)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except Refusal as refusal:
+        if "LAUNCH_RUN" in os.environ:
+            raise  # launch.node.worker tells it to the launcher
+        print(f"workloads.training.train: {refusal}", file=sys.stderr)
+        sys.exit(2)
