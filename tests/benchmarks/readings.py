@@ -30,8 +30,8 @@ SUM = """
 import json, os, resource, sys, time
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
 from pathlib import Path
-from profiling import overview
-from profiling.usage import usage
+from profiling.cli import overview
+from profiling.telemetry.usage import usage
 began = time.perf_counter()
 wanted = {*overview._OF_GPU, *overview._OF_PROCESS, *overview._OF_HOST, *overview._OF_SAMPLER}
 found = usage(Path(sys.argv[1]), names=wanted)

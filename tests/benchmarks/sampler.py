@@ -88,7 +88,7 @@ if __name__ == "__main__":
 ALONE = f"import json, time\n{WORK}\nprint(json.dumps(work()))"
 LOOKS = """
 import json, pynvml
-from profiling import nvml
+from profiling.telemetry import nvml
 looks, real = 0, pynvml._nvmlGetFunctionPointer
 def counted(name):
     global looks

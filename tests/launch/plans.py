@@ -43,7 +43,7 @@ def run_of(planned: Plan, path: Path) -> RunDir:
 # What a training leaves behind that is no faster on more ranks.
 _RESULT = """
 import os, sys
-from launch.rundir import RunDir, publish_json
+from launch.record.rundir import RunDir, publish_json
 if os.environ["RANK"] == "0":
     reached = {"status": "done", "throughput_examples_per_s": 100.0, "ranks": int(os.environ["WORLD_SIZE"])}
     publish_json(RunDir(os.environ["LAUNCH_RUN"]).result_json, reached)

@@ -42,7 +42,7 @@ def test_where_no_file_can_be_locked_the_process_is_looked_for(tmp_path: Path, m
     def unsupported(*_: object) -> None:
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr(launcher.fcntl, "flock", unsupported)
+    monkeypatch.setattr(lock.fcntl, "flock", unsupported)
     with lock.alone(tmp_path), pytest.raises(Refusal, match=f"process {os.getpid()} on"), lock.alone(tmp_path):
         pass
     with lock.alone(tmp_path):

@@ -27,8 +27,8 @@ import json, os, sys
 from pathlib import Path
 from launch import gpus, pinning
 from launch.errors import Refusal
-from launch.plan import Plan
-from launch.rank import Rank
+from launch.plan.plan import Plan
+from launch.node.rank import Rank
 plan = Plan.from_json(json.loads(sys.argv[1]))
 rank = Rank(*json.loads(sys.argv[2]))
 said = {}

@@ -34,9 +34,9 @@ UNREACHABLE = "127.0.0.2"  # of this host, but nobody listens there
 MEET_TWICE = """
 import os, socket
 import horovod.tensorflow as hvd
-from launch.rank import from_environment
-from launch.rundir import RunDir, read_json
-from workloads.communicator import Communicator
+from launch.node.rank import from_environment
+from launch.record.rundir import RunDir, read_json
+from workloads.training.communicator import Communicator
 hvd.init()
 print("plain", sum(hvd.allgather_object(hvd.rank())))
 hvd.shutdown()
@@ -94,9 +94,9 @@ def test_one_rank_needs_no_horovod(tmp_path: Path):
 CHIEF_AND_OTHERS = """
 import json, sys, threading, urllib.request
 from pathlib import Path
-from launch import rendezvous
-from launch.plan import Plan
-from launch.rank import Rank
+from launch.node import rendezvous
+from launch.plan.plan import Plan
+from launch.node.rank import Rank
 plan, meeting = Plan.from_json(json.loads(sys.argv[1])), Path(sys.argv[2])
 said = {}
 def meet(i):

@@ -27,7 +27,7 @@ def said(env: dict[str, str], code: str) -> dict:
 
 
 READ = """
-from profiling import amd
+from profiling.telemetry import amd
 found, missing = amd.open_cards(%s)
 print(json.dumps([[[card.device, card.name, [card.read(), card.read()][-1], card.codes] for card in found], missing]))
 """
@@ -57,7 +57,7 @@ def test_a_card_is_known_by_its_uuid_and_one_that_is_not_there_is_named():
 def test_an_error_in_between_leaves_a_gap_and_no_zero():
     code = """
 import os
-from profiling import amd
+from profiling.telemetry import amd
 (card,), _ = amd.open_cards(["device 0"])
 before = card.read()
 for fails in ("amdsmi_get_gpu_activity=12", "amdsmi_get_energy_count=12", ""):
@@ -80,7 +80,7 @@ def test_without_a_counter_energy_is_integrated_and_says_so():
 
 def test_the_sampler_takes_the_driver_that_knows_the_gpu():
     code = """
-from profiling import sampler
+from profiling.telemetry import sampler
 cards, missing = sampler._open(["device 1", "GPU-0a"])
 print(json.dumps([[type(card).__module__ for card in cards], missing]))
 """

@@ -19,7 +19,7 @@ UTILIZATION, MEMORY_USED, TEMPERATURE, SM_CLOCK, REASONS = 300, 302, 303, 304, 3
 
 HEAD = """
 import ctypes, json, time
-from profiling import nvml
+from profiling.telemetry import nvml
 fake = ctypes.CDLL("libnvidia-ml.so.1")
 def say(index, id, value): fake.fake_set(index, id, ctypes.c_ulonglong(value))
 """
@@ -134,7 +134,7 @@ def test_without_a_counter_energy_is_integrated_and_says_so():
 (card,), _ = nvml.open_cards(["GPU-0a"])
 fake.fake_fail(0, %d, 3)
 clock = [100.0]
-from profiling import counters
+from profiling.telemetry import counters
 counters.time = type("Clock", (), {"monotonic": staticmethod(lambda: clock[0])})
 said = []
 for at, power in ((100, 200_000), (101, 300_000), (103, 100_000)):

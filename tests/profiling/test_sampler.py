@@ -110,7 +110,7 @@ def test_the_gpus_of_the_ranks_are_read_by_node_until_one_is_lost(tmp_path: Path
 LATE = """
 import os, time
 from pathlib import Path
-from profiling.records import StepWriter
+from profiling.telemetry.records import StepWriter
 rank = int(os.environ["RANK"])
 with StepWriter(Path(os.environ["LAUNCH_RUN"]) / "steps" / f"node{os.environ['LAUNCH_NODE']}.jsonl", rank, 1) as records:
     for step in range(1, 121):
