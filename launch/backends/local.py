@@ -17,8 +17,9 @@ from launch.errors import Refusal
 from launch.node import attempt, stop
 from launch.plan.plan import Plan
 from launch.record import diagnose
+from launch.record.files import read_json
 from launch.record.progress import Progress, closing
-from launch.record.rundir import RunDir, read_json
+from launch.record.rundir import RunDir
 from launch.submit import cutoff
 
 GRACE_S = 60.0  # for ranks that were asked to save and leave

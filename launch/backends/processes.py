@@ -19,7 +19,8 @@ from launch.node import stop
 from launch.node.rank import Rank, environment
 from launch.plan.inherited import clean
 from launch.plan.plan import Plan
-from launch.record.rundir import RunDir, append_line, read_lines
+from launch.record.files import append_line, read_lines
+from launch.record.rundir import RunDir
 
 _TAG = re.compile(r"\[\d+,(\d+)\]<std(?:out|err)>: ?")  # what mpirun puts before the lines of a rank
 

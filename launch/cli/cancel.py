@@ -18,7 +18,8 @@ from launch.backends.slurm_jobs import ask_all
 from launch.backends.slurm_queue import ENDED, Job
 from launch.errors import Refusal
 from launch.node.attempt import saved_step
-from launch.record.rundir import RunDir, read_json
+from launch.record.files import read_json
+from launch.record.rundir import RunDir
 from launch.submit import states
 
 

@@ -27,8 +27,9 @@ from launch.backends.slurm_jobs import Answer, ask_all, jobs
 from launch.backends.slurm_queue import ENDED
 from launch.backends.slurm_submission import recover
 from launch.errors import Refusal
+from launch.record.files import read_json
 from launch.record.pace import pace
-from launch.record.rundir import RunDir, read_json
+from launch.record.rundir import RunDir
 from launch.submit.stages import ended_before
 
 UNDER_WAY = ("queued", "running", "unknown")

@@ -23,7 +23,8 @@ from launch.node import rendezvous
 from launch.node.rank import Rank
 from launch.node.rendezvous_server import RendezvousServer
 from launch.plan.request import Request
-from launch.record.rundir import RunDir, publish_json, read_json
+from launch.record.files import publish_json, read_json
+from launch.record.rundir import RunDir
 
 LOCAL = plan(Request(nodes=2, ranks_per_node=2), LAPTOP)
 SLURM = plan(Request(nodes=2, ranks_per_node=2))
@@ -35,7 +36,8 @@ MEET_TWICE = """
 import os, socket
 import horovod.tensorflow as hvd
 from launch.node.rank import from_environment
-from launch.record.rundir import RunDir, read_json
+from launch.record.files import read_json
+from launch.record.rundir import RunDir
 from workloads.training.communicator import Communicator
 hvd.init()
 print("plain", sum(hvd.allgather_object(hvd.rank())))
