@@ -239,7 +239,7 @@ def test_a_missing_file_offers_the_nearest(tmp_path: Path):
     for word, offered in (
         ("jobs/cfd_resnet_swep.toml", "did you mean 'jobs/cfd_resnet_sweep.toml'?"),
         ("cfd_resnet_sweep.toml", "did you mean 'jobs/cfd_resnet_sweep.toml'?"),
-        (str(tmp_path / "x.toml"), "jobs/cfd_resnet_chain.toml, "),
+        (str(tmp_path / "x.toml"), "jobs/cfd_resnet_workflow.toml, "),
     ):
         refused = launch("--dry-run", word)
         assert refused.returncode == 2 and refused.stderr.count("\n") == 1
@@ -247,7 +247,7 @@ def test_a_missing_file_offers_the_nearest(tmp_path: Path):
 
 
 def test_help_of_a_definition_shows_the_options_of_its_workloads():
-    shown = launch("jobs/cfd_resnet_chain.toml", "--help").stdout
+    shown = launch("jobs/cfd_resnet_workflow.toml", "--help").stdout
     assert "--conserve" in shown and "--ranks-per-node" in shown
 
 
