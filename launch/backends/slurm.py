@@ -14,8 +14,9 @@ from launch.backends.slurm_script import sbatch, script
 from launch.errors import SubmissionRefused
 from launch.plan.plan import Plan
 from launch.record import diagnose
+from launch.record.files import publish
 from launch.record.progress import Progress, closing
-from launch.record.rundir import RunDir, publish
+from launch.record.rundir import RunDir
 
 POLL_S = 2.0  # between questions to the controller, however many of us ask
 GRACE_S = 30.0  # for ranks that were asked to save and leave

@@ -11,7 +11,8 @@ from launch.backends.slurm_queue import ENDED, ask_many, command, largest_array
 from launch.backends.slurm_script import directives, script
 from launch.errors import Refusal, SubmissionRefused
 from launch.plan.plan import Plan
-from launch.record.rundir import RunDir, publish
+from launch.record.files import publish
+from launch.record.rundir import RunDir
 from launch.submit import cutoff, lock
 
 STAY = "leave out --detach, so that we stay and submit as many at a time; or ask for fewer"

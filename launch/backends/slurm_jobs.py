@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from launch.backends.slurm_queue import Job, command
 from launch.errors import Refusal
-from launch.record.rundir import publish_json, read_json
+from launch.record.files import publish_json, read_json
 
 FRESH_S = 5.0  # for so long an answer, or silence, is good enough for all who ask
 TIMEOUT_S = 10.0  # as long as Slurm's own commands wait (MessageTimeout)

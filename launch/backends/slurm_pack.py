@@ -12,7 +12,8 @@ from launch.backends.slurm_script import environment, filled, tasks
 from launch.plan.packing import allocation, in_order
 from launch.plan.plan import Plan
 from launch.plan.walltime import minutes
-from launch.record.rundir import RunDir, publish
+from launch.record.files import publish
+from launch.record.rundir import RunDir
 
 
 def start_many(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, throttle: int | None) -> dict[str, str]:

@@ -12,7 +12,8 @@ from typing import Any
 from launch.backends import slurm_queue
 from launch.errors import Refusal
 from launch.plan.plan import Plan
-from launch.record.rundir import RunDir, publish_json, read_json
+from launch.record.files import publish_json, read_json
+from launch.record.rundir import RunDir
 
 Noted = Sequence[tuple[RunDir, dict[str, Any]]]
 """Runs, and what is to be noted of the job in each beside its number: the task of an array, how many attempts had ended."""

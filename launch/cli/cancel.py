@@ -13,12 +13,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from launch.backends import local, slurm, slurm_submission
+from launch.backends import local, slurm, slurm_submission, supervise
 from launch.backends.slurm_jobs import ask_all
 from launch.backends.slurm_queue import ENDED, Job
 from launch.errors import Refusal
 from launch.node.attempt import saved_step
-from launch.record.rundir import RunDir, read_json
+from launch.record.files import read_json
+from launch.record.rundir import RunDir
 from launch.submit import states
 
 
@@ -92,9 +93,9 @@ def _cancel_here(asked: Iterable[RunDir], named: set[Path]) -> None:
         host, here = next((event["host"] for event in run.events("started")[-1:]), None), socket.gethostname()
         if host not in (None, here):
             raise Refusal(f"{run.path} was started on {host}, and this is {here}: cancel it there")
-    left = [run for run in asked if _ask_to_end(run, local.END_THIS if run.path in named else signal.SIGTERM)]
-    deadline = time.monotonic() + local.GRACE_S + 10
-    while left := [run for run in left if local.is_running(run)]:
+    left = [run for run in asked if _ask_to_end(run, supervise.END_THIS if run.path in named else signal.SIGTERM)]
+    deadline = time.monotonic() + supervise.GRACE_S + 10
+    while left := [run for run in left if supervise.is_running(run)]:
         try:
             time.sleep(0.1)
         except KeyboardInterrupt:
@@ -110,7 +111,7 @@ def _ask_to_end(run: RunDir, number: int) -> bool:
         if time.monotonic() > deadline:
             return False
         time.sleep(0.1)
-    if last["event"] == "ended" or not local.is_running(run):
+    if last["event"] == "ended" or not supervise.is_running(run):
         return False
     try:
         os.kill(last["pid"], number)

@@ -14,8 +14,9 @@ from typing import Any
 from launch.errors import Refusal
 from launch.plan import options
 from launch.record import code
+from launch.record.files import read_json
 from launch.record.redact import redact, redact_words
-from launch.record.rundir import RunDir, read_json
+from launch.record.rundir import RunDir
 
 ABSENT = "-"
 """What stands for something that only the other run has."""

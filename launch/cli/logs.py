@@ -10,7 +10,8 @@ from pathlib import Path
 
 from launch.errors import Refusal
 from launch.plan import options
-from launch.record.rundir import RunDir, read_json
+from launch.record.files import read_json
+from launch.record.rundir import RunDir
 from launch.submit import states
 
 _BLOCK = 65536  # bytes that are looked through first for the last lines

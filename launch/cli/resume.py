@@ -13,7 +13,8 @@ from launch.errors import Refusal
 from launch.plan import hostlist, options
 from launch.plan.plan import Plan
 from launch.record import bad_nodes
-from launch.record.rundir import STATUS, RunDir, read_json
+from launch.record.files import read_json
+from launch.record.rundir import STATUS, RunDir
 from launch.submit import lock, stages, states, study
 
 

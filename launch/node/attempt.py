@@ -14,7 +14,8 @@ from launch.node import stop
 from launch.plan.plan import Plan
 from launch.record import diagnose
 from launch.record.environment import surroundings
-from launch.record.rundir import RunDir, publish_json, read_json
+from launch.record.files import publish_json, read_json
+from launch.record.rundir import RunDir
 
 
 def begin(run: RunDir) -> int:

@@ -15,7 +15,7 @@ from launch import gpus
 from launch.errors import Refusal
 from launch.node.rank import Rank
 from launch.plan.plan import Plan
-from launch.record.rundir import append_line, read_lines
+from launch.record.files import append_line, read_lines
 
 
 def pin(plan: Plan, rank: Rank) -> str | None:

@@ -18,7 +18,8 @@ from launch.errors import Refusal
 from launch.node import pinning, rendezvous, sampling, stop
 from launch.node.rank import Rank, environment, from_environment
 from launch.plan.plan import Plan
-from launch.record.rundir import RunDir, append_line, read_json
+from launch.record.files import append_line, read_json
+from launch.record.rundir import RunDir
 
 
 def main(argv: list[str]) -> int:

@@ -6,8 +6,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from launch.record.files import publish
 from launch.record.redact import redact
-from launch.record.rundir import publish
 
 _TIMEOUT_S = 30
 

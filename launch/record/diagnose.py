@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from launch.plan import hostlist
-from launch.record.rundir import RunDir, read_json, read_lines
+from launch.record.files import read_json, read_lines
+from launch.record.rundir import RunDir
 
 # What the other ranks say when one has gone: never the cause if there is another.
 _CASCADE = re.compile(

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from launch.record.rundir import RunDir, read_json
+from launch.record.files import read_json
+from launch.record.rundir import RunDir
 
 _TAIL = 65536  # bytes of steps/ that are read: some hundred steps
 _WINDOW_S = 20.0  # over which examples/s are averaged

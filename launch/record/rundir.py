@@ -1,20 +1,15 @@
-"""The directory of a run: the one place that names its files, and the only ways they are written.
-
-A file is either published whole, by rename, or appended to in whole lines; so it can be read after a kill at any moment.
-"""
+"""The directory of a run: the one place that names its files."""
 
 import contextlib
-import errno
 import itertools
-import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from launch.errors import Refusal
+from launch.record.files import append_line, read_json, read_lines, refuse_full_disk
 
 STATUS = {"done": 0, "failed": 1, "refused": 2, "stopped": 4, "cancelled": 4, "timeout": 4}
 """How an attempt can end, and the exit status that says so."""
@@ -152,116 +147,3 @@ class RunDir:
     def result(self) -> dict[str, Any] | None:
         """What result.json says, or None while the run has not finished."""
         return read_json(self.result_json)
-
-
-def publish(path: Path, content: str | bytes, mode: int = 0o666) -> None:
-    """Write a whole file or none: into a temporary file beside it, to the disk, then by rename."""
-    data = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(temporary, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-
-
-def publish_json(path: Path, value: Any) -> None:
-    """Publish a value as JSON that can be read by people too."""
-    publish(path, as_text(value))
-
-
-def as_text(value: Any) -> str:
-    """A value as JSON, with a line for each key, and for each of the tables in a list."""
-    if not isinstance(value, dict):
-        return _encode(value) + "\n"
-    lines = ",\n".join(f" {_encode(str(name))}: {_a_line_each(inner)}" for name, inner in value.items())
-    return f"{{\n{lines}\n}}\n"
-
-
-_encode = json.JSONEncoder(default=str).encode  # indented, it would be written in Python, ten times as slowly
-
-
-def _a_line_each(value: Any) -> str:
-    if not (isinstance(value, list) and value and all(isinstance(inner, dict) for inner in value)):
-        return _encode(value)
-    return "[\n" + ",\n".join(f"  {_encode(inner)}" for inner in value) + "\n ]"
-
-
-def refuse_full_disk(folder: Path) -> None:
-    """Make sure that there is some room: a full disk lets directories be made and files be opened; only a write shows it.
-
-    Raises
-    ------
-    OSError
-        If there is none.
-    """
-    publish(folder / ".room", b"\0" * 65536)
-    (folder / ".room").unlink()
-
-
-def to_disk(folder: Path) -> None:
-    """Have all that was written to the file system of a folder on the disk: one wait, where many files would take one each.
-
-    Raises
-    ------
-    OSError
-        If something could not be written.
-    """
-    import ctypes
-
-    libc = ctypes.CDLL(None, use_errno=True)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        if libc.syncfs(descriptor):
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(folder))
-    finally:
-        os.close(descriptor)
-
-
-def append_line(path: Path, value: dict[str, Any]) -> None:
-    """Append one line of JSON in a single write, so that lines of several processes of a node do not mix.
-
-    Raises
-    ------
-    OSError
-        If the disk is full; the line may then be there in part.
-    """
-    # In ASCII, as a path or a program's words may hold bytes that are no UTF-8.
-    line = (json.dumps(value, default=str) + "\n").encode()
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        size = os.fstat(descriptor).st_size
-        if size and os.pread(descriptor, 1, size - 1) != b"\n":
-            line = b"\n" + line  # a kill has cut the last line short: it must not take this one with it
-        if os.write(descriptor, line) < len(line):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-    finally:
-        os.close(descriptor)
-
-
-def read_json(path: Path) -> Any:
-    """The value in a JSON file, or None where there is no such file."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise Refusal(
-            f"{path} is damaged ({error}): move it away, or start the run anew under another --name"
-        ) from None
-
-
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The values of a file of JSON lines; a line that a kill has cut short is passed over."""
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return
-    for line in text.split("\n"):  # not splitlines, which also ends lines at characters that JSON lets stand
-        with contextlib.suppress(ValueError):
-            yield json.loads(line)

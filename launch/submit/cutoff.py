@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 from launch import HOME
 from launch.plan.plan import Plan
-from launch.record.rundir import RunDir, read_json
+from launch.record.files import read_json
+from launch.record.rundir import RunDir
 
 FORETELL_FROM = 3
 """Numbers of nodes that must have been measured before one is predicted: two points bend no curve."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from launch.record.rundir import read_json
+from launch.record.files import read_json
 from launch.submit import states
 from launch.submit.study import INDEX
 

@@ -17,7 +17,8 @@ from launch.plan.site import Site
 from launch.plan.sweep import Axes
 from launch.plan.workload import Target
 from launch.record import code
-from launch.record.rundir import STATUS, RunDir, publish_json
+from launch.record.files import publish_json
+from launch.record.rundir import STATUS, RunDir
 from launch.submit import describe, lock, study
 
 

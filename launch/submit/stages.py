@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from launch.errors import Refusal, nearest
-from launch.record.rundir import publish_json, read_json
+from launch.record.files import publish_json, read_json
 from launch.submit.study import runs_in
 
 INDEX = "chain.json"

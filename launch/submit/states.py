@@ -21,14 +21,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launch.backends import local
+from launch.backends import local, supervise
 from launch.backends.slurm import outcome
 from launch.backends.slurm_jobs import Answer, ask_all, jobs
 from launch.backends.slurm_queue import ENDED
 from launch.backends.slurm_submission import recover
 from launch.errors import Refusal
+from launch.record.files import read_json
 from launch.record.pace import pace
-from launch.record.rundir import RunDir, read_json
+from launch.record.rundir import RunDir
 from launch.submit.stages import ended_before
 
 UNDER_WAY = ("queued", "running", "unknown")
@@ -133,7 +134,7 @@ def going_on(these: Sequence[RunDir], backend: str) -> set[Path]:
         If nobody knows, as Slurm does not answer.
     """
     if backend == "local":
-        return {run.path for run in these if local.is_running(run)}
+        return {run.path for run in these if supervise.is_running(run)}
     recover(these)
     known, silence = look([run.path for run in these], ask_all)
     if silence:
@@ -261,7 +262,7 @@ def _state(
     if noted == "stopped":
         return noted, reason, "records"
     last = events[-1]
-    if local.is_running(run):
+    if supervise.is_running(run):
         return "running", "" if noted == "running" else "starting", "lock"
     if last.get("host", socket.gethostname()) != socket.gethostname():
         return "unknown", f"started on {last['host']}: ask there", "records"

@@ -24,7 +24,8 @@ from launch.plan.site import Site
 from launch.plan.sweep import Axes
 from launch.plan.workload import Target
 from launch.record import code
-from launch.record.rundir import STATUS, RunDir, as_text, read_json, refuse_full_disk, to_disk
+from launch.record.files import as_text, read_json, refuse_full_disk, to_disk
+from launch.record.rundir import STATUS, RunDir
 from launch.submit import cutoff
 
 INDEX = "study.json"

@@ -17,7 +17,8 @@ from launch.plan.request import StudyRequest
 from launch.plan.shape import Machine
 from launch.plan.site import Site
 from launch.plan.workload import Target
-from launch.record.rundir import STATUS, RunDir, read_json
+from launch.record.files import read_json
+from launch.record.rundir import STATUS, RunDir
 from launch.submit import lock, order, stages, study
 from launch.submit.order import Order, Planned
 from launch.submit.stages import Link

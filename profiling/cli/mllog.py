@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from launch.errors import Refusal
-from launch.record.rundir import RunDir, read_json, read_lines
+from launch.record.files import read_json, read_lines
+from launch.record.rundir import RunDir
 from profiling.cli import arguments
 
 POINT, START, END = "POINT_IN_TIME", "INTERVAL_START", "INTERVAL_END"

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from launch.record.rundir import RunDir, read_json, read_lines
+from launch.record.files import read_json, read_lines
+from launch.record.rundir import RunDir
 from launch.submit import states
 from profiling.study import confidence, steps, stragglers
 from profiling.telemetry import readings

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from launch.errors import Refusal
-from launch.record.rundir import publish_json
+from launch.record.files import publish_json
 from profiling import text
 from profiling.cli import arguments
 from profiling.prediction import fits, log, prediction, price

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from launch.errors import Refusal
-from launch.record.rundir import publish
+from launch.record.files import publish
 from profiling import text
 from profiling.cli import arguments, export
 from profiling.reporting import document, latex, markdown, page

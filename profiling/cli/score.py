@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launch.errors import Refusal
-from launch.record.rundir import read_json
+from launch.record.files import read_json
 from profiling import text
 from profiling.cli import arguments
 from profiling.study import tables

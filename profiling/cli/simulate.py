@@ -9,7 +9,8 @@ from typing import Any, Literal
 from launch.errors import Refusal
 from launch.plan import site as sites
 from launch.plan.site import Site
-from launch.record.rundir import RunDir, read_json
+from launch.record.files import read_json
+from launch.record.rundir import RunDir
 from profiling import text
 from profiling.cli import arguments
 from profiling.simulation import description, simulator, step_model

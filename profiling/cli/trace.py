@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from launch.errors import Refusal
-from launch.record.rundir import RunDir, read_lines
+from launch.record.files import read_lines
+from launch.record.rundir import RunDir
 from profiling import text
 from profiling.cli import arguments
 from profiling.traces import store, timeline

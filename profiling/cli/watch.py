@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from launch.plan.walltime import clock
+from launch.record.files import read_json
 from launch.record.pace import pace
-from launch.record.rundir import RunDir, read_json
+from launch.record.rundir import RunDir
 from launch.submit import states
 from profiling import text
 from profiling.cli import arguments

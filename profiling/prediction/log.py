@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from launch.record.rundir import append_line, read_lines
+from launch.record.files import append_line, read_lines
 from profiling.cli.score import score
 from profiling.study.tables import Series
 

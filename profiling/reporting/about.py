@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from launch.record.rundir import RunDir, read_json
+from launch.record.files import read_json
+from launch.record.rundir import RunDir
 from profiling.study.runs import Study
 
 # Variables that tell of hosts, users and folders, and of no setting; TF_CLI_ is Terraform's.

@@ -11,7 +11,8 @@ from typing import Any, Literal
 import numpy as np
 
 from launch.errors import Refusal
-from launch.record.rundir import RunDir, read_json
+from launch.record.files import read_json
+from launch.record.rundir import RunDir
 from profiling.simulation import jitter
 from profiling.simulation.allreduce import ALGORITHMS
 from profiling.simulation.jitter import Jitter

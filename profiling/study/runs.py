@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from launch.errors import Refusal
-from launch.record.rundir import RunDir, read_json
+from launch.record.files import read_json
+from launch.record.rundir import RunDir
 from launch.submit import states as known
 from launch.submit.study import INDEX
 from profiling.study import steps

@@ -6,7 +6,8 @@ They are in no other number of a report: a profiler slows what it looks at.
 from typing import Any
 
 from launch.errors import Refusal
-from launch.record.rundir import RunDir, read_json
+from launch.record.files import read_json
+from launch.record.rundir import RunDir
 from profiling.cli import trace
 from profiling.study.runs import Study
 from profiling.traces.parts import PARTS

@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from launch.record.rundir import RunDir, append_line
+from launch.record.files import append_line
+from launch.record.rundir import RunDir
 from profiling.telemetry import readings
 from profiling.telemetry.host import Host, Process
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from launch.errors import Refusal
-from launch.record.rundir import RunDir, append_line, read_lines
+from launch.record.files import append_line, read_lines
+from launch.record.rundir import RunDir
 from profiling.traces import parts, xplane
 from profiling.traces.parts import Operation, Step
 

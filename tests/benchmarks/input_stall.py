@@ -16,7 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from launch.record.rundir import RunDir, read_lines  # noqa: E402
+from launch.record.files import read_lines  # noqa: E402
+from launch.record.rundir import RunDir  # noqa: E402
 
 TRACED = 8
 # Options, steps, examples a rank and step, examples of the training set.

@@ -29,7 +29,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "launch")]
 
 from nvml import cards  # noqa: E402
 
-from launch.record.rundir import RunDir, read_lines  # noqa: E402
+from launch.record.files import read_lines  # noqa: E402
+from launch.record.rundir import RunDir  # noqa: E402
 
 GPUS = [f"GPU-{i:08x}-1111-2222-3333-444455556666" for i in range(8)]
 WORK = "def work():\n    began = time.perf_counter()\n    for _ in range(60): sum(range(300_000))\n    return time.perf_counter() - began\n"

@@ -28,7 +28,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "benchmarks")]
 
 from measured import in_turns, show  # noqa: E402
 
-from launch.record.rundir import RunDir, read_lines  # noqa: E402
+from launch.record.files import read_lines  # noqa: E402
+from launch.record.rundir import RunDir  # noqa: E402
 
 TORCH = os.environ.get("RANKLOOP_TORCH")
 WARM, BATCH = 8, 64

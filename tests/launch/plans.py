@@ -11,7 +11,8 @@ from launch.plan.request import Request, StudyRequest
 from launch.plan.shape import Machine
 from launch.plan.sweep import from_words
 from launch.plan.workload import Target
-from launch.record.rundir import RunDir, publish_json
+from launch.record.files import publish_json
+from launch.record.rundir import RunDir
 from launch.submit import study
 
 NOON = datetime.datetime(2026, 3, 1, 12, 0, 0)
@@ -43,7 +44,8 @@ def run_of(planned: Plan, path: Path) -> RunDir:
 # What a training leaves behind that is no faster on more ranks.
 _RESULT = """
 import os, sys
-from launch.record.rundir import RunDir, publish_json
+from launch.record.files import publish_json
+from launch.record.rundir import RunDir
 if os.environ["RANK"] == "0":
     reached = {"status": "done", "throughput_examples_per_s": 100.0, "ranks": int(os.environ["WORLD_SIZE"])}
     publish_json(RunDir(os.environ["LAUNCH_RUN"]).result_json, reached)

@@ -11,7 +11,8 @@ from launch.cli.resume import without
 from launch.errors import Refusal
 from launch.plan.request import Request
 from launch.record import bad_nodes
-from launch.record.rundir import RunDir, append_line
+from launch.record.files import append_line
+from launch.record.rundir import RunDir
 
 BEGUN = 1_700_000_000.0
 BUS = "RuntimeError: CUDA error: GPU has fallen off the bus"

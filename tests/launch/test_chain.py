@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from launched import Launched, launch, until
 from plans import plan
 
-from launch.record.rundir import RunDir, publish
+from launch.record.files import publish
+from launch.record.rundir import RunDir
 from launch.submit import stages, workflow
 
 PROGRAM = """

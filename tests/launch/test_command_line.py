@@ -11,7 +11,7 @@ from launched import ROOT, environment
 from plans import LAPTOP, plan, run_of
 
 from launch.plan.shape import Machine
-from launch.record import rundir
+from launch.record.files import publish_json
 
 HELLO = "print('hello')\n"
 
@@ -126,10 +126,10 @@ def test_without_slurm_the_submission_is_refused_and_nothing_stays(here: Path):
 
 def test_resume_of_a_run_that_is_finished_or_damaged(here: Path):
     run = run_of(plan(here=LAPTOP, machine=Machine(2, 0)), here / "runs" / "a")
-    rundir.publish_json(run.result_json, {"status": "done"})
+    publish_json(run.result_json, {"status": "done"})
     refused(launch(here, "resume", "runs/a"), "is finished: there is nothing to go on with")
     run.result_json.unlink()
-    rundir.publish_json(run.run_json, {"name": "a"})
+    publish_json(run.run_json, {"name": "a"})
     refused(launch(here, "resume", "runs/a"), "run.json lacks")
     run.run_json.write_text('{"name": ')
     refused(launch(here, "resume", "runs/a"), "run.json is damaged")

@@ -12,7 +12,8 @@ from packaging.utils import canonicalize_name
 
 from launch.record import code
 from launch.record.environment import cpu_model, packages, surroundings
-from launch.record.rundir import RunDir, read_json
+from launch.record.files import read_json
+from launch.record.rundir import RunDir
 
 KEY_ID, KEY = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 

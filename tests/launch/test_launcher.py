@@ -9,7 +9,8 @@ import pytest
 from launched import Launched, launch, until
 
 from launch.errors import Refusal
-from launch.record.rundir import RunDir, read_json
+from launch.record.files import read_json
+from launch.record.rundir import RunDir
 from launch.submit import lock
 
 

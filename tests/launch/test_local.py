@@ -19,7 +19,8 @@ from plans import LAPTOP, plan, run_of
 
 from launch.plan.shape import Machine
 from launch.plan.workload import Target
-from launch.record.rundir import RunDir, read_json, read_lines
+from launch.record.files import read_json, read_lines
+from launch.record.rundir import RunDir
 
 # Programs of a rank. `me` is its rank; a program that is asked to wait says "here" first, for the test to know.
 PROGRAMS = {

@@ -12,7 +12,8 @@ from plans import LAPTOP, plan, slowing_study
 
 from launch.plan import packing
 from launch.plan.request import Request
-from launch.record.rundir import RunDir, publish_json
+from launch.record.files import publish_json
+from launch.record.rundir import RunDir
 from launch.submit import cutoff, study
 from launch.submit.cutoff import Measured
 

@@ -18,7 +18,8 @@ from plans import LAPTOP, plan, run_of
 
 from launch.errors import Refusal
 from launch.plan.request import Request
-from launch.record.rundir import RunDir, append_line, publish, publish_json, read_json, read_lines
+from launch.record.files import append_line, publish, publish_json, read_json, read_lines
+from launch.record.rundir import RunDir
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 
@@ -74,7 +75,7 @@ def test_lines_of_many_processes_do_not_mix(tmp_path: Path):
 
 
 PUBLISH = """
-import sys; from pathlib import Path; from launch.record.rundir import publish
+import sys; from pathlib import Path; from launch.record.files import publish
 print("ready", flush=True)
 i = 0
 while True:

@@ -13,7 +13,8 @@ from plans import CLUSTER, EIGHT_CORES, NOON
 from launch.errors import Refusal
 from launch.plan import sweep, workload
 from launch.plan.request import StudyRequest
-from launch.record.rundir import RunDir, publish, read_json, read_lines
+from launch.record.files import publish, read_json, read_lines
+from launch.record.rundir import RunDir
 from launch.submit import study
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from launched import Launched, gone, launch, until
 
-from launch.record.rundir import RunDir, read_json, read_lines
+from launch.record.files import read_json, read_lines
+from launch.record.rundir import RunDir
 from workloads.training import checkpoints
 
 OPTIONS = ("tiny", "--network=noisy", "--deterministic", "--epochs=6", "--batch=16", "--threads=1")

@@ -21,7 +21,8 @@ from launch.backends.slurm_jobs import Answer
 from launch.backends.slurm_queue import Job
 from launch.cli import logs, status
 from launch.plan.request import Request
-from launch.record.rundir import RunDir, append_line, publish_json
+from launch.record.files import append_line, publish_json
+from launch.record.rundir import RunDir
 from launch.submit import states
 
 STATES = {

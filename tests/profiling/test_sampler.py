@@ -18,7 +18,8 @@ from plans import LAPTOP, plan, run_of
 
 from launch.plan.shape import Machine
 from launch.plan.workload import Target
-from launch.record.rundir import RunDir, read_lines
+from launch.record.files import read_lines
+from launch.record.rundir import RunDir
 from profiling.cli import overview
 from profiling.telemetry import readings, sampler
 from profiling.telemetry.host import Host, Process

@@ -10,7 +10,8 @@ import pytest
 from launched import Launched, launch, until
 from slurm.fixtures import Cluster
 
-from launch.record.rundir import RunDir, publish, read_json
+from launch.record.files import publish, read_json
+from launch.record.rundir import RunDir
 
 PROGRAM = """
 import os, sys, time

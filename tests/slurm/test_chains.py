@@ -10,7 +10,8 @@ import pytest
 from launched import ROOT, Launched, launch, until
 from slurm.fixtures import Cluster
 
-from launch.record.rundir import RunDir, publish
+from launch.record.files import publish
+from launch.record.rundir import RunDir
 
 PROGRAM = """
 import os, sys, time

@@ -15,7 +15,8 @@ import pytest
 from launched import Launched, facts, launch, until
 from slurm.fixtures import Cluster
 
-from launch.record.rundir import RunDir, read_lines
+from launch.record.files import read_lines
+from launch.record.rundir import RunDir
 from workloads.training import checkpoints
 
 SAY = (

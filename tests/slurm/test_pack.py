@@ -9,7 +9,8 @@ from launched import Launched, launch, until
 from plans import CLUSTER, slowing_study
 from slurm.fixtures import Cluster
 
-from launch.record.rundir import RunDir, publish, read_json
+from launch.record.files import publish, read_json
+from launch.record.rundir import RunDir
 
 SAY = """
 import os, sys

@@ -5,7 +5,8 @@ from pathlib import Path
 from launched import launch
 from slurm.fixtures import Cluster
 
-from launch.record.rundir import RunDir, read_lines
+from launch.record.files import read_lines
+from launch.record.rundir import RunDir
 from profiling.telemetry import readings
 
 

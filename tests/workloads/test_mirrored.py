@@ -8,7 +8,8 @@ import ranks
 import tiny
 
 from launch.errors import Refusal
-from launch.record.rundir import RunDir, read_json, read_lines
+from launch.record.files import read_json, read_lines
+from launch.record.rundir import RunDir
 from workloads.training import checkpoints
 
 

@@ -11,7 +11,8 @@ from launched import launch
 
 from launch.errors import Refusal
 from launch.node.rank import Rank
-from launch.record.rundir import RunDir, read_json
+from launch.record.files import read_json
+from launch.record.rundir import RunDir
 from workloads.climate.generate import Corpus, corpus
 from workloads.training import staging
 from workloads.training.api import Data, Workload

@@ -18,7 +18,8 @@ from tensorboard.plugins.graph.keras_util import keras_model_to_graph_def
 from tensorboard.plugins.hparams import metadata
 from tensorboard.util import tensor_util
 
-from launch.record.rundir import RunDir, read_json, read_lines
+from launch.record.files import read_json, read_lines
+from launch.record.rundir import RunDir
 from workloads.training import checkpoints
 from workloads.training.tensorboard import POINTS, WEIGHTS, Board, records
 

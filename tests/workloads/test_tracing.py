@@ -10,7 +10,8 @@ from launched import launch
 
 from launch.errors import Refusal
 from launch.node.rank import Rank
-from launch.record.rundir import RunDir, publish_json, read_json, read_lines
+from launch.record.files import publish_json, read_json, read_lines
+from launch.record.rundir import RunDir
 from profiling.cli import trace
 from profiling.traces import parts, store
 from workloads.training import tracing

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import ranks
 
-from launch.record.rundir import RunDir, read_json, read_lines
+from launch.record.files import read_json, read_lines
+from launch.record.rundir import RunDir
 from profiling.telemetry.records import STEP
 from workloads.training import checkpoints
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from launch.node import stop
-from launch.record.rundir import publish
+from launch.record.files import publish
 from workloads.data.claims import Claim, Claims, Core
 
 PART = 16  # flows in a part: what one thread makes at a time, and what a kill costs at most

@@ -15,7 +15,8 @@ from pathlib import Path
 from launch import errors
 from launch.errors import Refusal
 from launch.plan import options
-from launch.record.rundir import RunDir, read_json
+from launch.record.files import read_json
+from launch.record.rundir import RunDir
 from launch.submit.study import INDEX, runs_in
 from workloads.cfd_resnet import Config
 

@@ -20,7 +20,7 @@ from launch import errors
 from launch.errors import Refusal
 from launch.node import stop
 from launch.plan import options
-from launch.record.rundir import publish
+from launch.record.files import publish
 from workloads.data.claims import share
 from workloads.data.news import Live, News
 

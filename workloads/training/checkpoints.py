@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from launch.errors import Refusal
-from launch.record.rundir import publish
+from launch.record.files import publish
 
 if TYPE_CHECKING:
     import keras

@@ -24,7 +24,7 @@ from tensorboard.plugins.image.metadata import create_summary_metadata as of_ima
 from tensorboard.plugins.scalar.metadata import create_summary_metadata as of_scalar
 from tensorboard.util import tensor_util
 
-from launch.record.rundir import publish
+from launch.record.files import publish
 from workloads.training.api import Workload
 
 POINTS = 1000  # of each scalar of the training: as many as TensorBoard shows of one

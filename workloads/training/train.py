@@ -17,7 +17,8 @@ from launch.errors import Refusal
 from launch.node import stop
 from launch.node.rank import Rank, from_environment
 from launch.plan import options
-from launch.record.rundir import RunDir, publish_json
+from launch.record.files import publish_json
+from launch.record.rundir import RunDir
 from workloads.training import scaling_rules
 from workloads.training.api import Training
 

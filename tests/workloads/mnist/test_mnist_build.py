@@ -12,7 +12,8 @@ import tensorflow as tf
 from launch.errors import Refusal
 from launch.node.rank import Rank
 from launch.plan import options
-from launch.record.rundir import RunDir, read_json, read_lines
+from launch.record.files import read_json, read_lines
+from launch.record.rundir import RunDir
 from workloads import mnist
 from workloads.mnist import files
 from workloads.mnist.digits import digits
