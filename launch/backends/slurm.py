@@ -36,12 +36,12 @@ class Slurm:
 
     def script(self, job: Job) -> str:
         """The command and the very script that are submitted."""
-        job = _allocated(job)
+        job = allocated(job)
         return f"{shlex.join(slurm_script.sbatch(job))}\n\n{slurm_script.script(job)}"
 
     def submit(self, job: Job) -> str:
         """Give Slurm the script of a job, with patience while it is silent; return the job's number."""
-        job = _allocated(job)
+        job = allocated(job)
         if job.shape == "array":
             publish(job.folder / "runs.txt", "".join(f"../../{run}\n" for run in job.runs))
         publish(job.script, slurm_script.script(job))
@@ -83,7 +83,7 @@ class Slurm:
 SCHEDULER = Slurm()
 
 
-def _allocated(job: Job) -> Job:
+def allocated(job: Job) -> Job:
     """The job with the plan of its allocation in front, under the name of the whole job."""
     plan = allocation(job.name, job.plans) if job.shape == "pack" else job.plans[0]
     return dataclasses.replace(job, plans=[dataclasses.replace(plan, job_name=job.name), *job.plans])

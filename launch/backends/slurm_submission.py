@@ -57,7 +57,7 @@ def submit(job: Job) -> str:
         except _NotSubmitted as error:
             said = str(error)
         if not SILENT.search(said):
-            raise SubmissionRefused(f"Slurm refused the job: {said}{_advice(said)}")
+            raise SubmissionRefused(f"Slurm refused the job: {said}{advice(said)}")
         # A silent controller may have taken the job all the same, and then shows it once it answers again.
         while True:
             left = deadline - time.monotonic()
@@ -168,6 +168,6 @@ def _clean_environment():
         os.environ.update(before)
 
 
-def _advice(said: str) -> str:
+def advice(said: str) -> str:
     """What to do about a refusal, to be put behind it; nothing where nothing better than Slurm's own words is known."""
     return next((f": {what}" for pattern, what in _ADVICE if re.search(pattern, said)), "")

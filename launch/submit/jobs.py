@@ -135,7 +135,7 @@ def last_event(run: RunDir, job: Job) -> dict:
 
 def _submit(job: Job, hold: Hold) -> Job:
     job.folder.mkdir(mode=0o700, parents=True)
-    (job.folder / "logs").mkdir()
+    job.log.parent.mkdir(exist_ok=True)
     job = job.ask()  # from here on the scheduler may have it
     try:
         hold.check()

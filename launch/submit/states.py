@@ -284,9 +284,9 @@ def _state(entry: _Record, job: Job | None, answer: Answer) -> tuple[str, str, s
 
 
 def _job(events: Sequence[dict[str, Any]]) -> str | None:
-    """The job of a run as the scheduler calls it, by the events of the run."""
-    named = [event for event in events if "job" in event]
-    return str(named[-1]["job"]) if named else None
+    """The job as it was submitted: of a task of an array 12_3, while Slurm tells the task itself its own number."""
+    submitted = [event["job"] for event in events if event["event"] == "submitted" and "job" in event]
+    return str(submitted[-1]) if submitted else None
 
 
 def _below(folder: Path) -> Iterator[Path]:
