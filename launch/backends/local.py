@@ -66,7 +66,7 @@ class Local:
         """Start the job's process; return its host and pid."""
         words = [sys.executable, "-m", __name__, str(job.folder)]
         # The lock is taken here and handed on, so that there is no moment in which the job looks as if it had ended.
-        with open(job.folder / _LOCK, "w") as lock, open(job.folder / "process.log", "ab") as log:
+        with open(job.folder / _LOCK, "w") as lock, open(job.log, "ab") as log:
             fcntl.flock(lock, fcntl.LOCK_EX)
             process = subprocess.Popen(
                 words,

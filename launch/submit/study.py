@@ -201,7 +201,9 @@ def run(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, throttle: i
                 print(f"{len(part)} of {len(part) + len(runs)} runs now: {most} jobs may be in the queue", flush=True)
             submitted = jobs.submit(jobs.make(folder, part, throttle, how == "detach"), hold)
             announce(submitted)
-            if how != "detach":
+            if how == "detach":
+                print(f"how it is: python -m launch status {folder}", flush=True)
+            else:
                 outcomes |= watch(submitted, how == "follow")
             runs = left_over(runs)
     except KeyboardInterrupt:
@@ -235,7 +237,7 @@ def announce(submitted: Sequence[Job]) -> None:
             what = f": {len(job.runs)} runs on {job.plans[0].nodes} nodes each"
         else:
             what = f": {len(job.runs)} runs, one after the other"
-        if job.detached or job.backend != "local":
+        if scheduler(job.backend).remote or job.detached:
             print(f"job            {job.id}{what}", flush=True)
 
 

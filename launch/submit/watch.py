@@ -1,12 +1,16 @@
 """Staying with jobs until their runs have ended: what is shown meanwhile, and how each run ended."""
 
+import contextlib
+import errno
+import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from launch.backends.scheduler import ENDED, QUEUED, Answer, Status, scheduler
 from launch.plan.plan import Plan
 from launch.record import diagnose
+from launch.record.files import refuse_full_disk
 from launch.record.job import Job
 from launch.record.progress import Progress, closing
 from launch.record.rundir import RunDir
@@ -40,7 +44,8 @@ def watch(jobs: Sequence[Job], follow: bool) -> dict[str, str]:
     """
     watched = _Watch(jobs, follow)
     try:
-        watched.to_the_end()
+        with _ended_by_signals(not scheduler(jobs[0].backend).remote):
+            watched.to_the_end()
     except KeyboardInterrupt:
         watched.close()
         submission.end([(job, None) for job in jobs])
@@ -50,6 +55,21 @@ def watch(jobs: Sequence[Job], follow: bool) -> dict[str, str]:
         raise
     watched.close()
     return watched.outcomes
+
+
+@contextlib.contextmanager
+def _ended_by_signals(local: bool) -> Iterator[None]:
+    """Have SIGTERM and SIGHUP end jobs of this machine as Ctrl-C does; one that is ignored, as under nohup, stays so."""
+    numbers = [
+        number for number in (signal.SIGTERM, signal.SIGHUP) if local and signal.getsignal(number) == signal.SIG_DFL
+    ]
+    try:
+        for number in numbers:
+            signal.signal(number, signal.default_int_handler)
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
 
 
 class _Watch:
@@ -111,6 +131,8 @@ class _Watch:
             else:
                 self.close()
                 print(closing(run, plan, outcome), flush=True)
+                if outcome == "failed" and submission.last_event(run, job).get("event") != "ended":
+                    _say_if_full(run)
             if outcome == "done" and status is not None and status.phase != ENDED and path in self._settling:
                 print(f"job {job.id} is still in the queue ({status.word.lower()}): end it with scancel", flush=True)
         if len(self._left) < before:
@@ -180,3 +202,12 @@ def _waiting(job: Job, status: Status | None) -> str:
     if status is None or not status.word or status.word == "RUNNING":
         return ""
     return f"job {job.id} is {status.word.lower()}{f': {status.reason}' if status.reason else ''}"
+
+
+def _say_if_full(run: RunDir) -> None:
+    """Of a run that could note nothing: whether that is because there is no room."""
+    try:
+        refuse_full_disk(run.path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            print(f"there is no room where the run is ({error.strerror}): free some, then resume it", flush=True)

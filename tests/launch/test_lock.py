@@ -81,7 +81,7 @@ def test_one_run_of_a_study_is_cancelled_and_the_others_go_on(tmp_path: Path):
     one = launch("cancel", tmp_path / "s" / "n1-r1")
     assert one.returncode == 0 and "n1-r1: ended, nothing saved; start it again: " in one.stdout, one.stderr
     status, output = study.wait()
-    assert status == 4 and "2 of 3 runs are done" in output and "  n1-r1: stopped" in output
+    assert status == 4 and "2 of 3 runs are done" in output and "  n1-r1: cancelled" in output
     again = launch("resume", tmp_path / "s" / "n1-r1")
     assert again.returncode == 0, again.stdout + again.stderr
 
