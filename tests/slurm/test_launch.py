@@ -81,7 +81,7 @@ def test_every_rank_knows_itself_and_has_a_gpu_of_its_own(clean_slurm: Cluster, 
     program = script(tmp_path, SAY)
     done = launch("-N", 4, "--gpus-per-node", 2, "--runs", tmp_path, "--name", "env", program)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert facts(done.stdout)["shape"] == "4 nodes x 2 ranks = 8 ranks, 2 GPUs a node"
+    assert facts(done.stdout)["shape"] == "4 nodes x 2 ranks = 8 ranks, 2 GPUs per node"
     ranks = said(RunDir(tmp_path / "env"))
     assert sorted(ranks) == list(range(8))
     for rank, (number, size, local_rank, node, device, index, host) in ranks.items():

@@ -33,7 +33,7 @@ def test_the_file_that_slurm_tells_runs_a_job(clean_slurm: Cluster, tmp_path: Pa
     done = launch("--site", file, "-N", 2, "-t", 5, "--runs", tmp_path, "--name", "with", program)
     assert done.returncode == 0, done.stdout + done.stderr
     plan = facts(done.stdout)
-    assert plan["shape"] == "2 nodes x 4 ranks = 8 ranks, 4 GPUs a node"
+    assert plan["shape"] == "2 nodes x 4 ranks = 8 ranks, 4 GPUs per node"
     assert plan["not known"] == "network interface (network_interface)"
     run = RunDir(tmp_path / "with")
     lines = sorted(line for node in range(2) for line in run.node_log(node).read_text().splitlines())
