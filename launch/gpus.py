@@ -90,12 +90,12 @@ def inventory() -> Inventory:
 
 
 def reason(error: Exception) -> str:
-    """An error of the driver in words, with the name by which it can be looked up."""
+    """An error of the driver or its bindings in words."""
     try:
-        text = str(error).rstrip(".")
+        text = str(error)
     except Exception:  # the bindings ask the driver for the words, which can fail as well
         text = ""
-    return f"{text} ({type(error).__name__})".lstrip()
+    return text if text not in ("", "Unknown Error") else type(error).__name__
 
 
 def _answer(call: Callable[[], Any]) -> tuple[Any, str]:
@@ -122,7 +122,7 @@ def _driver() -> Iterator[tuple[Any, str]]:
         return
     _, why = _answer(nvml.nvmlInit)
     if why:
-        yield None, NO_DRIVER if "LibraryNotFound" in why else why
+        yield None, NO_DRIVER if "Library Not Found" in why else why
         return
     try:
         yield nvml, ""

@@ -2,8 +2,8 @@
 
 Sites disagree on who hands out the GPUs, so it is data: ``slurm`` (the step sees only its own), ``env`` (a variable hides the
 others from the process), ``framework`` (all of the node are visible, and the framework is told which one to use). Where neither the site
-nor the user says it, a workload, and a rank with several GPUs, sees its own only; a program with one GPU per rank sees those of the
-whole node, as it does under torchrun, for it will ask for number LOCAL_RANK.
+nor the user says it, a workload, and a rank that was promised several GPUs, sees its own only; a program with one GPU per rank sees those
+of the whole node, as it does under torchrun, for it will ask for number LOCAL_RANK; and so does one that has got GPUs in its own way.
 """
 
 import os
@@ -98,8 +98,12 @@ def share_of(plan: Plan, rank: Rank, visible: Sequence[str]) -> Share:
     each = plan.gpus_per_rank or max(1, len(pool) // ranks)
     blocks = [[pool[(i * each + j) % len(pool)] for j in range(each)] for i in range(ranks)]
     own = list(dict.fromkeys(blocks[place]))
-    together = plan.gpu_binding == "framework" or plan.gpu_binding == "auto" and plan.kind != "workload" and each == 1
-    if not together:
+    own_only = (
+        plan.kind == "workload" or plan.gpus_per_rank > 1
+        if plan.gpu_binding == "auto"
+        else plan.gpu_binding != "framework"
+    )
+    if own_only:
         return Share(own, own)
     return Share(own, list(dict.fromkeys([*(device for group in zip(*blocks) for device in group), *pool])))
 
@@ -111,7 +115,7 @@ def _no_gpu(plan: Plan, rank: Rank, fault: str) -> str:
         other = (
             f"use another node (--sbatch-arg=--exclude={host})" if plan.backend == "slurm" else "restart the machine"
         )
-        return f"{found} and can use none, as the NVIDIA driver says {fault}: {other}, and tell its administrators"
+        return f"{found} and can use none, as the NVIDIA driver says {fault!r}: {other}, and tell its administrators"
     return (
         f"{found} and sees none: {plan.gpu_variable}={os.environ.get(plan.gpu_variable)!r}; see whether the partition has GPUs, "
         "and how the site hands them out (gpu_request)"

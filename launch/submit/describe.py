@@ -98,7 +98,7 @@ def _gpus(planned: Plan) -> str:
     """The GPUs of a node, and how they are divided where it is not one for each rank."""
     gpus, each = planned.gpus_per_node, planned.gpus_per_rank
     if not gpus:
-        return "no GPUs" if planned.gpu_binding == "none" or planned.backend == "local" else "no GPUs asked for"
+        return "GPUs as sbatch's options say" if planned.sbatch_args and planned.gpu_binding != "none" else "no GPUs"
     idle = gpus - each * planned.ranks_per_node
     return (
         f"{gpus} GPU{'s' * (gpus > 1)} per node"

@@ -15,6 +15,7 @@ from nvml import cards
 from plans import CLUSTER, LAPTOP, plan
 
 from launch import gpus
+from launch.cli import doctor
 from launch.node import pinning
 from launch.node.rank import Rank
 from launch.plan.plan import Plan
@@ -268,15 +269,37 @@ MISMATCH, LOST, UNREADABLE = {"FAKE_NVML_INIT": "18"}, {"FAKE_NVML_LOST": "GPU-0
         ({}, 2, ""),
         (MISMATCH, 0, "NVIDIA driver not readable: RM has detected an NVML/RM version mismatch"),
         ({"FAKE_NVML_INIT": "4"}, 0, "NVIDIA driver not readable: Insufficient Permissions"),
-        ({"FAKE_NVML_INIT": "27"}, 0, "NVIDIA driver not readable: Unknown Error (NVMLError_NotReady)"),
+        ({"FAKE_NVML_INIT": "27"}, 0, "NVIDIA driver not readable: NVMLError_NotReady"),
         (LOST, 1, "GPU 0 not readable: GPU is lost"),
         (UNREADABLE, 0, "GPU 0 not readable: 'utf-8' codec"),
     ],
 )
 def test_a_fault_is_part_of_the_answer(env: dict[str, str], names: int, faults: str):
-    code = "import json; from launch.record.environment import surroundings; print(json.dumps(surroundings()))"
+    code = (
+        "import json; from launch.cli import doctor; from launch.record.environment import surroundings; "
+        "print(json.dumps([surroundings(), doctor.CHECKS['gpus']()]))"
+    )
     base = {k: v for k, v in environment(PYTHONPATH=str(ROOT)).items() if k != "CUDA_VISIBLE_DEVICES"}
     done = subprocess.run([sys.executable, "-c", code], env=base | cards(*TWO) | env, capture_output=True, text=True)
-    found = json.loads(done.stdout)
+    found, (level, text, _) = json.loads(done.stdout)
+    assert level == ("absent" if faults else "ok") and faults in text and text.count("Emulated") == bool(names)
     assert found["gpus"] == ["Emulated GPU"] * names and (found["driver"] == "535.0") == ("INIT" not in str(env))
     assert "".join(found["gpu_faults"]).startswith(faults) and bool(faults) == bool(found["gpu_faults"])
+
+
+def test_doctor_needs_the_standard_library_only_and_names_what_is_absent():
+    done = subprocess.run([sys.executable, "-S", "-m", "launch", "doctor"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr == "" and done.stdout.endswith("not ready: fix what is wrong\n")
+    assert all(f" {name} " in done.stdout for name in doctor.CHECKS)
+    assert all(name in done.stdout for name in ("psutil", "duckdb", "nvidia-ml-py", "submitit"))
+
+
+def test_a_check_that_fails_does_not_end_the_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def broken() -> doctor.Finding:
+        raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid")
+
+    monkeypatch.setattr(doctor, "CHECKS", {"one": broken, "two": lambda: doctor.Finding("ok", "fine")})
+    assert doctor.main([]) == 0
+    assert "cannot be checked (UnicodeDecodeError" in (output := capsys.readouterr().out) and "fine" in output
