@@ -24,7 +24,7 @@ from launch.backends import rank_command
 from launch.backends.processes import mpirun
 from launch.backends.scheduler import ENDED, RUNNING, UNKNOWN, Answer, Limits, Part, Status
 from launch.backends.supervise import END_THIS, GRACE_S, Interrupted, execute, is_running
-from launch.errors import Refusal
+from launch.errors import Refusal, refuse_without
 from launch.node import attempt, stop
 from launch.plan.plan import Plan
 from launch.record import job as jobs
@@ -49,9 +49,7 @@ class Local:
             mpirun(plan)
         rank_command.refuse_absent(plan)
         if plan.kind == "workload" and plan.container is None:
-            from launch.cli import doctor
-
-            doctor.refuse_without(["tensorflow", "keras", *(["horovod"] if plan.size > 1 else [])])
+            refuse_without(["tensorflow", "keras", *(["horovod"] if plan.size > 1 else [])])
 
     def script(self, job: Job) -> str:
         """The command of each rank; of a study its plan says all."""
@@ -64,20 +62,20 @@ class Local:
 
     def submit(self, job: Job) -> str:
         """Start the job's process; return its host and pid."""
-        words = [sys.executable, "-m", __name__, str(job.folder)]
+        words = [sys.executable, "-P", "-m", "launch.backends.local", str(job.folder)]
+        path = os.pathsep.join(filter(None, [str(HOME), os.environ.get("PYTHONPATH")]))
         # The lock is taken here and handed on, so that there is no moment in which the job looks as if it had ended.
         with open(job.folder / _LOCK, "w") as lock, open(job.log, "ab") as log:
             fcntl.flock(lock, fcntl.LOCK_EX)
             process = subprocess.Popen(
                 words,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join([str(HOME), os.environ.get("PYTHONPATH", "")])},
+                env=os.environ | {"PYTHONPATH": path},
                 stdin=lock,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
                 preexec_fn=None if job.detached else functools.partial(stop.die_with, os.getpid()),
             )
-            json.dump({"host": socket.gethostname(), "pid": process.pid}, lock)
         return f"{socket.gethostname()}:{process.pid}"
 
     def attach(self, job: Job) -> str | None:
@@ -112,10 +110,12 @@ SCHEDULER = Local()
 def main(folder: Path) -> None:
     """Make the runs of a job, until the last has ended or the end is asked for."""
     signal.signal(END_THIS, lambda *_: None)  # too early or too late for the run that was meant
+    lock = sys.stdin.fileno()
+    os.write(lock, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode())
     job = jobs.read(folder)
     for run in job.run_dirs:
         plan = Plan.from_json(read_json(run.run_json))
-        cutoff = [sys.executable, "-m", "launch.submit.cutoff", str(run.path)]
+        cutoff = [sys.executable, "-P", "-m", "launch.submit.cutoff", str(run.path)]
         if (
             plan.stop_below is not None
             and subprocess.run(cutoff, stdin=subprocess.DEVNULL, check=False).returncode == 0
@@ -146,8 +146,9 @@ def _process(folder: Path) -> dict[str, Any] | None:
             except OSError as error:
                 if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):  # this file system has no locks
                     return process if os.path.exists(f"/proc/{process.get('pid')}") else None
-            while not process:  # its launcher is just writing
+            while not process:  # it has just been started
                 time.sleep(0.02)
+                file.seek(0)
                 process = json.loads(file.read() or b"{}")
             return process
     except FileNotFoundError:

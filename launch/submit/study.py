@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from launch.backends.scheduler import scheduler
 from launch.errors import Refusal
 from launch.plan import options
 from launch.plan.packing import in_order
