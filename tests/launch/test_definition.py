@@ -269,9 +269,9 @@ def test_a_dry_run_shows_what_waits_for_what(tmp_path: Path):
     file.write_text(CHAIN)
     dry = launch("--dry-run", "--backend=slurm", "--runs", tmp_path / "runs", "--name=c", file)
     assert dry.returncode == 0, dry.stderr
-    data, train, report = dry.stdout.partition("#!/bin/bash")[2].split("\nlink ")
+    data, train, report = dry.stdout.partition("#!/bin/bash")[2].split("\nstage ")
     assert "#SBATCH --array=0-2" in data and "--dependency" not in data
-    assert train.count("'--dependency=afterok:<job of data>' --kill-on-invalid-dep=yes") == 2  # an array for each shape
+    assert train.count("'--dependency=afterok:<job of data>' --kill-on-invalid-dep=yes") == 4  # two arrays, each with its command above and in the script
     assert "'--dependency=afterok:<job of train>' --kill-on-invalid-dep=yes" in report
     assert "#SBATCH --job-name=c-train" in train
 
@@ -284,7 +284,7 @@ def test_a_word_may_name_the_folder_of_a_link_before_it(tmp_path: Path):
     assert planned.stages[-1].plans[0].entry == ("-m", "profiling", "report", str(tmp_path / "c" / "train"))
     for wrong, says in (
         ("{trian}", "did you mean 'train'?"),
-        ("{report}", "stage report is given {report}, which is no"),
+        ("{report}", "stage report is given {report}, which is not"),
     ):
         with pytest.raises(Refusal, match=says.replace("{", r"\{").replace("?", r"\?")):
             orders = read(tmp_path, CHAIN.replace("{train}", wrong))

@@ -117,7 +117,7 @@ def test_dependencies_join_those_that_the_user_asked_for(after: list[str]):
     words = slurm_script.sbatch(dataclasses.replace(job, after=tuple(after)))
     assert f"--dependency=singleton,after:3,afterok:{':'.join(after)}" in words and "--exclusive" in words
     assert sum(word.startswith("--dependency") for word in words) == 1
-    assert not [word for word in slurm_script.sbatch(dataclasses.replace(job, plans=[plan()])) if "dep" in word]
+    assert not [word for word in slurm_script.sbatch(dataclasses.replace(job, plans=[plan()])) if "--dep" in word]
 
 
 def test_the_index_is_read_as_it_was_written(tmp_path: Path):
