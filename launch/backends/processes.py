@@ -17,7 +17,7 @@ from launch.backends import rank_command
 from launch.errors import Refusal
 from launch.node import stop
 from launch.node.rank import Rank, environment
-from launch.plan.inherited import clean
+from launch.plan.inherited import without_identity
 from launch.plan.plan import Plan
 from launch.record.files import append_line, read_lines
 from launch.record.rundir import RunDir
@@ -185,7 +185,7 @@ def _kill_group(process: subprocess.Popen) -> None:
 def _environment(plan: Plan) -> dict[str, str]:
     # A launcher that itself runs in a job or under mpirun must not hand on who it is there.
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONUNBUFFERED": "1"}
-    return quiet | clean() | plan.env | {"PYTHONPATH": os.pathsep.join(plan.pythonpath)}
+    return quiet | without_identity() | plan.env | {"PYTHONPATH": os.pathsep.join(plan.pythonpath)}
 
 
 def mpirun(plan: Plan) -> list[str]:
@@ -203,4 +203,5 @@ def mpirun(plan: Plan) -> list[str]:
             "--rendezvous mpi needs mpirun, and there is none: see python -m launch doctor, or use --rendezvous gloo"
         )
     root = ["--allow-run-as-root"] if os.geteuid() == 0 else []
-    return [mpirun, "-n", str(plan.size), "--oversubscribe", "--bind-to", "none", "--tag-output", *root]
+    here = f"localhost:{plan.size}"  # not the nodes of the allocation in which it may run
+    return [mpirun, "-n", str(plan.size), "--host", here, "--oversubscribe", "--bind-to", "none", "--tag-output", *root]

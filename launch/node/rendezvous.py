@@ -8,6 +8,7 @@ torch.distributed and others want.
 import importlib.util
 import json
 import os
+import secrets
 import socket
 import time
 from pathlib import Path
@@ -20,6 +21,8 @@ from launch.plan.plan import Plan
 from launch.record.files import publish, read_json
 
 _server: RendezvousServer | None = None  # the chief's
+_marks: list[socket.socket] = []
+"""Names of the ports that are this process's own; never closed."""
 
 
 def meet(plan: Plan, rank: Rank, meeting: Path, attempt: int, patience_s: float) -> dict[str, str]:
@@ -53,7 +56,7 @@ def meet(plan: Plan, rank: Rank, meeting: Path, attempt: int, patience_s: float)
     if rank.is_chief:
         candidates = ["127.0.0.1"] if plan.backend == "local" else _addresses(plan.network_interface)
         places, secret = _serve(candidates) if gloo else ([(address, 0) for address in candidates], "")
-        told = {"places": places, "secret": secret, "master_port": _free_port()}
+        told = {"places": places, "secret": secret, "master_port": os.environ.get("MASTER_PORT") or _own_port()}
         publish(note, json.dumps(told), mode=0o600)  # also where the run was opened to others
         (address, port), own = places[0], candidates[0]
     else:
@@ -65,7 +68,7 @@ def meet(plan: Plan, rank: Rank, meeting: Path, attempt: int, patience_s: float)
                 raise
             # A program that meets nobody may have ended on rank 0 already; one that does will find out.
             (address, port), own = told["places"][0], "127.0.0.1"
-    environment = {"MASTER_ADDR": address, "MASTER_PORT": str(told["master_port"])}
+    environment = {"MASTER_ADDR": os.environ.get("MASTER_ADDR") or address, "MASTER_PORT": str(told["master_port"])}
     if plan.size > 1 and plan.rendezvous == "mpi":
         environment |= {"HOROVOD_CONTROLLER": "mpi", "HOROVOD_CPU_OPERATIONS": "mpi"}
     if gloo:
@@ -176,7 +179,21 @@ def _interface(address: str) -> str:
     return "lo"
 
 
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("", 0))
-        return listener.getsockname()[1]
+def _own_port() -> int:
+    """A free port that no connection is given by chance, and that no other run on this host is told to use."""
+    low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    ports = [port for port in range(10000, 65536) if not low <= port <= high] or [*range(1024, 10000)]
+    first = secrets.randbelow(len(ports))  # two launchers that start together seldom try the same
+    for port in ports[first:] + ports[:first]:
+        # Until the program listens there, a name of this port is taken, which ends with this process and is of this network.
+        mark = socket.socket(socket.AF_UNIX)
+        try:
+            mark.bind(f"\0rankloop-port-{port}")
+            with socket.socket() as listener:
+                listener.bind(("", port))
+        except OSError:
+            mark.close()
+            continue
+        _marks.append(mark)
+        return port
+    raise Refusal(f"{socket.gethostname()} has no free port outside {low}-{high}: give one in MASTER_PORT")

@@ -1,7 +1,8 @@
-"""Slurm's variables in the launcher's own environment: of an allocation it was started in, or a habit of the user.
+"""What the launcher's own environment says of another job, and what of it a job of its own gets.
 
-They would add options that nobody sees to a job of our own, so none is handed on; the plan names them, and ``--inherit``
-takes those that are asked for.
+Who a process is in that job goes in every case: a program would take itself for a rank of it. What Slurm's commands read beside
+their options would add options that nobody sees to a Slurm job, so none of it is handed on; the plan names it, and ``--inherit``
+takes what is asked for. All other variables, of whatever name, are the user's and stay.
 """
 
 import dataclasses
@@ -26,23 +27,37 @@ OPTIONS = {
 }
 """Variables that say what an option says. Taken, they become that option, unless it is given; the first wins."""
 
-# Who a process is in another job, and what Slurm's commands read beside their options.
-_FOREIGN = re.compile(
-    r"(SLURMD?|SBATCH|SRUN|SQUEUE|SINFO|SCANCEL|SCONTROL|PMI|PMIX|PRTE|LAUNCH)_|"
-    r"OMPI_(COMM|UNIVERSE)_|HOROVOD_(RANK|SIZE|LOCAL|CROSS)"
+# Who a process is in another job: a step of Slurm, under mpirun, torchrun, PALS or Flux, or in a run of this toolkit.
+_IDENTITY = re.compile(
+    r"SLURM_(PROCID|LOCALID|NODEID|GTIDS|TASK_PID|NTASKS|NPROCS|LAUNCH_NODE_IPADDR|SRUN_COMM_.*|STEP.*)|"
+    r"PMI2?_(?!MCA_).*|PMIX_(?!MCA_|DEBUG).*|PRTE_LAUNCHED|OMPI_(COMM|UNIVERSE)_.*|MPI_LOCAL(RANKID|NRANKS)|MV2_COMM_WORLD_.*|"
+    r"PALS_(RANKID|LOCAL_RANKID|NODEID|APID|DEPTH)|FLUX_TASK_(RANK|LOCAL_ID)|TORCHELASTIC_.*|"
+    r"HOROVOD_(RANK|SIZE|LOCAL_(RANK|SIZE)|CROSS_(RANK|SIZE)|HOSTNAME|GLOO_RENDEZVOUS_.*)|"
+    r"LAUNCH_(RUN|ATTEMPT|RANK|SIZE|LOCAL_RANK|LOCAL_SIZE|NODE|NODES|SEED|STARTED|SUBMITTED|GPU)"
 )
+# Where ranks meet: the user's own choice, unless this is a rank of torchrun or of this toolkit, which set these too.
+_MEETING = {"MASTER_ADDR", "MASTER_PORT", "HOROVOD_CONTROLLER", "HOROVOD_CPU_OPERATIONS", "HOROVOD_GLOO_IFACE"}
+_RANKS = {"LAUNCH_RANK", "TORCHELASTIC_RUN_ID"}
+# What Slurm's commands read beside their options.
+_SLURM = re.compile(r"(SLURMD?|SBATCH|SRUN|SQUEUE|SINFO|SCANCEL|SCONTROL)_")
 _KEPT = {"SLURM_CONF", "SLURM_JWT"}
 # What Slurm sets anew in every job says nothing of the next one.
 _SET_ANEW = re.compile(
-    r"SLURMD_|SLURM_(CONF$|JWT$|SUBMIT_|JOB_|JOBID|STEP|NNODES|NODELIST|NODE_ALIASES|NODEID|NTASKS$|NPROCS|TASKS_PER_NODE|PROCID|"
-    r"LOCALID|GTIDS|TOPOLOGY|PRIO_PROCESS|WORKING_CLUSTER|CLUSTER_NAME|CPUS_ON_NODE|GPUS_ON_NODE|TASK_PID|SRUN_COMM|"
-    r"LAUNCH_NODE|UMASK|ARRAY_|RESTART_COUNT|SCRIPT_CONTEXT)"
+    r"SLURMD_|SLURM_(CONF$|JWT$|SUBMIT_|JOB_|JOBID|NNODES|NODELIST|NODE_ALIASES|TASKS_PER_NODE|TMPDIR$|"
+    r"TOPOLOGY|PRIO_PROCESS|WORKING_CLUSTER|CLUSTER_NAME|CPUS_ON_NODE|GPUS_ON_NODE|UMASK|ARRAY_|RESTART_COUNT|SCRIPT_CONTEXT)"
 )
 
 
+def without_identity(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment without who this process is in another job: for processes of this machine."""
+    chosen = set() if _RANKS.isdisjoint(environ) else _MEETING
+    return {name: value for name, value in environ.items() if name not in chosen and not _IDENTITY.fullmatch(name)}
+
+
 def clean(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment without what another job or a habit has left in it; which cluster it is stays known."""
-    return {name: value for name, value in environ.items() if name in _KEPT or not _FOREIGN.match(name)}
+    """The environment without anything of another job or of Slurm but which cluster it is: for a Slurm job, and Slurm's commands."""
+    kept = without_identity(environ)
+    return {name: value for name, value in kept.items() if name in _KEPT or not _SLURM.match(name)}
 
 
 def take(request: Request, environ: Mapping[str, str] = os.environ) -> tuple[Request, dict[str, str]]:
@@ -82,16 +97,28 @@ def take(request: Request, environ: Mapping[str, str] = os.environ) -> tuple[Req
     return request, taken | {name: environ[name] for name in sorted(asked - set(OPTIONS))}
 
 
-def told(taken: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Lines of the plan: what is taken of the environment, and what would change a job and is left out."""
-    rows = {}
+def rows(taken: Mapping[str, str], slurm: bool, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Lines of the plan: what is taken of the environment, and what is left out of it.
+
+    Parameters
+    ----------
+    taken : mapping
+        The variables of Slurm that count.
+    slurm : bool
+        Whether the run is a Slurm job; else it has the whole environment but for who this process is in another job.
+    environ : mapping
+        The environment; by default that of the process.
+    """
+    job = f"job {environ['SLURM_JOB_ID']}, in which this runs" if "SLURM_JOB_ID" in environ else ""
+    if not slurm:
+        identity = sorted(set(environ) - set(without_identity(environ)))
+        of = f"who this process is in {job or 'another job'}"
+        return {"left out": f"{', '.join(identity)}: {of}"} if identity else {}
+    lines = {}
     if taken:
-        rows["inherited"] = ", ".join(f"{name}={value}" for name, value in taken.items())
+        lines["inherited"] = ", ".join(f"{name}={value}" for name, value in taken.items())
     slurms = {name for name in environ if name.startswith(("SBATCH_", "SRUN_", "SLURM_", "SLURMD_"))} - set(taken)
-    changing = sorted(name for name in slurms if not _SET_ANEW.match(name))
-    if not changing and "SLURM_JOB_ID" not in environ:
-        return rows
-    job = f"what describes job {environ['SLURM_JOB_ID']}, in which this runs" if "SLURM_JOB_ID" in environ else ""
-    names = ", ".join(filter(None, [*changing, job]))
-    rows["left out"] = f"{names}: give an option, or take a variable with --inherit NAME"
-    return rows
+    changing = sorted(name for name in slurms if not _SET_ANEW.match(name) and not _IDENTITY.fullmatch(name))
+    if names := ", ".join(filter(None, [*changing, job and f"what describes {job}"])):
+        lines["left out"] = f"{names}: give an option, or take a variable with --inherit NAME"
+    return lines

@@ -31,7 +31,7 @@ def run_plan(planned: Plan, here: Site, why: str, run: RunDir) -> str:
         else "none given" + ", so the partition's own" * (planned.backend == "slurm"),
         "run": str(run.path),
         **_not_known(planned, here),
-        **(inherited.told(planned.inherited) if planned.backend == "slurm" else {}),
+        **inherited.rows(planned.inherited, planned.backend == "slurm"),
     }
     return "\n".join(f"{name:<14} {value}" for name, value in rows.items())
 
@@ -73,7 +73,7 @@ def study_plan(
         **cutoff,
         "folder": str(folder),
         **_not_known(max(plans, key=lambda plan: plan.nodes), here),
-        **(inherited.told(first.inherited) if first.backend == "slurm" else {}),
+        **inherited.rows(first.inherited, first.backend == "slurm"),
     }
     told = {"epochs", *(name for name, _ in found[0].values)}
     names = [name for name in dict.fromkeys(name for plan in plans for name in plan.describe) if name not in told]

@@ -1,8 +1,11 @@
 """Slurm's variables in the launcher's environment: none gets into a job by itself, and none is lost without a word."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from launched import ROOT
 from plans import CLUSTER, LAPTOP, plan
 
 from launch.errors import Refusal
@@ -16,20 +19,59 @@ ALLOCATION = {  # what salloc sets, and two habits
 
 
 @given(st.lists(st.sampled_from(["SLURM_", "SBATCH_", "SRUN_", "SQUEUE_", "SCANCEL_", "PMIX_"]), max_size=5))
-def test_nothing_of_another_job_is_handed_on(prefixes: list[str]):
-    kept = {"SLURM_CONF": "/etc/slurm.conf", "PATH": "/bin", "SLURMISH": "no"}
+def test_nothing_of_another_job_is_handed_on_to_a_slurm_job(prefixes: list[str]):
+    kept = {
+        "SLURM_CONF": "/etc/slurm.conf",
+        "PATH": "/bin",
+        "SLURMISH": "no",
+        "LAUNCH_MODE": "fast",
+        "PMIX_MCA_gds": "hash",
+    }
     cleaned = inherited.clean(kept | {f"{prefix}X": "1" for prefix in prefixes})
     assert cleaned == kept
 
 
+def test_a_local_run_has_all_of_the_environment_but_who_this_process_is():
+    of_the_job = {
+        "SLURM_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "3", "SLURM_TMPDIR": "/tmp", "SLURM_CPUS_PER_TASK": "4",
+        "SLURM_JOB_NODELIST": "n1", "SBATCH_ACCOUNT": "ab12", "SQUEUE_FORMAT": "%i", "LAUNCH_MODE": "fast",
+        "LAUNCH_SIZE_LIMIT": "9", "PRTE_MCA_ras": "^slurm", "PMIX_MCA_gds": "hash", "OMPI_MCA_btl": "tcp,self",
+        "HOROVOD_CACHE_CAPACITY": "0", "HOROVOD_GLOO_IFACE": "ib0", "MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "29500",
+    }  # fmt: skip
+    identity = {
+        "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0", "SLURM_STEP_ID": "1", "SLURM_NTASKS": "2",
+        "PMI_RANK": "3", "PMI2_RANK": "3", "PMIX_RANK": "3", "OMPI_COMM_WORLD_RANK": "3", "OMPI_UNIVERSE_SIZE": "4",
+        "HOROVOD_RANK": "3", "HOROVOD_GLOO_RENDEZVOUS_ADDR": "host", "FLUX_TASK_RANK": "1", "PALS_RANKID": "1",
+    }  # fmt: skip
+    assert inherited.without_identity(of_the_job | identity) == of_the_job
+    assert inherited.rows({}, False, of_the_job) == {}
+    (line,) = inherited.rows({}, False, of_the_job | identity).values()
+    assert all(name in line for name in identity) and "job 7" in line
+
+
+@pytest.mark.parametrize("marks_a_rank", ["LAUNCH_RANK", "TORCHELASTIC_RUN_ID"])
+def test_where_the_ranks_of_an_outer_run_meet_is_not_where_those_of_an_inner_one_do(marks_a_rank: str):
+    outer = {"MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "29500", "HOROVOD_GLOO_IFACE": "lo", marks_a_rank: "0"}
+    assert inherited.without_identity(outer | {"HOME": "/home/u"}) == {"HOME": "/home/u"}
+
+
+def test_every_variable_that_a_rank_is_given_is_known_to_say_who_it_is():
+    names = {
+        name
+        for path in (ROOT / "launch").rglob("*.py")
+        for name in re.findall(r"[\"(\s]LAUNCH_[A-Z_]+", path.read_text())
+    }
+    names = {name[1:] for name in names}
+    assert len(names) > 8 and inherited.without_identity(dict.fromkeys(names, "1")) == {}
+
+
 def test_the_plan_names_what_would_change_a_job():
-    told = inherited.told({}, ALLOCATION)
-    assert told == {
+    assert inherited.rows({}, True, ALLOCATION) == {
         "left out": "SBATCH_PARTITION, SLURM_CPU_BIND, SLURM_MEM_PER_NODE, what describes job 4711, in which this runs: "
         "give an option, or take a variable with --inherit NAME"
     }
-    assert inherited.told({}, {"HOME": "/home/u", "SLURM_CONF": "x"}) == {}
-    assert inherited.told({"SBATCH_X": "1"}, {"SBATCH_X": "1"}) == {"inherited": "SBATCH_X=1"}
+    assert inherited.rows({}, True, {"HOME": "/home/u", "SLURM_CONF": "x"}) == {}
+    assert inherited.rows({"SBATCH_X": "1"}, True, {"SBATCH_X": "1"}) == {"inherited": "SBATCH_X=1"}
 
 
 def test_what_an_option_says_becomes_that_option_and_the_rest_goes_to_sbatch():

@@ -189,7 +189,7 @@ def test_the_first_place_at_which_the_chief_answers_is_taken(server: RendezvousS
 
 
 def test_a_chief_that_cannot_be_reached_is_refused_with_every_reason():
-    port = rendezvous._free_port()
+    port = 1  # nobody listens there
     with another() as theirs, pytest.raises(Refusal) as refusal:
         rendezvous._reach([(UNREACHABLE, port), theirs], "secret")
     message = str(refusal.value)
@@ -223,9 +223,24 @@ def test_a_late_chief_is_waited_for(tmp_path: Path):
     assert (found["MASTER_ADDR"], found["MASTER_PORT"]) == ("127.0.0.1", "4000")
 
 
-def test_a_free_port_can_be_listened_at():
-    with socket.create_server(("", rendezvous._free_port())):
+def test_two_runs_on_a_host_are_told_different_ports_that_no_connection_gets_by_chance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    monkeypatch.setattr(rendezvous.secrets, "randbelow", lambda below: 0)  # all begin their search at the same port
+    told = [rendezvous.meet(plan(), Rank(), tmp_path, attempt, 1)["MASTER_PORT"] for attempt in range(1, 30)]
+    assert len(set(told)) == 29 and not any(low <= int(port) <= high for port in told)
+    with socket.create_server(("", int(told[0]))):
         pass
+
+
+def test_where_ranks_meet_is_the_users_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MASTER_PORT", "29511")
+    over_mpi = plan(Request(nodes=2, rendezvous="mpi"))
+    told = [rendezvous.meet(over_mpi, Rank(k, 2, 0, 1, k, 2), tmp_path, 1, 30) for k in range(2)]
+    assert {rank["MASTER_PORT"] for rank in told} == {"29511"} and len({rank["MASTER_ADDR"] for rank in told}) == 1
+    monkeypatch.setenv("MASTER_ADDR", "node7")
+    assert rendezvous.meet(over_mpi, Rank(1, 2, 0, 1, 1, 2), tmp_path, 1, 30)["MASTER_ADDR"] == "node7"
 
 
 def test_the_addresses_of_this_host():
