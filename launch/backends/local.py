@@ -28,7 +28,6 @@ from launch.errors import Refusal, refuse_without
 from launch.node import attempt, stop
 from launch.plan.plan import Plan
 from launch.record import job as jobs
-from launch.record.files import read_json
 from launch.record.job import Job
 from launch.record.rundir import RunDir
 
@@ -114,7 +113,7 @@ def main(folder: Path) -> None:
     os.write(lock, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode())
     job = jobs.read(folder)
     for run in job.run_dirs:
-        plan = Plan.from_json(read_json(run.run_json))
+        plan = run.plan()
         cutoff = [sys.executable, "-P", "-m", "launch.submit.cutoff", str(run.path)]
         if (
             plan.stop_below is not None

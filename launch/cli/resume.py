@@ -10,8 +10,7 @@ from launch.errors import Refusal
 from launch.plan import hostlist, options
 from launch.plan.plan import Plan
 from launch.record import bad_nodes
-from launch.record.files import read_json
-from launch.record.rundir import RunDir
+from launch.record.rundir import RunDir, read_index
 from launch.submit import jobs, stages, states, study, workflow
 from launch.submit.lock import alone
 
@@ -60,7 +59,7 @@ def main(argv: list[str]) -> int:
         idle = [(run, change(plan)) for run, plan in study.unfinished(folder) if run.path not in busy]
         if study.is_study(folder):
             print(f"{len(idle)} of the runs of {folder} are to be run", flush=True)
-        throttle = (read_json(folder / study.INDEX) or {}).get("throttle")
+        throttle = (read_index(folder) or {}).get("throttle")
         return study.run(study.holder(folder), idle, how, throttle, hold)
 
 

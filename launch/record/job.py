@@ -12,16 +12,13 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from launch.errors import Refusal
 from launch.plan.plan import Plan
-from launch.record.files import as_text, publish, read_json
+from launch.record.contents import JobRecord
+from launch.record.files import Damaged, as_text, publish, read_object
 from launch.record.rundir import RunDir
 
 FOLDER = "jobs"
-SHAPES = ("run", "array", "pack")
-STATES = ("asked", "submitted", "refused")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,8 +151,8 @@ def of(holder: Path) -> list[Job]:
 
     Raises
     ------
-    Refusal
-        If a record is damaged.
+    Unreadable
+        If a record cannot be read, or is damaged.
     """
     folders = sorted(_folders(holder), key=_number)
     return [read(folder) for folder in folders if (folder / "job.json").exists()]
@@ -190,18 +187,10 @@ def read(folder: Path) -> Job:
 
     Raises
     ------
-    Refusal
-        If its record is damaged.
+    Unreadable
+        If its record cannot be read, or is damaged.
     """
-    record: Any = read_json(folder / "job.json")
-    try:
-        job = Job(folder=folder, **{k: tuple(v) if isinstance(v, list) else v for k, v in record.items()})
-        well = job.shape in SHAPES and job.state in STATES and all(isinstance(run, str) for run in job.runs)
-        well = well and (job.id is None or isinstance(job.id, str)) and isinstance(job.token, str)
-    except (TypeError, AttributeError):
-        well = False
-    if not well:
-        raise Refusal(
-            f"{folder / 'job.json'} is damaged: it does not say what was submitted; ask the scheduler, then move it away"
-        )
-    return job
+    record = read_object(folder / "job.json", JobRecord)
+    if record is None:
+        raise Damaged(folder / "job.json", "it is not there")
+    return Job(folder=folder, **{k: tuple(v) if isinstance(v, list) else v for k, v in record.items()})

@@ -22,10 +22,10 @@ from typing import Any
 from launch.backends.scheduler import ENDED, QUEUED, UNKNOWN, Answer, Status, poll_all
 from launch.errors import Refusal
 from launch.record import job as record
-from launch.record.files import read_json
+from launch.record.files import Unreadable
 from launch.record.job import Job
 from launch.record.pace import pace
-from launch.record.rundir import RunDir
+from launch.record.rundir import Event, PlanRecord, RunDir
 from launch.submit.stages import ended_before
 
 UNDER_WAY = ("queued", "running", "unknown")
@@ -103,16 +103,16 @@ def look(paths: Sequence[Path], fresh: bool = False, poll: Callable[..., Answer]
     for path in paths:
         try:
             records[path] = _Record.read(path)
-        except (Refusal, OSError) as error:
-            records[path] = Known(path=path, state="damaged", reason=str(error).partition(": move it")[0])
+        except Unreadable as error:
+            records[path] = Known(path=path, state="damaged", reason=error.reason)
     jobs: dict[Path, Job] = {}
     unfinished = [each for each in records.values() if isinstance(each, _Record) and each.recorded[0] != "done"]
     for holder in dict.fromkeys(record.holder_of(each.run) for each in unfinished):
         those = [each.run for each in unfinished if record.holder_of(each.run) == holder]
         try:
             jobs |= record.latest(those)
-        except (Refusal, OSError) as error:
-            records |= {run.path: Known(path=run.path, state="damaged", reason=str(error)) for run in those}
+        except Unreadable as error:
+            records |= {run.path: Known(path=run.path, state="damaged", reason=error.reason) for run in those}
     open_ = [each for each in unfinished if each.run.path in jobs and each.within(jobs[each.run.path])[0] in _OPEN]
     answer = _ask({each.run.path: jobs[each.run.path] for each in open_}, open_, fresh, poll)
     known = [
@@ -205,17 +205,14 @@ class _Record:
     """What the files of a run say."""
 
     run: RunDir
-    plan: dict[str, Any]
-    events: list[dict[str, Any]]  # of its life
+    plan: PlanRecord
+    events: list[Event]  # of its life
 
     @classmethod
     def read(cls, path: Path) -> "_Record":
         run = RunDir(path)
-        plan = read_json(run.run_json)
-        if not isinstance(plan, dict):
-            raise Refusal(f"{path} is not a run: it has no run.json")
         # A workload notes its evaluations too.
-        return cls(run, plan, [event for event in run.events() if event["event"] in _LIFE])
+        return cls(run, run.record(), [event for event in run.events() if event["event"] in _LIFE])
 
     @property
     def recorded(self) -> tuple[str, str]:

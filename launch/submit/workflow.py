@@ -17,9 +17,8 @@ from launch.plan.request import StudyRequest
 from launch.plan.shape import Machine
 from launch.plan.site import Site
 from launch.plan.workload import Target
-from launch.record.files import read_json
 from launch.record.job import Job
-from launch.record.rundir import STATUS
+from launch.record.rundir import STATUS, read_index
 from launch.submit import jobs, order, stages, study
 from launch.submit.create import whole
 from launch.submit.lock import Hold
@@ -229,7 +228,7 @@ def _follow(
 
 
 def _throttle(folder: Path) -> int | None:
-    return (read_json(folder / study.INDEX) or {}).get("throttle")
+    return (read_index(folder) or {}).get("throttle")
 
 
 def _in_background(folder: Path) -> None:

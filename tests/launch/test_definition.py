@@ -180,23 +180,23 @@ REFUSED = {
     "nothing to run": ("[job]\nnodes = 2", "write workload = 'workloads.cfd_resnet'"),
     "unknown workload": ('workload = "workloads.cfd_resnte"', "did you mean 'workloads.cfd_resnet'?"),
     "unknown key": (RUN + "[option]\nlr = 1", "option is not a key that it can have: did you mean 'options'?"),
-    "unknown option of the job": (RUN + "[job]\nnode = 2", "[job] has node, which is no option of the job: did you mean 'nodes'?"),
+    "unknown option of the job": (RUN + "[job]\nnode = 2", "[job] has node, which is not an option of the job: did you mean 'nodes'?"),
     "value of the job": (RUN + '[job]\nnodes = "two"', "option -N/--nodes: 'two' is not a whole number"),
     "array in the job": (RUN + '[job]\narray = ["lr=1"]', "write the axes into [axes]"),
     "unknown option of the workload": (RUN + "[options]\nwidht = 2", "unknown option --widht of tiny: did you mean '--width'?"),
     "value of the workload": (RUN + '[options]\nwidth = "x"', "option --width: 'x' is not a whole number"),
-    "a table for a value": (RUN + "[options.width]\na = 1", "width = {'a': 1} is no value"),
-    "no table": (RUN + "options = 3", "options = 3 is no table: write [options]"),
-    "axis without values": (RUN + "[axes]\nlr = []", "the axis lr = [] is no list of values"),
-    "axis of one number": (RUN + "[axes]\nlr = 1", "the axis lr = 1 is no list of values"),
+    "a table for a value": (RUN + "[options.width]\na = 1", "[options] width = {'a': 1}: give one value"),
+    "no table": (RUN + "options = 3", "options = 3 is not a table: write [options]"),
+    "axis without values": (RUN + "[axes]\nlr = []", "the axis lr = [] is not a list of values"),
+    "axis of one number": (RUN + "[axes]\nlr = 1", "the axis lr = 1 is not a list of values"),
     "value twice": (RUN + "[axes]\nlr = [1, 1]", "a value stands twice in lr=1,1"),
     "unequal lengths": (RUN + "[[zip]]\nlr = [1, 2]\nwidth = [1]", "but lr has 2 and width has 1: make them equal"),
-    "zip once": (RUN + "[zip]\nlr = [1, 2]", "zip is no list of tables: write [[zip]]"),
+    "zip once": (RUN + "[zip]\nlr = [1, 2]", "zip is not a list of tables: write [[zip]]"),
     "axis twice": (RUN + "[axes]\nlr = [1]\n[[zip]]\nlr = [2]", "the axis lr stands twice"),
-    "filter of no axis": (RUN + "exclude = [{widht = 1}]\n[axes]\nwidth = [1]", "exclude names widht, which is no axis here: did you mean 'width'?"),
+    "filter of no axis": (RUN + "exclude = [{widht = 1}]\n[axes]\nwidth = [1]", "exclude names widht, which is not an axis here: did you mean 'width'?"),
     "filter of no value": (RUN + "only = [{lr = 3}]\n[axes]\nlr = [1, 2]", "only names lr=3, which is none of its values (1, 2)"),
     "nothing left": (RUN + "exclude = [{lr = 1}]\n[axes]\nlr = [1]", "the filters leave nothing of the study"),
-    "filter is no list": (RUN + "only = {lr = 1}\n[axes]\nlr = [1]", "only is no list of tables"),
+    "filter is no list": (RUN + "only = {lr = 1}\n[axes]\nlr = [1]", "only is not a list of tables"),
     "nodes twice": (RUN + "[job]\nnodes = 2\n[axes]\nnodes = [1]", "the nodes are said twice"),
     "no name": ('[[stage]]\nworkload = "tiny"', "a stage has no name"),
     "no stage": ("stage = []", "it has no stage"),
@@ -271,7 +271,9 @@ def test_a_dry_run_shows_what_waits_for_what(tmp_path: Path):
     assert dry.returncode == 0, dry.stderr
     data, train, report = dry.stdout.partition("#!/bin/bash")[2].split("\nstage ")
     assert "#SBATCH --array=0-2" in data and "--dependency" not in data
-    assert train.count("'--dependency=afterok:<job of data>' --kill-on-invalid-dep=yes") == 4  # two arrays, each with its command above and in the script
+    assert (
+        train.count("'--dependency=afterok:<job of data>' --kill-on-invalid-dep=yes") == 4
+    )  # two arrays, each with its command above and in the script
     assert "'--dependency=afterok:<job of train>' --kill-on-invalid-dep=yes" in report
     assert "#SBATCH --job-name=c-train" in train
 
