@@ -18,14 +18,14 @@ from launch.errors import Refusal
 from launch.node import pinning, rendezvous, sampling, stop
 from launch.node.rank import Rank, environment, from_environment, rank_number
 from launch.plan.plan import Plan
-from launch.record.files import append_line, read_json
+from launch.record.files import append_line
 from launch.record.rundir import RunDir
 
 
 def main(argv: list[str]) -> int:
     """Be one rank of a run; return its exit status."""
     run = RunDir.open(argv[0])
-    plan = Plan.from_json(read_json(run.run_json))
+    plan = run.plan()
     faulthandler.enable()
     if plan.backend == "local":
         stop.die_with(os.getppid())  # of an mpirun; a rank that the launcher started itself is bound to it already
