@@ -51,7 +51,7 @@ _KNOWN = (
     (NODE_FAILURE, "Slurm has lost the node: go on without it (resume --exclude-bad-nodes)"),
     (r"ended by (SIGKILL|Out Of Memory)|oom.?kill", "killed from outside: often the out-of-memory killer; see dmesg or the job's memory limit, and use a smaller --batch or fewer ranks on a node"),
     (r"ResourceExhausted|out of memory|OOM when|MemoryError", "out of memory: use a smaller --batch, or fewer ranks on a node"),
-    (r"Diverged|loss is (nan|inf)|not finite", "the training diverged: lower --lr, lengthen --warmup, or use --scaling sqrt; resume goes on from the last checkpoint"),
+    (r"Diverged|loss is (nan|inf)|not finite", "the training diverged: lower --lr, lengthen --warmup, or use --lr-scaling sqrt; resume goes on from the last checkpoint"),
     (r"No module named|ModuleNotFoundError", "a package is missing where the ranks run: see python -m launch doctor, and the modules of the site"),
     (r"No space left|Disk quota", "no room on the disk: free some, or give another --runs"),
     (r"No route to host|cannot reach rank|no interface", "the nodes do not reach each other: name the right network_interface in the site file"),
