@@ -6,13 +6,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from launch import own_command
 from launch.backends import rank_command, supervise
 from launch.backends.processes import mpirun
 from launch.backends.supervise import Interrupted, execute
 from launch.cli import doctor
 from launch.plan.plan import Plan
 from launch.record import diagnose
-from launch.record.files import read_json
 from launch.record.progress import Progress, closing
 from launch.record.rundir import RunDir
 from launch.submit import cutoff
@@ -32,7 +32,7 @@ def start(run: RunDir, plan: Plan, how: str) -> str:
     if how == "detach":
         run.logs.mkdir(exist_ok=True)
         with open(run.job_log, "ab") as log:
-            command = [sys.executable, "-m", supervise.__name__, str(run.path)]
+            command = own_command(sys.executable, supervise.__name__, str(run.path))
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
@@ -96,6 +96,6 @@ def start_many(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, thro
 def in_background(folder: Path, log_file: Path) -> None:
     """Go on with a study or chain in a process that outlives this one."""
     with open(log_file, "ab") as log:
-        command = [sys.executable, "-m", "launch", "resume", str(folder), "--wait"]
+        command = own_command(sys.executable, "resume", str(folder), "--wait")
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     print(f"started as process {process.pid}; its output goes to {log_file}")

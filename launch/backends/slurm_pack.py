@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from launch import own_command
 from launch.backends import rank_command, slurm, slurm_submission
 from launch.backends.slurm_queue import ENDED, Job, ask
 from launch.backends.slurm_script import environment, filled, tasks
@@ -90,7 +91,10 @@ def script(job: RunDir, plan: Plan, runs: Sequence[tuple[RunDir, Plan]]) -> str:
     """
     a_run = minutes(max(each.time_s for _, each in runs))
     margin = min(plan.signal_s, 60 * a_run // 2)
-    cut = f"if {_python(plan)} launch.submit.cutoff .; then lacking=$((lacking - 1)); return; fi"
+    cutoff, attempt = (
+        shlex.join(own_command(plan.python, module)) for module in ("launch.submit.cutoff", "launch.node.attempt")
+    )
+    cut = f"if {cutoff} .; then lacking=$((lacking - 1)); return; fi"
     return filled(
         "slurm_pack.sh",
         job,
@@ -98,21 +102,15 @@ def script(job: RunDir, plan: Plan, runs: Sequence[tuple[RunDir, Plan]]) -> str:
         {},
         environment=environment(plan, "exit 1"),
         latest=str(plan.time_s - margin),
-        begin="\n        ".join(
-            ([cut] if plan.stop_below is not None else []) + [f"{_python(plan)} launch.node.attempt begin . || return"]
-        ),
+        begin="\n        ".join(([cut] if plan.stop_below is not None else []) + [f"{attempt} begin . || return"]),
         warning=str(60 * a_run - margin),
         srun=shlex.join([f"--time={a_run}", *tasks(plan)]),
         worker=rank_command.line(plan),
-        end=f"{_python(plan)} launch.node.attempt end .",
+        end=f"{attempt} end .",
         runs="\n".join(
             f"run {shlex.quote(f'../../{run.path.name}')} {each.nodes} {each.size}" for run, each in in_order(runs)
         ),
     )
-
-
-def _python(plan: Plan) -> str:
-    return f"{shlex.quote(plan.python)} -m"
 
 
 def _since_submitted(run: RunDir, *kinds: str) -> list[dict[str, Any]]:

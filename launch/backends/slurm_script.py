@@ -5,7 +5,7 @@ import re
 import shlex
 import string
 
-from launch import HOME
+from launch import HOME, own_command
 from launch.backends import rank_command
 from launch.plan import inherited
 from launch.plan.plan import Plan
@@ -37,7 +37,7 @@ def script(run: RunDir, plan: Plan, array: str = "") -> str:
     array : str
         The tasks of an array as sbatch writes them, ``0-9%4``.
     """
-    python = shlex.quote(plan.python)
+    attempt = shlex.join(own_command(plan.python, "launch.node.attempt"))
     return filled(
         "slurm.sh",
         run,
@@ -45,11 +45,11 @@ def script(run: RunDir, plan: Plan, array: str = "") -> str:
         {"array": array, "output": "logs/%a.log"} if array else {},
         enter=_TASK if array else _RUN,
         # The modules may be what is wrong, so this cannot wait for the environment.
-        environment=environment(plan, f"{{ {_attempt(plan)} begin . && {_attempt(plan)} end . 1; exit 1; }}"),
-        begin=f"{python} -m launch.node.attempt begin .",
+        environment=environment(plan, f"{{ {attempt} begin . && {attempt} end . 1; exit 1; }}"),
+        begin=f"{attempt} begin .",
         srun=shlex.join(srun(plan)),
         worker=rank_command.line(plan),
-        end=f"{python} -m launch.node.attempt end .",
+        end=f"{attempt} end .",
     )
 
 
@@ -150,15 +150,7 @@ def environment(plan: Plan, fail: str) -> str:
         lines.append(f"module load {shlex.join(plan.modules)} || {fail}")
     lines += plan.setup
     lines += [f"export {name}={shlex.quote(value)}" for name, value in plan.env.items()]
-    lines.append(
-        f"export PYTHONPATH={_paths(plan)}${{PYTHONPATH:+:$PYTHONPATH}} TF_CPP_MIN_LOG_LEVEL=${{TF_CPP_MIN_LOG_LEVEL:-2}}"
-    )
+    if plan.pythonpath:
+        lines.append(f"export PYTHONPATH={shlex.quote(os.pathsep.join(plan.pythonpath))}${{PYTHONPATH:+:$PYTHONPATH}}")
+    lines.append("export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}")
     return "\n".join(lines)
-
-
-def _attempt(plan: Plan) -> str:
-    return f"PYTHONPATH={_paths(plan)} {shlex.quote(plan.python)} -m launch.node.attempt"
-
-
-def _paths(plan: Plan) -> str:
-    return shlex.quote(os.pathsep.join(plan.pythonpath))

@@ -3,7 +3,6 @@
 import contextlib
 import fcntl
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -137,7 +136,9 @@ def _only_one(run: RunDir) -> Iterator[None]:
         yield
 
 
-if __name__ == "__main__":
-    here = RunDir.open(sys.argv[1])
+def main(argv: list[str]) -> int:
+    """Make an attempt of a run in the background:   launch.backends.supervise RUN"""
+    run = RunDir.open(argv[0])
     with contextlib.suppress(Interrupted):
-        execute(here, Plan.from_json(read_json(here.run_json)), lambda: None)
+        execute(run, Plan.from_json(read_json(run.run_json)), lambda: None)
+    return 0
