@@ -10,7 +10,7 @@ from launch.backends.processes import Ranks
 from launch.errors import Refusal
 from launch.node import attempt, stop
 from launch.plan.plan import Plan
-from launch.record.rundir import RunDir, read_json
+from launch.record.rundir import RunDir
 
 GRACE_S = 60.0  # for ranks that were asked to save and leave
 END_THIS = signal.SIGUSR1
@@ -140,5 +140,5 @@ def main(argv: list[str]) -> int:
     """Make an attempt of a run in the background:   launch.backends.supervise RUN"""
     run = RunDir.open(argv[0])
     with contextlib.suppress(Interrupted):
-        execute(run, Plan.from_json(read_json(run.run_json)), lambda: None)
+        execute(run, run.plan(), lambda: None)
     return 0

@@ -17,7 +17,7 @@ from launch.errors import Refusal
 from launch.node import pinning, program, rendezvous, sampling, stop
 from launch.node.rank import Rank, environment, from_environment
 from launch.plan.plan import Plan
-from launch.record.files import append_line, read_json
+from launch.record.files import append_line
 from launch.record.rundir import RunDir
 
 LEAVING_S = 5  # for what a failed program still does: its exit handlers, and threads that go on
@@ -26,7 +26,7 @@ LEAVING_S = 5  # for what a failed program still does: its exit handlers, and th
 def main(argv: list[str]) -> int:
     """Be one rank of a run; return its exit status."""
     run = RunDir.open(argv[0])
-    plan = Plan.from_json(read_json(run.run_json))
+    plan = run.plan()
     faulthandler.enable()
     if plan.backend == "local":
         stop.die_with(os.getppid())  # of an mpirun; a rank that the launcher started itself is bound to it already
@@ -109,8 +109,8 @@ def _prepare(run: RunDir, plan: Plan, rank: Rank, attempt: int) -> list[dict[str
         LAUNCH_STARTED=str(started[0]["time"]) if started else str(time.time()),
         LAUNCH_SUBMITTED=str(submitted[0]["time"]) if submitted else "",
     )
-    device = pinning.pin(plan, rank)
-    return pinning.compare(plan, rank, device, run.meeting, attempt, plan.patience_s)
+    own = pinning.pin(plan, rank)
+    return pinning.compare(plan, rank, own, run.meeting, attempt, plan.patience_s)
 
 
 def _record(run: RunDir, rank: Rank, attempt: int, error: str, trace: str, refused: bool = False) -> None:

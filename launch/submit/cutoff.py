@@ -154,4 +154,4 @@ def _point(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
 def main(argv: list[str]) -> int:
     """Say by the exit status, 0, that a run is not to be made:   launch.submit.cutoff RUN"""
     run = RunDir.open(argv[0])
-    return 0 if cut(run, Plan.from_json(read_json(run.run_json))) else 1
+    return 0 if cut(run, run.plan()) else 1
