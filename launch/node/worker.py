@@ -15,7 +15,7 @@ from typing import Any
 
 from launch.errors import Refusal
 from launch.node import pinning, program, rendezvous, sampling, stop
-from launch.node.rank import Rank, environment, from_environment
+from launch.node.rank import Rank, environment, from_environment, rank_number
 from launch.plan.plan import Plan
 from launch.record.files import append_line
 from launch.record.rundir import RunDir
@@ -34,11 +34,10 @@ def main(argv: list[str]) -> int:
     if ours:
         stop.install()  # a program that knows nothing of the flag keeps the signals' own meaning: to end
     attempt = len(run.events("started"))
-    rank = Rank()
+    rank = Rank(rank=rank_number())
     begun = False
     try:
-        rank = from_environment()
-        rank = who(plan, rank)
+        rank = who(plan)
         here = _prepare(run, plan, rank, attempt)
         sampling.beside(run, plan, rank, attempt, here)
         os.environ.update(rendezvous.meet(plan, rank, run.meeting, attempt, plan.patience_s))
@@ -74,14 +73,15 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def who(plan: Plan, rank: Rank) -> Rank:
-    """This process's rank on the nodes of the plan, of what its starter says.
+def who(plan: Plan) -> Rank:
+    """This process's rank, as its starter says, on the nodes of the plan.
 
     Raises
     ------
     Refusal
         If not as many ranks were started as planned.
     """
+    rank = from_environment()
     if rank.size != plan.size:
         raise Refusal(
             f"{rank.size} ranks were started (so says {rank.source}), and the plan has {plan.size}: "
