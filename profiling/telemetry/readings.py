@@ -1,4 +1,4 @@
-"""Readings of a run: their schema, the lines that a sampler appends, the Parquet files that they become, a view of both.
+"""Readings of a run: their schema, the lines of a sampler, the Parquet files that they become, a view of both.
 
 While a node is read, each reading is a line of JSON; when its ranks have ended the lines become one Parquet file, in a
 tenth of the room. What a kill has left as lines is read as well as the rest.
@@ -84,7 +84,7 @@ READING = (
 """Every column of a reading, in its order. All but time_ms, node and attempt may be absent; absent is never 0."""
 
 WORTH_BYTES = 2**16
-"""Lines below this stay lines: the footer of a Parquet file of these columns is as large as some ten seconds of them."""
+"""Lines below this stay lines: the footer of a Parquet file of these columns is as large as ten seconds of them."""
 
 # In DuckDB the encoding by differences is of version 2, and only for columns that are no dictionary.
 FORM = "FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd, COMPRESSION_LEVEL 6, DICTIONARY_SIZE_LIMIT 1000"
@@ -215,7 +215,7 @@ def view(folder: Path, threads: int = 2) -> "duckdb.DuckDBPyConnection | None":
 
 
 def rows(folder: Path) -> str | None:
-    """All readings in a folder as SQL, of what `view` makes a table; None where nothing was read, or nothing can read it."""
+    """All readings in a folder as SQL, for `view`; None where nothing was read, or nothing can read it."""
     files = parquet(folder).whole
     compacted = {path.stem for path in files}
     waiting = sorted(path for path in folder.glob("node*-attempt*.jsonl") if path.stem not in compacted)
@@ -265,7 +265,7 @@ def cursor(threads: int = 2) -> "duckdb.DuckDBPyConnection":
 
 @functools.cache
 def _shared(threads: int) -> "duckdb.DuckDBPyConnection":
-    """One for all that is looked at: to open one takes as long as to read a small run. Of each cursor its temporary views are its own."""
+    """One for all: to open one takes as long as to read a small run. Each cursor has temporary views of its own."""
     return _database(threads)
 
 
@@ -290,8 +290,8 @@ def _lines(paths: Sequence[Path]) -> str:
     kinds = {int: "BIGINT", str: "VARCHAR"}
     columns = ", ".join(f"{field.name}: '{kinds[field.type]}'" for field in READING)
     return (
-        f"(SELECT * FROM read_json([{_listed(paths)}], format='newline_delimited', columns={{{columns}}}, ignore_errors=true) "
-        "WHERE time_ms IS NOT NULL)"
+        f"(SELECT * FROM read_json([{_listed(paths)}], format='newline_delimited', columns={{{columns}}}, "
+        "ignore_errors=true) WHERE time_ms IS NOT NULL)"
     )
 
 
