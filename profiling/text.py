@@ -20,9 +20,10 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def number(value: float) -> str:
-    """Five significant digits, without an exponent where that is readable."""
-    return f"{value:.0f}" if 1e5 <= abs(value) < 1e12 else f"{value:.5g}"
+def number(value: float, digits: int = 5) -> str:
+    """Some significant digits, without an exponent where that is readable."""
+    rounded = float(f"{value:.{digits}g}")  # 99999.6 has six digits before the point once it is rounded
+    return f"{value:.0f}" if 10**digits <= abs(rounded) < 1e12 else f"{value:.{digits}g}"
 
 
 def percent(value: float) -> str:

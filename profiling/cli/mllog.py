@@ -61,7 +61,7 @@ def _facts(run: RunDir, training: dict[str, Any], options: Options) -> Iterator[
         "accelerators_per_node": plan["gpus_per_node"],
         "seed": plan["seed"],
         "global_batch_size": training["global_batch"],
-        "gradient_accumulation_steps": 1,
+        "gradient_accumulation_steps": training.get("accumulate"),
         "train_samples": training["examples"],
         "eval_samples": training["validation_examples"],
     }

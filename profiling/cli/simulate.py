@@ -97,8 +97,8 @@ def links(site: Site) -> tuple[tuple[Links, ...], str]:
         speeds[where] = known.get(f"{where}_gbit_per_s", known["inter_node_gbit_per_s"])
         doubt = "" if f"{where}_gbit_per_s" in known else " (not known: taken as between nodes)"
         latency = known.get(f"{where}_latency_us")
-        says = "latency as in NCCL's own model" if latency is None else f"{latency:g} us"
-        said.append(f"{word} {speeds[where]:g} Gbit/s{doubt}, {says}")
+        says = "latency as in NCCL's own model" if latency is None else f"{text.number(latency)} us"
+        said.append(f"{word} {text.number(speeds[where])} Gbit/s{doubt}, {says}")
     ways = []
     for share, latencies in PROTOCOLS:
         link = {
@@ -196,14 +196,14 @@ def as_text(document: dict[str, Any]) -> str:
     sent = "while the backward pass goes on" if how["overlap"] else "after the backward pass"
     return "\n".join(
         [
-            f"{document['name']}: SIMULATED, not measured (weak scaling, batch {document['batch_per_rank']:g} of a rank)",
+            f"{document['name']}: SIMULATED, not measured (weak scaling, batch {text.number(document['batch_per_rank'])} of a rank)",
             "",
             text.aligned([*header, "measured", "error"][: 11 if compared else 9], rows),
             "",
             f"a rank alone: {text.number(1e3 * document['compute_seconds'])} ms until its gradients are ready, "
             f"{text.number(1e3 * document['update_seconds'])} ms for the update",
-            f"{document['gradients']} gradients, {document['gradient_bytes'] / 1e6:.4g} MB, are sent {sent}, in messages of at most "
-            f"{how['fusion_mib']:g} MiB; allreduce: {how['allreduce']}",
+            f"{document['gradients']} gradients, {text.number(document['gradient_bytes'] / 1e6, 4)} MB, are sent {sent}, in messages of at most "
+            f"{text.number(how['fusion_mib'])} MiB; allreduce: {how['allreduce']}",
             *document["notes"],
         ]
     )

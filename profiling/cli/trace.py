@@ -190,7 +190,7 @@ def _collectives(found: dict[str, Any], options: Options) -> str:
             [phase, _ms(total / len(steps)), text.percent(total / seconds)] for phase, total in found["seconds"].items()
         ]
         head = [
-            f"Horovod on rank 0, steps {steps[0]['number']}..{steps[-1]['number']}, {found['bytes'] / len(steps) / 1e6:.3g} MB a step; "
+            f"Horovod on rank 0, steps {steps[0]['number']}..{steps[-1]['number']}, {text.number(found['bytes'] / len(steps) / 1e6, 3)} MB a step; "
             "phases of several tensors overlap",
             "",
             text.aligned(["phase", "ms a step", "of the step"], rows),

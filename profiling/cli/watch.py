@@ -87,7 +87,7 @@ def _imbalance(run: RunDir, plan: dict[str, Any]) -> tuple[str, str] | None:
     waiting = 1 - statistics.fmean(means.values()) / statistics.fmean(length)
     return (
         "imbalance",
-        f"{text.percent(waiting)} of the time is waiting for other ranks and the update; rank {slowest} takes {1e3 * late:.3g} ms a step "
+        f"{text.percent(waiting)} of the time is waiting for other ranks and the update; rank {slowest} takes {text.number(1e3 * late, 3)} ms a step "
         "longer than the median rank",
     )
 

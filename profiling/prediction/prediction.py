@@ -6,6 +6,7 @@ import math
 import numpy as np
 
 from launch.errors import Refusal
+from profiling import text
 from profiling.prediction import posterior
 from profiling.study.tables import Series
 
@@ -124,7 +125,7 @@ def _forecast(series: Series, workers: int, bounds: tuple[float, float, float], 
     share = base.workers / workers / base.throughput
     warnings = []
     if workers > last.workers:
-        beyond = f"x{workers / last.workers:.3g} beyond the last measured point ({last.workers} workers)"
+        beyond = f"x{text.number(workers / last.workers, 3)} beyond the last measured point ({last.workers} workers)"
         warnings.append(f"extrapolates {beyond}")
         if not holds:  # what is saturated may stay as it is, which none of the laws says
             low, high = min(low, last.throughput), max(high, last.throughput)
@@ -162,7 +163,7 @@ def problems(series: Series) -> list[str]:
         before, point = series.points[index - 1], series.points[index]
         if point.throughput < before.throughput:
             found.append(
-                f"fit does not hold: throughput falls from {before.throughput:.6g} at {before.workers} workers to {point.throughput:.6g} at {point.workers}"
+                f"fit does not hold: throughput falls from {text.number(before.throughput, 6)} at {before.workers} workers to {text.number(point.throughput, 6)} at {point.workers}"
             )
         gain = (
             (point.throughput - before.throughput)

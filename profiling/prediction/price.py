@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from launch.errors import Refusal
+from profiling import text
 from profiling.prediction.prediction import Forecast
 from profiling.study import cost
 from profiling.study.runs import Study
@@ -98,7 +99,7 @@ def rates(study: Study, kind: str) -> Rates:
     watts = None
     for ranks in sorted({run.ranks for run in study.runs}):
         used = [run for run in study.runs if run.ranks == ranks]
-        power = cost.of_point(study, used, 1.0).get("power_w")
+        power = cost.of_point(study, used).get("power_w")
         watts = power / used[0].gpus if power is not None and used[0].gpus else watts
     work = _work(study)
     notes = (
@@ -139,12 +140,12 @@ def notes(known: Rates) -> list[str]:
     if known.work:
         ((what, amount),) = known.work.items()
         said.append(
-            f"a training is {amount:.6g} {what}, as in the runs of the study, and {known.beside_s:.3g} s for start, compilation, evaluation "
+            f"a training is {text.number(amount, 6)} {what}, as in the runs of the study, and {text.number(known.beside_s, 3)} s for start, compilation, evaluation "
             f"and checkpoints, as on {known.beside_ranks} ranks; the wait in the queue is not in it"
         )
     if known.watts_per_gpu is not None:
         said.append(
-            f"energy: {known.watts_per_gpu:.4g} W a GPU, as measured on the largest number of ranks that was read"
+            f"energy: {text.number(known.watts_per_gpu, 4)} W a GPU, as measured on the largest number of ranks that was read"
         )
     return said
 

@@ -34,7 +34,7 @@ def summary(document: dict[str, Any]) -> str:
     return (
         f"{document['kind'].capitalize()} scaling ({kind}) from {first['workers']} to {last['workers']} ranks: "
         f"{text.number(last['throughput'])} {unit} on {last['workers']} ranks, {text.percent(last['efficiency'])} of what "
-        f"{last['workers'] / first['workers']:g} times the base would give{span or '; too few repeats for an interval'}."
+        f"{text.number(last['workers'] / first['workers'])} times the base would give{span or '; too few repeats for an interval'}."
     )
 
 
@@ -86,12 +86,12 @@ def _quality(document: dict[str, Any]) -> list[str]:
 def _traced(points: list[dict[str, Any]]) -> list[Block]:
     """The parts of the traced steps, and Horovod's phases, each where there are some."""
     parts = [
-        [str(p["workers"]), str(p["runs"]), str(p["steps"]), f"{1000 * p['step_seconds']:.4g}", *(text.percent(p["shares"][part]) for part in (*PARTS, "hidden"))]
+        [str(p["workers"]), str(p["runs"]), str(p["steps"]), text.number(1000 * p['step_seconds'], 4), *(text.percent(p["shares"][part]) for part in (*PARTS, "hidden"))]
         for p in points
         if p["shares"]
     ]  # fmt: skip
     phases = [
-        [str(p["workers"]), str(p["timeline"]["steps"]), *(f"{1000 * p['timeline']['seconds'][phase]:.4g}" for phase in PHASES)]
+        [str(p["workers"]), str(p["timeline"]["steps"]), *(text.number(1000 * p['timeline']['seconds'][phase], 4) for phase in PHASES)]
         for p in points
         if p["timeline"]
     ]  # fmt: skip

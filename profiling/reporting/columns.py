@@ -125,7 +125,7 @@ def rows(study: Study, table: Sequence[scaling.Row]) -> list[dict[str, Any]]:
         | asdict(row)
         | _of_runs(runs)
         | _pop(runs, base)
-        | cost.of_point(study, runs, row.throughput)
+        | cost.of_point(study, runs)
         | quality.of_point(runs)
         for row, runs in ((row, by_ranks[row.workers]) for row in table)
     ]
@@ -148,9 +148,9 @@ def cell(column: Column, row: dict[str, Any], base: dict[str, Any]) -> str:
 
 
 _FORMS = {
-    "count": lambda value: f"{value:g}" if value < 1e6 else f"{value:.0f}",
+    "count": text.number,
     "number": text.number,
-    "ms": lambda value: f"{1000 * value:.4g}",
+    "ms": lambda value: text.number(1000 * value, 4),
     "percent": text.percent,
     "gib": lambda value: f"{value / 2**30:.2f}",
 }

@@ -5,7 +5,7 @@ algorithm          seconds for n bytes on p ranks               source
 ================== ============================================ ====================================================
 ring               2 (p - 1) alpha + 2 (p - 1) / p n beta       Patarasuk & Yuan 2009; Thakur et al. 2005, section 4.5
 tree               2 L alpha + 2 n beta                         NCCL 2.4's double binary trees (Jeaugey 2019), pipelined
-recursive-doubling L (alpha + n beta) [+ alpha + n beta]        Thakur et al. 2005, section 4.5
+recursive-doubling L (alpha + n beta) [+ 2 (alpha + n beta)]    Thakur et al. 2005, section 4.5
 halving-doubling   2 L alpha + 2 (p' - 1) / p' n beta           Rabenseifner 2004; Thakur et al. 2005, section 4.5
                    [+ 2 (alpha + n beta)]
 hierarchical       reduce-scatter and allgather in the node,    Horovod's HOROVOD_HIERARCHICAL_ALLREDUCE and NCCL's
@@ -69,7 +69,7 @@ def tree(size: float, ranks: int, link: Link) -> float:
 def recursive_doubling(size: float, ranks: int, link: Link) -> float:
     """Seconds of an allreduce by recursive doubling: few messages, each with all the data."""
     levels = ranks.bit_length() - 1
-    return (levels + (ranks != 2**levels)) * (link.latency_s + size / link.bytes_per_s)
+    return (levels + 2 * (ranks != 2**levels)) * (link.latency_s + size / link.bytes_per_s)
 
 
 def halving_doubling(size: float, ranks: int, link: Link) -> float:
@@ -122,8 +122,8 @@ def negotiation(machine: Machine) -> float:
 
     So does Horovod since 0.16, once its response cache knows the tensors (controller.cc, response_cache.cc).
     """
-    levels = math.ceil(math.log2(machine.ranks))
-    return 2 * levels * min(_as_one(machine, links, "recursive-doubling").latency_s for links in machine.links)
+    links = (_as_one(machine, links, "recursive-doubling") for links in machine.links)
+    return 2 * min(recursive_doubling(0, machine.ranks, link) for link in links)
 
 
 def _as_one(machine: Machine, links: Links, algorithm: str) -> Link:

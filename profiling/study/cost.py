@@ -9,7 +9,7 @@ from profiling.telemetry.usage import Span, Usage, usages
 _WANTED = ("gpu_utilization", "energy_j", "integrated_energy_j", "memory_peak_bytes", "rss_peak_bytes", "sampler_cores")
 
 
-def of_point(study: Study, runs: Sequence[Run], throughput: float) -> dict[str, float]:
+def of_point(study: Study, runs: Sequence[Run]) -> dict[str, float]:
     """Numbers of a point, over all its runs; what was not read is absent.
 
     Parameters
@@ -18,8 +18,6 @@ def of_point(study: Study, runs: Sequence[Run], throughput: float) -> dict[str, 
         In whose folder the runs lie.
     runs : sequence of Run
         The repeats of the point.
-    throughput : float
-        Of the point, examples/s.
 
     Returns
     -------
@@ -36,10 +34,11 @@ def of_point(study: Study, runs: Sequence[Run], throughput: float) -> dict[str, 
     if timed:
         busy = sum(one.numbers["gpu_utilization"] * one.seconds for one in timed)
         found["gpu_utilisation"] = busy / sum(one.seconds for one in timed)
-    powers = [power for used in read if (power := _power(used)) is not None]
-    if powers:
-        found["power_w"] = sum(powers) / len(powers)
-        found["energy_per_example_j"] = found["power_w"] / throughput
+    powered = [(run, power) for run, used in zip(runs, read) if (power := _power(used)) is not None]
+    if powered:
+        energy = sum(power * float(run.steps.of_chief.sum()) for run, power in powered)
+        found["power_w"] = energy / sum(float(run.steps.of_chief.sum()) for run, _ in powered)
+        found["energy_per_example_j"] = energy / sum(run.steps.examples * len(run.steps.number) for run, _ in powered)
     samplers = [
         (one.numbers["sampler_cores"], one.seconds) for used in read for one in used if "sampler_cores" in one.numbers
     ]

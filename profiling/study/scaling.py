@@ -7,6 +7,7 @@ work over its time, the same two formulas give T(base) / T(n) and T(base) base /
 
 import dataclasses
 
+from profiling import text
 from profiling.study import confidence
 from profiling.study.confidence import Interval
 from profiling.study.tables import Series
@@ -71,7 +72,7 @@ def notes(series: Series, rows: list[Row]) -> list[str]:
     base = rows[0]
     held = "the work of a worker is held" if series.kind == "weak" else "the work of all workers together is held"
     said = [
-        f"{series.kind} scaling: {held}; base: {base.workers} worker{'s' * (base.workers > 1)}, {base.throughput:.6g} {series.unit} in absolute terms",
+        f"{series.kind} scaling: {held}; base: {base.workers} worker{'s' * (base.workers > 1)}, {text.number(base.throughput, 6)} {series.unit} in absolute terms",
         "throughput is the harmonic mean over the repeats; speed-up and efficiency are ratios of these, not means of ratios",
     ]
     few = [str(row.workers) for row in rows if row.throughput_interval is None]
@@ -81,6 +82,6 @@ def notes(series: Series, rows: list[Row]) -> list[str]:
         said.append(f"intervals: {LEVEL:.0%} confidence, studentised bootstrap over repeats, no distribution assumed")
     for row in rows:
         if row.outliers:
-            values = ", ".join(f"{value:.6g}" for value in row.outliers)
+            values = ", ".join(f"{text.number(value, 6)}" for value in row.outliers)
             said.append(f"outliers at {row.workers} workers, kept: {values} {series.unit} (beyond Tukey's fences)")
     return said

@@ -151,7 +151,7 @@ def _batch(table: np.ndarray) -> int:
     """Examples of a step, all ranks together: the same in all steps."""
     together = np.unique(table[_EXAMPLES].sum(0))
     if len(together) != 1 or not together[0] > 0 or not math.isfinite(together[0]):
-        said = ", ".join(f"{value:g}" for value in together[:4]) or "no"
+        said = ", ".join(f"{value:.0f}" for value in together[:4]) or "no"
         raise Unusable(f"its steps are not of one batch: {said} examples")
     return int(together[0])
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from launch.record.rundir import RunDir
+from profiling import text
 from profiling.study.steps import Steps
 from profiling.telemetry.usage import Usage, usage
 
@@ -78,7 +79,7 @@ def as_text(one: Straggler, clock: Any) -> str:
     )
     why = f": {'; '.join(one.because)}" if one.because else ": neither input, clocks nor throttling explain it"
     return (
-        f"{where} makes the others wait {1e3 * one.late_seconds:.3g} ms a step ({one.slows:.1%} of it) in steps "
+        f"{where} makes the others wait {text.number(1e3 * one.late_seconds, 3)} ms a step ({one.slows:.1%} of it) in steps "
         f"{one.first_step} to {one.last_step}, since {clock(one.since)}{why}"
     )
 
@@ -98,7 +99,7 @@ def _describe(run: RunDir, timed: Steps, lateness: np.ndarray, rank: int, span: 
     waits = timed.input_seconds[:, span].mean(axis=1)
     if waits[rank] - np.median(waits) > late / 2:
         because.append(
-            f"it waits {1e3 * (waits[rank] - np.median(waits)):.3g} ms a step longer for its batch than the median rank"
+            f"it waits {text.number(1e3 * (waits[rank] - np.median(waits)), 3)} ms a step longer for its batch than the median rank"
         )
     if own:
         because += _of_the_gpu(own, [one for one in found if one.rank is not None and one.rank != rank])

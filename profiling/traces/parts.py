@@ -89,9 +89,10 @@ def table(capture: Capture) -> Table:
         raise Refusal("the trace has no mark of a step: was it cut short, or not made by this training loop?")
     loop = marked[0][0]
     runs = {event.stats["id"] for event in loop.events if event.name == "FunctionRun" and "id" in event.stats}
-    scheduling = {line.name: _scheduling(line, runs) for line in capture.lines if line.plane == xplane.HOST}
+    # Several threads may have one name.
+    threads = [(line, _scheduling(line, runs)) for line in capture.lines if line.plane == xplane.HOST]
     kernels = [line for line in capture.lines if line.plane.startswith(xplane.GPU) and line.name.startswith("Stream")]
-    operations = _kernels(kernels) if kernels else _operations(capture, loop, scheduling)
+    operations = _kernels(kernels) if kernels else _operations(threads, loop)
 
     compute = union(_spans(operations))
     asked = union(np.concatenate([_collectives(capture), _spans(_named(kernels, "nccl"))]))
@@ -101,7 +102,7 @@ def table(capture: Capture) -> Table:
         _spans(event for line in capture.lines for event in line.events if event.name.startswith(_COMPILING))
     )
     executing = union(_spans(_named([loop], "kernelanddevicefunc::run")))
-    working = union(np.concatenate(list(scheduling.values())))
+    working = union(np.concatenate([spans for _, spans in threads]))
 
     steps = []
     for _, mark in marked:
@@ -145,17 +146,15 @@ def _scheduling(line: Line, runs: set[int]) -> np.ndarray:
     )
 
 
-def _operations(capture: Capture, loop: Line, scheduling: dict[str, np.ndarray]) -> list[Event]:
+def _operations(threads: list[tuple[Line, np.ndarray]], loop: Line) -> list[Event]:
     """The operations of the step on a CPU, and those that XLA has compiled."""
     found = []
-    for line in capture.lines:
-        if line.plane != xplane.HOST:
-            continue
+    for line, scheduling in threads:
         found += [event for event in line.events if "hlo_op" in event.stats]
         named = [event for event in line.events if _OPERATION.fullmatch(event.name) and not _collective(event.name)]
         if line is not loop:
             # The bounds of the scheduling alternate, so that an odd place is within.
-            places = np.searchsorted(scheduling[line.name].ravel(), [event.start for event in named], side="right")
+            places = np.searchsorted(scheduling.ravel(), [event.start for event in named], side="right")
             named = [event for event, place in zip(named, places) if place % 2]
         found += named
     return found

@@ -23,6 +23,7 @@ PHASES = ("negotiate", "queue", "fuse", "allreduce")
 """negotiate: until all ranks have the tensor ready; queue: ready, but its turn has not come, or its data not yet computed;
 fuse: copies into and out of the buffers in which tensors travel together; allreduce: the transfer, of any collective."""
 
+_BEGAN = "start_time_since_epoch_in_micros"  # an argument of the first event
 # Activities that are no transfer (common.h); all others, such as GLOO_ALLREDUCE and NCCL_BCAST, are.
 _QUEUE = ("QUEUE", "WAIT_FOR_", "INIT_", "ALLOCATE_", "SCHEDULE")
 _FUSE = ("MEMCPY_", "COPY_")
@@ -70,12 +71,19 @@ def read(path: Path) -> Timeline:
         If it is no timeline, or not a single collective is whole.
     """
     events = _events(path)
-    if not isinstance(events, list) or not all(isinstance(event, dict) for event in events):
-        raise Refusal(f"{path} is no timeline of Horovod: it is not a list of events")
-    began = next((e["args"]["start_time_since_epoch_in_micros"] for e in events if "start_time" in str(e)), None)
+    try:
+        return _timeline(path, events)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise Refusal(f"{path} is not a timeline of Horovod: it is not a list of events") from None
+
+
+def _timeline(path: Path, events: list[dict[str, Any]]) -> Timeline:
+    arguments = [event.get("args") or {} for event in events]
+    began = next((each[_BEGAN] for each in arguments if _BEGAN in each), None)
     if began is None:
-        raise Refusal(f"{path} is no timeline of Horovod 0.21 or newer: it does not say when it began")
-    names = {e["pid"]: e["args"]["name"] for e in events if e.get("ph") == "M" and "name" in e.get("args", {})}
+        raise Refusal(f"{path} is not a timeline of Horovod 0.21 or newer: it does not say when it began")
+    metadata = ((event["pid"], each) for event, each in zip(events, arguments) if event.get("ph") == "M")
+    names = {tensor: each["name"] for tensor, each in metadata if "name" in each}
     spans: dict[str, list[tuple[float, float]]] = {phase: [] for phase in PHASES}
     seconds: dict[Any, dict[str, float]] = defaultdict(lambda: dict.fromkeys(PHASES, 0.0))
     shapes: dict[Any, dict[str, str]] = {}
@@ -142,7 +150,7 @@ def _events(path: Path) -> Any:
         whole = text.rfind("}", 0, whole)
         with contextlib.suppress(ValueError):
             return json.loads(text[: whole + 1] + "]")
-    raise Refusal(f"{path} is no timeline of Horovod: it is not even the beginning of a list of events")
+    raise Refusal(f"{path} is not a timeline of Horovod: it is not even the beginning of a list of events")
 
 
 def _phase(activity: str) -> str:

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from launch.record.rundir import RunDir
+from profiling import text
 from profiling.__main__ import main
 from profiling.cli import report as reporting
 from profiling.reporting import blocks, latex
@@ -90,7 +91,7 @@ def test_traced_steps_stand_apart_in_a_table_and_in_a_figure(report):
         "| 2 | 2 | 6 | 1333 | 80.0% | 15.0% | 5.0% | 0.0% | 0.0% | 0.0% | 0.0% |" in (report / "report.md").read_text()
     )
     assert "a traced step [ms]" in (report / "figures" / "breakdown.svg").read_text()
-    assert any(note.startswith("traces of n4-r2: traces/horovod1.json is no timeline") for note in document["notes"])
+    assert any("traces of n4-r2: traces/horovod1.json" in note for note in document["notes"])
 
 
 def test_traces_of_another_tensorflow_are_left_out_by_name(tmp_path):
@@ -190,6 +191,20 @@ def test_readings_of_gpus_fill_their_columns_and_a_figure(tmp_path, ranks, form)
     assert len(document["gpus"]["utilisation"]) == ranks and set(document["gpus"]["power_w"][1]) == {200.0}
     svg = (folder / "report" / "figures" / "gpus.svg").read_text()
     assert ("<image" in svg) == (form == "heat") and "time since the first timed step" in svg
+
+
+def test_power_and_energy_are_ratios_of_sums(tmp_path):
+    folder = studies.make(tmp_path / "study", nodes=(1, 2), repeats=2, seconds=lambda _, repeat: 1.0 * repeat)
+    for repeat in (1, 2):  # 400 W for a second per step, and 200 W for two, of 8 examples each
+        run = folder / f"n1-r{repeat}"
+        studies.read_gpus(run, 1, 1.7e9 + 100 * repeat, 80)
+        if repeat == 1:
+            studies.change(
+                run / "readings" / "node0-attempt1.jsonl", lambda line: line | {"energy_mj": 2 * line["energy_mj"]}
+            )
+    row = json.loads(reporting.run([str(folder), "--json"]))["rows"][0]
+    assert row["power_w"] == pytest.approx((400 * 1 + 200 * 2) / 3)
+    assert row["energy_per_example_j"] == pytest.approx((400 * 1 + 200 * 2) / 16)
 
 
 def test_nothing_of_the_machine_is_told(report):
@@ -342,6 +357,9 @@ def test_mllog_lines_are_those_of_an_mlperf_log(capsys, study):
     named = {event["key"]: event for event in events}
     assert named["submission_benchmark"]["value"] == "deepcam" and named["global_batch_size"]["value"] == 16
     assert "submission_org" not in named  # nobody has told it
+    assert "gradient_accumulation_steps" not in named  # nor did runs of older versions
+    studies.change_json(study / "n2-r1" / "training.json", accumulate=4)
+    assert '"gradient_accumulation_steps", "value": 4' in said(capsys, "mllog", study / "n2-r1")[1]
     order = [event["key"] for event in events if event["event_type"] != "POINT_IN_TIME"]
     assert order == ["init_start", "init_stop", "run_start", *["epoch_start", "epoch_stop"] * 2, "eval_start", "eval_stop", "run_stop"]  # fmt: skip
     assert named["eval_error"]["value"] == 0.3 and named["run_stop"]["metadata"]["status"] == "success"
@@ -361,8 +379,16 @@ def test_the_interval_of_a_median_lies_between_order_statistics(count, low, high
     assert confidence.median((1.0,) * 5) is None
 
 
+@settings(max_examples=200, deadline=None)
+@given(st.floats(1e-3, 1e11), st.integers(2, 6))
+def test_a_number_has_no_exponent_where_it_can_be_read_without(value, digits):
+    shown = text.number(value, digits)
+    assert "e" not in shown and float(shown) == pytest.approx(value, rel=0.5 * 10 ** (1 - digits))
+    assert text.number(99999.6) == "100000" and text.number(1e-9) == "1e-09"
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.text(max_size=30))
-def test_any_text_is_safe_in_latex(text):
-    escaped = latex.escape(text)
+def test_any_text_is_safe_in_latex(words):
+    escaped = latex.escape(words)
     assert not re.search(r"(?<!\\)[&%$#_]", escaped)

@@ -55,13 +55,37 @@ def model(sizes=(4e6, 1e6, 8e6), transport=None, spread=None, seconds=0.1):
         ("halving-doubling", 8, 6 * 2 + 2 * 7 / 8 * 800),
         ("ring", 6, 10 * 2 + 10 / 6 * 800),
         ("tree", 6, 6 * 2 + 2 * 800),
-        ("recursive-doubling", 6, 3 * (2 + 800)),
+        ("recursive-doubling", 6, 4 * (2 + 800)),
         ("halving-doubling", 6, 4 * 2 + 2 * 3 / 4 * 800 + 2 * (2 + 800)),
     ],
 )
 def test_costs_are_those_of_the_formulas(name, ranks, expected):
     assert FLAT[name](8e6, ranks, LINK) * 1e6 == pytest.approx(expected)
     assert FLAT[name](8e6, 1, LINK) == 0
+
+
+def _exchanged(ranks):
+    """Seconds until all ranks have the sum of all by recursive doubling, message by message, and what each rank has."""
+    message = LINK.latency_s + 8e6 / LINK.bytes_per_s
+    have, free = [{rank} for rank in range(ranks)], [0.0] * ranks
+    pairs = 2 ** (ranks.bit_length() - 1)
+    extra = [(rank, rank - pairs) for rank in range(pairs, ranks)]
+    rounds = [[(rank, rank ^ 2**level) for rank in range(pairs)] for level in range(pairs.bit_length() - 1)]
+    for messages in [extra, *rounds, [(target, source) for source, target in extra]]:
+        known, begun = [set(each) for each in have], list(free)
+        for source, target in messages:
+            have[target] |= known[source]
+            free[target] = max(free[target], begun[source] + message, begun[target] + message)
+    return max(free), have
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 5, 8, 12, 27])
+def test_recursive_doubling_takes_as_long_as_its_messages(ranks):
+    seconds, have = _exchanged(ranks)
+    assert have == [set(range(ranks))] * ranks
+    assert allreduce.recursive_doubling(8e6, ranks, LINK) == pytest.approx(seconds)
+    agreed = allreduce.negotiation(machine(ranks)) / 2 / LINK.latency_s
+    assert agreed == pytest.approx(seconds / (LINK.latency_s + 8e6 / LINK.bytes_per_s))
 
 
 def test_one_tensor_of_one_rank_a_node_costs_what_the_ring_does():

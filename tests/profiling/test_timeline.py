@@ -4,6 +4,7 @@ horovod_timeline.json was written by Horovod 0.28.1 (Gloo, 2 ranks): four times 
 them float32 [100] and one float32 [1000, 1000]. Before the third time rank 1 slept for 0.1 s.
 """
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -60,12 +61,25 @@ def test_a_timeline_that_is_cut_short_is_read_as_far_as_it_goes(tmp_path_factory
         np.testing.assert_array_less(spans[:, 0], spans[:, 1])
 
 
+def test_a_tensor_may_have_the_name_of_an_argument(tmp_path: Path):
+    path = tmp_path / "timeline.json"
+    path.write_text(REAL.read_text().replace("g_1of4", "embedding/start_time_since_epoch_in_micros"))
+    named = {"ph": "M", "name": "process_name", "pid": 9, "args": {"name": "start_time"}}
+    path.write_text(json.dumps([named, *json.loads(path.read_text())]))
+    assert timeline.read(path).phases["allreduce"].tolist() == timeline.read(REAL).phases["allreduce"].tolist()
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("", "is no timeline of Horovod: it is not even the beginning of a list of events"),
-        ("not JSON }}}}}}", "is no timeline of Horovod: it is not even the beginning"),
-        ('{"traceEvents": []}', "is no timeline of Horovod: it is not a list of events"),
+        ("", "is not a timeline of Horovod: it is not even the beginning of a list of events"),
+        ("not JSON }}}}}}", "is not a timeline of Horovod: it is not even the beginning"),
+        ('{"traceEvents": []}', "is not a timeline of Horovod: it is not a list of events"),
+        ("[1]", "it is not a list of events"),
+        (
+            '[{"args": {"start_time_since_epoch_in_micros": 5}}, {"ph": "B", "ts": 1, "pid": []}]',
+            "not a list of events",
+        ),
         ('[{"ph": "B", "name": "step", "ts": 1, "pid": 1}]', "does not say when it began"),
         (
             '[{"name": "process_name", "ph": "M", "pid": 0, "args": {"start_time_since_epoch_in_micros": 5}}]',

@@ -86,6 +86,14 @@ def test_a_step_on_a_cpu():
     ]
 
 
+def test_two_threads_of_one_name_are_two_threads():
+    lines = capture().lines
+    for place in (0.1, 0.6):
+        events = [process(place, place + 0.3), Event("dense/MatMul:MatMul", place, place + 0.3, {})]
+        lines.append(Line(xplane.HOST, "tf_Compute", events))
+    assert only(parts.table(Capture(1000.0, lines)))["compute"] == 0.6
+
+
 def test_a_step_on_a_gpu():
     table = parts.table(
         capture(
@@ -222,7 +230,7 @@ def test_what_cannot_be_read_is_named(run: RunDir, capsys: pytest.CaptureFixture
     assert status == 0
     assert out.splitlines()[-2:] == [
         "a line of node0.jsonl is damaged and passed over",
-        f"left out: {run.timeline(2)} is no timeline of Horovod: it is not even the beginning of a list of events",
+        f"left out: {run.timeline(2)} is not a timeline of Horovod: it is not even the beginning of a list of events",
     ]
 
 

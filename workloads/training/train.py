@@ -184,6 +184,7 @@ def describe(module: str, config: Training, workload: Any, dealing: Any, steps: 
         "steps_per_epoch": dealing.steps_per_epoch,
         "epochs": steps / dealing.steps_per_epoch,
         "global_batch": dealing.batch * dealing.size,
+        "accumulate": config.accumulate,
         "examples": dealing.examples,
         "validation_examples": len(workload.validation),
         "parameters": workload.model.count_params(),
