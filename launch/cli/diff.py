@@ -64,7 +64,7 @@ def facts(run: RunDir) -> dict[str, dict[str, Any]]:
     result = run.result() or {}
     words = redact_words(plan.pop("arguments", ()))
     started = run.events("started")[-1:]
-    machine = {name: around.get(name) for name in ("system", "cpu", "cores", "gpus", "driver")}
+    machine = {name: around.get(name) for name in ("system", "cpu", "cores", "gpus", "driver", "gpu_faults")}
     metrics = {
         name: value
         for name, value in result.items()

@@ -109,8 +109,8 @@ def _prepare(run: RunDir, plan: Plan, rank: Rank, attempt: int) -> list[dict[str
         LAUNCH_STARTED=str(started[0]["time"]) if started else str(time.time()),
         LAUNCH_SUBMITTED=str(submitted[0]["time"]) if submitted else "",
     )
-    device = pinning.pin(plan, rank)
-    return pinning.compare(plan, rank, device, run.meeting, attempt, plan.patience_s)
+    own = pinning.pin(plan, rank)
+    return pinning.compare(plan, rank, own, run.meeting, attempt, plan.patience_s)
 
 
 def _run(plan: Plan) -> None:

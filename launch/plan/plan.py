@@ -15,7 +15,15 @@ from launch import HOME
 from launch.errors import Refusal
 from launch.plan import container, inherited, options
 from launch.plan.request import Request
-from launch.plan.shape import Machine, at_least_one, cpus_per_task, gpus_per_node, refuse_beyond_limits, refuse_too_many
+from launch.plan.shape import (
+    Machine,
+    at_least_one,
+    cpus_per_task,
+    gpu_binding,
+    gpus_per_node,
+    refuse_beyond_limits,
+    refuse_too_many,
+)
 from launch.plan.site import Site
 from launch.plan.walltime import walltime
 from launch.plan.workload import TRAINER, Target
@@ -57,7 +65,7 @@ class Plan:
     share_gpus: bool = False
     gpu_type: str | None
     gpu_request: str
-    gpu_binding: str
+    gpu_binding: str  # of the site or request, else "auto"; "none" hides all GPUs
     gpu_variable: str
     gpu_order: str = "forward"
     network_interface: str | None = None
@@ -80,6 +88,12 @@ class Plan:
     signal_s: int = 120
     patience_s: int = 300
     max_jobs: int | None = None  # that may be in the queue of the partition, each run of an array being one
+
+    @property
+    def gpus_per_rank(self) -> int:
+        """Number of GPUs that each rank has, those that it shares included."""
+        ranks = self.size if self.backend == "local" and self.share_gpus else self.ranks_per_node
+        return max(1, self.gpus_per_node // ranks) if self.gpus_per_node else 0
 
     @property
     def size(self) -> int:
@@ -139,7 +153,7 @@ def resolve(request: Request, site: Site, target: Target, machine: Machine, now:
     nodes = at_least_one("--nodes", request.nodes)
     if site.nodes is not None and nodes > site.nodes:
         raise Refusal(f"--nodes {nodes} is more than {site.name} has ({site.nodes}): ask for fewer")
-    gpus = gpus_per_node(request, site, backend, machine)
+    gpu_type, gpus = gpus_per_node(request, site, backend, machine)
     ranks = at_least_one(
         "--ranks-per-node",
         (site.ranks_per_node or gpus or 1) if request.ranks_per_node is None else request.ranks_per_node,
@@ -188,9 +202,9 @@ def resolve(request: Request, site: Site, target: Target, machine: Machine, now:
         rendezvous=rendezvous,
         mpi=site.mpi,
         share_gpus=request.share_gpus,
-        gpu_type=site.gpu_type,
+        gpu_type=gpu_type,
         gpu_request=site.gpu_request,
-        gpu_binding=site.gpu_binding,
+        gpu_binding=gpu_binding(request, site, backend, machine, gpus),
         gpu_variable=site.gpu_variable,
         gpu_order=site.gpu_order,
         network_interface=site.network_interface,
@@ -270,7 +284,7 @@ def _refuse_contradictions(request: Request, backend: str) -> None:
     if request.wait and request.detach:
         raise Refusal("--wait and --detach contradict each other: give one of them")
     slurm_only = {"-p": request.partition, "-A": request.account, "-q": request.qos, "-C": request.constraint,
-                  "--sbatch-arg": request.sbatch_arg, "--srun-arg": request.srun_arg, "--inherit": request.inherit, "--max-attempts": request.max_attempts > 1}  # fmt: skip
+                  "--gpu-binding slurm": request.gpu_binding == "slurm", "--sbatch-arg": request.sbatch_arg, "--srun-arg": request.srun_arg, "--inherit": request.inherit, "--max-attempts": request.max_attempts > 1}  # fmt: skip
     given = [flag for flag, value in slurm_only.items() if value]
     if backend == "local" and given:
         raise Refusal(f"{given[0]} is for Slurm, and the backend is local: leave it out, or give --backend slurm")

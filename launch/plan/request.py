@@ -15,7 +15,9 @@ class Request:
 
     nodes: int = _option(1, "-N")  # how many nodes
     ranks_per_node: int | None = _option(None, "--ntasks-per-node")  # processes on each; one a GPU by default
-    gpus_per_node: int | None = _option()  # GPUs on each
+    gpus_per_node: str | int | None = (
+        _option()
+    )  # GPUs on each: N, or TYPE:N where the site has several types; 0 hides them
     cpus_per_task: int | None = _option(None, "-c")  # cores of each rank
     time: str | None = _option(None, "-t")  # walltime: MINUTES, MM:SS, HH:MM:SS, D-HH, D-HH:MM or D-HH:MM:SS
     partition: str | None = _option(None, "-p")  # Slurm partition
@@ -33,6 +35,10 @@ class Request:
     max_attempts: int = _option(1)  # starts of a run: above 1, Slurm starts it again when it was preempted, reached its
     # time limit or lost a node, until it is done or gets no further
     container: str | None = _option()  # image in which the ranks run; how, the site says
+    gpu_binding: Literal["slurm", "env", "framework"] | None = (
+        _option()
+    )  # which GPUs a rank sees: those that Slurm gives it,
+    # its own by a variable that hides the others, or all of its node; by default a program sees all where each rank has one
     share_gpus: bool = _option(False)  # allow several ranks on one GPU
     dry_run: bool = _option(False)  # print the plan and the script; submit nothing
     follow: bool = _option(True)  # show progress until the run ends

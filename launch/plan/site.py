@@ -51,8 +51,10 @@ class Site:
     constraint: str | None = None  # if none is given
     gpu_type: str | None = None  # named in the request for GPUs, where nodes differ in it
     gpu_request: Literal["gpus-per-node", "gpus-per-task", "gres", "none"] = "gpus-per-node"  # how GPUs are asked for
-    gpu_binding: Literal["slurm", "env", "framework"] = "env"  # who gives a rank its GPU: Slurm, a variable that hides
-    # the others from the process, or the framework that is told to use only the one
+    gpu_binding: Literal["slurm", "env", "framework"] | None = (
+        None  # which GPUs a rank sees: those that Slurm gives it, its
+    )
+    # own by a variable that hides the others, or all of its node; by default as the option --gpu-binding says
     gpu_variable: str = "CUDA_VISIBLE_DEVICES"  # which variable (ROCR_VISIBLE_DEVICES on AMD)
     gpu_order: Literal["forward", "reverse"] = "forward"  # GPU of local rank i: i, or the last minus i
     rendezvous: Literal["gloo", "mpi"] = "gloo"  # how ranks find each other
@@ -107,6 +109,7 @@ def load(name: str) -> Site:
 def from_table(table: Mapping[str, Any], where: str) -> Site:
     """Make a site from a table, and refuse what is not understood; ``where`` names its origin in the refusal."""
     hints = typing.get_type_hints(Site)
+    table = _with_type_of_gpus(table, where)
     for key, value in table.items():
         if key not in hints:
             raise Refusal(f"{where}: unknown key {key!r}: {nearest(key, hints)}")
@@ -131,6 +134,14 @@ def from_table(table: Mapping[str, Any], where: str) -> Site:
         if key not in ("env", "is", "host"):
             raise Refusal(f"{where}: unknown key {key!r} of identify: {nearest(key, ('env', 'is', 'host'))}")
     return Site(**table)
+
+
+def count_of_gpus(value: str | int, where: str) -> tuple[str | None, int]:
+    """Type and number of ``4`` or ``a100:4``, as Slurm writes them; ``where`` is the option or key that gave it."""
+    match = re.fullmatch(r"(?:([A-Za-z0-9][\w.+-]*):)?([0-9]+)", str(value), re.ASCII)
+    if match is None:
+        raise Refusal(f"{where} {value}: give 0 or more, with a type in front where the site has several, as in a100:4")
+    return match[1], int(match[2])
 
 
 def detect(environ: Mapping[str, str] = os.environ, host: str | None = None) -> tuple[Site, str]:
@@ -178,6 +189,17 @@ def slurm_is_here() -> bool:
     except OSError:
         return False
     return "Slurmctld" in ping.stdout
+
+
+def _with_type_of_gpus(table: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """The table with ``gpus_per_node = "a100:4"`` written as two keys."""
+    value = table.get("gpus_per_node")
+    if not isinstance(value, str) or ":" not in value:
+        return table
+    kind, count = count_of_gpus(value, f"{where}: gpus_per_node =")
+    if table.get("gpu_type", kind) != kind:
+        raise Refusal(f"{where}: gpus_per_node = {value!r} and gpu_type = {table['gpu_type']!r}: give one type")
+    return {**table, "gpus_per_node": count, "gpu_type": kind}
 
 
 def _check(where: str, value: Any, hint: Any) -> None:

@@ -18,12 +18,10 @@ def run_plan(planned: Plan, here: Site, why: str, run: RunDir) -> str:
         nodes = f"{planned.nodes} node{'s' * (planned.nodes > 1)} (groups of processes on this machine)"
     else:
         nodes = f"{planned.nodes} node{'s' * (planned.nodes > 1)}"
-    gpus = planned.gpus_per_node
-    gpu = f"{gpus} GPU{'s' * (gpus > 1)} a node" if gpus else "no GPUs"
     rows = {
         "site": f"{here.name} ({why})",
         "backend": planned.backend,
-        "shape": f"{nodes} x {planned.ranks_per_node} rank{'s' * (planned.ranks_per_node > 1)} = {planned.size} rank{'s' * (planned.size > 1)}, {gpu}",
+        "shape": f"{nodes} x {planned.ranks_per_node} rank{'s' * (planned.ranks_per_node > 1)} = {planned.size} rank{'s' * (planned.size > 1)}, {_gpus(planned)}",
         **({"container": f"{planned.container} ({planned.container_runtime})"} if planned.container else {}),
         **planned.describe,
         "walltime": clock(planned.time_s)
@@ -94,6 +92,19 @@ def study_plan(
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
     lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip() for row in table]
     return "\n".join([*(f"{name:<14} {value}" for name, value in rows.items()), "", *lines])
+
+
+def _gpus(planned: Plan) -> str:
+    """The GPUs of a node, and how they are divided where it is not one for each rank."""
+    gpus, each = planned.gpus_per_node, planned.gpus_per_rank
+    if not gpus:
+        return "GPUs as sbatch's options say" if planned.sbatch_args and planned.gpu_binding != "none" else "no GPUs"
+    idle = gpus - each * planned.ranks_per_node
+    return (
+        f"{gpus} GPU{'s' * (gpus > 1)} per node"
+        + f", {each} for each rank" * (each > 1)
+        + f", {idle} of them idle" * (idle > 0)
+    )
 
 
 def _not_known(planned: Plan, here: Site) -> dict[str, str]:

@@ -25,7 +25,12 @@ READING = (
     Field("time_ms", int, "ms", "Unix time; the same for all that a node reads at once"),
     Field("node", int, "", "index of the node within the run"),
     Field("attempt", int, "", "start of the run, counted from 1"),
-    Field("rank", int, "", "whose process and GPU it is; absent where it is the node, or a GPU of no one rank"),
+    Field(
+        "rank",
+        int,
+        "",
+        "whose process and GPU it is; absent where it is the node, or another GPU than the first of a rank",
+    ),
     Field("device", str, "", "UUID of the GPU; absent where there is none"),
     Field("gpu_utilization", int, "%", "part of the last sample period (1/6 to 1 s) in which a kernel ran"),
     Field("memory_utilization", int, "%", "part of that period in which the GPU's memory was read or written"),

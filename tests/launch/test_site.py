@@ -31,6 +31,8 @@ def test_the_two_that_detection_falls_back_on_are_shipped():
         ("gpu_per_node = 4", "unknown key 'gpu_per_node': did you mean 'gpus_per_node'?"),
         ("colour = 'red'", "unknown key 'colour': known: backend, "),
         ("gpus_per_node = '4'", "gpus_per_node = '4': give a whole number"),
+        ("gpus_per_node = 'a100:0x4'", "gpus_per_node = a100:0x4: give 0 or more, with a type in front"),
+        ("gpus_per_node = 'a100:4'\ngpu_type = 'h100'", "give one type"),
         ("gpus_per_node = true", "gpus_per_node = True: give a whole number"),
         ("partition = 5", "partition = 5: give a string"),
         ("backend = 'pbs'", "backend = 'pbs': give one of local, slurm"),

@@ -85,7 +85,7 @@ def test_each_node_is_read_from_the_first_to_the_last_of_its_ranks(tmp_path: Pat
 
 def test_the_gpus_of_the_ranks_are_read_by_node_until_one_is_lost(tmp_path: Path):
     planned = plan(here=LAPTOP, target=Target("script", str(program(tmp_path, "import time; time.sleep(2.5)"))),
-                   machine=Machine(2, 0), nodes=2, ranks_per_node=1, gpus_per_node=2, sample_hz=20.0, cwd=str(tmp_path))  # fmt: skip
+                   machine=Machine(2, 0), nodes=2, ranks_per_node=1, gpus_per_node=1, sample_hz=20.0, cwd=str(tmp_path))  # fmt: skip
     run = run_of(planned, tmp_path / "run")
     env = {k: v for k, v in environment().items() if k != "CUDA_VISIBLE_DEVICES"}
     env |= cards("GPU-0a", "GPU-1b", "GPU-2c") | {"FAKE_NVML_LOST": "GPU-1b=1.0"}
@@ -126,7 +126,7 @@ with StepWriter(Path(os.environ["LAUNCH_RUN"]) / "steps" / f"node{os.environ['LA
 def test_a_rank_whose_gpu_is_held_down_is_named_with_the_reason(tmp_path: Path):
     """Ranks, sampler and driver as in a run: which rank, node and GPU, since when, by how much, and why."""
     planned = plan(here=LAPTOP, target=Target("script", str(program(tmp_path, LATE))), machine=Machine(2, 0), nodes=3,
-                   ranks_per_node=1, gpus_per_node=3, sample_hz=20.0, cwd=str(tmp_path))  # fmt: skip
+                   ranks_per_node=1, gpus_per_node=1, sample_hz=20.0, cwd=str(tmp_path))  # fmt: skip
     run = run_of(planned, tmp_path / "run")
     env = {k: v for k, v in environment(PYTHONPATH=str(ROOT)).items() if k != "CUDA_VISIBLE_DEVICES"}
     env |= cards("GPU-0a", "GPU-1b", "GPU-2c") | {"FAKE_NVML_HELD": "GPU-1b"}
