@@ -39,7 +39,9 @@ class _Finder(importlib.abc.MetaPathFinder):
     def __init__(self, before: Callable[[int], None]) -> None:
         self._before, self._times = before, 0
 
-    def find_spec(self, name: str, path: Any, target: ModuleType | None = None) -> importlib.machinery.ModuleSpec | None:
+    def find_spec(
+        self, name: str, path: Any, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
         if name != _MODULE:
             return None
         sys.meta_path.remove(self)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from launch.errors import Refusal
+from launch.record.files import replacing
 from profiling.telemetry.records import Field
 
 if TYPE_CHECKING:
@@ -147,13 +148,12 @@ def compact(lines: Path) -> Path:
     """
     if lines.stat().st_size < WORTH_BYTES:
         return lines
-    made, temporary = lines.with_suffix(".parquet"), lines.with_name(f".{lines.stem}.{os.getpid()}")
-    with contextlib.closing(_database(threads=1)) as database:
+    made = lines.with_suffix(".parquet")
+    with replacing(made) as temporary, contextlib.closing(_database(threads=1)) as database:
         database.execute(
             f"COPY (SELECT * FROM {_lines([lines])} ORDER BY rank, device, time_ms) TO {_quoted(str(temporary))} "
             f"({FORM})"
         )
-    os.replace(temporary, made)
     lines.unlink()
     return made
 
@@ -250,7 +250,8 @@ def _database(threads: int) -> "duckdb.DuckDBPyConnection":
     # The sampler, which lives beside the ranks, imports it only when they have ended.
     import duckdb
 
-    spill = os.path.join(tempfile.gettempdir(), f"readings-{os.getpid()}")  # made only when needed
+    # Made only when needed; nobody can have made it before, as its name cannot be guessed.
+    spill = os.path.join(tempfile.gettempdir(), f"readings-{os.urandom(16).hex()}")
     options = {
         "threads": threads,
         "memory_limit": _ROOM,

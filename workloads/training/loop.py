@@ -242,6 +242,8 @@ class Loop:
     def _read_checkpoint(self) -> dict[str, Any]:
         checkpoint = checkpoints.latest(self.run.checkpoints)
         if checkpoint is None:
+            if self.run.events("checkpointed"):
+                print(f"no checkpoint is left in {self.run.checkpoints}: training from step 0", flush=True)
             return {}
         then, now = checkpoint.header["dealing"], asdict(self.dealing)
         if then != now:
