@@ -6,15 +6,14 @@ import functools
 import os
 import re
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from launch import HOME
 from launch.errors import Refusal
-from launch.plan import container, inherited, options
-from launch.plan.request import Request
+from launch.plan import container, inherited, options, typed
+from launch.plan.request import Backend, Count, Natural, NotNegative, Request, Seed
 from launch.plan.shape import (
     Machine,
     at_least_one,
@@ -25,6 +24,7 @@ from launch.plan.shape import (
     refuse_too_many,
 )
 from launch.plan.site import Site
+from launch.plan.typed import Bounds
 from launch.plan.walltime import walltime
 from launch.plan.workload import TRAINER, Target
 
@@ -38,7 +38,7 @@ class Plan:
 
     name: str
     site: str
-    backend: str
+    backend: Backend
     kind: str
     workload: str
     arguments: tuple[str, ...]
@@ -47,14 +47,14 @@ class Plan:
     cwd: str
     python: str
     pythonpath: tuple[str, ...]  # where the launcher found modules beside those of the interpreter
-    seed: int
-    sample_hz: float = 1.0
-    max_attempts: int = 1
-    nodes: int
-    ranks_per_node: int
-    gpus_per_node: int
-    cpus_per_task: int | None
-    time_s: int | None
+    seed: Seed
+    sample_hz: NotNegative = 1.0
+    max_attempts: Natural = 1
+    nodes: Count
+    ranks_per_node: Count
+    gpus_per_node: Natural
+    cpus_per_task: Count | None
+    time_s: Annotated[int, Bounds(1)] | None
     partition: str | None
     account: str | None
     qos: str | None
@@ -85,9 +85,9 @@ class Plan:
     inherited: dict[str, str] = field(
         default_factory=dict
     )  # variables of Slurm, taken from the environment of the launcher
-    signal_s: int = 120
-    patience_s: int = 300
-    max_jobs: int | None = None  # that may be in the queue of the partition, each run of an array being one
+    signal_s: Natural = 120
+    patience_s: Natural = 300
+    max_jobs: Natural | None = None  # that may be in the queue of the partition, each run of an array being one
 
     @property
     def gpus_per_rank(self) -> int:
@@ -105,25 +105,20 @@ class Plan:
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     @classmethod
-    def from_json(cls, table: Mapping[str, Any]) -> "Plan":
+    def from_json(cls, table: Any) -> "Plan":
         """Read run.json back.
 
         Raises
         ------
         Refusal
-            If it lacks what is essential, or says what this version does not know.
+            If it lacks what is essential, has a value of another type, or says what this version does not know.
         """
-        fields = {each.name: each for each in dataclasses.fields(cls)}
-        if unknown := sorted(set(table) - set(fields) - {"commit"}):
+        try:
+            return typed.build(cls, table, "run.json", ignored=("commit",))
+        except Refusal as refusal:
             raise Refusal(
-                f"run.json says {', '.join(unknown)}, which this version of the toolkit does not know: use a newer one"
-            )
-        essential = {
-            name for name, each in fields.items() if each.default is each.default_factory is dataclasses.MISSING
-        }
-        if missing := sorted(essential - set(table)):
-            raise Refusal(f"run.json lacks {', '.join(missing)}: start the run anew under another --name")
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in table.items() if k in fields})
+                f"{refusal}; use the version of the toolkit that made the run, or start it again under another --name"
+            ) from None
 
 
 def resolve(request: Request, site: Site, target: Target, machine: Machine, now: datetime.datetime) -> Plan:

@@ -9,7 +9,6 @@ from typing import Any
 from launch.record.rundir import RunDir
 from profiling import text
 from profiling.cli import arguments, overview
-from profiling.study import stragglers
 
 _GIB = 2**30
 
@@ -40,13 +39,7 @@ def as_text(made: dict[str, Any]) -> str:
     attempts = f", {made['attempts']} attempts" if made["attempts"] > 1 else ""
     rows = [("run", f"{made['run']}: {made['state']}, {shape}{attempts}"), ("workload", made["workload"])]
     rows += _step_rows(made["steps"]) if made["steps"] else [("steps", f"none timed: {made['why_no_steps']}")]
-    rows += [
-        (
-            "straggler",
-            stragglers.as_text(stragglers.Straggler(**one), lambda at: time.strftime("%H:%M:%S", time.localtime(at))),
-        )
-        for one in made["stragglers"][:3]
-    ]
+    rows += [("straggler", _straggler(one)) for one in made["stragglers"][:3]]
     if len(made["stragglers"]) > 3:
         rows.append(("", f"and {len(made['stragglers']) - 3} more: --json names them"))
     width = max(len(name) for name, _ in rows)
@@ -61,6 +54,12 @@ def as_text(made: dict[str, Any]) -> str:
         )
     parts.append("\n".join(_notes(made)))
     return "\n\n".join(filter(None, parts))
+
+
+def _straggler(one: dict[str, Any]) -> str:
+    from profiling.study import stragglers  # needs NumPy, as the steps that have told of it do
+
+    return stragglers.as_text(stragglers.Straggler(**one), lambda at: time.strftime("%H:%M:%S", time.localtime(at)))
 
 
 def _step_rows(found: dict[str, Any]) -> list[tuple[str, str]]:

@@ -9,9 +9,11 @@ import functools
 import glob
 import json
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -144,9 +146,9 @@ def compact(lines: Path) -> Path:
     Returns
     -------
     Path
-        The file that holds the readings now: the lines themselves, where they are few.
+        The file that holds the readings now: the lines themselves, where they are few or DuckDB is not installed.
     """
-    if lines.stat().st_size < WORTH_BYTES:
+    if lines.stat().st_size < WORTH_BYTES or find_spec("duckdb") is None:
         return lines
     made = lines.with_suffix(".parquet")
     with replacing(made) as temporary, contextlib.closing(_database(threads=1)) as database:
@@ -154,8 +156,17 @@ def compact(lines: Path) -> Path:
             f"COPY (SELECT * FROM {_lines([lines])} ORDER BY rank, device, time_ms) TO {_quoted(str(temporary))} "
             f"({FORM})"
         )
+    _to_disk(lines.parent)  # the new name, before the old file goes
     lines.unlink()
     return made
+
+
+def _to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class Parquet(NamedTuple):
@@ -200,14 +211,22 @@ def view(folder: Path, threads: int = 2) -> "duckdb.DuckDBPyConnection | None":
 
 
 def rows(folder: Path) -> str | None:
-    """All readings in a folder as SQL, of what `view` makes a table; None where nothing was read."""
+    """All readings in a folder as SQL, of what `view` makes a table; None where nothing was read, or nothing can read it."""
     files = parquet(folder).whole
     compacted = {path.stem for path in files}
     waiting = sorted(path for path in folder.glob("node*-attempt*.jsonl") if path.stem not in compacted)
     parts = [f"SELECT * FROM {_lines(waiting)}"] if waiting else []
     if files:
         parts.append(f"SELECT * FROM read_parquet([{_listed(files)}])")
-    return " UNION ALL BY NAME ".join(parts) or None
+    return " UNION ALL BY NAME ".join(parts) if parts and _can_be_read() else None
+
+
+@functools.cache  # one line says it for all runs
+def _can_be_read() -> bool:
+    if find_spec("duckdb"):
+        return True
+    print(f"readings are left out, as duckdb is not installed: {sys.executable} -m pip install duckdb", file=sys.stderr)
+    return False
 
 
 @contextlib.contextmanager

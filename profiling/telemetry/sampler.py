@@ -40,10 +40,15 @@ class Node:
         self._common = common
         self._host = Host()
         self._processes = {rank["rank"]: Process(rank["pid"]) for rank in ranks}
-        # The first GPU of a rank stands in its row, the others in rows of their own. Two ranks may share a GPU, which is read once.
-        holders = {gpu: rank["rank"] for rank in reversed(ranks) for gpu in rank["gpus"][::-1]}
-        firsts = {rank["gpus"][0]: rank["rank"] for rank in reversed(ranks) if rank["gpus"]}
-        cards, self.missing = _open([*reversed(holders)])
+        # Two ranks may share a GPU, which is read once. The first GPU of a rank stands in its row, the others in rows of their own.
+        holders: dict[str, int] = {}
+        firsts: dict[str, int] = {}
+        for rank in ranks:
+            for gpu in rank["gpus"]:
+                holders.setdefault(gpu, rank["rank"])
+            for gpu in rank["gpus"][:1]:
+                firsts.setdefault(gpu, rank["rank"])
+        cards, self.missing = _open(list(holders))
         self._cards = [(firsts.get(card.device), holders.get(card.device), card) for card in cards]
         self._codes: dict[tuple[str, str], int] = {}
 

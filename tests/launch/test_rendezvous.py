@@ -5,6 +5,7 @@ import errno
 import http.client
 import json
 import os
+import re
 import resource
 import socket
 import subprocess
@@ -34,12 +35,20 @@ UNREACHABLE = "127.0.0.2"  # of this host, but nobody listens there
 
 # Horovod on its own may meet as often as it likes; once the ranks of a workload have met, nobody answers.
 MEET_TWICE = """
-import os, socket
+import os, socket, threading, time
 import horovod.tensorflow as hvd
+import psutil
 from launch.node.rank import from_environment
 from launch.record.files import read_json
 from launch.record.rundir import RunDir
 from workloads.training.communicator import Communicator
+def listening():
+    found = (c.laddr.port for c in psutil.Process().net_connections("inet") if c.status == psutil.CONN_LISTEN)
+    print("waiting", *found, "for", os.environ["HOROVOD_GLOO_RENDEZVOUS_PORT"], flush=True)
+if os.environ["RANK"] == "0":
+    threading.Timer(1, listening).start()
+else:
+    time.sleep(5)
 hvd.init()
 print("plain", sum(hvd.allgather_object(hvd.rank())))
 hvd.shutdown()
@@ -57,6 +66,8 @@ def test_the_server_is_gone_when_the_ranks_of_a_workload_have_met(tmp_path: Path
     done = launch("--backend", "local", "--nodes", 2, "--runs", tmp_path, "--name", "run", program)
     assert done.returncode == 0, done.stdout + done.stderr
     log = RunDir.open(tmp_path / "run").node_log(0).read_text()
+    # Gloo takes whoever connects to a port of its own for a rank, so it has none until all are there.
+    assert re.search(r"^0: waiting (\d+) for \1$", log, re.MULTILINE), log
     assert "plain 1" in log and f"workload 1 {errno.ECONNREFUSED}" in log
 
 
