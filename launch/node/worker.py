@@ -15,7 +15,7 @@ import traceback
 from typing import Any
 
 from launch.errors import Refusal
-from launch.node import pinning, rendezvous, sampling, stop
+from launch.node import gloo, pinning, rendezvous, sampling, stop
 from launch.node.rank import Rank, environment, from_environment, rank_number
 from launch.plan.plan import Plan
 from launch.record.files import append_line
@@ -40,6 +40,7 @@ def main(argv: list[str]) -> int:
         here = _prepare(run, plan, rank, attempt)
         with sampling.beside(run, plan, rank, attempt, here):
             os.environ.update(rendezvous.meet(plan, rank, run.meeting, attempt, plan.patience_s))
+            gloo.start_together(plan.patience_s)
             begun = True
             _run(plan)
     except SystemExit as ending:

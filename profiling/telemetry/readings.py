@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from launch.errors import Refusal
+from launch.record.files import replacing
 from profiling.telemetry.records import Field
 
 if TYPE_CHECKING:
@@ -149,17 +150,12 @@ def compact(lines: Path) -> Path:
     """
     if lines.stat().st_size < WORTH_BYTES or find_spec("duckdb") is None:
         return lines
-    made, temporary = lines.with_suffix(".parquet"), lines.with_name(f".{lines.stem}.{os.getpid()}")
-    try:
-        with contextlib.closing(_database(threads=1)) as database:
-            database.execute(
-                f"COPY (SELECT * FROM {_lines([lines])} ORDER BY rank, device, time_ms) TO {_quoted(str(temporary))} "
-                f"({FORM})"
-            )
-        _to_disk(temporary)
-        os.replace(temporary, made)
-    finally:
-        temporary.unlink(missing_ok=True)
+    made = lines.with_suffix(".parquet")
+    with replacing(made) as temporary, contextlib.closing(_database(threads=1)) as database:
+        database.execute(
+            f"COPY (SELECT * FROM {_lines([lines])} ORDER BY rank, device, time_ms) TO {_quoted(str(temporary))} "
+            f"({FORM})"
+        )
     _to_disk(lines.parent)  # the new name, before the old file goes
     lines.unlink()
     return made
@@ -273,7 +269,8 @@ def _database(threads: int) -> "duckdb.DuckDBPyConnection":
     # The sampler, which lives beside the ranks, imports it only when they have ended.
     import duckdb
 
-    spill = os.path.join(tempfile.gettempdir(), f"readings-{os.getpid()}")  # made only when needed
+    # Made only when needed; nobody can have made it before, as its name cannot be guessed.
+    spill = os.path.join(tempfile.gettempdir(), f"readings-{os.urandom(16).hex()}")
     options = {
         "threads": threads,
         "memory_limit": _ROOM,
