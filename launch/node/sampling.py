@@ -1,7 +1,7 @@
 """The sampler of a node, which reads its GPUs and processes, beside the node's first rank.
 
-It is no child of the rank: a program that waits for its children, or ends them, must not meet one that it did not start.
-They are joined by a socket, whose end tells the sampler that the rank's program is over, however it ended.
+It is no child of the rank: a program that waits for its children, or ends them, must not meet one that it did not
+start. They are joined by a socket, whose end tells the sampler that the rank's program is over, however it ended.
 """
 
 import atexit
@@ -87,8 +87,8 @@ def _detach(command: list[str], descriptor: int, errors: Path) -> None:
         os.waitpid(child, 0)
         return
     try:
-        # The rank's own output would stay open for as long as any process holds it. Popen closes all else, by what is open and not by all
-        # numbers that there might be: of those a container may have 2^30.
+        # The rank's own output would stay open for as long as any process holds it. Popen closes all else, by what is
+        # open and not by all numbers that there might be: of those a container may have 2^30.
         log = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         subprocess.Popen(command, stdin=descriptor, stdout=descriptor, stderr=log, start_new_session=True)
     finally:

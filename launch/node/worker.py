@@ -14,7 +14,7 @@ import traceback
 from typing import Any
 
 from launch.errors import Refusal
-from launch.node import pinning, program, rendezvous, sampling, stop
+from launch.node import gloo, pinning, program, rendezvous, sampling, stop
 from launch.node.rank import Rank, environment, from_environment, rank_number
 from launch.plan.plan import Plan
 from launch.record.files import append_line
@@ -41,6 +41,7 @@ def main(argv: list[str]) -> int:
         here = _prepare(run, plan, rank, attempt)
         sampling.beside(run, plan, rank, attempt, here)
         os.environ.update(rendezvous.meet(plan, rank, run.meeting, attempt, plan.patience_s))
+        gloo.start_together(plan.patience_s)
         begun = True
         # Each rank's stdout is a pipe, which Python would fill by the 8 KB before anyone saw a line.
         sys.stdout.reconfigure(line_buffering=True)

@@ -104,6 +104,8 @@ def _gpus(planned: Plan) -> str:
     return (
         f"{gpus} GPU{'s' * (gpus > 1)} per node"
         + f", {each} for each rank" * (each > 1)
+        + ", which trains on one of them"
+        * (each > 1 and planned.kind == "workload" and "--strategy=mirrored" not in planned.entry)
         + f", {idle} of them idle" * (idle > 0)
     )
 

@@ -114,9 +114,10 @@ def _recording(run: RunDir, plan: dict[str, Any], found: Sequence[Usage]) -> dic
                 troubles[f"{device}: {why}"] = troubles.get(f"{device}: {why}", 0) + 1
     troubles |= {f"readings/{path.name} is damaged and left out": 1 for path in readings.parquet(run.readings).damaged}
     errors = run.readings / "errors.log"
+    left_out = not found and any(run.readings.glob("node*-attempt*"))  # nothing here can read them
     made: dict[str, Any] = {
         "hz": plan.get("sample_hz"),
-        "readings": sum(one.readings for one in found),
+        "readings": None if left_out else sum(one.readings for one in found),
         "nodes": len(nodes),
         "troubles": troubles,
         "errors": str(errors) if errors.exists() and errors.stat().st_size else None,

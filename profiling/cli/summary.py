@@ -139,7 +139,7 @@ def _notes(made: dict[str, Any]) -> list[str]:
             f"{recording['readings']} readings at {recording['hz']:g} Hz on {recording['nodes']} node{'s' * (recording['nodes'] > 1)} cost "
             f"{recording['sampler_cores']['mean']:.2%} of a core each, {1e3 * recording['sampling_s']['mean']:.2f} ms a time"
         )
-    elif not recording["readings"]:
+    elif recording["readings"] == 0:
         notes.append("no readings" + (": the run was made with --sample-hz 0" if recording["hz"] == 0 else ""))
     notes += [f"not read: {said} ({count} times)" for said, count in list(recording["troubles"].items())[:5]]
     if recording["errors"]:

@@ -184,7 +184,7 @@ def test_what_can_be_shown_without_a_package_is_and_one_line_names_it(run: RunDi
     )
     assert done.returncode == 0 and done.stdout.startswith("run"), done.stderr
     assert ("examples/s" in done.stdout) == ("numpy" not in absent) == ("numpy is not installed" not in done.stdout)
-    assert ("GPUs use" in done.stdout) == ("duckdb" not in absent)
+    assert ("GPUs use" in done.stdout) == ("duckdb" not in absent) and "no readings" not in done.stdout
     assert done.stderr.count("\n") == done.stderr.count("duckdb is not installed") == ("duckdb" in absent)
     if absent == "numpy":
         done = subprocess.run([sys.executable, "-c", code, "predict", "x"], cwd=ROOT, capture_output=True, text=True)
