@@ -208,7 +208,7 @@ def test_no_readings_where_none_are_wanted(tmp_path: Path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert not (tmp_path / "run/readings").exists()
     refused = launch("--sample-hz=-1", tmp_path / "program.py")
-    assert refused.returncode == 2 and "--sample-hz -1" in refused.stderr and refused.stderr.count("\n") == 1
+    assert refused.returncode == 2 and "--sample-hz" in refused.stderr and refused.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("victim", ["launcher", "rank", "sampler"])
