@@ -3,6 +3,7 @@
 A launcher can be killed between Slurm's answer and its note. The job bears a token, by which `recover` finds it then.
 """
 
+import contextlib
 import os
 import sys
 import time
@@ -12,7 +13,7 @@ from typing import Any
 from launch.backends import slurm_queue
 from launch.errors import Refusal
 from launch.plan.plan import Plan
-from launch.record.files import publish_json, read_json
+from launch.record.files import Unreadable, publish_json, read_json
 from launch.record.rundir import RunDir
 
 Noted = Sequence[tuple[RunDir, dict[str, Any]]]
@@ -59,8 +60,12 @@ def recover(runs: Iterable[RunDir]) -> None:
     own = {run.path for run in runs}
     shared = {path for folder in {path.parent for path in own} for path in (folder / "arrays").glob("*")}
     holders = [RunDir(path) for path in sorted(own | shared)]
-    told = {holder: read_json(holder.submission) for holder in holders if holder.submission.exists()}
-    lost = {holder: note for holder, note in told.items() if _lacking(holder, note)}
+    lost = {}
+    for holder in holders:
+        with contextlib.suppress(Unreadable):  # it keeps nobody from the others
+            note = read_json(holder.submission)
+            if note and _lacking(holder, note):
+                lost[holder] = note
     if not lost:
         return
     numbers = slurm_queue.by_comment()

@@ -38,8 +38,7 @@ def main(argv: list[str]) -> int:
     paths = states.find(argv)
     slurm_submission.recover(map(RunDir, paths))
     known, silence = states.look(paths)
-    if damaged := next((one for one in known if one.state == "damaged"), None):
-        raise Refusal(f"{damaged.path}: {damaged.reason}; nothing was cancelled")
+    lost = [one for one in known if one.state in ("damaged", "unreadable")]
     here = [one for one in known if one.state in states.UNDER_WAY and one.backend == "local"]
     there = [one for one in known if one.state in states.UNDER_WAY and one.backend == "slurm"]
     if silence and there:
@@ -48,6 +47,8 @@ def main(argv: list[str]) -> int:
     _cancel_here([RunDir(one.path) for one in here], {Path(word).absolute() for word in argv})
     left = _cancel_jobs(there)
     for one in known:
+        if one in lost:
+            continue
         if one not in here and one not in there:
             print(f"{one.path}: is not running ({one.state})")
             continue
@@ -56,6 +57,10 @@ def main(argv: list[str]) -> int:
             print(f"{one.path}: {_became(RunDir(one.path), one)}", flush=True)
     if left:
         raise Refusal(f"{left[0].path}: its job {left[0].job} stays in the queue: see squeue --me, and try again")
+    if lost:
+        raise Refusal(
+            f"{lost[0].path}: {lost[0].reason}; it was not cancelled" + f", nor {len(lost) - 1} more" * (len(lost) > 1)
+        )
     return 0
 
 

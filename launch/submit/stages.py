@@ -3,14 +3,23 @@
 import graphlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 from launch.errors import Refusal, nearest
-from launch.record.files import publish_json, read_json
+from launch.record.files import publish_json, read_object
 from launch.submit.study import runs_in
 
 INDEX = "chain.json"
 """The links of a chain, in their order: the file that makes a folder a chain."""
+
+
+class _Entry(TypedDict):
+    link: str
+    after: list[str]
+
+
+class _Index(TypedDict):
+    links: list[_Entry]
 
 
 class Link(NamedTuple):
@@ -56,7 +65,7 @@ def write(folder: Path, links: Sequence[Link]) -> None:
 
 def read(folder: Path) -> list[Link]:
     """The links of a chain, in their order; none where the folder is no chain."""
-    index = read_json(folder / INDEX) or {"links": []}
+    index = read_object(folder / INDEX, _Index) or {"links": []}
     return [Link(entry["link"], tuple(entry["after"]), folder / entry["link"]) for entry in index["links"]]
 
 

@@ -9,7 +9,8 @@ A state is one of
   failed, timeout, cancelled
   lost       it had begun, and is gone without having noted its end: resume goes on
   unknown    a local run of another host, which cannot be seen from here
-  damaged    its files cannot be read
+  damaged    a file of it holds something else than it should
+  unreadable a file of it cannot be read, as that of another user
 """
 
 import os
@@ -27,7 +28,7 @@ from launch.backends.slurm_jobs import Answer, ask_all, jobs
 from launch.backends.slurm_queue import ENDED
 from launch.backends.slurm_submission import recover
 from launch.errors import Refusal
-from launch.record.files import read_json
+from launch.record.files import Unreadable
 from launch.record.pace import pace
 from launch.record.rundir import RunDir
 from launch.submit.stages import ended_before
@@ -111,15 +112,14 @@ def look(paths: Sequence[Path], ask: Callable[[], Answer] = jobs) -> tuple[list[
     for path in paths:
         try:
             run = RunDir(path)
-            plan = read_json(run.run_json)
-            if not isinstance(plan, dict):
-                raise Refusal(f"{path} is not a run: it has no run.json")
-            events = _life(run)
+            plan, events = run.record(), _life(run)
             if answer is None and plan.get("backend") == "slurm" and _ask_slurm(run, events):
                 answer = ask()
             known.append(_know(path, run, plan, events, answer))
+        except Unreadable as error:
+            known.append(Known(path=path, state=error.state, reason=error.reason))
         except (Refusal, OSError) as error:
-            known.append(Known(path=path, state="damaged", reason=str(error).partition(": move it")[0]))
+            known.append(Known(path=path, state="damaged", reason=" ".join(str(error).split())))
     return known, answer.silence if answer else ""
 
 
@@ -158,9 +158,9 @@ def recorded(events: Sequence[dict[str, Any]], done: bool) -> tuple[str, str]:
     if last.get("event") == "ended":
         failure = last.get("first_failure")
         told = f"rank {failure['rank']} on {failure['host']}: {failure['error']}" if failure else ""
-        status = f"exit status {last['status']}" if last["outcome"] == "failed" else ""
+        status = f"exit status {last.get('status')}" if last["outcome"] == "failed" else ""
         return last["outcome"], told or last.get("reason") or status
-    return _LIFE[last["event"]] if last else "planned", last.get("reason", "")
+    return _LIFE[last["event"]] if last else "planned", last.get("reason") or ""
 
 
 def judge(noted: str, last: dict[str, Any], number: str | None, answer: Answer) -> tuple[str, str]:
@@ -196,14 +196,21 @@ def judge(noted: str, last: dict[str, Any], number: str | None, answer: Answer) 
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    """The runs in a folder, itself included; none of the many files of a run is looked at."""
-    if (folder / "run.json").exists():
-        yield folder
-    elif folder.is_dir():
-        with os.scandir(folder) as entries:
-            inner = [entry for entry in entries if entry.is_dir(follow_symlinks=False) and entry.name[0] != "."]
-        for entry in inner:
-            yield from _below(folder / entry.name)
+    """The runs in a folder, itself included, and folders that cannot be entered; of a run none of its many files is looked at."""
+    folders = [folder]
+    while folders:
+        folder = folders.pop()
+        if os.path.lexists(folder / "run.json"):
+            yield folder
+            continue
+        try:
+            with os.scandir(folder) as entries:
+                inner = [entry for entry in entries if entry.is_dir(follow_symlinks=False) and entry.name[0] != "."]
+            folders += [folder / entry.name for entry in inner]
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            yield folder
 
 
 def _natural(path: Path) -> list[Any]:
@@ -235,9 +242,9 @@ def _know(path: Path, run: RunDir, plan: dict[str, Any], events: list[dict[str, 
         backend=plan.get("backend"),
         job=number,
         nodes=plan.get("nodes"),
-        ranks=plan.get("nodes", 0) * plan.get("ranks_per_node", 0) or None,
+        ranks=plan["nodes"] * plan["ranks_per_node"],
         attempts=sum(event["event"] == "started" for event in events),
-        hosts=(job.nodes if job else "") or started.get("nodes") or started.get("host", ""),
+        hosts=(job.nodes if job else "") or started.get("nodes") or started.get("host") or "",
         **(_pace(run, state == "running") if started or state == "done" else {}),
     )
 
@@ -264,7 +271,7 @@ def _state(
     last = events[-1]
     if supervise.is_running(run):
         return "running", "" if noted == "running" else "starting", "lock"
-    if last.get("host", socket.gethostname()) != socket.gethostname():
+    if (last.get("host") or socket.gethostname()) != socket.gethostname():
         return "unknown", f"started on {last['host']}: ask there", "records"
     if noted == "queued" and time.time() - last["time"] < local.STARTING_S:
         return "queued", "starting", "records"
@@ -273,7 +280,7 @@ def _state(
 
 def _job(events: Sequence[dict[str, Any]]) -> str | None:
     """The job as it was handed in: ``scancel 4 3_1`` passes over job 4, silently, if that is the task 3_0 (Slurm 22.05.8)."""
-    named = [event for event in events if "job" in event]
+    named = [event for event in events if event.get("job")]
     handed_in = [event for event in named if event["event"] == "submitted"]
     return str((handed_in or named)[-1]["job"]) if named else None
 
