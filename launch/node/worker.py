@@ -15,8 +15,8 @@ import traceback
 from typing import Any
 
 from launch.errors import Refusal
-from launch.node import pinning, rendezvous, sampling, stop
-from launch.node.rank import Rank, environment, from_environment
+from launch.node import gloo, pinning, rendezvous, sampling, stop
+from launch.node.rank import Rank, environment, from_environment, rank_number
 from launch.plan.plan import Plan
 from launch.record.files import append_line
 from launch.record.rundir import RunDir
@@ -33,13 +33,14 @@ def main(argv: list[str]) -> int:
         stop.install()  # a program that knows nothing of the flag keeps the signals' own meaning: to end
     started = run.events("started")
     attempt = len(started)
-    rank = Rank(rank=int(os.environ.get("SLURM_PROCID", "0")))
+    rank = Rank(rank=rank_number())
     begun = False
     try:
         rank = who(plan)
         here = _prepare(run, plan, rank, attempt)
         with sampling.beside(run, plan, rank, attempt, here):
             os.environ.update(rendezvous.meet(plan, rank, run.meeting, attempt, plan.patience_s))
+            gloo.start_together(plan.patience_s)
             begun = True
             _run(plan)
     except SystemExit as ending:

@@ -1,7 +1,8 @@
 """A dataclass as command-line options: types and defaults from its fields, help from the comments behind them.
 
 A field ``max_width: int = 64  # channels`` is the option ``--max-width``; a ``bool`` field has a ``--no-`` form too.
-``field(metadata={"flags": ("-N",)})`` adds further spellings, ``{"separator": ","}`` makes a tuple of one word; a field of type ``tuple[int, ...]`` collects every occurrence.
+``field(metadata={"flags": ("-N",)})`` adds further spellings, ``{"separator": ","}`` makes a tuple of one word,
+``{"was": "old-name"}`` makes the refusal of an old name give the new one; a field of type ``tuple[int, ...]`` collects every occurrence.
 """
 
 import argparse
@@ -121,8 +122,14 @@ def refuse_unknown(unknown: Sequence[str], cls: type, what: str) -> None:
     whose = f" of {what}" if what else ""
     if not first.startswith("-"):
         raise Refusal(f"{first!r} is not an option{whose}: options start with --")
+    option = first.partition("=")[0]
+    for field in (
+        field for base in cls.__mro__ if dataclasses.is_dataclass(base) for field in dataclasses.fields(base)
+    ):
+        if option == f"--{field.metadata.get('was')}":
+            raise Refusal(f"the option {option}{whose} is now {flags(field)[-1]}: use that")
     known = [flag for field in dataclasses.fields(cls) for flag in flags(field) if flag.startswith("--")]
-    raise Refusal(f"unknown option {first.partition('=')[0]}{whose}: {nearest(first.partition('=')[0], known)}")
+    raise Refusal(f"unknown option {option}{whose}: {nearest(option, known)}")
 
 
 def flags(field: dataclasses.Field) -> tuple[str, ...]:

@@ -60,12 +60,16 @@ def study_plan(
         walltime += (
             f", {clock(jobs[0].time_s)} in all: {jobs[0].nodes} nodes, the runs one after the other, {one} first"
         )
+    axes = {name for name, _ in found[0].values}
+    names = [name for name in dict.fromkeys(name for plan in plans for name in plan.describe) if name not in axes]
+    differing = [name for name in names if len({plan.describe.get(name) for plan in plans}) > 1]
     rows = {
         "site": f"{here.name} ({why})",
         "backend": first.backend + " (one run after the other)" * (first.backend == "local"),
         "study": f"{len(found) // repeats} points x {repeats} repeat{'s' * (repeats > 1)} = {len(found)} runs"
         + f", {scaling} scaling" * several,
         **({"container": f"{first.container} ({first.container_runtime})"} if first.container else {}),
+        **{name: first.describe[name] for name in names if name not in differing},
         "walltime": walltime,
         "cost": cost,
         **cutoff,
@@ -73,9 +77,6 @@ def study_plan(
         **_not_known(max(plans, key=lambda plan: plan.nodes), here),
         **inherited.rows(first.inherited, first.backend == "slurm"),
     }
-    told = {"epochs", *(name for name, _ in found[0].values)}
-    names = [name for name in dict.fromkeys(name for plan in plans for name in plan.describe) if name not in told]
-    differing = [name for name in names if len({plan.describe.get(name) for plan in plans}) > 1]
     table = [["nodes", "ranks", "GPUs", *(name for name, _ in found[0].values), *differing]]
     for point, plan in zip(found, plans):
         if point.repeat == 1:
@@ -103,6 +104,8 @@ def _gpus(planned: Plan) -> str:
     return (
         f"{gpus} GPU{'s' * (gpus > 1)} per node"
         + f", {each} for each rank" * (each > 1)
+        + ", which trains on one of them"
+        * (each > 1 and planned.kind == "workload" and "--strategy=mirrored" not in planned.entry)
         + f", {idle} of them idle" * (idle > 0)
     )
 

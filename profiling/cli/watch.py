@@ -130,8 +130,8 @@ def _readings(run: RunDir, plan: PlanRecord, attempt: int) -> Iterator[tuple[str
             together = f", {sum(line[name] for line in having) / 1000:.0f} W together" if title == "power" else ""
             yield (
                 title,
-                f"{form(statistics.fmean(line[name] for line in having))} mean of {len(having)}, {form(least[name])} (rank {least.get('rank')}) "
-                f"to {form(greatest[name])} (rank {greatest.get('rank')}){together}",
+                f"{form(statistics.fmean(line[name] for line in having))} mean of {len(having)}, {form(least[name])} ({_place(least)}) "
+                f"to {form(greatest[name])} ({_place(greatest)}){together}",
             )
     if lines:
         age = time.time() - max(line["time_ms"] for line in lines) / 1000
@@ -143,6 +143,10 @@ def _last(path: Path, kind: Any) -> Iterator[Any]:
     """The last lines of a file, in their order; none of one that cannot be read."""
     with contextlib.suppress(Unreadable):
         yield from objects(read_end(path, _TAIL).split(b"\n"), kind)
+
+
+def _place(line: dict[str, Any]) -> str:
+    return f"rank {line['rank']}" if "rank" in line else line.get("device") or f"node {line['node']}"
 
 
 def _draw(shown: str) -> None:

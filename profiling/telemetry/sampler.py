@@ -1,7 +1,7 @@
 """Readings of a node, for as long as its ranks live:   python -m profiling.telemetry.sampler RUN NODE ATTEMPT HZ RANKS
 
-``launch.node.sampling`` starts it beside the node's first rank. It imports no NumPy and, before the end, no DuckDB: it shares the
-node with the ranks, and what it costs them stands in its own readings (sampler_cpu_ms, sampling_us).
+``launch.node.sampling`` starts it beside the node's first rank. It imports no NumPy and, before the end, no DuckDB: it
+shares the node with the ranks, and what it costs them stands in its own readings (sampler_cpu_ms, sampling_us).
 """
 
 import contextlib
@@ -40,10 +40,16 @@ class Node:
         self._common = common
         self._host = Host()
         self._processes = {rank["rank"]: Process(rank["pid"]) for rank in ranks}
-        # The first GPU of a rank stands in its row, the others in rows of their own. Two ranks may share a GPU, which is read once.
-        holders = {gpu: rank["rank"] for rank in reversed(ranks) for gpu in rank["gpus"][::-1]}
-        firsts = {rank["gpus"][0]: rank["rank"] for rank in reversed(ranks) if rank["gpus"]}
-        cards, self.missing = _open([*reversed(holders)])
+        # Two ranks may share a GPU, which is read once. The first GPU of a rank stands in its row, the others in rows
+        # of their own.
+        holders: dict[str, int] = {}
+        firsts: dict[str, int] = {}
+        for rank in ranks:
+            for gpu in rank["gpus"]:
+                holders.setdefault(gpu, rank["rank"])
+            for gpu in rank["gpus"][:1]:
+                firsts.setdefault(gpu, rank["rank"])
+        cards, self.missing = _open(list(holders))
         self._cards = [(firsts.get(card.device), holders.get(card.device), card) for card in cards]
         self._codes: dict[tuple[str, str], int] = {}
 
@@ -157,8 +163,11 @@ def _read(node: Node, hz: float, path: Path, notes: Path) -> int:
 
 
 def _pause(now: float, interval: float) -> float:
-    """Until the next reading, seconds. All nodes read at the same moments, so that all ranks are disturbed at once and not one
-    after the other, for whom the rest would wait each time (Petrini, Kerbyson & Pakin, SC03)."""
+    """Until the next reading, seconds.
+
+    All nodes read at the same moments, so that all ranks are disturbed at once and not one after the other, for whom
+    the rest would wait each time (Petrini, Kerbyson & Pakin, SC03).
+    """
     pause = interval - now % interval
     return pause if pause > interval / 2 else pause + interval
 

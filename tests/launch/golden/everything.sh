@@ -1,5 +1,5 @@
 #!/bin/bash
-# The job of a run, as python -m launch submits it:  sbatch --chdir=/scratch/u/runs/all --exclusive '--comment=two words' /scratch/u/runs/all/job.sh
+# The job of a run, as python -m launch submits it:  sbatch --chdir=/scratch/u/runs/all --exclusive '--comment=two words' /scratch/u/runs/all/jobs/1/job.sh
 #SBATCH --job-name=my-job
 #SBATCH --nodes=3
 #SBATCH --ntasks-per-node=2
@@ -22,7 +22,7 @@ trap 'asked=1' TERM
 trap : USR2
 
 export PYTHONPATH=/opt/toolkit${PYTHONPATH:+:$PYTHONPATH} TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}
-/opt/venv/bin/python -m launch.node.attempt begin . || exit 1
+/opt/venv/bin/python -m launch.node.attempt begin . 1 || exit 1
 srun --nodes=3 --ntasks=6 --ntasks-per-node=2 --cpus-per-task=7 --mpi=none --kill-on-bad-exit=1 --label --output=logs/node%n.log --open-mode=append --cpu-bind=none '--export=ALL,NOTE=a b' \
     /opt/venv/bin/python -m launch.node.worker .
 status=$?

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The job of a run, as python -m launch submits it:  sbatch --chdir=/scratch/u/runs/gpus /scratch/u/runs/gpus/job.sh
+# The job of a run, as python -m launch submits it:  sbatch --chdir=/scratch/u/runs/gpus /scratch/u/runs/gpus/jobs/1/job.sh
 #SBATCH --job-name=gpus
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=4
@@ -17,7 +17,7 @@ trap 'asked=1' TERM
 trap : USR2
 
 export PYTHONPATH=/opt/toolkit${PYTHONPATH:+:$PYTHONPATH} TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}
-/opt/venv/bin/python -m launch.node.attempt begin . || exit 1
+/opt/venv/bin/python -m launch.node.attempt begin . 1 || exit 1
 srun --nodes=2 --ntasks=8 --ntasks-per-node=4 --cpus-per-task=16 --mpi=none --kill-on-bad-exit=1 --label --output=logs/node%n.log --open-mode=append \
     /opt/venv/bin/python -m launch.node.worker .
 status=$?

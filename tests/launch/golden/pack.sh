@@ -1,5 +1,5 @@
 #!/bin/bash
-# The runs of a study in one allocation, as python -m launch submits them:  sbatch --chdir=/scratch/u/runs/weak/arrays/1-pack-n4 /scratch/u/runs/weak/arrays/1-pack-n4/job.sh
+# The runs of a study in one allocation, as python -m launch submits them:  sbatch --chdir=/scratch/u/runs/weak/jobs/1 /scratch/u/runs/weak/jobs/1/job.sh
 #SBATCH --job-name=weak
 #SBATCH --nodes=4
 #SBATCH --ntasks-per-node=4
@@ -32,7 +32,7 @@ run() {
     if [ -n "$asked$over" ] || [ "$SECONDS" -ge "$latest" ]; then return; fi
     cd "$here/$1" && mkdir -p logs || return
     {
-        /opt/venv/bin/python -m launch.node.attempt begin . || return
+        /opt/venv/bin/python -m launch.node.attempt begin . 1 || return
         began=$SECONDS
         # As Slurm does for a job: a warning before the time of the run is over, and its end then.
         timeout --preserve-status --signal=USR2 "$warning" \

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The job of a run, as python -m launch submits it:  sbatch --chdir=/scratch/u/runs/first /scratch/u/runs/first/job.sh
+# The job of a run, as python -m launch submits it:  sbatch --chdir=/scratch/u/runs/first /scratch/u/runs/first/jobs/1/job.sh
 #SBATCH --job-name=first
 #SBATCH --nodes=4
 #SBATCH --ntasks-per-node=4
@@ -22,7 +22,7 @@ trap : USR2
 export CUDA_VISIBLE_DEVICES=0,1,2,3
 export NCCL_SOCKET_IFNAME=ib0
 export PYTHONPATH=/opt/toolkit${PYTHONPATH:+:$PYTHONPATH} TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}
-/opt/venv/bin/python -m launch.node.attempt begin . || exit 1
+/opt/venv/bin/python -m launch.node.attempt begin . 1 || exit 1
 srun --nodes=4 --ntasks=16 --ntasks-per-node=4 --cpus-per-task=24 --mpi=none --kill-on-bad-exit=1 --label --output=logs/node%n.log --open-mode=append --cpu-bind=none \
     /opt/venv/bin/python -m launch.node.worker .
 status=$?

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The job of a run, as python -m launch submits it:  sbatch --chdir=/scratch/u/runs/first /scratch/u/runs/first/job.sh
+# The job of a run, as python -m launch submits it:  sbatch --chdir=/scratch/u/runs/first /scratch/u/runs/first/jobs/1/job.sh
 #SBATCH --job-name=first
 #SBATCH --nodes=4
 #SBATCH --ntasks-per-node=8
@@ -21,7 +21,7 @@ trap : USR2
 
 export NCCL_SOCKET_IFNAME=hsn0,hsn1,hsn2,hsn3
 export PYTHONPATH=/opt/toolkit${PYTHONPATH:+:$PYTHONPATH} TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}
-/opt/venv/bin/python -m launch.node.attempt begin . || exit 1
+/opt/venv/bin/python -m launch.node.attempt begin . 1 || exit 1
 srun --nodes=4 --ntasks=32 --ntasks-per-node=8 --cpus-per-task=7 --mpi=none --kill-on-bad-exit=1 --label --output=logs/node%n.log --open-mode=append --cpu-bind=mask_cpu:fe000000000000,fe00000000000000,fe0000,fe000000,fe,fe00,fe00000000,fe0000000000 \
     /opt/venv/bin/python -m launch.node.worker .
 status=$?
