@@ -144,7 +144,7 @@ class Ranks:
     def _ended(self, rank: int, status: int) -> None:
         if rest := self._rest.pop(rank, b""):
             self._write(rank, rest)
-        if status in (0, stop.STOPPED):
+        if status == 0 or status == stop.STOPPED and self.plan.kind == "workload":
             return
         if self._asked_to_end and (status < 0 or self.plan.kind != "workload"):
             return  # it knows no other way to end when asked
@@ -184,8 +184,9 @@ def _kill_group(process: subprocess.Popen) -> None:
 
 def _environment(plan: Plan) -> dict[str, str]:
     # A launcher that itself runs in a job or under mpirun must not hand on who it is there.
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONUNBUFFERED": "1"}
-    return quiet | without_identity() | plan.env | {"PYTHONPATH": os.pathsep.join(plan.pythonpath)}
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "2"}
+    path = {"PYTHONPATH": os.pathsep.join(plan.pythonpath)} if plan.pythonpath else {}
+    return quiet | without_identity() | plan.env | path
 
 
 def mpirun(plan: Plan) -> list[str]:

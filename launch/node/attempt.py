@@ -1,4 +1,4 @@
-"""The beginning and the end of an attempt, noted in the run directory:   python -m launch.node.attempt begin|end RUN [STATUS [ASKED]]
+"""The beginning and the end of an attempt, noted in the run directory:   launch.node.attempt begin|end RUN [STATUS [ASKED]]
 
 The job script calls it on the first node; the local backend calls the same functions.
 """
@@ -124,8 +124,9 @@ def _job() -> dict[str, str]:
     return {name: os.environ[variable] for name, variable in told.items() if variable in os.environ}
 
 
-if __name__ == "__main__":
-    verb, folder, *rest = sys.argv[1:]
+def main(argv: list[str]) -> int:
+    """Note a beginning or an end; return the exit status of the job script, of a begun attempt 0."""
+    verb, folder, *rest = argv
     here = RunDir.open(folder)
     planned = here.plan()
     if verb == "begin":
@@ -146,11 +147,11 @@ if __name__ == "__main__":
                 "ended", outcome="failed", status=refusal.status, reason=str(refusal), submission=submission
             )
             sys.exit(f"launch: {refusal}")
-    else:
-        outcome = end(here, int(rest[0]), any(rest[1:]))
-        if outcome == "failed":
-            print(diagnose.paragraph(here), flush=True)
-        # Where Slurm has ended the job, it also decides whether it comes back.
-        if outcome == "stopped" and not diagnose.ended_by_slurm(here):
-            print(requeue(here, planned), flush=True)
-        sys.exit({"done": 0, "stopped": stop.STOPPED, "failed": 1}[outcome])
+        return 0
+    outcome = end(here, int(rest[0]), any(rest[1:]))
+    if outcome == "failed":
+        print(diagnose.paragraph(here), flush=True)
+    # Where Slurm has ended the job, it also decides whether it comes back.
+    if outcome == "stopped" and not diagnose.ended_by_slurm(here):
+        print(requeue(here, planned), flush=True)
+    return {"done": 0, "stopped": stop.STOPPED, "failed": 1}[outcome]
