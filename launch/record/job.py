@@ -160,7 +160,7 @@ def of(holder: Path) -> list[Job]:
 
 def holder_of(run: RunDir) -> Path:
     """Where the jobs of a run are kept: in its study, or in itself."""
-    return run.path.parent if (run.path.parent / "study.json").is_file() else run.path
+    return run.path.parent if os.path.isfile(run.path.parent / "study.json") else run.path
 
 
 def latest(runs: Iterable[RunDir]) -> dict[Path, Job]:
@@ -193,4 +193,5 @@ def read(folder: Path) -> Job:
     record = read_object(folder / "job.json", JobRecord)
     if record is None:
         raise Damaged(folder / "job.json", "it is not there")
-    return Job(folder=folder, **{k: tuple(v) if isinstance(v, list) else v for k, v in record.items()})
+    known = {name: value for name, value in record.items() if name in JobRecord.__annotations__ and value is not None}
+    return Job(folder=folder, **{name: tuple(v) if isinstance(v, list) else v for name, v in known.items()})
