@@ -109,7 +109,12 @@ def find_lost(runs: Iterable[RunDir]) -> None:
 
 def attached(job: Job) -> Job:
     """Complete the record of a job whose answer was lost."""
-    told = (event["job"] for run in job.run_dirs for event in run.events("submitted") if event.get("submission") == job.number)
+    told = (
+        event["job"]
+        for run in job.run_dirs
+        for event in run.events("submitted")
+        if event.get("submission") == job.number
+    )
     number = next(told, None)  # its launcher was killed between the notes in the runs and the record
     return job.answered(number.partition("_")[0] if number else scheduler(job.backend).attach(job))
 
