@@ -104,10 +104,11 @@ class Progress:
         label = _LABEL.match(line)
         if label is None or "slurmstepd-" in line:
             return
+        states = [part for part in label[2].split("\r") if part.strip()]  # of a bar that is redrawn
         if self._plan.kind != "workload":
-            self._say(line)
-        elif label[1] == "0" and label[2].strip() and not _NOISE.match(label[2]):
-            self._say(label[2].rpartition("\r")[2])
+            self._say(line[: label.start(2)] + "".join(states[-1:]))
+        elif label[1] == "0" and states and not _NOISE.match(label[2]):
+            self._say(states[-1])
 
     def _say(self, line: str) -> None:
         if self._live:
@@ -118,7 +119,10 @@ class Progress:
 
     def _draw(self, text: str) -> None:
         if self._live:
-            room = os.get_terminal_size(self._stream.fileno()).columns - 1
+            try:
+                room = os.get_terminal_size(self._stream.fileno()).columns - 1
+            except OSError:  # the terminal was closed
+                room = 79
             text = text[:room]  # a wrapped line could not be redrawn
             self._stream.write(f"\r{text:<{self._width}}" + ("" if text else "\r"))
             self._width = len(text)
