@@ -80,7 +80,7 @@ def _times(run: RunDir) -> Iterator[Line]:
     number, started = next((number, event) for number, event in events if event["event"] == "started")
     file = {"file": run.events_jsonl.name, "lineno": number}
     result = run.result()
-    phases = result["phases_s"] if result else {}
+    phases = result.get("phases_s", {}) if result else {}
     ready = started["time"] + (phases.get("start") or 0) + phases.get("import", 0)
     yield started["time"], START, "init_start", None, file
     yield ready, END, "init_stop", None, file
@@ -108,8 +108,14 @@ def _times(run: RunDir) -> Iterator[Line]:
             yield event["time"], END, "eval_stop", None, about
             last = max(last, event["time"])
     if result:
-        value = {"throughput": result["throughput_examples_per_s"]}
-        yield last, POINT, "tracked_stats", value, {"file": run.result_json.name, "lineno": 1, "step": result["steps"]}
+        value = {"throughput": result.get("throughput_examples_per_s")}
+        yield (
+            last,
+            POINT,
+            "tracked_stats",
+            value,
+            {"file": run.result_json.name, "lineno": 1, "step": result.get("steps")},
+        )
     status = {"status": "success" if result else "aborted"}
     yield last, END, "run_stop", None, {"file": run.events_jsonl.name, "lineno": len(events), **status}
 

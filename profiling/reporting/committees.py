@@ -75,7 +75,7 @@ def _step(row: dict[str, Any]) -> float:
 
 def _cores(run: Run) -> int | None:
     """Cores that the ranks of a run had: those asked for, else all of the nodes; groups on one machine share its cores."""
-    if run.plan["cpus_per_task"]:
-        return run.plan["cpus_per_task"] * run.ranks
+    if cores := run.plan.get("cpus_per_task"):
+        return cores * run.ranks
     on_first = run.surroundings.get("cores")
     return on_first and on_first * (1 if run.plan["backend"] == "local" else run.nodes)
