@@ -1,22 +1,14 @@
 """Command-line words of a verb: its positional words, and the options of a dataclass."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from launch.errors import Refusal
 from launch.plan import options
 
 MOST = 10**12
 """The largest number that is taken for one of nodes or workers."""
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse, but an error is a Refusal."""
-
-    def error(self, message: str) -> NoReturn:
-        raise Refusal(message.replace("argument ", "option ", 1))
 
 
 def parse(cls: type, argv: Sequence[str], positionals: Sequence[str]) -> tuple[list[Path], Any]:
@@ -41,18 +33,12 @@ def parse(cls: type, argv: Sequence[str], positionals: Sequence[str]) -> tuple[l
     Refusal
         A word too many or too few, an unknown option, a wrong value.
     """
-    parser = _Parser(add_help=False, allow_abbrev=False)
-    options.add_to(parser, cls)
-    # Each option takes exactly one word, so that what is left over can be told apart from options that are unknown.
-    given, rest = parser.parse_known_args(list(argv))
-    unknown = [word for word in rest if word.startswith("-")]
-    options.refuse_unknown(unknown, cls, "")
-    words = [word for word in rest if not word.startswith("-")]
+    chosen, words = options.with_words(cls, argv, cls.__module__.rpartition(".")[2])
     if len(words) != len(positionals):
         raise Refusal(
             f"{' '.join(words) or 'nothing'} was given, but {' '.join(positionals)} is needed: give {len(positionals)} file{'s' * (len(positionals) > 1)}"
         )
-    return [Path(word) for word in words], options.build(cls, vars(given), cls.__module__.rpartition(".")[2])
+    return [Path(word) for word in words], chosen
 
 
 def counts(option: str, text: str) -> list[int]:
