@@ -6,52 +6,38 @@ from collections.abc import Sequence
 
 from launch.errors import Refusal, nearest
 
-VERBS = {
-    "compare": "profiling.cli.compare",
-    "export": "profiling.cli.export",
-    "mllog": "profiling.cli.mllog",
-    "predict": "profiling.cli.predict",
-    "report": "profiling.cli.report",
-    "score": "profiling.cli.score",
-    "simulate": "profiling.cli.simulate",
-    "summary": "profiling.cli.summary",
-    "watch": "profiling.cli.watch",
-    "trace": "profiling.cli.trace",
-}
-"""Each verb's module, imported when the verb is used: it has run(argv) -> what is printed, and Options."""
+VERBS = ("compare", "export", "mllog", "predict", "report", "score", "simulate", "summary", "watch", "trace")
+"""Modules of profiling.cli, imported when used: run(argv) -> what is printed, Options, and a first line as help."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run a verb; print what it says; return the exit status: 0, or 2 for what the user can mend."""
+    """Run a verb; print its result; return the exit status: 0, or 2 for what the user can fix."""
     try:
-        if not argv or argv[0] in ("-h", "--help"):
+        verb, *words = argv or ["--help"]
+        if verb in ("-h", "--help"):
             print(_help())
-            return 0
-        verb, *words = argv
-        if verb not in VERBS:
+        elif verb not in VERBS:
             raise Refusal(f"unknown verb {verb!r}: {nearest(verb, VERBS)}")
-        module = importlib.import_module(VERBS[verb])
-        if {"-h", "--help"} & set(words):
+        elif {"-h", "--help"} & set(words):
             from launch.plan import options
 
+            module = _module(verb)
             print(f"{module.__doc__}\n\n{options.describe(module.Options)}")
-            return 0
-        print(module.run(words))
+        else:
+            print(_module(verb).run(words))
         return 0
     except Refusal as refusal:
         print(f"profiling: {refusal}", file=sys.stderr)
         return refusal.status
 
 
+def _module(verb: str):
+    return importlib.import_module(f"profiling.cli.{verb}")
+
+
 def _help() -> str:
-    lines = [importlib.import_module(module).__doc__ or "" for module in VERBS.values()]
-    return "\n".join(
-        [
-            "usage: python -m profiling VERB ...   (--help behind a verb shows its options)",
-            "",
-            *(f"  {line}" for line in lines),
-        ]
-    )
+    lines = [f"  {_module(verb).__doc__}" for verb in VERBS]
+    return "\n".join(["usage: python -m profiling VERB ...   (VERB --help shows its options)", "", *lines])
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def pace(run: RunDir, begin: int = 0) -> dict[str, float | None]:
     training = read_json(run.training_json) or {}
     found = dict.fromkeys(("step", "steps", "epoch", "epochs", "loss", "examples_per_s", "left_s"))
     found |= {name: training.get(name) for name in ("steps", "epochs")}
-    steps_back = (line for line in _from_the_end(run.steps / "node0.jsonl", begin) if line["rank"] == 0)
+    steps_back = (line for line in last_lines(run.steps / "node0.jsonl", _TAIL, begin) if line["rank"] == 0)
     last = next(steps_back, None)
     if last is None:
         return found
@@ -52,12 +52,22 @@ def pace(run: RunDir, begin: int = 0) -> dict[str, float | None]:
     return found
 
 
-def _from_the_end(path: Path, begin: int) -> Iterator[dict[str, Any]]:
-    """The values of the last lines of a file, the newest first."""
+def last_lines(path: Path, tail: int, begin: int = 0) -> Iterator[dict[str, Any]]:
+    """The values of the lines at the end of a file of JSON lines, the newest first.
+
+    Parameters
+    ----------
+    path : Path
+        The file; none is one without lines.
+    tail : int
+        Bytes at its end that are read.
+    begin : int
+        Bytes at its head that are not.
+    """
     try:
         with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(begin, size - _TAIL))
+            file.seek(max(begin, size - tail))
             text = file.read().decode(errors="replace")
     except FileNotFoundError:
         return

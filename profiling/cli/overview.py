@@ -1,6 +1,7 @@
-"""What is known of one run, as a document for programs: its steps, its GPUs, ranks and nodes, who holds it up, what was read."""
+"""What is known of one run, as a document for programs: its steps, GPUs, ranks and nodes, stragglers, its recording."""
 
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -9,18 +10,25 @@ import numpy as np
 
 from launch.record.files import read_json, read_lines
 from launch.record.rundir import RunDir
-from launch.submit import states
+from launch.submit.states import Known
 from profiling.study import confidence, steps, stragglers
 from profiling.telemetry import readings
 from profiling.telemetry.usage import Usage, usage
 
 
-def document(run: RunDir) -> dict[str, Any]:
+def document(run: RunDir, known: Known) -> dict[str, Any]:
     """What is known of a run; its keys are described in docs/readings.md."""
-    (known,), _ = states.look([run.path])
     plan = read_json(run.run_json)
     ranks = plan["nodes"] * plan["ranks_per_node"]
-    made: dict[str, Any] = {
+    begin = end = timed = reason = None
+    try:
+        timed = steps.read(run, ranks)
+        begin, end = timed.span
+    except steps.Unusable as error:
+        reason = str(error)
+    found = usage(run.readings, begin, end, {*_OF_GPU, *_OF_PROCESS, *_OF_HOST, *_OF_SAMPLER})
+    of_steps = _steps(timed) if timed else {}
+    return {
         "format": 1,
         "run": str(run.path),
         "workload": plan["workload"],
@@ -28,31 +36,18 @@ def document(run: RunDir) -> dict[str, Any]:
         "nodes": plan["nodes"],
         "ranks": ranks,
         "attempts": known.attempts,
-        "steps": None,
-        "stragglers": [],
-        "why_no_steps": None,
-    }
-    begin = end = None
-    try:
-        timed = steps.read(run, ranks)
-    except steps.Unusable as error:
-        made["why_no_steps"] = str(error)
-    else:
-        begin, end = float(timed.start.min()), float((timed.start + timed.seconds).max())
-        made["steps"] = _steps(timed)
-        made["stragglers"] = [asdict(one) for one in stragglers.find(run, timed)]
-    found = usage(run.readings, begin, end, {*_OF_GPU, *_OF_PROCESS, *_OF_HOST, *_OF_SAMPLER})
-    throughput = made["steps"] and made["steps"]["throughput_examples_per_s"]
-    return made | {
-        "gpus": _gpus([one for one in found if one.device], throughput),
-        "processes": _spread([one for one in found if one.rank is not None], _OF_PROCESS),
-        "hosts": _spread([one for one in found if one.rank is None and one.device is None], _OF_HOST),
+        "steps": of_steps or None,
+        "stragglers": [asdict(straggler) for straggler in stragglers.find(run, timed)] if timed else [],
+        "why_no_steps": reason,
+        "gpus": _gpus([used for used in found if used.device], of_steps.get("throughput_examples_per_s")),
+        "processes": _spread([used for used in found if used.rank is not None], _OF_PROCESS),
+        "hosts": _spread([used for used in found if used.rank is None and used.device is None], _OF_HOST),
         "recording": _recording(run, plan, found),
     }
 
 
 def _steps(timed: steps.Steps) -> dict[str, Any]:
-    seconds = timed.of_chief
+    seconds = timed.rank0_seconds
     interval, every = step_interval(seconds)
     own = timed.own_seconds.mean(axis=1)  # of each rank
     return {
@@ -66,26 +61,25 @@ def _steps(timed: steps.Steps) -> dict[str, Any]:
         "throughput_examples_per_s": timed.examples * len(seconds) / float(seconds.sum()),
         "input_share": float(timed.input_seconds.mean() / timed.seconds.mean()),
         "waiting_share": float(1 - timed.own_seconds.mean() / timed.seconds.mean()),
-        # POP's load balance: the mean over the ranks of their own work, by that of the slowest.
+        # POP's load balance: the mean over the ranks of their own work, over that of the slowest.
         "load_balance": float(own.mean() / own.max()),
         "slowest_rank": int(own.argmax()),
     }
 
 
 def step_interval(seconds: np.ndarray) -> tuple[confidence.Interval | None, int]:
-    """95 % interval of the median step, and of every how many-th step it is made.
+    """95 % interval of the median step, and every how many steps one is taken for it.
 
-    Steps that follow each other are alike, and an interval needs independent ones: so it takes them as far apart as the lag at
-    which their ranks' autocorrelation has fallen below 0.1, or a tenth of the run.
+    Steps that follow each other are alike, and an interval needs independent ones: so it takes them as far apart as the
+    lag at which the autocorrelation of their order has fallen below 0.1, or a tenth of the run.
 
     Parameters
     ----------
     seconds : np.ndarray, shape (steps,)
         Lengths of successive steps.
     """
-    places = (
-        seconds.argsort().argsort().astype(float)
-    )  # ranks in order: a few long steps must not hide how alike the others are
+    # Of their places in order: a few long steps must not hide how alike the others are.
+    places = seconds.argsort().argsort().astype(float)
     places -= places.mean()
     variance = float(places @ places)
     most = max(1, len(seconds) // 10)
@@ -95,67 +89,66 @@ def step_interval(seconds: np.ndarray) -> tuple[confidence.Interval | None, int]
 
 
 _OF_HOST = (
-    "host_cpu_cores", "host_available_least_bytes", "network_tx_mib_per_s", "infiniband_tx_mib_per_s", "package_energy_j", "dram_energy_j",
-)  # fmt: skip
+    *("host_cpu_cores", "host_available_least_bytes", "network_tx_mib_per_s", "infiniband_tx_mib_per_s"),
+    *("package_energy_j", "dram_energy_j"),
+)
 _OF_GPU = (
-    "gpu_utilization", "energy_j", "integrated_energy_j", "memory_peak_bytes", "sm_clock_mhz", "temperature_peak_c", "throttled_share",
-    "throttled_power_s", "throttled_thermal_s", "pcie_rx_mib_per_s", "nvlink_tx_mib_per_s", "ecc_uncorrected",
-)  # fmt: skip
+    *("gpu_utilization", "energy_j", "integrated_energy_j", "memory_peak_bytes", "sm_clock_mhz", "temperature_peak_c"),
+    *("throttled_share", "throttled_power_s", "throttled_thermal_s", "pcie_rx_mib_per_s", "nvlink_tx_mib_per_s"),
+    "ecc_uncorrected",
+)
 _OF_PROCESS = ("cpu_cores", "rss_peak_bytes")
 _OF_SAMPLER = ("sampler_cores", "sampling_s")
 
 
 def _spread(found: Sequence[Usage], names: Sequence[str]) -> dict[str, Any]:
-    """Of each number: its mean, and where it is least and greatest; only of those that anybody has."""
-    made: dict[str, Any] = {"count": len(found)}
+    """Of each number that any of them has: its mean, and where it is least and greatest."""
+    spread: dict[str, Any] = {"count": len(found)}
     for name in names:
-        having = [one for one in found if name in one.numbers]
-        if having:
-            least, greatest = (pick(having, key=lambda one: one.numbers[name]) for pick in (min, max))
-            made[name] = {
-                "mean": statistics.fmean(one.numbers[name] for one in having),
-                "of": len(having),
+        present = sorted((used for used in found if name in used.numbers), key=lambda used: used.numbers[name])
+        if present:
+            spread[name] = {
+                "mean": statistics.fmean(used.numbers[name] for used in present),
+                "of": len(present),
                 **{
-                    word: {"value": one.numbers[name], "node": one.node, "rank": one.rank}
-                    for word, one in (("least", least), ("greatest", greatest))
+                    word: {"value": used.numbers[name], "node": used.node, "rank": used.rank}
+                    for word, used in (("least", present[0]), ("greatest", present[-1]))
                 },
             }
-    return made
+    return spread
 
 
 def _gpus(found: Sequence[Usage], throughput: float | None) -> dict[str, Any]:
-    made = _spread(found, ("power_w", *_OF_GPU))
-    made["count"] = len({one.device for one in found})
-    # A card that counts energy is known better than one whose power was asked for now and then.
-    of = {one.device: one for one in found}.values()
-    powered = [one for one in of if "power_w" in one.numbers]
+    spread = _spread(found, ("power_w", *_OF_GPU))
+    devices = {used.device: used for used in found}  # one that several ranks share is there for each
+    spread["count"] = len(devices)
+    powered = [used.numbers for used in devices.values() if "power_w" in used.numbers]
     if powered:
-        made["power_of_all_w"] = sum(one.numbers["power_w"] for one in powered)
-        ways = {"counted" if "energy_j" in one.numbers else "integrated" for one in powered}
-        made["energy_is"] = " and ".join(sorted(ways))
+        spread["power_of_all_w"] = sum(numbers["power_w"] for numbers in powered)
+        # A card that counts its energy is known better than one whose power was read now and then.
+        ways = {"counted" if "energy_j" in numbers else "integrated" for numbers in powered}
+        spread["energy_is"] = " and ".join(sorted(ways))
         if throughput:
-            made["joules_per_example"] = made["power_of_all_w"] / throughput
-    return made
+            spread["joules_per_example"] = spread["power_of_all_w"] / throughput
+    return spread
 
 
 def _recording(run: RunDir, plan: dict[str, Any], found: Sequence[Usage]) -> dict[str, Any]:
     """What was read, what could not be, and what it has cost."""
-    nodes = [one for one in found if one.rank is None and one.device is None]
-    troubles: dict[str, int] = {}
+    nodes = [used for used in found if used.rank is None and used.device is None]
+    troubles: Counter[str] = Counter()
     for path in sorted(run.readings.glob("node*.notes")):
         for line in read_lines(path):
             if line["event"] == "code" and line["code"]:
-                said = f"{line['field']}: {line['error']}"
-                troubles[said] = troubles.get(said, 0) + 1
-            for device, why in line.get("missing", {}).items():
-                troubles[f"{device}: {why}"] = troubles.get(f"{device}: {why}", 0) + 1
-    troubles |= {f"readings/{path.name} is damaged and left out": 1 for path in readings.parquet(run.readings).damaged}
+                troubles[f"{line['field']}: {line['error']}"] += 1
+            troubles.update(f"{device}: {why}" for device, why in line.get("missing", {}).items())
+    troubles.update(f"readings/{path.name} is damaged and left out" for path in readings.parquet(run.readings).damaged)
     errors = run.readings / "errors.log"
-    made: dict[str, Any] = {
+    return {
         "hz": plan.get("sample_hz"),
-        "readings": sum(one.readings for one in found),
+        "readings": sum(used.readings for used in found),
         "nodes": len(nodes),
         "troubles": troubles,
         "errors": str(errors) if errors.exists() and errors.stat().st_size else None,
+        **_spread(nodes, _OF_SAMPLER),
     }
-    return made | _spread(nodes, _OF_SAMPLER)

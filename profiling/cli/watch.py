@@ -1,22 +1,21 @@
 """python -m profiling watch RUN: a run as it goes: examples/s, GPUs, power, imbalance, in the terminal."""
 
-import json
-import os
 import statistics
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from launch.plan import options
 from launch.plan.walltime import clock
 from launch.record.files import read_json
-from launch.record.pace import pace
+from launch.record.pace import last_lines, pace
 from launch.record.rundir import RunDir
-from launch.submit import states
+from launch.record.table import aligned
+from launch.submit.states import Known
 from profiling import text
-from profiling.cli import arguments
+from profiling.cli import inputs
 
 _NODES = 64  # that are looked at each time; of a larger run these stand for all
 _TAIL = 16384  # bytes of each node's files: some seconds of it
@@ -31,116 +30,83 @@ class Options:
 
 
 def run(argv: Sequence[str]) -> str:
-    """Show a run until it ends or Ctrl-C; what is returned is the last look. The words behind the verb are RUN and options.
-
-    Raises
-    ------
-    Refusal
-        Bad words, or a folder that is no run.
-    """
-    (path,), options = arguments.parse(Options, argv, ["RUN"])
-    here = RunDir.open(path)
+    """Show a run until it ends or Ctrl-C; return the last look."""
+    (path,), chosen = options.with_files(Options, argv, ["RUN"])
+    run = RunDir.open(path)
     try:
         while True:
-            (known,), _ = states.look([here.path])
-            shown = look(here, known)
-            if options.once or not known.under_way:
-                return shown
-            _draw(shown)
-            time.sleep(max(0.1, options.every))
+            known = inputs.state(run.path)
+            screen = look(run, known)
+            if chosen.once or not known.under_way:
+                return screen
+            # On a terminal: home, and clear the screen.
+            print(f"\x1b[H\x1b[2J{screen}" if sys.stdout.isatty() else f"{screen}\n", flush=True)
+            time.sleep(max(0.1, chosen.every))
     except KeyboardInterrupt:  # the way to end it; the run is not touched
         return ""
 
 
-def look(run: RunDir, known: states.Known) -> str:
+def look(run: RunDir, known: Known) -> str:
     """What can be seen now, in some lines."""
     plan = read_json(run.run_json)
     now = pace(run)
-    rows = [
-        ("run", f"{run.path}: {known.state}, {plan['nodes']} nodes, {plan['nodes'] * plan['ranks_per_node']} ranks")
-    ]
+    shape = f"{text.plural(plan['nodes'], 'node')}, {text.plural(plan['nodes'] * plan['ranks_per_node'], 'rank')}"
+    rows = [("run", f"{run.path}: {known.state}, {shape}")]
     if now["step"] is not None:
         epoch = f"epoch {now['epoch']:.2f}/{now['epochs']:g}, " if now["epoch"] is not None else ""
         rows.append(("step", f"{epoch}step {now['step']}/{now['steps'] or '?'}, loss {now['loss']:.4g}"))
     if now["examples_per_s"] is not None:
-        left = f", {clock(int(now['left_s']))} left" if known.under_way else ""
+        left = f", {clock(int(now['left_s'] or 0))} left" if known.under_way else ""
         rows.append(("throughput", f"{text.number(now['examples_per_s'])} examples/s{left}"))
-    rows += [row for row in (_imbalance(run, plan), *_readings(run, plan, known.attempts)) if row]
-    width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+    return aligned([*rows, *_imbalance(run, plan), *_readings(run, plan, known.attempts)])
 
 
-def _imbalance(run: RunDir, plan: dict[str, Any]) -> tuple[str, str] | None:
+def _imbalance(run: RunDir, plan: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Over the last steps: whose own part takes longest, against the median rank."""
     own: dict[int, list[float]] = {}
-    length = []
+    lengths = []
     for node in range(min(plan["nodes"], _NODES)):
-        for line in _tail(run.steps / f"node{node}.jsonl"):
-            if not (line["compiled"] or line["traced"]):
+        for line in last_lines(run.steps / f"node{node}.jsonl", _TAIL):
+            if not (line.get("compiled") or line.get("traced")):
                 own.setdefault(line["rank"], []).append(line["own_seconds"])
-                length.append(line["seconds"])
+                lengths.append(line["seconds"])
     if len(own) < 2:
-        return None
+        return
     means = {rank: statistics.fmean(values) for rank, values in own.items()}
     slowest = max(means, key=means.__getitem__)
     late = means[slowest] - statistics.median(means.values())
-    waiting = 1 - statistics.fmean(means.values()) / statistics.fmean(length)
-    return (
+    waiting = 1 - statistics.fmean(means.values()) / statistics.fmean(lengths)
+    yield (
         "imbalance",
-        f"{text.percent(waiting)} of the time is waiting for other ranks and the update; rank {slowest} takes {text.number(1e3 * late, 3)} ms a step "
-        "longer than the median rank",
+        f"{text.percent(waiting)} of the time is waiting for other ranks and the update; rank {slowest} takes "
+        f"{text.number(1e3 * late, 3)} ms per step longer than the median rank",
     )
+
+
+_SHOWN: tuple[tuple[str, str, text.Form], ...] = (
+    ("gpu_utilization", "GPU", lambda value: f"{value:.0f}%"),
+    ("power_average_mw", "power", lambda value: f"{value / 1000:.0f} W"),
+    ("temperature_c", "temperature", lambda value: f"{value:.0f} C"),
+    ("sm_clock_mhz", "SM clock", lambda value: f"{value:.0f} MHz"),
+    ("memory_bytes", "GPU memory", lambda value: f"{value / 2**30:.1f} GiB"),
+    ("rss_bytes", "rank memory", lambda value: f"{value / 2**30:.2f} GiB"),
+)
 
 
 def _readings(run: RunDir, plan: dict[str, Any], attempt: int) -> Iterator[tuple[str, str]]:
     """The last reading of each rank and node."""
-    newest: dict[tuple[int, Any, Any], dict[str, Any]] = {}
+    newest: dict[tuple[Any, ...], dict[str, Any]] = {}
     for node in range(min(plan["nodes"], _NODES)):
-        for line in _tail(run.node_readings(node, attempt)):
-            newest[line["node"], line.get("rank"), line.get("device")] = line
-    lines = list(newest.values())
-    for name, title, form in (
-        ("gpu_utilization", "GPU", lambda value: f"{value:.0f}%"),
-        ("power_average_mw", "power", lambda value: f"{value / 1000:.0f} W"),
-        ("temperature_c", "temperature", lambda value: f"{value:.0f} C"),
-        ("sm_clock_mhz", "SM clock", lambda value: f"{value:.0f} MHz"),
-        ("memory_bytes", "GPU memory", lambda value: f"{value / 2**30:.1f} GiB"),
-        ("rss_bytes", "rank memory", lambda value: f"{value / 2**30:.2f} GiB"),
-    ):
-        having = [line for line in lines if name in line]
-        if having:
-            least, greatest = (pick(having, key=lambda line: line[name]) for pick in (min, max))
-            together = f", {sum(line[name] for line in having) / 1000:.0f} W together" if title == "power" else ""
-            yield (
-                title,
-                f"{form(statistics.fmean(line[name] for line in having))} mean of {len(having)}, {form(least[name])} (rank {least.get('rank')}) "
-                f"to {form(greatest[name])} (rank {greatest.get('rank')}){together}",
-            )
-    if lines:
-        age = time.time() - max(line["time_ms"] for line in lines) / 1000
+        for line in last_lines(run.node_readings(node, attempt), _TAIL):
+            newest.setdefault((node, line.get("rank"), line.get("device")), line)
+    for name, title, form in _SHOWN:
+        present = sorted((line for line in newest.values() if name in line), key=lambda line: line[name])
+        if present:
+            values = [line[name] for line in present]
+            least, greatest = (f"{form(line[name])} (rank {line.get('rank')})" for line in (present[0], present[-1]))
+            together = f", {form(sum(values))} together" if title == "power" else ""
+            yield title, f"{form(statistics.fmean(values))} mean of {len(values)}, {least} to {greatest}{together}"
+    if newest:
+        age = time.time() - max(line["time_ms"] for line in newest.values()) / 1000
         part = f", of {_NODES} of {plan['nodes']} nodes" if plan["nodes"] > _NODES else ""
         yield "read", f"{age:.0f} s ago{part}"
-
-
-def _tail(path: Path) -> Iterator[dict[str, Any]]:
-    """The last lines of a file, in their order."""
-    try:
-        with open(path, "rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
-            text = file.read().decode(errors="replace")
-    except FileNotFoundError:
-        return
-    for line in text.split("\n"):
-        try:
-            value = json.loads(line)
-        except ValueError:  # cut short where the tail begins, or by a kill
-            continue
-        if isinstance(value, dict):
-            yield value
-
-
-def _draw(shown: str) -> None:
-    if sys.stdout.isatty():
-        print("\x1b[H\x1b[2J" + shown, flush=True)  # home, and clear the screen
-    else:
-        print(shown + "\n", flush=True)

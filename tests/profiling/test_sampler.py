@@ -20,7 +20,7 @@ from launch.plan.shape import Machine
 from launch.plan.workload import Target
 from launch.record.files import read_lines
 from launch.record.rundir import RunDir
-from profiling.cli import overview
+from profiling.cli import inputs, overview
 from profiling.telemetry import readings, sampler
 from profiling.telemetry.host import Host, Process
 from profiling.telemetry.readings import READING
@@ -133,7 +133,7 @@ def test_a_rank_whose_gpu_is_held_down_is_named_with_the_reason(tmp_path: Path):
     words = [sys.executable, "-m", "launch", "resume", str(run.path)]
     done = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
-    (found,) = overview.document(run)["stragglers"]
+    (found,) = overview.document(run, inputs.state(run.path))["stragglers"]
     assert (found["rank"], found["node"], found["device"]) == (1, 1, "GPU-1b")
     assert (found["first_step"], found["last_step"]) == (61, 120)
     assert found["late_seconds"] == pytest.approx(0.01) and found["slows"] == pytest.approx(0.01 / 0.032)
