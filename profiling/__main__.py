@@ -3,6 +3,7 @@
 import importlib
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from launch.errors import Refusal, nearest
 
@@ -29,6 +30,12 @@ def main(argv: Sequence[str]) -> int:
     except Refusal as refusal:
         print(f"profiling: {refusal}", file=sys.stderr)
         return refusal.status
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith(("launch", "profiling", "workloads")):
+            raise
+        fix = f"{sys.executable} -m pip install {error.name}"
+        print(f"profiling: {' '.join(argv[:1])} needs {error.name}, which is not installed: {fix}", file=sys.stderr)
+        return 2
 
 
 def _module(verb: str):
@@ -36,7 +43,8 @@ def _module(verb: str):
 
 
 def _help() -> str:
-    lines = [f"  {_module(verb).__doc__}" for verb in VERBS]
+    modules = Path(__file__).with_name("cli")  # their first lines: not all can be imported without all packages
+    lines = [f"  {(modules / f'{verb}.py').read_text().partition(chr(10))[0].strip(chr(34))}" for verb in VERBS]
     return "\n".join(["usage: python -m profiling VERB ...   (VERB --help shows its options)", "", *lines])
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from launch.backends import rank_command, supervise
 from launch.backends.processes import mpirun
 from launch.backends.supervise import Interrupted, execute
-from launch.cli import doctor
+from launch.errors import refuse_without
 from launch.plan.plan import Plan
 from launch.record import diagnose
 from launch.record.progress import Progress, closing
@@ -56,7 +56,7 @@ def check(plan: Plan) -> None:
         mpirun(plan)
     rank_command.refuse_absent(plan)
     if plan.kind == "workload" and plan.container is None:
-        doctor.refuse_without(["tensorflow", "keras", *(["horovod"] if plan.size > 1 else [])])
+        refuse_without(["tensorflow", "keras", *(["horovod"] if plan.size > 1 else [])])
 
 
 def preview(run: RunDir, plan: Plan) -> str:

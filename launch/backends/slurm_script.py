@@ -98,12 +98,12 @@ def tasks(plan: Plan) -> list[str]:
     """The options of srun whatever the number of nodes. Those of sbatch are said again where srun does not take them over."""
     cores = [f"--cpus-per-task={plan.cpus_per_task}"] if plan.cpus_per_task else []
     mpi = ["--mpi=none"] if plan.rendezvous == "gloo" else [f"--mpi={plan.mpi}"] if plan.mpi else []
-    one_each = ["--gpus-per-task=1"] if plan.gpus_per_node and plan.gpu_binding == "slurm" else []
+    own = [f"--gpus-per-task={plan.gpus_per_rank}"] if plan.gpu_binding == "slurm" and plan.gpus_per_node else []
     return [
         f"--ntasks-per-node={plan.ranks_per_node}",
         *cores,
         *mpi,
-        *one_each,
+        *own,
         "--kill-on-bad-exit=1",
         "--label",
         "--output=logs/node%n.log",
@@ -132,7 +132,7 @@ def _gpus(plan: Plan) -> dict[str, str]:
     kind = f"{plan.gpu_type}:" if plan.gpu_type else ""
     return {
         "gpus-per-node": {"gpus-per-node": f"{kind}{plan.gpus_per_node}"},
-        "gpus-per-task": {"gpus-per-task": f"{kind}1"},
+        "gpus-per-task": {"gpus-per-task": f"{kind}{plan.gpus_per_rank}"},
         "gres": {"gres": f"gpu:{kind}{plan.gpus_per_node}"},
         "none": {},
     }[plan.gpu_request]

@@ -11,7 +11,7 @@ from launch.backends.processes import Ranks
 from launch.errors import Refusal
 from launch.node import attempt, stop
 from launch.plan.plan import Plan
-from launch.record.rundir import RunDir, read_json
+from launch.record.rundir import RunDir
 
 GRACE_S = 60.0  # for ranks that were asked to save and leave
 END_THIS = signal.SIGUSR1
@@ -140,4 +140,4 @@ def _only_one(run: RunDir) -> Iterator[None]:
 if __name__ == "__main__":
     here = RunDir.open(sys.argv[1])
     with contextlib.suppress(Interrupted):
-        execute(here, Plan.from_json(read_json(here.run_json)), lambda: None)
+        execute(here, here.plan(), lambda: None)

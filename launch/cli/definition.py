@@ -21,10 +21,11 @@ from typing import Any
 
 from launch import HOME
 from launch.errors import Refusal, nearest
-from launch.plan import options, workload
+from launch.plan import options, typed, workload
 from launch.plan.plan import refuse_bad_name
 from launch.plan.request import StudyRequest
 from launch.plan.sweep import from_tables, list_of_tables, table_of, value_text
+from launch.record.files import open_file
 from launch.submit.order import Order
 from launch.submit.stages import in_order
 
@@ -77,13 +78,13 @@ def read(
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        with open_file(path) as file:
+            return tomllib.load(file)
     except FileNotFoundError:
         known = {os.path.relpath(file) for folder in (path.parent, FOLDER) for file in folder.glob("*.toml")}
         raise Refusal(f"there is no definition {str(path)!r}: {nearest(os.path.relpath(path), known)}") from None
-    except (OSError, ValueError) as error:
-        said = getattr(error, "strerror", None) or error
-        raise Refusal(f"{path} cannot be read as TOML ({said}): mend it and try again") from None
+    except (ValueError, RecursionError) as error:
+        raise Refusal(f"{path} cannot be read as TOML ({error}): fix it and try again") from None
 
 
 def _chain(
@@ -137,34 +138,45 @@ def _order(
         raise Refusal("it does not say what is to be run: write workload = 'workloads.cfd_resnet'")
     job = dict(job) | given
     axes = from_tables(table, job.pop("array", ()), job.get("nodes"))
-    found = [*_strings(table, "arguments"), *options.words(_texts(table_of(table, "options"))), *words]
+    kind = workload.kind(table["workload"])
+    hints = typed.hints(workload.config_class(table["workload"])) if kind == "workload" else {}
+    texts = _texts("options", table_of(table, "options"), hints)
+    found = [*_strings(table, "arguments"), *options.words(texts), *words]
     return Order(asked=options.build(StudyRequest, job), target=workload.find(table["workload"], found), axes=axes)
 
 
 def _job(table: Mapping[str, Any]) -> dict[str, Any]:
     """The values of ``[job]``, as the command line would have them."""
-    texts = {name.replace("-", "_"): value for name, value in _texts(table_of(table, "job")).items()}
+    texts = _texts("job", table_of(table, "job"), typed.hints(StudyRequest))
     fields = {field.name: field for field in dataclasses.fields(StudyRequest)}
     if "array" in texts:
         raise Refusal("[job] has array: write the axes into [axes]")
     if unknown := next((name for name in texts if name not in fields), None):
-        raise Refusal(f"[job] has {unknown}, which is no option of the job: {nearest(unknown, fields)}")
+        raise Refusal(f"[job] has {unknown}, which is not an option of the job: {nearest(unknown, fields)}")
     joined = {name: field.metadata["separator"] for name, field in fields.items() if "separator" in field.metadata}
     values, _ = options.split(StudyRequest, options.words(texts, joined))
     return values
 
 
-def _texts(table: Mapping[str, Any]) -> dict[str, str | list[str]]:
-    return {
-        name: [value_text(name, item) for item in value] if isinstance(value, list) else value_text(name, value)
-        for name, value in table.items()
-    }
+def _texts(section: str, table: Mapping[str, Any], hints: Mapping[str, Any]) -> dict[str, str | list[str]]:
+    """The values of a table as they are written on the command line, by the names of the fields that they are for."""
+    texts: dict[str, str | list[str]] = {}
+    for key, value in table.items():
+        name = key.replace("-", "_")
+        if hint := hints.get(name):
+            many, kind = options.is_many(hint), options.scalar(hint)[0]
+            items = value if many and isinstance(value, list) else [value]
+            if any(isinstance(item, list | dict) or isinstance(item, bool) is not (kind is bool) for item in items):
+                wanted = "true or false" if kind is bool else "a value, or a list of values" if many else "one value"
+                raise Refusal(f"[{section}] {key} = {typed.shown(value)}: give {wanted}")
+        texts[name] = [value_text(key, item) for item in value] if isinstance(value, list) else value_text(key, value)
+    return texts
 
 
 def _strings(table: Mapping[str, Any], name: str) -> list[str]:
     found = table.get(name, [])
     if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
-        raise Refusal(f"{name} = {found!r} is no list of words: write {name} = ['one', 'two']")
+        raise Refusal(f"{name} = {typed.shown(found)} is not a list of words: write {name} = ['one', 'two']")
     return found
 
 

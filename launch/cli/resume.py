@@ -13,8 +13,7 @@ from launch.errors import Refusal
 from launch.plan import hostlist, options
 from launch.plan.plan import Plan
 from launch.record import bad_nodes
-from launch.record.files import read_json
-from launch.record.rundir import STATUS, RunDir
+from launch.record.rundir import STATUS, RunDir, read_index
 from launch.submit import lock, stages, states, study
 
 
@@ -98,7 +97,7 @@ def _run(folder: Path, how: str, exclude: bool) -> int:
     run = RunDir(folder)
     if run.result() is not None:
         raise Refusal(f"{run.path} is finished: there is nothing to go on with")
-    plan = Plan.from_json(read_json(run.run_json))
+    plan = run.plan()
     if states.going_on([run], plan.backend):
         raise Refusal(f"{run.path} is running: wait for its end, or end it first")
     if exclude:
@@ -116,12 +115,12 @@ def _study(folder: Path, how: str, exclude: bool) -> int:
     idle = [(run, plan) for run, plan in lacking if run.path not in busy]
     if not idle:
         raise Refusal(f"the unfinished runs of {folder} are running: wait for their end, or end them first")
-    index = read_json(folder / study.INDEX)
+    index = read_index(folder)
     if exclude:
         hosts = _bad_nodes([RunDir(folder / entry["run"]) for entry in index["runs"]])
         idle = [(run, without(plan, hosts)) for run, plan in idle]
     print(f"{len(idle)} of the runs of {folder} are to be made", flush=True)
-    return study.make(folder, idle, how, index["throttle"])
+    return study.make(folder, idle, how, index.get("throttle"))
 
 
 def _chain(folder: Path, how: str, exclude: bool) -> int:

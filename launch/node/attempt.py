@@ -14,7 +14,7 @@ from launch.node import stop
 from launch.plan.plan import Plan
 from launch.record import diagnose
 from launch.record.environment import surroundings
-from launch.record.files import publish_json, read_json
+from launch.record.files import publish_json
 from launch.record.rundir import RunDir
 
 
@@ -51,7 +51,7 @@ def end(run: RunDir, status: int, asked: bool = False) -> str:
     str
         "done", "stopped" or "failed".
     """
-    plan = Plan.from_json(read_json(run.run_json))
+    plan = run.plan()
     started = run.events("started")
     attempt = len(started)
     if status == 0 and plan.kind != "workload":
@@ -101,7 +101,7 @@ def _job() -> dict[str, str]:
 if __name__ == "__main__":
     verb, folder, *rest = sys.argv[1:]
     here = RunDir.open(folder)
-    planned = Plan.from_json(read_json(here.run_json))
+    planned = here.plan()
     if verb == "begin":
         # Slurm itself puts a job back that was preempted or lost a node, as often as it likes.
         if int(os.environ.get("SLURM_RESTART_COUNT", "0")) >= max(planned.max_attempts, 1):

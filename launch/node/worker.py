@@ -16,16 +16,16 @@ from typing import Any
 
 from launch.errors import Refusal
 from launch.node import pinning, rendezvous, sampling, stop
-from launch.node.rank import Rank, environment, from_environment
+from launch.node.rank import Rank, environment, from_environment, rank_number
 from launch.plan.plan import Plan
-from launch.record.files import append_line, read_json
+from launch.record.files import append_line
 from launch.record.rundir import RunDir
 
 
 def main(argv: list[str]) -> int:
     """Be one rank of a run; return its exit status."""
     run = RunDir.open(argv[0])
-    plan = Plan.from_json(read_json(run.run_json))
+    plan = run.plan()
     faulthandler.enable()
     if plan.backend == "local":
         stop.die_with(os.getppid())  # of an mpirun; a rank that the launcher started itself is bound to it already
@@ -33,7 +33,7 @@ def main(argv: list[str]) -> int:
         stop.install()  # a program that knows nothing of the flag keeps the signals' own meaning: to end
     started = run.events("started")
     attempt = len(started)
-    rank = Rank(rank=int(os.environ.get("SLURM_PROCID", "0")))
+    rank = Rank(rank=rank_number())
     begun = False
     try:
         rank = who(plan)
@@ -108,8 +108,8 @@ def _prepare(run: RunDir, plan: Plan, rank: Rank, attempt: int) -> list[dict[str
         LAUNCH_STARTED=str(started[0]["time"]) if started else str(time.time()),
         LAUNCH_SUBMITTED=str(submitted[0]["time"]) if submitted else "",
     )
-    device = pinning.pin(plan, rank)
-    return pinning.compare(plan, rank, device, run.meeting, attempt, plan.patience_s)
+    own = pinning.pin(plan, rank)
+    return pinning.compare(plan, rank, own, run.meeting, attempt, plan.patience_s)
 
 
 def _run(plan: Plan) -> None:

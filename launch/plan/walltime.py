@@ -3,6 +3,10 @@
 import re
 
 from launch.errors import Refusal
+from launch.plan.typed import shown
+
+LONGEST_S = 86400 * 10_000
+"""The longest walltime in seconds; Slurm has the minutes as a number of 32 bits."""
 
 
 def walltime(text: str | None) -> int | None:
@@ -15,7 +19,7 @@ def walltime(text: str | None) -> int | None:
     """
     if text is None:
         return None
-    match = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", text.strip())
+    match = re.fullmatch(r"(?:([0-9]+)-)?([0-9]+)(?::([0-9]+))?(?::([0-9]+))?", text.strip()[:40])
     if match:
         days, *parts = match.groups()
         numbers = [int(part) for part in parts if part is not None]
@@ -24,10 +28,11 @@ def walltime(text: str | None) -> int | None:
         seconds = int(days or 0) * 86400 + sum(
             n * unit for n, unit in zip(numbers, (first, first // 60, first // 3600))
         )
-        if seconds > 0:
+        if 0 < seconds <= LONGEST_S:
             return seconds
     raise Refusal(
-        f"--time {text!r} is no walltime: give MINUTES, MM:SS, HH:MM:SS, D-HH, D-HH:MM or D-HH:MM:SS, more than 0"
+        f"--time {shown(text)} is not a walltime: give MINUTES, MM:SS, HH:MM:SS, D-HH, D-HH:MM or D-HH:MM:SS, above 0 and at "
+        f"most {LONGEST_S // 86400} days"
     )
 
 

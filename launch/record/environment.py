@@ -21,14 +21,16 @@ _INSTALLED = re.compile(r"(.+?)-(\d[^-]*)(?:-py[\d.]+)?\.(?:dist|egg)-info")
 
 def surroundings() -> dict[str, Any]:
     """Host, system, CPU, GPUs, driver, versions, modules and variables, as this process finds them; no secrets."""
+    here = gpus.inventory()
     matters = {name: value for name, value in sorted(os.environ.items()) if _MATTERS.match(name)}
     return {
         "host": socket.gethostname(),
         "system": platform.platform(),
         "cpu": cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
-        "gpus": gpus.names(),
-        "driver": gpus.driver_version(),
+        "gpus": here.names,
+        "driver": here.driver,
+        "gpu_faults": here.faults,
         "python": platform.python_version(),
         "packages": packages(sys.path),
         "modules": [name for name in os.environ.get("LOADEDMODULES", "").split(":") if name],

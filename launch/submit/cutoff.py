@@ -153,4 +153,4 @@ def _point(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 if __name__ == "__main__":
     here = RunDir.open(sys.argv[1])
-    sys.exit(0 if cut(here, Plan.from_json(read_json(here.run_json))) else 1)
+    sys.exit(0 if cut(here, here.plan()) else 1)

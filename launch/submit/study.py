@@ -21,15 +21,12 @@ from launch.plan.plan import Plan, resolve
 from launch.plan.request import Request, StudyRequest
 from launch.plan.shape import Machine
 from launch.plan.site import Site
-from launch.plan.sweep import Axes
+from launch.plan.sweep import Axes, refuse_too_many
 from launch.plan.workload import Target
 from launch.record import code
-from launch.record.files import as_text, read_json, refuse_full_disk, to_disk
-from launch.record.rundir import STATUS, RunDir
+from launch.record.files import as_text, refuse_full_disk, to_disk
+from launch.record.rundir import INDEX, STATUS, RunDir, read_index
 from launch.submit import cutoff
-
-INDEX = "study.json"
-"""Which run is which point: the file that makes a folder a study."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +50,8 @@ class Point:
     @property
     def name(self) -> str:
         """Name of its run directory."""
-        values = "".join(f"-{axis}{re.sub(r'[^A-Za-z0-9.+-]', '_', value)}" for axis, value in self.values)
-        return f"n{self.nodes}{values}-r{self.repeat}"
+        values = "".join(f"-{axis}{value}" for axis, value in self.values)
+        return f"n{self.nodes}{re.sub(r'[^A-Za-z0-9.+-]', '_', values)}-r{self.repeat}"
 
 
 def points(axes: Axes, repeats: int) -> list[Point]:
@@ -65,14 +62,13 @@ def points(axes: Axes, repeats: int) -> list[Point]:
     Raises
     ------
     Refusal
-        If there is nothing to repeat, or two points would have the same name.
+        If they are too many, or two points would have the same name.
     """
-    if repeats < 1:
-        raise Refusal(f"--repeats {repeats}: give 1 or more")
     coordinates = []
     for combination in axes.combinations():
         nodes = int(combination.pop("nodes"))
         coordinates.append((nodes, tuple(combination.items())))
+    refuse_too_many(len(coordinates), repeats)
     found = [Point(nodes, values, repeat) for repeat in range(1, repeats + 1) for nodes, values in coordinates]
     if len({point.name for point in found}) < len(found):
         raise Refusal("two values of an axis give the same name of a run: make them differ in letters or digits")
@@ -217,14 +213,14 @@ def runs_in(folder: Path) -> list[RunDir]:
     Refusal
         If it is neither.
     """
-    if index := read_json(folder / INDEX):
+    if index := read_index(folder):
         return [RunDir.open(folder / entry["run"]) for entry in index["runs"]]
     return [RunDir.open(folder)]
 
 
 def unfinished(folder: Path) -> list[tuple[RunDir, Plan]]:
     """Those of them that have no result yet."""
-    return [(run, Plan.from_json(read_json(run.run_json))) for run in runs_in(folder) if run.result() is None]
+    return [(run, run.plan()) for run in runs_in(folder) if run.result() is None]
 
 
 def preview(folder: Path, runs: Sequence[tuple[RunDir, Plan]], throttle: int | None) -> str:

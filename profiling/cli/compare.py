@@ -10,7 +10,7 @@ from launch.errors import Refusal
 from launch.plan import options
 from launch.record.rundir import RunDir
 from profiling import text
-from profiling.cli import inputs, overview
+from profiling.cli import overview
 from profiling.study.confidence import Interval
 
 
@@ -24,7 +24,7 @@ class Options:
 def run(argv: Sequence[str]) -> str:
     """What the verb prints."""
     paths, chosen = options.with_files(Options, argv, ["RUN", "RUN"])
-    first, second = (overview.document(RunDir.open(path), inputs.state(path)) for path in paths)
+    first, second = (overview.document(run, overview.state(run)) for run in map(RunDir.open, paths))
     comparison = document(first, second)
     return json.dumps(comparison, indent=1) if chosen.json else as_text(comparison)
 

@@ -15,7 +15,6 @@ import numpy as np
 
 from launch.errors import Refusal
 from launch.plan import options
-from launch.record.study_index import is_study
 from profiling.cli import inputs
 from profiling.study import runs, tables
 from profiling.study.runs import Run, Study
@@ -35,7 +34,7 @@ def run(argv: Sequence[str]) -> str:
     (path,), chosen = options.with_files(Options, argv, ["STUDY"])
     if chosen.to == "parquet" and not chosen.out:
         raise Refusal("--to parquet is not text that can be printed: give a file with --out")
-    if not is_study(path):
+    if not runs.is_study(path):
         raise Refusal(f"{path} is not the folder of a study: give one that python -m launch --nodes 1,2,4 has made")
     study = inputs.study(path)
     parts = [tables.choose(study, name) for name in ([chosen.series] if chosen.series else study.series)]
@@ -107,6 +106,6 @@ def _row(run: Run, kind: str) -> dict[str, Any]:
         "attempts": run.result.get("attempts"),
         "started_unix_s": run.started,
         "ended_unix_s": run.ended,
-        **{f"phase_{name}_s": seconds for name, seconds in run.result.get("phases_s", {}).items()},
+        **{f"phase_{name}_s": seconds for name, seconds in run.phases.items()},
         **{f"metric_{name}": value for name, value in run.result.get("metrics", {}).items()},
     }

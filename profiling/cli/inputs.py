@@ -1,20 +1,12 @@
-"""What the verbs are given: runs, studies and tables; the only place that asks for the states of runs."""
+"""What the verbs are given: studies and tables."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from launch.record.study_index import is_study
 from launch.submit import states
-from launch.submit.states import Known
 from profiling.study import runs, tables
 from profiling.study.runs import Study
 from profiling.study.tables import Series
-
-
-def state(path: Path) -> Known:
-    """What is known of a run."""
-    (known,), _ = states.look([path])
-    return known
 
 
 def study(folder: Path) -> Study:
@@ -24,7 +16,7 @@ def study(folder: Path) -> Study:
 
 def series(path: Path, name: str | None) -> tuple[Series, Study | None]:
     """One series of a table or of a study, and of the latter the runs behind it."""
-    if not is_study(path):
+    if not runs.is_study(path):
         return tables.read(path, name), None
     chosen = tables.choose(study(path), name)
     return tables.of_study(chosen), chosen
@@ -32,7 +24,7 @@ def series(path: Path, name: str | None) -> tuple[Series, Study | None]:
 
 def names(path: Path) -> list[str]:
     """The names of the series in a table or a study."""
-    return study(path).series if is_study(path) else tables.names(path)
+    return study(path).series if runs.is_study(path) else tables.names(path)
 
 
 def _unfinished(paths: Sequence[Path]) -> list[str]:

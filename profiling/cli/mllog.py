@@ -7,7 +7,8 @@ from typing import Any, Literal, NamedTuple
 
 from launch.errors import Refusal
 from launch.plan import options
-from launch.record.files import read_json, read_lines
+from launch.record.contents import Event, TrainingRecord
+from launch.record.files import read_lines
 from launch.record.rundir import RunDir
 
 POINT, START, END = "POINT_IN_TIME", "INTERVAL_START", "INTERVAL_END"
@@ -49,7 +50,7 @@ def run(argv: Sequence[str]) -> str:
     """What the verb prints."""
     (path,), chosen = options.with_files(Options, argv, ["RUN"])
     run = RunDir.open(path)
-    training, started = read_json(run.training_json), run.events("started")
+    training, started = run.training(), run.events("started")
     if training is None or not started:
         raise Refusal(f"{path} has not trained: give a run of a workload that has begun")
     if len(started) > 1:
@@ -60,8 +61,8 @@ def run(argv: Sequence[str]) -> str:
     return "\n".join(map(str, sorted(lines, key=lambda line: line.time)))
 
 
-def _facts(run: RunDir, training: dict[str, Any], chosen: Options) -> Iterator[Line]:
-    plan, began = read_json(run.run_json), run.events("started")[0]["time"]
+def _facts(run: RunDir, training: TrainingRecord, chosen: Options) -> Iterator[Line]:
+    plan, began = run.record(), run.events("started")[0]["time"]
     facts = {
         "submission_benchmark": chosen.benchmark or plan["workload"].rpartition(".")[2],
         "submission_org": chosen.org,
@@ -69,8 +70,8 @@ def _facts(run: RunDir, training: dict[str, Any], chosen: Options) -> Iterator[L
         "submission_division": chosen.division,
         "submission_status": chosen.status,
         "number_of_nodes": plan["nodes"],
-        "accelerators_per_node": plan["gpus_per_node"],
-        "seed": plan["seed"],
+        "accelerators_per_node": plan.get("gpus_per_node", 0),
+        "seed": plan.get("seed"),
         "global_batch_size": training.get("global_batch"),
         "gradient_accumulation_steps": training.get("accumulate"),
         "train_samples": training.get("examples"),
@@ -87,7 +88,7 @@ def _times(run: RunDir) -> Iterator[Line]:
     An evaluation is taken to begin when the step before it ends: the last one, which a checkpoint precedes, is thus
     reported too long rather than too short.
     """
-    events = [(number, event) for number, event in enumerate(read_lines(run.events_jsonl), 1)]
+    events = [(number, event) for number, event in enumerate(read_lines(run.events_jsonl, Event), 1)]
     number, started = next((number, event) for number, event in events if event.get("event") == "started")
     source = {"file": run.events_jsonl.name, "lineno": number}
     result = run.result()

@@ -6,28 +6,28 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-
-from launch.record.files import read_json, read_lines
+from launch.record.contents import PlanRecord
+from launch.record.files import read_lines
 from launch.record.rundir import RunDir
+from launch.submit import states
 from launch.submit.states import Known
-from profiling.study import confidence, steps, stragglers
 from profiling.telemetry import readings
 from profiling.telemetry.usage import Usage, usage
 
 
+def state(run: RunDir) -> Known:
+    """What is known of a run: whether it is under way, and how it ended."""
+    (known,), _ = states.look([run.path])
+    return known
+
+
 def document(run: RunDir, known: Known) -> dict[str, Any]:
     """What is known of a run; its keys are described in docs/readings.md."""
-    plan = read_json(run.run_json)
+    plan = run.record()
     ranks = plan["nodes"] * plan["ranks_per_node"]
-    begin = end = timed = reason = None
-    try:
-        timed = steps.read(run, ranks)
-        begin, end = timed.span
-    except steps.Unusable as error:
-        reason = str(error)
-    found = usage(run.readings, begin, end, {*_OF_GPU, *_OF_PROCESS, *_OF_HOST, *_OF_SAMPLER})
-    of_steps = _steps(timed) if timed else {}
+    of_steps, span = _steps(run, ranks)
+    found = usage(run.readings, *span, {*_OF_GPU, *_OF_PROCESS, *_OF_HOST, *_OF_SAMPLER})
+    throughput = of_steps["steps"] and of_steps["steps"]["throughput_examples_per_s"]
     return {
         "format": 1,
         "run": str(run.path),
@@ -36,56 +36,27 @@ def document(run: RunDir, known: Known) -> dict[str, Any]:
         "nodes": plan["nodes"],
         "ranks": ranks,
         "attempts": known.attempts,
-        "steps": of_steps or None,
-        "stragglers": [asdict(straggler) for straggler in stragglers.find(run, timed)] if timed else [],
-        "why_no_steps": reason,
-        "gpus": _gpus([used for used in found if used.device], of_steps.get("throughput_examples_per_s")),
+        **of_steps,
+        "gpus": _gpus([used for used in found if used.device], throughput),
         "processes": _spread([used for used in found if used.rank is not None], _OF_PROCESS),
         "hosts": _spread([used for used in found if used.rank is None and used.device is None], _OF_HOST),
         "recording": _recording(run, plan, found),
     }
 
 
-def _steps(timed: steps.Steps) -> dict[str, Any]:
-    seconds = timed.rank0_seconds
-    interval, every = step_interval(seconds)
-    own = timed.own_seconds.mean(axis=1)  # of each rank
-    return {
-        "timed": len(seconds),
-        "left_out": timed.left_out,
-        "doubts": list(timed.doubts),
-        "median_seconds": float(np.median(seconds)),
-        "median_interval": interval and asdict(interval),
-        "interval_of_every": every,
-        "worst_hundredth_seconds": float(np.quantile(seconds, 0.99)),
-        "throughput_examples_per_s": timed.examples * len(seconds) / float(seconds.sum()),
-        "input_share": float(timed.input_seconds.mean() / timed.seconds.mean()),
-        "waiting_share": float(1 - timed.own_seconds.mean() / timed.seconds.mean()),
-        # POP's load balance: the mean over the ranks of their own work, over that of the slowest.
-        "load_balance": float(own.mean() / own.max()),
-        "slowest_rank": int(own.argmax()),
-    }
-
-
-def step_interval(seconds: np.ndarray) -> tuple[confidence.Interval | None, int]:
-    """95 % interval of the median step, and every how many steps one is taken for it.
-
-    Steps that follow each other are alike, and an interval needs independent ones: so it takes them as far apart as the
-    lag at which the autocorrelation of their order has fallen below 0.1, or a tenth of the run.
-
-    Parameters
-    ----------
-    seconds : np.ndarray, shape (steps,)
-        Lengths of successive steps.
-    """
-    # Of their places in order: a few long steps must not hide how alike the others are.
-    places = seconds.argsort().argsort().astype(float)
-    places -= places.mean()
-    variance = float(places @ places)
-    most = max(1, len(seconds) // 10)
-    lags = range(1, most + 1)
-    every = next((lag for lag in lags if variance == 0 or places[:-lag] @ places[lag:] < 0.1 * variance), most)
-    return confidence.median(tuple(seconds[::every])), every
+def _steps(run: RunDir, ranks: int) -> tuple[dict[str, Any], tuple[float | None, float | None]]:
+    """What the steps say, and when the timed ones began and ended."""
+    none = {"steps": None, "stragglers": [], "why_no_steps": None}
+    try:
+        from profiling.study import steps, stragglers
+    except ModuleNotFoundError as error:  # what was read can be shown all the same
+        return none | {"why_no_steps": f"{error.name} is not installed"}, (None, None)
+    try:
+        timed = steps.read(run, ranks)
+    except steps.Unusable as error:
+        return none | {"why_no_steps": str(error)}, (None, None)
+    late = [asdict(straggler) for straggler in stragglers.find(run, timed)]
+    return none | {"steps": steps.summary(timed), "stragglers": late}, timed.span
 
 
 _OF_HOST = (
@@ -133,7 +104,7 @@ def _gpus(found: Sequence[Usage], throughput: float | None) -> dict[str, Any]:
     return spread
 
 
-def _recording(run: RunDir, plan: dict[str, Any], found: Sequence[Usage]) -> dict[str, Any]:
+def _recording(run: RunDir, plan: PlanRecord, found: Sequence[Usage]) -> dict[str, Any]:
     """What was read, what could not be, and what it has cost."""
     nodes = [used for used in found if used.rank is None and used.device is None]
     troubles: Counter[str] = Counter()
@@ -144,9 +115,10 @@ def _recording(run: RunDir, plan: dict[str, Any], found: Sequence[Usage]) -> dic
             troubles.update(f"{device}: {why}" for device, why in line.get("missing", {}).items())
     troubles.update(f"readings/{path.name} is damaged and left out" for path in readings.parquet(run.readings).damaged)
     errors = run.readings / "errors.log"
+    unread = not found and any(run.readings.glob("node*-attempt*"))  # nothing here can read them
     return {
         "hz": plan.get("sample_hz"),
-        "readings": sum(used.readings for used in found),
+        "readings": None if unread else sum(used.readings for used in found),
         "nodes": len(nodes),
         "troubles": troubles,
         "errors": str(errors) if errors.exists() and errors.stat().st_size else None,

@@ -5,10 +5,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from launch.errors import Refusal
 from launch.plan import options
+from launch.plan.request import Count
+from launch.plan.typed import Bounds
 from launch.record.files import publish
 from launch.record.table import aligned
 from profiling import text
@@ -18,14 +20,16 @@ from profiling.prediction.prediction import Prediction
 from profiling.prediction.run_estimate import Rates
 from profiling.study.tables import Series
 
+Workers = Annotated[int, Bounds(1, 10**12)]
+
 
 @dataclass(frozen=True)
 class Options:
     """The options of the verb."""
 
     # Where to predict: of a study in its nodes, or in ranks; of a table in its workers.
-    nodes: tuple[int, ...] = field(default=(), metadata={"separator": ","})  # as in 64,256: of a study
-    workers: tuple[int, ...] = field(default=(), metadata={"separator": ","})  # as in 64,256: of a table; or ranks
+    nodes: tuple[Count, ...] = field(default=(), metadata={"separator": ","})  # as in 64,256: of a study
+    workers: tuple[Workers, ...] = field(default=(), metadata={"separator": ","})  # as in 64,256: of a table; or ranks
     # of a study
     series: str | None = None  # which series, where there are several
     confidence: float = 0.9  # level of the intervals

@@ -1,7 +1,7 @@
 """python -m profiling simulate RUN|STUDY|MODEL --nodes 1,16,256: what a step would take, from its layers and links."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,17 +9,16 @@ from typing import Any
 from launch.errors import Refusal
 from launch.plan import options
 from launch.plan import site as sites
+from launch.plan.request import Count, Natural, NotNegative
 from launch.plan.site import Site
-from launch.record.files import read_json
 from launch.record.rundir import RunDir
-from launch.record.study_index import is_study
 from profiling import text
 from profiling.cli import inputs
 from profiling.simulation import description, simulator, step_model
 from profiling.simulation.allreduce import Algorithm, Cluster, Link, Links
 from profiling.simulation.simulator import Simulated
 from profiling.simulation.step_model import StepModel
-from profiling.study import tables
+from profiling.study import runs, tables
 from profiling.study.tables import Point
 
 PROTOCOLS = ((1.0, {"inter_node": 14.0, "intra_node": 3.4}), (0.5, {"inter_node": 2.7, "intra_node": 0.6}))
@@ -33,16 +32,16 @@ MOST_RANKS = 10_000_000
 class Options:
     """The options of the verb."""
 
-    nodes: tuple[int, ...] = field(metadata={"separator": ","})  # how many, as in 1,16,256,4560
+    nodes: tuple[Count, ...] = field(metadata={"separator": ","})  # how many, as in 1,16,256,4560
     site: str | None = None  # whose links: a site, the path of a site file, summit or piz-daint; by default those of
     # the run or of the description
-    ranks_per_node: int | None = None  # by default those of --site, else as in the run or the description
+    ranks_per_node: Count | None = None  # by default those of --site, else as in the run or the description
     overlap: bool | None = None  # send gradients while the backward pass goes on; our own loop sends them after it
-    fusion_mib: float | None = None  # largest message of gradients: HOROVOD_FUSION_THRESHOLD
-    cycle_ms: float | None = None  # between two looks at what is ready: HOROVOD_CYCLE_TIME
+    fusion_mib: NotNegative | None = None  # largest message of gradients: HOROVOD_FUSION_THRESHOLD
+    cycle_ms: NotNegative | None = None  # between two looks at what is ready: HOROVOD_CYCLE_TIME
     allreduce: Algorithm | None = None  # how; auto is the fastest for each message
-    jitter: float = 1.0  # times the spread of ranks and steps that was measured or described; 0: all alike
-    seed: int = 0  # of the random numbers
+    jitter: NotNegative = 1.0  # times the spread of ranks and steps that was measured or described; 0: all alike
+    seed: Natural = 0  # of the random numbers
     series: str | None = None  # which series, where the study has several
     json: bool = False  # print JSON
 
@@ -50,11 +49,6 @@ class Options:
 def run(argv: Sequence[str]) -> str:
     """What the verb prints."""
     (path,), chosen = options.with_files(Options, argv, ["RUN|STUDY|MODEL"])
-    least = {"nodes": 1, "ranks_per_node": 1, "jitter": 0, "fusion_mib": 0, "cycle_ms": 0, "seed": 0}
-    for name, values in ((name, getattr(chosen, name)) for name in least):
-        for value in values if isinstance(values, tuple) else (values,):
-            if value is not None and not least[name] <= value < float("inf"):
-                raise Refusal(f"--{name.replace('_', '-')} is {value:g}: give {least[name]} or more")
     model, measured, plan = _source(path, chosen.series)
     model = step_model.sending(
         model,
@@ -111,11 +105,12 @@ def links(site: Site) -> tuple[tuple[Links, ...], str]:
     return tuple(dict.fromkeys(ways)), f"links of {site.name}: {'; '.join(words)}"
 
 
-def _source(path: Path, series: str | None) -> tuple[StepModel, dict[int, float], dict[str, Any]]:
+def _source(path: Path, series: str | None) -> tuple[StepModel, dict[int, float], Mapping[str, Any]]:
     """The step, the throughput that was measured by number of ranks, and the plan of the run behind it."""
     if (path / "run.json").is_file():
-        return step_model.of_run(RunDir.open(path)), {}, read_json(path / "run.json") or {}
-    if not is_study(path):
+        run = RunDir.open(path)
+        return step_model.of_run(run), {}, run.record()
+    if not runs.is_study(path):
         return description.read(path), {}, {}
     study = tables.choose(inputs.study(path), series)
     points = [Point(ranks, tuple(run.throughput for run in runs)) for ranks, runs in study.by_ranks.items()]

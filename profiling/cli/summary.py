@@ -10,8 +10,7 @@ from launch.plan import options
 from launch.record.rundir import RunDir
 from launch.record.table import aligned
 from profiling import text
-from profiling.cli import inputs, overview
-from profiling.study import stragglers
+from profiling.cli import overview
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,8 @@ class Options:
 def run(argv: Sequence[str]) -> str:
     """What the verb prints."""
     (path,), chosen = options.with_files(Options, argv, ["RUN"])
-    document = overview.document(RunDir.open(path), inputs.state(path))
+    run = RunDir.open(path)
+    document = overview.document(run, overview.state(run))
     return json.dumps(document, indent=1) if chosen.json else as_text(document)
 
 
@@ -35,7 +35,7 @@ def as_text(document: dict[str, Any]) -> str:
     rows = [("run", f"{document['run']}: {document['state']}, {shape}{attempts}"), ("workload", document["workload"])]
     rows += _steps(document["steps"]) if document["steps"] else [("steps", f"none timed: {document['why_no_steps']}")]
     late = document["stragglers"]
-    rows += [("straggler", stragglers.as_text(stragglers.Straggler(**straggler), _clock)) for straggler in late[:3]]
+    rows += [("straggler", _straggler(straggler)) for straggler in late[:3]]
     if len(late) > 3:
         rows.append(("", f"and {len(late) - 3} more: --json names them"))
     spreads = [
@@ -45,8 +45,11 @@ def as_text(document: dict[str, Any]) -> str:
     return "\n\n".join(filter(None, [aligned(rows), table, "\n".join(_notes(document))]))
 
 
-def _clock(seconds: float) -> str:
-    return time.strftime("%H:%M:%S", time.localtime(seconds))
+def _straggler(straggler: dict[str, Any]) -> str:
+    from profiling.study import stragglers  # needs NumPy, as the steps did
+
+    clock = time.strftime("%H:%M:%S", time.localtime(straggler["since"]))
+    return stragglers.as_text(stragglers.Straggler(**straggler), clock)
 
 
 def _steps(steps: dict[str, Any]) -> list[tuple[str, str]]:
@@ -118,7 +121,7 @@ def _notes(document: dict[str, Any]) -> list[str]:
             f"cost {recording['sampler_cores']['mean']:.2%} of a core each, "
             f"{text.milliseconds(recording['sampling_s']['mean'])} ms per reading"
         )
-    elif not recording["readings"]:
+    elif recording["readings"] == 0:
         notes.append("no readings" + (": the run was made with --sample-hz 0" if recording["hz"] == 0 else ""))
     notes += [f"not read: {why} ({count} times)" for why, count in list(recording["troubles"].items())[:5]]
     if recording["errors"]:

@@ -5,17 +5,19 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from launch.plan import options
 from launch.plan.walltime import clock
-from launch.record.files import read_json
-from launch.record.pace import last_lines, pace
+from launch.record.contents import PlanRecord, StepRecord
+from launch.record.files import objects, read_end
+from launch.record.pace import pace
 from launch.record.rundir import RunDir
 from launch.record.table import aligned
 from launch.submit.states import Known
 from profiling import text
-from profiling.cli import inputs
+from profiling.cli import overview
 
 _NODES = 64  # that are looked at each time; of a larger run these stand for all
 _TAIL = 16384  # bytes of each node's files: some seconds of it
@@ -35,7 +37,7 @@ def run(argv: Sequence[str]) -> str:
     run = RunDir.open(path)
     try:
         while True:
-            known = inputs.state(run.path)
+            known = overview.state(run)
             screen = look(run, known)
             if chosen.once or not known.under_way:
                 return screen
@@ -48,7 +50,7 @@ def run(argv: Sequence[str]) -> str:
 
 def look(run: RunDir, known: Known) -> str:
     """What can be seen now, in some lines."""
-    plan = read_json(run.run_json)
+    plan = run.record()
     now = pace(run)
     shape = f"{text.plural(plan['nodes'], 'node')}, {text.plural(plan['nodes'] * plan['ranks_per_node'], 'rank')}"
     rows = [("run", f"{run.path}: {known.state}, {shape}")]
@@ -61,13 +63,13 @@ def look(run: RunDir, known: Known) -> str:
     return aligned([*rows, *_imbalance(run, plan), *_readings(run, plan, known.attempts)])
 
 
-def _imbalance(run: RunDir, plan: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _imbalance(run: RunDir, plan: PlanRecord) -> Iterator[tuple[str, str]]:
     """Over the last steps: whose own part takes longest, against the median rank."""
     own: dict[int, list[float]] = {}
     lengths = []
     for node in range(min(plan["nodes"], _NODES)):
-        for line in last_lines(run.steps / f"node{node}.jsonl", _TAIL):
-            if not (line.get("compiled") or line.get("traced")):
+        for line in _newest_first(run.steps / f"node{node}.jsonl", StepRecord):
+            if {"own_seconds", "seconds"} <= line.keys() and not (line.get("compiled") or line.get("traced")):
                 own.setdefault(line["rank"], []).append(line["own_seconds"])
                 lengths.append(line["seconds"])
     if len(own) < 2:
@@ -83,6 +85,11 @@ def _imbalance(run: RunDir, plan: dict[str, Any]) -> Iterator[tuple[str, str]]:
     )
 
 
+def _newest_first(path: Path, kind: type) -> Iterator[Any]:
+    """The last lines of a file of a node."""
+    return objects(reversed(read_end(path, _TAIL).split(b"\n")), kind)
+
+
 _SHOWN: tuple[tuple[str, str, text.Form], ...] = (
     ("gpu_utilization", "GPU", lambda value: f"{value:.0f}%"),
     ("power_average_mw", "power", lambda value: f"{value / 1000:.0f} W"),
@@ -93,11 +100,11 @@ _SHOWN: tuple[tuple[str, str, text.Form], ...] = (
 )
 
 
-def _readings(run: RunDir, plan: dict[str, Any], attempt: int) -> Iterator[tuple[str, str]]:
+def _readings(run: RunDir, plan: PlanRecord, attempt: int) -> Iterator[tuple[str, str]]:
     """The last reading of each rank and node."""
     newest: dict[tuple[Any, ...], dict[str, Any]] = {}
     for node in range(min(plan["nodes"], _NODES)):
-        for line in last_lines(run.node_readings(node, attempt), _TAIL):
+        for line in _newest_first(run.node_readings(node, attempt), dict):
             newest.setdefault((node, line.get("rank"), line.get("device")), line)
     for name, title, form in _SHOWN:
         present = sorted((line for line in newest.values() if name in line), key=lambda line: line[name])

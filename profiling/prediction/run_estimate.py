@@ -84,16 +84,13 @@ def rates(study: Study, kind: str) -> Rates:
     Refusal
         If its nodes do not have equally many ranks and GPUs.
     """
-    shapes = {(run.plan["ranks_per_node"], run.plan["gpus_per_node"]) for run in study.runs}
+    shapes = {(run.plan["ranks_per_node"], run.plan.get("gpus_per_node", 0)) for run in study.runs}
     if len(shapes) > 1:
         listed = ", ".join(f"{ranks} ranks and {gpus} GPUs" for ranks, gpus in sorted(shapes))
         raise Refusal(f"nodes of {study.folder} differ ({listed} per node): give --workers in place of --nodes")
     ((ranks_per_node, gpus_per_node),) = shapes
     largest = study.by_ranks[max(study.by_ranks)]
-    beside = [
-        sum(seconds or 0 for name, seconds in run.result.get("phases_s", {}).items() if name not in _BESIDE)
-        for run in largest
-    ]
+    beside = [sum(spent for name, spent in run.phases.items() if name not in _BESIDE) for run in largest]
     examples, ranks = largest[0].steps.examples, largest[0].ranks
     watts = None
     for runs in study.by_ranks.values():

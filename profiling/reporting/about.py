@@ -30,18 +30,18 @@ def about(study: Study) -> dict[str, str]:
     )
     code = read_json(study.folder / "code.json") or {}
     changed = ", with changes that are kept in code.patch" if (study.folder / "code.patch").is_file() else ""
-    partition = f", partition {plan['partition']}" if plan["partition"] else ""
+    partition = f", partition {plan.get('partition')}" if plan.get("partition") else ""
     gpus = sorted(set(environment.get("gpus") or []))
     parameters, examples = (_each(run.training.get(key) for run in study.runs) for key in ("parameters", "examples"))
     facts = {
-        "what": f"{_public(study.index['workload'])}, {parameters} parameters, {examples} training examples",
+        "what": f"{_public(plan['workload'])}, {parameters} parameters, {examples} training examples",
         "series": first.series,
         "command": command(study),
-        "where": f"site {plan['site']}, backend {plan['backend']}{partition}",
+        "where": f"site {plan.get('site')}, backend {plan['backend']}{partition}",
         "processor": f"{environment.get('cpu', 'unknown')}, {environment.get('cores', '?')} cores on the first node",
         "GPUs": f"{', '.join(gpus)}, driver {environment.get('driver')}" if gpus else "none",
         "ranks": f"{_each(run.plan['ranks_per_node'] for run in study.runs)} per node, "
-        f"rendezvous by {plan['rendezvous']}",
+        f"rendezvous by {plan.get('rendezvous')}",
         "system": environment.get("system", "unknown"),
         "software": ", ".join(f"{name} {version}" for name, version in first.versions.items()),
         "modules": ", ".join(environment.get("modules") or []),
@@ -51,7 +51,7 @@ def about(study: Study) -> dict[str, str]:
             if not _OF_THE_MACHINE.match(name)
         ),
         "code": f"commit {code.get('commit') or 'unknown'}{changed}",
-        "seed": _each(run.plan["seed"] for run in study.runs),
+        "seed": _each(run.plan.get("seed") for run in study.runs),
         "when": f"{moment(min(starts))} to {moment(max(ends))}" if starts and ends else "unknown",
     }
     return {label: value for label, value in facts.items() if value}
@@ -60,8 +60,8 @@ def about(study: Study) -> dict[str, str]:
 def command(study: Study) -> str:
     """The words with which the study was asked for, as its runs have noted them; "unknown" where they have not."""
     events = (e for entry in study.index["runs"] for e in RunDir(study.folder / entry["run"]).events("submitted"))
-    asked = (event["command"] for event in events if event.get("command") and "resume" not in event["command"])
-    return shlex.join(map(_public, next(asked, ["unknown"])))
+    commands = (words for event in events if (words := event.get("command")) and "resume" not in words)
+    return shlex.join(map(_public, next(commands, ["unknown"])))
 
 
 def moment(seconds: float) -> str:

@@ -65,7 +65,7 @@ def _step(row: dict[str, Any]) -> float:
 
 def _cores(run: Run) -> int | None:
     """Cores that the ranks of a run had: those asked for, else all of the nodes; local nodes share one machine."""
-    if run.plan["cpus_per_task"]:
-        return run.plan["cpus_per_task"] * run.ranks
+    if cores := run.plan.get("cpus_per_task"):
+        return cores * run.ranks
     per_node = run.environment.get("cores")
     return per_node and per_node * (1 if run.plan["backend"] == "local" else run.nodes)

@@ -80,8 +80,8 @@ def _point(ranks: int, runs: Sequence[Run]) -> dict[str, Any]:
         float(np.mean([getattr(run.steps, name).mean() for run in runs]))
         for name in ("input_seconds", "own_seconds", "seconds")
     )
-    phases = [run.result.get("phases_s", {}) for run in runs]
-    names = [name for name in phases[0] if all(each.get(name) is not None for each in phases)]
+    phases = [run.phases for run in runs]
+    names = [name for name in phases[0] if all(name in each for each in phases)]
     return {
         "workers": ranks,
         "steps": len(seconds),

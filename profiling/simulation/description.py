@@ -17,14 +17,17 @@ overlap = true                  # and fusion_mib, cycle_ms, allreduce: as the op
 """
 
 import tomllib
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
-from launch.errors import Refusal, nearest
+from launch.errors import Refusal
+from launch.plan import typed
+from launch.plan.request import Count, NotNegative
+from launch.plan.typed import Bounds
 from profiling.simulation import step_model
-from profiling.simulation.allreduce import ALGORITHMS
 from profiling.simulation.jitter import Jitter
 from profiling.simulation.step_model import FORWARD, StepModel, Transport
 
@@ -32,23 +35,25 @@ PUBLISHED = Path(__file__).with_name("published")
 """Workloads of published studies, and in `SITES` the machines that they ran on."""
 SITES = PUBLISHED / "sites"
 
-_KEYS: dict[str, type] = {
-    **dict.fromkeys(("name", "unit", "site"), str),
-    **dict.fromkeys(("batch", "seconds", "forward", "update"), float),
-    **dict.fromkeys(("gradients", "notes"), list),
-    **dict.fromkeys(("jitter", "transport"), dict),
-    "ranks_per_node": int,
-}
-_JITTER = {"rank_deviation": float, "step_deviation": float}
-_TRANSPORT = {"overlap": bool, "fusion_mib": float, "cycle_ms": float, "allreduce": str}
-_NAMES = {
-    str: "a text",
-    float: "a number of 0 or more",
-    int: "a whole number of 1 or more",
-    bool: "true or false",
-    list: "a list",
-    dict: "a table",
-}
+Positive = Annotated[float, Bounds(above=0)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Description:
+    """The keys of a file."""
+
+    name: str = ""
+    unit: str = "examples/s"
+    batch: Positive
+    seconds: Positive
+    forward: Annotated[float, Bounds(0, 1)] = FORWARD
+    update: NotNegative = 0.0
+    site: str | None = None
+    ranks_per_node: Count | None = None
+    gradients: list[list[NotNegative]]
+    notes: tuple[str, ...] = ()
+    jitter: dict[str, Any] = field(default_factory=dict)
+    transport: dict[str, Any] = field(default_factory=dict)
 
 
 def read(path: Path) -> StepModel:
@@ -73,55 +78,26 @@ def read(path: Path) -> StepModel:
         raise Refusal(f"{path} is not TOML ({error}): fix it") from None
     except OSError as error:
         raise Refusal(f"cannot read {path} ({error.strerror}): give another file") from None
-    _check(path, "", table, _KEYS)
-    jitter, transport = table.get("jitter", {}), table.get("transport", {})
-    _check(path, " of jitter", jitter, _JITTER)
-    _check(path, " of transport", transport, _TRANSPORT)
-    for key in ("batch", "seconds", "gradients"):
-        if not table.get(key):
-            raise Refusal(f"{path} has no {key}: give batch, seconds and gradients, all above 0")
-    if transport.get("allreduce", "auto") not in ALGORITHMS:
-        name = transport["allreduce"]
-        raise Refusal(f"{path}: allreduce = {name!r} of transport: {nearest(name, ALGORITHMS)}")
-    if (forward := table.get("forward", FORWARD)) > 1:
-        raise Refusal(f"{path}: forward = {forward:g}: give a number from 0 to 1")
-    sizes, shares = _gradients(path, table["gradients"])
-    return step_model.model(
-        table.get("name", path.stem),
-        table["batch"],
-        sizes,
-        table["seconds"],
-        forward,
-        shares / shares.sum(),
-        update=table.get("update", 0.0),
-        jitter=Jitter(**jitter),
-        transport=Transport(**transport),
-        unit=table.get("unit", "examples/s"),
-        site=table.get("site"),
-        ranks_per_node=table.get("ranks_per_node"),
-        notes=(*map(str, table.get("notes", [])), f"described by {path.name}"),
-    )
-
-
-def _gradients(path: Path, rows: list[Any]) -> tuple[np.ndarray, np.ndarray]:
-    """The bytes of each gradient, and its share of the backward pass."""
-    if not all(isinstance(row, list) and len(row) == 2 and all(_is(value, float) for value in row) for row in rows):
-        raise Refusal(f"{path}: gradients = [[bytes, share of the backward pass], ...], all 0 or more")
-    sizes, shares = np.array(rows, float).T
+    described = typed.build(_Description, table, str(path))
+    jitter = typed.build(Jitter, described.jitter, f"{path}, jitter")
+    transport = typed.build(Transport, described.transport, f"{path}, transport")
+    if not all(len(row) == 2 for row in described.gradients):
+        raise Refusal(f"{path}: gradients = [[bytes, share of the backward pass], ...]: give two numbers for each")
+    sizes, shares = np.array(described.gradients, float).reshape(-1, 2).T
     if not sizes.sum() > 0 or not shares.sum() > 0:
         raise Refusal(f"{path}: gradients have no bytes or no share: give numbers above 0")
-    return sizes, shares
-
-
-def _check(path: Path, where: str, table: dict[str, Any], kinds: dict[str, type]) -> None:
-    for key, value in table.items():
-        if key not in kinds:
-            raise Refusal(f"{path}: unknown key {key!r}{where}: {nearest(key, kinds)}")
-        if not _is(value, kinds[key]):
-            raise Refusal(f"{path}: {key} = {value!r}{where}: give {_NAMES[kinds[key]]}")
-
-
-def _is(value: Any, kind: type) -> bool:
-    if kind in (int, float):
-        return isinstance(value, int | kind) and not isinstance(value, bool) and (kind is int) <= value < 1e300
-    return isinstance(value, kind)
+    return step_model.model(
+        described.name or path.stem,
+        described.batch,
+        sizes,
+        described.seconds,
+        described.forward,
+        shares / shares.sum(),
+        update=described.update,
+        jitter=jitter,
+        transport=transport,
+        unit=described.unit,
+        site=described.site,
+        ranks_per_node=described.ranks_per_node,
+        notes=(*described.notes, f"described by {path.name}"),
+    )

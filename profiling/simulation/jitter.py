@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from launch.plan.request import NotNegative
+
 TAIL = 0.1  # of the measured steps, the slowest: behind them the tail is taken to fall exponentially
 DRAWS = 2_000_000  # rank-steps that are drawn at most
 STEPS = (8, 64)  # that are drawn, at least and at most
@@ -19,9 +21,9 @@ STEPS = (8, 64)  # that are drawn, at least and at most
 class Jitter:
     """Spread of the time that ranks compute."""
 
-    rank_deviation: float = 0.0  # of the logarithm of a rank's own factor, which is log-normal
+    rank_deviation: NotNegative = 0.0  # of the logarithm of a rank's own factor, which is log-normal
     step_factors: tuple[float, ...] = ()  # of single steps, as measured, with the mean 1; none: see step_deviation
-    step_deviation: float = 0.0  # of the logarithm of a step's factor, where none were measured
+    step_deviation: NotNegative = 0.0  # of the logarithm of a step's factor, where none were measured
 
     def slowest(self, ranks: int, seed: int = 0) -> np.ndarray:
         """The factor of the slowest rank in each of some steps.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from launch.errors import Refusal
-from launch.record.files import read_json
+from launch.plan.request import NotNegative
 from launch.record.rundir import RunDir
 from profiling.simulation import jitter
 from profiling.simulation.allreduce import Algorithm
@@ -29,8 +29,10 @@ class Transport:
     """How gradients travel."""
 
     overlap: bool = False  # while the backward pass goes on, as with Horovod's own optimizer; else after it, as here
-    fusion_mib: float = 128  # largest message: HOROVOD_FUSION_THRESHOLD (operations.cc of 0.28; older ones had 64)
-    cycle_ms: float = 1  # between two looks at what is ready: HOROVOD_CYCLE_TIME (of 0.28; older ones had 5)
+    fusion_mib: NotNegative = (
+        128  # largest message: HOROVOD_FUSION_THRESHOLD (operations.cc of 0.28; older ones had 64)
+    )
+    cycle_ms: NotNegative = 1  # between two looks at what is ready: HOROVOD_CYCLE_TIME (of 0.28; older ones had 5)
     allreduce: Algorithm = "auto"
 
 
@@ -60,17 +62,18 @@ def of_run(run: RunDir) -> StepModel:
     Refusal
         If it is not finished, cannot be timed, or was made before gradients were recorded.
     """
-    result, training = run.result(), read_json(run.training_json)
+    result, training = run.result(), run.training()
     if result is None or training is None:
         raise Refusal(f"{run.path} has not finished as a training: give a run with result.json and training.json")
-    if not training.get("gradients"):
+    ranks, gradients = result.get("ranks", 1), training.get("gradients")
+    if not gradients:
         raise Refusal(f"{run.path} does not tell its gradients (training.json): rerun it with this version")
     try:
-        timed = steps.read(run, result["ranks"])
+        timed = steps.read(run, ranks)
     except steps.Unusable as why:
         raise Refusal(f"{run.path} cannot be timed ({why}): give another run") from None
-    names = [each["name"] for each in training["gradients"]]
-    sizes = np.array([each["bytes"] for each in training["gradients"]], float)
+    names = [each["name"] for each in gradients]
+    sizes = np.array([each["bytes"] for each in gradients], float)
     compute = float(timed.own_seconds.mean())
     traces, _ = store.read(run)
     split = _of_trace(names, sizes, traces[0].operations) if traces else None
@@ -78,16 +81,16 @@ def of_run(run: RunDir) -> StepModel:
     by = "the operations of its trace" if split else "the bytes of the gradients (a trace is more exact)"
     notes = [f"{run.path.name}: {forward:.0%} of the computing is the forward pass; the backward pass is split by {by}"]
     update = 0.0
-    if result["ranks"] == 1:
+    if ranks == 1:
         update = float((timed.seconds - timed.own_seconds).mean())
     else:
         notes.append(
-            f"of {result['ranks']} ranks: the update of the weights cannot be told from waiting, and is left out; a "
+            f"of {ranks} ranks: the update of the weights cannot be told from waiting, and is left out; a "
             "run of one rank tells it"
         )
     return model(
-        training["workload"],
-        timed.examples / result["ranks"],
+        run.record()["workload"],
+        timed.examples / ranks,
         sizes,
         compute,
         forward,

@@ -11,9 +11,9 @@ _MEETS = {">=": operator.ge, "<=": operator.le}
 
 def target(runs: Sequence[Run]) -> str | None:
     """What the workload of these runs is to reach, in words; None where it says nothing."""
-    if not runs[0].training.get("target"):
+    if not (aim := runs[0].training.get("target")):
         return None
-    metric, relation, value = runs[0].training["target"]
+    metric, relation, value = aim
     return f"{metric.replace('_', ' ')} {relation} {value:g}"
 
 
@@ -37,19 +37,19 @@ def seconds_to_target(run: Run) -> float | None:
     those, and in the queue, is not in it. None if there is no target, it was never met, or the end of an earlier
     attempt is unknown.
     """
-    if not run.training.get("target"):
+    if not (aim := run.training.get("target")):
         return None
-    metric, relation, value = run.training["target"]
+    metric, relation, value = aim
     spent, started = 0.0, None
     for event in run.events:
-        kind = event.get("event")
+        kind, metrics = event["event"], event.get("metrics", {})
         if kind == "started":
             if started is not None:  # the attempt before this one was killed together with its script
                 return None
             started = event["time"]
         elif kind == "ended" and started is not None:
             spent, started = spent + event["time"] - started, None
-        elif kind == "evaluated" and started is not None and metric in event["metrics"]:
-            if _MEETS[relation](event["metrics"][metric], value):
+        elif kind == "evaluated" and started is not None and metric in metrics:
+            if _MEETS[relation](metrics[metric], value):
                 return spent + event["time"] - started
     return None

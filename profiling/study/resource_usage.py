@@ -60,7 +60,7 @@ def _power(used: Sequence[Usage]) -> float | None:
 
 def _recording(runs: Sequence[Run]) -> dict[str, float]:
     """Of the phase in which steps are made and recorded, the part that is recording."""
-    phases = [run.result.get("phases_s", {}) for run in runs]
+    phases = [run.phases for run in runs]
     if not all("record" in each for each in phases):
         return {}
     recording = sum(each["record"] for each in phases)

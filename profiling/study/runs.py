@@ -6,12 +6,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from launch.errors import Refusal
-from launch.record import study_index
-from launch.record.files import read_json
-from launch.record.rundir import RunDir
+from launch.record.contents import Entry, Event, PlanRecord, Result, StudyIndex, Surroundings, TrainingRecord
+from launch.record.files import Unreadable
+from launch.record.rundir import INDEX, RunDir, read_index
 from profiling import text
 from profiling.study import steps
 from profiling.study.steps import Steps
@@ -31,11 +31,11 @@ class Run:
     nodes: int
     ranks: int
     repeat: int
-    plan: dict[str, Any]  # run.json
-    environment: dict[str, Any]  # env.json
-    training: dict[str, Any]  # training.json
-    result: dict[str, Any]  # result.json
-    events: Sequence[dict[str, Any]]  # events.jsonl
+    plan: PlanRecord
+    environment: Surroundings
+    training: TrainingRecord
+    result: Result
+    events: Sequence[Event]
     started: float | None  # Unix seconds, first attempt
     ended: float | None
     steps: Steps
@@ -52,9 +52,14 @@ class Run:
         return {name: versions[name] for name in SOFTWARE if name in versions}
 
     @property
+    def phases(self) -> dict[str, float]:
+        """Seconds of the phases that are known."""
+        return {name: spent for name, spent in self.result.get("phases_s", {}).items() if spent is not None}
+
+    @property
     def gpus(self) -> int:
         """Of all nodes."""
-        return self.plan["gpus_per_node"] * self.nodes
+        return self.plan.get("gpus_per_node", 0) * self.nodes
 
     @property
     def made_with(self) -> dict[str, str]:
@@ -76,7 +81,7 @@ class Study:
     """The runs of a study, or of one of its series."""
 
     folder: Path
-    index: dict[str, Any]  # study.json
+    index: StudyIndex
     runs: tuple[Run, ...]
     left_out: tuple[LeftOut, ...]
 
@@ -103,6 +108,11 @@ class Study:
         )
 
 
+def is_study(path: Path) -> bool:
+    """Whether a path is the folder of a study."""
+    return (path / INDEX).is_file()
+
+
 def read(folder: Path, states: Callable[[Sequence[Path]], Sequence[str]] | None = None) -> Study:
     """The runs of a study that have finished and can be compared.
 
@@ -118,8 +128,8 @@ def read(folder: Path, states: Callable[[Sequence[Path]], Sequence[str]] | None 
     Refusal
         If there is none: no run in the index, or none that has finished and can be timed.
     """
-    index = study_index.read(folder)
-    if not index["runs"]:
+    index = read_index(folder)
+    if not index or not index["runs"]:
         raise Refusal(f"{folder} is a study without runs: make one with python -m launch --nodes 1,2,4 WORKLOAD")
     runs, why, unfinished = [], {}, []
     for entry in index["runs"]:
@@ -131,8 +141,8 @@ def read(folder: Path, states: Callable[[Sequence[Path]], Sequence[str]] | None 
                 unfinished.append(path)
         except steps.Unusable as reason:
             why[entry["run"]] = str(reason)
-        except (Refusal, AttributeError, KeyError, TypeError, ValueError) as error:
-            why[entry["run"]] = f"its files are damaged ({str(error).partition(': move it')[0]})"
+        except Unreadable as error:
+            why[entry["run"]] = error.reason
     reasons = states(unfinished) if states and unfinished else ["it has no result"] * len(unfinished)
     why |= {path.name: reason for path, reason in zip(unfinished, reasons, strict=True)}
     for series in dict.fromkeys(run.series for run in runs):
@@ -192,22 +202,24 @@ def notes(study: Study) -> list[str]:
     return lines
 
 
-def _series(index: dict[str, Any], entry: dict[str, Any]) -> str:
-    workload = Path(index["workload"]).name  # of a script, without its folder
+def _series(index: StudyIndex, entry: Entry) -> str:
+    workload = Path(index.get("workload", "")).name  # of a script, without its folder
     values = ", ".join(f"{name}={value}" for name, value in entry["values"].items() if name != "seed")
     return f"{workload} {values}".strip()
 
 
-def _run(run: RunDir, series: str, entry: dict[str, Any]) -> Run | None:
+def _run(run: RunDir, series: str, entry: Entry) -> Run | None:
     """A run of a study; None without a result."""
-    result, training, plan = run.result(), read_json(run.training_json), read_json(run.run_json)
-    if plan is None:
+    if not run.run_json.exists():
         raise steps.Unusable("it is gone: there is no run.json")
+    plan, result, training = run.record(), run.result(), run.training()
     if result is None:
         return None
     if training is None:
         raise steps.Unusable("it is not the training of a workload: there is no training.json")
-    timed = steps.read(run, result["ranks"])
+    nodes = result.get("nodes", plan["nodes"])
+    ranks = result.get("ranks", nodes * plan["ranks_per_node"])
+    timed = steps.read(run, ranks)
     if timed.examples != training["global_batch"]:
         raise steps.Unusable(
             f"its steps are of {timed.examples} examples, but it was to train with {training['global_batch']}"
@@ -217,16 +229,16 @@ def _run(run: RunDir, series: str, entry: dict[str, Any]) -> Run | None:
         directory=run,
         name=entry["run"],
         series=series,
-        nodes=result["nodes"],
-        ranks=result["ranks"],
+        nodes=nodes,
+        ranks=ranks,
         repeat=entry["repeat"],
         plan=plan,
-        environment=read_json(run.env_json) or {},
+        environment=run.surroundings(),
         training=training,
         result=result,
         events=events,
-        started=min((event["time"] for event in events if event.get("event") == "started"), default=None),
-        ended=max((event["time"] for event in events if event.get("event") == "ended"), default=None),
+        started=min((event["time"] for event in events if event["event"] == "started"), default=None),
+        ended=max((event["time"] for event in events if event["event"] == "ended"), default=None),
         steps=timed,
     )
 

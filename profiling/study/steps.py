@@ -3,13 +3,16 @@
 import json
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from launch.record.files import open_file
 from launch.record.rundir import RunDir
 from profiling import text
+from profiling.study import confidence
 
 WARM_UP = 0.1
 """Part of a run's steps, the first ones, that is not timed: caches fill, clocks rise, allocators grow."""
@@ -116,8 +119,8 @@ def _lines(folder: Path) -> tuple[np.ndarray, int]:
     cut = 0
     values: list[list[float]] = []
     for path in sorted(folder.glob("*.jsonl")):
-        with open(path, encoding="utf-8", errors="replace") as file:
-            for line in filter(str.strip, file):
+        with open_file(path) as file:
+            for line in filter(bytes.strip, file):
                 try:
                     record = json.loads(line)
                     row = [float(record.get(key, default)) for key, default in _DEFAULTS.items()]
@@ -171,3 +174,46 @@ def _clocks(table: np.ndarray) -> list[str]:
 def _some(ranks: set[int]) -> str:
     shown = ", ".join(map(str, sorted(ranks)[:8]))
     return shown + (f" and {len(ranks) - 8} more" if len(ranks) > 8 else "")
+
+
+def summary(timed: Steps) -> dict[str, Any]:
+    """What the timed steps of a run say, as `python -m profiling summary --json` has it."""
+    seconds = timed.rank0_seconds
+    interval, every = median_interval(seconds)
+    own = timed.own_seconds.mean(axis=1)  # of each rank
+    return {
+        "timed": len(seconds),
+        "left_out": timed.left_out,
+        "doubts": list(timed.doubts),
+        "median_seconds": float(np.median(seconds)),
+        "median_interval": interval and asdict(interval),
+        "interval_of_every": every,
+        "worst_hundredth_seconds": float(np.quantile(seconds, 0.99)),
+        "throughput_examples_per_s": timed.examples * len(seconds) / float(seconds.sum()),
+        "input_share": float(timed.input_seconds.mean() / timed.seconds.mean()),
+        "waiting_share": float(1 - timed.own_seconds.mean() / timed.seconds.mean()),
+        # POP's load balance: the mean over the ranks of their own work, over that of the slowest.
+        "load_balance": float(own.mean() / own.max()),
+        "slowest_rank": int(own.argmax()),
+    }
+
+
+def median_interval(seconds: np.ndarray) -> tuple[confidence.Interval | None, int]:
+    """95 % interval of the median step, and every how many steps one is taken for it.
+
+    Steps that follow each other are alike, and an interval needs independent ones: so it takes them as far apart as the
+    lag at which the autocorrelation of their order has fallen below 0.1, or a tenth of the run.
+
+    Parameters
+    ----------
+    seconds : np.ndarray, shape (steps,)
+        Lengths of successive steps.
+    """
+    # Of their places in order: a few long steps must not hide how alike the others are.
+    places = seconds.argsort().argsort().astype(float)
+    places -= places.mean()
+    variance = float(places @ places)
+    most = max(1, len(seconds) // 10)
+    lags = range(1, most + 1)
+    every = next((lag for lag in lags if variance == 0 or places[:-lag] @ places[lag:] < 0.1 * variance), most)
+    return confidence.median(tuple(seconds[::every])), every

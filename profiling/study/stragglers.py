@@ -1,7 +1,7 @@
 """Ranks that the others wait for: which, since when, by how much they slow the job, and which readings explain it."""
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,15 +66,15 @@ def find(run: RunDir, timed: Steps) -> list[Straggler]:
     return sorted(stragglers, key=lambda straggler: -straggler.late_seconds)
 
 
-def as_text(straggler: Straggler, clock: Callable[[float], str]) -> str:
-    """One line on it; ``clock`` writes a time."""
+def as_text(straggler: Straggler, since: str) -> str:
+    """One line on it; ``since`` is the time in words."""
     node = "" if straggler.node is None else f" on node {straggler.node}"
     device = f" ({straggler.device})" if straggler.device else ""
     why = "; ".join(straggler.because) or "neither input, clocks nor throttling explain it"
     return (
         f"rank {straggler.rank}{node}{device} makes the others wait {text.number(1e3 * straggler.late_seconds, 3)} ms "
         f"per step ({straggler.slows:.1%} of it) in steps {straggler.first_step} to {straggler.last_step}, since "
-        f"{clock(straggler.since)}: {why}"
+        f"{since}: {why}"
     )
 
 

@@ -47,7 +47,7 @@ def points(study: Study) -> tuple[list[dict[str, Any]], list[str]]:
             continue
         try:
             traces = document(run)
-            by_ranks.setdefault(result["ranks"], []).append(traces)
+            by_ranks.setdefault(result.get("ranks", 1), []).append(traces)
             remarks = traces["notes"]
         except Refusal as refusal:
             remarks = [str(refusal)]

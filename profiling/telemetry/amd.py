@@ -88,7 +88,7 @@ class Card:
         self.codes: dict[str, int] = {}
         try:
             self.name = smi.amdsmi_get_gpu_asic_info(handle)["market_name"]
-        except (smi.AmdSmiException, ValueError):  # the bindings read a serial number, which a guest may not see
+        except Exception:  # the bindings read a serial number, which a guest may not see, and differ between releases
             self.name = "AMD GPU"
         self._calls = _calls(smi)
         self._sums, self._energy = Sums(), Energy()
@@ -104,7 +104,7 @@ class Card:
                 # Only those of the library have a code: what its bindings cannot make sense of is no data.
                 codes |= dict.fromkeys(names, getattr(error, "err_code", None) or _NO_DATA)
                 continue
-            except (KeyError, TypeError, ValueError):  # another release of the bindings
+            except Exception:  # another release of the bindings, or what they cannot make sense of
                 codes |= dict.fromkeys(names, _NO_DATA)
                 continue
             for name, value in zip(names, answers):
@@ -121,7 +121,10 @@ class Card:
 
     def error_text(self, code: int) -> str:
         """What AMD SMI calls a return code."""
-        return self._smi.AmdSmiLibraryException(code).get_error_info()
+        try:
+            return self._smi.AmdSmiLibraryException(code).get_error_info()
+        except Exception as error:
+            return f"code {code} ({type(error).__name__})"
 
 
 def open_cards(devices: Sequence[str]) -> tuple[list[Card], dict[str, str]]:

@@ -9,9 +9,11 @@ import functools
 import glob
 import json
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -25,7 +27,12 @@ READING = (
     Field("time_ms", int, "ms", "Unix time; the same for all that a node reads at once"),
     Field("node", int, "", "index of the node within the run"),
     Field("attempt", int, "", "start of the run, counted from 1"),
-    Field("rank", int, "", "whose process and GPU it is; absent where it is the node, or a GPU of no one rank"),
+    Field(
+        "rank",
+        int,
+        "",
+        "whose process and GPU it is; absent where it is the node, or another GPU than the first of a rank",
+    ),
     Field("device", str, "", "UUID of the GPU; absent where there is none"),
     Field("gpu_utilization", int, "%", "part of the last sample period (1/6 to 1 s) in which a kernel ran"),
     Field("memory_utilization", int, "%", "part of that period in which the GPU's memory was read or written"),
@@ -138,19 +145,32 @@ def compact(lines: Path) -> Path:
     Returns
     -------
     Path
-        The file that holds the readings now: the lines themselves, where they are few.
+        The file that holds the readings now: the lines themselves, where they are few or DuckDB is not installed.
     """
-    if lines.stat().st_size < WORTH_BYTES:
+    if lines.stat().st_size < WORTH_BYTES or find_spec("duckdb") is None:
         return lines
     made, temporary = lines.with_suffix(".parquet"), lines.with_name(f".{lines.stem}.{os.getpid()}")
-    with contextlib.closing(_database(threads=1)) as database:
-        database.execute(
-            f"COPY (SELECT * FROM {_lines([lines])} ORDER BY rank, device, time_ms) TO {_quoted(str(temporary))} "
-            f"({FORM})"
-        )
-    os.replace(temporary, made)
+    try:
+        with contextlib.closing(_database(threads=1)) as database:
+            database.execute(
+                f"COPY (SELECT * FROM {_lines([lines])} ORDER BY rank, device, time_ms) TO {_quoted(str(temporary))} "
+                f"({FORM})"
+            )
+        _to_disk(temporary)
+        os.replace(temporary, made)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _to_disk(lines.parent)  # the new name, before the old file goes
     lines.unlink()
     return made
+
+
+def _to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class Parquet(NamedTuple):
@@ -195,14 +215,22 @@ def view(folder: Path, threads: int = 2) -> "duckdb.DuckDBPyConnection | None":
 
 
 def rows(folder: Path) -> str | None:
-    """All readings in a folder as SQL, of what `view` makes a table; None where nothing was read."""
+    """All readings in a folder as SQL, of what `view` makes a table; None where nothing was read, or nothing can read it."""
     files = parquet(folder).whole
     compacted = {path.stem for path in files}
     waiting = sorted(path for path in folder.glob("node*-attempt*.jsonl") if path.stem not in compacted)
     parts = [f"SELECT * FROM {_lines(waiting)}"] if waiting else []
     if files:
         parts.append(f"SELECT * FROM read_parquet([{_listed(files)}])")
-    return " UNION ALL BY NAME ".join(parts) or None
+    return " UNION ALL BY NAME ".join(parts) if parts and _can_be_read() else None
+
+
+@functools.cache  # one line says it for all runs
+def _can_be_read() -> bool:
+    if find_spec("duckdb"):
+        return True
+    print(f"readings are left out, as duckdb is not installed: {sys.executable} -m pip install duckdb", file=sys.stderr)
+    return False
 
 
 @contextlib.contextmanager

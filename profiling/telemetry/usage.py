@@ -126,6 +126,8 @@ def usages(spans: Sequence[Span], names: Collection[str] | None = None) -> list[
     wanted = [metric for metric in METRICS if names is None or metric.name in names]
     found: list[list[Usage]] = [[] for _ in spans]
     sources = [(index, span, rows) for index, span in enumerate(spans) if (rows := readings.rows(span.folder))]
+    if not sources:
+        return found
     with readings.unharmed(span.folder for span in spans), readings.cursor() as database:
         for first in range(0, len(sources), _TOGETHER):
             some = sources[first : first + _TOGETHER]

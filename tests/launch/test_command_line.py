@@ -65,8 +65,8 @@ REFUSED = {
     "nodes of 0": (["--nodes", "0", "hello.py"], "--nodes 0: give 1 or more"),
     "ranks of 0": (["--ranks-per-node", "0", "hello.py"], "--ranks-per-node 0: give 1 or more"),
     "too many": ([*LOCAL, "--nodes", "100000", "hello.py"], "100000 ranks are too many for this machine"),
-    "walltime": (["--time", "soon", "hello.py"], "--time 'soon' is no walltime"),
-    "walltime of 0": (["--time", "0", "hello.py"], "--time '0' is no walltime"),
+    "walltime": (["--time", "soon", "hello.py"], "--time 'soon' is not a walltime"),
+    "walltime of 0": (["--time", "0", "hello.py"], "--time '0' is not a walltime"),
     "existing name": ([*LOCAL, "--runs", "taken", "--name", "old", "hello.py"], "exists already: give another --name"),
     "unwritable": ([*LOCAL, "--runs", "/proc/self/runs", "hello.py"], "give a folder that can be written to with --runs"),
     "runs is a file": ([*LOCAL, "--runs", "file", "hello.py"], "(Not a directory)"),
@@ -114,7 +114,7 @@ def test_ranks_may_share_gpus_where_it_is_said(here: Path):
         "hello.py",
     )
     assert done.returncode == 0, done.stderr
-    assert "1 node x 4 ranks = 4 ranks, 2 GPUs a node" in done.stdout
+    assert "1 node x 4 ranks = 4 ranks, 2 GPUs per node" in done.stdout
 
 
 def test_without_slurm_the_submission_is_refused_and_nothing_stays(here: Path):

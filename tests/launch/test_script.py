@@ -39,6 +39,9 @@ PLANS = {
     ),
     "gres_framework": plan(Request(nodes=2, name="gpus"), cluster(**GPU, gpu_request="gres", gpu_binding="framework")),
     "gpu_type": plan(Request(nodes=2, name="gpus"), cluster(**GPU, gpu_type="a100", gpu_request="gres")),
+    "gpus_for_each_rank": plan(
+        Request(nodes=2, ranks_per_node=2, gpus_per_node="a100:4", name="gpus"), cluster(**GPU, gpu_binding="slurm")
+    ),
     "gpus_unasked": plan(Request(nodes=2, name="gpus"), cluster(**GPU, gpu_request="none")),
     "mpi": plan(Request(nodes=4, ranks_per_node=2, name="mpi", rendezvous="mpi"), cluster(mpi="pmix")),
     "modules": plan(

@@ -53,7 +53,7 @@ def test_slurms_formats(text: str, seconds: int):
     ],
 )
 def test_what_slurm_would_refuse_or_take_for_no_limit(text: str):
-    with pytest.raises(Refusal, match="is no walltime: give MINUTES, MM:SS"):
+    with pytest.raises(Refusal, match="is not a walltime: give MINUTES, MM:SS"):
         walltime(text)
 
 

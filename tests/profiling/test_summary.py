@@ -20,8 +20,8 @@ from launch.plan.workload import Target
 from launch.record.files import append_line, publish_json
 from launch.record.rundir import RunDir
 from profiling.__main__ import main
-from profiling.cli import compare, inputs, overview, summary, watch
-from profiling.study import steps, stragglers
+from profiling.cli import compare, overview, summary, watch
+from profiling.study import confidence, steps, stragglers
 from profiling.telemetry import readings
 from profiling.telemetry.records import StepWriter
 from profiling.telemetry.usage import Span, usage, usages
@@ -138,7 +138,7 @@ def test_who_holds_it_up_since_when_by_how_much_and_why(run: RunDir, document: d
 
 def test_input_explains_a_straggler_whose_gpu_is_well(tmp_path: Path):
     run = made(tmp_path / "input", why="input")
-    (one,) = overview.document(run, inputs.state(run.path))["stragglers"]
+    (one,) = overview.document(run, overview.state(run))["stragglers"]
     assert one["rank"] == 2 and len(one["because"]) == 1 and "longer for its batch" in one["because"][0]
 
 
@@ -175,6 +175,21 @@ def test_the_screen(run: RunDir):
     for part in ("177 timed", "ms median, 95 %", "examples/s", "rank 2 on node 1 (GPU-2) makes the others wait", "4 GPUs: 1200 W together",
                  "J per example (energy counted)", "rank 3", "cost 0.50% of a core each"):  # fmt: skip
         assert part in shown, shown
+
+
+@pytest.mark.parametrize("absent", ["duckdb", "numpy", "duckdb numpy psutil"])
+def test_what_can_be_shown_without_a_package_is_and_one_line_names_it(run: RunDir, absent: str):
+    code = f"import sys; sys.modules.update(dict.fromkeys({absent.split()})); from profiling.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "summary", str(run.path)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and done.stdout.startswith("run"), done.stderr
+    assert ("examples/s" in done.stdout) == ("numpy" not in absent) == ("numpy is not installed" not in done.stdout)
+    assert ("W together" in done.stdout) == ("duckdb" not in absent) and "no readings" not in done.stdout
+    assert done.stderr.count("\n") == done.stderr.count("duckdb is not installed") == ("duckdb" in absent)
+    if absent == "numpy":
+        done = subprocess.run([sys.executable, "-c", code, "predict", "x"], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 2 and "predict needs numpy" in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_energy_without_a_counter_says_so_and_troubles_are_told(tmp_path: Path):
@@ -287,9 +302,9 @@ def test_an_interval_of_steps_that_resemble_their_neighbours_is_wide_enough():
         for i in range(1, 600):
             noise[i] += 0.9 * noise[i - 1]
         lengths = np.exp(0.05 * noise)  # median 1
-        interval, every = overview.step_interval(lengths)
+        interval, every = steps.median_interval(lengths)
         covered["apart"] += interval.low <= 1 <= interval.high
-        plain = overview.confidence.median(tuple(lengths))
+        plain = confidence.median(tuple(lengths))
         covered["as they are"] += plain.low <= 1 <= plain.high
         assert every > 5
     assert covered["apart"] >= 180 > 140 > covered["as they are"]

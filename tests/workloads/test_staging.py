@@ -56,10 +56,10 @@ def workload(tmp_path: Path) -> Workload:
 
 
 def staged(workload: Workload, where: str, rank: int = 0, size: int = 4, local_size: int = 2) -> list[Path]:
-    dealing = Sharding(12, 1, size, 0)
+    sharding = Sharding(12, 1, size, 0)
     node, local_rank = divmod(rank, local_size)
     alone = Alone(Rank(rank, size, local_rank, local_size, node, size // local_size))
-    staging.stage(where, workload, dealing, alone)
+    staging.stage(where, workload, sharding, alone)
     return [path for path in Path(os.path.expandvars(where)).rglob("*.bin")]
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from launch.errors import Refusal
 from launch.node.rank import Rank
 from workloads.data.news import Live, News
-from workloads.training import sharding
+from workloads.training.sharding import part
 
 if TYPE_CHECKING:
     from workloads.training.api import Workload
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 BUFFER = 16 * 2**20  # bytes that are copied at a time
 
 
-def stage(where: str, workload: Workload, dealing: Sharding, communicator: Communicator) -> None:
+def stage(where: str, workload: Workload, sharding: Sharding, communicator: Communicator) -> None:
     """Copy what the ranks of this node read, and let the workload read the copies. Every rank takes part.
 
     Parameters
@@ -38,7 +38,7 @@ def stage(where: str, workload: Workload, dealing: Sharding, communicator: Commu
         A folder; ``$TMPDIR`` and the like are expanded on each node.
     workload : Workload
         Those of its data that have ``files``.
-    dealing : Sharding
+    sharding : Sharding
         Which examples a rank trains on. A rank keeps its shards for the whole run, so that the node needs no others.
     communicator : Communicator
         The ranks.
@@ -51,7 +51,7 @@ def stage(where: str, workload: Workload, dealing: Sharding, communicator: Commu
     rank = communicator.rank
     here = [rank.rank - rank.local_rank + place for place in range(rank.local_size)]
     sets = [
-        (workload.train, np.concatenate([dealing.examples_of(one) for one in here])),
+        (workload.train, np.concatenate([sharding.examples_of(one) for one in here])),
         (workload.validation, np.concatenate([_measured(len(workload.validation), one, rank.size) for one in here])),
     ]
     wanted = list(dict.fromkeys(path for data, examples in sets if data.files for path in data.files.of(examples)))
@@ -74,7 +74,7 @@ def stage(where: str, workload: Workload, dealing: Sharding, communicator: Commu
 
 def _measured(examples: int, rank: int, size: int) -> np.ndarray:
     """What a rank measures on; one without examples reads the first."""
-    return np.concatenate([*sharding.part(examples, examples, rank, size)] or [np.arange(1)])
+    return np.concatenate([*part(examples, examples, rank, size)] or [np.arange(1)])
 
 
 def _folder(where: str) -> Path:
