@@ -61,10 +61,11 @@ def identities(devices: Sequence[str]) -> tuple[list[str], str]:
     Returns
     -------
     list of str
-        Their UUIDs; where the driver does not give one, "device" and the number. A MIG device or a GPU that is given by its UUID is its own
-        identity.
+        Their UUIDs; where the driver does not give one, "device" and the number. A MIG device or a GPU that is given by
+        its UUID is its own identity.
     str
-        Why no GPU of NVIDIA's can be used here, as the driver says; empty where it answers, or there is nothing to be asked.
+        Why no GPU of NVIDIA's can be used here, as the driver says; empty where it answers, or there is nothing to be
+        asked.
     """
     with _driver() as (nvml, why):
         uuids = {
@@ -99,7 +100,7 @@ def reason(error: Exception) -> str:
 
 
 def _answer(call: Callable[[], Any]) -> tuple[Any, str]:
-    """What a function of the bindings returns, or None and why it failed: each release of them fails in its own ways."""
+    """What a function of the bindings returns, or None and why it failed: each release fails in its own ways."""
     try:
         value = call()
     except Exception as error:

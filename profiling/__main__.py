@@ -1,31 +1,37 @@
-"""python -m profiling VERB ...: what is learned from runs and tables."""
+"""python -m profiling VERB ...: what is learned from runs and tables; the command rankloop has these verbs too."""
 
-import importlib
+import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
+if __name__ == "__main__":
+    # A user's launch.py in the working directory is not ours.
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    import launch
+
+    del sys.path[0]
+    launch.import_packages()
+    if sys.path[:1] == [os.getcwd()]:
+        del sys.path[0]
+
+from launch import VERSION
+from launch.cli import verbs
 from launch.errors import Refusal, nearest
-
-VERBS = ("compare", "export", "mllog", "predict", "report", "score", "simulate", "summary", "watch", "trace")
-"""Modules of profiling.cli, imported when used: run(argv) -> what is printed, Options, and a first line as help."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run a verb; print its result; return the exit status: 0, or 2 for what the user can fix."""
+    """Run a verb; print what it says; return the exit status: 0, or 2 for what the user can fix."""
+    known = [verb for verb, (module, *_) in verbs.VERBS.items() if module.startswith("profiling.")]
     try:
-        verb, *words = argv or ["--help"]
-        if verb in ("-h", "--help"):
-            print(_help())
-        elif verb not in VERBS:
-            raise Refusal(f"unknown verb {verb!r}: {nearest(verb, VERBS)}")
-        elif {"-h", "--help"} & set(words):
-            from launch.plan import options
-
-            module = _module(verb)
-            print(f"{module.__doc__}\n\n{options.describe(module.Options)}")
+        if not argv or argv[0] in ("-h", "--help"):
+            print("usage: python -m profiling VERB ...   (--help behind a verb shows its options)\n")
+            print(verbs.table("profiling."))
+        elif argv[0] == "--version":
+            print(f"rankloop {VERSION}")
+        elif argv[0] not in known:
+            raise Refusal(f"unknown verb {argv[0]!r}: {nearest(argv[0], known)}")
         else:
-            print(_module(verb).run(words))
+            return verbs.run(argv[0], argv[1:])
         return 0
     except Refusal as refusal:
         print(f"profiling: {refusal}", file=sys.stderr)
@@ -38,19 +44,7 @@ def main(argv: Sequence[str]) -> int:
         return 2
 
 
-def _module(verb: str):
-    return importlib.import_module(f"profiling.cli.{verb}")
-
-
-def _help() -> str:
-    modules = Path(__file__).with_name("cli")  # their first lines: not all can be imported without all packages
-    lines = [f"  {(modules / f'{verb}.py').read_text().partition(chr(10))[0].strip(chr(34))}" for verb in VERBS]
-    return "\n".join(["usage: python -m profiling VERB ...   (VERB --help shows its options)", "", *lines])
-
-
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except BrokenPipeError:  # the reader, such as head, has seen enough
-        sys.stderr.close()
-        sys.exit(141)
+    from launch.__main__ import entry
+
+    sys.exit(entry(main))

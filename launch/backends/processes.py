@@ -31,6 +31,7 @@ _MPIRUN = re.compile(
 )
 
 _PART = 65536  # bytes that are read at once
+_PIECE_S = 1.0  # for which a part of a line waits for the rest of it
 _PIPES_MOST = 2**20  # bytes that a dead rank can have left in its pipe: /proc/sys/fs/pipe-max-size
 
 
@@ -42,6 +43,7 @@ class Ranks:
         self.first_bad: int | None = None  # status of the first that failed
         self._selector = selectors.DefaultSelector()
         self._rest: dict[int, bytes] = {}  # of the last line of a rank, not yet ended by a newline
+        self._since: dict[int, float] = {}  # when the rest began
         self._mpirun_said = ""
         self._asked_to_end = False
         self._logs = [open(run.node_log(node), "ab", buffering=0) for node in range(plan.nodes)]
@@ -83,6 +85,9 @@ class Ranks:
             if not self._read(key.data, key.fileobj):
                 self._selector.unregister(key.fileobj)
                 ending.append(key.data)
+        for rank, since in list(self._since.items()):
+            if rank >= 0 and time.monotonic() - since > _PIECE_S:  # mpirun passes on whole lines only
+                self._pass_on(rank)
         # Pipes are closed in the order in which ranks end, so that tells who was first of several.
         for rank in ending:
             with contextlib.suppress(subprocess.TimeoutExpired):  # a program may close its output and go on
@@ -128,10 +133,21 @@ class Ranks:
         *lines, rest = (self._rest.get(rank, b"") + data).split(b"\n")
         if len(rest) > _PART:  # as srun does with long lines, so that they need no memory
             lines, rest = [*lines, rest], b""
+        if lines or rank not in self._since:
+            self._since[rank] = time.monotonic()
         self._rest[rank] = rest
         for line in lines:
             self._write(rank, line)
         return bool(data)
+
+    def _pass_on(self, rank: int) -> None:
+        """Write what has long waited for its newline: of a bar that \\r redraws, all but the last state, which may go on."""
+        before, bar, state = self._rest[rank].rpartition(b"\r")
+        piece, rest = (before, bar + state) if before.strip(b"\r") else (self._rest[rank], b"")
+        self._since[rank] = time.monotonic()
+        if piece.strip(b"\r"):
+            self._write(rank, piece)
+            self._rest[rank] = rest
 
     def _write(self, rank: int, line: bytes) -> None:
         if rank < 0:
@@ -142,9 +158,10 @@ class Ranks:
         self._logs[rank // self.plan.ranks_per_node].write(b"%d: %s\n" % (rank, line))
 
     def _ended(self, rank: int, status: int) -> None:
+        self._since.pop(rank, None)
         if rest := self._rest.pop(rank, b""):
             self._write(rank, rest)
-        if status in (0, stop.STOPPED):
+        if status == 0 or status == stop.STOPPED and self.plan.kind == "workload":
             return
         if self._asked_to_end and (status < 0 or self.plan.kind != "workload"):
             return  # it knows no other way to end when asked
@@ -184,8 +201,9 @@ def _kill_group(process: subprocess.Popen) -> None:
 
 def _environment(plan: Plan) -> dict[str, str]:
     # A launcher that itself runs in a job or under mpirun must not hand on who it is there.
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONUNBUFFERED": "1"}
-    return quiet | without_identity() | plan.env | {"PYTHONPATH": os.pathsep.join(plan.pythonpath)}
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "2"}
+    path = {"PYTHONPATH": os.pathsep.join(plan.pythonpath)} if plan.pythonpath else {}
+    return quiet | without_identity() | plan.env | path
 
 
 def mpirun(plan: Plan) -> list[str]:

@@ -4,13 +4,14 @@ import os
 import re
 import shlex
 import string
+from collections.abc import Sequence
 
-from launch import HOME
+from launch import HOME, own_command
 from launch.backends import rank_command
 from launch.plan import inherited
 from launch.plan.plan import Plan
 from launch.plan.walltime import clock, minutes
-from launch.record.rundir import RunDir
+from launch.record.job import Job
 
 TEMPLATES = HOME / "jobs"
 
@@ -25,41 +26,61 @@ cd "$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" runs.txt)" && mkdir -p logs || exit
 exec >>logs/job.log 2>&1"""
 
 
-def script(run: RunDir, plan: Plan, array: str = "") -> str:
-    """The text of the job script.
-
-    Parameters
-    ----------
-    run : RunDir
-        Of the run; of an array, the folder with its list of runs, runs.txt.
-    plan : Plan
-        Of the run, or of any of an array, which have the same shape.
-    array : str
-        The tasks of an array as sbatch writes them, ``0-9%4``.
-    """
-    python = shlex.quote(plan.python)
-    return filled(
+def script(job: Job) -> str:
+    """The text of the job script; the first of the job's plans is that of the allocation."""
+    plan, *_ = job.plans
+    attempt = shlex.join(own_command(plan.python, "launch.node.attempt"))
+    if job.shape == "pack":
+        return _pack(job, plan, attempt)
+    tasks_of_array = f"0-{len(job.runs) - 1}" + (f"%{job.throttle}" if job.throttle else "")
+    return _filled(
         "slurm.sh",
-        run,
-        plan,
-        {"array": array, "output": "logs/%a.log"} if array else {},
-        enter=_TASK if array else _RUN,
+        job,
+        {"array": tasks_of_array, "output": "logs/%a.log"} if job.shape == "array" else {},
+        enter=_TASK if job.shape == "array" else _RUN,
         # The modules may be what is wrong, so this cannot wait for the environment.
-        environment=environment(plan, f"{{ {_attempt(plan)} begin . && {_attempt(plan)} end . 1; exit 1; }}"),
-        begin=f"{python} -m launch.node.attempt begin .",
-        srun=shlex.join(srun(plan)),
+        environment=environment(
+            plan,
+            f"{{ {attempt} begin . {job.number} && {attempt} end . 1; exit 1; }}",
+        ),
+        begin=f"{attempt} begin . {job.number}",
+        srun=shlex.join([f"--nodes={plan.nodes}", f"--ntasks={plan.size}", *tasks(plan)]),
         worker=rank_command.line(plan),
-        end=f"{python} -m launch.node.attempt end .",
+        end=f"{attempt} end .",
     )
 
 
-def filled(template: str, run: RunDir, plan: Plan, more: dict[str, str], **places: str) -> str:
+def _pack(job: Job, plan: Plan, attempt: str) -> str:
+    """The script of a job that makes its runs one after the other."""
+    runs = list(zip(job.runs, job.plans[1:]))
+    a_run = minutes(max(each.time_s or 0 for _, each in runs))
+    margin = min(plan.signal_s, 60 * a_run // 2)
+    cutoff = shlex.join(own_command(plan.python, "launch.submit.cutoff"))
+    cut = f"if {cutoff} .; then lacking=$((lacking - 1)); return; fi"
+    return _filled(
+        "slurm_pack.sh",
+        job,
+        {},
+        environment=environment(plan, "exit 1"),
+        latest=str(plan.time_s - margin),
+        begin="\n        ".join(
+            ([cut] if plan.stop_below is not None else []) + [f"{attempt} begin . {job.number} || return"]
+        ),
+        warning=str(60 * a_run - margin),
+        srun=shlex.join([f"--time={a_run}", *tasks(plan)]),
+        worker=rank_command.line(plan),
+        end=f"{attempt} end .",
+        runs="\n".join(f"run {shlex.quote(f'../../{name}')} {each.nodes} {each.size}" for name, each in runs),
+    )
+
+
+def _filled(template: str, job: Job, more: dict[str, str], **places: str) -> str:
     """A template of jobs/ with its places filled; ``more`` are options of sbatch beside those of the plan."""
     return _Script((TEMPLATES / template).read_text()).substitute(
-        command=shlex.join(sbatch(run, plan)).replace("\n", " "),
+        command=shlex.join(sbatch(job)).replace("\n", " "),
         directives="\n".join(
             f"#SBATCH --{name}={_quoted(value)}" if value else f"#SBATCH --{name}"
-            for name, value in (directives(plan) | more).items()
+            for name, value in (directives(job.plans[0]) | more).items()
         ),
         **places,
     )
@@ -89,11 +110,6 @@ def directives(plan: Plan) -> dict[str, str]:
     return {name: str(value) for name, value in found.items() if value is not None}
 
 
-def srun(plan: Plan) -> list[str]:
-    """The options of srun for the ranks of a run."""
-    return [f"--nodes={plan.nodes}", f"--ntasks={plan.size}", *tasks(plan)]
-
-
 def tasks(plan: Plan) -> list[str]:
     """The options of srun whatever the number of nodes. Those of sbatch are said again where srun does not take them over."""
     cores = [f"--cpus-per-task={plan.cpus_per_task}"] if plan.cpus_per_task else []
@@ -113,17 +129,40 @@ def tasks(plan: Plan) -> list[str]:
     ]
 
 
-def sbatch(run: RunDir, plan: Plan, *more: str) -> list[str]:
-    """The command that hands the script in, with the variables that it inherits."""
+def sbatch(job: Job) -> list[str]:
+    """The command that submits the script, with the variables that it inherits; the script is the last word."""
+    plan, *_ = job.plans
     taken = [f"{name}={value}" for name, value in plan.inherited.items() if name not in inherited.OPTIONS]
+    kept, given = _without(plan.sbatch_args, "--comment", "--dependency")
+    comment = (
+        [*given["--comment"][-1:], job.token] if given["--comment"] else [plan.directives.get("comment"), job.token]
+    )
+    comment = " ".join(filter(None, comment))
+    after = [*given["--dependency"], *([f"afterok:{':'.join(job.after)}"] if job.after else [])]
     return [
         *(["env", *taken] if taken else []),
         "sbatch",
-        f"--chdir={run.path}",
-        *plan.sbatch_args,
-        *more,
-        str(run.script),
+        f"--chdir={job.holder if job.shape == 'run' else job.folder}",
+        *kept,
+        *([f"--dependency={','.join(after)}"] if after else []),
+        *(["--kill-on-invalid-dep=yes"] if job.after else []),
+        *([f"--comment={comment}"] if comment else []),
+        str(job.script),
     ]
+
+
+def _without(words: Sequence[str], *options: str) -> tuple[list[str], dict[str, list[str]]]:
+    """Words without some options, and the values of these, which stand behind an = or in the next word."""
+    kept: list[str] = []
+    values: dict[str, list[str]] = {option: [] for option in options}
+    rest = iter(words)
+    for word in rest:
+        option, equals, value = word.partition("=")
+        if option in values:
+            values[option].append(value if equals else next(rest, ""))
+        else:
+            kept.append(word)
+    return kept, values
 
 
 def _gpus(plan: Plan) -> dict[str, str]:
@@ -150,15 +189,7 @@ def environment(plan: Plan, fail: str) -> str:
         lines.append(f"module load {shlex.join(plan.modules)} || {fail}")
     lines += plan.setup
     lines += [f"export {name}={shlex.quote(value)}" for name, value in plan.env.items()]
-    lines.append(
-        f"export PYTHONPATH={_paths(plan)}${{PYTHONPATH:+:$PYTHONPATH}} TF_CPP_MIN_LOG_LEVEL=${{TF_CPP_MIN_LOG_LEVEL:-2}}"
-    )
+    if plan.pythonpath:
+        lines.append(f"export PYTHONPATH={shlex.quote(os.pathsep.join(plan.pythonpath))}${{PYTHONPATH:+:$PYTHONPATH}}")
+    lines.append("export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}")
     return "\n".join(lines)
-
-
-def _attempt(plan: Plan) -> str:
-    return f"PYTHONPATH={_paths(plan)} {shlex.quote(plan.python)} -m launch.node.attempt"
-
-
-def _paths(plan: Plan) -> str:
-    return shlex.quote(os.pathsep.join(plan.pythonpath))

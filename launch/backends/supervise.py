@@ -3,14 +3,14 @@
 import contextlib
 import fcntl
 import signal
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from launch.backends.processes import Ranks
 from launch.errors import Refusal
 from launch.node import attempt, stop
 from launch.plan.plan import Plan
+from launch.record.files import open_file
 from launch.record.rundir import RunDir
 
 GRACE_S = 60.0  # for ranks that were asked to save and leave
@@ -24,7 +24,7 @@ class Interrupted(KeyboardInterrupt):
     """The user asked for the end of the run; the ranks have ended."""
 
 
-def execute(run: RunDir, plan: Plan, tick: Callable[[], None]) -> str:
+def execute(run: RunDir, plan: Plan, submission: int) -> str:
     """Make an attempt, from the start of the ranks to the end of the last.
 
     Parameters
@@ -33,8 +33,8 @@ def execute(run: RunDir, plan: Plan, tick: Callable[[], None]) -> str:
         Of the run, with its run.json.
     plan : Plan
         The content of that.
-    tick : function
-        Called some times a second, to show progress.
+    submission : int
+        Number of the job that makes it.
 
     Returns
     -------
@@ -45,14 +45,16 @@ def execute(run: RunDir, plan: Plan, tick: Callable[[], None]) -> str:
     ------
     Interrupted
         If a SIGINT, SIGTERM or SIGHUP came; no rank is left, and the run can be resumed. After `END_THIS` it returns.
+    MayNotBegin
+        If the run has a result, was cancelled meanwhile, or has been given to a later job.
     Refusal
         If the run is running already, or mpirun is needed and absent.
     """
     with _only_one(run), _Signals() as signals:
-        number = attempt.begin(run)
+        number = attempt.begin(run, submission)
         ranks = Ranks(run, plan, number)
         try:
-            status = _supervise(ranks, plan, signals, tick)
+            status = _supervise(ranks, plan, signals)
         finally:
             ranks.kill()
         outcome = attempt.end(run, status)
@@ -62,11 +64,14 @@ def execute(run: RunDir, plan: Plan, tick: Callable[[], None]) -> str:
 
 
 def is_running(run: RunDir) -> bool:
-    """Whether a launcher on this machine is at work on a run."""
+    """Whether a launcher on this machine is at work on a run. It may be another user's: nothing is written."""
     try:
-        with _only_one(run):
+        with open_file(run.path / ".lock") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             return False
-    except Refusal:
+    except FileNotFoundError:
+        return False
+    except OSError:
         return True
 
 
@@ -93,7 +98,7 @@ class _Signals:
         signal.signal(END_THIS, lambda *_: None)
 
 
-def _supervise(ranks: Ranks, plan: Plan, signals: _Signals, tick: Callable[[], None]) -> int:
+def _supervise(ranks: Ranks, plan: Plan, signals: _Signals) -> int:
     """Watch until no rank is left; return the status of the first that failed, else the largest."""
     began = time.monotonic()
     # As under Slurm: a warning in time, and the end at the limit.
@@ -115,8 +120,6 @@ def _supervise(ranks: Ranks, plan: Plan, signals: _Signals, tick: Callable[[], N
         if now >= kill_at:
             ranks.kill()
             break
-        tick()
-    tick()
     if ranks.first_bad is not None:
         return ranks.first_bad
     # The end was asked for, or the time was over: what there is of a checkpoint is gone on with.
@@ -135,9 +138,3 @@ def _only_one(run: RunDir) -> Iterator[None]:
         else:
             raise Refusal(f"{run.path} is running: wait for its end, or end it first")
         yield
-
-
-if __name__ == "__main__":
-    here = RunDir.open(sys.argv[1])
-    with contextlib.suppress(Interrupted):
-        execute(here, here.plan(), lambda: None)

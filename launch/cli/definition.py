@@ -1,4 +1,4 @@
-"""A definition: a run, a study or a chain of them in a TOML file, with the very names of the command line.
+"""A definition: a run, a study or a workflow of them in a TOML file, with the very names of the command line.
 
     workload = "workloads.cfd_resnet"   # or any module or script; `arguments` are words behind it
     [job]                               # options of the job, as fields of launch.plan.request.StudyRequest
@@ -7,13 +7,12 @@
     [[zip]]                             # of these the first with the first, the second with the second ...
     exclude = [...]  only = [...]       # which combinations are made
 
-A chain has several tables `[[link]]` with the same content, a `name` each, and `after`: the links that must be done before.
+A workflow has several tables `[[stage]]` with the same content, a `name` each, and `after`: the stages that must be done before.
 """
 
 import dataclasses
 import datetime
 import os
-import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Any
 from launch import HOME
 from launch.errors import Refusal, nearest
 from launch.plan import options, typed, workload
-from launch.plan.plan import refuse_bad_name
+from launch.plan.plan import default_name, refuse_bad_name
 from launch.plan.request import StudyRequest
 from launch.plan.sweep import from_tables, list_of_tables, table_of, value_text
 from launch.record.files import open_file
@@ -33,7 +32,7 @@ FOLDER = HOME / "jobs"
 
 _ORDER = ("workload", "arguments", "options", "job", "axes", "zip", "only", "exclude")
 _OF_ALL = ("site", "backend", "runs", "name", "budget", "dry_run", "follow", "wait", "detach")
-"""Options of the job that all links of a chain share."""
+"""Options of the job that all stages of a workflow share."""
 
 
 def read(
@@ -46,8 +45,8 @@ def read(
     path : str
         Of the file.
     given : dict
-        Options of the job from the command line, which go before those of the file; in a chain, before those of its
-        ``[job]``, while what a link says for itself holds.
+        Options of the job from the command line, which go before those of the file; in a workflow, before those of its
+        ``[job]``, while what a stage says for itself holds.
     words : sequence of str
         Options of the workload from the command line, which go before those of the file.
     now : datetime
@@ -56,9 +55,9 @@ def read(
     Returns
     -------
     asked : StudyRequest
-        The options of the job, of a chain those that hold for all of it.
+        The options of the job, of a workflow those that hold for all of it.
     orders : list of Order
-        One for a run or study, with an empty name; else one for each link, in an order in which they can be made.
+        One for a run or study, with an empty name; else one for each stage, in an order in which they can run.
 
     Raises
     ------
@@ -66,10 +65,12 @@ def read(
         If the file or something in it is not understood.
     """
     table = _load(Path(path))
-    name = {"name": f"{re.sub(r'[^A-Za-z0-9._+-]', '_', Path(path).stem).lstrip('._+-')}-{now:%Y%m%d-%H%M%S}"}
+    name = {"name": default_name(Path(path).stem, now)}
     try:
-        if "link" in table:
-            return _chain(table, name, given, words)
+        if "link" in table and "stage" not in table:  # as files of older versions have it
+            table["stage"] = table.pop("link")
+        if "stage" in table:
+            return _workflow(table, name, given, words)
         order = _order(table, _ORDER, name | _job(table), given, words)
         return order.asked, [order]
     except Refusal as refusal:
@@ -87,42 +88,42 @@ def _load(path: Path) -> dict[str, Any]:
         raise Refusal(f"{path} cannot be read as TOML ({error}): fix it and try again") from None
 
 
-def _chain(
+def _workflow(
     table: Mapping[str, Any], name: dict[str, str], given: Mapping[str, Any], words: Sequence[str]
 ) -> tuple[StudyRequest, list[Order]]:
-    _refuse_unknown(table, ("job", "link"))
+    _refuse_unknown(table, ("job", "stage"))
     if "array" in given:
-        raise Refusal("--array is for no link: write it into the [link.axes] of one")
+        raise Refusal("--array belongs to one stage: write it into the [stage.axes] of one")
     if words:
-        raise Refusal(f"{words[0]!r} is for no link: write it into the [link.options] of one")
+        raise Refusal(f"{words[0]!r} belongs to one stage: write it into the [stage.options] of one")
     shared = name | _job(table) | given
-    links: dict[str, dict[str, Any]] = {}
-    for link in list_of_tables(table, "link"):
-        if not isinstance(link.get("name"), str):
-            raise Refusal("a link has no name: write name = 'train' into each [[link]]")
-        if refuse_bad_name(link["name"]) in links:
-            raise Refusal(f"two links have the name {link['name']}: give each its own")
-        links[link["name"]] = link
-    if not links:
-        raise Refusal("it has no link: write [[link]] for each")
-    own = {name: _job(link) for name, link in links.items()}
-    for link, job in own.items():
+    stages: dict[str, dict[str, Any]] = {}
+    for stage in list_of_tables(table, "stage"):
+        if not isinstance(stage.get("name"), str):
+            raise Refusal("a stage has no name: write name = 'train' into each [[stage]]")
+        if refuse_bad_name(stage["name"]) in stages:
+            raise Refusal(f"two stages have the name {stage['name']}: give each its own")
+        stages[stage["name"]] = stage
+    if not stages:
+        raise Refusal("it has no stage: write [[stage]] for each")
+    own = {name: _job(stage) for name, stage in stages.items()}
+    for stage, job in own.items():
         if wrong := next((key for key in job if key in _OF_ALL), None):
-            raise Refusal(f"link {link} has a {wrong} of its own: all links share it, so write it into [job]")
+            raise Refusal(f"stage {stage} has a {wrong} of its own: all stages share it, so write it into [job]")
     for key in given.keys() - set(_OF_ALL):
         if all(key in job for job in own.values()):
             raise Refusal(
-                f"--{key.replace('_', '-')} would change nothing, as each link says it for itself: edit the file"
+                f"--{key.replace('_', '-')} would change nothing, as each stage says it for itself: edit the file"
             )
-    after = {name: _strings(link, "after") for name, link in links.items()}
+    after = {name: _strings(stage, "after") for name, stage in stages.items()}
     orders = []
-    for link in in_order(after):
+    for stage in in_order(after):
         common = {key: value for key, value in shared.items() if key not in ("name", "budget")}
         try:
-            order = _order(links[link], ("name", "after", *_ORDER), common | own[link], {}, ())
+            order = _order(stages[stage], ("name", "after", *_ORDER), common | own[stage], {}, ())
         except Refusal as refusal:
-            raise Refusal(f"link {link}: {refusal}") from None
-        orders.append(dataclasses.replace(order, link=link, after=tuple(after[link])))
+            raise Refusal(f"stage {stage}: {refusal}") from None
+        orders.append(dataclasses.replace(order, stage=stage, after=tuple(after[stage])))
     return options.build(StudyRequest, {key: value for key, value in shared.items() if key in _OF_ALL}), orders
 
 

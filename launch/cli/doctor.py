@@ -70,7 +70,10 @@ def _horovod() -> Finding:
     if not found:
         return Finding("wrong", "not installed: only runs of one rank are possible", INSTALL)
     # In a process of its own: it takes seconds, and a wrong build can end the process that loads it.
-    code = "import horovod.tensorflow as h; print('controllers:', ', '.join([n for n, b in (('gloo', h.gloo_built()), ('mpi', h.mpi_built()), ('nccl', h.nccl_built())) if b]))"
+    code = (
+        "import horovod.tensorflow as h; "
+        "print('controllers:', ', '.join(n for n in ('gloo', 'mpi', 'nccl') if getattr(h, n + '_built')()))"
+    )
     tried = _output([sys.executable, "-c", code], timeout=180)
     told = re.search(r"controllers: (.*)", tried)
     if not told:

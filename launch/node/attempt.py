@@ -1,4 +1,4 @@
-"""The beginning and the end of an attempt, noted in the run directory:   python -m launch.node.attempt begin|end RUN [STATUS [ASKED]]
+"""The beginning and the end of an attempt, noted in the run directory:   launch.node.attempt begin|end RUN [STATUS [ASKED]]
 
 The job script calls it on the first node; the local backend calls the same functions.
 """
@@ -12,24 +12,46 @@ import sys
 from launch.errors import Refusal
 from launch.node import stop
 from launch.plan.plan import Plan
-from launch.record import diagnose
+from launch.record import diagnose, job
 from launch.record.environment import surroundings
 from launch.record.files import publish_json
 from launch.record.rundir import RunDir
 
 
-def begin(run: RunDir) -> int:
+class MayNotBegin(Exception):
+    """Why an attempt is not to be made; nothing is wrong with the run."""
+
+
+def begin(run: RunDir, submission: int | None = None) -> int:
     """Note that an attempt starts, here and now; return its number, counted from 1.
+
+    Parameters
+    ----------
+    run : RunDir
+        The run.
+    submission : int, optional
+        Number of the job that makes the attempt; None for a script that was submitted by hand.
 
     Raises
     ------
+    MayNotBegin
+        If the run has a result, was cancelled meanwhile, or has been given to a later job.
     Refusal
         If a file of another user lies in the run directory.
     """
     run.refuse_files_of_others()
+    if run.result() is not None:
+        raise MayNotBegin("it has a result")
+    later = job.latest([run]).get(run.path)
+    if submission is not None and later is not None and later.number > submission:
+        raise MayNotBegin(f"a later job has it (number {later.number})")
+    if any(event.get("submission") == submission for event in run.events("cancelled")):
+        raise MayNotBegin("it was cancelled")
     run.make_folders()
     attempt = len(run.events("started")) + 1
-    run.append_event("started", attempt=attempt, host=socket.gethostname(), pid=os.getpid(), **_job())
+    run.append_event(
+        "started", attempt=attempt, submission=submission, host=socket.gethostname(), pid=os.getpid(), **_job()
+    )
     publish_json(run.env_json, surroundings())
     return attempt
 
@@ -69,7 +91,11 @@ def end(run: RunDir, status: int, asked: bool = False) -> str:
         outcome = "failed"
     first = {} if failure is None or outcome == "done" else {"first_failure": failure._asdict()}
     reason = {"reason": why} if (why := diagnose.ended_by_slurm(run)) else {}
-    run.append_event("ended", attempt=attempt, outcome=outcome, status=status, step=saved_step(run), **reason, **first)
+    submission = started[-1].get("submission") if started else None
+    run.append_event(
+        "ended", attempt=attempt, submission=submission, outcome=outcome, status=status, step=saved_step(run),
+        **reason, **first,
+    )  # fmt: skip
     return outcome
 
 
@@ -98,25 +124,34 @@ def _job() -> dict[str, str]:
     return {name: os.environ[variable] for name, variable in told.items() if variable in os.environ}
 
 
-if __name__ == "__main__":
-    verb, folder, *rest = sys.argv[1:]
+def main(argv: list[str]) -> int:
+    """Note a beginning or an end; return the exit status of the job script, of a begun attempt 0."""
+    verb, folder, *rest = argv
     here = RunDir.open(folder)
     planned = here.plan()
     if verb == "begin":
+        submission = int(rest[0]) if rest else None
         # Slurm itself puts a job back that was preempted or lost a node, as often as it likes.
         if int(os.environ.get("SLURM_RESTART_COUNT", "0")) >= max(planned.max_attempts, 1):
-            here.append_event("ended", outcome="failed", status=1, reason=f"{planned.max_attempts} attempts were made")
-            sys.exit(f"launch: not started again: {planned.max_attempts} attempts were made; go on by hand with resume")
+            why = f"{planned.max_attempts} attempts were made"
+            here.append_event("ended", outcome="failed", status=1, reason=why, submission=submission)
+            sys.exit(f"launch: not started again: {why}; go on by hand with resume")
         try:
-            print(f"launch: attempt {begin(here)}", flush=True)  # job.log holds all; diagnose looks for this
+            print(
+                f"launch: attempt {begin(here, submission)}", flush=True
+            )  # job.log holds all; diagnose looks for this
+        except MayNotBegin as why:
+            sys.exit(f"launch: not started: {why}")
         except Refusal as refusal:
-            here.append_event("ended", outcome="failed", status=refusal.status, reason=str(refusal))
+            here.append_event(
+                "ended", outcome="failed", status=refusal.status, reason=str(refusal), submission=submission
+            )
             sys.exit(f"launch: {refusal}")
-    else:
-        outcome = end(here, int(rest[0]), any(rest[1:]))
-        if outcome == "failed":
-            print(diagnose.paragraph(here), flush=True)
-        # Where Slurm has ended the job, it also decides whether it comes back.
-        if outcome == "stopped" and not diagnose.ended_by_slurm(here):
-            print(requeue(here, planned), flush=True)
-        sys.exit({"done": 0, "stopped": stop.STOPPED, "failed": 1}[outcome])
+        return 0
+    outcome = end(here, int(rest[0]), any(rest[1:]))
+    if outcome == "failed":
+        print(diagnose.paragraph(here), flush=True)
+    # Where Slurm has ended the job, it also decides whether it comes back.
+    if outcome == "stopped" and not diagnose.ended_by_slurm(here):
+        print(requeue(here, planned), flush=True)
+    return {"done": 0, "stopped": stop.STOPPED, "failed": 1}[outcome]

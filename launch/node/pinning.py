@@ -1,9 +1,10 @@
 """GPUs and cores for each rank, and the check that no GPU is held twice.
 
-Sites disagree on who hands out the GPUs, so it is data: ``slurm`` (the step sees only its own), ``env`` (a variable hides the
-others from the process), ``framework`` (all of the node are visible, and the framework is told which one to use). Where neither the site
-nor the user says it, a workload, and a rank that was promised several GPUs, sees its own only; a program with one GPU per rank sees those
-of the whole node, as it does under torchrun, for it will ask for number LOCAL_RANK; and so does one that has got GPUs in its own way.
+Sites disagree on who hands out the GPUs, so it is data: ``slurm`` (the step sees only its own), ``env`` (a variable
+hides the others from the process), ``framework`` (all of the node are visible, and the framework is told which one to
+use). Where neither the site nor the user says it, a workload, and a rank that was promised several GPUs, sees its own
+only; a program with one GPU per rank sees those of the whole node, as it does under torchrun, for it will ask for
+number LOCAL_RANK; and so does one that has got GPUs in its own way.
 """
 
 import os
@@ -23,8 +24,9 @@ from launch.record.files import append_line, read_lines
 def pin(plan: Plan, rank: Rank) -> list[str]:
     """Restrict this process to its GPUs and cores. Call it before a framework is imported.
 
-    LAUNCH_GPU and LOCAL_RANK are set to the number of the rank's first GPU among those that it sees. Where it sees its own only, both are 0, as
-    under ``torchrun --virtual-local-rank``; LAUNCH_LOCAL_RANK and Horovod's variables keep the rank's number on the node.
+    LAUNCH_GPU and LOCAL_RANK are set to the number of the rank's first GPU among those that it sees. Where it sees its
+    own only, both are 0, as under ``torchrun --virtual-local-rank``; LAUNCH_LOCAL_RANK and Horovod's variables keep the
+    rank's number on the node.
 
     Parameters
     ----------
@@ -84,8 +86,8 @@ def share_of(plan: Plan, rank: Rank, visible: Sequence[str]) -> Share:
     Returns
     -------
     Share
-        Ranks have as many GPUs each, one after the other. Of the whole node the first GPUs of all ranks come first, so that the first of
-        a rank's own has its local rank as number.
+        Ranks have as many GPUs each, one after the other. Of the whole node the first GPUs of all ranks come first, so
+        that the first of a rank's own has its local rank as number.
     """
     pool, ranks, place = list(visible), rank.local_size, rank.local_rank
     if plan.backend == "local" and plan.gpus_per_node and not plan.share_gpus:
@@ -117,8 +119,8 @@ def _no_gpu(plan: Plan, rank: Rank, fault: str) -> str:
         )
         return f"{found} and can use none, as the NVIDIA driver says {fault!r}: {other}, and tell its administrators"
     return (
-        f"{found} and sees none: {plan.gpu_variable}={os.environ.get(plan.gpu_variable)!r}; see whether the partition has GPUs, "
-        "and how the site hands them out (gpu_request)"
+        f"{found} and sees none: {plan.gpu_variable}={os.environ.get(plan.gpu_variable)!r}; see whether the partition "
+        "has GPUs, and how the site hands them out (gpu_request)"
     )
 
 
@@ -181,8 +183,8 @@ def compare(
         holders = sorted(other for other, line in lines.items() if gpu in line["gpus"])
         if len(holders) > 1:
             raise Refusal(
-                f"ranks {' and '.join(map(str, holders))} on {host} hold the same GPU, {gpu}: see gpu_binding and gpu_request of the site "
-                f"{plan.site}, or allow it with --share-gpus"
+                f"ranks {' and '.join(map(str, holders))} on {host} hold the same GPU, {gpu}: see gpu_binding and "
+                f"gpu_request of the site {plan.site}, or allow it with --share-gpus"
             )
     return sorted(here, key=lambda line: line["local_rank"])
 

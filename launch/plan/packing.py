@@ -85,5 +85,5 @@ def refuse_contradictions(asked: StudyRequest, plans: Sequence[Plan], study: boo
             )
         if slurm and not watched and not asked.pack:
             raise Refusal(
-                "--stop-below needs somebody who watches: without --detach and outside of a chain, or let the job itself do it with --pack"
+                "--stop-below needs somebody who watches: without --detach and outside of a workflow, or let the job itself do it with --pack"
             )

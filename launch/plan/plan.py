@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from launch import HOME
+from launch import HOME, PACKAGES, START
 from launch.errors import Refusal
 from launch.plan import container, inherited, options, typed
 from launch.plan.request import Backend, Count, Natural, NotNegative, Request, Seed
@@ -168,7 +168,8 @@ def resolve(request: Request, site: Site, target: Target, machine: Machine, now:
     refuse_beyond_limits(site, partition, nodes, time_s)
     rendezvous = request.rendezvous or site.rendezvous
     size = nodes * ranks
-    name = _name(request, target, nodes, now)
+    default = default_name(f"{target.short_name}-n{nodes}", now)
+    name = default if request.name is None else refuse_bad_name(request.name)
     return Plan(
         name=name,
         site=site.name,
@@ -236,12 +237,14 @@ def _container(request: Request, site: Site, target: Target) -> dict[str, Any]:
         )
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rankloop"
     own = [Path(target.name).parent] if target.kind == "script" else []
+    # Not the whole folder: the packages of this machine's Python lie in it too where the toolkit was installed by pip.
+    toolkit = [*(HOME / name for name in PACKAGES), START]
     cwd = os.getcwd()
     return {
         "container": container.image(request.container, site.container),
         "container_runtime": site.container,
         "container_binds": container.binds(
-            [request.runs, cwd, *_pythonpath(os.environ.get("PYTHONPATH", ""), cwd), cache, *own]
+            [request.runs, cwd, *_pythonpath(os.environ.get("PYTHONPATH", ""), cwd), cache, *own, *toolkit]
         ),
         **kept,
     }
@@ -249,9 +252,9 @@ def _container(request: Request, site: Site, target: Target) -> dict[str, Any]:
 
 @functools.cache  # for the many plans of a study it is the same
 def _pythonpath(said: str, cwd: str) -> tuple[str, ...]:
-    """The toolkit's own place, so that the ranks find it wherever they start, and what PYTHONPATH says, made absolute."""
-    folders = [os.path.join(cwd, folder) for folder in said.split(os.pathsep) if folder]
-    return tuple(dict.fromkeys([str(HOME), *map(os.path.abspath, folders)]))
+    """The folders of PYTHONPATH, made absolute; that of the toolkit last, so that what the user's program imports is the user's."""
+    folders = [os.path.abspath(os.path.join(cwd, folder)) for folder in said.split(os.pathsep)] if said else []
+    return tuple(dict.fromkeys(sorted(folders, key=lambda folder: folder == str(HOME))))
 
 
 def _entry(target: Target) -> tuple[str, ...]:
@@ -260,10 +263,10 @@ def _entry(target: Target) -> tuple[str, ...]:
     return (("-m", target.name) if target.kind == "module" else (target.name,)) + target.arguments
 
 
-def _name(request: Request, target: Target, nodes: int, now: datetime.datetime) -> str:
-    if request.name is None:
-        return f"{target.short_name}-n{nodes}-{now:%Y%m%d-%H%M%S}"
-    return refuse_bad_name(request.name)
+def default_name(words: str, now: datetime.datetime) -> str:
+    """A name of a run, study or workflow, made of words and the time: to the microsecond where those are given."""
+    words = re.sub(r"[^A-Za-z0-9._+-]", "_", words).lstrip("._+-")[:100]
+    return f"{words or 'run'}-{now:%Y%m%d-%H%M%S}" + (f"-{now:%f}" if now.microsecond else "")
 
 
 def refuse_bad_name(name: str) -> str:

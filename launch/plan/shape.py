@@ -53,7 +53,8 @@ def gpus_per_node(request: Request, site: Site, backend: str, machine: Machine) 
         needed = gpus if request.share_gpus else gpus * request.nodes
         if needed > machine.gpus:
             raise Refusal(
-                f"{needed} GPUs are more than the {machine.gpus} of this machine, which are all that its {request.nodes} nodes have together: ask for fewer with --gpus-per-node"
+                f"{needed} GPUs are more than the {machine.gpus} of this machine, which are all that its "
+                f"{request.nodes} nodes have together: ask for fewer with --gpus-per-node"
             )
         return None, gpus
     gpus = asked if asked is not None else site.gpus_per_node or 0
@@ -65,9 +66,10 @@ def gpus_per_node(request: Request, site: Site, backend: str, machine: Machine) 
 
 
 def gpu_binding(request: Request, site: Site, backend: str, machine: Machine, gpus: int) -> str:
-    """Which GPUs a rank sees: as asked, as the site says, or "auto", which `launch.node.pinning` decides; "none" where none is wanted.
+    """Which GPUs a rank sees: as asked, as the site says, or "auto" (`launch.node.pinning` decides); "none" hides all.
 
-    GPUs that nobody has asked for here are not hidden: the job may have them by an option of sbatch or the habit of a site.
+    GPUs that nobody has asked for here are not hidden: the job may have them by an option of sbatch or the habit of a
+    site.
     """
     unwanted = request.gpus_per_node is not None or backend == "local" and machine.gpus > 0
     if gpus == 0 and unwanted:
@@ -82,7 +84,8 @@ def cpus_per_task(request: Request, site: Site, backend: str, machine: Machine, 
         if backend == "slurm" and site.cpus_per_node:
             if ranks > site.cpus_per_node:
                 raise Refusal(
-                    f"--ranks-per-node {ranks} is more than a node of {site.name} has cores ({site.cpus_per_node}): ask for fewer"
+                    f"--ranks-per-node {ranks} is more than a node of {site.name} has cores ({site.cpus_per_node}): "
+                    "ask for fewer"
                 )
             return site.cpus_per_node // ranks
         return None
@@ -104,7 +107,8 @@ def refuse_too_many(size: int, backend: str, machine: Machine) -> None:
     most = max(16, 4 * machine.cores)
     if backend == "local" and size > most:
         raise Refusal(
-            f"{size} ranks are too many for this machine ({machine.cores} cores): ask for {most} or fewer, or give --backend slurm"
+            f"{size} ranks are too many for this machine ({machine.cores} cores): ask for {most} or fewer, "
+            "or give --backend slurm"
         )
 
 
@@ -113,10 +117,12 @@ def refuse_beyond_limits(site: Site, partition: str | None, nodes: int, time_s: 
     limits = site.partitions.get(partition or "", {})
     if nodes > limits.get("max_nodes", nodes):
         raise Refusal(
-            f"--nodes {nodes} is more than partition {partition} of {site.name} allows ({limits['max_nodes']}): ask for fewer"
+            f"--nodes {nodes} is more than partition {partition} of {site.name} allows ({limits['max_nodes']}): "
+            "ask for fewer"
         )
     longest = walltime(limits.get("max_time"))
     if time_s and longest and time_s > longest:
         raise Refusal(
-            f"--time {clock(time_s)} is more than partition {partition} of {site.name} allows ({clock(longest)}): ask for less"
+            f"--time {clock(time_s)} is more than partition {partition} of {site.name} allows ({clock(longest)}): "
+            "ask for less"
         )

@@ -59,6 +59,7 @@ class Event(TypedDict, total=False):
     pid: Pid
     backend: str
     job: str
+    submission: Natural
     nodes: str
     command: list[str]
     outcome: Outcome
@@ -68,6 +69,25 @@ class Event(TypedDict, total=False):
     step: Natural
     epoch: NUMBER
     metrics: dict[str, Any]
+
+
+class JobRecord(TypedDict, total=False):
+    """job.json: the fields of `launch.record.job.Job`."""
+
+    backend: Required[str]
+    shape: Required[Literal["run", "array", "pack"]]
+    runs: Required[list[str]]
+    saves: Required[bool]
+    name: Required[str]
+    state: Required[Literal["asked", "submitted", "refused"]]
+    id: str
+    after: list[str]
+    throttle: Natural
+    detached: bool
+    token: str
+    time: Time
+    host: str
+    command: list[str]
 
 
 class TrainingRecord(TypedDict, total=False):
@@ -112,7 +132,8 @@ class Surroundings(TypedDict, total=False):
     system: str
     cpu: str
     cores: int
-    gpus: list[str] | str
+    gpus: list[str]
+    gpu_faults: list[str]
     driver: str
     python: str
     packages: dict[str, str]

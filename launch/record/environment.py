@@ -10,9 +10,11 @@ from typing import Any
 from launch import gpus
 from launch.record.redact import redact_variables
 
-# What of the environment may change a result or a speed; never all of it, which would publish what is nobody's business.
+# What of the environment may change a result or a speed; never all of it, which would publish what is nobody's
+# business.
 _MATTERS = re.compile(
-    r"(CUDA|HIP|ROCR|GPU|NVIDIA|NCCL|RCCL|MPICH|OMPI_MCA|PMIX_MCA|UCX|FI|HOROVOD|TF|XLA|KERAS|OMP|GOMP|KMP|MKL|OPENBLAS|SLURM)_|"
+    r"(CUDA|HIP|ROCR|GPU|NVIDIA|NCCL|RCCL|MPICH|OMPI_MCA|PMIX_MCA|UCX|FI|HOROVOD|TF|XLA|KERAS|OMP|GOMP|KMP|MKL|"
+    r"OPENBLAS|SLURM)_|"
     r"LD_LIBRARY_PATH$|LD_PRELOAD$|PYTHONPATH$|LOADEDMODULES$|CONDA_PREFIX$|VIRTUAL_ENV$|"
     r"(SINGULARITY|APPTAINER)_CONTAINER$"
 )

@@ -19,8 +19,9 @@ _LINE = 2**24  # bytes of a line; of a longer one the parts are passed over
 
 
 class Unreadable(Refusal):
-    """A file cannot be read; ``reason`` says so without the advice."""
+    """A file cannot be read; ``reason`` says so without the advice, ``state`` is that of a run of which it is."""
 
+    state = "unreadable"
     said, advice = "cannot be read", "see who owns it, or try again"
 
     def __init__(self, path: Path, why: str) -> None:
@@ -31,23 +32,51 @@ class Unreadable(Refusal):
 class Damaged(Unreadable):
     """A file holds something else than it should."""
 
+    state = "damaged"
     said, advice = "is damaged", "move it away, or start the run again under another --name"
 
 
-def publish(path: Path, content: str | bytes, mode: int = 0o666) -> None:
-    """Write a whole file or none: into a temporary file beside it, to the disk, then by rename."""
-    data = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A name beside a file, under which the block writes it whole; only then, and on the disk, it gets its own name.
+
+    No other process has the temporary name, on this host or on another that sees the folder.
+    """
+    temporary = path.with_name(f".{path.name[:50]}.{os.urandom(8).hex()}")
     try:
-        with open(temporary, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
-            file.write(data)
-            file.flush()
+        yield temporary
+        with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    finally:
         with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
+            temporary.unlink(missing_ok=True)
+
+
+def publish(path: Path, content: str | bytes | bytearray | memoryview, mode: int = 0o666) -> None:
+    """Write a whole file or none."""
+    data = content.encode() if isinstance(content, str) else content
+    with (
+        replacing(path) as temporary,
+        open(temporary, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file,
+    ):
+        file.write(data)
+
+
+def own_folder(path: Path) -> Path:
+    """Make a folder in a place where all may write, such as /tmp, or see that it is this user's alone; return it.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made, or another user has made it or may write to it: who trusts what lies in it, or writes through
+        its links, does what that user wants.
+    """
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        raise PermissionError(errno.EPERM, "another user has made it or may write to it", str(path))
+    return path
 
 
 def publish_json(path: Path, value: Any) -> None:

@@ -39,8 +39,6 @@ class RunDir:
     __slots__ = ("path",)
 
     run_json = _in_it("run.json")
-    script = _in_it("job.sh")
-    submission = _in_it("submission.json")  # what Slurm is asked for, before it answers
     patch = _in_it("code.patch")
     events_jsonl = _in_it("events.jsonl")
     env_json = _in_it("env.json")

@@ -4,15 +4,25 @@ import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypedDict
 
 from launch.record.contents import PlanRecord
-from launch.record.files import read_lines
+from launch.record.files import read_end, read_lines
 from launch.record.rundir import RunDir
 from launch.submit import states
 from launch.submit.states import Known
 from profiling.telemetry import readings
 from profiling.telemetry.usage import Usage, usage
+
+
+class _Note(TypedDict, total=False):
+    """A line of readings/node<k>.notes."""
+
+    event: str
+    field: str
+    code: int
+    error: str
+    missing: dict[str, str]
 
 
 def state(run: RunDir) -> Known:
@@ -109,9 +119,9 @@ def _recording(run: RunDir, plan: PlanRecord, found: Sequence[Usage]) -> dict[st
     nodes = [used for used in found if used.rank is None and used.device is None]
     troubles: Counter[str] = Counter()
     for path in sorted(run.readings.glob("node*.notes")):
-        for line in read_lines(path):
-            if line["event"] == "code" and line["code"]:
-                troubles[f"{line['field']}: {line['error']}"] += 1
+        for line in read_lines(path, _Note):
+            if line.get("event") == "code" and line.get("code"):
+                troubles[f"{line.get('field')}: {line.get('error')}"] += 1
             troubles.update(f"{device}: {why}" for device, why in line.get("missing", {}).items())
     troubles.update(f"readings/{path.name} is damaged and left out" for path in readings.parquet(run.readings).damaged)
     errors = run.readings / "errors.log"
@@ -121,6 +131,6 @@ def _recording(run: RunDir, plan: PlanRecord, found: Sequence[Usage]) -> dict[st
         "readings": None if unread else sum(used.readings for used in found),
         "nodes": len(nodes),
         "troubles": troubles,
-        "errors": str(errors) if errors.exists() and errors.stat().st_size else None,
+        "errors": str(errors) if read_end(errors, 1) else None,
         **_spread(nodes, _OF_SAMPLER),
     }

@@ -117,8 +117,8 @@ def _notes(document: dict[str, Any]) -> list[str]:
         notes.append(f"{text.plural(gpus['count'], 'GPU')}: {power} W together{each} (energy {gpus['energy_is']})")
     if "sampler_cores" in recording:
         notes.append(
-            f"{recording['readings']} readings at {recording['hz']:g} Hz on {text.plural(recording['nodes'], 'node')} "
-            f"cost {recording['sampler_cores']['mean']:.2%} of a core each, "
+            f"{recording['readings']} readings at {recording['hz'] or 0:g} Hz on "
+            f"{text.plural(recording['nodes'], 'node')} cost {recording['sampler_cores']['mean']:.2%} of a core each, "
             f"{text.milliseconds(recording['sampling_s']['mean'])} ms per reading"
         )
     elif recording["readings"] == 0:

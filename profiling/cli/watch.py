@@ -1,17 +1,19 @@
 """python -m profiling watch RUN: a run as it goes: examples/s, GPUs, power, imbalance, in the terminal."""
 
+import contextlib
 import statistics
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from launch.plan import options
+from launch.plan.typed import Bounds
 from launch.plan.walltime import clock
 from launch.record.contents import PlanRecord, StepRecord
-from launch.record.files import objects, read_end
+from launch.record.files import Unreadable, objects, read_end
 from launch.record.pace import pace
 from launch.record.rundir import RunDir
 from launch.record.table import aligned
@@ -27,7 +29,7 @@ _TAIL = 16384  # bytes of each node's files: some seconds of it
 class Options:
     """The options of the verb."""
 
-    every: float = 2.0  # seconds between looks
+    every: Annotated[float, Bounds(0.1, 3600)] = 2.0  # seconds between looks
     once: bool = False  # look once and end
 
 
@@ -43,7 +45,7 @@ def run(argv: Sequence[str]) -> str:
                 return screen
             # On a terminal: home, and clear the screen.
             print(f"\x1b[H\x1b[2J{screen}" if sys.stdout.isatty() else f"{screen}\n", flush=True)
-            time.sleep(max(0.1, chosen.every))
+            time.sleep(chosen.every)
     except KeyboardInterrupt:  # the way to end it; the run is not touched
         return ""
 
@@ -56,7 +58,8 @@ def look(run: RunDir, known: Known) -> str:
     rows = [("run", f"{run.path}: {known.state}, {shape}")]
     if now["step"] is not None:
         epoch = f"epoch {now['epoch']:.2f}/{now['epochs']:g}, " if now["epoch"] is not None else ""
-        rows.append(("step", f"{epoch}step {now['step']}/{now['steps'] or '?'}, loss {now['loss']:.4g}"))
+        loss = f", loss {now['loss']:.4g}" if now["loss"] is not None else ""
+        rows.append(("step", f"{epoch}step {now['step']}/{now['steps'] or '?'}{loss}"))
     if now["examples_per_s"] is not None:
         left = f", {clock(int(now['left_s'] or 0))} left" if known.under_way else ""
         rows.append(("throughput", f"{text.number(now['examples_per_s'])} examples/s{left}"))
@@ -68,11 +71,11 @@ def _imbalance(run: RunDir, plan: PlanRecord) -> Iterator[tuple[str, str]]:
     own: dict[int, list[float]] = {}
     lengths = []
     for node in range(min(plan["nodes"], _NODES)):
-        for line in _newest_first(run.steps / f"node{node}.jsonl", StepRecord):
-            if {"own_seconds", "seconds"} <= line.keys() and not (line.get("compiled") or line.get("traced")):
-                own.setdefault(line["rank"], []).append(line["own_seconds"])
-                lengths.append(line["seconds"])
-    if len(own) < 2:
+        for step in _newest_first(run.steps / f"node{node}.jsonl", StepRecord):
+            if "own_seconds" in step and "seconds" in step and not (step.get("compiled") or step.get("traced")):
+                own.setdefault(step["rank"], []).append(step["own_seconds"])
+                lengths.append(step["seconds"])
+    if len(own) < 2 or not sum(lengths):
         return
     means = {rank: statistics.fmean(values) for rank, values in own.items()}
     slowest = max(means, key=means.__getitem__)
@@ -85,35 +88,41 @@ def _imbalance(run: RunDir, plan: PlanRecord) -> Iterator[tuple[str, str]]:
     )
 
 
-def _newest_first(path: Path, kind: type) -> Iterator[Any]:
-    """The last lines of a file of a node."""
-    return objects(reversed(read_end(path, _TAIL).split(b"\n")), kind)
-
-
-_SHOWN: tuple[tuple[str, str, text.Form], ...] = (
-    ("gpu_utilization", "GPU", lambda value: f"{value:.0f}%"),
-    ("power_average_mw", "power", lambda value: f"{value / 1000:.0f} W"),
-    ("temperature_c", "temperature", lambda value: f"{value:.0f} C"),
-    ("sm_clock_mhz", "SM clock", lambda value: f"{value:.0f} MHz"),
-    ("memory_bytes", "GPU memory", lambda value: f"{value / 2**30:.1f} GiB"),
-    ("rss_bytes", "rank memory", lambda value: f"{value / 2**30:.2f} GiB"),
-)
+_SHOWN: dict[str, tuple[str, text.Form]] = {
+    "gpu_utilization": ("GPU", "{:.0f}%".format),
+    "power_average_mw": ("power", lambda value: f"{value / 1000:.0f} W"),
+    "temperature_c": ("temperature", "{:.0f} C".format),
+    "sm_clock_mhz": ("SM clock", "{:.0f} MHz".format),
+    "memory_bytes": ("GPU memory", lambda value: f"{value / 2**30:.1f} GiB"),
+    "rss_bytes": ("rank memory", lambda value: f"{value / 2**30:.2f} GiB"),
+}
+_READING = {"time_ms": int, "node": int, "rank": int, "device": str, **dict.fromkeys(_SHOWN, float)}
 
 
 def _readings(run: RunDir, plan: PlanRecord, attempt: int) -> Iterator[tuple[str, str]]:
     """The last reading of each rank and node."""
     newest: dict[tuple[Any, ...], dict[str, Any]] = {}
     for node in range(min(plan["nodes"], _NODES)):
-        for line in _newest_first(run.node_readings(node, attempt), dict):
+        for line in _newest_first(run.node_readings(node, attempt), _READING):
             newest.setdefault((node, line.get("rank"), line.get("device")), line)
-    for name, title, form in _SHOWN:
+    for name, (title, form) in _SHOWN.items():
         present = sorted((line for line in newest.values() if name in line), key=lambda line: line[name])
         if present:
             values = [line[name] for line in present]
-            least, greatest = (f"{form(line[name])} (rank {line.get('rank')})" for line in (present[0], present[-1]))
+            least, greatest = (f"{form(line[name])} ({_place(line)})" for line in (present[0], present[-1]))
             together = f", {form(sum(values))} together" if title == "power" else ""
             yield title, f"{form(statistics.fmean(values))} mean of {len(values)}, {least} to {greatest}{together}"
     if newest:
-        age = time.time() - max(line["time_ms"] for line in newest.values()) / 1000
+        age = time.time() - max(line.get("time_ms", 0) for line in newest.values()) / 1000
         part = f", of {_NODES} of {plan['nodes']} nodes" if plan["nodes"] > _NODES else ""
         yield "read", f"{age:.0f} s ago{part}"
+
+
+def _newest_first(path: Path, kind: Any) -> Iterator[Any]:
+    """The last lines of a file of a node; none of one that cannot be read."""
+    with contextlib.suppress(Unreadable):
+        yield from objects(reversed(read_end(path, _TAIL).split(b"\n")), kind)
+
+
+def _place(line: dict[str, Any]) -> str:
+    return f"rank {line['rank']}" if "rank" in line else line.get("device") or f"node {line.get('node')}"

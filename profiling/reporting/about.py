@@ -1,13 +1,16 @@
 """What was run, where, with what, when and by which command: of a study, for a reader who was not there."""
 
+import contextlib
 import datetime
+import os
 import re
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from launch.record.files import read_json
+from launch.record.contents import CodeRecord
+from launch.record.files import Unreadable, read_object
 from launch.record.rundir import RunDir
 from profiling.study.runs import Study
 
@@ -28,8 +31,8 @@ def about(study: Study) -> dict[str, str]:
     starts, ends = (
         [time for time in times if time] for times in zip(*((run.started, run.ended) for run in study.runs))
     )
-    code = read_json(study.folder / "code.json") or {}
-    changed = ", with changes that are kept in code.patch" if (study.folder / "code.patch").is_file() else ""
+    code = read_object(study.folder / "code.json", CodeRecord) or {}
+    changed = ", with changes that are kept in code.patch" if os.path.isfile(study.folder / "code.patch") else ""
     partition = f", partition {plan.get('partition')}" if plan.get("partition") else ""
     gpus = sorted(set(environment.get("gpus") or []))
     parameters, examples = (_each(run.training.get(key) for run in study.runs) for key in ("parameters", "examples"))
@@ -59,9 +62,12 @@ def about(study: Study) -> dict[str, str]:
 
 def command(study: Study) -> str:
     """The words with which the study was asked for, as its runs have noted them; "unknown" where they have not."""
-    events = (e for entry in study.index["runs"] for e in RunDir(study.folder / entry["run"]).events("submitted"))
-    commands = (words for event in events if (words := event.get("command")) and "resume" not in words)
-    return shlex.join(map(_public, next(commands, ["unknown"])))
+    for entry in study.index["runs"]:
+        with contextlib.suppress(Unreadable):
+            for event in RunDir(study.folder / entry["run"]).events("submitted"):
+                if (words := event.get("command")) and "resume" not in words:
+                    return shlex.join(map(_public, words))
+    return "unknown"
 
 
 def moment(seconds: float) -> str:

@@ -11,7 +11,7 @@ _MEETS = {">=": operator.ge, "<=": operator.le}
 
 def target(runs: Sequence[Run]) -> str | None:
     """What the workload of these runs is to reach, in words; None where it says nothing."""
-    if not (aim := runs[0].training.get("target")):
+    if not (aim := _target(runs[0])):
         return None
     metric, relation, value = aim
     return f"{metric.replace('_', ' ')} {relation} {value:g}"
@@ -37,19 +37,26 @@ def seconds_to_target(run: Run) -> float | None:
     those, and in the queue, is not in it. None if there is no target, it was never met, or the end of an earlier
     attempt is unknown.
     """
-    if not (aim := run.training.get("target")):
+    if not (aim := _target(run)):
         return None
     metric, relation, value = aim
     spent, started = 0.0, None
     for event in run.events:
-        kind, metrics = event["event"], event.get("metrics", {})
+        kind, reached = event["event"], (event.get("metrics") or {}).get(metric)
         if kind == "started":
             if started is not None:  # the attempt before this one was killed together with its script
                 return None
             started = event["time"]
         elif kind == "ended" and started is not None:
             spent, started = spent + event["time"] - started, None
-        elif kind == "evaluated" and started is not None and metric in metrics:
-            if _MEETS[relation](metrics[metric], value):
+        elif kind == "evaluated" and started is not None and isinstance(reached, int | float):
+            if _MEETS[relation](reached, value):
                 return spent + event["time"] - started
+    return None
+
+
+def _target(run: Run) -> tuple[str, str, float] | None:
+    match run.training.get("target"):
+        case [str() as metric, (">=" | "<=") as relation, (int() | float()) as value]:
+            return metric, relation, value
     return None

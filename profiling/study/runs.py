@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -48,13 +49,13 @@ class Run:
     @property
     def versions(self) -> dict[str, str]:
         """Of `SOFTWARE`, as installed, or better as imported."""
-        versions = {**(self.environment.get("packages") or {}), **self.result.get("versions", {})}
+        versions = {**(self.environment.get("packages") or {}), **(self.result.get("versions") or {})}
         return {name: versions[name] for name in SOFTWARE if name in versions}
 
     @property
     def phases(self) -> dict[str, float]:
         """Seconds of the phases that are known."""
-        return {name: spent for name, spent in self.result.get("phases_s", {}).items() if spent is not None}
+        return {name: spent for name, spent in (self.result.get("phases_s") or {}).items() if spent is not None}
 
     @property
     def gpus(self) -> int:
@@ -110,7 +111,7 @@ class Study:
 
 def is_study(path: Path) -> bool:
     """Whether a path is the folder of a study."""
-    return (path / INDEX).is_file()
+    return os.path.isfile(path / INDEX)
 
 
 def read(folder: Path, states: Callable[[Sequence[Path]], Sequence[str]] | None = None) -> Study:
@@ -210,7 +211,7 @@ def _series(index: StudyIndex, entry: Entry) -> str:
 
 def _run(run: RunDir, series: str, entry: Entry) -> Run | None:
     """A run of a study; None without a result."""
-    if not run.run_json.exists():
+    if not os.path.lexists(run.run_json):
         raise steps.Unusable("it is gone: there is no run.json")
     plan, result, training = run.record(), run.result(), run.training()
     if result is None:

@@ -1,15 +1,17 @@
 """The records of a run's steps -> arrays over ranks and steps; what cannot be timed is left out and counted."""
 
+import itertools
 import json
 import math
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from launch.record.files import open_file
+from launch.record.files import Unreadable, open_file
 from launch.record.rundir import RunDir
 from profiling import text
 from profiling.study import confidence
@@ -71,7 +73,10 @@ def read(run: RunDir, ranks: int) -> Steps:
     Unusable
         Records of a rank are missing or double, the batch changes, or there are too few steps to time.
     """
-    lines, cut = _lines(run.steps)
+    try:
+        lines, cut = _lines(run.steps)
+    except Unreadable as error:
+        raise Unusable(error.reason) from None
     if not len(lines):
         raise Unusable("it has no records of steps")
     _refuse_wrong_ranks(lines, ranks)
@@ -124,25 +129,28 @@ def _lines(folder: Path) -> tuple[np.ndarray, int]:
                 try:
                     record = json.loads(line)
                     row = [float(record.get(key, default)) for key, default in _DEFAULTS.items()]
-                    if not all(0 <= row[key] < 2**53 for key in (_RANK, _ATTEMPT, _STEP, _START)):
+                    if not all(0 <= row[key] < 2**53 for key in range(len(row)) if key != _SECONDS):
                         raise ValueError
                     values.append(row)
-                except (ValueError, TypeError, AttributeError, OverflowError):  # a kill within a write, or a full disk
+                # A kill within a write, a full disk, or another program.
+                except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
                     cut += 1
     return np.array(values).reshape(-1, len(_DEFAULTS)), cut
 
 
 def _refuse_wrong_ranks(lines: np.ndarray, ranks: int) -> None:
     recorded = set(lines[:, _RANK].astype(int))
-    if missing := set(range(ranks)) - recorded:
-        raise Unusable(f"there are no records of rank {_some(missing)}")
-    if strange := recorded - set(range(ranks)):
-        raise Unusable(f"it has {ranks} ranks, but there are records of rank {_some(strange)}")
+    if strange := sorted(rank for rank in recorded if rank >= ranks):
+        raise Unusable(f"it has {ranks} ranks, but there are records of rank {_some(strange, len(strange))}")
+    if len(recorded) < ranks:
+        missing = (rank for rank in range(ranks) if rank not in recorded)
+        raise Unusable(f"there are no records of rank {_some(missing, ranks - len(recorded))}")
     keys, times = np.unique(lines[:, [_RANK, _STEP, _ATTEMPT]], axis=0, return_counts=True)
     if (times > 1).any():
         double = keys[times > 1].astype(int)
+        which = np.unique(double[:, 0])
         raise Unusable(
-            f"rank {_some(set(double[:, 0]))} is there twice (step {double[0, 1]} recorded {times.max()} times "
+            f"rank {_some(which, len(which))} is there twice (step {double[0, 1]} recorded {times.max()} times "
             f"in attempt {double[0, 2]})"
         )
 
@@ -171,9 +179,8 @@ def _clocks(table: np.ndarray) -> list[str]:
     return [f"{doubt}: harmless here, as steps are timed by another clock" for doubt in doubts]
 
 
-def _some(ranks: set[int]) -> str:
-    shown = ", ".join(map(str, sorted(ranks)[:8]))
-    return shown + (f" and {len(ranks) - 8} more" if len(ranks) > 8 else "")
+def _some(ranks: Iterable[int], count: int) -> str:
+    return ", ".join(map(str, itertools.islice(ranks, 8))) + (f" and {count - 8} more" if count > 8 else "")
 
 
 def summary(timed: Steps) -> dict[str, Any]:

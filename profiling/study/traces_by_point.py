@@ -3,10 +3,12 @@
 They are in no other number of a report: a profiler slows what it looks at.
 """
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
 from launch.errors import Refusal
+from launch.record.files import Unreadable
 from launch.record.rundir import RunDir
 from profiling.study.runs import Study
 from profiling.traces.document import document
@@ -32,22 +34,27 @@ def points(study: Study) -> tuple[list[dict[str, Any]], list[str]]:
     list of str
         What could not be read, and why.
     """
-    software = study.runs[0].result.get("versions", {})
+    software = study.runs[0].result.get("versions") or {}
     by_ranks: dict[int, list[dict[str, Any]]] = {}
     notes = []
     for entry in study.index["runs"]:
         run = RunDir(study.folder / entry["run"])
-        result = run.result() if run.traces.is_dir() else None
-        if result is None:
+        try:
+            result = run.result() if os.path.isdir(run.traces) else None
+            ranks = result.get("ranks") if result else None
+        except Unreadable as error:
+            notes.append(f"traces of {entry['run']}: left out: {error.reason}")
             continue
-        used = result.get("versions", {})
+        if result is None or ranks is None:
+            continue
+        used = result.get("versions") or {}
         if changed := [name for name in sorted(used.keys() & software) if used[name] != software[name]]:
             versions = ", ".join(f"{name} {used[name]}" for name in changed)
             notes.append(f"traces of {entry['run']}: left out: made with {versions}, unlike the runs in the table")
             continue
         try:
             traces = document(run)
-            by_ranks.setdefault(result.get("ranks", 1), []).append(traces)
+            by_ranks.setdefault(ranks, []).append(traces)
             remarks = traces["notes"]
         except Refusal as refusal:
             remarks = [str(refusal)]

@@ -1,8 +1,8 @@
 """What AMD SMI tells of an AMD card, under the names of `profiling.telemetry.readings`: each field that the card has.
 
-Its Python package, ``amdsmi``, comes with ROCm (/opt/rocm/share/amd_smi) and fits the library beside it: it is no dependency of
-this project, and is imported where a rank holds a GPU that NVIDIA's driver does not know. An MI250X is two GPUs to its users, of which
-only one tells the power and energy of both.
+Its Python package, ``amdsmi``, comes with ROCm (/opt/rocm/share/amd_smi) and fits the library beside it: it is no
+dependency of this project, and is imported where a rank holds a GPU that NVIDIA's driver does not know. An MI250X is
+two GPUs to its users, of which only one tells the power and energy of both.
 """
 
 import contextlib
@@ -18,8 +18,11 @@ _NONE = (None, "N/A", 0xFFFF, 0xFFFFFFFF)  # how the bindings and the library wr
 
 
 def _calls(smi: Any) -> dict[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
-    """Our names -> what tells their values, in the units of the names. Lists of processes are left out, as of NVIDIA's cards;
-    so is the status of violations, for which the library itself waits between two looks."""
+    """Our names -> what tells their values, in the units of the names.
+
+    Lists of processes are left out, as of NVIDIA's cards; so is the status of violations, for which the library itself
+    waits between two looks.
+    """
 
     def activity(handle: Any) -> tuple[Any, ...]:
         said = smi.amdsmi_get_gpu_activity(handle)

@@ -101,7 +101,7 @@ class Host:
 
 
 _ERRORS = (OSError, ValueError, IndexError)
-"""What reading a file of the kernel may end in: it is not there, may not be read, or says something else than elsewhere."""
+"""How reading a file of the kernel may fail: it is not there, may not be read, or has another form than elsewhere."""
 
 
 def _file(path: Path, part: int = _PART) -> Callable[[], bytes]:
@@ -157,7 +157,7 @@ def _energy(root: Path, kind: str) -> Callable[[], Sequence[int]]:
 
 
 class _Energy:
-    """A counter of RAPL, in uJ, which goes round. It is for root only, since it told what others compute (CVE-2020-8694)."""
+    """A counter of RAPL in uJ; it goes round. Only root may read it, as it tells what others compute: CVE-2020-8694."""
 
     def __init__(self, zone: Path) -> None:
         self._range = int((zone / "max_energy_range_uj").read_text())

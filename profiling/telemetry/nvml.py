@@ -11,8 +11,8 @@ from profiling.telemetry.counters import Energy, Sums
 
 _ALL_LINKS = 2**32 - 1  # as the scope of an NVLink counter: the sum over the card's links (nvml.h, nvmlFieldValue_t)
 
-# Asked for in one call: our name -> (NVML's field, its scope, how many of its units make one of ours). Of the reasons for
-# lower clocks only the old counters are here: NVML has given those that came after them other numbers in CUDA 13.
+# Asked for in one call: our name -> (NVML's field, its scope, how many of its units make one of ours). Of the reasons
+# for lower clocks only the old counters are here: NVML has given those that came after them other numbers in CUDA 13.
 _FIELDS = {
     "power_mw": (pynvml.NVML_FI_DEV_POWER_INSTANT, pynvml.NVML_POWER_SCOPE_GPU, 1),
     "power_average_mw": (pynvml.NVML_FI_DEV_POWER_AVERAGE, pynvml.NVML_POWER_SCOPE_GPU, 1),
@@ -34,7 +34,7 @@ _LEVELS = ("power_mw", "power_average_mw", "memory_temperature_c")  # the other 
 
 
 def _utilization(handle: Any) -> tuple[int, ...]:
-    rates = pynvml.nvmlDeviceGetUtilizationRates(handle)
+    rates: Any = pynvml.nvmlDeviceGetUtilizationRates(handle)
     return rates.gpu, rates.memory
 
 
@@ -42,7 +42,7 @@ def _reasons(handle: Any) -> tuple[int, ...]:
     try:
         return (pynvml.nvmlDeviceGetCurrentClocksEventReasons(handle),)
     except NVMLError as error:
-        if error.value != pynvml.NVML_ERROR_FUNCTION_NOT_FOUND:
+        if _code(error) != pynvml.NVML_ERROR_FUNCTION_NOT_FOUND:
             raise
         return (pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle),)  # its name before driver 535
 
@@ -101,7 +101,7 @@ class Card:
         self._sums, self._energy = Sums(), Energy()
 
     def read(self) -> dict[str, int]:
-        """One reading: what the card tells, by the names of `profiling.telemetry.readings`. What it does not tell is absent."""
+        """One reading, by the names of `profiling.telemetry.readings`. What the card does not tell is absent."""
         values: dict[str, int] = {}
         if self.lost:
             return values
@@ -160,7 +160,7 @@ class Card:
 
 
 def _code(error: Exception) -> int:
-    """NVML's return code; of an error of the bindings, which must not cost the other fields, that for what is not known."""
+    """NVML's return code; an error of the bindings, which must not cost the other fields, is an unknown one."""
     return getattr(error, "value", pynvml.NVML_ERROR_UNKNOWN)
 
 

@@ -1,4 +1,4 @@
-"""Readings of a run: their schema, the lines that a sampler appends, the Parquet files that they become, a view of both.
+"""Readings of a run: their schema, the lines of a sampler, the Parquet files that they become, a view of both.
 
 While a node is read, each reading is a line of JSON; when its ranks have ended the lines become one Parquet file, in a
 tenth of the room. What a kill has left as lines is read as well as the rest.
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from launch.errors import Refusal
+from launch.record.files import Unreadable, open_file, replacing
 from profiling.telemetry.records import Field
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ READING = (
 """Every column of a reading, in its order. All but time_ms, node and attempt may be absent; absent is never 0."""
 
 WORTH_BYTES = 2**16
-"""Lines below this stay lines: the footer of a Parquet file of these columns is as large as some ten seconds of them."""
+"""Lines below this stay lines: the footer of a Parquet file of these columns is as large as ten seconds of them."""
 
 # In DuckDB the encoding by differences is of version 2, and only for columns that are no dictionary.
 FORM = "FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd, COMPRESSION_LEVEL 6, DICTIONARY_SIZE_LIMIT 1000"
@@ -149,17 +150,12 @@ def compact(lines: Path) -> Path:
     """
     if lines.stat().st_size < WORTH_BYTES or find_spec("duckdb") is None:
         return lines
-    made, temporary = lines.with_suffix(".parquet"), lines.with_name(f".{lines.stem}.{os.getpid()}")
-    try:
-        with contextlib.closing(_database(threads=1)) as database:
-            database.execute(
-                f"COPY (SELECT * FROM {_lines([lines])} ORDER BY rank, device, time_ms) TO {_quoted(str(temporary))} "
-                f"({FORM})"
-            )
-        _to_disk(temporary)
-        os.replace(temporary, made)
-    finally:
-        temporary.unlink(missing_ok=True)
+    made = lines.with_suffix(".parquet")
+    with replacing(made) as temporary, contextlib.closing(_database(threads=1)) as database:
+        database.execute(
+            f"COPY (SELECT * FROM {_lines([lines])} ORDER BY rank, device, time_ms) TO {_quoted(str(temporary))} "
+            f"({FORM})"
+        )
     _to_disk(lines.parent)  # the new name, before the old file goes
     lines.unlink()
     return made
@@ -184,10 +180,12 @@ def parquet(folder: Path) -> Parquet:
     """The Parquet files of a folder, told apart by whether both ends have the mark of the format."""
     found = Parquet([], [])
     for path in sorted(folder.glob("node*.parquet")):
-        with open(path, "rb") as file:
+        begins = ends = b""
+        with contextlib.suppress(Unreadable), open_file(path) as file:
             begins = file.read(4)
-            file.seek(-min(4, path.stat().st_size), os.SEEK_END)
-            (found.whole if begins == file.read() == b"PAR1" else found.damaged).append(path)
+            file.seek(-min(4, file.seek(0, os.SEEK_END)), os.SEEK_END)
+            ends = file.read()
+        (found.whole if begins == ends == b"PAR1" else found.damaged).append(path)
     return found
 
 
@@ -215,10 +213,12 @@ def view(folder: Path, threads: int = 2) -> "duckdb.DuckDBPyConnection | None":
 
 
 def rows(folder: Path) -> str | None:
-    """All readings in a folder as SQL, of what `view` makes a table; None where nothing was read, or nothing can read it."""
+    """All readings in a folder as SQL, for `view`; None where nothing was read, or nothing can read it."""
     files = parquet(folder).whole
     compacted = {path.stem for path in files}
-    waiting = sorted(path for path in folder.glob("node*-attempt*.jsonl") if path.stem not in compacted)
+    waiting = sorted(
+        path for path in folder.glob("node*-attempt*.jsonl") if path.stem not in compacted and os.path.isfile(path)
+    )
     parts = [f"SELECT * FROM {_lines(waiting)}"] if waiting else []
     if files:
         parts.append(f"SELECT * FROM read_parquet([{_listed(files)}])")
@@ -265,7 +265,7 @@ def cursor(threads: int = 2) -> "duckdb.DuckDBPyConnection":
 
 @functools.cache
 def _shared(threads: int) -> "duckdb.DuckDBPyConnection":
-    """One for all that is looked at: to open one takes as long as to read a small run. Of each cursor its temporary views are its own."""
+    """One for all: to open one takes as long as to read a small run. Each cursor has temporary views of its own."""
     return _database(threads)
 
 
@@ -273,7 +273,8 @@ def _database(threads: int) -> "duckdb.DuckDBPyConnection":
     # The sampler, which lives beside the ranks, imports it only when they have ended.
     import duckdb
 
-    spill = os.path.join(tempfile.gettempdir(), f"readings-{os.getpid()}")  # made only when needed
+    # Made only when needed; nobody can have made it before, as its name cannot be guessed.
+    spill = os.path.join(tempfile.gettempdir(), f"readings-{os.urandom(16).hex()}")
     options = {
         "threads": threads,
         "memory_limit": _ROOM,
@@ -290,8 +291,8 @@ def _lines(paths: Sequence[Path]) -> str:
     kinds = {int: "BIGINT", str: "VARCHAR"}
     columns = ", ".join(f"{field.name}: '{kinds[field.type]}'" for field in READING)
     return (
-        f"(SELECT * FROM read_json([{_listed(paths)}], format='newline_delimited', columns={{{columns}}}, ignore_errors=true) "
-        "WHERE time_ms IS NOT NULL)"
+        f"(SELECT * FROM read_json([{_listed(paths)}], format='newline_delimited', columns={{{columns}}}, "
+        "ignore_errors=true) WHERE time_ms IS NOT NULL)"
     )
 
 

@@ -1,7 +1,7 @@
 """Readings of a node, for as long as its ranks live:   python -m profiling.telemetry.sampler RUN NODE ATTEMPT HZ RANKS
 
-``launch.node.sampling`` starts it beside the node's first rank. It imports no NumPy and, before the end, no DuckDB: it shares the
-node with the ranks, and what it costs them stands in its own readings (sampler_cpu_ms, sampling_us).
+``launch.node.sampling`` starts it beside the node's first rank. It imports no NumPy and, before the end, no DuckDB: it
+shares the node with the ranks, and what it costs them stands in its own readings (sampler_cpu_ms, sampling_us).
 """
 
 import contextlib
@@ -11,7 +11,6 @@ import os
 import select
 import signal
 import socket
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,8 @@ class Node:
         self._common = common
         self._host = Host()
         self._processes = {rank["rank"]: Process(rank["pid"]) for rank in ranks}
-        # Two ranks may share a GPU, which is read once. The first GPU of a rank stands in its row, the others in rows of their own.
+        # Two ranks may share a GPU, which is read once. The first GPU of a rank stands in its row, the others in rows
+        # of their own.
         holders: dict[str, int] = {}
         firsts: dict[str, int] = {}
         for rank in ranks:
@@ -162,8 +162,11 @@ def _read(node: Node, hz: float, path: Path, notes: Path) -> int:
 
 
 def _pause(now: float, interval: float) -> float:
-    """Until the next reading, seconds. All nodes read at the same moments, so that all ranks are disturbed at once and not one
-    after the other, for whom the rest would wait each time (Petrini, Kerbyson & Pakin, SC03)."""
+    """Until the next reading, seconds.
+
+    All nodes read at the same moments, so that all ranks are disturbed at once and not one after the other, for whom
+    the rest would wait each time (Petrini, Kerbyson & Pakin, SC03).
+    """
     pause = interval - now % interval
     return pause if pause > interval / 2 else pause + interval
 
@@ -171,7 +174,3 @@ def _pause(now: float, interval: float) -> float:
 def _left_over(run: RunDir, node: int, attempt: int) -> list[Path]:
     earlier = (run.node_readings(node, before) for before in range(1, attempt))
     return [path for path in earlier if path.exists() and not path.with_suffix(".parquet").exists()]
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -56,6 +56,12 @@ print("plain"); print("with a : colon"); sys.stderr.write("error\n")
 sys.stdout.buffer.write(b"bytes \xff\xfe\x00 end\n")
 print("long " + "x" * 1_000_000)
 sys.stdout.write("no newline")""",
+    "bar": """
+for state in range(8):
+    print(f"\\rstate {state}", end="", flush=True)
+    time.sleep(0.3)
+print("\\nloading ...", end="", flush=True)
+wait()""",
     "endless": "while True: os.write(1, b'y\\n' * 4000)",
     "twice": "if os.environ['LAUNCH_ATTEMPT'] == '1': sys.exit(5)\nprint('attempt', os.environ['LAUNCH_ATTEMPT'])",
 }  # fmt: skip
@@ -210,11 +216,12 @@ def test_what_a_rank_refuses_is_bad_input(tmp_path: Path):
 def test_of_several_the_first_is_named_not_the_lowest(tmp_path: Path, program):
     launched = Launched(*options(tmp_path, "--nodes", 3, program("waits")))
     ranks = all_here(RunDir(tmp_path / "run"), 3)
-    launched.process.send_signal(signal.SIGSTOP)  # a launcher on a busy machine, which finds all of them ended at once
+    supervisor = ranks[0].parent()
+    supervisor.send_signal(signal.SIGSTOP)  # on a busy machine, it finds all of them ended at once
     for rank in (2, 0, 1):
         ranks[rank].kill()
         assert gone([ranks[rank]])
-    launched.process.send_signal(signal.SIGCONT)
+    supervisor.send_signal(signal.SIGCONT)
     status, output = launched.wait(30)
     assert status == 1 and "rank 2 on node 2" in output and output.count("failed first") == 1
 
@@ -287,9 +294,21 @@ def test_everything_that_is_printed_is_kept_and_labelled(tmp_path: Path, program
         assert "".join(long) == "long " + "x" * 1_000_000
 
 
+def test_a_line_that_does_not_end_is_passed_on(tmp_path: Path, program):
+    launched = Launched(*options(tmp_path, "--time", 1, program("bar")))
+    log = RunDir(tmp_path / "run").node_log(0)
+    lines = until(lambda: log.exists() and b"here" in log.read_bytes() and log.read_bytes().split(b"\n"), 30)
+    launched.process.send_signal(signal.SIGINT)
+    _, output = launched.wait(30)
+    assert 3 < len(lines) < 8 and b"".join(line.removeprefix(b"0: ") for line in lines).startswith(
+        b"\rstate 0\rstate 1\rstate 2"
+    )
+    assert "\n0: state 7\n" in output and "\n0: loading ...here" in output
+
+
 def test_detached_it_goes_on_alone(tmp_path: Path, program):
     done = launch(*options(tmp_path, "--detach", program("environment")))
-    assert done.returncode == 0 and "started as process" in done.stdout
+    assert done.returncode == 0 and f"python -m launch status {tmp_path / 'run'}" in done.stdout
     run = RunDir(tmp_path / "run")
     assert until(run.result, 30)["status"] == "done"
     assert until(lambda: run.events("ended"), 10)[-1]["outcome"] == "done"
@@ -300,10 +319,8 @@ def test_one_launcher_a_run(tmp_path: Path, program):
     run = RunDir(tmp_path / "run")
     all_here(run, 1)
     second = launch("resume", run.path)
-    assert (
-        second.returncode == 2
-        and second.stderr == f"launch: {run.path} is running: wait for its end, or end it first\n"
-    )
+    assert second.returncode == 2 and second.stderr.count("\n") == 1
+    assert f"a launcher is at work on {run.path}, process {launched.process.pid} on" in second.stderr
     launched.process.send_signal(signal.SIGTERM)
     assert launched.wait(30)[0] == 130
     assert len(run.events("started")) == 1

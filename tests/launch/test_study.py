@@ -137,7 +137,7 @@ def test_ctrl_c_ends_the_study(tmp_path: Path):
     launched.process.send_signal(signal.SIGINT)
     status, output = launched.wait(60)
     assert status == 130 and f"python -m launch resume {tmp_path / 's'}" in output
-    assert not (tmp_path / "s" / "n1-r2" / "events.jsonl").exists()
+    assert not RunDir(tmp_path / "s" / "n1-r2").events("started")
 
 
 def test_from_runs_to_the_table_and_the_prediction(tmp_path: Path):

@@ -240,6 +240,8 @@ class Loop:
     def _read_checkpoint(self) -> dict[str, Any]:
         checkpoint = checkpoints.latest(self.run.checkpoints)
         if checkpoint is None:
+            if self.run.events("checkpointed"):
+                print(f"no checkpoint is left in {self.run.checkpoints}: training from step 0", flush=True)
             return {}
         then, now = checkpoint.header.get("sharding", {}), asdict(self.sharding)
         if then != now:

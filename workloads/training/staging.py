@@ -18,6 +18,7 @@ import numpy as np
 
 from launch.errors import Refusal
 from launch.node.rank import Rank
+from launch.record.files import own_folder, replacing
 from workloads.data.news import Live, News
 from workloads.training.sharding import part
 
@@ -84,9 +85,7 @@ def _folder(where: str) -> Path:
         raise Refusal(f"--stage {where} names a variable that is not set on {_node()}: give a folder of the node")
     folder = Path(expanded).absolute() / f"rankloop-{os.getuid()}"
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if folder.stat().st_uid != os.getuid():
-            raise Refusal(f"{folder} on {_node()} belongs to another user: give another folder as --stage")
+        own_folder(folder)
         if not os.access(folder, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
@@ -114,22 +113,18 @@ def _copy(paths: list[Path], folder: Path, rank: Rank) -> None:
 
 
 def _copy_one(path: Path, copy: Path) -> None:
-    temporary = copy.with_name(f".{copy.name}.{os.getpid()}")
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "rb") as source, open(temporary, "wb") as target:
-            shutil.copyfileobj(source, target, BUFFER)
-            before = os.fstat(source.fileno())
-            if target.tell() != before.st_size:
-                raise Refusal(f"{path} has changed while it was staged: let whoever writes it finish first")
-        os.utime(temporary, ns=(before.st_atime_ns, before.st_mtime_ns))  # by which the next look knows it again
-        temporary.replace(copy)
+        with replacing(copy) as temporary:
+            with open(path, "rb") as source, open(temporary, "wb") as target:
+                shutil.copyfileobj(source, target, BUFFER)
+                before = os.fstat(source.fileno())
+                if target.tell() != before.st_size:
+                    raise Refusal(f"{path} has changed while it was staged: let whoever writes it finish first")
+            os.utime(temporary, ns=(before.st_atime_ns, before.st_mtime_ns))  # by which the next look knows it again
     except OSError as error:
         raise Refusal(f"{path} cannot be staged to {copy.parent} on {_node()} ({error.strerror}): "
                       "give a folder with more room as --stage, or leave it out") from None  # fmt: skip
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def _is_copied(path: Path, folder: Path) -> bool:

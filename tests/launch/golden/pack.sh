@@ -1,5 +1,5 @@
 #!/bin/bash
-# The runs of a study in one allocation, as python -m launch submits them:  sbatch --chdir=/scratch/u/runs/weak/arrays/1-pack-n4 /scratch/u/runs/weak/arrays/1-pack-n4/job.sh
+# The runs of a study in one allocation, as python -m launch submits them:  sbatch --chdir=/scratch/u/runs/weak/jobs/1 /scratch/u/runs/weak/jobs/1/job.sh
 #SBATCH --job-name=weak
 #SBATCH --nodes=4
 #SBATCH --ntasks-per-node=4
@@ -23,7 +23,8 @@ trap 'asked=1' TERM
 trap : USR2
 
 module load cuda/12 || exit 1
-export PYTHONPATH=/opt/toolkit${PYTHONPATH:+:$PYTHONPATH} TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}
+export PYTHONPATH=/home/u/lib${PYTHONPATH:+:$PYTHONPATH}
+export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}
 
 # run FOLDER NODES RANKS: a run of the study, as a step on the first nodes. Nothing else runs meanwhile, so that nothing
 # disturbs what it measures.
@@ -32,18 +33,18 @@ run() {
     if [ -n "$asked$over" ] || [ "$SECONDS" -ge "$latest" ]; then return; fi
     cd "$here/$1" && mkdir -p logs || return
     {
-        /opt/venv/bin/python -m launch.node.attempt begin . || return
+        /opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.attempt begin . 1 || return
         began=$SECONDS
         # As Slurm does for a job: a warning before the time of the run is over, and its end then.
         timeout --preserve-status --signal=USR2 "$warning" \
             srun --nodes="$2" --ntasks="$3" --time=30 --ntasks-per-node=4 --cpus-per-task=16 --mpi=none --kill-on-bad-exit=1 --label --output=logs/node%n.log --open-mode=append --cpu-bind=cores \
-            /opt/venv/bin/python -m launch.node.worker .
+            /opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.worker .
         status=$?
         # An srun that was ended together with its ranks may say 0.
         if [ -n "$asked" ] && [ "$status" -eq 0 ]; then status=75; fi
         # Ranks that leave earlier than their time demands were asked to; so are those that would follow.
         if [ "$status" -eq 75 ] && [ $((SECONDS - began)) -lt "$warning" ]; then over=1; fi
-        /opt/venv/bin/python -m launch.node.attempt end . "$status" "$asked" && lacking=$((lacking - 1))
+        /opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.attempt end . "$status" "$asked" && lacking=$((lacking - 1))
     } >>logs/job.log 2>&1
 }
 

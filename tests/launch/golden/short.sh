@@ -1,5 +1,5 @@
 #!/bin/bash
-# The job of a run, as python -m launch submits it:  sbatch --chdir=/scratch/u/runs/short /scratch/u/runs/short/job.sh
+# The job of a run, as python -m launch submits it:  sbatch --chdir=/scratch/u/runs/short /scratch/u/runs/short/jobs/1/job.sh
 #SBATCH --job-name=short
 #SBATCH --nodes=1
 #SBATCH --ntasks-per-node=1
@@ -15,12 +15,13 @@ asked=
 trap 'asked=1' TERM
 trap : USR2
 
-export PYTHONPATH=/opt/toolkit${PYTHONPATH:+:$PYTHONPATH} TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}
-/opt/venv/bin/python -m launch.node.attempt begin . || exit 1
+export PYTHONPATH=/home/u/lib${PYTHONPATH:+:$PYTHONPATH}
+export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}
+/opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.attempt begin . 1 || exit 1
 srun --nodes=1 --ntasks=1 --ntasks-per-node=1 --mpi=none --kill-on-bad-exit=1 --label --output=logs/node%n.log --open-mode=append \
-    /opt/venv/bin/python -m launch.node.worker .
+    /opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.worker .
 status=$?
 # An srun that was ended together with its ranks may say 0.
 if [ -n "$asked" ] && [ "$status" -eq 0 ]; then status=75; fi
 
-/opt/venv/bin/python -m launch.node.attempt end . "$status"
+/opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.attempt end . "$status"

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The job of a run, as python -m launch submits it:  sbatch --chdir=/scratch/u/runs/first /scratch/u/runs/first/job.sh
+# The job of a run, as python -m launch submits it:  sbatch --chdir=/scratch/u/runs/first /scratch/u/runs/first/jobs/1/job.sh
 #SBATCH --job-name=first
 #SBATCH --nodes=4
 #SBATCH --ntasks-per-node=4
@@ -21,12 +21,13 @@ trap : USR2
 
 export CUDA_VISIBLE_DEVICES=0,1,2,3
 export NCCL_SOCKET_IFNAME=ib0
-export PYTHONPATH=/opt/toolkit${PYTHONPATH:+:$PYTHONPATH} TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}
-/opt/venv/bin/python -m launch.node.attempt begin . || exit 1
+export PYTHONPATH=/home/u/lib${PYTHONPATH:+:$PYTHONPATH}
+export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}
+/opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.attempt begin . 1 || exit 1
 srun --nodes=4 --ntasks=16 --ntasks-per-node=4 --cpus-per-task=24 --mpi=none --kill-on-bad-exit=1 --label --output=logs/node%n.log --open-mode=append --cpu-bind=none \
-    /opt/venv/bin/python -m launch.node.worker .
+    /opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.worker .
 status=$?
 # An srun that was ended together with its ranks may say 0.
 if [ -n "$asked" ] && [ "$status" -eq 0 ]; then status=75; fi
 
-/opt/venv/bin/python -m launch.node.attempt end . "$status"
+/opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.attempt end . "$status"

@@ -1,0 +1,62 @@
+"""A folder that appears whole or not at all: it is written beside its place, and renamed when nothing is lacking."""
+
+import contextlib
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from launch.errors import Refusal, command
+from launch.record.files import refuse_full_disk, to_disk
+
+
+class Taken(Refusal):
+    """There is a folder of that name already."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"{folder} exists already: give another --name, or continue it: {command('resume', folder)}")
+        self.folder = folder
+
+
+@contextlib.contextmanager
+def whole(folder: Path, what: str) -> Iterator[Path]:
+    """Yield a hidden draft of a folder, mode 0700; after the block it takes its place, or is removed if the block fails.
+
+    It is brought to the disk in one go: to wait for each of many files would take many times as long.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it is to be.
+    what : str
+        For the refusal: "run", "study" or "workflow".
+
+    Raises
+    ------
+    Taken
+        If the folder exists.
+    Refusal
+        If it cannot be made, or there is no room for it.
+    """
+    draft = None
+    try:
+        with contextlib.suppress(FileExistsError):  # a file there makes the next lines say that it is not a directory
+            folder.parent.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(folder):
+            raise FileExistsError
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        yield draft
+        refuse_full_disk(draft)
+        to_disk(draft)
+        draft.rename(folder)
+    except OSError as error:
+        if isinstance(error, FileExistsError) or error.errno == errno.ENOTEMPTY:  # of a rename onto a folder
+            raise Taken(folder) from None
+        raise Refusal(
+            f"cannot make the {what} {folder} ({error.strerror}): give a folder that can be written to with --runs"
+        ) from None
+    finally:
+        if draft:
+            shutil.rmtree(draft, ignore_errors=True)
