@@ -1,6 +1,7 @@
 """Which runs and steps of a study are timed; and each kind of bad record, told in one line, never a wrong number."""
 
 import json
+import os
 import random
 import shutil
 
@@ -214,6 +215,28 @@ def _damaged(run):
     (run / "result.json").write_text('{"status": "do')
 
 
+def _pipe_of_steps(run):
+    (run / "steps" / "node0.jsonl").unlink()
+    os.mkfifo(run / "steps" / "node0.jsonl")
+
+
+def _folder_of_events(run):
+    (run / "events.jsonl").unlink()
+    (run / "events.jsonl").mkdir()
+
+
+def _deep(run):
+    (run / "env.json").write_text("[" * 100_000)
+
+
+def _text_for_a_number(run):
+    studies.change_json(run / "run.json", nodes="2")
+
+
+def _steps_beyond_any_number(run):
+    studies.change(run / "steps" / "node0.jsonl", lambda line: line | {"rank": 10**400})
+
+
 def _versions(run):
     studies.change_json(run / "result.json", versions=studies.VERSIONS | {"keras": "3.9.0"})
 
@@ -233,6 +256,11 @@ def _processor(run):
         (_too_short, "of its 2 steps none is left to time: train for longer"),
         (_no_steps, "it has no records of steps"),
         (_damaged, "result.json is damaged"),
+        (_pipe_of_steps, "node0.jsonl is damaged (a pipe or device, not a file)"),
+        (_folder_of_events, "events.jsonl is damaged (a folder, not a file)"),
+        (_deep, "env.json is damaged"),
+        (_text_for_a_number, "run.json is damaged (nodes = '2'"),
+        (_steps_beyond_any_number, "there are no records of rank 0"),
         (_versions, "made with something else than most of the runs: keras 3.9.0, others 3.15.1"),
         (_processor, "made with something else than most of the runs: cpu another processor, others a processor"),
     ],
