@@ -12,10 +12,12 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from launch.errors import Refusal, nearest
 from launch.plan import typed
+
+Options = TypeVar("Options")
 
 
 def parse(cls: type, argv: Sequence[str], what: str = "") -> Any:
@@ -49,6 +51,15 @@ def with_words(cls: type, argv: Sequence[str], what: str) -> tuple[Any, list[str
     """As `parse`, but words that are not options may stand among them; return the instance and the words."""
     values, words = _read(cls, argv, what)
     return build(cls, values, what), words
+
+
+def with_files(cls: type[Options], argv: Sequence[str], names: Sequence[str]) -> tuple[list[Path], Options]:
+    """As `with_words`, where the words are files, as many as there are names; they come first."""
+    verb = cls.__module__.rpartition(".")[2]
+    chosen, words = with_words(cls, argv, verb)
+    if len(words) != len(names):
+        raise Refusal(f"{verb} needs {' '.join(names)} and was given {' '.join(words) or 'nothing'}: give it that")
+    return [Path(word) for word in words], chosen
 
 
 def split(cls: type, argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
