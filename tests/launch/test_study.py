@@ -174,9 +174,9 @@ def test_from_runs_to_the_table_and_the_prediction(tmp_path: Path):
     made = launch("--nodes=1,2", "--repeats=2", "--runs", tmp_path, "--name=s", *words)
     assert made.returncode == 0, made.stdout + made.stderr
     assert f"python -m profiling report {tmp_path / 's'}" in made.stdout
-    from profiling.study import tables
+    from profiling.cli import inputs
 
-    series = tables.read(tmp_path / "s")
+    series, _ = inputs.series(tmp_path / "s", None)
     assert (series.kind, series.workers, [len(point.rates) for point in series.points]) == ("weak", [1, 2], [2, 2])
     lines = [line for line in read_lines(tmp_path / "s" / "n2-r1" / "steps" / "node0.jsonl") if not line["compiled"]]
     timed = lines[round(len(lines) / 10) :]
