@@ -95,7 +95,7 @@ def usage(rest: list[str]) -> str:
     from launch.plan import option_help
 
     text = [
-        __doc__.strip().replace("python -m launch", program()),
+        str(__doc__).strip().replace("python -m launch", program()),
         "",
         "job options",
         option_help.describe(StudyRequest),

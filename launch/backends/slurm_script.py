@@ -62,7 +62,7 @@ def _pack(job: Job, plan: Plan, attempt: str) -> str:
         job,
         {},
         environment=environment(plan, "exit 1"),
-        latest=str(plan.time_s - margin),
+        latest=str((plan.time_s or 0) - margin),
         begin="\n        ".join(
             ([cut] if plan.stop_below is not None else []) + [f"{attempt} begin . {job.number} || return"]
         ),

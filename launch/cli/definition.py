@@ -96,7 +96,7 @@ def _workflow(
         raise Refusal("--array belongs to one stage: write it into the [stage.axes] of one")
     if words:
         raise Refusal(f"{words[0]!r} belongs to one stage: write it into the [stage.options] of one")
-    shared = name | _job(table) | given
+    shared = {**name, **_job(table), **given}
     stages: dict[str, dict[str, Any]] = {}
     for stage in list_of_tables(table, "stage"):
         if not isinstance(stage.get("name"), str):
@@ -137,13 +137,13 @@ def _order(
     _refuse_unknown(table, known)
     if not isinstance(table.get("workload"), str):
         raise Refusal("it does not say what is to be run: write workload = 'workloads.cfd_resnet'")
-    job = dict(job) | given
-    axes = from_tables(table, job.pop("array", ()), job.get("nodes"))
+    asked = {**job, **given}
+    axes = from_tables(table, asked.pop("array", ()), asked.get("nodes"))
     kind = workload.kind(table["workload"])
     hints = typed.hints(workload.config_class(table["workload"])) if kind == "workload" else {}
     texts = _texts("options", table_of(table, "options"), hints)
     found = [*_strings(table, "arguments"), *options.words(texts), *words]
-    return Order(asked=options.build(StudyRequest, job), target=workload.find(table["workload"], found), axes=axes)
+    return Order(asked=options.build(StudyRequest, asked), target=workload.find(table["workload"], found), axes=axes)
 
 
 def _job(table: Mapping[str, Any]) -> dict[str, Any]:

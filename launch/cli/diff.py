@@ -60,7 +60,7 @@ def main(argv: list[str]) -> int:
 
 def facts(run: RunDir) -> dict[str, dict[str, Any]]:
     """What is known of a run, in groups, each flat: plan, code, environment, versions, machine, results."""
-    plan = dict(run.record())
+    plan: dict[str, Any] = dict(run.record())
     around, result = run.surroundings(), run.result() or {}
     words = redact_words(plan.pop("arguments", None) or ())
     started = run.events("started")[-1:]

@@ -30,7 +30,7 @@ def allocation(name: str, plans: Sequence[Plan]) -> Plan:
     if plans[0].time_s is None:
         raise Refusal("--pack needs the walltime of a run, to know that of all together: give --time")
     largest = max(plans, key=lambda plan: plan.nodes)
-    time_s = sum(60 * minutes(plan.time_s) for plan in plans)
+    time_s = sum(60 * minutes(plan.time_s or 0) for plan in plans)
     job_name = name if largest.job_name == largest.name else largest.job_name
     return dataclasses.replace(largest, name=name, job_name=job_name, time_s=time_s)
 

@@ -79,7 +79,8 @@ class Axes:
     @property
     def vary(self) -> bool:
         """Whether anything was asked to vary, be it with a single value."""
-        return len(self.steps) > 1 or len(self.steps[0]) > 1 or len(self.steps[0]["nodes"]) > 1
+        (first, *others) = self.steps
+        return bool(others) or len(first) > 1 or len(first["nodes"]) > 1
 
     def combinations(self) -> list[dict[str, str]]:
         """A value for each axis, in all ways that are wanted; the last axis changes fastest."""

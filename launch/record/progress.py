@@ -157,18 +157,14 @@ def summary(run: RunDir, plan: Plan) -> str:
     """What a finished run has reached."""
     result = run.result() or {}
     rows = []
-    if result.get("metrics"):
-        rows += [(name.replace("_", " "), _rounded(value)) for name, value in result["metrics"].items()]
-    if result.get("throughput_examples_per_s"):
-        rate = result["throughput_examples_per_s"]
+    rows += [(name.replace("_", " "), _rounded(value)) for name, value in (result.get("metrics") or {}).items()]
+    if rate := result.get("throughput_examples_per_s"):
         rows.append(("throughput", f"{rate:.4g} examples/s on {plan.size} ranks ({rate / plan.size:.4g} each)"))
-    if result.get("phases_s"):
+    if phases := result.get("phases_s"):
         rows.append(
             (
                 "seconds",
-                ", ".join(
-                    f"{name} {seconds:.1f}" for name, seconds in result["phases_s"].items() if seconds is not None
-                ),
+                ", ".join(f"{name} {seconds:.1f}" for name, seconds in phases.items() if seconds is not None),
             )
         )
     if os.path.isdir(run.figures):

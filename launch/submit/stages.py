@@ -78,5 +78,5 @@ def ended_before(run: Path) -> str:
             for name in (name for name in stages if name in before):
                 for one in runs_in(stages[name].folder):
                     if (ended := one.events("ended")) and one.result() is None:
-                        return f"stage {name}: {ended[-1]['outcome']}"
+                        return f"stage {name}: {ended[-1].get('outcome')}"
     return ""

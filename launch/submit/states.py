@@ -50,8 +50,8 @@ class Known:
     ranks: int | None = None
     attempts: int = 0
     hosts: str = ""  # the nodes, as Slurm writes them
-    step: int | None = None
-    steps: int | None = None
+    step: float | None = None
+    steps: float | None = None
     epoch: float | None = None
     epochs: float | None = None
     loss: float | None = None
@@ -148,7 +148,7 @@ def under_way(runs: Sequence[RunDir]) -> set[Path]:
     return {one.path for one in known if one.under_way}
 
 
-def recorded(events: Sequence[dict[str, Any]], done: bool) -> tuple[str, str]:
+def recorded(events: Sequence[Event], done: bool) -> tuple[str, str]:
     """State and reason, as far as a run has noted them itself.
 
     Parameters
@@ -164,8 +164,8 @@ def recorded(events: Sequence[dict[str, Any]], done: bool) -> tuple[str, str]:
     if last.get("event") == "ended":
         failure = last.get("first_failure")
         cause = f"rank {failure['rank']} on {failure['host']}: {failure['error']}" if failure else ""
-        status = f"exit status {last.get('status')}" if last["outcome"] == "failed" else ""
-        return last["outcome"], cause or last.get("reason") or status
+        status = f"exit status {last.get('status')}" if last.get("outcome") == "failed" else ""
+        return last.get("outcome") or "failed", cause or last.get("reason") or status
     return _LIFE[last["event"]] if last else "planned", last.get("reason") or ""
 
 
@@ -292,9 +292,9 @@ def _state(entry: _Record, job: Job | None, answer: Answer) -> tuple[str, str, s
     return state, reason, "scheduler"
 
 
-def _job(events: Sequence[dict[str, Any]]) -> str | None:
+def _job(events: Sequence[Event]) -> str | None:
     """The job as it was submitted: of a task of an array 12_3, while Slurm tells the task itself its own number."""
-    submitted = [event["job"] for event in events if event["event"] == "submitted" and event.get("job")]
+    submitted = [event.get("job") for event in events if event["event"] == "submitted" and event.get("job")]
     return str(submitted[-1]) if submitted else None
 
 
