@@ -60,9 +60,10 @@ def main(argv: list[str]) -> int:
 
 def facts(run: RunDir) -> dict[str, dict[str, Any]]:
     """What is known of a run, in groups, each flat: plan, code, environment, versions, machine, results."""
-    plan = dict(run.record())
+    record = run.record()
+    plan = {name: value for name, value in record.items() if name != "arguments"}
     around, result = run.surroundings(), run.result() or {}
-    words = redact_words(plan.pop("arguments", None) or ())
+    words = redact_words(record.get("arguments", ()))
     started = run.events("started")[-1:]
     machine = {name: around.get(name) for name in ("system", "cpu", "cores", "gpus", "driver", "gpu_faults")}
     metrics = {

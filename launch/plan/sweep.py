@@ -79,11 +79,12 @@ class Axes:
     @property
     def vary(self) -> bool:
         """Whether anything was asked to vary, be it with a single value."""
-        return len(self.steps) > 1 or len(self.steps[0]) > 1 or len(self.steps[0]["nodes"]) > 1
+        first, *others = self.steps
+        return bool(others) or len(first) > 1 or len(first["nodes"]) > 1
 
     def combinations(self) -> list[dict[str, str]]:
         """A value for each axis, in all ways that are wanted; the last axis changes fastest."""
-        rows = ([dict(zip(step, row)) for row in zip(*step.values())] for step in self.steps)
+        rows = [[dict(zip(step, row)) for row in zip(*step.values())] for step in self.steps]
         combined = [{k: v for row in choice for k, v in row.items()} for choice in itertools.product(*rows)]
         return [c for c in combined if (not self.only or _meets(c, self.only)) and not _meets(c, self.exclude)]
 

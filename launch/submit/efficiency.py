@@ -3,8 +3,8 @@
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from launch.record.contents import Entry
 from launch.record.rundir import read_index
 from launch.submit import states
 
@@ -58,6 +58,6 @@ def _each(one: states.Known) -> float | None:
     return one.examples_per_s / one.ranks if one.examples_per_s and one.ranks else None
 
 
-def _point(entry: dict[str, Any]) -> tuple:
+def _point(entry: Entry) -> tuple:
     """What runs have in common whose number of nodes alone differs; another seed is another repeat."""
     return tuple(item for item in entry["values"].items() if item[0] != "seed")
