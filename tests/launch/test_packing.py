@@ -103,14 +103,14 @@ def test_what_the_prediction_does_not_even_hope_for_is_left_out():
         cutoff.Measured(nodes, nodes, 100 * nodes * each) for nodes, each in ((1, 1), (2, 0.88), (4, 0.76), (8, 0.64))
     ]
     assert cutoff.why(falling, 32, 0.62) == ""  # what was measured is well
-    said = cutoff.why_foretold(falling, 32, 32, "weak", 0.62)
+    said = cutoff.why_predicted(falling, 32, 32, "weak", 0.62)
     assert re.fullmatch(
         r"predicted efficiency on 32 nodes is 0\.4\d*, at most 0\.6\d*, below 0\.62 \(from 4 smaller .*", said
     )
-    assert cutoff.why_foretold(falling, 32, 32, "weak", 0.5) == ""  # it may be
-    assert cutoff.why_foretold(falling[:2], 32, 32, "weak", 0.9) == ""
+    assert cutoff.why_predicted(falling, 32, 32, "weak", 0.5) == ""  # it may be
+    assert cutoff.why_predicted(falling[:2], 32, 32, "weak", 0.9) == ""
     flat = [cutoff.Measured(nodes, nodes, 100 * nodes) for nodes in (1, 2, 4)]
-    assert cutoff.why_foretold(flat, 64, 64, "weak", 0.6) == ""
+    assert cutoff.why_predicted(flat, 64, 64, "weak", 0.6) == ""
 
 
 def test_without_the_smallest_nothing_is_compared(tmp_path: Path):
@@ -175,4 +175,4 @@ def test_a_study_here_ends_where_it_becomes_inefficient(tmp_path: Path):
     assert "2 of 2 runs are done" in made.stdout
     assert not RunDir(folder / "n4-r1").events("started")
     again = launch("resume", folder)  # what was measured still holds
-    assert again.returncode == 0 and "n4-r1: not made" in again.stdout
+    assert again.returncode == 0 and "n4-r1: not run" in again.stdout
