@@ -153,6 +153,7 @@ def write(folder: Path, asked: StudyRequest, coordinates: Sequence[Point], plans
     for point, plan in zip(coordinates, plans):
         run = RunDir(folder / point.name)
         run.path.mkdir(mode=0o700)
+        run.run_json.touch(mode=0o600)  # as it holds the words of the command line
         run.run_json.write_text(as_text(plan.to_json()))
     commit = code.keep(folder / "code.patch", plans[0].cwd)
     (folder / "code.json").write_text(as_text({"commit": commit}))
