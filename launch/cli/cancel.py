@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from launch.backends.scheduler import Part, scheduler
+from launch.backends.scheduler import Part
 from launch.errors import Refusal
 from launch.node.attempt import saved_step
 from launch.record import job as record
@@ -97,7 +97,7 @@ def _answered(job: Job) -> Job:
         outwards = (job.holder.parent, job.holder)
         if not any(lock.is_held(folder) for folder in outwards):
             with lock.alone(job.holder):  # the launcher is gone: nobody else may complete its record
-                return job.answered(scheduler(job.backend).attach(job))
+                return jobs.attached(job)
         time.sleep(0.2)
         job = record.read(job.folder)
     if job.state == "asked":

@@ -127,14 +127,14 @@ class Job:
         return asked
 
     def answered(self, id: str | None) -> "Job":
-        """Write down the scheduler's id of the job, or that it has refused it; note the job in its runs."""
+        """Note the scheduler's id of the job in its runs, then in the record; or there that it has refused the job."""
         job = dataclasses.replace(self, id=id, state="submitted" if id else "refused")
-        job._write()
-        if id:
-            for run in job.run_dirs:
+        for run in job.run_dirs if id else ():
+            if not any(event.get("submission") == job.number for event in run.events("submitted")):
                 run.append_event(
                     "submitted", backend=job.backend, job=job.handle(run), submission=job.number, command=job.command
                 )
+        job._write()
         return job
 
     def _write(self) -> None:

@@ -285,8 +285,9 @@ def _state(entry: _Record, job: Job | None, answer: Answer) -> tuple[str, str, s
         return "queued", "its submission was not confirmed: resume or cancel asks the scheduler for it", "records"
     if answer.silence:
         return state, reason, "records"
-    state, reason = judge(state, job, answer.of(job, entry.run))
-    if state in ("cancelled", "lost") and not entry.events and (cause := ended_before(entry.run.path)):
+    noted = state
+    state, reason = judge(noted, job, answer.of(job, entry.run))
+    if state in ("cancelled", "lost") and noted == "queued" and (cause := ended_before(entry.run.path)):
         return "cancelled", cause, "scheduler"  # the controller remembers it for some minutes only
     return state, reason, "scheduler"
 
