@@ -12,7 +12,6 @@ from launch.backends.supervise import Interrupted, execute
 from launch.cli import doctor
 from launch.plan.plan import Plan
 from launch.record import diagnose
-from launch.record.files import read_json
 from launch.record.progress import Progress, closing
 from launch.record.rundir import RunDir
 from launch.submit import cutoff

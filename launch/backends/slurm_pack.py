@@ -96,12 +96,17 @@ def script(job: RunDir, plan: Plan, runs: Sequence[tuple[RunDir, Plan]]) -> str:
         job,
         plan,
         {},
-        environment=environment(plan, "exit 1"),
+        environment=environment(plan),
         latest=str(plan.time_s - margin),
         begin="\n        ".join(
-            ([cut] if plan.stop_below is not None else []) + [f"{_python(plan)} launch.node.attempt begin . || return"]
+            ([cut] if plan.stop_below is not None else [])
+            + [
+                f"{_python(plan)} launch.node.attempt begin . || {{ [ -e result.json ] && lacking=$((lacking - 1)); return; }}"
+            ]
         ),
-        warning=str(60 * a_run - margin),
+        longest=str(60 * a_run - (margin if plan.handles_warning else 0)),
+        # As Slurm does for a job: a warning before the time of the run is over, and its end then.
+        warn='timeout --preserve-status --signal=USR2 "$longest" \\\n            ' if plan.handles_warning else "",
         srun=shlex.join([f"--time={a_run}", *tasks(plan)]),
         worker=rank_command.line(plan),
         end=f"{_python(plan)} launch.node.attempt end .",

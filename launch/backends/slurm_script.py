@@ -8,8 +8,8 @@ import string
 from launch import HOME
 from launch.backends import rank_command
 from launch.plan import inherited
-from launch.plan.plan import Plan
-from launch.plan.walltime import clock, minutes
+from launch.plan.plan import Plan, refuse_path
+from launch.plan.walltime import limit
 from launch.record.rundir import RunDir
 
 TEMPLATES = HOME / "jobs"
@@ -23,6 +23,13 @@ _RUN = "# Paths are relative to the run directory, in which sbatch --chdir start
 _TASK = """# A task of the array is a run of the study; from here on paths are relative to its directory.
 cd "$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" runs.txt)" && mkdir -p logs || exit 1
 exec >>logs/job.log 2>&1"""
+
+_FAILED = _Script("""failed() { # failed STATUS DEPTH LINE: what is done when one of the next lines fails, not one of a file that they source
+    [ "$2" -le 1 ] || return 0
+    echo "launch: a line of the site file failed (exit status $1): $(sed -n "$3p" "$0")" >&2
+    @{note}exit 1
+}
+trap 'failed "$?" "${#BASH_SOURCE[*]}" "$LINENO"' ERR""")
 
 
 def script(run: RunDir, plan: Plan, array: str = "") -> str:
@@ -45,7 +52,7 @@ def script(run: RunDir, plan: Plan, array: str = "") -> str:
         {"array": array, "output": "logs/%a.log"} if array else {},
         enter=_TASK if array else _RUN,
         # The modules may be what is wrong, so this cannot wait for the environment.
-        environment=environment(plan, f"{{ {_attempt(plan)} begin . && {_attempt(plan)} end . 1; exit 1; }}"),
+        environment=environment(plan, f"{_attempt(plan)} begin . && {_attempt(plan)} end . 1\n    "),
         begin=f"{python} -m launch.node.attempt begin .",
         srun=shlex.join(srun(plan)),
         worker=rank_command.line(plan),
@@ -55,6 +62,7 @@ def script(run: RunDir, plan: Plan, array: str = "") -> str:
 
 def filled(template: str, run: RunDir, plan: Plan, more: dict[str, str], **places: str) -> str:
     """A template of jobs/ with its places filled; ``more`` are options of sbatch beside those of the plan."""
+    refuse_path(run.path)  # which may have been moved since it was planned
     return _Script((TEMPLATES / template).read_text()).substitute(
         command=shlex.join(sbatch(run, plan)).replace("\n", " "),
         directives="\n".join(
@@ -73,14 +81,12 @@ def directives(plan: Plan) -> dict[str, str]:
         "ntasks-per-node": str(plan.ranks_per_node),
         "cpus-per-task": plan.cpus_per_task,
         **_gpus(plan),
-        "time": plan.time_s and clock(60 * minutes(plan.time_s)),
+        "time": None if plan.time_s is None else limit(plan.time_s),
         "partition": plan.partition,
         "account": plan.account,
         "qos": plan.qos,
         "constraint": plan.constraint,
-        # To the ranks only, so that they save and leave in time.
-        # Slurm would send it at once where the limit is nearer than that.
-        "signal": f"USR2@{min(plan.signal_s, plan.time_s // 2) if plan.time_s else plan.signal_s}",
+        "signal": plan.warning_s and f"USR2@{plan.warning_s}",  # to the ranks only
         "output": "logs/job.log",
         "open-mode": "append",
         "requeue" if plan.max_attempts > 1 else "no-requeue": "",
@@ -104,7 +110,9 @@ def tasks(plan: Plan) -> list[str]:
         *cores,
         *mpi,
         *one_each,
+        "--export=ALL",  # also where the job was submitted with NONE, which would hold for what the script sets too
         "--kill-on-bad-exit=1",
+        "--wait=0",  # the first rank to leave leaves the others the time that they need, whatever the site's WaitTime
         "--label",
         "--output=logs/node%n.log",
         "--open-mode=append",
@@ -143,12 +151,11 @@ def _quoted(value: str) -> str:
     return shlex.quote(value) if re.search(r"[\s#\"'\\]", value) else value
 
 
-def environment(plan: Plan, fail: str) -> str:
-    """The lines that make the environment of the ranks; ``fail`` is done when a module does not load."""
-    lines = []
-    if plan.modules:
-        lines.append(f"module load {shlex.join(plan.modules)} || {fail}")
-    lines += plan.setup
+def environment(plan: Plan, note: str = "") -> str:
+    """The lines that make the environment of the ranks; one that fails ends the job, after the lines ``note``."""
+    lines = [*([f"module load {shlex.join(plan.modules)}"] if plan.modules else []), *plan.setup]
+    if lines:
+        lines = [_FAILED.substitute(note=note), *lines, "trap - ERR"]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in plan.env.items()]
     lines.append(
         f"export PYTHONPATH={_paths(plan)}${{PYTHONPATH:+:$PYTHONPATH}} TF_CPP_MIN_LOG_LEVEL=${{TF_CPP_MIN_LOG_LEVEL:-2}}"

@@ -18,6 +18,8 @@ from launch.backends.slurm_jobs import ask_all
 from launch.backends.slurm_queue import ENDED, Job
 from launch.errors import Refusal
 from launch.node.attempt import saved_step
+from launch.plan.plan import Plan
+from launch.record.diagnose import handles_warning
 from launch.record.files import read_json
 from launch.record.rundir import RunDir
 from launch.submit import states
@@ -130,9 +132,10 @@ def _cancel_jobs(there: Sequence[states.Known]) -> list[states.Known]:
     """End jobs; return the runs whose jobs are still there."""
     if not there:
         return []
-    kinds = {one: read_json(RunDir(one.path).run_json)["kind"] for one in there}
+    runs = {one: RunDir(one.path) for one in there}
+    saves = {one: handles_warning(run, Plan.from_json(read_json(run.run_json))) for one, run in runs.items()}
     for save_first in (True, False):
-        if numbers := {one.job: None for one in there if (kinds[one] == "workload") is save_first}:
+        if numbers := {one.job: None for one in there if saves[one] is save_first}:
             slurm.cancel(list(numbers), save_first)
     answer = ask_all()
     return [one for one in there if answer.silence or not _gone(answer.jobs.get(one.job))]

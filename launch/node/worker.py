@@ -18,6 +18,7 @@ from launch.errors import Refusal
 from launch.node import pinning, rendezvous, sampling, stop
 from launch.node.rank import Rank, environment, from_environment
 from launch.plan.plan import Plan
+from launch.record import diagnose
 from launch.record.files import append_line, read_json
 from launch.record.rundir import RunDir
 
@@ -30,7 +31,9 @@ def main(argv: list[str]) -> int:
     if plan.backend == "local":
         stop.die_with(os.getppid())  # of an mpirun; a rank that the launcher started itself is bound to it already
     if plan.kind == "workload":
-        stop.install()  # a program that knows nothing of the flag keeps the signals' own meaning: to end
+        stop.install(note=False)
+    elif plan.ignores_warning:
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     started = run.events("started")
     attempt = len(started)
     rank = Rank(rank=int(os.environ.get("SLURM_PROCID", "0")))
@@ -46,7 +49,7 @@ def main(argv: list[str]) -> int:
         status = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
         if isinstance(ending.code, str):
             print(ending.code, file=sys.stderr, flush=True)
-        if status == stop.STOPPED:
+        if status == stop.STOPPED and diagnose.handles_warning(run, plan):
             # The first rank to leave makes srun end the others, whose own way out must not turn into a signal's.
             for number in (signal.SIGTERM, signal.SIGUSR2):
                 signal.signal(number, signal.SIG_IGN)

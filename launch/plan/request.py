@@ -30,8 +30,12 @@ class Request:
     name: str | None = _option()  # of the run; workload, nodes and time by default
     seed: int = _option(0)  # of everything random in a workload
     sample_hz: float = _option(1.0)  # readings a second of each node's GPUs and processes; 0 for none
-    max_attempts: int = _option(1)  # starts of a run: above 1, Slurm starts it again when it was preempted, reached its
-    # time limit or lost a node, until it is done or gets no further
+    warn: int | None = (
+        _option()
+    )  # seconds before the time limit at which the ranks get SIGUSR2, to save and to end with
+    # status 75: workloads do, 120 s before or as the site says; any other program only if this is given
+    max_attempts: int = _option(1)  # starts of a run: above 1, it is started again when it reached its time limit, was
+    # preempted or lost a node; a workload goes on from its checkpoint, any other program begins anew
     container: str | None = _option()  # image in which the ranks run; how, the site says
     share_gpus: bool = _option(False)  # allow several ranks on one GPU
     dry_run: bool = _option(False)  # print the plan and the script; submit nothing

@@ -11,7 +11,7 @@ from launch import gpus
 from launch.errors import Refusal
 from launch.plan.request import Request
 from launch.plan.site import Site
-from launch.plan.walltime import clock, walltime
+from launch.plan.walltime import clock, exceeds, walltime
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,8 @@ def refuse_beyond_limits(site: Site, partition: str | None, nodes: int, time_s: 
             f"--nodes {nodes} is more than partition {partition} of {site.name} allows ({limits['max_nodes']}): ask for fewer"
         )
     longest = walltime(limits.get("max_time"))
-    if time_s and longest and time_s > longest:
+    if exceeds(time_s, longest):
         raise Refusal(
-            f"--time {clock(time_s)} is more than partition {partition} of {site.name} allows ({clock(longest)}): ask for less"
+            f"--time {clock(time_s) if time_s else 'UNLIMITED'} is more than partition {partition} of {site.name} allows "
+            f"({clock(longest)}): ask for less"
         )

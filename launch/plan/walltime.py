@@ -4,31 +4,42 @@ import re
 
 from launch.errors import Refusal
 
+UNLIMITED = 0
+"""The walltime of a run that no limit ends."""
+
 
 def walltime(text: str | None) -> int | None:
-    """Seconds of a walltime as Slurm writes it.
+    """Seconds of a walltime as Slurm writes it; `UNLIMITED` for ``UNLIMITED``, ``INFINITE`` and 0.
 
     Raises
     ------
     Refusal
-        If Slurm would not understand it, or it is 0.
+        If Slurm would not understand it.
     """
     if text is None:
         return None
-    match = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", text.strip())
-    if match:
-        days, *parts = match.groups()
-        numbers = [int(part) for part in parts if part is not None]
-        # The meaning of the first number: with days, hours; alone or before one other, minutes; before two others, hours.
-        first = 3600 if days is not None or len(numbers) == 3 else 60
-        seconds = int(days or 0) * 86400 + sum(
-            n * unit for n, unit in zip(numbers, (first, first // 60, first // 3600))
+    if text.strip().lower() in ("unlimited", "infinite"):
+        return UNLIMITED
+    match = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", text.strip(), re.ASCII)
+    if not match:
+        raise Refusal(
+            f"--time {text!r} is not a walltime: give MINUTES, MM:SS, HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS or UNLIMITED"
         )
-        if seconds > 0:
-            return seconds
-    raise Refusal(
-        f"--time {text!r} is no walltime: give MINUTES, MM:SS, HH:MM:SS, D-HH, D-HH:MM or D-HH:MM:SS, more than 0"
-    )
+    days, *parts = match.groups()
+    numbers = [int(part) for part in parts if part is not None]
+    # The meaning of the first number: with days, hours; alone or before one other, minutes; before two others, hours.
+    first = 3600 if days is not None or len(numbers) == 3 else 60
+    return int(days or 0) * 86400 + sum(n * unit for n, unit in zip(numbers, (first, first // 60, first // 3600)))
+
+
+def exceeds(time_s: int | None, limit_s: int | None) -> bool:
+    """Whether a walltime is longer than a limit; None is a time that nobody has given."""
+    return bool(limit_s) and time_s is not None and (time_s == UNLIMITED or time_s > limit_s)
+
+
+def limit(time_s: int) -> str:
+    """A walltime as Slurm takes it, in whole minutes."""
+    return "UNLIMITED" if time_s == UNLIMITED else clock(60 * minutes(time_s))
 
 
 def clock(seconds: int) -> str:

@@ -114,7 +114,7 @@ def plans(
 def cost(plans: Iterable[Plan]) -> tuple[float | None, str]:
     """What a study takes at most, and in which unit: GPU-hours, or node-hours where there are no GPUs."""
     plans = list(plans)
-    if any(plan.time_s is None for plan in plans):
+    if not all(plan.time_s for plan in plans):
         return None, ""
     gpus = any(plan.gpus_per_node for plan in plans)
     hours = sum(plan.nodes * (plan.gpus_per_node if gpus else 1) * plan.time_s / 3600 for plan in plans)
