@@ -2,7 +2,7 @@
 
 Run a workload, a module or a script on many ranks: as processes of this machine, or as a Slurm job. Options before the
 workload belong to the job, options after it to the workload. In place of a workload, jobs/NAME.toml may stand: a run, a study
-or a chain that is defined in that file.
+or a workflow that is defined in that file.
 """
 
 import datetime
@@ -66,7 +66,7 @@ def main(argv: list[str]) -> int:
     asked, orders = _ordered(given, rest, now)
     here, why = _site(asked)
     how = "detach" if asked.detach else "follow" if asked.follow and not asked.wait else "wait"
-    if orders[0].link:
+    if orders[0].stage:
         from launch.submit import workflow
 
         planned = workflow.plan(asked, orders, here, this_machine(), now)
@@ -85,8 +85,7 @@ def main(argv: list[str]) -> int:
             "run.json; give it in the environment, which the ranks inherit and no file of the run keeps",
             file=sys.stderr,
         )
-    planned.create()
-    return planned.start(how)
+    return order.start(planned, how)
 
 
 def help_of(verb: str) -> str:

@@ -1,9 +1,12 @@
-"""The errors that a user can mend: one line each, an exit status each."""
+"""The errors that a user can fix: one line each, an exit status each."""
 
 import difflib
+import importlib.util
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import NoReturn
+
+INSTALL = "python3 -m venv .venv && .venv/bin/pip install uv==0.13.9 && .venv/bin/uv sync --inexact"
 
 
 class Refusal(Exception):
@@ -20,6 +23,26 @@ class SubmissionRefused(Refusal):
     def __init__(self, message: str, may_be_queued: bool = False) -> None:
         super().__init__(message)
         self.may_be_queued = may_be_queued  # nobody answered, so the job may have been taken all the same
+
+
+def refuse_without(packages: Iterable[str]) -> None:
+    """Refuse what cannot run for want of packages, before anything is started.
+
+    Parameters
+    ----------
+    packages : iterable of str
+        Names as they are imported. Nothing is imported.
+
+    Raises
+    ------
+    Refusal
+        If one is missing; it says how to install it.
+    """
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        raise Refusal(
+            f"{', '.join(missing)} cannot be imported by {sys.executable}: fix it: {INSTALL}; see python -m launch doctor"
+        )
 
 
 def nearest(given: str, known: Iterable[str]) -> str:

@@ -1,11 +1,25 @@
-"""Which GPUs this process may use, and which they are: the identity that no numbering changes."""
+"""Which GPUs this process may use, and which they are: the identity that no numbering changes.
+
+A GPU or driver that cannot be read raises nothing here: the reason is part of the answer.
+"""
 
 import contextlib
 import itertools
 import os
 import re
-from collections.abc import Iterator
-from types import ModuleType
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+NO_DRIVER = "no NVIDIA driver is installed"
+NO_BINDINGS = "nvidia-ml-py is not installed"
+
+
+class Inventory(NamedTuple):
+    """What the NVIDIA driver tells of this host."""
+
+    names: list[str]  # model of each GPU that can be read
+    driver: str | None  # its version; None without one
+    faults: list[str]  # what cannot be read, and why
 
 
 def visible(variable: str = "CUDA_VISIBLE_DEVICES") -> list[str]:
@@ -21,11 +35,12 @@ def visible(variable: str = "CUDA_VISIBLE_DEVICES") -> list[str]:
     list of str
         Indices or UUIDs; where the variable is not set, the indices of all GPUs that the driver knows.
     """
-    said = os.environ.get(variable)
-    if said is not None:
-        return listed(said)
-    with _driver() as nvml:
-        return [str(i) for i in range(nvml.nvmlDeviceGetCount())] if nvml else []
+    value = os.environ.get(variable)
+    if value is not None:
+        return listed(value)
+    with _driver() as (nvml, _):
+        count = _answer(nvml.nvmlDeviceGetCount)[0] if nvml else 0
+    return [str(index) for index in range(count or 0)]
 
 
 def listed(value: str) -> list[str]:
@@ -40,49 +55,77 @@ def listed(value: str) -> list[str]:
     return list(itertools.takewhile(re.compile(r"\d+$|(GPU|MIG)-.").match, words))
 
 
-def identity(device: str) -> str:
-    """The UUID of a visible device; where no driver tells it, its number.
+def identities(devices: Sequence[str]) -> tuple[list[str], str]:
+    """Which GPUs visible devices are.
 
-    A MIG device or a GPU that is given by its UUID is its own identity.
+    Returns
+    -------
+    list of str
+        Their UUIDs; where the driver does not give one, "device" and the number. A MIG device or a GPU that is given by
+        its UUID is its own identity.
+    str
+        Why no GPU of NVIDIA's can be used here, as the driver says; empty where it answers, or there is nothing to be
+        asked.
     """
-    if not device.isdigit():
-        return device
-    with _driver() as nvml:
+    with _driver() as (nvml, why):
+        uuids = {
+            device: _answer_of(nvml, int(device), nvml.nvmlDeviceGetUUID)[0]
+            for device in devices
+            if nvml and device.isdigit()
+        }
+    known = [uuids.get(device) or (f"device {device}" if device.isdigit() else device) for device in devices]
+    return known, "" if why in (NO_DRIVER, NO_BINDINGS) else why
+
+
+def inventory() -> Inventory:
+    """The GPUs of this host and their driver, and what of them cannot be read."""
+    with _driver() as (nvml, why):
         if nvml is None:
-            return f"device {device}"
-        try:
-            uuid = nvml.nvmlDeviceGetUUID(nvml.nvmlDeviceGetHandleByIndex(int(device)))
-        except nvml.NVMLError:
-            return f"device {device}"
-    return uuid.decode() if isinstance(uuid, bytes) else uuid
+            return Inventory([], None, [] if why == NO_DRIVER else [f"NVIDIA driver not readable: {why}"])
+        version, no_version = _answer(nvml.nvmlSystemGetDriverVersion)
+        count, no_count = _answer(nvml.nvmlDeviceGetCount)
+        names = [_answer_of(nvml, index, nvml.nvmlDeviceGetName) for index in range(count or 0)]
+    failures = {"NVIDIA driver": no_version, "GPUs": no_count} | {f"GPU {i}": why for i, (_, why) in enumerate(names)}
+    faults = [f"{what} not readable: {why}" for what, why in failures.items() if why]
+    return Inventory([name for name, _ in names if name], version, faults)
 
 
-def names() -> list[str]:
-    """The model of each GPU of this host."""
-    with _driver() as nvml:
-        if nvml is None:
-            return []
-        found = [nvml.nvmlDeviceGetName(nvml.nvmlDeviceGetHandleByIndex(i)) for i in range(nvml.nvmlDeviceGetCount())]
-    return [name.decode() if isinstance(name, bytes) else name for name in found]
+def reason(error: Exception) -> str:
+    """An error of the driver or its bindings in words."""
+    try:
+        text = str(error)
+    except Exception:  # the bindings ask the driver for the words, which can fail as well
+        text = ""
+    return text if text not in ("", "Unknown Error") else type(error).__name__
 
 
-def driver_version() -> str | None:
-    """Of the NVIDIA driver, or None without one."""
-    with _driver() as nvml:
-        return nvml and str(nvml.nvmlSystemGetDriverVersion())
+def _answer(call: Callable[[], Any]) -> tuple[Any, str]:
+    """What a function of the bindings returns, or None and why it failed: each release fails in its own ways."""
+    try:
+        value = call()
+    except Exception as error:
+        return None, reason(error)
+    return (value.decode(errors="replace") if isinstance(value, bytes) else value), ""
+
+
+def _answer_of(nvml: Any, index: int, ask: Callable[[Any], Any]) -> tuple[Any, str]:
+    """What a function of the bindings returns for the GPU of this number."""
+    return _answer(lambda: ask(nvml.nvmlDeviceGetHandleByIndex(index)))
 
 
 @contextlib.contextmanager
-def _driver() -> Iterator[ModuleType | None]:
-    """The NVML bindings, initialised; None where there is no driver."""
+def _driver() -> Iterator[tuple[Any, str]]:
+    """The NVML bindings, initialised; or None, and why the driver cannot be asked."""
     try:
-        import pynvml
-
-        pynvml.nvmlInit()
-    except Exception:  # not installed, no library, no driver: all mean that nothing can be asked
-        yield None
+        import pynvml as nvml
+    except ImportError:
+        yield None, NO_BINDINGS
+        return
+    _, why = _answer(nvml.nvmlInit)
+    if why:
+        yield None, NO_DRIVER if "Library Not Found" in why else why
         return
     try:
-        yield pynvml
+        yield nvml, ""
     finally:
-        pynvml.nvmlShutdown()
+        _answer(nvml.nvmlShutdown)

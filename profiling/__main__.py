@@ -41,6 +41,12 @@ def main(argv: Sequence[str]) -> int:
     except Refusal as refusal:
         print(f"profiling: {refusal}", file=sys.stderr)
         return refusal.status
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith(("launch", "profiling", "workloads")):
+            raise
+        fix = f"{sys.executable} -m pip install {error.name}"
+        print(f"profiling: {' '.join(argv[:1])} needs {error.name}, which is not installed: {fix}", file=sys.stderr)
+        return 2
 
 
 def _help() -> str:

@@ -150,7 +150,7 @@ class Ranks:
     def _ended(self, rank: int, status: int) -> None:
         if rest := self._rest.pop(rank, b""):
             self._write(rank, rest)
-        handles_warning = diagnose.handles_warning(self.run, self.plan)
+        handles_warning = diagnose.handles_warning(self.run)
         if status == stop.STOPPED and handles_warning:
             self.saved = True
             return

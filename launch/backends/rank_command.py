@@ -27,7 +27,9 @@ def words(plan: Plan) -> list[str]:
     ]
     if plan.container_runtime == "pyxis":
         return inside
-    gpus = [_GPUS[plan.gpu_variable]] if plan.gpus_per_node and plan.gpu_variable in _GPUS else []
+    # Any option of sbatch may be what asks for GPUs; where there are none after all, the runtime only warns.
+    may_have_gpus = plan.gpus_per_node or plan.sbatch_args or plan.directives or plan.inherited
+    gpus = [_GPUS[plan.gpu_variable]] if may_have_gpus and plan.gpu_variable in _GPUS else []
     seen = [f"--bind={path}" for path in plan.container_binds]
     return [plan.container_runtime, "exec", *gpus, *seen, *plan.container_args, plan.container, *inside]
 

@@ -1,136 +1,90 @@
-"""Asking Slurm: handing a job in, with patience; its state; the limits of the partitions."""
+"""Asking Slurm: the states of jobs, the limits of arrays and partitions."""
 
 import contextlib
-import io
+import fcntl
+import hashlib
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-from launch.backends.slurm_refusals import advice
-from launch.backends.slurm_script import sbatch
-from launch.errors import Refusal, SubmissionRefused, nearest
+from launch.backends.scheduler import ENDED, QUEUED, RUNNING, Answer, Status
+from launch.errors import Refusal, nearest
 from launch.plan import inherited
 from launch.plan.plan import Plan
-from launch.plan.walltime import clock, walltime
-from launch.record.rundir import RunDir
+from launch.plan.walltime import exceeds, limit_text, walltime
+from launch.record.files import publish_json, read_json
 
-ENDED = {
-    "COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL", "BOOT_FAIL", "DEADLINE", "PREEMPTED"
-}  # fmt: skip
-"""The states from which a job does not come back."""
-
-_SILENT = re.compile(
+SILENT = re.compile(
     r"Unable to contact|timed out|Connection refused|Zero Bytes|Communication connection|temporarily unable",
     re.IGNORECASE,
 )
+"""What Slurm's commands say when the controller does not answer."""
+
+_WAITING = {"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"}
+_OUTCOMES = {"TIMEOUT": "timeout", "DEADLINE": "timeout", "CANCELLED": "cancelled", "PREEMPTED": "stopped"}
+# The states from which a job does not come back.
+_ENDED = {"COMPLETED", "FAILED", "OUT_OF_MEMORY", "NODE_FAIL", "BOOT_FAIL", "REVOKED", *_OUTCOMES}
+
+_FORMAT = "%i|%A|%T|%r|%N"  # task of an array as 12_3, its own number, state, reason, nodes
+_FRESH_S = 5.0  # for so long a shared answer, or silence, is good enough for all who ask
+_TIMEOUT_S = 10.0  # as long as Slurm's own commands wait (MessageTimeout)
 
 
-class Job(NamedTuple):
-    """What the controller says of a job."""
-
-    state: str
-    reason: str = ""
-    nodes: str = ""
-
-
-def submit(run: RunDir, plan: Plan, token: str) -> str:
-    """Hand the script to Slurm, with patience while it is silent; return the job's number. The job's comment is the token."""
-    from submitit.core.utils import FailedJobError, FailedSubmissionError
-    from submitit.slurm.slurm import SlurmExecutor
-
-    if not shutil.which("sbatch"):
-        raise SubmissionRefused("there is no Slurm here (no sbatch): load its module, or use --backend local")
-
-    class Executor(SlurmExecutor):
-        """submitit's engine, with our script and our command."""
-
-        def _make_submission_file_text(self, command: str, uid: str) -> str:
-            return run.script.read_text()
-
-        def _make_submission_command(self, submission_file_path: Path) -> list[str]:
-            return [*sbatch(run, plan, f"--comment={token}")[:-1], str(submission_file_path)]
-
-        def _num_tasks(self) -> int:
-            return plan.size
-
-    executor = Executor(run.logs)
-    deadline, pause = time.monotonic() + plan.patience_s, 1.0
-    while True:
-        # submitit prints what sbatch says; it is ours to say, once.
-        with _clean_environment(), contextlib.redirect_stderr(io.StringIO()):
-            try:
-                return executor._submit_command("").job_id
-            except (FailedJobError, FailedSubmissionError, subprocess.CalledProcessError) as error:
-                said = _words(error)
-        if not _SILENT.search(said):
-            raise SubmissionRefused(f"Slurm refused the job: {said}{advice(said)}")
-        # A silent controller may have taken the job all the same, and then shows it once it answers again.
-        while True:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise SubmissionRefused(
-                    f"Slurm has not answered for {plan.patience_s} s ({said}): see scontrol ping, and whether squeue --me "
-                    f"shows a job of the name {plan.job_name} before you try again",
-                    may_be_queued=True,
-                )
-            print(f"Slurm does not answer ({said}); asking again for {left:.0f} s", file=sys.stderr, flush=True)
-            time.sleep(min(pause, left))
-            pause = min(2 * pause, 30.0)
-            if _answers():
-                break
-        time.sleep(2)  # the request may still wait behind others
-        if found := (by_comment() or {}).get(token):
-            return found
+def ask(numbers: Sequence[str]) -> Answer:
+    """What squeue says of jobs, now; of those that left the queue some minutes ago (MinJobAge) it knows nothing more."""
+    if not numbers:
+        return Answer({})
+    answer = command(["squeue", "-h", "--array", "-t", "all", "-j", ",".join(numbers), "-o", _FORMAT], _TIMEOUT_S)
+    if answer is not None and "Invalid job id" in answer.stderr:  # of one: all that it says of a single one
+        return Answer({}) if len(numbers) == 1 else _ask_all()
+    return _answer(answer)
 
 
-def ask(number: str) -> Job | None:
-    """The state of a job, from squeue, or from scontrol once it has left the queue; None if nobody answers."""
-    answer = command(["squeue", "-h", "-j", number, "-o", "%T|%r|%N"])
-    if answer and answer.stdout.strip():
-        return Job(*answer.stdout.strip().splitlines()[0].split("|"))
-    if answer is None or answer.returncode != 0 and _SILENT.search(answer.stderr):
-        return None
-    shown = command(["scontrol", "show", "job", number, "--oneliner"])
-    if shown and (match := re.search(r"JobState=(\w+).*?Reason=(\S+)", shown.stdout)):
-        return Job(match[1], match[2])
-    # Slurm has forgotten it, so it has ended; how, the run directory knows.
-    return Job("COMPLETED") if shown and "Invalid job id" in shown.stderr else None
+def ask_shared() -> Answer:
+    """What squeue says of every job of this user, from an answer that all processes of the user share for some seconds.
+
+    It lies in a file in the folder of caches, so that many who watch ask no more than one.
+    """
+    name = f"squeue-{hashlib.sha256(os.environ.get('SLURM_CONF', '').encode()).hexdigest()[:12]}"
+    with contextlib.ExitStack() as held:
+        try:
+            folder = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "rankloop"
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = held.enter_context(open(folder / f"{name}.lock", "ab"))
+            fcntl.flock(lock, fcntl.LOCK_EX)  # while another asks, wait for its answer
+        except OSError:
+            return _ask_all()  # there is no place to share it
+        shared = folder / f"{name}.json"
+        answer = _kept(shared)
+        if answer is None:
+            answer = _ask_all()
+            with contextlib.suppress(OSError):  # a full disk: the next one asks for itself
+                publish_json(shared, {"time": time.time(), **answer._asdict()})
+        return answer
 
 
-def ask_many(numbers: Iterable[str]) -> dict[str, Job] | None:
-    """The states of jobs and of the tasks of arrays that are in the queue, in one question; None if nobody answers."""
-    answer = command(["squeue", "-h", "-r", "-j", ",".join(numbers), "-o", "%i|%T|%r|%N"])
-    if answer is None or answer.returncode and "Invalid job id" not in answer.stderr:
-        return None
-    lines = (line.split("|") for line in answer.stdout.splitlines())
-    return {number: Job(*said) for number, *said in lines}
-
-
-def by_comment() -> dict[str, str] | None:
-    """The numbers of this user's jobs by their comments, of arrays that of all their tasks; None if nobody answers."""
-    answer = command(["squeue", "--me", "-h", "-t", "all", "-o", "%F %k"])
-    if answer is None or answer.returncode:
-        return None
-    pairs = (line.partition(" ") for line in answer.stdout.splitlines())
-    return {comment.strip(): number for number, _, comment in pairs}
+def answers() -> bool:
+    """Whether the controller answers."""
+    answer = command(["squeue", "--me", "-h"], _TIMEOUT_S)
+    return answer is not None and answer.returncode == 0
 
 
 def largest_array() -> int:
     """How many tasks an array may have."""
     answer = command(["scontrol", "show", "config"])
-    told = re.search(r"MaxArraySize\s*=\s*(\d+)", answer.stdout if answer else "")
-    return max(1, int(told[1])) if told else 1001  # Slurm's default
+    limit = re.search(r"MaxArraySize\s*=\s*(\d+)", answer.stdout if answer else "")
+    return max(1, int(limit[1])) if limit else 1001  # Slurm's default
 
 
-def refuse_beyond_limits(plan: Plan) -> None:
-    """Refuse what Slurm would accept and then leave in the queue for ever."""
-    answer = command(["sinfo", "-h", "-o", "%P|%D|%l|%s"], timeout=5)
+def check_partition_limits(plan: Plan) -> None:
+    """Refuse what Slurm would accept and then leave in the queue for ever; say what looks wrong and may be right."""
+    if any(word.startswith(("--clusters", "-M")) for word in plan.sbatch_args):
+        return  # the partitions are those of another cluster
+    answer = command(["sinfo", "-a", "-h", "-o", "%P|%D|%l|%s"], timeout=5)
     if not answer or answer.returncode:
         return  # silent: to be asked with patience when it is submitted
     partitions: dict[str, tuple[int, str, str]] = {}
@@ -144,44 +98,53 @@ def refuse_beyond_limits(plan: Plan) -> None:
     if wanted is None or "," in wanted:
         return
     if wanted not in partitions:
-        raise Refusal(f"--partition {wanted!r} is not a partition of this Slurm: {nearest(wanted, partitions)}")
+        print(f"launch: sinfo lists no partition {wanted!r} ({nearest(wanted, partitions)})", file=sys.stderr)
+        return
     nodes, limit, a_job = partitions[wanted]
     most = a_job.rpartition("-")[2]
     nodes = min(nodes, int(most)) if most.isdigit() else nodes
     if plan.nodes > nodes:
         raise Refusal(f"--nodes {plan.nodes} is more than partition {wanted} has for a job ({nodes}): ask for fewer")
-    if plan.time_s and limit not in ("infinite", "n/a") and plan.time_s > walltime(limit):
-        raise Refusal(f"--time {clock(plan.time_s)} is more than partition {wanted} allows ({limit}): ask for less")
+    longest = walltime(limit) if limit not in ("infinite", "n/a") else None
+    if exceeds(plan.time_s, longest):
+        raise Refusal(f"--time {limit_text(plan.time_s or 0)} is more than partition {wanted} allows ({limit}): ask for less")
 
 
 def command(words: list[str], timeout: float = 60) -> subprocess.CompletedProcess | None:
     """Run one of Slurm's commands; None if there is no answer."""
     try:
-        return subprocess.run(words, capture_output=True, text=True, timeout=timeout, env=inherited.clean())
+        return subprocess.run(
+            words, capture_output=True, text=True, errors="replace", timeout=timeout, env=inherited.clean()
+        )
     except (subprocess.TimeoutExpired, OSError):
         return None
 
 
-def _answers() -> bool:
-    answer = command(["squeue", "--me", "-h"])
-    return answer is not None and answer.returncode == 0
+def _ask_all() -> Answer:
+    return _answer(command(["squeue", "--me", "-h", "--array", "-t", "all", "-o", _FORMAT], _TIMEOUT_S))
 
 
-@contextlib.contextmanager
-def _clean_environment():
-    """For submitit, which runs sbatch in this process's environment."""
-    before, cleaned = dict(os.environ), inherited.clean()
-    os.environ.clear()
-    os.environ.update(cleaned)
+def _answer(answer: subprocess.CompletedProcess | None) -> Answer:
+    if answer is None:
+        return Answer({}, f"no answer to squeue within {_TIMEOUT_S:.0f} s, or no squeue here")
+    if answer.returncode:
+        said = answer.stderr.strip().splitlines() or [f"squeue: exit status {answer.returncode}"]
+        return Answer({}, said[-1])
+    statuses: dict[str, Status] = {}
+    for line in answer.stdout.splitlines():
+        task, number, word, reason, nodes = line.split("|", 4)
+        phase = QUEUED if word in _WAITING else ENDED if word in _ENDED else RUNNING
+        status = Status(phase, word, "" if reason == "None" else reason, nodes, _OUTCOMES.get(word))
+        statuses[task] = status
+        statuses.setdefault(number, status)  # of the last task of an array it is the number of the array
+    return Answer(statuses)
+
+
+def _kept(path: Path) -> Answer | None:
     try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-def _words(error: Exception) -> str:
-    """What sbatch said, as one line."""
-    text = str(getattr(error, "stderr", None) or error)
-    lines = [line.split("error: ", 1)[1] for line in text.splitlines() if "error: " in line]
-    return "; ".join(dict.fromkeys(line.strip() for line in lines)) or " ".join(text.split())
+        kept = read_json(path)
+        if kept is None or not 0 <= time.time() - kept["time"] < _FRESH_S:
+            return None
+        return Answer({handle: Status(*status) for handle, status in kept["statuses"].items()}, kept["silence"])
+    except (Refusal, KeyError, TypeError, AttributeError):  # of another version, or damaged: ask anew
+        return None

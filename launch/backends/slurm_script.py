@@ -4,13 +4,14 @@ import os
 import re
 import shlex
 import string
+from collections.abc import Sequence
 
 from launch import HOME
 from launch.backends import rank_command
 from launch.plan import inherited
 from launch.plan.plan import Plan, refuse_path
-from launch.plan.walltime import limit
-from launch.record.rundir import RunDir
+from launch.plan.walltime import limit_text, minutes
+from launch.record.job import Job
 
 TEMPLATES = HOME / "jobs"
 
@@ -24,6 +25,7 @@ _TASK = """# A task of the array is a run of the study; from here on paths are r
 cd "$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" runs.txt)" && mkdir -p logs || exit 1
 exec >>logs/job.log 2>&1"""
 
+
 _FAILED = _Script("""failed() { # failed STATUS DEPTH LINE: what is done when one of the next lines fails, not one of a file that they source
     [ "$2" -le 1 ] || return 0
     echo "launch: a line of the site file failed (exit status $1): $(sed -n "$3p" "$0")" >&2
@@ -32,42 +34,61 @@ _FAILED = _Script("""failed() { # failed STATUS DEPTH LINE: what is done when on
 trap 'failed "$?" "${#BASH_SOURCE[*]}" "$LINENO"' ERR""")
 
 
-def script(run: RunDir, plan: Plan, array: str = "") -> str:
-    """The text of the job script.
-
-    Parameters
-    ----------
-    run : RunDir
-        Of the run; of an array, the folder with its list of runs, runs.txt.
-    plan : Plan
-        Of the run, or of any of an array, which have the same shape.
-    array : str
-        The tasks of an array as sbatch writes them, ``0-9%4``.
-    """
+def script(job: Job) -> str:
+    """The text of the job script; the first of the job's plans is that of the allocation."""
+    plan, *_ = job.plans
     python = shlex.quote(plan.python)
-    return filled(
+    attempt = f"{python} -m launch.node.attempt"
+    if job.shape == "pack":
+        return _pack(job, plan, attempt)
+    tasks_of_array = f"0-{len(job.runs) - 1}" + (f"%{job.throttle}" if job.throttle else "")
+    return _filled(
         "slurm.sh",
-        run,
-        plan,
-        {"array": array, "output": "logs/%a.log"} if array else {},
-        enter=_TASK if array else _RUN,
+        job,
+        {"array": tasks_of_array, "output": "logs/%a.log"} if job.shape == "array" else {},
+        enter=_TASK if job.shape == "array" else _RUN,
         # The modules may be what is wrong, so this cannot wait for the environment.
-        environment=environment(plan, f"{_attempt(plan)} begin . && {_attempt(plan)} end . 1\n    "),
-        begin=f"{python} -m launch.node.attempt begin .",
-        srun=shlex.join(srun(plan)),
+        environment=environment(plan, f"{_early(plan)} begin . {job.number} && {_early(plan)} end . 1\n    "),
+        begin=f"{attempt} begin . {job.number}",
+        srun=shlex.join([f"--nodes={plan.nodes}", f"--ntasks={plan.size}", *tasks(plan)]),
         worker=rank_command.line(plan),
-        end=f"{python} -m launch.node.attempt end .",
+        end=f"{attempt} end .",
     )
 
 
-def filled(template: str, run: RunDir, plan: Plan, more: dict[str, str], **places: str) -> str:
+def _pack(job: Job, plan: Plan, attempt: str) -> str:
+    """The script of a job that makes its runs one after the other."""
+    runs = list(zip(job.runs, job.plans[1:]))
+    a_run = minutes(max(each.time_s or 0 for _, each in runs))
+    margin = min(plan.signal_s, 60 * a_run // 2)
+    cut = f"if {shlex.quote(plan.python)} -m launch.submit.cutoff .; then lacking=$((lacking - 1)); return; fi"
+    return _filled(
+        "slurm_pack.sh",
+        job,
+        {},
+        environment=environment(plan),
+        latest=str(plan.time_s - margin),
+        begin="\n        ".join(
+            ([cut] if plan.stop_below is not None else []) + [f"{attempt} begin . {job.number} || {{ [ -e result.json ] && lacking=$((lacking - 1)); return; }}"]
+        ),
+        longest=str(60 * a_run - (margin if plan.handles_warning else 0)),
+        # As Slurm does for a job: a warning before the time of the run is over, and its end then.
+        warn='timeout --preserve-status --signal=USR2 "$longest" \\\n            ' if plan.handles_warning else "",
+        srun=shlex.join([f"--time={a_run}", *tasks(plan)]),
+        worker=rank_command.line(plan),
+        end=f"{attempt} end .",
+        runs="\n".join(f"run {shlex.quote(f'../../{name}')} {each.nodes} {each.size}" for name, each in runs),
+    )
+
+
+def _filled(template: str, job: Job, more: dict[str, str], **places: str) -> str:
     """A template of jobs/ with its places filled; ``more`` are options of sbatch beside those of the plan."""
-    refuse_path(run.path)  # which may have been moved since it was planned
+    refuse_path(job.holder)  # which may have been moved since it was planned
     return _Script((TEMPLATES / template).read_text()).substitute(
-        command=shlex.join(sbatch(run, plan)).replace("\n", " "),
+        command=shlex.join(sbatch(job)).replace("\n", " "),
         directives="\n".join(
             f"#SBATCH --{name}={_quoted(value)}" if value else f"#SBATCH --{name}"
-            for name, value in (directives(plan) | more).items()
+            for name, value in (directives(job.plans[0]) | more).items()
         ),
         **places,
     )
@@ -81,7 +102,7 @@ def directives(plan: Plan) -> dict[str, str]:
         "ntasks-per-node": str(plan.ranks_per_node),
         "cpus-per-task": plan.cpus_per_task,
         **_gpus(plan),
-        "time": None if plan.time_s is None else limit(plan.time_s),
+        "time": None if plan.time_s is None else limit_text(plan.time_s),
         "partition": plan.partition,
         "account": plan.account,
         "qos": plan.qos,
@@ -95,21 +116,16 @@ def directives(plan: Plan) -> dict[str, str]:
     return {name: str(value) for name, value in found.items() if value is not None}
 
 
-def srun(plan: Plan) -> list[str]:
-    """The options of srun for the ranks of a run."""
-    return [f"--nodes={plan.nodes}", f"--ntasks={plan.size}", *tasks(plan)]
-
-
 def tasks(plan: Plan) -> list[str]:
     """The options of srun whatever the number of nodes. Those of sbatch are said again where srun does not take them over."""
     cores = [f"--cpus-per-task={plan.cpus_per_task}"] if plan.cpus_per_task else []
     mpi = ["--mpi=none"] if plan.rendezvous == "gloo" else [f"--mpi={plan.mpi}"] if plan.mpi else []
-    one_each = ["--gpus-per-task=1"] if plan.gpus_per_node and plan.gpu_binding == "slurm" else []
+    own = [f"--gpus-per-task={plan.gpus_per_rank}"] if plan.gpu_binding == "slurm" and plan.gpus_per_node else []
     return [
         f"--ntasks-per-node={plan.ranks_per_node}",
         *cores,
         *mpi,
-        *one_each,
+        *own,
         "--export=ALL",  # also where the job was submitted with NONE, which would hold for what the script sets too
         "--kill-on-bad-exit=1",
         "--wait=0",  # the first rank to leave leaves the others the time that they need, whatever the site's WaitTime
@@ -121,17 +137,40 @@ def tasks(plan: Plan) -> list[str]:
     ]
 
 
-def sbatch(run: RunDir, plan: Plan, *more: str) -> list[str]:
-    """The command that hands the script in, with the variables that it inherits."""
+def sbatch(job: Job) -> list[str]:
+    """The command that submits the script, with the variables that it inherits; the script is the last word."""
+    plan, *_ = job.plans
     taken = [f"{name}={value}" for name, value in plan.inherited.items() if name not in inherited.OPTIONS]
+    kept, given = _without(plan.sbatch_args, "--comment", "--dependency")
+    comment = (
+        [*given["--comment"][-1:], job.token] if given["--comment"] else [plan.directives.get("comment"), job.token]
+    )
+    comment = " ".join(filter(None, comment))
+    after = [*given["--dependency"], *([f"afterok:{':'.join(job.after)}"] if job.after else [])]
     return [
         *(["env", *taken] if taken else []),
         "sbatch",
-        f"--chdir={run.path}",
-        *plan.sbatch_args,
-        *more,
-        str(run.script),
+        f"--chdir={job.holder if job.shape == 'run' else job.folder}",
+        *kept,
+        *([f"--dependency={','.join(after)}"] if after else []),
+        *(["--kill-on-invalid-dep=yes"] if job.after else []),
+        *([f"--comment={comment}"] if comment else []),
+        str(job.script),
     ]
+
+
+def _without(words: Sequence[str], *options: str) -> tuple[list[str], dict[str, list[str]]]:
+    """Words without some options, and the values of these, which stand behind an = or in the next word."""
+    kept: list[str] = []
+    values: dict[str, list[str]] = {option: [] for option in options}
+    rest = iter(words)
+    for word in rest:
+        option, equals, value = word.partition("=")
+        if option in values:
+            values[option].append(value if equals else next(rest, ""))
+        else:
+            kept.append(word)
+    return kept, values
 
 
 def _gpus(plan: Plan) -> dict[str, str]:
@@ -140,7 +179,7 @@ def _gpus(plan: Plan) -> dict[str, str]:
     kind = f"{plan.gpu_type}:" if plan.gpu_type else ""
     return {
         "gpus-per-node": {"gpus-per-node": f"{kind}{plan.gpus_per_node}"},
-        "gpus-per-task": {"gpus-per-task": f"{kind}1"},
+        "gpus-per-task": {"gpus-per-task": f"{kind}{plan.gpus_per_rank}"},
         "gres": {"gres": f"gpu:{kind}{plan.gpus_per_node}"},
         "none": {},
     }[plan.gpu_request]
@@ -163,7 +202,7 @@ def environment(plan: Plan, note: str = "") -> str:
     return "\n".join(lines)
 
 
-def _attempt(plan: Plan) -> str:
+def _early(plan: Plan) -> str:
     return f"PYTHONPATH={_paths(plan)} {shlex.quote(plan.python)} -m launch.node.attempt"
 
 

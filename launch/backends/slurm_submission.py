@@ -1,91 +1,173 @@
-"""Jobs handed in so that none is lost: what is to be noted of a job is written down before Slurm is asked to take it.
+"""A job given to Slurm by submitit, with patience while the controller is silent, and found again by its token."""
 
-A launcher can be killed between Slurm's answer and its note. The job bears a token, by which `recover` finds it then.
-"""
-
+import contextlib
+import io
 import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any
+from pathlib import Path
 
-from launch.backends import slurm_queue
-from launch.errors import Refusal
-from launch.plan.plan import Plan
-from launch.record.files import publish_json, read_json
-from launch.record.rundir import RunDir
+from launch.backends import slurm_queue, slurm_script
+from launch.backends.slurm_queue import SILENT, command
+from launch.errors import Refusal, SubmissionRefused
+from launch.plan import inherited
+from launch.record.job import Job
 
-Noted = Sequence[tuple[RunDir, dict[str, Any]]]
-"""Runs, and what is to be noted of the job in each beside its number: the task of an array, how many attempts had ended."""
+_SETTLING_S = 2.0  # in which a controller that answers again takes up the requests that waited meanwhile
+
+# The limits are named as in Slurm's job_state_reason_string; with and without the names sbatch adds "Job violates
+# accounting/QOS policy". The first that fits counts.
+_ADVICE = (
+    (r"SubmitJob", "so many of your jobs are in the queue already (each run of an array is one; see squeue --me): wait for some to end, submit fewer runs at a time, or give a study one job with --pack"),
+    (r"WallDuration|Requested time limit is invalid", "ask for less --time, or for another QOS (-q) or partition (-p)"),
+    (r"Minutes|Billing|GrpWall", "the time that is left to the account does not suffice: ask for less --time or fewer nodes, or name another account (-A)"),
+    (r"QOSMin", "this QOS is for larger jobs: ask for more nodes or GPUs, or for another QOS (-q)"),
+    (r"(QOS|Assoc)(Grp|Max)\w+", "ask for fewer nodes, or for another QOS (-q); sacctmgr show qos says what each allows"),
+    (r"accounting/QOS policy", "a limit of the account or the QOS: ask for less --time or fewer nodes; sacctmgr show qos and sacctmgr show assoc user=$USER say what is allowed"),
+    (r"Invalid account", "name an account of yours with -A: sacctmgr show assoc user=$USER lists them"),
+    (r"Invalid qos", "name another with -q: sacctmgr show assoc user=$USER format=account,qos lists yours"),
+    (r"not permitted to use this partition|partition (not available|access)", "name another partition with -p: sinfo lists them"),
+    (r"Invalid feature", "name features that the nodes have with -C: sinfo -o '%P %f' lists them"),
+    (r"Invalid generic resource|gres", "ask for GPUs as this cluster names them: sinfo -o '%P %G' lists them"),
+    (r"node configuration is not available|Node count specification invalid|processors requested", "ask for fewer nodes, or less of each: sinfo -o '%P %D %c %m %G' lists nodes, cores, memory and GPUs"),
+    (r"[Rr]eservation", "name a reservation that is open to you: scontrol show reservation lists them"),
+)  # fmt: skip
 
 
-def hand_in(holder: RunDir, plan: Plan, runs: Noted) -> str:
-    """Submit the script of a job and note it in its runs; return its number.
-
-    Parameters
-    ----------
-    holder : RunDir
-        Where the script lies: the run, or the folder of a job that holds several.
-    plan : Plan
-        Of the job.
-    runs : sequence of (RunDir, dict)
-        Those that it makes.
+def submit(job: Job) -> str:
+    """Submit a job; return its number.
 
     Raises
     ------
     SubmissionRefused
-        If Slurm refuses the job, or stays silent.
+        If Slurm refuses the job, or stays silent for longer than the site's patience.
     """
-    told = {
-        "token": f"rankloop-{os.urandom(16).hex()}",
-        "time": round(time.time(), 3),
-        "command": sys.orig_argv,
-        "runs": [{"run": os.path.relpath(run.path, holder.path), **more} for run, more in runs],
-    }
-    publish_json(holder.submission, told)
-    number = slurm_queue.submit(holder, plan, told["token"])
-    _note(holder, told, number)
-    return number
+    if not shutil.which("sbatch"):
+        raise SubmissionRefused("there is no Slurm here (no sbatch): load its module, or use --backend local")
+    patience_s = job.plans[0].patience_s
+    deadline, pause = time.monotonic() + patience_s, 1.0
+    while True:
+        try:
+            return _sbatch(job)
+        except _NotSubmitted as error:
+            said = str(error)
+        if not SILENT.search(said):
+            raise SubmissionRefused(f"Slurm refused the job: {said}{advice(said)}")
+        # A silent controller may have taken the job all the same, and then shows it once it answers again.
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise SubmissionRefused(
+                    f"Slurm has not answered for {patience_s} s ({said}): see scontrol ping; should it have taken the "
+                    f"job, resume and cancel find it",
+                    may_be_queued=True,
+                )
+            print(f"Slurm does not answer ({said}); asking again for {left:.0f} s", file=sys.stderr, flush=True)
+            time.sleep(min(pause, left))
+            pause = min(2 * pause, 30.0)
+            if slurm_queue.answers():
+                break
+        time.sleep(_SETTLING_S)
+        if number := _by_token(job):
+            return number
 
 
-def recover(runs: Iterable[RunDir]) -> None:
-    """Note the jobs of runs that Slurm has and that nobody has noted.
+def attach(job: Job) -> str | None:
+    """The number of a job whose answer was lost; None if Slurm does not have it.
 
     Raises
     ------
     Refusal
-        If there may be one, and Slurm does not answer.
+        If Slurm does not answer, or the sbatch of the launcher that asked may still be at work.
     """
-    own = {run.path for run in runs}
-    shared = {path for folder in {path.parent for path in own} for path in (folder / "arrays").glob("*")}
-    holders = [RunDir(path) for path in sorted(own | shared)]
-    told = {holder: read_json(holder.submission) for holder in holders if holder.submission.exists()}
-    lost = {holder: note for holder, note in told.items() if _lacking(holder, note)}
-    if not lost:
-        return
-    numbers = slurm_queue.by_comment()
-    if numbers is None:
+    if job.host == socket.gethostname():
+        if pid := _waiting_sbatch(job.token):
+            raise Refusal(
+                f"process {pid} is still submitting {job.folder}: wait for its end, or kill it, then try again"
+            )
+    if number := _by_token(job):
+        return number
+    time.sleep(_SETTLING_S)
+    return _by_token(job)
+
+
+class _NotSubmitted(Exception):
+    """What sbatch said, as one line."""
+
+
+def _sbatch(job: Job) -> str:
+    # Imported here: it takes as long as all of a dry run.
+    from submitit.core.utils import FailedJobError, FailedSubmissionError
+    from submitit.slurm.slurm import SlurmExecutor
+
+    class Executor(SlurmExecutor):
+        """submitit's engine, with our script and our command, by the methods that a plugin overrides."""
+
+        def _make_submission_file_text(self, command: str, uid: str) -> str:
+            return job.script.read_text()
+
+        def _make_submission_command(self, submission_file_path: Path) -> list[str]:
+            return [*slurm_script.sbatch(job)[:-1], str(submission_file_path)]
+
+        def _num_tasks(self) -> int:
+            return job.plans[0].size
+
+        @classmethod
+        def affinity(cls) -> int:
+            return 2  # a host for submissions need not have srun
+
+    # submitit prints what sbatch says; it is ours to say, once.
+    with _clean_environment(), contextlib.redirect_stderr(io.StringIO()):
+        try:
+            return Executor(job.folder / "submitit").submit(os.getcwd).job_id
+        except (FailedJobError, FailedSubmissionError, subprocess.CalledProcessError) as error:
+            text = str(getattr(error, "stderr", None) or error)
+        except KeyboardInterrupt:
+            if pid := _waiting_sbatch(job.token):  # it would go on submitting
+                os.kill(pid, signal.SIGKILL)
+            raise
+    lines = [line.split("error: ", 1)[1].strip() for line in text.splitlines() if "error: " in line]
+    raise _NotSubmitted("; ".join(dict.fromkeys(lines)) or " ".join(text.split()))
+
+
+def _by_token(job: Job) -> str | None:
+    answer = command(["squeue", "--me", "-h", "-t", "all", "-o", "%F %k"])
+    if answer is None or answer.returncode:
         raise Refusal(
-            f"Slurm does not answer, and may have taken a job for {next(iter(lost)).path} that nobody has noted: try again later"
+            f"Slurm does not answer, and may have taken a job for {job.holder} that nobody has noted: try again later"
         )
-    for holder, note in lost.items():
-        if number := numbers.get(note["token"]):
-            print(f"job            {number}: Slurm had taken it, which is noted only now", flush=True)
-            _note(holder, note, number)
+    pairs = (line.partition(" ") for line in answer.stdout.splitlines())
+    return next((number for number, _, comment in pairs if job.token in comment), None)
 
 
-def _lacking(holder: RunDir, told: dict[str, Any]) -> list[tuple[RunDir, dict[str, Any]]]:
-    """Those of the runs of a job that do not know of it; one that has begun has noted so itself."""
-    found = []
-    for more in told["runs"]:
-        run = RunDir(os.path.normpath(holder.path / more["run"]))
-        if not any(e["time"] >= told["time"] for e in run.events() if e["event"] in ("submitted", "started")):
-            found.append((run, {name: value for name, value in more.items() if name != "run"}))
-    return found
+def _waiting_sbatch(token: str) -> int | None:
+    """The process of an sbatch that bears the token: it outlives a launcher that was killed, and waits for the controller."""
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = entry.read_bytes().split(b"\0")
+            if os.path.basename(words[0]) == b"sbatch" and any(token.encode() in word for word in words):
+                return int(entry.parent.name)
+    return None
 
 
-def _note(holder: RunDir, told: dict[str, Any], number: str) -> None:
-    for run, more in _lacking(holder, told):
-        task = more.pop("task", None)
-        job = number if task is None else f"{number}_{task}"
-        run.append_event("submitted", backend="slurm", job=job, **more, command=told["command"])
+@contextlib.contextmanager
+def _clean_environment():
+    """For submitit, which runs sbatch in this process's environment."""
+    before, cleaned = dict(os.environ), inherited.clean()
+    os.environ.clear()
+    os.environ.update(cleaned)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def advice(said: str) -> str:
+    """What to do about a refusal, to be put behind it; nothing where nothing better than Slurm's own words is known."""
+    return next((f": {what}" for pattern, what in _ADVICE if re.search(pattern, said)), "")

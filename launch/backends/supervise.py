@@ -1,17 +1,12 @@
 """An attempt of a local run: its ranks are started, watched and ended; the process that does so holds the run's lock."""
 
-import contextlib
 import signal
-import sys
 import time
-from collections.abc import Callable
 
 from launch.backends.processes import Ranks
-from launch.errors import Refusal
 from launch.node import attempt, stop
 from launch.plan.plan import Plan
 from launch.record.diagnose import handles_warning
-from launch.record.files import read_json
 from launch.record.rundir import RunDir
 
 GRACE_S = 60.0  # for ranks that were asked to save and leave
@@ -25,7 +20,7 @@ class Interrupted(KeyboardInterrupt):
     """The user asked for the end of the run; the ranks have ended."""
 
 
-def execute(run: RunDir, plan: Plan, tick: Callable[[], None]) -> str:
+def execute(run: RunDir, plan: Plan, submission: int) -> str:
     """Make an attempt, from the start of the ranks to the end of the last, and further ones if the run may start again.
 
     Parameters
@@ -34,8 +29,8 @@ def execute(run: RunDir, plan: Plan, tick: Callable[[], None]) -> str:
         Of the run, with its run.json.
     plan : Plan
         The content of that.
-    tick : function
-        Called some times a second, to show progress.
+    submission : int
+        Number of the job that makes it.
 
     Returns
     -------
@@ -46,16 +41,18 @@ def execute(run: RunDir, plan: Plan, tick: Callable[[], None]) -> str:
     ------
     Interrupted
         If a SIGINT, SIGTERM or SIGHUP came; no rank is left, and the run can be resumed. After `END_THIS` it returns.
+    MayNotBegin
+        If the run is running already, has a result, was cancelled meanwhile, or has been given to a later job.
     Refusal
-        If the run is running already, or mpirun is needed and absent.
+        If mpirun is needed and absent.
     """
     with attempt.alone(run), _Signals() as signals:
-        outcome, made = "done" if run.result() else "stopped", 0
+        outcome, made = "stopped", 0
         while outcome == "stopped" and (not made or attempt.may_start_again(run, plan, made)):
-            number = attempt.begin(run)
+            number = attempt.begin(run, submission)
             ranks = Ranks(run, plan, number)
             try:
-                status, reason = _supervise(ranks, plan, signals, tick)
+                status, reason = _supervise(ranks, plan, signals)
             finally:
                 ranks.kill()
             outcome, made = attempt.end(run, status, reason), made + 1
@@ -69,7 +66,7 @@ def is_running(run: RunDir) -> bool:
     try:
         with attempt.alone(run):
             return False
-    except Refusal:
+    except attempt.MayNotBegin:
         return True
 
 
@@ -98,7 +95,7 @@ class _Signals:
         signal.signal(END_THIS, lambda *_: None)
 
 
-def _supervise(ranks: Ranks, plan: Plan, signals: _Signals, tick: Callable[[], None]) -> tuple[int, str | None]:
+def _supervise(ranks: Ranks, plan: Plan, signals: _Signals) -> tuple[int, str | None]:
     """Watch until no rank is left; return the status of the first that failed, else 0, and why they were ended otherwise."""
     began = time.monotonic()
     # As under Slurm: SIGTERM at the limit, and before that a warning to ranks that handle it.
@@ -115,10 +112,10 @@ def _supervise(ranks: Ranks, plan: Plan, signals: _Signals, tick: Callable[[], N
             reason = reason or "interrupted"
             kill = now if asked or signals.count > 1 else min(kill, now + GRACE_S)
             asked = signals.count
-            ranks.end(signal.SIGUSR2 if handles_warning(ranks.run, plan) else signal.SIGTERM)
+            ranks.end(signal.SIGUSR2 if handles_warning(ranks.run) else signal.SIGTERM)
         if now >= warn:
             warn = float("inf")
-            if handles_warning(ranks.run, plan):
+            if handles_warning(ranks.run):
                 ranks.warn()
         if now >= limit:
             limit = float("inf")
@@ -128,14 +125,6 @@ def _supervise(ranks: Ranks, plan: Plan, signals: _Signals, tick: Callable[[], N
         if now >= kill:
             ranks.kill()
             break
-        tick()
-    tick()
     if ranks.first_bad is not None:
         return ranks.first_bad, None
     return (stop.STOPPED if reason or ranks.saved else 0), reason
-
-
-if __name__ == "__main__":
-    here = RunDir.open(sys.argv[1])
-    with contextlib.suppress(Interrupted):
-        execute(here, Plan.from_json(read_json(here.run_json)), lambda: None)

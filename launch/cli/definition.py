@@ -1,4 +1,4 @@
-"""A definition: a run, a study or a chain of them in a TOML file, with the very names of the command line.
+"""A definition: a run, a study or a workflow of them in a TOML file, with the very names of the command line.
 
     workload = "workloads.cfd_resnet"   # or any module or script; `arguments` are words behind it
     [job]                               # options of the job, as fields of launch.plan.request.StudyRequest
@@ -7,7 +7,7 @@
     [[zip]]                             # of these the first with the first, the second with the second ...
     exclude = [...]  only = [...]       # which combinations are made
 
-A chain has several tables `[[link]]` with the same content, a `name` each, and `after`: the links that must be done before.
+A workflow has several tables `[[stage]]` with the same content, a `name` each, and `after`: the stages that must be done before.
 """
 
 import dataclasses
@@ -21,10 +21,11 @@ from typing import Any
 
 from launch import HOME
 from launch.errors import Refusal, nearest
-from launch.plan import options, workload
+from launch.plan import options, typed, workload
 from launch.plan.plan import refuse_bad_name
 from launch.plan.request import StudyRequest
 from launch.plan.sweep import from_tables, list_of_tables, table_of, value_text
+from launch.record.files import open_file
 from launch.submit.order import Order
 from launch.submit.stages import in_order
 
@@ -32,7 +33,7 @@ FOLDER = HOME / "jobs"
 
 _ORDER = ("workload", "arguments", "options", "job", "axes", "zip", "only", "exclude")
 _OF_ALL = ("site", "backend", "runs", "name", "budget", "dry_run", "follow", "wait", "detach")
-"""Options of the job that all links of a chain share."""
+"""Options of the job that all stages of a workflow share."""
 
 
 def read(
@@ -45,8 +46,8 @@ def read(
     path : str
         Of the file.
     given : dict
-        Options of the job from the command line, which go before those of the file; in a chain, before those of its
-        ``[job]``, while what a link says for itself holds.
+        Options of the job from the command line, which go before those of the file; in a workflow, before those of its
+        ``[job]``, while what a stage says for itself holds.
     words : sequence of str
         Options of the workload from the command line, which go before those of the file.
     now : datetime
@@ -55,9 +56,9 @@ def read(
     Returns
     -------
     asked : StudyRequest
-        The options of the job, of a chain those that hold for all of it.
+        The options of the job, of a workflow those that hold for all of it.
     orders : list of Order
-        One for a run or study, with an empty name; else one for each link, in an order in which they can be made.
+        One for a run or study, with an empty name; else one for each stage, in an order in which they can run.
 
     Raises
     ------
@@ -67,8 +68,10 @@ def read(
     table = _load(Path(path))
     name = {"name": f"{re.sub(r'[^A-Za-z0-9._+-]', '_', Path(path).stem).lstrip('._+-')}-{now:%Y%m%d-%H%M%S}"}
     try:
-        if "link" in table:
-            return _chain(table, name, given, words)
+        if "link" in table and "stage" not in table:  # as files of older versions have it
+            table["stage"] = table.pop("link")
+        if "stage" in table:
+            return _workflow(table, name, given, words)
         order = _order(table, _ORDER, name | _job(table), given, words)
         return order.asked, [order]
     except Refusal as refusal:
@@ -77,51 +80,51 @@ def read(
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        with open_file(path) as file:
+            return tomllib.load(file)
     except FileNotFoundError:
         known = {os.path.relpath(file) for folder in (path.parent, FOLDER) for file in folder.glob("*.toml")}
         raise Refusal(f"there is no definition {str(path)!r}: {nearest(os.path.relpath(path), known)}") from None
-    except (OSError, ValueError) as error:
-        said = getattr(error, "strerror", None) or error
-        raise Refusal(f"{path} cannot be read as TOML ({said}): mend it and try again") from None
+    except (ValueError, RecursionError) as error:
+        raise Refusal(f"{path} cannot be read as TOML ({error}): fix it and try again") from None
 
 
-def _chain(
+def _workflow(
     table: Mapping[str, Any], name: dict[str, str], given: Mapping[str, Any], words: Sequence[str]
 ) -> tuple[StudyRequest, list[Order]]:
-    _refuse_unknown(table, ("job", "link"))
+    _refuse_unknown(table, ("job", "stage"))
     if "array" in given:
-        raise Refusal("--array is for no link: write it into the [link.axes] of one")
+        raise Refusal("--array belongs to one stage: write it into the [stage.axes] of one")
     if words:
-        raise Refusal(f"{words[0]!r} is for no link: write it into the [link.options] of one")
+        raise Refusal(f"{words[0]!r} belongs to one stage: write it into the [stage.options] of one")
     shared = name | _job(table) | given
-    links: dict[str, dict[str, Any]] = {}
-    for link in list_of_tables(table, "link"):
-        if not isinstance(link.get("name"), str):
-            raise Refusal("a link has no name: write name = 'train' into each [[link]]")
-        if refuse_bad_name(link["name"]) in links:
-            raise Refusal(f"two links have the name {link['name']}: give each its own")
-        links[link["name"]] = link
-    if not links:
-        raise Refusal("it has no link: write [[link]] for each")
-    own = {name: _job(link) for name, link in links.items()}
-    for link, job in own.items():
+    stages: dict[str, dict[str, Any]] = {}
+    for stage in list_of_tables(table, "stage"):
+        if not isinstance(stage.get("name"), str):
+            raise Refusal("a stage has no name: write name = 'train' into each [[stage]]")
+        if refuse_bad_name(stage["name"]) in stages:
+            raise Refusal(f"two stages have the name {stage['name']}: give each its own")
+        stages[stage["name"]] = stage
+    if not stages:
+        raise Refusal("it has no stage: write [[stage]] for each")
+    own = {name: _job(stage) for name, stage in stages.items()}
+    for stage, job in own.items():
         if wrong := next((key for key in job if key in _OF_ALL), None):
-            raise Refusal(f"link {link} has a {wrong} of its own: all links share it, so write it into [job]")
+            raise Refusal(f"stage {stage} has a {wrong} of its own: all stages share it, so write it into [job]")
     for key in given.keys() - set(_OF_ALL):
         if all(key in job for job in own.values()):
             raise Refusal(
-                f"--{key.replace('_', '-')} would change nothing, as each link says it for itself: edit the file"
+                f"--{key.replace('_', '-')} would change nothing, as each stage says it for itself: edit the file"
             )
-    after = {name: _strings(link, "after") for name, link in links.items()}
+    after = {name: _strings(stage, "after") for name, stage in stages.items()}
     orders = []
-    for link in in_order(after):
+    for stage in in_order(after):
         common = {key: value for key, value in shared.items() if key not in ("name", "budget")}
         try:
-            order = _order(links[link], ("name", "after", *_ORDER), common | own[link], {}, ())
+            order = _order(stages[stage], ("name", "after", *_ORDER), common | own[stage], {}, ())
         except Refusal as refusal:
-            raise Refusal(f"link {link}: {refusal}") from None
-        orders.append(dataclasses.replace(order, link=link, after=tuple(after[link])))
+            raise Refusal(f"stage {stage}: {refusal}") from None
+        orders.append(dataclasses.replace(order, stage=stage, after=tuple(after[stage])))
     return options.build(StudyRequest, {key: value for key, value in shared.items() if key in _OF_ALL}), orders
 
 
@@ -137,34 +140,45 @@ def _order(
         raise Refusal("it does not say what is to be run: write workload = 'workloads.cfd_resnet'")
     job = dict(job) | given
     axes = from_tables(table, job.pop("array", ()), job.get("nodes"))
-    found = [*_strings(table, "arguments"), *options.words(_texts(table_of(table, "options"))), *words]
+    kind = workload.kind(table["workload"])
+    hints = typed.hints(workload.config_class(table["workload"])) if kind == "workload" else {}
+    texts = _texts("options", table_of(table, "options"), hints)
+    found = [*_strings(table, "arguments"), *options.words(texts), *words]
     return Order(asked=options.build(StudyRequest, job), target=workload.find(table["workload"], found), axes=axes)
 
 
 def _job(table: Mapping[str, Any]) -> dict[str, Any]:
     """The values of ``[job]``, as the command line would have them."""
-    texts = {name.replace("-", "_"): value for name, value in _texts(table_of(table, "job")).items()}
+    texts = _texts("job", table_of(table, "job"), typed.hints(StudyRequest))
     fields = {field.name: field for field in dataclasses.fields(StudyRequest)}
     if "array" in texts:
         raise Refusal("[job] has array: write the axes into [axes]")
     if unknown := next((name for name in texts if name not in fields), None):
-        raise Refusal(f"[job] has {unknown}, which is no option of the job: {nearest(unknown, fields)}")
+        raise Refusal(f"[job] has {unknown}, which is not an option of the job: {nearest(unknown, fields)}")
     joined = {name: field.metadata["separator"] for name, field in fields.items() if "separator" in field.metadata}
     values, _ = options.split(StudyRequest, options.words(texts, joined))
     return values
 
 
-def _texts(table: Mapping[str, Any]) -> dict[str, str | list[str]]:
-    return {
-        name: [value_text(name, item) for item in value] if isinstance(value, list) else value_text(name, value)
-        for name, value in table.items()
-    }
+def _texts(section: str, table: Mapping[str, Any], hints: Mapping[str, Any]) -> dict[str, str | list[str]]:
+    """The values of a table as they are written on the command line, by the names of the fields that they are for."""
+    texts: dict[str, str | list[str]] = {}
+    for key, value in table.items():
+        name = key.replace("-", "_")
+        if hint := hints.get(name):
+            many, kind = options.is_many(hint), options.scalar(hint)[0]
+            items = value if many and isinstance(value, list) else [value]
+            if any(isinstance(item, list | dict) or isinstance(item, bool) is not (kind is bool) for item in items):
+                wanted = "true or false" if kind is bool else "a value, or a list of values" if many else "one value"
+                raise Refusal(f"[{section}] {key} = {typed.shown(value)}: give {wanted}")
+        texts[name] = [value_text(key, item) for item in value] if isinstance(value, list) else value_text(key, value)
+    return texts
 
 
 def _strings(table: Mapping[str, Any], name: str) -> list[str]:
     found = table.get(name, [])
     if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
-        raise Refusal(f"{name} = {found!r} is no list of words: write {name} = ['one', 'two']")
+        raise Refusal(f"{name} = {typed.shown(found)} is not a list of words: write {name} = ['one', 'two']")
     return found
 
 

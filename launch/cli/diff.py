@@ -14,7 +14,8 @@ from typing import Any
 from launch.errors import Refusal
 from launch.plan import options
 from launch.record import code
-from launch.record.files import read_json
+from launch.record.contents import CodeRecord
+from launch.record.files import MOST, read_end, read_object
 from launch.record.redact import redact, redact_words
 from launch.record.rundir import RunDir
 
@@ -59,12 +60,11 @@ def main(argv: list[str]) -> int:
 
 def facts(run: RunDir) -> dict[str, dict[str, Any]]:
     """What is known of a run, in groups, each flat: plan, code, environment, versions, machine, results."""
-    plan = read_json(run.run_json)
-    around = read_json(run.env_json) or {}
-    result = run.result() or {}
-    words = redact_words(plan.pop("arguments", ()))
+    plan = dict(run.record())
+    around, result = run.surroundings(), run.result() or {}
+    words = redact_words(plan.pop("arguments", None) or ())
     started = run.events("started")[-1:]
-    machine = {name: around.get(name) for name in ("system", "cpu", "cores", "gpus", "driver")}
+    machine = {name: around.get(name) for name in ("system", "cpu", "cores", "gpus", "driver", "gpu_faults")}
     metrics = {
         name: value
         for name, value in result.items()
@@ -74,12 +74,12 @@ def facts(run: RunDir) -> dict[str, dict[str, Any]]:
         "plan": _flat({k: v for k, v in plan.items() if k not in _OF_EACH_RUN | {"entry"}}) | _options(words),
         "code": _code(run, plan),
         "environment": {
-            name: value for name, value in around.get("environment", {}).items() if not _OF_EACH_JOB.fullmatch(name)
+            name: value for name, value in (around.get("environment") or {}).items() if not _OF_EACH_JOB.fullmatch(name)
         }
         | {"modules": around.get("modules") or None},
-        "versions": {"python": around.get("python")} | around.get("packages", {}) | result.get("versions", {}),
+        "versions": {"python": around.get("python")} | (around.get("packages") or {}) | (result.get("versions") or {}),
         "machine": machine | {"nodes": next((event.get("nodes") or event.get("host") for event in started), None)},
-        "results": metrics | _flat({"metrics": result.get("metrics", {}), "seconds": result.get("phases_s", {})}),
+        "results": metrics | _flat({"metrics": result.get("metrics") or {}, "seconds": result.get("phases_s") or {}}),
     }
 
 
@@ -147,16 +147,17 @@ def _options(words: list[str]) -> dict[str, Any]:
 
 def _code(run: RunDir, plan: Mapping[str, Any]) -> dict[str, Any]:
     """The commit, and each file that was changed since: lines added and removed, and what tells these from others."""
-    patch, kept = run.patch, plan
+    patch, commit = run.patch, plan.get("commit")
     if "commit" not in plan:  # of a study: one for all its runs
-        patch, kept = run.path.parent / run.patch.name, read_json(run.path.parent / "code.json") or {}
-    text = patch.read_text(encoding="utf-8", errors="replace") if patch.is_file() else ""
+        patch = run.path.parent / run.patch.name
+        commit = (read_object(run.path.parent / "code.json", CodeRecord) or {}).get("commit")
+    text = read_end(patch, MOST).decode(errors="replace")
     changed = {}
     for name, lines in code.files(text).items():
         body = re.split(r"^@@", lines, maxsplit=1, flags=re.MULTILINE)[-1]
         added, removed = (len(re.findall(rf"^\{sign}", body, re.MULTILINE)) for sign in "+-")
         changed[name] = f"+{added} -{removed} ({hashlib.sha256(body.encode()).hexdigest()[:7]})"
-    return {"commit": kept.get("commit")} | changed
+    return {"commit": commit} | changed
 
 
 def _shown(value: Any) -> str:

@@ -1,5 +1,9 @@
-"""python -m launch doctor: what this environment has and lacks, each with the command that mends it."""
+"""python -m launch doctor: what this environment has and lacks, each with the command that fixes it.
 
+It needs nothing beside the standard library, and a check that fails does not end the others.
+"""
+
+import importlib.metadata
 import importlib.util
 import os
 import re
@@ -7,15 +11,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from launch import gpus
-from launch.errors import Refusal
+from launch.errors import INSTALL, Refusal
 from launch.plan.site import slurm_is_here
-
-INSTALL = "python3 -m venv .venv && .venv/bin/pip install uv==0.13.9 && .venv/bin/uv sync --inexact"
 
 
 class Finding(NamedTuple):
@@ -23,43 +25,22 @@ class Finding(NamedTuple):
 
     level: str  # ok, absent (a run can do without) or wrong (it cannot)
     text: str
-    mend: str = ""
-
-
-def refuse_without(packages: Iterable[str]) -> None:
-    """Refuse what cannot run for want of packages, before anything is started.
-
-    Parameters
-    ----------
-    packages : iterable of str
-        Names as they are imported. Nothing is imported.
-
-    Raises
-    ------
-    Refusal
-        If one is missing; it says how to install it.
-    """
-    missing = [name for name in packages if importlib.util.find_spec(name) is None]
-    if missing:
-        raise Refusal(
-            f"{', '.join(missing)} cannot be imported by {sys.executable}; mend it: {INSTALL}; see python -m launch doctor"
-        )
+    fix: str = ""
 
 
 def main(argv: list[str]) -> int:
-    """Print a line a check; return 1 if anything is wrong that a training needs."""
+    """Print a line for each check; return 1 if anything is wrong that a training needs."""
     if argv:
         raise Refusal(f"doctor has no option {argv[0]!r}: python -m launch doctor")
     worst = 0
     for name, check in CHECKS.items():
-        finding = check()
-        worst |= finding.level == "wrong"
-        print(
-            f"{finding.level:<7} {name:<14} {finding.text}"
-            + (f"\n{'':<23}mend it: {finding.mend}" if finding.mend else ""),
-            flush=True,
-        )
-    print("not ready: mend what is wrong" if worst else "ready")
+        try:
+            level, text, fix = check()
+        except Exception as error:  # of whatever is broken here, as that is what doctor is asked about
+            level, text, fix = "absent", f"cannot be checked ({type(error).__name__}: {error})", ""
+        worst |= level == "wrong"
+        print(f"{level:<7} {name:<14} {text}" + (f"\n{'':<23}fix it: {fix}" if fix else ""), flush=True)
+    print("not ready: fix what is wrong" if worst else "ready")
     return int(worst)
 
 
@@ -89,7 +70,10 @@ def _horovod() -> Finding:
     if not found:
         return Finding("wrong", "not installed: only runs of one rank are possible", INSTALL)
     # In a process of its own: it takes seconds, and a wrong build can end the process that loads it.
-    code = "import horovod.tensorflow as h; print('controllers:', ', '.join([n for n, b in (('gloo', h.gloo_built()), ('mpi', h.mpi_built()), ('nccl', h.nccl_built())) if b]))"
+    code = (
+        "import horovod.tensorflow as h; "
+        "print('controllers:', ', '.join(n for n in ('gloo', 'mpi', 'nccl') if getattr(h, n + '_built')()))"
+    )
     tried = _output([sys.executable, "-c", code], timeout=180)
     told = re.search(r"controllers: (.*)", tried)
     if not told:
@@ -158,13 +142,34 @@ def _srun_mpi() -> Finding:
 
 
 def _gpus() -> Finding:
-    names = gpus.names()
-    if names:
-        models = ", ".join(f"{names.count(name)} x {name}" for name in dict.fromkeys(names))
-        return Finding("ok", f"{models}, driver {gpus.driver_version()}")
-    if not importlib.util.find_spec("pynvml"):
-        return Finding("absent", "nvidia-ml-py is not installed, so nobody can say", INSTALL)
-    return Finding("absent", "no NVIDIA driver answers: ranks use the CPU")
+    here = gpus.inventory()
+    models = [f"{here.names.count(name)} x {name}" for name in dict.fromkeys(here.names)]
+    text = "; ".join([", ".join([*models, f"driver {here.driver}"])] * bool(models) + here.faults)
+    if here.faults:
+        return Finding(
+            "absent", text, "" if gpus.NO_BINDINGS in text else "use another node, and tell its administrators"
+        )
+    return Finding("ok", text) if models else Finding("absent", "no NVIDIA GPU here: ranks use the CPU")
+
+
+_LIBRARIES = {
+    "submitit": "Slurm jobs",
+    "psutil": "Gloo, and ranks on several nodes",
+    "pynvml": "readings of NVIDIA GPUs",
+    "numpy": "python -m profiling",
+    "duckdb": "readings in python -m profiling",
+    "matplotlib": "figures of a report",
+}
+"""Packages as they are imported -> what there is not without them."""
+
+
+def _libraries() -> Finding:
+    absent = [name for name in _LIBRARIES if importlib.util.find_spec(name) is None]
+    if not absent:
+        return Finding("ok", ", ".join(_LIBRARIES))
+    lacks = ", ".join(f"{name} ({_LIBRARIES[name]})" for name in absent)
+    packages = " ".join("nvidia-ml-py" if name == "pynvml" else name for name in absent)
+    return Finding("absent", f"not installed: {lacks}", f"{sys.executable} -m pip install {packages}")
 
 
 def _cores() -> Finding:
@@ -173,13 +178,12 @@ def _cores() -> Finding:
 
 
 def _memory() -> Finding:
-    import psutil
-
-    memory = psutil.virtual_memory()
-    free = memory.available / 2**30
+    lines = (line.partition(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    sizes = {name: int(value.split()[0]) / 2**20 for name, _, value in lines}  # from KiB
+    free = sizes["MemAvailable"]
     # A rank that has only imported TensorFlow and Horovod holds 0.5 GiB.
-    level, mend = ("ok", "") if free > 1 else ("wrong", "end other programs")
-    return Finding(level, f"{free:.1f} of {memory.total / 2**30:.1f} GiB free: {int(free / 0.5)} idle ranks", mend)
+    level, fix = ("ok", "") if free > 1 else ("wrong", "end other programs")
+    return Finding(level, f"{free:.1f} of {sizes['MemTotal']:.1f} GiB free: {int(free / 0.5)} idle ranks", fix)
 
 
 def _runs() -> Finding:
@@ -204,6 +208,7 @@ CHECKS: dict[str, Callable[[], Finding]] = {
     "mpi4py": _mpi4py,
     "slurm": _slurm,
     "srun --mpi": _srun_mpi,
+    "libraries": _libraries,
     "gpus": _gpus,
     "cores": _cores,
     "memory": _memory,
@@ -212,8 +217,6 @@ CHECKS: dict[str, Callable[[], Finding]] = {
 
 
 def _installed(*packages: str) -> str | None:
-    import importlib.metadata  # 10 ms, which each launch would take for `refuse_without`
-
     for package in packages:
         try:
             return f"{package} {importlib.metadata.version(package)}"
@@ -224,7 +227,7 @@ def _installed(*packages: str) -> str | None:
 
 def _output(command: list[str], timeout: float = 20) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout)
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     return done.stdout + done.stderr

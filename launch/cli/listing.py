@@ -1,9 +1,10 @@
-"""python -m launch list [FOLDER ...] [--json]: studies and runs, a line each; without a name, those in the folder runs.
+"""python -m launch list [FOLDER ...] [--json]: studies and runs, one line each; without a name, those in the folder runs.
 
 What becomes of each run of a study: python -m launch status STUDY.
 """
 
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -14,8 +15,8 @@ from typing import Any
 
 from launch.cli import status
 from launch.plan import options
+from launch.record.rundir import INDEX
 from launch.submit import states
-from launch.submit.study import INDEX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +27,7 @@ class Options:
 
 
 def main(argv: list[str]) -> int:
-    """Print a line a study, and one for each run that is in none; return 0.
+    """Print a line per study, and one for each run that is in none; return 0.
 
     Raises
     ------
@@ -37,7 +38,7 @@ def main(argv: list[str]) -> int:
     known, silence = states.look(states.find(words or ["runs"]))
     groups: dict[Path, list[states.Known]] = {}
     for one in known:
-        study = (one.path.parent / INDEX).is_file()
+        study = os.path.isfile(one.path.parent / INDEX)
         groups.setdefault(one.path.parent if study else one.path, []).append(one)
     entries = [_entry(path, members) for path, members in groups.items()]
     if chosen.json:

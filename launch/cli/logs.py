@@ -1,5 +1,6 @@
 """python -m launch logs RUN [--rank K | --node K | --job] [--lines N] [--follow]: what the ranks of a run have printed."""
 
+import os
 import re
 import sys
 import time
@@ -7,10 +8,11 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from launch.errors import Refusal
 from launch.plan import options
-from launch.record.files import read_json
+from launch.record.files import Unreadable, open_file
 from launch.record.rundir import RunDir
 from launch.submit import states
 
@@ -57,7 +59,7 @@ def main(argv: list[str]) -> int:
                 time.sleep(0.2)
         if over:
             break
-    if not any(log.exists() for log in logs):
+    if not any(log.exists for log in logs):
         state = states.look([run.path])[0][0].state
         print(f"launch: nothing has been printed so far; the run is {state}", file=sys.stderr)
     return 0
@@ -76,23 +78,16 @@ class Log:
 
     def __init__(self, path: Path, rank: int | None = None) -> None:
         self._path, self._place = path, 0
+        self.exists, self.unreadable = False, ""
         self._label = re.compile(rb"" if rank is None else rb"\s*%d: ?" % rank)
-
-    def exists(self) -> bool:
-        """Whether there is such a file."""
-        return self._path.exists()
 
     def rewind(self, count: int) -> None:
         """Go to where the last ``count`` lines begin. Looked for from the end: a log can be long."""
-        try:
-            size = self._path.stat().st_size
-        except FileNotFoundError:
-            return
         window = _BLOCK
-        while True:
+        while file := self._open():
             found: deque[int] = deque(maxlen=count)
-            self._place = begin = max(0, size - window)
-            with open(self._path, "rb") as file:
+            with file:
+                self._place = begin = max(0, file.seek(0, os.SEEK_END) - window)
                 file.seek(begin)
                 if begin:
                     self._place += len(file.readline())  # the rest of a line
@@ -107,9 +102,7 @@ class Log:
 
     def more(self, over: bool) -> Iterator[bytes]:
         """The lines since the last call; when all is over, one without a line end too."""
-        try:
-            file = open(self._path, "rb")
-        except FileNotFoundError:
+        if (file := self._open()) is None:
             return
         with file:
             file.seek(self._place)
@@ -120,9 +113,24 @@ class Log:
                 if label := self._label.match(line):
                     yield line[label.end() :]
 
+    def _open(self) -> BinaryIO | None:
+        """The file, if it is there; why another cannot be read is said once, and the others are shown."""
+        try:
+            file = open_file(self._path)
+        except FileNotFoundError:
+            return None
+        except Unreadable as error:
+            self.exists = True
+            if self.unreadable != str(error):
+                print(f"launch: {error}", file=sys.stderr)
+            self.unreadable = str(error)
+            return None
+        self.exists = True
+        return file
+
 
 def _logs(run: RunDir, chosen: Options) -> list[Log]:
-    plan = read_json(run.run_json)
+    plan = run.record()
     nodes, each = plan["nodes"], plan["ranks_per_node"]
     given = [name for name in ("rank", "node", "job") if getattr(chosen, name) not in (None, False)]
     if len(given) > 1:

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import math
+import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,9 +15,8 @@ from launch.errors import Refusal
 from launch.plan import options
 from launch.plan.walltime import clock
 from launch.record import bad_nodes
-from launch.record.rundir import RunDir
+from launch.record.rundir import INDEX, RunDir
 from launch.submit import efficiency, states
-from launch.submit.study import INDEX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +27,7 @@ class Options:
 
 
 def main(argv: list[str]) -> int:
-    """Print a line a run; return 0.
+    """Print a line per run; return 0.
 
     Raises
     ------
@@ -36,7 +37,7 @@ def main(argv: list[str]) -> int:
     chosen, words = options.with_words(Options, argv, "status")
     known, silence = states.look(states.find(words or ["runs"]))
     efficiencies: dict[Path, float] = {}
-    for folder in dict.fromkeys(one.path.parent for one in known if (one.path.parent / INDEX).is_file()):
+    for folder in dict.fromkeys(one.path.parent for one in known if os.path.isfile(one.path.parent / INDEX)):
         try:
             efficiencies |= efficiency.so_far(folder, [one for one in known if one.path.parent == folder])
         except Refusal as refusal:  # the runs are shown all the same
@@ -60,9 +61,12 @@ def as_json(
     efficiencies: Mapping[Path, float] | None = None,
     bad: Sequence[bad_nodes.BadNode] = (),
 ) -> list[dict[str, Any]]:
-    """The fields of `launch.submit.states.Known`, an object a run, its efficiency, and the bad nodes on which it has failed."""
+    """The fields of `launch.submit.states.Known`, an object per run, its efficiency, and the bad nodes on which it has failed."""
     return [
-        dataclasses.asdict(one)
+        {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in dataclasses.asdict(one).items()
+        }  # JSON has no NaN
         | {"path": str(one.path), "efficiency": (efficiencies or {}).get(one.path)}
         | {"bad_nodes": [node.host for node in bad if one.path in node.runs]}
         for one in known
@@ -96,7 +100,7 @@ def _row(one: states.Known, efficiency: float | None) -> dict[str, str]:
         "job": one.job or "",
         "shape": shape,
         "step": "" if one.step is None else f"{one.step}/{one.steps or '?'}",
-        "epoch": "" if one.epoch is None else f"{one.epoch:.2f}/{one.epochs:g}",
+        "epoch": "" if one.epoch is None or one.epochs is None else f"{one.epoch:.2f}/{one.epochs:g}",
         "loss": "" if one.loss is None else f"{one.loss:.4g}",
         "examples/s": "" if one.examples_per_s is None else f"{one.examples_per_s:.4g}",
         "efficiency": "" if efficiency is None else f"{efficiency:.0%}",

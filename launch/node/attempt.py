@@ -1,6 +1,9 @@
-"""The beginning and the end of an attempt, noted in the run directory:   python -m launch.node.attempt begin|end RUN [STATUS [ASKED]]
+"""The beginning and the end of an attempt, noted in the run directory, for the script of a job:
 
-The job script calls it on the first node; the local backend calls the same functions.
+python -m launch.node.attempt begin RUN [SUBMISSION]
+python -m launch.node.attempt end RUN STATUS [ASKED]
+
+The script calls it on the first node; the local scheduler calls the same functions.
 """
 
 import contextlib
@@ -16,9 +19,9 @@ from typing import Any
 from launch.errors import Refusal
 from launch.node import slurm_job, stop
 from launch.plan.plan import Plan
-from launch.record import diagnose
+from launch.record import diagnose, job
 from launch.record.environment import surroundings
-from launch.record.files import publish_json, read_json
+from launch.record.files import publish_json
 from launch.record.rundir import RunDir
 
 _UNHANDLED = "ended by SIGUSR2, the request of the launcher to save and leave, which the program does not handle"
@@ -27,13 +30,17 @@ _UNHANDLED = "ended by SIGUSR2, the request of the launcher to save and leave, w
 _AGAIN = (None, "time limit", "preemption", _UNHANDLED)
 
 
+class MayNotBegin(Exception):
+    """Why an attempt is not to be made; nothing is wrong with the run."""
+
+
 @contextlib.contextmanager
 def alone(run: RunDir) -> Iterator[None]:
     """Hold the run's lock, which ends with the process that holds it.
 
     Raises
     ------
-    Refusal
+    MayNotBegin
         If somebody else holds it. Where the file system has no locks, nobody does.
     """
     with open(run.path / ".lock", "ab") as lock:
@@ -46,22 +53,43 @@ def alone(run: RunDir) -> Iterator[None]:
             except OSError:
                 break
         else:
-            raise Refusal(f"{run.path} is running: wait for its end, or end it first")
+            raise MayNotBegin("it is running")
         yield
 
 
-def begin(run: RunDir) -> int:
-    """Note that an attempt starts, here and now; return its number, counted from 1.
+def begin(run: RunDir, submission: int | None = None) -> int:
+    """Note that an attempt starts, here and now; return its number, counted from 1. Who calls it holds the run's lock.
+
+    Parameters
+    ----------
+    run : RunDir
+        The run.
+    submission : int, optional
+        Number of the job that makes the attempt; None for a script that was submitted by hand.
 
     Raises
     ------
+    MayNotBegin
+        If the run has a result, was cancelled meanwhile, has been given to a later job, or another job is at work on it.
     Refusal
         If a file of another user lies in the run directory.
     """
     run.refuse_files_of_others()
+    if run.result() is not None:
+        raise MayNotBegin("it has a result")
+    later = job.latest([run]).get(run.path)
+    if submission is not None and later is not None and later.number > submission:
+        raise MayNotBegin(f"a later job has it (number {later.number})")
+    if any(event.get("submission") == submission for event in run.events("cancelled")):
+        raise MayNotBegin("it was cancelled")
+    last = [event for event in run.events() if event["event"] in ("started", "ended")][-1:]
+    if last and last[0]["event"] == "started" and slurm_job.is_at_work(last[0].get("job")):
+        raise MayNotBegin(f"job {last[0]['job']} is at work on it")
     run.make_folders()
     attempt = len(run.events("started")) + 1
-    run.append_event("started", attempt=attempt, host=socket.gethostname(), pid=os.getpid(), **_job())
+    run.append_event(
+        "started", attempt=attempt, submission=submission, host=socket.gethostname(), pid=os.getpid(), **_job()
+    )
     publish_json(run.env_json, surroundings())
     return attempt
 
@@ -75,7 +103,7 @@ def end(run: RunDir, status: int, reason: str | None = None) -> str:
         Of which all ranks have ended.
     status : int
         The exit status of srun, or of the first rank that failed.
-    reason : str or None
+    reason : str, optional
         Why the ranks were ended from outside, where they were.
 
     Returns
@@ -83,8 +111,9 @@ def end(run: RunDir, status: int, reason: str | None = None) -> str:
     str
         "done", "stopped" or "failed".
     """
-    plan = Plan.from_json(read_json(run.run_json))
-    attempt = len(run.events("started"))
+    plan = run.plan()
+    started = run.events("started")
+    attempt = len(started)
     # An srun that was ended together with its ranks may say 0.
     if status == 0 and plan.kind != "workload" and not reason:
         publish_json(run.result_json, {"status": "done", "ranks": plan.size, "nodes": plan.nodes, "attempts": attempt})
@@ -99,14 +128,17 @@ def end(run: RunDir, status: int, reason: str | None = None) -> str:
     elif failure is not None and failure.error == diagnose.NODE_FAILURE and plan.max_attempts > 1:
         outcome = "stopped"
     # srun reports the largest status of all, so 75 may hide a rank that failed with less: ask the failures as well.
-    elif failure is None and (reason or status == stop.STOPPED and diagnose.handles_warning(run, plan)):
+    elif failure is None and (reason or status == stop.STOPPED and diagnose.handles_warning(run)):
         outcome = "stopped"
     else:
         outcome = "failed"
     more: dict[str, Any] = {"reason": reason} if reason and outcome != "done" else {}
     if failure is not None and outcome != "done":
         more["first_failure"] = failure._asdict()
-    run.append_event("ended", attempt=attempt, outcome=outcome, status=status, step=saved_step(run), **more)
+    submission = started[-1].get("submission") if started else None
+    run.append_event(
+        "ended", attempt=attempt, submission=submission, outcome=outcome, status=status, step=saved_step(run), **more
+    )
     return outcome
 
 
@@ -117,10 +149,10 @@ def saved_step(run: RunDir) -> int:
 
 
 def may_start_again(run: RunDir, plan: Plan, made: int) -> bool:
-    """Whether a run that was stopped is started again, by itself, after so many attempts; says why not."""
+    """Whether a run that was stopped is started again, by itself, after so many attempts; prints why not."""
     ended = run.events("ended")
     steps = [event.get("step", 0) for event in ended][-3:]
-    if plan.max_attempts == 1 or ended[-1].get("reason") not in _AGAIN:
+    if plan.max_attempts <= 1 or ended[-1].get("reason") not in _AGAIN:
         return False
     if made >= plan.max_attempts:
         print(f"launch: not started again: {made} attempts were made", flush=True)
@@ -132,26 +164,23 @@ def may_start_again(run: RunDir, plan: Plan, made: int) -> bool:
 
 
 def _job() -> dict[str, str | None]:
-    if (job := slurm_job.number()) is None:
+    if (number := slurm_job.number()) is None:
         return {}
-    return {"job": job, "nodes": os.environ.get("SLURM_JOB_NODELIST"), "restarts": str(slurm_job.restarts())}
+    return {"job": number, "nodes": os.environ.get("SLURM_JOB_NODELIST"), "restarts": str(slurm_job.restarts())}
 
 
-def _begin(run: RunDir, plan: Plan) -> None:
-    """Begin an attempt in a job, of a run that is not done and that no other job is at work on."""
+def _begin(run: RunDir, plan: Plan, submission: int | None) -> str:
+    """Begin an attempt in a job; return what is to be printed about it."""
     with alone(run):
-        if run.result() is not None:
-            raise Refusal("the run is done")
-        last = [event for event in run.events() if event["event"] in ("started", "ended")][-1:]
-        if last and last[0]["event"] == "started" and slurm_job.is_at_work(last[0].get("job", "")):
-            raise Refusal(f"job {last[0]['job']} is at work on the run")
         try:
             # Slurm itself puts a job back that was preempted or lost a node, as often as it likes.
-            if slurm_job.restarts() >= plan.max_attempts:
+            if run.result() is None and slurm_job.restarts() >= max(plan.max_attempts, 1):
                 raise Refusal(f"{plan.max_attempts} attempts were made; go on by hand with resume")
-            print(f"launch: attempt {begin(run)}", flush=True)  # job.log holds all; diagnose looks for this
+            return f"launch: attempt {begin(run, submission)}"  # job.log holds all; diagnose looks for this
         except Refusal as refusal:
-            run.append_event("ended", outcome="failed", status=refusal.status, reason=str(refusal))
+            run.append_event(
+                "ended", outcome="failed", status=refusal.status, reason=str(refusal), submission=submission
+            )
             raise
 
 
@@ -168,13 +197,18 @@ def _end(run: RunDir, plan: Plan, status: int, asked: bool) -> int:
     return {"done": 0, "stopped": stop.STOPPED, "failed": 1}[outcome]
 
 
-if __name__ == "__main__":
-    verb, folder, *rest = sys.argv[1:]
-    here = RunDir.open(folder)
-    planned = Plan.from_json(read_json(here.run_json))
+def main(verb: str, folder: str, *rest: str) -> int:
+    """Begin or end an attempt of a run; return the exit status."""
+    run = RunDir.open(folder)
     if verb == "end":
-        sys.exit(_end(here, planned, int(rest[0]), any(rest[1:])))
+        return _end(run, run.plan(), int(rest[0]), any(rest[1:]))
     try:
-        _begin(here, planned)
-    except Refusal as refusal:
-        sys.exit(f"launch: not started: {refusal}")
+        print(_begin(run, run.plan(), int(rest[0]) if rest else None), flush=True)
+    except (MayNotBegin, Refusal) as why:
+        print(f"launch: not started: {why}", file=sys.stderr, flush=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,15 +1,18 @@
-"""One GPU, and cores of its own, for each rank; and the check that it is true.
+"""GPUs and cores for each rank, and the check that no GPU is held twice.
 
-Sites disagree on who hands out the GPUs, so it is data: ``slurm`` (the step sees only its own), ``env`` (a variable hides the
-others from the process), ``framework`` (all are visible, for the sake of the links between them, and the framework is told
-which one to use).
+Sites disagree on who hands out the GPUs, so it is data: ``slurm`` (the step sees only its own), ``env`` (a variable
+hides the others from the process), ``framework`` (all of the node are visible, and the framework is told which one to
+use). Where neither the site nor the user says it, a workload, and a rank that was promised several GPUs, sees its own
+only; a program with one GPU per rank sees those of the whole node, as it does under torchrun, for it will ask for
+number LOCAL_RANK; and so does one that has got GPUs in its own way.
 """
 
 import os
 import socket
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from launch import gpus
 from launch.errors import Refusal
@@ -18,8 +21,12 @@ from launch.plan.plan import Plan
 from launch.record.files import append_line, read_lines
 
 
-def pin(plan: Plan, rank: Rank) -> str | None:
-    """Restrict this process to its GPU and cores. Call it before a framework is imported.
+def pin(plan: Plan, rank: Rank) -> list[str]:
+    """Restrict this process to its GPUs and cores. Call it before a framework is imported.
+
+    LAUNCH_GPU and LOCAL_RANK are set to the number of the rank's first GPU among those that it sees. Where it sees its
+    own only, both are 0, as under ``torchrun --virtual-local-rank``; LAUNCH_LOCAL_RANK and Horovod's variables keep the
+    rank's number on the node.
 
     Parameters
     ----------
@@ -30,43 +37,95 @@ def pin(plan: Plan, rank: Rank) -> str | None:
 
     Returns
     -------
-    str or None
-        The visible device that this rank is to use, as its variable writes it; None without GPUs.
+    list of str
+        UUIDs of the GPUs that are this rank's; empty without GPUs.
+
+    Raises
+    ------
+    Refusal
+        If the rank was promised GPUs and can use none.
     """
-    here = rank.rank if plan.backend == "local" else rank.local_rank
-    ranks_here = plan.size if plan.backend == "local" else rank.local_size
     if plan.backend == "local":
-        _bind_cores(here, ranks_here, plan.cpus_per_task)
-    if not plan.gpus_per_node:
-        os.environ[plan.gpu_variable] = (
-            ""  # said to have none: a framework that finds one all the same would take all of it
-        )
-        return None
+        _bind_cores(rank.rank, plan.size, plan.cpus_per_task)
+    if plan.gpu_binding == "none":
+        os.environ[plan.gpu_variable] = ""
+        return []
     visible = gpus.visible(plan.gpu_variable)
-    if not visible:
-        raise Refusal(
-            f"rank {rank.rank} on {socket.gethostname()} was promised a GPU and sees none: {plan.gpu_variable}="
-            f"{os.environ.get(plan.gpu_variable)!r}; see whether the partition has GPUs, and how the site hands them out (gpu_request)"
+    if not visible and not plan.gpus_per_node:
+        return []
+    share = share_of(plan, rank, visible) if visible else Share([], [])
+    own, fault = gpus.identities(share.own)
+    if plan.gpus_per_node and (not own or fault and plan.gpu_variable == "CUDA_VISIBLE_DEVICES"):
+        raise Refusal(_no_gpu(plan, rank, fault))
+    places = [str(share.seen.index(device)) for device in share.own]
+    os.environ.update({plan.gpu_variable: ",".join(share.seen), "LAUNCH_GPU": places[0], "LOCAL_RANK": places[0]})
+    # Without it JAX takes one GPU, number SLURM_LOCALID, under Slurm, and elsewhere all that it sees.
+    os.environ.setdefault("JAX_LOCAL_DEVICE_IDS", ",".join(places))
+    return own
+
+
+class Share(NamedTuple):
+    """The GPUs of a rank."""
+
+    own: list[str]
+    seen: list[str]  # its own only, or those of the whole node
+
+
+def share_of(plan: Plan, rank: Rank, visible: Sequence[str]) -> Share:
+    """Which of the GPUs that this process was given are the rank's, and which it is to see.
+
+    Parameters
+    ----------
+    plan : Plan
+        Of the run; where it does not know how many GPUs there are, the ranks of the node share those that are visible.
+    rank : Rank
+        Who this is.
+    visible : sequence of str
+        What `launch.gpus.visible` returns.
+
+    Returns
+    -------
+    Share
+        Ranks have as many GPUs each, one after the other. Of the whole node the first GPUs of all ranks come first, so
+        that the first of a rank's own has its local rank as number.
+    """
+    pool, ranks, place = list(visible), rank.local_size, rank.local_rank
+    if plan.backend == "local" and plan.gpus_per_node and not plan.share_gpus:
+        first = rank.node * plan.gpus_per_node  # all nodes are this machine, and divide its GPUs
+        pool = [visible[(first + i) % len(visible)] for i in range(min(plan.gpus_per_node, len(visible)))]
+    elif plan.backend == "local":
+        ranks, place = plan.size, rank.rank
+    if plan.gpu_order == "reverse":
+        pool.reverse()
+    each = plan.gpus_per_rank or max(1, len(pool) // ranks)
+    blocks = [[pool[(i * each + j) % len(pool)] for j in range(each)] for i in range(ranks)]
+    own = list(dict.fromkeys(blocks[place]))
+    own_only = (
+        plan.kind == "workload" or plan.gpus_per_rank > 1
+        if plan.gpu_binding == "auto"
+        else plan.gpu_binding != "framework"
+    )
+    if own_only:
+        return Share(own, own)
+    return Share(own, list(dict.fromkeys([*(device for group in zip(*blocks) for device in group), *pool])))
+
+
+def _no_gpu(plan: Plan, rank: Rank, fault: str) -> str:
+    host = os.environ.get("SLURMD_NODENAME") or socket.gethostname()
+    found = f"rank {rank.rank} on {host} was promised {plan.gpus_per_rank} of its GPUs"
+    if fault:
+        other = (
+            f"use another node (--sbatch-arg=--exclude={host})" if plan.backend == "slurm" else "restart the machine"
         )
-    device = visible[index(here, len(visible), plan.gpu_order)]
-    if plan.gpu_binding == "framework":
-        os.environ["LAUNCH_GPU"] = str(visible.index(device))
-    else:
-        os.environ[plan.gpu_variable] = device
-        os.environ["LAUNCH_GPU"] = "0"
-    return device
-
-
-def index(local_rank: int, visible: int, order: str = "forward") -> int:
-    """Which of the visible GPUs is a rank's: the only one if there is one, else that of the local rank."""
-    if visible == 1:
-        return 0
-    place = local_rank % visible
-    return place if order == "forward" else visible - 1 - place
+        return f"{found} and can use none, as the NVIDIA driver says {fault!r}: {other}, and tell its administrators"
+    return (
+        f"{found} and sees none: {plan.gpu_variable}={os.environ.get(plan.gpu_variable)!r}; see whether the partition "
+        "has GPUs, and how the site hands them out (gpu_request)"
+    )
 
 
 def compare(
-    plan: Plan, rank: Rank, device: str | None, meeting: Path, attempt: int, patience_s: float
+    plan: Plan, rank: Rank, own: Sequence[str], meeting: Path, attempt: int, patience_s: float
 ) -> list[dict[str, Any]]:
     """Tell the other ranks of this host what this one holds, and look at what they hold.
 
@@ -76,7 +135,7 @@ def compare(
         Of the run.
     rank : Rank
         Who this is.
-    device : str or None
+    own : sequence of str
         What `pin` returned.
     meeting : Path
         Folder of the run in which ranks meet.
@@ -88,7 +147,7 @@ def compare(
     Returns
     -------
     list of dict
-        The ranks of this node, by local rank: rank, local_rank, node, pid, what it holds.
+        The ranks of this node, by local rank: rank, local_rank, node, pid, gpus (UUIDs) and cores of each.
 
     Raises
     ------
@@ -97,11 +156,9 @@ def compare(
     """
     host = socket.gethostname()
     path = meeting / f"attempt{attempt}-{host}.jsonl"
-    held = gpus.identity(device) if device is not None else f"cores {_ranges(os.sched_getaffinity(0))}"
     me = {"rank": rank.rank, "local_rank": rank.local_rank, "node": rank.node, "pid": os.getpid()}
-    append_line(path, {**me, "holds": held, "device": device})
+    append_line(path, {**me, "gpus": list(own), "cores": _ranges(os.sched_getaffinity(0))})
     expected = plan.size if plan.backend == "local" else rank.local_size
-    holders: dict[str, list[int]] = {}
     deadline = time.monotonic() + patience_s
     while True:
         lines = {line["rank"]: line for line in read_lines(path)}
@@ -116,16 +173,19 @@ def compare(
                 f"{missing}: see their node's log; a slow file system may need a larger patience_s in the site file"
             )
         time.sleep(0.05)
-    for other, line in sorted(lines.items()):
-        holders.setdefault(line["holds"], []).append(other)
-    sharing = holders[held]
-    # Where no driver tells a UUID there is only the number, and a Slurm that hands out GPUs numbers them anew for each.
-    known = not (held.startswith("device ") and plan.gpu_binding == "slurm")
-    if device is not None and known and len(sharing) > 1 and not plan.share_gpus:
-        raise Refusal(
-            f"ranks {' and '.join(map(str, sharing))} on {host} hold the same GPU, {held}: see gpu_binding and gpu_request of the site "
-            f"{plan.site}, or allow it with --share-gpus"
-        )
+    # Without a UUID there is only the number, and a Slurm that shows each rank its own GPUs numbers them anew for each.
+    anew = plan.gpu_binding == "slurm" or plan.gpu_request == "gpus-per-task" or not plan.gpus_per_node
+    # A program that asked for its GPUs in its own way may know how to share them.
+    allowed = plan.share_gpus or not plan.gpus_per_node and plan.kind != "workload"
+    for gpu in own:
+        if allowed or anew and gpu.startswith("device "):
+            continue
+        holders = sorted(other for other, line in lines.items() if gpu in line["gpus"])
+        if len(holders) > 1:
+            raise Refusal(
+                f"ranks {' and '.join(map(str, holders))} on {host} hold the same GPU, {gpu}: see gpu_binding and "
+                f"gpu_request of the site {plan.site}, or allow it with --share-gpus"
+            )
     return sorted(here, key=lambda line: line["local_rank"])
 
 

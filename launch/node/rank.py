@@ -98,6 +98,12 @@ def environment(rank: Rank) -> dict[str, str]:
     return ours | others | {"NODE_RANK": str(rank.node)}
 
 
+def rank_number(environ: Mapping[str, str] = os.environ) -> int:
+    """The rank of this process for a line about it, even where the rest of its environment contradicts itself; 0 if it is not known."""
+    texts = (environ.get(names[0], "") for names in _SOURCES.values())
+    return next((int(text) for text in texts if text.isdecimal()), 0)
+
+
 def slurm_tasks(text: str) -> list[int]:
     """Expand Slurm's tasks per node, ``4(x2),3``, to ``[4, 4, 3]``."""
     counts = []

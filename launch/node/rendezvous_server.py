@@ -3,13 +3,25 @@
 It speaks what the ``HTTPStore`` of Horovod 0.28 speaks, in whose place it stands because that answers whoever asks, at every
 address of the host, for as long as its process lives. Horovod asks for ``http://ADDR:PORT/scope/key`` and takes ADDR from
 the environment as it is; with ``host:port/secret`` there, the secret stands in the path of each request.
+
+Any program on the network can connect, so one thread serves a bounded number of connections: one that has not shown the
+secret has a few seconds, and leaves earlier when others wait.
 """
 
+import functools
+import http
 import http.client
 import secrets
-import socketserver
+import selectors
+import socket
 import threading
-from http.server import BaseHTTPRequestHandler
+import time
+
+_CONNECTIONS = 128  # at once; a process usually has 1,024 descriptors, which the program needs for itself
+_SECRET_S = 5.0  # until the secret is shown
+_REQUEST_S = 60.0  # for all of a request with the secret and its answer
+_HEAD = 8192  # bytes of a request before its body
+_BACKLOG = 4096  # all ranks may come at once
 
 
 class RendezvousServer:
@@ -26,21 +38,147 @@ class RendezvousServer:
         To be handed to the ranks of the run.
     places : list of (str, int)
         Address and port of each listener.
+    values : dict of str to bytes
+        What the ranks have stored.
     """
 
     def __init__(self, addresses: list[str]) -> None:
         self.secret = secrets.token_urlsafe(16)
         self.values: dict[str, bytes] = {}
-        self._listeners = [_Listener(self, address) for address in addresses]
-        self.places = [listener.server_address for listener in self._listeners]
+        self._selector = selectors.DefaultSelector()
+        self._connections: dict[_Connection, None] = {}  # the oldest first
+        self._listeners = [socket.create_server((address, 0), backlog=_BACKLOG) for address in addresses]
         for listener in self._listeners:
-            threading.Thread(target=listener.serve_forever, args=(0.1,), daemon=True).start()
+            listener.setblocking(False)
+            self._selector.register(listener, selectors.EVENT_READ, functools.partial(self._accept, listener))
+        self.places: list[tuple[str, int]] = [listener.getsockname() for listener in self._listeners]
+        self._closing = False
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
         """Listen no more."""
-        for listener in self._listeners:
-            listener.shutdown()
-            listener.server_close()
+        self._closing = True
+        self._thread.join()
+
+    def _serve(self) -> None:
+        while not self._closing:
+            for key, _ in self._selector.select(0.1):
+                key.data()
+            now = time.monotonic()
+            for late in [each for each in self._connections if now > each.deadline]:
+                self._drop(late)
+        for each in [*self._listeners, *(each.socket for each in self._connections), self._selector]:
+            each.close()
+
+    def _accept(self, listener: socket.socket) -> None:
+        if len(self._connections) >= _CONNECTIONS and not self._make_room():
+            time.sleep(0.001)  # the others have the secret, and are served
+            return
+        try:
+            accepted, _ = listener.accept()
+        except OSError:  # it has left already, or this process has no descriptor to spare
+            self._make_room()
+            time.sleep(0.001)
+            return
+        accepted.setblocking(False)
+        connection = _Connection(accepted)
+        self._connections[connection] = None
+        self._selector.register(accepted, selectors.EVENT_READ, functools.partial(self._go_on, connection))
+        self._go_on(connection)  # what a rank asks is mostly there by now
+
+    def _make_room(self) -> bool:
+        """End the oldest connection that has not shown the secret, once more looking whether it does."""
+        stranger = next((each for each in self._connections if not each.known), None)
+        if stranger:
+            self._go_on(stranger)
+            if stranger in self._connections and not stranger.known:
+                self._drop(stranger)
+        return len(self._connections) < _CONNECTIONS
+
+    def _go_on(self, connection: "_Connection") -> None:
+        """Read or write what can be; a connection that breaks off or sends garbage is dropped without a word."""
+        if connection not in self._connections:  # it had to leave just now
+            return
+        try:
+            if not connection.answer:
+                connection.answer = connection.read(self)
+            if not connection.answer:
+                return
+            connection.answer = connection.answer[connection.socket.send(connection.answer) :]
+            if connection.answer:
+                go_on = functools.partial(self._go_on, connection)
+                self._selector.modify(connection.socket, selectors.EVENT_WRITE, go_on)
+            else:
+                self._drop(connection)
+        except BlockingIOError:
+            pass
+        except (OSError, ValueError):
+            self._drop(connection)
+
+    def _drop(self, connection: "_Connection") -> None:
+        del self._connections[connection]
+        self._selector.unregister(connection.socket)
+        connection.socket.close()
+
+
+class _Connection:
+    """A request and its answer."""
+
+    def __init__(self, accepted: socket.socket) -> None:
+        self.socket = accepted
+        self.known = False  # whether the secret was shown
+        self.deadline = time.monotonic() + _SECRET_S
+        self.answer = memoryview(b"")  # what of it is still to be sent
+        self._port = accepted.getsockname()[1]
+        self._received = bytearray()
+        self._method, self._key, self._begin, self._end = b"", "", 0, 0  # of the request, and where its body is
+
+    def read(self, store: RendezvousServer) -> memoryview:
+        """Read on; return the answer once the request is whole, nothing before.
+
+        Raises
+        ------
+        ValueError
+            If it is not a request.
+        """
+        part = self.socket.recv(65536)
+        if not part:
+            raise ConnectionResetError
+        self._received += part
+        if not self.known:
+            begin = self._received.find(b"\r\n\r\n") + 4
+            if begin < 4:
+                if len(self._received) > _HEAD:
+                    raise ValueError
+                return memoryview(b"")
+            request, *fields = bytes(self._received[:begin]).split(b"\r\n")
+            self._method, path, _ = request.split(b" ")
+            secret, _, key = path.removeprefix(b"/").partition(b"/")
+            if not key or not secrets.compare_digest(secret, f"{store.secret}:{self._port}".encode()):
+                return _answer(http.HTTPStatus.FORBIDDEN)
+            self.known, self.deadline = True, time.monotonic() + _REQUEST_S
+            headers = {name.lower(): value for name, _, value in (field.partition(b":") for field in fields)}
+            self._key, self._begin = key.decode(), begin
+            self._end = begin + int(headers.get(b"content-length", 0))
+        if len(self._received) < self._end:
+            return memoryview(b"")
+        value = store.values.get(self._key)
+        if self._method == b"GET":
+            return _answer(http.HTTPStatus.NOT_FOUND) if value is None else _answer(http.HTTPStatus.OK, value)
+        if self._method == b"PUT":
+            store.values[self._key] = bytes(self._received[self._begin : self._end])
+        elif self._method == b"DELETE":
+            store.values.pop(self._key, None)
+        else:
+            raise ValueError
+        return _answer(http.HTTPStatus.OK)
+
+
+def _answer(status: http.HTTPStatus, body: bytes = b"") -> memoryview:
+    return memoryview(
+        b"HTTP/1.0 %d %s\r\nContent-Length: %d\r\n\r\n%s" % (status, status.phrase.encode(), len(body), body)
+    )
 
 
 def address_for_horovod(address: str, port: int, secret: str) -> str:
@@ -56,63 +194,20 @@ def knock(address: str, port: int, secret: str, timeout_s: float) -> str:
     OSError
         If it cannot be reached, or is another.
     """
-    connection = http.client.HTTPConnection(address, port, timeout=timeout_s)
-    try:
-        connection.connect()
-        own = connection.sock.getsockname()[0]  # asked now: the answer closes it
-        connection.request("GET", f"/{secret}:{port}/here/here")
-        if connection.getresponse().status != http.client.NOT_FOUND:
-            raise OSError("another program answers there")
-    except http.client.HTTPException:
-        raise OSError("another program answers there") from None
-    finally:
-        connection.close()
-    return own
-
-
-class _Listener(socketserver.ThreadingTCPServer):
-    daemon_threads = True
-    request_queue_size = 4096  # all ranks may come at once
-
-    def __init__(self, store: RendezvousServer, address: str) -> None:
-        self.store = store
-        super().__init__((address, 0), _Request)
-
-    def handle_error(self, *_: object) -> None:
-        """Say nothing of a rank that left in mid-sentence: whoever started it knows more."""
-
-
-class _Request(BaseHTTPRequestHandler):
-    timeout = 30  # seconds for the words of one request
-
-    def do_GET(self) -> None:
-        if key := self._key():
-            value = self.server.store.values.get(key)
-            self._answer(http.client.NOT_FOUND if value is None else http.client.OK, value or b"")
-
-    def do_PUT(self) -> None:
-        if key := self._key():
-            self.server.store.values[key] = self.rfile.read(int(self.headers["Content-Length"]))
-            self._answer(http.client.OK)
-
-    def do_DELETE(self) -> None:
-        if key := self._key():
-            self.server.store.values.pop(key, None)
-            self._answer(http.client.OK)
-
-    def log_message(self, *_: object) -> None:
-        """Horovod asks a hundred times a second."""
-
-    def _key(self) -> str | None:
-        said, _, key = self.path.removeprefix("/").partition("/")
-        expected = f"{self.server.store.secret}:{self.server.server_address[1]}"
-        if key and secrets.compare_digest(said.encode(), expected.encode()):
-            return key
-        self._answer(http.client.FORBIDDEN)
-        return None
-
-    def _answer(self, status: int, body: bytes = b"") -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+    for tries_left in (2, 1, 0):
+        connection = http.client.HTTPConnection(address, port, timeout=timeout_s)
+        try:
+            connection.connect()
+            own = connection.sock.getsockname()[0]  # asked now: the answer closes it
+            connection.request("GET", f"/{secret}:{port}/here/here")
+            if connection.getresponse().status == http.HTTPStatus.NOT_FOUND:
+                return own
+            break
+        except ConnectionResetError:  # it had to leave for others
+            if not tries_left:
+                raise
+        except http.client.HTTPException:
+            break
+        finally:
+            connection.close()
+    raise OSError("another program answers there")

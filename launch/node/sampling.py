@@ -1,13 +1,14 @@
 """The sampler of a node, which reads its GPUs and processes, beside the node's first rank.
 
-It is no child of the rank: a program that waits for its children, or ends them, must not meet one that it did not start.
-They are joined by a socket, whose end tells the sampler that the rank's program is over, however it ended.
+It is no child of the rank: a program that waits for its children, or ends them, must not meet one that it did not
+start. They are joined by a socket, whose end tells the sampler that the rank's program is over, however it ended.
 """
 
 import contextlib
 import json
 import os
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,8 +29,9 @@ _COMPACTING_S = 60.0
 def beside(run: RunDir, plan: Plan, rank: Rank, attempt: int, here: list[dict[str, Any]]) -> Iterator[None]:
     """Have the node read while the block runs, if this is its first rank and the plan says so.
 
-    After a good end the block's exit waits for the sampler to put its file in order, which Slurm would cut short: it kills what is
-    left on a node when the last rank has ended. After a bad one nothing is waited for; the readings are whole all the same.
+    After a good end the block's exit waits for the sampler to put its file in order, which Slurm would cut short: it
+    kills what is left on a node when the last rank has ended. After a bad one nothing is waited for; the readings are
+    whole all the same.
 
     Parameters
     ----------
@@ -42,7 +44,7 @@ def beside(run: RunDir, plan: Plan, rank: Rank, attempt: int, here: list[dict[st
     attempt : int
         Start of the run.
     here : list of dict
-        The ranks of this node: rank, pid, and the GPU that it holds.
+        The ranks of this node: rank, pid, and the GPUs that it holds.
     """
     if rank.local_rank or not plan.sample_hz:
         yield
@@ -79,18 +81,13 @@ def _settle(ours: socket.socket) -> None:
 
 def _detach(command: list[str], descriptor: int, errors: Path) -> None:
     """Start a process that is nobody's child, in a session of its own, with a descriptor as its input and output."""
-    child = os.fork()
-    if child:
+    if child := os.fork():
         os.waitpid(child, 0)
         return
     try:
-        os.setsid()
-        if os.fork() == 0:
-            # The rank's own output would stay open for as long as any process holds it.
-            os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 2)
-            os.dup2(descriptor, 0)
-            os.dup2(descriptor, 1)
-            os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-            os.execv(command[0], command)
+        # The rank's own output would stay open for as long as any process holds it. Popen closes all else, by what is
+        # open and not by all numbers that there might be: of those a container may have 2^30.
+        log = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        subprocess.Popen(command, stdin=descriptor, stdout=descriptor, stderr=log, start_new_session=True)
     finally:
         os._exit(0)

@@ -21,9 +21,9 @@ def restarts() -> int:
     return int(os.environ.get("SLURM_RESTART_COUNT", "0"))
 
 
-def is_at_work(job: str) -> bool:
+def is_at_work(job: str | None) -> bool:
     """Whether another job has processes, as far as Slurm answers."""
-    return job != number() and _show(job).get("JobState") in _AT_WORK
+    return job is not None and job != number() and _show(job).get("JobState") in _AT_WORK
 
 
 def ended_by() -> str | None:

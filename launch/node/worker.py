@@ -15,18 +15,18 @@ import traceback
 from typing import Any
 
 from launch.errors import Refusal
-from launch.node import pinning, rendezvous, sampling, stop
-from launch.node.rank import Rank, environment, from_environment
+from launch.node import gloo, pinning, rendezvous, sampling, stop
+from launch.node.rank import Rank, environment, from_environment, rank_number
 from launch.plan.plan import Plan
 from launch.record import diagnose
-from launch.record.files import append_line, read_json
+from launch.record.files import append_line
 from launch.record.rundir import RunDir
 
 
 def main(argv: list[str]) -> int:
     """Be one rank of a run; return its exit status."""
     run = RunDir.open(argv[0])
-    plan = Plan.from_json(read_json(run.run_json))
+    plan = run.plan()
     faulthandler.enable()
     if plan.backend == "local":
         stop.die_with(os.getppid())  # of an mpirun; a rank that the launcher started itself is bound to it already
@@ -36,20 +36,21 @@ def main(argv: list[str]) -> int:
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     started = run.events("started")
     attempt = len(started)
-    rank = Rank(rank=int(os.environ.get("SLURM_PROCID", "0")))
+    rank = Rank(rank=rank_number())
     begun = False
     try:
         rank = who(plan)
         here = _prepare(run, plan, rank, attempt)
         with sampling.beside(run, plan, rank, attempt, here):
             os.environ.update(rendezvous.meet(plan, rank, run.meeting, attempt, plan.patience_s))
+            gloo.start_together(plan.patience_s)
             begun = True
             _run(plan)
     except SystemExit as ending:
         status = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
         if isinstance(ending.code, str):
             print(ending.code, file=sys.stderr, flush=True)
-        if status == stop.STOPPED and diagnose.handles_warning(run, plan):
+        if status == stop.STOPPED and diagnose.handles_warning(run):
             # The first rank to leave makes srun end the others, whose own way out must not turn into a signal's.
             for number in (signal.SIGTERM, signal.SIGUSR2):
                 signal.signal(number, signal.SIG_IGN)
@@ -111,8 +112,8 @@ def _prepare(run: RunDir, plan: Plan, rank: Rank, attempt: int) -> list[dict[str
         LAUNCH_STARTED=str(started[0]["time"]) if started else str(time.time()),
         LAUNCH_SUBMITTED=str(submitted[0]["time"]) if submitted else "",
     )
-    device = pinning.pin(plan, rank)
-    return pinning.compare(plan, rank, device, run.meeting, attempt, plan.patience_s)
+    own = pinning.pin(plan, rank)
+    return pinning.compare(plan, rank, own, run.meeting, attempt, plan.patience_s)
 
 
 def _run(plan: Plan) -> None:

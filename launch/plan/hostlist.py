@@ -1,10 +1,14 @@
 """Lists of hosts as Slurm writes them: ``nid[001-003,007]`` -> nid001, nid002, nid003, nid007."""
 
 import itertools
+import math
 import re
 from collections.abc import Iterable
 
 from launch.errors import Refusal
+
+MOST = 1_000_000
+"""Hosts of a list: a few damaged characters must not fill the memory."""
 
 
 def expand(text: str) -> list[str]:
@@ -18,22 +22,24 @@ def expand(text: str) -> list[str]:
     Raises
     ------
     Refusal
-        If a bracket is not closed, or holds what is no range.
+        If a bracket is not closed, or holds what is not a range.
     """
     hosts = []
     for part in re.findall(r"(?:[^,\[]|\[[^\]]*\]?)+", text):
         pieces = re.split(r"\[([^\]]*)\]", part)  # text, ranges, text, ranges, ..., text
         if any("[" in piece or "]" in piece for piece in pieces):
-            raise Refusal(f"{text!r} is no list of hosts: a bracket is not closed")
-        choices = [_numbers(piece, text) if i % 2 else [piece] for i, piece in enumerate(pieces)]
+            raise Refusal(f"{text[:60]!r} is not a list of hosts: a bracket is not closed")
+        choices = [list(_numbers(piece, text)) if i % 2 else [piece] for i, piece in enumerate(pieces)]
+        if len(hosts) + math.prod(map(len, choices)) > MOST:
+            raise Refusal(f"{text[:60]!r} is not a list of hosts: it has more than {MOST}")
         hosts += ["".join(name) for name in itertools.product(*choices)]
     return hosts
 
 
 def _numbers(ranges: str, text: str) -> Iterable[str]:
     for one in ranges.split(","):
-        span = re.fullmatch(r"(\d+)(?:-(\d+))?", one)
-        if span is None:
-            raise Refusal(f"{text!r} is no list of hosts: {one!r} is no range of numbers")
-        first, last = span[1], span[2] or span[1]
+        span = re.fullmatch(r"([0-9]{1,18})(?:-([0-9]{1,18}))?", one)
+        first, last = (span[1], span[2] or span[1]) if span else ("0", str(MOST))
+        if int(last) - int(first) >= MOST:
+            raise Refusal(f"{text[:60]!r} is not a list of hosts: {one[:60]!r} is not a range of numbers")
         yield from (str(number).zfill(len(first)) for number in range(int(first), int(last) + 1))

@@ -35,8 +35,15 @@ _IDENTITY = re.compile(
     r"HOROVOD_(RANK|SIZE|LOCAL_(RANK|SIZE)|CROSS_(RANK|SIZE)|HOSTNAME|GLOO_RENDEZVOUS_.*)|"
     r"LAUNCH_(RUN|ATTEMPT|RANK|SIZE|LOCAL_RANK|LOCAL_SIZE|NODE|NODES|SEED|STARTED|SUBMITTED|GPU)"
 )
-# Where ranks meet: the user's own choice, unless this is a rank of torchrun or of this toolkit, which set these too.
-_MEETING = {"MASTER_ADDR", "MASTER_PORT", "HOROVOD_CONTROLLER", "HOROVOD_CPU_OPERATIONS", "HOROVOD_GLOO_IFACE"}
+# Where ranks meet, and which GPUs JAX takes: the user's own choice, unless this is a rank of torchrun or of this toolkit, which set these too.
+_MEETING = {
+    "MASTER_ADDR",
+    "MASTER_PORT",
+    "HOROVOD_CONTROLLER",
+    "HOROVOD_CPU_OPERATIONS",
+    "HOROVOD_GLOO_IFACE",
+    "JAX_LOCAL_DEVICE_IDS",
+}
 _RANKS = {"LAUNCH_RANK", "TORCHELASTIC_RUN_ID"}
 # What Slurm's commands read beside their options.
 _SLURM = re.compile(r"(SLURMD?|SBATCH|SRUN|SQUEUE|SINFO|SCANCEL|SCONTROL)_")

@@ -1,7 +1,8 @@
 """A dataclass as command-line options: types and defaults from its fields, help from the comments behind them.
 
 A field ``max_width: int = 64  # channels`` is the option ``--max-width``; a ``bool`` field has a ``--no-`` form too.
-``field(metadata={"flags": ("-N",)})`` adds further spellings, ``{"separator": ","}`` makes a tuple of one word; a field of type ``tuple[int, ...]`` collects every occurrence.
+``field(metadata={"flags": ("-N",)})`` adds further spellings, ``{"separator": ","}`` makes a tuple of one word,
+``{"was": "old-name"}`` makes the refusal of an old name give the new one; a field of type ``tuple[int, ...]`` collects every occurrence.
 """
 
 import argparse
@@ -12,9 +13,10 @@ import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from launch.errors import Refusal, nearest
+from launch.plan import typed
 
 
 class _Parser(argparse.ArgumentParser):
@@ -36,17 +38,17 @@ def _parser_of(cls: type) -> _Parser:
 
 def add_to(parser: argparse.ArgumentParser, cls: type) -> None:
     """Add an option for each field of a dataclass. Options that are not given stay out of the namespace."""
-    hints = typing.get_type_hints(cls)
+    hints = typed.hints(cls)
     for field in dataclasses.fields(cls):
-        base, choices = _scalar(hints[field.name])
+        base, choices, bounds = scalar(hints[field.name])
         settings: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS}
         if base is bool:
             settings["action"] = argparse.BooleanOptionalAction
         else:
-            settings |= {"type": _converter(base), "choices": choices, "metavar": field.name.upper()}
+            settings |= {"type": _converter(Annotated[base, bounds]), "choices": choices, "metavar": field.name.upper()}
             if "separator" in field.metadata:
                 settings["type"] = _listed(settings["type"], field.metadata["separator"])
-            elif typing.get_origin(hints[field.name]) in (tuple, list):
+            elif is_many(hints[field.name]):
                 settings["action"] = "append"
         parser.add_argument(*flags(field), **settings)
 
@@ -120,8 +122,14 @@ def refuse_unknown(unknown: Sequence[str], cls: type, what: str) -> None:
     whose = f" of {what}" if what else ""
     if not first.startswith("-"):
         raise Refusal(f"{first!r} is not an option{whose}: options start with --")
+    option = first.partition("=")[0]
+    for field in (
+        field for base in cls.__mro__ if dataclasses.is_dataclass(base) for field in dataclasses.fields(base)
+    ):
+        if option == f"--{field.metadata.get('was')}":
+            raise Refusal(f"the option {option}{whose} is now {flags(field)[-1]}: use that")
     known = [flag for field in dataclasses.fields(cls) for flag in flags(field) if flag.startswith("--")]
-    raise Refusal(f"unknown option {first.partition('=')[0]}{whose}: {nearest(first.partition('=')[0], known)}")
+    raise Refusal(f"unknown option {option}{whose}: {nearest(option, known)}")
 
 
 def flags(field: dataclasses.Field) -> tuple[str, ...]:
@@ -176,7 +184,7 @@ def describe(cls: type) -> str:
     comments = _comments(cls)
     rows = []
     for field in dataclasses.fields(cls):
-        base, choices = _scalar(hints[field.name])
+        base, choices, _ = scalar(hints[field.name])
         kind = "" if base is bool else " " + ("|".join(map(str, choices)) if choices else base.__name__.upper())
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         default = "required" if required else field.default
@@ -194,29 +202,34 @@ def describe(cls: type) -> str:
     return "\n".join(lines)
 
 
-def _scalar(hint: Any) -> tuple[type, tuple | None]:
-    """The type of one value and its choices: through ``X | None``, ``tuple[X, ...]`` and ``Literal``."""
+def scalar(hint: Any, bounds: typed.Bounds | None = None) -> tuple[type, tuple | None, typed.Bounds]:
+    """The type of one value, its choices and its bounds: through ``X | None``, ``tuple[X, ...]`` and ``Literal``."""
+    hint, bounds = typed.bounded(hint, bounds or typed.Bounds())
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        return _scalar(next(a for a in args if a is not type(None)))
+        return scalar(next(a for a in args if a is not type(None)), bounds)
     if origin in (tuple, list):
-        return _scalar(args[0])
+        return scalar(args[0], bounds)
     if origin is Literal:
-        return type(args[0]), args
+        return type(args[0]), args, bounds
     if hint in (int, float, str, bool, Path):
-        return hint, None
+        return hint, None, bounds
     raise Refusal(
         f"an option cannot have the type {hint}: use int, float, str, bool, Path, Literal, X | None or tuple[X, ...]"
     )
 
 
-def _converter(base: type) -> Any:
+def is_many(hint: Any) -> bool:
+    """Whether an option of this type takes several values."""
+    return typing.get_origin(typed.bounded(hint)[0]) in (tuple, list)
+
+
+def _converter(hint: Any) -> Any:
     def convert(text: str) -> Any:
         try:
-            return base(text)
-        except ValueError:
-            kind = {int: "a whole number", float: "a number"}.get(base, base.__name__)
-            raise argparse.ArgumentTypeError(f"{text!r} is not {kind}") from None
+            return typed.from_text(text, hint)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
 
     return convert
 

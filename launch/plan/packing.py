@@ -77,8 +77,6 @@ def refuse_contradictions(asked: StudyRequest, plans: Sequence[Plan], study: boo
             if given:
                 raise Refusal(f"{option} is for jobs of their own, and --pack makes one of all: leave one of them out")
     if asked.stop_below is not None:
-        if not 0 < asked.stop_below <= 1:
-            raise Refusal(f"--stop-below {asked.stop_below:g} is no efficiency: give a number above 0, and 1 at most")
         if len({plan.nodes for plan in plans}) < 2:
             raise Refusal("--stop-below compares numbers of nodes, and there is but one: give several --nodes")
         if plans[0].kind != "workload":
@@ -87,5 +85,5 @@ def refuse_contradictions(asked: StudyRequest, plans: Sequence[Plan], study: boo
             )
         if slurm and not watched and not asked.pack:
             raise Refusal(
-                "--stop-below needs somebody who watches: without --detach and outside of a chain, or let the job itself do it with --pack"
+                "--stop-below needs somebody who watches: without --detach and outside of a workflow, or let the job itself do it with --pack"
             )

@@ -6,17 +6,25 @@ import functools
 import os
 import re
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from launch import HOME
 from launch.errors import Refusal
-from launch.plan import container, inherited, options
-from launch.plan.request import Request
-from launch.plan.shape import Machine, at_least_one, cpus_per_task, gpus_per_node, refuse_beyond_limits, refuse_too_many
+from launch.plan import container, inherited, options, typed
+from launch.plan.request import Backend, Count, Natural, NotNegative, Request, Seed
+from launch.plan.shape import (
+    Machine,
+    at_least_one,
+    cpus_per_task,
+    gpu_binding,
+    gpus_per_node,
+    refuse_beyond_limits,
+    refuse_too_many,
+)
 from launch.plan.site import Site
+from launch.plan.typed import Bounds
 from launch.plan.walltime import UNLIMITED, clock, walltime
 from launch.plan.workload import TRAINER, Target
 
@@ -30,7 +38,7 @@ class Plan:
 
     name: str
     site: str
-    backend: str
+    backend: Backend
     kind: str
     workload: str
     arguments: tuple[str, ...]
@@ -39,14 +47,14 @@ class Plan:
     cwd: str
     python: str
     pythonpath: tuple[str, ...]  # where the launcher found modules beside those of the interpreter
-    seed: int
-    sample_hz: float = 1.0
-    max_attempts: int = 1
-    nodes: int
-    ranks_per_node: int
-    gpus_per_node: int
-    cpus_per_task: int | None
-    time_s: int | None
+    seed: Seed
+    sample_hz: NotNegative = 1.0
+    max_attempts: Natural = 1
+    nodes: Count
+    ranks_per_node: Count
+    gpus_per_node: Natural
+    cpus_per_task: Count | None
+    time_s: Natural | None  # 0: unlimited
     partition: str | None
     account: str | None
     qos: str | None
@@ -57,7 +65,7 @@ class Plan:
     share_gpus: bool = False
     gpu_type: str | None
     gpu_request: str
-    gpu_binding: str
+    gpu_binding: str  # of the site or request, else "auto"; "none" hides all GPUs
     gpu_variable: str
     gpu_order: str = "forward"
     network_interface: str | None = None
@@ -77,10 +85,16 @@ class Plan:
     inherited: dict[str, str] = field(
         default_factory=dict
     )  # variables of Slurm, taken from the environment of the launcher
-    signal_s: int = 120  # before the time limit, for ranks that handle the warning
+    signal_s: Natural = 120  # before the time limit, for ranks that handle the warning
     warn: bool = False  # whether a program that is not a workload is said to handle it
-    patience_s: int = 300
-    max_jobs: int | None = None  # that may be in the queue of the partition, each run of an array being one
+    patience_s: Natural = 300
+    max_jobs: Natural | None = None  # that may be in the queue of the partition, each run of an array being one
+
+    @property
+    def gpus_per_rank(self) -> int:
+        """Number of GPUs that each rank has, those that it shares included."""
+        ranks = self.size if self.backend == "local" and self.share_gpus else self.ranks_per_node
+        return max(1, self.gpus_per_node // ranks) if self.gpus_per_node else 0
 
     @property
     def size(self) -> int:
@@ -111,25 +125,20 @@ class Plan:
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     @classmethod
-    def from_json(cls, table: Mapping[str, Any]) -> "Plan":
+    def from_json(cls, table: Any) -> "Plan":
         """Read run.json back.
 
         Raises
         ------
         Refusal
-            If it lacks what is essential, or says what this version does not know.
+            If it lacks what is essential, has a value of another type, or says what this version does not know.
         """
-        fields = {each.name: each for each in dataclasses.fields(cls)}
-        if unknown := sorted(set(table) - set(fields) - {"commit"}):
+        try:
+            return typed.build(cls, table, "run.json", ignored=("commit",))
+        except Refusal as refusal:
             raise Refusal(
-                f"run.json says {', '.join(unknown)}, which this version of the toolkit does not know: use a newer one"
-            )
-        essential = {
-            name for name, each in fields.items() if each.default is each.default_factory is dataclasses.MISSING
-        }
-        if missing := sorted(essential - set(table)):
-            raise Refusal(f"run.json lacks {', '.join(missing)}: start the run anew under another --name")
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in table.items() if k in fields})
+                f"{refusal}; use the version of the toolkit that made the run, or start it again under another --name"
+            ) from None
 
 
 def resolve(request: Request, site: Site, target: Target, machine: Machine, now: datetime.datetime) -> Plan:
@@ -161,7 +170,7 @@ def resolve(request: Request, site: Site, target: Target, machine: Machine, now:
     nodes = at_least_one("--nodes", request.nodes)
     if site.nodes is not None and nodes > site.nodes:
         raise Refusal(f"--nodes {nodes} is more than {site.name} has ({site.nodes}): ask for fewer")
-    gpus = gpus_per_node(request, site, backend, machine)
+    gpu_type, gpus = gpus_per_node(request, site, backend, machine)
     ranks = at_least_one(
         "--ranks-per-node",
         (site.ranks_per_node or gpus or 1) if request.ranks_per_node is None else request.ranks_per_node,
@@ -210,9 +219,9 @@ def resolve(request: Request, site: Site, target: Target, machine: Machine, now:
         rendezvous=rendezvous,
         mpi=site.mpi,
         share_gpus=request.share_gpus,
-        gpu_type=site.gpu_type,
+        gpu_type=gpu_type,
         gpu_request=site.gpu_request,
-        gpu_binding=site.gpu_binding,
+        gpu_binding=gpu_binding(request, site, backend, machine, gpus),
         gpu_variable=site.gpu_variable,
         gpu_order=site.gpu_order,
         network_interface=site.network_interface,
@@ -234,11 +243,7 @@ def resolve(request: Request, site: Site, target: Target, machine: Machine, now:
 
 
 def _warning(asked: int | None, time_s: int | None) -> int | None:
-    if asked is None:
-        return None
-    if not 1 <= asked <= 65535:  # sbatch(1), --signal
-        raise Refusal(f"--warn {asked}: give seconds before the time limit, 1 to 65535")
-    if time_s and asked >= time_s:
+    if asked and time_s and asked >= time_s:
         raise Refusal(f"--warn {asked} is not before the time limit of {clock(time_s)}: give fewer seconds")
     return asked
 
@@ -317,7 +322,7 @@ def _refuse_contradictions(request: Request, backend: str) -> None:
     if request.wait and request.detach:
         raise Refusal("--wait and --detach contradict each other: give one of them")
     slurm_only = {"-p": request.partition, "-A": request.account, "-q": request.qos, "-C": request.constraint,
-                  "--sbatch-arg": request.sbatch_arg, "--srun-arg": request.srun_arg, "--inherit": request.inherit}  # fmt: skip
+                  "--gpu-binding slurm": request.gpu_binding == "slurm", "--sbatch-arg": request.sbatch_arg, "--srun-arg": request.srun_arg, "--inherit": request.inherit}  # fmt: skip
     given = [flag for flag, value in slurm_only.items() if value]
     if backend == "local" and given:
         raise Refusal(f"{given[0]} is for Slurm, and the backend is local: leave it out, or give --backend slurm")

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from launch import gpus
 from launch.errors import Refusal
 from launch.plan.request import Request
-from launch.plan.site import Site
-from launch.plan.walltime import clock, exceeds, walltime
+from launch.plan.site import Site, count_of_gpus
+from launch.plan.walltime import exceeds, limit_text, walltime
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,28 +37,44 @@ def at_least_one(what: str, value: int) -> int:
     return value
 
 
-def gpus_per_node(request: Request, site: Site, backend: str, machine: Machine) -> int:
-    """How many GPUs each node gives: as asked, else all that there are."""
-    if request.gpus_per_node is not None and request.gpus_per_node < 0:
-        raise Refusal(f"--gpus-per-node {request.gpus_per_node}: give 0 or more")
+def gpus_per_node(request: Request, site: Site, backend: str, machine: Machine) -> tuple[str | None, int]:
+    """Which type of GPUs each node gives, and how many: as asked, else all that there are."""
+    kind, asked = None, None
+    if request.gpus_per_node is not None:
+        kind, asked = count_of_gpus(request.gpus_per_node, "--gpus-per-node")
     if backend == "local":
-        # All nodes are this machine, so they divide its GPUs; too few for all mean none for any.
-        default = machine.gpus // request.nodes if request.nodes > 0 else 0
-        if request.share_gpus:
-            default = machine.gpus
-        gpus = default if request.gpus_per_node is None else request.gpus_per_node
-        asked = gpus if request.share_gpus else gpus * request.nodes
-        if asked > machine.gpus:
+        if kind:
             raise Refusal(
-                f"{asked} GPUs are more than the {machine.gpus} of this machine, which are all that its {request.nodes} nodes have together: ask for fewer with --gpus-per-node"
+                f"--gpus-per-node {kind}:{asked}: the GPUs of this machine cannot be asked for by type: give {asked}"
             )
-        return gpus
-    gpus = request.gpus_per_node if request.gpus_per_node is not None else site.gpus_per_node or 0
+        # All nodes are this machine, so they divide its GPUs; too few for all mean none for any.
+        default = machine.gpus if request.share_gpus else machine.gpus // max(1, request.nodes)
+        gpus = default if asked is None else asked
+        needed = gpus if request.share_gpus else gpus * request.nodes
+        if needed > machine.gpus:
+            raise Refusal(
+                f"{needed} GPUs are more than the {machine.gpus} of this machine, which are all that its "
+                f"{request.nodes} nodes have together: ask for fewer with --gpus-per-node"
+            )
+        return None, gpus
+    gpus = asked if asked is not None else site.gpus_per_node or 0
     if site.gpus_per_node is not None and gpus > site.gpus_per_node:
         raise Refusal(
             f"--gpus-per-node {gpus} is more than a node of {site.name} has ({site.gpus_per_node}): ask for fewer"
         )
-    return gpus
+    return kind or site.gpu_type, gpus
+
+
+def gpu_binding(request: Request, site: Site, backend: str, machine: Machine, gpus: int) -> str:
+    """Which GPUs a rank sees: as asked, as the site says, or "auto" (`launch.node.pinning` decides); "none" hides all.
+
+    GPUs that nobody has asked for here are not hidden: the job may have them by an option of sbatch or the habit of a
+    site.
+    """
+    unwanted = request.gpus_per_node is not None or backend == "local" and machine.gpus > 0
+    if gpus == 0 and unwanted:
+        return "none"
+    return request.gpu_binding or site.gpu_binding or "auto"
 
 
 def cpus_per_task(request: Request, site: Site, backend: str, machine: Machine, nodes: int, ranks: int) -> int | None:
@@ -68,7 +84,8 @@ def cpus_per_task(request: Request, site: Site, backend: str, machine: Machine, 
         if backend == "slurm" and site.cpus_per_node:
             if ranks > site.cpus_per_node:
                 raise Refusal(
-                    f"--ranks-per-node {ranks} is more than a node of {site.name} has cores ({site.cpus_per_node}): ask for fewer"
+                    f"--ranks-per-node {ranks} is more than a node of {site.name} has cores ({site.cpus_per_node}): "
+                    "ask for fewer"
                 )
             return site.cpus_per_node // ranks
         return None
@@ -90,7 +107,8 @@ def refuse_too_many(size: int, backend: str, machine: Machine) -> None:
     most = max(16, 4 * machine.cores)
     if backend == "local" and size > most:
         raise Refusal(
-            f"{size} ranks are too many for this machine ({machine.cores} cores): ask for {most} or fewer, or give --backend slurm"
+            f"{size} ranks are too many for this machine ({machine.cores} cores): ask for {most} or fewer, "
+            "or give --backend slurm"
         )
 
 
@@ -99,11 +117,12 @@ def refuse_beyond_limits(site: Site, partition: str | None, nodes: int, time_s: 
     limits = site.partitions.get(partition or "", {})
     if nodes > limits.get("max_nodes", nodes):
         raise Refusal(
-            f"--nodes {nodes} is more than partition {partition} of {site.name} allows ({limits['max_nodes']}): ask for fewer"
+            f"--nodes {nodes} is more than partition {partition} of {site.name} allows ({limits['max_nodes']}): "
+            "ask for fewer"
         )
     longest = walltime(limits.get("max_time"))
     if exceeds(time_s, longest):
         raise Refusal(
-            f"--time {clock(time_s) if time_s else 'UNLIMITED'} is more than partition {partition} of {site.name} allows "
-            f"({clock(longest)}): ask for less"
+            f"--time {limit_text(time_s or 0)} is more than partition {partition} of {site.name} allows ({limit_text(longest or 0)}): "
+            "ask for less"
         )

@@ -4,15 +4,12 @@ A site file is TOML; its keys are the fields of `Site`. An unknown key or a valu
 that no source confirms stays out of the file, and the plan says that it is not known.
 """
 
-import math
 import os
 import platform
 import re
 import shutil
 import subprocess
 import tomllib
-import types
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,10 +17,12 @@ from typing import Any, Literal
 
 from launch import HOME
 from launch.errors import Refusal, nearest
+from launch.plan import typed
+from launch.plan.request import Backend, Count, Natural, Positive
 
 FOLDER = HOME / "modules" / "sites"
 
-_LIMITS = {"max_nodes": int, "max_time": str, "max_jobs": int}
+_LIMITS = {"max_nodes": Count, "max_time": str, "max_jobs": Count}
 
 LINKS = ("inter_node_gbit_per_s", "inter_node_latency_us", "intra_node_gbit_per_s", "intra_node_latency_us")
 """What a site file can say of its network, for `python -m profiling simulate`."""
@@ -38,21 +37,23 @@ class Site:
 
     name: str
     description: str = ""
-    backend: Literal["local", "slurm"] = "slurm"
+    backend: Backend = "slurm"
     identify: dict[str, str] = field(default_factory=dict)  # {env, is} or {host}: a variable's value, or a regular
     # expression that the host name matches
-    nodes: int | None = None  # the most that a run may ask for
-    cpus_per_node: int | None = None
-    gpus_per_node: int | None = None
-    ranks_per_node: int | None = None  # by default as many as GPUs, else one
+    nodes: Count | None = None  # the most that a run may ask for
+    cpus_per_node: Count | None = None
+    gpus_per_node: Natural | None = None
+    ranks_per_node: Count | None = None  # by default as many as GPUs, else one
     time: str | None = None  # walltime if none is given
     partition: str | None = None  # if none is given
     qos: str | None = None  # if none is given
     constraint: str | None = None  # if none is given
     gpu_type: str | None = None  # named in the request for GPUs, where nodes differ in it
     gpu_request: Literal["gpus-per-node", "gpus-per-task", "gres", "none"] = "gpus-per-node"  # how GPUs are asked for
-    gpu_binding: Literal["slurm", "env", "framework"] = "env"  # who gives a rank its GPU: Slurm, a variable that hides
-    # the others from the process, or the framework that is told to use only the one
+    gpu_binding: Literal["slurm", "env", "framework"] | None = (
+        None  # which GPUs a rank sees: those that Slurm gives it, its
+    )
+    # own by a variable that hides the others, or all of its node; by default as the option --gpu-binding says
     gpu_variable: str = "CUDA_VISIBLE_DEVICES"  # which variable (ROCR_VISIBLE_DEVICES on AMD)
     gpu_order: Literal["forward", "reverse"] = "forward"  # GPU of local rank i: i, or the last minus i
     rendezvous: Literal["gloo", "mpi"] = "gloo"  # how ranks find each other
@@ -68,10 +69,10 @@ class Site:
     srun_args: list[str] = field(default_factory=list)  # further options of srun
     partitions: dict[str, dict[str, Any]] = field(default_factory=dict)  # limits: {max_nodes, max_time, max_jobs},
     # the last for the jobs of a user that may be in the queue, each run of an array being one
-    network: dict[str, Any] = field(default_factory=dict)  # links, one way: of all adapters of a node together, and
-    # between two of its GPUs; the latency of a message on each
-    signal_s: int = 120  # before the time limit: when the ranks are asked to save and leave
-    patience_s: int = 300  # how long a silent scheduler is asked again
+    network: dict[str, Positive] = field(default_factory=dict)  # links, one way: of all adapters of a node together,
+    # and between two of its GPUs; the latency of a message on each
+    signal_s: Natural = 120  # before the time limit: when the ranks are asked to save and leave
+    patience_s: Natural = 300  # how long a silent scheduler is asked again
 
 
 def names() -> list[str]:
@@ -94,43 +95,46 @@ def load(name: str) -> Site:
     """
     own = name.endswith(".toml") or "/" in name
     path = Path(name) if own else FOLDER / f"{name}.toml"
-    if not path.is_file():
+    if not os.path.isfile(path):
         what = "give the path of a site file" if own else nearest(name, names())
         raise Refusal(f"there is no site {name!r}: {what}")
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Refusal(f"{path} is not TOML ({error}): mend it") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise Refusal(f"{path} cannot be read as TOML ({error}): fix it and try again") from None
     return from_table({"name": path.stem, **table}, str(path))
 
 
 def from_table(table: Mapping[str, Any], where: str) -> Site:
     """Make a site from a table, and refuse what is not understood; ``where`` names its origin in the refusal."""
-    hints = typing.get_type_hints(Site)
-    for key, value in table.items():
-        if key not in hints:
-            raise Refusal(f"{where}: unknown key {key!r}: {nearest(key, hints)}")
-        _check(f"{where}: {key}", value, hints[key])
-    for partition, limits in table.get("partitions", {}).items():
+    site = typed.build(Site, _with_type_of_gpus(table, where), where)
+    for partition, limits in site.partitions.items():
         for key in limits:
             if key not in _LIMITS:
                 raise Refusal(f"{where}: unknown key {key!r} of partition {partition!r}: {nearest(key, _LIMITS)}")
-            _check(f"{where}: partitions.{partition}.{key}", limits[key], _LIMITS[key])
-    for key, value in table.get("network", {}).items():
+        if wrong := typed.mismatch(limits, _LIMITS, f"partitions.{partition}"):
+            raise Refusal(f"{where}: {wrong}")
+    for key in site.network:
         if key not in LINKS:
             raise Refusal(f"{where}: unknown key {key!r} of network: {nearest(key, LINKS)}")
-        if type(value) not in (int, float) or not 0 < value < math.inf:
-            raise Refusal(f"{where}: network.{key} = {value!r}: give a number above 0")
-    for name, value in table.get("directives", {}).items():
+    for name, value in site.directives.items():
         if not f"{name}{value}".isprintable():
             raise Refusal(f"{where}: directives.{name} = {value!r}: give it without line breaks")
-    for variable in table.get("env", {}):
+    for variable in site.env:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable):
             raise Refusal(f"{where}: env.{variable!r} cannot be a variable's name: give letters, digits and '_'")
-    for key in table.get("identify", {}):
+    for key in site.identify:
         if key not in ("env", "is", "host"):
             raise Refusal(f"{where}: unknown key {key!r} of identify: {nearest(key, ('env', 'is', 'host'))}")
-    return Site(**table)
+    return site
+
+
+def count_of_gpus(value: str | int, where: str) -> tuple[str | None, int]:
+    """Type and number of ``4`` or ``a100:4``, as Slurm writes them; ``where`` is the option or key that gave it."""
+    match = re.fullmatch(r"(?:([A-Za-z0-9][\w.+-]*):)?([0-9]{1,6})", str(value), re.ASCII)
+    if match is None:
+        raise Refusal(f"{where} {value}: give 0 or more, with a type in front where the site has several, as in a100:4")
+    return match[1], int(match[2])
 
 
 def detect(environ: Mapping[str, str] = os.environ, host: str | None = None) -> tuple[Site, str]:
@@ -180,23 +184,12 @@ def slurm_is_here() -> bool:
     return "Slurmctld" in ping.stdout
 
 
-def _check(where: str, value: Any, hint: Any) -> None:
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (types.UnionType, typing.Union):  # the second, where a Literal is in it
-        _check(where, value, args[0])
-    elif origin is Literal:
-        if value not in args:
-            raise Refusal(f"{where} = {value!r}: give one of {', '.join(args)}")
-    elif origin is list:
-        if not isinstance(value, list):
-            raise Refusal(f"{where} = {value!r} is no list: give a list of {args[0].__name__}")
-        for item in value:
-            _check(where, item, args[0])
-    elif origin is dict:
-        if not isinstance(value, dict):
-            raise Refusal(f"{where} = {value!r} is no table")
-        for key, item in value.items():
-            if args[1] is not Any:
-                _check(f"{where}.{key}", item, args[1])
-    elif type(value) is not hint:
-        raise Refusal(f"{where} = {value!r}: give {'a whole number' if hint is int else 'a string'}")
+def _with_type_of_gpus(table: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """The table with ``gpus_per_node = "a100:4"`` written as two keys."""
+    value = table.get("gpus_per_node")
+    if not isinstance(value, str) or ":" not in value:
+        return table
+    kind, count = count_of_gpus(value, f"{where}: gpus_per_node =")
+    if table.get("gpu_type", kind) != kind:
+        raise Refusal(f"{where}: gpus_per_node = {value!r} and gpu_type = {table['gpu_type']!r}: give one type")
+    return {**table, "gpus_per_node": count, "gpu_type": kind}

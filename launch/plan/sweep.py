@@ -1,12 +1,19 @@
 """The axes of a study: the values that options take, in all combinations or in step, and which of these are wanted."""
 
+import datetime
 import itertools
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from launch.errors import Refusal, nearest
+from launch.plan import typed
+from launch.plan.request import Request
+
+MOST = 100_000
+"""Runs of a study."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +41,14 @@ class Axes:
     exclude: tuple[dict[str, tuple[str, ...]], ...] = ()
 
     def __post_init__(self) -> None:
+        refuse_too_many(*(max(map(len, step.values())) for step in self.steps))
         axes: dict[str, tuple[str, ...]] = {}
         for step in self.steps:
             for name, values in step.items():
+                if not re.fullmatch(r"[A-Za-z]\S*", name):
+                    raise Refusal(
+                        f"{typed.shown(name)} cannot be the name of an axis: give that of an option, which begins with a letter"
+                    )
                 if name in axes:
                     raise Refusal(f"the axis {name} stands twice: give all its values at once")
                 axes[name] = values
@@ -50,14 +62,17 @@ class Axes:
         for which, conditions in (("only", self.only), ("exclude", self.exclude)):
             for name, values in itertools.chain.from_iterable(condition.items() for condition in conditions):
                 if name not in axes:
-                    raise Refusal(f"{which} names {name}, which is no axis here: {nearest(name, axes)}")
+                    raise Refusal(f"{which} names {name}, which is not an axis here: {nearest(name, axes)}")
                 if stray := next((value for value in values if value not in axes[name]), None):
                     raise Refusal(
                         f"{which} names {name}={stray}, which is none of its values ({', '.join(axes[name])})"
                     )
         for name in ("nodes", "seed"):
-            if wrong := next((value for value in axes.get(name, ()) if not re.fullmatch(r"-?\d+", value)), None):
-                raise Refusal(f"the axis {name} has the value {wrong!r}: give whole numbers")
+            for value in axes.get(name, ()):
+                try:
+                    typed.from_text(value, typed.hints(Request)[name])
+                except ValueError as error:
+                    raise Refusal(f"the axis {name}: {error}") from None
         if not self.combinations():
             raise Refusal("the filters leave nothing of the study: loosen only or exclude")
 
@@ -73,6 +88,19 @@ class Axes:
         return [c for c in combined if (not self.only or _meets(c, self.only)) and not _meets(c, self.exclude)]
 
 
+def refuse_too_many(*counts: int) -> None:
+    """Refuse a study of so many times so many runs, before there is anything of them.
+
+    Raises
+    ------
+    Refusal
+        If they are more than `MOST`.
+    """
+    if (count := math.prod(counts)) > MOST:
+        said = f"{count:,}" if count < 10**18 else "more than 10^18"
+        raise Refusal(f"a study of {said} runs is too large: {MOST:,} are the most; give fewer values or repeats")
+
+
 def from_words(texts: Iterable[str], nodes: Sequence[int] | None) -> Axes:
     """The axes that ``--nodes 1,2 --array lr=1e-3,1e-2 --array seed=0..4`` mean: all combinations."""
     return Axes(steps=_with_nodes([{name: tuple(values)} for name, values in map(axis, texts)], nodes))
@@ -82,14 +110,15 @@ def axis(text: str) -> tuple[str, list[str]]:
     """``lr=1e-3,1e-2`` or ``seed=0..4`` -> name and values."""
     name, equals, listed = text.partition("=")
     name = name.lstrip("-").strip()
-    if span := re.fullmatch(r"(-?\d+)\.\.(-?\d+)", listed):
+    if span := re.fullmatch(r"(-?[0-9]{1,18})\.\.(-?[0-9]{1,18})", listed):
         low, high = map(int, span.groups())
+        refuse_too_many(high - low + 1)
         values = [str(number) for number in range(low, high + 1)]
     else:
         values = [value.strip() for value in listed.split(",")]
     if not (name and equals) or not all(values) or not values:
         raise Refusal(
-            f"--array {text!r} is no axis: give NAME=VALUE,VALUE,... or NAME=FIRST..LAST, with an option of the workload, or seed"
+            f"--array {typed.shown(text)} is not an axis: give NAME=VALUE,VALUE,... or NAME=FIRST..LAST, with an option of the workload, or seed"
         )
     return name, values
 
@@ -128,14 +157,21 @@ def table_of(tables: Mapping[str, Any], name: str) -> dict[str, Any]:
     """A table within a definition; an empty one where there is none."""
     table = tables.get(name, {})
     if not isinstance(table, dict):
-        raise Refusal(f"{name} = {table!r} is no table: write [{name}], and below it a line NAME = VALUE for each")
+        raise Refusal(
+            f"{name} = {typed.shown(table)} is not a table: write [{name}], and below it a line NAME = VALUE for each"
+        )
     return table
 
 
 def value_text(name: str, value: Any) -> str:
     """A value of a TOML file as it is written on the command line."""
-    if isinstance(value, (dict, list)) or value == "":
-        raise Refusal(f"{name} = {value!r} is no value: give a number, a text, true or false")
+    whole = isinstance(value, int) and abs(value) < 2**63
+    if (
+        not (whole or isinstance(value, float | str | datetime.date | datetime.time))
+        or value == ""
+        or "\0" in f"{value}"
+    ):
+        raise Refusal(f"{name} = {typed.shown(value)} is not a value: give a number, a text, true or false")
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -156,7 +192,7 @@ def list_of_tables(tables: Mapping[str, Any], name: str) -> list[dict[str, Any]]
             if name in ("zip", "link")
             else f"write {name} = [{{width = 64}}, {{width = 32, lr = 0.01}}]"
         )
-        raise Refusal(f"{name} is no list of tables: {how}")
+        raise Refusal(f"{name} is not a list of tables: {how}")
     return found
 
 
@@ -164,7 +200,9 @@ def _values(name: str, given: Any) -> tuple[str, ...]:
     if isinstance(given, str):
         return tuple(axis(f"{name}={given}")[1])
     if not isinstance(given, list) or not given:
-        raise Refusal(f"the axis {name} = {given!r} is no list of values: give {name} = [1, 2] or {name} = '0..4'")
+        raise Refusal(
+            f"the axis {name} = {typed.shown(given)} is not a list of values: give {name} = [1, 2] or {name} = '0..4'"
+        )
     return tuple(value_text(name, value) for value in given)
 
 

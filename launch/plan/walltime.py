@@ -3,6 +3,10 @@
 import re
 
 from launch.errors import Refusal
+from launch.plan.typed import shown
+
+LONGEST_S = 86400 * 10_000
+"""The longest walltime in seconds; Slurm has the minutes as a number of 32 bits."""
 
 UNLIMITED = 0
 """The walltime of a run that no limit ends."""
@@ -20,16 +24,21 @@ def walltime(text: str | None) -> int | None:
         return None
     if text.strip().lower() in ("unlimited", "infinite"):
         return UNLIMITED
-    match = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", text.strip(), re.ASCII)
-    if not match:
-        raise Refusal(
-            f"--time {text!r} is not a walltime: give MINUTES, MM:SS, HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS or UNLIMITED"
+    match = re.fullmatch(r"(?:([0-9]+)-)?([0-9]+)(?::([0-9]+))?(?::([0-9]+))?", text.strip()[:40])
+    if match:
+        days, *parts = match.groups()
+        numbers = [int(part) for part in parts if part is not None]
+        # The meaning of the first number: with days, hours; alone or before one other, minutes; before two others, hours.
+        first = 3600 if days is not None or len(numbers) == 3 else 60
+        seconds = int(days or 0) * 86400 + sum(
+            n * unit for n, unit in zip(numbers, (first, first // 60, first // 3600))
         )
-    days, *parts = match.groups()
-    numbers = [int(part) for part in parts if part is not None]
-    # The meaning of the first number: with days, hours; alone or before one other, minutes; before two others, hours.
-    first = 3600 if days is not None or len(numbers) == 3 else 60
-    return int(days or 0) * 86400 + sum(n * unit for n, unit in zip(numbers, (first, first // 60, first // 3600)))
+        if seconds <= LONGEST_S:
+            return seconds
+    raise Refusal(
+        f"--time {shown(text)} is not a walltime: give MINUTES, MM:SS, HH:MM:SS, D-HH, D-HH:MM or D-HH:MM:SS, at most "
+        f"{LONGEST_S // 86400} days, or UNLIMITED"
+    )
 
 
 def exceeds(time_s: int | None, limit_s: int | None) -> bool:
@@ -37,7 +46,7 @@ def exceeds(time_s: int | None, limit_s: int | None) -> bool:
     return bool(limit_s) and time_s is not None and (time_s == UNLIMITED or time_s > limit_s)
 
 
-def limit(time_s: int) -> str:
+def limit_text(time_s: int) -> str:
     """A walltime as Slurm takes it, in whole minutes."""
     return "UNLIMITED" if time_s == UNLIMITED else clock(60 * minutes(time_s))
 

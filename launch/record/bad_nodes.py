@@ -1,13 +1,16 @@
 """Nodes that keep failing: what the attempts of runs under Slurm say of the nodes that they ran on."""
 
+import contextlib
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from launch.errors import Refusal
 from launch.plan import hostlist
 from launch.record import diagnose
+from launch.record.contents import Event
 from launch.record.rundir import RunDir
 
 GONE = "went away, and the job script with it"
@@ -35,8 +38,8 @@ def among(runs: Iterable[RunDir]) -> list[BadNode]:
     """The bad nodes among those that runs were on.
 
     A node is bad that was lost or has a broken GPU; or that was the first to fail in two attempts or more, in a way in
-    which no other node fails: what fails elsewhere too is the program's doing. One that has carried an attempt to its
-    end since is well again.
+    which no other node fails: what fails elsewhere too is the program's doing. A node is cleared once it has completed
+    an attempt.
 
     Parameters
     ----------
@@ -47,19 +50,13 @@ def among(runs: Iterable[RunDir]) -> list[BadNode]:
     took_part: dict[str, int] = defaultdict(int)
     well: dict[str, float] = defaultdict(float)
     for run in runs:
-        started = [event for event in run.events("started") if "nodes" in event]
-        ended = {event["attempt"]: event for event in run.events("ended") if "attempt" in event}
-        for begin in started:
-            end = ended.get(begin["attempt"])
-            if end is None and begin is started[-1]:
-                continue  # it may be under way
-            fault = _fault(run, begin, end)
-            for host in hostlist.expand(begin["nodes"]):
-                took_part[host] += 1
-                if fault is None and end is not None:
-                    well[host] = max(well[host], end["time"])
-            if fault is not None:
-                faults[fault.host].append(fault)
+        with contextlib.suppress(Refusal):  # what cannot be read says nothing
+            for hosts, fault, cleared in _attempts(run):
+                for host in hosts:
+                    took_part[host] += 1
+                    well[host] = max(well[host], cleared)
+                if fault is not None:
+                    faults[fault.host].append(fault)
     kinds = defaultdict(set)
     for fault in (fault for of_host in faults.values() for fault in of_host):
         kinds[_kind(fault)].add(fault.host)
@@ -74,23 +71,36 @@ def among(runs: Iterable[RunDir]) -> list[BadNode]:
 
 
 def said(bad: Iterable[BadNode]) -> list[str]:
-    """A line a node."""
+    """A line per node."""
     return [
-        f"{node.host} was the first to fail in {node.failed} of the {node.attempts} attempts it was in: {node.error.splitlines()[0][:120]}"
+        f"{node.host} was the first to fail in {node.failed} of the {node.attempts} attempts it was in: {' '.join(node.error.split())[:120]}"
         for node in bad
     ]
 
 
-def _fault(run: RunDir, begin: dict, end: dict | None) -> _Fault | None:
-    """What an attempt says against a node."""
+def _attempts(run: RunDir) -> Iterator[tuple[list[str], _Fault | None, float]]:
+    """Of each attempt of which something is known: its hosts, what it says against one, and when it cleared them all."""
+    started = [event for event in run.events("started") if "nodes" in event and "attempt" in event]
+    ended = {event["attempt"]: event for event in run.events("ended") if "attempt" in event}
+    for begin in started:
+        end = ended.get(begin["attempt"])
+        hosts = hostlist.expand(begin["nodes"] or "")
+        if not hosts or (end is None and begin is started[-1]):
+            continue  # the last may be under way
+        fault = _fault(run, begin, end, hosts[0])
+        yield hosts, fault, end["time"] if end and fault is None else 0.0
+
+
+def _fault(run: RunDir, begin: Event, end: Event | None, first: str) -> _Fault | None:
+    """What an attempt says against a node, of which ``first`` ran the job script."""
     if end is None:
         # Slurm has started it again; if it did not say that it ended this one, the node of the job script has died.
         if diagnose.ended_by_slurm(run, begin["attempt"]):
             return None
-        return _Fault(hostlist.expand(begin["nodes"])[0], GONE, begin["time"], run.path)
+        return _Fault(first, GONE, begin["time"], run.path)
     failure = end.get("first_failure")
     # What the others say when one has gone is nothing against those who say it.
-    if failure is None or diagnose.is_cascade(failure["error"]):
+    if not failure or diagnose.is_cascade(failure["error"]):
         return None
     return _Fault(failure["host"], failure["error"], end["time"], run.path)
 

@@ -1,13 +1,15 @@
 """Which rank failed first, where and why: by time, not by rank number, and without the cascade that follows."""
 
+import contextlib
 import re
 import signal
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from launch.errors import Refusal
 from launch.plan import hostlist
-from launch.plan.plan import Plan
-from launch.record.files import read_json, read_lines
+from launch.record.contents import FirstFailure, StepRecord
+from launch.record.files import MOST, Unreadable, objects, read_end, read_lines
 from launch.record.rundir import RunDir
 
 # What the other ranks say when one has gone: never the cause if there is another.
@@ -17,10 +19,10 @@ _CASCADE = re.compile(
     re.IGNORECASE,
 )
 
-_ATTEMPT = re.compile(r"^launch: attempt (\d+)$", re.MULTILINE)  # printed by the job script at each start
+_ATTEMPT = re.compile(r"^launch: attempt ([0-9]{1,9})$", re.MULTILINE)  # printed by the job script at each start
 # srun's report of a task:  srun: error: node3: tasks 0,2-3: Exited with exit code 1
 _SRUN = re.compile(
-    r"srun: error: (\S+): tasks? ([\d,\-]+): (Exited with exit code (\d+)|[A-Z][A-Za-z0-9/ ]+?)(?: \(core dumped\))?$"
+    r"srun: error: (\S+): tasks? ([0-9]{1,9})[0-9,\-]*: (Exited with exit code ([0-9]{1,9})|[A-Z][A-Za-z0-9/ ]+?)(?: \(core dumped\))?$"
 )
 
 _NODE_FAILURE = re.compile(r"^srun: error: Node failure on (\S+)", re.MULTILINE)
@@ -48,9 +50,10 @@ _KNOWN = (
     (NODE_FAILURE, "Slurm has lost the node: go on without it (resume --exclude-bad-nodes)"),
     (r"ended by (SIGKILL|Out Of Memory)|oom.?kill", "killed from outside: often the out-of-memory killer; see dmesg or the job's memory limit, and use a smaller --batch or fewer ranks on a node"),
     (r"ResourceExhausted|out of memory|OOM when|MemoryError", "out of memory: use a smaller --batch, or fewer ranks on a node"),
-    (r"Diverged|loss is (nan|inf)|not finite", "the training diverged: lower --lr, lengthen --warmup, or use --scaling sqrt; resume goes on from the last checkpoint"),
+    (r"Diverged|loss is (nan|inf)|not finite", "the training diverged: lower --lr, lengthen --warmup, or use --lr-scaling sqrt; resume goes on from the last checkpoint"),
     (r"No module named|ModuleNotFoundError", "a package is missing where the ranks run: see python -m launch doctor, and the modules of the site"),
     (r"No space left|Disk quota", "no room on the disk: free some, or give another --runs"),
+    (r"gloo::\w*(Exception|NotMet)", "another program has connected to a port at which the ranks wait for each other, or one of them has gone: start it again with resume; a network_interface (site file) that only the nodes share keeps others out"),
     (r"No route to host|cannot reach rank|no interface", "the nodes do not reach each other: name the right network_interface in the site file"),
     (r"\bPMIx?\b|was not built with SLURM|MPI type|right --mpi", "MPI and srun do not understand each other: see mpi in the site file, and srun --mpi=list"),
     (_BROKEN_GPU, "a GPU of this node, or its driver, is broken: go on without the node (resume --exclude-bad-nodes), and tell the site"),
@@ -65,9 +68,16 @@ class Failure(NamedTuple):
     node: int | None
     host: str
     error: str  # one line: exception, exit status or signal
-    traceback: str
-    time: float | None
+    traceback: str = ""
+    time: float | None = None
     refused: bool = False  # what was given cannot be done: nothing broke
+
+
+def _failure(record: FirstFailure) -> Failure:
+    """A failure as it was noted, perhaps by another version of the toolkit."""
+    node = record.get("node")
+    known = {name: record[name] for name in ("traceback", "time", "refused") if record.get(name) is not None}
+    return Failure(record["rank"], node, record["host"], record["error"], **known)
 
 
 def first_failure(run: RunDir, attempt: int) -> Failure | None:
@@ -76,11 +86,14 @@ def first_failure(run: RunDir, attempt: int) -> Failure | None:
     Exceptions are ordered by their time. A rank that could not say why it ended is taken from srun's or the local
     launcher's report, if nobody's own exception explains the end.
     """
-    lines = [line for path in sorted(run.failures.glob("node*.jsonl")) for line in read_lines(path)]
+    records: list[FirstFailure] = []
+    for path in sorted(run.failures.glob("node*.jsonl")):
+        with contextlib.suppress(Unreadable):
+            records += read_lines(path, FirstFailure)
     said = [
-        Failure(*(line.get(name, False) for name in Failure._fields))
-        for line in sorted(lines, key=lambda line: line["time"])
-        if line["attempt"] == attempt
+        _failure(record)
+        for record in sorted(records, key=lambda record: record.get("time") or 0.0)
+        if record.get("attempt") == attempt
     ]
     spoken = {failure.rank for failure in said}
     silent = [failure for failure in _srun_reports(run, attempt) if failure.rank not in spoken]
@@ -91,9 +104,8 @@ def first_failure(run: RunDir, attempt: int) -> Failure | None:
 
 def named(run: RunDir, outcome: str) -> str:
     """An outcome, where a failure that was the refusal of a rank has a name of its own."""
-    told = [event for event in run.events("ended") if event.get("first_failure")][-1:]
-    refused = outcome == "failed" and any(event["first_failure"].get("refused") for event in told)
-    return "refused" if refused else outcome
+    failures = [failure for event in run.events("ended") if (failure := event.get("first_failure"))]
+    return "refused" if outcome == "failed" and failures and failures[-1].get("refused") else outcome
 
 
 def is_cascade(error: str) -> bool:
@@ -115,8 +127,8 @@ def paragraph(run: RunDir) -> str:
     """What is to be said of the last attempt that failed: rank, node, step, error, last lines, advice."""
     attempt = len(run.events("started"))
     ended = [event for event in run.events("ended") if event.get("attempt") == attempt]
-    told = ended[-1].get("first_failure") if ended else None
-    failure = Failure(**told) if told else None if ended else first_failure(run, attempt)
+    record = ended[-1].get("first_failure") if ended else None
+    failure = _failure(record) if record else None if ended else first_failure(run, attempt)
     if failure is None:
         last = _tail(run.job_log) or _tail(run.node_log(0))
         text = ["no rank said why it failed" + ("; the last lines are" if last else f"; see {run.logs}")]
@@ -126,10 +138,16 @@ def paragraph(run: RunDir) -> str:
     text = [f"rank {failure.rank} on {where} failed first{f', after step {step}' if step else ''}: {failure.error}"]
     last = failure.traceback.rstrip().splitlines()[-12:]
     if failure.error.startswith(("ended by", "exit status")):  # it could not say why: what it printed last may
-        last = _tail(_log_of(run, failure), failure.rank)
+        last = _without_dump(_tail(_log_of(run, failure), failure.rank, 100))
     if last:
         text.append(_indent(last))
     return "\n".join([*text, *_advice([failure.error, failure.traceback, *last])])
+
+
+def _without_dump(lines: list[str]) -> list[str]:
+    """The last lines, or those around the crash, where Python has shown all its threads and modules after it."""
+    fatal = next((place for place, line in enumerate(lines) if line.startswith("Fatal Python error")), None)
+    return lines[-12:] if fatal is None else lines[max(0, fatal - 4) : fatal + 8]
 
 
 def ended_by_slurm(run: RunDir, attempt: int | None = None) -> str | None:
@@ -142,19 +160,17 @@ def ended_by_slurm(run: RunDir, attempt: int | None = None) -> str | None:
     return "" if reason != NODE_FAILURE and _srun_reports(run, attempt) else reason
 
 
-def handles_warning(run: RunDir, plan: Plan) -> bool:
-    """Whether the ranks save and leave when they are asked to, and end with 75 then: by its kind, as asked, or as they say."""
-    return plan.handles_warning or run.handles_warning.exists()
+def handles_warning(run: RunDir) -> bool:
+    """Whether the ranks save and leave when they are asked to, and end with 75 then: by the plan, or as they say."""
+    record = run.record()
+    return record.get("kind") == "workload" or record.get("warn", False) or run.handles_warning.exists()
 
 
 def _section(run: RunDir, attempt: int) -> str:
     """What job.log holds of an attempt."""
-    try:
-        text = run.job_log.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return ""
-    _, *told = _ATTEMPT.split(text)  # number, lines, number, lines, ...
-    return dict(zip(told[::2], told[1::2])).get(str(attempt), "")
+    text = _end(run.job_log, MOST)
+    _, *parts = _ATTEMPT.split(text)  # number, lines, number, lines, ...
+    return dict(zip(parts[::2], parts[1::2])).get(str(attempt), "")
 
 
 def _lost_nodes(run: RunDir, attempt: int) -> list[Failure]:
@@ -162,28 +178,29 @@ def _lost_nodes(run: RunDir, attempt: int) -> list[Failure]:
     lost = _NODE_FAILURE.findall(_section(run, attempt))
     if not lost:
         return []
-    ranks_per_node = read_json(run.run_json)["ranks_per_node"]
-    nodes = hostlist.expand(run.events("started")[attempt - 1].get("nodes", ""))
+    ranks_per_node = run.record()["ranks_per_node"]
+    started = run.events("started")[max(0, attempt - 1) : attempt]
+    nodes = [host for event in started for host in _hosts(event.get("nodes", ""))]
     return [
         Failure(node * ranks_per_node, node, host, NODE_FAILURE, "", None)
-        for host in hostlist.expand(",".join(dict.fromkeys(lost)))
+        for host in _hosts(",".join(dict.fromkeys(lost)))
         for node in [nodes.index(host) if host in nodes else 0]
     ]
 
 
 def _srun_reports(run: RunDir, attempt: int) -> list[Failure]:
     found = []
-    plan = Plan.from_json(read_json(run.run_json))
-    fine = ("0", "75") if handles_warning(run, plan) else ("0",)
+    fine = ("0", "75") if handles_warning(run) else ("0",)
+    ranks_per_node = run.record()["ranks_per_node"]
     # What ranks end with once Slurm has ended the job says nothing of them.
     for line in _CANCELLED.split(_section(run, attempt))[0].splitlines():
         if match := _SRUN.match(line.strip()):
-            host, tasks, what, code = match.groups()
+            host, task, what, code = match.groups()
             if code in fine:
                 continue
             error = f"exit status {code}" if code else f"ended by {SIGNALS.get(what, what)}"
-            rank = int(re.split(r"[,-]", tasks)[0])
-            found.append(Failure(rank, rank // plan.ranks_per_node, host, error, "", None))
+            rank = int(task)
+            found.append(Failure(rank, rank // ranks_per_node, host, error, "", None))
     return found
 
 
@@ -199,20 +216,29 @@ def _advice(lines: list[str]) -> list[str]:
 def _last_step(run: RunDir, failure: Failure) -> int | None:
     if failure.node is None:
         return None
-    steps = [
-        line["step"] for line in read_lines(run.steps / f"node{failure.node}.jsonl") if line["rank"] == failure.rank
-    ]
-    return steps[-1] if steps else None
+    lines = _end(run.steps / f"node{failure.node}.jsonl", 2**22).splitlines()
+    newest_first = objects((line.encode() for line in reversed(lines)), StepRecord)
+    return next((record["step"] for record in newest_first if record["rank"] == failure.rank), None)
+
+
+def _end(path: Path, size: int) -> str:
+    """The last bytes of a file; nothing of one that cannot be read, as that must not hide what others say."""
+    with contextlib.suppress(Unreadable):
+        return read_end(path, size).decode(errors="replace")
+    return ""
+
+
+def _hosts(text: str) -> list[str]:
+    """The hosts of a list that a program may have printed too."""
+    try:
+        return hostlist.expand(text)
+    except Refusal:
+        return []
 
 
 def _tail(path: Path, rank: int | None = None, count: int = 12) -> list[str]:
     """The last lines of a log, of one rank or all. Read from the end: a log can be long."""
-    try:
-        with open(path, "rb") as file:
-            file.seek(max(0, path.stat().st_size - 65536))
-            lines = file.read().decode(errors="replace").splitlines()
-    except FileNotFoundError:
-        return []
+    lines = _end(path, 65536).splitlines()
     if rank is not None:
         own = re.compile(rf"\s*{rank}: ")
         # Slurm's own words stand under the label of a node's first rank.

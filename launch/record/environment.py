@@ -10,9 +10,11 @@ from typing import Any
 from launch import gpus
 from launch.record.redact import redact_variables
 
-# What of the environment may change a result or a speed; never all of it, which would publish what is nobody's business.
+# What of the environment may change a result or a speed; never all of it, which would publish what is nobody's
+# business.
 _MATTERS = re.compile(
-    r"(CUDA|HIP|ROCR|GPU|NVIDIA|NCCL|RCCL|MPICH|OMPI_MCA|PMIX_MCA|UCX|FI|HOROVOD|TF|XLA|KERAS|OMP|GOMP|KMP|MKL|OPENBLAS|SLURM)_|"
+    r"(CUDA|HIP|ROCR|GPU|NVIDIA|NCCL|RCCL|MPICH|OMPI_MCA|PMIX_MCA|UCX|FI|HOROVOD|TF|XLA|KERAS|OMP|GOMP|KMP|MKL|"
+    r"OPENBLAS|SLURM)_|"
     r"LD_LIBRARY_PATH$|LD_PRELOAD$|PYTHONPATH$|LOADEDMODULES$|CONDA_PREFIX$|VIRTUAL_ENV$|"
     r"(SINGULARITY|APPTAINER)_CONTAINER$"
 )
@@ -21,14 +23,16 @@ _INSTALLED = re.compile(r"(.+?)-(\d[^-]*)(?:-py[\d.]+)?\.(?:dist|egg)-info")
 
 def surroundings() -> dict[str, Any]:
     """Host, system, CPU, GPUs, driver, versions, modules and variables, as this process finds them; no secrets."""
+    here = gpus.inventory()
     matters = {name: value for name, value in sorted(os.environ.items()) if _MATTERS.match(name)}
     return {
         "host": socket.gethostname(),
         "system": platform.platform(),
         "cpu": cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
-        "gpus": gpus.names(),
-        "driver": gpus.driver_version(),
+        "gpus": here.names,
+        "driver": here.driver,
+        "gpu_faults": here.faults,
         "python": platform.python_version(),
         "packages": packages(sys.path),
         "modules": [name for name in os.environ.get("LOADEDMODULES", "").split(":") if name],

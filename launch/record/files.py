@@ -4,27 +4,77 @@ import contextlib
 import errno
 import json
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TypeVar
 
 from launch.errors import Refusal
+from launch.plan.typed import mismatch
+
+MOST = 2**28
+"""Bytes of a file that is read as a whole: none that the toolkit writes for that is nearly as long."""
+Kind = TypeVar("Kind")
+_LINE = 2**24  # bytes of a line; of a longer one the parts are passed over
 
 
-def publish(path: Path, content: str | bytes, mode: int = 0o666) -> None:
-    """Write a whole file or none: into a temporary file beside it, to the disk, then by rename."""
-    data = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+class Unreadable(Refusal):
+    """A file cannot be read; ``reason`` says so without the advice."""
+
+    said, advice = "cannot be read", "see who owns it, or try again"
+
+    def __init__(self, path: Path, why: str) -> None:
+        self.reason = f"{path.name} {self.said} ({why})"
+        super().__init__(f"{path} {self.said} ({why}): {self.advice}")
+
+
+class Damaged(Unreadable):
+    """A file holds something else than it should."""
+
+    said, advice = "is damaged", "move it away, or start the run again under another --name"
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A name beside a file, under which the block writes it whole; only then, and on the disk, it gets its own name.
+
+    No other process has the temporary name, on this host or on another that sees the folder.
+    """
+    temporary = path.with_name(f".{path.name[:50]}.{os.urandom(8).hex()}")
     try:
-        with open(temporary, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
-            file.write(data)
-            file.flush()
+        yield temporary
+        with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    finally:
         with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
+            temporary.unlink(missing_ok=True)
+
+
+def publish(path: Path, content: str | bytes | bytearray | memoryview, mode: int = 0o666) -> None:
+    """Write a whole file or none."""
+    data = content.encode() if isinstance(content, str) else content
+    with (
+        replacing(path) as temporary,
+        open(temporary, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file,
+    ):
+        file.write(data)
+
+
+def own_folder(path: Path) -> Path:
+    """Make a folder in a place where all may write, such as /tmp, or see that it is this user's alone; return it.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made, or another user has made it or may write to it: who trusts what lies in it, or writes through
+        its links, does what that user wants.
+    """
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        raise PermissionError(errno.EPERM, "another user has made it or may write to it", str(path))
+    return path
 
 
 def publish_json(path: Path, value: Any) -> None:
@@ -101,24 +151,142 @@ def append_line(path: Path, value: dict[str, Any]) -> None:
         os.close(descriptor)
 
 
-def read_json(path: Path) -> Any:
-    """The value in a JSON file, or None where there is no such file."""
+def open_file(path: Path) -> BinaryIO:
+    """Open a file to read it, if it is one: a pipe that nobody writes to would hold up whoever reads it.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing of that name.
+    Unreadable
+        If it cannot be opened, or is something else than a file.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:  # the second of a name with a null byte
+        raise Unreadable(path, getattr(error, "strerror", None) or str(error)) from None
+    if not stat.S_ISREG(mode := os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise Damaged(path, f"a {'folder' if stat.S_ISDIR(mode) else 'pipe or device'}, not a file")
+    return open(descriptor, "rb")
+
+
+def read_whole(path: Path) -> bytes:
+    """The content of a file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing of that name.
+    Unreadable
+        If it cannot be read, or is longer than `MOST`.
+    """
+    with open_file(path) as file:
+        try:
+            data = file.read(MOST + 1)
+        except OSError as error:
+            raise Unreadable(path, error.strerror or str(error)) from None
+    if len(data) > MOST:
+        raise Damaged(path, f"longer than {MOST >> 20} MiB")
+    return data
+
+
+def read_end(path: Path, size: int, begin: int = 0) -> bytes:
+    """The last ``size`` bytes of a file behind its first ``begin``; none where there is no such file.
+
+    Raises
+    ------
+    Unreadable
+        If it cannot be read.
+    """
+    try:
+        with open_file(path) as file:
+            file.seek(max(begin, file.seek(0, os.SEEK_END) - size))
+            return file.read(size)
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise Unreadable(path, error.strerror or str(error)) from None
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file, or None where there is no such file.
+
+    Raises
+    ------
+    Unreadable
+        If it cannot be read, or is not JSON.
+    """
+    try:
+        return _json(path)
     except FileNotFoundError:
         return None
-    except ValueError as error:
-        raise Refusal(
-            f"{path} is damaged ({error}): move it away, or start the run anew under another --name"
-        ) from None
 
 
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The values of a file of JSON lines; a line that a kill has cut short is passed over."""
+def read_object(path: Path, kind: type[Kind]) -> Kind | None:
+    """The object in a JSON file, checked; None where there is no such file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    kind : type
+        A TypedDict.
+
+    Raises
+    ------
+    Unreadable
+        If it cannot be read, or holds something else.
+    """
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        value = _json(path)
+    except FileNotFoundError:
+        return None
+    if wrong := mismatch(value, kind):
+        raise Damaged(path, wrong)
+    return value
+
+
+def read_lines(path: Path, kind: Any = dict) -> Iterator[Any]:
+    """The objects of a file of JSON lines, as `objects` gives them; none where there is no such file.
+
+    Raises
+    ------
+    Unreadable
+        If it cannot be read.
+    """
+    try:
+        with open_file(path) as file:
+            yield from objects(iter(lambda: file.readline(_LINE), b""), kind)
     except FileNotFoundError:
         return
-    for line in text.split("\n"):  # not splitlines, which also ends lines at characters that JSON lets stand
-        with contextlib.suppress(ValueError):
-            yield json.loads(line)
+    except OSError as error:
+        raise Unreadable(path, error.strerror or str(error)) from None
+
+
+def objects(lines: Iterable[bytes], kind: Any = dict) -> Iterator[Any]:
+    """The objects of a kind (a TypedDict) in lines of JSON; one that a kill has cut short, and any other, is passed over."""
+    for line in lines:
+        try:
+            value = _decode(line.decode(errors="replace"))
+        except (ValueError, RecursionError):
+            continue
+        if not mismatch(value, kind):
+            yield value
+
+
+def _whole(digits: str) -> int | float:
+    return int(digits) if len(digits) < 20 else float(digits)  # what no double holds is infinite, and no longer a trap
+
+
+_decode = json.JSONDecoder(parse_int=_whole).decode
+
+
+def _json(path: Path) -> Any:
+    data = read_whole(path)
+    try:
+        return _decode(data.decode())
+    except (ValueError, RecursionError) as error:
+        raise Damaged(path, str(error)) from None

@@ -1,13 +1,10 @@
 """How far a training is, and how fast: from the last steps that its chief has recorded."""
 
+import contextlib
 import itertools
-import json
-import os
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
-from launch.record.files import read_json
+from launch.record.contents import StepRecord
+from launch.record.files import Unreadable, objects, read_end
 from launch.record.rundir import RunDir
 
 _TAIL = 65536  # bytes of steps/ that are read: some hundred steps
@@ -27,44 +24,34 @@ def pace(run: RunDir, begin: int = 0) -> dict[str, float | None]:
     Returns
     -------
     dict
-        step, steps, epoch, epochs, loss, examples_per_s (over all ranks), left_s; None where it is not known yet.
+        step, steps, epoch, epochs, loss, examples_per_s (over all ranks), left_s; None where it is not known yet, or where
+        the file that says it cannot be read: whoever watches a run goes on.
     """
-    training = read_json(run.training_json) or {}
-    found = dict.fromkeys(("step", "steps", "epoch", "epochs", "loss", "examples_per_s", "left_s"))
-    found |= {name: training.get(name) for name in ("steps", "epochs")}
-    steps_back = (line for line in _from_the_end(run.steps / "node0.jsonl", begin) if line["rank"] == 0)
-    last = next(steps_back, None)
-    if last is None:
-        return found
-    found |= {"step": last["step"], "loss": last["loss"]}
-    if not training:
-        return found
-    found["epoch"] = round(last["step"] / training["steps_per_epoch"], 3)
-    recent = itertools.takewhile(
-        lambda line: line.get("attempt") == last.get("attempt") and line["start"] >= last["start"] - _WINDOW_S,
-        steps_back,
+    pace: dict[str, float | None] = dict.fromkeys(
+        ("step", "steps", "epoch", "epochs", "loss", "examples_per_s", "left_s")
     )
-    timed = [line["seconds"] for line in (last, *recent) if not line["compiled"]]
+    training, lines = None, b""
+    with contextlib.suppress(Unreadable):
+        training = run.training()
+    if training:
+        pace |= {"steps": training["steps"], "epochs": training["epochs"]}
+    with contextlib.suppress(Unreadable):
+        lines = read_end(run.steps / "node0.jsonl", _TAIL, begin)
+    newest_first = (step for step in objects(reversed(lines.split(b"\n")), StepRecord) if step["rank"] == 0)
+    last: StepRecord | None = next(newest_first, None)
+    if last is None:
+        return pace
+    pace |= {"step": last["step"], "loss": last.get("loss")}
+    if not training:
+        return pace
+    pace["epoch"] = round(last["step"] / training["steps_per_epoch"], 3)
+    since = last.get("start", 0.0) - _WINDOW_S
+    recent = itertools.takewhile(
+        lambda step: step.get("attempt") == last.get("attempt") and step.get("start", 0.0) >= since, newest_first
+    )
+    timed = [step.get("seconds", 0.0) for step in (last, *recent) if not step.get("compiled")]
     if sum(timed) > 0:
         rate = len(timed) / sum(timed)
-        found["examples_per_s"] = rate * training["global_batch"]
-        found["left_s"] = max(0.0, (training["steps"] - last["step"]) / rate)
-    return found
-
-
-def _from_the_end(path: Path, begin: int) -> Iterator[dict[str, Any]]:
-    """The values of the last lines of a file, the newest first."""
-    try:
-        with open(path, "rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(begin, size - _TAIL))
-            text = file.read().decode(errors="replace")
-    except FileNotFoundError:
-        return
-    for line in reversed(text.split("\n")):
-        try:
-            value = json.loads(line)
-        except ValueError:  # cut short: by a kill, or by where the tail begins
-            continue
-        if isinstance(value, dict):  # the end of a number is a number
-            yield value
+        pace["examples_per_s"] = rate * training["global_batch"]
+        pace["left_s"] = max(0.0, (training["steps"] - last["step"]) / rate)
+    return pace

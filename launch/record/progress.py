@@ -5,7 +5,7 @@ import re
 import sys
 import time
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from launch.plan.plan import Plan
 from launch.plan.walltime import clock
@@ -146,7 +146,7 @@ def summary(run: RunDir, plan: Plan) -> str:
     result = run.result() or {}
     rows = []
     if result.get("metrics"):
-        rows += [(name.replace("_", " "), f"{value:.4g}") for name, value in result["metrics"].items()]
+        rows += [(name.replace("_", " "), _rounded(value)) for name, value in result["metrics"].items()]
     if result.get("throughput_examples_per_s"):
         rate = result["throughput_examples_per_s"]
         rows.append(("throughput", f"{rate:.4g} examples/s on {plan.size} ranks ({rate / plan.size:.4g} each)"))
@@ -163,3 +163,7 @@ def summary(run: RunDir, plan: Plan) -> str:
         rows += [("figure", str(path)) for path in sorted(run.figures.iterdir()) if not path.name.startswith(".")]
     width = max((len(name) for name, _ in rows), default=0)
     return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows)
+
+
+def _rounded(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, int | float) else str(value)

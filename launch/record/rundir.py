@@ -9,10 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from launch.errors import Refusal
-from launch.record.files import append_line, read_json, read_lines, refuse_full_disk
+from launch.plan.plan import Plan
+from launch.record.contents import Event, Outcome, PlanRecord, Result, StudyIndex, Surroundings, TrainingRecord
+from launch.record.files import (
+    Damaged,
+    Unreadable,
+    append_line,
+    objects,
+    read_json,
+    read_object,
+    read_whole,
+    refuse_full_disk,
+)
 
-STATUS = {"done": 0, "failed": 1, "refused": 2, "stopped": 4, "cancelled": 4, "timeout": 4}
+STATUS: dict[Outcome, int] = {"done": 0, "failed": 1, "refused": 2, "stopped": 4, "cancelled": 4, "timeout": 4}
 """How an attempt can end, and the exit status that says so."""
+
+INDEX = "study.json"
+"""Which run is which point: the file that makes a folder a study."""
 
 
 def _in_it(name: str) -> property:
@@ -25,8 +39,6 @@ class RunDir:
     __slots__ = ("path",)
 
     run_json = _in_it("run.json")
-    script = _in_it("job.sh")
-    submission = _in_it("submission.json")  # what Slurm is asked for, before it answers
     patch = _in_it("code.patch")
     events_jsonl = _in_it("events.jsonl")
     env_json = _in_it("env.json")
@@ -111,11 +123,17 @@ class RunDir:
         Raises
         ------
         Refusal
-            If there is no run in that folder.
+            If there is no run in that folder, or it cannot be entered.
         """
         run = cls(path)
-        if not run.run_json.is_file():
-            raise Refusal(f"{path} is not a run: it has no run.json; give a folder that python -m launch has made")
+        try:
+            os.stat(run.run_json)
+        except (FileNotFoundError, NotADirectoryError):
+            raise Refusal(
+                f"{path} is not a run: it has no run.json; give a folder that python -m launch has made"
+            ) from None
+        except OSError as error:
+            raise Unreadable(run.run_json, error.strerror or str(error)) from None
         return run
 
     def refuse_files_of_others(self) -> None:
@@ -141,10 +159,59 @@ class RunDir:
         """Add a line to events.jsonl, with the time (Unix seconds)."""
         append_line(self.events_jsonl, {"event": event, "time": round(time.time(), 3), **values})
 
-    def events(self, kind: str | None = None) -> list[dict[str, Any]]:
-        """The events so far, of one kind or all."""
-        return [e for e in read_lines(self.events_jsonl) if kind in (None, e.get("event"))]
+    def events(self, kind: str | None = None) -> list[Event]:
+        """The events so far, of one kind or all; a line that is damaged is passed over.
 
-    def result(self) -> dict[str, Any] | None:
+        Raises
+        ------
+        Unreadable
+            If the file cannot be read.
+        """
+        try:
+            lines = read_whole(self.events_jsonl).split(b"\n")
+        except FileNotFoundError:
+            return []
+        events: list[Event] = list(objects(lines, Event))
+        whole = (event for event in events if event["event"] != "ended" or "outcome" in event)
+        return [event for event in whole if kind in (None, event["event"])]
+
+    def plan(self) -> Plan:
+        """The plan, to start the run.
+
+        Raises
+        ------
+        Unreadable
+            If it cannot be read.
+        Refusal
+            If it is of a version that does not fit.
+        """
+        return Plan.from_json(read_json(self.run_json))
+
+    def record(self) -> PlanRecord:
+        """What run.json says, to show it: a run of another version of the toolkit too.
+
+        Raises
+        ------
+        Unreadable
+            If it is not there, cannot be read, or is not the plan of a run.
+        """
+        if (record := read_object(self.run_json, PlanRecord)) is None:
+            raise Damaged(self.run_json, "it is not there")
+        return record
+
+    def surroundings(self) -> Surroundings:
+        """What env.json says; nothing before the first attempt."""
+        return read_object(self.env_json, Surroundings) or {}
+
+    def training(self) -> TrainingRecord | None:
+        """What training.json says, or None before a training has begun."""
+        return read_object(self.training_json, TrainingRecord)
+
+    def result(self) -> Result | None:
         """What result.json says, or None while the run has not finished."""
-        return read_json(self.result_json)
+        return read_object(self.result_json, Result)
+
+
+def read_index(folder: Path) -> StudyIndex | None:
+    """Which run of a study is which point, or None where the folder is not that of a study."""
+    return read_object(folder / INDEX, StudyIndex)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from launch import HOME
 from launch.plan.plan import Plan
+from launch.record import job as record
 from launch.record.files import read_json
 from launch.record.rundir import RunDir
 
@@ -93,7 +94,10 @@ def _foretold(points: tuple[Measured, ...], ranks: int, kind: str) -> dict[str, 
         asked = [sys.executable, "-m", "profiling", "predict", table, "--workers", str(ranks), "--json"]
         said = subprocess.run(asked, cwd=HOME, capture_output=True, text=True, check=False)
     if said.returncode:
-        print(f"no efficiency is predicted for {ranks} ranks: {said.stderr.strip().splitlines()[-1:]}", flush=True)
+        print(
+            f"no efficiency is predicted for {ranks} ranks: {(said.stderr.strip().splitlines() or [said.returncode])[-1]}",
+            flush=True,
+        )
         return None
     return json.loads(said.stdout)["predictions"][0]
 
@@ -122,8 +126,9 @@ def cut(run: RunDir, plan: Plan) -> bool:
     )
     if not reason:
         return False
-    run.append_event("cancelled", reason=reason)
-    print(f"{run.path.name}: not made: {reason}", flush=True)
+    job = record.latest([run]).get(run.path)
+    run.append_event("cancelled", reason=reason, submission=job and job.number)
+    print(f"{run.path.name}: not run: {reason}", flush=True)
     return True
 
 
@@ -153,4 +158,4 @@ def _point(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 if __name__ == "__main__":
     here = RunDir.open(sys.argv[1])
-    sys.exit(0 if cut(here, Plan.from_json(read_json(here.run_json))) else 1)
+    sys.exit(0 if cut(here, here.plan()) else 1)

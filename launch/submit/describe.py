@@ -18,12 +18,10 @@ def run_plan(planned: Plan, here: Site, why: str, run: RunDir) -> str:
         nodes = f"{planned.nodes} node{'s' * (planned.nodes > 1)} (groups of processes on this machine)"
     else:
         nodes = f"{planned.nodes} node{'s' * (planned.nodes > 1)}"
-    gpus = planned.gpus_per_node
-    gpu = f"{gpus} GPU{'s' * (gpus > 1)} a node" if gpus else "no GPUs"
     rows = {
         "site": f"{here.name} ({why})",
         "backend": planned.backend,
-        "shape": f"{nodes} x {planned.ranks_per_node} rank{'s' * (planned.ranks_per_node > 1)} = {planned.size} rank{'s' * (planned.size > 1)}, {gpu}",
+        "shape": f"{nodes} x {planned.ranks_per_node} rank{'s' * (planned.ranks_per_node > 1)} = {planned.size} rank{'s' * (planned.size > 1)}, {_gpus(planned)}",
         **({"container": f"{planned.container} ({planned.container_runtime})"} if planned.container else {}),
         **planned.describe,
         **_walltime(planned, ""),
@@ -58,12 +56,16 @@ def study_plan(
         cost += f" ({study.cost(plans)[0]:.4g} as a job for each run)"
         one = "smallest" if least else "largest"
         whole += f", {clock(jobs[0].time_s)} in all: {jobs[0].nodes} nodes, the runs one after the other, {one} first"
+    axes = {name for name, _ in found[0].values}
+    names = [name for name in dict.fromkeys(name for plan in plans for name in plan.describe) if name not in axes]
+    differing = [name for name in names if len({plan.describe.get(name) for plan in plans}) > 1]
     rows = {
         "site": f"{here.name} ({why})",
         "backend": first.backend + " (one run after the other)" * (first.backend == "local"),
         "study": f"{len(found) // repeats} points x {repeats} repeat{'s' * (repeats > 1)} = {len(found)} runs"
         + f", {scaling} scaling" * several,
         **({"container": f"{first.container} ({first.container_runtime})"} if first.container else {}),
+        **{name: first.describe[name] for name in names if name not in differing},
         **_walltime(first, whole),
         "cost": cost,
         **cutoff,
@@ -71,9 +73,6 @@ def study_plan(
         **_not_known(max(plans, key=lambda plan: plan.nodes), here),
         **inherited.rows(first.inherited, first.backend == "slurm"),
     }
-    told = {"epochs", *(name for name, _ in found[0].values)}
-    names = [name for name in dict.fromkeys(name for plan in plans for name in plan.describe) if name not in told]
-    differing = [name for name in names if len({plan.describe.get(name) for plan in plans}) > 1]
     table = [["nodes", "ranks", "GPUs", *(name for name, _ in found[0].values), *differing]]
     for point, plan in zip(found, plans):
         if point.repeat == 1:
@@ -105,6 +104,21 @@ def _walltime(planned: Plan, whole: str) -> dict[str, str]:
         "walltime": time + ", so the partition's own" * (not planned.time_s),
         "warning": warning if planned.warning_s else none,
     }
+
+
+def _gpus(planned: Plan) -> str:
+    """The GPUs of a node, and how they are divided where it is not one for each rank."""
+    gpus, each = planned.gpus_per_node, planned.gpus_per_rank
+    if not gpus:
+        return "GPUs as sbatch's options say" if planned.sbatch_args and planned.gpu_binding != "none" else "no GPUs"
+    idle = gpus - each * planned.ranks_per_node
+    return (
+        f"{gpus} GPU{'s' * (gpus > 1)} per node"
+        + f", {each} for each rank" * (each > 1)
+        + ", which trains on one of them"
+        * (each > 1 and planned.kind == "workload" and "--strategy=mirrored" not in planned.entry)
+        + f", {idle} of them idle" * (idle > 0)
+    )
 
 
 def _not_known(planned: Plan, here: Site) -> dict[str, str]:

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from launch.record.files import read_json
+from launch.record.rundir import read_index
 from launch.submit import states
-from launch.submit.study import INDEX
 
 
 def so_far(folder: Path, known: Sequence[states.Known]) -> dict[Path, float]:
@@ -35,7 +34,7 @@ def so_far(folder: Path, known: Sequence[states.Known]) -> dict[Path, float]:
     Refusal
         If the index is damaged.
     """
-    entries = {folder / entry["run"]: entry for entry in read_json(folder / INDEX)["runs"]}
+    entries = {folder / entry["run"]: entry for entry in (read_index(folder) or {"runs": []})["runs"]}
     if len({entry["nodes"] for entry in entries.values()}) < 2:
         return {}
     fewest = min(entry["nodes"] for entry in entries.values())

@@ -1,4 +1,4 @@
-"""One launcher at a time for a study or chain: between two of its runs nothing else tells that it is at work."""
+"""One launcher at a time for a run, study or workflow; and the order of ``cancel`` to a launcher to submit nothing more."""
 
 import contextlib
 import errno
@@ -8,20 +8,59 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from launch.errors import Refusal
 
 FILE = ".launcher"
-"""Whose the study is: host and process; empty when that has left."""
+"""Whose the folder is: host and process; blank when that has left."""
+
+_ORDERS = ".cancel"
+"""Grows by a byte for each order to submit nothing more."""
 
 _HANDED_OVER_S = 1.0  # in which a launcher that goes on in the background lets go
+_WIDTH = 256  # bytes of the file: overwritten in one write, it is never seen half written
+
+
+class Cancelled(Refusal):
+    """Somebody has cancelled what this launcher is at work on."""
+
+    status = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A folder whose only launcher this process is."""
+
+    folder: Path
+    orders: int  # of which this launcher knew when it began
+
+    def check(self) -> None:
+        """Make sure that this process may still submit; to be asked after a job is recorded and before it is submitted.
+
+        Raises
+        ------
+        Cancelled
+            If the folder was cancelled meanwhile.
+        Refusal
+            If a launcher of another host has taken it over.
+        """
+        if _orders(self.folder) > self.orders:
+            raise Cancelled(f"{self.folder} was cancelled: nothing more of it is submitted")
+        with open(self.folder / FILE, "rb") as file:
+            owner = _read(file)
+        if owner and owner != _here():
+            raise Refusal(
+                f"another launcher, process {owner['pid']} on {owner['host']}, has taken over {self.folder}: jobs that are "
+                "submitted keep running, and it submits the rest"
+            )
 
 
 @contextlib.contextmanager
-def alone(folder: Path, take_over: bool = False) -> Iterator[None]:
-    """Be the only launcher of a study or chain.
+def alone(folder: Path, take_over: bool = False) -> Iterator[Hold]:
+    """Be the only launcher of a run, study or workflow.
 
     The lock ends with the process that holds it, however it ends, and some file systems show it on other hosts. Where one
     does not, a launcher of another host that was killed cannot be told from one at work, so its name stays until somebody
@@ -30,53 +69,66 @@ def alone(folder: Path, take_over: bool = False) -> Iterator[None]:
     Parameters
     ----------
     folder : Path
-        Of the study or chain.
+        Of the run, study or workflow: the outermost of them.
     take_over : bool
         Whether a launcher of another host that has not said that it left is to be passed over. If it is at work after all,
-        it submits nothing more (`refuse_if_taken_over`).
+        it submits nothing more (`Hold.check`).
 
     Raises
     ------
     Refusal
         If another is, or may be, at work.
     """
-    here = {"host": socket.gethostname(), "pid": os.getpid()}
-    with open(folder / FILE, "a+b") as file:
+    with open(folder / FILE, "r+b", opener=lambda name, flags: os.open(name, flags | os.O_CREAT, 0o600)) as file:
         locked = _lock(file)
-        noted = _read(file)
-        who = f"process {noted['pid']} on {noted['host']}" if noted else "another process"
-        there = noted is not None and noted["host"] == here["host"] and _exists(noted["pid"])
+        owner = _read(file)
+        who = f"process {owner['pid']} on {owner['host']}" if owner else "another process"
+        there = owner is not None and owner["host"] == _here()["host"] and _exists(owner["pid"])
         if locked is False or (locked is None and there):
             raise Refusal(
                 f"a launcher is at work on {folder}, {who}: wait for its end, or end it there with Ctrl-C or kill"
             )
-        if noted and noted["host"] != here["host"] and not take_over:
+        if owner and owner["host"] != _here()["host"] and not take_over:
             raise Refusal(
-                f"{who} began to launch {folder} and has not said that it left: if it is there still, wait for its end or end "
-                f"it there; if it is gone: python -m launch resume {folder} --take-over"
+                f"{who} began to launch {folder} and has not said that it left: if it is still there, wait for its end or "
+                f"end it there; if it is gone: python -m launch resume {folder} --take-over"
             )
-        _write(file, here)
+        _write(file, _here())
         try:
-            yield
+            yield Hold(folder, _orders(folder))
         finally:
-            if _read(file) == here:
+            if _read(file) == _here():
                 _write(file, None)
 
 
-def refuse_if_taken_over(folder: Path) -> None:
-    """Make sure that the study is still this process's own.
+def order_end(folder: Path) -> None:
+    """Have the launcher of a folder, wherever it is, submit nothing more."""
+    descriptor = os.open(folder / _ORDERS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        os.write(descriptor, b"\n")
+    finally:
+        os.close(descriptor)
 
-    Raises
-    ------
-    Refusal
-        If a launcher of another host has taken it over.
-    """
-    with open(folder / FILE, "rb") as file:
-        noted = _read(file)
-    if noted and noted != {"host": socket.gethostname(), "pid": os.getpid()}:
-        raise Refusal(
-            f"process {noted['pid']} on {noted['host']} has taken {folder} over: what was submitted goes on, the rest is its"
-        )
+
+def is_held(folder: Path) -> bool:
+    """Whether a launcher that this host can see is at work on a folder."""
+    with contextlib.suppress(FileNotFoundError), open(folder / FILE, "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+def _here() -> dict[str, Any]:
+    return {"host": socket.gethostname(), "pid": os.getpid()}
+
+
+def _orders(folder: Path) -> int:
+    try:
+        return os.stat(folder / _ORDERS).st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _lock(file: BinaryIO) -> bool | None:
@@ -103,13 +155,10 @@ def _exists(pid: int) -> bool:
 
 
 def _read(file: BinaryIO) -> dict[str, Any] | None:
-    file.seek(0)
-    with contextlib.suppress(ValueError):  # empty, or cut short by a kill
-        return json.loads(file.read())
+    with contextlib.suppress(ValueError):  # blank
+        return json.loads(os.pread(file.fileno(), _WIDTH, 0))
     return None
 
 
 def _write(file: BinaryIO, who: dict[str, Any] | None) -> None:
-    file.truncate(0)
-    file.write(json.dumps(who).encode() if who else b"")
-    file.flush()
+    os.pwrite(file.fileno(), (json.dumps(who).encode() if who else b"").ljust(_WIDTH), 0)

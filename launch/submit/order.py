@@ -2,13 +2,14 @@
 
 import dataclasses
 import datetime
-import importlib
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from launch.errors import SubmissionRefused
+from launch.backends.scheduler import scheduler
+from launch.errors import Refusal, SubmissionRefused
 from launch.plan import packing
 from launch.plan.plan import Plan, refuse_bad_name, resolve
 from launch.plan.request import Request, StudyRequest
@@ -18,8 +19,10 @@ from launch.plan.sweep import Axes
 from launch.plan.workload import Target
 from launch.record import code
 from launch.record.files import publish_json
-from launch.record.rundir import STATUS, RunDir
-from launch.submit import describe, lock, study
+from launch.record.rundir import RunDir
+from launch.submit import describe, jobs, study
+from launch.submit.create import whole
+from launch.submit.lock import Hold, alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,16 +37,16 @@ class Order:
         What is to be run.
     axes : Axes
         In what the runs differ.
-    link : str
-        Its name in a chain; empty outside of one.
+    stage : str
+        Its name in a workflow; empty outside of one.
     after : tuple of str
-        Links of the chain that must be done before.
+        Stages of the workflow that must be done before.
     """
 
     asked: StudyRequest
     target: Target
     axes: Axes
-    link: str = ""
+    stage: str = ""
     after: tuple[str, ...] = ()
 
 
@@ -75,47 +78,85 @@ class Planned:
         return describe.run_plan(self.plans[0], here, why, RunDir(self.folder))
 
     def check(self) -> None:
-        """Refuse what the backend cannot run."""
+        """Refuse what the scheduler cannot run."""
         for planned in {planned.nodes: planned for planned in self.jobs}.values():
-            _backend(planned).check(planned)
-        if self.order.asked.detach and self.plans[0].backend == "slurm":
-            from launch.backends.slurm_array import STAY, refuse_beyond_queue
+            scheduler(planned.backend).check(planned)
+        if self.order.asked.detach and scheduler(self.plans[0].backend).remote:
+            check_queue_limits(
+                self.jobs, "leave out --detach, so that we stay and submit as many at a time; or ask for fewer"
+            )
 
-            refuse_beyond_queue(self.jobs, STAY)
+    def preview(self, after: Sequence[str] = ()) -> str:
+        """What would be submitted or started, once the jobs of other stages have ended."""
+        made = jobs.make(self.folder, self.runs, self.order.asked.throttle)
+        scripts = [scheduler(job.backend).script(dataclasses.replace(job, after=tuple(after))) for job in made]
+        return "\n\n".join(["", *scripts]) if any(scripts) else ""
 
-    def preview(self) -> str:
-        """What would be submitted or started."""
+    def write(self, folder: Path) -> None:
+        """Write into an empty folder what is to be run, and by which code."""
         if self.points:
-            return study.preview(self.folder, self.runs, self.order.asked.throttle)
-        return _backend(self.plans[0]).preview(RunDir(self.folder), self.plans[0])
+            study.write(folder, self.order.asked, self.points, self.plans)
+        else:
+            commit = code.keep(RunDir(folder).patch, self.plans[0].cwd)
+            publish_json(RunDir(folder).run_json, self.plans[0].to_json() | {"commit": commit})
 
     def create(self) -> None:
-        """Make the folder, and note in it what is to be run, and by which code."""
-        if self.points:
-            study.create(self.folder, self.order.asked, self.points, self.plans)
-        else:
-            run = RunDir(self.folder)
-            run.create()
-            commit = code.keep(run.patch, self.plans[0].cwd)
-            publish_json(run.run_json, self.plans[0].to_json() | {"commit": commit})
+        """Make the folder: whole, or not at all."""
+        with whole(self.folder, "study" if self.points else "run") as draft:
+            self.write(draft)
 
-    def start(self, how: str) -> int:
-        """Begin, and unless ``how`` is "detach" stay to the end; return the exit status.
+    def run(self, how: str, hold: Hold) -> int:
+        """Begin, and unless ``how`` is "detach" stay to the end; return the exit status."""
+        return study.run(self.folder, self.runs, how, self.order.asked.throttle, hold)
 
-        Raises
-        ------
-        SubmissionRefused
-            If Slurm refuses it; then nothing of it stays behind, unless a part has begun or may have been taken.
-        """
-        if self.points:
-            try:
-                with lock.alone(self.folder):
-                    return study.make(self.folder, self.runs, how, self.order.asked.throttle)
-            except SubmissionRefused as refusal:
-                if not refusal.may_be_queued and not any(run.events_jsonl.exists() for run, _ in self.runs):
-                    shutil.rmtree(self.folder)  # it would only be in the way of the next try
-                raise
-        return STATUS[_backend(self.plans[0]).start(RunDir(self.folder), self.plans[0], how)]
+
+class Startable(Protocol):
+    """A run or study, or a workflow, that is planned."""
+
+    folder: Path
+
+    def create(self) -> None:
+        """Make the folder."""
+
+    def run(self, how: str, hold: Hold) -> int:
+        """Run what is in it."""
+
+
+def start(planned: Startable, how: str) -> int:
+    """Make the folder of what is planned and run it; return the exit status.
+
+    Raises
+    ------
+    SubmissionRefused
+        If the scheduler refuses it; then the folder is removed, unless something has begun or may have been taken.
+    """
+    planned.create()
+    try:
+        with alone(planned.folder) as hold:
+            return planned.run(how, hold)
+    except SubmissionRefused as refusal:
+        begun = any('"started"' in path.read_text() for path in planned.folder.rglob("events.jsonl"))
+        if not refusal.may_be_queued and not begun:
+            shutil.rmtree(planned.folder)  # it would only be in the way of the next try
+        raise
+
+
+def check_queue_limits(plans: Sequence[Plan], instead: str) -> None:
+    """Refuse jobs that would all have to be in the queue at the same time.
+
+    Raises
+    ------
+    Refusal
+        If there are more for a partition than the site allows; the message ends with what to do instead.
+    """
+    for partition in {plan.partition: None for plan in plans}:
+        those = [plan for plan in plans if plan.partition == partition]
+        most = those[0].max_jobs
+        if most and len(those) > most:
+            raise Refusal(
+                f"{len(those)} runs are more than the {most} jobs that {those[0].site} lets you have in the queue of "
+                f"{partition}: {instead}"
+            )
 
 
 def plan(order: Order, here: Site, machine: Machine, now: datetime.datetime) -> Planned:
@@ -131,7 +172,7 @@ def plan(order: Order, here: Site, machine: Machine, now: datetime.datetime) -> 
         points = study.points(order.axes, asked.repeats)
         plans = study.plans(asked, order.target, points, here, machine, now)
         name = refuse_bad_name(asked.name) if asked.name else f"{order.target.short_name}-study-{now:%Y%m%d-%H%M%S}"
-        packing.refuse_contradictions(asked, plans, study=True, watched=not asked.detach and not order.link)
+        packing.refuse_contradictions(asked, plans, study=True, watched=not asked.detach and not order.stage)
         made = Planned(order=order, folder=(asked.runs / name).absolute(), plans=plans, points=points)
         for job in made.jobs:
             refuse_beyond_limits(here, job.partition, job.nodes, job.time_s)
@@ -141,7 +182,3 @@ def plan(order: Order, here: Site, machine: Machine, now: datetime.datetime) -> 
     planned = resolve(request, here, order.target, machine, now)
     packing.refuse_contradictions(asked, [planned], study=False, watched=True)
     return Planned(order=order, folder=(asked.runs / planned.name).absolute(), plans=[planned])
-
-
-def _backend(planned: Plan):
-    return importlib.import_module(f"launch.backends.{planned.backend}")

@@ -1,4 +1,4 @@
-"""The links of a chain: in which order they are made, and the index that makes a folder a chain."""
+"""The stages of a workflow: in which order they are run, and the index that makes a folder a workflow."""
 
 import graphlib
 from collections.abc import Mapping, Sequence
@@ -9,65 +9,65 @@ from launch.errors import Refusal, nearest
 from launch.record.files import publish_json, read_json
 from launch.submit.study import runs_in
 
-INDEX = "chain.json"
-"""The links of a chain, in their order: the file that makes a folder a chain."""
+INDEX = "workflow.json"
+"""The stages of a workflow, in their order: the file that makes a folder a workflow."""
 
 
-class Link(NamedTuple):
-    """A run or a study in a chain."""
+class Stage(NamedTuple):
+    """A run or a study in a workflow."""
 
     name: str
-    after: tuple[str, ...]  # links that must be done before
+    after: tuple[str, ...]  # stages that must be done before
     folder: Path
 
 
 def in_order(after: Mapping[str, Sequence[str]]) -> list[str]:
-    """The links, each behind those that it comes after.
+    """The stages, each behind those that it comes after.
 
     Parameters
     ----------
     after : dict of str to sequence of str
-        Link -> those that must be done before.
+        Stage -> those that must be done before.
 
     Raises
     ------
     Refusal
-        If one comes after what is no link, or after itself.
+        If one comes after what is no stage, or after itself.
     """
     for name, before in after.items():
-        if unknown := next((link for link in before if link not in after), None):
-            raise Refusal(f"link {name} comes after {unknown!r}, which is no link: {nearest(unknown, after)}")
+        if unknown := next((stage for stage in before if stage not in after), None):
+            raise Refusal(f"stage {name} comes after {unknown!r}, which is not a stage: {nearest(unknown, after)}")
     try:
         return list(graphlib.TopologicalSorter(after).static_order())
     except graphlib.CycleError as error:
         circle = " after ".join(reversed(error.args[1]))
-        raise Refusal(f"links wait for each other: {circle}: leave out one of these") from None
+        raise Refusal(f"stages wait for each other: {circle}: leave out one of these") from None
 
 
 def all_before(after: Mapping[str, Sequence[str]], name: str) -> set[str]:
-    """All links that must be done before one, and what must be done before those."""
-    return {link for before in after[name] for link in {before} | all_before(after, before)}
+    """All stages that must be done before one, and what must be done before those."""
+    return {stage for before in after[name] for stage in {before} | all_before(after, before)}
 
 
-def write(folder: Path, links: Sequence[Link]) -> None:
-    """Make a folder a chain."""
-    publish_json(folder / INDEX, {"links": [{"link": link.name, "after": link.after} for link in links]})
+def write(folder: Path, stages: Sequence[Stage]) -> None:
+    """Make a folder a workflow."""
+    publish_json(folder / INDEX, {"stages": [{"stage": stage.name, "after": stage.after} for stage in stages]})
 
 
-def read(folder: Path) -> list[Link]:
-    """The links of a chain, in their order; none where the folder is no chain."""
-    index = read_json(folder / INDEX) or {"links": []}
-    return [Link(entry["link"], tuple(entry["after"]), folder / entry["link"]) for entry in index["links"]]
+def read(folder: Path) -> list[Stage]:
+    """The stages of a workflow, in their order; none where the folder is not a workflow."""
+    index = read_json(folder / INDEX) or {"stages": []}
+    return [Stage(entry["stage"], tuple(entry["after"]), folder / entry["stage"]) for entry in index["stages"]]
 
 
 def ended_before(run: Path) -> str:
-    """The link because of which a run of a chain could not start, and how that ended; nothing if it is not so."""
-    for link in (run, run.parent):  # the run is a link, or its study is
-        links = {each.name: each for each in read(link.parent)}
-        if link.name in links:
-            before = all_before({name: each.after for name, each in links.items()}, link.name)
-            for name in (name for name in links if name in before):
-                for one in runs_in(links[name].folder):
+    """The stage because of which a run of a workflow could not start, and how that ended; nothing if it is not so."""
+    for stage in (run, run.parent):  # the run is a stage, or its study is
+        stages = {each.name: each for each in read(stage.parent)}
+        if stage.name in stages:
+            before = all_before({name: each.after for name, each in stages.items()}, stage.name)
+            for name in (name for name in stages if name in before):
+                for one in runs_in(stages[name].folder):
                     if (ended := one.events("ended")) and one.result() is None:
-                        return f"link {name}: {ended[-1]['outcome']}"
+                        return f"stage {name}: {ended[-1]['outcome']}"
     return ""

@@ -1,4 +1,4 @@
-"""What is known of runs: from their files, and of those under way from Slurm or from the lock of their launcher.
+"""What is known of runs: from their files, and of those under way from their scheduler.
 
 A state is one of
   planned    made, and never submitted
@@ -14,28 +14,22 @@ A state is one of
 
 import os
 import re
-import socket
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launch.backends import local, supervise
-from launch.backends.slurm import outcome
-from launch.backends.slurm_jobs import Answer, ask_all, jobs
-from launch.backends.slurm_queue import ENDED
-from launch.backends.slurm_submission import recover
+from launch.backends.scheduler import ENDED, QUEUED, UNKNOWN, Answer, Status, poll_all
 from launch.errors import Refusal
-from launch.record.files import read_json
+from launch.record import job as record
+from launch.record.files import Unreadable
+from launch.record.job import Job
 from launch.record.pace import pace
-from launch.record.rundir import RunDir
+from launch.record.rundir import Event, PlanRecord, RunDir
 from launch.submit.stages import ended_before
 
 UNDER_WAY = ("queued", "running", "unknown")
 _LIFE = {"submitted": "queued", "started": "running", "ended": "", "cancelled": "cancelled"}
-_WAITING = {"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"}
-_SETTLING_S = 15.0  # between what a run notes and what Slurm or a shared disk shows of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +39,7 @@ class Known:
     path: Path
     state: str
     reason: str = ""  # of waiting, failing or being lost, in short
-    source: str = "records"  # of the state: records, slurm (asked), lock (of the launcher on this machine)
-    asked: float | None = None  # when Slurm gave its answer, Unix seconds
+    source: str = "records"  # of the state: "records", or "scheduler" where it was asked
     since: float | None = None  # time of the last event, Unix seconds
     workload: str | None = None
     backend: str | None = None
@@ -66,9 +59,7 @@ class Known:
     @property
     def under_way(self) -> bool:
         """Whether the run may go on by itself."""
-        # A job that was stopped may have been requeued: an answer older than the end does not tell.
-        requeued = self.state == "stopped" and self.asked is not None and self.asked <= (self.since or 0)
-        return self.state in UNDER_WAY or requeued
+        return self.state in UNDER_WAY
 
 
 def find(words: Iterable[str | Path]) -> list[Path]:
@@ -89,56 +80,60 @@ def find(words: Iterable[str | Path]) -> list[Path]:
     return list(found)
 
 
-def look(paths: Sequence[Path], ask: Callable[[], Answer] = jobs) -> tuple[list[Known], str]:
+def look(paths: Sequence[Path], fresh: bool = False, poll: Callable[..., Answer] = poll_all) -> tuple[list[Known], str]:
     """Find out about runs.
 
     Parameters
     ----------
     paths : sequence of Path
         Run directories.
-    ask : function
-        What asks Slurm, for all of them at once, if there is something to ask.
+    fresh : bool
+        Ask the schedulers now; by default an answer that others got some seconds ago is good enough.
+    poll : function
+        What asks the schedulers, for all jobs at once, if there is something to ask.
 
     Returns
     -------
     known : list of Known
         In the same order.
     silence : str
-        Why Slurm does not answer, if there was something to ask and it did not; then the states are from the records.
+        Why a scheduler does not answer, if there was something to ask and it did not; then the states are from the records.
     """
-    answer = None
-    known = []
+    records: dict[Path, _Record | Known] = {}
     for path in paths:
         try:
-            run = RunDir(path)
-            plan = read_json(run.run_json)
-            if not isinstance(plan, dict):
-                raise Refusal(f"{path} is not a run: it has no run.json")
-            events = _life(run)
-            if answer is None and plan.get("backend") == "slurm" and _ask_slurm(run, events):
-                answer = ask()
-            known.append(_know(path, run, plan, events, answer))
-        except (Refusal, OSError) as error:
-            known.append(Known(path=path, state="damaged", reason=str(error).partition(": move it")[0]))
-    return known, answer.silence if answer else ""
+            records[path] = _Record.read(path)
+        except Unreadable as error:
+            records[path] = Known(path=path, state="damaged", reason=error.reason)
+    jobs: dict[Path, Job] = {}
+    unfinished = [each for each in records.values() if isinstance(each, _Record) and each.recorded[0] != "done"]
+    for holder in dict.fromkeys(record.holder_of(each.run) for each in unfinished):
+        those = [each.run for each in unfinished if record.holder_of(each.run) == holder]
+        try:
+            jobs |= record.latest(those)
+        except Unreadable as error:
+            records |= {run.path: Known(path=run.path, state="damaged", reason=error.reason) for run in those}
+    open_ = [each for each in unfinished if each.run.path in jobs and each.within(jobs[each.run.path])[0] in _OPEN]
+    answer = _ask({each.run.path: jobs[each.run.path] for each in open_}, open_, fresh, poll)
+    known = [
+        each if isinstance(each, Known) else _know(each, jobs.get(each.run.path), answer) for each in records.values()
+    ]
+    return known, answer.silence
 
 
-def going_on(these: Sequence[RunDir], backend: str) -> set[Path]:
-    """Those of the runs of a study that are in the queue or run, as it is now: to make them again would be once too often.
-
-    A job that Slurm took from a launcher that was killed before it could say so is noted in its runs.
+def under_way(runs: Sequence[RunDir]) -> set[Path]:
+    """Those of some runs that are in the queue or run, as it is now: to submit them again would be once too often.
 
     Raises
     ------
     Refusal
-        If nobody knows, as Slurm does not answer.
+        If nobody knows, as a scheduler does not answer.
     """
-    if backend == "local":
-        return {run.path for run in these if supervise.is_running(run)}
-    recover(these)
-    known, silence = look([run.path for run in these], ask_all)
+    known, silence = look([run.path for run in runs], fresh=True)
     if silence:
-        raise Refusal(f"Slurm does not answer ({silence}), so it may still have {these[0].path}: try again later")
+        raise Refusal(
+            f"the scheduler does not answer ({silence}), so it may still have {runs[0].path}: try again later"
+        )
     return {one.path for one in known if one.under_way}
 
 
@@ -157,42 +152,138 @@ def recorded(events: Sequence[dict[str, Any]], done: bool) -> tuple[str, str]:
         return "done", ""
     if last.get("event") == "ended":
         failure = last.get("first_failure")
-        told = f"rank {failure['rank']} on {failure['host']}: {failure['error']}" if failure else ""
+        cause = f"rank {failure['rank']} on {failure['host']}: {failure['error']}" if failure else ""
         status = f"exit status {last['status']}" if last["outcome"] == "failed" else ""
-        return last["outcome"], told or last.get("reason") or status
+        return last["outcome"], cause or last.get("reason") or status
     return _LIFE[last["event"]] if last else "planned", last.get("reason", "")
 
 
-def judge(noted: str, last: dict[str, Any], number: str | None, answer: Answer) -> tuple[str, str]:
-    """State and reason of a run on Slurm that has noted no final end.
+def judge(noted: str, job: Job, status: Status | None) -> tuple[str, str]:
+    """State and reason of a run that has noted no final end.
 
     Parameters
     ----------
     noted : str
-        "queued", "running" or "stopped".
-    last : dict
-        The last event.
-    number : str
-        Of the job.
-    answer : Answer
-        Slurm's, which is not silent.
+        "queued", "running" or "stopped", from the events that belong to the job.
+    job : Job
+        Its latest.
+    status : Status or None
+        What the scheduler says of it; None if it has forgotten the job.
     """
-    job = answer.jobs.get(number or "")
-    if job is None:
-        if noted == "stopped" or last["time"] > answer.time - _SETTLING_S:
+    if status is None or (status.phase == ENDED and not status.word):
+        if noted == "queued" and job.shape == "pack":
+            return "stopped", f"job {job.id} ended before its turn"
+        return (
+            (noted, "")
+            if noted == "stopped"
+            else ("lost", f"job {job.id} is gone and has noted no end: resume goes on")
+        )
+    if status.phase == UNKNOWN:
+        return "unknown", status.reason
+    if status.phase == QUEUED:
+        return "queued", status.reason
+    if status.phase == ENDED:
+        if noted == "stopped":
             return noted, ""
-        return "lost", f"job {number} is gone and has noted no end: resume goes on"
-    if job.state in _WAITING:
-        return "queued", job.reason
-    if noted == "stopped":
+        if noted == "queued" and job.shape == "pack":
+            return "stopped", f"job {job.id} ended before its turn"
+        where = f" on {status.nodes}" if status.nodes else f", {status.reason}" if status.reason else ""
+        return status.outcome or "failed", f"job {job.id}: {status.word}{where}"
+    if noted == "stopped" and job.shape == "pack":
         return noted, ""
-    if last.get("packed"):  # it is submitted with its study, and its turn in the allocation has not come
-        ended = job.state in ENDED
-        return ("stopped", f"job {number} ended before its turn") if ended else ("queued", f"its turn in job {number}")
-    if job.state in ENDED:
-        where = f" on {job.nodes}" if job.nodes else f", {job.reason}" if job.reason else ""
-        return outcome(job.state, None), f"job {number}: {job.state}{where}"
-    return "running", "" if job.state == "RUNNING" else job.state.lower()
+    if noted == "queued" and job.shape == "pack":  # it is submitted with its study, and its turn has not come
+        return "queued", f"its turn in job {job.id}"
+    return "running", "" if status.word in ("", "RUNNING") else status.word.lower()
+
+
+_OPEN = ("queued", "running", "stopped")
+"""What a run may have noted while its scheduler knows more; a job that was stopped may have been requeued."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """What the files of a run say."""
+
+    run: RunDir
+    plan: PlanRecord
+    events: list[Event]  # of its life
+
+    @classmethod
+    def read(cls, path: Path) -> "_Record":
+        run = RunDir(path)
+        # A workload notes its evaluations too.
+        return cls(run, run.record(), [event for event in run.events() if event["event"] in _LIFE])
+
+    @property
+    def recorded(self) -> tuple[str, str]:
+        return recorded(self.events, self.run.result_json.exists())
+
+    def within(self, job: Job) -> tuple[str, str]:
+        """State and reason by the events that belong to its latest job; the others are of earlier ones."""
+        own = [event for event in self.events if event.get("submission") == job.number]
+        return recorded(own, self.run.result_json.exists()) if own else ("queued", "")
+
+
+def _ask(jobs: dict[Path, Job], entries: Sequence[_Record], fresh: bool, poll: Callable[..., Answer]) -> Answer:
+    """What the schedulers say; asked again, now, where an older answer does not have a job that should be there."""
+    submitted = list(dict.fromkeys(job for job in jobs.values() if job.id))
+    if not submitted:
+        return Answer({})
+    answer = poll(submitted, not fresh)
+    missing = (
+        each.within(jobs[each.run.path])[0] != "stopped" and answer.of(jobs[each.run.path], each.run) is None
+        for each in entries
+    )
+    return poll(submitted, False) if not fresh and not answer.silence and any(missing) else answer
+
+
+def _know(entry: _Record, job: Job | None, answer: Answer) -> Known:
+    state, reason, source = _state(entry, job, answer)
+    if source == "scheduler" and state not in UNDER_WAY:  # it may have noted its end since its events were read
+        entry = _Record.read(entry.run.path)
+        state, reason, source = _state(entry, job, answer)
+    run, events = entry.run, entry.events
+    last = events[-1] if events else {}
+    started = next((event for event in reversed(events) if event["event"] == "started"), {})
+    status = answer.of(job, run) if job and source == "scheduler" else None
+    return Known(
+        path=run.path,
+        state=state,
+        reason=" ".join(reason.split()),
+        source=source,
+        since=last.get("time"),
+        workload=entry.plan.get("workload"),
+        backend=entry.plan.get("backend"),
+        job=job.handle(run) if job and job.id else _job(events),
+        nodes=entry.plan.get("nodes"),
+        ranks=entry.plan.get("nodes", 0) * entry.plan.get("ranks_per_node", 0) or None,
+        attempts=sum(event["event"] == "started" for event in events),
+        hosts=(status.nodes if status else "") or started.get("nodes") or started.get("host", ""),
+        **(_pace(run, state == "running") if started or state == "done" else {}),
+    )
+
+
+def _state(entry: _Record, job: Job | None, answer: Answer) -> tuple[str, str, str]:
+    state, reason = entry.recorded
+    if job is None or state == "done":
+        return state, reason, "records"
+    state, reason = entry.within(job)
+    if state not in _OPEN:
+        return state, reason, "records"
+    if job.id is None:
+        return "queued", "its submission was not confirmed: resume or cancel asks the scheduler for it", "records"
+    if answer.silence:
+        return state, reason, "records"
+    state, reason = judge(state, job, answer.of(job, entry.run))
+    if state in ("cancelled", "lost") and not entry.events and (cause := ended_before(entry.run.path)):
+        return "cancelled", cause, "scheduler"  # the controller remembers it for some minutes only
+    return state, reason, "scheduler"
+
+
+def _job(events: Sequence[dict[str, Any]]) -> str | None:
+    """The job as it was submitted: of a task of an array 12_3, while Slurm tells the task itself its own number."""
+    submitted = [event["job"] for event in events if event["event"] == "submitted" and "job" in event]
+    return str(submitted[-1]) if submitted else None
 
 
 def _below(folder: Path) -> Iterator[Path]:
@@ -208,74 +299,6 @@ def _below(folder: Path) -> Iterator[Path]:
 
 def _natural(path: Path) -> list[Any]:
     return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", str(path)))]
-
-
-def _ask_slurm(run: RunDir, events: list[dict[str, Any]]) -> bool:
-    """Whether Slurm may know more than the records of its run: of one that is done or has failed it does not."""
-    return recorded(events, run.result_json.exists())[0] in ("queued", "running", "stopped")
-
-
-def _know(path: Path, run: RunDir, plan: dict[str, Any], events: list[dict[str, Any]], answer: Answer | None) -> Known:
-    state, reason, source = _state(run, plan, events, answer)
-    if state in ("lost", "failed", "timeout", "cancelled"):  # it may have noted its end since its events were read
-        events = _life(run)
-        state, reason, source = _state(run, plan, events, answer)
-    last = events[-1] if events else {}
-    started = next((event for event in reversed(events) if event["event"] == "started"), {})
-    number = _job(events)
-    job = answer.jobs.get(number or "") if answer and source == "slurm" else None
-    return Known(
-        path=path,
-        state=state,
-        reason=" ".join(reason.split()),
-        source=source,
-        asked=answer.time if answer and source == "slurm" else None,
-        since=last.get("time"),
-        workload=plan.get("workload"),
-        backend=plan.get("backend"),
-        job=number,
-        nodes=plan.get("nodes"),
-        ranks=plan.get("nodes", 0) * plan.get("ranks_per_node", 0) or None,
-        attempts=sum(event["event"] == "started" for event in events),
-        hosts=(job.nodes if job else "") or started.get("nodes") or started.get("host", ""),
-        **(_pace(run, state == "running") if started or state == "done" else {}),
-    )
-
-
-def _life(run: RunDir) -> list[dict[str, Any]]:
-    return [event for event in run.events() if event["event"] in _LIFE]  # a workload notes its evaluations too
-
-
-def _state(
-    run: RunDir, plan: dict[str, Any], events: list[dict[str, Any]], answer: Answer | None
-) -> tuple[str, str, str]:
-    noted, reason = recorded(events, run.result_json.exists())
-    if noted not in ("queued", "running", "stopped"):
-        return noted, reason, "records"
-    if plan.get("backend") == "slurm":
-        if answer is None or answer.silence:
-            return noted, reason, "records"
-        state, reason = judge(noted, events[-1], _job(events), answer)
-        if state in ("cancelled", "lost") and noted == "queued" and (cause := ended_before(run.path)):
-            return "cancelled", cause, "slurm"  # the controller tells it for some minutes only
-        return state, reason, "slurm"
-    if noted == "stopped":
-        return noted, reason, "records"
-    last = events[-1]
-    if supervise.is_running(run):
-        return "running", "" if noted == "running" else "starting", "lock"
-    if last.get("host", socket.gethostname()) != socket.gethostname():
-        return "unknown", f"started on {last['host']}: ask there", "records"
-    if noted == "queued" and time.time() - last["time"] < local.STARTING_S:
-        return "queued", "starting", "records"
-    return "lost", "its launcher is gone and has noted no end: resume goes on", "lock"
-
-
-def _job(events: Sequence[dict[str, Any]]) -> str | None:
-    """The job as it was handed in: ``scancel 4 3_1`` passes over job 4, silently, if that is the task 3_0 (Slurm 22.05.8)."""
-    named = [event for event in events if "job" in event]
-    handed_in = [event for event in named if event["event"] == "submitted"]
-    return str((handed_in or named)[-1]["job"]) if named else None
 
 
 def _pace(run: RunDir, running: bool) -> dict[str, float | None]:

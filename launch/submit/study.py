@@ -1,19 +1,14 @@
 """A study: runs that differ along axes - nodes, options, seeds - and their repeats, in one folder."""
 
-import contextlib
 import dataclasses
 import datetime
-import errno
-import importlib
-import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from launch.backends.scheduler import scheduler
 from launch.errors import Refusal
 from launch.plan import options
 from launch.plan.packing import in_order
@@ -21,15 +16,16 @@ from launch.plan.plan import Plan, resolve
 from launch.plan.request import Request, StudyRequest
 from launch.plan.shape import Machine
 from launch.plan.site import Site
-from launch.plan.sweep import Axes
+from launch.plan.sweep import Axes, refuse_too_many
 from launch.plan.workload import Target
 from launch.record import code
-from launch.record.files import as_text, read_json, refuse_full_disk, to_disk
-from launch.record.rundir import STATUS, RunDir
-from launch.submit import cutoff
-
-INDEX = "study.json"
-"""Which run is which point: the file that makes a folder a study."""
+from launch.record import job as record
+from launch.record.files import as_text
+from launch.record.job import Job
+from launch.record.rundir import INDEX, STATUS, RunDir, read_index
+from launch.submit import cutoff, jobs
+from launch.submit.lock import Hold
+from launch.submit.watch import watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +49,8 @@ class Point:
     @property
     def name(self) -> str:
         """Name of its run directory."""
-        values = "".join(f"-{axis}{re.sub(r'[^A-Za-z0-9.+-]', '_', value)}" for axis, value in self.values)
-        return f"n{self.nodes}{values}-r{self.repeat}"
+        values = "".join(f"-{axis}{value}" for axis, value in self.values)
+        return f"n{self.nodes}{re.sub(r'[^A-Za-z0-9.+-]', '_', values)}-r{self.repeat}"
 
 
 def points(axes: Axes, repeats: int) -> list[Point]:
@@ -65,14 +61,13 @@ def points(axes: Axes, repeats: int) -> list[Point]:
     Raises
     ------
     Refusal
-        If there is nothing to repeat, or two points would have the same name.
+        If they are too many, or two points would have the same name.
     """
-    if repeats < 1:
-        raise Refusal(f"--repeats {repeats}: give 1 or more")
     coordinates = []
     for combination in axes.combinations():
         nodes = int(combination.pop("nodes"))
         coordinates.append((nodes, tuple(combination.items())))
+    refuse_too_many(len(coordinates), repeats)
     found = [Point(nodes, values, repeat) for repeat in range(1, repeats + 1) for nodes, values in coordinates]
     if len({point.name for point in found}) < len(found):
         raise Refusal("two values of an axis give the same name of a run: make them differ in letters or digits")
@@ -140,73 +135,27 @@ def refuse_beyond_budget(plans: Sequence[Plan], budget: float | None) -> None:
         )
 
 
-def create(folder: Path, asked: StudyRequest, found: Sequence[Point], plans: Sequence[Plan]) -> None:
-    """Make the folder of a study, its index and its run directories, and note the state of the code: all of it, or nothing.
+def write(folder: Path, asked: StudyRequest, coordinates: Sequence[Point], plans: Sequence[Plan]) -> None:
+    """Write the index of a study, its runs and the state of the code into an empty folder.
 
-    It is written under a hidden name and brought to the disk in one go, as to wait for each file of each run would take
-    many times as long; it gets its own name when it is whole. The first attempt makes what else a run directory needs.
-
-    Raises
-    ------
-    Refusal
-        If the folder exists or cannot be made, or there is no room for it.
+    The first attempt makes what else a run directory needs.
     """
-    draft = None
     index: dict[str, Any] = {
         "workload": plans[0].workload,
         "scaling": asked.scaling,
         "throttle": asked.throttle,
         "runs": [
             {"run": point.name, "nodes": point.nodes, "values": dict(point.values), "repeat": point.repeat}
-            for point in found
+            for point in coordinates
         ],
     }
-    try:
-        with contextlib.suppress(FileExistsError):  # a file there makes the next lines say that it is no directory
-            folder.parent.mkdir(parents=True, exist_ok=True)
-        if os.path.lexists(folder):
-            raise FileExistsError
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))  # mode 0700
-        for point, plan in zip(found, plans):
-            run = RunDir(draft / point.name)
-            run.path.mkdir(mode=0o700)
-            run.run_json.write_text(as_text(plan.to_json()))
-        commit = code.keep(draft / "code.patch", plans[0].cwd)
-        (draft / "code.json").write_text(as_text({"commit": commit}))
-        (draft / INDEX).write_text(as_text(index))
-        refuse_full_disk(draft)
-        to_disk(draft)
-        draft.rename(folder)
-    except BaseException as error:
-        if draft:
-            shutil.rmtree(draft, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise _cannot_make("study", folder, error) from None
-        raise
-
-
-def make_folder(what: str, folder: Path) -> None:
-    """Make the folder of a chain, mode 0700.
-
-    Raises
-    ------
-    Refusal
-        If it exists or cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, mode=0o700)
-    except OSError as error:
-        raise _cannot_make(what, folder, error) from None
-
-
-def _cannot_make(what: str, folder: Path, error: OSError) -> Refusal:
-    if isinstance(error, FileExistsError) or error.errno == errno.ENOTEMPTY:  # of a rename onto a folder
-        return Refusal(
-            f"the {what} {folder} exists already: give another --name, or go on with it: python -m launch resume {folder}"
-        )
-    return Refusal(
-        f"cannot make the {what} {folder} ({error.strerror}): give a folder that can be written to with --runs"
-    )
+    for point, plan in zip(coordinates, plans):
+        run = RunDir(folder / point.name)
+        run.path.mkdir(mode=0o700)
+        run.run_json.write_text(as_text(plan.to_json()))
+    commit = code.keep(folder / "code.patch", plans[0].cwd)
+    (folder / "code.json").write_text(as_text({"commit": commit}))
+    (folder / INDEX).write_text(as_text(index))
 
 
 def runs_in(folder: Path) -> list[RunDir]:
@@ -217,43 +166,80 @@ def runs_in(folder: Path) -> list[RunDir]:
     Refusal
         If it is neither.
     """
-    if index := read_json(folder / INDEX):
+    if index := read_index(folder):
         return [RunDir.open(folder / entry["run"]) for entry in index["runs"]]
     return [RunDir.open(folder)]
 
 
 def unfinished(folder: Path) -> list[tuple[RunDir, Plan]]:
     """Those of them that have no result yet."""
-    return [(run, Plan.from_json(read_json(run.run_json))) for run in runs_in(folder) if run.result() is None]
+    return [(run, run.plan()) for run in runs_in(folder) if run.result() is None]
 
 
-def preview(folder: Path, runs: Sequence[tuple[RunDir, Plan]], throttle: int | None) -> str:
-    """The very scripts that would be submitted; of a local study its plan says all."""
-    if runs[0][1].backend == "local":
-        return ""
-    return maker(runs).preview(folder, in_order(runs), throttle)
+def run(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, throttle: int | None, hold: Hold) -> int:
+    """Submit runs of a study, or a run by itself, and, unless ``how`` is "detach", stay until they have ended; return the exit status.
 
+    Where the site says how many jobs may be in the queue, no more are submitted before those have ended.
 
-def make(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, throttle: int | None) -> int:
-    """Make the runs of a study by their backend; say what came of them; return the exit status."""
-    runs = [(run, plan) for run, plan in in_order(runs) if not cutoff.cut(run, plan)]
+    Raises
+    ------
+    SubmissionRefused
+        If the scheduler refuses a job; what was submitted together with it has been taken back.
+    KeyboardInterrupt
+        If the user asked for the end; no job is left then.
+    """
+    runs = left_over(runs)
+    outcomes: dict[str, str] = {}
+    most = runs[0][1].max_jobs if runs and not runs[0][1].pack else None
     try:
-        outcomes = maker(runs).start_many(folder, runs, how, throttle) if runs else {}
+        while runs:
+            part, runs = runs[: most or len(runs)], runs[most or len(runs) :]
+            if runs:
+                print(f"{len(part)} of {len(part) + len(runs)} runs now: {most} jobs may be in the queue", flush=True)
+            submitted = jobs.submit(jobs.make(folder, part, throttle, how == "detach"), hold)
+            announce(submitted)
+            if how == "detach":
+                print(f"how it is: python -m launch status {folder}", flush=True)
+            else:
+                outcomes |= watch(submitted, how == "follow")
+            runs = left_over(runs)
     except KeyboardInterrupt:
-        print(again(folder), flush=True)
+        if is_study(folder):
+            print(again(folder), flush=True)
         raise
-    return tell(folder, runs, outcomes)
+    return summary(folder, outcomes) if is_study(folder) else worst(STATUS[each] for each in outcomes.values())
 
 
-def maker(runs: Sequence[tuple[RunDir, Plan]]):
-    """The module that makes the runs of a study: Slurm has ways of its own for many of them."""
-    plan = runs[0][1]
-    slurm = "slurm_pack" if plan.pack else "slurm_array"
-    return importlib.import_module(f"launch.backends.{'local' if plan.backend == 'local' else slurm}")
+def is_study(folder: Path) -> bool:
+    """Whether a folder is that of a study."""
+    return (folder / INDEX).is_file()
 
 
-def tell(folder: Path, runs: Sequence[tuple[RunDir, Plan]], outcomes: Mapping[str, str]) -> int:
-    """Say what came of the runs of a study; return the exit status."""
+def holder(folder: Path) -> Path:
+    """The folder in which the jobs of a run are kept: its study's, or its own; of a study its own."""
+    return folder if is_study(folder) else record.holder_of(RunDir(folder))
+
+
+def left_over(runs: Sequence[tuple[RunDir, Plan]]) -> list[tuple[RunDir, Plan]]:
+    """The runs in the order in which they are best submitted, without those that are not worth their hours."""
+    return [(run, plan) for run, plan in in_order(runs) if not cutoff.cut(run, plan)]
+
+
+def announce(submitted: Sequence[Job]) -> None:
+    """Print the jobs."""
+    for job in submitted:
+        if job.shape == "run":
+            what = ""
+        elif job.shape == "array":
+            what = f": {len(job.runs)} runs on {job.plans[0].nodes} nodes each"
+        else:
+            what = f": {len(job.runs)} runs, one after the other"
+        if scheduler(job.backend).remote or job.detached:
+            print(f"job            {job.id}{what}", flush=True)
+
+
+def summary(folder: Path, outcomes: Mapping[str, str]) -> int:
+    """Print what came of the runs of a study; return the exit status."""
     bad = {name: outcome for name, outcome in outcomes.items() if outcome != "done"}
     if outcomes:
         print(f"\n{len(outcomes) - len(bad)} of {len(outcomes)} runs are done: {folder}", flush=True)
@@ -261,7 +247,7 @@ def tell(folder: Path, runs: Sequence[tuple[RunDir, Plan]], outcomes: Mapping[st
         print(f"  {name}: {outcome}", flush=True)
     if bad:
         print(again(folder), flush=True)
-    elif outcomes and len({plan.nodes for _, plan in runs}) > 1:
+    elif outcomes and len({entry["nodes"] for entry in read_index(folder)["runs"]}) > 1:
         print(f"its scaling table: python -m profiling report {folder}", flush=True)
     return worst(STATUS[outcome] for outcome in outcomes.values())
 

@@ -1,119 +1,133 @@
-"""A chain: runs and studies, its links, of which one begins when those before it are done; in one folder."""
+"""A workflow: runs and studies, its stages, of which one begins when those before it are done; in one folder."""
 
 import dataclasses
 import datetime
 import re
-import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from launch.backends import local, slurm, slurm_array
-from launch.backends.slurm_queue import command
-from launch.errors import Refusal, SubmissionRefused, nearest
+from launch.backends.scheduler import scheduler
+from launch.errors import Refusal, nearest
 from launch.plan import workload
 from launch.plan.plan import Plan, refuse_bad_name
 from launch.plan.request import StudyRequest
 from launch.plan.shape import Machine
 from launch.plan.site import Site
 from launch.plan.workload import Target
-from launch.record.files import read_json
-from launch.record.rundir import STATUS, RunDir
-from launch.submit import lock, order, stages, study
+from launch.record.job import Job
+from launch.record.rundir import STATUS, read_index
+from launch.submit import jobs, order, stages, study
+from launch.submit.create import whole
+from launch.submit.lock import Hold
 from launch.submit.order import Order, Planned
-from launch.submit.stages import Link
+from launch.submit.stages import Stage
+from launch.submit.watch import watch
 
-Undone = list[tuple[Link, list[tuple[RunDir, Plan]]]]
-"""Links of a chain, in their order, each with its runs that have no result."""
+Unfinished = list[tuple[Stage, jobs.Runs]]
+"""Stages of a workflow, in their order, each with its runs that have no result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chain:
-    """A chain with the plans of all its links, as `launch.submit.order.Planned` is a run or study with its."""
+class Workflow:
+    """A workflow with the plans of all its stages, as `launch.submit.order.Planned` is a run or study with its."""
 
     folder: Path
-    links: Sequence[Planned]
+    stages: Sequence[Planned]
 
     @property
     def plans(self) -> list[Plan]:
         """Those of all runs."""
-        return [plan for link in self.links for plan in link.plans]
+        return [plan for stage in self.stages for plan in stage.plans]
 
     @property
     def jobs(self) -> list[Plan]:
         """What is asked of the scheduler for them."""
-        return [job for link in self.links for job in link.jobs]
+        return [job for stage in self.stages for job in stage.jobs]
 
     def described(self, here: Site, why: str) -> str:
         """The plan in words."""
         hours, unit = study.cost(self.jobs)
-        order = [each.order for each in self.links]
+        orders = [stage.order for stage in self.stages]
         text = [
-            f"chain          {len(order)} links, {len(self.plans)} runs",
+            f"workflow       {len(orders)} stages, {len(self.plans)} runs",
             *(
-                f"  {each.link:<12} {'after ' + ' and '.join(each.after) if each.after else 'at once'}"
-                for each in order
+                f"  {each.stage:<12} {'after ' + ' and '.join(each.after) if each.after else 'at once'}"
+                for each in orders
             ),
             f"cost           {f'{hours:.4g} {unit} at most' if hours is not None else 'not known without --time'}",
             f"folder         {self.folder}",
         ]
-        return "\n".join([*text, *(f"\nlink {link.order.link}\n{link.described(here, why)}" for link in self.links)])
+        return "\n".join(
+            [*text, *(f"\nstage {stage.order.stage}\n{stage.described(here, why)}" for stage in self.stages)]
+        )
 
     def check(self) -> None:
-        """Refuse what the backend cannot run."""
-        for link in self.links:
-            link.check()
-        if self.plans[0].backend == "slurm":
-            slurm_array.refuse_beyond_queue(self.jobs, "make its studies smaller, as a chain is submitted whole")
+        """Refuse what the scheduler cannot run."""
+        for stage in self.stages:
+            stage.check()
+        if scheduler(self.plans[0].backend).remote:
+            order.check_queue_limits(self.jobs, "make its studies smaller, as a workflow is submitted whole")
 
     def preview(self) -> str:
-        """What would be submitted or started for each link."""
-        return "\n".join(f"\nlink {link.order.link}\n{_with_jobs_before(link).preview()}" for link in self.links)
+        """What would be submitted or started for each stage."""
+        return "\n".join(
+            f"\nstage {stage.order.stage}\n{stage.preview([f'<job of {name}>' for name in stage.order.after])}"
+            for stage in self.stages
+        )
 
     def create(self) -> None:
-        """Make the folder of the chain, its index, and the folders of its links."""
-        study.make_folder("chain", self.folder)
-        for link in self.links:
-            link.create()
-        stages.write(self.folder, [Link(link.order.link, link.order.after, link.folder) for link in self.links])
+        """Make the folder of the workflow, with its index and the folders of its stages: all of it, or nothing."""
+        with whole(self.folder, "workflow") as draft:
+            for stage in self.stages:
+                path = draft / stage.order.stage
+                path.mkdir(mode=0o700)
+                stage.write(path)
+            stages.write(draft, [Stage(each.order.stage, each.order.after, each.folder) for each in self.stages])
 
-    def start(self, how: str) -> int:
+    def run(self, how: str, hold: Hold) -> int:
         """Begin, and unless ``how`` is "detach" stay to the end; return the exit status."""
-        with lock.alone(self.folder):
-            return make(self.folder, how)
+        return run(self.folder, how, hold)
 
 
-def plan(asked: StudyRequest, orders: Sequence[Order], here: Site, machine: Machine, now: datetime.datetime) -> Chain:
-    """Work out the plans of a chain.
+def plan(
+    asked: StudyRequest, orders: Sequence[Order], here: Site, machine: Machine, now: datetime.datetime
+) -> Workflow:
+    """Work out the plans of a workflow.
 
     Raises
     ------
     Refusal
-        If one is impossible, or a word of a link names ``{LINK}``, which stands for the folder of a link before it, and that
-        is none.
+        If one is impossible, or a word of a stage names ``{STAGE}``, which stands for the folder of a stage before it, and
+        there is no such stage.
     """
     folder = (asked.runs / refuse_bad_name(asked.name)).absolute()
-    after = {each.link: each.after for each in orders}
+    after = {each.stage: each.after for each in orders}
     planned = []
     for each in orders:
-        job_name = each.asked.job_name or f"{asked.name}-{each.link}"
-        own = dataclasses.replace(each.asked, runs=folder, name=each.link, job_name=job_name)
-        target = _with_folders(each, folder, stages.all_before(after, each.link))
+        job_name = each.asked.job_name or f"{asked.name}-{each.stage}"
+        own = dataclasses.replace(each.asked, runs=folder, name=each.stage, job_name=job_name)
+        target = _with_folders(each, folder, stages.all_before(after, each.stage))
         planned.append(order.plan(dataclasses.replace(each, asked=own, target=target), here, machine, now))
-    return Chain(folder=folder, links=planned)
+    return Workflow(folder=folder, stages=planned)
 
 
-def make(folder: Path, how: str, change: Callable[[Plan], Plan] = lambda plan: plan) -> int:
-    """Make what a chain lacks, and say what came of it; return the exit status.
+def run(folder: Path, how: str, hold: Hold, change: Callable[[Plan], Plan] = lambda plan: plan) -> int:
+    """Run what a workflow lacks, and print what came of it; return the exit status.
 
-    A link of which something is not done leaves those after it cancelled.
+    A stage of which something is not done leaves those after it cancelled. Where the scheduler knows dependencies all stages
+    are submitted at once; elsewhere each when those before it are done, by a launcher that stays.
 
     Parameters
     ----------
     folder : Path
-        Of the chain.
+        Of the workflow.
     how : str
         "follow", "wait" or "detach".
+    hold : Hold
+        The lock of the folder.
     change : function
         Applied to each plan.
 
@@ -122,131 +136,105 @@ def make(folder: Path, how: str, change: Callable[[Plan], Plan] = lambda plan: p
     Refusal
         If nothing is lacking.
     SubmissionRefused
-        If Slurm refuses a link; those before it have been taken back.
+        If the scheduler refuses a stage; those before it have been taken back.
     KeyboardInterrupt
-        If the user asked for the end; nothing of the chain runs or waits then.
+        If the user asked for the end; nothing of the workflow runs or waits then.
     """
-    undone = [(link, study.unfinished(link.folder)) for link in stages.read(folder)]
-    undone = [(link, [(run, change(plan)) for run, plan in runs]) for link, runs in undone if runs]
-    if not undone:
-        raise Refusal(f"all links of {folder} are finished: there is nothing to go on with")
-    on_slurm = undone[0][1][0][1].backend == "slurm"
-    if on_slurm:
-        _hand_in(folder, undone)
-    elif how == "detach":
-        local.in_background(folder, folder / "chain.log")
+    lacking = [(stage, study.unfinished(stage.folder)) for stage in stages.read(folder)]
+    lacking = [(stage, [(run, change(plan)) for run, plan in runs]) for stage, runs in lacking if runs]
+    if not lacking:
+        raise Refusal(f"all stages of {folder} are finished: there is nothing to go on with")
+    remote = scheduler(lacking[0][1][0][1].backend).remote
+    submitted = _submit(lacking, hold) if remote else {}
     if how == "detach":
+        if not remote:
+            _in_background(folder)
         print(f"how it is: python -m launch status {folder}", flush=True)
         return 0
     statuses: dict[str, int] = {}
     try:
-        _follow(undone, statuses, how, on_slurm)
+        _follow(lacking, submitted, statuses, how, hold)
     except KeyboardInterrupt:
-        if on_slurm:
-            _take_back([(link, runs) for link, runs in undone if link.name not in statuses][1:])
+        if waiting := [job for name, own in submitted.items() if name not in statuses for job in own]:
+            jobs.end([(job, None) for job in waiting])
         print(study.again(folder), flush=True)
         raise
-    done = len(stages.read(folder)) - sum(status != 0 for status in statuses.values())
-    print(f"\n{done} of {len(stages.read(folder))} links are done: {folder}", flush=True)
+    count = len(stages.read(folder))
+    print(
+        f"\n{count - sum(status != 0 for status in statuses.values())} of {count} stages are done: {folder}", flush=True
+    )
     if any(statuses.values()):
         print(study.again(folder), flush=True)
     return study.worst(statuses.values())
 
 
-def depending(plan: Plan, jobs: Sequence[str]) -> Plan:
-    """The plan of a run whose job begins when others have ended well, and leaves the queue when one has not."""
-    if not jobs:
-        return plan
-    flag = "--dependency="
-    asked = [word.removeprefix(flag) for word in plan.sbatch_args if word.startswith(flag)]
-    kept = [word for word in plan.sbatch_args if not word.startswith(flag)]
-    all_of = ",".join([*asked, f"afterok:{':'.join(jobs)}"])
-    return dataclasses.replace(plan, sbatch_args=(*kept, flag + all_of, "--kill-on-invalid-dep=yes"))
-
-
-def _with_jobs_before(link: Planned) -> Planned:
-    """The link as it would be handed in, but for the numbers of the jobs."""
-    jobs = [f"<job of {name}>" for name in link.order.after if link.plans[0].backend == "slurm"]
-    return dataclasses.replace(link, plans=[depending(plan, jobs) for plan in link.plans])
-
-
 def _with_folders(each: Order, folder: Path, before: set[str]) -> Target:
     def folder_of(match: re.Match[str]) -> str:
         if match[1] not in before:
-            said = nearest(match[1], before)
-            raise Refusal(f"link {each.link} is given {match[0]}, which is no link before it: {said}")
+            raise Refusal(
+                f"stage {each.stage} is given {match[0]}, which is not a stage before it: {nearest(match[1], before)}"
+            )
         return str(folder / match[1])
 
     words = [re.sub(r"\{([^{}]+)\}", folder_of, word) for word in each.target.arguments]
     return workload.find(each.target.name, words)
 
 
-def _hand_in(folder: Path, undone: Undone) -> None:
-    """Submit all links."""
-    numbers: dict[str, list[str]] = {}
-    for link, runs in undone:
-        jobs = [job for name in link.after for job in numbers.get(name, ())]
-        chained = [(run, depending(plan, jobs)) for run, plan in runs]
-        print(f"link           {link.name}", flush=True)
-        try:
-            if index := read_json(link.folder / study.INDEX):
-                study.maker(chained).hand_in(link.folder, chained, index["throttle"])
-            else:
-                slurm.hand_in(*chained[0])
-        except (SubmissionRefused, KeyboardInterrupt) as refusal:
-            _take_back([pair for pair in undone if pair[0].name in numbers])
-            if isinstance(refusal, KeyboardInterrupt):
-                raise
-            started = any(run.events("started") for each in stages.read(folder) for run in study.runs_in(each.folder))
-            if not refusal.may_be_queued and not started:
-                shutil.rmtree(folder)  # it would only be in the way of the next try
-            raise
-        numbers[link.name] = _numbers(runs)
+def _submit(lacking: Unfinished, hold: Hold) -> dict[str, list[Job]]:
+    """Submit all stages, or none."""
+    submitted: dict[str, list[Job]] = {}
+    try:
+        for stage, runs in lacking:
+            after = tuple(str(job.id) for name in stage.after for job in submitted.get(name, ()))
+            made = jobs.make(stage.folder, runs, _throttle(stage.folder))
+            print(f"stage          {stage.name}", flush=True)
+            submitted[stage.name] = jobs.submit([dataclasses.replace(job, after=after) for job in made], hold)
+            study.announce(submitted[stage.name])
+    except (Refusal, KeyboardInterrupt):
+        if before := [(job, None) for own in submitted.values() for job in own]:
+            jobs.end(before, save_first=False)
+        raise
+    return submitted
 
 
-def _follow(undone: Undone, statuses: dict[str, int], how: str, on_slurm: bool) -> None:
-    """Stay with one link after the other; note the exit status of each."""
+def _follow(
+    lacking: Unfinished, submitted: dict[str, list[Job]], statuses: dict[str, int], how: str, hold: Hold
+) -> None:
+    """Stay with one stage after the other; note the exit status of each."""
     causes: dict[str, str] = {}
-    for link, runs in undone:
-        bad = next((name for name in link.after if statuses.get(name)), None)
+    for stage, runs in lacking:
+        bad = next((name for name in stage.after if statuses.get(name)), None)
         if bad is None:
-            print(f"\nlink {link.name}", flush=True)
-            statuses[link.name] = _watch(link, runs, how) if on_slurm else _start(link, runs, how)
-            if statuses[link.name]:
-                causes[link.name] = (
-                    f"link {link.name} {'was stopped' if statuses[link.name] == STATUS['stopped'] else 'has failed'}"
-                )
+            print(f"\nstage {stage.name}", flush=True)
+            if stage.name in submitted:
+                outcomes = watch(submitted[stage.name], how == "follow")
+                if study.is_study(stage.folder):
+                    statuses[stage.name] = study.summary(stage.folder, outcomes)
+                else:
+                    statuses[stage.name] = study.worst(STATUS[outcome] for outcome in outcomes.values())
+            else:
+                statuses[stage.name] = study.run(stage.folder, runs, how, _throttle(stage.folder), hold)
+            if statuses[stage.name]:
+                what = "was stopped" if statuses[stage.name] == STATUS["stopped"] else "has failed"
+                causes[stage.name] = f"stage {stage.name} {what}"
             continue
-        causes[link.name], statuses[link.name] = causes[bad], STATUS["cancelled"]
-        if on_slurm:
-            command(["scancel", *_numbers(runs)])  # Slurm would do so itself, a while later
-        for run, _ in runs:
-            run.append_event("cancelled", reason=causes[bad])
-        print(f"\nlink {link.name} is cancelled: {causes[bad]}", flush=True)
+        causes[stage.name], statuses[stage.name] = causes[bad], STATUS["cancelled"]
+        if stage.name in submitted:  # the scheduler would do so itself, a while later
+            jobs.end([(job, None) for job in submitted[stage.name]], save_first=False, reason=causes[bad])
+        else:
+            for run, _ in runs:
+                run.append_event("cancelled", reason=causes[bad])
+        print(f"\nstage {stage.name} is cancelled: {causes[bad]}", flush=True)
 
 
-def _start(link: Link, runs: list[tuple[RunDir, Plan]], how: str) -> int:
-    if (link.folder / study.INDEX).is_file():
-        return study.make(link.folder, runs, how, None)
-    return STATUS[local.start(*runs[0], how)]
+def _throttle(folder: Path) -> int | None:
+    return (read_index(folder) or {}).get("throttle")
 
 
-def _watch(link: Link, runs: list[tuple[RunDir, Plan]], how: str) -> int:
-    if (link.folder / study.INDEX).is_file():
-        return study.tell(link.folder, runs, study.maker(runs).watch(runs, how))
-    return STATUS[slurm.watch(*runs[0], how)]
-
-
-def _take_back(undone: Undone) -> None:
-    """Cancel the jobs of links, and wait until they have left the queue."""
-    if numbers := [number for _, runs in undone for number in _numbers(runs)]:
-        slurm.cancel(numbers, save_first=any(plan.kind == "workload" for _, runs in undone for _, plan in runs))
-    for _, runs in undone:
-        for run, _ in runs:
-            if run.result() is None:
-                run.append_event("cancelled")
-
-
-def _numbers(runs: Sequence[tuple[RunDir, Plan]]) -> list[str]:
-    """The jobs of runs that were handed in: an array for many of them."""
-    return sorted({str(run.events("submitted")[-1]["job"]).partition("_")[0] for run, _ in runs}, key=int)
+def _in_background(folder: Path) -> None:
+    """Go on with a workflow in a launcher that outlives this one."""
+    log_file = folder / "workflow.log"
+    with open(log_file, "ab") as log:
+        command = [sys.executable, "-m", "launch", "resume", str(folder), "--wait"]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+    print(f"started as process {process.pid}; its output goes to {log_file}")

@@ -5,12 +5,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-
 from launch.record.files import read_json, read_lines
 from launch.record.rundir import RunDir
 from launch.submit import states
-from profiling.study import confidence, steps, stragglers
 from profiling.telemetry import readings
 from profiling.telemetry.usage import Usage, usage
 
@@ -32,15 +29,7 @@ def document(run: RunDir) -> dict[str, Any]:
         "stragglers": [],
         "why_no_steps": None,
     }
-    begin = end = None
-    try:
-        timed = steps.read(run, ranks)
-    except steps.Unusable as error:
-        made["why_no_steps"] = str(error)
-    else:
-        begin, end = float(timed.start.min()), float((timed.start + timed.seconds).max())
-        made["steps"] = _steps(timed)
-        made["stragglers"] = [asdict(one) for one in stragglers.find(run, timed)]
+    begin, end = _add_steps(made, run, ranks)
     found = usage(run.readings, begin, end, {*_OF_GPU, *_OF_PROCESS, *_OF_HOST, *_OF_SAMPLER})
     throughput = made["steps"] and made["steps"]["throughput_examples_per_s"]
     return made | {
@@ -51,47 +40,21 @@ def document(run: RunDir) -> dict[str, Any]:
     }
 
 
-def _steps(timed: steps.Steps) -> dict[str, Any]:
-    seconds = timed.of_chief
-    interval, every = step_interval(seconds)
-    own = timed.own_seconds.mean(axis=1)  # of each rank
-    return {
-        "timed": len(seconds),
-        "left_out": timed.left_out,
-        "doubts": list(timed.doubts),
-        "median_seconds": float(np.median(seconds)),
-        "median_interval": interval and asdict(interval),
-        "interval_of_every": every,
-        "worst_hundredth_seconds": float(np.quantile(seconds, 0.99)),
-        "throughput_examples_per_s": timed.examples * len(seconds) / float(seconds.sum()),
-        "input_share": float(timed.input_seconds.mean() / timed.seconds.mean()),
-        "waiting_share": float(1 - timed.own_seconds.mean() / timed.seconds.mean()),
-        # POP's load balance: the mean over the ranks of their own work, by that of the slowest.
-        "load_balance": float(own.mean() / own.max()),
-        "slowest_rank": int(own.argmax()),
-    }
-
-
-def step_interval(seconds: np.ndarray) -> tuple[confidence.Interval | None, int]:
-    """95 % interval of the median step, and of every how many-th step it is made.
-
-    Steps that follow each other are alike, and an interval needs independent ones: so it takes them as far apart as the lag at
-    which their ranks' autocorrelation has fallen below 0.1, or a tenth of the run.
-
-    Parameters
-    ----------
-    seconds : np.ndarray, shape (steps,)
-        Lengths of successive steps.
-    """
-    places = (
-        seconds.argsort().argsort().astype(float)
-    )  # ranks in order: a few long steps must not hide how alike the others are
-    places -= places.mean()
-    variance = float(places @ places)
-    most = max(1, len(seconds) // 10)
-    lags = range(1, most + 1)
-    every = next((lag for lag in lags if variance == 0 or places[:-lag] @ places[lag:] < 0.1 * variance), most)
-    return confidence.median(tuple(seconds[::every])), every
+def _add_steps(made: dict[str, Any], run: RunDir, ranks: int) -> tuple[float | None, float | None]:
+    """Put in what the steps say; return when the timed ones began and ended."""
+    try:
+        from profiling.study import steps, stragglers
+    except ModuleNotFoundError as error:  # what was read can be shown all the same
+        made["why_no_steps"] = f"{error.name} is not installed"
+        return None, None
+    try:
+        timed = steps.read(run, ranks)
+    except steps.Unusable as error:
+        made["why_no_steps"] = str(error)
+        return None, None
+    made["steps"] = steps.summary(timed)
+    made["stragglers"] = [asdict(one) for one in stragglers.find(run, timed)]
+    return float(timed.start.min()), float((timed.start + timed.seconds).max())
 
 
 _OF_HOST = (
@@ -151,9 +114,10 @@ def _recording(run: RunDir, plan: dict[str, Any], found: Sequence[Usage]) -> dic
                 troubles[f"{device}: {why}"] = troubles.get(f"{device}: {why}", 0) + 1
     troubles |= {f"readings/{path.name} is damaged and left out": 1 for path in readings.parquet(run.readings).damaged}
     errors = run.readings / "errors.log"
+    left_out = not found and any(run.readings.glob("node*-attempt*"))  # nothing here can read them
     made: dict[str, Any] = {
         "hz": plan.get("sample_hz"),
-        "readings": sum(one.readings for one in found),
+        "readings": None if left_out else sum(one.readings for one in found),
         "nodes": len(nodes),
         "troubles": troubles,
         "errors": str(errors) if errors.exists() and errors.stat().st_size else None,

@@ -9,7 +9,6 @@ from typing import Any
 from launch.record.rundir import RunDir
 from profiling import text
 from profiling.cli import arguments, overview
-from profiling.study import stragglers
 
 _GIB = 2**30
 
@@ -40,13 +39,7 @@ def as_text(made: dict[str, Any]) -> str:
     attempts = f", {made['attempts']} attempts" if made["attempts"] > 1 else ""
     rows = [("run", f"{made['run']}: {made['state']}, {shape}{attempts}"), ("workload", made["workload"])]
     rows += _step_rows(made["steps"]) if made["steps"] else [("steps", f"none timed: {made['why_no_steps']}")]
-    rows += [
-        (
-            "straggler",
-            stragglers.as_text(stragglers.Straggler(**one), lambda at: time.strftime("%H:%M:%S", time.localtime(at))),
-        )
-        for one in made["stragglers"][:3]
-    ]
+    rows += [("straggler", _straggler(one)) for one in made["stragglers"][:3]]
     if len(made["stragglers"]) > 3:
         rows.append(("", f"and {len(made['stragglers']) - 3} more: --json names them"))
     width = max(len(name) for name, _ in rows)
@@ -61,6 +54,12 @@ def as_text(made: dict[str, Any]) -> str:
         )
     parts.append("\n".join(_notes(made)))
     return "\n\n".join(filter(None, parts))
+
+
+def _straggler(one: dict[str, Any]) -> str:
+    from profiling.study import stragglers  # needs NumPy, as the steps that have told of it do
+
+    return stragglers.as_text(stragglers.Straggler(**one), lambda at: time.strftime("%H:%M:%S", time.localtime(at)))
 
 
 def _step_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
@@ -140,7 +139,7 @@ def _notes(made: dict[str, Any]) -> list[str]:
             f"{recording['readings']} readings at {recording['hz']:g} Hz on {recording['nodes']} node{'s' * (recording['nodes'] > 1)} cost "
             f"{recording['sampler_cores']['mean']:.2%} of a core each, {1e3 * recording['sampling_s']['mean']:.2f} ms a time"
         )
-    elif not recording["readings"]:
+    elif recording["readings"] == 0:
         notes.append("no readings" + (": the run was made with --sample-hz 0" if recording["hz"] == 0 else ""))
     notes += [f"not read: {said} ({count} times)" for said, count in list(recording["troubles"].items())[:5]]
     if recording["errors"]:

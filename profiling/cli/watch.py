@@ -113,13 +113,17 @@ def _readings(run: RunDir, plan: dict[str, Any], attempt: int) -> Iterator[tuple
             together = f", {sum(line[name] for line in having) / 1000:.0f} W together" if title == "power" else ""
             yield (
                 title,
-                f"{form(statistics.fmean(line[name] for line in having))} mean of {len(having)}, {form(least[name])} (rank {least.get('rank')}) "
-                f"to {form(greatest[name])} (rank {greatest.get('rank')}){together}",
+                f"{form(statistics.fmean(line[name] for line in having))} mean of {len(having)}, {form(least[name])} ({_place(least)}) "
+                f"to {form(greatest[name])} ({_place(greatest)}){together}",
             )
     if lines:
         age = time.time() - max(line["time_ms"] for line in lines) / 1000
         part = f", of {_NODES} of {plan['nodes']} nodes" if plan["nodes"] > _NODES else ""
         yield "read", f"{age:.0f} s ago{part}"
+
+
+def _place(line: dict[str, Any]) -> str:
+    return f"rank {line['rank']}" if "rank" in line else line.get("device") or f"node {line['node']}"
 
 
 def _tail(path: Path) -> Iterator[dict[str, Any]]:

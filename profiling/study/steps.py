@@ -3,12 +3,14 @@
 import json
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from launch.record.rundir import RunDir
+from profiling.study import confidence
 
 WARM_UP = 0.1
 """Part of a run's steps, the first ones, that is not timed: caches fill, clocks rise, allocators grow."""
@@ -173,3 +175,47 @@ def _clocks(table: np.ndarray) -> list[str]:
 def _some(ranks: set[int]) -> str:
     shown = ", ".join(map(str, sorted(ranks)[:8]))
     return shown + (f" and {len(ranks) - 8} more" if len(ranks) > 8 else "")
+
+
+def summary(timed: Steps) -> dict[str, Any]:
+    """What the timed steps of a run say, as `python -m profiling summary --json` has it."""
+    seconds = timed.of_chief
+    interval, every = median_interval(seconds)
+    own = timed.own_seconds.mean(axis=1)  # of each rank
+    return {
+        "timed": len(seconds),
+        "left_out": timed.left_out,
+        "doubts": list(timed.doubts),
+        "median_seconds": float(np.median(seconds)),
+        "median_interval": interval and asdict(interval),
+        "interval_of_every": every,
+        "worst_hundredth_seconds": float(np.quantile(seconds, 0.99)),
+        "throughput_examples_per_s": timed.examples * len(seconds) / float(seconds.sum()),
+        "input_share": float(timed.input_seconds.mean() / timed.seconds.mean()),
+        "waiting_share": float(1 - timed.own_seconds.mean() / timed.seconds.mean()),
+        # POP's load balance: the mean over the ranks of their own work, by that of the slowest.
+        "load_balance": float(own.mean() / own.max()),
+        "slowest_rank": int(own.argmax()),
+    }
+
+
+def median_interval(seconds: np.ndarray) -> tuple[confidence.Interval | None, int]:
+    """95 % interval of the median step, and of every how many-th step it is made.
+
+    Steps that follow each other are alike, and an interval needs independent ones: so it takes them as far apart as the lag at
+    which their ranks' autocorrelation has fallen below 0.1, or a tenth of the run.
+
+    Parameters
+    ----------
+    seconds : np.ndarray, shape (steps,)
+        Lengths of successive steps.
+    """
+    places = (
+        seconds.argsort().argsort().astype(float)
+    )  # ranks in order: a few long steps must not hide how alike the others are
+    places -= places.mean()
+    variance = float(places @ places)
+    most = max(1, len(seconds) // 10)
+    lags = range(1, most + 1)
+    every = next((lag for lag in lags if variance == 0 or places[:-lag] @ places[lag:] < 0.1 * variance), most)
+    return confidence.median(tuple(seconds[::every])), every

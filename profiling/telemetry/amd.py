@@ -1,8 +1,8 @@
 """What AMD SMI tells of an AMD card, under the names of `profiling.telemetry.readings`: each field that the card has.
 
-Its Python package, ``amdsmi``, comes with ROCm (/opt/rocm/share/amd_smi) and fits the library beside it: it is no dependency of
-this project, and is imported where a rank holds a GPU that NVIDIA's driver does not know. An MI250X is two GPUs to its users, of which
-only one tells the power and energy of both.
+Its Python package, ``amdsmi``, comes with ROCm (/opt/rocm/share/amd_smi) and fits the library beside it: it is no
+dependency of this project, and is imported where a rank holds a GPU that NVIDIA's driver does not know. An MI250X is
+two GPUs to its users, of which only one tells the power and energy of both.
 """
 
 import contextlib
@@ -18,8 +18,11 @@ _NONE = (None, "N/A", 0xFFFF, 0xFFFFFFFF)  # how the bindings and the library wr
 
 
 def _calls(smi: Any) -> dict[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
-    """Our names -> what tells their values, in the units of the names. Lists of processes are left out, as of NVIDIA's cards;
-    so is the status of violations, for which the library itself waits between two looks."""
+    """Our names -> what tells their values, in the units of the names.
+
+    Lists of processes are left out, as of NVIDIA's cards; so is the status of violations, for which the library itself
+    waits between two looks.
+    """
 
     def activity(handle: Any) -> tuple[Any, ...]:
         said = smi.amdsmi_get_gpu_activity(handle)
@@ -88,7 +91,7 @@ class Card:
         self.codes: dict[str, int] = {}
         try:
             self.name = smi.amdsmi_get_gpu_asic_info(handle)["market_name"]
-        except (smi.AmdSmiException, ValueError):  # the bindings read a serial number, which a guest may not see
+        except Exception:  # the bindings read a serial number, which a guest may not see, and differ between releases
             self.name = "AMD GPU"
         self._calls = _calls(smi)
         self._sums, self._energy = Sums(), Energy()
@@ -104,7 +107,7 @@ class Card:
                 # Only those of the library have a code: what its bindings cannot make sense of is no data.
                 codes |= dict.fromkeys(names, getattr(error, "err_code", None) or _NO_DATA)
                 continue
-            except (KeyError, TypeError, ValueError):  # another release of the bindings
+            except Exception:  # another release of the bindings, or what they cannot make sense of
                 codes |= dict.fromkeys(names, _NO_DATA)
                 continue
             for name, value in zip(names, answers):
@@ -121,7 +124,10 @@ class Card:
 
     def error_text(self, code: int) -> str:
         """What AMD SMI calls a return code."""
-        return self._smi.AmdSmiLibraryException(code).get_error_info()
+        try:
+            return self._smi.AmdSmiLibraryException(code).get_error_info()
+        except Exception as error:
+            return f"code {code} ({type(error).__name__})"
 
 
 def open_cards(devices: Sequence[str]) -> tuple[list[Card], dict[str, str]]:

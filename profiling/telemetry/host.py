@@ -1,7 +1,8 @@
 """What the kernel tells of a node and of the ranks on it: CPU, memory, network, energy."""
 
+import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 _TICK_MS = 1000 // os.sysconf("SC_CLK_TCK")
@@ -17,32 +18,29 @@ class Process:
     Parameters
     ----------
     pid : int
-        Its number.
+        Its number; it may have ended already.
     root : Path
         Where /proc is; for tests.
-
-    Raises
-    ------
-    OSError
-        If there is no such process.
     """
 
     def __init__(self, pid: int, root: Path = Path("/")) -> None:
         self._proc, self._pid = root / "proc", pid
-        self._stat = os.open(self._proc / str(pid) / "stat", os.O_RDONLY)
+        self._stat = -1
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            self._stat = os.open(self._proc / str(pid) / "stat", os.O_RDONLY)
 
     def alive(self) -> bool:
         """False once it has ended, even if nobody has fetched its exit status yet."""
         try:
             return _fields(os.pread(self._stat, _PART, 0))[0] not in (b"Z", b"X")
-        except ProcessLookupError:
+        except OSError:
             return False
 
     def read(self) -> dict[str, int]:
         """cpu_ms and rss_bytes; nothing once it has ended."""
         try:
             found = [_fields(os.pread(self._stat, _PART, 0)), *self._children(self._pid)]
-        except ProcessLookupError:
+        except OSError:
             return {}
         # Time of children that were waited for is the parent's, so that nothing is lost when one ends.
         ticks = sum(int(field) for fields in found for field in fields[11:15])
@@ -52,12 +50,12 @@ class Process:
         """Of all generations that the main threads have started."""
         try:
             children = (self._proc / str(pid) / "task" / str(pid) / "children").read_bytes().split()
-        except (FileNotFoundError, ProcessLookupError):  # ended, or a kernel without CONFIG_PROC_CHILDREN
+        except OSError:  # ended, or a kernel without CONFIG_PROC_CHILDREN
             return
         for child in map(int, children):
             try:
                 yield _fields((self._proc / str(child) / "stat").read_bytes())
-            except (FileNotFoundError, ProcessLookupError):
+            except OSError:
                 continue
             yield from self._children(child)
 
@@ -78,77 +76,96 @@ class Host:
 
     def __init__(self, root: Path = Path("/")) -> None:
         self.lacks: dict[str, str] = {}
-        self._stat = os.open(root / "proc/stat", os.O_RDONLY)
-        self._memory = os.open(root / "proc/meminfo", os.O_RDONLY)
-        self._network = os.open(root / "proc/net/dev", os.O_RDONLY)
-        names = [path.name for path in (root / "sys/class/net").glob("*") if path.name != "lo"]
-        # Bridges and bonds would count again what goes through the devices below them.
-        self._interfaces = {n for n in names if (root / "sys/class/net" / n / "device").exists()} or set(names)
-        ports = list((root / "sys/class/infiniband").glob("*/ports/*/counters"))
-        self._ports = {
-            f"infiniband_{to}_kib": [os.open(port / f"port_{file}_data", os.O_RDONLY) for port in ports]
-            for to, file in (("tx", "xmit"), ("rx", "rcv"))
-        }
-        if not ports:
-            self.lacks |= dict.fromkeys(self._ports, "no InfiniBand")
-        self._energy = {"package_energy_mj": [], "dram_energy_mj": []}
-        for zone in sorted((root / "sys/class/powercap").glob("intel-rapl:*")):
-            self._add_energy(zone)
-        for name, counters in self._energy.items():
-            if not counters:
-                self.lacks.setdefault(name, "no RAPL")
+        self._sources: dict[tuple[str, ...], Callable[[], Sequence[int]]] = {}
+        for names, source in (
+            (("host_cpu_ms",), _cpu),
+            (("host_available_bytes",), _memory),
+            (("network_tx_kib", "network_rx_kib"), _network),
+            (("infiniband_tx_kib",), lambda root: _infiniband(root, "xmit")),
+            (("infiniband_rx_kib",), lambda root: _infiniband(root, "rcv")),
+            (("package_energy_mj",), lambda root: _energy(root, "package")),
+            (("dram_energy_mj",), lambda root: _energy(root, "dram")),
+        ):
+            try:
+                self._sources[names] = source(root)
+            except _ERRORS as error:
+                self.lacks |= dict.fromkeys(names, getattr(error, "strerror", None) or str(error))
 
     def read(self) -> dict[str, int]:
         """One reading, by the names of `profiling.telemetry.readings`; what cannot be read is absent."""
-        user, nice, system, _, _, irq, soft, *_ = map(
-            int, os.pread(self._stat, _PART, 0).split(b"\n", 1)[0].split()[1:]
-        )
-        values = {"host_cpu_ms": (user + nice + system + irq + soft) * _TICK_MS}
-        for line in os.pread(self._memory, _PART, 0).split(b"\n"):
-            if line.startswith(b"MemAvailable:"):
-                values["host_available_bytes"] = int(line.split()[1]) * 1024
-                break
-        if self._interfaces:
-            values |= self._traffic()
-        for name, files in self._ports.items():
-            if files:
-                values[name] = (
-                    sum(int(os.pread(file, _PART, 0)) for file in files) * 4 // 1024
-                )  # counts words of 4 bytes
-        for name, counters in self._energy.items():
-            if counters:
-                values[name] = sum(counter.read() for counter in counters) // 1000
+        values: dict[str, int] = {}
+        for names, source in self._sources.items():
+            with contextlib.suppress(*_ERRORS):
+                values.update(zip(names, source()))
         return values
 
-    def _traffic(self) -> dict[str, int]:
-        received = sent = 0
-        for line in os.pread(self._network, 2**16, 0).split(b"\n")[2:-1]:
-            name, _, counts = line.partition(b":")
-            if name.strip().decode() in self._interfaces:
-                fields = counts.split()
-                received, sent = received + int(fields[0]), sent + int(fields[8])
-        return {"network_tx_kib": sent // 1024, "network_rx_kib": received // 1024}
 
-    def _add_energy(self, zone: Path) -> None:
-        kind = (zone / "name").read_text().strip()
-        name = {"package": "package_energy_mj", "dram": "dram_energy_mj"}.get(kind.partition("-")[0])
-        if name:
-            try:
-                self._energy[name].append(_Energy(zone))
-            except OSError as error:  # for root only, since it told what others compute (CVE-2020-8694)
-                self.lacks[name] = error.strerror
+_ERRORS = (OSError, ValueError, IndexError)
+"""How reading a file of the kernel may fail: it is not there, may not be read, or has another form than elsewhere."""
+
+
+def _file(path: Path, part: int = _PART) -> Callable[[], bytes]:
+    descriptor = os.open(path, os.O_RDONLY)
+    return lambda: os.pread(descriptor, part, 0)
+
+
+def _cpu(root: Path) -> Callable[[], Sequence[int]]:
+    stat = _file(root / "proc/stat")
+
+    def read() -> Sequence[int]:
+        user, nice, system, _, _, irq, soft, *_ = map(int, stat().split(b"\n", 1)[0].split()[1:])
+        return [(user + nice + system + irq + soft) * _TICK_MS]
+
+    return read
+
+
+def _memory(root: Path) -> Callable[[], Sequence[int]]:
+    memory = _file(root / "proc/meminfo")
+    return lambda: [int(memory().partition(b"MemAvailable:")[2].split()[0]) * 1024]
+
+
+def _network(root: Path) -> Callable[[], Sequence[int]]:
+    traffic = _file(root / "proc/net/dev", 2**16)
+    names = [path.name for path in (root / "sys/class/net").glob("*") if path.name != "lo"]
+    # Bridges and bonds would count again what goes through the devices below them.
+    interfaces = {n for n in names if (root / "sys/class/net" / n / "device").exists()} or set(names)
+    if not interfaces:
+        raise ValueError("no network")
+
+    def read() -> Sequence[int]:
+        lines = (line.partition(b":") for line in traffic().split(b"\n")[2:-1])
+        counts = [fields.split() for name, _, fields in lines if os.fsdecode(name.strip()) in interfaces]
+        return [sum(int(of[place]) for of in counts) // 1024 for place in (8, 0)]
+
+    return read
+
+
+def _infiniband(root: Path, way: str) -> Callable[[], Sequence[int]]:
+    ports = (root / "sys/class/infiniband").glob(f"*/ports/*/counters/port_{way}_data")
+    files = [_file(port) for port in ports]
+    if not files:
+        raise ValueError("no InfiniBand")
+    return lambda: [sum(int(file()) for file in files) * 4 // 1024]  # counts words of 4 bytes
+
+
+def _energy(root: Path, kind: str) -> Callable[[], Sequence[int]]:
+    zones = sorted((root / "sys/class/powercap").glob("intel-rapl:*"))
+    counters = [_Energy(zone) for zone in zones if (zone / "name").read_text().strip().partition("-")[0] == kind]
+    if not counters:
+        raise ValueError("no RAPL")
+    return lambda: [sum(counter.read() for counter in counters) // 1000]
 
 
 class _Energy:
-    """A counter of RAPL, in uJ, which goes round."""
+    """A counter of RAPL in uJ; it goes round. Only root may read it, as it tells what others compute: CVE-2020-8694."""
 
     def __init__(self, zone: Path) -> None:
         self._range = int((zone / "max_energy_range_uj").read_text())
-        self._file = os.open(zone / "energy_uj", os.O_RDONLY)
-        self._last = self._total = int(os.pread(self._file, _PART, 0))
+        self._file = _file(zone / "energy_uj")
+        self._last = self._total = int(self._file())
 
     def read(self) -> int:
-        value = int(os.pread(self._file, _PART, 0))
+        value = int(self._file())
         self._total += (value - self._last) % self._range
         self._last = value
         return self._total

@@ -6,12 +6,13 @@ from typing import Any
 import pynvml
 from pynvml import NVMLError
 
+from launch import gpus
 from profiling.telemetry.counters import Energy, Sums
 
 _ALL_LINKS = 2**32 - 1  # as the scope of an NVLink counter: the sum over the card's links (nvml.h, nvmlFieldValue_t)
 
-# Asked for in one call: our name -> (NVML's field, its scope, how many of its units make one of ours). Of the reasons for
-# lower clocks only the old counters are here: NVML has given those that came after them other numbers in CUDA 13.
+# Asked for in one call: our name -> (NVML's field, its scope, how many of its units make one of ours). Of the reasons
+# for lower clocks only the old counters are here: NVML has given those that came after them other numbers in CUDA 13.
 _FIELDS = {
     "power_mw": (pynvml.NVML_FI_DEV_POWER_INSTANT, pynvml.NVML_POWER_SCOPE_GPU, 1),
     "power_average_mw": (pynvml.NVML_FI_DEV_POWER_AVERAGE, pynvml.NVML_POWER_SCOPE_GPU, 1),
@@ -92,12 +93,15 @@ class Card:
         self.codes: dict[str, int] = {}
         self.lost = False  # fell off the bus: some drivers hang when such a card is asked
         self._handle = pynvml.nvmlDeviceGetHandleByUUID(device)
-        self.name = pynvml.nvmlDeviceGetName(self._handle)
+        try:
+            self.name = pynvml.nvmlDeviceGetName(self._handle)
+        except (NVMLError, UnicodeDecodeError) as error:
+            self.name = f"NVIDIA GPU, name not readable: {gpus.reason(error)}"
         self._fields, self._calls = dict(_FIELDS), dict(_CALLS)
         self._sums, self._energy = Sums(), Energy()
 
     def read(self) -> dict[str, int]:
-        """One reading: what the card tells, by the names of `profiling.telemetry.readings`. What it does not tell is absent."""
+        """One reading, by the names of `profiling.telemetry.readings`. What the card does not tell is absent."""
         values: dict[str, int] = {}
         if self.lost:
             return values
@@ -121,19 +125,19 @@ class Card:
     @staticmethod
     def error_text(code: int) -> str:
         """What NVML calls a return code."""
-        return str(NVMLError(code))
+        return gpus.reason(NVMLError(code))
 
     def _read_fields(self) -> Iterator[tuple[str, int, int]]:
         if not self._fields:
             return
         try:
             answers = pynvml.nvmlDeviceGetFieldValues(self._handle, [field[:2] for field in self._fields.values()])
-        except NVMLError as error:
-            yield from ((name, error.value, 0) for name in self._fields)
+        except Exception as error:
+            yield from ((name, _code(error), 0) for name in self._fields)
             return
         for (name, (_, _, units)), answer in zip(self._fields.items(), answers):
-            if answer.nvmlReturn != pynvml.NVML_SUCCESS:
-                yield name, answer.nvmlReturn, 0
+            if answer.nvmlReturn != pynvml.NVML_SUCCESS or answer.valueType not in range(len(_MEMBER)):
+                yield name, answer.nvmlReturn or pynvml.NVML_ERROR_UNKNOWN, 0
                 continue
             value = int(getattr(answer.value, _MEMBER[answer.valueType]))
             if name not in _LEVELS:
@@ -144,8 +148,8 @@ class Card:
         for names, call in self._calls.items():
             try:
                 answers = call(self._handle)
-            except NVMLError as error:
-                yield from ((name, error.value, 0) for name in names)
+            except Exception as error:
+                yield from ((name, _code(error), 0) for name in names)
             else:
                 yield from ((name, pynvml.NVML_SUCCESS, value) for name, value in zip(names, answers))
 
@@ -153,6 +157,11 @@ class Card:
         never = {name for name, code in codes.items() if code in _FOR_EVER}
         self._fields = {name: field for name, field in self._fields.items() if name not in never}
         self._calls = {names: call for names, call in self._calls.items() if not never.issuperset(names)}
+
+
+def _code(error: Exception) -> int:
+    """NVML's return code; an error of the bindings, which must not cost the other fields, is an unknown one."""
+    return getattr(error, "value", pynvml.NVML_ERROR_UNKNOWN)
 
 
 def open_cards(devices: Sequence[str]) -> tuple[list[Card], dict[str, str]]:
@@ -175,14 +184,19 @@ def open_cards(devices: Sequence[str]) -> tuple[list[Card], dict[str, str]]:
     try:
         pynvml.nvmlInit()
     except NVMLError as error:
-        return [], dict.fromkeys(devices, str(error))
+        return [], dict.fromkeys(devices, gpus.reason(error))
     for device in devices:
         try:
-            for uuid in (device, _whole(device)):
-                if uuid not in cards:
-                    cards[uuid] = Card(uuid)
+            cards.setdefault(device, Card(device))
         except NVMLError as error:
-            missing[device] = str(error)
+            missing[device] = gpus.reason(error)
+            continue
+        try:
+            whole = _whole(device)
+            if whole not in cards:
+                cards[whole] = Card(whole)
+        except (NVMLError, UnicodeDecodeError) as error:
+            missing[f"the card of {device}"] = gpus.reason(error)
     return list(cards.values()), missing
 
 

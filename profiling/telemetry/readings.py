@@ -1,4 +1,4 @@
-"""Readings of a run: their schema, the lines that a sampler appends, the Parquet files that they become, a view of both.
+"""Readings of a run: their schema, the lines of a sampler, the Parquet files that they become, a view of both.
 
 While a node is read, each reading is a line of JSON; when its ranks have ended the lines become one Parquet file, in a
 tenth of the room. What a kill has left as lines is read as well as the rest.
@@ -9,13 +9,16 @@ import functools
 import glob
 import json
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from launch.errors import Refusal
+from launch.record.files import replacing
 from profiling.telemetry.records import Field
 
 if TYPE_CHECKING:
@@ -25,7 +28,12 @@ READING = (
     Field("time_ms", int, "ms", "Unix time; the same for all that a node reads at once"),
     Field("node", int, "", "index of the node within the run"),
     Field("attempt", int, "", "start of the run, counted from 1"),
-    Field("rank", int, "", "whose process and GPU it is; absent where it is the node, or a GPU of no one rank"),
+    Field(
+        "rank",
+        int,
+        "",
+        "whose process and GPU it is; absent where it is the node, or another GPU than the first of a rank",
+    ),
     Field("device", str, "", "UUID of the GPU; absent where there is none"),
     Field("gpu_utilization", int, "%", "part of the last sample period (1/6 to 1 s) in which a kernel ran"),
     Field("memory_utilization", int, "%", "part of that period in which the GPU's memory was read or written"),
@@ -77,7 +85,7 @@ READING = (
 """Every column of a reading, in its order. All but time_ms, node and attempt may be absent; absent is never 0."""
 
 WORTH_BYTES = 2**16
-"""Lines below this stay lines: the footer of a Parquet file of these columns is as large as some ten seconds of them."""
+"""Lines below this stay lines: the footer of a Parquet file of these columns is as large as ten seconds of them."""
 
 # In DuckDB the encoding by differences is of version 2, and only for columns that are no dictionary.
 FORM = "FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd, COMPRESSION_LEVEL 6, DICTIONARY_SIZE_LIMIT 1000"
@@ -138,19 +146,27 @@ def compact(lines: Path) -> Path:
     Returns
     -------
     Path
-        The file that holds the readings now: the lines themselves, where they are few.
+        The file that holds the readings now: the lines themselves, where they are few or DuckDB is not installed.
     """
-    if lines.stat().st_size < WORTH_BYTES:
+    if lines.stat().st_size < WORTH_BYTES or find_spec("duckdb") is None:
         return lines
-    made, temporary = lines.with_suffix(".parquet"), lines.with_name(f".{lines.stem}.{os.getpid()}")
-    with contextlib.closing(_database(threads=1)) as database:
+    made = lines.with_suffix(".parquet")
+    with replacing(made) as temporary, contextlib.closing(_database(threads=1)) as database:
         database.execute(
             f"COPY (SELECT * FROM {_lines([lines])} ORDER BY rank, device, time_ms) TO {_quoted(str(temporary))} "
             f"({FORM})"
         )
-    os.replace(temporary, made)
+    _to_disk(lines.parent)  # the new name, before the old file goes
     lines.unlink()
     return made
+
+
+def _to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class Parquet(NamedTuple):
@@ -195,14 +211,22 @@ def view(folder: Path, threads: int = 2) -> "duckdb.DuckDBPyConnection | None":
 
 
 def rows(folder: Path) -> str | None:
-    """All readings in a folder as SQL, of what `view` makes a table; None where nothing was read."""
+    """All readings in a folder as SQL, for `view`; None where nothing was read, or nothing can read it."""
     files = parquet(folder).whole
     compacted = {path.stem for path in files}
     waiting = sorted(path for path in folder.glob("node*-attempt*.jsonl") if path.stem not in compacted)
     parts = [f"SELECT * FROM {_lines(waiting)}"] if waiting else []
     if files:
         parts.append(f"SELECT * FROM read_parquet([{_listed(files)}])")
-    return " UNION ALL BY NAME ".join(parts) or None
+    return " UNION ALL BY NAME ".join(parts) if parts and _can_be_read() else None
+
+
+@functools.cache  # one line says it for all runs
+def _can_be_read() -> bool:
+    if find_spec("duckdb"):
+        return True
+    print(f"readings are left out, as duckdb is not installed: {sys.executable} -m pip install duckdb", file=sys.stderr)
+    return False
 
 
 @contextlib.contextmanager
@@ -237,7 +261,7 @@ def cursor(threads: int = 2) -> "duckdb.DuckDBPyConnection":
 
 @functools.cache
 def _shared(threads: int) -> "duckdb.DuckDBPyConnection":
-    """One for all that is looked at: to open one takes as long as to read a small run. Of each cursor its temporary views are its own."""
+    """One for all: to open one takes as long as to read a small run. Each cursor has temporary views of its own."""
     return _database(threads)
 
 
@@ -245,7 +269,8 @@ def _database(threads: int) -> "duckdb.DuckDBPyConnection":
     # The sampler, which lives beside the ranks, imports it only when they have ended.
     import duckdb
 
-    spill = os.path.join(tempfile.gettempdir(), f"readings-{os.getpid()}")  # made only when needed
+    # Made only when needed; nobody can have made it before, as its name cannot be guessed.
+    spill = os.path.join(tempfile.gettempdir(), f"readings-{os.urandom(16).hex()}")
     options = {
         "threads": threads,
         "memory_limit": _ROOM,
@@ -262,8 +287,8 @@ def _lines(paths: Sequence[Path]) -> str:
     kinds = {int: "BIGINT", str: "VARCHAR"}
     columns = ", ".join(f"{field.name}: '{kinds[field.type]}'" for field in READING)
     return (
-        f"(SELECT * FROM read_json([{_listed(paths)}], format='newline_delimited', columns={{{columns}}}, ignore_errors=true) "
-        "WHERE time_ms IS NOT NULL)"
+        f"(SELECT * FROM read_json([{_listed(paths)}], format='newline_delimited', columns={{{columns}}}, "
+        "ignore_errors=true) WHERE time_ms IS NOT NULL)"
     )
 
 

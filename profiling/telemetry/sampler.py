@@ -1,10 +1,11 @@
 """Readings of a node, for as long as its ranks live:   python -m profiling.telemetry.sampler RUN NODE ATTEMPT HZ RANKS
 
-``launch.node.sampling`` starts it beside the node's first rank. It imports no NumPy and, before the end, no DuckDB: it shares the
-node with the ranks, and what it costs them stands in its own readings (sampler_cpu_ms, sampling_us).
+``launch.node.sampling`` starts it beside the node's first rank. It imports no NumPy and, before the end, no DuckDB: it
+shares the node with the ranks, and what it costs them stands in its own readings (sampler_cpu_ms, sampling_us).
 """
 
 import contextlib
+import importlib
 import json
 import os
 import select
@@ -15,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from launch import gpus
 from launch.record.files import append_line
 from launch.record.rundir import RunDir
 from profiling.telemetry import readings
@@ -29,7 +31,7 @@ class Node:
     Parameters
     ----------
     ranks : list of dict
-        rank, pid and holds (UUID of a GPU) of each.
+        rank, pid and gpus (UUIDs) of each.
     common : dict
         Stands in every reading.
     """
@@ -38,44 +40,44 @@ class Node:
         self._common = common
         self._host = Host()
         self._processes = {rank["rank"]: Process(rank["pid"]) for rank in ranks}
-        # Two ranks may share a GPU, which is read once.
-        held = {
-            rank["holds"]: rank["rank"]
-            for rank in reversed(ranks)
-            if rank["holds"].startswith(("GPU-", "MIG-", "device "))
-        }
-        self.missing: dict[str, str] = {}
-        self._cards: list[tuple[int | None, Any]] = []
-        if held:
-            cards, self.missing = _open(list(reversed(held)))
-            self._cards = [(held.get(card.device), card) for card in cards]
+        # Two ranks may share a GPU, which is read once. The first GPU of a rank stands in its row, the others in rows
+        # of their own.
+        holders: dict[str, int] = {}
+        firsts: dict[str, int] = {}
+        for rank in ranks:
+            for gpu in rank["gpus"]:
+                holders.setdefault(gpu, rank["rank"])
+            for gpu in rank["gpus"][:1]:
+                firsts.setdefault(gpu, rank["rank"])
+        cards, self.missing = _open(list(holders))
+        self._cards = [(firsts.get(card.device), holders.get(card.device), card) for card in cards]
         self._codes: dict[tuple[str, str], int] = {}
 
     def alive(self, first_is_over: bool) -> bool:
         """Whether any rank lives; of the first it may be known that its program is over."""
-        first, *others = self._processes.values()
-        return any(process.alive() for process in (others if first_is_over else [first, *others]))
+        others = list(self._processes.values())[first_is_over:]
+        return any(process.alive() for process in others)
 
     def about(self) -> dict[str, Any]:
         """What is read here, and what cannot be."""
-        cards = [{"device": card.device, "name": card.name, "rank": rank} for rank, card in self._cards]
+        cards = [{"device": card.device, "name": card.name, "rank": holder} for _, holder, card in self._cards]
         return {"gpus": cards, "missing": self.missing, "host_lacks": self._host.lacks, "cores": os.cpu_count()}
 
     def read(self) -> list[dict[str, Any]]:
         """All readings of one moment."""
         began, now = time.perf_counter(), {"time_ms": round(time.time() * 1000), **self._common}
-        cards = {rank: {"device": card.device, **card.read()} for rank, card in self._cards if rank is not None}
+        cards = {rank: {"device": card.device, **card.read()} for rank, _, card in self._cards if rank is not None}
         rows = [
             {**now, "rank": rank, **cards.get(rank, {}), **process.read()} for rank, process in self._processes.items()
         ]
-        rows += [{**now, "device": card.device, **card.read()} for rank, card in self._cards if rank is None]
+        rows += [{**now, "device": card.device, **card.read()} for rank, _, card in self._cards if rank is None]
         host = {**now, **self._host.read(), "sampler_cpu_ms": round(time.process_time() * 1000)}
         return [*rows, {**host, "sampling_us": round((time.perf_counter() - began) * 1e6)}]
 
     def news(self) -> list[dict[str, Any]]:
         """Return codes of cards that differ from those of the reading before."""
-        codes = {(card.device, name): code for _, card in self._cards for name, code in card.codes.items()}
-        texts = {card.device: card.error_text for _, card in self._cards}
+        codes = {(card.device, name): code for *_, card in self._cards for name, code in card.codes.items()}
+        texts = {card.device: card.error_text for *_, card in self._cards}
         changed = {
             key: codes.get(key, 0)
             for key in codes.keys() | self._codes.keys()
@@ -90,17 +92,21 @@ class Node:
 
 def _open(devices: list[str]) -> tuple[list[Any], dict[str, str]]:
     """The cards of ranks, from the driver that knows them: NVIDIA's, else AMD's. Of each that none can read, why."""
-    from profiling.telemetry import nvml
-
-    cards, missing = nvml.open_cards([device for device in devices if not device.startswith("device ")])
-    left = [device for device in devices if device in missing or device.startswith("device ")]
-    if left:
-        from profiling.telemetry import amd
-
-        others, unknown = amd.open_cards(left)
-        cards += others
-        missing = {device: "; ".join(filter(None, [missing.get(device), why])) for device, why in unknown.items()}
-    return cards, missing
+    cards: list[Any] = []
+    reasons: dict[str, list[str]] = {}
+    for vendor in ("nvml", "amd"):
+        left = [device for device in devices if device not in {card.device for card in cards}]
+        if not left:
+            break
+        try:
+            found, missing = importlib.import_module(f"profiling.telemetry.{vendor}").open_cards(left)
+        except Exception as error:  # bindings that are absent, or of another release
+            found, missing = [], dict.fromkeys(left, gpus.reason(error))
+        cards += found
+        for device, why in missing.items():
+            reasons.setdefault(device, []).append(why)
+    known = {card.device for card in cards}
+    return cards, {device: "; ".join(why) for device, why in reasons.items() if device not in known}
 
 
 def main(argv: list[str]) -> int:
@@ -109,8 +115,9 @@ def main(argv: list[str]) -> int:
     # What ends the ranks is not for the sampler: it reads on while they save, and ends after them.
     for asked in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(asked, signal.SIG_IGN)
-    # It was born on the first rank's cores, and may use any that is idle.
-    os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    # It was born on the first rank's cores, and may use any that is idle. Their numbers may have gaps.
+    with contextlib.suppress(OSError):
+        os.sched_setaffinity(0, range(os.sysconf("SC_NPROCESSORS_CONF")))
     notes, path = run.reading_notes(number), run.node_readings(number, attempt)
     node = Node(json.loads(argv[4]), {"node": number, "attempt": attempt})
     common = {"attempt": attempt, "host": os.environ.get("SLURMD_NODENAME") or socket.gethostname()}
@@ -156,8 +163,11 @@ def _read(node: Node, hz: float, path: Path, notes: Path) -> int:
 
 
 def _pause(now: float, interval: float) -> float:
-    """Until the next reading, seconds. All nodes read at the same moments, so that all ranks are disturbed at once and not one
-    after the other, for whom the rest would wait each time (Petrini, Kerbyson & Pakin, SC03)."""
+    """Until the next reading, seconds.
+
+    All nodes read at the same moments, so that all ranks are disturbed at once and not one after the other, for whom
+    the rest would wait each time (Petrini, Kerbyson & Pakin, SC03).
+    """
     pause = interval - now % interval
     return pause if pause > interval / 2 else pause + interval
 

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from profiling.telemetry import readings
 
-# Reasons by which clocks are lowered against the will of who set them: power cap, hardware slowdown, sync boost, heat in
-# software and hardware, power brake (nvml.h, nvmlClocksEventReason*). Idling and clocks that were set are none.
+# Reasons by which clocks are lowered against the will of who set them: power cap, hardware slowdown, sync boost, heat
+# in software and hardware, power brake (nvml.h, nvmlClocksEventReason*). Idling and clocks that were set are none.
 _LOWERED = 0x4 | 0x8 | 0x10 | 0x20 | 0x40 | 0x80
 
 
@@ -73,7 +73,8 @@ _TOGETHER = 25  # runs that are asked for in one query
 class Usage(NamedTuple):
     """Of one GPU, rank or node: numbers by the names of `METRICS`; one that nobody has read is absent.
 
-    So is ``power_w``, mean power: of GPUs it is their energy over the time, as power itself is read for an instant only.
+    So is ``power_w``, mean power: of GPUs it is their energy over the time, as power itself is read for an instant
+    only.
     """
 
     node: int
@@ -126,6 +127,8 @@ def usages(spans: Sequence[Span], names: Collection[str] | None = None) -> list[
     wanted = [metric for metric in METRICS if names is None or metric.name in names]
     found: list[list[Usage]] = [[] for _ in spans]
     sources = [(index, span, rows) for index, span in enumerate(spans) if (rows := readings.rows(span.folder))]
+    if not sources:
+        return found
     with readings.unharmed(span.folder for span in spans), readings.cursor() as database:
         for first in range(0, len(sources), _TOGETHER):
             some = sources[first : first + _TOGETHER]
@@ -142,8 +145,8 @@ def usages(spans: Sequence[Span], names: Collection[str] | None = None) -> list[
 def _query(metrics: Sequence[Metric], card: str, sources: Sequence[tuple[int, Span, str]]) -> str:
     """One pass over the readings: where there are many, opening their files and finding the groups is much of the time.
 
-    A rank has one GPU; to group by the names of GPUs would take longer than all the rest, so it is done only where there are GPUs
-    of no one rank, whose names `card` tells.
+    The rows of a rank have one GPU; to group by the names of GPUs would take longer than all the rest, so it is done
+    only where there are GPUs in rows of their own, whose names `card` tells.
     """
     inner = "".join(
         f", {_INNER['total' if m.kind == 'rate' else m.kind].format(m.expression)} AS {m.name}" for m in metrics

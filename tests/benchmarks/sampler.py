@@ -116,7 +116,7 @@ class Ours:
         self.run.path.mkdir()
         self.run.readings.mkdir()
         self._ranks = [subprocess.Popen(["sleep", "600"]) for _ in GPUS]
-        ranks = [{"rank": i, "pid": rank.pid, "holds": gpu} for i, (rank, gpu) in enumerate(zip(self._ranks, GPUS))]
+        ranks = [{"rank": i, "pid": rank.pid, "gpus": [gpu]} for i, (rank, gpu) in enumerate(zip(self._ranks, GPUS))]
         words = [
             sys.executable,
             "-P",

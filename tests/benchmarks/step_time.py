@@ -1,6 +1,6 @@
 """A step of our loop beside the shortest loops that one writes with Keras:   python tests/benchmarks/step_time.py [NAMES] [TURNS] [CORES]
 
-Ours is what a rank of one does in ``python -m launch workloads.X``: dealing, the ``tf.data`` pipeline, the records of the steps,
+Ours is what a rank of one does in ``python -m launch workloads.X``: sharding, the ``tf.data`` pipeline, the records of the steps,
 TensorBoard at its default. Beside it, on the same network, loss, optimizer and examples, all of them in memory,
 
 - ``train_on_batch`` on arrays that were cut into batches beforehand;
@@ -65,8 +65,7 @@ def made(module: str, config: Any) -> tuple[Any, Any, int, int]:
     workload = importlib.import_module(module).build(config, Rank())
     per_epoch = len(workload.train) // config.batch
     steps = scaling_rules.total_steps(config.epochs, per_epoch)
-    rate = scaling_rules.schedule(config.lr, 1, round(config.warmup * steps), steps, config.decay)
-    return workload, workload.optimizer(rate), steps, per_epoch
+    return workload, workload.optimizer(config.learning_rate_plan(1).schedule(steps)), steps, per_epoch
 
 
 def ours(module: str, config: Any, folder: Path) -> Callable[[int], Clock]:
@@ -83,8 +82,8 @@ def ours(module: str, config: Any, folder: Path) -> Callable[[int], Clock]:
     run = RunDir(folder)
     for part in (run.steps, run.checkpoints, run.tensorboard):
         part.mkdir(parents=True)
-    dealing = Sharding(len(workload.train), config.batch, 1, 0)
-    loop = Loop(config, workload, optimizer, communicator, dealing, run, 1)
+    sharding = Sharding(len(workload.train), config.batch, 1, 0)
+    loop = Loop(config, workload, optimizer, communicator, sharding, run, 1)
     loop.restore()
 
     class Clocked(Board):

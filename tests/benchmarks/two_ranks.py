@@ -172,8 +172,8 @@ def workers() -> float:
     def own(x: Any, y: Any) -> Any:
         with tf.GradientTape() as tape:
             value = tf.reduce_mean(loss(y, model(x, training=True)))
-        slopes = tape.gradient(value, [variable.value for variable in model.trainable_variables])
-        optimizer.apply(tf.distribute.get_replica_context().all_reduce("MEAN", slopes), model.trainable_variables)
+        gradients = tape.gradient(value, [variable.value for variable in model.trainable_variables])
+        optimizer.apply(tf.distribute.get_replica_context().all_reduce("MEAN", gradients), model.trainable_variables)
         return value
 
     step = tf.function(lambda x, y: strategy.run(own, (x, y)))

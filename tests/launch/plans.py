@@ -60,5 +60,6 @@ def slowing_study(folder: Path, here: site.Site, **asked: Any) -> Path:
     points = study.points(from_words((), request.nodes), 1)
     made = study.plans(request, workload.find("tiny", []), points, here, EIGHT_CORES, NOON)
     plans = [dataclasses.replace(each, entry=(str(program),)) for each in made]
-    study.create(folder / "s", request, points, plans)
+    (folder / "s").mkdir()
+    study.write(folder / "s", request, points, plans)
     return folder / "s"

@@ -114,7 +114,7 @@ def test_ranks_may_share_gpus_where_it_is_said(here: Path):
         "hello.py",
     )
     assert done.returncode == 0, done.stderr
-    assert "1 node x 4 ranks = 4 ranks, 2 GPUs a node" in done.stdout
+    assert "1 node x 4 ranks = 4 ranks, 2 GPUs per node" in done.stdout
 
 
 def test_without_slurm_the_submission_is_refused_and_nothing_stays(here: Path):

@@ -158,18 +158,18 @@ def test_links_stand_behind_those_they_come_after(names: list[str], pairs: set[t
 CHAIN = """
 [job]
 nodes = [1, 2]
-[[link]]
+[[stage]]
 name = "report"
 after = ["train"]
 workload = "profiling"
 arguments = ["report", "{train}"]
 job = { nodes = 1 }
-[[link]]
+[[stage]]
 name = "data"
 workload = "workloads.cfd_resnet.data"
 job.repeats = 3
 job.nodes = 1
-[[link]]
+[[stage]]
 name = "train"
 after = ["data"]
 workload = "tiny"
@@ -180,34 +180,34 @@ REFUSED = {
     "nothing to run": ("[job]\nnodes = 2", "write workload = 'workloads.cfd_resnet'"),
     "unknown workload": ('workload = "workloads.cfd_resnte"', "did you mean 'workloads.cfd_resnet'?"),
     "unknown key": (RUN + "[option]\nlr = 1", "option is not a key that it can have: did you mean 'options'?"),
-    "unknown option of the job": (RUN + "[job]\nnode = 2", "[job] has node, which is no option of the job: did you mean 'nodes'?"),
+    "unknown option of the job": (RUN + "[job]\nnode = 2", "[job] has node, which is not an option of the job: did you mean 'nodes'?"),
     "value of the job": (RUN + '[job]\nnodes = "two"', "option -N/--nodes: 'two' is not a whole number"),
     "array in the job": (RUN + '[job]\narray = ["lr=1"]', "write the axes into [axes]"),
     "unknown option of the workload": (RUN + "[options]\nwidht = 2", "unknown option --widht of tiny: did you mean '--width'?"),
     "value of the workload": (RUN + '[options]\nwidth = "x"', "option --width: 'x' is not a whole number"),
-    "a table for a value": (RUN + "[options.width]\na = 1", "width = {'a': 1} is no value"),
-    "no table": (RUN + "options = 3", "options = 3 is no table: write [options]"),
-    "axis without values": (RUN + "[axes]\nlr = []", "the axis lr = [] is no list of values"),
-    "axis of one number": (RUN + "[axes]\nlr = 1", "the axis lr = 1 is no list of values"),
+    "a table for a value": (RUN + "[options.width]\na = 1", "[options] width = {'a': 1}: give one value"),
+    "no table": (RUN + "options = 3", "options = 3 is not a table: write [options]"),
+    "axis without values": (RUN + "[axes]\nlr = []", "the axis lr = [] is not a list of values"),
+    "axis of one number": (RUN + "[axes]\nlr = 1", "the axis lr = 1 is not a list of values"),
     "value twice": (RUN + "[axes]\nlr = [1, 1]", "a value stands twice in lr=1,1"),
     "unequal lengths": (RUN + "[[zip]]\nlr = [1, 2]\nwidth = [1]", "but lr has 2 and width has 1: make them equal"),
-    "zip once": (RUN + "[zip]\nlr = [1, 2]", "zip is no list of tables: write [[zip]]"),
+    "zip once": (RUN + "[zip]\nlr = [1, 2]", "zip is not a list of tables: write [[zip]]"),
     "axis twice": (RUN + "[axes]\nlr = [1]\n[[zip]]\nlr = [2]", "the axis lr stands twice"),
-    "filter of no axis": (RUN + "exclude = [{widht = 1}]\n[axes]\nwidth = [1]", "exclude names widht, which is no axis here: did you mean 'width'?"),
+    "filter of no axis": (RUN + "exclude = [{widht = 1}]\n[axes]\nwidth = [1]", "exclude names widht, which is not an axis here: did you mean 'width'?"),
     "filter of no value": (RUN + "only = [{lr = 3}]\n[axes]\nlr = [1, 2]", "only names lr=3, which is none of its values (1, 2)"),
     "nothing left": (RUN + "exclude = [{lr = 1}]\n[axes]\nlr = [1]", "the filters leave nothing of the study"),
-    "filter is no list": (RUN + "only = {lr = 1}\n[axes]\nlr = [1]", "only is no list of tables"),
+    "filter is no list": (RUN + "only = {lr = 1}\n[axes]\nlr = [1]", "only is not a list of tables"),
     "nodes twice": (RUN + "[job]\nnodes = 2\n[axes]\nnodes = [1]", "the nodes are said twice"),
-    "no name": ('[[link]]\nworkload = "tiny"', "a link has no name"),
-    "no link": ("link = []", "it has no link"),
-    "bad name": ('[[link]]\nname = "../x"\nworkload = "tiny"', "--name '../x'"),
-    "same name": ('[[link]]\nname = "a"\nworkload = "tiny"\n' * 2, "two links have the name a"),
-    "unknown link": (CHAIN.replace('["train"]', '["trian"]'), "link report comes after 'trian', which is no link: did you mean 'train'?"),
-    "cycle": (CHAIN.replace('name = "data"', 'name = "data"\nafter = ["report"]'), "links wait for each other: "),
+    "no name": ('[[stage]]\nworkload = "tiny"', "a stage has no name"),
+    "no stage": ("stage = []", "it has no stage"),
+    "bad name": ('[[stage]]\nname = "../x"\nworkload = "tiny"', "--name '../x'"),
+    "same name": ('[[stage]]\nname = "a"\nworkload = "tiny"\n' * 2, "two stages have the name a"),
+    "unknown stage": (CHAIN.replace('["train"]', '["trian"]'), "stage report comes after 'trian', which is not a stage: did you mean 'train'?"),
+    "cycle": (CHAIN.replace('name = "data"', 'name = "data"\nafter = ["report"]'), "stages wait for each other: "),
     "after no list": (CHAIN.replace('["train"]', '"train"'), "after = 'train' is no list of words"),
-    "workload of a chain": (RUN + CHAIN, "workload is not a key that it can have"),
-    "in a link": (CHAIN + "[link.options]\nwidht = 1", "link train: unknown option --widht of tiny"),
-    "shared by all links": (CHAIN + '[link.job]\nsite = "laptop"', "link train has a site of its own"),
+    "workload of a workflow": (RUN + CHAIN, "workload is not a key that it can have"),
+    "in a stage": (CHAIN + "[stage.options]\nwidht = 1", "stage train: unknown option --widht of tiny"),
+    "shared by all stages": (CHAIN + '[stage.job]\nsite = "laptop"', "stage train has a site of its own"),
 }  # fmt: skip
 
 
@@ -222,15 +222,15 @@ def test_refusals(tmp_path: Path, name: str):
 
 def test_what_the_command_line_cannot_say_of_a_chain(tmp_path: Path):
     for words, options, says in (
-        (["--width", "3"], {}, "'--width' is for no link"),
-        ([], {"array": ("lr=1",)}, "--array is for no link"),
+        (["--width", "3"], {}, "'--width' belongs to one stage"),
+        ([], {"array": ("lr=1",)}, "--array belongs to one stage"),
     ):
         with pytest.raises(Refusal, match=says):
             read(tmp_path, CHAIN, *words, **options)
     every = CHAIN.replace('workload = "tiny"', 'workload = "tiny"\njob.nodes = 2')
-    with pytest.raises(Refusal, match="--nodes would change nothing, as each link says it for itself"):
+    with pytest.raises(Refusal, match="--nodes would change nothing, as each stage says it for itself"):
         read(tmp_path, every, nodes=(4,))
-    by_name = {one.link: one for one in read(tmp_path, CHAIN, nodes=(4,), account="me")}
+    by_name = {one.stage: one for one in read(tmp_path, CHAIN, nodes=(4,), account="me")}
     assert by_name["train"].asked.nodes == (4,) and by_name["report"].asked.nodes == (1,)
     assert {one.asked.account for one in by_name.values()} == {"me"}
 
@@ -239,7 +239,7 @@ def test_a_missing_file_offers_the_nearest(tmp_path: Path):
     for word, offered in (
         ("jobs/cfd_resnet_swep.toml", "did you mean 'jobs/cfd_resnet_sweep.toml'?"),
         ("cfd_resnet_sweep.toml", "did you mean 'jobs/cfd_resnet_sweep.toml'?"),
-        (str(tmp_path / "x.toml"), "jobs/cfd_resnet_chain.toml, "),
+        (str(tmp_path / "x.toml"), "jobs/cfd_resnet_workflow.toml, "),
     ):
         refused = launch("--dry-run", word)
         assert refused.returncode == 2 and refused.stderr.count("\n") == 1
@@ -247,7 +247,7 @@ def test_a_missing_file_offers_the_nearest(tmp_path: Path):
 
 
 def test_help_of_a_definition_shows_the_options_of_its_workloads():
-    shown = launch("jobs/cfd_resnet_chain.toml", "--help").stdout
+    shown = launch("jobs/cfd_resnet_workflow.toml", "--help").stdout
     assert "--conserve" in shown and "--ranks-per-node" in shown
 
 
@@ -258,20 +258,22 @@ def test_every_definition_that_comes_with_the_toolkit_can_be_planned(tmp_path: P
     assert dry.returncode == 0, dry.stderr
     assert not (tmp_path / "runs").exists()
     studies = ("sweep", "weak", "strong", "data", "curve", "batch")
-    kind = dict.fromkeys(studies, "study") | dict.fromkeys(("chain", "report"), "chain")
+    kind = dict.fromkeys(studies, "study") | dict.fromkeys(("workflow", "report"), "workflow")
     assert kind.get(file.stem.rpartition("_")[2], "shape") in facts(dry.stdout)
     if backend == "slurm":
         assert dry.stdout.count("#!/bin/bash") == dry.stdout.count("\nsrun --nodes=") > 0
 
 
 def test_a_dry_run_shows_what_waits_for_what(tmp_path: Path):
-    file = tmp_path / "chain.toml"
+    file = tmp_path / "workflow.toml"
     file.write_text(CHAIN)
     dry = launch("--dry-run", "--backend=slurm", "--runs", tmp_path / "runs", "--name=c", file)
     assert dry.returncode == 0, dry.stderr
-    data, train, report = dry.stdout.partition("#!/bin/bash")[2].split("\nlink ")
+    data, train, report = dry.stdout.partition("#!/bin/bash")[2].split("\nstage ")
     assert "#SBATCH --array=0-2" in data and "--dependency" not in data
-    assert train.count("'--dependency=afterok:<job of data>' --kill-on-invalid-dep=yes") == 2  # an array for each shape
+    assert (
+        train.count("'--dependency=afterok:<job of data>' --kill-on-invalid-dep=yes") == 4
+    )  # two arrays, each with its command above and in the script
     assert "'--dependency=afterok:<job of train>' --kill-on-invalid-dep=yes" in report
     assert "#SBATCH --job-name=c-train" in train
 
@@ -281,10 +283,10 @@ def test_a_word_may_name_the_folder_of_a_link_before_it(tmp_path: Path):
 
     asked = StudyRequest(runs=tmp_path, name="c")
     planned = workflow.plan(asked, read(tmp_path, CHAIN), CLUSTER, EIGHT_CORES, datetime.datetime.now())
-    assert planned.links[-1].plans[0].entry == ("-m", "profiling", "report", str(tmp_path / "c" / "train"))
+    assert planned.stages[-1].plans[0].entry == ("-m", "profiling", "report", str(tmp_path / "c" / "train"))
     for wrong, says in (
         ("{trian}", "did you mean 'train'?"),
-        ("{report}", "link report is given {report}, which is no"),
+        ("{report}", "stage report is given {report}, which is not"),
     ):
         with pytest.raises(Refusal, match=says.replace("{", r"\{").replace("?", r"\?")):
             orders = read(tmp_path, CHAIN.replace("{train}", wrong))

@@ -180,6 +180,22 @@ def test_the_paragraph_of_a_rank_that_said_nothing_shows_its_last_lines(run: Run
     assert "out-of-memory killer" in paragraph(run)
 
 
+def test_what_gloo_says_is_shown_with_what_to_do_and_not_the_modules_that_python_lists_after_it(run: RunDir):
+    threads = [f'  File "program.py", line {line} in step' for line in range(40)]
+    said = [
+        "terminate called after throwing an instance of 'gloo::IoException'",
+        "  what():  [gloo/transport/tcp/pair.cc:598] Connection closed by peer [127.0.0.1]:16552",
+        "Fatal Python error: Aborted", "", "Thread 0x00007f6d (most recent call first):", *threads,
+        "", "Extension modules: numpy._core (total: 135)",
+    ]  # fmt: skip
+    run.node_log(1).write_text("".join(f"3: {line}\n" for line in said))
+    logged(run, "srun: error: node2: task 3: Aborted")
+    ended(run, 134)
+    text = paragraph(run)
+    assert "gloo::IoException" in text and "Connection closed by peer" in text and "Extension modules" not in text
+    assert "another program has connected" in text and len(text.splitlines()) < 16
+
+
 def test_if_nobody_knows_the_last_lines_are_shown(run: RunDir):
     assert paragraph(run) == f"no rank said why it failed; see {run.logs}"
     run.job_log.write_text("launch: attempt 1\nslurmstepd: error: execve(): no such file\n")

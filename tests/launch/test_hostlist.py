@@ -32,5 +32,5 @@ def test_every_number_keeps_its_zeros(numbers: list[int], width: int):
 
 @pytest.mark.parametrize("text", ["node[1-3", "node1-3]", "node[1-x]", "node[]"])
 def test_what_is_no_list_is_refused(text: str):
-    with pytest.raises(Refusal, match="is no list of hosts"):
+    with pytest.raises(Refusal, match="is not a list of hosts"):
         expand(text)

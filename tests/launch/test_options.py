@@ -44,18 +44,19 @@ class Required:
 
 # argparse of Python 3.11 loses the value "--" (CPython issue 59317).
 text = st.text(st.characters(exclude_characters="\x00", exclude_categories=("Cs",))).filter(lambda s: s != "--")
+whole = st.integers(-(2**63), 2**63 - 1)
 configs = st.builds(
     Config,
-    seed=st.integers(),
-    max_width=st.integers(),
-    rate=st.floats(allow_nan=False),
+    seed=whole,
+    max_width=whole,
+    rate=st.floats(allow_nan=False, allow_infinity=False),
     mirror=st.booleans(),
     position=st.booleans(),
     kind=st.sampled_from(["plain", "gated"]),
-    mode=st.none() | st.integers(),
+    mode=st.none() | whole,
     masks=st.none() | text.map(Path),
     title=text,
-    sizes=st.lists(st.integers(), min_size=1).map(tuple),
+    sizes=st.lists(whole, min_size=1).map(tuple),
     words=st.lists(text).map(tuple),
 )
 

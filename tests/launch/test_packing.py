@@ -91,7 +91,7 @@ def test_a_point_counts_when_all_its_runs_are_over(tmp_path: Path, capsys: pytes
     assert cutoff.cut(runs["n4-r1"], planned)
     # 150 = 2 / (1/100 + 1/300): the harmonic mean of the two on one node
     reason = "efficiency 0.4 on 2 nodes is below 0.5 (120 examples/s on 2 ranks, against 150 on 1)"
-    assert capsys.readouterr().out == f"n4-r1: not made: {reason}\n"
+    assert capsys.readouterr().out == f"n4-r1: not run: {reason}\n"
     assert runs["n4-r1"].events("cancelled")[0]["reason"] == reason
     assert not cutoff.cut(runs["n2-r2"], plan(Request(nodes=2, stop_below=0.5)))
     assert not cutoff.cut(runs["n4-r1"], plan(Request(nodes=4)))
@@ -127,7 +127,7 @@ def test_without_the_smallest_nothing_is_compared(tmp_path: Path):
         (["--pack", "--nodes=1,2", "tiny"], "--pack needs the walltime of a run"),
         (["--pack", "--nodes=1,2", "--time=1", "--throttle=2", "tiny"], "--throttle is for jobs of their own"),
         (["--pack", "--nodes=1,2", "--time=1", "--max-attempts=2", "tiny"], "--max-attempts is for jobs of their own"),
-        (["--stop-below=0", "--nodes=1,2", "tiny"], "--stop-below 0 is no efficiency"),
+        (["--stop-below=0", "--nodes=1,2", "tiny"], "option --stop-below: '0' is not"),
         (["--stop-below=0.5", "--repeats=2", "tiny"], "--stop-below compares numbers of nodes"),
         (["--stop-below=0.5", "--nodes=1,2", __file__], "--stop-below needs the speed of a run"),
         (["--stop-below=0.5", "--nodes=1,2", "--detach", "tiny"], "--stop-below needs somebody who watches"),
@@ -171,7 +171,7 @@ def test_a_study_here_ends_where_it_becomes_inefficient(tmp_path: Path):
     folder = slowing_study(tmp_path, LAPTOP)
     made = launch("resume", folder)
     assert made.returncode == 0, made.stdout + made.stderr
-    assert "n4-r1: not made: efficiency 0.5 on 2 nodes is below 0.75 (100 examples/s on 2 ranks" in made.stdout
+    assert "n4-r1: not run: efficiency 0.5 on 2 nodes is below 0.75 (100 examples/s on 2 ranks" in made.stdout
     assert "2 of 2 runs are done" in made.stdout
     assert not RunDir(folder / "n4-r1").events("started")
     again = launch("resume", folder)  # what was measured still holds

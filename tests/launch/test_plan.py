@@ -69,6 +69,31 @@ def test_on_this_machine_nodes_divide_the_gpus():
 
 
 @pytest.mark.parametrize(
+    ("asked", "here", "gpus", "binding"),
+    [
+        ({}, CLUSTER, 0, "auto"),  # the job may have some by an option of sbatch
+        ({"gpus_per_node": "0"}, CLUSTER, 0, "none"),
+        ({"gpu_binding": "env"}, CLUSTER, 0, "env"),
+        ({"gpu_binding": "env", "gpus_per_node": 0}, CLUSTER, 0, "none"),
+        ({}, LAPTOP, 0, "auto"),
+        ({"nodes": 8}, LAPTOP, 4, "none"),  # too few for all nodes
+        ({}, LAPTOP, 4, "auto"),
+        ({}, site.from_table({"name": "x", "gpu_binding": "slurm"}, "x"), 0, "slurm"),
+        ({"gpu_binding": "framework"}, site.from_table({"name": "x", "gpu_binding": "slurm"}, "x"), 0, "framework"),
+    ],
+)
+def test_which_gpus_are_hidden(asked: dict[str, Any], here: site.Site, gpus: int, binding: str):
+    assert plan(Request(**asked), here, machine=Machine(8, gpus)).gpu_binding == binding
+
+
+def test_a_type_of_gpus_by_option_and_in_a_site_file():
+    typed = site.from_table({"name": "x", "gpus_per_node": "h100:8"}, "x")
+    assert (typed.gpus_per_node, typed.gpu_type) == (8, "h100")
+    made = plan(Request(gpus_per_node="a100_3g.20gb:4", ranks_per_node=2), typed)
+    assert (made.gpu_type, made.gpus_per_node, made.gpus_per_rank) == ("a100_3g.20gb", 4, 2)
+
+
+@pytest.mark.parametrize(
     ("asked", "here", "machine", "says"),
     [
         ({"nodes": 0}, CLUSTER, None, "--nodes 0: give 1 or more"),
@@ -76,6 +101,9 @@ def test_on_this_machine_nodes_divide_the_gpus():
         ({"ranks_per_node": 0}, CLUSTER, None, "--ranks-per-node 0: give 1 or more"),
         ({"cpus_per_task": 0}, CLUSTER, None, "--cpus-per-task 0: give 1 or more"),
         ({"gpus_per_node": -1}, CLUSTER, None, "--gpus-per-node -1: give 0 or more"),
+        ({"gpus_per_node": "a100"}, CLUSTER, None, "--gpus-per-node a100: give 0 or more"),
+        ({"gpus_per_node": "a100:1"}, LAPTOP, Machine(8, 1), "cannot be asked for by type: give 1"),
+        ({"gpu_binding": "slurm"}, LAPTOP, Machine(8, 1), "--gpu-binding slurm is for Slurm"),
         ({"nodes": 65}, GPUS, None, "--nodes 65 is more than gpus has (64)"),
         ({"nodes": 33}, GPUS, None, "--nodes 33 is more than partition batch of gpus allows (32)"),
         ({"time": "3:00:00"}, GPUS, None, "--time 03:00:00 is more than partition batch of gpus allows (02:00:00)"),
@@ -159,9 +187,9 @@ def test_run_json_of_another_version():
     }
     assert Plan.from_json(older | {"commit": "4f8d049"}) == plan(Request(gpus_per_node=2))
     del older["nodes"], older["entry"]
-    with pytest.raises(Refusal, match="run.json lacks entry, nodes: start the run anew"):
+    with pytest.raises(Refusal, match="run.json lacks entry, nodes;"):
         Plan.from_json(older)
-    with pytest.raises(Refusal, match="run.json says later, which this version of the toolkit does not know"):
+    with pytest.raises(Refusal, match="unknown key 'later'"):
         Plan.from_json(table | {"later": 1})
 
 
@@ -170,7 +198,7 @@ def test_what_ranks_import_is_found_from_anywhere(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("PYTHONPATH", f"lib{os.pathsep}{os.pathsep}/opt/lib")
     made = plan()
     assert made.pythonpath[1:] == (str(tmp_path / "lib"), "/opt/lib")
-    assert (Path(made.pythonpath[0]) / "launch" / "plan.py").is_file()
+    assert (Path(made.pythonpath[0]) / "launch" / "plan" / "plan.py").is_file()
 
 
 def test_hidden_gpus_do_not_count(monkeypatch: pytest.MonkeyPatch):

@@ -1,11 +1,19 @@
 """Who am I: environments as starters set them, whole, incomplete and contradicting."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from launched import ROOT
+from launched import environment as environment_of_a_shell
+from plans import LAPTOP, plan, run_of
 
 from launch.errors import Refusal
 from launch.node.rank import Rank, environment, from_environment, slurm_tasks
+from launch.record.files import read_lines
 
 # Seen in a task of srun -N2 --ntasks-per-node=2, Slurm 22.05.8.
 SLURM = {
@@ -116,3 +124,11 @@ def test_any_environment_is_a_rank_or_a_refusal(environ: dict[str, str]):
 )
 def test_tasks_per_node(text: str, counts: list[int]):
     assert slurm_tasks(text) == counts
+
+
+def test_a_rank_that_fails_before_it_knows_the_others_is_named(tmp_path: Path):
+    run = run_of(plan(here=LAPTOP, nodes=2), tmp_path / "run")
+    env = environment_of_a_shell(LAUNCH_RANK="1", PYTHONPATH=str(ROOT))  # and no size
+    done = subprocess.run([sys.executable, "-m", "launch.node.worker", str(run.path)], env=env, capture_output=True)
+    assert done.returncode == 1
+    assert [line["rank"] for line in read_lines(run.failures / "node0.jsonl")] == [1]

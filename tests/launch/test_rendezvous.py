@@ -5,6 +5,8 @@ import errno
 import http.client
 import json
 import os
+import re
+import resource
 import socket
 import subprocess
 import sys
@@ -19,9 +21,9 @@ from launched import ROOT, environment, launch
 from plans import LAPTOP, plan
 
 from launch.errors import Refusal
-from launch.node import rendezvous
+from launch.node import rendezvous, rendezvous_server
 from launch.node.rank import Rank
-from launch.node.rendezvous_server import RendezvousServer
+from launch.node.rendezvous_server import RendezvousServer, knock
 from launch.plan.request import Request
 from launch.record.files import publish_json, read_json
 from launch.record.rundir import RunDir
@@ -33,12 +35,20 @@ UNREACHABLE = "127.0.0.2"  # of this host, but nobody listens there
 
 # Horovod on its own may meet as often as it likes; once the ranks of a workload have met, nobody answers.
 MEET_TWICE = """
-import os, socket
+import os, socket, threading, time
 import horovod.tensorflow as hvd
+import psutil
 from launch.node.rank import from_environment
 from launch.record.files import read_json
 from launch.record.rundir import RunDir
 from workloads.training.communicator import Communicator
+def listening():
+    found = (c.laddr.port for c in psutil.Process().net_connections("inet") if c.status == psutil.CONN_LISTEN)
+    print("waiting", *found, "for", os.environ["HOROVOD_GLOO_RENDEZVOUS_PORT"], flush=True)
+if os.environ["RANK"] == "0":
+    threading.Timer(1, listening).start()
+else:
+    time.sleep(5)
 hvd.init()
 print("plain", sum(hvd.allgather_object(hvd.rank())))
 hvd.shutdown()
@@ -56,6 +66,8 @@ def test_the_server_is_gone_when_the_ranks_of_a_workload_have_met(tmp_path: Path
     done = launch("--backend", "local", "--nodes", 2, "--runs", tmp_path, "--name", "run", program)
     assert done.returncode == 0, done.stdout + done.stderr
     log = RunDir.open(tmp_path / "run").node_log(0).read_text()
+    # Gloo takes whoever connects to a port of its own for a rank, so it has none until all are there.
+    assert re.search(r"^0: waiting (\d+) for \1$", log, re.MULTILINE), log
     assert "plain 1" in log and f"workload 1 {errno.ECONNREFUSED}" in log
 
 
@@ -171,6 +183,68 @@ def test_closed_it_answers_nobody(server: RendezvousServer):
     server.close()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(server.places[0], timeout=5)
+
+
+# A process with the usual number of descriptors, whose server meets more idle connections than that.
+FLOODED = """
+import resource, sys
+from launch.node.rendezvous_server import RendezvousServer
+resource.setrlimit(resource.RLIMIT_NOFILE, (1024, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+server = RendezvousServer(["127.0.0.1"])
+print(server.places[0][1], server.secret, flush=True)
+sys.stdin.readline()
+open("/dev/null").close()
+"""
+
+
+def test_idle_connections_keep_neither_a_rank_nor_the_chief_from_going_on():
+    command = [sys.executable, "-c", FLOODED]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as chief:
+        port, secret = chief.stdout.readline().split()
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
+        with contextlib.ExitStack() as held:
+            held.callback(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+            for _ in range(1200):
+                held.enter_context(socket.create_connection(("127.0.0.1", int(port)), timeout=10))
+            assert knock("127.0.0.1", int(port), secret, 10) == "127.0.0.1"
+            assert (
+                len(psutil.Process(chief.pid).net_connections()) < 200 and psutil.Process(chief.pid).num_threads() < 10
+            )
+            chief.communicate("\n")
+    assert chief.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [os.urandom(8), b"\0" * 9000, b"GET\r\n\r\n", b"\xff" * 64 + b"\r\n\r\n", b"GET / HTTP/1.1\r\nA: " + b"b" * 9000],
+)
+def test_garbage_is_dropped_at_once(server: RendezvousServer, garbage: bytes):
+    ((_, port),) = server.places
+    with socket.create_connection(server.places[0], timeout=20) as connection:
+        connection.sendall(garbage)
+        assert status(server, f"/{server.secret}:{port}/global/0") == 404  # meanwhile, and afterwards
+        connection.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(ConnectionResetError):
+            assert connection.recv(100) == b""
+    assert status(server, f"/{server.secret}:{port}/global/0") == 404
+
+
+def test_who_does_not_show_the_secret_in_time_has_to_leave(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(rendezvous_server, "_SECRET_S", 0.2)
+    with another() as place, socket.create_connection(place, timeout=20) as connection:
+        connection.sendall(b"GET /")
+        assert connection.recv(100) == b""
+
+
+def test_large_values_come_and_go_whole(server: RendezvousServer):
+    ((_, port),) = server.places
+    value, connection = os.urandom(5_000_000), http.client.HTTPConnection(*server.places[0], timeout=60)
+    connection.request("PUT", f"/{server.secret}:{port}/rank/0", body=value)
+    assert connection.getresponse().status == 200
+    connection = http.client.HTTPConnection(*server.places[0], timeout=60)
+    connection.request("GET", f"/{server.secret}:{port}/rank/0")
+    assert connection.getresponse().read() == value
 
 
 def test_a_request_that_is_broken_off_hurts_nobody(server: RendezvousServer, capfd):

@@ -31,26 +31,28 @@ def test_the_two_that_detection_falls_back_on_are_shipped():
         ("gpu_per_node = 4", "unknown key 'gpu_per_node': did you mean 'gpus_per_node'?"),
         ("colour = 'red'", "unknown key 'colour': known: backend, "),
         ("gpus_per_node = '4'", "gpus_per_node = '4': give a whole number"),
+        ("gpus_per_node = 'a100:0x4'", "gpus_per_node = a100:0x4: give 0 or more, with a type in front"),
+        ("gpus_per_node = 'a100:4'\ngpu_type = 'h100'", "give one type"),
         ("gpus_per_node = true", "gpus_per_node = True: give a whole number"),
-        ("partition = 5", "partition = 5: give a string"),
+        ("partition = 5", "partition = 5: give a text"),
         ("backend = 'pbs'", "backend = 'pbs': give one of local, slurm"),
         ("gpu_binding = 'cgroup'", "give one of slurm, env, framework"),
-        ("modules = 'cuda'", "modules = 'cuda' is no list: give a list of str"),
-        ("modules = [1]", "modules = 1: give a string"),
-        ("env = ['A']", "is no table"),
-        ("env = {A = 1}", "env.A = 1: give a string"),
+        ("modules = 'cuda'", "modules = 'cuda' is not a list"),
+        ("modules = [1]", "modules = 1: give a text"),
+        ("env = ['A']", "is not a table"),
+        ("env = {A = 1}", "env.A = 1: give a text"),
         ("env = {'A B' = 'c'}", "env.'A B' cannot be a variable's name"),
         ('directives = {comment = "a\\nrm -rf"}', "give it without line breaks"),
         ("partitions.gpu.max_node = 4", "unknown key 'max_node' of partition 'gpu': did you mean 'max_nodes'?"),
         ("partitions.gpu.max_nodes = '4'", "partitions.gpu.max_nodes = '4': give a whole number"),
-        ("partitions.gpu.max_time = 4", "partitions.gpu.max_time = 4: give a string"),
-        ("partitions.gpu = 4", "partitions.gpu = 4 is no table"),
+        ("partitions.gpu.max_time = 4", "partitions.gpu.max_time = 4: give a text"),
+        ("partitions.gpu = 4", "partitions.gpu = 4 is not a table"),
         ("network.inter_gbit = 200", "unknown key 'inter_gbit' of network: did you mean 'inter_node_gbit_per_s'?"),
         ("network.inter_node_latency_us = 0", "network.inter_node_latency_us = 0: give a number above 0"),
         ("network.inter_node_gbit_per_s = '200'", "network.inter_node_gbit_per_s = '200': give a number above 0"),
         ("identify = {hots = 'x'}", "unknown key 'hots' of identify: did you mean 'host'?"),
-        ("nodes = ", "is not TOML"),
-        ("nodes = 1\nnodes = 2", "is not TOML"),
+        ("nodes = ", "cannot be read as TOML"),
+        ("nodes = 1\nnodes = 2", "cannot be read as TOML"),
     ],
 )
 def test_mistakes_are_refused(tmp_path: Path, text: str, says: str):
@@ -64,7 +66,7 @@ def test_mistakes_are_refused(tmp_path: Path, text: str, says: str):
 
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path):
     (tmp_path / "ours.toml").write_bytes(b"description = '\xff'")
-    with pytest.raises(Refusal, match="is not TOML"):
+    with pytest.raises(Refusal, match="cannot be read as TOML"):
         site.load(str(tmp_path / "ours.toml"))
 
 

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
@@ -17,11 +16,11 @@ from hypothesis import strategies as st
 from launched import ROOT, environment, launch, until
 from plans import EIGHT_CORES, LAPTOP, plan, run_of
 
-from launch.backends.slurm_jobs import Answer
-from launch.backends.slurm_queue import Job
+from launch.backends.scheduler import ENDED, QUEUED, RUNNING, Status
 from launch.cli import logs, status
 from launch.plan.request import Request
 from launch.record.files import append_line, publish_json
+from launch.record.job import Job
 from launch.record.rundir import RunDir
 from launch.submit import states
 
@@ -57,11 +56,34 @@ def record(path: Path, events: list[dict], backend: str = "local", steps: int = 
     return run
 
 
-SUBMITTED = {"event": "submitted", "backend": "slurm", "job": "7"}
-STARTED = {"event": "started", "attempt": 1, "host": "node1", "pid": 1, "job": "7", "nodes": "node[1-2]"}
+def submitted(run: RunDir, id: str = "7") -> None:
+    """The record of the job that its events are about."""
+    fields = {
+        "backend": "slurm",
+        "shape": "run",
+        "runs": ["."],
+        "saves": False,
+        "name": "r",
+        "id": id,
+        "state": "submitted",
+    }
+    (run.path / "jobs" / "1").mkdir(parents=True)
+    publish_json(run.path / "jobs" / "1" / "job.json", fields)
+
+
+SUBMITTED = {"event": "submitted", "backend": "slurm", "job": "7", "submission": 1}
+STARTED = {
+    "event": "started",
+    "attempt": 1,
+    "host": "node1",
+    "pid": 1,
+    "job": "7",
+    "submission": 1,
+    "nodes": "node[1-2]",
+}
 FAILURE = {"rank": 3, "node": 1, "host": "node2", "error": "ValueError: bad\nmesh", "traceback": "", "time": BEGUN}
-FAILED = {"event": "ended", "attempt": 1, "outcome": "failed", "status": 1, "first_failure": FAILURE}
-STOPPED = {"event": "ended", "attempt": 1, "outcome": "stopped", "status": 75}
+FAILED = {"event": "ended", "submission": 1, "attempt": 1, "outcome": "failed", "status": 1, "first_failure": FAILURE}
+STOPPED = {"event": "ended", "submission": 1, "attempt": 1, "outcome": "stopped", "status": 75}
 
 
 @pytest.mark.parametrize(
@@ -91,31 +113,44 @@ def test_what_a_run_has_noted(events: list[dict], done: bool, state: str, reason
 
 
 @pytest.mark.parametrize(
-    ("noted", "job", "age", "state", "reason"),
+    ("noted", "status", "state", "reason"),
     [
-        ("queued", Job("PENDING", "Resources"), 99, "queued", "Resources"),
-        ("queued", Job("RUNNING", "", "node1"), 99, "running", ""),
-        ("running", Job("COMPLETING", "", "node1"), 99, "running", "completing"),
-        ("running", Job("PENDING", "BeginTime"), 99, "queued", "BeginTime"),  # requeued after its node has failed
-        ("running", Job("REQUEUE_HOLD", "launch failed requeued held"), 99, "queued", "launch failed requeued held"),
-        ("running", Job("NODE_FAIL", "", "node1"), 99, "failed", "job 7: NODE_FAIL on node1"),
-        ("running", Job("TIMEOUT", "", "node1"), 99, "timeout", "job 7: TIMEOUT on node1"),
-        ("queued", Job("CANCELLED"), 99, "cancelled", "job 7: CANCELLED"),
-        ("stopped", Job("PENDING", "BeginTime"), 99, "queued", "BeginTime"),  # requeued
-        ("stopped", Job("FAILED", "NonZeroExitCode", "node1"), 99, "stopped", ""),
-        ("stopped", Job("RUNNING", "", "node1"), 99, "stopped", ""),  # its script is about to end
-        ("stopped", None, 99, "stopped", ""),
-        ("running", None, 99, "lost", "job 7 is gone and has noted no end: resume goes on"),
-        ("queued", None, 1, "queued", ""),  # the answer may be older than the submission
+        ("queued", Status(QUEUED, "PENDING", "Resources"), "queued", "Resources"),
+        ("queued", Status(RUNNING, "RUNNING", "", "node1"), "running", ""),
+        ("running", Status(RUNNING, "COMPLETING", "", "node1"), "running", "completing"),
+        (
+            "running",
+            Status(QUEUED, "PENDING", "BeginTime"),
+            "queued",
+            "BeginTime",
+        ),  # requeued after its node has failed
+        ("running", Status(ENDED, "NODE_FAIL", "", "node1"), "failed", "job 7: NODE_FAIL on node1"),
+        ("running", Status(ENDED, "TIMEOUT", "", "node1", "timeout"), "timeout", "job 7: TIMEOUT on node1"),
+        ("queued", Status(ENDED, "CANCELLED", outcome="cancelled"), "cancelled", "job 7: CANCELLED"),
+        ("stopped", Status(QUEUED, "PENDING", "BeginTime"), "queued", "BeginTime"),  # requeued
+        ("stopped", Status(ENDED, "FAILED", "NonZeroExitCode", "node1"), "stopped", ""),
+        ("stopped", Status(RUNNING, "RUNNING", "", "node1"), "running", ""),  # its script may be about to requeue it
+        ("stopped", None, "stopped", ""),
+        ("running", None, "lost", "job 7 is gone and has noted no end: resume goes on"),
     ],
 )
-def test_what_slurm_says_of_it(noted: str, job: Job | None, age: float, state: str, reason: str):
-    answer = Answer(BEGUN + age, {} if job is None else {"7": job})
-    assert states.judge(noted, {"time": BEGUN}, "7", answer) == (state, reason)
+def test_what_the_scheduler_says_of_it(noted: str, status: Status | None, state: str, reason: str):
+    job = Job(
+        folder=Path("/r/jobs/1"),
+        backend="slurm",
+        shape="run",
+        runs=(".",),
+        saves=False,
+        name="r",
+        id="7",
+        state="submitted",
+    )
+    assert states.judge(noted, job, status) == (state, reason)
 
 
 def test_how_far_and_how_fast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     run = record(tmp_path / "a", [SUBMITTED, STARTED, {"event": "evaluated", "step": 20}], "slurm", steps=30)
+    submitted(run)
     monkeypatch.setenv("PATH", str(tmp_path))
     (known,), silence = states.look([run.path])
     assert "no squeue here" in silence and known.source == "records"
@@ -216,7 +251,7 @@ def test_a_local_run_from_start_to_cancel(tmp_path: Path):
     until(lambda: said(run, "here 0") and said(run, "here 1"), 30)
     run.append_event("evaluated", step=1)  # as workloads do; it is none of the run's life
     (known,), _ = states.look([run.path])
-    assert (known.state, known.source, known.hosts) == ("running", "lock", socket.gethostname())
+    assert (known.state, known.source, known.hosts) == ("running", "scheduler", socket.gethostname())
     cancelled = launch("cancel", run.path)
     assert cancelled.returncode == 0, cancelled.stderr
     assert cancelled.stdout == f"{run.path}: ended, nothing saved; start it again: python -m launch resume {run.path}\n"
@@ -231,17 +266,23 @@ def test_a_launcher_that_was_killed_has_lost_its_run(tmp_path: Path):
     os.kill(run.events("started")[0]["pid"], signal.SIGKILL)
     until(lambda: state(run) == "lost", 10)
     done = launch("status", run.path)
-    assert "its launcher is gone and has noted no end: resume goes on" in done.stdout
+    assert "is gone and has noted no end: resume goes on" in done.stdout
     assert "is not running (lost)" in launch("cancel", run.path).stdout
 
 
 def test_a_run_of_another_host_is_left_alone(tmp_path: Path):
-    run = record(tmp_path / "a", [{"event": "submitted"}, STARTED | {"host": "elsewhere", "time": time.time()}])
+    run = start(tmp_path, WAIT)
+    process = run.path / "jobs" / "1" / "process"
+    until(lambda: said(run, "here 0"), 30)
+    real = process.read_text()
+    process.write_text(json.dumps(json.loads(real) | {"host": "elsewhere"}))
     (known,), _ = states.look([run.path])
     assert (known.state, known.reason) == ("unknown", "started on elsewhere: ask there")
-    refused = launch("cancel", run.path)
-    assert refused.returncode == 2 and refused.stderr.count("\n") == 1
-    assert f"was started on elsewhere, and this is {socket.gethostname()}: cancel it there" in refused.stderr
+    for verb in ("cancel", "resume"):
+        refused = launch(verb, run.path)
+        assert refused.returncode == 2 and refused.stderr.count("\n") == 1, refused.stderr
+    process.write_text(real)
+    assert launch("cancel", run.path).returncode == 0
 
 
 def test_logs_of_ranks_nodes_and_of_all(tmp_path: Path):

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from launch.errors import Refusal
-from launch.plan.walltime import UNLIMITED, clock, exceeds, limit, walltime
+from launch.plan.walltime import UNLIMITED, clock, exceeds, limit_text, walltime
 
 # sbatch(1), --time: 'Acceptable time formats include "minutes", "minutes:seconds", "hours:minutes:seconds",
 # "days-hours", "days-hours:minutes" and "days-hours:minutes:seconds".'
@@ -67,7 +67,7 @@ def test_none_is_none():
 def test_no_limit_exceeds_every_limit():
     assert [exceeds(time_s, HOUR) for time_s in (None, MINUTE, HOUR, HOUR + 1, UNLIMITED)] == [False] * 3 + [True] * 2
     assert not any(exceeds(time_s, none) for time_s in (None, HOUR, UNLIMITED) for none in (None, UNLIMITED))
-    assert (limit(UNLIMITED), limit(MINUTE + 1)) == ("UNLIMITED", "00:02:00")
+    assert (limit_text(UNLIMITED), limit_text(MINUTE + 1)) == ("UNLIMITED", "00:02:00")
 
 
 @settings(deadline=None)

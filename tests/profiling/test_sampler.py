@@ -85,7 +85,7 @@ def test_each_node_is_read_from_the_first_to_the_last_of_its_ranks(tmp_path: Pat
 
 def test_the_gpus_of_the_ranks_are_read_by_node_until_one_is_lost(tmp_path: Path):
     planned = plan(here=LAPTOP, target=Target("script", str(program(tmp_path, "import time; time.sleep(2.5)"))),
-                   machine=Machine(2, 0), nodes=2, ranks_per_node=1, gpus_per_node=2, sample_hz=20.0, cwd=str(tmp_path))  # fmt: skip
+                   machine=Machine(2, 0), nodes=2, ranks_per_node=1, gpus_per_node=1, sample_hz=20.0, cwd=str(tmp_path))  # fmt: skip
     run = run_of(planned, tmp_path / "run")
     env = {k: v for k, v in environment().items() if k != "CUDA_VISIBLE_DEVICES"}
     env |= cards("GPU-0a", "GPU-1b", "GPU-2c") | {"FAKE_NVML_LOST": "GPU-1b=1.0"}
@@ -126,7 +126,7 @@ with StepWriter(Path(os.environ["LAUNCH_RUN"]) / "steps" / f"node{os.environ['LA
 def test_a_rank_whose_gpu_is_held_down_is_named_with_the_reason(tmp_path: Path):
     """Ranks, sampler and driver as in a run: which rank, node and GPU, since when, by how much, and why."""
     planned = plan(here=LAPTOP, target=Target("script", str(program(tmp_path, LATE))), machine=Machine(2, 0), nodes=3,
-                   ranks_per_node=1, gpus_per_node=3, sample_hz=20.0, cwd=str(tmp_path))  # fmt: skip
+                   ranks_per_node=1, gpus_per_node=1, sample_hz=20.0, cwd=str(tmp_path))  # fmt: skip
     run = run_of(planned, tmp_path / "run")
     env = {k: v for k, v in environment(PYTHONPATH=str(ROOT)).items() if k != "CUDA_VISIBLE_DEVICES"}
     env |= cards("GPU-0a", "GPU-1b", "GPU-2c") | {"FAKE_NVML_HELD": "GPU-1b"}
@@ -150,12 +150,65 @@ def test_the_sampler_is_not_among_a_programs_children(tmp_path: Path):
     assert rows(RunDir(tmp_path / "run"))
 
 
+AS_ELSEWHERE = """
+import errno, os, sys
+def refused(*words): raise OSError(errno.EINVAL, "Invalid argument")
+os.sched_setaffinity = refused
+from profiling.telemetry import sampler
+sys.exit(sampler.main(sys.argv[1:]))
+"""
+
+
+def test_neither_gaps_in_core_numbers_nor_a_rank_that_has_ended_stop_the_sampler(tmp_path: Path):
+    run = run_of(plan(here=LAPTOP), tmp_path / "run")
+    run.readings.mkdir()
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    waits = subprocess.Popen(["sleep", "1"])
+    ranks = [
+        {"rank": 0, "pid": ended.pid, "gpus": ["GPU-0a", "GPU-1b"]},
+        {"rank": 1, "pid": waits.pid, "gpus": ["GPU-0a"]},
+    ]
+    words = [sys.executable, "-c", AS_ELSEWHERE, str(run.path), "0", "1", "20", json.dumps(ranks)]
+    env = environment(PYTHONPATH=str(ROOT)) | cards("GPU-0a", "GPU-1b") | {"FAKE_NVML_NAME": "\udcff"}
+    sampler = subprocess.Popen(words, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    waits.wait()
+    assert sampler.wait(30) == 0
+    found = rows(run)
+    assert {(row.get("rank"), row.get("device")) for row in found} == {
+        (0, "GPU-0a"), (1, None), (None, "GPU-1b"), (None, None)
+    }  # fmt: skip
+    assert all(row["power_mw"] == 310_000 for row in found if "device" in row)
+    assert any("cpu_ms" in row for row in found if row.get("rank") == 1)
+    began, _ = (line for line in read_lines(run.reading_notes(0)) if line["event"] != "code")
+    assert [(card["device"], card["rank"]) for card in began["gpus"]] == [("GPU-0a", 0), ("GPU-1b", 0)]
+    assert "not readable" in began["gpus"][0]["name"]
+
+
+def test_a_sampler_starts_without_a_descriptor_of_its_rank_however_many_there_may_be(tmp_path: Path):
+    """A container may allow 2^30 descriptors, which must not be closed one by one."""
+    code = """
+import os, socket, sys, time
+from pathlib import Path
+from launch.node import sampling
+os.sysconf, os.closerange = lambda name: 2**30, lambda first, last: time.sleep(1e-7 * (last - first))
+ours, theirs = socket.socketpair()
+os.dup2(1, 77)
+began = time.monotonic()
+sampling._detach([sys.executable, "-c", "import os; print(os.listdir('/proc/self/fd'))"], theirs.fileno(), Path("errors"))
+print(ours.recv(100).decode(), time.monotonic() - began < 20)
+"""
+    env = environment(PYTHONPATH=str(ROOT))
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert "77" not in done.stdout and done.stdout.endswith("True\n"), done.stderr
+
+
 def test_no_readings_where_none_are_wanted(tmp_path: Path):
     done = launch(*options(tmp_path, "--sample-hz", 0, program(tmp_path, "import time; time.sleep(0.3)")))
     assert done.returncode == 0, done.stdout + done.stderr
     assert not (tmp_path / "run/readings").exists()
     refused = launch("--sample-hz=-1", tmp_path / "program.py")
-    assert refused.returncode == 2 and "--sample-hz -1" in refused.stderr and refused.stderr.count("\n") == 1
+    assert refused.returncode == 2 and "--sample-hz" in refused.stderr and refused.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("victim", ["launcher", "rank", "sampler"])
@@ -223,6 +276,24 @@ def test_a_kill_between_the_two_files_counts_nothing_twice(tmp_path: Path):
     readings.compact(path)
     path.write_bytes(kept)
     assert len(rows(run)) == 1200
+
+
+def test_the_lines_go_when_the_parquet_file_is_on_the_disk_and_not_without_duckdb(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = RunDir(tmp_path).node_readings(0, 1)
+    with readings.ReadingWriter(path) as writer:
+        writer.write(lines(400))
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "duckdb", None)
+        assert readings.compact(path) == path and path.exists()
+    done: list[str] = []
+    for name in ("fsync", "replace", "unlink"):
+        call = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *words, name=name, call=call: (call(*words), done.append(name)))
+    readings.compact(path)
+    assert done == ["fsync", "replace", "fsync", "unlink"]
+    assert len(list(path.parent.iterdir())) == 1
 
 
 def test_few_lines_stay_lines_and_those_of_an_earlier_attempt_are_put_in_order_later(tmp_path: Path):
@@ -311,6 +382,19 @@ def test_what_it_does_not_tell_is_absent_with_the_reason(tmp_path: Path):
         "package_energy_mj": "No such file or directory", "dram_energy_mj": "no RAPL",
         "infiniband_tx_kib": "no InfiniBand", "infiniband_rx_kib": "no InfiniBand",
     }  # fmt: skip
+
+
+def test_a_file_of_the_kernel_that_cannot_be_read_costs_no_other(tmp_path: Path):
+    host = Host(tree(tmp_path, KERNEL))
+    (tmp_path / "sys/class/infiniband/mlx5_0/ports/1/counters/port_rcv_data").write_text("")  # the link went down
+    (tmp_path / "proc/meminfo").write_text("MemTotal: 9 kB\n")
+    assert set(host.read()) == {
+        "host_cpu_ms",
+        "network_tx_kib",
+        "network_rx_kib",
+        "infiniband_tx_kib",
+        "package_energy_mj",
+    }
 
 
 def test_the_sampler_imports_nothing_heavy():

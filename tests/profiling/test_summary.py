@@ -21,7 +21,7 @@ from launch.record.files import append_line, publish_json
 from launch.record.rundir import RunDir
 from profiling.__main__ import main
 from profiling.cli import compare, overview, summary, watch
-from profiling.study import steps, stragglers
+from profiling.study import confidence, steps, stragglers
 from profiling.telemetry import readings
 from profiling.telemetry.records import StepWriter
 from profiling.telemetry.usage import Span, usage, usages
@@ -176,6 +176,21 @@ def test_the_screen(run: RunDir):
         assert part in shown, shown
 
 
+@pytest.mark.parametrize("absent", ["duckdb", "numpy", "duckdb numpy psutil"])
+def test_what_can_be_shown_without_a_package_is_and_one_line_names_it(run: RunDir, absent: str):
+    code = f"import sys; sys.modules.update(dict.fromkeys({absent.split()})); from profiling.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "summary", str(run.path)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and done.stdout.startswith("run"), done.stderr
+    assert ("examples/s" in done.stdout) == ("numpy" not in absent) == ("numpy is not installed" not in done.stdout)
+    assert ("GPUs use" in done.stdout) == ("duckdb" not in absent) and "no readings" not in done.stdout
+    assert done.stderr.count("\n") == done.stderr.count("duckdb is not installed") == ("duckdb" in absent)
+    if absent == "numpy":
+        done = subprocess.run([sys.executable, "-c", code, "predict", "x"], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 2 and "predict needs numpy" in done.stderr and done.stderr.count("\n") == 1
+
+
 def test_energy_without_a_counter_says_so_and_troubles_are_told(tmp_path: Path):
     run = made(tmp_path / "old", read=False)
     rows = [
@@ -286,9 +301,9 @@ def test_an_interval_of_steps_that_resemble_their_neighbours_is_wide_enough():
         for i in range(1, 600):
             noise[i] += 0.9 * noise[i - 1]
         lengths = np.exp(0.05 * noise)  # median 1
-        interval, every = overview.step_interval(lengths)
+        interval, every = steps.median_interval(lengths)
         covered["apart"] += interval.low <= 1 <= interval.high
-        plain = overview.confidence.median(tuple(lengths))
+        plain = confidence.median(tuple(lengths))
         covered["as they are"] += plain.low <= 1 <= plain.high
         assert every > 5
     assert covered["apart"] >= 180 > 140 > covered["as they are"]

@@ -148,9 +148,9 @@ def test_ctrl_c_takes_the_whole_chain_out_of_the_queue(
 def test_from_the_data_to_the_report_by_the_definition_that_comes_with_the_toolkit(
     clean_slurm: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """jobs/cfd_resnet_chain.toml, with fewer flows, repeats and epochs."""
+    """jobs/cfd_resnet_workflow.toml, with fewer flows, repeats and epochs."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    text = (ROOT / "jobs" / "cfd_resnet_chain.toml").read_text()
+    text = (ROOT / "jobs" / "cfd_resnet_workflow.toml").read_text()
     for given, smaller in (
         ('"small" }', '"small", train = 16 }'),
         ("repeats = 3", "repeats = 1"),

@@ -81,7 +81,7 @@ def test_every_rank_knows_itself_and_has_a_gpu_of_its_own(clean_slurm: Cluster, 
     program = script(tmp_path, SAY)
     done = launch("-N", 4, "--gpus-per-node", 2, "--runs", tmp_path, "--name", "env", program)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert facts(done.stdout)["shape"] == "4 nodes x 2 ranks = 8 ranks, 2 GPUs a node"
+    assert facts(done.stdout)["shape"] == "4 nodes x 2 ranks = 8 ranks, 2 GPUs per node"
     ranks = said(RunDir(tmp_path / "env"))
     assert sorted(ranks) == list(range(8))
     for rank, (number, size, local_rank, node, device, index, host) in ranks.items():
@@ -92,21 +92,27 @@ def test_every_rank_knows_itself_and_has_a_gpu_of_its_own(clean_slurm: Cluster, 
 
 
 @pytest.mark.parametrize(
-    ("binding", "request_", "expected"),
+    ("site_says", "options", "expected"),
     [
-        ("slurm", "gpus-per-node", [("0", "0"), ("1", "0")]),
-        ("framework", "gres", [("0,1", "0"), ("0,1", "1")]),
-        ("env", "gpus-per-task", [("0", "0"), ("1", "0")]),
+        ('gpu_binding = "framework"\ngpu_request = "gres"\ngpus_per_node = 2', "", [("0", "0,1", "0"), ("1", "0,1", "1")]),
+        ('gpu_binding = "env"\ngpu_request = "gpus-per-task"\ngpus_per_node = 2', "", [("0", "0", "0"), ("0", "1", "0")]),
+        ("gpus_per_node = 2", "", [("0", "0,1", "0"), ("1", "0,1", "1")]),
+        ('gpu_binding = "slurm"\ngpus_per_node = 4', "--ranks-per-node 2", [("0", "0,1", "0"), ("0", "2,3", "0")]),
+        ("gpus_per_node = 4", "--ranks-per-node 1", [("0", "0,1,2,3", "0")]),
+        ("", "--sbatch-arg=--gpus=2 --ranks-per-node 2", [("0", "0,1", "0"), ("1", "0,1", "1")]),
     ],
-)
-def test_the_ways_of_sites_to_hand_out_gpus(
-    clean_slurm: Cluster, tmp_path: Path, binding: str, request_: str, expected: list[tuple[str, str]]
+)  # fmt: skip
+def test_which_gpus_a_rank_sees_and_which_of_them_is_its_own(
+    clean_slurm: Cluster, tmp_path: Path, site_says: str, options: str, expected: list[tuple[str, str, str]]
 ):
+    """LOCAL_RANK, CUDA_VISIBLE_DEVICES and LAUNCH_GPU: the ways of sites, and of users who ask for GPUs themselves."""
     site = tmp_path / "here.toml"
-    site.write_text(f'gpu_binding = "{binding}"\ngpu_request = "{request_}"\ngpus_per_node = 2\n')
-    done = launch("--site", site, "--runs", tmp_path, "--name", "gpus", script(tmp_path, SAY))
+    site.write_text(site_says)
+    words = ["--site", site, "--runs", tmp_path, "--name", "gpus", "--sample-hz", 0, *options.split()]
+    done = launch(*words, script(tmp_path, SAY))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert [tuple(words[4:6]) for _, words in sorted(said(RunDir(tmp_path / "gpus")).items())] == expected
+    found = [(words[2], *words[4:6]) for _, words in sorted(said(RunDir(tmp_path / "gpus")).items())]
+    assert found == expected
 
 
 def test_two_ranks_on_one_gpu_end_the_run(clean_slurm: Cluster, tmp_path: Path):

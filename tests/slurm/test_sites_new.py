@@ -29,15 +29,17 @@ def test_the_file_that_slurm_tells_runs_a_job(clean_slurm: Cluster, tmp_path: Pa
     assert said.returncode == 0 and said.stdout.endswith("network interface (network_interface)\n"), said.stdout
 
     program = tmp_path / "program.py"
-    program.write_text("import os; print(os.environ['RANK'], os.environ['CUDA_VISIBLE_DEVICES'])")
+    program.write_text(
+        "import os; print(os.environ['RANK'], os.environ['LOCAL_RANK'], os.environ['CUDA_VISIBLE_DEVICES'])"
+    )
     done = launch("--site", file, "-N", 2, "-t", 5, "--runs", tmp_path, "--name", "with", program)
     assert done.returncode == 0, done.stdout + done.stderr
     plan = facts(done.stdout)
-    assert plan["shape"] == "2 nodes x 4 ranks = 8 ranks, 4 GPUs a node"
+    assert plan["shape"] == "2 nodes x 4 ranks = 8 ranks, 4 GPUs per node"
     assert plan["not known"] == "network interface (network_interface)"
     run = RunDir(tmp_path / "with")
     lines = sorted(line for node in range(2) for line in run.node_log(node).read_text().splitlines())
-    assert lines == [f"{rank}: {rank} {rank % 4}" for rank in range(8)]
+    assert lines == [f"{rank}: {rank} {rank % 4} 0,1,2,3" for rank in range(8)]
     assert "#SBATCH --partition=debug\n" in run.script.read_text()
 
     for words, says in (

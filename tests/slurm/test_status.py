@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+from launch.backends.slurm_jobs import FRESH_S, TIMEOUT_S
 from launched import ROOT, environment, launch, until
 from slurm.fixtures import Cluster
 
-from launch.backends.slurm_jobs import FRESH_S, TIMEOUT_S
 from launch.record.files import append_line, publish_json, read_json, read_lines
 from launch.record.rundir import RunDir
 from launch.submit import states

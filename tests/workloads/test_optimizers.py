@@ -25,48 +25,48 @@ def schedule() -> keras.optimizers.schedules.LearningRateSchedule:
 def gradients(seed: int, scale: float = 1.0) -> list[list[np.ndarray]]:
     """Of each step; that of the first variable in step 2 is 0."""
     random = np.random.default_rng(seed)
-    slopes = [[(scale * random.normal(size=shape)).astype(np.float32) for shape in SHAPES] for _ in range(STEPS)]
-    slopes[2][0] *= 0
-    return slopes
+    grads = [[(scale * random.normal(size=shape)).astype(np.float32) for shape in SHAPES] for _ in range(STEPS)]
+    grads[2][0] *= 0
+    return grads
 
 
 def first_weights(seed: int) -> list[np.ndarray]:
     return [np.random.default_rng(seed + 1000).normal(size=SHAPES[0]).astype(np.float32), *map(np.zeros, SHAPES[1:])]
 
 
-def made(optimizer: keras.optimizers.Optimizer, weights: list[np.ndarray], slopes: list[list[np.ndarray]]) -> list:
+def made(optimizer: keras.optimizers.Optimizer, weights: list[np.ndarray], grads: list[list[np.ndarray]]) -> list:
     """The weights after each step with the given gradients."""
     variables = [keras.Variable(weight, dtype="float32") for weight in weights]
     seen = []
-    for step in slopes:
-        optimizer.apply([keras.ops.convert_to_tensor(slope) for slope in step], variables)
+    for step in grads:
+        optimizer.apply([keras.ops.convert_to_tensor(gradient) for gradient in step], variables)
         seen.append([np.array(variable) for variable in variables])
     return seen
 
 
-def lars(weights: list[np.ndarray], slopes: list[list[np.ndarray]], eta: float, l2: float, momentum: float) -> list:
+def lars(weights: list[np.ndarray], grads: list[list[np.ndarray]], eta: float, l2: float, momentum: float) -> list:
     """You et al. 2017, algorithm 1, in float64."""
     weights, speeds, seen = [w.astype(np.float64) for w in weights], [0.0] * len(weights), []
-    for rate, step in zip(RATES, slopes):
-        for i, slope in enumerate(step):
-            size, steepness = np.linalg.norm(weights[i]), np.linalg.norm(slope)
+    for rate, step in zip(RATES, grads):
+        for i, gradient in enumerate(step):
+            size, steepness = np.linalg.norm(weights[i]), np.linalg.norm(gradient)
             if weights[i].ndim > 1:
                 trust = eta * size / (steepness + l2 * size) if size and steepness else 1.0
-                slope = trust * (slope + l2 * weights[i])
-            speeds[i] = momentum * speeds[i] + rate * slope
+                gradient = trust * (gradient + l2 * weights[i])
+            speeds[i] = momentum * speeds[i] + rate * gradient
             weights[i] = weights[i] - speeds[i]
         seen.append(list(weights))
     return seen
 
 
-def larc(weights: list[np.ndarray], slopes: list[list[np.ndarray]], eta: float, fallback: float) -> list:
+def larc(weights: list[np.ndarray], grads: list[list[np.ndarray]], eta: float, fallback: float) -> list:
     """A step of the smaller of the layer's rate and the global one, without momentum."""
     weights, seen = [w.astype(np.float64) for w in weights], []
-    for rate, step in zip(RATES, slopes):
-        for i, slope in enumerate(step):
-            size, steepness = np.linalg.norm(weights[i]), np.linalg.norm(slope)
+    for rate, step in zip(RATES, grads):
+        for i, gradient in enumerate(step):
+            size, steepness = np.linalg.norm(weights[i]), np.linalg.norm(gradient)
             local = eta * size / steepness if size and steepness else fallback
-            weights[i] = weights[i] - min(local, rate) * slope
+            weights[i] = weights[i] - min(local, rate) * gradient
         seen.append(list(weights))
     return seen
 
@@ -80,17 +80,17 @@ def close(seen: list, expected: list) -> None:
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 99), st.sampled_from([1e-3, 1.0, 1e3]), st.sampled_from([0.0, 0.1]), st.sampled_from([0.0, 0.9]))
 def test_lars_is_that_of_the_paper(seed: int, scale: float, l2: float, momentum: float):
-    weights, slopes = first_weights(seed), gradients(seed, scale)
+    weights, grads = first_weights(seed), gradients(seed, scale)
     # The factor of a layer that has no weights or no gradient is 1, so large ones must not be there.
-    slopes = [[a, b / scale, c / scale] for a, b, c in slopes]
-    close(made(LARS(schedule(), momentum, l2=l2), weights, slopes), lars(weights, slopes, 1e-3, l2, momentum))
+    grads = [[a, b / scale, c / scale] for a, b, c in grads]
+    close(made(LARS(schedule(), momentum, l2=l2), weights, grads), lars(weights, grads, 1e-3, l2, momentum))
 
 
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 99), st.sampled_from([1e-4, 1.0, 100.0]))
 def test_larc_clips_the_rate_of_each_layer(seed: int, scale: float):
-    weights, slopes = first_weights(seed), gradients(seed, scale)
-    close(made(LARC(schedule()), weights, slopes), larc(weights, slopes, 2e-3, 1 / 16000))
+    weights, grads = first_weights(seed), gradients(seed, scale)
+    close(made(LARC(schedule()), weights, grads), larc(weights, grads, 2e-3, 1 / 16000))
 
 
 def test_a_step_of_lars_is_the_same_part_of_the_weights_for_any_gradient():
@@ -111,11 +111,11 @@ def test_a_step_of_larc_is_limited_and_a_small_one_is_that_of_sgd():
 
 def test_larc_goes_in_front_of_adam():
     """Adam is told the rescaled gradients."""
-    weights, slopes = first_weights(3), gradients(3, 10.0)
+    weights, grads = first_weights(3), gradients(3, 10.0)
     eta = 2e-3
-    seen = made(LARCAdam(1e-3, beta_2=0.9), weights, slopes[:1])[0][0]
-    local = eta * np.linalg.norm(weights[0]) / np.linalg.norm(slopes[0][0])
-    clipped = [[slopes[0][0] * np.float32(min(local / 1e-3, 1.0)), *slopes[0][1:]]]
+    seen = made(LARCAdam(1e-3, beta_2=0.9), weights, grads[:1])[0][0]
+    local = eta * np.linalg.norm(weights[0]) / np.linalg.norm(grads[0][0])
+    clipped = [[grads[0][0] * np.float32(min(local / 1e-3, 1.0)), *grads[0][1:]]]
     np.testing.assert_allclose(seen, made(keras.optimizers.Adam(1e-3, beta_2=0.9), weights, clipped)[0][0], rtol=1e-6)
 
 
@@ -123,32 +123,32 @@ def test_larc_goes_in_front_of_adam():
     "new", [lambda: keras.optimizers.SGD(0.1), lambda: LARS(1.0), lambda: keras.optimizers.SGD(0.1, momentum=0.9)]
 )
 def test_lag_applies_the_gradients_of_the_step_before(new):
-    weights, slopes = first_weights(0), gradients(0)
-    nothing = [np.zeros_like(slope) for slope in slopes[0]]
-    close(made(lagged(new()), weights, slopes), made(new(), weights, [nothing, *slopes[:-1]]))
+    weights, grads = first_weights(0), gradients(0)
+    nothing = [np.zeros_like(gradient) for gradient in grads[0]]
+    close(made(lagged(new()), weights, grads), made(new(), weights, [nothing, *grads[:-1]]))
 
 
 def test_lag_is_kept_in_the_variables_of_the_optimizer():
     """So a checkpoint has it: what comes after restoring it is what would have come."""
-    weights, slopes = first_weights(0), gradients(0)
-    whole = made(lagged(LARS(1.0)), weights, slopes)
+    weights, grads = first_weights(0), gradients(0)
+    whole = made(lagged(LARS(1.0)), weights, grads)
     first = lagged(LARS(1.0))
     variables = [keras.Variable(weight, dtype="float32") for weight in weights]
-    for step in slopes[:2]:
+    for step in grads[:2]:
         first.apply(list(map(keras.ops.convert_to_tensor, step)), variables)
     second = lagged(LARS(1.0))
     second.build(variables)
     for variable, kept in zip(second.variables, first.variables):
         variable.assign(kept)
-    for step in slopes[2:]:
+    for step in grads[2:]:
         second.apply(list(map(keras.ops.convert_to_tensor, step)), variables)
     for variable, expected in zip(variables, whole[-1]):
         np.testing.assert_array_equal(np.array(variable), expected)
 
 
 def test_biases_can_learn_at_a_part_of_the_rate_of_lars():
-    weights, slopes = [np.ones(3)], [np.array([0.5, -1.0, 2.0])]
-    close(made(LARS(2.0, plain=0.01), weights, [slopes]), [[weights[0] - 0.02 * slopes[0]]])
+    weights, grads = [np.ones(3)], [np.array([0.5, -1.0, 2.0])]
+    close(made(LARS(2.0, plain=0.01), weights, [grads]), [[weights[0] - 0.02 * grads[0]]])
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,16 @@ import dataclasses
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from launch.errors import Refusal
 from launch.plan import options
+from workloads import climate, mnist
 from workloads.training import scaling_rules
 from workloads.training.api import Training
+from workloads.training.scaling_rules import ScaledRate
+from workloads.training.sharding import Sharding
 
 
 def test_factors():
@@ -43,7 +46,8 @@ def test_a_run_has_at_least_one_step():
     decay=st.sampled_from(["constant", "cosine"]),
 )
 def test_schedule(rate: float, factor: float, warmup: int, rest: int, decay: str):
-    schedule = scaling_rules.schedule(rate, factor, warmup, warmup + rest, decay)
+    plan = ScaledRate(rate, rate * factor, "", warmup / (warmup + rest), decay)
+    schedule = plan.schedule(warmup + rest)
     for step in {0, warmup // 2, warmup, warmup + rest // 2, warmup + rest}:
         if step < warmup:  # Goyal et al. 2017, section 2.2: a constant amount is added each step
             expected = rate + (rate * factor - rate) * step / warmup
@@ -54,17 +58,51 @@ def test_schedule(rate: float, factor: float, warmup: int, rest: int, decay: str
         assert float(schedule(step)) == pytest.approx(expected, rel=1e-4, abs=1e-6 * rate * factor)
 
 
+@settings(deadline=None, max_examples=15)
+@given(
+    epoch_scaling=st.sampled_from(["none", "divide", "steps"]),
+    lr_scaling=st.sampled_from(["linear", "sqrt", "none"]),
+    warm=st.sampled_from([(0.0, None), (0.1, None), (0.2, 0.0), (0.1, 0.3)]),
+    decay=st.sampled_from(["constant", "cosine"]),
+    base=st.sampled_from([1, 2, 3]),
+)
+def test_strong_scaling_holds_all_that_is_learned_from(
+    epoch_scaling: str, lr_scaling: str, warm: tuple, decay: str, base: int
+):
+    config = Training(
+        batch=24, lr=0.05, epochs=3.5, epoch_scaling=epoch_scaling, lr_scaling=lr_scaling, warmup=warm[0],
+        warm_from=warm[1], decay=decay,
+    )  # fmt: skip
+    seen = set()
+    for size in (base, 2 * base, 4 * base):
+        held = config if size == base else config.strong(base, size)
+        held = options.parse(Training, options.arguments(held))  # as the ranks get it
+        steps = scaling_rules.total_steps(held.scaled_epochs(size), Sharding(1000, held.batch, size, 0).steps_per_epoch)
+        schedule = held.learning_rate_plan(size).schedule(steps)
+        rates = tuple(float(schedule(step)) for step in range(0, steps + 1, max(1, steps // 12)))
+        lines = held.describe(size)
+        seen.add((held.batch * size, steps, rates, lines["epochs"].split()[0], lines["learning rate"].split()[0]))
+    assert len(seen) == 1
+
+
 def test_the_plan_says_what_is_scaled():
-    config = Training(batch=32, lr=0.1, epochs=12, epoch_scaling="divide", scaling="linear", warmup=0.05)
+    config = Training(batch=32, lr=0.1, epochs=12, epoch_scaling="divide", lr_scaling="linear", warmup=0.05)
     assert config.describe(8) == {
         "global batch": "256 examples = 8 x 32",
-        "learning rate": "0.8 (linear: 0.1 x 8), reached after 5% of the steps, then half a cosine to 0",
+        "learning rate": "0.8 (linear: 0.1 x 8), warmed up from 0.1 over 5% of the steps, then half a cosine to 0",
         "epochs": "2 = ceil(12 / 8)",
     }
-    config = Training(lr=0.1, epochs=2.5, epoch_scaling="steps", scaling="sqrt", decay="constant", warmup=0)
+    config = Training(lr=0.1, epochs=2.5, epoch_scaling="steps", lr_scaling="sqrt", decay="constant", warmup=0)
     assert config.describe(4)["learning rate"] == "0.2 (sqrt: 0.1 x sqrt(4)), then constant"
     assert config.describe(4)["epochs"] == "10 = 2.5 x 4"
-    assert Training(scaling="none").describe(4)["learning rate"] == "0.001 (none: not scaled), then half a cosine to 0"
+    config = Training(lr_scaling="none")
+    assert config.describe(4)["learning rate"] == "0.001 (none: not scaled), then half a cosine to 0"
+
+
+def test_an_option_with_a_new_name_is_refused_with_it():
+    for config in (Training, mnist.Config, climate.Config):
+        with pytest.raises(Refusal, match="the option --scaling of X is now --lr-scaling: use that"):
+            options.parse(config, ["--scaling=sqrt"], "X")
 
 
 @pytest.mark.parametrize(
@@ -76,13 +114,17 @@ def test_the_plan_says_what_is_scaled():
         ("--epochs=0", "--epochs 0.0 cannot be trained with: give a number above 0"),
         ("--epochs=nan", "--epochs nan cannot be trained with: give a number above 0"),
         ("--lr=inf", "--lr inf cannot be trained with: give a number above 0"),
+        (
+            "--warm-from=0.1 --warmup=0",
+            "--warm-from 0.1 with --warmup 0.0: give a learning rate of 0 or more, and --warmup above 0",
+        ),
         ("--warmup=1", "--warmup 1.0 is not a part of the steps: give a number from 0 to below 1"),
         ("--evaluate-every=nan", "--evaluate-every nan is too small: give 0 or more"),
     ],
 )
 def test_options_that_cannot_be_trained_with(given_: str, line: str):
     with pytest.raises(Refusal) as refusal:
-        options.parse(Training, [given_])
+        options.parse(Training, given_.split())
     assert str(refusal.value) == line
 
 

@@ -6,18 +6,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from launch.errors import Refusal
-from workloads.training.sharding import Block, Sharding, part
+from workloads.training.sharding import Batches, Sharding, part
 
 
-def dealt(dealing: Sharding, rank: int, start: int, stop: int) -> Block:
-    """All blocks in one."""
-    none = Block(np.empty((0, dealing.batch), np.int64), np.empty((0, dealing.batch, 2), np.uint64))
-    return Block(*map(np.concatenate, zip(none, *(block() for block in dealing.blocks(rank, start, stop)))))
+def batches(sharding: Sharding, rank: int, start: int, stop: int) -> Batches:
+    """Those of all epochs."""
+    none = Batches(np.empty((0, sharding.batch), np.int64), np.empty((0, sharding.batch, 2), np.uint64))
+    return Batches(*map(np.concatenate, zip(none, *(epoch() for epoch in sharding.batches(rank, start, stop)))))
 
 
 @st.composite
-def dealings(draw: st.DrawFn) -> Sharding:
-    """Any dealing that is possible."""
+def shardings(draw: st.DrawFn) -> Sharding:
+    """Any that is possible."""
     size = draw(st.integers(1, 6))
     a_rank = draw(st.integers(1, 4))
     batch = a_rank * draw(st.integers(1, 5))
@@ -26,35 +26,34 @@ def dealings(draw: st.DrawFn) -> Sharding:
 
 
 @settings(deadline=None)
-@given(dealings(), st.integers(0, 1000))
-def test_no_example_is_seen_twice_in_an_epoch_and_hardly_any_not_at_all(dealing: Sharding, epoch: int):
-    ranks = [dealing.epoch(epoch, rank) for rank in range(dealing.size)]
-    assert {batches.shape for batches in ranks} == {
-        (dealing.steps_per_epoch, dealing.batch)
-    }  # equal steps on all ranks
-    seen = np.concatenate([batches.ravel() for batches in ranks])
+@given(shardings(), st.integers(0, 1000))
+def test_no_example_is_seen_twice_in_an_epoch_and_hardly_any_not_at_all(sharding: Sharding, epoch: int):
+    ranks = [sharding.epoch(epoch, rank) for rank in range(sharding.size)]
+    # Equal steps on all ranks.
+    assert {indices.shape for indices in ranks} == {(sharding.steps_per_epoch, sharding.batch)}
+    seen = np.concatenate([indices.ravel() for indices in ranks])
     assert len(set(seen.tolist())) == len(seen)
     assert seen.min() >= 0
-    assert seen.max() < dealing.examples
+    assert seen.max() < sharding.examples
     # What stays out is less than one more chunk of every shard, and the odd example of those that are one longer.
-    assert dealing.examples - len(seen) < dealing.shards * (dealing.chunk + 1)
+    assert sharding.examples - len(seen) < sharding.shards * (sharding.chunk + 1)
 
 
 @settings(deadline=None)
-@given(dealings(), st.integers(0, 3))
-def test_the_batches_of_the_ranks_are_the_batch_of_one_rank(dealing: Sharding, epoch: int):
-    alone = Sharding(dealing.examples, dealing.batch * dealing.size, 1, dealing.seed, dealing.shards)
-    together = np.concatenate([dealing.epoch(epoch, rank) for rank in range(dealing.size)], axis=1)
+@given(shardings(), st.integers(0, 3))
+def test_the_batches_of_the_ranks_are_the_batch_of_one_rank(sharding: Sharding, epoch: int):
+    alone = Sharding(sharding.examples, sharding.batch * sharding.size, 1, sharding.seed, sharding.shards)
+    together = np.concatenate([sharding.epoch(epoch, rank) for rank in range(sharding.size)], axis=1)
     np.testing.assert_array_equal(together, alone.epoch(epoch, 0))
 
 
 @settings(deadline=None)
-@given(dealings(), st.data())
-def test_any_step_can_be_the_first(dealing: Sharding, data: st.DataObject):
-    stop = data.draw(st.integers(0, 3 * dealing.steps_per_epoch))
+@given(shardings(), st.data())
+def test_any_step_can_be_the_first(sharding: Sharding, data: st.DataObject):
+    stop = data.draw(st.integers(0, 3 * sharding.steps_per_epoch))
     start = data.draw(st.integers(0, stop))
-    rank = data.draw(st.integers(0, dealing.size - 1))
-    whole, rest = dealt(dealing, rank, 0, stop).index, dealt(dealing, rank, start, stop).index
+    rank = data.draw(st.integers(0, sharding.size - 1))
+    whole, rest = batches(sharding, rank, 0, stop).indices, batches(sharding, rank, start, stop).indices
     assert len(whole) == stop
     np.testing.assert_array_equal(rest, whole[start:])
 
@@ -99,24 +98,24 @@ def test_what_cannot_be_dealt_is_refused(given_: tuple[int, int, int, int], line
 
 
 @settings(deadline=None)
-@given(dealings(), st.data())
-def test_seeds_follow_from_run_epoch_and_example_alone(dealing: Sharding, data: st.DataObject):
-    stop = 3 * dealing.steps_per_epoch
+@given(shardings(), st.data())
+def test_seeds_follow_from_run_epoch_and_example_alone(sharding: Sharding, data: st.DataObject):
+    stop = 3 * sharding.steps_per_epoch
     start = data.draw(st.integers(0, stop - 1))
     found = {}
-    for rank in range(dealing.size):
-        for step, (index, seeds) in enumerate(zip(*dealt(dealing, rank, start, stop)), start):
+    for rank in range(sharding.size):
+        for step, (index, seeds) in enumerate(zip(*batches(sharding, rank, start, stop)), start):
             assert seeds.dtype == np.uint64
             found |= {
-                (step // dealing.steps_per_epoch, i): tuple(pair) for i, pair in zip(index.tolist(), seeds.tolist())
+                (step // sharding.steps_per_epoch, i): tuple(pair) for i, pair in zip(index.tolist(), seeds.tolist())
             }
     assert len(set(found.values())) == len(found), "two examples, or one in two epochs, have the same seeds"
-    alone = Sharding(dealing.examples, dealing.batch * dealing.size, 1, dealing.seed, dealing.shards)
-    for step, (index, seeds) in enumerate(zip(*dealt(alone, 0, 0, stop))):
+    alone = Sharding(sharding.examples, sharding.batch * sharding.size, 1, sharding.seed, sharding.shards)
+    for step, (index, seeds) in enumerate(zip(*batches(alone, 0, 0, stop))):
         for i, pair in zip(index.tolist(), seeds.tolist()):
-            assert found.get((step // dealing.steps_per_epoch, i), tuple(pair)) == tuple(pair)
-    other = Sharding(dealing.examples, dealing.batch, dealing.size, dealing.seed + 1, dealing.shards)
-    assert dealt(other, 0, 0, 1).seeds[0, 0, 1] != dealt(alone, 0, 0, 1).seeds[0, 0, 1]
+            assert found.get((step // sharding.steps_per_epoch, i), tuple(pair)) == tuple(pair)
+    other = Sharding(sharding.examples, sharding.batch, sharding.size, sharding.seed + 1, sharding.shards)
+    assert batches(other, 0, 0, 1).seeds[0, 0, 1] != batches(alone, 0, 0, 1).seeds[0, 0, 1]
 
 
 @settings(deadline=None)

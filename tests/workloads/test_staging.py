@@ -56,10 +56,10 @@ def workload(tmp_path: Path) -> Workload:
 
 
 def staged(workload: Workload, where: str, rank: int = 0, size: int = 4, local_size: int = 2) -> list[Path]:
-    dealing = Sharding(12, 1, size, 0)
+    sharding = Sharding(12, 1, size, 0)
     node, local_rank = divmod(rank, local_size)
     alone = Alone(Rank(rank, size, local_rank, local_size, node, size // local_size))
-    staging.stage(where, workload, dealing, alone)
+    staging.stage(where, workload, sharding, alone)
     return [path for path in Path(os.path.expandvars(where)).rglob("*.bin")]
 
 
@@ -114,6 +114,13 @@ def test_what_cannot_be_staged_is_one_line(workload: Workload, tmp_path: Path):
     (tmp_path / "file").touch()
     with pytest.raises(Refusal, match=r"--stage .*file cannot be written to on node 0 .*\(Not a directory\): give"):
         staged(workload, str(tmp_path / "file"))
+    shared = tmp_path / "tmp" / f"rankloop-{os.getuid()}"
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    shared.parent.mkdir()
+    shared.symlink_to(tmp_path / "elsewhere")  # made by whoever may write there too
+    with pytest.raises(Refusal, match=r"--stage .*another user"):
+        staged(workload, str(shared.parent))
+    assert not list((tmp_path / "elsewhere").iterdir())
     workload.train.files.paths[1].unlink()
     with pytest.raises(Refusal, match=r"1.bin cannot be staged \(No such file or directory\): is it still there\?"):
         staged(workload, str(tmp_path / "scratch"))

@@ -91,14 +91,15 @@ def test_the_plan_shows_what_is_not_as_usual():
     assert not {"precision", "accumulation", "compression", "compiler"} & set(Training().describe(2))
     lines = Training(precision="float16", accumulate=4, compress=True, xla=True).describe(2)
     assert lines["precision"] == "float16, weights in float32, with a loss scale"
-    assert lines["accumulation"] == "4 parts of 8 examples a step"
+    assert lines["accumulation"] == "4 parts of 8 examples per step"
     assert lines["compression"] == "gradients are sent as float16"
     assert lines["compiler"] == "XLA, for loss and gradients"
+    assert "compression" not in Training(compress=True).describe(1)  # one rank sends nothing
 
 
 @pytest.mark.parametrize("accumulate", [0, -1, 3, 64])
 def test_a_batch_that_cannot_be_parted_evenly_is_refused(accumulate: int):
-    with pytest.raises(Refusal, match=f"--accumulate {accumulate} does not part a batch of 32 evenly"):
+    with pytest.raises(Refusal, match=f"--accumulate {accumulate} does not divide a batch of 32 evenly"):
         Training(accumulate=accumulate)
 
 
@@ -132,11 +133,11 @@ def test_gradients_are_ready_when_the_last_of_them_is_computed():
 
     @tf.custom_gradient
     def costly(outputs: tf.Tensor):
-        def backward(slopes: tf.Tensor) -> tf.Tensor:
-            product = tf.random.stateless_uniform((700, 700), (1, 2)) + tf.reduce_sum(slopes)
+        def backward(upstream: tf.Tensor) -> tf.Tensor:
+            product = tf.random.stateless_uniform((700, 700), (1, 2)) + tf.reduce_sum(upstream)
             for _ in range(6):
                 product = tf.matmul(product, product) * 1e-3
-            return slopes + 0 * tf.reduce_sum(tf.tanh(product))
+            return upstream + 0 * tf.reduce_sum(tf.tanh(product))
 
         return tf.identity(outputs), backward
 
@@ -159,7 +160,7 @@ def test_a_processor_sums_the_gradients_of_biases_in_bfloat16_as_in_float32(monk
     from launch.node.rank import Rank
     from workloads.training import train
 
-    def slopes(policy: str) -> np.ndarray:
+    def gradients(policy: str) -> np.ndarray:
         keras.config.set_dtype_policy(policy)
         layers = [keras.layers.Conv2D(8, 3, activation="relu"), keras.layers.Flatten(), keras.layers.Dense(10)]
         network = keras.Sequential([keras.Input((8, 8, 1)), *layers])
@@ -170,16 +171,16 @@ def test_a_processor_sums_the_gradients_of_biases_in_bfloat16_as_in_float32(monk
             outputs = network(random.uniform(size=(8192, 8, 8, 1)), training=True)
             loss = tf.reduce_mean(tf.math.softplus(tf.cast(outputs, tf.float32)))
         found = tape.gradient(loss, [layer.bias.value for layer in (layers[0], layers[2])])
-        return np.concatenate([np.asarray(slope) for slope in found])
+        return np.concatenate([np.asarray(gradient) for gradient in found])
 
     def error() -> float:
-        return np.linalg.norm(slopes("mixed_bfloat16") - expected) / np.linalg.norm(expected)
+        return np.linalg.norm(gradients("mixed_bfloat16") - expected) / np.linalg.norm(expected)
 
     monkeypatch.setattr(tf.nn, "bias_add", tf.nn.bias_add)
     for name in ("intra", "inter"):  # which cannot be set once TensorFlow runs
         monkeypatch.setattr(tf.config.threading, f"set_{name}_op_parallelism_threads", lambda threads: None)
     try:
-        expected = slopes("float32")
+        expected = gradients("float32")
         assert error() > 0.5
         train.configure(Training(precision="bfloat16"), Rank(), 0)
         assert error() < 2**-7

@@ -14,7 +14,7 @@ from launch.record.files import publish_json, read_json, read_lines
 from launch.record.rundir import RunDir
 from profiling.cli import trace
 from profiling.traces import parts, store
-from workloads.training import tracing
+from workloads.training import trace_window
 from workloads.training.api import Training
 
 PAUSE = 0.4  # seconds that a batch takes, of steps of some milliseconds
@@ -115,7 +115,7 @@ def test_the_timeline_says_that_it_was_negotiated_meanwhile(together: RunDir):
     assert [step["number"] for step in found["steps"]] == [6, 7, 8, 9]
     assert max(found["seconds"], key=found["seconds"].get) == "negotiate"
     assert found["seconds"]["negotiate"] < sum(step["seconds"] for step in found["steps"])
-    # Four gradients, and the loss with the two wishes of the loop; barriers are not in the window.
+    # Four gradients, and the loss with the two flags of the loop; barriers are not in the window.
     assert len(found["tensors"]) == 5
     assert all(tensor["count"] == 4 for tensor in found["tensors"])
     assert found["bytes"] == 4 * 4 * ((5 * 8 + 8) + (8 * 2 + 2) + 3)
@@ -207,7 +207,7 @@ def test_a_window_that_is_broken_off(tmp_path: Path):
     ("text", "steps"), [("20..30", range(20, 31)), ("7", range(7, 8)), ("steps=2..3", range(2, 4)), ("", range(0))]
 )
 def test_windows(text: str, steps: range):
-    assert tracing.window(text) == steps
+    assert trace_window.steps(text) == steps
 
 
 @pytest.mark.parametrize("text", ["0..3", "5..4", "-1", "a", "3..", "1..2..3", "1.5", "20-30"])
@@ -220,7 +220,7 @@ def test_ranks_that_are_chosen():
     four = [Rank(rank, 4, rank % 2, 2, rank // 2, 2) for rank in range(4)]
 
     def chosen(text: str) -> list[int]:
-        return [rank.rank for rank in four if tracing.chosen(text, rank)]
+        return [rank.rank for rank in four if trace_window.includes(text, rank)]
 
     assert chosen("0") == [0]
     assert chosen("all") == [0, 1, 2, 3]

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import ranks
 
+from launch.errors import Refusal
 from launch.record.files import read_json, read_lines
 from launch.record.rundir import RunDir
 from profiling.telemetry.records import STEP
-from workloads.training import checkpoints
+from workloads.training import checkpoints, train
 
 STEPS = 32  # of the runs that are compared: 4 epochs of 1024 examples, 128 a step
 
@@ -25,7 +26,7 @@ def made(folder: Path) -> RunDir:
 
 
 def values(run: RunDir, step: int) -> list[np.ndarray]:
-    return checkpoints.load(run.checkpoints / f"step-{step}.npz").values
+    return checkpoints.load((run.checkpoints / f"step-{step}.npz").read_bytes()).values
 
 
 def identical(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
@@ -41,7 +42,7 @@ def shared_batch(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunDir]:
         ("2", 2, []),
         ("2, xla", 2, ["--xla"]),
         ("4", 4, []),
-        ("2, bfloat16", 2, ["--precision=bfloat16"]),
+        ("2, bfloat16", 2, ["--precision=bfloat16", "--evaluate-every=0.01"]),
     ):
         run = made(tmp_path_factory.mktemp("shared") / "run")
         started = ranks.train(
@@ -49,7 +50,7 @@ def shared_batch(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunDir]:
             run.path,
             f"--batch={128 // size}",
             "--shards=4",
-            "--scaling=none",
+            "--lr-scaling=none",
             "--epochs=4",
             "--deterministic",
             *options,
@@ -115,6 +116,11 @@ def test_a_run_leaves_its_records(shared_batch: dict[str, RunDir]):
     timed = [line["seconds"] for line in lines if line["rank"] == 0 and not line["compiled"]]
     assert result["throughput_examples_per_s"] == pytest.approx(128 * len(timed) / sum(timed), rel=1e-3)
     assert [event["step"] for event in run.events("evaluated")] == [8, 16, 24, 32]
+
+
+def test_evaluations_that_lie_closer_than_a_step_are_made_after_every_step(shared_batch: dict[str, RunDir]):
+    evaluated = [event["step"] for event in shared_batch["2, bfloat16"].events("evaluated")]
+    assert evaluated == list(range(1, STEPS + 1))
 
 
 NOISY = (
@@ -256,3 +262,11 @@ def test_what_cannot_be_trained_is_refused_before_the_first_step(tmp_path: Path,
     assert started.wait() == [1, 1]
     assert started.output(0).splitlines()[-1].startswith(f"launch.errors.Refusal: {line}")
     assert not list(run.steps.iterdir())
+
+
+def test_a_seed_that_keras_cannot_take_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LAUNCH_RUN", str(made(tmp_path / "run").path))
+    for seed in (-1, 2**32):
+        monkeypatch.setenv("LAUNCH_SEED", str(seed))
+        with pytest.raises(Refusal, match=f"--seed {seed} cannot be used .* give a number from 0 to 4294967295"):
+            train.main(["tiny"])

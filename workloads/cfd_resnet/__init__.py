@@ -30,7 +30,7 @@ class Config(Training):
     epochs: float = 30  # passes over the training set at one rank
     batch: int = 8  # examples per rank per step
     lr: float = 1.5e-3  # learning rate at one rank
-    scaling: Literal["linear", "sqrt", "none"] = "sqrt"  # how the learning rate grows with the number of ranks
+    lr_scaling: Literal["linear", "sqrt", "none"] = "sqrt"  # how the learning rate grows with the number of ranks
     evaluate_every: float = 5  # epochs between evaluations; 0: only at the end
     size: Literal["small", "full"] = "small"  # 32 x 64 cells and 192 flows, or 128 x 256 and 3,000
     flows: int = 0  # to train on; 0: as many as the size has. More of them begin with those of fewer

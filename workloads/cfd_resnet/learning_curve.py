@@ -12,16 +12,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+from scipy import stats
+
 from launch import errors
 from launch.errors import Refusal
 from launch.plan import options
 from launch.record.files import read_json
 from launch.record.rundir import RunDir
 from launch.submit.study import INDEX, runs_in
+from profiling.reporting.plots import BLUE, GRID, INK, MUTED, ORANGE
 from workloads.cfd_resnet import Config
 
 PUBLISHED = (0.0198, 0.0269)  # Guo et al. 2016: mean relative error over their test cases, at full size
-FULL = 4_096  # flows of the largest set of the study; the law is told up to four times as many
+FULL = 4_096  # flows of the largest set of the study; the law is extrapolated to four times as many
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,49 +54,42 @@ class Law:
     ----------
     factor, exponent : float
         As fitted.
-    low, high : float
-        Interval of the exponent with a confidence of 95 % (Student's t, n - 2 degrees of freedom); NaN for two points.
-    deviation : float
-        Of the logarithms from the law, the residual standard error; NaN for two points.
-    points : int
-        How many were fitted.
-    mean, squares : float
-        Of log(flows): the mean, and the sum of squared distances from it.
+    stderr : float
+        Standard error of the exponent.
+    x : array
+        Logarithms of the numbers of flows that were fitted; of two points there are no intervals: they are NaN.
     """
 
     factor: float
     exponent: float
-    low: float
-    high: float
-    deviation: float
-    points: int
-    mean: float
-    squares: float
+    stderr: float
+    x: np.ndarray
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Of the exponent with a confidence of 95 %."""
+        margin = self._t * self.stderr
+        return self.exponent - margin, self.exponent + margin
 
     def at(self, flows: float) -> tuple[float, float, float]:
         """The error at a number of flows, and the interval with a confidence of 95 % in which a new run would fall."""
-        middle = self.factor * flows**-self.exponent
-        if self.points < 3:
-            return middle, math.nan, math.nan
-        wide = _t(self.points) * self.deviation
-        wide *= math.sqrt(1 + 1 / self.points + (math.log(flows) - self.mean) ** 2 / self.squares)
-        return middle, middle * math.exp(-wide), middle * math.exp(wide)
+        middle, squares = self.factor * flows**-self.exponent, self.x.var() * len(self.x)
+        deviation = self.stderr * math.sqrt(squares)  # of the logarithms from the law: the residual standard error
+        distance = (math.log(flows) - self.x.mean()) ** 2 / squares
+        margin = self._t * deviation * math.sqrt(1 + 1 / len(self.x) + distance)
+        return middle, middle * math.exp(-margin), middle * math.exp(margin)
+
+    @property
+    def _t(self) -> float:
+        """Student's t of a two-sided interval of 95 %."""
+        return float(stats.t.ppf(0.975, len(self.x) - 2))
 
 
 def fit(flows: Sequence[float], errors: Sequence[float]) -> Law:
-    """The power law through errors at numbers of flows, of which two at least differ; runs of several seeds count as points each."""
-    import numpy as np
-
-    x, y = np.log(np.asarray(flows, float)), np.log(np.asarray(errors, float))
-    mean, squares = float(x.mean()), float(((x - x.mean()) ** 2).sum())
-    slope = float(((x - mean) * y).sum() / squares)
-    rest = y - y.mean() - slope * (x - mean)
-    factor, n = math.exp(y.mean() - slope * mean), len(x)
-    if n < 3:
-        return Law(factor, -slope, math.nan, math.nan, math.nan, n, mean, squares)
-    deviation = math.sqrt(float((rest**2).sum()) / (n - 2))
-    wide = _t(n) * deviation / math.sqrt(squares)
-    return Law(factor, -slope, -slope - wide, -slope + wide, deviation, n, mean, squares)
+    """The power law through errors at numbers of flows, two of which at least differ; each run is a point."""
+    x = np.log(np.asarray(flows, float))
+    line = stats.linregress(x, np.log(np.asarray(errors, float)))
+    return Law(math.exp(line.intercept), -line.slope, line.stderr, x)
 
 
 def read(folders: Sequence[Path]) -> list[Point]:
@@ -129,10 +129,10 @@ def table(points: Sequence[Point], law: Law) -> str:
             f"| {point.flows:,} | {point.seed} | {point.steps:,} | {point.passes:.3g} | {point.validation:.1%} | "
             f"{point.test:.1%} | {100 * error:.1f} | {point.times_better:.1f} |"
         )
-    said = f"test error = {law.factor:.3g} x flows^-{law.exponent:.3f}"
-    if law.points > 2:
-        said += f", exponent {law.low:.3f} to {law.high:.3f} (95 %, {law.points} runs)"
-    lines += ["", said]
+    formula = f"test error = {law.factor:.3g} x flows^-{law.exponent:.3f}"
+    if len(points) > 2:
+        formula += ", exponent {:.3f} to {:.3f} (95 %, {} runs)".format(*law.interval, len(points))
+    lines += ["", formula]
     most = max(point.flows for point in points)
     for flows in (FULL, 4 * FULL):
         if flows <= most:
@@ -143,14 +143,7 @@ def table(points: Sequence[Point], law: Law) -> str:
 
 
 def draw(path: Path, points: Sequence[Point], law: Law) -> None:
-    """The figure: runs, the law with the interval of a new run, dashed where it is extrapolated, and the published errors."""
-    import matplotlib
-    import numpy as np
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import NullLocator
-
-    from profiling.reporting.plots import BLUE, GRID, INK, MUTED, ORANGE
-
+    """The figure: runs, the law with the interval of a new run, dashed where extrapolated, and the published errors."""
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.subplots()
     sizes = sorted({point.flows for point in points})
@@ -184,9 +177,9 @@ def main(argv: Sequence[str]) -> None:
     folders = [Path(word) for word in argv]
     points = read(folders)
     law = fit([point.flows for point in points], [point.test for point in points])
-    said = table(points, law)
-    print(said)
-    (folders[0] / "learning_curve.md").write_text(said + "\n")
+    text = table(points, law)
+    print(text)
+    (folders[0] / "learning_curve.md").write_text(text + "\n")
     draw(folders[0] / "learning_curve.svg", points, law)
     print(f"\n{folders[0] / 'learning_curve.svg'}")
 
@@ -208,13 +201,6 @@ def _point(run: RunDir) -> Point | None:
         passes=result["epochs"],
         times_better=metrics["test_times_better"],
     )
-
-
-def _t(points: int) -> float:
-    """Student's t of a two-sided interval of 95 % with two degrees of freedom fewer than there are points."""
-    from scipy import stats
-
-    return float(stats.t.ppf(0.975, points - 2))
 
 
 if __name__ == "__main__":

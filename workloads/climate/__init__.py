@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from launch.errors import Refusal
 from launch.node.rank import Rank
+from workloads.climate.recipes import recipe
 from workloads.training.api import Data, Training, Workload
+from workloads.training.scaling_rules import LearningRatePlan
 
 if TYPE_CHECKING:
     import keras
@@ -29,7 +31,7 @@ class Config(Training):
     epochs: float = 20  # passes over the training set at one rank
     batch: int = 2  # examples per rank per step
     lr: float = 2e-3  # learning rate at one rank
-    scaling: Literal["linear", "sqrt", "none"] = "sqrt"  # how the learning rate grows with the number of ranks
+    lr_scaling: Literal["linear", "sqrt", "none"] = "sqrt"  # how the learning rate grows with the number of ranks
     evaluate_every: float = 5  # epochs between evaluations; 0: only at the end
     size: Literal["small", "full"] = "small"  # of generated maps: 96 x 144 points, or 768 x 1152 as published
     sequences: int = 0  # of 8 days, to train on; 0: as many as the size has
@@ -43,10 +45,8 @@ class Config(Training):
     # 1 / sqrt(f) as in SC18, or f^-0.125
     optimizer: Literal["adam", "lamb", "lars", "larc", "larc-adam"] = "adam"  # LARS wants a learning rate of about 1
     lag: bool = False  # apply in each step the gradients of the step before
-    schedule: Literal["loop", "mlperf"] = (
-        "loop"  # of the learning rate: as the options above say, or MLPerf HPC's for the
-    )
-    # global batch, whatever they say
+    schedule: Literal["loop", "mlperf"] = "loop"  # of the learning rate: as the options above say, or MLPerf HPC's for
+    # the global batch, whatever they say
     channels: Literal["standard", "minmax"] = "standard"  # scaled by mean and deviation, or to 0..1 as published
     augment: bool = True  # turn each training map round the axis and mirror it at the equator, at random
     check: int = 256  # files of each rank that are read whole before the first step; others are only looked at
@@ -62,6 +62,10 @@ class Config(Training):
         if not 0 <= self.dropout < 1:
             raise Refusal(f"--dropout {self.dropout} is not a part of the activations: give a number from 0 to below 1")
 
+    def learning_rate_plan(self, size: int) -> LearningRatePlan:
+        """That of the loop, or of MLPerf HPC."""
+        return recipe(self.batch * size) if self.schedule == "mlperf" else Training.learning_rate_plan(self, size)
+
     def describe(self, size: int) -> dict[str, str]:
         """The lines of the loop, and what is trained on what."""
         if self.data:
@@ -75,13 +79,7 @@ class Config(Training):
         weights = {"none": "1", "inverse": "1 / f", "sqrt": "1 / sqrt(f)", "mlperf": "f^-0.125"}[self.weights]
         lines = Training.describe(self, size)
         if self.schedule == "mlperf":
-            from workloads.climate.recipes import recipe
-
-            found = recipe(self.batch * size)
-            rise = f", reached after {found.warmup_steps} steps" if found.warmup_steps else ""
-            steps = " and ".join(map(str, found.milestones))
-            lines["learning rate"] = f"{found.lr:g} (MLPerf){rise}, a tenth from step {steps} on"
-            lines["epochs"] += f"; to the target of MLPerf it took {found.epochs}"
+            lines["epochs"] += f"; to the target of MLPerf it took {recipe(self.batch * size).epochs}"
         return lines | {
             "optimizer": self.optimizer + (", gradients of the step before" if self.lag else ""),
             "network": f"{self.network}, width {_width(self)}",
@@ -133,7 +131,7 @@ def build(config: Config, rank: Rank) -> Workload:
         loss=tf.autograph.experimental.do_not_convert(
             lambda labels, logits: metrics.weighted_cross_entropy(labels, logits, value)
         ),
-        optimizer=lambda rate: _optimizer(config, rank, rate),
+        optimizer=lambda rate: _optimizer(config, rate),
         train=Data(len(train), train.load, augment=train.augment if config.augment else None, files=train),
         validation=Data(len(validation), validation.load, files=validation),
         statistics=tf.autograph.experimental.do_not_convert(metrics.statistics),
@@ -159,15 +157,11 @@ def _corpus(config: Config) -> Corpus:
     return replace(made, train=config.sequences or made.train)
 
 
-def _optimizer(config: Config, rank: Rank, rate: Any) -> keras.optimizers.Optimizer:
+def _optimizer(config: Config, rate: Any) -> keras.optimizers.Optimizer:
     from keras import optimizers
 
-    from workloads.climate.recipes import recipe
-    from workloads.training.optimizers import LARC, LARS, LARCAdam, WarmupMultiStep, lagged
+    from workloads.training.optimizers import LARC, LARS, LARCAdam, lagged
 
-    if config.schedule == "mlperf":
-        found = recipe(config.batch * rank.size)
-        rate = WarmupMultiStep(found.lr, found.warmup_steps, found.milestones)
     optimizer = {
         "adam": lambda: optimizers.Adam(rate),
         # As MLPerf HPC's submissions, but that Keras decays the weights beside the layer's rate and not as a part of it.

@@ -82,9 +82,8 @@ def candidates(fields: np.ndarray, grid: Grid) -> list[Candidate]:
 
 def vorticity(u: np.ndarray, v: np.ndarray, grid: Grid) -> np.ndarray:
     """Relative vorticity of a wind, 1/s, by central differences; 0 in the first and last row."""
-    metres = np.radians(1) * DEGREE_KM * 1e3 * 180 / np.pi  # of a degree of latitude
     cosine = np.cos(np.radians(grid.latitudes))[:, None]
-    dy, dx = grid.spacing[0] * metres, grid.spacing[1] * metres * cosine
+    dy, dx = grid.spacing[0] * DEGREE_KM * 1e3, grid.spacing[1] * DEGREE_KM * 1e3 * cosine  # metres
     curl = (np.roll(v, -1, axis=1) - np.roll(v, 1, axis=1)) / (2 * dx)
     curl[1:-1] -= (u[2:] * cosine[2:] - u[:-2] * cosine[:-2]) / (2 * dy * cosine[1:-1])
     curl[[0, -1]] = 0

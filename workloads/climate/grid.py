@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy import ndimage
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 EARTH_RADIUS_KM = 6371.0
 DEGREE_KM = EARTH_RADIUS_KM * np.pi / 180
@@ -58,12 +61,12 @@ def distance(latitude: np.ndarray, longitude: np.ndarray, to_latitude: float, to
 
 
 def components(mask: np.ndarray, round_the_world: bool = True) -> tuple[np.ndarray, int]:
-    """Connected parts of a mask: a flood fill of each, over the eight neighbours of a point.
+    """Connected parts of a mask, over the eight neighbours of a point.
 
     Parameters
     ----------
     mask : array (H, W), bool
-        What to part.
+        What to split.
     round_the_world : bool
         The last column is a neighbour of the first.
 
@@ -74,41 +77,11 @@ def components(mask: np.ndarray, round_the_world: bool = True) -> tuple[np.ndarr
     count : int
         How many there are.
     """
-    # Runs of each row rather than points: there are few of them.
-    height, width = mask.shape
-    edges = np.diff(np.pad(mask.astype(np.int8), [(0, 0), (1, 1)]), axis=1)
-    rows, starts = np.nonzero(edges == 1)
-    stops = np.nonzero(edges == -1)[1]
-    parent = list(range(len(rows)))
-
-    def root(run: int) -> int:
-        while parent[run] != run:
-            parent[run] = parent[parent[run]]
-            run = parent[run]
-        return run
-
-    def join(one: int, other: int) -> None:
-        one, other = root(one), root(other)
-        parent[max(one, other)] = min(one, other)
-
-    first = np.searchsorted(rows, np.arange(height + 1))
-    for row in range(height):
-        own = range(first[row], first[row + 1])
-        below = range(first[row + 1], first[row + 2]) if row + 1 < height else range(0)
-        for run in own:
-            for other in below:
-                if starts[other] <= stops[run] and starts[run] <= stops[other]:  # corners touch, too
-                    join(run, other)
-        if round_the_world:
-            near = [*own, *below, *(range(first[row - 1], first[row]) if row else ())]
-            for run in own:
-                if starts[run] == 0:
-                    for other in near:
-                        if stops[other] == width:
-                            join(run, other)
-    roots = np.array([root(run) for run in range(len(rows))], dtype=np.int64)
-    kept, numbers = np.unique(roots, return_inverse=True)
-    labels = np.zeros(mask.shape, np.int32)
-    for row, start, stop, number in zip(rows, starts, stops, numbers):
-        labels[row, start:stop] = number + 1
-    return labels, len(kept)
+    eight = np.ones((3, 3))
+    if not round_the_world:
+        return ndimage.label(mask, eight)
+    # The first column stands once more behind the last: parts that have it in both places are one.
+    labels, count = ndimage.label(np.concatenate([mask, mask[:, :1]], axis=1), eight)
+    pairs = coo_array((np.ones(len(mask)), (labels[:, 0], labels[:, -1])), (count + 1, count + 1))
+    count, part_of = connected_components(pairs, directed=False)
+    return part_of[labels[:, :-1]], count - 1

@@ -49,13 +49,13 @@ def compare(config: climate.Config, weightings: tuple[str, ...] = WEIGHTINGS) ->
     for weighting in weightings:
         keras.utils.set_random_seed(0)
         workload = climate.build(dataclasses.replace(config, weights=weighting), Rank())
-        dealing = Sharding(len(workload.train), config.batch, 1, 0)
-        steps = scaling_rules.total_steps(config.epochs, dealing.steps_per_epoch)
+        sharding = Sharding(len(workload.train), config.batch, 1, 0)
+        steps = scaling_rules.total_steps(config.epochs, sharding.steps_per_epoch)
         with Communicator(Rank()) as communicator:
             optimizer = communicator.averaging(workload.optimizer(config.lr))
             optimizer.build(workload.model.trainable_variables)
             step = Step(workload, optimizer, communicator, config.xla)
-            batches = Pipeline(workload.train)(dealing.blocks(0, 0, steps))
+            batches = Pipeline(workload.train)(sharding.batches(0, 0, steps))
             for number, (inputs, targets) in enumerate(batches, start=1):
                 step(number, inputs, targets, [])
             metrics = Evaluation(workload, communicator, config.batch)()

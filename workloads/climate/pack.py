@@ -6,7 +6,6 @@ checksum. Started again it makes what is missing; started more than once, on any
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from launch import errors
 from launch.errors import Refusal
 from launch.node import stop
 from launch.plan import options
-from launch.record.files import publish
+from launch.record.files import publish, replacing
 from workloads.data.claims import share
 from workloads.data.news import Live, News
 
@@ -64,33 +63,26 @@ class Packed:
         from workloads.climate.layout import checksum, label_sets, read
 
         sets = label_sets(self._files[0])
-        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        try:
-            with h5py.File(temporary, "w") as file:
-                for number, path in enumerate(self._files):
-                    beat(number)
-                    found = label_sets(path)
-                    if found != sets:
-                        raise Refusal(
-                            f"{path} has {found} label sets, {self._files[0].name} {sets}: give a folder of one kind"
-                        )
-                    data, labels = read(path)
-                    if sets > 1:
-                        labels = np.stack([labels, *(read(path, one)[1] for one in range(1, sets))])
-                    if not number:
-                        count = len(self._files)
-                        records = file.create_dataset("climate/data", (count, *data.shape), np.float32)
-                        classes = file.create_dataset("climate/labels_0", (count, *labels.shape), np.uint8)
-                        checksums = file.create_dataset("climate/crc32", (count,), np.uint32)
-                    if data.shape != records.shape[1:]:
-                        raise Refusal(f"{path} is a map of {data.shape[0]} x {data.shape[1]} points, {self._files[0].name} one of "
-                                      f"{records.shape[1]} x {records.shape[2]}: give a folder of one size")  # fmt: skip
-                    records[number], classes[number], checksums[number] = data, labels, checksum(data, labels)
-            with open(temporary, "rb") as file:
-                os.fsync(file.fileno())
-            temporary.replace(self._path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(self._path) as temporary, h5py.File(temporary, "w") as file:
+            for number, path in enumerate(self._files):
+                beat(number)
+                found = label_sets(path)
+                if found != sets:
+                    raise Refusal(
+                        f"{path} has {found} label sets, {self._files[0].name} {sets}: give a folder of one kind"
+                    )
+                data, labels = read(path)
+                if sets > 1:
+                    labels = np.stack([labels, *(read(path, one)[1] for one in range(1, sets))])
+                if not number:
+                    count = len(self._files)
+                    records = file.create_dataset("climate/data", (count, *data.shape), np.float32)
+                    classes = file.create_dataset("climate/labels_0", (count, *labels.shape), np.uint8)
+                    checksums = file.create_dataset("climate/crc32", (count,), np.uint32)
+                if data.shape != records.shape[1:]:
+                    raise Refusal(f"{path} is a map of {data.shape[0]} x {data.shape[1]} points, {self._files[0].name} one of "
+                                  f"{records.shape[1]} x {records.shape[2]}: give a folder of one size")  # fmt: skip
+                records[number], classes[number], checksums[number] = data, labels, checksum(data, labels)
 
 
 def pack(

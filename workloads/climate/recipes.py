@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from launch.errors import Refusal
+
+if TYPE_CHECKING:
+    from keras.optimizers.schedules import LearningRateSchedule
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train with one global batch."""
+    """How to train with one global batch: a `LearningRatePlan`."""
 
     lr: float  # after the warm-up
     warmup_steps: int  # of linear rise
     milestones: tuple[int, ...]  # steps at which the rate becomes a tenth
     epochs: str  # that the target took: mean IoU over the examples of 0.82
+
+    def text(self) -> str:
+        """See `LearningRatePlan`."""
+        rise = f", reached after {self.warmup_steps} steps" if self.warmup_steps else ""
+        return f"{self.lr:g} (MLPerf){rise}, a tenth from step {' and '.join(map(str, self.milestones))} on"
+
+    def schedule(self, steps: int) -> LearningRateSchedule:
+        """See `LearningRatePlan`."""
+        from workloads.training.optimizers import WarmupMultiStep
+
+        return WarmupMultiStep(self.lr, self.warmup_steps, self.milestones)
 
 
 RECIPES = {
@@ -36,6 +51,8 @@ def recipe(global_batch: int) -> Recipe:
         If there is none.
     """
     if global_batch not in RECIPES:
-        raise Refusal(f"there is no MLPerf schedule for a global batch of {global_batch}: give a --batch and nodes that make "
-                      f"{', '.join(map(str, RECIPES))}, or --schedule loop")  # fmt: skip
+        raise Refusal(
+            f"there is no MLPerf schedule for a global batch of {global_batch}: give a --batch and nodes that make "
+            f"{', '.join(map(str, RECIPES))}, or --schedule loop"
+        )
     return RECIPES[global_batch]

@@ -13,11 +13,13 @@ percentile was 95 in early versions and 92 in later ones; the limit of the width
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from launch import errors
+from launch.errors import Refusal
 from workloads.climate.grid import DEGREE_KM, components, distance
 
 PERCENTILE = 94.0  # of the transport
@@ -62,8 +64,8 @@ def rivers(ivt: np.ndarray, latitudes: np.ndarray, longitudes: np.ndarray) -> np
     labels, count = components(ivt * damping[:, None] > np.percentile(ivt, PERCENTILE))
     dy, dx = abs(latitudes[1] - latitudes[0]), abs(longitudes[1] - longitudes[0])
     area_km2 = np.cos(np.radians(latitudes)) * dy * dx * DEGREE_KM**2
-    points = np.bincount(labels.ravel() + (count + 1) * np.repeat(np.arange(len(ivt)), ivt.shape[1]),
-                         minlength=(count + 1) * len(ivt)).reshape(len(ivt), count + 1)  # fmt: skip
+    rows_and_parts = labels + (count + 1) * np.arange(len(ivt))[:, None]
+    points = np.bincount(rows_and_parts.ravel(), minlength=(count + 1) * len(ivt)).reshape(len(ivt), count + 1)
     kept, number = np.zeros(count + 1, np.int32), 0
     for part in range(1, count + 1):
         rows, columns = np.nonzero(points[:, part])[0], np.nonzero((labels == part).any(axis=0))[0]
@@ -75,27 +77,59 @@ def rivers(ivt: np.ndarray, latitudes: np.ndarray, longitudes: np.ndarray) -> np
 
 
 def extent(longitudes: np.ndarray, spacing: float) -> float:
-    """Degrees from the western to the eastern end of some longitudes, at most 180; they may lie on both sides of the date line."""
+    """Degrees from the western to the eastern end of some longitudes, at most 180; they may lie across the date line."""
     gaps = np.diff(longitudes, append=longitudes[0] + 360)
     return float(min(360 - max(gaps.max(), spacing), 180))
 
 
-def main(path: Path) -> None:
-    """Say which rivers there are in a file."""
-    from workloads.climate.netcdf3 import read
+def read(path: Path, names: Sequence[str] = ("IVT", "lat", "lon")) -> list[np.ndarray]:
+    """Some variables of a classic netCDF file, in the machine's byte order.
 
-    variables = read(path)
-    ivt, latitudes = variables["IVT"].reshape(variables["IVT"].shape[-2:]), variables["lat"]
-    found = rivers(ivt, latitudes, variables["lon"])
-    for number in range(1, found.max() + 1):
-        inside = found == number
+    Raises
+    ------
+    Refusal
+        If it is not such a file, is damaged, or has no such variables.
+    """
+    from scipy.io import netcdf_file
+
+    try:
+        with open(path, "rb") as file:
+            if file.read(3) != b"CDF":
+                raise Refusal(f"{path} is not a classic netCDF file: give one, or convert it with nccopy -k classic")
+            file.seek(0)
+            variables = netcdf_file(file, mmap=False).variables
+    except OSError as error:
+        raise Refusal(f"{path} cannot be read ({error.strerror}): give a netCDF file") from None
+    except Refusal:
+        raise
+    except Exception:  # a damaged header can make SciPy raise anything
+        raise Refusal(f"{path} is cut short or damaged: fetch it again") from None
+    if missing := [name for name in names if name not in variables]:
+        there = ", ".join(sorted(variables)) or "none"
+        raise Refusal(f"{path} has no variable {missing[0]} (there are: {there}): give a file with {', '.join(names)}")
+    arrays = [np.asarray(variables[name].data) for name in names]
+    return [array.astype(array.dtype.newbyteorder("=")) for array in arrays]
+
+
+def main(argv: Sequence[str]) -> None:
+    """Print which rivers there are in a file."""
+    if len(argv) != 1 or argv[0].startswith("-"):
+        raise Refusal("rivers are looked for in one field: python -m workloads.climate.rivers FILE.nc")
+    ivt, latitudes, longitudes = read(Path(argv[0]))
+    size = len(latitudes), len(longitudes)
+    if ivt.size != size[0] * size[1] or ivt.shape[-2:] != size or min(size) < 2:
+        raise Refusal(f"{argv[0]} has IVT of shape {ivt.shape}, lat of {size[0]} and lon of {size[1]}: give one map")
+    ivt = ivt.reshape(size)
+    labels = rivers(ivt, latitudes, longitudes)
+    for number in range(1, labels.max() + 1):
+        inside = labels == number
         rows = np.nonzero(inside.any(axis=1))[0]
-        print(f"river {number}: {inside.sum()} points, latitudes {latitudes[rows[0]]:g} to {latitudes[rows[-1]]:g}, "
-              f"mean transport {ivt[inside].mean():.0f}")  # fmt: skip
-    print(f"{found.max()} rivers, {(found > 0).mean():.2%} of the points")
+        print(
+            f"river {number}: {inside.sum()} points, latitudes {latitudes[rows[0]]:g} to {latitudes[rows[-1]]:g}, "
+            f"mean transport {ivt[inside].mean():.0f}"
+        )
+    print(f"{labels.max()} rivers, {(labels > 0).mean():.2%} of the points")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit(__doc__.splitlines()[2])
-    main(Path(sys.argv[1]))
+    errors.run(main)

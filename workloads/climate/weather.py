@@ -216,8 +216,8 @@ class Weather:
         latitude = np.radians(self.grid.latitudes)[:, None]
         s2, c = np.sin(latitude) ** 2, np.cos(latitude)
         storms = s2 * c * 2.6  # where the weather of the middle latitudes is, about 1 at 55 degrees
-        dy = np.radians(self.grid.spacing[0]) * DEGREE_KM * 180e3 / np.pi
-        dx = np.radians(self.grid.spacing[1]) * DEGREE_KM * 180e3 / np.pi * np.maximum(c, 0.3)
+        dy = self.grid.spacing[0] * DEGREE_KM * 1e3  # metres
+        dx = self.grid.spacing[1] * DEGREE_KM * 1e3 * np.maximum(c, 0.3)
         # Wind along the lines of equal pressure: clockwise round a high in the north.
         stream = np.sign(latitude) * noise["pressure"] * 5e6
         u = -np.gradient(stream, axis=0) / dy

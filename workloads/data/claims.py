@@ -16,8 +16,11 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+from launch.errors import Refusal
 from launch.node import stop
+from launch.record.files import own_folder
 
 POLL_SECONDS = 0.5
 STALE_SECONDS = 120.0  # far above the pauses of a busy node or file server
@@ -34,8 +37,17 @@ class Claim:
     def __init__(self, path: Path, number: int) -> None:
         self._path, self._number = path.with_name(f"{path.name}.claim{number}"), number
         self._beats = 0
-        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        self.beat(0)
+        # Filled before it has its name: nobody can tell whose an empty one is, once its owner was killed.
+        draft = self._path.with_name(f".{self._path.name}.{os.urandom(8).hex()}")
+        self._descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            self.beat(0)
+            os.link(draft, self._path)
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+        finally:
+            draft.unlink(missing_ok=True)
 
     def beat(self, done: int) -> None:
         """Show that the owner lives, and how much it has done."""
@@ -47,7 +59,10 @@ class Claim:
         """Leave the work to others, or to nobody when it is done; what dead owners have left goes too."""
         os.close(self._descriptor)
         for number in range(self._number + 1):
-            self._path.with_suffix(f".claim{number}").unlink(missing_ok=True)
+            path = self._path.with_suffix(f".claim{number}")
+            path.unlink(missing_ok=True)
+            for draft in path.parent.glob(f".{path.name}.*"):
+                draft.unlink(missing_ok=True)
 
 
 class Claims:
@@ -71,7 +86,7 @@ class Claims:
         number = int(newest.name.rpartition(".claim")[2]) + 1 if newest else 0
         try:
             return Claim(self._folder / name, number)
-        except FileExistsError:
+        except (FileExistsError, FileNotFoundError):  # another was faster, and may have released its claim again
             return None
 
     def done(self, name: str) -> int | None:
@@ -91,7 +106,7 @@ class Claims:
         if owner.get("node") == _node() and not Path(f"/proc/{owner['pid']}").exists():
             return False
         now = time.monotonic()
-        before, since = self._seen.get(path, (None, now))  # None: also a file that its owner has yet to fill is news
+        before, since = self._seen.get(path, (None, now))  # None: also an empty file, cut short by a crash, is news
         if text != before:
             self._seen[path] = text, now
             return True
@@ -102,10 +117,22 @@ class Claims:
         return max(found, key=lambda path: int(path.name.rpartition(".claim")[2]), default=None)
 
 
-def _parsed(text: str) -> dict:
+def _parsed(text: str) -> dict[str, Any]:
     with contextlib.suppress(ValueError):
         return json.loads(text)
     return {}  # its owner is just writing it
+
+
+def _cores() -> Path:
+    """A folder of this user alone, the same for all of their processes on this node."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rankloop"
+    places = Path(tempfile.gettempdir()) / f"rankloop-cores-{os.getuid()}", cache / f"cores-{os.uname().nodename}"
+    for place in places:
+        with contextlib.suppress(OSError):
+            return own_folder(place)
+    raise Refusal(
+        f"{' and '.join(map(str, places))} are not this user's alone, or cannot be made: set TMPDIR to a folder of your own"
+    )
 
 
 class Core:
@@ -117,15 +144,17 @@ class Core:
     @classmethod
     def take(cls) -> Core | None:
         """One of the cores that this process may use and nobody else has taken, or None. A dead owner's is free."""
-        folder = Path(tempfile.gettempdir()) / f"rankloop-cores-{os.getuid()}"
-        folder.mkdir(mode=0o700, exist_ok=True)
+        folder = _cores()
         for core in sorted(os.sched_getaffinity(0)):
-            descriptor = os.open(folder / str(core), os.O_RDWR | os.O_CREAT, 0o600)
+            descriptor = os.open(folder / str(core), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return cls(descriptor)
-            except OSError:
+            except BlockingIOError:
                 os.close(descriptor)
+                continue
+            except OSError:
+                pass  # a file system without locks: rather too many at once than none
+            return cls(descriptor)
         return None
 
     def release(self) -> None:

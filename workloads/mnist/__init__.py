@@ -45,7 +45,6 @@ class Config(Training):
     classes: int = 0  # labels are 0 to classes - 1; 0: 10, and 100 for CIFAR-100
     optimizer: Literal["sgd", "adam", "lamb", "lars"] = "sgd"  # sgd and lars with momentum
     momentum: float = 0.9  # of sgd and lars
-    warm_from: float | None = None  # learning rate at which the warm-up begins; not given: --lr
     augment: bool | None = None  # train on images moved anew in every epoch; not given: for residual alone
     rotate: float = 10  # degrees that an image is turned at most
     shift: float = 0.1  # part of its size that it is moved at most
@@ -60,10 +59,6 @@ class Config(Training):
         for name in ("momentum", "zoom"):
             if not 0 <= getattr(self, name) < 1:
                 raise Refusal(f"--{name} {getattr(self, name)} is no such part: give a number from 0 to below 1")
-        if self.warm_from is not None and not (0 <= self.warm_from < float("inf") and self.warmup):
-            raise Refusal(
-                f"--warm-from {self.warm_from} with --warmup {self.warmup}: give a learning rate of 0 or more, and --warmup above 0"
-            )
 
     @property
     def moved(self) -> bool:
@@ -73,11 +68,8 @@ class Config(Training):
     def describe(self, size: int) -> dict[str, str]:
         """The lines of the loop, and what is trained on what."""
         moves = f"turned up to {self.rotate:g} degrees, shifted {self.shift:g}, zoomed {self.zoom:g}, sheared {self.shear:g}"
-        lines = Training.describe(self, size)
-        if self.warm_from is not None:
-            lines["warm-up"] = f"from {self.warm_from:g}, over the first {self.warmup:.0%} of the steps"
         held = f"; the last {self.hold_out} of them held out, and measured on" if self.hold_out else ""
-        return lines | {
+        return Training.describe(self, size) | {
             "network": self.network,
             "optimizer": self.optimizer,
             "data": str(self.data or DIGITS) + held + (f"; {moves}" if self.moved else ""),
@@ -158,11 +150,6 @@ def _load(images: Images) -> Callable:
 def _optimizer(config: Config, rate: keras.optimizers.schedules.LearningRateSchedule) -> keras.optimizers.Optimizer:
     import keras
 
-    if config.warm_from is not None and rate.get_config().get(
-        "warmup_steps", 1
-    ):  # a run can be too short for one step of it
-        # What both of the loop's schedules call the rate from which they rise.
-        rate = type(rate).from_config(rate.get_config() | {"initial_learning_rate": config.warm_from})
     if config.optimizer == "lars":
         from workloads.training.optimizers import LARS
 

@@ -63,7 +63,7 @@ def table(rows: Sequence[Row]) -> str:
         "batch": [f"{row.batch:,}" for row in rows],
         "ranks": [str(row.ranks) for row in rows],
         "epochs": [f"{row.config.epochs:g}" for row in rows],
-        "learning rate": [row.config.describe(row.ranks)["learning rate"].partition(" ")[0] for row in rows],
+        "learning rate": [f"{row.config.learning_rate_plan(row.ranks).peak:g}" for row in rows],
         "seed": [str(row.seed) for row in rows],
     }
     # What is the same in all rows is said once, above them.

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from launch.errors import Refusal
 from launch.node.rank import Rank
-from workloads.training import scaling_rules, tracing
+from workloads.training import scaling_rules, trace_window
+from workloads.training.scaling_rules import LearningRatePlan, ScaledRate
 
 if TYPE_CHECKING:
     import keras
@@ -37,32 +38,35 @@ class Training:
     epochs: float = 10  # passes over the training set at one rank
     batch: int = 32  # examples per rank per step
     lr: float = 1e-3  # learning rate at one rank
-    scaling: Literal["linear", "sqrt", "none"] = "linear"  # how the learning rate grows with the number of ranks
-    warmup: float = 0.1  # part of the steps in which the learning rate rises from lr to its scaled value
+    lr_scaling: Literal["linear", "sqrt", "none"] = field(
+        default="linear", metadata={"was": "scaling"}
+    )  # how the learning rate grows with the number of ranks
+    warmup: float = 0.1  # part of the steps in which the learning rate rises to its scaled value
+    warm_from: float | None = None  # learning rate at which the warm-up begins; not given: --lr
     decay: Literal["constant", "cosine"] = "cosine"  # the learning rate after the warm-up
     epoch_scaling: Literal["none", "divide", "steps"] = "none"  # with the number of ranks: epochs are held, divided
     # by it (rounded up), or multiplied by it so that the optimizer steps are held
     evaluate_every: float = 1  # epochs between evaluations; 0: only at the end
     checkpoint_every: float = 300  # seconds between checkpoints; 0: only when stopped and at the end
     keep: int = 2  # checkpoints that are kept
-    shards: int = 0  # parts into which the training set is dealt; 0: one a rank. Held, it makes the order of the
-    # examples independent of the number of ranks; a multiple of the number of ranks
+    shards: int = 0  # of the training set; 0: one per rank. A fixed number, a multiple of that of the ranks, makes the
+    # order of the examples independent of the number of ranks
     deterministic: bool = False  # bit-identical results from run to run, at some cost in speed
     xla: bool = False  # compile loss and gradients with XLA
     precision: Literal["float32", "bfloat16", "float16"] = "float32"  # of the arithmetic; weights are always float32.
     # float16 with a loss scale that follows the gradients
     accumulate: int = 1  # equal parts of a batch that go through the network one after the other: less memory
     compress: bool = False  # send gradients between the ranks as float16
-    strategy: Literal["horovod", "mirrored", "single"] = (
-        "horovod"  # ranks that average their gradients; one rank on all
-    )
-    # its devices, by TensorFlow's MirroredStrategy (without a GPU: two made of the processor); one rank on one device
+    strategy: Literal["horovod", "mirrored", "single"] = "horovod"  # ranks that average their gradients; one rank on
+    # all its devices, by TensorFlow's MirroredStrategy (without a GPU: two made of the processor); one rank on one device
     threads: int = 0  # of a rank, for the operations of TensorFlow; 0: its share of the node's cores
-    trace: str = ""  # steps that TensorFlow's profiler looks into, first and last: 20..30
+    trace: str = ""  # steps that TensorFlow's profiler records, first and last: 20..30
     trace_ranks: str = "0"  # ranks on which it does: 0, or 0,4..7, or first-of-node, or all
-    timeline: bool = False  # in these steps Horovod notes what it does; no step of the run is timed then
-    cache: float = 1  # GiB of a rank for the examples that it has read from files, of the training set and of the other
-    # each; 0: read them anew in every epoch
+    timeline: bool = False  # record what Horovod does in these steps; no step of the run is timed then
+    cache: float = (
+        1  # GiB per rank for examples read from files, of the training set and of the other one each; 0: read
+    )
+    # them again in every epoch
     stage: str = ""  # folder on a disk of each node, such as '$TMPDIR' (expanded there), to which the files that its
     # ranks read are copied first
     tensorboard: bool = True  # write what TensorBoard shows into the run
@@ -76,7 +80,8 @@ class Training:
                 raise Refusal(f"--{name.replace('_', '-')} {getattr(self, name)} is too small: give {smallest} or more")
         if self.accumulate < 1 or self.batch % self.accumulate:
             raise Refusal(
-                f"--accumulate {self.accumulate} does not part a batch of {self.batch} evenly: give a number that divides --batch"
+                f"--accumulate {self.accumulate} does not divide a batch of {self.batch} evenly: "
+                "give a number that divides --batch"
             )
         if self.strategy == "mirrored" and (self.accumulate > 1 or self.xla or self.precision == "float16"):
             raise Refusal(
@@ -87,12 +92,31 @@ class Training:
                 raise Refusal(f"--{name} {getattr(self, name)} cannot be trained with: give a number above 0")
         if not 0 <= self.warmup < 1:
             raise Refusal(f"--warmup {self.warmup} is not a part of the steps: give a number from 0 to below 1")
-        if self.timeline and not tracing.window(self.trace):
+        if self.warm_from is not None and not (0 <= self.warm_from < float("inf") and self.warmup):
+            raise Refusal(
+                f"--warm-from {self.warm_from} with --warmup {self.warmup}: "
+                "give a learning rate of 0 or more, and --warmup above 0"
+            )
+        if not trace_window.steps(self.trace) and self.timeline:
             raise Refusal("--timeline needs to know in which steps: give them as --trace 20..30")
-        tracing.window(self.trace)
+
+    def learning_rate_plan(self, size: int) -> LearningRatePlan:
+        """The learning rate of a run on that many ranks, for its plan and its training."""
+        rules = {"linear": f"{self.lr:g} x {size}", "sqrt": f"{self.lr:g} x sqrt({size})", "none": "not scaled"}
+        return ScaledRate(
+            start=self.lr if self.warm_from is None else self.warm_from,
+            peak=self.lr * scaling_rules.LEARNING_RATE_FACTORS[self.lr_scaling](size),
+            rule=f"{self.lr_scaling}: {rules[self.lr_scaling]}",
+            warmup=self.warmup,
+            decay=self.decay,
+        )
+
+    def scaled_epochs(self, size: int) -> float:
+        """The epochs of a run on that many ranks."""
+        return scaling_rules.EPOCHS[self.epoch_scaling](self.epochs, size)
 
     def strong(self, base: int, size: int) -> Self:
-        """These options for more ranks that do the same work together: global batch and learning rate of the base.
+        """These options for more ranks that do the work of the base: the same global batch, epochs and learning rates.
 
         Parameters
         ----------
@@ -107,8 +131,15 @@ class Training:
         together = self.batch * base
         if together % size:
             raise Refusal(f"a global batch of {together} cannot be divided among {size} ranks: give a --batch that can")
-        rate = self.lr * scaling_rules.LEARNING_RATE_FACTORS[self.scaling](base)
-        return dataclasses.replace(self, batch=together // size, lr=rate, scaling="none")
+        return dataclasses.replace(
+            self,
+            batch=together // size,
+            lr=self.lr * scaling_rules.LEARNING_RATE_FACTORS[self.lr_scaling](base),
+            lr_scaling="none",
+            warm_from=self.lr if self.warm_from is None and self.warmup else self.warm_from,
+            epochs=self.scaled_epochs(base),
+            epoch_scaling="none",
+        )
 
     def describe(self, size: int) -> dict[str, str]:
         """What follows from the number of ranks, for the plan.
@@ -129,38 +160,34 @@ class Training:
             If so many ranks cannot train with these options.
         """
         if self.shards % size:
-            raise Refusal(f"--shards {self.shards} cannot be dealt to {size} ranks: give a multiple of {size}, or 0")
+            raise Refusal(f"--shards {self.shards} cannot be shared by {size} ranks: give a multiple of {size}, or 0")
         if self.strategy != "horovod" and size > 1:
             raise Refusal(
                 f"--strategy {self.strategy} is for one rank, and these are {size}: give --nodes 1 --ntasks-per-node 1"
             )
-        rate = self.lr * scaling_rules.LEARNING_RATE_FACTORS[self.scaling](size)
-        how = {"linear": f"{self.lr:g} x {size}", "sqrt": f"{self.lr:g} x sqrt({size})", "none": "not scaled"}
-        rise = f", reached after {self.warmup:.0%} of the steps" if self.warmup and rate != self.lr else ""
-        epochs = scaling_rules.EPOCHS[self.epoch_scaling](self.epochs, size)
         why = {"none": "", "divide": f" = ceil({self.epochs:g} / {size})", "steps": f" = {self.epochs:g} x {size}"}
-        fall = ", then half a cosine to 0" if self.decay == "cosine" else ", then constant"
         lines = {
             "global batch": f"{self.batch * size} examples = {size} x {self.batch}",
-            "learning rate": f"{rate:g} ({self.scaling}: {how[self.scaling]}){rise}{fall}",
-            "epochs": f"{epochs:g}{why[self.epoch_scaling]}",
+            "learning rate": self.learning_rate_plan(size).text(),
+            "epochs": f"{self.scaled_epochs(size):g}{why[self.epoch_scaling]}",
         }
-        shown = {
-            "precision": f"{self.precision}, weights in float32"
-            + ", with a loss scale" * (self.precision == "float16"),
-            "accumulation": f"{self.accumulate} parts of {self.batch // self.accumulate} examples a step",
-            "compression": "gradients are sent as float16",
-            "compiler": "XLA, for loss and gradients",
-        }
-        chosen = (self.precision != "float32", self.accumulate > 1, self.compress, self.xla)
-        lines |= {label: text for (label, text), is_shown in zip(shown.items(), chosen) if is_shown}
+        if self.precision != "float32":
+            scale = ", with a loss scale" if self.precision == "float16" else ""
+            lines["precision"] = f"{self.precision}, weights in float32{scale}"
+        if self.accumulate > 1:
+            part = self.batch // self.accumulate
+            lines["accumulation"] = f"{self.accumulate} parts of {part} examples per step"
+        if self.compress and size > 1:
+            lines["compression"] = "gradients are sent as float16"
+        if self.xla:
+            lines["compiler"] = "XLA, for loss and gradients"
         if self.stage:
             lines["staging"] = f"the files that a node reads are copied to {self.stage} first"
         if self.trace:
-            steps = tracing.window(self.trace)
-            tracing.chosen(self.trace_ranks, Rank(size=size))
-            noted = ", with a timeline of Horovod" if self.timeline else ""
-            lines["trace"] = f"steps {steps[0]} to {steps[-1]} on rank {self.trace_ranks}{noted}"
+            steps = trace_window.steps(self.trace)
+            trace_window.includes(self.trace_ranks, Rank(size=size))
+            timeline = ", with a timeline of Horovod" if self.timeline and size > 1 else ""
+            lines["trace"] = f"steps {steps[0]} to {steps[-1]} on rank {self.trace_ranks}{timeline}"
         return lines
 
 
@@ -169,6 +196,7 @@ class Files(Protocol):
 
     def of(self, index: np.ndarray) -> list[Path]:
         """The files that have some of the examples, by their index, int64 (n,)."""
+        ...
 
     def read_from(self, copies: Mapping[Path, Path]) -> None:
         """From now on read the copy of each file that has one."""

@@ -27,10 +27,10 @@ def sum_gradients_in_float32() -> None:
 
         @tf.custom_gradient
         def added(value: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Any]:
-            def slopes(slope: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-                return slope, tf.cast(tf.reduce_sum(tf.cast(slope, tf.float32), summed), slope.dtype)
+            def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+                return upstream, tf.cast(tf.reduce_sum(tf.cast(upstream, tf.float32), summed), upstream.dtype)
 
-            return plain(value, bias, data_format, name), slopes
+            return plain(value, bias, data_format, name), gradients
 
         return added(value, bias)
 

@@ -7,11 +7,14 @@ reads. Weights are the same on all ranks, so one rank writes and reads for all o
 
 import io
 import json
+import os
+import re
+import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -21,8 +24,13 @@ from launch.record.files import publish
 if TYPE_CHECKING:
     import keras
 
+Read = TypeVar("Read")
+
 DAMAGE = (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, RuntimeError)
-"""What numpy and zipfile raise on a file that is not, or no longer, a checkpoint."""
+"""What numpy and zipfile raise on content, in memory, that is not, or no longer, that of a checkpoint."""
+
+PAUSES_S = (1, 2, 4, 8, 15)
+"""Waits before a file that cannot be read is tried again: shared file systems have moments in which nothing can be."""
 
 
 @dataclass(frozen=True)
@@ -71,41 +79,67 @@ def save(folder: Path, step: int, variables: Sequence["keras.Variable"], note: d
     return path
 
 
-def load(path: Path) -> Checkpoint:
-    """Read and verify a file.
+def load(content: bytes) -> Checkpoint:
+    """Verify the content of a file.
 
     Raises
     ------
     Exception
-        One of DAMAGE, if the file is incomplete or altered.
+        One of DAMAGE, if it is incomplete or altered.
     """
-    with np.load(path, allow_pickle=False) as archive:
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         header = json.loads(archive["header"].tobytes())
         values = [archive[f"v{i:05d}"] for i in range(len(header["variables"]))]
     return Checkpoint(header["step"], values, header)
 
 
 def latest(folder: Path) -> Checkpoint | None:
-    """The newest checkpoint that can be read.
+    """The newest checkpoint that is whole.
 
-    One that cannot be is moved aside to step-<n>.damaged, with a line that says so.
+    One that is not is moved aside to step-<n>.damaged, with a line that says so.
 
     Returns
     -------
     Checkpoint or None
-        None where there is none.
+        None where none was written.
+
+    Raises
+    ------
+    Refusal
+        If one cannot be read, which says nothing of its content; or if all are damaged. To train again from step 0 is
+        never what a run with a checkpoint is resumed for.
     """
-    for path in reversed(files(folder)):
+    for path in reversed(_patiently(folder, files)):
+        content = _patiently(path, Path.read_bytes)
         try:
-            return load(path)
+            return load(content)
         except DAMAGE as error:
             aside = path.with_suffix(".damaged")
             path.rename(aside)
-            print(
-                f"checkpoint {path.name} is damaged ({_one_line(error)}), now {aside.name}: going back to the one before",
-                flush=True,
-            )
+            print(f"checkpoint {path.name} is damaged ({_one_line(error)}), now {aside.name}", flush=True)
+    if damaged := sorted(folder.glob("step-*.damaged")):
+        raise Refusal(
+            f"no checkpoint in {folder} is whole, {damaged[0].name} is damaged: put a copy of it back as .npz, "
+            "or remove all *.damaged to train again from step 0"
+        )
     return None
+
+
+def _patiently(path: Path, read: Callable[[Path], Read]) -> Read:
+    """What is read from a path, where it can be within a while."""
+    said = ""
+    for pause in (*PAUSES_S, 0):
+        try:
+            return read(path)
+        except OSError as error:
+            said = error.strerror or str(error)
+            if pause:
+                print(f"{path} cannot be read ({said}): trying again in {pause} s", flush=True)
+                time.sleep(pause)
+    raise Refusal(
+        f"{path} cannot be read ({said}), which does not make it a bad checkpoint: resume the run when it can be, "
+        "or move it away to go on from the one before"
+    )
 
 
 def restore(checkpoint: Checkpoint, variables: Sequence["keras.Variable"]) -> None:
@@ -134,8 +168,13 @@ def restore(checkpoint: Checkpoint, variables: Sequence["keras.Variable"]) -> No
 
 
 def files(folder: Path) -> list[Path]:
-    """The checkpoints in a folder, the oldest first."""
-    return sorted(folder.glob("step-*.npz"), key=lambda path: int(path.stem.removeprefix("step-")))
+    """The checkpoints in a folder, the oldest first; none where there is no such folder."""
+    try:
+        names = os.listdir(folder)  # not by glob, to which a folder that may not be read is an empty one
+    except FileNotFoundError:
+        return []
+    steps = sorted(int(match[1]) for match in map(re.compile(r"step-(\d+)\.npz").fullmatch, names) if match)
+    return [folder / f"step-{step}.npz" for step in steps]
 
 
 def _description(variable: "keras.Variable") -> list:

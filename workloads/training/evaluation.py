@@ -10,10 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from launch.errors import Refusal
-from workloads.training import sharding
 from workloads.training.api import Workload
 from workloads.training.communicator import Communicator
 from workloads.training.pipeline import Pipeline
+from workloads.training.sharding import Batches, part
 from workloads.training.step import in_float32
 
 LOSS = "loop/loss"  # beside the workload's own statistics, which may have one named loss
@@ -62,17 +62,17 @@ class Evaluation:
             ``loss``, the mean over the examples, and what the workload's ``summarise`` makes of the totals.
         """
         data, rank = self._workload.validation, self._communicator.rank
-        own = list(sharding.part(len(data), self._batch, rank.rank, rank.size))
+        indices = list(part(len(data), self._batch, rank.rank, rank.size))
         totals: dict[str, np.ndarray] = {}
         # A rank without examples reads one that does not count, to know the names and shapes of what is summed.
-        for inputs, targets in self._examples([partial(_block, index) for index in own or [np.arange(1)]]):
+        for inputs, targets in self._examples([partial(_batch, index) for index in indices or [np.arange(1)]]):
             for name, value in self._sums(inputs, targets).items():
                 value = np.asarray(value, np.float64)
-                totals[name] = totals.get(name, 0.0) + (value if own else np.zeros_like(value))
+                totals[name] = totals.get(name, 0.0) + (value if indices else np.zeros_like(value))
         totals = self._communicator.sum(totals)
         loss = float(totals.pop(LOSS)) / len(data)
         return {"loss": loss, **self._workload.summarise(totals, len(data))}
 
 
-def _block(index: np.ndarray) -> sharding.Block:
-    return sharding.Block(index[None], np.zeros((1, len(index), 2), np.uint64))
+def _batch(index: np.ndarray) -> Batches:
+    return Batches(index[None], np.zeros((1, len(index), 2), np.uint64))

@@ -43,8 +43,8 @@ class Loop:
         Made by ``communicator.averaging``, and built.
     communicator : Communicator
         The ranks; ``communicator.rank`` is this one.
-    dealing : Sharding
-        Which examples a step takes.
+    sharding : Sharding
+        Which examples each step takes.
     run : RunDir
         Where records, checkpoints and events go.
     attempt : int
@@ -57,17 +57,17 @@ class Loop:
         workload: Workload,
         optimizer: Any,
         communicator: Communicator,
-        dealing: Sharding,
+        sharding: Sharding,
         run: RunDir,
         attempt: int,
     ) -> None:
         self.config, self.workload, self.communicator = config, workload, communicator
-        self.dealing, self.run, self.attempt = dealing, run, attempt
+        self.sharding, self.run, self.attempt = sharding, run, attempt
         self.rank = communicator.rank
         self.step = 0  # steps made
         self.timed_steps = 0  # of those, the ones in seconds["train"]
         phases = ("compile", "train", "evaluate", "checkpoint", "trace", "record")
-        self.seconds = dict.fromkeys(phases, 0.0)  # over all attempts
+        self.seconds: dict[str, float] = dict.fromkeys(phases, 0.0)  # over all attempts
         self.ranks_agree = True  # all held the same weights, to the bit, at every checkpoint
         self.board: Board | None = None  # of the chief, where one is wanted
         self._variables = [*workload.model.variables, *optimizer.variables]
@@ -86,19 +86,19 @@ class Loop:
         Refusal
             On every rank, if the checkpoint is that of another network, or was made with other examples a step.
         """
-        told: dict[str, Any] = {}
+        state: dict[str, Any] = {}
         if self.rank.is_chief:
             try:
-                told = self._read_checkpoint()
-            except Refusal as refusal:  # told to the others, which would wait for the chief for ever
-                told = {"refusal": str(refusal)}
-        told = self.communicator.broadcast_object(told)
-        if "refusal" in told:
-            raise Refusal(told["refusal"])
-        for name, value in told.items():
+                state = self._read_checkpoint()
+            except Refusal as refusal:  # sent to the others, which would wait for the chief for ever
+                state = {"refusal": str(refusal)}
+        state = self.communicator.broadcast_object(state)
+        if "refusal" in state:
+            raise Refusal(state["refusal"])
+        for name, value in state.items():
             setattr(self, name, value)
         self.communicator.broadcast(self._variables)
-        seed_noise(self.workload.model, self.dealing.seed, self.rank.rank)
+        seed_noise(self.workload.model, self.sharding.seed, self.rank.rank)
         self._saved_step, self._saved_at = self.step, time.monotonic()
 
     def train(self, steps: int) -> bool:
@@ -120,11 +120,11 @@ class Loop:
             On every rank, if the loss or the weights of any are not finite; the checkpoints stay as they were.
         """
         self._tracing.refuse_beyond(steps)
-        evaluate_every = round(self.config.evaluate_every * self.dealing.steps_per_epoch) or steps
-        dealt = self.dealing.blocks(self.rank.rank, self.step, steps)
+        every = self.config.evaluate_every
+        evaluate_every = max(1, round(every * self.sharding.steps_per_epoch)) if every else steps
         stopping = False
         with (
-            contextlib.closing(self._examples(dealt)) as batches,
+            contextlib.closing(self._examples(self.sharding.batches(self.rank.rank, self.step, steps))) as batches,
             StepWriter(self.run.steps / f"node{self.rank.node}.jsonl", self.rank.rank, self.attempt) as records,
         ):
             while self.step < steps and not stopping:
@@ -149,7 +149,7 @@ class Loop:
             with tf.profiler.experimental.Trace(INPUT):
                 inputs, targets = next(batches)
             input_seconds = time.perf_counter() - begin
-            # The clock of the chief decides when it is time for a checkpoint, a signal to any rank that it is time to stop.
+            # The chief's clock decides when it is time for a checkpoint, a signal to any rank that it is time to stop.
             due = self.rank.is_chief and 0 < self.config.checkpoint_every <= time.monotonic() - self._saved_at
             try:
                 outcome = self._make_step(self.step + 1, inputs, targets, [stop.requested(), due])
@@ -161,12 +161,12 @@ class Loop:
         self.timed_steps += not (outcome.compiled or traced)
         with self._clock("record"):
             records.write(
-                epoch=self.step // self.dealing.steps_per_epoch,
+                epoch=self.step // self.sharding.steps_per_epoch,
                 step=self.step + 1,
                 start=round(start, 6),
                 seconds=round(seconds, 7),
                 input_seconds=round(input_seconds, 7),
-                examples=self.dealing.batch,
+                examples=self.sharding.batch,
                 own_seconds=round(input_seconds + outcome.gradient_seconds, 7),
                 loss=outcome.loss,
                 learning_rate=outcome.learning_rate,
@@ -175,9 +175,9 @@ class Loop:
             )
             self.step += 1
             if self.board:
-                rate = None if outcome.compiled or traced else self.dealing.batch * self.dealing.size / seconds
+                rate = None if outcome.compiled or traced else self.sharding.batch * self.sharding.size / seconds
                 self.board.trained(self.step, outcome.loss, outcome.learning_rate, rate)
-        return outcome.wishes
+        return outcome.flags
 
     @property
     def forward_flops(self) -> int | None:
@@ -189,14 +189,14 @@ class Loop:
         with self._clock("evaluate") as elapsed:
             metrics = self._evaluation()
         if self.rank.is_chief:
-            epoch = self.step / self.dealing.steps_per_epoch
+            epoch = self.step / self.sharding.steps_per_epoch
             self._note("evaluated", elapsed(), epoch=round(epoch, 4), metrics=metrics)
         if self.board:
             self.board.evaluated(self.step, metrics, self.workload.model)
         return metrics
 
     def save(self) -> None:
-        """Write a checkpoint; return when it is on the disk. Every rank takes part, and its weights are looked at.
+        """Write a checkpoint; return when it is on the disk. Every rank takes part, and its weights are checked.
 
         Raises
         ------
@@ -207,23 +207,21 @@ class Loop:
             digest, finite = 0, True
             for variable in self.workload.model.weights:
                 value = np.asarray(variable)
-                digest = zlib.crc32(np.ascontiguousarray(value).view(np.uint8), digest)
+                digest = zlib.crc32(np.ascontiguousarray(value).view(np.uint8).data, digest)
                 finite = finite and bool(np.isfinite(value).all())
-            seen = self.communicator.gather((digest, finite))
-            bad = [rank for rank, (_, finite) in enumerate(seen) if not finite]
+            digests, all_finite = zip(*self.communicator.gather((digest, finite)))
+            bad = [str(rank) for rank, finite in enumerate(all_finite) if not finite]
             if bad:
                 raise Diverged(
-                    f"the weights are not finite after step {self.step} on rank {', '.join(map(str, bad))}: lower --lr, "
+                    f"the weights are not finite after step {self.step} on rank {', '.join(bad)}: lower --lr, "
                     f"or lengthen --warmup; {self._last_checkpoint()}"
                 )
-            apart = [rank for rank, (other, _) in enumerate(seen) if other != seen[0][0]]
-            self.ranks_agree = self.ranks_agree and not apart
+            different = [str(rank) for rank, other in enumerate(digests) if other != digests[0]]
+            self.ranks_agree = self.ranks_agree and not different
             if self.rank.is_chief:
-                if apart:
-                    print(
-                        f"after step {self.step} the weights of rank {', '.join(map(str, apart))} are not those of rank 0",
-                        flush=True,
-                    )
+                if different:
+                    ranks = ", ".join(different)
+                    print(f"after step {self.step} the weights of rank {ranks} are not those of rank 0", flush=True)
                 if self.board:
                     self.board.flush()
                 note = {name: getattr(self, name) for name in ("timed_steps", "seconds", "ranks_agree")}
@@ -231,7 +229,7 @@ class Loop:
                     self.run.checkpoints,
                     self.step,
                     self._variables,
-                    {"dealing": asdict(self.dealing), **note},
+                    {"sharding": asdict(self.sharding), **note},
                     self.config.keep,
                 )
             self.communicator.barrier()
@@ -242,10 +240,14 @@ class Loop:
     def _read_checkpoint(self) -> dict[str, Any]:
         checkpoint = checkpoints.latest(self.run.checkpoints)
         if checkpoint is None:
+            if self.run.events("checkpointed"):
+                print(f"no checkpoint is left in {self.run.checkpoints}: training from step 0", flush=True)
             return {}
-        then, now = checkpoint.header["dealing"], asdict(self.dealing)
+        then, now = checkpoint.header.get("sharding", {}), asdict(self.sharding)
         if then != now:
-            changed = ", ".join(f"{name} {then[name]}, now {now[name]}" for name in now if then[name] != now[name])
+            changed = ", ".join(
+                f"{name} {then.get(name)}, now {now[name]}" for name in now if then.get(name) != now[name]
+            )
             raise Refusal(
                 f"the checkpoint at step {checkpoint.step} was made with other batches ({changed}): "
                 "go on with the options and data of the run, or start a new run"
@@ -270,7 +272,7 @@ class Loop:
 
     @contextlib.contextmanager
     def _clock(self, phase: str) -> Iterator[Callable[[], float]]:
-        """Count the block as that phase; what it gives tells how long it is under way."""
+        """Time the block as part of that phase; the function that it gives returns the seconds so far."""
         start = time.perf_counter()
         yield lambda: time.perf_counter() - start
         self.seconds[phase] += time.perf_counter() - start

@@ -77,8 +77,8 @@ class LARS(_Layerwise, keras.optimizers.SGD):
         """(g + l2 w) eta |w| / (|g| + l2 |w|); a layer without weights or without gradient has a factor of 1."""
         if len(variable.shape) <= 1:
             return gradient * self.plain
-        weight, slope = _norm(variable), _norm(gradient)
-        trust = ops.where((weight > 0) & (slope > 0), self.eta * weight / (slope + self.l2 * weight), 1.0)
+        weights, gradients = _norm(variable), _norm(gradient)
+        trust = ops.where((weights > 0) & (gradients > 0), self.eta * weights / (gradients + self.l2 * weights), 1.0)
         return (gradient + self.l2 * variable) * ops.cast(trust, variable.dtype)
 
     def get_config(self) -> dict[str, Any]:
@@ -100,8 +100,8 @@ class _Clipping(_Layerwise):
 
     def rescaled(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> Any:
         """g min(eta |w| / |g|, lr) / lr."""
-        weight, slope = _norm(variable), _norm(gradient)
-        local = ops.where((weight > 0) & (slope > 0), self.eta * weight / slope, self.fallback)
+        weights, gradients = _norm(variable), _norm(gradient)
+        local = ops.where((weights > 0) & (gradients > 0), self.eta * weights / gradients, self.fallback)
         # Divided first: at a learning rate of 0, the end of a schedule, the factor is 1 and not 0 / 0.
         factor = ops.minimum(local / ops.cast(learning_rate, "float32"), 1.0)
         return gradient * ops.cast(factor, variable.dtype)

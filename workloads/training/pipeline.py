@@ -1,20 +1,21 @@
-"""Examples on their way to the step, as one ``tf.data`` pipeline:   deal -> load -> cache -> augment -> prefetch
+"""Examples on their way to the step, as one ``tf.data`` pipeline:   batch indices -> load -> cache -> augment -> prefetch
 
-What elsewhere are ``shard``, ``shuffle`` and ``batch`` of ``tf.data`` is here the dealing (`sharding`), which knows the examples of any
-step: a training goes on in the middle of an epoch without running through what came before, and ranks take the very examples
+In place of ``shard``, ``shuffle`` and ``batch`` of ``tf.data`` stands `sharding`, which knows the examples of any step: a
+training goes on in the middle of an epoch without running through what came before, and ranks take the very examples
 that one rank would take. The cache is by example, as each epoch has them in another order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from workloads.training.api import Data
-from workloads.training.sharding import Block
+from workloads.training.sharding import Batches
 
 AHEAD = 2  # batches that wait, ready, while a step runs
 
@@ -32,35 +33,35 @@ class Pipeline:
 
     def __init__(self, data: Data, cache: int = 0) -> None:
         self._augment, self._threads = data.augment, data.threads
-        self._load = Cache(data.load, cache) if data.files and cache else data.load
+        self._load = CachedLoad(data.load, cache) if data.files and cache else data.load
         self._signature: Any = None
         self._errors: list[Exception] = []
 
-    def __call__(self, dealt: Sequence[Callable[[], Block]]) -> Iterator[tuple[Any, Any]]:
+    def __call__(self, batches: Sequence[Callable[[], Batches]]) -> Generator[tuple[Any, Any], None, None]:
         """Load batches, in order.
 
         Parameters
         ----------
-        dealt : sequence of function
-            Each gives the examples of some steps, as `sharding.Sharding.blocks` does.
+        batches : sequence of function
+            Each gives the examples of some steps, as `sharding.Sharding.batches` does.
 
         Returns
         -------
-        iterator of (inputs, targets)
-            Tensors, in the structures that ``data.load`` gives. The pipeline is built by now, so that its first batch waits for the
-            examples alone.
+        generator of (inputs, targets)
+            Tensors, in the structures that ``data.load`` gives. The pipeline is built by now, so that its first batch
+            waits for the examples alone.
 
         Raises
         ------
         Exception
             What ``load`` or ``augment`` raised, as it was, when the turn of its batch has come.
         """
-        if dealt and self._signature is None:
-            one = self._load(dealt[0]().index[0, :1])
-            self._signature = tf.nest.map_structure(_spec, one)
-        return self._batches(iter(self._dataset(dealt)) if dealt else iter(()))
+        if batches and self._signature is None:
+            first = self._load(batches[0]().indices[0, :1])
+            self._signature = tf.nest.map_structure(_spec, first)
+        return self._loaded(iter(self._dataset(batches)) if batches else iter(()))
 
-    def _batches(self, batches: Iterator[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
+    def _loaded(self, batches: Iterator[tuple[Any, Any]]) -> Generator[tuple[Any, Any], None, None]:
         try:
             yield from batches
         except tf.errors.OpError:
@@ -69,14 +70,14 @@ class Pipeline:
                 raise self._errors[0] from None
             raise
 
-    def _dataset(self, dealt: Sequence[Callable[[], Block]]) -> tf.data.Dataset:
-        def deal(number: np.ndarray) -> Block:
-            return dealt[int(number)]()
+    def _dataset(self, batches: Sequence[Callable[[], Batches]]) -> tf.data.Dataset:
+        def of_epoch(number: np.ndarray) -> Batches:
+            return batches[int(number)]()
 
         def steps(number: tf.Tensor) -> tf.data.Dataset:
-            # Of an epoch at once: one call of Python an epoch, none a step.
+            # Of an epoch at once: one call of Python per epoch, none per step.
             specs = tf.TensorSpec((None, None), tf.int64), tf.TensorSpec((None, None, 2), tf.uint64)
-            return tf.data.Dataset.from_tensor_slices(self._run(deal, specs, number))
+            return tf.data.Dataset.from_tensor_slices(self._run(of_epoch, specs, number))
 
         def load(index: tf.Tensor, seeds: tf.Tensor) -> tuple[Any, tf.Tensor]:
             return self._run(self._load, self._signature, index), seeds
@@ -85,12 +86,12 @@ class Pipeline:
             return self._run(self._augment, self._signature, *batch, seeds) if self._augment else batch
 
         plain = tf.autograph.experimental.do_not_convert  # none of these has Python that depends on a tensor
-        dataset = tf.data.Dataset.range(len(dealt)).flat_map(plain(steps))
+        dataset = tf.data.Dataset.range(len(batches)).flat_map(plain(steps))
         dataset = dataset.map(plain(load), num_parallel_calls=self._threads)
         dataset = dataset.map(plain(augment), num_parallel_calls=self._threads if self._augment else None)
         options = tf.data.Options()
         options.deterministic = True
-        options.autotune.enabled = False  # how many threads and batches there are is said here
+        options.autotune.enabled = False  # the numbers of threads and batches are set here
         options.threading.private_threadpool_size = self._threads + 1  # the others are the step's
         options.threading.max_intra_op_parallelism = 1
         dataset = dataset.prefetch(AHEAD).with_options(options)
@@ -100,33 +101,35 @@ class Pipeline:
         return dataset
 
     def _run(self, function: Callable, signature: Any, *arguments: Any) -> Any:
-        """Call a function in the pipeline: a ``tf.function`` becomes part of its graph, any other is given arrays."""
+        """Call a function in the pipeline: a ``tf.function`` becomes part of its graph, any other gets arrays."""
         if isinstance(function, tf.types.experimental.PolymorphicFunction):
             return function(*arguments)
         specs = tf.nest.flatten(signature)
 
         def call(*arrays: np.ndarray) -> list[np.ndarray]:
             try:
-                found = function(*tf.nest.pack_sequence_as(arguments, arrays))
-                values = [np.asarray(value) for value in tf.nest.flatten(found)]
+                batch = function(*tf.nest.pack_sequence_as(arguments, arrays))
+                values = [np.asarray(value) for value in tf.nest.flatten(batch)]
                 for value, spec in zip(values, specs, strict=True):
                     if value.dtype != spec.dtype.as_numpy_dtype or not spec.shape.is_compatible_with(value.shape):
-                        raise ValueError(f"a batch has {value.dtype} {value.shape} where the first had "
-                                         f"{spec.dtype.name} {tuple(spec.shape)}: give all examples one shape and type")  # fmt: skip
+                        raise ValueError(
+                            f"a batch has {value.dtype} {value.shape} where the first had {spec.dtype.name} "
+                            f"{tuple(spec.shape)}: give all examples one shape and type"
+                        )
                 return values
             except Exception as error:
                 self._errors.append(error)
                 raise
 
-        # Stateless: what is given depends on the arguments alone, so that nothing has to wait for what was called before.
+        # Stateless: the values depend on the arguments alone, so that no call has to wait for the one before.
         values = tf.numpy_function(call, tf.nest.flatten(arguments), [spec.dtype for spec in specs], stateful=False)
         for value, spec in zip(values, specs):
             value.set_shape(spec.shape)
         return tf.nest.pack_sequence_as(signature, values)
 
 
-class Cache:
-    """A function that loads examples and keeps them, as long as there is room.
+class CachedLoad:
+    """A function that loads examples and keeps them, as long as there is room. Several threads may call it.
 
     Parameters
     ----------
@@ -139,26 +142,27 @@ class Cache:
     def __init__(self, load: Callable[[np.ndarray], tuple[Any, Any]], room: int) -> None:
         self._load, self._room = load, room
         self._kept: dict[int, list[np.ndarray]] = {}
+        self._structure: Any = None
+        self._lock = threading.Lock()
 
     def __call__(self, index: np.ndarray) -> tuple[Any, Any]:
         """The examples, of which those that are kept are not loaded."""
         wanted = index.tolist()
-        missing = [number for number in wanted if number not in self._kept]
-        if len(missing) == len(wanted) and self._room <= 0:
+        examples = {number: self._kept[number] for number in wanted if number in self._kept}
+        if not examples and self._room <= 0:
             return self._load(index)
-        found = {number: self._kept[number] for number in wanted if number not in set(missing)}
-        if missing:
+        if missing := list(dict.fromkeys(number for number in wanted if number not in examples)):
             batch = self._load(np.array(missing))
             self._structure = batch
-            arrays = [np.asarray(array) for array in tf.nest.flatten(batch)]
-            for number, *example in zip(missing, *arrays):
-                found[number] = example
-                size = sum(part.nbytes for part in example)
-                if size <= self._room:
-                    self._room -= size
-                    # Of its own: a part of the batch would hold all of it.
-                    self._kept[number] = [part.copy() for part in example]
-        parts = zip(*(found[number] for number in wanted))
+            examples |= zip(missing, map(list, zip(*(np.asarray(array) for array in tf.nest.flatten(batch)))))
+            with self._lock:
+                for number in missing:
+                    size = sum(part.nbytes for part in examples[number])
+                    if number not in self._kept and size <= self._room:  # another thread may have loaded it meanwhile
+                        self._room -= size
+                        # A copy: a view would keep the whole batch.
+                        self._kept[number] = [part.copy() for part in examples[number]]
+        parts = zip(*(examples[number] for number in wanted))
         return tf.nest.pack_sequence_as(self._structure, [np.stack(part) for part in parts])
 
 

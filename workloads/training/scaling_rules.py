@@ -1,10 +1,17 @@
 """Learning rate, warm-up and epochs as functions of the number of ranks.
 
-The batch of a rank is held, so with ``size`` ranks the global batch is ``size`` times as large, and an epoch has
-``1 / size`` of the steps. The rules say what to do about it. Nothing but `schedule` needs TensorFlow.
+The batch per rank is held, so with ``size`` ranks the global batch is ``size`` times as large, and an epoch has
+``1 / size`` of the steps. The rules say what to do about it. Nothing but `ScaledRate.schedule` needs TensorFlow.
 """
 
+from __future__ import annotations
+
 import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from keras.optimizers.schedules import LearningRateSchedule
 
 LEARNING_RATE_FACTORS = {"linear": lambda size: float(size), "sqrt": math.sqrt, "none": lambda size: 1.0}
 """By what to multiply the learning rate of one rank.
@@ -20,9 +27,9 @@ EPOCHS = {
 }
 """How many epochs instead of those of one rank.
 
-none: the examples that are seen are held. divide: time to the end falls twice with the size, by fewer steps an epoch
-and fewer epochs, at the price of steps: ``ceil(epochs / size)``, as Horovod's early MNIST examples do.
-steps: the optimizer's steps are held.
+none: the number of examples is held. divide: ``ceil(epochs / size)``, as Horovod's early MNIST examples do: the time to
+the end falls twice with the size, by fewer steps per epoch and by fewer epochs, at the price of optimizer steps.
+steps: the number of optimizer steps is held.
 """
 
 
@@ -31,35 +38,59 @@ def total_steps(epochs: float, steps_per_epoch: int) -> int:
     return max(1, round(epochs * steps_per_epoch))
 
 
-def schedule(rate: float, factor: float, warmup_steps: int, steps: int, decay: str):
-    """The learning rate as a function of the step.
+class LearningRatePlan(Protocol):
+    """The learning rate of a run, which the plan shows and the training follows."""
+
+    def text(self) -> str:
+        """One line for the plan."""
+        ...
+
+    def schedule(self, steps: int) -> LearningRateSchedule:
+        """The learning rate as a function of the step, for a run of that many steps."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ScaledRate:
+    """A linear warm-up to a scaled rate, which then stays or decays.
 
     Parameters
     ----------
-    rate : float
-        The learning rate at one rank; the warm-up starts from it.
-    factor : float
-        From LEARNING_RATE_FACTORS: the warm-up ends at ``rate * factor``.
-    warmup_steps : int
-        Steps of linear rise (Goyal et al. 2017, section 2.2, "gradual warmup").
-    steps : int
-        Steps of the run.
+    start : float
+        Rate of the first step, if there is a warm-up.
+    peak : float
+        Rate at the end of the warm-up.
+    rule : str
+        Where the peak comes from, for the plan.
+    warmup : float
+        Part of the steps in which the rate rises (Goyal et al. 2017, section 2.2, "gradual warmup").
     decay : {"constant", "cosine"}
-        What comes after the warm-up: the scaled rate to the end, or half a cosine down to zero.
-
-    Returns
-    -------
-    keras.optimizers.schedules.LearningRateSchedule
+        What comes after the warm-up: the peak to the end, or half a cosine down to zero.
     """
-    from keras.optimizers import schedules
 
-    if decay == "cosine":
-        return schedules.CosineDecay(
-            rate if warmup_steps else rate * factor,
-            decay_steps=max(1, steps - warmup_steps),
-            warmup_target=rate * factor if warmup_steps else None,
-            warmup_steps=warmup_steps,
-        )
-    # With power 1 it is a straight line to the end rate, which it then keeps.
-    start = rate if warmup_steps else rate * factor
-    return schedules.PolynomialDecay(start, max(1, warmup_steps), end_learning_rate=rate * factor, power=1.0)
+    start: float
+    peak: float
+    rule: str
+    warmup: float
+    decay: Literal["constant", "cosine"]
+
+    def text(self) -> str:
+        """See `LearningRatePlan`."""
+        rises = self.warmup and self.start != self.peak
+        rise = f", warmed up from {self.start:g} over {self.warmup:.0%} of the steps" if rises else ""
+        fall = ", then half a cosine to 0" if self.decay == "cosine" else ", then constant"
+        return f"{self.peak:g} ({self.rule}){rise}{fall}"
+
+    def schedule(self, steps: int) -> LearningRateSchedule:
+        """See `LearningRatePlan`."""
+        from keras.optimizers import schedules
+
+        warmup_steps = round(self.warmup * steps)
+        first = self.start if warmup_steps else self.peak
+        if self.decay == "cosine":
+            target = self.peak if warmup_steps else None
+            return schedules.CosineDecay(
+                first, max(1, steps - warmup_steps), warmup_target=target, warmup_steps=warmup_steps
+            )
+        # With power 1 it is a straight line to the end rate, which it then keeps.
+        return schedules.PolynomialDecay(first, max(1, warmup_steps), end_learning_rate=self.peak, power=1.0)

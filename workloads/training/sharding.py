@@ -1,6 +1,6 @@
 """Which example goes to which rank at which step: pure functions of (seed, epoch, step).
 
-The training set is dealt into shards first, and shuffled within each shard then: no example is seen twice in an epoch,
+The training set is split into shards first, and shuffled within each shard then: no example is seen twice in an epoch,
 whatever the number of ranks, and a rank needs only its own shards. A step takes equally many examples of each shard, so
 that with a fixed number of shards the examples of a step do not depend on how many ranks share them:
 the batches of the ranks, one after the other, are the batch that one rank would have had.
@@ -16,24 +16,24 @@ import numpy as np
 from launch.errors import Refusal
 
 
-class Block(NamedTuple):
-    """The examples of some steps of one rank, in the order of the steps.
+class Batches(NamedTuple):
+    """The batches of some steps of one rank, in the order of the steps.
 
     Parameters
     ----------
-    index : ndarray of int64, (steps, batch)
+    indices : ndarray of int64, (steps, batch)
         The examples.
     seeds : ndarray of uint64, (steps, batch, 2)
         A pair for each: the example, and a number that is made from the run's seed and the epoch.
     """
 
-    index: np.ndarray
+    indices: np.ndarray
     seeds: np.ndarray
 
 
 @dataclass(frozen=True)
 class Sharding:
-    """The dealing of a training set.
+    """How the ranks share a training set.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class Sharding:
         Of the shuffling.
     shards : int
         Number of shards, a multiple of ``size``; rank r has the r-th block of ``shards / size`` of them.
-        0: one a rank. Example i belongs to shard ``i % shards``, so that each shard resembles a sorted set as a whole.
+        0: one per rank. Example i belongs to shard ``i % shards``, so that each shard resembles a sorted set as a whole.
 
     Raises
     ------
@@ -67,11 +67,10 @@ class Sharding:
             raise Refusal(
                 f"{self.shards} shards cannot be shared by {self.size} ranks: give a multiple of {self.size} as --shards"
             )
-        a_rank = self.shards // self.size
-        if self.batch % a_rank:
+        if self.batch % self.shards_per_rank:
             raise Refusal(
-                f"a batch of {self.batch} does not take equally much from the {a_rank} shards of a rank: "
-                f"give a multiple of {a_rank} as --batch, or fewer --shards"
+                f"a batch of {self.batch} does not take equally much from the {self.shards_per_rank} shards of a rank: "
+                f"give a multiple of {self.shards_per_rank} as --batch, or fewer --shards"
             )
         smallest = self.examples // self.shards
         if smallest == 0:
@@ -79,11 +78,16 @@ class Sharding:
                 f"{self.examples} training examples leave some of {self.shards} shards empty: "
                 "use fewer ranks and shards, or more data"
             )
-        if smallest * a_rank < self.batch:
+        if smallest * self.shards_per_rank < self.batch:
             raise Refusal(
-                f"{self.examples} training examples are fewer than one step takes ({self.batch} on each of {self.size} ranks): "
-                f"use --batch {smallest * a_rank} or less, fewer ranks, or more data"
+                f"{self.examples} training examples are fewer than one step takes ({self.batch} on each of "
+                f"{self.size} ranks): use --batch {smallest * self.shards_per_rank} or less, fewer ranks, or more data"
             )
+
+    @property
+    def shards_per_rank(self) -> int:
+        """Shards of each rank."""
+        return self.shards // self.size
 
     @property
     def chunk(self) -> int:
@@ -92,14 +96,13 @@ class Sharding:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps that every rank makes in an epoch; up to a step's worth of examples, others each time, stay out of it."""
+        """Steps of every rank in an epoch; up to a step's worth of examples, others each time, stay out of it."""
         return self.examples // self.shards // self.chunk
 
     def examples_of(self, rank: int) -> np.ndarray:
         """All that a rank can meet in any epoch: the examples of its shards."""
-        a_rank = self.shards // self.size
         shard = np.arange(self.examples) % self.shards
-        return np.flatnonzero(shard // a_rank == rank)
+        return np.flatnonzero(shard // self.shards_per_rank == rank)
 
     def epoch(self, epoch: int, rank: int) -> np.ndarray:
         """The examples of one rank in one epoch.
@@ -109,37 +112,35 @@ class Sharding:
         ndarray of int64, (steps_per_epoch, batch)
             Row s is the batch of step s, counted from 0 within the epoch.
         """
-        a_rank = self.shards // self.size
         steps, chunk = self.steps_per_epoch, self.chunk
         parts = []
-        for shard in range(rank * a_rank, (rank + 1) * a_rank):
+        for shard in range(rank * self.shards_per_rank, (rank + 1) * self.shards_per_rank):
             own = np.arange(shard, self.examples, self.shards)
             # Philox is counter-based: its stream for one key tells nothing of that for the next.
             random = np.random.Generator(np.random.Philox(np.random.SeedSequence((self.seed, epoch, shard))))
             parts.append(random.permutation(own)[: steps * chunk].reshape(steps, chunk))
         return np.concatenate(parts, axis=1)
 
-    def blocks(self, rank: int, start: int, stop: int) -> list[Callable[[], Block]]:
+    def batches(self, rank: int, start: int, stop: int) -> list[Callable[[], Batches]]:
         """The batches of one rank for the steps ``start <= step < stop``, counted from 0 over the whole run.
 
         Returns
         -------
         list of function
-            One an epoch, which deals what is wanted of it.
+            One per epoch, which gives the batches of those steps in it.
         """
 
-        def deal(epoch: int, first: int, last: int) -> Block:
-            index = self.epoch(epoch, rank)[first:last]
+        def of_epoch(epoch: int, first: int, last: int) -> Batches:
+            indices = self.epoch(epoch, rank)[first:last]
             number = np.random.SeedSequence((self.seed, epoch)).generate_state(1, np.uint64)
-            return Block(index, np.stack([index.astype(np.uint64), np.broadcast_to(number, index.shape)], axis=2))
+            seeds = np.stack([indices.astype(np.uint64), np.broadcast_to(number, indices.shape)], axis=2)
+            return Batches(indices, seeds)
 
-        blocks = []
-        for epoch in range(start // self.steps_per_epoch, -(-stop // self.steps_per_epoch)):
-            begin = epoch * self.steps_per_epoch
-            blocks.append(
-                functools.partial(deal, epoch, max(start - begin, 0), min(stop - begin, self.steps_per_epoch))
-            )
-        return blocks
+        length = self.steps_per_epoch
+        return [
+            functools.partial(of_epoch, epoch, max(start - epoch * length, 0), min(stop - epoch * length, length))
+            for epoch in range(start // length, -(-stop // length))
+        ]
 
 
 def part(examples: int, batch: int, rank: int, size: int) -> Iterator[np.ndarray]:

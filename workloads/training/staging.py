@@ -18,8 +18,9 @@ import numpy as np
 
 from launch.errors import Refusal
 from launch.node.rank import Rank
+from launch.record.files import own_folder, replacing
 from workloads.data.news import Live, News
-from workloads.training import sharding
+from workloads.training.sharding import part
 
 if TYPE_CHECKING:
     from workloads.training.api import Workload
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 BUFFER = 16 * 2**20  # bytes that are copied at a time
 
 
-def stage(where: str, workload: Workload, dealing: Sharding, communicator: Communicator) -> None:
+def stage(where: str, workload: Workload, sharding: Sharding, communicator: Communicator) -> None:
     """Copy what the ranks of this node read, and let the workload read the copies. Every rank takes part.
 
     Parameters
@@ -38,7 +39,7 @@ def stage(where: str, workload: Workload, dealing: Sharding, communicator: Commu
         A folder; ``$TMPDIR`` and the like are expanded on each node.
     workload : Workload
         Those of its data that have ``files``.
-    dealing : Sharding
+    sharding : Sharding
         Which examples a rank trains on. A rank keeps its shards for the whole run, so that the node needs no others.
     communicator : Communicator
         The ranks.
@@ -51,7 +52,7 @@ def stage(where: str, workload: Workload, dealing: Sharding, communicator: Commu
     rank = communicator.rank
     here = [rank.rank - rank.local_rank + place for place in range(rank.local_size)]
     sets = [
-        (workload.train, np.concatenate([dealing.examples_of(one) for one in here])),
+        (workload.train, np.concatenate([sharding.examples_of(one) for one in here])),
         (workload.validation, np.concatenate([_measured(len(workload.validation), one, rank.size) for one in here])),
     ]
     wanted = list(dict.fromkeys(path for data, examples in sets if data.files for path in data.files.of(examples)))
@@ -74,7 +75,7 @@ def stage(where: str, workload: Workload, dealing: Sharding, communicator: Commu
 
 def _measured(examples: int, rank: int, size: int) -> np.ndarray:
     """What a rank measures on; one without examples reads the first."""
-    return np.concatenate([*sharding.part(examples, examples, rank, size)] or [np.arange(1)])
+    return np.concatenate([*part(examples, examples, rank, size)] or [np.arange(1)])
 
 
 def _folder(where: str) -> Path:
@@ -84,9 +85,7 @@ def _folder(where: str) -> Path:
         raise Refusal(f"--stage {where} names a variable that is not set on {_node()}: give a folder of the node")
     folder = Path(expanded).absolute() / f"rankloop-{os.getuid()}"
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if folder.stat().st_uid != os.getuid():
-            raise Refusal(f"{folder} on {_node()} belongs to another user: give another folder as --stage")
+        own_folder(folder)
         if not os.access(folder, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
@@ -114,22 +113,18 @@ def _copy(paths: list[Path], folder: Path, rank: Rank) -> None:
 
 
 def _copy_one(path: Path, copy: Path) -> None:
-    temporary = copy.with_name(f".{copy.name}.{os.getpid()}")
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "rb") as source, open(temporary, "wb") as target:
-            shutil.copyfileobj(source, target, BUFFER)
-            before = os.fstat(source.fileno())
-            if target.tell() != before.st_size:
-                raise Refusal(f"{path} has changed while it was staged: let whoever writes it finish first")
-        os.utime(temporary, ns=(before.st_atime_ns, before.st_mtime_ns))  # by which the next look knows it again
-        temporary.replace(copy)
+        with replacing(copy) as temporary:
+            with open(path, "rb") as source, open(temporary, "wb") as target:
+                shutil.copyfileobj(source, target, BUFFER)
+                before = os.fstat(source.fileno())
+                if target.tell() != before.st_size:
+                    raise Refusal(f"{path} has changed while it was staged: let whoever writes it finish first")
+            os.utime(temporary, ns=(before.st_atime_ns, before.st_mtime_ns))  # by which the next look knows it again
     except OSError as error:
         raise Refusal(f"{path} cannot be staged to {copy.parent} on {_node()} ({error.strerror}): "
                       "give a folder with more room as --stage, or leave it out") from None  # fmt: skip
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def _is_copied(path: Path, folder: Path) -> bool:

@@ -19,11 +19,11 @@ class Diverged(ArithmeticError):
 
 
 class Outcome(NamedTuple):
-    """What a step says of itself."""
+    """What is known of a step once it is made."""
 
     loss: float  # mean over all ranks
     learning_rate: float  # with which the step was made
-    wishes: list[bool]  # for each wish, whether any rank had it
+    flags: list[bool]  # each is set if any rank had set it
     gradient_seconds: float  # until the gradients of this rank were ready
     compiled: bool  # the step was traced and compiled first
 
@@ -31,7 +31,7 @@ class Outcome(NamedTuple):
 class Step:
     """The compiled step of a workload.
 
-    All that the ranks tell each other in a step travels in one message: gradients, loss, wishes, and the statistics
+    All that the ranks exchange in a step travels in one message: gradients, loss, flags, and the statistics
     that layers such as BatchNormalization keep, whose mean makes all ranks hold the same weights.
 
     Parameters
@@ -45,8 +45,8 @@ class Step:
     xla : bool
         Compile loss and gradients with XLA. Collectives cannot be compiled, so the rest stays outside.
     accumulate : int
-        Equal parts of the batch that go through the network one after the other; their gradients are added up. Less memory, and
-        the same step but for what a layer makes of a whole batch, such as BatchNormalization.
+        Equal parts of the batch that go through the network one after the other; their gradients are added up. Less
+        memory, and the same step but for what a layer makes of a whole batch, such as BatchNormalization.
     deterministic : bool
         Whether TensorFlow was told to be.
     """
@@ -86,12 +86,13 @@ class Step:
         of_batch = on_all_devices(strategy, of_batch) if replicas > 1 else of_batch
 
         @tf.function
-        def step(inputs: Any, targets: Any, wishes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            loss, slopes = _in_parts(of_batch, accumulate, inputs, targets)
+        def step(inputs: Any, targets: Any, flags: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            loss, grads = _in_parts(of_batch, accumulate, inputs, targets)
             loss = tf.cast(loss, tf.float32)
-            # A GPU computes after the host has gone on: only what comes back from it after the gradients tells when they are done.
-            # The identities keep the order where TensorFlow inlines the call: a bare edge from it would wait for its side effects alone.
-            ready = [tf.identity(part) for part in tf.nest.flatten(slopes, expand_composites=True) if part is not None]
+            # A GPU computes after the host has gone on: only what comes back from it after the gradients tells when they
+            # are done. The identities keep the order where TensorFlow inlines the call: a bare edge from it would wait
+            # for its side effects alone.
+            ready = [tf.identity(part) for part in tf.nest.flatten(grads, expand_composites=True) if part is not None]
             with tf.control_dependencies(ready):
                 own = tf.identity(loss)
             with tf.device("CPU:0"):
@@ -100,8 +101,8 @@ class Step:
                     # TensorFlow's own clock, which it refuses to read when deterministic, spares 0.2 ms.
                     ready_at = tf.numpy_function(time.time, [], tf.float64) if deterministic else tf.timestamp()
             learning_rate = tf.cast(optimizer.learning_rate, tf.float32)
-            told = tf.concat([[loss], wishes], axis=0)
-            means = optimizer.average_and_apply(slopes, weights, [told, *(variable.value for variable in kept)])
+            sent = tf.concat([[loss], flags], axis=0)
+            means = optimizer.average_and_apply(grads, weights, [sent, *(variable.value for variable in kept)])
             for variable, mean in zip(kept, means[1:]):
                 variable.assign(mean)
             # One tensor, because each that is read costs a copy from the GPU; the others are with the host.
@@ -111,10 +112,11 @@ class Step:
 
     @property
     def forward_flops(self) -> int | None:
-        """Floating point operations of the forward pass of this rank's batch; None before the first step, and where they cannot be counted."""
+        """Floating point operations of the forward pass of this rank's batch; None before the first step, and where
+        they cannot be counted."""
         return None if self._counted is None else self._counted * self._calls
 
-    def __call__(self, number: int, inputs: Any, targets: Any, wishes: list[bool]) -> Outcome:
+    def __call__(self, number: int, inputs: Any, targets: Any, flags: list[bool]) -> Outcome:
         """Make a step.
 
         Parameters
@@ -123,7 +125,7 @@ class Step:
             Of the step, for the message of an error.
         inputs, targets
             The batch of this rank.
-        wishes : list of bool
+        flags : list of bool
             What this rank wants all to do after the step; all ranks learn of it in this very step.
 
         Raises
@@ -133,17 +135,18 @@ class Step:
         """
         traces = self._step.experimental_get_tracing_count()
         began = time.time()  # the clock of tf.timestamp
-        said, own, ready_at = self._step(inputs, targets, tf.constant(wishes, tf.float32))
-        rate, loss, *wished = said.numpy().tolist()
+        means, own, ready_at = self._step(inputs, targets, tf.constant(flags, tf.float32))
+        rate, loss, *flag_means = means.numpy().tolist()
         if not math.isfinite(loss):
             losses = self._communicator.gather(float(own))
             culprits = [rank for rank, value in enumerate(losses) if not math.isfinite(value)]
+            ranks = ", ".join(map(str, culprits)) or "all"
             raise Diverged(
-                f"the loss is {losses[culprits[0]] if culprits else loss} at step {number} on rank {', '.join(map(str, culprits)) or 'all'} "
+                f"the loss is {losses[culprits[0]] if culprits else loss} at step {number} on rank {ranks} "
                 f"at learning rate {rate:g}: lower --lr, or lengthen --warmup"
             )
         compiled = self._step.experimental_get_tracing_count() > traces
-        return Outcome(loss, rate, [wish > 0 for wish in wished], float(ready_at) - began, compiled)
+        return Outcome(loss, rate, [mean > 0 for mean in flag_means], float(ready_at) - began, compiled)
 
 
 def _in_parts(gradients: Any, parts: int, inputs: Any, targets: Any) -> tuple[tf.Tensor, list]:
@@ -157,18 +160,18 @@ def _in_parts(gradients: Any, parts: int, inputs: Any, targets: Any) -> tuple[tf
     def part(index: Any) -> Any:
         return tf.nest.map_structure(lambda stack: stack[index], stacks)
 
-    def dense(slopes: list) -> list[tf.Tensor]:
-        return [tf.convert_to_tensor(slope) for slope in slopes if slope is not None]
+    def dense(grads: list) -> list[tf.Tensor]:
+        return [tf.convert_to_tensor(gradient) for gradient in grads if gradient is not None]
 
     def add(index: tf.Tensor, loss: tf.Tensor, sums: list) -> tuple[tf.Tensor, tf.Tensor, list]:
-        more, slopes = gradients(*part(index))
-        return index + 1, loss + more, [one + other for one, other in zip(sums, dense(slopes))]
+        more, grads = gradients(*part(index))
+        return index + 1, loss + more, [total + gradient for total, gradient in zip(sums, dense(grads))]
 
     loss, first = gradients(*part(0))
     # A loop, and not its steps one by one: those might run side by side, and need the memory of all.
     _, loss, sums = tf.while_loop(lambda index, *_: index < parts, add, (1, loss, dense(first)), parallel_iterations=1)
     rest = iter(sums)
-    return loss / parts, [None if slope is None else next(rest) / parts for slope in first]
+    return loss / parts, [None if gradient is None else next(rest) / parts for gradient in first]
 
 
 def in_float32(outputs: Any) -> Any:

@@ -4,59 +4,18 @@ A profiler that fails costs the trace, never the training.
 """
 
 import contextlib
-import re
 import shutil
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from launch.errors import Refusal
-from launch.node.rank import Rank
 from launch.record.rundir import RunDir
+from workloads.training import trace_window
+from workloads.training.api import Training
 
 if TYPE_CHECKING:
-    from workloads.training.api import Training
     from workloads.training.communicator import Communicator
-
-
-def window(text: str) -> range:
-    """The steps of ``20..30``, both ends included, or of ``20``; none of an empty text.
-
-    Raises
-    ------
-    Refusal
-        What is neither, begins before step 1, or ends before it begins.
-    """
-    if not text:
-        return range(0)
-    found = re.fullmatch(r"(\d+)(?:\.\.(\d+))?", text.removeprefix("steps="))
-    first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
-    if not 1 <= first <= last:
-        raise Refusal(f"--trace {text} names no steps: give the first and the last, as in 20..30, counted from 1")
-    return range(first, last + 1)
-
-
-def chosen(text: str, rank: Rank) -> bool:
-    """Whether a rank is one of ``0,4..7,first-of-node`` or of ``all``.
-
-    Raises
-    ------
-    Refusal
-        A word that names no rank of the run.
-    """
-    return any([_names(word.strip(), rank) for word in text.split(",")])  # a list, so that every word is looked at
-
-
-def _names(word: str, rank: Rank) -> bool:
-    if word in ("all", "first-of-node"):
-        return word == "all" or rank.local_rank == 0
-    found = re.fullmatch(r"(\d+)(?:\.\.(\d+))?", word)
-    first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, -1)
-    if not first <= last < rank.size:
-        raise Refusal(
-            f"--trace-ranks has {word!r}, and the ranks are 0..{rank.size - 1}: give numbers, a range, first-of-node, or all"
-        )
-    return first <= rank.rank <= last
 
 
 class Tracing:
@@ -79,11 +38,11 @@ class Tracing:
         If a rank is chosen that there is not.
     """
 
-    def __init__(self, config: "Training", communicator: "Communicator", run: RunDir, attempt: int) -> None:
-        self._steps = window(config.trace)
+    def __init__(self, config: Training, communicator: "Communicator", run: RunDir, attempt: int) -> None:
+        self._steps = trace_window.steps(config.trace)
         self._timeline = config.timeline and communicator.size > 1  # one rank has nobody to talk to
         self._communicator, self._run, self._attempt = communicator, run, attempt
-        self._profiled = bool(self._steps) and chosen(config.trace_ranks, communicator.rank)
+        self._profiled = bool(self._steps) and trace_window.includes(config.trace_ranks, communicator.rank)
         self._open = self._profiling = False
         self._begin_s = 0.0
 

@@ -46,9 +46,11 @@ def main(argv: list[str]) -> int:
         raise Refusal("the training loop runs within a run: start it with python -m launch WORKLOAD [WORKLOAD OPTIONS]")
     run, rank = RunDir(os.environ["LAUNCH_RUN"]), from_environment()
     attempt, seed = int(os.environ.get("LAUNCH_ATTEMPT", "1")), int(os.environ.get("LAUNCH_SEED", "0"))
+    if not 0 <= seed < 2**32:
+        raise Refusal(f"--seed {seed} cannot be used by Keras and NumPy: give a number from 0 to {2**32 - 1}")
     module = importlib.import_module(argv[0])
     config = options.parse(module.Config, argv[1:], argv[0])
-    phases = {
+    phases: dict[str, float | None] = {
         "queue": _difference(os.environ.get("LAUNCH_STARTED"), os.environ.get("LAUNCH_SUBMITTED")),
         "start": _difference(entered, os.environ.get("LAUNCH_STARTED")),
     }
@@ -64,28 +66,19 @@ def main(argv: list[str]) -> int:
     with Communicator(rank, config.timeline) as communicator:
         with mirrored.scope(config):
             workload = built(module, config, communicator)
-            dealing = Sharding(len(workload.train), config.batch, rank.size, seed, config.shards)
-            steps = scaling_rules.total_steps(
-                scaling_rules.EPOCHS[config.epoch_scaling](config.epochs, rank.size), dealing.steps_per_epoch
-            )
-            rate = scaling_rules.schedule(
-                config.lr,
-                scaling_rules.LEARNING_RATE_FACTORS[config.scaling](rank.size),
-                round(config.warmup * steps),
-                steps,
-                config.decay,
-            )
-            optimizer = workload.optimizer(rate)
+            sharding = Sharding(len(workload.train), config.batch, rank.size, seed, config.shards)
+            steps = scaling_rules.total_steps(config.scaled_epochs(rank.size), sharding.steps_per_epoch)
+            optimizer = workload.optimizer(config.learning_rate_plan(rank.size).schedule(steps))
             if config.precision == "float16":
                 optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
             optimizer = communicator.averaging(optimizer, config.compress)
             optimizer.build(workload.model.trainable_variables)
-            loop = Loop(config, workload, optimizer, communicator, dealing, run, attempt)
+            loop = Loop(config, workload, optimizer, communicator, sharding, run, attempt)
         if rank.is_chief:
-            publish_json(run.training_json, describe(argv[0], config, workload, dealing, steps))
+            publish_json(run.training_json, describe(argv[0], config, workload, sharding, steps))
         if config.stage:
             began = time.time()
-            staging.stage(config.stage, workload, dealing, communicator)
+            staging.stage(config.stage, workload, sharding, communicator)
             phases["stage"] = time.time() - began
         loop.restore()
         if rank.is_chief and config.tensorboard:
@@ -94,7 +87,7 @@ def main(argv: list[str]) -> int:
             shape = {"seed": seed, "ranks": rank.size, "nodes": rank.nodes}
             loop.board = Board(run.tensorboard, loop.step, steps)
             loop.board.begin(workload, dataclasses.asdict(config) | shape)
-        phases |= {"import": imported - entered, "build": time.time() - imported - phases.get("stage", 0)}
+        phases |= {"import": imported - entered, "build": time.time() - imported - (phases.get("stage") or 0)}
         if not loop.train(steps):
             return stop.STOPPED
         metrics = loop.evaluate()
@@ -115,15 +108,15 @@ def built(module: Any, config: Training, communicator: Any) -> Any:
     Raises
     ------
     Refusal
-        On every rank, if any refuses: the others would meet a rank that has gone, and each would have a traceback of that.
+        On every rank, if any refuses: the others would wait for a rank that has gone, and each end with a traceback.
     """
-    workload, said = None, ""
+    workload, refused = None, ""
     try:
         workload = module.build(config, communicator.rank)
     except Refusal as refusal:
-        said = str(refusal)
-    if found := [line for line in communicator.gather(said) if line]:
-        raise Refusal(found[0])
+        refused = str(refusal)
+    if refusals := [line for line in communicator.gather(refused) if line]:
+        raise Refusal(refusals[0])
     return workload
 
 
@@ -176,21 +169,21 @@ def share_of_cores(rank: Rank, allowed: int, present: int) -> int:
     return allowed if bound else max(1, allowed // rank.local_size)
 
 
-def describe(module: str, config: Training, workload: Any, dealing: Any, steps: int) -> dict[str, Any]:
+def describe(module: str, config: Training, workload: Any, sharding: Any, steps: int) -> dict[str, Any]:
     """What the launcher cannot know beforehand and needs to tell how far a run is: the content of training.json."""
     return {
         "workload": module,
         "steps": steps,
-        "steps_per_epoch": dealing.steps_per_epoch,
-        "epochs": steps / dealing.steps_per_epoch,
-        "global_batch": dealing.batch * dealing.size,
+        "steps_per_epoch": sharding.steps_per_epoch,
+        "epochs": steps / sharding.steps_per_epoch,
+        "global_batch": sharding.batch * sharding.size,
         "accumulate": config.accumulate,
-        "examples": dealing.examples,
+        "examples": sharding.examples,
         "validation_examples": len(workload.validation),
         "parameters": workload.model.count_params(),
-        "gradients": gradients(workload.model, config.compress),
+        "gradients": gradients(workload.model, config.compress and sharding.size > 1),
         "target": workload.target,
-        "plan": config.describe(dealing.size),
+        "plan": config.describe(sharding.size),
     }
 
 
@@ -212,9 +205,9 @@ def result(
     from workloads.training import flops
 
     rank, timed = loop.rank, loop.seconds["train"]
-    throughput = loop.timed_steps * loop.dealing.batch * rank.size / timed if timed else None
+    throughput = loop.timed_steps * loop.sharding.batch * rank.size / timed if timed else None
     counted = loop.forward_flops
-    per_example = None if counted is None else flops.TRAINING * counted / loop.dealing.batch
+    per_example = None if counted is None else flops.TRAINING * counted / loop.sharding.batch
     achieved = None if per_example is None or throughput is None else per_example * throughput
     return {
         "status": "done",
@@ -227,7 +220,7 @@ def result(
         "ranks": rank.size,
         "nodes": rank.nodes,
         "steps": steps,
-        "epochs": steps / loop.dealing.steps_per_epoch,
+        "epochs": steps / loop.sharding.steps_per_epoch,
         "phases_s": {name: None if seconds is None else round(seconds, 3) for name, seconds in phases.items()},
         "ranks_agree": loop.ranks_agree,
         "versions": versions(),

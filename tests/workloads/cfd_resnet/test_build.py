@@ -42,9 +42,9 @@ def train(workload: cfd_resnet.Workload, steps: int, rate: float, batch: int = 1
         optimizer = communicator.averaging(workload.optimizer(rate))
         optimizer.build(workload.model.trainable_variables)
         step = Step(workload, optimizer, communicator, xla=False)
-        dealing = Sharding(len(workload.train), batch, 1, 0, 0)
-        dealt = [index for deal in dealing.blocks(0, 0, steps) for index in deal().index]  # none for no steps
-        for number, index in enumerate(dealt, start=1):
+        sharding = Sharding(len(workload.train), batch, 1, 0, 0)
+        indices = [index for epoch in sharding.batches(0, 0, steps) for index in epoch().indices]  # none for no steps
+        for number, index in enumerate(indices, start=1):
             inputs, targets = tf.nest.map_structure(tf.convert_to_tensor, workload.train.load(index))
             step(number, inputs, targets, [])
         return Evaluation(workload, communicator, batch)()

@@ -172,6 +172,20 @@ def test_a_killed_generators_work_is_taken_over(tmp_path):
     assert not list(tmp_path.rglob("*.claim*"))
 
 
+@pytest.mark.parametrize("call", ["open", "pwrite", "link", "unlink"])
+def test_an_owner_that_is_killed_while_it_makes_its_claim_delays_nobody(tmp_path: Path, call: str):
+    child = os.fork()
+    if not child:
+        setattr(os, call, lambda *words, **options: os.kill(os.getpid(), signal.SIGKILL))
+        Claims(tmp_path).take("part-00000")
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    taken = Claims(tmp_path).take("part-00000")
+    assert taken is not None
+    taken.release()
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_stopped_generator_leaves_no_claim_and_asks_to_be_resumed(tmp_path):
     process = generator(tmp_path)
     wait_for(lambda: list(tmp_path.rglob("*.claim0")))
@@ -214,6 +228,24 @@ def test_no_more_compute_than_there_are_cores(tmp_path, monkeypatch):
     assert again is not None
     for core in [*cores[1:], again]:
         core.release()
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o700])
+def test_a_folder_of_locks_that_others_may_write_to_is_not_used(tmp_path, monkeypatch, mode):
+    shared = tmp_path / f"rankloop-cores-{os.getuid()}"
+    if mode == 0o700:  # the user's own, but found through a link of another
+        (tmp_path / "own").mkdir(mode)
+        shared.symlink_to("own")
+    else:
+        shared.mkdir()
+        shared.chmod(mode)
+        for core in os.sched_getaffinity(0):
+            (shared / str(core)).symlink_to(tmp_path / f"made-{core}")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    core = Core.take()
+    assert core is not None and not list(tmp_path.glob("made-*")) and not list(tmp_path.glob("own/*"))
+    core.release()
 
 
 def test_tasks_of_an_array_make_their_parts_only(tmp_path, made, monkeypatch, capsys):

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,20 +20,24 @@ FLOWS = (64, 128, 256, 512)
 def test_an_exact_law_is_found(factor: float, exponent: float):
     law = fit(FLOWS, [factor * n**-exponent for n in FLOWS])
     assert (law.factor, law.exponent) == pytest.approx((factor, exponent), rel=1e-6)
-    assert law.low == pytest.approx(exponent, abs=1e-6) and law.high == pytest.approx(exponent, abs=1e-6)
+    assert law.interval == pytest.approx((exponent, exponent), abs=1e-6)
     middle, low, high = law.at(4096)
     assert (low, high) == pytest.approx((middle, middle), rel=1e-6)
 
 
-def test_the_interval_of_the_exponent_is_that_of_linear_regression():
-    import numpy as np
-    from scipy import stats
-
-    errors = (0.13, 0.099, 0.082, 0.076)
-    law, known = fit(FLOWS, errors), stats.linregress(np.log(FLOWS), np.log(errors))
-    wide = stats.t.ppf(0.975, 2) * known.stderr
-    assert (law.exponent, law.low, law.high) == pytest.approx((-known.slope, -known.slope - wide, -known.slope + wide))
-    assert law.at(4096)[1] < law.at(4096)[0] < law.at(4096)[2]
+def test_the_intervals_are_those_of_linear_regression():
+    """Of a new run at x: t s sqrt(1 + 1 / n + (x - mean)^2 / S), s the residual standard error; t of 2 degrees is 4.3027."""
+    x, y = np.log(FLOWS), np.log((0.13, 0.099, 0.082, 0.076))
+    slope, intercept = np.polyfit(x, y, 1)
+    squares, s = ((x - x.mean()) ** 2).sum(), np.sqrt(((y - intercept - slope * x) ** 2).sum() / 2)
+    law = fit(FLOWS, np.exp(y))
+    assert law.interval == pytest.approx(
+        (-slope - 4.3027 * s / squares**0.5, -slope + 4.3027 * s / squares**0.5), rel=1e-4
+    )
+    margin = 4.3027 * s * np.sqrt(1 + 1 / 4 + (np.log(4096) - x.mean()) ** 2 / squares)
+    expected = np.exp(intercept + slope * np.log(4096) + margin * np.array([0, -1, 1]))
+    assert law.at(4096) == pytest.approx(expected, rel=1e-4)
+    assert np.isnan(fit(FLOWS[:2], np.exp(y[:2])).at(4096)[1:]).all()
 
 
 def study(folder: Path, errors: dict[int, float | None]) -> Path:

@@ -88,12 +88,12 @@ def test_xla_gives_the_same(name: str):
     mask = np.zeros((2, 32, 64, 1), np.float32)
     mask[0, 8:16, 20:30] = 1
 
-    def slopes(mask: tf.Tensor) -> list[tf.Tensor]:
+    def gradients(mask: tf.Tensor) -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(tf.square(model(mask, training=True) - 1))
         return tape.gradient(loss, [variable.value for variable in model.trainable_variables])
 
-    plain, compiled = (tf.function(slopes, jit_compile=jit)(mask) for jit in (None, True))
+    plain, compiled = (tf.function(gradients, jit_compile=jit)(mask) for jit in (None, True))
     for one, other in zip(plain, compiled):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
 

@@ -50,7 +50,7 @@ def test_the_plan_has_the_schedule_of_mlperf_by_global_batch():
     with pytest.raises(Refusal, match="no MLPerf schedule for a global batch of 24: .* make 128, 256, 512, 1024, 2048"):
         climate.Config(batch=8, schedule="mlperf").describe(3)
     for batch, recipe in RECIPES.items():
-        rate = climate._optimizer(climate.Config(batch=batch, schedule="mlperf"), Rank(), 1.0)._learning_rate
+        rate = climate.Config(batch=batch, schedule="mlperf").learning_rate_plan(1).schedule(20_000)
         first = recipe.milestones[0]
         assert float(rate(first - 1)) == pytest.approx(recipe.lr)
         assert float(rate(first)) == pytest.approx(recipe.lr / 10)
@@ -109,11 +109,11 @@ def steps(folder: Path, maps: Path, *given: str) -> None:
     keras.utils.set_random_seed(3)
     with Communicator(rank) as communicator:
         workload = climate.build(config, rank)
-        dealing = Sharding(len(workload.train), config.batch, rank.size, 0, shards=2)
+        sharding = Sharding(len(workload.train), config.batch, rank.size, 0, shards=2)
         optimizer = communicator.averaging(workload.optimizer(1e-2))
         optimizer.build(workload.model.trainable_variables)
         step = Step(workload, optimizer, communicator, config.xla, config.accumulate)
-        batches = Pipeline(workload.train)(dealing.blocks(rank.rank, 0, 3))
+        batches = Pipeline(workload.train)(sharding.batches(rank.rank, 0, 3))
         for number, (inputs, targets) in enumerate(batches, start=1):
             step(number, inputs, targets, [])
         metrics = Evaluation(workload, communicator, config.batch)()

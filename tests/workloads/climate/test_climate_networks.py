@@ -43,8 +43,8 @@ def test_any_size_of_map_and_any_width_will_do(name: str):
         logits = model(fields, training=True)
         loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(np.zeros(logits.shape[:3]), logits, True))
     assert logits.shape == (2, height, width_points, 4)
-    slopes = tape.gradient(loss, [weight.value for weight in model.trainable_weights])
-    assert all(np.isfinite(slope).all() and np.any(slope) for slope in slopes), "some weight does nothing"
+    gradients = tape.gradient(loss, [weight.value for weight in model.trainable_weights])
+    assert all(np.isfinite(gradient).all() and np.any(gradient) for gradient in gradients), "some weight does nothing"
 
 
 def test_normalisation_and_dropout_of_tiramisu_are_options():

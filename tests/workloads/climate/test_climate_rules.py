@@ -1,16 +1,21 @@
 """The rules that label the maps: on made-up maps with a known answer, on properties, and on a real field."""
 
+import contextlib
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from scipy.io import netcdf_file
 
 from launch.errors import Refusal
 from workloads.climate import cyclones, rivers
 from workloads.climate.cyclones import Candidate, candidates, paint, tracks, vorticity
 from workloads.climate.grid import DEGREE_KM, Grid, components, distance
-from workloads.climate.netcdf3 import read
 from workloads.climate.published import CHANNELS
 from workloads.climate.weather import Jet, Vortex, Weather
 
@@ -92,42 +97,73 @@ def test_a_river_is_long_and_narrow_and_not_in_the_tropics(latitudes: tuple, lon
         np.testing.assert_array_equal(found > 0, ivt == 1)
 
 
-def test_the_rivers_of_a_real_day(shared_data):
+def test_the_rivers_of_a_real_day(shared_data: Path, capsys: pytest.CaptureFixture):
     """MERRA-2, 2017-02-28: rivers of both hemispheres, none in the tropics, as many points as in the published labels or so."""
     path = shared_data / "climate" / "IWV_IVT_MERRA_20170228_00.nc"
     if not path.is_file():
         pytest.skip(f"no real field here: {path} is absent")
-    variables = read(path)
-    assert {name: value.shape for name, value in variables.items()} == {
-        "time": (1,), "lat": (361,), "lon": (576,), "IWV": (1, 361, 576), "IVT": (1, 361, 576)
-    }  # fmt: skip
-    found = rivers.rivers(variables["IVT"][0], variables["lat"], variables["lon"])
-    assert found.max() == 9
-    assert (found > 0).mean() == pytest.approx(0.0215, abs=1e-4)
-    where = np.abs(variables["lat"][np.nonzero((found > 0).any(axis=1))[0]])
+    ivt, latitudes, longitudes = rivers.read(path)
+    assert (ivt.shape, latitudes.shape, longitudes.shape) == ((1, 361, 576), (361,), (576,))
+    labels = rivers.rivers(ivt[0], latitudes, longitudes)
+    assert labels.max() == 9
+    assert (labels > 0).mean() == pytest.approx(0.0215, abs=1e-4)
+    where = np.abs(latitudes[np.nonzero((labels > 0).any(axis=1))[0]])
     assert 20 < where.min() and where.max() < 65
-    assert variables["IVT"][0][found > 0].min() > 2 * variables["IVT"].mean()
-
-
-def test_the_rivers_of_a_file_are_said(shared_data, capsys):
-    rivers.main(shared_data / "climate" / "IWV_IVT_MERRA_20170228_00.nc")
+    assert ivt[0][labels > 0].min() > 2 * ivt.mean()
+    rivers.main([str(path)])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 10
     assert lines[-1] == "9 rivers, 2.15% of the points"
 
 
-def test_a_file_that_is_no_netcdf_or_cut_short_is_refused(tmp_path, shared_data):
-    content = (shared_data / "climate" / "IWV_IVT_MERRA_20170228_00.nc").read_bytes()
-    for name, given_ in (
-        ("short.nc", content[:100_000]),
-        ("head.nc", content[:30]),
-        ("other.nc", b"\x89HDF\r\n\x1a\n"),
+def netcdf(path: Path, **variables: np.ndarray) -> bytes:
+    """A classic netCDF file, with a time axis that is unlimited."""
+    with netcdf_file(path, "w") as file:
+        for name, values in variables.items():
+            axes = [(f"{name}{place}", length) for place, length in enumerate(values.shape)]
+            axes = [("time", None), *axes[1:]] if values.ndim == 3 else axes
+            for axis, length in axes:
+                if axis not in file.dimensions:
+                    file.createDimension(axis, length)
+            file.createVariable(name, "f4", [axis for axis, _ in axes])[:] = values
+    return path.read_bytes()
+
+
+def test_the_rivers_of_a_file_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture):
+    path, ivt = tmp_path / "field.nc", band((30, 36), (340, 380))
+    netcdf(path, IVT=ivt[None], lat=GRID.latitudes, lon=GRID.longitudes)
+    rivers.main([str(path)])
+    (line, _) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"river 1: {(ivt == 1).sum()} points, latitudes ")
+
+
+def test_a_file_that_is_damaged_or_has_no_field_is_refused_in_one_line(tmp_path: Path):
+    lengths = {"lat": GRID.latitudes, "lon": GRID.longitudes}
+    content = netcdf(tmp_path / "whole.nc", IVT=np.ones((1, GRID.height, GRID.width)), **lengths)
+    netcdf(tmp_path / "two.nc", IVT=np.ones((2, GRID.height, GRID.width)), **lengths)
+    netcdf(tmp_path / "none.nc", **lengths)
+    (tmp_path / "short.nc").write_bytes(content[:3000])
+    (tmp_path / "other.nc").write_bytes(b"\x89HDF\r\n\x1a\n")
+    for name, said in (
+        ("short", "is cut short or damaged: fetch it again"),
+        ("other", "is not a classic netCDF file"),
+        ("absent", "cannot be read"),
+        ("none", r"has no variable IVT \(there are: lat, lon\)"),
+        ("two", r"has IVT of shape \(2, "),
     ):
-        (tmp_path / name).write_bytes(given_)
-        with pytest.raises(Refusal, match=f"{name} is (not|cut)"):
-            read(tmp_path / name)
-    with pytest.raises(Refusal, match="cannot be read"):
-        read(tmp_path / "absent.nc")
+        with pytest.raises(Refusal, match=f"{name}.nc {said}"):
+            rivers.main([str(tmp_path / f"{name}.nc")])
+    random = np.random.default_rng(0)
+    for _ in range(300):  # a damaged header: it can be read all the same, or is refused
+        damaged = bytearray(content)
+        for place in random.integers(4, 400, 3):
+            damaged[place : place + 4] = random.choice([b"\xff" * 4, b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"abcd"])
+        (tmp_path / "damaged.nc").write_bytes(damaged)
+        with contextlib.suppress(Refusal):
+            rivers.read(tmp_path / "damaged.nc")
+    command = [sys.executable, "-m", "workloads.climate.rivers", str(tmp_path / "absent.nc")]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 2 and len(ended.stderr.splitlines()) == 1
 
 
 def calm(grid: Grid) -> Weather:

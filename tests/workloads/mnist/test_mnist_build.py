@@ -1,5 +1,6 @@
 """The workload as the training loop sees it: options, data, what it learns, what it leaves."""
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,6 @@ from workloads.mnist.digits import digits
 from workloads.training.communicator import Communicator
 from workloads.training.evaluation import Evaluation
 from workloads.training.pipeline import Pipeline
-from workloads.training.scaling_rules import schedule
 from workloads.training.sharding import Sharding
 from workloads.training.step import Step
 
@@ -45,13 +45,14 @@ def train(config: mnist.Config) -> tuple[mnist.Workload, dict[str, float]]:
     """By the loop's own parts, on one rank."""
     tf.keras.utils.set_random_seed(0)
     workload = mnist.build(config, Rank())
-    dealing = Sharding(len(workload.train), config.batch, 1, 0)
-    steps = round(config.epochs * dealing.steps_per_epoch)
+    sharding = Sharding(len(workload.train), config.batch, 1, 0)
+    steps = round(config.epochs * sharding.steps_per_epoch)
+    rate = dataclasses.replace(config, warmup=0).learning_rate_plan(1)
     with Communicator(Rank()) as communicator:
-        optimizer = communicator.averaging(workload.optimizer(schedule(config.lr, 1, 0, steps, config.decay)))
+        optimizer = communicator.averaging(workload.optimizer(rate.schedule(steps)))
         optimizer.build(workload.model.trainable_variables)
         step = Step(workload, optimizer, communicator, xla=False)
-        for number, batch in enumerate(Pipeline(workload.train)(dealing.blocks(0, 0, steps)), 1):
+        for number, batch in enumerate(Pipeline(workload.train)(sharding.batches(0, 0, steps)), 1):
             step(number, *batch, [])
         return workload, Evaluation(workload, communicator, 500)()
 
@@ -104,15 +105,14 @@ def test_images_held_out_are_the_last_ones_to_learn_from():
 
 @pytest.mark.parametrize("decay", ["cosine", "constant"])
 def test_a_warm_up_begins_at_any_rate_on_one_rank_too(decay: str):
-    workload = mnist.build(mnist.Config(network="fc", lr=0.8, warm_from=0.1), Rank())
+    config = mnist.Config(network="fc", lr=0.8, warm_from=0.1, decay=decay)
+    optimizer = mnist.build(config, Rank()).optimizer(config.learning_rate_plan(1).schedule(100))
     seen = []
-    optimizer = workload.optimizer(schedule(0.8, 1, 10, 100, decay))
     for step in (0, 5, 10):
         optimizer.iterations.assign(step)
         seen.append(float(optimizer.learning_rate))
     np.testing.assert_allclose(seen, [0.1, 0.45, 0.8], rtol=1e-5)
-    with pytest.raises(Refusal, match="--warm-from 0.1 with --warmup 0"):
-        mnist.Config(warm_from=0.1, warmup=0)
+    assert "0.8 (linear: 0.8 x 1), warmed up from 0.1 over 10% of the steps" in config.describe(1)["learning rate"]
 
 
 def test_without_scikit_learn_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch):
@@ -132,7 +132,7 @@ def test_two_ranks_with_augmentation_go_on_as_if_nothing_had_been(tmp_path: Path
         "--deterministic",
     )
     losses = []
-    for name, size, more in (("two", 2, ["--batch=64"]), ("one", 1, ["--batch=128", "--scaling=none", "--lr=0.1"])):
+    for name, size, more in (("two", 2, ["--batch=64"]), ("one", 1, ["--batch=128", "--lr-scaling=none", "--lr=0.1"])):
         run = RunDir(tmp_path / name)
         run.create()
         warm = ["--warmup=0", "--shards=2", *words, *more]

@@ -29,13 +29,13 @@ def test_a_launcher_of_another_host_is_passed_over_only_when_asked(tmp_path: Pat
     ):
         pass
     assert read_json(tmp_path / lock.FILE) == who
-    with lock.alone(tmp_path, take_over=True):
-        lock.refuse_if_taken_over(tmp_path)
+    with lock.alone(tmp_path, take_over=True) as hold:
+        hold.check()
         assert read_json(tmp_path / lock.FILE)["pid"] == os.getpid()
         # Was it there still, and does the other take it back, this one submits nothing more, and leaves that one's name.
         elsewhere(tmp_path)
-        with pytest.raises(Refusal, match="process 4711 on login2 has taken .* over"):
-            lock.refuse_if_taken_over(tmp_path)
+        with pytest.raises(Refusal, match="process 4711 on login2, has taken over"):
+            hold.check()
     assert read_json(tmp_path / lock.FILE) == who
 
 
@@ -81,7 +81,7 @@ def test_one_run_of_a_study_is_cancelled_and_the_others_go_on(tmp_path: Path):
     one = launch("cancel", tmp_path / "s" / "n1-r1")
     assert one.returncode == 0 and "n1-r1: ended, nothing saved; start it again: " in one.stdout, one.stderr
     status, output = study.wait()
-    assert status == 4 and "2 of 3 runs are done" in output and "  n1-r1: stopped" in output
+    assert status == 4 and "2 of 3 runs are done" in output and "  n1-r1: cancelled" in output
     again = launch("resume", tmp_path / "s" / "n1-r1")
     assert again.returncode == 0, again.stdout + again.stderr
 
@@ -94,5 +94,5 @@ def test_a_study_that_is_cancelled_begins_nothing_more(tmp_path: Path):
     whole = launch("cancel", tmp_path / "s")
     assert whole.returncode == 0, whole.stderr
     status, output = study.wait()
-    assert status == 130 and "[2/2]" not in output
-    assert not RunDir(tmp_path / "s" / "n1-r2").events()
+    assert status == 4 and "[2/2]" not in output
+    assert not RunDir(tmp_path / "s" / "n1-r2").events("started")

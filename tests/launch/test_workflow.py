@@ -1,5 +1,6 @@
-"""Chains on this machine: links one after the other, and what becomes of the rest when one fails or is interrupted."""
+"""Workflows on this machine: stages one after the other, and what becomes of the rest when one fails or is interrupted."""
 
+import dataclasses
 import json
 import signal
 from pathlib import Path
@@ -10,9 +11,10 @@ from hypothesis import strategies as st
 from launched import Launched, launch, until
 from plans import plan
 
+from launch.backends import slurm_script
 from launch.record.files import publish
 from launch.record.rundir import RunDir
-from launch.submit import stages, workflow
+from launch.submit import jobs, stages
 
 PROGRAM = """
 import os, sys, time
@@ -23,23 +25,23 @@ if words[0] == 'train':
 if words[0] == 'report':
     print(sorted(os.listdir(words[1])), flush=True)
 """
-CHAIN = """
-[[link]]
+WORKFLOW = """
+[[stage]]
 name = "report"
 after = ["train"]
 workload = "PROGRAM"
 arguments = ["report", "{train}"]
-[[link]]
+[[stage]]
 name = "data"
 workload = "PROGRAM"
 arguments = ["data"]
 job.repeats = 2
-[[link]]
+[[stage]]
 name = "train"
 after = ["data"]
 workload = "PROGRAM"
 arguments = ["train"]
-[[link]]
+[[stage]]
 name = "aside"
 after = ["data"]
 workload = "PROGRAM"
@@ -50,11 +52,11 @@ RUNS = ["aside", "data/n1-r1", "data/n1-r2", "report", "train"]
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """A definition whose link train fails while there is no file `mended` beside it."""
+    """A definition whose stage train fails while there is no file `mended` beside it."""
     program = tmp_path / "program.py"
     program.write_text(PROGRAM.replace("MENDED", str(tmp_path / "mended")))
-    (tmp_path / "chain.toml").write_text(CHAIN.replace("PROGRAM", str(program)))
-    return tmp_path / "chain.toml"
+    (tmp_path / "workflow.toml").write_text(WORKFLOW.replace("PROGRAM", str(program)))
+    return tmp_path / "workflow.toml"
 
 
 def attempts(folder: Path) -> list[int]:
@@ -65,30 +67,30 @@ def states(folder: Path) -> list[str]:
     return [one["state"] for one in json.loads(launch("status", "--json", folder).stdout)]
 
 
-def test_a_failed_link_cancels_what_comes_after_it_and_nothing_else(file: Path):
+def test_a_failed_stage_cancels_what_comes_after_it_and_nothing_else(file: Path):
     folder = file.parent / "c"
     made = launch("--runs", file.parent, "--name=c", file)
     assert made.returncode == 1, made.stdout + made.stderr
-    assert "link report is cancelled: link train has failed" in made.stdout
-    assert f"2 of 4 links are done: {folder}\ngo on with it: python -m launch resume {folder}\n" in made.stdout
+    assert "stage report is cancelled: stage train has failed" in made.stdout
+    assert f"2 of 4 stages are done: {folder}\ngo on with it: python -m launch resume {folder}\n" in made.stdout
     assert attempts(folder) == [1, 1, 1, 0, 1]
     assert states(folder) == ["done", "done", "done", "cancelled", "failed"]
-    assert "link train has failed" in launch("status", folder).stdout
+    assert "stage train has failed" in launch("status", folder).stdout
     publish(file.with_name("mended"), "")
     again = launch("resume", folder)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert "4 of 4 links are done" in again.stdout
+    assert "4 of 4 stages are done" in again.stdout
     assert attempts(folder) == [1, 1, 1, 1, 2]
     assert "'result.json'" in RunDir(folder / "report").node_log(0).read_text()
     for words, says in (
-        (["resume", folder], "all links of"),
-        (["--runs", file.parent, "--name=c", file], "the chain"),
+        (["resume", folder], "is finished"),
+        (["--runs", file.parent, "--name=c", file], "the workflow"),
     ):
         refused = launch(*words)
         assert refused.returncode == 2 and says in refused.stderr and refused.stderr.count("\n") == 1
 
 
-def test_ctrl_c_ends_the_chain(file: Path, monkeypatch: pytest.MonkeyPatch):
+def test_ctrl_c_ends_the_workflow(file: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PAUSE", "300")
     launched = Launched("--runs", file.parent, "--name=c", file)
     folder = file.parent / "c"
@@ -99,38 +101,37 @@ def test_ctrl_c_ends_the_chain(file: Path, monkeypatch: pytest.MonkeyPatch):
     assert attempts(folder)[3:] == [0, 1]
 
 
-def test_a_detached_chain_goes_on_by_itself(file: Path):
+def test_a_detached_workflow_goes_on_by_itself(file: Path):
     publish(file.with_name("mended"), "")
     folder = file.parent / "c"
     made = launch("--detach", "--runs", file.parent, "--name=c", file)
     assert made.returncode == 0 and f"python -m launch status {folder}" in made.stdout
     until(lambda: (folder / "report" / "result.json").exists())
-    until(lambda: "4 of 4 links are done" in (folder / "chain.log").read_text())
+    until(lambda: "4 of 4 stages are done" in (folder / "workflow.log").read_text())
 
 
 @given(st.lists(st.integers(1, 10**6).map(str), min_size=1, max_size=5, unique=True))
-def test_dependencies_join_those_that_the_user_asked_for(jobs: list[str]):
-    asked = plan(sbatch_args=("--dependency=singleton", "--exclusive"))
-    assert workflow.depending(asked, jobs).sbatch_args == (
-        "--exclusive",
-        f"--dependency=singleton,afterok:{':'.join(jobs)}",
-        "--kill-on-invalid-dep=yes",
-    )
-    assert workflow.depending(asked, []) == asked
+def test_dependencies_join_those_that_the_user_asked_for(after: list[str]):
+    asked = plan(sbatch_args=("--dependency=singleton", "--exclusive", "--dependency", "after:3"))
+    (job,) = jobs.make(Path("/r"), [(RunDir("/r"), asked)])
+    words = slurm_script.sbatch(dataclasses.replace(job, after=tuple(after)))
+    assert f"--dependency=singleton,after:3,afterok:{':'.join(after)}" in words and "--exclusive" in words
+    assert sum(word.startswith("--dependency") for word in words) == 1
+    assert not [word for word in slurm_script.sbatch(dataclasses.replace(job, plans=[plan()])) if "--dep" in word]
 
 
 def test_the_index_is_read_as_it_was_written(tmp_path: Path):
-    written = [stages.Link("data", (), tmp_path / "data"), stages.Link("train", ("data",), tmp_path / "train")]
+    written = [stages.Stage("data", (), tmp_path / "data"), stages.Stage("train", ("data",), tmp_path / "train")]
     stages.write(tmp_path, written)
     assert stages.read(tmp_path) == written
     assert stages.read(tmp_path / "data") == []
 
 
-def test_what_a_rank_refuses_is_the_exit_status_of_the_chain(tmp_path: Path):
+def test_what_a_rank_refuses_is_the_exit_status_of_the_workflow(tmp_path: Path):
     program = tmp_path / "program.py"
     program.write_text("from launch.errors import Refusal\nraise Refusal('no such data: give some')\n")
-    (tmp_path / "chain.toml").write_text(f"[[link]]\nname = 'train'\nworkload = '{program}'\n")
-    refused = launch("--runs", tmp_path, "--name=c", tmp_path / "chain.toml")
+    (tmp_path / "workflow.toml").write_text(f"[[stage]]\nname = 'train'\nworkload = '{program}'\n")
+    refused = launch("--runs", tmp_path, "--name=c", tmp_path / "workflow.toml")
     assert refused.returncode == 2, refused.stdout + refused.stderr
-    assert "0 of 1 links are done" in refused.stdout and "no such data: give some" in refused.stdout
+    assert "0 of 1 stages are done" in refused.stdout and "no such data: give some" in refused.stdout
     assert "Traceback" not in refused.stderr

@@ -1,0 +1,102 @@
+"""What every scheduler can be asked: the protocol behind which each has one file, and what its answers look like."""
+
+import importlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from launch.plan.plan import Plan
+from launch.record.job import Job
+from launch.record.rundir import RunDir
+
+QUEUED, RUNNING, ENDED, UNKNOWN = "queued", "running", "ended", "unknown"
+"""The phases of a job's life, whatever a scheduler calls its states."""
+
+
+class Status(NamedTuple):
+    """What a scheduler says of a job, or of a task of an array."""
+
+    phase: str  # QUEUED, RUNNING, ENDED, or UNKNOWN where it cannot be seen from this host
+    word: str = ""  # the scheduler's own
+    reason: str = ""  # of waiting, or of the end
+    nodes: str = ""  # hosts, as Slurm writes them
+    outcome: str | None = (
+        None  # how the scheduler ended it: timeout, cancelled, stopped (preempted); None if it ended itself
+    )
+
+
+Part = tuple[Job, RunDir | None]
+"""One of the runs of a job, or with None the whole job."""
+
+
+class Answer(NamedTuple):
+    """What a scheduler has said of jobs."""
+
+    statuses: Mapping[str, Status]  # by the handles of `Job.handle`, or by the job's id; what is not there is forgotten
+    silence: str = ""  # why there is no answer, in one line
+
+    def of(self, job: Job, run: RunDir) -> Status | None:
+        """What it has said of a run of a job; None if it does not know the job (any more)."""
+        return self.statuses.get(job.handle(run) if job.shape == "array" else str(job.id))
+
+
+class Limits(NamedTuple):
+    """What a scheduler takes at once."""
+
+    array: int  # tasks of an array; 0 where there are no arrays
+    jobs: int | None = None  # of this user in the queue, each task of an array being one
+
+
+class Scheduler(Protocol):
+    """What runs jobs. All state is in the jobs' records and in the scheduler: an instance holds none."""
+
+    name: str
+    remote: bool  # whether its jobs outlive the launcher, and can depend on each other
+    poll_s: float  # between two questions
+
+    def check(self, plan: Plan) -> None:
+        """Refuse what it cannot run."""
+
+    def script(self, job: Job) -> str:
+        """What is run, in words: the script of the job, with the command that submits it."""
+
+    def submit(self, job: Job) -> str:
+        """Have the job run; return its id.
+
+        Raises
+        ------
+        SubmissionRefused
+            If the scheduler refuses the job, or stays silent.
+        """
+
+    def attach(self, job: Job) -> str | None:
+        """The id of a job whose answer was lost, found by its token; None if the scheduler does not have it.
+
+        Raises
+        ------
+        Refusal
+            If nobody can say.
+        """
+
+    def poll(self, jobs: Sequence[Job], shared: bool = False) -> Answer:
+        """The states of jobs; if ``shared``, from an answer that may be some seconds old and spares the scheduler."""
+
+    def cancel(self, parts: Sequence[Part], save_first: bool) -> None:
+        """End jobs, or single runs of them; return once they have ended. Ranks that can are first asked to save and leave."""
+
+    def limits(self, plan: Plan) -> Limits:
+        """What it takes at once of such jobs."""
+
+
+def scheduler(name: str) -> Scheduler:
+    """The scheduler of a plan's ``backend``. Each is a module of this package with the value ``SCHEDULER``."""
+    return importlib.import_module(f"launch.backends.{name}").SCHEDULER
+
+
+def poll_all(jobs: Iterable[Job], shared: bool = False) -> Answer:
+    """The states of jobs of several schedulers."""
+    by_backend: dict[str, list[Job]] = {}
+    for job in jobs:
+        by_backend.setdefault(job.backend, []).append(job)
+    answers = [scheduler(name).poll(those, shared) for name, those in by_backend.items()]
+    statuses = {handle: status for answer in answers for handle, status in answer.statuses.items()}
+    return Answer(statuses, next((answer.silence for answer in answers if answer.silence), ""))

@@ -1,0 +1,90 @@
+"""Horovod starts Gloo on all ranks at once, when the last has come to that point of its program.
+
+While its ranks meet, Gloo listens at a port for each other rank, takes whoever connects first for that rank, and aborts the
+process when it was a scanner of ports or any other program. Nothing around Gloo can change that; but a rank that waits for the
+others here, in place of there, has its ports open for moments only, however much later the last one comes.
+"""
+
+import http.client
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import os
+import sys
+import time
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+_MODULE = "horovod.common.basics"  # that of ``hvd.init``, whatever the framework
+_POLL_S = 0.02
+_RANKS_A_SECOND = 5000  # that the chief's server can answer
+
+
+def start_together(patience_s: float) -> None:
+    """From now on ``hvd.init`` waits for all ranks, at most so long; what Horovod does then is its own.
+
+    Parameters
+    ----------
+    patience_s : float
+        How long to wait for the last.
+    """
+    if "HOROVOD_GLOO_RENDEZVOUS_ADDR" in os.environ:
+        sys.meta_path.insert(0, _Finder(lambda times: _wait_for_all(f"ready{times}", patience_s)))
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds Horovod's module as it is, and has its ``init`` call a function first, with how many times it was called."""
+
+    def __init__(self, before: Callable[[int], None]) -> None:
+        self._before, self._times = before, 0
+
+    def find_spec(
+        self, name: str, path: Any, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if name != _MODULE:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec and spec.loader:
+            execute = spec.loader.exec_module
+            spec.loader.exec_module = lambda module: (execute(module), self._change(module))[0]
+        return spec
+
+    def _change(self, module: ModuleType) -> None:
+        init = module.HorovodBasics.init
+
+        def waiting(basics: Any, *words: Any, **options: Any) -> Any:
+            self._times += 1
+            self._before(self._times)
+            return init(basics, *words, **options)
+
+        module.HorovodBasics.init = waiting
+
+
+def _wait_for_all(name: str, patience_s: float) -> None:
+    """Say in the store that this rank is ready, and wait until the chief says that all are."""
+    rank, size = int(os.environ["HOROVOD_RANK"]), int(os.environ["HOROVOD_SIZE"])
+    deadline, pause = time.monotonic() + patience_s, max(_POLL_S, size / _RANKS_A_SECOND)
+    try:
+        _ask("PUT", f"{name}/{rank}")
+        for other in range(size) if rank == 0 else ["all"]:
+            while _ask("GET", f"{name}/{other}") != http.HTTPStatus.OK:
+                if time.monotonic() > deadline:
+                    return
+                time.sleep(pause)
+        if rank == 0:
+            _ask("PUT", f"{name}/all")
+    except (OSError, http.client.HTTPException):
+        pass  # the store is closed: Horovod says what that means
+
+
+def _ask(method: str, key: str) -> int:
+    place, _, secret = os.environ["HOROVOD_GLOO_RENDEZVOUS_ADDR"].partition("/")
+    port = os.environ["HOROVOD_GLOO_RENDEZVOUS_PORT"]
+    connection = http.client.HTTPConnection(place, timeout=30)
+    try:
+        connection.request(method, f"/{secret}:{port}/{key}", body=b"" if method == "PUT" else None)
+        return connection.getresponse().status
+    finally:
+        connection.close()

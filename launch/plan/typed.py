@@ -1,0 +1,185 @@
+"""Values from outside - words, TOML, JSON - checked against the type annotations of what they become."""
+
+import functools
+import math
+import re
+import reprlib
+import types
+import typing
+from collections.abc import Iterable
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal, Required
+
+from launch.errors import Refusal, nearest
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Which numbers are allowed, as in ``Annotated[int, Bounds(1)]``; without it, whole numbers of 64 bits and finite ones."""
+
+    least: float = -math.inf
+    most: float = math.inf
+    above: float = -math.inf
+    finite: bool = True
+
+    def hold(self, value: float) -> bool:
+        """Whether a number is allowed."""
+        if isinstance(value, float) and not math.isfinite(value):
+            return not self.finite
+        inside = max(self.least, self.above) <= value <= self.most and value != self.above
+        return inside and (isinstance(value, float) or -(2**63) <= value < 2**63)
+
+    def __str__(self) -> str:
+        low = f"above {self.above:.15g}" if self.above > -math.inf else f"of {self.least:.15g} or more"
+        if self.most < math.inf:
+            return f" {low} and at most {self.most:.15g}"
+        return f" {low}" if max(self.least, self.above) > -math.inf else ""
+
+
+NUMBER = Annotated[float, Bounds(finite=False)]
+"""A number that may be infinite or NaN, as a loss is that diverged."""
+
+_FINITE = Bounds()
+_CALLED = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", Path: "a path"}
+# int() and float() also take underscores, spaces and the digits of other scripts.
+_FORMS = {
+    int: re.compile(r"[+-]?[0-9]{1,19}"),
+    float: re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"),
+    str: re.compile(r"[^\0]*"),
+    Path: re.compile(r"[^\0]+"),
+}
+_KINDS = {float: (int, float), Path: str}  # of the values of a file, where they are not the annotation itself
+
+
+@functools.cache
+def hints(cls: type) -> dict[str, Any]:
+    """The annotations of a dataclass or TypedDict by the names of its fields, bounds included."""
+    return typing.get_type_hints(cls, include_extras=True)
+
+
+def from_text(text: str, hint: Any) -> Any:
+    """The value that a word of a command line stands for.
+
+    Parameters
+    ----------
+    text : str
+        The word.
+    hint : type
+        int, float, str or Path, perhaps with `Bounds`.
+
+    Raises
+    ------
+    ValueError
+        If it is none; the message says of which kind it has to be.
+    """
+    base, bounds = bounded(hint)
+    if _FORMS[base].fullmatch(text):
+        value = base(text)
+        if base not in (int, float) or bounds.hold(value):
+            return value
+    raise ValueError(f"{text!r} is not {_CALLED[base]}{bounds}")
+
+
+def mismatch(value: Any, hint: Any, where: str = "", bounds: Bounds = _FINITE) -> str:
+    """What is wrong with a value of a file, in one line; nothing if it is what the annotation wants.
+
+    Parameters
+    ----------
+    value : object
+        Of TOML or JSON.
+    hint : type or dict
+        int, float, str, bool, Any, a Literal, a list, tuple or dict of these, a union, with or without `Bounds`; a
+        TypedDict, for which null stands for absent; or a dict of such hints by key, of which none has to be there.
+    where : str
+        What the value is called.
+    bounds : Bounds
+        Of the numbers in it, where the hint does not have any.
+    """
+    hint, bounds = bounded(hint, bounds)
+    if typing.is_typeddict(hint) and isinstance(value, dict):
+        value = {key: inner for key, inner in value.items() if inner is not None}
+        if missing := sorted(hint.__required_keys__ - value.keys()):
+            return f"{where or 'it'} lacks {missing[0]}"
+    if typing.is_typeddict(hint):
+        hint = hints(hint)
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return ""
+    if origin in (types.UnionType, typing.Union):
+        found = [mismatch(value, each, where, bounds) for each in args if each is not types.NoneType]
+        return found[0] if all(found) and (value is not None or types.NoneType not in args) else ""
+    if origin is Literal:
+        return "" if value in args else f"{where} = {shown(value)}: give one of {', '.join(map(str, args))}"
+    if origin in (list, tuple):
+        if not isinstance(value, list | tuple):
+            return f"{where or 'it'} = {shown(value)} is not a list"
+        return next(filter(None, (mismatch(item, args[0], where, bounds) for item in value)), "")
+    if origin is dict or hint is dict or isinstance(hint, dict):
+        if not isinstance(value, dict):
+            return f"{where or 'it'} = {shown(value)} is not a table"
+        inner = hint if isinstance(hint, dict) else dict.fromkeys(value, args[1] if args else Any)
+        checked = (mismatch(value[key], inner[key], _inside(where, key), bounds) for key in inner if key in value)
+        return next(filter(None, checked), "")
+    if isinstance(value, _KINDS.get(hint, hint)) and isinstance(value, bool) is (hint is bool):
+        if hint not in (int, float) or bounds.hold(value):
+            return ""
+    return f"{where or 'it'} = {shown(value)}: give {_CALLED[hint]}{bounds}"
+
+
+def build(cls: type, table: Any, where: str, ignored: Iterable[str] = ()) -> Any:
+    """A dataclass from a table of TOML or an object of JSON.
+
+    Parameters
+    ----------
+    cls : type
+        The dataclass.
+    table : object
+        Field -> value.
+    where : str
+        The file, for the refusal.
+    ignored : iterable of str
+        Keys that are not fields, and are allowed.
+
+    Raises
+    ------
+    Refusal
+        An unknown key, one that is missing, or a value of another type.
+    """
+    known = hints(cls)
+    if wrong := mismatch(table, known):
+        raise Refusal(f"{where}: {wrong}")
+    if unknown := next((key for key in table if key not in known and key not in ignored), None):
+        raise Refusal(f"{where}: unknown key {unknown!r}: {nearest(unknown, known)}")
+    needed = (each.name for each in fields(cls) if each.default is each.default_factory is MISSING)
+    if missing := sorted(name for name in needed if name not in table):
+        raise Refusal(f"{where} lacks {', '.join(missing)}")
+    values = {name: value for name, value in table.items() if name in known}
+    return cls(**{name: tuple(value) if _is_tuple(known[name]) else value for name, value in values.items()})
+
+
+def shown(value: Any) -> str:
+    """A value of a file for a message: on one line, and short."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # a whole number of thousands of digits
+        return "a number of too many digits"
+
+
+def bounded(hint: Any, bounds: Bounds = _FINITE) -> tuple[Any, Bounds]:
+    """An annotation without its bounds, and these, by default the ones given."""
+    if typing.get_origin(hint) is Required:
+        return bounded(typing.get_args(hint)[0], bounds)
+    if typing.get_origin(hint) is not Annotated:
+        return hint, bounds
+    base, *extra = typing.get_args(hint)
+    return base, next((each for each in extra if isinstance(each, Bounds)), bounds)
+
+
+def _inside(where: str, key: str) -> str:
+    name = key if key.isprintable() else repr(key)
+    return f"{where}.{name}" if where else name
+
+
+def _is_tuple(hint: Any) -> bool:
+    return typing.get_origin(bounded(hint)[0]) is tuple

@@ -1,0 +1,179 @@
+"""What the files of a run and of a study hold: the types of the values that are read back from them.
+
+A key of an older or newer version may be absent or unknown; null stands for absent.
+"""
+
+from typing import Annotated, Any, Literal, Required, TypedDict
+
+from launch.plan.request import Count, Natural, NotNegative
+from launch.plan.typed import NUMBER, Bounds
+
+Outcome = Literal["done", "failed", "refused", "stopped", "cancelled", "timeout"]
+Time = Annotated[float, Bounds(0, 1e11)]  # Unix seconds that time.localtime takes
+Pid = Annotated[int, Bounds(1, 2**31 - 1)]  # os.kill takes others for groups, and for all processes
+
+
+class PlanRecord(TypedDict, total=False):
+    """run.json, for those who only read it: of the fields of `launch.plan.plan.Plan` those that they use."""
+
+    name: str
+    workload: Required[str]
+    backend: Required[str]
+    kind: str
+    site: str
+    entry: list[str]
+    arguments: list[str]
+    cwd: str
+    seed: int
+    nodes: Required[Count]
+    ranks_per_node: Required[Count]
+    gpus_per_node: Natural
+    cpus_per_task: Count
+    time_s: int
+    warn: bool
+    sample_hz: NotNegative
+    partition: str
+    rendezvous: str
+    commit: str
+
+
+class FirstFailure(TypedDict, total=False):
+    """The rank that failed first, in the event "ended"; a line of failures/ has the same keys."""
+
+    rank: Required[Natural]
+    node: Natural
+    host: Required[str]
+    error: Required[str]
+    traceback: str
+    time: Time
+    attempt: Natural
+    refused: bool
+
+
+class Event(TypedDict, total=False):
+    """A line of events.jsonl."""
+
+    event: Required[str]
+    time: Required[Time]
+    attempt: Natural
+    host: str
+    pid: Pid
+    backend: str
+    job: str
+    submission: Natural
+    nodes: str
+    command: list[str]
+    outcome: Outcome
+    status: int
+    reason: str
+    first_failure: FirstFailure
+    step: Natural
+    epoch: NUMBER
+    metrics: dict[str, Any]
+
+
+class JobRecord(TypedDict, total=False):
+    """job.json: the fields of `launch.record.job.Job`."""
+
+    backend: Required[str]
+    shape: Required[Literal["run", "array", "pack"]]
+    runs: Required[list[str]]
+    saves: Required[bool]
+    name: Required[str]
+    state: Required[Literal["asked", "submitted", "refused"]]
+    id: str
+    after: list[str]
+    throttle: Natural
+    detached: bool
+    token: str
+    time: Time
+    host: str
+    command: list[str]
+
+
+class TrainingRecord(TypedDict, total=False):
+    """training.json."""
+
+    workload: str
+    steps: Required[Natural]
+    steps_per_epoch: Required[Count]
+    epochs: Required[NotNegative]
+    global_batch: Required[Count]
+    examples: Natural
+    validation_examples: Natural
+    parameters: Natural
+    gradients: list[dict[str, Any]]
+    target: list[Any]
+    plan: dict[str, Any]
+
+
+class Result(TypedDict, total=False):
+    """result.json."""
+
+    status: str
+    ranks: Count
+    nodes: Count
+    attempts: Natural
+    steps: Natural
+    epochs: NotNegative
+    throughput_examples_per_s: NotNegative
+    flops_per_example: NUMBER
+    flop_per_s: NUMBER
+    peak_flop_per_s: NUMBER
+    mfu: NUMBER
+    metrics: dict[str, Any]
+    phases_s: dict[str, float | None]
+    versions: dict[str, str]
+
+
+class Surroundings(TypedDict, total=False):
+    """env.json."""
+
+    host: str
+    system: str
+    cpu: str
+    cores: int
+    gpus: list[str] | str
+    driver: str
+    python: str
+    packages: dict[str, str]
+    modules: list[str]
+    environment: dict[str, str]
+
+
+class StepRecord(TypedDict, total=False):
+    """A line of steps/ (`profiling.telemetry.records.STEP`), as far as it tells how far a run is."""
+
+    rank: Required[Natural]
+    step: Required[Natural]
+    attempt: Natural
+    start: Time
+    seconds: NotNegative
+    own_seconds: NotNegative
+    loss: NUMBER
+    compiled: bool
+    traced: bool
+
+
+class CodeRecord(TypedDict, total=False):
+    """code.json: the state of the code of a study."""
+
+    commit: str
+
+
+class Entry(TypedDict):
+    """A run of a study, in its index."""
+
+    run: str
+    nodes: Count
+    values: dict[str, str]
+    repeat: Count
+
+
+class StudyIndex(TypedDict, total=False):
+    """study.json."""
+
+    workload: str
+    scaling: str
+    throttle: Count
+    runs: Required[list[Entry]]

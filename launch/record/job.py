@@ -1,0 +1,196 @@
+"""The record of a job: what a scheduler is asked to run, written before it is asked and completed once it has answered.
+
+A run or study keeps its jobs in ``jobs/<number>/``, the later the larger the number. Only the launcher that holds the lock
+of the run or study writes there. A job bears a random token, by which the scheduler finds it again when its answer was lost.
+"""
+
+import dataclasses
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from launch.plan.plan import Plan
+from launch.record.contents import JobRecord
+from launch.record.files import Damaged, as_text, publish, read_object
+from launch.record.rundir import RunDir
+
+FOLDER = "jobs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What a scheduler runs for us.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the job: ``jobs/<number>`` in the run or study that it is of.
+    backend : str
+        Name of the scheduler.
+    shape : str
+        "run" (one run), "array" (each task is a run) or "pack" (the runs one after the other in one allocation).
+    runs : tuple of str
+        Their folders within the holder: "." where the holder is the run. Task k of an array is the k-th.
+    saves : bool
+        Whether the ranks save and leave when they are asked to.
+    name : str
+        By which the scheduler's own tools show it.
+    after : tuple of str
+        Jobs, by their ids, that must have ended well before this one begins.
+    throttle : int, optional
+        How many tasks of an array may run at once.
+    detached : bool
+        Whether it outlives its launcher also where jobs are processes of this machine.
+    token : str
+        By which the scheduler finds the job.
+    state : str
+        "asked" (the scheduler may have it), "submitted" (it has, as `id`) or "refused" (it has not).
+    id : str, optional
+        The scheduler's name of the job.
+    time : float
+        When the scheduler was asked, Unix seconds.
+    host : str
+        The host of the launcher that asked.
+    command : tuple of str
+        The command line of that launcher.
+    plans : sequence of Plan
+        Of its runs, in their order; not part of the record.
+    """
+
+    folder: Path
+    backend: str
+    shape: str
+    runs: tuple[str, ...]
+    saves: bool
+    name: str
+    after: tuple[str, ...] = ()
+    throttle: int | None = None
+    detached: bool = False
+    token: str = ""
+    state: str = "asked"
+    id: str | None = None
+    time: float = 0.0
+    host: str = ""
+    command: tuple[str, ...] = ()
+    plans: Sequence[Plan] = dataclasses.field(default=(), repr=False, compare=False)
+
+    @property
+    def number(self) -> int:
+        """Its place among the jobs of its holder, counted from 1."""
+        return int(self.folder.name)
+
+    @property
+    def holder(self) -> Path:
+        """The run or study that it is of."""
+        return self.folder.parent.parent
+
+    @property
+    def script(self) -> Path:
+        """What the scheduler is given."""
+        return self.folder / "job.sh"
+
+    @property
+    def log(self) -> Path:
+        """What the job prints beside its ranks."""
+        return RunDir(self.holder if self.shape == "run" else self.folder).job_log
+
+    def run_dir(self, run: str) -> RunDir:
+        """One of its runs."""
+        return RunDir(os.path.normpath(self.holder / run))
+
+    @property
+    def run_dirs(self) -> list[RunDir]:
+        """Its runs, in their order."""
+        return [self.run_dir(run) for run in self.runs]
+
+    def handle(self, run: RunDir) -> str:
+        """How the scheduler calls what makes a run: ``12``, or ``12_3`` for a task of an array."""
+        if self.shape != "array":
+            return str(self.id)
+        return f"{self.id}_{self.runs.index(os.path.relpath(run.path, self.holder))}"
+
+    def ask(self) -> "Job":
+        """Write down that the scheduler is about to be asked; return the job with its token."""
+        asked = dataclasses.replace(
+            self,
+            token=f"rankloop-{os.urandom(16).hex()}",
+            time=round(time.time(), 3),
+            host=socket.gethostname(),
+            command=tuple(sys.orig_argv),
+        )
+        asked._write()
+        return asked
+
+    def answered(self, id: str | None) -> "Job":
+        """Write down the scheduler's id of the job, or that it has refused it; note the job in its runs."""
+        job = dataclasses.replace(self, id=id, state="submitted" if id else "refused")
+        job._write()
+        if id:
+            for run in job.run_dirs:
+                run.append_event(
+                    "submitted", backend=job.backend, job=job.handle(run), submission=job.number, command=job.command
+                )
+        return job
+
+    def _write(self) -> None:
+        fields = (field.name for field in dataclasses.fields(self) if field.name not in ("folder", "plans"))
+        publish(self.folder / "job.json", as_text({name: getattr(self, name) for name in fields}), mode=0o600)
+
+
+def next_folder(holder: Path) -> Path:
+    """The folder of a further job of a run or study, which is still to be made."""
+    return holder / FOLDER / str(max(map(_number, _folders(holder)), default=0) + 1)
+
+
+def of(holder: Path) -> list[Job]:
+    """The jobs of a run or study, the latest last. A folder without a record is one that no scheduler was asked about.
+
+    Raises
+    ------
+    Unreadable
+        If a record cannot be read, or is damaged.
+    """
+    folders = sorted(_folders(holder), key=_number)
+    return [read(folder) for folder in folders if (folder / "job.json").exists()]
+
+
+def holder_of(run: RunDir) -> Path:
+    """Where the jobs of a run are kept: in its study, or in itself."""
+    return run.path.parent if (run.path.parent / "study.json").is_file() else run.path
+
+
+def latest(runs: Iterable[RunDir]) -> dict[Path, Job]:
+    """The last job that a scheduler was given, or may have been given, for each run; nothing for a run without one."""
+    runs = list(runs)
+    jobs: dict[Path, Job] = {}
+    for holder in dict.fromkeys(map(holder_of, runs)):
+        for job in of(holder):
+            if job.state != "refused":
+                jobs |= {run.path: job for run in job.run_dirs}
+    return {run.path: jobs[run.path] for run in runs if run.path in jobs}
+
+
+def _folders(holder: Path) -> list[Path]:
+    return [path for path in (holder / FOLDER).glob("*") if path.name.isascii() and path.name.isdigit()]
+
+
+def _number(folder: Path) -> int:
+    return int(folder.name)
+
+
+def read(folder: Path) -> Job:
+    """The job of a folder.
+
+    Raises
+    ------
+    Unreadable
+        If its record cannot be read, or is damaged.
+    """
+    record = read_object(folder / "job.json", JobRecord)
+    if record is None:
+        raise Damaged(folder / "job.json", "it is not there")
+    return Job(folder=folder, **{k: tuple(v) if isinstance(v, list) else v for k, v in record.items()})

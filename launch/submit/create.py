@@ -1,0 +1,54 @@
+"""A folder that appears whole or not at all: it is written beside its place, and renamed when nothing is lacking."""
+
+import contextlib
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from launch.errors import Refusal
+from launch.record.files import refuse_full_disk, to_disk
+
+
+@contextlib.contextmanager
+def whole(folder: Path, what: str) -> Iterator[Path]:
+    """Yield a hidden draft of a folder, mode 0700; after the block it takes its place, or is removed if the block fails.
+
+    It is brought to the disk in one go: to wait for each of many files would take many times as long.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it is to be.
+    what : str
+        For the refusal: "run", "study" or "workflow".
+
+    Raises
+    ------
+    Refusal
+        If the folder exists or cannot be made, or there is no room for it.
+    """
+    draft = None
+    try:
+        with contextlib.suppress(FileExistsError):  # a file there makes the next lines say that it is not a directory
+            folder.parent.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(folder):
+            raise FileExistsError
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        yield draft
+        refuse_full_disk(draft)
+        to_disk(draft)
+        draft.rename(folder)
+    except OSError as error:
+        if isinstance(error, FileExistsError) or error.errno == errno.ENOTEMPTY:  # of a rename onto a folder
+            raise Refusal(
+                f"the {what} {folder} exists already: give another --name, or go on with it: python -m launch resume {folder}"
+            ) from None
+        raise Refusal(
+            f"cannot make the {what} {folder} ({error.strerror}): give a folder that can be written to with --runs"
+        ) from None
+    finally:
+        if draft:
+            shutil.rmtree(draft, ignore_errors=True)

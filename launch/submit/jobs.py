@@ -1,0 +1,175 @@
+"""The jobs of runs: made, given to their scheduler so that none is lost or given twice, found again, and ended."""
+
+import dataclasses
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from launch.backends.scheduler import Part, scheduler
+from launch.errors import Refusal, SubmissionRefused
+from launch.plan.packing import in_order
+from launch.plan.plan import Plan
+from launch.record import job as record
+from launch.record.job import Job
+from launch.record.rundir import RunDir
+from launch.submit.lock import Hold
+
+Runs = Sequence[tuple[RunDir, Plan]]
+
+_OF_A_RUN = {"name", "job_name", "workload", "arguments", "entry", "describe", "seed", "kind"}
+_SHAPE = [field.name for field in dataclasses.fields(Plan) if field.name not in _OF_A_RUN]
+"""The fields of a plan in which all tasks of an array agree."""
+
+
+def make(holder: Path, runs: Runs, throttle: int | None = None, detached: bool = False) -> list[Job]:
+    """The jobs that make some runs of a study, or the run that the holder is; nothing is written or asked yet.
+
+    Runs of one shape share an array where the scheduler has arrays, else all share one job.
+    """
+    runs = in_order(runs)
+    plan = runs[0][1]
+    limits = scheduler(plan.backend).limits(plan)
+    if runs[0][0].path == holder:
+        shape, groups = "run", [runs]
+    elif plan.pack or not limits.array:
+        shape, groups = "pack", [runs]
+    else:
+        shape = "array"
+        groups = [
+            members[first : first + limits.array]
+            for members in _by_shape(runs)
+            for first in range(0, len(members), limits.array)
+        ]
+    first = record.next_folder(holder)
+    return [
+        Job(
+            folder=first.with_name(str(int(first.name) + place)),
+            backend=plan.backend,
+            shape=shape,
+            runs=tuple("." if run.path == holder else run.path.name for run, _ in members),
+            saves=any(each.handles_warning for _, each in members),
+            name=_name(holder, shape, members[0][1]),
+            throttle=throttle if shape == "array" else None,
+            detached=detached,
+            plans=[each for _, each in members],
+        )
+        for place, members in enumerate(groups)
+    ]
+
+
+def submit(jobs: Sequence[Job], hold: Hold) -> list[Job]:
+    """Give jobs to their scheduler: all of them or, if one is refused or the user interrupts, none.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        From `make`.
+    hold : Hold
+        The lock of the run, study or workflow.
+
+    Raises
+    ------
+    SubmissionRefused
+        If the scheduler refuses one; those before it have been taken back.
+    KeyboardInterrupt
+        If the user asked for the end; the scheduler has none of them any more.
+    """
+    try:
+        return [_submit(job, hold) for job in jobs]
+    except (Refusal, KeyboardInterrupt) as error:
+        if isinstance(error, SubmissionRefused) and error.may_be_queued:
+            raise  # nobody answers: what there is can be neither seen nor ended now
+        try:
+            # An interrupt may have come at any moment, so only the records tell what there is.
+            given = [record.read(job.folder) for job in jobs if (job.folder / "job.json").exists()]
+            given = [_attached(job) if job.state == "asked" else job for job in given]
+            if given := [job for job in given if job.state == "submitted"]:
+                end([(job, None) for job in given], save_first=False)
+        except Refusal as refusal:
+            print(f"launch: {refusal}", file=sys.stderr, flush=True)
+        raise error
+
+
+def find_lost(runs: Iterable[RunDir]) -> None:
+    """Complete the records of jobs whose launcher was killed before it knew the answer. Who calls it holds the lock.
+
+    Raises
+    ------
+    Refusal
+        If nobody can say whether the scheduler has such a job.
+    """
+    for job in dict.fromkeys(record.latest(runs).values()):
+        if job.state == "asked":
+            found = _attached(job)
+            if found.id:
+                print(
+                    f"job            {found.id}: recovered; it had been submitted, but its answer was lost", flush=True
+                )
+
+
+def _attached(job: Job) -> Job:
+    return job.answered(scheduler(job.backend).attach(job))
+
+
+def end(parts: Sequence[Part], save_first: bool = True, reason: str = "") -> None:
+    """End jobs or single runs of them, and note that in their runs, with the reason; return once they have ended."""
+    for job, run in parts:
+        if run is not None and job.shape == "pack":  # its turn may not have come: then the note keeps it from beginning
+            _note_cancelled(job, run, reason)
+    for backend in {job.backend: None for job, _ in parts}:
+        for saves in (True, False):
+            those = [(job, run) for job, run in parts if job.backend == backend and _saves(job) is saves]
+            if those:
+                scheduler(backend).cancel(those, save_first and saves)
+    for job, run in parts:
+        for each in [run] if run else job.run_dirs:
+            _note_cancelled(job, each, reason)
+
+
+def last_event(run: RunDir, job: Job) -> dict:
+    """The last event of a run's life within a job, by the job's number and not by the time; empty if there is none."""
+    kinds = ("submitted", "started", "ended", "cancelled")
+    own = [event for event in run.events() if event["event"] in kinds and event.get("submission") == job.number]
+    return own[-1] if own else {}
+
+
+def _submit(job: Job, hold: Hold) -> Job:
+    job.folder.mkdir(mode=0o700, parents=True)
+    job.log.parent.mkdir(exist_ok=True)
+    job = job.ask()  # from here on the scheduler may have it
+    try:
+        hold.check()
+    except Refusal:
+        job.answered(None)
+        raise
+    try:
+        job = job.answered(scheduler(job.backend).submit(job))
+    except SubmissionRefused as refusal:
+        if not refusal.may_be_queued:
+            job.answered(None)
+        raise
+    return job
+
+
+def _saves(job: Job) -> bool:
+    return job.saves or any(run.handles_warning.exists() for run in job.run_dirs)
+
+
+def _note_cancelled(job: Job, run: RunDir, reason: str) -> None:
+    if run.result() is None and last_event(run, job).get("event") != "cancelled":
+        run.append_event("cancelled", submission=job.number, **({"reason": reason} if reason else {}))
+
+
+def _by_shape(runs: Runs) -> list[list[tuple[RunDir, Plan]]]:
+    """The runs that can be tasks of one array: all but their name and words is the same."""
+    shapes: dict[str, list[tuple[RunDir, Plan]]] = {}
+    for run, plan in runs:
+        shapes.setdefault(repr([getattr(plan, field) for field in _SHAPE]), []).append((run, plan))
+    return list(shapes.values())
+
+
+def _name(holder: Path, shape: str, plan: Plan) -> str:
+    """Of a job, as the scheduler shows it: as asked for, else that of the run or study."""
+    if shape == "run" or plan.job_name != plan.name:
+        return plan.job_name
+    return holder.name if shape == "pack" else f"{holder.name}-n{plan.nodes}"

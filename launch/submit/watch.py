@@ -1,0 +1,213 @@
+"""Staying with jobs until their runs have ended: what is shown meanwhile, and how each run ended."""
+
+import contextlib
+import errno
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+
+from launch.backends.scheduler import ENDED, QUEUED, Answer, Status, scheduler
+from launch.plan.plan import Plan
+from launch.record import diagnose
+from launch.record.files import refuse_full_disk
+from launch.record.job import Job
+from launch.record.progress import Progress, closing
+from launch.record.rundir import RunDir
+from launch.submit import jobs as submission
+from launch.submit.cutoff import cut
+
+_SETTLING_S = 10.0  # for what the nodes wrote to be seen here, and for an ended job to leave the queue
+_SHOWN_S = 0.2
+
+
+def watch(jobs: Sequence[Job], follow: bool) -> dict[str, str]:
+    """Stay until the last run of some jobs has ended.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        That were submitted, with their plans.
+    follow : bool
+        Whether to show progress.
+
+    Returns
+    -------
+    dict of str to str
+        By the name of the run: done, stopped, failed, refused (by a rank, as bad input), cancelled or timeout. A run that was
+        left out as too inefficient is not in it.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If the user asked for the end; the jobs have ended then.
+    """
+    watched = _Watch(jobs, follow)
+    try:
+        with _ended_by_signals(not scheduler(jobs[0].backend).remote):
+            watched.to_the_end()
+    except KeyboardInterrupt:
+        watched.close()
+        submission.end([(job, None) for job in jobs])
+        for run, plan in watched.left():
+            if len(jobs) == len(jobs[0].runs) == 1:
+                print(closing(run, plan, "interrupted"), flush=True)
+        raise
+    watched.close()
+    return watched.outcomes
+
+
+@contextlib.contextmanager
+def _ended_by_signals(local: bool) -> Iterator[None]:
+    """Have SIGTERM and SIGHUP end jobs of this machine as Ctrl-C does; one that is ignored, as under nohup, stays so."""
+    numbers = [
+        number for number in (signal.SIGTERM, signal.SIGHUP) if local and signal.getsignal(number) == signal.SIG_DFL
+    ]
+    try:
+        for number in numbers:
+            signal.signal(number, signal.default_int_handler)
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+
+
+class _Watch:
+    def __init__(self, jobs: Sequence[Job], follow: bool) -> None:
+        self._jobs, self._follow = jobs, follow
+        self._scheduler = scheduler(jobs[0].backend)
+        self._left = {run.path: (job, run, plan) for job in jobs for run, plan in zip(job.run_dirs, job.plans)}
+        self._all = list(self._left)
+        self._settling: dict[object, float] = {}
+        self._progress: Progress | None = None
+        self._shown: RunDir | None = None
+        self._counts = ""
+        self.outcomes: dict[str, str] = {}
+
+    def left(self) -> list[tuple[RunDir, Plan]]:
+        """The runs that have not ended."""
+        return [(run, plan) for _, run, plan in self._left.values()]
+
+    def close(self) -> None:
+        """Take the live line away."""
+        if self._progress:
+            self._progress.close()
+        self._progress = self._shown = None
+
+    def to_the_end(self) -> None:
+        """Ask and show until no run is left."""
+        answer, next_question = Answer({}), 0.0
+        while self._left:
+            if time.monotonic() >= next_question:
+                answer = self._scheduler.poll(self._jobs)
+                next_question = time.monotonic() + self._scheduler.poll_s
+                if answer.silence:
+                    self._say(f"the scheduler does not answer ({answer.silence})")
+                else:
+                    self._look(answer)
+            self._show(answer)
+            if self._left:
+                time.sleep(min(_SHOWN_S, self._scheduler.poll_s))
+
+    def _look(self, answer: Answer) -> None:
+        before = len(self._left)
+        for path, (job, run, plan) in list(self._left.items()):
+            status = answer.of(job, run)
+            if status is not None and status.phase == QUEUED:
+                continue
+            outcome = self._outcome(job, run, plan, status)
+            if outcome is None:
+                continue
+            self._show(answer)
+            del self._left[path]
+            reason = submission.last_event(run, job).get("reason")
+            if outcome == "cancelled" and reason:  # by the study's own rule
+                print(f"{path.name}: not run: {reason}", flush=True)
+                continue
+            self.outcomes[path.name] = diagnose.named(run, outcome)
+            if job.shape == "array":
+                if self._follow:
+                    print(f"{path.name}: {outcome}", flush=True)
+            else:
+                self.close()
+                print(closing(run, plan, outcome), flush=True)
+                if outcome == "failed" and submission.last_event(run, job).get("event") != "ended":
+                    _say_if_full(run)
+            if outcome == "done" and status is not None and status.phase != ENDED and path in self._settling:
+                print(f"job {job.id} is still in the queue ({status.word.lower()}): end it with scancel", flush=True)
+        if len(self._left) < before:
+            self._cut_off()
+        running = sum(status is not None and status.phase not in (QUEUED, ENDED) for status in self._statuses(answer))
+        counts = f"{len(self._all) - len(self._left)} of {len(self._all)} runs have ended, {running} are running"
+        if self._jobs[0].shape == "array" and counts != self._counts:
+            self._say(counts)
+            self._counts = counts
+
+    def _statuses(self, answer: Answer) -> list[Status | None]:
+        return [answer.of(job, run) for job, run, _ in self._left.values()]
+
+    def _outcome(self, job: Job, run: RunDir, plan: Plan, status: Status | None) -> str | None:
+        """How a run ended; None while it has not."""
+        last = submission.last_event(run, job)
+        noted = last.get("outcome") if last.get("event") == "ended" else None
+        over = status is None or status.phase == ENDED
+        by_scheduler = status.outcome if status and over else None
+        if noted == "done":
+            return "done"
+        if last.get("event") == "cancelled" and (over or job.shape == "pack"):
+            return "cancelled"
+        if over and (noted or by_scheduler == "cancelled"):
+            return by_scheduler or noted
+        if noted and job.shape == "pack":
+            return noted
+        if run.result() is None:
+            if not over and (noted is None or noted == "stopped" and plan.max_attempts > 1):  # it may come back
+                self._settling.pop(run.path, None)
+                return None
+        # What disagrees is given some time: files that are seen late, a job that leaves the queue late.
+        if time.monotonic() - self._settling.setdefault(run.path, time.monotonic()) < _SETTLING_S:
+            return None
+        if run.result() is not None:
+            return "done"
+        never_began = job.shape == "pack" and last.get("event") != "started"
+        return by_scheduler or noted or ("stopped" if never_began and self.outcomes else "failed")
+
+    def _cut_off(self) -> None:
+        """Take runs out of the queue that are not worth their hours, by what has just ended."""
+        for job, run, plan in list(self._left.values()):
+            if job.shape == "array" and submission.last_event(run, job).get("event") == "submitted" and cut(run, plan):
+                self._scheduler.cancel([(job, run)], save_first=False)
+                del self._left[run.path]
+
+    def _show(self, answer: Answer) -> None:
+        if not self._follow or not self._left or self._jobs[0].shape == "array":
+            return
+        job, run, plan = next(iter(self._left.values()))  # of a pack they are run in this order
+        began = job.shape == "run" or submission.last_event(run, job).get("event") == "started"
+        if began and (self._shown is None or self._shown.path != run.path):
+            self.close()
+            if job.shape == "pack":
+                print(f"\n[{self._all.index(run.path) + 1}/{len(self._all)}] {run.path.name}", flush=True)
+            self._progress, self._shown = Progress(run, plan), run
+        if self._progress:
+            self._progress(_waiting(job, answer.of(job, run)))
+
+    def _say(self, line: str) -> None:
+        if self._follow:
+            print(line, file=sys.stderr, flush=True)
+
+
+def _waiting(job: Job, status: Status | None) -> str:
+    """What keeps a job from starting."""
+    if status is None or not status.word or status.word == "RUNNING":
+        return ""
+    return f"job {job.id} is {status.word.lower()}{f': {status.reason}' if status.reason else ''}"
+
+
+def _say_if_full(run: RunDir) -> None:
+    """Of a run that could note nothing: whether that is because there is no room."""
+    try:
+        refuse_full_disk(run.path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            print(f"there is no room where the run is ({error.strerror}): free some, then resume it", flush=True)

@@ -1,0 +1,27 @@
+#!/bin/bash
+# The job of a run, as python -m launch submits it:  sbatch --chdir=/scratch/u/runs/gpus /scratch/u/runs/gpus/jobs/1/job.sh
+#SBATCH --job-name=gpus
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=2
+#SBATCH --cpus-per-task=32
+#SBATCH --gpus-per-node=a100:4
+#SBATCH --signal=USR2@120
+#SBATCH --output=logs/job.log
+#SBATCH --open-mode=append
+#SBATCH --no-requeue
+
+# Paths are relative to the run directory, in which sbatch --chdir starts this script.
+# Slurm's own warning (USR2, TERM) is for the ranks, which save and leave; this script stays to note how they ended.
+asked=
+trap 'asked=1' TERM
+trap : USR2
+
+export PYTHONPATH=/opt/toolkit${PYTHONPATH:+:$PYTHONPATH} TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}
+/opt/venv/bin/python -m launch.node.attempt begin . 1 || exit 1
+srun --nodes=2 --ntasks=4 --ntasks-per-node=2 --cpus-per-task=32 --mpi=none --gpus-per-task=2 --kill-on-bad-exit=1 --label --output=logs/node%n.log --open-mode=append \
+    /opt/venv/bin/python -m launch.node.worker .
+status=$?
+# An srun that was ended together with its ranks may say 0.
+if [ -n "$asked" ] && [ "$status" -eq 0 ]; then status=75; fi
+
+/opt/venv/bin/python -m launch.node.attempt end . "$status"
