@@ -7,12 +7,21 @@ or a workflow that is defined in that file.
 
 import datetime
 import errno
-import importlib
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
-from launch.errors import Refusal
+from launch import PACKAGES, VERSION, import_packages, streams
+
+if __name__ == "__main__":
+    import_packages()
+    if sys.path[:1] == [os.getcwd()]:
+        del sys.path[0]  # what lies in the working directory is found where the user names it, and by nobody else
+
+from launch.cli import verbs
+from launch.cli.verbs import VERBS
+from launch.errors import Refusal, command, program
 from launch.plan import options, site, workload
 from launch.plan.request import Request, StudyRequest
 from launch.plan.shape import this_machine
@@ -24,38 +33,14 @@ from launch.submit.order import Order
 DEFINITION = ".toml"
 """The end of a word that is the path of a definition."""
 
-VERBS = {
-    "resume": ("launch.cli.resume", "RUN|STUDY", "go on with a run that was stopped, killed or failed"),
-    "status": ("launch.cli.status", "[RUN ...]", "how runs are: all in the folder runs, or those named"),
-    "list": (
-        "launch.cli.listing",
-        "[FOLDER ...]",
-        "studies and runs, a line each, with how many of theirs are in which state",
-    ),
-    "diff": (
-        "launch.cli.diff",
-        "RUN RUN",
-        "in what two runs differ: plan, code, environment, versions, machine, results",
-    ),
-    "logs": ("launch.cli.logs", "RUN", "what the ranks of a run have printed"),
-    "cancel": ("launch.cli.cancel", "RUN ...", "end runs, so that they can be resumed"),
-    "doctor": ("launch.cli.doctor", "", "what this environment has and lacks, and how to mend it"),
-    "sites": (
-        "launch.cli.sites",
-        "[SITE|new]",
-        "the machines one can run on; what a site file says; write one for this Slurm",
-    ),
-}
-"""Verb -> module with a ``main(argv) -> exit status``, its arguments, and what it does. Imported on use."""
-
 
 def main(argv: list[str]) -> int:
     """Read the command line and do what it says; return the exit status."""
     if argv and argv[0] in VERBS:
-        if {"-h", "--help"} & set(argv[1:]):
-            print(help_of(argv[0]))
-            return 0
-        return importlib.import_module(VERBS[argv[0]][0]).main(argv[1:])
+        return verbs.run(argv[0], argv[1:])
+    if argv == ["--version"]:
+        print(f"rankloop {VERSION}")
+        return 0
     given, rest = options.split(StudyRequest, argv)
     if given.pop("help", False) or workload.asks_for_help(rest):
         print(usage(rest))
@@ -64,6 +49,8 @@ def main(argv: list[str]) -> int:
         raise Refusal(f"no workload is given: give one of {', '.join(workload.known())}, or --help")
     now = datetime.datetime.now()
     asked, orders = _ordered(given, rest, now)
+    if not asked.dry_run:
+        streams.outlive_readers()
     here, why = _site(asked)
     how = "detach" if asked.detach else "follow" if asked.follow and not asked.wait else "wait"
     if orders[0].stage:
@@ -88,15 +75,6 @@ def main(argv: list[str]) -> int:
     return order.start(planned, how)
 
 
-def help_of(verb: str) -> str:
-    """The help text of a verb."""
-    module = importlib.import_module(VERBS[verb][0])
-    text = [module.__doc__.strip()]
-    if hasattr(module, "Options"):
-        text += ["", "options", options.describe(module.Options)]
-    return "\n".join(text)
-
-
 def usage(rest: list[str]) -> str:
     """The help text; with a workload, its options too."""
     text = [__doc__.strip(), "", "job options", options.describe(StudyRequest)]
@@ -113,8 +91,7 @@ def usage(rest: list[str]) -> str:
             "",
             f"workloads: {', '.join(workload.known())}; `python -m launch WORKLOAD --help` shows their options",
         ]
-    text += ["", "other uses"]
-    text += [f"  python -m launch {f'{verb} {arguments}':<16} {what}" for verb, (_, arguments, what) in VERBS.items()]
+    text += ["", f"verbs: {program()} VERB ...; --help behind one shows its options", verbs.table()]
     text += [
         "",
         "exit status: 0 done, 1 failed, 2 bad input, 3 submission refused, 4 stopped before the end, 130 interrupted",
@@ -141,25 +118,42 @@ def _site(request: Request) -> tuple[site.Site, str]:
     return site.detect()
 
 
-def _entry() -> int:
+def entry(main: Callable[[list[str]], int] = main) -> int:
+    """Run a command on the words of the command line; return its exit status. What a user can fix is said in one line."""
+    name = program().rpartition(" ")[2]
+    streams.escape()
     try:
-        return main(sys.argv[1:])
+        status = main(sys.argv[1:])
+        sys.stdout.flush()
+        return status
     except Refusal as refusal:
-        print(f"launch: {refusal}", file=sys.stderr)
+        print(f"{name}: {refusal}", file=sys.stderr)
         return refusal.status
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the reader has seen enough: `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.drop_output()
         return 0
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] in PACKAGES:
             raise
-        print(
-            f"launch: no room where the run is ({error.strerror}): free some, then go on with resume", file=sys.stderr
-        )
+        print(f"{name}: {error.name} is not installed for {sys.executable}: see {command('doctor')}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        what = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
+        print(f"{name}: {what}{_ADVICE.get(error.errno or 0, '')}", file=sys.stderr)
         return 1
 
 
+_ADVICE = {
+    errno.ENOSPC: "; free some room there, then continue with resume",
+    errno.EDQUOT: "; free some room there, then continue with resume",
+    errno.EMFILE: "; raise the limit on open files (ulimit -n), or start fewer ranks here",
+    errno.ENFILE: "; close some programs, or start fewer ranks here",
+    errno.EAGAIN: "; raise the limit on processes (ulimit -u), or start fewer ranks here",
+    errno.ENOMEM: "; start fewer ranks here",
+}
+
+
 if __name__ == "__main__":
-    sys.exit(_entry())
+    sys.exit(entry())

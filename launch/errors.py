@@ -1,7 +1,7 @@
 """The errors that a user can fix: one line each, an exit status each."""
 
-import difflib
 import importlib.util
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import NoReturn
@@ -25,6 +25,21 @@ class SubmissionRefused(Refusal):
         self.may_be_queued = may_be_queued  # nobody answered, so the job may have been taken all the same
 
 
+def program() -> str:
+    """The command that the user has typed: rankloop, or python -m and a package of the toolkit."""
+    entry = sys.argv[0].rpartition("/")
+    return f"python -m {entry[0].rpartition('/')[2]}" if entry[2] == "__main__.py" else "rankloop"
+
+
+def command(words: str, *more: object) -> str:
+    """A command to be typed: a verb with what stands behind it, and further words, which are quoted where a shell needs it.
+
+    >>> command("resume", "runs/a b")
+    "rankloop resume 'runs/a b'"
+    """
+    return " ".join([program(), words, *(shlex.quote(str(word)) for word in more)])
+
+
 def refuse_without(packages: Iterable[str]) -> None:
     """Refuse what cannot run for want of packages, before anything is started.
 
@@ -41,7 +56,7 @@ def refuse_without(packages: Iterable[str]) -> None:
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
         raise Refusal(
-            f"{', '.join(missing)} cannot be imported by {sys.executable}: fix it: {INSTALL}; see python -m launch doctor"
+            f"{', '.join(missing)} cannot be imported by {sys.executable}: fix it: {INSTALL}; see {command('doctor')}"
         )
 
 
@@ -60,6 +75,8 @@ def nearest(given: str, known: Iterable[str]) -> str:
     str
         ``did you mean 'x'?`` or ``known: a, b, c``.
     """
+    import difflib
+
     known = sorted(known)
     close = difflib.get_close_matches(given, known, n=1, cutoff=0.6)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known) or 'none'}"

@@ -1,42 +1,37 @@
-"""python -m profiling VERB ...: what is learned from runs and tables."""
+"""python -m profiling VERB ...: what is learned from runs and tables; the same verbs as those of the command rankloop."""
 
-import importlib
+import os
 import sys
 from collections.abc import Sequence
 
-from launch.errors import Refusal, nearest
+if __name__ == "__main__":
+    # A user's launch.py in the working directory is not ours.
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    import launch
 
-VERBS = {
-    "compare": "profiling.cli.compare",
-    "export": "profiling.cli.export",
-    "mllog": "profiling.cli.mllog",
-    "predict": "profiling.cli.predict",
-    "report": "profiling.cli.report",
-    "score": "profiling.cli.score",
-    "simulate": "profiling.cli.simulate",
-    "summary": "profiling.cli.summary",
-    "watch": "profiling.cli.watch",
-    "trace": "profiling.cli.trace",
-}
-"""Each verb's module, imported when the verb is used: it has run(argv) -> what is printed, and Options."""
+    del sys.path[0]
+    launch.import_packages()
+    if sys.path[:1] == [os.getcwd()]:
+        del sys.path[0]
+
+from launch import VERSION
+from launch.cli import verbs
+from launch.errors import Refusal, nearest
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run a verb; print what it says; return the exit status: 0, or 2 for what the user can mend."""
+    """Run a verb; print what it says; return the exit status: 0, or 2 for what the user can fix."""
+    known = [verb for verb, (module, *_) in verbs.VERBS.items() if module.startswith("profiling.")]
     try:
         if not argv or argv[0] in ("-h", "--help"):
-            print(_help())
-            return 0
-        verb, *words = argv
-        if verb not in VERBS:
-            raise Refusal(f"unknown verb {verb!r}: {nearest(verb, VERBS)}")
-        module = importlib.import_module(VERBS[verb])
-        if {"-h", "--help"} & set(words):
-            from launch.plan import options
-
-            print(f"{module.__doc__}\n\n{options.describe(module.Options)}")
-            return 0
-        print(module.run(words))
+            print("usage: python -m profiling VERB ...   (--help behind a verb shows its options)\n")
+            print(verbs.table("profiling."))
+        elif argv[0] == "--version":
+            print(f"rankloop {VERSION}")
+        elif argv[0] not in known:
+            raise Refusal(f"unknown verb {argv[0]!r}: {nearest(argv[0], known)}")
+        else:
+            return verbs.run(argv[0], argv[1:])
         return 0
     except Refusal as refusal:
         print(f"profiling: {refusal}", file=sys.stderr)
@@ -49,20 +44,7 @@ def main(argv: Sequence[str]) -> int:
         return 2
 
 
-def _help() -> str:
-    lines = [importlib.import_module(module).__doc__ or "" for module in VERBS.values()]
-    return "\n".join(
-        [
-            "usage: python -m profiling VERB ...   (--help behind a verb shows its options)",
-            "",
-            *(f"  {line}" for line in lines),
-        ]
-    )
-
-
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except BrokenPipeError:  # the reader, such as head, has seen enough
-        sys.stderr.close()
-        sys.exit(141)
+    from launch.__main__ import entry
+
+    sys.exit(entry(main))

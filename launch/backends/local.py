@@ -1,6 +1,6 @@
 """Jobs on this machine: each is a process of its own, which makes the runs of the job one after the other.
 
-python -m launch.backends.local JOB_FOLDER is that process. It ends with the launcher that started it, unless that was asked
+launch.backends.local JOB_FOLDER is that process. It ends with the launcher that started it, unless that was asked
 to return at once; its ranks end with it. While it lives it holds the lock of the job.
 """
 
@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from launch import HOME
+from launch import own_command
 from launch.backends import rank_command
 from launch.backends.processes import mpirun
 from launch.backends.scheduler import ENDED, RUNNING, UNKNOWN, Answer, Limits, Part, Status
@@ -61,14 +61,12 @@ class Local:
 
     def submit(self, job: Job) -> str:
         """Start the job's process; return its host and pid."""
-        words = [sys.executable, "-P", "-m", "launch.backends.local", str(job.folder)]
-        path = os.pathsep.join(filter(None, [str(HOME), os.environ.get("PYTHONPATH")]))
+        words = own_command(sys.executable, "launch.backends.local", str(job.folder))
         # The lock is taken here and handed on, so that there is no moment in which the job looks as if it had ended.
         with open(job.folder / _LOCK, "w") as lock, open(job.log, "ab") as log:
             fcntl.flock(lock, fcntl.LOCK_EX)
             process = subprocess.Popen(
                 words,
-                env=os.environ | {"PYTHONPATH": path},
                 stdin=lock,
                 stdout=log,
                 stderr=log,
@@ -106,15 +104,15 @@ class Local:
 SCHEDULER = Local()
 
 
-def main(folder: Path) -> None:
+def main(argv: list[str]) -> int:
     """Make the runs of a job, until the last has ended or the end is asked for."""
     signal.signal(END_THIS, lambda *_: None)  # too early or too late for the run that was meant
     lock = sys.stdin.fileno()
     os.write(lock, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode())
-    job = jobs.read(folder)
+    job = jobs.read(Path(argv[0]))
     for run in job.run_dirs:
         plan = run.plan()
-        cutoff = [sys.executable, "-P", "-m", "launch.submit.cutoff", str(run.path)]
+        cutoff = own_command(sys.executable, "launch.submit.cutoff", str(run.path))
         if (
             plan.stop_below is not None
             and subprocess.run(cutoff, stdin=subprocess.DEVNULL, check=False).returncode == 0
@@ -125,11 +123,12 @@ def main(folder: Path) -> None:
         except attempt.MayNotBegin as why:
             print(f"{run.path.name}: {why}", flush=True)
         except Interrupted:
-            return
+            break
         except Refusal as refusal:
             run.append_event(
                 "ended", outcome="failed", status=refusal.status, reason=str(refusal), submission=job.number
             )
+    return 0
 
 
 def _process(folder: Path) -> dict[str, Any] | None:
@@ -179,7 +178,3 @@ def _ask_to_end(job: Job, run: RunDir | None, number: int) -> bool:
             f"the process {job.id} that runs {job.holder} cannot be ended ({error.strerror}): end it where it was started"
         ) from None
     return process is not None
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

@@ -194,8 +194,9 @@ def _kill_group(process: subprocess.Popen) -> None:
 
 def _environment(plan: Plan) -> dict[str, str]:
     # A launcher that itself runs in a job or under mpirun must not hand on who it is there.
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONUNBUFFERED": "1"}
-    return quiet | without_identity() | plan.env | {"PYTHONPATH": os.pathsep.join(plan.pythonpath)}
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "2"}
+    path = {"PYTHONPATH": os.pathsep.join(plan.pythonpath)} if plan.pythonpath else {}
+    return quiet | without_identity() | plan.env | path
 
 
 def mpirun(plan: Plan) -> list[str]:

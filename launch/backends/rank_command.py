@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 
+from launch import own_command
 from launch.errors import Refusal
 from launch.plan.plan import Plan
 
@@ -16,14 +17,12 @@ _GPUS = {"CUDA_VISIBLE_DEVICES": "--nv", "ROCR_VISIBLE_DEVICES": "--rocm", "HIP_
 def words(plan: Plan) -> list[str]:
     """All but the last word, which is the run directory."""
     if plan.container is None:
-        return [plan.python, "-m", "launch.node.worker"]
-    # Ours has what modules have put there, of another Python; that of the image may lack the toolkit.
+        return own_command(plan.python, "launch.node.worker")
+    # Outside it has what modules have put there, of another Python.
     inside = [
         "env",
         f"PYTHONPATH={os.pathsep.join(plan.pythonpath)}",
-        plan.container_python,
-        "-m",
-        "launch.node.worker",
+        *own_command(plan.container_python, "launch.node.worker"),
     ]
     if plan.container_runtime == "pyxis":
         return inside

@@ -107,7 +107,9 @@ def check_partition_limits(plan: Plan) -> None:
         raise Refusal(f"--nodes {plan.nodes} is more than partition {wanted} has for a job ({nodes}): ask for fewer")
     longest = walltime(limit) if limit not in ("infinite", "n/a") else None
     if exceeds(plan.time_s, longest):
-        raise Refusal(f"--time {limit_text(plan.time_s or 0)} is more than partition {wanted} allows ({limit}): ask for less")
+        raise Refusal(
+            f"--time {limit_text(plan.time_s or 0)} is more than partition {wanted} allows ({limit}): ask for less"
+        )
 
 
 def command(words: list[str], timeout: float = 60) -> subprocess.CompletedProcess | None:

@@ -6,7 +6,7 @@ import shlex
 import string
 from collections.abc import Sequence
 
-from launch import HOME
+from launch import HOME, own_command
 from launch.backends import rank_command
 from launch.plan import inherited
 from launch.plan.plan import Plan, refuse_path
@@ -37,8 +37,7 @@ trap 'failed "$?" "${#BASH_SOURCE[*]}" "$LINENO"' ERR""")
 def script(job: Job) -> str:
     """The text of the job script; the first of the job's plans is that of the allocation."""
     plan, *_ = job.plans
-    python = shlex.quote(plan.python)
-    attempt = f"{python} -m launch.node.attempt"
+    attempt = shlex.join(own_command(plan.python, "launch.node.attempt"))
     if job.shape == "pack":
         return _pack(job, plan, attempt)
     tasks_of_array = f"0-{len(job.runs) - 1}" + (f"%{job.throttle}" if job.throttle else "")
@@ -48,7 +47,7 @@ def script(job: Job) -> str:
         {"array": tasks_of_array, "output": "logs/%a.log"} if job.shape == "array" else {},
         enter=_TASK if job.shape == "array" else _RUN,
         # The modules may be what is wrong, so this cannot wait for the environment.
-        environment=environment(plan, f"{_early(plan)} begin . {job.number} && {_early(plan)} end . 1\n    "),
+        environment=environment(plan, f"{attempt} begin . {job.number} && {attempt} end . 1\n    "),
         begin=f"{attempt} begin . {job.number}",
         srun=shlex.join([f"--nodes={plan.nodes}", f"--ntasks={plan.size}", *tasks(plan)]),
         worker=rank_command.line(plan),
@@ -61,7 +60,8 @@ def _pack(job: Job, plan: Plan, attempt: str) -> str:
     runs = list(zip(job.runs, job.plans[1:]))
     a_run = minutes(max(each.time_s or 0 for _, each in runs))
     margin = min(plan.signal_s, 60 * a_run // 2)
-    cut = f"if {shlex.quote(plan.python)} -m launch.submit.cutoff .; then lacking=$((lacking - 1)); return; fi"
+    cutoff = shlex.join(own_command(plan.python, "launch.submit.cutoff"))
+    cut = f"if {cutoff} .; then lacking=$((lacking - 1)); return; fi"
     return _filled(
         "slurm_pack.sh",
         job,
@@ -69,7 +69,8 @@ def _pack(job: Job, plan: Plan, attempt: str) -> str:
         environment=environment(plan),
         latest=str(plan.time_s - margin),
         begin="\n        ".join(
-            ([cut] if plan.stop_below is not None else []) + [f"{attempt} begin . {job.number} || {{ [ -e result.json ] && lacking=$((lacking - 1)); return; }}"]
+            ([cut] if plan.stop_below is not None else [])
+            + [f"{attempt} begin . {job.number} || {{ [ -e result.json ] && lacking=$((lacking - 1)); return; }}"]
         ),
         longest=str(60 * a_run - (margin if plan.handles_warning else 0)),
         # As Slurm does for a job: a warning before the time of the run is over, and its end then.
@@ -196,15 +197,7 @@ def environment(plan: Plan, note: str = "") -> str:
     if lines:
         lines = [_FAILED.substitute(note=note), *lines, "trap - ERR"]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in plan.env.items()]
-    lines.append(
-        f"export PYTHONPATH={_paths(plan)}${{PYTHONPATH:+:$PYTHONPATH}} TF_CPP_MIN_LOG_LEVEL=${{TF_CPP_MIN_LOG_LEVEL:-2}}"
-    )
+    if plan.pythonpath:
+        lines.append(f"export PYTHONPATH={shlex.quote(os.pathsep.join(plan.pythonpath))}${{PYTHONPATH:+:$PYTHONPATH}}")
+    lines.append("export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}")
     return "\n".join(lines)
-
-
-def _early(plan: Plan) -> str:
-    return f"PYTHONPATH={_paths(plan)} {shlex.quote(plan.python)} -m launch.node.attempt"
-
-
-def _paths(plan: Plan) -> str:
-    return shlex.quote(os.pathsep.join(plan.pythonpath))

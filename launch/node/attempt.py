@@ -1,7 +1,7 @@
 """The beginning and the end of an attempt, noted in the run directory, for the script of a job:
 
-python -m launch.node.attempt begin RUN [SUBMISSION]
-python -m launch.node.attempt end RUN STATUS [ASKED]
+launch.node.attempt begin RUN [SUBMISSION]
+launch.node.attempt end RUN STATUS [ASKED]
 
 The script calls it on the first node; the local scheduler calls the same functions.
 """
@@ -197,8 +197,9 @@ def _end(run: RunDir, plan: Plan, status: int, asked: bool) -> int:
     return {"done": 0, "stopped": stop.STOPPED, "failed": 1}[outcome]
 
 
-def main(verb: str, folder: str, *rest: str) -> int:
-    """Begin or end an attempt of a run; return the exit status."""
+def main(argv: list[str]) -> int:
+    """Begin or end an attempt of a run; return the exit status of the script, of a begun attempt 0."""
+    verb, folder, *rest = argv
     run = RunDir.open(folder)
     if verb == "end":
         return _end(run, run.plan(), int(rest[0]), any(rest[1:]))
@@ -208,7 +209,3 @@ def main(verb: str, folder: str, *rest: str) -> int:
         print(f"launch: not started: {why}", file=sys.stderr, flush=True)
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""A rank's first and last lines:   python -m launch.node.worker RUN
+"""A rank's first and last lines:   launch.node.worker RUN
 
 It finds out who it is, takes its GPU, meets the other ranks, and then becomes what is to be run, in the same process. When that
 fails, it says so in the run directory before anyone else's view of it is lost.
@@ -6,7 +6,6 @@ fails, it says so in the run directory before anyone else's view of it is lost.
 
 import faulthandler
 import os
-import runpy
 import signal
 import socket
 import sys
@@ -15,12 +14,14 @@ import traceback
 from typing import Any
 
 from launch.errors import Refusal
-from launch.node import gloo, pinning, rendezvous, sampling, stop
+from launch.node import gloo, pinning, program, rendezvous, sampling, stop
 from launch.node.rank import Rank, environment, from_environment, rank_number
 from launch.plan.plan import Plan
 from launch.record import diagnose
 from launch.record.files import append_line
 from launch.record.rundir import RunDir
+
+LEAVING_S = 5  # for what a failed program still does: its exit handlers, and threads that go on
 
 
 def main(argv: list[str]) -> int:
@@ -30,48 +31,48 @@ def main(argv: list[str]) -> int:
     faulthandler.enable()
     if plan.backend == "local":
         stop.die_with(os.getppid())  # of an mpirun; a rank that the launcher started itself is bound to it already
-    if plan.kind == "workload":
+    ours = plan.kind == "workload"
+    if ours:
         stop.install(note=False)
     elif plan.ignores_warning:
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-    started = run.events("started")
-    attempt = len(started)
+    attempt = len(run.events("started"))
     rank = Rank(rank=rank_number())
     begun = False
     try:
         rank = who(plan)
         here = _prepare(run, plan, rank, attempt)
-        with sampling.beside(run, plan, rank, attempt, here):
-            os.environ.update(rendezvous.meet(plan, rank, run.meeting, attempt, plan.patience_s))
-            gloo.start_together(plan.patience_s)
-            begun = True
-            _run(plan)
+        sampling.beside(run, plan, rank, attempt, here)
+        os.environ.update(rendezvous.meet(plan, rank, run.meeting, attempt, plan.patience_s))
+        gloo.start_together(plan.patience_s)
+        begun = True
+        # Each rank's stdout is a pipe, which Python would fill by the 8 KB before anyone saw a line.
+        sys.stdout.reconfigure(line_buffering=True)
+        program.run(list(plan.entry), plan.cwd, ours)
     except SystemExit as ending:
-        status = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
-        if isinstance(ending.code, str):
-            print(ending.code, file=sys.stderr, flush=True)
+        status = ending.code & 0xFF if isinstance(ending.code, int) else int(ending.code is not None)
         if status == stop.STOPPED and diagnose.handles_warning(run):
             # The first rank to leave makes srun end the others, whose own way out must not turn into a signal's.
             for number in (signal.SIGTERM, signal.SIGUSR2):
                 signal.signal(number, signal.SIG_IGN)
         elif status:
-            _record(
-                run,
-                rank,
-                attempt,
-                f"exit status {status}" + (f": {ending.code}" if isinstance(ending.code, str) else ""),
-                "",
-            )
-        return status
+            why = "" if isinstance(ending.code, int) else f": {_text(ending.code)}"
+            _record(run, rank, attempt, f"exit status {status}{why}", "")
+            if ours and why:
+                print(ending.code, file=sys.stderr)
+            _leave(status, ours)
+        raise  # Python says the rest
     except BaseException as error:
-        if isinstance(error, Refusal):  # its line says all
-            text, trace = str(error), ""
+        refused = isinstance(error, Refusal)  # its line says all
+        trace = program.without_ours(error.__traceback__)
+        lines = "" if refused else "".join(traceback.format_exception(type(error), error, trace))
+        text = _text(error) if refused else f"{type(error).__name__}: {_text(error)}"
+        _record(run, rank, attempt, text, lines, refused=begun and refused)
+        if refused:
+            print(text, file=sys.stderr)
         else:
-            # The lines of this file and of runpy say nothing to a user.
-            trace = "".join(traceback.format_exception(error.with_traceback(_own(error.__traceback__))))
-            text = f"{type(error).__name__}: {error}"
-        _record(run, rank, attempt, text, trace, refused=begun and isinstance(error, Refusal))
-        print(trace.rstrip() or text, file=sys.stderr, flush=True)
+            sys.excepthook(type(error), error.with_traceback(trace), trace)
+        _leave(1, ours)
         return 1
     return 0
 
@@ -116,21 +117,6 @@ def _prepare(run: RunDir, plan: Plan, rank: Rank, attempt: int) -> list[dict[str
     return pinning.compare(plan, rank, own, run.meeting, attempt, plan.patience_s)
 
 
-def _run(plan: Plan) -> None:
-    os.chdir(plan.cwd)
-    words = list(plan.entry)
-    # Each rank's stdout is a pipe, which Python would fill by the 8 KB before anyone saw a line.
-    sys.stdout.reconfigure(line_buffering=True)
-    if words[0] == "-m":
-        sys.path[0] = plan.cwd
-        sys.argv = words[1:]
-        runpy.run_module(words[1], run_name="__main__", alter_sys=True)
-    else:
-        sys.path[0] = os.path.dirname(words[0])
-        sys.argv = words
-        runpy.run_path(words[0], run_name="__main__")
-
-
 def _record(run: RunDir, rank: Rank, attempt: int, error: str, trace: str, refused: bool = False) -> None:
     line: dict[str, Any] = {
         "time": round(time.time(), 3),
@@ -148,21 +134,21 @@ def _record(run: RunDir, rank: Rank, attempt: int, error: str, trace: str, refus
         print(f"launch: what comes next could not be noted in {run.failures}: {failed}", file=sys.stderr)
 
 
-def _own(trace: Any) -> Any:
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith((__file__, "<frozen runpy>")):
-        trace = trace.tb_next
-    return trace
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # Python itself says so too
+        return "<exception str() failed>"
 
 
-def _entry() -> int:
-    status = main(sys.argv[1:])
-    if status not in (0, stop.STOPPED):
-        # Threads of the program that go on, or MPI's own ending, would keep a failed rank and all that wait for it.
+def _leave(status: int, ours: bool) -> None:
+    """Make sure that a failed rank ends: all others wait for it."""
+    sampling.leave(wait=False)
+    if ours:
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(status & 0xFF or 1)
-    return status
-
-
-if __name__ == "__main__":
-    sys.exit(_entry())
+        os._exit(status)
+    # A program's exit handlers run as under Python; but threads that go on, or MPI's own ending, may never end.
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
+    signal.alarm(LEAVING_S)

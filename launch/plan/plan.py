@@ -8,9 +8,9 @@ import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from launch import HOME
+from launch import HOME, PACKAGES, START
 from launch.errors import Refusal
 from launch.plan import container, inherited, options, typed
 from launch.plan.request import Backend, Count, Natural, NotNegative, Request, Seed
@@ -24,7 +24,6 @@ from launch.plan.shape import (
     refuse_too_many,
 )
 from launch.plan.site import Site
-from launch.plan.typed import Bounds
 from launch.plan.walltime import UNLIMITED, clock, walltime
 from launch.plan.workload import TRAINER, Target
 
@@ -54,7 +53,7 @@ class Plan:
     ranks_per_node: Count
     gpus_per_node: Natural
     cpus_per_task: Count | None
-    time_s: Natural | None  # 0: unlimited
+    time_s: Annotated[int, Bounds(0)] | None  # 0: unlimited
     partition: str | None
     account: str | None
     qos: str | None
@@ -265,12 +264,14 @@ def _container(request: Request, site: Site, target: Target) -> dict[str, Any]:
         )
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rankloop"
     own = [Path(target.name).parent] if target.kind == "script" else []
+    # Not the whole folder: the packages of this machine's Python lie in it too where the toolkit was installed by pip.
+    toolkit = [*(HOME / name for name in PACKAGES), START]
     cwd = os.getcwd()
     return {
         "container": container.image(request.container, site.container),
         "container_runtime": site.container,
         "container_binds": container.binds(
-            [request.runs, cwd, *_pythonpath(os.environ.get("PYTHONPATH", ""), cwd), cache, *own]
+            [request.runs, cwd, *_pythonpath(os.environ.get("PYTHONPATH", ""), cwd), cache, *own, *toolkit]
         ),
         **kept,
     }
@@ -278,9 +279,9 @@ def _container(request: Request, site: Site, target: Target) -> dict[str, Any]:
 
 @functools.cache  # for the many plans of a study it is the same
 def _pythonpath(said: str, cwd: str) -> tuple[str, ...]:
-    """The toolkit's own place, so that the ranks find it wherever they start, and what PYTHONPATH says, made absolute."""
-    folders = [os.path.join(cwd, folder) for folder in said.split(os.pathsep) if folder]
-    return tuple(dict.fromkeys([str(HOME), *map(os.path.abspath, folders)]))
+    """The folders of PYTHONPATH, made absolute; that of the toolkit last, so that what the user's program imports is the user's."""
+    folders = [os.path.abspath(os.path.join(cwd, folder)) for folder in said.split(os.pathsep)] if said else []
+    return tuple(dict.fromkeys(sorted(folders, key=lambda folder: folder == str(HOME))))
 
 
 def _entry(target: Target) -> tuple[str, ...]:

@@ -1,16 +1,19 @@
 """What is to be run: a workload module, any other module, or a script."""
 
 import ast
+import contextlib
 import dataclasses
 import importlib
 import importlib.util
-import pkgutil
+import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, Literal
 
+from launch import HOME, USERS_PATH, add_users_workloads
 from launch.errors import Refusal, nearest
 from launch.plan import options
 
@@ -66,6 +69,7 @@ def find(name: str, arguments: Sequence[str], verbs: Iterable[str] = ()) -> Targ
     Refusal
         If there is no such thing, it cannot be run, or an option of a workload is not known or has a wrong value.
     """
+    name = _module_of(name)
     what = kind(name, verbs)
     return _given(what, str(Path(name).absolute()) if what == "script" else name, tuple(arguments))
 
@@ -77,6 +81,7 @@ def _given(what: Literal["workload", "module", "script"], name: str, arguments: 
 
 def kind(name: str, verbs: Iterable[str] = ()) -> Literal["workload", "module", "script"]:
     """What a name stands for; arguments and refusals are those of `find`."""
+    name = _module_of(name)
     if name.endswith(".py") or "/" in name:
         if not Path(name).is_file():
             raise Refusal(
@@ -85,6 +90,33 @@ def kind(name: str, verbs: Iterable[str] = ()) -> Literal["workload", "module", 
         _parse(Path(name))
         return "script"
     return "workload" if is_workload(_source(name, verbs)) else "module"
+
+
+def _module_of(name: str) -> str:
+    """The name of the module that a path stands for, where the file only defines a workload; else what was given.
+
+    Raises
+    ------
+    Refusal
+        If such a file cannot be imported from here.
+    """
+    path = Path(name)
+    if not (name.endswith(".py") and path.is_file() and is_workload(path)):
+        return name
+    acts = (ast.If, ast.For, ast.While, ast.With, ast.Try)
+    if any(isinstance(node, acts) or _is_call(node) for node in _parse(path).body):
+        return name  # a program that calls its own names so
+    inner = os.path.relpath(path.resolve(), Path.cwd().resolve())
+    parts = inner.removesuffix(".py").removesuffix("/__init__").split("/")
+    if not all(part.isidentifier() for part in parts):
+        raise Refusal(
+            f"{name} is a workload, which is started by its module's name from its own folder: cd {path.parent}"
+        )
+    return ".".join(parts)
+
+
+def _is_call(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
 
 
 def asks_for_help(words: Sequence[str]) -> bool:
@@ -102,7 +134,8 @@ def config_class(name: str) -> type:
         If its module cannot be imported, or the Config is no dataclass.
     """
     try:
-        found = importlib.import_module(name).Config
+        with _users_modules():
+            found = importlib.import_module(name).Config
     except Refusal:
         raise
     except Exception as error:
@@ -122,12 +155,8 @@ def is_workload(source: Path) -> bool:
 
 def known() -> list[str]:
     """The workloads that come with the toolkit."""
-    spec = importlib.util.find_spec(TRAINER.partition(".")[0])
-    if spec is None or not spec.submodule_search_locations:
-        return []
-    packages = [module for module in pkgutil.iter_modules(spec.submodule_search_locations) if module.ispkg]
-    sources = {module.name: Path(module.module_finder.path, module.name, "__init__.py") for module in packages}
-    return sorted(f"{spec.name}.{name}" for name, source in sources.items() if is_workload(source))
+    package = HOME / TRAINER.partition(".")[0]
+    return sorted(f"{package.name}.{path.parent.name}" for path in package.glob("*/__init__.py") if is_workload(path))
 
 
 def _parse(source: Path) -> ast.Module:
@@ -148,7 +177,9 @@ def _source(name: str, verbs: Iterable[str] = ()) -> Path:
     """The file that would run for a module name: that of a workload's module, or of a package's __main__."""
     parent = name.rpartition(".")[0]
     try:
-        spec = importlib.util.find_spec(name)  # imports the packages that the module is in
+        with _users_modules():
+            spec = importlib.util.find_spec(name)  # imports the packages that the module is in
+            _refuse_two(name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise Refusal(_broken(parent, error)) from None
@@ -161,7 +192,7 @@ def _source(name: str, verbs: Iterable[str] = ()) -> Path:
         raise Refusal(_broken(parent, error)) from error
     if spec is None:
         raise Refusal(
-            f"there is no workload or module {name!r} (looked in {_here()} and the packages): {nearest(name, [*known(), *verbs])}"
+            f"there is no workload or module {name!r} (looked in {os.getcwd()} and the packages): {nearest(name, [*known(), *verbs])}"
         )
     if spec.origin is None or not spec.origin.endswith(".py"):
         raise Refusal(f"{name!r} is no module that can be run: {nearest(name, known())}")
@@ -176,5 +207,24 @@ def _source(name: str, verbs: Iterable[str] = ()) -> Path:
     return source
 
 
-def _here() -> str:
-    return sys.path[0] or "."
+@contextlib.contextmanager
+def _users_modules() -> Iterator[None]:
+    """Look for modules as ``python -m`` does, in the working directory first: only where the user's are meant, as a file there
+    may have the name of any module that the launcher itself is yet to import."""
+    before, here = sys.path[:], os.getcwd()
+    sys.path[:] = [here, *USERS_PATH, *before]
+    add_users_workloads()
+    try:
+        yield
+    finally:
+        sys.path[:] = before if here in before else [*before, here]  # for what they import later
+
+
+def _refuse_two(name: str) -> None:
+    package, _, inner = name.partition(".")
+    if package != TRAINER.partition(".")[0] or not inner:
+        return
+    specs = [PathFinder.find_spec(name, [folder]) for folder in sys.modules[package].__path__]
+    files = [spec.origin for spec in specs if spec is not None and spec.origin]
+    if len(files) > 1:
+        raise Refusal(f"{name} is both one of the toolkit's workloads and {files[1]}: rename yours")

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from launch import HOME
+from launch import own_command
 from launch.plan.plan import Plan
 from launch.record import job as record
 from launch.record.files import read_json
@@ -91,8 +91,8 @@ def _foretold(points: tuple[Measured, ...], ranks: int, kind: str) -> dict[str, 
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder) / "measured.json"
         table.write_text(json.dumps([{"workers": one.ranks, "throughput": one.rate, "kind": kind} for one in points]))
-        asked = [sys.executable, "-m", "profiling", "predict", table, "--workers", str(ranks), "--json"]
-        said = subprocess.run(asked, cwd=HOME, capture_output=True, text=True, check=False)
+        asked = own_command(sys.executable, "predict", str(table), "--workers", str(ranks), "--json")
+        said = subprocess.run(asked, capture_output=True, text=True, check=False)
     if said.returncode:
         print(
             f"no efficiency is predicted for {ranks} ranks: {(said.stderr.strip().splitlines() or [said.returncode])[-1]}",
@@ -156,6 +156,7 @@ def _point(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [item for item in entry["values"].items() if item[0] != "seed"]
 
 
-if __name__ == "__main__":
-    here = RunDir.open(sys.argv[1])
-    sys.exit(0 if cut(here, here.plan()) else 1)
+def main(argv: list[str]) -> int:
+    """Say by the exit status, 0, that a run is not to be made:   launch.submit.cutoff RUN"""
+    run = RunDir.open(argv[0])
+    return 0 if cut(run, run.plan()) else 1

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from launch import own_command
 from launch.backends.scheduler import scheduler
 from launch.errors import Refusal, nearest
 from launch.plan import workload
@@ -235,6 +236,6 @@ def _in_background(folder: Path) -> None:
     """Go on with a workflow in a launcher that outlives this one."""
     log_file = folder / "workflow.log"
     with open(log_file, "ab") as log:
-        command = [sys.executable, "-m", "launch", "resume", str(folder), "--wait"]
+        command = own_command(sys.executable, "resume", str(folder), "--wait")
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     print(f"started as process {process.pid}; its output goes to {log_file}")

@@ -11,7 +11,6 @@ import os
 import select
 import signal
 import socket
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -175,7 +174,3 @@ def _pause(now: float, interval: float) -> float:
 def _left_over(run: RunDir, node: int, attempt: int) -> list[Path]:
     earlier = (run.node_readings(node, before) for before in range(1, attempt))
     return [path for path in earlier if path.exists() and not path.with_suffix(".parquet").exists()]
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -164,7 +164,7 @@ def test_what_is_refused_is_refused_in_one_line_with_status_2(capsys, table, wor
 
 
 def test_help_names_verbs_and_options(capsys):
-    assert "score PREDICTION.json TABLE" in run(capsys, "--help")[1]
+    assert "  score PREDICTION TABLE " in run(capsys, "--help")[1]
     assert "--confidence FLOAT" in run(capsys, "predict", "--help")[1]
 
 

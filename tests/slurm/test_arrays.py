@@ -145,7 +145,7 @@ def test_a_task_that_is_started_again_leaves_the_others_alone(clean_slurm: Clust
     until(lambda: len(runs[2].events("started")) == 2, 150)
     # Slurm starts a task again that is done, as somebody has asked it to.
     subprocess.run(["scontrol", "requeue", runs[0].events("submitted")[0]["job"]], check=True)
-    until(lambda: "the run is done" in runs[0].job_log.read_text(), 60)
+    until(lambda: "it has a result" in runs[0].job_log.read_text(), 60)
     publish(tmp_path / "go", "")
     status, output = launched.wait(90)
     assert status == 0 and "4 of 4 runs are done" in output, output

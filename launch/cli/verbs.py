@@ -1,0 +1,57 @@
+"""The verbs of the command rankloop, those that measure and predict among them; each is imported when it is used."""
+
+import importlib
+from collections.abc import Sequence
+
+from launch.errors import program
+
+VERBS = {
+    "resume": ("launch.cli.resume", "RUN|STUDY", "continue a run that was stopped, killed or failed"),
+    "status": ("launch.cli.status", "[RUN ...]", "the state of runs: all in the folder runs, or those named"),
+    "list": ("launch.cli.listing", "[FOLDER ...]", "studies and runs, one line each, with the states of their runs"),
+    "diff": ("launch.cli.diff", "RUN RUN", "compare the plan, code, environment, machine and results of two runs"),
+    "logs": ("launch.cli.logs", "RUN", "what the ranks of a run have printed"),
+    "cancel": ("launch.cli.cancel", "RUN ...", "end runs, so that they can be resumed"),
+    "doctor": ("launch.cli.doctor", "", "what this environment has and lacks, and how to fix it"),
+    "sites": ("launch.cli.sites", "[SITE|new]", "the machines one can run on; show a site file, or write one"),
+    "summary": ("profiling.cli.summary", "RUN", "steps, throughput and GPUs of a run, and which ranks are slow"),
+    "watch": ("profiling.cli.watch", "RUN", "a running run, live: examples/s, GPUs, power, imbalance"),
+    "trace": ("profiling.cli.trace", "RUN", "where the time of the traced steps went, by rank"),
+    "compare": ("profiling.cli.compare", "RUN RUN", "two runs side by side, and the second relative to the first"),
+    "report": ("profiling.cli.report", "STUDY|TABLE", "the scaling table, with confidence intervals; write a report"),
+    "predict": ("profiling.cli.predict", "STUDY|TABLE", "throughput, hours and energy of larger runs, with intervals"),
+    "score": ("profiling.cli.score", "PREDICTION TABLE", "a saved prediction against what was measured since"),
+    "simulate": ("profiling.cli.simulate", "RUN|MODEL", "the step on any number of nodes, from layers and links"),
+    "export": ("profiling.cli.export", "STUDY", "what was measured of each run, as CSV, Parquet or JSON"),
+    "mllog": ("profiling.cli.mllog", "RUN", "the run as lines of an MLPerf log"),
+}
+"""Verb -> module, its arguments, and what it does. A module has ``main(argv) -> exit status``, or ``run(argv) -> str`` to be printed."""
+
+
+def run(verb: str, words: Sequence[str]) -> int:
+    """Do what a verb does, or print its help; return the exit status."""
+    module = importlib.import_module(VERBS[verb][0])
+    if {"-h", "--help"} & set(words):
+        print(_help(module))
+        return 0
+    if hasattr(module, "main"):
+        return module.main(list(words))
+    print(module.run(words))
+    return 0
+
+
+def table(package: str = "") -> str:
+    """A line for each verb, or for those of one package."""
+    rows = [(f"{verb} {arguments}", what) for verb, (module, arguments, what) in VERBS.items() if package in module]
+    return "\n".join(f"  {left:<23} {what}" for left, what in rows)
+
+
+def _help(module) -> str:
+    import re
+
+    text = re.sub(r"\bpython -m (launch|profiling)\b", program(), module.__doc__.strip())
+    if not hasattr(module, "Options"):
+        return text
+    from launch.plan import options
+
+    return f"{text}\n\noptions\n{options.describe(module.Options)}"

@@ -1,0 +1,122 @@
+"""The user's program in this process, as ``python script.py`` or ``python -m module`` would run it.
+
+It is the module ``__main__`` to the end of the process, with the path, arguments and imports that it has under Python alone:
+the toolkit's packages give way to the user's of the same name, and so do other modules that were imported before it.
+"""
+
+import builtins
+import importlib.util
+import os
+import sys
+import types
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from typing import Any
+
+from launch import AT_START, HOME, PACKAGES, START, USERS_PATH, add_users_workloads, is_toolkit
+
+
+def run(words: list[str], cwd: str, ours: bool) -> None:
+    """Run it to the end of its code; what it raises is the caller's.
+
+    Parameters
+    ----------
+    words : list of str
+        The path of a script, or ``-m`` and a module; and the arguments behind it.
+    cwd : str
+        The folder to work in.
+    ours : bool
+        Whether it is a module of the toolkit, which needs the toolkit's packages.
+    """
+    os.chdir(cwd)
+    path = os.path.dirname(os.path.realpath(words[0])) if words[0] != "-m" else cwd
+    first = [*([] if sys.flags.safe_path else [path]), *USERS_PATH]
+    sys.path[:] = [*first, *(folder for folder in sys.path if folder not in USERS_PATH)]
+    sys.argv = words if words[0] != "-m" else words[1:]
+    sys.orig_argv = [sys.executable, *words]  # by which some frameworks start themselves again
+    if ours:
+        sys.path.append(str(HOME))  # for processes that it starts
+        add_users_workloads()
+    else:
+        _give_way(first)
+    main = types.ModuleType("__main__")
+    main.__dict__.update(__builtins__=builtins, __annotations__={})
+    sys.modules["__main__"] = main
+    if words[0] == "-m":
+        main.__spec__, code = _module(words[1])
+        main.__loader__, main.__package__ = main.__spec__.loader, main.__spec__.parent
+        main.__file__ = sys.argv[0] = main.__spec__.origin
+        main.__cached__ = main.__spec__.cached
+    else:
+        main.__loader__, main.__file__ = SourceFileLoader("__main__", words[0]), words[0]
+        main.__cached__ = None
+        with open(words[0], "rb") as file:
+            code = compile(file.read(), words[0], "exec", dont_inherit=True)
+    exec(code, main.__dict__)
+
+
+def without_ours(trace: types.TracebackType | None) -> types.TracebackType | None:
+    """The traceback of an error of the program, from its own first line on."""
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith((_NODE, str(START), "<frozen importlib")):
+        trace = trace.tb_next
+    return trace
+
+
+_NODE = os.path.join(os.path.dirname(__file__), "")
+
+
+def _module(name: str) -> tuple[ModuleSpec, types.CodeType]:
+    """The specification and the code of what ``python -m`` would run.
+
+    Raises
+    ------
+    ImportError
+        In Python's own words, if there is no such module, or it is not Python.
+    """
+    spec = importlib.util.find_spec(name)
+    if spec is not None and spec.submodule_search_locations is not None:
+        spec = importlib.util.find_spec(f"{name}.__main__")
+    code = spec.loader.get_code(spec.name) if spec is not None and hasattr(spec.loader, "get_code") else None
+    if code is None:
+        raise ImportError(f"No module named {name}: there is nothing to run", name=name)
+    return spec, code
+
+
+def _give_way(own: list[str]) -> None:
+    """Forget the modules that the program has others of in its own folders; ours are still there where it has none of the name."""
+    kept = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in PACKAGES}
+    forgotten = {"", *PACKAGES}
+    for name in {name.partition(".")[0] for name in sys.modules.keys() - AT_START} - forgotten:
+        found = PathFinder.find_spec(name, own)
+        before = getattr(sys.modules.get(name), "__spec__", None)
+        if found is not None and found.loader is not None and (before is None or found.origin != before.origin):
+            forgotten.add(name)
+    for name in [name for name in sys.modules if name.partition(".")[0] in forgotten]:
+        del sys.modules[name]
+    sys.meta_path.insert(0, _Ours(kept))
+
+
+class _Ours:
+    """Finds the toolkit's packages for a program whose own path has no other of that name."""
+
+    def __init__(self, modules: dict[str, types.ModuleType]) -> None:
+        self._modules = modules
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if name not in PACKAGES:
+            return None
+        users = [folder for folder in sys.path if not is_toolkit(folder)]
+        if found := PathFinder.find_spec(name, users):
+            return found
+        if str(HOME) not in sys.path:
+            sys.path.append(str(HOME))  # processes that the program starts by multiprocessing get its path
+        for inner, module in self._modules.items():
+            if inner.startswith(f"{name}."):
+                sys.modules.setdefault(inner, module)
+        module = self._modules[name]
+        return ModuleSpec(name, self, origin=module.__file__, is_package=True, loader_state=module.__spec__)
+
+    def create_module(self, spec: ModuleSpec) -> types.ModuleType:
+        return self._modules[spec.name]
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        module.__spec__ = module.__spec__.loader_state

@@ -1,0 +1,35 @@
+#!/usr/bin/env python3
+"""The command rankloop, and how each process of the toolkit starts:   python .../rankloop.py WORDS
+
+This is the one module of the toolkit whose name on Python's path matters; all others are imported from where they lie. So a
+user's launch.py, profiling/ or workloads/, in the working directory or on PYTHONPATH, takes the place of none of them.
+"""
+
+import os
+import sys
+
+_HERE = os.path.dirname(os.path.realpath(__file__))
+
+
+def main() -> int:
+    """Do what the command line says; return the exit status."""
+    homes = (_HERE, os.path.dirname(os.path.dirname(_HERE)))  # of a wheel, and of a checkout
+    sys.path.insert(0, next(home for home in homes if os.path.isfile(os.path.join(home, "launch", "__init__.py"))))
+    import launch.streams
+
+    del sys.path[0]
+    launch.import_packages()
+    words = sys.argv[1:]
+    if words and words[0].startswith(("launch.", "profiling.")):  # one of the toolkit's own processes
+        if words[0] != "launch.node.worker":  # the streams of a rank are those of the user's program
+            launch.streams.escape()
+        return launch.importlib.import_module(words[0]).main(words[1:])
+    from launch.__main__ import entry
+
+    return entry()
+
+
+if __name__ == "__main__":
+    if not sys.flags.safe_path:
+        del sys.path[0]  # the folder of this file
+    sys.exit(main())

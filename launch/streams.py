@@ -1,0 +1,44 @@
+"""Standard output and error of a command: nothing that is printed, and nobody who stops reading it, ends what it does."""
+
+import io
+import os
+import sys
+
+
+def escape() -> None:
+    """Open those standard streams that are closed, and have escaped what their encoding cannot say."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:  # the next file that is opened would take its place
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def outlive_readers() -> None:
+    """From now on drop what can no longer be written: a closed terminal or pipe must not end a run."""
+    if sys.stdout is sys.__stdout__:
+        sys.stdout.flush()
+        sys.stdout, sys.stderr = _lasting(sys.stdout), _lasting(sys.stderr)
+
+
+def drop_output() -> None:
+    """Write nothing more to standard output, not even what is still buffered."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+class _Lasting(io.FileIO):
+    def write(self, data) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)
+
+
+def _lasting(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+    file = io.BufferedWriter(_Lasting(stream.fileno(), "w", closefd=False))
+    return io.TextIOWrapper(file, stream.encoding, "backslashreplace", line_buffering=stream.line_buffering)
