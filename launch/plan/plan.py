@@ -8,7 +8,7 @@ import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from launch import HOME, PACKAGES, START
 from launch.errors import Refusal
@@ -24,6 +24,7 @@ from launch.plan.shape import (
     refuse_too_many,
 )
 from launch.plan.site import Site
+from launch.plan.typed import Bounds
 from launch.plan.walltime import UNLIMITED, clock, walltime
 from launch.plan.workload import TRAINER, Target
 
