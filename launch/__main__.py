@@ -23,11 +23,13 @@ from launch.cli import verbs
 from launch.cli.verbs import VERBS
 from launch.errors import Refusal, command, program
 from launch.plan import options, site, workload
+from launch.plan.plan import default_name
 from launch.plan.request import Request, StudyRequest
 from launch.plan.shape import this_machine
 from launch.plan.sweep import from_words as axes_of_words
 from launch.record.redact import HIDDEN, redact_words
 from launch.submit import order, study
+from launch.submit.create import Taken
 from launch.submit.order import Order
 
 DEFINITION = ".toml"
@@ -47,7 +49,18 @@ def main(argv: list[str]) -> int:
         return 0
     if not rest:
         raise Refusal(f"no workload is given: give one of {', '.join(workload.known())}, or --help")
-    now = datetime.datetime.now()
+    now = datetime.datetime.now().replace(microsecond=0)
+    while True:
+        try:
+            return _launch(given, rest, now)
+        except Taken as refusal:
+            if not refusal.folder.name.endswith(default_name("", now).removeprefix("run")):
+                raise  # the user has given this name
+            now = datetime.datetime.now()  # others were started in the same second, maybe on other hosts
+
+
+def _launch(given: dict[str, Any], rest: list[str], now: datetime.datetime) -> int:
+    """Plan what is asked for, print the plan, and start it; return the exit status."""
     asked, orders = _ordered(given, rest, now)
     if not asked.dry_run:
         streams.outlive_readers()
@@ -60,6 +73,8 @@ def main(argv: list[str]) -> int:
     else:
         planned = order.plan(orders[0], here, this_machine(), now)
     study.refuse_beyond_budget(planned.jobs, asked.budget)
+    if os.path.lexists(planned.folder) and not asked.dry_run:
+        raise Taken(planned.folder)
     print(planned.described(here, why), flush=True)
     planned.check()
     if asked.dry_run:

@@ -32,6 +32,7 @@ _MPIRUN = re.compile(
 )
 
 _PART = 65536  # bytes that are read at once
+_PIECE_S = 1.0  # for which a part of a line waits for the rest of it
 _PIPES_MOST = 2**20  # bytes that a dead rank can have left in its pipe: /proc/sys/fs/pipe-max-size
 
 
@@ -44,6 +45,7 @@ class Ranks:
         self.saved = False  # whether one has said by its status that it has saved and left
         self._selector = selectors.DefaultSelector()
         self._rest: dict[int, bytes] = {}  # of the last line of a rank, not yet ended by a newline
+        self._since: dict[int, float] = {}  # when the rest began
         self._mpirun_said = ""
         self._asked_to_end = False
         self._logs = [open(run.node_log(node), "ab", buffering=0) for node in range(plan.nodes)]
@@ -85,6 +87,9 @@ class Ranks:
             if not self._read(key.data, key.fileobj):
                 self._selector.unregister(key.fileobj)
                 ending.append(key.data)
+        for rank, since in list(self._since.items()):
+            if rank >= 0 and time.monotonic() - since > _PIECE_S:  # mpirun passes on whole lines only
+                self._pass_on(rank)
         # Pipes are closed in the order in which ranks end, so that tells who was first of several.
         for rank in ending:
             with contextlib.suppress(subprocess.TimeoutExpired):  # a program may close its output and go on
@@ -134,10 +139,21 @@ class Ranks:
         *lines, rest = (self._rest.get(rank, b"") + data).split(b"\n")
         if len(rest) > _PART:  # as srun does with long lines, so that they need no memory
             lines, rest = [*lines, rest], b""
+        if lines or rank not in self._since:
+            self._since[rank] = time.monotonic()
         self._rest[rank] = rest
         for line in lines:
             self._write(rank, line)
         return bool(data)
+
+    def _pass_on(self, rank: int) -> None:
+        """Write what has long waited for its newline: of a bar that \\r redraws, all but the last state, which may go on."""
+        before, bar, state = self._rest[rank].rpartition(b"\r")
+        piece, rest = (before, bar + state) if before.strip(b"\r") else (self._rest[rank], b"")
+        self._since[rank] = time.monotonic()
+        if piece.strip(b"\r"):
+            self._write(rank, piece)
+            self._rest[rank] = rest
 
     def _write(self, rank: int, line: bytes) -> None:
         if rank < 0:
@@ -148,6 +164,7 @@ class Ranks:
         self._logs[rank // self.plan.ranks_per_node].write(b"%d: %s\n" % (rank, line))
 
     def _ended(self, rank: int, status: int) -> None:
+        self._since.pop(rank, None)
         if rest := self._rest.pop(rank, b""):
             self._write(rank, rest)
         handles_warning = diagnose.handles_warning(self.run)

@@ -30,15 +30,15 @@ _OUTCOMES = {"TIMEOUT": "timeout", "DEADLINE": "timeout", "CANCELLED": "cancelle
 _ENDED = {"COMPLETED", "FAILED", "OUT_OF_MEMORY", "NODE_FAIL", "BOOT_FAIL", "REVOKED", *_OUTCOMES}
 
 _FORMAT = "%i|%A|%T|%r|%N"  # task of an array as 12_3, its own number, state, reason, nodes
-_FRESH_S = 5.0  # for so long a shared answer, or silence, is good enough for all who ask
-_TIMEOUT_S = 10.0  # as long as Slurm's own commands wait (MessageTimeout)
+FRESH_S = 5.0  # for so long a shared answer, or silence, is good enough for all who ask
+TIMEOUT_S = 10.0  # as long as Slurm's own commands wait (MessageTimeout)
 
 
 def ask(numbers: Sequence[str]) -> Answer:
     """What squeue says of jobs, now; of those that left the queue some minutes ago (MinJobAge) it knows nothing more."""
     if not numbers:
         return Answer({})
-    answer = command(["squeue", "-h", "--array", "-t", "all", "-j", ",".join(numbers), "-o", _FORMAT], _TIMEOUT_S)
+    answer = command(["squeue", "-h", "--array", "-t", "all", "-j", ",".join(numbers), "-o", _FORMAT], TIMEOUT_S)
     if answer is not None and "Invalid job id" in answer.stderr:  # of one: all that it says of a single one
         return Answer({}) if len(numbers) == 1 else _ask_all()
     return _answer(answer)
@@ -69,7 +69,7 @@ def ask_shared() -> Answer:
 
 def answers() -> bool:
     """Whether the controller answers."""
-    answer = command(["squeue", "--me", "-h"], _TIMEOUT_S)
+    answer = command(["squeue", "--me", "-h"], TIMEOUT_S)
     return answer is not None and answer.returncode == 0
 
 
@@ -123,12 +123,12 @@ def command(words: list[str], timeout: float = 60) -> subprocess.CompletedProces
 
 
 def _ask_all() -> Answer:
-    return _answer(command(["squeue", "--me", "-h", "--array", "-t", "all", "-o", _FORMAT], _TIMEOUT_S))
+    return _answer(command(["squeue", "--me", "-h", "--array", "-t", "all", "-o", _FORMAT], TIMEOUT_S))
 
 
 def _answer(answer: subprocess.CompletedProcess | None) -> Answer:
     if answer is None:
-        return Answer({}, f"no answer to squeue within {_TIMEOUT_S:.0f} s, or no squeue here")
+        return Answer({}, f"no answer to squeue within {TIMEOUT_S:.0f} s, or no squeue here")
     if answer.returncode:
         said = answer.stderr.strip().splitlines() or [f"squeue: exit status {answer.returncode}"]
         return Answer({}, said[-1])
@@ -145,7 +145,7 @@ def _answer(answer: subprocess.CompletedProcess | None) -> Answer:
 def _kept(path: Path) -> Answer | None:
     try:
         kept = read_json(path)
-        if kept is None or not 0 <= time.time() - kept["time"] < _FRESH_S:
+        if kept is None or not 0 <= time.time() - kept["time"] < FRESH_S:
             return None
         return Answer({handle: Status(*status) for handle, status in kept["statuses"].items()}, kept["silence"])
     except (Refusal, KeyError, TypeError, AttributeError):  # of another version, or damaged: ask anew

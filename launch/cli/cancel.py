@@ -6,12 +6,13 @@ that is not running is said to be so, and is not an error.
 """
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from launch.backends.scheduler import Part, scheduler
+from launch.backends.scheduler import Part
 from launch.errors import Refusal
 from launch.node.attempt import saved_step
 from launch.record import job as record
@@ -51,7 +52,7 @@ def main(argv: list[str]) -> int:
     left = {one.path for one in states.look([one.path for one in active], fresh=True)[0] if one.under_way}
     for one in before:
         run = RunDir(one.path)
-        if one.state == "damaged":
+        if one.state in states.BROKEN:
             print(f"launch: {one.path}: {one.reason}; it was left alone", file=sys.stderr, flush=True)
         elif one not in active:
             print(f"{one.path}: is not running ({one.state})")
@@ -59,13 +60,13 @@ def main(argv: list[str]) -> int:
             print(f"{one.path}: {_became(run, one)}", flush=True)
     if left:
         raise Refusal(f"{sorted(left)[0]} is still in the queue: see squeue --me, and try again")
-    return 2 if any(one.state == "damaged" for one in before) else 0
+    return 2 if any(one.state in states.BROKEN for one in before) else 0
 
 
 def _whole(paths: Sequence[Path], named: set[Path]) -> set[Path]:
     """The workflows, studies and single runs that are named as a whole, or lie in a folder that is."""
     folders = {folder.absolute() for path in paths for folder in (path.parent.parent, path.parent, path)}
-    held = {f for f in folders if (f / stages.INDEX).is_file() or f == study.holder(f)}
+    held = {f for f in folders if os.path.isfile(f / stages.INDEX) or f == study.holder(f)}
     return {folder for folder in held if named & {folder, *folder.parents}}
 
 
@@ -96,7 +97,7 @@ def _answered(job: Job) -> Job:
         outwards = (job.holder.parent, job.holder)
         if not any(lock.is_held(folder) for folder in outwards):
             with lock.alone(job.holder):  # the launcher is gone: nobody else may complete its record
-                return job.answered(scheduler(job.backend).attach(job))
+                return jobs.attached(job)
         time.sleep(0.2)
         job = record.read(job.folder)
     if job.state == "asked":

@@ -13,7 +13,6 @@ A workflow has several tables `[[stage]]` with the same content, a `name` each, 
 import dataclasses
 import datetime
 import os
-import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Any
 from launch import HOME
 from launch.errors import Refusal, nearest
 from launch.plan import options, typed, workload
-from launch.plan.plan import refuse_bad_name
+from launch.plan.plan import default_name, refuse_bad_name
 from launch.plan.request import StudyRequest
 from launch.plan.sweep import from_tables, list_of_tables, table_of, value_text
 from launch.record.files import open_file
@@ -66,7 +65,7 @@ def read(
         If the file or something in it is not understood.
     """
     table = _load(Path(path))
-    name = {"name": f"{re.sub(r'[^A-Za-z0-9._+-]', '_', Path(path).stem).lstrip('._+-')}-{now:%Y%m%d-%H%M%S}"}
+    name = {"name": default_name(Path(path).stem, now)}
     try:
         if "link" in table and "stage" not in table:  # as files of older versions have it
             table["stage"] = table.pop("link")

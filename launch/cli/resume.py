@@ -2,6 +2,7 @@
 or a workflow lacks."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,7 @@ def main(argv: list[str]) -> int:
     chosen = options.parse(Options, argv[1:], "resume")
     how = "detach" if chosen.detach else "wait" if chosen.wait else "follow"
     folder = Path(argv[0]).absolute()
-    is_workflow = (folder / stages.INDEX).is_file()
+    is_workflow = os.path.isfile(folder / stages.INDEX)
     if not is_workflow and not study.is_study(folder):
         RunDir.open(Path(argv[0]))
     RunDir(folder).refuse_files_of_others()
@@ -66,7 +67,7 @@ def main(argv: list[str]) -> int:
 def _outermost(folder: Path) -> Path:
     """The workflow or study that a folder is part of, of which no other launcher may be at work; else itself."""
     outwards = (folder.parent.parent, folder.parent)
-    return next((each for each in outwards if (each / stages.INDEX).is_file() or study.is_study(each)), folder)
+    return next((each for each in outwards if os.path.isfile(each / stages.INDEX) or study.is_study(each)), folder)
 
 
 def without(plan: Plan, hosts: Sequence[str]) -> Plan:

@@ -190,7 +190,8 @@ def resolve(request: Request, site: Site, target: Target, machine: Machine, now:
     refuse_beyond_limits(site, partition, nodes, time_s)
     rendezvous = request.rendezvous or site.rendezvous
     size = nodes * ranks
-    name = _name(request, target, nodes, now)
+    default = default_name(f"{target.short_name}-n{nodes}", now)
+    name = default if request.name is None else refuse_bad_name(request.name)
     return Plan(
         name=name,
         site=site.name,
@@ -291,10 +292,10 @@ def _entry(target: Target) -> tuple[str, ...]:
     return (("-m", target.name) if target.kind == "module" else (target.name,)) + target.arguments
 
 
-def _name(request: Request, target: Target, nodes: int, now: datetime.datetime) -> str:
-    if request.name is None:
-        return f"{target.short_name}-n{nodes}-{now:%Y%m%d-%H%M%S}"
-    return refuse_bad_name(request.name)
+def default_name(words: str, now: datetime.datetime) -> str:
+    """A name of a run, study or workflow, made of words and the time: to the microsecond where those are given."""
+    words = re.sub(r"[^A-Za-z0-9._+-]", "_", words).lstrip("._+-")[:100]
+    return f"{words or 'run'}-{now:%Y%m%d-%H%M%S}" + (f"-{now:%f}" if now.microsecond else "")
 
 
 def refuse_bad_name(name: str) -> str:

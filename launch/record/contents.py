@@ -133,7 +133,8 @@ class Surroundings(TypedDict, total=False):
     system: str
     cpu: str
     cores: int
-    gpus: list[str] | str
+    gpus: list[str]
+    gpu_faults: list[str]
     driver: str
     python: str
     packages: dict[str, str]

@@ -46,12 +46,13 @@ _BROKEN_GPU = (
     r"Driver/library version mismatch"
 )
 
+# What is in braces is for workloads: another program may not have these options.
 _KNOWN = (
     (NODE_FAILURE, "Slurm has lost the node: go on without it (resume --exclude-bad-nodes)"),
-    (r"ended by (SIGKILL|Out Of Memory)|oom.?kill", "killed from outside: often the out-of-memory killer; see dmesg or the job's memory limit, and use a smaller --batch or fewer ranks on a node"),
-    (r"ResourceExhausted|out of memory|OOM when|MemoryError", "out of memory: use a smaller --batch, or fewer ranks on a node"),
-    (r"Diverged|loss is (nan|inf)|not finite", "the training diverged: lower --lr, lengthen --warmup, or use --lr-scaling sqrt; resume goes on from the last checkpoint"),
-    (r"No module named|ModuleNotFoundError", "a package is missing where the ranks run: see python -m launch doctor, and the modules of the site"),
+    (r"ended by (SIGKILL|Out Of Memory)|oom.?kill", "killed from outside: often the out-of-memory killer; see dmesg or the job's memory limit, and use fewer ranks on a node{ or a smaller --batch}"),
+    (r"ResourceExhausted|out of memory|OOM when|MemoryError", "out of memory: use fewer ranks on a node{, or a smaller --batch}"),
+    (r"Diverged|loss is (nan|inf)|not finite", "{the training diverged: lower --lr, lengthen --warmup, or use --lr-scaling sqrt; resume continues from the last checkpoint}"),
+    (r"No module named|ModuleNotFoundError", "a package is missing where the ranks run: see rankloop doctor, and the modules of the site"),
     (r"No space left|Disk quota", "no room on the disk: free some, or give another --runs"),
     (r"gloo::\w*(Exception|NotMet)", "another program has connected to a port at which the ranks wait for each other, or one of them has gone: start it again with resume; a network_interface (site file) that only the nodes share keeps others out"),
     (r"No route to host|cannot reach rank|no interface", "the nodes do not reach each other: name the right network_interface in the site file"),
@@ -118,9 +119,10 @@ def is_of_the_node(error: str) -> bool:
     return error == NODE_FAILURE or re.search(_BROKEN_GPU, error, re.IGNORECASE) is not None
 
 
-def suggestion(error: str) -> str | None:
-    """What to do about an error that is known."""
-    return next((advice for pattern, advice in _KNOWN if re.search(pattern, error, re.IGNORECASE)), None)
+def suggestion(error: str, workload: bool) -> str:
+    """What to do about an error of a workload, or of another program; empty if it is not known."""
+    advice = next((advice for pattern, advice in _KNOWN if re.search(pattern, error, re.IGNORECASE)), "")
+    return re.sub(r"\{(.*?)\}", r"\1" if workload else "", advice)
 
 
 def paragraph(run: RunDir) -> str:
@@ -132,7 +134,7 @@ def paragraph(run: RunDir) -> str:
     if failure is None:
         last = _tail(run.job_log) or _tail(run.node_log(0))
         text = ["no rank said why it failed" + ("; the last lines are" if last else f"; see {run.logs}")]
-        return "\n".join([*text, *([_indent(last)] if last else []), *_advice(last)])
+        return "\n".join([*text, *([_indent(last)] if last else []), *_advice(run, last)])
     where = f"node {failure.node} ({failure.host})" if failure.node is not None else failure.host
     step = _last_step(run, failure)
     text = [f"rank {failure.rank} on {where} failed first{f', after step {step}' if step else ''}: {failure.error}"]
@@ -141,7 +143,7 @@ def paragraph(run: RunDir) -> str:
         last = _without_dump(_tail(_log_of(run, failure), failure.rank, 100))
     if last:
         text.append(_indent(last))
-    return "\n".join([*text, *_advice([failure.error, failure.traceback, *last])])
+    return "\n".join([*text, *_advice(run, [failure.error, failure.traceback, *last])])
 
 
 def _without_dump(lines: list[str]) -> list[str]:
@@ -208,8 +210,8 @@ def _log_of(run: RunDir, failure: Failure) -> Path:
     return run.node_log(failure.node) if failure.node is not None else run.job_log
 
 
-def _advice(lines: list[str]) -> list[str]:
-    advice = suggestion("\n".join(lines))
+def _advice(run: RunDir, lines: list[str]) -> list[str]:
+    advice = suggestion("\n".join(lines), run.record().get("kind") == "workload")
     return [f"what to do: {advice}"] if advice else []
 
 

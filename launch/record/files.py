@@ -19,8 +19,9 @@ _LINE = 2**24  # bytes of a line; of a longer one the parts are passed over
 
 
 class Unreadable(Refusal):
-    """A file cannot be read; ``reason`` says so without the advice."""
+    """A file cannot be read; ``reason`` says so without the advice, ``state`` is that of a run of which it is."""
 
+    state = "unreadable"
     said, advice = "cannot be read", "see who owns it, or try again"
 
     def __init__(self, path: Path, why: str) -> None:
@@ -31,6 +32,7 @@ class Unreadable(Refusal):
 class Damaged(Unreadable):
     """A file holds something else than it should."""
 
+    state = "damaged"
     said, advice = "is damaged", "move it away, or start the run again under another --name"
 
 

@@ -126,14 +126,14 @@ class Job:
         return asked
 
     def answered(self, id: str | None) -> "Job":
-        """Write down the scheduler's id of the job, or that it has refused it; note the job in its runs."""
+        """Note the scheduler's id of the job in its runs, then in the record; or there that it has refused the job."""
         job = dataclasses.replace(self, id=id, state="submitted" if id else "refused")
-        job._write()
-        if id:
-            for run in job.run_dirs:
+        for run in job.run_dirs if id else ():
+            if not any(event.get("submission") == job.number for event in run.events("submitted")):
                 run.append_event(
                     "submitted", backend=job.backend, job=job.handle(run), submission=job.number, command=job.command
                 )
+        job._write()
         return job
 
     def _write(self) -> None:
@@ -160,7 +160,7 @@ def of(holder: Path) -> list[Job]:
 
 def holder_of(run: RunDir) -> Path:
     """Where the jobs of a run are kept: in its study, or in itself."""
-    return run.path.parent if (run.path.parent / "study.json").is_file() else run.path
+    return run.path.parent if os.path.isfile(run.path.parent / "study.json") else run.path
 
 
 def latest(runs: Iterable[RunDir]) -> dict[Path, Job]:
@@ -193,4 +193,5 @@ def read(folder: Path) -> Job:
     record = read_object(folder / "job.json", JobRecord)
     if record is None:
         raise Damaged(folder / "job.json", "it is not there")
-    return Job(folder=folder, **{k: tuple(v) if isinstance(v, list) else v for k, v in record.items()})
+    known = {name: value for name, value in record.items() if name in JobRecord.__annotations__ and value is not None}
+    return Job(folder=folder, **{name: tuple(v) if isinstance(v, list) else v for name, v in known.items()})

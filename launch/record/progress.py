@@ -10,6 +10,7 @@ from typing import Any, TextIO
 from launch.plan.plan import Plan
 from launch.plan.walltime import clock
 from launch.record import bad_nodes, diagnose
+from launch.record.files import Unreadable, open_file
 from launch.record.pace import pace
 from launch.record.rundir import RunDir
 
@@ -31,15 +32,15 @@ class Tail:
 
     def __init__(self, path: Path, from_end: bool = False) -> None:
         self._path, self._rest = path, b""
-        self._place = path.stat().st_size if from_end and path.exists() else 0
+        self._place = _size(path) if from_end else 0
 
     def lines(self) -> list[str]:
-        """The whole lines since the last call."""
+        """The whole lines since the last call; none of a file that cannot be read, which must not end who watches."""
         try:
-            with open(self._path, "rb") as file:
+            with open_file(self._path) as file:
                 file.seek(self._place)
                 data = file.read()
-        except FileNotFoundError:
+        except (OSError, Unreadable):
             return []
         self._place += len(data)
         *whole, self._rest = (self._rest + data).split(b"\n")
@@ -68,8 +69,7 @@ class Progress:
         # Of a workload the chief speaks for all; of any other program nobody knows, so all are heard.
         nodes = [0] if plan.kind == "workload" else range(min(plan.nodes, 64))
         self._logs = [Tail(run.node_log(node), from_end=True) for node in nodes]
-        steps = run.steps / "node0.jsonl"
-        self._before = steps.stat().st_size if steps.exists() else 0  # of earlier attempts
+        self._before = _size(run.steps / "node0.jsonl")  # of earlier attempts
 
     def __call__(self, waiting_for: str = "") -> None:
         """Show what is new; ``waiting_for`` says what keeps the run from starting."""
@@ -104,10 +104,11 @@ class Progress:
         label = _LABEL.match(line)
         if label is None or "slurmstepd-" in line:
             return
+        states = [part for part in label[2].split("\r") if part.strip()]  # of a bar that is redrawn
         if self._plan.kind != "workload":
-            self._say(line)
-        elif label[1] == "0" and label[2].strip() and not _NOISE.match(label[2]):
-            self._say(label[2].rpartition("\r")[2])
+            self._say(line[: label.start(2)] + "".join(states[-1:]))
+        elif label[1] == "0" and states and not _NOISE.match(label[2]):
+            self._say(states[-1])
 
     def _say(self, line: str) -> None:
         if self._live:
@@ -118,7 +119,10 @@ class Progress:
 
     def _draw(self, text: str) -> None:
         if self._live:
-            room = os.get_terminal_size(self._stream.fileno()).columns - 1
+            try:
+                room = os.get_terminal_size(self._stream.fileno()).columns - 1
+            except OSError:  # the terminal was closed
+                room = 79
             text = text[:room]  # a wrapped line could not be redrawn
             self._stream.write(f"\r{text:<{self._width}}" + ("" if text else "\r"))
             self._width = len(text)
@@ -126,6 +130,14 @@ class Progress:
         elif text and text != self._text:
             print(text, file=self._stream, flush=True)
         self._text = text
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 where there is none."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
 
 
 def closing(run: RunDir, plan: Plan, outcome: str) -> str:
@@ -159,7 +171,7 @@ def summary(run: RunDir, plan: Plan) -> str:
                 ),
             )
         )
-    if run.figures.is_dir():
+    if os.path.isdir(run.figures):
         rows += [("figure", str(path)) for path in sorted(run.figures.iterdir()) if not path.name.startswith(".")]
     width = max((len(name) for name, _ in rows), default=0)
     return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows)

@@ -8,8 +8,16 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from launch.errors import Refusal
+from launch.errors import Refusal, command
 from launch.record.files import refuse_full_disk, to_disk
+
+
+class Taken(Refusal):
+    """There is a folder of that name already."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"{folder} exists already: give another --name, or continue it: {command('resume', folder)}")
+        self.folder = folder
 
 
 @contextlib.contextmanager
@@ -27,8 +35,10 @@ def whole(folder: Path, what: str) -> Iterator[Path]:
 
     Raises
     ------
+    Taken
+        If the folder exists.
     Refusal
-        If the folder exists or cannot be made, or there is no room for it.
+        If it cannot be made, or there is no room for it.
     """
     draft = None
     try:
@@ -43,9 +53,7 @@ def whole(folder: Path, what: str) -> Iterator[Path]:
         draft.rename(folder)
     except OSError as error:
         if isinstance(error, FileExistsError) or error.errno == errno.ENOTEMPTY:  # of a rename onto a folder
-            raise Refusal(
-                f"the {what} {folder} exists already: give another --name, or go on with it: python -m launch resume {folder}"
-            ) from None
+            raise Taken(folder) from None
         raise Refusal(
             f"cannot make the {what} {folder} ({error.strerror}): give a folder that can be written to with --runs"
         ) from None

@@ -82,7 +82,7 @@ def submit(jobs: Sequence[Job], hold: Hold) -> list[Job]:
         try:
             # An interrupt may have come at any moment, so only the records tell what there is.
             given = [record.read(job.folder) for job in jobs if (job.folder / "job.json").exists()]
-            given = [_attached(job) if job.state == "asked" else job for job in given]
+            given = [attached(job) if job.state == "asked" else job for job in given]
             if given := [job for job in given if job.state == "submitted"]:
                 end([(job, None) for job in given], save_first=False)
         except Refusal as refusal:
@@ -100,15 +100,23 @@ def find_lost(runs: Iterable[RunDir]) -> None:
     """
     for job in dict.fromkeys(record.latest(runs).values()):
         if job.state == "asked":
-            found = _attached(job)
+            found = attached(job)
             if found.id:
                 print(
                     f"job            {found.id}: recovered; it had been submitted, but its answer was lost", flush=True
                 )
 
 
-def _attached(job: Job) -> Job:
-    return job.answered(scheduler(job.backend).attach(job))
+def attached(job: Job) -> Job:
+    """Complete the record of a job whose answer was lost."""
+    told = (
+        event["job"]
+        for run in job.run_dirs
+        for event in run.events("submitted")
+        if event.get("submission") == job.number
+    )
+    number = next(told, None)  # its launcher was killed between the notes in the runs and the record
+    return job.answered(number.partition("_")[0] if number else scheduler(job.backend).attach(job))
 
 
 def end(parts: Sequence[Part], save_first: bool = True, reason: str = "") -> None:

@@ -11,7 +11,7 @@ from typing import Protocol
 from launch.backends.scheduler import scheduler
 from launch.errors import Refusal, SubmissionRefused
 from launch.plan import packing
-from launch.plan.plan import Plan, refuse_bad_name, resolve
+from launch.plan.plan import Plan, default_name, refuse_bad_name, resolve
 from launch.plan.request import Request, StudyRequest
 from launch.plan.shape import Machine, refuse_beyond_limits
 from launch.plan.site import Site
@@ -171,7 +171,8 @@ def plan(order: Order, here: Site, machine: Machine, now: datetime.datetime) -> 
     if asked.repeats != 1 or order.axes.vary:
         points = study.points(order.axes, asked.repeats)
         plans = study.plans(asked, order.target, points, here, machine, now)
-        name = refuse_bad_name(asked.name) if asked.name else f"{order.target.short_name}-study-{now:%Y%m%d-%H%M%S}"
+        default = default_name(f"{order.target.short_name}-study", now)
+        name = default if asked.name is None else refuse_bad_name(asked.name)
         packing.refuse_contradictions(asked, plans, study=True, watched=not asked.detach and not order.stage)
         made = Planned(order=order, folder=(asked.runs / name).absolute(), plans=plans, points=points)
         for job in made.jobs:

@@ -3,14 +3,23 @@
 import graphlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 from launch.errors import Refusal, nearest
-from launch.record.files import publish_json, read_json
+from launch.record.files import publish_json, read_object
 from launch.submit.study import runs_in
 
 INDEX = "workflow.json"
 """The stages of a workflow, in their order: the file that makes a folder a workflow."""
+
+
+class _Entry(TypedDict):
+    stage: str
+    after: list[str]
+
+
+class _Index(TypedDict):
+    stages: list[_Entry]
 
 
 class Stage(NamedTuple):
@@ -56,7 +65,7 @@ def write(folder: Path, stages: Sequence[Stage]) -> None:
 
 def read(folder: Path) -> list[Stage]:
     """The stages of a workflow, in their order; none where the folder is not a workflow."""
-    index = read_json(folder / INDEX) or {"stages": []}
+    index = read_object(folder / INDEX, _Index) or {"stages": []}
     return [Stage(entry["stage"], tuple(entry["after"]), folder / entry["stage"]) for entry in index["stages"]]
 
 

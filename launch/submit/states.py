@@ -9,7 +9,8 @@ A state is one of
   failed, timeout, cancelled
   lost       it had begun, and is gone without having noted its end: resume goes on
   unknown    a local run of another host, which cannot be seen from here
-  damaged    its files cannot be read
+  damaged    a file of it holds something else than it should
+  unreadable a file of it cannot be read, as that of another user
 """
 
 import os
@@ -29,6 +30,7 @@ from launch.record.rundir import Event, PlanRecord, RunDir
 from launch.submit.stages import ended_before
 
 UNDER_WAY = ("queued", "running", "unknown")
+BROKEN = ("damaged", "unreadable")
 _LIFE = {"submitted": "queued", "started": "running", "ended": "", "cancelled": "cancelled"}
 
 
@@ -100,11 +102,11 @@ def look(paths: Sequence[Path], fresh: bool = False, poll: Callable[..., Answer]
         Why a scheduler does not answer, if there was something to ask and it did not; then the states are from the records.
     """
     records: dict[Path, _Record | Known] = {}
-    for path in paths:
+    for path in (RunDir(path).path for path in paths):
         try:
             records[path] = _Record.read(path)
         except Unreadable as error:
-            records[path] = Known(path=path, state="damaged", reason=error.reason)
+            records[path] = _broken(path, error)
     jobs: dict[Path, Job] = {}
     unfinished = [each for each in records.values() if isinstance(each, _Record) and each.recorded[0] != "done"]
     for holder in dict.fromkeys(record.holder_of(each.run) for each in unfinished):
@@ -112,13 +114,22 @@ def look(paths: Sequence[Path], fresh: bool = False, poll: Callable[..., Answer]
         try:
             jobs |= record.latest(those)
         except Unreadable as error:
-            records |= {run.path: Known(path=run.path, state="damaged", reason=error.reason) for run in those}
+            records |= {run.path: _broken(run.path, error) for run in those}
     open_ = [each for each in unfinished if each.run.path in jobs and each.within(jobs[each.run.path])[0] in _OPEN]
     answer = _ask({each.run.path: jobs[each.run.path] for each in open_}, open_, fresh, poll)
-    known = [
-        each if isinstance(each, Known) else _know(each, jobs.get(each.run.path), answer) for each in records.values()
-    ]
+    known = []
+    for path, each in records.items():
+        try:
+            known.append(each if isinstance(each, Known) else _know(each, jobs.get(path), answer))
+        except Refusal as error:
+            known.append(_broken(path, error))
     return known, answer.silence
+
+
+def _broken(path: Path, error: Refusal) -> Known:
+    """A run of which nothing more can be known: it hides none of the others."""
+    state, reason = (error.state, error.reason) if isinstance(error, Unreadable) else ("damaged", str(error))
+    return Known(path=path, state=state, reason=reason)
 
 
 def under_way(runs: Sequence[RunDir]) -> set[Path]:
@@ -153,9 +164,9 @@ def recorded(events: Sequence[dict[str, Any]], done: bool) -> tuple[str, str]:
     if last.get("event") == "ended":
         failure = last.get("first_failure")
         cause = f"rank {failure['rank']} on {failure['host']}: {failure['error']}" if failure else ""
-        status = f"exit status {last['status']}" if last["outcome"] == "failed" else ""
+        status = f"exit status {last.get('status')}" if last["outcome"] == "failed" else ""
         return last["outcome"], cause or last.get("reason") or status
-    return _LIFE[last["event"]] if last else "planned", last.get("reason", "")
+    return _LIFE[last["event"]] if last else "planned", last.get("reason") or ""
 
 
 def judge(noted: str, job: Job, status: Status | None) -> tuple[str, str]:
@@ -256,9 +267,9 @@ def _know(entry: _Record, job: Job | None, answer: Answer) -> Known:
         backend=entry.plan.get("backend"),
         job=job.handle(run) if job and job.id else _job(events),
         nodes=entry.plan.get("nodes"),
-        ranks=entry.plan.get("nodes", 0) * entry.plan.get("ranks_per_node", 0) or None,
+        ranks=entry.plan["nodes"] * entry.plan["ranks_per_node"],
         attempts=sum(event["event"] == "started" for event in events),
-        hosts=(status.nodes if status else "") or started.get("nodes") or started.get("host", ""),
+        hosts=(status.nodes if status else "") or started.get("nodes") or started.get("host") or "",
         **(_pace(run, state == "running") if started or state == "done" else {}),
     )
 
@@ -274,27 +285,35 @@ def _state(entry: _Record, job: Job | None, answer: Answer) -> tuple[str, str, s
         return "queued", "its submission was not confirmed: resume or cancel asks the scheduler for it", "records"
     if answer.silence:
         return state, reason, "records"
-    state, reason = judge(state, job, answer.of(job, entry.run))
-    if state in ("cancelled", "lost") and not entry.events and (cause := ended_before(entry.run.path)):
+    noted = state
+    state, reason = judge(noted, job, answer.of(job, entry.run))
+    if state in ("cancelled", "lost") and noted == "queued" and (cause := ended_before(entry.run.path)):
         return "cancelled", cause, "scheduler"  # the controller remembers it for some minutes only
     return state, reason, "scheduler"
 
 
 def _job(events: Sequence[dict[str, Any]]) -> str | None:
     """The job as it was submitted: of a task of an array 12_3, while Slurm tells the task itself its own number."""
-    submitted = [event["job"] for event in events if event["event"] == "submitted" and "job" in event]
+    submitted = [event["job"] for event in events if event["event"] == "submitted" and event.get("job")]
     return str(submitted[-1]) if submitted else None
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    """The runs in a folder, itself included; none of the many files of a run is looked at."""
-    if (folder / "run.json").exists():
-        yield folder
-    elif folder.is_dir():
-        with os.scandir(folder) as entries:
-            inner = [entry for entry in entries if entry.is_dir(follow_symlinks=False) and entry.name[0] != "."]
-        for entry in inner:
-            yield from _below(folder / entry.name)
+    """The runs in a folder, itself included, and folders that cannot be entered; none of the many files of a run is looked at."""
+    folders = [folder]
+    while folders:
+        folder = folders.pop()
+        if os.path.lexists(folder / "run.json"):
+            yield folder
+            continue
+        try:
+            with os.scandir(folder) as entries:
+                inner = [entry for entry in entries if entry.is_dir(follow_symlinks=False) and entry.name[0] != "."]
+            folders += [folder / entry.name for entry in inner]
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            yield folder
 
 
 def _natural(path: Path) -> list[Any]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -212,7 +213,7 @@ def run(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, throttle: i
 
 def is_study(folder: Path) -> bool:
     """Whether a folder is that of a study."""
-    return (folder / INDEX).is_file()
+    return os.path.isfile(folder / INDEX)
 
 
 def holder(folder: Path) -> Path:

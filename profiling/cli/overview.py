@@ -3,19 +3,29 @@
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypedDict
 
-from launch.record.files import read_json, read_lines
+from launch.record.files import read_end, read_lines
 from launch.record.rundir import RunDir
 from launch.submit import states
 from profiling.telemetry import readings
 from profiling.telemetry.usage import Usage, usage
 
 
+class _Note(TypedDict, total=False):
+    """A line of readings/node<k>.notes."""
+
+    event: str
+    field: str
+    code: int
+    error: str
+    missing: dict[str, str]
+
+
 def document(run: RunDir) -> dict[str, Any]:
     """What is known of a run; its keys are described in docs/readings.md."""
     (known,), _ = states.look([run.path])
-    plan = read_json(run.run_json)
+    plan = run.record()
     ranks = plan["nodes"] * plan["ranks_per_node"]
     made: dict[str, Any] = {
         "format": 1,
@@ -106,9 +116,9 @@ def _recording(run: RunDir, plan: dict[str, Any], found: Sequence[Usage]) -> dic
     nodes = [one for one in found if one.rank is None and one.device is None]
     troubles: dict[str, int] = {}
     for path in sorted(run.readings.glob("node*.notes")):
-        for line in read_lines(path):
-            if line["event"] == "code" and line["code"]:
-                said = f"{line['field']}: {line['error']}"
+        for line in read_lines(path, _Note):
+            if line.get("event") == "code" and line.get("code"):
+                said = f"{line.get('field')}: {line.get('error')}"
                 troubles[said] = troubles.get(said, 0) + 1
             for device, why in line.get("missing", {}).items():
                 troubles[f"{device}: {why}"] = troubles.get(f"{device}: {why}", 0) + 1
@@ -120,6 +130,6 @@ def _recording(run: RunDir, plan: dict[str, Any], found: Sequence[Usage]) -> dic
         "readings": None if left_out else sum(one.readings for one in found),
         "nodes": len(nodes),
         "troubles": troubles,
-        "errors": str(errors) if errors.exists() and errors.stat().st_size else None,
+        "errors": str(errors) if read_end(errors, 1) else None,
     }
     return made | _spread(nodes, _OF_SAMPLER)

@@ -136,7 +136,7 @@ def _notes(made: dict[str, Any]) -> list[str]:
         )
     if "sampler_cores" in recording:
         notes.append(
-            f"{recording['readings']} readings at {recording['hz']:g} Hz on {recording['nodes']} node{'s' * (recording['nodes'] > 1)} cost "
+            f"{recording['readings']} readings at {recording['hz'] or 0:g} Hz on {recording['nodes']} node{'s' * (recording['nodes'] > 1)} cost "
             f"{recording['sampler_cores']['mean']:.2%} of a core each, {1e3 * recording['sampling_s']['mean']:.2f} ms a time"
         )
     elif recording["readings"] == 0:

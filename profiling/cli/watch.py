@@ -1,17 +1,18 @@
 """python -m profiling watch RUN: a run as it goes: examples/s, GPUs, power, imbalance, in the terminal."""
 
-import json
-import os
+import contextlib
 import statistics
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Required, TypedDict
 
+from launch.plan.typed import Bounds
 from launch.plan.walltime import clock
-from launch.record.files import read_json
+from launch.record.contents import PlanRecord, StepRecord
+from launch.record.files import Unreadable, objects, read_end
 from launch.record.pace import pace
 from launch.record.rundir import RunDir
 from launch.submit import states
@@ -22,11 +23,26 @@ _NODES = 64  # that are looked at each time; of a larger run these stand for all
 _TAIL = 16384  # bytes of each node's files: some seconds of it
 
 
+class _Reading(TypedDict, total=False):
+    """A line of readings/, as far as it is shown."""
+
+    time_ms: Required[int]
+    node: Required[int]
+    rank: int
+    device: str
+    gpu_utilization: float
+    power_average_mw: float
+    temperature_c: float
+    sm_clock_mhz: float
+    memory_bytes: float
+    rss_bytes: float
+
+
 @dataclass(frozen=True)
 class Options:
     """The options of the verb."""
 
-    every: float = 2.0  # seconds between looks
+    every: Annotated[float, Bounds(0.1, 3600)] = 2.0  # seconds between looks
     once: bool = False  # look once and end
 
 
@@ -47,21 +63,22 @@ def run(argv: Sequence[str]) -> str:
             if options.once or not known.under_way:
                 return shown
             _draw(shown)
-            time.sleep(max(0.1, options.every))
+            time.sleep(options.every)
     except KeyboardInterrupt:  # the way to end it; the run is not touched
         return ""
 
 
 def look(run: RunDir, known: states.Known) -> str:
     """What can be seen now, in some lines."""
-    plan = read_json(run.run_json)
+    plan = run.record()
     now = pace(run)
     rows = [
         ("run", f"{run.path}: {known.state}, {plan['nodes']} nodes, {plan['nodes'] * plan['ranks_per_node']} ranks")
     ]
     if now["step"] is not None:
         epoch = f"epoch {now['epoch']:.2f}/{now['epochs']:g}, " if now["epoch"] is not None else ""
-        rows.append(("step", f"{epoch}step {now['step']}/{now['steps'] or '?'}, loss {now['loss']:.4g}"))
+        loss = f", loss {now['loss']:.4g}" if now["loss"] is not None else ""
+        rows.append(("step", f"{epoch}step {now['step']}/{now['steps'] or '?'}{loss}"))
     if now["examples_per_s"] is not None:
         left = f", {clock(int(now['left_s']))} left" if known.under_way else ""
         rows.append(("throughput", f"{text.number(now['examples_per_s'])} examples/s{left}"))
@@ -70,16 +87,16 @@ def look(run: RunDir, known: states.Known) -> str:
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 
 
-def _imbalance(run: RunDir, plan: dict[str, Any]) -> tuple[str, str] | None:
+def _imbalance(run: RunDir, plan: PlanRecord) -> tuple[str, str] | None:
     """Over the last steps: whose own part takes longest, against the median rank."""
     own: dict[int, list[float]] = {}
     length = []
     for node in range(min(plan["nodes"], _NODES)):
-        for line in _tail(run.steps / f"node{node}.jsonl"):
-            if not (line["compiled"] or line["traced"]):
-                own.setdefault(line["rank"], []).append(line["own_seconds"])
-                length.append(line["seconds"])
-    if len(own) < 2:
+        for step in _last(run.steps / f"node{node}.jsonl", StepRecord):
+            if "own_seconds" in step and "seconds" in step and not (step.get("compiled") or step.get("traced")):
+                own.setdefault(step["rank"], []).append(step["own_seconds"])
+                length.append(step["seconds"])
+    if len(own) < 2 or not sum(length):
         return None
     means = {rank: statistics.fmean(values) for rank, values in own.items()}
     slowest = max(means, key=means.__getitem__)
@@ -92,11 +109,11 @@ def _imbalance(run: RunDir, plan: dict[str, Any]) -> tuple[str, str] | None:
     )
 
 
-def _readings(run: RunDir, plan: dict[str, Any], attempt: int) -> Iterator[tuple[str, str]]:
+def _readings(run: RunDir, plan: PlanRecord, attempt: int) -> Iterator[tuple[str, str]]:
     """The last reading of each rank and node."""
-    newest: dict[tuple[int, Any, Any], dict[str, Any]] = {}
+    newest: dict[tuple[int, Any, Any], _Reading] = {}
     for node in range(min(plan["nodes"], _NODES)):
-        for line in _tail(run.node_readings(node, attempt)):
+        for line in _last(run.node_readings(node, attempt), _Reading):
             newest[line["node"], line.get("rank"), line.get("device")] = line
     lines = list(newest.values())
     for name, title, form in (
@@ -107,7 +124,7 @@ def _readings(run: RunDir, plan: dict[str, Any], attempt: int) -> Iterator[tuple
         ("memory_bytes", "GPU memory", lambda value: f"{value / 2**30:.1f} GiB"),
         ("rss_bytes", "rank memory", lambda value: f"{value / 2**30:.2f} GiB"),
     ):
-        having = [line for line in lines if name in line]
+        having = [line for line in lines if line.get(name) is not None]
         if having:
             least, greatest = (pick(having, key=lambda line: line[name]) for pick in (min, max))
             together = f", {sum(line[name] for line in having) / 1000:.0f} W together" if title == "power" else ""
@@ -122,25 +139,14 @@ def _readings(run: RunDir, plan: dict[str, Any], attempt: int) -> Iterator[tuple
         yield "read", f"{age:.0f} s ago{part}"
 
 
+def _last(path: Path, kind: Any) -> Iterator[Any]:
+    """The last lines of a file, in their order; none of one that cannot be read."""
+    with contextlib.suppress(Unreadable):
+        yield from objects(read_end(path, _TAIL).split(b"\n"), kind)
+
+
 def _place(line: dict[str, Any]) -> str:
     return f"rank {line['rank']}" if "rank" in line else line.get("device") or f"node {line['node']}"
-
-
-def _tail(path: Path) -> Iterator[dict[str, Any]]:
-    """The last lines of a file, in their order."""
-    try:
-        with open(path, "rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
-            text = file.read().decode(errors="replace")
-    except FileNotFoundError:
-        return
-    for line in text.split("\n"):
-        try:
-            value = json.loads(line)
-        except ValueError:  # cut short where the tail begins, or by a kill
-            continue
-        if isinstance(value, dict):
-            yield value
 
 
 def _draw(shown: str) -> None:

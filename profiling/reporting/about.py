@@ -1,13 +1,16 @@
 """What was run, where, with what, when and by which command: of a study, for a reader who was not there."""
 
+import contextlib
 import datetime
+import os
 import re
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from launch.record.files import read_json
+from launch.record.contents import CodeRecord
+from launch.record.files import Unreadable, read_object
 from launch.record.rundir import RunDir
 from profiling.study.runs import Study
 
@@ -28,19 +31,19 @@ def about(study: Study) -> dict[str, str]:
     starts, ends = (
         [time for time in times if time] for times in zip(*((run.started, run.ended) for run in study.runs))
     )
-    code = read_json(study.folder / "code.json") or {}
-    changed = (study.folder / "code.patch").is_file()
+    code = read_object(study.folder / "code.json", CodeRecord) or {}
+    changed = os.path.isfile(study.folder / "code.patch")
     gpus = sorted(set(here.get("gpus") or []))
     told = {
-        "what": f"{study.index['workload']}, {_each('parameters', (run.training.get('parameters') for run in study.runs))}, "
+        "what": f"{study.index.get('workload')}, {_each('parameters', (run.training.get('parameters') for run in study.runs))}, "
         f"{_each('training examples', (run.training.get('examples') for run in study.runs))}",
         "series": first.series,
         "command": command(study),
-        "where": f"site {plan['site']}, backend {plan['backend']}"
-        + (f", partition {plan['partition']}" if plan["partition"] else ""),
+        "where": f"site {plan.get('site')}, backend {plan['backend']}"
+        + (f", partition {plan['partition']}" if plan.get("partition") else ""),
         "processor": f"{here.get('cpu', 'unknown')}, {here.get('cores', '?')} cores on the first node",
         "GPUs": f"{', '.join(gpus)}, driver {here.get('driver')}" if gpus else "none",
-        "ranks": f"{_each('on a node', (run.plan['ranks_per_node'] for run in study.runs))}, rendezvous by {plan['rendezvous']}",
+        "ranks": f"{_each('on a node', (run.plan['ranks_per_node'] for run in study.runs))}, rendezvous by {plan.get('rendezvous')}",
         "system": here.get("system", "unknown"),
         "software": ", ".join(f"{name} {version}" for name, version in first.versions.items()),
         "modules": ", ".join(here.get("modules") or []),
@@ -50,7 +53,7 @@ def about(study: Study) -> dict[str, str]:
             if not _OF_THE_MACHINE.match(name)
         ),
         "code": f"commit {code.get('commit') or 'unknown'}{', with changes that are kept in code.patch' if changed else ''}",
-        "seed": _each("", (run.plan["seed"] for run in study.runs)),
+        "seed": _each("", (run.plan.get("seed") for run in study.runs)),
         "when": f"{moment(min(starts))} to {moment(max(ends))}" if starts and ends else "unknown",
     }
     return {label: said for label, said in told.items() if said}
@@ -58,9 +61,12 @@ def about(study: Study) -> dict[str, str]:
 
 def command(study: Study) -> str:
     """The words with which the study was asked for, as its runs have noted them; "unknown" where they have not."""
-    told = (event for entry in study.index["runs"] for event in RunDir(study.folder / entry["run"]).events("submitted"))
-    asked = (event["command"] for event in told if event.get("command") and "resume" not in event["command"])
-    return shlex.join(map(_public, next(asked, ["unknown"])))
+    for entry in study.index["runs"]:
+        with contextlib.suppress(Unreadable):
+            for event in RunDir(study.folder / entry["run"]).events("submitted"):
+                if (words := event.get("command")) and "resume" not in words:
+                    return shlex.join(map(_public, words))
+    return "unknown"
 
 
 def moment(seconds: float) -> str:

@@ -11,7 +11,6 @@ from typing import Any, Literal
 import numpy as np
 
 from launch.errors import Refusal
-from launch.record.files import read_json
 from launch.record.rundir import RunDir
 from profiling.simulation import jitter
 from profiling.simulation.allreduce import ALGORITHMS
@@ -60,7 +59,7 @@ def of_run(run: RunDir) -> StepModel:
     Refusal
         If it is not finished, cannot be timed, or was made before gradients were recorded.
     """
-    result, training = run.result(), read_json(run.training_json)
+    result, training = run.result(), run.training()
     if result is None or training is None:
         raise Refusal(f"{run.path} has not finished as a training: give a run with result.json and training.json")
     if not training.get("gradients"):

@@ -11,7 +11,7 @@ _MEETS = {">=": operator.ge, "<=": operator.le}
 
 def target(runs: Sequence[Run]) -> str | None:
     """What the workload of these runs is to reach, in words; None where it says nothing."""
-    said = runs[0].training.get("target")
+    said = _target(runs[0])
     return f"{said[0].replace('_', ' ')} {said[1]} {said[2]:g}" if said else None
 
 
@@ -33,9 +33,9 @@ def of_point(runs: Sequence[Run]) -> dict[str, Any]:
 def seconds_to_target(run: Run) -> float | None:
     """Seconds from the start of a run until an evaluation met the target, summed over its attempts; the time between those, and in
     the queue, is not in it. None if it states none, never met it, or does not say when an attempt before ended."""
-    if not run.training.get("target"):
+    if not (said := _target(run)):
         return None
-    metric, relation, value = run.training["target"]
+    metric, relation, value = said
     spent, started = 0.0, None
     for event in run.events:
         if event["event"] == "started":
@@ -44,7 +44,15 @@ def seconds_to_target(run: Run) -> float | None:
             started = event["time"]
         elif event["event"] == "ended" and started is not None:
             spent, started = spent + event["time"] - started, None
-        elif event["event"] == "evaluated" and started is not None and metric in event["metrics"]:
-            if _MEETS[relation](event["metrics"][metric], value):
+        elif event["event"] == "evaluated" and started is not None:
+            reached = (event.get("metrics") or {}).get(metric)
+            if isinstance(reached, int | float) and _MEETS[relation](reached, value):
                 return spent + event["time"] - started
+    return None
+
+
+def _target(run: Run) -> tuple[str, str, float] | None:
+    match run.training.get("target"):
+        case [str() as metric, (">=" | "<=") as relation, (int() | float()) as value]:
+            return metric, relation, value
     return None

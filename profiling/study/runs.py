@@ -1,17 +1,18 @@
 """A study -> the runs that can be compared, one throughput each, and which were left out and why."""
 
 import dataclasses
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from launch.errors import Refusal
-from launch.record.files import read_json
-from launch.record.rundir import RunDir
+from launch.record.contents import Entry, Event, PlanRecord, Result, StudyIndex, Surroundings, TrainingRecord
+from launch.record.files import Unreadable
+from launch.record.rundir import INDEX, RunDir, read_index
 from launch.submit import states as known
-from launch.submit.study import INDEX
 from profiling.study import steps
 from profiling.study.steps import Steps
 from profiling.telemetry import readings
@@ -26,11 +27,11 @@ class Run:
     nodes: int
     ranks: int
     repeat: int
-    plan: dict[str, Any]  # run.json
-    surroundings: dict[str, Any]  # env.json
-    training: dict[str, Any]  # training.json
-    result: dict[str, Any]  # result.json
-    events: Sequence[dict[str, Any]]  # events.jsonl
+    plan: PlanRecord
+    surroundings: Surroundings
+    training: TrainingRecord
+    result: Result
+    events: Sequence[Event]
     started: float | None  # Unix seconds, first attempt
     ended: float | None
     steps: Steps
@@ -43,13 +44,13 @@ class Run:
     @property
     def versions(self) -> dict[str, str]:
         """Of `SOFTWARE`, as installed, or better as imported."""
-        found = {**(self.surroundings.get("packages") or {}), **self.result.get("versions", {})}
+        found = {**(self.surroundings.get("packages") or {}), **(self.result.get("versions") or {})}
         return {name: found[name] for name in SOFTWARE if name in found}
 
     @property
     def gpus(self) -> int:
         """Of all nodes."""
-        return self.plan["gpus_per_node"] * self.nodes
+        return self.plan.get("gpus_per_node", 0) * self.nodes
 
 
 SOFTWARE = ("python", "tensorflow", "tensorflow-cpu", "keras", "torch", "horovod", "openmpi", "mpi4py", "numpy")
@@ -68,7 +69,7 @@ class Study:
     """The runs of a study, or of one of its series."""
 
     folder: Path
-    index: dict[str, Any]  # study.json
+    index: StudyIndex
     runs: tuple[Run, ...]
     left_out: tuple[LeftOut, ...]
 
@@ -89,7 +90,7 @@ class Study:
 
 def is_study(path: Path) -> bool:
     """Whether a path is the folder of a study."""
-    return (path / INDEX).is_file()
+    return os.path.isfile(path / INDEX)
 
 
 def read(folder: Path) -> Study:
@@ -105,8 +106,8 @@ def read(folder: Path) -> Study:
     Refusal
         If there is none: no run in the index, or none that has finished and can be timed.
     """
-    index = read_json(folder / INDEX)
-    if not isinstance(index, dict) or not index.get("runs"):
+    index = read_index(folder)
+    if not index or not index["runs"]:
         raise Refusal(f"{folder} is a study without runs: make one with python -m launch --nodes 1,2,4 WORKLOAD")
     found, left_out = [], []
     for entry in index["runs"]:
@@ -114,8 +115,10 @@ def read(folder: Path) -> Study:
             found.append(_run(RunDir(folder / entry["run"]), _series(index, entry), entry))
         except steps.Unusable as why:
             left_out.append(LeftOut(entry["run"], str(why)))
-        except (Refusal, KeyError, TypeError) as error:
-            left_out.append(LeftOut(entry["run"], f"its files are damaged ({str(error).partition(': move it')[0]})"))
+        except Unreadable as error:
+            left_out.append(LeftOut(entry["run"], error.reason))
+        except KeyError as error:
+            left_out.append(LeftOut(entry["run"], f"a file of it lacks {error}"))
     for series in dict.fromkeys(run.series for run in found):
         left_out += _unlike([run for run in found if run.series == series])
     names = {left.run for left in left_out}
@@ -174,15 +177,15 @@ def notes(study: Study) -> list[str]:
     return said
 
 
-def _series(index: dict[str, Any], entry: dict[str, Any]) -> str:
+def _series(index: StudyIndex, entry: Entry) -> str:
     values = ", ".join(f"{name}={value}" for name, value in entry["values"].items() if name != "seed")
-    return f"{index['workload']} {values}".strip()
+    return f"{index.get('workload')} {values}".strip()
 
 
-def _run(run: RunDir, series: str, entry: dict[str, Any]) -> Run:
-    result, training, plan = run.result(), read_json(run.training_json), read_json(run.run_json)
-    if plan is None:
+def _run(run: RunDir, series: str, entry: Entry) -> Run:
+    if not os.path.lexists(run.run_json):
         raise steps.Unusable("it is gone: there is no run.json")
+    result, training, plan = run.result(), run.training(), run.record()
     if result is None:
         raise steps.Unusable(_state(run))
     if training is None:
@@ -200,7 +203,7 @@ def _run(run: RunDir, series: str, entry: dict[str, Any]) -> Run:
         ranks=result["ranks"],
         repeat=entry["repeat"],
         plan=plan,
-        surroundings=read_json(run.env_json) or {},
+        surroundings=run.surroundings(),
         training=training,
         result=result,
         events=events,

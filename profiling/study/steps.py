@@ -1,14 +1,17 @@
 """The records of a run's steps -> arrays over ranks and steps, checked: what cannot be timed is left out, counted and named."""
 
+import itertools
 import json
 import math
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from launch.record.files import Unreadable, open_file
 from launch.record.rundir import RunDir
 from profiling.study import confidence
 
@@ -30,6 +33,9 @@ _KEYS = (
     "compiled",
     "traced",
 )
+
+
+_MOST = 2.0**53  # of a number that stays what it is as a float
 
 
 class Unusable(Exception):
@@ -115,7 +121,10 @@ def read(run: RunDir, ranks: int) -> Steps:
 
 def _lines(folder: Path) -> tuple[np.ndarray, int]:
     """All records (lines, keys) of the files of a folder, and how many lines are no record."""
-    files = [_of_file(path) for path in sorted(folder.glob("*.jsonl"))]
+    try:
+        files = [_of_file(path) for path in sorted(folder.glob("*.jsonl"))]
+    except Unreadable as error:
+        raise Unusable(error.reason) from None
     tables = [np.empty((0, len(_KEYS))), *(table for table, _ in files)]
     return np.concatenate(tables), sum(cut for _, cut in files)
 
@@ -123,29 +132,34 @@ def _lines(folder: Path) -> tuple[np.ndarray, int]:
 def _of_file(path: Path) -> tuple[np.ndarray, int]:
     cut = 0
     values: list[list[float]] = []
-    with open(path, encoding="utf-8", errors="replace") as file:
+    with open_file(path) as file:
         for line in file:
             if not line.strip():
                 continue
             try:
-                record = json.loads(line)
+                record = json.loads(line.decode(errors="replace"))
                 values.append([float(record[key]) for key in _KEYS])
-            except (ValueError, TypeError, KeyError):  # a kill within a write, or a full disk
+            # A kill within a write, a full disk, or another program.
+            except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
                 cut += 1
-    return np.array(values).reshape(-1, len(_KEYS)), cut
+    table = np.array(values).reshape(-1, len(_KEYS))
+    whole = (np.abs(np.delete(table, _SECONDS, 1)) < _MOST).all(1)  # nor NaN
+    return table[whole], cut + int((~whole).sum())
 
 
 def _refuse_wrong_ranks(lines: np.ndarray, ranks: int) -> None:
     found = set(lines[:, _RANK].astype(int))
-    if missing := set(range(ranks)) - found:
-        raise Unusable(f"there are no records of rank {_some(missing)}")
-    if strange := found - set(range(ranks)):
-        raise Unusable(f"it has {ranks} ranks, but there are records of rank {_some(strange)}")
+    if strange := {rank for rank in found if not 0 <= rank < ranks}:
+        raise Unusable(f"it has {ranks} ranks, but there are records of rank {_some(sorted(strange), len(strange))}")
+    if len(found) < ranks:
+        missing = (rank for rank in range(ranks) if rank not in found)
+        raise Unusable(f"there are no records of rank {_some(missing, ranks - len(found))}")
     keys, times = np.unique(lines[:, [_RANK, _STEP, _ATTEMPT]], axis=0, return_counts=True)
     if (times > 1).any():
         double = keys[times > 1].astype(int)
+        ranks = np.unique(double[:, 0])
         raise Unusable(
-            f"rank {_some(set(double[:, 0]))} is there twice (step {double[0, 1]} recorded {times.max()} times in attempt {double[0, 2]})"
+            f"rank {_some(ranks, len(ranks))} is there twice (step {double[0, 1]} recorded {times.max()} times in attempt {double[0, 2]})"
         )
 
 
@@ -172,9 +186,8 @@ def _clocks(table: np.ndarray) -> list[str]:
     return [f"{line}: harmless here, as steps are timed by another clock" for line in said]
 
 
-def _some(ranks: set[int]) -> str:
-    shown = ", ".join(map(str, sorted(ranks)[:8]))
-    return shown + (f" and {len(ranks) - 8} more" if len(ranks) > 8 else "")
+def _some(ranks: Iterable[int], count: int) -> str:
+    return ", ".join(map(str, itertools.islice(ranks, 8))) + (f" and {count - 8} more" if count > 8 else "")
 
 
 def summary(timed: Steps) -> dict[str, Any]:

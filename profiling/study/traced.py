@@ -3,10 +3,11 @@
 They are in no other number of a report: a profiler slows what it looks at.
 """
 
+import os
 from typing import Any
 
 from launch.errors import Refusal
-from launch.record.files import read_json
+from launch.record.files import Unreadable
 from launch.record.rundir import RunDir
 from profiling.cli import trace
 from profiling.study.runs import Study
@@ -31,15 +32,20 @@ def points(study: Study) -> tuple[list[dict[str, Any]], list[str]]:
     list of str
         What could not be read, and why.
     """
-    software = study.runs[0].result.get("versions", {})
+    software = study.runs[0].result.get("versions") or {}
     by_ranks: dict[int, list[dict[str, Any]]] = {}
     notes = []
     for entry in study.index["runs"]:
         run = RunDir(study.folder / entry["run"])
-        result = run.result() if run.traces.is_dir() else None
-        if result is None:
+        try:
+            result = run.result() if os.path.isdir(run.traces) else None
+            if result is None:
+                continue
+            plan = run.record()
+        except Unreadable as error:
+            notes.append(f"traces of {entry['run']}: left out: {error.reason}")
             continue
-        used = result.get("versions", {})
+        used = result.get("versions") or {}
         if changed := [name for name in sorted(used.keys() & software) if used[name] != software[name]]:
             said = ", ".join(f"{name} {used[name]}" for name in changed)
             notes.append(f"traces of {entry['run']}: left out: made with {said}, unlike the runs in the table")
@@ -52,7 +58,6 @@ def points(study: Study) -> tuple[list[dict[str, Any]], list[str]]:
         notes += [f"traces of {entry['run']}: {line.replace(f'{run.path}/', '')}" for line in said]
         if found is None:
             continue
-        plan = read_json(run.run_json)
         by_ranks.setdefault(plan["nodes"] * plan["ranks_per_node"], []).append(found)
     return [_point(ranks, by_ranks[ranks]) for ranks in sorted(by_ranks)], notes
 

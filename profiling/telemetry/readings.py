@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from launch.errors import Refusal
-from launch.record.files import replacing
+from launch.record.files import Unreadable, open_file, replacing
 from profiling.telemetry.records import Field
 
 if TYPE_CHECKING:
@@ -180,10 +180,12 @@ def parquet(folder: Path) -> Parquet:
     """The Parquet files of a folder, told apart by whether both ends have the mark of the format."""
     found = Parquet([], [])
     for path in sorted(folder.glob("node*.parquet")):
-        with open(path, "rb") as file:
+        begins = ends = b""
+        with contextlib.suppress(Unreadable), open_file(path) as file:
             begins = file.read(4)
-            file.seek(-min(4, path.stat().st_size), os.SEEK_END)
-            (found.whole if begins == file.read() == b"PAR1" else found.damaged).append(path)
+            file.seek(-min(4, file.seek(0, os.SEEK_END)), os.SEEK_END)
+            ends = file.read()
+        (found.whole if begins == ends == b"PAR1" else found.damaged).append(path)
     return found
 
 
@@ -214,7 +216,9 @@ def rows(folder: Path) -> str | None:
     """All readings in a folder as SQL, for `view`; None where nothing was read, or nothing can read it."""
     files = parquet(folder).whole
     compacted = {path.stem for path in files}
-    waiting = sorted(path for path in folder.glob("node*-attempt*.jsonl") if path.stem not in compacted)
+    waiting = sorted(
+        path for path in folder.glob("node*-attempt*.jsonl") if path.stem not in compacted and os.path.isfile(path)
+    )
     parts = [f"SELECT * FROM {_lines(waiting)}"] if waiting else []
     if files:
         parts.append(f"SELECT * FROM read_parquet([{_listed(files)}])")

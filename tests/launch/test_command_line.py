@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -62,8 +63,8 @@ REFUSED = {
     "unknown site": (["--site", "laptpo", "hello.py"], "there is no site 'laptpo': did you mean 'laptop'?"),
     "unknown key": (["--site", "./ours.toml", "hello.py"], "unknown key 'gpu_per_node': did you mean 'gpus_per_node'?"),
     "unknown backend": (["--backend", "pbs", "hello.py"], "'local', 'slurm'"),
-    "nodes of 0": (["--nodes", "0", "hello.py"], "--nodes 0: give 1 or more"),
-    "ranks of 0": (["--ranks-per-node", "0", "hello.py"], "--ranks-per-node 0: give 1 or more"),
+    "nodes of 0": (["--nodes", "0", "hello.py"], "'0' is not a whole number of 1 or more"),
+    "ranks of 0": (["--ranks-per-node", "0", "hello.py"], "'0' is not a whole number of 1 or more"),
     "too many": ([*LOCAL, "--nodes", "100000", "hello.py"], "100000 ranks are too many for this machine"),
     "walltime": (["--time", "soon", "hello.py"], "--time 'soon' is not a walltime"),
     "warning after the limit": (["--time", "1", "--warn", "60", "hello.py"], "--warn 60 is not before the time limit"),
@@ -191,6 +192,16 @@ def test_a_dry_run_prints_the_plan_and_makes_nothing(here: Path, backend: str):
         assert part in done.stdout
     assert ("#SBATCH --nodes=2" in done.stdout) == (backend == "slurm")
     assert tree(here) == before
+
+
+def test_default_names_do_not_collide(here: Path):
+    (here / "q%a b\\n.py").write_text(HELLO)
+    words = [sys.executable, "-m", "launch", "--backend", "local", "--sample-hz", "0", "./q%a b\\n.py"]
+    env = environment(PYTHONPATH=str(ROOT))
+    many = [subprocess.Popen(words, cwd=here, env=env, stdout=subprocess.DEVNULL) for _ in range(3)]
+    assert [each.wait(60) for each in many] == [0, 0, 0]
+    names = [path.parent.name for path in here.glob("runs/*/result.json")]
+    assert len(names) == 3 and all(re.fullmatch(r"q_a_b_n-n1-\d{8}-\d{6}(-\d{6})?", name) for name in names), names
 
 
 HEAVY = {"tensorflow", "keras", "numpy", "pandas", "torch", "horovod", "submitit", "hypothesis", "psutil"}

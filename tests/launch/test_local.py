@@ -59,6 +59,12 @@ print("plain"); print("with a : colon"); sys.stderr.write("error\n")
 sys.stdout.buffer.write(b"bytes \xff\xfe\x00 end\n")
 print("long " + "x" * 1_000_000)
 sys.stdout.write("no newline")""",
+    "bar": """
+for state in range(8):
+    print(f"\\rstate {state}", end="", flush=True)
+    time.sleep(0.3)
+print("\\nloading ...", end="", flush=True)
+wait()""",
     "endless": "while True: os.write(1, b'y\\n' * 4000)",
     "late": "if os.environ['LAUNCH_ATTEMPT'] == '1': wait()\nprint('attempt', os.environ['LAUNCH_ATTEMPT'])",
     "saves": """
@@ -328,6 +334,18 @@ def test_everything_that_is_printed_is_kept_and_labelled(tmp_path: Path, program
         assert lines[-1] == "no newline"
         long = [line for line in lines if set(line) & {"x"} and set(line) <= set("long x")]
         assert "".join(long) == "long " + "x" * 1_000_000
+
+
+def test_a_line_that_does_not_end_is_passed_on(tmp_path: Path, program):
+    launched = Launched(*options(tmp_path, "--time", 1, program("bar")))
+    log = RunDir(tmp_path / "run").node_log(0)
+    lines = until(lambda: log.exists() and b"here" in log.read_bytes() and log.read_bytes().split(b"\n"), 30)
+    launched.process.send_signal(signal.SIGINT)
+    _, output = launched.wait(30)
+    assert 3 < len(lines) < 8 and b"".join(line.removeprefix(b"0: ") for line in lines).startswith(
+        b"\rstate 0\rstate 1\rstate 2"
+    )
+    assert "\n0: state 7\n" in output and "\n0: loading ...here" in output
 
 
 def test_detached_it_goes_on_alone(tmp_path: Path, program):

@@ -228,7 +228,7 @@ def _processor(run):
         (_another_batch, "its steps are of 16 examples, but it was to train with 32"),
         (_too_short, "of its 2 steps none is left to time: train for longer"),
         (_no_steps, "it has no records of steps"),
-        (_damaged, "its files are damaged"),
+        (_damaged, "result.json is damaged"),
         (_versions, "made with something else than most of the runs: keras 3.9.0, others 3.15.1"),
         (_processor, "made with something else than most of the runs: cpu another processor, others a processor"),
     ],

@@ -98,14 +98,14 @@ def test_jobs_that_slurm_took_from_a_launcher_that_was_killed_are_not_lost(
 
     taken = launch("resume", tmp_path / "s")
     assert taken.returncode == 2 and taken.stderr.count("\n") == 1
-    assert f"the unfinished runs of {tmp_path / 's'} are running: wait for their end" in taken.stderr
-    assert "Slurm had taken it, which is noted only now" in taken.stdout
+    assert "is running: wait for its end" in taken.stderr
+    assert "recovered; it had been submitted" in taken.stdout
     assert [run.events()[-1]["job"].partition("_")[2] for run in both] == ["0", "1"]
     number = both[0].events()[-1]["job"].partition("_")[0]
     subprocess.run(["scontrol", "release", number], check=True)
     until(lambda: all(run.result() for run in both), 60)
     again = launch("resume", tmp_path / "s")
-    assert again.returncode == 2 and "are finished: there is nothing to go on with" in again.stderr
+    assert again.returncode == 2 and "is finished: there is nothing to go on with" in again.stderr
 
     gone = launch("cancel", tmp_path / "r")
     assert gone.returncode == 0 and f"{tmp_path / 'r'}: taken out of the queue" in gone.stdout, (

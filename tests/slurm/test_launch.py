@@ -211,7 +211,11 @@ def test_what_slurm_refuses_is_said_and_leaves_nothing(clean_slurm: Cluster, tmp
             2,
             "launch: --time 00:11:00 is more than partition short allows (10:00): ask for less",
         ),
-        (["-p", "debgu"], 2, "launch: --partition 'debgu' is not a partition of this Slurm: did you mean 'debug'?"),
+        (
+            ["-p", "debgu"],
+            3,
+            "launch: sinfo lists no partition 'debgu' (did you mean 'debug'?)\nlaunch: Slurm refused the job: ",
+        ),
         (
             ["-C", "nope"],
             3,
@@ -222,7 +226,7 @@ def test_what_slurm_refuses_is_said_and_leaves_nothing(clean_slurm: Cluster, tmp
     ):
         refused = launch(*words, "--runs", runs, program)
         assert refused.returncode == status, refused.stdout + refused.stderr
-        assert refused.stderr.startswith(line) and refused.stderr.count("\n") == 1, refused.stderr
+        assert refused.stderr.startswith(line) and refused.stderr.count("\n") == line.count("\n") + 1, refused.stderr
         assert not runs.exists() or not any(runs.iterdir())
     assert not queue()
 
@@ -250,7 +254,7 @@ def test_patience_ends(clean_slurm: Cluster, tmp_path: Path):
     assert refused.returncode == 3
     assert "asking again for" in refused.stderr
     assert refused.stderr.splitlines()[-1].startswith("launch: Slurm has not answered for 12 s (")
-    assert "squeue --me" in refused.stderr
+    assert "resume and cancel find it" in refused.stderr
 
 
 def test_a_launcher_within_a_job_starts_a_job_of_its_own(clean_slurm: Cluster, tmp_path: Path):

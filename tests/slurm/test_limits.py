@@ -13,12 +13,12 @@ from slurm.fixtures import Cluster
 
 from launch.record.rundir import RunDir
 
-CHAIN = """
-[[link]]
+WORKFLOW = """
+[[stage]]
 name = "first"
 workload = "PROGRAM"
 job.repeats = 9
-[[link]]
+[[stage]]
 name = "second"
 after = ["first"]
 workload = "PROGRAM"
@@ -59,8 +59,8 @@ def small_arrays(clean_slurm: Cluster) -> Iterator[Cluster]:
 
 
 def test_what_is_too_much_for_one_array_becomes_several(small_arrays: Cluster, tmp_path: Path, program: Path):
-    file = tmp_path / "chain.toml"
-    file.write_text(CHAIN.replace("PROGRAM", str(program)))
+    file = tmp_path / "workflow.toml"
+    file.write_text(WORKFLOW.replace("PROGRAM", str(program)))
     made = launch("--runs", tmp_path, "--name=c", file)
     assert made.returncode == 0, made.stdout + made.stderr
     assert re.findall(r"^job            \d+: (\d) runs", made.stdout, re.MULTILINE) == ["4", "4", "1"]
@@ -82,10 +82,10 @@ def test_no_more_are_submitted_than_the_site_takes(clean_slurm: Cluster, tmp_pat
     for repeat in (3, 4, 5):  # each waits for both of those before
         before = [times(tmp_path / "s", one)[2] for one in range(1, repeat - (repeat - 1) % 2)]
         assert max(before) <= times(tmp_path / "s", repeat)[0]
-    file = tmp_path / "chain.toml"
-    file.write_text(CHAIN.replace("PROGRAM", str(program)))
-    chain = launch("--site", site, "--runs", tmp_path, "--name=c", file)
-    assert chain.returncode == 2 and "10 runs are more than the 2 jobs" in chain.stderr
+    file = tmp_path / "workflow.toml"
+    file.write_text(WORKFLOW.replace("PROGRAM", str(program)))
+    workflow = launch("--site", site, "--runs", tmp_path, "--name=c", file)
+    assert workflow.returncode == 2 and "10 runs are more than the 2 jobs" in workflow.stderr
     assert subprocess.run(["squeue", "-h"], capture_output=True, text=True, check=True).stdout == ""
 
 

@@ -135,7 +135,7 @@ def test_the_job_itself_leaves_out_what_is_inefficient(clean_slurm: Cluster, tmp
     job = found["n4-r1"].events("submitted")[0]["job"]
     shown = subprocess.run(["squeue", "-h", "-t", "all", "-j", job, "-o", "%T"], capture_output=True, text=True)
     assert shown.stdout.strip() == "COMPLETED"  # so that what depends on it can begin
-    assert "n4-r1: not made" in found["n4-r1"].job_log.read_text()
+    assert "n4-r1: not run" in found["n4-r1"].job_log.read_text()
 
 
 def test_larger_jobs_leave_the_queue_when_a_smaller_one_is_inefficient(clean_slurm: Cluster, tmp_path: Path):
@@ -144,7 +144,7 @@ def test_larger_jobs_leave_the_queue_when_a_smaller_one_is_inefficient(clean_slu
     folder = slowing_study(tmp_path, CLUSTER)
     made = launch("resume", folder)
     assert made.returncode == 0, made.stdout + made.stderr
-    assert "n4-r1: not made: efficiency 0.5" in made.stdout and "2 of 2 runs are done" in made.stdout
+    assert "n4-r1: not run: efficiency 0.5" in made.stdout and "2 of 2 runs are done" in made.stdout
     assert not runs(folder)["n4-r1"].events("started") and queue().count("\n") == 1
 
 

@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
-from launch.backends.slurm_jobs import FRESH_S, TIMEOUT_S
 from launched import ROOT, environment, launch, until
 from slurm.fixtures import Cluster
 
+from launch.backends.slurm_queue import FRESH_S, TIMEOUT_S
 from launch.record.files import append_line, publish_json, read_json, read_lines
 from launch.record.rundir import RunDir
 from launch.submit import states
@@ -110,7 +110,7 @@ def test_a_silent_controller(clean_slurm: Cluster, tmp_path: Path):
         assert refused.returncode == 2 and "nothing was cancelled: try again later" in refused.stderr
     finally:
         os.kill(clean_slurm.controller, signal.SIGCONT)
-    until(lambda: states.look([run.path])[0][0].source == "slurm", 30, every=1)
+    until(lambda: states.look([run.path])[0][0].source == "scheduler", 30, every=1)
 
 
 def test_what_becomes_of_a_run_that_could_note_nothing(clean_slurm: Cluster, tmp_path: Path):

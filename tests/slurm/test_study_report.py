@@ -11,15 +11,15 @@ from launch.record.rundir import RunDir
 from profiling.__main__ import main
 
 # Its steps are over within a third of a second, so they are sampled often.
-CHAIN = """
+WORKFLOW = """
 [job]
 time = 10
-[[link]]
+[[stage]]
 name = "weak"
 workload = "tiny"
 job = { nodes = [1, 2], repeats = 1, pack = true, sample_hz = 50 }
 options = { epochs = 2, batch = 16, threads = 1, width = 16, lr = 0.01, trace = "20..22", trace_ranks = "first-of-node" }
-[[link]]
+[[stage]]
 name = "report"
 after = ["weak"]
 workload = "profiling"
@@ -29,14 +29,14 @@ job = { nodes = 1, ranks_per_node = 1, sample_hz = 0 }
 
 
 def test_a_study_to_its_report_and_its_log(clean_slurm: Cluster, capsys: pytest.CaptureFixture, tmp_path: Path):
-    (tmp_path / "chain.toml").write_text(CHAIN)
-    made = launch("--runs", tmp_path, "--name=c", tmp_path / "chain.toml", wait=900)
+    (tmp_path / "workflow.toml").write_text(WORKFLOW)
+    made = launch("--runs", tmp_path, "--name=c", tmp_path / "workflow.toml", wait=900)
     assert made.returncode == 0, made.stdout + made.stderr
     folder = tmp_path / "c" / "weak"
     assert (folder / "report" / "index.html").is_file()
     document = json.loads((folder / "report" / "report.json").read_text())
     assert document["kind"] == "weak" and document["left_out"] == []
-    assert "chain.toml" in document["about"]["command"] and str(tmp_path) not in document["about"]["command"]
+    assert "workflow.toml" in document["about"]["command"] and str(tmp_path) not in document["about"]["command"]
     assert "emulated nodes" in document["about"]["remark"] and "backend slurm" in document["about"]["where"]
     one, two = document["rows"]
     assert [(row["workers"], row["nodes"], row["repeats"], row["global_batch"]) for row in (one, two)] == [(1, 1, 1, 16), (2, 2, 1, 32)]  # fmt: skip

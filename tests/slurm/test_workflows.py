@@ -1,4 +1,4 @@
-"""Chains on a real Slurm: what begins when, and what becomes of the rest when a link fails."""
+"""Workflows on a real Slurm: what begins when, and what becomes of the rest when a stage fails."""
 
 import json
 import re
@@ -19,21 +19,21 @@ print('words', *sys.argv[1:], flush=True)
 time.sleep(float(os.environ.get('PAUSE', 0.5)))
 sys.exit(3 if sys.argv[1] == 'train' and os.environ['LAUNCH_SIZE'] == '2' and not os.path.exists('MENDED') else 0)
 """
-CHAIN = """
+WORKFLOW = """
 [job]
 time = 5
-[[link]]
+[[stage]]
 name = "data"
 workload = "PROGRAM"
 arguments = ["data"]
 job.repeats = 3
-[[link]]
+[[stage]]
 name = "train"
 after = ["data"]
 workload = "PROGRAM"
 arguments = ["train"]
 job.nodes = [1, 2]
-[[link]]
+[[stage]]
 name = "report"
 after = ["train", "data"]
 workload = "PROGRAM"
@@ -42,12 +42,12 @@ arguments = ["report", "{train}"]
 
 
 @pytest.fixture
-def chain(tmp_path: Path) -> Path:
-    """A definition whose link train fails on two nodes while there is no file `mended` beside it."""
+def workflow(tmp_path: Path) -> Path:
+    """A definition whose stage train fails on two nodes while there is no file `mended` beside it."""
     program = tmp_path / "program.py"
     program.write_text(PROGRAM.replace("MENDED", str(tmp_path / "mended")))
-    file = tmp_path / "chain.toml"
-    file.write_text(CHAIN.replace("PROGRAM", str(program)))
+    file = tmp_path / "workflow.toml"
+    file.write_text(WORKFLOW.replace("PROGRAM", str(program)))
     return file
 
 
@@ -68,12 +68,12 @@ def times(run: RunDir) -> tuple[float, float]:
     return run.events("started")[-1]["time"], run.events("ended")[-1]["time"]
 
 
-def test_links_begin_when_those_before_them_are_done(clean_slurm: Cluster, chain: Path):
-    publish(chain.with_name("mended"), "")
-    made = launch("--runs", chain.parent, "--name=c", chain)
+def test_stages_begin_when_those_before_them_are_done(clean_slurm: Cluster, workflow: Path):
+    publish(workflow.with_name("mended"), "")
+    made = launch("--runs", workflow.parent, "--name=c", workflow)
     assert made.returncode == 0, made.stdout + made.stderr
-    assert "3 of 3 links are done" in made.stdout
-    folder = chain.parent / "c"
+    assert "3 of 3 stages are done" in made.stdout
+    folder = workflow.parent / "c"
     data = [times(RunDir(folder / "data" / f"n1-r{repeat}")) for repeat in (1, 2, 3)]
     train = [times(RunDir(folder / "train" / f"n{nodes}-r1")) for nodes in (1, 2)]
     report = times(RunDir(folder / "report"))
@@ -85,15 +85,15 @@ def test_links_begin_when_those_before_them_are_done(clean_slurm: Cluster, chain
     )
 
 
-def test_a_failed_link_leaves_the_rest_cancelled_until_it_is_mended(clean_slurm: Cluster, chain: Path):
-    folder = chain.parent / "c"
-    made = launch("--runs", chain.parent, "--name=c", chain)
+def test_a_failed_stage_leaves_the_rest_cancelled_until_it_is_mended(clean_slurm: Cluster, workflow: Path):
+    folder = workflow.parent / "c"
+    made = launch("--runs", workflow.parent, "--name=c", workflow)
     assert made.returncode == 1, made.stdout + made.stderr
-    assert "n2-r1: failed" in made.stdout and "link report is cancelled: link train has failed" in made.stdout
-    assert f"1 of 3 links are done: {folder}\ngo on with it: python -m launch resume {folder}" in made.stdout
+    assert "n2-r1: failed" in made.stdout and "stage report is cancelled: stage train has failed" in made.stdout
+    assert f"1 of 3 stages are done: {folder}\ngo on with it: python -m launch resume {folder}" in made.stdout
     assert queue() == []
-    assert states(folder)["report"] == ("cancelled", "link train has failed")
-    publish(chain.with_name("mended"), "")
+    assert states(folder)["report"] == ("cancelled", "stage train has failed")
+    publish(workflow.with_name("mended"), "")
     again = launch("resume", folder)
     assert again.returncode == 0, again.stdout + again.stderr
     attempts = {name: len(RunDir(folder / name).events("started")) for name in states(folder)}
@@ -108,31 +108,31 @@ def test_a_failed_link_leaves_the_rest_cancelled_until_it_is_mended(clean_slurm:
     assert launch("resume", folder).returncode == 2
 
 
-def test_nobody_has_to_watch_for_the_rest_to_be_cancelled(clean_slurm: Cluster, chain: Path):
-    folder = chain.parent / "c"
-    made = launch("--detach", "--runs", chain.parent, "--name=c", chain)
+def test_nobody_has_to_watch_for_the_rest_to_be_cancelled(clean_slurm: Cluster, workflow: Path):
+    folder = workflow.parent / "c"
+    made = launch("--detach", "--runs", workflow.parent, "--name=c", workflow)
     assert made.returncode == 0, made.stdout + made.stderr
     running = launch("resume", folder)
-    assert running.returncode == 2 and "wait for the end of the chain" in running.stderr
+    assert running.returncode == 2 and "is running: wait for its end" in running.stderr
     until(lambda: queue() == [])
     until(lambda: states(folder)["report"][0] == "cancelled")  # the answer of squeue is shared for some seconds
-    assert states(folder)["report"] == ("cancelled", "link train: failed")
+    assert states(folder)["report"] == ("cancelled", "stage train: failed")
     assert not RunDir(folder / "report").events("started")
 
 
-def test_a_refused_link_takes_back_those_before_it(clean_slurm: Cluster, chain: Path):
-    chain.write_text(chain.read_text().replace("job.nodes = [1, 2]", 'job.constraint = "nope"'))
-    refused = launch("--runs", chain.parent, "--name=c", chain)
+def test_a_refused_stage_takes_back_those_before_it(clean_slurm: Cluster, workflow: Path):
+    workflow.write_text(workflow.read_text().replace("job.nodes = [1, 2]", 'job.constraint = "nope"'))
+    refused = launch("--runs", workflow.parent, "--name=c", workflow)
     assert refused.returncode == 3 and "Invalid feature specification" in refused.stderr
-    assert queue() == [] and not (chain.parent / "c").exists()
+    assert queue() == [] and not (workflow.parent / "c").exists()
 
 
-def test_ctrl_c_takes_the_whole_chain_out_of_the_queue(
-    clean_slurm: Cluster, chain: Path, monkeypatch: pytest.MonkeyPatch
+def test_ctrl_c_takes_the_whole_workflow_out_of_the_queue(
+    clean_slurm: Cluster, workflow: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("PAUSE", "300")
-    launched = Launched("--runs", chain.parent, "--name=c", chain)
-    folder = chain.parent / "c"
+    launched = Launched("--runs", workflow.parent, "--name=c", workflow)
+    folder = workflow.parent / "c"
     until(lambda: list(folder.glob("data/n1-r3/logs/node*.log")))
     launched.process.send_signal(signal.SIGINT)
     status, output = launched.wait(120)
@@ -158,7 +158,7 @@ def test_from_the_data_to_the_report_by_the_definition_that_comes_with_the_toolk
     ):
         assert given in text
         text = text.replace(given, smaller)
-    file = tmp_path / "chain.toml"
+    file = tmp_path / "workflow.toml"
     file.write_text(text)
     made = launch("--runs", tmp_path, "--name=c", file, wait=1500)
     assert made.returncode == 0, made.stdout + made.stderr
