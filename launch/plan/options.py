@@ -13,10 +13,12 @@ import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from launch.errors import Refusal, nearest
 from launch.plan import typed
+
+Options = TypeVar("Options")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -85,6 +87,15 @@ def with_words(cls: type, argv: Sequence[str], what: str) -> tuple[Any, list[str
     given, unknown = _parser_of(cls).parse_known_args(list(argv))
     refuse_unknown([word for word in unknown if word.startswith("-")], cls, what)
     return build(cls, vars(given), what), [word for word in unknown if not word.startswith("-")]
+
+
+def with_files(cls: type[Options], argv: Sequence[str], names: Sequence[str]) -> tuple[list[Path], Options]:
+    """As `with_words`, where the words are files, as many as there are names; they come first."""
+    verb = cls.__module__.rpartition(".")[2]
+    chosen, words = with_words(cls, argv, verb)
+    if len(words) != len(names):
+        raise Refusal(f"{verb} needs {' '.join(names)} and was given {' '.join(words) or 'nothing'}: give it that")
+    return [Path(word) for word in words], chosen
 
 
 def split(cls: type, argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:

@@ -19,7 +19,7 @@ _OF_THE_MACHINE = re.compile(r"SLURM_|TF_CLI_|LOADEDMODULES$|.*(PATH|PRELOAD|PRE
 
 
 def about(study: Study) -> dict[str, str]:
-    """Label -> text, in the order in which it is told. Names of hosts and folders of the machine are not in it.
+    """Label -> text, in reading order. Names of hosts and folders of the machine are not in it.
 
     Parameters
     ----------
@@ -27,36 +27,37 @@ def about(study: Study) -> dict[str, str]:
         Of one series, whose runs were all made with the same software and hardware.
     """
     first = study.runs[0]
-    plan, here = first.plan, first.surroundings
+    plan, environment = first.plan, first.environment
     starts, ends = (
         [time for time in times if time] for times in zip(*((run.started, run.ended) for run in study.runs))
     )
     code = read_object(study.folder / "code.json", CodeRecord) or {}
-    changed = os.path.isfile(study.folder / "code.patch")
-    gpus = sorted(set(here.get("gpus") or []))
-    told = {
-        "what": f"{study.index.get('workload')}, {_each('parameters', (run.training.get('parameters') for run in study.runs))}, "
-        f"{_each('training examples', (run.training.get('examples') for run in study.runs))}",
+    changed = ", with changes that are kept in code.patch" if os.path.isfile(study.folder / "code.patch") else ""
+    partition = f", partition {plan.get('partition')}" if plan.get("partition") else ""
+    gpus = sorted(set(environment.get("gpus") or []))
+    parameters, examples = (_each(run.training.get(key) for run in study.runs) for key in ("parameters", "examples"))
+    facts = {
+        "what": f"{_public(plan['workload'])}, {parameters} parameters, {examples} training examples",
         "series": first.series,
         "command": command(study),
-        "where": f"site {plan.get('site')}, backend {plan['backend']}"
-        + (f", partition {plan['partition']}" if plan.get("partition") else ""),
-        "processor": f"{here.get('cpu', 'unknown')}, {here.get('cores', '?')} cores on the first node",
-        "GPUs": f"{', '.join(gpus)}, driver {here.get('driver')}" if gpus else "none",
-        "ranks": f"{_each('on a node', (run.plan['ranks_per_node'] for run in study.runs))}, rendezvous by {plan.get('rendezvous')}",
-        "system": here.get("system", "unknown"),
+        "where": f"site {plan.get('site')}, backend {plan['backend']}{partition}",
+        "processor": f"{environment.get('cpu', 'unknown')}, {environment.get('cores', '?')} cores on the first node",
+        "GPUs": f"{', '.join(gpus)}, driver {environment.get('driver')}" if gpus else "none",
+        "ranks": f"{_each(run.plan['ranks_per_node'] for run in study.runs)} per node, "
+        f"rendezvous by {plan.get('rendezvous')}",
+        "system": environment.get("system", "unknown"),
         "software": ", ".join(f"{name} {version}" for name, version in first.versions.items()),
-        "modules": ", ".join(here.get("modules") or []),
+        "modules": ", ".join(environment.get("modules") or []),
         "environment": " ".join(
             f"{name}={_public(value)}"
-            for name, value in (here.get("environment") or {}).items()
+            for name, value in (environment.get("environment") or {}).items()
             if not _OF_THE_MACHINE.match(name)
         ),
-        "code": f"commit {code.get('commit') or 'unknown'}{', with changes that are kept in code.patch' if changed else ''}",
-        "seed": _each("", (run.plan.get("seed") for run in study.runs)),
+        "code": f"commit {code.get('commit') or 'unknown'}{changed}",
+        "seed": _each(run.plan.get("seed") for run in study.runs),
         "when": f"{moment(min(starts))} to {moment(max(ends))}" if starts and ends else "unknown",
     }
-    return {label: said for label, said in told.items() if said}
+    return {label: value for label, value in facts.items() if value}
 
 
 def command(study: Study) -> str:
@@ -81,10 +82,6 @@ def _public(word: str) -> str:
     return f"{name}{equals}{':'.join(parts)}"
 
 
-def _each(what: str, values: Iterable[Any]) -> str:
-    """The values that runs have, each once."""
-    return f"{', '.join(_in_order(values))} {what}".strip()
-
-
-def _in_order(values: Iterable[Any]) -> list[str]:
-    return list(dict.fromkeys(f"{value}" for value in values))
+def _each(values: Iterable[Any]) -> str:
+    """The values that runs have, each once, in their order."""
+    return ", ".join(dict.fromkeys(map(str, values)))

@@ -1,6 +1,7 @@
 """Dataclass <-> command line: every value that can be held can be said, and what cannot be said is refused."""
 
 import dataclasses
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from launch.errors import Refusal
 from launch.plan import options
-from launch.plan.request import Request
+from launch.plan.request import Request, StudyRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +123,38 @@ def test_refusals(argv: list[str], says: str):
         options.parse(Config, argv, "w")
     assert says in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["nodes=1_0", "nodes=", "nodes=1,,2", "nodes= 1", "nodes=\u0661", "nodes=0", "nodes=1e3", "nodes=" + "9" * 30, "seed=-1", f"seed={2**32}",
+     "repeats=0", f"repeats={10**9}", "throttle=0", "throttle=-1", "budget=nan", "budget=inf", "budget=-1", "budget=1e400", "budget=1_0.5",
+     "sample-hz=nan", "sample-hz=-1", "stop-below=nan", "stop-below=0", "stop-below=1.1", "max-attempts=0", "runs="],
+)  # fmt: skip
+def test_what_is_no_number_within_its_bounds_is_refused(word: str):
+    with pytest.raises(Refusal, match=rf"option (-\w/)?--{word.partition('=')[0]}: ") as refusal:
+        options.parse(StudyRequest, [f"--{word}"])
+    assert "\n" not in str(refusal.value)
+
+
+@dataclass(frozen=True)
+class Wide:
+    """Numbers without bounds of their own."""
+
+    whole: int = 0
+    rate: float = 0
+
+
+@settings(deadline=None)
+@given(st.text(st.sampled_from("0123456789_+-.eE \u0661nainfx"), max_size=8))
+def test_a_number_is_what_its_digits_say_or_refused(word: str):
+    for name, kind in (("whole", int), ("rate", float)):
+        try:
+            value = getattr(options.parse(Wide, [f"--{name}={word}"]), name)
+        except Refusal as refusal:
+            assert "\n" not in str(refusal)
+        else:
+            assert value == kind(word) and math.isfinite(value) and word.isascii() and not set(word) & set("_ n")
 
 
 def test_a_missing_value_is_named():
