@@ -191,11 +191,12 @@ def run(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, throttle: i
     """
     runs = left_over(runs)
     outcomes: dict[str, str] = {}
+    count = len(runs)
     most = runs[0][1].max_jobs if runs and not runs[0][1].pack else None
     try:
         while runs:
             part, runs = runs[: most or len(runs)], runs[most or len(runs) :]
-            if runs:
+            if most and most < count:
                 print(f"{len(part)} of {len(part) + len(runs)} runs now: {most} jobs may be in the queue", flush=True)
             submitted = jobs.submit(jobs.make(folder, part, throttle, how == "detach"), hold)
             announce(submitted)

@@ -86,7 +86,7 @@ def test_every_rank_knows_itself_and_has_a_gpu_of_its_own(clean_slurm: Cluster, 
     assert sorted(ranks) == list(range(8))
     for rank, (number, size, local_rank, node, device, index, host) in ranks.items():
         assert (number, size, local_rank, node) == (str(rank), "8", str(rank % 2), str(rank // 2))
-        assert (device, index) == (str(rank % 2), "0")
+        assert (device, index) == ("0,1", str(rank % 2))
         if clean_slurm.own_hosts:
             assert host == ranks[rank - rank % 2][-1] != ranks[(rank + 2) % 8][-1]
 
