@@ -41,7 +41,7 @@ class Axes:
     exclude: tuple[dict[str, tuple[str, ...]], ...] = ()
 
     def __post_init__(self) -> None:
-        refuse_too_many(*(max(map(len, step.values())) for step in self.steps))
+        refuse_too_large(*(max(map(len, step.values())) for step in self.steps))
         axes: dict[str, tuple[str, ...]] = {}
         for step in self.steps:
             for name, values in step.items():
@@ -89,7 +89,7 @@ class Axes:
         return [c for c in combined if (not self.only or _meets(c, self.only)) and not _meets(c, self.exclude)]
 
 
-def refuse_too_many(*counts: int) -> None:
+def refuse_too_large(*counts: int) -> None:
     """Refuse a study of so many times so many runs, before there is anything of them.
 
     Raises
@@ -113,7 +113,7 @@ def axis(text: str) -> tuple[str, list[str]]:
     name = name.lstrip("-").strip()
     if span := re.fullmatch(r"(-?[0-9]{1,18})\.\.(-?[0-9]{1,18})", listed):
         low, high = map(int, span.groups())
-        refuse_too_many(high - low + 1)
+        refuse_too_large(high - low + 1)
         values = [str(number) for number in range(low, high + 1)]
     else:
         values = [value.strip() for value in listed.split(",")]
