@@ -36,7 +36,7 @@ _OF_ALL = ("site", "backend", "runs", "name", "budget", "dry_run", "follow", "wa
 
 
 def read(
-    path: str, given: Mapping[str, Any], words: Sequence[str], now: datetime.datetime
+    path: str, given: dict[str, Any], words: Sequence[str], now: datetime.datetime
 ) -> tuple[StudyRequest, list[Order]]:
     """Read a definition.
 
@@ -89,14 +89,14 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def _workflow(
-    table: Mapping[str, Any], name: dict[str, str], given: Mapping[str, Any], words: Sequence[str]
+    table: Mapping[str, Any], name: dict[str, str], given: dict[str, Any], words: Sequence[str]
 ) -> tuple[StudyRequest, list[Order]]:
     _refuse_unknown(table, ("job", "stage"))
     if "array" in given:
         raise Refusal("--array belongs to one stage: write it into the [stage.axes] of one")
     if words:
         raise Refusal(f"{words[0]!r} belongs to one stage: write it into the [stage.options] of one")
-    shared = {**name, **_job(table), **given}
+    shared = name | _job(table) | given
     stages: dict[str, dict[str, Any]] = {}
     for stage in list_of_tables(table, "stage"):
         if not isinstance(stage.get("name"), str):
@@ -130,20 +130,20 @@ def _workflow(
 def _order(
     table: Mapping[str, Any],
     known: Sequence[str],
-    job: Mapping[str, Any],
-    given: Mapping[str, Any],
+    job: dict[str, Any],
+    given: dict[str, Any],
     words: Sequence[str],
 ) -> Order:
     _refuse_unknown(table, known)
     if not isinstance(table.get("workload"), str):
         raise Refusal("it does not say what is to be run: write workload = 'workloads.cfd_resnet'")
-    asked = {**job, **given}
-    axes = from_tables(table, asked.pop("array", ()), asked.get("nodes"))
+    job = job | given
+    axes = from_tables(table, job.pop("array", ()), job.get("nodes"))
     kind = workload.kind(table["workload"])
     hints = typed.hints(workload.config_class(table["workload"])) if kind == "workload" else {}
     texts = _texts("options", table_of(table, "options"), hints)
     found = [*_strings(table, "arguments"), *options.words(texts), *words]
-    return Order(asked=options.build(StudyRequest, asked), target=workload.find(table["workload"], found), axes=axes)
+    return Order(asked=options.build(StudyRequest, job), target=workload.find(table["workload"], found), axes=axes)
 
 
 def _job(table: Mapping[str, Any]) -> dict[str, Any]:

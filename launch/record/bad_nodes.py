@@ -81,10 +81,10 @@ def said(bad: Iterable[BadNode]) -> list[str]:
 def _attempts(run: RunDir) -> Iterator[tuple[list[str], _Fault | None, float]]:
     """Of each attempt of which something is known: its hosts, what it says against one, and when it cleared them all."""
     started = [event for event in run.events("started") if "nodes" in event and "attempt" in event]
-    ended = {event.get("attempt"): event for event in run.events("ended")}
+    ended = {event["attempt"]: event for event in run.events("ended") if "attempt" in event}
     for begin in started:
-        end = ended.get(begin.get("attempt"))
-        hosts = hostlist.expand(begin["nodes"] or "")
+        end = ended.get(begin.get("attempt", 0))
+        hosts = hostlist.expand(begin.get("nodes", ""))
         if not hosts or (end is None and begin is started[-1]):
             continue  # the last may be under way
         fault = _fault(run, begin, end, hosts[0])

@@ -17,6 +17,7 @@ from typing import Any
 from launch.plan.plan import Plan
 from launch.record.contents import JobRecord
 from launch.record.files import Damaged, as_text, publish, read_object
+from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
 
 FOLDER = "jobs"
@@ -57,7 +58,7 @@ class Job:
     host : str
         The host of the launcher that asked.
     command : tuple of str
-        The command line of that launcher.
+        The command line of that launcher, without secrets.
     plans : sequence of Plan
         Of its runs, in their order; not part of the record.
     """
@@ -121,7 +122,7 @@ class Job:
             token=f"rankloop-{os.urandom(16).hex()}",
             time=round(time.time(), 3),
             host=socket.gethostname(),
-            command=tuple(sys.orig_argv),
+            command=tuple(without_secrets(sys.orig_argv)),
         )
         asked._write()
         return asked
@@ -195,7 +196,8 @@ def read(folder: Path) -> Job:
     if record is None:
         raise Damaged(folder / "job.json", "it is not there")
     known: dict[str, Any] = {
-        name: value for name, value in record.items() if name in JobRecord.__annotations__ and value is not None
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in record.items()
+        if name in JobRecord.__annotations__
     }
-    fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in known.items()}
-    return Job(folder=folder, **fields)
+    return Job(folder=folder, **known)

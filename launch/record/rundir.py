@@ -46,6 +46,7 @@ class RunDir:
     result_json = _in_it("result.json")
     logs = _in_it("logs")
     failures = _in_it("failures")
+    handles_warning = _in_it("meeting/handles_warning")  # there once the program has called launch.node.stop.install
     meeting = _in_it("meeting")  # what ranks tell each other before they can talk: addresses, devices
     steps = _in_it("steps")
     readings = _in_it("readings")
@@ -213,4 +214,8 @@ class RunDir:
 
 def read_index(folder: Path) -> StudyIndex | None:
     """Which run of a study is which point, or None where the folder is not that of a study."""
-    return read_object(folder / INDEX, StudyIndex)
+    index = read_object(folder / INDEX, StudyIndex)
+    for name in (entry["run"] for entry in (index["runs"] if index else ())):
+        if name in ("", ".", "..") or set(name) & {"/", "\0"}:
+            raise Damaged(folder / INDEX, f"a run cannot have the name {name!r}")
+    return index

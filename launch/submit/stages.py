@@ -66,6 +66,7 @@ def write(folder: Path, stages: Sequence[Stage]) -> None:
 def read(folder: Path) -> list[Stage]:
     """The stages of a workflow, in their order; none where the folder is not a workflow."""
     index = read_object(folder / INDEX, _Index) or {"stages": []}
+    in_order({entry["stage"]: entry["after"] for entry in index["stages"]})
     return [Stage(entry["stage"], tuple(entry["after"]), folder / entry["stage"]) for entry in index["stages"]]
 
 

@@ -75,7 +75,7 @@ def test_all_runs_are_steps_of_one_job_largest_first(clean_slurm: Cluster, tmp_p
 
 def test_who_waits_for_its_turn_and_who_is_asked_to_leave(clean_slurm: Cluster, tmp_path: Path):
     wait = program(tmp_path, WAIT, WHICH=2)
-    launched = Launched("--nodes=1,2,4", "--time=5", "--pack", "--runs", tmp_path, "--name=s", wait)
+    launched = Launched("--nodes=1,2,4", "--time=5", "--warn=60", "--pack", "--runs", tmp_path, "--name=s", wait)
     found = until(lambda: (tmp_path / "s" / "study.json").exists() and runs(tmp_path / "s"))
     until(lambda: "waits" in "".join(path.read_text() for path in found["n2-r1"].logs.glob("node1.log")))
     states = launch("status", tmp_path / "s").stdout
