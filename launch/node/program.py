@@ -45,7 +45,7 @@ def run(words: list[str], cwd: str, ours: bool) -> None:
     if words[0] == "-m":
         main.__spec__, code = _module(words[1])
         main.__loader__, main.__package__ = main.__spec__.loader, main.__spec__.parent
-        main.__file__ = sys.argv[0] = main.__spec__.origin
+        sys.argv[0] = main.__file__ = str(main.__spec__.origin)
         main.__cached__ = main.__spec__.cached
     else:
         main.__loader__, main.__file__ = SourceFileLoader("__main__", words[0]), words[0]
