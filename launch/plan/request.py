@@ -30,7 +30,7 @@ class Request:
         None, "GPUs per node: N, or TYPE:N where the site has several types; 0 hides them"
     )
     cpus_per_task: Count | None = _option(None, "cores per rank", "-c")
-    time: str | None = _option(None, "walltime: MINUTES, MM:SS, HH:MM:SS, D-HH, D-HH:MM or D-HH:MM:SS", "-t")
+    time: str | None = _option(None, "walltime: MINUTES, MM:SS, HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS or UNLIMITED", "-t")
     partition: str | None = _option(None, "Slurm partition", "-p")
     account: str | None = _option(None, "Slurm account to charge", "-A")
     qos: str | None = _option(None, "Slurm quality of service", "-q")
@@ -47,10 +47,15 @@ class Request:
     sample_hz: Annotated[float, Bounds(0, 100)] = _option(
         1.0, "readings per second of each node's GPUs and processes; 0 for none"
     )
+    warn: Annotated[int, Bounds(1, 65535)] | None = _option(
+        None,
+        "seconds before the time limit at which the ranks get SIGUSR2, to save and to end with status 75: workloads do, by "
+        "default 120 s before; other programs get it only if this is given",
+    )
     max_attempts: Count = _option(
         1,
-        "maximum number of starts, requeues included: above 1, Slurm starts the run again when it was preempted, reached its "
-        "time limit or lost a node, until it is done or makes no progress",
+        "maximum number of starts, requeues included: above 1, a run is started again when it reached its time limit, was "
+        "preempted or lost a node; a workload goes on from its checkpoint, any other program begins anew",
     )
     container: str | None = _option(None, "image in which the ranks run; how it is started, the site says")
     gpu_binding: Literal["slurm", "env", "framework"] | None = _option(

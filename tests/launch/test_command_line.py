@@ -67,7 +67,7 @@ REFUSED = {
     "ranks of 0": (["--ranks-per-node", "0", "hello.py"], "'0' is not a whole number of 1 or more"),
     "too many": ([*LOCAL, "--nodes", "100000", "hello.py"], "100000 ranks are too many for this machine"),
     "walltime": (["--time", "soon", "hello.py"], "--time 'soon' is not a walltime"),
-    "walltime of 0": (["--time", "0", "hello.py"], "--time '0' is not a walltime"),
+    "warning after the limit": (["--time", "1", "--warn", "60", "hello.py"], "--warn 60 is not before the time limit"),
     "existing name": ([*LOCAL, "--runs", "taken", "--name", "old", "hello.py"], "exists already: give another --name"),
     "unwritable": ([*LOCAL, "--runs", "/proc/self/runs", "hello.py"], "give a folder that can be written to with --runs"),
     "runs is a file": ([*LOCAL, "--runs", "file", "hello.py"], "(Not a directory)"),
