@@ -76,9 +76,10 @@ class Failure(NamedTuple):
 
 def _failure(record: FirstFailure) -> Failure:
     """A failure as it was noted, perhaps by another version of the toolkit."""
-    node = record.get("node")
-    known = {name: record[name] for name in ("traceback", "time", "refused") if record.get(name) is not None}
-    return Failure(record["rank"], node, record["host"], record["error"], **known)
+    traceback, refused = record.get("traceback") or "", bool(record.get("refused"))
+    return Failure(
+        record["rank"], record.get("node"), record["host"], record["error"], traceback, record.get("time"), refused
+    )
 
 
 def first_failure(run: RunDir, attempt: int) -> Failure | None:
