@@ -57,12 +57,12 @@ class Progress:
     plan : Plan
         Its plan.
     stream : text file
-        Where to; on a terminal the line stays in its place, elsewhere it is written anew every ten seconds.
+        Where to, standard error by default; on a terminal the line stays in its place, elsewhere it is written anew every ten seconds.
     """
 
-    def __init__(self, run: RunDir, plan: Plan, stream: TextIO = sys.stderr) -> None:
-        self._run, self._plan, self._stream = run, plan, stream
-        self._live = stream.isatty()
+    def __init__(self, run: RunDir, plan: Plan, stream: TextIO | None = None) -> None:
+        self._run, self._plan, self._stream = run, plan, stream or sys.stderr
+        self._live = self._stream.isatty()
         self._width = 0
         self._drawn = self._began = time.monotonic()
         self._text = ""
