@@ -11,6 +11,7 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+from typing import IO
 
 from launch.backends import rank_command
 from launch.errors import Refusal
