@@ -67,7 +67,7 @@ def _pack(job: Job, plan: Plan, attempt: str) -> str:
         job,
         {},
         environment=environment(plan),
-        latest=str(plan.time_s - margin),
+        latest=str((plan.time_s or 0) - margin),
         begin="\n        ".join(
             ([cut] if plan.stop_below is not None else [])
             + [f"{attempt} begin . {job.number} || {{ [ -e result.json ] && lacking=$((lacking - 1)); return; }}"]

@@ -84,7 +84,7 @@ def begin(run: RunDir, submission: int | None = None) -> int:
         raise MayNotBegin("it was cancelled")
     last = [event for event in run.events() if event["event"] in ("started", "ended")][-1:]
     if last and last[0]["event"] == "started" and slurm_job.is_at_work(last[0].get("job")):
-        raise MayNotBegin(f"job {last[0]['job']} is at work on it")
+        raise MayNotBegin(f"job {last[0].get('job')} is at work on it")
     run.make_folders()
     attempt = len(run.events("started")) + 1
     run.append_event(

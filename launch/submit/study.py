@@ -113,7 +113,7 @@ def cost(plans: Iterable[Plan]) -> tuple[float | None, str]:
     if not all(plan.time_s for plan in plans):
         return None, ""
     gpus = any(plan.gpus_per_node for plan in plans)
-    hours = sum(plan.nodes * (plan.gpus_per_node if gpus else 1) * plan.time_s / 3600 for plan in plans)
+    hours = sum(plan.nodes * (plan.gpus_per_node if gpus else 1) * (plan.time_s or 0) / 3600 for plan in plans)
     return hours, "GPU-hours" if gpus else "node-hours"
 
 
@@ -250,7 +250,7 @@ def summary(folder: Path, outcomes: Mapping[str, str]) -> int:
         print(f"  {name}: {outcome}", flush=True)
     if bad:
         print(again(folder), flush=True)
-    elif outcomes and len({entry["nodes"] for entry in read_index(folder)["runs"]}) > 1:
+    elif outcomes and len({entry["nodes"] for entry in (read_index(folder) or {"runs": []})["runs"]}) > 1:
         print(f"its scaling table: python -m profiling report {folder}", flush=True)
     return worst(STATUS[outcome] for outcome in outcomes.values())
 

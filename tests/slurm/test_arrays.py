@@ -27,7 +27,7 @@ def test_a_study_is_an_array_for_each_number_of_nodes(clean_slurm: Cluster, tmp_
     program.write_text(PROGRAM.replace("'mended'", repr(str(tmp_path / "mended"))))
     folder = tmp_path / "it's a study"
     made = launch(
-        "--nodes=1,2,4", "--array=seed=1..2", "--repeats=2", "--throttle=3", "--runs", folder, "--name=s", program
+        "--nodes=1,2,4", "--sweep=seed=1..2", "--repeats=2", "--throttle=3", "--runs", folder, "--name=s", program
     )
     study = folder / "s"
     assert made.returncode == 1, made.stdout + made.stderr
@@ -134,7 +134,7 @@ def test_a_task_that_is_started_again_leaves_the_others_alone(clean_slurm: Clust
     """The last one of an array has the number of the whole array as its job."""
     program = tmp_path / "program.py"
     program.write_text(f"GO = {str(tmp_path / 'go')!r}\n{REQUEUED}")
-    words = ["--time=5", "--max-attempts=2", "--runs", tmp_path, "--name=s", "--array", "task=0,1,2,3"]
+    words = ["--time=5", "--max-attempts=2", "--runs", tmp_path, "--name=s", "--sweep", "task=0,1,2,3"]
     launched = Launched(*words, program)
     runs = [RunDir(tmp_path / f"s/n1-task{task}-r1") for task in range(4)]
     until(lambda: len(runs[3].events("started")) == 2, 90)
