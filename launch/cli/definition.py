@@ -36,7 +36,7 @@ _OF_ALL = ("site", "backend", "runs", "name", "budget", "dry_run", "follow", "wa
 
 
 def read(
-    path: str, given: Mapping[str, Any], words: Sequence[str], now: datetime.datetime
+    path: str, given: dict[str, Any], words: Sequence[str], now: datetime.datetime
 ) -> tuple[StudyRequest, list[Order]]:
     """Read a definition.
 
@@ -89,7 +89,7 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def _workflow(
-    table: Mapping[str, Any], name: dict[str, str], given: Mapping[str, Any], words: Sequence[str]
+    table: Mapping[str, Any], name: dict[str, str], given: dict[str, Any], words: Sequence[str]
 ) -> tuple[StudyRequest, list[Order]]:
     _refuse_unknown(table, ("job", "stage"))
     if "array" in given:
@@ -130,14 +130,14 @@ def _workflow(
 def _order(
     table: Mapping[str, Any],
     known: Sequence[str],
-    job: Mapping[str, Any],
-    given: Mapping[str, Any],
+    job: dict[str, Any],
+    given: dict[str, Any],
     words: Sequence[str],
 ) -> Order:
     _refuse_unknown(table, known)
     if not isinstance(table.get("workload"), str):
         raise Refusal("it does not say what is to be run: write workload = 'workloads.cfd_resnet'")
-    job = dict(job) | given
+    job = job | given
     axes = from_tables(table, job.pop("array", ()), job.get("nodes"))
     kind = workload.kind(table["workload"])
     hints = typed.hints(workload.config_class(table["workload"])) if kind == "workload" else {}

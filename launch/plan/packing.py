@@ -27,10 +27,11 @@ def allocation(name: str, plans: Sequence[Plan]) -> Plan:
     Refusal
         If nobody has said how long a run may take.
     """
-    if not plans[0].time_s:
+    times = [plan.time_s for plan in plans if plan.time_s]
+    if len(times) < len(plans):
         raise Refusal("--pack needs the walltime of a run, to know that of all together: give --time, not UNLIMITED")
     largest = max(plans, key=lambda plan: plan.nodes)
-    time_s = sum(60 * minutes(plan.time_s) for plan in plans)
+    time_s = sum(60 * minutes(time_s) for time_s in times)
     job_name = name if largest.job_name == largest.name else largest.job_name
     return dataclasses.replace(largest, name=name, job_name=job_name, time_s=time_s)
 

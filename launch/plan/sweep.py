@@ -41,7 +41,7 @@ class Axes:
     exclude: tuple[dict[str, tuple[str, ...]], ...] = ()
 
     def __post_init__(self) -> None:
-        refuse_too_many(*(max(map(len, step.values())) for step in self.steps))
+        refuse_too_large(*(max(map(len, step.values())) for step in self.steps))
         axes: dict[str, tuple[str, ...]] = {}
         for step in self.steps:
             for name, values in step.items():
@@ -79,16 +79,17 @@ class Axes:
     @property
     def vary(self) -> bool:
         """Whether anything was asked to vary, be it with a single value."""
-        return len(self.steps) > 1 or len(self.steps[0]) > 1 or len(self.steps[0]["nodes"]) > 1
+        first, *others = self.steps
+        return bool(others) or len(first) > 1 or len(first["nodes"]) > 1
 
     def combinations(self) -> list[dict[str, str]]:
         """A value for each axis, in all ways that are wanted; the last axis changes fastest."""
-        rows = ([dict(zip(step, row)) for row in zip(*step.values())] for step in self.steps)
+        rows = [[dict(zip(step, row)) for row in zip(*step.values())] for step in self.steps]
         combined = [{k: v for row in choice for k, v in row.items()} for choice in itertools.product(*rows)]
         return [c for c in combined if (not self.only or _meets(c, self.only)) and not _meets(c, self.exclude)]
 
 
-def refuse_too_many(*counts: int) -> None:
+def refuse_too_large(*counts: int) -> None:
     """Refuse a study of so many times so many runs, before there is anything of them.
 
     Raises
@@ -112,7 +113,7 @@ def axis(text: str) -> tuple[str, list[str]]:
     name = name.lstrip("-").strip()
     if span := re.fullmatch(r"(-?[0-9]{1,18})\.\.(-?[0-9]{1,18})", listed):
         low, high = map(int, span.groups())
-        refuse_too_many(high - low + 1)
+        refuse_too_large(high - low + 1)
         values = [str(number) for number in range(low, high + 1)]
     else:
         values = [value.strip() for value in listed.split(",")]

@@ -77,9 +77,10 @@ class Failure(NamedTuple):
 
 def _failure(record: FirstFailure) -> Failure:
     """A failure as it was noted, perhaps by another version of the toolkit."""
-    node = record.get("node")
-    known = {name: record[name] for name in ("traceback", "time", "refused") if record.get(name) is not None}
-    return Failure(record["rank"], node, record["host"], record["error"], **known)
+    traceback, refused = record.get("traceback") or "", bool(record.get("refused"))
+    return Failure(
+        record["rank"], record.get("node"), record["host"], record["error"], traceback, record.get("time"), refused
+    )
 
 
 def first_failure(run: RunDir, attempt: int) -> Failure | None:
@@ -132,6 +133,8 @@ def paragraph(run: RunDir) -> str:
     ended = [event for event in run.events("ended") if event.get("attempt") == attempt]
     record = ended[-1].get("first_failure") if ended else None
     failure = _failure(record) if record else None if ended else first_failure(run, attempt)
+    if failure is None and ended and ended[-1].get("reason"):
+        return str(ended[-1]["reason"])
     if failure is None:
         last = _tail(run.job_log) or _tail(run.node_log(0))
         text = ["no rank said why it failed" + ("; the last lines are" if last else f"; see {run.logs}")]

@@ -38,7 +38,7 @@ class Case:
         even = 3 * self.nu
         return 1 / (even + 0.5), 1 / (MAGIC / even + 0.5)
 
-    def inlet(self, y: np.ndarray | float) -> np.ndarray | float:
+    def inlet(self, y: np.ndarray) -> np.ndarray:
         """Velocity at the inlet at a distance of y cells from the wall above row 0."""
         return 4 * self.u_max * y * (self.height - y) / self.height**2
 
@@ -103,7 +103,7 @@ def links(
         obstacle, outside = behind(solid, i)
         leaving = leaves(case, i)
         wall = solid | obstacle | (outside & ~leaving)
-        # A population between two cells of an obstacle is 0 and stays so; one that got into an obstacle is taken out again.
+        # A population between two cells of an obstacle is 0 and stays so; one that got into an obstacle is removed.
         origin = np.clip(np.arange(lattice.cells) - shift, 0, lattice.cells - 1)
         cells = np.flatnonzero(wall.ravel() & ~(flat & flat[origin]))
         q = np.full(len(cells), 0.5)

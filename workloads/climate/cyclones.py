@@ -1,8 +1,8 @@
-"""Tropical cyclones, by rules like those of TECA: candidates at each time, tracks in time, and the points that are theirs.
+"""Tropical cyclones, by rules like those of TECA: candidates at each time, tracks in time, and the points of each.
 
-A candidate has a maximum of cyclonic vorticity, a low that closes and a warm core, all close together. Candidates that follow each
-other are a track, and one that blows strongly for long enough is a cyclone. Its points are the largest connected
-part of where rain, water vapour or wind are high in a box round its centre.
+A candidate has a maximum of cyclonic vorticity, a low that closes and a warm core, all close together. Candidates that
+follow each other are a track, and one with strong wind for long enough is a cyclone. Its points are the largest
+connected part of where rain, water vapour or wind are high in a box round its centre.
 
 References
 ----------

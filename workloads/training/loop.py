@@ -112,7 +112,7 @@ class Loop:
         Returns
         -------
         bool
-            True if they are made, False if the run was asked to stop. Either way there is a checkpoint of the last step.
+            True if they are made, False if the run was asked to stop. Either way the last step has a checkpoint.
 
         Raises
         ------
