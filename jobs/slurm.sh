@@ -9,7 +9,8 @@ asked=
 trap : USR2
 
 @environment
-@begin || { [ -e result.json ]; exit; }  # a job may be started again by mistake: a run that is done is left alone
+# A job may be started once too often: a run that is done is left alone.
+@begin || { [ -e result.json ]; exit; }
 srun @srun \
     @worker <&0 &
 ranks=$!

@@ -34,7 +34,7 @@ failed() {
 trap 'failed "$?" "${#BASH_SOURCE[*]}" "$LINENO"' ERR""")
 
 
-_AGAIN = _Script("""# At the time limit, as ranks may need all the time that Slurm then leaves this script, too.
+_AGAIN = _Script("""# At the time limit another start is asked for at once: Slurm leaves this script no more time than its ranks.
 again() { @attempt again .; }
 trap 'asked=1; trap "" TERM; again' TERM""")
 

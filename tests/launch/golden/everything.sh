@@ -17,14 +17,15 @@
 # Paths are relative to the run directory, in which sbatch --chdir starts this script.
 # Slurm's signals are for the ranks; this script stays to note how they ended.
 asked=
-# At the time limit, as ranks may need all the time that Slurm then leaves this script, too.
+# At the time limit another start is asked for at once: Slurm leaves this script no more time than its ranks.
 again() { /opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.attempt again .; }
 trap 'asked=1; trap "" TERM; again' TERM
 trap : USR2
 
 export PYTHONPATH=/home/u/lib${PYTHONPATH:+:$PYTHONPATH}
 export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}
-/opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.attempt begin . 1 || { [ -e result.json ]; exit; }  # a job may be started again by mistake: a run that is done is left alone
+# A job may be started once too often: a run that is done is left alone.
+/opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.attempt begin . 1 || { [ -e result.json ]; exit; }
 srun --nodes=3 --ntasks=6 --ntasks-per-node=2 --cpus-per-task=7 --mpi=none --export=ALL --kill-on-bad-exit=1 --wait=0 --label --output=logs/node%n.log --open-mode=append --cpu-bind=none '--export=ALL,NOTE=a b' \
     /opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.worker . <&0 &
 ranks=$!
