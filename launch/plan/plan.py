@@ -107,7 +107,7 @@ class Plan:
 
     @property
     def ignores_warning(self) -> bool:
-        """Whether SIGUSR2 is ignored for the ranks, as they do not handle it and nobody has asked Slurm for a signal."""
+        """Whether the ranks ignore SIGUSR2: they do not handle it, and nobody has asked Slurm for a signal."""
         asked = "signal" in self.directives or any(word.startswith("--signal") for word in self.sbatch_args)
         return not self.handles_warning and not asked
 

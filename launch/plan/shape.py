@@ -115,6 +115,6 @@ def refuse_beyond_limits(site: Site, partition: str | None, nodes: int, time_s: 
     longest = walltime(limits.get("max_time"))
     if exceeds(time_s, longest):
         raise Refusal(
-            f"--time {limit_text(time_s or 0)} is more than partition {partition} of {site.name} allows ({limit_text(longest or 0)}): "
-            "ask for less"
+            f"--time {limit_text(time_s or 0)} is more than partition {partition} of {site.name} allows "
+            f"({limit_text(longest or 0)}): ask for less"
         )
