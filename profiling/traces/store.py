@@ -39,30 +39,14 @@ def extract(run: RunDir, attempt: int, rank: int) -> RankTrace:
 
 
 def write(run: RunDir, node: int, trace: RankTrace) -> None:
-    """Append a rank's table to the file of its node."""
-    line = {"rank": trace.rank, "attempt": trace.attempt} | as_json(trace)
-    append_line(run.traces / f"node{node}.jsonl", line)
-
-
-def as_json(trace: RankTrace) -> dict[str, list[dict[str, Any]]]:
-    """The steps and operations of a trace."""
-    return {name: [asdict(each) for each in getattr(trace, name)] for name in ("steps", "operations", "types")}
+    """Append the trace of a rank to the file of its node."""
+    append_line(run.traces / f"node{node}.jsonl", asdict(trace))
 
 
 def read(run: RunDir) -> tuple[list[RankTrace], list[str]]:
-    """The traces of a run.
+    """The traces of a run by attempt and rank, and notes on what was left out.
 
-    Parameters
-    ----------
-    run : RunDir
-        The run.
-
-    Returns
-    -------
-    traces : list of RankTrace
-        Of every attempt, by attempt and rank. A raw trace whose rank died before it had read it is read now.
-    notes : list of str
-        What was left out, and why.
+    A raw trace whose rank died before it had read it is read now.
     """
     traces: dict[tuple[int, int], RankTrace] = {}
     notes = []
@@ -86,7 +70,7 @@ def read(run: RunDir) -> tuple[list[RankTrace], list[str]]:
 
 def _from_line(line: dict[str, Any]) -> RankTrace:
     steps = [Step(**step) for step in line["steps"]]
-    if not steps or any(set(step.parts) != set(parts.PARTS) for step in steps):
+    if any(set(step.parts) != set(parts.PARTS) for step in steps) or not sum(step.seconds for step in steps) > 0:
         raise ValueError
     operations, types = ([Operation(**each) for each in line[name]] for name in ("operations", "types"))
     return RankTrace(line["rank"], line["attempt"], steps, operations, types)
