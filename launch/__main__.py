@@ -92,7 +92,14 @@ def _launch(given: dict[str, Any], rest: list[str], now: datetime.datetime) -> i
 
 def usage(rest: list[str]) -> str:
     """The help text; with a workload, its options too."""
-    text = [__doc__.strip(), "", "job options", options.describe(StudyRequest)]
+    from launch.plan import option_help
+
+    text = [
+        __doc__.strip().replace("python -m launch", program()),
+        "",
+        "job options",
+        option_help.describe(StudyRequest),
+    ]
     if rest:
         if rest[0].endswith(DEFINITION):
             _, orders = _ordered({}, rest[:1], datetime.datetime.now())
@@ -100,11 +107,11 @@ def usage(rest: list[str]) -> str:
         else:
             names = [rest[0]] if workload.kind(rest[0], VERBS) == "workload" else []
         for name in names:
-            text += ["", f"options of {name}", options.describe(workload.config_class(name))]
+            text += ["", f"options of {name}", option_help.describe(workload.config_class(name))]
     else:
         text += [
             "",
-            f"workloads: {', '.join(workload.known())}; `python -m launch WORKLOAD --help` shows their options",
+            f"workloads: {', '.join(workload.known())}; {command('WORKLOAD --help')} shows their options",
         ]
     text += ["", f"verbs: {program()} VERB ...; --help behind one shows its options", verbs.table()]
     text += [

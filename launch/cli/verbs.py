@@ -52,6 +52,6 @@ def _help(module) -> str:
     text = re.sub(r"\bpython -m (launch|profiling)\b", program(), module.__doc__.strip())
     if not hasattr(module, "Options"):
         return text
-    from launch.plan import options
+    from launch.plan import option_help
 
-    return f"{text}\n\noptions\n{options.describe(module.Options)}"
+    return f"{text}\n\noptions\n{option_help.describe(module.Options)}"

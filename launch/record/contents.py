@@ -30,6 +30,7 @@ class PlanRecord(TypedDict, total=False):
     gpus_per_node: Natural
     cpus_per_task: Count
     time_s: int
+    warn: bool
     sample_hz: NotNegative
     partition: str
     rendezvous: str

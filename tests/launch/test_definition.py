@@ -181,7 +181,7 @@ REFUSED = {
     "unknown workload": ('workload = "workloads.cfd_resnte"', "did you mean 'workloads.cfd_resnet'?"),
     "unknown key": (RUN + "[option]\nlr = 1", "option is not a key that it can have: did you mean 'options'?"),
     "unknown option of the job": (RUN + "[job]\nnode = 2", "[job] has node, which is not an option of the job: did you mean 'nodes'?"),
-    "value of the job": (RUN + '[job]\nnodes = "two"', "option -N/--nodes: 'two' is not a whole number"),
+    "value of the job": (RUN + '[job]\nnodes = "two"', "option --nodes: 'two' is not a whole number"),
     "true for a number": (RUN + "[job]\nnodes = true", "[job] nodes = True: give a value, or a list of values"),
     "a number for true": (RUN + "[job]\ndetach = 1", "[job] detach = 1: give true or false"),
     "a text for true": (RUN + '[job]\ndry-run = "yes"', "[job] dry-run = 'yes': give true or false"),

@@ -152,7 +152,7 @@ def test_a_prediction_is_written_down_and_scored_later(capsys, table, tmp_path):
         (["predict", "{table}", "--workers", "16", "--save", "/nowhere/x.json"], "cannot write /nowhere/x.json"),
         (["predict", "{table}", "--workers", "16", "--series", "no"], "has no series 'no'"),
         (["report", "/nowhere.csv"], "cannot read /nowhere.csv"),
-        (["report", "{table}", "--format", "pdf"], "invalid choice: 'pdf'"),
+        (["report", "{table}", "--format", "pdf"], "'pdf' is not one of"),
         (["score", "{table}", "{table}"], "is not a prediction"),
         (["score", "/nowhere.json", "{table}"], "cannot read /nowhere.json"),
     ],

@@ -315,7 +315,7 @@ def test_a_report_of_one_of_several_series_has_a_folder_of_its_own(capsys, tmp_p
     ("words", "said_"),
     [
         (["report", "{study}", "--out", "/proc/nowhere"], "cannot write the report /proc/nowhere"),
-        (["export", "{study}", "--to", "xlsx"], "invalid choice: 'xlsx'"),
+        (["export", "{study}", "--to", "xlsx"], "'xlsx' is not one of"),
         (["export", "{study}"], "needs --to"),
         (["export", "{study}", "--to", "parquet"], "give a file with --out"),
         (["export", "{study}/n1-r1", "--to", "csv"], "is not the folder of a study"),
