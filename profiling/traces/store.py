@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from launch.errors import Refusal
+from launch.plan import typed
+from launch.plan.request import Natural
 from launch.record.files import append_line, read_lines
 from launch.record.rundir import RunDir
 from profiling.traces import parts, xplane
@@ -54,7 +56,7 @@ def read(run: RunDir) -> tuple[list[RankTrace], list[str]]:
         for line in read_lines(path):
             try:
                 trace = _from_line(line)
-            except (AttributeError, KeyError, TypeError, ValueError):
+            except (KeyError, TypeError, ValueError, Refusal):
                 notes.append(f"a line of {path.name} is damaged and passed over")
                 continue
             traces[trace.attempt, trace.rank] = trace
@@ -69,8 +71,12 @@ def read(run: RunDir) -> tuple[list[RankTrace], list[str]]:
 
 
 def _from_line(line: dict[str, Any]) -> RankTrace:
-    steps = [Step(**step) for step in line["steps"]]
-    if any(set(step.parts) != set(parts.PARTS) for step in steps) or not sum(step.seconds for step in steps) > 0:
+    steps = [typed.build(Step, step, "a step") for step in line["steps"]]
+    whole = all(set(step.parts) == set(parts.PARTS) for step in steps) and sum(step.seconds for step in steps) > 0
+    if not whole or typed.mismatch(line, {"rank": Natural, "attempt": Natural}):
         raise ValueError
-    operations, types = ([Operation(**each) for each in line[name]] for name in ("operations", "types"))
+    operations, types = (
+        [typed.build(Operation, operation, "an operation") for operation in line[name]]
+        for name in ("operations", "types")
+    )
     return RankTrace(line["rank"], line["attempt"], steps, operations, types)
