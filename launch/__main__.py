@@ -27,7 +27,7 @@ from launch.plan.plan import default_name
 from launch.plan.request import Request, StudyRequest
 from launch.plan.shape import this_machine
 from launch.plan.sweep import from_words as axes_of_words
-from launch.record.redact import HIDDEN, redact_words
+from launch.record.redact import without_secrets
 from launch.submit import order, study
 from launch.submit.create import Taken
 from launch.submit.order import Order
@@ -80,7 +80,8 @@ def _launch(given: dict[str, Any], rest: list[str], now: datetime.datetime) -> i
     if asked.dry_run:
         print(planned.preview())
         return 0
-    if any(HIDDEN in word for each in orders for word in redact_words(list(each.target.arguments))):
+    words = [*sys.argv[1:], *(word for each in orders for word in each.target.arguments)]
+    if without_secrets(words) != words:
         # What the ranks are started with has to stand in run.json, so all that can be done is to say it.
         print(
             "launch: a word of the command line looks like a secret: others on this machine can see it, and it stays in "
@@ -95,7 +96,7 @@ def usage(rest: list[str]) -> str:
     from launch.plan import option_help
 
     text = [
-        __doc__.strip().replace("python -m launch", program()),
+        str(__doc__).strip().replace("python -m launch", program()),
         "",
         "job options",
         option_help.describe(StudyRequest),
@@ -128,7 +129,7 @@ def _ordered(given: dict[str, Any], rest: list[str], now: datetime.datetime) -> 
 
         return definition.read(rest[0], given, rest[1:], now)
     asked = options.build(StudyRequest, given)
-    axes = axes_of_words(asked.array, given.get("nodes"))
+    axes = axes_of_words(asked.sweep, given.get("nodes"))
     return asked, [Order(asked=asked, target=workload.find(rest[0], rest[1:], VERBS), axes=axes)]
 
 

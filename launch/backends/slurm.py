@@ -44,7 +44,7 @@ class Slurm:
         job = allocated(job)
         if job.shape == "array":
             publish(job.folder / "runs.txt", "".join(f"../../{run}\n" for run in job.runs))
-        publish(job.script, slurm_script.script(job))
+        publish(job.script, slurm_script.script(job), mode=0o600)
         return slurm_submission.submit(job)
 
     def attach(self, job: Job) -> str | None:

@@ -12,10 +12,12 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from launch.plan.plan import Plan
 from launch.record.contents import JobRecord
 from launch.record.files import Damaged, as_text, publish, read_object
+from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
 
 FOLDER = "jobs"
@@ -56,7 +58,7 @@ class Job:
     host : str
         The host of the launcher that asked.
     command : tuple of str
-        The command line of that launcher.
+        The command line of that launcher, without secrets.
     plans : sequence of Plan
         Of its runs, in their order; not part of the record.
     """
@@ -120,7 +122,7 @@ class Job:
             token=f"rankloop-{os.urandom(16).hex()}",
             time=round(time.time(), 3),
             host=socket.gethostname(),
-            command=tuple(sys.orig_argv),
+            command=tuple(without_secrets(sys.orig_argv)),
         )
         asked._write()
         return asked
@@ -193,5 +195,9 @@ def read(folder: Path) -> Job:
     record = read_object(folder / "job.json", JobRecord)
     if record is None:
         raise Damaged(folder / "job.json", "it is not there")
-    known = {name: value for name, value in record.items() if name in JobRecord.__annotations__ and value is not None}
-    return Job(folder=folder, **{name: tuple(v) if isinstance(v, list) else v for name, v in known.items()})
+    known: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in record.items()
+        if name in JobRecord.__annotations__
+    }
+    return Job(folder=folder, **known)

@@ -8,6 +8,7 @@ from launch.plan import inherited, site
 from launch.plan.plan import Plan
 from launch.plan.site import Site
 from launch.plan.walltime import UNLIMITED, clock
+from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
 from launch.submit import study
 
@@ -27,7 +28,7 @@ def run_plan(planned: Plan, here: Site, why: str, run: RunDir) -> str:
         **_walltime(planned, ""),
         "run": str(run.path),
         **_not_known(planned, here),
-        **inherited.rows(planned.inherited, planned.backend == "slurm"),
+        **inherited.rows(without_secrets(planned.inherited), planned.backend == "slurm"),
     }
     return "\n".join(f"{name:<14} {value}" for name, value in rows.items())
 
@@ -55,7 +56,9 @@ def study_plan(
     if first.pack:
         cost += f" ({study.cost(plans)[0]:.4g} as a job for each run)"
         one = "smallest" if least else "largest"
-        whole += f", {clock(jobs[0].time_s)} in all: {jobs[0].nodes} nodes, the runs one after the other, {one} first"
+        whole += (
+            f", {clock(jobs[0].time_s or 0)} in all: {jobs[0].nodes} nodes, the runs one after the other, {one} first"
+        )
     axes = {name for name, _ in found[0].values}
     names = [name for name in dict.fromkeys(name for plan in plans for name in plan.describe) if name not in axes]
     differing = [name for name in names if len({plan.describe.get(name) for plan in plans}) > 1]
@@ -71,7 +74,7 @@ def study_plan(
         **cutoff,
         "folder": str(folder),
         **_not_known(max(plans, key=lambda plan: plan.nodes), here),
-        **inherited.rows(first.inherited, first.backend == "slurm"),
+        **inherited.rows(without_secrets(first.inherited), first.backend == "slurm"),
     }
     table = [["nodes", "ranks", "GPUs", *(name for name, _ in found[0].values), *differing]]
     for point, plan in zip(found, plans):

@@ -11,6 +11,7 @@ from typing import Any
 
 from launch.record.contents import CodeRecord
 from launch.record.files import Unreadable, read_object
+from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
 from profiling.study.runs import Study
 
@@ -60,7 +61,7 @@ def command(study: Study) -> str:
         with contextlib.suppress(Unreadable):
             for event in RunDir(study.folder / entry["run"]).events("submitted"):
                 if (words := event.get("command")) and "resume" not in words:
-                    return shlex.join(map(_public, words))
+                    return shlex.join(map(_public, without_secrets(words)))
     return "unknown"
 
 

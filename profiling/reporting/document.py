@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from launch.record.redact import without_secrets
 from profiling.prediction import fits, log, prediction
 from profiling.reporting import about, columns, committees
 from profiling.study import gpu_history, quality, scaling, traces_by_point
@@ -41,7 +42,7 @@ def document(study: Study, series: Series, remark: str = "") -> dict[str, Any]:
     rows = columns.rows(study, scaling.table(series))
     scaled = table(series)
     traced, unread = traces_by_point.points(study)
-    return scaled | {
+    content = scaled | {
         "study": study.folder.name,
         "made": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
         "about": about.about(study) | ({"remark": remark} if remark else {}),
@@ -57,6 +58,7 @@ def document(study: Study, series: Series, remark: str = "") -> dict[str, Any]:
         "earlier_predictions": log.scored(log.of_series(study.folder, series), series),
         "committees": committees.tables(study, series.kind, rows),
     }
+    return without_secrets(content)  # a report is made to be handed on
 
 
 def _point(ranks: int, runs: Sequence[Run]) -> dict[str, Any]:

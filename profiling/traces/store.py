@@ -1,12 +1,13 @@
 """The traces of a run: each rank's table of steps, extracted on the rank after the window, or from the raw trace."""
 
+import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from launch.errors import Refusal
-from launch.plan import typed
 from launch.plan.request import Natural
-from launch.record.files import append_line, read_lines
+from launch.plan.typed import build, mismatch
+from launch.record.files import Unreadable, append_line, read_lines
 from launch.record.rundir import RunDir
 from profiling.traces import parts, xplane
 from profiling.traces.parts import Operation, Step
@@ -53,16 +54,18 @@ def read(run: RunDir) -> tuple[list[RankTrace], list[str]]:
     traces: dict[tuple[int, int], RankTrace] = {}
     notes = []
     for path in sorted(run.traces.glob("node*.jsonl")):
-        for line in read_lines(path):
-            try:
-                trace = _from_line(line)
-            except (KeyError, TypeError, ValueError, Refusal):
-                notes.append(f"a line of {path.name} is damaged and passed over")
-                continue
-            traces[trace.attempt, trace.rank] = trace
+        try:
+            for line in read_lines(path):
+                if trace := _from_line(line):
+                    traces[trace.attempt, trace.rank] = trace
+                else:
+                    notes.append(f"a line of {path.name} is damaged and passed over")
+        except Unreadable as error:
+            notes.append(f"left out: {error.reason}")
     for path in sorted(run.traces.glob("plugins/profile/attempt*/rank*.xplane.pb")):
-        key = int(path.parent.name.removeprefix("attempt")), int(path.name.partition(".")[0].removeprefix("rank"))
-        if key not in traces:
+        name = re.fullmatch(r"attempt([0-9]{1,9})/rank([0-9]{1,9})\.xplane\.pb", f"{path.parent.name}/{path.name}")
+        key = (int(name[1]), int(name[2])) if name else None
+        if key and key not in traces:
             try:
                 traces[key] = extract(run, *key)
             except Refusal as refusal:
@@ -70,13 +73,18 @@ def read(run: RunDir) -> tuple[list[RankTrace], list[str]]:
     return [traces[key] for key in sorted(traces)], notes
 
 
-def _from_line(line: dict[str, Any]) -> RankTrace:
-    steps = [typed.build(Step, step, "a step") for step in line["steps"]]
-    whole = all(set(step.parts) == set(parts.PARTS) for step in steps) and sum(step.seconds for step in steps) > 0
-    if not whole or typed.mismatch(line, {"rank": Natural, "attempt": Natural}):
-        raise ValueError
-    operations, types = (
-        [typed.build(Operation, operation, "an operation") for operation in line[name]]
-        for name in ("operations", "types")
-    )
+_LINE = {"rank": Natural, "attempt": Natural, **dict.fromkeys(("steps", "operations", "types"), list[dict])}
+
+
+def _from_line(line: dict[str, Any]) -> RankTrace | None:
+    """The trace of a line; None if it is not one, or one of another version."""
+    if mismatch(line, _LINE) or not line.keys() >= _LINE.keys():
+        return None
+    try:
+        steps = [build(Step, each, "steps") for each in line["steps"]]
+        operations, types = ([build(Operation, each, name) for each in line[name]] for name in ("operations", "types"))
+    except Refusal:
+        return None
+    if not sum(step.seconds for step in steps) > 0 or any(set(step.parts) != set(parts.PARTS) for step in steps):
+        return None
     return RankTrace(line["rank"], line["attempt"], steps, operations, types)

@@ -61,7 +61,7 @@ def read(path: Path) -> Timeline:
     events = _events(path)
     try:
         return _timeline(path, events)
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         raise Refusal(f"{path} is not a timeline of Horovod: it is not a list of events") from None
 
 
@@ -120,12 +120,12 @@ def within(timeline: Timeline, start: float, end: float) -> dict[str, float]:
 def _events(path: Path) -> Any:
     with open_file(path) as file:
         text = file.read().decode(errors="replace")
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, RecursionError):
         return json.loads(text)
     whole = len(text)
     for _ in range(4):  # what a kill cuts short ends within an event, which holds one pair of braces at most
         whole = text.rfind("}", 0, whole)
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             return json.loads(text[: whole + 1] + "]")
     raise Refusal(f"{path} is not a timeline of Horovod: it is not even the beginning of a list of events")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from launch.errors import Refusal
+from launch.record.files import open_file
 
 HOST = "/host:CPU"  # the plane of the threads (tsl/profiler/utils/xplane_schema.cc, as all names of planes and stats)
 GPU = "/device:GPU:"  # how the planes of GPUs begin
@@ -61,7 +62,8 @@ def read(path: Path) -> Capture:
             "that trained"
         ) from None
     try:
-        space = XSpace.FromString(path.read_bytes())
+        with open_file(path) as file:
+            space = XSpace.FromString(file.read())
     except DecodeError:
         raise Refusal(
             f"{path} is not a whole trace ({path.stat().st_size} bytes): was it cut short? Trace again"
