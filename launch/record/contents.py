@@ -148,6 +148,7 @@ class StepRecord(TypedDict, total=False):
     rank: Required[Natural]
     step: Required[Natural]
     attempt: Natural
+    epoch: Natural
     start: Time
     seconds: NotNegative
     own_seconds: NotNegative

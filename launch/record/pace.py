@@ -2,6 +2,8 @@
 
 import contextlib
 import itertools
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from launch.record.contents import StepRecord
 from launch.record.files import Unreadable, objects, read_end
@@ -11,8 +13,20 @@ _TAIL = 65536  # bytes of steps/ that are read: some hundred steps
 _WINDOW_S = 20.0  # over which examples/s are averaged
 
 
-def pace(run: RunDir, begin: int = 0) -> dict[str, float | None]:
-    """How far a training is.
+class Pace(NamedTuple):
+    """How far a training is; None where it is not known."""
+
+    step: int | None = None
+    steps: int | None = None
+    epoch: float | None = None
+    epochs: float | None = None
+    loss: float | None = None
+    examples_per_s: float | None = None  # over all ranks
+    left_s: float | None = None  # until the last step, at this speed
+
+
+def pace(run: RunDir, begin: int = 0) -> Pace:
+    """How far a training is, as far as its files can be read: one that cannot must not end whoever watches.
 
     Parameters
     ----------
@@ -20,38 +34,29 @@ def pace(run: RunDir, begin: int = 0) -> dict[str, float | None]:
         The run.
     begin : int
         Bytes at the head of steps/node0.jsonl that are not looked at, as they are those of earlier attempts.
-
-    Returns
-    -------
-    dict
-        step, steps, epoch, epochs, loss, examples_per_s (over all ranks), left_s; None where it is not known yet, or where
-        the file that says it cannot be read: whoever watches a run goes on.
     """
-    pace: dict[str, float | None] = dict.fromkeys(
-        ("step", "steps", "epoch", "epochs", "loss", "examples_per_s", "left_s")
-    )
     training, lines = None, b""
     with contextlib.suppress(Unreadable):
         training = run.training()
-    if training:
-        pace |= {"steps": training["steps"], "epochs": training["epochs"]}
     with contextlib.suppress(Unreadable):
         lines = read_end(run.steps / "node0.jsonl", _TAIL, begin)
-    newest_first = (step for step in objects(reversed(lines.split(b"\n")), StepRecord) if step["rank"] == 0)
-    last: StepRecord | None = next(newest_first, None)
-    if last is None:
-        return pace
-    pace |= {"step": last["step"], "loss": last.get("loss")}
+    steps: Iterator[StepRecord] = objects(reversed(lines.split(b"\n")), StepRecord)
+    newest_first = (step for step in steps if step["rank"] == 0)
+    last = next(newest_first, None)
+    known = Pace(last and last["step"], loss=last and last.get("loss"))
     if not training:
-        return pace
-    pace["epoch"] = round(last["step"] / training["steps_per_epoch"], 3)
+        return known
+    known = known._replace(steps=training["steps"], epochs=training["epochs"])
+    if last is None:
+        return known
     since = last.get("start", 0.0) - _WINDOW_S
     recent = itertools.takewhile(
         lambda step: step.get("attempt") == last.get("attempt") and step.get("start", 0.0) >= since, newest_first
     )
     timed = [step.get("seconds", 0.0) for step in (last, *recent) if not step.get("compiled")]
-    if sum(timed) > 0:
-        rate = len(timed) / sum(timed)
-        pace["examples_per_s"] = rate * training["global_batch"]
-        pace["left_s"] = max(0.0, (training["steps"] - last["step"]) / rate)
-    return pace
+    known = known._replace(epoch=round(last["step"] / training["steps_per_epoch"], 3))
+    if not sum(timed) > 0:
+        return known
+    rate = len(timed) / sum(timed)
+    left_s = max(0.0, (training["steps"] - last["step"]) / rate)
+    return known._replace(examples_per_s=rate * training["global_batch"], left_s=left_s)

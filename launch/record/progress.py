@@ -57,12 +57,12 @@ class Progress:
     plan : Plan
         Its plan.
     stream : text file
-        Where to; on a terminal the line stays in its place, elsewhere it is written anew every ten seconds.
+        Where to, standard error by default; on a terminal the line stays in its place, elsewhere it is written anew every ten seconds.
     """
 
-    def __init__(self, run: RunDir, plan: Plan, stream: TextIO = sys.stderr) -> None:
-        self._run, self._plan, self._stream = run, plan, stream
-        self._live = stream.isatty()
+    def __init__(self, run: RunDir, plan: Plan, stream: TextIO | None = None) -> None:
+        self._run, self._plan, self._stream = run, plan, stream or sys.stderr
+        self._live = self._stream.isatty()
         self._width = 0
         self._drawn = self._began = time.monotonic()
         self._text = ""
@@ -92,13 +92,14 @@ class Progress:
     def line(self) -> str:
         """Epoch, step, loss and examples/s over all ranks, or an empty string before the first step."""
         now = pace(self._run, self._before)
-        if now["step"] is None or now["epoch"] is None:
+        if now.step is None or now.epoch is None:
             return ""
-        text = f"epoch {now['epoch']:.2f}/{now['epochs']:g}  step {now['step']}/{now['steps']}  loss {now['loss']:.4g}"
-        if now["left_s"] is None:
+        loss = "" if now.loss is None else f"  loss {now.loss:.4g}"
+        text = f"epoch {now.epoch:.2f}/{now.epochs:g}  step {now.step}/{now.steps}{loss}"
+        if now.left_s is None:
             return text
-        rate, left = now["examples_per_s"], clock(int(now["left_s"]))
-        return f"{text}  {rate:.4g} examples/s on {self._plan.size} ranks  {left} left"
+        left = clock(int(now.left_s))
+        return f"{text}  {now.examples_per_s:.4g} examples/s on {self._plan.size} ranks  {left} left"
 
     def _heard(self, line: str) -> None:
         label = _LABEL.match(line)
@@ -157,20 +158,12 @@ def summary(run: RunDir, plan: Plan) -> str:
     """What a finished run has reached."""
     result = run.result() or {}
     rows = []
-    if result.get("metrics"):
-        rows += [(name.replace("_", " "), _rounded(value)) for name, value in result["metrics"].items()]
-    if result.get("throughput_examples_per_s"):
-        rate = result["throughput_examples_per_s"]
+    rows += [(name.replace("_", " "), _rounded(value)) for name, value in result.get("metrics", {}).items()]
+    if rate := result.get("throughput_examples_per_s"):
         rows.append(("throughput", f"{rate:.4g} examples/s on {plan.size} ranks ({rate / plan.size:.4g} each)"))
-    if result.get("phases_s"):
-        rows.append(
-            (
-                "seconds",
-                ", ".join(
-                    f"{name} {seconds:.1f}" for name, seconds in result["phases_s"].items() if seconds is not None
-                ),
-            )
-        )
+    seconds = [f"{name} {value:.1f}" for name, value in result.get("phases_s", {}).items() if value is not None]
+    if seconds:
+        rows.append(("seconds", ", ".join(seconds)))
     if os.path.isdir(run.figures):
         rows += [("figure", str(path)) for path in sorted(run.figures.iterdir()) if not path.name.startswith(".")]
     width = max((len(name) for name, _ in rows), default=0)

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from launch.errors import Refusal
 from launch.plan import options
-from launch.record.contents import Event, TrainingRecord
+from launch.record.contents import Event, StepRecord, TrainingRecord
 from launch.record.files import read_lines
 from launch.record.rundir import RunDir
 
@@ -93,15 +93,15 @@ def _times(run: RunDir) -> Iterator[Line]:
     source = {"file": run.events_jsonl.name, "lineno": number}
     result = run.result()
     phases = (result or {}).get("phases_s", {})
-    ready = started["time"] + (phases.get("start") or 0) + phases.get("import", 0)
+    ready = started["time"] + (phases.get("start") or 0) + (phases.get("import") or 0)
     yield Line(started["time"], START, "init_start", None, source)
     yield Line(ready, END, "init_stop", None, source)
     yield Line(ready, START, "run_start", None, source)
 
     ends: dict[int, float] = {}
     epochs: dict[int, list[tuple[int, float, float]]] = {}  # number -> (line, start, end) of its steps
-    for number, step in enumerate(read_lines(run.steps / "node0.jsonl"), 1):
-        if step["rank"] == 0:
+    for number, step in enumerate(read_lines(run.steps / "node0.jsonl", StepRecord), 1):
+        if step["rank"] == 0 and {"start", "seconds", "epoch"} <= step.keys():
             ends[step["step"]] = step["start"] + step["seconds"]
             epochs.setdefault(step["epoch"], []).append((number, step["start"], ends[step["step"]]))
     for epoch, steps in sorted(epochs.items()):
@@ -112,7 +112,7 @@ def _times(run: RunDir) -> Iterator[Line]:
 
     stop = max([ready, *ends.values()])
     for number, event in events:
-        if event.get("event") == "evaluated":
+        if event.get("event") == "evaluated" and {"epoch", "step", "metrics"} <= event.keys():
             source = {"file": run.events_jsonl.name, "lineno": number, "epoch_num": event["epoch"]}
             yield Line(
                 ends[event["step"]] if event["step"] in ends else event["time"], START, "eval_start", None, source
