@@ -12,9 +12,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from launch import PACKAGES, VERSION, import_packages, streams
+from launch import PACKAGES, VERSION, import_packages, import_when_used, streams
 
 if __name__ == "__main__":
+    import_when_used()
     import_packages()
     if sys.path[:1] == [os.getcwd()]:
         del sys.path[0]  # what lies in the working directory is found where the user names it, and by nobody else

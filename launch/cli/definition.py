@@ -28,7 +28,7 @@ from launch.record.files import open_file
 from launch.submit.order import Order
 from launch.submit.stages import in_order
 
-FOLDER = HOME / "jobs"
+FOLDER = Path(HOME, "jobs")
 
 _ORDER = ("workload", "arguments", "options", "job", "axes", "zip", "only", "exclude")
 _OF_ALL = ("site", "backend", "runs", "name", "budget", "dry_run", "follow", "wait", "detach")

@@ -267,7 +267,7 @@ def _container(request: Request, site: Site, target: Target) -> dict[str, Any]:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rankloop"
     own = [Path(target.name).parent] if target.kind == "script" else []
     # Not the whole folder: the packages of this machine's Python lie in it too where the toolkit was installed by pip.
-    toolkit = [*(HOME / name for name in PACKAGES), START]
+    toolkit = [*(Path(HOME, name) for name in PACKAGES), START]
     cwd = os.getcwd()
     return {
         "container": container.image(request.container, site.container),
@@ -283,7 +283,7 @@ def _container(request: Request, site: Site, target: Target) -> dict[str, Any]:
 def _pythonpath(said: str, cwd: str) -> tuple[str, ...]:
     """The folders of PYTHONPATH, made absolute; that of the toolkit last, so that what the user's program imports is the user's."""
     folders = [os.path.abspath(os.path.join(cwd, folder)) for folder in said.split(os.pathsep)] if said else []
-    return tuple(dict.fromkeys(sorted(folders, key=lambda folder: folder == str(HOME))))
+    return tuple(dict.fromkeys(sorted(folders, key=lambda folder: folder == HOME)))
 
 
 def _entry(target: Target) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import json
 import os
 import stat
@@ -92,7 +93,13 @@ def as_text(value: Any) -> str:
     return f"{{\n{lines}\n}}\n"
 
 
-_encode = json.JSONEncoder(default=str).encode  # indented, it would be written in Python, ten times as slowly
+def _encode(value: Any) -> str:
+    return _encoder().encode(value)
+
+
+@functools.cache
+def _encoder() -> "json.JSONEncoder":
+    return json.JSONEncoder(default=str)  # indented, it would be written in Python, ten times as slowly
 
 
 def _a_line_each(value: Any) -> str:
