@@ -84,6 +84,7 @@ class Ranks:
             start_new_session=True,
             preexec_fn=functools.partial(stop.die_with, os.getpid()),
         )
+        assert process.stdout
         os.set_blocking(process.stdout.fileno(), False)
         self._selector.register(process.stdout, selectors.EVENT_READ, rank)
         self._processes[rank] = process
@@ -93,7 +94,7 @@ class Ranks:
         ending = []
         # A launcher that was itself stopped meanwhile is told of nothing at first.
         for key, _ in self._selector.select(timeout) or self._selector.select(0):
-            if not self._read(key.data, key.fileobj):
+            if not self._read(key.data, key.fd):
                 self._selector.unregister(key.fileobj)
                 ending.append(key.data)
         for rank, since in list(self._since.items()):
@@ -108,10 +109,11 @@ class Ranks:
             if process is None or process.poll() is None:
                 continue
             _kill_group(process)  # what it has started would be an orphan
+            assert process.stdout
             if process.stdout in self._selector.get_map():
                 self._selector.unregister(process.stdout)
                 for _ in range(_PIPES_MOST // _PART):
-                    self._read(rank, process.stdout)
+                    self._read(rank, process.stdout.fileno())
             process.stdout.close()
             del self._processes[rank]
             self._ended(rank, process.returncode)
@@ -139,10 +141,10 @@ class Ranks:
             log.close()
         self._logs = []
 
-    def _read(self, rank: int, pipe: IO[bytes]) -> bool:
+    def _read(self, rank: int, pipe: int) -> bool:
         """Pass on what a rank has printed, at most so much that the others get their turn; False if there was nothing."""
         try:
-            data = os.read(pipe.fileno(), _PART)
+            data = os.read(pipe, _PART)
         except BlockingIOError:
             return False
         *lines, rest = (self._rest.get(rank, b"") + data).split(b"\n")

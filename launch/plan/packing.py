@@ -64,7 +64,7 @@ def refuse_contradictions(asked: StudyRequest, plans: Sequence[Plan], study: boo
     """
     for option, given in (("--pack", asked.pack), ("--stop-below", asked.stop_below is not None)):
         if given and not study:
-            raise Refusal(f"{option} is for studies: give several --nodes, --repeats or an --array, or leave it out")
+            raise Refusal(f"{option} is for studies: give several --nodes, --repeats or a --sweep, or leave it out")
     slurm = plans[0].backend == "slurm"
     if asked.pack:
         if not slurm:

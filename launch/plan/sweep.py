@@ -103,7 +103,7 @@ def refuse_too_large(*counts: int) -> None:
 
 
 def from_words(texts: Iterable[str], nodes: Sequence[int] | None) -> Axes:
-    """The axes that ``--nodes 1,2 --array lr=1e-3,1e-2 --array seed=0..4`` mean: all combinations."""
+    """The axes that ``--nodes 1,2 --sweep lr=1e-3,1e-2 --sweep seed=0..4`` mean: all combinations."""
     return Axes(steps=_with_nodes([{name: tuple(values)} for name, values in map(axis, texts)], nodes))
 
 
@@ -119,7 +119,7 @@ def axis(text: str) -> tuple[str, list[str]]:
         values = [value.strip() for value in listed.split(",")]
     if not (name and equals) or not all(values) or not values:
         raise Refusal(
-            f"--array {typed.shown(text)} is not an axis: give NAME=VALUE,VALUE,... or NAME=FIRST..LAST, with an option of the workload, or seed"
+            f"--sweep {typed.shown(text)} is not an axis: give NAME=VALUE,VALUE,... or NAME=FIRST..LAST, with an option of the workload, or seed"
         )
     return name, values
 
@@ -130,11 +130,11 @@ def from_tables(tables: Mapping[str, Any], texts: Iterable[str], nodes: Sequence
     Parameters
     ----------
     tables : dict
-        What the file has of ``axes`` (name -> list of values, or a text as behind ``--array NAME=``; all combinations),
+        What the file has of ``axes`` (name -> list of values, or a text as behind ``--sweep NAME=``; all combinations),
         ``zip`` (a list of such tables, whose names vary in step), ``only`` and ``exclude`` (lists of tables: name -> value,
         or a list of values of which any will do).
     texts : iterable of str
-        What ``--array`` says: an axis of the same name is replaced.
+        What ``--sweep`` says: an axis of the same name is replaced.
     nodes : sequence of int, optional
         What ``--nodes`` or the file's ``[job]`` says.
 

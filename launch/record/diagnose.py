@@ -22,7 +22,8 @@ _CASCADE = re.compile(
 _ATTEMPT = re.compile(r"^launch: attempt ([0-9]{1,9})$", re.MULTILINE)  # printed by the job script at each start
 # srun's report of a task:  srun: error: node3: tasks 0,2-3: Exited with exit code 1
 _SRUN = re.compile(
-    r"srun: error: (\S+): tasks? ([0-9]{1,9})[0-9,\-]*: (Exited with exit code ([0-9]{1,9})|[A-Z][A-Za-z0-9/ ]+?)(?: \(core dumped\))?$"
+    r"srun: error: (\S+): tasks? ([0-9]{1,9})[0-9,\-]*: "
+    r"(Exited with exit code ([0-9]{1,9})|[A-Z][A-Za-z0-9/ ]+?)(?: \(core dumped\))?$"
 )
 
 _NODE_FAILURE = re.compile(r"^srun: error: Node failure on (\S+)", re.MULTILINE)
@@ -156,7 +157,7 @@ def _without_dump(lines: list[str]) -> list[str]:
 
 
 def ended_by_slurm(run: RunDir, attempt: int | None = None) -> str | None:
-    """Why Slurm ended an attempt, by default the last, in its words; empty if a rank had failed before, None if it did not."""
+    """Why Slurm ended an attempt, by default the last: None if it did not, empty if a rank had failed before."""
     attempt = attempt or len(run.events("started"))
     match = _CANCELLED.search(_section(run, attempt))
     if match is None:

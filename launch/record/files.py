@@ -295,12 +295,14 @@ def _whole(digits: str) -> int | float:
     return int(digits) if len(digits) < 20 else float(digits)  # what no double holds is infinite, and no longer a trap
 
 
-_decode = json.JSONDecoder(parse_int=_whole).decode
+@functools.cache
+def _decoder() -> "json.JSONDecoder":
+    return json.JSONDecoder(parse_int=_whole)
 
 
 def _json(path: Path) -> Any:
     data = read_whole(path)
     try:
-        return _decode(data.decode())
+        return _decoder().decode(data.decode())
     except (ValueError, RecursionError) as error:
         raise Damaged(path, str(error)) from None

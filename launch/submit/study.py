@@ -1,5 +1,7 @@
 """A study: runs that differ along axes - nodes, options, seeds - and their repeats, in one folder."""
 
+from __future__ import annotations
+
 import dataclasses
 import datetime
 import os
@@ -7,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from launch.backends.scheduler import scheduler
 from launch.errors import Refusal
@@ -19,14 +21,14 @@ from launch.plan.shape import Machine
 from launch.plan.site import Site
 from launch.plan.sweep import Axes, refuse_too_large
 from launch.plan.workload import Target
-from launch.record import code
 from launch.record import job as record
 from launch.record.files import as_text
 from launch.record.job import Job
 from launch.record.rundir import INDEX, STATUS, RunDir, read_index
-from launch.submit import cutoff, jobs
-from launch.submit.lock import Hold
-from launch.submit.watch import watch
+from launch.submit import jobs
+
+if TYPE_CHECKING:
+    from launch.submit.lock import Hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ def cost(plans: Iterable[Plan]) -> tuple[float | None, str]:
     if not all(plan.time_s for plan in plans):
         return None, ""
     gpus = any(plan.gpus_per_node for plan in plans)
-    hours = sum(plan.nodes * (plan.gpus_per_node if gpus else 1) * plan.time_s / 3600 for plan in plans)
+    hours = sum(plan.nodes * (plan.gpus_per_node if gpus else 1) * (plan.time_s or 0) / 3600 for plan in plans)
     return hours, "GPU-hours" if gpus else "node-hours"
 
 
@@ -155,6 +157,8 @@ def write(folder: Path, asked: StudyRequest, coordinates: Sequence[Point], plans
         run.path.mkdir(mode=0o700)
         run.run_json.touch(mode=0o600)  # as it holds the words of the command line
         run.run_json.write_text(as_text(plan.to_json()))
+    from launch.record import code
+
     commit = code.keep(folder / "code.patch", plans[0].cwd)
     (folder / "code.json").write_text(as_text({"commit": commit}))
     (folder / INDEX).write_text(as_text(index))
@@ -190,6 +194,8 @@ def run(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, throttle: i
     KeyboardInterrupt
         If the user asked for the end; no job is left then.
     """
+    from launch.submit.watch import watch  # here and below: what a dry run need not wait for
+
     runs = left_over(runs)
     outcomes: dict[str, str] = {}
     count = len(runs)
@@ -225,6 +231,8 @@ def holder(folder: Path) -> Path:
 
 def left_over(runs: Sequence[tuple[RunDir, Plan]]) -> list[tuple[RunDir, Plan]]:
     """The runs in the order in which they are best submitted, without those that are not worth their hours."""
+    from launch.submit import cutoff
+
     return [(run, plan) for run, plan in in_order(runs) if not cutoff.cut(run, plan)]
 
 
@@ -250,7 +258,7 @@ def summary(folder: Path, outcomes: Mapping[str, str]) -> int:
         print(f"  {name}: {outcome}", flush=True)
     if bad:
         print(again(folder), flush=True)
-    elif outcomes and len({entry["nodes"] for entry in read_index(folder)["runs"]}) > 1:
+    elif outcomes and len({entry["nodes"] for entry in (read_index(folder) or {"runs": []})["runs"]}) > 1:
         print(f"its scaling table: python -m profiling report {folder}", flush=True)
     return worst(STATUS[outcome] for outcome in outcomes.values())
 

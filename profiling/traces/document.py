@@ -14,14 +14,7 @@ from profiling.traces.store import RankTrace
 
 
 def document(run: RunDir, attempt: int | None = None) -> dict[str, Any]:
-    """What the traces of a run say; seconds, and shares of the traced time.
-
-    Parameters
-    ----------
-    run : RunDir
-        The run.
-    attempt : int, optional
-        Which start of it; by default the last that was traced.
+    """What the traces of an attempt of a run say, by default the last: seconds, and shares of the traced time.
 
     Raises
     ------
@@ -57,7 +50,7 @@ def _rank(trace: RankTrace) -> dict[str, Any]:
     seconds = sum(step.seconds for step in trace.steps)
     shares = {part: sum(step.parts[part] for step in trace.steps) / seconds for part in PARTS}
     shares["hidden"] = sum(step.hidden for step in trace.steps) / seconds
-    return {"rank": trace.rank, "seconds": seconds, "shares": shares} | store.as_json(trace)
+    return asdict(trace) | {"seconds": seconds, "shares": shares}
 
 
 def _timeline(run: RunDir, attempt: int) -> dict[str, Any]:

@@ -42,30 +42,14 @@ def extract(run: RunDir, attempt: int, rank: int) -> RankTrace:
 
 
 def write(run: RunDir, node: int, trace: RankTrace) -> None:
-    """Append a rank's table to the file of its node."""
-    line = {"rank": trace.rank, "attempt": trace.attempt} | as_json(trace)
-    append_line(run.traces / f"node{node}.jsonl", line)
-
-
-def as_json(trace: RankTrace) -> dict[str, list[dict[str, Any]]]:
-    """The steps and operations of a trace."""
-    return {name: [asdict(each) for each in getattr(trace, name)] for name in ("steps", "operations", "types")}
+    """Append the trace of a rank to the file of its node."""
+    append_line(run.traces / f"node{node}.jsonl", asdict(trace))
 
 
 def read(run: RunDir) -> tuple[list[RankTrace], list[str]]:
-    """The traces of a run.
+    """The traces of a run by attempt and rank, and notes on what was left out.
 
-    Parameters
-    ----------
-    run : RunDir
-        The run.
-
-    Returns
-    -------
-    traces : list of RankTrace
-        Of every attempt, by attempt and rank. A raw trace whose rank died before it had read it is read now.
-    notes : list of str
-        What was left out, and why.
+    A raw trace whose rank died before it had read it is read now.
     """
     traces: dict[tuple[int, int], RankTrace] = {}
     notes = []

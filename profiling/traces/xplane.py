@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from launch.errors import Refusal
 from launch.record.files import open_file
 
@@ -36,10 +34,6 @@ class Line:
     name: str
     events: list[Event]  # by their start; of those that start together, the longest first
 
-    def spans(self) -> np.ndarray:
-        """Start and end of each event, shape (events, 2), seconds."""
-        return np.array([(event.start, event.end) for event in self.events], float).reshape(-1, 2)
-
 
 @dataclass(frozen=True)
 class Capture:
@@ -50,12 +44,7 @@ class Capture:
 
 
 def read(path: Path) -> Capture:
-    """Read a trace.
-
-    Parameters
-    ----------
-    path : Path
-        A file ``<host>.xplane.pb``.
+    """Read a trace, a file ``<host>.xplane.pb``.
 
     Raises
     ------

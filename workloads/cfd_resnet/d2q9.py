@@ -206,7 +206,7 @@ def _compile(lattice: Lattice) -> Callable:
 
     @numba.njit(nogil=True, error_model="numpy")
     def step(
-        f, to, place, one, other, own, more, source, exchanged, left, beyond, row, weight, mean, even, odd, mended, ends
+        f, to, place, one, other, own, more, source, exchanged, left, beyond, row, weight, mean, even, odd, fixed, ends
     ):
         excess = np.float32(0)
         rows = ends.size
@@ -225,25 +225,25 @@ def _compile(lattice: Lattice) -> Callable:
         # All are read before any is written: at the two ends of a row they are each other's.
         n = place.size
         for k in range(n):
-            mended[k] = own[k] * to[one[k]] + more[k] * to[other[k]] + source[k]
+            fixed[k] = own[k] * to[one[k]] + more[k] * to[other[k]] + source[k]
             exchanged[k] = to[one[k]]
         for k in range(left.size):
             # Behind the outlet lies a column like the last one, but for the pressure.
-            mended[n + k] = to[beyond[k]] + weight[k] * (excess - ends[row[k]])
+            fixed[n + k] = to[beyond[k]] + weight[k] * (excess - ends[row[k]])
         for k in range(n):
-            to[place[k]] = mended[k]
+            to[place[k]] = fixed[k]
         for k in range(left.size):
-            to[left[k]] = mended[n + k]
+            to[left[k]] = fixed[n + k]
 
     @numba.njit(nogil=True)
     def run(f, to, place, one, other, own, more, source, exchanged, left, beyond, row, weight, mean, even, odd, steps):
-        mended, ends = np.empty(place.size + left.size, np.float32), np.empty(cells // length, np.float32)
+        fixed, ends = np.empty(place.size + left.size, np.float32), np.empty(cells // length, np.float32)
         for _ in range(steps):
             step(
                 f, to, place, one, other, own, more, source, exchanged, left, beyond, row, weight, mean, even, odd,
-                mended, ends,
+                fixed, ends,
             )  # fmt: skip
             f, to = to, f
-        exchanged += mended[: place.size]
+        exchanged += fixed[: place.size]
 
     return run

@@ -174,8 +174,8 @@ def main(argv: Sequence[str]) -> None:
     splits: tuple[Split, ...] = ("train", "validation", "test")
     folders = {split: _files(parameters, split, folder, print)[0] for split in splits}  # what is wrong is refused first
     for split in splits:
-        made = flows(parameters, split, folder=folder)
-        print(f"{split}: {len(made)} flows in {folders[split]}")
+        count = len(flows(parameters, split, folder=folder))
+        print(f"{split}: {count} flows in {folders[split]}")
 
 
 def _check(parameters: FlowSet) -> None:

@@ -160,9 +160,9 @@ def read(path: Path) -> np.ndarray:
         else:
             numbers = np.array(path.read_text(encoding="ascii").split(), float)
             if len(numbers) < 2 or len(numbers) != 2 + numbers[0] * numbers[1]:
-                said = " x ".join(f"{n:g}" for n in numbers[:2])
+                size = " x ".join(f"{n:g}" for n in numbers[:2])
                 raise Refusal(
-                    f"the mask {path} says {said} cells and has {max(len(numbers) - 2, 0)}: "
+                    f"the mask {path} says {size} cells and has {max(len(numbers) - 2, 0)}: "
                     "its first line is cells along and across"
                 )
             along, across = numbers[:2].astype(int)

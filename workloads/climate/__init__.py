@@ -8,7 +8,7 @@ figures/maps.png. ``--data FOLDER`` trains on files of the published layouts. Se
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -69,9 +69,9 @@ class Config(Training):
         else:
             from workloads.climate.generate import DAYS
 
-            made = _corpus(self)
-            data = f"{made.train * DAYS} generated maps of {made.height} x {made.width} points; "
-            data += f"{made.validation * DAYS} others to measure on"
+            parameters = _corpus(self)
+            data = f"{parameters.train * DAYS} generated maps of {parameters.height} x {parameters.width} points; "
+            data += f"{parameters.validation * DAYS} others to measure on"
         weights = {"none": "1", "inverse": "1 / f", "sqrt": "1 / sqrt(f)", "mlperf": "f^-0.125"}[self.weights]
         lines = Training.describe(self, size)
         if self.schedule == "mlperf":
@@ -141,12 +141,10 @@ def build(config: Config, rank: Rank) -> Workload:
 
 
 def _corpus(config: Config) -> Corpus:
-    from dataclasses import replace
-
     from workloads.climate.generate import SIZES
 
-    made = SIZES[config.size]
-    return replace(made, train=config.sequences or made.train)
+    parameters = SIZES[config.size]
+    return replace(parameters, train=config.sequences or parameters.train)
 
 
 def _optimizer(config: Config, rate: Any) -> keras.optimizers.Optimizer:

@@ -158,11 +158,11 @@ def examples(
 
     grid = Grid(height, width)
     weather = Weather(grid, list(seed), DAYS)
-    found = []
+    candidates = []
     for step in range(DAYS * STEPS_A_DAY):
-        found.append(cyclones.candidates(weather(step * STEP_HOURS), grid))
+        candidates.append(cyclones.candidates(weather(step * STEP_HOURS), grid))
         beat(step * DAYS // (DAYS * STEPS_A_DAY))
-    tracked = cyclones.tracks(found, STEP_HOURS)
+    tracked = cyclones.tracks(candidates, STEP_HOURS)
     for step in range(STEPS_A_DAY // 2, DAYS * STEPS_A_DAY, STEPS_A_DAY):
         fields = weather(step * STEP_HOURS)
         labels = np.zeros((height, width), np.uint8)

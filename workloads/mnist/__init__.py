@@ -1,7 +1,7 @@
 """Images of digits, or of other small things -> what they show: the ladder of a first course on deep learning.
 
     python -m launch workloads.mnist --data FOLDER --network cnn
-    python -m launch --array network=fc,cnn,dropout,residual --array seed=0..2 workloads.mnist --data FOLDER
+    python -m launch --sweep network=fc,cnn,dropout,residual --sweep seed=0..2 workloads.mnist --data FOLDER
 
 FOLDER has MNIST's four idx files, or those of a set in the same format. A run ends with the accuracy on the test images
 and on the same images moved a little, figures/confusion.png and figures/misclassified.png. See docs/mnist.md.

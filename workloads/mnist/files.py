@@ -64,7 +64,7 @@ def read(path: Path, classes: int = 0) -> ImageSet:
     Raises
     ------
     Refusal
-        If there is no such set, or it is damaged: cut short, of another type or shape, with labels that are no class.
+        If there is no such set, or it is damaged: cut short, of another type or shape, with labels that are not classes.
     """
     if path.is_dir() and list(path.glob("*.bin")):
         parts, known = _cifar(path)
@@ -77,8 +77,8 @@ def read(path: Path, classes: int = 0) -> ImageSet:
             f"there is no image set {path}: give --data a folder with MNIST's four idx files or CIFAR's .bin files, "
             "or an .npz file"
         )
-    found = {part: _checked(f"{path}, {part}", *arrays, classes or known) for part, arrays in parts.items()}
-    train, validation = found["train"], found["validation"]
+    checked = {part: _checked(f"{path}, {part}", *arrays, classes or known) for part, arrays in parts.items()}
+    train, validation = checked["train"], checked["validation"]
     if train.pixels.shape[1:] != validation.pixels.shape[1:]:
         shapes = " and ".join(_by(images.pixels.shape[1:]) for images in (train, validation))
         raise Refusal(
@@ -115,7 +115,7 @@ def idx(path: Path) -> np.ndarray:
     Raises
     ------
     Refusal
-        If the file is no such thing, or was cut short.
+        If the file is not such a file, or was cut short.
     """
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()

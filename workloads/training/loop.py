@@ -84,7 +84,7 @@ class Loop:
         Raises
         ------
         Refusal
-            On every rank, if the checkpoint is that of another network, or was made with other examples a step.
+            On every rank, if the checkpoint is that of another network, or was made with other examples per step.
         """
         state: dict[str, Any] = {}
         if self.rank.is_chief:

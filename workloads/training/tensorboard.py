@@ -68,7 +68,7 @@ class Board:
         workload : Workload
             Whose model it is, and an example for it.
         options : dict
-            Names and values; what is no number, truth or text is written as text.
+            Names and values; what is not a number, a truth value or a text is written as text.
         """
         if self._noted:
             return
@@ -147,8 +147,8 @@ def _rewind(folder: Path, step: int) -> list:
     if not files:
         return []
     # Two files hold the same record if a kill came between the lines below.
-    found = {record: Event.FromString(record) for path in files for record in records(path)}
-    kept = {record: event for record, event in found.items() if event.step <= step}
+    events = {record: Event.FromString(record) for path in files for record in records(path)}
+    kept = {record: event for record, event in events.items() if event.step <= step}
     draft = folder / "draft"
     with tf.io.TFRecordWriter(str(draft)) as writer:
         for record in kept:

@@ -21,7 +21,8 @@ longest=1800  # seconds after which a run is asked to leave, or ended
 trap 'asked=1' TERM
 trap : USR2
 
-failed() { # failed STATUS DEPTH LINE: what is done when one of the next lines fails, not one of a file that they source
+# failed STATUS DEPTH LINE: ends the job when one of the next lines fails; those of a file that it sources may.
+failed() {
     [ "$2" -le 1 ] || return 0
     echo "launch: a line of the site file failed (exit status $1): $(sed -n "$3p" "$0")" >&2
     exit 1
