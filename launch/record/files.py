@@ -280,7 +280,7 @@ def objects(lines: Iterable[bytes], kind: Any = dict) -> Iterator[Any]:
     """The objects of a kind (a TypedDict) in lines of JSON; one that a kill has cut short, and any other, is passed over."""
     for line in lines:
         try:
-            value = _decode(line.decode(errors="replace"))
+            value = _decoder().decode(line.decode(errors="replace"))
         except (ValueError, RecursionError):
             continue
         if not mismatch(value, kind):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
+
 Part = Annotated[float, Bounds(0, below=1)]
 
 
