@@ -140,13 +140,15 @@ class Plan:
             ) from None
 
 
-def resolve(request: Request, site: Site, target: Target, machine: Machine, now: datetime.datetime) -> Plan:
+def resolve(request: Request, nodes: int, site: Site, target: Target, machine: Machine, now: datetime.datetime) -> Plan:
     """Fill in what was not asked for, and refuse what cannot be.
 
     Parameters
     ----------
     request : Request
         The job options.
+    nodes : int
+        Of those that the request has.
     site : Site
         Where.
     target : Target
@@ -166,10 +168,9 @@ def resolve(request: Request, site: Site, target: Target, machine: Machine, now:
     if backend == "slurm":
         refuse_path(request.runs)
     request, taken = inherited.take(request)
-    nodes = request.nodes
     if site.nodes is not None and nodes > site.nodes:
         raise Refusal(f"--nodes {nodes} is more than {site.name} has ({site.nodes}): ask for fewer")
-    gpu_type, gpus = gpus_per_node(request, site, backend, machine)
+    gpu_type, gpus = gpus_per_node(request, site, backend, machine, nodes)
     ranks = request.ranks_per_node or site.ranks_per_node or gpus or 1
     if gpus and ranks > gpus and not request.share_gpus:
         raise Refusal(

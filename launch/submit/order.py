@@ -8,13 +8,13 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from launch.backends.scheduler import scheduler
 from launch.errors import Refusal, SubmissionRefused
 from launch.plan import packing
 from launch.plan.plan import Plan, default_name, refuse_bad_name, resolve
-from launch.plan.request import Request, StudyRequest
+from launch.plan.request import Request
 from launch.plan.shape import Machine, refuse_beyond_limits
 from launch.plan.site import Site
 from launch.plan.sweep import Axes
@@ -34,7 +34,7 @@ class Order:
 
     Parameters
     ----------
-    asked : StudyRequest
+    asked : Request
         The job options.
     target : Target
         What is to be run.
@@ -46,7 +46,7 @@ class Order:
         Stages of the workflow that must be done before.
     """
 
-    asked: StudyRequest
+    asked: Request
     target: Target
     axes: Axes
     stage: str = ""
@@ -189,9 +189,7 @@ def plan(order: Order, here: Site, machine: Machine, now: datetime.datetime) -> 
         for job in made.jobs:
             refuse_beyond_limits(here, job.partition, job.nodes, job.time_s)
         return made
-    kept: dict[str, Any] = {field.name: getattr(asked, field.name) for field in dataclasses.fields(Request)}
-    kept["nodes"] = int(order.axes.combinations()[0]["nodes"])
-    request = Request(**kept)
-    planned = resolve(request, here, order.target, machine, now)
+    nodes = int(order.axes.combinations()[0]["nodes"])
+    planned = resolve(asked, nodes, here, order.target, machine, now)
     packing.refuse_contradictions(asked, [planned], study=False, watched=True)
     return Planned(order=order, folder=(asked.runs / planned.name).absolute(), plans=[planned])

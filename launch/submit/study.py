@@ -16,7 +16,7 @@ from launch.errors import Refusal
 from launch.plan import options
 from launch.plan.packing import in_order
 from launch.plan.plan import Plan, resolve
-from launch.plan.request import Request, StudyRequest
+from launch.plan.request import Request
 from launch.plan.shape import Machine
 from launch.plan.site import Site
 from launch.plan.sweep import Axes, refuse_too_large
@@ -78,7 +78,7 @@ def points(axes: Axes, repeats: int) -> list[Point]:
 
 
 def plans(
-    asked: StudyRequest, target: Target, found: Sequence[Point], site: Site, machine: Machine, now: datetime.datetime
+    asked: Request, target: Target, found: Sequence[Point], site: Site, machine: Machine, now: datetime.datetime
 ) -> list[Plan]:
     """The plan of each point.
 
@@ -88,14 +88,13 @@ def plans(
         If a shape is impossible, the workload does not know an axis, or its batch cannot be divided as strong scaling
         wants: global batch and learning rate are then those of the fewest ranks, in all runs.
     """
-    kept = {field.name: getattr(asked, field.name) for field in dataclasses.fields(Request)}
     pairs = []
     for point in found:
         values = dict(point.values)
         seed = int(values.pop("seed", asked.seed))
-        request = Request(**kept | {"nodes": point.nodes, "seed": seed, "name": point.name})
+        request = dataclasses.replace(asked, seed=seed, name=point.name)
         pairs.append((request, target.with_words(options.words(values)) if values else target))
-    made = [resolve(request, site, what, machine, now) for request, what in pairs]
+    made = [resolve(request, point.nodes, site, what, machine, now) for point, (request, what) in zip(found, pairs)]
     if asked.scaling == "weak" or len({plan.nodes for plan in made}) == 1:
         return made
     if not hasattr(target.config, "strong"):
@@ -106,7 +105,9 @@ def plans(
     held = [
         dataclasses.replace(what, config=what.config.strong(base, plan.size)) for (_, what), plan in zip(pairs, made)
     ]
-    return [resolve(request, site, what, machine, now) for (request, _), what in zip(pairs, held)]
+    return [
+        resolve(request, point.nodes, site, what, machine, now) for point, (request, _), what in zip(found, pairs, held)
+    ]
 
 
 def cost(plans: Iterable[Plan]) -> tuple[float | None, str]:
@@ -138,7 +139,7 @@ def refuse_beyond_budget(plans: Sequence[Plan], budget: float | None) -> None:
         )
 
 
-def write(folder: Path, asked: StudyRequest, coordinates: Sequence[Point], plans: Sequence[Plan]) -> None:
+def write(folder: Path, asked: Request, coordinates: Sequence[Point], plans: Sequence[Plan]) -> None:
     """Write the index of a study, its runs and the state of the code into an empty folder.
 
     The first attempt makes what else a run directory needs.

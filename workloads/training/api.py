@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
-
 Part = Annotated[float, Bounds(0, below=1)]
 
 
