@@ -33,17 +33,14 @@ def make(holder: Path, runs: Runs, throttle: int | None = None, detached: bool =
     """
     runs = in_order(runs)
     plan = runs[0][1]
-    limits = scheduler(plan.backend).limits(plan)
     if runs[0][0].path == holder:
         shape, groups = "run", [runs]
-    elif plan.pack or not limits.array:
+    elif plan.pack or not (most := scheduler(plan.backend).limits(plan).array):
         shape, groups = "pack", [runs]
     else:
         shape = "array"
         groups = [
-            members[first : first + limits.array]
-            for members in _by_shape(runs)
-            for first in range(0, len(members), limits.array)
+            members[first : first + most] for members in _by_shape(runs) for first in range(0, len(members), most)
         ]
     first = record.next_folder(holder)
     return [
