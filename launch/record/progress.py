@@ -13,6 +13,7 @@ from launch.record import bad_nodes, diagnose
 from launch.record.files import Unreadable, open_file
 from launch.record.pace import pace
 from launch.record.rundir import RunDir
+from launch.record.table import aligned
 
 _LABEL = re.compile(r"\s*(\d+): ?(.*)", re.DOTALL)
 # What TensorFlow's libraries say of themselves, whatever TF_CPP_MIN_LOG_LEVEL is; it stays in the logs.
@@ -166,8 +167,7 @@ def summary(run: RunDir, plan: Plan) -> str:
         rows.append(("seconds", ", ".join(seconds)))
     if os.path.isdir(run.figures):
         rows += [("figure", str(path)) for path in sorted(run.figures.iterdir()) if not path.name.startswith(".")]
-    width = max((len(name) for name, _ in rows), default=0)
-    return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows)
+    return aligned([("", name, value) for name, value in rows])
 
 
 def _rounded(value: Any) -> str:
