@@ -16,8 +16,11 @@ HOME = Path(__file__).resolve().parent.parent
 
 PACKAGES = ("launch", "profiling", "workloads")
 
-START = next(path for path in (HOME / "rankloop.py", HOME / "launch" / "program" / "rankloop.py") if path.exists())
-"""The file of the command rankloop: a wheel has it beside the packages, a checkout has it in one."""
+INSIDE = HOME / "launch" / "inside"
+"""The folder that is last on the path of the ranks' programs: it holds the package rankloop, and nothing else."""
+
+START = INSIDE / "rankloop" / "__main__.py"
+"""The file of the command rankloop."""
 
 
 def own_command(python: str, module: str, *words: str) -> list[str]:

@@ -12,7 +12,7 @@ import sys
 from launch.errors import Refusal
 from launch.node import stop
 from launch.plan.plan import Plan
-from launch.record import diagnose, job
+from launch.record import diagnose, job, steps
 from launch.record.environment import surroundings
 from launch.record.files import publish_json
 from launch.record.rundir import RunDir
@@ -77,7 +77,8 @@ def end(run: RunDir, status: int, asked: bool = False) -> str:
     started = run.events("started")
     attempt = len(started)
     if status == 0 and plan.kind != "workload":
-        publish_json(run.result_json, {"status": "done", "ranks": plan.size, "nodes": plan.nodes, "attempts": attempt})
+        about = {"status": "done", "ranks": plan.size, "nodes": plan.nodes, "attempts": attempt}
+        publish_json(run.result_json, about | steps.reported(run, plan.size))
     failure = diagnose.first_failure(run, attempt) if not asked else None
     if run.result() is not None:
         outcome = "done"

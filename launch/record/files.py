@@ -272,7 +272,7 @@ def objects(lines: Iterable[bytes], kind: Any = dict) -> Iterator[Any]:
     """The objects of a kind (a TypedDict) in lines of JSON; one that a kill has cut short, and any other, is passed over."""
     for line in lines:
         try:
-            value = _decode(line.decode(errors="replace"))
+            value = decode(line.decode(errors="replace"))
         except (ValueError, RecursionError):
             continue
         if not mismatch(value, kind):
@@ -283,12 +283,13 @@ def _whole(digits: str) -> int | float:
     return int(digits) if len(digits) < 20 else float(digits)  # what no double holds is infinite, and no longer a trap
 
 
-_decode = json.JSONDecoder(parse_int=_whole).decode
+decode = json.JSONDecoder(parse_int=_whole).decode
+"""The value in a text of JSON; ValueError or RecursionError where it is none."""
 
 
 def _json(path: Path) -> Any:
     data = read_whole(path)
     try:
-        return _decode(data.decode())
+        return decode(data.decode())
     except (ValueError, RecursionError) as error:
         raise Damaged(path, str(error)) from None

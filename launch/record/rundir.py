@@ -67,6 +67,14 @@ class RunDir:
         """Output of the ranks of a node, each line labelled ``rank: ``."""
         return self.logs / f"node{node}.log"
 
+    def node_steps(self, node: int) -> Path:
+        """Steps of the ranks of a node."""
+        return self.steps / f"node{node}.jsonl"
+
+    def rank_steps(self, rank: int) -> Path:
+        """Steps of one rank, for a program that does not write to the file of its node."""
+        return self.steps / f"rank{rank}.jsonl"
+
     def node_readings(self, node: int, attempt: int) -> Path:
         """Readings of a node in an attempt: lines while it is read, then Parquet under the same name."""
         return self.readings / f"node{node}-attempt{attempt}.jsonl"

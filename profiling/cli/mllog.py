@@ -8,6 +8,7 @@ from typing import Any, Literal
 from launch.errors import Refusal
 from launch.record.files import read_json, read_lines
 from launch.record.rundir import RunDir
+from launch.record.steps import StepReader
 from profiling.cli import arguments
 
 POINT, START, END = "POINT_IN_TIME", "INTERVAL_START", "INTERVAL_END"
@@ -80,18 +81,19 @@ def _times(run: RunDir) -> Iterator[Line]:
     number, started = next((number, event) for number, event in events if event["event"] == "started")
     file = {"file": run.events_jsonl.name, "lineno": number}
     result = run.result()
-    phases = result["phases_s"] if result else {}
-    ready = started["time"] + (phases.get("start") or 0) + phases.get("import", 0)
+    phases = (result or {}).get("phases_s") or {}
+    ready = started["time"] + (phases.get("start") or 0) + (phases.get("import") or 0)
     yield started["time"], START, "init_start", None, file
     yield ready, END, "init_stop", None, file
     yield ready, START, "run_start", None, file
 
     ends: dict[int, float] = {}
     epochs: dict[int, list[tuple[int, float, float]]] = {}
-    for number, step in enumerate(read_lines(run.steps / "node0.jsonl"), 1):
+    for number, step in enumerate(StepReader(run).read(run.node_steps(0)), 1):
         if step["rank"] == 0:
             ends[step["step"]] = step["start"] + step["seconds"]
-            epochs.setdefault(step["epoch"], []).append((number, step["start"], ends[step["step"]]))
+            if "epoch" in step:
+                epochs.setdefault(step["epoch"], []).append((number, step["start"], ends[step["step"]]))
     for epoch, steps in sorted(epochs.items()):
         number = {"epoch_num": epoch + 1}
         first, last = steps[0], steps[-1]
@@ -107,9 +109,9 @@ def _times(run: RunDir) -> Iterator[Line]:
                 yield event["time"], POINT, f"eval_{name}", value, about
             yield event["time"], END, "eval_stop", None, about
             last = max(last, event["time"])
-    if result:
-        value = {"throughput": result["throughput_examples_per_s"]}
-        yield last, POINT, "tracked_stats", value, {"file": run.result_json.name, "lineno": 1, "step": result["steps"]}
+    if result and "throughput_examples_per_s" in result:
+        value, about = {"throughput": result["throughput_examples_per_s"]}, {"file": run.result_json.name, "lineno": 1}
+        yield last, POINT, "tracked_stats", value, about | ({"step": result["steps"]} if "steps" in result else {})
     status = {"status": "success" if result else "aborted"}
     yield last, END, "run_stop", None, {"file": run.events_jsonl.name, "lineno": len(events), **status}
 

@@ -81,14 +81,14 @@ def _step_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
             "step",
             f"{text.number(1e3 * found['median_seconds'])} ms median, {said}; 1 of 100 above {text.number(1e3 * found['worst_hundredth_seconds'])} ms",
         ),
-        ("throughput", f"{text.number(found['throughput_examples_per_s'])} examples/s"),
-        ("input", f"{text.percent(found['input_share'])} of the time is waiting for batches"),
-        (
-            "imbalance",
-            f"{text.percent(found['waiting_share'])} of the time is waiting for other ranks and the update; load balance "
-            f"{found['load_balance']:.3f} (mean by slowest, rank {found['slowest_rank']})",
-        ),
+        ("throughput", f"{text.number(found['throughput'])} {found['unit']}"),
     ]
+    if found["input_share"] is not None:
+        rows.append(("input", f"{text.percent(found['input_share'])} of the time is waiting for batches"))
+    if found["waiting_share"] is not None:
+        waiting = f"{text.percent(found['waiting_share'])} of the time is waiting for other ranks and the update"
+        balance = f"load balance {found['load_balance']:.3f} (mean by slowest, rank {found['slowest_rank']})"
+        rows.append(("imbalance", f"{waiting}; {balance}"))
     return rows + [("odd", doubt) for doubt in found["doubts"]]
 
 

@@ -11,10 +11,12 @@ from typing import Annotated, Any, Required, TypedDict
 
 from launch.plan.typed import Bounds
 from launch.plan.walltime import clock
-from launch.record.contents import PlanRecord, StepRecord
+from launch.record.activity import activity
+from launch.record.contents import PlanRecord
 from launch.record.files import Unreadable, objects, read_end
 from launch.record.pace import pace
 from launch.record.rundir import RunDir
+from launch.record.steps import StepReader
 from launch.submit import states
 from profiling import text
 from profiling.cli import arguments
@@ -78,9 +80,12 @@ def look(run: RunDir, known: states.Known) -> str:
     if now["step"] is not None:
         epoch = f"epoch {now['epoch']:.2f}/{now['epochs']:g}, " if now["epoch"] is not None else ""
         loss = f", loss {now['loss']:.4g}" if now["loss"] is not None else ""
-        rows.append(("step", f"{epoch}step {now['step']}/{now['steps'] or '?'}{loss}"))
+        of = f"/{now['steps']}" if now["steps"] is not None else ""
+        rows.append(("step", f"{epoch}step {now['step']}{of}{loss}"))
+    elif known.under_way and plan.get("kind") != "workload" and (signs := activity(run, plan["nodes"])):
+        rows.append(("activity", signs))
     if now["examples_per_s"] is not None:
-        left = f", {clock(int(now['left_s']))} left" if known.under_way else ""
+        left = f", {clock(int(now['left_s']))} left" if known.under_way and now["left_s"] is not None else ""
         rows.append(("throughput", f"{text.number(now['examples_per_s'])} examples/s{left}"))
     rows += [row for row in (_imbalance(run, plan), *_readings(run, plan, known.attempts)) if row]
     width = max(len(name) for name, _ in rows)
@@ -91,11 +96,14 @@ def _imbalance(run: RunDir, plan: PlanRecord) -> tuple[str, str] | None:
     """Over the last steps: whose own part takes longest, against the median rank."""
     own: dict[int, list[float]] = {}
     length = []
+    reader = StepReader(run)
     for node in range(min(plan["nodes"], _NODES)):
-        for step in _last(run.steps / f"node{node}.jsonl", StepRecord):
-            if "own_seconds" in step and "seconds" in step and not (step.get("compiled") or step.get("traced")):
-                own.setdefault(step["rank"], []).append(step["own_seconds"])
-                length.append(step["seconds"])
+        path = run.node_steps(node)
+        with contextlib.suppress(Unreadable):
+            for step in reader.steps(path, read_end(path, _TAIL).split(b"\n")):
+                if "own_seconds" in step and not (step.get("compiled") or step.get("traced")):
+                    own.setdefault(step["rank"], []).append(step["own_seconds"])
+                    length.append(step["seconds"])
     if len(own) < 2 or not sum(length):
         return None
     means = {rank: statistics.fmean(values) for rank, values in own.items()}

@@ -11,6 +11,7 @@ from profiling import text
 from profiling.prediction.prediction import Forecast
 from profiling.study import cost
 from profiling.study.runs import Study
+from profiling.study.steps import UNIT
 
 _ABOUT = (
     0.05  # by which what all runs did may differ and still be called the same: a last batch is left out here and there
@@ -152,10 +153,9 @@ def notes(known: Rates) -> list[str]:
 
 def _work(study: Study) -> dict[str, float]:
     """What is the same in all runs: examples (a number of epochs that is held), else steps."""
-    amounts = {
-        "examples": [run.training["steps"] * run.steps.examples for run in study.runs],
-        "steps": [run.training["steps"] for run in study.runs],
-    }
+    amounts = {"steps": [run.all_steps for run in study.runs]}
+    if study.unit == UNIT:
+        amounts = {"examples": [run.all_steps * run.steps.examples for run in study.runs], **amounts}
     for what, each in amounts.items():
         if max(each) <= (1 + _ABOUT) * min(each):
             return {what: max(each)}

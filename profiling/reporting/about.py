@@ -12,7 +12,7 @@ from typing import Any
 from launch.record.contents import CodeRecord
 from launch.record.files import Unreadable, read_object
 from launch.record.rundir import RunDir
-from profiling.study.runs import Study
+from profiling.study.runs import Study, program
 
 # Variables that tell of hosts, users and folders, and of no setting; TF_CLI_ is Terraform's.
 _OF_THE_MACHINE = re.compile(r"SLURM_|TF_CLI_|LOADEDMODULES$|.*(PATH|PRELOAD|PREFIX|VIRTUAL_ENV|CONTAINER)$")
@@ -35,8 +35,7 @@ def about(study: Study) -> dict[str, str]:
     changed = os.path.isfile(study.folder / "code.patch")
     gpus = sorted(set(here.get("gpus") or []))
     told = {
-        "what": f"{study.index.get('workload')}, {_each('parameters', (run.training.get('parameters') for run in study.runs))}, "
-        f"{_each('training examples', (run.training.get('examples') for run in study.runs))}",
+        "what": ", ".join(filter(None, [program(study.index), *_trained(study)])),
         "series": first.series,
         "command": command(study),
         "where": f"site {plan.get('site')}, backend {plan['backend']}"
@@ -84,6 +83,14 @@ def _public(word: str) -> str:
 def _each(what: str, values: Iterable[Any]) -> str:
     """The values that runs have, each once."""
     return f"{', '.join(_in_order(values))} {what}".strip()
+
+
+def _trained(study: Study) -> list[str]:
+    """What the runs were training, and on what; nothing of what they do not say."""
+    trainings = [run.training for run in study.runs if run.training]
+    named = (("parameters", "parameters"), ("training examples", "examples"))
+    values = [(what, [each[key] for each in trainings if each.get(key) is not None]) for what, key in named]
+    return [_each(what, each) for what, each in values if each]
 
 
 def _in_order(values: Iterable[Any]) -> list[str]:

@@ -41,7 +41,7 @@ def summary(document: dict[str, Any]) -> str:
 def blocks(document: dict[str, Any]) -> list[Block]:
     """The tables of a report."""
     base = document["base"]
-    scaled = _block("Scaling", columns.SCALING, document, {})
+    scaled = _block("Scaling", columns.SCALING, document, document["absent"])
     scaled.notes.append(
         f"Base: {base['workers']} rank{'s' * (base['workers'] > 1)}, {text.number(base['throughput'])} {document['unit']} in absolute terms."
     )
@@ -67,7 +67,7 @@ def _block(title: str, shown: tuple[columns.Column, ...], document: dict[str, An
     rows = document["rows"]
     return Block(
         title,
-        [column.title + marks.get(column.key, "") for column in shown],
+        [column.title.format(unit=document["unit"]) + marks.get(column.key, "") for column in shown],
         [[columns.cell(column, row, rows[0]) for column in shown] for row in rows],
         [f"{str(number).translate(RAISED)} N/A: {reason}." for number, reason in enumerate(reasons, 1)],
     )

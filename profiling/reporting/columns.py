@@ -9,6 +9,7 @@ import numpy as np
 from profiling import text
 from profiling.study import confidence, cost, quality, scaling
 from profiling.study.runs import Run, Study
+from profiling.study.steps import UNIT
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Column:
     absent: str = ""  # why there is no value, in all rows
 
 
-_IDLE = "a rank has computed nothing by its records"
+_IDLE = "a rank has computed nothing by its records, or they do not say when its own gradients were ready (own_seconds)"
+_UNCOUNTED = "the program counts no examples"
 _REPLAY = "it needs a replay on an ideal network"
 _NO_GPU = "no GPU was read"
 _NO_READINGS = "there are no readings (--sample-hz 0)"
@@ -32,12 +34,12 @@ SCALING = (
     Column("nodes", "nodes", "count"),
     Column("workers", "ranks", "count"),
     Column("gpus", "GPUs", "count"),
-    Column("batch_per_rank", "batch a rank", "count"),
-    Column("global_batch", "global batch", "count"),
+    Column("batch_per_rank", "batch per rank", "count", _UNCOUNTED),
+    Column("global_batch", "global batch", "count", _UNCOUNTED),
     Column("repeats", "repeats", "count"),
     Column("step_seconds", "median step [ms]", "ms"),
     Column("step_seconds_interval", "95 % CI", "ms"),
-    Column("throughput", "throughput [examples/s]"),
+    Column("throughput", "throughput [{unit}]"),
     Column("throughput_interval", "95 % CI"),
     Column("speedup", "speed-up"),
     Column("efficiency", "efficiency", "percent"),
@@ -47,8 +49,8 @@ SCALING = (
 
 TIME = (
     Column("workers", "ranks", "count"),
-    Column("input_share", "input stall", "percent"),
-    Column("communication_share", "communication", "percent"),
+    Column("input_share", "input stall", "percent", "the records do not tell the wait for a batch (input_seconds)"),
+    Column("communication_share", "communication", "percent", _IDLE),
     Column("pop_global_efficiency", "POP global eff.", "percent", _IDLE),
     Column("pop_parallel_efficiency", "POP parallel eff.", "percent", _IDLE),
     Column("pop_load_balance", "POP load balance", "percent", _IDLE),
@@ -133,7 +135,7 @@ def rows(study: Study, table: Sequence[scaling.Row]) -> list[dict[str, Any]]:
 
 def absent(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
     """Why columns have no value in any row: key -> reason."""
-    known = (column for column in (*TIME, *COST) if column.absent)
+    known = (column for column in (*SCALING, *TIME, *COST) if column.absent)
     return {column.key: column.absent for column in known if all(row[column.key] is None for row in rows)}
 
 
@@ -157,31 +159,35 @@ _FORMS = {
 
 
 def _of_runs(runs: Sequence[Run]) -> dict[str, Any]:
-    examples = {run.steps.examples for run in runs}
+    examples, counted = {run.steps.examples for run in runs}, runs[0].steps.unit == UNIT
+    waits, own = (_total([getattr(run.steps, name) for run in runs]) for name in ("input_seconds", "own_seconds"))
     medians = tuple(float(np.median(run.steps.of_chief)) for run in runs)
     # The steps of a run are no independent values, so the interval rests on one value a run.
     interval = confidence.median(medians, scaling.LEVEL)
-    total = sum(run.steps.seconds.sum() for run in runs)
+    total = sum(float(run.steps.seconds.sum()) for run in runs)
     return {
         "nodes": max(run.nodes for run in runs),
         "gpus": max(run.gpus for run in runs),
-        "global_batch": max(examples),
-        "batch_per_rank": max(examples) / runs[0].ranks,
+        "work_per_step": max(examples),
+        "global_batch": max(examples) if counted else None,
+        "batch_per_rank": max(examples) / runs[0].ranks if counted else None,
         "step_seconds": float(np.median(medians)),
         "step_seconds_interval": asdict(interval) if interval else None,
-        "input_share": float(sum(run.steps.input_seconds.sum() for run in runs) / total),
-        "communication_share": float(1 - sum(run.steps.own_seconds.sum() for run in runs) / total),
+        "input_share": None if waits is None else waits / total,
+        "communication_share": None if own is None else 1 - own / total,
     }
 
 
 def _pop(runs: Sequence[Run], base: Sequence[Run]) -> dict[str, float]:
     """Efficiencies as POP defines them (pop-coe.eu, further information, efficiency metrics), of sums over the runs."""
-    useful = [_useful(run) for run in runs]
-    if not all(times.min() > 0 for times in (*useful, *map(_useful, base))):
+    useful = [times for run in runs if (times := _useful(run)) is not None and times.min() > 0]
+    of_base = [times for run in base if (times := _useful(run)) is not None and times.min() > 0]
+    if len(useful) < len(runs) or len(of_base) < len(base):
         return {}
     mean, most = (sum(float(reduce(times)) for times in useful) for reduce in (np.mean, np.max))
     elapsed = sum(float(run.steps.seconds.sum(1).mean()) for run in runs)
-    parallel, computation = mean / elapsed, _useful_per_example(base) / _useful_per_example(runs)
+    each, first = (sum(float(times.sum()) for times in all_of) for all_of in (useful, of_base))
+    parallel, computation = mean / elapsed, first / _work(base) / (each / _work(runs))
     return {
         "pop_global_efficiency": parallel * computation,
         "pop_parallel_efficiency": parallel,
@@ -191,11 +197,16 @@ def _pop(runs: Sequence[Run], base: Sequence[Run]) -> dict[str, float]:
     }
 
 
-def _useful(run: Run) -> np.ndarray:
-    """Seconds (ranks,) that each rank computed."""
-    return (run.steps.own_seconds - run.steps.input_seconds).sum(1)
+def _total(seconds: Sequence[np.ndarray | None]) -> float | None:
+    known = [each for each in seconds if each is not None]
+    return float(sum(each.sum() for each in known)) if len(known) == len(seconds) else None
 
 
-def _useful_per_example(runs: Sequence[Run]) -> float:
-    examples = sum(run.steps.examples * len(run.steps.number) for run in runs)
-    return sum(float(_useful(run).sum()) for run in runs) / examples
+def _useful(run: Run) -> np.ndarray | None:
+    """Seconds (ranks,) that each rank computed; None where the records do not tell."""
+    own, waits = run.steps.own_seconds, run.steps.input_seconds
+    return None if own is None or waits is None else (own - waits).sum(1)
+
+
+def _work(runs: Sequence[Run]) -> int:
+    return sum(run.steps.examples * len(run.steps.number) for run in runs)

@@ -20,7 +20,7 @@ def tables(study: Study, kind: str, rows: Sequence[dict[str, Any]]) -> list[dict
         Of `columns.rows`.
     """
     cores = {run.ranks: _cores(run) for run in study.runs}
-    return [_prace(kind, rows, cores), _access(kind, rows)]
+    return [_prace(kind, rows, cores), _access(kind, rows, study.unit)]
 
 
 def _prace(kind: str, rows: Sequence[dict[str, Any]], cores: dict[int, int | None]) -> dict[str, Any]:
@@ -46,9 +46,9 @@ def _prace(kind: str, rows: Sequence[dict[str, Any]], cores: dict[int, int | Non
     }
 
 
-def _access(kind: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    first = rows[0]
-    header = ["nodes", "ranks", "GPUs", "time a step [s]", "speed-up", "ideal", "parallel efficiency", "node-hours / million examples"]  # fmt: skip
+def _access(kind: str, rows: Sequence[dict[str, Any]], unit: str) -> dict[str, Any]:
+    first, work = rows[0], unit.removesuffix("/s")
+    header = ["nodes", "ranks", "GPUs", "time per step [s]", "speed-up", "ideal", "parallel efficiency", f"node-hours / million {work}"]  # fmt: skip
     body = [
         [
             *(str(row[key]) for key in ("nodes", "workers", "gpus")),
@@ -62,15 +62,16 @@ def _access(kind: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     ]
     return {
         "title": f"ACCESS and INCITE style, {kind} scaling",
-        "note": "Neither prescribes columns: these are what their reviewers look for. Speed-up is in examples/s, against the first row.",
+        "note": "Neither prescribes columns: these are what their reviewers look for. Speed-up is in "
+        f"{unit}, against the first row.",
         "header": header,
         "rows": body,
     }
 
 
 def _step(row: dict[str, Any]) -> float:
-    """Mean seconds of a step: the batch over the harmonic mean of the repeats' rates."""
-    return row["global_batch"] / row["throughput"]
+    """Mean seconds of a step: its work over the harmonic mean of the repeats' rates."""
+    return row["work_per_step"] / row["throughput"]
 
 
 def _cores(run: Run) -> int | None:

@@ -76,10 +76,6 @@ def _point(ranks: int, runs: Sequence[Run]) -> dict[str, Any]:
     reach = 1.5 * (third - first)
     beyond = seconds[(seconds < first - reach) | (seconds > third + reach)]
     farthest = beyond[np.argsort(-abs(beyond - middle))][:SHOWN]
-    wait, own, all_of = (
-        float(np.mean([getattr(run.steps, name).mean() for run in runs]))
-        for name in ("input_seconds", "own_seconds", "seconds")
-    )
     names = dict.fromkeys(name for run in runs for name in run.result.get("phases_s", {}))
     phases = {name: [run.result.get("phases_s", {}).get(name) for run in runs] for name in names}
     return {
@@ -92,9 +88,23 @@ def _point(ranks: int, runs: Sequence[Run]) -> dict[str, Any]:
         "farthest_s": [float(value) for value in np.sort(farthest)],
         "run_medians_s": [float(np.median(run.steps.of_chief)) for run in runs],
         "throughputs": [run.throughput for run in runs],
-        "step_s": {"input": wait, "gradients": own - wait, "rest": all_of - own},
+        "step_s": _of_step(runs),
         "phases_s": {name: float(np.mean(each)) for name, each in phases.items() if None not in each},
     }
+
+
+def _of_step(runs: Sequence[Run]) -> dict[str, float]:
+    """Mean seconds of the parts of a step, as far as the records tell them apart."""
+    mean = {}
+    for name in ("input_seconds", "own_seconds", "seconds"):
+        arrays = [getattr(run.steps, name) for run in runs]
+        if not any(each is None for each in arrays):
+            mean[name] = float(np.mean([each.mean() for each in arrays]))
+    wait = mean.get("input_seconds", 0.0)
+    known = {"input": wait} if "input_seconds" in mean else {}
+    if known and "own_seconds" in mean:
+        return known | {"gradients": mean["own_seconds"] - wait, "rest": mean["seconds"] - mean["own_seconds"]}
+    return known | {"undivided": mean["seconds"] - wait}
 
 
 def _ahead(series: Series) -> dict[str, Any]:

@@ -14,7 +14,7 @@ INK, MUTED, GRID, PAPER = "#1c2128", "#66707c", "#d8dee4", "#ffffff"
 BLUE, ORANGE = "#2166ac", "#c4560a"
 PARTS = ("#9aa5b1", "#6f9bc8", "#b3b8f0", "#e0b35a", "#d98880", "#2f9e77", "#a98bc9", "#5b6770", "#d16ba5", "#8a9a3b")
 """Of the phases of a run, in their order."""
-_OF_STEP = (("input", "wait for the batch", 3), ("gradients", "own gradients", 5), ("rest", "waiting, communication, update", 1))  # fmt: skip
+_OF_STEP = (("input", "wait for the batch", 3), ("gradients", "own gradients", 5), ("rest", "waiting, communication, update", 1), ("undivided", "not told apart", 0))  # fmt: skip
 _OF_TRACED = {"compute": 5, "communication": 1, "input": 3, "host": 2, "compile": 4, "idle": 0}
 LINES = 8  # ranks up to which each is a line; more are a map of heat
 
@@ -108,7 +108,11 @@ def _breakdown(document: dict[str, Any], figure: Figure, tips: list[str]) -> Non
     names = dict.fromkeys(name for point in points for name in point["phases_s"] if name != "queue")
     phases = {name: (colour, [point["phases_s"].get(name, 0) for point in points]) for name, colour in zip(names, PARTS)}  # fmt: skip
     _stack(axes[0], points, phases, "a run [s]", 3, tips)
-    step = {label: (PARTS[colour], [1000 * point["step_s"][name] for point in points]) for name, label, colour in _OF_STEP}  # fmt: skip
+    step = {
+        label: (PARTS[colour], [1000 * point["step_s"].get(name, 0) for point in points])
+        for name, label, colour in _OF_STEP
+        if any(name in point["step_s"] for point in points)
+    }
     _stack(axes[1], points, step, "a step [ms]", 1, tips)
     if traced:
         figure.set_size_inches(9.6, 4)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from launch.record.rundir import RunDir
 from profiling.study.runs import Run, Study
+from profiling.study.steps import UNIT
 from profiling.telemetry.usage import Span, Usage, usages
 
 _WANTED = ("gpu_utilization", "energy_j", "integrated_energy_j", "memory_peak_bytes", "rss_peak_bytes", "sampler_cores")
@@ -38,7 +39,10 @@ def of_point(study: Study, runs: Sequence[Run]) -> dict[str, float]:
     if powered:
         energy = sum(power * float(run.steps.of_chief.sum()) for run, power in powered)
         found["power_w"] = energy / sum(float(run.steps.of_chief.sum()) for run, _ in powered)
-        found["energy_per_example_j"] = energy / sum(run.steps.examples * len(run.steps.number) for run, _ in powered)
+        if study.unit == UNIT:
+            found["energy_per_example_j"] = energy / sum(
+                run.steps.examples * len(run.steps.number) for run, _ in powered
+            )
     samplers = [
         (one.numbers["sampler_cores"], one.seconds) for used in read for one in used if "sampler_cores" in one.numbers
     ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from launch.errors import Refusal
+from launch.errors import Refusal, command
 from launch.record.contents import Entry, Event, PlanRecord, Result, StudyIndex, Surroundings, TrainingRecord
 from launch.record.files import Unreadable
 from launch.record.rundir import INDEX, RunDir, read_index
@@ -29,7 +29,7 @@ class Run:
     repeat: int
     plan: PlanRecord
     surroundings: Surroundings
-    training: TrainingRecord
+    training: TrainingRecord | None  # None of a program of the user's own
     result: Result
     events: Sequence[Event]
     started: float | None  # Unix seconds, first attempt
@@ -38,8 +38,13 @@ class Run:
 
     @property
     def throughput(self) -> float:
-        """Examples/s over all ranks: work over time, as rates demand (Hoefler & Belli, SC15, rule 3)."""
-        return self.steps.examples * len(self.steps.number) / float(self.steps.of_chief.sum())
+        """Over all ranks: work over time, as rates demand (Hoefler & Belli, SC15, rule 3)."""
+        return self.steps.throughput
+
+    @property
+    def all_steps(self) -> int:
+        """How many steps it made, those included that are not timed."""
+        return self.training["steps"] if self.training else self.result.get("steps", len(self.steps.number))
 
     @property
     def versions(self) -> dict[str, str]:
@@ -78,6 +83,11 @@ class Study:
         """Names: one for each combination of the axes, seeds apart."""
         return list(dict.fromkeys(run.series for run in self.runs))
 
+    @property
+    def unit(self) -> str:
+        """Of the throughputs of its runs."""
+        return self.runs[0].steps.unit
+
     def only(self, series: str) -> "Study":
         """One series of it."""
         index = self.index | {"runs": [entry for entry in self.index["runs"] if _series(self.index, entry) == series]}
@@ -112,7 +122,8 @@ def read(folder: Path) -> Study:
     found, left_out = [], []
     for entry in index["runs"]:
         try:
-            found.append(_run(RunDir(folder / entry["run"]), _series(index, entry), entry))
+            scaling = index.get("scaling", "weak")
+            found.append(_run(RunDir(folder / entry["run"]), _series(index, entry), entry, scaling))
         except steps.Unusable as why:
             left_out.append(LeftOut(entry["run"], str(why)))
         except Unreadable as error:
@@ -125,7 +136,9 @@ def read(folder: Path) -> Study:
     found = [run for run in found if run.name not in names]
     if not found:
         why = "; ".join(f"{left.run}: {left.why}" for left in left_out[:3])
-        raise Refusal(f"no run of {folder} can be timed ({why}): go on with it: python -m launch resume {folder}")
+        unfinished = any(not RunDir(folder / entry["run"]).result_json.exists() for entry in index["runs"])
+        advice = f": go on with it: {command('resume', folder)}" if unfinished else ""
+        raise Refusal(f"no run of {folder} can be timed ({why}){advice}")
     order = [entry["run"] for entry in index["runs"]]
     return Study(folder, index, tuple(found), tuple(sorted(left_out, key=lambda left: order.index(left.run))))
 
@@ -152,11 +165,10 @@ def notes(study: Study) -> list[str]:
     """What the reader of a table must know of the runs behind it: what was timed, and what was left out and why."""
     timed = sum(len(run.steps.number) for run in study.runs)
     left = sum((Counter(run.steps.left_out) for run in study.runs), Counter())
+    training = all(run.training for run in study.runs)
+    what = "from the wait for the batch to the update of the weights" if training else "as the program recorded them"
     counted = f": {', '.join(f'{count} {reason}' for reason, count in left.items())}" if left else ""
-    said = [
-        f"{timed} steps of {len(study.runs)} runs are timed, from the wait for the batch to the update of the weights; "
-        f"{left.total()} are left out{counted}"
-    ]
+    said = [f"{timed} steps of {len(study.runs)} runs are timed, {what}; {left.total()} are left out{counted}"]
     said += [f"{run.name}: {doubt}" for run in study.runs for doubt in run.steps.doubts]
     said += [
         f"{run.name}: readings/{path.name} is damaged and left out"
@@ -177,21 +189,26 @@ def notes(study: Study) -> list[str]:
     return said
 
 
+def program(index: StudyIndex) -> str:
+    """What a study runs: a module, or the name of a file without the folders of the machine."""
+    return str(index.get("workload")).rpartition("/")[2]
+
+
 def _series(index: StudyIndex, entry: Entry) -> str:
     values = ", ".join(f"{name}={value}" for name, value in entry["values"].items() if name != "seed")
-    return f"{index.get('workload')} {values}".strip()
+    return f"{program(index)} {values}".strip()
 
 
-def _run(run: RunDir, series: str, entry: Entry) -> Run:
+def _run(run: RunDir, series: str, entry: Entry, scaling: str) -> Run:
     if not os.path.lexists(run.run_json):
         raise steps.Unusable("it is gone: there is no run.json")
     result, training, plan = run.result(), run.training(), run.record()
     if result is None:
         raise steps.Unusable(_state(run))
-    if training is None:
-        raise steps.Unusable("it is no training of a workload: there is no training.json")
-    timed = steps.read(run, result["ranks"])
-    if timed.examples != training["global_batch"]:
+    if training is None and plan.get("kind", "workload") == "workload":
+        raise steps.Unusable("it is not the training of a workload: there is no training.json")
+    timed = steps.read(run, result["ranks"], scaling)
+    if training and timed.examples != training["global_batch"]:
         raise steps.Unusable(
             f"its steps are of {timed.examples} examples, but it was to train with {training['global_batch']}"
         )
@@ -240,6 +257,6 @@ def _unlike(runs: Sequence[Run]) -> list[LeftOut]:
 def _made_with(run: Run) -> dict[str, str]:
     """What changes a speed, and must be the same in all runs of a series."""
     here = run.surroundings
-    hardware = {name: here.get(name) for name in ("cpu", "driver")}
+    hardware = {name: here.get(name) for name in ("cpu", "driver")} | {"unit": run.steps.unit}
     gpus = ", ".join(sorted(set(here.get("gpus") or [])))
     return {name: str(value) for name, value in {**run.versions, **hardware, "GPUs": gpus}.items() if value}

@@ -1,22 +1,19 @@
 """The records of a run's steps -> arrays over ranks and steps, checked: what cannot be timed is left out, counted and named."""
 
 import itertools
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from launch.record.files import Unreadable, open_file
+from launch.record.files import Unreadable
 from launch.record.rundir import RunDir
+from launch.record.steps import WARM_UP, StepReader
 from profiling.study import confidence
 
-WARM_UP = 0.1
-"""Part of a run's steps, the first ones, that is not timed: caches fill, clocks rise, allocators grow."""
 CLOCK_S = 1.0
 """By how much wall clocks may disagree with each other, or with the steps' lengths, before it is said."""
 
@@ -33,9 +30,12 @@ _KEYS = (
     "compiled",
     "traced",
 )
+_ABSENT = {"input_seconds": math.nan, "own_seconds": math.nan, "examples": math.nan, "compiled": 0.0, "traced": 0.0}
+APART = 0.1
+"""By which part the times of the ranks of a program may differ before it is said: those that work together take the same."""
 
-
-_MOST = 2.0**53  # of a number that stays what it is as a float
+UNIT, UNCOUNTED = "examples/s", {"weak": "rank-steps/s", "strong": "steps/s"}
+"""Of a throughput: of examples; or, where a program counts none, of steps, which hold the work of a rank or of all."""
 
 
 class Unusable(Exception):
@@ -48,10 +48,12 @@ class Steps:
 
     number: np.ndarray  # (steps,)
     seconds: np.ndarray  # (ranks, steps), from the wait for the batch to the update of the weights
-    input_seconds: np.ndarray  # (ranks, steps), of these the wait for the batch
-    own_seconds: np.ndarray  # (ranks, steps), of these until the rank's own gradients were ready; the rest is waiting
+    input_seconds: np.ndarray | None  # (ranks, steps), of these the wait for the batch; None where it is not recorded
+    own_seconds: np.ndarray | None  # (ranks, steps), of these until the rank's own gradients were ready; the rest is
+    # waiting; None where it is not recorded
     start: np.ndarray  # (ranks, steps), Unix seconds, by the clock of each rank's node
-    examples: int  # of a step, all ranks together
+    examples: int  # of a step, all ranks together; in units of work where the unit is not examples/s
+    unit: str  # of the throughput
     left_out: dict[str, int]  # reason -> steps that are not timed
     doubts: tuple[str, ...]  # what is odd about the records, and what was done about it
 
@@ -60,27 +62,45 @@ class Steps:
         """Length of each step (steps,), seconds: rank 0's, for a step ends on all when the gradients of all have met."""
         return self.seconds[0]
 
+    @property
+    def throughput(self) -> float:
+        """Work over time, over all ranks, in the unit."""
+        return self.examples * len(self.number) / float(self.of_chief.sum())
 
-def read(run: RunDir, ranks: int) -> Steps:
+    @property
+    def input_share(self) -> float | None:
+        """Part of the time of all ranks that is waiting for batches."""
+        return None if self.input_seconds is None else float(self.input_seconds.sum() / self.seconds.sum())
+
+
+def read(run: RunDir, ranks: int, scaling: str = "strong") -> Steps:
     """The steps of a finished run. Of a step that a kill made necessary again, the last attempt counts.
 
     Parameters
     ----------
     run : RunDir
-        Its ``steps`` hold a file for each node.
+        Its ``steps`` hold a file for each node, or for each rank.
     ranks : int
         How many ranks the run had.
+    scaling : str
+        "weak" or "strong": whether a step is the work of a rank or of all, where the program counts no examples.
 
     Raises
     ------
     Unusable
         Records of a rank are missing or double, the batch changes, or there are too few steps to time.
     """
-    lines, cut = _lines(run.steps)
+    workload = run.record().get("kind", "workload") == "workload"
+    lines, cut = _lines(run)
     if not len(lines):
-        raise Unusable("it has no records of steps")
-    _refuse_wrong_ranks(lines, ranks)
+        raise Unusable("it has no records of steps" + ("" if workload else f": {_RECORDING}"))
     doubts = [f"{cut} lines of its records are cut short or damaged and are passed over"] if cut else []
+    size = ranks
+    if not workload and size > 1 and len(recording := np.unique(lines[:, _RANK])) == 1:
+        ranks, (rank,) = 1, recording
+        lines[:, _RANK] = 0
+        doubts.append(f"rank {rank:.0f} alone has recorded steps: they are taken as the work of all ranks")
+    _refuse_wrong_ranks(lines, ranks)
     lines = lines[np.lexsort((lines[:, _ATTEMPT], lines[:, _RANK], lines[:, _STEP]))]
     later = (lines[1:, _STEP] == lines[:-1, _STEP]) & (lines[1:, _RANK] == lines[:-1, _RANK])
     lines = lines[~np.append(later, False)]
@@ -89,13 +109,16 @@ def read(run: RunDir, ranks: int) -> Steps:
     complete = numbers[of_step == ranks]
     left_out = Counter({"not recorded by every rank": len(numbers) - len(complete)})
     table = lines[np.isin(lines[:, _STEP], complete)].reshape(len(complete), ranks, len(_KEYS)).transpose(2, 1, 0)
-    examples = _batch(table)
+    batches = table[_EXAMPLES].sum(0)
+    counted = bool(np.isfinite(batches).any())
+    examples = _batch(batches) if counted else size if scaling == "weak" else 1
     doubts += _clocks(table)
 
     seconds, waits = table[_SECONDS], table[_INPUT]
-    wrong = ~(np.isfinite(seconds) & (seconds > 0) & (waits >= 0) & (waits <= seconds)).all(0)
+    wrong = ~(np.isfinite(seconds) & (seconds > 0) & ~(waits < 0) & ~(waits > seconds)).all(0)
     usable = np.ones(len(complete), bool)
     for reason, bad in (
+        ("of another batch", (batches != examples) & counted),
         ("compiled within", table[_COMPILED].any(0)),
         ("traced", table[_TRACED].any(0)),
         ("of impossible length (zero, negative, or shorter than their wait for the batch)", wrong),
@@ -107,44 +130,43 @@ def read(run: RunDir, ranks: int) -> Steps:
     left_out[f"warm-up (first {WARM_UP:.0%} of a run)"] += int(usable.sum()) - len(timed)
     if not len(timed):
         raise Unusable(f"of its {len(numbers)} steps none is left to time: train for longer")
+    seconds, waits, own = seconds[:, timed], waits[:, timed], table[_OWN][:, timed]
+    times = seconds.sum(1)
+    if not workload and times.max() > (1 + APART) * times.min():
+        doubts.append(
+            f"its ranks take {times.min():.4g} to {times.max():.4g} s for the same steps, as those that do not wait for "
+            "each other: rank 0's time stands for all"
+        )
     return Steps(
         complete[timed].astype(int),
-        seconds[:, timed],
-        waits[:, timed],
-        np.clip(table[_OWN][:, timed], waits[:, timed], seconds[:, timed]),
+        seconds,
+        None if np.isnan(waits).any() else waits,
+        None if np.isnan(own).any() else np.clip(own, np.nan_to_num(waits), seconds),
         table[_START][:, timed],
         examples,
+        UNIT if counted else UNCOUNTED[scaling],
         dict(+left_out),
         tuple(doubts),
     )
 
 
-def _lines(folder: Path) -> tuple[np.ndarray, int]:
-    """All records (lines, keys) of the files of a folder, and how many lines are no record."""
+_RECORDING = (
+    "have it record them: `import rankloop`, `for batch in rankloop.steps(loader, examples=N)`, or append lines with step, "
+    "start, seconds and examples to the file that LAUNCH_STEPS names"
+)
+
+
+def _lines(run: RunDir) -> tuple[np.ndarray, int]:
+    """All records (lines, keys) of a run, and how many lines are no record."""
+    tables = [np.empty((0, len(_KEYS)))]
     try:
-        files = [_of_file(path) for path in sorted(folder.glob("*.jsonl"))]
+        reader = StepReader(run)
+        for path in reader.files():
+            rows = ([*map((_ABSENT | step).__getitem__, _KEYS)] for step in reader.read(path))
+            tables.append(np.array([*rows], float).reshape(-1, len(_KEYS)))
     except Unreadable as error:
         raise Unusable(error.reason) from None
-    tables = [np.empty((0, len(_KEYS))), *(table for table, _ in files)]
-    return np.concatenate(tables), sum(cut for _, cut in files)
-
-
-def _of_file(path: Path) -> tuple[np.ndarray, int]:
-    cut = 0
-    values: list[list[float]] = []
-    with open_file(path) as file:
-        for line in file:
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line.decode(errors="replace"))
-                values.append([float(record[key]) for key in _KEYS])
-            # A kill within a write, a full disk, or another program.
-            except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
-                cut += 1
-    table = np.array(values).reshape(-1, len(_KEYS))
-    whole = (np.abs(np.delete(table, _SECONDS, 1)) < _MOST).all(1)  # nor NaN
-    return table[whole], cut + int((~whole).sum())
+    return np.concatenate(tables), reader.damaged
 
 
 def _refuse_wrong_ranks(lines: np.ndarray, ranks: int) -> None:
@@ -157,19 +179,20 @@ def _refuse_wrong_ranks(lines: np.ndarray, ranks: int) -> None:
     keys, times = np.unique(lines[:, [_RANK, _STEP, _ATTEMPT]], axis=0, return_counts=True)
     if (times > 1).any():
         double = keys[times > 1].astype(int)
-        ranks = np.unique(double[:, 0])
+        twice = np.unique(double[:, 0])
         raise Unusable(
-            f"rank {_some(ranks, len(ranks))} is there twice (step {double[0, 1]} recorded {times.max()} times in attempt {double[0, 2]})"
+            f"rank {_some(twice, len(twice))} is there twice (step {double[0, 1]} recorded {times.max()} times in attempt {double[0, 2]})"
         )
 
 
-def _batch(table: np.ndarray) -> int:
-    """Examples of a step, all ranks together: the same in all steps."""
-    together = np.unique(table[_EXAMPLES].sum(0))
-    if len(together) != 1 or not together[0] > 0 or not math.isfinite(together[0]):
-        said = ", ".join(f"{value:.0f}" for value in together[:4]) or "no"
-        raise Unusable(f"its steps are not of one batch: {said} examples")
-    return int(together[0])
+def _batch(batches: np.ndarray) -> int:
+    """Examples of a step, all ranks together: the same in most steps."""
+    together, times = np.unique(batches[np.isfinite(batches)], return_counts=True)
+    if 2 * times.max() <= len(batches) or not together[times.argmax()] > 0:
+        raise Unusable(
+            f"its steps are not of one batch: {', '.join(f'{value:.0f}' for value in together[:4])} examples"
+        )
+    return int(together[times.argmax()])
 
 
 def _clocks(table: np.ndarray) -> list[str]:
@@ -194,8 +217,7 @@ def summary(timed: Steps) -> dict[str, Any]:
     """What the timed steps of a run say, as `python -m profiling summary --json` has it."""
     seconds = timed.of_chief
     interval, every = median_interval(seconds)
-    own = timed.own_seconds.mean(axis=1)  # of each rank
-    return {
+    made: dict[str, Any] = {
         "timed": len(seconds),
         "left_out": timed.left_out,
         "doubts": list(timed.doubts),
@@ -203,13 +225,18 @@ def summary(timed: Steps) -> dict[str, Any]:
         "median_interval": interval and asdict(interval),
         "interval_of_every": every,
         "worst_hundredth_seconds": float(np.quantile(seconds, 0.99)),
-        "throughput_examples_per_s": timed.examples * len(seconds) / float(seconds.sum()),
-        "input_share": float(timed.input_seconds.mean() / timed.seconds.mean()),
-        "waiting_share": float(1 - timed.own_seconds.mean() / timed.seconds.mean()),
-        # POP's load balance: the mean over the ranks of their own work, by that of the slowest.
-        "load_balance": float(own.mean() / own.max()),
-        "slowest_rank": int(own.argmax()),
+        "throughput": timed.throughput,
+        "unit": timed.unit,
+        "throughput_examples_per_s": timed.throughput if timed.unit == UNIT else None,
+        "input_share": timed.input_share,
+        **dict.fromkeys(("waiting_share", "load_balance", "slowest_rank")),
     }
+    if timed.own_seconds is not None:
+        own = timed.own_seconds.mean(axis=1)  # of each rank
+        made["waiting_share"] = float(1 - timed.own_seconds.mean() / timed.seconds.mean())
+        # POP's load balance: the mean over the ranks of their own work, by that of the slowest.
+        made["load_balance"], made["slowest_rank"] = float(own.mean() / own.max()), int(own.argmax())
+    return made
 
 
 def median_interval(seconds: np.ndarray) -> tuple[confidence.Interval | None, int]:

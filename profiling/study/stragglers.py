@@ -47,7 +47,8 @@ def find(run: RunDir, timed: Steps) -> list[Straggler]:
     run : RunDir
         Its readings explain.
     timed : Steps
-        Its timed steps, of at least 3 ranks: of two that differ neither is late by itself.
+        Its timed steps, of at least 3 ranks: of two that differ neither is late by itself. None is found where the ranks do
+        not record when their own gradients were ready.
 
     Notes
     -----
@@ -55,8 +56,8 @@ def find(run: RunDir, timed: Steps) -> list[Straggler]:
     against the median rank. The span is the stretch of steps with the largest surplus of late ones over others (Bentley 1984,
     Programming Pearls: maximum-sum subarray), so that a few good steps do not end it.
     """
-    ranks, steps = timed.own_seconds.shape
-    if ranks < 3 or steps < FEWEST:
+    ranks, steps = timed.seconds.shape
+    if ranks < 3 or steps < FEWEST or timed.own_seconds is None:
         return []
     lateness = timed.own_seconds - np.median(timed.own_seconds, axis=0)
     sums = np.cumsum(np.where(lateness > LATE * np.median(timed.of_chief), 1, -1), axis=1)
@@ -96,11 +97,13 @@ def _describe(run: RunDir, timed: Steps, lateness: np.ndarray, rank: int, span: 
     found = usage(run.readings, begin, end, _EXPLAINING)
     own = next((one for one in found if one.rank == rank), None)
     because = []
-    waits = timed.input_seconds[:, span].mean(axis=1)
-    if waits[rank] - np.median(waits) > late / 2:
-        because.append(
-            f"it waits {text.number(1e3 * (waits[rank] - np.median(waits)), 3)} ms a step longer for its batch than the median rank"
-        )
+    if timed.input_seconds is not None:
+        waits = timed.input_seconds[:, span].mean(axis=1)
+        longer = float(waits[rank] - np.median(waits))
+        if longer > late / 2:
+            because.append(
+                f"it waits {text.number(1e3 * longer, 3)} ms per step longer for its batch than the median rank"
+            )
     if own:
         because += _of_the_gpu(own, [one for one in found if one.rank is not None and one.rank != rank])
     return Straggler(

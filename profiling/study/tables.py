@@ -99,7 +99,7 @@ def of_study(study: runs.Study) -> Series:
         One point only, or neither weak nor strong scaling.
     """
     kind = runs.kind(study)
-    rows = [Row(run.name, run.series, kind, "examples/s", run.ranks, run.throughput) for run in study.runs]
+    rows = [Row(run.name, run.series, kind, study.unit, run.ranks, run.throughput) for run in study.runs]
     return _series(study.folder, rows, tuple(runs.notes(study)))
 
 
