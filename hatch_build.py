@@ -1,4 +1,4 @@
-"""The package rankloop of a wheel: in launch/inside, for ranks of any Python, and at the top, for the one that it is installed for."""
+"""Where a wheel has the package rankloop: in launch/inside for ranks of any Python, and at its top for its own Python."""
 
 from typing import Any
 

@@ -3,17 +3,16 @@
 @directives
 
 @enter
-# Slurm's own warning (USR2, TERM) is for the ranks, which save and leave; this script stays to note how they ended.
+# Slurm's signals are for the ranks; this script stays to note how they ended.
 asked=
 trap 'asked=1' TERM
 trap : USR2
 
 @environment
-@begin || exit 1
+@begin || { [ -e result.json ]; exit; }  # a job may be started again by mistake: a run that is done is left alone
 srun @srun \
     @worker
 status=$?
-# An srun that was ended together with its ranks may say 0.
-if [ -n "$asked" ] && [ "$status" -eq 0 ]; then status=75; fi
+trap '' TERM USR2  # also for what follows
 
-@end "$status"
+@end "$status" "$asked"

@@ -3,13 +3,13 @@
 @directives
 
 # Paths are relative to the folder in which sbatch --chdir starts this script.
-# Slurm's own warning (USR2, TERM) is for the ranks, which save and leave; this script stays to note how they ended.
+# Slurm's signals are for the ranks; this script stays to note how they ended.
 here=$PWD
 asked=
 over=
 lacking=0
 latest=@latest  # seconds after which no run is begun
-warning=@warning  # seconds after which a run is asked to leave
+longest=@longest  # seconds after which a run is asked to leave, or ended
 trap 'asked=1' TERM
 trap : USR2
 
@@ -24,16 +24,15 @@ run() {
     {
         @begin
         began=$SECONDS
-        # As Slurm does for a job: a warning before the time of the run is over, and its end then.
-        timeout --preserve-status --signal=USR2 "$warning" \
-            srun --nodes="$2" --ntasks="$3" @srun \
+        @{warn}srun --nodes="$2" --ntasks="$3" @srun \
             @worker
         status=$?
-        # An srun that was ended together with its ranks may say 0.
-        if [ -n "$asked" ] && [ "$status" -eq 0 ]; then status=75; fi
-        # Ranks that leave earlier than their time demands were asked to; so are those that would follow.
-        if [ "$status" -eq 75 ] && [ $((SECONDS - began)) -lt "$warning" ]; then over=1; fi
-        @end "$status" "$asked" && lacking=$((lacking - 1))
+        (trap '' TERM USR2 && @end "$status" "$asked")
+        case $? in
+            0) lacking=$((lacking - 1)) ;;
+            # Ranks that leave earlier than their time demands were asked to; so are those that would follow.
+            75) [ $((SECONDS - began)) -ge "$longest" ] || over=1 ;;
+        esac
     } >>logs/job.log 2>&1
 }
 

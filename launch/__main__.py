@@ -27,7 +27,7 @@ from launch.plan.plan import default_name
 from launch.plan.request import Request, StudyRequest
 from launch.plan.shape import this_machine
 from launch.plan.sweep import from_words as axes_of_words
-from launch.record.redact import HIDDEN, redact_words
+from launch.record.redact import without_secrets
 from launch.submit import order, study
 from launch.submit.create import Taken
 from launch.submit.order import Order
@@ -80,7 +80,8 @@ def _launch(given: dict[str, Any], rest: list[str], now: datetime.datetime) -> i
     if asked.dry_run:
         print(planned.preview())
         return 0
-    if any(HIDDEN in word for each in orders for word in redact_words(list(each.target.arguments))):
+    words = [*sys.argv[1:], *(word for each in orders for word in each.target.arguments)]
+    if without_secrets(words) != words:
         # What the ranks are started with has to stand in run.json, so all that can be done is to say it.
         print(
             "launch: a word of the command line looks like a secret: others on this machine can see it, and it stays in "
@@ -92,7 +93,14 @@ def _launch(given: dict[str, Any], rest: list[str], now: datetime.datetime) -> i
 
 def usage(rest: list[str]) -> str:
     """The help text; with a workload, its options too."""
-    text = [__doc__.strip(), "", "job options", options.describe(StudyRequest)]
+    from launch.plan import option_help
+
+    text = [
+        __doc__.strip().replace("python -m launch", program()),
+        "",
+        "job options",
+        option_help.describe(StudyRequest),
+    ]
     if rest:
         if rest[0].endswith(DEFINITION):
             _, orders = _ordered({}, rest[:1], datetime.datetime.now())
@@ -100,11 +108,11 @@ def usage(rest: list[str]) -> str:
         else:
             names = [rest[0]] if workload.kind(rest[0], VERBS) == "workload" else []
         for name in names:
-            text += ["", f"options of {name}", options.describe(workload.config_class(name))]
+            text += ["", f"options of {name}", option_help.describe(workload.config_class(name))]
     else:
         text += [
             "",
-            f"workloads: {', '.join(workload.known())}; `python -m launch WORKLOAD --help` shows their options",
+            f"workloads: {', '.join(workload.known())}; {command('WORKLOAD --help')} shows their options",
         ]
     text += ["", f"verbs: {program()} VERB ...; --help behind one shows its options", verbs.table()]
     text += [

@@ -1,4 +1,4 @@
-"""python -m profiling VERB ...: what is learned from runs and tables; the same verbs as those of the command rankloop."""
+"""python -m profiling VERB ...: what is learned from runs and tables; the command rankloop has these verbs too."""
 
 import os
 import sys

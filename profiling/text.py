@@ -1,23 +1,11 @@
-"""Tables as text: aligned columns for the terminal, or Markdown."""
+"""Numbers as text, and rows of values as the cells of a table."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
-Form = Callable[[float], str]
+from launch.record.table import aligned
 
-
-def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Right-aligned columns, two blanks between."""
-    lines = [header, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
-    return "\n".join(
-        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
-
-
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, its columns right-aligned."""
-    lines = [header, ["---:"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+Form = Callable[[Any], str]
 
 
 def number(value: float, digits: int = 5) -> str:
@@ -26,11 +14,48 @@ def number(value: float, digits: int = 5) -> str:
     return f"{value:.0f}" if 10**digits <= abs(rounded) < 1e12 else f"{value:.{digits}g}"
 
 
+def milliseconds(seconds: float) -> str:
+    """Seconds as milliseconds."""
+    return number(1000 * seconds)
+
+
 def percent(value: float) -> str:
-    """A share in per cent, one digit behind the point."""
+    """A share in per cent, one digit after the decimal point."""
     return f"{value:.1%}"
 
 
 def span(low: float, high: float, form: Form = number) -> str:
     """An interval."""
     return f"[{form(low)}, {form(high)}]"
+
+
+def plural(count: int, noun: str) -> str:
+    """A number of things."""
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
+def value(key: str, form: Form = number) -> Form:
+    """A cell: the value of a key of its row; empty without one."""
+    return lambda row: "" if row.get(key) is None else form(row[key])
+
+
+def bounds(low: str, high: str, form: Form = number) -> Form:
+    """A cell: the interval between the values of two keys of its row."""
+    return lambda row: span(row[low], row[high], form)
+
+
+def cells(columns: Sequence[tuple[str, Form]], rows: Iterable[Any]) -> tuple[list[str], list[list[str]]]:
+    """The headings of a table and the cells of its rows; a column is its heading and what makes a cell of a row."""
+    return [title for title, _ in columns], [[form(row) for _, form in columns] for row in rows]
+
+
+def table(columns: Sequence[tuple[str, Form]], rows: Iterable[Any], sides: str = ">") -> str:
+    """The lines of a table for the terminal; ``columns`` as of `cells`, ``sides`` as of `aligned`."""
+    header, lines = cells(columns, rows)
+    return aligned([header, *lines], sides)
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, its columns right-aligned."""
+    lines = [header, ["---:"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -19,6 +19,7 @@ from launch.node import stop
 from launch.node.rank import Rank, environment
 from launch.plan.inherited import without_identity
 from launch.plan.plan import Plan
+from launch.record import diagnose
 from launch.record.files import append_line, read_lines
 from launch.record.rundir import RunDir
 
@@ -41,6 +42,7 @@ class Ranks:
     def __init__(self, run: RunDir, plan: Plan, number: int) -> None:
         self.run, self.plan, self.number = run, plan, number
         self.first_bad: int | None = None  # status of the first that failed
+        self.saved = False  # whether one has said by its status that it has saved and left
         self._selector = selectors.DefaultSelector()
         self._rest: dict[int, bytes] = {}  # of the last line of a rank, not yet ended by a newline
         self._since: dict[int, float] = {}  # when the rest began
@@ -106,12 +108,16 @@ class Ranks:
             self._ended(rank, process.returncode)
         return bool(self._processes)
 
-    def send(self, number: int) -> None:
-        """Ask all to end."""
+    def warn(self) -> None:
+        """Ask all to save and leave, who can do that. The mpirun of several passes it on."""
+        for process in self._processes.values():
+            process.send_signal(signal.SIGUSR2)
+
+    def end(self, number: int = signal.SIGTERM) -> None:
+        """Ask all to end, whatever their statuses are then."""
         self._asked_to_end = True
         for process in self._processes.values():
-            # mpirun ends its ranks at once on a SIGTERM; SIGUSR2 it passes on.
-            process.send_signal(signal.SIGUSR2 if -1 in self._processes and number == signal.SIGTERM else number)
+            process.send_signal(number)
 
     def kill(self) -> None:
         """End all that is left, with whatever they have started."""
@@ -161,9 +167,13 @@ class Ranks:
         self._since.pop(rank, None)
         if rest := self._rest.pop(rank, b""):
             self._write(rank, rest)
-        if status == 0 or status == stop.STOPPED and self.plan.kind == "workload":
+        handles_warning = diagnose.handles_warning(self.run)
+        if status == stop.STOPPED and handles_warning:
+            self.saved = True
             return
-        if self._asked_to_end and (status < 0 or self.plan.kind != "workload"):
+        if status == 0:
+            return
+        if self._asked_to_end and (status < 0 or not handles_warning):
             return  # it knows no other way to end when asked
         if self.first_bad is None:
             self.first_bad = status

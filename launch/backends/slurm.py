@@ -44,7 +44,7 @@ class Slurm:
         job = allocated(job)
         if job.shape == "array":
             publish(job.folder / "runs.txt", "".join(f"../../{run}\n" for run in job.runs))
-        publish(job.script, slurm_script.script(job))
+        publish(job.script, slurm_script.script(job), mode=0o600)
         return slurm_submission.submit(job)
 
     def attach(self, job: Job) -> str | None:
@@ -67,6 +67,8 @@ class Slurm:
         print(f"\nending job {', '.join(handles)}{how}", file=sys.stderr, flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             if save_first:
+                for handle in handles:  # its script would put a job whose ranks have saved back into the queue
+                    slurm_queue.command(["scontrol", "update", f"jobid={handle}", "requeue=0"])
                 slurm_queue.command(["scancel", "--state=PENDING", *handles])
                 if slurm_queue.command(["scancel", "--signal=USR2", *handles]) is not None:
                     _wait_until_gone(handles, _GRACE_S)

@@ -15,7 +15,7 @@ from launch.backends.scheduler import ENDED, QUEUED, RUNNING, Answer, Status
 from launch.errors import Refusal, nearest
 from launch.plan import inherited
 from launch.plan.plan import Plan
-from launch.plan.walltime import clock, walltime
+from launch.plan.walltime import exceeds, limit_text, walltime
 from launch.record.files import publish_json, read_json
 
 SILENT = re.compile(
@@ -106,8 +106,10 @@ def check_partition_limits(plan: Plan) -> None:
     if plan.nodes > nodes:
         raise Refusal(f"--nodes {plan.nodes} is more than partition {wanted} has for a job ({nodes}): ask for fewer")
     longest = walltime(limit) if limit not in ("infinite", "n/a") else None
-    if plan.time_s and longest and plan.time_s > longest:
-        raise Refusal(f"--time {clock(plan.time_s)} is more than partition {wanted} allows ({limit}): ask for less")
+    if exceeds(plan.time_s, longest):
+        raise Refusal(
+            f"--time {limit_text(plan.time_s or 0)} is more than partition {wanted} allows ({limit}): ask for less"
+        )
 
 
 def command(words: list[str], timeout: float = 60) -> subprocess.CompletedProcess | None:

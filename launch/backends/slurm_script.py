@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from launch import HOME, own_command
 from launch.backends import rank_command
 from launch.plan import inherited
-from launch.plan.plan import Plan
-from launch.plan.walltime import clock, minutes
+from launch.plan.plan import Plan, refuse_path
+from launch.plan.walltime import limit_text, minutes
 from launch.record.job import Job
 
 TEMPLATES = HOME / "jobs"
@@ -26,6 +26,14 @@ cd "$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" runs.txt)" && mkdir -p logs || exit
 exec >>logs/job.log 2>&1"""
 
 
+_FAILED = _Script("""failed() { # failed STATUS DEPTH LINE: what is done when one of the next lines fails, not one of a file that they source
+    [ "$2" -le 1 ] || return 0
+    echo "launch: a line of the site file failed (exit status $1): $(sed -n "$3p" "$0")" >&2
+    @{note}exit 1
+}
+trap 'failed "$?" "${#BASH_SOURCE[*]}" "$LINENO"' ERR""")
+
+
 def script(job: Job) -> str:
     """The text of the job script; the first of the job's plans is that of the allocation."""
     plan, *_ = job.plans
@@ -39,10 +47,7 @@ def script(job: Job) -> str:
         {"array": tasks_of_array, "output": "logs/%a.log"} if job.shape == "array" else {},
         enter=_TASK if job.shape == "array" else _RUN,
         # The modules may be what is wrong, so this cannot wait for the environment.
-        environment=environment(
-            plan,
-            f"{{ {attempt} begin . {job.number} && {attempt} end . 1; exit 1; }}",
-        ),
+        environment=environment(plan, f"{attempt} begin . {job.number} && {attempt} end . 1\n    "),
         begin=f"{attempt} begin . {job.number}",
         srun=shlex.join([f"--nodes={plan.nodes}", f"--ntasks={plan.size}", *tasks(plan)]),
         worker=rank_command.line(plan),
@@ -61,12 +66,15 @@ def _pack(job: Job, plan: Plan, attempt: str) -> str:
         "slurm_pack.sh",
         job,
         {},
-        environment=environment(plan, "exit 1"),
+        environment=environment(plan),
         latest=str(plan.time_s - margin),
         begin="\n        ".join(
-            ([cut] if plan.stop_below is not None else []) + [f"{attempt} begin . {job.number} || return"]
+            ([cut] if plan.stop_below is not None else [])
+            + [f"{attempt} begin . {job.number} || {{ [ -e result.json ] && lacking=$((lacking - 1)); return; }}"]
         ),
-        warning=str(60 * a_run - margin),
+        longest=str(60 * a_run - (margin if plan.handles_warning else 0)),
+        # As Slurm does for a job: a warning before the time of the run is over, and its end then.
+        warn='timeout --preserve-status --signal=USR2 "$longest" \\\n            ' if plan.handles_warning else "",
         srun=shlex.join([f"--time={a_run}", *tasks(plan)]),
         worker=rank_command.line(plan),
         end=f"{attempt} end .",
@@ -76,6 +84,7 @@ def _pack(job: Job, plan: Plan, attempt: str) -> str:
 
 def _filled(template: str, job: Job, more: dict[str, str], **places: str) -> str:
     """A template of jobs/ with its places filled; ``more`` are options of sbatch beside those of the plan."""
+    refuse_path(job.holder)  # which may have been moved since it was planned
     return _Script((TEMPLATES / template).read_text()).substitute(
         command=shlex.join(sbatch(job)).replace("\n", " "),
         directives="\n".join(
@@ -94,14 +103,12 @@ def directives(plan: Plan) -> dict[str, str]:
         "ntasks-per-node": str(plan.ranks_per_node),
         "cpus-per-task": plan.cpus_per_task,
         **_gpus(plan),
-        "time": plan.time_s and clock(60 * minutes(plan.time_s)),
+        "time": None if plan.time_s is None else limit_text(plan.time_s),
         "partition": plan.partition,
         "account": plan.account,
         "qos": plan.qos,
         "constraint": plan.constraint,
-        # To the ranks only, so that they save and leave in time.
-        # Slurm would send it at once where the limit is nearer than that.
-        "signal": f"USR2@{min(plan.signal_s, plan.time_s // 2) if plan.time_s else plan.signal_s}",
+        "signal": plan.warning_s and f"USR2@{plan.warning_s}",  # to the ranks only
         "output": "logs/job.log",
         "open-mode": "append",
         "requeue" if plan.max_attempts > 1 else "no-requeue": "",
@@ -120,7 +127,9 @@ def tasks(plan: Plan) -> list[str]:
         *cores,
         *mpi,
         *own,
+        "--export=ALL",  # also where the job was submitted with NONE, which would hold for what the script sets too
         "--kill-on-bad-exit=1",
+        "--wait=0",  # the first rank to leave leaves the others the time that they need, whatever the site's WaitTime
         "--label",
         "--output=logs/node%n.log",
         "--open-mode=append",
@@ -182,12 +191,11 @@ def _quoted(value: str) -> str:
     return shlex.quote(value) if re.search(r"[\s#\"'\\]", value) else value
 
 
-def environment(plan: Plan, fail: str) -> str:
-    """The lines that make the environment of the ranks; ``fail`` is done when a module does not load."""
-    lines = []
-    if plan.modules:
-        lines.append(f"module load {shlex.join(plan.modules)} || {fail}")
-    lines += plan.setup
+def environment(plan: Plan, note: str = "") -> str:
+    """The lines that make the environment of the ranks; one that fails ends the job, after the lines ``note``."""
+    lines = [*([f"module load {shlex.join(plan.modules)}"] if plan.modules else []), *plan.setup]
+    if lines:
+        lines = [_FAILED.substitute(note=note), *lines, "trap - ERR"]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in plan.env.items()]
     if plan.pythonpath:
         lines.append(f"export PYTHONPATH={shlex.quote(os.pathsep.join(plan.pythonpath))}${{PYTHONPATH:+:$PYTHONPATH}}")

@@ -1,15 +1,13 @@
 """An attempt of a local run: its ranks are started, watched and ended; the process that does so holds the run's lock."""
 
-import contextlib
 import fcntl
 import signal
 import time
-from collections.abc import Iterator
 
 from launch.backends.processes import Ranks
-from launch.errors import Refusal
 from launch.node import attempt, stop
 from launch.plan.plan import Plan
+from launch.record.diagnose import handles_warning
 from launch.record.files import open_file
 from launch.record.rundir import RunDir
 
@@ -17,7 +15,7 @@ GRACE_S = 60.0  # for ranks that were asked to save and leave
 END_THIS = signal.SIGUSR1
 """Asks a launcher to end the run that it is at, and to go on with what comes after it."""
 
-FAILED_GRACE_S = 3.0  # for the others when one has failed: what they wait for will not come
+KILL_WAIT_S = 3.0  # between the SIGTERM that ends ranks, as one has failed or their time is over, and SIGKILL
 
 
 class Interrupted(KeyboardInterrupt):
@@ -25,7 +23,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 def execute(run: RunDir, plan: Plan, submission: int) -> str:
-    """Make an attempt, from the start of the ranks to the end of the last.
+    """Make an attempt, from the start of the ranks to the end of the last, and further ones if the run may start again.
 
     Parameters
     ----------
@@ -39,25 +37,27 @@ def execute(run: RunDir, plan: Plan, submission: int) -> str:
     Returns
     -------
     str
-        "done", "stopped" (there is a checkpoint) or "failed".
+        "done", "stopped" (it can be started again) or "failed".
 
     Raises
     ------
     Interrupted
         If a SIGINT, SIGTERM or SIGHUP came; no rank is left, and the run can be resumed. After `END_THIS` it returns.
     MayNotBegin
-        If the run has a result, was cancelled meanwhile, or has been given to a later job.
+        If the run is running already, has a result, was cancelled meanwhile, or has been given to a later job.
     Refusal
-        If the run is running already, or mpirun is needed and absent.
+        If mpirun is needed and absent.
     """
-    with _only_one(run), _Signals() as signals:
-        number = attempt.begin(run, submission)
-        ranks = Ranks(run, plan, number)
-        try:
-            status = _supervise(ranks, plan, signals)
-        finally:
-            ranks.kill()
-        outcome = attempt.end(run, status)
+    with attempt.alone(run), _Signals() as signals:
+        outcome, made = "stopped", 0
+        while outcome == "stopped" and (not made or attempt.may_start_again(run, plan, made)):
+            number = attempt.begin(run, submission)
+            ranks = Ranks(run, plan, number)
+            try:
+                status, reason = _supervise(ranks, plan, signals)
+            finally:
+                ranks.kill()
+            outcome, made = attempt.end(run, status, reason), made + 1
     if signals.all and outcome != "done":
         raise Interrupted
     return outcome
@@ -83,8 +83,10 @@ class _Signals:
         self.all = False  # whether what comes after the run is not to begin either
 
     def __enter__(self) -> "_Signals":
-        asking = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, END_THIS)
-        self._before = {number: signal.signal(number, self._seen) for number in asking}
+        asking = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+        # One that is ignored, as by nohup, stays so.
+        asking = [number for number in asking if signal.getsignal(number) is not signal.SIG_IGN]
+        self._before = {number: signal.signal(number, self._seen) for number in [*asking, END_THIS]}
         return self
 
     def _seen(self, number: int, frame: object) -> None:
@@ -98,43 +100,36 @@ class _Signals:
         signal.signal(END_THIS, lambda *_: None)
 
 
-def _supervise(ranks: Ranks, plan: Plan, signals: _Signals) -> int:
-    """Watch until no rank is left; return the status of the first that failed, else the largest."""
+def _supervise(ranks: Ranks, plan: Plan, signals: _Signals) -> tuple[int, str | None]:
+    """Watch until no rank is left; return the status of the first that failed, else 0, and why they were ended otherwise."""
     began = time.monotonic()
-    # As under Slurm: a warning in time, and the end at the limit.
-    warn = began + plan.time_s - min(plan.signal_s, plan.time_s / 2) if plan.time_s else float("inf")
+    # As under Slurm: SIGTERM at the limit, and before that a warning to ranks that handle it.
     limit = began + plan.time_s if plan.time_s else float("inf")
-    kill_at, asked, failed = limit, 0, False
+    warn = limit - min(plan.signal_s, (plan.time_s or 0) / 2)
+    kill, asked, failed, reason = float("inf"), 0, False, None
     while ranks.poll(0.1):
         now = time.monotonic()
         if ranks.first_bad is not None and not failed:
             failed = True
-            ranks.send(signal.SIGTERM)
-            kill_at = min(kill_at, now + FAILED_GRACE_S)
-        if signals.count > asked or now >= warn:
-            if asked or signals.count > 1:
-                kill_at = now
-            asked, warn = max(asked + 1, signals.count), float("inf")
-            ranks.send(signal.SIGTERM)
-            kill_at = min(kill_at, now + GRACE_S)
-        if now >= kill_at:
+            ranks.end()
+            kill = min(kill, now + KILL_WAIT_S)
+        if signals.count > asked:
+            reason = reason or "interrupted"
+            kill = now if asked or signals.count > 1 else min(kill, now + GRACE_S)
+            asked = signals.count
+            ranks.end(signal.SIGUSR2 if handles_warning(ranks.run) else signal.SIGTERM)
+        if now >= warn:
+            warn = float("inf")
+            if handles_warning(ranks.run):
+                ranks.warn()
+        if now >= limit:
+            limit = float("inf")
+            reason = reason or "time limit"
+            ranks.end()
+            kill = min(kill, now + KILL_WAIT_S)
+        if now >= kill:
             ranks.kill()
             break
     if ranks.first_bad is not None:
-        return ranks.first_bad
-    # The end was asked for, or the time was over: what there is of a checkpoint is gone on with.
-    return 0 if ranks.run.result() is not None or plan.kind != "workload" and not asked else stop.STOPPED
-
-
-@contextlib.contextmanager
-def _only_one(run: RunDir) -> Iterator[None]:
-    """Hold the run's lock, which ends with the process that holds it."""
-    with open(run.path / ".lock", "ab") as lock:
-        for _ in range(10):  # who only asks whether it runs holds it for an instant
-            with contextlib.suppress(OSError):
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            time.sleep(0.02)
-        else:
-            raise Refusal(f"{run.path} is running: wait for its end, or end it first")
-        yield
+        return ranks.first_bad, None
+    return (stop.STOPPED if reason or ranks.saved else 0), reason

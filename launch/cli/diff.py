@@ -16,7 +16,7 @@ from launch.plan import options
 from launch.record import code
 from launch.record.contents import CodeRecord
 from launch.record.files import MOST, read_end, read_object
-from launch.record.redact import redact, redact_words
+from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
 
 ABSENT = "-"
@@ -60,9 +60,9 @@ def main(argv: list[str]) -> int:
 
 def facts(run: RunDir) -> dict[str, dict[str, Any]]:
     """What is known of a run, in groups, each flat: plan, code, environment, versions, machine, results."""
-    plan = dict(run.record())
-    around, result = run.surroundings(), run.result() or {}
-    words = redact_words(plan.pop("arguments", None) or ())
+    plan = without_secrets(run.record())
+    around, result = without_secrets(run.surroundings()), run.result() or {}
+    words = plan.pop("arguments", None) or []
     started = run.events("started")[-1:]
     machine = {name: around.get(name) for name in ("system", "cpu", "cores", "gpus", "driver", "gpu_faults")}
     metrics = {
@@ -125,7 +125,7 @@ def _flat(table: Mapping[str, Any], before: str = "") -> dict[str, Any]:
         if isinstance(value, dict):
             flat |= _flat(value, f"{before}{name}.")
         else:
-            flat[before + name] = redact(value) if isinstance(value, str) else value
+            flat[before + name] = value
     return flat
 
 

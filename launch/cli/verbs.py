@@ -20,7 +20,7 @@ VERBS = {
     "compare": ("profiling.cli.compare", "RUN RUN", "two runs side by side, and the second relative to the first"),
     "report": ("profiling.cli.report", "STUDY|TABLE", "the scaling table, with confidence intervals; write a report"),
     "predict": ("profiling.cli.predict", "STUDY|TABLE", "throughput, hours and energy of larger runs, with intervals"),
-    "score": ("profiling.cli.score", "PREDICTION TABLE", "a saved prediction against what was measured since"),
+    "score": ("profiling.cli.score", "PREDICTIONS TABLE", "saved predictions against what was measured since"),
     "simulate": ("profiling.cli.simulate", "RUN|MODEL", "the step on any number of nodes, from layers and links"),
     "export": ("profiling.cli.export", "STUDY", "what was measured of each run, as CSV, Parquet or JSON"),
     "mllog": ("profiling.cli.mllog", "RUN", "the run as lines of an MLPerf log"),
@@ -52,6 +52,6 @@ def _help(module) -> str:
     text = re.sub(r"\bpython -m (launch|profiling)\b", program(), module.__doc__.strip())
     if not hasattr(module, "Options"):
         return text
-    from launch.plan import options
+    from launch.plan import option_help
 
-    return f"{text}\n\noptions\n{options.describe(module.Options)}"
+    return f"{text}\n\noptions\n{option_help.describe(module.Options)}"

@@ -1,29 +1,64 @@
-"""The beginning and the end of an attempt, noted in the run directory:   launch.node.attempt begin|end RUN [STATUS [ASKED]]
+"""The beginning and the end of an attempt, noted in the run directory, for the script of a job:
 
-The job script calls it on the first node; the local backend calls the same functions.
+launch.node.attempt begin RUN [SUBMISSION]
+launch.node.attempt end RUN STATUS [ASKED]
+
+The script calls it on the first node; the local scheduler calls the same functions.
 """
 
+import contextlib
+import fcntl
 import os
 import re
 import socket
-import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from typing import Any
 
 from launch.errors import Refusal
-from launch.node import stop
+from launch.node import slurm_job, stop
 from launch.plan.plan import Plan
 from launch.record import diagnose, job, steps
 from launch.record.environment import surroundings
 from launch.record.files import publish_json
 from launch.record.rundir import RunDir
 
+_UNHANDLED = "ended by SIGUSR2, the request of the launcher to save and leave, which the program does not handle"
+
+# Of the reasons for which ranks are ended, those for which a run is started again. Of others Slurm itself decides.
+_AGAIN = (None, "time limit", "preemption", _UNHANDLED)
+
 
 class MayNotBegin(Exception):
     """Why an attempt is not to be made; nothing is wrong with the run."""
 
 
+@contextlib.contextmanager
+def alone(run: RunDir) -> Iterator[None]:
+    """Hold the run's lock, which ends with the process that holds it.
+
+    Raises
+    ------
+    MayNotBegin
+        If somebody else holds it. Where the file system has no locks, nobody does.
+    """
+    with open(run.path / ".lock", "ab") as lock:
+        for _ in range(10):  # who only asks whether it runs holds it for an instant
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(0.02)
+            except OSError:
+                break
+        else:
+            raise MayNotBegin("it is running")
+        yield
+
+
 def begin(run: RunDir, submission: int | None = None) -> int:
-    """Note that an attempt starts, here and now; return its number, counted from 1.
+    """Note that an attempt starts, here and now; return its number, counted from 1. Who calls it holds the run's lock.
 
     Parameters
     ----------
@@ -35,7 +70,7 @@ def begin(run: RunDir, submission: int | None = None) -> int:
     Raises
     ------
     MayNotBegin
-        If the run has a result, was cancelled meanwhile, or has been given to a later job.
+        If the run has a result, was cancelled meanwhile, has been given to a later job, or another job is at work on it.
     Refusal
         If a file of another user lies in the run directory.
     """
@@ -47,6 +82,9 @@ def begin(run: RunDir, submission: int | None = None) -> int:
         raise MayNotBegin(f"a later job has it (number {later.number})")
     if any(event.get("submission") == submission for event in run.events("cancelled")):
         raise MayNotBegin("it was cancelled")
+    last = [event for event in run.events() if event["event"] in ("started", "ended")][-1:]
+    if last and last[0]["event"] == "started" and slurm_job.is_at_work(last[0].get("job")):
+        raise MayNotBegin(f"job {last[0]['job']} is at work on it")
     run.make_folders()
     attempt = len(run.events("started")) + 1
     run.append_event(
@@ -56,8 +94,8 @@ def begin(run: RunDir, submission: int | None = None) -> int:
     return attempt
 
 
-def end(run: RunDir, status: int, asked: bool = False) -> str:
-    """Note how the attempt ended: done, stopped (with a checkpoint, to be resumed) or failed.
+def end(run: RunDir, status: int, reason: str | None = None) -> str:
+    """Note how the attempt ended: done, stopped (it can be started again) or failed.
 
     Parameters
     ----------
@@ -65,8 +103,8 @@ def end(run: RunDir, status: int, asked: bool = False) -> str:
         Of which all ranks have ended.
     status : int
         The exit status of srun, or of the first rank that failed.
-    asked : bool
-        Whether the job was told to end, where that does not stand in the run's own job.log.
+    reason : str, optional
+        Why the ranks were ended from outside, where they were.
 
     Returns
     -------
@@ -76,27 +114,32 @@ def end(run: RunDir, status: int, asked: bool = False) -> str:
     plan = run.plan()
     started = run.events("started")
     attempt = len(started)
-    if status == 0 and plan.kind != "workload":
-        about = {"status": "done", "ranks": plan.size, "nodes": plan.nodes, "attempts": attempt}
-        publish_json(run.result_json, about | steps.reported(run, plan.size))
-    failure = diagnose.first_failure(run, attempt) if not asked else None
+    # An srun that was ended together with its ranks may say 0.
+    if status == 0 and plan.kind != "workload" and not reason:
+        shape = {"status": "done", "ranks": plan.size, "nodes": plan.nodes, "attempts": attempt}
+        publish_json(run.result_json, shape | steps.reported(run, plan.size))
+    failure = diagnose.first_failure(run, attempt)
+    if failure is not None and failure.error == "ended by SIGUSR2" and plan.handles_warning:
+        reason = _UNHANDLED
+    if reason and reason != diagnose.NODE_FAILURE:
+        failure = None  # what ranks do then is the consequence
     if run.result() is not None:
         outcome = "done"
     # Slurm brings a job back that has lost a node, if it may.
     elif failure is not None and failure.error == diagnose.NODE_FAILURE and plan.max_attempts > 1:
         outcome = "stopped"
     # srun reports the largest status of all, so 75 may hide a rank that failed with less: ask the failures as well.
-    elif failure is None and (asked or status == stop.STOPPED or diagnose.ended_by_slurm(run)):
+    elif failure is None and (reason or status == stop.STOPPED and diagnose.handles_warning(run)):
         outcome = "stopped"
     else:
         outcome = "failed"
-    first = {} if failure is None or outcome == "done" else {"first_failure": failure._asdict()}
-    reason = {"reason": why} if (why := diagnose.ended_by_slurm(run)) else {}
+    more: dict[str, Any] = {"reason": reason} if reason and outcome != "done" else {}
+    if failure is not None and outcome != "done":
+        more["first_failure"] = failure._asdict()
     submission = started[-1].get("submission") if started else None
     run.append_event(
-        "ended", attempt=attempt, submission=submission, outcome=outcome, status=status, step=saved_step(run),
-        **reason, **first,
-    )  # fmt: skip
+        "ended", attempt=attempt, submission=submission, outcome=outcome, status=status, step=saved_step(run), **more
+    )
     return outcome
 
 
@@ -106,53 +149,64 @@ def saved_step(run: RunDir) -> int:
     return max((int(match[1]) for match in steps if match), default=0)
 
 
-def requeue(run: RunDir, plan: Plan) -> str:
-    """Put the job that this is back into the queue, if it has attempts left and gets further; return what was done."""
-    restarts = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
-    if plan.max_attempts <= 1 or "SLURM_JOB_ID" not in os.environ:
-        return ""
-    if restarts + 1 >= plan.max_attempts:
-        return f"launch: not put back into the queue: {plan.max_attempts} attempts were made"
-    last = [event.get("step", 0) for event in run.events("ended")][-3:]
-    if len(last) == 3 and len(set(last)) == 1:
-        return f"launch: not put back into the queue: two attempts got no further than step {last[0]}"
-    subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=False)
-    return f"launch: put back into the queue, to go on after step {last[-1]}"
+def may_start_again(run: RunDir, plan: Plan, made: int) -> bool:
+    """Whether a run that was stopped is started again, by itself, after so many attempts; prints why not."""
+    ended = run.events("ended")
+    steps = [event.get("step", 0) for event in ended][-3:]
+    if plan.max_attempts <= 1 or ended[-1].get("reason") not in _AGAIN:
+        return False
+    if made >= plan.max_attempts:
+        print(f"launch: not started again: {made} attempts were made", flush=True)
+    elif plan.kind == "workload" and len(steps) == 3 and len(set(steps)) == 1:
+        print(f"launch: not started again: two attempts got no further than step {steps[0]}", flush=True)
+    else:
+        return True
+    return False
 
 
-def _job() -> dict[str, str]:
-    told = {"job": "SLURM_JOB_ID", "nodes": "SLURM_JOB_NODELIST", "restarts": "SLURM_RESTART_COUNT"}
-    return {name: os.environ[variable] for name, variable in told.items() if variable in os.environ}
+def _job() -> dict[str, str | None]:
+    if (number := slurm_job.number()) is None:
+        return {}
+    return {"job": number, "nodes": os.environ.get("SLURM_JOB_NODELIST"), "restarts": str(slurm_job.restarts())}
+
+
+def _begin(run: RunDir, plan: Plan, submission: int | None) -> str:
+    """Begin an attempt in a job; return what is to be printed about it."""
+    with alone(run):
+        try:
+            # Slurm itself puts a job back that was preempted or lost a node, as often as it likes.
+            if run.result() is None and slurm_job.restarts() >= max(plan.max_attempts, 1):
+                raise Refusal(f"{plan.max_attempts} attempts were made; go on by hand with resume")
+            return f"launch: attempt {begin(run, submission)}"  # job.log holds all; diagnose looks for this
+        except Refusal as refusal:
+            run.append_event(
+                "ended", outcome="failed", status=refusal.status, reason=str(refusal), submission=submission
+            )
+            raise
+
+
+def _end(run: RunDir, plan: Plan, status: int, asked: bool) -> int:
+    """End an attempt in a job, and put that back into the queue if it goes on; return the exit status of the script."""
+    reason = diagnose.ended_by_slurm(run)
+    if reason is None and (status or asked):  # what Slurm says of a task of an array stands elsewhere
+        reason = slurm_job.ended_by() or ("cancelled" if asked else None)
+    outcome = end(run, status, reason)
+    if outcome == "failed":
+        print(diagnose.paragraph(run), flush=True)
+    if outcome == "stopped" and may_start_again(run, plan, slurm_job.restarts() + 1):
+        print(f"launch: {slurm_job.requeue()}", flush=True)
+    return {"done": 0, "stopped": stop.STOPPED, "failed": 1}[outcome]
 
 
 def main(argv: list[str]) -> int:
-    """Note a beginning or an end; return the exit status of the job script, of a begun attempt 0."""
+    """Begin or end an attempt of a run; return the exit status of the script, of a begun attempt 0."""
     verb, folder, *rest = argv
-    here = RunDir.open(folder)
-    planned = here.plan()
-    if verb == "begin":
-        submission = int(rest[0]) if rest else None
-        # Slurm itself puts a job back that was preempted or lost a node, as often as it likes.
-        if int(os.environ.get("SLURM_RESTART_COUNT", "0")) >= max(planned.max_attempts, 1):
-            why = f"{planned.max_attempts} attempts were made"
-            here.append_event("ended", outcome="failed", status=1, reason=why, submission=submission)
-            sys.exit(f"launch: not started again: {why}; go on by hand with resume")
-        try:
-            print(
-                f"launch: attempt {begin(here, submission)}", flush=True
-            )  # job.log holds all; diagnose looks for this
-        except MayNotBegin as why:
-            sys.exit(f"launch: not started: {why}")
-        except Refusal as refusal:
-            here.append_event(
-                "ended", outcome="failed", status=refusal.status, reason=str(refusal), submission=submission
-            )
-            sys.exit(f"launch: {refusal}")
-        return 0
-    outcome = end(here, int(rest[0]), any(rest[1:]))
-    if outcome == "failed":
-        print(diagnose.paragraph(here), flush=True)
-    # Where Slurm has ended the job, it also decides whether it comes back.
-    if outcome == "stopped" and not diagnose.ended_by_slurm(here):
-        print(requeue(here, planned), flush=True)
-    return {"done": 0, "stopped": stop.STOPPED, "failed": 1}[outcome]
+    run = RunDir.open(folder)
+    if verb == "end":
+        return _end(run, run.plan(), int(rest[0]), any(rest[1:]))
+    try:
+        print(_begin(run, run.plan(), int(rest[0]) if rest else None), flush=True)
+    except (MayNotBegin, Refusal) as why:
+        print(f"launch: not started: {why}", file=sys.stderr, flush=True)
+        return 1
+    return 0

@@ -1,7 +1,10 @@
 """Signals that mean "save and leave": they set one flag, which the training loop asks for."""
 
+import contextlib
 import os
 import signal
+
+from launch.record.rundir import RunDir
 
 # EX_TEMPFAIL of sysexits.h: not done, but what there is has been saved, so start it again.
 STOPPED = 75
@@ -9,10 +12,20 @@ STOPPED = 75
 _received: list[int] = []
 
 
-def install() -> None:
-    """From now on SIGTERM (preemption, scancel, our launcher) and SIGUSR2 (time limit) only set the flag."""
+def install(note: bool = True) -> None:
+    """From now on SIGTERM (preemption, scancel, our launcher) and SIGUSR2 (time limit) only set the flag.
+
+    Parameters
+    ----------
+    note : bool
+        Whether rank 0 notes in its run that the program handles them: from then on it is asked to leave before it is ended,
+        and an exit status of `STOPPED` says that it has saved.
+    """
     for number in (signal.SIGTERM, signal.SIGUSR2):
         signal.signal(number, lambda received, frame: _received.append(received))
+    if note and "LAUNCH_RUN" in os.environ and os.environ.get("LAUNCH_RANK", "0") == "0":
+        with contextlib.suppress(OSError):  # it is ended as any other program then
+            RunDir(os.environ["LAUNCH_RUN"]).handles_warning.touch()
 
 
 def requested() -> bool:

@@ -18,6 +18,7 @@ from launch.errors import Refusal
 from launch.node import gloo, pinning, program, rendezvous, sampling, stop
 from launch.node.rank import Rank, environment, from_environment, rank_number
 from launch.plan.plan import Plan
+from launch.record import diagnose
 from launch.record.files import append_line
 from launch.record.rundir import RunDir
 
@@ -33,7 +34,9 @@ def main(argv: list[str]) -> int:
         stop.die_with(os.getppid())  # of an mpirun; a rank that the launcher started itself is bound to it already
     ours = plan.kind == "workload"
     if ours:
-        stop.install()  # a program that knows nothing of the flag keeps the signals' own meaning: to end
+        stop.install(note=False)
+    elif plan.ignores_warning:
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     attempt = len(run.events("started"))
     rank = Rank(rank=rank_number())
     begun = False
@@ -49,7 +52,7 @@ def main(argv: list[str]) -> int:
         program.run(list(plan.entry), plan.cwd, ours)
     except SystemExit as ending:
         status = ending.code & 0xFF if isinstance(ending.code, int) else int(ending.code is not None)
-        if ours and status == stop.STOPPED:
+        if status == stop.STOPPED and diagnose.handles_warning(run):
             # The first rank to leave makes srun end the others, whose own way out must not turn into a signal's.
             for number in (signal.SIGTERM, signal.SIGUSR2):
                 signal.signal(number, signal.SIG_IGN)

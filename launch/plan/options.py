@@ -1,56 +1,23 @@
-"""A dataclass as command-line options: types and defaults from its fields, help from the comments behind them.
+"""A dataclass as command-line options: names, types and defaults from its fields.
 
-A field ``max_width: int = 64  # channels`` is the option ``--max-width``; a ``bool`` field has a ``--no-`` form too.
+A field ``max_width: int = 64`` is the option ``--max-width``; a ``bool`` field has a ``--no-`` form too.
 ``field(metadata={"flags": ("-N",)})`` adds further spellings, ``{"separator": ","}`` makes a tuple of one word,
-``{"was": "old-name"}`` makes the refusal of an old name give the new one; a field of type ``tuple[int, ...]`` collects every occurrence.
+``{"was": "old-name"}`` makes the refusal of an old name give the new one; a field of type ``tuple[int, ...]`` collects
+every occurrence. What `launch.plan.option_help` says of an option stands in a comment behind its field, or in ``{"help": "..."}``.
 """
 
-import argparse
 import dataclasses
 import functools
-import sys
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal, TypeVar
 
 from launch.errors import Refusal, nearest
 from launch.plan import typed
 
-
-class _Parser(argparse.ArgumentParser):
-    """argparse, but an error is a Refusal, and help is the caller's business."""
-
-    def __init__(self) -> None:
-        super().__init__(add_help=False, allow_abbrev=False)
-
-    def error(self, message: str) -> typing.NoReturn:
-        raise Refusal(message.replace("argument ", "option ", 1))
-
-
-@functools.cache  # a study has thousands of points, each with options of its own
-def _parser_of(cls: type) -> _Parser:
-    parser = _Parser()
-    add_to(parser, cls)
-    return parser
-
-
-def add_to(parser: argparse.ArgumentParser, cls: type) -> None:
-    """Add an option for each field of a dataclass. Options that are not given stay out of the namespace."""
-    hints = typed.hints(cls)
-    for field in dataclasses.fields(cls):
-        base, choices, bounds = scalar(hints[field.name])
-        settings: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS}
-        if base is bool:
-            settings["action"] = argparse.BooleanOptionalAction
-        else:
-            settings |= {"type": _converter(Annotated[base, bounds]), "choices": choices, "metavar": field.name.upper()}
-            if "separator" in field.metadata:
-                settings["type"] = _listed(settings["type"], field.metadata["separator"])
-            elif is_many(hints[field.name]):
-                settings["action"] = "append"
-        parser.add_argument(*flags(field), **settings)
+Options = TypeVar("Options")
 
 
 def parse(cls: type, argv: Sequence[str], what: str = "") -> Any:
@@ -75,16 +42,24 @@ def parse(cls: type, argv: Sequence[str], what: str = "") -> Any:
     Refusal
         Unknown option (with the nearest known one), a value of the wrong type, a missing one.
     """
-    given, unknown = _parser_of(cls).parse_known_args(list(argv))
-    refuse_unknown(unknown, cls, what)
-    return build(cls, vars(given), what)
+    instance, words = with_words(cls, argv, what)
+    refuse_unknown(words, cls, what)
+    return instance
 
 
 def with_words(cls: type, argv: Sequence[str], what: str) -> tuple[Any, list[str]]:
-    """As `parse`, but words that are no options may stand among them; return the instance and the words."""
-    given, unknown = _parser_of(cls).parse_known_args(list(argv))
-    refuse_unknown([word for word in unknown if word.startswith("-")], cls, what)
-    return build(cls, vars(given), what), [word for word in unknown if not word.startswith("-")]
+    """As `parse`, but words that are not options may stand among them; return the instance and the words."""
+    values, words = _read(cls, argv, what)
+    return build(cls, values, what), words
+
+
+def with_files(cls: type[Options], argv: Sequence[str], names: Sequence[str]) -> tuple[list[Path], Options]:
+    """As `with_words`, where the words are files, as many as there are names; they come first."""
+    verb = cls.__module__.rpartition(".")[2]
+    chosen, words = with_words(cls, argv, verb)
+    if len(words) != len(names):
+        raise Refusal(f"{verb} needs {' '.join(names)} and was given {' '.join(words) or 'nothing'}: give it that")
+    return [Path(word) for word in words], chosen
 
 
 def split(cls: type, argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
@@ -95,23 +70,80 @@ def split(cls: type, argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     Refusal
         As `parse`.
     """
-    parser = _Parser()
-    add_to(parser, cls)
-    parser.add_argument("-h", "--help", action="store_true", default=argparse.SUPPRESS)
-    parser.add_argument("rest", nargs=argparse.REMAINDER)
-    given, unknown = parser.parse_known_args(list(argv))
-    refuse_unknown(unknown, cls, "")
-    values = vars(given)
-    return values, values.pop("rest")
+    return _read(cls, argv, "", leading=True)
+
+
+def _read(cls: type, argv: Sequence[str], what: str, leading: bool = False) -> tuple[dict[str, Any], list[str]]:
+    """The values of the options that are given, and the other words: all, or from the first on the whole rest."""
+    fields, values, words, place = _fields(cls), {}, [], 0
+    while place < len(argv):
+        word, place = argv[place], place + 1
+        if word == "--" and not leading:
+            return values, [*words, *argv[place:]]
+        if not word.startswith("-") or word in ("-", "--"):
+            if leading:
+                return values, list(argv[place - 1 :])
+            words.append(word)
+            continue
+        if leading and word in ("-h", "--help"):
+            values["help"] = True
+            continue
+        flag, equals, text = word.partition("=")
+        if flag not in fields and word[1] != "-" and word[:2] in fields:  # -N4
+            flag, equals, text = word[:2], "=", word[2:].removeprefix("=")
+        if flag not in fields:
+            refuse_unknown([word], cls, what)
+        field = fields[flag]
+        hint = typed.hint(cls, field.name)
+        if scalar(hint)[0] is bool:
+            if equals:
+                raise Refusal(f"option {flag} takes no value, and {text!r} is given: leave it out")
+            values[field.name] = flag in flags(field)
+            continue
+        if not equals:
+            if place == len(argv) or argv[place].partition("=")[0] in fields:
+                raise Refusal(
+                    f"option {flag} needs a value: give {flag} VALUE, or {flag}=VALUE if it begins with a dash"
+                )
+            text, place = argv[place], place + 1
+        if "separator" in field.metadata:
+            values[field.name] = tuple(_value(flag, part, hint) for part in text.split(field.metadata["separator"]))
+        elif is_many(hint):
+            values[field.name] = (*values.get(field.name, ()), _value(flag, text, hint))
+        else:
+            values[field.name] = _value(flag, text, hint)
+    return values, words
+
+
+@functools.cache  # a study has thousands of points, each with options of its own
+def _fields(cls: type) -> dict[str, dataclasses.Field]:
+    """The field of each spelling of an option."""
+    found = {}
+    for field in dataclasses.fields(cls):
+        found |= dict.fromkeys(flags(field), field)
+        if field.type in (bool, "bool"):
+            found[f"--no-{flags(field)[-1][2:]}"] = field
+    return found
+
+
+def _value(flag: str, text: str, hint: Any) -> Any:
+    base, choices, bounds = scalar(hint)
+    try:
+        value = typed.from_text(text, typing.Annotated[base, bounds])
+    except ValueError as error:
+        raise Refusal(f"option {flag}: {error}") from None
+    if choices and value not in choices:
+        raise Refusal(f"option {flag}: {text!r} is not one of {', '.join(map(str, choices))}")
+    return value
 
 
 def build(cls: type, values: dict[str, Any], what: str = "") -> Any:
-    """Make an instance from given values; a list becomes a tuple, a missing value is refused by name."""
+    """Make an instance from given values; a missing one is refused by name."""
     for field in dataclasses.fields(cls):
         missing = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if missing and field.name not in values:
             raise Refusal(f"{what or cls.__name__} needs {flags(field)[-1]}: give it a value")
-    return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    return cls(**values)
 
 
 def refuse_unknown(unknown: Sequence[str], cls: type, what: str) -> None:
@@ -176,32 +208,6 @@ def words(values: Mapping[str, str | list[str]], joined: Mapping[str, str] | Non
     return found
 
 
-def describe(cls: type) -> str:
-    """The help text of a dataclass: a line an option with its type or choices, default and comment."""
-    import textwrap
-
-    hints = typing.get_type_hints(cls)
-    comments = _comments(cls)
-    rows = []
-    for field in dataclasses.fields(cls):
-        base, choices, _ = scalar(hints[field.name])
-        kind = "" if base is bool else " " + ("|".join(map(str, choices)) if choices else base.__name__.upper())
-        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        default = "required" if required else field.default
-        note = comments.get(field.name, "")
-        if default not in (None, "", (), dataclasses.MISSING) and default is not False:
-            note += f" [{default}]"
-        rows.append((", ".join(flags(field)) + kind, note))
-    lines = []
-    for left, note in rows:
-        wrapped = textwrap.wrap(note, 84) or [""]
-        if len(left) > 32:
-            lines.append(f"  {left}")
-            left = ""
-        lines += [f"  {left if i == 0 else '':<33}{line}".rstrip() for i, line in enumerate(wrapped)]
-    return "\n".join(lines)
-
-
 def scalar(hint: Any, bounds: typed.Bounds | None = None) -> tuple[type, tuple | None, typed.Bounds]:
     """The type of one value, its choices and its bounds: through ``X | None``, ``tuple[X, ...]`` and ``Literal``."""
     hint, bounds = typed.bounded(hint, bounds or typed.Bounds())
@@ -222,53 +228,3 @@ def scalar(hint: Any, bounds: typed.Bounds | None = None) -> tuple[type, tuple |
 def is_many(hint: Any) -> bool:
     """Whether an option of this type takes several values."""
     return typing.get_origin(typed.bounded(hint)[0]) in (tuple, list)
-
-
-def _converter(hint: Any) -> Any:
-    def convert(text: str) -> Any:
-        try:
-            return typed.from_text(text, hint)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return convert
-
-
-def _listed(convert: Callable[[str], Any], separator: str) -> Callable[[str], tuple]:
-    return lambda text: tuple(convert(part) for part in text.split(separator))
-
-
-def _comments(cls: type) -> dict[str, str]:
-    """The comment behind (or in the lines right after) each field, over all base classes."""
-    # Only help needs these, and they take a good part of a dry run's time to import.
-    import ast
-    import inspect
-    import io
-    import textwrap
-    import tokenize
-
-    found: dict[str, str] = {}
-    for base in reversed(cls.__mro__):
-        if not dataclasses.is_dataclass(base) or base.__module__ not in sys.modules:
-            continue
-        try:
-            source = textwrap.dedent(inspect.getsource(base))
-        except (OSError, TypeError):  # a class that was made at run time has no source, so no comments
-            continue
-        remarks = {
-            token.start[0]: token.string.lstrip("# ")
-            for token in tokenize.generate_tokens(io.StringIO(source).readline)
-            if token.type == tokenize.COMMENT
-        }
-        for node in ast.parse(source).body[0].body:
-            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-                line, parts = node.end_lineno, []
-                while line in remarks:
-                    parts.append(remarks[line])
-                    line += 1
-                    if source.splitlines()[line - 1 : line] and not source.splitlines()[line - 1].lstrip().startswith(
-                        "#"
-                    ):
-                        break
-                found[node.target.id] = " ".join(parts)
-    return found

@@ -27,8 +27,8 @@ def allocation(name: str, plans: Sequence[Plan]) -> Plan:
     Refusal
         If nobody has said how long a run may take.
     """
-    if plans[0].time_s is None:
-        raise Refusal("--pack needs the walltime of a run, to know that of all together: give --time")
+    if not plans[0].time_s:
+        raise Refusal("--pack needs the walltime of a run, to know that of all together: give --time, not UNLIMITED")
     largest = max(plans, key=lambda plan: plan.nodes)
     time_s = sum(60 * minutes(plan.time_s) for plan in plans)
     job_name = name if largest.job_name == largest.name else largest.job_name

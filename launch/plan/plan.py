@@ -25,7 +25,7 @@ from launch.plan.shape import (
 )
 from launch.plan.site import Site
 from launch.plan.typed import Bounds
-from launch.plan.walltime import walltime
+from launch.plan.walltime import UNLIMITED, clock, walltime
 from launch.plan.workload import TRAINER, Target
 
 
@@ -54,7 +54,7 @@ class Plan:
     ranks_per_node: Count
     gpus_per_node: Natural
     cpus_per_task: Count | None
-    time_s: Annotated[int, Bounds(1)] | None
+    time_s: Annotated[int, Bounds(0)] | None  # 0: unlimited
     partition: str | None
     account: str | None
     qos: str | None
@@ -85,7 +85,8 @@ class Plan:
     inherited: dict[str, str] = field(
         default_factory=dict
     )  # variables of Slurm, taken from the environment of the launcher
-    signal_s: Natural = 120
+    signal_s: Natural = 120  # before the time limit, for ranks that handle the warning
+    warn: bool = False  # whether a program that is not a workload is said to handle it
     patience_s: Natural = 300
     max_jobs: Natural | None = None  # that may be in the queue of the partition, each run of an array being one
 
@@ -99,6 +100,25 @@ class Plan:
     def size(self) -> int:
         """Number of ranks."""
         return self.nodes * self.ranks_per_node
+
+    @property
+    def handles_warning(self) -> bool:
+        """Whether the ranks save and leave at SIGUSR2, and end with 75 then."""
+        return self.warn or self.kind == "workload"
+
+    @property
+    def ignores_warning(self) -> bool:
+        """Whether SIGUSR2 is ignored for the ranks, as they do not handle it and nobody has asked Slurm for a signal."""
+        asked = "signal" in self.directives or any(word.startswith("--signal") for word in self.sbatch_args)
+        return not self.handles_warning and not asked
+
+    @property
+    def warning_s(self) -> int | None:
+        """How many seconds before the time limit the ranks are warned; None if they are not."""
+        if not self.handles_warning or self.time_s == UNLIMITED:
+            return None
+        # Slurm would send the signal at once where the limit is nearer than that.
+        return min(self.signal_s, self.time_s // 2) if self.time_s else self.signal_s
 
     def to_json(self) -> dict[str, Any]:
         """The content of run.json."""
@@ -144,6 +164,8 @@ def resolve(request: Request, site: Site, target: Target, machine: Machine, now:
     """
     backend = request.backend or site.backend
     _refuse_contradictions(request, backend)
+    if backend == "slurm":
+        refuse_path(request.runs)
     request, taken = inherited.take(request)
     nodes = at_least_one("--nodes", request.nodes)
     if site.nodes is not None and nodes > site.nodes:
@@ -214,10 +236,17 @@ def resolve(request: Request, site: Site, target: Target, machine: Machine, now:
         pack=request.pack,
         stop_below=request.stop_below,
         inherited=taken,
-        signal_s=site.signal_s,
+        signal_s=_warning(request.warn, time_s) or site.signal_s,
+        warn=request.warn is not None,
         patience_s=site.patience_s,
         max_jobs=site.partitions.get(partition or "", {}).get("max_jobs"),
     )
+
+
+def _warning(asked: int | None, time_s: int | None) -> int | None:
+    if asked and time_s and asked >= time_s:
+        raise Refusal(f"--warn {asked} is not before the time limit of {clock(time_s)}: give fewer seconds")
+    return asked
 
 
 def _sample_hz(asked: float) -> float:
@@ -278,11 +307,25 @@ def refuse_bad_name(name: str) -> str:
     return name
 
 
+def refuse_path(runs: Path) -> None:
+    """Refuse a folder for runs with what Slurm replaces or drops in the paths of a job's output.
+
+    Raises
+    ------
+    Refusal
+        If there is a ``%``, a backslash or a control character in its path.
+    """
+    if bad := re.search(r"[%\\\x00-\x1f\x7f]", str(runs.absolute())):
+        raise Refusal(
+            f"--runs {str(runs)!r}: Slurm does not take {bad[0]!r} in a path as it is: give a folder without it"
+        )
+
+
 def _refuse_contradictions(request: Request, backend: str) -> None:
     if request.wait and request.detach:
         raise Refusal("--wait and --detach contradict each other: give one of them")
     slurm_only = {"-p": request.partition, "-A": request.account, "-q": request.qos, "-C": request.constraint,
-                  "--gpu-binding slurm": request.gpu_binding == "slurm", "--sbatch-arg": request.sbatch_arg, "--srun-arg": request.srun_arg, "--inherit": request.inherit, "--max-attempts": request.max_attempts > 1}  # fmt: skip
+                  "--gpu-binding slurm": request.gpu_binding == "slurm", "--sbatch-arg": request.sbatch_arg, "--srun-arg": request.srun_arg, "--inherit": request.inherit}  # fmt: skip
     given = [flag for flag, value in slurm_only.items() if value]
     if backend == "local" and given:
         raise Refusal(f"{given[0]} is for Slurm, and the backend is local: leave it out, or give --backend slurm")

@@ -11,7 +11,7 @@ from launch import gpus
 from launch.errors import Refusal
 from launch.plan.request import Request
 from launch.plan.site import Site, count_of_gpus
-from launch.plan.walltime import clock, walltime
+from launch.plan.walltime import exceeds, limit_text, walltime
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +121,8 @@ def refuse_beyond_limits(site: Site, partition: str | None, nodes: int, time_s: 
             "ask for fewer"
         )
     longest = walltime(limits.get("max_time"))
-    if time_s and longest and time_s > longest:
+    if exceeds(time_s, longest):
         raise Refusal(
-            f"--time {clock(time_s)} is more than partition {partition} of {site.name} allows ({clock(longest)}): "
+            f"--time {limit_text(time_s or 0)} is more than partition {partition} of {site.name} allows ({limit_text(longest or 0)}): "
             "ask for less"
         )

@@ -4,6 +4,7 @@ import functools
 import math
 import re
 import reprlib
+import sys
 import types
 import typing
 from collections.abc import Iterable
@@ -56,6 +57,17 @@ _KINDS = {float: (int, float), Path: str}  # of the values of a file, where they
 def hints(cls: type) -> dict[str, Any]:
     """The annotations of a dataclass or TypedDict by the names of its fields, bounds included."""
     return typing.get_type_hints(cls, include_extras=True)
+
+
+@functools.cache
+def hint(cls: type, name: str) -> Any:
+    """The annotation of one field of a dataclass: to evaluate those of all takes its time where they are text."""
+    for base in cls.__mro__:
+        annotation = base.__dict__.get("__annotations__", {}).get(name)
+        if annotation is not None:
+            here = vars(sys.modules[base.__module__])
+            return eval(annotation, here) if isinstance(annotation, str) else annotation
+    raise KeyError(name)
 
 
 def from_text(text: str, hint: Any) -> Any:

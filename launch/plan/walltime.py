@@ -8,17 +8,22 @@ from launch.plan.typed import shown
 LONGEST_S = 86400 * 10_000
 """The longest walltime in seconds; Slurm has the minutes as a number of 32 bits."""
 
+UNLIMITED = 0
+"""The walltime of a run that no limit ends."""
+
 
 def walltime(text: str | None) -> int | None:
-    """Seconds of a walltime as Slurm writes it.
+    """Seconds of a walltime as Slurm writes it; `UNLIMITED` for ``UNLIMITED``, ``INFINITE`` and 0.
 
     Raises
     ------
     Refusal
-        If Slurm would not understand it, or it is 0.
+        If Slurm would not understand it.
     """
     if text is None:
         return None
+    if text.strip().lower() in ("unlimited", "infinite"):
+        return UNLIMITED
     match = re.fullmatch(r"(?:([0-9]+)-)?([0-9]+)(?::([0-9]+))?(?::([0-9]+))?", text.strip()[:40])
     if match:
         days, *parts = match.groups()
@@ -28,12 +33,22 @@ def walltime(text: str | None) -> int | None:
         seconds = int(days or 0) * 86400 + sum(
             n * unit for n, unit in zip(numbers, (first, first // 60, first // 3600))
         )
-        if 0 < seconds <= LONGEST_S:
+        if seconds <= LONGEST_S:
             return seconds
     raise Refusal(
-        f"--time {shown(text)} is not a walltime: give MINUTES, MM:SS, HH:MM:SS, D-HH, D-HH:MM or D-HH:MM:SS, above 0 and at "
-        f"most {LONGEST_S // 86400} days"
+        f"--time {shown(text)} is not a walltime: give MINUTES, MM:SS, HH:MM:SS, D-HH, D-HH:MM or D-HH:MM:SS, at most "
+        f"{LONGEST_S // 86400} days, or UNLIMITED"
     )
+
+
+def exceeds(time_s: int | None, limit_s: int | None) -> bool:
+    """Whether a walltime is longer than a limit; None is a time that nobody has given."""
+    return bool(limit_s) and time_s is not None and (time_s == UNLIMITED or time_s > limit_s)
+
+
+def limit_text(time_s: int) -> str:
+    """A walltime as Slurm takes it, in whole minutes."""
+    return "UNLIMITED" if time_s == UNLIMITED else clock(60 * minutes(time_s))
 
 
 def clock(seconds: int) -> str:

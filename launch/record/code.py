@@ -7,9 +7,11 @@ import subprocess
 from pathlib import Path
 
 from launch.record.files import publish
-from launch.record.redact import redact
 
 _TIMEOUT_S = 30
+# A patch that can be applied, whatever the user has told git about how to show one.
+_PLAIN = ("diff --binary --no-ext-diff --no-textconv --no-color --no-relative --submodule=short --src-prefix=a/ --dst-prefix=b/ "
+          "--unified=3").split()  # fmt: skip
 
 
 def keep(patch_file: Path, cwd: str) -> str | None:
@@ -18,7 +20,8 @@ def keep(patch_file: Path, cwd: str) -> str | None:
     Parameters
     ----------
     patch_file : Path
-        Written only if there is something, and without what looks like a secret.
+        Written only if there is something: whole, so that ``git apply`` makes the code again, and for the user's eyes alone,
+        as nobody can tell code from a secret in it.
     cwd : str
         A folder of the code.
 
@@ -35,13 +38,11 @@ def keep(patch_file: Path, cwd: str) -> str | None:
     copied = shutil.copy(index.decode().strip(), patch_file.with_name(".index"))
     try:
         _git(cwd, "add", "--intent-to-add", "--", "*.py", ":(exclude)**/site-packages/**", index=str(copied))
-        patch = _git(cwd, "diff", "--no-ext-diff", "--no-color", "HEAD", index=str(copied))
+        patch = _git(cwd, *_PLAIN, "HEAD", index=str(copied))
     finally:
         copied.unlink()
     if patch:
-        # Bytes that are no UTF-8 stay what they are.
-        clean = redact(patch.decode(errors="surrogateescape"), source=True)
-        publish(patch_file, clean.encode(errors="surrogateescape"))
+        publish(patch_file, patch, mode=0o600)
     return commit.decode().strip()
 
 

@@ -1,6 +1,6 @@
 """What the files of a run and of a study hold: the types of the values that are read back from them.
 
-A key of an older or newer version may be absent or unknown; null stands for absent.
+A key may be absent (an older version) or unknown (a newer one). One that is null is left out as it is read.
 """
 
 from typing import Annotated, Any, Literal, Required, TypedDict
@@ -30,6 +30,7 @@ class PlanRecord(TypedDict, total=False):
     gpus_per_node: Natural
     cpus_per_task: Count
     time_s: int
+    warn: bool
     sample_hz: NotNegative
     partition: str
     rendezvous: str

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import signal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,25 +23,23 @@ _CASCADE = re.compile(
 _ATTEMPT = re.compile(r"^launch: attempt ([0-9]{1,9})$", re.MULTILINE)  # printed by the job script at each start
 # srun's report of a task:  srun: error: node3: tasks 0,2-3: Exited with exit code 1
 _SRUN = re.compile(
-    r"srun: error: (\S+): tasks? ([0-9]{1,9})[0-9,\-]*: (Exited with exit code ([0-9]{1,9})|[A-Z][A-Za-z ]+?)(?: \(core dumped\))?$"
+    r"srun: error: (\S+): tasks? ([0-9]{1,9})[0-9,\-]*: (Exited with exit code ([0-9]{1,9})|[A-Z][A-Za-z0-9/ ]+?)(?: \(core dumped\))?$"
 )
 
 _NODE_FAILURE = re.compile(r"^srun: error: Node failure on (\S+)", re.MULTILINE)
 
 # slurmstepd: error: *** JOB 27 ON node1 CANCELLED AT 2026-11-24T01:00:00 DUE TO TIME LIMIT ***
 # ... DUE TO NODE FAILURE, SEE SLURMCTLD LOG FOR DETAILS ***
-_CANCELLED = re.compile(r"\*\*\* JOB \S+ ON \S+ CANCELLED AT \S+(?: DUE TO ([A-Z ]+)[^*]*)? \*\*\*")
+# The same of a STEP without a reason is said when a rank has failed.
+_CANCELLED = re.compile(
+    r"\*\*\* (?:JOB|STEP(?=.* DUE TO )) \S+ ON \S+ CANCELLED AT \S+(?: DUE TO ([A-Z ]+)[^*]*)? \*\*\*"
+)
 
 NODE_FAILURE = "node failure"
 """The error of a rank whose node Slurm has lost."""
 
-SIGNALS = {
-    "Killed": "SIGKILL",
-    "Terminated": "SIGTERM",
-    "Segmentation fault": "SIGSEGV",
-    "Aborted": "SIGABRT",
-    "Bus error": "SIGBUS",
-}
+# As srun names them:  srun: error: node3: task 2: User defined signal 2
+SIGNALS = {signal.strsignal(number): number.name for number in signal.Signals}
 
 # In the words of the driver (Xid 79 and others), of NVML and of the CUDA runtime.
 _BROKEN_GPU = (
@@ -155,9 +154,19 @@ def _without_dump(lines: list[str]) -> list[str]:
 
 
 def ended_by_slurm(run: RunDir, attempt: int | None = None) -> str | None:
-    """Why Slurm ended an attempt, by default the last, in its words; None if it did not."""
-    match = _CANCELLED.search(_section(run, attempt or len(run.events("started"))))
-    return match and (match[1] or "cancelled").strip().lower()
+    """Why Slurm ended an attempt, by default the last, in its words; empty if a rank had failed before, None if it did not."""
+    attempt = attempt or len(run.events("started"))
+    match = _CANCELLED.search(_section(run, attempt))
+    if match is None:
+        return None
+    reason = (match[1] or "cancelled").strip().lower()
+    return "" if reason != NODE_FAILURE and _srun_reports(run, attempt) else reason
+
+
+def handles_warning(run: RunDir) -> bool:
+    """Whether the ranks save and leave when they are asked to, and end with 75 then: by the plan, or as they say."""
+    record = run.record()
+    return record.get("kind") == "workload" or record.get("warn", False) or run.handles_warning.exists()
 
 
 def _section(run: RunDir, attempt: int) -> str:
@@ -184,15 +193,16 @@ def _lost_nodes(run: RunDir, attempt: int) -> list[Failure]:
 
 def _srun_reports(run: RunDir, attempt: int) -> list[Failure]:
     found = []
+    fine = ("0", "75") if handles_warning(run) else ("0",)
+    ranks_per_node = run.record()["ranks_per_node"]
     # What ranks end with once Slurm has ended the job says nothing of them.
     for line in _CANCELLED.split(_section(run, attempt))[0].splitlines():
         if match := _SRUN.match(line.strip()):
             host, task, what, code = match.groups()
-            if code is not None and int(code) in (0, 75):
+            if code in fine:
                 continue
             error = f"exit status {code}" if code else f"ended by {SIGNALS.get(what, what)}"
             rank = int(task)
-            ranks_per_node = run.record()["ranks_per_node"]
             found.append(Failure(rank, rank // ranks_per_node, host, error, "", None))
     return found
 

@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from launch import gpus
-from launch.record.redact import redact_variables
+from launch.record.redact import without_secrets
 
 # What of the environment may change a result or a speed; never all of it, which would publish what is nobody's
 # business.
@@ -36,7 +36,7 @@ def surroundings() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": packages(sys.path),
         "modules": [name for name in os.environ.get("LOADEDMODULES", "").split(":") if name],
-        "environment": redact_variables(matters),
+        "environment": without_secrets(matters),
     }
 
 

@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar, cast
 
 from launch.errors import Refusal
 from launch.plan.typed import mismatch
@@ -187,10 +187,11 @@ def read_whole(path: Path) -> bytes:
     """
     with open_file(path) as file:
         try:
-            data = file.read(MOST + 1)
+            long = os.fstat(file.fileno()).st_size > MOST
+            data = b"" if long else file.read(MOST + 1)
         except OSError as error:
             raise Unreadable(path, error.strerror or str(error)) from None
-    if len(data) > MOST:
+    if long or len(data) > MOST:
         raise Damaged(path, f"longer than {MOST >> 20} MiB")
     return data
 
@@ -248,7 +249,7 @@ def read_object(path: Path, kind: type[Kind]) -> Kind | None:
         return None
     if wrong := mismatch(value, kind):
         raise Damaged(path, wrong)
-    return value
+    return cast(Kind, _present(value))
 
 
 def read_lines(path: Path, kind: Any = dict) -> Iterator[Any]:
@@ -276,7 +277,11 @@ def objects(lines: Iterable[bytes], kind: Any = dict) -> Iterator[Any]:
         except (ValueError, RecursionError):
             continue
         if not mismatch(value, kind):
-            yield value
+            yield value if kind is dict else _present(value)
+
+
+def _present(value: dict[str, Any]) -> dict[str, Any]:
+    return {key: inner for key, inner in value.items() if inner is not None}
 
 
 def _whole(digits: str) -> int | float:

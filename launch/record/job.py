@@ -16,6 +16,7 @@ from pathlib import Path
 from launch.plan.plan import Plan
 from launch.record.contents import JobRecord
 from launch.record.files import Damaged, as_text, publish, read_object
+from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
 
 FOLDER = "jobs"
@@ -56,7 +57,7 @@ class Job:
     host : str
         The host of the launcher that asked.
     command : tuple of str
-        The command line of that launcher.
+        The command line of that launcher, without secrets.
     plans : sequence of Plan
         Of its runs, in their order; not part of the record.
     """
@@ -120,7 +121,7 @@ class Job:
             token=f"rankloop-{os.urandom(16).hex()}",
             time=round(time.time(), 3),
             host=socket.gethostname(),
-            command=tuple(sys.orig_argv),
+            command=tuple(without_secrets(sys.orig_argv)),
         )
         asked._write()
         return asked

@@ -1,81 +1,130 @@
-"""Secrets - tokens, passwords, keys - taken out of what is recorded or shown: by name, by form, and by entropy."""
+"""Secrets - passwords, tokens, keys - taken out of what is recorded or shown to be handed on: by name, by form, and by entropy.
+
+This module alone decides what a secret is. `without_secrets` takes a value of any shape: a text, the words of a command line, a
+table of variables, or what JSON can hold of these.
+"""
 
 import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 HIDDEN = "<redacted>"
 """What stands in the place of a secret."""
 
-_NAME = re.compile(r"TOKEN|KEY|SECRET|PASSW|PASSPHRASE|CREDENTIAL|JWT", re.IGNORECASE)
-
-# Of options and assignments, where a `--tokenizer` and a `--sort-key` are none: what the name ends in tells.
-_ENDING = r"(?:token|secret|passw(?:or)?d|passphrase|credentials?|(?:api|access|auth|private|secret)[-_]?key)"
-_OPTION = re.compile(rf"--?[\w-]*{_ENDING}", re.IGNORECASE)
-_ASSIGNED = re.compile(
-    rf"""(?i:\b[\w-]*{_ENDING}["']?\s*[:=]\s*)(?P<quote>["'])(?P<text>[^"'\s\[<{{$][^"'\n]{{3,}})(?P=quote)|"""
-    rf"""\b[A-Z0-9_]*(?i:{_ENDING})=(?P<word>[^\s"'$]+)"""
+# Names are taken apart into words: dbPassword, DB_PASSWORD and --db-password are db, password.
+_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+# A name with one of these words is that of a secret, unless a word behind it says that it is something about one.
+_STRONG = re.compile(
+    r".*(password|passwd|passphrase|passcode|passwort|secret|credential|apikey|secretkey|privatekey|accesskey)s?|.*pwd|"
+    r"creds?|jwt|bearer|authorization|cookie"
+)
+_KEYS = {"access", "account", "api", "auth", "encryption", "license", "master", "private", "signing", "ssh"}
+_ABOUT = set(
+    "algorithm arn attempts backend check column count dir enabled env expiry field file files folder format helper hint host id ids "
+    "len length limit manager max method min mode name names path paths policy port prompt provider ref required rotation server "
+    "size store strength timeout ttl type uri url validation var vault version".split()
+)
+# A name that ends in one of these mostly is that of a secret, but not with one of those words before it.
+_WEAK = {
+    ending: set(before.split())
+    for ending, before in {
+        "token": "additional begin blank bos class cls decoder delimiter empty encoder end eos extra first image initializer last mask "
+        "max min n new next num pad per placeholder prompt sep separator special start stop text trigger unk video word",
+        "key": "arrow batch cache class column composite data dataset dict feature field foreign group hash hot image index input join "
+        "json label loss lookup map mask metric monitor order output partition primary prompt pub public query row score shard "
+        "sort state target text time train unique val",
+        "pass": "all backward band bwd by double dry each final first forward fwd high last low multi n next num one per second single "
+        "test third two warmup",
+        "login": "first last",
+        "auth": "",
+        "pw": "",
+        "signature": "",
+        "sig": "",
+    }.items()
+}
+_ENDING = re.compile(
+    r"\w*(?P<token>token)|(?:bind|db|ldap|mysql|pg|root|ssh|sudo|user|vpn)?(?:(?P<pass>pass)|(?P<pw>pw))|"
+    r"(?P<key>key)|(?P<auth>auth)|(?P<login>login)|(?P<signature>signature)|(?P<sig>sig)"
+)
+# Where a secret is meant for, behind the word that says that it is one: DB_PASS_TEST.
+_MEANT_FOR = set("backup base default dev live main new old prod production ro rw sandbox staging test value".split())
+# Values that are no secret under any name, and those that are none under the weaker ones.
+_NOTHING = re.compile(r"(?i:none|null|true|false|yes|no|on|off)?|<redacted>|\$\{?\w+\}?|\$\(.*\)|\{\{.*\}\}|\*+|\.{3}")
+_ORDINARY = re.compile(
+    r"[-+]?[0-9.]+(e[-+]?[0-9]+)?|<[^<>]*>|\[[^\[\]]*\]|(\.{0,2}|~)/.*|(?i:basic|digest|kerberos|ldap|munge|oauth2?|ssl|tls|token)"
 )
 
-# The forms that their issuers have published, all with a fixed beginning; a private key in PEM (RFC 7468); a JSON Web
-# Token (RFC 7519), which is what SLURM_JWT holds; and what stands before the host of a URL (RFC 3986, section 3.2.1).
+# name = "value", "name": b'value', name: str = f"value", name: value, name("value"), --name value, <name>value</name>
+_NAMED = re.compile(
+    r"""(?<![\w.-])(?P<dash>--?)?(?P<open><)?(?P<name>\w[\w.-]*+)(?:(?P<call>\s*\(\s*(?=[bBfFrRuU]{0,2}\\*["']))|"""
+    r"""\\*["']?\]?\s*(?:=>|:=|[=!]?={1,2}|:\s*[A-Za-z_][\w.\[\], |]{0,60}=(?!=)|:(?!//))\s*|(?(open)>|(?!))|(?(dash)\s+(?=[^-\s])|(?!)))"""
+)
+_VALUE = re.compile(
+    r"""[bBfFrRuU]{0,2}(?P<quote>\\*(?:"{3}|'{3}|["']))(?P<text>(?:\\.|[^\\\n])*?)(?P=quote)|"""
+    r"""(?P<word>(?:(?i:bearer|basic|token|digest)\s+)?(?:\$\{[^}]{0,99}\}|\$\([^)]{0,99}\)|[^\s"'`,;&|(){}<>\[\]\\])++)(?!\()"""
+)
+_READERS = {"ask", "fetch", "find", "get", "has", "is", "load", "lookup", "read", "require"}
+
+# The forms that their issuers have published, all with a fixed beginning; a private key in PEM (RFC 7468); a JSON Web Token
+# (RFC 7519), which is what SLURM_JWT holds; what stands before the host of a URL (RFC 3986, section 3.2.1) and in an HTTP
+# header (RFC 6750).
 _FORM = re.compile(
     r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}\b|\bgh[pousr]_\w{36,}|\bgithub_pat_\w{22,}|\bglpat-[\w-]{20,}|\bhf_\w{30,}|"
     r"\bxox[abeoprs]-[\w-]{10,}|\bsk-[\w-]{20,}|\bAIza[\w-]{35}|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|"
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)",
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)|(?<=://)[^/\s:@]*:[^/\s]+(?=@)|"
+    r"(?<=\bBearer )(?!token|auth)[\w.~+/=-]+",
     re.DOTALL,
 )
 
 _WORD = re.compile(r"[A-Za-z0-9+/_-]{20,}={0,2}")
-_LITERAL = re.compile(r"""(?<=["'])(?![0-9a-fA-F]*["'])[A-Za-z0-9+/_-]{20,100}={0,2}(?=["'])""")
-# Random by intent, and no secrets: what Spack and Nix append to an installation's name, and a GPU's UUID.
-_KNOWN = re.compile(r"(?<=-)[a-z2-7]{32}(?![a-z0-9])|(?<=/nix/store/)[a-z0-9]{32}|(?:GPU|MIG)-[0-9a-f-]{36}")
+# Random by intent, and no secrets: digests in hexadecimal and base64, what Spack and Nix append to an installation's name, a
+# GPU's UUID.
+_KNOWN = re.compile(
+    r"(?<![A-Za-z0-9])(?:[0-9a-f-]{16,}|[0-9A-F-]{16,})(?![A-Za-z0-9])|(?<=-)[a-z2-7]{32}(?![a-z0-9])|(?<=/nix/store/)[a-z0-9]{32}|(?:GPU|MIG)-[0-9a-f-]{36}|sha[0-9]+-.*"
+)
 
 
-def is_secret(name: str) -> bool:
-    """Whether a variable of this name holds a secret."""
-    return _NAME.search(name) is not None
-
-
-def redact(text: str, source: bool = False) -> str:
-    """A text without what in it looks like a secret.
+def without_secrets(value: Any) -> Any:
+    """A value without what in it looks like a secret.
 
     Parameters
     ----------
-    text : str
-        The text; of several lines, too.
-    source : bool
-        It is source code, where hashes and data are random and no secrets: of its random words only those go that are
-        the whole of a literal, and not hexadecimal.
+    value : str, sequence, mapping, or anything else
+        A sequence of texts is a command line, in which ``--password`` says what the next word is; a mapping has names.
     """
-    text = _FORM.sub(HIDDEN, text)
-    text = _ASSIGNED.sub(_without_value, text)
-    if source:
-        return _LITERAL.sub(lambda match: HIDDEN if is_random(match[0]) else match[0], text)
-    return _WORD.sub(lambda match: HIDDEN if is_random(match[0]) else match[0], text)
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, Mapping):
+        return {
+            name: HIDDEN if isinstance(inner, str) and is_secret(str(name), inner) else without_secrets(inner)
+            for name, inner in value.items()
+        }
+    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
+        return [_word(word, before) for before, word in itertools.pairwise(["", *value])]
+    return value
 
 
-def redact_variables(variables: dict[str, str]) -> dict[str, str]:
-    """Variables of an environment, with the names of all."""
-    return {name: HIDDEN if is_secret(name) else redact(value) for name, value in variables.items()}
-
-
-def redact_words(words: Iterable[str]) -> list[str]:
-    """The words of a command line, also those behind options such as --api-key and --password."""
-    found: list[str] = []
-    before = ""
-    for word in words:
-        name, equals, value = word.partition("=")
-        if equals and _OPTION.fullmatch(name):
-            found.append(word if _is_number(value) else f"{name}={HIDDEN}")
-        elif _OPTION.fullmatch(before) and not word.startswith("-") and not _is_number(word):
-            found.append(HIDDEN)
-        else:
-            found.append(redact(word))
-        before = word
-    return found
+def is_secret(name: str, value: str) -> bool:
+    """Whether a variable, option or field of this name holds a secret in this value."""
+    parts = [part.lower() for part in _PART.findall(name)]
+    while len(parts) > 1 and (parts[-1].isdigit() or parts[-1] in _MEANT_FOR):
+        parts.pop()
+    if not parts or _NOTHING.fullmatch(value) or name in ("PWD", "OLDPWD"):
+        return False
+    for place, part in enumerate(parts):
+        if _STRONG.fullmatch(part) or part == "key" and place and parts[place - 1] in _KEYS:
+            return _ABOUT.isdisjoint(parts[place + 1 :]) and not (part.endswith("pwd") and "/" in value)
+    ending = _ENDING.fullmatch(parts[-1])
+    if not ending or parts[-2:-1] and parts[-2] in _WEAK[str(ending.lastgroup)]:
+        return False
+    if name.isupper():  # a variable of an environment
+        return True
+    if ending["key"] or ending["sig"] or ending["signature"]:
+        return not _ORDINARY.fullmatch(value) and re.search("[0-9]", value) is not None
+    return not _ORDINARY.fullmatch(value)
 
 
 def is_random(word: str) -> bool:
@@ -83,9 +132,9 @@ def is_random(word: str) -> bool:
 
     Two things tell: its Shannon entropy is near the most that its length allows, and its characters change between
     digits, small and capital letters far more often than names, paths and versions do. The entropy alone would not do:
-    of 20 random characters it is 4.0 bits each, of a path of 60 as much. For hexadecimal digits the limit is that of
-    Yelp's detect-secrets, 3 bits each; the other two were set by trial: 99.9 % of 40 random characters (letters, digits,
-    + and /) and 99.5 % of 20 are found, and 0.1 % of the paths of files in /usr are taken for secrets.
+    of 20 random characters it is 4.0 bits each, of a path of 60 as much. The limits were set by trial: 99.9 % of 40 random
+    characters (letters, digits, + and /) and 99.5 % of 20 are found, and 0.1 % of the paths of files in /usr are taken for
+    secrets. Hexadecimal digits are those of a commit or a checksum.
 
     Parameters
     ----------
@@ -93,8 +142,13 @@ def is_random(word: str) -> bool:
         20 letters, digits, +, /, _ and - or more.
     """
     word = _KNOWN.sub("", word).rstrip("=")
-    if len(word) < 20:
+    parts = re.split("[-_/+]", word)
+    if len(word) < 20 or len(parts) > 3 and max(map(len, parts)) <= 8:
         return False
+    if word.startswith("/") or word.count("/") > 3:
+        return any(map(is_random, parts))
+    if re.search("[A-Z]", word) and sum(map(len, re.findall("[A-Z]?[a-z]{2,}", word))) > 0.7 * len(word):
+        return False  # LikeThis
     entropy = -sum(n / len(word) * math.log2(n / len(word)) for n in Counter(word).values())
     changes, pairs = 0, 0
     for one, other in itertools.pairwise(word):
@@ -102,24 +156,48 @@ def is_random(word: str) -> bool:
             pairs += 1
             # Small after capital is how a word begins.
             changes += _class(one) != _class(other) and not (one.isupper() and other.islower())
-    if not pairs or changes < 0.18 * pairs:
-        return False
-    return entropy >= (3.0 if re.fullmatch(r"[0-9a-fA-F]+", word) else 0.78 * math.log2(min(len(word), 64)))
+    return bool(pairs) and changes >= 0.18 * pairs and entropy >= 0.78 * math.log2(min(len(word), 40))
 
 
 def _class(character: str) -> int:
     return character.isdigit() + 2 * character.isupper()
 
 
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
+def _word(word: Any, before: Any) -> Any:
+    """A word of a command line, or what else stands in a list."""
+    if not isinstance(word, str):
+        return without_secrets(word)
+    name, equals, value = word.partition("=")
+    if equals and re.fullmatch(r"-*[A-Za-z_][\w.-]*", name) and is_secret(name, value):
+        return f"{name}={HIDDEN}"
+    if isinstance(before, str) and re.fullmatch(r"--?[A-Za-z_][\w.-]*", before) and not word.startswith("-"):
+        if is_secret(before, word) or before == "--user" and re.fullmatch(r"[^:/\s]+:(?![0-9]+$)[^/].*", word):
+            return HIDDEN
+    return _text(word)
 
 
-def _without_value(match: re.Match) -> str:
-    group = "word" if match["word"] else "text"
-    begin, end = match.start(group) - match.start(), match.end(group) - match.start()
-    return match[0][:begin] + HIDDEN + match[0][end:]
+def _text(text: str) -> str:
+    text = _FORM.sub(HIDDEN, text)
+    kept, end = "", 0
+    for named in _NAMED.finditer(text):
+        name = named["name"]
+        if named.start() < end or not is_secret(name, "x1") or named["call"] and not _sets(name):
+            continue
+        value = _VALUE.match(text, named.end())
+        if value is None:
+            continue
+        group = "text" if value["quote"] else "word"
+        prose = (
+            re.search(r"\w +$", text[max(0, named.start() - 9) : named.start()])
+            and ":" in named[0]
+            and value[group].isalpha()
+        )
+        if not prose and is_secret(name, value[group]):
+            kept, end = kept + text[end : value.start(group)] + HIDDEN, value.end(group)
+    return _WORD.sub(lambda match: HIDDEN if is_random(match[0]) else match[0], kept + text[end:])
+
+
+def _sets(function: str) -> bool:
+    """Whether a function of this name is given a secret, rather than the name of one."""
+    first, *_ = _PART.findall(function.rpartition(".")[2]) or [""]
+    return first.lower() not in _READERS

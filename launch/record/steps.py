@@ -108,13 +108,15 @@ class StepReader:
             if step:
                 yield cast(StepRecord, record)
             elif isinstance(record["metrics"], dict):
-                figures = {name: value for name, value in record["metrics"].items() if _usable(value, name)}
+                figures = {name: value for name, value in record["metrics"].items() if _usable(value, "loss")}
                 self.metrics.setdefault(int(record["rank"]), {}).update(figures)
 
 
 def _usable(value: Any, key: str) -> bool:
-    """Whether it is a number; a length may be an impossible one, and is then not timed."""
-    return isinstance(value, int | float) and (key == "seconds" or -_MOST < value < _MOST)
+    """Whether it is a number, as a record has it; a length may be an impossible one, and is then not timed."""
+    if key == "seconds":
+        return isinstance(value, int | float)
+    return isinstance(value, int | float) and (-_MOST if key == "loss" else 0) <= value < _MOST
 
 
 def of_chief(run: RunDir) -> tuple[Path, Path]:

@@ -19,7 +19,7 @@ from launch.record import job as record
 from launch.record.files import read_json
 from launch.record.rundir import RunDir
 
-FORETELL_FROM = 3
+PREDICT_FROM = 3
 """Numbers of nodes that must have been measured before one is predicted: two points bend no curve."""
 
 
@@ -58,7 +58,7 @@ def why(points: Sequence[Measured], nodes: int, least: float) -> str:
     return ""
 
 
-def why_foretold(points: Sequence[Measured], nodes: int, ranks: int, kind: str, least: float) -> str:
+def why_predicted(points: Sequence[Measured], nodes: int, ranks: int, kind: str, least: float) -> str:
     """Why a point is not worth its hours by what the smaller ones let expect of it; empty if it may be.
 
     It is not where even the upper end of the interval of its predicted efficiency is below the least.
@@ -74,19 +74,19 @@ def why_foretold(points: Sequence[Measured], nodes: int, ranks: int, kind: str, 
     least : float
         The efficiency that it must be expected to reach.
     """
-    if len(points) < FORETELL_FROM:
+    if len(points) < PREDICT_FROM:
         return ""
-    told = _foretold(tuple(sorted(points)), ranks, kind)
-    if told is None or told["efficiency_high"] >= least:
+    predicted = _predicted(tuple(sorted(points)), ranks, kind)
+    if predicted is None or predicted["efficiency_high"] >= least:
         return ""
     return (
-        f"predicted efficiency on {nodes} nodes is {told['efficiency']:.3g}, at most {told['efficiency_high']:.3g}, below {least:g} "
-        f"(from {len(points)} smaller points; {told['throughput']:.4g} examples/s on {ranks} ranks)"
+        f"predicted efficiency on {nodes} nodes is {predicted['efficiency']:.3g}, at most {predicted['efficiency_high']:.3g}, below {least:g} "
+        f"(from {len(points)} smaller points; {predicted['throughput']:.4g} examples/s on {ranks} ranks)"
     )
 
 
 @functools.cache  # whoever watches a study asks again and again
-def _foretold(points: tuple[Measured, ...], ranks: int, kind: str) -> dict[str, float] | None:
+def _predicted(points: tuple[Measured, ...], ranks: int, kind: str) -> dict[str, float] | None:
     """By python -m profiling predict, which the launcher knows as a command only; None, and a line, where it cannot."""
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder) / "measured.json"
@@ -115,13 +115,13 @@ def cut(run: RunDir, plan: Plan) -> bool:
     own = next(entry for entry in index if entry["run"] == run.path.name)
     points: dict[int, list[RunDir]] = {}
     for entry in index:
-        if entry["nodes"] < own["nodes"] and _point(entry) == _point(own):
+        if entry["nodes"] < own["nodes"] and point_of(entry) == point_of(own):
             points.setdefault(entry["nodes"], []).append(RunDir(folder / entry["run"]))
     measured = [point for nodes, runs in points.items() if (point := _measured(nodes, runs))]
     # Without the smallest point there is nothing to compare with.
     if not measured or min(points) < min(measured).nodes:
         return False
-    reason = why(measured, own["nodes"], plan.stop_below) or why_foretold(
+    reason = why(measured, own["nodes"], plan.stop_below) or why_predicted(
         measured, own["nodes"], plan.size, study["scaling"], plan.stop_below
     )
     if not reason:
@@ -151,9 +151,9 @@ def _to_come(run: RunDir) -> bool:
     return not life or life[-1] in ("submitted", "started")
 
 
-def _point(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
+def point_of(entry: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """What runs have in common whose number of nodes alone differs; another seed is another repeat."""
-    return [item for item in entry["values"].items() if item[0] != "seed"]
+    return tuple(item for item in entry["values"].items() if item[0] != "seed")
 
 
 def main(argv: list[str]) -> int:

@@ -7,7 +7,8 @@ from pathlib import Path
 from launch.plan import inherited, site
 from launch.plan.plan import Plan
 from launch.plan.site import Site
-from launch.plan.walltime import clock
+from launch.plan.walltime import UNLIMITED, clock
+from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
 from launch.submit import study
 
@@ -24,12 +25,10 @@ def run_plan(planned: Plan, here: Site, why: str, run: RunDir) -> str:
         "shape": f"{nodes} x {planned.ranks_per_node} rank{'s' * (planned.ranks_per_node > 1)} = {planned.size} rank{'s' * (planned.size > 1)}, {_gpus(planned)}",
         **({"container": f"{planned.container} ({planned.container_runtime})"} if planned.container else {}),
         **planned.describe,
-        "walltime": clock(planned.time_s)
-        if planned.time_s
-        else "none given" + ", so the partition's own" * (planned.backend == "slurm"),
+        **_walltime(planned, ""),
         "run": str(run.path),
         **_not_known(planned, here),
-        **inherited.rows(planned.inherited, planned.backend == "slurm"),
+        **inherited.rows(without_secrets(planned.inherited), planned.backend == "slurm"),
     }
     return "\n".join(f"{name:<14} {value}" for name, value in rows.items())
 
@@ -52,14 +51,12 @@ def study_plan(
         {"stop below": f"larger points are not made once the efficiency of one is below {least:g}"} if least else {}
     )
     hours, unit = study.cost(jobs)
-    cost = f"{hours:.4g} {unit} at most" if hours is not None else "not known without --time"
-    walltime = f"{clock(first.time_s)} each" if first.time_s else "none given"
+    cost = f"{hours:.4g} {unit} at most" if hours is not None else "not known without a limit of --time"
+    whole = " each"
     if first.pack:
         cost += f" ({study.cost(plans)[0]:.4g} as a job for each run)"
         one = "smallest" if least else "largest"
-        walltime += (
-            f", {clock(jobs[0].time_s)} in all: {jobs[0].nodes} nodes, the runs one after the other, {one} first"
-        )
+        whole += f", {clock(jobs[0].time_s)} in all: {jobs[0].nodes} nodes, the runs one after the other, {one} first"
     axes = {name for name, _ in found[0].values}
     names = [name for name in dict.fromkeys(name for plan in plans for name in plan.describe) if name not in axes]
     differing = [name for name in names if len({plan.describe.get(name) for plan in plans}) > 1]
@@ -70,12 +67,12 @@ def study_plan(
         + f", {scaling} scaling" * several,
         **({"container": f"{first.container} ({first.container_runtime})"} if first.container else {}),
         **{name: first.describe[name] for name in names if name not in differing},
-        "walltime": walltime,
+        **_walltime(first, whole),
         "cost": cost,
         **cutoff,
         "folder": str(folder),
         **_not_known(max(plans, key=lambda plan: plan.nodes), here),
-        **inherited.rows(first.inherited, first.backend == "slurm"),
+        **inherited.rows(without_secrets(first.inherited), first.backend == "slurm"),
     }
     table = [["nodes", "ranks", "GPUs", *(name for name, _ in found[0].values), *differing]]
     for point, plan in zip(found, plans):
@@ -93,6 +90,21 @@ def study_plan(
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
     lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip() for row in table]
     return "\n".join([*(f"{name:<14} {value}" for name, value in rows.items()), "", *lines])
+
+
+def _walltime(planned: Plan, whole: str) -> dict[str, str]:
+    """How long a run may take, ``whole`` saying of what that is the time, and how the ranks learn that it is over."""
+    if planned.time_s == UNLIMITED:
+        return {"walltime": "unlimited"}
+    time = f"{clock(planned.time_s)}{whole}" if planned.time_s else "none given"
+    if not planned.time_s and planned.backend == "local":
+        return {"walltime": time}
+    warning = f"SIGUSR2 to all ranks, {planned.warning_s} s before the walltime is over"
+    none = "none: the program is ended when the walltime is over (--warn SECONDS sends SIGUSR2 before)"
+    return {
+        "walltime": time + ", so the partition's own" * (not planned.time_s),
+        "warning": warning if planned.warning_s else none,
+    }
 
 
 def _gpus(planned: Plan) -> str:

@@ -3,10 +3,10 @@
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from launch.record.rundir import read_index
 from launch.submit import states
+from launch.submit.cutoff import point_of
 
 
 def so_far(folder: Path, known: Sequence[states.Known]) -> dict[Path, float]:
@@ -44,10 +44,10 @@ def so_far(folder: Path, known: Sequence[states.Known]) -> dict[Path, float]:
     base: dict[tuple, list[float]] = {}
     for path in bases:
         if each := _each(told[path]):
-            base.setdefault(_point(entries[path]), []).append(each)
+            base.setdefault(point_of(entries[path]), []).append(each)
     found = {}
     for one in known:
-        each, of_fewest = _each(one), base.get(_point(entries[one.path])) if one.path in entries else None
+        each, of_fewest = _each(one), base.get(point_of(entries[one.path])) if one.path in entries else None
         if each and of_fewest:
             found[one.path] = each / statistics.harmonic_mean(of_fewest)
     return found
@@ -56,8 +56,3 @@ def so_far(folder: Path, known: Sequence[states.Known]) -> dict[Path, float]:
 def _each(one: states.Known) -> float | None:
     """Examples/s of a rank."""
     return one.examples_per_s / one.ranks if one.examples_per_s and one.ranks else None
-
-
-def _point(entry: dict[str, Any]) -> tuple:
-    """What runs have in common whose number of nodes alone differs; another seed is another repeat."""
-    return tuple(item for item in entry["values"].items() if item[0] != "seed")

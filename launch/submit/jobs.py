@@ -47,7 +47,7 @@ def make(holder: Path, runs: Runs, throttle: int | None = None, detached: bool =
             backend=plan.backend,
             shape=shape,
             runs=tuple("." if run.path == holder else run.path.name for run, _ in members),
-            saves=any(each.kind == "workload" for _, each in members),
+            saves=any(each.handles_warning for _, each in members),
             name=_name(holder, shape, members[0][1]),
             throttle=throttle if shape == "array" else None,
             detached=detached,
@@ -126,7 +126,7 @@ def end(parts: Sequence[Part], save_first: bool = True, reason: str = "") -> Non
             _note_cancelled(job, run, reason)
     for backend in {job.backend: None for job, _ in parts}:
         for saves in (True, False):
-            those = [(job, run) for job, run in parts if job.backend == backend and job.saves is saves]
+            those = [(job, run) for job, run in parts if job.backend == backend and _saves(job) is saves]
             if those:
                 scheduler(backend).cancel(those, save_first and saves)
     for job, run in parts:
@@ -157,6 +157,10 @@ def _submit(job: Job, hold: Hold) -> Job:
             job.answered(None)
         raise
     return job
+
+
+def _saves(job: Job) -> bool:
+    return job.saves or any(run.handles_warning.exists() for run in job.run_dirs)
 
 
 def _note_cancelled(job: Job, run: RunDir, reason: str) -> None:

@@ -18,7 +18,7 @@ from launch.plan.site import Site
 from launch.plan.sweep import Axes
 from launch.plan.workload import Target
 from launch.record import code
-from launch.record.files import publish_json
+from launch.record.files import as_text, publish
 from launch.record.rundir import RunDir
 from launch.submit import describe, jobs, study
 from launch.submit.create import whole
@@ -98,7 +98,7 @@ class Planned:
             study.write(folder, self.order.asked, self.points, self.plans)
         else:
             commit = code.keep(RunDir(folder).patch, self.plans[0].cwd)
-            publish_json(RunDir(folder).run_json, self.plans[0].to_json() | {"commit": commit})
+            publish(RunDir(folder).run_json, as_text(self.plans[0].to_json() | {"commit": commit}), mode=0o600)
 
     def create(self) -> None:
         """Make the folder: whole, or not at all."""

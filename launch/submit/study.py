@@ -113,7 +113,7 @@ def plans(
 def cost(plans: Iterable[Plan]) -> tuple[float | None, str]:
     """What a study takes at most, and in which unit: GPU-hours, or node-hours where there are no GPUs."""
     plans = list(plans)
-    if any(plan.time_s is None for plan in plans):
+    if not all(plan.time_s for plan in plans):
         return None, ""
     gpus = any(plan.gpus_per_node for plan in plans)
     hours = sum(plan.nodes * (plan.gpus_per_node if gpus else 1) * plan.time_s / 3600 for plan in plans)
@@ -156,6 +156,7 @@ def write(folder: Path, asked: StudyRequest, coordinates: Sequence[Point], plans
     for point, plan in zip(coordinates, plans):
         run = RunDir(folder / point.name)
         run.path.mkdir(mode=0o700)
+        run.run_json.touch(mode=0o600)  # as it holds the words of the command line
         run.run_json.write_text(as_text(plan.to_json()))
     commit = code.keep(folder / "code.patch", plans[0].cwd)
     (folder / "code.json").write_text(as_text({"commit": commit}))
@@ -194,11 +195,12 @@ def run(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, throttle: i
     """
     runs = left_over(runs)
     outcomes: dict[str, str] = {}
+    count = len(runs)
     most = runs[0][1].max_jobs if runs and not runs[0][1].pack else None
     try:
         while runs:
             part, runs = runs[: most or len(runs)], runs[most or len(runs) :]
-            if runs:
+            if most and most < count:
                 print(f"{len(part)} of {len(part) + len(runs)} runs now: {most} jobs may be in the queue", flush=True)
             submitted = jobs.submit(jobs.make(folder, part, throttle, how == "detach"), hold)
             announce(submitted)

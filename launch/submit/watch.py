@@ -137,6 +137,10 @@ class _Watch:
                 print(f"job {job.id} is still in the queue ({status.word.lower()}): end it with scancel", flush=True)
         if len(self._left) < before:
             self._cut_off()
+        job = self._jobs[0]
+        if job.shape == "pack" and not self._left and set(self.outcomes.values()) == {"failed"}:
+            if not any(run.events("started") for run in job.run_dirs):
+                print(f"no run has begun: see {job.log}", flush=True)
         running = sum(status is not None and status.phase not in (QUEUED, ENDED) for status in self._statuses(answer))
         counts = f"{len(self._all) - len(self._left)} of {len(self._all)} runs have ended, {running} are running"
         if self._jobs[0].shape == "array" and counts != self._counts:

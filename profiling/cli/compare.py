@@ -1,4 +1,4 @@
-"""python -m profiling compare RUN RUN: two runs side by side, and the second by the first."""
+"""python -m profiling compare RUN RUN: two runs side by side, and the ratio of the second to the first."""
 
 import json
 import math
@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from launch.errors import Refusal
+from launch.plan import options
 from launch.record.rundir import RunDir
 from profiling import text
-from profiling.cli import arguments, overview
+from profiling.cli import overview
 from profiling.study.confidence import Interval
 
 
@@ -17,27 +18,21 @@ from profiling.study.confidence import Interval
 class Options:
     """The options of the verb."""
 
-    json: bool = False  # the same, for programs
+    json: bool = False  # print JSON
 
 
 def run(argv: Sequence[str]) -> str:
-    """What the verb prints; the words behind it are RUN, RUN and options.
-
-    Raises
-    ------
-    Refusal
-        Bad words, a folder that is no run, two runs that have nothing in common to compare.
-    """
-    paths, options = arguments.parse(Options, argv, ["RUN", "RUN"])
-    first, second = (overview.document(RunDir.open(path)) for path in paths)
-    made = document(first, second)
-    return json.dumps(made, indent=1) if options.json else as_text(made)
+    """What the verb prints."""
+    paths, chosen = options.with_files(Options, argv, ["RUN", "RUN"])
+    first, second = (overview.document(run, overview.state(run)) for run in map(RunDir.open, paths))
+    comparison = document(first, second)
+    return json.dumps(comparison, indent=1) if chosen.json else as_text(comparison)
 
 
-# What is compared: title, place in the document, unit, by how much it is multiplied for the reader.
+# What is compared: title, keys in the document, unit, factor from the document's unit to this one.
 _COMPARED = (
     ("step, median", ("steps", "median_seconds"), "ms", 1e3),
-    ("step, 1 of 100 above", ("steps", "worst_hundredth_seconds"), "ms", 1e3),
+    ("step, 99th percentile", ("steps", "worst_hundredth_seconds"), "ms", 1e3),
     ("throughput", ("steps", "throughput_examples_per_s"), "examples/s", 1),
     ("waiting for batches", ("steps", "input_share"), "% of time", 100),
     ("waiting for ranks, updating", ("steps", "waiting_share"), "% of time", 100),
@@ -47,26 +42,26 @@ _COMPARED = (
     ("energy", ("gpus", "joules_per_example"), "J/example", 1),
     ("GPU memory, peak", ("gpus", "memory_peak_bytes", "greatest", "value"), "GiB", 2**-30),
     ("SM clock", ("gpus", "sm_clock_mhz", "mean"), "MHz", 1),
-    ("CPU of a rank", ("processes", "cpu_cores", "mean"), "cores", 1),
-    ("memory of a rank, peak", ("processes", "rss_peak_bytes", "greatest", "value"), "GiB", 2**-30),
+    ("CPU per rank", ("processes", "cpu_cores", "mean"), "cores", 1),
+    ("memory per rank, peak", ("processes", "rss_peak_bytes", "greatest", "value"), "GiB", 2**-30),
 )
 
 
 def document(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
     """The comparison of two documents of `profiling.cli.overview`; its keys are described in docs/readings.md."""
     rows = []
-    for title, place, unit, factor in _COMPARED:
-        values = [_at(one, place) for one in (first, second)]
-        if None in values:
+    for title, keys, unit, factor in _COMPARED:
+        one, other = _at(first, keys), _at(second, keys)
+        if one is None or other is None:
             continue
-        interval = step_ratio(first["steps"], second["steps"]) if place == ("steps", "median_seconds") else None
+        interval = step_ratio(first["steps"], second["steps"]) if title == _COMPARED[0][0] else None
         rows.append(
             {
                 "what": title,
                 "unit": unit,
-                "first": values[0] * factor,
-                "second": values[1] * factor,
-                "ratio": values[1] / values[0] if values[0] else None,
+                "first": one * factor,
+                "second": other * factor,
+                "ratio": other / one if one else None,
                 "ratio_interval": interval and asdict(interval),
             }
         )
@@ -75,12 +70,8 @@ def document(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
             f"{first['run']} and {second['run']} have no number in common: see python -m profiling summary of each"
         )
     names = ("run", "workload", "state", "nodes", "ranks")
-    return {
-        "format": 1,
-        "first": {name: first[name] for name in names},
-        "second": {name: second[name] for name in names},
-        "rows": rows,
-    }
+    described = {which: {name: run[name] for name in names} for which, run in (("first", first), ("second", second))}
+    return {"format": 1, **described, "rows": rows}
 
 
 def step_ratio(first: dict[str, Any], second: dict[str, Any]) -> Interval | None:
@@ -91,43 +82,40 @@ def step_ratio(first: dict[str, Any], second: dict[str, Any]) -> Interval | None
     if not (first["median_interval"] and second["median_interval"]):
         return None
     (a, a_low, a_high), (b, b_low, b_high) = (
-        [math.log(value) for value in (one["median_seconds"], *one["median_interval"].values())]
-        for one in (first, second)
+        [math.log(value) for value in (steps["median_seconds"], *steps["median_interval"].values())]
+        for steps in (first, second)
     )
     return Interval(
         math.exp(b - a - math.hypot(b - b_low, a_high - a)), math.exp(b - a + math.hypot(b_high - b, a - a_low))
     )
 
 
-def as_text(made: dict[str, Any]) -> str:
+def as_text(comparison: dict[str, Any]) -> str:
     """The comparison as a table."""
-    lines = []
-    for row in made["rows"]:
-        interval = row["ratio_interval"]
-        lines.append(
-            [
-                f"{row['what']} [{row['unit']}]" if row["unit"] else row["what"],
-                text.number(row["first"]),
-                text.number(row["second"]),
-                "" if row["ratio"] is None else f"{row['ratio']:.3f}",
-                text.span(interval["low"], interval["high"], lambda value: f"{value:.3f}") if interval else "",
-            ]
-        )
-    width = max(len(line[0]) for line in lines)
-    heads = [
-        f"{word}: {one['run']}: {one['workload']}, {one['state']}, {one['nodes']} nodes, {one['ranks']} ranks"
-        for word, one in (("first ", made["first"]), ("second", made["second"]))
+    columns = [
+        ("", lambda row: f"{row['what']} [{row['unit']}]" if row["unit"] else row["what"]),
+        ("first", text.value("first")),
+        ("second", text.value("second")),
+        ("second / first", text.value("ratio", "{:.3f}".format)),
+        (
+            "95 %",
+            text.value("ratio_interval", lambda bounds: text.span(bounds["low"], bounds["high"], "{:.3f}".format)),
+        ),
     ]
-    table = text.aligned(
-        ["".ljust(width), "first", "second", "second / first", "95 %"],
-        [[line[0].ljust(width), *line[1:]] for line in lines],
+    heads = [
+        f"{which:<6}: {run['run']}: {run['workload']}, {run['state']}, {text.plural(run['nodes'], 'node')}, "
+        f"{text.plural(run['ranks'], 'rank')}"
+        for which, run in (("first", comparison["first"]), ("second", comparison["second"]))
+    ]
+    note = (
+        "the interval is of these two runs; how much runs differ by themselves takes repeats: "
+        "python -m profiling report STUDY"
     )
-    note = "the interval is of these two runs; how much runs differ by themselves takes repeats: python -m profiling report STUDY"
-    return "\n".join([*heads, "", table, "", note])
+    return "\n".join([*heads, "", text.table(columns, comparison["rows"], "<>"), "", note])
 
 
-def _at(document: dict[str, Any], place: Sequence[str]) -> float | None:
-    found: Any = document
-    for key in place:
-        found = found.get(key) if isinstance(found, dict) else None
-    return found
+def _at(document: dict[str, Any], keys: Sequence[str]) -> float | None:
+    value: Any = document
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value

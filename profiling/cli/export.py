@@ -1,4 +1,4 @@
-"""python -m profiling export STUDY --to csv|parquet|json: what was measured of each run, as a table that other programs read."""
+"""python -m profiling export STUDY --to csv|parquet|json: a row per run, for other programs."""
 
 import csv
 import io
@@ -14,7 +14,8 @@ from typing import Any, Literal
 import numpy as np
 
 from launch.errors import Refusal
-from profiling.cli import arguments
+from launch.plan import options
+from profiling.cli import inputs
 from profiling.study import runs, tables
 from profiling.study.runs import Run, Study
 
@@ -23,40 +24,34 @@ from profiling.study.runs import Run, Study
 class Options:
     """The options of the verb."""
 
-    to: Literal["csv", "parquet", "json"]  # the form
-    out: Path | None = None  # file to write; parquet needs one, the others are printed without
-    series: str | None = None  # which series, where the study holds several; all by default
+    to: Literal["csv", "parquet", "json"]  # the format
+    out: Path | None = None  # the file to write; by default csv and json are printed, parquet needs one
+    series: str | None = None  # which series, where the study has several; all by default
 
 
 def run(argv: Sequence[str]) -> str:
-    """What the verb prints; the words behind it are STUDY and options. What was left out is told on standard error.
-
-    Raises
-    ------
-    Refusal
-        Bad words, no study, no run that can be timed, a file that cannot be written.
-    """
-    (path,), options = arguments.parse(Options, argv, ["STUDY"])
-    if options.to == "parquet" and not options.out:
-        raise Refusal("--to parquet makes no text that can be printed: give a file with --out")
+    """What the verb prints; runs that are left out are named on standard error."""
+    (path,), chosen = options.with_files(Options, argv, ["STUDY"])
+    if chosen.to == "parquet" and not chosen.out:
+        raise Refusal("--to parquet is not text that can be printed: give a file with --out")
     if not runs.is_study(path):
         raise Refusal(f"{path} is not the folder of a study: give one that python -m launch --nodes 1,2,4 has made")
-    whole = runs.read(path)
-    chosen = [tables.choose(whole, name) for name in ([options.series] if options.series else whole.series)]
-    for name, why in (left for study in chosen for left in study.left_out):
-        print(f"profiling: left out: {name}: {why}", file=sys.stderr)
-    table = [row for study in chosen for row in rows(study, runs.kind(study))]
-    if options.to == "parquet":
+    study = inputs.study(path)
+    parts = [tables.choose(study, name) for name in ([chosen.series] if chosen.series else study.series)]
+    for left in (left for part in parts for left in part.left_out):
+        print(f"profiling: left out: {left.run}: {left.why}", file=sys.stderr)
+    table = [row for part in parts for row in rows(part, runs.kind(part))]
+    if chosen.to == "parquet":
         content = as_parquet(table)
     else:
-        content = (json.dumps(table, indent=1) + "\n" if options.to == "json" else as_csv(table)).encode()
-    if not options.out:
+        content = (json.dumps(table, indent=1) + "\n" if chosen.to == "json" else as_csv(table)).encode()
+    if not chosen.out:
         return content.decode().rstrip("\n")
     try:
-        options.out.write_bytes(content)
+        chosen.out.write_bytes(content)
     except OSError as error:
-        raise Refusal(f"cannot write {options.out} ({error.strerror}): give another file with --out") from None
-    return f"{len(table)} runs: {options.out}"
+        raise Refusal(f"cannot write {chosen.out} ({error.strerror}): give another file with --out") from None
+    return f"{len(table)} runs: {chosen.out}"
 
 
 def rows(study: Study, kind: str) -> list[dict[str, Any]]:
@@ -75,7 +70,7 @@ def as_csv(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def as_parquet(rows: Sequence[dict[str, Any]]) -> bytes:
-    """Rows as Parquet, with the columns and types that their JSON has; what is no finite number is null."""
+    """Rows as Parquet, with the columns and types that their JSON has; what is not a finite number is null."""
     import duckdb
 
     with tempfile.TemporaryDirectory() as folder, duckdb.connect() as database:
@@ -103,14 +98,14 @@ def _row(run: Run, kind: str) -> dict[str, Any]:
         "global_batch": steps.examples,
         "steps_timed": len(steps.number),
         "steps_left_out": sum(steps.left_out.values()),
-        "step_median_s": float(np.median(steps.of_chief)),
-        "step_mean_s": float(steps.of_chief.mean()),
-        "step_fastest_s": float(steps.of_chief.min()),
-        "step_slowest_s": float(steps.of_chief.max()),
+        "step_median_s": float(np.median(steps.rank0_seconds)),
+        "step_mean_s": float(steps.rank0_seconds.mean()),
+        "step_fastest_s": float(steps.rank0_seconds.min()),
+        "step_slowest_s": float(steps.rank0_seconds.max()),
         "input_share": steps.input_share,
         "attempts": run.result.get("attempts"),
         "started_unix_s": run.started,
         "ended_unix_s": run.ended,
-        **{f"phase_{name}_s": seconds for name, seconds in run.result.get("phases_s", {}).items()},
+        **{f"phase_{name}_s": seconds for name, seconds in run.phases.items()},
         **{f"metric_{name}": value for name, value in run.result.get("metrics", {}).items()},
     }

@@ -1,15 +1,16 @@
-"""python -m profiling mllog RUN: the run as lines of an MLPerf log (:::MLLOG), from its records."""
+"""python -m profiling mllog RUN: the run as lines of an MLPerf log (:::MLLOG)."""
 
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from launch.errors import Refusal
-from launch.record.files import read_json, read_lines
+from launch.plan import options
+from launch.record.contents import Event, TrainingRecord
+from launch.record.files import read_lines
 from launch.record.rundir import RunDir
 from launch.record.steps import StepReader
-from profiling.cli import arguments
 
 POINT, START, END = "POINT_IN_TIME", "INTERVAL_START", "INTERVAL_END"
 
@@ -25,97 +26,106 @@ class Options:
     status: Literal["cloud", "onprem", "preview", "research"] | None = None  # submission_status
 
 
-def run(argv: Sequence[str]) -> str:
-    """What the verb prints; the words behind it are RUN and options.
+class Line(NamedTuple):
+    """A line of the log."""
 
-    Raises
-    ------
-    Refusal
-        Bad words, no training, or one that was interrupted: MLPerf's clock knows no interruption.
-    """
-    (path,), options = arguments.parse(Options, argv, ["RUN"])
+    time: float  # Unix seconds
+    event_type: str
+    key: str
+    value: Any
+    metadata: dict[str, Any]
+
+    def __str__(self) -> str:
+        fields = {
+            "namespace": "",
+            "time_ms": round(1000 * self.time),
+            "event_type": self.event_type,
+            "key": self.key,
+            "value": self.value,
+            "metadata": self.metadata,
+        }
+        return f":::MLLOG {json.dumps(fields)}"
+
+
+def run(argv: Sequence[str]) -> str:
+    """What the verb prints."""
+    (path,), chosen = options.with_files(Options, argv, ["RUN"])
     run = RunDir.open(path)
-    training, started = read_json(run.training_json), run.events("started")
+    training, started = run.training(), run.events("started")
     if training is None or not started:
         raise Refusal(f"{path} has not trained: give a run of a workload that has begun")
     if len(started) > 1:
         raise Refusal(
-            f"{path} was made in {len(started)} attempts, and MLPerf times runs without interruption: give another run"
+            f"{path} took {len(started)} attempts, and MLPerf times runs without interruption: give another run"
         )
-    lines = [*_facts(run, training, options), *_times(run)]
-    return "\n".join(_encode(*line) for line in sorted(lines, key=lambda line: line[0]))
+    lines = [*_facts(run, training, chosen), *_times(run)]
+    return "\n".join(map(str, sorted(lines, key=lambda line: line.time)))
 
 
-Line = tuple[float, str, str, Any, dict[str, Any]]
-"""Unix seconds, event type, key, value, metadata."""
-
-
-def _facts(run: RunDir, training: dict[str, Any], options: Options) -> Iterator[Line]:
-    plan, began = read_json(run.run_json), run.events("started")[0]["time"]
-    told = {
-        "submission_benchmark": options.benchmark or training["workload"].rpartition(".")[2],
-        "submission_org": options.org,
-        "submission_platform": options.platform,
-        "submission_division": options.division,
-        "submission_status": options.status,
+def _facts(run: RunDir, training: TrainingRecord, chosen: Options) -> Iterator[Line]:
+    plan, began = run.record(), run.events("started")[0]["time"]
+    facts = {
+        "submission_benchmark": chosen.benchmark or plan["workload"].rpartition(".")[2],
+        "submission_org": chosen.org,
+        "submission_platform": chosen.platform,
+        "submission_division": chosen.division,
+        "submission_status": chosen.status,
         "number_of_nodes": plan["nodes"],
-        "accelerators_per_node": plan["gpus_per_node"],
-        "seed": plan["seed"],
-        "global_batch_size": training["global_batch"],
+        "accelerators_per_node": plan.get("gpus_per_node", 0),
+        "seed": plan.get("seed"),
+        "global_batch_size": training.get("global_batch"),
         "gradient_accumulation_steps": training.get("accumulate"),
-        "train_samples": training["examples"],
-        "eval_samples": training["validation_examples"],
+        "train_samples": training.get("examples"),
+        "eval_samples": training.get("validation_examples"),
     }
-    for key, value in told.items():
+    for key, value in facts.items():
         if value is not None:
-            yield began, POINT, key, value, {"file": run.run_json.name, "lineno": 1}
+            yield Line(began, POINT, key, value, {"file": run.run_json.name, "lineno": 1})
 
 
 def _times(run: RunDir) -> Iterator[Line]:
     """The clock starts when the packages are imported and the data are touched, as the rules of MLPerf HPC have it.
 
-    An evaluation is taken to begin when the step before it ends: the last one, which a checkpoint precedes, is thus told
-    too long rather than too short.
+    An evaluation is taken to begin when the step before it ends: the last one, which a checkpoint precedes, is thus
+    reported too long rather than too short.
     """
-    events = [(number, event) for number, event in enumerate(read_lines(run.events_jsonl), 1)]
-    number, started = next((number, event) for number, event in events if event["event"] == "started")
-    file = {"file": run.events_jsonl.name, "lineno": number}
+    events = [(number, event) for number, event in enumerate(read_lines(run.events_jsonl, Event), 1)]
+    number, started = next((number, event) for number, event in events if event.get("event") == "started")
+    source = {"file": run.events_jsonl.name, "lineno": number}
     result = run.result()
-    phases = (result or {}).get("phases_s") or {}
+    phases = (result or {}).get("phases_s", {})
     ready = started["time"] + (phases.get("start") or 0) + (phases.get("import") or 0)
-    yield started["time"], START, "init_start", None, file
-    yield ready, END, "init_stop", None, file
-    yield ready, START, "run_start", None, file
+    yield Line(started["time"], START, "init_start", None, source)
+    yield Line(ready, END, "init_stop", None, source)
+    yield Line(ready, START, "run_start", None, source)
 
     ends: dict[int, float] = {}
-    epochs: dict[int, list[tuple[int, float, float]]] = {}
+    epochs: dict[int, list[tuple[int, float, float]]] = {}  # number -> (line, start, end) of its steps
     for number, step in enumerate(StepReader(run).read(run.node_steps(0)), 1):
         if step["rank"] == 0:
             ends[step["step"]] = step["start"] + step["seconds"]
             if "epoch" in step:
                 epochs.setdefault(step["epoch"], []).append((number, step["start"], ends[step["step"]]))
     for epoch, steps in sorted(epochs.items()):
-        number = {"epoch_num": epoch + 1}
-        first, last = steps[0], steps[-1]
-        yield first[1], START, "epoch_start", None, {"file": "steps/node0.jsonl", "lineno": first[0], **number}
-        yield last[2], END, "epoch_stop", None, {"file": "steps/node0.jsonl", "lineno": last[0], **number}
+        (first, start, _), (last, _, end) = steps[0], steps[-1]
+        of_epoch = {"file": "steps/node0.jsonl", "epoch_num": epoch + 1}
+        yield Line(start, START, "epoch_start", None, of_epoch | {"lineno": first})
+        yield Line(end, END, "epoch_stop", None, of_epoch | {"lineno": last})
 
-    last = max([ready, *ends.values()])
+    stop = max([ready, *ends.values()])
     for number, event in events:
-        if event["event"] == "evaluated":
-            about = {"file": run.events_jsonl.name, "lineno": number, "epoch_num": event["epoch"]}
-            yield ends.get(event["step"], event["time"]), START, "eval_start", None, about
+        if event.get("event") == "evaluated":
+            source = {"file": run.events_jsonl.name, "lineno": number, "epoch_num": event["epoch"]}
+            yield Line(
+                ends[event["step"]] if event["step"] in ends else event["time"], START, "eval_start", None, source
+            )
             for name, value in event["metrics"].items():
-                yield event["time"], POINT, f"eval_{name}", value, about
-            yield event["time"], END, "eval_stop", None, about
-            last = max(last, event["time"])
-    if result and "throughput_examples_per_s" in result:
-        value, about = {"throughput": result["throughput_examples_per_s"]}, {"file": run.result_json.name, "lineno": 1}
-        yield last, POINT, "tracked_stats", value, about | ({"step": result["steps"]} if "steps" in result else {})
+                yield Line(event["time"], POINT, f"eval_{name}", value, source)
+            yield Line(event["time"], END, "eval_stop", None, source)
+            stop = max(stop, event["time"])
+    if result:
+        throughput = {"throughput": result.get("throughput_examples_per_s")}
+        source = {"file": run.result_json.name, "lineno": 1, "step": result.get("steps")}
+        yield Line(stop, POINT, "tracked_stats", throughput, source)
     status = {"status": "success" if result else "aborted"}
-    yield last, END, "run_stop", None, {"file": run.events_jsonl.name, "lineno": len(events), **status}
-
-
-def _encode(seconds: float, kind: str, key: str, value: Any, metadata: dict[str, Any]) -> str:
-    fields = {"namespace": "", "time_ms": round(1000 * seconds), "event_type": kind, "key": key, "value": value}
-    return f":::MLLOG {json.dumps(fields | {'metadata': metadata})}"
+    yield Line(stop, END, "run_stop", None, {"file": run.events_jsonl.name, "lineno": len(events), **status})

@@ -1,27 +1,36 @@
-"""python -m profiling predict STUDY|TABLE --nodes 64,256: throughput, time, hours and energy of runs that were not made, with intervals."""
+"""python -m profiling predict STUDY|TABLE --nodes 64,256: throughput, time, hours and energy there, with intervals."""
 
 import datetime
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from launch.errors import Refusal
-from launch.record.files import publish_json
+from launch.plan import options
+from launch.plan.request import Count
+from launch.plan.typed import Bounds
+from launch.record.files import publish
+from launch.record.table import aligned
 from profiling import text
-from profiling.cli import arguments
-from profiling.prediction import fits, log, prediction, price
-from profiling.prediction.price import Bounded, Price, Rates
-from profiling.study import runs, tables
+from profiling.cli import inputs
+from profiling.prediction import fits, log, prediction, run_estimate
+from profiling.prediction.prediction import Prediction
+from profiling.prediction.run_estimate import Rates
+from profiling.study.tables import Series
+
+Workers = Annotated[int, Bounds(1, 10**12)]
 
 
 @dataclass(frozen=True)
 class Options:
     """The options of the verb."""
 
-    nodes: str | None = None  # where to predict, as in 64,256: of a study, whose ranks a node are known
-    workers: str | None = None  # where to predict, of a plain table: in its workers; of a study: in ranks
+    # Where to predict: of a study in its nodes, or in ranks; of a table in its workers.
+    nodes: tuple[Count, ...] = field(default=(), metadata={"separator": ","})  # as in 64,256: of a study
+    workers: tuple[Workers, ...] = field(default=(), metadata={"separator": ","})  # as in 64,256: of a table; or ranks
+    # of a study
     series: str | None = None  # which series, where there are several
     confidence: float = 0.9  # level of the intervals
     json: bool = False  # print JSON
@@ -30,63 +39,43 @@ class Options:
 
 
 def run(argv: Sequence[str]) -> str:
-    """What the verb prints; the words behind it are STUDY or TABLE, and options.
-
-    Raises
-    ------
-    Refusal
-        Bad words, a bad table, a prediction that exists already.
-    """
-    (path,), options = arguments.parse(Options, argv, ["TABLE"])
-    if (options.nodes is None) == (options.workers is None):
+    """What the verb prints."""
+    (path,), chosen = options.with_files(Options, argv, ["STUDY|TABLE"])
+    if bool(chosen.nodes) == bool(chosen.workers):
         raise Refusal("predict needs --workers 64,256, or of a study --nodes 64,256: give one of the two")
-    known, of_study = None, runs.is_study(path)
-    if of_study:
-        study = tables.choose(runs.read(path), options.series)
-        series = tables.of_study(study)
+    series, study = inputs.series(path, chosen.series)
+    workers, rates = chosen.workers, None
+    if study:
         try:
-            known = price.rates(study, series.kind)
-        except Refusal:  # its nodes differ: what ranks do can be foretold all the same
-            if options.nodes:
+            rates = run_estimate.rates(study, series.kind)
+        except Refusal:  # its nodes differ: what ranks do can be predicted all the same
+            if chosen.nodes:
                 raise
-    else:
-        series = tables.read(path, options.series)
-    workers = _workers(path, options, known)
-    if options.save and options.save.exists():
-        raise Refusal(f"{options.save} exists: a prediction that was written down is not changed; give another name")
-    made = prediction.predict(series, workers, options.confidence)
-    document = as_json(path, series, made, known)
-    if options.save:
+    if chosen.nodes:
+        if rates is None:
+            raise Refusal(f"{path} is a plain table, which does not say how many workers a node has: give --workers")
+        workers = tuple(nodes * rates.ranks_per_node for nodes in chosen.nodes)
+    if chosen.save and chosen.save.exists():
+        raise Refusal(f"{chosen.save} exists: a prediction that was written down is not changed; give another name")
+    document = as_json(path, series, prediction.predict(series, workers, chosen.confidence), rates)
+    if chosen.save:
         try:
-            publish_json(options.save, document)
+            publish(chosen.save, json.dumps(document) + "\n")
         except OSError as error:
-            raise Refusal(
-                f"cannot write {options.save} ({error.strerror}): give a file in a folder that can be written to"
-            ) from None
-    kept = log.write_down(path, document) if of_study else ""
-    if options.json:
+            raise Refusal(f"cannot write {chosen.save} ({error.strerror}): give a file in another folder") from None
+    kept = [log.write_down(path, document)] if study else []
+    if chosen.json:
         return json.dumps(document, indent=1, ensure_ascii=False)
-    return "\n".join([_text(document, known), *([kept] if kept else [])])
+    return "\n".join([_text(document, rates), *kept])
 
 
-def _workers(path: Path, options: Options, known: Rates | None) -> list[int]:
-    if options.workers is not None:
-        return arguments.counts("--workers", options.workers)
-    if known is None:
-        raise Refusal(f"{path} is a plain table, which does not say how many workers a node has: give --workers")
-    return [nodes * known.ranks_per_node for nodes in arguments.counts("--nodes", options.nodes)]
-
-
-def as_json(path: Path, series: tables.Series, made: prediction.Prediction, known: Rates | None) -> dict[str, Any]:
+def as_json(path: Path, series: Series, predicted: Prediction, rates: Rates | None) -> dict[str, Any]:
     """The prediction for other programs; its keys are described in docs/prediction.md."""
-    best = made.laws[0]
-    forecasts = [asdict(forecast) for forecast in made.forecasts]
-    if known:
-        for row, forecast in zip(forecasts, made.forecasts, strict=True):
-            row |= _priced(price.price(known, forecast), known)
+    best, forecasts = predicted.laws[0], predicted.forecasts
+    estimates = [run_estimate.as_json(rates, forecast) for forecast in forecasts] if rates else [{}] * len(forecasts)
     return {
         "format": 1,
-        "label": "prediction, not measured",
+        "label": prediction.LABEL,
         "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "table": str(path),
         "series": series.name,
@@ -94,82 +83,41 @@ def as_json(path: Path, series: tables.Series, made: prediction.Prediction, know
         "unit": series.unit,
         "base": {"workers": series.points[0].workers, "throughput": series.points[0].throughput},
         "measured": [
-            {"workers": p.workers, "repeats": len(p.rates), "throughput": p.throughput} for p in series.points
+            {"workers": point.workers, "repeats": len(point.rates), "throughput": point.throughput}
+            for point in series.points
         ],
-        "confidence": made.confidence,
-        "holds": not made.problems,
-        "problems": list(made.problems),
-        "laws": {law.name: law.weight for law in made.laws},
+        "confidence": predicted.confidence,
+        "holds": not predicted.problems,
+        "problems": list(predicted.problems),
+        "laws": {law.name: law.weight for law in predicted.laws},
         "law": {"name": best.name, "parameters": [asdict(parameter) for parameter in best.parameters]},
-        **fits.as_json(series, made),
-        "predictions": forecasts,
-        "notes": price.notes(known) if known else [],
+        **fits.as_json(series, predicted),
+        "predictions": [asdict(forecast) | estimate for forecast, estimate in zip(forecasts, estimates, strict=True)],
+        "notes": run_estimate.notes(rates) if rates else [],
     }
 
 
-def _priced(made: Price, known: Rates) -> dict[str, Any]:
-    """Keys of a prediction of a study: each number with its bounds, None where it cannot be told."""
-    row: dict[str, Any] = {"nodes": made.nodes, "gpus": made.gpus}
-    named = {
-        "step_seconds": made.step_seconds,
-        "training_seconds": made.training_seconds,
-        known.hours_key: made.hours,
-        "energy_j": made.energy_j,
-    }
-    for name, bounded in named.items():
-        row[name] = bounded and asdict(bounded)
-    return row
-
-
-def _text(document: dict[str, Any], known: Rates | None) -> str:
-    level = f"{document['confidence']:.0%} interval"
-    header = ["workers", f"throughput [{document['unit']}]", level, "speed-up", "efficiency", level]
-    rows = [
-        [
-            str(f["workers"]),
-            text.number(f["throughput"]),
-            text.span(f["low"], f["high"]),
-            text.number(f["speedup"]),
-            text.percent(f["efficiency"]),
-            text.span(f["efficiency_low"], f["efficiency_high"], text.percent),
-        ]
-        for f in document["predictions"]
-    ]
-    base = document["base"]
+def _text(document: dict[str, Any], rates: Rates | None) -> str:
+    forecasts, base, unit = document["predictions"], document["base"], document["unit"]
+    tables = [text.table(prediction.columns(unit, document["confidence"]), forecasts)]
+    if rates:
+        tables.append(text.table(run_estimate.columns(rates, document["confidence"], forecasts), forecasts))
+    header, rows, remark = fits.table(document)
     return "\n".join(
         [
             f"{document['series']}: PREDICTION, not measured ({document['kind']} scaling, made {document['made']})",
+            *(f"\n{table}" for table in tables),
+            f"\n{aligned([header, *rows], '>>><')}",
+            remark,
             "",
-            text.aligned(header, rows),
-            "",
-            *(["\n".join(_of_study(document, known)), ""] if known else []),
-            _laws(document),
-            "",
-            f"base: {base['workers']} worker{'s' * (base['workers'] > 1)}, {text.number(base['throughput'])} {document['unit']}; an interval is for one run",
+            f"base: {text.plural(base['workers'], 'worker')}, {text.number(base['throughput'])} {unit}; "
+            "an interval is for one run",
             *document["notes"],
-            *(f"{f['workers']} workers: {warning}" for f in document["predictions"] for warning in f["warnings"]),
+            *(
+                f"{forecast['workers']} workers: {warning}"
+                for forecast in forecasts
+                for warning in forecast["warnings"]
+            ),
             *document["problems"],
         ]
     )
-
-
-def _of_study(document: dict[str, Any], known: Rates) -> list[str]:
-    """What the runs take: a table."""
-    level = f"{document['confidence']:.0%} interval"
-    units = (("step_seconds", "step [ms]", 1e3), ("training_seconds", "training [s]", 1.0), (known.hours_key, known.unit, 1.0), ("energy_j", "GPU energy [MJ]", 1e-6))  # fmt: skip
-    shown = [unit for unit in units if any(f[unit[0]] for f in document["predictions"])]
-    header = ["nodes", "GPUs", *(word for _, title, _ in shown for word in (title, level))]
-    rows = []
-    for f in document["predictions"]:
-        cells = []
-        for key, _, factor in shown:
-            bounded = Bounded(**f[key]).times(factor)
-            cells += [text.number(bounded.value), text.span(bounded.low, bounded.high)]
-        rows.append([str(f["nodes"]), str(f["gpus"]), *cells])
-    return [text.aligned(header, rows)]
-
-
-def _laws(document: dict[str, Any]) -> str:
-    header, rows, notes = fits.table(document)
-    width = max(len(row[-1]) for row in [header, *rows])
-    return "\n".join([text.aligned(header, [[*row[:-1], row[-1].ljust(width)] for row in rows]), *notes])

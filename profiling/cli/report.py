@@ -1,4 +1,4 @@
-"""python -m profiling report STUDY|TABLE: the scaling table, with confidence intervals; of a study also STUDY/report/."""
+"""python -m profiling report STUDY|TABLE: the scaling table, with intervals; of a study also STUDY/report/."""
 
 import json
 import re
@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from launch.errors import Refusal
+from launch.plan import options
 from launch.record.files import publish
+from launch.record.table import aligned
 from profiling import text
-from profiling.cli import arguments, export
-from profiling.reporting import document, latex, markdown, page
+from profiling.cli import export, inputs
+from profiling.reporting import columns, document, latex, markdown, page
+from profiling.reporting.columns import Column
 from profiling.study import runs, tables
 from profiling.study.runs import Study
 
@@ -20,39 +23,31 @@ from profiling.study.runs import Study
 class Options:
     """The options of the verb."""
 
-    series: str | None = None  # which series, where the table or study holds several
+    series: str | None = None  # which series, where the table or study has several
     format: Literal["text", "markdown"] = "text"  # of the table that is printed
     json: bool = False  # print JSON, and write nothing
-    remark: str = ""  # what the reader of a study's report has to know besides
+    remark: str = ""  # what else the reader of a study's report has to know
     out: Path | None = None  # folder of a study's report; STUDY/report by default
 
 
 def run(argv: Sequence[str]) -> str:
-    """What the verb prints; the words behind it are STUDY or TABLE, and options.
-
-    Raises
-    ------
-    Refusal
-        Bad words, a bad table or study, a folder that cannot be written to.
-    """
-    (path,), options = arguments.parse(Options, argv, ["TABLE"])
-    folder = None
-    if runs.is_study(path):
-        whole = runs.read(path)
-        study = tables.choose(whole, options.series)
-        made = document.document(study, tables.of_study(study), options.remark)
-        folder = options.out or path / "report" / ("" if len(whole.series) == 1 else _name(study))
-    elif options.out or options.remark:
-        raise Refusal(f"--out and --remark are for the report of a study, and {path} is a plain table: leave them out")
-    else:
-        made = document.table(tables.read(path, options.series))
-    if options.json:
-        return json.dumps(made, indent=1, ensure_ascii=False)
-    printed = _printed(made, options.format)
-    return "\n".join([*printed, write(folder, study, made)] if folder else printed)
+    """What the verb prints."""
+    (path,), chosen = options.with_files(Options, argv, ["STUDY|TABLE"])
+    if not runs.is_study(path):
+        if chosen.out or chosen.remark:
+            raise Refusal(f"--out and --remark are for the report of a study, and {path} is a table: leave them out")
+        content = document.table(tables.read(path, chosen.series))
+        return json.dumps(content, indent=1, ensure_ascii=False) if chosen.json else _printed(content, chosen.format)
+    whole = inputs.study(path)
+    study = tables.choose(whole, chosen.series)
+    content = document.document(study, tables.of_study(study), chosen.remark)
+    if chosen.json:
+        return json.dumps(content, indent=1, ensure_ascii=False)
+    folder = chosen.out or path / "report" / ("" if len(whole.series) == 1 else _name(study))
+    return f"{_printed(content, chosen.format)}\n{write(folder, study, content)}"
 
 
-def write(folder: Path, study: Study, made: dict[str, Any]) -> str:
+def write(folder: Path, study: Study, content: dict[str, Any]) -> str:
     """Write the report of a study in all its forms; return where it is.
 
     Raises
@@ -67,21 +62,21 @@ def write(folder: Path, study: Study, made: dict[str, Any]) -> str:
             raise
         drawn = {}  # a site's own environment may be without
     else:
-        drawn = figures.draw(made)
+        drawn = figures.draw(content)
     files = {
-        "report.json": json.dumps(made, indent=1, ensure_ascii=False) + "\n",
-        "table.csv": export.as_csv([_flat(row) for row in made["rows"]]),
-        "runs.csv": export.as_csv(export.rows(study, made["kind"])),
-        "table.tex": latex.tables(made),
-        "report.md": markdown.report(made, drawn),
-        "index.html": page.page(made, drawn),
+        "report.json": json.dumps(content, indent=1, ensure_ascii=False) + "\n",
+        "table.csv": export.as_csv([_flat(row) for row in content["rows"]]),
+        "runs.csv": export.as_csv(export.rows(study, content["kind"])),
+        "table.tex": latex.tables(content),
+        "report.md": markdown.report(content, drawn),
+        "index.html": page.page(content, drawn),
     }
     try:
         (folder / "figures").mkdir(parents=True, exist_ok=True)
         for name, plot in drawn.items():
-            figures.save(plot, folder / "figures", name)
-        for name, content in files.items():
-            publish(folder / name, content)
+            plot.save(folder / "figures", name)
+        for name, written in files.items():
+            publish(folder / name, written)
     except OSError as error:
         raise Refusal(f"cannot write the report {folder} ({error.strerror}): give a folder with --out") from None
     return f"report: {folder / 'index.html'}" + ("" if drawn else " (without figures: matplotlib is not installed)")
@@ -102,28 +97,22 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _printed(made: dict[str, Any], form: str) -> list[str]:
-    interval = f"{made['confidence']:.0%} CI".replace("%", " %")
-    header = ["workers", "repeats", f"throughput [{made['unit']}]", interval, "speed-up", "efficiency", interval, "slowest", "fastest"]  # fmt: skip
-    lines = [
-        [
-            str(row["workers"]),
-            str(row["repeats"]),
-            text.number(row["throughput"]),
-            _interval(row["throughput_interval"], text.number),
-            text.number(row["speedup"]),
-            text.percent(row["efficiency"]),
-            "base" if row is made["rows"][0] else _interval(row["efficiency_interval"], text.percent),
-            text.number(row["slowest"]),
-            text.number(row["fastest"]),
-        ]
-        for row in made["rows"]
-    ]
-    said = [*made["notes"], *made["problems"]]
+def _printed(content: dict[str, Any], form: str) -> str:
+    interval = f"{100 * content['confidence']:.0f} % CI"
+    shown = (
+        Column("workers", "workers"),
+        Column("repeats", "repeats"),
+        Column("throughput", "throughput [{unit}]"),
+        Column("throughput_interval", interval),
+        Column("speedup", "speed-up"),
+        Column("efficiency", "efficiency", "percent"),
+        Column("efficiency_interval", interval, "percent"),
+        Column("slowest", "slowest"),
+        Column("fastest", "fastest"),
+    )
+    header, rows = columns.cells(shown, content["rows"], content["unit"])
+    head, table, mark = content["series"], aligned([header, *rows], ">"), ""
     if form == "markdown":
-        return [f"## {made['series']}", "", text.markdown(header, lines), "", *(f"- {note}" for note in said)]
-    return [made["series"], "", text.aligned(header, lines), "", *said]
-
-
-def _interval(value: dict[str, float] | None, form: text.Form) -> str:
-    return text.span(value["low"], value["high"], form) if value else "n too small"
+        head, table, mark = f"## {head}", text.markdown(header, rows), "- "
+    notes = [*content["notes"], *content["problems"]]
+    return "\n".join([head, "", table, "", *(f"{mark}{note}" for note in notes)])

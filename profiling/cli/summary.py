@@ -1,4 +1,4 @@
-"""python -m profiling summary RUN: one screen on one run: its steps, its throughput, its GPUs, and who holds it up."""
+"""python -m profiling summary RUN: one screen on a run: its steps, throughput, GPUs and stragglers."""
 
 import json
 import time
@@ -6,146 +6,128 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from launch.plan import options
 from launch.record.rundir import RunDir
+from launch.record.table import aligned
 from profiling import text
-from profiling.cli import arguments, overview
-
-_GIB = 2**30
+from profiling.cli import overview
 
 
 @dataclass(frozen=True)
 class Options:
     """The options of the verb."""
 
-    json: bool = False  # all that is known, for programs
+    json: bool = False  # all that is known, as JSON
 
 
 def run(argv: Sequence[str]) -> str:
-    """What the verb prints; the words behind it are RUN and options.
-
-    Raises
-    ------
-    Refusal
-        Bad words, or a folder that is no run.
-    """
-    (path,), options = arguments.parse(Options, argv, ["RUN"])
-    made = overview.document(RunDir.open(path))
-    return json.dumps(made, indent=1) if options.json else as_text(made)
+    """What the verb prints."""
+    (path,), chosen = options.with_files(Options, argv, ["RUN"])
+    run = RunDir.open(path)
+    document = overview.document(run, overview.state(run))
+    return json.dumps(document, indent=1) if chosen.json else as_text(document)
 
 
-def as_text(made: dict[str, Any]) -> str:
+def as_text(document: dict[str, Any]) -> str:
     """One screen."""
-    shape = f"{made['nodes']} node{'s' * (made['nodes'] > 1)}, {made['ranks']} rank{'s' * (made['ranks'] > 1)}"
-    attempts = f", {made['attempts']} attempts" if made["attempts"] > 1 else ""
-    rows = [("run", f"{made['run']}: {made['state']}, {shape}{attempts}"), ("workload", made["workload"])]
-    rows += _step_rows(made["steps"]) if made["steps"] else [("steps", f"none timed: {made['why_no_steps']}")]
-    rows += [("straggler", _straggler(one)) for one in made["stragglers"][:3]]
-    if len(made["stragglers"]) > 3:
-        rows.append(("", f"and {len(made['stragglers']) - 3} more: --json names them"))
-    width = max(len(name) for name, _ in rows)
-    parts = ["\n".join(f"{name:<{width}}  {value}" for name, value in rows)]
-    table = _table(made)
-    if table:
-        width = max(len(title) for title, *_ in table)
-        parts.append(
-            text.aligned(
-                ["".ljust(width), "mean", "least", "", "greatest", ""], [[t.ljust(width), *row] for t, *row in table]
-            )
-        )
-    parts.append("\n".join(_notes(made)))
-    return "\n\n".join(filter(None, parts))
+    shape = f"{text.plural(document['nodes'], 'node')}, {text.plural(document['ranks'], 'rank')}"
+    attempts = f", {document['attempts']} attempts" if document["attempts"] > 1 else ""
+    rows = [("run", f"{document['run']}: {document['state']}, {shape}{attempts}"), ("workload", document["workload"])]
+    rows += _steps(document["steps"]) if document["steps"] else [("steps", f"none timed: {document['why_no_steps']}")]
+    late = document["stragglers"]
+    rows += [("straggler", _straggler(straggler)) for straggler in late[:3]]
+    if len(late) > 3:
+        rows.append(("", f"and {len(late) - 3} more: --json names them"))
+    spreads = [
+        _spread(title, document[group][name], form) for group, name, title, form in _SHOWN if name in document[group]
+    ]
+    table = aligned([["", "mean", "least", "", "greatest", ""], *spreads], "<>") if spreads else ""
+    return "\n\n".join(filter(None, [aligned(rows), table, "\n".join(_notes(document))]))
 
 
-def _straggler(one: dict[str, Any]) -> str:
-    from profiling.study import stragglers  # needs NumPy, as the steps that have told of it do
+def _straggler(straggler: dict[str, Any]) -> str:
+    from profiling.study import stragglers  # needs NumPy, as the steps did
 
-    return stragglers.as_text(stragglers.Straggler(**one), lambda at: time.strftime("%H:%M:%S", time.localtime(at)))
+    clock = time.strftime("%H:%M:%S", time.localtime(straggler["since"]))
+    return stragglers.as_text(stragglers.Straggler(**straggler), clock)
 
 
-def _step_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
-    left_out = ", ".join(f"{count} {reason}" for reason, count in found["left_out"].items())
-    interval = found["median_interval"]
-    said = (
-        f"95 % {text.span(1e3 * interval['low'], 1e3 * interval['high'])}"
-        + (
-            f" from every {_ordinal(found['interval_of_every'])} step, as neighbours are alike"
-            if found["interval_of_every"] > 1
-            else ""
-        )
-        if interval
-        else "too few for an interval"
-    )
+def _steps(steps: dict[str, Any]) -> list[tuple[str, str]]:
+    left_out = ", ".join(f"{count} {reason}" for reason, count in steps["left_out"].items())
+    interval, every = steps["median_interval"], steps["interval_of_every"]
+    sure = f"95 % {text.span(interval['low'], interval['high'], text.milliseconds)}" if interval else ""
+    if interval and every > 1:
+        sure += f" from every {({2: 'second', 3: 'third'}).get(every, f'{every}th')} step, as neighbours are alike"
     rows = [
-        ("steps", f"{found['timed']} timed" + (f"; left out: {left_out}" if left_out else "")),
+        ("steps", f"{steps['timed']} timed" + (f"; left out: {left_out}" if left_out else "")),
         (
             "step",
-            f"{text.number(1e3 * found['median_seconds'])} ms median, {said}; 1 of 100 above {text.number(1e3 * found['worst_hundredth_seconds'])} ms",
+            f"{text.milliseconds(steps['median_seconds'])} ms median, {sure or 'too few for an interval'}; "
+            f"1 of 100 above {text.milliseconds(steps['worst_hundredth_seconds'])} ms",
         ),
-        ("throughput", f"{text.number(found['throughput'])} {found['unit']}"),
+        ("throughput", f"{text.number(steps['throughput'])} {steps['unit']}"),
     ]
-    if found["input_share"] is not None:
-        rows.append(("input", f"{text.percent(found['input_share'])} of the time is waiting for batches"))
-    if found["waiting_share"] is not None:
-        waiting = f"{text.percent(found['waiting_share'])} of the time is waiting for other ranks and the update"
-        balance = f"load balance {found['load_balance']:.3f} (mean by slowest, rank {found['slowest_rank']})"
-        rows.append(("imbalance", f"{waiting}; {balance}"))
-    return rows + [("odd", doubt) for doubt in found["doubts"]]
+    if steps["input_share"] is not None:
+        rows.append(("input", f"{text.percent(steps['input_share'])} of the time is waiting for batches"))
+    if steps["waiting_share"] is not None:
+        rows.append(
+            (
+                "imbalance",
+                f"{text.percent(steps['waiting_share'])} of the time is waiting for other ranks and the update; load "
+                f"balance {steps['load_balance']:.3f} (mean over slowest, rank {steps['slowest_rank']})",
+            )
+        )
+    return rows + [("odd", doubt) for doubt in steps["doubts"]]
 
 
-_SHOWN = (
+def _gib(value: float) -> str:
+    return f"{value / 2**30:.2f}"
+
+
+_SHOWN: tuple[tuple[str, str, str, text.Form], ...] = (
     ("gpus", "gpu_utilization", "GPU utilisation", text.percent),
     ("gpus", "power_w", "GPU power [W]", text.number),
-    ("gpus", "memory_peak_bytes", "GPU memory, peak [GiB]", lambda value: f"{value / _GIB:.2f}"),
-    ("gpus", "sm_clock_mhz", "SM clock [MHz]", lambda value: f"{value:.0f}"),
-    ("gpus", "temperature_peak_c", "GPU temperature, peak [C]", lambda value: f"{value:.0f}"),
+    ("gpus", "memory_peak_bytes", "GPU memory, peak [GiB]", _gib),
+    ("gpus", "sm_clock_mhz", "SM clock [MHz]", "{:.0f}".format),
+    ("gpus", "temperature_peak_c", "GPU temperature, peak [C]", "{:.0f}".format),
     ("gpus", "throttled_power_s", "throttled for power [s]", text.number),
     ("gpus", "throttled_thermal_s", "throttled for heat [s]", text.number),
     ("gpus", "throttled_share", "clocks held down, of readings", text.percent),
     ("gpus", "nvlink_tx_mib_per_s", "NVLink sent [MiB/s]", text.number),
     ("gpus", "pcie_rx_mib_per_s", "PCIe received [MiB/s]", text.number),
     ("gpus", "ecc_uncorrected", "memory errors, uncorrected", text.number),
-    ("processes", "cpu_cores", "CPU of a rank [cores]", lambda value: f"{value:.2f}"),
-    ("processes", "rss_peak_bytes", "memory of a rank, peak [GiB]", lambda value: f"{value / _GIB:.2f}"),
-    ("hosts", "host_cpu_cores", "CPU of a node [cores]", lambda value: f"{value:.2f}"),
-    ("hosts", "host_available_least_bytes", "memory left on a node [GiB]", lambda value: f"{value / _GIB:.2f}"),
+    ("processes", "cpu_cores", "CPU per rank [cores]", "{:.2f}".format),
+    ("processes", "rss_peak_bytes", "memory per rank, peak [GiB]", _gib),
+    ("hosts", "host_cpu_cores", "CPU per node [cores]", "{:.2f}".format),
+    ("hosts", "host_available_least_bytes", "memory left per node [GiB]", _gib),
     ("hosts", "network_tx_mib_per_s", "network sent [MiB/s]", text.number),
     ("hosts", "infiniband_tx_mib_per_s", "InfiniBand sent [MiB/s]", text.number),
-    ("hosts", "package_energy_j", "processors' energy [J]", text.number),
+    ("hosts", "package_energy_j", "energy of the processors [J]", text.number),
 )
 
 
-def _table(made: dict[str, Any]) -> list[list[str]]:
-    lines = []
-    for group, name, title, form in _SHOWN:
-        if name in made[group]:
-            spread = made[group][name]
-            line = [title, form(spread["mean"])]
-            for word in ("least", "greatest"):
-                of = spread[word]
-                line += [form(of["value"]), f"rank {of['rank']}" if of["rank"] is not None else f"node {of['node']}"]
-            lines.append(line)
-    return lines
+def _spread(title: str, spread: dict[str, Any], form: text.Form) -> list[str]:
+    line = [title, form(spread["mean"])]
+    for of in (spread["least"], spread["greatest"]):
+        line += [form(of["value"]), f"rank {of['rank']}" if of["rank"] is not None else f"node {of['node']}"]
+    return line
 
 
-def _notes(made: dict[str, Any]) -> list[str]:
-    gpus, recording, notes = made["gpus"], made["recording"], []
+def _notes(document: dict[str, Any]) -> list[str]:
+    gpus, recording, notes = document["gpus"], document["recording"], []
     if "power_of_all_w" in gpus:
-        each = f", {text.number(gpus['joules_per_example'])} J an example" if "joules_per_example" in gpus else ""
-        notes.append(
-            f"{gpus['count']} GPUs use {text.number(gpus['power_of_all_w'])} W together{each} (energy {gpus['energy_is']})"
-        )
+        each = f", {text.number(gpus['joules_per_example'])} J per example" if "joules_per_example" in gpus else ""
+        power = text.number(gpus["power_of_all_w"])
+        notes.append(f"{text.plural(gpus['count'], 'GPU')}: {power} W together{each} (energy {gpus['energy_is']})")
     if "sampler_cores" in recording:
         notes.append(
-            f"{recording['readings']} readings at {recording['hz'] or 0:g} Hz on {recording['nodes']} node{'s' * (recording['nodes'] > 1)} cost "
-            f"{recording['sampler_cores']['mean']:.2%} of a core each, {1e3 * recording['sampling_s']['mean']:.2f} ms a time"
+            f"{recording['readings']} readings at {recording['hz'] or 0:g} Hz on "
+            f"{text.plural(recording['nodes'], 'node')} cost {recording['sampler_cores']['mean']:.2%} of a core each, "
+            f"{text.milliseconds(recording['sampling_s']['mean'])} ms per reading"
         )
     elif recording["readings"] == 0:
         notes.append("no readings" + (": the run was made with --sample-hz 0" if recording["hz"] == 0 else ""))
-    notes += [f"not read: {said} ({count} times)" for said, count in list(recording["troubles"].items())[:5]]
+    notes += [f"not read: {why} ({count} times)" for why, count in list(recording["troubles"].items())[:5]]
     if recording["errors"]:
         notes.append(f"a sampler has failed: see {recording['errors']}")
     return notes
-
-
-def _ordinal(number: int) -> str:
-    return {2: "second", 3: "third"}.get(number, f"{number}th")

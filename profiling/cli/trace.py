@@ -1,4 +1,4 @@
-"""python -m profiling trace RUN: where the time of the traced steps went, by rank; the longest operations; Horovod's timeline."""
+"""python -m profiling trace RUN: where the time of traced steps went, the longest operations, Horovod's timeline."""
 
 import json
 from collections.abc import Sequence
@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from launch.errors import Refusal
-from launch.record.files import read_lines
+from launch.plan import options
 from launch.record.rundir import RunDir
 from profiling import text
-from profiling.cli import arguments
-from profiling.traces import store, timeline
-from profiling.traces.parts import PARTS, Step
-from profiling.traces.store import RankTrace
+from profiling.traces.document import document
+from profiling.traces.parts import PARTS
+from profiling.traces.timeline import PHASES
 
 
 @dataclass(frozen=True)
@@ -23,203 +22,99 @@ class Options:
     rank: int | None = None  # whose operations are shown: the first that was traced
     steps: bool = False  # a line for each step too
     top: int = 10  # operations and tensors that are shown
-    json: bool = False  # the same as JSON, all operations and tensors
+    json: bool = False  # print JSON, with all operations and tensors
 
 
 def run(argv: Sequence[str]) -> str:
-    """What the verb prints; the words behind it are RUN and options.
-
-    Raises
-    ------
-    Refusal
-        Bad words, a run without traces, or none that can be read.
-    """
-    (path,), options = arguments.parse(Options, argv, ["RUN"])
-    document = gather(RunDir.open(path), options.attempt)
-    return json.dumps(document, indent=1) if options.json else _show(document, options)
+    """What the verb prints."""
+    (path,), chosen = options.with_files(Options, argv, ["RUN"])
+    traces = document(RunDir.open(path), chosen.attempt)
+    return json.dumps(traces, indent=1) if chosen.json else _as_text(traces, chosen)
 
 
-def gather(run: RunDir, attempt: int | None = None) -> dict[str, Any]:
-    """All that the traces of a run say; seconds, and shares of the traced time.
-
-    Parameters
-    ----------
-    run : RunDir
-        The run.
-    attempt : int, optional
-        Which start of it; by default the last that was traced.
-
-    Raises
-    ------
-    Refusal
-        If there is nothing to read.
-    """
-    found, notes = store.read(run)
-    noted = {int(path.stem.removeprefix("horovod")) for path in run.traces.glob("horovod[0-9]*.json")}
-    attempts = sorted({trace.attempt for trace in found} | noted)
-    if not attempts:
-        raise Refusal(
-            "; ".join(notes) or f"{run.path} has no traces: ask for them with python -m launch WORKLOAD --trace 20..30"
-        )
-    attempt = attempts[-1] if attempt is None else attempt
-    if attempt not in attempts:
-        raise Refusal(f"attempt {attempt} of {run.path} has no traces: give one of {', '.join(map(str, attempts))}")
-    if len(attempts) > 1:
-        notes.append(f"attempts {', '.join(map(str, attempts))} were traced; this is attempt {attempt}")
-    chosen = [trace for trace in found if trace.attempt == attempt]
-    document: dict[str, Any] = {
-        "run": str(run.path),
-        "attempt": attempt,
-        "ranks": [_rank(trace) for trace in chosen],
-        "timeline": None,
-        "notes": notes,
-    }
-    if attempt in noted:
-        try:
-            document["timeline"] = _timeline(run, attempt)
-        except Refusal as refusal:
-            notes.append(f"left out: {refusal}")
-            if not chosen:
-                raise
-    return document
-
-
-def _rank(trace: RankTrace) -> dict[str, Any]:
-    seconds = sum(step.seconds for step in trace.steps)
-    shares = {part: sum(step.parts[part] for step in trace.steps) / seconds for part in PARTS}
-    hidden = sum(step.hidden for step in trace.steps) / seconds
-    return {"rank": trace.rank, "seconds": seconds, "shares": shares | {"hidden": hidden}} | store.as_json(trace)
-
-
-def _timeline(run: RunDir, attempt: int) -> dict[str, Any]:
-    """The timeline, joined by time with the chief's records of its steps."""
-    found = timeline.read(run.timeline(attempt))
-    spans = [spans for spans in found.phases.values() if len(spans)]
-    first, last = min(s[0, 0] for s in spans), max(s[-1, 1] for s in spans)
-    steps = [
-        {"number": line["step"], "seconds": line["seconds"]}
-        | timeline.within(found, line["start"], line["start"] + line["seconds"])
-        for line in read_lines(run.steps / "node0.jsonl")
-        if (line.get("rank"), line.get("attempt")) == (0, attempt)
-        and first <= line["start"] + line["seconds"]
-        and line["start"] <= last
-    ]
-    tensors = [tensor._asdict() for tensor in found.tensors]
-    return {
-        "steps": steps,
-        "seconds": {phase: sum(step[phase] for step in steps) for phase in timeline.PHASES},
-        "bytes": sum(tensor.bytes * tensor.count for tensor in found.tensors),
-        "tensors": tensors,
-    }
-
-
-def _show(document: dict[str, Any], options: Options) -> str:
-    blocks = [f"{document['run']}, attempt {document['attempt']}"]
-    if document["ranks"]:
-        blocks.append(_shares(document["ranks"]))
-        if options.steps:
-            blocks.append(_steps(document["ranks"]))
-        blocks += _longest(_of(document["ranks"], options.rank), options.top)
-    if document["timeline"]:
-        blocks.append(_collectives(document["timeline"], options))
-    if document["notes"]:
-        blocks.append("\n".join(document["notes"]))
+def _as_text(traces: dict[str, Any], chosen: Options) -> str:
+    ranks, blocks = traces["ranks"], [f"{traces['run']}, attempt {traces['attempt']}"]
+    if ranks:
+        blocks.append(_shares(ranks))
+        if chosen.steps:
+            blocks.append(_steps(ranks))
+        shown = [rank for rank in ranks if chosen.rank in (None, rank["rank"])]
+        if not shown:
+            traced = ", ".join(str(rank["rank"]) for rank in ranks)
+            raise Refusal(f"rank {chosen.rank} was not traced: give one of {traced} as --rank")
+        blocks += _longest(shown[0], chosen.top)
+    if traces["timeline"]:
+        blocks += _collectives(traces["timeline"], chosen)
+    if traces["notes"]:
+        blocks.append("\n".join(traces["notes"]))
     return "\n\n".join(blocks)
 
 
+def _ms(seconds: float) -> str:
+    return f"{1e3 * seconds:.2f}"
+
+
 def _shares(ranks: list[dict[str, Any]]) -> str:
-    header = ["rank", "steps", "ms a step", *PARTS, "hidden"]
-    rows = [
-        [
-            str(rank["rank"]),
-            f"{rank['steps'][0]['number']}..{rank['steps'][-1]['number']}",
-            _ms(rank["seconds"] / len(rank["steps"])),
-            *(text.percent(rank["shares"][part]) for part in (*PARTS, "hidden")),
-        ]
-        for rank in ranks
+    columns = [
+        ("rank", text.value("rank", str)),
+        ("steps", text.value("steps", lambda steps: f"{steps[0]['number']}..{steps[-1]['number']}")),
+        ("ms per step", lambda rank: _ms(rank["seconds"] / len(rank["steps"]))),
+        *((part, lambda rank, part=part: text.percent(rank["shares"][part])) for part in (*PARTS, "hidden")),
     ]
-    return text.aligned(header, rows)
+    return text.table(columns, ranks)
 
 
 def _steps(ranks: list[dict[str, Any]]) -> str:
-    rows = [
-        [
-            str(rank["rank"]),
-            str(step.number),
-            _ms(step.seconds),
-            *(_ms(step.parts[part]) for part in PARTS),
-            _ms(step.hidden),
-        ]
-        for rank in ranks
-        for step in (Step(**values) for values in rank["steps"])
+    columns = [
+        ("rank", text.value("rank", str)),
+        ("step", text.value("number", str)),
+        ("ms", text.value("seconds", _ms)),
+        *((f"{part} [ms]", text.value(part, _ms)) for part in (*PARTS, "hidden")),
     ]
-    return text.aligned(["rank", "step", "ms", *(f"{part} [ms]" for part in PARTS), "hidden [ms]"], rows)
-
-
-def _of(ranks: list[dict[str, Any]], number: int | None) -> dict[str, Any]:
-    for rank in ranks:
-        if number in (None, rank["rank"]):
-            return rank
-    raise Refusal(
-        f"rank {number} was not traced: give one of {', '.join(str(rank['rank']) for rank in ranks)} as --rank"
-    )
+    rows = [{"rank": rank["rank"], **step, **step["parts"]} for rank in ranks for step in rank["steps"]]
+    return text.table(columns, rows)
 
 
 def _longest(rank: dict[str, Any], top: int) -> list[str]:
     computed = sum(step["parts"]["compute"] for step in rank["steps"])
-
-    def row(operation: dict[str, Any]) -> list[str]:
-        share = text.percent(operation["seconds"] / computed) if computed else ""
-        return [_ms(operation["seconds"] / len(rank["steps"])), share, str(operation["count"]), operation["type"]]
-
-    types = [row(operation) for operation in rank["types"][:top]]
-    operations = [[*row(operation), operation["name"]] for operation in rank["operations"][:top]]
-    header = ["ms a step", "of compute", "runs", "type"]
+    columns = [
+        ("ms per step", text.value("seconds", lambda seconds: _ms(seconds / len(rank["steps"])))),
+        ("of compute", text.value("seconds", lambda seconds: text.percent(seconds / computed) if computed else "")),
+        ("runs", text.value("count", str)),
+        ("type", text.value("type", str)),
+    ]
+    operations = [*columns, ("operation", text.value("name", str))]
     return [
         f"what rank {rank['rank']} computed",
-        _left(header, types, 1),
-        _left([*header, "operation"], operations, 2),
+        text.table(columns, rank["types"][:top], ">>><"),
+        text.table(operations, rank["operations"][:top], ">>><"),
     ]
 
 
-def _collectives(found: dict[str, Any], options: Options) -> str:
-    steps = found["steps"]
+def _collectives(timeline: dict[str, Any], chosen: Options) -> list[str]:
+    steps, blocks = timeline["steps"], []
+    phases = [(f"{phase} [ms]", text.value(phase, _ms)) for phase in PHASES]
     if steps:
         seconds = sum(step["seconds"] for step in steps)
-        rows = [
-            [phase, _ms(total / len(steps)), text.percent(total / seconds)] for phase, total in found["seconds"].items()
+        size = text.number(timeline["bytes"] / len(steps) / 1e6, 3)
+        columns = [
+            ("phase", lambda item: item[0]),
+            ("ms per step", lambda item: _ms(item[1] / len(steps))),
+            ("of the step", lambda item: text.percent(item[1] / seconds)),
         ]
-        head = [
-            f"Horovod on rank 0, steps {steps[0]['number']}..{steps[-1]['number']}, {text.number(found['bytes'] / len(steps) / 1e6, 3)} MB a step; "
+        blocks += [
+            f"Horovod on rank 0, steps {steps[0]['number']}..{steps[-1]['number']}, {size} MB per step; "
             "phases of several tensors overlap",
-            "",
-            text.aligned(["phase", "ms a step", "of the step"], rows),
+            text.table(columns, timeline["seconds"].items()),
         ]
+        if chosen.steps:
+            columns = [("step", text.value("number", str)), ("ms", text.value("seconds", _ms)), *phases]
+            blocks.append(text.table(columns, steps))
     else:
-        head = ["Horovod on rank 0; no records of these steps"]
+        blocks.append("Horovod on rank 0; no records of these steps")
     tensors = [
-        [*(_ms(tensor["seconds"][phase] / tensor["count"]) for phase in timeline.PHASES), str(tensor["count"]),
-         tensor["shape"], tensor["name"]]
-        for tensor in found["tensors"][: options.top]
-    ]  # fmt: skip
-    header = [*(f"{phase} [ms]" for phase in timeline.PHASES), "times", "shape", "tensor"]
-    blocks = ["\n".join(head), _left(header, tensors, 2)]
-    if options.steps and steps:
-        rows = [
-            [str(step["number"]), _ms(step["seconds"]), *(_ms(step[phase]) for phase in timeline.PHASES)]
-            for step in steps
-        ]
-        blocks.insert(1, text.aligned(["step", "ms", *(f"{phase} [ms]" for phase in timeline.PHASES)], rows))
-    return "\n\n".join(blocks)
-
-
-def _left(header: list[str], rows: list[list[str]], columns: int) -> str:
-    """Aligned columns, of which the last ones begin at the left."""
-    lines = [header, *rows]
-    widths = [max(len(line[-i]) for line in lines) for i in range(1, columns + 1)]
-    padded = [[*line[:-columns], *(line[-i].ljust(widths[i - 1]) for i in range(columns, 0, -1))] for line in lines]
-    return text.aligned(padded[0], padded[1:])
-
-
-def _ms(seconds: float) -> str:
-    return f"{seconds * 1e3:.2f}"
+        tensor | {"tensor": tensor["name"]} | {phase: tensor["seconds"][phase] / tensor["count"] for phase in PHASES}
+        for tensor in timeline["tensors"][: chosen.top]
+    ]
+    columns = [*phases, *((key, text.value(key, str)) for key in ("count", "shape", "tensor"))]
+    return [*blocks, text.table(columns, tensors, ">" * (len(PHASES) + 1) + "<")]

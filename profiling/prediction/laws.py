@@ -1,7 +1,7 @@
 """Scaling laws, as the factor by which the cost of a unit of work rises with the number of workers.
 
-The cost is n / X(n), with X the throughput on n workers: worker-seconds for an example. Perfect scaling leaves it alone, in
-weak scaling (where it is proportional to the time of a step) and in strong scaling (where it is to n T(n)). A law is
+The cost is n / X(n), with X the throughput on n workers: worker-seconds per example. Perfect scaling leaves it alone,
+in weak scaling (where it is proportional to the time of a step) and in strong scaling (where it is to n T(n)). A law is
 
     cost(n) = cost(1) (1 + sum_k theta_k phi_k(n)),   theta_k >= 0
 
@@ -19,8 +19,9 @@ surface  sqrt(n) - 1         hops through a two-dimensional mesh              ha
 ring     max(0, 1 - w / n)   bandwidth of a ring between groups of w workers: 2 (m - 1) / m bytes / bandwidth, m = n / w
 ======== =================== ================================================ =========================================
 
-and two laws have another form: Gustafson's, cost(1) / (1 - s (n - 1) / n), s the serial share of the scaled work (Gustafson
-1988), and the power law, cost(1) n^p. The group of the ring, w, is unknown from a plain table and is averaged over.
+and two laws have another form: Gustafson's, cost(1) / (1 - s (n - 1) / n), s the serial share of the scaled work
+(Gustafson 1988), and the power law, cost(1) n^p. The group of the ring, w, is unknown from a plain table and is
+averaged over.
 """
 
 import dataclasses
@@ -50,7 +51,7 @@ class Law:
 
 
 # The priors were learnt from the series of tests/benchmarks/scaling_series.json by empirical Bayes (expectation
-# maximisation of the evidence, half a pseudo-series a law): docs/prediction.md.
+# maximisation of the evidence, half a pseudo-series per law): docs/prediction.md.
 LAWS: dict[str, tuple[Law, ...]] = {
     "weak": (
         Law("gustafson", (), 0.031),

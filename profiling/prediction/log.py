@@ -1,11 +1,13 @@
-"""The predictions of a study that were written down, with their dates, and what has been measured since."""
+"""Predictions that were written down, a line of JSON each, and how they compare with what was measured since."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from launch.errors import Refusal
 from launch.record.files import append_line, read_lines
-from profiling.cli.score import score
+from profiling import text
 from profiling.study.tables import Series
 
 FILE = "predictions.jsonl"
@@ -13,7 +15,7 @@ FILE = "predictions.jsonl"
 
 
 def write_down(folder: Path, document: dict[str, Any]) -> str:
-    """Keep a prediction, with its date and the points that it knew, unless the same one is there already; say so."""
+    """Keep a prediction of a study, with its date and the points that it knew, unless it is there already; say so."""
     path = folder / FILE
     content = json.dumps({**document, "made": None})
     if any(json.dumps({**old, "made": None}) == content for old in read_lines(path)):
@@ -25,24 +27,69 @@ def write_down(folder: Path, document: dict[str, Any]) -> str:
     return f"written down, to be scored by the next report: {path}"
 
 
-def scored(folder: Path, series: Series) -> list[dict[str, Any]]:
-    """Each forecast of the past for a series, by date and workers: ``measured`` is None where nothing is yet.
+def read(path: Path) -> list[dict[str, Any]]:
+    """The predictions in a file or in the folder of a study: a line each, or one in all, as older versions wrote it.
 
-    A point that was known when a prediction was made is no forecast, and is left out.
+    Raises
+    ------
+    Refusal
+        If it cannot be read or has none.
+    """
+    file = path / FILE if path.is_dir() else path
+    try:
+        found = [json.loads(file.read_text(encoding="utf-8"))]
+    except ValueError:
+        found = list(read_lines(file))
+    except OSError as error:
+        raise Refusal(f"cannot read {file} ({error.strerror}): give a study, or a file of predict --save") from None
+    predictions = [value for value in found if _is_prediction(value)]
+    if not predictions:
+        raise Refusal(f"{file} is not a prediction: give a study, or a file of predict --save")
+    return predictions
+
+
+def of_series(folder: Path, series: Series) -> list[dict[str, Any]]:
+    """The predictions for a series that are written down in the folder of its study."""
+    return [value for value in read_lines(folder / FILE) if _is_prediction(value) and value["series"] == series.name]
+
+
+def scored(predictions: Iterable[dict[str, Any]], series: Series) -> list[dict[str, Any]]:
+    """Each forecast for a series by date and workers, and what was measured there: None where nothing is yet.
+
+    A point that was known when a prediction was made is not a forecast and is left out, as are other kinds and units.
     """
     measured = {point.workers: point.throughput for point in series.points}
-    found = []
-    for made in read_lines(folder / FILE):
-        if (made.get("series"), made.get("kind"), made.get("unit")) != (series.name, series.kind, series.unit):
+    scores = []
+    for prediction in predictions:
+        if (prediction["kind"], prediction["unit"]) != (series.kind, series.unit):
             continue
-        known = {point["workers"] for point in made["measured"]}
-        for forecast in made["predictions"]:
-            if forecast["workers"] in known:
+        knew = sorted(point["workers"] for point in prediction["measured"])
+        for forecast in prediction["predictions"]:
+            workers, predicted, low, high = (forecast[key] for key in ("workers", "throughput", "low", "high"))
+            if workers in knew:
                 continue
-            found.append({"made": made["made"], "knew": sorted(known), "confidence": made["confidence"]})
-            if forecast["workers"] in measured:
-                found[-1] |= score(forecast, measured[forecast["workers"]])
-            else:
-                found[-1] |= {"workers": forecast["workers"], "predicted": forecast["throughput"], "measured": None}
-                found[-1] |= {"low": forecast["low"], "high": forecast["high"]}
-    return found
+            score = {"made": prediction["made"], "knew": knew, "confidence": prediction["confidence"]}
+            score |= {"workers": workers, "predicted": predicted, "low": low, "high": high, "measured": None}
+            if rate := measured.get(workers):
+                score |= {"measured": rate, "relative_error": predicted / rate - 1, "inside": low <= rate <= high}
+            scores.append(score)
+    return scores
+
+
+def columns(unit: str, workers: str = "workers") -> list[tuple[str, text.Form]]:
+    """The columns of a table of what `scored` returns; ``workers`` is what they are called."""
+    return [
+        ("made", lambda score: score["made"][:16].replace("T", " ")),
+        ("knew", lambda score: ", ".join(map(str, score["knew"]))),
+        (workers, text.value("workers", str)),
+        (f"predicted [{unit}]", text.value("predicted")),
+        ("interval", text.bounds("low", "high")),
+        ("measured since", lambda score: "not yet" if score["measured"] is None else text.number(score["measured"])),
+        ("error", text.value("relative_error", "{:+.1%}".format)),
+        ("inside", text.value("inside", lambda inside: "yes" if inside else "no")),
+    ]
+
+
+def _is_prediction(value: Any) -> bool:
+    keys = {"made", "series", "kind", "unit", "confidence", "measured", "predictions"}
+    return isinstance(value, dict) and value.get("format") == 1 and keys <= value.keys()

@@ -2,10 +2,11 @@
 
     log(n_i / X_i) = c + log f(n_i; law, theta) + d(log2 n_i) + e_i
 
-f is a law of laws.py; d is what no law has: a Brownian motion in log2 of the workers, of variance tau^2 a doubling, 0 at the first point
-(Kennedy & O'Hagan 2001, with the simplest non-stationary kernel); e_i is the noise of one run, of variance sigma^2. The
-constant c has a flat prior and is integrated out exactly; law, theta, sigma and tau lie on a grid. So the posterior is a finite
-mixture of normal distributions, computed without sampling: the same table always gives the same prediction.
+f is a law of laws.py; d is what no law has: a Brownian motion in log2 of the workers, of variance tau^2 per doubling, 0
+at the first point (Kennedy & O'Hagan 2001, with the simplest non-stationary kernel); e_i is the noise of one run, of
+variance sigma^2. The constant c has a flat prior and is integrated out exactly; law, theta, sigma and tau lie on a
+grid. So the posterior is a finite mixture of normal distributions, computed without sampling: the same table always
+gives the same prediction.
 """
 
 import dataclasses
@@ -17,7 +18,8 @@ from profiling.prediction import laws
 from profiling.study.tables import Series
 
 # Priors of tau and sigma: normal in the logarithm, mean and deviation; at these numbers of deviations from the mean.
-# Tuned on the held-out points of tests/benchmarks/scaling_series.json; the score is flat around them: docs/prediction.md.
+# Tuned on the held-out points of tests/benchmarks/scaling_series.json; the score is flat around them, see
+# docs/prediction.md.
 TAU = (0.015, 1.3)
 SIGMA = (0.007, 0.55)
 DEVIATIONS = np.linspace(-2, 2.6, 5)
@@ -93,8 +95,8 @@ def fit(series: Series, workers: list[int]) -> Posterior:
     repeats = np.array([len(point.rates) for point in series.points], float)
     scatter, freedom = _scatter(series)
 
-    # What the data see of a half step of the grid, and what the prediction does: a cell of the grid is a normal patch of
-    # the law's parameters, within which the law is straight. So the grid need not be as fine as the data are precise.
+    # What the data see of a half step of the grid, and what the prediction does: a cell of the grid is a normal patch
+    # of the law's parameters, within which the law is straight: the grid need not be as fine as the data are precise.
     steps = np.concatenate([curves.half_steps for curves in all_curves])
     residual = cost - shape[:, :count]
     weights, means, deviations = [], [], []

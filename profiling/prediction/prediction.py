@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,9 +11,10 @@ from profiling import text
 from profiling.prediction import posterior
 from profiling.study.tables import Series
 
+LABEL = "prediction, not measured"
 WIDEN = 1.5
-"""By what the distance of each bound from the median is stretched: real series surprise more than the laws with their noise
-do. With it 90 % intervals hold 85 % of the held-out points of real series, 91 % without those where the network
+"""By what the distance of each bound from the median is stretched: real series surprise more than the laws with their
+noise do. With it 90 % intervals hold 85 % of the held-out points of real series, 91 % without those where the network
 saturates (docs/prediction.md)."""
 UNEXPECTED = 0.99  # level of the interval that a measured point must leave before the fit is said not to hold
 SATURATED = 0.25  # share of a first worker's throughput that an added worker must bring in weak scaling
@@ -64,20 +66,15 @@ class Prediction:
     laws: tuple[FittedLaw, ...]  # the most plausible first
     forecasts: tuple[Forecast, ...]
 
-    @property
-    def law(self) -> str:
-        """The most plausible."""
-        return self.laws[0].name
 
-
-def predict(series: Series, workers: list[int], confidence: float = 0.9) -> Prediction:
+def predict(series: Series, workers: Sequence[int], confidence: float = 0.9) -> Prediction:
     """Predict the throughput of one more run.
 
     Parameters
     ----------
     series : Series
         What was measured.
-    workers : list of int
+    workers : sequence of int
         Where to predict.
     confidence : float
         Level of the intervals, which are for one run, its noise included.
@@ -85,38 +82,35 @@ def predict(series: Series, workers: list[int], confidence: float = 0.9) -> Pred
     Returns
     -------
     Prediction
+        Its forecasts by rising number of workers.
 
     Raises
     ------
     Refusal
         A number of workers below 1, none at all, a level outside (0, 1), or a result that is not finite.
     """
-    if not workers or min(workers) < 1:
-        raise Refusal(
-            f"--workers is {','.join(map(str, workers)) or 'empty'}: give whole numbers of 1 or more, as in 64,256"
-        )
+    workers = sorted(set(workers))
+    if not workers or workers[0] < 1:
+        listed = ",".join(map(str, workers)) or "empty"
+        raise Refusal(f"--workers is {listed}: give whole numbers of 1 or more, as in 64,256")
     if not 0 < confidence < 1:
         raise Refusal(f"--confidence is {confidence:g}: give a level between 0 and 1, as in 0.9")
     fitted = posterior.fit(series, workers)
-    found = tuple(problems(series))
+    reasons = tuple(problems(series))
     forecasts = tuple(
-        _forecast(series, n, interval(mixture, n, confidence), not found)
-        for n, mixture in zip(workers, fitted.mixtures, strict=True)
+        _forecast(series, count, interval(mixture, count, confidence), not reasons)
+        for count, mixture in zip(workers, fitted.mixtures, strict=True)
     )
     if not all(0 < forecast.low <= forecast.high < math.inf for forecast in forecasts):
         raise Refusal(
-            f"{series.name}: throughputs beyond what a number can hold at {workers[-1]} workers: give them in another unit"
+            f"{series.name}: throughputs beyond what a number can hold at {workers[-1]} workers: give them in another "
+            "unit"
         )
-    fits = [
+    laws = [
         FittedLaw(name, weight, _parameters(*fitted.parameters[name], confidence))
         for name, weight in fitted.law_weights.items()
     ]
-    return Prediction(
-        confidence=confidence,
-        problems=found,
-        laws=tuple(sorted(fits, key=lambda fit: -fit.weight)),
-        forecasts=forecasts,
-    )
+    return Prediction(confidence, reasons, tuple(sorted(laws, key=lambda law: -law.weight)), forecasts)
 
 
 def _forecast(series: Series, workers: int, bounds: tuple[float, float, float], holds: bool) -> Forecast:
@@ -125,8 +119,8 @@ def _forecast(series: Series, workers: int, bounds: tuple[float, float, float], 
     share = base.workers / workers / base.throughput
     warnings = []
     if workers > last.workers:
-        beyond = f"x{text.number(workers / last.workers, 3)} beyond the last measured point ({last.workers} workers)"
-        warnings.append(f"extrapolates {beyond}")
+        factor = text.number(workers / last.workers, 3)
+        warnings.append(f"extrapolates x{factor} beyond the last measured point ({last.workers} workers)")
         if not holds:  # what is saturated may stay as it is, which none of the laws says
             low, high = min(low, last.throughput), max(high, last.throughput)
             warnings.append("the fit does not hold: interval stretched to the throughput of the last measured point")
@@ -146,9 +140,22 @@ def interval(mixture: posterior.Mixture, workers: int, confidence: float) -> tup
     """Lower bound, median and upper bound of the throughput of one run, from the posterior of its log cost."""
     dear, median, cheap = mixture.quantiles(((1 + confidence) / 2, 0.5, (1 - confidence) / 2))
     stretched = (median + WIDEN * (dear - median), median, median + WIDEN * (cheap - median))
-    with np.errstate(over="ignore"):  # the caller looks whether a number can hold it
+    with np.errstate(over="ignore"):  # the caller checks that a number can hold it
         low, middle, high = (float(workers * np.exp(-value)) for value in stretched)
     return low, middle, high
+
+
+def columns(unit: str, confidence: float, workers: str = "workers") -> list[tuple[str, text.Form]]:
+    """The columns of a table of forecasts as dictionaries; ``workers`` is what they are called."""
+    level = f"{confidence:.0%} interval"
+    return [
+        (workers, text.value("workers", str)),
+        (f"throughput [{unit}]", text.value("throughput")),
+        (level, text.bounds("low", "high")),
+        ("speed-up", text.value("speedup")),
+        ("efficiency", text.value("efficiency", text.percent)),
+        (level, text.bounds("efficiency_low", "efficiency_high", text.percent)),
+    ]
 
 
 def problems(series: Series) -> list[str]:
@@ -157,43 +164,41 @@ def problems(series: Series) -> list[str]:
     A point lies outside the 99 % interval that the points before it predict; throughput falls; or, in weak scaling,
     added workers bring less than a quarter of what the first ones did.
     """
-    found = []
+    reasons = []
     first = series.points[0]
     for index in range(max(1, len(series.points) - LOOK_BACK), len(series.points)):
         before, point = series.points[index - 1], series.points[index]
-        if point.throughput < before.throughput:
-            found.append(
-                f"fit does not hold: throughput falls from {text.number(before.throughput, 6)} at {before.workers} workers to {text.number(point.throughput, 6)} at {point.workers}"
+        gained, added = point.throughput - before.throughput, point.workers - before.workers
+        if gained < 0:
+            reasons.append(
+                f"throughput falls from {text.number(before.throughput, 6)} at {before.workers} workers to "
+                f"{text.number(point.throughput, 6)} at {point.workers}"
             )
-        gain = (
-            (point.throughput - before.throughput)
-            / (point.workers - before.workers)
-            / (first.throughput / first.workers)
-        )
+        gain = gained / added / (first.throughput / first.workers)
         if series.kind == "weak" and 0 <= gain < SATURATED:
-            found.append(
-                f"fit does not hold: saturated; from {before.workers} to {point.workers} workers each brings {gain:.0%} of what the first did"
+            reasons.append(
+                f"saturated; from {before.workers} to {point.workers} workers each brings {gain:.0%} of what the first "
+                "did"
             )
         if index >= 2:
             earlier = dataclasses.replace(series, points=series.points[:index])
             low, median, high = interval(posterior.fit(earlier, [point.workers]).mixtures[0], point.workers, UNEXPECTED)
             if not low <= point.throughput <= high:
-                found.append(
-                    f"fit does not hold: at {point.workers} workers {point.throughput / median - 1:+.0%} against what the points before predict"
-                )
-    return found
+                error = f"{point.throughput / median - 1:+.0%}"
+                reasons.append(f"at {point.workers} workers {error} against what the points before predict")
+    return [f"fit does not hold: {reason}" for reason in reasons]
 
 
 def _parameters(weight: np.ndarray, values: dict[str, np.ndarray], confidence: float) -> tuple[Parameter, ...]:
     """Weighted quantiles of each parameter of a law; none where the series rules it out."""
     units = {"exponent": "1", "serial share": "1", "group": "workers"}
-    found = []
+    parameters = []
     for name, value in values.items() if weight.any() else ():
         order = np.argsort(value)
         below = np.cumsum(weight[order]) / weight.sum()
         low, estimate, high = (
-            float(value[order][min(np.searchsorted(below, q), len(order) - 1)])
-            for q in ((1 - confidence) / 2, 0.5, (1 + confidence) / 2)
+            float(value[order][min(np.searchsorted(below, level), len(order) - 1)])
+            for level in ((1 - confidence) / 2, 0.5, (1 + confidence) / 2)
         )
-        found.append(Parameter(name, units.get(name, "cost of one worker"), estimate, low, high))
-    return tuple(found)
+        parameters.append(Parameter(name, units.get(name, "cost of one worker"), estimate, low, high))
+    return tuple(parameters)

@@ -11,15 +11,16 @@ from typing import Any
 
 from launch.record.contents import CodeRecord
 from launch.record.files import Unreadable, read_object
+from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
-from profiling.study.runs import Study, program
+from profiling.study.runs import Study
 
 # Variables that tell of hosts, users and folders, and of no setting; TF_CLI_ is Terraform's.
 _OF_THE_MACHINE = re.compile(r"SLURM_|TF_CLI_|LOADEDMODULES$|.*(PATH|PRELOAD|PREFIX|VIRTUAL_ENV|CONTAINER)$")
 
 
 def about(study: Study) -> dict[str, str]:
-    """Label -> text, in the order in which it is told. Names of hosts and folders of the machine are not in it.
+    """Label -> text, in reading order. Names of hosts and folders of the machine are not in it.
 
     Parameters
     ----------
@@ -27,35 +28,36 @@ def about(study: Study) -> dict[str, str]:
         Of one series, whose runs were all made with the same software and hardware.
     """
     first = study.runs[0]
-    plan, here = first.plan, first.surroundings
+    plan, environment = first.plan, first.environment
     starts, ends = (
         [time for time in times if time] for times in zip(*((run.started, run.ended) for run in study.runs))
     )
     code = read_object(study.folder / "code.json", CodeRecord) or {}
-    changed = os.path.isfile(study.folder / "code.patch")
-    gpus = sorted(set(here.get("gpus") or []))
-    told = {
-        "what": ", ".join(filter(None, [program(study.index), *_trained(study)])),
+    changed = ", with changes that are kept in code.patch" if os.path.isfile(study.folder / "code.patch") else ""
+    partition = f", partition {plan.get('partition')}" if plan.get("partition") else ""
+    gpus = sorted(set(environment.get("gpus") or []))
+    facts = {
+        "what": ", ".join([_public(plan["workload"]), *_trained(study)]),
         "series": first.series,
         "command": command(study),
-        "where": f"site {plan.get('site')}, backend {plan['backend']}"
-        + (f", partition {plan['partition']}" if plan.get("partition") else ""),
-        "processor": f"{here.get('cpu', 'unknown')}, {here.get('cores', '?')} cores on the first node",
-        "GPUs": f"{', '.join(gpus)}, driver {here.get('driver')}" if gpus else "none",
-        "ranks": f"{_each('on a node', (run.plan['ranks_per_node'] for run in study.runs))}, rendezvous by {plan.get('rendezvous')}",
-        "system": here.get("system", "unknown"),
+        "where": f"site {plan.get('site')}, backend {plan['backend']}{partition}",
+        "processor": f"{environment.get('cpu', 'unknown')}, {environment.get('cores', '?')} cores on the first node",
+        "GPUs": f"{', '.join(gpus)}, driver {environment.get('driver')}" if gpus else "none",
+        "ranks": f"{_each(run.plan['ranks_per_node'] for run in study.runs)} per node, "
+        f"rendezvous by {plan.get('rendezvous')}",
+        "system": environment.get("system", "unknown"),
         "software": ", ".join(f"{name} {version}" for name, version in first.versions.items()),
-        "modules": ", ".join(here.get("modules") or []),
+        "modules": ", ".join(environment.get("modules") or []),
         "environment": " ".join(
             f"{name}={_public(value)}"
-            for name, value in (here.get("environment") or {}).items()
+            for name, value in (environment.get("environment") or {}).items()
             if not _OF_THE_MACHINE.match(name)
         ),
-        "code": f"commit {code.get('commit') or 'unknown'}{', with changes that are kept in code.patch' if changed else ''}",
-        "seed": _each("", (run.plan.get("seed") for run in study.runs)),
+        "code": f"commit {code.get('commit') or 'unknown'}{changed}",
+        "seed": _each(run.plan.get("seed") for run in study.runs),
         "when": f"{moment(min(starts))} to {moment(max(ends))}" if starts and ends else "unknown",
     }
-    return {label: said for label, said in told.items() if said}
+    return {label: value for label, value in facts.items() if value}
 
 
 def command(study: Study) -> str:
@@ -64,7 +66,7 @@ def command(study: Study) -> str:
         with contextlib.suppress(Unreadable):
             for event in RunDir(study.folder / entry["run"]).events("submitted"):
                 if (words := event.get("command")) and "resume" not in words:
-                    return shlex.join(map(_public, words))
+                    return shlex.join(map(_public, without_secrets(words)))
     return "unknown"
 
 
@@ -80,18 +82,13 @@ def _public(word: str) -> str:
     return f"{name}{equals}{':'.join(parts)}"
 
 
-def _each(what: str, values: Iterable[Any]) -> str:
-    """The values that runs have, each once."""
-    return f"{', '.join(_in_order(values))} {what}".strip()
-
-
 def _trained(study: Study) -> list[str]:
-    """What the runs were training, and on what; nothing of what they do not say."""
-    trainings = [run.training for run in study.runs if run.training]
-    named = (("parameters", "parameters"), ("training examples", "examples"))
-    values = [(what, [each[key] for each in trainings if each.get(key) is not None]) for what, key in named]
-    return [_each(what, each) for what, each in values if each]
+    """What the runs trained, and on what, of those that say it."""
+    facts = {"parameters": "parameters", "examples": "training examples"}
+    values = {key: [run.training[key] for run in study.runs if run.training and key in run.training] for key in facts}
+    return [f"{_each(values[key])} {words}" for key, words in facts.items() if values[key]]
 
 
-def _in_order(values: Iterable[Any]) -> list[str]:
-    return list(dict.fromkeys(f"{value}" for value in values))
+def _each(values: Iterable[Any]) -> str:
+    """The values that runs have, each once, in their order."""
+    return ", ".join(dict.fromkeys(map(str, values)))

@@ -1,9 +1,9 @@
-"""A report's document as words and tables of text, in the order in which it is read: what Markdown, LaTeX and HTML are made of."""
+"""A report's document as words and tables of text, in reading order: what Markdown, LaTeX and HTML are made of."""
 
 from typing import Any, NamedTuple
 
 from profiling import text
-from profiling.prediction import fits
+from profiling.prediction import fits, log, prediction
 from profiling.reporting import columns
 from profiling.traces.parts import PARTS
 from profiling.traces.timeline import PHASES
@@ -24,52 +24,51 @@ class Block(NamedTuple):
 def summary(document: dict[str, Any]) -> str:
     """The result in one sentence."""
     first, last, unit = document["rows"][0], document["rows"][-1], document["unit"]
-    kind = {"weak": "the batch of a rank held", "strong": "the batch of all ranks held"}[document["kind"]]
-    interval = last["efficiency_interval"]
-    span = (
-        f", {document['confidence']:.0%} interval {text.span(interval['low'], interval['high'], text.percent)}"
-        if interval
-        else ""
-    )
+    held = {"weak": "the batch per rank held", "strong": "the global batch held"}[document["kind"]]
+    span = "; too few repeats for an interval"
+    if interval := last["efficiency_interval"]:
+        span = text.span(interval["low"], interval["high"], text.percent)
+        span = f", {document['confidence']:.0%} interval {span}"
     return (
-        f"{document['kind'].capitalize()} scaling ({kind}) from {first['workers']} to {last['workers']} ranks: "
-        f"{text.number(last['throughput'])} {unit} on {last['workers']} ranks, {text.percent(last['efficiency'])} of what "
-        f"{text.number(last['workers'] / first['workers'])} times the base would give{span or '; too few repeats for an interval'}."
+        f"{document['kind'].capitalize()} scaling ({held}) from {first['workers']} to {last['workers']} ranks: "
+        f"{text.number(last['throughput'])} {unit} on {last['workers']} ranks, {text.percent(last['efficiency'])} of "
+        f"what {text.number(last['workers'] / first['workers'])} times the base would give{span}."
     )
 
 
 def blocks(document: dict[str, Any]) -> list[Block]:
     """The tables of a report."""
     base = document["base"]
-    scaled = _block("Scaling", columns.SCALING, document, document["absent"])
-    scaled.notes.append(
-        f"Base: {base['workers']} rank{'s' * (base['workers'] > 1)}, {text.number(base['throughput'])} {document['unit']} in absolute terms."
+    absolute = (
+        f"Base: {text.plural(base['workers'], 'rank')}, {text.number(base['throughput'])} {document['unit']} in "
+        "absolute terms."
     )
-    time = _block("Where the time goes", columns.TIME, document, document["absent"])
-    time.notes[:0] = columns.MEANING_OF_TIME
-    cost = _block("Use, energy, memory and quality", columns.COST, document, document["absent"])
-    cost.notes[:0] = columns.MEANING_OF_COST
-    cost.notes.extend(_quality(document))
     return [
-        scaled,
-        time,
+        _block("Scaling", columns.SCALING, document, after=[absolute]),
+        _block("Where the time goes", columns.TIME, document, columns.MEANING_OF_TIME),
         *_traced(document["traced"]),
-        cost,
+        _block(
+            "Use, energy, memory and quality", columns.COST, document, columns.MEANING_OF_COST, after=_quality(document)
+        ),
         *_predicted(document),
-        *(Block(each["title"], each["header"], each["rows"], [each["note"]]) for each in document["committees"]),
+        *(Block(form["title"], form["header"], form["rows"], [form["note"]]) for form in document["committees"]),
     ]
 
 
-def _block(title: str, shown: tuple[columns.Column, ...], document: dict[str, Any], absent: dict[str, str]) -> Block:
-    why = {column.key: absent[column.key] for column in shown if column.key in absent}
-    reasons = list(dict.fromkeys(why.values()))
-    marks = {key: str(reasons.index(reason) + 1).translate(RAISED) for key, reason in why.items()}
-    rows = document["rows"]
+def _block(
+    title: str,
+    shown: tuple[columns.Column, ...],
+    document: dict[str, Any],
+    meaning: tuple[str, ...] = (),
+    after: list[str] | None = None,
+) -> Block:
+    """A table of columns; why those without a value have none stands in notes, with a mark at their headings."""
+    why = {column.key: document["absent"][column.key] for column in shown if column.key in document["absent"]}
+    marks = {reason: str(number).translate(RAISED) for number, reason in enumerate(dict.fromkeys(why.values()), 1)}
+    header, rows = columns.cells(shown, document["rows"], document["unit"])
+    header = [title + marks.get(why.get(column.key, ""), "") for title, column in zip(header, shown)]
     return Block(
-        title,
-        [column.title.format(unit=document["unit"]) + marks.get(column.key, "") for column in shown],
-        [[columns.cell(column, row, rows[0]) for column in shown] for row in rows],
-        [f"{str(number).translate(RAISED)} N/A: {reason}." for number, reason in enumerate(reasons, 1)],
+        title, header, rows, [*meaning, *(f"{mark} N/A: {reason}." for reason, mark in marks.items()), *(after or [])]
     )
 
 
@@ -78,67 +77,50 @@ def _quality(document: dict[str, Any]) -> list[str]:
         return []
     reached = ", ".join(f"{row['target_reached']} of {row['repeats']} on {row['workers']}" for row in document["rows"])
     return [
-        f"Time to quality: from the start of a run, its wait in the queue left out, until an evaluation had {document['target']}; "
-        f"mean over the repeats, and N/A where one did not reach it. Reached by {reached} ranks."
+        "Time to quality: from the start of a run, its wait in the queue left out, until an evaluation reached "
+        f"{document['target']}; mean over the repeats, and N/A where one did not reach it. Reached by {reached} ranks."
     ]
 
 
 def _traced(points: list[dict[str, Any]]) -> list[Block]:
     """The parts of the traced steps, and Horovod's phases, each where there are some."""
     parts = [
-        [str(p["workers"]), str(p["runs"]), str(p["steps"]), text.number(1000 * p['step_seconds'], 4), *(text.percent(p["shares"][part]) for part in (*PARTS, "hidden"))]
-        for p in points
-        if p["shares"]
-    ]  # fmt: skip
+        ("ranks", text.value("workers", str)),
+        ("runs", text.value("runs", str)),
+        ("traced steps", text.value("steps", str)),
+        ("mean step [ms]", text.value("step_seconds", text.milliseconds)),
+        *((part, lambda point, part=part: text.percent(point["shares"][part])) for part in (*PARTS, "hidden")),
+    ]
     phases = [
-        [str(p["workers"]), str(p["timeline"]["steps"]), *(text.number(1000 * p['timeline']['seconds'][phase], 4) for phase in PHASES)]
-        for p in points
-        if p["timeline"]
-    ]  # fmt: skip
-    found = []
-    if parts:
-        header = ["ranks", "runs", "traced steps", "mean step [ms]", *PARTS, "hidden"]
-        found.append(Block("Traced steps", header, parts, list(columns.MEANING_OF_TRACED)))
-    if phases:
-        header = ["ranks", "steps", *(f"{phase} [ms]" for phase in PHASES)]
-        found.append(Block("Horovod's collectives in traced steps", header, phases, [columns.MEANING_OF_TIMELINE]))
-    return found
+        ("ranks", text.value("workers", str)),
+        ("steps", lambda point: str(point["timeline"]["steps"])),
+        *(
+            (f"{phase} [ms]", lambda point, phase=phase: text.milliseconds(point["timeline"]["seconds"][phase]))
+            for phase in PHASES
+        ),
+    ]
+    tables = (
+        ("Traced steps", parts, "shares", columns.MEANING_OF_TRACED),
+        ("Horovod's collectives in traced steps", phases, "timeline", columns.MEANING_OF_TIMELINE),
+    )
+    return [
+        Block(title, *text.cells(shown, present), list(meaning))
+        for title, shown, key, meaning in tables
+        if (present := [point for point in points if point[key]])
+    ]
 
 
 def _predicted(document: dict[str, Any]) -> list[Block]:
     ahead, unit = document["prediction"], document["unit"]
-    level = f"{ahead['confidence']:.0%} interval"
-    new = [
-        [str(f["workers"]), text.number(f["throughput"]), text.span(f["low"], f["high"]), text.percent(f["efficiency"]),
-         text.span(f["efficiency_low"], f["efficiency_high"], text.percent)]
-        for f in ahead["curve"]
-        if f["workers"] in ahead["asked"]
-    ]  # fmt: skip
-    header = ["ranks", f"throughput [{unit}]", level, "efficiency", level]
-    notes = [
-        *(warning[0].upper() + warning[1:] + "." for warning in ahead["warnings"]),
+    asked = [forecast for forecast in ahead["curve"] if forecast["workers"] in ahead["asked"]]
+    notes = [warning[0].upper() + warning[1:] + "." for warning in ahead["warnings"]]
+    header, rows, note = fits.table(ahead)
+    found = [
+        Block(PREDICTED, *text.cells(prediction.columns(unit, ahead["confidence"], "ranks"), asked), notes),
+        Block("Laws of the prediction", header, rows, [note]),
     ]
-    found = [Block(PREDICTED, header, new, notes), Block("Laws of the prediction", *fits.table(ahead))]
-    if document["foretold"]:
-        header = ["made", "knew ranks", "ranks", f"predicted [{unit}]", "interval", "measured since", "error", "inside"]
-        old = [
-            [f["made"][:16].replace("T", " "), ", ".join(map(str, f["knew"])), str(f["workers"]), text.number(f["predicted"]),
-             text.span(f["low"], f["high"]), *_outcome(f)]
-            for f in document["foretold"]
-        ]  # fmt: skip
-        found.append(
-            Block(
-                "Predictions of the past",
-                header,
-                old,
-                ["Written down, with their date (UTC), before these points were measured."],
-            )
-        )
+    if document["earlier_predictions"]:
+        cells = text.cells(log.columns(unit, "ranks"), document["earlier_predictions"])
+        note = "Written down, with their date (UTC), before these points were measured."
+        found.append(Block("Earlier predictions and measurements", *cells, [note]))
     return found
-
-
-def _outcome(forecast: dict[str, Any]) -> list[str]:
-    if forecast["measured"] is None:
-        return ["not yet", "", ""]
-    inside = "yes" if forecast["inside"] else "no"
-    return [text.number(forecast["measured"]), f"{forecast['relative_error']:+.1%}", inside]

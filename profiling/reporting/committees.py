@@ -19,64 +19,56 @@ def tables(study: Study, kind: str, rows: Sequence[dict[str, Any]]) -> list[dict
     rows : sequence of dict
         Of `columns.rows`.
     """
-    cores = {run.ranks: _cores(run) for run in study.runs}
-    return [_prace(kind, rows, cores), _access(kind, rows, study.unit)]
-
-
-def _prace(kind: str, rows: Sequence[dict[str, Any]], cores: dict[int, int | None]) -> dict[str, Any]:
-    """The columns are those of the form, word for word; its table for weak scaling has no speed-up."""
-    header = ["Number of cores", "Wall clock time", "Speed-up vs the first one", "Number of Nodes", "Number of process"]
-    body = [
-        [
-            "N/A" if cores[row["workers"]] is None else str(cores[row["workers"]]),
-            f"{text.number(_step(row))} s",
-            text.number(row["speedup"]),
-            str(row["nodes"]),
-            str(row["workers"]),
-        ]
-        for row in rows
+    cores = {ranks: _cores(runs[0]) for ranks, runs in study.by_ranks.items()}
+    # The columns are those of the form, word for word; its table for weak scaling has no speed-up.
+    prace = [
+        ("Number of cores", lambda row: str(cores[row["workers"]] or "N/A")),
+        ("Wall clock time", lambda row: f"{text.number(_step(row))} s"),
+        *([] if kind == "weak" else [("Speed-up vs the first one", text.value("speedup"))]),
+        ("Number of Nodes", text.value("nodes", str)),
+        ("Number of process", text.value("workers", str)),
     ]
-    if kind == "weak":
-        header, *body = ([*line[:2], *line[3:]] for line in (header, *body))
-    return {
-        "title": f"PRACE/EuroHPC, {kind} scaling",
-        "note": "Wall clock time is that of one optimizer step, the main loop alone, as the mean over all timed steps of all repeats.",
-        "header": header,
-        "rows": body,
-    }
-
-
-def _access(kind: str, rows: Sequence[dict[str, Any]], unit: str) -> dict[str, Any]:
-    first, work = rows[0], unit.removesuffix("/s")
-    header = ["nodes", "ranks", "GPUs", "time per step [s]", "speed-up", "ideal", "parallel efficiency", f"node-hours / million {work}"]  # fmt: skip
-    body = [
-        [
-            *(str(row[key]) for key in ("nodes", "workers", "gpus")),
-            text.number(_step(row)),
-            text.number(row["speedup"]),
-            text.number(row["workers"] / first["workers"]),
-            text.percent(row["efficiency"]),
-            text.number(row["nodes"] * 1e6 / row["throughput"] / 3600),
-        ]
-        for row in rows
+    access = [
+        ("nodes", text.value("nodes", str)),
+        ("ranks", text.value("workers", str)),
+        ("GPUs", text.value("gpus", str)),
+        ("time per step [s]", lambda row: text.number(_step(row))),
+        ("speed-up", text.value("speedup")),
+        ("ideal", lambda row: text.number(row["workers"] / rows[0]["workers"])),
+        ("parallel efficiency", text.value("efficiency", text.percent)),
+        (
+            f"node-hours / million {study.unit.removesuffix('/s')}",
+            lambda row: text.number(row["nodes"] * 1e6 / row["throughput"] / 3600),
+        ),
     ]
-    return {
-        "title": f"ACCESS and INCITE style, {kind} scaling",
-        "note": "Neither prescribes columns: these are what their reviewers look for. Speed-up is in "
-        f"{unit}, against the first row.",
-        "header": header,
-        "rows": body,
-    }
+    return [
+        _form(
+            f"PRACE/EuroHPC, {kind} scaling",
+            "Wall clock time is that of one optimizer step, the main loop alone, as the mean over all timed steps of "
+            "all repeats.",
+            *text.cells(prace, rows),
+        ),
+        _form(
+            f"ACCESS and INCITE style, {kind} scaling",
+            "Neither prescribes columns: these are what their reviewers look for. Speed-up is in "
+            f"{study.unit}, relative to the first row.",
+            *text.cells(access, rows),
+        ),
+    ]
+
+
+def _form(title: str, note: str, header: list[str], rows: list[list[str]]) -> dict[str, Any]:
+    return {"title": title, "note": note, "header": header, "rows": rows}
 
 
 def _step(row: dict[str, Any]) -> float:
-    """Mean seconds of a step: its work over the harmonic mean of the repeats' rates."""
+    """Mean seconds of a step: the batch over the harmonic mean of the repeats' rates."""
     return row["work_per_step"] / row["throughput"]
 
 
 def _cores(run: Run) -> int | None:
-    """Cores that the ranks of a run had: those asked for, else all of the nodes; groups on one machine share its cores."""
-    if run.plan["cpus_per_task"]:
-        return run.plan["cpus_per_task"] * run.ranks
-    on_first = run.surroundings.get("cores")
-    return on_first and on_first * (1 if run.plan["backend"] == "local" else run.nodes)
+    """Cores that the ranks of a run had: those asked for, else all of the nodes; local nodes share one machine."""
+    if cores := run.plan.get("cpus_per_task"):
+        return cores * run.ranks
+    per_node = run.environment.get("cores")
+    return per_node and per_node * (1 if run.plan["backend"] == "local" else run.nodes)

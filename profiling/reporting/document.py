@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from launch.record.redact import without_secrets
 from profiling.prediction import fits, log, prediction
 from profiling.reporting import about, columns, committees
-from profiling.study import gpu_history, quality, scaling, traced
+from profiling.study import gpu_history, quality, scaling, traces_by_point
 from profiling.study.runs import Run, Study
 from profiling.study.tables import Series
 
 QUANTILES = (0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1)
-SHOWN = 60  # steps of a point that are drawn each by itself, the farthest ones, beside its quantiles
+SHOWN = 60  # steps of a point that are drawn individually, the farthest ones, beside its quantiles
 AHEAD = 4  # times the largest measured number of ranks, to which the prediction is drawn
 
 
@@ -46,38 +47,39 @@ def document(study: Study, series: Series, remark: str = "") -> dict[str, Any]:
     series : Series
         What they measured.
     remark : str
-        What the reader has to know besides.
+        What else the reader has to know.
     """
     rows = columns.rows(study, scaling.table(series))
-    made = table(series)
-    looked_into, unread = traced.points(study)
-    return made | {
+    scaled = table(series)
+    traced, unread = traces_by_point.points(study)
+    content = scaled | {
         "study": study.folder.name,
         "made": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
         "about": about.about(study) | ({"remark": remark} if remark else {}),
         "rows": rows,
         "absent": columns.absent(rows),
-        "notes": [*made["notes"], *unread],
+        "notes": [*scaled["notes"], *unread],
         "target": quality.target(study.runs),
         "left_out": [left._asdict() for left in study.left_out],
-        "points": [_point(row["workers"], [run for run in study.runs if run.ranks == row["workers"]]) for row in rows],
-        "traced": looked_into,
-        "gpus": gpu_history.history(study, [run for run in study.runs if run.ranks == rows[-1]["workers"]]),
+        "points": [_point(ranks, runs) for ranks, runs in study.by_ranks.items()],
+        "traced": traced,
+        "gpus": gpu_history.history(study.by_ranks[max(study.by_ranks)]),
         "prediction": _ahead(series),
-        "foretold": log.scored(study.folder, series),
+        "earlier_predictions": log.scored(log.of_series(study.folder, series), series),
         "committees": committees.tables(study, series.kind, rows),
     }
+    return without_secrets(content)  # a report is made to be handed on
 
 
 def _point(ranks: int, runs: Sequence[Run]) -> dict[str, Any]:
     """What the figures draw of a point: the lengths of its steps, and where the time of its runs went."""
-    seconds = np.concatenate([run.steps.of_chief for run in runs])
+    seconds = np.concatenate([run.steps.rank0_seconds for run in runs])
     first, middle, third = np.quantile(seconds, (0.25, 0.5, 0.75))
     reach = 1.5 * (third - first)
     beyond = seconds[(seconds < first - reach) | (seconds > third + reach)]
     farthest = beyond[np.argsort(-abs(beyond - middle))][:SHOWN]
-    names = dict.fromkeys(name for run in runs for name in run.result.get("phases_s", {}))
-    phases = {name: [run.result.get("phases_s", {}).get(name) for run in runs] for name in names}
+    phases = [run.phases for run in runs]
+    names = [name for name in phases[0] if all(name in each for each in phases)]
     return {
         "workers": ranks,
         "steps": len(seconds),
@@ -86,20 +88,20 @@ def _point(ranks: int, runs: Sequence[Run]) -> dict[str, Any]:
         },
         "beyond_fences": len(beyond),
         "farthest_s": [float(value) for value in np.sort(farthest)],
-        "run_medians_s": [float(np.median(run.steps.of_chief)) for run in runs],
+        "run_medians_s": [float(np.median(run.steps.rank0_seconds)) for run in runs],
         "throughputs": [run.throughput for run in runs],
-        "step_s": _of_step(runs),
-        "phases_s": {name: float(np.mean(each)) for name, each in phases.items() if None not in each},
+        "step_s": _parts_of_step(runs),
+        "phases_s": {name: float(np.mean([each[name] for each in phases])) for name in names},
     }
 
 
-def _of_step(runs: Sequence[Run]) -> dict[str, float]:
+def _parts_of_step(runs: Sequence[Run]) -> dict[str, float]:
     """Mean seconds of the parts of a step, as far as the records tell them apart."""
-    mean = {}
+    mean: dict[str, float] = {}
     for name in ("input_seconds", "own_seconds", "seconds"):
-        arrays = [getattr(run.steps, name) for run in runs]
-        if not any(each is None for each in arrays):
-            mean[name] = float(np.mean([each.mean() for each in arrays]))
+        arrays = [seconds for run in runs if (seconds := getattr(run.steps, name)) is not None]
+        if len(arrays) == len(runs):
+            mean[name] = float(np.mean([seconds.mean() for seconds in arrays]))
     wait = mean.get("input_seconds", 0.0)
     known = {"input": wait} if "input_seconds" in mean else {}
     if known and "own_seconds" in mean:
@@ -110,15 +112,16 @@ def _of_step(runs: Sequence[Run]) -> dict[str, float]:
 def _ahead(series: Series) -> dict[str, Any]:
     """The prediction from the points that are known now, up to `AHEAD` times the largest."""
     first, last = series.workers[0], series.workers[-1]
-    grid = {round(value) for value in np.geomspace(first, AHEAD * last, 25)} | {2 * last, AHEAD * last}
-    made = prediction.predict(series, sorted(grid))
-    keys = ("workers", "throughput", "low", "high", "efficiency", "efficiency_low", "efficiency_high")
+    asked = [2 * last, AHEAD * last]
+    grid = {round(value) for value in np.geomspace(first, AHEAD * last, 25)}
+    predicted = prediction.predict(series, sorted(grid.union(asked)))
+    farthest = predicted.forecasts[-1]
     return {
-        "label": "prediction, not measured",
-        "confidence": made.confidence,
-        "law": made.law,
-        **fits.as_json(series, made),
-        "curve": [{key: getattr(forecast, key) for key in keys} for forecast in made.forecasts],
-        "asked": [2 * last, AHEAD * last],
-        "warnings": list(dict.fromkeys(w for f in made.forecasts if f.workers == AHEAD * last for w in f.warnings)),
+        "label": prediction.LABEL,
+        "confidence": predicted.confidence,
+        "law": predicted.laws[0].name,
+        **fits.as_json(series, predicted),
+        "curve": [asdict(forecast) for forecast in predicted.forecasts],
+        "asked": asked,
+        "warnings": list(farthest.warnings),
     }

@@ -16,7 +16,7 @@ NAMES = {INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper", BLUE: "blue",
 NAMES |= {colour: f"part{number}" for number, colour in enumerate(PARTS)}
 """Colours and the names of the page's variables for them (templates/report.css)."""
 
-STYLE = {
+STYLE: Any = {  # of matplotlib's rc parameters
     "svg.fonttype": "none",  # text stays text: it can be searched, and takes the font of the page
     "svg.hashsalt": "rankloop",  # the same document gives the same file
     "pdf.fonttype": 42,
@@ -49,20 +49,22 @@ class Plot(NamedTuple):
     inline: str  # the same as an element of a page
     figure: Figure  # for the other forms
 
+    def save(self, folder: Path, name: str) -> None:
+        """Write it as SVG, PDF and PNG."""
+        (folder / f"{name}.svg").write_text(self.svg, encoding="utf-8")
+        with matplotlib.rc_context(STYLE):
+            self.figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
+            self.figure.savefig(folder / f"{name}.png")
+
 
 def draw(document: dict[str, Any]) -> dict[str, Plot]:
     """All figures that there are data for, by the name of their files."""
-    shown = {name: what for name, what in plots.FIGURES.items() if name != "gpus" or document["gpus"]}
     with matplotlib.rc_context(STYLE):
-        return {name: _draw(document, name, *what) for name, what in shown.items()}
-
-
-def save(plot: Plot, folder: Path, name: str) -> None:
-    """Write a figure as SVG, PDF and PNG."""
-    (folder / f"{name}.svg").write_text(plot.svg, encoding="utf-8")
-    with matplotlib.rc_context(STYLE):
-        plot.figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
-        plot.figure.savefig(folder / f"{name}.png")
+        return {
+            name: _draw(document, name, *how)
+            for name, how in plots.FIGURES.items()
+            if name != "gpus" or document["gpus"]
+        }
 
 
 def _draw(document: dict[str, Any], name: str, title: str, caption: str, paint: plots.Painter) -> Plot:

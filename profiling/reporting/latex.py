@@ -39,14 +39,14 @@ def tables(document: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def escape(said: str) -> str:
+def escape(words: str) -> str:
     """Text as LaTeX shows it; signs beyond UTF-8's Latin letters, which pdfLaTeX cannot set, become a question mark."""
-    known = "".join(sign if ord(sign) < 0x250 or sign in _SPECIAL else "?" for sign in said)
+    known = "".join(sign if ord(sign) < 0x250 or sign in _SPECIAL else "?" for sign in words)
     return "".join(_SPECIAL.get(sign, sign) for sign in known).replace("--", "-{}-")
 
 
 def _stacked(title: str) -> str:
-    """A heading in lines of some letters, so that its column is no wider than what stands in it."""
+    """A heading in lines of some letters, so that its column is not wider than its cells."""
     lines = textwrap.wrap(title, HEADING, break_long_words=False, break_on_hyphens=False)
     stack = r" \\{} ".join(map(escape, lines))  # a bracket behind the bare command would be its option
     return rf"\shortstack[r]{{{stack}}}"

@@ -17,7 +17,7 @@ def report(document: dict[str, Any], figures: "dict[str, Plot]") -> str:
         "",
         "| | |",
         "|---|---|",
-        *(f"| {label} | {_safe(said)} |" for label, said in document["about"].items()),
+        *(f"| {label} | {_safe(value)} |" for label, value in document["about"].items()),
         "",
     ]
     for block in blocks.blocks(document):
@@ -31,5 +31,5 @@ def report(document: dict[str, Any], figures: "dict[str, Plot]") -> str:
     return "\n".join([*lines, f"Made {document['made']}."]) + "\n"
 
 
-def _safe(said: str) -> str:
-    return said.replace("|", "\\|")
+def _safe(words: str) -> str:
+    return words.replace("|", "\\|")

@@ -29,8 +29,8 @@ def page(document: dict[str, Any], drawn: "dict[str, Plot]") -> str:
     tables = [_table(block) for block in shown]
     measured = [block.title for block in shown].index(blocks.PREDICTED)  # the figures stand between these and the rest
     about = [
-        f"<dt>{escape(label)}</dt><dd{' class=command' if label == 'command' else ''}>{escape(said)}</dd>"
-        for label, said in document["about"].items()
+        f"<dt>{escape(label)}</dt><dd{' class=command' if label == 'command' else ''}>{escape(value)}</dd>"
+        for label, value in document["about"].items()
     ]
     return Template(_template("html")).substitute(
         title=escape(f"Scaling study {document['study']}"),
@@ -64,9 +64,9 @@ def _table(block: Block) -> str:
     )
 
 
-def _cell(said: str) -> str:
-    empty = said in ("N/A", "n too small", "base", "not yet")
-    return f"<td{' class=empty' if empty else ''}>{escape(said)}</td>"
+def _cell(words: str) -> str:
+    empty = words in ("N/A", "n too small", "base", "not yet")
+    return f"<td{' class=empty' if empty else ''}>{escape(words)}</td>"
 
 
 def _figure(plot: "Plot") -> str:

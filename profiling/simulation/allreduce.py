@@ -12,16 +12,18 @@ hierarchical       reduce-scatter and allgather in the node,    Horovod's HOROVO
                    in between one of the above over the nodes   trees; Kurth et al. 2018, section V-A4
 ================== ============================================ ====================================================
 
-L = ceil(log2 p) for the tree, floor(log2 p) for the two others, p' = 2^L; the parts in brackets are for a p that is no power
-of two, whose ranks beyond p' hand their data to another and get the result from it. The additions themselves are left out:
-they cost less than their data's way through memory. All are without contention: the network gives every node its full
-speed at any size.
+L = ceil(log2 p) for the tree, floor(log2 p) for the two others, p' = 2^L; the parts in brackets are for a p that is not
+a power of two, whose ranks beyond p' hand their data to another and get the result from it. The additions themselves
+are left out: they cost less than their data's way through memory. All are without contention: the network gives every
+node its full speed at any size.
 
-R. Thakur, R. Rabenseifner, W. Gropp, "Optimization of Collective Communication Operations in MPICH", IJHPCA 19(1), 2005.
+R. Thakur, R. Rabenseifner, W. Gropp, "Optimization of Collective Communication Operations in MPICH", IJHPCA 19(1),
+2005.
 """
 
 import math
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 
 @dataclass(frozen=True)
@@ -34,14 +36,14 @@ class Link:
 
 @dataclass(frozen=True)
 class Links:
-    """The connections of a machine."""
+    """The connections of a cluster."""
 
     between: Link  # of a node to the others: of all its adapters together
     within: Link  # of a rank to another of its node
 
 
 @dataclass(frozen=True)
-class Machine:
+class Cluster:
     """Nodes, and the links in and between them."""
 
     nodes: int
@@ -87,57 +89,68 @@ FLAT = {
 }
 """Name -> (bytes, ranks, link) -> seconds: all ranks alike."""
 
-ALGORITHMS = ("auto", *FLAT, *(f"hierarchical-{name}" for name in FLAT))
-"""The names of `seconds`."""
+Algorithm = Literal[
+    "auto",
+    "ring",
+    "tree",
+    "recursive-doubling",
+    "halving-doubling",
+    "hierarchical-ring",
+    "hierarchical-tree",
+    "hierarchical-recursive-doubling",
+    "hierarchical-halving-doubling",
+]
+"""The names of `seconds`: of all ranks alike, or within the nodes and then between them."""
+ALGORITHMS = get_args(Algorithm)
 
 
-def seconds(size: float, machine: Machine, algorithm: str = "auto") -> float:
+def seconds(size: float, cluster: Cluster, algorithm: Algorithm = "auto") -> float:
     """Time of an allreduce.
 
     Parameters
     ----------
     size : float
         Bytes that each rank has.
-    machine : Machine
+    cluster : Cluster
         The ranks and their links.
     algorithm : str
         One of `ALGORITHMS`; "auto" is the fastest of all for this size, as MPI and NCCL choose by a model of their own.
     """
-    if machine.ranks == 1 or size == 0:
+    if cluster.ranks == 1 or size == 0:
         return 0.0
     names = ALGORITHMS[1:] if algorithm == "auto" else [algorithm]
-    return min(_seconds(size, machine, links, name) for name in names for links in machine.links)
+    return min(_seconds(size, cluster, links, name) for name in names for links in cluster.links)
 
 
-def _seconds(size: float, machine: Machine, links: Links, algorithm: str) -> float:
+def _seconds(size: float, cluster: Cluster, links: Links, algorithm: str) -> float:
     if algorithm in FLAT:
-        return FLAT[algorithm](size, machine.ranks, _as_one(machine, links, algorithm))
+        return FLAT[algorithm](size, cluster.ranks, _as_one(cluster, links, algorithm))
     inner = FLAT[algorithm.removeprefix("hierarchical-")]
     # Each rank reduces its part of the data with its peers on the other nodes; on the node's adapters all parts meet.
-    return ring(size, machine.ranks_per_node, links.within) + inner(size, machine.nodes, links.between)
+    return ring(size, cluster.ranks_per_node, links.within) + inner(size, cluster.nodes, links.between)
 
 
-def negotiation(machine: Machine) -> float:
+def negotiation(cluster: Cluster) -> float:
     """Seconds in which the ranks agree on what all have ready: two tiny allreduces, by recursive doubling.
 
     So does Horovod since 0.16, once its response cache knows the tensors (controller.cc, response_cache.cc).
     """
-    links = (_as_one(machine, links, "recursive-doubling") for links in machine.links)
-    return 2 * min(recursive_doubling(0, machine.ranks, link) for link in links)
+    links = (_as_one(cluster, links, "recursive-doubling") for links in cluster.links)
+    return 2 * min(recursive_doubling(0, cluster.ranks, link) for link in links)
 
 
-def _as_one(machine: Machine, links: Links, algorithm: str) -> Link:
+def _as_one(cluster: Cluster, links: Links, algorithm: str) -> Link:
     """The link between any two ranks, for an algorithm that knows nothing of nodes."""
     between, within = links.between, links.within
-    if machine.nodes == 1:
+    if cluster.nodes == 1:
         return within
-    if machine.ranks_per_node == 1:
+    if cluster.ranks_per_node == 1:
         return between
     latency = max(between.latency_s, within.latency_s)
     if algorithm == "ring":  # most of its hops are within a node, and data make all hops one after the other
-        hops = machine.ranks - 1
-        out = (machine.nodes - 1) / hops
+        hops = cluster.ranks - 1
+        out = (cluster.nodes - 1) / hops
         latency = out * between.latency_s + (1 - out) * within.latency_s
-    # One stream leaves a node along a ring or a tree, as ranks are numbered node by node; else each rank has a partner afar.
-    streams = machine.ranks_per_node if algorithm.endswith("doubling") else 1
+    # Along a ring or a tree one stream leaves a node, as ranks are numbered by node; else each rank has a far partner.
+    streams = cluster.ranks_per_node if algorithm.endswith("doubling") else 1
     return Link(latency, min(between.bytes_per_s / streams, within.bytes_per_s))

@@ -1,10 +1,10 @@
 """A file that describes the step of a workload, so that one can be simulated that was never run here. TOML:
 
 name = "DeepLabv3+, FP32"
-batch = 1                       # examples of a rank in a step
+batch = 1                       # examples per rank and step
 seconds = 1.0                   # from the begin of a step until all gradients are ready, on one rank alone; the mean
 forward = 0.333                 # share of that before the backward pass; a third where it is not given
-update = 0.0                    # seconds after the gradients have met
+update = 0.0                    # seconds after the gradients have been reduced
 site = "summit"                 # whose links; --site is another one
 ranks_per_node = 6
 gradients = [[9408, 0.02], ...] # bytes of each, and its part of the backward pass, in the order of the FORWARD pass
@@ -17,15 +17,17 @@ overlap = true                  # and fusion_mib, cycle_ms, allreduce: as the op
 """
 
 import tomllib
-import typing
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
-from launch.errors import Refusal, nearest
+from launch.errors import Refusal
+from launch.plan import typed
+from launch.plan.request import Count, NotNegative
+from launch.plan.typed import Bounds
 from profiling.simulation import step_model
-from profiling.simulation.allreduce import ALGORITHMS
 from profiling.simulation.jitter import Jitter
 from profiling.simulation.step_model import FORWARD, StepModel, Transport
 
@@ -33,75 +35,69 @@ PUBLISHED = Path(__file__).with_name("published")
 """Workloads of published studies, and in `SITES` the machines that they ran on."""
 SITES = PUBLISHED / "sites"
 
-_KEYS = ("name", "unit", "batch", "seconds", "forward", "update", "site", "ranks_per_node", "gradients", "notes", "jitter", "transport")  # fmt: skip
+Positive = Annotated[float, Bounds(above=0)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Description:
+    """The keys of a file."""
+
+    name: str = ""
+    unit: str = "examples/s"
+    batch: Positive
+    seconds: Positive
+    forward: Annotated[float, Bounds(0, 1)] = FORWARD
+    update: NotNegative = 0.0
+    site: str | None = None
+    ranks_per_node: Count | None = None
+    gradients: list[list[NotNegative]]
+    notes: tuple[str, ...] = ()
+    jitter: dict[str, Any] = field(default_factory=dict)
+    transport: dict[str, Any] = field(default_factory=dict)
 
 
 def read(path: Path) -> StepModel:
-    """A description file, or one of those in profiling/published by its name.
+    """A description file, or one of those in profiling/simulation/published by its name.
 
     Raises
     ------
     Refusal
-        No such file, an unknown key, a value that is none.
+        No such file, an unknown key, a value of another kind.
     """
     if not path.is_file() and (PUBLISHED / f"{path}.toml").is_file():
         path = PUBLISHED / f"{path}.toml"
     if not path.is_file():
+        published = ", ".join(sorted(each.stem for each in PUBLISHED.glob("*.toml")))
         raise Refusal(
-            f"{path} is no run, study or description: give a folder that python -m launch has made, a .toml file, or one of "
-            f"{', '.join(sorted(each.stem for each in PUBLISHED.glob('*.toml')))}"
+            f"{path} is not a run, study or description: give a folder that python -m launch has made, a .toml file, "
+            f"or one of {published}"
         )
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Refusal(f"{path} is not TOML ({error}): mend it") from None
-    _known(path, "", table, _KEYS)
-    for key in ("batch", "seconds", "gradients"):
-        if key not in table:
-            raise Refusal(f"{path} has no {key}: give batch, seconds and gradients")
-    rows = table["gradients"]
-    if not rows or not all(isinstance(row, list) and len(row) == 2 and min(row) >= 0 for row in rows):
-        raise Refusal(f"{path}: gradients = [[bytes, share of the backward pass], ...], all 0 or more")
-    sizes, shares = np.array(rows, float).T
+    except (ValueError, RecursionError) as error:
+        raise Refusal(f"{path} is not TOML ({error}): fix it") from None
+    except OSError as error:
+        raise Refusal(f"cannot read {path} ({error.strerror}): give another file") from None
+    described = typed.build(_Description, table, str(path))
+    jitter = typed.build(Jitter, described.jitter, f"{path}, jitter")
+    transport = typed.build(Transport, described.transport, f"{path}, transport")
+    if not all(len(row) == 2 for row in described.gradients):
+        raise Refusal(f"{path}: gradients = [[bytes, share of the backward pass], ...]: give two numbers for each")
+    sizes, shares = np.array(described.gradients, float).reshape(-1, 2).T
     if not sizes.sum() > 0 or not shares.sum() > 0:
         raise Refusal(f"{path}: gradients have no bytes or no share: give numbers above 0")
-    spread = {"rank_deviation": 0.0, "step_deviation": 0.0} | table.get("jitter", {})
-    _known(path, " of jitter", spread, ("rank_deviation", "step_deviation"))
-    how = table.get("transport", {})
-    _known(path, " of transport", how, tuple(typing.get_type_hints(Transport)))
-    for key in ("fusion_mib", "cycle_ms"):
-        _number(path, {key: 0.0} | how, key)
-    if how.get("allreduce", "auto") not in ALGORITHMS:
-        raise Refusal(f"{path}: transport.allreduce = {how['allreduce']!r}: {nearest(how['allreduce'], ALGORITHMS)}")
-    if (forward := _number(path, table, "forward", FORWARD)) > 1:
-        raise Refusal(f"{path}: forward = {forward:g}: give a number from 0 to 1")
     return step_model.model(
-        table.get("name", path.stem),
-        _number(path, table, "batch"),
+        described.name or path.stem,
+        described.batch,
         sizes,
-        _number(path, table, "seconds"),
-        forward,
+        described.seconds,
+        described.forward,
         shares / shares.sum(),
-        update=_number(path, table, "update", 0.0),
-        jitter=Jitter(**{key: _number(path, spread, key) for key in spread}),
-        transport=Transport(**how),
-        unit=table.get("unit", "examples/s"),
-        site=table.get("site"),
-        ranks_per_node=table.get("ranks_per_node"),
-        notes=(*table.get("notes", []), f"described by {path.name}"),
+        update=described.update,
+        jitter=jitter,
+        transport=transport,
+        unit=described.unit,
+        site=described.site,
+        ranks_per_node=described.ranks_per_node,
+        notes=(*described.notes, f"described by {path.name}"),
     )
-
-
-def _known(path: Path, of: str, table: dict[str, Any], known: tuple[str, ...]) -> None:
-    for key in table:
-        if key not in known:
-            raise Refusal(f"{path}: unknown key {key!r}{of}: {nearest(key, known)}")
-
-
-def _number(path: Path, table: dict[str, Any], key: str, default: float | None = None) -> float:
-    value = table.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-        raise Refusal(f"{path}: {key} = {value!r}: give a number of 0 or more")
-    if value == 0 and key in ("batch", "seconds"):
-        raise Refusal(f"{path}: {key} = {value!r}: give a number above 0")
-    return float(value)

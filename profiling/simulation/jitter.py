@@ -1,13 +1,16 @@
 """How unequal the ranks are, and the steps of a rank: factors of the time that a rank computes, with the mean 1.
 
-A rank has a factor of its own, which stays (no two GPUs are alike), and one that is drawn anew in each step. All ranks wait
-for the slowest, so what counts is the greatest product of both over the ranks; of 27,360 ranks it lies far out in the tail.
+A rank has a factor of its own, which stays (no two GPUs are alike), and one that is drawn anew in each step. All ranks
+wait for the slowest, so what counts is the greatest product of both over the ranks; of 27,360 ranks it lies far out in
+the tail.
 """
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
+
+from launch.plan.request import NotNegative
 
 TAIL = 0.1  # of the measured steps, the slowest: behind them the tail is taken to fall exponentially
 DRAWS = 2_000_000  # rank-steps that are drawn at most
@@ -18,9 +21,9 @@ STEPS = (8, 64)  # that are drawn, at least and at most
 class Jitter:
     """Spread of the time that ranks compute."""
 
-    rank_deviation: float = 0.0  # of the logarithm of a rank's own factor, which is log-normal
-    step_factors: tuple[float, ...] = ()  # of single steps, as measured, with the mean 1; none: all alike
-    step_deviation: float = 0.0  # of the logarithm of a step's factor, where none were measured
+    rank_deviation: NotNegative = 0.0  # of the logarithm of a rank's own factor, which is log-normal
+    step_factors: tuple[float, ...] = ()  # of single steps, as measured, with the mean 1; none: see step_deviation
+    step_deviation: NotNegative = 0.0  # of the logarithm of a step's factor, where none were measured
 
     def slowest(self, ranks: int, seed: int = 0) -> np.ndarray:
         """The factor of the slowest rank in each of some steps.
@@ -66,8 +69,8 @@ def _log_normal(generator: np.random.Generator, deviation: float, count: int) ->
 def quantiles(measured: np.ndarray, levels: np.ndarray) -> np.ndarray:
     """Quantiles of what was measured, with an exponential tail behind its last tenth.
 
-    The excess over a high threshold has an exponential tail for all distributions whose maxima tend to Gumbel's law, such
-    as the normal, log-normal and gamma ones (Pickands 1975). Few measured values cannot tell more of their tail.
+    The excess over a high threshold has an exponential tail for all distributions whose maxima tend to Gumbel's law,
+    such as the normal, log-normal and gamma ones (Pickands 1975). Few measured values cannot tell more of their tail.
 
     Parameters
     ----------
@@ -81,11 +84,11 @@ def quantiles(measured: np.ndarray, levels: np.ndarray) -> np.ndarray:
     if not above:
         return np.full(np.shape(levels), values[0])
     share, body = above / len(values), values[:-above]
-    found = np.interp(levels, np.linspace(0, 1 - share, len(body)), body)
+    result = np.interp(levels, np.linspace(0, 1 - share, len(body)), body)
     beyond = levels > 1 - share
     excess = (values[-above:] - body[-1]).mean()
-    found[beyond] = body[-1] + excess * np.log(share / (1 - levels[beyond]))
-    return found
+    result[beyond] = body[-1] + excess * np.log(share / (1 - levels[beyond]))
+    return result
 
 
 def measure(seconds: np.ndarray) -> Jitter:

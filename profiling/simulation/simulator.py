@@ -3,10 +3,10 @@
     time          forward      |  backward: gradients become ready        | wait | update
     messages                      [ 1 ]      [ 2 ][   3   ]        [ 4 ]
 
-All ranks make the step together, so each moment of it is that of the slowest rank in this step. Every ``cycle_ms`` the ranks
-agree on the gradients that all have ready, and these are reduced in messages of at most ``fusion_mib``, one after the
-other. Messages are handed to a stream of the GPU and looking goes on, as Horovod does with NCCL: so what is fused does not depend
-on how fast the network is. Without overlap all gradients are asked for at the end of the backward pass.
+All ranks make the step together, so each moment of it is that of the slowest rank in this step. Every ``cycle_ms`` the
+ranks agree on the gradients that all have ready, and these are reduced in messages of at most ``fusion_mib``, one after
+the other. Messages are handed to a stream of the GPU and looking goes on, as Horovod does with NCCL: so what is fused
+does not depend on how fast the network is. Without overlap all gradients are sent at the end of the backward pass.
 """
 
 import math
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from profiling.simulation import allreduce
-from profiling.simulation.allreduce import Machine
+from profiling.simulation.allreduce import Cluster
 from profiling.simulation.step_model import StepModel, Transport
 
 _MIB = 2**20
@@ -32,59 +32,60 @@ class Simulated:
     step_high: float  # 95th
     slowest: float  # of it, because the slowest rank computes longer than the mean
     communication: float  # of it, while nothing is computed
-    messages: int  # of a step, rounded
+    messages: int  # per step, rounded
     throughput: float  # examples/s, all ranks
     efficiency: float  # throughput over that of as many ranks as fast as the mean one that need not wait
 
 
-def simulate(model: StepModel, machine: Machine, jitter: float = 1.0, seed: int = 0) -> Simulated:
-    """Simulate some steps on a machine.
+def simulate(model: StepModel, cluster: Cluster, jitter: float = 1.0, seed: int = 0) -> Simulated:
+    """Simulate some steps on a cluster.
 
     Parameters
     ----------
     model : StepModel
         A step of one rank.
-    machine : Machine
+    cluster : Cluster
         How many there are, and how they are connected.
     jitter : float
         By what the spread of the model's ranks and steps is multiplied: 0 for none, 1 as it is.
     seed : int
         Of the random numbers.
     """
-    factors = np.maximum(1 + jitter * (model.jitter.slowest(machine.ranks, seed) - 1), 1e-3)
-    if machine.ranks == 1:
+    factors = np.maximum(1 + jitter * (model.jitter.slowest(cluster.ranks, seed) - 1), 1e-3)
+    if cluster.ranks == 1:
         factors = np.ones_like(factors)  # nobody waits for anybody, and the mean is known
     distinct, which = np.unique(factors, return_inverse=True)
-    ends, counts = np.array([_communicated(model, machine, float(factor)) for factor in distinct]).T[:, which]
+    ends, counts = np.array([_communicated(model, cluster, float(factor)) for factor in distinct]).T[:, which]
     steps = ends + model.update
     alone = model.compute + model.update
     mean = float(steps.mean())
     computed = float(factors.mean()) * model.compute
     return Simulated(
-        nodes=machine.nodes,
-        ranks=machine.ranks,
+        nodes=cluster.nodes,
+        ranks=cluster.ranks,
         step=mean,
         step_low=float(np.quantile(steps, 0.05)),
         step_high=float(np.quantile(steps, 0.95)),
         slowest=computed - model.compute,
         communication=max(0.0, float(ends.mean()) - computed),
         messages=round(float(counts.mean())),
-        throughput=model.batch * machine.ranks / mean,
+        throughput=model.batch * cluster.ranks / mean,
         efficiency=alone / mean,
     )
 
 
-def _communicated(model: StepModel, machine: Machine, factor: float) -> tuple[float, int]:
-    """When the last message of a step is through, and how many there were; the slowest rank takes ``factor`` times as long."""
+def _communicated(model: StepModel, cluster: Cluster, factor: float) -> tuple[float, int]:
+    """When the last message of a step is through, and how many there were, if the slowest rank takes ``factor`` times
+    as long."""
     computed = model.compute * factor
-    if machine.ranks == 1:
+    if cluster.ranks == 1:
         return computed, 0
-    agreed = allreduce.negotiation(machine)
-    asked = model.ready * factor if model.transport.overlap else np.full(len(model.ready), computed)
-    messages = fuse(model.sizes, asked, model.transport)
+    agreed = allreduce.negotiation(cluster)
+    ready = model.ready * factor if model.transport.overlap else np.full(len(model.ready), computed)
+    messages = fuse(model.sizes, ready, model.transport)
     free = 0.0  # from when on the stream has nothing to do
     for at, size in messages:
-        free = max(free, at + agreed) + allreduce.seconds(size, machine, model.transport.allreduce)
+        free = max(free, at + agreed) + allreduce.seconds(size, cluster, model.transport.allreduce)
     return max(free, computed), len(messages)
 
 

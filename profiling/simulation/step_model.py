@@ -1,4 +1,4 @@
-"""What a step of a workload is made of: the gradients, when each is ready, how long the rest takes, how much that varies.
+"""What a step of a workload is made of: its gradients, when each is ready, how long the rest takes, how that varies.
 
 It comes from a run: its records, its training.json and, where it was traced, its longest operations; or from a file
 (`profiling.simulation.description`).
@@ -6,14 +6,15 @@ It comes from a run: its records, its training.json and, where it was traced, it
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from launch.errors import Refusal
+from launch.plan.request import NotNegative
 from launch.record.rundir import RunDir
 from profiling.simulation import jitter
-from profiling.simulation.allreduce import ALGORITHMS
+from profiling.simulation.allreduce import Algorithm
 from profiling.simulation.jitter import Jitter
 from profiling.study import steps
 from profiling.traces import store
@@ -28,9 +29,11 @@ class Transport:
     """How gradients travel."""
 
     overlap: bool = False  # while the backward pass goes on, as with Horovod's own optimizer; else after it, as here
-    fusion_mib: float = 128  # of a message at most: HOROVOD_FUSION_THRESHOLD (operations.cc of 0.28; older ones had 64)
-    cycle_ms: float = 1  # between two looks at what is ready: HOROVOD_CYCLE_TIME (of 0.28; older ones had 5)
-    allreduce: Literal[ALGORITHMS] = "auto"
+    fusion_mib: NotNegative = (
+        128  # largest message: HOROVOD_FUSION_THRESHOLD (operations.cc of 0.28; older ones had 64)
+    )
+    cycle_ms: NotNegative = 1  # between two looks at what is ready: HOROVOD_CYCLE_TIME (of 0.28; older ones had 5)
+    allreduce: Algorithm = "auto"
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,11 @@ class StepModel:
     """A step of one rank."""
 
     name: str
-    batch: float  # examples of a rank
+    batch: float  # examples per rank
     sizes: np.ndarray  # (gradients,) bytes, in the order in which they become ready
     ready: np.ndarray  # (gradients,) seconds since the step began, rising
     compute: float  # seconds since the step began until the last gradient is ready; the mean
-    update: float = 0.0  # seconds after the gradients have met
+    update: float = 0.0  # seconds after the gradients have been reduced
     jitter: Jitter = field(default_factory=Jitter)
     transport: Transport = field(default_factory=Transport)
     unit: str = "examples/s"
@@ -62,32 +65,34 @@ def of_run(run: RunDir) -> StepModel:
     result, training = run.result(), run.training()
     if result is None or training is None:
         raise Refusal(f"{run.path} has not finished as a training: give a run with result.json and training.json")
-    if not training.get("gradients"):
-        raise Refusal(f"{run.path} does not tell its gradients (training.json): make it again with this version")
+    ranks, gradients = result.get("ranks", 1), training.get("gradients")
+    if not gradients:
+        raise Refusal(f"{run.path} does not tell its gradients (training.json): rerun it with this version")
     try:
-        timed = steps.read(run, result["ranks"])
+        timed = steps.read(run, ranks)
     except steps.Unusable as why:
         raise Refusal(f"{run.path} cannot be timed ({why}): give another run") from None
     if timed.own_seconds is None:
         raise Refusal(f"{run.path} does not record when gradients were ready (own_seconds): give a run of a workload")
-    names = [each["name"] for each in training["gradients"]]
-    sizes = np.array([each["bytes"] for each in training["gradients"]], float)
+    names = [each["name"] for each in gradients]
+    sizes = np.array([each["bytes"] for each in gradients], float)
     compute = float(timed.own_seconds.mean())
-    found, _ = store.read(run)
-    split = _of_trace(names, sizes, found[0].operations) if found else None
+    traces, _ = store.read(run)
+    split = _of_trace(names, sizes, traces[0].operations) if traces else None
     forward, shares = split or (FORWARD, sizes / sizes.sum())
-    by = "the operations of its trace" if split else "the bytes of the gradients (a traced run tells better)"
+    by = "the operations of its trace" if split else "the bytes of the gradients (a trace is more exact)"
     notes = [f"{run.path.name}: {forward:.0%} of the computing is the forward pass; the backward pass is split by {by}"]
     update = 0.0
-    if result["ranks"] == 1:
+    if ranks == 1:
         update = float((timed.seconds - timed.own_seconds).mean())
     else:
         notes.append(
-            f"of {result['ranks']} ranks: the update of the weights cannot be told from waiting, and is left out; a run of one rank tells"
+            f"of {ranks} ranks: the update of the weights cannot be told from waiting, and is left out; a "
+            "run of one rank tells it"
         )
     return model(
-        training["workload"],
-        timed.examples / result["ranks"],
+        run.record()["workload"],
+        timed.examples / ranks,
         sizes,
         compute,
         forward,
@@ -101,28 +106,24 @@ def of_run(run: RunDir) -> StepModel:
 def _of_trace(names: list[str], sizes: np.ndarray, operations: list[Operation]) -> tuple[float, np.ndarray] | None:
     """Share of the forward pass, and of each gradient in the backward pass, by the longest operations of a trace.
 
-    An operation of the backward pass is named "gradient_tape/<network>/<layer>/...", with a "_1" behind each where the
-    network was called before, and its time goes to the gradients of that layer, by their bytes. Layers that are not among the
-    longest operations share what remains. None where no operation tells its layer.
+    An operation of the backward pass is named "gradient_tape/<network>/<layer>/...", with a "_1" after each where the
+    network was called before, and its time goes to the gradients of that layer, by their bytes. Layers that are not
+    among the longest operations share what remains. None where no operation tells its layer.
     """
     layers = [name.rpartition("/")[0].rpartition("/")[2] for name in names]
     backward = [(op.name.split("/")[1:], op.seconds) for op in operations if op.name.startswith("gradient_tape/")]
-    named, again = (
-        {
-            index: [place for place, layer in enumerate(layers) if layer + suffix in parts]
-            for index, (parts, _) in enumerate(backward)
-        }
+    named, again = (  # for each operation, the gradients of its layer
+        [[place for place, layer in enumerate(layers) if layer + suffix in parts] for parts, _ in backward]
         for suffix in ("", "_1")
     )
-    found = max(again, named, key=lambda of: sum(map(bool, of.values())))
+    gradients = max(again, named, key=lambda of_operations: sum(map(bool, of_operations)))
     networks = {parts[0] for parts, _ in backward}
     total = sum(spent for _, spent in backward)
     forward = sum(op.seconds for op in operations if op.name.split("/")[0] in networks)
     seconds = np.zeros(len(names))
-    for index, (_, spent) in enumerate(backward):
-        of = found[index]
-        if of:
-            seconds[of] += spent * sizes[of] / sizes[of].sum()
+    for places, (_, spent) in zip(gradients, backward):
+        if places:
+            seconds[places] += spent * sizes[places] / sizes[places].sum()
     if not seconds.any() or not forward:
         return None
     rest = seconds == 0
@@ -140,14 +141,14 @@ def sending(model: StepModel, **changes: Any) -> StepModel:
 def model(
     name: str, batch: float, sizes: np.ndarray, compute: float, forward: float, shares: np.ndarray, **others: Any
 ) -> StepModel:
-    """A step whose gradients stand in the order of the forward pass: the backward pass goes the other way.
+    """A step whose gradients are in the order of the forward pass: the backward pass goes the other way.
 
     Parameters
     ----------
     name : str
         Of the workload.
     batch : float
-        Examples of a rank.
+        Examples per rank.
     sizes : ndarray, shape (gradients,)
         Bytes.
     compute : float

@@ -6,13 +6,13 @@ import math
 import numpy as np
 
 FEWEST = 6
-"""Repeats below which no interval is given (Hoefler & Belli, SC15, section 3.1.3: non-parametric intervals need n > 5)."""
+"""Repeats below which there is no interval (Hoefler & Belli, SC15, section 3.1.3: non-parametric ones need n > 5)."""
 RESAMPLES = 4000
 SEED = 20151115
 LEAST_VARIANCE = 0.1
-"""Of a resample, by that of the repeats. One that has missed an outlier seems to vary hardly at all, and by its error the others
-would give intervals over many powers of ten. Of 600 samples of 6, 8 and 12 from normal, gamma and log-normal distributions the
-intervals hold the mean as often with it as without, within 0.002."""
+"""Of a resample, relative to that of the repeats. One that has missed an outlier seems to vary hardly at all, and by
+its error the others would give intervals over many powers of ten. Of 600 samples of 6, 8 and 12 from normal, gamma and
+log-normal distributions the intervals hold the mean as often with it as without, within 0.002."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +87,7 @@ def outliers(rates: tuple[float, ...]) -> list[float]:
 
 
 def _studentised(samples: tuple[tuple[float, ...], ...], confidence: float) -> Interval | None:
-    """Studentised bootstrap of the log of a harmonic mean, or of the quotient of two (Efron & Tibshirani 1993, ch. 12.5).
+    """Studentised bootstrap of the log of a harmonic mean or of the ratio of two (Efron & Tibshirani 1993, ch. 12.5).
 
     The log keeps the bounds above 0 and makes them follow a change of unit; dividing by the standard error of each
     resample is what keeps the coverage near the nominal one for few repeats, where percentiles of resamples fall short.

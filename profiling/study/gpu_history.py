@@ -4,46 +4,44 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from launch.record.rundir import RunDir
-from profiling.study.runs import Run, Study
+from profiling.study.runs import Run
 from profiling.telemetry import readings
 
 BINS = 120  # of time
 ROWS = 128  # of ranks: where there are more, neighbours share a row
 
 
-def history(study: Study, runs: Sequence[Run]) -> dict[str, Any] | None:
-    """GPU utilisation and power of one run of a point, the one of median throughput, while its timed steps were made.
+def history(runs: Sequence[Run]) -> dict[str, Any] | None:
+    """GPU utilisation and power of one run of a point, the one of median throughput, over its timed steps.
 
     Returns
     -------
     dict or None
-        ``run``; ``workers``; ``seconds``, the middle of each bin (bins,), from the first timed step on; ``ranks``, the first rank
-        of each row (rows,); ``utilisation`` and ``power_w`` (rows, bins), None where nothing was read. None without GPUs.
+        ``run``; ``workers``; ``seconds``, the middle of each bin (bins,), from the first timed step on; ``ranks``, the
+        first rank of each row (rows,); ``utilisation`` and ``power_w`` (rows, bins), None where nothing was read. None
+        without GPUs.
     """
     run = sorted(runs, key=lambda run: run.throughput)[len(runs) // 2]
-    begin = float(run.steps.start.min())
-    length = float((run.steps.start + run.steps.seconds).max()) - begin
-    folder = RunDir(study.folder / run.name).readings
+    begin, end = run.steps.span
+    folder = run.directory.readings
     database = readings.view(folder)
     if database is None:
         return None
-    share, bins = math.ceil(run.ranks / ROWS), min(BINS, max(1, int(length)))
-    width = 1000 * length / bins  # ms
+    share, bins = math.ceil(run.ranks / ROWS), min(BINS, max(1, int(end - begin)))
+    width = 1000 * (end - begin) / bins  # ms
     query = """
         SELECT rank // ?, CAST(floor((time_ms - ?) / ?) AS INT) AS bin, avg(gpu_utilization) / 100,
                avg(coalesce(power_average_mw, power_usage_mw, power_mw)) / 1000
         FROM reading WHERE rank IS NOT NULL AND device IS NOT NULL AND bin BETWEEN 0 AND ? GROUP BY ALL"""
     with readings.unharmed([folder]), database:
-        found = database.execute(query, [share, 1000 * begin, width, bins - 1]).fetchall()
-    if not found:
+        cells = database.execute(query, [share, 1000 * begin, width, bins - 1]).fetchall()
+    if not cells:
         return None
-    tables = np.full((2, math.ceil(run.ranks / share), bins), np.nan)
-    for row, place, *values in found:
-        tables[:, row, place] = [np.nan if value is None else value for value in values]
-    utilisation, power = ([[None if math.isnan(v) else v for v in row] for row in table] for table in tables.tolist())
+    tables = [[[None] * bins for _ in range(math.ceil(run.ranks / share))] for _ in range(2)]
+    for row, place, *values in cells:
+        for table, value in zip(tables, values, strict=True):
+            table[row][place] = value
+    utilisation, power = tables
     return {
         "run": run.name,
         "workers": run.ranks,

@@ -1,4 +1,4 @@
-"""Time to quality: how long runs took until an evaluation had what their workload calls a finished training."""
+"""Time to quality: how long runs took until an evaluation reached what their workload calls a finished training."""
 
 import operator
 from collections.abc import Sequence
@@ -11,42 +11,46 @@ _MEETS = {">=": operator.ge, "<=": operator.le}
 
 def target(runs: Sequence[Run]) -> str | None:
     """What the workload of these runs is to reach, in words; None where it says nothing."""
-    said = _target(runs[0])
-    return f"{said[0].replace('_', ' ')} {said[1]} {said[2]:g}" if said else None
+    if not (aim := _target(runs[0])):
+        return None
+    metric, relation, value = aim
+    return f"{metric.replace('_', ' ')} {relation} {value:g}"
 
 
 def of_point(runs: Sequence[Run]) -> dict[str, Any]:
-    """Of the repeats of a point: how many reached the target, and the mean time of all, absent where one did not.
+    """Of the repeats of a point: how many reached the target, and the mean time of all, None where one did not.
 
     Returns
     -------
     dict
         ``target_reached``; ``seconds_to_target``: the arithmetic mean, as of costs (Hoefler & Belli, SC15, rule 3).
     """
-    found = [seconds for run in runs if (seconds := seconds_to_target(run)) is not None]
+    reached = [seconds for run in runs if (seconds := seconds_to_target(run)) is not None]
     return {
-        "target_reached": len(found),
-        "seconds_to_target": sum(found) / len(found) if len(found) == len(runs) else None,
+        "target_reached": len(reached),
+        "seconds_to_target": sum(reached) / len(reached) if len(reached) == len(runs) else None,
     }
 
 
 def seconds_to_target(run: Run) -> float | None:
-    """Seconds from the start of a run until an evaluation met the target, summed over its attempts; the time between those, and in
-    the queue, is not in it. None if it states none, never met it, or does not say when an attempt before ended."""
-    if not (said := _target(run)):
+    """Seconds from the start of a run until an evaluation met the target, summed over its attempts; the time between
+    those, and in the queue, is not in it. None if there is no target, it was never met, or the end of an earlier
+    attempt is unknown.
+    """
+    if not (aim := _target(run)):
         return None
-    metric, relation, value = said
+    metric, relation, value = aim
     spent, started = 0.0, None
     for event in run.events:
-        if event["event"] == "started":
+        kind, reached = event["event"], (event.get("metrics") or {}).get(metric)
+        if kind == "started":
             if started is not None:  # the attempt before this one was killed together with its script
                 return None
             started = event["time"]
-        elif event["event"] == "ended" and started is not None:
+        elif kind == "ended" and started is not None:
             spent, started = spent + event["time"] - started, None
-        elif event["event"] == "evaluated" and started is not None:
-            reached = (event.get("metrics") or {}).get(metric)
-            if isinstance(reached, int | float) and _MEETS[relation](reached, value):
+        elif kind == "evaluated" and started is not None and isinstance(reached, int | float):
+            if _MEETS[relation](reached, value):
                 return spent + event["time"] - started
     return None
 

@@ -1,6 +1,6 @@
 """The scaling table: throughput, speed-up and parallel efficiency of each point, with confidence intervals.
 
-Weak scaling holds the work of a worker: the speed-up is in work done per second, X(n) / X(base), and a worker's part of
+Weak scaling holds the work per worker: the speed-up is in work done per second, X(n) / X(base), and a worker's part of
 it, the efficiency, is X(n) / (X(base) n / base). Strong scaling holds the work of all together; as throughput is that
 work over its time, the same two formulas give T(base) / T(n) and T(base) base / (T(n) n).
 """
@@ -68,20 +68,22 @@ def table(series: Series) -> list[Row]:
 
 
 def notes(series: Series, rows: list[Row]) -> list[str]:
-    """What the reader of the table must know: its base, how repeats were summarised, what is missing, what sticks out."""
+    """What the reader of the table must know: its base, how repeats were summarised, what is missing, outliers."""
     base = rows[0]
-    held = "the work of a worker is held" if series.kind == "weak" else "the work of all workers together is held"
-    said = [
-        f"{series.kind} scaling: {held}; base: {base.workers} worker{'s' * (base.workers > 1)}, {text.number(base.throughput, 6)} {series.unit} in absolute terms",
-        "throughput is the harmonic mean over the repeats; speed-up and efficiency are ratios of these, not means of ratios",
+    held = "the work per worker is held" if series.kind == "weak" else "the work of all workers together is held"
+    absolute = f"{text.number(base.throughput, 6)} {series.unit} in absolute terms"
+    lines = [
+        f"{series.kind} scaling: {held}; base: {text.plural(base.workers, 'worker')}, {absolute}",
+        "throughput is the harmonic mean over the repeats; speed-up and efficiency are ratios of these, not means of "
+        "ratios",
     ]
     few = [str(row.workers) for row in rows if row.throughput_interval is None]
     if few:
-        said.append(f"n too small for an interval ({confidence.FEWEST} repeats needed) at {', '.join(few)} workers")
-    if any(row.throughput_interval for row in rows):
-        said.append(f"intervals: {LEVEL:.0%} confidence, studentised bootstrap over repeats, no distribution assumed")
+        lines.append(f"n too small for an interval ({confidence.FEWEST} repeats needed) at {', '.join(few)} workers")
+    if len(few) < len(rows):
+        lines.append(f"intervals: {LEVEL:.0%} confidence, studentised bootstrap over repeats, no distribution assumed")
     for row in rows:
         if row.outliers:
-            values = ", ".join(f"{text.number(value, 6)}" for value in row.outliers)
-            said.append(f"outliers at {row.workers} workers, kept: {values} {series.unit} (beyond Tukey's fences)")
-    return said
+            values = ", ".join(text.number(value, 6) for value in row.outliers)
+            lines.append(f"outliers at {row.workers} workers, kept: {values} {series.unit} (beyond Tukey's fences)")
+    return lines

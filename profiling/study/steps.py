@@ -1,4 +1,4 @@
-"""The records of a run's steps -> arrays over ranks and steps, checked: what cannot be timed is left out, counted and named."""
+"""The records of a run's steps -> arrays over ranks and steps; what cannot be timed is left out and counted."""
 
 import itertools
 import math
@@ -12,12 +12,16 @@ import numpy as np
 from launch.record.files import Unreadable
 from launch.record.rundir import RunDir
 from launch.record.steps import WARM_UP, StepReader
+from profiling import text
 from profiling.study import confidence
 
 CLOCK_S = 1.0
 """By how much wall clocks may disagree with each other, or with the steps' lengths, before it is said."""
+APART = 0.1
+"""By which part the times of the ranks of a program may differ before it is said: those that work together end together."""
+UNIT, UNCOUNTED = "examples/s", {"weak": "rank-steps/s", "strong": "steps/s"}
+"""Of a throughput: examples; where a program counts none, steps per rank (weak scaling) or of all together (strong)."""
 
-_RANK, _ATTEMPT, _STEP, _START, _SECONDS, _INPUT, _OWN, _EXAMPLES, _COMPILED, _TRACED = range(10)
 _KEYS = (
     "rank",
     "attempt",
@@ -30,12 +34,13 @@ _KEYS = (
     "compiled",
     "traced",
 )
-_ABSENT = {"input_seconds": math.nan, "own_seconds": math.nan, "examples": math.nan, "compiled": 0.0, "traced": 0.0}
-APART = 0.1
-"""By which part the times of the ranks of a program may differ before it is said: those that work together take the same."""
+_RANK, _ATTEMPT, _STEP, _START, _SECONDS, _INPUT, _OWN, _EXAMPLES, _COMPILED, _TRACED = range(len(_KEYS))
+_ABSENT = {"input_seconds": math.nan, "own_seconds": math.nan, "examples": math.nan, "compiled": False, "traced": False}
 
-UNIT, UNCOUNTED = "examples/s", {"weak": "rank-steps/s", "strong": "steps/s"}
-"""Of a throughput: of examples; or, where a program counts none, of steps, which hold the work of a rank or of all."""
+_RECORDING = (
+    "have it record them: `import rankloop`, `for batch in rankloop.steps(loader, examples=N)`, or append lines with "
+    "step, start, seconds and examples to the file that LAUNCH_STEPS names"
+)
 
 
 class Unusable(Exception):
@@ -49,32 +54,37 @@ class Steps:
     number: np.ndarray  # (steps,)
     seconds: np.ndarray  # (ranks, steps), from the wait for the batch to the update of the weights
     input_seconds: np.ndarray | None  # (ranks, steps), of these the wait for the batch; None where it is not recorded
-    own_seconds: np.ndarray | None  # (ranks, steps), of these until the rank's own gradients were ready; the rest is
+    own_seconds: np.ndarray | None  # (ranks, steps), of these until the rank's own gradients were ready, the rest being
     # waiting; None where it is not recorded
     start: np.ndarray  # (ranks, steps), Unix seconds, by the clock of each rank's node
-    examples: int  # of a step, all ranks together; in units of work where the unit is not examples/s
+    examples: int  # per step, all ranks together; or the work in another unit
     unit: str  # of the throughput
     left_out: dict[str, int]  # reason -> steps that are not timed
     doubts: tuple[str, ...]  # what is odd about the records, and what was done about it
 
     @property
-    def of_chief(self) -> np.ndarray:
-        """Length of each step (steps,), seconds: rank 0's, for a step ends on all when the gradients of all have met."""
+    def rank0_seconds(self) -> np.ndarray:
+        """Length of each step on rank 0 (steps,): a step ends on all ranks when the gradients of all have met."""
         return self.seconds[0]
 
     @property
     def throughput(self) -> float:
-        """Work over time, over all ranks, in the unit."""
-        return self.examples * len(self.number) / float(self.of_chief.sum())
+        """Work over time, of all ranks, as rates demand (Hoefler & Belli, SC15, rule 3)."""
+        return self.examples * len(self.number) / float(self.rank0_seconds.sum())
 
     @property
     def input_share(self) -> float | None:
         """Part of the time of all ranks that is waiting for batches."""
         return None if self.input_seconds is None else float(self.input_seconds.sum() / self.seconds.sum())
 
+    @property
+    def span(self) -> tuple[float, float]:
+        """Begin of the first step and end of the last, Unix seconds."""
+        return float(self.start.min()), float((self.start + self.seconds).max())
+
 
 def read(run: RunDir, ranks: int, scaling: str = "strong") -> Steps:
-    """The steps of a finished run. Of a step that a kill made necessary again, the last attempt counts.
+    """The steps of a finished run. Of a step that was rerun after a kill, the last attempt counts.
 
     Parameters
     ----------
@@ -90,16 +100,18 @@ def read(run: RunDir, ranks: int, scaling: str = "strong") -> Steps:
     Unusable
         Records of a rank are missing or double, the batch changes, or there are too few steps to time.
     """
-    workload = run.record().get("kind", "workload") == "workload"
-    lines, cut = _lines(run)
+    try:
+        lines, cut = _lines(run)
+        workload = run.record().get("kind", "workload") == "workload"
+    except Unreadable as error:
+        raise Unusable(error.reason) from None
     if not len(lines):
         raise Unusable("it has no records of steps" + ("" if workload else f": {_RECORDING}"))
     doubts = [f"{cut} lines of its records are cut short or damaged and are passed over"] if cut else []
-    size = ranks
-    if not workload and size > 1 and len(recording := np.unique(lines[:, _RANK])) == 1:
-        ranks, (rank,) = 1, recording
-        lines[:, _RANK] = 0
-        doubts.append(f"rank {rank:.0f} alone has recorded steps: they are taken as the work of all ranks")
+    size, recording = ranks, np.unique(lines[:, _RANK])
+    if not workload and size > 1 and len(recording) == 1:
+        doubts.append(f"rank {recording[0]:.0f} alone has recorded steps: they are taken as the work of all ranks")
+        lines[:, _RANK], ranks = 0, 1
     _refuse_wrong_ranks(lines, ranks)
     lines = lines[np.lexsort((lines[:, _ATTEMPT], lines[:, _RANK], lines[:, _STEP]))]
     later = (lines[1:, _STEP] == lines[:-1, _STEP]) & (lines[1:, _RANK] == lines[:-1, _RANK])
@@ -115,7 +127,7 @@ def read(run: RunDir, ranks: int, scaling: str = "strong") -> Steps:
     doubts += _clocks(table)
 
     seconds, waits = table[_SECONDS], table[_INPUT]
-    wrong = ~(np.isfinite(seconds) & (seconds > 0) & ~(waits < 0) & ~(waits > seconds)).all(0)
+    wrong = ~(np.isfinite(seconds) & (seconds > 0) & ~(waits > seconds)).all(0)
     usable = np.ones(len(complete), bool)
     for reason, bad in (
         ("of another batch", (batches != examples) & counted),
@@ -131,11 +143,11 @@ def read(run: RunDir, ranks: int, scaling: str = "strong") -> Steps:
     if not len(timed):
         raise Unusable(f"of its {len(numbers)} steps none is left to time: train for longer")
     seconds, waits, own = seconds[:, timed], waits[:, timed], table[_OWN][:, timed]
-    times = seconds.sum(1)
-    if not workload and times.max() > (1 + APART) * times.min():
+    least, most = seconds.sum(1).min(), seconds.sum(1).max()
+    if not workload and most > (1 + APART) * least:
         doubts.append(
-            f"its ranks take {times.min():.4g} to {times.max():.4g} s for the same steps, as those that do not wait for "
-            "each other: rank 0's time stands for all"
+            f"its ranks take {text.number(least, 3)} to {text.number(most, 3)} s for the same steps, so they do not wait "
+            "for each other: the time of rank 0 stands for all"
         )
     return Steps(
         complete[timed].astype(int),
@@ -150,63 +162,56 @@ def read(run: RunDir, ranks: int, scaling: str = "strong") -> Steps:
     )
 
 
-_RECORDING = (
-    "have it record them: `import rankloop`, `for batch in rankloop.steps(loader, examples=N)`, or append lines with step, "
-    "start, seconds and examples to the file that LAUNCH_STEPS names"
-)
-
-
 def _lines(run: RunDir) -> tuple[np.ndarray, int]:
-    """All records (lines, keys) of a run, and how many lines are no record."""
+    """All records (lines, keys) of a run, and how many lines are not a record."""
     tables = [np.empty((0, len(_KEYS)))]
-    try:
-        reader = StepReader(run)
-        for path in reader.files():
-            rows = ([*map((_ABSENT | step).__getitem__, _KEYS)] for step in reader.read(path))
-            tables.append(np.array([*rows], float).reshape(-1, len(_KEYS)))
-    except Unreadable as error:
-        raise Unusable(error.reason) from None
+    reader = StepReader(run)
+    for path in reader.files():
+        rows = ([*map((_ABSENT | step).__getitem__, _KEYS)] for step in reader.read(path))
+        tables.append(np.array([*rows], float).reshape(-1, len(_KEYS)))
     return np.concatenate(tables), reader.damaged
 
 
 def _refuse_wrong_ranks(lines: np.ndarray, ranks: int) -> None:
-    found = set(lines[:, _RANK].astype(int))
-    if strange := {rank for rank in found if not 0 <= rank < ranks}:
-        raise Unusable(f"it has {ranks} ranks, but there are records of rank {_some(sorted(strange), len(strange))}")
-    if len(found) < ranks:
-        missing = (rank for rank in range(ranks) if rank not in found)
-        raise Unusable(f"there are no records of rank {_some(missing, ranks - len(found))}")
+    recorded = set(lines[:, _RANK].astype(int))
+    if strange := sorted(rank for rank in recorded if rank >= ranks):
+        raise Unusable(f"it has {ranks} ranks, but there are records of rank {_some(strange, len(strange))}")
+    if len(recorded) < ranks:
+        missing = (rank for rank in range(ranks) if rank not in recorded)
+        raise Unusable(f"there are no records of rank {_some(missing, ranks - len(recorded))}")
     keys, times = np.unique(lines[:, [_RANK, _STEP, _ATTEMPT]], axis=0, return_counts=True)
     if (times > 1).any():
         double = keys[times > 1].astype(int)
-        twice = np.unique(double[:, 0])
+        which = np.unique(double[:, 0])
         raise Unusable(
-            f"rank {_some(twice, len(twice))} is there twice (step {double[0, 1]} recorded {times.max()} times in attempt {double[0, 2]})"
+            f"rank {_some(which, len(which))} is there twice (step {double[0, 1]} recorded {times.max()} times "
+            f"in attempt {double[0, 2]})"
         )
 
 
 def _batch(batches: np.ndarray) -> int:
-    """Examples of a step, all ranks together: the same in most steps."""
-    together, times = np.unique(batches[np.isfinite(batches)], return_counts=True)
-    if 2 * times.max() <= len(batches) or not together[times.argmax()] > 0:
-        raise Unusable(
-            f"its steps are not of one batch: {', '.join(f'{value:.0f}' for value in together[:4])} examples"
-        )
-    return int(together[times.argmax()])
+    """Examples per step, all ranks together: the same in most steps."""
+    different, times = np.unique(batches[np.isfinite(batches)], return_counts=True)
+    usual = different[times.argmax()]
+    if 2 * times.max() <= len(batches) or usual <= 0:
+        some = ", ".join(f"{batch:.0f}" for batch in different[:4])
+        raise Unusable(f"its steps are not of one batch: {some} examples")
+    return int(usual)
 
 
 def _clocks(table: np.ndarray) -> list[str]:
     """What the wall clocks did. No number rests on them: lengths are of a monotonic clock."""
     start, seconds, attempt, number = table[_START], table[_SECONDS], table[_ATTEMPT], table[_STEP, 0]
-    said = []
+    doubts, seconds = [], np.where(np.isfinite(seconds), seconds, 0)
     back = np.where(np.diff(attempt) == 0, start[:, :-1] + seconds[:, :-1] - start[:, 1:], 0)
-    if back.size and (most := np.nanmax(back)) > CLOCK_S:
-        rank, at = np.unravel_index(np.nanargmax(back), back.shape)
-        said.append(f"the clock of rank {rank} went back by {most:.3g} s after step {number[at]:.0f}")
+    if back.size and (most := back.max()) > CLOCK_S:
+        rank, place = np.unravel_index(back.argmax(), back.shape)
+        doubts.append(f"the clock of rank {rank} went back by {text.number(most, 3)} s after step {number[place]:.0f}")
     apart = start.max(0) - start.min(0) - seconds.max(0)
-    if (most := np.nanmax(apart)) > CLOCK_S:
-        said.append(f"the clocks of its ranks are {most:.3g} s apart at step {number[np.nanargmax(apart)]:.0f}")
-    return [f"{line}: harmless here, as steps are timed by another clock" for line in said]
+    if (most := apart.max()) > CLOCK_S:
+        step = number[apart.argmax()]
+        doubts.append(f"the clocks of its ranks are {text.number(most, 3)} s apart at step {step:.0f}")
+    return [f"{doubt}: harmless here, as steps are timed by another clock" for doubt in doubts]
 
 
 def _some(ranks: Iterable[int], count: int) -> str:
@@ -215,9 +220,15 @@ def _some(ranks: Iterable[int], count: int) -> str:
 
 def summary(timed: Steps) -> dict[str, Any]:
     """What the timed steps of a run say, as `python -m profiling summary --json` has it."""
-    seconds = timed.of_chief
+    seconds = timed.rank0_seconds
     interval, every = median_interval(seconds)
-    made: dict[str, Any] = {
+    shares: dict[str, Any] = dict.fromkeys(("waiting_share", "load_balance", "slowest_rank"))
+    if timed.own_seconds is not None:
+        own = timed.own_seconds.mean(axis=1)  # of each rank
+        shares["waiting_share"] = float(1 - timed.own_seconds.mean() / timed.seconds.mean())
+        # POP's load balance: the mean over the ranks of their own work, over that of the slowest.
+        shares["load_balance"], shares["slowest_rank"] = float(own.mean() / own.max()), int(own.argmax())
+    return {
         "timed": len(seconds),
         "left_out": timed.left_out,
         "doubts": list(timed.doubts),
@@ -229,30 +240,23 @@ def summary(timed: Steps) -> dict[str, Any]:
         "unit": timed.unit,
         "throughput_examples_per_s": timed.throughput if timed.unit == UNIT else None,
         "input_share": timed.input_share,
-        **dict.fromkeys(("waiting_share", "load_balance", "slowest_rank")),
+        **shares,
     }
-    if timed.own_seconds is not None:
-        own = timed.own_seconds.mean(axis=1)  # of each rank
-        made["waiting_share"] = float(1 - timed.own_seconds.mean() / timed.seconds.mean())
-        # POP's load balance: the mean over the ranks of their own work, by that of the slowest.
-        made["load_balance"], made["slowest_rank"] = float(own.mean() / own.max()), int(own.argmax())
-    return made
 
 
 def median_interval(seconds: np.ndarray) -> tuple[confidence.Interval | None, int]:
-    """95 % interval of the median step, and of every how many-th step it is made.
+    """95 % interval of the median step, and every how many steps one is taken for it.
 
-    Steps that follow each other are alike, and an interval needs independent ones: so it takes them as far apart as the lag at
-    which their ranks' autocorrelation has fallen below 0.1, or a tenth of the run.
+    Steps that follow each other are alike, and an interval needs independent ones: so it takes them as far apart as the
+    lag at which the autocorrelation of their order has fallen below 0.1, or a tenth of the run.
 
     Parameters
     ----------
     seconds : np.ndarray, shape (steps,)
         Lengths of successive steps.
     """
-    places = (
-        seconds.argsort().argsort().astype(float)
-    )  # ranks in order: a few long steps must not hide how alike the others are
+    # Of their places in order: a few long steps must not hide how alike the others are.
+    places = seconds.argsort().argsort().astype(float)
     places -= places.mean()
     variance = float(places @ places)
     most = max(1, len(seconds) // 10)

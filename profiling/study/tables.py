@@ -5,7 +5,8 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ class Point:
 
     @property
     def throughput(self) -> float:
-        """Harmonic mean of the repeats: the rate of all of them together, as rates demand (Hoefler & Belli, SC15, rule 3)."""
+        """Harmonic mean of the repeats: the rate of all of them together (Hoefler & Belli, SC15, rule 3)."""
         return len(self.rates) / sum(1 / rate for rate in self.rates)
 
 
@@ -34,10 +35,10 @@ class Series:
     """Throughput against the number of workers, measured in one way."""
 
     name: str
-    kind: str  # weak: the work of a worker is held; strong: the work of all together
+    kind: str  # weak: the work per worker is held; strong: the work of all together
     unit: str
     points: tuple[Point, ...]  # by rising number of workers
-    notes: tuple[str, ...] = ()  # on what stands behind the readings
+    notes: tuple[str, ...] = ()  # on what is behind the measurements
 
     @property
     def workers(self) -> list[int]:
@@ -46,8 +47,8 @@ class Series:
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
-    """One reading of a table."""
+class Measurement:
+    """One row of a table, or one run of a study."""
 
     where: str  # "line 3", "row 2": what a refusal calls it
     series: str
@@ -58,12 +59,12 @@ class Row:
 
 
 def read(path: Path, name: str | None = None) -> Series:
-    """Read one series of a table.
+    """Read one series of a plain table.
 
     Parameters
     ----------
     path : Path
-        The folder of a study; or ``.csv`` with a header, or ``.json``: a list of rows, or one or a list of series (``workers`` and ``throughput``
+        ``.csv`` with a header, or ``.json``: a list of rows, or one or a list of series (``workers`` and ``throughput``
         as lists, or ``repeats`` as lists by number of workers). Repeats are further rows; rows may stand in any order.
     name : str, optional
         Which series, where there are several.
@@ -76,13 +77,11 @@ def read(path: Path, name: str | None = None) -> Series:
     Raises
     ------
     Refusal
-        No such file, not a table, a value that is none, several series or kinds, fewer than two points.
+        No such file, not a table, a value that is not one, several series or kinds, fewer than two points.
     """
-    if runs.is_study(path):
-        return of_study(choose(runs.read(path), name))
-    rows = read_rows(path)
-    chosen = _choose(path, name, [row.series for row in rows])
-    return _series(path, [row for row in rows if row.series == chosen], ())
+    measurements = _measurements(path)
+    chosen = _choose(path, name, [one.series for one in measurements])
+    return _series(path, [one for one in measurements if one.series == chosen], ())
 
 
 def choose(study: runs.Study, name: str | None = None) -> runs.Study:
@@ -99,79 +98,72 @@ def of_study(study: runs.Study) -> Series:
         One point only, or neither weak nor strong scaling.
     """
     kind = runs.kind(study)
-    rows = [Row(run.name, run.series, kind, study.unit, run.ranks, run.throughput) for run in study.runs]
-    return _series(study.folder, rows, tuple(runs.notes(study)))
+    measurements = [
+        Measurement(run.name, run.series, kind, study.unit, run.ranks, run.throughput) for run in study.runs
+    ]
+    return _series(study.folder, measurements, tuple(runs.notes(study)))
 
 
 def names(path: Path) -> list[str]:
-    """The names of the series in a table or a study, in their order."""
-    if runs.is_study(path):
-        return runs.read(path).series
-    return list({row.series: None for row in read_rows(path)})
+    """The names of the series in a plain table, in their order."""
+    return list(dict.fromkeys(one.series for one in _measurements(path)))
 
 
-def _choose(path: Path, name: str | None, present: list[str]) -> str:
+def _choose(path: Path, name: str | None, present: Sequence[str]) -> str:
     known = list(dict.fromkeys(present))
     if name is not None and name not in known:
         raise Refusal(f"{path} has no series {name!r}: {nearest(name, known)}")
     if name is None and len(known) > 1:
-        raise Refusal(f"{path} holds {len(known)} series: choose one with --series; {nearest('', known)}")
+        raise Refusal(f"{path} has {len(known)} series: choose one with --series; {nearest('', known)}")
     return known[0] if name is None else name
 
 
-def _series(path: Path, rows: list[Row], notes: tuple[str, ...]) -> Series:
-    by_kind: dict[str, list[str]] = {}
-    for row in rows:
-        by_kind.setdefault(row.kind, []).append(row.where)
+def _series(path: Path, measurements: Sequence[Measurement], notes: tuple[str, ...]) -> Series:
+    by_kind: dict[str, list[str]] = defaultdict(list)
+    rates: dict[int, list[float]] = defaultdict(list)
+    for one in measurements:
+        by_kind[one.kind].append(one.where)
+        rates[one.workers].append(one.throughput)
     if len(by_kind) > 1:
-        held = "; ".join(f"{kind}: {_some(where)}" for kind, where in by_kind.items())
+        kinds = "; ".join(f"{kind}: {_some(where)}" for kind, where in by_kind.items())
         raise Refusal(
-            f"{path} mixes weak and strong scaling ({held}): they have no common law; keep one kind, or name each row's series and choose with --series"
+            f"{path} mixes weak and strong scaling ({kinds}): they have no common law; keep one kind, or name each "
+            "row's series and choose with --series"
         )
-    rates: dict[int, list[float]] = {}
-    for row in rows:
-        rates.setdefault(row.workers, []).append(row.throughput)
+    first = measurements[0]
     if len(rates) < 2:
         raise Refusal(
-            f"{path} has one point only ({rows[0].workers} workers): scaling needs two numbers of workers or more"
+            f"{path} has one point only ({first.workers} workers): scaling needs two numbers of workers or more"
         )
     points = tuple(Point(workers, tuple(rates[workers])) for workers in sorted(rates))
-    return Series(rows[0].series, rows[0].kind, rows[0].unit, points, notes)
+    return Series(first.series, first.kind, first.unit, points, notes)
 
 
-def _some(where: list[str]) -> str:
+def _some(where: Sequence[str]) -> str:
     return ", ".join(where[:8]) + (f" and {len(where) - 8} more" if len(where) > 8 else "")
 
 
-def read_rows(path: Path) -> list[Row]:
-    """Every reading of a plain table, checked.
-
-    Raises
-    ------
-    Refusal
-        See `read`.
-    """
-    readers = {".csv": _csv_cells, ".json": _json_cells}
+def _measurements(path: Path) -> list[Measurement]:
+    """Every row of a plain table, checked."""
+    readers = {".csv": _csv_rows, ".json": _json_rows}
+    needed = f"give a table with the columns {', '.join(COLUMNS)}"
     if path.suffix.lower() not in readers:
-        raise Refusal(
-            f"{path} is neither .csv nor .json, nor the folder of a study: give a table with the columns {', '.join(COLUMNS)}"
-        )
+        raise Refusal(f"{path} is neither .csv nor .json, nor the folder of a study: {needed}")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        content = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise Refusal(
-            f"cannot read {path} ({getattr(error, 'strerror', None) or 'not UTF-8'}): give a .csv or .json table"
-        ) from None
-    if not text.strip():
-        raise Refusal(f"{path} is empty: give a table with the columns {', '.join(COLUMNS)}")
-    rows = [_row(path, where, cells) for where, cells in readers[path.suffix.lower()](path, text)]
+        why = getattr(error, "strerror", None) or "not UTF-8"
+        raise Refusal(f"cannot read {path} ({why}): give a .csv or .json table") from None
+    if not content.strip():
+        raise Refusal(f"{path} is empty: {needed}")
+    rows = [_measurement(path, where, cells) for where, cells in readers[path.suffix.lower()](path, content)]
     if not rows:
-        raise Refusal(f"{path} has no rows: give a line for each reading, with {', '.join(COLUMNS)}")
+        raise Refusal(f"{path} has no rows: give a line for each measurement, with {', '.join(COLUMNS)}")
     return rows
 
 
-def _csv_cells(path: Path, text: str) -> Iterable[tuple[str, dict[str, Any]]]:
-    reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
+def _csv_rows(path: Path, content: str) -> Iterable[tuple[str, dict[str, Any]]]:
+    reader = csv.DictReader(content.splitlines(), skipinitialspace=True)
     header = [(name or "").strip().lower() for name in reader.fieldnames or ()]
     reader.fieldnames = header
     missing = [name for name in COLUMNS if name not in header]
@@ -183,64 +175,57 @@ def _csv_cells(path: Path, text: str) -> Iterable[tuple[str, dict[str, Any]]]:
         yield f"line {reader.line_num}", cells
 
 
-def _json_cells(path: Path, text: str) -> Iterable[tuple[str, dict[str, Any]]]:
+def _json_rows(path: Path, content: str) -> Iterable[tuple[str, dict[str, Any]]]:
     try:
-        value = json.loads(text)
-    except ValueError as error:
+        value = json.loads(content)
+    except (ValueError, RecursionError) as error:
         raise Refusal(f"{path} is not JSON ({error}): give a list of rows or of series") from None
     for number, item in enumerate(value if isinstance(value, list) else [value], 1):
         if not isinstance(item, dict):
-            raise Refusal(f"{path}, row {number}: {item!r} is no row; give objects with {', '.join(COLUMNS)}")
-        if isinstance(item.get("repeats"), dict):
-            pairs = [
-                (workers, rate)
-                for workers, rates in item["repeats"].items()
-                for rate in (rates if isinstance(rates, list) else [rates])
-            ]
-        elif isinstance(item.get("workers"), list) and isinstance(item.get("throughput"), list):
-            if len(item["workers"]) != len(item["throughput"]):
+            raise Refusal(f"{path}, row {number}: {item!r} is not a row; give objects with {', '.join(COLUMNS)}")
+        name, workers, throughput = item.get("name", number), item.get("workers"), item.get("throughput")
+        if isinstance(repeats := item.get("repeats"), dict):
+            lists = {count: rates if isinstance(rates, list) else [rates] for count, rates in repeats.items()}
+            pairs = [(count, rate) for count, rates in lists.items() for rate in rates]
+        elif isinstance(workers, list) and isinstance(throughput, list):
+            if len(workers) != len(throughput):
                 raise Refusal(
-                    f"{path}, series {item.get('name', number)!r}: {len(item['workers'])} workers but {len(item['throughput'])} values of throughput; give as many of each"
+                    f"{path}, series {name!r}: {len(workers)} workers but {len(throughput)} values of throughput; "
+                    "give as many of each"
                 )
-            pairs = list(zip(item["workers"], item["throughput"], strict=True))
+            pairs = list(zip(workers, throughput))
         else:
             yield f"row {number}", item
             continue
-        for position, (workers, rate) in enumerate(pairs, 1):
-            yield (
-                f"series {item.get('name', number)!r}, value {position}",
-                {**item, "workers": workers, "throughput": rate},
-            )
+        for position, (count, rate) in enumerate(pairs, 1):
+            yield f"series {name!r}, value {position}", {**item, "workers": count, "throughput": rate}
 
 
-def _row(path: Path, where: str, cells: dict[str, Any]) -> Row:
+def _measurement(path: Path, where: str, cells: dict[str, Any]) -> Measurement:
     missing = [name for name in COLUMNS if cells.get(name) in (None, "")]
     if missing:
         raise Refusal(f"{path}, {where} has no {', '.join(missing)}: give {', '.join(COLUMNS)}")
-    workers = _number(path, where, "workers", cells["workers"])
-    if workers != int(workers):
-        raise Refusal(f"{path}, {where}: workers is {cells['workers']}; give a whole number, 1 or more")
-    throughput = _number(path, where, "throughput", cells["throughput"])
+    workers, throughput = (_number(path, where, name, cells[name]) for name in ("workers", "throughput"))
     # A kind may carry a remark, as in "strong (labelled weak by its source)": its first word counts.
     kind = re.match(r"\s*(weak|strong)\b", str(cells["kind"]), re.IGNORECASE)
     if not kind:
         raise Refusal(
-            f"{path}, {where}: kind is {cells['kind']!r}; give weak (work of a worker held) or strong (work of all held)"
+            f"{path}, {where}: kind is {cells['kind']!r}; give weak (the work per worker held) or strong (the work of "
+            "all held)"
         )
     name, unit = (
         str(cells.get(key) or default).strip() for key, default in (("name", path.stem), ("unit", "examples/s"))
     )
-    return Row(where, name, kind[1].lower(), unit, int(workers), throughput)
+    return Measurement(where, name, kind[1].lower(), unit, int(workers), throughput)
 
 
 def _number(path: Path, where: str, name: str, value: Any) -> float:
     try:
         number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
-    least = 0 if name == "throughput" else 1
-    if not math.isfinite(number) or number < least or number == 0:
-        raise Refusal(
-            f"{path}, {where}: {name} is {value!r}; give a finite number {'above 0' if least == 0 else 'of 1 or more'}"
-        )
+    if name == "workers" and not (1 <= number < math.inf and number == int(number)):
+        raise Refusal(f"{path}, {where}: workers is {value!r}; give a whole number, 1 or more")
+    if not 0 < number < math.inf:
+        raise Refusal(f"{path}, {where}: {name} is {value!r}; give a finite number above 0")
     return number

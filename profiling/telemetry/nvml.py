@@ -34,7 +34,7 @@ _LEVELS = ("power_mw", "power_average_mw", "memory_temperature_c")  # the other 
 
 
 def _utilization(handle: Any) -> tuple[int, ...]:
-    rates = pynvml.nvmlDeviceGetUtilizationRates(handle)
+    rates: Any = pynvml.nvmlDeviceGetUtilizationRates(handle)
     return rates.gpu, rates.memory
 
 
@@ -42,7 +42,7 @@ def _reasons(handle: Any) -> tuple[int, ...]:
     try:
         return (pynvml.nvmlDeviceGetCurrentClocksEventReasons(handle),)
     except NVMLError as error:
-        if error.value != pynvml.NVML_ERROR_FUNCTION_NOT_FOUND:
+        if _code(error) != pynvml.NVML_ERROR_FUNCTION_NOT_FOUND:
             raise
         return (pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle),)  # its name before driver 535
 

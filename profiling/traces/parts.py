@@ -1,4 +1,4 @@
-"""Where the time of a step went: a trace -> each traced step in parts that add up to it, and the operations that took longest.
+"""Where the time of a step went: a trace -> each traced step in parts that add up to it, and the longest operations.
 
 Every moment of a step belongs to the first of these parts that it can be put down to:
 
@@ -10,14 +10,13 @@ compile        a function is traced or compiled; of a step in which one is, also
 host           the training loop is in Python or in TensorFlow's runtime, or an operation is being scheduled
 idle           the loop waits for its operations, and none of the above happens
 
-Communication that is hidden behind computing is no part, as it takes no time; its length stands beside them.
+Communication that is hidden behind computing is not a part, as it takes no time; its length stands beside them.
 """
 
 import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -27,7 +26,7 @@ from profiling.traces.intervals import difference, intersection, length, union
 from profiling.traces.xplane import Capture, Event, Line
 
 STEP, INPUT = "train", "input"
-"""The marks that the training loop makes: one round each step, with its number, and in it one round its wait for the batch."""
+"""Marks of the training loop: one around each step, with its number, and in it one around its wait for the batch."""
 PARTS = ("compute", "communication", "input", "host", "compile", "idle")
 
 # An event of an operation is named as the operation and its type are: "sequential/dense/MatMul:MatMul".
@@ -37,7 +36,8 @@ _COMPILING = ("tf.function-graph_building", "CpuCompiler::", "GpuCompiler::", "X
 _TOP = 40  # operations that are kept
 
 
-class Step(NamedTuple):
+@dataclass(frozen=True)
+class Step:
     """A traced step on a rank; all times in seconds."""
 
     number: int  # counted from 1 over the whole run
@@ -47,7 +47,8 @@ class Step(NamedTuple):
     hidden: float  # communication while something was computed
 
 
-class Operation(NamedTuple):
+@dataclass(frozen=True)
+class Operation:
     """All runs of an operation, or of all operations of a type, in the traced steps of a rank."""
 
     name: str  # empty for all of a type
@@ -138,7 +139,7 @@ def table(capture: Capture) -> Table:
 
 
 def _scheduling(line: Line, runs: set[int]) -> np.ndarray:
-    """When a thread handled operations of the graphs that the loop runs, rather than those of others, such as the input's."""
+    """When a thread handled operations of the graphs that the loop runs, not those of others, such as the input's."""
     return union(
         _spans(
             event for event in line.events if event.name == "ExecutorState::Process" and event.stats.get("id") in runs
@@ -170,7 +171,7 @@ def _kernels(streams: list[Line]) -> list[Event]:
 
 
 def _collectives(capture: Capture) -> np.ndarray:
-    """From when each collective was asked for until it was done, shape (n, 2). An operation that is never done lasts to the end."""
+    """From when each collective was asked for until it was done (n, 2); one that is never done lasts to the end."""
     begun: dict[tuple, float] = {}
     found = []
     events = sorted(

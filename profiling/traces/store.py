@@ -1,6 +1,6 @@
-"""The traces of a run: each rank's table of steps, made on the rank itself right after the window, or from the raw trace."""
+"""The traces of a run: each rank's table of steps, extracted on the rank after the window, or from the raw trace."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from launch.errors import Refusal
@@ -27,14 +27,14 @@ def extract(run: RunDir, attempt: int, rank: int) -> RankTrace:
     Raises
     ------
     Refusal
-        If it is cut short or no trace of the training loop's.
+        If it is cut short or not a trace of the training loop.
     """
     path = run.raw_trace(attempt, rank)
     try:
         table = parts.table(xplane.read(path))
     except Refusal as refusal:
-        said = str(refusal)
-        raise Refusal(said if str(path) in said else f"{path}: {said}") from None
+        reason = str(refusal)
+        raise Refusal(reason if str(path) in reason else f"{path}: {reason}") from None
     return RankTrace(rank, attempt, table.steps, table.operations, table.types)
 
 
@@ -46,7 +46,7 @@ def write(run: RunDir, node: int, trace: RankTrace) -> None:
 
 def as_json(trace: RankTrace) -> dict[str, list[dict[str, Any]]]:
     """The steps and operations of a trace."""
-    return {name: [each._asdict() for each in getattr(trace, name)] for name in ("steps", "operations", "types")}
+    return {name: [asdict(each) for each in getattr(trace, name)] for name in ("steps", "operations", "types")}
 
 
 def read(run: RunDir) -> tuple[list[RankTrace], list[str]]:
@@ -64,24 +64,24 @@ def read(run: RunDir) -> tuple[list[RankTrace], list[str]]:
     notes : list of str
         What was left out, and why.
     """
-    found: dict[tuple[int, int], RankTrace] = {}
+    traces: dict[tuple[int, int], RankTrace] = {}
     notes = []
     for path in sorted(run.traces.glob("node*.jsonl")):
         for line in read_lines(path):
             try:
                 trace = _from_line(line)
-            except (KeyError, TypeError, ValueError):
+            except (AttributeError, KeyError, TypeError, ValueError):
                 notes.append(f"a line of {path.name} is damaged and passed over")
                 continue
-            found[trace.attempt, trace.rank] = trace
+            traces[trace.attempt, trace.rank] = trace
     for path in sorted(run.traces.glob("plugins/profile/attempt*/rank*.xplane.pb")):
         key = int(path.parent.name.removeprefix("attempt")), int(path.name.partition(".")[0].removeprefix("rank"))
-        if key not in found:
+        if key not in traces:
             try:
-                found[key] = extract(run, *key)
+                traces[key] = extract(run, *key)
             except Refusal as refusal:
                 notes.append(f"left out: {refusal}")
-    return [found[key] for key in sorted(found)], notes
+    return [traces[key] for key in sorted(traces)], notes
 
 
 def _from_line(line: dict[str, Any]) -> RankTrace:

@@ -1,8 +1,8 @@
 """Horovod's timeline: what its collectives waited for and did, by tensor, by step, and over all.
 
-A timeline is a file of Chrome's trace format that the chief writes: a "process" is a tensor, and its events nest. First
-the tensor is negotiated, until every rank has it ready; then a collective such as ALLREDUCE holds activities: waiting for
-data, copying into the fusion buffer, the transfer itself, copying out (horovod/common/timeline.cc and common.h).
+A timeline is a file of Chrome's trace format that rank 0 writes: a "process" is a tensor, and its events nest. First
+the tensor is negotiated, until every rank has it ready; then a collective such as ALLREDUCE holds activities: waiting
+for data, copying into the fusion buffer, the transfer itself, copying out (horovod/common/timeline.cc and common.h).
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -20,26 +20,18 @@ from launch.errors import Refusal
 from profiling.traces.intervals import intersection, length, union
 
 PHASES = ("negotiate", "queue", "fuse", "allreduce")
-"""negotiate: until all ranks have the tensor ready; queue: ready, but its turn has not come, or its data not yet computed;
-fuse: copies into and out of the buffers in which tensors travel together; allreduce: the transfer, of any collective."""
+"""negotiate: until all ranks have the tensor ready; queue: ready, but its turn has not come, or its data are not there;
+fuse: copies into and out of the buffers in which tensors travel together; allreduce: any transfer."""
 
 _BEGAN = "start_time_since_epoch_in_micros"  # an argument of the first event
-# Activities that are no transfer (common.h); all others, such as GLOO_ALLREDUCE and NCCL_BCAST, are.
+# Activities that are not a transfer (common.h); all others, such as GLOO_ALLREDUCE and NCCL_BCAST, are.
 _QUEUE = ("QUEUE", "WAIT_FOR_", "INIT_", "ALLOCATE_", "SCHEDULE")
 _FUSE = ("MEMCPY_", "COPY_")
-_BYTES = {
-    "float64": 8,
-    "int64": 8,
-    "float32": 4,
-    "int32": 4,
-    "float16": 2,
-    "bfloat16": 2,
-    "int16": 2,
-    "uint16": 2,
-}  # else 1
+_BITS = re.compile(r"\d+$")  # at the end of a type, such as bfloat16
 
 
-class Tensor(NamedTuple):
+@dataclass(frozen=True)
+class Tensor:
     """What became of one tensor over the timeline."""
 
     name: str
@@ -68,7 +60,7 @@ def read(path: Path) -> Timeline:
     Raises
     ------
     Refusal
-        If it is no timeline, or not a single collective is whole.
+        If it is not a timeline, or not a single collective is whole.
     """
     events = _events(path)
     try:
@@ -96,13 +88,15 @@ def _timeline(path: Path, events: list[dict[str, Any]]) -> Timeline:
         seconds[tensor][phase] += (end - start) / 1e6
 
     for event in events:
-        tensor, kind, time = event.get("pid"), event.get("ph"), event.get("ts")
+        if event.get("ph") not in ("B", "E"):
+            continue
+        tensor, kind, time = event["pid"], event["ph"], float(event["ts"])
         stack = open_events[tensor]
         if kind == "B":
             if not stack and not event["name"].startswith("NEGOTIATE_") and tensor in ready:
                 note(tensor, "queue", ready.pop(tensor), time)
             stack.append((event["name"], time))
-        elif kind == "E" and stack:  # one without a beginning was under way when the timeline was opened
+        elif stack:  # one without a beginning was under way when the timeline was opened
             name, start = stack.pop()
             if name.startswith("NEGOTIATE_"):
                 note(tensor, "negotiate", start, time)
@@ -130,7 +124,7 @@ def within(timeline: Timeline, start: float, end: float) -> dict[str, float]:
     timeline : Timeline
         Of a run.
     start, end : float
-        Unix seconds, such as those of a step of the chief.
+        Unix seconds, such as those of a step of rank 0.
 
     Returns
     -------
@@ -161,4 +155,5 @@ def _phase(activity: str) -> str:
 
 def _bytes(described: dict[str, str]) -> int:
     shape = [int(number) for number in re.findall(r"\d+", described.get("shape", ""))]
-    return math.prod(shape) * _BYTES.get(described.get("dtype", ""), 1) if described else 0
+    bits = _BITS.search(described.get("dtype", ""))
+    return math.prod(shape) * (int(bits[0]) // 8 if bits else 1) if described else 0

@@ -3,6 +3,7 @@
 This is the only module of the package that imports TensorFlow, and only when a file is read.
 """
 
+import importlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,26 +59,28 @@ def read(path: Path) -> Capture:
     Raises
     ------
     Refusal
-        If the file is cut short, is no trace, or TensorFlow is not there to read it.
+        If the file is cut short, is not a trace, or TensorFlow is not there to read it.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # it would greet whoever imports it first
     try:
         from google.protobuf.message import DecodeError
-        from tensorflow.tsl.profiler.protobuf.xplane_pb2 import XSpace
+
+        XSpace = importlib.import_module("tensorflow.tsl.profiler.protobuf.xplane_pb2").XSpace
     except ImportError as error:
         raise Refusal(
-            f"reading a raw trace needs the protobuf files of TensorFlow 2.15 or newer ({error}): use the environment that trained"
+            f"reading a raw trace needs the protobuf files of TensorFlow 2.15 or newer ({error}): use the environment "
+            "that trained"
         ) from None
     try:
         space = XSpace.FromString(path.read_bytes())
     except DecodeError:
         raise Refusal(
-            f"{path} is no whole trace ({path.stat().st_size} bytes): was it cut short? Trace again"
+            f"{path} is not a whole trace ({path.stat().st_size} bytes): was it cut short? Trace again"
         ) from None
     times = [_stats(plane, plane.stats) for plane in space.planes if plane.name == ENVIRONMENT]
     if not times or "profile_start_time" not in times[0]:
         raise Refusal(
-            f"{path} does not end as a trace of TensorFlow 2.15 or newer does: it is cut short, or was written by another version"
+            f"{path} does not end as a trace of TensorFlow 2.15 or newer does: it is cut short, or of another version"
         )
     lines = [_line(plane, line) for plane in space.planes for line in plane.lines]
     return Capture(times[0]["profile_start_time"] / 1e9, lines)
@@ -97,12 +100,11 @@ def _line(plane: Any, line: Any) -> Line:
 
 
 def _stats(plane: Any, stats: Any) -> dict[str, Any]:
-    found = {}
+    values = {}
     for stat in stats:
         kind = stat.WhichOneof("value")
         value = getattr(stat, kind) if kind else None
-        # A value that recurs is kept once, as the name of an entry.
-        found[plane.stat_metadata[stat.metadata_id].name] = (
-            plane.stat_metadata[value].name if kind == "ref_value" else value
-        )
-    return found
+        if kind == "ref_value":  # a value that recurs is kept once, as the name of an entry
+            value = plane.stat_metadata[value].name
+        values[plane.stat_metadata[stat.metadata_id].name] = value
+    return values

@@ -9,7 +9,7 @@ from launch.plan import site
 from profiling import text
 from profiling.cli import simulate
 from profiling.simulation import description, simulator
-from profiling.simulation.allreduce import Machine
+from profiling.simulation.allreduce import Cluster
 
 POINTS = (
     ("deeplab-summit", 4560, 0.907),
@@ -29,7 +29,7 @@ def row(name: str, nodes: int, published: float) -> list[str]:
     model = description.read(Path(name))
     machine = site.load(str(description.SITES / f"{model.site}.toml"))
     ways, _ = simulate.links(machine)
-    shape = Machine(nodes, machine.gpus_per_node, ways)
+    shape = Cluster(nodes, machine.gpus_per_node, ways)
     found = simulator.simulate(model, shape)
     calm = simulator.simulate(model, shape, jitter=0)
     return [

@@ -1,7 +1,6 @@
 """Which rank failed first: recorded failures and job logs."""
 
 import re
-import signal
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,7 @@ SHUTDOWN = "HorovodInternalError: Horovod has been shut down. This was caused by
 @pytest.fixture
 def run(tmp_path: Path) -> RunDir:
     """A run of 3 nodes x 2 ranks in its first attempt."""
-    made = run_of(plan(Request(nodes=3, ranks_per_node=2)), tmp_path / "run")
+    made = run_of(plan(Request(nodes=3, ranks_per_node=2, warn=60)), tmp_path / "run")
     made.append_event("started", attempt=1, host="node1")
     return made
 
@@ -110,6 +109,7 @@ def test_the_ranks_own_words_come_before_sruns(run: RunDir):
         ("srun: error: node3: task 5: Aborted", 5, "ended by SIGABRT"),
         ("srun: error: node3: task 5: Bus error (core dumped)", 5, "ended by SIGBUS"),
         ("srun: error: node3: task 5: Out Of Memory", 5, "ended by Out Of Memory"),
+        ("srun: error: node3: task 5: User defined signal 2", 5, "ended by SIGUSR2"),
     ],
 )
 def test_words_of_srun(run: RunDir, line: str, rank: int, error: str):
@@ -226,5 +226,28 @@ def test_what_to_do(error: str, advice: str):
     assert bool(program) == bool(advice) or "diverged" in workload
 
 
-def test_every_signal_that_srun_names_is_a_signal():
-    assert all(hasattr(signal, name) for name in diagnose.SIGNALS.values())
+CANCELLED = "slurmstepd: error: *** {} 10{} ON node1 CANCELLED AT 2026-03-01T12:00:00{} ***"
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        ([CANCELLED.format("JOB", "", ""), *EXIT_1], "cancelled"),
+        ([CANCELLED.format("JOB", "", " DUE TO TIME LIMIT"), *EXIT_1], "time limit"),
+        # In a task of an array, and a run of a packed study, what is said of the job stands elsewhere.
+        ([CANCELLED.format("STEP", ".0", " DUE TO TIME LIMIT"), *EXIT_1], "time limit"),
+        ([*EXIT_1, CANCELLED.format("STEP", ".0", "")], None),  # srun ends the others
+        ([*EXIT_1, CANCELLED.format("JOB", "", " DUE TO TIME LIMIT")], None),  # too late to be the cause
+    ],
+)
+def test_who_ended_the_ranks(run: RunDir, lines: list[str], reason: str | None):
+    logged(run, *lines)
+    assert (diagnose.ended_by_slurm(run) or None) == reason
+    assert attempt.end(run, 143, diagnose.ended_by_slurm(run)) == ("stopped" if reason else "failed")
+    assert run.events("ended")[-1].get("reason") == reason
+
+
+def test_the_launchers_own_signal_is_the_reason_where_it_ended_a_rank(run: RunDir):
+    logged(run, "srun: error: node2: task 3: User defined signal 2", *EXIT_1[1:])
+    assert ended(run, 140) == "stopped"
+    assert "request of the launcher" in run.events("ended")[-1]["reason"]

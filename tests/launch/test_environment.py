@@ -1,5 +1,6 @@
 """What is recorded of the surroundings and of the code of a run."""
 
+import hashlib
 import importlib.metadata
 import os
 import subprocess
@@ -53,8 +54,10 @@ def launch_in(folder: Path, *words: object, **variables: str) -> subprocess.Comp
 
 
 def test_no_trace_of_a_key_is_in_the_run_folder(repository: Path):
+    digest = hashlib.sha256((KEY + KEY_ID).encode()).hexdigest()
     (repository / "program.py").write_text(
-        f"import os\nassert os.environ['AWS_SECRET_ACCESS_KEY'] == '{KEY}'\nassert os.environ['AWS_ACCESS_KEY_ID'] == '{KEY_ID}'\n"
+        "import hashlib, os, sys\nkeys = os.environ['AWS_SECRET_ACCESS_KEY'] + os.environ['AWS_ACCESS_KEY_ID']\n"
+        f"assert hashlib.sha256(keys.encode()).hexdigest() == '{digest}' and sys.argv[2].startswith('canary')\n"
     )
     secret = {
         "AWS_ACCESS_KEY_ID": KEY_ID,
@@ -62,8 +65,10 @@ def test_no_trace_of_a_key_is_in_the_run_folder(repository: Path):
         "HOROVOD_SECRET": KEY,
         "TF_FORWARDED": f"--endpoint=https://{KEY_ID}:{KEY}@host/ --name={KEY}",
         "NCCL_SOMETHING": KEY,
+        **dict.fromkeys(("TF_DB_PASS", "TF_PWD", "KERAS_AUTH", "OMP_CREDS", "CUDA_LOGIN"), "canary-variable"),
     }
-    done = launch_in(repository, "--nodes", 2, "program.py", NCCL_DEBUG="INFO", **secret)
+    words = ("program.py", "--db-password", "canary-word")
+    done = launch_in(repository, "--nodes", 2, *words, NCCL_DEBUG="INFO", **secret)
     assert done.returncode == 0, done.stdout + done.stderr  # the ranks have it
     run = RunDir(repository / "runs" / "run")
     kept = read_json(run.env_json)["environment"]
@@ -72,8 +77,20 @@ def test_no_trace_of_a_key_is_in_the_run_folder(repository: Path):
     assert {run.env_json, run.events_jsonl, run.patch} <= set(files)
     for path in files:
         content = path.read_bytes()
-        assert not any(part in content for part in (KEY_ID.encode(), KEY.encode(), KEY[10:30].encode())), path
-    assert oct(run.path.stat().st_mode)[-3:] == "700"
+        assert not any(part.encode() in content for part in (KEY_ID, KEY, KEY[10:30], "canary-variable")), path
+        assert b"canary-word" not in content or path == run.run_json, path  # the ranks are started with it
+    modes = {path: oct(path.stat().st_mode)[-3:] for path in (run.path, run.run_json, run.patch)}
+    assert modes == {run.path: "700", run.run_json: "600", run.patch: "600"}
+
+
+def test_the_runs_of_a_study_are_as_private(repository: Path):
+    done = launch_in(repository, "--repeats", 2, "new.py", "--db-password", "canary-word")
+    assert done.returncode == 0, done.stdout + done.stderr
+    holders = [
+        path for path in (repository / "runs").rglob("*") if path.is_file() and b"canary-word" in path.read_bytes()
+    ]
+    assert [path.name for path in holders] == ["run.json", "run.json"]
+    assert all(path.stat().st_mode & 0o077 == 0 for path in holders)
 
 
 def test_a_key_on_the_command_line_is_told_to_be_one(repository: Path):
@@ -131,9 +148,32 @@ def test_this_machine(monkeypatch: pytest.MonkeyPatch):
     assert found["cores"] == len(os.sched_getaffinity(0)) and found["cpu"]
 
 
-def test_the_patch_makes_the_code_anew_but_for_its_secrets(repository: Path, tmp_path: Path):
+def test_the_patch_makes_the_code_again_whatever_git_was_told(repository: Path, tmp_path: Path):
+    git = ["git", "-C", str(repository)]
+    for name in ("gone.py", "moved.py", "script"):
+        (repository / name).write_text(f"{name}\n" * 9)
+    (repository / "data.bin").write_bytes(bytes(range(256)))
+    (repository / "lines.txt").write_bytes(b"a\r\nb\r\n")
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "two"], check=True)
+    (repository / "gone.py").unlink()
+    (repository / "moved.py").rename(repository / 'm\u00f6ved "here".py')
+    (repository / "script").chmod(0o755)
+    (repository / "data.bin").write_bytes(bytes(range(255, -1, -1)) * 3)
+    (repository / "lines.txt").write_bytes(b"a\r\nc\r\nno end")
+    (repository / "kept.py").write_bytes(
+        b"a = 3\nname = 'caf\xe9'\npassword: 'hunter2'\nBearer x\n" + b"key = 'x9Kd02LmQpR7sT1vW3yZ5bC8eF'\n"
+    )
+    hostile = {
+        "diff.noprefix": "true", "diff.relative": "true", "diff.mnemonicPrefix": "true", "color.ui": "always", "diff.context": "0",
+        "diff.external": "false", "diff.odd.textconv": "wc", "core.quotePath": "false", "diff.algorithm": "histogram",
+    }  # fmt: skip
+    for name, value in hostile.items():
+        subprocess.run([*git, "config", name, value], check=True)
+    (repository / ".git" / "info" / "attributes").write_text("*.txt diff=odd\n")
     index = (repository / ".git" / "index").read_bytes()
-    commit = code.keep(tmp_path / "code.patch", str(repository))
+    (repository / "below").mkdir()
+    commit = code.keep(tmp_path / "code.patch", str(repository / "below"))
     assert (
         commit
         == subprocess.run(["git", "-C", repository, "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
@@ -142,10 +182,20 @@ def test_the_patch_makes_the_code_anew_but_for_its_secrets(repository: Path, tmp
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
     subprocess.run(["git", "clone", "-q", repository, tmp_path / "anew"], check=True)
     subprocess.run(["git", "-C", tmp_path / "anew", "apply", tmp_path / "code.patch"], check=True)
-    made = {path.name: path.read_bytes() for path in (tmp_path / "anew").glob("*.py")}
-    assert made == {"kept.py": b"a = 2\nname = 'caf\xe9'\napi_key = '<redacted>'\n", "new.py": b"b = 1\n"}
-    patch = (tmp_path / "code.patch").read_text(errors="replace")
-    assert list(code.files(patch)) == ["kept.py", "new.py"] and "+b = 1" in code.files(patch)["new.py"]
+    there, again = (
+        {path.name: (path.read_bytes(), path.stat().st_mode & 0o111) for path in folder.iterdir() if path.is_file()}
+        for folder in (repository, tmp_path / "anew")
+    )
+    # New files are those of the folder that the run begins in, which lacks the one that was renamed.
+    assert again == {name: file for name, file in there.items() if name != "ignored.py" and "ved" not in name}
+    assert (tmp_path / "code.patch").stat().st_mode & 0o077 == 0
+    assert "kept.py" in code.files((tmp_path / "code.patch").read_text(errors="replace"))
+
+
+def test_new_files_are_in_the_patch_too(repository: Path, tmp_path: Path):
+    code.keep(tmp_path / "code.patch", str(repository))
+    parts = code.files((tmp_path / "code.patch").read_text(errors="replace"))
+    assert list(parts) == ["kept.py", "new.py"] and "+b = 1" in parts["new.py"]
 
 
 def test_without_a_repository_there_is_no_commit(tmp_path: Path):

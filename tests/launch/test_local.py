@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -39,6 +40,8 @@ if me == 1:
 wait()""",
     "words": "if me == 1: sys.exit('no input file')\nwait()",
     "exits": "if me == 1: os._exit(3)\nwait()",
+    "temporarily": "if me == 1: os._exit(75)\nwait()",
+    "stops": "if me == 1: sys.exit(75)\nwait()",
     "killed": "if me == 1: os.kill(os.getpid(), signal.SIGKILL)\nwait()",
     "segfault": "import ctypes\nif me == 1: ctypes.string_at(0)\nwait()",
     "stubborn": """
@@ -63,6 +66,11 @@ for state in range(8):
 print("\\nloading ...", end="", flush=True)
 wait()""",
     "endless": "while True: os.write(1, b'y\\n' * 4000)",
+    "late": "if os.environ['LAUNCH_ATTEMPT'] == '1': wait()\nprint('attempt', os.environ['LAUNCH_ATTEMPT'])",
+    "saves": """
+signal.signal(signal.SIGUSR2, lambda *_: sys.exit(75))
+wait()""",
+    "unaware": "os.kill(os.getpid(), signal.SIGUSR2)\nprint('goes on')",
     "twice": "if os.environ['LAUNCH_ATTEMPT'] == '1': sys.exit(5)\nprint('attempt', os.environ['LAUNCH_ATTEMPT'])",
 }  # fmt: skip
 
@@ -183,6 +191,9 @@ def test_a_module(tmp_path: Path, program):
         ("threads", "rank 1 on node 1 ({host}) failed first: ValueError: bad mesh"),
         ("words", "rank 1 on node 1 ({host}) failed first: exit status 1: no input file"),
         ("exits", "rank 1 on node 1 ({host}) failed first: exit status 3"),
+        # Of a program that knows nothing of ours, 75 says nothing else.
+        ("temporarily", "rank 1 on node 1 ({host}) failed first: exit status 75"),
+        ("stops", "rank 1 on node 1 ({host}) failed first: exit status 75"),
         ("killed", "rank 1 on node 1 ({host}) failed first: ended by SIGKILL"),
         ("segfault", "rank 1 on node 1 ({host}) failed first: ended by SIGSEGV"),
         ("stubborn", "rank 1 on node 1 ({host}) failed first: ValueError: bad mesh"),
@@ -270,11 +281,42 @@ def test_what_a_rank_has_left_running_ends_with_it(tmp_path: Path, program):
     assert gone(left, 2)
 
 
-def test_a_time_limit(tmp_path: Path, program):
-    done = launch(*options(tmp_path, "--nodes", 2, "--time", "0:04", program("waits")))
+def test_a_program_has_all_of_its_time_and_may_start_again(tmp_path: Path, program):
+    done = launch(*options(tmp_path, "--nodes", 2, "--time", "0:10", "--max-attempts", 2, program("late")))
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = RunDir(tmp_path / "run")
+    began, ended, *_ = [event for event in run.events() if event["event"] in ("started", "ended")]
+    assert (ended["outcome"], ended["reason"]) == ("stopped", "time limit") and ended["time"] - began["time"] >= 10
+    assert said(run)[0][-1] == "attempt 2" and run.result()["attempts"] == 2
+
+
+@pytest.mark.parametrize(("name", "warn", "reason"), [("saves", 10, None), ("waits", 14, "does not handle")])
+def test_a_program_is_warned_if_that_is_asked_for(tmp_path: Path, program, name: str, warn: int, reason: str | None):
+    done = launch(*options(tmp_path, "--nodes", 2, "--time", "0:15", "--warn", warn, program(name)))
     assert done.returncode == 4, done.stdout + done.stderr
-    assert "stopped before the end" in done.stdout and "failed" not in done.stdout
-    assert RunDir(tmp_path / "run").events("ended")[-1]["outcome"] == "stopped"
+    ended = RunDir(tmp_path / "run").events("ended")[-1]
+    assert ended["outcome"] == "stopped" and (reason or "") in ended.get("reason", "")
+
+
+def test_a_signal_that_a_program_does_not_know_is_ignored(tmp_path: Path, program):
+    done = launch(*options(tmp_path, program("unaware")))
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = RunDir(tmp_path / "run")
+    assert said(run)[0] == ["goes on"]
+
+
+def test_signals_that_are_ignored_at_the_start_stay_so(tmp_path: Path, program):
+    """As after nohup, and SIGINT of what a script starts in the background."""
+    words = [sys.executable, "-m", "launch", *options(tmp_path, program("waits"))]
+    ignoring = f"trap '' HUP INT; exec {shlex.join(map(str, words))}"
+    launcher = subprocess.Popen(["bash", "-c", ignoring], cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL)
+    (rank,) = all_here(RunDir(tmp_path / "run"), 1)
+    for number in (signal.SIGHUP, signal.SIGINT):
+        launcher.send_signal(number)
+    time.sleep(0.5)
+    assert launcher.poll() is None and rank.is_running()
+    launcher.terminate()
+    assert launcher.wait(30) == 130
 
 
 def test_a_rank_that_never_stops_printing_does_not_keep_the_launcher_from_its_duty(tmp_path: Path, program):

@@ -1,7 +1,10 @@
 """Dataclass <-> command line: every value that can be held can be said, and what cannot be said is refused."""
 
 import dataclasses
+import importlib
+import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from launch.cli.verbs import VERBS
 from launch.errors import Refusal
-from launch.plan import options
-from launch.plan.request import Request
+from launch.plan import option_help, options, typed, workload
+from launch.plan.request import Request, StudyRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +46,7 @@ class Required:
     cells: int  # in each direction
 
 
-# argparse of Python 3.11 loses the value "--" (CPython issue 59317).
-text = st.text(st.characters(exclude_characters="\x00", exclude_categories=("Cs",))).filter(lambda s: s != "--")
+text = st.text(st.characters(exclude_characters="\x00", exclude_categories=("Cs",)))
 whole = st.integers(-(2**63), 2**63 - 1)
 configs = st.builds(
     Config,
@@ -112,9 +115,11 @@ def test_spellings():
         (["--max-width", "wide"], "option --max-width: 'wide' is not a whole number"),
         (["--max-width", "1.5"], "'1.5' is not a whole number"),
         (["--rate", "fast"], "option --rate: 'fast' is not a number"),
-        (["--kind", "gatde"], "'plain', 'gated'"),
-        (["--max-width"], "option --max-width: expected one argument"),
-        (["--mirror=yes"], "option --mirror/--no-mirror: ignored explicit argument 'yes'"),
+        (["--kind", "gatde"], "'gatde' is not one of plain, gated"),
+        (["--max-width"], "option --max-width needs a value"),
+        (["--max-width", "--mirror"], "option --max-width needs a value"),
+        (["--title", "--mirror=x"], "option --title needs a value"),
+        (["--mirror=yes"], "option --mirror takes no value, and 'yes' is given"),
     ],
 )
 def test_refusals(argv: list[str], says: str):
@@ -124,11 +129,43 @@ def test_refusals(argv: list[str], says: str):
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    "word",
+    ["nodes=1_0", "nodes=", "nodes=1,,2", "nodes= 1", "nodes=\u0661", "nodes=0", "nodes=1e3", "nodes=" + "9" * 30, "seed=-1", f"seed={2**32}",
+     "repeats=0", f"repeats={10**9}", "throttle=0", "throttle=-1", "budget=nan", "budget=inf", "budget=-1", "budget=1e400", "budget=1_0.5",
+     "sample-hz=nan", "sample-hz=-1", "stop-below=nan", "stop-below=0", "stop-below=1.1", "max-attempts=0", "runs="],
+)  # fmt: skip
+def test_what_is_no_number_within_its_bounds_is_refused(word: str):
+    with pytest.raises(Refusal, match=rf"option --{word.partition('=')[0]}: ") as refusal:
+        options.parse(StudyRequest, [f"--{word}"])
+    assert "\n" not in str(refusal.value)
+
+
+@dataclass(frozen=True)
+class Wide:
+    """Numbers without bounds of their own."""
+
+    whole: int = 0
+    rate: float = 0
+
+
+@settings(deadline=None)
+@given(st.text(st.sampled_from("0123456789_+-.eE \u0661nainfx"), max_size=8))
+def test_a_number_is_what_its_digits_say_or_refused(word: str):
+    for name, kind in (("whole", int), ("rate", float)):
+        try:
+            value = getattr(options.parse(Wide, [f"--{name}={word}"]), name)
+        except Refusal as refusal:
+            assert "\n" not in str(refusal)
+        else:
+            assert value == kind(word) and math.isfinite(value) and word.isascii() and not set(word) & set("_ n")
+
+
 def test_a_missing_value_is_named():
     with pytest.raises(Refusal, match="w needs --cells: give it a value"):
         options.parse(Required, [], "w")
-    assert "--cells INT" in options.describe(Required)
-    assert "in each direction [required]" in options.describe(Required)
+    assert "--cells INT" in option_help.describe(Required)
+    assert "in each direction [required]" in option_help.describe(Required)
 
 
 def test_a_type_that_cannot_be_an_option_is_refused():
@@ -137,22 +174,69 @@ def test_a_type_that_cannot_be_an_option_is_refused():
         table: dict[str, int] = dataclasses.field(default_factory=dict)
 
     with pytest.raises(Refusal, match="an option cannot have the type dict"):
-        options.parse(Wrong, [])
+        options.parse(Wrong, ["--table", "a"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread(Base):
+    """Its comments stand in all the places where people put them."""
+
+    # above it, in
+    # two lines
+    above: int = 1
+    behind: int = 2  # behind it
+
+    # and this is for the next
+    last: tuple[int, ...] = dataclasses.field(
+        default=(1, 2),  # within it,
+        metadata={"separator": ","},
+    )  # and behind
+    # and below
+    text: str = "a # that is none"
+    """In a string after it."""
+    both: int = dataclasses.field(default=3, metadata={"help": "in its metadata"})
+    nothing: int = 4
+
+
+def test_help_is_found_wherever_it_stands():
+    lines = [" ".join(line.split()) for line in option_help.describe(Spread).splitlines()]
+    assert lines == [
+        "--seed INT of the noise [0]",
+        "--above INT above it, in two lines [1]",
+        "--behind INT behind it [2]",
+        "--last INT,... within it, and behind and below [1,2]",
+        "--text STR In a string after it. [a # that is none]",
+        "--both INT in its metadata [3]",
+        "--nothing INT (the field nothing has no comment that says it) [4]",
+    ]
+    made = dataclasses.make_dataclass("Made", [("width", int, dataclasses.field(default=1))])  # without any source
+    assert "--width INT" in option_help.describe(made)
+
+
+def own_options() -> Iterator[type]:
+    """All dataclasses of options that the toolkit has."""
+    yield StudyRequest
+    for module, *_ in VERBS.values():
+        if found := getattr(importlib.import_module(module), "Options", None):
+            yield found
+    yield from map(workload.config_class, workload.known())
+
+
+@pytest.mark.parametrize("cls", list(own_options()), ids=lambda cls: cls.__module__)
+def test_every_option_of_ours_says_what_it_is(cls: type):
+    assert "has no comment" not in option_help.describe(cls)
+    for field in dataclasses.fields(cls):
+        options.scalar(typed.hint(cls, field.name))
 
 
 def test_help_has_every_option_with_type_default_and_comment():
-    rows = {line.split()[0].rstrip(","): line for line in options.describe(Config).splitlines() if "--" in line}
-    assert rows.keys() == {flag for f in dataclasses.fields(Config) for flag in options.flags(f)}
+    rows = {line.split()[0].rstrip(","): line for line in option_help.describe(Config).splitlines() if "--" in line}
+    switched = {"--position": "--[no-]position"}  # on, unless it is switched off
+    assert rows.keys() == {switched.get(flag, flag) for f in dataclasses.fields(Config) for flag in options.flags(f)}
     assert re.fullmatch(r" +--max-width INT +channels of the first block \[64\]", rows["--max-width"])
     assert re.fullmatch(r" +--kind plain\|gated +of network \[plain\]", rows["--kind"])
     assert rows["--mirror"].split() == ["--mirror", "each", "example"]
-    assert rows["--position"].endswith("of each cell [True]")
+    assert rows["--[no-]position"].endswith("of each cell [yes]")
     assert rows["--seed"].endswith("of the noise [0]")
     assert "a comment that goes on in the next line [0.001]" in rows["--rate"]
     assert rows["--masks"].endswith("folder")
-
-
-def test_every_job_option_has_help():
-    rows = re.split(r"\n  (?=-)", options.describe(Request))
-    assert len(rows) == len(dataclasses.fields(Request))
-    assert [row for row in rows if "gpus-per-node" not in row and len(row.split()) < 4] == []

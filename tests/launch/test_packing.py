@@ -103,14 +103,14 @@ def test_what_the_prediction_does_not_even_hope_for_is_left_out():
         cutoff.Measured(nodes, nodes, 100 * nodes * each) for nodes, each in ((1, 1), (2, 0.88), (4, 0.76), (8, 0.64))
     ]
     assert cutoff.why(falling, 32, 0.62) == ""  # what was measured is well
-    said = cutoff.why_foretold(falling, 32, 32, "weak", 0.62)
+    said = cutoff.why_predicted(falling, 32, 32, "weak", 0.62)
     assert re.fullmatch(
         r"predicted efficiency on 32 nodes is 0\.4\d*, at most 0\.6\d*, below 0\.62 \(from 4 smaller .*", said
     )
-    assert cutoff.why_foretold(falling, 32, 32, "weak", 0.5) == ""  # it may be
-    assert cutoff.why_foretold(falling[:2], 32, 32, "weak", 0.9) == ""
+    assert cutoff.why_predicted(falling, 32, 32, "weak", 0.5) == ""  # it may be
+    assert cutoff.why_predicted(falling[:2], 32, 32, "weak", 0.9) == ""
     flat = [cutoff.Measured(nodes, nodes, 100 * nodes) for nodes in (1, 2, 4)]
-    assert cutoff.why_foretold(flat, 64, 64, "weak", 0.6) == ""
+    assert cutoff.why_predicted(flat, 64, 64, "weak", 0.6) == ""
 
 
 def test_without_the_smallest_nothing_is_compared(tmp_path: Path):

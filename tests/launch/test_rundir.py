@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from launched import ROOT, launch
 from plans import LAPTOP, plan, run_of
 
+from launch import own_command
 from launch.errors import Refusal
 from launch.plan.request import Request
 from launch.record.files import append_line, publish, publish_json, read_json, read_lines
@@ -191,9 +192,8 @@ def test_what_another_user_has_put_there_is_refused(tmp_path: Path, inner: str):
         f"{(run.path / inner).resolve() if inner == '.' else run.path / inner} belongs to user 65534" in refused.stderr
     )
     # Nor does an attempt begin that somebody else would have a say in, as when Slurm puts a job back.
-    begun = subprocess.run(
-        [sys.executable, "-m", "launch.node.attempt", "begin", run.path], cwd=ROOT, capture_output=True, text=True
-    )
+    begin = own_command(sys.executable, "launch.node.attempt", "begin", str(run.path))
+    begun = subprocess.run(begin, cwd=ROOT, capture_output=True, text=True)
     assert begun.returncode == 1 and "belongs to user 65534" in begun.stderr and "Traceback" not in begun.stderr
     assert [event["event"] for event in run.events()] == ["ended"]
     # To look at it does no harm.

@@ -9,15 +9,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from plans import plan, run_of
+from plans import SCRIPT, plan, run_of
 
 from launch import HOME
 from launch.backends import slurm
 from launch.backends.slurm_script import directives, sbatch, script, tasks
 from launch.backends.slurm_submission import advice
-from launch.plan import site
+from launch.errors import Refusal
+from launch.plan import site, workload
 from launch.plan.plan import Plan
 from launch.plan.request import Request
 from launch.plan.workload import Target
@@ -77,7 +79,8 @@ PLANS = {
         cluster(**GPU, container="pyxis", mpi="pmix", container_args=["--no-container-mount-home"]),
         container_binds=("/home/u/code", "/scratch/u"),
     ),
-    "short": plan(Request(name="short", time="3")),
+    "short": plan(Request(name="short", time="3", warn=60)),
+    "unlimited": plan(Request(name="unlimited", time="UNLIMITED")),
     "inherited": plan(Request(name="inherited"), inherited={"SBATCH_ACCOUNT": "ab12", "SBATCH_RESERVATION": "a b"}),
 }  # fmt: skip
 PLANS |= {
@@ -151,9 +154,22 @@ def test_what_a_plan_says_is_asked_of_slurm():
     assert {"--nodes=3", "--ntasks=6", "--cpus-per-task=7", "--kill-on-bad-exit=1"} <= set(srun(PLANS["everything"]))
 
 
-def test_a_short_job_is_warned_after_half_of_its_time_not_at_once():
-    assert directives(PLANS["short"])["signal"] == "USR2@90"
-    assert directives(PLANS["nodes16"])["signal"] == "USR2@120"
+WORKLOAD = workload.find("tiny", [])
+
+
+@pytest.mark.parametrize(
+    ("target", "asked", "signal"),
+    [
+        (WORKLOAD, {}, "USR2@120"),
+        (WORKLOAD, {"time": "3"}, "USR2@90"),  # not at once
+        (WORKLOAD, {"time": "60", "warn": 600}, "USR2@600"),
+        (WORKLOAD, {"time": "UNLIMITED"}, None),
+        (SCRIPT, {"time": "60"}, None),  # knows nothing of it
+        (SCRIPT, {"time": "60", "warn": 30}, "USR2@30"),
+    ],
+)
+def test_who_is_warned_before_the_limit(target: Target, asked: dict[str, Any], signal: str | None):
+    assert directives(plan(Request(**asked), target=target)).get("signal") == signal
 
 
 def test_mpi_is_said_to_srun():
@@ -206,9 +222,8 @@ NAMES = [
     "-rf",
     "$(touch x)",
     "`touch x`; touch x & #",
-    "a\nb",
     "naïve-流れ-🌊",
-    "back\\slash @command %j",
+    "@command #",
 ]
 ARGUMENTS = ("$(touch x)", "a b", "'", '"', "\\", "*", "", "-n", "first\nsecond", "流れ")
 
@@ -256,11 +271,36 @@ def test_nothing_in_a_path_or_an_argument_is_run_or_lost(tmp_path: Path, fakes: 
     assert [event["event"] for event in run.events()] == ["started", "ended"]
 
 
-@pytest.mark.parametrize(("status", "expected", "outcome"), [(0, 0, "done"), (75, 1, "failed"), (3, 1, "failed")])
-def test_the_script_ends_as_its_ranks_did(tmp_path: Path, fakes: Path, status: int, expected: int, outcome: str):
+@pytest.mark.parametrize("name", ["100%", "b%j", "back\\slash", "two\nlines", "cr\rx"])
+def test_a_path_that_slurm_would_change_is_refused(tmp_path: Path, name: str):
+    with pytest.raises(Refusal, match="Slurm does not take") as refusal:
+        plan(Request(runs=tmp_path / name))
+    assert "\n" not in str(refusal.value)
+    moved = RunDir(tmp_path / name / "run")
+    with pytest.raises(Refusal):
+        script(the_job(moved.path, [(moved, plan())]))
+
+
+# What a program says by status 75 counts where the program is known to say it.
+SAYS = "from launch.node import stop; stop.install()\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "head", "asked", "expected", "outcome"),
+    [
+        (0, "", {}, 0, "done"),
+        (75, "", {"warn": 60}, 75, "stopped"),
+        (75, SAYS, {}, 75, "stopped"),
+        (75, "", {}, 1, "failed"),
+        (3, "", {}, 1, "failed"),
+    ],
+)
+def test_the_script_ends_as_its_ranks_did(
+    tmp_path: Path, fakes: Path, status: int, head: str, asked: dict[str, Any], expected: int, outcome: str
+):
     program = tmp_path / "program.py"
-    program.write_text(PROGRAM)
-    planned = plan(target=Target("script", str(program), (str(status),)))
+    program.write_text(head + PROGRAM)
+    planned = plan(Request(**asked), target=Target("script", str(program), (str(status),)))
     run = run_of(planned, tmp_path / "run")
     for attempt in (1, 2):
         done = execute(run, planned)
@@ -269,10 +309,47 @@ def test_the_script_ends_as_its_ranks_did(tmp_path: Path, fakes: Path, status: i
         assert run.events("ended")[-1] | {"time": 0, "first_failure": 0} == {
             "event": "ended", "time": 0, "attempt": attempt, "submission": 1, "outcome": outcome, "status": status, "step": 0, "first_failure": 0,
         }  # fmt: skip
-        if outcome == "done":  # there is nothing left to do
-            break
         if outcome == "failed":
             assert "rank 0 on node 0" in done.stdout and f"exit status {status}" in done.stdout
+        if outcome == "done":
+            break
+    if outcome == "done":  # a run that has its result is never started again
+        again = execute(run, planned)
+        assert (again.returncode, len(run.events())) == (0, 2), again.stdout + again.stderr
+
+
+def test_the_lines_of_a_site_share_a_shell_and_one_that_fails_ends_the_job(tmp_path: Path, fakes: Path):
+    """What a sourced file does on its way is its own affair."""
+    (tmp_path / "env.sh").write_text("false\nexport SOURCED=1\n")
+    lines = [f"source {tmp_path}/env.sh", "f() { false; true; }  # a function", "f", "if false; then", "  false", "fi"]
+    lines += ["false || export NOTE=$SOURCED\nexport NOTE=$NOTE$NOTE", "test -e /nonexistent || true"]
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    target = Target("script", str(program), ("0",))
+    planned = plan(here=cluster(setup=lines), target=target)
+    done = execute(run_of(planned, tmp_path / "good"), planned)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads((fakes / "srun.json").read_text())["note"] == "11"
+    (fakes / "srun.json").unlink()
+    for number, bad in enumerate(
+        ["source /nonexistent/env.sh", "f() { return 3; }\nf nosuch", "true\nnosuch  # a\ntrue"]
+    ):
+        planned = plan(here=cluster(setup=["ulimit -c 0", bad, "true"]), target=target)
+        run = run_of(planned, tmp_path / f"bad{number}")
+        done = execute(run, planned)
+        line = next(line for line in bad.splitlines() if "nosuch" in line or "source" in line)
+        assert done.returncode == 1 and f": {line}\n" in done.stderr, done.stderr
+        assert run.events("ended")[0]["outcome"] == "failed" and not (fakes / "srun.json").exists()
+
+
+def test_a_line_of_the_site_that_fails_ends_a_packed_study(tmp_path: Path, fakes: Path):
+    plans = packed(cluster(setup=["source /nonexistent/env.sh"]))
+    run = run_of(plans[0], tmp_path / "weak" / plans[0].name)
+    job = tmp_path / "job.sh"
+    job.write_text(script(the_job(tmp_path / "weak", [(run, plans[0])])))
+    done = subprocess.run(["bash", job], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and ": source /nonexistent/env.sh\n" in done.stderr, done.stderr
+    assert not run.events()
 
 
 def test_a_module_that_does_not_load_ends_the_attempt(tmp_path: Path, fakes: Path):

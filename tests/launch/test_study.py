@@ -1,9 +1,11 @@
 """Studies: which runs they are, and that each is made once."""
 
 import dataclasses
+import resource
 import signal
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,6 +64,32 @@ def test_axes(text: str, expected: list[str]):
 def test_what_is_no_study_is_refused(asked: dict, said: str):
     with pytest.raises(Refusal, match=said):
         study.points(sweep.from_words(asked.get("array", ()), asked.get("nodes")), asked.get("repeats", 1))
+
+
+@pytest.mark.parametrize(
+    ("array", "repeats"),
+    [
+        (("x=0..99999999999",), 1),
+        (("seed=0..99999", "x=0..99999", "y=0..99999"), 1),
+        (tuple(f"a{i}=0..9" for i in range(400)), 1),
+        (("x=0..999",), 101),
+    ],
+)
+def test_a_study_that_is_too_large_is_refused_by_its_count(array: tuple[str, ...], repeats: int):
+    limit = resource.getrlimit(resource.RLIMIT_AS)
+    used = psutil.Process().memory_info().vms
+    resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, limit[1]))  # to expand it would take far more
+    try:
+        with pytest.raises(Refusal, match="runs is too large: 100,000 are the most"):
+            study.points(sweep.from_words(array, None), repeats)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limit)
+
+
+@pytest.mark.parametrize("name", ["../x", "a b", "1", ""])
+def test_the_name_of_an_axis_is_that_of_an_option(name: str):
+    with pytest.raises(Refusal, match="axis"):
+        sweep.from_words((f"{name}=1,2",), None)
 
 
 def plans(asked: StudyRequest, target: workload.Target) -> list:
@@ -146,9 +174,9 @@ def test_from_runs_to_the_table_and_the_prediction(tmp_path: Path):
     made = launch("--nodes=1,2", "--repeats=2", "--runs", tmp_path, "--name=s", *words)
     assert made.returncode == 0, made.stdout + made.stderr
     assert f"python -m profiling report {tmp_path / 's'}" in made.stdout
-    from profiling.study import tables
+    from profiling.cli import inputs
 
-    series = tables.read(tmp_path / "s")
+    series, _ = inputs.series(tmp_path / "s", None)
     assert (series.kind, series.workers, [len(point.rates) for point in series.points]) == ("weak", [1, 2], [2, 2])
     lines = [line for line in read_lines(tmp_path / "s" / "n2-r1" / "steps" / "node0.jsonl") if not line["compiled"]]
     timed = lines[round(len(lines) / 10) :]

@@ -1,6 +1,10 @@
 """status, logs and cancel: on recorded runs, and on plain programs that run on this machine."""
 
+import contextlib
+import importlib
+import io
 import json
+import math
 import os
 import shutil
 import signal
@@ -8,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,8 +21,10 @@ from hypothesis import strategies as st
 from launched import ROOT, environment, launch, until
 from plans import EIGHT_CORES, LAPTOP, plan, run_of
 
+from launch.__main__ import VERBS
 from launch.backends.scheduler import ENDED, QUEUED, RUNNING, Status
 from launch.cli import logs, status
+from launch.errors import Refusal
 from launch.plan.request import Request
 from launch.record.files import append_line, publish_json
 from launch.record.job import Job
@@ -25,7 +32,7 @@ from launch.record.rundir import RunDir
 from launch.submit import states
 
 STATES = {
-    "planned", "queued", "running", "done", "stopped", "failed", "timeout", "cancelled", "lost", "unknown", "damaged"
+    "planned", "queued", "running", "done", "stopped", "failed", "timeout", "cancelled", "lost", "unknown", "damaged", "unreadable",
 }  # fmt: skip
 TRAINING = {"steps": 40, "steps_per_epoch": 20, "epochs": 2.0, "global_batch": 64}
 WAIT = "import os, time\nprint('here', os.environ['RANK'], flush=True)\ntime.sleep(120)\n"
@@ -83,6 +90,7 @@ STARTED = {
 }
 FAILURE = {"rank": 3, "node": 1, "host": "node2", "error": "ValueError: bad\nmesh", "traceback": "", "time": BEGUN}
 FAILED = {"event": "ended", "submission": 1, "attempt": 1, "outcome": "failed", "status": 1, "first_failure": FAILURE}
+DONE = {"event": "ended", "attempt": 1, "outcome": "done", "status": 0}
 STOPPED = {"event": "ended", "submission": 1, "attempt": 1, "outcome": "stopped", "status": 75}
 
 
@@ -168,30 +176,120 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of three runs whose files are all whole."""
     folder = tmp_path_factory.mktemp("whole")
     ended = [SUBMITTED, STARTED, FAILED, SUBMITTED, STARTED, STOPPED]
-    done = record(folder / "c", [{"event": "submitted"}, {"event": "started", "host": "h", "pid": 1}], steps=40)
+    done = record(folder / "c", [{"event": "submitted"}, {"event": "started", "host": "h", "pid": 1}, DONE], steps=40)
     publish_json(done.result_json, {"status": "done", "throughput_examples_per_s": 640.0, "steps": 40, "epochs": 2.0})
     record(folder / "a", ended, "slurm", steps=12)
-    record(folder / "b", [SUBMITTED, FAILED])
+    failed = record(folder / "b", [SUBMITTED, FAILED])
+    failed.node_log(0).write_text("0: hello\n")
     return folder
+
+
+def _pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def _folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def _link(path: Path, target: str) -> None:
+    path.unlink()
+    path.symlink_to(target)
+
+
+def _hole(path: Path) -> None:
+    with open(path, "wb") as file:
+        file.truncate(2**40)
+
+
+DAMAGE = {
+    "a pipe": _pipe,
+    "a folder": _folder,
+    "a link to itself": lambda path: _link(path, path.name),
+    "a link to nothing": lambda path: _link(path, "nothing"),
+    "a device": lambda path: _link(path, "/dev/zero"),
+    "empty": lambda path: path.write_text(""),
+    "not text": lambda path: path.write_bytes(b"\xff\xfe\x00{" + path.read_bytes()),
+    "deep": lambda path: path.write_text("[" * 100_000),
+    "of a terabyte": _hole,
+    "of other values": lambda path: path.write_text("null\n{}\n[1]\n123\n"),
+    "a list": lambda path: path.write_text("[{}]\n"),
+    "null": lambda path: path.write_text("null"),
+}
+
+
+def _other_values(value: object, draw: Callable) -> object:
+    """A value of JSON with one of those within it replaced or left out."""
+    if isinstance(value, dict) and value:
+        key = draw(st.sampled_from(sorted(value)))
+        return {k: v for k, v in value.items() if k != key} | (
+            {} if draw(st.booleans()) else {key: _other_values(value[key], draw)}
+        )
+    odd = [None, [], {}, "x", "1", -1, 0, 1.5, True, 10**400, math.nan, math.inf, [[]], {"a": {}}, "\ud800", 1e308]
+    return draw(st.sampled_from(odd))
+
+
+def _changed(path: Path, draw: Callable) -> None:
+    lines = [path.read_text()] if path.suffix == ".json" else path.read_text().splitlines()
+    number = draw(st.integers(0, len(lines) - 1))
+    lines[number] = json.dumps(_other_values(json.loads(lines[number]), draw))
+    path.write_text("\n".join(lines) + "\n")
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.data())
-def test_no_truncated_file_keeps_the_others_from_being_seen(whole: Path, data: st.DataObject):
+def test_no_damaged_file_keeps_the_others_from_being_seen(whole: Path, data: st.DataObject):
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", folder)  # no squeue: the records have to do
         patch.setenv("XDG_CACHE_HOME", folder)
         copied = Path(shutil.copytree(whole, Path(folder) / "runs"))
         files = sorted(path for path in copied.rglob("*") if path.is_file() and path.stat().st_size)
-        cut = data.draw(st.sampled_from(files))
-        os.truncate(cut, data.draw(st.integers(0, cut.stat().st_size - 1)))
+        path = data.draw(st.sampled_from(files))
+        kind = data.draw(st.sampled_from(["truncated", "changed", *DAMAGE]))
+        if kind == "truncated":
+            os.truncate(path, data.draw(st.integers(0, path.stat().st_size - 1)))
+        elif kind == "changed" and path.parent.name != "logs":
+            _changed(path, data.draw)
+        else:
+            DAMAGE.get(kind, _pipe)(path)
         known, _ = states.look(states.find([copied]))
         assert [one.path.name for one in known] == ["a", "b", "c"]
         assert {one.state for one in known} <= STATES
-        others = {one.path.name: one.state for one in known if one.path not in cut.parents}
+        others = {one.path.name: one.state for one in known if one.path not in path.parents}
         assert others.items() <= {"a": "stopped", "b": "failed", "c": "done"}.items()
-        assert len(status.table(status.rows(known), always=("run", "state"))) == 4
-        json.dumps(status.as_json(known))
+        for verb, *words in (
+            ("status", copied), ("status", copied, "--json"), ("list", copied), ("cancel", copied), ("logs", copied / "a"),
+            ("logs", copied / "c", "-n", 1), ("diff", copied / "a", copied / "c"),
+        ):  # fmt: skip
+            printed = io.TextIOWrapper(io.BytesIO(), errors="surrogateescape", write_through=True)
+            with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()):
+                try:
+                    importlib.import_module(VERBS[verb][0]).main(list(map(str, words)))
+                except Refusal as refusal:
+                    assert "\n" not in str(refusal) and verb not in ("status", "list") and str(copied) in str(refusal)
+            if copied in words:
+                assert all(str(copied / name) in printed.buffer.getvalue().decode() for name in others)
+
+
+def test_a_run_of_another_user_is_named_and_hides_no_other(tmp_path: Path):
+    record(tmp_path / "mine", [SUBMITTED, FAILED])
+    theirs = record(tmp_path / "theirs", [SUBMITTED, FAILED]).path
+    theirs.chmod(0)
+    # For root, which may read everything, without that right.
+    other = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"]
+    try:
+        for words in (["status", tmp_path], ["list", tmp_path], ["cancel", tmp_path], ["logs", theirs], ["resume", theirs],
+                      ["diff", tmp_path / "mine", theirs]):  # fmt: skip
+            command = [*(other if os.geteuid() == 0 else []), sys.executable, "-m", "launch", *map(str, words)]
+            done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60)
+            said = done.stdout + done.stderr
+            assert "Traceback" not in said and f"{theirs}" in said, said
+            assert done.returncode == (0 if words[0] in ("status", "list") else 2), said
+            assert tmp_path not in words or f"{tmp_path / 'mine'}" in said, said
+    finally:
+        theirs.chmod(0o700)
 
 
 def test_runs_of_a_folder_in_natural_order(tmp_path: Path):

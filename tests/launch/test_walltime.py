@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from launch.errors import Refusal
-from launch.plan.walltime import clock, walltime
+from launch.plan.walltime import UNLIMITED, clock, exceeds, limit_text, walltime
 
 # sbatch(1), --time: 'Acceptable time formats include "minutes", "minutes:seconds", "hours:minutes:seconds",
 # "days-hours", "days-hours:minutes" and "days-hours:minutes:seconds".'
@@ -24,6 +24,12 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
         ("0:01", 1),
         ("100:00:00", 100 * HOUR),
         (" 30 ", 30 * MINUTE),
+        # "A time limit of zero requests that no time limit be imposed", as do these words, in any case.
+        ("0", UNLIMITED),
+        ("0:00", UNLIMITED),
+        ("0-0", UNLIMITED),
+        ("UNLIMITED", UNLIMITED),
+        ("infinite", UNLIMITED),
     ],
 )
 def test_slurms_formats(text: str, seconds: int):
@@ -35,9 +41,6 @@ def test_slurms_formats(text: str, seconds: int):
     [
         "",
         "abc",
-        "0",
-        "0:00",
-        "0-0",
         "1:2:3:4",
         "-5",
         "1-",
@@ -47,18 +50,24 @@ def test_slurms_formats(text: str, seconds: int):
         "1.5",
         "1h",
         "1 2",
-        "infinite",
+        "\u0661",
         "1--2",
         "5\n6",
     ],
 )
-def test_what_slurm_would_refuse_or_take_for_no_limit(text: str):
-    with pytest.raises(Refusal, match="is not a walltime: give MINUTES, MM:SS"):
+def test_what_slurm_would_refuse(text: str):
+    with pytest.raises(Refusal, match="--time .* is not a walltime: .*MM:SS"):
         walltime(text)
 
 
 def test_none_is_none():
     assert walltime(None) is None
+
+
+def test_no_limit_exceeds_every_limit():
+    assert [exceeds(time_s, HOUR) for time_s in (None, MINUTE, HOUR, HOUR + 1, UNLIMITED)] == [False] * 3 + [True] * 2
+    assert not any(exceeds(time_s, none) for time_s in (None, HOUR, UNLIMITED) for none in (None, UNLIMITED))
+    assert (limit_text(UNLIMITED), limit_text(MINUTE + 1)) == ("UNLIMITED", "00:02:00")
 
 
 @settings(deadline=None)

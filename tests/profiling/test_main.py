@@ -112,12 +112,12 @@ def test_report_in_its_three_forms(capsys, table):
 
 
 def test_a_prediction_is_written_down_and_scored_later(capsys, table, tmp_path):
-    saved = tmp_path / "foretold.json"
+    saved = tmp_path / "prediction.json"
     assert run(capsys, "predict", table, "--workers", "8,16,32", "--save", saved)[0] == 0
     status, _, err = run(capsys, "predict", table, "--workers", "16", "--save", saved)
     assert status == 2 and "a prediction that was written down is not changed" in err
     status, _, err = run(capsys, "score", saved, table)
-    assert status == 2 and "has no run that" in err  # 8 workers were known when the prediction was made
+    assert status == 2 and "score it later" in err  # 8 workers were known when the prediction was made
     table.write_text(TABLE + "16,1470,weak\n32,1500,weak\n")
     status, out, _ = run(capsys, "score", saved, table)
     assert status == 0
@@ -132,29 +132,29 @@ def test_a_prediction_is_written_down_and_scored_later(capsys, table, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["foretell"], "unknown verb 'foretell'"),
+        (["foresee"], "unknown verb 'foresee'"),
         (["predict", "{table}", "--nodes", "4"], "is a plain table, which does not say how many workers a node has"),
         (
             ["predict", "{table}", "--nodes", "4", "--workers", "4"],
             "predict needs --workers 64,256, or of a study --nodes",
         ),
         (["predict", "{table}"], "predict needs --workers"),
-        (["predict", "{table}", "--workers", "0"], "--workers has '0'"),
-        (["predict", "{table}", "--workers", "-4"], "--workers has '-4'"),
-        (["predict", "{table}", "--workers", "4,many"], "--workers has 'many'"),
-        (["predict", "{table}", "--workers", "1.5"], "--workers has '1.5'"),
-        (["predict", "{table}", "--workers", ""], "--workers has ''"),
+        (["predict", "{table}", "--workers", "0"], "'0' is not a whole number of 1 or more"),
+        (["predict", "{table}", "--workers", "-4"], "'-4' is not a whole number of 1 or more"),
+        (["predict", "{table}", "--workers", "4,many"], "'many' is not a whole number"),
+        (["predict", "{table}", "--workers", "1.5"], "'1.5' is not a whole number"),
+        (["predict", "{table}", "--workers", ""], "'' is not a whole number"),
         (["predict", "{table}", "--workers", "16", "--confidence", "1"], "--confidence is 1"),
         (["predict", "{table}", "--workers", "16", "--confidence", "high"], "'high' is not a number"),
         (["predict", "{table}", "--worker", "16"], "did you mean '--workers'?"),
-        (["predict", "--workers", "16"], "TABLE is needed"),
-        (["predict", "{table}", "{table}", "--workers", "16"], "TABLE is needed"),
+        (["predict", "--workers", "16"], "predict needs STUDY|TABLE"),
+        (["predict", "{table}", "{table}", "--workers", "16"], "predict needs STUDY|TABLE"),
         (["predict", "{table}", "--workers", "16", "--save", "/nowhere/x.json"], "cannot write /nowhere/x.json"),
         (["predict", "{table}", "--workers", "16", "--series", "no"], "has no series 'no'"),
         (["report", "/nowhere.csv"], "cannot read /nowhere.csv"),
-        (["report", "{table}", "--format", "pdf"], "invalid choice: 'pdf'"),
-        (["score", "{table}", "{table}"], "is damaged"),
-        (["score", "/nowhere.json", "{table}"], "is no prediction"),
+        (["report", "{table}", "--format", "pdf"], "'pdf' is not one of"),
+        (["score", "{table}", "{table}"], "is not a prediction"),
+        (["score", "/nowhere.json", "{table}"], "cannot read /nowhere.json"),
     ],
 )
 def test_what_is_refused_is_refused_in_one_line_with_status_2(capsys, table, words, said):
@@ -164,7 +164,7 @@ def test_what_is_refused_is_refused_in_one_line_with_status_2(capsys, table, wor
 
 
 def test_help_names_verbs_and_options(capsys):
-    assert "  score PREDICTION TABLE " in run(capsys, "--help")[1]
+    assert "  score PREDICTIONS TABLE " in run(capsys, "--help")[1]
     assert "--confidence FLOAT" in run(capsys, "predict", "--help")[1]
 
 

@@ -1,6 +1,7 @@
 """Which runs and steps of a study are timed; and each kind of bad record, told in one line, never a wrong number."""
 
 import json
+import os
 import random
 import shutil
 
@@ -11,8 +12,8 @@ from hypothesis import strategies as st
 
 from launch.errors import Refusal
 from launch.record.rundir import RunDir
-from profiling.cli import summary
-from profiling.study import runs, steps, tables
+from profiling.cli import inputs, summary
+from profiling.study import runs, steps
 from profiling.telemetry import readings
 
 
@@ -25,8 +26,12 @@ def rates(folder):
     return {run.name: run.throughput for run in runs.read(folder).runs}
 
 
+def series(folder, name=None):
+    return inputs.series(folder, name)[0]
+
+
 def notes(folder):
-    return list(tables.read(folder).notes)
+    return list(series(folder).notes)
 
 
 def test_a_run_is_its_timed_steps_over_their_time(study):
@@ -84,7 +89,7 @@ def test_a_study_without_runs_and_one_without_results_are_refused(study):
 def test_one_point_is_refused(tmp_path):
     folder = studies.make(tmp_path / "study", nodes=(2,))
     with pytest.raises(Refusal, match=r"one point only \(2 workers\)"):
-        tables.read(folder)
+        series(folder)
 
 
 def test_a_run_that_died_and_a_repeat_that_is_missing_are_named(study):
@@ -167,7 +172,7 @@ def test_clocks_that_jumped_are_told_and_change_no_number(study):
     )
     studies.change(study / "n2-r1" / "steps" / "node1.jsonl", lambda line: line | {"start": line["start"] + 7})
     said = notes(study)
-    assert any("n1-r1: the clock of rank 0 went back by 3.6e+03 s after step 9: harmless" in line for line in said)
+    assert any("n1-r1: the clock of rank 0 went back by 3600 s after step 9: harmless" in line for line in said)
     assert any("n2-r1: the clocks of its ranks are 6.95 s apart" in line for line in said)
     assert rates(study) == before
 
@@ -210,6 +215,28 @@ def _damaged(run):
     (run / "result.json").write_text('{"status": "do')
 
 
+def _pipe_of_steps(run):
+    (run / "steps" / "node0.jsonl").unlink()
+    os.mkfifo(run / "steps" / "node0.jsonl")
+
+
+def _folder_of_events(run):
+    (run / "events.jsonl").unlink()
+    (run / "events.jsonl").mkdir()
+
+
+def _deep(run):
+    (run / "env.json").write_text("[" * 100_000)
+
+
+def _text_for_a_number(run):
+    studies.change_json(run / "run.json", nodes="2")
+
+
+def _steps_beyond_any_number(run):
+    studies.change(run / "steps" / "node0.jsonl", lambda line: line | {"rank": 10**400})
+
+
 def _versions(run):
     studies.change_json(run / "result.json", versions=studies.VERSIONS | {"keras": "3.9.0"})
 
@@ -229,6 +256,11 @@ def _processor(run):
         (_too_short, "of its 2 steps none is left to time: train for longer"),
         (_no_steps, "it has no records of steps"),
         (_damaged, "result.json is damaged"),
+        (_pipe_of_steps, "node0.jsonl is damaged (a pipe or device, not a file)"),
+        (_folder_of_events, "events.jsonl is damaged (a folder, not a file)"),
+        (_deep, "env.json is damaged"),
+        (_text_for_a_number, "run.json is damaged (nodes = '2'"),
+        (_steps_beyond_any_number, "there are no records of rank 0"),
         (_versions, "made with something else than most of the runs: keras 3.9.0, others 3.15.1"),
         (_processor, "made with something else than most of the runs: cpu another processor, others a processor"),
     ],
@@ -250,17 +282,17 @@ def test_two_processes_that_took_themselves_for_one_rank(study):
 def test_weak_and_strong_are_told_apart_by_what_the_runs_did(tmp_path):
     weak = studies.make(tmp_path / "weak", repeats=1)
     strong = studies.make(tmp_path / "strong", repeats=1, batch=lambda ranks: 32)
-    assert tables.read(weak).kind == "weak" and tables.read(strong).kind == "strong"
+    assert series(weak).kind == "weak" and series(strong).kind == "strong"
     mixed = studies.make(tmp_path / "mixed", repeats=1, batch=lambda ranks: {1: 8, 2: 16, 4: 16}[ranks])
     with pytest.raises(Refusal, match=r"neither .* n1-r1: 8 on 1 ranks; n2-r1: 16 on 2 ranks; n4-r1: 16 on 4 ranks"):
-        tables.read(mixed)
+        series(mixed)
 
 
 def test_axes_make_series_and_seeds_do_not(tmp_path):
     folder = studies.make(tmp_path / "study", repeats=1, axis=("width", ["8", "16"]))
-    with pytest.raises(Refusal, match="holds 2 series: choose one with --series"):
-        tables.read(folder)
-    series = tables.read(folder, "workloads.some_net width=16")
-    assert series.workers == [1, 2, 4] and all("3 runs" in note for note in series.notes[:1])
+    with pytest.raises(Refusal, match="has 2 series: choose one with --series"):
+        series(folder)
+    wide = series(folder, "workloads.some_net width=16")
+    assert wide.workers == [1, 2, 4] and "3 runs" in wide.notes[0]
     seeds = studies.make(tmp_path / "seeds", repeats=1, axis=("seed", ["0", "1", "2"]))
-    assert [len(point.rates) for point in tables.read(seeds).points] == [3, 3, 3]
+    assert [len(point.rates) for point in series(seeds).points] == [3, 3, 3]

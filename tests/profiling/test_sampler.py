@@ -133,7 +133,7 @@ def test_a_rank_whose_gpu_is_held_down_is_named_with_the_reason(tmp_path: Path):
     words = [sys.executable, "-m", "launch", "resume", str(run.path)]
     done = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
-    (found,) = overview.document(run)["stragglers"]
+    (found,) = overview.document(run, overview.state(run))["stragglers"]
     assert (found["rank"], found["node"], found["device"]) == (1, 1, "GPU-1b")
     assert (found["first_step"], found["last_step"]) == (61, 120)
     assert found["late_seconds"] == pytest.approx(0.01) and found["slows"] == pytest.approx(0.01 / 0.032)

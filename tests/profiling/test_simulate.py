@@ -16,7 +16,7 @@ from launch.record.rundir import RunDir
 from profiling.__main__ import main
 from profiling.cli import simulate
 from profiling.simulation import allreduce, description, jitter, simulator, step_model
-from profiling.simulation.allreduce import ALGORITHMS, FLAT, Link, Links, Machine
+from profiling.simulation.allreduce import ALGORITHMS, FLAT, Cluster, Link, Links
 from profiling.simulation.jitter import Jitter
 from profiling.simulation.step_model import Transport
 from profiling.traces.parts import PARTS, Operation, Step
@@ -28,7 +28,7 @@ PUBLISHED = sorted(path.stem for path in description.PUBLISHED.glob("*.toml"))
 
 
 def machine(nodes, per_node=1, speed=1e10, latency=2e-6):
-    return Machine(nodes, per_node, (Links(Link(latency, speed), Link(latency / 4, 4 * speed)),))
+    return Cluster(nodes, per_node, (Links(Link(latency, speed), Link(latency / 4, 4 * speed)),))
 
 
 def model(sizes=(4e6, 1e6, 8e6), transport=None, spread=None, seconds=0.1):
@@ -211,7 +211,7 @@ def test_published_descriptions_are_whole(name):
     made = description.read(Path(name))
     ways, _ = simulate.links(simulate._site(made.site, Path(name)))
     assert made.ready[-1] == pytest.approx(made.compute)
-    assert simulator.simulate(made, Machine(1, 1, ways)).efficiency == pytest.approx(1)
+    assert simulator.simulate(made, Cluster(1, 1, ways)).efficiency == pytest.approx(1)
     # Parameters as counted in docs/climate.md and by Keras, in millions.
     millions = {"deeplab-summit": 43.71, "tiramisu-piz-daint": 7.50, "vgg16-uber": 138.36, "inception3-uber": 23.82, "resnet101-uber": 44.60, "resnet50-dlperf": 25.58}  # fmt: skip
     assert made.sizes.sum() / 4e6 == pytest.approx(millions[name], rel=1e-3)
@@ -293,13 +293,13 @@ def test_a_trace_tells_when_each_gradient_is_ready(study):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["deeplab-summit", "--nodes", "0"], "--nodes has '0': give whole numbers of 1 or more"),
+        (["deeplab-summit", "--nodes", "0"], "'0' is not a whole number of 1 or more"),
         (["deeplab-summit"], "needs --nodes"),
-        (["deeplab-sumit", "--nodes", "2"], "is no run, study or description"),
+        (["deeplab-sumit", "--nodes", "2"], "is not a run, study or description"),
         (["deeplab-summit", "--nodes", "2", "--site", "laptop"], "does not say how fast its links are"),
         (["deeplab-summit", "--nodes", "2", "--site", "sumit"], "there is no site 'sumit'"),
-        (["deeplab-summit", "--nodes", "9000000"], "are more than 10000000 ranks"),
-        (["deeplab-summit", "--nodes", "2", "--jitter", "-1"], "--jitter is -1: give a number of 0 or more"),
+        (["deeplab-summit", "--nodes", "900000", "--ranks-per-node", "12"], "are more than 10000000 ranks"),
+        (["deeplab-summit", "--nodes", "2", "--jitter", "-1"], "'-1' is not a number of 0 or more"),
         (["deeplab-summit", "--nodes", "2", "--allreduce", "star"], "option --allreduce"),
     ],
 )
@@ -322,18 +322,21 @@ GOOD = 'batch = 1\nseconds = 1.0\ngradients = [[4, 1.0]]\nsite = "summit"\n'
     ("text", "says"),
     [
         ("batch = ", "is not TOML"),
-        ("batch = 1", "has no seconds"),
+        ("batch = 1", "lacks gradients, seconds"),
         (GOOD + "colour = 1", "unknown key 'colour'"),
-        (GOOD.replace("1.0\n", "0\n"), "seconds = 0: give a number above 0"),
-        (GOOD.replace("[[4, 1.0]]", "[]"), "gradients = [[bytes, share"),
+        (GOOD.replace("1.0\n", "0\n"), "seconds = 0: give"),
+        (GOOD.replace("[[4, 1.0]]", "[]"), "no bytes or no share"),
+        (GOOD.replace("[[4, 1.0]]", "3"), "gradients = 3 is not a list"),
+        (GOOD + "[transport]\noverlap = 'no'", "overlap = 'no': give true or false"),
+        (GOOD + f"update = 1{'0' * 400}", "give a number"),
         (GOOD.replace("[[4, 1.0]]", "[[4, 0]]"), "no bytes or no share"),
-        (GOOD.replace("[[4, 1.0]]", "[[-4, 1]]"), "gradients = [[bytes, share"),
-        (GOOD + "[jitter]\nrank = 1", "unknown key 'rank' of jitter"),
+        (GOOD.replace("[[4, 1.0]]", "[[-4, 1]]"), "gradients = -4: give"),
+        (GOOD + "[jitter]\nrank = 1", "jitter: unknown key 'rank'"),
         (GOOD + "[jitter]\nrank_deviation = 'x'", "rank_deviation = 'x': give a number"),
-        (GOOD + "[transport]\nallreduce = 'rang'", "did you mean 'ring'"),
-        (GOOD + "[transport]\nfusion = 1", "unknown key 'fusion' of transport"),
+        (GOOD + "[transport]\nallreduce = 'rang'", "allreduce = 'rang': give one of auto, ring"),
+        (GOOD + "[transport]\nfusion = 1", "transport: unknown key 'fusion'"),
         (GOOD + "[transport]\ncycle_ms = 'x'", "cycle_ms = 'x': give a number"),
-        (GOOD + "forward = 2", "forward = 2: give a number from 0 to 1"),
+        (GOOD + "forward = 2", "forward = 2: give a number of 0 or more and at most 1"),
     ],
 )
 def test_descriptions_with_mistakes_are_refused(tmp_path, text, says):

@@ -137,7 +137,8 @@ def test_who_holds_it_up_since_when_by_how_much_and_why(run: RunDir, document: d
 
 
 def test_input_explains_a_straggler_whose_gpu_is_well(tmp_path: Path):
-    (one,) = overview.document(made(tmp_path / "input", why="input"))["stragglers"]
+    run = made(tmp_path / "input", why="input")
+    (one,) = overview.document(run, overview.state(run))["stragglers"]
     assert one["rank"] == 2 and len(one["because"]) == 1 and "longer for its batch" in one["because"][0]
 
 
@@ -171,8 +172,8 @@ def test_a_late_rank_is_found_wherever_it_is(ranks: int, first: int, number: int
 def test_the_screen(run: RunDir):
     shown = summary.run([str(run.path)])
     assert len(shown.splitlines()) < 40
-    for part in ("177 timed", "ms median, 95 %", "examples/s", "rank 2 on node 1 (GPU-2) makes the others wait", "4 GPUs use 1200 W together",
-                 "J an example (energy counted)", "rank 3", "cost 0.50% of a core each"):  # fmt: skip
+    for part in ("177 timed", "ms median, 95 %", "examples/s", "rank 2 on node 1 (GPU-2) makes the others wait", "4 GPUs: 1200 W together",
+                 "J per example (energy counted)", "rank 3", "cost 0.50% of a core each"):  # fmt: skip
         assert part in shown, shown
 
 
@@ -184,7 +185,7 @@ def test_what_can_be_shown_without_a_package_is_and_one_line_names_it(run: RunDi
     )
     assert done.returncode == 0 and done.stdout.startswith("run"), done.stderr
     assert ("examples/s" in done.stdout) == ("numpy" not in absent) == ("numpy is not installed" not in done.stdout)
-    assert ("GPUs use" in done.stdout) == ("duckdb" not in absent) and "no readings" not in done.stdout
+    assert ("W together" in done.stdout) == ("duckdb" not in absent) and "no readings" not in done.stdout
     assert done.stderr.count("\n") == done.stderr.count("duckdb is not installed") == ("duckdb" in absent)
     if absent == "numpy":
         done = subprocess.run([sys.executable, "-c", code, "predict", "x"], cwd=ROOT, capture_output=True, text=True)
@@ -205,7 +206,7 @@ def test_energy_without_a_counter_says_so_and_troubles_are_told(tmp_path: Path):
     )
     (run.readings / "errors.log").write_text("Traceback\n")
     shown = summary.run([str(run.path)])
-    assert "1 GPUs use 100 W together" in shown and "(energy integrated)" in shown
+    assert "1 GPU: 100 W together" in shown and "(energy integrated)" in shown
     assert "not read: energy_mj: Not Supported (1 times)" in shown and "a sampler has failed" in shown
 
 

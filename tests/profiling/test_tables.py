@@ -57,7 +57,7 @@ def test_every_published_series_is_read(shared_data):
 def test_a_series_is_chosen_by_name(tmp_path):
     path = write(tmp_path, "name,workers,throughput,kind\na,1,1,weak\na,2,2,weak\nb,1,1,strong\nb,2,2,strong\n")
     assert tables.read(path, "b").kind == "strong"
-    with pytest.raises(Refusal, match="holds 2 series: choose one with --series; known: a, b"):
+    with pytest.raises(Refusal, match="has 2 series: choose one with --series; known: a, b"):
         tables.read(path)
     with pytest.raises(Refusal, match="has no series 'c'"):
         tables.read(path, "c")
@@ -79,14 +79,14 @@ HEAD = "workers,throughput,kind\n"
         ("t.csv", HEAD + "1,2,weak\n2,nan,weak\n", "line 3: throughput is 'nan'"),
         ("t.csv", HEAD + "1,2,weak\n2,inf,weak\n", "line 3: throughput is 'inf'"),
         ("t.csv", HEAD + "0,2,weak\n2,4,weak\n", "line 2: workers is '0'"),
-        ("t.csv", HEAD + "1.5,2,weak\n2,4,weak\n", "line 2: workers is 1.5"),
+        ("t.csv", HEAD + "1.5,2,weak\n2,4,weak\n", "line 2: workers is '1.5'"),
         ("t.csv", HEAD + "1,2,weak\n2,,weak\n", "line 3 has no throughput"),
         ("t.csv", HEAD + "1,2,weak\n2\n", "line 3 has no throughput, kind"),
         ("t.csv", HEAD + "1,2,middling\n2,4,weak\n", "line 2: kind is 'middling'"),
         ("t.csv", HEAD + "1,2,weak\n2,4,strong\n4,8,weak\n", "weak: line 2, line 4; strong: line 3"),
         ("t.txt", GOOD, "neither .csv nor .json"),
         ("t.json", "{", "is not JSON"),
-        ("t.json", "[3]", "row 1: 3 is no row"),
+        ("t.json", "[3]", "row 1: 3 is not a row"),
         ("t.json", "[]", "has no rows"),
         ("t.json", '[{"workers": 1, "throughput": true, "kind": "weak"}]', "throughput is True"),
         ("t.json", '[{"workers": 1, "throughput": NaN, "kind": "weak"}]', "throughput is nan"),

@@ -78,7 +78,8 @@ def test_a_step_on_a_cpu():
         "host": pytest.approx(0.05 + 0.02 + 0.02 + 0.05),  # Python before and after; scheduling
         "idle": pytest.approx(0.05 + 0.15),
     }
-    assert table.steps[0][:3] == (5, 1000.0, 1.0)
+    step = table.steps[0]
+    assert (step.number, step.start, step.seconds) == (5, 1000.0, 1.0)
     assert table.steps[0].hidden == pytest.approx(0.05)
     assert table.operations == [
         Operation("dense/MatMul", "MatMul", 1, 0.18),
@@ -202,9 +203,9 @@ def test_the_table(run: RunDir, capsys: pytest.CaptureFixture):
     assert out.splitlines()[:5] == [
         f"{run.path}, attempt 2",
         "",
-        "rank   steps  ms a step  compute  communication  input  host  compile  idle  hidden",
-        "   0  20..21    1000.00    80.0%          10.0%  10.0%  0.0%     0.0%  0.0%    5.0%",
-        "   4  20..21    1000.00    60.0%          30.0%  10.0%  0.0%     0.0%  0.0%    5.0%",
+        "rank   steps  ms per step  compute  communication  input  host  compile  idle  hidden",
+        "   0  20..21      1000.00    80.0%          10.0%  10.0%  0.0%     0.0%  0.0%    5.0%",
+        "   4  20..21      1000.00    60.0%          30.0%  10.0%  0.0%     0.0%  0.0%    5.0%",
     ]
     assert "   400.00       50.0%     4  Conv2D  conv" in out
     assert "what rank 4 computed" in said(capsys, run.path, "--rank", 4)[1]

@@ -112,3 +112,42 @@ def test_jobs_that_slurm_took_from_a_launcher_that_was_killed_are_not_lost(
         gone.stdout + gone.stderr
     )
     assert len(jobs() - before) == 2
+
+
+# By its number it waits, asks to be started again, loses to the time limit, or is done at once.
+REQUEUED = """
+import os, sys, time
+from launch.node import stop
+task, attempt = sys.argv[1][-1], int(os.environ["LAUNCH_ATTEMPT"])
+print("attempt", attempt, flush=True)
+if task == "1":
+    while not os.path.exists(GO): time.sleep(0.1)
+if task == "2" and attempt == 1:
+    time.sleep(300)
+if task == "3" and attempt == 1:
+    stop.install()
+    sys.exit(stop.STOPPED)
+"""
+
+
+def test_a_task_that_is_started_again_leaves_the_others_alone(clean_slurm: Cluster, tmp_path: Path):
+    """The last one of an array has the number of the whole array as its job."""
+    program = tmp_path / "program.py"
+    program.write_text(f"GO = {str(tmp_path / 'go')!r}\n{REQUEUED}")
+    words = ["--time=5", "--max-attempts=2", "--runs", tmp_path, "--name=s", "--array", "task=0,1,2,3"]
+    launched = Launched(*words, program)
+    runs = [RunDir(tmp_path / f"s/n1-task{task}-r1") for task in range(4)]
+    until(lambda: len(runs[3].events("started")) == 2, 90)
+    # Its time is over when Slurm looks next, within half a minute.
+    job = until(lambda: runs[2].events("started"))[0]["job"]
+    assert job == runs[2].events("submitted")[0]["job"]
+    subprocess.run(["scontrol", "update", f"jobid={job}", "EndTime=now"], check=True)
+    until(lambda: len(runs[2].events("started")) == 2, 150)
+    # Slurm starts a task again that is done, as somebody has asked it to.
+    subprocess.run(["scontrol", "requeue", runs[0].events("submitted")[0]["job"]], check=True)
+    until(lambda: "it has a result" in runs[0].job_log.read_text(), 60)
+    publish(tmp_path / "go", "")
+    status, output = launched.wait(90)
+    assert status == 0 and "4 of 4 runs are done" in output, output
+    assert [len(run.events("started")) for run in runs] == [1, 1, 2, 2]
+    assert runs[2].events("ended")[0]["reason"] == "time limit"

@@ -65,6 +65,12 @@ def is_one_and_known(path: Path, job_name: str) -> None:
 
 
 @pytest.fixture
+def tag(tmp_path: Path) -> str:
+    """What the names of a test's jobs begin with: Slurm remembers those of the tests before."""
+    return tmp_path.name[-24:].strip("_-")
+
+
+@pytest.fixture
 def program(tmp_path: Path) -> Path:
     path = tmp_path / "program.py"
     path.write_text("")
@@ -72,9 +78,9 @@ def program(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("words", [(), pytest.param(("--repeats=2",), marks=pytest.mark.slow)], ids=["run", "array"])
-def test_killed_at_every_point(clean_slurm: Cluster, tmp_path: Path, program: Path, words: tuple[str, ...]):
+def test_killed_at_every_point(clean_slurm: Cluster, tmp_path: Path, program: Path, tag: str, words: tuple[str, ...]):
     for point in itertools.count(1):
-        name = f"p{point}"
+        name = f"{tag}-{point}"
         killed = submitted_until(point, tmp_path, name, program, *words, env=environment())
         is_one_and_known(tmp_path / name, f"{name}-n1" if words else name)
         if not killed:
@@ -105,10 +111,12 @@ def down(cluster: Cluster) -> Iterator[None]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("trouble", [silent, down], ids=["silent", "down"])
-def test_killed_while_the_controller_does_not_answer(clean_slurm: Cluster, tmp_path: Path, program: Path, trouble):
+def test_killed_while_the_controller_does_not_answer(
+    clean_slurm: Cluster, tmp_path: Path, program: Path, tag: str, trouble
+):
     """Killed by the clock too: what waits for an answer does nothing that could be counted."""
     for place, seconds in enumerate((0.5, 1, 2, 4, 8, 16)):
-        name = f"t{place}"
+        name = f"{tag}-{place}"
         asked = ("--detach", "--sbatch-arg=--hold", "--time=5", "--runs", tmp_path, "--name", name, program)
         with trouble(clean_slurm):
             command = [sys.executable, "-m", "launch", *map(str, asked)]
@@ -122,7 +130,9 @@ def test_killed_while_the_controller_does_not_answer(clean_slurm: Cluster, tmp_p
 
 @pytest.mark.slow
 @pytest.mark.parametrize("slow", ["sleep 2; exec SBATCH", 'SBATCH "$@"; status=$?; sleep 2; exit $status #'])
-def test_killed_at_every_point_with_a_slow_controller(clean_slurm: Cluster, tmp_path: Path, program: Path, slow: str):
+def test_killed_at_every_point_with_a_slow_controller(
+    clean_slurm: Cluster, tmp_path: Path, program: Path, tag: str, slow: str
+):
     """It takes its time before it has the job, or after."""
     real = subprocess.run(["which", "sbatch"], capture_output=True, text=True, check=True).stdout.strip()
     wrapper = tmp_path / "bin" / "sbatch"
@@ -131,19 +141,19 @@ def test_killed_at_every_point_with_a_slow_controller(clean_slurm: Cluster, tmp_
     wrapper.chmod(0o755)
     env = environment(PATH=f"{wrapper.parent}:{os.environ['PATH']}")
     for point in itertools.count(1):
-        killed = submitted_until(point, tmp_path, f"p{point}", program, env=env)
-        is_one_and_known(tmp_path / f"p{point}", f"p{point}")
+        killed = submitted_until(point, tmp_path, f"{tag}-{point}", program, env=env)
+        is_one_and_known(tmp_path / f"{tag}-{point}", f"{tag}-{point}")
         if not killed:
             break
 
 
-def test_two_at_once(clean_slurm: Cluster, tmp_path: Path, program: Path):
+def test_two_at_once(clean_slurm: Cluster, tmp_path: Path, program: Path, tag: str):
     """Of several that resume a run together, one submits."""
-    assert submitted_until(4, tmp_path, "r", program, env=environment())
-    command = [sys.executable, "-m", "launch", "resume", str(tmp_path / "r"), "--detach"]
+    assert submitted_until(4, tmp_path, tag, program, env=environment())
+    command = [sys.executable, "-m", "launch", "resume", str(tmp_path / tag), "--detach"]
     several = [
         subprocess.Popen(command, cwd=ROOT, env=environment(), stderr=subprocess.PIPE, text=True) for _ in range(4)
     ]
     said = [process.communicate(timeout=120)[1] for process in several]
     assert sorted(process.returncode for process in several) == [0, 2, 2, 2], said
-    assert len(jobs_of("r")) == 1 and len(RunDir(tmp_path / "r").events("submitted")) == 1
+    assert len(jobs_of(tag)) == 1 and len(RunDir(tmp_path / tag).events("submitted")) == 1

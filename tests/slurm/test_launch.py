@@ -65,7 +65,7 @@ def test_the_main_job_on_sixteen_nodes(clean_slurm: Cluster, tmp_path: Path):
     run = RunDir(tmp_path / "main")
     assert done.returncode == 0, done.stdout + done.stderr
     # What the dry run has shown is what was submitted.
-    assert dry.stdout.endswith(run.script.read_text() + "\n")
+    assert dry.stdout.endswith((run.path / "jobs/1/job.sh").read_text() + "\n")
     result = run.result()
     assert (result["ranks"], result["nodes"], result["ranks_agree"]) == (16, 16, True)
     assert {path.name for path in run.steps.iterdir()} == {f"node{node}.jsonl" for node in range(16)}
@@ -86,7 +86,7 @@ def test_every_rank_knows_itself_and_has_a_gpu_of_its_own(clean_slurm: Cluster, 
     assert sorted(ranks) == list(range(8))
     for rank, (number, size, local_rank, node, device, index, host) in ranks.items():
         assert (number, size, local_rank, node) == (str(rank), "8", str(rank % 2), str(rank // 2))
-        assert (device, index) == (str(rank % 2), "0")
+        assert (device, index) == ("0,1", str(rank % 2))
         if clean_slurm.own_hosts:
             assert host == ranks[rank - rank % 2][-1] != ranks[(rank + 2) % 8][-1]
 
@@ -285,7 +285,7 @@ def test_words_and_paths_arrive_as_they_were_given(clean_slurm: Cluster, tmp_pat
         "--nodes=9",
         *("".join(drawn.choices(_LETTERS, k=drawn.randint(1, 12))) for _ in range(300)),
     ]
-    place = tmp_path / ODD
+    place = tmp_path / re.sub(r"[\n%]", "", ODD)  # what Slurm itself replaces in a path is refused
     place.mkdir()
     site = tmp_path / "site.toml"
     site.write_text(f'name = "odd"\nbackend = "slurm"\n[env]\nNOTE = {json.dumps(ODD)}\n')  # of JSON, TOML knows this
@@ -303,8 +303,9 @@ def test_the_printed_script_can_be_submitted_by_hand(clean_slurm: Cluster, tmp_p
     assert done.returncode == 0, done.stderr
     run = RunDir(tmp_path / "hand")
     until(lambda: run.result() is not None, 60)
-    command = re.search(r"with: *(sbatch .*)|it:  (sbatch .*)", run.script.read_text())
-    assert command, run.script.read_text()
+    command = re.search(r"with: *(sbatch .*)|it:  (sbatch .*)", (run.path / "jobs/1/job.sh").read_text())
+    assert command, (run.path / "jobs/1/job.sh").read_text()
+    run.result_json.unlink()  # as one that is done is left alone
     again = subprocess.run(shlex.split(command[1] or command[2]), capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
     until(lambda: len(run.events("ended")) == 2, 60)
@@ -363,3 +364,26 @@ def test_attempts_end(clean_slurm: Cluster, tmp_path: Path):
     assert status == 1, output
     assert "2 attempts were made" in run.job_log.read_text()
     assert len(run.events("started")) == 2
+
+
+def test_one_job_is_at_work_on_a_run_and_a_preemption_starts_it_again(clean_slurm: Cluster, tmp_path: Path):
+    """Of a program that knows nothing of signals."""
+    program = script(tmp_path, "import os, time\nif os.environ['LAUNCH_ATTEMPT'] == '1': time.sleep(300)")
+    launched = Launched("-N", 2, "-p", "low", "--max-attempts", 2, "--runs", tmp_path, "--name", "run", program)
+    run = RunDir(tmp_path / "run")
+    until(lambda: (run.logs / "node1.log").exists())
+    second = subprocess.run(
+        ["sbatch", "--wait", f"--chdir={run.path}", (run.path / "jobs/1/job.sh")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert second.returncode == 1 and "is at work on it" in run.job_log.read_text()
+    assert len(run.events("started")) == 1
+    subprocess.run(
+        ["sbatch", "-p", "debug", "-N", "16", "--exclusive", "-o", "/dev/null", "--wrap=sleep 1"], check=True
+    )
+    status, output = launched.wait(120)
+    assert status == 0, output
+    assert [event["outcome"] for event in run.events("ended")] == ["stopped", "done"]
+    assert run.events("ended")[0]["reason"] == "preemption"

@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
-from launch.backends.slurm_queue import FRESH_S, TIMEOUT_S
 from launched import ROOT, environment, launch, until
 from slurm.fixtures import Cluster
 
-from launch.record.files import append_line, publish_json, read_json, read_lines
+from launch.backends.slurm_queue import FRESH_S, TIMEOUT_S
+from launch.record.files import publish_json, read_json, read_lines
 from launch.record.rundir import RunDir
 from launch.submit import states
 from workloads.training import checkpoints
@@ -53,7 +53,7 @@ def test_from_the_queue_to_the_end(clean_slurm: Cluster, tmp_path: Path):
     submit(tmp_path, "done", 1, "print('hello')")
     submit(tmp_path, "failed", 2, "import os\nif os.environ['RANK'] == '1': raise ValueError('bad mesh')\n")
     until(lambda: {"done", "failed"} <= {one["state"] for one in table(folder).values()}, 30, every=1)
-    until(lambda: table(folder)["waiting"]["source"] == "slurm" and table(folder)["waiting"]["reason"], 30, every=1)
+    until(lambda: table(folder)["waiting"]["source"] == "scheduler" and table(folder)["waiting"]["reason"], 30, every=1)
     found = table(folder)
     assert {name: one["state"] for name, one in found.items()} == {
         "running": "running", "waiting": "queued", "done": "done", "failed": "failed"
@@ -119,7 +119,9 @@ def test_what_becomes_of_a_run_that_could_note_nothing(clean_slurm: Cluster, tmp
     forgotten = RunDir(tmp_path / "runs" / "b")
     forgotten.create()
     publish_json(forgotten.run_json, read_json(run.run_json))
-    append_line(forgotten.events_jsonl, {"event": "submitted", "time": time.time() - 3600, "job": "999999"})
+    job = read_json(run.path / "jobs" / "1" / "job.json") | {"id": "999999"}
+    (forgotten.path / "jobs" / "1").mkdir(parents=True)
+    publish_json(forgotten.path / "jobs" / "1" / "job.json", job)
     subprocess.run(["scontrol", "update", "nodename=node1", "state=down", "reason=test"], check=True)
     (known, lost), _ = until(
         lambda: (found := states.look([run.path, forgotten.path]))[0][0].state != "running" and found, 60, every=1
@@ -140,7 +142,7 @@ def test_many_who_look_ask_slurm_once(clean_slurm: Cluster, tmp_path: Path, monk
     command = [sys.executable, "-m", "launch", "status", "--json", str(run.path)]
     many = [subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE) for _ in range(8)]
     answers = [json.loads(one.communicate(timeout=60)[0])[0] for one in many]
-    assert {(answer["state"], answer["source"]) for answer in answers} == {("running", "slurm")}
+    assert {(answer["state"], answer["source"]) for answer in answers} == {("running", "scheduler")}
     times = {answer["asked"] for answer in answers}
     # A machine so slow that they take longer than an answer is good for asks once more.
     assert len((tmp_path / "asked").read_text().splitlines()) == len(times) <= 1 + (max(times) - min(times)) / FRESH_S

@@ -12,8 +12,8 @@ from launch.errors import Refusal
 from launch.node.rank import Rank
 from launch.record.files import publish_json, read_json, read_lines
 from launch.record.rundir import RunDir
-from profiling.cli import trace
 from profiling.traces import parts, store
+from profiling.traces.document import document
 from workloads.training import trace_window
 from workloads.training.api import Training
 
@@ -78,7 +78,7 @@ def test_a_slow_input_is_seen_as_input(alone: RunDir):
 
 
 def test_compiling_is_seen_in_the_step_that_is_compiled(alone: RunDir):
-    first, *others = trace.gather(alone)["ranks"][0]["steps"]
+    first, *others = document(alone)["ranks"][0]["steps"]
     assert max(first["parts"], key=first["parts"].get) == "compile"
     assert all(step["parts"]["compile"] == 0 for step in others)
 
@@ -111,7 +111,7 @@ def test_a_rank_that_is_late_is_seen_as_communication_on_the_other(together: Run
 
 
 def test_the_timeline_says_that_it_was_negotiated_meanwhile(together: RunDir):
-    found = trace.gather(together)["timeline"]
+    found = document(together)["timeline"]
     assert [step["number"] for step in found["steps"]] == [6, 7, 8, 9]
     assert max(found["seconds"], key=found["seconds"].get) == "negotiate"
     assert found["seconds"]["negotiate"] < sum(step["seconds"] for step in found["steps"])
@@ -152,12 +152,12 @@ def test_a_raw_trace_that_is_cut_short_is_refused_in_a_line(alone: RunDir, tmp_p
     for size in (0, 1, 1000, len(whole) // 2, len(whole) - 1):
         raw.write_bytes(whole[:size])
         with pytest.raises(Refusal) as refusal:
-            trace.gather(run)
+            document(run)
         said = str(refusal.value)
         assert str(raw) in said and "\n" not in said and "cut short" in said
     raw.write_bytes(b"something else")
     with pytest.raises(Refusal, match=str(raw)):
-        trace.gather(run)
+        document(run)
 
 
 def test_a_trace_that_cannot_be_kept_costs_no_training(tmp_path: Path):
@@ -198,9 +198,9 @@ def test_a_window_that_is_broken_off(tmp_path: Path):
     last = ranks.train(1, run.path, *options, attempt=3)
     assert last.wait() == [0], last.output()
     assert [found.attempt for found in store.read(run)[0]] == [1, 3]
-    document = trace.gather(run)
-    assert document["attempt"] == 3 and document["ranks"][0]["steps"][-1]["number"] == 190
-    assert document["notes"] == ["attempts 1, 3 were traced; this is attempt 3"]
+    traces = document(run)
+    assert traces["attempt"] == 3 and traces["ranks"][0]["steps"][-1]["number"] == 190
+    assert traces["notes"] == ["attempts 1, 3 were traced; this is attempt 3"]
 
 
 @pytest.mark.parametrize(

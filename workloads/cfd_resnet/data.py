@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from launch import errors
 from launch.errors import Refusal
 from launch.node import stop
-from launch.plan import options
+from launch.plan import option_help, options
 from workloads.data.news import Live, News
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def main(argv: Sequence[str]) -> None:
     values, rest = options.split(Arguments, argv)
     options.refuse_unknown(rest, Arguments, "workloads.cfd_resnet.data")
     if values.pop("help", False):
-        print(f"{__doc__}\nOptions, with the defaults of --size small:\n{options.describe(Arguments)}")
+        print(f"{__doc__}\nOptions, with the defaults of --size small:\n{option_help.describe(Arguments)}")
         return
     folder = values.pop("folder", None)
     parameters = dataclasses.replace(SIZES[values.pop("size", "full")], **values)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 from launch import errors
 from launch.errors import Refusal
 from launch.node import stop
-from launch.plan import options
+from launch.plan import option_help, options
 from launch.record.files import publish
 from workloads.data.claims import share
 from workloads.data.news import Live, News
@@ -206,7 +206,7 @@ def main(argv: Sequence[str]) -> None:
     values, rest = options.split(Arguments, argv)
     options.refuse_unknown(rest, Arguments, "workloads.climate.generate")
     if values.pop("help", False):
-        print(f"{__doc__}\nOptions, with the defaults of --size small:\n{options.describe(Arguments)}")
+        print(f"{__doc__}\nOptions, with the defaults of --size small:\n{option_help.describe(Arguments)}")
         return
     folder = values.pop("folder", None)
     parameters = dataclasses.replace(SIZES[values.pop("size", "full")], **values)

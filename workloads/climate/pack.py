@@ -13,7 +13,7 @@ from pathlib import Path
 from launch import errors
 from launch.errors import Refusal
 from launch.node import stop
-from launch.plan import options
+from launch.plan import option_help, options
 from launch.record.files import publish, replacing
 from workloads.data.claims import share
 from workloads.data.news import Live, News
@@ -152,7 +152,7 @@ def main(argv: Sequence[str]) -> None:
     values, rest = options.split(Arguments, argv)
     options.refuse_unknown(rest, Arguments, "workloads.climate.pack")
     if values.pop("help", False):
-        print(f"{__doc__}\nOptions:\n{options.describe(Arguments)}")
+        print(f"{__doc__}\nOptions:\n{option_help.describe(Arguments)}")
         return
     arguments = Arguments(**values)
     if not arguments.data or not arguments.folder:

@@ -18,6 +18,7 @@ from launch.node import stop
 from launch.node.rank import Rank, from_environment
 from launch.plan import options
 from launch.record.files import publish_json
+from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
 from workloads.training import scaling_rules
 from workloads.training.api import Training
@@ -86,7 +87,7 @@ def main(argv: list[str]) -> int:
 
             shape = {"seed": seed, "ranks": rank.size, "nodes": rank.nodes}
             loop.board = Board(run.tensorboard, loop.step, steps)
-            loop.board.begin(workload, dataclasses.asdict(config) | shape)
+            loop.board.begin(workload, without_secrets(dataclasses.asdict(config)) | shape)
         phases |= {"import": imported - entered, "build": time.time() - imported - (phases.get("stage") or 0)}
         if not loop.train(steps):
             return stop.STOPPED

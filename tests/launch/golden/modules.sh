@@ -3,7 +3,6 @@
 #SBATCH --job-name=modules
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=1
-#SBATCH --signal=USR2@120
 #SBATCH --output=logs/job.log
 #SBATCH --open-mode=append
 #SBATCH --no-requeue
@@ -11,22 +10,29 @@
 #SBATCH --comment='a word # and '"'"'more'"'"''
 
 # Paths are relative to the run directory, in which sbatch --chdir starts this script.
-# Slurm's own warning (USR2, TERM) is for the ranks, which save and leave; this script stays to note how they ended.
+# Slurm's signals are for the ranks; this script stays to note how they ended.
 asked=
 trap 'asked=1' TERM
 trap : USR2
 
-module load gcc/12 'cuda/12.4 beta' || { /opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.attempt begin . 1 && /opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.attempt end . 1; exit 1; }
+failed() { # failed STATUS DEPTH LINE: what is done when one of the next lines fails, not one of a file that they source
+    [ "$2" -le 1 ] || return 0
+    echo "launch: a line of the site file failed (exit status $1): $(sed -n "$3p" "$0")" >&2
+    /opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.attempt begin . 1 && /opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.attempt end . 1
+    exit 1
+}
+trap 'failed "$?" "${#BASH_SOURCE[*]}" "$LINENO"' ERR
+module load gcc/12 'cuda/12.4 beta'
 ulimit -s unlimited
+trap - ERR
 export NCCL_SOCKET_IFNAME=hsn0,hsn1
 export NOTE='it'"'"'s two "words"'
 export PYTHONPATH=/home/u/lib${PYTHONPATH:+:$PYTHONPATH}
 export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}
-/opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.attempt begin . 1 || exit 1
-srun --nodes=2 --ntasks=2 --ntasks-per-node=1 --mpi=none --kill-on-bad-exit=1 --label --output=logs/node%n.log --open-mode=append --cpu-bind=cores \
+/opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.attempt begin . 1 || { [ -e result.json ]; exit; }  # a job may be started again by mistake: a run that is done is left alone
+srun --nodes=2 --ntasks=2 --ntasks-per-node=1 --mpi=none --export=ALL --kill-on-bad-exit=1 --wait=0 --label --output=logs/node%n.log --open-mode=append --cpu-bind=cores \
     /opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.worker .
 status=$?
-# An srun that was ended together with its ranks may say 0.
-if [ -n "$asked" ] && [ "$status" -eq 0 ]; then status=75; fi
+trap '' TERM USR2  # also for what follows
 
-/opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.attempt end . "$status"
+/opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.attempt end . "$status" "$asked"

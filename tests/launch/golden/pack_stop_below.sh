@@ -4,19 +4,18 @@
 #SBATCH --nodes=4
 #SBATCH --ntasks-per-node=1
 #SBATCH --time=01:30:00
-#SBATCH --signal=USR2@120
 #SBATCH --output=logs/job.log
 #SBATCH --open-mode=append
 #SBATCH --no-requeue
 
 # Paths are relative to the folder in which sbatch --chdir starts this script.
-# Slurm's own warning (USR2, TERM) is for the ranks, which save and leave; this script stays to note how they ended.
+# Slurm's signals are for the ranks; this script stays to note how they ended.
 here=$PWD
 asked=
 over=
 lacking=0
 latest=5280  # seconds after which no run is begun
-warning=1680  # seconds after which a run is asked to leave
+longest=1800  # seconds after which a run is asked to leave, or ended
 trap 'asked=1' TERM
 trap : USR2
 
@@ -31,18 +30,17 @@ run() {
     cd "$here/$1" && mkdir -p logs || return
     {
         if /opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.submit.cutoff .; then lacking=$((lacking - 1)); return; fi
-        /opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.attempt begin . 1 || return
+        /opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.attempt begin . 1 || { [ -e result.json ] && lacking=$((lacking - 1)); return; }
         began=$SECONDS
-        # As Slurm does for a job: a warning before the time of the run is over, and its end then.
-        timeout --preserve-status --signal=USR2 "$warning" \
-            srun --nodes="$2" --ntasks="$3" --time=30 --ntasks-per-node=1 --mpi=none --kill-on-bad-exit=1 --label --output=logs/node%n.log --open-mode=append \
+        srun --nodes="$2" --ntasks="$3" --time=30 --ntasks-per-node=1 --mpi=none --export=ALL --kill-on-bad-exit=1 --wait=0 --label --output=logs/node%n.log --open-mode=append \
             /opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.worker .
         status=$?
-        # An srun that was ended together with its ranks may say 0.
-        if [ -n "$asked" ] && [ "$status" -eq 0 ]; then status=75; fi
-        # Ranks that leave earlier than their time demands were asked to; so are those that would follow.
-        if [ "$status" -eq 75 ] && [ $((SECONDS - began)) -lt "$warning" ]; then over=1; fi
-        /opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.attempt end . "$status" "$asked" && lacking=$((lacking - 1))
+        (trap '' TERM USR2 && /opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.attempt end . "$status" "$asked")
+        case $? in
+            0) lacking=$((lacking - 1)) ;;
+            # Ranks that leave earlier than their time demands were asked to; so are those that would follow.
+            75) [ $((SECONDS - began)) -ge "$longest" ] || over=1 ;;
+        esac
     } >>logs/job.log 2>&1
 }
 

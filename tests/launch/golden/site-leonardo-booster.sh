@@ -8,24 +8,22 @@
 #SBATCH --time=01:00:00
 #SBATCH --partition=boost_usr_prod
 #SBATCH --account=ab12
-#SBATCH --signal=USR2@120
 #SBATCH --output=logs/job.log
 #SBATCH --open-mode=append
 #SBATCH --no-requeue
 
 # Paths are relative to the run directory, in which sbatch --chdir starts this script.
-# Slurm's own warning (USR2, TERM) is for the ranks, which save and leave; this script stays to note how they ended.
+# Slurm's signals are for the ranks; this script stays to note how they ended.
 asked=
 trap 'asked=1' TERM
 trap : USR2
 
 export PYTHONPATH=/home/u/lib${PYTHONPATH:+:$PYTHONPATH}
 export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}
-/opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.attempt begin . 1 || exit 1
-srun --nodes=4 --ntasks=16 --ntasks-per-node=4 --cpus-per-task=8 --mpi=none --kill-on-bad-exit=1 --label --output=logs/node%n.log --open-mode=append \
+/opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.attempt begin . 1 || { [ -e result.json ]; exit; }  # a job may be started again by mistake: a run that is done is left alone
+srun --nodes=4 --ntasks=16 --ntasks-per-node=4 --cpus-per-task=8 --mpi=none --export=ALL --kill-on-bad-exit=1 --wait=0 --label --output=logs/node%n.log --open-mode=append \
     /opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.worker .
 status=$?
-# An srun that was ended together with its ranks may say 0.
-if [ -n "$asked" ] && [ "$status" -eq 0 ]; then status=75; fi
+trap '' TERM USR2  # also for what follows
 
-/opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.attempt end . "$status"
+/opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.attempt end . "$status" "$asked"

@@ -303,7 +303,7 @@ REFUSED = {
     "--reynolds -1": "cannot have --reynolds -1.0: give above 0",
     "--obstacles 0": "cannot have --obstacles 0",
     "--hieght 16": "unknown option --hieght: did you mean '--height'",
-    "--size medium": "option --size: invalid choice",
+    "--size medium": "option --size: 'medium' is not one of",
     "--train many": "'many' is not a whole number",
     "--masks nowhere": "the folder of masks nowhere cannot be read",
     "extra": "'extra' is not an option",

@@ -6,7 +6,7 @@ import pytest
 
 from launch.errors import Refusal
 from profiling.__main__ import main
-from profiling.prediction import price
+from profiling.prediction import run_estimate
 from profiling.prediction.prediction import Forecast
 from profiling.study import runs, tables
 from tests.profiling import studies
@@ -26,7 +26,7 @@ def made(tmp_path, **how):
 
 def known(folder):
     study = runs.read(folder)
-    return price.rates(study, tables.of_study(study).kind)
+    return run_estimate.rates(study, tables.of_study(study).kind)
 
 
 def test_weak_scaling_holds_the_batch_of_a_rank_and_the_examples(tmp_path):
@@ -40,8 +40,8 @@ def test_weak_scaling_holds_the_batch_of_a_rank_and_the_examples(tmp_path):
     beside = sum(seconds for name, seconds in phases.items() if name not in ("queue", "train", "trace"))
     assert beside > 12 and rates.beside_s == pytest.approx(beside)
     assert (rates.work, rates.watts_per_gpu) == ({"examples": 160}, None)
-    found = price.price(rates, forecast(4, 64.0, 32.0, 80.0))
-    assert found.step_seconds == price.Bounded(0.5, 0.4, 1.0)
+    found = run_estimate.estimate(rates, forecast(4, 64.0, 32.0, 80.0))
+    assert found.step_seconds == run_estimate.Bounded(0.5, 0.4, 1.0)
     assert (found.nodes, found.gpus) == (4, 8)
     training = found.training_seconds
     assert [training.value, training.low, training.high] == pytest.approx([beside + 2.5, beside + 2, beside + 5])
@@ -52,7 +52,7 @@ def test_weak_scaling_holds_the_batch_of_a_rank_and_the_examples(tmp_path):
 def test_strong_scaling_holds_the_batch_of_all_and_so_the_steps(tmp_path):
     rates = known(made(tmp_path, batch=lambda ranks: 16))
     assert (rates.kind, rates.batch, rates.work) == ("strong", 16, {"examples": 320})
-    found = price.price(rates, forecast(4, 64.0, 32.0, 80.0))
+    found = run_estimate.estimate(rates, forecast(4, 64.0, 32.0, 80.0))
     assert found.step_seconds.value == 0.25
     assert found.training_seconds.value == pytest.approx(rates.beside_s + 20 * 0.25)
 
@@ -63,9 +63,9 @@ def test_steps_that_are_held_and_work_that_is_not_told(tmp_path):
     for path in folder.glob("n2*/training.json"):
         studies.change_json(path, steps=16)
     rates = known(folder)
-    found = price.price(rates, forecast(4, 64.0, 32.0, 80.0))
+    found = run_estimate.estimate(rates, forecast(4, 64.0, 32.0, 80.0))
     assert (rates.work, found.training_seconds, found.hours) == ({}, None, None) and found.step_seconds.value == 0.5
-    assert "how long a training is, is not told" in price.notes(rates)[0]
+    assert "how long a training takes is not known" in run_estimate.notes(rates)[0]
 
 
 def test_energy_is_that_of_the_gpus_while_steps_are_made(tmp_path):
@@ -75,15 +75,15 @@ def test_energy_is_that_of_the_gpus_while_steps_are_made(tmp_path):
     rates = known(folder)
     # 200 W of each GPU that was read, two of the four that the plan says.
     assert rates.watts_per_gpu == pytest.approx(100, rel=0.01)
-    found = price.price(rates, forecast(4, 64.0, 32.0, 80.0))
+    found = run_estimate.estimate(rates, forecast(4, 64.0, 32.0, 80.0))
     assert found.energy_j.value == pytest.approx(100 * 8 * 20 * 0.5, rel=0.01)
-    assert "W a GPU" in price.notes(rates)[-1]
+    assert "W per GPU" in run_estimate.notes(rates)[-1]
 
 
-def test_nodes_that_differ_are_refused_but_ranks_are_foretold(tmp_path, capsys):
+def test_nodes_that_differ_are_refused_but_ranks_are_predicted(tmp_path, capsys):
     folder = made(tmp_path)
     studies.change_json(folder / "n2-r1" / "run.json", ranks_per_node=2)
-    with pytest.raises(Refusal, match="differ .* a node.: give --workers"):
+    with pytest.raises(Refusal, match="differ .* per node.: give --workers"):
         known(folder)
     assert main(["predict", str(folder), "--nodes", "4"]) == 2
     assert main(["predict", str(folder), "--workers", "4"]) == 0

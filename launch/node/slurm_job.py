@@ -1,0 +1,56 @@
+"""The Slurm job that this process is part of: its number, why it is being ended, and its way back into the queue."""
+
+import os
+import re
+import subprocess
+
+_AT_WORK = ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING")
+
+
+def number() -> str | None:
+    """This job as it is to be named to Slurm, or None outside of one.
+
+    A task of an array is ARRAY_TASK: the SLURM_JOB_ID of its last task is that of the whole array.
+    """
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
+
+
+def restarts() -> int:
+    """How often Slurm has started this job again."""
+    return int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+
+
+def is_at_work(job: str | None) -> bool:
+    """Whether another job has processes, as far as Slurm answers."""
+    return job is not None and job != number() and _show(job).get("JobState") in _AT_WORK
+
+
+def ended_by() -> str | None:
+    """Why Slurm is ending this job, which lives while it asks; None if it is not, or does not answer."""
+    job = number()
+    said = _show(job) if job else {}
+    if said.get("PreemptTime", "None") != "None":  # it has sent SIGTERM, and waits for the end
+        return "preemption"
+    if said.get("JobState", "RUNNING") == "RUNNING":
+        return None
+    return "time limit" if said.get("Reason") == "TimeLimit" else "cancelled"
+
+
+def requeue() -> str:
+    """Put this job back into the queue, unless Slurm has done so; return what was done."""
+    answer = _scontrol("requeue", number() or "")
+    if answer.returncode and "pending" not in answer.stderr:
+        return f"not put back into the queue: {answer.stderr.strip()}"
+    return "put back into the queue"
+
+
+def _show(job: str) -> dict[str, str]:
+    return dict(re.findall(r"(?:^| )(JobState|Reason|PreemptTime)=(\S+)", _scontrol("-o", "show", "job", job).stdout))
+
+
+def _scontrol(*words: str) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(["scontrol", *words], capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return subprocess.CompletedProcess(words, 1, "", str(error))

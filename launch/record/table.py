@@ -1,0 +1,21 @@
+"""Tables for the terminal."""
+
+from collections.abc import Sequence
+
+
+def aligned(rows: Sequence[Sequence[str]], sides: str = "<") -> str:
+    """The lines of a table, its columns two blanks apart.
+
+    Parameters
+    ----------
+    rows : sequence of sequence of str
+        The cells, the headings among them.
+    sides : str
+        For each column ``<`` (left) or ``>`` (right); the last sign is for all further columns.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    signs = sides.ljust(len(widths), sides[-1])
+    lines = (
+        "  ".join(f"{cell:{sign}{width}}" for cell, sign, width in zip(row, signs, widths)).rstrip() for row in rows
+    )
+    return "\n".join(lines)

@@ -1,0 +1,33 @@
+"""What the verbs are given: studies and tables."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from launch.submit import states
+from profiling.study import runs, tables
+from profiling.study.runs import Study
+from profiling.study.tables import Series
+
+
+def study(folder: Path) -> Study:
+    """The runs of a study that can be compared; those without a result are left out with their states."""
+    return runs.read(folder, _unfinished)
+
+
+def series(path: Path, name: str | None) -> tuple[Series, Study | None]:
+    """One series of a table or of a study, and of the latter the runs behind it."""
+    if not runs.is_study(path):
+        return tables.read(path, name), None
+    chosen = tables.choose(study(path), name)
+    return tables.of_study(chosen), chosen
+
+
+def names(path: Path) -> list[str]:
+    """The names of the series in a table or a study."""
+    return study(path).series if runs.is_study(path) else tables.names(path)
+
+
+def _unfinished(paths: Sequence[Path]) -> list[str]:
+    known, _ = states.look(paths)
+    reasons = [run.state + (f" ({run.reason})" if run.reason else "") for run in known]
+    return ["it is done, but its result.json is gone" if reason == "done" else reason for reason in reasons]

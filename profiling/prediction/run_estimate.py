@@ -1,0 +1,188 @@
+"""What further runs would take, from a forecast of their throughput: time, hours of the allocation, energy.
+
+The interval of each number is that of the throughput: what else goes into it is held as the study measured it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from math import ceil
+from typing import Any
+
+from launch.errors import Refusal
+from profiling import text
+from profiling.prediction.prediction import Forecast
+from profiling.study import resource_usage
+from profiling.study.runs import Study
+from profiling.study.steps import UNIT
+
+_ALIKE = 0.05  # by which work may differ between runs and still be the same: a last batch is left out here and there
+_BESIDE = ("queue", "train", "trace")  # phases that are not part of what a training takes beside its steps
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """A number and its interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def times(self, factor: float) -> "Bounded":
+        """All of it, in another unit."""
+        return Bounded(self.value * factor, self.low * factor, self.high * factor)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one run would take; not measured."""
+
+    nodes: int
+    gpus: int
+    step_seconds: Bounded
+    training_seconds: Bounded | None = (
+        None  # the whole run, start to result; None if the study does not tell its length
+    )
+    hours: Bounded | None = None  # of GPUs, or of nodes where there are none
+    energy_j: Bounded | None = None  # of all GPUs while steps are made; None where no power was read
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What a study tells of its runs, to estimate others."""
+
+    ranks_per_node: int
+    gpus_per_node: int
+    batch: float  # per rank (weak) or global (strong)
+    kind: str
+    work: dict[str, float]  # what all its runs did alike: examples, or steps; empty where neither is so
+    beside_s: float  # seconds of a run beside its steps, on the largest number of ranks
+    beside_ranks: int
+    watts_per_gpu: float | None  # on the largest number of ranks of which it was read
+
+    @property
+    def unit(self) -> str:
+        """Of the hours."""
+        return "GPU-hours" if self.gpus_per_node else "node-hours"
+
+    @property
+    def hours_key(self) -> str:
+        """Of the hours, in JSON."""
+        return self.unit.lower().replace("-", "_")
+
+
+def rates(study: Study, kind: str) -> Rates:
+    """What the runs of a study tell.
+
+    Parameters
+    ----------
+    study : Study
+        Of one series.
+    kind : str
+        ``weak`` or ``strong``.
+
+    Raises
+    ------
+    Refusal
+        If its nodes do not have equally many ranks and GPUs.
+    """
+    shapes = {(run.plan["ranks_per_node"], run.plan.get("gpus_per_node", 0)) for run in study.runs}
+    if len(shapes) > 1:
+        listed = ", ".join(f"{ranks} ranks and {gpus} GPUs" for ranks, gpus in sorted(shapes))
+        raise Refusal(f"nodes of {study.folder} differ ({listed} per node): give --workers in place of --nodes")
+    ((ranks_per_node, gpus_per_node),) = shapes
+    largest = study.by_ranks[max(study.by_ranks)]
+    beside = [sum(spent for name, spent in run.phases.items() if name not in _BESIDE) for run in largest]
+    examples, ranks = largest[0].steps.examples, largest[0].ranks
+    watts = None
+    for runs in study.by_ranks.values():
+        power = resource_usage.of_point(runs).get("power_w")
+        watts = power / runs[0].gpus if power is not None and runs[0].gpus else watts
+    return Rates(
+        ranks_per_node,
+        gpus_per_node,
+        examples / ranks if kind == "weak" else examples,
+        kind,
+        _work(study),
+        sum(beside) / len(beside),
+        ranks,
+        watts,
+    )
+
+
+def estimate(rates: Rates, forecast: Forecast) -> Estimate:
+    """What one run would take that has the throughput of a forecast."""
+    batch = rates.batch * forecast.workers if rates.kind == "weak" else rates.batch
+    # The slowest throughput takes longest.
+    step = Bounded(batch / forecast.throughput, batch / forecast.high, batch / forecast.low)
+    nodes = ceil(forecast.workers / rates.ranks_per_node)
+    gpus = rates.gpus_per_node * nodes
+    if not rates.work:
+        return Estimate(nodes, gpus, step)
+    steps = rates.work["steps"] if "steps" in rates.work else ceil(rates.work["examples"] / batch)
+    stepping = step.times(steps)
+    whole = Bounded(*(seconds + rates.beside_s for seconds in (stepping.value, stepping.low, stepping.high)))
+    energy = stepping.times(rates.watts_per_gpu * gpus) if rates.watts_per_gpu is not None and gpus else None
+    return Estimate(nodes, gpus, step, whole, whole.times((gpus or nodes) / 3600), energy)
+
+
+def as_json(rates: Rates, forecast: Forecast) -> dict[str, Any]:
+    """Keys of a prediction of a study: each number with its bounds, None where it cannot be told."""
+    row = asdict(estimate(rates, forecast))
+    return row | {rates.hours_key: row.pop("hours")}
+
+
+def columns(rates: Rates, confidence: float, forecasts: Sequence[dict[str, Any]]) -> list[tuple[str, text.Form]]:
+    """The columns of a table of what `as_json` returned for some forecasts, without those that have no value."""
+    level = f"{confidence:.0%} interval"
+    numbers = (
+        ("step_seconds", "step [ms]", 1e3),
+        ("training_seconds", "training [s]", 1.0),
+        (rates.hours_key, rates.unit, 1.0),
+        ("energy_j", "GPU energy [MJ]", 1e-6),
+    )
+    present = [number for number in numbers if any(forecast[number[0]] for forecast in forecasts)]
+    return [
+        ("nodes", text.value("nodes", str)),
+        ("GPUs", text.value("gpus", str)),
+        *(column for key, title, factor in present for column in _bounded(key, title, level, factor)),
+    ]
+
+
+def _bounded(key: str, title: str, level: str, factor: float) -> list[tuple[str, text.Form]]:
+    """A column for a `Bounded`, and one for its interval."""
+
+    def form(value: float) -> str:
+        return text.number(factor * value)
+
+    return [
+        (title, text.value(key, lambda bounded: form(bounded["value"]))),
+        (level, text.value(key, lambda bounded: text.span(bounded["low"], bounded["high"], form))),
+    ]
+
+
+def notes(rates: Rates) -> list[str]:
+    """What the numbers rest on."""
+    lines = []
+    for unit, amount in rates.work.items():
+        lines.append(
+            f"a training is {text.number(amount, 6)} {unit}, as in the runs of the study, and "
+            f"{text.number(rates.beside_s, 3)} s for start, compilation, evaluation and checkpoints, as on "
+            f"{rates.beside_ranks} ranks; the wait in the queue is not in it"
+        )
+    if not lines:
+        lines.append("the runs of the study differ in examples and in steps: how long a training takes is not known")
+    if rates.watts_per_gpu is not None:
+        watts = text.number(rates.watts_per_gpu, 4)
+        lines.append(f"energy: {watts} W per GPU, as measured on the largest number of ranks that was read")
+    return lines
+
+
+def _work(study: Study) -> dict[str, float]:
+    """What is the same in all runs: examples (a number of epochs that is held), else steps."""
+    amounts = {"steps": [run.all_steps for run in study.runs]}
+    if study.unit == UNIT:
+        amounts = {"examples": [run.all_steps * run.steps.examples for run in study.runs], **amounts}
+    for unit, each in amounts.items():
+        if max(each) <= (1 + _ALIKE) * min(each):
+            return {unit: max(each)}
+    return {}

@@ -1,0 +1,25 @@
+#!/bin/bash
+# The job of a run, as python -m launch submits it:  sbatch --chdir=/scratch/u/runs/unlimited /scratch/u/runs/unlimited/jobs/1/job.sh
+#SBATCH --job-name=unlimited
+#SBATCH --nodes=1
+#SBATCH --ntasks-per-node=1
+#SBATCH --time=UNLIMITED
+#SBATCH --output=logs/job.log
+#SBATCH --open-mode=append
+#SBATCH --no-requeue
+
+# Paths are relative to the run directory, in which sbatch --chdir starts this script.
+# Slurm's signals are for the ranks; this script stays to note how they ended.
+asked=
+trap 'asked=1' TERM
+trap : USR2
+
+export PYTHONPATH=/home/u/lib${PYTHONPATH:+:$PYTHONPATH}
+export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}
+/opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.attempt begin . 1 || { [ -e result.json ]; exit; }  # a job may be started again by mistake: a run that is done is left alone
+srun --nodes=1 --ntasks=1 --ntasks-per-node=1 --mpi=none --export=ALL --kill-on-bad-exit=1 --wait=0 --label --output=logs/node%n.log --open-mode=append \
+    /opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.worker .
+status=$?
+trap '' TERM USR2  # also for what follows
+
+/opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.attempt end . "$status" "$asked"
