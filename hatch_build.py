@@ -1,4 +1,4 @@
-"""Where a wheel has the package rankloop: in launch/inside for ranks of any Python, and at its top for its own Python."""
+"""Where a wheel has the package rankloop: in launch/inside for ranks of any Python, and at its top for its own."""
 
 from typing import Any
 

@@ -86,6 +86,7 @@ def begin(run: RunDir, submission: int | None = None) -> int:
     if last and last[0]["event"] == "started" and slurm_job.is_at_work(last[0].get("job")):
         raise MayNotBegin(f"job {last[0]['job']} is at work on it")
     run.make_folders()
+    run.handles_warning.unlink(missing_ok=True)  # the program has yet to say so
     attempt = len(run.events("started")) + 1
     run.append_event(
         "started", attempt=attempt, submission=submission, host=socket.gethostname(), pid=os.getpid(), **_job()

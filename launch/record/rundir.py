@@ -46,7 +46,7 @@ class RunDir:
     result_json = _in_it("result.json")
     logs = _in_it("logs")
     failures = _in_it("failures")
-    handles_warning = _in_it("meeting/handles_warning")  # there once the program has called launch.node.stop.install
+    handles_warning = _in_it("meeting/handles_warning")  # there once the program can be asked to leave
     meeting = _in_it("meeting")  # what ranks tell each other before they can talk: addresses, devices
     steps = _in_it("steps")
     readings = _in_it("readings")

@@ -23,7 +23,9 @@ WARM_UP = 0.1
 """Part of a run's steps, the first ones, that is not timed: caches fill, clocks rise, allocators grow."""
 
 _NEEDED = ("step", "start", "seconds")
-_OPTIONAL = ("rank", "attempt", "input_seconds", "own_seconds", "examples", "loss", "epoch", "compiled", "traced")
+_WHOSE = ("rank", "attempt")
+_OPTIONAL = ("input_seconds", "own_seconds", "examples", "loss", "epoch", "compiled", "traced")
+_CLOCK_S = 1.0  # by which a clock may be coarse or behind; attempts are farther apart
 _MOST = 2.0**53  # of a number that stays what it is as a float
 _TAIL = 65536  # bytes that are read of the files of other ranks than the lowest
 _FILE = re.compile(r"(node|rank)([0-9]{1,9})")
@@ -87,7 +89,9 @@ class StepReader:
             try:
                 record: Any = decode(line.decode(errors="replace"))
                 step = isinstance(record, dict) and "metrics" not in record
-                if step and not all(_usable(record[key], key) for key in _NEEDED) or not isinstance(record, dict):
+                if not isinstance(record, dict) or step and not all(_usable(record[key], key) for key in _NEEDED):
+                    raise ValueError
+                if not all(_usable(record[key], key) for key in _WHOSE if record.get(key) is not None):
                     raise ValueError
             except (ValueError, KeyError, RecursionError):  # a kill within a write, a full disk, another program
                 self.damaged += 1
@@ -95,9 +99,9 @@ class StepReader:
             for key in _OPTIONAL:
                 if key in record and not _usable(record[key], key):
                     del record[key]
-            if "attempt" not in record:
-                record["attempt"] = max(1, bisect.bisect_right(self._starts, record.get("start", math.inf)))
-            if "rank" not in record:
+            if record.get("attempt") is None:
+                record["attempt"] = max(1, bisect.bisect_right(self._starts, record.get("start", math.inf) + _CLOCK_S))
+            if record.get("rank") is None:
                 if first is None:
                     self.damaged += 1
                     continue

@@ -18,7 +18,7 @@ from profiling.study import confidence
 CLOCK_S = 1.0
 """By how much wall clocks may disagree with each other, or with the steps' lengths, before it is said."""
 APART = 0.1
-"""By which part the times of the ranks of a program may differ before it is said: those that work together end together."""
+"""By which part the times of the ranks of a program may differ unsaid: those that work together take the same."""
 UNIT, UNCOUNTED = "examples/s", {"weak": "rank-steps/s", "strong": "steps/s"}
 """Of a throughput: examples; where a program counts none, steps per rank (weak scaling) or of all together (strong)."""
 
@@ -58,9 +58,9 @@ class Steps:
     # waiting; None where it is not recorded
     start: np.ndarray  # (ranks, steps), Unix seconds, by the clock of each rank's node
     examples: int  # per step, all ranks together; or the work in another unit
-    unit: str  # of the throughput
     left_out: dict[str, int]  # reason -> steps that are not timed
     doubts: tuple[str, ...]  # what is odd about the records, and what was done about it
+    unit: str = UNIT  # of the throughput
 
     @property
     def rank0_seconds(self) -> np.ndarray:
@@ -146,8 +146,8 @@ def read(run: RunDir, ranks: int, scaling: str = "strong") -> Steps:
     least, most = seconds.sum(1).min(), seconds.sum(1).max()
     if not workload and most > (1 + APART) * least:
         doubts.append(
-            f"its ranks take {text.number(least, 3)} to {text.number(most, 3)} s for the same steps, so they do not wait "
-            "for each other: the time of rank 0 stands for all"
+            f"its ranks take {text.number(least, 3)} to {text.number(most, 3)} s for the same steps, so they do not "
+            "wait for each other: the time of rank 0 stands for all"
         )
     return Steps(
         complete[timed].astype(int),
@@ -156,9 +156,9 @@ def read(run: RunDir, ranks: int, scaling: str = "strong") -> Steps:
         None if np.isnan(own).any() else np.clip(own, np.nan_to_num(waits), seconds),
         table[_START][:, timed],
         examples,
-        UNIT if counted else UNCOUNTED[scaling],
         dict(+left_out),
         tuple(doubts),
+        UNIT if counted else UNCOUNTED[scaling],
     )
 
 

@@ -26,7 +26,8 @@ class Recorder:
         self._path, self._rank, self._attempt = path, rank, attempt
         self._prefix = f'{{"rank":{rank},"attempt":{attempt},"step":'
         self._lines: deque[str] = deque()
-        self._thread, self._claimed, self._closed = get_ident(), False, False
+        self._thread, self._claimed = get_ident(), False
+        self._closed = self._failed = False
         self._lock, self._flushed = RLock(), time.perf_counter()
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         size = os.fstat(self._descriptor).st_size
@@ -38,7 +39,7 @@ class Recorder:
     def claim(self) -> bool:
         """Begin a step, or a loop over steps; False if it cannot be recorded."""
         if self._closed:
-            warn("a step after the end of the recording is not recorded")
+            self._warn_of_end("step")
         elif get_ident() != self._thread:
             warn("a step in another thread than the first one's is not recorded: record in one thread")
         elif self._claimed:
@@ -67,7 +68,7 @@ class Recorder:
     def note(self, values: dict[str, Any]) -> None:
         """Record something else, at once."""
         if self._closed:
-            warn("a result after the end of the recording is not recorded")
+            self._warn_of_end("result")
             return
         self._lines.append(json.dumps({"rank": self._rank, "attempt": self._attempt, **values}) + "\n")
         self.flush()
@@ -83,7 +84,7 @@ class Recorder:
                 while data and not self._closed:
                     data = data[os.write(self._descriptor, data) :]
             except OSError as error:
-                self._closed = True
+                self._closed = self._failed = True
                 warn(f"steps are no longer recorded in {self._path}: {error.strerror}")
 
     def close(self) -> None:
@@ -95,6 +96,10 @@ class Recorder:
         """Record nothing more in a process that was forked: what waits is its parent's, and so was the lock."""
         self._lock, self._closed = RLock(), True
         self._lines.clear()
+
+    def _warn_of_end(self, what: str) -> None:
+        if not self._failed:  # that has been said
+            warn(f"a {what} after the end of the program is not recorded")
 
     def _start_flushing(self) -> None:
         import threading
