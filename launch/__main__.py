@@ -96,7 +96,7 @@ def usage(rest: list[str]) -> str:
     from launch.plan import option_help
 
     text = [
-        __doc__.strip().replace("python -m launch", program()),
+        str(__doc__).strip().replace("python -m launch", program()),
         "",
         "job options",
         option_help.describe(StudyRequest),
@@ -129,7 +129,7 @@ def _ordered(given: dict[str, Any], rest: list[str], now: datetime.datetime) -> 
 
         return definition.read(rest[0], given, rest[1:], now)
     asked = options.build(StudyRequest, given)
-    axes = axes_of_words(asked.array, given.get("nodes"))
+    axes = axes_of_words(asked.sweep, given.get("nodes"))
     return asked, [Order(asked=asked, target=workload.find(rest[0], rest[1:], VERBS), axes=axes)]
 
 

@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+from typing import TextIO
 
 
 def escape() -> None:
@@ -39,6 +40,8 @@ class _Lasting(io.FileIO):
             return len(data)
 
 
-def _lasting(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+def _lasting(stream: TextIO) -> io.TextIOWrapper:
     file = io.BufferedWriter(_Lasting(stream.fileno(), "w", closefd=False))
-    return io.TextIOWrapper(file, stream.encoding, "backslashreplace", line_buffering=stream.line_buffering)
+    return io.TextIOWrapper(
+        file, stream.encoding, "backslashreplace", line_buffering=getattr(stream, "line_buffering", True)
+    )

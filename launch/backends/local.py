@@ -126,8 +126,9 @@ def main(argv: list[str]) -> int:
             break
         except Refusal as refusal:
             run.append_event(
-                "ended", outcome="failed", status=refusal.status, reason=str(refusal), submission=job.number
-            )
+                "ended", attempt=len(run.events("started")), outcome="failed", status=refusal.status, reason=str(refusal),
+                submission=job.number,
+            )  # fmt: skip
     return 0
 
 

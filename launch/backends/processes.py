@@ -48,23 +48,32 @@ class Ranks:
         self._since: dict[int, float] = {}  # when the rest began
         self._mpirun_said = ""
         self._asked_to_end = False
-        self._logs = [open(run.node_log(node), "ab", buffering=0) for node in range(plan.nodes)]
-        command = [*rank_command.words(plan), str(run.path)]
+        self._processes: dict[int, subprocess.Popen] = {}
+        self._logs: list[IO[bytes]] = []
+        try:
+            self._logs += (open(run.node_log(node), "ab", buffering=0) for node in range(plan.nodes))
+            self._start_all()
+        except OSError as error:
+            count = len(self._processes)
+            self.kill()
+            why = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+            raise Refusal(
+                f"only {count} of {plan.size} ranks could be started here ({why}): raise the limits of open files and processes "
+                "(ulimit -n, ulimit -u), or ask for fewer ranks"
+            ) from None
+
+    def _start_all(self) -> None:
+        plan, command = self.plan, [*rank_command.words(self.plan), str(self.run.path)]
         base = _environment(plan)
         if plan.rendezvous == "mpi" and plan.size > 1:
-            self._processes = {-1: self._start(-1, [*mpirun(plan), *command], base)}
-        else:
-            self._processes = {
-                rank: self._start(
-                    rank,
-                    command,
-                    base | environment(Rank(rank, plan.size, local_rank, plan.ranks_per_node, node, plan.nodes)),
-                )
-                for rank in range(plan.size)
-                for node, local_rank in [divmod(rank, plan.ranks_per_node)]
-            }
+            self._start(-1, [*mpirun(plan), *command], base)
+            return
+        for rank in range(plan.size):
+            node, local_rank = divmod(rank, plan.ranks_per_node)
+            own = Rank(rank, plan.size, local_rank, plan.ranks_per_node, node, plan.nodes)
+            self._start(rank, command, base | environment(own))
 
-    def _start(self, rank: int, command: list[str], env: dict[str, str]) -> subprocess.Popen:
+    def _start(self, rank: int, command: list[str], env: dict[str, str]) -> None:
         process = subprocess.Popen(
             command,
             env=env,
@@ -75,16 +84,17 @@ class Ranks:
             start_new_session=True,
             preexec_fn=functools.partial(stop.die_with, os.getpid()),
         )
+        assert process.stdout
         os.set_blocking(process.stdout.fileno(), False)
         self._selector.register(process.stdout, selectors.EVENT_READ, rank)
-        return process
+        self._processes[rank] = process
 
     def poll(self, timeout: float) -> bool:
         """Pass on what the ranks print and look who has ended; True while any is alive."""
         ending = []
         # A launcher that was itself stopped meanwhile is told of nothing at first.
         for key, _ in self._selector.select(timeout) or self._selector.select(0):
-            if not self._read(key.data, key.fileobj):
+            if not self._read(key.data, key.fd):
                 self._selector.unregister(key.fileobj)
                 ending.append(key.data)
         for rank, since in list(self._since.items()):
@@ -99,10 +109,11 @@ class Ranks:
             if process is None or process.poll() is None:
                 continue
             _kill_group(process)  # what it has started would be an orphan
+            assert process.stdout
             if process.stdout in self._selector.get_map():
                 self._selector.unregister(process.stdout)
                 for _ in range(_PIPES_MOST // _PART):
-                    self._read(rank, process.stdout)
+                    self._read(rank, process.stdout.fileno())
             process.stdout.close()
             del self._processes[rank]
             self._ended(rank, process.returncode)
@@ -130,10 +141,10 @@ class Ranks:
             log.close()
         self._logs = []
 
-    def _read(self, rank: int, pipe: IO[bytes]) -> bool:
+    def _read(self, rank: int, pipe: int) -> bool:
         """Pass on what a rank has printed, at most so much that the others get their turn; False if there was nothing."""
         try:
-            data = os.read(pipe.fileno(), _PART)
+            data = os.read(pipe, _PART)
         except BlockingIOError:
             return False
         *lines, rest = (self._rest.get(rank, b"") + data).split(b"\n")
@@ -227,9 +238,7 @@ def mpirun(plan: Plan) -> list[str]:
     beside = Path(plan.python).with_name("mpirun")
     mpirun = str(beside) if beside.exists() else shutil.which("mpirun")
     if mpirun is None:
-        raise Refusal(
-            "--rendezvous mpi needs mpirun, and there is none: see python -m launch doctor, or use --rendezvous gloo"
-        )
+        raise Refusal("--rendezvous mpi needs mpirun, and there is none: see rankloop doctor, or use --rendezvous gloo")
     root = ["--allow-run-as-root"] if os.geteuid() == 0 else []
     here = f"localhost:{plan.size}"  # not the nodes of the allocation in which it may run
     return [mpirun, "-n", str(plan.size), "--host", here, "--oversubscribe", "--bind-to", "none", "--tag-output", *root]

@@ -30,7 +30,7 @@ def words(plan: Plan) -> list[str]:
     may_have_gpus = plan.gpus_per_node or plan.sbatch_args or plan.directives or plan.inherited
     gpus = [_GPUS[plan.gpu_variable]] if may_have_gpus and plan.gpu_variable in _GPUS else []
     seen = [f"--bind={path}" for path in plan.container_binds]
-    return [plan.container_runtime, "exec", *gpus, *seen, *plan.container_args, plan.container, *inside]
+    return [str(plan.container_runtime), "exec", *gpus, *seen, *plan.container_args, plan.container, *inside]
 
 
 def line(plan: Plan) -> str:
@@ -56,7 +56,7 @@ def refuse_absent(plan: Plan) -> None:
         return
     if plan.container_runtime == "pyxis":
         raise Refusal("--container is by pyxis at this site, which is a part of srun: give --backend slurm")
-    if not shutil.which(plan.container_runtime):
+    if not shutil.which(str(plan.container_runtime)):
         raise Refusal(
             f"--container needs {plan.container_runtime}, and there is none here: install it, or leave it out"
         )

@@ -58,6 +58,7 @@ class Scheduler(Protocol):
 
     def script(self, job: Job) -> str:
         """What is run, in words: the script of the job, with the command that submits it."""
+        ...
 
     def submit(self, job: Job) -> str:
         """Have the job run; return its id.
@@ -67,6 +68,7 @@ class Scheduler(Protocol):
         SubmissionRefused
             If the scheduler refuses the job, or stays silent.
         """
+        ...
 
     def attach(self, job: Job) -> str | None:
         """The id of a job whose answer was lost, found by its token; None if the scheduler does not have it.
@@ -79,12 +81,14 @@ class Scheduler(Protocol):
 
     def poll(self, jobs: Sequence[Job], shared: bool = False) -> Answer:
         """The states of jobs; if ``shared``, from an answer that may be some seconds old and spares the scheduler."""
+        ...
 
     def cancel(self, parts: Sequence[Part], save_first: bool) -> None:
         """End jobs, or single runs of them; return once they have ended. Ranks that can are first asked to save and leave."""
 
     def limits(self, plan: Plan) -> Limits:
         """What it takes at once of such jobs."""
+        ...
 
 
 def scheduler(name: str) -> Scheduler:

@@ -80,7 +80,7 @@ def ask() -> Told:
         last = next((answer.stderr.strip().splitlines()[-1:] for answer in answers if answer and answer.stderr), [])
         raise Refusal(f"no Slurm answers here ({''.join(last) or 'no answer'}): do it where sinfo lists partitions")
     mpi = command(list(MPI))
-    config, partitions, nodes = (answer.stdout for answer in answers)
+    config, partitions, nodes = (answer.stdout if answer else "" for answer in answers)
     return Told(config=config, partitions=partitions, nodes=nodes, mpi=(mpi.stdout + mpi.stderr) if mpi else "")
 
 

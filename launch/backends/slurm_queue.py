@@ -49,7 +49,7 @@ def ask_shared() -> Answer:
 
     It lies in a file in the folder of caches, so that many who watch ask no more than one.
     """
-    name = f"squeue-{hashlib.sha256(os.environ.get('SLURM_CONF', '').encode()).hexdigest()[:12]}"
+    name = f"squeue-{hashlib.sha256(os.fsencode(os.environ.get('SLURM_CONF', ''))).hexdigest()[:12]}"
     with contextlib.ExitStack() as held:
         try:
             folder = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "rankloop"

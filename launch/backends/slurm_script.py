@@ -25,13 +25,18 @@ _TASK = """# A task of the array is a run of the study; from here on paths are r
 cd "$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" runs.txt)" && mkdir -p logs || exit 1
 exec >>logs/job.log 2>&1"""
 
-
-_FAILED = _Script("""failed() { # failed STATUS DEPTH LINE: what is done when one of the next lines fails, not one of a file that they source
+_FAILED = _Script("""# failed STATUS DEPTH LINE: ends the job when one of the next lines fails; those of a file that it sources may.
+failed() {
     [ "$2" -le 1 ] || return 0
     echo "launch: a line of the site file failed (exit status $1): $(sed -n "$3p" "$0")" >&2
     @{note}exit 1
 }
 trap 'failed "$?" "${#BASH_SOURCE[*]}" "$LINENO"' ERR""")
+
+
+_AGAIN = _Script("""# At the time limit another start is asked for at once: Slurm leaves this script no more time than its ranks.
+again() { @attempt again .; }
+trap 'asked=1; trap "" TERM; again' TERM""")
 
 
 def script(job: Job) -> str:
@@ -46,6 +51,7 @@ def script(job: Job) -> str:
         job,
         {"array": tasks_of_array, "output": "logs/%a.log"} if job.shape == "array" else {},
         enter=_TASK if job.shape == "array" else _RUN,
+        term=_AGAIN.substitute(attempt=attempt) if plan.max_attempts > 1 else "trap 'asked=1' TERM",
         # The modules may be what is wrong, so this cannot wait for the environment.
         environment=environment(plan, f"{attempt} begin . {job.number} && {attempt} end . 1\n    "),
         begin=f"{attempt} begin . {job.number}",
@@ -67,7 +73,7 @@ def _pack(job: Job, plan: Plan, attempt: str) -> str:
         job,
         {},
         environment=environment(plan),
-        latest=str(plan.time_s - margin),
+        latest=str((plan.time_s or 0) - margin),
         begin="\n        ".join(
             ([cut] if plan.stop_below is not None else [])
             + [f"{attempt} begin . {job.number} || {{ [ -e result.json ] && lacking=$((lacking - 1)); return; }}"]
@@ -118,7 +124,7 @@ def directives(plan: Plan) -> dict[str, str]:
 
 
 def tasks(plan: Plan) -> list[str]:
-    """The options of srun whatever the number of nodes. Those of sbatch are said again where srun does not take them over."""
+    """The options of srun for any number of nodes. Those of sbatch are repeated where srun does not take them over."""
     cores = [f"--cpus-per-task={plan.cpus_per_task}"] if plan.cpus_per_task else []
     mpi = ["--mpi=none"] if plan.rendezvous == "gloo" else [f"--mpi={plan.mpi}"] if plan.mpi else []
     own = [f"--gpus-per-task={plan.gpus_per_rank}"] if plan.gpu_binding == "slurm" and plan.gpus_per_node else []

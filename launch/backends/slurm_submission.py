@@ -109,10 +109,10 @@ def _sbatch(job: Job) -> str:
         """submitit's engine, with our script and our command, by the methods that a plugin overrides."""
 
         def _make_submission_file_text(self, command: str, uid: str) -> str:
-            return job.script.read_text()
+            return ""  # of no use here: sbatch is given the script that stands in the job's folder
 
         def _make_submission_command(self, submission_file_path: Path) -> list[str]:
-            return [*slurm_script.sbatch(job)[:-1], str(submission_file_path)]
+            return slurm_script.sbatch(job)
 
         def _num_tasks(self) -> int:
             return job.plans[0].size

@@ -1,4 +1,4 @@
-"""An attempt of a local run: its ranks are started, watched and ended; the process that does so holds the run's lock."""
+"""An attempt of a local run: its ranks are started, watched and ended by the process that holds the run's lock."""
 
 import fcntl
 import signal
@@ -49,8 +49,8 @@ def execute(run: RunDir, plan: Plan, submission: int) -> str:
         If mpirun is needed and absent.
     """
     with attempt.alone(run), _Signals() as signals:
-        outcome, made = "stopped", 0
-        while outcome == "stopped" and (not made or attempt.may_start_again(run, plan, made)):
+        outcome, reason, made = "stopped", None, 0
+        while outcome == "stopped" and (not made or attempt.may_start_again(run, plan, made, reason)):
             number = attempt.begin(run, submission)
             ranks = Ranks(run, plan, number)
             try:
@@ -96,12 +96,12 @@ class _Signals:
     def __exit__(self, *exception: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        # It may come late, and what comes after the run is not meant. Ranks would inherit that it is ignored, so it is heard.
+        # It may come late, and is not meant for what comes after the run. It is not ignored, which ranks would inherit.
         signal.signal(END_THIS, lambda *_: None)
 
 
 def _supervise(ranks: Ranks, plan: Plan, signals: _Signals) -> tuple[int, str | None]:
-    """Watch until no rank is left; return the status of the first that failed, else 0, and why they were ended otherwise."""
+    """Watch until no rank is left; return the status of the first that failed, or else why they were ended."""
     began = time.monotonic()
     # As under Slurm: SIGTERM at the limit, and before that a warning to ranks that handle it.
     limit = began + plan.time_s if plan.time_s else float("inf")

@@ -36,7 +36,7 @@ _OF_ALL = ("site", "backend", "runs", "name", "budget", "dry_run", "follow", "wa
 
 
 def read(
-    path: str, given: Mapping[str, Any], words: Sequence[str], now: datetime.datetime
+    path: str, given: dict[str, Any], words: Sequence[str], now: datetime.datetime
 ) -> tuple[StudyRequest, list[Order]]:
     """Read a definition.
 
@@ -89,11 +89,11 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def _workflow(
-    table: Mapping[str, Any], name: dict[str, str], given: Mapping[str, Any], words: Sequence[str]
+    table: Mapping[str, Any], name: dict[str, str], given: dict[str, Any], words: Sequence[str]
 ) -> tuple[StudyRequest, list[Order]]:
     _refuse_unknown(table, ("job", "stage"))
-    if "array" in given:
-        raise Refusal("--array belongs to one stage: write it into the [stage.axes] of one")
+    if "sweep" in given:
+        raise Refusal("--sweep belongs to one stage: write it into the [stage.axes] of one")
     if words:
         raise Refusal(f"{words[0]!r} belongs to one stage: write it into the [stage.options] of one")
     shared = name | _job(table) | given
@@ -130,15 +130,15 @@ def _workflow(
 def _order(
     table: Mapping[str, Any],
     known: Sequence[str],
-    job: Mapping[str, Any],
-    given: Mapping[str, Any],
+    job: dict[str, Any],
+    given: dict[str, Any],
     words: Sequence[str],
 ) -> Order:
     _refuse_unknown(table, known)
     if not isinstance(table.get("workload"), str):
         raise Refusal("it does not say what is to be run: write workload = 'workloads.cfd_resnet'")
-    job = dict(job) | given
-    axes = from_tables(table, job.pop("array", ()), job.get("nodes"))
+    job = job | given
+    axes = from_tables(table, job.pop("sweep", ()), job.get("nodes"))
     kind = workload.kind(table["workload"])
     hints = typed.hints(workload.config_class(table["workload"])) if kind == "workload" else {}
     texts = _texts("options", table_of(table, "options"), hints)
@@ -150,8 +150,8 @@ def _job(table: Mapping[str, Any]) -> dict[str, Any]:
     """The values of ``[job]``, as the command line would have them."""
     texts = _texts("job", table_of(table, "job"), typed.hints(StudyRequest))
     fields = {field.name: field for field in dataclasses.fields(StudyRequest)}
-    if "array" in texts:
-        raise Refusal("[job] has array: write the axes into [axes]")
+    if given := {"sweep", "array"} & texts.keys():
+        raise Refusal(f"[job] has {given.pop()}: write the axes into [axes]")
     if unknown := next((name for name in texts if name not in fields), None):
         raise Refusal(f"[job] has {unknown}, which is not an option of the job: {nearest(unknown, fields)}")
     joined = {name: field.metadata["separator"] for name, field in fields.items() if "separator" in field.metadata}

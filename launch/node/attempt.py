@@ -1,6 +1,7 @@
 """The beginning and the end of an attempt, noted in the run directory, for the script of a job:
 
 launch.node.attempt begin RUN [SUBMISSION]
+launch.node.attempt again RUN
 launch.node.attempt end RUN STATUS [ASKED]
 
 The script calls it on the first node; the local scheduler calls the same functions.
@@ -70,7 +71,7 @@ def begin(run: RunDir, submission: int | None = None) -> int:
     Raises
     ------
     MayNotBegin
-        If the run has a result, was cancelled meanwhile, has been given to a later job, or another job is at work on it.
+        If the run has a result, was cancelled meanwhile, was given to a later job, or another job is at work on it.
     Refusal
         If a file of another user lies in the run directory.
     """
@@ -84,7 +85,7 @@ def begin(run: RunDir, submission: int | None = None) -> int:
         raise MayNotBegin("it was cancelled")
     last = [event for event in run.events() if event["event"] in ("started", "ended")][-1:]
     if last and last[0]["event"] == "started" and slurm_job.is_at_work(last[0].get("job")):
-        raise MayNotBegin(f"job {last[0]['job']} is at work on it")
+        raise MayNotBegin(f"job {last[0].get('job')} is at work on it")
     run.make_folders()
     run.handles_warning.unlink(missing_ok=True)  # the program has yet to say so
     attempt = len(run.events("started")) + 1
@@ -150,11 +151,10 @@ def saved_step(run: RunDir) -> int:
     return max((int(match[1]) for match in steps if match), default=0)
 
 
-def may_start_again(run: RunDir, plan: Plan, made: int) -> bool:
+def may_start_again(run: RunDir, plan: Plan, made: int, reason: str | None) -> bool:
     """Whether a run that was stopped is started again, by itself, after so many attempts; prints why not."""
-    ended = run.events("ended")
-    steps = [event.get("step", 0) for event in ended][-3:]
-    if plan.max_attempts <= 1 or ended[-1].get("reason") not in _AGAIN:
+    steps = [event.get("step", 0) for event in run.events("ended")][-3:]
+    if plan.max_attempts <= 1 or reason not in _AGAIN:
         return False
     if made >= plan.max_attempts:
         print(f"launch: not started again: {made} attempts were made", flush=True)
@@ -194,15 +194,26 @@ def _end(run: RunDir, plan: Plan, status: int, asked: bool) -> int:
     outcome = end(run, status, reason)
     if outcome == "failed":
         print(diagnose.paragraph(run), flush=True)
-    if outcome == "stopped" and may_start_again(run, plan, slurm_job.restarts() + 1):
-        print(f"launch: {slurm_job.requeue()}", flush=True)
+    if outcome == "stopped" and not (asked and reason == "time limit"):  # else it has been put back already
+        _again(run, plan, run.events("ended")[-1].get("reason"))
     return {"done": 0, "stopped": stop.STOPPED, "failed": 1}[outcome]
+
+
+def _again(run: RunDir, plan: Plan, reason: str | None) -> None:
+    """Put the job of a run that was stopped back into the queue, if it may start again."""
+    if may_start_again(run, plan, slurm_job.restarts() + 1, reason):
+        print(f"launch: {slurm_job.requeue()}", flush=True)
 
 
 def main(argv: list[str]) -> int:
     """Begin or end an attempt of a run; return the exit status of the script, of a begun attempt 0."""
     verb, folder, *rest = argv
     run = RunDir.open(folder)
+    if verb == "again":
+        # Of a preemption, Slurm still waits for the ranks to save: to requeue the job would kill them.
+        if (reason := slurm_job.ended_by()) == "time limit":
+            _again(run, run.plan(), reason)
+        return 0
     if verb == "end":
         return _end(run, run.plan(), int(rest[0]), any(rest[1:]))
     try:

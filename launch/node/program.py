@@ -9,6 +9,7 @@ import importlib.util
 import os
 import sys
 import types
+from importlib.abc import InspectLoader, Loader
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from typing import Any
 
@@ -38,13 +39,13 @@ def run(words: list[str], cwd: str, ours: bool) -> None:
         add_users_workloads()
     else:
         _give_way(first)
-    main = types.ModuleType("__main__")
+    main: Any = types.ModuleType("__main__")
     main.__dict__.update(__builtins__=builtins, __annotations__={})
     sys.modules["__main__"] = main
     if words[0] == "-m":
         main.__spec__, code = _module(words[1])
         main.__loader__, main.__package__ = main.__spec__.loader, main.__spec__.parent
-        main.__file__ = sys.argv[0] = main.__spec__.origin
+        sys.argv[0] = main.__file__ = str(main.__spec__.origin)
         main.__cached__ = main.__spec__.cached
     else:
         main.__loader__, main.__file__ = SourceFileLoader("__main__", words[0]), words[0]
@@ -75,8 +76,8 @@ def _module(name: str) -> tuple[ModuleSpec, types.CodeType]:
     spec = importlib.util.find_spec(name)
     if spec is not None and spec.submodule_search_locations is not None:
         spec = importlib.util.find_spec(f"{name}.__main__")
-    code = spec.loader.get_code(spec.name) if spec is not None and hasattr(spec.loader, "get_code") else None
-    if code is None:
+    code = spec.loader.get_code(spec.name) if spec and isinstance(spec.loader, InspectLoader) else None
+    if spec is None or code is None:
         raise ImportError(f"No module named {name}: there is nothing to run", name=name)
     return spec, code
 
@@ -95,7 +96,7 @@ def _give_way(own: list[str]) -> None:
     sys.meta_path.insert(0, _Ours(kept))
 
 
-class _Ours:
+class _Ours(Loader):
     """Finds the toolkit's packages for a program whose own path has no other of that name."""
 
     def __init__(self, modules: dict[str, types.ModuleType]) -> None:
@@ -119,4 +120,5 @@ class _Ours:
         return self._modules[spec.name]
 
     def exec_module(self, module: types.ModuleType) -> None:
-        module.__spec__ = module.__spec__.loader_state
+        spec: Any = module.__spec__
+        module.__spec__ = spec.loader_state

@@ -66,7 +66,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Rank:
         if source == "slurm" and ("SLURM_STEP_ID" not in environ or names[1] not in environ):
             continue
         rank, size, local_rank, local_size, node, nodes = (_number(environ, name) for name in names)
-        if size is None:
+        if rank is None or size is None:
             raise Refusal(
                 f"{names[0]}={environ[names[0]]} is set but {names[1]} is not: start this rank with launch, srun or mpirun"
             )

@@ -18,8 +18,8 @@ def install(note: bool = True) -> None:
     Parameters
     ----------
     note : bool
-        Whether rank 0 notes in its run that the program handles them: from then on it is asked to leave before it is ended,
-        and an exit status of `STOPPED` says that it has saved.
+        Whether rank 0 notes in its run that the program handles them: from then on it is asked to leave before it is
+        ended, and an exit status of `STOPPED` says that it has saved.
     """
     for number in (signal.SIGTERM, signal.SIGUSR2):
         signal.signal(number, lambda received, frame: _received.append(received))

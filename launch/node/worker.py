@@ -5,6 +5,7 @@ fails, it says so in the run directory before anyone else's view of it is lost.
 """
 
 import faulthandler
+import io
 import os
 import signal
 import socket
@@ -48,7 +49,8 @@ def main(argv: list[str]) -> int:
         gloo.start_together(plan.patience_s)
         begun = True
         # Each rank's stdout is a pipe, which Python would fill by the 8 KB before anyone saw a line.
-        sys.stdout.reconfigure(line_buffering=True)
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(line_buffering=True)
         program.run(list(plan.entry), plan.cwd, ours)
     except SystemExit as ending:
         status = ending.code & 0xFF if isinstance(ending.code, int) else int(ending.code is not None)

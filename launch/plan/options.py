@@ -8,6 +8,7 @@ every occurrence. What `launch.plan.option_help` says of an option stands in a c
 
 import dataclasses
 import functools
+import sys
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -135,6 +136,24 @@ def _value(flag: str, text: str, hint: Any) -> Any:
     if choices and value not in choices:
         raise Refusal(f"option {flag}: {text!r} is not one of {', '.join(map(str, choices))}")
     return value
+
+
+def of_command(cls: type, argv: Sequence[str], doc: str | None, what: str) -> dict[str, Any]:
+    """The options of ``python -m what`` that were given; with --help it prints the doc and all options, and ends.
+
+    Raises
+    ------
+    Refusal
+        As `parse`.
+    """
+    values, rest = split(cls, argv)
+    refuse_unknown(rest, cls, what)
+    if values.pop("help", False):
+        from launch.plan import option_help
+
+        print(f"{doc}\nOptions:\n{option_help.describe(cls)}")
+        sys.exit()
+    return values
 
 
 def build(cls: type, values: dict[str, Any], what: str = "") -> Any:

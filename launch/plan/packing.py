@@ -27,10 +27,11 @@ def allocation(name: str, plans: Sequence[Plan]) -> Plan:
     Refusal
         If nobody has said how long a run may take.
     """
-    if not plans[0].time_s:
+    times = [plan.time_s for plan in plans if plan.time_s]
+    if len(times) < len(plans):
         raise Refusal("--pack needs the walltime of a run, to know that of all together: give --time, not UNLIMITED")
     largest = max(plans, key=lambda plan: plan.nodes)
-    time_s = sum(60 * minutes(plan.time_s) for plan in plans)
+    time_s = sum(60 * minutes(time_s) for time_s in times)
     job_name = name if largest.job_name == largest.name else largest.job_name
     return dataclasses.replace(largest, name=name, job_name=job_name, time_s=time_s)
 
@@ -63,7 +64,7 @@ def refuse_contradictions(asked: StudyRequest, plans: Sequence[Plan], study: boo
     """
     for option, given in (("--pack", asked.pack), ("--stop-below", asked.stop_below is not None)):
         if given and not study:
-            raise Refusal(f"{option} is for studies: give several --nodes, --repeats or an --array, or leave it out")
+            raise Refusal(f"{option} is for studies: give several --nodes, --repeats or a --sweep, or leave it out")
     slurm = plans[0].backend == "slurm"
     if asked.pack:
         if not slurm:

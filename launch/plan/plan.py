@@ -16,7 +16,6 @@ from launch.plan import container, inherited, options, typed
 from launch.plan.request import Backend, Count, Natural, NotNegative, Request, Seed
 from launch.plan.shape import (
     Machine,
-    at_least_one,
     cpus_per_task,
     gpu_binding,
     gpus_per_node,
@@ -108,7 +107,7 @@ class Plan:
 
     @property
     def ignores_warning(self) -> bool:
-        """Whether SIGUSR2 is ignored for the ranks, as they do not handle it and nobody has asked Slurm for a signal."""
+        """Whether the ranks ignore SIGUSR2: they do not handle it, and nobody has asked Slurm for a signal."""
         asked = "signal" in self.directives or any(word.startswith("--signal") for word in self.sbatch_args)
         return not self.handles_warning and not asked
 
@@ -167,14 +166,11 @@ def resolve(request: Request, site: Site, target: Target, machine: Machine, now:
     if backend == "slurm":
         refuse_path(request.runs)
     request, taken = inherited.take(request)
-    nodes = at_least_one("--nodes", request.nodes)
+    nodes = request.nodes
     if site.nodes is not None and nodes > site.nodes:
         raise Refusal(f"--nodes {nodes} is more than {site.name} has ({site.nodes}): ask for fewer")
     gpu_type, gpus = gpus_per_node(request, site, backend, machine)
-    ranks = at_least_one(
-        "--ranks-per-node",
-        (site.ranks_per_node or gpus or 1) if request.ranks_per_node is None else request.ranks_per_node,
-    )
+    ranks = request.ranks_per_node or site.ranks_per_node or gpus or 1
     if gpus and ranks > gpus and not request.share_gpus:
         raise Refusal(
             f"--ranks-per-node {ranks} is more than the {gpus} GPU{'s' * (gpus > 1)} of a node: "
@@ -205,8 +201,8 @@ def resolve(request: Request, site: Site, target: Target, machine: Machine, now:
         python=sys.executable,
         pythonpath=_pythonpath(os.environ.get("PYTHONPATH", ""), os.getcwd()),
         seed=request.seed,
-        sample_hz=_sample_hz(request.sample_hz),
-        max_attempts=at_least_one("--max-attempts", request.max_attempts),
+        sample_hz=request.sample_hz,
+        max_attempts=request.max_attempts,
         nodes=nodes,
         ranks_per_node=ranks,
         gpus_per_node=gpus,
@@ -246,12 +242,6 @@ def resolve(request: Request, site: Site, target: Target, machine: Machine, now:
 def _warning(asked: int | None, time_s: int | None) -> int | None:
     if asked and time_s and asked >= time_s:
         raise Refusal(f"--warn {asked} is not before the time limit of {clock(time_s)}: give fewer seconds")
-    return asked
-
-
-def _sample_hz(asked: float) -> float:
-    if not 0 <= asked <= 100:  # NaN too
-        raise Refusal(f"--sample-hz {asked:g}: give readings a second up to 100, or 0 for none")
     return asked
 
 

@@ -84,11 +84,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyRequest(Request):
-    """The job options where several runs are asked for: the same, and the axes in which the runs differ."""
+    """The job options where several runs are asked for: the same, and the parameters in which the runs differ."""
 
     nodes: tuple[Count, ...] = _option((1,), "number of nodes; 1,2,4 makes a scaling study", "-N", separator=",")
     repeats: Count = _option(1, "runs of each point of a study")
     scaling: Literal["weak", "strong"] = _option("weak", "hold the batch per rank (weak) or the global batch (strong)")
-    array: tuple[str, ...] = _option((), "an axis of a study: --array lr=1e-3,1e-2, --array seed=0..4")
+    sweep: tuple[str, ...] = _option((), "a parameter of a study: --sweep lr=1e-3,1e-2, --sweep seed=0..4", "--array")
     throttle: Count | None = _option(None, "maximum number of runs of a study at a time, in each Slurm array")
     budget: NotNegative | None = _option(None, "GPU-hours (node-hours without GPUs) that must not be exceeded")

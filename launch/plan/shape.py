@@ -30,13 +30,6 @@ def this_machine() -> Machine:
     return Machine(len(os.sched_getaffinity(0)), visible)
 
 
-def at_least_one(what: str, value: int) -> int:
-    """The value, if it is 1 or more; ``what`` is the option that gave it."""
-    if value < 1:
-        raise Refusal(f"{what} {value}: give 1 or more")
-    return value
-
-
 def gpus_per_node(request: Request, site: Site, backend: str, machine: Machine) -> tuple[str | None, int]:
     """Which type of GPUs each node gives, and how many: as asked, else all that there are."""
     kind, asked = None, None
@@ -89,7 +82,6 @@ def cpus_per_task(request: Request, site: Site, backend: str, machine: Machine, 
                 )
             return site.cpus_per_node // ranks
         return None
-    at_least_one("--cpus-per-task", cpus)
     present, needed = (
         (machine.cores, cpus * ranks * nodes) if backend == "local" else (site.cpus_per_node, cpus * ranks)
     )
@@ -123,6 +115,6 @@ def refuse_beyond_limits(site: Site, partition: str | None, nodes: int, time_s: 
     longest = walltime(limits.get("max_time"))
     if exceeds(time_s, longest):
         raise Refusal(
-            f"--time {limit_text(time_s or 0)} is more than partition {partition} of {site.name} allows ({limit_text(longest or 0)}): "
-            "ask for less"
+            f"--time {limit_text(time_s or 0)} is more than partition {partition} of {site.name} allows "
+            f"({limit_text(longest or 0)}): ask for less"
         )

@@ -41,7 +41,7 @@ class Axes:
     exclude: tuple[dict[str, tuple[str, ...]], ...] = ()
 
     def __post_init__(self) -> None:
-        refuse_too_many(*(max(map(len, step.values())) for step in self.steps))
+        refuse_too_large(*(max(map(len, step.values())) for step in self.steps))
         axes: dict[str, tuple[str, ...]] = {}
         for step in self.steps:
             for name, values in step.items():
@@ -79,16 +79,17 @@ class Axes:
     @property
     def vary(self) -> bool:
         """Whether anything was asked to vary, be it with a single value."""
-        return len(self.steps) > 1 or len(self.steps[0]) > 1 or len(self.steps[0]["nodes"]) > 1
+        first, *others = self.steps
+        return bool(others) or len(first) > 1 or len(first["nodes"]) > 1
 
     def combinations(self) -> list[dict[str, str]]:
         """A value for each axis, in all ways that are wanted; the last axis changes fastest."""
-        rows = ([dict(zip(step, row)) for row in zip(*step.values())] for step in self.steps)
+        rows = [[dict(zip(step, row)) for row in zip(*step.values())] for step in self.steps]
         combined = [{k: v for row in choice for k, v in row.items()} for choice in itertools.product(*rows)]
         return [c for c in combined if (not self.only or _meets(c, self.only)) and not _meets(c, self.exclude)]
 
 
-def refuse_too_many(*counts: int) -> None:
+def refuse_too_large(*counts: int) -> None:
     """Refuse a study of so many times so many runs, before there is anything of them.
 
     Raises
@@ -102,7 +103,7 @@ def refuse_too_many(*counts: int) -> None:
 
 
 def from_words(texts: Iterable[str], nodes: Sequence[int] | None) -> Axes:
-    """The axes that ``--nodes 1,2 --array lr=1e-3,1e-2 --array seed=0..4`` mean: all combinations."""
+    """The axes that ``--nodes 1,2 --sweep lr=1e-3,1e-2 --sweep seed=0..4`` mean: all combinations."""
     return Axes(steps=_with_nodes([{name: tuple(values)} for name, values in map(axis, texts)], nodes))
 
 
@@ -112,13 +113,13 @@ def axis(text: str) -> tuple[str, list[str]]:
     name = name.lstrip("-").strip()
     if span := re.fullmatch(r"(-?[0-9]{1,18})\.\.(-?[0-9]{1,18})", listed):
         low, high = map(int, span.groups())
-        refuse_too_many(high - low + 1)
+        refuse_too_large(high - low + 1)
         values = [str(number) for number in range(low, high + 1)]
     else:
         values = [value.strip() for value in listed.split(",")]
     if not (name and equals) or not all(values) or not values:
         raise Refusal(
-            f"--array {typed.shown(text)} is not an axis: give NAME=VALUE,VALUE,... or NAME=FIRST..LAST, with an option of the workload, or seed"
+            f"--sweep {typed.shown(text)} is not an axis: give NAME=VALUE,VALUE,... or NAME=FIRST..LAST, with an option of the workload, or seed"
         )
     return name, values
 
@@ -129,11 +130,11 @@ def from_tables(tables: Mapping[str, Any], texts: Iterable[str], nodes: Sequence
     Parameters
     ----------
     tables : dict
-        What the file has of ``axes`` (name -> list of values, or a text as behind ``--array NAME=``; all combinations),
+        What the file has of ``axes`` (name -> list of values, or a text as behind ``--sweep NAME=``; all combinations),
         ``zip`` (a list of such tables, whose names vary in step), ``only`` and ``exclude`` (lists of tables: name -> value,
         or a list of values of which any will do).
     texts : iterable of str
-        What ``--array`` says: an axis of the same name is replaced.
+        What ``--sweep`` says: an axis of the same name is replaced.
     nodes : sequence of int, optional
         What ``--nodes`` or the file's ``[job]`` says.
 

@@ -22,17 +22,20 @@ class Bounds:
     least: float = -math.inf
     most: float = math.inf
     above: float = -math.inf
+    below: float = math.inf
     finite: bool = True
 
     def hold(self, value: float) -> bool:
         """Whether a number is allowed."""
         if isinstance(value, float) and not math.isfinite(value):
             return not self.finite
-        inside = max(self.least, self.above) <= value <= self.most and value != self.above
+        inside = self.least <= value <= self.most and self.above < value < self.below
         return inside and (isinstance(value, float) or -(2**63) <= value < 2**63)
 
     def __str__(self) -> str:
         low = f"above {self.above:.15g}" if self.above > -math.inf else f"of {self.least:.15g} or more"
+        if self.below < math.inf:
+            return f" {low} and below {self.below:.15g}"
         if self.most < math.inf:
             return f" {low} and at most {self.most:.15g}"
         return f" {low}" if max(self.least, self.above) > -math.inf else ""

@@ -24,7 +24,7 @@ def walltime(text: str | None) -> int | None:
         return None
     if text.strip().lower() in ("unlimited", "infinite"):
         return UNLIMITED
-    match = re.fullmatch(r"(?:([0-9]+)-)?([0-9]+)(?::([0-9]+))?(?::([0-9]+))?", text.strip()[:40])
+    match = re.fullmatch(r"(?:([0-9]{1,12})-)?([0-9]{1,12})(?::([0-9]{1,12}))?(?::([0-9]{1,12}))?", text.strip())
     if match:
         days, *parts = match.groups()
         numbers = [int(part) for part in parts if part is not None]

@@ -140,7 +140,7 @@ def config_class(name: str) -> type:
         raise
     except Exception as error:
         raise Refusal(_broken(name, error)) from error
-    if not dataclasses.is_dataclass(found):
+    if not isinstance(found, type) or not dataclasses.is_dataclass(found):
         raise Refusal(f"the Config of {name} is no dataclass: put @dataclass(frozen=True, kw_only=True) before it")
     return found
 

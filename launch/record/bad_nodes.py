@@ -83,8 +83,8 @@ def _attempts(run: RunDir) -> Iterator[tuple[list[str], _Fault | None, float]]:
     started = [event for event in run.events("started") if "nodes" in event and "attempt" in event]
     ended = {event["attempt"]: event for event in run.events("ended") if "attempt" in event}
     for begin in started:
-        end = ended.get(begin["attempt"])
-        hosts = hostlist.expand(begin["nodes"] or "")
+        end = ended.get(begin.get("attempt", 0))
+        hosts = hostlist.expand(begin.get("nodes", ""))
         if not hosts or (end is None and begin is started[-1]):
             continue  # the last may be under way
         fault = _fault(run, begin, end, hosts[0])
@@ -95,7 +95,7 @@ def _fault(run: RunDir, begin: Event, end: Event | None, first: str) -> _Fault |
     """What an attempt says against a node, of which ``first`` ran the job script."""
     if end is None:
         # Slurm has started it again; if it did not say that it ended this one, the node of the job script has died.
-        if diagnose.ended_by_slurm(run, begin["attempt"]):
+        if diagnose.ended_by_slurm(run, begin.get("attempt")):
             return None
         return _Fault(first, GONE, begin["time"], run.path)
     failure = end.get("first_failure")

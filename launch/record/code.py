@@ -35,7 +35,8 @@ def keep(patch_file: Path, cwd: str) -> str | None:
     if not commit or not os.path.isfile(index.decode().strip()):
         return commit.decode().strip() or None
     # In a copy of the index, new files can be announced without touching the user's.
-    copied = shutil.copy(index.decode().strip(), patch_file.with_name(".index"))
+    copied = patch_file.with_name(".index")
+    shutil.copy(index.decode().strip(), copied)
     try:
         _git(cwd, "add", "--intent-to-add", "--", "*.py", ":(exclude)**/site-packages/**", index=str(copied))
         patch = _git(cwd, *_PLAIN, "HEAD", index=str(copied))

@@ -23,7 +23,8 @@ _CASCADE = re.compile(
 _ATTEMPT = re.compile(r"^launch: attempt ([0-9]{1,9})$", re.MULTILINE)  # printed by the job script at each start
 # srun's report of a task:  srun: error: node3: tasks 0,2-3: Exited with exit code 1
 _SRUN = re.compile(
-    r"srun: error: (\S+): tasks? ([0-9]{1,9})[0-9,\-]*: (Exited with exit code ([0-9]{1,9})|[A-Z][A-Za-z0-9/ ]+?)(?: \(core dumped\))?$"
+    r"srun: error: (\S+): tasks? ([0-9]{1,9})[0-9,\-]*: "
+    r"(Exited with exit code ([0-9]{1,9})|[A-Z][A-Za-z0-9/ ]+?)(?: \(core dumped\))?$"
 )
 
 _NODE_FAILURE = re.compile(r"^srun: error: Node failure on (\S+)", re.MULTILINE)
@@ -77,9 +78,10 @@ class Failure(NamedTuple):
 
 def _failure(record: FirstFailure) -> Failure:
     """A failure as it was noted, perhaps by another version of the toolkit."""
-    node = record.get("node")
-    known = {name: record[name] for name in ("traceback", "time", "refused") if record.get(name) is not None}
-    return Failure(record["rank"], node, record["host"], record["error"], **known)
+    traceback, refused = record.get("traceback") or "", bool(record.get("refused"))
+    return Failure(
+        record["rank"], record.get("node"), record["host"], record["error"], traceback, record.get("time"), refused
+    )
 
 
 def first_failure(run: RunDir, attempt: int) -> Failure | None:
@@ -132,6 +134,8 @@ def paragraph(run: RunDir) -> str:
     ended = [event for event in run.events("ended") if event.get("attempt") == attempt]
     record = ended[-1].get("first_failure") if ended else None
     failure = _failure(record) if record else None if ended else first_failure(run, attempt)
+    if failure is None and ended and ended[-1].get("reason"):
+        return str(ended[-1]["reason"])
     if failure is None:
         last = _tail(run.job_log) or _tail(run.node_log(0))
         text = ["no rank said why it failed" + ("; the last lines are" if last else f"; see {run.logs}")]
@@ -154,7 +158,7 @@ def _without_dump(lines: list[str]) -> list[str]:
 
 
 def ended_by_slurm(run: RunDir, attempt: int | None = None) -> str | None:
-    """Why Slurm ended an attempt, by default the last, in its words; empty if a rank had failed before, None if it did not."""
+    """Why Slurm ended an attempt, by default the last: None if it did not, empty if a rank had failed before."""
     attempt = attempt or len(run.events("started"))
     match = _CANCELLED.search(_section(run, attempt))
     if match is None:

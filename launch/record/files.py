@@ -55,7 +55,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def publish(path: Path, content: str | bytes | bytearray | memoryview, mode: int = 0o666) -> None:
     """Write a whole file or none."""
-    data = content.encode() if isinstance(content, str) else content
+    data = content.encode(errors="surrogateescape") if isinstance(content, str) else content  # a path may be any bytes
     with (
         replacing(path) as temporary,
         open(temporary, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file,

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from launch.plan.plan import Plan
 from launch.record.contents import JobRecord
@@ -194,5 +195,9 @@ def read(folder: Path) -> Job:
     record = read_object(folder / "job.json", JobRecord)
     if record is None:
         raise Damaged(folder / "job.json", "it is not there")
-    known = {name: value for name, value in record.items() if name in JobRecord.__annotations__ and value is not None}
-    return Job(folder=folder, **{name: tuple(v) if isinstance(v, list) else v for name, v in known.items()})
+    known: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in record.items()
+        if name in JobRecord.__annotations__
+    }
+    return Job(folder=folder, **known)

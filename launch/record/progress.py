@@ -14,7 +14,7 @@ from launch.record.activity import activity
 from launch.record.files import Unreadable, open_file
 from launch.record.pace import pace
 from launch.record.rundir import RunDir
-from launch.record.steps import of_chief
+from launch.record.steps import of_rank0
 
 _LOOK_S = 1.0  # between two looks at the signs of life of a program
 
@@ -61,12 +61,12 @@ class Progress:
     plan : Plan
         Its plan.
     stream : text file
-        Where to; on a terminal the line stays in its place, elsewhere it is written anew every ten seconds.
+        Where to, standard error by default; on a terminal the line stays in its place, elsewhere it is written anew every ten seconds.
     """
 
-    def __init__(self, run: RunDir, plan: Plan, stream: TextIO = sys.stderr) -> None:
-        self._run, self._plan, self._stream = run, plan, stream
-        self._live = stream.isatty()
+    def __init__(self, run: RunDir, plan: Plan, stream: TextIO | None = None) -> None:
+        self._run, self._plan, self._stream = run, plan, stream or sys.stderr
+        self._live = self._stream.isatty()
         self._width = 0
         self._drawn = self._began = time.monotonic()
         self._text = ""
@@ -74,7 +74,7 @@ class Progress:
         # Of a workload the chief speaks for all; of any other program nobody knows, so all are heard.
         nodes = [0] if plan.kind == "workload" else range(min(plan.nodes, 64))
         self._logs = [Tail(run.node_log(node), from_end=True) for node in nodes]
-        self._before = [_size(path) for path in of_chief(run)]  # of earlier attempts
+        self._before = [_size(path) for path in of_rank0(run)]  # of earlier attempts
 
     def __call__(self, waiting_for: str = "") -> None:
         """Show what is new; ``waiting_for`` says what keeps the run from starting."""
@@ -97,14 +97,14 @@ class Progress:
     def line(self) -> str:
         """Epoch, step, loss and examples/s over all ranks, of these what is known; an empty string before the first step."""
         now = pace(self._run, self._before)
-        if now["step"] is None or self._plan.kind == "workload" and now["epoch"] is None:
+        if now.step is None or self._plan.kind == "workload" and now.epoch is None:
             return ""
         shown = [
-            now["epoch"] is not None and f"epoch {now['epoch']:.2f}/{now['epochs']:g}",
-            f"step {now['step']}" + (f"/{now['steps']}" if now["steps"] is not None else ""),
-            now["loss"] is not None and f"loss {now['loss']:.4g}",
-            now["examples_per_s"] and f"{now['examples_per_s']:.4g} examples/s on {self._plan.size} ranks",
-            now["left_s"] is not None and f"{clock(int(now['left_s']))} left",
+            now.epoch is not None and f"epoch {now.epoch:.2f}/{now.epochs:g}",
+            f"step {now.step}" + (f"/{now.steps}" if now.steps is not None else ""),
+            now.loss is not None and f"loss {now.loss:.4g}",
+            now.examples_per_s and f"{now.examples_per_s:.4g} examples/s on {self._plan.size} ranks",
+            now.left_s is not None and f"{clock(int(now.left_s))} left",
         ]
         return "  ".join(part for part in shown if part)
 
@@ -173,20 +173,12 @@ def summary(run: RunDir, plan: Plan) -> str:
     """What a finished run has reached."""
     result = run.result() or {}
     rows = []
-    if result.get("metrics"):
-        rows += [(name.replace("_", " "), _rounded(value)) for name, value in result["metrics"].items()]
-    if result.get("throughput_examples_per_s"):
-        rate = result["throughput_examples_per_s"]
+    rows += [(name.replace("_", " "), _rounded(value)) for name, value in result.get("metrics", {}).items()]
+    if rate := result.get("throughput_examples_per_s"):
         rows.append(("throughput", f"{rate:.4g} examples/s on {plan.size} ranks ({rate / plan.size:.4g} each)"))
-    if result.get("phases_s"):
-        rows.append(
-            (
-                "seconds",
-                ", ".join(
-                    f"{name} {seconds:.1f}" for name, seconds in result["phases_s"].items() if seconds is not None
-                ),
-            )
-        )
+    seconds = [f"{name} {value:.1f}" for name, value in result.get("phases_s", {}).items() if value is not None]
+    if seconds:
+        rows.append(("seconds", ", ".join(seconds)))
     if os.path.isdir(run.figures):
         rows += [("figure", str(path)) for path in sorted(run.figures.iterdir()) if not path.name.startswith(".")]
     width = max((len(name) for name, _ in rows), default=0)

@@ -10,7 +10,7 @@ from typing import Any
 
 from launch.errors import Refusal
 from launch.plan.plan import Plan
-from launch.record.contents import Event, Outcome, PlanRecord, Result, StudyIndex, Surroundings, TrainingRecord
+from launch.record.contents import Event, PlanRecord, Result, StudyIndex, Surroundings, TrainingRecord
 from launch.record.files import (
     Damaged,
     Unreadable,
@@ -22,7 +22,7 @@ from launch.record.files import (
     refuse_full_disk,
 )
 
-STATUS: dict[Outcome, int] = {"done": 0, "failed": 1, "refused": 2, "stopped": 4, "cancelled": 4, "timeout": 4}
+STATUS: dict[str, int] = {"done": 0, "failed": 1, "refused": 2, "stopped": 4, "cancelled": 4, "timeout": 4}
 """How an attempt can end, and the exit status that says so."""
 
 INDEX = "study.json"
@@ -222,4 +222,8 @@ class RunDir:
 
 def read_index(folder: Path) -> StudyIndex | None:
     """Which run of a study is which point, or None where the folder is not that of a study."""
-    return read_object(folder / INDEX, StudyIndex)
+    index = read_object(folder / INDEX, StudyIndex)
+    for name in (entry["run"] for entry in (index["runs"] if index else ())):
+        if name in ("", ".", "..") or set(name) & {"/", "\0"}:
+            raise Damaged(folder / INDEX, f"a run cannot have the name {name!r}")
+    return index

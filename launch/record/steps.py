@@ -123,7 +123,7 @@ def _usable(value: Any, key: str) -> bool:
     return isinstance(value, int | float) and (-_MOST if key == "loss" else 0) <= value < _MOST
 
 
-def of_chief(run: RunDir) -> tuple[Path, Path]:
+def of_rank0(run: RunDir) -> tuple[Path, Path]:
     """The files in which rank 0 may have recorded its steps."""
     return run.node_steps(0), run.rank_steps(0)
 
@@ -142,38 +142,38 @@ def reported(run: RunDir, size: int) -> Result:
         How many ranks it has.
     """
     ended = time.time()
-    chief = _Chief()
+    lowest = _LowestRank()
     examples: dict[int, Counter[float | None]] = defaultdict(Counter)  # of each rank, how often its steps had so many
     try:
         reader = StepReader(run)
-        files = list(dict.fromkeys([*of_chief(run), *reader.files()]))
+        files = list(dict.fromkeys([*of_rank0(run), *reader.files()]))
     except (Unreadable, OSError):
         return {}
     for path in files:
         with contextlib.suppress(Unreadable):
-            whole = not chief.seconds
+            whole = not lowest.seconds
             for record in reader.read(path) if whole else reader.steps(path, read_end(path, _TAIL).split(b"\n")):
                 examples[int(record["rank"])][record.get("examples")] += 1
                 if whole:
-                    chief.add(record)
+                    lowest.add(record)
     found: Result = {}
     metrics: dict[str, Any] = {}
     for rank in sorted(reader.metrics, reverse=True):
         metrics |= reader.metrics[rank]
     if metrics:
         found["metrics"] = metrics
-    if not chief.seconds:
+    if not lowest.seconds:
         return found
     batches = [each.most_common(1)[0][0] for each in examples.values()]
-    found["steps"] = len(chief.seconds)
-    timed = [chief.seconds[step] for step in sorted(chief.seconds) if chief.seconds[step] > 0]
+    found["steps"] = len(lowest.seconds)
+    timed = [lowest.seconds[step] for step in sorted(lowest.seconds) if lowest.seconds[step] > 0]
     timed = timed[max(1, round(WARM_UP * len(timed))) :]
     if timed and len(batches) in (1, size) and (batch := sum(each or math.nan for each in batches)) > 0:
         found["throughput_examples_per_s"] = round(batch * len(timed) / sum(timed), 6)
-    return found | {"phases_s": chief.phases(run, ended)}
+    return found | {"phases_s": lowest.phases(run, ended)}
 
 
-class _Chief:
+class _LowestRank:
     """The steps of the lowest rank so far."""
 
     def __init__(self) -> None:

@@ -6,6 +6,7 @@ be made.
 
 import functools
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -47,8 +48,7 @@ def why(points: Sequence[Measured], nodes: int, least: float) -> str:
     least : float
         The efficiency that a smaller point must have reached.
     """
-    base, *others = sorted(points) or [None]
-    for point in others:
+    for base, point in ((min(points), point) for point in sorted(points)[1:]):
         efficiency = (point.rate / point.ranks) / (base.rate / base.ranks)
         if point.nodes < nodes and efficiency < least:
             return (
@@ -136,12 +136,11 @@ def _measured(nodes: int, runs: Sequence[RunDir]) -> Measured | None:
     results = [run.result() for run in runs]
     if any(result is None and _to_come(run) for run, result in zip(runs, results)):
         return None
-    told = [result for result in results if result and result.get("throughput_examples_per_s")]
-    if not told:
+    ranks = next((result.get("ranks") for result in results if result), None) or nodes
+    rates = [result.get("throughput_examples_per_s") for result in results if result]
+    if not (rates := [rate for rate in rates if rate]):
         return None
-    return Measured(
-        nodes, told[0]["ranks"], len(told) / sum(1 / result["throughput_examples_per_s"] for result in told)
-    )
+    return Measured(nodes, ranks, statistics.harmonic_mean(rates))
 
 
 def _to_come(run: RunDir) -> bool:

@@ -56,7 +56,9 @@ def study_plan(
     if first.pack:
         cost += f" ({study.cost(plans)[0]:.4g} as a job for each run)"
         one = "smallest" if least else "largest"
-        whole += f", {clock(jobs[0].time_s)} in all: {jobs[0].nodes} nodes, the runs one after the other, {one} first"
+        whole += (
+            f", {clock(jobs[0].time_s or 0)} in all: {jobs[0].nodes} nodes, the runs one after the other, {one} first"
+        )
     axes = {name for name, _ in found[0].values}
     names = [name for name in dict.fromkeys(name for plan in plans for name in plan.describe) if name not in axes]
     differing = [name for name in names if len({plan.describe.get(name) for plan in plans}) > 1]

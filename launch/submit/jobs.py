@@ -2,8 +2,9 @@
 
 import dataclasses
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from launch.backends.scheduler import Part, scheduler
 from launch.errors import Refusal, SubmissionRefused
@@ -110,7 +111,7 @@ def find_lost(runs: Iterable[RunDir]) -> None:
 def attached(job: Job) -> Job:
     """Complete the record of a job whose answer was lost."""
     told = (
-        event["job"]
+        event.get("job")
         for run in job.run_dirs
         for event in run.events("submitted")
         if event.get("submission") == job.number
@@ -134,7 +135,7 @@ def end(parts: Sequence[Part], save_first: bool = True, reason: str = "") -> Non
             _note_cancelled(job, each, reason)
 
 
-def last_event(run: RunDir, job: Job) -> dict:
+def last_event(run: RunDir, job: Job) -> Mapping[str, Any]:
     """The last event of a run's life within a job, by the job's number and not by the time; empty if there is none."""
     kinds = ("submitted", "started", "ended", "cancelled")
     own = [event for event in run.events() if event["event"] in kinds and event.get("submission") == job.number]

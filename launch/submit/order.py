@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from launch.backends.scheduler import scheduler
 from launch.errors import Refusal, SubmissionRefused
@@ -113,13 +113,17 @@ class Planned:
 class Startable(Protocol):
     """A run or study, or a workflow, that is planned."""
 
-    folder: Path
+    @property
+    def folder(self) -> Path:
+        """Where it is to be."""
+        ...
 
     def create(self) -> None:
         """Make the folder."""
 
     def run(self, how: str, hold: Hold) -> int:
         """Run what is in it."""
+        ...
 
 
 def start(planned: Startable, how: str) -> int:
@@ -178,8 +182,9 @@ def plan(order: Order, here: Site, machine: Machine, now: datetime.datetime) -> 
         for job in made.jobs:
             refuse_beyond_limits(here, job.partition, job.nodes, job.time_s)
         return made
-    kept = {field.name: getattr(asked, field.name) for field in dataclasses.fields(Request)}
-    request = Request(**kept | {"nodes": int(order.axes.combinations()[0]["nodes"])})
+    kept: dict[str, Any] = {field.name: getattr(asked, field.name) for field in dataclasses.fields(Request)}
+    kept["nodes"] = int(order.axes.combinations()[0]["nodes"])
+    request = Request(**kept)
     planned = resolve(request, here, order.target, machine, now)
     packing.refuse_contradictions(asked, [planned], study=False, watched=True)
     return Planned(order=order, folder=(asked.runs / planned.name).absolute(), plans=[planned])

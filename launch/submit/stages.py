@@ -66,6 +66,7 @@ def write(folder: Path, stages: Sequence[Stage]) -> None:
 def read(folder: Path) -> list[Stage]:
     """The stages of a workflow, in their order; none where the folder is not a workflow."""
     index = read_object(folder / INDEX, _Index) or {"stages": []}
+    in_order({entry["stage"]: entry["after"] for entry in index["stages"]})
     return [Stage(entry["stage"], tuple(entry["after"]), folder / entry["stage"]) for entry in index["stages"]]
 
 
@@ -78,5 +79,5 @@ def ended_before(run: Path) -> str:
             for name in (name for name in stages if name in before):
                 for one in runs_in(stages[name].folder):
                     if (ended := one.events("ended")) and one.result() is None:
-                        return f"stage {name}: {ended[-1]['outcome']}"
+                        return f"stage {name}: {ended[-1].get('outcome')}"
     return ""

@@ -26,7 +26,7 @@ from launch.record import job as record
 from launch.record.activity import last_line
 from launch.record.files import Unreadable
 from launch.record.job import Job
-from launch.record.pace import pace
+from launch.record.pace import Pace, pace
 from launch.record.rundir import Event, PlanRecord, RunDir
 from launch.submit.stages import ended_before
 
@@ -150,7 +150,7 @@ def under_way(runs: Sequence[RunDir]) -> set[Path]:
     return {one.path for one in known if one.under_way}
 
 
-def recorded(events: Sequence[dict[str, Any]], done: bool) -> tuple[str, str]:
+def recorded(events: Sequence[Event], done: bool) -> tuple[str, str]:
     """State and reason, as far as a run has noted them itself.
 
     Parameters
@@ -160,15 +160,17 @@ def recorded(events: Sequence[dict[str, Any]], done: bool) -> tuple[str, str]:
     done : bool
         Whether there is a result.
     """
-    last = events[-1] if events else {}
     if done:
         return "done", ""
-    if last.get("event") == "ended":
-        failure = last.get("first_failure")
-        cause = f"rank {failure['rank']} on {failure['host']}: {failure['error']}" if failure else ""
-        status = f"exit status {last.get('status')}" if last["outcome"] == "failed" else ""
-        return last["outcome"], cause or last.get("reason") or status
-    return _LIFE[last["event"]] if last else "planned", last.get("reason") or ""
+    if not events:
+        return "planned", ""
+    last = events[-1]
+    reason = last.get("reason") or ""
+    if last["event"] != "ended":
+        return _LIFE[last["event"]], reason
+    outcome, failure = last.get("outcome", "failed"), last.get("first_failure")
+    cause = f"rank {failure['rank']} on {failure['host']}: {failure['error']}" if failure else ""
+    return outcome, cause or reason or (f"exit status {last.get('status')}" if outcome == "failed" else "")
 
 
 def judge(noted: str, job: Job, status: Status | None) -> tuple[str, str]:
@@ -272,13 +274,13 @@ def _know(entry: _Record, job: Job | None, answer: Answer) -> Known:
         ranks=entry.plan["nodes"] * entry.plan["ranks_per_node"],
         attempts=sum(event["event"] == "started" for event in events),
         hosts=(status.nodes if status else "") or started.get("nodes") or started.get("host") or "",
-        **(pace_ := _pace(run, state == "running") if started or state == "done" else {}),
-        last_line=_last_line(entry, pace_) if state == "running" else "",
+        **(progress := _pace(run, state == "running") if started or state == "done" else Pace())._asdict(),
+        last_line=_last_line(entry, progress) if state == "running" else "",
     )
 
 
-def _last_line(entry: _Record, known: dict[str, Any]) -> str:
-    if entry.plan.get("kind") == "workload" or known.get("step") is not None:
+def _last_line(entry: _Record, progress: Pace) -> str:
+    if entry.plan.get("kind") == "workload" or progress.step is not None:
         return ""
     last = last_line(entry.run, entry.plan["nodes"])
     return last[0] if last else ""
@@ -302,10 +304,10 @@ def _state(entry: _Record, job: Job | None, answer: Answer) -> tuple[str, str, s
     return state, reason, "scheduler"
 
 
-def _job(events: Sequence[dict[str, Any]]) -> str | None:
+def _job(events: Sequence[Event]) -> str | None:
     """The job as it was submitted: of a task of an array 12_3, while Slurm tells the task itself its own number."""
-    submitted = [event["job"] for event in events if event["event"] == "submitted" and event.get("job")]
-    return str(submitted[-1]) if submitted else None
+    submitted = [job for event in events if event["event"] == "submitted" and (job := event.get("job"))]
+    return submitted[-1] if submitted else None
 
 
 def _below(folder: Path) -> Iterator[Path]:
@@ -330,12 +332,12 @@ def _natural(path: Path) -> list[Any]:
     return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", str(path)))]
 
 
-def _pace(run: RunDir, running: bool) -> dict[str, float | None]:
+def _pace(run: RunDir, running: bool) -> Pace:
     """How far a training is: from its steps while there is no result, and from that afterwards."""
     now = pace(run)
     if not running:
-        now["left_s"] = None
+        now = now._replace(left_s=None)
     if result := run.result():
-        now |= {"examples_per_s": result.get("throughput_examples_per_s"), "left_s": None}
-        now |= {name: now[name] or result.get(name) for name in ("steps", "epochs")}
+        totals = {"steps": now.steps or result.get("steps"), "epochs": now.epochs or result.get("epochs")}
+        now = now._replace(examples_per_s=result.get("throughput_examples_per_s"), left_s=None, **totals)
     return now

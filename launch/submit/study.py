@@ -18,7 +18,7 @@ from launch.plan.plan import Plan, resolve
 from launch.plan.request import Request, StudyRequest
 from launch.plan.shape import Machine
 from launch.plan.site import Site
-from launch.plan.sweep import Axes, refuse_too_many
+from launch.plan.sweep import Axes, refuse_too_large
 from launch.plan.workload import Target
 from launch.record import code
 from launch.record import job as record
@@ -69,7 +69,7 @@ def points(axes: Axes, repeats: int) -> list[Point]:
     for combination in axes.combinations():
         nodes = int(combination.pop("nodes"))
         coordinates.append((nodes, tuple(combination.items())))
-    refuse_too_many(len(coordinates), repeats)
+    refuse_too_large(len(coordinates), repeats)
     found = [Point(nodes, values, repeat) for repeat in range(1, repeats + 1) for nodes, values in coordinates]
     if len({point.name for point in found}) < len(found):
         raise Refusal("two values of an axis give the same name of a run: make them differ in letters or digits")
@@ -116,7 +116,7 @@ def cost(plans: Iterable[Plan]) -> tuple[float | None, str]:
     if not all(plan.time_s for plan in plans):
         return None, ""
     gpus = any(plan.gpus_per_node for plan in plans)
-    hours = sum(plan.nodes * (plan.gpus_per_node if gpus else 1) * plan.time_s / 3600 for plan in plans)
+    hours = sum(plan.nodes * (plan.gpus_per_node if gpus else 1) * (plan.time_s or 0) / 3600 for plan in plans)
     return hours, "GPU-hours" if gpus else "node-hours"
 
 

@@ -27,7 +27,7 @@ from launch.submit.order import Order, Planned
 from launch.submit.stages import Stage
 from launch.submit.watch import watch
 
-Unfinished = list[tuple[Stage, jobs.Runs]]
+Unfinished = Sequence[tuple[Stage, jobs.Runs]]
 """Stages of a workflow, in their order, each with its runs that have no result."""
 
 
@@ -104,7 +104,7 @@ def plan(
         If one is impossible, or a word of a stage names ``{STAGE}``, which stands for the folder of a stage before it, and
         there is no such stage.
     """
-    folder = (asked.runs / refuse_bad_name(asked.name)).absolute()
+    folder = (asked.runs / refuse_bad_name(asked.name or "")).absolute()
     after = {each.stage: each.after for each in orders}
     planned = []
     for each in orders:

@@ -17,7 +17,7 @@ from launch.errors import Refusal
 from launch.plan import options
 from profiling.cli import inputs
 from profiling.study import runs, tables
-from profiling.study.runs import Run, Study
+from profiling.study.runs import Study
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ def run(argv: Sequence[str]) -> str:
         raise Refusal(f"{path} is not the folder of a study: give one that python -m launch --nodes 1,2,4 has made")
     study = inputs.study(path)
     parts = [tables.choose(study, name) for name in ([chosen.series] if chosen.series else study.series)]
-    for left in (left for part in parts for left in part.left_out):
-        print(f"profiling: left out: {left.run}: {left.why}", file=sys.stderr)
+    for name, why in (left for part in parts for left in part.left_out.items()):
+        print(f"profiling: left out: {name}: {why}", file=sys.stderr)
     table = [row for part in parts for row in rows(part, runs.kind(part))]
     if chosen.to == "parquet":
         content = as_parquet(table)
@@ -56,7 +56,33 @@ def run(argv: Sequence[str]) -> str:
 
 def rows(study: Study, kind: str) -> list[dict[str, Any]]:
     """A row for each run of a series; `tables.read` understands them too."""
-    return [_row(run, kind) for run in study.runs]
+    return [
+        {
+            "name": run.series,
+            "kind": kind,
+            "workers": run.ranks,
+            "throughput": run.throughput,
+            "unit": run.steps.unit,
+            "run": run.name,
+            "repeat": run.repeat,
+            "nodes": run.nodes,
+            "gpus": run.gpus,
+            "global_batch": run.steps.examples,
+            "steps_timed": len(run.steps.number),
+            "steps_left_out": sum(run.steps.left_out.values()),
+            "step_median_s": float(np.median(run.steps.rank0_seconds)),
+            "step_mean_s": float(run.steps.rank0_seconds.mean()),
+            "step_fastest_s": float(run.steps.rank0_seconds.min()),
+            "step_slowest_s": float(run.steps.rank0_seconds.max()),
+            "input_share": run.steps.input_share,
+            "attempts": run.result.get("attempts"),
+            "started_unix_s": run.started,
+            "ended_unix_s": run.ended,
+            **{f"phase_{name}_s": seconds for name, seconds in run.phases.items()},
+            **{f"metric_{name}": value for name, value in (run.result.get("metrics") or {}).items()},
+        }
+        for run in study.runs
+    ]
 
 
 def as_csv(rows: Sequence[dict[str, Any]]) -> str:
@@ -81,31 +107,3 @@ def as_parquet(rows: Sequence[dict[str, Any]]) -> bytes:
         lines.write_text("".join(json.dumps(row) + "\n" for row in finite), encoding="utf-8")
         database.execute(f"COPY (SELECT * FROM read_json('{lines}', sample_size=-1)) TO '{file}' (FORMAT parquet)")
         return file.read_bytes()
-
-
-def _row(run: Run, kind: str) -> dict[str, Any]:
-    steps = run.steps
-    return {
-        "name": run.series,
-        "kind": kind,
-        "workers": run.ranks,
-        "throughput": run.throughput,
-        "unit": steps.unit,
-        "run": run.name,
-        "repeat": run.repeat,
-        "nodes": run.nodes,
-        "gpus": run.gpus,
-        "global_batch": steps.examples,
-        "steps_timed": len(steps.number),
-        "steps_left_out": sum(steps.left_out.values()),
-        "step_median_s": float(np.median(steps.rank0_seconds)),
-        "step_mean_s": float(steps.rank0_seconds.mean()),
-        "step_fastest_s": float(steps.rank0_seconds.min()),
-        "step_slowest_s": float(steps.rank0_seconds.max()),
-        "input_share": steps.input_share,
-        "attempts": run.result.get("attempts"),
-        "started_unix_s": run.started,
-        "ended_unix_s": run.ended,
-        **{f"phase_{name}_s": seconds for name, seconds in run.phases.items()},
-        **{f"metric_{name}": value for name, value in run.result.get("metrics", {}).items()},
-    }

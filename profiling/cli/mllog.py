@@ -114,7 +114,7 @@ def _times(run: RunDir) -> Iterator[Line]:
 
     stop = max([ready, *ends.values()])
     for number, event in events:
-        if event.get("event") == "evaluated":
+        if event.get("event") == "evaluated" and {"epoch", "step", "metrics"} <= event.keys():
             source = {"file": run.events_jsonl.name, "lineno": number, "epoch_num": event["epoch"]}
             yield Line(
                 ends[event["step"]] if event["step"] in ends else event["time"], START, "eval_start", None, source

@@ -16,7 +16,6 @@ from profiling import text
 from profiling.cli import inputs
 from profiling.simulation import description, simulator, step_model
 from profiling.simulation.allreduce import Algorithm, Cluster, Link, Links
-from profiling.simulation.simulator import Simulated
 from profiling.simulation.step_model import StepModel
 from profiling.study import runs, tables
 from profiling.study.tables import Point
@@ -65,8 +64,30 @@ def run(argv: Sequence[str]) -> str:
     if nodes[-1] * ranks > MOST_RANKS:
         raise Refusal(f"{nodes[-1]} nodes of {ranks} ranks are more than {MOST_RANKS} ranks: give fewer nodes")
     ways, note = links(site)
-    rows = [simulator.simulate(model, Cluster(n, ranks, ways), chosen.jitter, chosen.seed) for n in nodes]
-    document = as_json(path, model, site, chosen, rows, [note, *model.notes], measured)
+    rows = [asdict(simulator.simulate(model, Cluster(n, ranks, ways), chosen.jitter, chosen.seed)) for n in nodes]
+    for row in rows:
+        if row["ranks"] in measured:
+            row["measured"] = measured[row["ranks"]]
+            row["relative_error"] = row["throughput"] / row["measured"] - 1
+    document = {  # its keys are described in docs/simulation.md
+        "format": 1,
+        "label": "simulated, not measured",
+        "source": str(path),
+        "name": model.name,
+        "unit": model.unit,
+        "site": site.name,
+        "network": site.network,
+        "batch_per_rank": model.batch,
+        "gradients": len(model.sizes),
+        "gradient_bytes": float(model.sizes.sum()),
+        "compute_seconds": model.compute,
+        "update_seconds": model.update,
+        "transport": asdict(model.transport),
+        "jitter": chosen.jitter,
+        "seed": chosen.seed,
+        "notes": [note, *model.notes],
+        "rows": rows,
+    }
     return json.dumps(document, indent=1, ensure_ascii=False) if chosen.json else as_text(document)
 
 
@@ -125,42 +146,6 @@ def _site(name: str | None, path: Path) -> Site:
         raise Refusal(f"{path} does not say on which machine: give --site NAME, or the path of a site file")
     packaged = description.SITES / f"{name}.toml"
     return sites.load(str(packaged) if packaged.is_file() else name)
-
-
-def as_json(
-    path: Path,
-    model: StepModel,
-    site: Site,
-    chosen: Options,
-    simulated: Sequence[Simulated],
-    notes: Sequence[str],
-    measured: dict[int, float],
-) -> dict[str, Any]:
-    """The result for other programs; its keys are described in docs/simulation.md."""
-    rows = [asdict(row) for row in simulated]
-    for row in rows:
-        if row["ranks"] in measured:
-            row["measured"] = measured[row["ranks"]]
-            row["relative_error"] = row["throughput"] / row["measured"] - 1
-    return {
-        "format": 1,
-        "label": "simulated, not measured",
-        "source": str(path),
-        "name": model.name,
-        "unit": model.unit,
-        "site": site.name,
-        "network": site.network,
-        "batch_per_rank": model.batch,
-        "gradients": len(model.sizes),
-        "gradient_bytes": float(model.sizes.sum()),
-        "compute_seconds": model.compute,
-        "update_seconds": model.update,
-        "transport": asdict(model.transport),
-        "jitter": chosen.jitter,
-        "seed": chosen.seed,
-        "notes": list(notes),
-        "rows": rows,
-    }
 
 
 def as_text(document: dict[str, Any]) -> str:

@@ -58,16 +58,16 @@ def look(run: RunDir, known: Known) -> str:
     now = pace(run)
     shape = f"{text.plural(plan['nodes'], 'node')}, {text.plural(plan['nodes'] * plan['ranks_per_node'], 'rank')}"
     rows = [("run", f"{run.path}: {known.state}, {shape}")]
-    if now["step"] is not None:
-        epoch = f"epoch {now['epoch']:.2f}/{now['epochs']:g}, " if now["epoch"] is not None else ""
-        loss = f", loss {now['loss']:.4g}" if now["loss"] is not None else ""
-        steps = f"/{now['steps']}" if now["steps"] is not None else ""
-        rows.append(("step", f"{epoch}step {now['step']}{steps}{loss}"))
+    if now.step is not None:
+        epoch = f"epoch {now.epoch:.2f}/{now.epochs:g}, " if now.epoch is not None else ""
+        loss = f", loss {now.loss:.4g}" if now.loss is not None else ""
+        steps = f"/{now.steps}" if now.steps is not None else ""
+        rows.append(("step", f"{epoch}step {now.step}{steps}{loss}"))
     elif known.under_way and plan.get("kind") != "workload" and (signs := activity(run, plan["nodes"])):
         rows.append(("activity", signs))
-    if now["examples_per_s"] is not None:
-        left = f", {clock(int(now['left_s']))} left" if known.under_way and now["left_s"] is not None else ""
-        rows.append(("throughput", f"{text.number(now['examples_per_s'])} examples/s{left}"))
+    if now.examples_per_s is not None:
+        left = f", {clock(int(now.left_s))} left" if known.under_way and now.left_s is not None else ""
+        rows.append(("throughput", f"{text.number(now.examples_per_s)} examples/s{left}"))
     return aligned([*rows, *_imbalance(run, plan), *_readings(run, plan, known.attempts)])
 
 

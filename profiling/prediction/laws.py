@@ -103,21 +103,9 @@ MEAN_FALL = 0.05
 
 
 def curves(kind: str, workers: np.ndarray, first: float, last: float) -> list[Curves]:
-    """Every law of a kind of scaling at a grid of its parameters.
+    """Every law of a kind of scaling at a grid of its parameters, measured between the workers ``first`` and ``last``.
 
-    Parameters
-    ----------
-    kind : str
-        ``weak`` or ``strong``.
-    workers : ndarray, shape (n,)
-        Where the curves are wanted.
-    first, last : float
-        The smallest and the largest measured number of workers.
-
-    Returns
-    -------
-    list of Curves
-        The prior of all hypotheses together sums to 1, but for rises that a law cannot have between first and last.
+    The prior of all hypotheses together sums to 1, but for rises that a law cannot have between first and last.
     """
     return [_lay_out(law, kind, np.concatenate([[first, last], workers])) for law in LAWS[kind]]
 

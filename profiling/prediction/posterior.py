@@ -46,11 +46,6 @@ class Mixture:
         below = [(weight * _normal_cdf((place - mean) / deviation)).sum() for place in places]
         return np.interp(levels, below, places)
 
-    def log_density(self, value: float) -> float:
-        """Log of the density at a value."""
-        density = np.exp(-0.5 * ((value - self.mean) / self.deviation) ** 2) / (self.deviation * math.sqrt(2 * math.pi))
-        return math.log(max(float(self.weight @ density), 1e-300))
-
 
 @dataclasses.dataclass(frozen=True)
 class Posterior:
@@ -68,20 +63,7 @@ class Posterior:
 
 
 def fit(series: Series, workers: list[int]) -> Posterior:
-    """Weigh every law against a series, and predict the cost of a run elsewhere.
-
-    Parameters
-    ----------
-    series : Series
-        Two points or more.
-    workers : list of int
-        Where to predict, 1 or more each.
-
-    Returns
-    -------
-    Posterior
-        Mixtures of log cost, the logarithm of workers over throughput, in the order of ``workers``.
-    """
+    """Weigh every law against a series, and predict the cost of a run elsewhere: log(workers / throughput)."""
     measured = np.array(series.workers, float)
     asked = np.array(workers, float)
     cost = np.array([math.log(point.workers / point.throughput) for point in series.points])

@@ -68,21 +68,9 @@ class Prediction:
 
 
 def predict(series: Series, workers: Sequence[int], confidence: float = 0.9) -> Prediction:
-    """Predict the throughput of one more run.
+    """Predict the throughput of one more run at some numbers of workers, in rising order.
 
-    Parameters
-    ----------
-    series : Series
-        What was measured.
-    workers : sequence of int
-        Where to predict.
-    confidence : float
-        Level of the intervals, which are for one run, its noise included.
-
-    Returns
-    -------
-    Prediction
-        Its forecasts by rising number of workers.
+    The intervals, of the level ``confidence``, are for one run, its noise included.
 
     Raises
     ------

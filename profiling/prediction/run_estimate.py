@@ -71,14 +71,7 @@ class Rates:
 
 
 def rates(study: Study, kind: str) -> Rates:
-    """What the runs of a study tell.
-
-    Parameters
-    ----------
-    study : Study
-        Of one series.
-    kind : str
-        ``weak`` or ``strong``.
+    """What the runs of a study of one series tell.
 
     Raises
     ------

@@ -20,13 +20,7 @@ _OF_THE_MACHINE = re.compile(r"SLURM_|TF_CLI_|LOADEDMODULES$|.*(PATH|PRELOAD|PRE
 
 
 def about(study: Study) -> dict[str, str]:
-    """Label -> text, in reading order. Names of hosts and folders of the machine are not in it.
-
-    Parameters
-    ----------
-    study : Study
-        Of one series, whose runs were all made with the same software and hardware.
-    """
+    """Label -> text, in reading order, of a study of one series. Names of hosts and folders are not in it."""
     first = study.runs[0]
     plan, environment = first.plan, first.environment
     starts, ends = (

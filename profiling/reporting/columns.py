@@ -109,19 +109,8 @@ MEANING_OF_TIMELINE = (
 
 
 def rows(study: Study, table: Sequence[scaling.Row]) -> list[dict[str, Any]]:
-    """The rows of a study's table: what `scaling.table` says of each point, and what the records of its runs add.
-
-    Parameters
-    ----------
-    study : Study
-        Of one series.
-    table : sequence of scaling.Row
-        Of that series.
-
-    Returns
-    -------
-    list of dict
-        A value for each column, None where there is none; and those of `scaling.Row`.
+    """The rows of the table of a study of one series: a value for each column, None where there is none, from what
+    `scaling.table` says of each point and what the records of its runs add.
     """
     base = study.by_ranks[table[0].workers]
     return [

@@ -8,17 +8,7 @@ from profiling.study.runs import Run, Study
 
 
 def tables(study: Study, kind: str, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Tables of text: ``title``, ``note``, ``header``, ``rows``.
-
-    Parameters
-    ----------
-    study : Study
-        Of one series.
-    kind : str
-        "weak" or "strong".
-    rows : sequence of dict
-        Of `columns.rows`.
-    """
+    """Tables of text - ``title``, ``note``, ``header``, ``rows`` - of a study of one series and its `columns.rows`."""
     cores = {ranks: _cores(runs[0]) for ranks, runs in study.by_ranks.items()}
     # The columns are those of the form, word for word; its table for weak scaling has no speed-up.
     prace = [

@@ -38,17 +38,7 @@ def table(series: Series) -> dict[str, Any]:
 
 
 def document(study: Study, series: Series, remark: str = "") -> dict[str, Any]:
-    """The whole report of a study of one series.
-
-    Parameters
-    ----------
-    study : Study
-        Its runs.
-    series : Series
-        What they measured.
-    remark : str
-        What else the reader has to know.
-    """
+    """The whole report of a study of one series; ``remark`` is what else the reader has to know."""
     rows = columns.rows(study, scaling.table(series))
     scaled = table(series)
     traced, unread = traces_by_point.points(study)
@@ -60,7 +50,7 @@ def document(study: Study, series: Series, remark: str = "") -> dict[str, Any]:
         "absent": columns.absent(rows),
         "notes": [*scaled["notes"], *unread],
         "target": quality.target(study.runs),
-        "left_out": [left._asdict() for left in study.left_out],
+        "left_out": [{"run": name, "why": why} for name, why in study.left_out.items()],
         "points": [_point(ranks, runs) for ranks, runs in study.by_ranks.items()],
         "traced": traced,
         "gpus": gpu_history.history(study.by_ranks[max(study.by_ranks)]),

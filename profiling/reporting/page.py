@@ -16,15 +16,7 @@ WIDE = 7  # inches: a figure beyond takes the whole width of the page
 
 
 def page(document: dict[str, Any], drawn: "dict[str, Plot]") -> str:
-    """The content of index.html.
-
-    Parameters
-    ----------
-    document : dict
-        Of the report; it is also within the page, as JSON.
-    drawn : dict of str to Plot
-        By name.
-    """
+    """The content of index.html, in which the document is as JSON too."""
     shown = blocks.blocks(document)
     tables = [_table(block) for block in shown]
     measured = [block.title for block in shown].index(blocks.PREDICTED)  # the figures stand between these and the rest

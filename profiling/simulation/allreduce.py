@@ -105,17 +105,7 @@ ALGORITHMS = get_args(Algorithm)
 
 
 def seconds(size: float, cluster: Cluster, algorithm: Algorithm = "auto") -> float:
-    """Time of an allreduce.
-
-    Parameters
-    ----------
-    size : float
-        Bytes that each rank has.
-    cluster : Cluster
-        The ranks and their links.
-    algorithm : str
-        One of `ALGORITHMS`; "auto" is the fastest of all for this size, as MPI and NCCL choose by a model of their own.
-    """
+    """Time of an allreduce of some bytes; "auto" is the fastest algorithm for them, as MPI and NCCL choose theirs."""
     if cluster.ranks == 1 or size == 0:
         return 0.0
     names = ALGORITHMS[1:] if algorithm == "auto" else [algorithm]

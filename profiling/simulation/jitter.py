@@ -26,39 +26,23 @@ class Jitter:
     step_deviation: NotNegative = 0.0  # of the logarithm of a step's factor, where none were measured
 
     def slowest(self, ranks: int, seed: int = 0) -> np.ndarray:
-        """The factor of the slowest rank in each of some steps.
-
-        Parameters
-        ----------
-        ranks : int
-            How many there are.
-        seed : int
-            Of the random numbers; the same one gives the same factors.
-
-        Returns
-        -------
-        ndarray, shape (steps,)
-            8 to 64 steps, so that at most 2 million rank-steps are drawn where there are fewer than 250,000 ranks.
-        """
+        """The factor of the slowest rank in each of 8 to 64 steps; the same seed gives the same factors."""
         steps = min(max(DRAWS // ranks, STEPS[0]), STEPS[1])
         if not self:
             return np.ones(steps)
         generator = np.random.default_rng(seed)
-        # The ranks too are drawn anew for each step: which of a machine's GPUs a job will get is not known.
-        return np.array(
-            [
-                (_log_normal(generator, self.rank_deviation, ranks) * self._of_a_step(generator, ranks)).max()
-                for _ in range(steps)
-            ]
-        )
+
+        def factors() -> np.ndarray:
+            # The ranks too are drawn anew for each step: which of a machine's GPUs a job will get is not known.
+            of_ranks = _log_normal(generator, self.rank_deviation, ranks)
+            if self.step_factors:
+                return of_ranks * quantiles(np.array(self.step_factors), generator.random(ranks))
+            return of_ranks * _log_normal(generator, self.step_deviation, ranks)
+
+        return np.array([factors().max() for _ in range(steps)])
 
     def __bool__(self) -> bool:
         return bool(self.rank_deviation or self.step_deviation or self.step_factors)
-
-    def _of_a_step(self, generator: np.random.Generator, ranks: int) -> np.ndarray:
-        if self.step_factors:
-            return quantiles(np.array(self.step_factors), generator.random(ranks))
-        return _log_normal(generator, self.step_deviation, ranks)
 
 
 def _log_normal(generator: np.random.Generator, deviation: float, count: int) -> np.ndarray:
@@ -71,13 +55,6 @@ def quantiles(measured: np.ndarray, levels: np.ndarray) -> np.ndarray:
 
     The excess over a high threshold has an exponential tail for all distributions whose maxima tend to Gumbel's law,
     such as the normal, log-normal and gamma ones (Pickands 1975). Few measured values cannot tell more of their tail.
-
-    Parameters
-    ----------
-    measured : ndarray, shape (n,)
-        Values.
-    levels : ndarray
-        Probabilities, 0 to below 1.
     """
     values = np.sort(measured)
     above = min(max(1, round(TAIL * len(values))), len(values) - 1)
@@ -92,13 +69,7 @@ def quantiles(measured: np.ndarray, levels: np.ndarray) -> np.ndarray:
 
 
 def measure(seconds: np.ndarray) -> Jitter:
-    """The jitter of a run.
-
-    Parameters
-    ----------
-    seconds : ndarray, shape (ranks, steps)
-        How long each rank computed in each step.
-    """
+    """The jitter of a run, from the ``seconds`` (ranks, steps) that each rank computed in each step."""
     ranks, steps = seconds.shape
     of_rank = seconds.mean(1)
     factors = seconds / of_rank[:, None]

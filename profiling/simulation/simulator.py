@@ -38,19 +38,7 @@ class Simulated:
 
 
 def simulate(model: StepModel, cluster: Cluster, jitter: float = 1.0, seed: int = 0) -> Simulated:
-    """Simulate some steps on a cluster.
-
-    Parameters
-    ----------
-    model : StepModel
-        A step of one rank.
-    cluster : Cluster
-        How many there are, and how they are connected.
-    jitter : float
-        By what the spread of the model's ranks and steps is multiplied: 0 for none, 1 as it is.
-    seed : int
-        Of the random numbers.
-    """
+    """Simulate steps of the ranks of a cluster; ``jitter`` multiplies the spread of the model's ranks and steps."""
     factors = np.maximum(1 + jitter * (model.jitter.slowest(cluster.ranks, seed) - 1), 1e-3)
     if cluster.ranks == 1:
         factors = np.ones_like(factors)  # nobody waits for anybody, and the mean is known
@@ -75,8 +63,7 @@ def simulate(model: StepModel, cluster: Cluster, jitter: float = 1.0, seed: int 
 
 
 def _communicated(model: StepModel, cluster: Cluster, factor: float) -> tuple[float, int]:
-    """When the last message of a step is through, and how many there were, if the slowest rank takes ``factor`` times
-    as long."""
+    """When the last message of a step is through, and how many there were; the slowest rank is ``factor`` slower."""
     computed = model.compute * factor
     if cluster.ranks == 1:
         return computed, 0
@@ -90,21 +77,9 @@ def _communicated(model: StepModel, cluster: Cluster, factor: float) -> tuple[fl
 
 
 def fuse(sizes: np.ndarray, ready: np.ndarray, transport: Transport) -> list[tuple[float, float]]:
-    """The messages in which gradients travel.
+    """The messages in which gradients of some sizes (bytes) travel that become ready at some times (rising).
 
-    Parameters
-    ----------
-    sizes : ndarray, shape (gradients,)
-        Bytes.
-    ready : ndarray, shape (gradients,)
-        Seconds, rising.
-    transport : Transport
-        With the cycle and the buffer.
-
-    Returns
-    -------
-    list of (float, float)
-        When each is sent, at the end of a cycle, and its bytes. A gradient larger than the buffer travels alone.
+    Each is sent at the end of a cycle: its time, and its bytes. A gradient larger than the buffer travels alone.
     """
     cycle, room = transport.cycle_ms / 1e3, transport.fusion_mib * _MIB
     messages: list[tuple[float, float]] = []

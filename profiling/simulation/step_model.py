@@ -29,9 +29,7 @@ class Transport:
     """How gradients travel."""
 
     overlap: bool = False  # while the backward pass goes on, as with Horovod's own optimizer; else after it, as here
-    fusion_mib: NotNegative = (
-        128  # largest message: HOROVOD_FUSION_THRESHOLD (operations.cc of 0.28; older ones had 64)
-    )
+    fusion_mib: NotNegative = 128  # largest message: HOROVOD_FUSION_THRESHOLD (of 0.28; older ones had 64)
     cycle_ms: NotNegative = 1  # between two looks at what is ready: HOROVOD_CYCLE_TIME (of 0.28; older ones had 5)
     allreduce: Algorithm = "auto"
 
@@ -145,20 +143,12 @@ def model(
 
     Parameters
     ----------
-    name : str
-        Of the workload.
-    batch : float
-        Examples per rank.
-    sizes : ndarray, shape (gradients,)
-        Bytes.
-    compute : float
-        Seconds until the last gradient is ready.
+    name, batch, sizes, compute, **others
+        As in `StepModel`.
     forward : float
         Share of ``compute`` before the backward pass.
     shares : ndarray, shape (gradients,)
         What each gradient takes of the backward pass.
-    **others
-        Further fields of `StepModel`.
     """
     ready = compute * (forward + (1 - forward) * np.cumsum(shares[::-1]) / shares.sum())
     return StepModel(name, batch, sizes[::-1].copy(), ready, compute, **others)

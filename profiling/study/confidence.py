@@ -29,20 +29,7 @@ def harmonic_mean(rates: np.ndarray) -> np.ndarray:
 
 
 def rate(rates: tuple[float, ...], confidence: float = 0.95) -> Interval | None:
-    """Interval of the harmonic mean of a rate.
-
-    Parameters
-    ----------
-    rates : tuple of float, shape (n,)
-        Repeats, all above 0.
-    confidence : float
-        Its level.
-
-    Returns
-    -------
-    Interval or None
-        None where there are fewer than `FEWEST` repeats.
-    """
+    """Interval of the harmonic mean of the repeats of a rate; None where there are fewer than `FEWEST`."""
     return _studentised((rates,), confidence)
 
 
@@ -52,19 +39,10 @@ def ratio(numerator: tuple[float, ...], denominator: tuple[float, ...], confiden
 
 
 def median(values: tuple[float, ...], confidence: float = 0.95) -> Interval | None:
-    """Interval of a median, between two order statistics (Le Boudec 2010, Performance Evaluation, theorem 2.1).
+    """Interval of the median of independent values, between two order statistics (Le Boudec 2010, Performance
+    Evaluation, theorem 2.1): of at least this probability, whatever the distribution.
 
-    Parameters
-    ----------
-    values : tuple of float, shape (n,)
-        Independent of each other.
-    confidence : float
-        The least probability of the interval, whatever the distribution.
-
-    Returns
-    -------
-    Interval or None
-        None where not even the smallest and the largest value make such an interval: for 95 %, fewer than 6 values.
+    None where not even the smallest and the largest value make such an interval: for 95 %, fewer than 6 values.
     """
     count, ordered = len(values), sorted(values)
     outside = 0.0  # probability that the median lies below the value at an index, of fair tosses

@@ -20,10 +20,7 @@ def target(runs: Sequence[Run]) -> str | None:
 def of_point(runs: Sequence[Run]) -> dict[str, Any]:
     """Of the repeats of a point: how many reached the target, and the mean time of all, None where one did not.
 
-    Returns
-    -------
-    dict
-        ``target_reached``; ``seconds_to_target``: the arithmetic mean, as of costs (Hoefler & Belli, SC15, rule 3).
+    The mean is the arithmetic one, as of costs (Hoefler & Belli, SC15, rule 3).
     """
     reached = [seconds for run in runs if (seconds := seconds_to_target(run)) is not None]
     return {

@@ -10,19 +10,11 @@ _WANTED = ("gpu_utilization", "energy_j", "integrated_energy_j", "memory_peak_by
 
 
 def of_point(runs: Sequence[Run]) -> dict[str, float]:
-    """Numbers of a point, over all its runs; what was not read is absent.
+    """Numbers of a point, over all its runs: ratios of sums, never means of ratios; what was not read is absent.
 
-    Parameters
-    ----------
-    runs : sequence of Run
-        The repeats of the point.
-
-    Returns
-    -------
-    dict of str to float
-        gpu_utilisation, power_w (all GPUs of a run), energy_per_example_j, peak_memory_bytes (the fullest GPU),
-        peak_rss_bytes (the largest rank), mfu, recording_share (of rank 0's time of training), sampler_share (of a core
-        per node): ratios of sums, never means of ratios.
+    gpu_utilisation, power_w (all GPUs of a run), energy_per_example_j, peak_memory_bytes (the fullest GPU),
+    peak_rss_bytes (the largest rank), mfu, recording_share (of rank 0's time of training), sampler_share (of a core per
+    node).
     """
     read = usages([Span(run.directory.readings, *run.steps.span) for run in runs], _WANTED)
     used = [usage for of_run in read for usage in of_run]

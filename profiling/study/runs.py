@@ -2,12 +2,12 @@
 
 import dataclasses
 import functools
+import itertools
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from launch.errors import Refusal, command
 from launch.record.contents import Entry, Event, PlanRecord, Result, StudyIndex, Surroundings, TrainingRecord
@@ -76,13 +76,6 @@ class Run:
         return {name: str(value) for name, value in {**self.versions, **hardware, **others}.items() if value}
 
 
-class LeftOut(NamedTuple):
-    """A run that is not in the table."""
-
-    run: str
-    why: str
-
-
 @dataclass(frozen=True)
 class Study:
     """The runs of a study, or of one of its series."""
@@ -90,7 +83,7 @@ class Study:
     folder: Path
     index: StudyIndex
     runs: tuple[Run, ...]
-    left_out: tuple[LeftOut, ...]
+    left_out: dict[str, str]  # runs that are not in the table -> why
 
     @property
     def series(self) -> list[str]:
@@ -116,7 +109,7 @@ class Study:
             self,
             index=self.index | {"runs": entries},
             runs=tuple(run for run in self.runs if run.series == series),
-            left_out=tuple(left for left in self.left_out if left.run in names),
+            left_out={name: why for name, why in self.left_out.items() if name in names},
         )
 
 
@@ -128,12 +121,7 @@ def is_study(path: Path) -> bool:
 def read(folder: Path, states: Callable[[Sequence[Path]], Sequence[str]] | None = None) -> Study:
     """The runs of a study that have finished and can be compared.
 
-    Parameters
-    ----------
-    folder : Path
-        Of the study.
-    states : function, optional
-        What says of runs without a result why they have none; it is asked once for all of them.
+    ``states`` says of runs without a result why they have none; it is asked once for all of them.
 
     Raises
     ------
@@ -143,26 +131,28 @@ def read(folder: Path, states: Callable[[Sequence[Path]], Sequence[str]] | None 
     index = read_index(folder)
     if not index or not index["runs"]:
         raise Refusal(f"{folder} is a study without runs: make one with python -m launch --nodes 1,2,4 WORKLOAD")
-    runs, why, unfinished = [], {}, []
+    runs: list[Run] = []
+    why: dict[str, str] = {}
+    unfinished: dict[str, Path] = {}
     for entry in index["runs"]:
         path = folder / entry["run"]
         try:
             if run := _run(RunDir(path), _series(index, entry), entry, index.get("scaling", "weak")):
                 runs.append(run)
             else:
-                unfinished.append(path)
+                unfinished[entry["run"]] = path
         except steps.Unusable as reason:
             why[entry["run"]] = str(reason)
         except Unreadable as error:
             why[entry["run"]] = error.reason
-    reasons = states(unfinished) if states and unfinished else ["it has no result"] * len(unfinished)
-    why |= {path.name: reason for path, reason in zip(unfinished, reasons, strict=True)}
+    paths = list(unfinished.values())
+    why |= zip(unfinished, states(paths) if states and paths else ["it has no result"] * len(paths))
     for series in dict.fromkeys(run.series for run in runs):
         why |= _unlike([run for run in runs if run.series == series])
-    left_out = tuple(LeftOut(entry["run"], why[entry["run"]]) for entry in index["runs"] if entry["run"] in why)
+    left_out = {entry["run"]: why[entry["run"]] for entry in index["runs"] if entry["run"] in why}
     runs = [run for run in runs if run.name not in why]
     if not runs:
-        some = "; ".join(f"{left.run}: {left.why}" for left in left_out[:3])
+        some = "; ".join(f"{name}: {reason}" for name, reason in itertools.islice(left_out.items(), 3))
         advice = f": resume it: {command('resume', folder)}" if unfinished else ""
         raise Refusal(f"no run of {folder} can be timed ({some}){advice}")
     return Study(folder, index, tuple(runs), left_out)
@@ -202,7 +192,7 @@ def notes(study: Study) -> list[str]:
         for path in readings.parquet(run.directory.readings).damaged
     ]
     reasons: dict[str, list[str]] = defaultdict(list)
-    for name, why in study.left_out:
+    for name, why in study.left_out.items():
         reasons[why].append(name)
     lines += [f"left out: {', '.join(names)}: {why}" for why, names in reasons.items()]
     planned = Counter(entry["nodes"] for entry in study.index["runs"])

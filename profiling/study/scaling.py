@@ -32,17 +32,9 @@ class Row:
 
 
 def table(series: Series) -> list[Row]:
-    """The scaling table of a series.
+    """The scaling table of a series by rising number of workers, of which the first is the base.
 
-    Parameters
-    ----------
-    series : Series
-        The base is its smallest number of workers.
-
-    Returns
-    -------
-    list of Row
-        By rising number of workers. The base's efficiency is 1 without an interval, for it is so by definition.
+    The base's efficiency is 1 without an interval, for it is so by definition.
     """
     base = series.points[0]
     rows = []

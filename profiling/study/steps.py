@@ -84,16 +84,9 @@ class Steps:
 
 
 def read(run: RunDir, ranks: int, scaling: str = "strong") -> Steps:
-    """The steps of a finished run. Of a step that was rerun after a kill, the last attempt counts.
+    """The steps of a finished run of some ranks. Of a step that was rerun after a kill, the last attempt counts.
 
-    Parameters
-    ----------
-    run : RunDir
-        Its ``steps`` hold a file for each node, or for each rank.
-    ranks : int
-        How many ranks the run had.
-    scaling : str
-        "weak" or "strong": whether a step is the work of a rank or of all, where the program counts no examples.
+    Where the program counts no examples, ``scaling`` says whether a step is the work of a rank (weak) or of all (strong).
 
     Raises
     ------
@@ -249,11 +242,6 @@ def median_interval(seconds: np.ndarray) -> tuple[confidence.Interval | None, in
 
     Steps that follow each other are alike, and an interval needs independent ones: so it takes them as far apart as the
     lag at which the autocorrelation of their order has fallen below 0.1, or a tenth of the run.
-
-    Parameters
-    ----------
-    seconds : np.ndarray, shape (steps,)
-        Lengths of successive steps.
     """
     # Of their places in order: a few long steps must not hide how alike the others are.
     places = seconds.argsort().argsort().astype(float)

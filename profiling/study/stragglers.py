@@ -36,17 +36,8 @@ class Straggler:
 
 
 def find(run: RunDir, timed: Steps) -> list[Straggler]:
-    """The stragglers of a run, the worst first.
+    """The stragglers of a run of at least 3 ranks, the worst first: of two that differ neither is late by itself.
 
-    Parameters
-    ----------
-    run : RunDir
-        Its readings explain.
-    timed : Steps
-        Its timed steps, of at least 3 ranks that record their own part: of two that differ neither is late by itself.
-
-    Notes
-    -----
     A rank's own part of a step (its wait for the batch, and the computation until its gradients are ready) is late or
     not against the median rank. The span is the stretch of steps with the largest surplus of late ones over others
     (Bentley 1984, Programming Pearls: maximum-sum subarray), so that a few good steps do not end it.

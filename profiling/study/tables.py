@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from launch.errors import Refusal, nearest
+from launch.plan import typed
 from profiling.study import runs
 
 COLUMNS = ("workers", "throughput", "kind")
@@ -59,20 +60,11 @@ class Measurement:
 
 
 def read(path: Path, name: str | None = None) -> Series:
-    """Read one series of a plain table.
+    """Read one series of a plain table, by its name where there are several.
 
-    Parameters
-    ----------
-    path : Path
-        ``.csv`` with a header, or ``.json``: a list of rows, or one or a list of series (``workers`` and ``throughput``
-        as lists, or ``repeats`` as lists by number of workers). Repeats are further rows; rows may stand in any order.
-    name : str, optional
-        Which series, where there are several.
-
-    Returns
-    -------
-    Series
-        Two points or more.
+    A table is ``.csv`` with a header, or ``.json``: a list of rows, or one or a list of series (``workers`` and
+    ``throughput`` as lists, or ``repeats`` as lists by number of workers). Repeats are further rows; rows may stand in
+    any order.
 
     Raises
     ------
@@ -205,27 +197,24 @@ def _measurement(path: Path, where: str, cells: dict[str, Any]) -> Measurement:
     missing = [name for name in COLUMNS if cells.get(name) in (None, "")]
     if missing:
         raise Refusal(f"{path}, {where} has no {', '.join(missing)}: give {', '.join(COLUMNS)}")
-    workers, throughput = (_number(path, where, name, cells[name]) for name in ("workers", "throughput"))
+    workers, throughput = (_number(cells[name]) for name in ("workers", "throughput"))
     # A kind may carry a remark, as in "strong (labelled weak by its source)": its first word counts.
     kind = re.match(r"\s*(weak|strong)\b", str(cells["kind"]), re.IGNORECASE)
-    if not kind:
-        raise Refusal(
-            f"{path}, {where}: kind is {cells['kind']!r}; give weak (the work per worker held) or strong (the work of "
-            "all held)"
-        )
+    for name, fits, needed in (
+        ("workers", 1 <= workers < math.inf and workers.is_integer(), "a whole number, 1 or more"),
+        ("throughput", 0 < throughput < math.inf, "a finite number above 0"),
+        ("kind", kind, "weak (the work per worker held) or strong (the work of all held)"),
+    ):
+        if not fits:
+            raise Refusal(f"{path}, {where}: {name} is {typed.shown(cells[name])}; give {needed}")
     name, unit = (
         str(cells.get(key) or default).strip() for key, default in (("name", path.stem), ("unit", "examples/s"))
     )
-    return Measurement(where, name, kind[1].lower(), unit, int(workers), throughput)
+    return Measurement(where, name, kind[1].lower() if kind else "", unit, int(workers), throughput)
 
 
-def _number(path: Path, where: str, name: str, value: Any) -> float:
+def _number(value: Any) -> float:
     try:
-        number = math.nan if isinstance(value, bool) else float(value)
+        return math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if name == "workers" and not (1 <= number < math.inf and number == int(number)):
-        raise Refusal(f"{path}, {where}: workers is {value!r}; give a whole number, 1 or more")
-    if not 0 < number < math.inf:
-        raise Refusal(f"{path}, {where}: {name} is {value!r}; give a finite number above 0")
-    return number
+        return math.nan

@@ -1,9 +1,11 @@
 """All that the traces of a run say, as a document for programs: its ranks' steps and operations, Horovod's timeline."""
 
+import re
 from dataclasses import asdict
 from typing import Any
 
 from launch.errors import Refusal
+from launch.record.contents import StepRecord
 from launch.record.files import read_lines
 from launch.record.rundir import RunDir
 from profiling.traces import store, timeline
@@ -12,14 +14,7 @@ from profiling.traces.store import RankTrace
 
 
 def document(run: RunDir, attempt: int | None = None) -> dict[str, Any]:
-    """What the traces of a run say; seconds, and shares of the traced time.
-
-    Parameters
-    ----------
-    run : RunDir
-        The run.
-    attempt : int, optional
-        Which start of it; by default the last that was traced.
+    """What the traces of an attempt of a run say, by default the last: seconds, and shares of the traced time.
 
     Raises
     ------
@@ -27,7 +22,8 @@ def document(run: RunDir, attempt: int | None = None) -> dict[str, Any]:
         If there is nothing to read.
     """
     traces, notes = store.read(run)
-    timelines = {int(path.stem.removeprefix("horovod")) for path in run.traces.glob("horovod[0-9]*.json")}
+    names = (re.fullmatch(r"horovod([0-9]{1,9})\.json", path.name) for path in run.traces.glob("horovod*.json"))
+    timelines = {int(name[1]) for name in names if name}
     attempts = sorted({trace.attempt for trace in traces} | timelines)
     if not attempts:
         raise Refusal(
@@ -54,7 +50,7 @@ def _rank(trace: RankTrace) -> dict[str, Any]:
     seconds = sum(step.seconds for step in trace.steps)
     shares = {part: sum(step.parts[part] for step in trace.steps) / seconds for part in PARTS}
     shares["hidden"] = sum(step.hidden for step in trace.steps) / seconds
-    return {"rank": trace.rank, "seconds": seconds, "shares": shares} | store.as_json(trace)
+    return asdict(trace) | {"seconds": seconds, "shares": shares}
 
 
 def _timeline(run: RunDir, attempt: int) -> dict[str, Any]:
@@ -62,13 +58,15 @@ def _timeline(run: RunDir, attempt: int) -> dict[str, Any]:
     recorded = timeline.read(run.timeline(attempt))
     spans = [spans for spans in recorded.phases.values() if len(spans)]
     first, last = min(span[0, 0] for span in spans), max(span[-1, 1] for span in spans)
+    of_rank_0 = (
+        (step["step"], step.get("start", 0.0), step.get("seconds", 0.0))
+        for step in read_lines(run.steps / "node0.jsonl", StepRecord)
+        if (step["rank"], step.get("attempt")) == (0, attempt)
+    )
     steps = [
-        {"number": line["step"], "seconds": line["seconds"]}
-        | timeline.within(recorded, line["start"], line["start"] + line["seconds"])
-        for line in read_lines(run.steps / "node0.jsonl")
-        if (line.get("rank"), line.get("attempt")) == (0, attempt)
-        and first <= line["start"] + line["seconds"]
-        and line["start"] <= last
+        {"number": number, "seconds": seconds} | timeline.within(recorded, start, start + seconds)
+        for number, start, seconds in of_rank_0
+        if first <= start + seconds and start <= last
     ]
     return {
         "steps": steps,

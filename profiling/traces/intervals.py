@@ -7,20 +7,9 @@ form that the others need and give: rising, apart from each other, none of them 
 import numpy as np
 
 
-def union(intervals: np.ndarray) -> np.ndarray:
-    """All that lies in any of the intervals, which may be in any order and overlap.
-
-    Parameters
-    ----------
-    intervals : ndarray, shape (n, 2)
-        Start and end of each; empty and negative ones are left out.
-
-    Returns
-    -------
-    ndarray, shape (m, 2)
-        Rising, with gaps between.
-    """
-    intervals = np.asarray(intervals, float).reshape(-1, 2)
+def union(*arrays: np.ndarray) -> np.ndarray:
+    """All that lies in any interval of some arrays, which may be in any order and overlap; empty ones are left out."""
+    intervals = np.concatenate([np.asarray(array, float).reshape(-1, 2) for array in arrays])
     intervals = intervals[intervals[:, 1] > intervals[:, 0]]
     if not len(intervals):
         return intervals

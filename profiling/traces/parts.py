@@ -32,7 +32,8 @@ PARTS = ("compute", "communication", "input", "host", "compile", "idle")
 # An event of an operation is named as the operation and its type are: "sequential/dense/MatMul:MatMul".
 _OPERATION = re.compile(r"[\w.][\w.\\/>-]*:[A-Z_]\w*")
 _COLLECTIVES = ("Horovod", "Collective", "Nccl")  # how their types begin
-_COMPILING = ("tf.function-graph_building", "CpuCompiler::", "GpuCompiler::", "XlaCompile", "Codegen (Wait)")
+_COMPILING = ("tf.function-graph_building", "cpucompiler::", "gpucompiler::", "xlacompile", "codegen (wait)")
+_MOVING = ("nccl", "memcpyh2d", "memcpyd2h", "memcpyp2p")  # kernels that compute nothing
 _TOP = 40  # operations that are kept
 
 
@@ -67,139 +68,106 @@ class Table:
 
 
 def table(capture: Capture) -> Table:
-    """Take the steps of a trace apart.
-
-    Parameters
-    ----------
-    capture : Capture
-        Of a training whose loop marked its steps.
+    """Take the steps of a trace apart, that of a training whose loop marked its steps.
 
     Raises
     ------
     Refusal
         If no step is marked.
     """
-    marked = [
-        (line, event)
-        for line in capture.lines
-        if line.plane == xplane.HOST
-        for event in line.events
-        if event.name == STEP and "step_num" in event.stats
-    ]
-    if not marked:
+    host = [line for line in capture.lines if line.plane == xplane.HOST]
+    loops = [line for line in host if any(_is_step(event) for event in line.events)]
+    if not loops:
         raise Refusal("the trace has no mark of a step: was it cut short, or not made by this training loop?")
-    loop = marked[0][0]
+    loop = loops[0]
+    marks = [event for line in loops for event in line.events if _is_step(event)]
     runs = {event.stats["id"] for event in loop.events if event.name == "FunctionRun" and "id" in event.stats}
-    # Several threads may have one name.
-    threads = [(line, _scheduling(line, runs)) for line in capture.lines if line.plane == xplane.HOST]
-    kernels = [line for line in capture.lines if line.plane.startswith(xplane.GPU) and line.name.startswith("Stream")]
-    operations = _kernels(kernels) if kernels else _operations(threads, loop)
+    threads = [(line, _scheduling(line, runs)) for line in host]  # several may have one name
+    streams = [line for line in capture.lines if line.plane.startswith(xplane.GPU) and line.name.startswith("Stream")]
+    if streams:
+        operations = [event for event in _named(streams, "") if not event.name.lower().startswith(_MOVING)]
+    else:
+        operations = _operations(threads, loop)
 
     compute = union(_spans(operations))
-    asked = union(np.concatenate([_collectives(capture), _spans(_named(kernels, "nccl"))]))
-    copies = difference(union(_spans(_named(kernels, "memcpyh2d"))), compute)
-    waiting = union(np.concatenate([_spans(_named([loop], INPUT)), copies]))
-    compiling = union(
-        _spans(event for line in capture.lines for event in line.events if event.name.startswith(_COMPILING))
-    )
+    communication = union(_collectives(capture), _spans(_named(streams, "nccl")))
+    copies = difference(union(_spans(_named(streams, "memcpyh2d"))), compute)
     executing = union(_spans(_named([loop], "kernelanddevicefunc::run")))
-    working = union(np.concatenate([spans for _, spans in threads]))
-
+    when = {
+        "input": union(_spans(_named([loop], INPUT)), copies),
+        "compute": compute,
+        "communication": communication,
+        "compile": union(_spans(_named(capture.lines, *_COMPILING))),
+        "host": union(*(spans for _, spans in threads)),
+    }
     steps = []
-    for _, mark in marked:
-        left = np.array([[mark.start, mark.end]])
+    for mark in marks:
+        whole = left = np.array([[mark.start, mark.end]])
+        python = difference(whole, executing)
         parts = {}
-        host = union(np.concatenate([working, difference(left, executing)]))
-        for name, when in (
-            ("input", waiting),
-            ("compute", compute),
-            ("communication", asked),
-            ("compile", compiling),
-            ("host", host),
-        ):
-            parts[name] = length(intersection(left, when))
-            left = difference(left, when)
+        for name, spans in when.items():
+            spans = union(spans, python) if name == "host" else spans
+            parts[name] = length(intersection(left, spans))
+            left = difference(left, spans)
         parts["idle"] = length(left)
         if parts["compile"]:
             parts["compile"], parts["host"] = parts["compile"] + parts["host"], 0.0
-        hidden = length(intersection(intersection(asked, compute), np.array([[mark.start, mark.end]])))
-        ordered = {name: round(parts[name], 9) for name in PARTS}
         steps.append(
             Step(
                 int(mark.stats["step_num"]),
                 round(capture.began + mark.start, 6),
                 round(mark.end - mark.start, 9),
-                ordered,
-                round(hidden, 9),
+                {name: round(parts[name], 9) for name in PARTS},
+                round(length(intersection(intersection(communication, compute), whole)), 9),
             )
         )
-    first, last = marked[0][1].start, marked[-1][1].end
-    operations = [event for event in operations if first <= event.start < last]
+    operations = [event for event in operations if marks[0].start <= event.start < marks[-1].end]
     return Table(steps, _longest(operations), _longest(operations, by_type=True))
+
+
+def _is_step(event: Event) -> bool:
+    return event.name == STEP and "step_num" in event.stats
 
 
 def _scheduling(line: Line, runs: set[int]) -> np.ndarray:
     """When a thread handled operations of the graphs that the loop runs, not those of others, such as the input's."""
-    return union(
-        _spans(
-            event for event in line.events if event.name == "ExecutorState::Process" and event.stats.get("id") in runs
-        )
-    )
+    handled = (event for event in line.events if event.name == "ExecutorState::Process")
+    return union(_spans(event for event in handled if event.stats.get("id") in runs))
 
 
 def _operations(threads: list[tuple[Line, np.ndarray]], loop: Line) -> list[Event]:
     """The operations of the step on a CPU, and those that XLA has compiled."""
-    found = []
+    operations = []
     for line, scheduling in threads:
-        found += [event for event in line.events if "hlo_op" in event.stats]
-        named = [event for event in line.events if _OPERATION.fullmatch(event.name) and not _collective(event.name)]
+        operations += [event for event in line.events if "hlo_op" in event.stats]
+        named = [event for event in line.events if _OPERATION.fullmatch(event.name)]
+        named = [event for event in named if not event.name.rpartition(":")[2].startswith(_COLLECTIVES)]
         if line is not loop:
             # The bounds of the scheduling alternate, so that an odd place is within.
             places = np.searchsorted(scheduling.ravel(), [event.start for event in named], side="right")
             named = [event for event, place in zip(named, places) if place % 2]
-        found += named
-    return found
-
-
-def _kernels(streams: list[Line]) -> list[Event]:
-    return [
-        event
-        for line in streams
-        for event in line.events
-        if not event.name.lower().startswith(("nccl", "memcpyh2d", "memcpyd2h", "memcpyp2p"))
-    ]
+        operations += named
+    return operations
 
 
 def _collectives(capture: Capture) -> np.ndarray:
     """From when each collective was asked for until it was done (n, 2); one that is never done lasts to the end."""
     begun: dict[tuple, float] = {}
-    found = []
-    events = sorted(
-        (
-            event
-            for line in capture.lines
-            for event in line.events
-            if event.name.startswith("ExecutorState::ProcessAsync")
-        ),
-        key=lambda event: event.start,
-    )
-    for event in events:
+    spans = []
+    for event in sorted(_named(capture.lines, "executorstate::processasync"), key=lambda event: event.start):
         if not str(event.stats.get("kernel_type", "")).startswith(_COLLECTIVES):
             continue
         key = event.stats.get("step_id"), event.stats.get("name")
         if event.name.endswith("Start"):
             begun[key] = event.start
         elif key in begun:
-            found.append((begun.pop(key), event.end))
-    return np.array(found + [(start, np.inf) for start in begun.values()], float).reshape(-1, 2)
+            spans.append((begun.pop(key), event.end))
+    return np.array(spans + [(start, np.inf) for start in begun.values()], float).reshape(-1, 2)
 
 
-def _collective(name: str) -> bool:
-    return name.rpartition(":")[2].startswith(_COLLECTIVES)
-
-
-def _named(lines: list[Line], beginning: str) -> list[Event]:
-    return [event for line in lines for event in line.events if event.name.lower().startswith(beginning)]
+def _named(lines: list[Line], *beginnings: str) -> list[Event]:
+    """Events by how their names begin, in lower case."""
+    return [event for line in lines for event in line.events if event.name.lower().startswith(beginnings)]
 
 
 def _spans(events: Iterable[Event]) -> np.ndarray:

@@ -1,10 +1,13 @@
 """The traces of a run: each rank's table of steps, extracted on the rank after the window, or from the raw trace."""
 
+import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from launch.errors import Refusal
-from launch.record.files import append_line, read_lines
+from launch.plan.request import Natural
+from launch.plan.typed import build, mismatch
+from launch.record.files import Unreadable, append_line, read_lines
 from launch.record.rundir import RunDir
 from profiling.traces import parts, xplane
 from profiling.traces.parts import Operation, Step
@@ -39,44 +42,30 @@ def extract(run: RunDir, attempt: int, rank: int) -> RankTrace:
 
 
 def write(run: RunDir, node: int, trace: RankTrace) -> None:
-    """Append a rank's table to the file of its node."""
-    line = {"rank": trace.rank, "attempt": trace.attempt} | as_json(trace)
-    append_line(run.traces / f"node{node}.jsonl", line)
-
-
-def as_json(trace: RankTrace) -> dict[str, list[dict[str, Any]]]:
-    """The steps and operations of a trace."""
-    return {name: [asdict(each) for each in getattr(trace, name)] for name in ("steps", "operations", "types")}
+    """Append the trace of a rank to the file of its node."""
+    append_line(run.traces / f"node{node}.jsonl", asdict(trace))
 
 
 def read(run: RunDir) -> tuple[list[RankTrace], list[str]]:
-    """The traces of a run.
+    """The traces of a run by attempt and rank, and notes on what was left out.
 
-    Parameters
-    ----------
-    run : RunDir
-        The run.
-
-    Returns
-    -------
-    traces : list of RankTrace
-        Of every attempt, by attempt and rank. A raw trace whose rank died before it had read it is read now.
-    notes : list of str
-        What was left out, and why.
+    A raw trace whose rank died before it had read it is read now.
     """
     traces: dict[tuple[int, int], RankTrace] = {}
     notes = []
     for path in sorted(run.traces.glob("node*.jsonl")):
-        for line in read_lines(path):
-            try:
-                trace = _from_line(line)
-            except (AttributeError, KeyError, TypeError, ValueError):
-                notes.append(f"a line of {path.name} is damaged and passed over")
-                continue
-            traces[trace.attempt, trace.rank] = trace
+        try:
+            for line in read_lines(path):
+                if trace := _from_line(line):
+                    traces[trace.attempt, trace.rank] = trace
+                else:
+                    notes.append(f"a line of {path.name} is damaged and passed over")
+        except Unreadable as error:
+            notes.append(f"left out: {error.reason}")
     for path in sorted(run.traces.glob("plugins/profile/attempt*/rank*.xplane.pb")):
-        key = int(path.parent.name.removeprefix("attempt")), int(path.name.partition(".")[0].removeprefix("rank"))
-        if key not in traces:
+        name = re.fullmatch(r"attempt([0-9]{1,9})/rank([0-9]{1,9})\.xplane\.pb", f"{path.parent.name}/{path.name}")
+        key = (int(name[1]), int(name[2])) if name else None
+        if key and key not in traces:
             try:
                 traces[key] = extract(run, *key)
             except Refusal as refusal:
@@ -84,9 +73,18 @@ def read(run: RunDir) -> tuple[list[RankTrace], list[str]]:
     return [traces[key] for key in sorted(traces)], notes
 
 
-def _from_line(line: dict[str, Any]) -> RankTrace:
-    steps = [Step(**step) for step in line["steps"]]
-    if not steps or any(set(step.parts) != set(parts.PARTS) for step in steps):
-        raise ValueError
-    operations, types = ([Operation(**each) for each in line[name]] for name in ("operations", "types"))
+_LINE = {"rank": Natural, "attempt": Natural, **dict.fromkeys(("steps", "operations", "types"), list[dict])}
+
+
+def _from_line(line: dict[str, Any]) -> RankTrace | None:
+    """The trace of a line; None if it is not one, or one of another version."""
+    if mismatch(line, _LINE) or not line.keys() >= _LINE.keys():
+        return None
+    try:
+        steps = [build(Step, each, "steps") for each in line["steps"]]
+        operations, types = ([build(Operation, each, name) for each in line[name]] for name in ("operations", "types"))
+    except Refusal:
+        return None
+    if not sum(step.seconds for step in steps) > 0 or any(set(step.parts) != set(parts.PARTS) for step in steps):
+        return None
     return RankTrace(line["rank"], line["attempt"], steps, operations, types)

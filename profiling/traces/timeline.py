@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from launch.errors import Refusal
+from launch.record.files import open_file
 from profiling.traces.intervals import intersection, length, union
 
 PHASES = ("negotiate", "queue", "fuse", "allreduce")
@@ -52,11 +53,6 @@ class Timeline:
 def read(path: Path) -> Timeline:
     """Read a timeline; one that a kill has cut short is read as far as it goes.
 
-    Parameters
-    ----------
-    path : Path
-        As Horovod 0.28 wrote it.
-
     Raises
     ------
     Refusal
@@ -65,7 +61,7 @@ def read(path: Path) -> Timeline:
     events = _events(path)
     try:
         return _timeline(path, events)
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         raise Refusal(f"{path} is not a timeline of Horovod: it is not a list of events") from None
 
 
@@ -78,8 +74,7 @@ def _timeline(path: Path, events: list[dict[str, Any]]) -> Timeline:
     names = {tensor: each["name"] for tensor, each in metadata if "name" in each}
     spans: dict[str, list[tuple[float, float]]] = {phase: [] for phase in PHASES}
     seconds: dict[Any, dict[str, float]] = defaultdict(lambda: dict.fromkeys(PHASES, 0.0))
-    shapes: dict[Any, dict[str, str]] = {}
-    counts: dict[Any, int] = defaultdict(int)
+    done: dict[Any, list[dict[str, str]]] = defaultdict(list)  # what each collective said of the tensor
     open_events: dict[Any, list[tuple[str, float]]] = defaultdict(list)
     ready: dict[Any, float] = {}  # when a tensor that is not yet in a collective was negotiated
 
@@ -102,55 +97,37 @@ def _timeline(path: Path, events: list[dict[str, Any]]) -> Timeline:
                 note(tensor, "negotiate", start, time)
                 ready[tensor] = time
             elif stack:
-                note(tensor, _phase(name), start, time)
+                phase = "queue" if name.startswith(_QUEUE) else "fuse" if name.startswith(_FUSE) else "allreduce"
+                note(tensor, phase, start, time)
             else:
-                counts[tensor] += 1
-                shapes[tensor] = event.get("args") or {}
-    if not counts:
+                done[tensor].append(event.get("args") or {})
+    if not done:
         raise Refusal(f"{path} has no whole collective: was the run killed at once? Trace more steps")
     tensors = [
-        Tensor(names.get(key, str(key)), shapes[key].get("shape", ""), _bytes(shapes[key]), count, seconds[key])
-        for key, count in counts.items()
+        Tensor(names.get(key, str(key)), each[-1].get("shape", ""), _bytes(each[-1]), len(each), seconds[key])
+        for key, each in done.items()
     ]
     tensors.sort(key=lambda tensor: -sum(tensor.seconds.values()))
     return Timeline(tensors, {phase: union(np.array(found)) for phase, found in spans.items()})
 
 
 def within(timeline: Timeline, start: float, end: float) -> dict[str, float]:
-    """For how long any tensor was in each phase between two moments; phases of different tensors overlap.
-
-    Parameters
-    ----------
-    timeline : Timeline
-        Of a run.
-    start, end : float
-        Unix seconds, such as those of a step of rank 0.
-
-    Returns
-    -------
-    dict of str to float
-        PHASES -> seconds.
-    """
+    """For how long any tensor was in each phase between two moments (Unix seconds); phases of tensors overlap."""
     when = np.array([[start, end]])
     return {phase: length(intersection(spans, when)) for phase, spans in timeline.phases.items()}
 
 
 def _events(path: Path) -> Any:
-    text = path.read_text(encoding="utf-8", errors="replace")
-    with contextlib.suppress(ValueError):
+    with open_file(path) as file:
+        text = file.read().decode(errors="replace")
+    with contextlib.suppress(ValueError, RecursionError):
         return json.loads(text)
     whole = len(text)
     for _ in range(4):  # what a kill cuts short ends within an event, which holds one pair of braces at most
         whole = text.rfind("}", 0, whole)
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             return json.loads(text[: whole + 1] + "]")
     raise Refusal(f"{path} is not a timeline of Horovod: it is not even the beginning of a list of events")
-
-
-def _phase(activity: str) -> str:
-    if activity.startswith(_QUEUE):
-        return "queue"
-    return "fuse" if activity.startswith(_FUSE) else "allreduce"
 
 
 def _bytes(described: dict[str, str]) -> int:

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from launch.errors import Refusal
+from launch.record.files import open_file
 
 HOST = "/host:CPU"  # the plane of the threads (tsl/profiler/utils/xplane_schema.cc, as all names of planes and stats)
 GPU = "/device:GPU:"  # how the planes of GPUs begin
@@ -35,10 +34,6 @@ class Line:
     name: str
     events: list[Event]  # by their start; of those that start together, the longest first
 
-    def spans(self) -> np.ndarray:
-        """Start and end of each event, shape (events, 2), seconds."""
-        return np.array([(event.start, event.end) for event in self.events], float).reshape(-1, 2)
-
 
 @dataclass(frozen=True)
 class Capture:
@@ -49,12 +44,7 @@ class Capture:
 
 
 def read(path: Path) -> Capture:
-    """Read a trace.
-
-    Parameters
-    ----------
-    path : Path
-        A file ``<host>.xplane.pb``.
+    """Read a trace, a file ``<host>.xplane.pb``.
 
     Raises
     ------
@@ -72,7 +62,8 @@ def read(path: Path) -> Capture:
             "that trained"
         ) from None
     try:
-        space = XSpace.FromString(path.read_bytes())
+        with open_file(path) as file:
+            space = XSpace.FromString(file.read())
     except DecodeError:
         raise Refusal(
             f"{path} is not a whole trace ({path.stat().st_size} bytes): was it cut short? Trace again"

@@ -15,7 +15,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from workloads.climate.layout import Examples, Scale, encode, encode_statistics
+from workloads.climate.layout import encode, encode_statistics
+from workloads.climate.maps import Maps, Scale
 from workloads.climate.pack import pack
 
 
@@ -52,7 +53,7 @@ class Counted(h5py.File):
 
 def epoch(folder: Path) -> tuple[int, float]:
     """Files opened and seconds taken to read all training examples in a shuffled order, two at a time."""
-    examples = Examples(folder / "train", Scale.read(folder, "standard"))
+    examples = Maps(folder / "train", Scale.read(folder, "standard"))
     order = np.random.default_rng(1).permutation(len(examples)).reshape(-1, 2)
     Counted.opened, began = 0, time.perf_counter()
     for index in order:

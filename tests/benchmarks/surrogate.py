@@ -27,8 +27,8 @@ from launch.node.rank import Rank  # noqa: E402
 from launch.plan import options  # noqa: E402
 from workloads import cfd_resnet  # noqa: E402
 from workloads.cfd_resnet import generate  # noqa: E402
-from workloads.cfd_resnet.cache import record_type  # noqa: E402
 from workloads.cfd_resnet.data import SIZES  # noqa: E402
+from workloads.cfd_resnet.generate import record_type  # noqa: E402
 from workloads.training import train  # noqa: E402
 
 Seconds = tuple[float, float]  # of CPU time and of time that passed, a flow

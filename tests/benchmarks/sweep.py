@@ -1,6 +1,6 @@
 """A sweep of many points, planned and submitted, and its status:   python tests/benchmarks/sweep.py [POINTS]
 
-Compared, on one emulated node and with Slurm's limits raised to hold them: ``python -m launch --array seed=0..N-1 --detach``
+Compared, on one emulated node and with Slurm's limits raised to hold them: ``python -m launch --sweep seed=0..N-1 --detach``
 with submitit's ``map_array`` of the same program, in seconds and in the most memory that the process held; then, once
 they are in the queue, ``python -m launch status STUDY`` with squeue's own list of all tasks, and how often either asked the controller.
 """
@@ -33,7 +33,7 @@ def main(points: int) -> None:
         program.write_text("print('here')\n")
         subprocess.run(["scontrol", "update", "partition=debug", "state=down"], check=True)  # they wait in the queue
         subprocess.run(["scontrol", "update", "partition=low", "state=down"], check=True)
-        study = [sys.executable, "-m", "launch", "--array", f"seed=0..{points - 1}", "--throttle", "1", "--time", "5",
+        study = [sys.executable, "-m", "launch", "--sweep", f"seed=0..{points - 1}", "--throttle", "1", "--time", "5",
                  "--runs", str(work), "--name", "study", "--detach", str(program)]  # fmt: skip
         ours = seconds(study, cwd=ROOT)
         memory = most_memory_mb()
@@ -55,7 +55,7 @@ def main(points: int) -> None:
         status = [sys.executable, "-m", "launch", "status", str(work / "study")]
         rivals = {
             "launch status": lambda: seconds(status, cwd=ROOT, env=env),
-            "squeue --array": lambda: seconds(["squeue", "--array", "--noheader"]),
+            "squeue --sweep": lambda: seconds(["squeue", "--sweep", "--noheader"]),
         }
         print(f"status of {points} tasks in the queue")
         show(in_turns(rivals, 3), "s")

@@ -57,7 +57,7 @@ REFUSED = {
     "unknown job option": (["--node", "2", "hello.py"], "unknown option --node: did you mean '--nodes'?"),
     "unknown workload option": (["tiny", "--epoch", "2"], "unknown option --epoch of tiny: did you mean '--epochs'?"),
     "value of a workload option": (["tiny", "--epochs", "many"], "option --epochs: 'many' is not a number"),
-    "refused by the workload": (["tiny", "--batch", "0"], "--batch 0 is too small: give 1 or more"),
+    "refused by the workload": (["tiny", "--accumulate", "3"], "--accumulate 3 does not divide a batch of 32 evenly"),
     "no value": (["--nodes"], "option --nodes needs a value"),
     "no number": (["--nodes", "two", "hello.py"], "'two' is not a whole number"),
     "unknown site": (["--site", "laptpo", "hello.py"], "there is no site 'laptpo': did you mean 'laptop'?"),

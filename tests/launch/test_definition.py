@@ -94,11 +94,11 @@ def test_axes_filters_and_axes_in_step(tmp_path: Path):
 
 
 def test_the_command_line_goes_before_the_file(tmp_path: Path):
-    (one,) = read(tmp_path, SWEEP, "--epochs", "5", "--no-xla", nodes=(2,), array=("seed=0,1,2",), name="mine")
+    (one,) = read(tmp_path, SWEEP, "--epochs", "5", "--no-xla", nodes=(2,), sweep=("seed=0,1,2",), name="mine")
     assert one.asked.name == "mine" and {name[:2] for name, *_ in runs(one)} == {"n2"}
     assert (one.target.config.epochs, one.target.config.xla) == (5, False)
     with pytest.raises(Refusal, match="exclude names seed=1, which is none of its values"):
-        read(tmp_path, SWEEP, array=("seed=7",))
+        read(tmp_path, SWEEP, sweep=("seed=7",))
 
 
 def test_true_and_false_are_values_of_an_axis(tmp_path: Path):
@@ -235,7 +235,7 @@ def test_refusals(tmp_path: Path, name: str):
 def test_what_the_command_line_cannot_say_of_a_chain(tmp_path: Path):
     for words, options, says in (
         (["--width", "3"], {}, "'--width' belongs to one stage"),
-        ([], {"array": ("lr=1",)}, "--array belongs to one stage"),
+        ([], {"array": ("lr=1",)}, "--sweep belongs to one stage"),
     ):
         with pytest.raises(Refusal, match=says):
             read(tmp_path, CHAIN, *words, **options)

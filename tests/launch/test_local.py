@@ -1,13 +1,16 @@
 """Ranks as processes of this machine: plain programs, no framework; their environment, logs, ends and failures."""
 
+import fcntl
 import json
 import os
+import pty
 import re
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -249,6 +252,38 @@ def test_an_interrupt_ends_all_and_leaves_the_run_to_be_resumed(tmp_path: Path, 
     assert f"python -m launch resume {run.path}" in output
     assert gone([*ranks, *family], 1)
     assert run.events("ended")[-1]["outcome"] == "stopped"
+
+
+def test_a_closed_terminal_ends_all_and_leaves_the_run_to_be_resumed(tmp_path: Path, program):
+    ours, theirs = pty.openpty()
+    words = [sys.executable, "-m", "launch", *map(str, options(tmp_path, program("waits")))]
+    launcher = subprocess.Popen(
+        words, cwd=ROOT, env=environment(), stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
+    os.close(theirs)
+    run = RunDir(tmp_path / "run")
+    ranks = all_here(run, 1)
+    os.close(ours)
+    assert launcher.wait(30) == 130
+    assert gone(ranks, 1) and run.events("ended")[-1]["outcome"] == "stopped"
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">/dev/full", "<&- >&- 2>&-", "| true"])
+def test_a_run_needs_nobody_who_reads(tmp_path: Path, program, closed: str):
+    words = shlex.join([sys.executable, "-m", "launch", *map(str, options(tmp_path, program("module")))])
+    done = subprocess.run(
+        ["bash", "-c", f"{words} {closed}; exit ${{PIPESTATUS[0]}}"], cwd=ROOT, env=environment(), capture_output=True
+    )
+    assert done.returncode == 0 and b"Traceback" not in done.stderr
+    assert RunDir(tmp_path / "run").result()
+
+
+def test_too_few_descriptors_are_said_in_a_line(tmp_path: Path, program):
+    words = shlex.join([sys.executable, "-m", "launch", *map(str, options(tmp_path, "--nodes", 8, program("module")))])
+    done = subprocess.run(["bash", "-c", f"ulimit -n 16; {words}"], cwd=ROOT, env=environment(), capture_output=True)
+    assert done.returncode == 1 and b"Traceback" not in done.stdout + done.stderr
+    assert b"\nonly 0 of 8 ranks could be started here (Too many open files" in done.stdout
 
 
 def test_a_second_interrupt_ends_deaf_ranks_at_once(tmp_path: Path, program):

@@ -175,4 +175,4 @@ def test_a_study_here_ends_where_it_becomes_inefficient(tmp_path: Path):
     assert "2 of 2 runs are done" in made.stdout
     assert not RunDir(folder / "n4-r1").events("started")
     again = launch("resume", folder)  # what was measured still holds
-    assert again.returncode == 0 and "n4-r1: not made" in again.stdout
+    assert again.returncode == 0 and "n4-r1: not run" in again.stdout

@@ -61,7 +61,7 @@ PLANS = {
     "everything": plan(
         Request(
             nodes=3, ranks_per_node=2, gpus_per_node=2, cpus_per_task=7, time="1-02:00:30", partition="gpu", account="ab12",
-            qos="high", constraint="[a100|h100]&nvlink", job_name="my job", name="all", seed=7,
+            qos="high", constraint="[a100|h100]&nvlink", job_name="my job", name="all", seed=7, max_attempts=3,
             sbatch_arg=("--exclusive", "--comment=two words"), srun_arg=("--cpu-bind=none", "--export=ALL,NOTE=a b"),
         )
     ),

@@ -142,7 +142,7 @@ def test_a_failed_run_is_made_again_alone(tmp_path: Path):
         "import os, sys\n"
         f"sys.exit(3 if os.environ['LAUNCH_SEED'] == '2' and not os.path.exists({str(mended)!r}) else 0)\n"
     )
-    made = launch("--array=seed=1..3", "--runs", tmp_path, "--name=s", program)
+    made = launch("--sweep=seed=1..3", "--runs", tmp_path, "--name=s", program)
     assert made.returncode == 1, made.stdout + made.stderr
     assert "2 of 3 runs are done" in made.stdout and "n1-seed2-r1: failed" in made.stdout
     publish(mended, "")
@@ -154,7 +154,7 @@ def test_a_failed_run_is_made_again_alone(tmp_path: Path):
     }
     assert attempts == {"n1-seed1-r1": 1, "n1-seed2-r1": 2, "n1-seed3-r1": 1}
     assert launch("resume", tmp_path / "s").returncode == 2
-    assert launch("--array=seed=1..3", "--runs", tmp_path, "--name=s", program).returncode == 2
+    assert launch("--sweep=seed=1..3", "--runs", tmp_path, "--name=s", program).returncode == 2
 
 
 def test_ctrl_c_ends_the_study(tmp_path: Path):

@@ -53,6 +53,8 @@ def test_slurms_formats(text: str, seconds: int):
         "\u0661",
         "1--2",
         "5\n6",
+        "9" * 5000,
+        "99999-00",
     ],
 )
 def test_what_slurm_would_refuse(text: str):

@@ -1,4 +1,4 @@
-"""TensorBoard as a user sees it: a study by --array, its pages in a real browser, a picture of each.
+"""TensorBoard as a user sees it: a study by --sweep, its pages in a real browser, a picture of each.
 
 The Profile tab needs an environment of its own, as its plugin wants another protobuf than TensorFlow 2.18:
 RANKLOOP_TENSORBOARD=PATH of a tensorboard beside tensorboard-plugin-profile (2.20.0 and 2.24.2 read our traces; xprof 2.20.7 shows an
@@ -35,7 +35,7 @@ SHOWN = """(() => {
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four runs, with a trace each."""
     folder = tmp_path_factory.mktemp("runs")
-    axes = ("--array", "lr=0.001,0.003", "--array", "width=8,16")
+    axes = ("--sweep", "lr=0.001,0.003", "--sweep", "width=8,16")
     made = launch("--runs", folder, "--name=s", *axes, "tiny", "--epochs=4", "--trace=10..14", "--threads=1", wait=900)
     assert made.returncode == 0, made.stdout + made.stderr
     return folder / "s"

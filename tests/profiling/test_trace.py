@@ -5,6 +5,7 @@ no GPU runs the tests.
 """
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -195,6 +196,25 @@ def run(tmp_path: Path) -> RunDir:
 def said(capsys: pytest.CaptureFixture, *words: object) -> tuple[int, str, str]:
     status = main(["trace", *map(str, words)])
     return status, *capsys.readouterr()
+
+
+def test_what_is_no_trace_is_named_and_hides_none(run: RunDir, capsys: pytest.CaptureFixture):
+    whole = said(capsys, run.path)[1]
+    os.mkfifo(run.traces / "node7.jsonl")
+    line = json.loads((run.traces / "node0.jsonl").read_text())
+    odd = [
+        line | {"rank": "0"},
+        line | {"steps": []},
+        line | {"steps": [line["steps"][0] | {"seconds": None}]},
+        line | {"steps": [1]},
+    ]
+    (run.traces / "node8.jsonl").write_text("".join(json.dumps(each) + "\n" for each in odd))
+    (run.traces / "horovod1x.json").write_text("[]")
+    (run.traces / "plugins" / "profile" / "attempt").mkdir(parents=True)
+    (run.traces / "plugins" / "profile" / "attempt" / "rank.xplane.pb").write_text("")
+    status, out, err = said(capsys, run.path)
+    assert (status, err) == (0, "") and out.startswith(whole.rstrip("\n"))
+    assert out.count("a line of node8.jsonl is damaged") == 4 and "node7.jsonl is damaged (a pipe" in out
 
 
 def test_the_table(run: RunDir, capsys: pytest.CaptureFixture):

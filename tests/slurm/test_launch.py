@@ -285,7 +285,7 @@ def test_words_and_paths_arrive_as_they_were_given(clean_slurm: Cluster, tmp_pat
         "--nodes=9",
         *("".join(drawn.choices(_LETTERS, k=drawn.randint(1, 12))) for _ in range(300)),
     ]
-    place = tmp_path / re.sub(r"[\n%]", "", ODD)  # what Slurm itself replaces in a path is refused
+    place = tmp_path / re.sub(r"[\n%]", "", f"{ODD}\udce9")  # what Slurm itself replaces in a path is refused
     place.mkdir()
     site = tmp_path / "site.toml"
     site.write_text(f'name = "odd"\nbackend = "slurm"\n[env]\nNOTE = {json.dumps(ODD)}\n')  # of JSON, TOML knows this

@@ -98,7 +98,7 @@ CASES: dict[str, tuple[int, Callable[[Path], list[object]], str]] = {
     # ranks, words behind the job options, what is said
     "mnist truncated": (1, truncated_images, "set.npz cannot be read as an npz archive"),
     "mnist shape": (1, lambda at: images(at, x_test=np.zeros((40, 20, 20), np.uint8)), "has images of 28 x 28 x 1 and 20 x 20 x 1"),
-    "mnist classes": (1, lambda at: images(at, y_train=np.arange(40)), "train: label 10 of image 10 is none of the 10 classes 0 to 9"),
+    "mnist classes": (1, lambda at: images(at, y_train=np.arange(40)), "train: label 10 of image 10 is not one of the 10 classes 0 to 9"),
     "mnist nan": (1, lambda at: images(at, x_train=np.full((40, 28, 28), np.nan)), "images of shape 40 x 28 x 28 and type float64"),
     "mnist empty shard": (1, lambda at: [*images(at, 5), EIGHT], "5 training examples leave some of 8 shards empty"),
     "mnist few": (2, lambda at: images(at, 1), "1 training examples leave some of 2 shards empty: use fewer ranks"),

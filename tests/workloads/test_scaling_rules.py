@@ -37,6 +37,7 @@ def test_a_run_has_at_least_one_step():
     assert scaling_rules.total_steps(2.5, 10) == 25
 
 
+@settings(deadline=None)
 @given(
     rate=st.floats(1e-5, 1),
     factor=st.sampled_from([1.0, 4.0, 64.0]),
@@ -105,22 +106,25 @@ def test_an_option_with_a_new_name_is_refused_with_it():
 
 
 @pytest.mark.parametrize(
-    ("given_", "line"),
+    ("word", "possible"),
     [
-        ("--batch=0", "--batch 0 is too small: give 1 or more"),
-        ("--keep=0", "--keep 0 is too small: give 1 or more"),
-        ("--checkpoint-every=-1", "--checkpoint-every -1.0 is too small: give 0 or more"),
-        ("--epochs=0", "--epochs 0.0 cannot be trained with: give a number above 0"),
-        ("--epochs=nan", "option --epochs: 'nan' is not a number"),
-        ("--lr=inf", "option --lr: 'inf' is not a number"),
-        (
-            "--warm-from=0.1 --warmup=0",
-            "--warm-from 0.1 with --warmup 0.0: give a learning rate of 0 or more, and --warmup above 0",
-        ),
-        ("--warmup=1", "--warmup 1.0 is not a part of the steps: give a number from 0 to below 1"),
+        ("--batch=0", "1 or more"),
+        ("--keep=0", "1 or more"),
+        ("--accumulate=0", "1 or more"),
+        ("--checkpoint-every=-1", "0 or more"),
+        ("--evaluate-every=nan", "0 or more"),
+        ("--epochs=0", "above 0"),
+        ("--epochs=nan", "above 0"),
+        ("--lr=inf", "above 0"),
+        ("--warmup=1", "0 or more and below 1"),
     ],
 )
-def test_options_that_cannot_be_trained_with(given_: str, line: str):
-    with pytest.raises(Refusal) as refusal:
-        options.parse(Training, given_.split())
-    assert str(refusal.value) == line
+def test_options_that_cannot_be_trained_with(word: str, possible: str):
+    option, _, value = word.partition("=")
+    with pytest.raises(Refusal, match=f"option {option}: '{value}' is not .* {possible}"):
+        options.parse(Training, [word])
+
+
+def test_a_warm_up_needs_steps():
+    with pytest.raises(Refusal, match="--warm-from 0.1 with --warmup 0: give --warmup above 0, or leave it out"):
+        options.parse(Training, ["--warm-from=0.1", "--warmup=0"])

@@ -97,7 +97,7 @@ def test_the_plan_shows_what_is_not_as_usual():
     assert "compression" not in Training(compress=True).describe(1)  # one rank sends nothing
 
 
-@pytest.mark.parametrize("accumulate", [0, -1, 3, 64])
+@pytest.mark.parametrize("accumulate", [3, 64])
 def test_a_batch_that_cannot_be_parted_evenly_is_refused(accumulate: int):
     with pytest.raises(Refusal, match=f"--accumulate {accumulate} does not divide a batch of 32 evenly"):
         Training(accumulate=accumulate)

@@ -38,7 +38,7 @@ class Case:
         even = 3 * self.nu
         return 1 / (even + 0.5), 1 / (MAGIC / even + 0.5)
 
-    def inlet(self, y: np.ndarray | float) -> np.ndarray | float:
+    def inlet(self, y: np.ndarray) -> np.ndarray:
         """Velocity at the inlet at a distance of y cells from the wall above row 0."""
         return 4 * self.u_max * y * (self.height - y) / self.height**2
 
@@ -96,14 +96,14 @@ def links(
     pull : array (n, 2), float32
         For each of ``links`` what a unit of momentum exchanged on it does to the obstacles, along and across.
     """
-    found, left, pull = [], [], []
+    inner, left, pull = [], [], []
     flat = solid.ravel()
     for i in range(1, 9):
         back, shift = OPPOSITE[i], lattice.shift(i)
         obstacle, outside = behind(solid, i)
         leaving = leaves(case, i)
         wall = solid | obstacle | (outside & ~leaving)
-        # A population between two cells of an obstacle is 0 and stays so; one that got into an obstacle is taken out again.
+        # A population between two cells of an obstacle is 0 and stays so; one that got into an obstacle is removed.
         origin = np.clip(np.arange(lattice.cells) - shift, 0, lattice.cells - 1)
         cells = np.flatnonzero(wall.ravel() & ~(flat & flat[origin]))
         q = np.full(len(cells), 0.5)
@@ -118,17 +118,17 @@ def links(
         more = np.where(near, 1 - 2 * q, (2 * q - 1) / (2 * q))
         other = np.where(near, arrived, lattice.at(i, cells + shift))
         moved = np.where(at_rest, 0, source(case, i).ravel()[cells])
-        found.append((lattice.at(i, cells), bounced, other, own, more, moved))
+        inner.append((lattice.at(i, cells), bounced, other, own, more, moved))
         pull.append((~solid & obstacle).ravel()[cells][:, None] * -DIRECTIONS[i])
         out = np.flatnonzero((leaving & ~wall).ravel())
         last = out - DIRECTIONS[i][1] * case.length
         weight = np.full(len(out), WEIGHTS[i])
         left.append((lattice.at(i, out), lattice.at(i, last + shift), last // case.length, weight))
-    made = [np.concatenate(part) for part in zip(*found)]
+    arrays = [np.concatenate(part) for part in zip(*inner)]
     place, beyond, row, weight = (np.concatenate(part) for part in zip(*left))
     mean = np.float32(case.inlet(np.arange(case.height) + 0.5).mean())
     return (
-        Links(*(array.astype(np.int32) for array in made[:3]), *(array.astype(np.float32) for array in made[3:])),
+        Links(*(array.astype(np.int32) for array in arrays[:3]), *(array.astype(np.float32) for array in arrays[3:])),
         Outlet(place, beyond, row.astype(np.int32), weight.astype(np.float32), mean),
         np.concatenate(pull).astype(np.float32),
     )

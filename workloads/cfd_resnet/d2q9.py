@@ -1,8 +1,8 @@
-"""Steps of the D2Q9 lattice with two relaxation times, compiled by Numba for one core: collide and stream at once, then mend the links.
+"""Steps of the D2Q9 lattice with two relaxation times, compiled by Numba for one core: collide and stream, then links.
 
-The populations of a flow are one array: 9 parts, each with the cells row after row between two margins, so that a step to a neighbour is
-a shift. All cells are treated alike, walls and ends of rows too, which a processor does 16 at a time; then the populations that met
-a wall, the inlet or the outlet, few as they are, are put right one by one.
+The populations of a flow are one array: 9 parts, each with the cells row after row between two margins, so that a step
+to a neighbour is a shift. All cells are treated alike, walls and ends of rows too, which a processor does 16 at a time;
+then the populations that met a wall, the inlet or the outlet, few as they are, are corrected one by one.
 """
 
 import functools
@@ -66,12 +66,12 @@ class Lattice:
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Links on which a population meets something; all arrays (n,), float32, and int32 for places in the populations after streaming.
+    """Links on which a population meets something; arrays (n,), float32, and int32 for places after streaming.
 
     Parameters
     ----------
     place : array
-        Of the population that is put right: ``own * (population at one) + more * (population at other) + source``.
+        Of the population that is corrected: ``own * (population at one) + more * (population at other) + source``.
     one, other : array
         Places.
     own, more, source : array
@@ -167,7 +167,7 @@ def _compiled(lattice: Lattice) -> Callable:
 
 @functools.cache
 def _compile(lattice: Lattice) -> Callable:
-    """The steps for a lattice: with its shifts as constants the compiler knows that what is read and written lies apart."""
+    """The steps for a lattice: with its shifts as constants the compiler knows that reads and writes do not overlap."""
     cells, length = lattice.cells, lattice.length
     a0, a1, a2, a3, a4, a5, a6, a7, a8 = (int(lattice.at(i, np.array(0))) for i in range(9))
     b0, b1, b2, b3, b4, b5, b6, b7, b8 = (int(lattice.at(i, np.array(lattice.shift(i)))) for i in range(9))
@@ -206,13 +206,13 @@ def _compile(lattice: Lattice) -> Callable:
 
     @numba.njit(nogil=True, error_model="numpy")
     def step(
-        f, to, place, one, other, own, more, source, exchanged, left, beyond, row, weight, mean, even, odd, mended, ends
+        f, to, place, one, other, own, more, source, exchanged, left, beyond, row, weight, mean, even, odd, fixed, ends
     ):
         excess = np.float32(0)
         rows = ends.size
         if left.size:
-            # The outlet answers a plane wave as an endless channel would: pressure excess = impedance x velocity excess.
-            # So it does not echo, and the mean pressure there is 0 once as much flows out as in.
+            # The outlet answers a plane wave like an endless channel: pressure excess = impedance x velocity excess. So
+            # it does not echo, and the mean pressure there is 0 once as much flows out as in.
             for r in range(rows):
                 c = r * length + length - 1
                 excess += (f[a1 + c] - f[a2 + c]) + (f[a5 + c] - f[a6 + c]) + (f[a7 + c] - f[a8 + c])
@@ -225,24 +225,25 @@ def _compile(lattice: Lattice) -> Callable:
         # All are read before any is written: at the two ends of a row they are each other's.
         n = place.size
         for k in range(n):
-            mended[k] = own[k] * to[one[k]] + more[k] * to[other[k]] + source[k]
+            fixed[k] = own[k] * to[one[k]] + more[k] * to[other[k]] + source[k]
             exchanged[k] = to[one[k]]
         for k in range(left.size):
             # Behind the outlet lies a column like the last one, but for the pressure.
-            mended[n + k] = to[beyond[k]] + weight[k] * (excess - ends[row[k]])
+            fixed[n + k] = to[beyond[k]] + weight[k] * (excess - ends[row[k]])
         for k in range(n):
-            to[place[k]] = mended[k]
+            to[place[k]] = fixed[k]
         for k in range(left.size):
-            to[left[k]] = mended[n + k]
+            to[left[k]] = fixed[n + k]
 
     @numba.njit(nogil=True)
     def run(f, to, place, one, other, own, more, source, exchanged, left, beyond, row, weight, mean, even, odd, steps):
-        mended, ends = np.empty(place.size + left.size, np.float32), np.empty(cells // length, np.float32)
+        fixed, ends = np.empty(place.size + left.size, np.float32), np.empty(cells // length, np.float32)
         for _ in range(steps):
             step(
-                f, to, place, one, other, own, more, source, exchanged, left, beyond, row, weight, mean, even, odd, mended, ends
+                f, to, place, one, other, own, more, source, exchanged, left, beyond, row, weight, mean, even, odd,
+                fixed, ends,
             )  # fmt: skip
             f, to = to, f
-        exchanged += mended[: place.size]
+        exchanged += fixed[: place.size]
 
     return run

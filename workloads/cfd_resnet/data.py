@@ -1,31 +1,36 @@
 """Pairs of obstacle mask and steady flow: made by the solver once, kept in a cache outside the runs.
 
-python -m workloads.cfd_resnet.data                 the full set; under a Slurm array each task makes its part
-python -m workloads.cfd_resnet.data --size small    the set that the workload uses unless told otherwise
+python -m workloads.cfd_resnet.data                 the full set; several of them, as the tasks of an array, share it
+python -m workloads.cfd_resnet.data --size small    the default of the workload, whose values are those of the options
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import functools
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from launch import errors
 from launch.errors import Refusal
 from launch.node import stop
-from launch.plan import option_help, options
+from launch.plan import options
+from launch.plan.request import Count, Seed
+from launch.plan.typed import Bounds
 from workloads.data.news import Live, News
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from workloads.cfd_resnet.cache import Cache
+    from workloads.cfd_resnet.generate import FlowFile
     from workloads.cfd_resnet.obstacles import Split
+
+
+Reynolds = Annotated[float, Bounds(above=0, most=1000)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,16 +41,18 @@ class FlowSet:
     obstacles scale with the height; the viscosity follows from the Reynolds number. The defaults are the small set.
     """
 
-    height: int = 32  # cells across the channel
-    width: int = 64  # cells along the channel that are kept
-    length: int = 96  # cells along the channel in the solver; what lies behind `width` keeps the outlet away
-    train: int = 192  # flows to learn from
-    validation: int = 32  # flows of other shapes, to choose by
-    test: int = 32  # flows of still others, to report on
-    u_max: float = 0.1  # peak velocity at the inlet, lattice units (cells per step)
-    reynolds: float = 64.0  # u_max x height / viscosity
-    obstacles: int = 4  # random ovals and boxes in a channel
-    seed: int = 0
+    height: Annotated[int, Bounds(16, 10_000)] = 32  # cells across the channel
+    width: Count = 64  # cells along the channel that are kept
+    length: Count = 96  # cells along the channel in the solver; what lies behind `width` keeps the outlet away
+    train: Count = 192  # flows to learn from
+    validation: Count = 32  # flows of other shapes, to choose by
+    test: Count = 32  # flows of still others, to report on
+    u_max: Annotated[float, Bounds(above=0, most=0.15)] = (
+        0.1  # peak velocity at the inlet, lattice units (cells per step)
+    )
+    reynolds: Reynolds = 64.0  # u_max x height / viscosity
+    obstacles: Annotated[int, Bounds(1, 16)] = 4  # random ovals and boxes in a channel
+    seed: Seed = 0
     masks: Path | None = None  # obstacles from the files of this folder in place of random ones: all of them validation
 
     @property
@@ -116,7 +123,7 @@ def flows(
         Which set: ``SIZES["small"]``, ``SIZES["full"]``, or ``dataclasses.replace`` of one of them.
     split : "train", "validation" or "test"
         Shapes of the one are never among those of another. A larger set begins with the flows of a smaller one, and
-        those are not made again.
+        those are not computed again.
     folder : Path, optional
         Where caches are kept; ``$XDG_CACHE_HOME/rankloop/cfd`` or ``~/.cache/rankloop/cfd`` by default.
     progress : function, optional
@@ -133,18 +140,20 @@ def flows(
     Refusal
         If the parameters cannot be simulated, the folder cannot be written to, or a mask file cannot be used.
     """
+    from workloads.cfd_resnet.generate import Incomplete
+    from workloads.data.pieces import share
+
     _check(parameters)
     progress = progress or Live()
-    cache = _cache(parameters, split, folder)
-    try:
-        while (records := cache.load(progress)) is None:
-            cache.fill(cache.parts, News(progress, f"steady flows for {split}"))
-            cache.assemble(progress)
-    except OSError as error:
-        raise _unwritable(cache.folder, error) from None
-    return Flows(
-        records["mask"], records["flow"], records["drag"], records["lift"], parameters.u_max, parameters.nu
-    )  # fmt: skip
+    where, parts, whole = _files(parameters, split, folder, progress)
+    with _usable(where):
+        while (records := whole.read(progress)) is None:
+            cores = len(os.sched_getaffinity(0))
+            share(where, parts, News(progress, f"flow fields for {split}"), threads=cores)
+            with contextlib.suppress(Incomplete):
+                share(where, [whole], lambda *counts: None)
+    fields = {name: records[name] for name in ("mask", "flow", "drag", "lift")}
+    return Flows(**fields, u_max=parameters.u_max, nu=parameters.nu)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,69 +165,37 @@ class Arguments(FlowSet):
 
 
 def main(argv: Sequence[str]) -> None:
-    """Make a set; as a task of a Slurm array, only this task's share of its parts."""
-    values, rest = options.split(Arguments, argv)
-    options.refuse_unknown(rest, Arguments, "workloads.cfd_resnet.data")
-    if values.pop("help", False):
-        print(f"{__doc__}\nOptions, with the defaults of --size small:\n{option_help.describe(Arguments)}")
-        return
-    folder = values.pop("folder", None)
-    parameters = dataclasses.replace(SIZES[values.pop("size", "full")], **values)
+    """Make a set."""
+    values = options.of_command(Arguments, argv, __doc__, "workloads.cfd_resnet.data")
+    folder, size = values.pop("folder", None), values.pop("size", "full")
+    parameters = dataclasses.replace(SIZES[size], **values)
     _check(parameters)
     stop.install()
-    task, tasks = array_task(os.environ)
-    progress = Live()
-    caches = {
-        split: _cache(parameters, split, folder) for split in ("train", "validation", "test")
-    }  # refuses what is wrong first
-    for split, cache in caches.items():
-        try:
-            cache.fill(cache.parts[task::tasks], News(progress, f"steady flows for {split}"))
-        except OSError as error:
-            raise _unwritable(cache.folder, error) from None
-        if missing := cache.missing(cache.parts):
-            print(
-                f"{split}: this task's {len(cache.parts[task::tasks])} of {len(cache.parts)} parts are made, "
-                f"{len(missing)} are left to other tasks"
-            )
-        else:
-            made = flows(parameters, split, folder=folder, progress=progress)
-            print(f"{split}: {len(made)} flows in {cache.folder}")
-
-
-def array_task(environ: Mapping[str, str]) -> tuple[int, int]:
-    """The index of this task of a Slurm array, and how many there are; 0 and 1 where there is no array."""
-    if "SLURM_ARRAY_TASK_ID" not in environ:
-        return 0, 1
-    task, first, step = (int(environ.get(f"SLURM_ARRAY_TASK_{name}", 1)) for name in ("ID", "MIN", "STEP"))
-    return (task - first) // step, int(environ.get("SLURM_ARRAY_TASK_COUNT", 1))
+    splits: tuple[Split, ...] = ("train", "validation", "test")
+    folders = {split: _files(parameters, split, folder, print)[0] for split in splits}  # what is wrong is refused first
+    for split in splits:
+        count = len(flows(parameters, split, folder=folder))
+        print(f"{split}: {count} flows in {folders[split]}")
 
 
 def _check(parameters: FlowSet) -> None:
-    """Refuse what cannot be simulated."""
-    p = parameters
-    for name, wrong, possible in (
-        ("height", p.height < 16, "16 cells or more"),
-        ("width", p.width < p.height, f"the height ({p.height}) or more"),
-        ("length", p.length < p.width, f"the width ({p.width}) or more"),
-        ("train", p.train < 1, "1 or more"),
-        ("validation", p.validation < 1, "1 or more"),
-        ("test", p.test < 1, "1 or more"),
-        ("u_max", not 0 < p.u_max <= 0.15, "above 0 and up to 0.15 cells per step"),
-        ("reynolds", not 0 < p.reynolds <= 1000, "above 0 and up to 1000"),
-        ("obstacles", not 1 <= p.obstacles <= 16, "1 to 16"),
-        ("seed", p.seed < 0, "0 or more"),
-    ):
-        if wrong:
-            raise Refusal(f"a set of flows cannot have --{name.replace('_', '-')} {getattr(p, name)}: give {possible}")
+    """Refuse lengths that do not fit together."""
+    for name, least in (("width", "height"), ("length", "width")):
+        length, smallest = getattr(parameters, name), getattr(parameters, least)
+        if length < smallest:
+            raise Refusal(f"a set of flows cannot have --{name} {length}: give the {least} ({smallest}) or more")
 
 
-def _cache(parameters: FlowSet, split: Split, folder: Path | None) -> Cache:
-    """The files of a split: their folder is named after all that a flow depends on, and not after how many there are."""
+def _files(
+    parameters: FlowSet, split: Split, folder: Path | None, progress: Callable[[str], None]
+) -> tuple[Path, list[FlowFile], FlowFile]:
+    """The folder of a split, its parts, and the file of all.
+
+    The folder is named after all that a flow depends on, and not after how many there are.
+    """
     import hashlib  # not at the top: the launcher reads this module in every dry run, and hashing takes long to load
 
     from workloads.cfd_resnet import generate
-    from workloads.cfd_resnet.cache import Cache, record_type
 
     values = dataclasses.asdict(parameters)
     count = {name: values.pop(name) for name in ("train", "validation", "test")}[split]
@@ -230,19 +207,20 @@ def _cache(parameters: FlowSet, split: Split, folder: Path | None) -> Cache:
     values |= {"split": split, "version": generate.VERSION}
     key = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
     root = folder or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rankloop" / "cfd"
-    return Cache(
-        Path(root) / f"{split}-{parameters.height}x{parameters.width}-{key}",
-        record_type(parameters.height, parameters.width),
-        count,
-        functools.partial(generate.make, parameters, split),
-    )
+    where = Path(root) / f"{split}-{parameters.height}x{parameters.width}-{key}"
+    return where, *generate.files(parameters, split, count, where, progress)
 
 
-def _unwritable(folder: Path, error: OSError) -> Refusal:
-    return Refusal(
-        f"the cache of flows {folder} cannot be used ({error.strerror}): "
-        "set XDG_CACHE_HOME to a folder with room that can be written to"
-    )
+@contextlib.contextmanager
+def _usable(where: Path) -> Iterator[None]:
+    """What to do is said where the folder cannot be used."""
+    try:
+        yield
+    except OSError as error:
+        raise Refusal(
+            f"the cache of flows {where} cannot be used ({error.strerror}): "
+            "set XDG_CACHE_HOME to a folder with room that can be written to"
+        ) from None
 
 
 if __name__ == "__main__":

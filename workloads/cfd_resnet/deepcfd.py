@@ -2,9 +2,9 @@
 
 Format
 ------
-dataX.pkl, dataY.pkl: pickled arrays (N, 3, Nx, Ny), x along the channel; published: N = 981, 172 x 79 cells. The channels of X are
-the signed distance from the obstacle, the region (0 obstacle, 1 fluid, 2 wall, 3 inlet, 4 outlet), the signed distance from the
-walls; those of Y are Ux, Uy, p. The first 70 % are for training, the others for testing.
+dataX.pkl, dataY.pkl: pickled arrays (N, 3, Nx, Ny), x along the channel; published: N = 981, 172 x 79 cells. The
+channels of X are the signed distance from the obstacle, the region (0 obstacle, 1 fluid, 2 wall, 3 inlet, 4 outlet),
+the signed distance from the walls; those of Y are Ux, Uy, p. The first 70 % are for training, the others for testing.
 
 References
 ----------
@@ -34,8 +34,8 @@ TRAINED = 0.7  # part of the flows, as published
 CHOSEN_BY = 0.1  # part of those that is not learned from but chosen by; published: chosen by the test flows
 
 
-class Flows(NamedTuple):
-    """Some flows, x along axis 2.
+class Fields(NamedTuple):
+    """Geometries and their fields, x along axis 2.
 
     Parameters
     ----------
@@ -51,25 +51,25 @@ class Flows(NamedTuple):
     def __len__(self) -> int:
         return len(self.inputs)
 
-    def load(self, index: np.ndarray | range) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Inputs, and the targets ``flow`` and ``mask``; from ``len(self)`` on mirrored at the middle of the channel."""
+    def load(self, index: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Inputs, and the targets ``flow`` and ``mask``; from ``len(self)`` on mirrored across the channel."""
         mirrored, which = np.divmod(np.asarray(index), len(self))
         inputs, fields = self.inputs[which], self.fields[which]
         turn = mirrored == 1
-        inputs[turn], fields[turn] = inputs[turn, ::-1], fields[turn, ::-1] * np.float32((1, -1, 1))
+        inputs[turn], fields[turn] = inputs[turn, ::-1], fields[turn, ::-1] * np.array((1, -1, 1), np.float32)
         return inputs, {"flow": fields, "mask": inputs[..., :1]}
 
 
-class FlowSets(NamedTuple):
-    """The flows to learn from, to choose by and to report on, and what their fields were divided by, (3,)."""
+class Splits(NamedTuple):
+    """What is learned from, chosen by and reported on, and what the fields were divided by, (3,)."""
 
-    train: Flows
-    validation: Flows
-    test: Flows
+    train: Fields
+    validation: Fields
+    test: Fields
     scale: np.ndarray
 
 
-def read(folder: Path, flows: int = 0) -> FlowSets:
+def read(folder: Path, flows: int = 0) -> Splits:
     """Read the two files, and look at all values.
 
     Parameters
@@ -94,7 +94,7 @@ def read(folder: Path, flows: int = 0) -> FlowSets:
         if not finite.all():
             place = tuple(int(axis[0]) for axis in np.nonzero(~finite))
             raise Refusal(
-                f"{folder / name} has {array[place]} in channel {place[1]} of flow {place[0]}: mend it or leave it out"
+                f"{folder / name} has {array[place]} in channel {place[1]} of flow {place[0]}: fix it or leave it out"
             )
     region = x[:, 1]
     wrong = (region != np.round(region)) | (region < 0) | (region >= REGIONS)
@@ -121,10 +121,10 @@ def read(folder: Path, flows: int = 0) -> FlowSets:
     fields = y / scale[:, None, None]
     inputs, fields = (np.ascontiguousarray(a.transpose(0, 3, 2, 1), np.float32) for a in (inputs, fields))
 
-    def part(first: int, last: int) -> Flows:
-        return Flows(inputs[first:last], fields[first:last])
+    def part(first: int, last: int) -> Fields:
+        return Fields(inputs[first:last], fields[first:last])
 
-    return FlowSets(part(0, flows or learned), part(learned, trained), part(trained, len(x)), scale.astype(np.float32))
+    return Splits(part(0, flows or learned), part(learned, trained), part(trained, len(x)), scale.astype(np.float32))
 
 
 class Measure:
@@ -132,16 +132,16 @@ class Measure:
 
     Parameters
     ----------
-    sets : FlowSets
+    sets : Splits
         Of the mean and the scale.
     """
 
-    def __init__(self, sets: FlowSets) -> None:
+    def __init__(self, sets: Splits) -> None:
         self._scale = sets.scale
         self._mean = sets.train.fields.mean(axis=0)
 
-    def statistics(self, targets: dict[str, tf.Tensor], outputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Sums over the examples of a batch; outputs (B, H, W, 3) as `Flows.fields`."""
+    def statistics(self, targets: dict[str, Any], outputs: Any) -> dict[str, tf.Tensor]:
+        """Sums over the examples of a batch; outputs (B, H, W, 3) as `Fields.fields`."""
         sums = {}
         for prefix, fields in (("", outputs), ("mean_field_", self._mean * (1.0 - targets["mask"]))):
             squares = tf.reduce_sum(squared_errors(fields, targets["flow"]), axis=0) * self._scale**2
@@ -156,10 +156,11 @@ class Measure:
         Returns
         -------
         dict of str to float
-            ``squared_error_u``, ``_v``, ``_p`` and their sum ``squared_error``: squared differences summed over the cells, the
-            mean over the examples, in the units of the data: "Ux MSE" ... "Total MSE" of the paper, 0.707, 0.213, 1.009, 1.929.
-            ``error``: |predicted - true| / |true| of the velocity, the mean over the examples. The same of the mean training
-            flow as ``mean_field_...``; ``times_better``: its ``squared_error`` over the network's.
+            ``squared_error_u``, ``_v``, ``_p`` and their sum ``squared_error``: squared differences summed over the
+            cells, the mean over the examples, in the units of the data: "Ux MSE" ... "Total MSE" of the paper, 0.707,
+            0.213, 1.009, 1.929. ``error``: |predicted - true| / |true| of the velocity, the mean over the examples. The
+            same of the mean training flow as ``mean_field_...``; ``times_better``: its ``squared_error`` over the
+            network's.
         """
         metrics = {name: float(total) / examples for name, total in totals.items()}
         for prefix in ("", "mean_field_"):
@@ -171,7 +172,7 @@ class Measure:
 class _Arrays(pickle.Unpickler):
     """Makes numpy arrays of numbers and nothing else: a pickle can otherwise call any function."""
 
-    MADE_BY = {  # whatever the modules of the numpy were called that wrote it: numpy.core, later numpy._core
+    MADE_BY: dict[str, Any] = {  # whatever the numpy that wrote it called its modules: numpy.core, later numpy._core
         "_reconstruct": np.zeros(1).__reduce__()[0],
         "_frombuffer": np.zeros(1).__reduce_ex__(5)[0],
         "ndarray": np.ndarray,
@@ -183,21 +184,21 @@ class _Arrays(pickle.Unpickler):
             return self.MADE_BY[name]
         if (module, name) == ("_codecs", "encode"):  # by which Python 3 writes bytes in old protocols
             return lambda text, encoding: text.encode("latin1")
-        raise pickle.UnpicklingError(f"it wants {module}.{name}, which is no array")
+        raise pickle.UnpicklingError(f"it wants {module}.{name}, which is not an array")
 
 
 def _array(path: Path) -> np.ndarray:
     try:
         with open(path, "rb") as file:
-            found = _Arrays(file, encoding="latin1").load()
+            array = _Arrays(file, encoding="latin1").load()
     except FileNotFoundError:
         raise Refusal(f"{path.parent} has no {path.name}: {SOURCE}") from None
     except Exception as error:  # a damaged pickle can raise anything
         raise Refusal(f"{path} cannot be read as a pickled array ({error}): {SOURCE}") from None
-    if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiu":
-        kind = f"an array of {found.dtype}" if isinstance(found, np.ndarray) else f"a {type(found).__name__}"
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
+        kind = f"an array of {array.dtype}" if isinstance(array, np.ndarray) else f"a {type(array).__name__}"
         raise Refusal(f"{path} holds {kind}, not an array of numbers: {SOURCE}")
-    return found
+    return array
 
 
 def _by(array: np.ndarray) -> str:

@@ -1,13 +1,29 @@
-"""The flows of a set, computed: draw obstacles, solve, draw again where no steady flow is found."""
+"""The flows of a set, computed, and their files. Other obstacles are drawn where the solver finds no steady flow.
+
+A file has the records of some flows, as .npy does, and the CRC-32 of all before it at its end. Flows are made in parts
+by all processes that want them; the file of all, from which they are read, is put together from those.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import functools
+import io
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from launch.errors import Refusal
+from launch.record.files import replacing
 from workloads.cfd_resnet.obstacles import Split, masks_from, random_mask
+from workloads.data.pieces import Piece
+
+if TYPE_CHECKING:
+    from workloads.cfd_resnet.data import FlowSet
 
 # Part of the cache's key: raise it with every change that changes a flow.
 VERSION = 2
@@ -17,23 +33,138 @@ VERSION = 2
 TOLERANCE = 2e-4
 # Times that the fastest fluid passes the channel's length, after which a flow counts as unsteady; most need 2 to 7.
 PASSES = 20
-EVERY = 500  # steps between two looks
+EVERY = 500  # steps between two checks
 STREAMS = ("train", "validation", "test")  # of random numbers, by their place
 CELLS = 8_192  # at once on a CPU core: so the populations stay in its caches
+PART = 16  # flows in a part: what one thread makes at a time, and what a kill costs at most
 
 
-def masks_of_files(parameters) -> dict[str, np.ndarray]:
+class Damaged(Exception):
+    """A file is not what was once written: cut short, or changed."""
+
+
+class Incomplete(Exception):
+    """A part is missing, or was damaged and is removed."""
+
+
+@dataclass
+class FlowFile(Piece):
+    """A file of flows of a `record_type`."""
+
+    dtype: np.dtype
+
+    def read(self, progress: Callable[[str], None]) -> np.ndarray | None:
+        """Its records; None if there is no such file, or it was damaged and is removed."""
+        with contextlib.suppress(FileNotFoundError):
+            try:
+                return read(self.paths[0], self.dtype, self.weight)
+            except Damaged as error:
+                progress(f"{error}: making it again")
+                self.paths[0].unlink(missing_ok=True)
+        return None
+
+
+def files(
+    parameters: FlowSet, split: Split, count: int, folder: Path, progress: Callable[[str], None]
+) -> tuple[list[FlowFile], FlowFile]:
+    """The parts of a split, and the file of all. A larger set uses the parts of a smaller one, and adds to them."""
+    dtype = record_type(parameters.height, parameters.width)
+
+    def file(name: str, size: int, fill: Callable[[np.ndarray, Callable[[int], None]], None]) -> FlowFile:
+        def make_file(beat: Callable[[int], None]) -> None:
+            records = np.zeros(size, dtype)
+            fill(records, beat)
+            write(path, records)
+
+        path = folder / f"{name}.npy"
+        return FlowFile(name, size, [path], make_file, dtype)
+
+    def join(records: np.ndarray, beat: Callable[[int], None]) -> None:
+        pieces = [piece for part in parts if (piece := part.read(progress)) is not None]
+        if len(pieces) < len(parts):
+            raise Incomplete
+        np.concatenate(pieces, out=records)
+
+    parts = []
+    for number, first in enumerate(range(0, count, PART)):
+        indices = range(first, min(first + PART, count))
+        name = f"part-{number:05d}" + (f"-first-{len(indices)}" if len(indices) < PART else "")
+        parts.append(file(name, len(indices), functools.partial(make, parameters, split, indices)))
+    return parts, file(f"flows-{count}", count, join)
+
+
+def record_type(height: int, width: int) -> np.dtype:
+    """One flow in a file: an example is one piece of it, and a field of all examples is an array without a copy."""
+    return np.dtype(
+        [("flow", "<f4", (height, width, 2)), ("drag", "<f4"), ("lift", "<f4"), ("mask", "u1", (height, width, 1))]
+    )
+
+
+def write(path: Path, records: np.ndarray) -> None:
+    """Publish records."""
+    header = io.BytesIO()
+    layout = {"descr": np.lib.format.dtype_to_descr(records.dtype), "fortran_order": False, "shape": records.shape}
+    np.lib.format.write_array_header_1_0(header, layout)
+    content = np.ascontiguousarray(records).view(np.uint8).data
+    crc32 = zlib.crc32(content, zlib.crc32(header.getvalue()))
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        file.write(header.getvalue())
+        file.write(content)
+        file.write(crc32.to_bytes(4, "little"))
+
+
+def read(path: Path, dtype: np.dtype, count: int) -> np.ndarray:
+    """Records mapped from a file, read-only.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    Damaged
+        If its checksum or its layout is not as it was written.
+    """
+    content = np.memmap(path, np.uint8, "r").data if path.stat().st_size else memoryview(b"")
+    if len(content) < 8 or zlib.crc32(content[:-4]) != int.from_bytes(content[-4:], "little"):
+        raise Damaged(f"{path} is cut short or has changed since it was written")
+    try:
+        records = np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        raise Damaged(f"{path} cannot be read ({error})") from None
+    if records.dtype != dtype or records.shape != (count,):
+        raise Damaged(f"{path} holds flows of another size or number")
+    return records
+
+
+def masks_of_files(parameters: FlowSet) -> dict[str, np.ndarray]:
     """The masks of ``parameters.masks`` by file name; see `obstacles.masks_from`."""
-    return masks_from(parameters.masks, parameters.height, parameters.width)
+    return masks_from(parameters.masks, parameters.height, parameters.width) if parameters.masks else {}
 
 
-def draw(parameters, split: Split, index: int, attempt: int) -> np.ndarray:
-    """A random mask of a set: a function of its arguments alone, whoever asks and in whatever order."""
-    rng = np.random.default_rng([parameters.seed, STREAMS.index(split), index, attempt])
-    return random_mask(rng, parameters.height, parameters.width, parameters.obstacles, split)
+def candidates(parameters: FlowSet, split: Split, index: int) -> Iterator[np.ndarray]:
+    """The masks to try for a flow until one is steady: a function of the arguments alone, whoever calls it.
+
+    Raises
+    ------
+    Refusal
+        If a mask from a file has no steady flow, or nearly no random one has.
+    """
+    if parameters.masks and split == "validation":
+        name, mask = list(masks_of_files(parameters).items())[index]
+        yield mask
+        raise Refusal(
+            f"the flow around {parameters.masks / name} does not become steady at --reynolds {parameters.reynolds:g}: "
+            "give a lower one, or remove the file"
+        )
+    for attempt in range(21):
+        rng = np.random.default_rng([parameters.seed, STREAMS.index(split), index, attempt])
+        yield random_mask(rng, parameters.height, parameters.width, parameters.obstacles, split)
+    raise Refusal(
+        f"20 random shapes in a row have no steady flow at --reynolds {parameters.reynolds:g} and --u-max "
+        f"{parameters.u_max:g}: give lower ones"
+    )
 
 
-def make(parameters, split: Split, indices: range, records: np.ndarray, news: Callable[[int], bool]) -> None:
+def make(parameters: FlowSet, split: Split, indices: range, records: np.ndarray, beat: Callable[[int], None]) -> None:
     """Compute flows.
 
     Parameters
@@ -44,69 +175,53 @@ def make(parameters, split: Split, indices: range, records: np.ndarray, news: Ca
         Which part of it.
     indices : range
         Which flows of that split.
-    records : array (len(indices),), `cache.record_type`
+    records : array (len(indices),), `record_type`
         Filled in.
-    news : function
-        Told the number of finished flows, often; if it returns False, this function returns without having finished.
+    beat : function
+        Called with the number of finished flows, often.
 
     Raises
     ------
     Refusal
-        If a mask from a file has no steady flow, or nearly no random one has.
+        As `candidates`.
     """
     from workloads.cfd_resnet.channel import Case
-    from workloads.cfd_resnet.lattice_boltzmann import Batch, Steady
+    from workloads.cfd_resnet.lattice_boltzmann import Batch
 
     case = Case(parameters.height, parameters.length, parameters.nu, u_max=parameters.u_max)
-    files = masks_of_files(parameters) if parameters.masks and split == "validation" else None
+    width = parameters.width
     tolerance = TOLERANCE * 1000 * parameters.u_max / parameters.height
     most = PASSES * parameters.length / parameters.u_max
-    slots = max(1, min(len(indices), 8, CELLS // (case.height * case.length)))
-    batch = Batch(case, slots)
-    running: dict[int, tuple[int, int]] = {}  # slot: index, attempt
-    waiting = [(index, 0) for index in reversed(indices)]
-    done = 0
-
-    def solid(mask: np.ndarray) -> np.ndarray:
-        return np.pad(mask, [(0, 0), (0, case.length - mask.shape[1])])
+    batch = Batch(case, max(1, min(len(indices), 8, CELLS // (case.height * case.length))))
+    waiting, done = iter(indices), 0
+    running: dict[int, tuple[int, Iterator[np.ndarray]]] = {}  # slot: index, masks that are left to try
 
     def start(slot: int) -> None:
-        if waiting:
-            index, attempt = running[slot] = waiting.pop()
-            mask = list(files.values())[index] if files else draw(parameters, split, index, attempt)
-            batch.put(slot, solid(mask))
-        else:
+        index = next(waiting, None)
+        if index is None:
             batch.clear(slot)
+            running.pop(slot, None)
+        else:
+            running[slot] = index, candidates(parameters, split, index)
+            put(slot)
 
-    def store(index: int, flow: Steady) -> None:
-        record = records[index - indices.start]
-        width = parameters.width
-        record["flow"][..., 0], record["flow"][..., 1] = flow.u[:, :width] / case.u_max, flow.v[:, :width] / case.u_max
-        record["mask"][..., 0] = batch.solid(slot)[:, :width]
-        record["drag"], record["lift"] = flow.force / (case.u_max**2 * case.height)
+    def put(slot: int) -> None:
+        batch.put(slot, np.pad(next(running[slot][1]), [(0, 0), (0, case.length - width)]))
 
-    for slot in range(slots):
+    for slot in range(batch.slots):
         start(slot)
-    while running and news(done):
+    while running:
+        beat(done)
         change = batch.advance(EVERY)
-        for slot, (index, attempt) in list(running.items()):
+        for slot, (index, _) in list(running.items()):
             if change[slot] < tolerance:
-                store(index, batch.take(slot))
+                flow, record = batch.take(slot), records[index - indices.start]
+                record["flow"][..., 0] = flow.u[:, :width] / case.u_max
+                record["flow"][..., 1] = flow.v[:, :width] / case.u_max
+                record["mask"][..., 0] = batch.solid(slot)[:, :width]
+                record["drag"], record["lift"] = flow.force / (case.u_max**2 * case.height)
                 done += 1
-            elif change[slot] >= tolerance and batch.steps(slot) < most:
-                continue
-            elif files:
-                raise Refusal(
-                    f"the flow around {parameters.masks / list(files)[index]} does not become steady at --reynolds "
-                    f"{parameters.reynolds:g}: give a lower one, or take the file away"
-                )
-            elif attempt == 20:
-                raise Refusal(
-                    f"20 random shapes in a row have no steady flow at --reynolds {parameters.reynolds:g} and --u-max "
-                    f"{parameters.u_max:g}: give lower ones"
-                )
-            else:
-                waiting.append((index, attempt + 1))
-            del running[slot]
-            start(slot)
-    news(done)
+                start(slot)
+            elif not change[slot] >= tolerance or batch.steps(slot) >= most:  # not: NaN has blown up
+                put(slot)
+    beat(done)

@@ -2,8 +2,9 @@
 
 On CPU cores, compiled by Numba, a thread a core. The populations are kept as deviations from their value at rest
 and the equilibrium is that of He & Luo (1997), in which the density stands in the pressure only: so single precision
-is enough, and a steady flow is free of divergence whatever the Mach number. Walls and inlet act on links that end outside
-the fluid (Ladd 1994), half-way between two cells unless the distance to the wall is given (Bouzidi et al. 2001).
+is enough, and a steady flow is free of divergence whatever the Mach number. Walls and inlet act on links that end
+outside the fluid (Ladd 1994), half-way between two cells unless the distance to the wall is given (Bouzidi et al.
+2001).
 
 References
 ----------
@@ -61,10 +62,10 @@ class Batch:
     """
 
     def __init__(self, case: Case, slots: int) -> None:
-        self.case, self._lattice = case, Lattice(case.height, case.length)
+        self.case, self.slots, self._lattice = case, slots, Lattice(case.height, case.length)
         # Of each slot two, from one to the other of which a step goes.
         self._populations = [[np.zeros(9 * self._lattice.stride, np.float32) for _ in range(2)] for _ in range(slots)]
-        self._links: list = [None] * slots  # an empty slot has none
+        self._links: list[tuple | None] = [None] * slots  # an empty slot has none
         self._force = np.zeros((slots, 2), np.float32)
         self._change = np.full(slots, np.inf)
         self._steps = np.zeros(slots, int)
@@ -118,19 +119,18 @@ class Batch:
         array (slots,)
             The change of each, as in `Steady`.
         """
-        with np.errstate(over="ignore", invalid="ignore"):  # what blows up is told by its change
+        with np.errstate(over="ignore", invalid="ignore"):  # what blows up is seen by its change
             for slot, met in enumerate(self._links):
                 self._change[slot] = 0 if met is None else self._advance(slot, met, steps)
         self._steps += steps
         return self._change
 
     def _advance(self, slot: int, met: tuple, steps: int) -> float:
-        found, outlet, pull = met
+        inner, outlet, pull = met
+        now, spare = self._populations[slot]
         _, u0, v0 = self._moments(slot)
-        now, spare, exchanged = advance(
-            self._lattice, *self._populations[slot], found, outlet, self.case.relaxation, steps
-        )
-        self._populations[slot] = [now, spare]
+        *populations, exchanged = advance(self._lattice, now, spare, inner, outlet, self.case.relaxation, steps)
+        self._populations[slot] = populations
         _, u, v = self._moments(slot)
         force = exchanged @ pull  # pressure counts from that of the outlet
         moved, speed = np.sqrt(((u - u0) ** 2 + (v - v0) ** 2).sum()), np.sqrt((u**2 + v**2).sum())
@@ -138,7 +138,7 @@ class Batch:
         self._force[slot] = force
         # Nothing moves in an empty channel, and nothing pulls where there is no obstacle.
         changes = [part / whole for part, whole in ((moved, speed), of_force) if whole != 0]
-        return np.max(changes, initial=0) * 1000 / steps  # of a NaN it makes NaN
+        return float(np.max(changes, initial=0) * 1000 / steps)  # of a NaN it makes NaN
 
     def _moments(self, slot: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return moments(self._lattice.grids(self._populations[slot][0]))
@@ -178,11 +178,11 @@ def solve(
     batch = Batch(case, len(solid))
     for slot, obstacles in enumerate(solid):
         batch.put(slot, obstacles, None if distance is None else distance[slot])
-    done: list[Steady | None] = [None] * len(solid)
+    flows: dict[int, Steady] = {}
     steps = 0
-    while any(flow is None for flow in done):
+    while len(flows) < len(solid):
         change, steps = batch.advance(every), steps + every
-        for slot, flow in enumerate(done):
-            if flow is None and (not change[slot] >= tolerance or steps >= most):  # not: a NaN is the end too
-                done[slot] = batch.take(slot)
-    return done
+        for slot in range(len(solid)):
+            if slot not in flows and (not change[slot] >= tolerance or steps >= most):  # not: a NaN is the end too
+                flows[slot] = batch.take(slot)
+    return [flows[slot] for slot in range(len(solid))]

@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -20,30 +21,15 @@ from scipy import stats
 
 from launch import errors
 from launch.errors import Refusal
-from launch.plan import options
-from launch.record.files import read_json
-from launch.record.rundir import RunDir
-from launch.submit.study import INDEX, runs_in
 from profiling.reporting.plots import BLUE, GRID, INK, MUTED, ORANGE
 from workloads.cfd_resnet import Config
+from workloads.training.studies import Finished, finished
 
 PUBLISHED = (0.0198, 0.0269)  # Guo et al. 2016: mean relative error over their test cases, at full size
 FULL = 4_096  # flows of the largest set of the study; the law is extrapolated to four times as many
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One finished run: errors are parts of the solver's norm, means over the flows of a set."""
-
-    flows: int
-    seed: int
-    validation: float
-    test: float
-    spread: float  # standard deviation of the test error over the flows
-    test_flows: int
-    steps: int
-    passes: float  # over the training flows, mirrored ones included
-    times_better: float
+METRICS = ("error", "test_error", "test_error_spread", "test_times_better")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,74 +74,70 @@ class Law:
 def fit(flows: Sequence[float], errors: Sequence[float]) -> Law:
     """The power law through errors at numbers of flows, two of which at least differ; each run is a point."""
     x = np.log(np.asarray(flows, float))
-    line = stats.linregress(x, np.log(np.asarray(errors, float)))
+    line: Any = stats.linregress(x, np.log(np.asarray(errors, float)))
     return Law(math.exp(line.intercept), -line.slope, line.stderr, x)
 
 
-def read(folders: Sequence[Path]) -> list[Point]:
+def read(folders: Sequence[Path]) -> list[Finished]:
     """The finished runs of some studies, by rising number of flows.
 
     Raises
     ------
     Refusal
-        If a folder is no study, or there are not two numbers of flows among the finished runs.
+        If a folder is not such a study, or there are not two numbers of flows among the finished runs.
     """
-    points, unfinished = [], 0
-    for folder in folders:
-        if not (folder / INDEX).is_file():
-            raise Refusal(f"{folder} is no study: give the folder of a run of jobs/cfd_resnet_learning_curve.toml")
-        for run in runs_in(folder):
-            if point := _point(run):
-                points.append(point)
-            else:
-                unfinished += 1
-    if len({point.flows for point in points}) < 2:
+    runs, unfinished = finished(folders, Config, "workloads.cfd_resnet", METRICS)
+    if len({_flows(run) for run in runs}) < 2:
         raise Refusal(
             f"a curve needs two numbers of flows, and the finished runs of {', '.join(map(str, folders))} have "
-            f"{len({point.flows for point in points})}: wait for more ({unfinished} are not finished)"
+            f"{len({_flows(run) for run in runs})}: wait for more ({unfinished} are not finished)"
         )
-    return sorted(points, key=lambda point: (point.flows, point.seed))
+    return sorted(runs, key=lambda run: (_flows(run), run.seed))
 
 
-def table(points: Sequence[Point], law: Law) -> str:
+def _flows(run: Finished) -> int:
+    return run.config.flow_set().train
+
+
+def table(runs: Sequence[Finished], law: Law) -> str:
     """All runs and what the law says, in Markdown."""
     lines = [
         "| flows | seed | steps | epochs | validation error | test error | its standard error, points | times better |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for point in points:
-        error = point.spread / math.sqrt(point.test_flows)
+    for run in runs:
+        error, test_error, spread, times_better = (run.metrics[name] for name in METRICS)
+        points = 100 * spread / math.sqrt(run.config.flow_set().test)
         lines.append(
-            f"| {point.flows:,} | {point.seed} | {point.steps:,} | {point.passes:.3g} | {point.validation:.1%} | "
-            f"{point.test:.1%} | {100 * error:.1f} | {point.times_better:.1f} |"
+            f"| {_flows(run):,} | {run.seed} | {run.steps:,} | {run.epochs:.3g} | {error:.1%} | {test_error:.1%} | "
+            f"{points:.1f} | {times_better:.1f} |"
         )
     formula = f"test error = {law.factor:.3g} x flows^-{law.exponent:.3f}"
-    if len(points) > 2:
-        formula += ", exponent {:.3f} to {:.3f} (95 %, {} runs)".format(*law.interval, len(points))
+    if len(runs) > 2:
+        formula += ", exponent {:.3f} to {:.3f} (95 %, {} runs)".format(*law.interval, len(runs))
     lines += ["", formula]
-    most = max(point.flows for point in points)
     for flows in (FULL, 4 * FULL):
-        if flows <= most:
-            continue
-        middle, low, high = law.at(flows)
-        lines.append(f"extrapolated to {flows:,} flows: {middle:.1%} ({low:.1%} to {high:.1%})")
+        if flows > max(map(_flows, runs)):
+            middle, low, high = law.at(flows)
+            lines.append(f"extrapolated to {flows:,} flows: {middle:.1%} ({low:.1%} to {high:.1%})")
     return "\n".join(lines)
 
 
-def draw(path: Path, points: Sequence[Point], law: Law) -> None:
+def draw(path: Path, runs: Sequence[Finished], law: Law) -> None:
     """The figure: runs, the law with the interval of a new run, dashed where extrapolated, and the published errors."""
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.subplots()
-    sizes = sorted({point.flows for point in points})
+    sizes = sorted(set(map(_flows, runs)))
     end = max(4 * FULL, sizes[-1])
     for low, high, style in ((sizes[0], sizes[-1], "-"), (sizes[-1], end, "--")):
         x = np.geomspace(low, high, 40)
         middle, least, greatest = np.array([law.at(value) for value in x]).T
         axes.plot(x, 100 * middle, style, color=MUTED, lw=1.2, label=None if style == "-" else "law, extrapolated")
         axes.fill_between(x, 100 * least, 100 * greatest, color=MUTED, alpha=0.15 if style == "-" else 0.07, lw=0)
-    for key, color, label in (("validation", ORANGE, "validation"), ("test", BLUE, "test")):
-        x, y = [point.flows for point in points], [100 * getattr(point, key) for point in points]
-        axes.plot(x, y, "o" if key == "test" else "x", color=color, label=label)
+    for metric, marker, color, label in (("error", "x", ORANGE, "validation"), ("test_error", "o", BLUE, "test")):
+        axes.plot(
+            [_flows(run) for run in runs], [100 * run.metrics[metric] for run in runs], marker, color=color, label=label
+        )
     axes.axhspan(*(100 * error for error in PUBLISHED), color=GRID, label="Guo et al. 2016, at full size")
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
@@ -175,32 +157,13 @@ def main(argv: Sequence[str]) -> None:
     if not argv or argv[0].startswith("-"):
         raise Refusal("the learning curve is read from studies: give the folder of one, or of several")
     folders = [Path(word) for word in argv]
-    points = read(folders)
-    law = fit([point.flows for point in points], [point.test for point in points])
-    text = table(points, law)
+    runs = read(folders)
+    law = fit([_flows(run) for run in runs], [run.metrics["test_error"] for run in runs])
+    text = table(runs, law)
     print(text)
     (folders[0] / "learning_curve.md").write_text(text + "\n")
-    draw(folders[0] / "learning_curve.svg", points, law)
+    draw(folders[0] / "learning_curve.svg", runs, law)
     print(f"\n{folders[0] / 'learning_curve.svg'}")
-
-
-def _point(run: RunDir) -> Point | None:
-    """What a run has found; None if it is not finished."""
-    result, plan = run.result(), read_json(run.run_json)
-    if result is None:
-        return None
-    config, metrics = options.parse(Config, plan["entry"][3:]), result["metrics"]
-    return Point(
-        flows=config.flow_set().train,
-        seed=plan["seed"],
-        validation=metrics["error"],
-        test=metrics["test_error"],
-        spread=metrics["test_error_spread"],
-        test_flows=config.flow_set().test,
-        steps=result["steps"],
-        passes=result["epochs"],
-        times_better=metrics["test_times_better"],
-    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How far a predicted flow is from the solver's, and how well it obeys the physics, beside the mean flow doing the same.
+"""How far a predicted flow is from the solver's and how well it obeys the physics, beside the mean flow doing the same.
 
 Velocities are in units of the peak velocity at the inlet, lengths in cells, forces in density x u_max^2 x cells.
 """
@@ -14,7 +14,8 @@ import tensorflow as tf
 
 from workloads.cfd_resnet.data import Flows
 
-TINY = 1e-6  # a norm below this is taken for it: a flow without v has no relative error of v
+Tensor = Any  # of TensorFlow, whose annotations do not know how tensors are sliced
+TINY = 1e-6  # a norm below this is replaced by it: a flow without v has no relative error of v
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -29,7 +30,7 @@ class Metrics:
 
     mean_field: np.ndarray
 
-    def statistics(self, targets: dict[str, tf.Tensor], outputs: tf.Tensor) -> dict[str, tf.Tensor]:
+    def statistics(self, targets: dict[str, Tensor], outputs: Tensor) -> dict[str, Tensor]:
         """Sums over the examples of a batch, for the network and for the mean field.
 
         Parameters
@@ -65,12 +66,13 @@ class Metrics:
         -------
         dict of str to float
             ``error``, ``error_u``, ``error_v``: |predicted - solver| / |solver| in the L2 norm over the cells, of both
-            components and of each, the mean over the examples. ``flux_error``: difference from the solver's flux through a
-            column over that flux, the mean over columns and examples. ``drag_error``: sum of the differences from the
-            solver's drag, both by `drag_by_balance`, over the sum of the drags. ``divergence``: root mean square over
-            the cells inside the fluid, u_max per cell. ``slip``: root mean square velocity on walls, u_max. The
-            same of the mean field, but for the components, as ``mean_field_...``; ``times_better``: its error over the network's.
-            ``squared_error``, ``squared_error_u``, ``squared_error_v``: `squared_errors`, mean over the examples, u_max^2.
+            components and of each, the mean over the examples. ``flux_error``: difference from the solver's flux
+            through a column over that flux, the mean over columns and examples. ``drag_error``: sum of the differences
+            from the solver's drag, both by `drag_by_balance`, over the sum of the drags. ``divergence``: root mean
+            square over the cells inside the fluid, u_max per cell. ``slip``: root mean square velocity on walls, u_max.
+            The same of the mean field, but for the components, as ``mean_field_...``; ``times_better``: its error over
+            the network's. ``squared_error``, ``squared_error_u``, ``squared_error_v``: `squared_errors`, mean over the
+            examples, u_max^2.
         """
         metrics = {}
         for name, prefix in (("network", ""), ("mean_field", "mean_field_")):
@@ -90,7 +92,7 @@ class Metrics:
 
 
 def mean_field(parts: Sequence[Flows]) -> np.ndarray:
-    """The best that can be said of a flow without looking at its obstacles: the mean of each cell where it is fluid.
+    """The best prediction of a flow without looking at its obstacles: the mean of each cell where it is fluid.
 
     Parameters
     ----------
@@ -102,32 +104,33 @@ def mean_field(parts: Sequence[Flows]) -> np.ndarray:
     array (H, W, 2), float32
         0 where a cell is never fluid.
     """
-    fluid = sum(np.sum(1.0 - part.mask, axis=0, dtype=np.float64) for part in parts)
-    total = sum(np.sum(part.flow, axis=0, dtype=np.float64) for part in parts)
+    fluid: Any = sum(np.sum(1.0 - part.mask, axis=0, dtype=np.float64) for part in parts)
+    total: Any = sum(np.sum(part.flow, axis=0, dtype=np.float64) for part in parts)
     both = total + total[::-1] * (1.0, -1.0)
     return (both / np.maximum(fluid + fluid[::-1], 1)).astype(np.float32)
 
 
-def relative_error(field: tf.Tensor, flow: tf.Tensor) -> tf.Tensor:
+def relative_error(field: Tensor, flow: Tensor) -> Tensor:
     """|field - flow| / |flow| of each example, in the L2 norm over cells and components: (B, H, W, C) to (B,)."""
     return norm(field - flow) / tf.maximum(norm(flow), TINY)
 
 
-def squared_errors(field: tf.Tensor, flow: tf.Tensor) -> tf.Tensor:
-    """DeepCFD's measure: squared differences summed over the cells, of each example and component: (B, H, W, C) to (B, C).
+def squared_errors(field: Tensor, flow: Tensor) -> Tensor:
+    """DeepCFD's measure: squared differences summed over the cells, per example and component: (B, H, W, C) to (B, C).
 
-    As in the code of Ribeiro et al. 2020 (arXiv 2004.08826): its "Ux MSE", "Uy MSE", "p MSE" and their sum, "Total MSE", are the
-    means of these over the examples. They grow with the number of cells and the square of the unit of velocity.
+    As in the code of Ribeiro et al. 2020 (arXiv 2004.08826): its "Ux MSE", "Uy MSE", "p MSE" and their sum, "Total
+    MSE", are the means of these over the examples. They grow with the number of cells and the square of the unit of
+    velocity.
     """
     return tf.reduce_sum(tf.square(field - flow), axis=[1, 2])
 
 
-def norm(field: tf.Tensor) -> tf.Tensor:
+def norm(field: Tensor) -> Tensor:
     """The L2 norm of each example: (B, H, W, C) to (B,)."""
     return tf.sqrt(tf.reduce_sum(tf.square(field), axis=[1, 2, 3]))
 
 
-def divergence(field: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def divergence(field: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Squares of du/dx + dv/dy by central differences, in the cells whose four neighbours are fluid too.
 
     Returns
@@ -142,7 +145,7 @@ def divergence(field: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]
     return tf.reduce_sum(inside * tf.square(along + across), axis=[1, 2]), tf.reduce_sum(inside, axis=[1, 2])
 
 
-def slip(field: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def slip(field: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Squares of the velocity on walls: of the channel, and the faces between an obstacle and the fluid.
 
     A face lies half a cell from the centre of the next cell a, and b is the one behind: the velocity there is
@@ -166,13 +169,13 @@ def slip(field: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return squares, faces
 
 
-def drag_by_balance(field: tf.Tensor, mask: tf.Tensor, reynolds: tf.Tensor | float) -> tf.Tensor:
+def drag_by_balance(field: Tensor, mask: Tensor, reynolds: Tensor | float) -> Tensor:
     """Force along the channel on all obstacles, from the velocities alone.
 
-    The networks predict no pressure, so the balance of mechanical energy between the first and the last column gives its
-    drop, (dissipation + growth of the flux of kinetic energy) / flux, and the balance of momentum the force:
-    pressure drop x height - growth of the flux of momentum - friction on the walls of the channel. It takes the pressure to be even
-    over the first and the last column, and velocity to be linear between cells.
+    The networks predict no pressure, so the balance of mechanical energy between the first and the last column gives
+    its drop, (dissipation + growth of the flux of kinetic energy) / flux, and the balance of momentum the force:
+    pressure drop x height - growth of the flux of momentum - friction on the walls of the channel. It assumes that the
+    pressure is even over the first and the last column, and that velocity is linear between cells.
 
     Parameters
     ----------
@@ -193,7 +196,7 @@ def drag_by_balance(field: tf.Tensor, mask: tf.Tensor, reynolds: tf.Tensor | flo
     u, speed2 = field[..., 0], tf.reduce_sum(tf.square(field), axis=-1)
     fluid = 1.0 - mask[..., 0]
 
-    def sheared(a: tuple, b: tuple) -> tf.Tensor:
+    def sheared(a: tuple, b: tuple) -> Tensor:
         """Squared differences over faces; a face to an obstacle is half a cell away, where the fluid stands still."""
         both = fluid[a] * fluid[b]
         between = tf.reduce_sum(tf.square(field[a] - field[b]), axis=-1)
@@ -206,7 +209,7 @@ def drag_by_balance(field: tf.Tensor, mask: tf.Tensor, reynolds: tf.Tensor | flo
     dissipation = viscosity * (along + tf.reduce_sum(across * columns, axis=1))
     friction = viscosity * tf.reduce_sum(2 * (u[:, 0] + u[:, -1]) * columns, axis=1)
 
-    def growth(flux: tf.Tensor) -> tf.Tensor:
+    def growth(flux: Tensor) -> Tensor:
         return tf.reduce_sum(flux[:, :, -1] - flux[:, :, 0], axis=1)
 
     through = tf.maximum(tf.reduce_sum(u[:, :, 0], axis=1), TINY)

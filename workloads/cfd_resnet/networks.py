@@ -2,8 +2,8 @@
 
 All map the mask, (batch, H, W, 1), 1 in obstacles, to u and v, (batch, H, W, 2), in units of the peak velocity at the
 inlet, and are exactly 0 in obstacles. The input may have further channels behind the mask, the output further fields.
-Unlike in the published networks nothing bounds the outputs: no last ReLU, since the flow runs backwards behind obstacles;
-no last tanh, since it is faster than at the inlet between them.
+Unlike in the published networks nothing bounds the outputs: no last ReLU, since the flow runs backwards behind
+obstacles; no last tanh, since it is faster than at the inlet between them.
 
 References
 ----------
@@ -20,14 +20,10 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from launch.errors import Refusal
-
+Tensor = Any  # of Keras, whose annotations do not know its own operations
 LEVELS = 4  # of a U-net: each halves height and width
-MULTIPLES = {
-    "cnn": (16, 32),
-    "residual": (2**LEVELS, 2**LEVELS),
-    "gated": (2**LEVELS, 2**LEVELS),
-}  # of cells that it takes
+# Of cells that a network takes.
+MULTIPLES = {"cnn": (16, 32), "residual": (2**LEVELS, 2**LEVELS), "gated": (2**LEVELS, 2**LEVELS)}
 
 
 def fully_connected(
@@ -65,13 +61,7 @@ def cnn(height: int, width: int, filters: int = 128, channels: int = 1, fields: 
         128 x 256, of which each decoder's first layer has 33.6 M.
     channels, fields : int
         Of the input, the mask first, and of the output.
-
-    Raises
-    ------
-    Refusal
-        If the height or the width is not such a multiple.
     """
-    _divisible("cnn", height, width)
     inputs = layers.Input((height, width, channels), name="mask")
     x = layers.Conv2D(filters, 16, 16, "same", activation="relu")(inputs)
     x = layers.Conv2D(4 * filters, 4, 4, "same", activation="relu")(x)
@@ -98,15 +88,15 @@ def residual(
     """A U-net of residual blocks.
 
     A block is concat_elu, convolution, concat_elu, convolution, each 3 x 3; on the way up the skip connection is added
-    behind its first convolution, through concat_elu and a 1 x 1 convolution. Four levels down, the first block
-    of each halves height and width and doubles the filters, the second keeps them; four levels up by transposed convolution.
+    behind its first convolution, through concat_elu and a 1 x 1 convolution. Four levels down, the first block of each
+    halves height and width and doubles the filters, the second keeps them; four levels up by transposed convolution.
 
     Parameters
     ----------
     height, width : int
         Cells across and along the channel, multiples of 16.
     filters : int
-        At full resolution; 16 times as many at the lowest. 8 is as published: 1.68 M parameters, 2.56 M gated, at any size.
+        At full resolution; 16 times as many at the lowest. 8 is as published: 1.68 M parameters, 2.56 M gated.
     gated : bool
         The second convolution of a block gives twice as many channels, and the sigmoid of one half scales the other.
     dropout : float
@@ -115,13 +105,7 @@ def residual(
         Give the first convolution the place of each cell in the channel beside the mask.
     channels, fields : int
         Of the input, the mask first, and of the output.
-
-    Raises
-    ------
-    Refusal
-        If the height or the width is not such a multiple.
     """
-    _divisible("gated" if gated else "residual", height, width)
 
     def block(x, channels: int, stride: int = 1, skip=None, seen=None):
         """What is added to x is made of ``seen``, by default of x itself."""
@@ -157,14 +141,14 @@ def residual(
 def conserving(model: keras.Model) -> keras.Model:
     """The same network, with what each column lacks of the inlet's flux given to its fluid cells in equal parts.
 
-    The flux is the same through every column of a steady flow, and that of the inlet's parabola, 2/3 H, is known. What is
-    left to learn is how it is shared out.
+    The flux is the same through every column of a steady flow, and that of the inlet's parabola, 2/3 H, is known. What
+    remains to be learned is its distribution over the column.
     """
     return keras.Model(model.input, Conserve(name="conserve")([model.output, model.input]), name=model.name)
 
 
 def sized(name: str, height: int, width: int, **settings: Any) -> keras.Model:
-    """A network by its name for any number of cells: fields are filled up with zeros to what it can take, and cut again.
+    """A network by its name for any number of cells: fields are padded with zeros to what it can take, and cropped.
 
     Parameters
     ----------
@@ -177,7 +161,7 @@ def sized(name: str, height: int, width: int, **settings: Any) -> keras.Model:
     """
     rows, columns = MULTIPLES.get(name, (1, 1))
     below, behind = -height % rows, -width % columns
-    model = NETWORKS[name](height + below, width + behind, **settings)
+    model: Any = NETWORKS[name](height + below, width + behind, **settings)
     if not below and not behind:
         return model
     inputs = layers.Input((height, width, model.input.shape[-1]), name="mask")
@@ -185,8 +169,8 @@ def sized(name: str, height: int, width: int, **settings: Any) -> keras.Model:
     return keras.Model(inputs, layers.Cropping2D(((0, below), (0, behind)), dtype="float32")(x), name=model.name)
 
 
-def concat_elu(x: keras.KerasTensor) -> keras.KerasTensor:
-    """ELU of x and of -x, side by side: twice the channels, and a slope everywhere."""
+def concat_elu(x: Tensor) -> Tensor:
+    """ELU of x and of -x, side by side: twice the channels, and a gradient everywhere."""
     return layers.Activation("elu")(layers.Concatenate()([x, layers.Rescaling(-1.0)(x)]))
 
 
@@ -194,21 +178,21 @@ def concat_elu(x: keras.KerasTensor) -> keras.KerasTensor:
 class Gate(layers.Layer):
     """The first half of the channels, each scaled by the sigmoid of its partner in the second half."""
 
-    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
+    def call(self, x: Tensor) -> Tensor:
         """(..., 2 C) to (..., C)."""
-        value, gate = ops.split(x, 2, axis=-1)
-        return value * ops.sigmoid(gate)
+        halves: Any = ops.split(x, 2, axis=-1)
+        return halves[0] * ops.sigmoid(halves[1])
 
 
 @keras.saving.register_keras_serializable("cfd_resnet")
 class Widen(layers.Layer):
     """Zeros as further channels, so that a block's input can be added to its wider output."""
 
-    def __init__(self, channels: int, **kwargs: object) -> None:
+    def __init__(self, channels: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.channels = channels
 
-    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
+    def call(self, x: Tensor) -> Tensor:
         """(B, H, W, C) to (B, H, W, channels)."""
         return ops.pad(x, [(0, 0), (0, 0), (0, 0), (self.channels - x.shape[-1], 0)])
 
@@ -219,12 +203,13 @@ class Widen(layers.Layer):
 
 @keras.saving.register_keras_serializable("cfd_resnet")
 class Conserve(layers.Layer):
-    """A flow whose flux through every column is 2/3 H, from one of any flux, and the inputs, of which the first is the mask."""
+    """A flow whose flux through every column is 2/3 H, from one of any flux and the inputs, the mask first."""
 
-    def __init__(self, **kwargs: object) -> None:
-        super().__init__(**kwargs | {"dtype": "float32"})
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs["dtype"] = "float32"
+        super().__init__(**kwargs)
 
-    def call(self, flow_and_mask: list[keras.KerasTensor]) -> keras.KerasTensor:
+    def call(self, flow_and_mask: list[Tensor]) -> Tensor:
         """(B, H, W, 2) and (B, H, W, channels) to (B, H, W, 2)."""
         flow, inputs = flow_and_mask
         fluid = 1.0 - inputs[..., :1]
@@ -237,28 +222,19 @@ class Conserve(layers.Layer):
 class Position(layers.Layer):
     """The inputs, and where each cell lies along and across the channel, from -1 to 1."""
 
-    def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
+    def call(self, inputs: Tensor) -> Tensor:
         """(B, H, W, channels) to (B, H, W, channels + 2)."""
         height, width = inputs.shape[1:3]
-        along, across = ops.meshgrid(ops.linspace(-1.0, 1.0, width), ops.linspace(-1.0, 1.0, height))
-        place = ops.cast(ops.stack([along, across], axis=-1), inputs.dtype)
+        axes: Any = ops.meshgrid(ops.linspace(-1.0, 1.0, width), ops.linspace(-1.0, 1.0, height))  # along, across
+        place: Any = ops.cast(ops.stack(axes, axis=-1), inputs.dtype)
         return ops.concatenate([inputs, ops.zeros_like(inputs[..., :1]) + place], axis=-1)
 
 
-def _model(name: str, inputs: keras.KerasTensor, flow: keras.KerasTensor) -> keras.Model:
-    """The network with obstacles cut out of what it says."""
+def _model(name: str, inputs: Tensor, flow: Tensor) -> keras.Model:
+    """The network with obstacles cut out of its output."""
     flow = layers.Activation("linear", dtype="float32")(flow)
     fluid = layers.Rescaling(-1.0, 1.0, dtype="float32")(inputs[..., :1])
     return keras.Model(inputs, layers.Multiply(dtype="float32", name="flow")([flow, fluid]), name=name)
-
-
-def _divisible(name: str, height: int, width: int) -> None:
-    rows, columns = MULTIPLES[name]
-    if height % rows or width % columns or not height or not width:
-        raise Refusal(
-            f"network {name} cannot take {height} x {width} cells: give a multiple of {rows} across the channel and of "
-            f"{columns} along it"
-        )
 
 
 NETWORKS: dict[str, Callable[..., keras.Model]] = {

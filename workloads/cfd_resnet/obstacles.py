@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy import ndimage
@@ -81,7 +81,8 @@ def split_of(mask: np.ndarray) -> Split:
 
 def reached(mask: np.ndarray) -> np.ndarray:
     """The fluid that is connected with the inlet, over corners too, as the solver's lattice has diagonal links."""
-    parts, _ = ndimage.label(~mask, np.ones((3, 3)))
+    label: Any = ndimage.label
+    parts, _ = label(~mask, np.ones((3, 3)))
     return ~mask & np.isin(parts, parts[:, 0])
 
 
@@ -104,8 +105,8 @@ def masks_from(folder: Path, height: int, width: int) -> dict[str, np.ndarray]:
 
     A file is a text file (two whole numbers, cells along and across, then rows of 0 and 1 across the channel, as in
     Hennigh's steady-state-flow data) or a NumPy array (H, W). A mask of the channel's own height and width is taken as
-    it is. From any other the obstacle is cut out, scaled, and stands `FROM_FILE` of the width long, or less if it would be
-    too high, on the lower wall if it stood on its picture's lower edge.
+    it is. From any other the obstacle is cut out, scaled, and stands `FROM_FILE` of the width long, or less if it would
+    be too high, on the lower wall if it stood on its picture's lower edge.
 
     Parameters
     ----------
@@ -122,7 +123,7 @@ def masks_from(folder: Path, height: int, width: int) -> dict[str, np.ndarray]:
     Raises
     ------
     Refusal
-        If there is no such file, or one cannot be read, is no mask, or leaves no way for the flow.
+        If there is no such file, or one cannot be read, is not a mask, or leaves no way for the flow.
     """
     try:
         files = sorted(path for path in Path(folder).iterdir() if path.suffix in SUFFIXES)
@@ -159,15 +160,15 @@ def read(path: Path) -> np.ndarray:
         else:
             numbers = np.array(path.read_text(encoding="ascii").split(), float)
             if len(numbers) < 2 or len(numbers) != 2 + numbers[0] * numbers[1]:
-                said = " x ".join(f"{n:g}" for n in numbers[:2])
+                size = " x ".join(f"{n:g}" for n in numbers[:2])
                 raise Refusal(
-                    f"the mask {path} says {said} cells and has {max(len(numbers) - 2, 0)}: "
+                    f"the mask {path} says {size} cells and has {max(len(numbers) - 2, 0)}: "
                     "its first line is cells along and across"
                 )
             along, across = numbers[:2].astype(int)
             mask = numbers[2:].reshape(along, across).T
     except OSError as error:
-        raise Refusal(f"the mask {path} cannot be read ({error.strerror}): mend or remove it") from None
+        raise Refusal(f"the mask {path} cannot be read ({error.strerror}): fix or remove it") from None
     except (ValueError, EOFError):
         raise Refusal(
             f"the mask {path} cannot be read: a text file of 0 and 1, or an array saved by numpy, is expected"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from launch.plan import option_help, options
+from launch.plan import options
 from workloads.cfd_resnet.channel import Case
 from workloads.cfd_resnet.d2q9 import DIRECTIONS
 from workloads.cfd_resnet.lattice_boltzmann import solve
@@ -155,10 +155,7 @@ class Arguments:
 
 def main(argv: Sequence[str]) -> None:
     """Print the table."""
-    if {"-h", "--help"} & set(argv):
-        print(f"{__doc__}\nOptions:\n{option_help.describe(Arguments)}")
-        return
-    arguments = options.parse(Arguments, argv, "workloads.cfd_resnet.validation")
+    arguments = Arguments(**options.of_command(Arguments, argv, __doc__, "workloads.cfd_resnet.validation"))
     print("| case | quantity | solver | reference | error |\n|---|---|---|---|---|")
     for row in table(arguments.full):
         reference = f"{row.low:g}" if row.low == row.high else f"{row.low:g} to {row.high:g}"

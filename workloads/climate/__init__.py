@@ -8,14 +8,15 @@ figures/maps.png. ``--data FOLDER`` trains on files of the published layouts. Se
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from launch.errors import Refusal
 from launch.node.rank import Rank
+from launch.plan.request import Count, Natural, NotNegative, Positive
 from workloads.climate.recipes import recipe
-from workloads.training.api import Data, Training, Workload
+from workloads.training.api import Data, Part, Training, Workload
 from workloads.training.scaling_rules import LearningRatePlan
 
 if TYPE_CHECKING:
@@ -28,18 +29,18 @@ if TYPE_CHECKING:
 class Config(Training):
     """The defaults are the recipe for the small set on two ranks of one core each."""
 
-    epochs: float = 20  # passes over the training set at one rank
-    batch: int = 2  # examples per rank per step
-    lr: float = 2e-3  # learning rate at one rank
+    epochs: Positive = 20  # passes over the training set at one rank
+    batch: Count = 2  # examples per rank per step
+    lr: Positive = 2e-3  # learning rate at one rank
     lr_scaling: Literal["linear", "sqrt", "none"] = "sqrt"  # how the learning rate grows with the number of ranks
-    evaluate_every: float = 5  # epochs between evaluations; 0: only at the end
+    evaluate_every: NotNegative = 5  # epochs between evaluations; 0: only at the end
     size: Literal["small", "full"] = "small"  # of generated maps: 96 x 144 points, or 768 x 1152 as published
-    sequences: int = 0  # of 8 days, to train on; 0: as many as the size has
+    sequences: Natural = 0  # of 8 days, to train on; 0: as many as the size has
     data: Path | None = None  # folder of files in a published layout, in place of generated weather
     network: Literal["tiramisu", "deeplab", "deepcam"] = "tiramisu"  # the two of SC18, and that of MLPerf HPC
-    width: int = 0  # of the network, from 8 on, 64 as published; 0: 12 on small maps and 64 on others
-    kernel: int = 5  # size of the convolutions (tiramisu)
-    dropout: float = 0.0  # part of the activations dropped in training (tiramisu); SC18: 0.2
+    width: Natural = 0  # of the network, from 8 on, 64 as published; 0: 12 on small maps and 64 on others
+    kernel: Count = 5  # size of the convolutions (tiramisu)
+    dropout: Part = 0.0  # part of the activations dropped in training (tiramisu); SC18: 0.2
     normalise: bool = True  # batch normalisation behind each convolution (tiramisu); SC18 had none
     weights: Literal["none", "inverse", "sqrt", "mlperf"] = "mlperf"  # of a class of frequency f in the loss: 1, 1 / f,
     # 1 / sqrt(f) as in SC18, or f^-0.125
@@ -49,18 +50,13 @@ class Config(Training):
     # the global batch, whatever they say
     channels: Literal["standard", "minmax"] = "standard"  # scaled by mean and deviation, or to 0..1 as published
     augment: bool = True  # turn each training map round the axis and mirror it at the equator, at random
-    check: int = 256  # files of each rank that are read whole before the first step; others are only looked at
+    check: Natural = 256  # files of each rank that are read whole before the first step; others are only looked at
 
     def __post_init__(self) -> None:
         Training.__post_init__(self)
         # Layers of two or three channels made TensorFlow 2.18 corrupt its memory on a CPU with AMX, by way of oneDNN.
-        if self.width and self.width < 8:
+        if 0 < self.width < 8:
             raise Refusal(f"--width {self.width} is too small: give 8 or more, or 0")
-        for name, least in (("sequences", 0), ("kernel", 1), ("check", 0)):
-            if not getattr(self, name) >= least:
-                raise Refusal(f"--{name} {getattr(self, name)} is too small: give {least} or more")
-        if not 0 <= self.dropout < 1:
-            raise Refusal(f"--dropout {self.dropout} is not a part of the activations: give a number from 0 to below 1")
 
     def learning_rate_plan(self, size: int) -> LearningRatePlan:
         """That of the loop, or of MLPerf HPC."""
@@ -73,9 +69,9 @@ class Config(Training):
         else:
             from workloads.climate.generate import DAYS
 
-            made = _corpus(self)
-            data = (f"{made.train * DAYS} generated maps of {made.height} x {made.width} points; "
-                    f"{made.validation * DAYS} others to measure on")  # fmt: skip
+            parameters = _corpus(self)
+            data = f"{parameters.train * DAYS} generated maps of {parameters.height} x {parameters.width} points; "
+            data += f"{parameters.validation * DAYS} others to measure on"
         weights = {"none": "1", "inverse": "1 / f", "sqrt": "1 / sqrt(f)", "mlperf": "f^-0.125"}[self.weights]
         lines = Training.describe(self, size)
         if self.schedule == "mlperf":
@@ -99,28 +95,31 @@ def build(config: Config, rank: Rank) -> Workload:
     import tensorflow as tf
 
     from workloads.climate import metrics
-    from workloads.climate.layout import Examples, Scale
+    from workloads.climate.generate import corpus
+    from workloads.climate.maps import Maps, Scale
     from workloads.climate.published import weights
 
-    folder = maps(config, quiet=not rank.is_chief)
+    folder = config.data or corpus(_corpus(config), progress=None if rank.is_chief else lambda line: None)
     scale = Scale.read(folder, config.channels)
-    train = Examples(folder / "train", scale, label_sets=True)
-    validation = Examples(folder / "validation", scale)
+    train = Maps(folder / "train", scale, label_sets=True)
+    validation = Maps(folder / "validation", scale)
     for examples in (train, validation):
         examples.check(rank.rank, rank.size, config.check)
         if examples.size != train.size:
-            raise Refusal(f"the maps of {folder} have {train.size} points in train and {examples.size} in validation: "
-                          "give one size")  # fmt: skip
+            raise Refusal(
+                f"the maps of {folder} have {train.size} points in train and {examples.size} in validation: "
+                "give one size"
+            )
     model = _network(config, *train.size)
     value = weights(config.weights)
 
-    def finish(model: keras.Model, figures: Path) -> dict[str, float]:
+    def finish(model: Any, figures: Path) -> dict[str, float]:
         import numpy as np
 
         from workloads.climate import picture
         from workloads.climate.published import CHANNELS
 
-        fields, labels = validation.load(range(min(len(validation), 64)))
+        fields, labels = validation.load(np.arange(min(len(validation), 64)))
         predicted = np.argmax(model.predict(fields, config.batch, verbose=0), axis=-1)
         vapour = fields[..., CHANNELS.index("TMQ")] * scale.spread[0] + scale.offset[0]
         picture.draw(figures / "maps.png", vapour, "water vapour (TMQ), kg/m2", labels, predicted)
@@ -141,20 +140,11 @@ def build(config: Config, rank: Rank) -> Workload:
     )
 
 
-def maps(config: Config, quiet: bool = False) -> Path:
-    """The folder of the maps of a config, which are made first where they are missing."""
-    from workloads.climate.generate import corpus
-
-    return config.data or corpus(_corpus(config), progress=(lambda line: None) if quiet else None)
-
-
 def _corpus(config: Config) -> Corpus:
-    from dataclasses import replace
-
     from workloads.climate.generate import SIZES
 
-    made = SIZES[config.size]
-    return replace(made, train=config.sequences or made.train)
+    parameters = SIZES[config.size]
+    return replace(parameters, train=config.sequences or parameters.train)
 
 
 def _optimizer(config: Config, rate: Any) -> keras.optimizers.Optimizer:
@@ -164,7 +154,7 @@ def _optimizer(config: Config, rate: Any) -> keras.optimizers.Optimizer:
 
     optimizer = {
         "adam": lambda: optimizers.Adam(rate),
-        # As MLPerf HPC's submissions, but that Keras decays the weights beside the layer's rate and not as a part of it.
+        # As MLPerf HPC's submissions, except that Keras decays the weights beside the layer's rate, not as part of it.
         "lamb": lambda: optimizers.Lamb(rate, epsilon=1e-6, weight_decay=0.01, global_clipnorm=1.0),
         "lars": lambda: LARS(rate),
         "larc": lambda: LARC(rate, momentum=0.9),

@@ -1,8 +1,8 @@
-"""Tropical cyclones, by rules like those of TECA: candidates at each time, tracks in time, and the points that are theirs.
+"""Tropical cyclones, by rules like those of TECA: candidates at each time, tracks in time, and the points of each.
 
-A candidate has a maximum of cyclonic vorticity, a low that closes and a warm core, all close together. Candidates that follow each
-other are a track, and one that blows strongly for long enough is a cyclone. Its points are the largest connected
-part of where rain, water vapour or wind are high in a box round its centre.
+A candidate has a maximum of cyclonic vorticity, a low that closes and a warm core, all close together. Candidates that
+follow each other are a track, and one with strong wind for long enough is a cyclone. Its points are the largest
+connected part of where rain, water vapour or wind are high in a box round its centre.
 
 References
 ----------
@@ -60,14 +60,14 @@ def candidates(fields: np.ndarray, grid: Grid) -> list[Candidate]:
     warmth = (channel["T200"] + channel["T500"]) / 2
     wind = np.hypot(channel["UBOT"], channel["VBOT"])
     apart = max(APART_DEGREES, float(np.hypot(*grid.spacing)))
-    found: list[tuple[float, float]] = []
+    centres: list[tuple[float, float]] = []
     kept = []
     rows, columns = np.nonzero(cyclonic >= VORTICITY)
     for place in np.argsort(-cyclonic[rows, columns], kind="stable"):
         centre = float(grid.latitudes[rows[place]]), float(grid.longitudes[columns[place]])
-        if any(distance(*other, *centre) <= VORTICITY_WINDOW_DEGREES / 2 for other in found):
+        if any(distance(*other, *centre) <= VORTICITY_WINDOW_DEGREES / 2 for other in centres):
             continue
-        found.append(centre)
+        centres.append(centre)
         low = _extremum(-channel["PSL"], grid, centre)
         core = _extremum(warmth, grid, low)
         if (
@@ -165,25 +165,25 @@ def _window(values: np.ndarray, grid: Grid, centre: tuple[float, float]) -> tupl
 
 def _extremum(values: np.ndarray, grid: Grid, centre: tuple[float, float]) -> tuple[float, float]:
     """Where the largest value near a centre is."""
-    found, _, north, east = _window(values, grid, centre)
-    largest = found.argmax()
+    near, _, north, east = _window(values, grid, centre)
+    largest = near.argmax()
     return float(north[largest]), float(east[largest])
 
 
 def _falls_off(values: np.ndarray, grid: Grid, centre: tuple[float, float], by: float) -> bool:
     """Whether the values near a centre become so much smaller than at it in each of eight directions."""
-    found, apart, north, east = _window(values, grid, centre)
-    middle = found[apart.argmin()]
+    near, apart, north, east = _window(values, grid, centre)
+    middle = near[apart.argmin()]
     across = ((east - centre[1] + 180) % 360 - 180) * np.cos(np.radians(centre[0]))
     octant = np.round(np.arctan2(north - centre[0], across) / (np.pi / 4)).astype(int) % 8
     outside = apart > 0.01
-    return all((found[outside & (octant == one)] <= middle - by).any() for one in range(8))
+    return all((near[outside & (octant == one)] <= middle - by).any() for one in range(8))
 
 
 def _winds(wind: np.ndarray, grid: Grid, centre: tuple[float, float]) -> tuple[float, float]:
     """The strongest wind near a centre, and the radius within which its mean round the centre is strong."""
-    found, apart, _, _ = _window(wind, grid, centre)
+    near, apart, _, _ = _window(wind, grid, centre)
     ring = np.round(apart / grid.spacing[0]).astype(int)
-    means = np.bincount(ring, found) / np.maximum(np.bincount(ring), 1)
+    means = np.bincount(ring, near) / np.maximum(np.bincount(ring), 1)
     strong = np.nonzero(means >= STRONG_WIND)[0]
-    return float(found.max()), float(strong.max() * grid.spacing[0]) if len(strong) else 0.0
+    return float(near.max()), float(strong.max() * grid.spacing[0]) if len(strong) else 0.0

@@ -1,8 +1,9 @@
-"""Generated weather with labels by the published rules, in files of the published layout: made once, by whoever is free.
+"""Generated weather with labels by the published rules, in files of the published layout, made once by all who want it.
 
-python -m workloads.climate.generate --folder DIR     the set in the published size; started again, or more than once, it shares the work
+python -m workloads.climate.generate --folder DIR     the set in the published size; several of them share the work
 
-The workload makes its small set so by itself, in $XDG_CACHE_HOME/rankloop/climate.
+The defaults of the other options are those of the small set, which the workload makes by itself, in
+$XDG_CACHE_HOME/rankloop/climate.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from launch import errors
 from launch.errors import Refusal
 from launch.node import stop
-from launch.plan import option_help, options
+from launch.plan import options
+from launch.plan.request import Count, Seed
+from launch.plan.typed import Bounds
 from launch.record.files import publish
-from workloads.data.claims import share
 from workloads.data.news import Live, News
+from workloads.data.pieces import Piece, share
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,28 +36,24 @@ STEP_HOURS = 6  # between the maps in which cyclones are looked for and followed
 STEPS_A_DAY = 24 // STEP_HOURS
 
 
+Side = Annotated[int, Bounds(16, 100_000)]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Corpus:
     """The parameters of a set: all that its examples depend on. The defaults are the small set."""
 
-    height: int = 96  # latitudes
-    width: int = 144  # longitudes
-    train: int = 24  # sequences of 8 days to learn from, an example a day
-    validation: int = 8  # other sequences to measure on
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, least in (("height", 16), ("width", 16), ("train", 1), ("validation", 1), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise Refusal(f"--{name} {getattr(self, name)} is too small for maps of weather: give {least} or more")
+    height: Side = 96  # latitudes
+    width: Side = 144  # longitudes
+    train: Count = 24  # sequences of 8 days to learn from, an example a day
+    validation: Count = 8  # other sequences to measure on
+    seed: Seed = 0
 
 
 SIZES = {"small": Corpus(), "full": Corpus(height=768, width=1152, train=256, validation=32)}
 
 
-def corpus(
-    parameters: Corpus, *, folder: Path | None = None, progress: Callable[[str], None] | None = None
-) -> Path:  # fmt: skip
+def corpus(parameters: Corpus, *, folder: Path | None = None, progress: Callable[[str], None] | None = None) -> Path:
     """The folder of a set, whose missing examples are made first, by all processes that ask for it at the same time.
 
     Parameters
@@ -82,14 +81,14 @@ def corpus(
     root = folder or cache(parameters)
     try:
         for split, count in (("train", parameters.train), ("validation", parameters.validation)):
-            (root / split).mkdir(parents=True, exist_ok=True)
-            pending = [Days(parameters, split, number, root / split) for number in range(count)]
+            pending = [days(parameters, split, number, root / split) for number in range(count)]
             share(root / split, pending, News(progress, f"days of weather for {split}"))
-        statistics = Statistics(root, root / "train")
-        share(root, [statistics], lambda *counts: None)
+        share(root, [statistics(root)], lambda *counts: None)
     except OSError as error:
-        raise Refusal(f"the folder of weather {root} cannot be used ({error.strerror}): "
-                      "set XDG_CACHE_HOME to one with room that can be written to") from None  # fmt: skip
+        raise Refusal(
+            f"the folder of weather {root} cannot be used ({error.strerror}): "
+            "set XDG_CACHE_HOME to one with room that can be written to"
+        ) from None
     return root
 
 
@@ -103,53 +102,36 @@ def cache(parameters: Corpus) -> Path:
     return root / f"{parameters.height}x{parameters.width}-{key}"
 
 
-class Days:
-    """Some days of weather, followed in time, as a piece of work."""
+def days(parameters: Corpus, split: str, number: int, folder: Path) -> Piece:
+    """Some days of weather, followed in time: a file per day."""
+    first = datetime.date(2000, 1, 1) + datetime.timedelta(days=DAYS * number)
+    dates = (first + datetime.timedelta(days=day) for day in range(DAYS))
+    paths = [folder / f"data-{date:%Y-%m-%d}-04-{split == 'validation':d}.h5" for date in dates]  # 04: at noon
 
-    def __init__(self, parameters: Corpus, split: str, number: int, folder: Path) -> None:
-        self.name = f"sequence-{number:05d}"
-        self.weight = DAYS
-        self._parameters, self._split, self._number = parameters, split, number
-        begin = datetime.date(2000, 1, 1) + datetime.timedelta(days=DAYS * number)
-        days = (begin + datetime.timedelta(days=day) for day in range(DAYS))
-        self._files = [folder / f"data-{day:%Y-%m-%d}-04-{split == 'validation':d}.h5" for day in days]  # 04: at noon
-
-    def done(self, there: set[str]) -> bool:
-        """Whether all its files are among those."""
-        return all(path.name in there for path in self._files)
-
-    def make(self, beat: Callable[[int], None]) -> None:
-        """Write its files, and tell after each day how many are done."""
+    def make(beat: Callable[[int], None]) -> None:
         from workloads.climate.layout import encode
 
-        seed = [self._parameters.seed, int(self._split == "validation"), self._number]
-        made = examples(self._parameters.height, self._parameters.width, seed, beat)
-        for path, (fields, labels) in zip(self._files, made):
+        seed = [parameters.seed, int(split == "validation"), number]
+        for path, (fields, labels) in zip(paths, examples(parameters.height, parameters.width, seed, beat)):
             publish(path, encode(fields, labels))
 
+    return Piece(f"sequence-{number:05d}", DAYS, paths, make)
 
-class Statistics:
-    """The statistics of all training examples, as a piece of work."""
 
-    name, weight = "stats", 1
+def statistics(folder: Path) -> Piece:
+    """The statistics of all training examples."""
 
-    def __init__(self, folder: Path, train: Path) -> None:
-        self._path, self._train = folder / "stats.h5", train
-
-    def done(self, there: set[str]) -> bool:
-        """Whether its file is among those."""
-        return self._path.name in there
-
-    def make(self, beat: Callable[[int], None]) -> None:
-        """Write its file."""
+    def make(beat: Callable[[int], None]) -> None:
         from workloads.climate.layout import encode_statistics
 
-        publish(self._path, encode_statistics(sorted(self._train.glob("data-*.h5"))))
+        publish(folder / "stats.h5", encode_statistics(sorted((folder / "train").glob("data-*.h5"))))
+
+    return Piece("stats", 1, [folder / "stats.h5"], make)
 
 
 def examples(
     height: int, width: int, seed: Sequence[int], beat: Callable[[int], None]
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:  # fmt: skip
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The maps of a sequence, one a day at noon, with their labels.
 
     Parameters
@@ -176,11 +158,11 @@ def examples(
 
     grid = Grid(height, width)
     weather = Weather(grid, list(seed), DAYS)
-    found = []
+    candidates = []
     for step in range(DAYS * STEPS_A_DAY):
-        found.append(cyclones.candidates(weather(step * STEP_HOURS), grid))
+        candidates.append(cyclones.candidates(weather(step * STEP_HOURS), grid))
         beat(step * DAYS // (DAYS * STEPS_A_DAY))
-    tracked = cyclones.tracks(found, STEP_HOURS)
+    tracked = cyclones.tracks(candidates, STEP_HOURS)
     for step in range(STEPS_A_DAY // 2, DAYS * STEPS_A_DAY, STEPS_A_DAY):
         fields = weather(step * STEP_HOURS)
         labels = np.zeros((height, width), np.uint8)
@@ -203,15 +185,10 @@ class Arguments(Corpus):
 
 def main(argv: Sequence[str]) -> None:
     """Make a set."""
-    values, rest = options.split(Arguments, argv)
-    options.refuse_unknown(rest, Arguments, "workloads.climate.generate")
-    if values.pop("help", False):
-        print(f"{__doc__}\nOptions, with the defaults of --size small:\n{option_help.describe(Arguments)}")
-        return
-    folder = values.pop("folder", None)
-    parameters = dataclasses.replace(SIZES[values.pop("size", "full")], **values)
+    values = options.of_command(Arguments, argv, __doc__, "workloads.climate.generate")
+    folder, size = values.pop("folder", None), values.pop("size", "full")
     stop.install()
-    print(corpus(parameters, folder=folder))
+    print(corpus(dataclasses.replace(SIZES[size], **values), folder=folder))
 
 
 if __name__ == "__main__":

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -52,11 +54,11 @@ class Grid:
         return rows, columns
 
 
-def distance(latitude: np.ndarray, longitude: np.ndarray, to_latitude: float, to_longitude: float) -> np.ndarray:
+def distance(latitude: ArrayLike, longitude: ArrayLike, to_latitude: float, to_longitude: float) -> np.ndarray:
     """Great-circle distance in degrees of arc, of any arrays of degrees (haversine formula)."""
     phi, to_phi = np.radians(latitude), np.radians(to_latitude)
     half = np.sin((phi - to_phi) / 2) ** 2
-    half = half + np.cos(phi) * np.cos(to_phi) * np.sin(np.radians(longitude - to_longitude) / 2) ** 2
+    half = half + np.cos(phi) * np.cos(to_phi) * np.sin(np.radians(np.subtract(longitude, to_longitude)) / 2) ** 2
     return np.degrees(2 * np.arcsin(np.sqrt(np.minimum(half, 1))))
 
 
@@ -77,11 +79,11 @@ def components(mask: np.ndarray, round_the_world: bool = True) -> tuple[np.ndarr
     count : int
         How many there are.
     """
-    eight = np.ones((3, 3))
+    label: Any = ndimage.label
     if not round_the_world:
-        return ndimage.label(mask, eight)
+        return label(mask, np.ones((3, 3)))
     # The first column stands once more behind the last: parts that have it in both places are one.
-    labels, count = ndimage.label(np.concatenate([mask, mask[:, :1]], axis=1), eight)
+    labels, count = label(np.concatenate([mask, mask[:, :1]], axis=1), np.ones((3, 3)))
     pairs = coo_array((np.ones(len(mask)), (labels[:, 0], labels[:, -1])), (count + 1, count + 1))
     count, part_of = connected_components(pairs, directed=False)
     return part_of[labels[:, :-1]], count - 1

@@ -77,15 +77,15 @@ def summarise(totals: dict[str, np.ndarray], examples: int) -> dict[str, float]:
     -------
     dict of str to float
         ``iou_<class>`` and ``f1_<class>`` of the corpus; 1 for a class that neither is there nor was predicted.
-        ``mean_iou`` over the classes. ``sample_iou``, MLPerf's: the mean over the examples. ``accuracy``, the part of the
-        points that are right. ``frequency_<class>`` of the rare classes in the labels.
+        ``mean_iou`` over the classes. ``sample_iou``, MLPerf's: the mean over the examples. ``accuracy``, the part of
+        the points that are right. ``frequency_<class>`` of the rare classes in the labels, and ``predicted_<class>``.
     """
     matrix = np.asarray(totals["confusion"], np.float64)
-    hits, actual, said = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
-    union = actual + said - hits
+    hits, actual, predicted = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
+    union = actual + predicted - hits
     there = union > 0
     iou = np.divide(hits, union, out=np.ones(len(hits)), where=there)
-    f1 = np.divide(2 * hits, actual + said, out=np.ones(len(hits)), where=there)
+    f1 = np.divide(2 * hits, actual + predicted, out=np.ones(len(hits)), where=there)
     return {
         **{f"iou_{name}": float(value) for name, value in zip(NAMES, iou)},
         **{f"f1_{name}": float(value) for name, value in zip(NAMES, f1)},
@@ -93,4 +93,5 @@ def summarise(totals: dict[str, np.ndarray], examples: int) -> dict[str, float]:
         "sample_iou": float(totals["sample_iou"]) / examples,
         "accuracy": float(hits.sum() / matrix.sum()),
         **{f"frequency_{name}": float(value / matrix.sum()) for name, value in list(zip(NAMES, actual))[1:]},
+        **{f"predicted_{name}": float(value / matrix.sum()) for name, value in list(zip(NAMES, predicted))[1:]},
     }

@@ -6,8 +6,8 @@ another one scales all its layers.
 
 References
 ----------
-S. Jegou et al., "The One Hundred Layers Tiramisu", CVPRW 2017; L.-C. Chen et al., "Encoder-Decoder with Atrous Separable
-Convolution for Semantic Image Segmentation", ECCV 2018: DeepLabv3+.
+S. Jegou et al., "The One Hundred Layers Tiramisu", CVPRW 2017; L.-C. Chen et al., "Encoder-Decoder with Atrous
+Separable Convolution for Semantic Image Segmentation", ECCV 2018: DeepLabv3+.
 T. Kurth et al., "Exascale Deep Learning for Climate Analytics", SC18, arXiv:1810.01993, and its code,
 https://github.com/azrael417/ClimDeepLearn: `tiramisu`, `deeplab`.
 https://github.com/azrael417/mlperf-deepcam: `deepcam`, the reference of MLPerf HPC.
@@ -36,7 +36,7 @@ def tiramisu(
     dropout: float = 0.2,
     normalise: bool = False,
 ) -> keras.Model:
-    """Densely connected blocks on the way down and up, with skip connections; a block on the way up hands on only what it added.
+    """Densely connected blocks down and up, with skip connections; a block on the way up outputs only what it added.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def deepcam(
     def block(
         x: Any, *filters: int, stride: int = 1, rate: int = 1, relu_first: bool = True, tail: bool = False
     ) -> Any:
-        """Separable convolutions beside a shortcut; a last one without normalisation where ``tail`` or a stride asks for it."""
+        """Separable convolutions beside a shortcut; a last one, not normalised, with ``tail`` or a stride."""
         y = x
         for index, count in enumerate(filters):
             if index or relu_first:
@@ -188,10 +188,10 @@ def deepcam(
 class Affine(layers.Layer):
     """A scale and an offset for each channel."""
 
-    def build(self, shape: tuple[int, ...]) -> None:
-        """Two weights a channel."""
-        self.scale = self.add_weight(shape=shape[-1:], initializer="ones", name="scale")
-        self.offset = self.add_weight(shape=shape[-1:], initializer="zeros", name="offset")
+    def build(self, input_shape: tuple[int, ...]) -> None:
+        """Two weights per channel."""
+        self.scale = self.add_weight(shape=input_shape[-1:], initializer="ones", name="scale")
+        self.offset = self.add_weight(shape=input_shape[-1:], initializer="zeros", name="offset")
 
     def call(self, x: Any) -> Any:
         """(..., C) to (..., C)."""

@@ -1,4 +1,4 @@
-"""A picture of what a network has learnt: fields, labels, what it says, and where the two differ."""
+"""A picture of what a network has learnt: fields, labels, predictions, and where the two differ."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from matplotlib.patches import Patch
 from workloads.climate.published import CLASSES
 
 COLOURS = ("0.93", "#c1272d", "#0072b2")  # of the classes
+EXTENT = (0, 360, -90, 90)  # degrees east and north
 SHADES = ("0.93", "#c1272d", "#e69f00", "0.2")  # right background; missed; false alarm; wrong kind of event
 
 
-def draw(
-    path: Path, fields: np.ndarray, name: str, labels: np.ndarray, predicted: np.ndarray, most: int = 3
-) -> None:  # fmt: skip
+def draw(path: Path, fields: np.ndarray, name: str, labels: np.ndarray, predicted: np.ndarray, most: int = 3) -> None:
     """Draw the examples with the most points of rare classes, a row each.
 
     Parameters
@@ -38,15 +37,16 @@ def draw(
     height, width = labels.shape[1:]
     figure = Figure(figsize=(16, 0.9 + 4.2 * len(chosen) * height / width), dpi=100, layout="constrained")
     axes = figure.subplots(len(chosen), 4, sharex=True, sharey=True, squeeze=False)
-    extent = (0, 360, -90, 90)
-    for row, one in zip(axes, chosen):
-        label, said = labels[one], predicted[one]
-        difference = np.where(label == said, 0, np.where(said == 0, 1, np.where(label == 0, 2, 3)))
-        image = row[0].imshow(fields[one], origin="lower", extent=extent, cmap="viridis", aspect="auto")
+    for row, example in zip(axes, chosen):
+        label, prediction = labels[example], predicted[example]
+        difference = np.where(label == prediction, 0, np.where(prediction == 0, 1, np.where(label == 0, 2, 3)))
+        image = row[0].imshow(fields[example], origin="lower", extent=EXTENT, cmap="viridis", aspect="auto")
         figure.colorbar(image, ax=row[0], location="left", shrink=0.8)
-        for axis, values, colours in ((row[1], label, COLOURS), (row[2], said, COLOURS), (row[3], difference, SHADES)):
-            axis.imshow(values, origin="lower", extent=extent, cmap=ListedColormap(colours), vmin=-0.5,
-                        vmax=len(colours) - 0.5, interpolation="nearest", aspect="auto")  # fmt: skip
+        for axis, classes, colours in zip(row[1:], (label, prediction, difference), (COLOURS, COLOURS, SHADES)):
+            axis.imshow(
+                classes, origin="lower", extent=EXTENT, cmap=ListedColormap(colours), vmin=-0.5,
+                vmax=len(colours) - 0.5, interpolation="nearest", aspect="auto",
+            )  # fmt: skip
         row[0].set_ylabel("latitude")
     for axis, title in zip(axes[0], (name, "labels by the rules", "network", "difference")):
         axis.set_title(title, fontsize="medium")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 CHANNELS = (
-    "TMQ", "U850", "V850", "UBOT", "VBOT", "QREFHT", "PS", "PSL", "T200", "T500", "PRECT", "TS", "TREFHT", "Z1000", "Z200", "ZBOT",
+    "TMQ", "U850", "V850", "UBOT", "VBOT", "QREFHT", "PS", "PSL",
+    "T200", "T500", "PRECT", "TS", "TREFHT", "Z1000", "Z200", "ZBOT",
 )  # fmt: skip
 """In order. TMQ kg/m2; winds m/s; QREFHT kg/kg; pressures Pa; temperatures K; PRECT m/s; heights m."""
 
@@ -22,8 +23,8 @@ def weights(weighting: str, frequencies: tuple[float, ...] = FREQUENCIES) -> tup
     Parameters
     ----------
     weighting : {"none", "inverse", "sqrt", "mlperf"}
-        none: 1 each. inverse: 1 / f, normalised: all classes count the same, and a false alarm costs a point of background
-        next to nothing; SC18 found it unstable. sqrt: 1 / sqrt(f), normalised, of SC18. mlperf: f^-0.125, of MLPerf HPC.
+        none: 1 each. inverse: 1 / f, normalised: all classes count the same, and a false alarm on background costs next
+        to nothing; SC18 found it unstable. sqrt: 1 / sqrt(f), normalised, of SC18. mlperf: f^-0.125, of MLPerf HPC.
         Normalised weights have the sum 1.
     frequencies : tuple of float
         f of each class.

@@ -1,14 +1,14 @@
 """Atmospheric rivers, by the published rule: long and narrow regions of strong transport of water vapour.
 
-python -m workloads.climate.rivers FILE.nc        the rivers of a field of integrated vapour transport (netCDF-3, variable IVT)
+python -m workloads.climate.rivers FILE.nc      those of a field of integrated vapour transport (netCDF-3, variable IVT)
 
-Where the damped transport lies above a percentile of the transport of the whole map, what is connected is a river if the
+Where the damped transport lies above a percentile of the transport of the whole map, a connected part is a river if the
 diagonal of its box is long enough and it is narrow enough.
 
 References
 ----------
-The code of SC18, semanticsegm in https://github.com/azrael417/ClimDeepLearn: the damping, the flood fill, and 1,500 km. Its
-percentile was 95 in early versions and 92 in later ones; the limit of the width is that of TECA's detector.
+The code of SC18, semanticsegm in https://github.com/azrael417/ClimDeepLearn: the damping, the flood fill, and 1,500 km.
+Its percentile was 95 in early versions and 92 in later ones; the limit of the width is that of TECA's detector.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def rivers(ivt: np.ndarray, latitudes: np.ndarray, longitudes: np.ndarray) -> np
 
 
 def extent(longitudes: np.ndarray, spacing: float) -> float:
-    """Degrees from the western to the eastern end of some longitudes, at most 180; they may lie across the date line."""
+    """Degrees from the western to the eastern end of some longitudes, at most 180, also across the date line."""
     gaps = np.diff(longitudes, append=longitudes[0] + 360)
     return float(min(360 - max(gaps.max(), spacing), 180))
 

@@ -1,8 +1,8 @@
 """Weather that looks like a climate model's: fields of all channels as functions of time, drawn from a seed.
 
-The zonal means of the climatology, red noise whose waves drift eastward, moist jets, tropical cyclones, lows of the middle
-latitudes and storms too weak to count. It is no model of the atmosphere: what matters is that the rules which label the
-published data can be applied to it, and that what they look for comes with what merely resembles it.
+The zonal means of the climatology, red noise whose waves drift eastward, moist jets, tropical cyclones, lows of the
+middle latitudes and storms too weak to count. It is not a model of the atmosphere: what matters is that the rules which
+label the published data can be applied to it, and that what they look for comes with what merely resembles it.
 
 References
 ----------
@@ -181,8 +181,8 @@ class Weather:
             24 * random.uniform(-5, days), 24 * random.uniform(3.5, 6),
             random.choice([-1, 1]) * random.uniform(20, 28), random.uniform(0, 360),
             (random.uniform(18, 28), random.uniform(15, 45)), random.uniform(-4, 8),
-            max(random.uniform(1.6, 2.4), 0.75 * self.grid.spacing[0]), random.uniform(16, 26), random.uniform(4e-3, 7e-3),
-            random.uniform(4, 10),
+            max(random.uniform(1.6, 2.4), 0.75 * self.grid.spacing[0]), random.uniform(16, 26),
+            random.uniform(4e-3, 7e-3), random.uniform(4, 10),
         )  # fmt: skip
 
     def __call__(self, hours: float) -> np.ndarray:

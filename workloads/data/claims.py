@@ -1,9 +1,9 @@
 """Who makes what, when any number of processes on any number of nodes want the same files: claims on work, and cores.
 
 A claim is a file ``<name>.claim<n>`` that its owner made and rewrites while it works. The owner is gone when its
-process is (seen on its own node), or when the file has not changed for `STALE_SECONDS` (seen from anywhere, by the clock of who
-looks). Then somebody else makes claim n + 1. Nothing is ever taken from under an owner, so there is no race to win: at
-worst a piece of work is done twice, and published twice with the same content.
+process is (seen on its own node), or when the file has not changed for `STALE_SECONDS` (seen from anywhere, by the
+clock of the observer). Then somebody else makes claim n + 1. Nothing is ever taken from under an owner, so there is no
+race to win: at worst a piece of work is done twice, and published twice with the same content.
 """
 
 from __future__ import annotations
@@ -14,15 +14,12 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from launch.errors import Refusal
-from launch.node import stop
 from launch.record.files import own_folder
 
-POLL_SECONDS = 0.5
 STALE_SECONDS = 120.0  # far above the pauses of a busy node or file server
 
 
@@ -131,7 +128,8 @@ def _cores() -> Path:
         with contextlib.suppress(OSError):
             return own_folder(place)
     raise Refusal(
-        f"{' and '.join(map(str, places))} are not this user's alone, or cannot be made: set TMPDIR to a folder of your own"
+        f"{' and '.join(map(str, places))} are not this user's alone, or cannot be made: "
+        "set TMPDIR to a folder of your own"
     )
 
 
@@ -160,55 +158,3 @@ class Core:
     def release(self) -> None:
         """Let another process compute."""
         os.close(self._descriptor)
-
-
-def share(folder: Path, pieces: Sequence, news: Callable[[int, int, bool], None]) -> None:
-    """Make the pieces of work that nobody has made or is making; wait for the others.
-
-    Parameters
-    ----------
-    folder : Path
-        Of their files, and of the claims on them.
-    pieces : sequence
-        Each has a ``name``, a ``weight`` (of how many things it is), ``done(names) -> bool`` of the files in the folder, and
-        ``make(beat)``, which calls ``beat`` often, with how many of its things are made.
-    news : function
-        Told from time to time how many things are made, by whomever, of how many, and whether this process makes some.
-
-    Raises
-    ------
-    SystemExit
-        With `launch.node.stop.STOPPED`, if a signal asked this process to stop.
-    """
-    claims = Claims(folder)
-    total = sum(piece.weight for piece in pieces)
-    while missing := _missing(folder, pieces):
-        worked = False
-        for piece in missing:
-            if not (claim := claims.take(piece.name)):
-                continue
-            try:
-
-                def beat(done: int, claim=claim, missing=missing) -> None:
-                    claim.beat(done)
-                    news(total - sum(other.weight for other in missing) + done, total, True)
-                    if stop.requested():
-                        raise SystemExit(stop.STOPPED)
-
-                if _missing(folder, [piece]):  # somebody may have made it between our look and our claim
-                    piece.make(beat)
-                    worked = True
-            finally:
-                claim.release()
-            break
-        if not worked:
-            elsewhere = sum(claims.done(piece.name) or 0 for piece in missing)
-            news(total - sum(piece.weight for piece in missing) + elsewhere, total, False)
-            if stop.requested():
-                raise SystemExit(stop.STOPPED)
-            time.sleep(POLL_SECONDS)
-
-
-def _missing(folder: Path, pieces: Sequence) -> list:
-    there = set(os.listdir(folder))
-    return [piece for piece in pieces if not piece.done(there)]

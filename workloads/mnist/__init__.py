@@ -1,10 +1,10 @@
 """Images of digits, or of other small things -> what they show: the ladder of a first course on deep learning.
 
     python -m launch workloads.mnist --data FOLDER --network cnn
-    python -m launch --array network=fc,cnn,deep_cnn,dropout,batchnorm,residual --array seed=0..2 workloads.mnist --data FOLDER
+    python -m launch --sweep network=fc,cnn,dropout,residual --sweep seed=0..2 workloads.mnist --data FOLDER
 
-FOLDER has MNIST's four idx files, or those of a set in the same format. It ends with the accuracy on the test images, and on
-the same images a little moved, with figures/confusion.png and figures/misclassified.png. See docs/mnist.md.
+FOLDER has MNIST's four idx files, or those of a set in the same format. A run ends with the accuracy on the test images
+and on the same images moved a little, figures/confusion.png and figures/misclassified.png. See docs/mnist.md.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from launch.errors import Refusal
 from launch.node.rank import Rank
-from workloads.training.api import Data, Training, Workload
+from launch.plan.request import Count, Natural, NotNegative, Positive
+from workloads.training.api import Data, Part, Training, Workload
 
 if TYPE_CHECKING:
     import keras
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from workloads.mnist.files import Images, ImageSet
 
 AIMS = {"fc": 0.978, "cnn": 0.987, "deep_cnn": 0.987, "dropout": 0.991, "batchnorm": 0.990, "residual": 0.995}
-"""Accuracy on MNIST's test images that a network of the ladder is to reach, published or the course's own (docs/mnist.md)."""
+"""Accuracy on MNIST's test images that a network is to reach, published or the course's own (docs/mnist.md)."""
 
 DIGITS = "scikit-learn's 1,797 digits of 8 x 8 pixels, drawn 3 times as large: not MNIST, for which give --data"
 
@@ -34,31 +34,22 @@ DIGITS = "scikit-learn's 1,797 digits of 8 x 8 pixels, drawn 3 times as large: n
 class Config(Training):
     """The defaults are the recipe for every network of the ladder."""
 
-    epochs: float = 12  # passes over the training set at one rank
-    batch: int = 64  # examples per rank per step
-    lr: float = 0.05  # learning rate at one rank; 1e-3 suits adam and lamb
+    epochs: Positive = 12  # passes over the training set at one rank
+    batch: Count = 64  # examples per rank per step
+    lr: Positive = 0.05  # learning rate at one rank; 1e-3 suits adam and lamb
     network: Literal["fc", "cnn", "deep_cnn", "dropout", "batchnorm", "residual"] = "cnn"  # a step of the ladder
     narrow: bool = True  # the course's second dense layer, of 10 rectified units (cnn)
     data: Path | None = None  # folder of idx files (MNIST, Fashion-MNIST, EMNIST) or of CIFAR's .bin files, or an .npz
     # file; not given: scikit-learn's digits
-    hold_out: int = 0  # so many of the last training images are measured on, in place of the test images, to choose by
-    classes: int = 0  # labels are 0 to classes - 1; 0: 10, and 100 for CIFAR-100
+    hold_out: Natural = 0  # so many of the last training images are measured on, not the test images, to choose by
+    classes: Natural = 0  # labels are 0 to classes - 1; 0: 10, and 100 for CIFAR-100
     optimizer: Literal["sgd", "adam", "lamb", "lars"] = "sgd"  # sgd and lars with momentum
-    momentum: float = 0.9  # of sgd and lars
-    augment: bool | None = None  # train on images moved anew in every epoch; not given: for residual alone
-    rotate: float = 10  # degrees that an image is turned at most
-    shift: float = 0.1  # part of its size that it is moved at most
-    zoom: float = 0.1  # part by which it is made larger or smaller at most
-    shear: float = 0.1  # pixels a pixel by which rows slide at most
-
-    def __post_init__(self) -> None:
-        Training.__post_init__(self)
-        for name in ("hold_out", "classes", "rotate", "shift", "zoom", "shear"):
-            if not getattr(self, name) >= 0:
-                raise Refusal(f"--{name.replace('_', '-')} {getattr(self, name)} is too small: give 0 or more")
-        for name in ("momentum", "zoom"):
-            if not 0 <= getattr(self, name) < 1:
-                raise Refusal(f"--{name} {getattr(self, name)} is no such part: give a number from 0 to below 1")
+    momentum: Part = 0.9  # of sgd and lars
+    augment: bool | None = None  # train on images moved differently in every epoch; not given: for residual alone
+    rotate: NotNegative = 10  # degrees that an image is turned at most
+    shift: NotNegative = 0.1  # part of its size that it is moved at most
+    zoom: Part = 0.1  # part by which it is made larger or smaller at most
+    shear: NotNegative = 0.1  # pixels a pixel by which rows slide at most
 
     @property
     def moved(self) -> bool:
@@ -67,7 +58,8 @@ class Config(Training):
 
     def describe(self, size: int) -> dict[str, str]:
         """The lines of the loop, and what is trained on what."""
-        moves = f"turned up to {self.rotate:g} degrees, shifted {self.shift:g}, zoomed {self.zoom:g}, sheared {self.shear:g}"
+        moves = f"turned up to {self.rotate:g} degrees, shifted {self.shift:g}, zoomed {self.zoom:g}, "
+        moves += f"sheared {self.shear:g}"
         held = f"; the last {self.hold_out} of them held out, and measured on" if self.hold_out else ""
         return Training.describe(self, size) | {
             "network": self.network,
@@ -98,7 +90,7 @@ def build(config: Config, rank: Rank) -> Workload:
     moves = Moves(config.rotate, config.shift, config.zoom, config.shear, mirror=shape[-1] == 3)
 
     @tf.autograph.experimental.do_not_convert
-    def loss(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    def loss(labels: tf.Tensor, logits: tf.Tensor) -> Any:
         return keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
 
     @tf.autograph.experimental.do_not_convert
@@ -147,7 +139,7 @@ def _load(images: Images) -> Callable:
     return load
 
 
-def _optimizer(config: Config, rate: keras.optimizers.schedules.LearningRateSchedule) -> keras.optimizers.Optimizer:
+def _optimizer(config: Config, rate: Any) -> keras.optimizers.Optimizer:
     import keras
 
     if config.optimizer == "lars":

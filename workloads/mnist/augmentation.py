@@ -1,11 +1,12 @@
-"""The same image once more, a little moved: shifted, turned, scaled, sheared, and mirrored where that keeps its meaning.
+"""Images moved a little: shifted, turned, scaled, sheared, and mirrored where that keeps their meaning.
 
-How an image is moved follows from its own seed alone, so that a training that goes on after a stop sees what it would have seen.
+How an image is moved follows from its own seed alone, so that a resumed training sees what it would have seen.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -48,7 +49,8 @@ class Moves:
         Returns
         -------
         ndarray of float32, (batch, 8)
-            ``a0 a1 a2 b0 b1 b2 0 0`` for each: the pixel at column x, row y is taken from ``(a0 x + a1 y + a2, b0 x + b1 y + b2)``.
+            ``a0 a1 a2 b0 b1 b2 0 0`` for each: the pixel at column x, row y is taken from
+            ``(a0 x + a1 y + a2, b0 x + b1 y + b2)``.
         """
         # The seed is the key of a counter-based generator: each image has a stream of its own.
         drawn = np.array([np.random.Generator(np.random.Philox(key=seed)).uniform(-1, 1, 7) for seed in seeds])
@@ -66,7 +68,7 @@ class Moves:
         moves = [a0, a1, x - a0 * x - a1 * y + right, b0, b1, y - b0 * x - b1 * y + down, zero, zero]
         return np.stack(moves, axis=1).astype(np.float32)
 
-    def __call__(self, images: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    def __call__(self, images: np.ndarray, seeds: np.ndarray) -> Any:
         """Move images, float32 (batch, H, W, C), bilinearly; what comes from outside is 0."""
         moves = self.draw(seeds, *images.shape[1:3])
         return keras.ops.image.affine_transform(images, moves, "bilinear", "constant", data_format="channels_last")

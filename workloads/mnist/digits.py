@@ -1,7 +1,7 @@
 """The digits that come with scikit-learn: real handwriting, for a first run without any file.
 
-Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998: its test
-part, 1,797 digits by 13 people, 8 x 8 pixels of 0 to 16. They are not MNIST.
+Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998: its
+test part, 1,797 digits by 13 people, 8 x 8 pixels of 0 to 16. They are not MNIST.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ def digits() -> ImageSet:
         from sklearn.datasets import load_digits
     except ImportError:
         raise Refusal(
-            "without --data it is scikit-learn's digits that are learned, and scikit-learn is not installed: "
+            "without --data the digits of scikit-learn are learned, and scikit-learn is not installed: "
             "give --data FOLDER with MNIST's four idx files, or pip install scikit-learn"
         ) from None
-    found = load_digits()
-    grey = np.rint(found.images * (255 / 16)).astype(np.uint8)
+    pixels, labels = load_digits(return_X_y=True)
+    grey = np.rint(np.reshape(pixels, (-1, 8, 8)) * (255 / 16)).astype(np.uint8)
     pixels = np.pad(np.kron(grey, np.ones((1, 3, 3), np.uint8)), ((0, 0), (2, 2), (2, 2)))[..., None]
-    labels = found.target.astype(np.int64)
+    labels = np.asarray(labels, np.int64)
     return ImageSet(Images(pixels[:TRAIN], labels[:TRAIN]), Images(pixels[TRAIN:], labels[TRAIN:]), 10)

@@ -2,8 +2,8 @@
 
 Formats
 -------
-idx: two zero bytes, one for the type (8: unsigned byte), one for the number of axes, each axis as a big-endian 32-bit number,
-the values; as LeCun, Cortes and Burges describe it with MNIST. Fashion-MNIST, KMNIST and EMNIST come in it too.
+idx: two zero bytes, one for the type (8: unsigned byte), one for the number of axes, each axis as a big-endian 32-bit
+number, the values; as LeCun, Cortes and Burges describe it with MNIST. Fashion-MNIST, KMNIST and EMNIST come in it too.
 CIFAR: records of one label byte (CIFAR-10), or a coarse and a fine one (CIFAR-100), and 3 x 32 x 32 pixels, channel by
 channel; as Krizhevsky describes it with the data.
 """
@@ -64,7 +64,7 @@ def read(path: Path, classes: int = 0) -> ImageSet:
     Raises
     ------
     Refusal
-        If there is no such set, or it is damaged: cut short, of another type or shape, with labels that are no class.
+        If there is no such set, or it is damaged: cut short, of another type or shape, with labels that are not classes.
     """
     if path.is_dir() and list(path.glob("*.bin")):
         parts, known = _cifar(path)
@@ -74,10 +74,11 @@ def read(path: Path, classes: int = 0) -> ImageSet:
         parts, known = _npz(path), 10
     else:
         raise Refusal(
-            f"there is no image set {path}: give --data a folder with MNIST's four idx files or CIFAR's .bin files, or an .npz file"
+            f"there is no image set {path}: give --data a folder with MNIST's four idx files or CIFAR's .bin files, "
+            "or an .npz file"
         )
-    found = {part: _checked(f"{path}, {part}", *arrays, classes or known) for part, arrays in parts.items()}
-    train, validation = found["train"], found["validation"]
+    checked = {part: _checked(f"{path}, {part}", *arrays, classes or known) for part, arrays in parts.items()}
+    train, validation = checked["train"], checked["validation"]
     if train.pixels.shape[1:] != validation.pixels.shape[1:]:
         shapes = " and ".join(_by(images.pixels.shape[1:]) for images in (train, validation))
         raise Refusal(
@@ -87,7 +88,7 @@ def read(path: Path, classes: int = 0) -> ImageSet:
 
 
 def held_out(images: ImageSet, count: int) -> ImageSet:
-    """Measure on the last training images, and learn from those before them: the test images are for what has been chosen.
+    """Measure on the last training images, and learn from those before them: the test images are not for choosing.
 
     Parameters
     ----------
@@ -114,23 +115,24 @@ def idx(path: Path) -> np.ndarray:
     Raises
     ------
     Refusal
-        If the file is no such thing, or was cut short.
+        If the file is not such a file, or was cut short.
     """
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise Refusal(f"{path} cannot be unpacked ({error}): get it anew") from None
+        raise Refusal(f"{path} cannot be unpacked ({error}): fetch it again") from None
     axes = data[3] if len(data) > 3 else 0
     if data[:2] != b"\0\0" or data[2:3] != bytes([UNSIGNED_BYTE]) or axes not in (1, 3, 4):
         raise Refusal(
-            f"{path} is no idx file of images or labels (it begins with {data[:4].hex(' ') or 'nothing'}, not 00 00 08 01 or 00 00 08 03): "
-            "give MNIST's files or others in their format"
+            f"{path} is not an idx file of images or labels (it begins with {data[:4].hex(' ') or 'nothing'}, "
+            "not 00 00 08 01 or 00 00 08 03): give MNIST's files or others in their format"
         )
     start = 4 + 4 * axes
     shape = tuple(int(length) for length in np.frombuffer(data[4:start].ljust(4 * axes, b"\0"), ">u4"))
     if len(data) - start != math.prod(shape):
         raise Refusal(
-            f"{path} has {max(0, len(data) - start)} bytes of values, and its head says {math.prod(shape)} ({_by(shape)}): get it anew"
+            f"{path} has {max(0, len(data) - start)} bytes of values, and its header says {math.prod(shape)} "
+            f"({_by(shape)}): fetch it again"
         )
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
 
@@ -151,9 +153,10 @@ def _idx_file(folder: Path, part: str, kind: str) -> Path:
         if pattern.fullmatch(path.name)
     }
     if len(found) != 1:
-        names = f"{len(found)} files: {', '.join(sorted(found))}" if found else "none"
+        there = f"{len(found)} files: {', '.join(sorted(found))}" if found else "none"
+        name = f"{PARTS[part][0]}-{kind}-idx{3 if kind == 'images' else 1}-ubyte"
         raise Refusal(
-            f"{folder} should have one file {PARTS[part][0]}-{kind}-idx{3 if kind == 'images' else 1}-ubyte or .gz and has {names}: "
+            f"{folder} should have one file {name} or .gz and has {there}: "
             "give --data a folder with the four files of one set"
         )
     return next(iter(found.values()))
@@ -165,15 +168,16 @@ def _npz(path: Path) -> dict[str, tuple[str, np.ndarray, np.ndarray]]:
             missing = [name for pair in ARRAYS.values() for name in pair if name not in archive.files]
             if missing:
                 raise Refusal(
-                    f"{path} has no {', '.join(missing)}: name its arrays as Keras does, x_train, y_train, x_test, y_test"
+                    f"{path} has no {', '.join(missing)}: name its arrays as Keras does, "
+                    "x_train, y_train, x_test, y_test"
                 )
             return {part: (part, archive[x], archive[y]) for part, (x, y) in ARRAYS.items()}
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError) as error:
-        raise Refusal(f"{path} cannot be read as an npz archive ({error}): get it anew, or save it again") from None
+        raise Refusal(f"{path} cannot be read as an npz archive ({error}): fetch it again, or save it again") from None
 
 
 def _cifar(folder: Path) -> tuple[dict[str, tuple[str, np.ndarray, np.ndarray]], int]:
-    """CIFAR-10 from data_batch_1.bin ... and test_batch.bin, CIFAR-100 (its fine labels) from train.bin and test.bin."""
+    """CIFAR-10 from data_batch_1.bin ... and test_batch.bin, CIFAR-100 (fine labels) from train.bin and test.bin."""
     fine = (folder / "train.bin").is_file()
     names = {"train": ["train.bin"], "validation": ["test.bin"]}
     if not fine:
@@ -183,7 +187,8 @@ def _cifar(folder: Path) -> tuple[dict[str, tuple[str, np.ndarray, np.ndarray]],
     for part, files in names.items():
         if missing := [name for name in files if not (folder / name).is_file()]:
             raise Refusal(
-                f"{folder} has no {', '.join(missing)}: give --data a folder with all binary files of CIFAR-10 or CIFAR-100"
+                f"{folder} has no {', '.join(missing)}: "
+                "give --data a folder with all binary files of CIFAR-10 or CIFAR-100"
             )
         records = np.concatenate([_records(folder / name, head + CIFAR_PIXELS) for name in files])
         pixels = records[:, head:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
@@ -194,7 +199,7 @@ def _cifar(folder: Path) -> tuple[dict[str, tuple[str, np.ndarray, np.ndarray]],
 def _records(path: Path, size: int) -> np.ndarray:
     data = np.fromfile(path, np.uint8)
     if not len(data) or len(data) % size:
-        raise Refusal(f"{path} has {len(data)} bytes, no multiple of a record's {size}: get it anew")
+        raise Refusal(f"{path} has {len(data)} bytes, not a multiple of a record's {size}: fetch it again")
     return data.reshape(-1, size)
 
 
@@ -202,7 +207,8 @@ def _checked(where: str, name: str, pixels: np.ndarray, labels: np.ndarray, clas
     """The images, with a channel axis, if they can be learned from."""
     if pixels.dtype != np.uint8 or not (pixels.ndim == 3 or pixels.ndim == 4 and pixels.shape[-1] in (1, 3)):
         raise Refusal(
-            f"{where}: images of shape {_by(pixels.shape)} and type {pixels.dtype} ({name}): give uint8, (N, H, W) or (N, H, W, 1 or 3)"
+            f"{where}: images of shape {_by(pixels.shape)} and type {pixels.dtype} ({name}): "
+            "give uint8, (N, H, W) or (N, H, W, 1 or 3)"
         )
     labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels  # as Keras gives CIFAR's
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
@@ -214,8 +220,8 @@ def _checked(where: str, name: str, pixels: np.ndarray, labels: np.ndarray, clas
     outside = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(outside):
         raise Refusal(
-            f"{where}: label {labels[outside[0]]} of image {outside[0]} is none of the {classes} classes 0 to {classes - 1}: "
-            "give --classes, or mend the labels"
+            f"{where}: label {labels[outside[0]]} of image {outside[0]} is not one of the {classes} classes "
+            f"0 to {classes - 1}: give --classes, or fix the labels"
         )
     return Images(pixels if pixels.ndim == 4 else pixels[..., None], labels.astype(np.int64))
 

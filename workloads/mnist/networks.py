@@ -1,7 +1,7 @@
 """The ladder of a first course on deep learning: from one hidden layer to fifteen residual blocks.
 
-All map images, (batch, H, W, C) in 0 to 1, to the logits of the classes, (batch, classes): the softmax is in the loss. The
-numbers of parameters are those for MNIST: 28 x 28 x 1 and 10 classes.
+All map images, (batch, H, W, C) in 0 to 1, to the logits of the classes, (batch, classes): the softmax is in the loss.
+The numbers of parameters are those for MNIST: 28 x 28 x 1 and 10 classes.
 
 References
 ----------
@@ -37,8 +37,8 @@ def cnn(shape: Sequence[int], classes: int, narrow: bool = True) -> keras.Model:
     classes : int
         Length of the output.
     narrow : bool
-        With the course's second dense layer: 10 rectified units before the output. What the output sees is then 10 numbers, none
-        negative; a unit that is 0 for all images learns no more, and takes its tenth of them along. Without it: 542,230.
+        With the course's second dense layer: 10 rectified units before the output. The output sees 10 numbers, none
+        negative; a unit that is 0 for all images learns no more. Without it: 542,230.
     """
     dense = [layers.Dense(100, "relu"), *([layers.Dense(10, "relu")] if narrow else []), layers.Dense(classes)]
     return _stack(
@@ -69,7 +69,7 @@ def batchnorm(shape: Sequence[int], classes: int) -> keras.Model:
 
 
 def residual(shape: Sequence[int], classes: int) -> keras.Model:
-    """Two convolutions, fifteen residual blocks of 64 filters, one more convolution, a dense layer: 1,190,474 parameters."""
+    """Two convolutions, fifteen residual blocks of 64 filters, a convolution, a dense layer: 1,190,474 parameters."""
     x = image = layers.Input(shape, name="image")
     x = layers.Conv2D(32, 3, activation="relu")(x)
     x = layers.Conv2D(64, 3, activation="relu")(x)
@@ -102,7 +102,8 @@ def network(name: str, shape: Sequence[int], classes: int, **settings: bool) -> 
     """
     if min(shape[:2]) < SMALLEST:
         raise Refusal(
-            f"images of {shape[0]} x {shape[1]} pixels are too small for these networks: give {SMALLEST} x {SMALLEST} or more"
+            f"images of {shape[0]} x {shape[1]} pixels are too small for these networks: "
+            f"give {SMALLEST} x {SMALLEST} or more"
         )
     return NETWORKS[name](shape, classes, **settings)
 

@@ -32,8 +32,8 @@ def finish(model: keras.Model, images: Images, classes: int, figures: Path) -> d
     Returns
     -------
     dict of str to float
-        ``moved_accuracy``: the accuracy on the same images, each moved once as `Moves` does by default (10 degrees, a tenth of
-        the size, ...), always in the same way: what a network is worth on digits that are not centred.
+        ``moved_accuracy``: the accuracy on the same images, each moved once as `Moves` does by default (10 degrees, a
+        tenth of the size, ...), always in the same way: what a network is worth on digits that are not centred.
     """
     straight, moved = np.empty((2, len(images.labels)), np.int64)
     confidence = np.empty(len(images.labels))
@@ -41,12 +41,12 @@ def finish(model: keras.Model, images: Images, classes: int, figures: Path) -> d
         part = slice(first, first + AT_ONCE)
         pixels = images.pixels[part] * np.float32(1 / 255)
         index = np.arange(first, first + len(pixels), dtype=np.uint64)
-        logits = keras.ops.convert_to_numpy(model(pixels, training=False)).astype(np.float64)
+        logits = np.asarray(model(pixels, training=False), np.float64)
         straight[part] = logits.argmax(axis=1)
         exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
         confidence[part] = 1 / exponents.sum(axis=1)  # of the largest one, whose exponent is 1
         seeds = np.stack([index, np.zeros_like(index)], axis=1)
-        moved[part] = keras.ops.convert_to_numpy(model(Moves()(pixels, seeds), training=False)).argmax(axis=1)
+        moved[part] = np.asarray(model(Moves()(pixels, seeds), training=False)).argmax(axis=1)
     draw_confusion(figures / "confusion.png", images.labels, straight, classes)
     draw_misclassified(figures / "misclassified.png", images, straight, confidence)
     return {"moved_accuracy": float((moved == images.labels).mean())}

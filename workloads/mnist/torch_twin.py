@@ -2,10 +2,12 @@
 
     python -m launch --nodes 2 workloads/mnist/torch_twin.py --data FOLDER
 
-It knows of the launcher only what every rank finds in its environment, RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT, and of the
-toolkit it takes the reader of image files. Adadelta at a rate of 1, times 0.7 after each epoch; 64 examples a rank and step.
-See docs/mnist.md.
+Of the launcher it knows only what every rank finds in its environment, RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT,
+and of the toolkit it uses the reader of image files. Adadelta at a rate of 1, times 0.7 after each epoch; 64 examples
+per rank and step. See docs/mnist.md.
 """
+# pyright: reportMissingImports=false
+# PyTorch is the user's own.
 
 from __future__ import annotations
 
@@ -34,55 +36,56 @@ def main(argv: list[str]) -> None:
     Refusal
         If PyTorch is not installed, or there are no such images.
     """
-    asked = _parser().parse_args(argv)
+    args = _parser().parse_args(argv)
     try:
         import torch
         import torch.distributed as dist
     except ImportError:
         raise Refusal(
-            f"{sys.executable} has no PyTorch: pip install torch, or start the launcher by the python of an environment that has it"
+            f"{sys.executable} has no PyTorch: pip install torch, "
+            "or start the launcher by the python of an environment that has it"
         ) from None
 
     rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    images = files.read(asked.data)
-    if len(images.train.labels) < asked.batch * size:
+    images = files.read(args.data)
+    if len(images.train.labels) < args.batch * size:
         raise Refusal(
-            f"{len(images.train.labels)} training images are fewer than {size} x --batch {asked.batch}: give fewer"
+            f"{len(images.train.labels)} training images are fewer than {size} x --batch {args.batch}: give fewer"
         )
-    torch.set_num_threads(asked.threads or torch.get_num_threads())
+    torch.set_num_threads(args.threads or torch.get_num_threads())
     if size > 1:
         dist.init_process_group("gloo")
-    torch.manual_seed(asked.seed)
+    torch.manual_seed(args.seed)
     model = network(images.train.pixels.shape[1:], images.classes)
     trained = torch.nn.parallel.DistributedDataParallel(model) if size > 1 else model
-    torch.manual_seed(asked.seed + 1 + rank)  # of dropout: each rank has its own
-    optimizer = torch.optim.Adadelta(model.parameters(), lr=asked.lr)
-    fall = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=asked.gamma)
+    torch.manual_seed(args.seed + 1 + rank)  # of dropout: each rank has its own
+    optimizer = torch.optim.Adadelta(model.parameters(), lr=args.lr)
+    fall = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=args.gamma)
     pixels, labels = _tensors(images.train)
     test = [part[rank::size] for part in _tensors(images.validation)]
-    steps = len(labels) // (asked.batch * size)  # the same on all ranks: each of them waits for the others
-    for epoch in range(asked.epochs):
+    steps = len(labels) // (args.batch * size)  # the same on all ranks: each of them waits for the others
+    for epoch in range(args.epochs):
         began, loss = time.perf_counter(), torch.zeros(())
-        order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(asked.seed * 1_000_003 + epoch))
+        order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(args.seed * 1_000_003 + epoch))
         trained.train()
-        for index in order[rank::size][: steps * asked.batch].reshape(steps, asked.batch):
+        for index in order[rank::size][: steps * args.batch].reshape(steps, args.batch):
             optimizer.zero_grad()
-            with torch.autocast("cpu", torch.bfloat16, enabled=asked.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=args.bfloat16):
                 logits = trained(pixels[index])
             own = torch.nn.functional.cross_entropy(logits.float(), labels[index])
             own.backward()
             optimizer.step()
             loss += own.detach()
         fall.step()
-        rate = steps * asked.batch * size / (time.perf_counter() - began)
-        right = _right(model, *test, bfloat16=asked.bfloat16)
+        rate = steps * args.batch * size / (time.perf_counter() - began)
+        right = _right(model, *test, bfloat16=args.bfloat16)
         sums = torch.stack([right, loss.double() / (steps * size)])
         if size > 1:
             dist.all_reduce(sums)
         if rank == 0:
             accuracy = float(sums[0]) / len(images.validation.labels)
             print(
-                f"epoch {epoch + 1}/{asked.epochs}  loss {float(sums[1]):.4g}  accuracy {accuracy:.2%}  "
+                f"epoch {epoch + 1}/{args.epochs}  loss {float(sums[1]):.4g}  accuracy {accuracy:.2%}  "
                 f"{rate:.4g} examples/s on {size} ranks",
                 flush=True,
             )
@@ -111,7 +114,7 @@ def network(shape: tuple[int, ...], classes: int) -> torch.nn.Module:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0], allow_abbrev=False)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0], allow_abbrev=False)
     parser.add_argument("--data", type=Path, required=True, help="folder of idx files, or an .npz file")
     parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--batch", type=int, default=64, help="examples per rank per step")

@@ -10,10 +10,12 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Self
 
 from launch.errors import Refusal
 from launch.node.rank import Rank
+from launch.plan.request import Count, Natural, NotNegative, Positive
+from launch.plan.typed import Bounds
 from workloads.training import scaling_rules, trace_window
 from workloads.training.scaling_rules import LearningRatePlan, ScaledRate
 
@@ -23,62 +25,58 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
+Part = Annotated[float, Bounds(0, below=1)]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
     """The options that the training loop has for every workload; a workload's Config adds its own.
 
-    A Config with a ``__post_init__`` of its own calls ``Training.__post_init__(self)`` first.
+    The bounds of values are in their types, and checked where options are read. A Config with a ``__post_init__`` of
+    its own calls ``Training.__post_init__(self)`` first.
 
     Raises
     ------
     Refusal
-        If a value cannot be trained with.
+        If values do not fit together.
     """
 
-    epochs: float = 10  # passes over the training set at one rank
-    batch: int = 32  # examples per rank per step
-    lr: float = 1e-3  # learning rate at one rank
+    epochs: Positive = 10  # passes over the training set at one rank
+    batch: Count = 32  # examples per rank per step
+    lr: Positive = 1e-3  # learning rate at one rank
     lr_scaling: Literal["linear", "sqrt", "none"] = field(
         default="linear", metadata={"was": "scaling"}
     )  # how the learning rate grows with the number of ranks
-    warmup: float = 0.1  # part of the steps in which the learning rate rises to its scaled value
-    warm_from: float | None = None  # learning rate at which the warm-up begins; not given: --lr
+    warmup: Part = 0.1  # part of the steps in which the learning rate rises to its scaled value
+    warm_from: NotNegative | None = None  # learning rate at which the warm-up begins; not given: --lr
     decay: Literal["constant", "cosine"] = "cosine"  # the learning rate after the warm-up
     epoch_scaling: Literal["none", "divide", "steps"] = "none"  # with the number of ranks: epochs are held, divided
     # by it (rounded up), or multiplied by it so that the optimizer steps are held
-    evaluate_every: float = 1  # epochs between evaluations; 0: only at the end
-    checkpoint_every: float = 300  # seconds between checkpoints; 0: only when stopped and at the end
-    keep: int = 2  # checkpoints that are kept
-    shards: int = 0  # of the training set; 0: one per rank. A fixed number, a multiple of that of the ranks, makes the
-    # order of the examples independent of the number of ranks
+    evaluate_every: NotNegative = 1  # epochs between evaluations; 0: only at the end
+    checkpoint_every: NotNegative = 300  # seconds between checkpoints; 0: only when stopped and at the end
+    keep: Count = 2  # checkpoints that are kept
+    shards: Natural = 0  # of the training set; 0: one per rank. A fixed number, a multiple of that of the ranks, makes
+    # the order of the examples independent of the number of ranks
     deterministic: bool = False  # bit-identical results from run to run, at some cost in speed
     xla: bool = False  # compile loss and gradients with XLA
     precision: Literal["float32", "bfloat16", "float16"] = "float32"  # of the arithmetic; weights are always float32.
     # float16 with a loss scale that follows the gradients
-    accumulate: int = 1  # equal parts of a batch that go through the network one after the other: less memory
+    accumulate: Count = 1  # equal parts of a batch that go through the network one after the other: less memory
     compress: bool = False  # send gradients between the ranks as float16
     strategy: Literal["horovod", "mirrored", "single"] = "horovod"  # ranks that average their gradients; one rank on
-    # all its devices, by TensorFlow's MirroredStrategy (without a GPU: two made of the processor); one rank on one device
-    threads: int = 0  # of a rank, for the operations of TensorFlow; 0: its share of the node's cores
+    # all its devices, by TensorFlow's MirroredStrategy (two made of the processor where there is no GPU); one on one
+    threads: Natural = 0  # of a rank, for the operations of TensorFlow; 0: its share of the node's cores
     trace: str = ""  # steps that TensorFlow's profiler records, first and last: 20..30
     trace_ranks: str = "0"  # ranks on which it does: 0, or 0,4..7, or first-of-node, or all
     timeline: bool = False  # record what Horovod does in these steps; no step of the run is timed then
-    cache: float = (
-        1  # GiB per rank for examples read from files, of the training set and of the other one each; 0: read
-    )
-    # them again in every epoch
+    cache: NotNegative = 1  # GiB per rank for examples read from files, of the training set and of the other one each;
+    # 0: read them again in every epoch
     stage: str = ""  # folder on a disk of each node, such as '$TMPDIR' (expanded there), to which the files that its
     # ranks read are copied first
     tensorboard: bool = True  # write what TensorBoard shows into the run
 
     def __post_init__(self) -> None:
-        least = {"batch": 1, "keep": 1} | dict.fromkeys(
-            ("shards", "threads", "evaluate_every", "checkpoint_every", "cache"), 0
-        )
-        for name, smallest in least.items():
-            if not getattr(self, name) >= smallest:
-                raise Refusal(f"--{name.replace('_', '-')} {getattr(self, name)} is too small: give {smallest} or more")
-        if self.accumulate < 1 or self.batch % self.accumulate:
+        if self.batch % self.accumulate:
             raise Refusal(
                 f"--accumulate {self.accumulate} does not divide a batch of {self.batch} evenly: "
                 "give a number that divides --batch"
@@ -87,16 +85,8 @@ class Training:
             raise Refusal(
                 "--strategy mirrored goes with neither --accumulate, --xla nor --precision float16: leave them out"
             )
-        for name in ("epochs", "lr"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise Refusal(f"--{name} {getattr(self, name)} cannot be trained with: give a number above 0")
-        if not 0 <= self.warmup < 1:
-            raise Refusal(f"--warmup {self.warmup} is not a part of the steps: give a number from 0 to below 1")
-        if self.warm_from is not None and not (0 <= self.warm_from < float("inf") and self.warmup):
-            raise Refusal(
-                f"--warm-from {self.warm_from} with --warmup {self.warmup}: "
-                "give a learning rate of 0 or more, and --warmup above 0"
-            )
+        if self.warm_from is not None and not self.warmup:
+            raise Refusal(f"--warm-from {self.warm_from} with --warmup 0: give --warmup above 0, or leave it out")
         if not trace_window.steps(self.trace) and self.timeline:
             raise Refusal("--timeline needs to know in which steps: give them as --trace 20..30")
 
@@ -212,18 +202,18 @@ class Data:
         Number of examples.
     load : function
         From an index array, int64 (batch,), to ``(inputs, targets)``: arrays or tensors, or nested structures of
-        them, whose first axis is the batch; all of one shape and type. It runs beside the training, and always gives the same
-        examples for the same indices. A ``tf.function`` becomes part of the pipeline's graph, which spares Python a call.
+        them, whose first axis is the batch; all of one shape and type. It runs beside the training, and always gives
+        the same examples for the same indices. A ``tf.function`` becomes part of the pipeline's graph, which saves a
+        call of Python.
     threads : int
         How many batches may be loaded at once; above 1, ``load`` must be safe to call from several threads.
     augment : function, optional
-        ``(inputs, targets, seeds) -> (inputs, targets)``: other examples of the same meaning, anew in every epoch of the
-        training. ``seeds``, uint64 (batch, 2), has a pair for each example, a function of (seed, epoch, example) alone: what
-        it draws has to follow from that, for a training that goes on to see what it would have seen. It runs as
-        ``load`` does.
+        ``(inputs, targets, seeds) -> (inputs, targets)``: other examples of the same meaning, different in every epoch.
+        ``seeds``, uint64 (batch, 2), has a pair for each example, a function of (seed, epoch, example) alone. What it
+        draws has to follow from that, so that a resumed training sees what it would have seen. It runs like ``load``.
     files : Files, optional
-        Of examples that ``load`` reads from files. They are kept in memory once they are loaded, as far as ``--cache`` goes, and
-        can be staged.
+        Of examples that ``load`` reads from files. They are kept in memory once they are loaded, as far as ``--cache``
+        allows, and can be staged.
     """
 
     length: int
@@ -260,8 +250,8 @@ class Workload:
         ``(model, figures) -> {metric: float}``: called once, on the chief, after training: pictures into the folder
         ``figures``, and metrics that are not sums over examples.
     target : tuple, optional
-        ``(metric, ">=" or "<=", value)``: the quality of a finished training. The report tells how long it took until an
-        evaluation had it.
+        ``(metric, ">=" or "<=", value)``: the quality of a finished training. The report shows the time until an
+        evaluation reached it.
     """
 
     model: keras.Model

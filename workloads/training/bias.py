@@ -1,8 +1,8 @@
 """The gradients of biases in bfloat16, summed in float32.
 
-A bias has the sum of the gradients of all that it was added to, examples times cells. TensorFlow's kernel of that sum for
-processors (BiasAddGrad) adds up in bfloat16 itself, on 2.18 at least: 8 bits, so that a sum of numbers of one sign stops growing
-at 256 of them. Sums of float16, and those on a GPU, are added up in float32.
+The gradient of a bias is the sum of the gradients of all that it was added to, examples times cells. TensorFlow's
+kernel of that sum for processors (BiasAddGrad) adds in bfloat16 itself, on 2.18 at least: 8 bits, so that a sum of
+numbers of one sign stops growing at 256 of them. Sums of float16, and those on a GPU, are made in float32.
 """
 
 from __future__ import annotations
@@ -11,28 +11,26 @@ from typing import Any
 
 import tensorflow as tf
 
+_plain: Any = tf.nn.bias_add
+
 
 def sum_gradients_in_float32() -> None:
     """From now on ``tf.nn.bias_add``, and so every Keras layer, sums its gradients of bfloat16 in float32."""
-    plain = tf.nn.bias_add
-    if hasattr(plain, "plain"):  # it has been replaced already
-        return
+    tf.nn.bias_add = _bias_add
 
-    def bias_add(value: Any, bias: Any, data_format: str | None = None, name: str | None = None) -> tf.Tensor:
-        value, bias = tf.convert_to_tensor(value), tf.convert_to_tensor(bias)
-        if value.dtype != tf.bfloat16:
-            return plain(value, bias, data_format, name)
-        channels = 1 if (data_format or "N").startswith("NC") else value.shape.rank - 1
-        summed = [axis for axis in range(value.shape.rank) if axis != channels]
 
-        @tf.custom_gradient
-        def added(value: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Any]:
-            def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-                return upstream, tf.cast(tf.reduce_sum(tf.cast(upstream, tf.float32), summed), upstream.dtype)
+def _bias_add(value: Any, bias: Any, data_format: str | None = None, name: str | None = None) -> Any:
+    value, bias = tf.convert_to_tensor(value), tf.convert_to_tensor(bias)
+    if value.dtype != tf.bfloat16:
+        return _plain(value, bias, data_format, name)
+    channels = 1 if (data_format or "N").startswith("NC") else value.shape.rank - 1
+    summed = [axis for axis in range(value.shape.rank) if axis != channels]
 
-            return plain(value, bias, data_format, name), gradients
+    @tf.custom_gradient
+    def added(value: Any, bias: Any) -> tuple[Any, Any]:
+        def gradients(upstream: Any) -> tuple[Any, Any]:
+            return upstream, tf.cast(tf.reduce_sum(tf.cast(upstream, tf.float32), summed), upstream.dtype)
 
-        return added(value, bias)
+        return _plain(value, bias, data_format, name), gradients
 
-    bias_add.plain = plain
-    tf.nn.bias_add = bias_add
+    return added(value, bias)

@@ -1,8 +1,8 @@
 """Checkpoints of a run: atomic, verified, the last few kept.
 
 A checkpoint is one file, step-<n>.npz: the values of all variables, in order, and a header in JSON. It is published by
-rename, so a kill leaves the previous ones whole. Each array in it has the CRC-32 of the zip format, which numpy checks as it
-reads. Weights are the same on all ranks, so one rank writes and reads for all of them.
+rename, so a kill leaves the previous ones whole. Each array in it has the CRC-32 of the zip format, which numpy checks
+as it reads. Weights are the same on all ranks, so one rank writes and reads for all of them.
 """
 
 import io

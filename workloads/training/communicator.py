@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 class Communicator:
     """The ranks of a run, as one of them sees them.
 
-    A context manager: entering meets the other ranks, leaving parts from them. A rank that leaves by an exception
-    does not part: the others could wait for it for ever, and whoever started the ranks ends them instead.
+    A context manager: entering it connects the ranks, leaving it disconnects them. A rank that leaves by an exception
+    does not disconnect: the others could wait for it for ever, and whoever started the ranks ends them instead.
 
     Parameters
     ----------
@@ -57,8 +57,8 @@ class Communicator:
             hvd.init()
             if (hvd.rank(), hvd.size()) != (self.rank.rank, self.size):
                 raise Refusal(
-                    f"Horovod takes this for rank {hvd.rank()} of {hvd.size()}, the {self.rank.source} environment for rank "
-                    f"{self.rank.rank} of {self.size}: start the ranks with python -m launch"
+                    f"Horovod takes this for rank {hvd.rank()} of {hvd.size()}, the {self.rank.source} environment for "
+                    f"rank {self.rank.rank} of {self.size}: start the ranks with python -m launch"
                 )
             self._hvd = hvd
             self.barrier()
@@ -87,7 +87,7 @@ class Communicator:
             groups.setdefault(tensor.dtype, []).append(place)
         means = list(sent)
         for dtype, places in groups.items():
-            group = [sent[place] for place in places]
+            group: Any = [sent[place] for place in places]
             group = self._hvd.grouped_allreduce(group, op=self._hvd.Average, name=f"{name}_{dtype.name}")
             for place, mean in zip(places, group):
                 means[place] = tf.cast(mean, tensors[place].dtype)
@@ -101,7 +101,7 @@ class Communicator:
         optimizer : keras.optimizers.Optimizer
             Any, a LossScaleOptimizer too. It is changed in place.
         compress : bool
-            Send gradients as float16, in half the bytes and in a message of their own, as Horovod's ``Compression.fp16``.
+            Send gradients as float16: half the bytes, in a message of their own, as Horovod's ``Compression.fp16``.
 
         Returns
         -------
@@ -118,12 +118,12 @@ class Communicator:
         class Averaging(base):
             def average_and_apply(self, gradients, variables, others=()):
                 """Apply the gradients' mean over all ranks; return the means of the other tensors."""
-                given = [gradient is not None for gradient in gradients]
-                dense = [tf.convert_to_tensor(g) for g, is_given in zip(gradients, given) if is_given]
+                present = [gradient is not None for gradient in gradients]
+                dense = [tf.convert_to_tensor(g) for g in gradients if g is not None]
                 sent = [tf.cast(g, tf.float16) if g.dtype == tf.float32 else g for g in dense] if compress else dense
                 means = average([*sent, *others], name="gradients")
                 rest = iter([*(tf.cast(mean, g.dtype) for mean, g in zip(means, dense)), *means[len(dense) :]])
-                super().apply([next(rest) if is_given else None for is_given in given], variables)
+                super().apply([next(rest) if is_present else None for is_present in present], variables)
                 return list(rest)
 
             def apply(self, grads, trainable_variables=None):
@@ -144,11 +144,11 @@ class Communicator:
             self._hvd.broadcast_variables([variable.value for variable in variables], root_rank=root)
 
     def broadcast_object(self, value: Any, root: int = 0) -> Any:
-        """The value, anything that can be pickled, that one rank gave."""
+        """The value of one rank, anything that can be pickled."""
         return self._hvd.broadcast_object(value, root_rank=root, name="object") if self._hvd else value
 
     def gather(self, value: Any) -> list[Any]:
-        """What each rank gave, anything small that can be pickled, in the order of the ranks."""
+        """The values of all ranks, anything small that can be pickled, in the order of the ranks."""
         return self._hvd.allgather_object(value, name="objects") if self._hvd else [value]
 
     def sum(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -161,15 +161,15 @@ class Communicator:
         return {name: np.asarray(total) for name, total in zip(names, totals)}
 
     def barrier(self) -> None:
-        """Return when every rank has come here."""
+        """Return when every rank has called this."""
         self.sum({"barrier": np.zeros(1)})
 
     def start_timeline(self, path: Path) -> None:
-        """Let Horovod note, on the chief, when it negotiates, fuses and reduces each tensor, until `stop_timeline`."""
+        """Let Horovod record, on the chief, when it negotiates, fuses and reduces each tensor."""
         if self._hvd:
             self._hvd.start_timeline(str(path))
 
     def stop_timeline(self) -> None:
-        """Close the timeline; return when its file is whole."""
+        """Close the timeline; return when its file is complete."""
         if self._hvd:
             self._hvd.stop_timeline()

@@ -1,8 +1,8 @@
-"""Floating point operations: those of a network, counted in its graph, and the most that this machine was seen to do.
+"""Floating point operations: those of a network, counted in its graph, and the most that this machine reaches.
 
-Counted are matrix products and convolutions, a multiplication and an addition as two operations; what is done element by
-element is left out. So is the convention of model FLOPs utilisation (Chowdhery et al., PaLM, appendix B), whose other half
-is `TRAINING`.
+Counted are matrix products and convolutions, a multiplication and an addition as two operations; what is done element
+by element is left out. That is the convention of model FLOPs utilisation (Chowdhery et al., PaLM, appendix B), whose
+other half is `TRAINING`.
 """
 
 import math
@@ -10,8 +10,8 @@ import time
 from typing import Any
 
 TRAINING = 3
-"""Times the operations of the forward pass that a training step needs: the backward pass has two products for each one of
-it, for the gradients of the inputs and of the weights. Recomputation is not counted."""
+"""Times the operations of the forward pass that a training step needs: the backward pass has two products for each one
+of it, for the gradients of the inputs and of the weights. Recomputation is not counted."""
 
 _CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
 _CHOICES = {"While", "StatelessWhile", "If", "StatelessIf", "Case", "StatelessCase"}
@@ -97,9 +97,9 @@ def _depthwise(operation: Any, inputs: tuple, kernel: tuple, output: tuple) -> i
     return math.prod(output) * math.prod(kernel[:2])
 
 
-def _product(operation: Any, one: tuple, other: tuple, output: tuple) -> int:
+def _product(operation: Any, left: tuple, right: tuple, output: tuple) -> int:
     transposed = operation.get_attr("transpose_a" if operation.type == "MatMul" else "adj_x")
-    return math.prod(output) * one[-2 if transposed else -1]
+    return math.prod(output) * left[-2 if transposed else -1]
 
 
 def _einsum(operation: Any, *shapes: tuple) -> int:

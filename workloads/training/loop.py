@@ -84,7 +84,7 @@ class Loop:
         Raises
         ------
         Refusal
-            On every rank, if the checkpoint is that of another network, or was made with other examples a step.
+            On every rank, if the checkpoint is that of another network, or was made with other examples per step.
         """
         state: dict[str, Any] = {}
         if self.rank.is_chief:
@@ -112,7 +112,7 @@ class Loop:
         Returns
         -------
         bool
-            True if they are made, False if the run was asked to stop. Either way there is a checkpoint of the last step.
+            True if they are made, False if the run was asked to stop. Either way the last step has a checkpoint.
 
         Raises
         ------

@@ -1,7 +1,7 @@
 """One process on all its devices, by TensorFlow's MirroredStrategy: what ranks can be compared with.
 
-The weights are on every device; each takes its part of the batch, and what they find is averaged before the update. Variables
-and the loop are made within `scope`; what it does then is the same.
+The weights are on every device; each takes its part of the batch, and the gradients are averaged before the update.
+Variables and the loop are made within `scope`; nothing else differs.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def scope(config: Training) -> contextlib.AbstractContextManager:
 
 
 def on_all_devices(strategy: tf.distribute.Strategy, gradients: Any) -> Any:
-    """Loss and gradients of a batch as the means of those of its parts, a part a device.
+    """Loss and gradients of a batch as the means of those of its parts, one part per device.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def on_all_devices(strategy: tf.distribute.Strategy, gradients: Any) -> Any:
         return gradients(*part)
 
     def means(inputs: Any, targets: Any) -> tuple[tf.Tensor, list]:
-        found = strategy.run(own, (inputs, targets))
-        return tf.nest.map_structure(lambda value: strategy.reduce("MEAN", value, axis=None), found)
+        of_devices = strategy.run(own, (inputs, targets))
+        return tf.nest.map_structure(lambda value: strategy.reduce("MEAN", value, axis=None), of_devices)
 
     return means

@@ -1,4 +1,4 @@
-"""For large batches, what Keras lacks: a learning rate for each layer (LARS, LARC), gradient lag, steps behind a warm-up.
+"""What Keras lacks for large batches: a learning rate per layer (LARS, LARC), gradient lag, steps behind a warm-up.
 
 Both rules look at the norms of a layer's weights w and of their gradient g, and rescale the gradient before the
 optimizer that they are mixed into makes its update of it:
@@ -6,13 +6,14 @@ optimizer that they are mixed into makes its update of it:
     LARS   (g + l2 w) times  eta |w| / (|g| + l2 |w|)
     LARC   g times           min(eta |w| / |g|, lr) / lr
 
-so that a step is at most about ``lr * eta`` (LARS) or ``eta`` (LARC) of the weights' norm. LAMB is ``keras.optimizers.Lamb``.
+so that a step is at most about ``lr * eta`` (LARS) or ``eta`` (LARC) of the weights' norm. For LAMB see
+``keras.optimizers.Lamb``.
 
 References
 ----------
 Y. You, I. Gitman, B. Ginsburg, "Large Batch Training of Convolutional Networks", arXiv:1708.03888, 2017: LARS.
-T. Kurth et al., "Exascale Deep Learning for Climate Analytics", SC18, arXiv:1810.01993: LARC, gradient lag; the constants
-of LARC are the defaults of their code.
+T. Kurth et al., "Exascale Deep Learning for Climate Analytics", SC18, arXiv:1810.01993: LARC, gradient lag; the
+constants of LARC are the defaults of their code.
 """
 
 from __future__ import annotations
@@ -28,11 +29,15 @@ def _norm(tensor: Any) -> Any:
     return ops.sqrt(ops.sum(ops.square(ops.cast(tensor, "float32"))))
 
 
-class _Layerwise:
-    """Mixed in before an optimizer: it sees gradients as `rescaled` leaves them."""
+class _Layerwise(keras.optimizers.Optimizer):
+    """Mixed in before an optimizer, which gets the gradients as `rescaled` returns them."""
 
-    def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
-        """The optimizer's own update, of the rescaled gradient."""
+    def rescaled(self, gradient: Any, variable: Any, learning_rate: Any) -> Any:
+        """The gradient that the optimizer gets."""
+        raise NotImplementedError
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """The optimizer's own update, with the rescaled gradient."""
         gradient = ops.cast(ops.convert_to_tensor(gradient), variable.dtype)
         super().update_step(self.rescaled(gradient, variable, learning_rate), variable, learning_rate)
 
@@ -42,8 +47,9 @@ class LARS(_Layerwise, keras.optimizers.SGD):
     """Layer-wise adaptive rate scaling: SGD with momentum whose steps are a fixed part of each layer's weights.
 
     Variables of one axis or none (biases, the scales and offsets of normalisations) are updated by plain SGD with
-    momentum and without decay, as is usual: their norms say nothing about a good step, and those of biases begin at 0. Where
-    nothing normalises, biases diverge at the learning rates of LARS, which are large because of `eta`: see `plain`.
+    momentum and without decay, as is usual: their norms say nothing about a good step, and those of biases begin at 0.
+    Where nothing normalises, biases diverge at the learning rates of LARS, which are large because of `eta`: see
+    `plain`.
 
     Parameters
     ----------
@@ -54,7 +60,7 @@ class LARS(_Layerwise, keras.optimizers.SGD):
     eta : float
         Trust coefficient: the part of a layer's norm by which a step with a learning rate of 1 changes it.
     l2 : float
-        Weight decay as a part of the gradient; beta of the paper. Not Keras's ``weight_decay``, which bypasses the rule.
+        Weight decay as a part of the gradient, beta in the paper. Keras's ``weight_decay`` bypasses the rule.
     plain : float
         Part of the learning rate that plain SGD takes. 1 is usual.
     **settings
@@ -70,10 +76,10 @@ class LARS(_Layerwise, keras.optimizers.SGD):
         plain: float = 1.0,
         **settings: Any,
     ) -> None:
-        super().__init__(learning_rate, momentum, **settings)
+        super().__init__(learning_rate, momentum=momentum, **settings)
         self.eta, self.l2, self.plain = eta, l2, plain
 
-    def rescaled(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> Any:
+    def rescaled(self, gradient: Any, variable: Any, learning_rate: Any) -> Any:
         """(g + l2 w) eta |w| / (|g| + l2 |w|); a layer without weights or without gradient has a factor of 1."""
         if len(variable.shape) <= 1:
             return gradient * self.plain
@@ -98,10 +104,10 @@ class _Clipping(_Layerwise):
         super().__init__(learning_rate, **settings)
         self.eta, self.fallback = eta, fallback
 
-    def rescaled(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> Any:
+    def rescaled(self, gradient: Any, variable: Any, learning_rate: Any) -> Any:
         """g min(eta |w| / |g|, lr) / lr."""
         weights, gradients = _norm(variable), _norm(gradient)
-        local = ops.where((weights > 0) & (gradients > 0), self.eta * weights / gradients, self.fallback)
+        local: Any = ops.where((weights > 0) & (gradients > 0), self.eta * weights / gradients, self.fallback)
         # Divided first: at a learning rate of 0, the end of a schedule, the factor is 1 and not 0 / 0.
         factor = ops.minimum(local / ops.cast(learning_rate, "float32"), 1.0)
         return gradient * ops.cast(factor, variable.dtype)
@@ -164,9 +170,11 @@ class WarmupMultiStep(keras.optimizers.schedules.LearningRateSchedule):
 
     def __call__(self, step: Any) -> Any:
         """The learning rate of a step."""
-        step = ops.cast(step, "float32")
-        rise = ops.minimum((step + 1) / max(self.warmup_steps, 1), 1.0)
-        passed = sum((ops.cast(step >= milestone, "float32") for milestone in self.milestones), start=0.0)
+        number: Any = ops.cast(step, "float32")
+        rise: Any = ops.minimum((number + 1) / max(self.warmup_steps, 1), 1.0)
+        passed: Any = 0.0
+        for milestone in self.milestones:
+            passed += ops.cast(number >= milestone, "float32")
         return self.rate * rise * ops.power(self.factor, passed)
 
     def get_config(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Examples on their way to the step, as one ``tf.data`` pipeline:   batch indices -> load -> cache -> augment -> prefetch
+"""One ``tf.data`` pipeline from examples to the step:   batch indices -> load -> cache -> augment -> prefetch
 
-In place of ``shard``, ``shuffle`` and ``batch`` of ``tf.data`` stands `sharding`, which knows the examples of any step: a
-training goes on in the middle of an epoch without running through what came before, and ranks take the very examples
+In place of ``shard``, ``shuffle`` and ``batch`` of ``tf.data`` stands `sharding`, which knows the examples of any step:
+a training resumes in the middle of an epoch without running through what came before, and ranks take the very examples
 that one rank would take. The cache is by example, as each epoch has them in another order.
 """
 

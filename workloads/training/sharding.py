@@ -47,7 +47,7 @@ class Sharding:
         Of the shuffling.
     shards : int
         Number of shards, a multiple of ``size``; rank r has the r-th block of ``shards / size`` of them.
-        0: one per rank. Example i belongs to shard ``i % shards``, so that each shard resembles a sorted set as a whole.
+        0: one per rank. Example i belongs to shard ``i % shards``, so that a shard of a sorted set resembles it.
 
     Raises
     ------
@@ -65,7 +65,8 @@ class Sharding:
         object.__setattr__(self, "shards", self.shards or self.size)
         if self.shards % self.size:
             raise Refusal(
-                f"{self.shards} shards cannot be shared by {self.size} ranks: give a multiple of {self.size} as --shards"
+                f"{self.shards} shards cannot be shared by {self.size} ranks: "
+                f"give a multiple of {self.size} as --shards"
             )
         if self.batch % self.shards_per_rank:
             raise Refusal(

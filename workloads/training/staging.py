@@ -1,8 +1,8 @@
 """Files copied to a disk of each node before the training:   --stage DIR
 
-Where thousands of ranks read the same files again in every epoch, the shared file system is what they wait for. The ranks of
-a node share the copying. A file is there whole or not at all, and what is there with the size and time of the original is used
-as it is: also by the next run, if DIR outlives this one.
+Where thousands of ranks read the same files again in every epoch, they wait for the shared file system. The ranks of a
+node share the copying. A copy is complete or absent, and one with the size and time of the original is used as it is:
+also by the next run, if DIR outlives this one.
 """
 
 from __future__ import annotations
@@ -50,24 +50,24 @@ def stage(where: str, workload: Workload, sharding: Sharding, communicator: Comm
         On every rank, if any node cannot take the files.
     """
     rank = communicator.rank
-    here = [rank.rank - rank.local_rank + place for place in range(rank.local_size)]
+    of_node = [rank.rank - rank.local_rank + place for place in range(rank.local_size)]
     sets = [
-        (workload.train, np.concatenate([sharding.examples_of(one) for one in here])),
-        (workload.validation, np.concatenate([_measured(len(workload.validation), one, rank.size) for one in here])),
+        (workload.train, np.concatenate([sharding.examples_of(one) for one in of_node])),
+        (workload.validation, np.concatenate([_measured(len(workload.validation), one, rank.size) for one in of_node])),
     ]
     wanted = list(dict.fromkeys(path for data, examples in sets if data.files for path in data.files.of(examples)))
     if not wanted and rank.is_chief:
         print("--stage: there is nothing to copy, this workload reads no files while it trains", flush=True)
-    copies, said = {}, ""
+    copies, refused = {}, ""
     try:
         folder = _folder(where)
         _copy(wanted, folder, rank)
         copies = {path: _copied(path, folder) for path in wanted}
     except Refusal as refusal:
-        said = str(refusal)
-    # Told to all, which would wait for this rank for ever; and nobody reads what another rank of the node still copies.
-    if found := [line for line in communicator.gather(said) if line]:
-        raise Refusal(found[0])
+        refused = str(refusal)
+    # Sent to all, which would wait for this rank for ever; and nobody reads what another rank of the node still copies.
+    if refusals := [line for line in communicator.gather(refused) if line]:
+        raise Refusal(refusals[0])
     for data, _ in sets:
         if data.files:
             data.files.read_from(copies)
@@ -89,8 +89,9 @@ def _folder(where: str) -> Path:
         if not os.access(folder, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
-        raise Refusal(f"--stage {where} cannot be written to on {_node()} ({error.strerror}): "
-                      "give a folder of the node that can") from None  # fmt: skip
+        raise Refusal(
+            f"--stage {where} cannot be written to on {_node()} ({error.strerror}): give a folder of the node that can"
+        ) from None
     return folder
 
 
@@ -102,8 +103,10 @@ def _copy(paths: list[Path], folder: Path, rank: Rank) -> None:
         raise Refusal(f"{error.filename} cannot be staged ({error.strerror}): is it still there?") from None
     total, free = sum(sizes.values()), shutil.disk_usage(folder).free
     if total > free:
-        raise Refusal(f"the {len(sizes)} files to be staged on {_node()} have {total / 1e9:.3g} GB, and {folder.parent} has "
-                      f"{free / 1e9:.3g} GB free: give another folder as --stage, or leave it out")  # fmt: skip
+        raise Refusal(
+            f"the {len(sizes)} files to be staged on {_node()} have {total / 1e9:.3g} GB, and {folder.parent} has "
+            f"{free / 1e9:.3g} GB free: give another folder as --stage, or leave it out"
+        )
     # By the place in the list of all, which is the same on every rank, whatever another has copied meanwhile.
     own = [path for path in paths[rank.local_rank :: rank.local_size] if path in sizes]
     news = News(Live() if rank.is_chief else lambda line: None, f"files staged to {folder.parent}")
@@ -123,8 +126,10 @@ def _copy_one(path: Path, copy: Path) -> None:
                     raise Refusal(f"{path} has changed while it was staged: let whoever writes it finish first")
             os.utime(temporary, ns=(before.st_atime_ns, before.st_mtime_ns))  # by which the next look knows it again
     except OSError as error:
-        raise Refusal(f"{path} cannot be staged to {copy.parent} on {_node()} ({error.strerror}): "
-                      "give a folder with more room as --stage, or leave it out") from None  # fmt: skip
+        raise Refusal(
+            f"{path} cannot be staged to {copy.parent} on {_node()} ({error.strerror}): "
+            "give a folder with more room as --stage, or leave it out"
+        ) from None
 
 
 def _is_copied(path: Path, folder: Path) -> bool:

@@ -89,7 +89,7 @@ class Step:
         def step(inputs: Any, targets: Any, flags: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             loss, grads = _in_parts(of_batch, accumulate, inputs, targets)
             loss = tf.cast(loss, tf.float32)
-            # A GPU computes after the host has gone on: only what comes back from it after the gradients tells when they
+            # A GPU computes while the host goes on: only what comes back from it after the gradients shows that they
             # are done. The identities keep the order where TensorFlow inlines the call: a bare edge from it would wait
             # for its side effects alone.
             ready = [tf.identity(part) for part in tf.nest.flatten(grads, expand_composites=True) if part is not None]
@@ -108,7 +108,8 @@ class Step:
             # One tensor, because each that is read costs a copy from the GPU; the others are with the host.
             return tf.concat([[learning_rate], means[0]], axis=0), own, ready_at
 
-        self._step, self._calls = step, accumulate * replicas
+        self._step: Any = step
+        self._calls = accumulate * replicas
 
     @property
     def forward_flops(self) -> int | None:

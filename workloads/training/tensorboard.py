@@ -1,9 +1,9 @@
 """What TensorBoard shows of a run: ``tensorboard --logdir runs/STUDY`` shows it of every point.
 
-The chief writes into RUN/tensorboard: scalars of the training and of the evaluations, the model's graph as operations and as
-layers, histograms of the weights, the options as hyperparameters, the pictures of the run. Points wait until an evaluation or a
-checkpoint, and are on the disk before that checkpoint is; a run that goes on drops those that came after its checkpoint. So no
-point is lost, and none stands twice.
+The chief writes into RUN/tensorboard: scalars of the training and of the evaluations, the model's graph as operations
+and as layers, histograms of the weights, the options as hyper-parameters, the pictures of the run. Points wait until an
+evaluation or a checkpoint, and are on the disk before that checkpoint is; a resumed run drops those that came after its
+checkpoint. So no point is lost, and none stands twice.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorboard.plugins.histogram.metadata import create_summary_metadata as of_histogram
 from tensorboard.plugins.hparams import api_pb2, metadata, summary, summary_v2
 from tensorboard.plugins.image.metadata import create_summary_metadata as of_image
@@ -32,6 +31,10 @@ FILES = "events.out.tfevents."  # how the names begin by which TensorBoard finds
 MEASURED = "validation/"  # the scalars that an evaluation leaves
 WEIGHTS = "weights/"  # the histograms that it leaves
 SCALAR, HISTOGRAM, IMAGE = of_scalar("", ""), of_histogram("", ""), of_image("", "")
+# The annotations of TensorFlow's and TensorBoard's classes do not know what protobuf puts into them.
+Event: Any = event_pb2.Event
+Summary: Any = summary_pb2.Summary
+SummaryMetadata: Any = summary_pb2.SummaryMetadata
 LAYERS = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="graph_keras_model", content=b"1"))
 
 
@@ -65,7 +68,7 @@ class Board:
         workload : Workload
             Whose model it is, and an example for it.
         options : dict
-            Names and values; what is no number, truth or text is written as text.
+            Names and values; what is not a number, a truth value or a text is written as text.
         """
         if self._noted:
             return
@@ -112,7 +115,7 @@ class Board:
         }
         self._note(step, new, SCALAR)
 
-    def _note(self, step: int, values: dict[str, Any], kind: SummaryMetadata) -> None:
+    def _note(self, step: int, values: dict[str, Any], kind: Any) -> None:
         """Note what TensorBoard shows as of that kind, by tag."""
         points = Summary()
         for tag, value in values.items():
@@ -133,19 +136,19 @@ def records(path: Path) -> Iterator[bytes]:
     """The records of a file of events; one that a kill has cut short ends it."""
     try:
         for record in tf.data.TFRecordDataset(str(path)):
-            yield record.numpy()
+            yield bytes(record.numpy())
     except tf.errors.DataLossError:
         return
 
 
-def _rewind(folder: Path, step: int) -> list[Event]:
+def _rewind(folder: Path, step: int) -> list:
     """Drop what was noted after a step, by rewriting the files of the attempts before as one; return what is kept."""
     files = sorted(folder.glob(f"{FILES}*"))
     if not files:
         return []
     # Two files hold the same record if a kill came between the lines below.
-    found = {record: Event.FromString(record) for path in files for record in records(path)}
-    kept = {record: event for record, event in found.items() if event.step <= step}
+    events = {record: Event.FromString(record) for path in files for record in records(path)}
+    kept = {record: event for record, event in events.items() if event.step <= step}
     draft = folder / "draft"
     with tf.io.TFRecordWriter(str(draft)) as writer:
         for record in kept:

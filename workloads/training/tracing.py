@@ -64,7 +64,8 @@ class Tracing:
         """
         if self._steps and self._steps[-1] > steps:
             raise Refusal(
-                f"--trace {self._steps[0]}..{self._steps[-1]} ends behind the last step of the run: give steps from 1 to {steps}"
+                f"--trace {self._steps[0]}..{self._steps[-1]} ends behind the last step of the run: "
+                f"give steps from 1 to {steps}"
             )
 
     def mark(self, number: int) -> contextlib.AbstractContextManager:
@@ -83,7 +84,7 @@ class Tracing:
             self._begin()
 
     def after(self, number: int, last: bool) -> float:
-        """End the window behind its last step, and behind the last that is made at all. Every rank calls it behind every step.
+        """End the window after its last step, and after the last one of the run. Every rank calls it after every step.
 
         Returns
         -------
@@ -108,7 +109,7 @@ class Tracing:
                 shutil.rmtree(self._own, ignore_errors=True)  # of a rank that was killed while it wrote
                 tf.profiler.experimental.start(str(self._own))
                 self._profiling = True
-        # What a profiler's start takes on one rank is no wait for that rank within the step.
+        # The time that a profiler takes to start on one rank is not a wait for that rank within the step.
         self._communicator.barrier()
         if self._timeline:
             self._communicator.start_timeline(self._run.timeline(self._attempt))
@@ -148,7 +149,5 @@ class Tracing:
         try:
             yield
         except Exception as error:  # of any kind: a trace is not worth a training
-            print(
-                f"rank {self._communicator.rank.rank} has no trace ({type(error).__name__}: {error}): the training goes on",
-                flush=True,
-            )
+            rank = self._communicator.rank.rank
+            print(f"rank {rank} has no trace ({type(error).__name__}: {error}): the training goes on", flush=True)

@@ -1,7 +1,7 @@
 """The training of a workload by one rank:   python -m workloads.training.train MODULE [WORKLOAD OPTIONS]
 
-Started on every rank by ``launch.node.worker``. It ends with 0 when the run is done, and with 75 when it was asked to stop
-and has saved what there is.
+Started on every rank by ``launch.node.worker``. It ends with 0 when the run is done, and with 75 when it was asked to
+stop and has saved a checkpoint.
 """
 
 import dataclasses

@@ -1,12 +1,15 @@
 """The cache of flows: made once by whoever is there, whole after kills and damage, shared by an array's tasks."""
 
 import dataclasses
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +17,10 @@ import pytest
 
 from launch.errors import Refusal
 from launch.node import stop
-from workloads.cfd_resnet import cache as cache_module
-from workloads.cfd_resnet.cache import PART, Damaged, read, record_type, write
-from workloads.cfd_resnet.data import SIZES, FlowSet, array_task, flows, main
+from workloads.cfd_resnet.data import SIZES, FlowSet, flows, main
+from workloads.cfd_resnet.generate import PART, Damaged, read, record_type, write
 from workloads.data.claims import Claims, Core
+from workloads.data.pieces import Piece, share
 
 ROOT = Path(__file__).resolve().parents[3]
 # Two parts for training, one for validation; single obstacles at a low Reynolds number are steady soon.
@@ -248,33 +251,11 @@ def test_a_folder_of_locks_that_others_may_write_to_is_not_used(tmp_path, monkey
     core.release()
 
 
-def test_tasks_of_an_array_make_their_parts_only(tmp_path, made, monkeypatch, capsys):
-    monkeypatch.setattr(stop, "install", lambda: None)  # pytest keeps its signals
-
-    def task(number: int) -> str:
-        for name, value in {"ID": number, "MIN": 5, "STEP": 1, "COUNT": 2}.items():
-            monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", str(value))
-        main([*OPTIONS, f"--folder={tmp_path}"])
-        return capsys.readouterr().out
-
-    output = task(6)
-    assert [path.name for path in tmp_path.glob("train-*/*")] == ["part-00001-first-4.npy"]
-    assert "train: this task's 1 of 2 parts are made, 1 are left to other tasks" in output
-    assert f"train: {TINY.train} flows in" in task(5)
-    assert flows(TINY, "train", folder=tmp_path).flow == pytest.approx(flows(TINY, "train", folder=made).flow, abs=1e-5)
-
-
-def test_the_index_in_an_array():
-    assert array_task({}) == (0, 1)
-    slurm = {"SLURM_ARRAY_TASK_ID": "14", "SLURM_ARRAY_TASK_MIN": "10", "SLURM_ARRAY_TASK_STEP": "2"}
-    assert array_task(slurm | {"SLURM_ARRAY_TASK_COUNT": "4"}) == (2, 4)
-
-
 def test_all_that_flows_depend_on_is_in_the_key(tmp_path):
     def folder(**changes) -> Path:
-        from workloads.cfd_resnet.data import _cache
+        from workloads.cfd_resnet.data import _files
 
-        return _cache(dataclasses.replace(TINY, **changes), "train", tmp_path).folder
+        return _files(dataclasses.replace(TINY, **changes), "train", tmp_path, print)[0]
 
     assert folder() == folder(validation=5) == folder(train=64), "a flow does not depend on how many there are"
     different = [folder(**{name: 2 * getattr(TINY, name) or 7}) for name in ("height", "width", "length", "u_max")]
@@ -286,7 +267,7 @@ def test_records_are_mapped_and_checked(tmp_path):
     records = np.zeros(3, record_type(4, 6))
     records["drag"] = 1, 2, 3
     path = tmp_path / "records.npy"
-    write(path, [records[:1], records[1:]])
+    write(path, records)
     found = read(path, records.dtype, 3)
     assert isinstance(found, np.memmap) and (found["drag"] == (1, 2, 3)).all()
     assert (np.load(path)["drag"] == (1, 2, 3)).all(), "numpy cannot read it"
@@ -295,13 +276,13 @@ def test_records_are_mapped_and_checked(tmp_path):
 
 
 REFUSED = {
-    "--height 8": "cannot have --height 8: give 16 cells or more",
+    "--height 8": "option --height: '8' is not a whole number of 16 or more",
     "--width 10": r"cannot have --width 10: give the height \(32\) or more",
     "--length 40": r"cannot have --length 40: give the width \(64\) or more",
-    "--train 0": "cannot have --train 0: give 1 or more",
-    "--u-max 0.5": "cannot have --u-max 0.5: give above 0 and up to 0.15 cells per step",
-    "--reynolds -1": "cannot have --reynolds -1.0: give above 0",
-    "--obstacles 0": "cannot have --obstacles 0",
+    "--train 0": "option --train: '0' is not a whole number of 1 or more",
+    "--u-max 0.5": "option --u-max: '0.5' is not a number above 0 and at most 0.15",
+    "--reynolds -1": "--reynolds",
+    "--obstacles 0": "option --obstacles: '0' is not",
     "--hieght 16": "unknown option --hieght: did you mean '--height'",
     "--size medium": "option --size: 'medium' is not one of",
     "--train many": "'many' is not a whole number",
@@ -327,9 +308,11 @@ def test_a_cache_that_cannot_be_written_is_refused(tmp_path):
 
 
 def test_help(capsys):
-    main(["--help"])
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert not ended.value.code
     text = capsys.readouterr().out
-    assert "--reynolds" in text and "--size full|small" in text and "Slurm array" in text
+    assert "--reynolds" in text and "--size full|small" in text
 
 
 def test_the_full_set_follows_the_published_layout():
@@ -351,17 +334,44 @@ def test_cars_are_a_validation_set(tmp_path, made, shared_data):
     assert len(flows(parameters, "train", folder=made)) == TINY.train, "the training set is another"
 
 
-def test_who_waits_says_so(tmp_path, monkeypatch):
+def test_who_waits_says_so(tmp_path: Path):
     holder = Claims(tmp_path)
-    held = holder.take("part-00000-first-2")
-    cache = cache_module.Cache(tmp_path, record_type(4, 4), 2, lambda *_: pytest.fail("made what another makes"))
+    held = holder.take("part-00000")
+    path = tmp_path / "part-00000.npy"
+    piece = Piece("part-00000", 2, [path], lambda beat: pytest.fail("made what another makes"))
     seen = []
 
-    def news(done, total, making):
+    def news(done: int, total: int, making: bool) -> None:
         seen.append((done, total, making))
-        write(tmp_path / "part-00000-first-2.npy", [np.zeros(2, cache.dtype)])
+        path.touch()
 
     held.beat(1)
-    cache.fill(cache.parts, news)
+    share(tmp_path, [piece], news)
     assert seen == [(1, 2, False)]
     held.release()
+
+
+def test_a_piece_that_cannot_be_made_stops_the_others_and_leaves_no_claim(tmp_path: Path):
+    begun, halted = threading.Event(), []
+
+    def endless(beat: Callable[[int], None]) -> None:
+        begun.set()
+        try:
+            for done in itertools.count():
+                beat(done)
+                time.sleep(0.01)
+        except BaseException:
+            halted.append(True)
+            raise
+
+    def impossible(beat: Callable[[int], None]) -> None:
+        assert begun.wait(60)
+        raise Refusal("it cannot be made")
+
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("there is one core")
+    pieces = [Piece(make.__name__, 1, [tmp_path / make.__name__], make) for make in (endless, impossible)]
+    with pytest.raises(Refusal, match="it cannot be made"):
+        share(tmp_path, pieces, lambda *counts: None, threads=2)
+    assert halted == [True]
+    assert not list(tmp_path.iterdir())

@@ -90,12 +90,12 @@ def changed(which: int, place: tuple, value: float) -> Callable[[], tuple]:
 @pytest.mark.parametrize(
     ("make", "line"),
     [
-        (lambda: (Harmful(), Harmful()), "dataX.pkl cannot be read as a pickled array (it wants posix.mkdir, which is no array)"),
+        (lambda: (Harmful(), Harmful()), "dataX.pkl cannot be read as a pickled array (it wants posix.mkdir, which is not an array)"),
         (lambda: ([1, 2], [3]), "dataX.pkl holds a list, not an array of numbers"),
         (lambda: (np.array(["a"]), arrays()[1]), "dataX.pkl holds an array of <U1, not an array of numbers"),
         (lambda: (arrays()[0], arrays()[1][:, :2]), "has X of shape 20 x 3 x 36 x 17 and Y of shape 20 x 2 x 36 x 17: give (N, 3"),
         (lambda: (arrays()[0][1:], arrays()[1]), "has X of shape 19 x 3 x 36 x 17 and Y of shape 20"),
-        (changed(1, (7, 2, 3, 4), np.nan), "dataY.pkl has nan in channel 2 of flow 7: mend it or leave it out"),
+        (changed(1, (7, 2, 3, 4), np.nan), "dataY.pkl has nan in channel 2 of flow 7: fix it or leave it out"),
         (changed(0, (5, 1, 3, 4), 5), "dataX.pkl has the region 5 in flow 5: there are 0 (obstacle) to 4"),
         (lambda: (arrays()[0], arrays()[1] * [[[1]], [[1]], [[0]]]), "dataY.pkl has only zeros in channel 2: give Ux, Uy and p"),
         (lambda: arrays(1), "has 1 flows, which leaves 0 to learn from: give more of them"),

@@ -71,7 +71,7 @@ def test_studies_become_a_table_and_a_figure(tmp_path, capsys):
 
 
 def test_what_is_no_curve_is_refused(tmp_path):
-    with pytest.raises(Refusal, match="is no study: give the folder"):
+    with pytest.raises(Refusal, match="is not a study: give the folder"):
         read([tmp_path])
     with pytest.raises(Refusal, match=r"two numbers of flows, .* have 1: wait for more \(1 are not finished\)"):
         read([study(tmp_path / "one", {64: 0.1, 128: None})])

@@ -43,5 +43,7 @@ def test_links_cross_a_circle_where_they_should():
 
 
 def test_help(capsys):
-    main(["--help"])
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert not ended.value.code
     assert "--full" in capsys.readouterr().out

@@ -10,7 +10,8 @@ import pytest
 from launch.errors import Refusal
 from launch.node.rank import Rank
 from workloads import climate
-from workloads.climate.layout import Examples, Scale, encode, encode_statistics, read
+from workloads.climate.layout import encode, encode_statistics, read
+from workloads.climate.maps import Maps, Scale
 from workloads.climate.pack import pack
 from workloads.climate.published import CHANNELS
 from workloads.training.sharding import Sharding
@@ -57,7 +58,7 @@ def sc18(tmp_path: Path) -> Path:
 
 
 def all_of(folder: Path, how: str = "minmax", **settings: bool) -> tuple[np.ndarray, np.ndarray]:
-    examples = Examples(folder / "train", Scale.read(folder, how), **settings)
+    examples = Maps(folder / "train", Scale.read(folder, how), **settings)
     return examples.load(np.arange(len(examples)))
 
 
@@ -93,12 +94,12 @@ def test_the_statistics_are_those_of_all_points(mlperf: Path):
 
 
 def test_an_epoch_has_every_label_set_of_sc18(sc18: Path):
-    examples = Examples(sc18 / "train", Scale.read(sc18, "minmax"), label_sets=True)
+    examples = Maps(sc18 / "train", Scale.read(sc18, "minmax"), label_sets=True)
     assert len(examples) == 10
     fields, labels = examples.load([2, 7])
     np.testing.assert_array_equal(fields[0], fields[1])
     np.testing.assert_array_equal(labels[1], (labels[0] + 1) % 3)
-    assert len(Examples(sc18 / "validation", Scale.read(sc18, "minmax"))) == 2
+    assert len(Maps(sc18 / "validation", Scale.read(sc18, "minmax"))) == 2
 
 
 def test_a_file_that_happens_to_have_16_rows_is_not_taken_for_the_other_layout(tmp_path: Path):
@@ -110,7 +111,7 @@ def test_a_file_that_happens_to_have_16_rows_is_not_taken_for_the_other_layout(t
 
 def test_augmented_maps_are_turned_and_mirrored_with_their_labels(mlperf: Path):
     scale = Scale.read(mlperf, "minmax")
-    examples = Examples(mlperf / "train", scale)
+    examples = Maps(mlperf / "train", scale)
     fields, labels = examples.load(range(5))
     seeds = np.random.default_rng(0).integers(0, 2**63, (5, 2), dtype=np.uint64)
     turned, turned_labels = examples.augment(fields, labels, seeds)
@@ -200,14 +201,14 @@ def other_validation(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "line"),
     [
-        (truncated, "data-2000-01-03-00-0.h5 cannot be read .*: it is cut short or no HDF5 file, fetch it again"),
-        (no_hdf5, "data-2000-01-03-00-0.h5 cannot be read .*: it is cut short or no HDF5 file, fetch it again"),
+        (truncated, "data-2000-01-03-00-0.h5 cannot be read .*: it is cut short or not an HDF5 file, fetch it again"),
+        (no_hdf5, "data-2000-01-03-00-0.h5 cannot be read .*: it is cut short or not an HDF5 file, fetch it again"),
         (other_size, "data-2000-01-03-00-0.h5 is a map of 8 x 12 points, data-2000-01-01-00-0.h5 one of 16 x 24: give"),
         (few_channels, r"03-00-0.h5 has data of shape \(16, 24, 4\) and labels of shape \(16, 24\): give \(H, W, 16\)"),
         (no_labels, r"03-00-0.h5 has data of shape \(16, 24, 16\) and labels of shape \(\): give"),
         (nothing_known, "03-00-0.h5 has no group climate: give files of SC18 or MLPerf HPC DeepCAM"),
         (wrong_class, "03-00-0.h5 has the class 7: there are 0 background, 1 tropical cyclone, 2 atmospheric river"),
-        (not_a_number, "03-00-0.h5 has nan in channel PSL at row 2, column 3: mend it or take the file away"),
+        (not_a_number, "03-00-0.h5 has nan in channel PSL at row 2, column 3: fix it or remove the file"),
         (empty_train, "train has no examples: put files data-.*h5 there"),
         (no_statistics, "has no stats.h5: put the statistics of the training set there"),
         (flat_channel, "stats.h5 has no spread of channel VBOT: make the statistics again"),
@@ -225,7 +226,7 @@ def test_bad_data_are_one_line_before_the_first_step(mlperf: Path, damage: Calla
 
 def test_what_is_not_read_before_is_refused_when_it_is_read(mlperf: Path):
     not_a_number(mlperf)
-    examples = Examples(mlperf / "train", Scale.read(mlperf, "minmax"))
+    examples = Maps(mlperf / "train", Scale.read(mlperf, "minmax"))
     examples.check(0, 1, whole=0)
     with pytest.raises(Refusal, match="has nan in channel PSL"):
         examples.load([2])
@@ -247,12 +248,12 @@ def test_packed_files_give_the_same_examples(
     assert len(list(packed.rglob("*"))) == 3 + 1 + 1 + 2, "three files, one, statistics, two folders; no claims"
     for expected, found in zip(all_of(folder, label_sets=True), all_of(packed, label_sets=True)):
         np.testing.assert_array_equal(found, expected)
-    examples = Examples(packed / "train", Scale.read(packed, "minmax"), label_sets=True)
+    examples = Maps(packed / "train", Scale.read(packed, "minmax"), label_sets=True)
     assert [path.name for path in examples.of(np.array([3, 2, 4]))] == [f"data-0000{n}-of-00003.h5" for n in (1, 2)]
     before = {path: path.stat().st_mtime_ns for path in packed.rglob("data-*")}
     pack(folder, packed, 2, progress=lambda line: None)  # nothing is made twice
     assert {path: path.stat().st_mtime_ns for path in packed.rglob("data-*")} == before
-    with pytest.raises(Refusal, match="has other files already .*: give an empty folder as --folder"):
+    with pytest.raises(Refusal, match="has other files already .*: give an empty folder"):
         pack(folder, packed, 3, progress=lambda line: None)
 
 
@@ -263,7 +264,7 @@ def test_bad_examples_are_not_packed_and_bad_packed_files_not_read(mlperf: Path,
     whole = path.read_bytes()
     at = whole.find(example(2)[0].tobytes())
     for content, line in (
-        (whole[:-100], "cannot be read .*: it is cut short or no HDF5 file"),
+        (whole[:-100], "cannot be read .*: it is cut short or not an HDF5 file"),
         (
             whole[: at + 999] + b"\xff" + whole[at + 1000 :],
             "has changed in example 2 since it was packed: pack it again",

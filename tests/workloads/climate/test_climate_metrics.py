@@ -37,6 +37,7 @@ def test_metrics_follow_their_definitions(labels: np.ndarray, predicted: np.ndar
     )
     assert metrics["accuracy"] == pytest.approx((labels == predicted).mean())
     assert metrics["frequency_tc"] == pytest.approx((labels == 1).mean())
+    assert metrics["predicted_ar"] == pytest.approx((predicted == 2).mean())
 
 
 @settings(max_examples=20, deadline=None)

@@ -149,13 +149,15 @@ def test_a_folder_that_cannot_be_used_and_maps_too_small_are_refused(tmp_path: P
     (tmp_path / "file").write_text("")
     with pytest.raises(Refusal, match="cannot be used .Not a directory"):
         corpus(TINY, folder=tmp_path / "file" / "set")
-    with pytest.raises(Refusal, match="--height 8 is too small"):
-        Corpus(height=8)
+    with pytest.raises(Refusal, match="--height: '8' is not a whole number of 16 or more"):
+        main(["--height=8"])
     with pytest.raises(Refusal, match="unknown option --hight"):
         main(["--hight=3"])
 
 
 def test_help_names_the_options(capsys):
-    main(["--help"])
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert not ended.value.code
     said = capsys.readouterr().out
     assert "--train" in said and "--folder" in said

@@ -114,7 +114,7 @@ def test_cifar(tmp_path: Path, head: int, classes: int):
     np.testing.assert_array_equal(found.validation.labels, labels[-1])
 
     (tmp_path / names[0]).write_bytes(b"\0" * 3000)
-    assert f"{names[0]} has 3000 bytes, no multiple of a record's {head + 3072}" in refused(tmp_path)
+    assert f"{names[0]} has 3000 bytes, not a multiple of a record's {head + 3072}" in refused(tmp_path)
     (tmp_path / names[0]).unlink()
     assert "has no " in refused(tmp_path)
 
@@ -133,9 +133,9 @@ def test_the_real_mnist(shared_data: Path):
         (b"", "begins with nothing, not 00 00 08 01"),
         (b"PNG!" + bytes(99), "begins with 50 4e 47 21"),
         (idx_bytes(PIXELS["train"], kind=13), "begins with 00 00 0d 03"),
-        (idx_bytes(PIXELS["train"])[:-7], "has 5453 bytes of values, and its head says 5460 (30 x 14 x 13)"),
-        (idx_bytes(PIXELS["train"]) + b"\0", "has 5461 bytes of values, and its head says 5460"),
-        (idx_bytes(PIXELS["train"])[:9], "has 0 bytes of values, and its head says"),
+        (idx_bytes(PIXELS["train"])[:-7], "has 5453 bytes of values, and its header says 5460 (30 x 14 x 13)"),
+        (idx_bytes(PIXELS["train"]) + b"\0", "has 5461 bytes of values, and its header says 5460"),
+        (idx_bytes(PIXELS["train"])[:9], "has 0 bytes of values, and its header says"),
     ],
 )
 def test_a_damaged_idx_file_is_refused(tmp_path: Path, data: bytes, line: str):
@@ -172,7 +172,10 @@ def test_what_a_folder_lacks_or_has_twice_is_named(tmp_path: Path):
         ({"x_train": np.zeros((30, 14, 13, 2), np.uint8)}, "images of shape 30 x 14 x 13 x 2"),
         ({"x_train": PIXELS["train"][:-1]}, "train: 29 images and 30 labels: give as many of each"),
         ({"x_train": PIXELS["train"][:0], "y_train": LABELS["train"][:0]}, "train: there are no images"),
-        ({"y_test": LABELS["t10k"] + np.uint8(1)}, "validation: label 10 of image 9 is none of the 10 classes 0 to 9"),
+        (
+            {"y_test": LABELS["t10k"] + np.uint8(1)},
+            "validation: label 10 of image 9 is not one of the 10 classes 0 to 9",
+        ),
         ({"y_test": LABELS["t10k"].astype(int) - 1}, "validation: label -1 of image 0"),
         ({"y_test": LABELS["t10k"] / 2}, "labels of shape 20 and type float64: give whole numbers"),
         ({"x_test": PIXELS["t10k"][:, 1:]}, "has images of 14 x 13 x 1 and 13 x 13 x 1 to train and to measure on"),
@@ -194,5 +197,5 @@ def test_a_damaged_archive_is_refused(tmp_path: Path):
 
 def test_more_classes_are_had_by_asking(tmp_path: Path):
     path = archive(tmp_path / "set.npz", y_train=LABELS["train"] + np.uint8(20))
-    assert "label 20 of image 0 is none of the 10 classes" in refused(path)
+    assert "label 20 of image 0 is not one of the 10 classes" in refused(path)
     assert files.read(path, 47).classes == 47

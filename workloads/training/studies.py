@@ -1,0 +1,60 @@
+"""The finished runs of some studies of a workload, for tables and figures of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from launch.errors import Refusal
+from launch.plan import options
+from launch.record.files import read_json
+from launch.submit.study import INDEX, runs_in
+
+
+class Finished(NamedTuple):
+    """A finished run."""
+
+    config: Any  # of the workload's Config
+    seed: int
+    ranks: int
+    steps: int
+    epochs: float
+    metrics: dict[str, Any]
+
+
+def finished(folders: Sequence[Path], config: type, workload: str, needed: Sequence[str]) -> tuple[list[Finished], int]:
+    """The finished runs of some studies, in their order, and how many are not finished.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        Of the studies.
+    config : type
+        The Config of the workload.
+    workload : str
+        Its module.
+    needed : sequence of str
+        Metrics that each run has.
+
+    Raises
+    ------
+    Refusal
+        If a folder is not a study of that workload.
+    """
+    runs, unfinished = [], 0
+    for folder in folders:
+        if not (folder / INDEX).is_file():
+            raise Refusal(f"{folder} is not a study: give the folder of a study of {workload}")
+        for run in runs_in(folder):
+            result, plan = run.result(), read_json(run.run_json)
+            if result is None:
+                unfinished += 1
+                continue
+            metrics = result.get("metrics", {})
+            if missing := [name for name in needed if name not in metrics]:
+                raise Refusal(f"{run.path} has no metric {missing[0]}: give the folder of a study of {workload}")
+            values = options.parse(config, plan["entry"][3:], workload)
+            numbers = result.get("ranks", 1), result.get("steps", 0), result.get("epochs", 0)
+            runs.append(Finished(values, plan["seed"], *numbers, metrics))
+    return runs, unfinished
