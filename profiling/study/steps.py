@@ -86,7 +86,8 @@ class Steps:
 def read(run: RunDir, ranks: int, scaling: str = "strong") -> Steps:
     """The steps of a finished run of some ranks. Of a step that was rerun after a kill, the last attempt counts.
 
-    Where the program counts no examples, ``scaling`` says whether a step is the work of a rank (weak) or of all (strong).
+    Where the program counts no examples, ``scaling`` says whether a step is the work of one rank (weak) or of
+    all (strong).
 
     Raises
     ------
