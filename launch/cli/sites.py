@@ -11,6 +11,7 @@ from launch.backends import site_from_slurm
 from launch.errors import Refusal
 from launch.plan import site
 from launch.plan.site import Site
+from launch.record.table import aligned
 
 
 def main(argv: list[str]) -> int:
@@ -44,9 +45,7 @@ def table() -> str:
     for known in map(site.load, site.names()):
         mark = "*" if known == here else ""
         rows.append((mark, known.name, _node(known), _recognised(known), known.description))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip() for row in rows]
-    return "\n".join([*lines, "", f"this machine is {here.name}: {why}"])
+    return f"{aligned(rows)}\n\nthis machine is {here.name}: {why}"
 
 
 def content(asked: Site) -> str:

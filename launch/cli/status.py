@@ -16,6 +16,7 @@ from launch.plan import options
 from launch.plan.walltime import clock
 from launch.record import bad_nodes
 from launch.record.rundir import INDEX, RunDir
+from launch.record.table import aligned
 from launch.submit import efficiency, states
 
 
@@ -76,9 +77,7 @@ def as_json(
 def table(rows: Sequence[dict[str, str]], always: Sequence[str]) -> list[str]:
     """Lines of a table; a column that is empty in all rows is left out, but for those named."""
     names = [name for name in rows[0] if name in always or any(row[name] for row in rows)]
-    lines = [names, *([row[name] for name in names] for row in rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(names))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines]
+    return aligned([names, *([row[name] for name in names] for row in rows)]).split("\n")
 
 
 def show(lines: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from launch.record.files import publish
 
 _TIMEOUT_S = 30
 # A patch that can be applied, whatever the user has told git about how to show one.
-_PLAIN = ("diff --binary --no-ext-diff --no-textconv --no-color --no-relative --submodule=short --src-prefix=a/ --dst-prefix=b/ "
+_PLAIN = ("diff --binary --no-ext-diff --no-textconv --no-color --no-relative --submodule=short --ignore-submodules=dirty --src-prefix=a/ --dst-prefix=b/ "
           "--unified=3").split()  # fmt: skip
 
 
@@ -49,7 +49,9 @@ def keep(patch_file: Path, cwd: str) -> str | None:
 
 def files(patch: str) -> dict[str, str]:
     """The part of a patch that belongs to each file."""
-    parts = re.split(r"^diff --git a/.*? b/(.*)$", patch, flags=re.MULTILINE)[1:]  # name, lines, name, lines, ...
+    parts = re.split(r'^diff --git "?a/.*? "?b/(.*?)"?$', patch, flags=re.MULTILINE)[
+        1:
+    ]  # name, lines, name, lines, ...
     return dict(zip(parts[::2], parts[1::2]))
 
 

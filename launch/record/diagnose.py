@@ -134,8 +134,8 @@ def paragraph(run: RunDir) -> str:
     ended = [event for event in run.events("ended") if event.get("attempt") == attempt]
     record = ended[-1].get("first_failure") if ended else None
     failure = _failure(record) if record else None if ended else first_failure(run, attempt)
-    if failure is None and ended and ended[-1].get("reason"):
-        return str(ended[-1]["reason"])
+    if failure is None and ended and (reason := ended[-1].get("reason")):
+        return reason
     if failure is None:
         last = _tail(run.job_log) or _tail(run.node_log(0))
         text = ["no rank said why it failed" + ("; the last lines are" if last else f"; see {run.logs}")]

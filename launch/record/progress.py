@@ -15,6 +15,7 @@ from launch.record.files import Unreadable, open_file
 from launch.record.pace import pace
 from launch.record.rundir import RunDir
 from launch.record.steps import of_rank0
+from launch.record.table import aligned
 
 _LOOK_S = 1.0  # between two looks at the signs of life of a program
 
@@ -181,8 +182,7 @@ def summary(run: RunDir, plan: Plan) -> str:
         rows.append(("seconds", ", ".join(seconds)))
     if os.path.isdir(run.figures):
         rows += [("figure", str(path)) for path in sorted(run.figures.iterdir()) if not path.name.startswith(".")]
-    width = max((len(name) for name, _ in rows), default=0)
-    return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows)
+    return aligned([("", name, value) for name, value in rows])
 
 
 def _rounded(value: Any) -> str:

@@ -10,6 +10,7 @@ from launch.plan.site import Site
 from launch.plan.walltime import UNLIMITED, clock
 from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
+from launch.record.table import aligned
 from launch.submit import study
 
 
@@ -89,9 +90,7 @@ def study_plan(
                     *(plan.describe.get(name, "") for name in differing),
                 ]
             )
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip() for row in table]
-    return "\n".join([*(f"{name:<14} {value}" for name, value in rows.items()), "", *lines])
+    return "\n".join([*(f"{name:<14} {value}" for name, value in rows.items()), "", aligned(table)])
 
 
 def _walltime(planned: Plan, whole: str) -> dict[str, str]:

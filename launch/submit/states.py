@@ -288,6 +288,8 @@ def _last_line(entry: _Record, progress: Pace) -> str:
 
 def _state(entry: _Record, job: Job | None, answer: Answer) -> tuple[str, str, str]:
     state, reason = entry.recorded
+    if job is None and state in ("queued", "running"):  # of an older version, or submitted by hand
+        return "lost", "no job of it is recorded: resume goes on", "records"
     if job is None or state == "done":
         return state, reason, "records"
     state, reason = entry.within(job)

@@ -133,7 +133,8 @@ class _Watch:
                 print(closing(run, plan, outcome), flush=True)
                 if outcome == "failed" and submission.last_event(run, job).get("event") != "ended":
                     _say_if_full(run)
-            if outcome == "done" and status is not None and status.phase != ENDED and path in self._settling:
+            noted = submission.last_event(run, job).get("event") == "ended"
+            if outcome == "done" and not noted and status is not None and status.phase != ENDED:
                 print(f"job {job.id} is still in the queue ({status.word.lower()}): end it with scancel", flush=True)
         if len(self._left) < before:
             self._cut_off()

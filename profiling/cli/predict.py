@@ -3,7 +3,7 @@
 import datetime
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,9 +16,7 @@ from launch.record.table import aligned
 from profiling import text
 from profiling.cli import inputs
 from profiling.prediction import fits, log, prediction, run_estimate
-from profiling.prediction.prediction import Prediction
 from profiling.prediction.run_estimate import Rates
-from profiling.study.tables import Series
 
 Workers = Annotated[int, Bounds(1, 10**12)]
 
@@ -27,10 +25,9 @@ Workers = Annotated[int, Bounds(1, 10**12)]
 class Options:
     """The options of the verb."""
 
-    # Where to predict: of a study in its nodes, or in ranks; of a table in its workers.
-    nodes: tuple[Count, ...] = field(default=(), metadata={"separator": ","})  # as in 64,256: of a study
-    workers: tuple[Workers, ...] = field(default=(), metadata={"separator": ","})  # as in 64,256: of a table; or ranks
-    # of a study
+    nodes: tuple[Count, ...] = field(default=(), metadata={"separator": ","})  # of a study, where to predict: 64,256
+    workers: tuple[Workers, ...] = field(default=(), metadata={"separator": ","})  # the same in workers of a table, or
+    # in ranks of a study
     series: str | None = None  # which series, where there are several
     confidence: float = 0.9  # level of the intervals
     json: bool = False  # print JSON
@@ -57,25 +54,9 @@ def run(argv: Sequence[str]) -> str:
         workers = tuple(nodes * rates.ranks_per_node for nodes in chosen.nodes)
     if chosen.save and chosen.save.exists():
         raise Refusal(f"{chosen.save} exists: a prediction that was written down is not changed; give another name")
-    document = as_json(path, series, prediction.predict(series, workers, chosen.confidence), rates)
-    if chosen.save:
-        try:
-            publish(chosen.save, json.dumps(document) + "\n")
-        except OSError as error:
-            raise Refusal(f"cannot write {chosen.save} ({error.strerror}): give a file in another folder") from None
-    kept = [log.write_down(path, document)] if study else []
-    if chosen.json:
-        return json.dumps(document, indent=1, ensure_ascii=False)
-    return "\n".join([_text(document, rates), *kept])
-
-
-def as_json(path: Path, series: Series, predicted: Prediction, rates: Rates | None) -> dict[str, Any]:
-    """The prediction for other programs; its keys are described in docs/prediction.md."""
-    best, forecasts = predicted.laws[0], predicted.forecasts
-    estimates = [run_estimate.as_json(rates, forecast) for forecast in forecasts] if rates else [{}] * len(forecasts)
-    return {
+    predicted = prediction.predict(series, workers, chosen.confidence)
+    document = {
         "format": 1,
-        "label": prediction.LABEL,
         "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "table": str(path),
         "series": series.name,
@@ -86,15 +67,21 @@ def as_json(path: Path, series: Series, predicted: Prediction, rates: Rates | No
             {"workers": point.workers, "repeats": len(point.rates), "throughput": point.throughput}
             for point in series.points
         ],
-        "confidence": predicted.confidence,
-        "holds": not predicted.problems,
-        "problems": list(predicted.problems),
-        "laws": {law.name: law.weight for law in predicted.laws},
-        "law": {"name": best.name, "parameters": [asdict(parameter) for parameter in best.parameters]},
         **fits.as_json(series, predicted),
-        "predictions": [asdict(forecast) | estimate for forecast, estimate in zip(forecasts, estimates, strict=True)],
         "notes": run_estimate.notes(rates) if rates else [],
     }
+    if rates:
+        for row, forecast in zip(document["predictions"], predicted.forecasts, strict=True):
+            row |= run_estimate.as_json(rates, forecast)
+    if chosen.save:
+        try:
+            publish(chosen.save, json.dumps(document) + "\n")
+        except OSError as error:
+            raise Refusal(f"cannot write {chosen.save} ({error.strerror}): give a file in another folder") from None
+    kept = [log.write_down(path, document)] if study else []
+    if chosen.json:
+        return json.dumps(document, indent=1, ensure_ascii=False)
+    return "\n".join([_text(document, rates), *kept])
 
 
 def _text(document: dict[str, Any], rates: Rates | None) -> str:

@@ -45,11 +45,19 @@ def left_out(series: Series) -> LeftOut:
 
 
 def as_json(series: Series, predicted: Prediction) -> dict[str, Any]:
-    """The laws behind a prediction, for programs and for `table`; the keys are described in docs/prediction.md."""
+    """A prediction and the laws behind it, for programs; the keys are described in docs/prediction.md."""
     checked = left_out(series)
+    laws = [dataclasses.asdict(law) for law in predicted.laws]
     return {
-        "fits": [dataclasses.asdict(law) | {"left_out_error": checked.errors.get(law.name)} for law in predicted.laws],
+        "label": "prediction, not measured",
+        "confidence": predicted.confidence,
+        "holds": not predicted.problems,
+        "problems": list(predicted.problems),
+        "laws": {law["name"]: law["weight"] for law in laws},
+        "law": {"name": laws[0]["name"], "parameters": laws[0]["parameters"]},
+        "fits": [law | {"left_out_error": checked.errors.get(law["name"])} for law in laws],
         "left_out": {"points": checked.points, "error": checked.errors.get(AVERAGED)},
+        "predictions": [dataclasses.asdict(forecast) for forecast in predicted.forecasts],
     }
 
 

@@ -3,15 +3,40 @@
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 from launch.errors import Refusal
+from launch.plan.typed import mismatch
 from launch.record.files import append_line, read_lines
 from profiling import text
 from profiling.study.tables import Series
 
 FILE = "predictions.jsonl"
 """In the folder of a study: a line for each prediction, in the form of ``predict --json``; only ever appended to."""
+
+
+class _Forecast(TypedDict):
+    workers: int
+    throughput: float
+    low: float
+    high: float
+
+
+class _Point(TypedDict):
+    workers: int
+
+
+class _Prediction(TypedDict):
+    """A line of the file, as far as it is scored."""
+
+    format: Literal[1]
+    made: str
+    series: str
+    kind: str
+    unit: str
+    confidence: float
+    measured: list[_Point]
+    predictions: list[_Forecast]
 
 
 def write_down(folder: Path, document: dict[str, Any]) -> str:
@@ -27,7 +52,7 @@ def write_down(folder: Path, document: dict[str, Any]) -> str:
     return f"written down, to be scored by the next report: {path}"
 
 
-def read(path: Path) -> list[dict[str, Any]]:
+def read(path: Path) -> list[_Prediction]:
     """The predictions in a file or in the folder of a study: a line each, or one in all, as older versions wrote it.
 
     Raises
@@ -42,35 +67,41 @@ def read(path: Path) -> list[dict[str, Any]]:
         found = list(read_lines(file))
     except OSError as error:
         raise Refusal(f"cannot read {file} ({error.strerror}): give a study, or a file of predict --save") from None
-    predictions = [value for value in found if _is_prediction(value)]
+    predictions = [value for value in found if not mismatch(value, _Prediction)]
     if not predictions:
         raise Refusal(f"{file} is not a prediction: give a study, or a file of predict --save")
     return predictions
 
 
-def of_series(folder: Path, series: Series) -> list[dict[str, Any]]:
+def of_series(folder: Path, series: Series) -> list[_Prediction]:
     """The predictions for a series that are written down in the folder of its study."""
-    return [value for value in read_lines(folder / FILE) if _is_prediction(value) and value["series"] == series.name]
+    return [made for made in read_lines(folder / FILE, _Prediction) if made["series"] == series.name]
 
 
-def scored(predictions: Iterable[dict[str, Any]], series: Series) -> list[dict[str, Any]]:
+def scored(predictions: Iterable[_Prediction], series: Series) -> list[dict[str, Any]]:
     """Each forecast for a series by date and workers, and what was measured there: None where nothing is yet.
 
     A point that was known when a prediction was made is not a forecast and is left out, as are other kinds and units.
     """
     measured = {point.workers: point.throughput for point in series.points}
-    scores = []
+    scores: list[dict[str, Any]] = []
     for prediction in predictions:
         if (prediction["kind"], prediction["unit"]) != (series.kind, series.unit):
             continue
         knew = sorted(point["workers"] for point in prediction["measured"])
         for forecast in prediction["predictions"]:
-            workers, predicted, low, high = (forecast[key] for key in ("workers", "throughput", "low", "high"))
-            if workers in knew:
+            if forecast["workers"] in knew:
                 continue
+            predicted, low, high = forecast["throughput"], forecast["low"], forecast["high"]
             score = {"made": prediction["made"], "knew": knew, "confidence": prediction["confidence"]}
-            score |= {"workers": workers, "predicted": predicted, "low": low, "high": high, "measured": None}
-            if rate := measured.get(workers):
+            score |= {
+                "workers": forecast["workers"],
+                "predicted": predicted,
+                "low": low,
+                "high": high,
+                "measured": None,
+            }
+            if rate := measured.get(forecast["workers"]):
                 score |= {"measured": rate, "relative_error": predicted / rate - 1, "inside": low <= rate <= high}
             scores.append(score)
     return scores
@@ -88,8 +119,3 @@ def columns(unit: str, workers: str = "workers") -> list[tuple[str, text.Form]]:
         ("error", text.value("relative_error", "{:+.1%}".format)),
         ("inside", text.value("inside", lambda inside: "yes" if inside else "no")),
     ]
-
-
-def _is_prediction(value: Any) -> bool:
-    keys = {"made", "series", "kind", "unit", "confidence", "measured", "predictions"}
-    return isinstance(value, dict) and value.get("format") == 1 and keys <= value.keys()

@@ -11,7 +11,6 @@ from profiling import text
 from profiling.prediction import posterior
 from profiling.study.tables import Series
 
-LABEL = "prediction, not measured"
 WIDEN = 1.5
 """By what the distance of each bound from the median is stretched: real series surprise more than the laws with their
 noise do. With it 90 % intervals hold 85 % of the held-out points of real series, 91 % without those where the network

@@ -112,8 +112,8 @@ def _traced(points: list[dict[str, Any]]) -> list[Block]:
 
 def _predicted(document: dict[str, Any]) -> list[Block]:
     ahead, unit = document["prediction"], document["unit"]
-    asked = [forecast for forecast in ahead["curve"] if forecast["workers"] in ahead["asked"]]
-    notes = [warning[0].upper() + warning[1:] + "." for warning in ahead["warnings"]]
+    asked = [forecast for forecast in ahead["predictions"] if forecast["workers"] in ahead["asked"]]
+    notes = [warning[0].upper() + warning[1:] + "." for warning in asked[-1]["warnings"]]
     header, rows, note = fits.table(ahead)
     found = [
         Block(PREDICTED, *text.cells(prediction.columns(unit, ahead["confidence"], "ranks"), asked), notes),

@@ -100,18 +100,8 @@ def _parts_of_step(runs: Sequence[Run]) -> dict[str, float]:
 
 
 def _ahead(series: Series) -> dict[str, Any]:
-    """The prediction from the points that are known now, up to `AHEAD` times the largest."""
+    """The prediction from the points that are known now, up to `AHEAD` times the largest; ``asked`` is for tables."""
     first, last = series.workers[0], series.workers[-1]
     asked = [2 * last, AHEAD * last]
     grid = {round(value) for value in np.geomspace(first, AHEAD * last, 25)}
-    predicted = prediction.predict(series, sorted(grid.union(asked)))
-    farthest = predicted.forecasts[-1]
-    return {
-        "label": prediction.LABEL,
-        "confidence": predicted.confidence,
-        "law": predicted.laws[0].name,
-        **fits.as_json(series, predicted),
-        "curve": [asdict(forecast) for forecast in predicted.forecasts],
-        "asked": asked,
-        "warnings": list(farthest.warnings),
-    }
+    return fits.as_json(series, prediction.predict(series, [*grid.union(asked)])) | {"asked": asked}

@@ -184,11 +184,11 @@ def _gpus(document: dict[str, Any], figure: Figure, tips: list[str]) -> None:
 def _prediction(document: dict[str, Any], figure: Figure, tips: list[str]) -> None:
     axes, ahead, unit = figure.subplots(), document["prediction"], document["unit"]
     workers, low, high, median = (
-        [forecast[key] for forecast in ahead["curve"]] for key in ("workers", "low", "high", "throughput")
+        [forecast[key] for forecast in ahead["predictions"]] for key in ("workers", "low", "high", "throughput")
     )
     axes.fill_between(workers, low, high, color=BLUE, alpha=0.16, lw=0, label="interval of one run")
     axes.plot(workers, median, color=BLUE, lw=1.2, label="prediction")
-    for asked in (forecast for forecast in ahead["curve"] if forecast["workers"] in ahead["asked"]):
+    for asked in (forecast for forecast in ahead["predictions"] if forecast["workers"] in ahead["asked"]):
         interval = text.span(asked["low"], asked["high"])
         words = f"PREDICTION for {asked['workers']} ranks: {text.number(asked['throughput'])} {interval} {unit}"
         axes.plot(asked["workers"], asked["throughput"], "o", mfc=PAPER, color=BLUE, gid=_tip(tips, words))

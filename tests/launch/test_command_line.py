@@ -199,7 +199,7 @@ def test_default_names_do_not_collide(here: Path):
     words = [sys.executable, "-m", "launch", "--backend", "local", "--sample-hz", "0", "./q%a b\\n.py"]
     env = environment(PYTHONPATH=str(ROOT))
     many = [subprocess.Popen(words, cwd=here, env=env, stdout=subprocess.DEVNULL) for _ in range(3)]
-    assert [each.wait(60) for each in many] == [0, 0, 0]
+    assert [each.wait(300) for each in many] == [0, 0, 0]
     names = [path.parent.name for path in here.glob("runs/*/result.json")]
     assert len(names) == 3 and all(re.fullmatch(r"q_a_b_n-n1-\d{8}-\d{6}(-\d{6})?", name) for name in names), names
 

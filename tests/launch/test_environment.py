@@ -189,7 +189,8 @@ def test_the_patch_makes_the_code_again_whatever_git_was_told(repository: Path, 
     # New files are those of the folder that the run begins in, which lacks the one that was renamed.
     assert again == {name: file for name, file in there.items() if name != "ignored.py" and "ved" not in name}
     assert (tmp_path / "code.patch").stat().st_mode & 0o077 == 0
-    assert "kept.py" in code.files((tmp_path / "code.patch").read_text(errors="replace"))
+    parts = code.files((tmp_path / "code.patch").read_text(errors="replace"))
+    assert list(parts) == ["data.bin", "gone.py", "kept.py", "lines.txt", "moved.py", "script"]
 
 
 def test_new_files_are_in_the_patch_too(repository: Path, tmp_path: Path):

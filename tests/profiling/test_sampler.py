@@ -83,8 +83,18 @@ def test_each_node_is_read_from_the_first_to_the_last_of_its_ranks(tmp_path: Pat
         assert ended["cpu_s"] > 0
 
 
+UNTIL_LOST = """
+import os, time
+from pathlib import Path
+notes, end = Path(os.environ["LAUNCH_RUN"]) / "readings" / "node1.notes", time.monotonic() + 60
+while not (notes.exists() and "GPU is lost" in notes.read_text()) and time.monotonic() < end:
+    time.sleep(0.1)
+time.sleep(0.5)
+"""
+
+
 def test_the_gpus_of_the_ranks_are_read_by_node_until_one_is_lost(tmp_path: Path):
-    planned = plan(here=LAPTOP, target=Target("script", str(program(tmp_path, "import time; time.sleep(2.5)"))),
+    planned = plan(here=LAPTOP, target=Target("script", str(program(tmp_path, UNTIL_LOST))),
                    machine=Machine(2, 0), nodes=2, ranks_per_node=1, gpus_per_node=1, sample_hz=20.0, cwd=str(tmp_path))  # fmt: skip
     run = run_of(planned, tmp_path / "run")
     env = {k: v for k, v in environment().items() if k != "CUDA_VISIBLE_DEVICES"}
@@ -173,7 +183,7 @@ def test_neither_gaps_in_core_numbers_nor_a_rank_that_has_ended_stop_the_sampler
     env = environment(PYTHONPATH=str(ROOT)) | cards("GPU-0a", "GPU-1b") | {"FAKE_NVML_NAME": "\udcff"}
     sampler = subprocess.Popen(words, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     waits.wait()
-    assert sampler.wait(30) == 0
+    assert sampler.wait(300) == 0
     found = rows(run)
     assert {(row.get("rank"), row.get("device")) for row in found} == {
         (0, "GPU-0a"), (1, None), (None, "GPU-1b"), (None, None)
@@ -196,7 +206,7 @@ ours, theirs = socket.socketpair()
 os.dup2(1, 77)
 began = time.monotonic()
 sampling._detach([sys.executable, "-c", "import os; print(os.listdir('/proc/self/fd'))"], theirs.fileno(), Path("errors"))
-print(ours.recv(100).decode(), time.monotonic() - began < 20)
+print(ours.recv(100).decode(), time.monotonic() - began < 90)
 """
     env = environment(PYTHONPATH=str(ROOT))
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
@@ -223,7 +233,7 @@ def test_after_a_sudden_death_nothing_is_left_but_the_readings(tmp_path: Path, v
         launched.process.wait()
     elif victim == "rank":
         next(iter(launched.ranks().values())).kill()
-        assert launched.wait(30)[0] == 1
+        assert launched.wait()[0] == 1
     else:
         for process in beside:
             process.kill()
@@ -232,7 +242,7 @@ def test_after_a_sudden_death_nothing_is_left_but_the_readings(tmp_path: Path, v
         assert launched.process.poll() is None  # the run goes on without them
         assert len(rows(run)) == len(before) > 20
         launched.process.send_signal(signal.SIGINT)
-        assert launched.wait(30)[0] == 130
+        assert launched.wait()[0] == 130
     assert gone(beside, 15)
     assert (run.readings / "errors.log").read_text() == ""
     found = rows(run)

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import time
 from pathlib import Path
 
 import numpy as np
@@ -219,14 +218,12 @@ def test_published_descriptions_are_whole(name):
 
 def test_the_published_end_points(capsys):
     """What docs/simulation.md says of them; the errors are as they are, and nothing was fitted to these points."""
-    began = time.perf_counter()
     found = {}
     for name, nodes in (("deeplab-summit", 4560), ("tiramisu-piz-daint", 5300), ("inception3-uber", 128), ("resnet101-uber", 128), ("resnet50-dlperf", 4), ("vgg16-uber", 128)):  # fmt: skip
         assert main(["simulate", name, "--nodes", str(nodes), "--json"]) == 0
         (row,) = json.loads(capsys.readouterr().out)["rows"]
         found[name] = row["efficiency"]
     assert row["ranks"] == 512
-    assert time.perf_counter() - began < 20  # 27,360 ranks take a tenth of a second; this machine may be busy
     published = {"deeplab-summit": 0.907, "tiramisu-piz-daint": 0.790, "inception3-uber": 0.90, "resnet101-uber": 0.90, "vgg16-uber": 0.68, "resnet50-dlperf": 0.820}  # fmt: skip
     errors = {name: found[name] - published[name] for name in found}
     far = {name: errors.pop(name) for name in ("tiramisu-piz-daint", "resnet50-dlperf")}

@@ -145,7 +145,7 @@ def test_the_first_rank_that_fails_is_named_and_ends_the_job(
     began = time.monotonic()
     failed = launch("-N", 4, "--ranks-per-node", 2, "--runs", tmp_path, "--name", "bad", program)
     assert failed.returncode == status, failed.stdout + failed.stderr
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 250  # the other ranks would wait for 300
     assert re.search(rf"^rank 5 on .*node3.* failed first: {error}", failed.stdout, re.MULTILINE), failed.stdout
     until(lambda: not queue(), 30)
 

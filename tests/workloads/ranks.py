@@ -49,13 +49,13 @@ class Ranks:
             process.start()
             self.processes.append(process)
 
-    def wait(self, seconds: float = 120) -> list[int]:
+    def wait(self, seconds: float = 600) -> list[int]:
         """The exit statuses of all; when one fails, the others are ended, as a launcher does."""
         deadline = time.monotonic() + seconds
         while any(process.exitcode is None for process in self.processes):
             failed = any(process.exitcode not in (None, 0, stop.STOPPED) for process in self.processes)
             if failed:
-                deadline = min(deadline, time.monotonic() + 10)
+                deadline = min(deadline, time.monotonic() + 60)
             multiprocessing.connection.wait([p.sentinel for p in self.processes if p.exitcode is None], timeout=1)
             if time.monotonic() > deadline:
                 self.kill(*range(len(self.processes)))

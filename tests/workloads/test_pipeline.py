@@ -77,16 +77,16 @@ def test_leaving_early_ends_the_loading():
     began = []
 
     def slow(index: np.ndarray) -> tuple:
-        began.append(time.monotonic())
+        began.append(index)
         time.sleep(0.05)
         return load(index)
 
     batches = Pipeline(Data(40, slow))(SHARDING.batches(0, 0, 1000))
     next(batches)
     batches.close()
-    closed = time.monotonic()
+    closed = len(began)
     time.sleep(0.3)
-    assert began[-1] <= closed and len(began) < 12
+    assert len(began) == closed < 500
 
 
 def test_what_is_loaded_is_kept_as_far_as_there_is_room():

