@@ -27,8 +27,9 @@ class SubmissionRefused(Refusal):
 
 def program() -> str:
     """The command that the user has typed: rankloop, or python -m and a package of the toolkit."""
-    entry = sys.argv[0].rpartition("/")
-    return f"python -m {entry[0].rpartition('/')[2]}" if entry[2] == "__main__.py" else "rankloop"
+    folder, _, file = sys.argv[0].rpartition("/")
+    package = folder.rpartition("/")[2]
+    return f"python -m {package}" if file == "__main__.py" and package != "rankloop" else "rankloop"
 
 
 def command(words: str, *more: object) -> str:
