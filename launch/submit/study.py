@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from launch.backends.scheduler import scheduler
-from launch.errors import Refusal
+from launch.errors import Refusal, command
 from launch.plan import options
 from launch.plan.packing import in_order
 from launch.plan.plan import Plan, resolve
@@ -209,7 +209,7 @@ def run(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, throttle: i
             submitted = jobs.submit(jobs.make(folder, part, throttle, how == "detach"), hold)
             announce(submitted)
             if how == "detach":
-                print(f"how it is: python -m launch status {folder}", flush=True)
+                print(f"its state: {command('status', folder)}", flush=True)
             else:
                 outcomes |= watch(submitted, how == "follow")
             runs = left_over(runs)
@@ -260,13 +260,13 @@ def summary(folder: Path, outcomes: Mapping[str, str]) -> int:
     if bad:
         print(again(folder), flush=True)
     elif outcomes and len({entry["nodes"] for entry in (read_index(folder) or {"runs": []})["runs"]}) > 1:
-        print(f"its scaling table: python -m profiling report {folder}", flush=True)
+        print(f"its scaling table: {command('report', folder)}", flush=True)
     return worst(STATUS[outcome] for outcome in outcomes.values())
 
 
 def again(folder: Path) -> str:
     """How to go on with what is not done."""
-    return f"go on with it: python -m launch resume {folder}"
+    return f"continue it: {command('resume', folder)}"
 
 
 def worst(statuses: Iterable[int]) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from launch.errors import Refusal
+from launch.errors import Refusal, command
 from launch.record.contents import Entry, Event, PlanRecord, Result, StudyIndex, Surroundings, TrainingRecord
 from launch.record.files import Unreadable
 from launch.record.rundir import INDEX, RunDir, read_index
@@ -119,7 +119,7 @@ def read(folder: Path, states: Callable[[Sequence[Path]], Sequence[str]] | None 
     """
     index = read_index(folder)
     if not index or not index["runs"]:
-        raise Refusal(f"{folder} is a study without runs: make one with python -m launch --nodes 1,2,4 WORKLOAD")
+        raise Refusal(f"{folder} is a study without runs: make one with {command('--nodes 1,2,4 WORKLOAD')}")
     runs: list[Run] = []
     why: dict[str, str] = {}
     unfinished: dict[str, Path] = {}
@@ -142,7 +142,7 @@ def read(folder: Path, states: Callable[[Sequence[Path]], Sequence[str]] | None 
     runs = [run for run in runs if run.name not in why]
     if not runs:
         some = "; ".join(f"{name}: {reason}" for name, reason in itertools.islice(left_out.items(), 3))
-        raise Refusal(f"no run of {folder} can be timed ({some}): resume it: python -m launch resume {folder}")
+        raise Refusal(f"no run of {folder} can be timed ({some}): resume it: {command('resume', folder)}")
     return Study(folder, index, tuple(runs), left_out)
 
 
