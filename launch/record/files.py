@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import json
 import os
 import stat
@@ -92,7 +93,13 @@ def as_text(value: Any) -> str:
     return f"{{\n{lines}\n}}\n"
 
 
-_encode = json.JSONEncoder(default=str).encode  # indented, it would be written in Python, ten times as slowly
+def _encode(value: Any) -> str:
+    return _encoder().encode(value)
+
+
+@functools.cache
+def _encoder() -> "json.JSONEncoder":
+    return json.JSONEncoder(default=str)  # indented, it would be written in Python, ten times as slowly
 
 
 def _a_line_each(value: Any) -> str:
@@ -273,7 +280,7 @@ def objects(lines: Iterable[bytes], kind: Any = dict) -> Iterator[Any]:
     """The objects of a kind (a TypedDict) in lines of JSON; one that a kill has cut short, and any other, is passed over."""
     for line in lines:
         try:
-            value = _decode(line.decode(errors="replace"))
+            value = _decoder().decode(line.decode(errors="replace"))
         except (ValueError, RecursionError):
             continue
         if not mismatch(value, kind):
@@ -288,12 +295,14 @@ def _whole(digits: str) -> int | float:
     return int(digits) if len(digits) < 20 else float(digits)  # what no double holds is infinite, and no longer a trap
 
 
-_decode = json.JSONDecoder(parse_int=_whole).decode
+@functools.cache
+def _decoder() -> "json.JSONDecoder":
+    return json.JSONDecoder(parse_int=_whole)
 
 
 def _json(path: Path) -> Any:
     data = read_whole(path)
     try:
-        return _decode(data.decode())
+        return _decoder().decode(data.decode())
     except (ValueError, RecursionError) as error:
         raise Damaged(path, str(error)) from None

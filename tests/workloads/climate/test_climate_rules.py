@@ -154,7 +154,7 @@ def test_a_file_that_is_damaged_or_has_no_field_is_refused_in_one_line(tmp_path:
         with pytest.raises(Refusal, match=f"{name}.nc {said}"):
             rivers.main([str(tmp_path / f"{name}.nc")])
     random = np.random.default_rng(0)
-    for _ in range(300):  # a damaged header: it can be read all the same, or is refused
+    for _ in range(100):  # a damaged header: it can be read all the same, or is refused
         damaged = bytearray(content)
         for place in random.integers(4, 400, 3):
             damaged[place : place + 4] = random.choice([b"\xff" * 4, b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"abcd"])
