@@ -43,13 +43,15 @@ def run(verb: str, words: Sequence[str]) -> int:
 def table(package: str = "") -> str:
     """A line for each verb, or for those of one package."""
     rows = [(f"{verb} {arguments}", what) for verb, (module, arguments, what) in VERBS.items() if package in module]
-    return "\n".join(f"  {left:<23} {what}" for left, what in rows)
+    return "\n".join(f"  {left:<24} {what}" for left, what in rows)
 
 
 def _help(module) -> str:
     import re
 
-    text = re.sub(r"\bpython -m (launch|profiling)\b", program(), module.__doc__.strip())
+    text = module.__doc__.strip()
+    if program() == "rankloop":
+        text = re.sub(r"\bpython -m (launch|profiling)\b", "rankloop", text)
     if not hasattr(module, "Options"):
         return text
     from launch.plan import option_help
