@@ -5,21 +5,21 @@ import sys
 AT_START = frozenset(sys.modules)
 """What Python itself had imported before any of the toolkit."""
 
-import importlib  # noqa: E402
+import importlib.util  # noqa: E402
 import os  # noqa: E402
-from pathlib import Path  # noqa: E402
+import types  # noqa: E402
 
 VERSION = "0.1.0"
 
-HOME = Path(__file__).resolve().parent.parent
+HOME = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 """The folder in which the toolkit lies: its packages, jobs/ and modules/."""
 
 PACKAGES = ("launch", "profiling", "workloads")
 
-INSIDE = HOME / "launch" / "inside"
+INSIDE = os.path.join(HOME, "launch", "inside")
 """The folder that is last on the path of the ranks' programs: it holds the package rankloop, and nothing else."""
 
-START = INSIDE / "rankloop" / "__main__.py"
+START = os.path.join(INSIDE, "rankloop", "__main__.py")
 """The file of the command rankloop."""
 
 
@@ -28,7 +28,26 @@ def own_command(python: str, module: str, *words: str) -> list[str]:
 
     It names a file, so that nothing in the working directory or on PYTHONPATH can take the module's place.
     """
-    return [python, str(START), module, *words]
+    return [python, START, module, *words]
+
+
+class _Later(types.ModuleType):
+    """A module that is executed when something in it is first asked for."""
+
+    def __getattr__(self, name: str) -> object:
+        self.__class__ = types.ModuleType
+        self.__spec__.loader.exec_module(self)
+        return getattr(self, name)
+
+
+def import_when_used() -> None:
+    """Put off the execution of modules of the library that many others import and few commands use: so a dry run is quicker."""
+    for name in {
+        "bz2", "hashlib", "inspect", "ipaddress", "json", "locale", "lzma", "platform", "random", "signal", "socket", "tempfile"
+    } - sys.modules.keys():  # fmt: skip
+        if (spec := importlib.util.find_spec(name)) is not None:
+            sys.modules[name] = module = importlib.util.module_from_spec(spec)
+            module.__class__ = _Later
 
 
 USERS_PATH: list[str] = []
@@ -41,7 +60,7 @@ def import_packages() -> None:
     if words and not sys.flags.ignore_environment:
         USERS_PATH[:] = dict.fromkeys(map(os.path.abspath, words.split(os.pathsep)))
         sys.path[:] = [*(folder for folder in sys.path if folder not in USERS_PATH), *USERS_PATH]
-    sys.path.insert(0, str(HOME))
+    sys.path.insert(0, HOME)
     try:
         for name in PACKAGES:
             importlib.import_module(name)

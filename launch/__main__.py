@@ -12,9 +12,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from launch import PACKAGES, VERSION, import_packages, streams
+from launch import PACKAGES, VERSION, import_packages, import_when_used, streams
 
 if __name__ == "__main__":
+    import_when_used()
     import_packages()
     if sys.path[:1] == [os.getcwd()]:
         del sys.path[0]  # what lies in the working directory is found where the user names it, and by nobody else
@@ -24,7 +25,7 @@ from launch.cli.verbs import VERBS
 from launch.errors import Refusal, command, program
 from launch.plan import options, site, workload
 from launch.plan.plan import default_name
-from launch.plan.request import Request, StudyRequest
+from launch.plan.request import Request
 from launch.plan.shape import this_machine
 from launch.plan.sweep import from_words as axes_of_words
 from launch.record.redact import without_secrets
@@ -43,7 +44,7 @@ def main(argv: list[str]) -> int:
     if argv == ["--version"]:
         print(f"rankloop {VERSION}")
         return 0
-    given, rest = options.split(StudyRequest, argv)
+    given, rest = options.split(Request, argv)
     if given.pop("help", False) or workload.asks_for_help(rest):
         print(usage(rest))
         return 0
@@ -99,7 +100,7 @@ def usage(rest: list[str]) -> str:
         str(__doc__).strip().replace("python -m launch", program()),
         "",
         "job options",
-        option_help.describe(StudyRequest),
+        option_help.describe(Request),
     ]
     if rest:
         if rest[0].endswith(DEFINITION):
@@ -122,13 +123,13 @@ def usage(rest: list[str]) -> str:
     return "\n".join(text)
 
 
-def _ordered(given: dict[str, Any], rest: list[str], now: datetime.datetime) -> tuple[StudyRequest, list[Order]]:
+def _ordered(given: dict[str, Any], rest: list[str], now: datetime.datetime) -> tuple[Request, list[Order]]:
     """What is asked for: by the file of a definition, or by the words alone."""
     if rest[0].endswith(DEFINITION):
         from launch.cli import definition
 
         return definition.read(rest[0], given, rest[1:], now)
-    asked = options.build(StudyRequest, given)
+    asked = options.build(Request, given)
     axes = axes_of_words(asked.sweep, given.get("nodes"))
     return asked, [Order(asked=asked, target=workload.find(rest[0], rest[1:], VERBS), axes=axes)]
 

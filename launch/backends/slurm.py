@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from launch.backends import rank_command, slurm_queue, slurm_script, slurm_submission
+from launch.backends import rank_command, slurm_queue, slurm_script
 from launch.backends.scheduler import ENDED, Answer, Limits, Part
 from launch.errors import Refusal
 from launch.plan.packing import allocation
@@ -41,6 +41,8 @@ class Slurm:
 
     def submit(self, job: Job) -> str:
         """Give Slurm the script of a job, with patience while it is silent; return the job's number."""
+        from launch.backends import slurm_submission  # what a dry run need not wait for
+
         job = allocated(job)
         if job.shape == "array":
             publish(job.folder / "runs.txt", "".join(f"../../{run}\n" for run in job.runs))
@@ -49,6 +51,8 @@ class Slurm:
 
     def attach(self, job: Job) -> str | None:
         """The number of the job that bears the token in its comment."""
+        from launch.backends import slurm_submission
+
         return slurm_submission.attach(job)
 
     def poll(self, jobs: Sequence[Job], shared: bool = False) -> Answer:

@@ -116,7 +116,7 @@ def command(words: list[str], timeout: float = 60) -> subprocess.CompletedProces
     """Run one of Slurm's commands; None if there is no answer."""
     try:
         return subprocess.run(
-            words, capture_output=True, text=True, errors="replace", timeout=timeout, env=inherited.clean()
+            words, capture_output=True, encoding="utf-8", errors="replace", timeout=timeout, env=inherited.clean()
         )
     except (subprocess.TimeoutExpired, OSError):
         return None

@@ -5,6 +5,7 @@ import re
 import shlex
 import string
 from collections.abc import Sequence
+from pathlib import Path
 
 from launch import HOME, own_command
 from launch.backends import rank_command
@@ -13,7 +14,7 @@ from launch.plan.plan import Plan, refuse_path
 from launch.plan.walltime import limit_text, minutes
 from launch.record.job import Job
 
-TEMPLATES = HOME / "jobs"
+TEMPLATES = Path(HOME, "jobs")
 
 
 class _Script(string.Template):

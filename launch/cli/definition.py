@@ -1,7 +1,7 @@
 """A definition: a run, a study or a workflow of them in a TOML file, with the very names of the command line.
 
     workload = "workloads.cfd_resnet"   # or any module or script; `arguments` are words behind it
-    [job]                               # options of the job, as fields of launch.plan.request.StudyRequest
+    [job]                               # options of the job, as fields of launch.plan.request.Request
     [options]                           # options of the workload
     [axes]                              # of these all combinations
     [[zip]]                             # of these the first with the first, the second with the second ...
@@ -22,22 +22,20 @@ from launch import HOME
 from launch.errors import Refusal, nearest
 from launch.plan import options, typed, workload
 from launch.plan.plan import default_name, refuse_bad_name
-from launch.plan.request import StudyRequest
+from launch.plan.request import Request
 from launch.plan.sweep import from_tables, list_of_tables, table_of, value_text
 from launch.record.files import open_file
 from launch.submit.order import Order
 from launch.submit.stages import in_order
 
-FOLDER = HOME / "jobs"
+FOLDER = Path(HOME, "jobs")
 
 _ORDER = ("workload", "arguments", "options", "job", "axes", "zip", "only", "exclude")
 _OF_ALL = ("site", "backend", "runs", "name", "budget", "dry_run", "follow", "wait", "detach")
 """Options of the job that all stages of a workflow share."""
 
 
-def read(
-    path: str, given: dict[str, Any], words: Sequence[str], now: datetime.datetime
-) -> tuple[StudyRequest, list[Order]]:
+def read(path: str, given: dict[str, Any], words: Sequence[str], now: datetime.datetime) -> tuple[Request, list[Order]]:
     """Read a definition.
 
     Parameters
@@ -54,7 +52,7 @@ def read(
 
     Returns
     -------
-    asked : StudyRequest
+    asked : Request
         The options of the job, of a workflow those that hold for all of it.
     orders : list of Order
         One for a run or study, with an empty name; else one for each stage, in an order in which they can run.
@@ -90,7 +88,7 @@ def _load(path: Path) -> dict[str, Any]:
 
 def _workflow(
     table: Mapping[str, Any], name: dict[str, str], given: dict[str, Any], words: Sequence[str]
-) -> tuple[StudyRequest, list[Order]]:
+) -> tuple[Request, list[Order]]:
     _refuse_unknown(table, ("job", "stage"))
     if "sweep" in given:
         raise Refusal("--sweep belongs to one stage: write it into the [stage.axes] of one")
@@ -124,7 +122,7 @@ def _workflow(
         except Refusal as refusal:
             raise Refusal(f"stage {stage}: {refusal}") from None
         orders.append(dataclasses.replace(order, stage=stage, after=tuple(after[stage])))
-    return options.build(StudyRequest, {key: value for key, value in shared.items() if key in _OF_ALL}), orders
+    return options.build(Request, {key: value for key, value in shared.items() if key in _OF_ALL}), orders
 
 
 def _order(
@@ -143,19 +141,19 @@ def _order(
     hints = typed.hints(workload.config_class(table["workload"])) if kind == "workload" else {}
     texts = _texts("options", table_of(table, "options"), hints)
     found = [*_strings(table, "arguments"), *options.words(texts), *words]
-    return Order(asked=options.build(StudyRequest, job), target=workload.find(table["workload"], found), axes=axes)
+    return Order(asked=options.build(Request, job), target=workload.find(table["workload"], found), axes=axes)
 
 
 def _job(table: Mapping[str, Any]) -> dict[str, Any]:
     """The values of ``[job]``, as the command line would have them."""
-    texts = _texts("job", table_of(table, "job"), typed.hints(StudyRequest))
-    fields = {field.name: field for field in dataclasses.fields(StudyRequest)}
+    texts = _texts("job", table_of(table, "job"), typed.hints(Request))
+    fields = {field.name: field for field in dataclasses.fields(Request)}
     if given := {"sweep", "array"} & texts.keys():
         raise Refusal(f"[job] has {given.pop()}: write the axes into [axes]")
     if unknown := next((name for name in texts if name not in fields), None):
         raise Refusal(f"[job] has {unknown}, which is not an option of the job: {nearest(unknown, fields)}")
     joined = {name: field.metadata["separator"] for name, field in fields.items() if "separator" in field.metadata}
-    values, _ = options.split(StudyRequest, options.words(texts, joined))
+    values, _ = options.split(Request, options.words(texts, joined))
     return values
 
 

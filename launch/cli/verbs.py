@@ -43,7 +43,7 @@ def run(verb: str, words: Sequence[str]) -> int:
 def table(package: str = "") -> str:
     """A line for each verb, or for those of one package."""
     rows = [(f"{verb} {arguments}", what) for verb, (module, arguments, what) in VERBS.items() if package in module]
-    return "\n".join(f"  {left:<23} {what}" for left, what in rows)
+    return "\n".join(f"  {left:<24} {what}" for left, what in rows)
 
 
 def _help(module) -> str:

@@ -31,11 +31,11 @@ def run(words: list[str], cwd: str, ours: bool) -> None:
     os.chdir(cwd)
     path = os.path.dirname(os.path.realpath(words[0])) if words[0] != "-m" else cwd
     first = [*([] if sys.flags.safe_path else [path]), *USERS_PATH]
-    sys.path[:] = [*first, str(INSIDE), *(folder for folder in sys.path if folder not in USERS_PATH)]
+    sys.path[:] = [*first, INSIDE, *(folder for folder in sys.path if folder not in USERS_PATH)]
     sys.argv = words if words[0] != "-m" else words[1:]
     sys.orig_argv = [sys.executable, *words]  # by which some frameworks start themselves again
     if ours:
-        sys.path.append(str(HOME))  # for processes that it starts
+        sys.path.append(HOME)  # for processes that it starts
         add_users_workloads()
     else:
         _give_way(first)
@@ -57,7 +57,7 @@ def run(words: list[str], cwd: str, ours: bool) -> None:
 
 def without_ours(trace: types.TracebackType | None) -> types.TracebackType | None:
     """The traceback of an error of the program, from its own first line on."""
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith((_NODE, str(START), "<frozen importlib")):
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith((_NODE, START, "<frozen importlib")):
         trace = trace.tb_next
     return trace
 
@@ -108,8 +108,8 @@ class _Ours(Loader):
         users = [folder for folder in sys.path if not is_toolkit(folder)]
         if found := PathFinder.find_spec(name, users):
             return found
-        if str(HOME) not in sys.path:
-            sys.path.append(str(HOME))  # processes that the program starts by multiprocessing get its path
+        if HOME not in sys.path:
+            sys.path.append(HOME)  # processes that the program starts by multiprocessing get its path
         for inner, module in self._modules.items():
             if inner.startswith(f"{name}."):
                 sys.modules.setdefault(inner, module)

@@ -28,7 +28,7 @@ OPTIONS = {
 """Variables that say what an option says. Taken, they become that option, unless it is given; the first wins."""
 
 # Who a process is in another job: a step of Slurm, under mpirun, torchrun, PALS or Flux, or in a run of this toolkit.
-_IDENTITY = re.compile(
+_IDENTITY = (
     r"SLURM_(PROCID|LOCALID|NODEID|GTIDS|TASK_PID|NTASKS|NPROCS|LAUNCH_NODE_IPADDR|SRUN_COMM_.*|STEP.*)|"
     r"PMI2?_((LOCAL_|UNIVERSE_)?(RANK|SIZE)|FD|JOBID|ID|PORT|SPAWNED|APPNUM|KVS.*|PROCESS_MAPPING|SHARED_SECRET|CONTROL_.*)|"
     r"PMIX_(RANK|NAMESPACE|ID|VERSION|HOSTNAME|SERVER_.*|SECURITY_MODE|\w+_MODULE|BFROP_.*|SYSTEM_TMPDIR|DSTORE_.*|PARAM_FILE_PASSED)|"
@@ -48,10 +48,10 @@ _MEETING = {
 }
 _RANKS = {"LAUNCH_RANK", "TORCHELASTIC_RUN_ID"}
 # What Slurm's commands read beside their options.
-_SLURM = re.compile(r"(SLURMD?|SBATCH|SRUN|SQUEUE|SINFO|SCANCEL|SCONTROL)_")
+_SLURM = r"(SLURMD?|SBATCH|SRUN|SQUEUE|SINFO|SCANCEL|SCONTROL)_"
 _KEPT = {"SLURM_CONF", "SLURM_JWT"}
 # What Slurm sets anew in every job says nothing of the next one.
-_SET_ANEW = re.compile(
+_SET_ANEW = (
     r"SLURMD_|SLURM_(CONF$|JWT$|SUBMIT_|JOB_|JOBID|NNODES|NODELIST|NODE_ALIASES|TASKS_PER_NODE|TMPDIR$|"
     r"TOPOLOGY|PRIO_PROCESS|WORKING_CLUSTER|CLUSTER_NAME|CPUS_ON_NODE|GPUS_ON_NODE|UMASK|ARRAY_|RESTART_COUNT|SCRIPT_CONTEXT)"
 )
@@ -60,13 +60,13 @@ _SET_ANEW = re.compile(
 def without_identity(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The environment without who this process is in another job: for processes of this machine."""
     chosen = set() if _RANKS.isdisjoint(environ) else _MEETING
-    return {name: value for name, value in environ.items() if name not in chosen and not _IDENTITY.fullmatch(name)}
+    return {name: value for name, value in environ.items() if name not in chosen and not re.fullmatch(_IDENTITY, name)}
 
 
 def clean(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The environment without anything of another job or of Slurm but which cluster it is: for a Slurm job, and Slurm's commands."""
     kept = without_identity(environ)
-    return {name: value for name, value in kept.items() if name in _KEPT or not _SLURM.match(name)}
+    return {name: value for name, value in kept.items() if name in _KEPT or not re.match(_SLURM, name)}
 
 
 def take(request: Request, environ: Mapping[str, str] = os.environ) -> tuple[Request, dict[str, str]]:
@@ -127,7 +127,7 @@ def rows(taken: Mapping[str, str], slurm: bool, environ: Mapping[str, str] = os.
     if taken:
         lines["inherited"] = ", ".join(f"{name}={value}" for name, value in taken.items())
     slurms = {name for name in environ if name.startswith(("SBATCH_", "SRUN_", "SLURM_", "SLURMD_"))} - set(taken)
-    changing = sorted(name for name in slurms if not _SET_ANEW.match(name) and not _IDENTITY.fullmatch(name))
+    changing = sorted(name for name in slurms if not re.match(_SET_ANEW, name) and not re.fullmatch(_IDENTITY, name))
     if names := ", ".join(filter(None, [*changing, job and f"what describes {job}"])):
         lines["left out"] = f"{names}: give an option, or take a variable with --inherit NAME"
     return lines

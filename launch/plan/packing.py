@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from launch.errors import Refusal
 from launch.plan.plan import Plan
-from launch.plan.request import StudyRequest
+from launch.plan.request import Request
 from launch.plan.walltime import minutes
 
 Kept = TypeVar("Kept")
@@ -48,12 +48,12 @@ def in_order(runs: Sequence[tuple[Kept, Plan]]) -> list[tuple[Kept, Plan]]:
     return sorted(runs, key=lambda pair: pair[1].nodes, reverse=plan.stop_below is None)
 
 
-def refuse_contradictions(asked: StudyRequest, plans: Sequence[Plan], study: bool, watched: bool) -> None:
+def refuse_contradictions(asked: Request, plans: Sequence[Plan], study: bool, watched: bool) -> None:
     """Refuse what ``--pack`` and ``--stop-below`` cannot be asked together with.
 
     Parameters
     ----------
-    asked : StudyRequest
+    asked : Request
         The job options.
     plans : sequence of Plan
         Of all runs.

@@ -140,13 +140,15 @@ class Plan:
             ) from None
 
 
-def resolve(request: Request, site: Site, target: Target, machine: Machine, now: datetime.datetime) -> Plan:
+def resolve(request: Request, nodes: int, site: Site, target: Target, machine: Machine, now: datetime.datetime) -> Plan:
     """Fill in what was not asked for, and refuse what cannot be.
 
     Parameters
     ----------
     request : Request
         The job options.
+    nodes : int
+        Of those that the request has.
     site : Site
         Where.
     target : Target
@@ -166,10 +168,9 @@ def resolve(request: Request, site: Site, target: Target, machine: Machine, now:
     if backend == "slurm":
         refuse_path(request.runs)
     request, taken = inherited.take(request)
-    nodes = request.nodes
     if site.nodes is not None and nodes > site.nodes:
         raise Refusal(f"--nodes {nodes} is more than {site.name} has ({site.nodes}): ask for fewer")
-    gpu_type, gpus = gpus_per_node(request, site, backend, machine)
+    gpu_type, gpus = gpus_per_node(request, site, backend, machine, nodes)
     ranks = request.ranks_per_node or site.ranks_per_node or gpus or 1
     if gpus and ranks > gpus and not request.share_gpus:
         raise Refusal(
@@ -257,7 +258,7 @@ def _container(request: Request, site: Site, target: Target) -> dict[str, Any]:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rankloop"
     own = [Path(target.name).parent] if target.kind == "script" else []
     # Not the whole folder: the packages of this machine's Python lie in it too where the toolkit was installed by pip.
-    toolkit = [HOME / name for name in PACKAGES]
+    toolkit = [Path(HOME, name) for name in PACKAGES]
     cwd = os.getcwd()
     return {
         "container": container.image(request.container, site.container),
@@ -273,7 +274,7 @@ def _container(request: Request, site: Site, target: Target) -> dict[str, Any]:
 def _pythonpath(said: str, cwd: str) -> tuple[str, ...]:
     """The folders of PYTHONPATH, made absolute; that of the toolkit last, so that what the user's program imports is the user's."""
     folders = [os.path.abspath(os.path.join(cwd, folder)) for folder in said.split(os.pathsep)] if said else []
-    return tuple(dict.fromkeys(sorted(folders, key=lambda folder: folder == str(HOME))))
+    return tuple(dict.fromkeys(sorted(folders, key=lambda folder: folder == HOME)))
 
 
 def _entry(target: Target) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What the user asks of a job: the options before the workload."""
+"""What the user asks of a job, or of a study of several: the options before the workload."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ def _option(default: Any, help: str, *flags: str, **metadata: str) -> Any:
 class Request:
     """The job options. What is not given comes from the site."""
 
-    nodes: Count = _option(1, "number of nodes", "-N")
+    nodes: tuple[Count, ...] = _option((1,), "number of nodes; 1,2,4 makes a scaling study", "-N", separator=",")
     ranks_per_node: Count | None = _option(
         None, "ranks (processes) per node; one per GPU by default", "--ntasks-per-node"
     )
@@ -80,13 +80,6 @@ class Request:
         "out",
         separator=",",
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StudyRequest(Request):
-    """The job options where several runs are asked for: the same, and the parameters in which the runs differ."""
-
-    nodes: tuple[Count, ...] = _option((1,), "number of nodes; 1,2,4 makes a scaling study", "-N", separator=",")
     repeats: Count = _option(1, "runs of each point of a study")
     scaling: Literal["weak", "strong"] = _option("weak", "hold the batch per rank (weak) or the global batch (strong)")
     sweep: tuple[str, ...] = _option((), "a parameter of a study: --sweep lr=1e-3,1e-2, --sweep seed=0..4", "--array")

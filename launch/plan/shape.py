@@ -30,7 +30,7 @@ def this_machine() -> Machine:
     return Machine(len(os.sched_getaffinity(0)), visible)
 
 
-def gpus_per_node(request: Request, site: Site, backend: str, machine: Machine) -> tuple[str | None, int]:
+def gpus_per_node(request: Request, site: Site, backend: str, machine: Machine, nodes: int) -> tuple[str | None, int]:
     """Which type of GPUs each node gives, and how many: as asked, else all that there are."""
     kind, asked = None, None
     if request.gpus_per_node is not None:
@@ -41,13 +41,13 @@ def gpus_per_node(request: Request, site: Site, backend: str, machine: Machine) 
                 f"--gpus-per-node {kind}:{asked}: the GPUs of this machine cannot be asked for by type: give {asked}"
             )
         # All nodes are this machine, so they divide its GPUs; too few for all mean none for any.
-        default = machine.gpus if request.share_gpus else machine.gpus // max(1, request.nodes)
+        default = machine.gpus if request.share_gpus else machine.gpus // max(1, nodes)
         gpus = default if asked is None else asked
-        needed = gpus if request.share_gpus else gpus * request.nodes
+        needed = gpus if request.share_gpus else gpus * nodes
         if needed > machine.gpus:
             raise Refusal(
                 f"{needed} GPUs are more than the {machine.gpus} of this machine, which are all that its "
-                f"{request.nodes} nodes have together: ask for fewer with --gpus-per-node"
+                f"{nodes} nodes have together: ask for fewer with --gpus-per-node"
             )
         return None, gpus
     gpus = asked if asked is not None else site.gpus_per_node or 0

@@ -20,7 +20,7 @@ from launch.errors import Refusal, nearest
 from launch.plan import typed
 from launch.plan.request import Backend, Count, Natural, Positive
 
-FOLDER = HOME / "modules" / "sites"
+FOLDER = Path(HOME, "modules", "sites")
 
 _LIMITS = {"max_nodes": Count, "max_time": str, "max_jobs": Count}
 

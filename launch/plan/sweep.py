@@ -10,7 +10,7 @@ from typing import Any
 
 from launch.errors import Refusal, nearest
 from launch.plan import typed
-from launch.plan.request import Request
+from launch.plan.request import Count, Seed
 
 MOST = 100_000
 """Runs of a study."""
@@ -70,7 +70,7 @@ class Axes:
         for name in ("nodes", "seed"):
             for value in axes.get(name, ()):
                 try:
-                    typed.from_text(value, typed.hints(Request)[name])
+                    typed.from_text(value, {"nodes": Count, "seed": Seed}[name])
                 except ValueError as error:
                     raise Refusal(f"the axis {name}: {error}") from None
         if not self.combinations():

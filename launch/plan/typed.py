@@ -48,10 +48,10 @@ _FINITE = Bounds()
 _CALLED = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", Path: "a path"}
 # int() and float() also take underscores, spaces and the digits of other scripts.
 _FORMS = {
-    int: re.compile(r"[+-]?[0-9]{1,19}"),
-    float: re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"),
-    str: re.compile(r"[^\0]*"),
-    Path: re.compile(r"[^\0]+"),
+    int: r"[+-]?[0-9]{1,19}",
+    float: r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?",
+    str: r"[^\0]*",
+    Path: r"[^\0]+",
 }
 _KINDS = {float: (int, float), Path: str}  # of the values of a file, where they are not the annotation itself
 
@@ -89,7 +89,7 @@ def from_text(text: str, hint: Any) -> Any:
         If it is none; the message says of which kind it has to be.
     """
     base, bounds = bounded(hint)
-    if _FORMS[base].fullmatch(text):
+    if re.fullmatch(_FORMS[base], text):
         value = base(text)
         if base not in (int, float) or bounds.hold(value):
             return value

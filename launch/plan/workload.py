@@ -1,15 +1,15 @@
 """What is to be run: a workload module, any other module, or a script."""
 
-import ast
 import contextlib
 import dataclasses
 import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+import types
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib.machinery import PathFinder
+from importlib.machinery import PathFinder, SourceFileLoader
 from pathlib import Path
 from typing import Any, Literal
 
@@ -87,9 +87,9 @@ def kind(name: str, verbs: Iterable[str] = ()) -> Literal["workload", "module", 
             raise Refusal(
                 f"there is no script {name!r}: give a path from here, or a module such as workloads.cfd_resnet"
             )
-        _parse(Path(name))
+        _script(Path(name))
         return "script"
-    return "workload" if is_workload(_source(name, verbs)) else "module"
+    return "workload" if _is_workload(_source(name, verbs)) else "module"
 
 
 def _module_of(name: str) -> str:
@@ -101,11 +101,8 @@ def _module_of(name: str) -> str:
         If such a file cannot be imported from here.
     """
     path = Path(name)
-    if not (name.endswith(".py") and path.is_file() and is_workload(path)):
+    if not (name.endswith(".py") and path.is_file() and _defines_workload(_script(path)) and _only_defines(path)):
         return name
-    acts = (ast.If, ast.For, ast.While, ast.With, ast.Try)
-    if any(isinstance(node, acts) or _is_call(node) for node in _parse(path).body):
-        return name  # a program that calls its own names so
     inner = os.path.relpath(path.resolve(), Path.cwd().resolve())
     parts = inner.removesuffix(".py").removesuffix("/__init__").split("/")
     if not all(part.isidentifier() for part in parts):
@@ -115,8 +112,13 @@ def _module_of(name: str) -> str:
     return ".".join(parts)
 
 
-def _is_call(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+def _only_defines(source: Path) -> bool:
+    """Whether a file does nothing when it is run: one that does is a program, whatever it calls its classes and functions."""
+    import ast
+
+    does = (ast.If, ast.For, ast.While, ast.With, ast.Try)
+    body = ast.parse(source.read_bytes()).body
+    return not any(isinstance(node, does) or isinstance(getattr(node, "value", None), ast.Call) for node in body)
 
 
 def asks_for_help(words: Sequence[str]) -> bool:
@@ -141,36 +143,41 @@ def config_class(name: str) -> type:
     except Exception as error:
         raise Refusal(_broken(name, error)) from error
     if not isinstance(found, type) or not dataclasses.is_dataclass(found):
-        raise Refusal(f"the Config of {name} is no dataclass: put @dataclass(frozen=True, kw_only=True) before it")
+        raise Refusal(f"the Config of {name} is not a dataclass: put @dataclass(frozen=True, kw_only=True) before it")
     return found
-
-
-def is_workload(source: Path) -> bool:
-    """Whether a module's source defines, at its top, a class Config and a function build. Nothing is imported."""
-    tree = _parse(source)
-    classes = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
-    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
-    return "Config" in classes and "build" in functions
 
 
 def known() -> list[str]:
     """The workloads that come with the toolkit."""
-    package = HOME / TRAINER.partition(".")[0]
-    return sorted(f"{package.name}.{path.parent.name}" for path in package.glob("*/__init__.py") if is_workload(path))
+    package = Path(HOME, TRAINER.partition(".")[0])
+    return sorted(f"{package.name}.{path.parent.name}" for path in package.glob("*/__init__.py") if _is_workload(path))
 
 
-def _parse(source: Path) -> ast.Module:
+def _is_workload(module: Path) -> bool:
+    return _defines_workload(_code(module, lambda: SourceFileLoader("_", str(module)).get_code("_")))
+
+
+def _script(path: Path) -> types.CodeType:
+    return _code(path, lambda: compile(path.read_bytes(), str(path), "exec", dont_inherit=True))
+
+
+def _defines_workload(code: types.CodeType) -> bool:
+    """Whether a class Config and a function build are defined at the top of a module. Nothing is imported."""
+    return {"Config", "build"} <= {each.co_name for each in code.co_consts if isinstance(each, types.CodeType)}
+
+
+def _code(source: Path, read: Callable[[], types.CodeType]) -> types.CodeType:
     try:
-        return ast.parse(source.read_bytes())
+        return read()
     except SyntaxError as error:
-        raise Refusal(f"{source}, line {error.lineno}: {error.msg}; mend it and try again") from None
+        raise Refusal(f"{source}, line {error.lineno}: {error.msg}; fix it and try again") from None
     except (ValueError, OSError) as error:  # null bytes; no permission
-        raise Refusal(f"{source} is no Python that can be read ({error}): mend it and try again") from None
+        raise Refusal(f"{source} cannot be read as Python ({error}): fix it and try again") from None
 
 
 def _broken(name: str, error: Exception) -> str:
     said = " ".join(f"{type(error).__name__}: {error}".split())
-    return f"cannot import {name} ({said}): mend it, then try: python -c 'import {name}'"
+    return f"cannot import {name} ({said}): fix it, then try: python -c 'import {name}'"
 
 
 def _source(name: str, verbs: Iterable[str] = ()) -> Path:
@@ -195,9 +202,9 @@ def _source(name: str, verbs: Iterable[str] = ()) -> Path:
             f"there is no workload or module {name!r} (looked in {os.getcwd()} and the packages): {nearest(name, [*known(), *verbs])}"
         )
     if spec.origin is None or not spec.origin.endswith(".py"):
-        raise Refusal(f"{name!r} is no module that can be run: {nearest(name, known())}")
+        raise Refusal(f"{name!r} is not a module that can be run: {nearest(name, known())}")
     source = Path(spec.origin)
-    if spec.submodule_search_locations and not is_workload(source):
+    if spec.submodule_search_locations and not _is_workload(source):
         main = source.with_name("__main__.py")
         if not main.is_file():
             raise Refusal(

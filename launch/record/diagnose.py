@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from launch.errors import Refusal
 from launch.plan import hostlist
+from launch.record import job
 from launch.record.contents import FirstFailure
 from launch.record.files import MOST, Unreadable, read_end, read_lines
 from launch.record.rundir import RunDir
@@ -137,7 +138,8 @@ def paragraph(run: RunDir) -> str:
     if failure is None and ended and (reason := ended[-1].get("reason")):
         return reason
     if failure is None:
-        last = _tail(run.job_log) or _tail(run.node_log(0))
+        made_by = job.latest([run]).get(run.path)  # which may have ended before the turn of the run
+        last = _tail(run.job_log) or _tail(run.node_log(0)) or (_tail(made_by.log) if made_by else [])
         text = ["no rank said why it failed" + ("; the last lines are" if last else f"; see {run.logs}")]
         return "\n".join([*text, *([_indent(last)] if last else []), *_advice(run, last)])
     where = f"node {failure.node} ({failure.host})" if failure.node is not None else failure.host

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import json
 import os
 import stat
@@ -92,7 +93,13 @@ def as_text(value: Any) -> str:
     return f"{{\n{lines}\n}}\n"
 
 
-_encode = json.JSONEncoder(default=str).encode  # indented, it would be written in Python, ten times as slowly
+def _encode(value: Any) -> str:
+    return _encoder().encode(value)
+
+
+@functools.cache
+def _encoder() -> "json.JSONEncoder":
+    return json.JSONEncoder(default=str)  # indented, it would be written in Python, ten times as slowly
 
 
 def _a_line_each(value: Any) -> str:
@@ -288,8 +295,14 @@ def _whole(digits: str) -> int | float:
     return int(digits) if len(digits) < 20 else float(digits)  # what no double holds is infinite, and no longer a trap
 
 
-decode = json.JSONDecoder(parse_int=_whole).decode
-"""The value in a text of JSON; ValueError or RecursionError where it is none."""
+@functools.cache
+def _decoder() -> "json.JSONDecoder":
+    return json.JSONDecoder(parse_int=_whole)
+
+
+def decode(text: str) -> Any:
+    """The value in a text of JSON; ValueError or RecursionError where it is none."""
+    return _decoder().decode(text)
 
 
 def _json(path: Path) -> Any:

@@ -14,10 +14,11 @@ from typing import Any
 HIDDEN = "<redacted>"
 """What stands in the place of a secret."""
 
+# Patterns are compiled by `re` when they are first used: most commands need none of them.
 # Names are taken apart into words: dbPassword, DB_PASSWORD and --db-password are db, password.
-_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_PART = r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+"
 # A name with one of these words is that of a secret, unless a word behind it says that it is something about one.
-_STRONG = re.compile(
+_STRONG = (
     r".*(password|passwd|passphrase|passcode|passwort|secret|credential|apikey|secretkey|privatekey|accesskey)s?|.*pwd|"
     r"creds?|jwt|bearer|authorization|cookie"
 )
@@ -45,24 +46,22 @@ _WEAK = {
         "sig": "",
     }.items()
 }
-_ENDING = re.compile(
+_ENDING = (
     r"\w*(?P<token>token)|(?:bind|db|ldap|mysql|pg|root|ssh|sudo|user|vpn)?(?:(?P<pass>pass)|(?P<pw>pw))|"
     r"(?P<key>key)|(?P<auth>auth)|(?P<login>login)|(?P<signature>signature)|(?P<sig>sig)"
 )
 # Where a secret is meant for, behind the word that says that it is one: DB_PASS_TEST.
 _MEANT_FOR = set("backup base default dev live main new old prod production ro rw sandbox staging test value".split())
 # Values that are no secret under any name, and those that are none under the weaker ones.
-_NOTHING = re.compile(r"(?i:none|null|true|false|yes|no|on|off)?|<redacted>|\$\{?\w+\}?|\$\(.*\)|\{\{.*\}\}|\*+|\.{3}")
-_ORDINARY = re.compile(
-    r"[-+]?[0-9.]+(e[-+]?[0-9]+)?|<[^<>]*>|\[[^\[\]]*\]|(\.{0,2}|~)/.*|(?i:basic|digest|kerberos|ldap|munge|oauth2?|ssl|tls|token)"
-)
+_NOTHING = r"(?i:none|null|true|false|yes|no|on|off)?|<redacted>|\$\{?\w+\}?|\$\(.*\)|\{\{.*\}\}|\*+|\.{3}"
+_ORDINARY = r"[-+]?[0-9.]+(e[-+]?[0-9]+)?|<[^<>]*>|\[[^\[\]]*\]|(\.{0,2}|~)/.*|(?i:basic|digest|kerberos|ldap|munge|oauth2?|ssl|tls|token)"
 
 # name = "value", "name": b'value', name: str = f"value", name: value, name("value"), --name value, <name>value</name>
-_NAMED = re.compile(
+_NAMED = (
     r"""(?<![\w.-])(?P<dash>--?)?(?P<open><)?(?P<name>\w[\w.-]*+)(?:(?P<call>\s*\(\s*(?=[bBfFrRuU]{0,2}\\*["']))|"""
     r"""\\*["']?\]?\s*(?:=>|:=|[=!]?={1,2}|:\s*[A-Za-z_][\w.\[\], |]{0,60}=(?!=)|:(?!//))\s*|(?(open)>|(?!))|(?(dash)\s+(?=[^-\s])|(?!)))"""
 )
-_VALUE = re.compile(
+_VALUE = (
     r"""[bBfFrRuU]{0,2}(?P<quote>\\*(?:"{3}|'{3}|["']))(?P<text>(?:\\.|[^\\\n])*?)(?P=quote)|"""
     r"""(?P<word>(?:(?i:bearer|basic|token|digest)\s+)?(?:\$\{[^}]{0,99}\}|\$\([^)]{0,99}\)|[^\s"'`,;&|(){}<>\[\]\\])++)(?!\()"""
 )
@@ -71,20 +70,17 @@ _READERS = {"ask", "fetch", "find", "get", "has", "is", "load", "lookup", "read"
 # The forms that their issuers have published, all with a fixed beginning; a private key in PEM (RFC 7468); a JSON Web Token
 # (RFC 7519), which is what SLURM_JWT holds; what stands before the host of a URL (RFC 3986, section 3.2.1) and in an HTTP
 # header (RFC 6750).
-_FORM = re.compile(
-    r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}\b|\bgh[pousr]_\w{36,}|\bgithub_pat_\w{22,}|\bglpat-[\w-]{20,}|\bhf_\w{30,}|"
+_FORM = (
+    r"(?s)\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}\b|\bgh[pousr]_\w{36,}|\bgithub_pat_\w{22,}|\bglpat-[\w-]{20,}|\bhf_\w{30,}|"
     r"\bxox[abeoprs]-[\w-]{10,}|\bsk-[\w-]{20,}|\bAIza[\w-]{35}|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|"
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)|(?<=://)[^/\s:@]*:[^/\s]+(?=@)|"
-    r"(?<=\bBearer )(?!token|auth)[\w.~+/=-]+",
-    re.DOTALL,
+    r"(?<=\bBearer )(?!token|auth)[\w.~+/=-]+"
 )
 
-_WORD = re.compile(r"[A-Za-z0-9+/_-]{20,}={0,2}")
+_WORD = r"[A-Za-z0-9+/_-]{20,}={0,2}"
 # Random by intent, and no secrets: digests in hexadecimal and base64, what Spack and Nix append to an installation's name, a
 # GPU's UUID.
-_KNOWN = re.compile(
-    r"(?<![A-Za-z0-9])(?:[0-9a-f-]{16,}|[0-9A-F-]{16,})(?![A-Za-z0-9])|(?<=-)[a-z2-7]{32}(?![a-z0-9])|(?<=/nix/store/)[a-z0-9]{32}|(?:GPU|MIG)-[0-9a-f-]{36}|sha[0-9]+-.*"
-)
+_KNOWN = r"(?<![A-Za-z0-9])(?:[0-9a-f-]{16,}|[0-9A-F-]{16,})(?![A-Za-z0-9])|(?<=-)[a-z2-7]{32}(?![a-z0-9])|(?<=/nix/store/)[a-z0-9]{32}|(?:GPU|MIG)-[0-9a-f-]{36}|sha[0-9]+-.*"
 
 
 def without_secrets(value: Any) -> Any:
@@ -109,22 +105,22 @@ def without_secrets(value: Any) -> Any:
 
 def is_secret(name: str, value: str) -> bool:
     """Whether a variable, option or field of this name holds a secret in this value."""
-    parts = [part.lower() for part in _PART.findall(name)]
+    parts = [part.lower() for part in re.findall(_PART, name)]
     while len(parts) > 1 and (parts[-1].isdigit() or parts[-1] in _MEANT_FOR):
         parts.pop()
-    if not parts or _NOTHING.fullmatch(value) or name in ("PWD", "OLDPWD"):
+    if not parts or re.fullmatch(_NOTHING, value) or name in ("PWD", "OLDPWD"):
         return False
     for place, part in enumerate(parts):
-        if _STRONG.fullmatch(part) or part == "key" and place and parts[place - 1] in _KEYS:
+        if re.fullmatch(_STRONG, part) or part == "key" and place and parts[place - 1] in _KEYS:
             return _ABOUT.isdisjoint(parts[place + 1 :]) and not (part.endswith("pwd") and "/" in value)
-    ending = _ENDING.fullmatch(parts[-1])
+    ending = re.fullmatch(_ENDING, parts[-1])
     if not ending or parts[-2:-1] and parts[-2] in _WEAK[str(ending.lastgroup)]:
         return False
     if name.isupper():  # a variable of an environment
         return True
     if ending["key"] or ending["sig"] or ending["signature"]:
-        return not _ORDINARY.fullmatch(value) and re.search("[0-9]", value) is not None
-    return not _ORDINARY.fullmatch(value)
+        return not re.fullmatch(_ORDINARY, value) and re.search("[0-9]", value) is not None
+    return not re.fullmatch(_ORDINARY, value)
 
 
 def is_random(word: str) -> bool:
@@ -141,7 +137,7 @@ def is_random(word: str) -> bool:
     word : str
         20 letters, digits, +, /, _ and - or more.
     """
-    word = _KNOWN.sub("", word).rstrip("=")
+    word = re.sub(_KNOWN, "", word).rstrip("=")
     parts = re.split("[-_/+]", word)
     if len(word) < 20 or len(parts) > 3 and max(map(len, parts)) <= 8:
         return False
@@ -177,13 +173,13 @@ def _word(word: Any, before: Any) -> Any:
 
 
 def _text(text: str) -> str:
-    text = _FORM.sub(HIDDEN, text)
+    text = re.sub(_FORM, HIDDEN, text)
     kept, end = "", 0
-    for named in _NAMED.finditer(text):
+    for named in re.finditer(_NAMED, text):
         name = named["name"]
         if named.start() < end or not is_secret(name, "x1") or named["call"] and not _sets(name):
             continue
-        value = _VALUE.match(text, named.end())
+        value = re.compile(_VALUE).match(text, named.end())
         if value is None:
             continue
         group = "text" if value["quote"] else "word"
@@ -194,10 +190,10 @@ def _text(text: str) -> str:
         )
         if not prose and is_secret(name, value[group]):
             kept, end = kept + text[end : value.start(group)] + HIDDEN, value.end(group)
-    return _WORD.sub(lambda match: HIDDEN if is_random(match[0]) else match[0], kept + text[end:])
+    return re.sub(_WORD, lambda match: HIDDEN if is_random(match[0]) else match[0], kept + text[end:])
 
 
 def _sets(function: str) -> bool:
     """Whether a function of this name is given a secret, rather than the name of one."""
-    first, *_ = _PART.findall(function.rpartition(".")[2]) or [""]
+    first, *_ = re.findall(_PART, function.rpartition(".")[2]) or [""]
     return first.lower() not in _READERS

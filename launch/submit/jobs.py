@@ -1,10 +1,12 @@
 """The jobs of runs: made, given to their scheduler so that none is lost or given twice, found again, and ended."""
 
+from __future__ import annotations
+
 import dataclasses
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from launch.backends.scheduler import Part, scheduler
 from launch.errors import Refusal, SubmissionRefused
@@ -13,7 +15,9 @@ from launch.plan.plan import Plan
 from launch.record import job as record
 from launch.record.job import Job
 from launch.record.rundir import RunDir
-from launch.submit.lock import Hold
+
+if TYPE_CHECKING:
+    from launch.submit.lock import Hold
 
 Runs = Sequence[tuple[RunDir, Plan]]
 
@@ -29,17 +33,14 @@ def make(holder: Path, runs: Runs, throttle: int | None = None, detached: bool =
     """
     runs = in_order(runs)
     plan = runs[0][1]
-    limits = scheduler(plan.backend).limits(plan)
     if runs[0][0].path == holder:
         shape, groups = "run", [runs]
-    elif plan.pack or not limits.array:
+    elif plan.pack or not (most := scheduler(plan.backend).limits(plan).array):
         shape, groups = "pack", [runs]
     else:
         shape = "array"
         groups = [
-            members[first : first + limits.array]
-            for members in _by_shape(runs)
-            for first in range(0, len(members), limits.array)
+            members[first : first + most] for members in _by_shape(runs) for first in range(0, len(members), most)
         ]
     first = record.next_folder(holder)
     return [

@@ -1,28 +1,31 @@
 """An order: a run or a study, as it was asked for, then planned, then as a folder, then begun."""
 
+from __future__ import annotations
+
 import dataclasses
 import datetime
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from launch.backends.scheduler import scheduler
 from launch.errors import Refusal, SubmissionRefused
 from launch.plan import packing
 from launch.plan.plan import Plan, default_name, refuse_bad_name, resolve
-from launch.plan.request import Request, StudyRequest
+from launch.plan.request import Request
 from launch.plan.shape import Machine, refuse_beyond_limits
 from launch.plan.site import Site
 from launch.plan.sweep import Axes
 from launch.plan.workload import Target
-from launch.record import code
 from launch.record.files import as_text, publish
 from launch.record.rundir import RunDir
 from launch.submit import describe, jobs, study
 from launch.submit.create import whole
-from launch.submit.lock import Hold, alone
+
+if TYPE_CHECKING:
+    from launch.submit.lock import Hold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +34,7 @@ class Order:
 
     Parameters
     ----------
-    asked : StudyRequest
+    asked : Request
         The job options.
     target : Target
         What is to be run.
@@ -43,7 +46,7 @@ class Order:
         Stages of the workflow that must be done before.
     """
 
-    asked: StudyRequest
+    asked: Request
     target: Target
     axes: Axes
     stage: str = ""
@@ -97,6 +100,8 @@ class Planned:
         if self.points:
             study.write(folder, self.order.asked, self.points, self.plans)
         else:
+            from launch.record import code  # here and below: what a dry run need not wait for
+
             commit = code.keep(RunDir(folder).patch, self.plans[0].cwd)
             publish(RunDir(folder).run_json, as_text(self.plans[0].to_json() | {"commit": commit}), mode=0o600)
 
@@ -134,6 +139,8 @@ def start(planned: Startable, how: str) -> int:
     SubmissionRefused
         If the scheduler refuses it; then the folder is removed, unless something has begun or may have been taken.
     """
+    from launch.submit.lock import alone
+
     planned.create()
     try:
         with alone(planned.folder) as hold:
@@ -182,9 +189,7 @@ def plan(order: Order, here: Site, machine: Machine, now: datetime.datetime) -> 
         for job in made.jobs:
             refuse_beyond_limits(here, job.partition, job.nodes, job.time_s)
         return made
-    kept: dict[str, Any] = {field.name: getattr(asked, field.name) for field in dataclasses.fields(Request)}
-    kept["nodes"] = int(order.axes.combinations()[0]["nodes"])
-    request = Request(**kept)
-    planned = resolve(request, here, order.target, machine, now)
+    nodes = int(order.axes.combinations()[0]["nodes"])
+    planned = resolve(asked, nodes, here, order.target, machine, now)
     packing.refuse_contradictions(asked, [planned], study=False, watched=True)
     return Planned(order=order, folder=(asked.runs / planned.name).absolute(), plans=[planned])

@@ -1,5 +1,7 @@
 """A study: runs that differ along axes - nodes, options, seeds - and their repeats, in one folder."""
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import datetime
@@ -8,26 +10,26 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from launch.backends.scheduler import scheduler
 from launch.errors import Refusal
 from launch.plan import options
 from launch.plan.packing import in_order
 from launch.plan.plan import Plan, resolve
-from launch.plan.request import Request, StudyRequest
+from launch.plan.request import Request
 from launch.plan.shape import Machine
 from launch.plan.site import Site
 from launch.plan.sweep import Axes, refuse_too_large
 from launch.plan.workload import Target
-from launch.record import code
 from launch.record import job as record
 from launch.record.files import Unreadable, as_text
 from launch.record.job import Job
 from launch.record.rundir import INDEX, STATUS, RunDir, read_index
-from launch.submit import cutoff, jobs
-from launch.submit.lock import Hold
-from launch.submit.watch import watch
+from launch.submit import jobs
+
+if TYPE_CHECKING:
+    from launch.submit.lock import Hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ def points(axes: Axes, repeats: int) -> list[Point]:
 
 
 def plans(
-    asked: StudyRequest, target: Target, found: Sequence[Point], site: Site, machine: Machine, now: datetime.datetime
+    asked: Request, target: Target, found: Sequence[Point], site: Site, machine: Machine, now: datetime.datetime
 ) -> list[Plan]:
     """The plan of each point.
 
@@ -87,14 +89,13 @@ def plans(
         If a shape is impossible, the workload does not know an axis, or its batch cannot be divided as strong scaling
         wants: global batch and learning rate are then those of the fewest ranks, in all runs.
     """
-    kept = {field.name: getattr(asked, field.name) for field in dataclasses.fields(Request)}
     pairs = []
     for point in found:
         values = dict(point.values)
         seed = int(values.pop("seed", asked.seed))
-        request = Request(**kept | {"nodes": point.nodes, "seed": seed, "name": point.name})
+        request = dataclasses.replace(asked, seed=seed, name=point.name)
         pairs.append((request, target.with_words(options.words(values)) if values else target))
-    made = [resolve(request, site, what, machine, now) for request, what in pairs]
+    made = [resolve(request, point.nodes, site, what, machine, now) for point, (request, what) in zip(found, pairs)]
     if asked.scaling == "weak" or len({plan.nodes for plan in made}) == 1:
         return made
     if target.kind != "workload":
@@ -107,7 +108,9 @@ def plans(
     held = [
         dataclasses.replace(what, config=what.config.strong(base, plan.size)) for (_, what), plan in zip(pairs, made)
     ]
-    return [resolve(request, site, what, machine, now) for (request, _), what in zip(pairs, held)]
+    return [
+        resolve(request, point.nodes, site, what, machine, now) for point, (request, _), what in zip(found, pairs, held)
+    ]
 
 
 def cost(plans: Iterable[Plan]) -> tuple[float | None, str]:
@@ -139,7 +142,7 @@ def refuse_beyond_budget(plans: Sequence[Plan], budget: float | None) -> None:
         )
 
 
-def write(folder: Path, asked: StudyRequest, coordinates: Sequence[Point], plans: Sequence[Plan]) -> None:
+def write(folder: Path, asked: Request, coordinates: Sequence[Point], plans: Sequence[Plan]) -> None:
     """Write the index of a study, its runs and the state of the code into an empty folder.
 
     The first attempt makes what else a run directory needs.
@@ -158,6 +161,8 @@ def write(folder: Path, asked: StudyRequest, coordinates: Sequence[Point], plans
         run.path.mkdir(mode=0o700)
         run.run_json.touch(mode=0o600)  # as it holds the words of the command line
         run.run_json.write_text(as_text(plan.to_json()))
+    from launch.record import code
+
     commit = code.keep(folder / "code.patch", plans[0].cwd)
     (folder / "code.json").write_text(as_text({"commit": commit}))
     (folder / INDEX).write_text(as_text(index))
@@ -193,6 +198,8 @@ def run(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, throttle: i
     KeyboardInterrupt
         If the user asked for the end; no job is left then.
     """
+    from launch.submit.watch import watch  # here and below: what a dry run need not wait for
+
     runs = left_over(runs)
     outcomes: dict[str, str] = {}
     count = len(runs)
@@ -228,6 +235,8 @@ def holder(folder: Path) -> Path:
 
 def left_over(runs: Sequence[tuple[RunDir, Plan]]) -> list[tuple[RunDir, Plan]]:
     """The runs in the order in which they are best submitted, without those that are not worth their hours."""
+    from launch.submit import cutoff
+
     return [(run, plan) for run, plan in in_order(runs) if not cutoff.cut(run, plan)]
 
 

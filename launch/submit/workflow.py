@@ -14,7 +14,7 @@ from launch.backends.scheduler import scheduler
 from launch.errors import Refusal, nearest
 from launch.plan import workload
 from launch.plan.plan import Plan, refuse_bad_name
-from launch.plan.request import StudyRequest
+from launch.plan.request import Request
 from launch.plan.shape import Machine
 from launch.plan.site import Site
 from launch.plan.workload import Target
@@ -93,9 +93,7 @@ class Workflow:
         return run(self.folder, how, hold)
 
 
-def plan(
-    asked: StudyRequest, orders: Sequence[Order], here: Site, machine: Machine, now: datetime.datetime
-) -> Workflow:
+def plan(asked: Request, orders: Sequence[Order], here: Site, machine: Machine, now: datetime.datetime) -> Workflow:
     """Work out the plans of a workflow.
 
     Raises

@@ -7,7 +7,7 @@ from typing import Any
 
 from launch.plan import site, workload
 from launch.plan.plan import Plan, resolve
-from launch.plan.request import Request, StudyRequest
+from launch.plan.request import Request
 from launch.plan.shape import Machine
 from launch.plan.sweep import from_words
 from launch.plan.workload import Target
@@ -29,8 +29,10 @@ def plan(
     machine: Machine = EIGHT_CORES,
     **replaced: Any,
 ) -> Plan:
-    """The plan of a request; fields of it replaced."""
-    return dataclasses.replace(resolve(request or Request(), here, target, machine, NOON), **replaced)
+    """The plan of a request, whose nodes may be a number; fields of it replaced."""
+    request = request or Request()
+    nodes = request.nodes if isinstance(request.nodes, int) else request.nodes[0]
+    return dataclasses.replace(resolve(request, nodes, here, target, machine, NOON), **replaced)
 
 
 def run_of(planned: Plan, path: Path) -> RunDir:
@@ -56,7 +58,7 @@ def slowing_study(folder: Path, here: site.Site, **asked: Any) -> Path:
     """A study on 1, 2 and 4 nodes, to be made by ``resume``, whose efficiency on 2 is 0.5 and cuts 4 off; no training."""
     program = folder / "program.py"
     program.write_text(_RESULT)
-    request = StudyRequest(nodes=(1, 2, 4), stop_below=0.75, time="5", backend=here.backend, **asked)
+    request = Request(nodes=(1, 2, 4), stop_below=0.75, time="5", backend=here.backend, **asked)
     points = study.points(from_words((), request.nodes), 1)
     made = study.plans(request, workload.find("tiny", []), points, here, EIGHT_CORES, NOON)
     plans = [dataclasses.replace(each, entry=(str(program),)) for each in made]

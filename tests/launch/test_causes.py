@@ -69,14 +69,14 @@ def test_the_out_of_memory_killer(tmp_path: Path, small_memory: Path):
 
 def test_a_limit_of_memory(tmp_path: Path):
     limit = "import resource; resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30)); held = b'x' * 2**31"
-    told(failed(tmp_path, limit), "MemoryError", "out of memory: use a smaller --batch")
+    told(failed(tmp_path, limit), "MemoryError", "out of memory: use fewer ranks on a node")
 
 
 @pytest.mark.slow
 def test_no_memory_for_a_tensor(tmp_path: Path):
     """On a CPU, in the words that TensorFlow has for a GPU as well."""
     done = failed(tmp_path, "import tensorflow as tf; tf.ones((10_000_000, 1_000_000))")
-    told(done, "ResourceExhaustedError", "out of memory: use a smaller --batch")
+    told(done, "ResourceExhaustedError", "out of memory: use fewer ranks on a node")
 
 
 def test_a_missing_module(tmp_path: Path):

@@ -204,7 +204,20 @@ def test_default_names_do_not_collide(here: Path):
     assert len(names) == 3 and all(re.fullmatch(r"q_a_b_n-n1-\d{8}-\d{6}(-\d{6})?", name) for name in names), names
 
 
-HEAVY = {"tensorflow", "keras", "numpy", "pandas", "torch", "horovod", "submitit", "hypothesis", "psutil"}
+HEAVY = {
+    "tensorflow",
+    "keras",
+    "numpy",
+    "pandas",
+    "torch",
+    "horovod",
+    "submitit",
+    "hypothesis",
+    "psutil",
+    "argparse",
+    "tokenize",
+    "ast",
+}
 
 
 @pytest.mark.parametrize("backend", ["local", "slurm"])

@@ -14,7 +14,7 @@ from plans import CLUSTER, EIGHT_CORES, NOON
 
 from launch.cli import definition
 from launch.errors import Refusal
-from launch.plan.request import StudyRequest
+from launch.plan.request import Request
 from launch.plan.sweep import Axes
 from launch.submit import order, stages
 from launch.submit.order import Order
@@ -235,7 +235,7 @@ def test_refusals(tmp_path: Path, name: str):
 def test_what_the_command_line_cannot_say_of_a_chain(tmp_path: Path):
     for words, options, says in (
         (["--width", "3"], {}, "'--width' belongs to one stage"),
-        ([], {"array": ("lr=1",)}, "--sweep belongs to one stage"),
+        ([], {"sweep": ("lr=1",)}, "--sweep belongs to one stage"),
     ):
         with pytest.raises(Refusal, match=says):
             read(tmp_path, CHAIN, *words, **options)
@@ -293,7 +293,7 @@ def test_a_dry_run_shows_what_waits_for_what(tmp_path: Path):
 def test_a_word_may_name_the_folder_of_a_link_before_it(tmp_path: Path):
     from launch.submit import workflow
 
-    asked = StudyRequest(runs=tmp_path, name="c")
+    asked = Request(runs=tmp_path, name="c")
     planned = workflow.plan(asked, read(tmp_path, CHAIN), CLUSTER, EIGHT_CORES, datetime.datetime.now())
     assert planned.stages[-1].plans[0].entry == ("-m", "profiling", "report", str(tmp_path / "c" / "train"))
     for wrong, says in (

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from launch.cli.verbs import VERBS
 from launch.errors import Refusal
 from launch.plan import option_help, options, typed, workload
-from launch.plan.request import Request, StudyRequest
+from launch.plan.request import Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +97,7 @@ def test_split_leaves_the_words_of_the_workload_alone(argv: list[str], rest: lis
 
 def test_spellings():
     for words in (["-N", "4"], ["-N4"], ["--nodes", "4"], ["--nodes=4"]):
-        assert options.parse(Request, words).nodes == 4
+        assert options.parse(Request, words).nodes == (4,)
     assert options.parse(Request, ["--ntasks-per-node", "3"]).ranks_per_node == 3
     assert options.parse(Config, ["--no-position", "--mirror"]) == Config(position=False, mirror=True)
     assert options.parse(Config, ["--sizes", "1", "--sizes", "2"]).sizes == (1, 2)
@@ -137,7 +137,7 @@ def test_refusals(argv: list[str], says: str):
 )  # fmt: skip
 def test_what_is_no_number_within_its_bounds_is_refused(word: str):
     with pytest.raises(Refusal, match=rf"option --{word.partition('=')[0]}: ") as refusal:
-        options.parse(StudyRequest, [f"--{word}"])
+        options.parse(Request, [f"--{word}"])
     assert "\n" not in str(refusal.value)
 
 
@@ -215,7 +215,7 @@ def test_help_is_found_wherever_it_stands():
 
 def own_options() -> Iterator[type]:
     """All dataclasses of options that the toolkit has."""
-    yield StudyRequest
+    yield Request
     for module, *_ in VERBS.values():
         if found := getattr(importlib.import_module(module), "Options", None):
             yield found

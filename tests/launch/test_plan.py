@@ -151,7 +151,7 @@ machines = st.builds(Machine, cores=st.integers(1, 64), gpus=st.integers(0, 8))
 @given(requests, st.sampled_from([GPUS, CLUSTER, LAPTOP]), machines)
 def test_a_plan_that_is_made_can_be_kept(request: Request, here: site.Site, machine: Machine):
     try:
-        made = resolve(request, here, SCRIPT, machine, NOON)
+        made = resolve(request, request.nodes, here, SCRIPT, machine, NOON)
     except Refusal as refusal:
         assert "\n" not in str(refusal)
         return
@@ -171,10 +171,10 @@ def test_a_plan_that_is_made_can_be_kept(request: Request, here: site.Site, mach
 @given(requests, st.sampled_from([GPUS, CLUSTER, LAPTOP]), machines)
 def test_the_same_request_is_the_same_plan(request: Request, here: site.Site, machine: Machine):
     try:
-        first = resolve(request, here, SCRIPT, machine, NOON)
+        first = resolve(request, request.nodes, here, SCRIPT, machine, NOON)
     except Refusal:
         assume(False)
-    assert resolve(request, here, SCRIPT, machine, NOON) == first
+    assert resolve(request, request.nodes, here, SCRIPT, machine, NOON) == first
 
 
 def test_run_json_of_another_version():

@@ -11,6 +11,7 @@ from launched import ROOT
 from launched import environment as environment_of_a_shell
 from plans import LAPTOP, plan, run_of
 
+from launch import own_command
 from launch.errors import Refusal
 from launch.node.rank import Rank, environment, from_environment, slurm_tasks
 from launch.record.files import read_lines
@@ -129,6 +130,8 @@ def test_tasks_per_node(text: str, counts: list[int]):
 def test_a_rank_that_fails_before_it_knows_the_others_is_named(tmp_path: Path):
     run = run_of(plan(here=LAPTOP, nodes=2), tmp_path / "run")
     env = environment_of_a_shell(LAUNCH_RANK="1", PYTHONPATH=str(ROOT))  # and no size
-    done = subprocess.run([sys.executable, "-m", "launch.node.worker", str(run.path)], env=env, capture_output=True)
+    done = subprocess.run(
+        own_command(sys.executable, "launch.node.worker", str(run.path)), env=env, capture_output=True
+    )
     assert done.returncode == 1
     assert [line["rank"] for line in read_lines(run.failures / "node0.jsonl")] == [1]

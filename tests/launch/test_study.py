@@ -14,7 +14,7 @@ from plans import CLUSTER, EIGHT_CORES, NOON
 
 from launch.errors import Refusal
 from launch.plan import sweep, workload
-from launch.plan.request import StudyRequest
+from launch.plan.request import Request
 from launch.record.files import publish, read_json, read_lines
 from launch.record.rundir import RunDir
 from launch.submit import study
@@ -92,14 +92,14 @@ def test_the_name_of_an_axis_is_that_of_an_option(name: str):
         sweep.from_words((f"{name}=1,2",), None)
 
 
-def plans(asked: StudyRequest, target: workload.Target) -> list:
-    found = study.points(sweep.from_words(asked.array, asked.nodes), asked.repeats)
+def plans(asked: Request, target: workload.Target) -> list:
+    found = study.points(sweep.from_words(asked.sweep, asked.nodes), asked.repeats)
     return study.plans(asked, target, found, CLUSTER, EIGHT_CORES, NOON)
 
 
 def test_strong_scaling_holds_the_global_batch_and_the_learning_rate(monkeypatch: pytest.MonkeyPatch):
     target = workload.find("tiny", ["--batch=64", "--lr=0.01", "--lr-scaling=linear"])
-    made = plans(StudyRequest(nodes=(2, 4, 8), scaling="strong"), target)
+    made = plans(Request(nodes=(2, 4, 8), scaling="strong"), target)
     assert [plan.describe["global batch"] for plan in made] == [
         "128 examples = 2 x 64",
         "128 examples = 4 x 32",
@@ -109,14 +109,14 @@ def test_strong_scaling_holds_the_global_batch_and_the_learning_rate(monkeypatch
     assert (
         made[0].describe["learning rate"].startswith("0.02 ") and "from 0.01 over" in made[0].describe["learning rate"]
     )
-    weak = plans(StudyRequest(nodes=(2, 4, 8)), target)
+    weak = plans(Request(nodes=(2, 4, 8)), target)
     assert [plan.describe["global batch"].split()[0] for plan in weak] == ["128", "256", "512"]
     with pytest.raises(Refusal, match="128 cannot be divided among 3 ranks"):
-        plans(StudyRequest(nodes=(2, 3), scaling="strong"), target)
+        plans(Request(nodes=(2, 3), scaling="strong"), target)
 
 
 def test_the_budget_counts_gpus():
-    asked = StudyRequest(nodes=(1, 2), repeats=3, time="30", gpus_per_node=4, budget=17.9)
+    asked = Request(nodes=(1, 2), repeats=3, time="30", gpus_per_node=4, budget=17.9)
     tiny = workload.find("tiny", [])
     made = plans(asked, tiny)
     assert study.cost(made) == (3 * (1 + 2) * 4 * 0.5, "GPU-hours")

@@ -117,7 +117,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run(tmp_path: Path):
 
 def test_the_time_limit_comes_with_a_warning(tmp_path: Path):
     run = RunDir(tmp_path / "late")
-    late = launch("--time=0:40", "--runs", tmp_path, "--name", "late", *OPTIONS, "--pause=1")
+    late = launch("--time=1:30", "--warn=70", "--runs", tmp_path, "--name", "late", *OPTIONS, "--pause=1")
     assert late.returncode == 4, late.stdout + late.stderr
     assert run.events("ended")[-1]["outcome"] == "stopped" and checkpoints.latest(run.checkpoints) is not None
 

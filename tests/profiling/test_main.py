@@ -124,6 +124,8 @@ def test_a_prediction_is_written_down_and_scored_later(capsys, table, tmp_path):
     assert "fit does not hold: 32 workers lie outside the interval" in out and "16 workers lie" not in out
     scores = json.loads(run(capsys, "score", saved, table, "--json")[1])["scores"]
     assert [(score["workers"], score["inside"]) for score in scores] == [(16, True), (32, False)]
+    saved.write_text(json.dumps(json.loads(saved.read_text()), indent=1))  # as older versions wrote it
+    assert json.loads(run(capsys, "score", saved, table, "--json")[1])["scores"] == scores
     assert scores[1]["relative_error"] == pytest.approx(scores[1]["predicted"] / 1500 - 1)
     table.write_text(TABLE.replace("weak", "strong"))
     assert "kind" in run(capsys, "score", saved, table)[2]

@@ -298,6 +298,9 @@ def test_a_prediction_is_written_down_and_scored_by_the_next_report(capsys, tmp_
     assert eight["workers"] == 8 and eight["knew"] == [1, 2, 4] and eight["inside"] is True
     measured = inputs.series(folder, None)[0].points[-1].throughput
     assert eight["measured"] == measured and eight["relative_error"] == pytest.approx(eight["predicted"] / measured - 1)
+    status, out, _ = said(capsys, "score", folder, folder, "--json")
+    (score,) = json.loads(out)["scores"]
+    assert status == 0 and score == eight
     (past,) = (block for block in blocks.blocks(document) if block.title == "Earlier predictions and measurements")
     assert sixteen["measured"] is None and past.rows[1][5] == "not yet" and past.rows[0][7] == "yes"
 

@@ -118,6 +118,29 @@ def test_a_record_that_was_cut_short_is_passed_over_with_its_step(study):
     assert "n2-r1: 2 lines of its records are cut short or damaged and are passed over" in notes(study)
 
 
+def test_a_line_of_another_shape_is_passed_over(tmp_path):
+    run = studies.run(tmp_path / "run", 2, 16, 0.05)
+    path = run.steps / "node1.jsonl"
+    whole = path.read_text()
+    for odd in ("null", "[1]", '{"rank": 1}', f"1{'0' * 400}", "[" * 100_000):
+        path.write_text(f"{whole}{odd}\n")
+        timed = steps.read(run, 2)
+        assert len(timed.doubts) == 1 and len(timed.number) == 17
+    for key in ("rank", "step", "start", "examples"):
+        for value in (float("nan"), float("inf"), 10**400, -1, "x", None):
+            path.write_text(whole)
+            studies.change(path, lambda line: line | {key: value} if line["step"] == 15 else line)  # noqa: B023
+            timed = steps.read(run, 2)
+            assert len(timed.doubts) == 1 and 15 not in timed.number
+
+
+def test_a_record_need_not_say_that_it_was_neither_compiled_nor_traced(tmp_path):
+    run = studies.run(tmp_path / "run", 2, 16, 0.05)
+    for path in run.steps.iterdir():
+        studies.change(path, lambda line: {key: line[key] for key in line if key not in ("compiled", "traced")})
+    assert len(steps.read(run, 2).number) == 18 and not steps.read(run, 2).doubts
+
+
 @pytest.mark.parametrize("seconds", [0.0, -0.05, float("nan"), float("inf")])
 def test_a_step_of_impossible_length_is_left_out(study, seconds):
     before = rates(study)

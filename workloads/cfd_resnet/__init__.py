@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from launch.errors import Refusal
-from launch.node.rank import Rank
 from launch.plan.request import Count, Natural, NotNegative, Positive
 from workloads.cfd_resnet.data import SIZES, FlowSet, Reynolds
 from workloads.training.api import Part, Training, Workload
@@ -21,6 +20,8 @@ from workloads.training.api import Part, Training, Workload
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
+
+    from launch.node.rank import Rank
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

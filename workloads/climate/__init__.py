@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from launch.errors import Refusal
-from launch.node.rank import Rank
 from launch.plan.request import Count, Natural, NotNegative, Positive
 from workloads.climate.recipes import recipe
 from workloads.training.api import Data, Part, Training, Workload
@@ -22,6 +21,7 @@ from workloads.training.scaling_rules import LearningRatePlan
 if TYPE_CHECKING:
     import keras
 
+    from launch.node.rank import Rank
     from workloads.climate.generate import Corpus
 
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from launch.node.rank import Rank
 from launch.plan.request import Count, Natural, NotNegative, Positive
 from workloads.training.api import Data, Part, Training, Workload
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
+    from launch.node.rank import Rank
     from workloads.mnist.files import Images, ImageSet
 
 AIMS = {"fc": 0.978, "cnn": 0.987, "deep_cnn": 0.987, "dropout": 0.991, "batchnorm": 0.990, "residual": 0.995}
