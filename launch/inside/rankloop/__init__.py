@@ -105,11 +105,14 @@ def _listen() -> list[int]:
     received: list[int] = []
     if "LAUNCH_RUN" not in os.environ:
         return received
+    import atexit
     import signal
 
     try:
         for number in (signal.SIGTERM, signal.SIGUSR2):
             signal.signal(number, _noting(received, signal.getsignal(number)))
+        # While Python ends it gives signals their own meaning back: a request that comes then is too late.
+        atexit.register(signal.signal, signal.SIGUSR2, signal.SIG_IGN)
         if rank == 0:
             with open(os.path.join(os.environ["LAUNCH_RUN"], "meeting", "handles_warning"), "a"):
                 pass
