@@ -26,14 +26,13 @@ class SubmissionRefused(Refusal):
 
 
 def program() -> str:
-    """The command that the user has typed: rankloop, or python -m and a package of the toolkit."""
+    """The command that the user has typed: rankloop, or python -m launch, which has the same verbs."""
     folder, _, file = sys.argv[0].rpartition("/")
-    package = folder.rpartition("/")[2]
-    return f"python -m {package}" if file == "__main__.py" and package != "rankloop" else "rankloop"
+    return "python -m launch" if file == "__main__.py" and not folder.endswith("rankloop") else "rankloop"
 
 
 def command(words: str, *more: object) -> str:
-    """A command to be typed: a verb with what stands behind it, and further words, which are quoted where a shell needs it.
+    """A command for the user to type: a verb and what stands behind it, and words that are quoted where a shell needs it.
 
     >>> command("resume", "runs/a b")
     "rankloop resume 'runs/a b'"

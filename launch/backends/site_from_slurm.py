@@ -47,7 +47,7 @@ class Told:
         main = _main(partitions, kinds)
         cluster = config.get("ClusterName", "cluster")
         lines = [
-            f"# Written by `python -m launch sites new` from the answers of Slurm {config.get('SLURM_VERSION', '')}".rstrip()
+            f"# Written by `rankloop sites new` from the answers of Slurm {config.get('SLURM_VERSION', '')}".rstrip()
             + ". Lines behind # are for you to fill in.",
             f"name = {_string(self.name or cluster)}  # {_said(CONFIG)}: ClusterName",
             'description = ""  # what it is, in a line',
@@ -62,7 +62,7 @@ class Told:
             lines.append(f"# MaxArraySize is {config['MaxArraySize']}  # {_said(CONFIG)}: asked anew for each array")
         for partition in partitions:
             lines += ["", *_limits(partition)]
-        lines += ["", "# [network]  # Slurm does not tell: what python -m profiling simulate is to take for the links"]
+        lines += ["", "# [network]  # Slurm does not tell: what rankloop simulate is to take for the links"]
         lines.append("# inter_node_gbit_per_s = 200  # all adapters of a node together, one way")
         return "\n".join(lines) + "\n"
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from launch.backends.scheduler import Part
-from launch.errors import Refusal
+from launch.errors import Refusal, command
 from launch.node.attempt import saved_step
 from launch.record import job as record
 from launch.record.job import Job
@@ -32,9 +32,9 @@ def main(argv: list[str]) -> int:
         If something named is not a run, or one runs where it cannot be reached; or if the scheduler does not answer.
     """
     if bad := next((word for word in argv if word.startswith("-")), None):
-        raise Refusal(f"cancel has no option {bad!r}: python -m launch cancel RUN|FOLDER ...")
+        raise Refusal(f"cancel has no option {bad!r}: {command('cancel RUN|FOLDER ...')}")
     if not argv:
-        raise Refusal("cancel needs a run: python -m launch cancel RUN|FOLDER ...")
+        raise Refusal(f"cancel needs a run: {command('cancel RUN|FOLDER ...')}")
     paths = states.find(argv)
     for folder in _whole(paths, {Path(word).absolute() for word in argv}):
         with contextlib.suppress(OSError):  # of another user, whose launcher does not heed us anyway
@@ -114,4 +114,4 @@ def _became(run: RunDir, before: states.Known) -> str:
     what = f"ended, saved at step {saved}" if saved else "ended, nothing saved"
     if before.state == "queued" and not before.attempts:
         what = "taken out of the queue"
-    return f"{what}; start it again: python -m launch resume {run.path}"
+    return f"{what}; start it again: {command('resume', run.path)}"

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from launch.errors import Refusal
+from launch.errors import Refusal, command
 from launch.plan import options
 from launch.record import code
 from launch.record.contents import CodeRecord
@@ -49,7 +49,7 @@ def main(argv: list[str]) -> int:
     """
     chosen, words = options.with_words(Options, argv, "diff")
     if len(words) != 2:
-        raise Refusal(f"diff needs two runs, and {len(words)} are given: python -m launch diff RUN RUN")
+        raise Refusal(f"diff needs two runs, and {len(words)} are given: {command('diff RUN RUN')}")
     found = differences(*(facts(RunDir.open(word)) for word in words))
     if chosen.json:
         print(json.dumps({"runs": words, "differences": found}, indent=1))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from launch import gpus
-from launch.errors import INSTALL, Refusal
+from launch.errors import INSTALL, Refusal, command
 from launch.plan.site import slurm_is_here
 
 
@@ -31,7 +31,7 @@ class Finding(NamedTuple):
 def main(argv: list[str]) -> int:
     """Print a line for each check; return 1 if anything is wrong that a training needs."""
     if argv:
-        raise Refusal(f"doctor has no option {argv[0]!r}: python -m launch doctor")
+        raise Refusal(f"doctor has no option {argv[0]!r}: {command('doctor')}")
     worst = 0
     for name, check in CHECKS.items():
         try:
@@ -124,7 +124,7 @@ def _plugins() -> list[str]:
 
 def _srun_mpi() -> Finding:
     if "SLURM_JOB_ID" not in os.environ or not shutil.which("srun"):
-        return Finding("absent", "tried within a job only, as it takes nodes: salloc -n 2 python -m launch doctor")
+        return Finding("absent", f"tried within a job only, as it takes nodes: salloc -n 2 {command('doctor')}")
     if not _installed("mpi4py"):
         return Finding("absent", "not tried, as mpi4py is not installed", INSTALL)
     code = "from mpi4py import MPI; print('met', MPI.COMM_WORLD.allreduce(1))"
@@ -156,8 +156,8 @@ _LIBRARIES = {
     "submitit": "Slurm jobs",
     "psutil": "Gloo, and ranks on several nodes",
     "pynvml": "readings of NVIDIA GPUs",
-    "numpy": "python -m profiling",
-    "duckdb": "readings in python -m profiling",
+    "numpy": "report, predict and the like",
+    "duckdb": "readings in summary and report",
     "matplotlib": "figures of a report",
 }
 """Packages as they are imported -> what there is not without them."""

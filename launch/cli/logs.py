@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from launch.errors import Refusal
+from launch.errors import Refusal, command
 from launch.plan import options
 from launch.record.files import Unreadable, open_file
 from launch.record.rundir import RunDir
@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
     """
     chosen, words = options.with_words(Options, argv, "logs")
     if len(words) != 1:
-        raise Refusal(f"logs needs one run, and {len(words)} are given: python -m launch logs RUN")
+        raise Refusal(f"logs needs one run, and {len(words)} are given: {command('logs RUN')}")
     run = RunDir.open(words[0])
     logs = _logs(run, chosen)
     if chosen.lines is not None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from launch.errors import Refusal
+from launch.errors import Refusal, command
 from launch.plan import hostlist, options
 from launch.plan.plan import Plan
 from launch.record import bad_nodes
@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
         If there is no such run, it is finished, it is running, or another user has put something into it.
     """
     if not argv or argv[0].startswith("-"):
-        raise Refusal("resume needs a run: python -m launch resume RUN")
+        raise Refusal(f"resume needs a run: {command('resume RUN')}")
     chosen = options.parse(Options, argv[1:], "resume")
     how = "detach" if chosen.detach else "wait" if chosen.wait else "follow"
     folder = Path(argv[0]).absolute()
@@ -51,9 +51,7 @@ def main(argv: list[str]) -> int:
         jobs.find_lost(lacking)
         busy = states.under_way(lacking)
         if busy and (is_workflow or len(busy) == len(lacking)):
-            raise Refusal(
-                f"{next(iter(busy))} is running: wait for its end, or end it: python -m launch cancel {folder}"
-            )
+            raise Refusal(f"{next(iter(busy))} is running: wait for its end, or end it: {command('cancel', folder)}")
         change = _without_bad_nodes(runs) if chosen.exclude_bad_nodes else lambda plan: plan
         if is_workflow:
             return workflow.run(folder, how, hold, change)

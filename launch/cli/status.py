@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launch.errors import Refusal
+from launch.errors import Refusal, command
 from launch.plan import options
 from launch.plan.walltime import clock
 from launch.record import bad_nodes
@@ -49,9 +49,7 @@ def main(argv: list[str]) -> int:
     else:
         show(table(rows(known, efficiencies), always=("run", "state")))
         if bad:
-            print(
-                "\n".join(["", *bad_nodes.said(bad), "leave them out: python -m launch resume RUN --exclude-bad-nodes"])
-            )
+            print("\n".join(["", *bad_nodes.said(bad), f"leave them out: {command('resume RUN --exclude-bad-nodes')}"]))
     if silence:
         print(f"launch: Slurm does not answer ({silence}): its states are those that the runs noted", file=sys.stderr)
     return 0

@@ -49,7 +49,9 @@ def table(package: str = "") -> str:
 def _help(module) -> str:
     import re
 
-    text = re.sub(r"\bpython -m (launch|profiling)\b", program(), module.__doc__.strip())
+    text = module.__doc__.strip()
+    if program() == "rankloop":
+        text = re.sub(r"\bpython -m (launch|profiling)\b", "rankloop", text)
     if not hasattr(module, "Options"):
         return text
     from launch.plan import option_help

@@ -95,7 +95,7 @@ def who(plan: Plan) -> Rank:
             + (
                 "give srun the right --mpi plugin (mpi in the site file)"
                 if rank.size == 1
-                else "start them with python -m launch"
+                else "start them with rankloop"
             )
         )
     if plan.backend == "local" and rank.source == "openmpi":

@@ -187,6 +187,8 @@ def _source(name: str, verbs: Iterable[str] = ()) -> Path:
         with _users_modules():
             spec = importlib.util.find_spec(name)  # imports the packages that the module is in
             _refuse_two(name)
+    except Refusal:
+        raise
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise Refusal(_broken(parent, error)) from None

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any, TextIO
 
+from launch.errors import command
 from launch.plan.plan import Plan
 from launch.plan.walltime import clock
 from launch.record import bad_nodes, diagnose
@@ -161,7 +162,7 @@ def closing(run: RunDir, plan: Plan, outcome: str) -> str:
     """The last words on an attempt."""
     if outcome == "done":
         return "\n".join(filter(None, [f"done: {run.path}", summary(run, plan)]))
-    again = f"go on with it: python -m launch resume {run.path}"
+    again = f"continue it: {command('resume', run.path)}"
     if outcome == "failed":
         bad = bad_nodes.said(bad_nodes.among([run]))
         if bad:

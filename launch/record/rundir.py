@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from launch.errors import Refusal
+from launch.errors import Refusal, command
 from launch.plan.plan import Plan
 from launch.record.contents import Event, PlanRecord, Result, StudyIndex, Surroundings, TrainingRecord
 from launch.record.files import (
@@ -110,7 +110,7 @@ class RunDir:
             refuse_full_disk(self.path)
         except FileExistsError:
             raise Refusal(
-                f"the run {self.path} exists already: give another --name, or go on with it: python -m launch resume {self.path}"
+                f"the run {self.path} exists already: give another --name, or continue it: {command('resume', self.path)}"
             ) from None
         except OSError as error:
             if made:
@@ -137,9 +137,7 @@ class RunDir:
         try:
             os.stat(run.run_json)
         except (FileNotFoundError, NotADirectoryError):
-            raise Refusal(
-                f"{path} is not a run: it has no run.json; give a folder that python -m launch has made"
-            ) from None
+            raise Refusal(f"{path} is not a run: it has no run.json; give the folder of a run") from None
         except OSError as error:
             raise Unreadable(run.run_json, error.strerror or str(error)) from None
         return run

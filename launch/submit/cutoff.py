@@ -1,4 +1,4 @@
-"""python -m launch.submit.cutoff RUN: whether a run of a study is not to be made, as smaller ones were not efficient enough.
+"""launch.submit.cutoff RUN: whether a run of a study is not to be made, as smaller ones were not efficient enough.
 
 The script of a packed study asks it before each run: exit status 0 says that the run is cut off, and why; 1, that it is to
 be made.

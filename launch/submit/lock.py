@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from launch.errors import Refusal
+from launch.errors import Refusal, command
 
 FILE = ".launcher"
 """Whose the folder is: host and process; blank when that has left."""
@@ -91,7 +91,7 @@ def alone(folder: Path, take_over: bool = False) -> Iterator[Hold]:
         if owner and owner["host"] != _here()["host"] and not take_over:
             raise Refusal(
                 f"{who} began to launch {folder} and has not said that it left: if it is still there, wait for its end or "
-                f"end it there; if it is gone: python -m launch resume {folder} --take-over"
+                f"end it there; if it is gone: {command('resume --take-over', folder)}"
             )
         _write(file, _here())
         try:

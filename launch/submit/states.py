@@ -79,7 +79,7 @@ def find(words: Iterable[str | Path]) -> list[Path]:
         below = sorted(_below(Path(word)), key=_natural)
         if not below:
             what = "has no run in it" if os.path.isdir(word) else "is no folder"
-            raise Refusal(f"{word} {what}: give a run, or a folder of runs, that python -m launch has made")
+            raise Refusal(f"{word} {what}: give a run, or a folder of runs")
         found |= dict.fromkeys(below)
     return list(found)
 

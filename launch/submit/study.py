@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from launch.backends.scheduler import scheduler
-from launch.errors import Refusal
+from launch.errors import Refusal, command
 from launch.plan import options
 from launch.plan.packing import in_order
 from launch.plan.plan import Plan, resolve
@@ -212,7 +212,7 @@ def run(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, throttle: i
             submitted = jobs.submit(jobs.make(folder, part, throttle, how == "detach"), hold)
             announce(submitted)
             if how == "detach":
-                print(f"how it is: python -m launch status {folder}", flush=True)
+                print(f"its state: {command('status', folder)}", flush=True)
             else:
                 outcomes |= watch(submitted, how == "follow")
             runs = left_over(runs)
@@ -276,7 +276,7 @@ def _scaling_table(folder: Path) -> str:
             if (RunDir(folder / entry["run"]).result() or {}).get("steps"):
                 timed.add(entry["nodes"])
     if len(timed) > 1:
-        return f"its scaling table: python -m profiling report {folder}\n"
+        return f"its scaling table: {command('report', folder)}\n"
     if len({entry["nodes"] for entry in entries}) > 1:
         return "no scaling table: its runs recorded no steps; `import rankloop` and `for batch in rankloop.steps(loader, examples=N)` do\n"
     return ""
@@ -284,7 +284,7 @@ def _scaling_table(folder: Path) -> str:
 
 def again(folder: Path) -> str:
     """How to go on with what is not done."""
-    return f"go on with it: python -m launch resume {folder}"
+    return f"continue it: {command('resume', folder)}"
 
 
 def worst(statuses: Iterable[int]) -> int:

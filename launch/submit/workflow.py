@@ -11,7 +11,7 @@ from pathlib import Path
 
 from launch import own_command
 from launch.backends.scheduler import scheduler
-from launch.errors import Refusal, nearest
+from launch.errors import Refusal, command, nearest
 from launch.plan import workload
 from launch.plan.plan import Plan, refuse_bad_name
 from launch.plan.request import Request
@@ -148,7 +148,7 @@ def run(folder: Path, how: str, hold: Hold, change: Callable[[Plan], Plan] = lam
     if how == "detach":
         if not remote:
             _in_background(folder)
-        print(f"how it is: python -m launch status {folder}", flush=True)
+        print(f"its state: {command('status', folder)}", flush=True)
         return 0
     statuses: dict[str, int] = {}
     try:

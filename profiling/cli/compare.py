@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from launch.errors import Refusal
+from launch.errors import Refusal, command
 from launch.plan import options
 from launch.record.rundir import RunDir
 from profiling import text
@@ -66,9 +66,7 @@ def document(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
             }
         )
     if not rows:
-        raise Refusal(
-            f"{first['run']} and {second['run']} have no number in common: see python -m profiling summary of each"
-        )
+        raise Refusal(f"{first['run']} and {second['run']} have no number in common: see the summary of each")
     names = ("run", "workload", "state", "nodes", "ranks")
     described = {which: {name: run[name] for name in names} for which, run in (("first", first), ("second", second))}
     return {"format": 1, **described, "rows": rows}
@@ -109,7 +107,7 @@ def as_text(comparison: dict[str, Any]) -> str:
     ]
     note = (
         "the interval is of these two runs; how much runs differ by themselves takes repeats: "
-        "python -m profiling report STUDY"
+        f"{command('report STUDY')}"
     )
     return "\n".join([*heads, "", text.table(columns, comparison["rows"], "<>"), "", note])
 

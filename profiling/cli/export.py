@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from launch.errors import Refusal
+from launch.errors import Refusal, command
 from launch.plan import options
 from profiling.cli import inputs
 from profiling.study import runs, tables
@@ -35,7 +35,7 @@ def run(argv: Sequence[str]) -> str:
     if chosen.to == "parquet" and not chosen.out:
         raise Refusal("--to parquet is not text that can be printed: give a file with --out")
     if not runs.is_study(path):
-        raise Refusal(f"{path} is not the folder of a study: give one that python -m launch --nodes 1,2,4 has made")
+        raise Refusal(f"{path} is not the folder of a study: make one with {command('--nodes 1,2,4 WORKLOAD')}")
     study = inputs.study(path)
     parts = [tables.choose(study, name) for name in ([chosen.series] if chosen.series else study.series)]
     for name, why in (left for part in parts for left in part.left_out.items()):

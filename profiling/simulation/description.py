@@ -69,7 +69,7 @@ def read(path: Path) -> StepModel:
     if not path.is_file():
         published = ", ".join(sorted(each.stem for each in PUBLISHED.glob("*.toml")))
         raise Refusal(
-            f"{path} is not a run, study or description: give a folder that python -m launch has made, a .toml file, "
+            f"{path} is not a run, study or description: give the folder of a run or study, a .toml file, "
             f"or one of {published}"
         )
     try:

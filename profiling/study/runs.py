@@ -130,7 +130,7 @@ def read(folder: Path, states: Callable[[Sequence[Path]], Sequence[str]] | None 
     """
     index = read_index(folder)
     if not index or not index["runs"]:
-        raise Refusal(f"{folder} is a study without runs: make one with python -m launch --nodes 1,2,4 WORKLOAD")
+        raise Refusal(f"{folder} is a study without runs: make one with {command('--nodes 1,2,4 WORKLOAD')}")
     runs: list[Run] = []
     why: dict[str, str] = {}
     unfinished: dict[str, Path] = {}

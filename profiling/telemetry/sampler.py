@@ -1,4 +1,4 @@
-"""Readings of a node, for as long as its ranks live:   python -m profiling.telemetry.sampler RUN NODE ATTEMPT HZ RANKS
+"""Readings of a node, for as long as its ranks live:   profiling.telemetry.sampler RUN NODE ATTEMPT HZ RANKS
 
 ``launch.node.sampling`` starts it beside the node's first rank. It imports no NumPy and, before the end, no DuckDB: it
 shares the node with the ranks, and what it costs them stands in its own readings (sampler_cpu_ms, sampling_us).

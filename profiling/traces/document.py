@@ -4,7 +4,7 @@ import re
 from dataclasses import asdict
 from typing import Any
 
-from launch.errors import Refusal
+from launch.errors import Refusal, command
 from launch.record.contents import StepRecord
 from launch.record.files import read_lines
 from launch.record.rundir import RunDir
@@ -27,7 +27,7 @@ def document(run: RunDir, attempt: int | None = None) -> dict[str, Any]:
     attempts = sorted({trace.attempt for trace in traces} | timelines)
     if not attempts:
         raise Refusal(
-            "; ".join(notes) or f"{run.path} has no traces: ask for them with python -m launch WORKLOAD --trace 20..30"
+            "; ".join(notes) or f"{run.path} has no traces: ask for them with {command('WORKLOAD --trace 20..30')}"
         )
     attempt = attempts[-1] if attempt is None else attempt
     if attempt not in attempts:

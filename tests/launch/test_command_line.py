@@ -11,10 +11,21 @@ import pytest
 from launched import ROOT, environment
 from plans import LAPTOP, plan, run_of
 
+from launch import VERSION
 from launch.plan.shape import Machine
 from launch.record.files import publish_json
 
 HELLO = "print('hello')\n"
+WORKLOAD = """
+from dataclasses import dataclass
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    width: int = 1  # of it
+
+def build(config, rank):
+    raise AssertionError
+"""
 
 
 @pytest.fixture
@@ -192,6 +203,48 @@ def test_a_dry_run_prints_the_plan_and_makes_nothing(here: Path, backend: str):
         assert part in done.stdout
     assert ("#SBATCH --nodes=2" in done.stdout) == (backend == "slurm")
     assert tree(here) == before
+
+
+SHADOWS = {
+    "launch.py": "print('not this one')",
+    "profiling/__init__.py": "",
+    "workloads/__init__.py": "raise RuntimeError('not this one')",
+    "workloads/mine.py": WORKLOAD,
+    "workloads/mnist.py": WORKLOAD,
+    "random.py": "raise RuntimeError('not this one')",
+    "own.py": WORKLOAD,
+    "program.py": WORKLOAD + "print(Config())",
+}
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        (["--version"], 0, f"rankloop {VERSION}"),
+        (["--dry-run", "hello.py"], 0, "launch.node.worker"),
+        (["--dry-run", "workloads.cfd_resnet"], 0, "network        gated"),
+        (["--dry-run", "workloads.mine", "--width=3"], 0, "1 rank"),
+        (["--dry-run", "own", "--width=3"], 0, "1 rank"),
+        (["--dry-run", "own.py", "--width=3"], 0, "run            "),
+        (["--dry-run", "program.py", "--width=3"], 0, "run            "),
+        (["own.py", "--widht=3"], 2, "rankloop: unknown option --widht of own: did you mean '--width'?"),
+        (["workloads.mnist"], 2, "rankloop: workloads.mnist is both one of the toolkit's workloads and "),
+        (["report", "nowhere"], 2, "rankloop: "),
+        (["resume"], 2, "rankloop: resume needs a run: rankloop resume RUN"),
+        (["predict", "--help"], 0, "rankloop predict STUDY|TABLE"),
+    ],
+)  # fmt: skip
+def test_the_command_is_found_whatever_lies_in_the_folder(here: Path, words: list[str], status: int, says: str):
+    for name, text in SHADOWS.items():
+        (here / name).parent.mkdir(exist_ok=True)
+        (here / name).write_text(text)
+    start = ROOT / "launch" / "program" / "rankloop.py"
+    done = subprocess.run(
+        [sys.executable, start, "--backend=local", *words] if "--dry-run" in words else [sys.executable, start, *words],
+        cwd=here, env=environment(PYTHONPATH="."), capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, says in done.stdout + done.stderr) == (status, True), done.stdout + done.stderr
+    assert "not this one" not in done.stdout + done.stderr
 
 
 def test_default_names_do_not_collide(here: Path):

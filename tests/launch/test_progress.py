@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from plans import plan, run_of
 
+from launch.errors import command
 from launch.plan.plan import Plan
 from launch.plan.request import Request
 from launch.record.files import append_line, publish_json
@@ -171,7 +172,7 @@ def test_on_a_terminal_the_line_stays_in_its_place(run: RunDir, monkeypatch: pyt
 
 
 def test_last_words(run: RunDir):
-    again = f"go on with it: python -m launch resume {run.path}"
+    again = f"continue it: {command('resume', run.path)}"
     assert closing(run, PLAN, "stopped") == f"stopped before the end: {run.path}\n{again}"
     assert closing(run, PLAN, "timeout") == f"timeout before the end: {run.path}\n{again}"
     failed = closing(run, PLAN, "failed").splitlines()

@@ -135,7 +135,7 @@ def test_create_and_open(tmp_path: Path):
 def test_an_existing_run_is_refused_and_untouched(tmp_path: Path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "data").write_text("precious")
-    with pytest.raises(Refusal, match="exists already: give another --name, or go on with it: python -m launch resume"):
+    with pytest.raises(Refusal, match="exists already: give another --name, or continue it: .* resume"):
         RunDir(tmp_path / "mine").create()
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["data"]
 

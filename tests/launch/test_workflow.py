@@ -72,7 +72,7 @@ def test_a_failed_stage_cancels_what_comes_after_it_and_nothing_else(file: Path)
     made = launch("--runs", file.parent, "--name=c", file)
     assert made.returncode == 1, made.stdout + made.stderr
     assert "stage report is cancelled: stage train has failed" in made.stdout
-    assert f"2 of 4 stages are done: {folder}\ngo on with it: python -m launch resume {folder}\n" in made.stdout
+    assert f"2 of 4 stages are done: {folder}\ncontinue it: python -m launch resume {folder}\n" in made.stdout
     assert attempts(folder) == [1, 1, 1, 0, 1]
     assert states(folder) == ["done", "done", "done", "cancelled", "failed"]
     assert "stage train has failed" in launch("status", folder).stdout

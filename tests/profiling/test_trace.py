@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from launch.errors import Refusal
+from launch.errors import Refusal, command
 from launch.record.files import append_line, publish_json
 from launch.record.rundir import RunDir
 from profiling.__main__ import main
@@ -262,10 +262,10 @@ def test_refusals(run: RunDir, tmp_path: Path, capsys: pytest.CaptureFixture):
     for words, line in (
         ((run.path, "--attempt", 1), f"attempt 1 of {run.path} has no traces: give one of 2"),
         ((run.path, "--rank", 1), "rank 1 was not traced: give one of 0, 4 as --rank"),
-        ((other.path,), f"{other.path} has no traces: ask for them with python -m launch WORKLOAD --trace 20..30"),
+        ((other.path,), f"{other.path} has no traces: ask for them with {command('WORKLOAD --trace 20..30')}"),
         (
             (tmp_path / "none",),
-            f"{tmp_path / 'none'} is not a run: it has no run.json; give a folder that python -m launch has made",
+            f"{tmp_path / 'none'} is not a run: it has no run.json; give the folder of a run",
         ),
     ):
         assert said(capsys, *words) == (2, "", f"profiling: {line}\n")

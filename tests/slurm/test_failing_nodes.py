@@ -41,12 +41,12 @@ def test_a_node_that_keeps_failing_is_named_and_left_out(clean_slurm: Cluster, t
     words = ("-N", 4, SEVEN, "--ranks-per-node", 2, "--runs", tmp_path, "--name", "run")
     failed = launch(*words, program(tmp_path, text))
     assert failed.returncode == 1 and "first to fail" not in failed.stdout, failed.stdout + failed.stderr
-    assert failed.stdout.splitlines()[-1] == f"go on with it: python -m launch resume {run.path}"
+    assert failed.stdout.splitlines()[-1] == f"continue it: python -m launch resume {run.path}"
     again = launch("resume", run.path)
     said = "node3 was the first to fail in 2 of the 2 attempts it was in: OSError: [Errno 5] Input/output error"
     assert again.returncode == 1, again.stdout + again.stderr
     assert again.stdout.splitlines()[-2:] == [
-        said, f"go on with it: python -m launch resume {run.path} --exclude-bad-nodes"
+        said, f"continue it: python -m launch resume {run.path} --exclude-bad-nodes"
     ]  # fmt: skip
     assert said in status(run.path) and "resume RUN --exclude-bad-nodes" in status(run.path)
     told = json.loads(launch("status", "--json", run.path).stdout)

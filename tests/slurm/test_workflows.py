@@ -90,7 +90,7 @@ def test_a_failed_stage_leaves_the_rest_cancelled_until_it_is_mended(clean_slurm
     made = launch("--runs", workflow.parent, "--name=c", workflow)
     assert made.returncode == 1, made.stdout + made.stderr
     assert "n2-r1: failed" in made.stdout and "stage report is cancelled: stage train has failed" in made.stdout
-    assert f"1 of 3 stages are done: {folder}\ngo on with it: python -m launch resume {folder}" in made.stdout
+    assert f"1 of 3 stages are done: {folder}\ncontinue it: python -m launch resume {folder}" in made.stdout
     assert queue() == []
     assert states(folder)["report"] == ("cancelled", "stage train has failed")
     publish(workflow.with_name("mended"), "")

@@ -58,7 +58,7 @@ class Communicator:
             if (hvd.rank(), hvd.size()) != (self.rank.rank, self.size):
                 raise Refusal(
                     f"Horovod takes this for rank {hvd.rank()} of {hvd.size()}, the {self.rank.source} environment for "
-                    f"rank {self.rank.rank} of {self.size}: start the ranks with python -m launch"
+                    f"rank {self.rank.rank} of {self.size}: start the ranks with rankloop"
                 )
             self._hvd = hvd
             self.barrier()

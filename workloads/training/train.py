@@ -44,7 +44,7 @@ def main(argv: list[str]) -> int:
     """
     entered = time.time()
     if "LAUNCH_RUN" not in os.environ or not argv:
-        raise Refusal("the training loop runs within a run: start it with python -m launch WORKLOAD [WORKLOAD OPTIONS]")
+        raise Refusal("the training loop runs within a run: start it with rankloop WORKLOAD [WORKLOAD OPTIONS]")
     run, rank = RunDir(os.environ["LAUNCH_RUN"]), from_environment()
     attempt, seed = int(os.environ.get("LAUNCH_ATTEMPT", "1")), int(os.environ.get("LAUNCH_SEED", "0"))
     if not 0 <= seed < 2**32:
