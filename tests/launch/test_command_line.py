@@ -238,7 +238,7 @@ def test_the_command_is_found_whatever_lies_in_the_folder(here: Path, words: lis
     for name, text in SHADOWS.items():
         (here / name).parent.mkdir(exist_ok=True)
         (here / name).write_text(text)
-    start = ROOT / "launch" / "program" / "rankloop.py"
+    start = ROOT / "launch" / "inside" / "rankloop" / "__main__.py"
     done = subprocess.run(
         [sys.executable, start, "--backend=local", *words] if "--dry-run" in words else [sys.executable, start, *words],
         cwd=here, env=environment(PYTHONPATH="."), capture_output=True, text=True,
