@@ -16,12 +16,11 @@ HOME = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 
 PACKAGES = ("launch", "profiling", "workloads")
 
-START = next(
-    path
-    for path in (os.path.join(HOME, "rankloop.py"), os.path.join(HOME, "launch", "program", "rankloop.py"))
-    if os.path.exists(path)
-)
-"""The file of the command rankloop: a wheel has it beside the packages, a checkout has it in one."""
+INSIDE = os.path.join(HOME, "launch", "inside")
+"""The folder that is last on the path of the ranks' programs: it holds the package rankloop, and nothing else."""
+
+START = os.path.join(INSIDE, "rankloop", "__main__.py")
+"""The file of the command rankloop."""
 
 
 def own_command(python: str, module: str, *words: str) -> list[str]:

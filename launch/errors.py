@@ -27,7 +27,8 @@ class SubmissionRefused(Refusal):
 
 def program() -> str:
     """The command that the user has typed: rankloop, or python -m launch, which has the same verbs."""
-    return "python -m launch" if sys.argv[0].endswith("__main__.py") else "rankloop"
+    package = sys.argv[0].rpartition("/")[0].rpartition("/")[2]
+    return "python -m launch" if sys.argv[0].endswith("__main__.py") and package != "rankloop" else "rankloop"
 
 
 def command(words: str, *more: object) -> str:

@@ -96,7 +96,7 @@ def _row(one: states.Known, efficiency: float | None) -> dict[str, str]:
         "state": one.state,
         "job": one.job or "",
         "shape": shape,
-        "step": "" if one.step is None else f"{one.step}/{one.steps or '?'}",
+        "step": "" if one.step is None else f"{one.step}" + (f"/{one.steps}" if one.steps else ""),
         "epoch": "" if one.epoch is None or one.epochs is None else f"{one.epoch:.2f}/{one.epochs:g}",
         "loss": "" if one.loss is None else f"{one.loss:.4g}",
         "examples/s": "" if one.examples_per_s is None else f"{one.examples_per_s:.4g}",
@@ -105,4 +105,5 @@ def _row(one: states.Known, efficiency: float | None) -> dict[str, str]:
         "attempts": str(one.attempts) if one.attempts > 1 else "",
         "nodes": one.hosts,
         "reason": one.reason,
+        "last line": one.last_line,
     }

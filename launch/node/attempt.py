@@ -20,7 +20,7 @@ from typing import Any
 from launch.errors import Refusal
 from launch.node import slurm_job, stop
 from launch.plan.plan import Plan
-from launch.record import diagnose, job
+from launch.record import diagnose, job, steps
 from launch.record.environment import surroundings
 from launch.record.files import publish_json
 from launch.record.rundir import RunDir
@@ -87,6 +87,7 @@ def begin(run: RunDir, submission: int | None = None) -> int:
     if last and last[0]["event"] == "started" and slurm_job.is_at_work(last[0].get("job")):
         raise MayNotBegin(f"job {last[0].get('job')} is at work on it")
     run.make_folders()
+    run.handles_warning.unlink(missing_ok=True)  # the program has yet to say so
     attempt = len(run.events("started")) + 1
     run.append_event(
         "started", attempt=attempt, submission=submission, host=socket.gethostname(), pid=os.getpid(), **_job()
@@ -117,7 +118,8 @@ def end(run: RunDir, status: int, reason: str | None = None) -> str:
     attempt = len(started)
     # An srun that was ended together with its ranks may say 0.
     if status == 0 and plan.kind != "workload" and not reason:
-        publish_json(run.result_json, {"status": "done", "ranks": plan.size, "nodes": plan.nodes, "attempts": attempt})
+        shape = {"status": "done", "ranks": plan.size, "nodes": plan.nodes, "attempts": attempt}
+        publish_json(run.result_json, shape | steps.reported(run, plan.size))
     failure = diagnose.first_failure(run, attempt)
     if failure is not None and failure.error == "ended by SIGUSR2" and plan.handles_warning:
         reason = _UNHANDLED

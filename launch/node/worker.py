@@ -14,6 +14,7 @@ import time
 import traceback
 from typing import Any
 
+from launch import INSIDE
 from launch.errors import Refusal
 from launch.node import gloo, pinning, program, rendezvous, sampling, stop
 from launch.node.rank import Rank, environment, from_environment, rank_number
@@ -115,8 +116,22 @@ def _prepare(run: RunDir, plan: Plan, rank: Rank, attempt: int) -> list[dict[str
         LAUNCH_STARTED=str(started[0]["time"]) if started else str(time.time()),
         LAUNCH_SUBMITTED=str(submitted[0]["time"]) if submitted else "",
     )
+    if plan.kind != "workload":
+        os.environ.update(_for_programs(run, plan, rank))
     own = pinning.pin(plan, rank)
     return pinning.compare(plan, rank, own, run.meeting, attempt, plan.patience_s)
+
+
+def _for_programs(run: RunDir, plan: Plan, rank: Rank) -> dict[str, str]:
+    """What lets a program, and processes that it starts, import rankloop, record steps and leave in time."""
+    path = os.environ.get("PYTHONPATH")
+    path = os.pathsep.join([path, str(INSIDE)]) if path else str(INSIDE)
+    leave = {}
+    if plan.time_s:  # as Slurm would warn of it
+        before = min(plan.signal_s, plan.time_s // 2)
+        leave = {"LAUNCH_LEAVE_AT": str(float(os.environ["LAUNCH_STARTED"]) + plan.time_s - before)}
+    steps = {"LAUNCH_STEPS": str(run.rank_steps(rank.rank))}
+    return {"PYTHONPATH": path, **steps, **leave}
 
 
 def _record(run: RunDir, rank: Rank, attempt: int, error: str, trace: str, refused: bool = False) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from launch import HOME, PACKAGES, START
+from launch import HOME, PACKAGES
 from launch.errors import Refusal
 from launch.plan import container, inherited, options, typed
 from launch.plan.request import Backend, Count, Natural, NotNegative, Request, Seed
@@ -258,7 +258,7 @@ def _container(request: Request, site: Site, target: Target) -> dict[str, Any]:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rankloop"
     own = [Path(target.name).parent] if target.kind == "script" else []
     # Not the whole folder: the packages of this machine's Python lie in it too where the toolkit was installed by pip.
-    toolkit = [*(Path(HOME, name) for name in PACKAGES), START]
+    toolkit = [Path(HOME, name) for name in PACKAGES]
     cwd = os.getcwd()
     return {
         "container": container.image(request.container, site.container),

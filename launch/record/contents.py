@@ -143,16 +143,18 @@ class Surroundings(TypedDict, total=False):
 
 
 class StepRecord(TypedDict, total=False):
-    """A line of steps/ (`profiling.telemetry.records.STEP`), as far as it tells how far a run is."""
+    """A line of steps/ as `launch.record.steps.StepReader` gives it; `profiling.telemetry.records.STEP` says what each key means."""
 
-    rank: Required[Natural]
-    step: Required[Natural]
-    attempt: Natural
-    epoch: Natural
-    start: Time
-    seconds: NotNegative
-    own_seconds: NotNegative
-    loss: NUMBER
+    rank: Required[int]
+    attempt: Required[int]
+    step: Required[int]
+    start: Required[float]
+    seconds: Required[float]  # may be zero, negative or not finite
+    input_seconds: float
+    own_seconds: float
+    examples: float
+    epoch: int
+    loss: float
     compiled: bool
     traced: bool
 

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 from launch.errors import Refusal
 from launch.plan import hostlist
 from launch.record import job
-from launch.record.contents import FirstFailure, StepRecord
-from launch.record.files import MOST, Unreadable, objects, read_end, read_lines
+from launch.record.contents import FirstFailure
+from launch.record.files import MOST, Unreadable, read_end, read_lines
 from launch.record.rundir import RunDir
+from launch.record.steps import StepReader
 
 # What the other ranks say when one has gone: never the cause if there is another.
 _CASCADE = re.compile(
@@ -224,9 +225,14 @@ def _advice(run: RunDir, lines: list[str]) -> list[str]:
 def _last_step(run: RunDir, failure: Failure) -> int | None:
     if failure.node is None:
         return None
-    lines = _end(run.steps / f"node{failure.node}.jsonl", 2**22).splitlines()
-    newest_first = objects((line.encode() for line in reversed(lines)), StepRecord)
-    return next((record["step"] for record in newest_first if record["rank"] == failure.rank), None)
+    with contextlib.suppress(Unreadable):
+        reader = StepReader(run)
+        for path in (run.node_steps(failure.node), run.rank_steps(failure.rank)):
+            lines = read_end(path, 2**22).split(b"\n")
+            own = [record["step"] for record in reader.steps(path, lines) if record["rank"] == failure.rank]
+            if own:
+                return own[-1]
+    return None
 
 
 def _end(path: Path, size: int) -> str:

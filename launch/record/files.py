@@ -280,7 +280,7 @@ def objects(lines: Iterable[bytes], kind: Any = dict) -> Iterator[Any]:
     """The objects of a kind (a TypedDict) in lines of JSON; one that a kill has cut short, and any other, is passed over."""
     for line in lines:
         try:
-            value = _decoder().decode(line.decode(errors="replace"))
+            value = decode(line.decode(errors="replace"))
         except (ValueError, RecursionError):
             continue
         if not mismatch(value, kind):
@@ -300,9 +300,14 @@ def _decoder() -> "json.JSONDecoder":
     return json.JSONDecoder(parse_int=_whole)
 
 
+def decode(text: str) -> Any:
+    """The value in a text of JSON; ValueError or RecursionError where it is none."""
+    return _decoder().decode(text)
+
+
 def _json(path: Path) -> Any:
     data = read_whole(path)
     try:
-        return _decoder().decode(data.decode())
+        return decode(data.decode())
     except (ValueError, RecursionError) as error:
         raise Damaged(path, str(error)) from None

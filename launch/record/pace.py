@@ -1,20 +1,22 @@
-"""How far a training is, and how fast: from the last steps that its chief has recorded."""
+"""How far a run is, and how fast: from the last steps that its rank 0 has recorded."""
 
 import contextlib
 import itertools
-from collections.abc import Iterator
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from launch.record.contents import StepRecord
-from launch.record.files import Unreadable, objects, read_end
+from launch.record.files import Unreadable, read_end
 from launch.record.rundir import RunDir
+from launch.record.steps import StepReader, of_rank0
 
 _TAIL = 65536  # bytes of steps/ that are read: some hundred steps
 _WINDOW_S = 20.0  # over which examples/s are averaged
 
 
 class Pace(NamedTuple):
-    """How far a training is; None where it is not known."""
+    """How far a run is; None where it is not known."""
 
     step: int | None = None
     steps: int | None = None
@@ -25,38 +27,51 @@ class Pace(NamedTuple):
     left_s: float | None = None  # until the last step, at this speed
 
 
-def pace(run: RunDir, begin: int = 0) -> Pace:
-    """How far a training is, as far as its files can be read: one that cannot must not end whoever watches.
+def pace(run: RunDir, begin: Sequence[int] = (0, 0)) -> Pace:
+    """How far a run is, as far as its files can be read: one that cannot must not end whoever watches.
 
     Parameters
     ----------
     run : RunDir
         The run.
-    begin : int
-        Bytes at the head of steps/node0.jsonl that are not looked at, as they are those of earlier attempts.
+    begin : pair of int
+        Bytes at the heads of the files of rank 0 that are not looked at, as they are those of earlier attempts.
     """
-    training, lines = None, b""
+    training, recorded = None, []
     with contextlib.suppress(Unreadable):
         training = run.training()
     with contextlib.suppress(Unreadable):
-        lines = read_end(run.steps / "node0.jsonl", _TAIL, begin)
-    steps: Iterator[StepRecord] = objects(reversed(lines.split(b"\n")), StepRecord)
-    newest_first = (step for step in steps if step["rank"] == 0)
+        reader = StepReader(run)
+        for path, skipped in zip(of_rank0(run), begin):
+            recorded += reader.steps(path, read_end(path, _TAIL, skipped).split(b"\n"))
+    newest_first = (step for step in reversed(recorded) if step["rank"] == 0)
     last = next(newest_first, None)
     known = Pace(last and last["step"], loss=last and last.get("loss"))
-    if not training:
-        return known
-    known = known._replace(steps=training["steps"], epochs=training["epochs"])
+    if training:
+        known = known._replace(steps=training["steps"], epochs=training["epochs"])
     if last is None:
         return known
-    since = last.get("start", 0.0) - _WINDOW_S
+    since = last["start"] - _WINDOW_S
     recent = itertools.takewhile(
-        lambda step: step.get("attempt") == last.get("attempt") and step.get("start", 0.0) >= since, newest_first
+        lambda step: step["attempt"] == last["attempt"] and step["start"] >= since, newest_first
     )
-    timed = [step.get("seconds", 0.0) for step in (last, *recent) if not step.get("compiled")]
-    known = known._replace(epoch=round(last["step"] / training["steps_per_epoch"], 3))
-    if not sum(timed) > 0:
-        return known
-    rate = len(timed) / sum(timed)
-    left_s = max(0.0, (training["steps"] - last["step"]) / rate)
-    return known._replace(examples_per_s=rate * training["global_batch"], left_s=left_s)
+    timed = [step["seconds"] for step in (last, *recent) if not step.get("compiled") and math.isfinite(step["seconds"])]
+    rate = len(timed) / sum(timed) if sum(timed) > 0 else None
+    if training:
+        known = known._replace(epoch=round(last["step"] / training["steps_per_epoch"], 3))
+        if rate:
+            left = max(0.0, (training["steps"] - last["step"]) / rate)
+            known = known._replace(examples_per_s=rate * training["global_batch"], left_s=left)
+    elif rate and "examples" in last:
+        known = known._replace(examples_per_s=rate * last["examples"] * _recording(run, recorded))
+    return known
+
+
+def _recording(run: RunDir, of_first_node: Sequence[StepRecord]) -> int:
+    """How many ranks record steps: all, or rank 0 alone, whose examples are then those of all."""
+    others = any(step["rank"] for step in of_first_node)
+    with contextlib.suppress(Unreadable, OSError):
+        plan = run.record()
+        if others or any(path not in of_rank0(run) for path in run.steps.iterdir()):
+            return plan["nodes"] * plan["ranks_per_node"]
+    return 1

@@ -11,10 +11,14 @@ from launch.errors import command
 from launch.plan.plan import Plan
 from launch.plan.walltime import clock
 from launch.record import bad_nodes, diagnose
+from launch.record.activity import activity
 from launch.record.files import Unreadable, open_file
 from launch.record.pace import pace
 from launch.record.rundir import RunDir
+from launch.record.steps import of_rank0
 from launch.record.table import aligned
+
+_LOOK_S = 1.0  # between two looks at the signs of life of a program
 
 _LABEL = re.compile(r"\s*(\d+): ?(.*)", re.DOTALL)
 # What TensorFlow's libraries say of themselves, whatever TF_CPP_MIN_LOG_LEVEL is; it stays in the logs.
@@ -68,10 +72,11 @@ class Progress:
         self._width = 0
         self._drawn = self._began = time.monotonic()
         self._text = ""
+        self._looked, self._signs = -_LOOK_S, ""
         # Of a workload the chief speaks for all; of any other program nobody knows, so all are heard.
         nodes = [0] if plan.kind == "workload" else range(min(plan.nodes, 64))
         self._logs = [Tail(run.node_log(node), from_end=True) for node in nodes]
-        self._before = _size(run.steps / "node0.jsonl")  # of earlier attempts
+        self._before = [_size(path) for path in of_rank0(run)]  # of earlier attempts
 
     def __call__(self, waiting_for: str = "") -> None:
         """Show what is new; ``waiting_for`` says what keeps the run from starting."""
@@ -82,7 +87,7 @@ class Progress:
         if now - self._drawn < (0.25 if self._live else 10):
             return
         self._drawn = now
-        self._draw(self.line() or waiting_for or f"starting, {now - self._began:.0f} s")
+        self._draw(self.line() or waiting_for or self._activity(now) or f"starting, {now - self._began:.0f} s")
 
     def close(self) -> None:
         """Show the last lines, and take the live line away."""
@@ -92,16 +97,26 @@ class Progress:
         self._draw("")
 
     def line(self) -> str:
-        """Epoch, step, loss and examples/s over all ranks, or an empty string before the first step."""
+        """Epoch, step, loss and examples/s over all ranks, of these what is known; an empty string before the first step."""
         now = pace(self._run, self._before)
-        if now.step is None or now.epoch is None:
+        if now.step is None or self._plan.kind == "workload" and now.epoch is None:
             return ""
-        loss = "" if now.loss is None else f"  loss {now.loss:.4g}"
-        text = f"epoch {now.epoch:.2f}/{now.epochs:g}  step {now.step}/{now.steps}{loss}"
-        if now.left_s is None:
-            return text
-        left = clock(int(now.left_s))
-        return f"{text}  {now.examples_per_s:.4g} examples/s on {self._plan.size} ranks  {left} left"
+        shown = [
+            now.epoch is not None and f"epoch {now.epoch:.2f}/{now.epochs:g}",
+            f"step {now.step}" + (f"/{now.steps}" if now.steps is not None else ""),
+            now.loss is not None and f"loss {now.loss:.4g}",
+            now.examples_per_s and f"{now.examples_per_s:.4g} examples/s on {self._plan.size} ranks",
+            now.left_s is not None and f"{clock(int(now.left_s))} left",
+        ]
+        return "  ".join(part for part in shown if part)
+
+    def _activity(self, now: float) -> str:
+        """Signs of life of a program that has recorded no step, looked for once in a while."""
+        if self._plan.kind == "workload":
+            return ""
+        if now - self._looked >= _LOOK_S:
+            self._looked, self._signs = now, activity(self._run, self._plan.nodes)
+        return self._signs
 
     def _heard(self, line: str) -> None:
         label = _LABEL.match(line)

@@ -46,7 +46,7 @@ class RunDir:
     result_json = _in_it("result.json")
     logs = _in_it("logs")
     failures = _in_it("failures")
-    handles_warning = _in_it("meeting/handles_warning")  # there once the program has called launch.node.stop.install
+    handles_warning = _in_it("meeting/handles_warning")  # there once the program can be asked to leave
     meeting = _in_it("meeting")  # what ranks tell each other before they can talk: addresses, devices
     steps = _in_it("steps")
     readings = _in_it("readings")
@@ -67,6 +67,14 @@ class RunDir:
     def node_log(self, node: int) -> Path:
         """Output of the ranks of a node, each line labelled ``rank: ``."""
         return self.logs / f"node{node}.log"
+
+    def node_steps(self, node: int) -> Path:
+        """Steps of the ranks of a node."""
+        return self.steps / f"node{node}.jsonl"
+
+    def rank_steps(self, rank: int) -> Path:
+        """Steps of one rank, for a program that does not write to the file of its node."""
+        return self.steps / f"rank{rank}.jsonl"
 
     def node_readings(self, node: int, attempt: int) -> Path:
         """Readings of a node in an attempt: lines while it is read, then Parquet under the same name."""

@@ -23,6 +23,7 @@ from typing import Any
 from launch.backends.scheduler import ENDED, QUEUED, UNKNOWN, Answer, Status, poll_all
 from launch.errors import Refusal
 from launch.record import job as record
+from launch.record.activity import last_line
 from launch.record.files import Unreadable
 from launch.record.job import Job
 from launch.record.pace import Pace, pace
@@ -57,6 +58,7 @@ class Known:
     loss: float | None = None
     examples_per_s: float | None = None  # over all ranks
     left_s: float | None = None  # until the last step, at this speed
+    last_line: str = ""  # that a program printed which is under way and records no steps
 
     @property
     def under_way(self) -> bool:
@@ -272,8 +274,16 @@ def _know(entry: _Record, job: Job | None, answer: Answer) -> Known:
         ranks=entry.plan["nodes"] * entry.plan["ranks_per_node"],
         attempts=sum(event["event"] == "started" for event in events),
         hosts=(status.nodes if status else "") or started.get("nodes") or started.get("host") or "",
-        **(_pace(run, state == "running")._asdict() if started or state == "done" else {}),
+        **(progress := _pace(run, state == "running") if started or state == "done" else Pace())._asdict(),
+        last_line=_last_line(entry, progress) if state == "running" else "",
     )
+
+
+def _last_line(entry: _Record, progress: Pace) -> str:
+    if entry.plan.get("kind") == "workload" or progress.step is not None:
+        return ""
+    last = last_line(entry.run, entry.plan["nodes"])
+    return last[0] if last else ""
 
 
 def _state(entry: _Record, job: Job | None, answer: Answer) -> tuple[str, str, str]:

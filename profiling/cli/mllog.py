@@ -7,9 +7,10 @@ from typing import Any, Literal, NamedTuple
 
 from launch.errors import Refusal
 from launch.plan import options
-from launch.record.contents import Event, StepRecord, TrainingRecord
+from launch.record.contents import Event, TrainingRecord
 from launch.record.files import read_lines
 from launch.record.rundir import RunDir
+from launch.record.steps import StepReader
 
 POINT, START, END = "POINT_IN_TIME", "INTERVAL_START", "INTERVAL_END"
 
@@ -100,10 +101,11 @@ def _times(run: RunDir) -> Iterator[Line]:
 
     ends: dict[int, float] = {}
     epochs: dict[int, list[tuple[int, float, float]]] = {}  # number -> (line, start, end) of its steps
-    for number, step in enumerate(read_lines(run.steps / "node0.jsonl", StepRecord), 1):
-        if step["rank"] == 0 and {"start", "seconds", "epoch"} <= step.keys():
+    for number, step in enumerate(StepReader(run).read(run.node_steps(0)), 1):
+        if step["rank"] == 0:
             ends[step["step"]] = step["start"] + step["seconds"]
-            epochs.setdefault(step["epoch"], []).append((number, step["start"], ends[step["step"]]))
+            if "epoch" in step:
+                epochs.setdefault(step["epoch"], []).append((number, step["start"], ends[step["step"]]))
     for epoch, steps in sorted(epochs.items()):
         (first, start, _), (last, _, end) = steps[0], steps[-1]
         of_epoch = {"file": "steps/node0.jsonl", "epoch_num": epoch + 1}

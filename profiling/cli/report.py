@@ -102,7 +102,7 @@ def _printed(content: dict[str, Any], form: str) -> str:
     shown = (
         Column("workers", "workers"),
         Column("repeats", "repeats"),
-        Column("throughput", f"throughput [{content['unit']}]"),
+        Column("throughput", "throughput [{unit}]"),
         Column("throughput_interval", interval),
         Column("speedup", "speed-up"),
         Column("efficiency", "efficiency", "percent"),
@@ -110,7 +110,7 @@ def _printed(content: dict[str, Any], form: str) -> str:
         Column("slowest", "slowest"),
         Column("fastest", "fastest"),
     )
-    header, rows = columns.cells(shown, content["rows"])
+    header, rows = columns.cells(shown, content["rows"], content["unit"])
     head, table, mark = content["series"], aligned([header, *rows], ">"), ""
     if form == "markdown":
         head, table, mark = f"## {head}", text.markdown(header, rows), "- "

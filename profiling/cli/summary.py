@@ -58,22 +58,26 @@ def _steps(steps: dict[str, Any]) -> list[tuple[str, str]]:
     sure = f"95 % {text.span(interval['low'], interval['high'], text.milliseconds)}" if interval else ""
     if interval and every > 1:
         sure += f" from every {({2: 'second', 3: 'third'}).get(every, f'{every}th')} step, as neighbours are alike"
-    return [
+    rows = [
         ("steps", f"{steps['timed']} timed" + (f"; left out: {left_out}" if left_out else "")),
         (
             "step",
             f"{text.milliseconds(steps['median_seconds'])} ms median, {sure or 'too few for an interval'}; "
             f"1 of 100 above {text.milliseconds(steps['worst_hundredth_seconds'])} ms",
         ),
-        ("throughput", f"{text.number(steps['throughput_examples_per_s'])} examples/s"),
-        ("input", f"{text.percent(steps['input_share'])} of the time is waiting for batches"),
-        (
-            "imbalance",
-            f"{text.percent(steps['waiting_share'])} of the time is waiting for other ranks and the update; load "
-            f"balance {steps['load_balance']:.3f} (mean over slowest, rank {steps['slowest_rank']})",
-        ),
-        *(("odd", doubt) for doubt in steps["doubts"]),
+        ("throughput", f"{text.number(steps['throughput'])} {steps['unit']}"),
     ]
+    if steps["input_share"] is not None:
+        rows.append(("input", f"{text.percent(steps['input_share'])} of the time is waiting for batches"))
+    if steps["waiting_share"] is not None:
+        rows.append(
+            (
+                "imbalance",
+                f"{text.percent(steps['waiting_share'])} of the time is waiting for other ranks and the update; load "
+                f"balance {steps['load_balance']:.3f} (mean over slowest, rank {steps['slowest_rank']})",
+            )
+        )
+    return rows + [("odd", doubt) for doubt in steps["doubts"]]
 
 
 def _gib(value: float) -> str:

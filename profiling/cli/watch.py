@@ -12,10 +12,12 @@ from typing import Annotated, Any
 from launch.plan import options
 from launch.plan.typed import Bounds
 from launch.plan.walltime import clock
-from launch.record.contents import PlanRecord, StepRecord
+from launch.record.activity import activity
+from launch.record.contents import PlanRecord
 from launch.record.files import Unreadable, objects, read_end
 from launch.record.pace import pace
 from launch.record.rundir import RunDir
+from launch.record.steps import StepReader
 from launch.record.table import aligned
 from launch.submit.states import Known
 from profiling import text
@@ -59,9 +61,12 @@ def look(run: RunDir, known: Known) -> str:
     if now.step is not None:
         epoch = f"epoch {now.epoch:.2f}/{now.epochs:g}, " if now.epoch is not None else ""
         loss = f", loss {now.loss:.4g}" if now.loss is not None else ""
-        rows.append(("step", f"{epoch}step {now.step}/{now.steps or '?'}{loss}"))
+        steps = f"/{now.steps}" if now.steps is not None else ""
+        rows.append(("step", f"{epoch}step {now.step}{steps}{loss}"))
+    elif known.under_way and plan.get("kind") != "workload" and (signs := activity(run, plan["nodes"])):
+        rows.append(("activity", signs))
     if now.examples_per_s is not None:
-        left = f", {clock(int(now.left_s or 0))} left" if known.under_way else ""
+        left = f", {clock(int(now.left_s))} left" if known.under_way and now.left_s is not None else ""
         rows.append(("throughput", f"{text.number(now.examples_per_s)} examples/s{left}"))
     return aligned([*rows, *_imbalance(run, plan), *_readings(run, plan, known.attempts)])
 
@@ -70,11 +75,13 @@ def _imbalance(run: RunDir, plan: PlanRecord) -> Iterator[tuple[str, str]]:
     """Over the last steps: whose own part takes longest, against the median rank."""
     own: dict[int, list[float]] = {}
     lengths = []
-    for node in range(min(plan["nodes"], _NODES)):
-        for step in _newest_first(run.steps / f"node{node}.jsonl", StepRecord):
-            if "own_seconds" in step and "seconds" in step and not (step.get("compiled") or step.get("traced")):
-                own.setdefault(step["rank"], []).append(step["own_seconds"])
-                lengths.append(step["seconds"])
+    reader = StepReader(run)
+    for path in (run.node_steps(node) for node in range(min(plan["nodes"], _NODES))):
+        with contextlib.suppress(Unreadable):
+            for step in reader.steps(path, read_end(path, _TAIL).split(b"\n")):
+                if "own_seconds" in step and not (step.get("compiled") or step.get("traced")):
+                    own.setdefault(step["rank"], []).append(step["own_seconds"])
+                    lengths.append(step["seconds"])
     if len(own) < 2 or not sum(lengths):
         return
     means = {rank: statistics.fmean(values) for rank, values in own.items()}

@@ -13,6 +13,7 @@ from profiling import text
 from profiling.prediction.prediction import Forecast
 from profiling.study import resource_usage
 from profiling.study.runs import Study
+from profiling.study.steps import UNIT
 
 _ALIKE = 0.05  # by which work may differ between runs and still be the same: a last batch is left out here and there
 _BESIDE = ("queue", "train", "trace")  # phases that are not part of what a training takes beside its steps
@@ -171,10 +172,9 @@ def notes(rates: Rates) -> list[str]:
 
 def _work(study: Study) -> dict[str, float]:
     """What is the same in all runs: examples (a number of epochs that is held), else steps."""
-    amounts = {
-        "examples": [run.training["steps"] * run.steps.examples for run in study.runs],
-        "steps": [run.training["steps"] for run in study.runs],
-    }
+    amounts = {"steps": [run.all_steps for run in study.runs]}
+    if study.unit == UNIT:
+        amounts = {"examples": [run.all_steps * run.steps.examples for run in study.runs], **amounts}
     for unit, each in amounts.items():
         if max(each) <= (1 + _ALIKE) * min(each):
             return {unit: max(each)}

@@ -30,9 +30,8 @@ def about(study: Study) -> dict[str, str]:
     changed = ", with changes that are kept in code.patch" if os.path.isfile(study.folder / "code.patch") else ""
     partition = f", partition {plan.get('partition')}" if plan.get("partition") else ""
     gpus = sorted(set(environment.get("gpus") or []))
-    parameters, examples = (_each(run.training.get(key) for run in study.runs) for key in ("parameters", "examples"))
     facts = {
-        "what": f"{_public(plan['workload'])}, {parameters} parameters, {examples} training examples",
+        "what": ", ".join([_public(plan["workload"]), *_trained(study)]),
         "series": first.series,
         "command": command(study),
         "where": f"site {plan.get('site')}, backend {plan['backend']}{partition}",
@@ -75,6 +74,13 @@ def _public(word: str) -> str:
     name, equals, value = word.rpartition("=")
     parts = [f".../{Path(part).name}" if part.startswith("/") else part for part in value.split(":")]
     return f"{name}{equals}{':'.join(parts)}"
+
+
+def _trained(study: Study) -> list[str]:
+    """What the runs trained, and on what, of those that say it."""
+    facts = {"parameters": "parameters", "examples": "training examples"}
+    values = {key: [run.training[key] for run in study.runs if run.training and key in run.training] for key in facts}
+    return [f"{_each(values[key])} {words}" for key, words in facts.items() if values[key]]
 
 
 def _each(values: Iterable[Any]) -> str:

@@ -65,7 +65,7 @@ def _block(
     """A table of columns; why those without a value have none stands in notes, with a mark at their headings."""
     why = {column.key: document["absent"][column.key] for column in shown if column.key in document["absent"]}
     marks = {reason: str(number).translate(RAISED) for number, reason in enumerate(dict.fromkeys(why.values()), 1)}
-    header, rows = columns.cells(shown, document["rows"])
+    header, rows = columns.cells(shown, document["rows"], document["unit"])
     header = [title + marks.get(why.get(column.key, ""), "") for title, column in zip(header, shown)]
     return Block(
         title, header, rows, [*meaning, *(f"{mark} N/A: {reason}." for reason, mark in marks.items()), *(after or [])]

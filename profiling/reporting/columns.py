@@ -9,6 +9,7 @@ import numpy as np
 from profiling import text
 from profiling.study import confidence, quality, resource_usage, scaling
 from profiling.study.runs import Run, Study
+from profiling.study.steps import UNIT
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,9 @@ class Column:
 
 
 _IDLE = "a rank has computed nothing by its records"
+_NO_OWN = "the records do not say when a rank's own gradients were ready (own_seconds)"
+_NO_INPUT = "the records do not say how long a rank waits for its batch (input_seconds)"
+_UNCOUNTED = "the program counts no examples"
 _REPLAY = "it needs a replay on an ideal network"
 _NO_GPU = "no GPU was read"
 _NO_READINGS = "there are no readings (--sample-hz 0)"
@@ -33,12 +37,12 @@ SCALING = (
     Column("nodes", "nodes"),
     Column("workers", "ranks"),
     Column("gpus", "GPUs"),
-    Column("batch_per_rank", "batch per rank"),
-    Column("global_batch", "global batch"),
+    Column("batch_per_rank", "batch per rank", absent=_UNCOUNTED),
+    Column("global_batch", "global batch", absent=_UNCOUNTED),
     Column("repeats", "repeats"),
     Column("step_seconds", "median step [ms]", "ms"),
     Column("step_seconds_interval", "95 % CI", "ms"),
-    Column("throughput", "throughput [examples/s]"),
+    Column("throughput", "throughput [{unit}]"),
     Column("throughput_interval", "95 % CI"),
     Column("speedup", "speed-up"),
     Column("efficiency", "efficiency", "percent"),
@@ -48,8 +52,8 @@ SCALING = (
 
 TIME = (
     Column("workers", "ranks"),
-    Column("input_share", "input stall", "percent"),
-    Column("communication_share", "communication", "percent"),
+    Column("input_share", "input stall", "percent", _NO_INPUT),
+    Column("communication_share", "communication", "percent", _NO_OWN),
     Column("pop_global_efficiency", "POP global eff.", "percent", _IDLE),
     Column("pop_parallel_efficiency", "POP parallel eff.", "percent", _IDLE),
     Column("pop_load_balance", "POP load balance", "percent", _IDLE),
@@ -122,13 +126,17 @@ def rows(study: Study, table: Sequence[scaling.Row]) -> list[dict[str, Any]]:
 
 def absent(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
     """Why columns have no value in any row: key -> reason."""
-    known = (column for column in (*TIME, *COST) if column.absent)
-    return {column.key: column.absent for column in known if all(row[column.key] is None for row in rows)}
+    known = (column for column in (*SCALING, *TIME, *COST) if column.absent)
+    reasons = {column.key: column.absent for column in known if all(row[column.key] is None for row in rows)}
+    unknown = reasons.get("communication_share") or reasons.get("input_share")
+    return {key: unknown if unknown and why == _IDLE else why for key, why in reasons.items()}
 
 
-def cells(columns: Sequence[Column], rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+def cells(columns: Sequence[Column], rows: Sequence[dict[str, Any]], unit: str) -> tuple[list[str], list[list[str]]]:
     """The headings of a table and its cells."""
-    return [column.title for column in columns], [[_cell(column, row, rows[0]) for column in columns] for row in rows]
+    return [column.title.format(unit=unit) for column in columns], [
+        [_cell(column, row, rows[0]) for column in columns] for row in rows
+    ]
 
 
 def _cell(column: Column, row: dict[str, Any], base: dict[str, Any]) -> str:
@@ -150,31 +158,40 @@ _FORMS: dict[str, text.Form] = {
 
 
 def _of_runs(runs: Sequence[Run]) -> dict[str, Any]:
-    examples = max(run.steps.examples for run in runs)
+    work, counted = max(run.steps.examples for run in runs), runs[0].steps.unit == UNIT
     medians = tuple(float(np.median(run.steps.rank0_seconds)) for run in runs)
     # The steps of a run are not independent values, so the interval rests on one value per run.
     interval = confidence.median(medians, scaling.LEVEL)
-    total = sum(run.steps.seconds.sum() for run in runs)
+    total = sum(float(run.steps.seconds.sum()) for run in runs)
+    waits, own = (_total([getattr(run.steps, name) for run in runs]) for name in ("input_seconds", "own_seconds"))
     return {
         "nodes": max(run.nodes for run in runs),
         "gpus": max(run.gpus for run in runs),
-        "global_batch": examples,
-        "batch_per_rank": examples / runs[0].ranks,
+        "work_per_step": work,
+        "global_batch": work if counted else None,
+        "batch_per_rank": work / runs[0].ranks if counted else None,
         "step_seconds": float(np.median(medians)),
         "step_seconds_interval": interval and asdict(interval),
-        "input_share": float(sum(run.steps.input_seconds.sum() for run in runs) / total),
-        "communication_share": float(1 - sum(run.steps.own_seconds.sum() for run in runs) / total),
+        "input_share": None if waits is None else waits / total,
+        "communication_share": None if own is None else 1 - own / total,
     }
+
+
+def _total(seconds: Sequence[np.ndarray | None]) -> float | None:
+    """The sum over the runs; None where one does not record it."""
+    known = [each for each in seconds if each is not None]
+    return sum(float(each.sum()) for each in known) if len(known) == len(seconds) else None
 
 
 def _pop(runs: Sequence[Run], base: Sequence[Run]) -> dict[str, float]:
     """Efficiencies as POP defines them (pop-coe.eu, further information, efficiency metrics), of sums over the runs."""
-    useful = [_useful(run) for run in runs]
-    if not all(seconds.min() > 0 for seconds in (*useful, *map(_useful, base))):
+    useful, of_base = ([_useful(run) for run in each] for each in (runs, base))
+    if not all(seconds.min() > 0 for seconds in (*useful, *of_base)):
         return {}
     mean, most = (sum(float(reduce(seconds)) for seconds in useful) for reduce in (np.mean, np.max))
     elapsed = sum(float(run.steps.seconds.sum(1).mean()) for run in runs)
-    parallel, computation = mean / elapsed, _useful_per_example(base) / _useful_per_example(runs)
+    parallel = mean / elapsed
+    computation = sum(each.sum() for each in of_base) / _work(base) / (sum(each.sum() for each in useful) / _work(runs))
     return {
         "pop_global_efficiency": parallel * computation,
         "pop_parallel_efficiency": parallel,
@@ -185,10 +202,10 @@ def _pop(runs: Sequence[Run], base: Sequence[Run]) -> dict[str, float]:
 
 
 def _useful(run: Run) -> np.ndarray:
-    """Seconds (ranks,) that each rank computed."""
-    return (run.steps.own_seconds - run.steps.input_seconds).sum(1)
+    """Seconds (ranks,) that each rank computed; zeros where the records do not say."""
+    own, waits = run.steps.own_seconds, run.steps.input_seconds
+    return np.zeros(1) if own is None or waits is None else (own - waits).sum(1)
 
 
-def _useful_per_example(runs: Sequence[Run]) -> float:
-    examples = sum(run.steps.examples * len(run.steps.number) for run in runs)
-    return sum(float(_useful(run).sum()) for run in runs) / examples
+def _work(runs: Sequence[Run]) -> int:
+    return sum(run.steps.examples * len(run.steps.number) for run in runs)

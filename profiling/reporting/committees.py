@@ -26,7 +26,10 @@ def tables(study: Study, kind: str, rows: Sequence[dict[str, Any]]) -> list[dict
         ("speed-up", text.value("speedup")),
         ("ideal", lambda row: text.number(row["workers"] / rows[0]["workers"])),
         ("parallel efficiency", text.value("efficiency", text.percent)),
-        ("node-hours / million examples", lambda row: text.number(row["nodes"] * 1e6 / row["throughput"] / 3600)),
+        (
+            f"node-hours / million {study.unit.removesuffix('/s')}",
+            lambda row: text.number(row["nodes"] * 1e6 / row["throughput"] / 3600),
+        ),
     ]
     return [
         _form(
@@ -37,8 +40,8 @@ def tables(study: Study, kind: str, rows: Sequence[dict[str, Any]]) -> list[dict
         ),
         _form(
             f"ACCESS and INCITE style, {kind} scaling",
-            "Neither prescribes columns: these are what their reviewers look for. Speed-up is in examples/s, relative "
-            "to the first row.",
+            "Neither prescribes columns: these are what their reviewers look for. Speed-up is in "
+            f"{study.unit}, relative to the first row.",
             *text.cells(access, rows),
         ),
     ]
@@ -50,7 +53,7 @@ def _form(title: str, note: str, header: list[str], rows: list[list[str]]) -> di
 
 def _step(row: dict[str, Any]) -> float:
     """Mean seconds of a step: the batch over the harmonic mean of the repeats' rates."""
-    return row["global_batch"] / row["throughput"]
+    return row["work_per_step"] / row["throughput"]
 
 
 def _cores(run: Run) -> int | None:

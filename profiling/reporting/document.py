@@ -68,10 +68,6 @@ def _point(ranks: int, runs: Sequence[Run]) -> dict[str, Any]:
     reach = 1.5 * (third - first)
     beyond = seconds[(seconds < first - reach) | (seconds > third + reach)]
     farthest = beyond[np.argsort(-abs(beyond - middle))][:SHOWN]
-    wait, own, whole = (
-        float(np.mean([getattr(run.steps, name).mean() for run in runs]))
-        for name in ("input_seconds", "own_seconds", "seconds")
-    )
     phases = [run.phases for run in runs]
     names = [name for name in phases[0] if all(name in each for each in phases)]
     return {
@@ -84,9 +80,23 @@ def _point(ranks: int, runs: Sequence[Run]) -> dict[str, Any]:
         "farthest_s": [float(value) for value in np.sort(farthest)],
         "run_medians_s": [float(np.median(run.steps.rank0_seconds)) for run in runs],
         "throughputs": [run.throughput for run in runs],
-        "step_s": {"input": wait, "gradients": own - wait, "rest": whole - own},
+        "step_s": _parts_of_step(runs),
         "phases_s": {name: float(np.mean([each[name] for each in phases])) for name in names},
     }
+
+
+def _parts_of_step(runs: Sequence[Run]) -> dict[str, float]:
+    """Mean seconds of the parts of a step, as far as the records tell them apart."""
+    mean: dict[str, float] = {}
+    for name in ("input_seconds", "own_seconds", "seconds"):
+        arrays = [seconds for run in runs if (seconds := getattr(run.steps, name)) is not None]
+        if len(arrays) == len(runs):
+            mean[name] = float(np.mean([seconds.mean() for seconds in arrays]))
+    wait = mean.get("input_seconds", 0.0)
+    known = {"input": wait} if "input_seconds" in mean else {}
+    if known and "own_seconds" in mean:
+        return known | {"gradients": mean["own_seconds"] - wait, "rest": mean["seconds"] - mean["own_seconds"]}
+    return known | {"undivided": mean["seconds"] - wait}
 
 
 def _ahead(series: Series) -> dict[str, Any]:

@@ -18,6 +18,7 @@ _OF_STEP = {
     "wait for the batch": ("input", 3),
     "own gradients": ("gradients", 5),
     "waiting, communication, update": ("rest", 1),
+    "not told apart": ("undivided", 0),
 }
 _OF_TRACED = {"compute": 5, "communication": 1, "input": 3, "host": 2, "compile": 4, "idle": 0}
 LINES = 8  # ranks up to which each is a line; more are a map of heat
@@ -128,8 +129,9 @@ def _breakdown(document: dict[str, Any], figure: Figure, tips: list[str]) -> Non
     }
     _stack(axes[0], points, phases, "per run [s]", 3, tips)
     step = {
-        label: (PARTS[colour], [1000 * point["step_s"][name] for point in points])
+        label: (PARTS[colour], [1000 * point["step_s"].get(name, 0) for point in points])
         for label, (name, colour) in _OF_STEP.items()
+        if any(name in point["step_s"] for point in points)
     }
     _stack(axes[1], points, step, "per step [ms]", 1, tips)
     if traced:

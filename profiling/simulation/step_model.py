@@ -70,6 +70,8 @@ def of_run(run: RunDir) -> StepModel:
         timed = steps.read(run, ranks)
     except steps.Unusable as why:
         raise Refusal(f"{run.path} cannot be timed ({why}): give another run") from None
+    if timed.own_seconds is None:
+        raise Refusal(f"{run.path} does not record when gradients were ready (own_seconds): give a run of a workload")
     names = [each["name"] for each in gradients]
     sizes = np.array([each["bytes"] for each in gradients], float)
     compute = float(timed.own_seconds.mean())

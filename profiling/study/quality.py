@@ -53,7 +53,7 @@ def seconds_to_target(run: Run) -> float | None:
 
 
 def _target(run: Run) -> tuple[str, str, float] | None:
-    match run.training.get("target"):
+    match run.training and run.training.get("target"):
         case [str() as metric, (">=" | "<=") as relation, (int() | float()) as value]:
             return metric, relation, value
     return None

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from profiling.study.runs import Run
+from profiling.study.steps import UNIT
 from profiling.telemetry.usage import Span, Usage, usages
 
 _WANTED = ("gpu_utilization", "energy_j", "integrated_energy_j", "memory_peak_bytes", "rss_peak_bytes", "sampler_cores")
@@ -33,8 +34,9 @@ def of_point(runs: Sequence[Run]) -> dict[str, float]:
     if powered:
         energy = sum(power * float(run.steps.rank0_seconds.sum()) for run, power in powered)
         numbers["power_w"] = energy / sum(float(run.steps.rank0_seconds.sum()) for run, _ in powered)
-        examples = sum(run.steps.examples * len(run.steps.number) for run, _ in powered)
-        numbers["energy_per_example_j"] = energy / examples
+        if all(run.steps.unit == UNIT for run, _ in powered):
+            examples = sum(run.steps.examples * len(run.steps.number) for run, _ in powered)
+            numbers["energy_per_example_j"] = energy / examples
     return numbers | _utilisation(runs) | _recording(runs)
 
 

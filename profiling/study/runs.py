@@ -34,7 +34,7 @@ class Run:
     repeat: int
     plan: PlanRecord
     environment: Surroundings
-    training: TrainingRecord
+    training: TrainingRecord | None  # None of a program of the user's own
     result: Result
     events: Sequence[Event]
     started: float | None  # Unix seconds, first attempt
@@ -43,8 +43,13 @@ class Run:
 
     @property
     def throughput(self) -> float:
-        """Examples/s over all ranks: work over time, as rates demand (Hoefler & Belli, SC15, rule 3)."""
-        return self.steps.examples * len(self.steps.number) / float(self.steps.rank0_seconds.sum())
+        """Over all ranks, in the unit of its steps."""
+        return self.steps.throughput
+
+    @property
+    def all_steps(self) -> int:
+        """How many steps it made, with those that are not timed."""
+        return self.training["steps"] if self.training else self.result.get("steps", len(self.steps.number))
 
     @property
     def versions(self) -> dict[str, str]:
@@ -67,7 +72,8 @@ class Run:
         """What changes a speed, and must be the same in all runs of a series."""
         hardware = {name: self.environment.get(name) for name in ("cpu", "driver")}
         gpus = ", ".join(sorted(set(self.environment.get("gpus") or [])))
-        return {name: str(value) for name, value in {**self.versions, **hardware, "GPUs": gpus}.items() if value}
+        others = {"GPUs": gpus, "throughput in": self.steps.unit}
+        return {name: str(value) for name, value in {**self.versions, **hardware, **others}.items() if value}
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,11 @@ class Study:
     def series(self) -> list[str]:
         """Names: one for each combination of the axes, seeds apart."""
         return list(dict.fromkeys(run.series for run in self.runs))
+
+    @property
+    def unit(self) -> str:
+        """Of the throughput of its runs."""
+        return self.runs[0].steps.unit
 
     @functools.cached_property
     def by_ranks(self) -> dict[int, list[Run]]:
@@ -126,7 +137,7 @@ def read(folder: Path, states: Callable[[Sequence[Path]], Sequence[str]] | None 
     for entry in index["runs"]:
         path = folder / entry["run"]
         try:
-            if run := _run(RunDir(path), _series(index, entry), entry):
+            if run := _run(RunDir(path), _series(index, entry), entry, index.get("scaling", "weak")):
                 runs.append(run)
             else:
                 unfinished[entry["run"]] = path
@@ -142,7 +153,8 @@ def read(folder: Path, states: Callable[[Sequence[Path]], Sequence[str]] | None 
     runs = [run for run in runs if run.name not in why]
     if not runs:
         some = "; ".join(f"{name}: {reason}" for name, reason in itertools.islice(left_out.items(), 3))
-        raise Refusal(f"no run of {folder} can be timed ({some}): resume it: {command('resume', folder)}")
+        advice = f": resume it: {command('resume', folder)}" if unfinished else ""
+        raise Refusal(f"no run of {folder} can be timed ({some}){advice}")
     return Study(folder, index, tuple(runs), left_out)
 
 
@@ -168,11 +180,11 @@ def notes(study: Study) -> list[str]:
     """What the reader of a table must know of the runs behind it: what was timed, and what was left out and why."""
     timed = sum(len(run.steps.number) for run in study.runs)
     left = sum((Counter(run.steps.left_out) for run in study.runs), Counter())
+    training = all(run.training for run in study.runs)
+    extent = "from the wait for the batch to the update of the weights" if training else "as the program recorded them"
     counted = f": {', '.join(f'{count} {reason}' for reason, count in left.items())}" if left else ""
-    lines = [
-        f"{timed} steps of {text.plural(len(study.runs), 'run')} are timed, from the wait for the batch to the update "
-        f"of the weights; {left.total()} are left out{counted}"
-    ]
+    runs = text.plural(len(study.runs), "run")
+    lines = [f"{timed} steps of {runs} are timed, {extent}; {left.total()} are left out{counted}"]
     lines += [f"{run.name}: {doubt}" for run in study.runs for doubt in run.steps.doubts]
     lines += [
         f"{run.name}: readings/{path.name} is damaged and left out"
@@ -199,19 +211,19 @@ def _series(index: StudyIndex, entry: Entry) -> str:
     return f"{workload} {values}".strip()
 
 
-def _run(run: RunDir, series: str, entry: Entry) -> Run | None:
+def _run(run: RunDir, series: str, entry: Entry, scaling: str) -> Run | None:
     """A run of a study; None without a result."""
     if not os.path.lexists(run.run_json):
         raise steps.Unusable("it is gone: there is no run.json")
     plan, result, training = run.record(), run.result(), run.training()
     if result is None:
         return None
-    if training is None:
+    if training is None and plan.get("kind", "workload") == "workload":
         raise steps.Unusable("it is not the training of a workload: there is no training.json")
     nodes = result.get("nodes", plan["nodes"])
     ranks = result.get("ranks", nodes * plan["ranks_per_node"])
-    timed = steps.read(run, ranks)
-    if timed.examples != training["global_batch"]:
+    timed = steps.read(run, ranks, scaling)
+    if training and timed.examples != training["global_batch"]:
         raise steps.Unusable(
             f"its steps are of {timed.examples} examples, but it was to train with {training['global_batch']}"
         )

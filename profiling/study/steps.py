@@ -1,33 +1,46 @@
 """The records of a run's steps -> arrays over ranks and steps; what cannot be timed is left out and counted."""
 
 import itertools
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from launch.record.files import Unreadable, open_file
+from launch.record.files import Unreadable
 from launch.record.rundir import RunDir
+from launch.record.steps import WARM_UP, StepReader
 from profiling import text
 from profiling.study import confidence
 
-WARM_UP = 0.1
-"""Part of a run's steps, the first ones, that is not timed: caches fill, clocks rise, allocators grow."""
 CLOCK_S = 1.0
 """By how much wall clocks may disagree with each other, or with the steps' lengths, before it is said."""
+APART = 0.1
+"""By which part the times of the ranks of a program may differ unsaid: those that work together take the same."""
+UNIT, UNCOUNTED = "examples/s", {"weak": "rank-steps/s", "strong": "steps/s"}
+"""Of a throughput: examples; where a program counts none, steps per rank (weak scaling) or of all together (strong)."""
 
-_DEFAULTS = {
-    **dict.fromkeys(("rank", "attempt", "step", "start", "seconds", "input_seconds", "own_seconds", "examples")),
-    "compiled": False,
-    "traced": False,
-}
-"""The keys of a record that are read here, and what they are where they are left out; None: each record needs them."""
-_RANK, _ATTEMPT, _STEP, _START, _SECONDS, _INPUT, _OWN, _EXAMPLES, _COMPILED, _TRACED = range(len(_DEFAULTS))
+_KEYS = (
+    "rank",
+    "attempt",
+    "step",
+    "start",
+    "seconds",
+    "input_seconds",
+    "own_seconds",
+    "examples",
+    "compiled",
+    "traced",
+)
+_RANK, _ATTEMPT, _STEP, _START, _SECONDS, _INPUT, _OWN, _EXAMPLES, _COMPILED, _TRACED = range(len(_KEYS))
+_ABSENT = {"input_seconds": math.nan, "own_seconds": math.nan, "examples": math.nan, "compiled": False, "traced": False}
+
+_RECORDING = (
+    "have it record them: `import rankloop`, `for batch in rankloop.steps(loader, examples=N)`, or append lines with "
+    "step, start, seconds and examples to the file that LAUNCH_STEPS names"
+)
 
 
 class Unusable(Exception):
@@ -40,12 +53,14 @@ class Steps:
 
     number: np.ndarray  # (steps,)
     seconds: np.ndarray  # (ranks, steps), from the wait for the batch to the update of the weights
-    input_seconds: np.ndarray  # (ranks, steps), of these the wait for the batch
-    own_seconds: np.ndarray  # (ranks, steps), of these until the rank's own gradients were ready; the rest is waiting
+    input_seconds: np.ndarray | None  # (ranks, steps), of these the wait for the batch; None where it is not recorded
+    own_seconds: np.ndarray | None  # (ranks, steps), of these until the rank's own gradients were ready, the rest being
+    # waiting; None where it is not recorded
     start: np.ndarray  # (ranks, steps), Unix seconds, by the clock of each rank's node
-    examples: int  # per step, all ranks together
+    examples: int  # per step, all ranks together; or the work in another unit
     left_out: dict[str, int]  # reason -> steps that are not timed
     doubts: tuple[str, ...]  # what is odd about the records, and what was done about it
+    unit: str = UNIT  # of the throughput
 
     @property
     def rank0_seconds(self) -> np.ndarray:
@@ -53,13 +68,26 @@ class Steps:
         return self.seconds[0]
 
     @property
+    def throughput(self) -> float:
+        """Work over time, of all ranks, as rates demand (Hoefler & Belli, SC15, rule 3)."""
+        return self.examples * len(self.number) / float(self.rank0_seconds.sum())
+
+    @property
+    def input_share(self) -> float | None:
+        """Part of the time of all ranks that is waiting for batches."""
+        return None if self.input_seconds is None else float(self.input_seconds.sum() / self.seconds.sum())
+
+    @property
     def span(self) -> tuple[float, float]:
         """Begin of the first step and end of the last, Unix seconds."""
         return float(self.start.min()), float((self.start + self.seconds).max())
 
 
-def read(run: RunDir, ranks: int) -> Steps:
+def read(run: RunDir, ranks: int, scaling: str = "strong") -> Steps:
     """The steps of a finished run of some ranks. Of a step that was rerun after a kill, the last attempt counts.
+
+    Where the program counts no examples, ``scaling`` says whether a step is the work of one rank (weak) or of
+    all (strong).
 
     Raises
     ------
@@ -67,13 +95,18 @@ def read(run: RunDir, ranks: int) -> Steps:
         Records of a rank are missing or double, the batch changes, or there are too few steps to time.
     """
     try:
-        lines, cut = _lines(run.steps)
+        lines, cut = _lines(run)
+        workload = run.record().get("kind", "workload") == "workload"
     except Unreadable as error:
         raise Unusable(error.reason) from None
     if not len(lines):
-        raise Unusable("it has no records of steps")
-    _refuse_wrong_ranks(lines, ranks)
+        raise Unusable("it has no records of steps" + ("" if workload else f": {_RECORDING}"))
     doubts = [f"{cut} lines of its records are cut short or damaged and are passed over"] if cut else []
+    size, recording = ranks, np.unique(lines[:, _RANK])
+    if not workload and size > 1 and len(recording) == 1:
+        doubts.append(f"rank {recording[0]:.0f} alone has recorded steps: they are taken as the work of all ranks")
+        lines[:, _RANK], ranks = 0, 1
+    _refuse_wrong_ranks(lines, ranks)
     lines = lines[np.lexsort((lines[:, _ATTEMPT], lines[:, _RANK], lines[:, _STEP]))]
     later = (lines[1:, _STEP] == lines[:-1, _STEP]) & (lines[1:, _RANK] == lines[:-1, _RANK])
     lines = lines[~np.append(later, False)]
@@ -81,14 +114,17 @@ def read(run: RunDir, ranks: int) -> Steps:
     numbers, of_step = np.unique(lines[:, _STEP], return_counts=True)
     complete = numbers[of_step == ranks]
     left_out = Counter({"not recorded by every rank": len(numbers) - len(complete)})
-    table = lines[np.isin(lines[:, _STEP], complete)].reshape(len(complete), ranks, len(_DEFAULTS)).transpose(2, 1, 0)
-    examples = _batch(table)
+    table = lines[np.isin(lines[:, _STEP], complete)].reshape(len(complete), ranks, len(_KEYS)).transpose(2, 1, 0)
+    batches = table[_EXAMPLES].sum(0)
+    counted = bool(np.isfinite(batches).any())
+    examples = _batch(batches) if counted else size if scaling == "weak" else 1
     doubts += _clocks(table)
 
     seconds, waits = table[_SECONDS], table[_INPUT]
-    wrong = ~(np.isfinite(seconds) & (seconds > 0) & (waits >= 0) & (waits <= seconds)).all(0)
+    wrong = ~(np.isfinite(seconds) & (seconds > 0) & ~(waits > seconds)).all(0)
     usable = np.ones(len(complete), bool)
     for reason, bad in (
+        ("of another batch", (batches != examples) & counted),
         ("compiled within", table[_COMPILED].any(0)),
         ("traced", table[_TRACED].any(0)),
         ("of impossible length (zero, negative, or shorter than their wait for the batch)", wrong),
@@ -100,35 +136,34 @@ def read(run: RunDir, ranks: int) -> Steps:
     left_out[f"warm-up (first {WARM_UP:.0%} of a run)"] += int(usable.sum()) - len(timed)
     if not len(timed):
         raise Unusable(f"of its {len(numbers)} steps none is left to time: train for longer")
+    seconds, waits, own = seconds[:, timed], waits[:, timed], table[_OWN][:, timed]
+    least, most = seconds.sum(1).min(), seconds.sum(1).max()
+    if not workload and most > (1 + APART) * least:
+        doubts.append(
+            f"its ranks take {text.number(least, 3)} to {text.number(most, 3)} s for the same steps, so they do not "
+            "wait for each other: the time of rank 0 stands for all"
+        )
     return Steps(
         complete[timed].astype(int),
-        seconds[:, timed],
-        waits[:, timed],
-        np.clip(table[_OWN][:, timed], waits[:, timed], seconds[:, timed]),
+        seconds,
+        None if np.isnan(waits).any() else waits,
+        None if np.isnan(own).any() else np.clip(own, np.nan_to_num(waits), seconds),
         table[_START][:, timed],
         examples,
         dict(+left_out),
         tuple(doubts),
+        UNIT if counted else UNCOUNTED[scaling],
     )
 
 
-def _lines(folder: Path) -> tuple[np.ndarray, int]:
-    """All records (lines, keys) of the files of a folder, and how many lines are not a record."""
-    cut = 0
-    values: list[list[float]] = []
-    for path in sorted(folder.glob("*.jsonl")):
-        with open_file(path) as file:
-            for line in filter(bytes.strip, file):
-                try:
-                    record = json.loads(line)
-                    row = [float(record.get(key, default)) for key, default in _DEFAULTS.items()]
-                    if not all(0 <= row[key] < 2**53 for key in range(len(row)) if key != _SECONDS):
-                        raise ValueError
-                    values.append(row)
-                # A kill within a write, a full disk, or another program.
-                except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
-                    cut += 1
-    return np.array(values).reshape(-1, len(_DEFAULTS)), cut
+def _lines(run: RunDir) -> tuple[np.ndarray, int]:
+    """All records (lines, keys) of a run, and how many lines are not a record."""
+    tables = [np.empty((0, len(_KEYS)))]
+    reader = StepReader(run)
+    for path in reader.files():
+        rows = ([*map((_ABSENT | step).__getitem__, _KEYS)] for step in reader.read(path))
+        tables.append(np.array([*rows], float).reshape(-1, len(_KEYS)))
+    return np.concatenate(tables), reader.damaged
 
 
 def _refuse_wrong_ranks(lines: np.ndarray, ranks: int) -> None:
@@ -148,13 +183,14 @@ def _refuse_wrong_ranks(lines: np.ndarray, ranks: int) -> None:
         )
 
 
-def _batch(table: np.ndarray) -> int:
-    """Examples per step, all ranks together: the same in all steps."""
-    batches = np.unique(table[_EXAMPLES].sum(0))
-    if len(batches) != 1 or not 0 < batches[0] < math.inf:
-        some = ", ".join(f"{batch:.0f}" for batch in batches[:4]) or "no"
+def _batch(batches: np.ndarray) -> int:
+    """Examples per step, all ranks together: the same in most steps."""
+    different, times = np.unique(batches[np.isfinite(batches)], return_counts=True)
+    usual = different[times.argmax()]
+    if 2 * times.max() <= len(batches) or usual <= 0:
+        some = ", ".join(f"{batch:.0f}" for batch in different[:4])
         raise Unusable(f"its steps are not of one batch: {some} examples")
-    return int(batches[0])
+    return int(usual)
 
 
 def _clocks(table: np.ndarray) -> list[str]:
@@ -180,7 +216,12 @@ def summary(timed: Steps) -> dict[str, Any]:
     """What the timed steps of a run say, as `python -m profiling summary --json` has it."""
     seconds = timed.rank0_seconds
     interval, every = median_interval(seconds)
-    own = timed.own_seconds.mean(axis=1)  # of each rank
+    shares: dict[str, Any] = dict.fromkeys(("waiting_share", "load_balance", "slowest_rank"))
+    if timed.own_seconds is not None:
+        own = timed.own_seconds.mean(axis=1)  # of each rank
+        shares["waiting_share"] = float(1 - timed.own_seconds.mean() / timed.seconds.mean())
+        # POP's load balance: the mean over the ranks of their own work, over that of the slowest.
+        shares["load_balance"], shares["slowest_rank"] = float(own.mean() / own.max()), int(own.argmax())
     return {
         "timed": len(seconds),
         "left_out": timed.left_out,
@@ -189,12 +230,11 @@ def summary(timed: Steps) -> dict[str, Any]:
         "median_interval": interval and asdict(interval),
         "interval_of_every": every,
         "worst_hundredth_seconds": float(np.quantile(seconds, 0.99)),
-        "throughput_examples_per_s": timed.examples * len(seconds) / float(seconds.sum()),
-        "input_share": float(timed.input_seconds.mean() / timed.seconds.mean()),
-        "waiting_share": float(1 - timed.own_seconds.mean() / timed.seconds.mean()),
-        # POP's load balance: the mean over the ranks of their own work, over that of the slowest.
-        "load_balance": float(own.mean() / own.max()),
-        "slowest_rank": int(own.argmax()),
+        "throughput": timed.throughput,
+        "unit": timed.unit,
+        "throughput_examples_per_s": timed.throughput if timed.unit == UNIT else None,
+        "input_share": timed.input_share,
+        **shares,
     }
 
 

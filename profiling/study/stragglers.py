@@ -42,8 +42,8 @@ def find(run: RunDir, timed: Steps) -> list[Straggler]:
     not against the median rank. The span is the stretch of steps with the largest surplus of late ones over others
     (Bentley 1984, Programming Pearls: maximum-sum subarray), so that a few good steps do not end it.
     """
-    ranks, steps = timed.own_seconds.shape
-    if ranks < 3 or steps < FEWEST:
+    ranks, steps = timed.seconds.shape
+    if ranks < 3 or steps < FEWEST or timed.own_seconds is None:
         return []
     lateness = timed.own_seconds - np.median(timed.own_seconds, axis=0)
     sums = np.cumsum(np.where(lateness > LATE * np.median(timed.rank0_seconds), 1, -1), axis=1)
@@ -76,7 +76,7 @@ def _describe(run: RunDir, timed: Steps, lateness: np.ndarray, rank: int, span: 
     of_ranks = {used.rank: used for used in usage(run.readings, begin, end, _EXPLAINING) if used.rank is not None}
     own = of_ranks.pop(rank, None)
     because = []
-    waits = timed.input_seconds[:, span].mean(axis=1)
+    waits = np.zeros(len(lateness)) if timed.input_seconds is None else timed.input_seconds[:, span].mean(axis=1)
     longer = float(waits[rank] - np.median(waits))
     if longer > late / 2:
         because.append(f"it waits {text.number(1e3 * longer, 3)} ms per step longer for its batch than the median rank")

@@ -1,4 +1,4 @@
-"""Counters of cards made to grow: what goes round or begins anew is added up; energy that is not counted is integrated."""
+"""Counters of cards made to grow: what wraps or restarts is added up; energy that is not counted is integrated."""
 
 import time
 

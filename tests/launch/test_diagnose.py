@@ -154,8 +154,8 @@ def test_how_an_attempt_ended(run: RunDir):
 
 def test_the_paragraph_has_rank_node_step_error_and_last_lines(run: RunDir):
     for step in (1, 2, 3):
-        append_line(run.steps / "node1.jsonl", {"rank": 3, "attempt": 1, "step": step})
-    append_line(run.steps / "node1.jsonl", {"rank": 2, "attempt": 1, "step": 9})
+        append_line(run.steps / "node1.jsonl", {"rank": 3, "step": step, "start": 9.0, "seconds": 1.0})
+    append_line(run.steps / "node1.jsonl", {"rank": 2, "step": 9, "start": 9.0, "seconds": 1.0})
     trace = (
         "Traceback (most recent call last):\n" + "".join(f"  line {i}\n" for i in range(30)) + "ValueError: bad mesh\n"
     )

@@ -143,7 +143,7 @@ def test_what_ranks_find(tmp_path: Path, program):
         assert {name: value for name, value in env.items() if re.match("LAUNCH_(?!STARTED|SUBMITTED)", name)} == {
             "LAUNCH_RUN": str(run.path), "LAUNCH_ATTEMPT": "1", "LAUNCH_RANK": str(rank), "LAUNCH_SIZE": "4",
             "LAUNCH_LOCAL_RANK": str(local), "LAUNCH_LOCAL_SIZE": "2", "LAUNCH_NODE": str(node), "LAUNCH_NODES": "2",
-            "LAUNCH_SEED": "7",
+            "LAUNCH_SEED": "7", "LAUNCH_STEPS": str(run.rank_steps(rank)),
         }  # fmt: skip
         assert env["argv"] == ["-a", "b c"]
     for name in ("MASTER_ADDR", "MASTER_PORT", "HOROVOD_GLOO_RENDEZVOUS_PORT"):

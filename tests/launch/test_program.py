@@ -12,7 +12,7 @@ from plans import LAPTOP, plan, run_of
 from launch.plan.shape import Machine
 from launch.plan.workload import Target
 
-START = ROOT / "launch" / "program" / "rankloop.py"
+START = ROOT / "launch" / "inside" / "rankloop" / "__main__.py"
 
 # Each prints the same, and ends with the same status, under Python and as a rank.
 PROGRAMS = {

@@ -19,7 +19,7 @@ trap : USR2
 failed() {
     [ "$2" -le 1 ] || return 0
     echo "launch: a line of the site file failed (exit status $1): $(sed -n "$3p" "$0")" >&2
-    /opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.attempt begin . 1 && /opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.attempt end . 1
+    /opt/venv/bin/python /opt/toolkit/launch/inside/rankloop/__main__.py launch.node.attempt begin . 1 && /opt/venv/bin/python /opt/toolkit/launch/inside/rankloop/__main__.py launch.node.attempt end . 1
     exit 1
 }
 trap 'failed "$?" "${#BASH_SOURCE[*]}" "$LINENO"' ERR
@@ -31,12 +31,12 @@ export NOTE='it'"'"'s two "words"'
 export PYTHONPATH=/home/u/lib${PYTHONPATH:+:$PYTHONPATH}
 export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}
 # A job may be started once too often: a run that is done is left alone.
-/opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.attempt begin . 1 || { [ -e result.json ]; exit; }
+/opt/venv/bin/python /opt/toolkit/launch/inside/rankloop/__main__.py launch.node.attempt begin . 1 || { [ -e result.json ]; exit; }
 srun --nodes=2 --ntasks=2 --ntasks-per-node=1 --mpi=none --export=ALL --kill-on-bad-exit=1 --wait=0 --label --output=logs/node%n.log --open-mode=append --cpu-bind=cores \
-    /opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.worker . <&0 &
+    /opt/venv/bin/python /opt/toolkit/launch/inside/rankloop/__main__.py launch.node.worker . <&0 &
 ranks=$!
 # Unlike a command in the foreground, wait is interrupted by a signal, so that this is heard at once.
 while wait "$ranks"; status=$?; kill -0 "$ranks" 2>/dev/null; do :; done
 trap '' TERM USR2  # also for what follows
 
-/opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.attempt end . "$status" "$asked"
+/opt/venv/bin/python /opt/toolkit/launch/inside/rankloop/__main__.py launch.node.attempt end . "$status" "$asked"

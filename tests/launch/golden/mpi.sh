@@ -16,12 +16,12 @@ trap : USR2
 export PYTHONPATH=/home/u/lib${PYTHONPATH:+:$PYTHONPATH}
 export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}
 # A job may be started once too often: a run that is done is left alone.
-/opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.attempt begin . 1 || { [ -e result.json ]; exit; }
+/opt/venv/bin/python /opt/toolkit/launch/inside/rankloop/__main__.py launch.node.attempt begin . 1 || { [ -e result.json ]; exit; }
 srun --nodes=4 --ntasks=8 --ntasks-per-node=2 --mpi=pmix --export=ALL --kill-on-bad-exit=1 --wait=0 --label --output=logs/node%n.log --open-mode=append \
-    /opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.worker . <&0 &
+    /opt/venv/bin/python /opt/toolkit/launch/inside/rankloop/__main__.py launch.node.worker . <&0 &
 ranks=$!
 # Unlike a command in the foreground, wait is interrupted by a signal, so that this is heard at once.
 while wait "$ranks"; status=$?; kill -0 "$ranks" 2>/dev/null; do :; done
 trap '' TERM USR2  # also for what follows
 
-/opt/venv/bin/python /opt/toolkit/launch/program/rankloop.py launch.node.attempt end . "$status" "$asked"
+/opt/venv/bin/python /opt/toolkit/launch/inside/rankloop/__main__.py launch.node.attempt end . "$status" "$asked"

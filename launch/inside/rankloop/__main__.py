@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""The command rankloop, and how each process of the toolkit starts:   python .../rankloop.py WORDS
+"""The command rankloop, and how each process of the toolkit starts:   python .../rankloop WORDS
 
-This is the one module of the toolkit whose name on Python's path matters; all others are imported from where they lie. So a
+This is the one package of the toolkit whose name on Python's path matters; all others are imported from where they lie. So a
 user's launch.py, profiling/ or workloads/, in the working directory or on PYTHONPATH, takes the place of none of them.
 """
 
@@ -13,7 +13,10 @@ _HERE = os.path.dirname(os.path.realpath(__file__))
 
 def main() -> int:
     """Do what the command line says; return the exit status."""
-    homes = (_HERE, os.path.dirname(os.path.dirname(_HERE)))  # of a wheel, and of a checkout
+    homes = (
+        os.path.dirname(_HERE),
+        os.path.dirname(os.path.dirname(os.path.dirname(_HERE))),
+    )  # of a wheel; of launch/inside
     sys.path.insert(0, next(home for home in homes if os.path.isfile(os.path.join(home, "launch", "__init__.py"))))
     import launch.streams
 

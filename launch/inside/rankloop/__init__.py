@@ -1,0 +1,210 @@
+"""What a program of any kind may use within a rank: its steps recorded, a request to stop, its checkpoints, its results.
+
+    for batch in rankloop.steps(loader, examples=64):    # a line per step: when, how long, how many examples
+        train(batch)
+        if rankloop.stop_requested():                    # the time limit is near, or the job is preempted
+            save(rankloop.checkpoints / "state.pt")
+            sys.exit(rankloop.STOPPED)
+    rankloop.result(accuracy=0.97)                       # stands in result.json
+
+Without the launcher all of it works, and records nothing. It needs Python 3.9 and no other package.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from rankloop import _recorder
+
+if TYPE_CHECKING:
+    import pathlib
+
+__all__ = ["STOPPED", "checkpoints", "rank", "result", "size", "step", "steps", "stop_requested"]
+
+STOPPED = 75
+"""Exit status of a program that was asked to stop and has saved its state: the run is not done, and can go on."""
+
+_RANKS = (
+    ("LAUNCH_RANK", "LAUNCH_SIZE"),
+    ("RANK", "WORLD_SIZE"),
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+    ("PMI_RANK", "PMI_SIZE"),
+)
+rank, size = next(
+    ((int(os.environ[r]), int(os.environ[s])) for r, s in _RANKS if os.environ.get(r, "").isdecimal() and s in os.environ),
+    (0, 1),
+)  # fmt: skip
+
+checkpoints: pathlib.Path
+"""Folder of the run's checkpoints, the same in all its attempts; without the launcher the folder checkpoints, made on use."""
+
+
+def steps(
+    loader: Iterable[Any], examples: int | Callable[[Any], int] | None = None, after: int | None = None
+) -> Iterable[Any]:
+    """The batches of a loader; each turn of the loop over them is recorded as a step.
+
+    A step lasts from the wait for its batch to the end of the loop's body. One that ``break`` or an error ends is not recorded.
+
+    Parameters
+    ----------
+    loader : iterable
+        Gives the batches.
+    examples : int or function, optional
+        Examples per batch of this rank; or what tells them of a batch, such as ``len``.
+    after : int, optional
+        Number of the last step before this loop, as of a checkpoint; by default counting goes on.
+    """
+    return _Steps(loader, examples, after)
+
+
+def step(examples: int | None = None, number: int | None = None) -> _Step:
+    """Record what a ``with`` block does as a step, unless an error ends it.
+
+    Parameters
+    ----------
+    examples : int, optional
+        That this rank computes in it.
+    number : int, optional
+        Of the step; by default counting goes on from 1.
+    """
+    return _Step(_recorder.current(), examples, number)
+
+
+def result(**metrics: float) -> None:
+    """Record figures of the run: those of the lowest rank that has any, and of each the last, stand in its result.json."""
+    recorder = _recorder.current()
+    if recorder is not None:
+        figures = {name: _figure(name, value) for name, value in metrics.items()}
+        recorder.note({"metrics": {name: value for name, value in figures.items() if value is not None}})
+
+
+def stop_requested() -> bool:
+    """Whether to save and leave now: a time limit is near, or a signal has asked for it (SIGTERM, SIGUSR2).
+
+    The first call, in the main thread, lets the launcher know that this program can be asked. Ranks may see the request some
+    steps apart: those that wait for each other have to agree on it.
+    """
+    global _asked
+    if _asked is None:
+        _asked = _listen()
+    return bool(_asked) or time.time() >= _LEAVE_AT
+
+
+_asked: list[int] | None = None
+_LEAVE_AT = float(os.environ.get("LAUNCH_LEAVE_AT") or "inf")  # Unix seconds
+
+
+def _listen() -> list[int]:
+    """From now on the signals only add to the list that is returned; handlers that the program has are called all the same."""
+    received: list[int] = []
+    if "LAUNCH_RUN" not in os.environ:
+        return received
+    try:
+        for number in (signal.SIGTERM, signal.SIGUSR2):
+            signal.signal(number, _noting(received, signal.getsignal(number)))
+        if rank == 0:
+            with open(os.path.join(os.environ["LAUNCH_RUN"], "meeting", "handles_warning"), "a"):
+                pass
+    except ValueError:
+        _recorder.warn("stop_requested() is first to be called in the main thread: it hears no signals")
+    except OSError:
+        pass  # the launcher ends it as any other program
+    return received
+
+
+def _noting(received: list[int], before: Any) -> Callable[[int, Any], None]:
+    def note(number: int, frame: Any) -> None:
+        received.append(number)
+        if callable(before) and before is not signal.default_int_handler:
+            before(number, frame)
+
+    return note
+
+
+def _figure(name: str, value: Any) -> float | bool | None:
+    if type(value) in (bool, int):
+        return value
+    try:
+        figure = float(value) if not isinstance(value, (str, bytes)) else math.nan
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        figure = math.nan
+    if math.isfinite(figure):
+        return figure
+    _recorder.warn(f"result {name}={value!r:.60} is not a finite number: it is left out")
+    return None
+
+
+class _Steps:
+    def __init__(self, loader: Iterable[Any], examples: Any, after: int | None) -> None:
+        self._loader, self._examples, self._after = loader, examples, after
+
+    def __len__(self) -> int:
+        return len(self._loader)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[Any]:
+        recorder = _recorder.current()
+        return iter(self._loader) if recorder is None else self._recorded(recorder)
+
+    def _recorded(self, recorder: _recorder.Recorder) -> Iterator[Any]:
+        if not recorder.claim():
+            yield from self._loader
+            return
+        try:
+            if self._after is not None:
+                recorder.step = self._after
+            batches, examples = iter(self._loader), self._examples
+            each = examples if callable(examples) else None
+            count = None if each else _recorder.count(examples)
+            now, clock, write = time.time, time.perf_counter, recorder.write
+            while True:
+                start, begin = now(), clock()
+                try:
+                    batch = next(batches)
+                except StopIteration:
+                    return
+                waited = clock() - begin
+                if each:
+                    count = _recorder.count(examples, batch)
+                yield batch
+                write(start, clock() - begin, waited, count)
+        finally:
+            recorder.release()
+
+
+class _Step:
+    __slots__ = ("_begin", "_examples", "_number", "_recorder", "_start")
+
+    def __init__(self, recorder: _recorder.Recorder | None, examples: Any, number: int | None) -> None:
+        self._recorder, self._examples, self._number = recorder, examples, number
+
+    def __enter__(self) -> None:
+        if self._recorder is not None and not self._recorder.claim():
+            self._recorder = None
+        self._start, self._begin = time.time(), time.perf_counter()
+
+    def __exit__(self, kind: Any, *_: Any) -> None:
+        seconds, recorder = time.perf_counter() - self._begin, self._recorder
+        if recorder is None:
+            return
+        recorder.release()
+        if kind is None:
+            if self._number is not None:
+                recorder.step = self._number - 1
+            recorder.write(self._start, seconds, None, _recorder.count(self._examples))
+
+
+def __getattr__(name: str) -> Any:
+    if name != "checkpoints":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import pathlib
+
+    run = os.environ.get("LAUNCH_RUN")
+    folder = pathlib.Path(run, "checkpoints") if run else pathlib.Path("checkpoints")
+    folder.mkdir(exist_ok=True)
+    return globals().setdefault("checkpoints", folder)

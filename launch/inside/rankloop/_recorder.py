@@ -1,0 +1,185 @@
+"""Lines of steps/, written so that a crash costs those of the last second at most, and a step some microseconds."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import operator
+import os
+import sys
+import time
+from _thread import RLock, allocate_lock, get_ident
+from collections import deque
+from typing import Any
+
+INTERVAL = 1.0  # seconds that a line waits at most
+
+
+class Recorder:
+    """Appends to the file that the ranks of a node share: whole lines, on a descriptor with O_APPEND.
+
+    Only the thread that has made it records steps, one at a time.
+    """
+
+    def __init__(self, path: str, rank: int, attempt: int) -> None:
+        self.step = 0  # number of the last
+        self._path, self._rank, self._attempt = path, rank, attempt
+        self._prefix = f'{{"rank":{rank},"attempt":{attempt},"step":'
+        self._lines: deque[str] = deque()
+        self._thread, self._claimed = get_ident(), False
+        self._closed = self._failed = False
+        self._lock, self._flushed = RLock(), time.perf_counter()
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        size = os.fstat(self._descriptor).st_size
+        if size and os.pread(self._descriptor, 1, size - 1) != b"\n":
+            self._lines.append("\n")  # a kill has cut the last line short: it must not take the next one with it
+        atexit.register(self.close)
+        self._start_flushing()
+
+    def claim(self) -> bool:
+        """Begin a step, or a loop over steps; False if it cannot be recorded."""
+        if self._closed:
+            self._warn_of_end("step")
+        elif get_ident() != self._thread:
+            warn("a step in another thread than the first one's is not recorded: record in one thread")
+        elif self._claimed:
+            warn("a step within a step is not recorded: use steps() or step(), one at a time")
+        else:
+            self._claimed = True
+            return True
+        return False
+
+    def release(self) -> None:
+        """End it."""
+        self._claimed = False
+
+    def write(self, start: float, seconds: float, waited: float | None, examples: int | None) -> None:
+        """Record a step."""
+        self.step += 1
+        line = f'{self._prefix}{self.step},"start":{start:.6f},"seconds":{seconds:.7f}'
+        if waited is not None:
+            line += f',"input_seconds":{waited:.7f}'
+        if examples is not None:
+            line += f',"examples":{examples}'
+        self._lines.append(line + "}\n")
+        if time.perf_counter() - self._flushed >= INTERVAL:  # also where no thread could be started
+            self.flush()
+
+    def note(self, values: dict[str, Any]) -> None:
+        """Record something else, at once."""
+        if self._closed:
+            self._warn_of_end("result")
+            return
+        self._lines.append(json.dumps({"rank": self._rank, "attempt": self._attempt, **values}) + "\n")
+        self.flush()
+
+    def flush(self) -> None:
+        """Hand the waiting lines to the operating system."""
+        with self._lock:
+            self._flushed, lines = time.perf_counter(), []
+            while self._lines:  # the other thread may add to them meanwhile
+                lines.append(self._lines.popleft())
+            data = "".join(lines).encode()
+            try:
+                while data and not self._closed:
+                    data = data[os.write(self._descriptor, data) :]
+            except OSError as error:
+                self._closed = self._failed = True
+                warn(f"steps are no longer recorded in {self._path}: {error.strerror}")
+
+    def close(self) -> None:
+        """Flush, and record nothing more."""
+        self.flush()
+        self._closed = True
+
+    def disown(self) -> None:
+        """Record nothing more in a process that was forked: what waits is its parent's, and so was the lock."""
+        self._lock, self._closed = RLock(), True
+        self._lines.clear()
+
+    def _warn_of_end(self, what: str) -> None:
+        if not self._failed:  # that has been said
+            warn(f"a {what} after the end of the program is not recorded")
+
+    def _start_flushing(self) -> None:
+        import threading
+
+        def flush() -> None:
+            while not self._closed:
+                time.sleep(INTERVAL / 2)
+                if self._lines and time.perf_counter() - self._flushed >= INTERVAL / 2:
+                    self.flush()
+
+        try:
+            threading.Thread(target=flush, name="rankloop", daemon=True).start()
+        except RuntimeError:  # the limit on threads: those that are waiting go with the next step
+            pass
+
+
+_current: Recorder | bool | None = None  # None: not asked for yet; False: nothing is recorded in this process
+_making = allocate_lock()
+
+
+def current() -> Recorder | None:
+    """The recorder of this process, made on first use; None if the launcher has not started it."""
+    global _current
+    if _current is None:
+        with _making:
+            if _current is None:
+                _current = _make() or False
+    return _current or None  # type: ignore[return-value]
+
+
+def _make() -> Recorder | None:
+    own_file = os.environ.get("LAUNCH_STEPS")
+    if not own_file:
+        return None
+    folder = os.path.dirname(own_file)
+    try:
+        rank, node, attempt = (int(os.environ[f"LAUNCH_{name}"]) for name in ("RANK", "NODE", "ATTEMPT"))
+        if os.path.exists(os.path.join(os.path.dirname(folder), "result.json")):
+            warn(f"the run {os.path.dirname(folder)} is over: nothing is recorded")
+            return None
+        return Recorder(os.path.join(folder, f"node{node}.jsonl"), rank, attempt)
+    except (KeyError, ValueError, OSError) as error:
+        warn(f"nothing is recorded in {folder}: {error}")
+        return None
+
+
+def _forget() -> None:
+    global _current, _making
+    if isinstance(_current, Recorder):
+        _current.disown()
+    _current, _making = None, allocate_lock()
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
+def count(examples: Any, *batch: Any) -> int | None:
+    """Examples of a step as they were given, or as a function tells of a batch; None where that is not a number."""
+    if examples is None or examples.__class__ is int and examples >= 0:
+        return examples
+    try:
+        number: Any = examples(*batch) if batch else examples
+        number = operator.index(number) if hasattr(number, "__index__") or number % 1 else int(number)
+    except Exception as error:  # whatever it is, it must not end the program
+        warn(f"examples={examples!r:.60}: steps are recorded without it ({type(error).__name__}: {error!s:.60})")
+        return None
+    if number < 0:
+        warn(f"examples={number}: steps are recorded without it, as it is negative")
+        return None
+    return number
+
+
+_warned: set[str] = set()
+
+
+def warn(text: str) -> None:
+    """Print a line, once."""
+    if text not in _warned:
+        _warned.add(text)
+        try:
+            print(f"rankloop: {text}", file=sys.stderr, flush=True)
+        except (AttributeError, OSError, ValueError):  # a program may have closed it
+            pass

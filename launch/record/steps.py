@@ -1,0 +1,205 @@
+"""The records of steps in the files of steps/: what is taken where a program leaves a key out, and what a run reports of itself.
+
+A line needs `step`, `start` and `seconds`. One without `rank` is of the rank that its file is named after (rank<r>.jsonl), or, in
+the file of a node, of the node's ranks in turn, step by step. One without `attempt` is of the last attempt that had begun at its
+`start`. A line with `metrics` holds figures of the run.
+"""
+
+import bisect
+import contextlib
+import math
+import re
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from launch.record.contents import Result, StepRecord
+from launch.record.files import Unreadable, decode, open_file, read_end
+from launch.record.rundir import RunDir
+
+WARM_UP = 0.1
+"""Part of a run's steps, the first ones, that is not timed: caches fill, clocks rise, allocators grow."""
+
+_NEEDED = ("step", "start", "seconds")
+_WHOSE = ("rank", "attempt")
+_OPTIONAL = ("input_seconds", "own_seconds", "examples", "loss", "epoch", "compiled", "traced")
+_CLOCK_S = 1.0  # by which a clock may be coarse or behind; attempts are farther apart
+_MOST = 2.0**53  # of a number that stays what it is as a float
+_TAIL = 65536  # bytes that are read of the files of other ranks than the lowest
+_FILE = re.compile(r"(node|rank)([0-9]{1,9})")
+
+
+class StepReader:
+    """Reads the files of steps/ of a run.
+
+    Parameters
+    ----------
+    run : RunDir
+        Its attempts and its shape say what a line leaves out.
+
+    Attributes
+    ----------
+    damaged : int
+        Lines so far that are neither a step nor metrics.
+    metrics : dict
+        Of each rank, the last figures of each name so far.
+
+    Raises
+    ------
+    Unreadable
+        If run.json or events.jsonl cannot be read.
+    """
+
+    def __init__(self, run: RunDir) -> None:
+        self._run, self._ranks_per_node = run, run.record()["ranks_per_node"]
+        self._starts = [event["time"] for event in run.events("started")]
+        self.damaged = 0
+        self.metrics: dict[int, dict[str, Any]] = {}
+
+    def files(self) -> list[Path]:
+        """All of them, in the order of their nodes and ranks."""
+        return sorted(self._run.steps.glob("*.jsonl"), key=lambda path: (len(path.name), path.name))
+
+    def read(self, path: Path) -> Iterator[StepRecord]:
+        """The steps in a file, each with a rank and an attempt; none where there is no such file.
+
+        Raises
+        ------
+        Unreadable
+            If it cannot be read.
+        """
+        try:
+            with open_file(path) as file:
+                yield from self.steps(path, file)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise Unreadable(path, error.strerror or str(error)) from None
+
+    def steps(self, path: Path, lines: Iterable[bytes]) -> Iterator[StepRecord]:
+        """The steps in lines of a file."""
+        named = _FILE.fullmatch(path.stem)
+        first = int(named[2]) * (self._ranks_per_node if named[1] == "node" else 1) if named else None
+        seen: Counter[tuple[int, float]] = Counter()  # lines without a rank, by attempt and step
+        for line in lines:
+            if line.isspace() or not line:
+                continue
+            try:
+                record: Any = decode(line.decode(errors="replace"))
+                step = isinstance(record, dict) and "metrics" not in record
+                if not isinstance(record, dict) or step and not all(_usable(record[key], key) for key in _NEEDED):
+                    raise ValueError
+                if not all(_usable(record[key], key) for key in _WHOSE if record.get(key) is not None):
+                    raise ValueError
+            except (ValueError, KeyError, RecursionError):  # a kill within a write, a full disk, another program
+                self.damaged += 1
+                continue
+            for key in _OPTIONAL:
+                if key in record and not _usable(record[key], key):
+                    del record[key]
+            if record.get("attempt") is None:
+                record["attempt"] = max(1, bisect.bisect_right(self._starts, record.get("start", math.inf) + _CLOCK_S))
+            if record.get("rank") is None:
+                if first is None:
+                    self.damaged += 1
+                    continue
+                record["rank"] = first
+                if step and named and named[1] == "node":
+                    record["rank"] += seen[record["attempt"], record["step"]]
+                    seen[record["attempt"], record["step"]] += 1
+            if step:
+                yield cast(StepRecord, record)
+            elif isinstance(record["metrics"], dict):
+                figures = {name: value for name, value in record["metrics"].items() if _usable(value, "loss")}
+                self.metrics.setdefault(int(record["rank"]), {}).update(figures)
+
+
+def _usable(value: Any, key: str) -> bool:
+    """Whether it is a number, as a record has it; a length may be an impossible one, and is then not timed."""
+    if key == "seconds":
+        return isinstance(value, int | float)
+    return isinstance(value, int | float) and (-_MOST if key == "loss" else 0) <= value < _MOST
+
+
+def of_rank0(run: RunDir) -> tuple[Path, Path]:
+    """The files in which rank 0 may have recorded its steps."""
+    return run.node_steps(0), run.rank_steps(0)
+
+
+def reported(run: RunDir, size: int) -> Result:
+    """What the program of a finished run has recorded: steps, throughput, metrics, phases; of these, what there is.
+
+    The throughput is that of the lowest rank that has recorded steps, without the first tenth of them, and with the examples of
+    all ranks; where it is the only one of several, its examples are those of all.
+
+    Parameters
+    ----------
+    run : RunDir
+        The run; a file of it that cannot be read is passed over.
+    size : int
+        How many ranks it has.
+    """
+    ended = time.time()
+    lowest = _LowestRank()
+    examples: dict[int, Counter[float | None]] = defaultdict(Counter)  # of each rank, how often its steps had so many
+    try:
+        reader = StepReader(run)
+        files = list(dict.fromkeys([*of_rank0(run), *reader.files()]))
+    except (Unreadable, OSError):
+        return {}
+    for path in files:
+        with contextlib.suppress(Unreadable):
+            whole = not lowest.seconds
+            for record in reader.read(path) if whole else reader.steps(path, read_end(path, _TAIL).split(b"\n")):
+                examples[int(record["rank"])][record.get("examples")] += 1
+                if whole:
+                    lowest.add(record)
+    found: Result = {}
+    metrics: dict[str, Any] = {}
+    for rank in sorted(reader.metrics, reverse=True):
+        metrics |= reader.metrics[rank]
+    if metrics:
+        found["metrics"] = metrics
+    if not lowest.seconds:
+        return found
+    batches = [each.most_common(1)[0][0] for each in examples.values()]
+    found["steps"] = len(lowest.seconds)
+    timed = [lowest.seconds[step] for step in sorted(lowest.seconds) if lowest.seconds[step] > 0]
+    timed = timed[max(1, round(WARM_UP * len(timed))) :]
+    if timed and len(batches) in (1, size) and (batch := sum(each or math.nan for each in batches)) > 0:
+        found["throughput_examples_per_s"] = round(batch * len(timed) / sum(timed), 6)
+    return found | {"phases_s": lowest.phases(run, ended)}
+
+
+class _LowestRank:
+    """The steps of the lowest rank so far."""
+
+    def __init__(self) -> None:
+        self._rank = math.inf
+        self._clear()
+
+    def _clear(self) -> None:
+        self.seconds: dict[float, float] = {}  # of each step, its last attempt; 0 where it is not to be timed
+        self._attempt, self._first, self._stepping = 0.0, math.inf, 0.0  # of the last attempt
+
+    def add(self, record: StepRecord) -> None:
+        if record["rank"] > self._rank:
+            return
+        if record["rank"] < self._rank:
+            self._rank = record["rank"]
+            self._clear()
+        if record["attempt"] > self._attempt:
+            self._attempt, self._first, self._stepping = record["attempt"], math.inf, 0.0
+        timed = 0 < record["seconds"] < math.inf and not record.get("compiled") and not record.get("traced")
+        self.seconds[record["step"]] = record["seconds"] if timed else 0.0
+        self._first = min(self._first, record["start"])
+        self._stepping += max(0.0, record["seconds"]) if record["seconds"] < math.inf else 0.0
+
+    def phases(self, run: RunDir, ended: float) -> dict[str, float | None]:
+        """Seconds of the last attempt: before its first step, in steps, and the rest."""
+        started = next((event["time"] for event in reversed(run.events("started"))), ended)
+        start = max(0.0, self._first - started)
+        other = max(0.0, ended - started - start - self._stepping)
+        return {"start": round(start, 3), "train": round(self._stepping, 3), "other": round(other, 3)}
