@@ -84,7 +84,7 @@ def test_a_failed_stage_cancels_what_comes_after_it_and_nothing_else(file: Path)
     assert "'result.json'" in RunDir(folder / "report").node_log(0).read_text()
     for words, says in (
         (["resume", folder], "is finished"),
-        (["--runs", file.parent, "--name=c", file], "the workflow"),
+        (["--runs", file.parent, "--name=c", file], "exists already"),
     ):
         refused = launch(*words)
         assert refused.returncode == 2 and says in refused.stderr and refused.stderr.count("\n") == 1

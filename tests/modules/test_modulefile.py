@@ -48,6 +48,7 @@ def checkout(tmp_path: Path, tool: str) -> Path:
     python.parent.mkdir(parents=True)
     python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
     python.chmod(0o755)
+    (python.parent / "python3").symlink_to("python")
     return root
 
 
@@ -82,13 +83,13 @@ def test_it_describes_itself(shell: Shell):
     said = done.stdout + done.stderr
     assert done.returncode == 0
     assert re.search(rf"rankloop/{VERSION} *: .*launch, profile and predict", said)
-    assert "python -m launch sites" in said and "RANKLOOP_SITE" in said
+    assert "rankloop sites" in said and "RANKLOOP_SITE" in said
 
 
 def test_the_toolkit_works_after_the_load_from_anywhere(shell: Shell, checkout: Path):
-    done = shell("module load rankloop && command -v python && python -m launch sites && python -m launch --help")
+    done = shell("module load rankloop && command -v python rankloop && rankloop sites && python -m launch --help")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"{checkout}/.venv/bin/python\n")
+    assert done.stdout.startswith(f"{checkout}/.venv/bin/python\n{checkout}/modules/bin/rankloop\n")
     assert "this machine is " in done.stdout and "Run a workload, a module or a script" in done.stdout
 
 
@@ -96,7 +97,7 @@ def test_loading_it_twice_and_unloading_it_leave_nothing_behind(shell: Shell, ch
     show = 'printf "%s|" "$PYTHONPATH" "$PATH" "${RANKLOOP_ROOT-}" "${RANKLOOP_SITE-}"; echo'
     done = shell(f"{show}; module load rankloop; module load rankloop; {show}; module unload rankloop; {show}")
     before, loaded, after = done.stdout.splitlines()
-    assert loaded == f"{checkout}:/opt/mine|{checkout}/.venv/bin:{before.split('|')[1]}|{checkout}||"
+    assert loaded == f"/opt/mine:{checkout}|{checkout}/.venv/bin:{checkout}/modules/bin:{before.split('|')[1]}|{checkout}||"
     assert after == before
 
 
@@ -104,7 +105,7 @@ def test_only_one_version_is_loaded(shell: Shell, checkout: Path):
     folder = checkout / "modules" / "modulefiles" / "rankloop"
     shutil.copy(folder / VERSION, folder / "9.9")
     done = shell(f'module load rankloop/{VERSION}; module load rankloop/9.9; echo "$PYTHONPATH"; module list')
-    assert done.stdout.splitlines()[0] == f"{checkout}:/opt/mine"
+    assert done.stdout.splitlines()[0] == f"/opt/mine:{checkout}"
     # Environment Modules refuse the second, Lmod puts it in the place of the first.
     assert (
         len(re.findall(r"rankloop/\d\S*", done.stdout.partition("\n")[2] + done.stderr.rpartition("Currently")[2])) == 1
