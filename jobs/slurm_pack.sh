@@ -24,7 +24,7 @@ run() {
     {
         @begin
         began=$SECONDS
-        @{warn}srun --nodes="$2" --ntasks="$3" @srun \
+        @warn srun --nodes="$2" --ntasks="$3" @srun \
             @worker
         status=$?
         (trap '' TERM USR2 && @end "$status" "$asked")

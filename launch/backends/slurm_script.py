@@ -81,7 +81,7 @@ def _pack(job: Job, plan: Plan, attempt: str) -> str:
         ),
         longest=str(60 * a_run - (margin if plan.handles_warning else 0)),
         # As Slurm does for a job: a warning before the time of the run is over, and its end then.
-        warn='timeout --preserve-status --signal=USR2 "$longest" \\\n            ' if plan.handles_warning else "",
+        warn='timeout --preserve-status --signal=USR2 "$longest" \\\n           ' if plan.handles_warning else "",
         srun=shlex.join([f"--time={a_run}", *tasks(plan)]),
         worker=rank_command.line(plan),
         end=f"{attempt} end .",
