@@ -97,7 +97,10 @@ def test_loading_it_twice_and_unloading_it_leave_nothing_behind(shell: Shell, ch
     show = 'printf "%s|" "$PYTHONPATH" "$PATH" "${RANKLOOP_ROOT-}" "${RANKLOOP_SITE-}"; echo'
     done = shell(f"{show}; module load rankloop; module load rankloop; {show}; module unload rankloop; {show}")
     before, loaded, after = done.stdout.splitlines()
-    assert loaded == f"/opt/mine:{checkout}|{checkout}/.venv/bin:{checkout}/modules/bin:{before.split('|')[1]}|{checkout}||"
+    assert (
+        loaded
+        == f"/opt/mine:{checkout}|{checkout}/.venv/bin:{checkout}/modules/bin:{before.split('|')[1]}|{checkout}||"
+    )
     assert after == before
 
 
