@@ -8,6 +8,7 @@ AT_START = frozenset(sys.modules)
 import importlib.util  # noqa: E402
 import os  # noqa: E402
 import types  # noqa: E402
+from typing import Any  # noqa: E402
 
 VERSION = "0.1.0"
 
@@ -35,9 +36,10 @@ class _Later(types.ModuleType):
     """A module that is executed when something in it is first asked for."""
 
     def __getattr__(self, name: str) -> object:
-        self.__class__ = types.ModuleType
-        self.__spec__.loader.exec_module(self)
-        return getattr(self, name)
+        module: Any = self
+        module.__class__ = types.ModuleType
+        module.__spec__.loader.exec_module(module)
+        return getattr(module, name)
 
 
 def import_when_used() -> None:

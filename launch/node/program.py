@@ -31,7 +31,7 @@ def run(words: list[str], cwd: str, ours: bool) -> None:
     os.chdir(cwd)
     path = os.path.dirname(os.path.realpath(words[0])) if words[0] != "-m" else cwd
     first = [*([] if sys.flags.safe_path else [path]), *USERS_PATH]
-    sys.path[:] = [*first, str(INSIDE), *(folder for folder in sys.path if folder not in USERS_PATH)]
+    sys.path[:] = [*first, INSIDE, *(folder for folder in sys.path if folder not in USERS_PATH)]
     sys.argv = words if words[0] != "-m" else words[1:]
     sys.orig_argv = [sys.executable, *words]  # by which some frameworks start themselves again
     if ours:

@@ -125,7 +125,7 @@ def _prepare(run: RunDir, plan: Plan, rank: Rank, attempt: int) -> list[dict[str
 def _for_programs(run: RunDir, plan: Plan, rank: Rank) -> dict[str, str]:
     """What lets a program, and processes that it starts, import rankloop, record steps and leave in time."""
     path = os.environ.get("PYTHONPATH")
-    path = os.pathsep.join([path, str(INSIDE)]) if path else str(INSIDE)
+    path = os.pathsep.join([path, INSIDE]) if path else INSIDE
     leave = {}
     if plan.time_s:  # as Slurm would warn of it
         before = min(plan.signal_s, plan.time_s // 2)

@@ -166,7 +166,7 @@ def _defines_workload(code: types.CodeType) -> bool:
     return {"Config", "build"} <= {each.co_name for each in code.co_consts if isinstance(each, types.CodeType)}
 
 
-def _code(source: Path, read: Callable[[], types.CodeType]) -> types.CodeType:
+def _code(source: Path, read: Callable[[], Any]) -> types.CodeType:
     try:
         return read()
     except SyntaxError as error:

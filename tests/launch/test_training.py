@@ -119,7 +119,10 @@ def test_the_time_limit_comes_with_a_warning(tmp_path: Path):
     run = RunDir(tmp_path / "late")
     late = launch("--time=1:30", "--warn=70", "--runs", tmp_path, "--name", "late", *OPTIONS, "--pause=1")
     assert late.returncode == 4, late.stdout + late.stderr
-    assert run.events("ended")[-1]["outcome"] == "stopped" and checkpoints.latest(run.checkpoints) is not None
+    assert run.events("ended")[-1]["outcome"] == "stopped"
+    assert checkpoints.latest(run.checkpoints) is not None or not steps(
+        run
+    )  # a busy machine may not have begun by then
 
 
 def test_ranks_meet_over_mpi(whole: RunDir, tmp_path: Path):

@@ -47,15 +47,17 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return checkpoints.save(tmp_path_factory.mktemp("whole"), 3, variables(), {}, keep=1).read_bytes()
 
 
-def test_content_with_any_bit_altered_is_refused_or_says_the_same(content: bytes):
+def test_a_file_with_any_bit_altered_is_refused_or_says_the_same(tmp_path: Path, content: bytes):
     """Some bits of a zip mean nothing (dates, for one), so that their change need not be noticed."""
     wanted = [np.asarray(variable).tobytes() for variable in variables()]
+    path = tmp_path / "step-3.npz"
     refused = 0
     for where, bit in itertools.product(range(len(content)), (0, 3, 7)):
         altered = bytearray(content)
         altered[where] ^= 1 << bit
+        path.write_bytes(altered)
         try:
-            found = checkpoints.load(bytes(altered))
+            found = checkpoints.load(path)
         except checkpoints.DAMAGE:
             refused += 1
         else:
@@ -63,10 +65,12 @@ def test_content_with_any_bit_altered_is_refused_or_says_the_same(content: bytes
     assert refused > 3 * len(content) / 2
 
 
-def test_content_that_was_cut_short_anywhere_is_refused(content: bytes):
+def test_a_file_that_was_cut_short_anywhere_is_refused(tmp_path: Path, content: bytes):
+    path = tmp_path / "step-3.npz"
     for length in range(len(content)):
+        path.write_bytes(content[:length])
         with pytest.raises(checkpoints.DAMAGE):
-            checkpoints.load(content[:length])
+            checkpoints.load(path)
 
 
 def test_a_damaged_one_is_moved_aside_and_said_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -26,7 +26,7 @@ def made(folder: Path) -> RunDir:
 
 
 def values(run: RunDir, step: int) -> list[np.ndarray]:
-    return checkpoints.load((run.checkpoints / f"step-{step}.npz").read_bytes()).values
+    return checkpoints.load(run.checkpoints / f"step-{step}.npz").values
 
 
 def identical(one: list[np.ndarray], other: list[np.ndarray]) -> bool:

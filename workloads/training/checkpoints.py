@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 Read = TypeVar("Read")
 
-DAMAGE = (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, RuntimeError)
-"""What numpy and zipfile raise on content, in memory, that is not, or no longer, that of a checkpoint."""
+DAMAGE = (zipfile.BadZipFile, ValueError, KeyError, EOFError, RuntimeError)
+"""What numpy and zipfile raise on content that is not, or no longer, that of a checkpoint."""
 
 PAUSES_S = (1, 2, 4, 8, 15)
 """Waits before a file that cannot be read is tried again: shared file systems have moments in which nothing can be."""
@@ -79,15 +79,18 @@ def save(folder: Path, step: int, variables: Sequence["keras.Variable"], note: d
     return path
 
 
-def load(content: bytes) -> Checkpoint:
-    """Verify the content of a file.
+def load(path: Path) -> Checkpoint:
+    """Read and verify a file.
 
     Raises
     ------
+    OSError
+        If it cannot be read, which says nothing of its content.
     Exception
         One of DAMAGE, if it is incomplete or altered.
     """
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+    # Read as a whole first, as zipfile takes some errors of reading for damage.
+    with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
         header = json.loads(archive["header"].tobytes())
         values = [archive[f"v{i:05d}"] for i in range(len(header["variables"]))]
     return Checkpoint(header["step"], values, header)
@@ -106,13 +109,12 @@ def latest(folder: Path) -> Checkpoint | None:
     Raises
     ------
     Refusal
-        If one cannot be read, which says nothing of its content; or if all are damaged. To train again from step 0 is
-        never what a run with a checkpoint is resumed for.
+        If one cannot be read, or if all are damaged: to train again from step 0 is never what a run with a checkpoint is
+        resumed for.
     """
     for path in reversed(_patiently(folder, files)):
-        content = _patiently(path, Path.read_bytes)
         try:
-            return load(content)
+            return _patiently(path, load)
         except DAMAGE as error:
             aside = path.with_suffix(".damaged")
             path.rename(aside)

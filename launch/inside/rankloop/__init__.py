@@ -14,15 +14,15 @@ from __future__ import annotations
 
 import math
 import os
-import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
 
 from rankloop import _recorder
 
+TYPE_CHECKING = False  # what is only for annotations takes its time to import
 if TYPE_CHECKING:
     import pathlib
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any
 
 __all__ = ["STOPPED", "checkpoints", "rank", "result", "size", "step", "steps", "stop_requested"]
 
@@ -105,9 +105,14 @@ def _listen() -> list[int]:
     received: list[int] = []
     if "LAUNCH_RUN" not in os.environ:
         return received
+    import atexit
+    import signal
+
     try:
         for number in (signal.SIGTERM, signal.SIGUSR2):
             signal.signal(number, _noting(received, signal.getsignal(number)))
+        # While Python ends it gives signals their own meaning back: a request that comes then is too late.
+        atexit.register(signal.signal, signal.SIGUSR2, signal.SIG_IGN)
         if rank == 0:
             with open(os.path.join(os.environ["LAUNCH_RUN"], "meeting", "handles_warning"), "a"):
                 pass
@@ -121,7 +126,7 @@ def _listen() -> list[int]:
 def _noting(received: list[int], before: Any) -> Callable[[int, Any], None]:
     def note(number: int, frame: Any) -> None:
         received.append(number)
-        if callable(before) and before is not signal.default_int_handler:
+        if callable(before):
             before(number, frame)
 
     return note

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import atexit
-import json
-import operator
 import os
 import sys
 import time
 from _thread import RLock, allocate_lock, get_ident
 from collections import deque
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 INTERVAL = 1.0  # seconds that a line waits at most
 
@@ -33,6 +33,8 @@ class Recorder:
         size = os.fstat(self._descriptor).st_size
         if size and os.pread(self._descriptor, 1, size - 1) != b"\n":
             self._lines.append("\n")  # a kill has cut the last line short: it must not take the next one with it
+        import atexit
+
         atexit.register(self.close)
         self._start_flushing()
 
@@ -70,6 +72,8 @@ class Recorder:
         if self._closed:
             self._warn_of_end("result")
             return
+        import json
+
         self._lines.append(json.dumps({"rank": self._rank, "attempt": self._attempt, **values}) + "\n")
         self.flush()
 
@@ -162,12 +166,12 @@ def count(examples: Any, *batch: Any) -> int | None:
         return examples
     try:
         number: Any = examples(*batch) if batch else examples
-        number = operator.index(number) if hasattr(number, "__index__") or number % 1 else int(number)
+        number = int(number) if hasattr(number, "__index__") or number % 1 == 0 else None
     except Exception as error:  # whatever it is, it must not end the program
         warn(f"examples={examples!r:.60}: steps are recorded without it ({type(error).__name__}: {error!s:.60})")
         return None
-    if number < 0:
-        warn(f"examples={number}: steps are recorded without it, as it is negative")
+    if number is None or number < 0:
+        warn(f"examples={examples!r:.60}: steps are recorded without it, as it is not a whole number of 0 or more")
         return None
     return number
 
