@@ -5,17 +5,18 @@ workload belong to the job, options after it to the workload. In place of a work
 or a workflow that is defined in that file.
 """
 
+import contextlib
 import datetime
 import errno
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
-from launch import PACKAGES, VERSION, import_packages, import_when_used, streams
+from launch import PACKAGES, VERSION, import_packages, save_time, streams
 
 if __name__ == "__main__":
-    import_when_used()
+    save_time()
     import_packages()
     if sys.path[:1] == [os.getcwd()]:
         del sys.path[0]  # what lies in the working directory is found where the user names it, and by nobody else
@@ -142,31 +143,34 @@ def _site(request: Request) -> tuple[site.Site, str]:
     return site.detect()
 
 
-def entry(main: Callable[[list[str]], int] = main) -> int:
-    """Run a command on the words of the command line; return its exit status. What a user can fix is said in one line."""
+def entry(main: Callable[[list[str]], int] = main) -> NoReturn:
+    """Run a command on the words of the command line, and end the process. What a user can fix is said in one line."""
     name = program().rpartition(" ")[2]
     streams.escape()
     try:
         status = main(sys.argv[1:])
         sys.stdout.flush()
-        return status
     except Refusal as refusal:
         print(f"{name}: {refusal}", file=sys.stderr)
-        return refusal.status
+        status = refusal.status
     except KeyboardInterrupt:
-        return 130
+        status = 130
     except BrokenPipeError:  # the reader has seen enough: `| head`
         streams.drop_output()
-        return 0
+        status = 0
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] in PACKAGES:
             raise
         print(f"{name}: {error.name} is not installed for {sys.executable}: see {command('doctor')}", file=sys.stderr)
-        return 1
+        status = 1
     except OSError as error:
         what = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
         print(f"{name}: {what}{_ADVICE.get(error.errno or 0, '')}", file=sys.stderr)
-        return 1
+        status = 1
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)  # to take apart all that was imported takes a part of a dry run's time
 
 
 _ADVICE = {
@@ -180,4 +184,4 @@ _ADVICE = {
 
 
 if __name__ == "__main__":
-    sys.exit(entry())
+    entry()

@@ -47,4 +47,4 @@ def main(argv: Sequence[str]) -> int:
 if __name__ == "__main__":
     from launch.__main__ import entry
 
-    sys.exit(entry(main))
+    entry(main)

@@ -18,7 +18,9 @@ def _option(default: Any, help: str, *flags: str, **metadata: str) -> Any:
     return field(default=default, metadata={"help": help, "flags": flags, **metadata})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(
+    frozen=True, slots=True, kw_only=True, eq=False
+)  # nobody compares them, and methods for it take time to make
 class Request:
     """The job options. What is not given comes from the site."""
 

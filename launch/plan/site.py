@@ -31,7 +31,7 @@ FALLBACKS = {"slurm": "Slurm is configured here", "laptop": "no Slurm answers he
 """Sites that a machine is if it is no other, and why."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Site:
     """The keys of a site file."""
 

@@ -23,7 +23,7 @@ from launch.record.rundir import RunDir
 FOLDER = "jobs"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Job:
     """What a scheduler runs for us.
 

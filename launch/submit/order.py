@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from launch.submit.lock import Hold
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Order:
     """What was asked for.
 
@@ -53,7 +53,7 @@ class Order:
     after: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Planned:
     """An order with the plans of its runs, and the folder that they will lie in; a run is itself that folder."""
 

@@ -307,7 +307,8 @@ def test_a_word_may_name_the_folder_of_a_link_before_it(tmp_path: Path):
 
 def test_without_a_definition_nothing_of_it_is_loaded():
     code = """if True:
-        import runpy, sys
+        import os, runpy, sys
+        os._exit = sys.exit  # for what follows to be reached
         sys.argv = ["launch", "--dry-run", "--nodes=2", "tiny"]
         try:
             runpy.run_module("launch", run_name="__main__", alter_sys=True)

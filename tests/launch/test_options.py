@@ -30,6 +30,7 @@ class Config(Base):
     rate: float = 1e-3  # per step; a comment that goes on
     # in the next line
     mirror: bool = False  # each example
+    augment: bool | None = None  # it
     position: bool = True  # of each cell
     kind: Literal["plain", "gated"] = "plain"  # of network
     mode: int | None = None
@@ -54,6 +55,7 @@ configs = st.builds(
     max_width=whole,
     rate=st.floats(allow_nan=False, allow_infinity=False),
     mirror=st.booleans(),
+    augment=st.none() | st.booleans(),
     position=st.booleans(),
     kind=st.sampled_from(["plain", "gated"]),
     mode=st.none() | whole,
@@ -100,6 +102,7 @@ def test_spellings():
         assert options.parse(Request, words).nodes == (4,)
     assert options.parse(Request, ["--ntasks-per-node", "3"]).ranks_per_node == 3
     assert options.parse(Config, ["--no-position", "--mirror"]) == Config(position=False, mirror=True)
+    assert options.parse(Config, ["--no-augment"]).augment is False
     assert options.parse(Config, ["--sizes", "1", "--sizes", "2"]).sizes == (1, 2)
     assert options.parse(Config, ["--seed", "-5"]).seed == -5
 
@@ -110,7 +113,7 @@ def test_spellings():
         (["--max-widht", "3"], "unknown option --max-widht of w: did you mean '--max-width'?"),
         (["--max-widht=3"], "did you mean '--max-width'?"),
         (["--max", "3"], "unknown option --max of w"),  # no abbreviations: a new option would change their meaning
-        (["--zzz"], "known: --kind, --masks, --max-width"),
+        (["--zzz"], "known: --augment, --kind, --masks, --max-width"),
         (["64"], "'64' is not an option of w: options start with --"),
         (["--max-width", "wide"], "option --max-width: 'wide' is not a whole number"),
         (["--max-width", "1.5"], "'1.5' is not a whole number"),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from launch.node.rank import Rank
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Config(Training):
     """The defaults are the recipe for the small set on two ranks of one core each."""
 

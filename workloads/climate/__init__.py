@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from workloads.climate.generate import Corpus
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Config(Training):
     """The defaults are the recipe for the small set on two ranks of one core each."""
 

@@ -30,7 +30,7 @@ AIMS = {"fc": 0.978, "cnn": 0.987, "deep_cnn": 0.987, "dropout": 0.991, "batchno
 DIGITS = "scikit-learn's 1,797 digits of 8 x 8 pixels, drawn 3 times as large: not MNIST, for which give --data"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Config(Training):
     """The defaults are the recipe for every network of the ladder."""
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Part = Annotated[float, Bounds(0, below=1)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Training:
     """The options that the training loop has for every workload; a workload's Config adds its own.
 
@@ -192,7 +192,7 @@ class Files(Protocol):
         """From now on read the copy of each file that has one."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Data:
     """A set of examples, read a batch at a time.
 
@@ -226,7 +226,7 @@ class Data:
         return self.length
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Workload:
     """What ``build`` returns: everything that the training loop has to know.
 

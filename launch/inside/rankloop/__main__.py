@@ -27,7 +27,7 @@ def main() -> int:
         if words[0] != "launch.node.worker":  # the streams of a rank are those of the user's program
             launch.streams.escape()
         return launch.importlib.import_module(words[0]).main(words[1:])
-    launch.import_when_used()
+    launch.save_time()
     from launch.__main__ import entry
 
     return entry()
