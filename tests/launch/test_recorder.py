@@ -73,8 +73,8 @@ atexit.register(lambda: os.getpid() == rank and rankloop.result(late=1))  # it r
 rank = os.getpid()
 for batch in rankloop.steps([[1, 2], [3]], examples=len):
     time.sleep(0.02 * len(batch))
-    for _ in rankloop.steps("ab"): pass
-    with rankloop.step(): pass
+for _ in rankloop.steps("ab", examples=9):  # of a step within a step the inner one counts
+    with rankloop.step(examples=1): pass
 for batch in rankloop.steps("abc", examples=5, after=10):
     if batch == "b": break
 with rankloop.step(examples=7.0, number=20): pass
@@ -96,8 +96,8 @@ raise SystemExit(7)
     done = python(code, tmp_path, **variables(tmp_path / "run"))
     lines = recorded(tmp_path / "run")
     made = [line for line in lines if "step" in line]
-    assert [line["step"] for line in made] == [1, 2, 11, 20, 21, 22, 23]
-    assert [line.get("examples") for line in made] == [2, 1, 5, 7, None, None, None]
+    assert [line["step"] for line in made] == [1, 2, 3, 4, 11, 20, 21, 22, 23]
+    assert [line.get("examples") for line in made] == [2, 1, 1, 1, 5, 7, None, None, None]
     assert all(line["rank"] == 0 and line["attempt"] == 1 and abs(line["start"] - time.time()) < 60 for line in lines if "step" in line)  # fmt: skip
     assert (
         made[0]["seconds"] > 0.04 and made[1]["seconds"] > 0.02 and made[0]["seconds"] - made[0]["input_seconds"] > 0.04
@@ -105,7 +105,7 @@ raise SystemExit(7)
     assert [line["metrics"] for line in lines if "metrics" in line] == [{"loss": 1, "accuracy": 0.5}, {"loss": 0.25}]
     said = done.stderr.splitlines()
     assert done.returncode == 7 and all(line.startswith("rankloop: ") for line in said)
-    for words in ("step within a step", "another thread", "examples=-1", "examples='many'", "examples=0.5", "best='b'", "worst=inf", "after the end"):  # fmt: skip
+    for words in ("a step in which another", "another thread", "examples=-1", "examples='many'", "examples=0.5", "best='b'", "worst=inf", "after the end"):  # fmt: skip
         assert sum(words in line for line in said) == 1, words
     assert len(said) == 8
 
