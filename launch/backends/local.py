@@ -31,6 +31,7 @@ from launch.record import job as jobs
 from launch.record.job import Job
 from launch.record.rundir import RunDir
 
+_STARTING_S = 10.0
 _LOCK = "process"
 """In the folder of a job: host and pid of its process, which holds a lock on it."""
 
@@ -145,11 +146,12 @@ def _process(folder: Path) -> dict[str, Any] | None:
             except OSError as error:
                 if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):  # this file system has no locks
                     return process if os.path.exists(f"/proc/{process.get('pid')}") else None
-            while not process:  # it has just been started
+            deadline = time.monotonic() + _STARTING_S
+            while not process and time.monotonic() < deadline:  # it has just been started
                 time.sleep(0.02)
                 file.seek(0)
                 process = json.loads(file.read() or b"{}")
-            return process
+            return process or None
     except FileNotFoundError:
         return None
 

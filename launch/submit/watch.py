@@ -133,8 +133,7 @@ class _Watch:
                 print(closing(run, plan, outcome), flush=True)
                 if outcome == "failed" and submission.last_event(run, job).get("event") != "ended":
                     _say_if_full(run)
-            noted = submission.last_event(run, job).get("event") == "ended"
-            if outcome == "done" and not noted and status is not None and status.phase != ENDED:
+            if outcome == "done" and job.shape != "pack" and status is not None and status.phase != ENDED:
                 print(f"job {job.id} is still in the queue ({status.word.lower()}): end it with scancel", flush=True)
         if len(self._left) < before:
             self._cut_off()
@@ -157,7 +156,7 @@ class _Watch:
         noted = last.get("outcome") if last.get("event") == "ended" else None
         over = status is None or status.phase == ENDED
         by_scheduler = status.outcome if status and over else None
-        if noted == "done":
+        if noted == "done" and (over or job.shape == "pack"):
             return "done"
         if last.get("event") == "cancelled" and (over or job.shape == "pack"):
             return "cancelled"

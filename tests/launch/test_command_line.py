@@ -11,7 +11,7 @@ import pytest
 from launched import ROOT, environment
 from plans import LAPTOP, plan, run_of
 
-from launch import VERSION
+from launch import START, VERSION
 from launch.plan.shape import Machine
 from launch.record.files import publish_json
 
@@ -238,9 +238,8 @@ def test_the_command_is_found_whatever_lies_in_the_folder(here: Path, words: lis
     for name, text in SHADOWS.items():
         (here / name).parent.mkdir(exist_ok=True)
         (here / name).write_text(text)
-    start = ROOT / "launch" / "inside" / "rankloop" / "__main__.py"
     done = subprocess.run(
-        [sys.executable, start, "--backend=local", *words] if "--dry-run" in words else [sys.executable, start, *words],
+        [sys.executable, START, *(["--backend=local"] if "--dry-run" in words else []), *words],
         cwd=here, env=environment(PYTHONPATH="."), capture_output=True, text=True,
     )  # fmt: skip
     assert (done.returncode, says in done.stdout + done.stderr) == (status, True), done.stdout + done.stderr

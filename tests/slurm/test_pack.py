@@ -67,7 +67,7 @@ def test_all_runs_are_steps_of_one_job_largest_first(clean_slurm: Cluster, tmp_p
     again = launch("resume", folder / "s")
     assert again.returncode == 0, again.stdout + again.stderr
     assert "2 of 2 runs are done" in again.stdout
-    assert "#SBATCH --nodes=2\n" in (folder / "s" / "arrays" / "2-pack-n2" / "job.sh").read_text()
+    assert "#SBATCH --nodes=2\n" in (folder / "s" / "jobs" / "2" / "job.sh").read_text()
     assert {name: len(run.events("started")) for name, run in found.items()} == {
         name: 2 if name.startswith("n2") else 1 for name in found
     }

@@ -140,13 +140,13 @@ def test_many_who_look_ask_slurm_once(clean_slurm: Cluster, tmp_path: Path, monk
     counting.chmod(0o755)
     monkeypatch.setenv("PATH", f"{counting.parent}:{os.environ['PATH']}")
     command = [sys.executable, "-m", "launch", "status", "--json", str(run.path)]
+    began = time.monotonic()
     many = [subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE) for _ in range(8)]
     answers = [json.loads(one.communicate(timeout=60)[0])[0] for one in many]
     assert {(answer["state"], answer["source"]) for answer in answers} == {("running", "scheduler")}
-    times = {answer["asked"] for answer in answers}
     # A machine so slow that they take longer than an answer is good for asks once more.
-    assert len((tmp_path / "asked").read_text().splitlines()) == len(times) <= 1 + (max(times) - min(times)) / FRESH_S
+    assert len((tmp_path / "asked").read_text().splitlines()) <= 1 + (time.monotonic() - began) / FRESH_S
     shared = next((tmp_path / "cache" / "rankloop").glob("*.json"))
     shared.write_text('{"time": ')  # damaged: asked anew
-    assert table(run.path)["a"]["source"] == "slurm"
-    assert read_json(shared)["jobs"][run.events("submitted")[0]["job"]][0] == "RUNNING"
+    assert table(run.path)["a"]["source"] == "scheduler"
+    assert read_json(shared)["statuses"][run.events("submitted")[0]["job"]][1] == "RUNNING"
