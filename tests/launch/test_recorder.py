@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -250,3 +251,20 @@ def test_a_program_under_way_shows_signs_of_life(tmp_path: Path):
         assert "0: mesh of 4096 cells" in launch("status", tmp_path / "r").stdout
     finally:
         launch("cancel", tmp_path / "r")
+
+
+def test_a_wheel_has_it_too(tmp_path: Path):
+    uv = Path(sys.executable).with_name("uv")
+    build = [uv, "build", "--wheel", "--offline", "--quiet", "--out-dir", tmp_path, ROOT]
+    if not uv.exists() or (built := subprocess.run(build, capture_output=True, text=True)).returncode:
+        pytest.skip(f"no wheel can be built here: {built.stderr if uv.exists() else 'no uv'}")
+    site = tmp_path / "site"
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        wheel.extractall(site)
+    (tmp_path / "program.py").write_text("import rankloop\nprint(rankloop.__file__)\nlist(rankloop.steps('abc'))")
+    start = f"import sys; sys.path.append({str(site)!r}); from rankloop.__main__ import main; sys.exit(main())"
+    command = [sys.executable, "-S", "-c", start, "--name", "r", *WORDS, "program.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(PYTHONPATH=""), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = RunDir(tmp_path / "runs" / "r")
+    assert f"{site}/launch/inside/rankloop/__init__.py" in run.node_log(0).read_text() and run.result()["steps"] == 3
