@@ -5,10 +5,12 @@ A key may be absent (an older version) or unknown (a newer one). One that is nul
 
 from typing import Annotated, Any, Literal, Required, TypedDict
 
-from launch.plan.request import Count, Natural, NotNegative
+from launch.plan.request import NotNegative
 from launch.plan.typed import NUMBER, Bounds
 
 Outcome = Literal["done", "failed", "refused", "stopped", "cancelled", "timeout"]
+Count = Annotated[int, Bounds(1)]
+Natural = Annotated[int, Bounds(0)]
 Time = Annotated[float, Bounds(0, 1e11)]  # Unix seconds that time.localtime takes
 Pid = Annotated[int, Bounds(1, 2**31 - 1)]  # os.kill takes others for groups, and for all processes
 

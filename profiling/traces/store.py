@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from launch.errors import Refusal
-from launch.plan.request import Natural
 from launch.plan.typed import build, mismatch
+from launch.record.contents import Natural
 from launch.record.files import Unreadable, append_line, read_lines
 from launch.record.rundir import RunDir
 from profiling.traces import parts, xplane

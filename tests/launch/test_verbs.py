@@ -34,7 +34,7 @@ from launch.submit import states
 STATES = {
     "planned", "queued", "running", "done", "stopped", "failed", "timeout", "cancelled", "lost", "unknown", "damaged", "unreadable",
 }  # fmt: skip
-TRAINING = {"steps": 40, "steps_per_epoch": 20, "epochs": 2.0, "global_batch": 64}
+TRAINING = {"parameters": 56_454_720, "steps": 40, "steps_per_epoch": 20, "epochs": 2.0, "global_batch": 64}
 WAIT = "import os, time\nprint('here', os.environ['RANK'], flush=True)\ntime.sleep(120)\n"
 BEGUN = 1_700_000_000.0
 
