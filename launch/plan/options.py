@@ -122,7 +122,7 @@ def _fields(cls: type) -> dict[str, dataclasses.Field]:
     found = {}
     for field in dataclasses.fields(cls):
         found |= dict.fromkeys(flags(field), field)
-        if field.type in (bool, "bool"):
+        if field.type in (bool, "bool") or scalar(typed.hint(cls, field.name))[0] is bool:
             found[f"--no-{flags(field)[-1][2:]}"] = field
     return found
 
