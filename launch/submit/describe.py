@@ -101,7 +101,7 @@ def _walltime(planned: Plan, whole: str) -> dict[str, str]:
     if not planned.time_s and planned.backend == "local":
         return {"walltime": time}
     warning = f"SIGUSR2 to all ranks, {planned.warning_s} s before the walltime is over"
-    none = "none: the program is ended when the walltime is over (--warn SECONDS sends SIGUSR2 before)"
+    none = "only to a program that asks (rankloop.stop_requested()); --warn SECONDS sends SIGUSR2 to all ranks"
     return {
         "walltime": time + ", so the partition's own" * (not planned.time_s),
         "warning": warning if planned.warning_s else none,

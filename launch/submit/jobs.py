@@ -123,9 +123,13 @@ def attached(job: Job) -> Job:
 
 def end(parts: Sequence[Part], save_first: bool = True, reason: str = "") -> None:
     """End jobs or single runs of them, and note that in their runs, with the reason; return once they have ended."""
+    ending: list[Part] = []
     for job, run in parts:
-        if run is not None and job.shape == "pack":  # its turn may not have come: then the note keeps it from beginning
+        waits = run is not None and job.shape == "pack" and last_event(run, job).get("event") != "started"
+        if run is not None and waits:  # its turn has not come: the note keeps it from beginning
             _note_cancelled(job, run, reason)
+        if not (waits and scheduler(job.backend).remote):
+            ending.append((job, run))
     for backend in {job.backend: None for job, _ in parts}:
         for saves in (True, False):
             those = [(job, run) for job, run in parts if job.backend == backend and _saves(job) is saves]

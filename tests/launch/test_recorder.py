@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -73,8 +74,8 @@ atexit.register(lambda: os.getpid() == rank and rankloop.result(late=1))  # it r
 rank = os.getpid()
 for batch in rankloop.steps([[1, 2], [3]], examples=len):
     time.sleep(0.02 * len(batch))
-    for _ in rankloop.steps("ab"): pass
-    with rankloop.step(): pass
+for _ in rankloop.steps("ab", examples=9):  # of a step within a step the inner one counts
+    with rankloop.step(examples=1): pass
 for batch in rankloop.steps("abc", examples=5, after=10):
     if batch == "b": break
 with rankloop.step(examples=7.0, number=20): pass
@@ -96,8 +97,8 @@ raise SystemExit(7)
     done = python(code, tmp_path, **variables(tmp_path / "run"))
     lines = recorded(tmp_path / "run")
     made = [line for line in lines if "step" in line]
-    assert [line["step"] for line in made] == [1, 2, 11, 20, 21, 22, 23]
-    assert [line.get("examples") for line in made] == [2, 1, 5, 7, None, None, None]
+    assert [line["step"] for line in made] == [1, 2, 3, 4, 11, 20, 21, 22, 23]
+    assert [line.get("examples") for line in made] == [2, 1, 1, 1, 5, 7, None, None, None]
     assert all(line["rank"] == 0 and line["attempt"] == 1 and abs(line["start"] - time.time()) < 60 for line in lines if "step" in line)  # fmt: skip
     assert (
         made[0]["seconds"] > 0.04 and made[1]["seconds"] > 0.02 and made[0]["seconds"] - made[0]["input_seconds"] > 0.04
@@ -105,7 +106,7 @@ raise SystemExit(7)
     assert [line["metrics"] for line in lines if "metrics" in line] == [{"loss": 1, "accuracy": 0.5}, {"loss": 0.25}]
     said = done.stderr.splitlines()
     assert done.returncode == 7 and all(line.startswith("rankloop: ") for line in said)
-    for words in ("step within a step", "another thread", "examples=-1", "examples='many'", "examples=0.5", "best='b'", "worst=inf", "after the end"):  # fmt: skip
+    for words in ("a step in which another", "another thread", "examples=-1", "examples='many'", "examples=0.5", "best='b'", "worst=inf", "after the end"):  # fmt: skip
         assert sum(words in line for line in said) == 1, words
     assert len(said) == 8
 
@@ -250,3 +251,20 @@ def test_a_program_under_way_shows_signs_of_life(tmp_path: Path):
         assert "0: mesh of 4096 cells" in launch("status", tmp_path / "r").stdout
     finally:
         launch("cancel", tmp_path / "r")
+
+
+def test_a_wheel_has_it_too(tmp_path: Path):
+    uv = Path(sys.executable).with_name("uv")
+    build = [uv, "build", "--wheel", "--offline", "--quiet", "--out-dir", tmp_path, ROOT]
+    if not uv.exists() or (built := subprocess.run(build, capture_output=True, text=True)).returncode:
+        pytest.skip(f"no wheel can be built here: {built.stderr if uv.exists() else 'no uv'}")
+    site = tmp_path / "site"
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        wheel.extractall(site)
+    (tmp_path / "program.py").write_text("import rankloop\nprint(rankloop.__file__)\nlist(rankloop.steps('abc'))")
+    start = f"import sys; sys.path.append({str(site)!r}); from rankloop.__main__ import main; sys.exit(main())"
+    command = [sys.executable, "-S", "-c", start, "--name", "r", *WORDS, "program.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(PYTHONPATH=""), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = RunDir(tmp_path / "runs" / "r")
+    assert f"{site}/launch/inside/rankloop/__init__.py" in run.node_log(0).read_text() and run.result()["steps"] == 3

@@ -173,7 +173,7 @@ def test_from_runs_to_the_table_and_the_prediction(tmp_path: Path):
     words = ["tiny", "--epochs=1", "--batch=16", "--threads=1", "--evaluate-every=0"]
     made = launch("--nodes=1,2", "--repeats=2", "--runs", tmp_path, "--name=s", *words)
     assert made.returncode == 0, made.stdout + made.stderr
-    assert f"python -m profiling report {tmp_path / 's'}" in made.stdout
+    assert f"python -m launch report {tmp_path / 's'}" in made.stdout
     from profiling.cli import inputs
 
     series, _ = inputs.series(tmp_path / "s", None)

@@ -96,7 +96,7 @@ def stop_requested() -> bool:
     return bool(_asked) or time.time() >= _LEAVE_AT
 
 
-_asked: list[int] | None = None
+_asked = None  # type: list[int] | None  # PyPy takes no annotation of what is global elsewhere
 _LEAVE_AT = float(os.environ.get("LAUNCH_LEAVE_AT") or "inf")  # Unix seconds
 
 
@@ -157,51 +157,47 @@ class _Steps:
         return iter(self._loader) if recorder is None else self._recorded(recorder)
 
     def _recorded(self, recorder: _recorder.Recorder) -> Iterator[Any]:
-        if not recorder.claim():
+        if not recorder.is_open():
             yield from self._loader
             return
-        try:
-            if self._after is not None:
-                recorder.step = self._after
-            batches, examples = iter(self._loader), self._examples
-            each = examples if callable(examples) else None
-            count = None if each else _recorder.count(examples)
-            now, clock, write = time.time, time.perf_counter, recorder.write
-            while True:
-                start, begin = now(), clock()
-                try:
-                    batch = next(batches)
-                except StopIteration:
-                    return
-                waited = clock() - begin
-                if each:
-                    count = _recorder.count(examples, batch)
-                yield batch
-                write(start, clock() - begin, waited, count)
-        finally:
-            recorder.release()
+        if self._after is not None:
+            recorder.step = self._after
+        batches, examples = iter(self._loader), self._examples
+        each = examples if callable(examples) else None
+        count = None if each else _recorder.count(examples)
+        now, clock, write = time.time, time.perf_counter, recorder.write
+        while True:
+            before, start, begin = recorder.written, now(), clock()
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            waited = clock() - begin
+            if each:
+                count = _recorder.count(examples, batch)
+            yield batch
+            write(before, start, clock() - begin, waited, count)
 
 
 class _Step:
-    __slots__ = ("_begin", "_examples", "_number", "_recorder", "_start")
+    __slots__ = ("_before", "_begin", "_examples", "_number", "_recorder", "_start")
 
     def __init__(self, recorder: _recorder.Recorder | None, examples: Any, number: int | None) -> None:
         self._recorder, self._examples, self._number = recorder, examples, number
 
     def __enter__(self) -> None:
-        if self._recorder is not None and not self._recorder.claim():
-            self._recorder = None
+        if self._recorder is not None:
+            self._before = self._recorder.written
+            if not self._recorder.is_open():
+                self._recorder = None
         self._start, self._begin = time.time(), time.perf_counter()
 
     def __exit__(self, kind: Any, *_: Any) -> None:
         seconds, recorder = time.perf_counter() - self._begin, self._recorder
-        if recorder is None:
-            return
-        recorder.release()
-        if kind is None:
+        if recorder is not None and kind is None:
             if self._number is not None:
                 recorder.step = self._number - 1
-            recorder.write(self._start, seconds, None, _recorder.count(self._examples))
+            recorder.write(self._before, self._start, seconds, None, _recorder.count(self._examples))
 
 
 def __getattr__(name: str) -> Any:

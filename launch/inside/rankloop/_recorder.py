@@ -23,10 +23,11 @@ class Recorder:
 
     def __init__(self, path: str, rank: int, attempt: int) -> None:
         self.step = 0  # number of the last
+        self.written = 0  # how many so far
         self._path, self._rank, self._attempt = path, rank, attempt
         self._prefix = f'{{"rank":{rank},"attempt":{attempt},"step":'
         self._lines: deque[str] = deque()
-        self._thread, self._claimed = get_ident(), False
+        self._thread = get_ident()
         self._closed = self._failed = False
         self._lock, self._flushed = RLock(), time.perf_counter()
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
@@ -38,25 +39,22 @@ class Recorder:
         atexit.register(self.close)
         self._start_flushing()
 
-    def claim(self) -> bool:
-        """Begin a step, or a loop over steps; False if it cannot be recorded."""
+    def is_open(self) -> bool:
+        """Whether a step that begins now, in this thread, can be recorded."""
         if self._closed:
             self._warn_of_end("step")
         elif get_ident() != self._thread:
             warn("a step in another thread than the first one's is not recorded: record in one thread")
-        elif self._claimed:
-            warn("a step within a step is not recorded: use steps() or step(), one at a time")
         else:
-            self._claimed = True
             return True
         return False
 
-    def release(self) -> None:
-        """End it."""
-        self._claimed = False
-
-    def write(self, start: float, seconds: float, waited: float | None, examples: int | None) -> None:
-        """Record a step."""
+    def write(self, before: int, start: float, seconds: float, waited: float | None, examples: int | None) -> None:
+        """Record a step; ``before`` is how many had been written when it began."""
+        if before != self.written:
+            warn("a step in which another was recorded is not recorded itself: use steps() or step(), one at a time")
+            return
+        self.written += 1
         self.step += 1
         line = f'{self._prefix}{self.step},"start":{start:.6f},"seconds":{seconds:.7f}'
         if waited is not None:
@@ -120,7 +118,7 @@ class Recorder:
             pass
 
 
-_current: Recorder | bool | None = None  # None: not asked for yet; False: nothing is recorded in this process
+_current = None  # type: Recorder | bool | None  # None: not asked for yet; False: nothing is recorded in this process
 _making = allocate_lock()
 
 
