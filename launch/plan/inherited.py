@@ -37,6 +37,8 @@ _IDENTITY = (
     r"HOROVOD_(RANK|SIZE|LOCAL_(RANK|SIZE)|CROSS_(RANK|SIZE)|HOSTNAME|GLOO_RENDEZVOUS_.*)|"
     r"LAUNCH_(RUN|ATTEMPT|RANK|SIZE|LOCAL_RANK|LOCAL_SIZE|NODE|NODES|SEED|STARTED|SUBMITTED|LEAVE_AT|STEPS|GPU)"
 )
+# How these begin: an environment without any of them need not wait for the pattern.
+_STARTERS = ("SLURM", "PMI", "PRTE", "OMPI", "MPI", "MV2", "FLUX", "PALS", "TORCHELASTIC", "HOROVOD", "LAUNCH")
 # Where ranks meet, and which GPUs JAX takes: the user's own choice, unless this is a rank of torchrun or of this toolkit, which set these too.
 _MEETING = {
     "MASTER_ADDR",
@@ -48,7 +50,7 @@ _MEETING = {
 }
 _RANKS = {"LAUNCH_RANK", "TORCHELASTIC_RUN_ID"}
 # What Slurm's commands read beside their options.
-_SLURM = r"(SLURMD?|SBATCH|SRUN|SQUEUE|SINFO|SCANCEL|SCONTROL)_"
+_SLURM = ("SLURM_", "SLURMD_", "SBATCH_", "SRUN_", "SQUEUE_", "SINFO_", "SCANCEL_", "SCONTROL_")
 _KEPT = {"SLURM_CONF", "SLURM_JWT"}
 # What Slurm sets anew in every job says nothing of the next one.
 _SET_ANEW = (
@@ -60,13 +62,17 @@ _SET_ANEW = (
 def without_identity(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The environment without who this process is in another job: for processes of this machine."""
     chosen = set() if _RANKS.isdisjoint(environ) else _MEETING
-    return {name: value for name, value in environ.items() if name not in chosen and not re.fullmatch(_IDENTITY, name)}
+    return {name: value for name, value in environ.items() if name not in chosen and not _is_identity(name)}
+
+
+def _is_identity(name: str) -> bool:
+    return name.startswith(_STARTERS) and re.fullmatch(_IDENTITY, name) is not None
 
 
 def clean(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The environment without anything of another job or of Slurm but which cluster it is: for a Slurm job, and Slurm's commands."""
     kept = without_identity(environ)
-    return {name: value for name, value in kept.items() if name in _KEPT or not re.match(_SLURM, name)}
+    return {name: value for name, value in kept.items() if name in _KEPT or not name.startswith(_SLURM)}
 
 
 def take(request: Request, environ: Mapping[str, str] = os.environ) -> tuple[Request, dict[str, str]]:
@@ -127,7 +133,7 @@ def rows(taken: Mapping[str, str], slurm: bool, environ: Mapping[str, str] = os.
     if taken:
         lines["inherited"] = ", ".join(f"{name}={value}" for name, value in taken.items())
     slurms = {name for name in environ if name.startswith(("SBATCH_", "SRUN_", "SLURM_", "SLURMD_"))} - set(taken)
-    changing = sorted(name for name in slurms if not re.match(_SET_ANEW, name) and not re.fullmatch(_IDENTITY, name))
+    changing = sorted(name for name in slurms if not re.match(_SET_ANEW, name) and not _is_identity(name))
     if names := ", ".join(filter(None, [*changing, job and f"what describes {job}"])):
         lines["left out"] = f"{names}: give an option, or take a variable with --inherit NAME"
     return lines
