@@ -81,7 +81,7 @@ def begin(run: RunDir, submission: int | None = None) -> int:
     later = job.latest([run]).get(run.path)
     if submission is not None and later is not None and later.number > submission:
         raise MayNotBegin(f"a later job has it (number {later.number})")
-    if any(event.get("submission") == submission for event in run.events("cancelled")):
+    if job.is_cancelled(run, submission):
         raise MayNotBegin("it was cancelled")
     last = [event for event in run.events() if event["event"] in ("started", "ended")][-1:]
     if last and last[0]["event"] == "started" and slurm_job.is_at_work(last[0].get("job")):

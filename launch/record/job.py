@@ -5,6 +5,7 @@ of the run or study writes there. A job bears a random token, by which the sched
 """
 
 import dataclasses
+import functools
 import os
 import socket
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from launch.plan.plan import Plan
-from launch.record.contents import JobRecord
+from launch.record.contents import Event, JobRecord
 from launch.record.files import Damaged, as_text, publish, read_object
 from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
@@ -23,7 +24,7 @@ from launch.record.rundir import RunDir
 FOLDER = "jobs"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)  # no slots: what is derived from thousands of runs is kept
 class Job:
     """What a scheduler runs for us.
 
@@ -109,11 +110,17 @@ class Job:
         """Its runs, in their order."""
         return [self.run_dir(run) for run in self.runs]
 
+    @functools.cached_property
+    def _tasks(self) -> dict[str, int]:
+        return {run: task for task, run in enumerate(self.runs)}
+
     def handle(self, run: RunDir) -> str:
         """How the scheduler calls what makes a run: ``12``, or ``12_3`` for a task of an array."""
-        if self.shape != "array":
-            return str(self.id)
-        return f"{self.id}_{self.runs.index(os.path.relpath(run.path, self.holder))}"
+        return f"{self.id}_{self._tasks[run.path.name]}" if self.shape == "array" else str(self.id)
+
+    def note_in(self, run: RunDir) -> Event | None:
+        """The event by which a run knows of the job."""
+        return next((event for event in run.events("submitted") if event.get("submission") == self.number), None)
 
     def ask(self) -> "Job":
         """Write down that the scheduler is about to be asked; return the job with its token."""
@@ -131,7 +138,7 @@ class Job:
         """Note the scheduler's id of the job in its runs, then in the record; or there that it has refused the job."""
         job = dataclasses.replace(self, id=id, state="submitted" if id else "refused")
         for run in job.run_dirs if id else ():
-            if not any(event.get("submission") == job.number for event in run.events("submitted")):
+            if job.note_in(run) is None:
                 run.append_event(
                     "submitted", backend=job.backend, job=job.handle(run), submission=job.number, command=job.command
                 )
@@ -174,6 +181,11 @@ def latest(runs: Iterable[RunDir]) -> dict[Path, Job]:
             if job.state != "refused":
                 jobs |= {run.path: job for run in job.run_dirs}
     return {run.path: jobs[run.path] for run in runs if run.path in jobs}
+
+
+def is_cancelled(run: RunDir, number: int | None) -> bool:
+    """Whether the end of a run within the job of a number was asked for."""
+    return any(event.get("submission") == number for event in run.events("cancelled"))
 
 
 def _folders(holder: Path) -> list[Path]:

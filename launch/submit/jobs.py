@@ -111,13 +111,8 @@ def find_lost(runs: Iterable[RunDir]) -> None:
 
 def attached(job: Job) -> Job:
     """Complete the record of a job whose answer was lost."""
-    told = (
-        event.get("job")
-        for run in job.run_dirs
-        for event in run.events("submitted")
-        if event.get("submission") == job.number
-    )
-    number = next(told, None)  # its launcher was killed between the notes in the runs and the record
+    # Its launcher may have been killed between the notes in the runs and the record.
+    number = next((note.get("job") for run in job.run_dirs if (note := job.note_in(run))), None)
     return job.answered(number.partition("_")[0] if number else scheduler(job.backend).attach(job))
 
 
@@ -125,14 +120,17 @@ def end(parts: Sequence[Part], save_first: bool = True, reason: str = "") -> Non
     """End jobs or single runs of them, and note that in their runs, with the reason; return once they have ended."""
     ending: list[Part] = []
     for job, run in parts:
-        waits = run is not None and job.shape == "pack" and last_event(run, job).get("event") != "started"
-        if run is not None and waits:  # its turn has not come: the note keeps it from beginning
-            _note_cancelled(job, run, reason)
-        if not (waits and scheduler(job.backend).remote):
+        if run is None or job.shape != "pack":
             ending.append((job, run))
-    for backend in {job.backend: None for job, _ in parts}:
+            continue
+        begun, remote = last_event(run, job).get("event") == "started", scheduler(job.backend).remote
+        if not (begun and remote):  # the note keeps a run from beginning; one that has begun may yet be refused its end
+            _note_cancelled(job, run, reason)
+        if begun or not remote:
+            ending.append((job, run))
+    for backend in {job.backend: None for job, _ in ending}:
         for saves in (True, False):
-            those = [(job, run) for job, run in parts if job.backend == backend and _saves(job) is saves]
+            those = [(job, run) for job, run in ending if job.backend == backend and _saves(job) is saves]
             if those:
                 scheduler(backend).cancel(those, save_first and saves)
     for job, run in parts:

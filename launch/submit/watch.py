@@ -11,7 +11,7 @@ from launch.backends.scheduler import ENDED, QUEUED, Answer, Status, scheduler
 from launch.plan.plan import Plan
 from launch.record import diagnose
 from launch.record.files import refuse_full_disk
-from launch.record.job import Job
+from launch.record.job import Job, is_cancelled
 from launch.record.progress import Progress, closing
 from launch.record.rundir import RunDir
 from launch.submit import jobs as submission
@@ -117,12 +117,14 @@ class _Watch:
                 continue
             outcome = self._outcome(job, run, plan, status)
             if outcome is None:
+                if job.shape == "pack" and status is not None and status.phase != ENDED:
+                    break  # those behind it have not begun
                 continue
             self._show(answer)
             del self._left[path]
-            reason = submission.last_event(run, job).get("reason")
-            if outcome == "cancelled" and reason:  # by the study's own rule
-                print(f"{path.name}: not run: {reason}", flush=True)
+            last = submission.last_event(run, job)
+            if last.get("event") == "cancelled" and last.get("reason"):  # by the study's own rule
+                print(f"{path.name}: not run: {last['reason']}", flush=True)
                 continue
             self.outcomes[path.name] = diagnose.named(run, outcome)
             if job.shape == "array":
@@ -131,7 +133,7 @@ class _Watch:
             else:
                 self.close()
                 print(closing(run, plan, outcome), flush=True)
-                if outcome == "failed" and submission.last_event(run, job).get("event") != "ended":
+                if outcome == "failed" and last.get("event") != "ended":
                     _say_if_full(run)
             if outcome == "done" and job.shape != "pack" and status is not None and status.phase != ENDED:
                 print(f"job {job.id} is still in the queue ({status.word.lower()}): end it with scancel", flush=True)
@@ -163,7 +165,7 @@ class _Watch:
         if over and (noted or by_scheduler == "cancelled"):
             return by_scheduler or noted
         if noted and job.shape == "pack":
-            return noted
+            return "cancelled" if is_cancelled(run, job.number) else noted
         if run.result() is None:
             if not over and (noted is None or noted == "stopped" and plan.max_attempts > 1):  # it may come back
                 self._settling.pop(run.path, None)
