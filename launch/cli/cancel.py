@@ -38,23 +38,22 @@ def main(argv: list[str]) -> int:
     paths = states.find(argv)
     for folder in _whole(paths, {Path(word).absolute() for word in argv}):
         with contextlib.suppress(OSError):  # of another user, whose launcher does not heed us anyway
-            lock.order_end(
-                folder
-            )  # before its jobs are looked for: one is submitted only after this order is looked for
+            # Before its jobs are looked for: a launcher submits one only after it has looked for this order.
+            lock.order_end(folder)
     before, silence = states.look(paths, fresh=True)
-    active = [one for one in before if one.under_way]
+    active = {one.path: one for one in before if one.under_way}
     if silence and active:
         raise Refusal(f"the scheduler does not answer ({silence}), and nothing was cancelled: try again later")
-    if elsewhere := next((one for one in active if one.state == "unknown"), None):
+    if elsewhere := next((one for one in active.values() if one.state == "unknown"), None):
         raise Refusal(f"{elsewhere.path}: {elsewhere.reason}; nothing was cancelled")
-    parts = _parts([RunDir(one.path) for one in active])
+    parts = _parts([RunDir(path) for path in active])
     jobs.end(parts)
-    left = {one.path for one in states.look([one.path for one in active], fresh=True)[0] if one.under_way}
+    left = {one.path for one in states.look(list(active), fresh=True)[0] if one.under_way}
     for one in before:
         run = RunDir(one.path)
         if one.state in states.BROKEN:
             print(f"launch: {one.path}: {one.reason}; it was left alone", file=sys.stderr, flush=True)
-        elif one not in active:
+        elif one.path not in active:
             print(f"{one.path}: is not running ({one.state})")
         elif one.path not in left:
             print(f"{one.path}: {_became(run, one)}", flush=True)
@@ -72,7 +71,9 @@ def _whole(paths: Sequence[Path], named: set[Path]) -> set[Path]:
 
 def _parts(runs: Sequence[RunDir]) -> list[Part]:
     """The jobs of some runs: a whole job where all of its runs that are under way are among them."""
-    jobs_of = {path: _answered(job) for path, job in record.latest(runs).items()}
+    latest = record.latest(runs)
+    answered = {job.folder: _answered(job) for job in dict.fromkeys(latest.values())}
+    jobs_of = {path: answered[job.folder] for path, job in latest.items()}
     parts: list[Part] = []
     for job in dict.fromkeys(jobs_of.values()):
         if job.id is None:

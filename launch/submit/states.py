@@ -111,8 +111,10 @@ def look(paths: Sequence[Path], fresh: bool = False, poll: Callable[..., Answer]
             records[path] = _broken(path, error)
     jobs: dict[Path, Job] = {}
     unfinished = [each for each in records.values() if isinstance(each, _Record) and each.recorded[0] != "done"]
-    for holder in dict.fromkeys(record.holder_of(each.run) for each in unfinished):
-        those = [each.run for each in unfinished if record.holder_of(each.run) == holder]
+    by_holder: dict[Path, list[RunDir]] = {}
+    for each in unfinished:
+        by_holder.setdefault(record.holder_of(each.run), []).append(each.run)
+    for those in by_holder.values():
         try:
             jobs |= record.latest(those)
         except Unreadable as error:
@@ -185,28 +187,22 @@ def judge(noted: str, job: Job, status: Status | None) -> tuple[str, str]:
     status : Status or None
         What the scheduler says of it; None if it has forgotten the job.
     """
-    if status is None or (status.phase == ENDED and not status.word):
-        if noted == "queued" and job.shape == "pack":
-            return "stopped", f"job {job.id} ended before its turn"
-        return (
-            (noted, "")
-            if noted == "stopped"
-            else ("lost", f"job {job.id} is gone and has noted no end: resume goes on")
-        )
-    if status.phase == UNKNOWN:
-        return "unknown", status.reason
-    if status.phase == QUEUED:
-        return "queued", status.reason
-    if status.phase == ENDED:
+    if status is None or status.phase == ENDED:
         if noted == "stopped":
             return noted, ""
         if noted == "queued" and job.shape == "pack":
             return "stopped", f"job {job.id} ended before its turn"
+        if status is None or not status.word:
+            return "lost", f"job {job.id} is gone and has noted no end: resume goes on"
         where = f" on {status.nodes}" if status.nodes else f", {status.reason}" if status.reason else ""
         return status.outcome or "failed", f"job {job.id}: {status.word}{where}"
-    if noted == "stopped" and job.shape == "pack":
+    if status.phase == UNKNOWN:
+        return "unknown", status.reason
+    if status.phase == QUEUED:
+        return "queued", status.reason
+    if job.shape == "pack" and noted == "stopped":
         return noted, ""
-    if noted == "queued" and job.shape == "pack":  # it is submitted with its study, and its turn has not come
+    if job.shape == "pack" and noted == "queued":  # it is submitted with its study, and its turn has not come
         return "queued", f"its turn in job {job.id}"
     return "running", "" if status.word in ("", "RUNNING") else status.word.lower()
 
