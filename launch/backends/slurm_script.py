@@ -1,5 +1,6 @@
 """The script of a Slurm job, from a plan and the template in jobs/. Nothing a user wrote stands in it but quoted."""
 
+import dataclasses
 import os
 import re
 import shlex
@@ -93,7 +94,8 @@ def _filled(template: str, job: Job, more: dict[str, str], **places: str) -> str
     """A template of jobs/ with its places filled; ``more`` are options of sbatch beside those of the plan."""
     refuse_path(job.holder)  # which may have been moved since it was planned
     return _Script((TEMPLATES / template).read_text()).substitute(
-        command=shlex.join(sbatch(job)).replace("\n", " "),
+        # Without the token: the script is the one that a dry run shows, and who submits it by hand starts a job of their own.
+        command=shlex.join(sbatch(dataclasses.replace(job, token=""))).replace("\n", " "),
         directives="\n".join(
             f"#SBATCH --{name}={_quoted(value)}" if value else f"#SBATCH --{name}"
             for name, value in (directives(job.plans[0]) | more).items()

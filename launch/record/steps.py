@@ -23,7 +23,7 @@ WARM_UP = 0.1
 """Part of a run's steps, the first ones, that is not timed: caches fill, clocks rise, allocators grow."""
 
 _NEEDED = ("step", "start", "seconds")
-_WHOSE = ("rank", "attempt")
+_COUNTED = ("rank", "attempt", "examples")  # may be left out, but what stands there has to be one
 _OPTIONAL = ("input_seconds", "own_seconds", "examples", "loss", "epoch", "compiled", "traced")
 _CLOCK_S = 1.0  # by which a clock may be coarse or behind; attempts are farther apart
 _MOST = 2.0**53  # of a number that stays what it is as a float
@@ -91,7 +91,7 @@ class StepReader:
                 step = isinstance(record, dict) and "metrics" not in record
                 if not isinstance(record, dict) or step and not all(_usable(record[key], key) for key in _NEEDED):
                     raise ValueError
-                if not all(_usable(record[key], key) for key in _WHOSE if record.get(key) is not None):
+                if not all(_usable(record[key], key) for key in _COUNTED if record.get(key) is not None):
                     raise ValueError
             except (ValueError, KeyError, RecursionError):  # a kill within a write, a full disk, another program
                 self.damaged += 1

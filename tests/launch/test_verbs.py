@@ -263,7 +263,7 @@ def test_no_damaged_file_keeps_the_others_from_being_seen(whole: Path, data: st.
             ("status", copied), ("status", copied, "--json"), ("list", copied), ("cancel", copied), ("logs", copied / "a"),
             ("logs", copied / "c", "-n", 1), ("diff", copied / "a", copied / "c"),
         ):  # fmt: skip
-            printed = io.TextIOWrapper(io.BytesIO(), errors="surrogateescape", write_through=True)
+            printed = io.TextIOWrapper(io.BytesIO(), errors="backslashreplace", write_through=True)
             with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()):
                 try:
                     importlib.import_module(VERBS[verb][0]).main(list(map(str, words)))

@@ -127,7 +127,7 @@ def test_a_line_of_another_shape_is_passed_over(tmp_path):
         timed = steps.read(run, 2)
         assert len(timed.doubts) == 1 and len(timed.number) == 17
     for key in ("rank", "step", "start", "examples"):
-        for value in (float("nan"), float("inf"), 10**400, -1, "x", None):
+        for value in (float("nan"), float("inf"), 10**400, -1, "x", *([None] if key in ("step", "start") else [])):
             path.write_text(whole)
             studies.change(path, lambda line: line | {key: value} if line["step"] == 15 else line)  # noqa: B023
             timed = steps.read(run, 2)

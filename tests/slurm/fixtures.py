@@ -50,7 +50,12 @@ class Cluster:
             With what the script said, if it fails.
         """
         done = subprocess.run(
-            [_SCRIPT, command, self.directory, *arguments], capture_output=True, text=True, timeout=300, check=False
+            [_SCRIPT, command, self.directory, *arguments],
+            capture_output=True,
+            text=True,
+            errors="backslashreplace",
+            timeout=300,
+            check=False,
         )
         if done.returncode:
             raise RuntimeError(f"cluster {command} failed: {done.stderr.strip() or done.stdout.strip()}")

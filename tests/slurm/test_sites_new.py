@@ -40,7 +40,7 @@ def test_the_file_that_slurm_tells_runs_a_job(clean_slurm: Cluster, tmp_path: Pa
     run = RunDir(tmp_path / "with")
     lines = sorted(line for node in range(2) for line in run.node_log(node).read_text().splitlines())
     assert lines == [f"{rank}: {rank} {rank % 4} 0,1,2,3" for rank in range(8)]
-    assert "#SBATCH --partition=debug\n" in run.script.read_text()
+    assert "#SBATCH --partition=debug\n" in (run.path / "jobs/1/job.sh").read_text()
 
     for words, says in (
         (["-p", "short", "-N", 5], "--nodes 5 is more than partition short of ours allows (4)"),
