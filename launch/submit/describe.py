@@ -80,7 +80,7 @@ def study_plan(
     table = [["nodes", "ranks", "GPUs", *(name for name, _ in found[0].values), *differing]]
     for point, plan in zip(found, plans):
         if point.repeat == 1:
-            values = [value for _, value in point.values]
+            values = [value if value.isprintable() else repr(value)[1:-1] for _, value in point.values]
             table.append(
                 [
                     str(plan.nodes),
