@@ -97,10 +97,15 @@ def _names(combinations: Sequence[Mapping[str, str]]) -> list[str]:
     return list(names)
 
 
-@functools.cache
 def _label(axis: str, value: str) -> str:
-    shown = without_secrets([f"{axis}={value[:1000]}"])[0].replace(f"={HIDDEN}", "_secret")
-    return "-" + re.sub(r"[^A-Za-z0-9.+-]", "_", shown.replace("=", "", 1))[: MOST_LETTERS[0]]
+    safe = re.sub(r"[^A-Za-z0-9.+-]", "_", axis + shown(axis, value).replace(HIDDEN, "_secret"))
+    return f"-{safe[: MOST_LETTERS[0]]}"
+
+
+@functools.cache
+def shown(axis: str, value: str) -> str:
+    """A value as it is written, for all to see: without what in it looks like a secret."""
+    return without_secrets({axis: value})[axis]
 
 
 def plans(
