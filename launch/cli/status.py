@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ from launch.errors import Refusal, command
 from launch.plan import options
 from launch.plan.walltime import clock
 from launch.record import bad_nodes
-from launch.record.rundir import INDEX, RunDir
+from launch.record.rundir import RunDir, is_study
 from launch.record.table import aligned
 from launch.submit import efficiency, states
 
@@ -38,7 +37,7 @@ def main(argv: list[str]) -> int:
     chosen, words = options.with_words(Options, argv, "status")
     known, silence = states.look(states.find(words or ["runs"]))
     efficiencies: dict[Path, float] = {}
-    for folder in dict.fromkeys(one.path.parent for one in known if os.path.isfile(one.path.parent / INDEX)):
+    for folder in dict.fromkeys(one.path.parent for one in known if is_study(one.path.parent)):
         try:
             efficiencies |= efficiency.so_far(folder, [one for one in known if one.path.parent == folder])
         except Refusal as refusal:  # the runs are shown all the same
