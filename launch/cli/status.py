@@ -18,7 +18,7 @@ from launch.plan import options
 from launch.plan.walltime import clock
 from launch.record import bad_nodes
 from launch.record.files import Unreadable
-from launch.record.rundir import INDEX, RunDir, read_index
+from launch.record.rundir import INDEX, RunDir, is_study, read_index
 from launch.record.table import aligned, on_a_line
 from launch.submit import efficiency, states
 from launch.submit.study import shown
@@ -42,7 +42,7 @@ def main(argv: list[str]) -> int:
     chosen, words = options.with_words(Options, argv, "status")
     known, silence = states.look(states.find(words or ["runs"]))
     efficiencies: dict[Path, float] = {}
-    for folder in dict.fromkeys(one.path.parent for one in known if os.path.isfile(one.path.parent / INDEX)):
+    for folder in dict.fromkeys(one.path.parent for one in known if is_study(one.path.parent)):
         try:
             efficiencies |= efficiency.so_far(folder, [one for one in known if one.path.parent == folder])
         except Refusal as refusal:  # the runs are shown all the same

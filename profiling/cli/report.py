@@ -10,12 +10,13 @@ from typing import Any, Literal
 from launch.errors import Refusal
 from launch.plan import options
 from launch.record.files import publish
+from launch.record.rundir import is_study
 from launch.record.table import aligned
 from profiling import text
 from profiling.cli import export, inputs
 from profiling.reporting import columns, document, latex, markdown, page
 from profiling.reporting.columns import Column
-from profiling.study import runs, tables
+from profiling.study import tables
 from profiling.study.runs import Study
 
 
@@ -33,7 +34,7 @@ class Options:
 def run(argv: Sequence[str]) -> str:
     """What the verb prints."""
     (path,), chosen = options.with_files(Options, argv, ["STUDY|TABLE"])
-    if not runs.is_study(path):
+    if not is_study(path):
         if chosen.out or chosen.remark:
             raise Refusal(f"--out and --remark are for the report of a study, and {path} is a table: leave them out")
         content = document.table(tables.read(path, chosen.series))
