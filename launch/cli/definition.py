@@ -141,7 +141,9 @@ def _order(
     kind = workload.kind(table["workload"])
     hints = typed.hints(workload.config_class(table["workload"])) if kind == "workload" else {}
     texts = _texts("options", table_of(table, "options"), hints)
-    found = options.inserted(words_of(table, "arguments"), [*options.words(texts), *words])
+    found = [*words_of(table, "arguments")]
+    place = options.end_of_options(found)
+    found[place:place] = [*options.words(texts), *words]
     return Order(asked=options.build(Request, job), target=workload.find(table["workload"], found), axes=axes)
 
 

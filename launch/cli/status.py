@@ -21,7 +21,7 @@ from launch.record.files import Unreadable
 from launch.record.rundir import INDEX, RunDir, is_study, read_index
 from launch.record.table import aligned, on_a_line
 from launch.submit import efficiency, states
-from launch.submit.study import shown
+from launch.submit.naming import shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

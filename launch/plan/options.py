@@ -214,10 +214,9 @@ def words(values: Mapping[str, str | list[str]]) -> list[str]:
     return [f"--{name}={item}" for name, items in listed for item in items]
 
 
-def inserted(argv: Sequence[str], more: Sequence[str]) -> list[str]:
-    """A command line with further options: before its ``--``, behind which programs take every word as it is."""
-    place = argv.index("--") if "--" in argv else len(argv)
-    return [*argv[:place], *more, *argv[place:]]
+def end_of_options(argv: Sequence[str]) -> int:
+    """Where further options can stand in a command line: before its ``--``, behind which programs take every word as it is."""
+    return list(argv).index("--") if "--" in argv else len(argv)
 
 
 def scalar(hint: Any, bounds: typed.Bounds | None = None) -> tuple[type, tuple | None, typed.Bounds]:

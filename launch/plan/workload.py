@@ -63,8 +63,9 @@ class Target:
             words = options.words({name: value for name, value in values.items() if name != "seed"})
             return _given(self.kind, self.name, (*self.arguments, *words)) if words else self
         arguments, used = placeholders.fill(self.arguments, {**known, **values})
-        words = options.words({name: value for name, value in values.items() if name not in used})
-        return dataclasses.replace(self, arguments=tuple(options.inserted(arguments, words)))
+        place = options.end_of_options(self.arguments)
+        arguments[place:place] = options.words({name: value for name, value in values.items() if name not in used})
+        return dataclasses.replace(self, arguments=tuple(arguments))
 
 
 def find(name: str, arguments: Sequence[str], verbs: Iterable[str] = ()) -> Target:

@@ -13,6 +13,7 @@ from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
 from launch.record.table import aligned, on_a_line
 from launch.submit import study
+from launch.submit.naming import shown
 
 
 def run_plan(planned: Plan, here: Site, why: str, run: RunDir) -> str:
@@ -82,7 +83,7 @@ def study_plan(
     table = [["nodes", "ranks", "GPUs", *(name for name, _ in found[0].values), *differing]]
     for point, plan in zip(found, plans):
         if point.repeat == 1:
-            values = [on_a_line(study.shown(*each)) for each in point.values]
+            values = [on_a_line(shown(*each)) for each in point.values]
             table.append(
                 [
                     str(plan.nodes),

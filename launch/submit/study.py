@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import functools
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +22,9 @@ from launch.plan.workload import Target
 from launch.record import job as record
 from launch.record.files import Unreadable, as_text
 from launch.record.job import Job
-from launch.record.redact import HIDDEN, without_secrets
 from launch.record.rundir import INDEX, STATUS, RunDir, is_study, read_index
 from launch.submit import jobs
+from launch.submit.naming import names
 
 if TYPE_CHECKING:
     from launch.submit.lock import Hold
@@ -66,45 +64,13 @@ def points(axes: Axes, repeats: int) -> list[Point]:
     """
     combinations = axes.combinations()
     refuse_too_large(len(combinations), repeats)
-    names = _names(combinations)
+    labels = names(combinations)
     coordinates = [(int(each.pop("nodes")), tuple(each.items())) for each in combinations]
     return [
-        Point(nodes, values, repeat, f"{name}-r{repeat}")
+        Point(nodes, values, repeat, f"{label}-r{repeat}")
         for repeat in range(1, repeats + 1)
-        for (nodes, values), name in zip(coordinates, names)
+        for (nodes, values), label in zip(coordinates, labels)
     ]
-
-
-MOST_LETTERS = 48, 160
-"""Of an axis in the name of a run, and of all axes together: a file system takes 255 in all."""
-
-
-def _names(combinations: Sequence[Mapping[str, str]]) -> list[str]:
-    """A name for each point by its values: one that can be the name of a folder, is short, and tells no secret.
-
-    Of those that would be alike the later ones are numbered.
-    """
-    names: dict[str, None] = {}
-    times: dict[str, int] = {}
-    for combination in combinations:
-        parts = [_label(axis, value) for axis, value in combination.items() if axis != "nodes"]
-        name = label = f"n{int(combination['nodes'])}" + "".join(parts)[: MOST_LETTERS[1]]
-        while name in names:
-            times[label] = times.get(label, 1) + 1
-            name = f"{label}_{times[label]}"
-        names[name] = None
-    return list(names)
-
-
-def _label(axis: str, value: str) -> str:
-    safe = re.sub(r"[^A-Za-z0-9.+-]", "_", axis + shown(axis, value).replace(HIDDEN, "_secret"))
-    return f"-{safe[: MOST_LETTERS[0]]}"
-
-
-@functools.cache
-def shown(axis: str, value: str) -> str:
-    """A value as it is written, for all to see: without what in it looks like a secret."""
-    return without_secrets({axis: value})[axis]
 
 
 def plans(
