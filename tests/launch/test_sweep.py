@@ -146,7 +146,7 @@ words = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=2000)
+@settings(deadline=None, max_examples=60)
 @given(axes, words)
 def test_each_point_receives_the_words_that_were_written(axes: dict[str, list[str]], words: list[list[Piece]]):
     sweeps = [f"{name}={','.join(values)}" for name, values in axes.items()]
