@@ -43,33 +43,16 @@ class Axes:
         axes: dict[str, tuple[str, ...]] = {}
         for step in self.steps:
             for name, values in step.items():
-                if not re.fullmatch(r"[^\W\d][^\s={}]*", name) or not name.isprintable():
-                    raise Refusal(
-                        f"{typed.shown(name)} cannot be the name of an axis: give that of an option, which begins with a letter; "
-                        "other forms stand among the arguments of the program: --sweep n=1,2 program -n {n}"
-                    )
-                if name.replace("_", "-") in {known.replace("_", "-") for known in axes}:
-                    raise Refusal(f"the axis {name} stands twice: give all its values at once")
+                _refuse_name(name, axes)
                 axes[name] = values
-            counts = {name: len(values) for name, values in step.items()}
-            if len(set(counts.values())) > 1:
-                said = " and ".join(f"{name} has {count}" for name, count in counts.items())
-                raise Refusal(f"axes that vary in step need equally many values, but {said}: make them equal")
-            if len(set(rows := list(zip(*step.values())))) < len(rows):
-                said = ", ".join(f"{name}={','.join(values)}" for name, values in step.items())
-                raise Refusal(f"a value stands twice in {said}: give each once; --repeats runs all again")
+            _refuse_rows(step)
         for which, conditions in (("only", self.only), ("exclude", self.exclude)):
-            for name, values in itertools.chain.from_iterable(condition.items() for condition in conditions):
-                if name not in axes:
-                    raise Refusal(f"{which} names {name}, which is not an axis here: {nearest(name, axes)}")
-                if stray := next((value for value in values if value not in axes[name]), None):
-                    raise Refusal(
-                        f"{which} names {name}={stray}, which is none of its values ({', '.join(axes[name])})"
-                    )
-        for name in ("nodes", "seed"):
+            for condition in conditions:
+                _refuse_strays(which, condition, axes)
+        for name, hint in (("nodes", Count), ("seed", Seed)):
             for value in axes.get(name, ()):
                 try:
-                    typed.from_text(value, {"nodes": Count, "seed": Seed}[name])
+                    typed.from_text(value, hint)
                 except ValueError as error:
                     raise Refusal(f"the axis {name}: {error}") from None
         if not self.combinations():
@@ -169,3 +152,38 @@ def with_nodes(steps: Sequence[dict[str, tuple[str, ...]]], nodes: Sequence[int]
 def _meets(combination: Mapping[str, str], conditions: Iterable[Mapping[str, Sequence[str]]]) -> bool:
     """Whether a combination fulfils one of the conditions, in all its names."""
     return any(all(combination[name] in values for name, values in condition.items()) for condition in conditions)
+
+
+def _refuse_name(name: str, others: Iterable[str]) -> None:
+    if not re.fullmatch(r"[^\W\d][^\s={}]*", name) or not name.isprintable():
+        raise Refusal(
+            f"{typed.shown(name)} cannot be the name of an axis: give that of an option, which begins with a letter; other "
+            "forms stand among the arguments of the program: --sweep n=1,2 program -n {n}"
+        )
+    if name.replace("_", "-") in {other.replace("_", "-") for other in others}:
+        raise Refusal(f"the axis {name} stands twice: give all its values at once")
+
+
+def _refuse_rows(step: Mapping[str, Sequence[str]]) -> None:
+    if len({len(values) for values in step.values()}) > 1:
+        counts = " and ".join(f"{name} has {len(values)}" for name, values in step.items())
+        raise Refusal(f"axes that vary in step need equally many values, but {counts}: make them equal")
+    rows = list(zip(*step.values()))
+    if len(set(rows)) < len(rows):
+        listed = ", ".join(f"{name}={_listed(values)}" for name, values in step.items())
+        raise Refusal(f"a value stands twice in {listed}: give each once; --repeats runs all again")
+
+
+def _refuse_strays(which: str, condition: Mapping[str, Sequence[str]], axes: Mapping[str, Sequence[str]]) -> None:
+    for name, values in condition.items():
+        if name not in axes:
+            raise Refusal(f"{which} names {_listed([name])}, which is not an axis here: {nearest(name, axes)}")
+        if strays := [value for value in values if value not in axes[name]]:
+            known = _listed(axes[name], ", ")
+            raise Refusal(f"{which} names {name}={_listed(strays[:1])}, which is none of its values ({known})")
+
+
+def _listed(values: Iterable[str], separator: str = ",") -> str:
+    """Values for a message: as they are written where that is one line and not a long one."""
+    text = separator.join(values)
+    return text if text.isprintable() and len(text) < 200 else typed.shown(text)

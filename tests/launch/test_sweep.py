@@ -95,6 +95,8 @@ def test_a_workload_reads_its_options_itself():
     ]
     with pytest.raises(Refusal, match="unknown option --widht of tiny: did you mean '--width'?"):
         plans(["widht=3"], [], tiny)
+    with pytest.raises(Refusal, match=r"option --width: '\[1,2\]' is not a whole number"):
+        plans(["width=[1,2],3"], [], tiny)
     with pytest.raises(Refusal, match="option --xla takes no value, and 'maybe' is given"):
         plans(["xla=maybe"], [], tiny)
 
