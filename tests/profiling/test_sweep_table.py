@@ -1,0 +1,125 @@
+"""The table of a sweep: a row per point, whatever has become of its runs."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+import studies
+
+from launch.errors import Refusal
+from launch.record.rundir import RunDir
+from profiling.cli import table
+from profiling.study import confidence
+
+
+def made(folder: Path, runs: list[tuple[int, dict, dict | None]], **result: object) -> Path:
+    """A study: nodes, values and metrics of each run; None has not begun."""
+    entries, counts = [], {}
+    for nodes, values, metrics in runs:
+        repeat = counts[nodes, str(values)] = counts.get((nodes, str(values)), 0) + 1
+        name = f"n{nodes}-{len(entries)}"
+        run = RunDir(folder / name)
+        run.create()
+        studies.publish_json(run.run_json, studies.PLAN | {"name": name, "kind": "script", "nodes": nodes, "workload": "/home/u/train.py"})  # fmt: skip
+        if metrics is not None:
+            ended = {"event": "ended", "outcome": "done", "time": 1.7e9 + 2 + len(entries)}
+            run.events_jsonl.write_text("\n".join(map(json.dumps, ({"event": "started", "time": 1.7e9}, ended))))
+            run.result_json.write_text(json.dumps({"status": "done", "metrics": metrics, **result}))
+        entries.append({"run": name, "nodes": nodes, "values": values, "repeat": repeat})
+    studies.publish_json(folder / "study.json", {"workload": "/home/u/train.py", "runs": entries})
+    return folder
+
+
+def asked(folder: Path, *words: str) -> dict:
+    return json.loads(table.run([str(folder), *words, "--format", "json"]), parse_constant=pytest.fail)
+
+
+def test_points_are_sorted_by_the_mean_and_none_is_hidden(tmp_path: Path):
+    folder = made(
+        tmp_path / "s",
+        [
+            (1, {"lr": "1e-1", "net": "[8, 8]"}, {"accuracy": 0.5, "test_error": 0.1}),
+            (1, {"lr": "1e-1", "net": "[8, 8]"}, {"accuracy": 0.7}),
+            (1, {"lr": "0.010", "net": 'a|"b"'}, {"accuracy": 0.9, "text": "x"}),
+            (1, {"lr": "0.010", "net": 'a|"b"'}, {"accuracy": float("nan")}),
+            (1, {"lr": "2", "net": "x"}, None),
+            (1, {"lr": "3", "net": "x"}, {"loss": 1}),
+        ],
+    )
+    content = asked(folder, "--by", "accuracy")
+    assert [point["values"]["lr"] for point in content["points"]] == ["0.010", "1e-1", "2", "3"]
+    best, second, *others = [point["figures"].get("accuracy") for point in content["points"]]
+    assert (best["repeats"], best["mean"], best["sd"], best["best_run"]) == (1, 0.9, None, "n1-2")
+    assert (second["mean"], second["best"], second["worst"]) == (pytest.approx(0.6), 0.7, 0.5)
+    assert second["sd"] == pytest.approx(0.02**0.5) and second["interval"] is None and others == [None, None]
+    whys = {left["run"]: left["why"] for left in content["left_out"]}
+    assert whys == {"n1-3": "its accuracy is nan", "n1-4": "planned", "n1-5": "it has no accuracy"}
+    shown = table.run([str(folder), "--by", "accuracy"])
+    assert "1 of 2" in shown and "left out: n1-4: planned" in shown and "nodes" not in shown and "[8, 8]" in shown
+    assert r"a\|" in table.run([str(folder), "--by", "accuracy", "--format", "markdown"])
+    rows = list(csv.DictReader(io.StringIO(table.run([str(folder), "--format", "csv"]))))
+    assert [row["net"] for row in rows] == ["[8, 8]", 'a|"b"', "x", "x"] and rows[0]["accuracy"] == "0.6"
+    assert [row["repeats"] for row in rows] == ["2", "2", "0", "1"] and rows[1]["asked"] == "2"
+    assert table.run([str(folder), "--out", str(tmp_path / "t.txt")]).startswith("4 points")
+    assert (tmp_path / "t.txt").read_text() == table.run([str(folder)]) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("figure", "words", "first"),
+    [
+        ("accuracy", [], 0.9),
+        ("accuracy", ["--smallest"], 0.1),
+        ("test_error", [], 0.1),
+        ("test error", ["--largest"], 0.9),
+        ("times_better", [], 0.9),
+        ("iou", [], 0.1),  # as the workload's target says
+    ],
+)
+def test_which_is_the_best(tmp_path: Path, figure: str, words: list[str], first: float):
+    name = figure.replace(" ", "_")
+    folder = made(tmp_path / "s", [(1, {"x": str(value)}, {name: value}) for value in (0.5, 0.1, 0.9)])
+    training = {"steps": 1, "steps_per_epoch": 1, "epochs": 1, "global_batch": 1, "target": ["iou", "<=", 0.5]}
+    studies.publish_json(folder / "n1-0" / "training.json", training)
+    content = asked(folder, "--by", figure, *words)
+    assert content["points"][0]["figures"][name]["mean"] == first
+
+
+def test_seeds_are_repeats_nodes_are_points_and_six_make_an_interval(tmp_path: Path):
+    values = (0.5, 0.51, 0.52, 0.49, 0.5, 0.53)
+    runs = [(nodes, {"seed": str(seed)}, {"f": value}) for nodes in (1, 4) for seed, value in enumerate(values)]
+    content = asked(made(tmp_path / "s", runs, throughput_examples_per_s=100.0), "--by", "f")
+    assert [(point["nodes"], point["done"], point["values"]) for point in content["points"]] == [(1, 6, {}), (4, 6, {})]
+    interval = content["points"][0]["figures"]["f"]["interval"]
+    assert 0.49 < interval["low"] < sum(values) / 6 < interval["high"] < 0.53
+    shown = table.run([str(tmp_path / "s")])
+    assert shown.splitlines()[2].split() == ["nodes", "repeats", "f", "throughput", "time"]
+    times = [point["figures"]["time"]["mean"] for point in asked(tmp_path / "s", "--by", "time")["points"]]
+    assert times == pytest.approx([2 + 2.5, 2 + 8.5])
+
+
+def test_the_interval_of_a_mean_moves_with_its_values():
+    values = (1.0, 2.0, 4.0, 3.0, 2.5, 7.0)
+    interval, moved = confidence.mean(values), confidence.mean(tuple(value - 10 for value in values))
+    assert interval and moved and (moved.low, moved.high) == pytest.approx((interval.low - 10, interval.high - 10))
+    assert confidence.mean((3.0,) * 6) == confidence.Interval(3.0, 3.0) and confidence.mean(values[:5]) is None
+
+
+def test_refusals(tmp_path: Path):
+    folder = made(tmp_path / "s", [(1, {"x": "1"}, {"accuracy": 0.5})])
+    for words, match in (
+        (["--by", "acuracy"], "did you mean 'accuracy'"),
+        (["--by", "f"], "known: accuracy, time"),
+        (["--smallest"], "--by"),
+        (["--by", "accuracy", "--smallest", "--largest"], "contradict"),
+        (["--out", str(tmp_path / "no" / "t")], "--out"),
+    ):
+        with pytest.raises(Refusal, match=match):
+            table.run([str(folder), *words])
+    with pytest.raises(Refusal, match="not the folder of a study"):
+        table.run([str(folder / "n1-0")])
+    waiting = made(tmp_path / "w", [(1, {"x": "1"}, None)])  # nobody knows its figures yet
+    assert "0 of 1" in table.run([str(waiting), "--by", "accuracy"])
+    (folder / "n1-0" / "result.json").write_text("{")
+    assert "left out: n1-0: " in table.run([str(folder)])
