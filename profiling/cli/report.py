@@ -37,14 +37,14 @@ def run(argv: Sequence[str]) -> str:
         if chosen.out or chosen.remark:
             raise Refusal(f"--out and --remark are for the report of a study, and {path} is a table: leave them out")
         content = document.table(tables.read(path, chosen.series))
-        return json.dumps(content, indent=1, ensure_ascii=False) if chosen.json else _printed(content, chosen.format)
+        return json.dumps(content, indent=1, ensure_ascii=False) if chosen.json else printed(content, chosen.format)
     whole = inputs.study(path)
     study = tables.choose(whole, chosen.series)
     content = document.document(study, tables.of_study(study), chosen.remark)
     if chosen.json:
         return json.dumps(content, indent=1, ensure_ascii=False)
     folder = chosen.out or path / "report" / ("" if len(whole.series) == 1 else _name(study))
-    return f"{_printed(content, chosen.format)}\n{write(folder, study, content)}"
+    return f"{printed(content, chosen.format)}\n{write(folder, study, content)}"
 
 
 def write(folder: Path, study: Study, content: dict[str, Any]) -> str:
@@ -97,7 +97,8 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _printed(content: dict[str, Any], form: str) -> str:
+def printed(content: dict[str, Any], form: str) -> str:
+    """The table for the terminal ("text") or in Markdown ("markdown"), and what its reader must know."""
     interval = f"{100 * content['confidence']:.0f} % CI"
     shown = (
         Column("workers", "workers"),

@@ -112,7 +112,7 @@ def flat(content: dict[str, Any]) -> list[list[Any]]:
     bounds = [f"{by}_low", f"{by}_high"] if by else []
     rows: list[list[Any]] = [[*names, "repeats", "asked", *header, *bounds]]
     for point in content["points"]:
-        places = [str(point["nodes"]) if axis == "nodes" else point["values"].get(axis, "") for axis in names]
+        places = [point["nodes"] if axis == "nodes" else point["values"].get(axis, "") for axis in names]
         values = [_of(point, figure, key, None) for figure in _names(content) for key in keys]
         interval = (_of(point, by, "interval", None) or {"low": None, "high": None}) if by else {}
         rows.append([*places, _having(point, by), point["asked"], *values, *interval.values()])

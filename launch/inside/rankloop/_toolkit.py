@@ -1,0 +1,46 @@
+"""The toolkit behind this package, for the process in which somebody asks for it: what launches studies and reads them."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+from rankloop.__main__ import home
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import types
+
+_PACKAGES = ("launch", "profiling", "workloads")
+
+
+def api(wanted: str) -> types.ModuleType:
+    """The module that has what is wanted.
+
+    Raises
+    ------
+    ImportError
+        If this Python is too old, lacks a package that the toolkit needs, or has imported other packages of its names.
+    """
+    folder = home()
+    if folder is None or sys.version_info < (3, 11):
+        raise _error(wanted, "it needs the toolkit, in a Python of 3.11 or newer")
+    for name in _PACKAGES:
+        found = getattr(sys.modules.get(name), "__path__", None)
+        if name in sys.modules and os.path.join(folder, name) not in map(os.path.realpath, found or ()):
+            where = getattr(sys.modules[name], "__file__", None) or "this program"
+            raise _error(wanted, f"a module {name!r} of your own is imported already ({where}); rename it")
+    sys.path.insert(0, folder)
+    try:
+        return importlib.import_module("profiling.api")
+    except ModuleNotFoundError as error:
+        raise _error(wanted, f"{error.name} is not installed for it") from None
+    finally:
+        sys.path.remove(folder)
+
+
+def _error(wanted: str, why: str) -> ImportError:
+    return ImportError(
+        f"rankloop.{wanted} cannot be used in {sys.executable}: {why}: take the Python in which rankloop is installed"
+    )
