@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import os
 import sys
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import types
 
 _PACKAGES = ("launch", "profiling", "workloads")
+_NEEDED = ("numpy", "psutil", "submitit")  # what is found out now is not found out in the middle of a study
 
 
 def api(wanted: str) -> types.ModuleType:
@@ -26,6 +27,8 @@ def api(wanted: str) -> types.ModuleType:
     folder = home()
     if folder is None or sys.version_info < (3, 11):
         raise _error(wanted, "it needs the toolkit, in a Python of 3.11 or newer")
+    if missing := next((name for name in _NEEDED if importlib.util.find_spec(name) is None), None):
+        raise _error(wanted, f"{missing} is not installed for it")
     for name in _PACKAGES:
         found = getattr(sys.modules.get(name), "__path__", None)
         if name in sys.modules and os.path.join(folder, name) not in map(os.path.realpath, found or ()):
@@ -34,8 +37,6 @@ def api(wanted: str) -> types.ModuleType:
     sys.path.insert(0, folder)
     try:
         return importlib.import_module("profiling.api")
-    except ModuleNotFoundError as error:
-        raise _error(wanted, f"{error.name} is not installed for it") from None
     finally:
         sys.path.remove(folder)
 
