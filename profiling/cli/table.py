@@ -40,7 +40,7 @@ def run(argv: Sequence[str]) -> str:
     if chosen.by is None and (chosen.smallest or chosen.largest):
         raise Refusal("--smallest and --largest say how to sort by a figure: give it with --by")
     content = document(path, chosen.by, True if chosen.smallest else False if chosen.largest else None)
-    written = _FORMS[chosen.format](content)
+    written = FORMS[chosen.format](content)
     if not chosen.out:
         return written
     try:
@@ -87,4 +87,4 @@ def _title(content: dict[str, Any]) -> str:
     return f"{content['study']}: {text.plural(len(content['points']), 'point')} of {Path(content['workload']).name}"
 
 
-_FORMS = {"text": as_text, "markdown": as_markdown, "csv": _as_csv, "json": _as_json}
+FORMS = {"text": as_text, "markdown": as_markdown, "csv": _as_csv, "json": _as_json}

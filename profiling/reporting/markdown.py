@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def report(document: dict[str, Any], figures: "dict[str, Plot]") -> str:
     """The content of report.md, which shows the figures that lie in figures/."""
-    lines = [f"# Scaling study {document['study']}", "", blocks.summary(document), ""]
+    lines = [f"# {blocks.title(document)}", "", blocks.summary(document), ""]
     lines += [f"**{problem}**  " for problem in document["problems"]]
     lines += [
         "",

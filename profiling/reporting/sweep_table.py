@@ -119,6 +119,22 @@ def flat(content: dict[str, Any]) -> list[list[Any]]:
     return rows
 
 
+def summary(content: dict[str, Any]) -> str:
+    """The result in one sentence; ``objective`` in the content is the figure that tells which point is the best."""
+    points, objective = content["points"], content["objective"]
+    runs = f"{sum(point['done'] for point in points)} of {sum(point['asked'] for point in points)} runs are done"
+    reached = [point for point in points if objective in point["figures"]]
+    if not reached:
+        return f"{text.plural(len(points), 'point')}: {runs}."
+    small = content["smallest"][objective]
+    best = (min if small else max)(reached, key=lambda point: point["figures"][objective]["mean"])
+    where = ", ".join(f"{axis} = {coordinate(best, axis)}" for axis in axes(content))
+    return (
+        f"{text.plural(len(points), 'point')}: {runs}. The {'smallest' if small else 'largest'} mean {objective} is "
+        f"{_shown(best['figures'][objective]['mean'])}, at {where}."
+    )
+
+
 def notes(content: dict[str, Any]) -> list[str]:
     """What the reader has to know: how it is sorted, what stands in it, and which runs do not."""
     by, points = content["by"], content["points"]

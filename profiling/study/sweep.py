@@ -112,6 +112,12 @@ class Sweep:
         names = list(dict.fromkeys(name for run in self.runs for name in (*run.figures, *run.unusable)))
         return sorted(names, key=lambda name: (THROUGHPUT, TIME).index(name) + 1 if name in (THROUGHPUT, TIME) else 0)
 
+    @property
+    def objective(self) -> str | None:
+        """The figure that tells which point is the best: that of the workload's target, else the first metric."""
+        figures = self.figures
+        return self.target[0] if self.target and self.target[0] in figures else next(iter(figures), None)
+
     def figure(self, name: str) -> str:
         """A figure by its name, for which blanks may stand where that has underscores.
 
@@ -132,6 +138,13 @@ class Sweep:
         if self.target and self.target[0] == figure:
             return self.target[1] == "<="
         return bool(_SMALL_IS_GOOD & set(re.split(r"[^a-z]+", figure.lower())))
+
+
+def is_sweep(folder: Path) -> bool:
+    """Whether a study has several points on one number of nodes, or but one number of nodes: it compares results."""
+    entries = (read_index(folder) or {"runs": []})["runs"]
+    series = {tuple(_values(entry["values"]).items()) for entry in entries}
+    return len(series) > 1 or len({entry["nodes"] for entry in entries}) == 1
 
 
 def read(folder: Path, states: Callable[[Sequence[Path]], Sequence[str]]) -> Sweep:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import studies
 
 from launch.errors import Refusal
 from launch.record.rundir import RunDir
-from profiling.cli import table
+from profiling.cli import report, table
 from profiling.study import confidence
 
 
@@ -104,6 +105,48 @@ def test_the_interval_of_a_mean_moves_with_its_values():
     interval, moved = confidence.mean(values), confidence.mean(tuple(value - 10 for value in values))
     assert interval and moved and (moved.low, moved.high) == pytest.approx((interval.low - 10, interval.high - 10))
     assert confidence.mean((3.0,) * 6) == confidence.Interval(3.0, 3.0) and confidence.mean(values[:5]) is None
+
+
+def test_the_report_of_a_sweep_has_its_table_and_parallel_coordinates(tmp_path: Path):
+    values = [(lr, net) for lr in ("0.1", "0.001", "7") for net in ("a", "b & <c>")]
+    runs = [(1, {"lr": lr, "net": net}, {"accuracy": 1 - float(lr) / 8, "loss": 2}) for lr, net in values]
+    folder = made(tmp_path / "s", [*runs, (1, {"lr": "7", "net": "z"}, None)])
+    printed = report.run([str(folder), "--by", "accuracy"])
+    assert printed.splitlines()[3].split()[:2] == ["0.001", "a"] and printed.endswith(
+        f"report: {folder}/report/index.html"
+    )
+    content = json.loads((folder / "report" / "report.json").read_text(), parse_constant=pytest.fail)
+    assert len(content["sweep"]["points"]) == 7 and [left["run"] for left in content["left_out"]] == ["n1-6"]
+    page = (folder / "report" / "index.html").read_text()
+    assert "7 points: 6 of 7 runs are done. The largest mean accuracy is 0.99987, at lr = 0.001, net = a." in page
+    titles = re.findall(
+        r"<title>(lr=.*?)</title>", (folder / "report" / "figures" / "parallel_coordinates.svg").read_text()
+    )
+    assert len(titles) == 6 and titles[-1] == "lr=0.001, net=a: accuracy 0.99987, 1 repeat"  # the best is on top
+    assert r"b \& <c>" in (folder / "report" / "table.tex").read_text() and "b &amp; &lt;c&gt;" in page
+    assert (folder / "report" / "runs.csv").read_text().splitlines()[0] == "run,nodes,lr,net,repeat,accuracy,loss,time"
+    assert (folder / "report" / "table.csv").read_text().startswith("lr,net,repeats,asked,accuracy,accuracy_sd")
+    alone = made(tmp_path / "alone", [(1, {}, {"accuracy": 0.5}), (1, {}, {"accuracy": 0.6})])  # repeats, and no axis
+    report.run([str(alone)])
+    assert not list((alone / "report" / "figures").iterdir())
+    with pytest.raises(Refusal, match="--by is for the points"):
+        report.run([str(studies.make(tmp_path / "scaling", repeats=1)), "--by", "error"])
+
+
+@pytest.mark.parametrize(
+    ("values", "places"),
+    [
+        (["1", "2", "4"], [0, 1 / 3, 1]),
+        (["1e-4", "1e-3", "1e-2"], [0, 0.5, 1]),  # over powers of ten
+        (["-1", "0", "1"], [0, 0.5, 1]),
+        (["b", "a", "10"], [1, 0.5, 0]),  # numbers before words
+        (["3", "3", "3.0"], [0.5, 0.5, 0.5]),
+    ],
+)
+def test_places_on_an_axis(values: list[str], places: list[float]):
+    parallel_coordinates = pytest.importorskip("profiling.reporting.parallel_coordinates")
+    axis = parallel_coordinates._parameter("x", [{"nodes": 1, "values": {"x": value}} for value in values])
+    assert axis.places == pytest.approx(places) and {label for _, label in axis.labels} <= set(values)
 
 
 def test_refusals(tmp_path: Path):
