@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from launch.errors import Refusal, command
+from launch.errors import Refusal
 from launch.plan import options
 from launch.record.files import publish
 from launch.record.table import aligned
 from profiling import text
 from profiling.cli import inputs
 from profiling.reporting import markdown, sweep_table
-from profiling.study import runs
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,6 @@ def run(argv: Sequence[str]) -> str:
 
 def document(path: Path, by: str | None = None, smallest: bool | None = None) -> dict[str, Any]:
     """The table of a study as a value; arguments and refusals are those of `sweep_table.document`."""
-    if not runs.is_study(path):
-        raise Refusal(f"{path} is not the folder of a study: make one with {command('--sweep lr=0.1,0.01 WORKLOAD')}")
     return sweep_table.document(inputs.sweep(path), by, smallest)
 
 

@@ -164,7 +164,9 @@ def read(folder: Path, states: Callable[[Sequence[Path]], Sequence[str]]) -> Swe
     """
     index = read_index(folder)
     if not index or not index["runs"]:
-        raise Refusal(f"{folder} is not a study with runs: make one with {command('--sweep lr=0.1,0.01 WORKLOAD')}")
+        raise Refusal(
+            f"{folder} is not the folder of a study with runs: make one with {command('--sweep lr=0.1,0.01 WORKLOAD')}"
+        )
     entries = index["runs"]
     found: dict[str, Outcome] = {}
     unfinished: list[Entry] = []
