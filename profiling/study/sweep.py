@@ -4,6 +4,7 @@ Unlike `profiling.study.runs` it needs no record of steps and leaves out no fini
 """
 
 import math
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -182,7 +183,7 @@ def read(folder: Path, states: Callable[[Sequence[Path]], Sequence[str]]) -> Swe
             figures, unusable = _figures(result.get("metrics") or {})
             if (rate := result.get("throughput_examples_per_s")) is not None:
                 figures.setdefault(THROUGHPUT, rate)
-            if (seconds := _seconds(run.events())) is not None:
+            if (seconds := _seconds(run.events(), os.stat(run.result_json).st_mtime)) is not None:
                 figures.setdefault(TIME, seconds)
             found[entry["run"]] = Outcome(*_where(entry), figures, "", unusable)
         except Unreadable as error:
@@ -216,8 +217,11 @@ def _figures(metrics: Mapping[str, object]) -> tuple[dict[str, float], dict[str,
     return finite, others
 
 
-def _seconds(events: Sequence[Event]) -> float | None:
-    """What the attempts of a run took, the time between them left out; None if the end of one is not known."""
+def _seconds(events: Sequence[Event], finished: float) -> float | None:
+    """What the attempts of a run took, the time between them left out; None if the end of one is not known.
+
+    The last ended when it left the result, where its end is not noted yet.
+    """
     spent, started = 0.0, None
     for event in events:
         if event["event"] == "started":
@@ -226,7 +230,9 @@ def _seconds(events: Sequence[Event]) -> float | None:
             started = event["time"]
         elif event["event"] == "ended" and started is not None:
             spent, started = spent + event["time"] - started, None
-    return spent if spent > 0 and started is None else None
+    if started is not None:
+        spent += finished - started
+    return spent if spent > 0 else None
 
 
 def _target(run: RunDir) -> tuple[str, str] | None:

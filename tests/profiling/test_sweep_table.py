@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import re
 from pathlib import Path
 
@@ -98,6 +99,10 @@ def test_seeds_are_repeats_nodes_are_points_and_six_make_an_interval(tmp_path: P
     assert shown.splitlines()[2].split() == ["nodes", "repeats", "f", "throughput", "time"]
     times = [point["figures"]["time"]["mean"] for point in asked(tmp_path / "s", "--by", "time")["points"]]
     assert times == pytest.approx([2 + 2.5, 2 + 8.5])
+    begun = tmp_path / "s" / "n1-0"  # its end is not noted yet, but it has left its result
+    (begun / "events.jsonl").write_text('{"event": "started", "time": 1.7e9}')
+    os.utime(begun / "result.json", (1.7e9 + 5, 1.7e9 + 5))
+    assert asked(tmp_path / "s", "--by", "time")["points"][0]["figures"]["time"]["worst"] == pytest.approx(7)
 
 
 def test_the_interval_of_a_mean_moves_with_its_values():
