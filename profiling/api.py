@@ -166,14 +166,10 @@ class Study:
 
     def to_dataframe(self) -> pandas.DataFrame:
         """A row per run: its nodes, the values of its axes, its state and all its figures. It needs pandas."""
-        from profiling.cli import inputs
+        from profiling.cli import table
+        from profiling.reporting import sweep_table
 
-        runs = inputs.sweep(self.path).runs
-        return _dataframe(
-            {"run": run.name, "nodes": run.nodes, **run.values, "repeat": run.repeat, "state": run.why or "done"}
-            | run.figures
-            for run in runs
-        )
+        return _dataframe(sweep_table.of_runs(table.document(self.path)))
 
     def cancel(self) -> None:
         """End its runs, so that they can be resumed; return when they have ended."""

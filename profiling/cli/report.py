@@ -16,7 +16,7 @@ from launch.record.files import publish
 from launch.record.table import aligned
 from profiling import text
 from profiling.cli import export, inputs, table
-from profiling.reporting import columns, document, latex, markdown, page
+from profiling.reporting import columns, document, latex, markdown, page, sweep_table
 from profiling.reporting.columns import Column
 from profiling.study import runs, sweep, tables
 from profiling.study.runs import Study
@@ -64,11 +64,8 @@ def _of_sweep(path: Path, chosen: Options) -> str:
     if chosen.json:
         return json.dumps(content, indent=1, ensure_ascii=False)
     points = content["sweep"]
-    runs_ = [
-        {"run": run["run"], "nodes": run["nodes"], **run["values"], "repeat": run["repeat"], **run["figures"]}
-        for run in points["runs"]
-    ]
-    spreadsheets = {"table.csv": f"{table.FORMS['csv'](points)}\n", "runs.csv": export.as_csv(runs_)}
+    of_runs = export.as_csv(sweep_table.of_runs(points))
+    spreadsheets = {"table.csv": f"{table.FORMS['csv'](points)}\n", "runs.csv": of_runs}
     lines = [table.FORMS[chosen.format](points), write(chosen.out or path / "report", content, spreadsheets)]
     if len({point["nodes"] for point in points["points"]}) > 1:
         lines.append(f"the scaling table of one of its series: {command('report', path, '--series')} NAME")

@@ -1,6 +1,6 @@
 """The table of a sweep: a row per point, as a value for JSON and as the cells of a table."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -55,7 +55,14 @@ def document(study: Sweep, by: str | None = None, smallest: bool | None = None) 
         "confidence": sweep.LEVEL,
         "points": points,
         "runs": [
-            {"run": run.name, "nodes": run.nodes, "values": run.values, "repeat": run.repeat, "figures": run.figures}
+            {
+                "run": run.name,
+                "nodes": run.nodes,
+                "values": run.values,
+                "repeat": run.repeat,
+                "done": not run.why,
+                "figures": run.figures,
+            }
             for run in study.runs
         ],
         "left_out": [{"run": run.name, "why": why} for run in study.runs if (why := _why(run, figure))],
@@ -94,9 +101,7 @@ def cells(content: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     ]
     columns.append(("repeats", lambda point: f"{_having(point, by)} of {point['asked']}"))
     if by is None:
-        columns += [
-            (name, lambda point, name=name: _mean_and_spread(point["figures"].get(name))) for name in _names(content)
-        ]
+        columns += [(name, lambda point, name=name: _mean_and_spread(point, name)) for name in _names(content)]
         return text.cells(columns, points)
     parts = ((by, "mean"), ("sd", "sd"), ("best", "best"), ("worst", "worst"))
     columns += [(title, lambda point, key=key: _shown(_of(point, by, key, None))) for title, key in parts]
@@ -105,18 +110,36 @@ def cells(content: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
 
 
 def flat(content: dict[str, Any]) -> list[list[Any]]:
-    """The header and the rows of the table with whole numbers, for CSV."""
+    """The header and the rows of the table, its numbers in full, for CSV."""
     by, names = content["by"], axes(content)
     keys = ("mean", "sd", "best", "worst", "best_run") if by else ("mean", "sd")
-    header = [f"{figure}_{key}" if key != "mean" else figure for figure in _names(content) for key in keys]
-    bounds = [f"{by}_low", f"{by}_high"] if by else []
-    rows: list[list[Any]] = [[*names, "repeats", "asked", *header, *bounds]]
+    first = [*names, "repeats", "asked"]
+    titles = [(column(figure, first), key) for figure in _names(content) for key in keys]
+    header = [title if key == "mean" else f"{title}_{key}" for title, key in titles]
+    bounds = [f"{column(by, first)}_{end}" for end in ("low", "high")] if by else []
+    rows: list[list[Any]] = [[*first, *header, *bounds]]
     for point in content["points"]:
         places = [point["nodes"] if axis == "nodes" else point["values"].get(axis, "") for axis in names]
         values = [_of(point, figure, key, None) for figure in _names(content) for key in keys]
         interval = (_of(point, by, "interval", None) or {"low": None, "high": None}) if by else {}
         rows.append([*places, _having(point, by), point["asked"], *values, *interval.values()])
     return rows
+
+
+def of_runs(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row per run: where it is, its state, its figures."""
+    whys = {left["run"]: left["why"] for left in content["left_out"]}
+    rows = []
+    for run in content["runs"]:
+        row = {"run": run["run"], "nodes": run["nodes"], **run["values"], "repeat": run["repeat"]}
+        row["state"] = "done" if run["done"] else whys[run["run"]]
+        rows.append(row | {column(name, row): value for name, value in run["figures"].items()})
+    return rows
+
+
+def column(figure: str, taken: Iterable[str]) -> str:
+    """The name of a figure's column beside others, of which one may be called so."""
+    return f"metric_{figure}" if figure in taken else figure
 
 
 def summary(content: dict[str, Any]) -> str:
@@ -183,10 +206,13 @@ def _interval(point: dict[str, Any], figure: str) -> str:
     return text.span(bounds["low"], bounds["high"]) if bounds else ""
 
 
-def _mean_and_spread(summary: dict[str, Any] | None) -> str:
+def _mean_and_spread(point: dict[str, Any], figure: str) -> str:
+    summary = point["figures"].get(figure)
     if summary is None:
         return ""
-    return _shown(summary["mean"]) + (f" ± {text.number(summary['sd'], 2)}" if summary["sd"] is not None else "")
+    spread = f" ± {text.number(summary['sd'], 2)}" if summary["sd"] is not None else ""
+    some = f" ({text.plural(summary['repeats'], 'run')})" if summary["repeats"] < point["done"] else ""
+    return _shown(summary["mean"]) + spread + some
 
 
 def _some(names: Sequence[str]) -> str:

@@ -129,7 +129,9 @@ def test_the_report_of_a_sweep_has_its_table_and_parallel_coordinates(tmp_path: 
     )
     assert len(titles) == 6 and titles[-1] == "lr=0.001, net=a: accuracy 0.99987, 1 repeat"  # the best is on top
     assert r"b \& <c>" in (folder / "report" / "table.tex").read_text() and "b &amp; &lt;c&gt;" in page
-    assert (folder / "report" / "runs.csv").read_text().splitlines()[0] == "run,nodes,lr,net,repeat,accuracy,loss,time"
+    assert (folder / "report" / "runs.csv").read_text().splitlines()[
+        0
+    ] == "run,nodes,lr,net,repeat,state,accuracy,loss,time"
     assert (folder / "report" / "table.csv").read_text().startswith("lr,net,repeats,asked,accuracy,accuracy_sd")
     alone = made(tmp_path / "alone", [(1, {}, {"accuracy": 0.5}), (1, {}, {"accuracy": 0.6})])  # repeats, and no axis
     report.run([str(alone)])
@@ -152,6 +154,16 @@ def test_places_on_an_axis(values: list[str], places: list[float]):
     parallel_coordinates = pytest.importorskip("profiling.reporting.parallel_coordinates")
     axis = parallel_coordinates._parameter("x", [{"nodes": 1, "values": {"x": value}} for value in values])
     assert axis.places == pytest.approx(places) and {label for _, label in axis.labels} <= set(values)
+
+
+def test_figures_called_as_an_axis_and_figures_of_some_runs_only(tmp_path: Path):
+    runs = [(1, {"lr": "1e-1"}, {"lr": 0.05, "accuracy": 0.5}), (1, {"lr": "1e-1"}, {"lr": 0.07})]
+    folder = made(tmp_path / "s", runs)
+    [row] = csv.DictReader(io.StringIO(table.run([str(folder), "--format", "csv"])))
+    assert (row["lr"], row["metric_lr"], row["accuracy"]) == ("1e-1", "0.060000000000000005", "0.5")
+    [row] = csv.DictReader(io.StringIO(table.run([str(folder), "--by", "lr", "--format", "csv"])))
+    assert (row["lr"], row["metric_lr_best"]) == ("1e-1", "0.07")
+    assert "0.5 (1 run)" in table.run([str(folder)])
 
 
 def test_refusals(tmp_path: Path):
