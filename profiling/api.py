@@ -257,4 +257,4 @@ def _words(field: dataclasses.Field, value: Any) -> list[str]:
 
 def _text(value: Any) -> str:
     """A value as it is written on the command line: lists, dicts, true and false as JSON has them."""
-    return json.dumps(value) if isinstance(value, list | tuple | dict | bool) else str(value)
+    return json.dumps(value, separators=(",", ":")) if isinstance(value, list | tuple | dict | bool) else str(value)
