@@ -52,11 +52,7 @@ def run(argv: Sequence[str]) -> str:
     if chosen.json:
         return json.dumps(content, indent=1, ensure_ascii=False)
     folder = chosen.out or path / "report" / ("" if len(whole.series) == 1 else _name(study))
-    spreadsheets = {
-        "table.csv": export.as_csv([_flat(row) for row in content["rows"]]),
-        "runs.csv": export.as_csv(export.rows(study, content["kind"])),
-    }
-    return f"{printed(content, chosen.format)}\n{write(folder, content, spreadsheets)}"
+    return f"{printed(content, chosen.format)}\n{write(folder, study, content)}"
 
 
 def _of_sweep(path: Path, chosen: Options) -> str:
@@ -64,16 +60,14 @@ def _of_sweep(path: Path, chosen: Options) -> str:
     if chosen.json:
         return json.dumps(content, indent=1, ensure_ascii=False)
     points = content["sweep"]
-    of_runs = export.as_csv(sweep_table.of_runs(points))
-    spreadsheets = {"table.csv": f"{table.FORMS['csv'](points)}\n", "runs.csv": of_runs}
-    lines = [table.FORMS[chosen.format](points), write(chosen.out or path / "report", content, spreadsheets)]
+    lines = [table.FORMS[chosen.format](points), write(chosen.out or path / "report", None, content)]
     if len({point["nodes"] for point in points["points"]}) > 1:
         lines.append(f"the scaling table of one of its series: {command('report', path, '--series')} NAME")
     return "\n".join(lines)
 
 
-def write(folder: Path, content: dict[str, Any], spreadsheets: dict[str, str]) -> str:
-    """Write the report of a study in all its forms; return where it is.
+def write(folder: Path, study: Study | None, content: dict[str, Any]) -> str:
+    """Write the report of a study in all its forms, of a sweep from its content alone; return where it is.
 
     Raises
     ------
@@ -90,7 +84,7 @@ def write(folder: Path, content: dict[str, Any], spreadsheets: dict[str, str]) -
         drawn = figures.draw(content)
     files = {
         "report.json": json.dumps(content, indent=1, ensure_ascii=False) + "\n",
-        **spreadsheets,
+        **(_spreadsheets(study, content) if study else _of_points(content["sweep"])),
         "table.tex": latex.tables(content),
         "report.md": markdown.report(content, drawn),
         "index.html": page.page(content, drawn),
@@ -104,6 +98,20 @@ def write(folder: Path, content: dict[str, Any], spreadsheets: dict[str, str]) -
     except OSError as error:
         raise Refusal(f"cannot write the report {folder} ({error.strerror}): give a folder with --out") from None
     return f"report: {folder / 'index.html'}" + ("" if drawn else " (without figures: matplotlib is not installed)")
+
+
+def _spreadsheets(study: Study, content: dict[str, Any]) -> dict[str, str]:
+    return {
+        "table.csv": export.as_csv([_flat(row) for row in content["rows"]]),
+        "runs.csv": export.as_csv(export.rows(study, content["kind"])),
+    }
+
+
+def _of_points(points: dict[str, Any]) -> dict[str, str]:
+    return {
+        "table.csv": f"{table.FORMS['csv'](points)}\n",
+        "runs.csv": export.as_csv(sweep_table.of_runs(points)),
+    }
 
 
 def _name(study: Study) -> str:
