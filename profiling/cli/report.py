@@ -66,6 +66,20 @@ def _of_sweep(path: Path, chosen: Options) -> str:
     return "\n".join(lines)
 
 
+def _spreadsheets(study: Study, content: dict[str, Any]) -> dict[str, str]:
+    return {
+        "table.csv": export.as_csv([_flat(row) for row in content["rows"]]),
+        "runs.csv": export.as_csv(export.rows(study, content["kind"])),
+    }
+
+
+def _of_points(points: dict[str, Any]) -> dict[str, str]:
+    return {
+        "table.csv": f"{table.FORMS['csv'](points)}\n",
+        "runs.csv": export.as_csv(sweep_table.of_runs(points)),
+    }
+
+
 def write(folder: Path, study: Study | None, content: dict[str, Any]) -> str:
     """Write the report of a study in all its forms, of a sweep from its content alone; return where it is.
 
@@ -98,20 +112,6 @@ def write(folder: Path, study: Study | None, content: dict[str, Any]) -> str:
     except OSError as error:
         raise Refusal(f"cannot write the report {folder} ({error.strerror}): give a folder with --out") from None
     return f"report: {folder / 'index.html'}" + ("" if drawn else " (without figures: matplotlib is not installed)")
-
-
-def _spreadsheets(study: Study, content: dict[str, Any]) -> dict[str, str]:
-    return {
-        "table.csv": export.as_csv([_flat(row) for row in content["rows"]]),
-        "runs.csv": export.as_csv(export.rows(study, content["kind"])),
-    }
-
-
-def _of_points(points: dict[str, Any]) -> dict[str, str]:
-    return {
-        "table.csv": f"{table.FORMS['csv'](points)}\n",
-        "runs.csv": export.as_csv(sweep_table.of_runs(points)),
-    }
 
 
 def _name(study: Study) -> str:
