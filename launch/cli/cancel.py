@@ -6,7 +6,6 @@ that is not running is said to be so, and is not an error.
 """
 
 import contextlib
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -65,7 +64,7 @@ def main(argv: list[str]) -> int:
 def _whole(paths: Sequence[Path], named: set[Path]) -> set[Path]:
     """The workflows, studies and single runs that are named as a whole, or lie in a folder that is."""
     folders = {folder.absolute() for path in paths for folder in (path.parent.parent, path.parent, path)}
-    held = {f for f in folders if os.path.isfile(f / stages.INDEX) or f == study.holder(f)}
+    held = {f for f in folders if stages.is_workflow(f) or f == study.holder(f)}
     return {folder for folder in held if named & {folder, *folder.parents}}
 
 

@@ -4,7 +4,6 @@ What becomes of each run of a study: python -m launch status STUDY.
 """
 
 import json
-import os
 import sys
 import time
 from collections import Counter
@@ -15,7 +14,7 @@ from typing import Any
 
 from launch.cli import status
 from launch.plan import options
-from launch.record.rundir import INDEX
+from launch.record.rundir import is_study
 from launch.submit import states
 
 
@@ -38,7 +37,7 @@ def main(argv: list[str]) -> int:
     known, silence = states.look(states.find(words or ["runs"]))
     groups: dict[Path, list[states.Known]] = {}
     for one in known:
-        study = os.path.isfile(one.path.parent / INDEX)
+        study = is_study(one.path.parent)
         groups.setdefault(one.path.parent if study else one.path, []).append(one)
     entries = [_entry(path, members) for path, members in groups.items()]
     if chosen.json:

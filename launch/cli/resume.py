@@ -2,7 +2,6 @@
 or a workflow lacks."""
 
 import dataclasses
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from launch.errors import Refusal, command
 from launch.plan import hostlist, options
 from launch.plan.plan import Plan
 from launch.record import bad_nodes
-from launch.record.rundir import RunDir, read_index
+from launch.record.rundir import RunDir, is_study, read_index
 from launch.submit import jobs, stages, states, study, workflow
 from launch.submit.lock import alone
 
@@ -39,8 +38,8 @@ def main(argv: list[str]) -> int:
     chosen = options.parse(Options, argv[1:], "resume")
     how = "detach" if chosen.detach else "wait" if chosen.wait else "follow"
     folder = Path(argv[0]).absolute()
-    is_workflow = os.path.isfile(folder / stages.INDEX)
-    if not is_workflow and not study.is_study(folder):
+    is_workflow = stages.is_workflow(folder)
+    if not is_workflow and not is_study(folder):
         RunDir.open(Path(argv[0]))
     RunDir(folder).refuse_files_of_others()
     with alone(_outermost(folder), chosen.take_over) as hold:
@@ -56,7 +55,7 @@ def main(argv: list[str]) -> int:
         if is_workflow:
             return workflow.run(folder, how, hold, change)
         idle = [(run, change(plan)) for run, plan in study.unfinished(folder) if run.path not in busy]
-        if study.is_study(folder):
+        if is_study(folder):
             print(f"{len(idle)} of the runs of {folder} are to be run", flush=True)
         throttle = (read_index(folder) or {}).get("throttle")
         return study.run(study.holder(folder), idle, how, throttle, hold)
@@ -65,7 +64,7 @@ def main(argv: list[str]) -> int:
 def _outermost(folder: Path) -> Path:
     """The workflow or study that a folder is part of, of which no other launcher may be at work; else itself."""
     outwards = (folder.parent.parent, folder.parent)
-    return next((each for each in outwards if os.path.isfile(each / stages.INDEX) or study.is_study(each)), folder)
+    return next((each for each in outwards if stages.is_workflow(each) or is_study(each)), folder)
 
 
 def without(plan: Plan, hosts: Sequence[str]) -> Plan:

@@ -43,7 +43,7 @@ def table() -> str:
     here, why = site.detect()
     rows = [("", "site", "a node", "recognised by", "")]
     for known in map(site.load, site.names()):
-        mark = "*" if known == here else ""
+        mark = "*" if known.name == here.name else ""
         rows.append((mark, known.name, _node(known), _recognised(known), known.description))
     return f"{aligned(rows)}\n\nthis machine is {here.name}: {why}"
 

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ from launch.errors import Refusal, command
 from launch.plan import options
 from launch.plan.walltime import clock
 from launch.record import bad_nodes
-from launch.record.rundir import INDEX, RunDir
+from launch.record.rundir import RunDir, is_study
 from launch.record.table import aligned
 from launch.submit import efficiency, states
 
@@ -53,7 +52,7 @@ def look(
     known, silence = states.look(states.find(words))
     efficiencies: dict[Path, float] = {}
     doubts = [f"Slurm does not answer ({silence}): its states are those that the runs noted"] if silence else []
-    for folder in dict.fromkeys(one.path.parent for one in known if os.path.isfile(one.path.parent / INDEX)):
+    for folder in dict.fromkeys(one.path.parent for one in known if is_study(one.path.parent)):
         try:
             efficiencies |= efficiency.so_far(folder, [one for one in known if one.path.parent == folder])
         except Refusal as refusal:  # the runs are shown all the same

@@ -19,7 +19,7 @@ from launch.plan.plan import Plan
 from launch.record.contents import Event, JobRecord
 from launch.record.files import Damaged, as_text, publish, read_object
 from launch.record.redact import without_secrets
-from launch.record.rundir import RunDir
+from launch.record.rundir import RunDir, is_study
 
 FOLDER = "jobs"
 
@@ -169,7 +169,7 @@ def of(holder: Path) -> list[Job]:
 
 def holder_of(run: RunDir) -> Path:
     """Where the jobs of a run are kept: in its study, or in itself."""
-    return run.path.parent if os.path.isfile(run.path.parent / "study.json") else run.path
+    return run.path.parent if is_study(run.path.parent) else run.path
 
 
 def latest(runs: Iterable[RunDir]) -> dict[Path, Job]:

@@ -218,6 +218,11 @@ class RunDir:
         return read_object(self.result_json, Result)
 
 
+def is_study(folder: Path) -> bool:
+    """Whether a folder is that of a study."""
+    return os.path.isfile(folder / INDEX)
+
+
 def read_index(folder: Path) -> StudyIndex | None:
     """Which run of a study is which point, or None where the folder is not that of a study."""
     index = read_object(folder / INDEX, StudyIndex)

@@ -17,8 +17,7 @@ from typing import Any, NamedTuple
 from launch import own_command
 from launch.plan.plan import Plan
 from launch.record import job as record
-from launch.record.files import read_json
-from launch.record.rundir import RunDir
+from launch.record.rundir import RunDir, read_index
 
 PREDICT_FROM = 3
 """Numbers of nodes that must have been measured before one is predicted: two points bend no curve."""
@@ -110,7 +109,9 @@ def cut(run: RunDir, plan: Plan) -> bool:
     if plan.stop_below is None:
         return False
     folder = run.path.parent
-    study = read_json(folder / "study.json")
+    study = read_index(folder)
+    if study is None:
+        return False
     index = study["runs"]
     own = next(entry for entry in index if entry["run"] == run.path.name)
     points: dict[int, list[RunDir]] = {}
@@ -122,7 +123,7 @@ def cut(run: RunDir, plan: Plan) -> bool:
     if not measured or min(points) < min(measured).nodes:
         return False
     reason = why(measured, own["nodes"], plan.stop_below) or why_predicted(
-        measured, own["nodes"], plan.size, study["scaling"], plan.stop_below
+        measured, own["nodes"], plan.size, study.get("scaling", "weak"), plan.stop_below
     )
     if not reason:
         return False

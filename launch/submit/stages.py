@@ -1,6 +1,7 @@
 """The stages of a workflow: in which order they are run, and the index that makes a folder a workflow."""
 
 import graphlib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypedDict
@@ -56,6 +57,11 @@ def in_order(after: Mapping[str, Sequence[str]]) -> list[str]:
 def all_before(after: Mapping[str, Sequence[str]], name: str) -> set[str]:
     """All stages that must be done before one, and what must be done before those."""
     return {stage for before in after[name] for stage in {before} | all_before(after, before)}
+
+
+def is_workflow(folder: Path) -> bool:
+    """Whether a folder is that of a workflow."""
+    return os.path.isfile(folder / INDEX)
 
 
 def write(folder: Path, stages: Sequence[Stage]) -> None:

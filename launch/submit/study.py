@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from launch.plan.workload import Target
 from launch.record import job as record
 from launch.record.files import Unreadable, as_text
 from launch.record.job import Job
-from launch.record.rundir import INDEX, STATUS, RunDir, read_index
+from launch.record.rundir import INDEX, STATUS, RunDir, is_study, read_index
 from launch.submit import jobs
 
 if TYPE_CHECKING:
@@ -220,12 +219,7 @@ def run(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, throttle: i
         if is_study(folder):
             print(again(folder), flush=True)
         raise
-    return summary(folder, outcomes) if is_study(folder) else worst(STATUS[each] for each in outcomes.values())
-
-
-def is_study(folder: Path) -> bool:
-    """Whether a folder is that of a study."""
-    return os.path.isfile(folder / INDEX)
+    return summary(folder, outcomes)
 
 
 def holder(folder: Path) -> Path:
@@ -254,7 +248,10 @@ def announce(submitted: Sequence[Job]) -> None:
 
 
 def summary(folder: Path, outcomes: Mapping[str, str]) -> int:
-    """Print what came of the runs of a study; return the exit status."""
+    """Print what came of the runs of a study, as a run by itself has said it already; return the exit status."""
+    statuses = [STATUS[outcome] for outcome in outcomes.values()]
+    if not is_study(folder):
+        return worst(statuses)
     bad = {name: outcome for name, outcome in outcomes.items() if outcome != "done"}
     if outcomes:
         print(f"\n{len(outcomes) - len(bad)} of {len(outcomes)} runs are done: {folder}", flush=True)
@@ -264,7 +261,7 @@ def summary(folder: Path, outcomes: Mapping[str, str]) -> int:
         print(again(folder), flush=True)
     elif outcomes:
         print(_scaling_table(folder), end="", flush=True)
-    return worst(STATUS[outcome] for outcome in outcomes.values())
+    return worst(statuses)
 
 
 def _scaling_table(folder: Path) -> str:

@@ -207,10 +207,7 @@ def _follow(
             print(f"\nstage {stage.name}", flush=True)
             if stage.name in submitted:
                 outcomes = watch(submitted[stage.name], how == "follow")
-                if study.is_study(stage.folder):
-                    statuses[stage.name] = study.summary(stage.folder, outcomes)
-                else:
-                    statuses[stage.name] = study.worst(STATUS[outcome] for outcome in outcomes.values())
+                statuses[stage.name] = study.summary(stage.folder, outcomes)
             else:
                 statuses[stage.name] = study.run(stage.folder, runs, how, _throttle(stage.folder), hold)
             if statuses[stage.name]:

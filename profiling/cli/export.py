@@ -15,6 +15,7 @@ import numpy as np
 
 from launch.errors import Refusal, command
 from launch.plan import options
+from launch.record.rundir import is_study
 from profiling.cli import inputs
 from profiling.study import runs, tables
 from profiling.study.runs import Study
@@ -34,7 +35,7 @@ def run(argv: Sequence[str]) -> str:
     (path,), chosen = options.with_files(Options, argv, ["STUDY"])
     if chosen.to == "parquet" and not chosen.out:
         raise Refusal("--to parquet is not text that can be printed: give a file with --out")
-    if not runs.is_study(path):
+    if not is_study(path):
         raise Refusal(f"{path} is not the folder of a study: make one with {command('--nodes 1,2,4 WORKLOAD')}")
     study = inputs.study(path)
     parts = [tables.choose(study, name) for name in ([chosen.series] if chosen.series else study.series)]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from launch.record.rundir import is_study
 from launch.submit import states
 from profiling.study import runs, tables
 from profiling.study import sweep as points
@@ -23,7 +24,7 @@ def sweep(folder: Path) -> Sweep:
 
 def series(path: Path, name: str | None) -> tuple[Series, Study | None]:
     """One series of a table or of a study, and of the latter the runs behind it."""
-    if not runs.is_study(path):
+    if not is_study(path):
         return tables.read(path, name), None
     chosen = tables.choose(study(path), name)
     return tables.of_study(chosen), chosen
@@ -31,7 +32,7 @@ def series(path: Path, name: str | None) -> tuple[Series, Study | None]:
 
 def names(path: Path) -> list[str]:
     """The names of the series in a table or a study."""
-    return study(path).series if runs.is_study(path) else tables.names(path)
+    return study(path).series if is_study(path) else tables.names(path)
 
 
 def _unfinished(paths: Sequence[Path]) -> list[str]:

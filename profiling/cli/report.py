@@ -13,12 +13,13 @@ from typing import Any, Literal
 from launch.errors import Refusal, command
 from launch.plan import options
 from launch.record.files import publish
+from launch.record.rundir import is_study
 from launch.record.table import aligned
 from profiling import text
 from profiling.cli import export, inputs, table
 from profiling.reporting import columns, document, latex, markdown, page, sweep_table
 from profiling.reporting.columns import Column
-from profiling.study import runs, sweep, tables
+from profiling.study import sweep, tables
 from profiling.study.runs import Study
 
 
@@ -37,7 +38,7 @@ class Options:
 def run(argv: Sequence[str]) -> str:
     """What the verb prints."""
     (path,), chosen = options.with_files(Options, argv, ["STUDY|TABLE"])
-    if not runs.is_study(path):
+    if not is_study(path):
         if chosen.out or chosen.remark or chosen.by:
             raise Refusal(f"--out, --remark and --by are for the report of a study, and {path} is a table")
         content = document.table(tables.read(path, chosen.series))

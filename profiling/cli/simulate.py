@@ -11,13 +11,13 @@ from launch.plan import options
 from launch.plan import site as sites
 from launch.plan.request import Count, Natural, NotNegative
 from launch.plan.site import Site
-from launch.record.rundir import RunDir
+from launch.record.rundir import RunDir, is_study
 from profiling import text
 from profiling.cli import inputs
 from profiling.simulation import description, simulator, step_model
 from profiling.simulation.allreduce import Algorithm, Cluster, Link, Links
 from profiling.simulation.step_model import StepModel
-from profiling.study import runs, tables
+from profiling.study import tables
 from profiling.study.tables import Point
 
 PROTOCOLS = ((1.0, {"inter_node": 14.0, "intra_node": 3.4}), (0.5, {"inter_node": 2.7, "intra_node": 0.6}))
@@ -131,7 +131,7 @@ def _source(path: Path, series: str | None) -> tuple[StepModel, dict[int, float]
     if (path / "run.json").is_file():
         run = RunDir.open(path)
         return step_model.of_run(run), {}, run.record()
-    if not runs.is_study(path):
+    if not is_study(path):
         return description.read(path), {}, {}
     study = tables.choose(inputs.study(path), series)
     points = [Point(ranks, tuple(run.throughput for run in runs)) for ranks, runs in study.by_ranks.items()]

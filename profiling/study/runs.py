@@ -12,7 +12,7 @@ from pathlib import Path
 from launch.errors import Refusal, command
 from launch.record.contents import Entry, Event, PlanRecord, Result, StudyIndex, Surroundings, TrainingRecord
 from launch.record.files import Unreadable
-from launch.record.rundir import INDEX, RunDir, read_index
+from launch.record.rundir import RunDir, read_index
 from profiling import text
 from profiling.study import steps
 from profiling.study.steps import Steps
@@ -111,11 +111,6 @@ class Study:
             runs=tuple(run for run in self.runs if run.series == series),
             left_out={name: why for name, why in self.left_out.items() if name in names},
         )
-
-
-def is_study(path: Path) -> bool:
-    """Whether a path is the folder of a study."""
-    return os.path.isfile(path / INDEX)
 
 
 def read(folder: Path, states: Callable[[Sequence[Path]], Sequence[str]] | None = None) -> Study:
