@@ -1,8 +1,11 @@
 """python -m launch status [RUN|FOLDER ...] [--json]: how runs are; without a name, those in the folder runs."""
 
+import contextlib
 import dataclasses
+import functools
 import json
 import math
+import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,9 +17,11 @@ from launch.errors import Refusal, command
 from launch.plan import options
 from launch.plan.walltime import clock
 from launch.record import bad_nodes
-from launch.record.rundir import RunDir, is_study
-from launch.record.table import aligned
+from launch.record.files import Unreadable
+from launch.record.rundir import INDEX, RunDir, is_study, read_index
+from launch.record.table import aligned, on_a_line
 from launch.submit import efficiency, states
+from launch.submit.naming import shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +86,7 @@ def as_json(
         }  # JSON has no NaN
         | {"path": str(one.path), "efficiency": (efficiencies or {}).get(one.path)}
         | {"bad_nodes": [node.host for node in bad if one.path in node.runs]}
+        | {"values": _values(one.path)}
         for one in known
     ]
 
@@ -107,6 +113,7 @@ def _row(one: states.Known, efficiency: float | None) -> dict[str, str]:
     return {
         "run": str(one.path),
         "state": one.state,
+        "values": _beside_name(one.path),
         "job": one.job or "",
         "shape": shape,
         "step": "" if one.step is None else f"{one.step}" + (f"/{one.steps}" if one.steps else ""),
@@ -120,3 +127,21 @@ def _row(one: states.Known, efficiency: float | None) -> dict[str, str]:
         "reason": one.reason,
         "last line": one.last_line,
     }
+
+
+def _values(run: Path) -> dict[str, str]:
+    """The values of the axes of its study, as they are written."""
+    with contextlib.suppress(OSError, Unreadable):  # it is not in a study; what is wrong with that is said elsewhere
+        return _index(run.parent, os.stat(run.parent / INDEX).st_mtime_ns).get(run.name, {})
+    return {}
+
+
+@functools.lru_cache(maxsize=16)
+def _index(folder: Path, changed: int) -> dict[str, dict[str, str]]:
+    return {entry["run"]: entry["values"] for entry in (read_index(folder) or {"runs": []})["runs"]}
+
+
+def _beside_name(run: Path) -> str:
+    """Those values that the name of the run does not show as they are."""
+    hidden = {axis: value for axis, value in _values(run).items() if f"-{axis}{value}" not in run.name}
+    return on_a_line(", ".join(f"{axis}={shown(axis, value)}" for axis, value in hidden.items()))

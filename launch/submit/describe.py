@@ -1,6 +1,7 @@
 """What is going to be done, in words: the plan of a run, and that of a study."""
 
 import dataclasses
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from launch.plan.site import Site
 from launch.plan.walltime import UNLIMITED, clock
 from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
-from launch.record.table import aligned
+from launch.record.table import aligned, on_a_line
 from launch.submit import study
+from launch.submit.naming import shown
 
 
 def run_plan(planned: Plan, here: Site, why: str, run: RunDir) -> str:
@@ -71,6 +73,7 @@ def study_plan(
         **({"container": f"{first.container} ({first.container_runtime})"} if first.container else {}),
         **{name: first.describe[name] for name in names if name not in differing},
         **_walltime(first, whole),
+        **_command(found[0], first),
         "cost": cost,
         **cutoff,
         "folder": str(folder),
@@ -80,7 +83,7 @@ def study_plan(
     table = [["nodes", "ranks", "GPUs", *(name for name, _ in found[0].values), *differing]]
     for point, plan in zip(found, plans):
         if point.repeat == 1:
-            values = [value for _, value in point.values]
+            values = [on_a_line(shown(*each)) for each in point.values]
             table.append(
                 [
                     str(plan.nodes),
@@ -91,6 +94,14 @@ def study_plan(
                 ]
             )
     return "\n".join([*(f"{name:<14} {value}" for name, value in rows.items()), "", aligned(table)])
+
+
+def _command(point: study.Point, planned: Plan) -> dict[str, str]:
+    """Where the values of a point stand among the words of a program."""
+    if planned.kind == "workload" or not point.values:
+        return {}
+    words = [Path(planned.workload).name, *without_secrets(planned.arguments)]
+    return {"first command": on_a_line(shlex.join(words))}
 
 
 def _walltime(planned: Plan, whole: str) -> dict[str, str]:

@@ -52,7 +52,7 @@ def run(argv: Sequence[str]) -> str:
     content = document.document(study, tables.of_study(study), chosen.remark)
     if chosen.json:
         return json.dumps(content, indent=1, ensure_ascii=False)
-    folder = chosen.out or path / "report" / ("" if len(whole.series) == 1 else _name(study))
+    folder = chosen.out or path / "report" / ("" if len(whole.series) == 1 else _name(whole, study))
     return f"{printed(content, chosen.format)}\n{write(folder, study, content)}"
 
 
@@ -115,8 +115,12 @@ def write(folder: Path, study: Study | None, content: dict[str, Any]) -> str:
     return f"report: {folder / 'index.html'}" + ("" if drawn else " (without figures: matplotlib is not installed)")
 
 
-def _name(study: Study) -> str:
-    return re.sub(r"[^A-Za-z0-9.+-]+", "_", study.series[0])
+def _name(whole: Study, study: Study) -> str:
+    """The folder of a series of a study; of those that would be alike the later ones are numbered."""
+    names = [re.sub(r"[^A-Za-z0-9.+-]+", "_", series)[:160] for series in whole.series]
+    place = whole.series.index(study.series[0])
+    before = names[:place].count(names[place])
+    return names[place] + f"-{before + 1}" * (before > 0)
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:
