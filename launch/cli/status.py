@@ -40,23 +40,37 @@ def main(argv: list[str]) -> int:
         If something named is no run and no folder with runs.
     """
     chosen, words = options.with_words(Options, argv, "status")
-    known, silence = states.look(states.find(words or ["runs"]))
+    known, efficiencies, bad, doubts = look(words or ["runs"])
+    if chosen.json:
+        print(json.dumps(as_json(known, efficiencies, bad), indent=1))
+    else:
+        show(lines(known, efficiencies, bad))
+    for doubt in doubts:
+        print(f"launch: {doubt}", file=sys.stderr)
+    return 0
+
+
+def look(
+    words: Sequence[str | Path],
+) -> tuple[list[states.Known], dict[Path, float], list[bad_nodes.BadNode], list[str]]:
+    """What is known of the runs that are named, their efficiencies, the nodes that keep failing, and what could not be found out."""
+    known, silence = states.look(states.find(words))
     efficiencies: dict[Path, float] = {}
+    doubts = [f"Slurm does not answer ({silence}): its states are those that the runs noted"] if silence else []
     for folder in dict.fromkeys(one.path.parent for one in known if is_study(one.path.parent)):
         try:
             efficiencies |= efficiency.so_far(folder, [one for one in known if one.path.parent == folder])
         except Refusal as refusal:  # the runs are shown all the same
-            print(f"launch: {refusal}", file=sys.stderr)
-    bad = bad_nodes.among(RunDir(one.path) for one in known if one.attempts)
-    if chosen.json:
-        print(json.dumps(as_json(known, efficiencies, bad), indent=1))
-    else:
-        show(table(rows(known, efficiencies), always=("run", "state")))
-        if bad:
-            print("\n".join(["", *bad_nodes.said(bad), f"leave them out: {command('resume RUN --exclude-bad-nodes')}"]))
-    if silence:
-        print(f"launch: Slurm does not answer ({silence}): its states are those that the runs noted", file=sys.stderr)
-    return 0
+            doubts.insert(0, str(refusal))
+    return known, efficiencies, bad_nodes.among(RunDir(one.path) for one in known if one.attempts), doubts
+
+
+def lines(
+    known: Sequence[states.Known], efficiencies: Mapping[Path, float], bad: Sequence[bad_nodes.BadNode]
+) -> list[str]:
+    """The table of the runs, and below it the bad nodes."""
+    said = ["", *bad_nodes.said(bad), f"leave them out: {command('resume RUN --exclude-bad-nodes')}"] if bad else []
+    return [*table(rows(known, efficiencies), always=("run", "state")), *said]
 
 
 def as_json(

@@ -268,8 +268,11 @@ def summary(folder: Path, outcomes: Mapping[str, str]) -> int:
 
 
 def _scaling_table(folder: Path) -> str:
-    """How to get one of a study of several numbers of nodes; for the step records that it is made of, the results stand."""
+    """How to get one of a study of several numbers of nodes, and of a sweep the table of its points; for the step records that
+    the former is made of, the results stand."""
     entries = (read_index(folder) or {"runs": []})["runs"]
+    if any(entry["values"].keys() - {"seed"} for entry in entries):
+        return f"the table of its points: {command('table', folder)} [--by METRIC]\n"
     timed = set()
     for entry in entries:
         with contextlib.suppress(Unreadable):
