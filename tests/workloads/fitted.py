@@ -21,12 +21,11 @@ def main(out: str, *cases: str) -> None:
         sys.path.insert(0, str(INSIDE))
     import keras
     import numpy as np
+    import rankloop
     import rankloop.keras as rk
     import tensorflow as tf
     from keras import layers, optimizers
     from rankloop.keras import _data
-
-    import rankloop
 
     batch, random = 64 // rankloop.size, np.random.default_rng(0)
 
@@ -113,9 +112,17 @@ def main(out: str, *cases: str) -> None:
             model.save(Path(out, f"{case}.keras"))
 
     numbers = tf.data.Dataset.range(N)
-    words = numbers.take(7 * batch).padded_batch(batch, padded_shapes=[]).map(lambda n: tf.tile(n[:, None], [1, 1 + n[0] % 3]))
+    words = (
+        numbers.take(7 * batch)
+        .padded_batch(batch, padded_shapes=[])
+        .map(lambda n: tf.tile(n[:, None], [1, 1 + n[0] % 3]))
+    )
     seen = {}
-    for name, x_only in {"arrays": np.arange(N), "dataset": numbers.shuffle(99, seed=1).batch(batch), "words": words}.items():
+    for name, x_only in {
+        "arrays": np.arange(N),
+        "dataset": numbers.shuffle(99, seed=1).batch(batch),
+        "words": words,
+    }.items():
         source = _data.training((x_only,), batch, True, 7, None, False)
         seen[name] = []
         for epoch in range(2):

@@ -52,7 +52,10 @@ def compare(one: Path, two: Path, cases: tuple[str, ...]) -> None:
             for a, b in zip(first, held):
                 np.testing.assert_allclose(a, b, rtol=1e-2 if loose else 1e-4, atol=1e-3 if loose else 1e-6)
             for name, values in told(one, case)["history"].items():
-                assert told(two, case)["history"][name] == pytest.approx(values, rel=1e-2 if loose else 1e-4), (case, name)
+                assert told(two, case)["history"][name] == pytest.approx(values, rel=1e-2 if loose else 1e-4), (
+                    case,
+                    name,
+                )
 
 
 def test_two_ranks_make_the_training_of_one(tmp_path: Path):

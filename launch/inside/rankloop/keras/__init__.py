@@ -22,8 +22,8 @@ if keras.backend.backend() != "tensorflow":
         f"{keras.backend.backend()}: there use keras.distribution (jax) or DistributedDataParallel (torch)"
     )
 
-from rankloop.keras import _callbacks, _checkpoint, _data, _ranks  # noqa: E402
-from rankloop.keras._ranks import averaging  # noqa: E402
+from rankloop.keras import _callbacks, _checkpoint, _data, _ranks, _sources
+from rankloop.keras._ranks import averaging
 
 __all__ = ["averaging", "evaluate", "fit"]
 
@@ -84,12 +84,13 @@ def fit(
     global _trainings, _total
     _trainings += 1
     _check(model)
-    source_data = (x, y, sample_weight)
+    source_data: Any = (x, y, sample_weight)
     if validation_split and validation_data is None:
         arrays = _data.as_arrays(source_data)
-        cut = int(_data.length(arrays) * (1.0 - validation_split))
+        cut = int(_sources.length(arrays) * (1.0 - validation_split))
         source_data, validation_data = (
-            keras.tree.map_structure(lambda array, part=part: array[part], arrays) for part in (slice(cut), slice(cut, None))
+            keras.tree.map_structure(lambda array, part=part: array[part], arrays)
+            for part in (slice(cut), slice(cut, None))
         )
     saved = _ranks.from_first(_checkpoint.newest(_trainings) if _checkpoint.are_kept() and rankloop.rank == 0 else {})
     seed = saved.get("seed", _ranks.from_first(int(np.random.randint(2**31))))
@@ -110,13 +111,14 @@ def fit(
             _ranks.say("the step is not compiled by XLA (jit_compile), which knows nothing of Horovod")
             model.jit_compile = False
         model.train_function = None  # an earlier fit may have left one that averages nothing
+    shown: Any = verbose if rankloop.rank == 0 else 0
     with warnings.catch_warnings():
-        if saved:
+        if saved or sharded:
             warnings.filterwarnings("ignore", "Your input ran out of data")  # the rest of an epoch is shorter
         history = model.fit(
             source.data,
             epochs=epochs if not saved.get("done") else saved["epoch"],
-            verbose=verbose if rankloop.rank == 0 else 0,
+            verbose=shown,
             callbacks=[first, *_of_this_rank(callbacks), last],
             validation_data=validation_data,
             shuffle=False,
@@ -155,10 +157,12 @@ def evaluate(
 
 def _check(model: keras.Model) -> None:
     if not getattr(model, "compiled", False) or getattr(model, "optimizer", None) is None:
-        refuse("the model has no optimizer whose gradients could be averaged: call model.compile(optimizer, loss) first")
+        refuse(
+            "the model has no optimizer whose gradients could be averaged: call model.compile(optimizer, loss) first"
+        )
 
 
-def _build(model: keras.Model, source: _data.Source) -> None:
+def _build(model: keras.Model, source: _sources.Source) -> None:
     """Make all variables of model and metrics, which Keras puts off to the first step."""
     batch = source.first()
     if batch is not None:
@@ -175,12 +179,16 @@ def _of_this_rank(callbacks: Any) -> list[keras.callbacks.Callback]:
     return [callback for callback in flat if rankloop.rank == 0 or not isinstance(callback, writing)]
 
 
-def _announce(source: _data.Source, saved: dict[str, Any]) -> None:
+def _announce(source: _sources.Source, saved: dict[str, Any]) -> None:
     if saved.get("done"):
         _ranks.say(f"this training is done, as {saved['path']} says")
     elif saved:
         _ranks.say(f"goes on after step {saved['step']} of epoch {saved['epoch'] + 1}, from {saved['path']}")
     if rankloop.size > 1:
         batch, steps = source.batch, source.steps
-        examples = f"{rankloop.size} ranks x {batch} = {rankloop.size * batch} examples" if batch else f"{rankloop.size} ranks"
-        _ranks.say(f"{examples} per step, {steps or 'as many as there are'} steps per epoch; the learning rate is as given")
+        examples = (
+            f"{rankloop.size} ranks x {batch} = {rankloop.size * batch} examples" if batch else f"{rankloop.size} ranks"
+        )
+        _ranks.say(
+            f"{examples} per step, {steps or 'as many as there are'} steps per epoch; the learning rate is as given"
+        )

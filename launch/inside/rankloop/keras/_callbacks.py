@@ -11,10 +11,17 @@ import numpy as np
 
 import rankloop
 from rankloop import _recorder
-from rankloop.keras import _checkpoint, _data, _ranks
+from rankloop.keras import _checkpoint, _ranks, _sources
 
 
-class First(keras.callbacks.Callback):
+class _Callback(keras.callbacks.Callback):
+    @property
+    def fitted(self) -> Any:
+        """The model, which Keras sets before it calls anything else."""
+        return self.model
+
+
+class First(_Callback):
     """The first of the callbacks, so that all others see the metrics of all ranks.
 
     Parameters
@@ -29,7 +36,9 @@ class First(keras.callbacks.Callback):
         Seconds between checkpoints; 0: only when the program is asked to stop.
     """
 
-    def __init__(self, source: _data.Source, saved: dict[str, Any], header: dict[str, Any], save_every: float) -> None:
+    def __init__(
+        self, source: _sources.Source, saved: dict[str, Any], header: dict[str, Any], save_every: float
+    ) -> None:
         super().__init__()
         self._source, self._saved, self._header, self._save_every = source, saved, header, save_every
         self._epoch, self._step = -1, 0
@@ -42,9 +51,12 @@ class First(keras.callbacks.Callback):
         self.wants_end = False  # a callback wants to end the training
 
     def on_train_begin(self, logs: Any = None) -> None:
-        model, rest = self.model, []
+        model: Any = self.fitted
+        rest: list[np.ndarray] = []
         if not model.built:
-            _ranks.refuse("the model is not built, so its weights cannot be given to all ranks: call model.build(...) first")
+            _ranks.refuse(
+                "the model is not built, so its weights cannot be given to all ranks: call model.build(...) first"
+            )
         model.optimizer.build(model.trainable_variables)
         self.exchange = model.optimizer.rankloop_exchange
         self.variables = [*model.variables, *model.optimizer.variables]
@@ -56,7 +68,7 @@ class First(keras.callbacks.Callback):
         self.exchange.kept = _ranks.kept_statistics(model) if rankloop.size > 1 else []
         self.exchange.ask([False] * len(_ranks.FLAGS))
         self._source.resume(self._first[0])
-        steps = _ranks.gather(self.params["steps"])
+        steps = _ranks.gather((self.params or {})["steps"])
         if None not in steps:
             self._source.steps = min(steps)
             if len(set(steps)) > 1:
@@ -68,7 +80,7 @@ class First(keras.callbacks.Callback):
         self._training, self._validation = None, {}
         if epoch == self._first[0]:
             self._step = self._first[1]
-            states = [variable for metric in self.model.metrics for variable in metric.variables]
+            states = [variable for metric in self.fitted.metrics for variable in metric.variables]
             for state, value in zip(states, self._sums):  # of rank 0, for all
                 state.assign(value)
         self._source.start(epoch, self._step)
@@ -93,7 +105,7 @@ class First(keras.callbacks.Callback):
             self._recorder.write(self._before, self._began[0], seconds, None, examples)
         stop, save, end = self.exchange.asked()
         if end:
-            self.wants_end = self.model.stop_training = True
+            self.wants_end = self.fitted.stop_training = True
         if (stop or save) and _checkpoint.are_kept():
             self.save()
         if stop:
@@ -101,13 +113,13 @@ class First(keras.callbacks.Callback):
             sys.exit(rankloop.STOPPED)
 
     def on_test_begin(self, logs: Any = None) -> None:
-        self._training = over_ranks(self.model)
+        self._training = over_ranks(self.fitted)
 
     def on_test_end(self, logs: Any = None) -> None:
-        self._validation = {f"val_{name}": value for name, value in over_ranks(self.model).items()}
+        self._validation = {f"val_{name}": value for name, value in over_ranks(self.fitted).items()}
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        of_all = self._training if self._training is not None else over_ranks(self.model)
+        of_all = self._training if self._training is not None else over_ranks(self.fitted)
         logs = {} if logs is None else logs
         others = sorted(logs.keys() - of_all.keys() - self._validation.keys())
         means = np.mean(_ranks.gather([float(logs[name]) for name in others]), axis=0).tolist()
@@ -116,7 +128,7 @@ class First(keras.callbacks.Callback):
     def save(self, done: bool = False) -> None:
         """Write a checkpoint; every rank calls this after the same step."""
         self._saved_at = time.monotonic()
-        sums = [value for _, value in _sums(self.model)]
+        sums = [value for _, value in _sums(self.fitted)]
         if rankloop.rank == 0:
             place = {"epoch": self._epoch, "step": self._step, "total": self.total, "done": done}
             _checkpoint.write({**self._header, **place, **self.past()}, self.variables, sums)
@@ -124,7 +136,7 @@ class First(keras.callbacks.Callback):
     def finish(self) -> None:
         """After the training: its history is that of all attempts, and it is not done again."""
         past = self.past()
-        self.model.history.history, self.model.history.epoch = past["history"], past["epochs"]
+        self.fitted.history.history, self.fitted.history.epoch = past["history"], past["epochs"]
         if self._saved.get("done"):
             return
         if rankloop.rank == 0:
@@ -136,17 +148,17 @@ class First(keras.callbacks.Callback):
 
     def past(self) -> dict[str, Any]:
         """The history of the epochs of all attempts."""
-        own, saved = self.model.history, self._saved.get("history", {})
+        own, saved = self.fitted.history, self._saved.get("history", {})
         names = dict.fromkeys([*saved, *own.history])
         history = {name: [*saved.get(name, []), *map(float, own.history.get(name, []))] for name in names}
         return {"history": history, "epochs": [*self._saved.get("epochs", []), *own.epoch]}
 
     def _count(self) -> float | None:
-        tracker = getattr(self.model, "_loss_tracker", None)  # it counts the examples, whatever the data are
+        tracker = getattr(self.fitted, "_loss_tracker", None)  # it counts the examples, whatever the data are
         return None if tracker is None else float(tracker.count)
 
 
-class Last(keras.callbacks.Callback):
+class Last(_Callback):
     """The last of the callbacks: if one before wants to end the training on some rank, all ranks end it, after the same step."""
 
     def __init__(self, first: First) -> None:
@@ -154,12 +166,12 @@ class Last(keras.callbacks.Callback):
         self._first = first
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        if rankloop.size > 1 and self.model.stop_training and not self._first.wants_end:
-            self.model.stop_training, self._first.wants_end = False, True
+        if rankloop.size > 1 and self.fitted.stop_training and not self._first.wants_end:
+            self.fitted.stop_training, self._first.wants_end = False, True
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if rankloop.size > 1:
-            self.model.stop_training = any(_ranks.gather(self.model.stop_training or self._first.wants_end))
+            self.fitted.stop_training = any(_ranks.gather(self.fitted.stop_training or self._first.wants_end))
 
 
 def over_ranks(model: keras.Model) -> dict[str, float]:

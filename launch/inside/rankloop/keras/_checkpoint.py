@@ -40,7 +40,9 @@ def write(header: dict[str, Any], variables: Sequence[keras.Variable], sums: Seq
     sums : sequence of ndarray
         Of the metrics, over all ranks.
     """
-    arrays = {"header": np.frombuffer(json.dumps({**header, "variables": _described(variables)}).encode(), np.uint8)}
+    arrays: dict[str, Any] = {
+        "header": np.frombuffer(json.dumps({**header, "variables": _described(variables)}).encode(), np.uint8)
+    }
     for name, values in (("v", variables), ("m", sums)):
         # NumPy has no name for bfloat16 and would store it as nameless bytes; the header keeps its name.
         each = (np.asarray(value) for value in values)
