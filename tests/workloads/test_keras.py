@@ -1,6 +1,10 @@
 """rankloop.keras: ``model.fit`` on several ranks is the training that one process would make of the same steps."""
 
 import json
+import os
+import re
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -8,8 +12,10 @@ import fitted
 import numpy as np
 import pytest
 import ranks
+from launched import launch
 
 from launch.node import stop
+from launch.record.rundir import RunDir
 
 SAME = ("arrays", "dataset", "accumulated")
 MORE = ("files", "float16", "normalised", "ended", "generator")
@@ -104,3 +110,63 @@ def test_a_training_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path: Pat
     lines = [json.loads(line) for line in (run / "steps" / "node0.jsonl").read_text().splitlines()]
     first = [(line["step"], line["examples"]) for line in lines if "step" in line and line["rank"] == 0]
     assert first == [(step, 5 if step % 3 == 0 else 32) for step in range(1, 19)]
+
+
+@pytest.mark.slow
+def test_a_launched_training_is_stopped_and_killed_and_ends_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    case, out = "interrupted", {name: tmp_path / name for name in ("whole", "killed")}
+    for name, signals in (("whole", {}), ("killed", {"1": {"5": "SIGUSR2"}, "2": {"2": "SIGKILL"}})):
+        out[name].mkdir()
+        monkeypatch.setenv("INTERRUPT", json.dumps(signals))
+        words = ("--runs", tmp_path / "runs", "--name", name, "--backend", "local", "--sample-hz", 0, "--nodes", 2)
+        done = launch(*words, "--max-attempts", 2, fitted.__file__, out[name], case)
+        assert done.returncode == bool(signals), done.stdout + done.stderr
+    run = RunDir(tmp_path / "runs" / "killed")
+    resumed = launch("resume", run.path)
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    assert [event["outcome"] for event in run.events("ended")] == ["stopped", "failed", "done"]
+    for rank in (0, 1):
+        pairs = zip(weights(out["killed"], case, rank), weights(out["whole"], case, 0))
+        assert all(a.tobytes() == b.tobytes() for a, b in pairs)
+    result = run.result()
+    assert result["steps"] == 9 and result["metrics"]["val_loss"] == pytest.approx(
+        told(out["whole"], case)["history"]["val_loss"][-1], rel=1e-6
+    )
+
+
+REFUSED = {
+    "is not built|call model.compile": "rk.fit(keras.Sequential([keras.layers.Dense(1)]), x, y)",
+    "leave BackupAndRestore out": "rk.fit(model, x, y, callbacks=[keras.callbacks.BackupAndRestore('b')])",
+    "cannot share int": "rk.fit(model, [1, 2], y)",
+    "have 3 and 8 examples": "rk.fit(model, x, y[:3])",
+    "is for a tf.data.Dataset or a generator": "rk.fit(model, x, y, sharded=True)",
+}
+
+
+def test_what_cannot_be_trained_is_refused_in_one_line(tmp_path: Path):
+    """Without a launcher, on one rank; and a training there leaves nothing behind."""
+    code = f"""
+import os, sys
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+sys.path.insert(0, {str(fitted.INSIDE)!r})
+import keras, numpy as np
+import rankloop.keras as rk
+x, y = np.ones((8, 2), "float32"), np.ones((8, 1), "float32")
+model = keras.Sequential([keras.layers.Dense(1)])  # built by its first batch
+model.compile("sgd", "mse")
+for line in {list(REFUSED.values())!r}:
+    try:
+        exec(line)
+    except SystemExit as end:
+        print(end)
+print(rk.fit(model, x, y, epochs=2, verbose=0).epoch, type(model.optimizer) is keras.optimizers.SGD)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    *lines, last = done.stdout.splitlines()
+    assert last == "[0, 1] True" and len(lines) == len(REFUSED) and not list(tmp_path.iterdir())
+    for line, (words, _) in zip(lines, REFUSED.items()):
+        assert line.startswith("rankloop: ") and re.search(words, line), line
+    other = {**os.environ, "KERAS_BACKEND": "numpy"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env=other)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and "needs KERAS_BACKEND=tensorflow" in done.stderr

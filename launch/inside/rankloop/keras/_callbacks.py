@@ -78,6 +78,7 @@ class First(_Callback):
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._epoch, self._step = epoch, 0
         self._training, self._validation = None, {}
+        self._began: tuple[float, float] | None = None  # of the step
         if epoch == self._first[0]:
             self._step = self._first[1]
             states = [variable for metric in self.fitted.metrics for variable in metric.variables]
@@ -92,17 +93,18 @@ class First(_Callback):
         due = rankloop.rank == 0 and 0 < self._save_every <= time.monotonic() - self._saved_at
         self.exchange.ask([rankloop.stop_requested(), due, self.wants_end])
         self._batch, self._before = batch, self._recorder.written if self._recorder else 0
-        self._began = time.time(), time.perf_counter()
+        self._began = self._began or (time.time(), time.perf_counter())
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        seconds = time.perf_counter() - self._began[1]
+        start, begin = self._began or (0, 0)
+        seconds = time.perf_counter() - begin
         made = batch - self._batch + 1  # more than one with steps_per_execution
         self._step, self.total = self._step + made, self.total + made
         before, self._counted = self._counted, self._count()
         if self._recorder and self._recorder.is_open():
             examples = None if before is None or self._counted is None else round(self._counted - before)
             self._recorder.step = self.total - 1
-            self._recorder.write(self._before, self._began[0], seconds, None, examples)
+            self._recorder.write(self._before, start, seconds, None, examples)
         stop, save, end = self.exchange.asked()
         if end:
             self.wants_end = self.fitted.stop_training = True
@@ -111,6 +113,8 @@ class First(_Callback):
         if stop:
             _ranks.gather(None)  # nobody leaves before rank 0 has saved
             sys.exit(rankloop.STOPPED)
+        # What other callbacks do now is a part of the next step: ranks that wait for each other take the same time for all steps.
+        self._began = time.time(), time.perf_counter()
 
     def on_test_begin(self, logs: Any = None) -> None:
         self._training = over_ranks(self.fitted)
