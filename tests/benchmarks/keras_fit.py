@@ -6,50 +6,57 @@ Rounds of both take turns, so that what else the machine does meanwhile is share
 milliseconds what it comes to.
 """
 
+import functools
 import os
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 INSIDE = Path(__file__).resolve().parents[2] / "launch" / "inside"
-EXAMPLES, BATCH, ROUNDS = 64 * 200, 64, 7
+STEPS, BATCH, ROUNDS = 100, 64, 7
+
+
+def network(width: int) -> Any:
+    import keras
+
+    hidden = (keras.layers.Dense(width, "relu") for _ in range(3))
+    model = keras.Sequential([keras.Input((64,)), *hidden, keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+    return model
+
+
+def measured(fit: Callable[..., Any], *data: Any) -> tuple[float, float]:
+    """Wall time and processor time of a step, ms."""
+    begin, cpu = time.perf_counter(), time.process_time()
+    fit(*data, batch_size=BATCH, verbose=0)
+    return 1e3 * (time.perf_counter() - begin) / STEPS, 1e3 * (time.process_time() - cpu) / STEPS
 
 
 def main() -> None:
-    import keras
     import numpy as np
     import rankloop.keras as rk
 
     random = np.random.default_rng(0)
-    x, y = random.normal(size=(EXAMPLES, 64)).astype("float32"), random.normal(size=(EXAMPLES, 1)).astype("float32")
+    x, y = (random.normal(size=(STEPS * BATCH, n)).astype("float32") for n in (64, 1))
     for width in (8, 1024):
-        models = []
-        for _ in range(2):
-            model = keras.Sequential(
-                [keras.Input((64,)), *(keras.layers.Dense(width, "relu") for _ in range(3)), keras.layers.Dense(1)]
-            )
-            model.compile("adam", "mse")
-            models.append(model)
-        plain, ours = models
-        fits = {
-            "model.fit": lambda: plain.fit(x, y, batch_size=BATCH, verbose=0),
-            "rk.fit": lambda: rk.fit(ours, x, y, batch_size=BATCH, verbose=0, save_every=0),
-        }
-        times: dict[str, list[float]] = {name: [] for name in fits}
-        for _ in range(ROUNDS + 1):
-            for name, fit in fits.items():
-                begin = time.perf_counter()
-                fit()
-                times[name].append(1e3 * (time.perf_counter() - begin) / (EXAMPLES // BATCH))
-        for name, each in times.items():
-            kept = each[1:]  # the first one compiles
+        fits = {"model.fit": network(width).fit, "rk.fit": functools.partial(rk.fit, network(width), save_every=0)}
+        taken = [{name: measured(fit, x, y) for name, fit in fits.items()} for _ in range(ROUNDS + 1)][
+            1:
+        ]  # the first compiles
+        for kind, what in enumerate(("wall", "processor")):
+            for name in fits:
+                each = [round_[name][kind] for round_ in taken]
+                print(
+                    f"width {width:4}  {what:<9} {name:<9} {statistics.median(each):7.3f} ms per step ({min(each):.3f} - {max(each):.3f})"
+                )
+            ratios = [round_["rk.fit"][kind] / round_["model.fit"][kind] for round_ in taken]
             print(
-                f"width {width:4}  {name:<10} {statistics.median(kept):6.3f} ms per step ({min(kept):.3f} - {max(kept):.3f})"
+                f"width {width:4}  {what:<9} ratio     {statistics.median(ratios):7.3f} ({min(ratios):.3f} - {max(ratios):.3f})"
             )
-        ratios = [b / a for a, b in zip(times["model.fit"][1:], times["rk.fit"][1:])]
-        print(f"width {width:4}  ratio      {statistics.median(ratios):6.3f} ({min(ratios):.3f} - {max(ratios):.3f})")
 
 
 if __name__ == "__main__":

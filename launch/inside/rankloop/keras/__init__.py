@@ -23,9 +23,9 @@ if keras.backend.backend() != "tensorflow":
     )
 
 from rankloop.keras import _callbacks, _checkpoint, _data, _ranks, _sources
-from rankloop.keras._ranks import averaging
+from rankloop.keras._ranks import averaging, broadcast
 
-__all__ = ["averaging", "evaluate", "fit"]
+__all__ = ["averaging", "broadcast", "evaluate", "fit"]
 
 _ranks.take_gpu()
 
