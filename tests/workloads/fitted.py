@@ -130,6 +130,10 @@ def main(out: str, *cases: str) -> None:
             batches = (np.asarray(keras.tree.flatten(each)[0]) for each in source.data)
             seen[name].append([each.reshape(len(each), -1)[:, 0].tolist() for each in batches])
     Path(out, f"seen-{rankloop.rank}.json").write_text(json.dumps(seen))
+    if rankloop.size > 1:
+        import horovod.tensorflow as hvd
+
+        hvd.shutdown()  # as Python does at its end, but not in a process that multiprocessing has forked
 
 
 if __name__ == "__main__":

@@ -93,7 +93,9 @@ class First(_Callback):
         due = rankloop.rank == 0 and 0 < self._save_every <= time.monotonic() - self._saved_at
         self.exchange.ask([rankloop.stop_requested(), due, self.wants_end])
         self._batch, self._before = batch, self._recorder.written if self._recorder else 0
-        self._began = self._began or (time.time(), time.perf_counter())
+        if self._began is None:
+            _ranks.gather(None)  # whoever is late for the first step of an epoch makes it no longer for the others
+            self._began = time.time(), time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         start, begin = self._began or (0, 0)
