@@ -133,6 +133,8 @@ class First(_Callback):
 
     def save(self, done: bool = False) -> None:
         """Write a checkpoint; every rank calls this after the same step."""
+        if self._recorder:
+            self._recorder.flush()
         self._saved_at = time.monotonic()
         sums = [value for _, value in _sums(self.fitted)]
         if rankloop.rank == 0:

@@ -70,8 +70,10 @@ def newest(number: int) -> dict[str, Any]:
             damaged.append(path)
         elif header["number"] == number:
             return {**header, "path": str(path)}
-        else:  # of an earlier training, which is over: a damaged one behind it was of this
+        elif header["number"] < number:  # of an earlier training, which is over: a damaged one behind it was of this
             break
+        else:  # of a later one
+            damaged = []
     if damaged:
         refuse(f"{damaged[0]} is damaged, and no other checkpoint of this training is whole: remove it to train again")
     return {}
