@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 import rankloop
-from rankloop.keras._ranks import refuse
+from rankloop.keras._lines import refuse, say
 
 if keras.backend.backend() != "tensorflow":
     refuse(
@@ -108,7 +108,7 @@ def fit(
     averaging(model.optimizer)
     if rankloop.size > 1:
         if model.jit_compile:
-            _ranks.say("the step is not compiled by XLA (jit_compile), which knows nothing of Horovod")
+            say("the step is not compiled by XLA (jit_compile), which knows nothing of Horovod")
             model.jit_compile = False
         model.train_function = None  # an earlier fit may have left one that averages nothing
     shown: Any = verbose if rankloop.rank == 0 else 0
@@ -181,14 +181,12 @@ def _of_this_rank(callbacks: Any) -> list[keras.callbacks.Callback]:
 
 def _announce(source: _sources.Source, saved: dict[str, Any]) -> None:
     if saved.get("done"):
-        _ranks.say(f"this training is done, as {saved['path']} says")
+        say(f"this training is done, as {saved['path']} says")
     elif saved:
-        _ranks.say(f"goes on after step {saved['step']} of epoch {saved['epoch'] + 1}, from {saved['path']}")
+        say(f"goes on after step {saved['step']} of epoch {saved['epoch'] + 1}, from {saved['path']}")
     if rankloop.size > 1:
         batch, steps = source.batch, source.steps
         examples = (
             f"{rankloop.size} ranks x {batch} = {rankloop.size * batch} examples" if batch else f"{rankloop.size} ranks"
         )
-        _ranks.say(
-            f"{examples} per step, {steps or 'as many as there are'} steps per epoch; the learning rate is as given"
-        )
+        say(f"{examples} per step, {steps or 'as many as there are'} steps per epoch; the learning rate is as given")

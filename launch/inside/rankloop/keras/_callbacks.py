@@ -11,7 +11,7 @@ import numpy as np
 
 import rankloop
 from rankloop import _recorder
-from rankloop.keras import _checkpoint, _ranks, _sources
+from rankloop.keras import _checkpoint, _lines, _ranks, _sources
 
 
 class _Callback(keras.callbacks.Callback):
@@ -54,7 +54,7 @@ class First(_Callback):
         model: Any = self.fitted
         rest: list[np.ndarray] = []
         if not model.built:
-            _ranks.refuse(
+            _lines.refuse(
                 "the model is not built, so its weights cannot be given to all ranks: call model.build(...) first"
             )
         model.optimizer.build(model.trainable_variables)
@@ -72,7 +72,7 @@ class First(_Callback):
         if None not in steps:
             self._source.steps = min(steps)
             if len(set(steps)) > 1:
-                _ranks.say(f"an epoch has {min(steps)} to {max(steps)} steps on the ranks: {min(steps)} are made")
+                _lines.say(f"an epoch has {min(steps)} to {max(steps)} steps on the ranks: {min(steps)} are made")
         rankloop.stop_requested()  # lets the launcher know that this program can be asked
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 import rankloop
-from rankloop.keras._ranks import refuse, say
+from rankloop.keras._lines import refuse, say
 
 KEPT = 2
 

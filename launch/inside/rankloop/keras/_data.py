@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras import tree
 
 import rankloop
-from rankloop.keras._ranks import refuse
+from rankloop.keras._lines import refuse
 from rankloop.keras._sources import Arrays, Batches, Dataset, Generator, Source, length
 
 

@@ -8,30 +8,20 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 import rankloop
+from rankloop.keras._lines import refuse
 
 FLAGS = ("stop", "save", "end")
 """What a rank may ask all others for: to save and leave, to save and go on, to end the training."""
 
 _horovod = None
 _exchanges = 0
-
-
-def refuse(line: str) -> NoReturn:
-    """End the program with one line, where there is no way on."""
-    raise SystemExit(f"rankloop: {line}")
-
-
-def say(line: str) -> None:
-    """Print a line, on rank 0."""
-    if rankloop.rank == 0:
-        print(f"rankloop: {line}", flush=True)
 
 
 def horovod() -> Any:

@@ -19,7 +19,8 @@ from keras import tree
 
 import rankloop
 from rankloop._recorder import warn
-from rankloop.keras._ranks import gather, refuse
+from rankloop.keras._lines import refuse
+from rankloop.keras._ranks import gather
 
 
 class Source:
