@@ -12,7 +12,6 @@ from pathlib import Path
 from launch import own_command
 from launch.backends.scheduler import scheduler
 from launch.errors import Refusal, command, nearest
-from launch.plan import workload
 from launch.plan.plan import Plan, refuse_bad_name
 from launch.plan.request import Request
 from launch.plan.shape import Machine
@@ -176,7 +175,7 @@ def _with_folders(each: Order, folder: Path, before: set[str]) -> Target:
         return str(folder / match[1])
 
     words = [re.sub(r"\{([^{}]+)\}", folder_of, word) for word in each.target.arguments]
-    return workload.find(each.target.name, words)
+    return each.target.given(words)
 
 
 def _submit(lacking: Unfinished, hold: Hold) -> dict[str, list[Job]]:
