@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from types import ModuleType
 
-from launch.node import imports
+from launch.node import imports, rendezvous
 from launch.node.rank import Rank
 from launch.plan.plan import Plan
 from launch.record.files import append_line, publish_json, read_json, read_lines
@@ -19,69 +19,56 @@ _TF_WORKERS_MOST = 512
 """Ranks up to which TF_CONFIG is set: every rank's copy names them all, and a variable has 128 KiB at most."""
 
 
-def variables(rank: Rank, coordinator: str) -> dict[str, str]:
-    """What JAX and Keras look for.
+def variables(plan: Plan, rank: Rank, meeting: Path, attempt: int, patience_s: float) -> dict[str, str]:
+    """What they look for, once this rank knows where rank 0 is to be met.
 
     Parameters
     ----------
+    plan : Plan
+        Of the run.
     rank : Rank
         Who this is.
-    coordinator : str
-        Address and port at which rank 0 is to listen.
+    meeting : Path
+        Folder of the run in which ranks meet.
+    attempt : int
+        Start of the run.
+    patience_s : float
+        How long to wait for the others where TF_CONFIG is to name them; it is not set if one does not come.
     """
-    size, number = str(rank.size), str(rank.rank)
+    coordinator, size, number = os.environ["JAX_COORDINATOR_ADDRESS"], str(rank.size), str(rank.rank)
     wanted = {
-        "JAX_COORDINATOR_ADDRESS": coordinator,
         "JAX_NUM_PROCESSES": size,  # read by many scripts, though not by JAX itself
         "JAX_PROCESS_ID": number,
         "KERAS_DISTRIBUTION_JOB_ADDRESSES": coordinator,
         "KERAS_DISTRIBUTION_NUM_PROCESSES": size,
         "KERAS_DISTRIBUTION_PROCESS_ID": number,
     }
-    return {name: os.environ.get(name) or value for name, value in wanted.items()}
-
-
-def tf_config(plan: Plan, rank: Rank, own: str, meeting: Path, attempt: int, patience_s: float) -> dict[str, str]:
-    """TF_CONFIG, where it may be needed: for this all ranks have to wait for each other.
-
-    Parameters
-    ----------
-    plan : Plan
-        Of the run; where it says that the ranks cooperate by other means than tf.distribute, or not at all, nothing is set.
-    rank : Rank
-        Who this is.
-    own : str
-        Address and port of this rank.
-    meeting : Path
-        Folder of the run in which ranks meet.
-    attempt : int
-        Start of the run.
-    patience_s : float
-        How long to wait for the others; nothing is set if one does not come.
-    """
+    found = {name: os.environ.get(name) or value for name, value in wanted.items()}
+    # All have to wait for all to name each other in it, so not where it is known that nobody will ask.
     by_others = plan.cooperation and "tf.distribute" not in plan.cooperation
-    if not 1 < plan.size <= _TF_WORKERS_MOST or plan.independent or by_others or "TF_CONFIG" in os.environ:
-        return {}
-    append_line(meeting / f"workers-attempt{attempt}-node{rank.node}.jsonl", {"rank": rank.rank, "address": own})
+    if 1 < plan.size <= _TF_WORKERS_MOST and not plan.independent and not by_others and "TF_CONFIG" not in os.environ:
+        own = f"{rendezvous.own_address(plan, os.environ['MASTER_ADDR'])}:{rendezvous.own_port()}"
+        if workers := _workers(plan, rank, own, meeting, attempt, patience_s):
+            task = {"type": "worker", "index": rank.rank}
+            found["TF_CONFIG"] = json.dumps({"cluster": {"worker": workers}, "task": task})
+    return found
+
+
+def _workers(plan: Plan, rank: Rank, own: str, meeting: Path, attempt: int, patience_s: float) -> list[str]:
+    """Address and port of each rank, by its number; nothing if one has not come in time."""
+    nodes = [meeting / f"workers-attempt{attempt}-node{node}.jsonl" for node in range(plan.nodes)]
+    append_line(nodes[rank.node], {"rank": rank.rank, "address": own})
     note, deadline = meeting / f"workers-attempt{attempt}.json", time.monotonic() + patience_s
     while (workers := read_json(note)) is None:
         late = time.monotonic() > deadline
         if rank.is_chief:
-            lines = [
-                line
-                for node in range(plan.nodes)
-                for line in read_lines(meeting / f"workers-attempt{attempt}-node{node}.jsonl")
-            ]
-            addresses = {line["rank"]: line["address"] for line in lines}
+            addresses = {line["rank"]: line["address"] for node in nodes for line in read_lines(node)}
             if late or len(addresses) == plan.size:
                 publish_json(note, [addresses[number] for number in sorted(addresses)])
         elif late:
-            return {}
+            return []
         time.sleep(0.02)
-    if len(workers) < plan.size:
-        return {}
-    task = {"type": "worker", "index": rank.rank}
-    return {"TF_CONFIG": json.dumps({"cluster": {"worker": workers}, "task": task})}
+    return workers if len(workers) == plan.size else []
 
 
 def known_to_jax() -> None:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from launch.errors import Refusal
-from launch.node import frameworks
 from launch.node.rank import Rank
 from launch.node.rendezvous_server import RendezvousServer, address_for_horovod, knock
 from launch.plan.plan import Plan
@@ -77,9 +76,7 @@ def meet(plan: Plan, rank: Rank, meeting: Path, attempt: int, patience_s: float)
     environment = {"MASTER_ADDR": os.environ.get("MASTER_ADDR") or address, "MASTER_PORT": str(told["master_port"])}
     if plan.kind != "workload":
         coordinator = f"{environment['MASTER_ADDR']}:{told['jax_port']}"
-        environment |= frameworks.variables(rank, coordinator)
-        mine = own if gloo or plan.backend == "local" else _addresses(plan.network_interface)[0]
-        environment |= frameworks.tf_config(plan, rank, f"{mine}:{own_port()}", meeting, attempt, patience_s)
+        environment["JAX_COORDINATOR_ADDRESS"] = os.environ.get("JAX_COORDINATOR_ADDRESS") or coordinator
     if plan.size > 1 and plan.rendezvous == "mpi":
         environment |= {"HOROVOD_CONTROLLER": "mpi", "HOROVOD_CPU_OPERATIONS": "mpi"}
     if gloo:
@@ -188,6 +185,16 @@ def _interface(address: str) -> str:
         if any(entry.address == address for entry in entries):
             return name
     return "lo"
+
+
+def own_address(plan: Plan, chief: str) -> str:
+    """The address of this host on the way to another."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
+            way.connect((chief, 9))  # nothing is sent
+            return way.getsockname()[0]
+    except OSError:
+        return "127.0.0.1" if plan.backend == "local" else _addresses(plan.network_interface)[0]
 
 
 def own_port() -> int:

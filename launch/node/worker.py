@@ -46,6 +46,8 @@ def main(argv: list[str]) -> int:
         here = _prepare(run, plan, rank, attempt)
         sampling.beside(run, plan, rank, attempt, here)
         os.environ.update(rendezvous.meet(plan, rank, run.meeting, attempt, plan.patience_s))
+        if not ours:
+            os.environ.update(frameworks.variables(plan, rank, run.meeting, attempt, plan.patience_s))
         gloo.start_together(plan.patience_s)
         frameworks.known_to_jax()
         begun = True

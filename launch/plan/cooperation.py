@@ -72,6 +72,8 @@ def of_module(name: str, source: Path) -> str:
     root = source
     while root.name != top and root.stem != top and root != root.parent:
         root = root.parent
+    if source.name == "__main__.py":
+        name += ".__main__"
     return _of_python([source], [os.getcwd(), *_users_folders()], {top: str(root.parent)}, name)
 
 
@@ -133,15 +135,18 @@ def _of_command_of_python(arguments: Sequence[str]) -> str | None:
 
 
 def _users_folders() -> list[str]:
-    """The folders in which modules are the user's own: those of PYTHONPATH, and what else is on the path beside Python and its packages."""
+    """The folders of the path in which modules are the user's own: all but those of Python, and those into which packages were
+    installed."""
     others = tuple(
         os.path.join(os.path.realpath(place), "") for place in {sys.prefix, sys.base_prefix, sys.exec_prefix, HOME}
     )
     folders = (os.path.realpath(folder) for folder in sys.path if folder)
     system = ("/usr/lib/python", "/usr/lib64/python", "/usr/local/lib/python")
+    own = [folder for folder in folders if not f"{folder}/".startswith((*others, *system)) and os.path.isdir(folder)]
     return [
-        *USERS_PATH,
-        *(folder for folder in folders if not f"{folder}/".startswith((*others, *system)) and os.path.isdir(folder)),
+        folder
+        for folder in dict.fromkeys([*USERS_PATH, *own])
+        if os.path.isdir(folder) and not any(name.endswith(".dist-info") for name in os.listdir(folder))
     ]
 
 
@@ -163,6 +168,9 @@ def _of_python(start: list[Path], folders: Sequence[str], own: dict[str, str] | 
                 if file not in seen:
                     seen.add(file)
                     todo.append((file, inner))
+    # A file beside the script that has the name of a package is what is imported.
+    taken = {name.partition(".")[0] for name in uses if _files(name.partition(".")[0], folders[:1])}
+    uses = {name for name in uses if name.partition(".")[0] not in taken}
     found = [means for means, form in _MEANS.items() if any(re.match(form, name) for name in uses)]
     return ", ".join(found) or (BY_NUMBER if any(map(_NUMBER.fullmatch, uses)) or "rankloop.rank" in uses else "")
 
@@ -210,7 +218,9 @@ def _names(tree: ast.Module, package: str) -> tuple[set[str], set[str]]:
                     each.name if each.asname else each.name.partition(".")[0]
                 )
         elif isinstance(node, ast.ImportFrom):
-            outer = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level and package else []
+            if node.level and not package:
+                continue  # Python refuses it
+            outer = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
             base = ".".join([*outer, *([node.module] if node.module else [])])
             for each in node.names:
                 whole = f"{base}.{each.name}" if base else each.name

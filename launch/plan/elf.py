@@ -72,7 +72,7 @@ def read(path: str | Path) -> Elf:
         try:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 return _read(data)
-        except (struct.error, ValueError, IndexError) as error:
+        except (struct.error, ValueError, IndexError, OverflowError) as error:
             raise NotElf(str(error)) from None
 
 
@@ -95,6 +95,8 @@ def _read(data: mmap.mmap) -> Elf:
     for place in range(count):
         values = struct.unpack_from(layout, data, start + place * size)
         parts.append((values[0], values[2], values[3], values[5]) if wide else (*values[:3], values[4]))
+    if any(part == _INTERPRETER and length > 4096 for part, _, _, length in parts):
+        raise NotElf("the path of its loader does not fit")
     loader = next((data[at : at + length].rstrip(b"\0") for part, at, _, length in parts if part == _INTERPRETER), b"")
     entries = _dynamic(data, parts, f"{order}{'qQ' if wide else 'iI'}")
     flags = next((value for tag, value in entries if tag == _FLAGS_1), 0)
