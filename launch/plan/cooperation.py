@@ -127,8 +127,9 @@ def _of_command_of_python(arguments: Sequence[str]) -> str | None:
         if word in ("-X", "-W"):
             next(words, None)
         elif word == "-m":
-            folders = [os.getcwd(), *_users_folders()]
-            return _of_python(_files(f"{next(words, '')}.__main__", folders), folders)
+            name = next(words, "")
+            files = _files(f"{name}.__main__", [os.getcwd(), *_users_folders()])
+            return of_module(name, files[-1]) if files else None
         elif not word.startswith("-"):
             return of_script(word) if os.path.isfile(word) else None
     return None
