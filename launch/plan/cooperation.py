@@ -82,7 +82,10 @@ def of_program(name: str, arguments: Sequence[str]) -> str | None:
     if _PYTHON.match(os.path.basename(name)):
         return _of_command_of_python(arguments)
     found = _of_file(name)
-    if found == "" and "/" not in name:
+    if found == "" and shutil.which(os.path.basename(name)) in (
+        name,
+        shutil.which(name),
+    ):  # one of the system: env, numactl ...
         inner = [_of_file(word) for word in arguments if os.path.isfile(word)]
         if inner:
             return ", ".join(dict.fromkeys(filter(None, inner))) or None

@@ -105,7 +105,7 @@ def _program(planned: Plan) -> dict[str, str]:
         rows["program"] = planned.workload
         found = None if planned.container else executable.unrunnable(planned.workload)
         if found and planned.backend == "slurm":
-            rows["on the nodes"] = f"here {found}"
+            rows["on the nodes"] = f"not known; here it cannot run: {found}"
     elif planned.kind == "script" and (line := executable.other_python(planned.workload)):
         rows["python"] = f"{planned.python}; its own first line, {line}, is followed where -- stands before the script"
     if ranks := cooperation.expected(planned):

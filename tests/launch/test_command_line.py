@@ -59,11 +59,11 @@ def tree(folder: Path) -> dict[str, float]:
 
 LOCAL = ("--backend", "local")
 REFUSED = {
-    "nothing": ([], "no workload is given"),
-    "no workload": (["--nodes", "2"], "no workload is given: give one of"),
+    "nothing": ([], "nothing to run is given"),
+    "no workload": (["--nodes", "2"], "nothing to run is given: give a program, one of"),
     "unknown workload": (["workloads.cfd_resnte"], "did you mean 'workloads.cfd_resnet'?"),
     "unknown verb": (["resmue", "runs/a"], "did you mean 'resume'?"),
-    "unknown script": (["hallo.py"], "there is no script 'hallo.py'"),
+    "unknown script": (["hallo.py"], "there is no script or program 'hallo.py'"),
     "syntax error": (["wrong.py"], "wrong.py, line 1"),
     "unknown job option": (["--node", "2", "hello.py"], "unknown option --node: did you mean '--nodes'?"),
     "unknown workload option": (["tiny", "--epoch", "2"], "unknown option --epoch of tiny: did you mean '--epochs'?"),

@@ -129,6 +129,7 @@ def test_binaries(tmp_path: Path):
     assert (of("run.sh"), of("true"), of("nothing")) == (None, "", None)
     # A program that starts another one: what that is counts.
     assert of("env", "A=1", str(tmp_path / "mpi")) == "MPI (libmpi.so.40)"
+    assert of("/usr/bin/env", "A=1", str(tmp_path / "mpi")) == "MPI (libmpi.so.40)"
     assert of("bash", str(tmp_path / "run.sh")) is None
     if not subprocess.run(["cc", "-static", "-o", "static", "c.c"], cwd=tmp_path, capture_output=True).returncode:
         assert of("static") == "MPI (linked statically)"
