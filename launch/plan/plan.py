@@ -189,6 +189,10 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
     refuse_beyond_limits(site, partition, nodes, time_s)
     rendezvous = request.rendezvous or ("mpi" if target.uses_mpi and not request.independent else site.rendezvous)
     size = nodes * ranks
+    if size > 1 and target.kind == "program" and target.short_name in _LAUNCHERS:
+        raise Refusal(
+            f"{target.short_name} starts ranks itself, and would be started {size} times: give the program that it is to start, or one rank"
+        )
     default = default_name(f"{target.short_name}-n{nodes}", now)
     name = default if request.name is None else refuse_bad_name(request.name)
     return Plan(
@@ -242,6 +246,20 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
         patience_s=site.patience_s,
         max_jobs=site.partitions.get(partition or "", {}).get("max_jobs"),
     )
+
+
+_LAUNCHERS = (
+    "mpirun",
+    "mpiexec",
+    "mpiexec.hydra",
+    "orterun",
+    "prterun",
+    "srun",
+    "horovodrun",
+    "aprun",
+    "jsrun",
+    "flux",
+)
 
 
 def _warning(asked: int | None, time_s: int | None) -> int | None:

@@ -1,6 +1,5 @@
 """What makes ranks cooperate, found before they start: in Python by what it uses, in a binary by its libraries; and auto MPI."""
 
-import shutil
 import subprocess
 import sys
 import time
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 from plans import LAPTOP, plan
 
+from launch.errors import Refusal
 from launch.plan import cooperation, workload
 from launch.plan.request import Request
 
@@ -145,4 +145,10 @@ def test_mpi_is_the_rendezvous_of_programs_that_use_it(tmp_path: Path, monkeypat
     assert plan(Request(nodes=2, rendezvous="gloo"), LAPTOP, mpi).rendezvous == "gloo"
     assert plan(Request(nodes=2, independent=True), LAPTOP, mpi).rendezvous == "gloo"
     assert plan(Request(nodes=2), LAPTOP, other).rendezvous == "gloo"
-    assert mpi.with_words(["--x=1"]).uses_mpi and shutil.which("true")
+    assert mpi.with_words(["--x=1"]).uses_mpi
+    starter = workload.find(
+        "--", [str(MPICC.with_name("mpirun")) if MPICC.exists() else "srun", "a.py"], contained=True
+    )
+    with pytest.raises(Refusal, match="starts ranks itself, and would be started 2 times"):
+        plan(Request(nodes=2), LAPTOP, starter)
+    assert plan(Request(nodes=1), LAPTOP, starter).entry[1:] == ("a.py",)

@@ -89,6 +89,7 @@ def test_the_end_of_a_program_is_named(clean_slurm: Cluster, tmp_path: Path):
     refused = launch("-N", 2, "--runs", tmp_path / "runs", "--name", "refused", program)
     assert refused.returncode == 2, refused.stdout + refused.stderr
     assert (
-        "here it cannot run" in facts(refused.stdout)["on the nodes"] and f"{os.fspath(program)} is to be run by" in refused.stdout
+        "here it cannot run" in facts(refused.stdout)["on the nodes"]
+        and f"{os.fspath(program)} is to be run by" in refused.stdout
     )
     assert "Traceback" not in refused.stdout + refused.stderr
