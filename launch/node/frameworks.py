@@ -12,6 +12,7 @@ from types import ModuleType
 
 from launch.node import imports, rendezvous
 from launch.node.rank import Rank
+from launch.plan.cooperation import BY_NUMBER
 from launch.plan.plan import Plan
 from launch.record.files import append_line, publish_json, read_json, read_lines
 
@@ -45,7 +46,7 @@ def variables(plan: Plan, rank: Rank, meeting: Path, attempt: int, patience_s: f
     }
     found = {name: os.environ.get(name) or value for name, value in wanted.items()}
     # All have to wait for all to name each other in it, so not where it is known that nobody will ask.
-    by_others = plan.cooperation and "tf.distribute" not in plan.cooperation
+    by_others = plan.cooperation not in (None, "", BY_NUMBER) and "tf.distribute" not in str(plan.cooperation)
     if 1 < plan.size <= _TF_WORKERS_MOST and not plan.independent and not by_others and "TF_CONFIG" not in os.environ:
         own = f"{rendezvous.own_address(plan, os.environ['MASTER_ADDR'])}:{rendezvous.own_port()}"
         if workers := _workers(plan, rank, own, meeting, attempt, patience_s):

@@ -189,6 +189,8 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
     refuse_beyond_limits(site, partition, nodes, time_s)
     rendezvous = request.rendezvous or ("mpi" if target.uses_mpi and not request.independent else site.rendezvous)
     size = nodes * ranks
+    if request.independent and target.kind == "workload":
+        raise Refusal("--independent is for programs: the ranks of a workload train together; leave it out")
     if size > 1 and target.kind == "program" and target.short_name in _LAUNCHERS:
         raise Refusal(
             f"{target.short_name} starts ranks itself, and would be started {size} times: give the program that it is to start, or one rank"
