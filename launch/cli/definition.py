@@ -1,6 +1,6 @@
 """A definition: a run, a study or a workflow of them in a TOML file, with the very names of the command line.
 
-    workload = "workloads.cfd_resnet"   # or any module or script; `arguments` are words behind it
+    workload = "workloads.cfd_resnet"   # or any module, script or program; `arguments` are words behind it
     [job]                               # options of the job, as fields of launch.plan.request.Request
     [options]                           # options of what is run
     [axes]                              # of these all combinations
@@ -138,13 +138,15 @@ def _order(
         raise Refusal("it does not say what is to be run: write workload = 'workloads.cfd_resnet'")
     job = job | given
     axes = _axes(table, job.pop("sweep", ()), job.get("nodes"))
-    kind = workload.kind(table["workload"])
+    contained = "container" in job
+    kind = workload.kind(table["workload"], contained=contained)
     hints = typed.hints(workload.config_class(table["workload"])) if kind == "workload" else {}
     texts = _texts("options", table_of(table, "options"), hints)
     found = [*words_of(table, "arguments")]
     place = options.end_of_options(found)
     found[place:place] = [*options.words(texts), *words]
-    return Order(asked=options.build(Request, job), target=workload.find(table["workload"], found), axes=axes)
+    target = workload.find(table["workload"], found, contained=contained)
+    return Order(asked=options.build(Request, job), target=target, axes=axes)
 
 
 def _axes(table: Mapping[str, Any], said: Iterable[str], nodes: Sequence[int] | None) -> Axes:

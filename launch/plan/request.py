@@ -42,7 +42,12 @@ class Request:
     backend: Backend | None = _option(
         None, "processes on this machine (local), or Slurm jobs; the site says by default"
     )
-    rendezvous: Literal["gloo", "mpi"] | None = _option(None, "how ranks find each other; the site says by default")
+    rendezvous: Literal["gloo", "mpi"] | None = _option(
+        None, "how ranks find each other: by default mpi for a program that uses MPI, else as the site says"
+    )
+    independent: bool = _option(
+        False, "the ranks of the program are meant to work without each other; say nothing of it"
+    )
     runs: Path = _option(Path("runs"), "folder of the run directories")
     name: str | None = _option(None, "name of the run or study; made of workload, nodes and time by default")
     seed: Seed = _option(0, "seed of everything random in a workload")

@@ -128,6 +128,14 @@ class Result(TypedDict, total=False):
     versions: dict[str, str]
 
 
+class World(TypedDict):
+    """meeting/world.json."""
+
+    attempt: Natural
+    by: str
+    size: Natural
+
+
 class Surroundings(TypedDict, total=False):
     """env.json."""
 

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 from launch.errors import command
 from launch.plan.plan import Plan
 from launch.plan.walltime import clock
-from launch.record import bad_nodes, diagnose
+from launch.record import bad_nodes, cooperation, diagnose
 from launch.record.activity import activity
 from launch.record.files import Unreadable, open_file
 from launch.record.pace import pace
@@ -161,7 +161,8 @@ def _size(path: Path) -> int:
 def closing(run: RunDir, plan: Plan, outcome: str) -> str:
     """The last words on an attempt."""
     if outcome == "done":
-        return "\n".join(filter(None, [f"done: {run.path}", summary(run, plan)]))
+        ranks = cooperation.seen(run, plan)
+        return "\n".join(filter(None, [f"done: {run.path}", summary(run, plan), ranks and f"ranks: {ranks}"]))
     again = f"continue it: {command('resume', run.path)}"
     if outcome == "failed":
         bad = bad_nodes.said(bad_nodes.among([run]))
