@@ -145,7 +145,7 @@ def test_mpi_is_the_rendezvous_of_programs_that_use_it(tmp_path: Path, monkeypat
     assert plan(Request(nodes=2, rendezvous="gloo"), LAPTOP, mpi).rendezvous == "gloo"
     assert plan(Request(nodes=2, independent=True), LAPTOP, mpi).rendezvous == "gloo"
     assert plan(Request(nodes=2), LAPTOP, other).rendezvous == "gloo"
-    assert mpi.with_words(["--x=1"]).uses_mpi
+    assert mpi.at({"x": "1"}, {}).uses_mpi
     starter = workload.find(
         "--", [str(MPICC.with_name("mpirun")) if MPICC.exists() else "srun", "a.py"], contained=True
     )

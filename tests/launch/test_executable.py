@@ -56,7 +56,7 @@ def of_machine(number: int) -> bytes:
         ("a.exe", b"MZ\x90\0", 0o755, "a program for Windows", "a program for Windows"),
         ("a.tgz", b"\x1f\x8b\x08", 0o644, "a compressed file", "a compressed file"),
         ("empty", "", 0o755, "is empty", "is empty"),
-        ("empty.py", "", 0o644, "is empty", "is empty"),
+        ("empty.py", "", 0o644, "script", "no first line"),
         ("book.ipynb", '{"cells": []}', 0o644, "jupyter nbconvert --to script", "jupyter nbconvert --to script"),
         ("deep.py", "(" * 10000 + ")" * 10000, 0o644, "deep.py", "no first line"),
     ],
