@@ -1,0 +1,249 @@
+"""The figures of merit of a run, from what its ranks have printed into logs/, and the throughput that they make.
+
+Logs may be long, and a pattern may be bad: they are read from their end, and each figure has a time in which it has to be found.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from launch.plan import figures
+from launch.plan.figures import Figure, Scaling
+from launch.plan.plan import Plan
+from launch.record.contents import Result
+from launch.record.files import Unreadable, lines_from_end
+from launch.record.rundir import RunDir
+
+UNIT = "examples/s"
+"""Of a throughput, where nothing else is said: of steps that count their examples."""
+UNCOUNTED: dict[str, str] = {"weak": "rank-steps/s", "strong": "steps/s"}
+"""Of steps that count none: steps per rank (weak scaling) or of all together (strong)."""
+
+NO_UNIT = "no unit"
+"""Of a rate for which none is given."""
+
+SEARCH_S = 60.0  # in which a figure has to be found
+_LINE = 65536  # bytes of a line that are looked through, its last ones
+_LABEL = re.compile(rb"\s*([0-9]{1,9}): ?")
+_NUMBER = re.compile(rb"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eEdD][+-]?[0-9]+)?")
+
+
+class Found(NamedTuple):
+    """A figure as it was printed."""
+
+    value: float
+    unit: str  # empty where it has none
+
+
+class NotFound(Exception):
+    """Why a figure is not known, in words that follow its name."""
+
+
+class Throughput(NamedTuple):
+    """The throughput of a run of all its ranks together."""
+
+    value: float
+    unit: str
+    work: float | None = None  # in weak scaling, that it is the speed of; None of a rate of all work
+
+
+def result(run: RunDir, plan: Plan, recorded: Result, begins: Sequence[int]) -> Result:
+    """What is known of a run of a program that has ended well.
+
+    Parameters
+    ----------
+    run : RunDir
+        The run; a log of it that cannot be read is passed over.
+    plan : Plan
+        Its plan, with the figures that are looked for.
+    recorded : Result
+        What its steps say.
+    begins : sequence of int
+        Bytes of the log of each node that are of earlier attempts; none where there are none.
+    """
+    metrics: dict[str, Any] = dict(recorded.get("metrics") or {})
+    units: dict[str, str] = {}
+    troubles = []
+    for name, figure in plan.fom.items():
+        try:
+            with figures.within(SEARCH_S):
+                found = find(run, name, figure, plan.nodes, plan.ranks_per_node, begins)
+        except NotFound as why:
+            troubles.append(f"{name}: {why}")
+            continue
+        except TimeoutError:
+            troubles.append(f"{name}: what the ranks printed could not be looked through in {SEARCH_S:g} s: make its pattern simpler")
+            continue
+        except Unreadable as error:
+            troubles.append(f"{name}: {error.reason}")
+            continue
+        metrics[name] = found.value
+        if found.value <= 0 and figure["kind"] in (*figures.OF_THE_RUN, "work"):
+            troubles.append(f"{name}: {found.value:g} is not above 0, so nothing is made of it")
+        if found.unit:
+            units[name] = found.unit
+    known: Result = {**recorded}
+    if metrics:
+        known["metrics"] = metrics
+    if units:
+        known["units"] = units
+    if troubles:
+        known["troubles"] = troubles
+    if made := throughput(plan.fom, known, plan.scaling, plan.size):
+        known.pop("throughput_examples_per_s", None)
+        known |= {"throughput": made.value, "unit": made.unit}
+        if made.work is not None:
+            known["work"] = made.work
+    return known
+
+
+def find(
+    run: RunDir, name: str, figure: Figure, nodes: int, ranks_per_node: int, begins: Sequence[int] = (), last: int | None = None
+) -> Found:
+    """A figure, in the logs of an attempt; ``last`` bytes of each, or all.
+
+    Raises
+    ------
+    NotFound
+        If nobody has printed it, or what they printed is not a finite number.
+    Unreadable
+        If a log cannot be read.
+    """
+    pattern = figures.compiled(name, figure["pattern"])
+    ranks, take = figure.get("ranks"), figures.take(figure)
+    whose = range(nodes) if ranks in (None, "all") else [int(ranks) // ranks_per_node]
+    found: dict[int, _Numbers] = {}
+    for node in whose:
+        own = range(node * ranks_per_node, (node + 1) * ranks_per_node)
+        wanted = set(own) if ranks == "all" else {own[0] if ranks is None else int(ranks)}
+        for rank, match in _matches(run.node_log(node), begins[node] if node < len(begins) else 0, pattern, last):
+            if ranks in (None, "all") and rank in own or rank in wanted:
+                found.setdefault(rank, _Numbers()).add(match, figures.group(pattern), figure.get("unit", ""))
+            if ranks == "all" or take == "last":
+                wanted.discard(rank)
+                if not wanted:
+                    break
+        if found and ranks is None:
+            break
+    if not found:
+        of_rank = "" if ranks in (None, "all") else f" of rank {ranks}"
+        raise NotFound(f"its pattern matches nothing that the ranks printed{of_rank}")
+    if ranks == "all":
+        return _Numbers.of([numbers.last for numbers in found.values()]).reduced(take)
+    return found[min(found)].reduced(take)
+
+
+class _Numbers:
+    """The numbers of matches, of which the last one comes first: kept as what can be made of them, as they may be many."""
+
+    def __init__(self) -> None:
+        self.count, self.total, self.least, self.most = 0, 0.0, math.inf, -math.inf
+        self.last = Found(math.nan, "")
+
+    @classmethod
+    def of(cls, numbers: Sequence[Found]) -> "_Numbers":
+        made = cls()
+        for number in numbers:
+            made._count(number)
+        return made
+
+    def add(self, match: re.Match[bytes], group: int, unit: str) -> None:
+        text = (match[group] or b"").strip()
+        value = float(text.lower().replace(b"d", b"e")) if _NUMBER.fullmatch(text) else math.nan
+        if not math.isfinite(value):
+            raise NotFound(f"{_shown(text)!r} is not a finite number")
+        if printed := match.groupdict().get("unit"):
+            unit = _shown(printed)
+        self._count(Found(value, unit))
+
+    def _count(self, number: Found) -> None:
+        if not self.count:
+            self.last = number
+        elif number.unit != self.last.unit:
+            raise NotFound(f"it is printed in two units, {number.unit or NO_UNIT} and {self.last.unit or NO_UNIT}")
+        self.count += 1
+        self.total += number.value
+        self.least, self.most = min(self.least, number.value), max(self.most, number.value)
+
+    def reduced(self, take: figures.Take) -> Found:
+        made = {"last": self.last.value, "sum": self.total, "mean": self.total / self.count, "min": self.least, "max": self.most}
+        return Found(made[take], self.last.unit)
+
+
+def _matches(path: Path, begin: int, pattern: re.Pattern[bytes], last: int | None) -> Iterator[tuple[int, re.Match[bytes]]]:
+    """The lines of a log that match, the last one first, each with its rank; a line that \\r redraws is several."""
+    search, label_of = pattern.search, _LABEL.match
+    read = 0
+    for line in lines_from_end(path, begin):
+        read += len(line) + 1
+        if last is not None and read > last:
+            return
+        if label := label_of(line):
+            said = line[max(label.end(), len(line) - _LINE) :]
+            for state in reversed(said.split(b"\r")) if b"\r" in said else (said,):
+                if match := search(state):
+                    yield int(label[1]), match
+
+
+def _shown(text: bytes) -> str:
+    """What was printed, as a word for people."""
+    shown = "".join(sign if sign.isprintable() else "?" for sign in text.decode(errors="replace"))
+    return shown if len(shown) <= 40 else f"{shown[:37]}..."
+
+
+def throughput(asked: Mapping[str, Figure], known: Result, scaling: Scaling, ranks: int) -> Throughput | None:
+    """The throughput that the figures of a run make; None where they make none.
+
+    Of a rate it is the rate, of a speed the speed. A time is that of the work where there is a figure of it, else of the problem of
+    one run, which in weak scaling each rank has one of.
+
+    Parameters
+    ----------
+    asked : dict of str to Figure
+        The figures that were looked for.
+    known : Result
+        Those that were found, as metrics and units.
+    scaling : "weak" or "strong"
+        As the study was asked for.
+    ranks : int
+        Of the run.
+    """
+    units = known.get("units") or {}
+    positive = {name: value for name, value in (known.get("metrics") or {}).items() if _is_positive(value)}
+    work = next((name for name in figures.names(asked, ["work"]) if name in positive), None)
+    amount = None if work is None else positive[work]
+    for name in figures.names(asked, figures.OF_THE_RUN):
+        if name not in positive:
+            continue
+        value, kind = positive[name], asked[name]["kind"]
+        unit = units.get(name, "s" if kind == "time" else NO_UNIT)
+        if kind == "rate":
+            return Throughput(value, unit)
+        if kind == "speed":
+            return Throughput(value, unit, amount)
+        of_one, slash, part = unit.partition("/")
+        if slash:  # the time of a part of the problem, as s/step: its inverse is a speed
+            return Throughput(1 / value, f"{part}/{of_one}", amount)
+        if work is not None and amount is not None:
+            return Throughput(amount / value, f"{units.get(work, work)}/{unit}")
+        return Throughput(*of_time(value, unit, scaling, ranks))
+    return None
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, int | float) and 0 < value < math.inf
+
+
+def of_time(value: float, unit: str, scaling: str, ranks: int) -> tuple[float, str]:
+    """The throughput of a run that took so long and counted no work, and its unit."""
+    return (1 / value, f"runs/{unit}") if scaling == "strong" else (ranks / value, f"rank-runs/{unit}")
+
+
+def of_result(result: Result) -> Throughput | None:
+    """The throughput that stands in a result: examples/s under a key of its own, any other with its unit."""
+    if (rate := result.get("throughput_examples_per_s")) is not None:
+        return Throughput(rate, UNIT)
+    value = result.get("throughput")
+    return None if value is None else Throughput(value, result.get("unit", ""), result.get("work"))
