@@ -3,14 +3,18 @@
 import dataclasses
 import functools
 import itertools
+import math
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from launch.errors import Refusal, command
+from launch.plan import figures
+from launch.plan.figures import Figure, Scaling
 from launch.record.contents import Entry, Event, PlanRecord, Result, StudyIndex, Surroundings, TrainingRecord
+from launch.record.figures import Throughput, throughput
 from launch.record.files import Unreadable
 from launch.record.rundir import INDEX, RunDir, read_index
 from profiling import text
@@ -20,6 +24,12 @@ from profiling.telemetry import readings
 
 SOFTWARE = ("python", "tensorflow", "tensorflow-cpu", "keras", "torch", "horovod", "openmpi", "mpi4py", "numpy")
 """Whose versions may change a speed: the runs of a series have the same."""
+SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "seconds": 1.0, "min": 60.0, "h": 3600.0, "hours": 3600.0}
+"""Units of a time that a program prints."""
+SUSPICIOUS = 1.2
+"""Efficiency in weak scaling beyond which it is asked whether it is strong."""
+ALIKE = 0.02
+"""By which the work of runs may differ and still be the same: it does not always divide by the number of ranks."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +50,28 @@ class Run:
     started: float | None  # Unix seconds, first attempt
     ended: float | None
     steps: Steps
+    printed: Throughput | None = None  # what its figures of merit say of it
+    work: float | None = None  # that it reports, of all ranks: examples per step, or a figure; None where it does not
 
     @property
     def throughput(self) -> float:
-        """Over all ranks, in the unit of its steps."""
-        return self.steps.throughput
+        """Over all ranks."""
+        return self.printed.value if self.printed else self.steps.throughput
+
+    @property
+    def unit(self) -> str:
+        """Of its throughput."""
+        return self.printed.unit if self.printed else self.steps.unit
+
+    @property
+    def seconds(self) -> float:
+        """Mean length of a step; of a run without steps its time, as it has printed it or else as a whole."""
+        for name in figures.names(self.plan.get("fom") or {}, ["time"]) if self.steps.whole else ():
+            factor = SECONDS.get((self.result.get("units") or {}).get(name, "s"))
+            value = (self.result.get("metrics") or {}).get(name)
+            if factor and isinstance(value, int | float) and value > 0:
+                return factor * value
+        return float(self.steps.rank0_seconds.mean())
 
     @property
     def all_steps(self) -> int:
@@ -72,7 +99,7 @@ class Run:
         """What changes a speed, and must be the same in all runs of a series."""
         hardware = {name: self.environment.get(name) for name in ("cpu", "driver")}
         gpus = ", ".join(sorted(set(self.environment.get("gpus") or [])))
-        others = {"GPUs": gpus, "throughput in": self.steps.unit}
+        others = {"GPUs": gpus, "throughput in": self.unit}
         return {name: str(value) for name, value in {**self.versions, **hardware, **others}.items() if value}
 
 
@@ -93,7 +120,12 @@ class Study:
     @property
     def unit(self) -> str:
         """Of the throughput of its runs."""
-        return self.runs[0].steps.unit
+        return self.runs[0].unit
+
+    @property
+    def whole(self) -> bool:
+        """Whether its runs have no steps."""
+        return any(run.steps.whole for run in self.runs)
 
     @functools.cached_property
     def by_ranks(self) -> dict[int, list[Run]]:
@@ -118,10 +150,13 @@ def is_study(path: Path) -> bool:
     return os.path.isfile(path / INDEX)
 
 
-def read(folder: Path, states: Callable[[Sequence[Path]], Sequence[str]] | None = None) -> Study:
+def read(
+    folder: Path, states: Callable[[Sequence[Path]], Sequence[str]] | None = None, scaling: Scaling | None = None
+) -> Study:
     """The runs of a study that have finished and can be compared.
 
-    ``states`` says of runs without a result why they have none; it is asked once for all of them.
+    ``states`` says of runs without a result why they have none; it is asked once for all of them. ``scaling`` is that of
+    programs that do not report their work, by default what the study was asked for.
 
     Raises
     ------
@@ -131,6 +166,7 @@ def read(folder: Path, states: Callable[[Sequence[Path]], Sequence[str]] | None 
     index = read_index(folder)
     if not index or not index["runs"]:
         raise Refusal(f"{folder} is a study without runs: make one with {command('--nodes 1,2,4 WORKLOAD')}")
+    index = index | {"scaling": scaling or index.get("scaling", "weak")}
     runs: list[Run] = []
     why: dict[str, str] = {}
     unfinished: dict[str, Path] = {}
@@ -149,6 +185,7 @@ def read(folder: Path, states: Callable[[Sequence[Path]], Sequence[str]] | None 
     why |= zip(unfinished, states(paths) if states and paths else ["it has no result"] * len(paths))
     for series in dict.fromkeys(run.series for run in runs):
         why |= _unlike([run for run in runs if run.series == series])
+    runs = [speed for series in dict.fromkeys(run.series for run in runs) for speed in _speeds(runs, series)]
     left_out = {entry["run"]: why[entry["run"]] for entry in index["runs"] if entry["run"] in why}
     runs = [run for run in runs if run.name not in why]
     if not runs:
@@ -164,16 +201,22 @@ def kind(study: Study) -> str:
     Raises
     ------
     Refusal
-        If neither the batch per rank nor the global batch is held.
+        If neither the work per rank nor that of all is held.
     """
-    batches = {run.steps.examples for run in study.runs}
-    per_rank = {run.steps.examples / run.ranks for run in study.runs}
-    if len(per_rank) > 1 and len(batches) > 1:
-        some = "; ".join(f"{run.name}: {run.steps.examples} on {run.ranks} ranks" for run in study.runs[:6])
-        raise Refusal(
-            f"{study.folder} holds neither the batch per rank (weak scaling) nor the global batch (strong): {some}"
-        )
-    return "weak" if len(per_rank) == 1 else "strong"
+    works = {run.name: run.work for run in study.runs if run.work is not None}
+    if len(works) < len(study.runs):
+        return study.index.get("scaling", "weak")
+    if _alike(run.work / run.ranks for run in study.runs if run.work):
+        return "weak"
+    if _alike(works.values()):
+        return "strong"
+    some = "; ".join(f"{run.name}: {run.work:.15g} on {run.ranks} ranks" for run in study.runs[:6])
+    raise Refusal(f"{study.folder} holds neither the work per rank (weak scaling) nor that of all (strong): {some}")
+
+
+def _alike(works: Iterable[float]) -> bool:
+    works = list(works)
+    return max(works) <= (1 + ALIKE) * min(works)
 
 
 def notes(study: Study) -> list[str]:
@@ -185,7 +228,15 @@ def notes(study: Study) -> list[str]:
     counted = f": {', '.join(f'{count} {reason}' for reason, count in left.items())}" if left else ""
     runs = text.plural(len(study.runs), "run")
     lines = [f"{timed} steps of {runs} are timed, {extent}; {left.total()} are left out{counted}"]
+    if study.whole:
+        lines = [f"{runs} without records of steps are timed as a whole: from the start of the ranks, start-up included, to the end"]
+    if any(run.printed for run in study.runs):
+        names = figures.names(study.runs[0].plan.get("fom") or {}, figures.OF_THE_RUN)
+        lines[:1] = [f"throughput is what the programs of {runs} printed (--fom {names[0]})", *lines[: not study.whole]]
+    if any(run.work is None for run in study.runs):
+        lines.append(_scaling_note(study))
     lines += [f"{run.name}: {doubt}" for run in study.runs for doubt in run.steps.doubts]
+    lines += [f"{run.name}: not known: {trouble}" for run in study.runs for trouble in run.result.get("troubles", [])]
     lines += [
         f"{run.name}: readings/{path.name} is damaged and left out"
         for run in study.runs
@@ -205,6 +256,32 @@ def notes(study: Study) -> list[str]:
     return lines
 
 
+def _scaling_note(study: Study) -> str:
+    """What weak or strong rests on, where the program does not report its work."""
+    kind = study.index.get("scaling", "weak")
+    note = f"{kind} scaling, as the study was asked for (--scaling): the program reports no work that would tell"
+    first, last = (study.by_ranks[ranks] for ranks in (min(study.by_ranks), max(study.by_ranks)))
+    gained = max(run.throughput / run.ranks for run in last) / min(run.throughput / run.ranks for run in first)
+    if kind == "weak" and gained > SUSPICIOUS:
+        note += "; if all sizes solve the same problem, it is --scaling strong, also of this report"
+    return note
+
+
+def _speeds(runs: Sequence[Run], series: str) -> list[Run]:
+    """The runs of a series; in weak scaling, where a larger problem advances no faster, a speed is times its work."""
+    own = [run for run in runs if run.series == series]
+    works = [run.printed.work for run in own if run.printed and run.printed.work]
+    if len(works) < len(own) or _alike(works):
+        return own
+    return [dataclasses.replace(run, printed=_times_work(run, run.printed)) for run in own if run.printed]
+
+
+def _times_work(run: Run, speed: Throughput) -> Throughput:
+    name = figures.names(run.plan.get("fom") or {}, ["work"])[0]
+    unit = (run.result.get("units") or {}).get(name, name)
+    return Throughput(speed.value * (speed.work or 1), f"{unit} x {speed.unit}")
+
+
 def _series(index: StudyIndex, entry: Entry) -> str:
     workload = Path(index.get("workload", "")).name  # of a script, without its folder
     values = ", ".join(f"{name}={value}" for name, value in entry["values"].items() if name != "seed")
@@ -222,12 +299,20 @@ def _run(run: RunDir, series: str, entry: Entry, scaling: str) -> Run | None:
         raise steps.Unusable("it is not the training of a workload: there is no training.json")
     nodes = result.get("nodes", plan["nodes"])
     ranks = result.get("ranks", nodes * plan["ranks_per_node"])
-    timed = steps.read(run, ranks, scaling)
+    events, fom = run.events(), plan.get("fom") or {}
+    work = _work(fom, result)
+    printed = throughput(fom, result, scaling, ranks)
+    try:
+        timed = steps.read(run, ranks, scaling)
+    except steps.Unusable as reason:
+        if training or not (printed or isinstance(reason, steps.Unrecorded)):
+            raise
+        timed = steps.of_run(result, events, ranks, scaling, work)
     if training and timed.examples != training["global_batch"]:
         raise steps.Unusable(
             f"its steps are of {timed.examples} examples, but it was to train with {training['global_batch']}"
         )
-    events = run.events()
+    counted = timed.examples if timed.unit == steps.UNIT else None
     return Run(
         directory=run,
         name=entry["run"],
@@ -243,7 +328,18 @@ def _run(run: RunDir, series: str, entry: Entry, scaling: str) -> Run | None:
         started=min((event["time"] for event in events if event["event"] == "started"), default=None),
         ended=max((event["time"] for event in events if event["event"] == "ended"), default=None),
         steps=timed,
+        printed=printed,
+        work=work.value if work else counted,
     )
+
+
+def _work(fom: Mapping[str, Figure], result: Result) -> Throughput | None:
+    """The work that a program has printed, with its unit."""
+    metrics, units = result.get("metrics") or {}, result.get("units") or {}
+    for name in figures.names(fom, ["work"]):
+        if isinstance(value := metrics.get(name), int | float) and 0 < value < math.inf:
+            return Throughput(value, units.get(name, name))
+    return None
 
 
 def _unlike(runs: Sequence[Run]) -> dict[str, str]:
