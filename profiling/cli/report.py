@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from launch.errors import Refusal
 from launch.plan import options
+from launch.plan.figures import Scaling
 from launch.record.files import publish
 from launch.record.table import aligned
 from profiling import text
@@ -24,6 +25,7 @@ class Options:
     """The options of the verb."""
 
     series: str | None = None  # which series, where the table or study has several
+    scaling: Scaling | None = None  # of programs that do not report their work; by default as the study was asked for
     format: Literal["text", "markdown"] = "text"  # of the table that is printed
     json: bool = False  # print JSON, and write nothing
     remark: str = ""  # what else the reader of a study's report has to know
@@ -34,11 +36,13 @@ def run(argv: Sequence[str]) -> str:
     """What the verb prints."""
     (path,), chosen = options.with_files(Options, argv, ["STUDY|TABLE"])
     if not runs.is_study(path):
-        if chosen.out or chosen.remark:
-            raise Refusal(f"--out and --remark are for the report of a study, and {path} is a table: leave them out")
+        if chosen.out or chosen.remark or chosen.scaling:
+            raise Refusal(
+                f"--out, --remark and --scaling are for the report of a study, and {path} is a table: leave them out"
+            )
         content = document.table(tables.read(path, chosen.series))
         return json.dumps(content, indent=1, ensure_ascii=False) if chosen.json else _printed(content, chosen.format)
-    whole = inputs.study(path)
+    whole = inputs.study(path, chosen.scaling)
     study = tables.choose(whole, chosen.series)
     content = document.document(study, tables.of_study(study), chosen.remark)
     if chosen.json:

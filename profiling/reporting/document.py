@@ -44,6 +44,7 @@ def document(study: Study, series: Series, remark: str = "") -> dict[str, Any]:
     traced, unread = traces_by_point.points(study)
     content = scaled | {
         "study": study.folder.name,
+        "whole": study.whole,
         "made": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
         "about": about.about(study) | ({"remark": remark} if remark else {}),
         "rows": rows,

@@ -63,7 +63,7 @@ def draw(document: dict[str, Any]) -> dict[str, Plot]:
         return {
             name: _draw(document, name, *how)
             for name, how in plots.FIGURES.items()
-            if name != "gpus" or document["gpus"]
+            if (name != "gpus" or document["gpus"]) and not (document["whole"] and name in plots.OF_STEPS)
         }
 
 
@@ -73,6 +73,8 @@ def _draw(document: dict[str, Any], name: str, title: str, caption: str, paint: 
     paint(document, figure, tips)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # everything has its place now, in all forms
+    if document["whole"]:
+        caption = caption.replace("over its timed steps", "while it ran")
     level, forecast = document["confidence"], document["prediction"]["confidence"]
     caption = caption.format(level=f"{level:.0%}", forecast=f"{forecast:.0%}")
     svg = _svg(figure, tips)
