@@ -136,7 +136,9 @@ def to_words(tables: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     words: dict[str, list[str]] = {"fom": [], "fom_unit": [], "fom_as": []}
     for name, table in tables.items():
         if not isinstance(table, dict):
-            raise Refusal(f"fom.{name} = {typed.shown(table)} is not a table: write [fom.{name}] and below it pattern = '...'")
+            raise Refusal(
+                f"fom.{name} = {typed.shown(table)} is not a table: write [fom.{name}] and below it pattern = '...'"
+            )
         checked(name, table)
         words["fom"].append(f"{name}={table['pattern']}")
         if "unit" in table:
@@ -208,7 +210,9 @@ def compiled(name: str, pattern: str) -> re.Pattern[bytes]:
     try:
         made = re.compile(pattern.encode(errors="surrogateescape"))
     except (re.error, ValueError, OverflowError, RecursionError) as error:
-        raise Refusal(f"{said} is not a regular expression ({error}): fix it; backslashes and quotes may need quotes in the shell") from None
+        raise Refusal(
+            f"{said} is not a regular expression ({error}): fix it; backslashes and quotes may need quotes in the shell"
+        ) from None
     if made.groups - ("unit" in made.groupindex) != 1 and "value" not in made.groupindex:
         raise Refusal(
             f"{said} has {made.groups or 'no'} groups, and the number is one: put brackets round it, as in ([0-9.eE+-]+); "
@@ -281,7 +285,9 @@ def refuse_for(figures: Mapping[str, Figure], kind: str, size: int) -> None:
         raise Refusal("--fom reads what a program prints, and a workload records its own figures: leave it out")
     for name, figure in figures.items():
         if (ranks := figure.get("ranks", "all")) != "all" and int(ranks) >= size:
-            raise Refusal(f"the figure {name} is that of rank {ranks}, and there are {size} ranks: give one below, or all")
+            raise Refusal(
+                f"the figure {name} is that of rank {ranks}, and there are {size} ranks: give one below, or all"
+            )
 
 
 def names(figures: Mapping[str, Figure], kinds: Sequence[Kind] | Iterable[Kind]) -> list[str]:

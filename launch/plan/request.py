@@ -87,7 +87,9 @@ class Request:
         "a figure of merit that the program prints: 'throughput=Performance: *([0-9.]+) *ns/day', or the name of a code whose "
         "output is known, as lammps",
     )
-    fom_unit: tuple[str, ...] = _option((), "the unit of a figure: --fom-unit ns/day, or NAME=UNIT where there are several")
+    fom_unit: tuple[str, ...] = _option(
+        (), "the unit of a figure: --fom-unit ns/day, or NAME=UNIT where there are several"
+    )
     fom_as: tuple[str, ...] = _option(
         (),
         "what a figure is, and which number counts: NAME=time,sum with rate, speed, time, work or value; last, mean, sum, max or "

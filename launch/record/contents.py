@@ -189,6 +189,6 @@ class StudyIndex(TypedDict, total=False):
     """study.json."""
 
     workload: str
-    scaling: str
+    scaling: Scaling
     throttle: Count
     runs: Required[list[Entry]]

@@ -74,7 +74,9 @@ def result(run: RunDir, plan: Plan, recorded: Result, begins: Sequence[int]) -> 
             troubles.append(f"{name}: {why}")
             continue
         except TimeoutError:
-            troubles.append(f"{name}: what the ranks printed could not be looked through in {SEARCH_S:g} s: make its pattern simpler")
+            troubles.append(
+                f"{name}: what the ranks printed could not be looked through in {SEARCH_S:g} s: make its pattern simpler"
+            )
             continue
         except Unreadable as error:
             troubles.append(f"{name}: {error.reason}")
@@ -100,7 +102,13 @@ def result(run: RunDir, plan: Plan, recorded: Result, begins: Sequence[int]) -> 
 
 
 def find(
-    run: RunDir, name: str, figure: Figure, nodes: int, ranks_per_node: int, begins: Sequence[int] = (), last: int | None = None
+    run: RunDir,
+    name: str,
+    figure: Figure,
+    nodes: int,
+    ranks_per_node: int,
+    begins: Sequence[int] = (),
+    last: int | None = None,
 ) -> Found:
     """A figure, in the logs of an attempt; ``last`` bytes of each, or all.
 
@@ -168,11 +176,19 @@ class _Numbers:
         self.least, self.most = min(self.least, number.value), max(self.most, number.value)
 
     def reduced(self, take: figures.Take) -> Found:
-        made = {"last": self.last.value, "sum": self.total, "mean": self.total / self.count, "min": self.least, "max": self.most}
+        made = {
+            "last": self.last.value,
+            "sum": self.total,
+            "mean": self.total / self.count,
+            "min": self.least,
+            "max": self.most,
+        }
         return Found(made[take], self.last.unit)
 
 
-def _matches(path: Path, begin: int, pattern: re.Pattern[bytes], last: int | None) -> Iterator[tuple[int, re.Match[bytes]]]:
+def _matches(
+    path: Path, begin: int, pattern: re.Pattern[bytes], last: int | None
+) -> Iterator[tuple[int, re.Match[bytes]]]:
     """The lines of a log that match, the last one first, each with its rank; a line that \\r redraws is several."""
     search, label_of = pattern.search, _LABEL.match
     read = 0

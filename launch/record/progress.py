@@ -179,7 +179,9 @@ def summary(run: RunDir, plan: Plan) -> str:
     for name, value in result.get("metrics", {}).items():
         if name != "throughput" or made is None or made.value != value:  # which comes below
             unit = units.get(name, "")
-            rows.append((name.replace("_", " "), f"{_rounded(value)} {unit}" if unit not in ("", name) else _rounded(value)))
+            rows.append(
+                (name.replace("_", " "), f"{_rounded(value)} {unit}" if unit not in ("", name) else _rounded(value))
+            )
     if made and made.value:
         each = "" if made.work else f" ({made.value / plan.size:.4g} each)"
         rows.append(("throughput", f"{made.value:.4g} {made.unit} on {plan.size} ranks{each}"))

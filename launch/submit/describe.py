@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from launch.plan import inherited, site
+from launch.plan import figures, inherited, site
 from launch.plan.plan import Plan
 from launch.plan.site import Site
 from launch.plan.walltime import UNLIMITED, clock
@@ -26,6 +26,7 @@ def run_plan(planned: Plan, here: Site, why: str, run: RunDir) -> str:
         "shape": f"{nodes} x {planned.ranks_per_node} rank{'s' * (planned.ranks_per_node > 1)} = {planned.size} rank{'s' * (planned.size > 1)}, {_gpus(planned)}",
         **({"container": f"{planned.container} ({planned.container_runtime})"} if planned.container else {}),
         **planned.describe,
+        **_figures(planned),
         **_walltime(planned, ""),
         "run": str(run.path),
         **_not_known(planned, here),
@@ -70,6 +71,7 @@ def study_plan(
         + f", {scaling} scaling" * several,
         **({"container": f"{first.container} ({first.container_runtime})"} if first.container else {}),
         **{name: first.describe[name] for name in names if name not in differing},
+        **_figures(first),
         **_walltime(first, whole),
         "cost": cost,
         **cutoff,
@@ -91,6 +93,22 @@ def study_plan(
                 ]
             )
     return "\n".join([*(f"{name:<14} {value}" for name, value in rows.items()), "", aligned(table)])
+
+
+def _figures(planned: Plan) -> dict[str, str]:
+    """What is looked for in what the program prints."""
+    words = []
+    for name, figure in planned.fom.items():
+        how = [figure["kind"], figure.get("unit", ""), take if (take := figures.take(figure)) != "last" else ""]
+        of = (
+            "over all ranks"
+            if figure.get("ranks") == "all"
+            else f"of rank {figure['ranks']}"
+            if "ranks" in figure
+            else ""
+        )
+        words.append(f"{name} ({', '.join(filter(None, [*how, of]))})")
+    return {"figures": "; ".join(words)} if words else {}
 
 
 def _walltime(planned: Plan, whole: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ from launch.record.files import publish
 from launch.record.table import aligned
 from profiling import text
 from profiling.cli import export, inputs
+from profiling.prediction import prediction
 from profiling.reporting import columns, document, latex, markdown, page
 from profiling.reporting.columns import Column
 from profiling.study import runs, tables
@@ -48,7 +49,8 @@ def run(argv: Sequence[str]) -> str:
     if chosen.json:
         return json.dumps(content, indent=1, ensure_ascii=False)
     folder = chosen.out or path / "report" / ("" if len(whole.series) == 1 else _name(study))
-    return f"{_printed(content, chosen.format)}\n{write(folder, study, content)}"
+    ahead = [_predicted(content)] if chosen.format == "text" else []
+    return "\n".join([_printed(content, chosen.format), *ahead, write(folder, study, content)])
 
 
 def write(folder: Path, study: Study, content: dict[str, Any]) -> str:
@@ -99,6 +101,14 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
         else:
             flat[key] = " ".join(map(str, value)) if isinstance(value, list | tuple) else value
     return flat
+
+
+def _predicted(content: dict[str, Any]) -> str:
+    """The sizes ahead that the report predicts."""
+    ahead = content["prediction"]
+    asked = [forecast for forecast in ahead["predictions"] if forecast["workers"] in ahead["asked"]]
+    table = text.table(prediction.columns(content["unit"], ahead["confidence"]), asked)
+    return f"\nPREDICTION, not measured\n\n{table}\n"
 
 
 def _printed(content: dict[str, Any], form: str) -> str:

@@ -92,7 +92,7 @@ def rates(study: Study, kind: str) -> Rates:
         done = largest[0].throughput * largest[0].seconds
     if study.whole:  # what a run does, by its throughput and its time
         amounts = [run.throughput * run.seconds / (run.ranks if kind == "weak" else 1) for run in study.runs]
-        work = {"steps": 1} if max(amounts) <= (1 + _ALIKE) * min(amounts) else {}
+        work = {"steps": 1.0} if max(amounts) <= (1 + _ALIKE) * min(amounts) else {}
     watts = None
     for runs in study.by_ranks.values():
         power = resource_usage.of_point(runs).get("power_w")
@@ -165,9 +165,9 @@ def notes(rates: Rates) -> list[str]:
     """What the numbers rest on."""
     lines = []
     if rates.whole and rates.work:
-        lines.append("a run is one with the work of those of the study, and its time is taken as theirs is in the report")
+        lines.append("a run does the work of those of the study, and its time is taken as theirs is in the report")
     elif rates.whole:
-        lines.append("time and throughput of the runs of the study do not belong together: how long a run takes is not known")
+        lines.append("throughput times time differs between the runs of the study: how long a run takes is not known")
     for unit, amount in rates.work.items() if not rates.whole else ():
         lines.append(
             f"a training is {text.number(amount, 6)} {unit}, as in the runs of the study, and "

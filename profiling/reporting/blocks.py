@@ -25,8 +25,9 @@ class Block(NamedTuple):
 def summary(document: dict[str, Any]) -> str:
     """The result in one sentence."""
     first, last, unit = document["rows"][0], document["rows"][-1], document["unit"]
-    what = ("the work per rank", "the work of all ranks") if document["whole"] else ("the batch per rank", "the global batch")
-    held = f"{what[document['kind'] == 'strong']} held"
+    held = {"weak": "the batch per rank held", "strong": "the global batch held"}[document["kind"]]
+    if document["whole"]:
+        held = {"weak": "the work per rank held", "strong": "the work of all ranks held"}[document["kind"]]
     span = "; too few repeats for an interval"
     if interval := last["efficiency_interval"]:
         span = text.span(interval["low"], interval["high"], text.percent)
@@ -72,7 +73,7 @@ def _block(
     shown = columns.shown(shown, document["whole"])
     why = {column.key: document["absent"][column.key] for column in shown if column.key in document["absent"]}
     marks = {reason: str(number).translate(RAISED) for number, reason in enumerate(dict.fromkeys(why.values()), 1)}
-    header, rows = columns.cells(shown, document["rows"], document["unit"])
+    header, rows = columns.cells(shown, document["rows"], document["unit"], document["work_unit"])
     header = [title + marks.get(why.get(column.key, ""), "") for title, column in zip(header, shown)]
     return Block(
         title, header, rows, [*meaning, *(f"{mark} N/A: {reason}." for reason, mark in marks.items()), *(after or [])]

@@ -41,7 +41,7 @@ SCALING = (
     Column("gpus", "GPUs"),
     Column("batch_per_rank", "batch per rank", absent=_UNCOUNTED, of="steps"),
     Column("global_batch", "global batch", absent=_UNCOUNTED, of="steps"),
-    Column("work", "work", absent=_NO_WORK, of="runs"),
+    Column("work", "work{work}", absent=_NO_WORK, of="runs"),
     Column("repeats", "repeats"),
     Column("step_seconds", "median step [ms]", "ms", of="steps"),
     Column("step_seconds_interval", "95 % CI", "ms", of="steps"),
@@ -99,8 +99,8 @@ MEANING_OF_COST = (
 )
 
 MEANING_OF_COST_OF_RUNS = (
-    "From the start of the ranks to their end: use is the mean over the GPUs; power is of all GPUs of a run, and of nothing else; "
-    "peaks are of the fullest GPU and the largest rank. Sampler: what it took of a core of each node.",
+    "From the start of the ranks to their end: use is the mean over the GPUs; power is of all GPUs of a run, and of "
+    "nothing else; peaks are of the fullest GPU and the largest rank. Sampler: what it took of a core of each node.",
 )
 
 MEANING_OF_TRACED = (
@@ -146,9 +146,12 @@ def shown(columns: Sequence[Column], whole: bool) -> list[Column]:
     return [column for column in columns if column.of in ("", "runs" if whole else "steps")]
 
 
-def cells(columns: Sequence[Column], rows: Sequence[dict[str, Any]], unit: str) -> tuple[list[str], list[list[str]]]:
-    """The headings of a table and its cells."""
-    return [column.title.format(unit=unit) for column in columns], [
+def cells(
+    columns: Sequence[Column], rows: Sequence[dict[str, Any]], unit: str, work: str | None = None
+) -> tuple[list[str], list[list[str]]]:
+    """The headings of a table and its cells; ``unit`` is that of throughput, ``work`` that of the work."""
+    in_work = f" [{work}]" if work else ""
+    return [column.title.format(unit=unit, work=in_work) for column in columns], [
         [_cell(column, row, rows[0]) for column in columns] for row in rows
     ]
 

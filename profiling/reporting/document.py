@@ -45,6 +45,7 @@ def document(study: Study, series: Series, remark: str = "") -> dict[str, Any]:
     content = scaled | {
         "study": study.folder.name,
         "whole": study.whole,
+        "work_unit": study.runs[0].work_unit if study.whole else None,
         "made": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
         "about": about.about(study) | ({"remark": remark} if remark else {}),
         "rows": rows,

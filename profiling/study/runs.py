@@ -3,22 +3,21 @@
 import dataclasses
 import functools
 import itertools
-import math
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from launch.errors import Refusal, command
 from launch.plan import figures
-from launch.plan.figures import Figure, Scaling
+from launch.plan.figures import Scaling
 from launch.record.contents import Entry, Event, PlanRecord, Result, StudyIndex, Surroundings, TrainingRecord
 from launch.record.figures import Throughput, throughput
 from launch.record.files import Unreadable
 from launch.record.rundir import INDEX, RunDir, read_index
 from profiling import text
-from profiling.study import steps
+from profiling.study import programs, steps
 from profiling.study.steps import Steps
 from profiling.telemetry import readings
 
@@ -26,10 +25,6 @@ SOFTWARE = ("python", "tensorflow", "tensorflow-cpu", "keras", "torch", "horovod
 """Whose versions may change a speed: the runs of a series have the same."""
 SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "seconds": 1.0, "min": 60.0, "h": 3600.0, "hours": 3600.0}
 """Units of a time that a program prints."""
-SUSPICIOUS = 1.2
-"""Efficiency in weak scaling beyond which it is asked whether it is strong."""
-ALIKE = 0.02
-"""By which the work of runs may differ and still be the same: it does not always divide by the number of ranks."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +47,7 @@ class Run:
     steps: Steps
     printed: Throughput | None = None  # what its figures of merit say of it
     work: float | None = None  # that it reports, of all ranks: examples per step, or a figure; None where it does not
+    work_unit: str | None = None
 
     @property
     def throughput(self) -> float:
@@ -155,18 +151,18 @@ def read(
 ) -> Study:
     """The runs of a study that have finished and can be compared.
 
-    ``states`` says of runs without a result why they have none; it is asked once for all of them. ``scaling`` is that of
-    programs that do not report their work, by default what the study was asked for.
+    ``states`` says of runs without a result why they have none; it is asked once for all of them. ``scaling`` is that
+    of programs that do not report their work, by default what the study was asked for.
 
     Raises
     ------
     Refusal
         If there is none: no run in the index, or none that has finished and can be timed.
     """
-    index = read_index(folder)
-    if not index or not index["runs"]:
+    found = read_index(folder)
+    if not found or not found["runs"]:
         raise Refusal(f"{folder} is a study without runs: make one with {command('--nodes 1,2,4 WORKLOAD')}")
-    index = index | {"scaling": scaling or index.get("scaling", "weak")}
+    index: StudyIndex = {**found, "scaling": scaling or found.get("scaling", "weak")}
     runs: list[Run] = []
     why: dict[str, str] = {}
     unfinished: dict[str, Path] = {}
@@ -185,9 +181,8 @@ def read(
     why |= zip(unfinished, states(paths) if states and paths else ["it has no result"] * len(paths))
     for series in dict.fromkeys(run.series for run in runs):
         why |= _unlike([run for run in runs if run.series == series])
-    runs = [speed for series in dict.fromkeys(run.series for run in runs) for speed in _speeds(runs, series)]
     left_out = {entry["run"]: why[entry["run"]] for entry in index["runs"] if entry["run"] in why}
-    runs = [run for run in runs if run.name not in why]
+    runs = programs.speeds([run for run in runs if run.name not in why])
     if not runs:
         some = "; ".join(f"{name}: {reason}" for name, reason in itertools.islice(left_out.items(), 3))
         advice = f": resume it: {command('resume', folder)}" if unfinished else ""
@@ -203,20 +198,15 @@ def kind(study: Study) -> str:
     Refusal
         If neither the work per rank nor that of all is held.
     """
-    works = {run.name: run.work for run in study.runs if run.work is not None}
+    works = [run.work for run in study.runs if run.work is not None]
     if len(works) < len(study.runs):
         return study.index.get("scaling", "weak")
-    if _alike(run.work / run.ranks for run in study.runs if run.work):
+    if programs.alike(work / run.ranks for work, run in zip(works, study.runs)):
         return "weak"
-    if _alike(works.values()):
+    if programs.alike(works):
         return "strong"
     some = "; ".join(f"{run.name}: {run.work:.15g} on {run.ranks} ranks" for run in study.runs[:6])
     raise Refusal(f"{study.folder} holds neither the work per rank (weak scaling) nor that of all (strong): {some}")
-
-
-def _alike(works: Iterable[float]) -> bool:
-    works = list(works)
-    return max(works) <= (1 + ALIKE) * min(works)
 
 
 def notes(study: Study) -> list[str]:
@@ -229,12 +219,14 @@ def notes(study: Study) -> list[str]:
     runs = text.plural(len(study.runs), "run")
     lines = [f"{timed} steps of {runs} are timed, {extent}; {left.total()} are left out{counted}"]
     if study.whole:
-        lines = [f"{runs} without records of steps are timed as a whole: from the start of the ranks, start-up included, to the end"]
+        lines = [
+            f"{runs} without records of steps are timed as a whole: from the start of the ranks, start-up included, to "
+            "the end"
+        ]
     if any(run.printed for run in study.runs):
-        names = figures.names(study.runs[0].plan.get("fom") or {}, figures.OF_THE_RUN)
-        lines[:1] = [f"throughput is what the programs of {runs} printed (--fom {names[0]})", *lines[: not study.whole]]
+        lines[:1] = [programs.printed_note(study), *lines[: not study.whole]]
     if any(run.work is None for run in study.runs):
-        lines.append(_scaling_note(study))
+        lines.append(programs.scaling_note(study))
     lines += [f"{run.name}: {doubt}" for run in study.runs for doubt in run.steps.doubts]
     lines += [f"{run.name}: not known: {trouble}" for run in study.runs for trouble in run.result.get("troubles", [])]
     lines += [
@@ -256,39 +248,13 @@ def notes(study: Study) -> list[str]:
     return lines
 
 
-def _scaling_note(study: Study) -> str:
-    """What weak or strong rests on, where the program does not report its work."""
-    kind = study.index.get("scaling", "weak")
-    note = f"{kind} scaling, as the study was asked for (--scaling): the program reports no work that would tell"
-    first, last = (study.by_ranks[ranks] for ranks in (min(study.by_ranks), max(study.by_ranks)))
-    gained = max(run.throughput / run.ranks for run in last) / min(run.throughput / run.ranks for run in first)
-    if kind == "weak" and gained > SUSPICIOUS:
-        note += "; if all sizes solve the same problem, it is --scaling strong, also of this report"
-    return note
-
-
-def _speeds(runs: Sequence[Run], series: str) -> list[Run]:
-    """The runs of a series; in weak scaling, where a larger problem advances no faster, a speed is times its work."""
-    own = [run for run in runs if run.series == series]
-    works = [run.printed.work for run in own if run.printed and run.printed.work]
-    if len(works) < len(own) or _alike(works):
-        return own
-    return [dataclasses.replace(run, printed=_times_work(run, run.printed)) for run in own if run.printed]
-
-
-def _times_work(run: Run, speed: Throughput) -> Throughput:
-    name = figures.names(run.plan.get("fom") or {}, ["work"])[0]
-    unit = (run.result.get("units") or {}).get(name, name)
-    return Throughput(speed.value * (speed.work or 1), f"{unit} x {speed.unit}")
-
-
 def _series(index: StudyIndex, entry: Entry) -> str:
     workload = Path(index.get("workload", "")).name  # of a script, without its folder
     values = ", ".join(f"{name}={value}" for name, value in entry["values"].items() if name != "seed")
     return f"{workload} {values}".strip()
 
 
-def _run(run: RunDir, series: str, entry: Entry, scaling: str) -> Run | None:
+def _run(run: RunDir, series: str, entry: Entry, scaling: Scaling) -> Run | None:
     """A run of a study; None without a result."""
     if not os.path.lexists(run.run_json):
         raise steps.Unusable("it is gone: there is no run.json")
@@ -300,7 +266,7 @@ def _run(run: RunDir, series: str, entry: Entry, scaling: str) -> Run | None:
     nodes = result.get("nodes", plan["nodes"])
     ranks = result.get("ranks", nodes * plan["ranks_per_node"])
     events, fom = run.events(), plan.get("fom") or {}
-    work = _work(fom, result)
+    work = programs.work(fom, result)
     printed = throughput(fom, result, scaling, ranks)
     try:
         timed = steps.read(run, ranks, scaling)
@@ -330,16 +296,8 @@ def _run(run: RunDir, series: str, entry: Entry, scaling: str) -> Run | None:
         steps=timed,
         printed=printed,
         work=work.value if work else counted,
+        work_unit=work.unit if work else None if counted is None else "examples",
     )
-
-
-def _work(fom: Mapping[str, Figure], result: Result) -> Throughput | None:
-    """The work that a program has printed, with its unit."""
-    metrics, units = result.get("metrics") or {}, result.get("units") or {}
-    for name in figures.names(fom, ["work"]):
-        if isinstance(value := metrics.get(name), int | float) and 0 < value < math.inf:
-            return Throughput(value, units.get(name, name))
-    return None
 
 
 def _unlike(runs: Sequence[Run]) -> dict[str, str]:

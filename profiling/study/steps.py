@@ -162,7 +162,7 @@ def read(run: RunDir, ranks: int, scaling: str = "strong") -> Steps:
 
 
 def of_run(result: Result, events: Sequence[Event], ranks: int, scaling: str, work: Throughput | None = None) -> Steps:
-    """A finished run as a step of its own: the last attempt, from the start of its ranks to the end of the last of them.
+    """A finished run as a step of its own: its last attempt, from the start of the ranks to the end of the last one.
 
     Where its ``work`` is not known, ``scaling`` says whether each rank did the same (weak) or all together (strong).
 
