@@ -9,19 +9,16 @@ work     what is worked on, as atoms: it says whether scaling is weak or strong
 value    anything else
 """
 
-import contextlib
 import functools
 import re
-import signal
-import threading
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Required, TypedDict, get_args
 
 from launch import HOME
 from launch.errors import Refusal, nearest
-from launch.plan import typed
+from launch.plan import patterns, typed
 
 CODES = Path(HOME, "modules", "figures_of_merit.toml")
 """The figures of widely used codes: a table for each code, in it one for each figure."""
@@ -37,8 +34,6 @@ _BY_NAME: dict[str, Kind] = {"throughput": "rate", "rate": "rate", "speed": "spe
 _OVER_RANKS: dict[Kind, Take] = {"rate": "sum", "work": "sum", "time": "max", "speed": "mean", "value": "mean"}
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _UNIT = re.compile(r"\S(?:.{0,38}\S)?")
-_PROBES = (b"1" * 64 + b"!", b"a" * 64 + b"!", b" " * 64 + b"!", b"1.0 " * 32 + b"!", b"-" * 64 + b"!")
-_PROBE_S = 0.5
 
 
 class Figure(TypedDict, total=False):
@@ -193,79 +188,8 @@ def checked(name: str, table: Mapping[str, Any]) -> Figure:
         raise Refusal(f"fom.{name}: ranks = {typed.shown(ranks)}: give 'all', or the number of a rank")
     if not _UNIT.fullmatch(unit := figure.get("unit", "1")) or not unit.isprintable():
         raise Refusal(f"fom.{name}: unit = {typed.shown(unit)}: give a short word, as in ns/day")
-    _refuse_endless(name, compiled(name, figure["pattern"]))
+    patterns.refuse_endless(name, patterns.compiled(name, figure["pattern"]))
     return Figure(**figure)
-
-
-@functools.cache
-def compiled(name: str, pattern: str) -> re.Pattern[bytes]:
-    """The pattern of a figure, for the bytes that ranks print.
-
-    Raises
-    ------
-    Refusal
-        If it is not a regular expression, or does not say which part of it is the number.
-    """
-    said = f"--fom {name}={typed.shown(pattern)}"
-    try:
-        made = re.compile(pattern.encode(errors="surrogateescape"))
-    except (re.error, ValueError, OverflowError, RecursionError) as error:
-        raise Refusal(
-            f"{said} is not a regular expression ({error}): fix it; backslashes and quotes may need quotes in the shell"
-        ) from None
-    if made.groups - ("unit" in made.groupindex) != 1 and "value" not in made.groupindex:
-        raise Refusal(
-            f"{said} has {made.groups or 'no'} groups, and the number is one: put brackets round it, as in ([0-9.eE+-]+); "
-            "others are (?:...), and of several the one called (?P<value>...) counts"
-        )
-    return made
-
-
-def _refuse_endless(name: str, pattern: re.Pattern[bytes]) -> None:
-    """Refuse a pattern that tries so many ways to match short lines that it would not get through what ranks print."""
-    try:
-        with within(_PROBE_S):
-            for probe in _PROBES:
-                pattern.search(probe)
-    except TimeoutError:
-        raise Refusal(
-            f"--fom {name}={typed.shown(pattern.pattern.decode(errors='replace'))} takes forever on lines of a hundred letters, as "
-            "a repetition in it is repeated: write it without, as ([0-9.]+) in place of ([0-9.]+)+"
-        ) from None
-
-
-@contextlib.contextmanager
-def within(seconds: float) -> Iterator[None]:
-    """Interrupt the block after so long, also in the middle of a regular expression.
-
-    Only the main thread of a process hears signals; in another the block may take as long as it likes.
-
-    Raises
-    ------
-    TimeoutError
-        If it was interrupted.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def over(number: int, frame: object) -> None:
-        raise TimeoutError
-
-    before = signal.signal(signal.SIGALRM, over)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
-def group(pattern: re.Pattern[bytes]) -> int:
-    """Which group of a pattern is the number."""
-    if "value" in pattern.groupindex:
-        return pattern.groupindex["value"]
-    return next(number for number in range(1, pattern.groups + 1) if number != pattern.groupindex.get("unit"))
 
 
 def take(figure: Figure) -> Take:

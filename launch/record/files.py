@@ -221,8 +221,10 @@ def read_end(path: Path, size: int, begin: int = 0) -> bytes:
         raise Unreadable(path, error.strerror or str(error)) from None
 
 
-def lines_from_end(path: Path, begin: int = 0, block: int = 2**20) -> Iterator[bytes]:
+def lines_from_end(path: Path, begin: int = 0, within: bytes = b"", block: int = 2**20) -> Iterator[bytes]:
     """The lines of a file behind its first ``begin`` bytes, the last one first, however long it is; of a line of many blocks its end.
+
+    Where a text is given that is to stand in a line, those of a block in which it does not are passed over.
 
     Raises
     ------
@@ -242,7 +244,8 @@ def lines_from_end(path: Path, begin: int = 0, block: int = 2**20) -> Iterator[b
                     if not newline:
                         cut = cut[-block:]
                         continue
-                yield from reversed(data.split(b"\n"))
+                if within in data:
+                    yield from reversed(data.split(b"\n"))
     except FileNotFoundError:
         return
     except OSError as error:

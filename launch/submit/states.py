@@ -25,7 +25,7 @@ from launch.errors import Refusal
 from launch.record import job as record
 from launch.record.activity import last_line
 from launch.record.contents import Result
-from launch.record.figures import UNIT, of_result
+from launch.record.figures import UNIT, of_result, so_far
 from launch.record.files import Unreadable
 from launch.record.job import Job
 from launch.record.pace import Pace, pace
@@ -276,7 +276,7 @@ def _know(entry: _Record, job: Job | None, answer: Answer) -> Known:
         ranks=entry.plan["nodes"] * entry.plan["ranks_per_node"],
         attempts=sum(event["event"] == "started" for event in events),
         hosts=(status.nodes if status else "") or started.get("nodes") or started.get("host") or "",
-        **(progress := _pace(run, result, state == "running") if started or state == "done" else Pace())._asdict(),
+        **(progress := _pace(entry, result, state == "running") if started or state == "done" else Pace())._asdict(),
         work=made.work if made else None,
         last_line=_last_line(entry, progress) if state == "running" else "",
     )
@@ -337,11 +337,13 @@ def _natural(path: Path) -> list[Any]:
     return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", str(path)))]
 
 
-def _pace(run: RunDir, result: Result, running: bool) -> Pace:
-    """How far a run is: from its steps while there is no result, and from that afterwards."""
-    now = pace(run)
+def _pace(entry: _Record, result: Result, running: bool) -> Pace:
+    """How far a run is: from its steps and what it prints while there is no result, and from that afterwards."""
+    now = pace(entry.run)
     if not running:
         now = now._replace(left_s=None)
+    elif made := so_far(entry.run, entry.plan):
+        now = now._replace(throughput=made.value, unit=made.unit)
     if result:
         made = of_result(result)
         totals = {"steps": now.steps or result.get("steps"), "epochs": now.epochs or result.get("epochs")}
