@@ -310,6 +310,8 @@ def _unlike(runs: Sequence[Run]) -> dict[str, str]:
             for name in sorted({*run.made_with, *usual})
             if run.made_with.get(name) != usual.get(name)
         ]
-        if differs:
+        if run.unit != usual["throughput in"] and (troubles := run.result.get("troubles")):
+            unlike[run.name] = f"its throughput is not known: {'; '.join(troubles)}"
+        elif differs:
             unlike[run.name] = f"made with something else than most of the runs: {'; '.join(differs)}"
     return unlike
