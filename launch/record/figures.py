@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from launch.errors import Refusal
 from launch.plan import figures, patterns
 from launch.plan.figures import Figure, Scaling
 from launch.plan.plan import Plan
@@ -81,8 +82,8 @@ def result(run: RunDir, plan: Plan, recorded: Result, begins: Sequence[int]) -> 
                 f"{name}: what the ranks printed could not be looked through in {SEARCH_S:g} s: make its pattern simpler"
             )
             continue
-        except Unreadable as error:
-            troubles.append(f"{name}: {error.reason}")
+        except Refusal as error:  # also of a pattern that somebody has changed in run.json: the run is to note its end
+            troubles.append(f"{name}: {getattr(error, 'reason', error)}")
             continue
         metrics[name] = found.value
         if found.value <= 0 and figure["kind"] in (*figures.OF_THE_RUN, "work"):

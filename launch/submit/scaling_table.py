@@ -19,6 +19,7 @@ def of(folder: Path) -> str:
         report, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
     )
     if made.returncode:
-        why = (made.stderr.strip().splitlines() or [f"exit status {made.returncode}"])[-1]
+        said = (made.stderr.strip().splitlines() or [f"exit status {made.returncode}"])[-1]
+        why = said.partition(": ")[2] or said  # without the name of the command
         return f"no scaling table: {why}\nthen: {command('report', folder)}\n"
     return f"\n{made.stdout.rstrip()}\nits scaling table again: {command('report', folder)}\n"

@@ -65,6 +65,8 @@ def look(run: RunDir, known: Known) -> str:
         rows.append(("step", f"{epoch}step {now.step}{steps}{loss}"))
     elif known.under_way and plan.get("kind") != "workload" and (signs := activity(run, plan["nodes"])):
         rows.append(("activity", signs))
+    elif known.throughput is not None:  # that the program has printed
+        rows.append(("throughput", f"{text.number(known.throughput)} {known.unit}"))
     if now.throughput is not None:
         left = f", {clock(int(now.left_s))} left" if known.under_way and now.left_s is not None else ""
         rows.append(("throughput", f"{text.number(now.throughput)} {now.unit}{left}"))

@@ -10,6 +10,7 @@ import studies
 from launch.errors import Refusal
 from launch.record.rundir import RunDir
 from launch.record.steps import StepReader, reported
+from launch.submit import scaling_table
 from profiling.cli import export, inputs, mllog, predict, report, summary, watch
 from profiling.study import runs, steps
 
@@ -125,6 +126,18 @@ def test_without_records_the_table_is_of_the_times_of_the_runs(
     other = {"weak": "strong", "strong": "weak"}[scaling]  # the report need not be what the study was asked for
     assert inputs.series(folder, None, other)[0].kind == other
     assert f",{other}," in export.run([str(folder), "--to", "csv", "--scaling", other])
+
+
+def test_at_the_end_of_a_study_of_several_series_it_says_which(tmp_path: Path):
+    folder = plain(tmp_path / "study", {1: 8.0, 2: 5.0})
+    index = json.loads((folder / "study.json").read_text())
+    for entry in index["runs"]:
+        entry["values"] = {"mesh": str(entry["repeat"])}
+    studies.publish_json(folder / "study.json", index)
+    said = scaling_table.of(folder)
+    assert said.startswith("no scaling table: ") and "choose one with --series" in said and "mesh=1" in said
+    studies.publish_json(folder / "study.json", index | {"runs": index["runs"][:1]})
+    assert scaling_table.of(folder) == ""
 
 
 def test_of_an_old_run_the_time_is_that_between_its_events(tmp_path: Path):
