@@ -1,22 +1,18 @@
-"""The figures of merit of a run, from what its ranks have printed into logs/, and the throughput that they make.
-
-Logs may be long, and a pattern may be bad: they are read from their end, and each figure has a time in which it has to be found.
-"""
+"""The figures of merit of a run, and the throughput that they make."""
 
 import contextlib
 import math
 import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from launch.errors import Refusal
 from launch.plan import figures, patterns
 from launch.plan.figures import Figure, Scaling
 from launch.plan.plan import Plan
+from launch.record import printed
 from launch.record.contents import PlanRecord, Result
-from launch.record.files import Unreadable, lines_from_end
+from launch.record.files import Unreadable
 from launch.record.rundir import RunDir
 
 UNIT = "examples/s"
@@ -24,25 +20,8 @@ UNIT = "examples/s"
 UNCOUNTED: dict[str, str] = {"weak": "rank-steps/s", "strong": "steps/s"}
 """Of steps that count none: steps per rank (weak scaling) or of all together (strong)."""
 
-NO_UNIT = "no unit"
-"""Of a rate for which none is given."""
-
 SEARCH_S = 60.0  # in which a figure has to be found
 _GLANCE, _GLANCE_S = 65536, 0.2  # bytes of a log, and the time, for a look at what a run has reached so far
-_LINE = 65536  # bytes of a line that are looked through, its last ones
-_LABEL = re.compile(rb"\s*([0-9]{1,9}): ?")
-_NUMBER = re.compile(rb"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eEdD][+-]?[0-9]+)?")
-
-
-class Found(NamedTuple):
-    """A figure as it was printed."""
-
-    value: float
-    unit: str  # empty where it has none
-
-
-class NotFound(Exception):
-    """Why a figure is not known, in words that follow its name."""
 
 
 class Throughput(NamedTuple):
@@ -50,7 +29,7 @@ class Throughput(NamedTuple):
 
     value: float
     unit: str
-    work: float | None = None  # in weak scaling, that it is the speed of; None of a rate of all work
+    work: float | None = None  # that it is the speed of, where it is one and the work is reported
 
 
 def result(run: RunDir, plan: Plan, recorded: Result, begins: Sequence[int]) -> Result:
@@ -59,7 +38,7 @@ def result(run: RunDir, plan: Plan, recorded: Result, begins: Sequence[int]) -> 
     Parameters
     ----------
     run : RunDir
-        The run; a log of it that cannot be read is passed over.
+        The run.
     plan : Plan
         Its plan, with the figures that are looked for.
     recorded : Result
@@ -73,8 +52,8 @@ def result(run: RunDir, plan: Plan, recorded: Result, begins: Sequence[int]) -> 
     for name, figure in plan.fom.items():
         try:
             with patterns.within(SEARCH_S):
-                found = find(run, name, figure, plan.nodes, plan.ranks_per_node, begins)
-        except NotFound as why:
+                found = printed.find(run, name, figure, plan.nodes, plan.ranks_per_node, begins)
+        except printed.NotFound as why:
             troubles.append(f"{name}: {why}")
             continue
         except TimeoutError:
@@ -105,118 +84,17 @@ def result(run: RunDir, plan: Plan, recorded: Result, begins: Sequence[int]) -> 
     return known
 
 
-def find(
-    run: RunDir,
-    name: str,
-    figure: Figure,
-    nodes: int,
-    ranks_per_node: int,
-    begins: Sequence[int] = (),
-) -> Found:
-    """A figure, in the logs of an attempt behind their first bytes, as many as ``begins`` has for each node.
-
-    Raises
-    ------
-    NotFound
-        If nobody has printed it, or what they printed is not a finite number.
-    Unreadable
-        If a log cannot be read.
-    """
-    pattern = patterns.compiled(name, figure["pattern"])
-    group, ranks, take = patterns.group(pattern), figure.get("ranks"), figures.take(figure)
-    last = ranks == "all" or take == "last"  # of each rank
-    found: dict[int, _Numbers] = {}
-    for node in range(nodes) if ranks in (None, "all") else [int(ranks) // ranks_per_node]:
-        own = range(node * ranks_per_node, (node + 1) * ranks_per_node)
-        wanted = set(own) if ranks == "all" else {own[0] if ranks is None else int(ranks)}
-        for rank, match in _matches(run.node_log(node), begins[node] if node < len(begins) else 0, pattern):
-            if rank not in (own if ranks in (None, "all") else wanted) or last and rank in found:
-                continue
-            found.setdefault(rank, _Numbers()).read(match, group, figure.get("unit", ""))
-            if last and not wanted - found.keys():
-                break
-        if found and ranks is None:
-            break
-    if not found:
-        of_rank = "" if ranks in (None, "all") else f" of rank {ranks}"
-        raise NotFound(f"its pattern matches nothing that the ranks printed{of_rank}")
-    if ranks != "all":
-        return found[min(found)].reduced(take)
-    if len(found) < nodes * ranks_per_node:
-        raise NotFound(f"{len(found)} of {nodes * ranks_per_node} ranks have printed it")
-    together = _Numbers()
-    for numbers in found.values():
-        together.add(numbers.reduced("last"))
-    return together.reduced(take)
-
-
-class _Numbers:
-    """The numbers of matches, of which the last comes first: kept as what can be made of them, as they may be many."""
-
-    def __init__(self) -> None:
-        self.count, self.total, self.least, self.most = 0, 0.0, math.inf, -math.inf
-        self.last = Found(math.nan, "")
-        self.wrong = ""  # what is, with one of them
-
-    def read(self, match: re.Match[bytes], group: int, unit: str) -> None:
-        """Add the number of a match, with the unit that stands in it or else the given one."""
-        text = (match[group] or b"").strip()
-        value = float(text.lower().replace(b"d", b"e")) if _NUMBER.fullmatch(text) else math.nan
-        if not math.isfinite(value):
-            self.wrong = self.wrong or f"{_shown(text)!r} is not a finite number"
-            return
-        printed = match.groupdict().get("unit")
-        self.add(Found(value, _shown(printed) if printed else unit))
-
-    def add(self, number: Found) -> None:
-        """Add a number."""
-        if not self.count:
-            self.last = number
-        elif number.unit != self.last.unit:
-            self.wrong = f"it is printed in two units, {number.unit or NO_UNIT} and {self.last.unit or NO_UNIT}"
-        self.count += 1
-        self.total += number.value
-        self.least, self.most = min(self.least, number.value), max(self.most, number.value)
-
-    def reduced(self, take: figures.Take) -> Found:
-        """What is made of them."""
-        if self.wrong:
-            raise NotFound(self.wrong)
-        if take == "last":
-            return self.last
-        made = {"sum": self.total, "mean": self.total / self.count, "min": self.least, "max": self.most}[take]
-        return Found(made, self.last.unit)
-
-
-def _matches(path: Path, begin: int, pattern: re.Pattern[bytes]) -> Iterator[tuple[int, re.Match[bytes]]]:
-    """The lines of a log that match, the last one first, each with its rank; a line that \\r redraws is several."""
-    search, label_of = pattern.search, _LABEL.match
-    within = patterns.literal(pattern.pattern.decode(errors="surrogateescape"))
-    for line in lines_from_end(path, begin, within):
-        if label := label_of(line):
-            said = line[max(label.end(), len(line) - _LINE) :]
-            for state in reversed(said.split(b"\r")) if b"\r" in said else (said,):
-                if match := search(state):
-                    yield int(label[1]), match
-
-
 def so_far(run: RunDir, plan: PlanRecord) -> Throughput | None:
     """The throughput that a run under way has printed last, on its first node; None where none is seen at a glance."""
     for name, figure in (plan.get("fom") or {}).items():
         if figure["kind"] not in ("rate", "speed") or "ranks" in figure:
             continue
-        with contextlib.suppress(NotFound, TimeoutError, Unreadable, OSError), patterns.within(_GLANCE_S):
+        with contextlib.suppress(printed.NotFound, TimeoutError, Unreadable, OSError), patterns.within(_GLANCE_S):
             before = next((event.get("logs", []) for event in reversed(run.events("started"))), [])
             begin = max(os.stat(run.node_log(0)).st_size - _GLANCE, *before[:1], 0)
-            found = find(run, name, figure, 1, plan["ranks_per_node"], [begin])
-            return Throughput(found.value, found.unit or NO_UNIT)
+            found = printed.find(run, name, figure, 1, plan["ranks_per_node"], [begin])
+            return Throughput(found.value, found.unit or printed.NO_UNIT)
     return None
-
-
-def _shown(text: bytes) -> str:
-    """What was printed, as a word for people."""
-    shown = "".join(sign if sign.isprintable() else "?" for sign in text.decode(errors="replace"))
-    return shown if len(shown) <= 40 else f"{shown[:37]}..."
 
 
 def throughput(asked: Mapping[str, Figure], known: Result, scaling: Scaling, ranks: int) -> Throughput | None:
@@ -244,7 +122,7 @@ def throughput(asked: Mapping[str, Figure], known: Result, scaling: Scaling, ran
         if name not in positive:
             continue
         value, kind = positive[name], asked[name]["kind"]
-        unit = units.get(name, "s" if kind == "time" else NO_UNIT)
+        unit = units.get(name, "s" if kind == "time" else printed.NO_UNIT)
         if kind == "rate":
             return Throughput(value, unit)
         if kind == "speed":
