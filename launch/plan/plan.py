@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from launch import HOME, PACKAGES
 from launch.errors import Refusal
-from launch.plan import container, inherited, options, typed
+from launch.plan import container, figures, inherited, options, typed
 from launch.plan.request import Backend, Count, Natural, NotNegative, Request, Seed
 from launch.plan.shape import (
     Machine,
@@ -81,6 +81,8 @@ class Plan:
     directives: dict[str, str]
     sbatch_args: tuple[str, ...]
     srun_args: tuple[str, ...]
+    fom: dict[str, figures.Figure] = field(default_factory=dict)  # what the program prints of its own performance
+    scaling: figures.Scaling = "weak"  # of its study
     pack: bool = False  # in one allocation with the other runs of its study
     stop_below: float | None = None  # efficiency of smaller points of its study below which it is not made
     inherited: dict[str, str] = field(
@@ -195,6 +197,8 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
         raise Refusal(
             f"{target.short_name} starts ranks itself, and would be started {size} times: give the program that it is to start, or one rank"
         )
+    fom = figures.from_words(request.fom, request.fom_unit, request.fom_as)
+    figures.refuse_for(fom, target.kind, size)
     default = default_name(f"{target.short_name}-n{nodes}", now)
     name = default if request.name is None else refuse_bad_name(request.name)
     return Plan(
@@ -240,6 +244,8 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
         directives=dict(site.directives),
         sbatch_args=request.sbatch_arg,
         srun_args=(*site.srun_args, *request.srun_arg),
+        fom=fom,
+        scaling=request.scaling,
         pack=request.pack,
         stop_below=request.stop_below,
         inherited=taken,

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from launch.plan import executable, inherited, site
+from launch.plan import executable, figures, inherited, site
 from launch.plan.plan import Plan
 from launch.plan.site import Site
 from launch.plan.walltime import UNLIMITED, clock
@@ -30,6 +30,7 @@ def run_plan(planned: Plan, here: Site, why: str, run: RunDir) -> str:
         **({"container": f"{planned.container} ({planned.container_runtime})"} if planned.container else {}),
         **_program(planned),
         **planned.describe,
+        **_figures(planned),
         **_walltime(planned, ""),
         "run": str(run.path),
         **_not_known(planned, here),
@@ -75,6 +76,7 @@ def study_plan(
         **({"container": f"{first.container} ({first.container_runtime})"} if first.container else {}),
         **_program(max(plans, key=lambda plan: plan.size)),
         **{name: first.describe[name] for name in names if name not in differing},
+        **_figures(first),
         **_walltime(first, whole),
         **_command(found[0], first),
         "cost": cost,
@@ -122,6 +124,22 @@ def _program(planned: Plan) -> dict[str, str]:
     if ranks := cooperation.expected(planned):
         rows["ranks"] = ranks
     return rows
+
+
+def _figures(planned: Plan) -> dict[str, str]:
+    """What is looked for in what the program prints."""
+    words = []
+    for name, figure in planned.fom.items():
+        how = [figure["kind"], figure.get("unit", ""), take if (take := figures.take(figure)) != "last" else ""]
+        of = (
+            "over all ranks"
+            if figure.get("ranks") == "all"
+            else f"of rank {figure['ranks']}"
+            if "ranks" in figure
+            else ""
+        )
+        words.append(f"{name} ({', '.join(filter(None, [*how, of]))})")
+    return {"figures": "; ".join(words)} if words else {}
 
 
 def _walltime(planned: Plan, whole: str) -> dict[str, str]:
