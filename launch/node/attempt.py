@@ -20,7 +20,7 @@ from typing import Any
 from launch.errors import Refusal
 from launch.node import slurm_job, stop
 from launch.plan.plan import Plan
-from launch.record import diagnose, job, steps
+from launch.record import diagnose, job, snapshot, steps
 from launch.record.environment import surroundings
 from launch.record.files import publish_json
 from launch.record.rundir import RunDir
@@ -90,7 +90,13 @@ def begin(run: RunDir, submission: int | None = None) -> int:
     run.handles_warning.unlink(missing_ok=True)  # the program has yet to say so
     attempt = len(run.events("started")) + 1
     run.append_event(
-        "started", attempt=attempt, submission=submission, host=socket.gethostname(), pid=os.getpid(), **_job()
+        "started",
+        attempt=attempt,
+        submission=submission,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        **_job(),
+        **_code(run),
     )
     publish_json(run.env_json, surroundings())
     return attempt
@@ -169,6 +175,28 @@ def _job() -> dict[str, str | None]:
     if (number := slurm_job.number()) is None:
         return {}
     return {"job": number, "nodes": os.environ.get("SLURM_JOB_NODELIST"), "restarts": str(slurm_job.restarts())}
+
+
+def _code(run: RunDir) -> dict[str, Any]:
+    """Which code the attempt runs, and what has changed at its place meanwhile; that is printed too."""
+    record, changes = snapshot.record_of(run), snapshot.changes(run)
+    if record is None or changes is None:
+        return {}
+    copied = bool(record.get("snapshot"))
+    if changes.files:
+        what = "the ranks run the snapshot, and what they open by a path of its own is as it is now"
+        print(
+            f"launch: code: changed since it was submitted: {snapshot.some(changes.files)}"
+            + f"; {what if copied else 'the ranks run it as it is now (--no-snapshot)'}",
+            flush=True,
+        )
+    if not changes.complete:
+        print("launch: code: there was no time to look at all its files", flush=True)
+    return {
+        "code": snapshot.name_of(run),
+        "code_hash": record.get("hash") if copied else changes.hash,
+        "changed": changes.files[:100],
+    }
 
 
 def _begin(run: RunDir, plan: Plan, submission: int | None) -> str:

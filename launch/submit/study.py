@@ -22,9 +22,11 @@ from launch.plan.site import Site
 from launch.plan.sweep import Axes, refuse_too_large
 from launch.plan.workload import Target
 from launch.record import job as record
+from launch.record import snapshot
 from launch.record.files import Unreadable, as_text
 from launch.record.job import Job
 from launch.record.rundir import INDEX, STATUS, RunDir, is_study, read_index
+from launch.record.sources import Sources
 from launch.submit import jobs
 
 if TYPE_CHECKING:
@@ -141,8 +143,10 @@ def refuse_beyond_budget(plans: Sequence[Plan], budget: float | None) -> None:
         )
 
 
-def write(folder: Path, asked: Request, coordinates: Sequence[Point], plans: Sequence[Plan]) -> None:
-    """Write the index of a study, its runs and the state of the code into an empty folder.
+def write(
+    folder: Path, asked: Request, coordinates: Sequence[Point], plans: Sequence[Plan], code: Sources | None = None
+) -> None:
+    """Write the index of a study, its runs and the code, where it is known, into an empty folder.
 
     The first attempt makes what else a run directory needs.
     """
@@ -160,10 +164,8 @@ def write(folder: Path, asked: Request, coordinates: Sequence[Point], plans: Seq
         run.path.mkdir(mode=0o700)
         run.run_json.touch(mode=0o600)  # as it holds the words of the command line
         run.run_json.write_text(as_text(plan.to_json()))
-    from launch.record import code
-
-    commit = code.keep(folder / "code.patch", plans[0].cwd)
-    (folder / "code.json").write_text(as_text({"commit": commit}))
+    if code is not None:
+        snapshot.write(folder, snapshot.FIRST, code, asked.snapshot, asked.snapshot_limit)
     (folder / INDEX).write_text(as_text(index))
 
 

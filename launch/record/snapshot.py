@@ -1,0 +1,292 @@
+"""The code of a run as it was submitted: a copy of its files, from which the ranks run, and what has changed since.
+
+The first lies in the folder of the run or study, which its runs share, under the name ``code``, a later one as ``code-2``: the
+record code.json, the hidden folder .code with a copy of each tree and files.jsonl, the list of the files. What is ignored by git
+is there as links. Who wants the code only watched has the list alone.
+"""
+
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from launch.errors import Refusal, command
+from launch.record import code
+from launch.record.contents import CodeRecord, TreeRecord
+from launch.record.files import Damaged, as_text, decode, publish, read_object, read_whole
+from launch.record.job import holder_of
+from launch.record.rundir import RunDir
+from launch.record.sources import Sources, Tree
+
+FIRST = "code"
+"""The name of the code that a run or study was submitted with."""
+
+MOST_MIB = 256.0
+"""What the copy of the code may take, where nothing else is asked for."""
+
+LIST = "files.jsonl"
+_HASHED = 2**20  # bytes of a file that is only watched, above which its size and time stand for its content
+
+
+class Changes(NamedTuple):
+    """How the code at its place differs from what was submitted."""
+
+    files: list[str]  # changed or gone
+    hash: str  # of all as they are now
+    complete: bool  # whether there was time to look at all
+
+
+def write(holder: Path, name: str, sources: Sources, copied: bool, most_mib: float = MOST_MIB) -> CodeRecord:
+    """Keep the code of a run or study in its folder, which may be a draft of it; return the record.
+
+    Parameters
+    ----------
+    holder : Path
+        The folder.
+    name : str
+        Of the code; there is none of it yet.
+    sources : Sources
+        The code.
+    copied : bool
+        Whether to copy it; else it is only listed.
+    most_mib : float
+        What a copy may take, for the next one: who calls this has looked.
+    """
+    copied = copied and sources.copied
+    folder = place(holder, name)
+    folder.mkdir(mode=0o700)
+    (folder / ".gitignore").write_text("*\n")  # a copy is not new code of the repository in which it may lie
+    trees: list[TreeRecord] = []
+    lines = []
+    for tree, own in zip(sources.trees, _names(sources.trees)):
+        entries = list(_copied(tree, folder / own) if copied else _seen(tree))
+        lines += [[own, *entry] for entry in entries]
+        trees.append(
+            {
+                "root": tree.root, "folder": own, "what": tree.what, "files": len(entries),
+                "bytes": sum(entry[1] for entry in entries), "notes": list(tree.notes),
+                **({"commit": tree.commit} if tree.commit else {}),
+            }
+        )  # fmt: skip
+    (folder / LIST).touch(mode=0o600)
+    (folder / LIST).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    first = sources.trees[0] if sources.trees else None
+    if first and first.commit:
+        code.keep(holder / f"{name}.patch", first.root)
+    record: CodeRecord = {
+        "snapshot": copied,
+        "limit": most_mib,
+        "time": round(time.time(), 3),
+        "hash": _hash((f"{own}/{path}", digest) for own, path, _, _, digest in lines),
+        "trees": trees,
+        "notes": list(sources.notes),
+        **({"commit": first.commit} if first and first.commit else {}),
+    }
+    publish(holder / f"{name}.json", as_text(record), mode=0o600)
+    return record
+
+
+def place(holder: Path, name: str) -> Path:
+    """The folder of the copy."""
+    return holder / f".{name}"
+
+
+def name_of(run: RunDir) -> str:
+    """Of the code that the next attempt of a run uses."""
+    return str(next((event.get("code") for event in reversed(run.events("code"))), None) or FIRST)
+
+
+def next_name(holder: Path) -> str:
+    """A name for further code of a run or study."""
+    numbers = [
+        int(match[1]) for path in holder.iterdir() if (match := re.fullmatch(r"\.?code-(\d+)(\..*)?", path.name))
+    ]
+    return f"{FIRST}-{max(numbers, default=1) + 1}"
+
+
+def record_of(run: RunDir) -> CodeRecord | None:
+    """The record of the code that the next attempt of a run uses; None for a run of an older version."""
+    return read_object(holder_of(run) / f"{name_of(run)}.json", CodeRecord)
+
+
+def patch_of(run: RunDir) -> Path:
+    """What that code has that its commit has not; it need not be there."""
+    return holder_of(run) / f"{name_of(run)}.patch"
+
+
+def copies(run: RunDir) -> list[tuple[str, str]]:
+    """Each folder of code, and the copy of it that the next attempt of a run uses.
+
+    Raises
+    ------
+    Refusal
+        If a copy is gone.
+    """
+    record = record_of(run) or {}
+    if not record.get("snapshot"):
+        return []
+    folder = place(holder_of(run), name_of(run))
+    pairs = [(tree["root"], str(folder / tree["folder"])) for tree in record.get("trees", ())]
+    if gone := next((copy for _, copy in pairs if not os.path.isdir(copy)), None):
+        raise Refusal(
+            f"the snapshot of the code, {gone}, is gone: go on with the code as it is now: "
+            + command("resume", run.path, "--code", "current")
+        )
+    return pairs
+
+
+def changes(run: RunDir, seconds: float = 10.0) -> Changes | None:
+    """What has changed at the place of the code since it was kept; None where nothing is known of it.
+
+    Parameters
+    ----------
+    run : RunDir
+        The run, with the code that its next attempt uses.
+    seconds : float
+        After which no further file is looked at.
+    """
+    record = record_of(run)
+    if record is None:
+        return None
+    roots = {tree["folder"]: tree["root"] for tree in record.get("trees", ())}
+    deadline = time.monotonic() + seconds
+    changed, now, complete = [], [], True
+    for line in _lines(place(holder_of(run), name_of(run)) / LIST):
+        own, name, size, mtime, digest = line
+        complete = complete and time.monotonic() < deadline
+        path = os.path.join(roots.get(own, ""), name)
+        digest_now = digest
+        if complete:
+            try:
+                status = os.lstat(path)
+                if (status.st_size, status.st_mtime_ns) != (size, mtime):
+                    digest_now = _look(path, not record.get("snapshot"))[2]
+            except OSError:
+                digest_now = "gone"
+        if digest_now != digest:
+            changed.append(name)
+        now.append((f"{own}/{name}", digest_now))
+    return Changes(changed, _hash(now), complete)
+
+
+def described(record: CodeRecord) -> str:
+    """In words: which code, and of when."""
+    trees = record.get("trees", [])
+    what = " and ".join(tree["what"] for tree in trees) or "; ".join(record.get("notes", [])) or "code"
+    commit = f", commit {record['commit'][:8]}" if "commit" in record else ""
+    at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.get("time", 0)))
+    if record.get("snapshot"):
+        return f"the snapshot of {what} of {at}{commit}"
+    return f"{what} as it is now; it was noted at {at}{commit}"
+
+
+def some(names: list[str], most: int = 5) -> str:
+    """A few of several names."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _names(trees: tuple[Tree, ...]) -> list[str]:
+    """A name for the copy of each, its own where no other has it."""
+    names: list[str] = []
+    for tree in trees:
+        own = os.path.basename(tree.root).lstrip(".") or "code"
+        names.append(own if own not in (*names, LIST) else f"{own}-{len(names) + 1}")
+    return names
+
+
+def _copied(tree: Tree, folder: Path) -> Iterator[tuple[str, int, int, str]]:
+    """Copy a tree; give name, size, time and digest of each file."""
+    folder.mkdir(mode=0o700)
+    made = {""}
+    for name in tree.files:
+        parent = os.path.dirname(name)
+        if parent not in made:
+            _folders(str(folder), parent, made)
+        source, target = os.path.join(tree.root, name), os.path.join(folder, name)
+        try:
+            if os.path.islink(source):
+                os.symlink(_aim(source, tree.root), target)
+                yield name, *_look(source, False)
+                continue
+            with open(source, "rb") as file:
+                status, content = os.fstat(file.fileno()), file.read()
+        except FileNotFoundError:  # a file of a moment, of an editor
+            continue
+        except PermissionError:
+            os.symlink(source, target)
+            continue
+        with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 | status.st_mode & 0o100), "wb") as file:
+            file.write(content)
+        yield name, len(content), status.st_mtime_ns, hashlib.sha256(content).hexdigest()
+    linked: set[str] = set()
+    for name in sorted(tree.links):
+        if linked.isdisjoint(map(str, Path(name).parents)):
+            _link(tree.root, str(folder), name, linked)
+
+
+def _folders(folder: str, path: str, made: set[str]) -> None:
+    if path not in made:
+        _folders(folder, os.path.dirname(path), made)
+        os.makedirs(os.path.join(folder, path), mode=0o700, exist_ok=True)
+        made.add(path)
+
+
+def _link(root: str, folder: str, name: str, linked: set[str]) -> None:
+    """Link to what is not copied, at its place; where a folder was made there, to what else it has."""
+    source, target = os.path.join(root, name), os.path.join(folder, name)
+    if os.path.isdir(target):
+        for inner in os.listdir(source):
+            if inner != "__pycache__":
+                _link(root, folder, os.path.join(name, inner), linked)
+    elif not os.path.lexists(target):
+        os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+        os.symlink(source, target)
+        linked.add(name)
+
+
+def _aim(link: str, root: str) -> str:
+    """Where a link leads from the copy: within it as before, elsewhere by the whole path."""
+    text = os.readlink(link)
+    whole = os.path.normpath(os.path.join(os.path.dirname(link), text))
+    return text if not os.path.isabs(text) and whole.startswith(os.path.join(root, "")) else whole
+
+
+def _seen(tree: Tree) -> Iterator[tuple[str, int, int, str]]:
+    for name in tree.files:
+        try:
+            yield name, *_look(os.path.join(tree.root, name), True)
+        except OSError:
+            continue
+
+
+def _look(path: str, shortly: bool) -> tuple[int, int, str]:
+    """Size, time and digest of a file; if ``shortly``, of a large one the first two stand for its content."""
+    status = os.lstat(path)
+    if os.path.islink(path):
+        content = os.fsencode(os.readlink(path))
+    elif shortly and status.st_size > _HASHED:
+        return status.st_size, status.st_mtime_ns, f"{status.st_size} {status.st_mtime_ns}"
+    else:
+        with open(path, "rb") as file:
+            content = file.read()
+    return status.st_size, status.st_mtime_ns, hashlib.sha256(content).hexdigest()
+
+
+def _hash(digests: Iterable[tuple[str, str]]) -> str:
+    whole = hashlib.sha256()
+    for name, digest in sorted(digests):
+        whole.update(f"{name}\0{digest}\0".encode(errors="surrogateescape"))
+    return whole.hexdigest()
+
+
+def _lines(path: Path) -> Iterator[list[Any]]:
+    try:
+        yield from (decode(line) for line in read_whole(path).decode().splitlines())
+    except FileNotFoundError:
+        return
+    except ValueError as error:
+        raise Damaged(path, str(error)) from None
