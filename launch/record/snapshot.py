@@ -61,17 +61,15 @@ def write(holder: Path, name: str, sources: Sources, copied: bool, most_mib: flo
     folder.mkdir(mode=0o700)
     (folder / ".gitignore").write_text("*\n")  # a copy is not new code of the repository in which it may lie
     trees: list[TreeRecord] = []
-    lines = []
+    lines: list[list[Any]] = []
     for tree, own in zip(sources.trees, _names(sources.trees)):
         entries = list(_copied(tree, folder / own) if copied else _seen(tree))
         lines += [[own, *entry] for entry in entries]
-        trees.append(
-            {
-                "root": tree.root, "folder": own, "what": tree.what, "files": len(entries),
-                "bytes": sum(entry[1] for entry in entries), "notes": list(tree.notes),
-                **({"commit": tree.commit} if tree.commit else {}),
-            }
-        )  # fmt: skip
+        kept = TreeRecord(root=tree.root, folder=own, what=tree.what, files=len(entries), notes=list(tree.notes))
+        kept["bytes"] = sum(entry[1] for entry in entries)
+        if tree.commit:
+            kept["commit"] = tree.commit
+        trees.append(kept)
     (folder / LIST).touch(mode=0o600)
     (folder / LIST).write_text("".join(json.dumps(line) + "\n" for line in lines))
     first = sources.trees[0] if sources.trees else None
@@ -84,8 +82,9 @@ def write(holder: Path, name: str, sources: Sources, copied: bool, most_mib: flo
         "hash": _hash((f"{own}/{path}", digest) for own, path, _, _, digest in lines),
         "trees": trees,
         "notes": list(sources.notes),
-        **({"commit": first.commit} if first and first.commit else {}),
     }
+    if first and first.commit:
+        record["commit"] = first.commit
     publish(holder / f"{name}.json", as_text(record), mode=0o600)
     return record
 
@@ -222,10 +221,8 @@ def _copied(tree: Tree, folder: Path) -> Iterator[tuple[str, int, int, str]]:
         with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 | status.st_mode & 0o100), "wb") as file:
             file.write(content)
         yield name, len(content), status.st_mtime_ns, hashlib.sha256(content).hexdigest()
-    linked: set[str] = set()
-    for name in sorted(tree.links):
-        if linked.isdisjoint(map(str, Path(name).parents)):
-            _link(tree.root, str(folder), name, linked)
+    for name in sorted(set(tree.links)):
+        _link(tree.root, os.path.realpath(folder), name)
 
 
 def _folders(folder: str, path: str, made: set[str]) -> None:
@@ -235,17 +232,19 @@ def _folders(folder: str, path: str, made: set[str]) -> None:
         made.add(path)
 
 
-def _link(root: str, folder: str, name: str, linked: set[str]) -> None:
+def _link(root: str, folder: str, name: str) -> None:
     """Link to what is not copied, at its place; where a folder was made there, to what else it has."""
     source, target = os.path.join(root, name), os.path.join(folder, name)
-    if os.path.isdir(target):
+    parent = os.path.dirname(target)
+    if os.path.realpath(parent) != parent:  # what lies behind a link is there already, and is the user's own
+        return
+    if os.path.isdir(target) and not os.path.islink(target):
         for inner in os.listdir(source):
             if inner != "__pycache__":
-                _link(root, folder, os.path.join(name, inner), linked)
+                _link(root, folder, os.path.join(name, inner))
     elif not os.path.lexists(target):
-        os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+        os.makedirs(parent, mode=0o700, exist_ok=True)
         os.symlink(source, target)
-        linked.add(name)
 
 
 def _aim(link: str, root: str) -> str:

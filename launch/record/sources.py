@@ -174,7 +174,7 @@ def _listed(top: str, below: str, runs: str) -> tuple[list[str], list[str], list
             more, ignored_there, notes_there = _listed(nested.top, "", runs)
             files += [os.path.join(inner, each) for each in more]
             links += [os.path.join(inner, each) for each in ignored_there]
-            notes += [f"with {inner} at {(nested.commit or 'no commit')[:8]}", *notes_there]
+            notes += [f"with {inner} at {nested.commit[:8] if nested.commit else 'no commit'}", *notes_there]
         elif stat.S_ISREG(mode) or stat.S_ISLNK(mode):
             files.append(name)
     names = [link.rstrip("/") for link in links]
