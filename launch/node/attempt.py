@@ -145,6 +145,9 @@ def end(run: RunDir, status: int, reason: str | None = None) -> str:
     if failure is not None and outcome != "done":
         more["first_failure"] = failure._asdict()
     submission = started[-1].get("submission") if started else None
+    with contextlib.suppress(Refusal):  # of a copy that is gone
+        if new := snapshot.written(run):
+            print(f"launch: code: beside the code, so in its snapshot, were written: {snapshot.some(new)}", flush=True)
     run.append_event(
         "ended", attempt=attempt, submission=submission, outcome=outcome, status=status, step=saved_step(run), **more
     )
@@ -179,12 +182,13 @@ def _job() -> dict[str, str | None]:
 
 def _code(run: RunDir) -> dict[str, Any]:
     """Which code the attempt runs, and what has changed at its place meanwhile; that is printed too."""
-    record, changes = snapshot.record_of(run), snapshot.changes(run)
+    record = snapshot.record_of(run)
+    copied = bool(record and record.get("snapshot"))
+    changes = snapshot.changes(run, 2.0 if copied else 30.0)
     if record is None or changes is None:
         return {}
-    copied = bool(record.get("snapshot"))
     if changes.files:
-        what = "the ranks run the snapshot, and what they open by a path of its own is as it is now"
+        what = "the ranks run the snapshot, and files that they open by a path from the working directory are as they are now"
         print(
             f"launch: code: changed since it was submitted: {snapshot.some(changes.files)}"
             + f"; {what if copied else 'the ranks run it as it is now (--no-snapshot)'}",

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from importlib.machinery import ModuleSpec
 from typing import Any
 
+from launch import HOME
+
 
 class Copies:
     """Folders of code and their copies.
@@ -60,7 +62,10 @@ class Copies:
     def take_packages(self) -> None:
         """Have the toolkit's own workloads come from the copy, where there is one."""
         package: Any = sys.modules["workloads"]
-        package.__path__[:] = [self.of(folder) or folder for folder in package.__path__]
+        for place, folder in enumerate(package.__path__):
+            if copy := self.of(folder):
+                package.__path__[place] = copy
+                _for_children(os.path.dirname(copy))
 
     def find_modules(self) -> None:
         """Have modules come from the copies however they are found: by an editable install, or a path that is added later."""
@@ -79,7 +84,11 @@ class Copies:
         copy = self.of(spec.origin) if spec.origin and os.path.isabs(spec.origin) else None
         if copy is None or copy == spec.origin:
             return spec
-        folder = os.path.dirname(os.path.dirname(copy) if inner else copy)
-        if folder not in sys.path:
-            sys.path.append(folder)  # for processes that are started by multiprocessing, which get this path
+        _for_children(os.path.dirname(os.path.dirname(copy) if inner else copy))
         return importlib.util.spec_from_file_location(name, copy, submodule_search_locations=inner)
+
+
+def _for_children(folder: str) -> None:
+    """Put a folder on the path, behind all but the toolkit's: processes that are started by multiprocessing get this path."""
+    if folder not in sys.path:
+        sys.path.insert(sys.path.index(HOME) if HOME in sys.path else len(sys.path), folder)

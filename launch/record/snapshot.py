@@ -20,7 +20,8 @@ from launch.record.contents import CodeRecord, TreeRecord
 from launch.record.files import Damaged, as_text, decode, publish, read_object, read_whole
 from launch.record.job import holder_of
 from launch.record.rundir import RunDir
-from launch.record.sources import Sources, Tree
+from launch.record.sources import Sources
+from launch.record.tree import Tree
 
 FIRST = "code"
 """The name of the code that a run or study was submitted with."""
@@ -172,6 +173,23 @@ def changes(run: RunDir, seconds: float = 10.0) -> Changes | None:
     return Changes(changed, _hash(now), complete)
 
 
+def written(run: RunDir) -> list[str]:
+    """What the run's program, or another of its study, has written into the copy of its code: the topmost new names."""
+    own = place(holder_of(run), name_of(run))
+    known = {os.path.join(line[0], line[1]) for line in _lines(own / LIST)}
+    folders = {str(above) for name in known for above in Path(name).parents}
+    found = []
+    for _, copy in copies(run):
+        for folder, inner, files in os.walk(copy):
+            below = os.path.relpath(folder, own)
+            new = {name for name in inner if os.path.join(below, name) not in folders}
+            inner[:] = [name for name in inner if name not in new]
+            names = [*new, *(name for name in files if os.path.join(below, name) not in known)]
+            paths = [os.path.join(folder, name) for name in names if name != "__pycache__"]
+            found += sorted(path for path in paths if not os.path.islink(path))
+    return found
+
+
 def described(record: CodeRecord) -> str:
     """In words: which code, and of when."""
     trees = record.get("trees", [])
@@ -242,7 +260,7 @@ def _link(root: str, folder: str, name: str) -> None:
         for inner in os.listdir(source):
             if inner != "__pycache__":
                 _link(root, folder, os.path.join(name, inner))
-    elif not os.path.lexists(target):
+    elif os.path.lexists(source) and not os.path.lexists(target):
         os.makedirs(parent, mode=0o700, exist_ok=True)
         os.symlink(source, target)
 

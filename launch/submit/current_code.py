@@ -9,6 +9,7 @@ from launch.node.attempt import saved_step
 from launch.record import snapshot, sources
 from launch.record.job import holder_of
 from launch.record.rundir import RunDir
+from launch.record.tree import refuse_too_large
 
 
 def take(runs: Sequence[RunDir]) -> None:
@@ -25,10 +26,10 @@ def take(runs: Sequence[RunDir]) -> None:
         by_holder.setdefault(holder_of(run), []).append(run)
     for holder, own in by_holder.items():
         before = snapshot.record_of(own[0]) or {}
-        found = sources.of(own[0].plan(), holder.parent)
         copied, most = before.get("snapshot", True), before.get("limit", snapshot.MOST_MIB)
-        if copied:
-            sources.refuse_too_large(found, most, "start the run anew with --snapshot-limit or --no-snapshot")
+        found = sources.of(own[0].plan(), holder.parent, copied)
+        if copied and found.copied:
+            refuse_too_large(found.trees, most, "start the run anew with --snapshot-limit or --no-snapshot")
         name = snapshot.next_name(holder)
         try:
             snapshot.write(holder, name, found, copied, most)

@@ -22,6 +22,7 @@ from launch.plan.workload import Target
 from launch.record import snapshot, sources
 from launch.record.files import as_text, publish
 from launch.record.rundir import RunDir
+from launch.record.tree import refuse_too_large
 from launch.submit import describe, jobs, study
 from launch.submit.create import whole
 
@@ -77,7 +78,7 @@ class Planned:
     @property
     def sources(self) -> sources.Sources:
         """The code of its runs."""
-        return sources.of(self.plans[0], self.folder.parent)
+        return sources.of(self.plans[0], self.folder.parent, self.order.asked.snapshot)
 
     def described(self, here: Site, why: str) -> str:
         """The plan in words."""
@@ -88,8 +89,8 @@ class Planned:
 
     def check(self) -> None:
         """Refuse what the scheduler cannot run, and more code than may be copied."""
-        if self.order.asked.snapshot:
-            sources.refuse_too_large(self.sources, self.order.asked.snapshot_limit)
+        if self.order.asked.snapshot and self.sources.copied:
+            refuse_too_large(self.sources.trees, self.order.asked.snapshot_limit)
         for planned in {planned.nodes: planned for planned in self.jobs}.values():
             scheduler(planned.backend).check(planned)
         if self.order.asked.detach and scheduler(self.plans[0].backend).remote:
