@@ -58,7 +58,7 @@ def main(argv: list[str]) -> int:
         if chosen.code == "current":
             current_code.take(idle_runs)
         for line in current_code.lines(idle_runs):
-            print(f"code           {line}", flush=True)
+            print(f"code           {'as it is now: ' * (chosen.code == 'current')}{line}", flush=True)
         if is_workflow:
             return workflow.run(folder, how, hold, change)
         idle = [(run, change(plan)) for run, plan in study.unfinished(folder) if run.path not in busy]

@@ -1,6 +1,5 @@
 """The modules that a program imports from its own folder, read from its source: where there is no repository, they are its code."""
 
-import ast
 import os
 from collections.abc import Iterator, Sequence
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -55,6 +54,8 @@ def _place(folders: Sequence[str], name: str) -> str | None:
 
 def _imported(file: str) -> set[str]:
     """The first words of the modules that a file imports."""
+    import ast  # a repository is copied without it
+
     try:
         with open(file, "rb") as opened:
             tree = ast.parse(opened.read())

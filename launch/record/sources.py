@@ -5,7 +5,6 @@ import functools
 import importlib.util
 import os
 import sys
-import sysconfig
 from collections.abc import Iterable, Sequence
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -169,17 +168,11 @@ def _file(kind: str, name: str, path: Sequence[str]) -> str | None:
     return spec.origin
 
 
-@functools.cache
-def _libraries() -> tuple[str, ...]:
-    """Where Python itself and installed packages lie. Not its whole prefix, in which a user's code may lie too."""
-    paths = sysconfig.get_paths()
-    return tuple({os.path.realpath(paths[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib", "scripts")})
-
-
 def _is_installed(path: str) -> bool:
+    """Whether it is Python's own or an installed package's. The prefix as a whole would not do: a user's code may lie in it too."""
     real = os.path.realpath(path)
     return not {"site-packages", "dist-packages"}.isdisjoint(real.split("/")) or any(
-        within(real, library) for library in _libraries()
+        within(real, os.path.realpath(own)) for own in (os.path.dirname(os.__file__), f"{sys.prefix}/bin")
     )
 
 

@@ -62,10 +62,13 @@ def refuse_too_large(trees: Iterable[Tree], most_mib: float, advice: str = "") -
     total = sum(by_folder.values())
     if total <= most_mib * 2**20:
         return
-    largest = sorted(by_folder, key=lambda name: -by_folder[name])[:3]
+    largest = sorted((name for name in by_folder if by_folder[name] > total / 20), key=lambda name: -by_folder[name])[
+        :3
+    ]
     raise Refusal(
         f"the code in {' and '.join(tree.root for tree in trees)} takes {_mib(total)} with each file as 4 KiB or more, "
-        f"and a snapshot of it may take {most_mib:g} MiB; most is in "
+        f"and a snapshot of it may take {most_mib:g} MiB"
+        + "; most is in " * bool(largest)
         + ", ".join(f"{name} ({_mib(by_folder[name])})" for name in largest)
         + (
             ": have git ignore what is not code, which is then linked; or give "

@@ -19,7 +19,7 @@ from launch.plan.shape import Machine, refuse_beyond_limits
 from launch.plan.site import Site
 from launch.plan.sweep import Axes
 from launch.plan.workload import Target
-from launch.record import snapshot, sources
+from launch.record import sources
 from launch.record.files import as_text, publish
 from launch.record.rundir import RunDir
 from launch.record.tree import refuse_too_large
@@ -109,6 +109,8 @@ class Planned:
         if self.points:
             study.write(folder, self.order.asked, self.points, self.plans, self.sources)
         else:
+            from launch.record import snapshot  # here and below: what a dry run need not wait for
+
             asked = self.order.asked
             kept = snapshot.write(folder, snapshot.FIRST, self.sources, asked.snapshot, asked.snapshot_limit)
             commit = kept.get("commit")

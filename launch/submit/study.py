@@ -22,7 +22,6 @@ from launch.plan.site import Site
 from launch.plan.sweep import Axes, refuse_too_large
 from launch.plan.workload import Target
 from launch.record import job as record
-from launch.record import snapshot
 from launch.record.files import Unreadable, as_text
 from launch.record.job import Job
 from launch.record.rundir import INDEX, STATUS, RunDir, is_study, read_index
@@ -165,6 +164,8 @@ def write(
         run.run_json.touch(mode=0o600)  # as it holds the words of the command line
         run.run_json.write_text(as_text(plan.to_json()))
     if code is not None:
+        from launch.record import snapshot
+
         snapshot.write(folder, snapshot.FIRST, code, asked.snapshot, asked.snapshot_limit)
     (folder / INDEX).write_text(as_text(index))
 
