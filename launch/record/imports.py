@@ -72,5 +72,8 @@ def _imported(file: str) -> set[str]:
 
 def _files(folder: str) -> Iterator[str]:
     for inner, folders, files in os.walk(folder):
+        if "jobs" in folders and not {"run.json", "study.json"}.isdisjoint(files):  # a run is not code
+            folders.clear()
+            continue
         folders[:] = sorted(name for name in folders if name != "__pycache__" and not name.startswith("."))
         yield from (os.path.join(inner, name) for name in sorted(files) if not name.endswith(".pyc"))
