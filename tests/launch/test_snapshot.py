@@ -216,6 +216,35 @@ def test_a_repository_that_git_refuses_for_its_owner(tmp_path: Path):
     assert "belongs to another user" in tree.notes[0] and f"safe.directory {project}" in tree.notes[0]
 
 
+def test_what_git_does_not_say_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    project = repository(tmp_path / "project", train_py="")
+    other = repository(tmp_path / "other", x_py="")
+    commit = git(project, "rev-parse", "HEAD")
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))  # as in one of its hooks
+    (tree,) = of(project / "train.py", tmp_path / "a").trees
+    assert (tree.root, tree.commit) == (str(project), commit)
+    monkeypatch.setenv("HOME", str(project))  # whose settings are in a repository: not all that lies there is code
+    (tree,) = of(project / "train.py", tmp_path / "b").trees
+    assert tree.files == ("train.py",) and "not taken as a whole" in tree.notes[0]
+    monkeypatch.setenv("PATH", "/nowhere")
+    (tree,) = of(project / "train.py", tmp_path / "c").trees
+    assert tree.files == ("train.py",) and "there is no git here" in tree.notes[0]
+
+
+def test_modules_are_found_in_the_copy_wherever_their_name_begins(tmp_path: Path):
+    project = repository(
+        tmp_path / "project", pkg__main_py="from . import b\nprint(__file__, b.__file__, __package__)\n"
+    )
+    (project / "__init__.py").write_text("")
+    (project / "pkg" / "b.py").write_text("")
+    for cwd, name in ((project, "pkg.main"), (tmp_path, "project.pkg.main")):
+        done = launched(cwd, "--backend", "local", "--sample-hz", 0, "--name", "t", "--wait", name)
+        assert done.returncode == 0, done.stdout + done.stderr
+        copy = cwd / "runs/t/.code/project/pkg"
+        said = (cwd / "runs/t/logs/node0.log").read_text()
+        assert said == f"0: {copy}/main.py {copy}/b.py {name.rpartition('.')[0]}\n"
+
+
 def test_a_dry_run_says_what_would_be_copied_and_too_much_is_refused(tmp_path: Path):
     project = repository(tmp_path / "p", train_py="")
     (project / "model.bin").write_bytes(bytes(3 * 2**20))
