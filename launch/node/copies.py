@@ -74,7 +74,8 @@ class Copies:
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         """The module of this name that the other finders find, if a copy of it is to be taken; as an import asks for it."""
-        if path is not None:  # in a package, whose own path leads on
+        # In a package its own path leads on; the toolkit stays what this rank is made of.
+        if path is not None or name in ("launch", "profiling", "rankloop"):
             return None
         finders = [each for each in sys.meta_path if each is not self and hasattr(each, "find_spec")]
         spec = next((spec for each in finders if (spec := each.find_spec(name, path, target))), None)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from launch.errors import Refusal, command
-from launch.record import code
+from launch.record import code, copying
 from launch.record.contents import CodeRecord, TreeRecord
 from launch.record.files import Damaged, as_text, decode, publish, read_object, read_whole
 from launch.record.job import holder_of
@@ -30,7 +30,6 @@ MOST_MIB = 256.0
 """What the copy of the code may take, where nothing else is asked for."""
 
 LIST = "files.jsonl"
-_HASHED = 2**20  # bytes of a file that is only watched, above which its size and time stand for its content
 
 
 class Changes(NamedTuple):
@@ -64,7 +63,7 @@ def write(holder: Path, name: str, sources: Sources, copied: bool, most_mib: flo
     trees: list[TreeRecord] = []
     lines: list[list[Any]] = []
     for tree, own in zip(sources.trees, _names(sources.trees)):
-        entries = list(_copied(tree, folder / own) if copied else _seen(tree))
+        entries = list(copying.copied(tree, folder / own) if copied else copying.seen(tree))
         lines += [[own, *entry] for entry in entries]
         kept = TreeRecord(root=tree.root, folder=own, what=tree.what, files=len(entries), notes=list(tree.notes))
         kept["bytes"] = sum(entry[1] for entry in entries)
@@ -164,7 +163,7 @@ def changes(run: RunDir, seconds: float = 10.0) -> Changes | None:
             try:
                 status = os.lstat(path)
                 if (status.st_size, status.st_mtime_ns) != (size, mtime):
-                    digest_now = _look(path, not record.get("snapshot"))[2]
+                    digest_now = copying.look(path, not record.get("snapshot"))[2]
             except OSError:
                 digest_now = "gone"
         if digest_now != digest:
@@ -213,84 +212,6 @@ def _names(trees: tuple[Tree, ...]) -> list[str]:
         own = os.path.basename(tree.root).lstrip(".") or "code"
         names.append(own if own not in (*names, LIST) else f"{own}-{len(names) + 1}")
     return names
-
-
-def _copied(tree: Tree, folder: Path) -> Iterator[tuple[str, int, int, str]]:
-    """Copy a tree; give name, size, time and digest of each file."""
-    folder.mkdir(mode=0o700)
-    made = {""}
-    for name in tree.files:
-        parent = os.path.dirname(name)
-        if parent not in made:
-            _folders(str(folder), parent, made)
-        source, target = os.path.join(tree.root, name), os.path.join(folder, name)
-        try:
-            if os.path.islink(source):
-                os.symlink(_aim(source, tree.root), target)
-                yield name, *_look(source, False)
-                continue
-            with open(source, "rb") as file:
-                status, content = os.fstat(file.fileno()), file.read()
-        except FileNotFoundError:  # a file of a moment, of an editor
-            continue
-        except PermissionError:
-            os.symlink(source, target)
-            continue
-        with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 | status.st_mode & 0o100), "wb") as file:
-            file.write(content)
-        yield name, len(content), status.st_mtime_ns, hashlib.sha256(content).hexdigest()
-    for name in sorted(set(tree.links)):
-        _link(tree.root, os.path.realpath(folder), name)
-
-
-def _folders(folder: str, path: str, made: set[str]) -> None:
-    if path not in made:
-        _folders(folder, os.path.dirname(path), made)
-        os.makedirs(os.path.join(folder, path), mode=0o700, exist_ok=True)
-        made.add(path)
-
-
-def _link(root: str, folder: str, name: str) -> None:
-    """Link to what is not copied, at its place; where a folder was made there, to what else it has."""
-    source, target = os.path.join(root, name), os.path.join(folder, name)
-    parent = os.path.dirname(target)
-    if os.path.realpath(parent) != parent:  # what lies behind a link is there already, and is the user's own
-        return
-    if os.path.isdir(target) and not os.path.islink(target):
-        for inner in os.listdir(source):
-            if inner != "__pycache__":
-                _link(root, folder, os.path.join(name, inner))
-    elif os.path.lexists(source) and not os.path.lexists(target):
-        os.makedirs(parent, mode=0o700, exist_ok=True)
-        os.symlink(source, target)
-
-
-def _aim(link: str, root: str) -> str:
-    """Where a link leads from the copy: within it as before, elsewhere by the whole path."""
-    text = os.readlink(link)
-    whole = os.path.normpath(os.path.join(os.path.dirname(link), text))
-    return text if not os.path.isabs(text) and whole.startswith(os.path.join(root, "")) else whole
-
-
-def _seen(tree: Tree) -> Iterator[tuple[str, int, int, str]]:
-    for name in tree.files:
-        try:
-            yield name, *_look(os.path.join(tree.root, name), True)
-        except OSError:
-            continue
-
-
-def _look(path: str, shortly: bool) -> tuple[int, int, str]:
-    """Size, time and digest of a file; if ``shortly``, of a large one the first two stand for its content."""
-    status = os.lstat(path)
-    if os.path.islink(path):
-        content = os.fsencode(os.readlink(path))
-    elif shortly and status.st_size > _HASHED:
-        return status.st_size, status.st_mtime_ns, f"{status.st_size} {status.st_mtime_ns}"
-    else:
-        with open(path, "rb") as file:
-            content = file.read()
-    return status.st_size, status.st_mtime_ns, hashlib.sha256(content).hexdigest()
 
 
 def _hash(digests: Iterable[tuple[str, str]]) -> str:

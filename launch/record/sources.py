@@ -109,6 +109,10 @@ def _toolkits(path: str, runs: str) -> Tree:
     """The folder of the toolkit's checkout that holds a module: its workloads, which users change; launch and profiling stay."""
     below = _part(path)
     root = os.path.join(HOME, below)
+    if os.path.isfile(root):
+        found = imports.beside([HOME], [root]).get(HOME, [])
+        files = tuple(name for name in found if name.partition("/")[0] not in PACKAGES)
+        return Tree(root=HOME, files=files, links=(), what=f"{below} in the toolkit's folder")
     found = git.repository(root)
     if isinstance(found, str):
         files = tuple(os.path.relpath(name, below) for name in imports.beside([HOME], [root]).get(HOME, ()))

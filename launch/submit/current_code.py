@@ -1,5 +1,6 @@
 """The code with which runs are gone on with: that of their submission, or as it is now."""
 
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,8 +27,11 @@ def take(runs: Sequence[RunDir]) -> None:
         by_holder.setdefault(holder_of(run), []).append(run)
     for holder, own in by_holder.items():
         before = snapshot.record_of(own[0]) or {}
+        plan = own[0].plan()
+        if plan.kind == "script" and not os.path.isfile(plan.workload):
+            raise Refusal(f"--code current: {plan.workload} is not there any more: leave it out, or start the run anew")
         copied, most = before.get("snapshot", True), before.get("limit", snapshot.MOST_MIB)
-        found = sources.of(own[0].plan(), holder.parent, copied)
+        found = sources.of(plan, holder.parent, copied)
         if copied and found.copied:
             refuse_too_large(found.trees, most, "start the run anew with --snapshot-limit or --no-snapshot")
         name = snapshot.next_name(holder)
