@@ -90,7 +90,7 @@ def tree(found: Repository, own: str | None, runs: str, below: str = "") -> Tree
         extra = imports.beside([os.path.dirname(real)], [real])
         inner = os.path.relpath(os.path.dirname(real), root)
         files += [os.path.normpath(os.path.join(inner, name)) for names in extra.values() for name in names]
-        notes.append(f"{os.path.basename(real)} is ignored by git, and copied all the same")
+        notes.append(f"{os.path.basename(real)} is ignored by git, and taken all the same")
     return Tree(
         root=root,
         files=tuple(dict.fromkeys(files)),

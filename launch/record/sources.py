@@ -1,5 +1,6 @@
 """Which files are the code of a run: the repositories that it lies in, or what a script imports from its own folder."""
 
+import contextlib
 import dataclasses
 import functools
 import importlib.util
@@ -53,12 +54,7 @@ def of(plan: Plan, runs: Path, copied: bool = True) -> Sources:
 def _of(kind: str, name: str, cwd: str, pythonpath: tuple[str, ...], runs: str) -> Sources:
     own = _file(kind, name, [cwd, *pythonpath])
     if kind == "program":
-        if own is None:
-            return Sources((), False, (f"{name} is found on the nodes",))
-        folder, file = os.path.split(os.path.realpath(own))
-        found = git.repository(folder)
-        commit = found.commit if isinstance(found, git.Repository) else None
-        return Sources((Tree(root=folder, files=(file,), links=(), what=own, commit=commit),), False)
+        return _program(name, own, cwd, runs)
     folders = [cwd] if kind != "script" else []
     if own is None:
         notes = [f"{name} is not found as a file"]
@@ -83,6 +79,20 @@ def _of(kind: str, name: str, cwd: str, pythonpath: tuple[str, ...], runs: str) 
     return Sources(trees, True, tuple(notes))
 
 
+def _program(name: str, own: str | None, cwd: str, runs: str) -> Sources:
+    """An executable, with the repository that it or, where it is found on PATH, the working directory lies in: all is only watched,
+    as nobody knows by which paths it finds what it needs."""
+    notes = () if own else (f"{name} is found on the nodes",)
+    folder = os.path.dirname(os.path.realpath(own)) if own else cwd
+    found = git.repository(folder)
+    if isinstance(found, git.Repository) and not _is_everything(found.top):
+        with contextlib.suppress(git.Unlisted):
+            return Sources((git.tree(found, own, runs),), False, notes)
+    if own is None:
+        return Sources((), False, notes)
+    return Sources((Tree(root=folder, files=(os.path.basename(os.path.realpath(own)),), links=(), what=own),), False)
+
+
 def _repositories(folders: Iterable[str], own: str | None, runs: str) -> tuple[tuple[Tree, ...], dict[str, str]]:
     """The repositories in which folders lie, a tree each; and the folders that lie in none, with the reason."""
     trees: dict[str, Tree] = {}
@@ -98,7 +108,7 @@ def _repositories(folders: Iterable[str], own: str | None, runs: str) -> tuple[t
         found = git.repository(folder)
         if isinstance(found, str):
             loose[folder] = found
-        elif found.top in ("/", os.path.realpath(os.path.expanduser("~"))):
+        elif _is_everything(found.top):
             loose[folder] = f"the repository {found.top} is not taken as a whole"
         else:
             trees[found.top] = git.tree(found, own, runs)
@@ -178,6 +188,11 @@ def _is_installed(path: str) -> bool:
     return not {"site-packages", "dist-packages"}.isdisjoint(real.split("/")) or any(
         within(real, os.path.realpath(own)) for own in (os.path.dirname(os.__file__), f"{sys.prefix}/bin")
     )
+
+
+def _is_everything(top: str) -> bool:
+    """Whether a repository is that of a home, as some keep their settings in: not all that lies there is code."""
+    return top in ("/", os.path.realpath(os.path.expanduser("~")))
 
 
 def _part(path: str) -> str:

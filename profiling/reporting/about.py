@@ -28,8 +28,6 @@ def about(study: Study) -> dict[str, str]:
     )
     code = read_object(study.folder / "code.json", CodeRecord) or {}
     changed = ", with changes that are kept in code.patch" if os.path.isfile(study.folder / "code.patch") else ""
-    if any(study.folder.glob("code-*.json")):
-        changed += "; some runs were gone on with by later code (resume --code current)"
     partition = f", partition {plan.get('partition')}" if plan.get("partition") else ""
     gpus = sorted(set(environment.get("gpus") or []))
     facts = {

@@ -1,5 +1,6 @@
 """The code that was submitted is the code that runs: what is copied, what the ranks make of it, and what is said of it."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -214,6 +215,25 @@ def test_a_repository_that_git_refuses_for_its_owner(tmp_path: Path):
     (tree,) = of(project / "train.py").trees
     assert tree.files == ("train.py",) and tree.commit is None
     assert "belongs to another user" in tree.notes[0] and f"safe.directory {project}" in tree.notes[0]
+
+
+def test_an_executable_is_watched_with_its_repository(tmp_path: Path):
+    project = repository(tmp_path / "project", case="cells = 1", run="#!/bin/sh")
+    (project / "data").mkdir()
+    (project / "data" / "solver").write_bytes(b"\x7fELF")  # built, and ignored
+    planned = dataclasses.replace(
+        plan(here=LAPTOP, cwd=str(project)), kind="program", workload=str(project / "data" / "solver")
+    )
+    code = sources.of(planned, tmp_path)
+    assert not code.copied and set(code.trees[0].files) == {".gitignore", "case", "run", "data/solver"}
+    run = run_of(planned, tmp_path / "run")
+    assert snapshot.write(run.path, "code", code, True)["snapshot"] is False and snapshot.copies(run) == []
+    (project / "data" / "solver").write_bytes(b"\x7fElf")
+    (project / "case").write_text("cells = 2")
+    changes = snapshot.changes(run)
+    assert changes is not None and changes.files == ["case", "data/solver"]
+    on_path = sources.of(dataclasses.replace(planned, workload="mpi_solver"), tmp_path)
+    assert on_path.trees[0].root == str(project) and "found on the nodes" in on_path.notes[0]
 
 
 def test_what_git_does_not_say_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
