@@ -266,7 +266,7 @@ def test_modules_are_found_in_the_copy_wherever_their_name_begins(tmp_path: Path
 
 
 def test_a_dry_run_says_what_would_be_copied_and_too_much_is_refused(tmp_path: Path):
-    project = repository(tmp_path / "p", train_py="")
+    project = repository(tmp_path / "p", train_py="print(1)")
     (project / "model.bin").write_bytes(bytes(3 * 2**20))
     before = sorted(project.rglob("*"))
     dry = launched(project, "--backend", "local", "--dry-run", "train.py")
