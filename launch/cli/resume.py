@@ -5,13 +5,14 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from launch.errors import Refusal, command
 from launch.plan import hostlist, options
 from launch.plan.plan import Plan
 from launch.record import bad_nodes
 from launch.record.rundir import RunDir, is_study, read_index
-from launch.submit import jobs, stages, states, study, workflow
+from launch.submit import current_code, jobs, stages, states, study, workflow
 from launch.submit.lock import alone
 
 
@@ -22,6 +23,7 @@ class Options:
     wait: bool = False  # wait for the end, without progress
     detach: bool = False  # return at once
     exclude_bad_nodes: bool = False  # leave out the nodes that keep failing, as status names them (Slurm)
+    code: Literal["submitted", "current"] = "submitted"  # run the code of the submission, or that of today
     take_over: bool = False  # take over from a launcher on another host that is gone and has not said so
 
 
@@ -52,6 +54,11 @@ def main(argv: list[str]) -> int:
         if busy and (is_workflow or len(busy) == len(lacking)):
             raise Refusal(f"{next(iter(busy))} is running: wait for its end, or end it: {command('cancel', folder)}")
         change = _without_bad_nodes(runs) if chosen.exclude_bad_nodes else lambda plan: plan
+        idle_runs = [run for run in lacking if run.path not in busy]
+        if chosen.code == "current":
+            current_code.take(idle_runs)
+        for line in current_code.lines(idle_runs):
+            print(f"code           {'as it is now: ' * (chosen.code == 'current')}{line}", flush=True)
         if is_workflow:
             return workflow.run(folder, how, hold, change)
         idle = [(run, change(plan)) for run, plan in study.unfinished(folder) if run.path not in busy]
