@@ -14,7 +14,7 @@ from typing import Any
 
 from launch.cli import status
 from launch.plan import options
-from launch.record.rundir import is_study
+from launch.record.rundir import is_study, names_in
 from launch.submit import states
 
 
@@ -36,23 +36,34 @@ def main(argv: list[str]) -> int:
     chosen, words = options.with_words(Options, argv, "list")
     known, silence = states.look(states.find(words or ["runs"]))
     groups: dict[Path, list[states.Known]] = {}
+    members: dict[Path, set[str]] = {}
     for one in known:
-        study = is_study(one.path.parent)
-        groups.setdefault(one.path.parent if study else one.path, []).append(one)
+        folder = one.path.parent
+        if folder not in members:
+            members[folder] = names_in(folder)
+        groups.setdefault(folder if one.path.name in members[folder] else one.path, []).append(one)
     entries = [_entry(path, members) for path, members in groups.items()]
     if chosen.json:
         print(json.dumps(entries, indent=1))
     else:
         status.show(status.table([_row(entry) for entry in entries], always=("name", "states")))
+    for entry in entries:
+        if entry["stranger_in"]:
+            print(
+                f"launch: {entry['path']} is not a part of the study whose folder it lies in, and is not counted",
+                file=sys.stderr,
+            )
     if silence:
         print(f"launch: Slurm does not answer ({silence}): its states are those that the runs noted", file=sys.stderr)
     return 0
 
 
 def _entry(path: Path, members: Sequence[states.Known]) -> dict[str, Any]:
+    alone = members[0].path == path
     return {
         "path": str(path),
-        "kind": "run" if members[0].path == path else "study",
+        "kind": "run" if alone else "study",
+        "stranger_in": str(path.parent) if alone and is_study(path.parent) else None,
         "workload": next((one.workload for one in members if one.workload), None),
         "runs": len(members),
         "nodes": sorted({one.nodes for one in members if one.nodes}),

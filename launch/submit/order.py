@@ -98,7 +98,10 @@ class Planned:
     def write(self, folder: Path) -> None:
         """Write into an empty folder what is to be run, and by which code."""
         if self.points:
-            study.write(folder, self.order.asked, self.points, self.plans)
+            from launch.submit import asked
+
+            request = asked.record(self.order.asked, self.order.target, self.order.axes, self.plans[0])
+            study.write(folder, self.order.asked, self.points, self.plans, request)
         else:
             from launch.record import code  # here and below: what a dry run need not wait for
 

@@ -9,25 +9,27 @@ A state is one of
   failed, timeout, cancelled
   lost       it had begun, and is gone without having noted its end: resume goes on
   unknown    a local run of another host, which cannot be seen from here
+  missing    a study has it in its index, and nothing of it is left: resume of the study runs it again
   damaged    a file of it holds something else than it should
   unreadable a file of it cannot be read, as that of another user
 """
 
+import functools
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from launch.backends.scheduler import ENDED, QUEUED, UNKNOWN, Answer, Status, poll_all
-from launch.errors import Refusal
+from launch.errors import Refusal, command
 from launch.record import job as record
 from launch.record.activity import last_line
 from launch.record.files import Unreadable
 from launch.record.job import Job
 from launch.record.pace import Pace, pace
-from launch.record.rundir import Event, PlanRecord, RunDir
+from launch.record.rundir import Event, PlanRecord, RunDir, is_study, names_in
 from launch.submit.stages import ended_before
 
 UNDER_WAY = ("queued", "running", "unknown")
@@ -77,6 +79,8 @@ def find(words: Iterable[str | Path]) -> list[Path]:
     found: dict[Path, None] = {}
     for word in words:
         below = sorted(_below(Path(word)), key=_natural)
+        if not below and (path := Path(word).absolute()).name in names_in(path.parent):
+            below = [Path(word)]
         if not below:
             what = "has no run in it" if os.path.isdir(word) else "is no folder"
             raise Refusal(f"{word} {what}: give a run, or a folder of runs")
@@ -104,11 +108,12 @@ def look(paths: Sequence[Path], fresh: bool = False, poll: Callable[..., Answer]
         Why a scheduler does not answer, if there was something to ask and it did not; then the states are from the records.
     """
     records: dict[Path, _Record | Known] = {}
+    names = functools.cache(names_in)
     for path in (RunDir(path).path for path in paths):
         try:
             records[path] = _Record.read(path)
         except Unreadable as error:
-            records[path] = _broken(path, error)
+            records[path] = _missing(path, names(path.parent)) or _broken(path, error)
     jobs: dict[Path, Job] = {}
     unfinished = [each for each in records.values() if isinstance(each, _Record) and each.recorded[0] != "done"]
     by_holder: dict[Path, list[RunDir]] = {}
@@ -134,6 +139,15 @@ def _broken(path: Path, error: Refusal) -> Known:
     """A run of which nothing more can be known: it hides none of the others."""
     state, reason = (error.state, error.reason) if isinstance(error, Unreadable) else ("damaged", str(error))
     return Known(path=path, state=state, reason=reason)
+
+
+def _missing(path: Path, of_study: Collection[str]) -> Known | None:
+    """A run of a study of which nothing is left, or that has lost its run.json; None of any other."""
+    if os.path.lexists(path / "run.json") or path.name not in of_study:
+        return None
+    if RunDir(path).is_missing:
+        return Known(path=path, state="missing", reason=f"run it again: {command('resume', path.parent)}")
+    return Known(path=path, state="damaged", reason="it has no run.json: remove the rest, then resume the study")
 
 
 def under_way(runs: Sequence[RunDir]) -> set[Path]:
@@ -317,6 +331,10 @@ def _below(folder: Path) -> Iterator[Path]:
             yield folder
             continue
         try:
+            if is_study(folder):
+                yield from (
+                    gone for name in names_in(folder) if not os.path.lexists((gone := folder / name) / "run.json")
+                )
             with os.scandir(folder) as entries:
                 inner = [entry for entry in entries if entry.is_dir(follow_symlinks=False) and entry.name[0] != "."]
             folders += [folder / entry.name for entry in inner]
