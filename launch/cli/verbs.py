@@ -7,6 +7,7 @@ from launch.errors import program
 
 VERBS = {
     "resume": ("launch.cli.resume", "RUN|STUDY", "continue a run that was stopped, killed or failed"),
+    "extend": ("launch.cli.extend", "STUDY", "add points and repeats to a study, and run them"),
     "status": ("launch.cli.status", "[RUN ...]", "the state of runs: all in the folder runs, or those named"),
     "list": ("launch.cli.listing", "[FOLDER ...]", "studies and runs, one line each, with the states of their runs"),
     "diff": ("launch.cli.diff", "RUN RUN", "compare the plan, code, environment, machine and results of two runs"),

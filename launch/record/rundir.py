@@ -29,6 +29,10 @@ INDEX = "study.json"
 """Which run is which point: the file that makes a folder a study."""
 
 
+PREDICTIONS = "predictions.jsonl"
+"""In the folder of a study: a line for each prediction, in the form of ``predict --json``; only ever appended to."""
+
+
 def _in_it(name: str) -> property:
     return property(lambda run: run.path / name)
 

@@ -148,7 +148,7 @@ def _refuse_others(folder: Path, index: StudyIndex, found: Mapping[Key, tuple[st
                 if (old := getattr(before, field)) != (new := getattr(now, field)):
                     raise Refusal(
                         f"the runs of {folder} would not be as those that it has: {field} of {name} was {_shown(old)} and would "
-                        f"be {_shown(new)} today; undo what has changed (site file, workload), or make a study of its own"
+                        f"be {_shown(new)} today; undo what has changed (the site file, the workload; with strong scaling, fewer ranks), or make a study of its own"
                     )
 
 

@@ -26,7 +26,7 @@ def run_plan(planned: Plan, here: Site, why: str, run: RunDir) -> str:
         "shape": f"{nodes} x {planned.ranks_per_node} rank{'s' * (planned.ranks_per_node > 1)} = {planned.size} rank{'s' * (planned.size > 1)}, {_gpus(planned)}",
         **({"container": f"{planned.container} ({planned.container_runtime})"} if planned.container else {}),
         **planned.describe,
-        **_walltime(planned, ""),
+        **walltime_rows(planned, ""),
         "run": str(run.path),
         **_not_known(planned, here),
         **inherited.rows(without_secrets(planned.inherited), planned.backend == "slurm"),
@@ -70,7 +70,7 @@ def study_plan(
         + f", {scaling} scaling" * several,
         **({"container": f"{first.container} ({first.container_runtime})"} if first.container else {}),
         **{name: first.describe[name] for name in names if name not in differing},
-        **_walltime(first, whole),
+        **walltime_rows(first, whole),
         "cost": cost,
         **cutoff,
         "folder": str(folder),
@@ -93,7 +93,7 @@ def study_plan(
     return "\n".join([*(f"{name:<14} {value}" for name, value in rows.items()), "", aligned(table)])
 
 
-def _walltime(planned: Plan, whole: str) -> dict[str, str]:
+def walltime_rows(planned: Plan, whole: str) -> dict[str, str]:
     """How long a run may take, ``whole`` saying of what that is the time, and how the ranks learn that it is over."""
     if planned.time_s == UNLIMITED:
         return {"walltime": "unlimited"}
