@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from launch import PACKAGES, VERSION, import_packages, save_time, streams
+from launch import PACKAGES, import_packages, save_time, streams
 
 if __name__ == "__main__":
     save_time()
@@ -43,7 +43,9 @@ def main(argv: list[str]) -> int:
     if argv and argv[0] in VERBS:
         return verbs.run(argv[0], argv[1:])
     if argv == ["--version"]:
-        print(f"rankloop {VERSION}")
+        from launch.cli import version
+
+        print(version.text())
         return 0
     given, rest = options.split(Request, argv)
     if given.pop("help", False) or workload.asks_for_help(rest):

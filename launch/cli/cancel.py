@@ -9,15 +9,24 @@ import contextlib
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from launch.backends.scheduler import Part
 from launch.errors import Refusal, command
 from launch.node.attempt import saved_step
+from launch.plan import options
+from launch.plan.names import Named
 from launch.record import job as record
 from launch.record.job import Job
 from launch.record.rundir import RunDir
 from launch.submit import jobs, lock, stages, states, study
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options(Named):
+    """Where the runs are."""
+
 
 _ANSWER_S = 30.0  # that a launcher may take to write down the scheduler's answer
 
@@ -30,12 +39,12 @@ def main(argv: list[str]) -> int:
     Refusal
         If something named is not a run, or one runs where it cannot be reached; or if the scheduler does not answer.
     """
-    if bad := next((word for word in argv if word.startswith("-")), None):
-        raise Refusal(f"cancel has no option {bad!r}: {command('cancel RUN|FOLDER ...')}")
-    if not argv:
+    chosen, words = options.with_words(Options, argv, "cancel")
+    if not words:
         raise Refusal(f"cancel needs a run: {command('cancel RUN|FOLDER ...')}")
-    paths = states.find(argv)
-    for folder in _whole(paths, {Path(word).absolute() for word in argv}):
+    named = chosen.paths(words)
+    paths = states.find(named)
+    for folder in _whole(paths, {path.absolute() for path in named}):
         with contextlib.suppress(OSError):  # of another user, whose launcher does not heed us anyway
             # Before its jobs are looked for: a launcher submits one only after it has looked for this order.
             lock.order_end(folder)

@@ -13,6 +13,7 @@ from typing import Any
 
 from launch.errors import Refusal, command
 from launch.plan import options
+from launch.plan.names import Named
 from launch.record import code
 from launch.record.contents import CodeRecord
 from launch.record.files import MOST, read_end, read_object
@@ -33,7 +34,7 @@ _WIDE = 48  # characters: longer values stand below each other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(Named):
     """How to show it."""
 
     json: bool = False  # as an object, for programs
@@ -50,7 +51,7 @@ def main(argv: list[str]) -> int:
     chosen, words = options.with_words(Options, argv, "diff")
     if len(words) != 2:
         raise Refusal(f"diff needs two runs, and {len(words)} are given: {command('diff RUN RUN')}")
-    found = differences(*(facts(RunDir.open(word)) for word in words))
+    found = differences(*(facts(RunDir.open(chosen.path(word))) for word in words))
     if chosen.json:
         print(json.dumps({"runs": words, "differences": found}, indent=1))
     else:

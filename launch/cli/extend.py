@@ -48,6 +48,7 @@ class _Any(Request):
 
 
 _HOW = {
+    "runs",
     "wait",
     "detach",
     "follow",
@@ -70,12 +71,14 @@ def main(argv: list[str]) -> int:
     Refusal
         If it is not a study, nothing is new, an option is not that of the study, or a launcher is at work on it.
     """
-    if not argv or argv[0].startswith("-"):
-        raise Refusal(f"extend needs a study: {command('extend STUDY --repeats 6')}")
-    folder = Path(argv[0]).absolute()
+    given, how, words = _options(argv)
+    if len(words) != 1:
+        raise Refusal(
+            f"extend needs one study and options, and {len(words)} are given: {command('extend STUDY --repeats 6')}"
+        )
+    folder = how.path(words[0]).absolute()
     if not is_study(folder):
-        raise Refusal(f"{argv[0]} is not a study: extend needs the folder of one, with a study.json")
-    given, how = _options(argv[1:])
+        raise Refusal(f"{words[0]} is not a study: extend needs the folder of one, with a study.json")
     if how.dry_run:
         what = _planned(folder, given, how)
         print(_described(what))
@@ -96,16 +99,14 @@ def main(argv: list[str]) -> int:
     return status
 
 
-def _options(words: Sequence[str]) -> tuple[dict[str, Any], Options]:
-    """What the study gets or must have already; and how to go on."""
+def _options(argv: Sequence[str]) -> tuple[dict[str, Any], Options, list[str]]:
+    """What the study gets or must have already; how to go on; and the other words."""
     try:
-        values, rest = options.split(_Any, words)
+        values, words = options.given_with_words(_Any, argv, "extend")
     except Refusal as refusal:
         raise Refusal(f"{refusal}; what is run, and its own options, stay those of the study") from None
-    if rest:
-        raise Refusal(f"extend takes one study and options, and {rest[0]!r} is given too: what is run stays as it is")
     how = Options(**{name: value for name, value in values.items() if name in _HOW - {"follow"}})
-    return {name: value for name, value in values.items() if name not in _HOW}, how
+    return {name: value for name, value in values.items() if name not in _HOW}, how, words
 
 
 def _planned(folder: Path, given: dict[str, Any], how: Options) -> Growth:

@@ -14,12 +14,13 @@ from typing import Any
 
 from launch.cli import status
 from launch.plan import options
+from launch.plan.names import Named
 from launch.record.rundir import is_study, names_in
 from launch.submit import states
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(Named):
     """How to show them."""
 
     json: bool = False  # as a list of objects, for programs
@@ -34,7 +35,7 @@ def main(argv: list[str]) -> int:
         If something named is no run and no folder with runs.
     """
     chosen, words = options.with_words(Options, argv, "list")
-    known, silence = states.look(states.find(words or ["runs"]))
+    known, silence = states.look(states.find(chosen.paths(words)))
     groups: dict[Path, list[states.Known]] = {}
     members: dict[Path, set[str]] = {}
     for one in known:

@@ -37,13 +37,14 @@ def main(argv: list[str]) -> int:
     Refusal
         If there is no such run, it is finished, it is running, or another user has put something into it.
     """
-    if not argv or argv[0].startswith("-"):
-        raise Refusal(f"resume needs a run: {command('resume RUN')}")
-    chosen = options.parse(Options, argv[1:], "resume")
-    folder = Path(argv[0]).absolute()
+    chosen, words = options.with_words(Options, argv, "resume")
+    if len(words) != 1:
+        raise Refusal(f"resume needs one run, and {len(words)} are given: {command('resume RUN')}")
+    named = chosen.path(words[0])
+    folder = named.absolute()
     missing = folder.name in names_in(folder.parent) and RunDir(folder).is_missing
     if not missing and not stages.is_workflow(folder) and not is_study(folder):
-        RunDir.open(Path(argv[0]))
+        RunDir.open(named)
     RunDir(folder.parent if missing else folder).refuse_files_of_others()
     with alone(outermost(folder), chosen.take_over) as hold:
         return go_on(folder, chosen, hold)

@@ -12,6 +12,7 @@ from typing import Any
 
 from launch.errors import Refusal, command
 from launch.plan import options
+from launch.plan.names import Named
 from launch.plan.walltime import clock
 from launch.record import bad_nodes
 from launch.record.rundir import RunDir, is_study
@@ -20,7 +21,7 @@ from launch.submit import efficiency, states
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(Named):
     """How to show them."""
 
     json: bool = False  # all that is known, as a list of objects, for programs
@@ -35,7 +36,7 @@ def main(argv: list[str]) -> int:
         If something named is no run and no folder with runs.
     """
     chosen, words = options.with_words(Options, argv, "status")
-    known, silence = states.look(states.find(words or ["runs"]))
+    known, silence = states.look(states.find(chosen.paths(words)))
     efficiencies: dict[Path, float] = {}
     for folder in dict.fromkeys(one.path.parent for one in known if is_study(one.path.parent)):
         try:

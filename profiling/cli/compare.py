@@ -8,6 +8,7 @@ from typing import Any
 
 from launch.errors import Refusal, command
 from launch.plan import options
+from launch.plan.names import Named
 from launch.record.rundir import RunDir
 from profiling import text
 from profiling.cli import overview
@@ -15,7 +16,7 @@ from profiling.study.confidence import Interval
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Named):
     """The options of the verb."""
 
     json: bool = False  # print JSON

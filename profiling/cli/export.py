@@ -15,6 +15,7 @@ import numpy as np
 
 from launch.errors import Refusal, command
 from launch.plan import options
+from launch.plan.names import Named
 from launch.record.rundir import is_study
 from profiling.cli import inputs
 from profiling.study import runs, tables
@@ -22,7 +23,7 @@ from profiling.study.runs import Study
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Named):
     """The options of the verb."""
 
     to: Literal["csv", "parquet", "json"]  # the format

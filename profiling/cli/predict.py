@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from launch.errors import Refusal
 from launch.plan import options
+from launch.plan.names import Named
 from launch.plan.request import Count
 from launch.plan.typed import Bounds
 from launch.record.files import publish
@@ -22,7 +23,7 @@ Workers = Annotated[int, Bounds(1, 10**12)]
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Named):
     """The options of the verb."""
 
     nodes: tuple[Count, ...] = field(default=(), metadata={"separator": ","})  # of a study, where to predict: 64,256

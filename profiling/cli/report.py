@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from launch.errors import Refusal
 from launch.plan import options
+from launch.plan.names import Named
 from launch.record.files import publish
 from launch.record.rundir import is_study
 from launch.record.table import aligned
@@ -21,7 +22,7 @@ from profiling.study.runs import Study
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Named):
     """The options of the verb."""
 
     series: str | None = None  # which series, where the table or study has several

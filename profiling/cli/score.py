@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 from launch.errors import Refusal
 from launch.plan import options
+from launch.plan.names import Named
 from profiling import text
 from profiling.cli import inputs
 from profiling.prediction import log
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Named):
     """The options of the verb."""
 
     series: str | None = None  # which series of the table; the predicted one if it is there

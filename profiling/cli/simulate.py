@@ -9,6 +9,7 @@ from typing import Any
 from launch.errors import Refusal
 from launch.plan import options
 from launch.plan import site as sites
+from launch.plan.names import Named
 from launch.plan.request import Count, Natural, NotNegative
 from launch.plan.site import Site
 from launch.record.rundir import RunDir, is_study
@@ -28,7 +29,7 @@ MOST_RANKS = 10_000_000
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Named):
     """The options of the verb."""
 
     nodes: tuple[Count, ...] = field(metadata={"separator": ","})  # how many, as in 1,16,256,4560

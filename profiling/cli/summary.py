@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from launch.plan import options
+from launch.plan.names import Named
 from launch.record.rundir import RunDir
 from launch.record.table import aligned
 from profiling import text
@@ -14,7 +15,7 @@ from profiling.cli import overview
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Named):
     """The options of the verb."""
 
     json: bool = False  # all that is known, as JSON

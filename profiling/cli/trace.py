@@ -7,6 +7,7 @@ from typing import Any
 
 from launch.errors import Refusal
 from launch.plan import options
+from launch.plan.names import Named
 from launch.record.rundir import RunDir
 from profiling import text
 from profiling.traces.document import document
@@ -15,7 +16,7 @@ from profiling.traces.timeline import PHASES
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Named):
     """The options of the verb."""
 
     attempt: int | None = None  # which start of the run, where several were traced: the last

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from launch.plan import options
+from launch.plan.names import Named
 from launch.plan.typed import Bounds
 from launch.plan.walltime import clock
 from launch.record.activity import activity
@@ -28,7 +29,7 @@ _TAIL = 16384  # bytes of each node's files: some seconds of it
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Named):
     """The options of the verb."""
 
     every: Annotated[float, Bounds(0.1, 3600)] = 2.0  # seconds between looks

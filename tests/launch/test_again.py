@@ -1,15 +1,19 @@
 """Runs of a study that are missing, and runs that are started again with other options."""
 
+import importlib
 import json
 import os
 import shutil
 from pathlib import Path
 
+import pytest
 from launched import launch
 from plans import CLUSTER, plan, run_of
 
+from launch.cli.verbs import VERBS
 from launch.errors import Refusal, SubmissionRefused
 from launch.plan import site
+from launch.plan.names import Named
 from launch.plan.request import Request
 from launch.record.files import publish_json, read_json
 from launch.record.rundir import RunDir
@@ -21,7 +25,9 @@ PROGRAM = "import os, sys\nprint(os.environ['LAUNCH_SEED'], sys.argv[1:])\n"
 def a_study(folder: Path, *words: str, name: str = "s") -> Path:
     """A finished study on this machine."""
     (folder / "program.py").write_text(PROGRAM)
-    made = launch("--backend=local", "--sample-hz=0", "--runs", folder, f"--name={name}", *words, folder / "program.py", "a")
+    made = launch(
+        "--backend=local", "--sample-hz=0", "--runs", folder, f"--name={name}", *words, folder / "program.py", "a"
+    )
     assert made.returncode == 0, made.stdout + made.stderr
     return folder / name
 
@@ -67,7 +73,9 @@ def test_a_missing_run_is_not_made_up(tmp_path: Path):
 
 
 def test_a_run_is_started_again_with_more_time(tmp_path: Path):
-    (tmp_path / "program.py").write_text("import os, time\ntime.sleep(0 if os.environ['LAUNCH_ATTEMPT'] == '2' else 60)\n")
+    (tmp_path / "program.py").write_text(
+        "import os, time\ntime.sleep(0 if os.environ['LAUNCH_ATTEMPT'] == '2' else 60)\n"
+    )
     words = ("--backend=local", "--sample-hz=0", "--time=0:01", "--runs", tmp_path, "--name=r", tmp_path / "program.py")
     assert launch(*words).returncode == 4
     for wrong, says in ((("--time", "soon"), "not a walltime"), (("--account", "m1"), "--account is for Slurm")):
@@ -108,3 +116,33 @@ def test_it_is_held_to_the_limits_of_the_site(tmp_path: Path, monkeypatch):
     old = plan(asked, CLUSTER, site_file=None)
     assert revise.revised([(run, old)], revise.Anew(time="9:00:00"))[0][1].time_s == 32400
     assert oct(os.stat(run.run_json).st_mode & 0o777) == "0o600"
+
+
+def test_a_run_is_found_by_its_name(tmp_path: Path, monkeypatch):
+    """In the folder of the runs, where the name is no path from here."""
+    run_of(plan(Request(), CLUSTER), tmp_path / "elsewhere" / "r")
+    run_of(plan(Request(), CLUSTER), tmp_path / "runs" / "own")
+    monkeypatch.chdir(tmp_path)
+    assert Named().path("own") == Path("runs/own") and Named(runs=Path("elsewhere")).path("r") == Path("elsewhere/r")
+    assert Named().path("elsewhere") == Path("elsewhere")  # a path from here comes first
+    (tmp_path / "runs" / "s").mkdir()
+    assert Named().path("s/deleted") == Path("runs/s/deleted")
+    for word, says in (("owm", "did you mean 'own'"), ("x", "known: own, s")):
+        with pytest.raises(Refusal, match=f"no '{word}' here, nor in the folder runs: {says}"):
+            Named().path(word)
+    for verb in (
+        "status",
+        "list",
+        "logs",
+        "resume",
+        "extend",
+        "cancel",
+        "summary",
+        "report",
+        "score",
+        "trace",
+        "watch",
+        "export",
+    ):
+        module = importlib.import_module(VERBS[verb][0])
+        assert issubclass(module.Options, Named), verb
