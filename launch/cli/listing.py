@@ -15,7 +15,7 @@ from typing import Any
 from launch.cli import status
 from launch.plan import options
 from launch.plan.names import Named
-from launch.record.rundir import is_study, names_in
+from launch.record.rundir import is_study
 from launch.submit import states
 
 
@@ -36,14 +36,9 @@ def main(argv: list[str]) -> int:
     """
     chosen, words = options.with_words(Options, argv, "list")
     known, silence = states.look(states.find(chosen.paths(words)))
-    groups: dict[Path, list[states.Known]] = {}
-    members: dict[Path, set[str]] = {}
-    for one in known:
-        folder = one.path.parent
-        if folder not in members:
-            members[folder] = names_in(folder)
-        groups.setdefault(folder if one.path.name in members[folder] else one.path, []).append(one)
-    entries = [_entry(path, members) for path, members in groups.items()]
+    by_path = {one.path: one for one in known}
+    groups = states.grouped(by_path)
+    entries = [_entry(path, [by_path[run] for run in runs]) for path, runs in groups.items()]
     if chosen.json:
         print(json.dumps(entries, indent=1))
     else:

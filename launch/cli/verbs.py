@@ -13,6 +13,8 @@ VERBS = {
     "diff": ("launch.cli.diff", "RUN RUN", "compare the plan, code, environment, machine and results of two runs"),
     "logs": ("launch.cli.logs", "RUN", "what the ranks of a run have printed"),
     "cancel": ("launch.cli.cancel", "RUN ...", "end runs, so that they can be resumed"),
+    "du": ("launch.cli.du", "[RUN ...]", "how much room runs take, by part: checkpoints, readings, traces, logs"),
+    "rm": ("launch.cli.rm", "RUN ...", "remove finished runs and studies, after a look at what goes"),
     "doctor": ("launch.cli.doctor", "", "what this environment has and lacks, and how to fix it"),
     "sites": ("launch.cli.sites", "[SITE|new]", "the machines one can run on; show a site file, or write one"),
     "summary": ("profiling.cli.summary", "RUN", "steps, throughput and GPUs of a run, and which ranks are slow"),

@@ -9,7 +9,9 @@ from launch import HOME, VERSION
 def text() -> str:
     """The line of --version."""
     top, commit = _git("rev-parse", "--show-toplevel"), _git("rev-parse", "--short", "HEAD")
-    if not commit or os.path.realpath(top) != os.path.realpath(HOME):  # installed, maybe into somebody else's repository
+    if not commit or os.path.realpath(top) != os.path.realpath(
+        HOME
+    ):  # installed, maybe into somebody else's repository
         return f"rankloop {VERSION}"
     changed = ", with changes" if _git("status", "--porcelain", "--untracked-files=no") else ""
     return f"rankloop {VERSION} (commit {commit}{changed})"

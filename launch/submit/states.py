@@ -88,6 +88,15 @@ def find(words: Iterable[str | Path]) -> list[Path]:
     return list(found)
 
 
+def grouped(paths: Iterable[Path]) -> dict[Path, list[Path]]:
+    """Runs by the study that they are part of; one that is part of none by itself."""
+    names = functools.cache(names_in)
+    groups: dict[Path, list[Path]] = {}
+    for path in (path.absolute() for path in paths):
+        groups.setdefault(path.parent if path.name in names(path.parent) else path, []).append(path)
+    return groups
+
+
 def look(paths: Sequence[Path], fresh: bool = False, poll: Callable[..., Answer] = poll_all) -> tuple[list[Known], str]:
     """Find out about runs.
 
