@@ -8,6 +8,7 @@ or a workflow that is defined in that file.
 import contextlib
 import datetime
 import errno
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -66,6 +67,8 @@ def main(argv: list[str]) -> int:
 def _launch(given: dict[str, Any], rest: list[str], now: datetime.datetime) -> int:
     """Plan what is asked for, print the plan, and start it; return the exit status."""
     asked, orders = _ordered(given, rest, now)
+    if asked.json and not asked.dry_run:
+        raise Refusal("--json is for the plan of a dry run: give --dry-run too; of what runs, status --json tells")
     if not asked.dry_run:
         streams.outlive_readers()
     here, why = _site(asked)
@@ -79,6 +82,10 @@ def _launch(given: dict[str, Any], rest: list[str], now: datetime.datetime) -> i
     study.refuse_beyond_budget(planned.jobs, asked.budget)
     if os.path.lexists(planned.folder) and not asked.dry_run:
         raise Taken(planned.folder)
+    if asked.json:
+        planned.check()
+        print(json.dumps(planned.as_json(here, why), indent=1))
+        return 0
     print(planned.described(here, why), flush=True)
     planned.check()
     if asked.dry_run:

@@ -31,7 +31,7 @@ from launch.submit.stages import in_order
 FOLDER = Path(HOME, "jobs")
 
 _ORDER = ("workload", "arguments", "options", "job", "axes", "zip", "only", "exclude")
-_OF_ALL = ("site", "backend", "runs", "name", "budget", "dry_run", "follow", "wait", "detach")
+_OF_ALL = ("site", "backend", "runs", "name", "budget", "dry_run", "json", "follow", "wait", "detach")
 """Options of the job that all stages of a workflow share."""
 
 

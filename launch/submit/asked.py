@@ -22,7 +22,7 @@ from launch.submit import study
 Key = tuple[int, tuple[tuple[str, str], ...], int]
 """Nodes, values of the axes and repeat: which run of a study one is."""
 
-_OF_THE_COMMAND = {"name", "runs", "dry_run", "follow", "wait", "detach", "budget", "inherit"}
+_OF_THE_COMMAND = {"name", "runs", "dry_run", "json", "follow", "wait", "detach", "budget", "inherit"}
 _OF_THE_AXES = {"nodes", "sweep", "repeats"}
 _OF_A_RUN = {
     "name", "job_name", "kind", "workload", "arguments", "entry", "describe", "seed", "nodes", "ranks_per_node", "gpus_per_node",

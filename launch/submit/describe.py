@@ -1,7 +1,7 @@
 """What is going to be done, in words: the plan of a run, and that of a study."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from launch.plan import inherited, site
@@ -14,13 +14,20 @@ from launch.record.table import aligned
 from launch.submit import study
 
 
-def run_plan(planned: Plan, here: Site, why: str, run: RunDir) -> str:
-    """The plan, a line a fact."""
+def text(facts: Mapping[str, str], table: Sequence[Sequence[str]] = ()) -> str:
+    """A line for each fact, and the table below them."""
+    return "\n".join(
+        [*(f"{name:<14} {value}" for name, value in facts.items()), *(["", aligned(table)] if table else [])]
+    )
+
+
+def run_facts(planned: Plan, here: Site, why: str, run: RunDir) -> dict[str, str]:
+    """The plan, fact by fact."""
     if planned.backend == "local":
         nodes = f"{planned.nodes} node{'s' * (planned.nodes > 1)} (groups of processes on this machine)"
     else:
         nodes = f"{planned.nodes} node{'s' * (planned.nodes > 1)}"
-    rows = {
+    return {
         "site": f"{here.name} ({why})",
         "backend": planned.backend,
         "shape": f"{nodes} x {planned.ranks_per_node} rank{'s' * (planned.ranks_per_node > 1)} = {planned.size} rank{'s' * (planned.size > 1)}, {_gpus(planned)}",
@@ -31,10 +38,9 @@ def run_plan(planned: Plan, here: Site, why: str, run: RunDir) -> str:
         **_not_known(planned, here),
         **inherited.rows(without_secrets(planned.inherited), planned.backend == "slurm"),
     }
-    return "\n".join(f"{name:<14} {value}" for name, value in rows.items())
 
 
-def study_plan(
+def study_facts(
     found: Sequence[study.Point],
     plans: Sequence[Plan],
     jobs: Sequence[Plan],
@@ -42,8 +48,8 @@ def study_plan(
     here: Site,
     why: str,
     folder: Path,
-) -> str:
-    """The plan of a study: what its runs share, a line for each point, and what it costs at most."""
+) -> tuple[dict[str, str], list[list[str]]]:
+    """The plan of a study: what its runs share and what it costs at most, fact by fact, and a table with a row for each point."""
     first = plans[0]
     repeats = max(point.repeat for point in found)
     several = len({plan.nodes for plan in plans}) > 1
@@ -63,7 +69,7 @@ def study_plan(
     axes = {name for name, _ in found[0].values}
     names = [name for name in dict.fromkeys(name for plan in plans for name in plan.describe) if name not in axes]
     differing = [name for name in names if len({plan.describe.get(name) for plan in plans}) > 1]
-    rows = {
+    facts = {
         "site": f"{here.name} ({why})",
         "backend": first.backend + " (one run after the other)" * (first.backend == "local"),
         "study": f"{len(found) // repeats} points x {repeats} repeat{'s' * (repeats > 1)} = {len(found)} runs"
@@ -90,7 +96,7 @@ def study_plan(
                     *(plan.describe.get(name, "") for name in differing),
                 ]
             )
-    return "\n".join([*(f"{name:<14} {value}" for name, value in rows.items()), "", aligned(table)])
+    return facts, table
 
 
 def walltime_rows(planned: Plan, whole: str) -> dict[str, str]:
