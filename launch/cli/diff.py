@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from launch.cli.names import Named
 from launch.errors import Refusal, command
 from launch.plan import options
-from launch.plan.names import Named
 from launch.record import code
 from launch.record.contents import CodeRecord
 from launch.record.files import MOST, read_end, read_object

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launch.cli import status
+from launch.cli.names import Named
 from launch.plan import options
-from launch.plan.names import Named
 from launch.record import sizes
 from launch.record.rundir import is_study
 from launch.submit import states

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from launch.cli import status
+from launch.cli.names import Named
 from launch.plan import options
-from launch.plan.names import Named
 from launch.record.rundir import is_study
 from launch.submit import states
 

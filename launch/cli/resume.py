@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from launch.cli.names import Named
 from launch.errors import Refusal, command
 from launch.plan import hostlist, options
 from launch.plan.plan import Plan
@@ -20,7 +21,7 @@ from launch.submit.lock import Hold, alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options(revise.Anew):
+class Options(revise.Anew, Named):
     """How to go on."""
 
     wait: bool = False  # wait for the end, without progress
@@ -39,7 +40,7 @@ def main(argv: list[str]) -> int:
     """
     chosen, words = options.with_words(Options, argv, "resume")
     if len(words) != 1:
-        raise Refusal(f"resume needs one run, and {len(words)} are given: {command('resume RUN')}")
+        raise Refusal(f"resume needs a run{', one at a time' if words else ''}: {command('resume RUN')}")
     named = chosen.path(words[0])
     folder = named.absolute()
     missing = folder.name in names_in(folder.parent) and RunDir(folder).is_missing

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launch.cli import resume
+from launch.cli.names import Named
 from launch.errors import Refusal, command
 from launch.plan import options
-from launch.plan.names import Named
 from launch.record import sizes
 from launch.record.rundir import INDEX, PREDICTIONS, is_study, read_index
 from launch.record.table import aligned

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from launch.cli.names import Named
 from launch.errors import Refusal, command
 from launch.plan import options
-from launch.plan.names import Named
 from launch.plan.walltime import clock
 from launch.record import bad_nodes
 from launch.record.rundir import RunDir, is_study

@@ -55,7 +55,7 @@ def with_words(cls: type, argv: Sequence[str], what: str) -> tuple[Any, list[str
 
 
 def with_files(cls: type[Options], argv: Sequence[str], names: Sequence[str]) -> tuple[list[Path], Options]:
-    """As `with_words`, where the words are files or runs (`launch.plan.names.Named`), as many as there are names; they come first."""
+    """As `with_words`, where the words are files or runs (`launch.cli.names.Named`), as many as there are names; they come first."""
     verb = cls.__module__.rpartition(".")[2]
     chosen, words = with_words(cls, argv, verb)
     if len(words) != len(names):

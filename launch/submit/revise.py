@@ -9,7 +9,6 @@ from typing import Any
 from launch.backends.scheduler import scheduler
 from launch.errors import Refusal, SubmissionRefused
 from launch.plan import packing, site
-from launch.plan.names import Named
 from launch.plan.plan import Plan
 from launch.plan.shape import refuse_beyond_limits
 from launch.plan.site import Site
@@ -20,8 +19,8 @@ from launch.record.rundir import RunDir
 Runs = Sequence[tuple[RunDir, Plan]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Anew(Named):
+@dataclass(frozen=True, kw_only=True)
+class Anew:
     """The options; what is not given stays as it is."""
 
     time: str | None = field(default=None, metadata={"flags": ("-t",)})  # walltime of what is started again

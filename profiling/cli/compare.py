@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from launch.cli.names import Named
 from launch.errors import Refusal, command
 from launch.plan import options
-from launch.plan.names import Named
 from launch.record.rundir import RunDir
 from profiling import text
 from profiling.cli import overview

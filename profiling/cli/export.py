@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from launch.cli.names import Named
 from launch.errors import Refusal, command
 from launch.plan import options
-from launch.plan.names import Named
 from launch.record.rundir import is_study
 from profiling.cli import inputs
 from profiling.study import runs, tables

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from launch.cli.names import Named
 from launch.errors import Refusal
 from launch.plan import options
-from launch.plan.names import Named
 from launch.record.contents import Event, TrainingRecord
 from launch.record.files import read_lines
 from launch.record.rundir import RunDir

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
+from launch.cli.names import Named
 from launch.errors import Refusal
 from launch.plan import options
-from launch.plan.names import Named
 from launch.plan.request import Count
 from launch.plan.typed import Bounds
 from launch.record.files import publish

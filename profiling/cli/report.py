@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from launch.cli.names import Named
 from launch.errors import Refusal
 from launch.plan import options
-from launch.plan.names import Named
 from launch.record.files import publish
 from launch.record.rundir import is_study
 from launch.record.table import aligned

@@ -4,9 +4,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from launch.cli.names import Named
 from launch.errors import Refusal
 from launch.plan import options
-from launch.plan.names import Named
 from profiling import text
 from profiling.cli import inputs
 from profiling.prediction import log

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from launch.cli.names import Named
 from launch.errors import Refusal
 from launch.plan import options
 from launch.plan import site as sites
-from launch.plan.names import Named
 from launch.plan.request import Count, Natural, NotNegative
 from launch.plan.site import Site
 from launch.record.rundir import RunDir, is_study

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from launch.cli.names import Named
 from launch.plan import options
-from launch.plan.names import Named
 from launch.record.rundir import RunDir
 from launch.record.table import aligned
 from profiling import text

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from launch.cli.names import Named
 from launch.errors import Refusal
 from launch.plan import options
-from launch.plan.names import Named
 from launch.record.rundir import RunDir
 from profiling import text
 from profiling.traces.document import document

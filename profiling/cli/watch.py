@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+from launch.cli.names import Named
 from launch.plan import options
-from launch.plan.names import Named
 from launch.plan.typed import Bounds
 from launch.plan.walltime import clock
 from launch.record.activity import activity

@@ -13,7 +13,7 @@ from plans import CLUSTER, plan, run_of
 from launch.cli.verbs import VERBS
 from launch.errors import Refusal, SubmissionRefused
 from launch.plan import site
-from launch.plan.names import Named
+from launch.cli.names import Named
 from launch.plan.request import Request
 from launch.record.files import publish_json, read_json
 from launch.record.rundir import RunDir

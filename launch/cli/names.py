@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from launch.cli import defaults
 from launch.errors import Refusal, nearest
 
 
@@ -17,7 +18,7 @@ class Named:
     @property
     def folder(self) -> Path:
         """The folder of the runs."""
-        return self.runs or Path("runs")
+        return self.runs or defaults.runs()
 
     def path(self, word: str) -> Path:
         """The path that a word stands for.
