@@ -16,7 +16,7 @@ from launch.cli import status
 from launch.cli.names import Named
 from launch.plan import options
 from launch.record.rundir import is_study
-from launch.submit import states
+from launch.submit import eta, states
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,10 @@ def main(argv: list[str]) -> int:
     known, silence = states.look(states.find(chosen.paths(words)))
     by_path = {one.path: one for one in known}
     groups = states.grouped(by_path)
-    entries = [_entry(path, [by_path[run] for run in runs]) for path, runs in groups.items()]
+    left = eta.of_studies(known)
+    entries = [
+        _entry(path, [by_path[run] for run in runs]) | {"left_s": left.get(path)} for path, runs in groups.items()
+    ]
     if chosen.json:
         print(json.dumps(entries, indent=1))
     else:
@@ -76,5 +79,6 @@ def _row(entry: dict[str, Any]) -> dict[str, str]:
         "runs": str(entry["runs"]),
         "nodes": ",".join(map(str, entry["nodes"])),
         "states": ", ".join(f"{count} {state}" for state, count in entry["states"].items()),
+        "left": eta.text(entry["left_s"]).removesuffix(" left"),
         "last event": time.strftime("%Y-%m-%d %H:%M", time.localtime(entry["since"])) if entry["since"] else "",
     }

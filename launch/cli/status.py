@@ -17,7 +17,7 @@ from launch.plan.walltime import clock
 from launch.record import bad_nodes
 from launch.record.rundir import RunDir, is_study
 from launch.record.table import aligned
-from launch.submit import efficiency, states
+from launch.submit import efficiency, eta, states
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +43,17 @@ def main(argv: list[str]) -> int:
             efficiencies |= efficiency.so_far(folder, [one for one in known if one.path.parent == folder])
         except Refusal as refusal:  # the runs are shown all the same
             print(f"launch: {refusal}", file=sys.stderr)
+    left = eta.of_studies(known)
     bad = bad_nodes.among(RunDir(one.path) for one in known if one.attempts)
     if chosen.json:
-        print(json.dumps(as_json(known, efficiencies, bad), indent=1))
+        entries = as_json(known, efficiencies, bad)
+        print(
+            json.dumps([entry | {"study_left_s": left.get(Path(entry["path"]).parent)} for entry in entries], indent=1)
+        )
     else:
         show(table(rows(known, efficiencies), always=("run", "state")))
+        for folder, seconds in left.items():
+            print(f"\n{folder}: {eta.text(seconds)}, by the runs that are done")
         if bad:
             print("\n".join(["", *bad_nodes.said(bad), f"leave them out: {command('resume RUN --exclude-bad-nodes')}"]))
     if silence:

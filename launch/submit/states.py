@@ -17,6 +17,7 @@ A state is one of
 import functools
 import os
 import re
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,7 @@ class Known:
     nodes: int | None = None
     ranks: int | None = None
     attempts: int = 0
+    running_s: float | None = None  # seconds since its attempt began, of one that runs
     hosts: str = ""  # the nodes, as Slurm writes them
     step: int | None = None
     steps: int | None = None
@@ -292,6 +294,7 @@ def _know(entry: _Record, job: Job | None, answer: Answer) -> Known:
         nodes=entry.plan.get("nodes"),
         ranks=entry.plan["nodes"] * entry.plan["ranks_per_node"],
         attempts=sum(event["event"] == "started" for event in events),
+        running_s=max(0.0, time.time() - started["time"]) if state == "running" and started else None,
         hosts=(status.nodes if status else "") or started.get("nodes") or started.get("host") or "",
         **(progress := _pace(run, state == "running") if started or state == "done" else Pace())._asdict(),
         last_line=_last_line(entry, progress) if state == "running" else "",
