@@ -2,7 +2,7 @@
 
     workload = "workloads.cfd_resnet"   # or any module or script; `arguments` are words behind it
     [job]                               # options of the job, as fields of launch.plan.request.Request
-    [options]                           # options of the workload
+    [options]                           # options of what is run
     [axes]                              # of these all combinations
     [[zip]]                             # of these the first with the first, the second with the second ...
     exclude = [...]  only = [...]       # which combinations are made
@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from launch import HOME
+from launch.cli.tables import Written, as_text, list_of_tables, refuse_unknown, table_of, words_of
 from launch.errors import Refusal, nearest
 from launch.plan import options, typed, workload
 from launch.plan.plan import default_name, refuse_bad_name
 from launch.plan.request import Request
-from launch.plan.sweep import from_tables, list_of_tables, table_of, value_text
+from launch.plan.sweep import Axes, axis, with_nodes
 from launch.record.files import open_file
 from launch.submit.order import Order
 from launch.submit.stages import in_order
@@ -86,7 +87,7 @@ def read(
 def _load(path: Path) -> dict[str, Any]:
     try:
         with open_file(path) as file:
-            return tomllib.load(file)
+            return tomllib.load(file, parse_float=Written)
     except FileNotFoundError:
         known = {os.path.relpath(file) for folder in (path.parent, FOLDER) for file in folder.glob("*.toml")}
         raise Refusal(f"there is no definition {str(path)!r}: {nearest(os.path.relpath(path), known)}") from None
@@ -97,7 +98,7 @@ def _load(path: Path) -> dict[str, Any]:
 def _workflow(
     table: Mapping[str, Any], name: dict[str, str], given: dict[str, Any], words: Sequence[str]
 ) -> tuple[Request, list[Order]]:
-    _refuse_unknown(table, ("job", "stage"))
+    refuse_unknown(table, ("job", "stage"))
     if "sweep" in given:
         raise Refusal("--sweep belongs to one stage: write it into the [stage.axes] of one")
     if words:
@@ -121,7 +122,7 @@ def _workflow(
             raise Refusal(
                 f"--{key.replace('_', '-')} would change nothing, as each stage says it for itself: edit the file"
             )
-    after = {name: _strings(stage, "after") for name, stage in stages.items()}
+    after = {name: words_of(stage, "after") for name, stage in stages.items()}
     orders = []
     for stage in in_order(after):
         common = {key: value for key, value in shared.items() if key not in ("name", "budget")}
@@ -140,16 +141,65 @@ def _order(
     given: dict[str, Any],
     words: Sequence[str],
 ) -> Order:
-    _refuse_unknown(table, known)
+    refuse_unknown(table, known)
     if not isinstance(table.get("workload"), str):
         raise Refusal("it does not say what is to be run: write workload = 'workloads.cfd_resnet'")
     job = job | given
-    axes = from_tables(table, job.pop("sweep", ()), job.get("nodes"))
+    axes = _axes(table, job.pop("sweep", ()), job.get("nodes"))
     kind = workload.kind(table["workload"])
     hints = typed.hints(workload.config_class(table["workload"])) if kind == "workload" else {}
     texts = _texts("options", table_of(table, "options"), hints)
-    found = [*_strings(table, "arguments"), *options.words(texts), *words]
+    found = [*words_of(table, "arguments")]
+    place = options.end_of_options(found)
+    found[place:place] = [*options.words(texts), *words]
     return Order(asked=options.build(Request, job), target=workload.find(table["workload"], found), axes=axes)
+
+
+def _axes(table: Mapping[str, Any], said: Iterable[str], nodes: Sequence[int] | None) -> Axes:
+    """The axes of a definition, where those that ``--sweep`` says replace others of the same name."""
+    given = [(name, tuple(values)) for name, values in map(axis, said)]
+    replaced = {_plain(name) for name, _ in given}
+    alone = {name: values for name, values in table_of(table, "axes").items() if _plain(name) not in replaced}
+    steps = [{name: _values(name, values)} for name, values in alone.items()]
+    steps += [{name: values} for name, values in given]
+    for together in filter(None, list_of_tables(table, "zip")):
+        steps.append({name: _values(name, values) for name, values in together.items()})
+    axes = {name: values for step in steps for name, values in step.items()}
+    only, exclude = (
+        tuple(_condition(each, axes) for each in list_of_tables(table, name)) for name in ("only", "exclude")
+    )
+    return Axes(steps=with_nodes(steps, nodes), only=only, exclude=exclude)
+
+
+def _values(name: str, given: Any) -> tuple[str, ...]:
+    if isinstance(given, str):
+        return tuple(axis(f"{name}={given}")[1])
+    if not isinstance(given, list) or not given:
+        raise Refusal(
+            f"the axis {name} = {typed.shown(given)} is not a list of values: give {name} = [1, 2] or {name} = '0..4'"
+        )
+    return tuple(as_text(name, value) for value in given)
+
+
+def _condition(given: Mapping[str, Any], axes: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    lists = {name: value if isinstance(value, list) else [value] for name, value in given.items()}
+    return {
+        name: tuple(_in_words_of(axes.get(name, ()), as_text(name, value)) for value in values)
+        for name, values in lists.items()
+    }
+
+
+def _in_words_of(values: Sequence[str], text: str) -> str:
+    """A value of a filter as the axis has it: 1e-2 for 0.01, if that is how it stands there."""
+    same = (each for each in values if _number(each) == _number(text) is not None)
+    return text if text in values else next(same, text)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _job(table: Mapping[str, Any]) -> dict[str, Any]:
@@ -158,35 +208,29 @@ def _job(table: Mapping[str, Any]) -> dict[str, Any]:
     fields = {field.name: field for field in dataclasses.fields(Request)}
     if given := {"sweep", "array"} & texts.keys():
         raise Refusal(f"[job] has {given.pop()}: write the axes into [axes]")
-    if unknown := next((name for name in texts if name not in fields), None):
-        raise Refusal(f"[job] has {unknown}, which is not an option of the job: {nearest(unknown, fields)}")
-    joined = {name: field.metadata["separator"] for name, field in fields.items() if "separator" in field.metadata}
-    values, _ = options.split(Request, options.words(texts, joined))
+    for name, text in texts.items():
+        if _plain(name) not in fields:
+            raise Refusal(f"[job] has {name}, which is not an option of the job: {nearest(name, fields)}")
+        if isinstance(text, list) and (separator := fields[_plain(name)].metadata.get("separator")):
+            texts[name] = separator.join(text)
+    values, _ = options.split(Request, options.words(texts))
     return values
 
 
 def _texts(section: str, table: Mapping[str, Any], hints: Mapping[str, Any]) -> dict[str, str | list[str]]:
-    """The values of a table as they are written on the command line, by the names of the fields that they are for."""
+    """The values of a table as they are written on the command line, of the types that the fields of these names have."""
     texts: dict[str, str | list[str]] = {}
     for key, value in table.items():
-        name = key.replace("-", "_")
-        if hint := hints.get(name):
+        if hint := hints.get(_plain(key)):
             many, kind = options.is_many(hint), options.scalar(hint)[0]
             items = value if many and isinstance(value, list) else [value]
             if any(isinstance(item, list | dict) or isinstance(item, bool) is not (kind is bool) for item in items):
                 wanted = "true or false" if kind is bool else "a value, or a list of values" if many else "one value"
                 raise Refusal(f"[{section}] {key} = {typed.shown(value)}: give {wanted}")
-        texts[name] = [value_text(key, item) for item in value] if isinstance(value, list) else value_text(key, value)
+        texts[key] = [as_text(key, item) for item in value] if isinstance(value, list) else as_text(key, value)
     return texts
 
 
-def _strings(table: Mapping[str, Any], name: str) -> list[str]:
-    found = table.get(name, [])
-    if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
-        raise Refusal(f"{name} = {typed.shown(found)} is not a list of words: write {name} = ['one', 'two']")
-    return found
-
-
-def _refuse_unknown(table: Iterable[str], known: Iterable[str]) -> None:
-    if unknown := next((name for name in table if name not in known), None):
-        raise Refusal(f"{unknown} is not a key that it can have: {nearest(unknown, known)}")
+def _plain(name: str) -> str:
+    """The name of an option's field: files have ``_`` or ``-`` in it."""
+    return name.replace("-", "_")

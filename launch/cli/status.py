@@ -1,8 +1,11 @@
 """python -m launch status [RUN|FOLDER ...] [--json]: how runs are; without a name, those in the folder runs."""
 
+import contextlib
 import dataclasses
+import functools
 import json
 import math
+import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,9 +18,11 @@ from launch.errors import Refusal, command
 from launch.plan import options
 from launch.plan.walltime import clock
 from launch.record import bad_nodes
-from launch.record.rundir import RunDir, is_study
-from launch.record.table import aligned
+from launch.record.files import Unreadable
+from launch.record.rundir import INDEX, RunDir, is_study, read_index
+from launch.record.table import aligned, on_a_line
 from launch.submit import efficiency, eta, states
+from launch.submit.naming import shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,29 +41,43 @@ def main(argv: list[str]) -> int:
         If something named is no run and no folder with runs.
     """
     chosen, words = options.with_words(Options, argv, "status")
-    known, silence = states.look(states.find(chosen.paths(words)))
+    known, efficiencies, bad, doubts = look(chosen.paths(words))
+    if chosen.json:
+        left = eta.of_studies(known)
+        entries = as_json(known, efficiencies, bad)
+        print(json.dumps([one | {"study_left_s": left.get(Path(one["path"]).parent)} for one in entries], indent=1))
+    else:
+        show(lines(known, efficiencies, bad))
+    for doubt in doubts:
+        print(f"launch: {doubt}", file=sys.stderr)
+    return 0
+
+
+def look(
+    words: Sequence[str | Path],
+) -> tuple[list[states.Known], dict[Path, float], list[bad_nodes.BadNode], list[str]]:
+    """What is known of the runs that are named, their efficiencies, the nodes that keep failing, and what could not be found out."""
+    known, silence = states.look(states.find(words))
     efficiencies: dict[Path, float] = {}
+    doubts = [f"Slurm does not answer ({silence}): its states are those that the runs noted"] if silence else []
     for folder in dict.fromkeys(one.path.parent for one in known if is_study(one.path.parent)):
         try:
             efficiencies |= efficiency.so_far(folder, [one for one in known if one.path.parent == folder])
         except Refusal as refusal:  # the runs are shown all the same
-            print(f"launch: {refusal}", file=sys.stderr)
-    left = eta.of_studies(known)
-    bad = bad_nodes.among(RunDir(one.path) for one in known if one.attempts)
-    if chosen.json:
-        entries = as_json(known, efficiencies, bad)
-        print(
-            json.dumps([entry | {"study_left_s": left.get(Path(entry["path"]).parent)} for entry in entries], indent=1)
-        )
-    else:
-        show(table(rows(known, efficiencies), always=("run", "state")))
-        for folder, seconds in left.items():
-            print(f"\n{folder}: {eta.text(seconds)}, by the runs that are done")
-        if bad:
-            print("\n".join(["", *bad_nodes.said(bad), f"leave them out: {command('resume RUN --exclude-bad-nodes')}"]))
-    if silence:
-        print(f"launch: Slurm does not answer ({silence}): its states are those that the runs noted", file=sys.stderr)
-    return 0
+            doubts.insert(0, str(refusal))
+    return known, efficiencies, bad_nodes.among(RunDir(one.path) for one in known if one.attempts), doubts
+
+
+def lines(
+    known: Sequence[states.Known], efficiencies: Mapping[Path, float], bad: Sequence[bad_nodes.BadNode]
+) -> list[str]:
+    """The table of the runs, and below it the bad nodes."""
+    said = ["", *bad_nodes.said(bad), f"leave them out: {command('resume RUN --exclude-bad-nodes')}"] if bad else []
+    left = [
+        f"\n{folder}: {eta.text(seconds)}, by the runs that are done"
+        for folder, seconds in eta.of_studies(known).items()
+    ]
+    return [*table(rows(known, efficiencies), always=("run", "state")), *left, *said]
 
 
 def as_json(
@@ -74,6 +93,7 @@ def as_json(
         }  # JSON has no NaN
         | {"path": str(one.path), "efficiency": (efficiencies or {}).get(one.path)}
         | {"bad_nodes": [node.host for node in bad if one.path in node.runs]}
+        | {"values": _values(one.path)}
         for one in known
     ]
 
@@ -100,6 +120,7 @@ def _row(one: states.Known, efficiency: float | None) -> dict[str, str]:
     return {
         "run": str(one.path),
         "state": one.state,
+        "values": _beside_name(one.path),
         "job": one.job or "",
         "shape": shape,
         "step": "" if one.step is None else f"{one.step}" + (f"/{one.steps}" if one.steps else ""),
@@ -113,3 +134,21 @@ def _row(one: states.Known, efficiency: float | None) -> dict[str, str]:
         "reason": one.reason,
         "last line": one.last_line,
     }
+
+
+def _values(run: Path) -> dict[str, str]:
+    """The values of the axes of its study, as they are written."""
+    with contextlib.suppress(OSError, Unreadable):  # it is not in a study; what is wrong with that is said elsewhere
+        return _index(run.parent, os.stat(run.parent / INDEX).st_mtime_ns).get(run.name, {})
+    return {}
+
+
+@functools.lru_cache(maxsize=16)
+def _index(folder: Path, changed: int) -> dict[str, dict[str, str]]:
+    return {entry["run"]: entry["values"] for entry in (read_index(folder) or {"runs": []})["runs"]}
+
+
+def _beside_name(run: Path) -> str:
+    """Those values that the name of the run does not show as they are."""
+    hidden = {axis: value for axis, value in _values(run).items() if f"-{axis}{value}" not in run.name}
+    return on_a_line(", ".join(f"{axis}={shown(axis, value)}" for axis, value in hidden.items()))

@@ -22,6 +22,7 @@ VERBS = {
     "trace": ("profiling.cli.trace", "RUN", "where the time of the traced steps went, by rank"),
     "compare": ("profiling.cli.compare", "RUN RUN", "two runs side by side, and the second relative to the first"),
     "report": ("profiling.cli.report", "STUDY|TABLE", "the scaling table, with confidence intervals; write a report"),
+    "table": ("profiling.cli.table", "STUDY", "what each point of a sweep has reached: repeats, mean, spread, best"),
     "predict": ("profiling.cli.predict", "STUDY|TABLE", "throughput, hours and energy of larger runs, with intervals"),
     "score": ("profiling.cli.score", "PREDICTIONS TABLE", "saved predictions against what was measured since"),
     "simulate": ("profiling.cli.simulate", "RUN|MODEL", "the step on any number of nodes, from layers and links"),

@@ -1,6 +1,7 @@
 """A dataclass as command-line options: names, types and defaults from its fields.
 
-A field ``max_width: int = 64`` is the option ``--max-width``; a ``bool`` field has a ``--no-`` form too.
+A field ``max_width: int = 64`` is the option ``--max-width``, also written ``--max_width``; a ``bool`` field has a ``--no-``
+form too, and may be given ``=true`` or ``=false``.
 ``field(metadata={"flags": ("-N",)})`` adds further spellings, ``{"separator": ","}`` makes a tuple of one word,
 ``{"was": "old-name"}`` makes the refusal of an old name give the new one; a field of type ``tuple[int, ...]`` collects
 every occurrence. What `launch.plan.option_help` says of an option stands in a comment behind its field, or in ``{"help": "..."}``.
@@ -96,6 +97,7 @@ def _read(cls: type, argv: Sequence[str], what: str, leading: bool = False) -> t
             values["help"] = True
             continue
         flag, equals, text = word.partition("=")
+        flag = flag.replace("_", "-")
         if flag not in fields and word[1] != "-" and word[:2] in fields:  # -N4
             flag, equals, text = word[:2], "=", word[2:].removeprefix("=")
         if flag not in fields:
@@ -103,9 +105,9 @@ def _read(cls: type, argv: Sequence[str], what: str, leading: bool = False) -> t
         field = fields[flag]
         hint = typed.hint(cls, field.name)
         if scalar(hint)[0] is bool:
-            if equals:
+            if equals and (text not in ("true", "false") or flag not in flags(field)):
                 raise Refusal(f"option {flag} takes no value, and {text!r} is given: leave it out")
-            values[field.name] = flag in flags(field)
+            values[field.name] = text == "true" if equals else flag in flags(field)
             continue
         if not equals:
             if place == len(argv) or argv[place].partition("=")[0] in fields:
@@ -212,25 +214,15 @@ def arguments(config: Any) -> list[str]:
     return words
 
 
-def words(values: Mapping[str, str | list[str]], joined: Mapping[str, str] | None = None) -> list[str]:
-    """Named values as options: ``true`` is the bare option, ``false`` its ``--no-`` form, a list the option once for each.
+def words(values: Mapping[str, str | list[str]]) -> list[str]:
+    """Named values as options: names and values as they are, of a list the option once for each."""
+    listed = ((name, [value] if isinstance(value, str) else value) for name, value in values.items())
+    return [f"--{name}={item}" for name, items in listed for item in items]
 
-    Parameters
-    ----------
-    values : dict
-        Name of the option, without dashes -> its value or values.
-    joined : dict, optional
-        Name -> separator, for options that take all their values in one word.
-    """
-    found = []
-    for name, value in values.items():
-        flag = name.replace("_", "-")
-        if isinstance(value, list):
-            separator = (joined or {}).get(name)
-            found += [f"--{flag}={item}" for item in ([separator.join(value)] if separator else value)]
-        else:
-            found.append({"true": f"--{flag}", "false": f"--no-{flag}"}.get(value, f"--{flag}={value}"))
-    return found
+
+def end_of_options(argv: Sequence[str]) -> int:
+    """Where further options can stand in a command line: before its ``--``, behind which programs take every word as it is."""
+    return list(argv).index("--") if "--" in argv else len(argv)
 
 
 def scalar(hint: Any, bounds: typed.Bounds | None = None) -> tuple[type, tuple | None, typed.Bounds]:

@@ -85,6 +85,10 @@ class Request:
     )
     repeats: Count = _option(1, "runs of each point of a study")
     scaling: Literal["weak", "strong"] = _option("weak", "hold the batch per rank (weak) or the global batch (strong)")
-    sweep: tuple[str, ...] = _option((), "a parameter of a study: --sweep lr=1e-3,1e-2, --sweep seed=0..4", "--array")
+    sweep: tuple[str, ...] = _option(
+        (),
+        "a parameter of a study: --sweep lr=1e-3,1e-2, --sweep seed=0..4; {lr} in a program's arguments is the place of its value",
+        "--array",
+    )
     throttle: Count | None = _option(None, "maximum number of runs of a study at a time, in each Slurm array")
     budget: NotNegative | None = _option(None, "GPU-hours (node-hours without GPUs) that must not be exceeded")

@@ -1,12 +1,10 @@
 """The axes of a study: the values that options take, in all combinations or in step, and which of these are wanted."""
 
-import datetime
 import itertools
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from launch.errors import Refusal, nearest
 from launch.plan import typed
@@ -18,7 +16,7 @@ MOST = 100_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axes:
-    """What is varied: nodes, seed, and options of the workload.
+    """What is varied: nodes, seed, and options of what is run.
 
     Parameters
     ----------
@@ -45,32 +43,16 @@ class Axes:
         axes: dict[str, tuple[str, ...]] = {}
         for step in self.steps:
             for name, values in step.items():
-                if not re.fullmatch(r"[A-Za-z]\S*", name):
-                    raise Refusal(
-                        f"{typed.shown(name)} cannot be the name of an axis: give that of an option, which begins with a letter"
-                    )
-                if name in axes:
-                    raise Refusal(f"the axis {name} stands twice: give all its values at once")
+                _refuse_name(name, axes)
                 axes[name] = values
-            counts = {name: len(values) for name, values in step.items()}
-            if len(set(counts.values())) > 1:
-                said = " and ".join(f"{name} has {count}" for name, count in counts.items())
-                raise Refusal(f"axes that vary in step need equally many values, but {said}: make them equal")
-            if len(set(rows := list(zip(*step.values())))) < len(rows):
-                said = ", ".join(f"{name}={','.join(values)}" for name, values in step.items())
-                raise Refusal(f"a value stands twice in {said}: give each once; --repeats runs all again")
+            _refuse_rows(step)
         for which, conditions in (("only", self.only), ("exclude", self.exclude)):
-            for name, values in itertools.chain.from_iterable(condition.items() for condition in conditions):
-                if name not in axes:
-                    raise Refusal(f"{which} names {name}, which is not an axis here: {nearest(name, axes)}")
-                if stray := next((value for value in values if value not in axes[name]), None):
-                    raise Refusal(
-                        f"{which} names {name}={stray}, which is none of its values ({', '.join(axes[name])})"
-                    )
-        for name in ("nodes", "seed"):
+            for condition in conditions:
+                _refuse_strays(which, condition, axes)
+        for name, hint in (("nodes", Count), ("seed", Seed)):
             for value in axes.get(name, ()):
                 try:
-                    typed.from_text(value, {"nodes": Count, "seed": Seed}[name])
+                    typed.from_text(value, hint)
                 except ValueError as error:
                     raise Refusal(f"the axis {name}: {error}") from None
         if not self.combinations():
@@ -104,79 +86,62 @@ def refuse_too_large(*counts: int) -> None:
 
 def from_words(texts: Iterable[str], nodes: Sequence[int] | None) -> Axes:
     """The axes that ``--nodes 1,2 --sweep lr=1e-3,1e-2 --sweep seed=0..4`` mean: all combinations."""
-    return Axes(steps=_with_nodes([{name: tuple(values)} for name, values in map(axis, texts)], nodes))
+    return Axes(steps=with_nodes([{name: tuple(values)} for name, values in map(axis, texts)], nodes))
 
 
 def axis(text: str) -> tuple[str, list[str]]:
-    """``lr=1e-3,1e-2`` or ``seed=0..4`` -> name and values."""
+    """``lr=1e-3,1e-2`` or ``seed=0..4`` -> name and values, both as they are written."""
     name, equals, listed = text.partition("=")
-    name = name.lstrip("-").strip()
+    name = name.strip().removeprefix("--")
     if span := re.fullmatch(r"(-?[0-9]{1,18})\.\.(-?[0-9]{1,18})", listed):
         low, high = map(int, span.groups())
         refuse_too_large(high - low + 1)
-        values = [str(number) for number in range(low, high + 1)]
+        padded = re.search(r"(?<![0-9])0[0-9]", listed)  # 08..12 has 09, as in a shell
+        width = max(map(len, span.groups())) if padded else 0
+        values = [f"{number:0{width}}" for number in range(low, high + 1)]
     else:
-        values = [value.strip() for value in listed.split(",")]
+        values = _split(name, listed)
     if not (name and equals) or not all(values) or not values:
         raise Refusal(
-            f"--sweep {typed.shown(text)} is not an axis: give NAME=VALUE,VALUE,... or NAME=FIRST..LAST, with an option of the workload, or seed"
+            f"--sweep {typed.shown(text)} is not an axis: give NAME=VALUE,VALUE,... or NAME=FIRST..LAST, with an option of what is run, or seed"
         )
     return name, values
 
 
-def from_tables(tables: Mapping[str, Any], texts: Iterable[str], nodes: Sequence[int] | None) -> Axes:
-    """The axes of a definition file.
-
-    Parameters
-    ----------
-    tables : dict
-        What the file has of ``axes`` (name -> list of values, or a text as behind ``--sweep NAME=``; all combinations),
-        ``zip`` (a list of such tables, whose names vary in step), ``only`` and ``exclude`` (lists of tables: name -> value,
-        or a list of values of which any will do).
-    texts : iterable of str
-        What ``--sweep`` says: an axis of the same name is replaced.
-    nodes : sequence of int, optional
-        What ``--nodes`` or the file's ``[job]`` says.
-
-    Raises
-    ------
-    Refusal
-        As `Axes`; or if a table or value is none.
-    """
-    said = [(name, tuple(values)) for name, values in map(axis, texts)]
-    alone = {name: _values(name, values) for name, values in table_of(tables, "axes").items() if name not in dict(said)}
-    together = [
-        {name: _values(name, values) for name, values in table.items()} for table in list_of_tables(tables, "zip")
-    ]
-    single = [{name: values} for name, values in [*alone.items(), *said]]
-    steps = _with_nodes([*single, *filter(None, together)], nodes)
-    only, exclude = ([_condition(table) for table in list_of_tables(tables, name)] for name in ("only", "exclude"))
-    return Axes(steps=steps, only=tuple(only), exclude=tuple(exclude))
+_CLOSES = {")": "(", "]": "[", "}": "{"}
 
 
-def table_of(tables: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A table within a definition; an empty one where there is none."""
-    table = tables.get(name, {})
-    if not isinstance(table, dict):
-        raise Refusal(
-            f"{name} = {typed.shown(table)} is not a table: write [{name}], and below it a line NAME = VALUE for each"
-        )
-    return table
+def _split(name: str, text: str) -> list[str]:
+    """The values between commas, without the blanks around them; in brackets, braces, parentheses and quotes a comma parts nothing."""
+    values, begin, quote = [], 0, ""
+    open_: list[str] = []
+    for found in re.finditer(r"""\\[^,]|["'\[\](){},]""", text, re.DOTALL):
+        sign, place = found[0], found.start()
+        if quote:
+            quote = "" if sign == quote else quote
+        elif sign == '"' or sign == "'" and not text[place - 1 : place].isalnum():  # else the apostrophe of a word
+            quote = sign
+        elif sign in _CLOSES.values():
+            open_.append(sign)
+        elif sign in _CLOSES and (not open_ or open_.pop() != _CLOSES[sign]):
+            raise _unbalanced(name, text, sign)
+        elif sign == "," and not open_:
+            values.append(text[begin:place])
+            begin = place + 1
+    if quote or open_:
+        raise _unbalanced(name, text, quote or open_[-1])
+    return [value.strip(" \t") for value in (*values, text[begin:])]
 
 
-def value_text(name: str, value: Any) -> str:
-    """A value of a TOML file as it is written on the command line."""
-    whole = isinstance(value, int) and abs(value) < 2**63
-    if (
-        not (whole or isinstance(value, float | str | datetime.date | datetime.time))
-        or value == ""
-        or "\0" in f"{value}"
-    ):
-        raise Refusal(f"{name} = {typed.shown(value)} is not a value: give a number, a text, true or false")
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _unbalanced(name: str, text: str, sign: str) -> Refusal:
+    return Refusal(
+        f"--sweep {name}={typed.shown(text)}: {sign} stands without its other half: close it, or write the values into a "
+        "definition file, where each is a text by itself"
+    )
 
 
-def _with_nodes(steps: Sequence[dict[str, tuple[str, ...]]], nodes: Sequence[int] | None) -> tuple[dict, ...]:
+def with_nodes(steps: Sequence[dict[str, tuple[str, ...]]], nodes: Sequence[int] | None) -> tuple[dict, ...]:
+    """The steps of `Axes`, the nodes first: those that ``--nodes`` or the file's ``[job]`` says, unless they are an axis."""
     if not any("nodes" in step for step in steps):
         return ({"nodes": tuple(map(str, nodes or (1,)))}, *steps)
     if nodes is not None:
@@ -184,34 +149,41 @@ def _with_nodes(steps: Sequence[dict[str, tuple[str, ...]]], nodes: Sequence[int
     return tuple(sorted(steps, key=lambda step: "nodes" not in step))
 
 
-def list_of_tables(tables: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
-    """The tables of one name within a definition."""
-    found = tables.get(name, [])
-    if not isinstance(found, list) or not all(isinstance(table, dict) for table in found):
-        how = (
-            f"write [[{name}]]"
-            if name in ("zip", "link")
-            else f"write {name} = [{{width = 64}}, {{width = 32, lr = 0.01}}]"
-        )
-        raise Refusal(f"{name} is not a list of tables: {how}")
-    return found
-
-
-def _values(name: str, given: Any) -> tuple[str, ...]:
-    if isinstance(given, str):
-        return tuple(axis(f"{name}={given}")[1])
-    if not isinstance(given, list) or not given:
-        raise Refusal(
-            f"the axis {name} = {typed.shown(given)} is not a list of values: give {name} = [1, 2] or {name} = '0..4'"
-        )
-    return tuple(value_text(name, value) for value in given)
-
-
-def _condition(given: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    lists = {name: value if isinstance(value, list) else [value] for name, value in given.items()}
-    return {name: tuple(value_text(name, value) for value in values) for name, values in lists.items()}
-
-
 def _meets(combination: Mapping[str, str], conditions: Iterable[Mapping[str, Sequence[str]]]) -> bool:
     """Whether a combination fulfils one of the conditions, in all its names."""
     return any(all(combination[name] in values for name, values in condition.items()) for condition in conditions)
+
+
+def _refuse_name(name: str, others: Iterable[str]) -> None:
+    if not re.fullmatch(r"[^\W\d][^\s={}]*", name) or not name.isprintable():
+        raise Refusal(
+            f"{typed.shown(name)} cannot be the name of an axis: give that of an option, which begins with a letter; other "
+            "forms stand among the arguments of the program: --sweep n=1,2 program -n {n}"
+        )
+    if name.replace("_", "-") in {other.replace("_", "-") for other in others}:
+        raise Refusal(f"the axis {name} stands twice: give all its values at once")
+
+
+def _refuse_rows(step: Mapping[str, Sequence[str]]) -> None:
+    if len({len(values) for values in step.values()}) > 1:
+        counts = " and ".join(f"{name} has {len(values)}" for name, values in step.items())
+        raise Refusal(f"axes that vary in step need equally many values, but {counts}: make them equal")
+    rows = list(zip(*step.values()))
+    if len(set(rows)) < len(rows):
+        listed = ", ".join(f"{name}={_listed(values)}" for name, values in step.items())
+        raise Refusal(f"a value stands twice in {listed}: give each once; --repeats runs all again")
+
+
+def _refuse_strays(which: str, condition: Mapping[str, Sequence[str]], axes: Mapping[str, Sequence[str]]) -> None:
+    for name, values in condition.items():
+        if name not in axes:
+            raise Refusal(f"{which} names {_listed([name])}, which is not an axis here: {nearest(name, axes)}")
+        if strays := [value for value in values if value not in axes[name]]:
+            known = _listed(axes[name], ", ")
+            raise Refusal(f"{which} names {name}={_listed(strays[:1])}, which is none of its values ({known})")
+
+
+def _listed(values: Iterable[str], separator: str = ",") -> str:
+    """Values for a message: as they are written where that is one line and not a long one."""
+    text = separator.join(values)
+    return text if text.isprintable() and len(text) < 200 else typed.shown(text)

@@ -7,7 +7,7 @@ import importlib.util
 import os
 import sys
 import types
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.machinery import PathFinder, SourceFileLoader
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from launch import HOME, USERS_PATH, add_users_workloads
 from launch.errors import Refusal, nearest
-from launch.plan import options
+from launch.plan import options, placeholders
 
 TRAINER = "workloads.training.train"
 """The module that trains workloads: to the launcher only a name."""
@@ -47,9 +47,25 @@ class Target:
         """A word for run and job names."""
         return Path(self.name).stem if self.kind == "script" else self.name.rpartition(".")[2]
 
-    def with_words(self, words: Sequence[str]) -> "Target":
-        """The same with further arguments; those of a workload that is no longer right are refused as by `find`."""
-        return _given(self.kind, self.name, (*self.arguments, *words))
+    def at(self, values: Mapping[str, str], known: Mapping[str, str]) -> "Target":
+        """What is run at a point of a study.
+
+        Parameters
+        ----------
+        values : mapping of str to str
+            Axis -> value, without ``nodes``. A workload takes them as its options, but for ``seed``, which is the job's; what
+            it does not take is refused as by `find`. In the arguments of any other program a value takes the place of its
+            name in braces; without such a place it is the option ``--NAME=VALUE``.
+        known : mapping of str to str
+            What else of the run, ``nodes`` for one, takes the place of its name in braces, and is no option.
+        """
+        if self.kind == "workload":
+            words = options.words({name: value for name, value in values.items() if name != "seed"})
+            return _given(self.kind, self.name, (*self.arguments, *words)) if words else self
+        arguments, used = placeholders.fill(self.arguments, {**known, **values})
+        place = options.end_of_options(self.arguments)
+        arguments[place:place] = options.words({name: value for name, value in values.items() if name not in used})
+        return dataclasses.replace(self, arguments=tuple(arguments))
 
 
 def find(name: str, arguments: Sequence[str], verbs: Iterable[str] = ()) -> Target:

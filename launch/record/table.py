@@ -19,3 +19,8 @@ def aligned(rows: Sequence[Sequence[str]], sides: str = "<") -> str:
         "  ".join(f"{cell:{sign}{width}}" for cell, sign, width in zip(row, signs, widths)).rstrip() for row in rows
     )
     return "\n".join(lines)
+
+
+def on_a_line(text: str) -> str:
+    """A text whose line breaks and other control characters are written out."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)

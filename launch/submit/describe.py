@@ -1,6 +1,7 @@
 """What is going to be done, in words: the plan of a run, and that of a study."""
 
 import dataclasses
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from launch.plan.site import Site
 from launch.plan.walltime import UNLIMITED, clock
 from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
-from launch.record.table import aligned
+from launch.record.table import aligned, on_a_line
 from launch.submit import study
+from launch.submit.naming import shown
 
 
 def text(facts: Mapping[str, str], table: Sequence[Sequence[str]] = ()) -> str:
@@ -77,6 +79,7 @@ def study_facts(
         **({"container": f"{first.container} ({first.container_runtime})"} if first.container else {}),
         **{name: first.describe[name] for name in names if name not in differing},
         **walltime_rows(first, whole),
+        **_command(found[0], first),
         "cost": cost,
         **cutoff,
         "folder": str(folder),
@@ -86,7 +89,7 @@ def study_facts(
     table = [["nodes", "ranks", "GPUs", *(name for name, _ in found[0].values), *differing]]
     for point, plan in zip(found, plans):
         if point.repeat == 1:
-            values = [value for _, value in point.values]
+            values = [on_a_line(shown(*each)) for each in point.values]
             table.append(
                 [
                     str(plan.nodes),
@@ -97,6 +100,14 @@ def study_facts(
                 ]
             )
     return facts, table
+
+
+def _command(point: study.Point, planned: Plan) -> dict[str, str]:
+    """Where the values of a point stand among the words of a program."""
+    if planned.kind == "workload" or not point.values:
+        return {}
+    words = [Path(planned.workload).name, *without_secrets(planned.arguments)]
+    return {"first command": on_a_line(shlex.join(words))}
 
 
 def walltime_rows(planned: Plan, whole: str) -> dict[str, str]:

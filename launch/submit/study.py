@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from launch.backends.scheduler import scheduler
 from launch.errors import Refusal, command
-from launch.plan import options
 from launch.plan.packing import in_order
 from launch.plan.plan import Plan, resolve
 from launch.plan.request import Request
@@ -26,6 +24,7 @@ from launch.record.files import Unreadable, as_text
 from launch.record.job import Job
 from launch.record.rundir import INDEX, STATUS, RunDir, is_study, read_index
 from launch.submit import jobs
+from launch.submit.naming import names
 
 if TYPE_CHECKING:
     from launch.submit.lock import Hold
@@ -43,17 +42,14 @@ class Point:
         Axis and value, in the order of the axes.
     repeat : int
         Counted from 1.
+    name : str
+        Of its run directory.
     """
 
     nodes: int
     values: tuple[tuple[str, str], ...]
     repeat: int
-
-    @property
-    def name(self) -> str:
-        """Name of its run directory."""
-        values = "".join(f"-{axis}{value}" for axis, value in self.values)
-        return f"n{self.nodes}{re.sub(r'[^A-Za-z0-9.+-]', '_', values)}-r{self.repeat}"
+    name: str
 
 
 def points(axes: Axes, repeats: int) -> list[Point]:
@@ -64,17 +60,17 @@ def points(axes: Axes, repeats: int) -> list[Point]:
     Raises
     ------
     Refusal
-        If they are too many, or two points would have the same name.
+        If they are too many.
     """
-    coordinates = []
-    for combination in axes.combinations():
-        nodes = int(combination.pop("nodes"))
-        coordinates.append((nodes, tuple(combination.items())))
-    refuse_too_large(len(coordinates), repeats)
-    found = [Point(nodes, values, repeat) for repeat in range(1, repeats + 1) for nodes, values in coordinates]
-    if len({point.name for point in found}) < len(found):
-        raise Refusal("two values of an axis give the same name of a run: make them differ in letters or digits")
-    return found
+    combinations = axes.combinations()
+    refuse_too_large(len(combinations), repeats)
+    labels = names(combinations)
+    coordinates = [(int(each.pop("nodes")), tuple(each.items())) for each in combinations]
+    return [
+        Point(nodes, values, repeat, f"{label}-r{repeat}")
+        for repeat in range(1, repeats + 1)
+        for (nodes, values), label in zip(coordinates, labels)
+    ]
 
 
 def plans(
@@ -88,12 +84,19 @@ def plans(
         If a shape is impossible, the workload does not know an axis, or its batch cannot be divided as strong scaling
         wants: global batch and learning rate are then those of the fewest ranks, in all runs.
     """
+
+    def ranks(nodes: int) -> int:
+        return resolve(asked, nodes, site, target, machine, now).size
+
     pairs = []
+    nodes = {point.nodes for point in found} if target.kind != "workload" else set()
+    shapes = {each: {"nodes": str(each), "ranks": str(ranks(each))} for each in nodes} if len(nodes) > 1 else {}
+    repeated = found[-1].repeat > 1
     for point in found:
+        known = shapes.get(point.nodes, {}) | ({"repeat": str(point.repeat)} if repeated else {})
         values = dict(point.values)
-        seed = int(values.pop("seed", asked.seed))
-        request = dataclasses.replace(asked, seed=seed, name=point.name)
-        pairs.append((request, target.with_words(options.words(values)) if values else target))
+        request = dataclasses.replace(asked, seed=int(values.get("seed", asked.seed)), name=point.name)
+        pairs.append((request, target.at(values, known)))
     made = [resolve(request, point.nodes, site, what, machine, now) for point, (request, what) in zip(found, pairs)]
     if asked.scaling == "weak" or len({plan.nodes for plan in made}) == 1:
         return made
@@ -281,8 +284,11 @@ def summary(folder: Path, outcomes: Mapping[str, str]) -> int:
 
 
 def _scaling_table(folder: Path) -> str:
-    """How to get one of a study of several numbers of nodes; for the step records that it is made of, the results stand."""
+    """How to get one of a study of several numbers of nodes, and of a sweep the table of its points; for the step records that
+    the former is made of, the results stand."""
     entries = (read_index(folder) or {"runs": []})["runs"]
+    if any(entry["values"].keys() - {"seed"} for entry in entries):
+        return f"the table of its points: {command('table', folder)} [--by METRIC]\n"
     timed = set()
     for entry in entries:
         with contextlib.suppress(Unreadable):

@@ -2,10 +2,11 @@
 
 import dataclasses
 import datetime
+import difflib
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from launch import own_command
 from launch.backends.scheduler import scheduler
 from launch.errors import Refusal, command, nearest
 from launch.plan import workload
+from launch.plan.placeholders import fill
 from launch.plan.plan import Plan, refuse_bad_name
 from launch.plan.request import Request
 from launch.plan.shape import Machine
@@ -122,8 +124,8 @@ def plan(asked: Request, orders: Sequence[Order], here: Site, machine: Machine, 
     Raises
     ------
     Refusal
-        If one is impossible, or a word of a stage names ``{STAGE}``, which stands for the folder of a stage before it, and
-        there is no such stage.
+        If one is impossible, or a word of a stage has ``{STAGE}``, which stands for the folder of a stage before it, with the
+        name of one that is not before it, or nearly that of one that is.
     """
     folder = (asked.runs / refuse_bad_name(asked.name or "")).absolute()
     after = {each.stage: each.after for each in orders}
@@ -131,7 +133,7 @@ def plan(asked: Request, orders: Sequence[Order], here: Site, machine: Machine, 
     for each in orders:
         job_name = each.asked.job_name or f"{asked.name}-{each.stage}"
         own = dataclasses.replace(each.asked, runs=folder, name=each.stage, job_name=job_name)
-        target = _with_folders(each, folder, stages.all_before(after, each.stage))
+        target = _with_folders(each, folder, stages.all_before(after, each.stage), after)
         planned.append(order.plan(dataclasses.replace(each, asked=own, target=target), here, machine, now))
     return Workflow(folder=folder, stages=planned)
 
@@ -190,15 +192,16 @@ def run(folder: Path, how: str, hold: Hold, change: Callable[[Plan], Plan] = lam
     return study.worst(statuses.values())
 
 
-def _with_folders(each: Order, folder: Path, before: set[str]) -> Target:
-    def folder_of(match: re.Match[str]) -> str:
-        if match[1] not in before:
+def _with_folders(each: Order, folder: Path, before: set[str], names: Iterable[str]) -> Target:
+    """What a stage runs, with the folders of those before it in the places of their names; other braces are the program's."""
+    own = {name for step in each.axes.steps for name in step}
+    for name in re.findall(r"(?<!\{)\{([\w.+-]+)\}", " ".join(each.target.arguments)):
+        mistaken = name in names or difflib.get_close_matches(name, before, 1, 0.8)
+        if mistaken and name not in before | own:
             raise Refusal(
-                f"stage {each.stage} is given {match[0]}, which is not a stage before it: {nearest(match[1], before)}"
+                f"stage {each.stage} is given {{{name}}}, which is not a stage before it: {nearest(name, before)}"
             )
-        return str(folder / match[1])
-
-    words = [re.sub(r"\{([^{}]+)\}", folder_of, word) for word in each.target.arguments]
+    words, _ = fill(each.target.arguments, {name: str(folder / name) for name in before - own})
     return workload.find(each.target.name, words)
 
 

@@ -6,13 +6,20 @@ from pathlib import Path
 from launch.record.rundir import is_study
 from launch.submit import states
 from profiling.study import runs, tables
+from profiling.study import sweep as points
 from profiling.study.runs import Study
+from profiling.study.sweep import Sweep
 from profiling.study.tables import Series
 
 
 def study(folder: Path) -> Study:
     """The runs of a study that can be compared; those without a result are left out with their states."""
     return runs.read(folder, _unfinished)
+
+
+def sweep(folder: Path) -> Sweep:
+    """The points of a study and what their runs have reached; of those without a result their states."""
+    return points.read(folder, _unfinished)
 
 
 def series(path: Path, name: str | None) -> tuple[Series, Study | None]:

@@ -39,6 +39,14 @@ class Options(Named):
 def run(argv: Sequence[str]) -> str:
     """What the verb prints."""
     (path,), chosen = options.with_files(Options, argv, ["STUDY|TABLE"])
+    content, rates, kept = predicted(path, chosen)
+    if chosen.json:
+        return json.dumps(content, indent=1, ensure_ascii=False)
+    return "\n".join([as_text(content, rates), *kept])
+
+
+def predicted(path: Path, chosen: Options) -> tuple[dict[str, Any], Rates | None, list[str]]:
+    """The prediction as a value, what is known of hours and energy of further runs, and where it is written down."""
     if bool(chosen.nodes) == bool(chosen.workers):
         raise Refusal("predict needs --workers 64,256, or of a study --nodes 64,256: give one of the two")
     series, study = inputs.series(path, chosen.series)
@@ -55,7 +63,7 @@ def run(argv: Sequence[str]) -> str:
         workers = tuple(nodes * rates.ranks_per_node for nodes in chosen.nodes)
     if chosen.save and chosen.save.exists():
         raise Refusal(f"{chosen.save} exists: a prediction that was written down is not changed; give another name")
-    predicted = prediction.predict(series, workers, chosen.confidence)
+    found = prediction.predict(series, workers, chosen.confidence)
     document = {
         "format": 1,
         "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -68,11 +76,11 @@ def run(argv: Sequence[str]) -> str:
             {"workers": point.workers, "repeats": len(point.rates), "throughput": point.throughput}
             for point in series.points
         ],
-        **fits.as_json(series, predicted),
+        **fits.as_json(series, found),
         "notes": run_estimate.notes(rates) if rates else [],
     }
     if rates:
-        for row, forecast in zip(document["predictions"], predicted.forecasts, strict=True):
+        for row, forecast in zip(document["predictions"], found.forecasts, strict=True):
             row |= run_estimate.as_json(rates, forecast)
     if chosen.save:
         try:
@@ -80,12 +88,11 @@ def run(argv: Sequence[str]) -> str:
         except OSError as error:
             raise Refusal(f"cannot write {chosen.save} ({error.strerror}): give a file in another folder") from None
     kept = [log.write_down(path, document)] if study else []
-    if chosen.json:
-        return json.dumps(document, indent=1, ensure_ascii=False)
-    return "\n".join([_text(document, rates), *kept])
+    return document, rates, kept
 
 
-def _text(document: dict[str, Any], rates: Rates | None) -> str:
+def as_text(document: dict[str, Any], rates: Rates | None) -> str:
+    """The prediction in tables for the terminal."""
     forecasts, base, unit = document["predictions"], document["base"], document["unit"]
     tables = [text.table(prediction.columns(unit, document["confidence"]), forecasts)]
     if rates:

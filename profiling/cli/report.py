@@ -1,4 +1,7 @@
-"""python -m profiling report STUDY|TABLE: the scaling table, with intervals; of a study also STUDY/report/."""
+"""python -m profiling report STUDY|TABLE: the scaling table, with intervals; of a study also STUDY/report/.
+
+Of a study of several series, or of one number of nodes, it is the table of its points, as `table` has it.
+"""
 
 import json
 import re
@@ -8,16 +11,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from launch.cli.names import Named
-from launch.errors import Refusal
+from launch.errors import Refusal, command
 from launch.plan import options
 from launch.record.files import publish
 from launch.record.rundir import is_study
 from launch.record.table import aligned
 from profiling import text
-from profiling.cli import export, inputs
-from profiling.reporting import columns, document, latex, markdown, page
+from profiling.cli import export, inputs, table
+from profiling.reporting import columns, document, latex, markdown, page, sweep_table
 from profiling.reporting.columns import Column
-from profiling.study import tables
+from profiling.study import sweep, tables
 from profiling.study.runs import Study
 
 
@@ -26,6 +29,7 @@ class Options(Named):
     """The options of the verb."""
 
     series: str | None = None  # which series, where the table or study has several
+    by: str | None = None  # of a sweep, the figure by which its points are sorted; by default all figures are shown
     format: Literal["text", "markdown"] = "text"  # of the table that is printed
     json: bool = False  # print JSON, and write nothing
     remark: str = ""  # what else the reader of a study's report has to know
@@ -36,21 +40,50 @@ def run(argv: Sequence[str]) -> str:
     """What the verb prints."""
     (path,), chosen = options.with_files(Options, argv, ["STUDY|TABLE"])
     if not is_study(path):
-        if chosen.out or chosen.remark:
-            raise Refusal(f"--out and --remark are for the report of a study, and {path} is a table: leave them out")
+        if chosen.out or chosen.remark or chosen.by:
+            raise Refusal(f"--out, --remark and --by are for the report of a study, and {path} is a table")
         content = document.table(tables.read(path, chosen.series))
-        return json.dumps(content, indent=1, ensure_ascii=False) if chosen.json else _printed(content, chosen.format)
+        return json.dumps(content, indent=1, ensure_ascii=False) if chosen.json else printed(content, chosen.format)
+    if chosen.series is None and sweep.is_sweep(path):
+        return _of_sweep(path, chosen)
+    if chosen.by:
+        raise Refusal(f"--by is for the points of a sweep, and this is one series of {path}: leave it out")
     whole = inputs.study(path)
     study = tables.choose(whole, chosen.series)
     content = document.document(study, tables.of_study(study), chosen.remark)
     if chosen.json:
         return json.dumps(content, indent=1, ensure_ascii=False)
-    folder = chosen.out or path / "report" / ("" if len(whole.series) == 1 else _name(study))
-    return f"{_printed(content, chosen.format)}\n{write(folder, study, content)}"
+    folder = chosen.out or path / "report" / ("" if len(whole.series) == 1 else _name(whole, study))
+    return f"{printed(content, chosen.format)}\n{write(folder, study, content)}"
 
 
-def write(folder: Path, study: Study, content: dict[str, Any]) -> str:
-    """Write the report of a study in all its forms; return where it is.
+def _of_sweep(path: Path, chosen: Options) -> str:
+    content = document.of_sweep(inputs.sweep(path), chosen.by, chosen.remark)
+    if chosen.json:
+        return json.dumps(content, indent=1, ensure_ascii=False)
+    points = content["sweep"]
+    lines = [table.FORMS[chosen.format](points), write(chosen.out or path / "report", None, content)]
+    if len({point["nodes"] for point in points["points"]}) > 1:
+        lines.append(f"the scaling table of one of its series: {command('report', path, '--series')} NAME")
+    return "\n".join(lines)
+
+
+def _spreadsheets(study: Study, content: dict[str, Any]) -> dict[str, str]:
+    return {
+        "table.csv": export.as_csv([_flat(row) for row in content["rows"]]),
+        "runs.csv": export.as_csv(export.rows(study, content["kind"])),
+    }
+
+
+def _of_points(points: dict[str, Any]) -> dict[str, str]:
+    return {
+        "table.csv": f"{table.FORMS['csv'](points)}\n",
+        "runs.csv": export.as_csv(sweep_table.of_runs(points)),
+    }
+
+
+def write(folder: Path, study: Study | None, content: dict[str, Any]) -> str:
+    """Write the report of a study in all its forms, of a sweep from its content alone; return where it is.
 
     Raises
     ------
@@ -67,8 +100,7 @@ def write(folder: Path, study: Study, content: dict[str, Any]) -> str:
         drawn = figures.draw(content)
     files = {
         "report.json": json.dumps(content, indent=1, ensure_ascii=False) + "\n",
-        "table.csv": export.as_csv([_flat(row) for row in content["rows"]]),
-        "runs.csv": export.as_csv(export.rows(study, content["kind"])),
+        **(_spreadsheets(study, content) if study else _of_points(content["sweep"])),
         "table.tex": latex.tables(content),
         "report.md": markdown.report(content, drawn),
         "index.html": page.page(content, drawn),
@@ -84,8 +116,12 @@ def write(folder: Path, study: Study, content: dict[str, Any]) -> str:
     return f"report: {folder / 'index.html'}" + ("" if drawn else " (without figures: matplotlib is not installed)")
 
 
-def _name(study: Study) -> str:
-    return re.sub(r"[^A-Za-z0-9.+-]+", "_", study.series[0])
+def _name(whole: Study, study: Study) -> str:
+    """The folder of a series of a study; of those that would be alike the later ones are numbered."""
+    names = [re.sub(r"[^A-Za-z0-9.+-]+", "_", series)[:160] for series in whole.series]
+    place = whole.series.index(study.series[0])
+    before = names[:place].count(names[place])
+    return names[place] + f"-{before + 1}" * (before > 0)
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:
@@ -99,7 +135,8 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _printed(content: dict[str, Any], form: str) -> str:
+def printed(content: dict[str, Any], form: str) -> str:
+    """The table for the terminal ("text") or in Markdown ("markdown"), and what its reader must know."""
     interval = f"{100 * content['confidence']:.0f} % CI"
     shown = (
         Column("workers", "workers"),

@@ -5,15 +5,16 @@ import datetime
 import os
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from launch.record.contents import CodeRecord
+from launch.record.contents import CodeRecord, PlanRecord, Surroundings
 from launch.record.files import Unreadable, read_object
 from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
 from profiling.study.runs import Study
+from profiling.study.sweep import Sweep
 
 # Variables that tell of hosts, users and folders, and of no setting; TF_CLI_ is Terraform's.
 _OF_THE_MACHINE = re.compile(r"SLURM_|TF_CLI_|LOADEDMODULES$|.*(PATH|PRELOAD|PREFIX|VIRTUAL_ENV|CONTAINER)$")
@@ -22,43 +23,70 @@ _OF_THE_MACHINE = re.compile(r"SLURM_|TF_CLI_|LOADEDMODULES$|.*(PATH|PRELOAD|PRE
 def about(study: Study) -> dict[str, str]:
     """Label -> text, in reading order, of a study of one series. Names of hosts and folders are not in it."""
     first = study.runs[0]
-    plan, environment = first.plan, first.environment
+    plan = first.plan
     starts, ends = (
         [time for time in times if time] for times in zip(*((run.started, run.ended) for run in study.runs))
     )
-    code = read_object(study.folder / "code.json", CodeRecord) or {}
-    changed = ", with changes that are kept in code.patch" if os.path.isfile(study.folder / "code.patch") else ""
-    partition = f", partition {plan.get('partition')}" if plan.get("partition") else ""
-    gpus = sorted(set(environment.get("gpus") or []))
     facts = {
         "what": ", ".join([_public(plan["workload"]), *_trained(study)]),
         "series": first.series,
-        "command": command(study),
-        "where": f"site {plan.get('site')}, backend {plan['backend']}{partition}",
-        "processor": f"{environment.get('cpu', 'unknown')}, {environment.get('cores', '?')} cores on the first node",
-        "GPUs": f"{', '.join(gpus)}, driver {environment.get('driver')}" if gpus else "none",
+        "command": command(study.folder, study.index["runs"]),
+        **_machine(plan, first.environment),
         "ranks": f"{_each(run.plan['ranks_per_node'] for run in study.runs)} per node, "
         f"rendezvous by {plan.get('rendezvous')}",
-        "system": environment.get("system", "unknown"),
         "software": ", ".join(f"{name} {version}" for name, version in first.versions.items()),
-        "modules": ", ".join(environment.get("modules") or []),
-        "environment": " ".join(
-            f"{name}={_public(value)}"
-            for name, value in (environment.get("environment") or {}).items()
-            if not _OF_THE_MACHINE.match(name)
-        ),
-        "code": f"commit {code.get('commit') or 'unknown'}{changed}",
+        **_code(study.folder),
         "seed": _each(run.plan.get("seed") for run in study.runs),
         "when": f"{moment(min(starts))} to {moment(max(ends))}" if starts and ends else "unknown",
     }
     return {label: value for label, value in facts.items() if value}
 
 
-def command(study: Study) -> str:
+def of_sweep(study: Sweep) -> dict[str, str]:
+    """As `about`, of the points of a study, whose runs need not have recorded steps."""
+    done = next((run for run in study.runs if not run.why), None)
+    values = {name: _each(point.values.get(name, "") for point in study.points) for name in study.axes}
+    facts = {
+        "what": _public(study.workload),
+        "axes": "; ".join(f"{name}: {listed}" for name, listed in values.items()),
+        "nodes": _each(point.nodes for point in study.points),
+        "command": command(study.folder, [{"run": run.name} for run in study.runs]),
+    }
+    if done:
+        run = RunDir(study.folder / done.name)
+        facts |= _machine(run.record(), run.surroundings())
+    return {label: value for label, value in (facts | _code(study.folder)).items() if value}
+
+
+def _machine(plan: PlanRecord, environment: Surroundings) -> dict[str, str]:
+    """Where a run was made, and in which environment."""
+    partition = f", partition {plan.get('partition')}" if plan.get("partition") else ""
+    gpus = sorted(set(environment.get("gpus") or []))
+    return {
+        "where": f"site {plan.get('site')}, backend {plan['backend']}{partition}",
+        "processor": f"{environment.get('cpu', 'unknown')}, {environment.get('cores', '?')} cores on the first node",
+        "GPUs": f"{', '.join(gpus)}, driver {environment.get('driver')}" if gpus else "none",
+        "system": environment.get("system", "unknown"),
+        "modules": ", ".join(environment.get("modules") or []),
+        "environment": " ".join(
+            f"{name}={_public(value)}"
+            for name, value in (environment.get("environment") or {}).items()
+            if not _OF_THE_MACHINE.match(name)
+        ),
+    }
+
+
+def _code(folder: Path) -> dict[str, str]:
+    code = read_object(folder / "code.json", CodeRecord) or {}
+    changed = ", with changes that are kept in code.patch" if os.path.isfile(folder / "code.patch") else ""
+    return {"code": f"commit {code.get('commit') or 'unknown'}{changed}"}
+
+
+def command(folder: Path, runs: Iterable[Mapping[str, Any]]) -> str:
     """The words with which the study was asked for, as its runs have noted them; "unknown" where they have not."""
-    for entry in study.index["runs"]:
+    for entry in runs:
         with contextlib.suppress(Unreadable):
-            for event in RunDir(study.folder / entry["run"]).events("submitted"):
+            for event in RunDir(folder / entry["run"]).events("submitted"):
                 if (words := event.get("command")) and "resume" not in words:
                     return shlex.join(map(_public, without_secrets(words)))
     return "unknown"

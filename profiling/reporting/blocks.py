@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from profiling import text
 from profiling.prediction import fits, log, prediction
-from profiling.reporting import columns
+from profiling.reporting import columns, sweep_table
 from profiling.traces.parts import PARTS
 from profiling.traces.timeline import PHASES
 
@@ -21,8 +21,15 @@ class Block(NamedTuple):
     notes: list[str]
 
 
+def title(document: dict[str, Any]) -> str:
+    """Of the report."""
+    return f"{'Sweep' if 'sweep' in document else 'Scaling study'} {document['study']}"
+
+
 def summary(document: dict[str, Any]) -> str:
     """The result in one sentence."""
+    if "sweep" in document:
+        return sweep_table.summary(document["sweep"])
     first, last, unit = document["rows"][0], document["rows"][-1], document["unit"]
     held = {"weak": "the batch per rank held", "strong": "the global batch held"}[document["kind"]]
     span = "; too few repeats for an interval"
@@ -38,6 +45,8 @@ def summary(document: dict[str, Any]) -> str:
 
 def blocks(document: dict[str, Any]) -> list[Block]:
     """The tables of a report."""
+    if "sweep" in document:
+        return [Block("Points", *sweep_table.cells(document["sweep"]), [])]
     base = document["base"]
     absolute = (
         f"Base: {text.plural(base['workers'], 'rank')}, {text.number(base['throughput'])} {document['unit']} in "

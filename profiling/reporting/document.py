@@ -9,9 +9,10 @@ import numpy as np
 
 from launch.record.redact import without_secrets
 from profiling.prediction import fits, log, prediction
-from profiling.reporting import about, columns, committees
+from profiling.reporting import about, columns, committees, sweep_table
 from profiling.study import gpu_history, quality, scaling, traces_by_point
 from profiling.study.runs import Run, Study
+from profiling.study.sweep import Sweep
 from profiling.study.tables import Series
 
 QUANTILES = (0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1)
@@ -44,7 +45,7 @@ def document(study: Study, series: Series, remark: str = "") -> dict[str, Any]:
     traced, unread = traces_by_point.points(study)
     content = scaled | {
         "study": study.folder.name,
-        "made": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "made": _now(),
         "about": about.about(study) | ({"remark": remark} if remark else {}),
         "rows": rows,
         "absent": columns.absent(rows),
@@ -59,6 +60,26 @@ def document(study: Study, series: Series, remark: str = "") -> dict[str, Any]:
         "committees": committees.tables(study, series.kind, rows),
     }
     return without_secrets(content)  # a report is made to be handed on
+
+
+def of_sweep(study: Sweep, by: str | None = None, remark: str = "") -> dict[str, Any]:
+    """The whole report of the points of a study; ``by`` as of `sweep_table.document`."""
+    content = sweep_table.document(study, by)
+    document = {
+        "format": 1,
+        "study": study.folder.name,
+        "made": _now(),
+        "about": about.of_sweep(study) | ({"remark": remark} if remark else {}),
+        "sweep": content | {"objective": by and content["by"] or study.objective},
+        "notes": sweep_table.notes(content),
+        "left_out": content["left_out"],
+        "problems": [],
+    }
+    return without_secrets(document)
+
+
+def _now() -> str:
+    return f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _point(ranks: int, runs: Sequence[Run]) -> dict[str, Any]:

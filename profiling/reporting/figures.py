@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 import matplotlib
 from matplotlib.figure import Figure
 
-from profiling.reporting import plots
+from profiling.reporting import parallel_coordinates, plots
 from profiling.reporting.plots import BLUE, GRID, INK, MUTED, ORANGE, PAPER, PARTS
 
 NAMES = {INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper", BLUE: "blue", ORANGE: "orange"}
@@ -59,12 +59,17 @@ class Plot(NamedTuple):
 
 def draw(document: dict[str, Any]) -> dict[str, Plot]:
     """All figures that there are data for, by the name of their files."""
-    with matplotlib.rc_context(STYLE):
-        return {
-            name: _draw(document, name, *how)
-            for name, how in plots.FIGURES.items()
+    if "sweep" in document:
+        chosen = parallel_coordinates.figure(document["sweep"])
+    else:
+        levels = {"level": f"{document['confidence']:.0%}", "forecast": f"{document['prediction']['confidence']:.0%}"}
+        chosen = {
+            name: (title, caption.format(**levels), paint)
+            for name, (title, caption, paint) in plots.FIGURES.items()
             if name != "gpus" or document["gpus"]
         }
+    with matplotlib.rc_context(STYLE):
+        return {name: _draw(document, name, *how) for name, how in chosen.items()}
 
 
 def _draw(document: dict[str, Any], name: str, title: str, caption: str, paint: plots.Painter) -> Plot:
@@ -73,8 +78,6 @@ def _draw(document: dict[str, Any], name: str, title: str, caption: str, paint: 
     paint(document, figure, tips)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # everything has its place now, in all forms
-    level, forecast = document["confidence"], document["prediction"]["confidence"]
-    caption = caption.format(level=f"{level:.0%}", forecast=f"{forecast:.0%}")
     svg = _svg(figure, tips)
     return Plot(title, caption, svg, _inline(svg, name), figure)
 

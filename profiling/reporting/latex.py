@@ -14,11 +14,9 @@ _SPECIAL |= {sign: f"\\textsuperscript{{{number}}}" for number, sign in enumerat
 
 def tables(document: dict[str, Any]) -> str:
     """The content of table.tex."""
-    lines = [
-        f"% Scaling study {document['study']}, made {document['made']}. It needs \\usepackage{{booktabs,graphicx}}."
-    ]
+    lines = [f"% {blocks.title(document)}, made {document['made']}. It needs \\usepackage{{booktabs,graphicx}}."]
     for block in blocks.blocks(document):
-        caption = " ".join([f"{block.title} ({document['series']}).", *block.notes])
+        caption = " ".join([f"{block.title} ({document.get('series', document['study'])}).", *block.notes])
         lines += [
             "",
             r"\begin{table}[htbp]",

@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 
 def report(document: dict[str, Any], figures: "dict[str, Plot]") -> str:
     """The content of report.md, which shows the figures that lie in figures/."""
-    lines = [f"# Scaling study {document['study']}", "", blocks.summary(document), ""]
+    lines = [f"# {blocks.title(document)}", "", blocks.summary(document), ""]
     lines += [f"**{problem}**  " for problem in document["problems"]]
     lines += [
         "",
         "| | |",
         "|---|---|",
-        *(f"| {label} | {_safe(value)} |" for label, value in document["about"].items()),
+        *(f"| {label} | {safe(value)} |" for label, value in document["about"].items()),
         "",
     ]
     for block in blocks.blocks(document):
-        header = [_safe(cell) for cell in block.header]
-        rows = [[_safe(cell) for cell in row] for row in block.rows]
+        header = [safe(cell) for cell in block.header]
+        rows = [[safe(cell) for cell in row] for row in block.rows]
         lines += [f"## {block.title}", "", text.markdown(header, rows), "", *(f"{note}  " for note in block.notes), ""]
     lines += ["## Figures", ""] if figures else []
     for name, plot in figures.items():
@@ -31,5 +31,6 @@ def report(document: dict[str, Any], figures: "dict[str, Plot]") -> str:
     return "\n".join([*lines, f"Made {document['made']}."]) + "\n"
 
 
-def _safe(words: str) -> str:
+def safe(words: str) -> str:
+    """Text that is one cell of a table."""
     return words.replace("|", "\\|")

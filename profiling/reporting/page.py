@@ -19,13 +19,14 @@ def page(document: dict[str, Any], drawn: "dict[str, Plot]") -> str:
     """The content of index.html, in which the document is as JSON too."""
     shown = blocks.blocks(document)
     tables = [_table(block) for block in shown]
-    measured = [block.title for block in shown].index(blocks.PREDICTED)  # the figures stand between these and the rest
+    titles = [block.title for block in shown]  # the figures stand between the measured and the predicted
+    measured = titles.index(blocks.PREDICTED) if blocks.PREDICTED in titles else len(titles)
     about = [
         f"<dt>{escape(label)}</dt><dd{' class=command' if label == 'command' else ''}>{escape(value)}</dd>"
         for label, value in document["about"].items()
     ]
     return Template(_template("html")).substitute(
-        title=escape(f"Scaling study {document['study']}"),
+        title=escape(blocks.title(document)),
         css=_template("css"),
         js=_template("js"),
         summary=escape(blocks.summary(document)),

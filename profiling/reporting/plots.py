@@ -27,7 +27,8 @@ Painter = Callable[[dict[str, Any], Figure, list[str]], None]
 """Draws a document into a figure, and adds to the list what a mark says when it is pointed at."""
 
 
-def _tip(tips: list[str], words: str) -> str:
+def tip(tips: list[str], words: str) -> str:
+    """The id of a mark which says these words when it is pointed at."""
     tips.append(words)
     return f"tip{len(tips) - 1}"
 
@@ -66,9 +67,7 @@ def _measured(axes: Axes, rows: Iterable[dict], key: str, tips: list[str], form:
             words += f" {text.span(interval['low'], interval['high'], form)}"
             reach = [[value - interval["low"]], [interval["high"] - value]]
             axes.errorbar(row["workers"], value, reach, color=BLUE, capsize=4, zorder=3)
-        axes.plot(
-            row["workers"], value, "o", color=BLUE, zorder=4, gid=_tip(tips, f"{words}, {row['repeats']} repeats")
-        )
+        axes.plot(row["workers"], value, "o", color=BLUE, zorder=4, gid=tip(tips, f"{words}, {row['repeats']} repeats"))
 
 
 def _throughput(document: dict[str, Any], figure: Figure, tips: list[str]) -> None:
@@ -114,7 +113,7 @@ def _steps(document: dict[str, Any], figure: Figure, tips: list[str]) -> None:
         axes.plot([place] * len(far), far, ".", color=MUTED, markersize=3)
         for value in point["run_medians_s"]:
             words = f"{point['workers']} ranks: median of a repeat {text.milliseconds(value)} ms"
-            axes.plot(place + 0.36, 1000 * value, "D", color=ORANGE, markersize=4, gid=_tip(tips, words))
+            axes.plot(place + 0.36, 1000 * value, "D", color=ORANGE, markersize=4, gid=tip(tips, words))
     axes.set_ylabel("time per step [ms]")
     axes.set_ylim(bottom=0)
     _sizes(axes, document["points"])
@@ -151,7 +150,7 @@ def _stack(
     for name, (colour, heights) in parts.items():
         bars = axes.bar(range(len(points)), heights, 0.62, bottoms, color=colour, label=name)
         for bar, point, height in zip(bars, points, heights):
-            bar.set_gid(_tip(tips, f"{point['workers']} ranks, {name}: {text.number(height)}, {label}"))
+            bar.set_gid(tip(tips, f"{point['workers']} ranks, {name}: {text.number(height)}, {label}"))
         bottoms = [bottom + height for bottom, height in zip(bottoms, heights)]
     axes.set_ylabel(label)
     _sizes(axes, points)
@@ -173,7 +172,7 @@ def _gpus(document: dict[str, Any], figure: Figure, tips: list[str]) -> None:
         else:
             for rank, line in zip(seen["ranks"], values):
                 colour = PARTS[rank % len(PARTS)]
-                graph.plot(seen["seconds"], line, color=colour, gid=_tip(tips, f"rank {rank}"), label=f"rank {rank}")
+                graph.plot(seen["seconds"], line, color=colour, gid=tip(tips, f"rank {rank}"), label=f"rank {rank}")
             graph.set_ylabel(label)
             graph.set_ylim(bottom=0)
     if len(seen["ranks"]) <= LINES:
@@ -191,17 +190,17 @@ def _prediction(document: dict[str, Any], figure: Figure, tips: list[str]) -> No
     for asked in (forecast for forecast in ahead["predictions"] if forecast["workers"] in ahead["asked"]):
         interval = text.span(asked["low"], asked["high"])
         words = f"PREDICTION for {asked['workers']} ranks: {text.number(asked['throughput'])} {interval} {unit}"
-        axes.plot(asked["workers"], asked["throughput"], "o", mfc=PAPER, color=BLUE, gid=_tip(tips, words))
+        axes.plot(asked["workers"], asked["throughput"], "o", mfc=PAPER, color=BLUE, gid=tip(tips, words))
     for row in document["rows"]:
         words = f"{row['workers']} ranks: measured {text.number(row['throughput'])} {unit}"
-        axes.plot(row["workers"], row["throughput"], "o", color=BLUE, gid=_tip(tips, words))
+        axes.plot(row["workers"], row["throughput"], "o", color=BLUE, gid=tip(tips, words))
     for earlier in document["earlier_predictions"]:
         place, value = 1.06 * earlier["workers"], earlier["predicted"]
         interval = text.span(earlier["low"], earlier["high"])
         words = f"{earlier['workers']} ranks: predicted {text.number(value)} {interval} on {earlier['made'][:10]}"
         reach = [[value - earlier["low"]], [earlier["high"] - value]]
         axes.errorbar(place, value, reach, color=ORANGE, capsize=4)
-        axes.plot(place, value, "D", color=ORANGE, markersize=5, gid=_tip(tips, words))
+        axes.plot(place, value, "D", color=ORANGE, markersize=5, gid=tip(tips, words))
     axes.plot([], [], "o", color=BLUE, label="measured")
     if document["earlier_predictions"]:
         axes.plot([], [], "D-", color=ORANGE, label="predicted before")

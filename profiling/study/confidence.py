@@ -38,6 +38,23 @@ def ratio(numerator: tuple[float, ...], denominator: tuple[float, ...], confiden
     return _studentised((numerator, denominator), confidence)
 
 
+def mean(values: tuple[float, ...], confidence: float = 0.95) -> Interval | None:
+    """Interval of the arithmetic mean of the repeats of a figure of any sign, by a studentised bootstrap; as `rate`."""
+    if len(values) < FEWEST:
+        return None
+    sample = np.asarray(values, dtype=float)
+    variance = float(np.var(sample, ddof=1)) / len(sample)
+    centre = float(np.mean(sample))
+    if variance == 0:
+        return Interval(centre, centre)
+    drawn = np.random.default_rng(SEED).choice(sample, size=(RESAMPLES, len(sample)))
+    errors = np.sqrt(np.maximum(np.var(drawn, axis=-1, ddof=1) / len(sample), LEAST_VARIANCE * variance))
+    outside = (1 - confidence) / 2
+    low, high = np.quantile((np.mean(drawn, axis=-1) - centre) / errors, (outside, 1 - outside))
+    error = math.sqrt(variance)
+    return Interval(float(centre - max(high, 0) * error), float(centre - min(low, 0) * error))
+
+
 def median(values: tuple[float, ...], confidence: float = 0.95) -> Interval | None:
     """Interval of the median of independent values, between two order statistics (Le Boudec 2010, Performance
     Evaluation, theorem 2.1): of at least this probability, whatever the distribution.

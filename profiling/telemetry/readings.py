@@ -282,7 +282,9 @@ def _database(threads: int) -> "duckdb.DuckDBPyConnection":
         "autoinstall_known_extensions": False,
     }
     database = duckdb.connect(config=options)
-    database.execute("SET enable_progress_bar = false")  # which would stand amidst what is printed
+    # A progress bar would stand amidst what is printed. In Jupyter without ipywidgets it is off and cannot be set.
+    if database.execute("SELECT current_setting('enable_progress_bar')").fetchall() != [(False,)]:
+        database.execute("SET enable_progress_bar = false")
     return database
 
 

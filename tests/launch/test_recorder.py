@@ -268,3 +268,6 @@ def test_a_wheel_has_it_too(tmp_path: Path):
     assert done.returncode == 0, done.stdout + done.stderr
     run = RunDir(tmp_path / "runs" / "r")
     assert f"{site}/launch/inside/rankloop/__init__.py" in run.node_log(0).read_text() and run.result()["steps"] == 3
+    read = f"import sys; sys.path.insert(0, {str(site)!r}); import rankloop; print(rankloop.Study('runs/r').status())"
+    done = subprocess.run([sys.executable, "-c", read], cwd=tmp_path, env=environment(PYTHONPATH=""), capture_output=True, text=True)  # fmt: skip
+    assert re.search(r"runs/r +done", done.stdout), done.stderr

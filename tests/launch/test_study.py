@@ -34,13 +34,30 @@ def test_every_combination_is_made_as_often_as_asked(nodes: list[int], values: l
 
 def test_names_of_runs_are_names_of_folders():
     found = study.points(sweep.from_words(["path=/a/b,../c", "lr=1e-3,2e-3"], None), 1)
-    names = [point.name for point in found]
-    assert names[0] == "n1-path_a_b-lr1e-3-r1" and not any("/" in name for name in names)
+    assert [point.name for point in found][:2] == ["n1-path_a_b-lr1e-3-r1", "n1-path_a_b-lr2e-3-r1"]
+    alike = sweep.from_words([f"a=1/2,1_2,[1],(1),{'x' * 99},{'x' * 100}", "password=hunter2"], [16])
+    assert [point.name for point in study.points(alike, 2)][:6] == [
+        f"n16-a{label}-password_secret{number}-r1" for label in ("1_2", "_1", "x" * 47) for number in ("", "-2")
+    ]
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("seed=0..3", ["0", "1", "2", "3"]), ("--lr=1e-3,1", ["1e-3", "1"]), ("shift=-1..1", ["-1", "0", "1"])],
+    [
+        ("seed=0..3", ["0", "1", "2", "3"]),
+        ("--lr=1e-3,1", ["1e-3", "1"]),
+        ("shift=-1..1", ["-1", "0", "1"]),
+        ("part=08..10", ["08", "09", "10"]),
+        ("x=0..2,7", ["0..2", "7"]),
+        ("batch_size=8, 16", ["8", "16"]),
+        ("layers=[64,64],[128,128]", ["[64,64]", "[128,128]"]),
+        ('net={"a": [1, 2]},f(1, 2)', ['{"a": [1, 2]}', "f(1, 2)"]),
+        ("""say="a, \\"b,",'c,d'""", ['"a, \\"b,"', "'c,d'"]),
+        ("say=don't,can't", ["don't", "can't"]),
+        ("path=C:\\,D:\\", ["C:\\", "D:\\"]),
+        (r"pattern=\[a,b\]", [r"\[a", r"b\]"]),
+        ("it=a=b,--c", ["a=b", "--c"]),
+    ],
 )
 def test_axes(text: str, expected: list[str]):
     assert sweep.axis(text)[1] == expected
@@ -54,7 +71,12 @@ def test_axes(text: str, expected: list[str]):
         ({"array": ("seed=3..1",)}, "is not an axis"),
         ({"array": ("lr=1,1",)}, "stands twice in lr=1,1"),
         ({"array": ("lr=1", "lr=2")}, "the axis lr stands twice"),
-        ({"array": ("a=1/2,1_2",)}, "give the same name"),
+        ({"array": ("max-lr=1", "max_lr=2")}, "the axis max_lr stands twice"),
+        ({"array": ("layers=[64,64],[128",)}, r"--sweep layers='\[64,64\],\[128': \[ stands without its other half"),
+        ({"array": ("x=(1,2],3",)}, r"\] stands without"),
+        ({"array": ("x=1),2",)}, r"\) stands without"),
+        ({"array": ("x='a,b",)}, "' stands without"),
+        ({"array": ("-n=1,2",)}, "cannot be the name of an axis"),
         ({"array": ("nodes=1,2",), "nodes": (2,)}, "nodes are said twice"),
         ({"array": ("nodes=few",)}, "the axis nodes: 'few' is not a whole number"),
         ({"array": ("seed=x",)}, "the axis seed: 'x' is not"),
@@ -86,7 +108,7 @@ def test_a_study_that_is_too_large_is_refused_by_its_count(array: tuple[str, ...
         resource.setrlimit(resource.RLIMIT_AS, limit)
 
 
-@pytest.mark.parametrize("name", ["../x", "a b", "1", ""])
+@pytest.mark.parametrize("name", ["../x", "a b", "1", "", "a{b}", "a\x07"])
 def test_the_name_of_an_axis_is_that_of_an_option(name: str):
     with pytest.raises(Refusal, match="axis"):
         sweep.from_words((f"{name}=1,2",), None)

@@ -306,12 +306,14 @@ def test_a_prediction_is_written_down_and_scored_by_the_next_report(capsys, tmp_
 
 
 def test_a_report_of_one_of_several_series_has_a_folder_of_its_own(capsys, tmp_path):
-    folder = studies.make(tmp_path / "study", repeats=1, axis=("width", ["8", "16"]))
-    status, _, err = said(capsys, "report", folder)
-    assert status == 2 and "choose one with --series" in err and not (folder / "report").exists()
-    words = ["report", folder, "--series", "workloads.some_net width=8"]
-    assert f"report: {folder}/report/workloads.some_net_width_8/index.html" in said(capsys, *words)[1]
-    assert (folder / "report" / "workloads.some_net_width_8" / "index.html").is_file()
+    folder = studies.make(tmp_path / "study", repeats=1, axis=("width", ["8", "[8"]))
+    status, out, _ = said(capsys, "report", folder)  # of all of them it is the table of the points
+    assert status == 0 and "6 points" in out and "# Sweep study" in (folder / "report" / "report.md").read_text()
+    status, out, err = said(capsys, "report", folder, "--series", "width=8")
+    assert (status, out) == (2, "") and "has no series" in err
+    words = ["report", folder, "--series", "workloads.some_net width=[8"]
+    assert f"report: {folder}/report/workloads.some_net_width_8-2/index.html" in said(capsys, *words)[1]
+    assert (folder / "report" / "workloads.some_net_width_8-2" / "index.html").is_file()
 
 
 @pytest.mark.parametrize(

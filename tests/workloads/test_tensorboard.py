@@ -7,7 +7,9 @@ import time
 import urllib.request
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 import ranks
@@ -15,7 +17,7 @@ import tensorflow as tf
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 from tensorboard.plugins.graph.keras_util import keras_model_to_graph_def
-from tensorboard.plugins.hparams import metadata
+from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 from tensorboard.util import tensor_util
 
 from launch.record.files import read_json, read_lines
@@ -142,6 +144,7 @@ def test_tensorboard_shows_the_study(study: Path):
     assert sorted(group["hparams"]["lr"] for group in groups) == [0.001, 0.004]
     assert sorted(group["hparams"]["ranks"] for group in groups) == [1, 2]
     for group in groups:
+        assert group["name"] in ("one", "two")  # not a hash of the options
         assert group["hparams"] | {"seed": 7, "network": "noisy", "deterministic": True} == group["hparams"]
         values = {value["name"]["tag"]: value["value"] for value in group["metricValues"]}
         [name] = [session["name"] for session in group["sessions"]]
@@ -228,3 +231,22 @@ def test_pictures_are_shown_and_the_run_is_done(tmp_path: Path):
     np.testing.assert_array_equal(tf.io.decode_png(images[0]).numpy(), picture)
     assert found["validation/error", 10] == 0.25
     assert (metadata.SESSION_END_INFO_TAG, 10) in found
+
+
+def test_a_trial_has_the_name_of_its_run_so_that_repeats_are_apart(tmp_path: Path):
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "study.json").write_text("{}")
+    names = []
+    for name in ("s/n1-lr0.1-r1", "s/n1-lr0.1-r2", "alone"):
+        run = made(tmp_path / name)
+        workload = SimpleNamespace(model=keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]), validation=SimpleNamespace(load=lambda _: (np.zeros((1, 2), np.float32), None)))  # fmt: skip
+        board = Board(run.tensorboard, 0, 10)
+        board.begin(workload, {"lr": 0.1})
+        [start] = [
+            plugin_data_pb2.HParamsPluginData.FromString(value.metadata.plugin_data.content).session_start_info
+            for event in events(run)
+            for value in event.summary.value
+            if value.tag == metadata.SESSION_START_INFO_TAG
+        ]
+        names.append(start.group_name)
+    assert names == ["s/n1-lr0.1-r1", "s/n1-lr0.1-r2", "alone"]

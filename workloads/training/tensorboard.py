@@ -24,6 +24,7 @@ from tensorboard.plugins.scalar.metadata import create_summary_metadata as of_sc
 from tensorboard.util import tensor_util
 
 from launch.record.files import publish
+from launch.record.rundir import INDEX
 from workloads.training.api import Workload
 
 POINTS = 1000  # of each scalar of the training: as many as TensorBoard shows of one
@@ -53,6 +54,7 @@ class Board:
 
     def __init__(self, folder: Path, step: int, steps: int) -> None:
         folder.mkdir(exist_ok=True)
+        self._trial = _name_of_run(folder.parent)
         kept = _rewind(folder, step)
         self._noted = {(value.tag, event.step) for event in kept for value in event.summary.value}
         self._every = max(1, -(-steps // POINTS))
@@ -73,7 +75,7 @@ class Board:
         if self._noted:
             return
         plain = {name: v if isinstance(v, (bool, int, float)) else str(v or "") for name, v in options.items()}
-        self._write(0, summary=summary_v2.hparams_pb(plain))
+        self._write(0, summary=summary_v2.hparams_pb(plain, trial_id=self._trial))
         self._write(0, graph_def=_operations(workload).as_graph_def().SerializeToString())
         if layers := _layers(workload.model):
             self._note(0, {"keras": layers}, LAYERS)
@@ -130,6 +132,12 @@ class Board:
         new = (tag, step) not in self._noted
         self._noted.add((tag, step))
         return new
+
+
+def _name_of_run(run: Path) -> str:
+    """What HParams calls a run: by default it is a hash of the options, and repeats, which share them, would be one trial."""
+    run = run.absolute()
+    return f"{run.parent.name}/{run.name}" if (run.parent / INDEX).is_file() else run.name
 
 
 def records(path: Path) -> Iterator[bytes]:

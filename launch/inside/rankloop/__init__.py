@@ -8,6 +8,11 @@
     rankloop.result(accuracy=0.97)                       # stands in result.json
 
 Without the launcher all of it works, and records nothing. It needs Python 3.9 and no other package.
+
+In the Python in which the toolkit is installed it also starts studies and reads them (profiling/api.py):
+
+    study = rankloop.launch("train.py", nodes=[1, 2, 4], repeats=3)
+    study.wait().scaling()
 """
 
 from __future__ import annotations
@@ -201,6 +206,10 @@ class _Step:
 
 
 def __getattr__(name: str) -> Any:
+    if name in ("Refusal", "Rows", "Study", "launch"):  # of the toolkit, which ranks do not wait for and may not have
+        from rankloop import _toolkit
+
+        return globals().setdefault(name, getattr(_toolkit.api(name), name))
     if name != "checkpoints":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import pathlib

@@ -11,13 +11,15 @@ import sys
 _HERE = os.path.dirname(os.path.realpath(__file__))
 
 
+def home() -> "str | None":
+    """The folder in which the toolkit lies: this package is beside the others in a wheel, and in launch/inside of a copy."""
+    homes = (os.path.dirname(_HERE), os.path.dirname(os.path.dirname(os.path.dirname(_HERE))))
+    return next((home for home in homes if os.path.isfile(os.path.join(home, "launch", "__init__.py"))), None)
+
+
 def main() -> int:
     """Do what the command line says; return the exit status."""
-    homes = (
-        os.path.dirname(_HERE),
-        os.path.dirname(os.path.dirname(os.path.dirname(_HERE))),
-    )  # of a wheel; of launch/inside
-    sys.path.insert(0, next(home for home in homes if os.path.isfile(os.path.join(home, "launch", "__init__.py"))))
+    sys.path.insert(0, str(home()))
     import launch.streams
 
     del sys.path[0]

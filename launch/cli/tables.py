@@ -1,0 +1,78 @@
+"""What a file of TOML holds: tables, lists and values, each refused in one line where it is another; values as they are written."""
+
+import datetime
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from launch.errors import Refusal, nearest
+from launch.plan import typed
+
+
+class Written(float):
+    """A number of a file that knows how it is written there: 1e-3, which as a float alone would be 0.001."""
+
+    text: str
+
+    def __new__(cls, text: str) -> "Written":
+        """As `float`."""
+        number = super().__new__(cls, text)
+        number.text = text.replace("_", "")  # which part digits in TOML, and hardly anywhere else
+        return number
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def table_of(tables: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A table within a definition; an empty one where there is none."""
+    table = tables.get(name, {})
+    if not isinstance(table, dict):
+        raise Refusal(
+            f"{name} = {typed.shown(table)} is not a table: write [{name}], and below it a line NAME = VALUE for each"
+        )
+    return table
+
+
+def list_of_tables(tables: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """The tables of one name within a definition."""
+    found = tables.get(name, [])
+    if not isinstance(found, list) or not all(isinstance(table, dict) for table in found):
+        inline = name in ("only", "exclude")
+        how = f"{name} = [{{width = 64}}, {{width = 32, lr = 0.01}}]" if inline else f"[[{name}]]"
+        raise Refusal(f"{name} is not a list of tables: write {how}")
+    return found
+
+
+def words_of(tables: Mapping[str, Any], name: str) -> list[str]:
+    """A list of words within a definition."""
+    found = tables.get(name, [])
+    if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
+        raise Refusal(f"{name} = {typed.shown(found)} is not a list of words: write {name} = ['one', 'two']")
+    return found
+
+
+def as_text(name: str, value: Any) -> str:
+    """A value as it is written on a command line; of a list or a table that is JSON."""
+    try:
+        if isinstance(value, list | dict):
+            text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_date)
+        elif isinstance(value, datetime.date | datetime.time):
+            text = _date(value)
+        else:
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits; one in a list that is infinite
+        text = "\0"
+    if "\0" in text or isinstance(value, int) and abs(value) >= 2**63:
+        raise Refusal(f"{name} = {typed.shown(value)} is not a value: give a number, a text, true or false")
+    return text
+
+
+def _date(value: datetime.date | datetime.time) -> str:
+    return value.isoformat()
+
+
+def refuse_unknown(table: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse a table with a key that it cannot have."""
+    if unknown := next((name for name in table if name not in known), None):
+        raise Refusal(f"{unknown} is not a key that it can have: {nearest(unknown, known)}")

@@ -1,0 +1,260 @@
+"""Studies from Python: what ``import rankloop`` offers to notebooks and scripts, by the functions that the verbs call.
+
+    study = rankloop.launch("train.py", nodes=[1, 2, 4], repeats=3, sweep={"lr": [0.1, 0.01]})
+    study.wait().table(by="accuracy")
+
+Nothing is printed. What cannot be done raises a `Refusal`, whose message is the one line that the command would print.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import io
+import json
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from launch import START
+from launch.cli import cancel, status
+from launch.errors import Refusal, SubmissionRefused, nearest
+from launch.plan import options
+from launch.plan.plan import default_name
+from launch.plan.request import Request
+from launch.plan.sweep import axis
+from launch.submit import states
+
+if TYPE_CHECKING:
+    import pandas  # type: ignore[import-not-found]
+
+__all__ = ["Refusal", "Rows", "Study", "launch"]
+
+_POLL_S = (0.2, 5.0)  # between two looks at the runs, at first and at last
+
+
+def launch(program: str | Path, *arguments: object, **asked: Any) -> Study:
+    """Start a run or a study, as ``rankloop --detach`` does, and return at once; it outlives this process.
+
+    Parameters
+    ----------
+    program : str or Path
+        A script, a module, a workload, or the TOML file of a definition.
+    *arguments : object
+        The words behind it.
+    **asked : Any
+        The job options, by their names on the command line, with ``_``: ``nodes=[1, 2, 4]``, ``repeats=3``.
+        ``sweep`` is a dict: axis -> its values, or a text such as ``"0..4"``.
+
+    Raises
+    ------
+    Refusal
+        If it cannot be done, with nothing started; `SubmissionRefused` if it is the scheduler that refuses.
+    """
+    known = {field.name: field for field in dataclasses.fields(Request)}
+    if unknown := next((name for name in asked if name not in known), None):
+        raise Refusal(f"{unknown} is not an option of the job: {nearest(unknown, known)}")
+    if own := next((name for name in ("dry_run", "follow", "wait", "detach") if name in asked), None):
+        raise Refusal(f"{own} is for the command line: launch returns at once, and .wait() waits for the end")
+    folder = Path(asked.get("runs", "runs"), asked.get("name") or "")
+    if not asked.get("name"):
+        folder = _unused(folder, str(program))
+    words = [f"--sweep={axis}" for axis in _axes(asked.pop("sweep", None) or {})]
+    for name, value in (asked | {"runs": folder.parent, "name": folder.name}).items():
+        words += _words(known[name], value)
+    # A process of its own: what it imports to plan a workload is as the files are now, and its command line is kept.
+    command = [sys.executable, START, *words, "--detach", str(program), *map(str, arguments)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    said = done.stderr.strip().removeprefix("rankloop: ")
+    if done.returncode:
+        refusal = (SubmissionRefused if done.returncode == SubmissionRefused.status else Refusal)(said)
+        refusal.status = done.returncode
+        raise refusal
+    if said:
+        warnings.warn(said, stacklevel=2)
+    return Study(folder)
+
+
+class Study:
+    """A study or a run, by its folder.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder.
+
+    Raises
+    ------
+    Refusal
+        If there is no run in it.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).absolute()
+        states.find([self.path])
+
+    def __repr__(self) -> str:
+        return f"Study({str(self.path)!r})"
+
+    @property
+    def runs(self) -> list[Path]:
+        """The folders of its runs."""
+        return states.find([self.path])
+
+    def wait(self, timeout: float | None = None) -> Study:
+        """Return once no run is queued or running, whatever has become of each: `status` says it.
+
+        Raises
+        ------
+        TimeoutError
+            If that takes more than so many seconds; the runs go on.
+        Refusal
+            If a run was started on another host, and cannot be seen from here.
+        """
+        deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
+        left, pause = self.runs, _POLL_S[0]
+        while left:
+            known, _ = states.look(left)
+            if elsewhere := next((one for one in known if one.state == "unknown"), None):
+                raise Refusal(f"{elsewhere.path}: {elsewhere.reason}")
+            left = [one.path for one in known if one.under_way]
+            if left and time.monotonic() > deadline:
+                raise TimeoutError(f"{len(left)} of the runs of {self.path} have not ended after {timeout:g} s")
+            time.sleep(pause if left else 0)
+            pause = min(1.2 * pause, _POLL_S[1])
+        return self
+
+    def status(self) -> Rows:
+        """A row per run: its state, why it failed, how far it is."""
+        known, efficiencies, bad, doubts = status.look([self.path])
+        for doubt in doubts:
+            warnings.warn(doubt, stacklevel=2)
+        return Rows(status.as_json(known, efficiencies, bad), lambda: "\n".join(status.lines(known, efficiencies, bad)))
+
+    def table(self, by: str | None = None, smallest: bool | None = None) -> Rows:
+        """A row per point: what its repeats have reached; arguments are those of ``rankloop table``."""
+        from profiling.cli import table
+        from profiling.reporting import sweep_table
+
+        content = table.document(self.path, by, smallest)
+        header, *rows = sweep_table.flat(content)
+        named = [dict(zip(header, row)) for row in rows]
+        return Rows(named, lambda: table.as_text(content), lambda: table.as_markdown(content))
+
+    def scaling(self, series: str | None = None) -> Rows:
+        """A row per number of ranks: throughput, speed-up and efficiency with intervals, as in ``rankloop report``."""
+        from profiling.cli import inputs, report
+        from profiling.reporting import document
+
+        content = document.table(inputs.series(self.path, series)[0])
+        return Rows(
+            content["rows"], lambda: report.printed(content, "text"), lambda: report.printed(content, "markdown")
+        )
+
+    def predict(self, nodes: int | Iterable[int], series: str | None = None) -> Rows:
+        """A row per number of nodes: what it will give, as ``rankloop predict`` says, and written down as by that."""
+        from profiling.cli import predict
+
+        asked = (nodes,) if isinstance(nodes, int) else tuple(nodes)
+        content, rates, _ = predict.predicted(self.path, predict.Options(nodes=asked, series=series))
+        return Rows(content["predictions"], lambda: predict.as_text(content, rates))
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """A row per run: its nodes, the values of its axes, its state and all its figures. It needs pandas."""
+        from profiling.cli import table
+        from profiling.reporting import sweep_table
+
+        return _dataframe(sweep_table.of_runs(table.document(self.path)))
+
+    def cancel(self) -> None:
+        """End its runs, so that they can be resumed; return when they have ended."""
+        with contextlib.redirect_stdout(io.StringIO()):
+            cancel.main([str(self.path)])
+
+
+class Rows(list[dict[str, Any]]):
+    """The rows of a table, a dict each; shown as the table that the command prints.
+
+    Parameters
+    ----------
+    rows : iterable of dict
+        The rows.
+    text : function
+        Gives the table for the terminal.
+    markdown : function, optional
+        Gives the table in Markdown, for notebooks.
+    """
+
+    def __init__(
+        self, rows: Iterable[dict[str, Any]], text: Callable[[], str], markdown: Callable[[], str] | None = None
+    ) -> None:
+        super().__init__(rows)
+        self._text, self._markdown = text, markdown or (lambda: f"```\n{text()}\n```")
+
+    def __repr__(self) -> str:
+        return self._text()
+
+    def _repr_markdown_(self) -> str:
+        return self._markdown()
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """The rows for pandas, which has to be installed."""
+        return _dataframe(self)
+
+
+def _dataframe(rows: Iterable[Mapping[str, Any]]) -> pandas.DataFrame:
+    """Rows as a table of pandas; an interval is two columns, and texts that are all numbers are numbers."""
+    try:
+        import pandas  # type: ignore[import-not-found]
+    except ModuleNotFoundError:
+        raise Refusal(f"to_dataframe() needs pandas: {sys.executable} -m pip install pandas") from None
+    frame = pandas.json_normalize(list(rows), sep="_")
+    for name in frame.select_dtypes(exclude="number").columns:
+        with contextlib.suppress(ValueError, TypeError):
+            frame[name] = pandas.to_numeric(frame[name])
+    return frame
+
+
+def _unused(runs: Path, program: str) -> Path:
+    """The folder of a run or study that was given no name."""
+    words = Path(program).stem if "/" in program or Path(program).is_file() else program.rpartition(".")[2]
+    now = datetime.datetime.now().replace(microsecond=0)
+    while (folder := runs / default_name(words, now)).exists():
+        now += datetime.timedelta(seconds=1)
+    return folder
+
+
+def _axes(sweep: Mapping[str, Any] | str | Iterable[str]) -> list[str]:
+    """What stands behind each --sweep."""
+    if not isinstance(sweep, Mapping):
+        return [sweep] if isinstance(sweep, str) else list(sweep)
+    words = []
+    for name, values in sweep.items():
+        listed = isinstance(values, Iterable) and not isinstance(values, str | Mapping)
+        texts = [_text(each) for each in values] if listed else [_text(values)]
+        words.append(f"{name}={','.join(texts)}")
+        if listed and axis(words[-1])[1] != texts:
+            raise Refusal(f"{words[-1]!r} means other values behind --sweep: write them into a definition, a TOML file")
+    return words
+
+
+def _words(field: dataclasses.Field, value: Any) -> list[str]:
+    """An option as it is written on the command line; nothing of None."""
+    flag = options.flags(field)[-1]
+    if isinstance(value, bool):
+        return [flag if value else f"--no-{flag[2:]}"]
+    if isinstance(value, list | tuple | range):
+        texts = [_text(each) for each in value]
+        separator = field.metadata.get("separator")
+        return [f"{flag}={text}" for text in ([separator.join(texts)] if separator else texts)]
+    return [] if value is None else [f"{flag}={value}"]
+
+
+def _text(value: Any) -> str:
+    """A value as it is written on the command line: lists, dicts, true and false as JSON has them."""
+    return json.dumps(value, separators=(",", ":")) if isinstance(value, list | tuple | dict | bool) else str(value)

@@ -1,0 +1,88 @@
+"""python -m profiling table STUDY [--by FIGURE]: what each point of a study has reached: repeats, mean, spread, best.
+
+A figure is a metric of the runs, throughput, or time; without --by all of them are shown. The study may be under way.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from launch.cli.names import Named
+from launch.errors import Refusal
+from launch.plan import options
+from launch.record.files import publish
+from launch.record.table import aligned
+from profiling import text
+from profiling.cli import inputs
+from profiling.reporting import markdown, sweep_table
+
+
+@dataclass(frozen=True)
+class Options(Named):
+    """The options of the verb."""
+
+    by: str | None = None  # the figure that is shown, and by whose mean the points are sorted
+    smallest: bool = False  # the smallest first, as of an error; by default its name or the workload's target says
+    largest: bool = False  # the largest first
+    format: Literal["text", "markdown", "csv", "json"] = "text"  # of the table
+    out: Path | None = None  # the file to write it to; by default it is printed
+
+
+def run(argv: Sequence[str]) -> str:
+    """What the verb prints."""
+    (path,), chosen = options.with_files(Options, argv, ["STUDY"])
+    if chosen.smallest and chosen.largest:
+        raise Refusal("--smallest and --largest contradict each other: give one of them")
+    if chosen.by is None and (chosen.smallest or chosen.largest):
+        raise Refusal("--smallest and --largest say how to sort by a figure: give it with --by")
+    content = document(path, chosen.by, True if chosen.smallest else False if chosen.largest else None)
+    written = FORMS[chosen.format](content)
+    if not chosen.out:
+        return written
+    try:
+        publish(chosen.out, written + "\n")
+    except OSError as error:
+        raise Refusal(f"cannot write {chosen.out} ({error.strerror}): give another file with --out") from None
+    return f"{text.plural(len(content['points']), 'point')}: {chosen.out}"
+
+
+def document(path: Path, by: str | None = None, smallest: bool | None = None) -> dict[str, Any]:
+    """The table of a study as a value; arguments and refusals are those of `sweep_table.document`."""
+    return sweep_table.document(inputs.sweep(path), by, smallest)
+
+
+def as_text(content: dict[str, Any]) -> str:
+    """The table for the terminal."""
+    header, rows = sweep_table.cells(content)
+    sides = "<" * len(sweep_table.axes(content)) + ">"
+    return "\n".join([_title(content), "", aligned([header, *rows], sides), "", *sweep_table.notes(content)]).rstrip(
+        "\n"
+    )
+
+
+def as_markdown(content: dict[str, Any]) -> str:
+    """The table in Markdown."""
+    header, rows = sweep_table.cells(content)
+    table = text.markdown([*map(markdown.safe, header)], [[*map(markdown.safe, row)] for row in rows])
+    return "\n".join([f"## {_title(content)}", "", table, "", *(f"- {note}" for note in sweep_table.notes(content))])
+
+
+def _as_csv(content: dict[str, Any]) -> str:
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows(sweep_table.flat(content))
+    return file.getvalue().rstrip("\n")
+
+
+def _as_json(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=1, ensure_ascii=False)
+
+
+def _title(content: dict[str, Any]) -> str:
+    return f"{content['study']}: {text.plural(len(content['points']), 'point')} of {Path(content['workload']).name}"
+
+
+FORMS = {"text": as_text, "markdown": as_markdown, "csv": _as_csv, "json": _as_json}
