@@ -21,7 +21,7 @@ from launch.plan.request import Count, NotNegative, Request
 from launch.plan.shape import refuse_beyond_limits
 from launch.record.rundir import PREDICTIONS, RunDir, is_study
 from launch.record.table import aligned
-from launch.submit import describe, grow, jobs, order, revise, study
+from launch.submit import describe, grow, jobs, order, revise, states, study
 from launch.submit.grow import Growth
 from launch.submit.lock import alone
 
@@ -91,6 +91,10 @@ def main(argv: list[str]) -> int:
     RunDir(folder).refuse_files_of_others()
     with alone(resume.outermost(folder), how.take_over) as hold:
         what = _planned(folder, given, how)
+        lacking = [run for run in study.runs_in(folder) if run.result() is None]
+        busy = states.under_way(lacking) if lacking and not scheduler(what.plans[0].backend).remote else ()
+        if busy:  # what runs beside a measurement disturbs it
+            raise Refusal(f"{min(busy)} is running on this machine: wait for its end, then extend the study")
         print(_described(what), flush=True)
         with grow.grown(what):
             status = resume.go_on(folder, how, hold)

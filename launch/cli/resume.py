@@ -88,6 +88,11 @@ def outermost(folder: Path) -> Path:
 def _members(folder: Path) -> tuple[list[RunDir], list[str]]:
     """The runs that a run, study or workflow is made of, those that were missing put back; and why others are none."""
     if stages.is_workflow(folder):
+        if gone := next((stage.name for stage in stages.read(folder) if not stage.folder.exists()), None):
+            raise Refusal(
+                f"stage {gone} of {folder} is gone, and workflow.json does not say what it ran: start the workflow again under "
+                "another --name"
+            )
         parts = [_members(stage.folder) for stage in stages.read(folder)]
         return [run for runs, _ in parts for run in runs], [line for _, lines in parts for line in lines]
     if not is_study(folder):

@@ -31,7 +31,7 @@ from launch.record.files import Unreadable
 from launch.record.job import Job
 from launch.record.pace import Pace, pace
 from launch.record.rundir import Event, PlanRecord, RunDir, is_study, names_in
-from launch.submit.stages import ended_before
+from launch.submit import stages
 
 UNDER_WAY = ("queued", "running", "unknown")
 BROKEN = ("damaged", "unreadable")
@@ -153,7 +153,11 @@ def _broken(path: Path, error: Refusal) -> Known:
 
 
 def _missing(path: Path, of_study: Collection[str]) -> Known | None:
-    """A run of a study of which nothing is left, or that has lost its run.json; None of any other."""
+    """A run of a study of which nothing is left, or that has lost its run.json, or a stage that is gone; None of any other."""
+    if not os.path.lexists(path) and stages.is_workflow(path.parent):
+        return Known(
+            path=path, state="missing", reason="a stage that is gone: start the workflow again under another name"
+        )
     if os.path.lexists(path / "run.json") or path.name not in of_study:
         return None
     if RunDir(path).is_missing:
@@ -323,7 +327,7 @@ def _state(entry: _Record, job: Job | None, answer: Answer) -> tuple[str, str, s
         return state, reason, "records"
     noted = state
     state, reason = judge(noted, job, answer.of(job, entry.run))
-    if state in ("cancelled", "lost") and noted == "queued" and (cause := ended_before(entry.run.path)):
+    if state in ("cancelled", "lost") and noted == "queued" and (cause := stages.ended_before(entry.run.path)):
         return "cancelled", cause, "scheduler"  # the controller remembers it for some minutes only
     return state, reason, "scheduler"
 
@@ -343,6 +347,8 @@ def _below(folder: Path) -> Iterator[Path]:
             yield folder
             continue
         try:
+            if stages.is_workflow(folder):
+                yield from (stage.folder for stage in stages.read(folder) if not os.path.lexists(stage.folder))
             if is_study(folder):
                 yield from (
                     gone for name in names_in(folder) if not os.path.lexists((gone := folder / name) / "run.json")

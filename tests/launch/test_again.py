@@ -8,16 +8,17 @@ from pathlib import Path
 
 import pytest
 from launched import launch
-from plans import CLUSTER, plan, run_of
+from plans import CLUSTER, LAPTOP, plan, run_of
 
+from launch.cli import resume
+from launch.cli.names import Named
 from launch.cli.verbs import VERBS
 from launch.errors import Refusal, SubmissionRefused
 from launch.plan import site
-from launch.cli.names import Named
 from launch.plan.request import Request
 from launch.record.files import publish_json, read_json
 from launch.record.rundir import RunDir
-from launch.submit import revise, states
+from launch.submit import revise, stages, states
 
 PROGRAM = "import os, sys\nprint(os.environ['LAUNCH_SEED'], sys.argv[1:])\n"
 
@@ -146,3 +147,13 @@ def test_a_run_is_found_by_its_name(tmp_path: Path, monkeypatch):
     ):
         module = importlib.import_module(VERBS[verb][0])
         assert issubclass(module.Options, Named), verb
+
+
+def test_a_stage_that_is_gone_is_said_to_be(tmp_path: Path):
+    """Nothing says what it ran, so it is not made up."""
+    run_of(plan(Request(), LAPTOP), tmp_path / "w" / "b")
+    stages.write(tmp_path / "w", [stages.Stage(name, (), tmp_path / "w" / name) for name in ("a", "b")])
+    found = {one.path.name: one.state for one in states.look(states.find([tmp_path / "w"]))[0]}
+    assert found == {"a": "missing", "b": "planned"}
+    with pytest.raises(Refusal, match="stage a of .* is gone, and workflow.json does not say what it ran"):
+        resume.main([str(tmp_path / "w")])
