@@ -92,6 +92,8 @@ def ran_s(events: Sequence[Event], now: float | None = None) -> float:
 
 def of_studies(known: Sequence[states.Known]) -> dict[Path, float]:
     """Seconds that each study among some runs still takes, of those of which runs are under way and others are done."""
+    if all(one.running_s is None for one in known):
+        return {}
     by_path = {one.path: one for one in known}
     found = {}
     for folder, paths in states.grouped(by_path).items():
