@@ -125,7 +125,8 @@ def _planned(folder: Path, given: dict[str, Any], how: Options) -> Growth:
         runs=[(point, plan) for (point, _), (_, plan) in zip(what.runs, new)],
     )
     here = site.load(what.plans[0].site_file or what.plans[0].site)
-    for job in {(job.nodes, job.time_s): job for job in what.jobs}.values():
+    same = all(plan == old for (_, old), (_, plan) in zip(runs, new))  # else `revised` has checked them
+    for job in {(job.nodes, job.time_s): job for job in what.jobs}.values() if same else ():
         refuse_beyond_limits(here, job.partition, job.nodes, job.time_s)
         scheduler(job.backend).check(job)
     if how.detach and scheduler(what.plans[0].backend).remote:

@@ -47,7 +47,8 @@ def revised(runs: Runs, anew: Anew) -> list[tuple[RunDir, Plan]]:
     sites = {(plan.site, plan.site_file): _site(plan) for _, plan in runs}
     found = [(run, _revised(plan, given, sites[plan.site, plan.site_file])) for run, plan in runs]
     plans = [plan for _, plan in found]
-    jobs = [packing.allocation(runs[0][0].path.parent.name, plans)] if plans[0].pack else plans
+    changed = [new for (_, old), new in zip(runs, plans) if new != old]
+    jobs = [packing.allocation(runs[0][0].path.parent.name, plans)] if changed and plans[0].pack else changed
     for job in {(job.nodes, job.time_s): job for job in jobs}.values():
         refuse_beyond_limits(sites[job.site, job.site_file], job.partition, job.nodes, job.time_s)
         scheduler(job.backend).check(job)
