@@ -30,6 +30,9 @@ class Options(revise.Anew, Named):
     take_over: bool = False  # take over from a launcher on another host that is gone and has not said so
 
 
+_OF_EXTEND = ("--nodes", "-N", "--repeats", "--sweep")
+
+
 def main(argv: list[str]) -> int:
     """Start another attempt of what has not finished; return the exit status, as for a new one.
 
@@ -38,6 +41,8 @@ def main(argv: list[str]) -> int:
     Refusal
         If there is no such run, it is finished, it is running, or another user has put something into it.
     """
+    if any(word.startswith(_OF_EXTEND) for word in argv):
+        raise Refusal(f"resume runs what is lacking, and extend adds to a study: {command('extend', *argv)}")
     chosen, words = options.with_words(Options, argv, "resume")
     if len(words) != 1:
         raise Refusal(f"resume needs a run{', one at a time' if words else ''}: {command('resume RUN')}")

@@ -8,7 +8,7 @@ import pytest
 from launched import launch
 from plans import EIGHT_CORES, LAPTOP, NOON
 
-from launch.cli import extend
+from launch.cli import extend, resume
 from launch.errors import Refusal, SubmissionRefused
 from launch.plan import site, workload
 from launch.plan.request import Request
@@ -72,6 +72,9 @@ def test_what_is_new_is_run_and_what_was_predicted_of_it_scored(tmp_path: Path):
     assert again.returncode == 2 and "has all of that already" in again.stderr
     same = launch("--nodes=1,2,4", *words)
     assert same.returncode == 2 and "add to it: python -m launch extend" in same.stderr
+    for words in (["--repeats", "3"], ["--nodes=4"]):
+        with pytest.raises(Refusal, match="extend adds to a study: .* extend s"):
+            resume.main(["s", *words])
 
 
 def test_points_values_and_repeats_are_those_of_the_larger_study(tmp_path: Path):
