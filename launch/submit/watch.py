@@ -86,9 +86,6 @@ class _Watch:
         self._counts = ""
         self._estimate: eta.Estimate | None = None
         self._looked, self._more = -_LOOK_S, ""
-        if follow and len(self._all) > 1:
-            self._estimate = eta.Estimate(jobs[0].holder)
-            self._estimate.learn_all()
         self.outcomes: dict[str, str] = {}
 
     def left(self) -> list[tuple[RunDir, Plan]]:
@@ -160,8 +157,11 @@ class _Watch:
 
     def _left_for_all(self) -> str:
         """About how long the runs still take that have not ended, and those behind them."""
-        if self._estimate is None:
+        if not self._follow or len(self._all) == 1:
             return ""
+        if self._estimate is None:
+            self._estimate = eta.Estimate(self._jobs[0].holder)
+            self._estimate.learn_all()
         running, waiting = {}, []
         for job, run, _ in self._left.values():
             last = submission.last_event(run, job)
