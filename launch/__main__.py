@@ -1,8 +1,10 @@
 """python -m launch [JOB OPTIONS] WORKLOAD [WORKLOAD OPTIONS]
+python -m launch [JOB OPTIONS] PROGRAM [ARGUMENTS]
 
-Run a workload, a module or a script on many ranks: as processes of this machine, or as a Slurm job. Options before the
-workload belong to the job, options after it to the workload. In place of a workload, jobs/NAME.toml may stand: a run, a study
-or a workflow that is defined in that file.
+Run a workload or any program on many ranks: as processes of this machine, or as a Slurm job. Options before it belong to the
+job, what stands behind it is its own. A program is a path (train.py, ./a.out, run.sh), a module (-m package.module, or its name
+alone), or a name on PATH (-- hostname, or its name alone where it is no module's). In its place, jobs/NAME.toml may stand: a run,
+a study or a workflow that is defined in that file.
 """
 
 import contextlib
@@ -52,7 +54,7 @@ def main(argv: list[str]) -> int:
         print(usage(rest))
         return 0
     if not rest:
-        raise Refusal(f"no workload is given: give one of {', '.join(workload.known())}, or --help")
+        raise Refusal(f"nothing to run is given: give a program, one of {', '.join(workload.known())}, or --help")
     now = datetime.datetime.now().replace(microsecond=0)
     while True:
         try:
@@ -127,7 +129,8 @@ def usage(rest: list[str]) -> str:
             _, orders = _ordered({}, rest[:1], datetime.datetime.now())
             names = list(dict.fromkeys(each.target.name for each in orders if each.target.kind == "workload"))
         else:
-            names = [rest[0]] if workload.kind(rest[0], VERBS) == "workload" else []
+            name = rest[rest[0] == "-m"]
+            names = [name] if workload.kind(name, VERBS) == "workload" else []
         for name in names:
             text += ["", f"options of {name}", option_help.describe(workload.config_class(name))]
     else:
@@ -162,7 +165,8 @@ def _ordered(
         return definition.read(rest[0], given, rest[1:], now, own)
     asked = options.build(Request, {**(own or {}), **given})
     axes = axes_of_words(asked.sweep, given.get("nodes"))
-    return asked, [Order(asked=asked, target=workload.find(rest[0], rest[1:], VERBS), axes=axes)]
+    target = workload.find(rest[0], rest[1:], VERBS, contained=asked.container is not None)
+    return asked, [Order(asked=asked, target=target, axes=axes)]
 
 
 def _site(request: Request) -> tuple[site.Site, str]:

@@ -26,6 +26,7 @@ from launch.backends.scheduler import ENDED, RUNNING, UNKNOWN, Answer, Limits, P
 from launch.backends.supervise import END_THIS, GRACE_S, Interrupted, execute, is_running
 from launch.errors import Refusal, refuse_without
 from launch.node import attempt, stop
+from launch.plan import executable
 from launch.plan.plan import Plan
 from launch.record import job as jobs
 from launch.record.job import Job
@@ -48,6 +49,8 @@ class Local:
         if plan.rendezvous == "mpi" and plan.size > 1:
             mpirun(plan)
         rank_command.refuse_absent(plan)
+        if plan.kind == "program" and plan.container is None and (why := executable.unrunnable(plan.entry[0])):
+            raise Refusal(why)
         if plan.kind == "workload" and plan.container is None:
             refuse_without(["tensorflow", "keras", *(["horovod"] if plan.size > 1 else [])])
 

@@ -1,8 +1,9 @@
 """A definition: a run, a study or a workflow of them in a TOML file, with the very names of the command line.
 
-    workload = "workloads.cfd_resnet"   # or any module or script; `arguments` are words behind it
+    workload = "workloads.cfd_resnet"   # or any module, script or program; `arguments` are words behind it
     [job]                               # options of the job, as fields of launch.plan.request.Request
     [options]                           # options of what is run
+    [fom.throughput]                    # a figure of merit that the program prints: launch.plan.figures.Figure
     [axes]                              # of these all combinations
     [[zip]]                             # of these the first with the first, the second with the second ...
     exclude = [...]  only = [...]       # which combinations are made
@@ -21,7 +22,7 @@ from typing import Any
 from launch import HOME
 from launch.cli.tables import Written, as_text, list_of_tables, refuse_unknown, table_of, words_of
 from launch.errors import Refusal, nearest
-from launch.plan import options, typed, workload
+from launch.plan import figures, options, typed, workload
 from launch.plan.plan import default_name, refuse_bad_name
 from launch.plan.request import Request
 from launch.plan.sweep import Axes, axis, with_nodes
@@ -31,7 +32,7 @@ from launch.submit.stages import in_order
 
 FOLDER = Path(HOME, "jobs")
 
-_ORDER = ("workload", "arguments", "options", "job", "axes", "zip", "only", "exclude")
+_ORDER = ("workload", "arguments", "options", "fom", "job", "axes", "zip", "only", "exclude")
 _OF_ALL = ("site", "backend", "runs", "name", "budget", "dry_run", "json", "follow", "wait", "detach")
 """Options of the job that all stages of a workflow share."""
 
@@ -144,15 +145,21 @@ def _order(
     refuse_unknown(table, known)
     if not isinstance(table.get("workload"), str):
         raise Refusal("it does not say what is to be run: write workload = 'workloads.cfd_resnet'")
+    asked = figures.to_words(table_of(table, "fom"))
+    job = job | {option: (*job.get(option, ()), *asked[option]) for option in asked}
+    if "fom" in given:  # what the file says of others would have nothing that it is of
+        job = {name: value for name, value in job.items() if name not in ("fom_unit", "fom_as")}
     job = job | given
     axes = _axes(table, job.pop("sweep", ()), job.get("nodes"))
-    kind = workload.kind(table["workload"])
+    contained = "container" in job
+    kind = workload.kind(table["workload"], contained=contained)
     hints = typed.hints(workload.config_class(table["workload"])) if kind == "workload" else {}
     texts = _texts("options", table_of(table, "options"), hints)
     found = [*words_of(table, "arguments")]
     place = options.end_of_options(found)
     found[place:place] = [*options.words(texts), *words]
-    return Order(asked=options.build(Request, job), target=workload.find(table["workload"], found), axes=axes)
+    target = workload.find(table["workload"], found, contained=contained)
+    return Order(asked=options.build(Request, job), target=target, axes=axes)
 
 
 def _axes(table: Mapping[str, Any], said: Iterable[str], nodes: Sequence[int] | None) -> Axes:

@@ -69,7 +69,7 @@ def facts(run: RunDir) -> dict[str, dict[str, Any]]:
     metrics = {
         name: value
         for name, value in result.items()
-        if name not in ("ranks", "nodes", "versions", "phases_s", "metrics")
+        if name not in ("ranks", "nodes", "versions", "phases_s", "metrics", "units")
     }
     return {
         "plan": _flat({k: v for k, v in plan.items() if k not in _OF_EACH_RUN | {"entry"}}) | _options(words),

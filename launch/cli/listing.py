@@ -59,6 +59,8 @@ def main(argv: list[str]) -> int:
 
 def _entry(path: Path, members: Sequence[states.Known]) -> dict[str, Any]:
     alone = members[0].path == path
+    units = list(dict.fromkeys(one.unit for one in members if one.throughput))
+    rates = [one.throughput for one in members if one.throughput and len(units) == 1]
     return {
         "path": str(path),
         "kind": "run" if alone else "study",
@@ -67,6 +69,8 @@ def _entry(path: Path, members: Sequence[states.Known]) -> dict[str, Any]:
         "runs": len(members),
         "nodes": sorted({one.nodes for one in members if one.nodes}),
         "states": dict(Counter(one.state for one in members).most_common()),
+        "throughput": [min(rates), max(rates)] if rates else None,  # the least and the greatest
+        "unit": units[0] if units else None,
         "since": max((one.since for one in members if one.since), default=None),
     }
 
@@ -79,6 +83,14 @@ def _row(entry: dict[str, Any]) -> dict[str, str]:
         "runs": str(entry["runs"]),
         "nodes": ",".join(map(str, entry["nodes"])),
         "states": ", ".join(f"{count} {state}" for state, count in entry["states"].items()),
+        "throughput": _throughput(entry),
         "left": eta.text(entry["left_s"]).removesuffix(" left"),
         "last event": time.strftime("%Y-%m-%d %H:%M", time.localtime(entry["since"])) if entry["since"] else "",
     }
+
+
+def _throughput(entry: dict[str, Any]) -> str:
+    if entry["throughput"] is None:
+        return ""
+    ends = dict.fromkeys(f"{rate:.4g}" for rate in entry["throughput"])
+    return f"{'..'.join(ends)} {entry['unit']}"

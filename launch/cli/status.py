@@ -18,6 +18,7 @@ from launch.errors import Refusal, command
 from launch.plan import options
 from launch.plan.walltime import clock
 from launch.record import bad_nodes
+from launch.record.figures import UNIT
 from launch.record.files import Unreadable
 from launch.record.rundir import INDEX, RunDir, is_study, read_index
 from launch.record.table import aligned, on_a_line
@@ -111,11 +112,13 @@ def show(lines: Sequence[str]) -> None:
 
 
 def rows(known: Sequence[states.Known], efficiencies: Mapping[Path, float] | None = None) -> list[dict[str, str]]:
-    """The cells of the table, by the names of its columns."""
-    return [_row(one, (efficiencies or {}).get(one.path)) for one in known]
+    """The cells of the table, by the names of its columns; a unit that all throughputs have is one of these."""
+    units = {one.unit for one in known if one.throughput is not None} or {UNIT}
+    shared = next(iter(units)) if len(units) == 1 else ""
+    return [_row(one, (efficiencies or {}).get(one.path), shared) for one in known]
 
 
-def _row(one: states.Known, efficiency: float | None) -> dict[str, str]:
+def _row(one: states.Known, efficiency: float | None, unit: str) -> dict[str, str]:
     shape = f"{one.nodes}x{one.ranks // one.nodes}" if one.nodes and one.ranks else ""
     return {
         "run": str(one.path),
@@ -126,7 +129,7 @@ def _row(one: states.Known, efficiency: float | None) -> dict[str, str]:
         "step": "" if one.step is None else f"{one.step}" + (f"/{one.steps}" if one.steps else ""),
         "epoch": "" if one.epoch is None or one.epochs is None else f"{one.epoch:.2f}/{one.epochs:g}",
         "loss": "" if one.loss is None else f"{one.loss:.4g}",
-        "examples/s": "" if one.examples_per_s is None else f"{one.examples_per_s:.4g}",
+        unit or "throughput": "" if one.throughput is None else f"{one.throughput:.4g}" + f" {one.unit}" * (not unit),
         "efficiency": "" if efficiency is None else f"{efficiency:.0%}",
         "left": "" if one.left_s is None else clock(int(one.left_s)),
         "attempts": str(one.attempts) if one.attempts > 1 else "",

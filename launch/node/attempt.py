@@ -20,7 +20,7 @@ from typing import Any
 from launch.errors import Refusal
 from launch.node import slurm_job, stop
 from launch.plan.plan import Plan
-from launch.record import diagnose, job, steps
+from launch.record import diagnose, figures, job, steps
 from launch.record.environment import surroundings
 from launch.record.files import publish_json
 from launch.record.rundir import RunDir
@@ -89,8 +89,9 @@ def begin(run: RunDir, submission: int | None = None) -> int:
     run.make_folders()
     run.handles_warning.unlink(missing_ok=True)  # the program has yet to say so
     attempt = len(run.events("started")) + 1
+    more = _job() | ({"logs": _printed(run)} if attempt > 1 else {})
     run.append_event(
-        "started", attempt=attempt, submission=submission, host=socket.gethostname(), pid=os.getpid(), **_job()
+        "started", attempt=attempt, submission=submission, host=socket.gethostname(), pid=os.getpid(), **more
     )
     publish_json(run.env_json, surroundings())
     return attempt
@@ -119,7 +120,8 @@ def end(run: RunDir, status: int, reason: str | None = None) -> str:
     # An srun that was ended together with its ranks may say 0.
     if status == 0 and plan.kind != "workload" and not reason:
         shape = {"status": "done", "ranks": plan.size, "nodes": plan.nodes, "attempts": attempt}
-        publish_json(run.result_json, shape | steps.reported(run, plan.size))
+        before = started[-1].get("logs", []) if started else []
+        publish_json(run.result_json, shape | figures.result(run, plan, steps.reported(run, plan.size), before))
     failure = diagnose.first_failure(run, attempt)
     if failure is not None and failure.error == "ended by SIGUSR2" and plan.handles_warning:
         reason = _UNHANDLED
@@ -165,7 +167,13 @@ def may_start_again(run: RunDir, plan: Plan, made: int, reason: str | None) -> b
     return False
 
 
-def _job() -> dict[str, str | None]:
+def _printed(run: RunDir) -> list[int]:
+    """How many bytes the ranks of each node have printed so far."""
+    logs = (run.node_log(node) for node in range(run.record()["nodes"]))
+    return [os.stat(log).st_size if os.path.exists(log) else 0 for log in logs]
+
+
+def _job() -> dict[str, Any]:
     if (number := slurm_job.number()) is None:
         return {}
     return {"job": number, "nodes": os.environ.get("SLURM_JOB_NODELIST"), "restarts": str(slurm_job.restarts())}

@@ -6,15 +6,12 @@ others here, in place of there, has its ports open for moments only, however muc
 """
 
 import http.client
-import importlib.abc
-import importlib.machinery
-import importlib.util
 import os
-import sys
 import time
-from collections.abc import Callable
 from types import ModuleType
 from typing import Any
+
+from launch.node import imports
 
 _MODULE = "horovod.common.basics"  # that of ``hvd.init``, whatever the framework
 _POLL_S = 0.02
@@ -30,36 +27,19 @@ def start_together(patience_s: float) -> None:
         How long to wait for the last.
     """
     if "HOROVOD_GLOO_RENDEZVOUS_ADDR" in os.environ:
-        sys.meta_path.insert(0, _Finder(lambda times: _wait_for_all(f"ready{times}", patience_s)))
+        imports.after(_MODULE, lambda module: _wait_before_init(module, patience_s))
 
 
-class _Finder(importlib.abc.MetaPathFinder):
-    """Finds Horovod's module as it is, and has its ``init`` call a function first, with how many times it was called."""
+def _wait_before_init(module: ModuleType, patience_s: float) -> None:
+    init, times = module.HorovodBasics.init, 0
 
-    def __init__(self, before: Callable[[int], None]) -> None:
-        self._before, self._times = before, 0
+    def waiting(basics: Any, *words: Any, **options: Any) -> Any:
+        nonlocal times
+        times += 1
+        _wait_for_all(f"ready{times}", patience_s)
+        return init(basics, *words, **options)
 
-    def find_spec(
-        self, name: str, path: Any, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        if name != _MODULE:
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
-        if spec and spec.loader:
-            execute = spec.loader.exec_module
-            spec.loader.exec_module = lambda module: (execute(module), self._change(module))[0]
-        return spec
-
-    def _change(self, module: ModuleType) -> None:
-        init = module.HorovodBasics.init
-
-        def waiting(basics: Any, *words: Any, **options: Any) -> Any:
-            self._times += 1
-            self._before(self._times)
-            return init(basics, *words, **options)
-
-        module.HorovodBasics.init = waiting
+    module.HorovodBasics.init = waiting
 
 
 def _wait_for_all(name: str, patience_s: float) -> None:

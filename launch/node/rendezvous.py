@@ -1,8 +1,8 @@
 """How ranks find each other, under srun, mpirun or as plain processes: Horovod over Gloo or MPI, without ssh.
 
 For Gloo, the chief starts a rendezvous server within its process and writes into the run directory, which nobody else can
-read, where it listens and the secret that it wants to hear. The same note holds the address and port that
-torch.distributed and others want.
+read, where it listens and the secret that it wants to hear. The same note holds the address and ports that
+torch.distributed, JAX and others want.
 """
 
 import importlib.util
@@ -56,7 +56,12 @@ def meet(plan: Plan, rank: Rank, meeting: Path, attempt: int, patience_s: float)
     if rank.is_chief:
         candidates = ["127.0.0.1"] if plan.backend == "local" else _addresses(plan.network_interface)
         places, secret = _serve(candidates) if gloo else ([(address, 0) for address in candidates], "")
-        told = {"places": places, "secret": secret, "master_port": os.environ.get("MASTER_PORT") or _own_port()}
+        told = {
+            "places": places,
+            "secret": secret,
+            "master_port": os.environ.get("MASTER_PORT") or own_port(),
+            "jax_port": own_port(),
+        }
         publish(note, json.dumps(told), mode=0o600)  # also where the run was opened to others
         (address, port), own = places[0], candidates[0]
     else:
@@ -69,6 +74,9 @@ def meet(plan: Plan, rank: Rank, meeting: Path, attempt: int, patience_s: float)
             # A program that meets nobody may have ended on rank 0 already; one that does will find out.
             (address, port), own = told["places"][0], "127.0.0.1"
     environment = {"MASTER_ADDR": os.environ.get("MASTER_ADDR") or address, "MASTER_PORT": str(told["master_port"])}
+    if plan.kind != "workload":
+        coordinator = f"{environment['MASTER_ADDR']}:{told['jax_port']}"
+        environment["JAX_COORDINATOR_ADDRESS"] = os.environ.get("JAX_COORDINATOR_ADDRESS") or coordinator
     if plan.size > 1 and plan.rendezvous == "mpi":
         environment |= {"HOROVOD_CONTROLLER": "mpi", "HOROVOD_CPU_OPERATIONS": "mpi"}
     if gloo:
@@ -179,7 +187,17 @@ def _interface(address: str) -> str:
     return "lo"
 
 
-def _own_port() -> int:
+def own_address(plan: Plan, chief: str) -> str:
+    """The address of this host on the way to another."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
+            way.connect((chief, 9))  # nothing is sent
+            return way.getsockname()[0]
+    except OSError:
+        return "127.0.0.1" if plan.backend == "local" else _addresses(plan.network_interface)[0]
+
+
+def own_port() -> int:
     """A free port that no connection is given by chance, and that no other run on this host is told to use."""
     low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
     ports = [port for port in range(10000, 65536) if not low <= port <= high] or [*range(1024, 10000)]

@@ -13,6 +13,7 @@ import http
 import http.client
 import secrets
 import selectors
+import signal
 import socket
 import threading
 import time
@@ -62,6 +63,7 @@ class RendezvousServer:
         self._thread.join()
 
     def _serve(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are for the program, in the main thread
         while not self._closing:
             for key, _ in self._selector.select(0.1):
                 key.data()

@@ -9,6 +9,9 @@ from launch.record.rundir import RunDir
 # EX_TEMPFAIL of sysexits.h: not done, but what there is has been saved, so start it again.
 STOPPED = 75
 
+PR_SET_PDEATHSIG = 1
+"""Of linux/prctl.h: the signal that a process gets when its parent dies."""
+
 _received: list[int] = []
 
 
@@ -48,7 +51,6 @@ def die_with(parent: int) -> None:
     """
     import ctypes  # takes milliseconds, which a dry run need not wait for
 
-    PR_SET_PDEATHSIG = 1  # linux/prctl.h
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,7 +1,7 @@
 """A rank's first and last lines:   launch.node.worker RUN
 
-It finds out who it is, takes its GPU, meets the other ranks, and then becomes what is to be run, in the same process. When that
-fails, it says so in the run directory before anyone else's view of it is lost.
+It finds out who it is, takes its GPU, meets the other ranks, and then becomes what is to be run, in the same process where that is
+Python. When that fails, it says so in the run directory before anyone else's view of it is lost.
 """
 
 import faulthandler
@@ -16,7 +16,7 @@ from typing import Any
 
 from launch import INSIDE
 from launch.errors import Refusal
-from launch.node import gloo, pinning, program, rendezvous, sampling, stop
+from launch.node import child, frameworks, gloo, pinning, program, rendezvous, sampling, stop, world
 from launch.node.rank import Rank, environment, from_environment, rank_number
 from launch.plan.plan import Plan
 from launch.record import diagnose
@@ -46,13 +46,28 @@ def main(argv: list[str]) -> int:
         here = _prepare(run, plan, rank, attempt)
         sampling.beside(run, plan, rank, attempt, here)
         os.environ.update(rendezvous.meet(plan, rank, run.meeting, attempt, plan.patience_s))
+        if not ours:
+            os.environ.update(frameworks.variables(plan, rank, run.meeting, attempt, plan.patience_s))
         gloo.start_together(plan.patience_s)
+        frameworks.known_to_jax()
         begun = True
         # Each rank's stdout is a pipe, which Python would fill by the 8 KB before anyone saw a line.
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(line_buffering=True)
-        program.run(list(plan.entry), plan.cwd, ours)
+        if plan.kind == "program":
+            child.run(
+                list(plan.entry), plan.cwd, alone=plan.backend == "local" and "OMPI_COMM_WORLD_RANK" not in os.environ
+            )
+        else:
+            program.run(list(plan.entry), plan.cwd, ours)
+            world.note(run, rank, attempt)
+    except child.Ended as ending:
+        if not ending.asked:
+            _record(run, rank, attempt, str(ending), "")
+        sampling.leave(wait=False)
+        child.end_by(ending.number)
     except SystemExit as ending:
+        world.note(run, rank, attempt)
         status = ending.code & 0xFF if isinstance(ending.code, int) else int(ending.code is not None)
         if status == stop.STOPPED and diagnose.handles_warning(run):
             # The first rank to leave makes srun end the others, whose own way out must not turn into a signal's.

@@ -93,6 +93,8 @@ def _read(cls: type, argv: Sequence[str], what: str, leading: bool = False) -> t
                 return values, list(argv[place - 1 :])
             words.append(word)
             continue
+        if leading and word == "-m" and word not in fields:  # python -m
+            return values, list(argv[place - 1 :])
         if leading and word in ("-h", "--help"):
             values["help"] = True
             continue

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from launch import HOME, PACKAGES
 from launch.errors import Refusal
-from launch.plan import container, inherited, options, typed
+from launch.plan import container, figures, inherited, options, typed
 from launch.plan.request import Backend, Count, Natural, NotNegative, Request, Seed
 from launch.plan.shape import (
     Machine,
@@ -42,7 +42,7 @@ class Plan:
     kind: str
     workload: str
     arguments: tuple[str, ...]
-    entry: tuple[str, ...]  # words behind the interpreter
+    entry: tuple[str, ...]  # words behind the interpreter; of a program its command
     describe: dict[str, str] = field(default_factory=dict)  # what the workload says follows from the number of ranks
     cwd: str
     python: str
@@ -61,6 +61,8 @@ class Plan:
     constraint: str | None
     job_name: str
     rendezvous: str
+    cooperation: str | None = None  # what makes the ranks cooperate; "" nothing that is known, None: nobody can know
+    independent: bool = False  # whether they are meant not to
     mpi: str | None = None
     share_gpus: bool = False
     gpu_type: str | None
@@ -80,6 +82,8 @@ class Plan:
     directives: dict[str, str]
     sbatch_args: tuple[str, ...]
     srun_args: tuple[str, ...]
+    fom: dict[str, figures.Figure] = field(default_factory=dict)  # what the program prints of its own performance
+    scaling: figures.Scaling = "weak"  # of its study
     pack: bool = False  # in one allocation with the other runs of its study
     stop_below: float | None = None  # efficiency of smaller points of its study below which it is not made
     inherited: dict[str, str] = field(
@@ -186,8 +190,16 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
     partition = request.partition or site.partition
     time_s = walltime(site.time if request.time is None else request.time)
     refuse_beyond_limits(site, partition, nodes, time_s)
-    rendezvous = request.rendezvous or site.rendezvous
+    rendezvous = request.rendezvous or ("mpi" if target.uses_mpi and not request.independent else site.rendezvous)
     size = nodes * ranks
+    if request.independent and target.kind == "workload":
+        raise Refusal("--independent is for programs: the ranks of a workload train together; leave it out")
+    if size > 1 and target.kind == "program" and target.short_name in _LAUNCHERS:
+        raise Refusal(
+            f"{target.short_name} starts ranks itself, and would be started {size} times: give the program that it is to start, or one rank"
+        )
+    fom = figures.from_words(request.fom, request.fom_unit, request.fom_as)
+    figures.refuse_for(fom, target.kind, size)
     default = default_name(f"{target.short_name}-n{nodes}", now)
     name = default if request.name is None else refuse_bad_name(request.name)
     return Plan(
@@ -202,7 +214,7 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
         describe=target.config.describe(size) if hasattr(target.config, "describe") else {},
         cwd=os.getcwd(),
         python=sys.executable,
-        pythonpath=_pythonpath(os.environ.get("PYTHONPATH", ""), os.getcwd()),
+        pythonpath=_path(target),
         seed=request.seed,
         sample_hz=request.sample_hz,
         max_attempts=request.max_attempts,
@@ -217,6 +229,8 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
         constraint=request.constraint or site.constraint,
         job_name=request.job_name or name,
         rendezvous=rendezvous,
+        cooperation=target.cooperation,
+        independent=request.independent,
         mpi=site.mpi,
         share_gpus=request.share_gpus,
         gpu_type=gpu_type,
@@ -232,6 +246,8 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
         directives=dict(site.directives),
         sbatch_args=request.sbatch_arg,
         srun_args=(*site.srun_args, *request.srun_arg),
+        fom=fom,
+        scaling=request.scaling,
         pack=request.pack,
         stop_below=request.stop_below,
         inherited=taken,
@@ -240,6 +256,20 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
         patience_s=site.patience_s,
         max_jobs=site.partitions.get(partition or "", {}).get("max_jobs"),
     )
+
+
+_LAUNCHERS = (
+    "mpirun",
+    "mpiexec",
+    "mpiexec.hydra",
+    "orterun",
+    "prterun",
+    "srun",
+    "horovodrun",
+    "aprun",
+    "jsrun",
+    "flux",
+)
 
 
 def _warning(asked: int | None, time_s: int | None) -> int | None:
@@ -258,18 +288,20 @@ def _container(request: Request, site: Site, target: Target) -> dict[str, Any]:
             f"--container: the file of site {site.name} does not say what runs containers there: give container in a file of your own, with --site"
         )
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rankloop"
-    own = [Path(target.name).parent] if target.kind == "script" else []
+    own = [Path(target.name).parent] if os.path.isabs(target.name) and os.path.exists(target.name) else []
     # Not the whole folder: the packages of this machine's Python lie in it too where the toolkit was installed by pip.
     toolkit = [Path(HOME, name) for name in PACKAGES]
-    cwd = os.getcwd()
     return {
         "container": container.image(request.container, site.container),
         "container_runtime": site.container,
-        "container_binds": container.binds(
-            [request.runs, cwd, *_pythonpath(os.environ.get("PYTHONPATH", ""), cwd), cache, *own, *toolkit]
-        ),
+        "container_binds": container.binds([request.runs, os.getcwd(), *_path(target), cache, *own, *toolkit]),
         **kept,
     }
+
+
+def _path(target: Target) -> tuple[str, ...]:
+    own = (target.folder,) if target.folder else ()
+    return tuple(dict.fromkeys([*own, *_pythonpath(os.environ.get("PYTHONPATH", ""), os.getcwd())]))
 
 
 @functools.cache  # for the many plans of a study it is the same
@@ -280,6 +312,8 @@ def _pythonpath(said: str, cwd: str) -> tuple[str, ...]:
 
 
 def _entry(target: Target) -> tuple[str, ...]:
+    if target.kind == "program":
+        return (target.name, *target.arguments)
     if target.kind == "workload":
         return ("-m", TRAINER, target.name, *options.arguments(target.config))
     return (("-m", target.name) if target.kind == "module" else (target.name,)) + target.arguments

@@ -42,7 +42,12 @@ class Request:
     backend: Backend | None = _option(
         None, "processes on this machine (local), or Slurm jobs; the site says by default"
     )
-    rendezvous: Literal["gloo", "mpi"] | None = _option(None, "how ranks find each other; the site says by default")
+    rendezvous: Literal["gloo", "mpi"] | None = _option(
+        None, "how ranks find each other: by default mpi for a program that uses MPI, else as the site says"
+    )
+    independent: bool = _option(
+        False, "the ranks of the program are meant to work without each other; say nothing of it"
+    )
     runs: Path = _option(Path("runs"), "folder of the run directories")
     name: str | None = _option(None, "name of the run or study; made of workload, nodes and time by default")
     seed: Seed = _option(0, "seed of everything random in a workload")
@@ -83,8 +88,23 @@ class Request:
         "out",
         separator=",",
     )
+    fom: tuple[str, ...] = _option(
+        (),
+        "a figure of merit that the program prints: 'throughput=Performance: *([0-9.]+) *ns/day', or the name of a code whose "
+        "output is known, as lammps",
+    )
+    fom_unit: tuple[str, ...] = _option(
+        (), "the unit of a figure: --fom-unit ns/day, or NAME=UNIT where there are several"
+    )
+    fom_as: tuple[str, ...] = _option(
+        (),
+        "what a figure is, and which number counts: NAME=time,sum with rate, speed, time, work or value; last, mean, sum, max or "
+        "min; all ranks or one",
+    )
     repeats: Count = _option(1, "runs of each point of a study")
-    scaling: Literal["weak", "strong"] = _option("weak", "hold the batch per rank (weak) or the global batch (strong)")
+    scaling: Literal["weak", "strong"] = _option(
+        "weak", "hold the batch per rank (weak) or the global batch (strong); of a program, what it holds"
+    )
     sweep: tuple[str, ...] = _option(
         (),
         "a parameter of a study: --sweep lr=1e-3,1e-2, --sweep seed=0..4; {lr} in a program's arguments is the place of its value",

@@ -1,24 +1,21 @@
-"""What is to be run: a workload module, any other module, or a script."""
+"""What is to be run: a workload module, any other module, a script, or any program."""
 
-import contextlib
 import dataclasses
 import importlib
-import importlib.util
 import os
-import sys
-import types
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.machinery import PathFinder, SourceFileLoader
 from pathlib import Path
 from typing import Any, Literal
 
-from launch import HOME, USERS_PATH, add_users_workloads
-from launch.errors import Refusal, nearest
-from launch.plan import options, placeholders
+from launch.errors import Refusal
+from launch.plan import executable, modules, options, placeholders
+from launch.plan.modules import TRAINER, known
 
-TRAINER = "workloads.training.train"
-"""The module that trains workloads: to the launcher only a name."""
+__all__ = ["TRAINER", "Kind", "Target", "asks_for_help", "config_class", "find", "kind", "known"]
+
+Kind = Literal["workload", "module", "script", "program"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,25 +24,43 @@ class Target:
 
     Parameters
     ----------
-    kind : "workload", "module" or "script"
-        A workload has a Config and a build function, and is trained; the others are run as they are.
+    kind : "workload", "module", "script" or "program"
+        A workload has a Config and a build function, and is trained; the others are run as they are, modules and scripts in the
+        rank's own Python.
     name : str
-        Module name or path, as given.
+        Name of a module; path of a script or program, or the name of a program on PATH.
     arguments : tuple of str
         What stood behind it.
     config : object
         Of a workload: an instance of its Config, made from the arguments.
+    folder : str
+        In which the module is found, where that is neither the working directory nor on the path.
+    cooperation : str or None
+        What makes ranks of it cooperate: see `launch.plan.cooperation`.
     """
 
-    kind: Literal["workload", "module", "script"]
+    kind: Kind
     name: str
     arguments: tuple[str, ...] = ()
     config: Any = None
+    folder: str = ""
+    cooperation: str | None = None
 
     @property
     def short_name(self) -> str:
         """A word for run and job names."""
+        if self.kind == "program":
+            return os.path.basename(self.name)
         return Path(self.name).stem if self.kind == "script" else self.name.rpartition(".")[2]
+
+    @property
+    def uses_mpi(self) -> bool:
+        """Whether its ranks have to be started as those of one MPI program."""
+        if not self.cooperation:
+            return False
+        from launch.plan import cooperation
+
+        return cooperation.uses_mpi(self.cooperation)
 
     def at(self, values: Mapping[str, str], known: Mapping[str, str]) -> "Target":
         """What is run at a point of a study.
@@ -61,84 +76,119 @@ class Target:
         """
         if self.kind == "workload":
             words = options.words({name: value for name, value in values.items() if name != "seed"})
-            return _given(self.kind, self.name, (*self.arguments, *words)) if words else self
+            return self.given((*self.arguments, *words)) if words else self
         arguments, used = placeholders.fill(self.arguments, {**known, **values})
         place = options.end_of_options(self.arguments)
         arguments[place:place] = options.words({name: value for name, value in values.items() if name not in used})
         return dataclasses.replace(self, arguments=tuple(arguments))
 
+    def given(self, words: Sequence[str]) -> "Target":
+        """The same with other arguments."""
+        arguments = tuple(words)
+        return dataclasses.replace(self, arguments=arguments, config=_config(self.kind, self.name, arguments))
 
-def find(name: str, arguments: Sequence[str], verbs: Iterable[str] = ()) -> Target:
+
+def find(name: str, arguments: Sequence[str], verbs: Iterable[str] = (), contained: bool = False) -> Target:
     """Find what is to be run, and read its options.
 
     Parameters
     ----------
     name : str
-        A module that can be imported from here, or the path of a script.
+        A module that can be imported from here, the path of a script or program, or the name of a program on PATH; ``--`` where
+        a program stands in the first argument, and ``-m`` where a module does.
     arguments : sequence of str
         Its options.
     verbs : iterable of str
         Words that may have been meant as well where there is no such thing.
+    contained : bool
+        Whether it runs in a container, which may have programs that are not here.
 
     Raises
     ------
     Refusal
         If there is no such thing, it cannot be run, or an option of a workload is not known or has a wrong value.
     """
-    name = _module_of(name)
-    what = kind(name, verbs)
-    return _given(what, str(Path(name).absolute()) if what == "script" else name, tuple(arguments))
+    words = tuple(arguments)
+    if name == "--":
+        if not words:
+            raise Refusal("nothing stands behind --: give a program and its arguments")
+        name, *words = words
+        found, what, folder = name, _program(name, contained), ""
+    elif name == "-m":
+        if not words:
+            raise Refusal("nothing stands behind -m: give a module and its arguments")
+        name, *words = words
+        found, what, folder = name, _kind_of_module(name, verbs), ""
+    else:
+        found, folder = modules.of_path(name)
+        what = kind(name, verbs, contained)
+    if what == "script" or what == "program" and ("/" in found or _is_path(found, contained)):
+        found = str(Path(found).absolute())
+    words = tuple(words)
+    cooperation = None if contained and what == "program" and "/" not in found else _cooperation(what, found, words)
+    return Target(what, found, words, _config(what, found, words), folder, cooperation)
 
 
-def _given(what: Literal["workload", "module", "script"], name: str, arguments: tuple[str, ...]) -> Target:
-    config = options.parse(config_class(name), arguments, name) if what == "workload" else None
-    return Target(what, name, arguments, config)
+def _config(what: Kind, name: str, arguments: tuple[str, ...]) -> Any:
+    return options.parse(config_class(name), arguments, name) if what == "workload" else None
 
 
-def kind(name: str, verbs: Iterable[str] = ()) -> Literal["workload", "module", "script"]:
+def _cooperation(what: Kind, name: str, arguments: tuple[str, ...]) -> str | None:
+    if what == "workload":
+        return None
+    from launch.plan import cooperation
+
+    if what == "program":
+        return cooperation.of_program(name, arguments)
+    return cooperation.of_script(name) if what == "script" else cooperation.of_module(name, modules.source_of(name))
+
+
+def kind(name: str, verbs: Iterable[str] = (), contained: bool = False) -> Kind:
     """What a name stands for; arguments and refusals are those of `find`."""
-    name = _module_of(name)
-    if name.endswith(".py") or "/" in name:
-        if not Path(name).is_file():
+    if name.endswith((".py", ".ipynb")) or "/" in name:
+        if contained and not os.path.exists(name):
+            return "program"
+        return "workload" if modules.of_path(name)[0] != name else executable.kind(name)
+    try:
+        return _kind_of_module(name, verbs)
+    except modules.NoSuchModule:
+        # As a shell would find it; or a file that lies here, whose path was not written as one.
+        if name and (shutil.which(name) or contained):
+            return "program"
+        if name and Path(name).is_file():
+            return executable.kind(name)
+        raise
+
+
+def _program(name: str, contained: bool) -> Literal["program"]:
+    """Make sure that there is such a program."""
+    if contained and not _is_path(name, contained):
+        return "program"
+    if "/" in name or not shutil.which(name):
+        if "/" not in name and not os.path.lexists(name):
             raise Refusal(
-                f"there is no script {name!r}: give a path from here, or a module such as workloads.cfd_resnet"
+                f"there is no program {name!r} on PATH: install it, load its module, or give its path; a module or a workload "
+                "stands without -- before it"
             )
-        _script(Path(name))
-        return "script"
-    return "workload" if _is_workload(_source(name, verbs)) else "module"
+        executable.kind(name, as_program=True)
+    return "program"
 
 
-def _module_of(name: str) -> str:
-    """The name of the module that a path stands for, where the file only defines a workload; else what was given.
-
-    Raises
-    ------
-    Refusal
-        If such a file cannot be imported from here.
-    """
-    path = Path(name)
-    if not (name.endswith(".py") and path.is_file() and _defines_workload(_script(path)) and _only_defines(path)):
-        return name
-    inner = os.path.relpath(path.resolve(), Path.cwd().resolve())
-    parts = inner.removesuffix(".py").removesuffix("/__init__").split("/")
-    if not all(part.isidentifier() for part in parts):
-        raise Refusal(
-            f"{name} is a workload, which is started by its module's name from its own folder: cd {path.parent}"
-        )
-    return ".".join(parts)
+def _is_path(name: str, contained: bool) -> bool:
+    """Whether a word is the path of a file here, and not the name of a program on PATH."""
+    return os.path.isfile(name) and ("/" in name or not contained and shutil.which(name) is None)
 
 
-def _only_defines(source: Path) -> bool:
-    """Whether a file does nothing when it is run: one that does is a program, whatever it calls its classes and functions."""
-    import ast
-
-    does = (ast.If, ast.For, ast.While, ast.With, ast.Try)
-    body = ast.parse(source.read_bytes()).body
-    return not any(isinstance(node, does) or isinstance(getattr(node, "value", None), ast.Call) for node in body)
+def _kind_of_module(name: str, verbs: Iterable[str]) -> Literal["workload", "module"]:
+    return "workload" if modules.is_workload(modules.source_of(name, verbs)) else "module"
 
 
 def asks_for_help(words: Sequence[str]) -> bool:
     """Whether the help of the first word is wanted; with further words, -h may mean another thing to a program."""
+    if words[:1] == ["--"]:
+        return False
+    if words[:1] == ["-m"]:
+        words = words[1:]
     asked = {"-h", "--help"} & set(words[1:])
     return bool(asked) and (len(words) == 2 or words[0].endswith(".toml") or kind(words[0]) == "workload")
 
@@ -152,104 +202,12 @@ def config_class(name: str) -> type:
         If its module cannot be imported, or the Config is no dataclass.
     """
     try:
-        with _users_modules():
-            found = importlib.import_module(name).Config
+        with modules.users_modules():
+            found = importlib.import_module(modules.of_path(name)[0]).Config
     except Refusal:
         raise
     except Exception as error:
-        raise Refusal(_broken(name, error)) from error
+        raise Refusal(modules.broken(name, error)) from error
     if not isinstance(found, type) or not dataclasses.is_dataclass(found):
         raise Refusal(f"the Config of {name} is not a dataclass: put @dataclass(frozen=True, kw_only=True) before it")
     return found
-
-
-def known() -> list[str]:
-    """The workloads that come with the toolkit."""
-    package = Path(HOME, TRAINER.partition(".")[0])
-    return sorted(f"{package.name}.{path.parent.name}" for path in package.glob("*/__init__.py") if _is_workload(path))
-
-
-def _is_workload(module: Path) -> bool:
-    return _defines_workload(_code(module, lambda: SourceFileLoader("_", str(module)).get_code("_")))
-
-
-def _script(path: Path) -> types.CodeType:
-    return _code(path, lambda: compile(path.read_bytes(), str(path), "exec", dont_inherit=True))
-
-
-def _defines_workload(code: types.CodeType) -> bool:
-    """Whether a class Config and a function build are defined at the top of a module. Nothing is imported."""
-    return {"Config", "build"} <= {each.co_name for each in code.co_consts if isinstance(each, types.CodeType)}
-
-
-def _code(source: Path, read: Callable[[], Any]) -> types.CodeType:
-    try:
-        return read()
-    except SyntaxError as error:
-        raise Refusal(f"{source}, line {error.lineno}: {error.msg}; fix it and try again") from None
-    except (ValueError, OSError) as error:  # null bytes; no permission
-        raise Refusal(f"{source} cannot be read as Python ({error}): fix it and try again") from None
-
-
-def _broken(name: str, error: Exception) -> str:
-    said = " ".join(f"{type(error).__name__}: {error}".split())
-    return f"cannot import {name} ({said}): fix it, then try: python -c 'import {name}'"
-
-
-def _source(name: str, verbs: Iterable[str] = ()) -> Path:
-    """The file that would run for a module name: that of a workload's module, or of a package's __main__."""
-    parent = name.rpartition(".")[0]
-    try:
-        with _users_modules():
-            spec = importlib.util.find_spec(name)  # imports the packages that the module is in
-            _refuse_two(name)
-    except Refusal:
-        raise
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise Refusal(_broken(parent, error)) from None
-        spec = None
-    except (ValueError, ImportError) as error:
-        raise Refusal(
-            f"cannot find {name!r} ({error}): give a module such as workloads.cfd_resnet, or the path of a script"
-        ) from None
-    except Exception as error:
-        raise Refusal(_broken(parent, error)) from error
-    if spec is None:
-        raise Refusal(
-            f"there is no workload or module {name!r} (looked in {os.getcwd()} and the packages): {nearest(name, [*known(), *verbs])}"
-        )
-    if spec.origin is None or not spec.origin.endswith(".py"):
-        raise Refusal(f"{name!r} is not a module that can be run: {nearest(name, known())}")
-    source = Path(spec.origin)
-    if spec.submodule_search_locations and not _is_workload(source):
-        main = source.with_name("__main__.py")
-        if not main.is_file():
-            raise Refusal(
-                f"{name!r} is a package without a __main__, so there is nothing to run: {nearest(name, known())}"
-            )
-        return main
-    return source
-
-
-@contextlib.contextmanager
-def _users_modules() -> Iterator[None]:
-    """Look for modules as ``python -m`` does, in the working directory first: only where the user's are meant, as a file there
-    may have the name of any module that the launcher itself is yet to import."""
-    before, here = sys.path[:], os.getcwd()
-    sys.path[:] = [here, *USERS_PATH, *before]
-    add_users_workloads()
-    try:
-        yield
-    finally:
-        sys.path[:] = before if here in before else [*before, here]  # for what they import later
-
-
-def _refuse_two(name: str) -> None:
-    package, _, inner = name.partition(".")
-    if package != TRAINER.partition(".")[0] or not inner:
-        return
-    specs = [PathFinder.find_spec(name, [folder]) for folder in sys.modules[package].__path__]
-    files = [spec.origin for spec in specs if spec is not None and spec.origin]
-    if len(files) > 1:
-        raise Refusal(f"{name} is both one of the toolkit's workloads and {files[1]}: rename yours")

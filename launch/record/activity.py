@@ -1,4 +1,4 @@
-"""Signs of life of a program, whatever it records: how long it has run, the cores that it uses, the last line that it printed."""
+"""Signs of life of a program, whatever it records: how long it has run, the cores that it uses, what it printed last."""
 
 import contextlib
 import os
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Required, TypedDict
 
 from launch.plan.walltime import clock
+from launch.record import figures
 from launch.record.contents import Event
 from launch.record.files import Unreadable, objects, read_end
 from launch.record.rundir import RunDir
@@ -35,6 +36,9 @@ def activity(run: RunDir, nodes: int) -> str:
     if cores is not None:
         part = f" on {_NODES} of {nodes} nodes" if nodes > _NODES else ""
         signs.append(f"{cores:.1f} cores busy{part}")
+    with contextlib.suppress(Unreadable):
+        if made := figures.so_far(run, run.record()):
+            signs.append(f"{made.value:.4g} {made.unit}")
     if last := last_line(run, nodes):
         text, printed = last
         signs.append(f"{max(0, time.time() - printed):.0f} s since its last line: {text}")

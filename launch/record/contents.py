@@ -5,6 +5,7 @@ A key may be absent (an older version) or unknown (a newer one). One that is nul
 
 from typing import Annotated, Any, Literal, Required, TypedDict
 
+from launch.plan.figures import Figure, Scaling
 from launch.plan.request import NotNegative
 from launch.plan.typed import NUMBER, Bounds
 
@@ -36,6 +37,8 @@ class PlanRecord(TypedDict, total=False):
     sample_hz: NotNegative
     partition: str
     rendezvous: str
+    fom: dict[str, Figure]
+    scaling: Scaling
     commit: str
 
 
@@ -72,6 +75,7 @@ class Event(TypedDict, total=False):
     step: Natural
     epoch: NUMBER
     metrics: dict[str, Any]
+    logs: list[Natural]  # of an attempt: how long the log of each node was when it began
 
 
 class JobRecord(TypedDict, total=False):
@@ -119,13 +123,26 @@ class Result(TypedDict, total=False):
     steps: Natural
     epochs: NotNegative
     throughput_examples_per_s: NotNegative
+    throughput: NotNegative  # in another unit
+    unit: str
+    work: NotNegative  # that the throughput is the speed of
     flops_per_example: NUMBER
     flop_per_s: NUMBER
     peak_flop_per_s: NUMBER
     mfu: NUMBER
     metrics: dict[str, Any]
+    units: dict[str, str]  # of metrics
+    troubles: list[str]  # figures that could not be found
     phases_s: dict[str, float | None]
     versions: dict[str, str]
+
+
+class World(TypedDict):
+    """meeting/world.json."""
+
+    attempt: Natural
+    by: str
+    size: Natural
 
 
 class Surroundings(TypedDict, total=False):
@@ -180,6 +197,7 @@ class Asked(TypedDict):
     """What a study was asked for: with it, runs that are missing and further ones are planned as the others were."""
 
     options: list[str]  # of the job, as words of a command line
+    kind: str
     workload: str
     arguments: list[str]
     steps: list[dict[str, list[str]]]  # these three as in `launch.plan.sweep.Axes`
@@ -193,7 +211,7 @@ class StudyIndex(TypedDict, total=False):
     """study.json."""
 
     workload: str
-    scaling: str
+    scaling: Scaling
     throttle: Count
     asked: Asked  # absent in those of older versions
     runs: Required[list[Entry]]

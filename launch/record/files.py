@@ -221,6 +221,37 @@ def read_end(path: Path, size: int, begin: int = 0) -> bytes:
         raise Unreadable(path, error.strerror or str(error)) from None
 
 
+def lines_from_end(path: Path, begin: int = 0, within: bytes = b"", block: int = 2**20) -> Iterator[bytes]:
+    """The lines of a file behind its first ``begin`` bytes, the last one first, however long it is; of a line of many blocks its end.
+
+    Where a text is given that is to stand in a line, those of a block in which it does not are passed over.
+
+    Raises
+    ------
+    Unreadable
+        If it cannot be read; where there is no such file, there are no lines.
+    """
+    try:
+        with open_file(path) as file:
+            place, cut = file.seek(0, os.SEEK_END), b""
+            while place > begin:
+                size = min(block, place - begin)
+                place -= size
+                file.seek(place)
+                data = file.read(size) + cut
+                if place > begin:  # its first line may begin in the block before it
+                    cut, newline, data = data.partition(b"\n")
+                    if not newline:
+                        cut = cut[-block:]
+                        continue
+                if within in data:
+                    yield from reversed(data.split(b"\n"))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise Unreadable(path, error.strerror or str(error)) from None
+
+
 def read_json(path: Path) -> Any:
     """The value in a JSON file, or None where there is no such file.
 

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from launch.record.contents import StepRecord
+from launch.record.figures import UNCOUNTED, UNIT
 from launch.record.files import Unreadable, read_end
 from launch.record.rundir import RunDir
 from launch.record.steps import StepReader, of_rank0
 
 _TAIL = 65536  # bytes of steps/ that are read: some hundred steps
-_WINDOW_S = 20.0  # over which examples/s are averaged
+_WINDOW_S = 20.0  # over which the throughput is averaged
 
 
 class Pace(NamedTuple):
@@ -23,7 +24,8 @@ class Pace(NamedTuple):
     epoch: float | None = None
     epochs: float | None = None
     loss: float | None = None
-    examples_per_s: float | None = None  # over all ranks
+    throughput: float | None = None  # over all ranks
+    unit: str = UNIT  # of that
     left_s: float | None = None  # until the last step, at this speed
 
 
@@ -61,9 +63,11 @@ def pace(run: RunDir, begin: Sequence[int] = (0, 0)) -> Pace:
         known = known._replace(epoch=round(last["step"] / training["steps_per_epoch"], 3))
         if rate:
             left = max(0.0, (training["steps"] - last["step"]) / rate)
-            known = known._replace(examples_per_s=rate * training["global_batch"], left_s=left)
+            known = known._replace(throughput=rate * training["global_batch"], left_s=left)
     elif rate and "examples" in last:
-        known = known._replace(examples_per_s=rate * last["examples"] * _recording(run, recorded))
+        known = known._replace(throughput=rate * last["examples"] * _recording(run, recorded))
+    elif rate:  # a rank's own: nobody waits to learn whose work a step is
+        known = known._replace(throughput=rate, unit=UNCOUNTED["strong"])
     return known
 
 

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 from launch.errors import command
 from launch.plan.plan import Plan
 from launch.plan.walltime import clock
-from launch.record import bad_nodes, diagnose
+from launch.record import bad_nodes, cooperation, diagnose, figures
 from launch.record.activity import activity
 from launch.record.files import Unreadable, open_file
 from launch.record.pace import pace
@@ -98,7 +98,7 @@ class Progress:
         self._draw("")
 
     def line(self) -> str:
-        """Epoch, step, loss and examples/s over all ranks, of these what is known; an empty string before the first step."""
+        """Epoch, step, loss and throughput over all ranks, of these what is known; an empty string before the first step."""
         now = pace(self._run, self._before)
         if now.step is None or self._plan.kind == "workload" and now.epoch is None:
             return ""
@@ -106,7 +106,7 @@ class Progress:
             now.epoch is not None and f"epoch {now.epoch:.2f}/{now.epochs:g}",
             f"step {now.step}" + (f"/{now.steps}" if now.steps is not None else ""),
             now.loss is not None and f"loss {now.loss:.4g}",
-            now.examples_per_s and f"{now.examples_per_s:.4g} examples/s on {self._plan.size} ranks",
+            now.throughput and f"{now.throughput:.4g} {now.unit} on {self._plan.size} ranks",
             now.left_s is not None and f"{clock(int(now.left_s))} left",
         ]
         return "  ".join(part for part in shown if part)
@@ -162,7 +162,8 @@ def _size(path: Path) -> int:
 def closing(run: RunDir, plan: Plan, outcome: str) -> str:
     """The last words on an attempt."""
     if outcome == "done":
-        return "\n".join(filter(None, [f"done: {run.path}", summary(run, plan)]))
+        ranks = cooperation.seen(run, plan)
+        return "\n".join(filter(None, [f"done: {run.path}", summary(run, plan), ranks and f"ranks: {ranks}"]))
     again = f"continue it: {command('resume', run.path)}"
     if outcome == "failed":
         bad = bad_nodes.said(bad_nodes.among([run]))
@@ -176,9 +177,17 @@ def summary(run: RunDir, plan: Plan) -> str:
     """What a finished run has reached."""
     result = run.result() or {}
     rows = []
-    rows += [(name.replace("_", " "), _rounded(value)) for name, value in result.get("metrics", {}).items()]
-    if rate := result.get("throughput_examples_per_s"):
-        rows.append(("throughput", f"{rate:.4g} examples/s on {plan.size} ranks ({rate / plan.size:.4g} each)"))
+    units, made = result.get("units", {}), figures.of_result(result)
+    for name, value in result.get("metrics", {}).items():
+        if name != "throughput" or made is None or made.value != value:  # which comes below
+            unit = units.get(name, "")
+            rows.append(
+                (name.replace("_", " "), f"{_rounded(value)} {unit}" if unit not in ("", name) else _rounded(value))
+            )
+    if made and made.value:
+        each = "" if made.work else f" ({made.value / plan.size:.4g} each)"
+        rows.append(("throughput", f"{made.value:.4g} {made.unit} on {plan.size} ranks{each}"))
+    rows += [("not known", trouble) for trouble in result.get("troubles", [])]
     seconds = [f"{name} {value:.1f}" for name, value in result.get("phases_s", {}).items() if value is not None]
     if seconds:
         rows.append(("seconds", ", ".join(seconds)))

@@ -10,7 +10,7 @@ from typing import Any
 
 from launch.errors import Refusal, command
 from launch.plan.plan import Plan
-from launch.record.contents import Event, PlanRecord, Result, StudyIndex, Surroundings, TrainingRecord
+from launch.record.contents import Event, PlanRecord, Result, StudyIndex, Surroundings, TrainingRecord, World
 from launch.record.files import (
     Damaged,
     Unreadable,
@@ -51,6 +51,7 @@ class RunDir:
     logs = _in_it("logs")
     failures = _in_it("failures")
     handles_warning = _in_it("meeting/handles_warning")  # there once the program can be asked to leave
+    world_json = _in_it("meeting/world.json")  # how many ranks the program's own library knew of at its end
     meeting = _in_it("meeting")  # what ranks tell each other before they can talk: addresses, devices
     steps = _in_it("steps")
     readings = _in_it("readings")
@@ -230,6 +231,10 @@ class RunDir:
     def result(self) -> Result | None:
         """What result.json says, or None while the run has not finished."""
         return read_object(self.result_json, Result)
+
+    def world(self) -> World | None:
+        """How many ranks the program's own library knew of, or None where that could not be seen."""
+        return read_object(self.world_json, World)
 
 
 def is_study(folder: Path) -> bool:

@@ -163,7 +163,8 @@ def reported(run: RunDir, size: int) -> Result:
     if metrics:
         found["metrics"] = metrics
     if not lowest.seconds:
-        return found
+        started = next((event["time"] for event in reversed(run.events("started"))), ended)
+        return found | {"phases_s": {"run": round(ended - started, 3)}}
     batches = [each.most_common(1)[0][0] for each in examples.values()]
     found["steps"] = len(lowest.seconds)
     timed = [lowest.seconds[step] for step in sorted(lowest.seconds) if lowest.seconds[step] > 0]

@@ -45,6 +45,7 @@ def record(asked: Request, target: Target, axes: Axes, first: Plan) -> Asked:
 
     return Asked(
         options=options.arguments(request),
+        kind=target.kind,
         workload=target.name,
         arguments=list(target.arguments),
         steps=lists(axes.steps),
@@ -117,7 +118,7 @@ def plans(folder: Path, index: StudyIndex, axes: Axes, repeats: int) -> dict[Key
     try:
         with contextlib.chdir(shared["cwd"]):
             here = site.load(request.site or "")
-            target = workload.find(asked["workload"], asked["arguments"])
+            target = _target(asked, request.container is not None)
             made = study.plans(request, target, points, here, this_machine(), datetime.datetime.now())
     except FileNotFoundError as error:
         raise Refusal(
@@ -136,6 +137,13 @@ def key_of(point: study.Point) -> Key:
 def keys_of(index: StudyIndex) -> dict[Key, str]:
     """Which runs a study has, and their names."""
     return {(each["nodes"], tuple(each["values"].items()), each["repeat"]): each["run"] for each in index["runs"]}
+
+
+def _target(asked: Asked, contained: bool) -> Target:
+    """What the study runs, as it was found then: what a name alone means may be something else today."""
+    before = {"program": ["--"], "module": ["-m"]}.get(asked["kind"], [])
+    name, *words = [*before, asked["workload"], *asked["arguments"]]
+    return workload.find(name, words, contained=contained)
 
 
 def _refuse_others(folder: Path, index: StudyIndex, found: Mapping[Key, tuple[study.Point, Plan]]) -> None:

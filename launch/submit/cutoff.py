@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from launch import own_command
 from launch.plan.plan import Plan
 from launch.record import job as record
+from launch.record.figures import UNIT, of_result
 from launch.record.rundir import RunDir, read_index
 
 PREDICT_FROM = 3
@@ -28,13 +29,14 @@ class Measured(NamedTuple):
 
     nodes: int
     ranks: int
-    rate: float  # examples/s over all ranks: the harmonic mean over the runs, as each did the same work
+    rate: float  # throughput over all ranks: the harmonic mean over the runs, as each did the same work
+    unit: str = UNIT  # of that
 
 
 def why(points: Sequence[Measured], nodes: int, least: float) -> str:
     """Why a point on so many nodes is not worth its hours; empty if it may be.
 
-    The efficiency (X / p) / (X0 / p0), with X the examples/s of p ranks together and X0 those of the fewest, is that of
+    The efficiency (X / p) / (X0 / p0), with X the throughput of p ranks together and X0 that of the fewest, is that of
     weak scaling, where it is a ratio of times for the same work of a rank, and of strong scaling, where it is the speed-up
     over p / p0.
 
@@ -51,7 +53,7 @@ def why(points: Sequence[Measured], nodes: int, least: float) -> str:
         efficiency = (point.rate / point.ranks) / (base.rate / base.ranks)
         if point.nodes < nodes and efficiency < least:
             return (
-                f"efficiency {efficiency:.3g} on {point.nodes} nodes is below {least:g} ({point.rate:.4g} examples/s on "
+                f"efficiency {efficiency:.3g} on {point.nodes} nodes is below {least:g} ({point.rate:.4g} {point.unit} on "
                 f"{point.ranks} ranks, against {base.rate:.4g} on {base.ranks})"
             )
     return ""
@@ -80,7 +82,7 @@ def why_predicted(points: Sequence[Measured], nodes: int, ranks: int, kind: str,
         return ""
     return (
         f"predicted efficiency on {nodes} nodes is {predicted['efficiency']:.3g}, at most {predicted['efficiency_high']:.3g}, below {least:g} "
-        f"(from {len(points)} smaller points; {predicted['throughput']:.4g} examples/s on {ranks} ranks)"
+        f"(from {len(points)} smaller points; {predicted['throughput']:.4g} {points[0].unit} on {ranks} ranks)"
     )
 
 
@@ -138,10 +140,11 @@ def _measured(nodes: int, runs: Sequence[RunDir]) -> Measured | None:
     if any(result is None and _to_come(run) for run, result in zip(runs, results)):
         return None
     ranks = next((result.get("ranks") for result in results if result), None) or nodes
-    rates = [result.get("throughput_examples_per_s") for result in results if result]
-    if not (rates := [rate for rate in rates if rate]):
+    made = [made for result in results if result and (made := of_result(result)) and made.value]
+    if not made or len({each.unit for each in made}) > 1:
         return None
-    return Measured(nodes, ranks, statistics.harmonic_mean(rates))
+    unit = made[0].unit if made[0].work is None else f"{made[0].unit} of all work"
+    return Measured(nodes, ranks, statistics.harmonic_mean([each.value * (each.work or 1) for each in made]), unit)
 
 
 def _to_come(run: RunDir) -> bool:

@@ -5,10 +5,11 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from launch.plan import inherited, site
+from launch.plan import executable, figures, inherited, site
 from launch.plan.plan import Plan
 from launch.plan.site import Site
 from launch.plan.walltime import UNLIMITED, clock
+from launch.record import cooperation
 from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
 from launch.record.table import aligned, on_a_line
@@ -34,7 +35,9 @@ def run_facts(planned: Plan, here: Site, why: str, run: RunDir) -> dict[str, str
         "backend": planned.backend,
         "shape": f"{nodes} x {planned.ranks_per_node} rank{'s' * (planned.ranks_per_node > 1)} = {planned.size} rank{'s' * (planned.size > 1)}, {_gpus(planned)}",
         **({"container": f"{planned.container} ({planned.container_runtime})"} if planned.container else {}),
+        **_program(planned),
         **planned.describe,
+        **_figures(planned),
         **walltime_rows(planned, ""),
         "run": str(run.path),
         **_not_known(planned, here),
@@ -77,7 +80,9 @@ def study_facts(
         "study": f"{len(found) // repeats} points x {repeats} repeat{'s' * (repeats > 1)} = {len(found)} runs"
         + f", {scaling} scaling" * several,
         **({"container": f"{first.container} ({first.container_runtime})"} if first.container else {}),
+        **_program(max(plans, key=lambda plan: plan.size)),
         **{name: first.describe[name] for name in names if name not in differing},
+        **_figures(first),
         **walltime_rows(first, whole),
         **_command(found[0], first),
         "cost": cost,
@@ -108,6 +113,39 @@ def _command(point: study.Point, planned: Plan) -> dict[str, str]:
         return {}
     words = [Path(planned.workload).name, *without_secrets(planned.arguments)]
     return {"first command": on_a_line(shlex.join(words))}
+
+
+def _program(planned: Plan) -> dict[str, str]:
+    """Of a program that is no workload: by what it is run where that is not its own choice, and what makes its ranks cooperate."""
+    if planned.kind == "workload":
+        return {}
+    rows = {}
+    if planned.kind == "program":
+        rows["program"] = planned.workload
+        found = None if planned.container else executable.unrunnable(planned.workload)
+        if found and planned.backend == "slurm":
+            rows["on the nodes"] = f"not known; here it cannot run: {found}"
+    elif planned.kind == "script" and (line := executable.other_python(planned.workload)):
+        rows["python"] = f"{planned.python}; its own first line, {line}, is followed where -- stands before the script"
+    if ranks := cooperation.expected(planned):
+        rows["ranks"] = ranks
+    return rows
+
+
+def _figures(planned: Plan) -> dict[str, str]:
+    """What is looked for in what the program prints."""
+    words = []
+    for name, figure in planned.fom.items():
+        how = [figure["kind"], figure.get("unit", ""), take if (take := figures.take(figure)) != "last" else ""]
+        of = (
+            "over all ranks"
+            if figure.get("ranks") == "all"
+            else f"of rank {figure['ranks']}"
+            if "ranks" in figure
+            else ""
+        )
+        words.append(f"{name} ({', '.join(filter(None, [*how, of]))})")
+    return {"figures": "; ".join(words)} if words else {}
 
 
 def walltime_rows(planned: Plan, whole: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""How efficient the runs of a study are so far: examples/s of a rank, against the same point on the fewest nodes."""
+"""How efficient the runs of a study are so far: the throughput of a rank, against the same point on the fewest nodes."""
 
 import statistics
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from launch.submit.cutoff import point_of
 def so_far(folder: Path, known: Sequence[states.Known]) -> dict[Path, float]:
     """The efficiency of those runs of a study of which a speed is known.
 
-    (X / p) / (X0 / p0), with X the examples/s of p ranks together and X0 those of the fewest: the parallel efficiency of
+    (X / p) / (X0 / p0), with X the throughput of p ranks together and X0 that of the fewest: the parallel efficiency of
     weak scaling, where that is a ratio of times for the same work a rank, and of strong scaling, where it is the
     speed-up over p / p0. X0 is the harmonic mean over the repeats and seeds of the point, as rates demand (Hoefler &
     Belli, SC15, rule 3). While runs are under way it is a sketch: python -m profiling report measures.
@@ -44,15 +44,16 @@ def so_far(folder: Path, known: Sequence[states.Known]) -> dict[Path, float]:
     base: dict[tuple, list[float]] = {}
     for path in bases:
         if each := _each(told[path]):
-            base.setdefault(point_of(entries[path]), []).append(each)
+            base.setdefault((told[path].unit, *point_of(entries[path])), []).append(each)
     found = {}
     for one in known:
-        each, of_fewest = _each(one), base.get(point_of(entries[one.path])) if one.path in entries else None
+        each = _each(one)
+        of_fewest = base.get((one.unit, *point_of(entries[one.path]))) if one.path in entries else None
         if each and of_fewest:
             found[one.path] = each / statistics.harmonic_mean(of_fewest)
     return found
 
 
 def _each(one: states.Known) -> float | None:
-    """Examples/s of a rank."""
-    return one.examples_per_s / one.ranks if one.examples_per_s and one.ranks else None
+    """The throughput of a rank; of a speed, times the work that advances with it."""
+    return one.throughput * (one.work or 1) / one.ranks if one.throughput and one.ranks else None

@@ -27,6 +27,8 @@ from launch.backends.scheduler import ENDED, QUEUED, UNKNOWN, Answer, Status, po
 from launch.errors import Refusal, command
 from launch.record import job as record
 from launch.record.activity import last_line
+from launch.record.contents import Result
+from launch.record.figures import UNIT, of_result, so_far
 from launch.record.files import Unreadable
 from launch.record.job import Job
 from launch.record.pace import Pace, pace
@@ -60,7 +62,9 @@ class Known:
     epoch: float | None = None
     epochs: float | None = None
     loss: float | None = None
-    examples_per_s: float | None = None  # over all ranks
+    throughput: float | None = None  # over all ranks
+    unit: str = UNIT  # of that
+    work: float | None = None  # that it is the speed of, where it is one
     left_s: float | None = None  # until the last step, at this speed
     last_line: str = ""  # that a program printed which is under way and records no steps
 
@@ -283,13 +287,15 @@ def _know(entry: _Record, job: Job | None, answer: Answer) -> Known:
         entry = _Record.read(entry.run.path)
         state, reason, source = _state(entry, job, answer)
     run, events = entry.run, entry.events
+    result = run.result() or {}
+    made = of_result(result)
     last = events[-1] if events else {}
     started = next((event for event in reversed(events) if event["event"] == "started"), {})
     status = answer.of(job, run) if job and source == "scheduler" else None
     return Known(
         path=run.path,
         state=state,
-        reason=" ".join(reason.split()),
+        reason=" ".join((reason or "; ".join(result.get("troubles", []))).split()),
         source=source,
         since=last.get("time"),
         workload=entry.plan.get("workload"),
@@ -300,7 +306,8 @@ def _know(entry: _Record, job: Job | None, answer: Answer) -> Known:
         attempts=sum(event["event"] == "started" for event in events),
         running_s=max(0.0, time.time() - started["time"]) if state == "running" and started else None,
         hosts=(status.nodes if status else "") or started.get("nodes") or started.get("host") or "",
-        **(progress := _pace(run, state == "running") if started or state == "done" else Pace())._asdict(),
+        **(progress := _pace(entry, result, state == "running") if started or state == "done" else Pace())._asdict(),
+        work=made.work if made else None,
         last_line=_last_line(entry, progress) if state == "running" else "",
     )
 
@@ -366,12 +373,15 @@ def _natural(path: Path) -> list[Any]:
     return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", str(path)))]
 
 
-def _pace(run: RunDir, running: bool) -> Pace:
-    """How far a training is: from its steps while there is no result, and from that afterwards."""
-    now = pace(run)
+def _pace(entry: _Record, result: Result, running: bool) -> Pace:
+    """How far a run is: from its steps and what it prints while there is no result, and from that afterwards."""
+    now = pace(entry.run)
     if not running:
         now = now._replace(left_s=None)
-    if result := run.result():
+    elif made := so_far(entry.run, entry.plan):
+        now = now._replace(throughput=made.value, unit=made.unit)
+    if result:
+        made = of_result(result)
         totals = {"steps": now.steps or result.get("steps"), "epochs": now.epochs or result.get("epochs")}
-        now = now._replace(examples_per_s=result.get("throughput_examples_per_s"), left_s=None, **totals)
+        now = now._replace(throughput=made and made.value, unit=made.unit if made else UNIT, left_s=None, **totals)
     return now

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +19,7 @@ from launch.plan.site import Site
 from launch.plan.sweep import Axes, refuse_too_large
 from launch.plan.workload import Target
 from launch.record import job as record
-from launch.record.files import Unreadable, as_text
+from launch.record.files import as_text
 from launch.record.job import Job
 from launch.record.rundir import INDEX, STATUS, RunDir, is_study, read_index
 from launch.submit import jobs
@@ -279,26 +278,10 @@ def summary(folder: Path, outcomes: Mapping[str, str]) -> int:
     if bad:
         print(again(folder), flush=True)
     elif outcomes:
-        print(_scaling_table(folder), end="", flush=True)
+        from launch.submit import scaling_table
+
+        print(scaling_table.of(folder), end="", flush=True)
     return worst(statuses)
-
-
-def _scaling_table(folder: Path) -> str:
-    """How to get one of a study of several numbers of nodes, and of a sweep the table of its points; for the step records that
-    the former is made of, the results stand."""
-    entries = (read_index(folder) or {"runs": []})["runs"]
-    if any(entry["values"].keys() - {"seed"} for entry in entries):
-        return f"the table of its points: {command('table', folder)} [--by METRIC]\n"
-    timed = set()
-    for entry in entries:
-        with contextlib.suppress(Unreadable):
-            if (RunDir(folder / entry["run"]).result() or {}).get("steps"):
-                timed.add(entry["nodes"])
-    if len(timed) > 1:
-        return f"its scaling table: {command('report', folder)}\n"
-    if len({entry["nodes"] for entry in entries}) > 1:
-        return "no scaling table: its runs recorded no steps; `import rankloop` and `for batch in rankloop.steps(loader, examples=N)` do\n"
-    return ""
 
 
 def again(folder: Path) -> str:

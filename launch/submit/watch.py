@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from launch.backends.scheduler import ENDED, QUEUED, Answer, Status, scheduler
 from launch.plan.plan import Plan
-from launch.record import diagnose
+from launch.record import cooperation, diagnose
 from launch.record.files import refuse_full_disk
 from launch.record.job import Job, is_cancelled
 from launch.record.progress import Progress, closing
@@ -86,6 +86,7 @@ class _Watch:
         self._counts = ""
         self._estimate: eta.Estimate | None = None
         self._looked, self._more = -_LOOK_S, ""
+        self._said_of_ranks: set[str] = set()
         self.outcomes: dict[str, str] = {}
 
     def left(self) -> list[tuple[RunDir, Plan]]:
@@ -136,6 +137,9 @@ class _Watch:
             if job.shape == "array":
                 if self._follow:
                     print(f"{path.name}: {outcome}", flush=True)
+                if outcome == "done" and (ranks := cooperation.seen(run, plan)) and ranks not in self._said_of_ranks:
+                    self._said_of_ranks.add(ranks)
+                    print(f"ranks: {ranks}", flush=True)
             else:
                 self.close()
                 print(closing(run, plan, outcome), flush=True)

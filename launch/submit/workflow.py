@@ -14,7 +14,6 @@ from typing import Any
 from launch import own_command
 from launch.backends.scheduler import scheduler
 from launch.errors import Refusal, command, nearest
-from launch.plan import workload
 from launch.plan.placeholders import fill
 from launch.plan.plan import Plan, refuse_bad_name
 from launch.plan.request import Request
@@ -202,7 +201,7 @@ def _with_folders(each: Order, folder: Path, before: set[str], names: Iterable[s
                 f"stage {each.stage} is given {{{name}}}, which is not a stage before it: {nearest(name, before)}"
             )
     words, _ = fill(each.target.arguments, {name: str(folder / name) for name in before - own})
-    return workload.find(each.target.name, words)
+    return each.target.given(words)
 
 
 def _submit(lacking: Unfinished, hold: Hold) -> dict[str, list[Job]]:

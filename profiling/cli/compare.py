@@ -30,11 +30,13 @@ def run(argv: Sequence[str]) -> str:
     return json.dumps(comparison, indent=1) if chosen.json else as_text(comparison)
 
 
+_OF_THE_RUNS = "of the runs"  # a unit
+
 # What is compared: title, keys in the document, unit, factor from the document's unit to this one.
 _COMPARED = (
     ("step, median", ("steps", "median_seconds"), "ms", 1e3),
     ("step, 99th percentile", ("steps", "worst_hundredth_seconds"), "ms", 1e3),
-    ("throughput", ("steps", "throughput_examples_per_s"), "examples/s", 1),
+    ("throughput", ("throughput",), _OF_THE_RUNS, 1),
     ("waiting for batches", ("steps", "input_share"), "% of time", 100),
     ("waiting for ranks, updating", ("steps", "waiting_share"), "% of time", 100),
     ("load balance", ("steps", "load_balance"), "", 1),
@@ -53,6 +55,9 @@ def document(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
     rows = []
     for title, keys, unit, factor in _COMPARED:
         one, other = _at(first, keys), _at(second, keys)
+        if unit == _OF_THE_RUNS:
+            unit = first["unit"]
+            other = other if unit == second["unit"] else None
         if one is None or other is None:
             continue
         interval = step_ratio(first["steps"], second["steps"]) if title == _COMPARED[0][0] else None

@@ -16,10 +16,11 @@ import numpy as np
 from launch.cli.names import Named
 from launch.errors import Refusal, command
 from launch.plan import options
+from launch.plan.figures import Scaling
 from launch.record.rundir import is_study
 from profiling.cli import inputs
 from profiling.study import runs, tables
-from profiling.study.runs import Study
+from profiling.study.runs import Run, Study
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Options(Named):
     to: Literal["csv", "parquet", "json"]  # the format
     out: Path | None = None  # the file to write; by default csv and json are printed, parquet needs one
     series: str | None = None  # which series, where the study has several; all by default
+    scaling: Scaling | None = None  # of programs that do not report their work; by default as the study was asked for
 
 
 def run(argv: Sequence[str]) -> str:
@@ -38,7 +40,7 @@ def run(argv: Sequence[str]) -> str:
         raise Refusal("--to parquet is not text that can be printed: give a file with --out")
     if not is_study(path):
         raise Refusal(f"{path} is not the folder of a study: make one with {command('--nodes 1,2,4 WORKLOAD')}")
-    study = inputs.study(path)
+    study = inputs.study(path, chosen.scaling)
     parts = [tables.choose(study, name) for name in ([chosen.series] if chosen.series else study.series)]
     for name, why in (left for part in parts for left in part.left_out.items()):
         print(f"profiling: left out: {name}: {why}", file=sys.stderr)
@@ -64,19 +66,12 @@ def rows(study: Study, kind: str) -> list[dict[str, Any]]:
             "kind": kind,
             "workers": run.ranks,
             "throughput": run.throughput,
-            "unit": run.steps.unit,
+            "unit": run.unit,
             "run": run.name,
             "repeat": run.repeat,
             "nodes": run.nodes,
             "gpus": run.gpus,
-            "global_batch": run.steps.examples,
-            "steps_timed": len(run.steps.number),
-            "steps_left_out": sum(run.steps.left_out.values()),
-            "step_median_s": float(np.median(run.steps.rank0_seconds)),
-            "step_mean_s": float(run.steps.rank0_seconds.mean()),
-            "step_fastest_s": float(run.steps.rank0_seconds.min()),
-            "step_slowest_s": float(run.steps.rank0_seconds.max()),
-            "input_share": run.steps.input_share,
+            **({"work": run.work, "run_s": run.seconds} if run.steps.whole else _steps(run)),
             "attempts": run.result.get("attempts"),
             "started_unix_s": run.started,
             "ended_unix_s": run.ended,
@@ -85,6 +80,20 @@ def rows(study: Study, kind: str) -> list[dict[str, Any]]:
         }
         for run in study.runs
     ]
+
+
+def _steps(run: Run) -> dict[str, Any]:
+    seconds = run.steps.rank0_seconds
+    return {
+        "global_batch": run.steps.examples,
+        "steps_timed": len(run.steps.number),
+        "steps_left_out": sum(run.steps.left_out.values()),
+        "step_median_s": float(np.median(seconds)),
+        "step_mean_s": float(seconds.mean()),
+        "step_fastest_s": float(seconds.min()),
+        "step_slowest_s": float(seconds.max()),
+        "input_share": run.steps.input_share,
+    }
 
 
 def as_csv(rows: Sequence[dict[str, Any]]) -> str:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from launch.errors import Refusal
+from launch.plan.figures import Scaling
 from launch.record.rundir import is_study
 from launch.submit import states
 from profiling.study import runs, tables
@@ -12,9 +14,9 @@ from profiling.study.sweep import Sweep
 from profiling.study.tables import Series
 
 
-def study(folder: Path) -> Study:
+def study(folder: Path, scaling: Scaling | None = None) -> Study:
     """The runs of a study that can be compared; those without a result are left out with their states."""
-    return runs.read(folder, _unfinished)
+    return runs.read(folder, _unfinished, scaling)
 
 
 def sweep(folder: Path) -> Sweep:
@@ -22,11 +24,13 @@ def sweep(folder: Path) -> Sweep:
     return points.read(folder, _unfinished)
 
 
-def series(path: Path, name: str | None) -> tuple[Series, Study | None]:
+def series(path: Path, name: str | None, scaling: Scaling | None = None) -> tuple[Series, Study | None]:
     """One series of a table or of a study, and of the latter the runs behind it."""
     if not is_study(path):
+        if scaling:
+            raise Refusal(f"--scaling is for studies, and the rows of the table {path} say their kind: leave it out")
         return tables.read(path, name), None
-    chosen = tables.choose(study(path), name)
+    chosen = tables.choose(study(path, scaling), name)
     return tables.of_study(chosen), chosen
 
 

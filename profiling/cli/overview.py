@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, TypedDict
 
+from launch.record import figures
 from launch.record.contents import PlanRecord
 from launch.record.files import read_end, read_lines
 from launch.record.rundir import RunDir
@@ -37,17 +38,27 @@ def document(run: RunDir, known: Known) -> dict[str, Any]:
     ranks = plan["nodes"] * plan["ranks_per_node"]
     of_steps, span = _steps(run, ranks)
     found = usage(run.readings, *span, {*_OF_GPU, *_OF_PROCESS, *_OF_HOST, *_OF_SAMPLER})
-    throughput = of_steps["steps"] and of_steps["steps"]["throughput_examples_per_s"]
+    of_result = run.result() or {}
+    made = figures.of_result(of_result)
+    throughput, unit = (made.value, made.unit) if made and of_result.get("throughput") else (None, None)
+    if throughput is None and of_steps["steps"]:
+        throughput, unit = of_steps["steps"]["throughput"], of_steps["steps"]["unit"]
     return {
         "format": 1,
         "run": str(run.path),
         "workload": plan["workload"],
+        "training": plan.get("kind", "workload") == "workload",
         "state": known.state,
         "nodes": plan["nodes"],
         "ranks": ranks,
         "attempts": known.attempts,
+        "throughput": throughput,
+        "unit": unit,
+        "metrics": of_result.get("metrics") or {},
+        "units": of_result.get("units") or {},
+        "troubles": of_result.get("troubles") or [],
         **of_steps,
-        "gpus": _gpus([used for used in found if used.device], throughput),
+        "gpus": _gpus([used for used in found if used.device], throughput if unit == figures.UNIT else None),
         "processes": _spread([used for used in found if used.rank is not None], _OF_PROCESS),
         "hosts": _spread([used for used in found if used.rank is None and used.device is None], _OF_HOST),
         "recording": _recording(run, plan, found),

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from launch.cli.names import Named
 from launch.errors import Refusal
 from launch.plan import options
+from launch.plan.figures import Scaling
 from launch.plan.request import Count
 from launch.plan.typed import Bounds
 from launch.record.files import publish
@@ -30,6 +31,7 @@ class Options(Named):
     workers: tuple[Workers, ...] = field(default=(), metadata={"separator": ","})  # the same in workers of a table, or
     # in ranks of a study
     series: str | None = None  # which series, where there are several
+    scaling: Scaling | None = None  # of programs that do not report their work; by default as the study was asked for
     confidence: float = 0.9  # level of the intervals
     json: bool = False  # print JSON
     save: Path | None = None  # write the prediction into a file, to be scored when the run
@@ -49,7 +51,7 @@ def predicted(path: Path, chosen: Options) -> tuple[dict[str, Any], Rates | None
     """The prediction as a value, what is known of hours and energy of further runs, and where it is written down."""
     if bool(chosen.nodes) == bool(chosen.workers):
         raise Refusal("predict needs --workers 64,256, or of a study --nodes 64,256: give one of the two")
-    series, study = inputs.series(path, chosen.series)
+    series, study = inputs.series(path, chosen.series, chosen.scaling)
     workers, rates = chosen.workers, None
     if study:
         try:

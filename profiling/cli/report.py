@@ -13,11 +13,13 @@ from typing import Any, Literal
 from launch.cli.names import Named
 from launch.errors import Refusal, command
 from launch.plan import options
+from launch.plan.figures import Scaling
 from launch.record.files import publish
 from launch.record.rundir import is_study
 from launch.record.table import aligned
 from profiling import text
 from profiling.cli import export, inputs, table
+from profiling.prediction import prediction
 from profiling.reporting import columns, document, latex, markdown, page, sweep_table
 from profiling.reporting.columns import Column
 from profiling.study import sweep, tables
@@ -30,6 +32,7 @@ class Options(Named):
 
     series: str | None = None  # which series, where the table or study has several
     by: str | None = None  # of a sweep, the figure by which its points are sorted; by default all figures are shown
+    scaling: Scaling | None = None  # of programs that do not report their work; by default as the study was asked for
     format: Literal["text", "markdown"] = "text"  # of the table that is printed
     json: bool = False  # print JSON, and write nothing
     remark: str = ""  # what else the reader of a study's report has to know
@@ -40,21 +43,22 @@ def run(argv: Sequence[str]) -> str:
     """What the verb prints."""
     (path,), chosen = options.with_files(Options, argv, ["STUDY|TABLE"])
     if not is_study(path):
-        if chosen.out or chosen.remark or chosen.by:
-            raise Refusal(f"--out, --remark and --by are for the report of a study, and {path} is a table")
+        if chosen.out or chosen.remark or chosen.by or chosen.scaling:
+            raise Refusal(f"--out, --remark, --by and --scaling are for the report of a study, and {path} is a table")
         content = document.table(tables.read(path, chosen.series))
         return json.dumps(content, indent=1, ensure_ascii=False) if chosen.json else printed(content, chosen.format)
     if chosen.series is None and sweep.is_sweep(path):
         return _of_sweep(path, chosen)
     if chosen.by:
         raise Refusal(f"--by is for the points of a sweep, and this is one series of {path}: leave it out")
-    whole = inputs.study(path)
+    whole = inputs.study(path, chosen.scaling)
     study = tables.choose(whole, chosen.series)
     content = document.document(study, tables.of_study(study), chosen.remark)
     if chosen.json:
         return json.dumps(content, indent=1, ensure_ascii=False)
     folder = chosen.out or path / "report" / ("" if len(whole.series) == 1 else _name(whole, study))
-    return f"{printed(content, chosen.format)}\n{write(folder, study, content)}"
+    ahead = [_predicted(content)] if chosen.format == "text" else []
+    return "\n".join([printed(content, chosen.format), *ahead, write(folder, study, content)])
 
 
 def _of_sweep(path: Path, chosen: Options) -> str:
@@ -133,6 +137,14 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
         else:
             flat[key] = " ".join(map(str, value)) if isinstance(value, list | tuple) else value
     return flat
+
+
+def _predicted(content: dict[str, Any]) -> str:
+    """The sizes ahead that the report predicts."""
+    ahead = content["prediction"]
+    asked = [forecast for forecast in ahead["predictions"] if forecast["workers"] in ahead["asked"]]
+    table = text.table(prediction.columns(content["unit"], ahead["confidence"]), asked)
+    return f"\nPREDICTION, not measured\n\n{table}\n"
 
 
 def printed(content: dict[str, Any], form: str) -> str:

@@ -34,7 +34,13 @@ def as_text(document: dict[str, Any]) -> str:
     shape = f"{text.plural(document['nodes'], 'node')}, {text.plural(document['ranks'], 'rank')}"
     attempts = f", {document['attempts']} attempts" if document["attempts"] > 1 else ""
     rows = [("run", f"{document['run']}: {document['state']}, {shape}{attempts}"), ("workload", document["workload"])]
-    rows += _steps(document["steps"]) if document["steps"] else [("steps", f"none timed: {document['why_no_steps']}")]
+    if document["throughput"] is not None:
+        rows.append(("throughput", f"{text.number(document['throughput'])} {document['unit']}"))
+    rows += _figures(document)
+    if document["steps"]:
+        rows += _steps(document["steps"])
+    elif document["throughput"] is None or document["training"]:
+        rows.append(("steps", f"none timed: {document['why_no_steps']}"))
     late = document["stragglers"]
     rows += [("straggler", _straggler(straggler)) for straggler in late[:3]]
     if len(late) > 3:
@@ -66,7 +72,6 @@ def _steps(steps: dict[str, Any]) -> list[tuple[str, str]]:
             f"{text.milliseconds(steps['median_seconds'])} ms median, {sure or 'too few for an interval'}; "
             f"1 of 100 above {text.milliseconds(steps['worst_hundredth_seconds'])} ms",
         ),
-        ("throughput", f"{text.number(steps['throughput'])} {steps['unit']}"),
     ]
     if steps["input_share"] is not None:
         rows.append(("input", f"{text.percent(steps['input_share'])} of the time is waiting for batches"))
@@ -79,6 +84,20 @@ def _steps(steps: dict[str, Any]) -> list[tuple[str, str]]:
             )
         )
     return rows + [("odd", doubt) for doubt in steps["doubts"]]
+
+
+def _figures(document: dict[str, Any]) -> list[tuple[str, str]]:
+    """What a program has printed or recorded of itself; that of a workload stands in its own tables."""
+    if document["training"]:
+        return []
+    shown = {name: value for name, value in document["metrics"].items() if value != document["throughput"]}
+    units = {name: f" {unit}" for name, unit in document["units"].items() if unit != name}
+    rows = [
+        (name.replace("_", " "), f"{text.number(value)}{units.get(name, '')}")
+        for name, value in shown.items()
+        if isinstance(value, int | float)
+    ]
+    return rows + [("not known", trouble) for trouble in document["troubles"]]
 
 
 def _gib(value: float) -> str:

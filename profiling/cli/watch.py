@@ -1,4 +1,4 @@
-"""python -m profiling watch RUN: a run as it goes: examples/s, GPUs, power, imbalance, in the terminal."""
+"""python -m profiling watch RUN: a run as it goes: throughput, GPUs, power, imbalance, in the terminal."""
 
 import contextlib
 import statistics
@@ -66,9 +66,11 @@ def look(run: RunDir, known: Known) -> str:
         rows.append(("step", f"{epoch}step {now.step}{steps}{loss}"))
     elif known.under_way and plan.get("kind") != "workload" and (signs := activity(run, plan["nodes"])):
         rows.append(("activity", signs))
-    if now.examples_per_s is not None:
+    elif known.throughput is not None:  # that the program has printed
+        rows.append(("throughput", f"{text.number(known.throughput)} {known.unit}"))
+    if now.throughput is not None:
         left = f", {clock(int(now.left_s))} left" if known.under_way and now.left_s is not None else ""
-        rows.append(("throughput", f"{text.number(now.examples_per_s)} examples/s{left}"))
+        rows.append(("throughput", f"{text.number(now.throughput)} {now.unit}{left}"))
     return aligned([*rows, *_imbalance(run, plan), *_readings(run, plan, known.attempts)])
 
 

@@ -38,7 +38,7 @@ class Estimate:
 
     nodes: int
     gpus: int
-    step_seconds: Bounded
+    step_seconds: Bounded | None  # None where the runs have no steps
     training_seconds: Bounded | None = (
         None  # the whole run, start to result; None if the study does not tell its length
     )
@@ -58,6 +58,7 @@ class Rates:
     beside_s: float  # seconds of a run beside its steps, on the largest number of ranks
     beside_ranks: int
     watts_per_gpu: float | None  # on the largest number of ranks of which it was read
+    whole: bool = False  # whether its runs have no steps: the batch is then what a run does, in the unit of throughput
 
     @property
     def unit(self) -> str:
@@ -85,7 +86,13 @@ def rates(study: Study, kind: str) -> Rates:
     ((ranks_per_node, gpus_per_node),) = shapes
     largest = study.by_ranks[max(study.by_ranks)]
     beside = [sum(spent for name, spent in run.phases.items() if name not in _BESIDE) for run in largest]
-    examples, ranks = largest[0].steps.examples, largest[0].ranks
+    ranks = largest[0].ranks
+    done, work = largest[0].steps.examples, _work(study)
+    if largest[0].printed:
+        done = largest[0].throughput * largest[0].seconds
+    if study.whole:  # what a run does, by its throughput and its time
+        amounts = [run.throughput * run.seconds / (run.ranks if kind == "weak" else 1) for run in study.runs]
+        work = {"steps": 1.0} if max(amounts) <= (1 + _ALIKE) * min(amounts) else {}
     watts = None
     for runs in study.by_ranks.values():
         power = resource_usage.of_point(runs).get("power_w")
@@ -93,12 +100,13 @@ def rates(study: Study, kind: str) -> Rates:
     return Rates(
         ranks_per_node,
         gpus_per_node,
-        examples / ranks if kind == "weak" else examples,
+        done / ranks if kind == "weak" else done,
         kind,
-        _work(study),
-        sum(beside) / len(beside),
+        work,
+        0.0 if study.whole else sum(beside) / len(beside),
         ranks,
         watts,
+        study.whole,
     )
 
 
@@ -110,12 +118,12 @@ def estimate(rates: Rates, forecast: Forecast) -> Estimate:
     nodes = ceil(forecast.workers / rates.ranks_per_node)
     gpus = rates.gpus_per_node * nodes
     if not rates.work:
-        return Estimate(nodes, gpus, step)
+        return Estimate(nodes, gpus, None if rates.whole else step)
     steps = rates.work["steps"] if "steps" in rates.work else ceil(rates.work["examples"] / batch)
     stepping = step.times(steps)
     whole = Bounded(*(seconds + rates.beside_s for seconds in (stepping.value, stepping.low, stepping.high)))
     energy = stepping.times(rates.watts_per_gpu * gpus) if rates.watts_per_gpu is not None and gpus else None
-    return Estimate(nodes, gpus, step, whole, whole.times((gpus or nodes) / 3600), energy)
+    return Estimate(nodes, gpus, None if rates.whole else step, whole, whole.times((gpus or nodes) / 3600), energy)
 
 
 def as_json(rates: Rates, forecast: Forecast) -> dict[str, Any]:
@@ -129,7 +137,7 @@ def columns(rates: Rates, confidence: float, forecasts: Sequence[dict[str, Any]]
     level = f"{confidence:.0%} interval"
     numbers = (
         ("step_seconds", "step [ms]", 1e3),
-        ("training_seconds", "training [s]", 1.0),
+        ("training_seconds", "run [s]" if rates.whole else "training [s]", 1.0),
         (rates.hours_key, rates.unit, 1.0),
         ("energy_j", "GPU energy [MJ]", 1e-6),
     )
@@ -156,13 +164,17 @@ def _bounded(key: str, title: str, level: str, factor: float) -> list[tuple[str,
 def notes(rates: Rates) -> list[str]:
     """What the numbers rest on."""
     lines = []
-    for unit, amount in rates.work.items():
+    if rates.whole and rates.work:
+        lines.append("a run does the work of those of the study, and its time is taken as theirs is in the report")
+    elif rates.whole:
+        lines.append("throughput times time differs between the runs of the study: how long a run takes is not known")
+    for unit, amount in rates.work.items() if not rates.whole else ():
         lines.append(
             f"a training is {text.number(amount, 6)} {unit}, as in the runs of the study, and "
             f"{text.number(rates.beside_s, 3)} s for start, compilation, evaluation and checkpoints, as on "
             f"{rates.beside_ranks} ranks; the wait in the queue is not in it"
         )
-    if not lines:
+    if not lines and not rates.whole:
         lines.append("the runs of the study differ in examples and in steps: how long a training takes is not known")
     if rates.watts_per_gpu is not None:
         watts = text.number(rates.watts_per_gpu, 4)
@@ -173,7 +185,7 @@ def notes(rates: Rates) -> list[str]:
 def _work(study: Study) -> dict[str, float]:
     """What is the same in all runs: examples (a number of epochs that is held), else steps."""
     amounts = {"steps": [run.all_steps for run in study.runs]}
-    if study.unit == UNIT:
+    if all(run.steps.unit == UNIT and not run.printed for run in study.runs):
         amounts = {"examples": [run.all_steps * run.steps.examples for run in study.runs], **amounts}
     for unit, each in amounts.items():
         if max(each) <= (1 + _ALIKE) * min(each):

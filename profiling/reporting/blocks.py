@@ -1,5 +1,6 @@
 """A report's document as words and tables of text, in reading order: what Markdown, LaTeX and HTML are made of."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from profiling import text
@@ -32,6 +33,8 @@ def summary(document: dict[str, Any]) -> str:
         return sweep_table.summary(document["sweep"])
     first, last, unit = document["rows"][0], document["rows"][-1], document["unit"]
     held = {"weak": "the batch per rank held", "strong": "the global batch held"}[document["kind"]]
+    if document["whole"]:
+        held = {"weak": "the work per rank held", "strong": "the work of all ranks held"}[document["kind"]]
     span = "; too few repeats for an interval"
     if interval := last["efficiency_interval"]:
         span = text.span(interval["low"], interval["high"], text.percent)
@@ -47,17 +50,21 @@ def blocks(document: dict[str, Any]) -> list[Block]:
     """The tables of a report."""
     if "sweep" in document:
         return [Block("Points", *sweep_table.cells(document["sweep"]), [])]
-    base = document["base"]
+    base, whole = document["base"], document["whole"]
     absolute = (
         f"Base: {text.plural(base['workers'], 'rank')}, {text.number(base['throughput'])} {document['unit']} in "
         "absolute terms."
     )
     return [
         _block("Scaling", columns.SCALING, document, after=[absolute]),
-        _block("Where the time goes", columns.TIME, document, columns.MEANING_OF_TIME),
+        *([] if whole else [_block("Where the time goes", columns.TIME, document, columns.MEANING_OF_TIME)]),
         *_traced(document["traced"]),
         _block(
-            "Use, energy, memory and quality", columns.COST, document, columns.MEANING_OF_COST, after=_quality(document)
+            "Use and memory" if whole else "Use, energy, memory and quality",
+            columns.COST,
+            document,
+            columns.MEANING_OF_COST_OF_RUNS if whole else columns.MEANING_OF_COST,
+            after=_quality(document),
         ),
         *_predicted(document),
         *(Block(form["title"], form["header"], form["rows"], [form["note"]]) for form in document["committees"]),
@@ -66,15 +73,16 @@ def blocks(document: dict[str, Any]) -> list[Block]:
 
 def _block(
     title: str,
-    shown: tuple[columns.Column, ...],
+    shown: Sequence[columns.Column],
     document: dict[str, Any],
     meaning: tuple[str, ...] = (),
     after: list[str] | None = None,
 ) -> Block:
     """A table of columns; why those without a value have none stands in notes, with a mark at their headings."""
+    shown = columns.shown(shown, document["whole"])
     why = {column.key: document["absent"][column.key] for column in shown if column.key in document["absent"]}
     marks = {reason: str(number).translate(RAISED) for number, reason in enumerate(dict.fromkeys(why.values()), 1)}
-    header, rows = columns.cells(shown, document["rows"], document["unit"])
+    header, rows = columns.cells(shown, document["rows"], document["unit"], document["work_unit"])
     header = [title + marks.get(why.get(column.key, ""), "") for title, column in zip(header, shown)]
     return Block(
         title, header, rows, [*meaning, *(f"{mark} N/A: {reason}." for reason, mark in marks.items()), *(after or [])]

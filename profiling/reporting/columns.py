@@ -20,12 +20,14 @@ class Column:
     title: str
     form: str = "number"  # how a value is shown: number, ms, percent, gib; an interval as its bounds
     absent: str = ""  # why there is no value, in all rows
+    of: str = ""  # "steps" or "runs": only where the runs have steps, or have none
 
 
 _IDLE = "a rank has computed nothing by its records"
 _NO_OWN = "the records do not say when a rank's own gradients were ready (own_seconds)"
 _NO_INPUT = "the records do not say how long a rank waits for its batch (input_seconds)"
 _UNCOUNTED = "the program counts no examples"
+_NO_WORK = "the program reports no work (a figure of merit of that kind)"
 _REPLAY = "it needs a replay on an ideal network"
 _NO_GPU = "no GPU was read"
 _NO_READINGS = "there are no readings (--sample-hz 0)"
@@ -37,11 +39,13 @@ SCALING = (
     Column("nodes", "nodes"),
     Column("workers", "ranks"),
     Column("gpus", "GPUs"),
-    Column("batch_per_rank", "batch per rank", absent=_UNCOUNTED),
-    Column("global_batch", "global batch", absent=_UNCOUNTED),
+    Column("batch_per_rank", "batch per rank", absent=_UNCOUNTED, of="steps"),
+    Column("global_batch", "global batch", absent=_UNCOUNTED, of="steps"),
+    Column("work", "work{work}", absent=_NO_WORK, of="runs"),
     Column("repeats", "repeats"),
-    Column("step_seconds", "median step [ms]", "ms"),
-    Column("step_seconds_interval", "95 % CI", "ms"),
+    Column("step_seconds", "median step [ms]", "ms", of="steps"),
+    Column("step_seconds_interval", "95 % CI", "ms", of="steps"),
+    Column("run_seconds", "mean time [s]", of="runs"),
     Column("throughput", "throughput [{unit}]"),
     Column("throughput_interval", "95 % CI"),
     Column("speedup", "speed-up"),
@@ -68,13 +72,13 @@ COST = (
     Column("workers", "ranks"),
     Column("gpu_utilisation", "GPU use", "percent", _NO_GPU),
     Column("power_w", "GPU power [W]", absent=_NO_GPU),
-    Column("energy_per_example_j", "GPU energy [J/example]", absent=_NO_GPU),
+    Column("energy_per_example_j", "GPU energy [J/example]", absent=_NO_GPU, of="steps"),
     Column("peak_memory_bytes", "peak GPU memory [GiB]", "gib", _NO_GPU),
     Column("peak_rss_bytes", "peak memory per rank [GiB]", "gib", _NO_READINGS),
-    Column("mfu", "MFU", "percent", _NO_FLOPS),
-    Column("recording_share", "recording", "percent", _NO_PHASES),
+    Column("mfu", "MFU", "percent", _NO_FLOPS, of="steps"),
+    Column("recording_share", "recording", "percent", _NO_PHASES, of="steps"),
     Column("sampler_share", "sampler", "percent", _NO_READINGS),
-    Column("seconds_to_target", "time to quality [s]", absent=_NO_TARGET),
+    Column("seconds_to_target", "time to quality [s]", absent=_NO_TARGET, of="steps"),
 )
 """What the machine does meanwhile, and what it costs."""
 
@@ -92,6 +96,11 @@ MEANING_OF_COST = (
     "relative to what matrix products reached on the same ranks. Recording: of rank 0's time of training, the part "
     "that its records of steps and its points for TensorBoard took beside the steps; sampler: what it took of a core "
     "of each node.",
+)
+
+MEANING_OF_COST_OF_RUNS = (
+    "From the start of the ranks to their end: use is the mean over the GPUs; power is of all GPUs of a run, and of "
+    "nothing else; peaks are of the fullest GPU and the largest rank. Sampler: what it took of a core of each node.",
 )
 
 MEANING_OF_TRACED = (
@@ -132,9 +141,17 @@ def absent(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
     return {key: unknown if unknown and why == _IDLE else why for key, why in reasons.items()}
 
 
-def cells(columns: Sequence[Column], rows: Sequence[dict[str, Any]], unit: str) -> tuple[list[str], list[list[str]]]:
-    """The headings of a table and its cells."""
-    return [column.title.format(unit=unit) for column in columns], [
+def shown(columns: Sequence[Column], whole: bool) -> list[Column]:
+    """The columns of runs that have steps, or of runs as a whole."""
+    return [column for column in columns if column.of in ("", "runs" if whole else "steps")]
+
+
+def cells(
+    columns: Sequence[Column], rows: Sequence[dict[str, Any]], unit: str, work: str | None = None
+) -> tuple[list[str], list[list[str]]]:
+    """The headings of a table and its cells; ``unit`` is that of throughput, ``work`` that of the work."""
+    in_work = f" [{work}]" if work else ""
+    return [column.title.format(unit=unit, work=in_work) for column in columns], [
         [_cell(column, row, rows[0]) for column in columns] for row in rows
     ]
 
@@ -170,6 +187,8 @@ def _of_runs(runs: Sequence[Run]) -> dict[str, Any]:
         "work_per_step": work,
         "global_batch": work if counted else None,
         "batch_per_rank": work / runs[0].ranks if counted else None,
+        "work": runs[0].work,
+        "run_seconds": sum(run.seconds for run in runs) / len(runs),
         "step_seconds": float(np.median(medians)),
         "step_seconds_interval": interval and asdict(interval),
         "input_share": None if waits is None else waits / total,
@@ -207,5 +226,5 @@ def _useful(run: Run) -> np.ndarray:
     return np.zeros(1) if own is None or waits is None else (own - waits).sum(1)
 
 
-def _work(runs: Sequence[Run]) -> int:
+def _work(runs: Sequence[Run]) -> float:
     return sum(run.steps.examples * len(run.steps.number) for run in runs)

@@ -10,10 +10,16 @@ from profiling.study.runs import Run, Study
 def tables(study: Study, kind: str, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Tables of text - ``title``, ``note``, ``header``, ``rows`` - of a study of one series and its `columns.rows`."""
     cores = {ranks: _cores(runs[0]) for ranks, runs in study.by_ranks.items()}
+    work = "run" if study.whole or not study.unit.endswith("/s") else f"million {study.unit.removesuffix('/s')}"
+    timed = "that of one optimizer step, the main loop alone, as the mean over all timed steps of all repeats"
+    if study.whole:
+        timed = "that of a run, as its program prints it or else with its start-up, as the mean over all repeats"
+    elif not all(run.training for run in study.runs):
+        timed = timed.replace("optimizer step", "step")
     # The columns are those of the form, word for word; its table for weak scaling has no speed-up.
     prace = [
         ("Number of cores", lambda row: str(cores[row["workers"]] or "N/A")),
-        ("Wall clock time", lambda row: f"{text.number(_step(row))} s"),
+        ("Wall clock time", lambda row: f"{text.number(row['run_seconds'])} s"),
         *([] if kind == "weak" else [("Speed-up vs the first one", text.value("speedup"))]),
         ("Number of Nodes", text.value("nodes", str)),
         ("Number of process", text.value("workers", str)),
@@ -22,20 +28,21 @@ def tables(study: Study, kind: str, rows: Sequence[dict[str, Any]]) -> list[dict
         ("nodes", text.value("nodes", str)),
         ("ranks", text.value("workers", str)),
         ("GPUs", text.value("gpus", str)),
-        ("time per step [s]", lambda row: text.number(_step(row))),
+        ("time [s]" if study.whole else "time per step [s]", text.value("run_seconds")),
         ("speed-up", text.value("speedup")),
         ("ideal", lambda row: text.number(row["workers"] / rows[0]["workers"])),
         ("parallel efficiency", text.value("efficiency", text.percent)),
         (
-            f"node-hours / million {study.unit.removesuffix('/s')}",
-            lambda row: text.number(row["nodes"] * 1e6 / row["throughput"] / 3600),
+            f"node-hours / {work}",
+            lambda row: text.number(
+                row["nodes"] * (row["run_seconds"] if work == "run" else 1e6 / row["throughput"]) / 3600
+            ),
         ),
     ]
     return [
         _form(
             f"PRACE/EuroHPC, {kind} scaling",
-            "Wall clock time is that of one optimizer step, the main loop alone, as the mean over all timed steps of "
-            "all repeats.",
+            f"Wall clock time is {timed}.",
             *text.cells(prace, rows),
         ),
         _form(
@@ -49,11 +56,6 @@ def tables(study: Study, kind: str, rows: Sequence[dict[str, Any]]) -> list[dict
 
 def _form(title: str, note: str, header: list[str], rows: list[list[str]]) -> dict[str, Any]:
     return {"title": title, "note": note, "header": header, "rows": rows}
-
-
-def _step(row: dict[str, Any]) -> float:
-    """Mean seconds of a step: the batch over the harmonic mean of the repeats' rates."""
-    return row["work_per_step"] / row["throughput"]
 
 
 def _cores(run: Run) -> int | None:

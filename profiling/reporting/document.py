@@ -46,6 +46,8 @@ def document(study: Study, series: Series, remark: str = "") -> dict[str, Any]:
     content = scaled | {
         "study": study.folder.name,
         "made": _now(),
+        "whole": study.whole,
+        "work_unit": study.runs[0].work_unit if study.whole else None,
         "about": about.about(study) | ({"remark": remark} if remark else {}),
         "rows": rows,
         "absent": columns.absent(rows),

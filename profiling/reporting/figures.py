@@ -64,12 +64,17 @@ def draw(document: dict[str, Any]) -> dict[str, Plot]:
     else:
         levels = {"level": f"{document['confidence']:.0%}", "forecast": f"{document['prediction']['confidence']:.0%}"}
         chosen = {
-            name: (title, caption.format(**levels), paint)
+            name: (title, _of_what(document, caption).format(**levels), paint)
             for name, (title, caption, paint) in plots.FIGURES.items()
-            if name != "gpus" or document["gpus"]
+            if (name != "gpus" or document["gpus"]) and not (document["whole"] and name in plots.OF_STEPS)
         }
     with matplotlib.rc_context(STYLE):
         return {name: _draw(document, name, *how) for name, how in chosen.items()}
+
+
+def _of_what(document: dict[str, Any], caption: str) -> str:
+    """The caption of a figure, of a study whose runs were timed as a whole."""
+    return caption.replace("over its timed steps", "while it ran") if document["whole"] else caption
 
 
 def _draw(document: dict[str, Any], name: str, title: str, caption: str, paint: plots.Painter) -> Plot:

@@ -209,6 +209,9 @@ def _prediction(document: dict[str, Any], figure: Figure, tips: list[str]) -> No
     _ranks(axes, sorted({row["workers"] for row in document["rows"]}.union(ahead["asked"])))
 
 
+OF_STEPS = ("steps", "breakdown")
+"""Figures that runs without steps do not have."""
+
 FIGURES: dict[str, tuple[str, str, Painter]] = {
     "throughput": (
         "Throughput",

@@ -10,16 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launch.errors import Refusal, command
+from launch.plan import figures
+from launch.plan.figures import Scaling
 from launch.record.contents import Entry, Event, PlanRecord, Result, StudyIndex, Surroundings, TrainingRecord
+from launch.record.figures import Throughput, throughput
 from launch.record.files import Unreadable
 from launch.record.rundir import RunDir, read_index, strangers
 from profiling import text
-from profiling.study import steps
+from profiling.study import programs, steps
 from profiling.study.steps import Steps
 from profiling.telemetry import readings
 
 SOFTWARE = ("python", "tensorflow", "tensorflow-cpu", "keras", "torch", "horovod", "openmpi", "mpi4py", "numpy")
 """Whose versions may change a speed: the runs of a series have the same."""
+SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "seconds": 1.0, "min": 60.0, "h": 3600.0, "hours": 3600.0}
+"""Units of a time that a program prints."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +45,29 @@ class Run:
     started: float | None  # Unix seconds, first attempt
     ended: float | None
     steps: Steps
+    printed: Throughput | None = None  # what its figures of merit say of it
+    work: float | None = None  # that it reports, of all ranks: examples per step, or a figure; None where it does not
+    work_unit: str | None = None
 
     @property
     def throughput(self) -> float:
-        """Over all ranks, in the unit of its steps."""
-        return self.steps.throughput
+        """Over all ranks."""
+        return self.printed.value if self.printed else self.steps.throughput
+
+    @property
+    def unit(self) -> str:
+        """Of its throughput."""
+        return self.printed.unit if self.printed else self.steps.unit
+
+    @property
+    def seconds(self) -> float:
+        """Mean length of a step; of a run without steps its time, as it has printed it or else as a whole."""
+        for name in figures.names(self.plan.get("fom") or {}, ["time"]) if self.steps.whole else ():
+            factor = SECONDS.get((self.result.get("units") or {}).get(name, "s"))
+            value = (self.result.get("metrics") or {}).get(name)
+            if factor and isinstance(value, int | float) and value > 0:
+                return factor * value
+        return float(self.steps.rank0_seconds.mean())
 
     @property
     def all_steps(self) -> int:
@@ -72,7 +95,7 @@ class Run:
         """What changes a speed, and must be the same in all runs of a series."""
         hardware = {name: self.environment.get(name) for name in ("cpu", "driver")}
         gpus = ", ".join(sorted(set(self.environment.get("gpus") or [])))
-        others = {"GPUs": gpus, "throughput in": self.steps.unit}
+        others = {"GPUs": gpus, "throughput in": self.unit}
         return {name: str(value) for name, value in {**self.versions, **hardware, **others}.items() if value}
 
 
@@ -93,7 +116,12 @@ class Study:
     @property
     def unit(self) -> str:
         """Of the throughput of its runs."""
-        return self.runs[0].steps.unit
+        return self.runs[0].unit
+
+    @property
+    def whole(self) -> bool:
+        """Whether its runs have no steps."""
+        return any(run.steps.whole for run in self.runs)
 
     @functools.cached_property
     def by_ranks(self) -> dict[int, list[Run]]:
@@ -113,19 +141,23 @@ class Study:
         )
 
 
-def read(folder: Path, states: Callable[[Sequence[Path]], Sequence[str]] | None = None) -> Study:
+def read(
+    folder: Path, states: Callable[[Sequence[Path]], Sequence[str]] | None = None, scaling: Scaling | None = None
+) -> Study:
     """The runs of a study that have finished and can be compared.
 
-    ``states`` says of runs without a result why they have none; it is asked once for all of them.
+    ``states`` says of runs without a result why they have none; it is asked once for all of them. ``scaling`` is that
+    of programs that do not report their work, by default what the study was asked for.
 
     Raises
     ------
     Refusal
         If there is none: no run in the index, or none that has finished and can be timed.
     """
-    index = read_index(folder)
-    if not index or not index["runs"]:
+    found = read_index(folder)
+    if not found or not found["runs"]:
         raise Refusal(f"{folder} is a study without runs: make one with {command('--nodes 1,2,4 WORKLOAD')}")
+    index: StudyIndex = {**found, "scaling": scaling or found.get("scaling", "weak")}
     runs: list[Run] = []
     why: dict[str, str] = {}
     unfinished: dict[str, Path] = {}
@@ -145,7 +177,7 @@ def read(folder: Path, states: Callable[[Sequence[Path]], Sequence[str]] | None 
     for series in dict.fromkeys(run.series for run in runs):
         why |= _unlike([run for run in runs if run.series == series])
     left_out = {entry["run"]: why[entry["run"]] for entry in index["runs"] if entry["run"] in why}
-    runs = [run for run in runs if run.name not in why]
+    runs = programs.speeds([run for run in runs if run.name not in why])
     if not runs:
         some = "; ".join(f"{name}: {reason}" for name, reason in itertools.islice(left_out.items(), 3))
         advice = f": resume it: {command('resume', folder)}" if unfinished else ""
@@ -159,16 +191,17 @@ def kind(study: Study) -> str:
     Raises
     ------
     Refusal
-        If neither the batch per rank nor the global batch is held.
+        If neither the work per rank nor that of all is held.
     """
-    batches = {run.steps.examples for run in study.runs}
-    per_rank = {run.steps.examples / run.ranks for run in study.runs}
-    if len(per_rank) > 1 and len(batches) > 1:
-        some = "; ".join(f"{run.name}: {run.steps.examples} on {run.ranks} ranks" for run in study.runs[:6])
-        raise Refusal(
-            f"{study.folder} holds neither the batch per rank (weak scaling) nor the global batch (strong): {some}"
-        )
-    return "weak" if len(per_rank) == 1 else "strong"
+    works = [run.work for run in study.runs if run.work is not None]
+    if len(works) < len(study.runs):
+        return study.index.get("scaling", "weak")
+    if programs.alike(work / run.ranks for work, run in zip(works, study.runs)):
+        return "weak"
+    if programs.alike(works):
+        return "strong"
+    some = "; ".join(f"{run.name}: {run.work:.15g} on {run.ranks} ranks" for run in study.runs[:6])
+    raise Refusal(f"{study.folder} holds neither the work per rank (weak scaling) nor that of all (strong): {some}")
 
 
 def notes(study: Study) -> list[str]:
@@ -180,7 +213,17 @@ def notes(study: Study) -> list[str]:
     counted = f": {', '.join(f'{count} {reason}' for reason, count in left.items())}" if left else ""
     runs = text.plural(len(study.runs), "run")
     lines = [f"{timed} steps of {runs} are timed, {extent}; {left.total()} are left out{counted}"]
+    if study.whole:
+        lines = [
+            f"{runs} without records of steps are timed as a whole: from the start of the ranks, start-up included, to "
+            "the end"
+        ]
+    if any(run.printed for run in study.runs):
+        lines[:1] = [programs.printed_note(study), *lines[: not study.whole]]
+    if any(run.work is None for run in study.runs):
+        lines.append(programs.scaling_note(study))
     lines += [f"{run.name}: {doubt}" for run in study.runs for doubt in run.steps.doubts]
+    lines += [f"{run.name}: not known: {trouble}" for run in study.runs for trouble in run.result.get("troubles", [])]
     lines += [
         f"{run.name}: readings/{path.name} is damaged and left out"
         for run in study.runs
@@ -207,7 +250,7 @@ def _series(index: StudyIndex, entry: Entry) -> str:
     return f"{workload} {values}".strip()
 
 
-def _run(run: RunDir, series: str, entry: Entry, scaling: str) -> Run | None:
+def _run(run: RunDir, series: str, entry: Entry, scaling: Scaling) -> Run | None:
     """A run of a study; None without a result."""
     if not os.path.lexists(run.run_json):
         raise steps.Unusable(f"it is missing: there is no run.json; run it again: {command('resume', run.path.parent)}")
@@ -218,12 +261,20 @@ def _run(run: RunDir, series: str, entry: Entry, scaling: str) -> Run | None:
         raise steps.Unusable("it is not the training of a workload: there is no training.json")
     nodes = result.get("nodes", plan["nodes"])
     ranks = result.get("ranks", nodes * plan["ranks_per_node"])
-    timed = steps.read(run, ranks, scaling)
+    events, fom = run.events(), plan.get("fom") or {}
+    work = programs.work(fom, result)
+    printed = throughput(fom, result, scaling, ranks)
+    try:
+        timed = steps.read(run, ranks, scaling)
+    except steps.Unusable as reason:
+        if training or not (printed or isinstance(reason, steps.Unrecorded)):
+            raise
+        timed = steps.of_run(result, events, ranks, scaling, work)
     if training and timed.examples != training["global_batch"]:
         raise steps.Unusable(
             f"its steps are of {timed.examples} examples, but it was to train with {training['global_batch']}"
         )
-    events = run.events()
+    counted = timed.examples if timed.unit == steps.UNIT else None
     return Run(
         directory=run,
         name=entry["run"],
@@ -239,6 +290,9 @@ def _run(run: RunDir, series: str, entry: Entry, scaling: str) -> Run | None:
         started=min((event["time"] for event in events if event["event"] == "started"), default=None),
         ended=max((event["time"] for event in events if event["event"] == "ended"), default=None),
         steps=timed,
+        printed=printed,
+        work=work.value if work else counted,
+        work_unit=work.unit if work else None if counted is None else "examples",
     )
 
 
@@ -252,6 +306,8 @@ def _unlike(runs: Sequence[Run]) -> dict[str, str]:
             for name in sorted({*run.made_with, *usual})
             if run.made_with.get(name) != usual.get(name)
         ]
-        if differs:
+        if run.unit != usual["throughput in"] and (troubles := run.result.get("troubles")):
+            unlike[run.name] = f"its throughput is not known: {'; '.join(troubles)}"
+        elif differs:
             unlike[run.name] = f"made with something else than most of the runs: {'; '.join(differs)}"
     return unlike

@@ -3,12 +3,14 @@
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from launch.record.contents import Event, Result
+from launch.record.figures import UNCOUNTED, UNIT, Throughput, of_time
 from launch.record.files import Unreadable
 from launch.record.rundir import RunDir
 from launch.record.steps import WARM_UP, StepReader
@@ -19,8 +21,6 @@ CLOCK_S = 1.0
 """By how much wall clocks may disagree with each other, or with the steps' lengths, before it is said."""
 APART = 0.1
 """By which part the times of the ranks of a program may differ unsaid: those that work together take the same."""
-UNIT, UNCOUNTED = "examples/s", {"weak": "rank-steps/s", "strong": "steps/s"}
-"""Of a throughput: examples; where a program counts none, steps per rank (weak scaling) or of all together (strong)."""
 
 _KEYS = (
     "rank",
@@ -47,6 +47,10 @@ class Unusable(Exception):
     """The records of a run cannot be timed: the run is left out of the table. The message says why."""
 
 
+class Unrecorded(Unusable):
+    """There are no records of steps."""
+
+
 @dataclass(frozen=True)
 class Steps:
     """The timed steps of a run, by rising number."""
@@ -57,10 +61,11 @@ class Steps:
     own_seconds: np.ndarray | None  # (ranks, steps), of these until the rank's own gradients were ready, the rest being
     # waiting; None where it is not recorded
     start: np.ndarray  # (ranks, steps), Unix seconds, by the clock of each rank's node
-    examples: int  # per step, all ranks together; or the work in another unit
+    examples: float  # per step, all ranks together; or the work in another unit
     left_out: dict[str, int]  # reason -> steps that are not timed
     doubts: tuple[str, ...]  # what is odd about the records, and what was done about it
     unit: str = UNIT  # of the throughput
+    whole: bool = False  # whether the one step that there is is the run itself, its start-up included
 
     @property
     def rank0_seconds(self) -> np.ndarray:
@@ -100,7 +105,7 @@ def read(run: RunDir, ranks: int, scaling: str = "strong") -> Steps:
     except Unreadable as error:
         raise Unusable(error.reason) from None
     if not len(lines):
-        raise Unusable("it has no records of steps" + ("" if workload else f": {_RECORDING}"))
+        raise Unrecorded("it has no records of steps" + ("" if workload else f": {_RECORDING}"))
     doubts = [f"{cut} lines of its records are cut short or damaged and are passed over"] if cut else []
     size, recording = ranks, np.unique(lines[:, _RANK])
     if not workload and size > 1 and len(recording) == 1:
@@ -153,6 +158,37 @@ def read(run: RunDir, ranks: int, scaling: str = "strong") -> Steps:
         dict(+left_out),
         tuple(doubts),
         UNIT if counted else UNCOUNTED[scaling],
+    )
+
+
+def of_run(result: Result, events: Sequence[Event], ranks: int, scaling: str, work: Throughput | None = None) -> Steps:
+    """A finished run as a step of its own: its last attempt, from the start of the ranks to the end of the last one.
+
+    Where its ``work`` is not known, ``scaling`` says whether each rank did the same (weak) or all together (strong).
+
+    Raises
+    ------
+    Unusable
+        If it has not noted when that was.
+    """
+    times = {event["event"]: event["time"] for event in events if event["event"] in ("started", "ended")}
+    started = times.get("started", math.nan)
+    noted = (result.get("phases_s") or {}).get("run")
+    seconds = times.get("ended", math.nan) - started if noted is None else noted
+    if not (math.isfinite(started) and 0 < seconds < math.inf):
+        raise Unusable("it has neither records of steps nor noted when it began and ended")
+    _, unit = of_time(1, "s", scaling, ranks)
+    return Steps(
+        number=np.ones(1, int),
+        seconds=np.full((1, 1), seconds),
+        input_seconds=None,
+        own_seconds=None,
+        start=np.full((1, 1), started),
+        examples=work.value if work else 1 if scaling == "strong" else ranks,
+        left_out={},
+        doubts=(),
+        unit=f"{work.unit}/s" if work else unit,
+        whole=True,
     )
 
 

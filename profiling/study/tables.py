@@ -90,9 +90,7 @@ def of_study(study: runs.Study) -> Series:
         One point only, or neither weak nor strong scaling.
     """
     kind = runs.kind(study)
-    measurements = [
-        Measurement(run.name, run.series, kind, study.unit, run.ranks, run.throughput) for run in study.runs
-    ]
+    measurements = [Measurement(run.name, run.series, kind, run.unit, run.ranks, run.throughput) for run in study.runs]
     return _series(study.folder, measurements, tuple(runs.notes(study)))
 
 

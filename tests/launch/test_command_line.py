@@ -59,11 +59,11 @@ def tree(folder: Path) -> dict[str, float]:
 
 LOCAL = ("--backend", "local")
 REFUSED = {
-    "nothing": ([], "no workload is given"),
-    "no workload": (["--nodes", "2"], "no workload is given: give one of"),
+    "nothing": ([], "nothing to run is given"),
+    "no workload": (["--nodes", "2"], "nothing to run is given: give a program, one of"),
     "unknown workload": (["workloads.cfd_resnte"], "did you mean 'workloads.cfd_resnet'?"),
     "unknown verb": (["resmue", "runs/a"], "did you mean 'resume'?"),
-    "unknown script": (["hallo.py"], "there is no script 'hallo.py'"),
+    "unknown script": (["hallo.py"], "there is no script or program 'hallo.py'"),
     "syntax error": (["wrong.py"], "wrong.py, line 1"),
     "unknown job option": (["--node", "2", "hello.py"], "unknown option --node: did you mean '--nodes'?"),
     "unknown workload option": (["tiny", "--epoch", "2"], "unknown option --epoch of tiny: did you mean '--epochs'?"),
@@ -91,6 +91,12 @@ REFUSED = {
         ["--site", "slurm", "--gpus-per-node", "2", "--ranks-per-node", "3", "hello.py"],
         "more than the 2 GPUs of a node: ask for 2 or fewer, or let ranks share GPUs with --share-gpus",
     ),
+    "independent workload": ([*LOCAL, "--independent", "tiny"], "--independent is for programs"),
+    "notebook": (["a.ipynb"], "a.ipynb is a notebook: make a script of it"),
+    "no program": (["--", "nothing-of-the-kind"], "there is no program 'nothing-of-the-kind' on PATH"),
+    "nothing behind dashes": (["--nodes", "2", "--"], "nothing stands behind --"),
+    "folder": (["./taken"], "./taken is a folder"),
+    "empty file": (["./file"], "./file is empty"),
     "resume of nothing": (["resume"], "resume needs a run: python -m launch resume RUN"),
     "resume of no run": (["resume", "empty"], "empty is not a run: it has no run.json"),
     "resume with an option": (["resume", "empty", "--nodes", "2"], "unknown option --nodes of resume"),

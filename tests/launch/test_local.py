@@ -146,13 +146,27 @@ def test_what_ranks_find(tmp_path: Path, program):
             "LAUNCH_SEED": "7", "LAUNCH_STEPS": str(run.rank_steps(rank)),
         }  # fmt: skip
         assert env["argv"] == ["-a", "b c"]
-    for name in ("MASTER_ADDR", "MASTER_PORT", "HOROVOD_GLOO_RENDEZVOUS_PORT"):
+    for name in ("MASTER_ADDR", "MASTER_PORT", "HOROVOD_GLOO_RENDEZVOUS_PORT", "JAX_COORDINATOR_ADDRESS"):
         assert len({env.get(name) for env in found.values()}) == 1
+    workers = {json.dumps(json.loads(env["TF_CONFIG"])["cluster"]["worker"]) for env in found.values()}
+    ports = [place.removeprefix("127.0.0.1:") for place in json.loads(workers.pop())]
+    ports += [found[0]["MASTER_PORT"], found[0]["JAX_COORDINATOR_ADDRESS"].removeprefix("127.0.0.1:")]
+    low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    assert not workers and len(set(ports)) == 6 and not any(low <= int(port) <= high for port in ports)
+    for rank, env in found.items():
+        assert json.loads(env["TF_CONFIG"])["task"] == {"type": "worker", "index": rank}
+        assert (env["JAX_NUM_PROCESSES"], env["JAX_PROCESS_ID"]) == ("4", str(rank))
+        assert {name: env[name] for name in env if name.startswith("KERAS_D")} == {
+            "KERAS_DISTRIBUTION_JOB_ADDRESSES": env["JAX_COORDINATOR_ADDRESS"],
+            "KERAS_DISTRIBUTION_NUM_PROCESSES": "4", "KERAS_DISTRIBUTION_PROCESS_ID": str(rank),
+        }  # fmt: skip
     assert found[0]["MASTER_ADDR"] == "127.0.0.1" and int(found[0]["MASTER_PORT"]) > 1023
     cores = [tuple(env["cores"]) for env in found.values()]
     assert len(set(cores)) == (4 if len(os.sched_getaffinity(0)) >= 4 else 1)
     assert (run.node_log(0).read_text().count("\n"), run.node_log(1).read_text().count("\n")) == (2, 2)
-    assert read_json(run.result_json) == {"status": "done", "ranks": 4, "nodes": 2, "attempts": 1}
+    result = read_json(run.result_json)
+    assert result.pop("phases_s").keys() == {"run"}
+    assert result == {"status": "done", "ranks": 4, "nodes": 2, "attempts": 1}
     assert [event["event"] for event in run.events()] == ["submitted", "started", "ended"]
     assert read_json(run.env_json)["python"] == ".".join(map(str, sys.version_info[:3]))
     assert f"done: {run.path}" in done.stdout

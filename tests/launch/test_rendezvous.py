@@ -102,7 +102,11 @@ def test_over_mpi_horovod_is_told_to_use_it(tmp_path: Path):
 
 
 def test_one_rank_needs_no_horovod(tmp_path: Path):
-    assert rendezvous.meet(plan(), Rank(), tmp_path, 1, 1).keys() == {"MASTER_ADDR", "MASTER_PORT"}
+    told = rendezvous.meet(plan(), Rank(), tmp_path, 1, 1)
+    assert told.keys() == {"MASTER_ADDR", "MASTER_PORT", "JAX_COORDINATOR_ADDRESS"}
+    (tmp_path / "w").mkdir()
+    workload = rendezvous.meet(plan(kind="workload"), Rank(), tmp_path / "w", 1, 1)
+    assert workload.keys() == {"MASTER_ADDR", "MASTER_PORT"}
 
 
 # All ranks of a run in one go: the chief in this process, the others in threads of it.
@@ -287,13 +291,14 @@ def test_the_note_of_another_attempt_is_not_taken(tmp_path: Path):
 
 
 def test_a_late_chief_is_waited_for(tmp_path: Path):
-    told = {"places": [["127.0.0.1", 0]], "secret": "", "master_port": 4000}
+    told = {"places": [["127.0.0.1", 0]], "secret": "", "master_port": 4000, "jax_port": 4001}
     timer = threading.Timer(0.3, publish_json, (tmp_path / "attempt1.json", told))
     timer.start()
     over_mpi = plan(Request(nodes=2, rendezvous="mpi"))
     found = rendezvous.meet(over_mpi, Rank(1, 2, 0, 1, 1, 2), tmp_path, 1, 30)
     timer.join()
     assert (found["MASTER_ADDR"], found["MASTER_PORT"]) == ("127.0.0.1", "4000")
+    assert found["JAX_COORDINATOR_ADDRESS"] == "127.0.0.1:4001"
 
 
 def test_two_runs_on_a_host_are_told_different_ports_that_no_connection_gets_by_chance(
@@ -312,6 +317,10 @@ def test_where_ranks_meet_is_the_users_choice(tmp_path: Path, monkeypatch: pytes
     over_mpi = plan(Request(nodes=2, rendezvous="mpi"))
     told = [rendezvous.meet(over_mpi, Rank(k, 2, 0, 1, k, 2), tmp_path, 1, 30) for k in range(2)]
     assert {rank["MASTER_PORT"] for rank in told} == {"29511"} and len({rank["MASTER_ADDR"] for rank in told}) == 1
+    assert len({rank["JAX_COORDINATOR_ADDRESS"] for rank in told}) == 1
+    assert not {rank["JAX_COORDINATOR_ADDRESS"].rpartition(":")[2] for rank in told} & {"29511"}
+    monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", "node8:1234")
+    assert rendezvous.meet(over_mpi, Rank(1, 2, 0, 1, 1, 2), tmp_path, 1, 30)["JAX_COORDINATOR_ADDRESS"] == "node8:1234"
     monkeypatch.setenv("MASTER_ADDR", "node7")
     assert rendezvous.meet(over_mpi, Rank(1, 2, 0, 1, 1, 2), tmp_path, 1, 30)["MASTER_ADDR"] == "node7"
 

@@ -164,7 +164,7 @@ def test_how_far_and_how_fast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert "no squeue here" in silence and known.source == "records"
     assert (known.state, known.step, known.steps, known.epoch, known.epochs) == ("running", 30, 40, 1.5, 2.0)
     # 64 examples in 0.1 s over all ranks, the compiled step left out; ten steps are missing.
-    assert known.examples_per_s == pytest.approx(640) and known.left_s == pytest.approx(1.0)
+    assert (known.throughput, known.unit) == (pytest.approx(640), "examples/s") and known.left_s == pytest.approx(1.0)
     assert (known.loss, known.nodes, known.ranks, known.hosts, known.attempts) == (1 / 30, 2, 4, "node[1-2]", 1)
     head, row = status.table(status.rows([known]), always=("run", "state"))
     assert head.split() == ["run", "state", "job", "shape", "step", "epoch", "loss", "examples/s", "left", "nodes"]

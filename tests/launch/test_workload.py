@@ -1,12 +1,18 @@
 """What is to be run: workloads, modules and scripts, and what is no such thing."""
 
+import os
+import re
 import sys
 from pathlib import Path
 
 import pytest
+from plans import EIGHT_CORES, LAPTOP, NOON
 
+import launch
 from launch.errors import Refusal
-from launch.plan import workload
+from launch.plan import modules, workload
+from launch.plan.plan import resolve
+from launch.plan.request import Request
 
 WORKLOAD = """
 from dataclasses import dataclass
@@ -30,7 +36,7 @@ FILES = {
     "nulls.py": "a = 1\0\n",
     "solver/__init__.py": "",
     "solver/__main__.py": "print('hello')",
-    "solver/part.py": "",
+    "solver/part.py": "pass",
     "library/__init__.py": "",
     "packaged/__init__.py": WORKLOAD,
     "packaged/__main__.py": "",
@@ -83,8 +89,8 @@ def test_kinds(here: Path, name: str, kind: str, short: str):
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("wavse.py", "there is no script 'wavse.py'"),
-        ("./solver", "there is no script './solver'"),
+        ("wavse.py", "there is no script or program 'wavse.py'"),
+        ("./solver", "./solver is a folder: give the program in it, or -m"),
         ("workloads.cfd_resnte", "there is no workload or module 'workloads.cfd_resnte'"),
         ("workloads.cfd_resnte", "did you mean 'workloads.cfd_resnet'?"),
         ("resmue", "did you mean 'resume'?"),
@@ -109,6 +115,42 @@ def test_refusals(here: Path, name: str, says: str):
     with pytest.raises(Refusal) as refusal:
         workload.find(name, [], ("resume", "doctor"))
     assert says in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+def test_a_workload_by_its_path(here: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch):
+    """In this folder, below it, and in another one, alone or in a package."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    for name in (
+        "ripples.py",
+        "sea/__init__.py",
+        "sea/deep/__init__.py",
+        "sea/deep/swell.py",
+        "my-net.py",
+        "waves.py",
+        "json.py",
+    ):
+        (elsewhere / name).parent.mkdir(exist_ok=True)
+        (elsewhere / name).write_text("" if name.endswith("__init__.py") else WORKLOAD)
+    (here / "below").mkdir()
+    (here / "below" / "foam.py").write_text(WORKLOAD)
+    monkeypatch.setattr(launch, "USERS_PATH", launch.USERS_PATH[:])
+    monkeypatch.setattr(modules, "USERS_PATH", launch.USERS_PATH)
+    for path, name, folder in [
+        ("waves.py", "waves", ""), ("./below/foam.py", "below.foam", ""), (str(here / "waves.py"), "waves", ""),
+        (str(elsewhere / "ripples.py"), "ripples", str(elsewhere)), (str(elsewhere / "sea/deep/swell.py"), "sea.deep.swell", str(elsewhere)),
+        (os.path.relpath(elsewhere / "ripples.py"), "ripples", str(elsewhere)),
+    ]:  # fmt: skip
+        found = workload.find(path, ["--width", "3"])
+        assert (found.kind, found.name, found.folder, found.config.width) == ("workload", name, folder, 3)
+        assert workload.kind(path) == "workload" and workload.config_class(path).__name__ == "Config"
+        assert resolve(Request(), 1, LAPTOP, found, EIGHT_CORES, NOON).pythonpath[:1] == ((folder,) if folder else ())
+    for path, says in [
+        ("my-net.py", "'my-net' cannot be one: rename it"),
+        ("waves.py", f"cd {elsewhere}"),
+        ("json.py", "rename it"),
+    ]:
+        with pytest.raises(Refusal, match=re.escape(says)):
+            workload.find(str(elsewhere / path), [])
 
 
 def test_options_of_a_workload_are_refused_in_its_name(here: Path):

@@ -10,6 +10,7 @@ import studies
 from launch.errors import Refusal
 from launch.record.rundir import RunDir
 from launch.record.steps import StepReader, reported
+from launch.submit import scaling_table
 from profiling.cli import export, inputs, mllog, predict, report, summary, watch
 from profiling.study import runs, steps
 
@@ -68,13 +69,146 @@ def test_three_keys_are_enough(tmp_path: Path, keys: dict, scaling: str, unit: s
         mllog.run([str(folder / "n2-r1")])
 
 
-def test_without_records_there_is_advice_that_holds(tmp_path: Path):
-    folder = study(tmp_path / "study")
-    for path in folder.glob("n*/steps/*"):
-        path.unlink()
-    with pytest.raises(Refusal, match="rankloop.steps") as refused:
-        runs.read(folder)
-    assert "resume" not in str(refused.value)
+def plain(folder: Path, seconds: dict[int, float], scaling: str = "weak", repeats: int = 2, **results: dict) -> Path:
+    """A study without steps, on one node of two ranks and more; ``results`` by "n<nodes>" are those of their runs."""
+    entries = []
+    for nodes in seconds:
+        for repeat in range(1, repeats + 1):
+            name = f"n{nodes}-r{repeat}"
+            run = finished(folder / name, nodes, repeat)
+            shutil.rmtree(run.steps)
+            result = {"phases_s": {"run": seconds[nodes]}, **results.get(f"n{nodes}", {})}
+            studies.change_json(run.result_json, **result)
+            entries.append({"run": name, "nodes": nodes, "values": {}, "repeat": repeat})
+    studies.publish_json(folder / "study.json", {"workload": "/home/u/solver.py", "scaling": scaling, "runs": entries})
+    return folder
+
+
+def printing(folder: Path, fom: dict, **metrics: list[float]) -> None:
+    """Let the runs on 1, 2, 4 nodes have printed figures."""
+    for place, nodes in enumerate((1, 2, 4)[: len(next(iter(metrics.values())))]):
+        for path in folder.glob(f"n{nodes}-r*"):
+            studies.change_json(path / "run.json", fom=fom)
+            found = {name: values[place] for name, values in metrics.items()}
+            units = {name: figure["unit"] for name, figure in fom.items() if "unit" in figure}
+            studies.change_json(path / "result.json", metrics=found, units=units)
+
+
+def figure(kind: str, unit: str) -> dict:
+    return {"pattern": "x ([0-9]+)", "kind": kind, "unit": unit}
+
+
+@pytest.mark.parametrize(
+    ("scaling", "unit", "rates", "efficiency"),
+    [("weak", "rank-runs/s", (2 / 8, 4 / 5), 1.6), ("strong", "runs/s", (1 / 8, 1 / 5), 0.8)],
+)
+def test_without_records_the_table_is_of_the_times_of_the_runs(
+    tmp_path: Path, scaling: str, unit: str, rates: tuple, efficiency: float
+):
+    folder = plain(tmp_path / "study", {1: 8.0, 2: 5.0}, scaling)
+    series, _ = inputs.series(folder, None)
+    assert (series.unit, series.kind) == (unit, scaling)
+    assert [point.throughput for point in series.points] == pytest.approx(rates)
+    content = json.loads(report.run([str(folder), "--json"]), parse_constant=pytest.fail)
+    assert content["whole"] and [row["run_seconds"] for row in content["rows"]] == [8, 5]
+    assert content["rows"][1]["efficiency"] == pytest.approx(efficiency)
+    said = "\n".join(content["notes"])
+    assert "start-up included" in said and "(--scaling)" in said
+    assert ("if all sizes solve the same problem" in said) == (scaling == "weak")
+    if scaling == "strong":
+        assert f"[{unit}]" in report.run([str(folder)])
+        names = ("report.md", "table.tex", "index.html", "table.csv", "runs.csv")
+        pages = "".join((folder / "report" / name).read_text() for name in names)
+        assert "mean time [s]" in pages and "examples/s" not in pages and "per step" not in pages
+        assert not (folder / "report" / "figures" / "steps.svg").exists()
+    predicted = predict.run([str(folder), "--nodes", "4"])
+    assert "run [s]" in predicted and "training" not in predicted and unit in predicted
+    other = {"weak": "strong", "strong": "weak"}[scaling]  # the report need not be what the study was asked for
+    assert inputs.series(folder, None, other)[0].kind == other
+    assert f",{other}," in export.run([str(folder), "--to", "csv", "--scaling", other])
+
+
+def test_at_the_end_of_a_study_of_several_series_it_says_which(tmp_path: Path):
+    folder = plain(tmp_path / "study", {1: 8.0, 2: 5.0})
+    index = json.loads((folder / "study.json").read_text())
+    for entry in index["runs"]:
+        entry["values"] = {"mesh": str(entry["repeat"])}
+    studies.publish_json(folder / "study.json", index)
+    said = scaling_table.of(folder)
+    assert said.startswith("no scaling table: ") and "choose one with --series" in said and "mesh=1" in said
+    studies.publish_json(folder / "study.json", index | {"runs": index["runs"][:1]})
+    assert scaling_table.of(folder) == ""
+
+
+def test_of_an_old_run_the_time_is_that_between_its_events(tmp_path: Path):
+    folder = plain(tmp_path / "study", {1: 8.0, 2: 5.0})
+    for path in folder.glob("n*/result.json"):
+        studies.change_json(path, phases_s={})
+    assert [run.seconds for run in runs.read(folder).runs] == [30] * 4
+
+
+def test_what_a_program_prints_is_its_throughput_in_its_unit(tmp_path: Path):
+    folder = plain(tmp_path / "study", {1: 8.0, 2: 5.0, 4: 4.0})
+    fom = {"v": figure("speed", "ns/day"), "loop": figure("time", "s"), "atoms": figure("work", "atoms")}
+    printing(folder, fom, v=[10, 18, 30], loop=[3.6, 2, 1.2], atoms=[1000, 1000, 1000])
+    series, _ = inputs.series(folder, None)  # by the work that it reports, whatever was asked for
+    assert (series.unit, series.kind) == ("ns/day", "strong")
+    assert [point.throughput for point in series.points] == pytest.approx([10, 18, 30])
+    content = json.loads(report.run([str(folder), "--json"]), parse_constant=pytest.fail)
+    assert [row["efficiency"] for row in content["rows"]] == pytest.approx([1, 0.9, 0.75])
+    assert content["work_unit"] == "atoms" and "(--scaling)" not in "\n".join(content["notes"])
+    predicted = json.loads(predict.run([str(folder), "--nodes", "2", "--json"]))["predictions"][0]
+    assert predicted["training_seconds"]["value"] == pytest.approx(36 / predicted["throughput"], rel=1e-6)
+    first, second = summary.run([str(folder / "n1-r1")]), summary.run([str(folder / "n2-r1"), "--json"])
+    assert "loop" in first and json.loads(second)["metrics"]["atoms"] == 1000
+
+
+def test_a_speed_where_the_work_grows_is_times_the_work(tmp_path: Path):
+    folder = plain(tmp_path / "study", {1: 8.0, 2: 8.0, 4: 8.0}, "strong")
+    fom = {"v": figure("speed", "ns/day"), "atoms": figure("work", "atoms")}
+    printing(folder, fom, v=[10, 9, 8], atoms=[1000, 2010, 3990])  # within 2 %
+    series, _ = inputs.series(folder, None)
+    assert (series.unit, series.kind) == ("atoms x ns/day", "weak")
+    assert [point.throughput for point in series.points] == pytest.approx([10000, 18090, 31920])
+    printing(folder, fom, v=[10, 9, 8], atoms=[1000, 1500, 2000])
+    with pytest.raises(Refusal, match="neither the work per rank .* nor that of all"):
+        inputs.series(folder, None)
+
+
+@pytest.mark.parametrize("kind", ["rate", "time"])
+def test_rates_and_times_that_are_printed(tmp_path: Path, kind: str):
+    folder = plain(tmp_path / "study", {1: 8.0, 2: 5.0, 4: 4.0}, "strong")
+    printing(folder, {"figure": figure(kind, {"rate": "GFLOP/s", "time": "h"}[kind])}, figure=[4, 2, 1])
+    series, _ = inputs.series(folder, None)
+    assert series.unit == {"rate": "GFLOP/s", "time": "runs/h"}[kind] and series.kind == "strong"
+    assert [point.throughput for point in series.points] == pytest.approx(
+        [4, 2, 1] if kind == "rate" else [0.25, 0.5, 1]
+    )
+    forms = json.loads(report.run([str(folder), "--json"]))["committees"]
+    assert forms[1]["header"][-1] == "node-hours / run"
+    assert forms[0]["rows"][0][1] == {"rate": "8 s", "time": "14400 s"}[kind]
+
+
+def test_other_units_and_figures_that_are_missing_are_left_out_and_said(tmp_path: Path):
+    folder = plain(tmp_path / "study", {1: 8.0, 2: 5.0, 4: 4.0}, repeats=3)
+    printing(folder, {"v": figure("rate", "MB/s")}, v=[10, 18, 30])
+    studies.change_json(folder / "n2-r1" / "result.json", units={"v": "GB/s"})
+    studies.change_json(folder / "n4-r1" / "result.json", metrics={}, troubles=["v: its pattern matches nothing"])
+    left = runs.read(folder).left_out
+    assert set(left) == {"n2-r1", "n4-r1"} and "throughput in GB/s, others MB/s" in left["n2-r1"]
+    assert left["n4-r1"] == "its throughput is not known: v: its pattern matches nothing"
+    content = json.loads(report.run([str(folder), "--json"]))
+    assert content["unit"] == "MB/s" and [left["run"] for left in content["left_out"]] == ["n2-r1", "n4-r1"]
+
+
+def test_the_figures_of_a_program_that_records_its_steps_too(tmp_path: Path):
+    folder = study(tmp_path / "study", "strong", examples=8)
+    printing(folder, {"v": figure("rate", "GFLOP/s")}, v=[10, 18])
+    series, chosen = inputs.series(folder, None)
+    assert series.unit == "GFLOP/s" and chosen is not None and not chosen.whole
+    content = json.loads(report.run([str(folder), "--json"]))
+    assert "printed (--fom v)" in content["notes"][0] and "steps of 4 runs are timed" in content["notes"][1]
+    assert content["whole"] is False and content["rows"][0]["step_seconds"] == pytest.approx(0.1)
 
 
 def test_whose_a_line_is(tmp_path: Path):

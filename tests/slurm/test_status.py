@@ -87,7 +87,7 @@ def test_a_workload_saves_before_it_is_cancelled(clean_slurm: Cluster, tmp_path:
     assert launch("--runs", tmp_path, "--name", "a", "--detach", *words).returncode == 0
     until(lambda: len(list(read_lines(run.steps / "node0.jsonl"))) > 3, 120)
     (known,), _ = states.look([run.path])
-    assert known.state == "running" and known.step > 3 and known.left_s > 0 and known.examples_per_s > 0
+    assert known.state == "running" and known.step > 3 and known.left_s > 0 and known.throughput > 0
     cancelled = launch("cancel", run.path)
     assert cancelled.returncode == 0, cancelled.stderr
     saved = checkpoints.latest(run.checkpoints).step

@@ -39,6 +39,7 @@ _RANKS = (
     ("RANK", "WORLD_SIZE"),
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
     ("PMI_RANK", "PMI_SIZE"),
+    ("HOROVOD_RANK", "HOROVOD_SIZE"),
 )
 rank, size = next(
     ((int(os.environ[r]), int(os.environ[s])) for r, s in _RANKS if os.environ.get(r, "").isdecimal() and s in os.environ),

@@ -1,0 +1,105 @@
+"""What JAX, Keras and TensorFlow look for in the environment of a rank, so that an unchanged script of theirs finds the others.
+
+Each of these variables is read only by a program that asks to be one of several: `jax.distributed.initialize`,
+`keras.distribution.initialize`, and the strategies of `tf.distribute` for several workers. What the user has set stays.
+"""
+
+import json
+import os
+import time
+from pathlib import Path
+from types import ModuleType
+
+from launch.node import imports, rendezvous
+from launch.node.rank import Rank
+from launch.plan.cooperation import BY_NUMBER
+from launch.plan.plan import Plan
+from launch.record.files import append_line, publish_json, read_json, read_lines
+
+_TF_WORKERS_MOST = 512
+"""Ranks up to which TF_CONFIG is set: every rank's copy names them all, and a variable has 128 KiB at most."""
+
+
+def variables(plan: Plan, rank: Rank, meeting: Path, attempt: int, patience_s: float) -> dict[str, str]:
+    """What they look for, once this rank knows where rank 0 is to be met.
+
+    Parameters
+    ----------
+    plan : Plan
+        Of the run.
+    rank : Rank
+        Who this is.
+    meeting : Path
+        Folder of the run in which ranks meet.
+    attempt : int
+        Start of the run.
+    patience_s : float
+        How long to wait for the others where TF_CONFIG is to name them; it is not set if one does not come.
+    """
+    coordinator, size, number = os.environ["JAX_COORDINATOR_ADDRESS"], str(rank.size), str(rank.rank)
+    wanted = {
+        "JAX_NUM_PROCESSES": size,  # read by many scripts, though not by JAX itself
+        "JAX_PROCESS_ID": number,
+        "KERAS_DISTRIBUTION_JOB_ADDRESSES": coordinator,
+        "KERAS_DISTRIBUTION_NUM_PROCESSES": size,
+        "KERAS_DISTRIBUTION_PROCESS_ID": number,
+    }
+    found = {name: os.environ.get(name) or value for name, value in wanted.items()}
+    # All have to wait for all to name each other in it, so not where it is known that nobody will ask.
+    by_others = plan.cooperation not in (None, "", BY_NUMBER) and "tf.distribute" not in str(plan.cooperation)
+    if 1 < plan.size <= _TF_WORKERS_MOST and not plan.independent and not by_others and "TF_CONFIG" not in os.environ:
+        own = f"{rendezvous.own_address(plan, os.environ['MASTER_ADDR'])}:{rendezvous.own_port()}"
+        if workers := _workers(plan, rank, own, meeting, attempt, patience_s):
+            task = {"type": "worker", "index": rank.rank}
+            found["TF_CONFIG"] = json.dumps({"cluster": {"worker": workers}, "task": task})
+    return found
+
+
+def _workers(plan: Plan, rank: Rank, own: str, meeting: Path, attempt: int, patience_s: float) -> list[str]:
+    """Address and port of each rank, by its number; nothing if one has not come in time."""
+    nodes = [meeting / f"workers-attempt{attempt}-node{node}.jsonl" for node in range(plan.nodes)]
+    append_line(nodes[rank.node], {"rank": rank.rank, "address": own})
+    note, deadline = meeting / f"workers-attempt{attempt}.json", time.monotonic() + patience_s
+    while (workers := read_json(note)) is None:
+        late = time.monotonic() > deadline
+        if rank.is_chief:
+            addresses = {line["rank"]: line["address"] for node in nodes for line in read_lines(node)}
+            if late or len(addresses) == plan.size:
+                publish_json(note, [addresses[number] for number in sorted(addresses)])
+        elif late:
+            return []
+        time.sleep(0.02)
+    return workers if len(workers) == plan.size else []
+
+
+def known_to_jax() -> None:
+    """From now on ``jax.distributed.initialize()`` finds the number of ranks, and which this is, as under Slurm: where it looks for
+    the environment in which it runs, it finds this one too."""
+    imports.after("jax._src.clusters", _add_cluster)
+
+
+def _add_cluster(module: ModuleType) -> None:
+    base = getattr(module, "ClusterEnv", None)
+    if base is None:  # of another version: it is left as it is
+        return
+
+    class Rankloop(base):
+        """JAX calls these methods; to be derived from its class is to be registered."""
+
+        name = "rankloop"
+
+        @classmethod
+        def is_env_present(cls) -> bool:
+            return "LAUNCH_RANK" in os.environ
+
+        @classmethod
+        def get_coordinator_address(cls, *_: object, **__: object) -> str:
+            return os.environ["JAX_COORDINATOR_ADDRESS"]
+
+        @classmethod
+        def get_process_count(cls) -> int:
+            return int(os.environ["LAUNCH_SIZE"])
+
+        @classmethod
+        def get_process_id(cls) -> int:
+            return int(os.environ["LAUNCH_RANK"])

@@ -1,0 +1,39 @@
+"""To be called when the user's program imports a certain module: it is found as it is, and changed once it has been executed."""
+
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+
+def after(name: str, change: Callable[[ModuleType], object]) -> None:
+    """Call a function with a module as soon as that has been imported; never, if it is not.
+
+    Parameters
+    ----------
+    name : str
+        The module, with the packages that it is in.
+    change : callable
+        Is given the module.
+    """
+    sys.meta_path.insert(0, _Finder(name, change))
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    def __init__(self, module: str, change: Callable[[ModuleType], object]) -> None:
+        self._module, self._change = module, change
+
+    def find_spec(
+        self, name: str, path: Any, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if name != self._module:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec and spec.loader:
+            execute = spec.loader.exec_module
+            spec.loader.exec_module = lambda module: (execute(module), self._change(module))[0]
+        return spec

@@ -1,0 +1,250 @@
+"""What makes the ranks of a program cooperate, as far as that can be seen before it starts: nothing is imported or run.
+
+Of Python it is what a script and the user's own modules that it imports use; of a binary, the libraries that it asks for. The
+answer is a text for people, such as "mpi4py, torch.distributed": empty where nothing is found, None where nobody can know, and
+`BY_NUMBER` of a program that only asks which rank it is.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from launch import HOME, USERS_PATH
+from launch.plan import elf, executable
+
+if TYPE_CHECKING:
+    import ast  # which takes milliseconds, and is needed for scripts only
+
+BY_NUMBER = "their numbers"
+"""How ranks share work that never meet, but know which one each of them is."""
+
+_FILES_MOST = 300  # of the user's modules that are read
+_BYTES_MOST = 2**21  # of each
+
+# By what ranks meet, and how Python names it. What only works within a process, or only asks, is none of it.
+_MEANS = {
+    "rankloop.keras": r"rankloop\.keras\b",
+    "horovod": r"horovod\b",
+    "mpi4py": r"mpi4py\b",
+    "mpi4jax": r"mpi4jax\b",
+    "petsc4py": r"petsc4py\b",
+    "slepc4py": r"slepc4py\b",
+    "dolfinx": r"dolfinx\b",
+    "firedrake": r"firedrake\b",
+    "dask_mpi": r"dask_mpi\b",
+    "torch.distributed": r"torch\.(distributed\.(?!is_available|is_initialized|get_rank|get_world_size)\w"
+    r"|nn\.parallel\.(distributed\.)?DistributedDataParallel)",
+    "accelerate": r"accelerate\b",
+    "lightning": r"(lightning|pytorch_lightning|lightning_fabric)\b",
+    "deepspeed": r"deepspeed\b",
+    "colossalai": r"colossalai\b",
+    "composer": r"composer\b",
+    "transformers.Trainer": r"transformers\.(Seq2Seq)?Trainer\b",
+    "ignite.distributed": r"ignite\.distributed\b",
+    "jax.distributed": r"jax\.(distributed\.initialize|experimental\.multihost_utils)\b",
+    "keras.distribution": r"(.*\.)?keras\.distribution\.initialize\b",
+    "tf.distribute": r"tensorflow\.(compat\.v[12]\.)?distribute\.(experimental\.)?(MultiWorkerMirrored|ParameterServer|CollectiveAllReduce"
+    r"|coordinator|cluster_resolver)|tensorflow\.experimental\.dtensor\.initialize",
+}
+_BY_MPI = {"mpi4py", "mpi4jax", "petsc4py", "slepc4py", "dolfinx", "firedrake", "dask_mpi"}
+_MPI_LIBRARY = re.compile(
+    r"lib\S*mpi(?!r\.so)|libpmi|libmpt\.|libsma\.|libpetsc|libslepc|libHYPRE|libscalapack", re.IGNORECASE
+)
+_NUMBER = re.compile(r"(LAUNCH_RANK|RANK|SLURM_PROCID|OMPI_COMM_WORLD_RANK|PMI_RANK|PMIX_RANK)")
+_NUMBER_IN_BINARY = (b"\0RANK\0", b"LAUNCH_RANK\0", b"SLURM_PROCID\0")
+_PYTHON = re.compile(r"(python|pypy)[0-9.]*$")
+
+
+def of_script(path: str) -> str:
+    """Of a script in Python."""
+    return _of_python([Path(path)], [os.path.dirname(os.path.realpath(path)), *_users_folders()])
+
+
+def of_module(name: str, source: Path) -> str:
+    """Of a module that is run by ``-m``, of which the source was found."""
+    top = name.partition(".")[0]
+    root = source
+    while root.name != top and root.stem != top and root != root.parent:
+        root = root.parent
+    if source.name == "__main__.py":
+        name += ".__main__"
+    return _of_python([source], [os.getcwd(), *_users_folders()], {top: str(root.parent)}, name)
+
+
+def of_program(name: str, arguments: Sequence[str]) -> str | None:
+    """Of a program, by its path or its name on PATH, and the words behind it, which may be another program that it starts."""
+    if _PYTHON.match(os.path.basename(name)):
+        return _of_command_of_python(arguments)
+    found = _of_file(name)
+    if found == "" and shutil.which(os.path.basename(name)) in (
+        name,
+        shutil.which(name),
+    ):  # one of the system: env, numactl ...
+        inner = [_of_file(word) for word in arguments if os.path.isfile(word)]
+        if inner:
+            return ", ".join(dict.fromkeys(filter(None, inner))) or None
+    return found
+
+
+def uses_mpi(found: str | None) -> bool:
+    """Whether what was found is MPI, so that the ranks have to be started as those of one MPI program."""
+    return any(part in _BY_MPI or part.startswith("MPI ") for part in (found or "").split(", "))
+
+
+def _of_file(name: str) -> str | None:
+    path = shutil.which(name) or name
+    try:
+        with open(path, "rb") as file:
+            head = file.read(4096)
+        if not head.startswith(elf.MAGIC):
+            line = executable.first_line(head)
+            if name.endswith(".py") or line and _PYTHON.match(os.path.basename(executable.interpreter(line))):
+                return of_script(path)
+            return BY_NUMBER if _asks_for_number(path) else None
+        needed = elf.read(path).needed
+        if library := next((library for library in needed if _MPI_LIBRARY.match(library)), None):
+            return f"MPI ({library})"
+        if not needed and elf.holds(path, b"MPI_Init"):
+            return "MPI (linked statically)"
+        return BY_NUMBER if any(elf.holds(path, name) for name in _NUMBER_IN_BINARY) else ""
+    except (OSError, ValueError):
+        return None
+
+
+def _asks_for_number(path: str) -> bool:
+    """Whether a script in a shell's or any other language has the name of a variable that holds the rank's number."""
+    with open(path, "rb") as file:
+        return re.search(rb"\b" + _NUMBER.pattern.encode() + rb"\b", file.read(_BYTES_MOST)) is not None
+
+
+def _of_command_of_python(arguments: Sequence[str]) -> str | None:
+    """Of ``python OPTIONS SCRIPT`` and ``python OPTIONS -m MODULE``."""
+    words = iter(arguments)
+    for word in words:
+        if word in ("-X", "-W"):
+            next(words, None)
+        elif word == "-m":
+            name = next(words, "")
+            files = _files(f"{name}.__main__", [os.getcwd(), *_users_folders()])
+            return of_module(name, files[-1]) if files else None
+        elif not word.startswith("-"):
+            return of_script(word) if os.path.isfile(word) else None
+    return None
+
+
+def _users_folders() -> list[str]:
+    """The folders of the path in which modules are the user's own: all but those of Python, and those into which packages were
+    installed."""
+    others = tuple(
+        os.path.join(os.path.realpath(place), "") for place in {sys.prefix, sys.base_prefix, sys.exec_prefix, HOME}
+    )
+    folders = (os.path.realpath(folder) for folder in sys.path if folder)
+    system = ("/usr/lib/python", "/usr/lib64/python", "/usr/local/lib/python")
+    own = [folder for folder in folders if not f"{folder}/".startswith((*others, *system)) and os.path.isdir(folder)]
+    return [
+        folder
+        for folder in dict.fromkeys([*USERS_PATH, *own])
+        if os.path.isdir(folder) and not any(name.endswith(".dist-info") for name in os.listdir(folder))
+    ]
+
+
+def _of_python(start: list[Path], folders: Sequence[str], own: dict[str, str] | None = None, name: str = "") -> str:
+    """What is used by some files, and by the user's modules that they import, each in its turn."""
+    own = own or {}
+    todo, seen, uses = [(path, name) for path in start], set(start), set[str]()
+    while todo and len(seen) < _FILES_MOST:
+        path, module = todo.pop()
+        tree = _tree(path)
+        if tree is None:
+            continue
+        package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+        used, imported = _names(tree, package)
+        uses |= used
+        for inner in sorted(imported):
+            top = inner.partition(".")[0]
+            for file in _files(inner, [own[top]] if top in own else folders):
+                if file not in seen:
+                    seen.add(file)
+                    todo.append((file, inner))
+    # A file beside the script that has the name of a package is what is imported.
+    taken = {name.partition(".")[0] for name in uses if _files(name.partition(".")[0], folders[:1])}
+    uses = {name for name in uses if name.partition(".")[0] not in taken}
+    found = [means for means, form in _MEANS.items() if any(re.match(form, name) for name in uses)]
+    return ", ".join(found) or (BY_NUMBER if any(map(_NUMBER.fullmatch, uses)) or "rankloop.rank" in uses else "")
+
+
+def _tree(path: Path) -> ast.Module | None:
+    import ast
+
+    try:
+        if path.stat().st_size <= _BYTES_MOST:
+            return ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        pass  # whoever imports it will see
+    return None
+
+
+def _files(module: str, folders: Iterable[str]) -> list[Path]:
+    """The files of a module and of the packages that it is in, where the first of the folders has them."""
+    parts = module.split(".")
+    if not all(part.isidentifier() for part in parts):
+        return []
+    for folder in folders:
+        found = []
+        for count in range(1, len(parts) + 1):
+            place = Path(folder, *parts[:count])
+            inner = next((file for file in (place / "__init__.py", place.with_suffix(".py")) if file.is_file()), None)
+            found += [inner] if inner else []
+        if found:
+            return found
+    return []
+
+
+def _names(tree: ast.Module, package: str) -> tuple[set[str], set[str]]:
+    """The dotted names that a module uses, as far as they begin with an import, and its texts that may name a variable; and the
+    modules that it may import."""
+    import ast
+
+    bound: dict[str, str] = {}
+    uses, imported, chains = set[str](), set[str](), []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for each in node.names:
+                uses.add(each.name)
+                imported.add(each.name)
+                bound[each.asname or each.name.partition(".")[0]] = (
+                    each.name if each.asname else each.name.partition(".")[0]
+                )
+        elif isinstance(node, ast.ImportFrom):
+            if node.level and not package:
+                continue  # Python refuses it
+            outer = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*outer, *([node.module] if node.module else [])])
+            for each in node.names:
+                whole = f"{base}.{each.name}" if base else each.name
+                uses.add(whole)
+                imported |= {base, whole} - {""}
+                bound[each.asname or each.name] = whole
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _NUMBER.fullmatch(node.value):
+            uses.add(node.value)
+        elif isinstance(node, ast.Attribute):
+            chains.append(node)
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            called = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            if called in ("import_module", "__import__") and isinstance(node.args[0].value, str):
+                uses.add(node.args[0].value)
+                imported.add(node.args[0].value)
+    for node in chains:
+        parts = []
+        while isinstance(node, ast.Attribute):
+            parts.append(node.attr)
+            node = node.value
+        if isinstance(node, ast.Name) and node.id in bound:
+            uses.add(".".join([bound[node.id], *reversed(parts)]))
+    return uses, imported

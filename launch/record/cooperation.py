@@ -1,0 +1,52 @@
+"""Whether the ranks of a program that is no workload know each other: what the plan says of it, and what the end of the run does."""
+
+from launch.plan.cooperation import BY_NUMBER, uses_mpi
+from launch.plan.plan import Plan
+from launch.record.rundir import RunDir
+
+_ADVICE = "let them cooperate (docs/your_program.md), or say with --independent that this is meant"
+
+
+def expected(plan: Plan) -> str:
+    """What the plan says; nothing of a workload, nor of a single rank."""
+    if plan.kind == "workload" or plan.size == 1:
+        return ""
+    found = plan.cooperation
+    if plan.independent:
+        return "each works on its own, as --independent says"
+    if found is None:
+        return f"whether they cooperate is not known: if not, each of the {plan.size} does the same work on its own; {_ADVICE}"
+    if not found:
+        return f"nothing was found by which they cooperate, so each of the {plan.size} does the same work on its own: {_ADVICE}"
+    if found == BY_NUMBER:
+        return "the program asks which rank it is: whether each does a part of the work, it alone knows"
+    if not uses_mpi(found):
+        return f"cooperate by {found}"
+    if plan.rendezvous == "mpi":
+        return f"cooperate by {found}, so they are started as one MPI program (--rendezvous mpi)"
+    return f"cooperate by {found}, but with --rendezvous {plan.rendezvous} MPI starts each of them on its own: give --rendezvous mpi"
+
+
+def seen(run: RunDir, plan: Plan) -> str:
+    """What is to be said at the good end of a run; nothing where the ranks have met, or were not to."""
+    if plan.kind == "workload" or plan.size == 1 or plan.independent:
+        return ""
+    world = run.world()
+    if world is not None and world["attempt"] == len(run.events("started")):
+        if world["size"] == plan.size:
+            return ""
+        by_mpi = plan.rendezvous != "mpi" and world["by"] in ("mpi4py", "horovod")
+        advice = (
+            "start it with --rendezvous mpi"
+            if by_mpi
+            else "its MPI may be another than that of mpirun, or not know srun's --mpi: see docs/slurm.md"
+            if world["by"] == "mpi4py"
+            else "let it read WORLD_SIZE and MASTER_ADDR: see docs/your_program.md"
+        )
+        apart = "each did the same work on its own" if world["size"] == 1 else "not all of them took part"
+        return f"{world['by']} knew of {world['size']} rank{'s' * (world['size'] > 1)} where {plan.size} were started, so {apart}: {advice}"
+    if plan.cooperation is None:
+        return f"whether the {plan.size} ranks cooperated is not known: if not, each did the same work on its own; {_ADVICE}"
+    if not plan.cooperation:
+        return f"nothing was found by which the {plan.size} ranks cooperate, so each did the same work on its own: {_ADVICE}"
+    return ""

@@ -1,0 +1,134 @@
+"""What ranks have printed into logs/, looked through for the figures of merit of a run.
+
+Logs may be long, and a pattern may be bad: they are read from their end, and who looks sets a time by `launch.plan.patterns.within`.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from launch.plan import figures, patterns
+from launch.plan.figures import Figure
+from launch.record.files import lines_from_end
+from launch.record.rundir import RunDir
+
+NO_UNIT = "no unit"
+"""Of a rate for which none is given."""
+
+_LINE = 65536  # bytes of a line that are looked through, its last ones
+_LABEL = re.compile(rb"\s*([0-9]{1,9}): ?")
+_NUMBER = re.compile(rb"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eEdD][+-]?[0-9]+)?")
+
+
+class Found(NamedTuple):
+    """A figure as it was printed."""
+
+    value: float
+    unit: str  # empty where it has none
+
+
+class NotFound(Exception):
+    """Why a figure is not known, in words that follow its name."""
+
+
+def find(
+    run: RunDir,
+    name: str,
+    figure: Figure,
+    nodes: int,
+    ranks_per_node: int,
+    begins: Sequence[int] = (),
+) -> Found:
+    """A figure, in the logs of an attempt behind their first bytes, as many as ``begins`` has for each node.
+
+    Raises
+    ------
+    NotFound
+        If nobody has printed it, or what they printed is not a finite number.
+    Unreadable
+        If a log cannot be read.
+    """
+    pattern = patterns.compiled(name, figure["pattern"])
+    group, ranks, take = patterns.group(pattern), figure.get("ranks"), figures.take(figure)
+    last = ranks == "all" or take == "last"  # of each rank
+    found: dict[int, _Numbers] = {}
+    for node in range(nodes) if ranks in (None, "all") else [int(ranks) // ranks_per_node]:
+        own = range(node * ranks_per_node, (node + 1) * ranks_per_node)
+        wanted = set(own) if ranks == "all" else {own[0] if ranks is None else int(ranks)}
+        for rank, match in _matches(run.node_log(node), begins[node] if node < len(begins) else 0, pattern):
+            if rank not in (own if ranks in (None, "all") else wanted) or last and rank in found:
+                continue
+            found.setdefault(rank, _Numbers()).read(match, group, figure.get("unit", ""))
+            if last and not wanted - found.keys():
+                break
+        if found and ranks is None:
+            break
+    if not found:
+        of_rank = "" if ranks in (None, "all") else f" of rank {ranks}"
+        raise NotFound(f"its pattern matches nothing that the ranks printed{of_rank}")
+    if ranks != "all":
+        return found[min(found)].reduced(take)
+    if len(found) < nodes * ranks_per_node:
+        raise NotFound(f"{len(found)} of {nodes * ranks_per_node} ranks have printed it")
+    together = _Numbers()
+    for numbers in found.values():
+        together.add(numbers.reduced("last"))
+    return together.reduced(take)
+
+
+class _Numbers:
+    """The numbers of matches, of which the last comes first: kept as what can be made of them, as they may be many."""
+
+    def __init__(self) -> None:
+        self.count, self.total, self.least, self.most = 0, 0.0, math.inf, -math.inf
+        self.last = Found(math.nan, "")
+        self.wrong = ""  # what is, with one of them
+
+    def read(self, match: re.Match[bytes], group: int, unit: str) -> None:
+        """Add the number of a match, with the unit that stands in it or else the given one."""
+        text = (match[group] or b"").strip()
+        value = float(text.lower().replace(b"d", b"e")) if _NUMBER.fullmatch(text) else math.nan
+        if not math.isfinite(value):
+            self.wrong = self.wrong or f"{_shown(text)!r} is not a finite number"
+            return
+        printed = match.groupdict().get("unit")
+        self.add(Found(value, _shown(printed) if printed else unit))
+
+    def add(self, number: Found) -> None:
+        """Add a number."""
+        if not self.count:
+            self.last = number
+        elif number.unit != self.last.unit:
+            self.wrong = f"it is printed in two units, {number.unit or NO_UNIT} and {self.last.unit or NO_UNIT}"
+        self.count += 1
+        self.total += number.value
+        self.least, self.most = min(self.least, number.value), max(self.most, number.value)
+
+    def reduced(self, take: figures.Take) -> Found:
+        """What is made of them."""
+        if self.wrong:
+            raise NotFound(self.wrong)
+        if take == "last":
+            return self.last
+        made = {"sum": self.total, "mean": self.total / self.count, "min": self.least, "max": self.most}[take]
+        return Found(made, self.last.unit)
+
+
+def _matches(path: Path, begin: int, pattern: re.Pattern[bytes]) -> Iterator[tuple[int, re.Match[bytes]]]:
+    """The lines of a log that match, the last one first, each with its rank; a line that \\r redraws is several."""
+    search, label_of = pattern.search, _LABEL.match
+    within = patterns.literal(pattern.pattern.decode(errors="surrogateescape"))
+    for line in lines_from_end(path, begin, within):
+        if label := label_of(line):
+            said = line[max(label.end(), len(line) - _LINE) :]
+            for state in reversed(said.split(b"\r")) if b"\r" in said else (said,):
+                if match := search(state):
+                    yield int(label[1]), match
+
+
+def _shown(text: bytes) -> str:
+    """What was printed, as a word for people."""
+    shown = "".join(sign if sign.isprintable() else "?" for sign in text.decode(errors="replace"))
+    return shown if len(shown) <= 40 else f"{shown[:37]}..."

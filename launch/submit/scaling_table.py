@@ -1,0 +1,28 @@
+"""The scaling table at the end of a study: what its report prints, which the launcher knows as a command only."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from launch import own_command
+from launch.errors import command
+from launch.record.rundir import read_index
+
+
+def of(folder: Path) -> str:
+    """The table of a study whose runs are done, or why there is none; of a sweep, how to get that of its points. Empty where all
+    have the same number of nodes."""
+    entries = (read_index(folder) or {"runs": []})["runs"]
+    if any(entry["values"].keys() - {"seed"} for entry in entries):
+        return f"the table of its points: {command('table', folder)} [--by METRIC]\n"
+    if len({entry["nodes"] for entry in entries}) < 2:
+        return ""
+    report = own_command(sys.executable, "report", str(folder))
+    made = subprocess.run(
+        report, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
+    )
+    if made.returncode:
+        said = (made.stderr.strip().splitlines() or [f"exit status {made.returncode}"])[-1]
+        why = said.partition(": ")[2] or said  # without the name of the command
+        return f"no scaling table: {why}\nthen: {command('report', folder)}\n"
+    return f"\n{made.stdout.rstrip()}\nits scaling table: {command('report', folder)}\n"
