@@ -14,9 +14,8 @@ from typing import Any
 from launch.cli.names import Named
 from launch.errors import Refusal, command
 from launch.plan import options
-from launch.record import code
-from launch.record.contents import CodeRecord
-from launch.record.files import MOST, read_end, read_object
+from launch.record import code, snapshot
+from launch.record.files import MOST, read_end
 from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
 
@@ -147,18 +146,21 @@ def _options(words: list[str]) -> dict[str, Any]:
 
 
 def _code(run: RunDir, plan: Mapping[str, Any]) -> dict[str, Any]:
-    """The commit, and each file that was changed since: lines added and removed, and what tells these from others."""
-    patch, commit = run.patch, plan.get("commit")
-    if "commit" not in plan:  # of a study: one for all its runs
-        patch = run.path.parent / run.patch.name
-        commit = (read_object(run.path.parent / "code.json", CodeRecord) or {}).get("commit")
-    text = read_end(patch, MOST).decode(errors="replace")
+    """The commit, each file that was changed since - lines added and removed, and what tells these from others - and what came
+    after the submission. Of runs that have no commit, a hash of the files tells whether they are the same."""
+    record = snapshot.record_of(run) or {}
+    commit = record.get("commit") or plan.get("commit")
+    text = read_end(snapshot.patch_of(run), MOST).decode(errors="replace")
     changed = {}
     for name, lines in code.files(text).items():
         body = re.split(r"^@@", lines, maxsplit=1, flags=re.MULTILINE)[-1]
         added, removed = (len(re.findall(rf"^\{sign}", body, re.MULTILINE)) for sign in "+-")
         changed[name] = f"+{added} -{removed} ({hashlib.sha256(body.encode()).hexdigest()[:7]})"
-    return {"commit": commit} | changed
+    last = next(reversed(run.events("started")), {})
+    now = last.get("code_hash") or record.get("hash")
+    # Of a snapshot, what has changed at its place since is not what has run.
+    since = [] if record.get("snapshot") else last.get("changed") or []
+    return {"commit": commit, "files": now and now[:12], "changed later": snapshot.some(since) or None} | changed
 
 
 def _shown(value: Any) -> str:

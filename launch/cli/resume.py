@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from launch.cli.names import Named
 from launch.errors import Refusal, command
@@ -16,7 +17,7 @@ from launch.plan import hostlist, options
 from launch.plan.plan import Plan
 from launch.record import bad_nodes
 from launch.record.rundir import RunDir, is_study, names_in, read_index
-from launch.submit import jobs, restore, revise, stages, states, study, workflow
+from launch.submit import current_code, jobs, restore, revise, stages, states, study, workflow
 from launch.submit.lock import Hold, alone
 
 
@@ -27,6 +28,7 @@ class Options(revise.Anew, Named):
     wait: bool = False  # wait for the end, without progress
     detach: bool = False  # return at once
     exclude_bad_nodes: bool = False  # leave out the nodes that keep failing, as status names them (Slurm)
+    code: Literal["submitted", "current"] = "submitted"  # run the code of the submission, or that of today
     take_over: bool = False  # take over from a launcher on another host that is gone and has not said so
 
 
@@ -73,6 +75,11 @@ def go_on(folder: Path, chosen: Options, hold: Hold) -> int:
     change = _without_bad_nodes(runs) if chosen.exclude_bad_nodes else lambda plan: plan
     before = [(run, run.plan()) for run in lacking if run.path not in busy]
     after = revise.revised(before, chosen)
+    idle_runs = [run for run, _ in before]
+    if chosen.code == "current":
+        current_code.take(idle_runs)
+    for line in current_code.lines(idle_runs):
+        print(f"code           {'as it is now: ' * (chosen.code == 'current')}{line}", flush=True)
     with revise.recorded(before, after):
         if is_workflow:
             return workflow.run(folder, how, hold, change)

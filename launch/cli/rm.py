@@ -6,6 +6,7 @@ stays, links are not followed. What is queued or running is refused: cancel it f
 
 import contextlib
 import os
+import re
 import shutil
 import sys
 from collections import Counter
@@ -152,7 +153,8 @@ def _remove(folder: Path) -> None:
             _remove_run(path)
     if any(os.path.lexists(path) for path in inner):
         return
-    for name in _BESIDE:
+    copies = [name for name in os.listdir(folder) if re.fullmatch(r"\.code(-\d+)?|code-\d+\.(json|patch)", name)]
+    for name in (*copies, *_BESIDE):
         path = folder / name
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

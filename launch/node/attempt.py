@@ -20,7 +20,7 @@ from typing import Any
 from launch.errors import Refusal
 from launch.node import slurm_job, stop
 from launch.plan.plan import Plan
-from launch.record import diagnose, figures, job, steps
+from launch.record import diagnose, figures, job, snapshot, steps
 from launch.record.environment import surroundings
 from launch.record.files import publish_json
 from launch.record.rundir import RunDir
@@ -91,7 +91,13 @@ def begin(run: RunDir, submission: int | None = None) -> int:
     attempt = len(run.events("started")) + 1
     more = _job() | ({"logs": _printed(run)} if attempt > 1 else {})
     run.append_event(
-        "started", attempt=attempt, submission=submission, host=socket.gethostname(), pid=os.getpid(), **more
+        "started",
+        attempt=attempt,
+        submission=submission,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        **more,
+        **_code(run),
     )
     publish_json(run.env_json, surroundings())
     return attempt
@@ -141,6 +147,9 @@ def end(run: RunDir, status: int, reason: str | None = None) -> str:
     if failure is not None and outcome != "done":
         more["first_failure"] = failure._asdict()
     submission = started[-1].get("submission") if started else None
+    with contextlib.suppress(Refusal):  # of a copy that is gone
+        if new := snapshot.written(run):
+            print(f"launch: code: beside the code, so in its snapshot, were written: {snapshot.some(new)}", flush=True)
     run.append_event(
         "ended", attempt=attempt, submission=submission, outcome=outcome, status=status, step=saved_step(run), **more
     )
@@ -177,6 +186,29 @@ def _job() -> dict[str, Any]:
     if (number := slurm_job.number()) is None:
         return {}
     return {"job": number, "nodes": os.environ.get("SLURM_JOB_NODELIST"), "restarts": str(slurm_job.restarts())}
+
+
+def _code(run: RunDir) -> dict[str, Any]:
+    """Which code the attempt runs, and what has changed at its place meanwhile; that is printed too."""
+    record = snapshot.record_of(run)
+    copied = bool(record and record.get("snapshot"))
+    changes = snapshot.changes(run, 2.0 if copied else 30.0)
+    if record is None or changes is None:
+        return {}
+    if changes.files:
+        what = "the ranks run the snapshot, and files that they open by a path from the working directory are as they are now"
+        print(
+            f"launch: code: changed since it was submitted: {snapshot.some(changes.files)}"
+            + f"; {what if copied else 'the ranks run it as it is now (--no-snapshot)'}",
+            flush=True,
+        )
+    if not changes.complete:
+        print("launch: code: there was no time to look at all its files", flush=True)
+    return {
+        "code": snapshot.name_of(run),
+        "code_hash": record.get("hash") if copied else changes.hash,
+        "changed": changes.files[:100],
+    }
 
 
 def _begin(run: RunDir, plan: Plan, submission: int | None) -> str:

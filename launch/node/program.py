@@ -14,9 +14,10 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from typing import Any
 
 from launch import AT_START, HOME, INSIDE, PACKAGES, START, USERS_PATH, add_users_workloads, is_toolkit
+from launch.node.copies import Copies
 
 
-def run(words: list[str], cwd: str, ours: bool) -> None:
+def run(words: list[str], cwd: str, ours: bool, copies: Copies) -> None:
     """Run it to the end of its code; what it raises is the caller's.
 
     Parameters
@@ -27,18 +28,23 @@ def run(words: list[str], cwd: str, ours: bool) -> None:
         The folder to work in.
     ours : bool
         Whether it is a module of the toolkit, which needs the toolkit's packages.
+    copies : Copies
+        Of the code, from which it is run.
     """
     os.chdir(cwd)
     path = os.path.dirname(os.path.realpath(words[0])) if words[0] != "-m" else cwd
-    first = [*([] if sys.flags.safe_path else [path]), *USERS_PATH]
-    sys.path[:] = [*first, INSIDE, *(folder for folder in sys.path if folder not in USERS_PATH)]
+    first = copies.path([*([] if sys.flags.safe_path else [path]), *USERS_PATH])
+    sys.path[:] = [*first, INSIDE, *copies.path(folder for folder in sys.path if folder not in USERS_PATH)]
+    words = [copies.file(words[0]), *words[1:]]
     sys.argv = words if words[0] != "-m" else words[1:]
     sys.orig_argv = [sys.executable, *words]  # by which some frameworks start themselves again
     if ours:
+        copies.take_packages()
         sys.path.append(HOME)  # for processes that it starts
         add_users_workloads()
     else:
         _give_way(first)
+    copies.find_modules()
     main: Any = types.ModuleType("__main__")
     main.__dict__.update(__builtins__=builtins, __annotations__={})
     sys.modules["__main__"] = main

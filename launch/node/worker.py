@@ -17,9 +17,10 @@ from typing import Any
 from launch import INSIDE
 from launch.errors import Refusal
 from launch.node import child, frameworks, gloo, pinning, program, rendezvous, sampling, stop, world
+from launch.node.copies import Copies
 from launch.node.rank import Rank, environment, from_environment, rank_number
 from launch.plan.plan import Plan
-from launch.record import diagnose
+from launch.record import diagnose, snapshot
 from launch.record.files import append_line
 from launch.record.rundir import RunDir
 
@@ -43,7 +44,8 @@ def main(argv: list[str]) -> int:
     begun = False
     try:
         rank = who(plan)
-        here = _prepare(run, plan, rank, attempt)
+        copies = Copies(snapshot.copies(run))
+        here = _prepare(run, plan, rank, attempt, copies)
         sampling.beside(run, plan, rank, attempt, here)
         os.environ.update(rendezvous.meet(plan, rank, run.meeting, attempt, plan.patience_s))
         if not ours:
@@ -59,7 +61,7 @@ def main(argv: list[str]) -> int:
                 list(plan.entry), plan.cwd, alone=plan.backend == "local" and "OMPI_COMM_WORLD_RANK" not in os.environ
             )
         else:
-            program.run(list(plan.entry), plan.cwd, ours)
+            program.run(list(plan.entry), plan.cwd, ours, copies)
             world.note(run, rank, attempt)
     except child.Ended as ending:
         if not ending.asked:
@@ -120,7 +122,7 @@ def who(plan: Plan) -> Rank:
     return rank
 
 
-def _prepare(run: RunDir, plan: Plan, rank: Rank, attempt: int) -> list[dict[str, Any]]:
+def _prepare(run: RunDir, plan: Plan, rank: Rank, attempt: int, copies: Copies) -> list[dict[str, Any]]:
     """Set the environment, take the GPU; return the ranks of this node."""
     started, submitted = run.events("started")[-1:], run.events("submitted")[-1:]
     os.environ.update(environment(rank))
@@ -132,15 +134,15 @@ def _prepare(run: RunDir, plan: Plan, rank: Rank, attempt: int) -> list[dict[str
         LAUNCH_SUBMITTED=str(submitted[0]["time"]) if submitted else "",
     )
     if plan.kind != "workload":
-        os.environ.update(_for_programs(run, plan, rank))
+        os.environ.update(_for_programs(run, plan, rank, copies))
     own = pinning.pin(plan, rank)
     return pinning.compare(plan, rank, own, run.meeting, attempt, plan.patience_s)
 
 
-def _for_programs(run: RunDir, plan: Plan, rank: Rank) -> dict[str, str]:
+def _for_programs(run: RunDir, plan: Plan, rank: Rank, copies: Copies) -> dict[str, str]:
     """What lets a program, and processes that it starts, import rankloop, record steps and leave in time."""
-    path = os.environ.get("PYTHONPATH")
-    path = os.pathsep.join([path, INSIDE]) if path else INSIDE
+    said = os.environ.get("PYTHONPATH")
+    path = os.pathsep.join([*(copies.path(said.split(os.pathsep)) if said else []), INSIDE])
     leave = {}
     if plan.time_s:  # as Slurm would warn of it
         before = min(plan.signal_s, plan.time_s // 2)

@@ -101,6 +101,12 @@ class Request:
         "what a figure is, and which number counts: NAME=time,sum with rate, speed, time, work or value; last, mean, sum, max or "
         "min; all ranks or one",
     )
+    snapshot: bool = _option(
+        True,
+        "copy the code into the run or study as it is submitted, and run the copy; with --no-snapshot the code runs from its "
+        "place, and each attempt says whether it has changed",
+    )
+    snapshot_limit: Positive = _option(256.0, "MiB that the copy of the code may take")
     repeats: Count = _option(1, "runs of each point of a study")
     scaling: Literal["weak", "strong"] = _option(
         "weak", "hold the batch per rank (weak) or the global batch (strong); of a program, what it holds"

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from launch.record import git
 from launch.record.files import publish
 
 _TIMEOUT_S = 30
@@ -57,7 +58,7 @@ def files(patch: str) -> dict[str, str]:
 
 def _git(cwd: str, *words: str, index: str = "") -> bytes:
     """What git says; nothing if it cannot."""
-    env = {**os.environ, "GIT_INDEX_FILE": index} if index else None
+    env = git.environment() | ({"GIT_INDEX_FILE": index} if index else {})
     try:
         done = subprocess.run(["git", "-C", cwd, *words], capture_output=True, timeout=_TIMEOUT_S, env=env)
     except (OSError, subprocess.TimeoutExpired):

@@ -76,6 +76,9 @@ class Event(TypedDict, total=False):
     epoch: NUMBER
     metrics: dict[str, Any]
     logs: list[Natural]  # of an attempt: how long the log of each node was when it began
+    code: str  # the name of the code from here on, or of that of an attempt
+    code_hash: str
+    changed: list[str]  # files that have changed since it was submitted
 
 
 class JobRecord(TypedDict, total=False):
@@ -178,10 +181,28 @@ class StepRecord(TypedDict, total=False):
     traced: bool
 
 
+class TreeRecord(TypedDict, total=False):
+    """A folder of code, in code.json."""
+
+    root: Required[str]
+    folder: Required[str]  # of the copy, in .code
+    what: Required[str]  # in words
+    files: Natural
+    bytes: Natural
+    commit: str
+    notes: list[str]
+
+
 class CodeRecord(TypedDict, total=False):
-    """code.json: the state of the code of a study."""
+    """code.json: the code of a run or study, as it was submitted."""
 
     commit: str
+    snapshot: bool  # whether there is a copy, which the ranks run
+    limit: NotNegative  # MiB that it may take
+    time: Time
+    hash: str  # of all files
+    trees: list[TreeRecord]
+    notes: list[str]
 
 
 class Entry(TypedDict):

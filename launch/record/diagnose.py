@@ -140,6 +140,11 @@ def paragraph(run: RunDir) -> str:
     if failure is None:
         made_by = job.latest([run]).get(run.path)  # which may have ended before the turn of the run
         last = _tail(run.job_log) or _tail(run.node_log(0)) or (_tail(made_by.log) if made_by else [])
+        if not last and _left_nothing(run, made_by):
+            return (
+                f"its job left nothing in {run.path}: is this folder seen on the nodes? Start the run in one that they share "
+                "(--runs), not on a disk of this machine"
+            )
         text = ["no rank said why it failed" + ("; the last lines are" if last else f"; see {run.logs}")]
         return "\n".join([*text, *([_indent(last)] if last else []), *_advice(run, last)])
     where = f"node {failure.node} ({failure.host})" if failure.node is not None else failure.host
@@ -151,6 +156,13 @@ def paragraph(run: RunDir) -> str:
     if last:
         text.append(_indent(last))
     return "\n".join([*text, *_advice(run, [failure.error, failure.traceback, *last])])
+
+
+def _left_nothing(run: RunDir, made_by: job.Job | None) -> bool:
+    """Whether a job of other machines has ended without a trace in the run."""
+    if made_by is None or made_by.backend == "local":
+        return False
+    return all(event.get("submission") != made_by.number for event in run.events("started"))
 
 
 def _without_dump(lines: list[str]) -> list[str]:

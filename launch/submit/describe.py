@@ -7,11 +7,13 @@ from pathlib import Path
 
 from launch.plan import executable, figures, inherited, site
 from launch.plan.plan import Plan
+from launch.plan.request import Request
 from launch.plan.site import Site
 from launch.plan.walltime import UNLIMITED, clock
 from launch.record import cooperation
 from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
+from launch.record.sources import Sources
 from launch.record.table import aligned, on_a_line
 from launch.submit import study
 from launch.submit.naming import shown
@@ -24,7 +26,7 @@ def text(facts: Mapping[str, str], table: Sequence[Sequence[str]] = ()) -> str:
     )
 
 
-def run_facts(planned: Plan, here: Site, why: str, run: RunDir) -> dict[str, str]:
+def run_facts(planned: Plan, asked: Request, code: Sources, here: Site, why: str, run: RunDir) -> dict[str, str]:
     """The plan, fact by fact."""
     if planned.backend == "local":
         nodes = f"{planned.nodes} node{'s' * (planned.nodes > 1)} (groups of processes on this machine)"
@@ -39,6 +41,7 @@ def run_facts(planned: Plan, here: Site, why: str, run: RunDir) -> dict[str, str
         **planned.describe,
         **_figures(planned),
         **walltime_rows(planned, ""),
+        "code": _code(code, asked),
         "run": str(run.path),
         **_not_known(planned, here),
         **inherited.rows(without_secrets(planned.inherited), planned.backend == "slurm"),
@@ -49,7 +52,8 @@ def study_facts(
     found: Sequence[study.Point],
     plans: Sequence[Plan],
     jobs: Sequence[Plan],
-    scaling: str,
+    asked: Request,
+    code: Sources,
     here: Site,
     why: str,
     folder: Path,
@@ -78,7 +82,7 @@ def study_facts(
         "site": f"{here.name} ({why})",
         "backend": first.backend + " (one run after the other)" * (first.backend == "local"),
         "study": f"{len(found) // repeats} points x {repeats} repeat{'s' * (repeats > 1)} = {len(found)} runs"
-        + f", {scaling} scaling" * several,
+        + f", {asked.scaling} scaling" * several,
         **({"container": f"{first.container} ({first.container_runtime})"} if first.container else {}),
         **_program(max(plans, key=lambda plan: plan.size)),
         **{name: first.describe[name] for name in names if name not in differing},
@@ -87,6 +91,7 @@ def study_facts(
         **_command(found[0], first),
         "cost": cost,
         **cutoff,
+        "code": _code(code, asked),
         "folder": str(folder),
         **_not_known(max(plans, key=lambda plan: plan.nodes), here),
         **inherited.rows(without_secrets(first.inherited), first.backend == "slurm"),
@@ -146,6 +151,19 @@ def _figures(planned: Plan) -> dict[str, str]:
         )
         words.append(f"{name} ({', '.join(filter(None, [*how, of]))})")
     return {"figures": "; ".join(words)} if words else {}
+
+
+def _code(code: Sources, asked: Request) -> str:
+    """Which code the ranks run."""
+    parts = []
+    copied = asked.snapshot and code.copied
+    for tree in code.trees:
+        size = sum(tree.sizes().values()) / 2**20
+        commit = [f"commit {tree.commit[:8]}"] if tree.commit else []
+        facts = [f"{len(tree.files)} file{'s' * (len(tree.files) != 1)}", f"{size:.3g} MiB"] if copied else []
+        parts.append(", ".join([tree.what, *facts, *commit, *tree.notes]))
+    how = "a snapshot of " if copied and parts else "as it is at the time, without a snapshot: "
+    return how * bool(parts) + "; ".join([*parts, *code.notes])
 
 
 def walltime_rows(planned: Plan, whole: str) -> dict[str, str]:

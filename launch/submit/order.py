@@ -19,9 +19,11 @@ from launch.plan.shape import Machine, refuse_beyond_limits
 from launch.plan.site import Site
 from launch.plan.sweep import Axes
 from launch.plan.workload import Target
+from launch.record import sources
 from launch.record.files import as_text, publish
 from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
+from launch.record.tree import refuse_too_large
 from launch.submit import describe, jobs, study
 from launch.submit.create import whole
 
@@ -74,6 +76,11 @@ class Planned:
         """What is asked of the scheduler: a job for each run, or one allocation for them all."""
         return [packing.allocation(self.folder.name, self.plans)] if self.plans[0].pack else self.plans
 
+    @property
+    def sources(self) -> sources.Sources:
+        """The code of its runs."""
+        return sources.of(self.plans[0], self.folder.parent, self.order.asked.snapshot)
+
     def described(self, here: Site, why: str) -> str:
         """The plan in words."""
         return describe.text(*self._facts(here, why))
@@ -92,13 +99,15 @@ class Planned:
         }
 
     def _facts(self, here: Site, why: str) -> tuple[dict[str, str], list[list[str]]]:
+        asked, code = self.order.asked, self.sources
         if self.points:
-            scaling = self.order.asked.scaling
-            return describe.study_facts(self.points, self.plans, self.jobs, scaling, here, why, self.folder)
-        return describe.run_facts(self.plans[0], here, why, RunDir(self.folder)), []
+            return describe.study_facts(self.points, self.plans, self.jobs, asked, code, here, why, self.folder)
+        return describe.run_facts(self.plans[0], asked, code, here, why, RunDir(self.folder)), []
 
     def check(self) -> None:
-        """Refuse what the scheduler cannot run."""
+        """Refuse what the scheduler cannot run, and more code than may be copied."""
+        if self.order.asked.snapshot and self.sources.copied:
+            refuse_too_large(self.sources.trees, self.order.asked.snapshot_limit)
         for planned in {planned.nodes: planned for planned in self.jobs}.values():
             scheduler(planned.backend).check(planned)
         if self.order.asked.detach and scheduler(self.plans[0].backend).remote:
@@ -119,14 +128,16 @@ class Planned:
     def write(self, folder: Path) -> None:
         """Write into an empty folder what is to be run, and by which code."""
         if self.points:
-            from launch.submit import asked
+            from launch.submit.asked import record
 
-            request = asked.record(self.order.asked, self.order.target, self.order.axes, self.plans[0])
-            study.write(folder, self.order.asked, self.points, self.plans, request)
+            request = record(self.order.asked, self.order.target, self.order.axes, self.plans[0])
+            study.write(folder, self.order.asked, self.points, self.plans, self.sources, request)
         else:
-            from launch.record import code  # here and below: what a dry run need not wait for
+            from launch.record import snapshot  # here and below: what a dry run need not wait for
 
-            commit = code.keep(RunDir(folder).patch, self.plans[0].cwd)
+            asked = self.order.asked
+            kept = snapshot.write(folder, snapshot.FIRST, self.sources, asked.snapshot, asked.snapshot_limit)
+            commit = kept.get("commit")
             publish(RunDir(folder).run_json, as_text(self.plans[0].to_json() | {"commit": commit}), mode=0o600)
 
     def create(self) -> None:

@@ -14,7 +14,9 @@ def of(folder: Path) -> str:
     have the same number of nodes."""
     entries = (read_index(folder) or {"runs": []})["runs"]
     if any(entry["values"].keys() - {"seed"} for entry in entries):
-        return f"the table of its points: {command('table', folder)} [--by METRIC]\n"
+        series = f"the scaling table of one of its series: {command('report', folder, '--series')} NAME\n"
+        several = len({entry["nodes"] for entry in entries}) > 1
+        return f"the table of its points: {command('table', folder)} [--by METRIC]\n" + series * several
     if len({entry["nodes"] for entry in entries}) < 2:
         return ""
     report = own_command(sys.executable, "report", str(folder))

@@ -22,6 +22,7 @@ from launch.record import job as record
 from launch.record.files import as_text
 from launch.record.job import Job
 from launch.record.rundir import INDEX, STATUS, RunDir, is_study, read_index
+from launch.record.sources import Sources
 from launch.submit import jobs
 from launch.submit.naming import names
 
@@ -148,9 +149,10 @@ def write(
     asked: Request,
     coordinates: Sequence[Point],
     plans: Sequence[Plan],
+    code: Sources | None = None,
     request: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the index of a study, its runs and the state of the code into an empty folder.
+    """Write the index of a study, its runs and the code, where it is known, into an empty folder.
 
     The first attempt makes what else a run directory needs. ``request`` is what `launch.submit.asked.record` keeps.
     """
@@ -165,10 +167,10 @@ def write(
         run = RunDir(folder / point.name)
         run.path.mkdir(mode=0o700)
         write_run(run, plan)
-    from launch.record import code
+    if code is not None:
+        from launch.record import snapshot
 
-    commit = code.keep(folder / "code.patch", plans[0].cwd)
-    (folder / "code.json").write_text(as_text({"commit": commit}))
+        snapshot.write(folder, snapshot.FIRST, code, asked.snapshot, asked.snapshot_limit)
     (folder / INDEX).touch(mode=0o600)  # as it holds the words of the command line
     (folder / INDEX).write_text(as_text(index))
 

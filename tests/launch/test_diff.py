@@ -12,7 +12,7 @@ from launch.cli.diff import differences, facts, report
 from launch.plan.request import Request
 from launch.plan.workload import Target
 from launch.record.files import publish, publish_json
-from launch.record.rundir import RunDir
+from launch.record.rundir import INDEX, RunDir
 
 PATCH = """diff --git a/mesh.py b/mesh.py
 index 257cc56..5716ca5 100644
@@ -114,6 +114,7 @@ def test_runs_of_a_study_have_its_code(tmp_path: Path):
         (tmp_path / "s").mkdir(exist_ok=True)
         run = made(tmp_path / name)
         publish_json(run.run_json, plan(Request(name="x"), here=LAPTOP).to_json())
+    publish_json(tmp_path / "s" / INDEX, {"runs": []})
     publish_json(tmp_path / "s" / "code.json", {"commit": "2" * 40})
     publish(tmp_path / "s" / "code.patch", PATCH.format(9))
     assert compared(RunDir(tmp_path / "s/a"), RunDir(tmp_path / "s/b")) == {}

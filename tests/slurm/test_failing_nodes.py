@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -165,3 +166,12 @@ def test_lists_of_hosts_are_those_of_slurm(clean_slurm: Cluster):
     for text in ("node[1-3,7]", "nid[0098-0102],login1", "rack[0-1]_blade[08-11],z"):
         hosts = subprocess.run(["scontrol", "show", "hostnames", text], capture_output=True, text=True, check=True)
         assert expand(text) == hosts.stdout.split()
+
+
+def test_runs_on_a_disk_that_the_nodes_do_not_see(clean_slurm: Cluster, tmp_path: Path):
+    if not clean_slurm.own_hosts:
+        pytest.skip("only with root has each node a /dev/shm of its own")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as here:
+        failed = launch("--runs", here, "--name", "run", "--time", 2, program(tmp_path, "print(1)"))
+    assert failed.returncode == 1, failed.stdout + failed.stderr
+    assert f"its job left nothing in {here}/run: is this folder seen on the nodes?" in failed.stdout

@@ -1,0 +1,95 @@
+"""The copies of the user's code in a rank: where they take the place of the folders that they were made of.
+
+The working directory is what it was, so that what a program reads and writes by a relative path stays there. Its script and its
+imports are those of the copy, under the copy's own paths: what reads a function's source again from its file - AutoGraph, Triton,
+a traceback - then reads what runs.
+"""
+
+import importlib.util
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from importlib.machinery import ModuleSpec
+from typing import Any
+
+from launch import HOME
+
+
+class Copies:
+    """Folders of code and their copies.
+
+    Parameters
+    ----------
+    pairs : sequence of (str, str)
+        Each folder, links resolved, and its copy.
+    """
+
+    def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
+        self._pairs = pairs
+        self._real = [os.path.join(os.path.realpath(copy), "") for _, copy in pairs]
+
+    def of(self, path: str) -> str | None:
+        """The copy of a file or folder; None where there is none, but a link to it or nothing, or it is one itself."""
+        folder, name = os.path.split(path)
+        for whole in dict.fromkeys([os.path.join(os.path.realpath(folder), name), os.path.realpath(path)]):
+            if os.path.join(whole, "").startswith(tuple(self._real)):
+                return None
+            for (root, copy), real in zip(self._pairs, self._real):
+                if whole != root and not whole.startswith(os.path.join(root, "")):
+                    continue
+                found = os.path.normpath(os.path.join(copy, os.path.relpath(whole, root)))
+                above = found if os.path.isdir(found) else os.path.dirname(found)
+                if os.path.exists(found) and os.path.join(os.path.realpath(above), "").startswith(real):
+                    return found
+        return None
+
+    def file(self, word: str) -> str:
+        """A script's copy; the word itself where there is none."""
+        return self.of(word) or word if word != "-m" else word
+
+    def path(self, folders: Iterable[str]) -> list[str]:
+        """Folders in which modules are looked for, those that have copies replaced by these."""
+        found = []
+        for folder in folders:
+            if copy := self.of(folder) if folder else None:
+                found.append(copy)
+                continue
+            # A repository that is itself a package is found from the folder that it lies in.
+            packages = [os.path.dirname(copy) for root, copy in self._pairs if os.path.dirname(root) == folder]
+            found += [*packages[:1], folder]
+        return found
+
+    def take_packages(self) -> None:
+        """Have the toolkit's own workloads come from the copy, where there is one."""
+        package: Any = sys.modules["workloads"]
+        for place, folder in enumerate(package.__path__):
+            if copy := self.of(folder):
+                package.__path__[place] = copy
+                _for_children(os.path.dirname(copy))
+
+    def find_modules(self) -> None:
+        """Have modules come from the copies however they are found: by an editable install, or a path that is added later."""
+        if self._pairs:
+            sys.meta_path.insert(0, self)  # type: ignore[arg-type]
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        """The module of this name that the other finders find, if a copy of it is to be taken; as an import asks for it."""
+        # In a package its own path leads on; the toolkit stays what this rank is made of.
+        if path is not None or name in ("launch", "profiling", "rankloop"):
+            return None
+        finders = [each for each in sys.meta_path if each is not self and hasattr(each, "find_spec")]
+        spec = next((spec for each in finders if (spec := each.find_spec(name, path, target))), None)
+        if spec is None or not (spec.origin or spec.submodule_search_locations):
+            return spec
+        inner = spec.submodule_search_locations and [self.of(each) or each for each in spec.submodule_search_locations]
+        copy = self.of(spec.origin) if spec.origin and os.path.isabs(spec.origin) else None
+        if copy is None or copy == spec.origin:
+            return spec
+        _for_children(os.path.dirname(os.path.dirname(copy) if inner else copy))
+        return importlib.util.spec_from_file_location(name, copy, submodule_search_locations=inner)
+
+
+def _for_children(folder: str) -> None:
+    """Put a folder on the path, behind all but the toolkit's: processes that are started by multiprocessing get this path."""
+    if folder not in sys.path:
+        sys.path.insert(sys.path.index(HOME) if HOME in sys.path else len(sys.path), folder)

@@ -1,0 +1,230 @@
+"""The code of a run as it was submitted: a copy of its files, from which the ranks run, and what has changed since.
+
+The first lies in the folder of the run or study, which its runs share, under the name ``code``, a later one as ``code-2``: the
+record code.json, the hidden folder .code with a copy of each tree and files.jsonl, the list of the files. What is ignored by git
+is there as links. Who wants the code only watched has the list alone.
+"""
+
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from launch.errors import Refusal, command
+from launch.record import code, copying
+from launch.record.contents import CodeRecord, TreeRecord
+from launch.record.files import Damaged, as_text, decode, publish, read_object, read_whole
+from launch.record.job import holder_of
+from launch.record.rundir import RunDir
+from launch.record.sources import Sources
+from launch.record.tree import Tree
+
+FIRST = "code"
+"""The name of the code that a run or study was submitted with."""
+
+MOST_MIB = 256.0
+"""What the copy of the code may take, where nothing else is asked for."""
+
+LIST = "files.jsonl"
+
+
+class Changes(NamedTuple):
+    """How the code at its place differs from what was submitted."""
+
+    files: list[str]  # changed or gone
+    hash: str  # of all as they are now
+    complete: bool  # whether there was time to look at all
+
+
+def write(holder: Path, name: str, sources: Sources, copied: bool, most_mib: float = MOST_MIB) -> CodeRecord:
+    """Keep the code of a run or study in its folder, which may be a draft of it; return the record.
+
+    Parameters
+    ----------
+    holder : Path
+        The folder.
+    name : str
+        Of the code; there is none of it yet.
+    sources : Sources
+        The code.
+    copied : bool
+        Whether to copy it; else it is only listed.
+    most_mib : float
+        What a copy may take, for the next one: who calls this has looked.
+    """
+    copied = copied and sources.copied
+    folder = place(holder, name)
+    folder.mkdir(mode=0o700)
+    (folder / ".gitignore").write_text("*\n")  # a copy is not new code of the repository in which it may lie
+    trees: list[TreeRecord] = []
+    lines: list[list[Any]] = []
+    for tree, own in zip(sources.trees, _names(sources.trees)):
+        entries = list(copying.copied(tree, folder / own) if copied else copying.seen(tree))
+        lines += [[own, *entry] for entry in entries]
+        kept = TreeRecord(root=tree.root, folder=own, what=tree.what, files=len(entries), notes=list(tree.notes))
+        kept["bytes"] = sum(entry[1] for entry in entries)
+        if tree.commit:
+            kept["commit"] = tree.commit
+        trees.append(kept)
+    (folder / LIST).touch(mode=0o600)
+    (folder / LIST).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    first = sources.trees[0] if sources.trees else None
+    if first and first.commit:
+        code.keep(holder / f"{name}.patch", first.root)
+    record: CodeRecord = {
+        "snapshot": copied,
+        "limit": most_mib,
+        "time": round(time.time(), 3),
+        "hash": _hash((f"{own}/{path}", digest) for own, path, _, _, digest in lines),
+        "trees": trees,
+        "notes": list(sources.notes),
+    }
+    if first and first.commit:
+        record["commit"] = first.commit
+    publish(holder / f"{name}.json", as_text(record), mode=0o600)
+    return record
+
+
+def place(holder: Path, name: str) -> Path:
+    """The folder of the copy."""
+    return holder / f".{name}"
+
+
+def name_of(run: RunDir) -> str:
+    """Of the code that the next attempt of a run uses."""
+    return str(next((event.get("code") for event in reversed(run.events("code"))), None) or FIRST)
+
+
+def next_name(holder: Path) -> str:
+    """A name for further code of a run or study."""
+    numbers = [
+        int(match[1]) for path in holder.iterdir() if (match := re.fullmatch(r"\.?code-(\d+)(\..*)?", path.name))
+    ]
+    return f"{FIRST}-{max(numbers, default=1) + 1}"
+
+
+def record_of(run: RunDir) -> CodeRecord | None:
+    """The record of the code that the next attempt of a run uses; None for a run of an older version."""
+    return read_object(holder_of(run) / f"{name_of(run)}.json", CodeRecord)
+
+
+def patch_of(run: RunDir) -> Path:
+    """What that code has that its commit has not; it need not be there."""
+    return holder_of(run) / f"{name_of(run)}.patch"
+
+
+def copies(run: RunDir) -> list[tuple[str, str]]:
+    """Each folder of code, and the copy of it that the next attempt of a run uses.
+
+    Raises
+    ------
+    Refusal
+        If a copy is gone.
+    """
+    record = record_of(run) or {}
+    if not record.get("snapshot"):
+        return []
+    folder = place(holder_of(run), name_of(run))
+    pairs = [(tree["root"], str(folder / tree["folder"])) for tree in record.get("trees", ())]
+    if gone := next((copy for _, copy in pairs if not os.path.isdir(copy)), None):
+        raise Refusal(
+            f"the snapshot of the code, {gone}, is gone: go on with the code as it is now: "
+            + command("resume", run.path, "--code", "current")
+        )
+    return pairs
+
+
+def changes(run: RunDir, seconds: float = 10.0) -> Changes | None:
+    """What has changed at the place of the code since it was kept; None where nothing is known of it.
+
+    Parameters
+    ----------
+    run : RunDir
+        The run, with the code that its next attempt uses.
+    seconds : float
+        After which no further file is looked at.
+    """
+    record = record_of(run)
+    if record is None:
+        return None
+    roots = {tree["folder"]: tree["root"] for tree in record.get("trees", ())}
+    deadline = time.monotonic() + seconds
+    changed, now, complete = [], [], True
+    for line in _lines(place(holder_of(run), name_of(run)) / LIST):
+        own, name, size, mtime, digest = line
+        complete = complete and time.monotonic() < deadline
+        path = os.path.join(roots.get(own, ""), name)
+        digest_now = digest
+        if complete:
+            try:
+                status = os.lstat(path)
+                if (status.st_size, status.st_mtime_ns) != (size, mtime):
+                    digest_now = copying.look(path, not record.get("snapshot"))[2]
+            except OSError:
+                digest_now = "gone"
+        if digest_now != digest:
+            changed.append(name)
+        now.append((f"{own}/{name}", digest_now))
+    return Changes(changed, _hash(now), complete)
+
+
+def written(run: RunDir) -> list[str]:
+    """What the run's program, or another of its study, has written into the copy of its code: the topmost new names."""
+    own = place(holder_of(run), name_of(run))
+    known = {os.path.join(line[0], line[1]) for line in _lines(own / LIST)}
+    folders = {str(above) for name in known for above in Path(name).parents}
+    found = []
+    for _, copy in copies(run):
+        for folder, inner, files in os.walk(copy):
+            below = os.path.relpath(folder, own)
+            new = {name for name in inner if os.path.join(below, name) not in folders}
+            inner[:] = [name for name in inner if name not in new]
+            names = [*new, *(name for name in files if os.path.join(below, name) not in known)]
+            paths = [os.path.join(folder, name) for name in names if name != "__pycache__"]
+            found += sorted(path for path in paths if not os.path.islink(path))
+    return found
+
+
+def described(record: CodeRecord) -> str:
+    """In words: which code, and of when."""
+    trees = record.get("trees", [])
+    what = " and ".join(tree["what"] for tree in trees) or "; ".join(record.get("notes", [])) or "code"
+    commit = f", commit {record['commit'][:8]}" if "commit" in record else ""
+    at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.get("time", 0)))
+    if record.get("snapshot"):
+        return f"the snapshot of {what} of {at}{commit}"
+    return f"{what} as it is now; it was noted at {at}{commit}"
+
+
+def some(names: list[str], most: int = 5) -> str:
+    """A few of several names."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _names(trees: tuple[Tree, ...]) -> list[str]:
+    """A name for the copy of each, its own where no other has it."""
+    names: list[str] = []
+    for tree in trees:
+        own = os.path.basename(tree.root).lstrip(".") or "code"
+        names.append(own if own not in (*names, LIST) else f"{own}-{len(names) + 1}")
+    return names
+
+
+def _hash(digests: Iterable[tuple[str, str]]) -> str:
+    whole = hashlib.sha256()
+    for name, digest in sorted(digests):
+        whole.update(f"{name}\0{digest}\0".encode(errors="surrogateescape"))
+    return whole.hexdigest()
+
+
+def _lines(path: Path) -> Iterator[list[Any]]:
+    try:
+        yield from (decode(line) for line in read_whole(path).decode().splitlines())
+    except FileNotFoundError:
+        return
+    except ValueError as error:
+        raise Damaged(path, str(error)) from None

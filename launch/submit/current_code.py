@@ -1,0 +1,78 @@
+"""The code with which runs are gone on with: that of their submission, or as it is now."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from launch.errors import Refusal
+from launch.node.attempt import saved_step
+from launch.record import snapshot, sources
+from launch.record.job import holder_of
+from launch.record.rundir import RunDir
+from launch.record.tree import refuse_too_large
+
+
+def take(runs: Sequence[RunDir]) -> None:
+    """Keep the code as it is now, once for the runs of a study, and have their next attempts use it; each notes from which attempt
+    and checkpoint on.
+
+    Raises
+    ------
+    Refusal
+        If it is too large, or the folder cannot be written to; the runs keep their code then.
+    """
+    by_holder: dict[Path, list[RunDir]] = {}
+    for run in runs:
+        by_holder.setdefault(holder_of(run), []).append(run)
+    for holder, own in by_holder.items():
+        before = snapshot.record_of(own[0]) or {}
+        plan = own[0].plan()
+        if plan.kind == "script" and not os.path.isfile(plan.workload):
+            raise Refusal(f"--code current: {plan.workload} is not there any more: leave it out, or start the run anew")
+        copied, most = before.get("snapshot", True), before.get("limit", snapshot.MOST_MIB)
+        found = sources.of(plan, holder.parent, copied)
+        if copied and found.copied:
+            refuse_too_large(found.trees, most, "start the run anew with --snapshot-limit or --no-snapshot")
+        name = snapshot.next_name(holder)
+        try:
+            snapshot.write(holder, name, found, copied, most)
+        except OSError as error:
+            shutil.rmtree(snapshot.place(holder, name), ignore_errors=True)
+            raise Refusal(f"the code cannot be copied into {holder} ({error.strerror}): make room there") from None
+        for run in own:
+            run.append_event("code", code=name, attempt=len(run.events("started")) + 1, step=saved_step(run))
+
+
+def lines(runs: Sequence[RunDir]) -> list[str]:
+    """Which code the next attempts of runs use, and how it differs from what is at its place now; a line for each code.
+
+    Raises
+    ------
+    Refusal
+        If a snapshot that they need is gone.
+    """
+    groups = _groups(runs)
+    return [f"{len(own)} runs: " * (len(groups) > 1) + _line(own[0]) for own in groups.values()]
+
+
+def _line(run: RunDir) -> str:
+    record, changes = snapshot.record_of(run), snapshot.changes(run)
+    if record is None or changes is None:
+        return "as it is now; nothing is known of that of the submission"
+    snapshot.copies(run)  # or say that it is gone
+    text = snapshot.described(record)
+    if not changes.files:
+        return f"{text}; nothing in it has changed since"
+    copied = record.get("snapshot")
+    return f"{text}; changed since: {snapshot.some(changes.files)}" + "; --code current takes it as it is now" * bool(
+        copied
+    )
+
+
+def _groups(runs: Sequence[RunDir]) -> dict[tuple[Path, str], list[RunDir]]:
+    """The runs that share a code, by where it lies and its name."""
+    groups: dict[tuple[Path, str], list[RunDir]] = {}
+    for run in runs:
+        groups.setdefault((holder_of(run), snapshot.name_of(run)), []).append(run)
+    return groups
