@@ -4,7 +4,7 @@ import os
 from collections import Counter
 from pathlib import Path
 
-PARTS = ("checkpoints", "readings", "traces", "logs", "steps", "other")
+PARTS = ("checkpoints", "readings", "traces", "logs", "steps", "code", "other")
 _PART_OF = {name: name for name in PARTS[:-1]} | {"failures": "logs", "tensorboard": "traces"}
 
 
@@ -14,14 +14,16 @@ def of_run(folder: Path) -> Counter[str]:
 
 
 def of_study(folder: Path, runs: list[Path]) -> Counter[str]:
-    """Bytes of what a study has beside its runs, all of it "other": its index, its jobs, its reports, the state of its code."""
+    """Bytes of what a study has beside its runs: the copy of its code, and "other": its index, its jobs, its reports."""
     own = set(runs)
     seen: set[tuple[int, int]] = set()
     total: Counter[str] = Counter()
     for entry in _entries(folder):
         if Path(entry.path) not in own and not os.path.lexists(os.path.join(entry.path, "run.json")):
             if entry.is_dir(follow_symlinks=False):
-                total["other"] += _of(Path(entry.path), Path(entry.name), seen).total()
+                total["code" if _is_code(entry.name) else "other"] += _of(
+                    Path(entry.path), Path(entry.name), seen
+                ).total()
             else:
                 total["other"] += _size(entry, seen)
     return total
@@ -37,6 +39,10 @@ def text(size: int) -> str:
     return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
 
 
+def _is_code(name: str) -> bool:
+    return name == ".code" or name.startswith(".code-")
+
+
 def _of(folder: Path, inner: Path, seen: set[tuple[int, int]]) -> Counter[str]:
     total: Counter[str] = Counter()
     folders = [(folder, inner)]
@@ -47,7 +53,7 @@ def _of(folder: Path, inner: Path, seen: set[tuple[int, int]]) -> Counter[str]:
             if entry.is_dir(follow_symlinks=False):
                 folders.append((Path(entry.path), within / entry.name))
             else:
-                total[_PART_OF.get(part, "other")] += _size(entry, seen)
+                total["code" if _is_code(part) else _PART_OF.get(part, "other")] += _size(entry, seen)
     return total
 
 
