@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from launch import PACKAGES, VERSION, import_packages, save_time, streams
+from launch import PACKAGES, import_packages, save_time, streams
 
 if __name__ == "__main__":
     save_time()
@@ -23,7 +23,7 @@ if __name__ == "__main__":
     if sys.path[:1] == [os.getcwd()]:
         del sys.path[0]  # what lies in the working directory is found where the user names it, and by nobody else
 
-from launch.cli import verbs
+from launch.cli import defaults, verbs
 from launch.cli.verbs import VERBS
 from launch.errors import Refusal, command, program
 from launch.plan import options, site, workload
@@ -45,7 +45,9 @@ def main(argv: list[str]) -> int:
     if argv and argv[0] in VERBS:
         return verbs.run(argv[0], argv[1:])
     if argv == ["--version"]:
-        print(f"rankloop {VERSION}")
+        from launch.cli import version
+
+        print(version.text())
         return 0
     given, rest = options.split(Request, argv)
     if given.pop("help", False) or workload.asks_for_help(rest):
@@ -65,10 +67,16 @@ def main(argv: list[str]) -> int:
 
 def _launch(given: dict[str, Any], rest: list[str], now: datetime.datetime) -> int:
     """Plan what is asked for, print the plan, and start it; return the exit status."""
-    asked, orders = _ordered(given, rest, now)
+    own = defaults.read().beside(given)
+    asked, orders = _ordered(given, rest, now, own.values)
+    here, why = _site(asked)
+    if own.values and (asked.backend or here.backend) == "local":
+        own = own.local()
+        asked, orders = _ordered(given, rest, now, own.values)
+    if asked.json and not asked.dry_run:
+        raise Refusal("--json is for the plan of a dry run: give --dry-run too; of what runs, status --json tells")
     if not asked.dry_run:
         streams.outlive_readers()
-    here, why = _site(asked)
     how = "detach" if asked.detach else "follow" if asked.follow and not asked.wait else "wait"
     if orders[0].stage:
         from launch.submit import workflow
@@ -79,6 +87,17 @@ def _launch(given: dict[str, Any], rest: list[str], now: datetime.datetime) -> i
     study.refuse_beyond_budget(planned.jobs, asked.budget)
     if os.path.lexists(planned.folder) and not asked.dry_run:
         raise Taken(planned.folder)
+    chosen = _effective(own.values, orders)
+    if asked.json:
+        import json
+
+        planned.check()
+        of_user = {"file": own.file or None, "options": {name: _said(value) for name, value in chosen.items()}}
+        print(json.dumps({**planned.as_json(here, why), "defaults": of_user}, indent=1))
+        return 0
+    if chosen:
+        said = ", ".join(f"{name} {_said(value)}" for name, value in chosen.items())
+        print(f"{'defaults':<14} {said} ({own.file})")
     print(planned.described(here, why), flush=True)
     planned.check()
     if asked.dry_run:
@@ -127,13 +146,24 @@ def usage(rest: list[str]) -> str:
     return "\n".join(text)
 
 
-def _ordered(given: dict[str, Any], rest: list[str], now: datetime.datetime) -> tuple[Request, list[Order]]:
-    """What is asked for: by the file of a definition, or by the words alone."""
+def _effective(values: dict[str, Any], orders: list[Order]) -> dict[str, Any]:
+    """Those of the user's defaults that hold for any of the runs."""
+    return {name: value for name, value in values.items() if any(getattr(each.asked, name) == value for each in orders)}
+
+
+def _said(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _ordered(
+    given: dict[str, Any], rest: list[str], now: datetime.datetime, own: dict[str, Any] | None = None
+) -> tuple[Request, list[Order]]:
+    """What is asked for: by the file of a definition, or by the words alone; and by the user's own defaults."""
     if rest[0].endswith(DEFINITION):
         from launch.cli import definition
 
-        return definition.read(rest[0], given, rest[1:], now)
-    asked = options.build(Request, given)
+        return definition.read(rest[0], given, rest[1:], now, own)
+    asked = options.build(Request, {**(own or {}), **given})
     axes = axes_of_words(asked.sweep, given.get("nodes"))
     target = workload.find(rest[0], rest[1:], VERBS, contained=asked.container is not None)
     return asked, [Order(asked=asked, target=target, axes=axes)]

@@ -14,8 +14,7 @@ if __name__ == "__main__":
     if sys.path[:1] == [os.getcwd()]:
         del sys.path[0]
 
-from launch import VERSION
-from launch.cli import verbs
+from launch.cli import verbs, version
 from launch.errors import Refusal, nearest
 
 
@@ -27,7 +26,7 @@ def main(argv: Sequence[str]) -> int:
             print("usage: python -m profiling VERB ...   (--help behind a verb shows its options)\n")
             print(verbs.table("profiling."))
         elif argv[0] == "--version":
-            print(f"rankloop {VERSION}")
+            print(version.text())
         elif argv[0] not in known:
             raise Refusal(f"unknown verb {argv[0]!r}: {nearest(argv[0], known)}")
         else:

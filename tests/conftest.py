@@ -1,10 +1,13 @@
 """What all tests share."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 pytest_plugins = ["slurm.fixtures"]
+
+os.environ["RANKLOOP_DEFAULTS"] = ""  # the defaults of who runs the tests change none of them
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -1,4 +1,4 @@
-"""python -m launch cancel RUN|FOLDER ...: end runs that are queued or running, so that they can be resumed.
+"""python -m launch cancel RUN|FOLDER ... [--json]: end runs that are queued or running, so that they can be resumed.
 
 The ranks of a workload are first asked to save and leave. Of a study or workflow named by its folder nothing more begins; of
 one of which a run is named the others go on. It returns when the runs have ended; Ctrl-C meanwhile ends them at once. A run
@@ -6,18 +6,31 @@ that is not running is said to be so, and is not an error.
 """
 
 import contextlib
+import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from launch.backends.scheduler import Part
+from launch.cli.names import Named
 from launch.errors import Refusal, command
 from launch.node.attempt import saved_step
+from launch.plan import options
 from launch.record import job as record
 from launch.record.job import Job
 from launch.record.rundir import RunDir
 from launch.submit import jobs, lock, stages, states, study
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options(Named):
+    """Where the runs are, and how to say what became of them."""
+
+    json: bool = False  # as a list of objects, for programs
+
 
 _ANSWER_S = 30.0  # that a launcher may take to write down the scheduler's answer
 
@@ -30,12 +43,12 @@ def main(argv: list[str]) -> int:
     Refusal
         If something named is not a run, or one runs where it cannot be reached; or if the scheduler does not answer.
     """
-    if bad := next((word for word in argv if word.startswith("-")), None):
-        raise Refusal(f"cancel has no option {bad!r}: {command('cancel RUN|FOLDER ...')}")
-    if not argv:
+    chosen, words = options.with_words(Options, argv, "cancel")
+    if not words:
         raise Refusal(f"cancel needs a run: {command('cancel RUN|FOLDER ...')}")
-    paths = states.find(argv)
-    for folder in _whole(paths, {Path(word).absolute() for word in argv}):
+    named = chosen.paths(words)
+    paths = states.find(named)
+    for folder in _whole(paths, {path.absolute() for path in named}):
         with contextlib.suppress(OSError):  # of another user, whose launcher does not heed us anyway
             # Before its jobs are looked for: a launcher submits one only after it has looked for this order.
             lock.order_end(folder)
@@ -48,14 +61,20 @@ def main(argv: list[str]) -> int:
     parts = _parts([RunDir(path) for path in active])
     jobs.end(parts)
     left = {one.path for one in states.look(list(active), fresh=True)[0] if one.under_way}
+    told: list[dict[str, Any]] = []
     for one in before:
-        run = RunDir(one.path)
-        if one.state in states.BROKEN:
-            print(f"launch: {one.path}: {one.reason}; it was left alone", file=sys.stderr, flush=True)
-        elif one.path not in active:
-            print(f"{one.path}: is not running ({one.state})")
-        elif one.path not in left:
-            print(f"{one.path}: {_became(run, one)}", flush=True)
+        if one.path in left:
+            continue
+        became, saved, text = _became(RunDir(one.path), one)
+        told.append({"path": str(one.path), "before": one.state, "became": became, "saved_step": saved or None})
+        if chosen.json:
+            continue
+        if became == "left alone":
+            print(f"launch: {text}", file=sys.stderr, flush=True)
+        else:
+            print(text, flush=True)
+    if chosen.json:
+        print(json.dumps(told, indent=1), flush=True)
     if left:
         raise Refusal(f"{sorted(left)[0]} is still in the queue: see squeue --me, and try again")
     return 2 if any(one.state in states.BROKEN for one in before) else 0
@@ -107,11 +126,16 @@ def _answered(job: Job) -> Job:
     return job
 
 
-def _became(run: RunDir, before: states.Known) -> str:
+def _became(run: RunDir, before: states.Known) -> tuple[str, int, str]:
+    """What became of a run, in a word; the step at which it has saved, or 0; and all that in a line."""
+    again = f"start it again: {command('resume', run.path)}"
+    if before.state in states.BROKEN:
+        return "left alone", 0, f"{run.path}: {before.reason}; it was left alone"
+    if not before.under_way:
+        return "not running", 0, f"{run.path}: is not running ({before.state})"
     if run.result() is not None:
-        return "was done before it could be cancelled"
+        return "done", 0, f"{run.path}: was done before it could be cancelled"
     saved = saved_step(run)
-    what = f"ended, saved at step {saved}" if saved else "ended, nothing saved"
     if before.state == "queued" and not before.attempts:
-        what = "taken out of the queue"
-    return f"{what}; start it again: {command('resume', run.path)}"
+        return "taken out of the queue", saved, f"{run.path}: taken out of the queue; {again}"
+    return "ended", saved, f"{run.path}: ended, {f'saved at step {saved}' if saved else 'nothing saved'}; {again}"

@@ -33,11 +33,17 @@ from launch.submit.stages import in_order
 FOLDER = Path(HOME, "jobs")
 
 _ORDER = ("workload", "arguments", "options", "fom", "job", "axes", "zip", "only", "exclude")
-_OF_ALL = ("site", "backend", "runs", "name", "budget", "dry_run", "follow", "wait", "detach")
+_OF_ALL = ("site", "backend", "runs", "name", "budget", "dry_run", "json", "follow", "wait", "detach")
 """Options of the job that all stages of a workflow share."""
 
 
-def read(path: str, given: dict[str, Any], words: Sequence[str], now: datetime.datetime) -> tuple[Request, list[Order]]:
+def read(
+    path: str,
+    given: dict[str, Any],
+    words: Sequence[str],
+    now: datetime.datetime,
+    defaults: Mapping[str, Any] | None = None,
+) -> tuple[Request, list[Order]]:
     """Read a definition.
 
     Parameters
@@ -51,6 +57,8 @@ def read(path: str, given: dict[str, Any], words: Sequence[str], now: datetime.d
         Options of the workload from the command line, which go before those of the file.
     now : datetime
         For the name, which is that of the file and the time unless one is given.
+    defaults : dict, optional
+        Options of the job before which those of the file go.
 
     Returns
     -------
@@ -65,7 +73,7 @@ def read(path: str, given: dict[str, Any], words: Sequence[str], now: datetime.d
         If the file or something in it is not understood.
     """
     table = _load(Path(path))
-    name = {"name": default_name(Path(path).stem, now)}
+    name = {**(defaults or {}), "name": default_name(Path(path).stem, now)}
     try:
         if "link" in table and "stage" not in table:  # as files of older versions have it
             table["stage"] = table.pop("link")

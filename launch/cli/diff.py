@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from launch.cli.names import Named
 from launch.errors import Refusal, command
 from launch.plan import options
 from launch.record import code, snapshot
@@ -32,7 +33,7 @@ _WIDE = 48  # characters: longer values stand below each other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(Named):
     """How to show it."""
 
     json: bool = False  # as an object, for programs
@@ -49,7 +50,7 @@ def main(argv: list[str]) -> int:
     chosen, words = options.with_words(Options, argv, "diff")
     if len(words) != 2:
         raise Refusal(f"diff needs two runs, and {len(words)} are given: {command('diff RUN RUN')}")
-    found = differences(*(facts(RunDir.open(word)) for word in words))
+    found = differences(*(facts(RunDir.open(chosen.path(word))) for word in words))
     if chosen.json:
         print(json.dumps({"runs": words, "differences": found}, indent=1))
     else:

@@ -5,6 +5,7 @@ It needs nothing beside the standard library, and a check that fails does not en
 
 import importlib.metadata
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -12,12 +13,21 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from launch import gpus
-from launch.errors import INSTALL, Refusal, command
+from launch.errors import INSTALL, command
+from launch.plan import options
 from launch.plan.site import slurm_is_here
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to say it."""
+
+    json: bool = False  # as an object, for programs
 
 
 class Finding(NamedTuple):
@@ -30,17 +40,23 @@ class Finding(NamedTuple):
 
 def main(argv: list[str]) -> int:
     """Print a line for each check; return 1 if anything is wrong that a training needs."""
-    if argv:
-        raise Refusal(f"doctor has no option {argv[0]!r}: {command('doctor')}")
+    chosen = options.parse(Options, argv, "doctor")
     worst = 0
+    told = []
     for name, check in CHECKS.items():
         try:
             level, text, fix = check()
         except Exception as error:  # of whatever is broken here, as that is what doctor is asked about
             level, text, fix = "absent", f"cannot be checked ({type(error).__name__}: {error})", ""
         worst |= level == "wrong"
+        told.append({"check": name, "level": level, "text": text, "fix": fix or None})
+        if chosen.json:
+            continue
         print(f"{level:<7} {name:<14} {text}" + (f"\n{'':<23}fix it: {fix}" if fix else ""), flush=True)
-    print("not ready: fix what is wrong" if worst else "ready")
+    if chosen.json:
+        print(json.dumps({"ready": not worst, "checks": told}, indent=1))
+    else:
+        print("not ready: fix what is wrong" if worst else "ready")
     return int(worst)
 
 

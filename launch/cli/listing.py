@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from launch.cli import status
+from launch.cli.names import Named
 from launch.plan import options
 from launch.record.rundir import is_study
-from launch.submit import states
+from launch.submit import eta, states
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(Named):
     """How to show them."""
 
     json: bool = False  # as a list of objects, for programs
@@ -34,27 +35,36 @@ def main(argv: list[str]) -> int:
         If something named is no run and no folder with runs.
     """
     chosen, words = options.with_words(Options, argv, "list")
-    known, silence = states.look(states.find(words or ["runs"]))
-    groups: dict[Path, list[states.Known]] = {}
-    for one in known:
-        study = is_study(one.path.parent)
-        groups.setdefault(one.path.parent if study else one.path, []).append(one)
-    entries = [_entry(path, members) for path, members in groups.items()]
+    known, silence = states.look(states.find(chosen.paths(words)))
+    by_path = {one.path: one for one in known}
+    groups = states.grouped(by_path)
+    left = eta.of_studies(known)
+    entries = [
+        _entry(path, [by_path[run] for run in runs]) | {"left_s": left.get(path)} for path, runs in groups.items()
+    ]
     if chosen.json:
         print(json.dumps(entries, indent=1))
     else:
         status.show(status.table([_row(entry) for entry in entries], always=("name", "states")))
+    for entry in entries:
+        if entry["stranger_in"]:
+            print(
+                f"launch: {entry['path']} is not a part of the study whose folder it lies in, and is not counted",
+                file=sys.stderr,
+            )
     if silence:
         print(f"launch: Slurm does not answer ({silence}): its states are those that the runs noted", file=sys.stderr)
     return 0
 
 
 def _entry(path: Path, members: Sequence[states.Known]) -> dict[str, Any]:
+    alone = members[0].path == path
     units = list(dict.fromkeys(one.unit for one in members if one.throughput))
     rates = [one.throughput for one in members if one.throughput and len(units) == 1]
     return {
         "path": str(path),
-        "kind": "run" if members[0].path == path else "study",
+        "kind": "run" if alone else "study",
+        "stranger_in": str(path.parent) if alone and is_study(path.parent) else None,
         "workload": next((one.workload for one in members if one.workload), None),
         "runs": len(members),
         "nodes": sorted({one.nodes for one in members if one.nodes}),
@@ -74,6 +84,7 @@ def _row(entry: dict[str, Any]) -> dict[str, str]:
         "nodes": ",".join(map(str, entry["nodes"])),
         "states": ", ".join(f"{count} {state}" for state, count in entry["states"].items()),
         "throughput": _throughput(entry),
+        "left": eta.text(entry["left_s"]).removesuffix(" left"),
         "last event": time.strftime("%Y-%m-%d %H:%M", time.localtime(entry["since"])) if entry["since"] else "",
     }
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from launch.cli.names import Named
 from launch.errors import Refusal, command
 from launch.plan import options
 from launch.record.files import Unreadable, open_file
@@ -21,7 +22,7 @@ _STATE_S = 2.0  # between two looks at the state of the run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(Named):
     """Which lines."""
 
     rank: int | None = None  # of this rank, without its label; of all ranks by default, each line labelled
@@ -42,7 +43,7 @@ def main(argv: list[str]) -> int:
     chosen, words = options.with_words(Options, argv, "logs")
     if len(words) != 1:
         raise Refusal(f"logs needs one run, and {len(words)} are given: {command('logs RUN')}")
-    run = RunDir.open(words[0])
+    run = RunDir.open(chosen.path(words[0]))
     logs = _logs(run, chosen)
     if chosen.lines is not None:
         for log in logs:

@@ -1,23 +1,28 @@
 """python -m launch resume RUN|STUDY|WORKFLOW [OPTIONS]: go on with a run where its last checkpoint left it, or run what a study
-or a workflow lacks."""
+or a workflow lacks, runs whose folders were deleted included.
+
+A study gets further points or repeats by extend: python -m launch extend STUDY --nodes 8 --repeats 6
+"""
 
 import dataclasses
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from launch.cli.names import Named
 from launch.errors import Refusal, command
 from launch.plan import hostlist, options
 from launch.plan.plan import Plan
 from launch.record import bad_nodes
-from launch.record.rundir import RunDir, is_study, read_index
-from launch.submit import current_code, jobs, stages, states, study, workflow
-from launch.submit.lock import alone
+from launch.record.rundir import RunDir, is_study, names_in, read_index
+from launch.submit import current_code, jobs, restore, revise, stages, states, study, workflow
+from launch.submit.lock import Hold, alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(revise.Anew, Named):
     """How to go on."""
 
     wait: bool = False  # wait for the end, without progress
@@ -25,6 +30,9 @@ class Options:
     exclude_bad_nodes: bool = False  # leave out the nodes that keep failing, as status names them (Slurm)
     code: Literal["submitted", "current"] = "submitted"  # run the code of the submission, or that of today
     take_over: bool = False  # take over from a launcher on another host that is gone and has not said so
+
+
+_OF_EXTEND = ("--nodes", "-N", "--repeats", "--sweep")
 
 
 def main(argv: list[str]) -> int:
@@ -35,43 +43,86 @@ def main(argv: list[str]) -> int:
     Refusal
         If there is no such run, it is finished, it is running, or another user has put something into it.
     """
-    if not argv or argv[0].startswith("-"):
-        raise Refusal(f"resume needs a run: {command('resume RUN')}")
-    chosen = options.parse(Options, argv[1:], "resume")
+    if any(word.startswith(_OF_EXTEND) for word in argv):
+        raise Refusal(f"resume runs what is lacking, and extend adds to a study: {command('extend', *argv)}")
+    chosen, words = options.with_words(Options, argv, "resume")
+    if len(words) != 1:
+        raise Refusal(f"resume needs a run{', one at a time' if words else ''}: {command('resume RUN')}")
+    named = chosen.path(words[0])
+    folder = named.absolute()
+    missing = folder.name in names_in(folder.parent) and RunDir(folder).is_missing
+    if not missing and not stages.is_workflow(folder) and not is_study(folder):
+        RunDir.open(named)
+    RunDir(folder.parent if missing else folder).refuse_files_of_others()
+    with alone(outermost(folder), chosen.take_over) as hold:
+        return go_on(folder, chosen, hold)
+
+
+def go_on(folder: Path, chosen: Options, hold: Hold) -> int:
+    """Run what a run, study or workflow lacks, under the lock of the outermost of them; return the exit status."""
     how = "detach" if chosen.detach else "wait" if chosen.wait else "follow"
-    folder = Path(argv[0]).absolute()
     is_workflow = stages.is_workflow(folder)
-    if not is_workflow and not is_study(folder):
-        RunDir.open(Path(argv[0]))
-    RunDir(folder).refuse_files_of_others()
-    with alone(_outermost(folder), chosen.take_over) as hold:
-        runs = [RunDir(path) for path in states.find([folder])]
-        lacking = [run for run in runs if run.result() is None]
-        if not lacking:
-            raise Refusal(f"{folder} is finished: there is nothing to go on with")
-        jobs.find_lost(lacking)
-        busy = states.under_way(lacking)
-        if busy and (is_workflow or len(busy) == len(lacking)):
-            raise Refusal(f"{next(iter(busy))} is running: wait for its end, or end it: {command('cancel', folder)}")
-        change = _without_bad_nodes(runs) if chosen.exclude_bad_nodes else lambda plan: plan
-        idle_runs = [run for run in lacking if run.path not in busy]
-        if chosen.code == "current":
-            current_code.take(idle_runs)
-        for line in current_code.lines(idle_runs):
-            print(f"code           {'as it is now: ' * (chosen.code == 'current')}{line}", flush=True)
+    runs, broken = _members(folder)
+    lacking = [run for run in runs if run.result() is None]
+    if not lacking:
+        raise Refusal(f"{folder} is finished: there is nothing to go on with" if not broken else broken[0])
+    jobs.find_lost(lacking)
+    busy = states.under_way(lacking)
+    if busy and (is_workflow or len(busy) == len(lacking)):
+        raise Refusal(f"{next(iter(busy))} is running: wait for its end, or end it: {command('cancel', folder)}")
+    for line in broken:
+        print(f"launch: {line}", file=sys.stderr, flush=True)
+    change = _without_bad_nodes(runs) if chosen.exclude_bad_nodes else lambda plan: plan
+    before = [(run, run.plan()) for run in lacking if run.path not in busy]
+    after = revise.revised(before, chosen)
+    idle_runs = [run for run, _ in before]
+    if chosen.code == "current":
+        current_code.take(idle_runs)
+    for line in current_code.lines(idle_runs):
+        print(f"code           {'as it is now: ' * (chosen.code == 'current')}{line}", flush=True)
+    with revise.recorded(before, after):
         if is_workflow:
             return workflow.run(folder, how, hold, change)
-        idle = [(run, change(plan)) for run, plan in study.unfinished(folder) if run.path not in busy]
+        idle = [(run, change(plan)) for run, plan in after]
         if is_study(folder):
             print(f"{len(idle)} of the runs of {folder} are to be run", flush=True)
         throttle = (read_index(folder) or {}).get("throttle")
-        return study.run(study.holder(folder), idle, how, throttle, hold)
+        status = study.run(study.holder(folder), idle, how, throttle, hold)
+        return 2 if broken and not status else status
 
 
-def _outermost(folder: Path) -> Path:
+def outermost(folder: Path) -> Path:
     """The workflow or study that a folder is part of, of which no other launcher may be at work; else itself."""
     outwards = (folder.parent.parent, folder.parent)
     return next((each for each in outwards if stages.is_workflow(each) or is_study(each)), folder)
+
+
+def _members(folder: Path) -> tuple[list[RunDir], list[str]]:
+    """The runs that a run, study or workflow is made of, those that were missing put back; and why others are none."""
+    if stages.is_workflow(folder):
+        if gone := next((stage.name for stage in stages.read(folder) if not stage.folder.exists()), None):
+            raise Refusal(
+                f"stage {gone} of {folder} is gone, and workflow.json does not say what it ran: start the workflow again under "
+                "another --name"
+            )
+        parts = [_members(stage.folder) for stage in stages.read(folder)]
+        return [run for runs, _ in parts for run in runs], [line for _, lines in parts for line in lines]
+    if not is_study(folder):
+        if folder.name in names_in(folder.parent):
+            _put_back(folder.parent, [folder.name])
+        return [RunDir.open(folder)], []
+    _put_back(folder)
+    runs = [RunDir(folder / entry["run"]) for entry in (read_index(folder) or {"runs": []})["runs"]]
+    broken = [run for run in runs if not run.run_json.exists()]
+    how = f"remove what is left of it, and run it again: {command('resume', folder)}"
+    return [run for run in runs if run not in broken], [f"{run.path} has no run.json: {how}" for run in broken]
+
+
+def _put_back(folder: Path, only: Sequence[str] = ()) -> None:
+    names = restore.put_back(folder, only)
+    if names:
+        some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        print(f"missing        {some}: planned again as {'they were' if len(names) > 1 else 'it was'}", flush=True)
 
 
 def without(plan: Plan, hosts: Sequence[str]) -> Plan:

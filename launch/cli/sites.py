@@ -1,17 +1,27 @@
-"""python -m launch sites [NAME|FILE|new [--name NAME]]: the machines one can run on.
+"""python -m launch sites [NAME|FILE|new [--name NAME]] [--json]: the machines one can run on.
 
 Without an argument: a table of the sites and which one this machine is. With a name or a file: check it and say what it
 holds. With ``new``: write a site file for this Slurm on the standard output.
 """
 
 import dataclasses
+import json
+from dataclasses import dataclass
 from typing import Any
 
 from launch.backends import site_from_slurm
 from launch.errors import Refusal
-from launch.plan import site
+from launch.plan import options, site
 from launch.plan.site import Site
 from launch.record.table import aligned
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to say it, and how to call a new one."""
+
+    json: bool = False  # as an object, for programs
+    name: str | None = None  # of a new site
 
 
 def main(argv: list[str]) -> int:
@@ -22,20 +32,41 @@ def main(argv: list[str]) -> int:
     Refusal
         If there is no such site, if it holds a mistake, or if no Slurm answers.
     """
-    match argv:
+    chosen, words = options.with_words(Options, argv, "sites")
+    if chosen.name is not None and (words != ["new"] or not chosen.name.isprintable()):
+        raise Refusal(f"--name {chosen.name!r} is that of a new site: sites new --name NAME, without line breaks")
+    match words:
+        case [] if chosen.json:
+            print(json.dumps(as_json(), indent=1))
         case []:
             print(table())
+        case ["new"] if chosen.json:
+            raise Refusal("sites new writes a site file, which is TOML: leave out --json")
+        case [word] if chosen.json:
+            asked = site.load(word)
+            print(json.dumps(dataclasses.asdict(asked) | {"not_known": site.unknown(asked)}, indent=1))
         case ["new"]:
-            print(site_from_slurm.ask().text(), end="")
-        case ["new", "--name", name] if name.isprintable():
-            print(dataclasses.replace(site_from_slurm.ask(), name=name).text(), end="")
-        case [name] if not name.startswith("-"):
+            asked = site_from_slurm.ask()
+            print((dataclasses.replace(asked, name=chosen.name) if chosen.name else asked).text(), end="")
+        case [name]:
             print(content(site.load(name)))
         case _:
             raise Refusal(
                 f"sites {' '.join(argv)!r}: give a site's name or file, 'new', 'new --name NAME', or nothing for a table"
             )
     return 0
+
+
+def as_json() -> dict[str, Any]:
+    """The table for programs."""
+    here, why = site.detect()
+    known = map(site.load, site.names())
+    rows = [
+        {"name": each.name, "here": each.name == here.name, "node": _node(each), "recognised_by": _recognised(each)}
+        | {"description": each.description, "backend": each.backend}
+        for each in known
+    ]
+    return {"here": here.name, "why": why, "sites": rows}
 
 
 def table() -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from launch.cli.names import Named
 from launch.errors import Refusal, command
 from launch.plan import options
 from launch.plan.walltime import clock
@@ -21,12 +22,12 @@ from launch.record.figures import UNIT
 from launch.record.files import Unreadable
 from launch.record.rundir import INDEX, RunDir, is_study, read_index
 from launch.record.table import aligned, on_a_line
-from launch.submit import efficiency, states
+from launch.submit import efficiency, eta, states
 from launch.submit.naming import shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(Named):
     """How to show them."""
 
     json: bool = False  # all that is known, as a list of objects, for programs
@@ -41,9 +42,11 @@ def main(argv: list[str]) -> int:
         If something named is no run and no folder with runs.
     """
     chosen, words = options.with_words(Options, argv, "status")
-    known, efficiencies, bad, doubts = look(words or ["runs"])
+    known, efficiencies, bad, doubts = look(chosen.paths(words))
     if chosen.json:
-        print(json.dumps(as_json(known, efficiencies, bad), indent=1))
+        left = eta.of_studies(known)
+        entries = as_json(known, efficiencies, bad)
+        print(json.dumps([one | {"study_left_s": left.get(Path(one["path"]).parent)} for one in entries], indent=1))
     else:
         show(lines(known, efficiencies, bad))
     for doubt in doubts:
@@ -71,7 +74,11 @@ def lines(
 ) -> list[str]:
     """The table of the runs, and below it the bad nodes."""
     said = ["", *bad_nodes.said(bad), f"leave them out: {command('resume RUN --exclude-bad-nodes')}"] if bad else []
-    return [*table(rows(known, efficiencies), always=("run", "state")), *said]
+    left = [
+        f"\n{folder}: {eta.text(seconds)}, by the runs that are done"
+        for folder, seconds in eta.of_studies(known).items()
+    ]
+    return [*table(rows(known, efficiencies), always=("run", "state")), *left, *said]
 
 
 def as_json(

@@ -7,11 +7,14 @@ from launch.errors import program
 
 VERBS = {
     "resume": ("launch.cli.resume", "RUN|STUDY", "continue a run that was stopped, killed or failed"),
+    "extend": ("launch.cli.extend", "STUDY", "add points and repeats to a study, and run them"),
     "status": ("launch.cli.status", "[RUN ...]", "the state of runs: all in the folder runs, or those named"),
     "list": ("launch.cli.listing", "[FOLDER ...]", "studies and runs, one line each, with the states of their runs"),
     "diff": ("launch.cli.diff", "RUN RUN", "compare the plan, code, environment, machine and results of two runs"),
     "logs": ("launch.cli.logs", "RUN", "what the ranks of a run have printed"),
     "cancel": ("launch.cli.cancel", "RUN ...", "end runs, so that they can be resumed"),
+    "du": ("launch.cli.du", "[RUN ...]", "how much room runs take, by part: checkpoints, readings, traces, logs"),
+    "rm": ("launch.cli.rm", "RUN ...", "remove finished runs and studies, after a look at what goes"),
     "doctor": ("launch.cli.doctor", "", "what this environment has and lacks, and how to fix it"),
     "sites": ("launch.cli.sites", "[SITE|new]", "the machines one can run on; show a site file, or write one"),
     "summary": ("profiling.cli.summary", "RUN", "steps, throughput and GPUs of a run, and which ranks are slow"),

@@ -56,12 +56,18 @@ def with_words(cls: type, argv: Sequence[str], what: str) -> tuple[Any, list[str
 
 
 def with_files(cls: type[Options], argv: Sequence[str], names: Sequence[str]) -> tuple[list[Path], Options]:
-    """As `with_words`, where the words are files, as many as there are names; they come first."""
+    """As `with_words`, where the words are files or runs (`launch.cli.names.Named`), as many as there are names; they come first."""
     verb = cls.__module__.rpartition(".")[2]
     chosen, words = with_words(cls, argv, verb)
     if len(words) != len(names):
         raise Refusal(f"{verb} needs {' '.join(names)} and was given {' '.join(words) or 'nothing'}: give it that")
-    return [Path(word) for word in words], chosen
+    path = getattr(chosen, "path", Path)
+    return [path(word) for word in words], chosen
+
+
+def given_with_words(cls: type, argv: Sequence[str], what: str) -> tuple[dict[str, Any], list[str]]:
+    """As `with_words`, but the values of those options only that were given."""
+    return _read(cls, argv, what)
 
 
 def split(cls: type, argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:

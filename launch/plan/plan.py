@@ -22,7 +22,7 @@ from launch.plan.shape import (
     refuse_beyond_limits,
     refuse_too_many,
 )
-from launch.plan.site import Site
+from launch.plan.site import Site, own_file
 from launch.plan.typed import Bounds
 from launch.plan.walltime import UNLIMITED, clock, walltime
 from launch.plan.workload import TRAINER, Target
@@ -37,6 +37,7 @@ class Plan:
 
     name: str
     site: str
+    site_file: str | None = None  # where that is a file of the user's own
     backend: Backend
     kind: str
     workload: str
@@ -204,6 +205,7 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
     return Plan(
         name=name,
         site=site.name,
+        site_file=own_file(request.site, request.backend),
         backend=backend,
         kind=target.kind,
         workload=target.name,

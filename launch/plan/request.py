@@ -72,6 +72,7 @@ class Request:
     )
     share_gpus: bool = _option(False, "allow several ranks on one GPU")
     dry_run: bool = _option(False, "print the plan and the job script; start nothing")
+    json: bool = _option(False, "of a dry run: print the plan as JSON, for programs")
     follow: bool = _option(True, "show progress until the run ends")
     wait: bool = _option(False, "wait for the end, without showing progress")
     detach: bool = _option(False, "return as soon as the run is submitted or started")

@@ -93,7 +93,7 @@ def load(name: str) -> Site:
     Refusal
         If there is none, or a key or value in it is not understood.
     """
-    own = name.endswith(".toml") or "/" in name
+    own = _is_path(name)
     path = Path(name) if own else FOLDER / f"{name}.toml"
     if not os.path.isfile(path):
         what = "give the path of a site file" if own else nearest(name, names())
@@ -135,6 +135,16 @@ def count_of_gpus(value: str | int, where: str) -> tuple[str | None, int]:
     if match is None:
         raise Refusal(f"{where} {value}: give 0 or more, with a type in front where the site has several, as in a100:4")
     return match[1], int(match[2])
+
+
+def own_file(said: str | None, backend: str | None, environ: Mapping[str, str] = os.environ) -> str | None:
+    """The path of the user's own site file, where the option or RANKLOOP_SITE names one."""
+    said = said or ("" if backend else environ.get("RANKLOOP_SITE"))
+    return os.path.abspath(said) if said and _is_path(said) else None
+
+
+def _is_path(name: str) -> bool:
+    return name.endswith(".toml") or "/" in name
 
 
 def detect(environ: Mapping[str, str] = os.environ, host: str | None = None) -> tuple[Site, str]:

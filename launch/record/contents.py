@@ -214,10 +214,25 @@ class Entry(TypedDict):
     repeat: Count
 
 
+class Asked(TypedDict):
+    """What a study was asked for: with it, runs that are missing and further ones are planned as the others were."""
+
+    options: list[str]  # of the job, as words of a command line
+    kind: str
+    workload: str
+    arguments: list[str]
+    steps: list[dict[str, list[str]]]  # these three as in `launch.plan.sweep.Axes`
+    only: list[dict[str, list[str]]]
+    exclude: list[dict[str, list[str]]]
+    repeats: Count
+    plan: dict[str, Any]  # the fields of the plan that all runs have in common
+
+
 class StudyIndex(TypedDict, total=False):
     """study.json."""
 
     workload: str
     scaling: Scaling
     throttle: Count
+    asked: Asked  # absent in those of older versions
     runs: Required[list[Entry]]

@@ -78,8 +78,8 @@ class Progress:
         self._logs = [Tail(run.node_log(node), from_end=True) for node in nodes]
         self._before = [_size(path) for path in of_rank0(run)]  # of earlier attempts
 
-    def __call__(self, waiting_for: str = "") -> None:
-        """Show what is new; ``waiting_for`` says what keeps the run from starting."""
+    def __call__(self, waiting_for: str = "", more: str = "") -> None:
+        """Show what is new; ``waiting_for`` says what keeps the run from starting, ``more`` stands behind how far it is."""
         for log in self._logs:
             for line in log.lines():
                 self._heard(line)
@@ -87,7 +87,8 @@ class Progress:
         if now - self._drawn < (0.25 if self._live else 10):
             return
         self._drawn = now
-        self._draw(self.line() or waiting_for or self._activity(now) or f"starting, {now - self._began:.0f} s")
+        line = self.line() or waiting_for or self._activity(now) or f"starting, {now - self._began:.0f} s"
+        self._draw(f"{line}  {more}".rstrip())
 
     def close(self) -> None:
         """Show the last lines, and take the live line away."""

@@ -29,6 +29,10 @@ INDEX = "study.json"
 """Which run is which point: the file that makes a folder a study."""
 
 
+PREDICTIONS = "predictions.jsonl"
+"""In the folder of a study: a line for each prediction, in the form of ``predict --json``; only ever appended to."""
+
+
 def _in_it(name: str) -> property:
     return property(lambda run: run.path / name)
 
@@ -143,6 +147,16 @@ class RunDir:
             raise Unreadable(run.run_json, error.strerror or str(error)) from None
         return run
 
+    @property
+    def is_missing(self) -> bool:
+        """Whether nothing is left of a run that a study has in its index."""
+        try:
+            return not os.listdir(self.path)
+        except FileNotFoundError:
+            return not os.path.lexists(self.path)
+        except OSError:  # it is something else, or cannot be entered
+            return False
+
     def refuse_files_of_others(self) -> None:
         """Make sure that nobody else has put anything into the run, as what lies in it is executed and trusted.
 
@@ -235,3 +249,19 @@ def read_index(folder: Path) -> StudyIndex | None:
         if name in ("", ".", "..") or set(name) & {"/", "\0"}:
             raise Damaged(folder / INDEX, f"a run cannot have the name {name!r}")
     return index
+
+
+def names_in(folder: Path) -> set[str]:
+    """The runs that the index of a study names; none where the folder is not a study, or the index cannot be read."""
+    try:
+        return {entry["run"] for entry in (read_index(folder) or {"runs": []})["runs"]}
+    except Unreadable:
+        return set()
+
+
+def strangers(folder: Path) -> list[str]:
+    """The runs in the folder of a study that are no part of it."""
+    with os.scandir(folder) as entries:
+        inner = [each.name for each in entries if each.is_dir(follow_symlinks=False) and each.name[0] != "."]
+    known = names_in(folder)
+    return sorted(name for name in inner if name not in known and os.path.lexists(folder / name / "run.json"))

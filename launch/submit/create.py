@@ -10,13 +10,17 @@ from pathlib import Path
 
 from launch.errors import Refusal, command
 from launch.record.files import refuse_full_disk, to_disk
+from launch.record.rundir import is_study
 
 
 class Taken(Refusal):
     """There is a folder of that name already."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(f"{folder} exists already: give another --name, or continue it: {command('resume', folder)}")
+        more = f", or add to it: {command('extend', folder)} --repeats N --nodes M" if is_study(folder) else ""
+        super().__init__(
+            f"{folder} exists already: give another --name, or continue it: {command('resume', folder)}{more}"
+        )
         self.folder = folder
 
 

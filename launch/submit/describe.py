@@ -2,7 +2,7 @@
 
 import dataclasses
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from launch.plan import executable, figures, inherited, site
@@ -19,13 +19,20 @@ from launch.submit import study
 from launch.submit.naming import shown
 
 
-def run_plan(planned: Plan, asked: Request, code: Sources, here: Site, why: str, run: RunDir) -> str:
-    """The plan, a line a fact."""
+def text(facts: Mapping[str, str], table: Sequence[Sequence[str]] = ()) -> str:
+    """A line for each fact, and the table below them."""
+    return "\n".join(
+        [*(f"{name:<14} {value}" for name, value in facts.items()), *(["", aligned(table)] if table else [])]
+    )
+
+
+def run_facts(planned: Plan, asked: Request, code: Sources, here: Site, why: str, run: RunDir) -> dict[str, str]:
+    """The plan, fact by fact."""
     if planned.backend == "local":
         nodes = f"{planned.nodes} node{'s' * (planned.nodes > 1)} (groups of processes on this machine)"
     else:
         nodes = f"{planned.nodes} node{'s' * (planned.nodes > 1)}"
-    rows = {
+    return {
         "site": f"{here.name} ({why})",
         "backend": planned.backend,
         "shape": f"{nodes} x {planned.ranks_per_node} rank{'s' * (planned.ranks_per_node > 1)} = {planned.size} rank{'s' * (planned.size > 1)}, {_gpus(planned)}",
@@ -33,16 +40,15 @@ def run_plan(planned: Plan, asked: Request, code: Sources, here: Site, why: str,
         **_program(planned),
         **planned.describe,
         **_figures(planned),
-        **_walltime(planned, ""),
+        **walltime_rows(planned, ""),
         "code": _code(code, asked),
         "run": str(run.path),
         **_not_known(planned, here),
         **inherited.rows(without_secrets(planned.inherited), planned.backend == "slurm"),
     }
-    return "\n".join(f"{name:<14} {value}" for name, value in rows.items())
 
 
-def study_plan(
+def study_facts(
     found: Sequence[study.Point],
     plans: Sequence[Plan],
     jobs: Sequence[Plan],
@@ -51,8 +57,8 @@ def study_plan(
     here: Site,
     why: str,
     folder: Path,
-) -> str:
-    """The plan of a study: what its runs share, a line for each point, and what it costs at most."""
+) -> tuple[dict[str, str], list[list[str]]]:
+    """The plan of a study: what its runs share and what it costs at most, fact by fact, and a table with a row for each point."""
     first = plans[0]
     repeats = max(point.repeat for point in found)
     several = len({plan.nodes for plan in plans}) > 1
@@ -72,7 +78,7 @@ def study_plan(
     axes = {name for name, _ in found[0].values}
     names = [name for name in dict.fromkeys(name for plan in plans for name in plan.describe) if name not in axes]
     differing = [name for name in names if len({plan.describe.get(name) for plan in plans}) > 1]
-    rows = {
+    facts = {
         "site": f"{here.name} ({why})",
         "backend": first.backend + " (one run after the other)" * (first.backend == "local"),
         "study": f"{len(found) // repeats} points x {repeats} repeat{'s' * (repeats > 1)} = {len(found)} runs"
@@ -81,7 +87,7 @@ def study_plan(
         **_program(max(plans, key=lambda plan: plan.size)),
         **{name: first.describe[name] for name in names if name not in differing},
         **_figures(first),
-        **_walltime(first, whole),
+        **walltime_rows(first, whole),
         **_command(found[0], first),
         "cost": cost,
         **cutoff,
@@ -103,7 +109,7 @@ def study_plan(
                     *(plan.describe.get(name, "") for name in differing),
                 ]
             )
-    return "\n".join([*(f"{name:<14} {value}" for name, value in rows.items()), "", aligned(table)])
+    return facts, table
 
 
 def _command(point: study.Point, planned: Plan) -> dict[str, str]:
@@ -160,7 +166,7 @@ def _code(code: Sources, asked: Request) -> str:
     return how * bool(parts) + "; ".join([*parts, *code.notes])
 
 
-def _walltime(planned: Plan, whole: str) -> dict[str, str]:
+def walltime_rows(planned: Plan, whole: str) -> dict[str, str]:
     """How long a run may take, ``whole`` saying of what that is the time, and how the ranks learn that it is over."""
     if planned.time_s == UNLIMITED:
         return {"walltime": "unlimited"}

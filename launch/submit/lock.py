@@ -17,7 +17,7 @@ from launch.errors import Refusal, command
 FILE = ".launcher"
 """Whose the folder is: host and process; blank when that has left."""
 
-_ORDERS = ".cancel"
+ORDERS = ".cancel"
 """Grows by a byte for each order to submit nothing more."""
 
 _HANDED_OVER_S = 1.0  # in which a launcher that goes on in the background lets go
@@ -103,7 +103,7 @@ def alone(folder: Path, take_over: bool = False) -> Iterator[Hold]:
 
 def order_end(folder: Path) -> None:
     """Have the launcher of a folder, wherever it is, submit nothing more."""
-    descriptor = os.open(folder / _ORDERS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    descriptor = os.open(folder / ORDERS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         os.write(descriptor, b"\n")
     finally:
@@ -126,7 +126,7 @@ def _here() -> dict[str, Any]:
 
 def _orders(folder: Path) -> int:
     try:
-        return os.stat(folder / _ORDERS).st_size
+        return os.stat(folder / ORDERS).st_size
     except FileNotFoundError:
         return 0
 

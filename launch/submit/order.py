@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from launch.backends.scheduler import scheduler
 from launch.errors import Refusal, SubmissionRefused
@@ -21,6 +21,7 @@ from launch.plan.sweep import Axes
 from launch.plan.workload import Target
 from launch.record import sources
 from launch.record.files import as_text, publish
+from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
 from launch.record.tree import refuse_too_large
 from launch.submit import describe, jobs, study
@@ -82,10 +83,26 @@ class Planned:
 
     def described(self, here: Site, why: str) -> str:
         """The plan in words."""
+        return describe.text(*self._facts(here, why))
+
+    def as_json(self, here: Site, why: str, after: Sequence[str] = ()) -> dict[str, Any]:
+        """The same facts for programs, with the plan of each run and what would be submitted or started."""
+        facts, table = self._facts(here, why)
+        head = table[0] if table else []
+        return {
+            "kind": "study" if self.points else "run",
+            "folder": str(self.folder),
+            "facts": facts,
+            "points": [dict(zip(head, row)) for row in table[1:]],
+            "runs": [{"path": str(run.path), "plan": without_secrets(plan.to_json())} for run, plan in self.runs],
+            "scripts": self._scripts(after),
+        }
+
+    def _facts(self, here: Site, why: str) -> tuple[dict[str, str], list[list[str]]]:
         asked, code = self.order.asked, self.sources
         if self.points:
-            return describe.study_plan(self.points, self.plans, self.jobs, asked, code, here, why, self.folder)
-        return describe.run_plan(self.plans[0], asked, code, here, why, RunDir(self.folder))
+            return describe.study_facts(self.points, self.plans, self.jobs, asked, code, here, why, self.folder)
+        return describe.run_facts(self.plans[0], asked, code, here, why, RunDir(self.folder)), []
 
     def check(self) -> None:
         """Refuse what the scheduler cannot run, and more code than may be copied."""
@@ -100,14 +117,21 @@ class Planned:
 
     def preview(self, after: Sequence[str] = ()) -> str:
         """What would be submitted or started, once the jobs of other stages have ended."""
+        scripts = self._scripts(after)
+        return "\n\n".join(["", *scripts]) if scripts else ""
+
+    def _scripts(self, after: Sequence[str]) -> list[str]:
         made = jobs.make(self.folder, self.runs, self.order.asked.throttle)
         scripts = [scheduler(job.backend).script(dataclasses.replace(job, after=tuple(after))) for job in made]
-        return "\n\n".join(["", *scripts]) if any(scripts) else ""
+        return [script for script in scripts if script]
 
     def write(self, folder: Path) -> None:
         """Write into an empty folder what is to be run, and by which code."""
         if self.points:
-            study.write(folder, self.order.asked, self.points, self.plans, self.sources)
+            from launch.submit.asked import record
+
+            request = record(self.order.asked, self.order.target, self.order.axes, self.plans[0])
+            study.write(folder, self.order.asked, self.points, self.plans, self.sources, request)
         else:
             from launch.record import snapshot  # here and below: what a dry run need not wait for
 

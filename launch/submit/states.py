@@ -9,19 +9,22 @@ A state is one of
   failed, timeout, cancelled
   lost       it had begun, and is gone without having noted its end: resume goes on
   unknown    a local run of another host, which cannot be seen from here
+  missing    a study has it in its index, and nothing of it is left: resume of the study runs it again
   damaged    a file of it holds something else than it should
   unreadable a file of it cannot be read, as that of another user
 """
 
+import functools
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from launch.backends.scheduler import ENDED, QUEUED, UNKNOWN, Answer, Status, poll_all
-from launch.errors import Refusal
+from launch.errors import Refusal, command
 from launch.record import job as record
 from launch.record.activity import last_line
 from launch.record.contents import Result
@@ -29,8 +32,8 @@ from launch.record.figures import UNIT, of_result, so_far
 from launch.record.files import Unreadable
 from launch.record.job import Job
 from launch.record.pace import Pace, pace
-from launch.record.rundir import Event, PlanRecord, RunDir
-from launch.submit.stages import ended_before
+from launch.record.rundir import Event, PlanRecord, RunDir, is_study, names_in
+from launch.submit import stages
 
 UNDER_WAY = ("queued", "running", "unknown")
 BROKEN = ("damaged", "unreadable")
@@ -52,6 +55,7 @@ class Known:
     nodes: int | None = None
     ranks: int | None = None
     attempts: int = 0
+    running_s: float | None = None  # seconds since its attempt began, of one that runs
     hosts: str = ""  # the nodes, as Slurm writes them
     step: int | None = None
     steps: int | None = None
@@ -81,11 +85,22 @@ def find(words: Iterable[str | Path]) -> list[Path]:
     found: dict[Path, None] = {}
     for word in words:
         below = sorted(_below(Path(word)), key=_natural)
+        if not below and (path := Path(word).absolute()).name in names_in(path.parent):
+            below = [Path(word)]
         if not below:
             what = "has no run in it" if os.path.isdir(word) else "is no folder"
             raise Refusal(f"{word} {what}: give a run, or a folder of runs")
         found |= dict.fromkeys(below)
     return list(found)
+
+
+def grouped(paths: Iterable[Path]) -> dict[Path, list[Path]]:
+    """Runs by the study that they are part of; one that is part of none by itself."""
+    names = functools.cache(names_in)
+    groups: dict[Path, list[Path]] = {}
+    for path in (path.absolute() for path in paths):
+        groups.setdefault(path.parent if path.name in names(path.parent) else path, []).append(path)
+    return groups
 
 
 def look(paths: Sequence[Path], fresh: bool = False, poll: Callable[..., Answer] = poll_all) -> tuple[list[Known], str]:
@@ -108,11 +123,12 @@ def look(paths: Sequence[Path], fresh: bool = False, poll: Callable[..., Answer]
         Why a scheduler does not answer, if there was something to ask and it did not; then the states are from the records.
     """
     records: dict[Path, _Record | Known] = {}
+    names = functools.cache(names_in)
     for path in (RunDir(path).path for path in paths):
         try:
             records[path] = _Record.read(path)
         except Unreadable as error:
-            records[path] = _broken(path, error)
+            records[path] = _missing(path, names(path.parent)) or _broken(path, error)
     jobs: dict[Path, Job] = {}
     unfinished = [each for each in records.values() if isinstance(each, _Record) and each.recorded[0] != "done"]
     by_holder: dict[Path, list[RunDir]] = {}
@@ -138,6 +154,19 @@ def _broken(path: Path, error: Refusal) -> Known:
     """A run of which nothing more can be known: it hides none of the others."""
     state, reason = (error.state, error.reason) if isinstance(error, Unreadable) else ("damaged", str(error))
     return Known(path=path, state=state, reason=reason)
+
+
+def _missing(path: Path, of_study: Collection[str]) -> Known | None:
+    """A run of a study of which nothing is left, or that has lost its run.json, or a stage that is gone; None of any other."""
+    if not os.path.lexists(path) and stages.is_workflow(path.parent):
+        return Known(
+            path=path, state="missing", reason="a stage that is gone: start the workflow again under another name"
+        )
+    if os.path.lexists(path / "run.json") or path.name not in of_study:
+        return None
+    if RunDir(path).is_missing:
+        return Known(path=path, state="missing", reason=f"run it again: {command('resume', path.parent)}")
+    return Known(path=path, state="damaged", reason="it has no run.json: remove the rest, then resume the study")
 
 
 def under_way(runs: Sequence[RunDir]) -> set[Path]:
@@ -275,6 +304,7 @@ def _know(entry: _Record, job: Job | None, answer: Answer) -> Known:
         nodes=entry.plan.get("nodes"),
         ranks=entry.plan["nodes"] * entry.plan["ranks_per_node"],
         attempts=sum(event["event"] == "started" for event in events),
+        running_s=max(0.0, time.time() - started["time"]) if state == "running" and started else None,
         hosts=(status.nodes if status else "") or started.get("nodes") or started.get("host") or "",
         **(progress := _pace(entry, result, state == "running") if started or state == "done" else Pace())._asdict(),
         work=made.work if made else None,
@@ -304,7 +334,7 @@ def _state(entry: _Record, job: Job | None, answer: Answer) -> tuple[str, str, s
         return state, reason, "records"
     noted = state
     state, reason = judge(noted, job, answer.of(job, entry.run))
-    if state in ("cancelled", "lost") and noted == "queued" and (cause := ended_before(entry.run.path)):
+    if state in ("cancelled", "lost") and noted == "queued" and (cause := stages.ended_before(entry.run.path)):
         return "cancelled", cause, "scheduler"  # the controller remembers it for some minutes only
     return state, reason, "scheduler"
 
@@ -324,6 +354,12 @@ def _below(folder: Path) -> Iterator[Path]:
             yield folder
             continue
         try:
+            if stages.is_workflow(folder):
+                yield from (stage.folder for stage in stages.read(folder) if not os.path.lexists(stage.folder))
+            if is_study(folder):
+                yield from (
+                    gone for name in names_in(folder) if not os.path.lexists((gone := folder / name) / "run.json")
+                )
             with os.scandir(folder) as entries:
                 inner = [entry for entry in entries if entry.is_dir(follow_symlinks=False) and entry.name[0] != "."]
             folders += [folder / entry.name for entry in inner]

@@ -145,35 +145,49 @@ def refuse_beyond_budget(plans: Sequence[Plan], budget: float | None) -> None:
 
 
 def write(
-    folder: Path, asked: Request, coordinates: Sequence[Point], plans: Sequence[Plan], code: Sources | None = None
+    folder: Path,
+    asked: Request,
+    coordinates: Sequence[Point],
+    plans: Sequence[Plan],
+    code: Sources | None = None,
+    request: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the index of a study, its runs and the code, where it is known, into an empty folder.
 
-    The first attempt makes what else a run directory needs.
+    The first attempt makes what else a run directory needs. ``request`` is what `launch.submit.asked.record` keeps.
     """
     index: dict[str, Any] = {
         "workload": plans[0].workload,
         "scaling": asked.scaling,
         "throttle": asked.throttle,
-        "runs": [
-            {"run": point.name, "nodes": point.nodes, "values": dict(point.values), "repeat": point.repeat}
-            for point in coordinates
-        ],
+        "asked": request,
+        "runs": [entry(point, point.name) for point in coordinates],
     }
     for point, plan in zip(coordinates, plans):
         run = RunDir(folder / point.name)
         run.path.mkdir(mode=0o700)
-        run.run_json.touch(mode=0o600)  # as it holds the words of the command line
-        run.run_json.write_text(as_text(plan.to_json()))
+        write_run(run, plan)
     if code is not None:
         from launch.record import snapshot
 
         snapshot.write(folder, snapshot.FIRST, code, asked.snapshot, asked.snapshot_limit)
+    (folder / INDEX).touch(mode=0o600)  # as it holds the words of the command line
     (folder / INDEX).write_text(as_text(index))
 
 
+def entry(point: Point, name: str) -> dict[str, Any]:
+    """What the index says of a run."""
+    return {"run": name, "nodes": point.nodes, "values": dict(point.values), "repeat": point.repeat}
+
+
+def write_run(run: RunDir, plan: Plan) -> None:
+    """Write the plan of a run of a study into its folder."""
+    run.run_json.touch(mode=0o600)  # as it holds the words of the command line
+    run.run_json.write_text(as_text(plan.to_json()))
+
+
 def runs_in(folder: Path) -> list[RunDir]:
-    """The runs of a study in the order of its index; or the one run that a folder is.
+    """The runs of a study in the order of its index, without those that are missing or have lost their run.json; or the one run that a folder is.
 
     Raises
     ------
@@ -181,7 +195,8 @@ def runs_in(folder: Path) -> list[RunDir]:
         If it is neither.
     """
     if index := read_index(folder):
-        return [RunDir.open(folder / entry["run"]) for entry in index["runs"]]
+        runs = [RunDir(folder / entry["run"]) for entry in index["runs"]]
+        return [run for run in runs if run.run_json.exists()]
     return [RunDir.open(folder)]
 
 

@@ -14,11 +14,13 @@ from launch.record.files import refuse_full_disk
 from launch.record.job import Job, is_cancelled
 from launch.record.progress import Progress, closing
 from launch.record.rundir import RunDir
+from launch.submit import eta
 from launch.submit import jobs as submission
 from launch.submit.cutoff import cut
 
 _SETTLING_S = 10.0  # for what the nodes wrote to be seen here, and for an ended job to leave the queue
 _SHOWN_S = 0.2
+_LOOK_S = 5.0  # between two looks at how long the study still takes
 
 
 def watch(jobs: Sequence[Job], follow: bool) -> dict[str, str]:
@@ -82,6 +84,8 @@ class _Watch:
         self._progress: Progress | None = None
         self._shown: RunDir | None = None
         self._counts = ""
+        self._estimate: eta.Estimate | None = None
+        self._looked, self._more = -_LOOK_S, ""
         self._said_of_ranks: set[str] = set()
         self.outcomes: dict[str, str] = {}
 
@@ -123,6 +127,8 @@ class _Watch:
                 continue
             self._show(answer)
             del self._left[path]
+            if self._estimate and outcome == "done":
+                self._estimate.learn(path.name)
             last = submission.last_event(run, job)
             if last.get("event") == "cancelled" and last.get("reason"):  # by the study's own rule
                 print(f"{path.name}: not run: {last['reason']}", flush=True)
@@ -150,8 +156,24 @@ class _Watch:
         running = sum(status is not None and status.phase not in (QUEUED, ENDED) for status in self._statuses(answer))
         counts = f"{len(self._all) - len(self._left)} of {len(self._all)} runs have ended, {running} are running"
         if self._jobs[0].shape == "array" and counts != self._counts:
-            self._say(counts)
+            self._say(", ".join(filter(None, [counts, self._left_for_all()])))
             self._counts = counts
+
+    def _left_for_all(self) -> str:
+        """About how long the runs still take that have not ended, and those behind them."""
+        if not self._follow or len(self._all) == 1:
+            return ""
+        if self._estimate is None:
+            self._estimate = eta.Estimate(self._jobs[0].holder)
+            self._estimate.learn_all()
+        running, waiting = {}, []
+        for job, run, _ in self._left.values():
+            last = submission.last_event(run, job)
+            if last.get("event") == "started":
+                running[run.path.name] = time.time() - last["time"]
+            else:
+                waiting.append(run.path.name)
+        return eta.text(self._estimate.left_s(running, waiting))
 
     def _statuses(self, answer: Answer) -> list[Status | None]:
         return [answer.of(job, run) for job, run, _ in self._left.values()]
@@ -200,7 +222,11 @@ class _Watch:
                 print(f"\n[{self._all.index(run.path) + 1}/{len(self._all)}] {run.path.name}", flush=True)
             self._progress, self._shown = Progress(run, plan), run
         if self._progress:
-            self._progress(_waiting(job, answer.of(job, run)))
+            now = time.monotonic()
+            if now - self._looked > _LOOK_S:
+                self._looked, left = now, self._left_for_all()
+                self._more = f"study: {left}" if left else ""
+            self._progress(_waiting(job, answer.of(job, run)), self._more)
 
     def _say(self, line: str) -> None:
         if self._follow:

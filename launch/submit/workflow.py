@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from launch import own_command
 from launch.backends.scheduler import scheduler
@@ -49,6 +50,25 @@ class Workflow:
         """What is asked of the scheduler for them."""
         return [job for stage in self.stages for job in stage.jobs]
 
+    def as_json(self, here: Site, why: str) -> dict[str, Any]:
+        """The plan for programs: each stage as `launch.submit.order.Planned.as_json` has it."""
+        hours, unit = study.cost(self.jobs)
+        parts = [
+            {
+                "stage": each.order.stage,
+                "after": list(each.order.after),
+                **each.as_json(here, why, _jobs_of(each.order.after)),
+            }
+            for each in self.stages
+        ]
+        return {
+            "kind": "workflow",
+            "folder": str(self.folder),
+            "cost": hours,
+            "cost_unit": unit or None,
+            "stages": parts,
+        }
+
     def described(self, here: Site, why: str) -> str:
         """The plan in words."""
         hours, unit = study.cost(self.jobs)
@@ -76,8 +96,7 @@ class Workflow:
     def preview(self) -> str:
         """What would be submitted or started for each stage."""
         return "\n".join(
-            f"\nstage {stage.order.stage}\n{stage.preview([f'<job of {name}>' for name in stage.order.after])}"
-            for stage in self.stages
+            f"\nstage {stage.order.stage}\n{stage.preview(_jobs_of(stage.order.after))}" for stage in self.stages
         )
 
     def create(self) -> None:
@@ -92,6 +111,10 @@ class Workflow:
     def run(self, how: str, hold: Hold) -> int:
         """Begin, and unless ``how`` is "detach" stay to the end; return the exit status."""
         return run(self.folder, how, hold)
+
+
+def _jobs_of(names: Sequence[str]) -> list[str]:
+    return [f"<job of {name}>" for name in names]
 
 
 def plan(asked: Request, orders: Sequence[Order], here: Site, machine: Machine, now: datetime.datetime) -> Workflow:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from launch.cli.names import Named
 from launch.errors import Refusal, command
 from launch.plan import options
 from launch.record.rundir import RunDir
@@ -15,7 +16,7 @@ from profiling.study.confidence import Interval
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Named):
     """The options of the verb."""
 
     json: bool = False  # print JSON

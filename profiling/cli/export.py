@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from launch.cli.names import Named
 from launch.errors import Refusal, command
 from launch.plan import options
 from launch.plan.figures import Scaling
@@ -23,7 +24,7 @@ from profiling.study.runs import Run, Study
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Named):
     """The options of the verb."""
 
     to: Literal["csv", "parquet", "json"]  # the format

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from launch.cli.names import Named
 from launch.errors import Refusal
 from launch.plan import options
 from launch.record.contents import Event, TrainingRecord
@@ -16,7 +17,7 @@ POINT, START, END = "POINT_IN_TIME", "INTERVAL_START", "INTERVAL_END"
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Named):
     """The options of the verb: what no record says; left out of the log where it is not given."""
 
     benchmark: str | None = None  # submission_benchmark, as in deepcam; the workload's name by default

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
+from launch.cli.names import Named
 from launch.errors import Refusal
 from launch.plan import options
 from launch.plan.figures import Scaling
@@ -23,7 +24,7 @@ Workers = Annotated[int, Bounds(1, 10**12)]
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Named):
     """The options of the verb."""
 
     nodes: tuple[Count, ...] = field(default=(), metadata={"separator": ","})  # of a study, where to predict: 64,256

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from launch.cli.names import Named
 from launch.errors import Refusal
 from launch.plan import options
 from profiling import text
@@ -12,7 +13,7 @@ from profiling.prediction import log
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Named):
     """The options of the verb."""
 
     series: str | None = None  # which series of the table; the predicted one if it is there

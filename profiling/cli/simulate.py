@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from launch.cli.names import Named
 from launch.errors import Refusal
 from launch.plan import options
 from launch.plan import site as sites
@@ -28,7 +29,7 @@ MOST_RANKS = 10_000_000
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Named):
     """The options of the verb."""
 
     nodes: tuple[Count, ...] = field(metadata={"separator": ","})  # how many, as in 1,16,256,4560

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from launch.cli.names import Named
 from launch.plan import options
 from launch.record.rundir import RunDir
 from launch.record.table import aligned
@@ -14,7 +15,7 @@ from profiling.cli import overview
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Named):
     """The options of the verb."""
 
     json: bool = False  # all that is known, as JSON

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from launch.cli.names import Named
 from launch.errors import Refusal
 from launch.plan import options
 from launch.record.files import publish
@@ -21,7 +22,7 @@ from profiling.reporting import markdown, sweep_table
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Named):
     """The options of the verb."""
 
     by: str | None = None  # the figure that is shown, and by whose mean the points are sorted

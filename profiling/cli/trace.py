@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from launch.cli.names import Named
 from launch.errors import Refusal
 from launch.plan import options
 from launch.record.rundir import RunDir
@@ -15,7 +16,7 @@ from profiling.traces.timeline import PHASES
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Named):
     """The options of the verb."""
 
     attempt: int | None = None  # which start of the run, where several were traced: the last

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+from launch.cli.names import Named
 from launch.plan import options
 from launch.plan.typed import Bounds
 from launch.plan.walltime import clock
@@ -28,7 +29,7 @@ _TAIL = 16384  # bytes of each node's files: some seconds of it
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Named):
     """The options of the verb."""
 
     every: Annotated[float, Bounds(0.1, 3600)] = 2.0  # seconds between looks

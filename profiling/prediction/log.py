@@ -8,11 +8,9 @@ from typing import Any, Literal, TypedDict
 from launch.errors import Refusal
 from launch.plan.typed import mismatch
 from launch.record.files import append_line, read_lines
+from launch.record.rundir import PREDICTIONS
 from profiling import text
 from profiling.study.tables import Series
-
-FILE = "predictions.jsonl"
-"""In the folder of a study: a line for each prediction, in the form of ``predict --json``; only ever appended to."""
 
 
 class _Forecast(TypedDict):
@@ -41,7 +39,7 @@ class _Prediction(TypedDict):
 
 def write_down(folder: Path, document: dict[str, Any]) -> str:
     """Keep a prediction of a study, with its date and the points that it knew, unless it is there already; say so."""
-    path = folder / FILE
+    path = folder / PREDICTIONS
     content = json.dumps({**document, "made": None})
     if any(json.dumps({**old, "made": None}) == content for old in read_lines(path)):
         return f"written down before: {path}"
@@ -60,7 +58,7 @@ def read(path: Path) -> list[_Prediction]:
     Refusal
         If it cannot be read or has none.
     """
-    file = path / FILE if path.is_dir() else path
+    file = path / PREDICTIONS if path.is_dir() else path
     try:
         found = [json.loads(file.read_text(encoding="utf-8"))]
     except ValueError:
@@ -75,7 +73,7 @@ def read(path: Path) -> list[_Prediction]:
 
 def of_series(folder: Path, series: Series) -> list[_Prediction]:
     """The predictions for a series that are written down in the folder of its study."""
-    return [made for made in read_lines(folder / FILE, _Prediction) if made["series"] == series.name]
+    return [made for made in read_lines(folder / PREDICTIONS, _Prediction) if made["series"] == series.name]
 
 
 def scored(predictions: Iterable[_Prediction], series: Series) -> list[dict[str, Any]]:

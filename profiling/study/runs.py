@@ -15,7 +15,7 @@ from launch.plan.figures import Scaling
 from launch.record.contents import Entry, Event, PlanRecord, Result, StudyIndex, Surroundings, TrainingRecord
 from launch.record.figures import Throughput, throughput
 from launch.record.files import Unreadable
-from launch.record.rundir import RunDir, read_index
+from launch.record.rundir import RunDir, read_index, strangers
 from profiling import text
 from profiling.study import programs, steps
 from profiling.study.steps import Steps
@@ -233,6 +233,7 @@ def notes(study: Study) -> list[str]:
     for name, why in study.left_out.items():
         reasons[why].append(name)
     lines += [f"left out: {', '.join(names)}: {why}" for why, names in reasons.items()]
+    lines += [f"{name} is not a part of the study and does not count" for name in strangers(study.folder)]
     planned = Counter(entry["nodes"] for entry in study.index["runs"])
     timed_runs = Counter(run.nodes for run in study.runs)
     lines += [
@@ -252,7 +253,7 @@ def _series(index: StudyIndex, entry: Entry) -> str:
 def _run(run: RunDir, series: str, entry: Entry, scaling: Scaling) -> Run | None:
     """A run of a study; None without a result."""
     if not os.path.lexists(run.run_json):
-        raise steps.Unusable("it is gone: there is no run.json")
+        raise steps.Unusable(f"it is missing: there is no run.json; run it again: {command('resume', run.path.parent)}")
     plan, result, training = run.record(), run.result(), run.training()
     if result is None:
         return None

@@ -99,8 +99,8 @@ REFUSED = {
     "empty file": (["./file"], "./file is empty"),
     "resume of nothing": (["resume"], "resume needs a run: python -m launch resume RUN"),
     "resume of no run": (["resume", "empty"], "empty is not a run: it has no run.json"),
-    "resume with an option": (["resume", "empty", "--nodes", "2"], "unknown option --nodes of resume"),
-    "doctor with an option": (["doctor", "--fix"], "doctor has no option '--fix'"),
+    "resume with an option": (["resume", "empty", "--nodes", "2"], "extend adds to a study"),
+    "doctor with an option": (["doctor", "--fix"], "unknown option --fix of doctor"),
 }  # fmt: skip
 
 

@@ -100,7 +100,7 @@ def test_a_line_a_study_and_a_line_a_run(tmp_path: Path):
     told = {Path(one["path"]).name: one for one in json.loads(launch("list", tmp_path / "runs", "--json").stdout)}
     assert told["s2"]["states"] == {"done": 6, "failed": 1} and told["s2"]["since"] == BEGUN + 9
     assert told["alone"] | {"path": ""} == {
-        "path": "", "kind": "run", "workload": "/home/u/simulate.py", "runs": 1, "nodes": [3], "states": {"failed": 1},
+        "path": "", "kind": "run", "stranger_in": None, "left_s": None, "workload": "/home/u/simulate.py", "runs": 1, "nodes": [3], "states": {"failed": 1},
         "since": BEGUN + 9, "throughput": None, "unit": None,
     }  # fmt: skip
 

@@ -84,7 +84,7 @@ def test_an_own_file_is_said_and_checked(capsys: pytest.CaptureFixture, tmp_path
     "words", [["--all"], ["new", "--nmae", "x"], ["new", "--name"], ["new", "--name", "a\nb"], ["frontier", "lumi-g"]]
 )
 def test_other_words_are_refused(words: list[str]):
-    with pytest.raises(Refusal, match="give a site's name or file, 'new'"):
+    with pytest.raises(Refusal, match="give a site's name or file, 'new'|of sites: |--name"):
         sites.main(words)
 
 

@@ -439,7 +439,7 @@ def test_logs_follow_until_the_run_ends(tmp_path: Path):
         (["logs", "here/a", "--lines", "0"], "--lines 0: give 1 or more"),
         (["logs", "here/a", "--rank", "x"], "option --rank: 'x' is not a whole number"),
         (["cancel"], "cancel needs a run"),
-        (["cancel", "--all"], "cancel has no option '--all'"),
+        (["cancel", "--all"], "unknown option --all of cancel"),
         (["cancel", "nothing"], "nothing is no folder"),
     ],
 )

@@ -101,7 +101,9 @@ def test_a_run_that_died_and_a_repeat_that_is_missing_are_named(study):
     shutil.rmtree(study / "n4-r5")
     said = notes(study)
     assert "left out: n4-r3: failed (rank 1 on b: MemoryError: no room)" in said
-    assert "left out: n4-r5: it is gone: there is no run.json" in said
+    shutil.copytree(study / "n1-r1", study / "mine")
+    assert "mine is not a part of the study and does not count" in runs.notes(runs.read(study))
+    assert any(line.startswith("left out: n4-r5: it is missing: there is no run.json; run it again: ") for line in said)
     assert "4 nodes: 4 of 6 repeats are in the table" in said
     assert len(rates(study)) == 16
 

@@ -1,0 +1,175 @@
+"""python -m launch rm RUN|STUDY|WORKFLOW ... [--force] [--yes]: remove finished runs and studies, after a look at what goes.
+
+Only the folders of runs go, and what the toolkit has put beside them in those of studies and workflows; what else lies there
+stays, links are not followed. What is queued or running is refused: cancel it first.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from launch.cli import resume
+from launch.cli.names import Named
+from launch.errors import Refusal, command
+from launch.plan import options
+from launch.record import sizes
+from launch.record.rundir import INDEX, PREDICTIONS, is_study, read_index
+from launch.record.table import aligned
+from launch.submit import lock, stages, states
+
+_BESIDE = (
+    "jobs", "report", "code.patch", "code.json", PREDICTIONS, lock.FILE, lock.ORDERS, "workflow.log", INDEX, stages.INDEX,
+)  # fmt: skip
+"""What the toolkit puts into the folder of a study or workflow, its index last: without that it would be a folder of single runs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options(Named):
+    """What may go."""
+
+    force: bool = False  # also runs that have no result, and those of which nobody can say whether they run
+    yes: bool = False  # do not ask
+    dry_run: bool = False  # only list what would go
+
+
+def main(argv: list[str]) -> int:
+    """List what goes, ask, and remove it; return 0, or 1 if the answer was no.
+
+    Raises
+    ------
+    Refusal
+        If something named is none of these, is a link, is under way, or has no result and --force is not given; then nothing
+        is removed. Or if nobody can be asked.
+    """
+    chosen, words = options.with_words(Options, argv, "rm")
+    if not words:
+        raise Refusal(f"rm needs a run or study: {command('rm RUN|STUDY ...')}")
+    folders = list(dict.fromkeys(_removable(chosen.path(word)) for word in words))
+    _refuse_unfinished(folders, chosen.force)
+    print(_listed(folders), flush=True)
+    if chosen.dry_run:
+        return 0
+    if not chosen.yes and not _agreed():
+        print("nothing was removed")
+        return 1
+    for folder in folders:
+        with _alone(folder):
+            _refuse_unfinished([folder], chosen.force)  # it may have been resumed since
+            _remove(folder)
+            print(f"removed: {folder}" if not os.path.lexists(folder) else _left(folder), flush=True)
+    return 0
+
+
+def _removable(path: Path) -> Path:
+    if path.is_symlink():
+        raise Refusal(f"{path} is a link, which rm does not follow: name what it leads to")
+    folder = path.absolute()
+    if os.path.lexists(folder / "run.json") or is_study(folder) or stages.is_workflow(folder):
+        return folder
+    what = (
+        "is a folder, but neither a run nor a study: name those in it" if folder.is_dir() else "is not a run or study"
+    )
+    raise Refusal(f"{path} {what}; rm removes nothing else")
+
+
+def _refuse_unfinished(folders: Sequence[Path], force: bool) -> None:
+    known, silence = states.look(_runs(folders), fresh=True)
+    for one in known:
+        if one.state in ("queued", "running") and not (silence and force):
+            raise Refusal(
+                f"{one.path} is {one.state}: end it first: {command('cancel', one.path)}; nothing was removed"
+            )
+    bad = [one for one in known if one.state not in ("done", "missing")]
+    if bad and not force:
+        more = f", and {len(bad) - 1} more have none" if len(bad) > 1 else ""
+        raise Refusal(
+            f"{bad[0].path} has no result ({bad[0].state}){more}: nothing was removed; --force removes such runs too"
+        )
+
+
+def _runs(folders: Sequence[Path]) -> list[Path]:
+    """The runs that go; not those in the folder of a study that are no part of it."""
+    found: list[Path] = []
+    for folder in folders:
+        if stages.is_workflow(folder):
+            found += _runs([stage.folder for stage in stages.read(folder)])
+        elif is_study(folder):
+            found += [folder / entry["run"] for entry in (read_index(folder) or {"runs": []})["runs"]]
+        elif os.path.lexists(folder / "run.json"):
+            found.append(folder)
+    return found
+
+
+def _listed(folders: Sequence[Path]) -> str:
+    rows, total = [("what goes", "runs", "size")], 0
+    for folder in folders:
+        runs = _runs([folder])
+        size = sum((sizes.of_run(run) for run in runs), Counter()).total()
+        if runs != [folder]:
+            size += sizes.of_study(folder, runs).total()
+        total += size
+        study = folder.parent
+        of = f" (of the study {study}, which lacks it then)" if is_study(study) and study not in folders else ""
+        rows.append((f"{folder}{of}", str(len(runs)), sizes.text(size)))
+    return aligned([*rows, ("total", str(len(_runs(folders))), sizes.text(total))], "<>>")
+
+
+def _agreed() -> bool:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise Refusal("nobody can be asked, as this is no terminal: give --yes; nothing was removed")
+    with contextlib.suppress(EOFError):
+        return input("remove this? [y/N] ").strip().lower() in ("y", "yes")
+    return False
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the lock of the outermost; it may go with the folder."""
+    if not os.path.lexists(folder):  # it went with another that was named
+        yield
+        return
+    with lock.alone(resume.outermost(folder)):
+        yield
+
+
+def _remove(folder: Path) -> None:
+    """Remove a run at once, a study or workflow from its runs to its index, so that what a kill leaves can be removed again."""
+    if os.path.lexists(folder / "run.json"):
+        _remove_run(folder)
+        return
+    inner = [stage.folder for stage in stages.read(folder)] if stages.is_workflow(folder) else _runs([folder])
+    for path in inner:
+        if path.is_symlink():
+            continue
+        if is_study(path):
+            _remove(path)
+        elif path.is_dir():
+            _remove_run(path)
+    if any(os.path.lexists(path) for path in inner):
+        return
+    copies = [name for name in os.listdir(folder) if re.fullmatch(r"\.code(-\d+)?|code-\d+\.(json|patch)", name)]
+    for name in (*copies, *_BESIDE):
+        path = folder / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # what is not ours is still in it
+        folder.rmdir()
+
+
+def _remove_run(folder: Path) -> None:
+    hidden = folder.with_name(f".{folder.name}.removed.{os.urandom(4).hex()}")
+    folder.rename(hidden)  # so that there is no moment in which half a run looks like one
+    shutil.rmtree(hidden)
+
+
+def _left(folder: Path) -> str:
+    names = sorted(os.listdir(folder))
+    return f"removed, but for what is not of the toolkit: {folder} ({', '.join(names[:5])}{', ...' * (len(names) > 5)})"

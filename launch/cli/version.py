@@ -1,0 +1,25 @@
+"""Which version of the toolkit this is, and from which commit, where it lies in its own repository."""
+
+import os
+import subprocess
+
+from launch import HOME, VERSION
+
+
+def text() -> str:
+    """The line of --version."""
+    top, commit = _git("rev-parse", "--show-toplevel"), _git("rev-parse", "--short", "HEAD")
+    if not commit or os.path.realpath(top) != os.path.realpath(
+        HOME
+    ):  # installed, maybe into somebody else's repository
+        return f"rankloop {VERSION}"
+    changed = ", with changes" if _git("status", "--porcelain", "--untracked-files=no") else ""
+    return f"rankloop {VERSION} (commit {commit}{changed})"
+
+
+def _git(*words: str) -> str:
+    try:
+        done = subprocess.run(["git", "-C", HOME, *words], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return "" if done.returncode else done.stdout.strip()

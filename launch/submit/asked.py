@@ -1,0 +1,164 @@
+"""What a study was asked for, kept in its index, so that runs of it can be planned again: those that are missing, and further ones."""
+
+import contextlib
+import dataclasses
+import datetime
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from launch.errors import Refusal
+from launch.plan import inherited, options, site, workload
+from launch.plan.plan import Plan
+from launch.plan.request import Request
+from launch.plan.shape import this_machine
+from launch.plan.sweep import Axes
+from launch.plan.workload import Target
+from launch.record.contents import Asked, StudyIndex
+from launch.record.files import Unreadable
+from launch.record.rundir import INDEX, RunDir
+from launch.submit import study
+
+Key = tuple[int, tuple[tuple[str, str], ...], int]
+"""Nodes, values of the axes and repeat: which run of a study one is."""
+
+_OF_THE_COMMAND = {"name", "runs", "dry_run", "json", "follow", "wait", "detach", "budget", "inherit"}
+_OF_THE_AXES = {"nodes", "sweep", "repeats"}
+_OF_A_RUN = {
+    "name", "job_name", "kind", "workload", "arguments", "entry", "describe", "seed", "nodes", "ranks_per_node", "gpus_per_node",
+    "cpus_per_task", "cwd",
+}  # fmt: skip
+_AGAIN = ("arguments", "entry", "ranks_per_node", "gpus_per_node", "cpus_per_task")
+"""What planning a run again has to give as before; the site file and the workload decide on it."""
+
+
+def record(asked: Request, target: Target, axes: Axes, first: Plan) -> Asked:
+    """What is kept of the request of a study whose first run has a plan."""
+    request, _ = inherited.take(asked)
+    default = Request()
+    left_out = {name: getattr(default, name) for name in _OF_THE_COMMAND | _OF_THE_AXES}
+    request = dataclasses.replace(request, **left_out, backend=first.backend, site=first.site_file or first.site)
+    shared = {name: value for name, value in first.to_json().items() if name not in _OF_A_RUN - {"cwd"}}
+
+    def lists(tables: Sequence[Mapping[str, Sequence[str]]]) -> list[dict[str, list[str]]]:
+        return [{name: list(values) for name, values in table.items()} for table in tables]
+
+    return Asked(
+        options=options.arguments(request),
+        kind=target.kind,
+        workload=target.name,
+        arguments=list(target.arguments),
+        steps=lists(axes.steps),
+        only=lists(axes.only),
+        exclude=lists(axes.exclude),
+        repeats=asked.repeats,
+        plan=shared,
+    )
+
+
+def of(folder: Path, index: StudyIndex) -> Asked:
+    """What a study was asked for.
+
+    Raises
+    ------
+    Refusal
+        If its index does not say it.
+    """
+    if (asked := index.get("asked")) is None:
+        raise Refusal(
+            f"{folder / INDEX} does not say how its runs were asked for, as it is of an older version: make a study of what is "
+            "lacking, under another --name"
+        )
+    return asked
+
+
+def request_of(folder: Path, asked: Asked) -> Request:
+    """The request of a study, wherever its folder is now."""
+    request = options.parse(Request, asked["options"])
+    return dataclasses.replace(request, name=folder.name, runs=folder.parent, repeats=asked["repeats"])
+
+
+def axes_of(asked: Asked) -> Axes:
+    """The axes of a study."""
+
+    def tuples(tables: Sequence[Mapping[str, Sequence[str]]]) -> tuple[dict[str, tuple[str, ...]], ...]:
+        return tuple({name: tuple(values) for name, values in table.items()} for table in tables)
+
+    return Axes(steps=tuples(asked["steps"]), only=tuples(asked["only"]), exclude=tuples(asked["exclude"]))
+
+
+def plans(folder: Path, index: StudyIndex, axes: Axes, repeats: int) -> dict[Key, tuple[study.Point, Plan]]:
+    """The plans of all runs that a study has by its axes, made as those that it has were made.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the study.
+    index : StudyIndex
+        Its index.
+    axes : Axes
+        Its own, or with further values.
+    repeats : int
+        Of each point.
+
+    Raises
+    ------
+    Refusal
+        If the index does not say what was asked for, a plan is impossible, or those of the runs that there are would be others
+        today.
+    """
+    asked = of(folder, index)
+    shared: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in asked["plan"].items()
+        if name in {field.name for field in dataclasses.fields(Plan)}
+    }
+    request = request_of(folder, asked)
+    points = study.points(axes, repeats)
+    try:
+        with contextlib.chdir(shared["cwd"]):
+            here = site.load(request.site or "")
+            target = _target(asked, request.container is not None)
+            made = study.plans(request, target, points, here, this_machine(), datetime.datetime.now())
+    except FileNotFoundError as error:
+        raise Refusal(
+            f"{error.filename}, from which {folder} was launched, is gone: put it back, and try again"
+        ) from None
+    found = {key_of(point): (point, dataclasses.replace(plan, **shared)) for point, plan in zip(points, made)}
+    _refuse_others(folder, index, found)
+    return found
+
+
+def key_of(point: study.Point) -> Key:
+    """Which run of its study a point is."""
+    return point.nodes, point.values, point.repeat
+
+
+def keys_of(index: StudyIndex) -> dict[Key, str]:
+    """Which runs a study has, and their names."""
+    return {(each["nodes"], tuple(each["values"].items()), each["repeat"]): each["run"] for each in index["runs"]}
+
+
+def _target(asked: Asked, contained: bool) -> Target:
+    """What the study runs, as it was found then: what a name alone means may be something else today."""
+    before = {"program": ["--"], "module": ["-m"]}.get(asked["kind"], [])
+    name, *words = [*before, asked["workload"], *asked["arguments"]]
+    return workload.find(name, words, contained=contained)
+
+
+def _refuse_others(folder: Path, index: StudyIndex, found: Mapping[Key, tuple[study.Point, Plan]]) -> None:
+    """Make sure that a run that is there would be planned today as it was: one of the fewest ranks, on which others depend."""
+    there = [(key, name) for key, name in keys_of(index).items() if (folder / name / "run.json").exists()]
+    for key, name in sorted(there)[:1]:
+        with contextlib.suppress(Unreadable):
+            before, (_, now) = RunDir(folder / name).plan(), found[key]
+            for field in _AGAIN:
+                if (old := getattr(before, field)) != (new := getattr(now, field)):
+                    raise Refusal(
+                        f"the runs of {folder} would not be as those that it has: {field} of {name} was {_shown(old)} and would "
+                        f"be {_shown(new)} today; undo what has changed (the site file, the workload; with strong scaling, fewer ranks), or make a study of its own"
+                    )
+
+
+def _shown(value: Any) -> str:
+    return " ".join(map(str, value)) or "nothing" if isinstance(value, tuple) else str(value)

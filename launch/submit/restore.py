@@ -1,0 +1,44 @@
+"""Runs of a study whose folders are gone: planned as they were, and put back, to be run again."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from launch.record.contents import StudyIndex
+from launch.record.rundir import RunDir, read_index
+from launch.submit import asked, study
+from launch.submit.create import whole
+
+
+def missing(folder: Path, index: StudyIndex) -> list[str]:
+    """The runs that the index of a study names and of which nothing is left."""
+    return [entry["run"] for entry in index["runs"] if RunDir(folder / entry["run"]).is_missing]
+
+
+def put_back(folder: Path, only: Sequence[str] = ()) -> list[str]:
+    """Put back the runs of a study that are missing, all or some, as they were before their first attempt; return their names.
+
+    Raises
+    ------
+    Refusal
+        If they cannot be planned again.
+    """
+    index = read_index(folder)
+    names = [name for name in missing(folder, index) if not only or name in only] if index else []
+    if index is None or not names:
+        return []
+    request = asked.of(folder, index)
+    planned = asked.plans(folder, index, asked.axes_of(request), request["repeats"])
+    keys = {name: key for key, name in asked.keys_of(index).items()}
+    write(folder, [(name, planned[keys[name]][1]) for name in names])
+    return names
+
+
+def write(folder: Path, runs: Sequence[tuple[str, study.Plan]]) -> None:
+    """Make the folders of runs in that of their study, each whole or not at all."""
+    for name, plan in runs:
+        if (folder / name).is_dir():
+            (folder / name).rmdir()  # an empty one
+        job_name = name if plan.job_name == plan.name else plan.job_name
+        with whole(folder / name, "run") as draft:
+            study.write_run(RunDir(draft), dataclasses.replace(plan, name=name, job_name=job_name))

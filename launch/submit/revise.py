@@ -1,0 +1,137 @@
+"""What a run may be given anew when it is started again - time, account, QOS, partition - checked as for a new one, and recorded."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from launch.backends.scheduler import scheduler
+from launch.errors import Refusal, SubmissionRefused
+from launch.plan import packing, site
+from launch.plan.plan import Plan
+from launch.plan.shape import refuse_beyond_limits
+from launch.plan.site import Site
+from launch.plan.walltime import UNLIMITED, clock, walltime
+from launch.record.files import as_text, publish, read_json
+from launch.record.rundir import RunDir
+
+Runs = Sequence[tuple[RunDir, Plan]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Anew:
+    """The options; what is not given stays as it is."""
+
+    time: str | None = field(default=None, metadata={"flags": ("-t",)})  # walltime of what is started again
+    account: str | None = field(default=None, metadata={"flags": ("-A",)})  # Slurm account to charge for it
+    qos: str | None = field(default=None, metadata={"flags": ("-q",)})  # its Slurm quality of service
+    partition: str | None = field(default=None, metadata={"flags": ("-p",)})  # its Slurm partition
+
+
+_OPTIONS = ("time", "account", "qos", "partition")
+_FIELDS = ("time_s", "account", "qos", "partition", "max_jobs")
+
+
+def revised(runs: Runs, anew: Anew) -> list[tuple[RunDir, Plan]]:
+    """The runs with the plans that they get; nothing is written.
+
+    Raises
+    ------
+    Refusal
+        If the site or its scheduler does not allow one of them, or it runs on this machine and was given what is Slurm's.
+    """
+    given = {name: value for name in _OPTIONS if (value := getattr(anew, name)) is not None}
+    if not given:
+        return list(runs)
+    sites = {(plan.site, plan.site_file): _site(plan) for _, plan in runs}
+    found = [(run, _revised(plan, given, sites[plan.site, plan.site_file])) for run, plan in runs]
+    plans = [plan for _, plan in found]
+    changed = [new for (_, old), new in zip(runs, plans) if new != old]
+    jobs = [packing.allocation(runs[0][0].path.parent.name, plans)] if changed and plans[0].pack else changed
+    for job in {(job.nodes, job.time_s): job for job in jobs}.values():
+        refuse_beyond_limits(sites[job.site, job.site_file], job.partition, job.nodes, job.time_s)
+        scheduler(job.backend).check(job)
+    return found
+
+
+def _revised(plan: Plan, given: dict[str, str], here: Site) -> Plan:
+    for name, value in given.items():
+        if plan.backend == "local" and name != "time":
+            raise Refusal(f"--{name} is for Slurm, and {plan.name} runs on this machine: leave it out")
+        if not value.isprintable() or not value:
+            raise Refusal(f"--{name} {value!r}: give it as one word, without line breaks")
+    partition = given.get("partition", plan.partition)
+    time_s = walltime(given["time"]) if "time" in given else plan.time_s
+    refuse_beyond_limits(here, partition, plan.nodes, time_s)
+    if plan.warn and time_s and plan.signal_s >= time_s:
+        raise Refusal(
+            f"--time {given.get('time')}: {plan.name} is warned {plan.signal_s} s before its end (--warn): give more time"
+        )
+    return dataclasses.replace(
+        plan,
+        time_s=time_s,
+        account=given.get("account", plan.account),
+        qos=given.get("qos", plan.qos),
+        partition=partition,
+        max_jobs=here.partitions.get(partition or "", {}).get("max_jobs")
+        if partition != plan.partition
+        else plan.max_jobs,
+    )
+
+
+def _site(plan: Plan) -> Site:
+    """The site of a plan; one of which nothing is known where its file is not, as with runs of older versions."""
+    try:
+        return site.load(plan.site_file or plan.site)
+    except Refusal:
+        if plan.site_file:
+            raise
+        print(f"the file of site {plan.site} is not known, so its limits are not checked", flush=True)
+        return Site(name=plan.site, backend=plan.backend)
+
+
+@contextlib.contextmanager
+def recorded(before: Runs, after: Runs) -> Iterator[None]:
+    """Write what has changed into the records of the runs; as before again, should their submission be refused in the block."""
+    plans = {run.path: plan for run, plan in before}
+    changes = [(run, _difference(plans[run.path], plan)) for run, plan in after]
+    changes = [(run, change) for run, change in changes if change]
+    for run, change in changes:
+        _write(run, change)
+    for line in _said(changes):
+        print(line, flush=True)
+    try:
+        yield
+    except SubmissionRefused as refusal:
+        for run, change in changes if not refusal.may_be_queued else ():
+            _write(run, {name: (new, old) for name, (old, new) in change.items()})
+        raise
+
+
+def _difference(before: Plan, after: Plan) -> dict[str, tuple[Any, Any]]:
+    pairs = {name: (getattr(before, name), getattr(after, name)) for name in _FIELDS}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _write(run: RunDir, change: dict[str, tuple[Any, Any]]) -> None:
+    table = read_json(run.run_json) | {name: new for name, (_, new) in change.items()}
+    publish(run.run_json, as_text(table), mode=0o600)
+    run.append_event("changed", **{name: list(pair) for name, pair in change.items()})
+
+
+def _said(changes: Sequence[tuple[RunDir, dict[str, tuple[Any, Any]]]]) -> list[str]:
+    counts: dict[str, int] = {}
+    for _, change in changes:
+        for name, (old, new) in change.items():
+            if name != "max_jobs":
+                option = name.removesuffix("_s")
+                line = f"{option:<14} {_text(option, new)} (was {_text(option, old)})"
+                counts[line] = counts.get(line, 0) + 1
+    return [line + (f", of {count} runs" if count > 1 else "") for line, count in counts.items()]
+
+
+def _text(option: str, value: Any) -> str:
+    if value is None:
+        return "not given"
+    return ("unlimited" if value == UNLIMITED else clock(value)) if option == "time" else str(value)

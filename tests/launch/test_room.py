@@ -1,0 +1,124 @@
+"""How much room runs take, and removing them."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from plans import EIGHT_CORES, LAPTOP, NOON, plan, run_of
+
+from launch.cli import du, rm
+from launch.errors import Refusal
+from launch.plan import workload
+from launch.plan.request import Request
+from launch.plan.sweep import from_words
+from launch.record.files import publish_json
+from launch.record.rundir import RunDir
+from launch.submit import lock, order, stages
+
+
+def a_run(path: Path, done: bool = True) -> RunDir:
+    run = run_of(plan(Request(), LAPTOP), path)
+    if done:
+        publish_json(run.result_json, {"status": "done"})
+    return run
+
+
+def a_study(runs: Path, nodes: tuple[int, ...] = (1, 2), name: str = "s") -> Path:
+    request = Request(runs=runs, name=name, nodes=nodes)
+    asked = order.Order(asked=request, target=workload.find("tiny", ()), axes=from_words((), nodes))
+    planned = order.plan(asked, LAPTOP, EIGHT_CORES, NOON)
+    planned.create()
+    for run, _ in planned.runs:
+        publish_json(run.result_json, {"status": "done"})
+    return planned.folder
+
+
+def test_room_by_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
+    monkeypatch.chdir(tmp_path)
+    run = a_run(tmp_path / "runs" / "r")
+    (run.checkpoints / "step-1.npz").write_bytes(os.urandom(2**20))
+    os.link(run.checkpoints / "step-1.npz", run.checkpoints / "step-2.npz")  # of two names
+    (run.logs / "node0.log").write_bytes(os.urandom(2**17))
+    big = tmp_path / "big"
+    big.write_bytes(os.urandom(2**21))
+    (run.path / "mine").symlink_to(big)  # is not in the run
+    study = a_study(tmp_path / "runs")
+    (study / "report").mkdir()
+    (study / "report" / "page").write_bytes(os.urandom(2**18))
+    assert du.main(["--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    of = {Path(entry["path"]).name: entry for entry in told["entries"]}
+    assert (of["r"]["checkpoints_bytes"], of["r"]["logs_bytes"], of["r"]["traces_bytes"]) == (2**20, 2**17, 0)
+    assert of["r"]["bytes"] < 2**21 and of["s"]["runs"] == 2 and 2**18 < of["s"]["other_bytes"] < 2**19
+    assert told["total"]["bytes"] == of["r"]["bytes"] + of["s"]["bytes"]
+    assert du.main(["s"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == [*(f"{study}/n{n}-r1" for n in (1, 2)), str(study), "total"]
+    assert du.main(["s/n1-r1"]) == 0 and capsys.readouterr().out.splitlines()[1].startswith(f"{study}/n1-r1 ")
+
+
+def test_finished_runs_go_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture):
+    study, one = a_study(tmp_path), a_run(tmp_path / "one")
+    keep = tmp_path / "keep"
+    keep.mkdir()
+    (keep / "file").write_text("the user's")
+    (study / "notes.txt").write_text("the user's")
+    (one.path / "link").symlink_to(keep)
+    a_run(study / "stranger")
+    assert rm.main([str(study), str(one.path), "--dry-run"]) == 0 and one.path.is_dir()
+    listed = capsys.readouterr().out.splitlines()
+    assert [line.split()[-3] for line in listed[1:]] == ["2", "1", "3"]
+    with pytest.raises(Refusal, match="nobody can be asked"):
+        rm.main([str(one.path)])
+    assert rm.main([str(study), str(one.path), "--yes"]) == 0
+    assert not one.path.exists() and (keep / "file").read_text() == "the user's"
+    assert sorted(os.listdir(study)) == ["notes.txt", "stranger"]
+    assert "(notes.txt, stranger)" in capsys.readouterr().out
+    assert sorted(os.listdir(tmp_path)) == ["keep", "s"]  # nothing hidden is left either
+
+
+def test_a_run_of_a_study_and_a_workflow(tmp_path: Path, capsys: pytest.CaptureFixture):
+    study = a_study(tmp_path / "w", name="train")
+    a_run(tmp_path / "w" / "data")
+    stages.write(
+        tmp_path / "w", [stages.Stage("data", (), tmp_path / "w" / "data"), stages.Stage("train", ("data",), study)]
+    )
+    assert rm.main([str(study / "n2-r1"), "--yes"]) == 0
+    assert "which lacks it then" in capsys.readouterr().out and sorted(os.listdir(study))[-2:] == [
+        "n1-r1",
+        "study.json",
+    ]
+    assert rm.main([str(tmp_path / "w"), "--yes"]) == 0
+    assert not (tmp_path / "w").exists()
+
+
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [
+        ("folder", "is a folder, but neither a run nor a study: name those in it"),
+        ("file", "is not a run or study; rm removes nothing else"),
+        ("link", "is a link, which rm does not follow"),
+        ("failed", r"has no result \(planned\): nothing was removed; --force"),
+        ("study", r"s/n2-r1 has no result \(planned\)"),
+        ("locked", "a launcher is at work on"),
+    ],
+)
+def test_what_is_not_removed(tmp_path: Path, what: str, says: str):
+    good = a_run(tmp_path / "good")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    a_run(tmp_path / "failed", done=False)
+    a_run(tmp_path / "locked")
+    (tmp_path / "link").symlink_to(good.path)
+    study = a_study(tmp_path)
+    RunDir(study / "n2-r1").result_json.unlink()
+    before = sorted(tmp_path.rglob("*"))
+    path = study if what == "study" else tmp_path / what
+    with lock.alone(tmp_path / "locked"), pytest.raises(Refusal, match=says):
+        rm.main([str(path), *([] if what == "locked" else [str(good.path)]), "--yes"])
+    assert sorted(tmp_path.rglob("*")) == sorted([*before, tmp_path / "locked" / lock.FILE])
+    if what in ("failed", "study"):
+        shutil.rmtree(tmp_path / "locked")
+        assert rm.main([str(path), "--yes", "--force"]) == 0 and not path.exists()
