@@ -96,3 +96,17 @@ def test_a_study_that_is_cancelled_begins_nothing_more(tmp_path: Path):
     status, output = study.wait()
     assert status == 4 and "[2/2]" not in output
     assert not RunDir(tmp_path / "s" / "n1-r2").events("started")
+
+
+def test_a_study_that_is_cancelled_as_a_run_ends_begins_nothing_more(tmp_path: Path):
+    """The order comes when the run has its result, as that of a workload which has just finished."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import os, pathlib, signal\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "pathlib.Path(os.environ['LAUNCH_RUN'], 'result.json').write_text('{\"status\": \"done\"}')\n"
+        "os.kill(os.getppid(), signal.SIGTERM)\n"
+    )
+    study = launch("--backend=local", "--repeats=2", "--runs", tmp_path, "--name=s", program)
+    assert [RunDir(tmp_path / "s" / name).result() is not None for name in ("n1-r1", "n1-r2")] == [True, False]
+    assert study.returncode == 4, study.stdout + study.stderr
