@@ -95,11 +95,14 @@ class Trial:
         VERB-SHAPE-TROUBLE.
     then : str
         What is done after the kill: "resume", to the end; or "cancel", of jobs that Slurm holds back, and then resume.
+    quick : bool
+        Count the points from the first job folder on, and do not wait for the program's end: all jobs are held back.
     """
 
-    def __init__(self, folder: Path, scenario: str, then: str) -> None:
+    def __init__(self, folder: Path, scenario: str, then: str, quick: bool = False) -> None:
         self.verb, self.shape, self.trouble = scenario.split("-")
         self.folder, self.then = folder, then
+        self.quick = quick
         self.path = folder / "runs" / "x"
         folder.mkdir(parents=True)
         mode = {"resume": "stops", "cancel": "waits"}.get(self.verb, "ends")
@@ -107,7 +110,7 @@ class Trial:
         self.program.write_text(PROGRAM)
         site = folder / "site.toml"
         site.write_text("patience_s = 40\n")
-        held = ["--sbatch-arg=--hold"] if then == "cancel" and self.verb != "resume" else []
+        held = ["--sbatch-arg=--hold"] if quick or then == "cancel" and self.verb != "resume" else []
         self.words = [
             "--detach",
             f"--site={site}",
@@ -174,7 +177,7 @@ class Trial:
         words = {"launch": self.words, "cancel": ["cancel", str(self.path)]}.get(
             self.verb, ["resume", str(self.path), "--detach"]
         )
-        more = {} if self.trouble == "answers" else {"KILLED_AT_FIRST": "job"}
+        more = {} if self.trouble == "answers" and not self.quick else {"KILLED_AT_FIRST": "job"}
         if point % 4 == 3:
             more["KILLED_AT_GROUP"] = "1"
         return self.killed(words, point, self.trouble, more)
@@ -241,7 +244,7 @@ class Trial:
             return None if done.returncode else done.stdout.splitlines()
 
         lines = [line.split("|", 2) for line in _answered(asked)]
-        over = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY")
+        over = ("COMPLETED", "COMPLETING", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY")
         return {
             number: where
             for number, state, where in lines
@@ -275,20 +278,17 @@ class Trial:
         known = self.status() if self.path.exists() else {}
         there = set(self.live()) & set(before)
         for number in there:
-            where = Path(before[number])
-            folder = where if where.parent.name == "jobs" else where / "jobs" / "1"
-            holder = folder.parent.parent
-            for run in json.loads((folder / "job.json").read_text())["runs"]:
-                path = Path(os.path.normpath(holder / run))
-                if not (path / "result.json").exists() and known.get(path) not in ("queued", "running", "done"):
+            for path in _runs_of(Path(before[number])):
+                if known.get(path) not in ("queued", "running", "done"):
                     if number in self.live() and not self._over(path):
                         raise Fault(f"lost job {number} is there, and {path} is {known.get(path)}")
         return known
 
     def _over(self, run: Path) -> bool:
-        """Whether a run of a job that is still there has noted its end."""
+        """Whether the attempt that a run makes in a job that is still there has noted its end."""
         with contextlib.suppress(FileNotFoundError):
-            return '"ended"' in (run / "events.jsonl").read_text()
+            events = (run / "events.jsonl").read_text()
+            return events.count('"started"') == events.count('"ended"') > (self.verb == "resume")
         return False
 
     def one_each(self, jobs: dict[str, str], expected: int) -> None:
@@ -310,6 +310,11 @@ class Trial:
             self.cancel()
             found["cancelled"] += 1
         submissions = len(self.jobs())
+        if self.quick:
+            self._patiently("resume", self.path, "--detach")
+            if len(self.live()) != 1 or {"queued"} != {*self.all_is_known().values()}:
+                raise Fault(f"lost or twice: {self.live()}, {self.status()}")
+            return found
         self.to_the_end()
         found["resumed"] += len(self.jobs()) > submissions
         self.one_each(self.jobs(), 2 if self.then == "cancel" or self.verb in ("resume", "cancel") else 1)
@@ -353,7 +358,6 @@ class Trial:
         done = self._patiently("resume", self.path)
         if "is finished" not in done.stderr:
             raise Fault(f"wrong resume of what is done: {done.stdout} {done.stderr}")
-        until(lambda: not self.live(), WITHIN_S)
 
     def submitted(self) -> bool:
         """Whether all of it has been resumed once, so that only waiting is left."""
@@ -372,6 +376,13 @@ class Trial:
         if done.returncode not in (0, 2) or (done.returncode and done.stderr.count("\n") != 1):
             raise Fault(f"wrong {words}: exit status {done.returncode}, {done.stdout} {done.stderr}")
         return done
+
+
+def _runs_of(folder: Path) -> list[Path]:
+    """The runs of the job that works in a folder: that of the run, or that of the job."""
+    if folder.parent.name != "jobs":
+        return [folder]
+    return [folder.parent.parent / run for run in json.loads((folder / "job.json").read_text())["runs"]]
 
 
 def _answered(ask: Callable) -> object:
@@ -410,14 +421,15 @@ def slow(controller: int) -> Iterator[None]:
         thread.join()
 
 
-def tried(folder: Path, scenario: str, thens: tuple[str, ...] = ("resume", "cancel")) -> Figures:
-    """Kill at every point of a scenario, what is done afterwards taking turns; return the figures."""
+def tried(folder: Path, scenario: str, quick: bool = False) -> Figures:
+    """Kill at every point of a scenario, and afterwards resume or cancel in turn; return the figures."""
+    thens = ("resume", "cancel")
     figures, began = Figures(scenario), time.monotonic()
     folder.mkdir(parents=True)
     point, killed = 0, True
     while killed:
         point += 1
-        trial = Trial(folder / str(point), scenario, thens[point % len(thens)])
+        trial = Trial(folder / str(point), scenario, thens[point % len(thens)], quick)
         try:
             trial.prepare()
             with slow(_controller()) if trial.trouble == "slow" else contextlib.nullcontext():

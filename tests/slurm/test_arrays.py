@@ -54,9 +54,10 @@ def test_a_study_is_an_array_for_each_number_of_nodes(clean_slurm: Cluster, tmp_
 
 def test_ctrl_c_takes_a_study_out_of_the_queue(clean_slurm: Cluster, tmp_path: Path):
     program = tmp_path / "program.py"
-    program.write_text("import time; time.sleep(300)")
-    launched = Launched("--nodes=16,8", "--repeats=2", "--runs", tmp_path, "--name=s", program)
-    until(lambda: list(tmp_path.glob("s/*/logs/node1.log")))
+    program.write_text("import time; print('here', flush=True); time.sleep(300)")
+    launched = Launched("--nodes=4,2", "--repeats=2", "--runs", tmp_path, "--name=s", program)
+    # All twelve: of a step that is ended while it is being started, Slurm may ask a node anew only a minute later.
+    until(lambda: sum("here" in log.read_text() for log in tmp_path.glob("s/*/logs/node*.log")) == 12)
     launched.process.send_signal(signal.SIGINT)
     status, output = launched.wait(90)
     assert status == 130, output
