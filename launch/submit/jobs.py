@@ -137,7 +137,7 @@ def end(parts: Sequence[Part], save_first: bool = True, reason: str = "") -> Non
     Raises
     ------
     Refusal
-        If some have not ended: their scheduler refuses that, does not answer, or still cleans up. Of these nothing is noted.
+        If some have not ended, as their scheduler refuses that or does not answer. Of these nothing is noted.
     """
     ending: list[Part] = []
     left: list[Part] = []

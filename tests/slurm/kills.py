@@ -305,6 +305,7 @@ class Trial:
         had = 1 if self.verb in ("resume", "recover") else 0  # jobs before the verb that was killed
         self.leave_files()
         self.all_is_known()
+        self.one_each(self.live(), 1)
         found["taken" if len(self.jobs()) > (had if self.verb == "resume" else 0) else "not taken"] += 1
         if self.then == "cancel" or self.verb == "cancel":
             self.cancel()

@@ -108,8 +108,9 @@ def test_a_study_of_which_a_job_could_not_be_taken_back_stays(
 
 
 def test_what_has_not_ended_is_not_called_cancelled(
-    impatient: tuple[str, ...], tmp_path: Path, program: str, replace: Replace
+    impatient: tuple[str, ...], tmp_path: Path, program: str, replace: Replace, capsys: pytest.CaptureFixture
 ):
+    """What has ended is, though a node of it does not answer: Slurm asks that again after a minute or so."""
     assert main([*impatient, program]) == 0
     replace("scancel", SILENCE)
     (number,) = queue()
@@ -117,7 +118,10 @@ def test_what_has_not_ended_is_not_called_cancelled(
         main(["cancel", str(tmp_path / "s")])
     assert states(tmp_path / "s") == {".": "queued"} and queue() == [number]
     replace("scancel", 'exec REAL "$@"')
+    replace("squeue", f"echo '{number}|{number}|COMPLETING|None|node1'")
     assert main(["cancel", str(tmp_path / "s")]) == 0
+    assert f"still cleaning up after job {number}" in capsys.readouterr().err
+    replace("squeue", 'exec REAL "$@"')
     assert states(tmp_path / "s") == {".": "cancelled"} and not queue()
 
 
