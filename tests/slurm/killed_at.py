@@ -2,10 +2,11 @@
 
 What counts is what others can see: a file or folder below --runs, or below the folder that is named, that is made, opened to be
 written, written, renamed or removed; and a command that is started, before it and after it, unless it only asks. What lies
-between two points leaves no trace. POINT "answered" is the first one after sbatch has ended. Exit status -9 says that it was killed; any other, that it came to its end before the point.
+between two points leaves no trace. POINT "answered" is the first one after sbatch has ended. Exit status -9 says that it was
+killed; any other, that it came to its end before the point.
 
-Variables: KILLED_AT_FIRST=job counts from the first job folder on; KILLED_AT_GROUP=1 kills the commands that it has started too;
-KILLED_AT_TROUBLE=SIGNAL:PID sends the controller a signal when the first job folder is made.
+Variables: KILLED_AT_FIRST=job counts from the first job folder on, KILLED_AT_FIRST=scancel from that command; KILLED_AT_GROUP=1
+kills the commands that it has started too; KILLED_AT_TROUBLE=SIGNAL:PID sends the controller a signal at the first point.
 """
 
 import contextlib
@@ -20,7 +21,8 @@ POINT = sys.argv[1]
 BELOW = os.path.abspath(sys.argv[sys.argv.index("--runs") + 1] if "--runs" in sys.argv else sys.argv[3])
 SEEN = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "os.link", "os.symlink"}
 ASKING = ("squeue", "sinfo", "git", "ping", "show")
-begun = os.environ.pop("KILLED_AT_FIRST", "") != "job"
+FIRST = os.environ.pop("KILLED_AT_FIRST", "")
+begun = not FIRST
 group = os.environ.pop("KILLED_AT_GROUP", "")
 trouble = os.environ.pop("KILLED_AT_TROUBLE", "")
 done = 0
@@ -33,6 +35,8 @@ def point() -> None:
     global done, last
     last = ""
     if begun:
+        if trouble:
+            make_trouble()
         done += 1
         if str(done) == POINT or answered and POINT == "answered":
             os.killpg(0, signal.SIGKILL) if group else os.kill(os.getpid(), signal.SIGKILL)
@@ -68,10 +72,7 @@ def at_each(event: str, arguments: tuple) -> None:
     path = os.path.abspath(path)
     if not path.startswith(BELOW) or not is_done(event, path, arguments):
         return
-    if event == "os.mkdir" and path.endswith("/jobs") or "/jobs/" in path:
-        begun = True
-        if trouble:
-            make_trouble()
+    begun = begun or FIRST == "job" and "/jobs" in path
     point()
     last = path if event == "open" else ""
 
@@ -92,8 +93,9 @@ class Popen(subprocess.Popen):
     """A command, with a point before it and one while it is at work."""
 
     def __init__(self, words, *arguments, **more):
-        global answered
+        global answered, begun
         changes = not any(word in ASKING for word in words[:2])
+        begun = begun or FIRST == words[0]
         if changes:
             point()
         super().__init__(words, *arguments, **more)

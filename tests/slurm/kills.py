@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from launched import ROOT, environment, until
+from launched import ROOT, environment, launch, until
 
 KILLED_AT = Path(__file__).with_name("killed_at.py")
 CLUSTER = Path(__file__).with_name("cluster")
@@ -105,22 +105,14 @@ class Trial:
         self.quick = quick
         self.path = folder / "runs" / "x"
         folder.mkdir(parents=True)
-        mode = {"resume": "stops", "cancel": "waits"}.get(self.verb, "ends")
+        held = ["--sbatch-arg=--hold"] if quick or then == "cancel" and self.verb != "resume" else []
+        mode = "stops" if self.verb == "resume" else "waits" if self.verb == "cancel" and not held else "ends"
         self.program = folder / "program.py"
         self.program.write_text(PROGRAM)
         site = folder / "site.toml"
         site.write_text("patience_s = 40\n")
-        held = ["--sbatch-arg=--hold"] if quick or then == "cancel" and self.verb != "resume" else []
-        self.words = [
-            "--detach",
-            f"--site={site}",
-            *held,
-            "--runs",
-            str(folder / "runs"),
-            "--name=x",
-            "--time=5",
-            *SHAPES[self.shape],
-        ]
+        self.words = ["--detach", f"--site={site}", *held, "--runs", str(folder / "runs"), "--name=x", "--time=5"]
+        self.words += SHAPES[self.shape]
         if self.shape == "workflow":
             file = folder / "workflow.toml"
             file.write_text(WORKFLOW.replace("PROGRAM", str(self.program)).replace("MODE", mode))
@@ -134,19 +126,14 @@ class Trial:
 
     # What a user does
 
-    def launch(self, *words: object, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess:
+    def launch(self, *words: object) -> subprocess.CompletedProcess:
         """Run a command; one that hangs or ends in a traceback is a fault."""
-        return self._run([sys.executable, "-m", "launch", *map(str, words)], environment)
-
-    def _run(self, command: list[str], more: dict[str, str] | None) -> subprocess.CompletedProcess:
         try:
-            done = subprocess.run(
-                command, cwd=ROOT, env=environment(**(more or {})), capture_output=True, text=True, timeout=WITHIN_S
-            )
+            done = launch(*words, wait=WITHIN_S)
         except subprocess.TimeoutExpired as error:
-            raise Fault(f"hung {' '.join(command[2:])}: {error.stdout!r} {error.stderr!r}") from None
+            raise Fault(f"hung {words}: {error.stdout!r} {error.stderr!r}") from None
         if "Traceback" in done.stderr:
-            raise Fault(f"wrong {' '.join(command[2:])}: {done.stderr}")
+            raise Fault(f"wrong {words}: {done.stderr}")
         return done
 
     def prepare(self) -> None:
@@ -177,7 +164,9 @@ class Trial:
         words = {"launch": self.words, "cancel": ["cancel", str(self.path)]}.get(
             self.verb, ["resume", str(self.path), "--detach"]
         )
-        more = {} if self.trouble == "answers" and not self.quick else {"KILLED_AT_FIRST": "job"}
+        more = {}
+        if self.quick or self.trouble != "answers" and self.verb != "recover":
+            more["KILLED_AT_FIRST"] = "scancel" if self.verb == "cancel" else "job"
         if point % 4 == 3:
             more["KILLED_AT_GROUP"] = "1"
         return self.killed(words, point, self.trouble, more)
@@ -198,7 +187,8 @@ class Trial:
             )  # fmt: skip
         try:
             with contextlib.suppress(AssertionError):  # until it is killed, or has met the trouble for long enough
-                until(lambda: process.poll() is not None or "does not answer" in log.read_text(), 60)
+                patience_s = 15 if self.verb == "cancel" else 60
+                until(lambda: process.poll() is not None or "does not answer" in log.read_text(), patience_s)
             if trouble == "silent" and process.poll() is not None and int(point) % 5 == 0:
                 self.ask_in_silence()
         finally:
@@ -211,9 +201,10 @@ class Trial:
         except subprocess.TimeoutExpired:
             process.kill()
             raise Fault(f"hung {words}: {log.read_text()}") from None
-        if status not in (-signal.SIGKILL, 0):
+        refused = status == 2 and (trouble != "answers" or self.verb == "recover")  # as it runs, or nobody answers
+        if status not in (-signal.SIGKILL, 0) and not refused:
             raise Fault(f"wrong exit status {status} of {words}: {log.read_text()}")
-        return status != 0
+        return status == -signal.SIGKILL
 
     def ask_in_silence(self) -> None:
         """Nothing hangs, nothing is begun or called cancelled while nobody answers."""
@@ -429,7 +420,7 @@ def tried(folder: Path, scenario: str, quick: bool = False) -> Figures:
     folder.mkdir(parents=True)
     point, killed = 0, True
     while killed:
-        point += 1
+        point, killed = point + 1, False
         trial = Trial(folder / str(point), scenario, thens[point % len(thens)], quick)
         try:
             trial.prepare()
@@ -440,8 +431,6 @@ def tried(folder: Path, scenario: str, quick: bool = False) -> Figures:
         except (Fault, AssertionError) as fault:
             figures.faults.append(f"{fault} [{scenario}, point {point}, then {trial.then}]")
             print(figures.faults[-1], file=sys.stderr, flush=True)
-            if point > 150:
-                break
     figures.seconds = time.monotonic() - began
     return figures
 
