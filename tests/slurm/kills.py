@@ -56,7 +56,7 @@ job.repeats = 2
 name = "b"
 after = ["a"]
 workload = "PROGRAM"
-arguments = ["MODE"]
+arguments = ["ends"]
 """
 
 
@@ -293,12 +293,14 @@ class Trial:
     def make_good(self) -> Counter:
         """Do what the user does who finds that a launcher was killed; check all; return what was found and done."""
         found = Counter()
-        had = 1 if self.verb in ("resume", "recover") else 0  # jobs before the verb that was killed
         self.leave_files()
         self.all_is_known()
         self.one_each(self.live(), 1)
-        found["taken" if len(self.jobs()) > (had if self.verb == "resume" else 0) else "not taken"] += 1
+        before = int(self.verb == "resume")  # jobs before the verb that was killed
+        found["taken" if len(self.jobs()) > before else "not taken"] += 1
+        most = before + 1  # jobs, and attempts
         if self.then == "cancel" or self.verb == "cancel":
+            most += 1
             self.cancel()
             found["cancelled"] += 1
         submissions = len(self.jobs())
@@ -309,14 +311,13 @@ class Trial:
             return found
         self.to_the_end()
         found["resumed"] += len(self.jobs()) > submissions
-        self.one_each(self.jobs(), 2 if self.then == "cancel" or self.verb in ("resume", "cancel") else 1)
+        self.one_each(self.jobs(), most)
         lines = Counter(self.started())
         if again := [line for line, count in lines.items() if count > 1]:
             raise Fault(f"twice {again}")
-        attempts = 2 if self.verb == "resume" or (self.verb == "cancel" and not self.held) else 1
         for run in self.runs():
             numbers = sorted(int(line.split()[-1]) for line in lines if line.startswith(f"{run} "))
-            if not numbers or numbers != list(range(1, len(numbers) + 1)) or len(numbers) > attempts:
+            if not numbers or numbers != list(range(1, len(numbers) + 1)) or len(numbers) > most:
                 raise Fault(f"wrong attempts of {run}: {numbers}")
         if gone := [path for path in self.mine if not path.exists()]:
             raise Fault(f"removed {gone}")
@@ -334,14 +335,15 @@ class Trial:
 
     def to_the_end(self) -> None:
         """Resume until all has its result, releasing what is held."""
-        deadline = time.monotonic() + WITHIN_S
+        deadline, asked = time.monotonic() + WITHIN_S, False
         while not self.runs() or not all((run / "result.json").exists() for run in self.runs()):
             if time.monotonic() > deadline:
                 raise Fault(f"hung {self.status()} {self.live()}")
             if not self.path.exists():
                 self._patiently(*self.words)
-            elif not self.live() or self.then == "resume" and not self.submitted():
+            elif not self.live() or self.then == "resume" and not asked:  # also once while it is under way
                 self._patiently("resume", self.path, "--detach")
+                asked = True
             self.one_each(self.live(), 1)
             if self.held:
                 for number in self.live():
@@ -350,11 +352,6 @@ class Trial:
         done = self._patiently("resume", self.path)
         if "is finished" not in done.stderr:
             raise Fault(f"wrong resume of what is done: {done.stdout} {done.stderr}")
-
-    def submitted(self) -> bool:
-        """Whether all of it has been resumed once, so that only waiting is left."""
-        seen, self._resumed = getattr(self, "_resumed", False), True
-        return seen
 
     def _patiently(self, *words: object) -> subprocess.CompletedProcess:
         """A command, again while the sbatch of the launcher that was killed is at work."""
