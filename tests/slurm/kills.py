@@ -311,6 +311,8 @@ class Trial:
             return found
         self.to_the_end()
         found["resumed"] += len(self.jobs()) > submissions
+        if self.trouble == "down":  # without a controller srun cannot begin, and the attempt has failed
+            most += max((run / "events.jsonl").read_text().count('"failed"') for run in self.runs())
         self.one_each(self.jobs(), most)
         lines = Counter(self.started())
         if again := [line for line, count in lines.items() if count > 1]:
