@@ -41,8 +41,8 @@ if os.environ["LAUNCH_ATTEMPT"] == "1" and sys.argv[1] == "stops":
     from launch.node import stop
     stop.install()
     sys.exit(stop.STOPPED)
-if os.environ["LAUNCH_ATTEMPT"] == "1" and sys.argv[1] == "waits":
-    time.sleep(600)
+while sys.argv[1] == "waits" and not os.path.exists(f"{os.path.dirname(sys.argv[0])}/go"):
+    time.sleep(0.1)
 """
 WORKFLOW = """
 [job]
@@ -334,6 +334,7 @@ class Trial:
             until(lambda: not self.live(), 20)  # a run that has its result is not running, and its script may yet be
         except AssertionError:
             raise Fault(f"lost {self.live()} after cancel") from None
+        (self.folder / "go").touch()  # what was cancelled had to be running
         if bad := {path: state for path, state in self.status().items() if state in ("queued", "running")}:
             raise Fault(f"wrong {bad} after cancel")
 
