@@ -1,9 +1,13 @@
 """What all tests share."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a script leaves it to what it starts in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # else launchers would ignore the Ctrl-C of tests
 
 pytest_plugins = ["slurm.fixtures"]
 

@@ -88,7 +88,7 @@ class Local:
         """Whether the processes of jobs live."""
         return Answer({str(job.id): _status(job) for job in jobs})
 
-    def cancel(self, parts: Sequence[Part], save_first: bool) -> None:
+    def cancel(self, parts: Sequence[Part], save_first: bool) -> Sequence[Part]:
         """Ask processes to end their job, or the run that they are at, and wait for it; an interrupt ends them at once."""
         left = [part for part in parts if _ask_to_end(*part, signal.SIGTERM if part[1] is None else END_THIS)]
         deadline = time.monotonic() + GRACE_S + 10
@@ -99,6 +99,7 @@ class Local:
                 deadline = 0.0
             if time.monotonic() > deadline:  # its ranks die with it
                 left = [part for part in left if _ask_to_end(*part, signal.SIGKILL)]
+        return left
 
     def limits(self, plan: Plan) -> Limits:
         """No arrays: runs beside each other would disturb each other's times."""

@@ -83,8 +83,15 @@ class Scheduler(Protocol):
         """The states of jobs; if ``shared``, from an answer that may be some seconds old and spares the scheduler."""
         ...
 
-    def cancel(self, parts: Sequence[Part], save_first: bool) -> None:
-        """End jobs, or single runs of them; return once they have ended. Ranks that can are first asked to save and leave."""
+    def cancel(self, parts: Sequence[Part], save_first: bool) -> Sequence[Part]:
+        """End jobs, or single runs of them. Ranks that can are first asked to save and leave.
+
+        Returns
+        -------
+        sequence of Part
+            Those that have not ended in time, or of which the scheduler says nothing: as a rule none.
+        """
+        ...
 
     def limits(self, plan: Plan) -> Limits:
         """What it takes at once of such jobs."""

@@ -60,8 +60,8 @@ class Slurm:
         numbers = sorted({job.id for job in jobs if job.id})
         return slurm_queue.ask_shared() if shared else slurm_queue.ask(numbers)
 
-    def cancel(self, parts: Sequence[Part], save_first: bool) -> None:
-        """End jobs and tasks of arrays; return when they have left the queue."""
+    def cancel(self, parts: Sequence[Part], save_first: bool) -> Sequence[Part]:
+        """End jobs and tasks of arrays, and wait for them to leave the queue; return those that Slurm may still run."""
         if packed := next((job for job, run in parts if run and job.shape == "pack"), None):
             raise Refusal(
                 f"job {packed.id} holds other runs of {packed.holder} too: name that folder to cancel them all"
@@ -78,8 +78,11 @@ class Slurm:
                     _wait_until_gone(handles, _GRACE_S)
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         slurm_queue.command(["scancel", *handles])
-        _wait_until_gone(handles, _LEAVING_S)
+        left = _wait_until_gone(handles, _LEAVING_S)
         signal.signal(signal.SIGINT, before)
+        if cleaned_up := [handle for handle in handles if left.get(handle) == "COMPLETING"]:
+            print(f"Slurm is still cleaning up after job {', '.join(cleaned_up)}", file=sys.stderr, flush=True)
+        return [part for part, handle in zip(parts, handles) if left.get(handle, "COMPLETING") != "COMPLETING"]
 
     def limits(self, plan: Plan) -> Limits:
         """MaxArraySize of this Slurm, and what the site file says of the partition."""
@@ -95,16 +98,19 @@ def allocated(job: Job) -> Job:
     return dataclasses.replace(job, plans=[dataclasses.replace(plan, job_name=job.name), *job.plans])
 
 
-def _wait_until_gone(handles: Sequence[str], seconds: float) -> None:
+def _wait_until_gone(handles: Sequence[str], seconds: float) -> dict[str, str]:
+    """Wait for jobs and tasks to leave the queue; return what Slurm calls the state of those that have not, "" if it is silent."""
     deadline = time.monotonic() + seconds
     numbers = sorted({handle.partition("_")[0] for handle in handles})
-    while time.monotonic() < deadline:
+    left = dict.fromkeys(handles, "")
+    while left and time.monotonic() < deadline:
         answer = slurm_queue.ask(numbers)
-        statuses = [status for handle, status in answer.statuses.items() if _part_of(handle, handles)]
-        if not answer.silence and all(status.phase == ENDED for status in statuses):
-            return
-        time.sleep(0.5)
-
-
-def _part_of(handle: str, handles: Sequence[str]) -> bool:
-    return handle in handles or handle.partition("_")[0] in handles
+        if not answer.silence:
+            left = {}
+            for task, status in answer.statuses.items():
+                for handle in {task, task.partition("_")[0]} & {*handles} if status.phase != ENDED else ():
+                    if left.get(handle, "COMPLETING") == "COMPLETING":  # of an array, the task that is least ended
+                        left[handle] = status.word
+        if left:
+            time.sleep(0.5)
+    return left

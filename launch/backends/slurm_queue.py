@@ -1,4 +1,4 @@
-"""Asking Slurm: the states of jobs, the limits of arrays and partitions."""
+"""Asking Slurm: the states of jobs, the limits of arrays and partitions; with -a, those in hidden partitions too."""
 
 import contextlib
 import fcntl
@@ -38,7 +38,7 @@ def ask(numbers: Sequence[str]) -> Answer:
     """What squeue says of jobs, now; of those that left the queue some minutes ago (MinJobAge) it knows nothing more."""
     if not numbers:
         return Answer({})
-    answer = command(["squeue", "-h", "--array", "-t", "all", "-j", ",".join(numbers), "-o", _FORMAT], TIMEOUT_S)
+    answer = command(["squeue", "-a", "-h", "--array", "-t", "all", "-j", ",".join(numbers), "-o", _FORMAT], TIMEOUT_S)
     if answer is not None and "Invalid job id" in answer.stderr:  # of one: all that it says of a single one
         return Answer({}) if len(numbers) == 1 else _ask_all()
     return _answer(answer)
@@ -69,7 +69,7 @@ def ask_shared() -> Answer:
 
 def answers() -> bool:
     """Whether the controller answers."""
-    answer = command(["squeue", "--me", "-h"], TIMEOUT_S)
+    answer = command(["squeue", "--me", "-a", "-h"], TIMEOUT_S)
     return answer is not None and answer.returncode == 0
 
 
@@ -123,7 +123,7 @@ def command(words: list[str], timeout: float = 60) -> subprocess.CompletedProces
 
 
 def _ask_all() -> Answer:
-    return _answer(command(["squeue", "--me", "-h", "--array", "-t", "all", "-o", _FORMAT], TIMEOUT_S))
+    return _answer(command(["squeue", "--me", "-a", "-h", "--array", "-t", "all", "-o", _FORMAT], TIMEOUT_S))
 
 
 def _answer(answer: subprocess.CompletedProcess | None) -> Answer:

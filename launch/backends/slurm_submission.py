@@ -85,15 +85,15 @@ def attach(job: Job) -> str | None:
     Refusal
         If Slurm does not answer, or the sbatch of the launcher that asked may still be at work.
     """
-    if job.host == socket.gethostname():
-        if pid := _waiting_sbatch(job.token):
+    for pause_s in (0.0, _SETTLING_S):  # a process that has only just begun has no words yet
+        time.sleep(pause_s)
+        if job.host == socket.gethostname() and (pids := _submitting(job.token)):
             raise Refusal(
-                f"process {pid} is still submitting {job.folder}: wait for its end, or kill it, then try again"
+                f"process {pids[0]} is still submitting {job.folder}: wait for its end, or kill it, then try again"
             )
-    if number := _by_token(job):
-        return number
-    time.sleep(_SETTLING_S)
-    return _by_token(job)
+        if number := _by_token(job):
+            return number
+    return None
 
 
 class _NotSubmitted(Exception):
@@ -128,15 +128,16 @@ def _sbatch(job: Job) -> str:
         except (FailedJobError, FailedSubmissionError, subprocess.CalledProcessError) as error:
             text = str(getattr(error, "stderr", None) or error)
         except KeyboardInterrupt:
-            if pid := _waiting_sbatch(job.token):  # it would go on submitting
-                os.kill(pid, signal.SIGKILL)
+            for pid in _submitting(job.token):  # it would go on submitting
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             raise
     lines = [line.split("error: ", 1)[1].strip() for line in text.splitlines() if "error: " in line]
     raise _NotSubmitted("; ".join(dict.fromkeys(lines)) or " ".join(text.split()))
 
 
 def _by_token(job: Job) -> str | None:
-    answer = command(["squeue", "--me", "-h", "-t", "all", "-o", "%F %k"])
+    answer = command(["squeue", "--me", "-a", "-h", "-t", "all", "-o", "%F %k"])
     if answer is None or answer.returncode:
         raise Refusal(
             f"Slurm does not answer, and may have taken a job for {job.holder} that nobody has noted: try again later"
@@ -145,14 +146,17 @@ def _by_token(job: Job) -> str | None:
     return next((number for number, _, comment in pairs if job.token in comment), None)
 
 
-def _waiting_sbatch(token: str) -> int | None:
-    """The process of an sbatch that bears the token: it outlives a launcher that was killed, and waits for the controller."""
+def _submitting(token: str) -> list[int]:
+    """The processes whose words hold the token: sbatch, and what a site has put in its place.
+
+    They outlive a launcher that was killed, and wait for the controller.
+    """
+    found = []
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
-            words = entry.read_bytes().split(b"\0")
-            if os.path.basename(words[0]) == b"sbatch" and any(token.encode() in word for word in words):
-                return int(entry.parent.name)
-    return None
+            if token.encode() in entry.read_bytes():
+                found.append(int(entry.parent.name))
+    return found
 
 
 @contextlib.contextmanager

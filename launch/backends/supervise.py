@@ -58,7 +58,7 @@ def execute(run: RunDir, plan: Plan, submission: int) -> str:
             finally:
                 ranks.kill()
             outcome, made = attempt.end(run, status, reason), made + 1
-    if signals.all and outcome != "done":
+    if signals.all:  # also where the run had just been done: nothing is to come after it
         raise Interrupted
     return outcome
 

@@ -3,8 +3,10 @@
 import os
 import re
 import subprocess
+import time
 
 _AT_WORK = ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING")
+_CLEANING_UP_S = 150.0  # Slurm asks a node again that has not answered after KillWait + 2 MessageTimeout, once a minute
 
 
 def number() -> str | None:
@@ -22,8 +24,14 @@ def restarts() -> int:
 
 
 def is_at_work(job: str | None) -> bool:
-    """Whether another job has processes, as far as Slurm answers."""
-    return job is not None and job != number() and _show(job).get("JobState") in _AT_WORK
+    """Whether another job has processes, as far as Slurm answers. One that has ended is given time for its nodes to say so."""
+    deadline = time.monotonic() + _CLEANING_UP_S
+    while job is not None and job != number():
+        state = _show(job).get("JobState")
+        if state != "COMPLETING" or time.monotonic() > deadline:
+            return state in _AT_WORK
+        time.sleep(2)
+    return False
 
 
 def ended_by() -> str | None:

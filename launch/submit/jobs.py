@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from launch.backends.scheduler import Part, scheduler
-from launch.errors import Refusal, SubmissionRefused
+from launch.errors import Refusal, SubmissionRefused, command
 from launch.plan.packing import in_order
 from launch.plan.plan import Plan
 from launch.record import job as record
@@ -76,20 +77,34 @@ def submit(jobs: Sequence[Job], hold: Hold) -> list[Job]:
     KeyboardInterrupt
         If the user asked for the end; the scheduler has none of them any more.
     """
+    with all_or_none() as together:
+        together += jobs
+        return [submit_one(job, hold) for job in jobs]
+
+
+@contextlib.contextmanager
+def all_or_none() -> Iterator[list[Job]]:
+    """Yield a list for jobs that the block is about to submit: if it fails, or the user interrupts it, they are taken back.
+
+    Where the scheduler is silent they stay: what there is can be neither seen nor ended now, and their records tell of it.
+    """
+    together: list[Job] = []
     try:
-        return [_submit(job, hold) for job in jobs]
+        yield together
     except (Refusal, KeyboardInterrupt) as error:
         if isinstance(error, SubmissionRefused) and error.may_be_queued:
-            raise  # nobody answers: what there is can be neither seen nor ended now
+            raise
         try:
             # An interrupt may have come at any moment, so only the records tell what there is.
-            given = [record.read(job.folder) for job in jobs if (job.folder / "job.json").exists()]
+            given = [record.read(job.folder) for job in together if (job.folder / "job.json").exists()]
             given = [attached(job) if job.state == "asked" else job for job in given]
             if given := [job for job in given if job.state == "submitted"]:
                 end([(job, None) for job in given], save_first=False)
         except Refusal as refusal:
             print(f"launch: {refusal}", file=sys.stderr, flush=True)
-        raise error
+            if isinstance(error, SubmissionRefused):
+                error.may_be_queued = True  # what was not taken back: the folder has to stay
+        raise
 
 
 def find_lost(runs: Iterable[RunDir]) -> None:
@@ -117,8 +132,15 @@ def attached(job: Job) -> Job:
 
 
 def end(parts: Sequence[Part], save_first: bool = True, reason: str = "") -> None:
-    """End jobs or single runs of them, and note that in their runs, with the reason; return once they have ended."""
+    """End jobs or single runs of them, and note that in their runs, with the reason; return once they have ended.
+
+    Raises
+    ------
+    Refusal
+        If some have not ended, as their scheduler refuses that or does not answer. Of these nothing is noted.
+    """
     ending: list[Part] = []
+    left: list[Part] = []
     for job, run in parts:
         if run is None or job.shape != "pack":
             ending.append((job, run))
@@ -132,10 +154,14 @@ def end(parts: Sequence[Part], save_first: bool = True, reason: str = "") -> Non
         for saves in (True, False):
             those = [(job, run) for job, run in ending if job.backend == backend and _saves(job) is saves]
             if those:
-                scheduler(backend).cancel(those, save_first and saves)
+                left += scheduler(backend).cancel(those, save_first and saves)
     for job, run in parts:
         for each in [run] if run else job.run_dirs:
-            _note_cancelled(job, each, reason)
+            if (job, run) not in left:
+                _note_cancelled(job, each, reason)
+    if left:
+        names = ", ".join(job.handle(run) if run else str(job.id) for job, run in left)
+        raise Refusal(f"job {names} has not ended (see {command('status', left[0][0].holder)}): try again later")
 
 
 def last_event(run: RunDir, job: Job) -> Mapping[str, Any]:
@@ -145,7 +171,8 @@ def last_event(run: RunDir, job: Job) -> Mapping[str, Any]:
     return own[-1] if own else {}
 
 
-def _submit(job: Job, hold: Hold) -> Job:
+def submit_one(job: Job, hold: Hold) -> Job:
+    """Give a job to its scheduler, within `all_or_none`; return it with its id."""
     job.folder.mkdir(mode=0o700, parents=True)
     job.log.parent.mkdir(exist_ok=True)
     job = job.ask()  # from here on the scheduler may have it

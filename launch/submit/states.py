@@ -329,7 +329,8 @@ def _state(entry: _Record, job: Job | None, answer: Answer) -> tuple[str, str, s
     if state not in _OPEN:
         return state, reason, "records"
     if job.id is None:
-        return "queued", "its submission was not confirmed: resume or cancel asks the scheduler for it", "records"
+        unconfirmed = "its submission was not confirmed: resume or cancel asks the scheduler for it"
+        return "running" if state == "running" else "queued", unconfirmed, "records"
     if answer.silence:
         return state, reason, "records"
     noted = state

@@ -207,17 +207,15 @@ def _with_folders(each: Order, folder: Path, before: set[str], names: Iterable[s
 def _submit(lacking: Unfinished, hold: Hold) -> dict[str, list[Job]]:
     """Submit all stages, or none."""
     submitted: dict[str, list[Job]] = {}
-    try:
+    with jobs.all_or_none() as together:
         for stage, runs in lacking:
             after = tuple(str(job.id) for name in stage.after for job in submitted.get(name, ()))
             made = jobs.make(stage.folder, runs, _throttle(stage.folder))
+            made = [dataclasses.replace(job, after=after) for job in made]
             print(f"stage          {stage.name}", flush=True)
-            submitted[stage.name] = jobs.submit([dataclasses.replace(job, after=after) for job in made], hold)
+            together += made
+            submitted[stage.name] = [jobs.submit_one(job, hold) for job in made]
             study.announce(submitted[stage.name])
-    except (Refusal, KeyboardInterrupt):
-        if before := [(job, None) for own in submitted.values() for job in own]:
-            jobs.end(before, save_first=False)
-        raise
     return submitted
 
 

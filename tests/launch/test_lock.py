@@ -5,8 +5,9 @@ import os
 import signal
 from pathlib import Path
 
+import psutil
 import pytest
-from launched import Launched, launch, until
+from launched import Launched, gone, launch, until
 
 from launch.errors import Refusal
 from launch.record.files import read_json
@@ -59,11 +60,13 @@ def test_a_study_is_not_made_twice_at_a_time(tmp_path: Path):
     second = launch("resume", tmp_path / "s")
     assert second.returncode == 2 and second.stderr.count("\n") == 1
     assert f"a launcher is at work on {tmp_path / 's'}, process {first.process.pid} on " in second.stderr
+    job = psutil.Process(first.process.pid).children(recursive=True)
     ranks = list(first.ranks().values())
     first.process.send_signal(signal.SIGKILL)
     first.wait()
     for rank in ranks:
         rank.kill()
+    assert gone(job, 60)
     (tmp_path / "quick").touch()
     third = launch("resume", tmp_path / "s")
     assert third.returncode == 0, third.stdout + third.stderr
@@ -72,9 +75,13 @@ def test_a_study_is_not_made_twice_at_a_time(tmp_path: Path):
 
 def test_one_run_of_a_study_is_cancelled_and_the_others_go_on(tmp_path: Path):
     program = tmp_path / "program.py"
-    program.write_text(f"import os, time; time.sleep(0 if os.path.exists({str(tmp_path / 'quick')!r}) else 100)")
+    quick = str(tmp_path / "quick")
+    program.write_text(
+        f"import os, time; slow = not os.path.exists({quick!r}); print('here', flush=True); time.sleep(100 * slow)"
+    )
     study = Launched("--repeats=3", "--runs", tmp_path, "--name=s", program)
-    until(study.ranks)
+    log = tmp_path / "s" / "n1-r1" / "logs" / "node0.log"
+    until(lambda: log.exists() and "here" in log.read_text())
     beside = launch("resume", tmp_path / "s" / "n1-r3")
     assert beside.returncode == 2 and f"a launcher is at work on {tmp_path / 's'}" in beside.stderr
     (tmp_path / "quick").touch()
@@ -96,3 +103,17 @@ def test_a_study_that_is_cancelled_begins_nothing_more(tmp_path: Path):
     status, output = study.wait()
     assert status == 4 and "[2/2]" not in output
     assert not RunDir(tmp_path / "s" / "n1-r2").events("started")
+
+
+def test_a_study_that_is_cancelled_as_a_run_ends_begins_nothing_more(tmp_path: Path):
+    """The order comes when the run has its result, as that of a workload which has just finished."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import os, pathlib, signal\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "pathlib.Path(os.environ['LAUNCH_RUN'], 'result.json').write_text('{\"status\": \"done\"}')\n"
+        "os.kill(os.getppid(), signal.SIGTERM)\n"
+    )
+    study = launch("--backend=local", "--repeats=2", "--runs", tmp_path, "--name=s", program)
+    assert [RunDir(tmp_path / "s" / name).result() is not None for name in ("n1-r1", "n1-r2")] == [True, False]
+    assert study.returncode == 4, study.stdout + study.stderr

@@ -98,7 +98,7 @@ def test_a_run_that_may_start_again_does_so_when_it_has_lost_a_node(clean_slurm:
     )
     # Slurm is told so, as if it had noticed by itself.
     subprocess.run(["scontrol", "update", "nodename=node2", "state=down", "reason=test"], check=True)
-    until(lambda: run.events("ended"), 60)
+    until(lambda: run.events("ended"))
     assert run.events("ended")[0]["outcome"] == "stopped"
     assert run.events("ended")[0]["reason"] == "node failure"
     until(lambda: run.result() is not None, 120)

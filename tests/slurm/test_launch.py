@@ -147,15 +147,15 @@ def test_the_first_rank_that_fails_is_named_and_ends_the_job(
     assert failed.returncode == status, failed.stdout + failed.stderr
     assert time.monotonic() - began < 250  # the other ranks would wait for 300
     assert re.search(rf"^rank 5 on .*node3.* failed first: {error}", failed.stdout, re.MULTILINE), failed.stdout
-    until(lambda: not queue(), 30)
+    until(lambda: not queue())
 
 
 def test_ctrl_c_takes_the_job_out_of_the_queue(clean_slurm: Cluster, tmp_path: Path):
     program = script(tmp_path, "import time; print('here', flush=True); time.sleep(300)")
     launched = Launched("-N", 2, "--runs", tmp_path, "--name", "long", program)
-    until(lambda: (tmp_path / "long" / "logs" / "node1.log").exists())
+    until(lambda: sum("here" in log.read_text() for log in tmp_path.glob("long/logs/node*.log")) == 2)
     launched.process.send_signal(signal.SIGINT)
-    status, output = launched.wait(60)
+    status, output = launched.wait()
     assert status == 130, output
     assert not queue()
     assert "python -m launch resume" in output
@@ -169,7 +169,7 @@ def test_slurms_warning_saves_and_resume_goes_on(clean_slurm: Cluster, tmp_path:
     job = run.events("submitted")[0]["job"]
     # What --signal=USR2@120 does two minutes before the limit.
     subprocess.run(["scancel", "--signal=USR2", job], check=True)
-    status, output = launched.wait(60)
+    status, output = launched.wait()
     assert status == 4, output
     assert run.events("ended")[0]["outcome"] == "stopped"
     saved = checkpoints.latest(run.checkpoints).step
@@ -240,7 +240,7 @@ def test_a_silent_controller_is_asked_with_patience(clean_slurm: Cluster, tmp_pa
         assert launched.process.poll() is None
     finally:
         os.kill(clean_slurm.controller, signal.SIGCONT)
-    status, output = launched.wait(120)
+    status, output = launched.wait()
     assert status == 0, output
     jobs = subprocess.run(["squeue", "-h", "-t", "all", "-o", "%j"], capture_output=True, text=True).stdout.split()
     assert jobs.count("patient") == 1
@@ -302,13 +302,13 @@ def test_the_printed_script_can_be_submitted_by_hand(clean_slurm: Cluster, tmp_p
     done = launch("-N", 2, "--runs", tmp_path, "--name", "hand", "--detach", script(tmp_path, SAY))
     assert done.returncode == 0, done.stderr
     run = RunDir(tmp_path / "hand")
-    until(lambda: run.result() is not None, 60)
+    until(lambda: run.result() is not None)
     command = re.search(r"with: *(sbatch .*)|it:  (sbatch .*)", (run.path / "jobs/1/job.sh").read_text())
     assert command, (run.path / "jobs/1/job.sh").read_text()
     run.result_json.unlink()  # as one that is done is left alone
     again = subprocess.run(shlex.split(command[1] or command[2]), capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
-    until(lambda: len(run.events("ended")) == 2, 60)
+    until(lambda: len(run.events("ended")) == 2)
 
 
 @pytest.mark.slow
@@ -357,10 +357,10 @@ def test_attempts_end(clean_slurm: Cluster, tmp_path: Path):
     launched = Launched("-N", 2, "--max-attempts", 2, "--runs", tmp_path, "--name", "twice", program)
     run = RunDir(tmp_path / "twice")
     for attempt in (1, 2):
-        until(lambda attempt=attempt: len(run.events("started")) == attempt, 60)
+        until(lambda attempt=attempt: len(run.events("started")) == attempt)
         time.sleep(1)
         subprocess.run(["scontrol", "requeue", run.events("submitted")[0]["job"]], check=True)
-    status, output = launched.wait(90)
+    status, output = launched.wait()
     assert status == 1, output
     assert "2 attempts were made" in run.job_log.read_text()
     assert len(run.events("started")) == 2
@@ -383,7 +383,7 @@ def test_one_job_is_at_work_on_a_run_and_a_preemption_starts_it_again(clean_slur
     subprocess.run(
         ["sbatch", "-p", "debug", "-N", "16", "--exclusive", "-o", "/dev/null", "--wrap=sleep 1"], check=True
     )
-    status, output = launched.wait(120)
+    status, output = launched.wait()
     assert status == 0, output
     assert [event["outcome"] for event in run.events("ended")] == ["stopped", "done"]
     assert run.events("ended")[0]["reason"] == "preemption"
