@@ -89,7 +89,7 @@ def test_the_runs_of_a_study_are_as_private(repository: Path):
     holders = [
         path for path in (repository / "runs").rglob("*") if path.is_file() and b"canary-word" in path.read_bytes()
     ]
-    assert [path.name for path in holders] == ["run.json", "run.json"]
+    assert sorted(path.name for path in holders) == ["run.json", "run.json", "study.json"]
     assert all(path.stat().st_mode & 0o077 == 0 for path in holders)
 
 
