@@ -90,7 +90,7 @@ def test_the_toolkit_works_after_the_load_from_anywhere(shell: Shell, checkout: 
     done = shell("module load rankloop && command -v python rankloop && rankloop sites && python -m launch --help")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{checkout}/.venv/bin/python\n{checkout}/modules/bin/rankloop\n")
-    assert "this machine is " in done.stdout and "Run a workload, a module or a script" in done.stdout
+    assert "this machine is " in done.stdout and "python -m launch [JOB OPTIONS]" in done.stdout
 
 
 def test_loading_it_twice_and_unloading_it_leave_nothing_behind(shell: Shell, checkout: Path):
