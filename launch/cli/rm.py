@@ -10,7 +10,7 @@ import re
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +18,9 @@ from launch.cli import resume
 from launch.cli.names import Named
 from launch.errors import Refusal, command
 from launch.plan import options
-from launch.record import sizes
-from launch.record.rundir import INDEX, PREDICTIONS, is_study, read_index
+from launch.record import sizes, snapshot
+from launch.record.job import holder_of
+from launch.record.rundir import INDEX, PREDICTIONS, RunDir, is_study, read_index
 from launch.record.table import aligned
 from launch.submit import lock, stages, states
 
@@ -50,17 +51,24 @@ def main(argv: list[str]) -> int:
     chosen, words = options.with_words(Options, argv, "rm")
     if not words:
         raise Refusal(f"rm needs a run or study: {command('rm RUN|STUDY ...')}")
-    folders = list(dict.fromkeys(_removable(chosen.path(word)) for word in words))
+    if not chosen.dry_run:
+        words = [word for word in words if not _finished(Path(word), chosen.folder / word)]
+    folders = _distinct([_removable(chosen.path(word)) for word in words])
+    _refuse_mounted(folders)
     _refuse_unfinished(folders, chosen.force)
-    print(_listed(folders), flush=True)
+    if not folders:
+        return 0
+    print("\n".join([_listed(folders), *_written(folders)]), flush=True)
     if chosen.dry_run:
         return 0
     if not chosen.yes and not _agreed():
         print("nothing was removed")
         return 1
-    for folder in folders:
-        with _alone(folder):
-            _refuse_unfinished([folder], chosen.force)  # it may have been resumed since
+    with contextlib.ExitStack() as locks:  # all before the first goes
+        for outermost in dict.fromkeys(resume.outermost(folder).resolve() for folder in folders):
+            locks.enter_context(lock.alone(outermost))
+        _refuse_unfinished(folders, chosen.force)  # one may have been resumed since
+        for folder in folders:
             _remove(folder)
             print(f"removed: {folder}" if not os.path.lexists(folder) else _left(folder), flush=True)
     return 0
@@ -76,6 +84,33 @@ def _removable(path: Path) -> Path:
         "is a folder, but neither a run nor a study: name those in it" if folder.is_dir() else "is not a run or study"
     )
     raise Refusal(f"{path} {what}; rm removes nothing else")
+
+
+def _distinct(folders: Sequence[Path]) -> list[Path]:
+    """Each once, however it is spelled, and without those whose runs go with another that is named."""
+    spelled = list({folder.resolve(): folder for folder in reversed(folders)}.values())[::-1]
+    runs = {folder: {run.resolve() for run in _runs([folder])} for folder in spelled}
+    return [
+        folder
+        for folder in spelled
+        if not any(
+            other.resolve() in folder.resolve().parents and runs[folder] <= runs[other]
+            for other in spelled
+            if other != folder
+        )
+    ]
+
+
+def _refuse_mounted(folders: Sequence[Path]) -> None:
+    """What is mounted in a run is somebody's own, as what a link leads to is, and nothing of it shows in its path."""
+    with contextlib.suppress(FileNotFoundError), open("/proc/self/mountinfo", "rb") as lines:  # not Linux
+        mounted = [re.sub(rb"\\([0-7]{3})", lambda code: bytes([int(code[1], 8)]), line.split()[4]) for line in lines]
+        for folder in folders:
+            for place in map(Path, map(os.fsdecode, mounted)):
+                if place.is_relative_to(folder.resolve()):
+                    raise Refusal(
+                        f"something is mounted at {place}, in what is to go: unmount it first; nothing was removed"
+                    )
 
 
 def _refuse_unfinished(folders: Sequence[Path], force: bool) -> None:
@@ -120,22 +155,26 @@ def _listed(folders: Sequence[Path]) -> str:
     return aligned([*rows, ("total", str(len(_runs(folders))), sizes.text(total))], "<>>")
 
 
+def _written(folders: Sequence[Path]) -> list[str]:
+    """What programs wrote beside their code, and so into the copy of it that goes: the user may look for it elsewhere."""
+    found: dict[Path, str] = {}
+    for folder in folders:
+        for run in map(RunDir, _runs([folder])):
+            holder = holder_of(run)
+            if holder not in found and holder.is_relative_to(folder):
+                found[holder] = ""
+                with contextlib.suppress(Refusal, OSError):  # of a copy that is gone
+                    if new := snapshot.written(run):
+                        found[holder] = f"with what was written beside the code: {snapshot.some(new)}"
+    return [line for line in found.values() if line]
+
+
 def _agreed() -> bool:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Refusal("nobody can be asked, as this is no terminal: give --yes; nothing was removed")
     with contextlib.suppress(EOFError):
         return input("remove this? [y/N] ").strip().lower() in ("y", "yes")
     return False
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the lock of the outermost; it may go with the folder."""
-    if not os.path.lexists(folder):  # it went with another that was named
-        yield
-        return
-    with lock.alone(resume.outermost(folder)):
-        yield
 
 
 def _remove(folder: Path) -> None:
@@ -145,6 +184,7 @@ def _remove(folder: Path) -> None:
         return
     inner = [stage.folder for stage in stages.read(folder)] if stages.is_workflow(folder) else _runs([folder])
     for path in inner:
+        _finished(path)
         if path.is_symlink():
             continue
         if is_study(path):
@@ -166,8 +206,42 @@ def _remove(folder: Path) -> None:
 
 def _remove_run(folder: Path) -> None:
     hidden = folder.with_name(f".{folder.name}.removed.{os.urandom(4).hex()}")
-    folder.rename(hidden)  # so that there is no moment in which half a run looks like one
-    shutil.rmtree(hidden)
+    try:
+        folder.rename(hidden)  # so that there is no moment in which half a run looks like one
+    except OSError as error:
+        raise Refusal(f"{folder} cannot be removed ({error.strerror})") from None
+    _delete(hidden)
+
+
+def _finished(*places: Path) -> bool:
+    """Remove what a removal of this run that was killed has left; whether that was all that there is of it."""
+    halves = [half for place in places for half in _halves(place)]
+    for half in halves:
+        _delete(half)
+        print(f"removed: {half}, which an earlier rm has left", flush=True)
+    return bool(halves) and not any(map(os.path.lexists, places))
+
+
+def _halves(place: Path) -> list[Path]:
+    own = re.compile(rf"\.{re.escape(place.name)}\.removed\.[0-9a-f]{{8}}")
+    try:
+        return [place.with_name(name) for name in os.listdir(place.parent) if place.name and own.fullmatch(name)]
+    except OSError:
+        return []
+
+
+def _delete(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        if os.path.lexists(folder):
+            shutil.rmtree(folder)  # again, for the reason
+    except FileNotFoundError:  # another rm is at it
+        pass
+    except OSError as error:
+        raise Refusal(
+            f"{error.filename} cannot be removed ({error.strerror}); what is left of the run is in {folder}: "
+            "once that is put right, the same rm removes the rest"
+        ) from None
 
 
 def _left(folder: Path) -> str:
