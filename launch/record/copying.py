@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,6 +92,8 @@ def look(path: str, shortly: bool) -> tuple[int, int, str]:
     status = os.lstat(path)
     if os.path.islink(path):
         content = os.fsencode(os.readlink(path))
+    elif not stat.S_ISREG(status.st_mode):  # a pipe at the place of a file: to open it would wait for ever
+        content = b"no file"
     elif shortly and status.st_size > _HASHED:
         return status.st_size, status.st_mtime_ns, f"{status.st_size} {status.st_mtime_ns}"
     else:

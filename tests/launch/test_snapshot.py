@@ -207,6 +207,24 @@ def test_without_a_repository_a_script_and_what_it_imports(tmp_path: Path):
         refuse_too_large([tree], 0.01)
 
 
+def test_pipes_and_broken_links_beside_the_code_hold_nothing_up(tmp_path: Path):
+    (tmp_path / "pkg").mkdir()
+    (tmp_path / "train.py").write_text("import pkg")
+    (tmp_path / "pkg" / "a.py").write_text("")
+    for name in ("pipe", "b.py"):
+        os.mkfifo(tmp_path / "pkg" / name)
+    (tmp_path / "pkg" / "c.py").symlink_to("b.py")
+    (tmp_path / "pkg" / "d.py").symlink_to("nowhere")
+    code = of(tmp_path / "train.py", tmp_path / "runs")
+    assert code.trees[0].files == ("pkg/a.py", "pkg/c.py", "pkg/d.py", "train.py")
+    run = run_of(plan(here=LAPTOP), tmp_path / "runs" / "r")
+    snapshot.write(run.path, "code", code, True)
+    (tmp_path / "train.py").unlink()
+    os.mkfifo(tmp_path / "train.py")
+    changes = snapshot.changes(run)
+    assert changes is not None and changes.files == ["train.py"]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of another user")
 def test_a_repository_that_git_refuses_for_its_owner(tmp_path: Path):
     project = repository(tmp_path / "project", train_py="")
