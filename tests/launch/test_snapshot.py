@@ -12,7 +12,7 @@ from projects import git, launched, repository
 
 from launch.errors import Refusal
 from launch.plan.workload import Target
-from launch.record import snapshot, sources
+from launch.record import code, snapshot, sources
 from launch.record.rundir import RunDir
 from launch.record.tree import refuse_too_large
 
@@ -207,6 +207,34 @@ def test_without_a_repository_a_script_and_what_it_imports(tmp_path: Path):
         refuse_too_large([tree], 0.01)
 
 
+def test_a_folder_of_placeholders_stays_where_it_is(tmp_path: Path):
+    project = repository(
+        tmp_path / "p", train_py="", outputs__gitkeep="", sets__raw__gitkeep="", sets__gitkeep="", lib__gitkeep="", lib__a_py=""
+    )  # fmt: skip
+    for folder in ("outputs", "sets/raw", "sets", "lib"):
+        (project / folder / "gitkeep").rename(project / folder / ".gitkeep")
+    (project / ".gitignore").write_text("sets/*\n!sets/raw\nsets/raw/*\n!.gitkeep\nruns/\n")
+    git(project, "add", "-A")
+    for number in range(9):
+        (project / "sets" / "raw" / f"{number}.npy").write_text("")
+    (tree,) = of(project / "train.py").trees
+    assert set(tree.links) == {"outputs", "sets", "runs"}
+    assert set(tree.files) == {".gitignore", "train.py", "lib/.gitkeep", "lib/a.py"}
+
+
+def test_an_edit_in_the_second_of_the_commit_is_in_the_patch(tmp_path: Path):
+    project = repository(tmp_path / "p", train_py="VALUE = 'v1'")
+    index = project / ".git" / "index"
+    second = index.stat().st_mtime_ns // 10**9 * 10**9 - 10**10
+    os.utime(project / "train.py", ns=(second, second))
+    git(project, "update-index", "--refresh")
+    os.utime(index, ns=(second + 1000, second + 1000))
+    (project / "train.py").write_text("VALUE = 'v2'")  # as long as before
+    os.utime(project / "train.py", ns=(second + 2000, second + 2000))
+    code.keep(tmp_path / "code.patch", str(project))
+    assert "+VALUE = 'v2'" in (tmp_path / "code.patch").read_text()
+
+
 def test_pipes_and_broken_links_beside_the_code_hold_nothing_up(tmp_path: Path):
     (tmp_path / "pkg").mkdir()
     (tmp_path / "train.py").write_text("import pkg")
@@ -215,10 +243,10 @@ def test_pipes_and_broken_links_beside_the_code_hold_nothing_up(tmp_path: Path):
         os.mkfifo(tmp_path / "pkg" / name)
     (tmp_path / "pkg" / "c.py").symlink_to("b.py")
     (tmp_path / "pkg" / "d.py").symlink_to("nowhere")
-    code = of(tmp_path / "train.py", tmp_path / "runs")
-    assert code.trees[0].files == ("pkg/a.py", "pkg/c.py", "pkg/d.py", "train.py")
+    found = of(tmp_path / "train.py", tmp_path / "runs")
+    assert found.trees[0].files == ("pkg/a.py", "pkg/c.py", "pkg/d.py", "train.py")
     run = run_of(plan(here=LAPTOP), tmp_path / "runs" / "r")
-    snapshot.write(run.path, "code", code, True)
+    snapshot.write(run.path, "code", found, True)
     (tmp_path / "train.py").unlink()
     os.mkfifo(tmp_path / "train.py")
     changes = snapshot.changes(run)
