@@ -91,6 +91,8 @@ def test_a_study_runs_its_code_whatever_is_edited_meanwhile(tmp_path: Path):
     log = (project / "runs/t/jobs/1/logs/job.log").read_text()
     assert "gone.py, late.py" in log and f"written: {project}/runs/t/.code/project/beside" in log
 
+    assert f"written: {project}/runs/t/.code/project/beside" in done.stdout
+
     (project / "json.py").unlink()
     again = launched(project, "resume", "runs/t")
     assert again.returncode == 1 and "code           the snapshot of" in again.stdout, again.stdout + again.stderr
