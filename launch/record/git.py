@@ -107,7 +107,7 @@ def _listed(top: str, below: str, runs: str) -> tuple[list[str], list[str], list
     """Files and links of a repository, paths from the folder ``below`` its top; and notes."""
     tracked, ignored = files_of(top, below or ".")
     cut = len(below) + 1 if below else 0
-    ours = [*_runs(top, tracked, runs), *_kept_empty(tracked, below)]
+    ours = [*_runs(top, tracked, runs), *_environments(tracked), *_kept_empty(tracked, below)]
     files, notes = [], []
     links = [*ours, *ignored]
     for name in tracked:
@@ -150,6 +150,12 @@ def _runs(top: str, names: Sequence[str], runs: str) -> list[str]:
             if folder and any(os.path.isdir(os.path.join(place, beside)) for beside in ("jobs", ".code")):
                 found.append(folder)
     return found
+
+
+def _environments(names: Sequence[str]) -> list[str]:
+    """Environments of venv and conda in a repository that does not ignore them: what is installed is not copied."""
+    marks = ("/pyvenv.cfg", "/conda-meta/history")
+    return [name.removesuffix(mark) for name in names for mark in marks if name.endswith(mark)]
 
 
 def _kept_empty(names: Sequence[str], below: str) -> list[str]:

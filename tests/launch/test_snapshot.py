@@ -224,6 +224,25 @@ def test_a_folder_of_placeholders_stays_where_it_is(tmp_path: Path):
     assert set(tree.files) == {".gitignore", "train.py", "lib/.gitkeep", "lib/a.py"}
 
 
+def test_environments_in_a_repository_are_linked(tmp_path: Path):
+    project = repository(tmp_path / "p", train_py="")
+    for name in (
+        ".venv/pyvenv.cfg",
+        ".venv/lib/x.py",
+        "tools/env/conda-meta/history",
+        "tools/env/bin/tool",
+        "tools/a.py",
+    ):
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text("")
+    (tree,) = of(project / "train.py").trees
+    assert set(tree.links) == {".venv", "tools/env", "runs"} and set(tree.files) == {
+        ".gitignore",
+        "train.py",
+        "tools/a.py",
+    }
+
+
 def test_an_edit_in_the_second_of_the_commit_is_in_the_patch(tmp_path: Path):
     project = repository(tmp_path / "p", train_py="VALUE = 'v1'")
     index = project / ".git" / "index"
