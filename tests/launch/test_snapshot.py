@@ -224,6 +224,25 @@ def test_a_folder_of_placeholders_stays_where_it_is(tmp_path: Path):
     assert set(tree.files) == {".gitignore", "train.py", "lib/.gitkeep", "lib/a.py"}
 
 
+@pytest.mark.parametrize("is_repository", [False, True])
+def test_a_program_finds_what_lies_beside_its_folder(tmp_path: Path, is_repository: bool):
+    project = repository(tmp_path / "p", lib__mine_py="", data__set="data")
+    own = repository(project / "own") if is_repository else project / "own"
+    own.mkdir(exist_ok=True)
+    if not is_repository:
+        shutil.rmtree(project / ".git")
+    (own / "train.py").write_text(
+        "import pathlib, sys\n"
+        "above = pathlib.Path(__file__).parent.parent\n"
+        "sys.path.append(str(pathlib.Path(__file__).parent / '..' / 'lib'))\n"
+        "import mine\nprint(mine.__file__, (above / 'data' / 'set').read_text())\n"
+    )
+    done = launched(tmp_path, "--backend", "local", "--sample-hz", 0, "--name", "t", own / "train.py")
+    assert done.returncode == 0 and "lib/mine.py data" in done.stderr, done.stdout + done.stderr
+    assert not snapshot.written(RunDir(tmp_path / "runs/t"))
+    assert launched(tmp_path, "rm", "--yes", "t").returncode == 0 and (project / "data" / "set").exists()
+
+
 def test_environments_in_a_repository_are_linked(tmp_path: Path):
     project = repository(tmp_path / "p", train_py="")
     for name in (
