@@ -371,3 +371,20 @@ def test_a_snapshot_that_is_gone_is_not_replaced_by_the_code_of_today(tmp_path: 
     again = launched(project, "resume", "runs/t")
     assert again.returncode == 2 and "is gone" in again.stderr and "--code current" in again.stderr
     assert len(RunDir(project / "runs/t").events("started")) == 1
+
+
+def test_a_working_directory_that_is_gone_is_named(tmp_path: Path):
+    project = repository(tmp_path / "p", train_py="raise SystemExit(1)")
+    assert (
+        launched(
+            project, "--backend", "local", "--sample-hz", 0, "--runs", tmp_path, "--name", "t", "train.py"
+        ).returncode
+        == 1
+    )
+    project.rename(tmp_path / "moved")
+    again = launched(tmp_path, "resume", tmp_path / "t")
+    assert (
+        again.returncode == 1
+        and "working directory of the run is gone" in again.stdout
+        and "ulimit" not in again.stdout
+    )
