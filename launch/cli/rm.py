@@ -18,7 +18,7 @@ from launch.cli import resume
 from launch.cli.names import Named
 from launch.errors import Refusal, command
 from launch.plan import options
-from launch.record import sizes, snapshot
+from launch.record import removing, sizes, snapshot
 from launch.record.job import holder_of
 from launch.record.rundir import INDEX, PREDICTIONS, RunDir, is_study, read_index
 from launch.record.table import aligned
@@ -52,8 +52,9 @@ def main(argv: list[str]) -> int:
     if not words:
         raise Refusal(f"rm needs a run or study: {command('rm RUN|STUDY ...')}")
     if not chosen.dry_run:
-        words = [word for word in words if not _finished(Path(word), chosen.folder / word)]
+        words = [word for word in words if not removing.finished(Path(word), chosen.folder / word)]
     folders = _distinct([_removable(chosen.path(word)) for word in words])
+    _refuse_of_others(folders)
     _refuse_mounted(folders)
     _refuse_unfinished(folders, chosen.force)
     if not folders:
@@ -99,6 +100,15 @@ def _distinct(folders: Sequence[Path]) -> list[Path]:
             if other != folder
         )
     ]
+
+
+def _refuse_of_others(folders: Sequence[Path]) -> None:
+    for path in [*folders, *_runs(folders)]:
+        with contextlib.suppress(FileNotFoundError):
+            if (owner := os.lstat(path).st_uid) != os.geteuid():
+                raise Refusal(
+                    f"{path} belongs to user {owner}, and you are {os.geteuid()}: ask them to remove it; nothing was removed"
+                )
 
 
 def _refuse_mounted(folders: Sequence[Path]) -> None:
@@ -180,17 +190,17 @@ def _agreed() -> bool:
 def _remove(folder: Path) -> None:
     """Remove a run at once, a study or workflow from its runs to its index, so that what a kill leaves can be removed again."""
     if os.path.lexists(folder / "run.json"):
-        _remove_run(folder)
+        removing.remove(folder)
         return
     inner = [stage.folder for stage in stages.read(folder)] if stages.is_workflow(folder) else _runs([folder])
     for path in inner:
-        _finished(path)
+        removing.finished(path)
         if path.is_symlink():
             continue
         if is_study(path):
             _remove(path)
         elif path.is_dir():
-            _remove_run(path)
+            removing.remove(path)
     if any(os.path.lexists(path) for path in inner):
         return
     copies = [name for name in os.listdir(folder) if re.fullmatch(r"\.code(-\d+)?|code-\d+\.(json|patch)", name)]
@@ -202,46 +212,6 @@ def _remove(folder: Path) -> None:
             path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # what is not ours is still in it
         folder.rmdir()
-
-
-def _remove_run(folder: Path) -> None:
-    hidden = folder.with_name(f".{folder.name}.removed.{os.urandom(4).hex()}")
-    try:
-        folder.rename(hidden)  # so that there is no moment in which half a run looks like one
-    except OSError as error:
-        raise Refusal(f"{folder} cannot be removed ({error.strerror})") from None
-    _delete(hidden)
-
-
-def _finished(*places: Path) -> bool:
-    """Remove what a removal of this run that was killed has left; whether that was all that there is of it."""
-    halves = [half for place in places for half in _halves(place)]
-    for half in halves:
-        _delete(half)
-        print(f"removed: {half}, which an earlier rm has left", flush=True)
-    return bool(halves) and not any(map(os.path.lexists, places))
-
-
-def _halves(place: Path) -> list[Path]:
-    own = re.compile(rf"\.{re.escape(place.name)}\.removed\.[0-9a-f]{{8}}")
-    try:
-        return [place.with_name(name) for name in os.listdir(place.parent) if place.name and own.fullmatch(name)]
-    except OSError:
-        return []
-
-
-def _delete(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        if os.path.lexists(folder):
-            shutil.rmtree(folder)  # again, for the reason
-    except FileNotFoundError:  # another rm is at it
-        pass
-    except OSError as error:
-        raise Refusal(
-            f"{error.filename} cannot be removed ({error.strerror}); what is left of the run is in {folder}: "
-            "once that is put right, the same rm removes the rest"
-        ) from None
 
 
 def _left(folder: Path) -> str:

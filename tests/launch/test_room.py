@@ -117,6 +117,15 @@ def test_if_one_is_locked_none_goes(tmp_path: Path):
     assert good.result() and locked.result()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of another user")
+def test_what_others_have_in_a_shared_folder_stays(tmp_path: Path):
+    mine, study = a_run(tmp_path / "mine"), a_study(tmp_path)
+    os.chown(study / "n2-r1", 65534, 65534)
+    with pytest.raises(Refusal, match="n2-r1 belongs to user 65534"):
+        rm.main([str(mine.path), str(study), "--yes", "--force"])
+    assert mine.result() and RunDir(study / "n1-r1").result()
+
+
 def test_a_mount_in_a_run_is_left_alone(tmp_path: Path):
     run, other = a_run(tmp_path / "a run").path, tmp_path / "precious"
     other.mkdir()
