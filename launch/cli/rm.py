@@ -127,9 +127,10 @@ def _refuse_unfinished(folders: Sequence[Path], force: bool) -> None:
     known, silence = states.look(_runs(folders), fresh=True)
     for one in known:
         if one.state in ("queued", "running") and not (silence and force):
-            raise Refusal(
-                f"{one.path} is {one.state}: end it first: {command('cancel', one.path)}; nothing was removed"
-            )
+            end = f"end it first: {command('cancel', one.path)}"
+            if silence:
+                end = f"and that was its last word, as Slurm does not answer ({silence}): --force removes it all the same"
+            raise Refusal(f"{one.path} is {one.state}{', ' if silence else ': '}{end}; nothing was removed")
     bad = [one for one in known if one.state not in ("done", "missing")]
     if bad and not force:
         more = f", and {len(bad) - 1} more have none" if len(bad) > 1 else ""

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from plans import EIGHT_CORES, LAPTOP, NOON, plan, run_of
+from plans import CLUSTER, EIGHT_CORES, LAPTOP, NOON, plan, run_of
 
 from launch.cli import du, rm
 from launch.errors import Refusal
@@ -124,6 +124,25 @@ def test_what_others_have_in_a_shared_folder_stays(tmp_path: Path):
     with pytest.raises(Refusal, match="n2-r1 belongs to user 65534"):
         rm.main([str(mine.path), str(study), "--yes", "--force"])
     assert mine.result() and RunDir(study / "n1-r1").result()
+
+
+def test_where_slurm_is_silent_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    run = run_of(plan(Request(time="5"), CLUSTER), tmp_path / "r")
+    (run.path / "jobs" / "1").mkdir(parents=True)
+    job = {
+        "backend": "slurm",
+        "shape": "run",
+        "runs": ["."],
+        "saves": False,
+        "name": "r",
+        "id": "7",
+        "state": "submitted",
+    }
+    publish_json(run.path / "jobs" / "1" / "job.json", job)
+    with pytest.raises(Refusal, match="is queued, and that was its last word, as Slurm does not answer"):
+        rm.main([str(run.path), "--yes"])
+    assert run.run_json.exists() and rm.main([str(run.path), "--yes", "--force"]) == 0
 
 
 def test_a_mount_in_a_run_is_left_alone(tmp_path: Path):
