@@ -57,10 +57,10 @@ class Ranks:
             count = len(self._processes)
             self.kill()
             why = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-            raise Refusal(
-                f"only {count} of {plan.size} ranks could be started here ({why}): raise the limits of open files and processes "
-                "(ulimit -n, ulimit -u), or ask for fewer ranks"
-            ) from None
+            what = "raise the limits of open files and processes (ulimit -n, ulimit -u), or ask for fewer ranks"
+            if not os.path.isdir(plan.cwd):
+                what = "the working directory of the run is gone: put it back, or start the run anew from another"
+            raise Refusal(f"only {count} of {plan.size} ranks could be started here ({why}): {what}") from None
 
     def _start_all(self) -> None:
         plan, command = self.plan, [*rank_command.words(self.plan), str(self.run.path)]

@@ -86,6 +86,7 @@ def runs() -> Path:
 def _values(table: dict[str, Any], folder: str) -> dict[str, Any]:
     from launch.plan import options
     from launch.plan.request import Request
+    from launch.plan.walltime import walltime
 
     if unknown := next((name for name in table if name != "job"), None):
         raise Refusal(f"{unknown} is not a key that it can have: write options of a job below [job]")
@@ -102,6 +103,8 @@ def _values(table: dict[str, Any], folder: str) -> dict[str, Any]:
             raise Refusal(f"[job] has {key}, which is for one command alone: leave it out")
         words += _words(key, value, fields[name])
     values, _ = options.split(Request, words)
+    if "time" in values:
+        walltime(values["time"])  # so that a refusal names the file
     for name in ("runs", "site"):
         if name in values:
             path = os.path.expanduser(values[name])

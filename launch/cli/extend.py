@@ -19,6 +19,7 @@ from launch.errors import Refusal, command
 from launch.plan import options, site
 from launch.plan.request import Count, NotNegative, Request
 from launch.plan.shape import refuse_beyond_limits
+from launch.record import snapshot
 from launch.record.rundir import PREDICTIONS, RunDir, is_study
 from launch.record.table import aligned
 from launch.submit import describe, grow, jobs, order, revise, states, study
@@ -117,6 +118,13 @@ def _planned(folder: Path, given: dict[str, Any], how: Options) -> Growth:
     """What the study would get, with the new runs as asked for, and within what site, scheduler and budget allow."""
     what = grow.growth(folder, given)
     runs = [(RunDir(folder / point.name), plan) for point, plan in what.runs]
+    try:
+        snapshot.copies(runs[0][0])
+    except Refusal as refusal:
+        gone = str(refusal).partition(": ")[0]
+        raise Refusal(
+            f"{gone}, so that new runs would not be as the others: make a study of its own, under another --name"
+        ) from None
     new = revise.revised(runs, how)
     what = Growth(
         folder=folder,

@@ -10,7 +10,7 @@ import re
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +18,9 @@ from launch.cli import resume
 from launch.cli.names import Named
 from launch.errors import Refusal, command
 from launch.plan import options
-from launch.record import sizes
-from launch.record.rundir import INDEX, PREDICTIONS, is_study, read_index
+from launch.record import removing, sizes, snapshot
+from launch.record.job import holder_of
+from launch.record.rundir import INDEX, PREDICTIONS, RunDir, is_study, read_index
 from launch.record.table import aligned
 from launch.submit import lock, stages, states
 
@@ -50,17 +51,25 @@ def main(argv: list[str]) -> int:
     chosen, words = options.with_words(Options, argv, "rm")
     if not words:
         raise Refusal(f"rm needs a run or study: {command('rm RUN|STUDY ...')}")
-    folders = list(dict.fromkeys(_removable(chosen.path(word)) for word in words))
+    if not chosen.dry_run:
+        words = [word for word in words if not removing.finished(Path(word), chosen.folder / word)]
+    folders = _distinct([_removable(chosen.path(word)) for word in words])
+    _refuse_of_others(folders)
+    _refuse_mounted(folders)
     _refuse_unfinished(folders, chosen.force)
-    print(_listed(folders), flush=True)
+    if not folders:
+        return 0
+    print("\n".join([_listed(folders), *_written(folders)]), flush=True)
     if chosen.dry_run:
         return 0
     if not chosen.yes and not _agreed():
         print("nothing was removed")
         return 1
-    for folder in folders:
-        with _alone(folder):
-            _refuse_unfinished([folder], chosen.force)  # it may have been resumed since
+    with contextlib.ExitStack() as locks:  # all before the first goes
+        for outermost in dict.fromkeys(resume.outermost(folder).resolve() for folder in folders):
+            locks.enter_context(lock.alone(outermost))
+        _refuse_unfinished(folders, chosen.force)  # one may have been resumed since
+        for folder in folders:
             _remove(folder)
             print(f"removed: {folder}" if not os.path.lexists(folder) else _left(folder), flush=True)
     return 0
@@ -78,13 +87,52 @@ def _removable(path: Path) -> Path:
     raise Refusal(f"{path} {what}; rm removes nothing else")
 
 
+def _distinct(folders: Sequence[Path]) -> list[Path]:
+    """Each once, however it is spelled, and without those whose runs go with another that is named."""
+    spelled = list({folder.resolve(): folder for folder in reversed(folders)}.values())[::-1]
+    runs = {folder: {run.resolve() for run in _runs([folder])} for folder in spelled}
+    return [
+        folder
+        for folder in spelled
+        if not any(
+            other.resolve() in folder.resolve().parents and runs[folder] <= runs[other]
+            for other in spelled
+            if other != folder
+        )
+    ]
+
+
+def _refuse_of_others(folders: Sequence[Path]) -> None:
+    for path in [*folders, *_runs(folders)]:
+        with contextlib.suppress(FileNotFoundError):
+            if (owner := os.lstat(path).st_uid) != os.geteuid():
+                raise Refusal(
+                    f"{path} belongs to user {owner}, and you are {os.geteuid()}: ask them to remove it; nothing was removed"
+                )
+
+
+def _refuse_mounted(folders: Sequence[Path]) -> None:
+    """What is mounted in a run is somebody's own, as what a link leads to is, and nothing of it shows in its path."""
+    with contextlib.suppress(FileNotFoundError), open("/proc/self/mountinfo", "rb") as lines:  # not Linux
+        mounted = [re.sub(rb"\\([0-7]{3})", lambda code: bytes([int(code[1], 8)]), line.split()[4]) for line in lines]
+        for folder in folders:
+            for place in map(Path, map(os.fsdecode, mounted)):
+                if place.is_relative_to(folder.resolve()):
+                    raise Refusal(
+                        f"something is mounted at {place}, in what is to go: unmount it first; nothing was removed"
+                    )
+
+
 def _refuse_unfinished(folders: Sequence[Path], force: bool) -> None:
     known, silence = states.look(_runs(folders), fresh=True)
     for one in known:
         if one.state in ("queued", "running") and not (silence and force):
-            raise Refusal(
-                f"{one.path} is {one.state}: end it first: {command('cancel', one.path)}; nothing was removed"
-            )
+            end = f"end it first: {command('cancel', one.path)}"
+            if silence:
+                end = (
+                    f"and that was its last word, as Slurm does not answer ({silence}): --force removes it all the same"
+                )
+            raise Refusal(f"{one.path} is {one.state}{', ' if silence else ': '}{end}; nothing was removed")
     bad = [one for one in known if one.state not in ("done", "missing")]
     if bad and not force:
         more = f", and {len(bad) - 1} more have none" if len(bad) > 1 else ""
@@ -120,6 +168,20 @@ def _listed(folders: Sequence[Path]) -> str:
     return aligned([*rows, ("total", str(len(_runs(folders))), sizes.text(total))], "<>>")
 
 
+def _written(folders: Sequence[Path]) -> list[str]:
+    """What programs wrote beside their code, and so into the copy of it that goes: the user may look for it elsewhere."""
+    found: dict[Path, str] = {}
+    for folder in folders:
+        for run in map(RunDir, _runs([folder])):
+            holder = holder_of(run)
+            if holder not in found and holder.is_relative_to(folder):
+                found[holder] = ""
+                with contextlib.suppress(Refusal, OSError):  # of a copy that is gone
+                    if new := snapshot.written(run):
+                        found[holder] = f"with what was written beside the code: {snapshot.some(new)}"
+    return [line for line in found.values() if line]
+
+
 def _agreed() -> bool:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Refusal("nobody can be asked, as this is no terminal: give --yes; nothing was removed")
@@ -128,29 +190,20 @@ def _agreed() -> bool:
     return False
 
 
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the lock of the outermost; it may go with the folder."""
-    if not os.path.lexists(folder):  # it went with another that was named
-        yield
-        return
-    with lock.alone(resume.outermost(folder)):
-        yield
-
-
 def _remove(folder: Path) -> None:
     """Remove a run at once, a study or workflow from its runs to its index, so that what a kill leaves can be removed again."""
     if os.path.lexists(folder / "run.json"):
-        _remove_run(folder)
+        removing.remove(folder)
         return
     inner = [stage.folder for stage in stages.read(folder)] if stages.is_workflow(folder) else _runs([folder])
     for path in inner:
+        removing.finished(path)
         if path.is_symlink():
             continue
         if is_study(path):
             _remove(path)
         elif path.is_dir():
-            _remove_run(path)
+            removing.remove(path)
     if any(os.path.lexists(path) for path in inner):
         return
     copies = [name for name in os.listdir(folder) if re.fullmatch(r"\.code(-\d+)?|code-\d+\.(json|patch)", name)]
@@ -162,12 +215,6 @@ def _remove(folder: Path) -> None:
             path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # what is not ours is still in it
         folder.rmdir()
-
-
-def _remove_run(folder: Path) -> None:
-    hidden = folder.with_name(f".{folder.name}.removed.{os.urandom(4).hex()}")
-    folder.rename(hidden)  # so that there is no moment in which half a run looks like one
-    shutil.rmtree(hidden)
 
 
 def _left(folder: Path) -> str:

@@ -37,7 +37,9 @@ def keep(patch_file: Path, cwd: str) -> str | None:
         return commit.decode().strip() or None
     # In a copy of the index, new files can be announced without touching the user's.
     copied = patch_file.with_name(".index")
-    shutil.copy(index.decode().strip(), copied)
+    shutil.copy2(
+        index.decode().strip(), copied
+    )  # with its time, by which git knows files that were changed in the second of a commit
     try:
         _git(cwd, "add", "--intent-to-add", "--", "*.py", ":(exclude)**/site-packages/**", index=str(copied))
         patch = _git(cwd, *_PLAIN, "HEAD", index=str(copied))

@@ -1,13 +1,16 @@
 """The files of a tree, copied with links to what is not code, or only looked at: each with size, time and a digest."""
 
+import contextlib
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from launch.record.tree import Tree
 
 _PART = 2**22  # bytes that are copied at once
+_MOST_BESIDE = 1000  # links to what lies beside a tree: more would take longer than all else, as where it lies in /tmp
 _HASHED = 2**20  # bytes of a file that is only watched, above which its size and time stand for its content
 
 
@@ -32,6 +35,18 @@ def copied(tree: Tree, folder: Path) -> Iterator[tuple[str, int, int, str]]:
             os.symlink(source, target)
     for name in sorted(set(tree.links)):
         _link(tree.root, os.path.realpath(folder), name)
+
+
+def link_beside(tree: Tree, folder: Path) -> None:
+    """Link to what lies beside a tree, in the folder of its copy: programs find data and modules by ``..`` from their own file."""
+    above = os.path.dirname(tree.root)
+    try:
+        names = [name for name in os.listdir(above) if name[0] != "."]
+    except OSError:
+        return
+    for name in names if len(names) <= _MOST_BESIDE else ():
+        with contextlib.suppress(FileExistsError):  # a copy
+            os.symlink(os.path.join(above, name), folder / name)
 
 
 def _copy(source: str, target: str) -> tuple[int, int, str]:
@@ -91,6 +106,8 @@ def look(path: str, shortly: bool) -> tuple[int, int, str]:
     status = os.lstat(path)
     if os.path.islink(path):
         content = os.fsencode(os.readlink(path))
+    elif not stat.S_ISREG(status.st_mode):  # a pipe at the place of a file: to open it would wait for ever
+        content = b"no file"
     elif shortly and status.st_size > _HASHED:
         return status.st_size, status.st_mtime_ns, f"{status.st_size} {status.st_mtime_ns}"
     else:

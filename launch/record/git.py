@@ -14,6 +14,8 @@ _TIMEOUT_S = 60
 # Set by git itself in its hooks, these would make any folder part of that repository.
 _OF_HOOKS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY")
 
+_PLACEHOLDERS = (".gitkeep", ".gitignore", ".gitattributes", ".keep")
+
 
 class Unlisted(Refusal):
     """Git does not say in time which files a repository has."""
@@ -105,11 +107,11 @@ def _listed(top: str, below: str, runs: str) -> tuple[list[str], list[str], list
     """Files and links of a repository, paths from the folder ``below`` its top; and notes."""
     tracked, ignored = files_of(top, below or ".")
     cut = len(below) + 1 if below else 0
-    ours = _runs(top, tracked, runs)
+    ours = [*_runs(top, tracked, runs), *_environments(tracked), *_kept_empty(tracked, below)]
     files, notes = [], []
     links = [*ours, *ignored]
     for name in tracked:
-        if any(within(name, each) for each in ours):
+        if ours and any(within(name, each) for each in ours):
             continue
         try:
             mode = os.lstat(os.path.join(top, name)).st_mode
@@ -127,7 +129,7 @@ def _listed(top: str, below: str, runs: str) -> tuple[list[str], list[str], list
             notes += [f"with {inner} at {nested.commit[:8] if nested.commit else 'no commit'}", *notes_there]
         elif stat.S_ISREG(mode) or stat.S_ISLNK(mode):
             files.append(name)
-    names = {link.rstrip("/"): None for link in links}
+    names = {link.rstrip("/"): None for link in links if not any(within(link, each) and link != each for each in ours)}
     kept = [link for link in names if os.path.basename(link) != "__pycache__" and not link.endswith(".pyc")]
     return (
         [name[cut:] for name in files],
@@ -148,6 +150,29 @@ def _runs(top: str, names: Sequence[str], runs: str) -> list[str]:
             if folder and any(os.path.isdir(os.path.join(place, beside)) for beside in ("jobs", ".code")):
                 found.append(folder)
     return found
+
+
+def _environments(names: Sequence[str]) -> list[str]:
+    """Environments of venv and conda in a repository that does not ignore them: what is installed is not copied."""
+    marks = ("/pyvenv.cfg", "/conda-meta/history")
+    return [name.removesuffix(mark) for name in names for mark in marks if name.endswith(mark)]
+
+
+def _kept_empty(names: Sequence[str], below: str) -> list[str]:
+    """The topmost folders of which a repository holds no more than placeholders: they are for data or outputs, and not code."""
+    with_code, found = {"", below}, set()
+    for name in names:
+        folder, file = os.path.split(name.rstrip("/"))
+        while file not in _PLACEHOLDERS and folder not in with_code:
+            with_code.add(folder)
+            folder = os.path.dirname(folder)
+    for name in names:
+        folder, file = os.path.split(name)
+        if file in _PLACEHOLDERS and folder not in with_code:
+            while (above := os.path.dirname(folder)) not in with_code:
+                folder = above
+            found.add(folder)
+    return sorted(found)
 
 
 def environment() -> dict[str, str]:

@@ -36,7 +36,7 @@ def beside(folders: Sequence[str], first: Sequence[str]) -> dict[str, list[str]]
             continue
         for file in [path] if os.path.isfile(path) else _files(path):
             found.setdefault(folder, []).append(os.path.relpath(file, folder))
-            if file.endswith(".py"):
+            if file.endswith(".py") and os.path.isfile(file):
                 waiting += [place for name in _imported(file) if (place := _place(folders, name))]
     return {folder: sorted(set(files)) for folder, files in found.items()}
 
@@ -76,4 +76,5 @@ def _files(folder: str) -> Iterator[str]:
             folders.clear()
             continue
         folders[:] = sorted(name for name in folders if name != "__pycache__" and not name.startswith("."))
-        yield from (os.path.join(inner, name) for name in sorted(files) if not name.endswith(".pyc"))
+        paths = [os.path.join(inner, name) for name in sorted(files) if not name.endswith(".pyc")]
+        yield from (path for path in paths if os.path.islink(path) or os.path.isfile(path))  # no pipes and sockets

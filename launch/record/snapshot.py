@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from launch import HOME
 from launch.errors import Refusal, command
 from launch.record import code, copying
 from launch.record.contents import CodeRecord, TreeRecord
@@ -21,7 +22,7 @@ from launch.record.files import Damaged, as_text, decode, publish, read_object, 
 from launch.record.job import holder_of
 from launch.record.rundir import RunDir
 from launch.record.sources import Sources
-from launch.record.tree import Tree
+from launch.record.tree import Tree, within
 
 FIRST = "code"
 """The name of the code that a run or study was submitted with."""
@@ -70,6 +71,9 @@ def write(holder: Path, name: str, sources: Sources, copied: bool, most_mib: flo
         if tree.commit:
             kept["commit"] = tree.commit
         trees.append(kept)
+    for tree in sources.trees if copied else ():
+        if not within(tree.root, HOME):  # the toolkit is found by its own place
+            copying.link_beside(tree, folder)
     (folder / LIST).touch(mode=0o600)
     (folder / LIST).write_text("".join(json.dumps(line) + "\n" for line in lines))
     first = sources.trees[0] if sources.trees else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 from collections.abc import Iterable, Mapping, Sequence
@@ -221,7 +222,7 @@ def run(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, throttle: i
 
     runs = left_over(runs)
     outcomes: dict[str, str] = {}
-    count = len(runs)
+    count, all_runs = len(runs), [run for run, _ in runs]
     most = runs[0][1].max_jobs if runs and not runs[0][1].pack else None
     try:
         while runs:
@@ -239,7 +240,20 @@ def run(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, throttle: i
         if is_study(folder):
             print(again(folder), flush=True)
         raise
-    return summary(folder, outcomes)
+    status = summary(folder, outcomes)
+    if outcomes:
+        _say_written(all_runs)
+    return status
+
+
+def _say_written(runs: Sequence[RunDir]) -> None:
+    """Where that is which programs wrote beside their code, and the user may look for in vain at its place."""
+    from launch.record import snapshot
+
+    for run in {(record.holder_of(run), snapshot.name_of(run)): run for run in runs}.values():
+        with contextlib.suppress(Refusal, OSError):  # of a copy that is gone
+            if new := snapshot.written(run):
+                print(f"beside the code, so in its snapshot, were written: {snapshot.some(new)}", flush=True)
 
 
 def holder(folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -169,3 +170,15 @@ def test_older_studies_and_runs_do_not_grow(tmp_path: Path):
     for path, says in ((folder, "as it is of an older version"), (folder / "n1-r1", "is not a study")):
         with pytest.raises(Refusal, match=says):
             extend.main([str(path), "--repeats=2"])
+
+
+def test_a_study_whose_code_is_gone_does_not_grow(tmp_path: Path):
+    (tmp_path / "program.py").write_text("")
+    words = ("--backend=local", "--sample-hz=0", "--runs", tmp_path, "--name=s", "--repeats=2", tmp_path / "program.py")
+    assert launch(*words).returncode == 0
+    shutil.rmtree(tmp_path / "s" / ".code")
+    before = sorted(os.listdir(tmp_path / "s")), (tmp_path / "s" / "study.json").read_bytes()
+    with pytest.raises(Refusal, match=r"\.code/.* is gone, .* another --name"):
+        extend.main([str(tmp_path / "s"), "--repeats=3"])
+    assert sorted(set(os.listdir(tmp_path / "s")) - {".launcher"}) == sorted(set(before[0]) - {".launcher"})
+    assert (tmp_path / "s" / "study.json").read_bytes() == before[1]

@@ -3,10 +3,11 @@
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
-from plans import EIGHT_CORES, LAPTOP, NOON, plan, run_of
+from plans import CLUSTER, EIGHT_CORES, LAPTOP, NOON, plan, run_of
 
 from launch.cli import du, rm
 from launch.errors import Refusal
@@ -92,6 +93,70 @@ def test_a_run_of_a_study_and_a_workflow(tmp_path: Path, capsys: pytest.CaptureF
     ]
     assert rm.main([str(tmp_path / "w"), "--yes"]) == 0
     assert not (tmp_path / "w").exists()
+
+
+def test_named_twice_it_goes_once(tmp_path: Path, capsys: pytest.CaptureFixture):
+    study, one = a_study(tmp_path), a_run(tmp_path / "one").path
+    assert rm.main([str(one), f"{tmp_path}/s/../one", str(study), str(study / "n1-r1"), "--yes"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[3].split()[:2] == ["total", "3"] and not one.exists() and not study.exists()
+
+
+def test_what_a_killed_rm_left_goes_with_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    study, one = a_study(tmp_path / "runs"), a_run(tmp_path / "runs" / "one").path
+    (study / "n1-r1").rename(study / ".n1-r1.removed.0123abcd")
+    one.rename(tmp_path / "runs" / ".one.removed.0123abcd")
+    monkeypatch.chdir(tmp_path)
+    assert rm.main(["one", "s", "--yes"]) == 0 and os.listdir("runs") == []
+
+
+def test_if_one_is_locked_none_goes(tmp_path: Path):
+    good, locked = a_run(tmp_path / "good"), a_run(tmp_path / "locked")
+    with lock.alone(locked.path), pytest.raises(Refusal, match="a launcher is at work on"):
+        rm.main([str(good.path), str(locked.path), "--yes"])
+    assert good.result() and locked.result()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of another user")
+def test_what_others_have_in_a_shared_folder_stays(tmp_path: Path):
+    mine, study = a_run(tmp_path / "mine"), a_study(tmp_path)
+    os.chown(study / "n2-r1", 65534, 65534)
+    with pytest.raises(Refusal, match="n2-r1 belongs to user 65534"):
+        rm.main([str(mine.path), str(study), "--yes", "--force"])
+    assert mine.result() and RunDir(study / "n1-r1").result()
+
+
+def test_where_slurm_is_silent_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    run = run_of(plan(Request(time="5"), CLUSTER), tmp_path / "r")
+    (run.path / "jobs" / "1").mkdir(parents=True)
+    job = {
+        "backend": "slurm",
+        "shape": "run",
+        "runs": ["."],
+        "saves": False,
+        "name": "r",
+        "id": "7",
+        "state": "submitted",
+    }
+    publish_json(run.path / "jobs" / "1" / "job.json", job)
+    with pytest.raises(Refusal, match="is queued, and that was its last word, as Slurm does not answer"):
+        rm.main([str(run.path), "--yes"])
+    assert run.run_json.exists() and rm.main([str(run.path), "--yes", "--force"]) == 0
+
+
+def test_a_mount_in_a_run_is_left_alone(tmp_path: Path):
+    run, other = a_run(tmp_path / "a run").path, tmp_path / "precious"
+    other.mkdir()
+    (other / "file").write_text("the user's")
+    if subprocess.run(["mount", "--bind", other, run / "logs"], check=False, capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        with pytest.raises(Refusal, match="something is mounted at .*/a run/logs"):
+            rm.main([str(run), "--yes", "--force"])
+        assert (other / "file").exists() and run.is_dir()
+    finally:
+        subprocess.run(["umount", run / "logs"], check=True)
 
 
 @pytest.mark.parametrize(

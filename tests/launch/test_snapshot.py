@@ -12,7 +12,7 @@ from projects import git, launched, repository
 
 from launch.errors import Refusal
 from launch.plan.workload import Target
-from launch.record import snapshot, sources
+from launch.record import code, snapshot, sources
 from launch.record.rundir import RunDir
 from launch.record.tree import refuse_too_large
 
@@ -90,6 +90,8 @@ def test_a_study_runs_its_code_whatever_is_edited_meanwhile(tmp_path: Path):
     assert changed == ["gone.py", "late.py", "lib/early.py", "setting.txt", "train.py", "unseen.py"]
     log = (project / "runs/t/jobs/1/logs/job.log").read_text()
     assert "gone.py, late.py" in log and f"written: {project}/runs/t/.code/project/beside" in log
+
+    assert f"written: {project}/runs/t/.code/project/beside" in done.stdout
 
     (project / "json.py").unlink()
     again = launched(project, "resume", "runs/t")
@@ -207,6 +209,90 @@ def test_without_a_repository_a_script_and_what_it_imports(tmp_path: Path):
         refuse_too_large([tree], 0.01)
 
 
+def test_a_folder_of_placeholders_stays_where_it_is(tmp_path: Path):
+    project = repository(
+        tmp_path / "p", train_py="", outputs__gitkeep="", sets__raw__gitkeep="", sets__gitkeep="", lib__gitkeep="", lib__a_py=""
+    )  # fmt: skip
+    for folder in ("outputs", "sets/raw", "sets", "lib"):
+        (project / folder / "gitkeep").rename(project / folder / ".gitkeep")
+    (project / ".gitignore").write_text("sets/*\n!sets/raw\nsets/raw/*\n!.gitkeep\nruns/\n")
+    git(project, "add", "-A")
+    for number in range(9):
+        (project / "sets" / "raw" / f"{number}.npy").write_text("")
+    (tree,) = of(project / "train.py").trees
+    assert set(tree.links) == {"outputs", "sets", "runs"}
+    assert set(tree.files) == {".gitignore", "train.py", "lib/.gitkeep", "lib/a.py"}
+
+
+@pytest.mark.parametrize("is_repository", [False, True])
+def test_a_program_finds_what_lies_beside_its_folder(tmp_path: Path, is_repository: bool):
+    project = repository(tmp_path / "p", lib__mine_py="", data__set="data")
+    own = repository(project / "own") if is_repository else project / "own"
+    own.mkdir(exist_ok=True)
+    if not is_repository:
+        shutil.rmtree(project / ".git")
+    (own / "train.py").write_text(
+        "import pathlib, sys\n"
+        "above = pathlib.Path(__file__).parent.parent\n"
+        "sys.path.append(str(pathlib.Path(__file__).parent / '..' / 'lib'))\n"
+        "import mine\nprint(mine.__file__, (above / 'data' / 'set').read_text())\n"
+    )
+    done = launched(tmp_path, "--backend", "local", "--sample-hz", 0, "--name", "t", own / "train.py")
+    assert done.returncode == 0 and "lib/mine.py data" in done.stderr, done.stdout + done.stderr
+    assert not snapshot.written(RunDir(tmp_path / "runs/t"))
+    assert launched(tmp_path, "rm", "--yes", "t").returncode == 0 and (project / "data" / "set").exists()
+
+
+def test_environments_in_a_repository_are_linked(tmp_path: Path):
+    project = repository(tmp_path / "p", train_py="")
+    for name in (
+        ".venv/pyvenv.cfg",
+        ".venv/lib/x.py",
+        "tools/env/conda-meta/history",
+        "tools/env/bin/tool",
+        "tools/a.py",
+    ):
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text("")
+    (tree,) = of(project / "train.py").trees
+    assert set(tree.links) == {".venv", "tools/env", "runs"} and set(tree.files) == {
+        ".gitignore",
+        "train.py",
+        "tools/a.py",
+    }
+
+
+def test_an_edit_in_the_second_of_the_commit_is_in_the_patch(tmp_path: Path):
+    project = repository(tmp_path / "p", train_py="VALUE = 'v1'")
+    index = project / ".git" / "index"
+    second = index.stat().st_mtime_ns // 10**9 * 10**9 - 10**10
+    os.utime(project / "train.py", ns=(second, second))
+    git(project, "update-index", "--refresh")
+    os.utime(index, ns=(second + 1000, second + 1000))
+    (project / "train.py").write_text("VALUE = 'v2'")  # as long as before
+    os.utime(project / "train.py", ns=(second + 2000, second + 2000))
+    code.keep(tmp_path / "code.patch", str(project))
+    assert "+VALUE = 'v2'" in (tmp_path / "code.patch").read_text()
+
+
+def test_pipes_and_broken_links_beside_the_code_hold_nothing_up(tmp_path: Path):
+    (tmp_path / "pkg").mkdir()
+    (tmp_path / "train.py").write_text("import pkg")
+    (tmp_path / "pkg" / "a.py").write_text("")
+    for name in ("pipe", "b.py"):
+        os.mkfifo(tmp_path / "pkg" / name)
+    (tmp_path / "pkg" / "c.py").symlink_to("b.py")
+    (tmp_path / "pkg" / "d.py").symlink_to("nowhere")
+    found = of(tmp_path / "train.py", tmp_path / "runs")
+    assert found.trees[0].files == ("pkg/a.py", "pkg/c.py", "pkg/d.py", "train.py")
+    run = run_of(plan(here=LAPTOP), tmp_path / "runs" / "r")
+    snapshot.write(run.path, "code", found, True)
+    (tmp_path / "train.py").unlink()
+    os.mkfifo(tmp_path / "train.py")
+    changes = snapshot.changes(run)
+    assert changes is not None and changes.files == ["train.py"]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of another user")
 def test_a_repository_that_git_refuses_for_its_owner(tmp_path: Path):
     project = repository(tmp_path / "project", train_py="")
@@ -285,3 +371,20 @@ def test_a_snapshot_that_is_gone_is_not_replaced_by_the_code_of_today(tmp_path: 
     again = launched(project, "resume", "runs/t")
     assert again.returncode == 2 and "is gone" in again.stderr and "--code current" in again.stderr
     assert len(RunDir(project / "runs/t").events("started")) == 1
+
+
+def test_a_working_directory_that_is_gone_is_named(tmp_path: Path):
+    project = repository(tmp_path / "p", train_py="raise SystemExit(1)")
+    assert (
+        launched(
+            project, "--backend", "local", "--sample-hz", 0, "--runs", tmp_path, "--name", "t", "train.py"
+        ).returncode
+        == 1
+    )
+    project.rename(tmp_path / "moved")
+    again = launched(tmp_path, "resume", tmp_path / "t")
+    assert (
+        again.returncode == 1
+        and "working directory of the run is gone" in again.stdout
+        and "ulimit" not in again.stdout
+    )

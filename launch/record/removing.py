@@ -1,0 +1,55 @@
+"""The removal of a run: there is no moment in which half a run looks like one, and what a kill leaves of it is removed later."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from launch.errors import Refusal
+
+
+def remove(folder: Path) -> None:
+    """Remove a run.
+
+    Raises
+    ------
+    Refusal
+        If it cannot be removed, or not all of it.
+    """
+    hidden = folder.with_name(f".{folder.name}.removed.{os.urandom(4).hex()}")
+    try:
+        folder.rename(hidden)  # so that there is no moment in which half a run looks like one
+    except OSError as error:
+        raise Refusal(f"{folder} cannot be removed ({error.strerror})") from None
+    _delete(hidden)
+
+
+def finished(*places: Path) -> bool:
+    """Remove what a removal of this run that was killed has left; whether that was all that there is of it."""
+    halves = [half for place in places for half in _halves(place)]
+    for half in halves:
+        _delete(half)
+        print(f"removed: {half}, which an earlier rm has left", flush=True)
+    return bool(halves) and not any(map(os.path.lexists, places))
+
+
+def _halves(place: Path) -> list[Path]:
+    own = re.compile(rf"\.{re.escape(place.name)}\.removed\.[0-9a-f]{{8}}")
+    try:
+        return [place.with_name(name) for name in os.listdir(place.parent) if place.name and own.fullmatch(name)]
+    except OSError:
+        return []
+
+
+def _delete(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        if os.path.lexists(folder):
+            shutil.rmtree(folder)  # again, for the reason
+    except FileNotFoundError:  # another rm is at it
+        pass
+    except OSError as error:
+        raise Refusal(
+            f"{error.filename} cannot be removed ({error.strerror}); what is left of the run is in {folder}: "
+            "once that is put right, the same rm removes the rest"
+        ) from None
