@@ -141,5 +141,7 @@ def test_where_the_toolkit_cannot_be_it_is_one_line(folder: Path):
         assert last.startswith("ImportError: rankloop.") and words in last, last
     assert python("import rankloop; rankloop.nothing", folder).stderr.count("has no attribute 'nothing'") == 1
     # A module of such a name that nobody has imported takes the place of none of the toolkit's.
-    done = python("import rankloop, sys; path = [*sys.path]; print(rankloop.Study.__module__, sys.path == path)", folder)
+    done = python(
+        "import rankloop, sys; path = [*sys.path]; print(rankloop.Study.__module__, sys.path == path)", folder
+    )
     assert done.stdout.split() == ["profiling.api", "True"], done.stderr
