@@ -289,11 +289,11 @@ def test_words_and_paths_arrive_as_they_were_given(clean_slurm: Cluster, tmp_pat
     place.mkdir()
     site = tmp_path / "site.toml"
     site.write_text(f'name = "odd"\nbackend = "slurm"\n[env]\nNOTE = {json.dumps(ODD)}\n')  # of JSON, TOML knows this
-    told = "import json, os, sys; json.dump([sys.argv[1:], os.environ['NOTE'], os.environ['LAUNCH_RUN']], open(__file__ + '.json', 'w'))"
+    told = "import json, os, sys; json.dump([sys.argv[1:], os.environ['NOTE'], os.environ['LAUNCH_RUN']], open(os.environ['LAUNCH_RUN'] + '/words.json', 'w'))"
     run = RunDir(place / "run")
     done = launch("--site", site, "--runs", place, "--name", "run", "-J", ODD, script(place, told), *words)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads((place / "program.py.json").read_text()) == [words, ODD, str(run.path)]
+    assert json.loads((run.path / "words.json").read_text()) == [words, ODD, str(run.path)]
     assert run.result()["status"] == "done"
     assert not list(tmp_path.rglob("x"))
 
