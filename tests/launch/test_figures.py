@@ -150,6 +150,11 @@ def test_from_which_ranks_and_which_of_several(tmp_path: Path, how: tuple[str, .
     assert found["unit"] == "MB/s" and found["units"] == {"rate": "MB/s"} and "troubles" not in found
 
 
+def test_colours_are_not_seen(tmp_path: Path):
+    log = b"0: \x1b[1mrate:\x1b[0m \x1b[38;5;2m35.5\x1b[0m MB/s\x1b[K\n0: done\n"
+    assert run(tmp_path, words(r"throughput=rate: ([0-9.]+) MB/s"), log)["throughput"] == 35.5
+
+
 def test_the_lowest_rank_that_printed_it_on_any_node(tmp_path: Path):
     logs = (b"0: a\n1: b\n", b"3: rate 3\n2: rate 2\n3: rate 33\n", b"4: rate 4\n5: rate 5\n")
     assert run(tmp_path, words(r"throughput=rate ([0-9]+)"), *logs)["throughput"] == 2
