@@ -21,7 +21,7 @@ from launch.plan import figures as asked
 from launch.plan import patterns
 from launch.plan.request import Request
 from launch.plan.workload import Target
-from launch.record import figures
+from launch.record import figures, steps
 from launch.record.files import lines_from_end, publish_json
 from launch.record.rundir import RunDir
 from launch.submit import cutoff, efficiency, states
@@ -153,6 +153,23 @@ def test_from_which_ranks_and_which_of_several(tmp_path: Path, how: tuple[str, .
 def test_colours_are_not_seen(tmp_path: Path):
     log = b"0: \x1b[1mrate:\x1b[0m \x1b[38;5;2m35.5\x1b[0m MB/s\x1b[K\n0: done\n"
     assert run(tmp_path, words(r"throughput=rate: ([0-9.]+) MB/s"), log)["throughput"] == 35.5
+
+
+def test_what_was_recorded_and_is_none_is_said_too(tmp_path: Path):
+    planned = plan(nodes=1, ranks_per_node=1)
+    made = run_of(planned, tmp_path / "run")
+    cut = b'{"step": 2, "sta\n'  # by a kill
+    made.rank_steps(0).write_bytes(
+        cut
+        + b"""{"metrics": {"residual": nan}}
+{"metrics": {"loss": 1e999, "error": 3, "name": "x"}}
+{"metrics": {"name": 5}}
+"""
+    )
+    found = figures.result(made, planned, steps.reported(made, 1), [])
+    assert found["metrics"] == {"error": 3, "name": 5}
+    loss, line = found["troubles"]
+    assert loss.startswith("loss: inf is not") and line.startswith("1 recorded line") and "nan" in line
 
 
 def test_the_lowest_rank_that_printed_it_on_any_node(tmp_path: Path):
