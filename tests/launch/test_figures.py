@@ -84,7 +84,7 @@ def test_as_they_are_asked_for():
         ({"fom": ("a=([0-9])",), "fom_unit": ("a=" + 50 * "s",)}, "give a short word"),
         ({"fom": ("a=([0-9])",), "fom_as": ("a=tiem",)}, "did you mean 'time'"),
         ({"fom": ("a=([0-9])",), "fom_as": ("a=time,rate",)}, "exclude each other"),
-        ({"fom": ("a=([0-9])",), "fom_as": ("a=7",)}, "there are 1 ranks"),
+        ({"fom": ("a=([0-9])",), "fom_as": ("a=7",)}, "rank 0 alone"),
         ({"fom_unit": ("s",)}, "does not say of which"),
     ],
 )  # fmt: skip
@@ -325,7 +325,7 @@ print("rate 7 MB/s", flush=True)
     assert done.returncode == 0, done.stdout + done.stderr
     result = RunDir(tmp_path / "r").result()
     assert result["metrics"] == {"throughput": 7, "early": 98} and (result["throughput"], result["unit"]) == (7, "MB/s")
-    assert re.search(r"throughput +7 MB/s on 1 ranks", done.stdout) and re.search(
+    assert re.search(r"throughput +7 MB/s on 1 rank", done.stdout) and re.search(
         r"not known +missing: its pattern", done.stdout
     )
     assert "figures        throughput (rate, MB/s)" in done.stdout
