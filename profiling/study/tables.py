@@ -125,9 +125,8 @@ def _series(path: Path, measurements: Sequence[Measurement], notes: tuple[str, .
         )
     first = measurements[0]
     if len(rates) < 2:
-        raise Refusal(
-            f"{path} has one point only ({first.workers} worker{'s' * (first.workers > 1)}): scaling needs two numbers of workers or more"
-        )
+        workers = f"{first.workers} worker{'s' * (first.workers > 1)}"
+        raise Refusal(f"{path} has one point only ({workers}): scaling needs two numbers of workers or more")
     points = tuple(Point(workers, tuple(rates[workers])) for workers in sorted(rates))
     return Series(first.series, first.kind, first.unit, points, notes)
 
