@@ -149,7 +149,9 @@ def paragraph(run: RunDir) -> str:
         return "\n".join([*text, *([_indent(last)] if last else []), *_advice(run, last)])
     where = f"node {failure.node} ({failure.host})" if failure.node is not None else failure.host
     step = _last_step(run, failure)
-    text = [f"rank {failure.rank} on {where} failed first{f', after step {step}' if step else ''}: {failure.error}"]
+    text = [
+        f"rank {failure.rank} on {where} failed first{f', after step {step}' if step else ''}: {_headline(failure.error)}"
+    ]
     last = failure.traceback.rstrip().splitlines()[-12:]
     if failure.error.startswith(("ended by", "exit status")):  # it could not say why: what it printed last may
         last = _without_dump(_tail(_log_of(run, failure), failure.rank, 100, _printed_before(run, failure.node)))
@@ -277,6 +279,12 @@ def _tail(path: Path, rank: int | None = None, count: int = 12, begin: int = 0) 
         # Slurm's own words stand under the label of a node's first rank.
         lines = [line[match.end() :] for line in lines if (match := own.match(line)) and "slurmstepd-" not in line]
     return [line for line in lines if line.strip()][-count:]
+
+
+def _headline(error: str) -> str:
+    """An error on one line: what it says further stands in its traceback, or in what the rank printed last."""
+    first, newline, _ = error.strip().partition("\n")
+    return f"{first.rstrip()} ..." if newline else first
 
 
 def _indent(lines: list[Any]) -> str:

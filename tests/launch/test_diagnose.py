@@ -67,6 +67,12 @@ def test_what_an_earlier_attempt_printed_is_not_of_this_one(run: RunDir):
     assert "again" in paragraph(run) and "once" not in paragraph(run)
 
 
+def test_an_error_of_many_lines_has_one_in_front(run: RunDir):
+    raised(run, 2, 1.0, "ValueError: bad mesh\nin cell 7", traceback="Traceback\nValueError: bad mesh\nin cell 7\n")
+    first, *others = paragraph(run).splitlines()
+    assert first.endswith("failed first: ValueError: bad mesh ...") and others[-1] == "    in cell 7"
+
+
 def test_by_time_not_by_rank_or_file(run: RunDir):
     raised(run, 0, 103.0, "ValueError: late")
     raised(run, 5, 101.0, "ValueError: early")
