@@ -92,7 +92,12 @@ class _Numbers:
         text = (match[group] or b"").strip()
         value = float(text.lower().replace(b"d", b"e")) if _NUMBER.fullmatch(text) else math.nan
         if not math.isfinite(value):
-            self.wrong = self.wrong or f"{_shown(text)!r} is not a finite number"
+            comma = (
+                "; of numbers with a comma none is read: LC_ALL=C has many programs print a point"
+                if b"," in text
+                else ""
+            )
+            self.wrong = self.wrong or f"{_shown(text)!r} is not a finite number{comma}"
             return
         printed = match.groupdict().get("unit")
         self.add(Found(value, _shown(printed) if printed else unit))

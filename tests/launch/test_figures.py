@@ -186,7 +186,7 @@ def test_the_lowest_rank_that_printed_it_on_any_node(tmp_path: Path):
         (b"0: nothing\n", "matches nothing that the ranks printed"),
         (b"0: rate 5 MB/s\n0: rate nan MB/s\n", "'nan' is not a finite number"),
         (b"0: rate 1e999 MB/s\n", "'1e999' is not a finite number"),
-        (b"0: rate 12,5 MB/s\n", "'12,5' is not a finite number"),
+        (b"0: rate 12,5 MB/s\n", "'12,5' is not a finite number; of numbers with a comma none is read"),
         (b"0: rate 0 MB/s\n", "0 is not above 0"),
         (b"", "matches nothing"),
     ],
