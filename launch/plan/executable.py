@@ -16,6 +16,7 @@ from launch.plan import elf
 _HEAD = 4096  # bytes that tell what a file is
 _SCRIPT_MOST = 2**24  # bytes of a script; what is larger are data
 
+_COMPILED = (".c", ".cc", ".cpp", ".cu", ".cxx", ".f", ".f90", ".f95", ".f03", ".f08", ".h", ".java", ".rs")
 _ARCHIVE = "a zip archive"
 _OTHERS = {
     b"MZ": "a program for Windows",
@@ -58,6 +59,8 @@ def kind(name: str, as_program: bool = False) -> Literal["script", "program"]:
             raise Refusal(f"{name} is {other}, which Linux does not run: {advice}")
         if head and line is not None and not _is_python(line):
             return _program(name)
+    if head and line is None and name.lower().endswith(_COMPILED):
+        raise Refusal(f"{name} is source code: compile it, and give the program that comes of it")
     if not head or as_program:  # it can be executed, but not read
         if head and line is None:
             raise Refusal(
