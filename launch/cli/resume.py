@@ -85,7 +85,7 @@ def go_on(folder: Path, chosen: Options, hold: Hold) -> int:
             return workflow.run(folder, how, hold, change)
         idle = [(run, change(plan)) for run, plan in after]
         if is_study(folder):
-            print(f"{len(idle)} of the runs of {folder} are to be run", flush=True)
+            print(f"{len(idle)} of the runs of {folder} {'is' if len(idle) == 1 else 'are'} to be run", flush=True)
         throttle = (read_index(folder) or {}).get("throttle")
         status = study.run(study.holder(folder), idle, how, throttle, hold)
         return 2 if broken and not status else status

@@ -86,7 +86,8 @@ def main(argv: list[str]) -> int:
         refused = isinstance(error, Refusal)  # its line says all
         trace = program.without_ours(error.__traceback__)
         lines = "" if refused else "".join(traceback.format_exception(type(error), error, trace))
-        text = _text(error) if refused else f"{type(error).__name__}: {_text(error)}"
+        name, said = type(error).__name__, _text(error)
+        text = said if refused else f"{name}: {said}" if said else name
         _record(run, rank, attempt, text, lines, refused=begun and refused)
         if refused:
             print(text, file=sys.stderr)

@@ -58,15 +58,19 @@ _MPI_LIBRARY = re.compile(
 )
 _NUMBER = re.compile(r"(LAUNCH_RANK|RANK|SLURM_PROCID|OMPI_COMM_WORLD_RANK|PMI_RANK|PMIX_RANK)")
 _NUMBER_IN_BINARY = (b"\0RANK\0", b"LAUNCH_RANK\0", b"SLURM_PROCID\0")
+_STARTS_OTHERS = re.compile(
+    r"subprocess\.(run|call|check_call|check_output|Popen)\b|os\.(system|popen|exec|spawn|posix_spawn)|runpy\.run_"
+)
 _PYTHON = re.compile(r"(python|pypy)[0-9.]*$")
+_SHELL = re.compile(r"(ba|da|k|mk|z|c|tc|fi|xon)?sh$")
 
 
-def of_script(path: str) -> str:
+def of_script(path: str) -> str | None:
     """Of a script in Python."""
     return _of_python([Path(path)], [os.path.dirname(os.path.realpath(path)), *_users_folders()])
 
 
-def of_module(name: str, source: Path) -> str:
+def of_module(name: str, source: Path) -> str | None:
     """Of a module that is run by ``-m``, of which the source was found."""
     top = name.partition(".")[0]
     root = source
@@ -87,7 +91,7 @@ def of_program(name: str, arguments: Sequence[str]) -> str | None:
         shutil.which(name),
     ):  # one of the system: env, numactl ...
         inner = [_of_file(word) for word in arguments if os.path.isfile(word)]
-        if inner:
+        if inner or _SHELL.match(os.path.basename(name)):
             return ", ".join(dict.fromkeys(filter(None, inner))) or None
     return found
 
@@ -131,6 +135,8 @@ def _of_command_of_python(arguments: Sequence[str]) -> str | None:
             next(words, None)
         elif word == "-m":
             name = next(words, "")
+            if found := _means([name]):  # as python -m mpi4py train.py
+                return ", ".join(found)
             files = _files(f"{name}.__main__", [os.getcwd(), *_users_folders()])
             return of_module(name, files[-1]) if files else None
         elif not word.startswith("-"):
@@ -154,7 +160,9 @@ def _users_folders() -> list[str]:
     ]
 
 
-def _of_python(start: list[Path], folders: Sequence[str], own: dict[str, str] | None = None, name: str = "") -> str:
+def _of_python(
+    start: list[Path], folders: Sequence[str], own: dict[str, str] | None = None, name: str = ""
+) -> str | None:
     """What is used by some files, and by the user's modules that they import, each in its turn."""
     own = own or {}
     todo, seen, uses = [(path, name) for path in start], set(start), set[str]()
@@ -175,8 +183,16 @@ def _of_python(start: list[Path], folders: Sequence[str], own: dict[str, str] | 
     # A file beside the script that has the name of a package is what is imported.
     taken = {name.partition(".")[0] for name in uses if _files(name.partition(".")[0], folders[:1])}
     uses = {name for name in uses if name.partition(".")[0] not in taken}
-    found = [means for means, form in _MEANS.items() if any(re.match(form, name) for name in uses)]
-    return ", ".join(found) or (BY_NUMBER if any(map(_NUMBER.fullmatch, uses)) or "rankloop.rank" in uses else "")
+    if found := _means(uses):
+        return ", ".join(found)
+    if any(map(_NUMBER.fullmatch, uses)) or "rankloop.rank" in uses:
+        return BY_NUMBER
+    return None if any(map(_STARTS_OTHERS.match, uses)) else ""
+
+
+def _means(uses: Iterable[str]) -> list[str]:
+    """By what ranks meet that use these names."""
+    return [means for means, form in _MEANS.items() if any(re.match(form, name) for name in uses)]
 
 
 def _tree(path: Path) -> ast.Module | None:

@@ -16,11 +16,13 @@ from launch.plan import elf
 _HEAD = 4096  # bytes that tell what a file is
 _SCRIPT_MOST = 2**24  # bytes of a script; what is larger are data
 
+_COMPILED = (".c", ".cc", ".cpp", ".cu", ".cxx", ".f", ".f90", ".f95", ".f03", ".f08", ".h", ".java", ".rs")
+_ARCHIVE = "a zip archive"
 _OTHERS = {
     b"MZ": "a program for Windows",
     b"\xcf\xfa\xed\xfe": "a program for macOS",
     b"\xca\xfe\xba\xbe": "a program for macOS or a Java class",
-    b"PK\x03\x04": "an archive",
+    b"PK\x03\x04": _ARCHIVE,
     b"\x1f\x8b": "a compressed file",
     b"\xfd7zXZ": "a compressed file",
     b"BZh": "a compressed file",
@@ -49,9 +51,16 @@ def kind(name: str, as_program: bool = False) -> Literal["script", "program"]:
     line = first_line(head)
     if not name.endswith(".py"):
         if other := next((what for magic, what in _OTHERS.items() if head.startswith(magic)), None):
-            raise Refusal(f"{name} is {other}, which Linux does not run: give a program that was built for it")
+            advice = (
+                f"{shlex.join(['--', 'python', name])} does if it is an application in Python"
+                if other == _ARCHIVE
+                else "give a program that was built for it"
+            )
+            raise Refusal(f"{name} is {other}, which Linux does not run: {advice}")
         if head and line is not None and not _is_python(line):
             return _program(name)
+    if head and line is None and name.lower().endswith(_COMPILED):
+        raise Refusal(f"{name} is source code: compile it, and give the program that comes of it")
     if not head or as_program:  # it can be executed, but not read
         if head and line is None:
             raise Refusal(

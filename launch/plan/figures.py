@@ -210,7 +210,9 @@ def refuse_for(figures: Mapping[str, Figure], kind: str, size: int) -> None:
     for name, figure in figures.items():
         if (ranks := figure.get("ranks", "all")) != "all" and int(ranks) >= size:
             raise Refusal(
-                f"the figure {name} is that of rank {ranks}, and there are {size} ranks: give one below, or all"
+                f"the figure {name} is that of rank {ranks}, and the ranks are 0 to {size - 1}: give one of these, or all"
+                if size > 1
+                else f"the figure {name} is that of rank {ranks}, and there is rank 0 alone: give that, or all"
             )
 
 

@@ -171,7 +171,10 @@ def build(cls: type, values: dict[str, Any], what: str = "") -> Any:
     for field in dataclasses.fields(cls):
         missing = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if missing and field.name not in values:
-            raise Refusal(f"{what or cls.__name__} needs {flags(field)[-1]}: give it a value")
+            hint = typing.get_type_hints(cls)[field.name]
+            among = typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
+            value = f"one of {', '.join(among)}" if among else "a value"
+            raise Refusal(f"{what or cls.__name__} needs {flags(field)[-1]}: give it {value}")
     return cls(**values)
 
 

@@ -99,6 +99,10 @@ def axis(text: str) -> tuple[str, list[str]]:
         padded = re.search(r"(?<![0-9])0[0-9]", listed)  # 08..12 has 09, as in a shell
         width = max(map(len, span.groups())) if padded else 0
         values = [f"{number:0{width}}" for number in range(low, high + 1)]
+    elif re.fullmatch(r"[-+.0-9eE]*[0-9]\.\.[-+.0-9eE]*", listed):
+        raise Refusal(
+            f"--sweep {typed.shown(text)}: a range has whole numbers, FIRST..LAST: give other values one by one, as {name}=0.1,0.2"
+        )
     else:
         values = _split(name, listed)
     if not (name and equals) or not all(values) or not values:

@@ -47,6 +47,8 @@ def seen(run: RunDir, plan: Plan) -> str:
         return f"{world['by']} knew of {world['size']} rank{'s' * (world['size'] > 1)} where {plan.size} were started, so {apart}: {advice}"
     if plan.cooperation is None:
         return f"whether the {plan.size} ranks cooperated is not known: if not, each did the same work on its own; {_ADVICE}"
+    if plan.cooperation.startswith("MPI ") and plan.rendezvous != "mpi":  # nobody can ask a binary what it has met
+        return f"with --rendezvous {plan.rendezvous} MPI started each of the {plan.size} ranks on its own, so each did the same work: give --rendezvous mpi"
     if not plan.cooperation:
         return f"nothing was found by which the {plan.size} ranks cooperate, so each did the same work on its own: {_ADVICE}"
     return ""

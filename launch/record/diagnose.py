@@ -149,10 +149,12 @@ def paragraph(run: RunDir) -> str:
         return "\n".join([*text, *([_indent(last)] if last else []), *_advice(run, last)])
     where = f"node {failure.node} ({failure.host})" if failure.node is not None else failure.host
     step = _last_step(run, failure)
-    text = [f"rank {failure.rank} on {where} failed first{f', after step {step}' if step else ''}: {failure.error}"]
+    text = [
+        f"rank {failure.rank} on {where} failed first{f', after step {step}' if step else ''}: {_headline(failure.error)}"
+    ]
     last = failure.traceback.rstrip().splitlines()[-12:]
     if failure.error.startswith(("ended by", "exit status")):  # it could not say why: what it printed last may
-        last = _without_dump(_tail(_log_of(run, failure), failure.rank, 100))
+        last = _without_dump(_tail(_log_of(run, failure), failure.rank, 100, _printed_before(run, failure.node)))
     if last:
         text.append(_indent(last))
     return "\n".join([*text, *_advice(run, [failure.error, failure.traceback, *last])])
@@ -247,10 +249,10 @@ def _last_step(run: RunDir, failure: Failure) -> int | None:
     return None
 
 
-def _end(path: Path, size: int) -> str:
-    """The last bytes of a file; nothing of one that cannot be read, as that must not hide what others say."""
+def _end(path: Path, size: int, begin: int = 0) -> str:
+    """The last bytes of a file behind its first; nothing of one that cannot be read, as that must not hide what others say."""
     with contextlib.suppress(Unreadable):
-        return read_end(path, size).decode(errors="replace")
+        return read_end(path, size, begin).decode(errors="replace")
     return ""
 
 
@@ -262,14 +264,27 @@ def _hosts(text: str) -> list[str]:
         return []
 
 
-def _tail(path: Path, rank: int | None = None, count: int = 12) -> list[str]:
-    """The last lines of a log, of one rank or all. Read from the end: a log can be long."""
-    lines = _end(path, 65536).splitlines()
+def _printed_before(run: RunDir, node: int | None) -> int:
+    """Bytes of a node's log that are of earlier attempts."""
+    started = run.events("started")
+    begins = started[-1].get("logs", []) if started and node is not None else []
+    return begins[node] if node is not None and node < len(begins) else 0
+
+
+def _tail(path: Path, rank: int | None = None, count: int = 12, begin: int = 0) -> list[str]:
+    """The last lines of a log behind its first bytes, of one rank or all. Read from the end: a log can be long."""
+    lines = _end(path, 65536, begin).splitlines()
     if rank is not None:
         own = re.compile(rf"\s*{rank}: ")
         # Slurm's own words stand under the label of a node's first rank.
         lines = [line[match.end() :] for line in lines if (match := own.match(line)) and "slurmstepd-" not in line]
     return [line for line in lines if line.strip()][-count:]
+
+
+def _headline(error: str) -> str:
+    """An error on one line: what it says further stands in its traceback, or in what the rank printed last."""
+    first, newline, _ = error.strip().partition("\n")
+    return f"{first.rstrip()} ..." if newline else first
 
 
 def _indent(lines: list[Any]) -> str:

@@ -48,7 +48,7 @@ def result(run: RunDir, plan: Plan, recorded: Result, begins: Sequence[int]) -> 
     """
     metrics: dict[str, Any] = dict(recorded.get("metrics") or {})
     units: dict[str, str] = {}
-    troubles = []
+    troubles = list(recorded.get("troubles") or [])
     for name, figure in plan.fom.items():
         try:
             with patterns.within(SEARCH_S):

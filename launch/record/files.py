@@ -6,7 +6,7 @@ import functools
 import json
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
@@ -221,10 +221,10 @@ def read_end(path: Path, size: int, begin: int = 0) -> bytes:
         raise Unreadable(path, error.strerror or str(error)) from None
 
 
-def lines_from_end(path: Path, begin: int = 0, within: bytes = b"", block: int = 2**20) -> Iterator[bytes]:
+def lines_from_end(path: Path, begin: int = 0, within: Sequence[bytes] = (b"",), block: int = 2**20) -> Iterator[bytes]:
     """The lines of a file behind its first ``begin`` bytes, the last one first, however long it is; of a line of many blocks its end.
 
-    Where a text is given that is to stand in a line, those of a block in which it does not are passed over.
+    Where texts are given of which one is to stand in a line, those of a block in which none does are passed over.
 
     Raises
     ------
@@ -244,7 +244,7 @@ def lines_from_end(path: Path, begin: int = 0, within: bytes = b"", block: int =
                     if not newline:
                         cut = cut[-block:]
                         continue
-                if within in data:
+                if any(text in data for text in within):
                     yield from reversed(data.split(b"\n"))
     except FileNotFoundError:
         return

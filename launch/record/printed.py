@@ -19,6 +19,7 @@ NO_UNIT = "no unit"
 
 _LINE = 65536  # bytes of a line that are looked through, its last ones
 _LABEL = re.compile(rb"\s*([0-9]{1,9}): ?")
+_COLOUR = re.compile(rb"\x1b\[[0-9;:?]*[A-Za-z]")  # and what else moves a terminal's cursor: nobody sees it
 _NUMBER = re.compile(rb"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eEdD][+-]?[0-9]+)?")
 
 
@@ -91,7 +92,12 @@ class _Numbers:
         text = (match[group] or b"").strip()
         value = float(text.lower().replace(b"d", b"e")) if _NUMBER.fullmatch(text) else math.nan
         if not math.isfinite(value):
-            self.wrong = self.wrong or f"{_shown(text)!r} is not a finite number"
+            comma = (
+                "; of numbers with a comma none is read: LC_ALL=C has many programs print a point"
+                if b"," in text
+                else ""
+            )
+            self.wrong = self.wrong or f"{_shown(text)!r} is not a finite number{comma}"
             return
         printed = match.groupdict().get("unit")
         self.add(Found(value, _shown(printed) if printed else unit))
@@ -117,14 +123,14 @@ class _Numbers:
 
 
 def _matches(path: Path, begin: int, pattern: re.Pattern[bytes]) -> Iterator[tuple[int, re.Match[bytes]]]:
-    """The lines of a log that match, the last one first, each with its rank; a line that \\r redraws is several."""
+    """The lines of a log that match, without colours, the last one first, each with its rank; one that \\r redraws is several."""
     search, label_of = pattern.search, _LABEL.match
     within = patterns.literal(pattern.pattern.decode(errors="surrogateescape"))
-    for line in lines_from_end(path, begin, within):
+    for line in lines_from_end(path, begin, (within, b"\x1b")):
         if label := label_of(line):
             said = line[max(label.end(), len(line) - _LINE) :]
             for state in reversed(said.split(b"\r")) if b"\r" in said else (said,):
-                if match := search(state):
+                if match := search(_COLOUR.sub(b"", state) if b"\x1b" in state else state):
                     yield int(label[1]), match
 
 

@@ -43,8 +43,12 @@ class StepReader:
     ----------
     damaged : int
         Lines so far that are neither a step nor metrics.
+    strange : list of bytes
+        Those of them that no kill has cut short.
     metrics : dict
         Of each rank, the last figures of each name so far.
+    no_figures : dict
+        What stands in place of a figure and is none, of each name the last.
 
     Raises
     ------
@@ -56,7 +60,9 @@ class StepReader:
         self._run, self._ranks_per_node = run, run.record()["ranks_per_node"]
         self._starts = [event["time"] for event in run.events("started")]
         self.damaged = 0
+        self.strange: list[bytes] = []
         self.metrics: dict[int, dict[str, Any]] = {}
+        self.no_figures: dict[str, Any] = {}
 
     def files(self) -> list[Path]:
         """All of them, in the order of their nodes and ranks."""
@@ -95,6 +101,8 @@ class StepReader:
                     raise ValueError
             except (ValueError, KeyError, RecursionError):  # a kill within a write, a full disk, another program
                 self.damaged += 1
+                if line.rstrip().endswith(b"}"):
+                    self.strange.append(line.strip()[:200])
                 continue
             for key in _OPTIONAL:
                 if key in record and not _usable(record[key], key):
@@ -114,6 +122,7 @@ class StepReader:
             elif isinstance(record["metrics"], dict):
                 figures = {name: value for name, value in record["metrics"].items() if _usable(value, "loss")}
                 self.metrics.setdefault(int(record["rank"]), {}).update(figures)
+                self.no_figures |= {name: value for name, value in record["metrics"].items() if name not in figures}
 
 
 def _usable(value: Any, key: str) -> bool:
@@ -152,7 +161,7 @@ def reported(run: RunDir, size: int) -> Result:
     for path in files:
         with contextlib.suppress(Unreadable):
             whole = not lowest.seconds
-            for record in reader.read(path) if whole else reader.steps(path, read_end(path, _TAIL).split(b"\n")):
+            for record in reader.read(path) if whole else reader.steps(path, _last_lines(path)):
                 examples[int(record["rank"])][record.get("examples")] += 1
                 if whole:
                     lowest.add(record)
@@ -162,6 +171,18 @@ def reported(run: RunDir, size: int) -> Result:
         metrics |= reader.metrics[rank]
     if metrics:
         found["metrics"] = metrics
+    troubles = [
+        f"{name}: {value!r:.40} is not a finite number"
+        for name, value in reader.no_figures.items()
+        if name not in metrics
+    ]
+    if strange := reader.strange:
+        troubles.append(
+            f"{len(strange)} recorded line{'s' * (len(strange) > 1)}: neither a step nor figures in JSON, such as "
+            + strange[0].decode(errors="replace")
+        )
+    if troubles:
+        found["troubles"] = troubles
     if not lowest.seconds:
         started = next((event["time"] for event in reversed(run.events("started"))), ended)
         return found | {"phases_s": {"run": round(ended - started, 3)}}
@@ -172,6 +193,12 @@ def reported(run: RunDir, size: int) -> Result:
     if timed and len(batches) in (1, size) and (batch := sum(each or math.nan for each in batches)) > 0:
         found["throughput_examples_per_s"] = round(batch * len(timed) / sum(timed), 6)
     return found | {"phases_s": lowest.phases(run, ended)}
+
+
+def _last_lines(path: Path) -> list[bytes]:
+    """Of a file the last lines that are whole."""
+    tail = read_end(path, _TAIL)
+    return tail.split(b"\n")[len(tail) == _TAIL :]
 
 
 class _LowestRank:

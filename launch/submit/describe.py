@@ -61,6 +61,7 @@ def study_facts(
     """The plan of a study: what its runs share and what it costs at most, fact by fact, and a table with a row for each point."""
     first = plans[0]
     repeats = max(point.repeat for point in found)
+    points = len(found) // repeats
     several = len({plan.nodes for plan in plans}) > 1
     least = first.stop_below
     cutoff = (
@@ -81,7 +82,7 @@ def study_facts(
     facts = {
         "site": f"{here.name} ({why})",
         "backend": first.backend + " (one run after the other)" * (first.backend == "local"),
-        "study": f"{len(found) // repeats} points x {repeats} repeat{'s' * (repeats > 1)} = {len(found)} runs"
+        "study": f"{points} point{'s' * (points > 1)} x {repeats} repeat{'s' * (repeats > 1)} = {len(found)} run{'s' * (len(found) > 1)}"
         + f", {asked.scaling} scaling" * several,
         **({"container": f"{first.container} ({first.container_runtime})"} if first.container else {}),
         **_program(max(plans, key=lambda plan: plan.size)),

@@ -383,6 +383,8 @@ def _pace(entry: _Record, result: Result, running: bool) -> Pace:
         now = now._replace(throughput=made.value, unit=made.unit)
     if result:
         made = of_result(result)
-        totals = {"steps": now.steps or result.get("steps"), "epochs": now.epochs or result.get("epochs")}
+        recorded = result.get("steps", 0)  # fewer than the number of the last one where it is every hundredth, say
+        steps = now.steps or (recorded if recorded >= (now.step or 0) else None)
+        totals = {"steps": steps, "epochs": now.epochs or result.get("epochs")}
         now = now._replace(throughput=made and made.value, unit=made.unit if made else UNIT, left_s=None, **totals)
     return now

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 
@@ -20,6 +21,7 @@ from launch.submit.cutoff import cut
 
 _SETTLING_S = 10.0  # for what the nodes wrote to be seen here, and for an ended job to leave the queue
 _SHOWN_S = 0.2
+_PATIENCE_S = 2.0  # of one who has pressed Ctrl-C
 _LOOK_S = 5.0  # between two looks at how long the study still takes
 
 
@@ -50,13 +52,27 @@ def watch(jobs: Sequence[Job], follow: bool) -> dict[str, str]:
             watched.to_the_end()
     except KeyboardInterrupt:
         watched.close()
-        submission.end([(job, None) for job in jobs])
+        with _told_how_to_end_at_once():
+            submission.end([(job, None) for job in jobs])
         for run, plan in watched.left():
             if len(jobs) == len(jobs[0].runs) == 1:
                 print(closing(run, plan, "interrupted"), flush=True)
         raise
     watched.close()
     return watched.outcomes
+
+
+@contextlib.contextmanager
+def _told_how_to_end_at_once() -> Iterator[None]:
+    """Say, where the end takes its time, what it waits for: ranks may save, or ignore what asks them to end."""
+    words = "asked the ranks to end: they are given up to a minute to save; Ctrl-C ends them at once"
+    timer = threading.Timer(_PATIENCE_S, print, [words], {"flush": True})
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @contextlib.contextmanager

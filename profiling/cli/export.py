@@ -43,7 +43,7 @@ def run(argv: Sequence[str]) -> str:
     study = inputs.study(path, chosen.scaling)
     parts = [tables.choose(study, name) for name in ([chosen.series] if chosen.series else study.series)]
     for name, why in (left for part in parts for left in part.left_out.items()):
-        print(f"profiling: left out: {name}: {why}", file=sys.stderr)
+        print(f"left out: {name}: {why}", file=sys.stderr)
     table = [row for part in parts for row in rows(part, runs.kind(part))]
     if chosen.to == "parquet":
         content = as_parquet(table)

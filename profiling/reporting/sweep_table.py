@@ -52,6 +52,7 @@ def document(study: Sweep, by: str | None = None, smallest: bool | None = None) 
         "workload": study.workload,
         "by": figure,
         "smallest": small,
+        "units": {name: unit for name, unit in study.units.items() if name in shown},
         "confidence": sweep.LEVEL,
         "points": points,
         "runs": [
@@ -101,9 +102,11 @@ def cells(content: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     ]
     columns.append(("repeats", lambda point: f"{_having(point, by)} of {point['asked']}"))
     if by is None:
-        columns += [(name, lambda point, name=name: _mean_and_spread(point, name)) for name in _names(content)]
+        columns += [
+            (_title(content, name), lambda point, name=name: _mean_and_spread(point, name)) for name in _names(content)
+        ]
         return text.cells(columns, points)
-    parts = ((by, "mean"), ("sd", "sd"), ("best", "best"), ("worst", "worst"))
+    parts = ((_title(content, by), "mean"), ("sd", "sd"), ("best", "best"), ("worst", "worst"))
     columns += [(title, lambda point, key=key: _shown(_of(point, by, key, None))) for title, key in parts]
     columns.insert(-2, (f"{100 * content['confidence']:.0f} % CI", lambda point: _interval(point, by)))
     return text.cells(columns, points)
@@ -185,6 +188,11 @@ def notes(content: dict[str, Any]) -> list[str]:
 
 def _names(content: dict[str, Any]) -> list[str]:
     return list(content["smallest"])
+
+
+def _title(content: dict[str, Any], figure: str) -> str:
+    unit = content["units"].get(figure)
+    return f"{figure} [{unit}]" if unit else figure
 
 
 def _having(point: dict[str, Any], figure: str | None) -> int:

@@ -225,7 +225,8 @@ def _batch(batches: np.ndarray) -> int:
     usual = different[times.argmax()]
     if 2 * times.max() <= len(batches) or usual <= 0:
         some = ", ".join(f"{batch:.0f}" for batch in different[:4])
-        raise Unusable(f"its steps are not of one batch: {some} examples")
+        uncounted = ", and some count none" if not np.isfinite(batches).all() else ""
+        raise Unusable(f"its steps are not of one batch: {some} examples{uncounted}")
     return int(usual)
 
 

@@ -6,6 +6,7 @@ Unlike `profiling.study.runs` it needs no record of steps and leaves out no fini
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,9 @@ import numpy as np
 
 from launch.errors import Refusal, command, nearest
 from launch.record.contents import Entry, Event
+from launch.record.figures import UNIT
 from launch.record.files import Unreadable
+from launch.record.printed import NO_UNIT
 from launch.record.rundir import RunDir, read_index
 from profiling.study import confidence
 from profiling.study.confidence import Interval
@@ -39,7 +42,9 @@ class Outcome:
     repeat: int
     figures: dict[str, float]  # finite ones
     why: str  # it has none: its state; empty of a run that is done
-    unusable: dict[str, str] = field(default_factory=dict)  # figures that are not a finite number -> what they are
+    unusable: dict[str, str] = field(
+        default_factory=dict
+    )  # figures that are not a finite number, or in no usual unit -> what they are
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,7 @@ class Sweep:
     workload: str
     points: tuple[Point, ...]
     target: tuple[str, str] | None  # the metric of the workload's target, and its relation: ">=" or "<="
+    units: dict[str, str]  # of the figures that have one
 
     @property
     def runs(self) -> list[Outcome]:
@@ -171,6 +177,7 @@ def read(folder: Path, states: Callable[[Sequence[Path]], Sequence[str]]) -> Swe
     entries = index["runs"]
     found: dict[str, Outcome] = {}
     unfinished: list[Entry] = []
+    units: dict[str, dict[str, str]] = {}  # of each run
     target = None
     for entry in entries:
         run = RunDir(folder / entry["run"])
@@ -181,13 +188,15 @@ def read(folder: Path, states: Callable[[Sequence[Path]], Sequence[str]]) -> Swe
                 continue
             target = target or _target(run)
             figures, unusable = _figures(result.get("metrics") or {})
-            if (rate := result.get("throughput_examples_per_s")) is not None:
-                figures.setdefault(THROUGHPUT, rate)
+            units[entry["run"]] = dict(result.get("units") or {})
+            if THROUGHPUT not in figures and (rate := result.get("throughput_examples_per_s")) is not None:
+                figures[THROUGHPUT], units[entry["run"]][THROUGHPUT] = rate, UNIT
             if (seconds := _seconds(run.events(), os.stat(run.result_json).st_mtime)) is not None:
                 figures.setdefault(TIME, seconds)
             found[entry["run"]] = Outcome(*_where(entry), figures, "", unusable)
         except Unreadable as error:
             found[entry["run"]] = Outcome(*_where(entry), {}, error.reason)
+    usual = _keep_one_unit(found, units)
     reasons = states([folder / entry["run"] for entry in unfinished]) if unfinished else []
     found |= {entry["run"]: Outcome(*_where(entry), {}, why) for entry, why in zip(unfinished, reasons)}
     points: dict[tuple, list[Outcome]] = {}
@@ -195,7 +204,22 @@ def read(folder: Path, states: Callable[[Sequence[Path]], Sequence[str]]) -> Swe
         key = (entry["nodes"], *_values(entry["values"]).items())
         points.setdefault(key, []).append(found[entry["run"]])
     made = tuple(Point(runs[0].nodes, _values(runs[0].values), tuple(runs)) for runs in points.values())
-    return Sweep(folder, index.get("workload", ""), made, target)
+    return Sweep(folder, index.get("workload", ""), made, target, usual)
+
+
+def _keep_one_unit(runs: Mapping[str, Outcome], units: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """The units of figures; a figure that a run has in another unit than most is made unusable there."""
+    seen: dict[str, Counter[str]] = {}
+    for run, of in units.items():
+        for name in runs[run].figures:
+            seen.setdefault(name, Counter())[of.get(name, "")] += 1
+    usual = {name: times.most_common(1)[0][0] for name, times in seen.items()}
+    for run, of in units.items():
+        outcome = runs[run]
+        for name in [name for name in outcome.figures if of.get(name, "") != usual[name]]:
+            del outcome.figures[name]
+            outcome.unusable[name] = f"in {of.get(name) or NO_UNIT}, that of most runs in {usual[name] or NO_UNIT}"
+    return {name: unit for name, unit in usual.items() if unit}
 
 
 def _where(entry: Entry) -> tuple[str, int, dict[str, str], int]:

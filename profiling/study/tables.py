@@ -5,13 +5,15 @@ import dataclasses
 import json
 import math
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from launch.errors import Refusal, nearest
+from launch.errors import Refusal, command, nearest
 from launch.plan import typed
+from launch.record.rundir import RunDir
 from profiling.study import runs
 
 COLUMNS = ("workers", "throughput", "kind")
@@ -104,7 +106,8 @@ def _choose(path: Path, name: str | None, present: Sequence[str]) -> str:
     if name is not None and name not in known:
         raise Refusal(f"{path} has no series {name!r}: {nearest(name, known)}")
     if name is None and len(known) > 1:
-        raise Refusal(f"{path} has {len(known)} series: choose one with --series; {nearest('', known)}")
+        names = ", ".join(map(shlex.quote, known[:8])) + (f" and {len(known) - 8} more" if len(known) > 8 else "")
+        raise Refusal(f"{path} has {len(known)} series: choose one with --series; known: {names}")
     return known[0] if name is None else name
 
 
@@ -122,9 +125,8 @@ def _series(path: Path, measurements: Sequence[Measurement], notes: tuple[str, .
         )
     first = measurements[0]
     if len(rates) < 2:
-        raise Refusal(
-            f"{path} has one point only ({first.workers} workers): scaling needs two numbers of workers or more"
-        )
+        workers = f"{first.workers} worker{'s' * (first.workers > 1)}"
+        raise Refusal(f"{path} has one point only ({workers}): scaling needs two numbers of workers or more")
     points = tuple(Point(workers, tuple(rates[workers])) for workers in sorted(rates))
     return Series(first.series, first.kind, first.unit, points, notes)
 
@@ -137,6 +139,8 @@ def _measurements(path: Path) -> list[Measurement]:
     """Every row of a plain table, checked."""
     readers = {".csv": _csv_rows, ".json": _json_rows}
     needed = f"give a table with the columns {', '.join(COLUMNS)}"
+    if RunDir(path).run_json.is_file():
+        raise Refusal(f"{path} is a run, and a table is that of a study: {command('summary', path)} shows the run")
     if path.suffix.lower() not in readers:
         raise Refusal(f"{path} is neither .csv nor .json, nor the folder of a study: {needed}")
     try:

@@ -252,6 +252,10 @@ def test_ranks_that_do_not_know_each_other_are_no_silent_success(tmp_path: Path,
         assert not seen(run, other) and "on its own" not in expected(other).replace(
             "its own, as --independent says", ""
         )
+    apart = dataclasses.replace(planned, cooperation="MPI (libmpi.so.40)", rendezvous="gloo")
+    for words in (expected(apart), seen(run, apart)):
+        assert "on its own" in words and words.endswith("give --rendezvous mpi")
+    assert not seen(run, dataclasses.replace(apart, rendezvous="mpi"))
 
 
 JAX = """

@@ -212,7 +212,7 @@ def test_a_dry_run_prints_the_plan_and_makes_nothing(here: Path, backend: str):
 
 
 SHADOWS = {
-    "launch.py": "print('not this one')",
+    "launch.py": "if __name__ != '__main__': print('not this one')",
     "profiling/__init__.py": "",
     "workloads/__init__.py": "raise RuntimeError('not this one')",
     "workloads/mine.py": WORKLOAD,
@@ -236,6 +236,8 @@ SHADOWS = {
         (["own.py", "--widht=3"], 2, "rankloop: unknown option --widht of own: did you mean '--width'?"),
         (["workloads.mnist"], 2, "rankloop: workloads.mnist is both one of the toolkit's workloads and "),
         (["report", "nowhere"], 2, "rankloop: "),
+        (["launch.nosuch"], 2, "there is no workload or module 'launch.nosuch'"),
+        (["launch.py"], 0, "done: "),
         (["resume"], 2, "rankloop: resume needs a run: rankloop resume RUN"),
         (["predict", "--help"], 0, "rankloop predict STUDY|TABLE"),
     ],

@@ -48,6 +48,9 @@ SCRIPTS = {
     "import os, mpi4py\nos.environ['RANK']": "mpi4py",
     "import mpi4py, torch.distributed\ntorch.distributed.barrier()": "mpi4py, torch.distributed",
     "# import mpi4py\nprint('import mpi4py', 'horovod')": "",
+    "import subprocess\nsubprocess.run(['mpirun', '-n', '2', './solve'])": None,
+    "from os import system\nsystem('srun ./solve')": None,
+    "import subprocess, os\nos.path.exists('x'), subprocess.PIPE": "",
     "from composer import sheet": "composer",
     "import mpi4python\nfrom . import mpi4py\nhorovod = torch = 1\nhorovod.init()": "",
 }
@@ -92,6 +95,7 @@ def test_the_users_own_modules_are_looked_into_and_those_of_packages_are_not(
         expected = "horovod" if "-m" in words else "mpi4py"
         assert cooperation.of_program(words[0], words[1:]) == expected
     assert cooperation.of_program("python3", ["-c", "pass"]) is None
+    assert cooperation.of_program("python3", ["-m", "mpi4py", "apart.py"]) == "mpi4py"
     for name in set(sys.modules) & {"lib", "lib.models", "lib.parts", "lib.parts.layers", "tool", "lib.train"}:
         del sys.modules[name]
 
@@ -130,7 +134,7 @@ def test_binaries(tmp_path: Path):
     # A program that starts another one: what that is counts.
     assert of("env", "A=1", str(tmp_path / "mpi")) == "MPI (libmpi.so.40)"
     assert of("/usr/bin/env", "A=1", str(tmp_path / "mpi")) == "MPI (libmpi.so.40)"
-    assert of("bash", str(tmp_path / "run.sh")) is None
+    assert of("bash", str(tmp_path / "run.sh")) is None and of("sh", "-c", "./mpi") is None
     if not subprocess.run(["cc", "-static", "-o", "static", "c.c"], cwd=tmp_path, capture_output=True).returncode:
         assert of("static") == "MPI (linked statically)"
 

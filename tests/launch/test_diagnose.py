@@ -57,6 +57,22 @@ def test_no_failure(run: RunDir):
     assert first_failure(run, 1) is None
 
 
+def test_what_an_earlier_attempt_printed_is_not_of_this_one(run: RunDir):
+    run.node_log(1).write_text("2: once\n")
+    run.append_event("started", attempt=2, host="node1", logs=[0, run.node_log(1).stat().st_size, 0])
+    with open(run.node_log(1), "a") as log:
+        log.write("2: again\n")
+    raised(run, 2, 1.0, "exit status 4", attempt=2)
+    run.append_event("ended", attempt=2, outcome="failed", first_failure={"rank": 2, "node": 1, "host": "node2", "error": "exit status 4"})  # fmt: skip
+    assert "again" in paragraph(run) and "once" not in paragraph(run)
+
+
+def test_an_error_of_many_lines_has_one_in_front(run: RunDir):
+    raised(run, 2, 1.0, "ValueError: bad mesh\nin cell 7", traceback="Traceback\nValueError: bad mesh\nin cell 7\n")
+    first, *others = paragraph(run).splitlines()
+    assert first.endswith("failed first: ValueError: bad mesh ...") and others[-1] == "    in cell 7"
+
+
 def test_by_time_not_by_rank_or_file(run: RunDir):
     raised(run, 0, 103.0, "ValueError: late")
     raised(run, 5, 101.0, "ValueError: early")

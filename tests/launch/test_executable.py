@@ -54,6 +54,8 @@ def of_machine(number: int) -> bytes:
         ("a.out", TRUE.read_bytes()[:100], 0o755, "damaged binary", "damaged binary"),
         ("a.out", b"\x7fELF", 0o755, "damaged binary", "damaged binary"),
         ("a.exe", b"MZ\x90\0", 0o755, "a program for Windows", "a program for Windows"),
+        ("a.c", "int main(void) { return 0; }", 0o644, "compile it", "compile it"),
+        ("a.pyz", b"PK\x03\x04", 0o644, "-- python ", "-- python "),
         ("a.tgz", b"\x1f\x8b\x08", 0o644, "a compressed file", "a compressed file"),
         ("empty", "", 0o755, "is empty", "is empty"),
         ("empty.py", "", 0o644, "script", "no first line"),

@@ -21,7 +21,7 @@ from launch.plan import figures as asked
 from launch.plan import patterns
 from launch.plan.request import Request
 from launch.plan.workload import Target
-from launch.record import figures
+from launch.record import figures, steps
 from launch.record.files import lines_from_end, publish_json
 from launch.record.rundir import RunDir
 from launch.submit import cutoff, efficiency, states
@@ -84,7 +84,7 @@ def test_as_they_are_asked_for():
         ({"fom": ("a=([0-9])",), "fom_unit": ("a=" + 50 * "s",)}, "give a short word"),
         ({"fom": ("a=([0-9])",), "fom_as": ("a=tiem",)}, "did you mean 'time'"),
         ({"fom": ("a=([0-9])",), "fom_as": ("a=time,rate",)}, "exclude each other"),
-        ({"fom": ("a=([0-9])",), "fom_as": ("a=7",)}, "there are 1 ranks"),
+        ({"fom": ("a=([0-9])",), "fom_as": ("a=7",)}, "rank 0 alone"),
         ({"fom_unit": ("s",)}, "does not say of which"),
     ],
 )  # fmt: skip
@@ -150,6 +150,28 @@ def test_from_which_ranks_and_which_of_several(tmp_path: Path, how: tuple[str, .
     assert found["unit"] == "MB/s" and found["units"] == {"rate": "MB/s"} and "troubles" not in found
 
 
+def test_colours_are_not_seen(tmp_path: Path):
+    log = b"0: \x1b[1mrate:\x1b[0m \x1b[38;5;2m35.5\x1b[0m MB/s\x1b[K\n0: done\n"
+    assert run(tmp_path, words(r"throughput=rate: ([0-9.]+) MB/s"), log)["throughput"] == 35.5
+
+
+def test_what_was_recorded_and_is_none_is_said_too(tmp_path: Path):
+    planned = plan(nodes=1, ranks_per_node=1)
+    made = run_of(planned, tmp_path / "run")
+    cut = b'{"step": 2, "sta\n'  # by a kill
+    made.rank_steps(0).write_bytes(
+        cut
+        + b"""{"metrics": {"residual": nan}}
+{"metrics": {"loss": 1e999, "error": 3, "name": "x"}}
+{"metrics": {"name": 5}}
+"""
+    )
+    found = figures.result(made, planned, steps.reported(made, 1), [])
+    assert found["metrics"] == {"error": 3, "name": 5}
+    loss, line = found["troubles"]
+    assert loss.startswith("loss: inf is not") and line.startswith("1 recorded line") and "nan" in line
+
+
 def test_the_lowest_rank_that_printed_it_on_any_node(tmp_path: Path):
     logs = (b"0: a\n1: b\n", b"3: rate 3\n2: rate 2\n3: rate 33\n", b"4: rate 4\n5: rate 5\n")
     assert run(tmp_path, words(r"throughput=rate ([0-9]+)"), *logs)["throughput"] == 2
@@ -164,7 +186,7 @@ def test_the_lowest_rank_that_printed_it_on_any_node(tmp_path: Path):
         (b"0: nothing\n", "matches nothing that the ranks printed"),
         (b"0: rate 5 MB/s\n0: rate nan MB/s\n", "'nan' is not a finite number"),
         (b"0: rate 1e999 MB/s\n", "'1e999' is not a finite number"),
-        (b"0: rate 12,5 MB/s\n", "'12,5' is not a finite number"),
+        (b"0: rate 12,5 MB/s\n", "'12,5' is not a finite number; of numbers with a comma none is read"),
         (b"0: rate 0 MB/s\n", "0 is not above 0"),
         (b"", "matches nothing"),
     ],
@@ -303,7 +325,7 @@ print("rate 7 MB/s", flush=True)
     assert done.returncode == 0, done.stdout + done.stderr
     result = RunDir(tmp_path / "r").result()
     assert result["metrics"] == {"throughput": 7, "early": 98} and (result["throughput"], result["unit"]) == (7, "MB/s")
-    assert re.search(r"throughput +7 MB/s on 1 ranks", done.stdout) and re.search(
+    assert re.search(r"throughput +7 MB/s on 1 rank", done.stdout) and re.search(
         r"not known +missing: its pattern", done.stdout
     )
     assert "figures        throughput (rate, MB/s)" in done.stdout

@@ -17,6 +17,7 @@ from launch.cli.verbs import VERBS
 from launch.errors import Refusal
 from launch.plan import option_help, options, typed, workload
 from launch.plan.request import Request
+from profiling.cli import export
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +169,8 @@ def test_a_missing_value_is_named():
     with pytest.raises(Refusal, match="w needs --cells: give it a value"):
         options.parse(Required, [], "w")
     assert "--cells INT" in option_help.describe(Required)
+    with pytest.raises(Refusal, match="export needs --to: give it one of csv, parquet, json"):
+        options.with_words(export.Options, ["STUDY"], "export")
     assert "in each direction [required]" in option_help.describe(Required)
 
 

@@ -69,6 +69,7 @@ def test_axes(text: str, expected: list[str]):
         ({"array": ("lr",)}, "is not an axis: give NAME=VALUE"),
         ({"array": ("lr=1,,2",)}, "is not an axis"),
         ({"array": ("seed=3..1",)}, "is not an axis"),
+        ({"array": ("seed=0.1..0.5",)}, "a range has whole numbers"),
         ({"array": ("lr=1,1",)}, "stands twice in lr=1,1"),
         ({"array": ("lr=1", "lr=2")}, "the axis lr stands twice"),
         ({"array": ("max-lr=1", "max_lr=2")}, "the axis max_lr stands twice"),

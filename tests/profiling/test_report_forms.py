@@ -335,7 +335,7 @@ def test_what_is_refused_is_refused_in_one_line(capsys, study, words, said_):
 def test_export_gives_each_run_and_names_what_it_leaves_out(capsys, study):
     _, out, err = said(capsys, "export", study, "--to", "json")
     rows = json.loads(out)
-    assert len(rows) == 17 and err.startswith("profiling: left out: n4-r6: ")
+    assert len(rows) == 17 and err.startswith("left out: n4-r6: ")
     assert rows[0] | {"run": "n1-r1", "workers": 1, "steps_timed": 17} == rows[0]
     assert rows[0]["phase_train_s"] == pytest.approx(18 * 0.05 * 1.002)
     _, out, _ = said(capsys, "export", study, "--to", "csv")

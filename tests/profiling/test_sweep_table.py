@@ -68,6 +68,16 @@ def test_points_are_sorted_by_the_mean_and_none_is_hidden(tmp_path: Path):
     assert (tmp_path / "t.txt").read_text() == table.run([str(folder)]) + "\n"
 
 
+def test_figures_are_compared_in_one_unit(tmp_path: Path):
+    folder = made(tmp_path / "s", [(1, {"lr": lr}, {"rate": 100.0, "n": 1}) for lr in "123"], units={"rate": "MB/s"})
+    other = RunDir(folder / "n1-2")
+    other.result_json.write_text('{"status": "done", "metrics": {"rate": 400, "n": 1}, "units": {"rate": "GB/s"}}')
+    content = asked(folder, "--by", "rate")
+    assert [point["figures"].get("rate", {}).get("mean") for point in content["points"]] == [100, 100, None]
+    assert content["units"] == {"rate": "MB/s"} and "rate [MB/s]" in table.run([str(folder)])
+    assert [(left["run"], "GB/s" in left["why"]) for left in content["left_out"]] == [("n1-2", True)]
+
+
 @pytest.mark.parametrize(
     ("figure", "words", "first"),
     [
@@ -96,7 +106,7 @@ def test_seeds_are_repeats_nodes_are_points_and_six_make_an_interval(tmp_path: P
     interval = content["points"][0]["figures"]["f"]["interval"]
     assert 0.49 < interval["low"] < sum(values) / 6 < interval["high"] < 0.53
     shown = table.run([str(tmp_path / "s")])
-    assert shown.splitlines()[2].split() == ["nodes", "repeats", "f", "throughput", "time"]
+    assert shown.splitlines()[2].split() == ["nodes", "repeats", "f", "throughput", "[examples/s]", "time"]
     times = [point["figures"]["time"]["mean"] for point in asked(tmp_path / "s", "--by", "time")["points"]]
     assert times == pytest.approx([2 + 2.5, 2 + 8.5])
     begun = tmp_path / "s" / "n1-0"  # its end is not noted yet, but it has left its result

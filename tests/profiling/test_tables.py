@@ -101,9 +101,13 @@ def test_bad_tables_are_refused_in_one_line(tmp_path, name, text, said):
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_and_bytes_are_refused(tmp_path):
+def test_a_missing_file_a_run_and_bytes_are_refused(tmp_path):
     with pytest.raises(Refusal, match="No such file"):
         tables.read(tmp_path / "none.csv")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{}")
+    with pytest.raises(Refusal, match="is a run, .* summary "):
+        tables.read(tmp_path / "run")
     (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(Refusal, match="not UTF-8"):
         tables.read(tmp_path / "bytes.csv")

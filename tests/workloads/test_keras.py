@@ -140,6 +140,9 @@ REFUSED = {
     "leave BackupAndRestore out": "rk.fit(model, x, y, callbacks=[keras.callbacks.BackupAndRestore('b')])",
     "cannot share int": "rk.fit(model, [1, 2], y)",
     "have 3 and 8 examples": "rk.fit(model, x, y[:3])",
+    "no data were given": "rk.fit(model)",
+    "batch_size=0": "rk.fit(model, x, y, batch_size=0)",
+    "takes an optimizer of Keras": "rk.averaging('no such one')",
     "is for a tf.data.Dataset or a generator": "rk.fit(model, x, y, sharded=True)",
 }
 
@@ -160,6 +163,7 @@ for line in {list(REFUSED.values())!r}:
         exec(line)
     except SystemExit as end:
         print(end)
+model.compile(rk.averaging("sgd"), "mse")
 print(rk.fit(model, x, y, epochs=2, verbose=0).epoch, type(model.optimizer) is keras.optimizers.SGD)
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)

@@ -17,6 +17,12 @@ def home() -> "str | None":
     return next((home for home in homes if os.path.isfile(os.path.join(home, "launch", "__init__.py"))), None)
 
 
+def _is_ours(word: str) -> bool:
+    """Whether it is a module of the toolkit, and not a user's script, such as launch.py."""
+    file = os.path.join(str(home()), word.replace(".", os.sep) + ".py")
+    return word.startswith(("launch.", "profiling.")) and os.path.isfile(file)
+
+
 def main() -> int:
     """Do what the command line says; return the exit status."""
     sys.path.insert(0, str(home()))
@@ -25,7 +31,7 @@ def main() -> int:
     del sys.path[0]
     launch.import_packages()
     words = sys.argv[1:]
-    if words and words[0].startswith(("launch.", "profiling.")):  # one of the toolkit's own processes
+    if words and _is_ours(words[0]):  # one of the toolkit's own processes
         if words[0] != "launch.node.worker":  # the streams of a rank are those of the user's program
             launch.streams.escape()
         return launch.importlib.import_module(words[0]).main(words[1:])

@@ -164,7 +164,10 @@ def count(examples: Any, *batch: Any) -> int | None:
         return examples
     try:
         number: Any = examples(*batch) if batch else examples
-        number = int(number) if hasattr(number, "__index__") or number % 1 == 0 else None
+        if isinstance(number, (str, bytes)):  # for which % means something else
+            number = None
+        else:
+            number = int(number) if hasattr(number, "__index__") or number % 1 == 0 else None
     except Exception as error:  # whatever it is, it must not end the program
         warn(f"examples={examples!r:.60}: steps are recorded without it ({type(error).__name__}: {error!s:.60})")
         return None

@@ -83,7 +83,7 @@ def fit(
     """
     global _trainings, _total
     _trainings += 1
-    _check(model)
+    _check(model, batch_size)
     source_data: Any = (x, y, sample_weight)
     if validation_split and validation_data is None:
         arrays = _data.as_arrays(source_data)
@@ -155,7 +155,9 @@ def evaluate(
     return metrics if return_dict else values[0] if len(values) == 1 else values
 
 
-def _check(model: keras.Model) -> None:
+def _check(model: keras.Model, batch_size: Any) -> None:
+    if batch_size is not None and not (isinstance(batch_size, (int, np.integer)) and batch_size > 0):
+        refuse(f"batch_size={batch_size!r:.40}: give the examples of a rank's step, a whole number of 1 or more")
     if not getattr(model, "compiled", False) or getattr(model, "optimizer", None) is None:
         refuse(
             "the model has no optimizer whose gradients could be averaged: call model.compile(optimizer, loss) first"
@@ -189,4 +191,5 @@ def _announce(source: _sources.Source, saved: dict[str, Any]) -> None:
         examples = (
             f"{rankloop.size} ranks x {batch} = {rankloop.size * batch} examples" if batch else f"{rankloop.size} ranks"
         )
-        say(f"{examples} per step, {steps or 'as many as there are'} steps per epoch; the learning rate is as given")
+        number = "as many steps as there are" if not steps else f"{steps} step{'s' * (steps > 1)}"
+        say(f"{examples} per step, {number} per epoch; the learning rate is as given")

@@ -86,6 +86,8 @@ def as_arrays(data: tuple) -> Any:
         data = data[:-1]
     arrays = tuple(tree.map_structure(array, part) for part in data)
     lengths = {len(leaf) for leaf in tree.flatten(arrays)}
+    if not lengths:
+        refuse("no data were given: give x and y, a tf.data.Dataset, a keras PyDataset or a generator")
     if len(lengths) != 1 or lengths == {0}:
         refuse(
             f"the arrays have {' and '.join(map(str, sorted(lengths)))} examples: all need the same number, at least 1"

@@ -132,19 +132,25 @@ class Exchange:
         return [None if gradient is None else next(of_all) for gradient in gradients]
 
 
-def averaging(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+def averaging(optimizer: Any) -> keras.optimizers.Optimizer:
     """Make an optimizer average its gradients over all ranks before it applies them.
 
     Parameters
     ----------
     optimizer : keras.optimizers.Optimizer
-        Any, a LossScaleOptimizer too. It is changed in place, and saved and loaded as what it was.
+        Any, a LossScaleOptimizer too, or the name of one. It is changed in place, and saved and loaded as what it was.
 
     Returns
     -------
     keras.optimizers.Optimizer
-        The same object. ``apply`` is where ``model.fit``, ``apply_gradients`` and a loop of one's own all pass.
+        The same object, or the one that was named. ``apply`` is where ``model.fit``, ``apply_gradients`` and a loop of one's own all pass.
     """
+    try:
+        optimizer = keras.optimizers.get(optimizer)
+    except (ValueError, TypeError):
+        optimizer = None
+    if optimizer is None:
+        refuse("averaging takes an optimizer of Keras, or the name of one: averaging(keras.optimizers.Adam(1e-3))")
     if not hasattr(optimizer, "rankloop_exchange"):
         optimizer.rankloop_exchange = exchange = Exchange()
         if horovod():
