@@ -106,7 +106,7 @@ class Progress:
             now.epoch is not None and f"epoch {now.epoch:.2f}/{now.epochs:g}",
             f"step {now.step}" + (f"/{now.steps}" if now.steps is not None else ""),
             now.loss is not None and f"loss {now.loss:.4g}",
-            now.throughput and f"{now.throughput:.4g} {now.unit} on {self._plan.size} ranks",
+            now.throughput and f"{now.throughput:.4g} {now.unit} on {_ranks(self._plan)}",
             now.left_s is not None and f"{clock(int(now.left_s))} left",
         ]
         return "  ".join(part for part in shown if part)
@@ -185,8 +185,8 @@ def summary(run: RunDir, plan: Plan) -> str:
                 (name.replace("_", " "), f"{_rounded(value)} {unit}" if unit not in ("", name) else _rounded(value))
             )
     if made and made.value:
-        each = "" if made.work else f" ({made.value / plan.size:.4g} each)"
-        rows.append(("throughput", f"{made.value:.4g} {made.unit} on {plan.size} ranks{each}"))
+        each = "" if made.work or plan.size == 1 else f" ({made.value / plan.size:.4g} each)"
+        rows.append(("throughput", f"{made.value:.4g} {made.unit} on {_ranks(plan)}{each}"))
     rows += [("not known", trouble) for trouble in result.get("troubles", [])]
     seconds = [f"{name} {value:.1f}" for name, value in result.get("phases_s", {}).items() if value is not None]
     if seconds:
@@ -194,6 +194,10 @@ def summary(run: RunDir, plan: Plan) -> str:
     if os.path.isdir(run.figures):
         rows += [("figure", str(path)) for path in sorted(run.figures.iterdir()) if not path.name.startswith(".")]
     return aligned([("", name, value) for name, value in rows])
+
+
+def _ranks(plan: Plan) -> str:
+    return f"{plan.size} rank{'s' * (plan.size > 1)}"
 
 
 def _rounded(value: Any) -> str:

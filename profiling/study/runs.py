@@ -200,7 +200,7 @@ def kind(study: Study) -> str:
         return "weak"
     if programs.alike(works):
         return "strong"
-    some = "; ".join(f"{run.name}: {run.work:.15g} on {run.ranks} ranks" for run in study.runs[:6])
+    some = "; ".join(f"{run.name}: {run.work:.15g} on {text.plural(run.ranks, 'rank')}" for run in study.runs[:6])
     raise Refusal(f"{study.folder} holds neither the work per rank (weak scaling) nor that of all (strong): {some}")
 
 

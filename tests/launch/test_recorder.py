@@ -199,7 +199,7 @@ def test_a_study_of_a_program(tmp_path: Path):
     program = block("python").replace("def train(batch): ...", "import time\ndef train(batch): time.sleep(0.01)")
     (tmp_path / "mine.py").write_text(program)
     done = launch("--runs", tmp_path, "--name", "s", *WORDS, "--nodes", "1,2", "--repeats", 2, tmp_path / "mine.py")
-    assert done.returncode == 0 and "scaling table: " in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and "this table again: " in done.stdout, done.stdout + done.stderr
     assert RunDir(tmp_path / "s" / "n2-r1").result()["metrics"] == {"accuracy": 0.97}
     assert "throughput [examples/s]" in done.stdout  # as its report prints it
     for verb in (["predict", "--nodes", "8"], ["export", "--to", "csv"]):
