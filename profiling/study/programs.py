@@ -38,7 +38,7 @@ def printed_note(study: Study) -> str:
 def scaling_note(study: Study) -> str:
     """What weak or strong rests on, where the program does not report its work."""
     kind = study.index.get("scaling", "weak")
-    note = f"{kind} scaling, as the study was asked for (--scaling): the program reports no work that would tell"
+    note = f"{kind} scaling (--scaling): the program reports no work by which to tell"
     first, last = (study.by_ranks[ranks] for ranks in (min(study.by_ranks), max(study.by_ranks)))
     gained = max(run.throughput / run.ranks for run in last) / min(run.throughput / run.ranks for run in first)
     if kind == "weak" and gained > SUSPICIOUS:
