@@ -222,6 +222,8 @@ def notes(study: Study) -> list[str]:
         lines[:1] = [programs.printed_note(study), *lines[: not study.whole]]
     if any(run.work is None for run in study.runs):
         lines.append(programs.scaling_note(study))
+    if apart := programs.cooperation_note(study):
+        lines.append(apart)
     lines += [f"{run.name}: {doubt}" for run in study.runs for doubt in run.steps.doubts]
     lines += [f"{run.name}: not known: {trouble}" for run in study.runs for trouble in run.result.get("troubles", [])]
     lines += [

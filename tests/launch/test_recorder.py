@@ -207,6 +207,7 @@ def test_a_study_of_a_program(tmp_path: Path):
     report = json.loads((tmp_path / "s" / "report" / "report.json").read_text())
     assert [row["workers"] for row in report["rows"]] == [1, 2] and report["kind"] == "weak"
     assert 0.5 < report["rows"][1]["efficiency"] < 1.3 and report["rows"][0]["global_batch"] == 64
+    assert any("cooperate" in note and "--independent" in note for note in report["notes"])
     assert not any(value != value for row in report["rows"] for value in row.values())  # nothing is NaN
 
 
