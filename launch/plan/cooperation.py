@@ -176,6 +176,8 @@ def _of_python(
         uses |= used
         for inner in sorted(imported):
             top = inner.partition(".")[0]
+            if top == "rankloop":  # wherever it lies, it knows of ranks and says nothing of the program
+                continue
             for file in _files(inner, [own[top]] if top in own else folders):
                 if file not in seen:
                     seen.add(file)

@@ -55,7 +55,7 @@ _KNOWN = (
     (r"ended by (SIGKILL|Out Of Memory)|oom.?kill", "killed from outside: often the out-of-memory killer; see dmesg or the job's memory limit, and use fewer ranks on a node{ or a smaller --batch}"),
     (r"ResourceExhausted|out of memory|OOM when|MemoryError", "out of memory: use fewer ranks on a node{, or a smaller --batch}"),
     (r"Diverged|loss is (nan|inf)|not finite", "{the training diverged: lower --lr, lengthen --warmup, or use --lr-scaling sqrt; resume continues from the last checkpoint}"),
-    (r"No module named|ModuleNotFoundError", "a package is missing where the ranks run: see rankloop doctor, and the modules of the site"),
+    (r"No module named|ModuleNotFoundError", "a package is missing for the Python of the ranks, which is the one that runs rankloop: install it there, or start the rankloop that is installed beside it; see rankloop doctor, and the modules of the site"),
     (r"No space left|Disk quota", "no room on the disk: free some, or give another --runs"),
     (r"gloo::\w*(Exception|NotMet)", "another program has connected to a port at which the ranks wait for each other, or one of them has gone: start it again with resume; a network_interface (site file) that only the nodes share keeps others out"),
     (r"No route to host|cannot reach rank|no interface", "the nodes do not reach each other: name the right network_interface in the site file"),

@@ -185,7 +185,7 @@ def summary(run: RunDir, plan: Plan) -> str:
                 (name.replace("_", " "), f"{_rounded(value)} {unit}" if unit not in ("", name) else _rounded(value))
             )
     if made and made.value:
-        each = "" if made.work else f" ({made.value / plan.size:.4g} each)"
+        each = "" if made.work or plan.size == 1 else f" ({made.value / plan.size:.4g} each)"
         rows.append(("throughput", f"{made.value:.4g} {made.unit} on {_ranks(plan.size)}{each}"))
     rows += [("not known", trouble) for trouble in result.get("troubles", [])]
     seconds = [f"{name} {value:.1f}" for name, value in result.get("phases_s", {}).items() if value is not None]

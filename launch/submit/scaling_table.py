@@ -27,4 +27,4 @@ def of(folder: Path) -> str:
         said = (made.stderr.strip().splitlines() or [f"exit status {made.returncode}"])[-1]
         why = said.partition(": ")[2] or said  # without the name of the command
         return f"no scaling table: {why}\nthen: {command('report', folder)}\n"
-    return f"\n{made.stdout.rstrip()}\nits scaling table: {command('report', folder)}\n"
+    return f"\n{made.stdout.rstrip()}\nthis table again: {command('report', folder)}\n"

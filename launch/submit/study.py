@@ -274,7 +274,9 @@ def announce(submitted: Sequence[Job]) -> None:
         if job.shape == "run":
             what = ""
         elif job.shape == "array":
-            what = f": {len(job.runs)} runs on {job.plans[0].nodes} nodes each"
+            runs, nodes = len(job.runs), job.plans[0].nodes
+            each = f"{nodes} node{'s' * (nodes > 1)}{' each' * (runs > 1)}"
+            what = f": {runs} run{'s' * (runs > 1)} on {each}"
         else:
             what = f": {len(job.runs)} runs, one after the other"
         if scheduler(job.backend).remote or job.detached:

@@ -170,7 +170,7 @@ class _Watch:
             if not any(run.events("started") for run in job.run_dirs):
                 print(f"no run has begun: see {job.log}", flush=True)
         running = sum(status is not None and status.phase not in (QUEUED, ENDED) for status in self._statuses(answer))
-        counts = f"{len(self._all) - len(self._left)} of {len(self._all)} runs have ended, {running} are running"
+        counts = f"{len(self._all) - len(self._left)} of {len(self._all)} runs have ended, {running} running"
         if self._jobs[0].shape == "array" and counts != self._counts:
             self._say(", ".join(filter(None, [counts, self._left_for_all()])))
             self._counts = counts

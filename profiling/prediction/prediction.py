@@ -158,8 +158,8 @@ def problems(series: Series) -> list[str]:
         gained, added = point.throughput - before.throughput, point.workers - before.workers
         if gained < 0:
             reasons.append(
-                f"throughput falls from {text.number(before.throughput, 6)} at {before.workers} workers to "
-                f"{text.number(point.throughput, 6)} at {point.workers}"
+                f"throughput falls from {text.number(before.throughput, 6)} at {text.plural(before.workers, 'worker')} "
+                f"to {text.number(point.throughput, 6)} at {point.workers}"
             )
         gain = gained / added / (first.throughput / first.workers)
         if series.kind == "weak" and 0 <= gain < SATURATED:

@@ -62,7 +62,7 @@ def _measured(axes: Axes, rows: Iterable[dict], key: str, tips: list[str], form:
     """Each point with its interval."""
     for row in rows:
         value, interval = row[key], row[f"{key}_interval"]
-        words = f"{row['workers']} ranks: {form(value)}"
+        words = f"{text.plural(row['workers'], 'rank')}: {form(value)}"
         if interval:
             words += f" {text.span(interval['low'], interval['high'], form)}"
             reach = [[value - interval["low"]], [interval["high"] - value]]
@@ -112,7 +112,7 @@ def _steps(document: dict[str, Any], figure: Figure, tips: list[str]) -> None:
         far = [1000 * value for value in point["farthest_s"]]
         axes.plot([place] * len(far), far, ".", color=MUTED, markersize=3)
         for value in point["run_medians_s"]:
-            words = f"{point['workers']} ranks: median of a repeat {text.milliseconds(value)} ms"
+            words = f"{text.plural(point['workers'], 'rank')}: median of a repeat {text.milliseconds(value)} ms"
             axes.plot(place + 0.36, 1000 * value, "D", color=ORANGE, markersize=4, gid=tip(tips, words))
     axes.set_ylabel("time per step [ms]")
     axes.set_ylim(bottom=0)
@@ -150,7 +150,7 @@ def _stack(
     for name, (colour, heights) in parts.items():
         bars = axes.bar(range(len(points)), heights, 0.62, bottoms, color=colour, label=name)
         for bar, point, height in zip(bars, points, heights):
-            bar.set_gid(tip(tips, f"{point['workers']} ranks, {name}: {text.number(height)}, {label}"))
+            bar.set_gid(tip(tips, f"{text.plural(point['workers'], 'rank')}, {name}: {text.number(height)}, {label}"))
         bottoms = [bottom + height for bottom, height in zip(bottoms, heights)]
     axes.set_ylabel(label)
     _sizes(axes, points)
@@ -189,15 +189,17 @@ def _prediction(document: dict[str, Any], figure: Figure, tips: list[str]) -> No
     axes.plot(workers, median, color=BLUE, lw=1.2, label="prediction")
     for asked in (forecast for forecast in ahead["predictions"] if forecast["workers"] in ahead["asked"]):
         interval = text.span(asked["low"], asked["high"])
-        words = f"PREDICTION for {asked['workers']} ranks: {text.number(asked['throughput'])} {interval} {unit}"
+        ranks = text.plural(asked["workers"], "rank")
+        words = f"PREDICTION for {ranks}: {text.number(asked['throughput'])} {interval} {unit}"
         axes.plot(asked["workers"], asked["throughput"], "o", mfc=PAPER, color=BLUE, gid=tip(tips, words))
     for row in document["rows"]:
-        words = f"{row['workers']} ranks: measured {text.number(row['throughput'])} {unit}"
+        words = f"{text.plural(row['workers'], 'rank')}: measured {text.number(row['throughput'])} {unit}"
         axes.plot(row["workers"], row["throughput"], "o", color=BLUE, gid=tip(tips, words))
     for earlier in document["earlier_predictions"]:
         place, value = 1.06 * earlier["workers"], earlier["predicted"]
         interval = text.span(earlier["low"], earlier["high"])
-        words = f"{earlier['workers']} ranks: predicted {text.number(value)} {interval} on {earlier['made'][:10]}"
+        ranks = text.plural(earlier["workers"], "rank")
+        words = f"{ranks}: predicted {text.number(value)} {interval} on {earlier['made'][:10]}"
         reach = [[value - earlier["low"]], [earlier["high"] - value]]
         axes.errorbar(place, value, reach, color=ORANGE, capsize=4)
         axes.plot(place, value, "D", color=ORANGE, markersize=5, gid=tip(tips, words))

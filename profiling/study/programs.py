@@ -7,10 +7,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from launch.errors import Refusal
 from launch.plan import figures
 from launch.plan.figures import Figure
+from launch.record import cooperation
 from launch.record.contents import Result
 from launch.record.figures import Throughput
+from launch.record.files import Unreadable
 from profiling import text
 
 if TYPE_CHECKING:
@@ -38,12 +41,21 @@ def printed_note(study: Study) -> str:
 def scaling_note(study: Study) -> str:
     """What weak or strong rests on, where the program does not report its work."""
     kind = study.index.get("scaling", "weak")
-    note = f"{kind} scaling, as the study was asked for (--scaling): the program reports no work that would tell"
+    note = f"{kind} scaling (--scaling): the program reports no work by which to tell"
     first, last = (study.by_ranks[ranks] for ranks in (min(study.by_ranks), max(study.by_ranks)))
     gained = max(run.throughput / run.ranks for run in last) / min(run.throughput / run.ranks for run in first)
     if kind == "weak" and gained > SUSPICIOUS:
         note += "; if all sizes solve the same problem, it is --scaling strong, also of this report"
     return note
+
+
+def cooperation_note(study: Study) -> str:
+    """That the ranks each did the same work, or that nobody knows, as the largest run has it; empty where they met."""
+    largest = study.by_ranks[max(study.by_ranks)][-1].directory
+    try:
+        return cooperation.seen(largest, largest.plan())
+    except (Unreadable, Refusal):  # the plan of another version
+        return ""
 
 
 def alike(works: Iterable[float]) -> bool:

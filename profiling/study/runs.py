@@ -200,7 +200,7 @@ def kind(study: Study) -> str:
         return "weak"
     if programs.alike(works):
         return "strong"
-    some = "; ".join(f"{run.name}: {run.work:.15g} on {run.ranks} ranks" for run in study.runs[:6])
+    some = "; ".join(f"{run.name}: {run.work:.15g} on {text.plural(run.ranks, 'rank')}" for run in study.runs[:6])
     raise Refusal(f"{study.folder} holds neither the work per rank (weak scaling) nor that of all (strong): {some}")
 
 
@@ -222,6 +222,8 @@ def notes(study: Study) -> list[str]:
         lines[:1] = [programs.printed_note(study), *lines[: not study.whole]]
     if any(run.work is None for run in study.runs):
         lines.append(programs.scaling_note(study))
+    if apart := programs.cooperation_note(study):
+        lines.append(apart)
     lines += [f"{run.name}: {doubt}" for run in study.runs for doubt in run.steps.doubts]
     lines += [f"{run.name}: not known: {trouble}" for run in study.runs for trouble in run.result.get("troubles", [])]
     lines += [

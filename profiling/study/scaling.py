@@ -71,11 +71,13 @@ def notes(series: Series, rows: list[Row]) -> list[str]:
     ]
     few = [str(row.workers) for row in rows if row.throughput_interval is None]
     if few:
-        lines.append(f"n too small for an interval ({confidence.FEWEST} repeats needed) at {', '.join(few)} workers")
+        workers = "worker" if few == ["1"] else "workers"
+        lines.append(f"n too small for an interval ({confidence.FEWEST} repeats needed) at {', '.join(few)} {workers}")
     if len(few) < len(rows):
         lines.append(f"intervals: {LEVEL:.0%} confidence, studentised bootstrap over repeats, no distribution assumed")
     for row in rows:
         if row.outliers:
             values = ", ".join(text.number(value, 6) for value in row.outliers)
-            lines.append(f"outliers at {row.workers} workers, kept: {values} {series.unit} (beyond Tukey's fences)")
+            where = text.plural(row.workers, "worker")
+            lines.append(f"outliers at {where}, kept: {values} {series.unit} (beyond Tukey's fences)")
     return lines

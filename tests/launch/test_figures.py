@@ -325,7 +325,7 @@ print("rate 7 MB/s", flush=True)
     assert done.returncode == 0, done.stdout + done.stderr
     result = RunDir(tmp_path / "r").result()
     assert result["metrics"] == {"throughput": 7, "early": 98} and (result["throughput"], result["unit"]) == (7, "MB/s")
-    assert re.search(r"throughput +7 MB/s on 1 rank", done.stdout) and re.search(
+    assert re.search(r"throughput +7 MB/s on 1 rank\n", done.stdout) and re.search(
         r"not known +missing: its pattern", done.stdout
     )
     assert "figures        throughput (rate, MB/s)" in done.stdout

@@ -309,7 +309,7 @@ def test_weak_and_strong_are_told_apart_by_what_the_runs_did(tmp_path):
     strong = studies.make(tmp_path / "strong", repeats=1, batch=lambda ranks: 32)
     assert series(weak).kind == "weak" and series(strong).kind == "strong"
     mixed = studies.make(tmp_path / "mixed", repeats=1, batch=lambda ranks: {1: 8, 2: 16, 4: 16}[ranks])
-    with pytest.raises(Refusal, match=r"neither .* n1-r1: 8 on 1 ranks; n2-r1: 16 on 2 ranks; n4-r1: 16 on 4 ranks"):
+    with pytest.raises(Refusal, match=r"neither .* n1-r1: 8 on 1 rank; n2-r1: 16 on 2 ranks; n4-r1: 16 on 4 ranks"):
         series(mixed)
 
 

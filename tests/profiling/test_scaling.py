@@ -50,7 +50,7 @@ def test_too_few_repeats_give_no_interval():
     table = scaling.table(series((1, [100.0] * 5), (2, [190, 191, 192, 193, 194, 195])))
     assert table[0].throughput_interval is None and table[1].efficiency_interval is None
     assert table[1].throughput_interval is not None
-    assert any("n too small for an interval (6 repeats needed) at 1 workers" in n for n in _notes(table))
+    assert any("n too small for an interval (6 repeats needed) at 1 worker" in n for n in _notes(table))
 
 
 def _notes(table):
@@ -82,7 +82,7 @@ def test_outliers_are_shown_and_kept():
     table = scaling.table(series((1, rates), (2, [200.0] * 6)))
     assert table[0].outliers == (60,) and table[0].repeats == 7
     assert table[0].throughput == pytest.approx(7 / sum(1 / rate for rate in rates))
-    assert any("outliers at 1 workers, kept: 60" in note for note in _notes(table))
+    assert any("outliers at 1 worker, kept: 60" in note for note in _notes(table))
 
 
 def test_published_repeats(shared_data):

@@ -1,10 +1,12 @@
 """Programs that are not Python, on a real Slurm: MPI over PMIx, words, signals and ends."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import page
 import pytest
 from launched import Launched, facts, launch, until
 from slurm.fixtures import Cluster
@@ -93,3 +95,16 @@ def test_the_end_of_a_program_is_named(clean_slurm: Cluster, tmp_path: Path):
         and f"{os.fspath(program)} is to be run by" in refused.stdout
     )
     assert "Traceback" not in refused.stdout + refused.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("heading", "unit"), [("C with MPI", "examples/s"), ("A shell script", "kterms/s")])
+def test_an_example_of_the_page_has_its_table(clean_slurm: Cluster, tmp_path: Path, heading: str, unit: str):
+    if heading == "C with MPI" and not Path(sys.executable).with_name("mpicc").exists():
+        pytest.skip("there is no mpicc beside this Python")
+    done = page.follow(heading, tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert facts(done.stdout)["backend"] == "slurm"
+    table, _, prediction = done.stdout.partition("6 of 6 runs are done")[2].partition("PREDICTION, not measured")
+    assert f"throughput [{unit}]" in table and f"throughput [{unit}]" in prediction, done.stdout
+    assert re.findall(r"^ +([0-9]+) +2 ", table, re.MULTILINE) == ["1", "2", "4"]  # workers, with two repeats each
