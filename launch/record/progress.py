@@ -14,6 +14,7 @@ from launch.record import bad_nodes, cooperation, diagnose, figures
 from launch.record.activity import activity
 from launch.record.files import Unreadable, open_file
 from launch.record.pace import pace
+from launch.record.printed import NO_UNIT
 from launch.record.rundir import RunDir
 from launch.record.steps import of_rank0
 from launch.record.table import aligned
@@ -106,7 +107,7 @@ class Progress:
             now.epoch is not None and f"epoch {now.epoch:.2f}/{now.epochs:g}",
             f"step {now.step}" + (f"/{now.steps}" if now.steps is not None else ""),
             now.loss is not None and f"loss {now.loss:.4g}",
-            now.throughput and f"{now.throughput:.4g} {now.unit} on {_ranks(self._plan.size)}",
+            now.throughput and f"{_with_unit(now.throughput, now.unit)} on {_ranks(self._plan.size)}",
             now.left_s is not None and f"{clock(int(now.left_s))} left",
         ]
         return "  ".join(part for part in shown if part)
@@ -186,7 +187,7 @@ def summary(run: RunDir, plan: Plan) -> str:
             )
     if made and made.value:
         each = "" if made.work or plan.size == 1 else f" ({made.value / plan.size:.4g} each)"
-        rows.append(("throughput", f"{made.value:.4g} {made.unit} on {_ranks(plan.size)}{each}"))
+        rows.append(("throughput", f"{_with_unit(made.value, made.unit)} on {_ranks(plan.size)}{each}"))
     rows += [("not known", trouble) for trouble in result.get("troubles", [])]
     seconds = [f"{name} {value:.1f}" for name, value in result.get("phases_s", {}).items() if value is not None]
     if seconds:
@@ -194,6 +195,10 @@ def summary(run: RunDir, plan: Plan) -> str:
     if os.path.isdir(run.figures):
         rows += [("figure", str(path)) for path in sorted(run.figures.iterdir()) if not path.name.startswith(".")]
     return aligned([("", name, value) for name, value in rows])
+
+
+def _with_unit(value: float, unit: str | None) -> str:
+    return f"{value:.4g}" if unit in (None, NO_UNIT) else f"{value:.4g} {unit}"
 
 
 def _ranks(size: int) -> str:
