@@ -69,8 +69,8 @@ def from_words(figures: tuple[str, ...], units: tuple[str, ...], how: tuple[str,
         name, equals, pattern = text.partition("=")
         more = {name: {"pattern": pattern}} if equals and _NAME.fullmatch(name) else of_code(text)
         if double := found.keys() & more.keys():
-            how = "give each its own name" if equals else "take one code, and NAME=REGEX for further figures"
-            raise Refusal(f"--fom {typed.shown(text)}: the figure {double.pop()} stands twice: {how}")
+            advice = "give each its own name" if equals else "take one code, and NAME=REGEX for further figures"
+            raise Refusal(f"--fom {typed.shown(text)}: the figure {double.pop()} stands twice: {advice}")
         found |= more
     said: set[tuple[str, str]] = set()
     for option, texts in (("--fom-unit", units), ("--fom-as", how)):
