@@ -44,11 +44,12 @@ class _Later(types.ModuleType):
 
 
 def save_time() -> None:
-    """Make a command of a moment shorter: do not look for garbage, of which it has none, and put off the execution of modules of
-    the library that many others import and few commands use."""
+    """Make a command of a moment shorter: do not look for garbage, of which it has none, and put off the execution of
+    modules of the library that many others import and few commands use."""
     gc.set_threshold(100_000)
     for name in {
-        "bz2", "hashlib", "inspect", "ipaddress", "json", "locale", "lzma", "platform", "random", "signal", "socket", "tempfile"
+        "bz2", "hashlib", "inspect", "ipaddress", "json", "locale", "lzma", "platform", "random", "signal",
+        "socket", "tempfile",
     } - sys.modules.keys():  # fmt: skip
         if (spec := importlib.util.find_spec(name)) is not None:
             sys.modules[name] = module = importlib.util.module_from_spec(spec)
@@ -56,11 +57,13 @@ def save_time() -> None:
 
 
 USERS_PATH: list[str] = []
-"""The folders of PYTHONPATH: first where modules of the user's are meant, last for all others that the toolkit imports."""
+"""The folders of PYTHONPATH: first where modules of the user's are meant, last for all others that the toolkit
+imports."""
 
 
 def import_packages() -> None:
-    """Import the toolkit's packages from where they lie, before something of the user's that has the same name is found."""
+    """Import the toolkit's packages from where they lie, before something of the user's that has the same name is
+    found."""
     words = os.environ.get("PYTHONPATH", "")
     if words and not sys.flags.ignore_environment:
         USERS_PATH[:] = dict.fromkeys(map(os.path.abspath, words.split(os.pathsep)))
@@ -74,7 +77,8 @@ def import_packages() -> None:
 
 
 def add_users_workloads() -> None:
-    """Let ``workloads.NAME`` be a module in a folder ``workloads`` of the user's path too, where the toolkit has none."""
+    """Let ``workloads.NAME`` be a module in a folder ``workloads`` of the user's path too, where the toolkit has
+    none."""
     folders = importlib.import_module("workloads").__path__
     for entry in map(os.path.abspath, sys.path):
         folder = os.path.join(entry, "workloads")

@@ -1,10 +1,10 @@
 """python -m launch [JOB OPTIONS] WORKLOAD [WORKLOAD OPTIONS]
 python -m launch [JOB OPTIONS] PROGRAM [ARGUMENTS]
 
-Run a workload or any program on many ranks: as processes of this machine, or as a Slurm job. Options before it belong to the
-job, what stands behind it is its own. A program is a path (train.py, ./a.out, run.sh), a module (-m package.module, or its name
-alone), or a name on PATH (-- hostname, or its name alone where it is no module's). In its place, jobs/NAME.toml may stand: a run,
-a study or a workflow that is defined in that file.
+Run a workload or any program on many ranks: as processes of this machine, or as a Slurm job. Options before it belong
+to the job, what stands behind it is its own. A program is a path (train.py, ./a.out, run.sh), a module (-m
+package.module, or its name alone), or a name on PATH (-- hostname, or its name alone where it is no module's). In its
+place, jobs/NAME.toml may stand: a run, a study or a workflow that is defined in that file.
 """
 
 import contextlib
@@ -107,8 +107,8 @@ def _launch(given: dict[str, Any], rest: list[str], now: datetime.datetime) -> i
     if without_secrets(words) != words:
         # What the ranks are started with has to stand in run.json, so all that can be done is to say it.
         print(
-            "launch: a word of the command line looks like a secret: others on this machine can see it, and it stays in "
-            "run.json; give it in the environment, which the ranks inherit and no file of the run keeps",
+            "launch: a word of the command line looks like a secret: others on this machine can see it, and it stays "
+            "in run.json; give it in the environment, which the ranks inherit and no file of the run keeps",
             file=sys.stderr,
         )
     return order.start(planned, how)

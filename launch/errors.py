@@ -32,7 +32,8 @@ def program() -> str:
 
 
 def command(words: str, *more: object) -> str:
-    """A command for the user to type: a verb and what stands behind it, and words that are quoted where a shell needs it.
+    """A command for the user to type: a verb and what stands behind it, and words that are quoted where a shell needs
+    it.
 
     >>> command("resume", "runs/a b")
     "rankloop resume 'runs/a b'"
@@ -83,7 +84,8 @@ def nearest(given: str, known: Iterable[str]) -> str:
 
 
 def run(main: Callable[[Sequence[str]], None]) -> NoReturn:
-    """Run the main of a module on the words behind its name, and end the process; a refusal becomes its line and exit status."""
+    """Run the main of a module on the words behind its name, and end the process; a refusal becomes its line and exit
+    status."""
     try:
         main(sys.argv[1:])
     except Refusal as refusal:

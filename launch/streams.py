@@ -1,4 +1,5 @@
-"""Standard output and error of a command: nothing that is printed, and nobody who stops reading it, ends what it does."""
+"""Standard output and error of a command: nothing that is printed, and nobody who stops reading it, ends what it
+does."""
 
 import io
 import os

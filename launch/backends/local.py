@@ -89,7 +89,8 @@ class Local:
         return Answer({str(job.id): _status(job) for job in jobs})
 
     def cancel(self, parts: Sequence[Part], save_first: bool) -> Sequence[Part]:
-        """Ask processes to end their job, or the run that they are at, and wait for it; an interrupt ends them at once."""
+        """Ask processes to end their job, or the run that they are at, and wait for it; an interrupt ends them at
+        once."""
         left = [part for part in parts if _ask_to_end(*part, signal.SIGTERM if part[1] is None else END_THIS)]
         deadline = time.monotonic() + GRACE_S + 10
         while left := [part for part in left if _is_at_it(*part)]:
@@ -131,9 +132,13 @@ def main(argv: list[str]) -> int:
             break
         except Refusal as refusal:
             run.append_event(
-                "ended", attempt=len(run.events("started")), outcome="failed", status=refusal.status, reason=str(refusal),
+                "ended",
+                attempt=len(run.events("started")),
+                outcome="failed",
+                status=refusal.status,
+                reason=str(refusal),
                 submission=job.number,
-            )  # fmt: skip
+            )
     return 0
 
 
@@ -182,6 +187,7 @@ def _ask_to_end(job: Job, run: RunDir | None, number: int) -> bool:
         os.kill(process["pid"], number) if process else None
     except OSError as error:
         raise Refusal(
-            f"the process {job.id} that runs {job.holder} cannot be ended ({error.strerror}): end it where it was started"
+            f"the process {job.id} that runs {job.holder} cannot be ended ({error.strerror}): end it where it was "
+            "started"
         ) from None
     return process is not None

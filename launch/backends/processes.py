@@ -142,7 +142,8 @@ class Ranks:
         self._logs = []
 
     def _read(self, rank: int, pipe: int) -> bool:
-        """Pass on what a rank has printed, at most so much that the others get their turn; False if there was nothing."""
+        """Pass on what a rank has printed, at most so much that the others get their turn; False if there was
+        nothing."""
         try:
             data = os.read(pipe, _PART)
         except BlockingIOError:
@@ -158,7 +159,8 @@ class Ranks:
         return bool(data)
 
     def _pass_on(self, rank: int) -> None:
-        """Write what has long waited for its newline: of a bar that \\r redraws, all but the last state, which may go on."""
+        """Write what has long waited for its newline: of a bar that \\r redraws, all but the last state, which may go
+        on."""
         before, bar, state = self._rest[rank].rpartition(b"\r")
         piece, rest = (before, bar + state) if before.strip(b"\r") else (self._rest[rank], b"")
         self._since[rank] = time.monotonic()

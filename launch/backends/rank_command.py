@@ -1,6 +1,7 @@
 """The command that starts a rank: ``launch.node.worker``, by itself or in a container.
 
-The launcher and the job script stay outside; only the ranks are in the image, which has to bring a Python and their packages.
+The launcher and the job script stay outside; only the ranks are in the image, which has to bring a Python and their
+packages.
 """
 
 import os

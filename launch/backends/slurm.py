@@ -99,7 +99,8 @@ def allocated(job: Job) -> Job:
 
 
 def _wait_until_gone(handles: Sequence[str], seconds: float) -> dict[str, str]:
-    """Wait for jobs and tasks to leave the queue; return what Slurm calls the state of those that have not, "" if it is silent."""
+    """Wait for jobs and tasks to leave the queue; return what Slurm calls the state of those that have not, "" if it is
+    silent."""
     deadline = time.monotonic() + seconds
     numbers = sorted({handle.partition("_")[0] for handle in handles})
     left = dict.fromkeys(handles, "")

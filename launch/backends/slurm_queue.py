@@ -35,7 +35,8 @@ TIMEOUT_S = 10.0  # as long as Slurm's own commands wait (MessageTimeout)
 
 
 def ask(numbers: Sequence[str]) -> Answer:
-    """What squeue says of jobs, now; of those that left the queue some minutes ago (MinJobAge) it knows nothing more."""
+    """What squeue says of jobs, now; of those that left the queue some minutes ago (MinJobAge) it knows nothing
+    more."""
     if not numbers:
         return Answer({})
     answer = command(["squeue", "-a", "-h", "--array", "-t", "all", "-j", ",".join(numbers), "-o", _FORMAT], TIMEOUT_S)

@@ -33,12 +33,12 @@ failed() {
     echo "launch: a line of the site file failed (exit status $1): $(sed -n "$3p" "$0")" >&2
     @{note}exit 1
 }
-trap 'failed "$?" "${#BASH_SOURCE[*]}" "$LINENO"' ERR""")
+trap 'failed "$?" "${#BASH_SOURCE[*]}" "$LINENO"' ERR""")  # noqa: E501
 
 
 _AGAIN = _Script("""# At the time limit another start is asked for at once: Slurm leaves this script no more time than its ranks.
 again() { @attempt again .; }
-trap 'asked=1; trap "" TERM; again' TERM""")
+trap 'asked=1; trap "" TERM; again' TERM""")  # noqa: E501
 
 
 def script(job: Job) -> str:
@@ -94,7 +94,8 @@ def _filled(template: str, job: Job, more: dict[str, str], **places: str) -> str
     """A template of jobs/ with its places filled; ``more`` are options of sbatch beside those of the plan."""
     refuse_path(job.holder)  # which may have been moved since it was planned
     return _Script((TEMPLATES / template).read_text()).substitute(
-        # Without the token: the script is the one that a dry run shows, and who submits it by hand starts a job of their own.
+        # Without the token: the script is the one that a dry run shows, and who submits it by hand starts a job of
+        # their own.
         command=shlex.join(sbatch(dataclasses.replace(job, token=""))).replace("\n", " "),
         directives="\n".join(
             f"#SBATCH --{name}={_quoted(value)}" if value else f"#SBATCH --{name}"

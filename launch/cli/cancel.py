@@ -1,8 +1,8 @@
 """python -m launch cancel RUN|FOLDER ... [--json]: end runs that are queued or running, so that they can be resumed.
 
-The ranks of a workload are first asked to save and leave. Of a study or workflow named by its folder nothing more begins; of
-one of which a run is named the others go on. It returns when the runs have ended; Ctrl-C meanwhile ends them at once. A run
-that is not running is said to be so, and is not an error.
+The ranks of a workload are first asked to save and leave. Of a study or workflow named by its folder nothing more
+begins; of one of which a run is named the others go on. It returns when the runs have ended; Ctrl-C meanwhile ends them
+at once. A run that is not running is said to be so, and is not an error.
 """
 
 import contextlib

@@ -1,4 +1,5 @@
-"""The user's own defaults: options of every job, in ~/.config/rankloop/defaults.toml or the file that RANKLOOP_DEFAULTS names.
+"""The user's own defaults: options of every job, in ~/.config/rankloop/defaults.toml or the file that RANKLOOP_DEFAULTS
+names.
 
     [job]
     account = "m1234"

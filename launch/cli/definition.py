@@ -8,7 +8,8 @@
     [[zip]]                             # of these the first with the first, the second with the second ...
     exclude = [...]  only = [...]       # which combinations are made
 
-A workflow has several tables `[[stage]]` with the same content, a `name` each, and `after`: the stages that must be done before.
+A workflow has several tables `[[stage]]` with the same content, a `name` each, and `after`: the stages that must be
+done before.
 """
 
 import dataclasses
@@ -225,7 +226,8 @@ def _job(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _texts(section: str, table: Mapping[str, Any], hints: Mapping[str, Any]) -> dict[str, str | list[str]]:
-    """The values of a table as they are written on the command line, of the types that the fields of these names have."""
+    """The values of a table as they are written on the command line, of the types that the fields of these names
+    have."""
     texts: dict[str, str | list[str]] = {}
     for key, value in table.items():
         if hint := hints.get(_plain(key)):

@@ -1,7 +1,8 @@
-"""python -m launch diff RUN RUN [--json]: in what two runs differ - plan, code, environment, versions, machine, results.
+"""python -m launch diff RUN RUN [--json]: in what two runs differ - plan, code, environment, versions, machine,
+results.
 
-Only differences are shown, and of results how large they are. What every run has of its own is left out: name, job, times.
-Exit status: 0, whether they differ or not; it is a report.
+Only differences are shown, and of results how large they are. What every run has of its own is left out: name, job,
+times. Exit status: 0, whether they differ or not; it is a report.
 """
 
 import hashlib
@@ -146,8 +147,8 @@ def _options(words: list[str]) -> dict[str, Any]:
 
 
 def _code(run: RunDir, plan: Mapping[str, Any]) -> dict[str, Any]:
-    """The commit, each file that was changed since - lines added and removed, and what tells these from others - and what came
-    after the submission. Of runs that have no commit, a hash of the files tells whether they are the same."""
+    """The commit, each file that was changed since - lines added and removed, and what tells these from others - and
+    what came after the submission. Of runs that have no commit, a hash of the files tells whether they are the same."""
     record = snapshot.record_of(run) or {}
     commit = record.get("commit") or plan.get("commit")
     text = read_end(snapshot.patch_of(run), MOST).decode(errors="replace")

@@ -1,7 +1,9 @@
-"""python -m launch extend STUDY --nodes 8 --repeats 6 [--sweep lr=1e-4] [OPTIONS]: add points and repeats to a study, and run them.
+"""python -m launch extend STUDY --nodes 8 --repeats 6 [--sweep lr=1e-4] [OPTIONS]: add points and repeats to a study,
+and run them.
 
---nodes and --sweep give further values of axes that the study has, --repeats how many runs each point has then. All else is as
-in the study: an option of the job that differs is refused. What the study lacks besides is run too, as by resume.
+--nodes and --sweep give further values of axes that the study has, --repeats how many runs each point has then. All
+else is as in the study: an option of the job that differs is refused. What the study lacks besides is run too, as by
+resume.
 """
 
 import os
@@ -168,7 +170,8 @@ def _described(what: Growth) -> str:
 
 
 def _score(folder: Path, later: bool) -> str:
-    """What came of the predictions that are written down, by `score`, which the launcher knows as a command only; or how to see it."""
+    """What came of the predictions that are written down, by `score`, which the launcher knows as a command only; or
+    how to see it."""
     asked = own_command(sys.executable, "score", str(folder), str(folder))
     if not later:
         said = subprocess.run(asked, capture_output=True, text=True, check=False, env=os.environ)

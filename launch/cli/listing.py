@@ -1,4 +1,5 @@
-"""python -m launch list [FOLDER ...] [--json]: studies and runs, one line each; without a name, those in the folder runs.
+"""python -m launch list [FOLDER ...] [--json]: studies and runs, one line each; without a name, those in the folder
+runs.
 
 What becomes of each run of a study: python -m launch status STUDY.
 """

@@ -1,4 +1,5 @@
-"""python -m launch logs RUN [--rank K | --node K | --job] [--lines N] [--follow]: what the ranks of a run have printed."""
+"""python -m launch logs RUN [--rank K | --node K | --job] [--lines N] [--follow]: what the ranks of a run have
+printed."""
 
 import os
 import re

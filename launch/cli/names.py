@@ -1,4 +1,5 @@
-"""Where a run lies that is named on a command line: by its path from here, or by its name within the folder of the runs."""
+"""Where a run lies that is named on a command line: by its path from here, or by its name within the folder of the
+runs."""
 
 import os
 from collections.abc import Iterable

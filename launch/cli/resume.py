@@ -1,5 +1,5 @@
-"""python -m launch resume RUN|STUDY|WORKFLOW [OPTIONS]: go on with a run where its last checkpoint left it, or run what a study
-or a workflow lacks, runs whose folders were deleted included.
+"""python -m launch resume RUN|STUDY|WORKFLOW [OPTIONS]: go on with a run where its last checkpoint left it, or run what
+a study or a workflow lacks, runs whose folders were deleted included.
 
 A study gets further points or repeats by extend: python -m launch extend STUDY --nodes 8 --repeats 6
 """
@@ -102,8 +102,8 @@ def _members(folder: Path) -> tuple[list[RunDir], list[str]]:
     if stages.is_workflow(folder):
         if gone := next((stage.name for stage in stages.read(folder) if not stage.folder.exists()), None):
             raise Refusal(
-                f"stage {gone} of {folder} is gone, and workflow.json does not say what it ran: start the workflow again under "
-                "another --name"
+                f"stage {gone} of {folder} is gone, and workflow.json does not say what it ran: start the workflow "
+                "again under another --name"
             )
         parts = [_members(stage.folder) for stage in stages.read(folder)]
         return [run for runs, _ in parts for run in runs], [line for _, lines in parts for line in lines]

@@ -1,7 +1,8 @@
-"""python -m launch rm RUN|STUDY|WORKFLOW ... [--force] [--yes]: remove finished runs and studies, after a look at what goes.
+"""python -m launch rm RUN|STUDY|WORKFLOW ... [--force] [--yes]: remove finished runs and studies, after a look at what
+goes.
 
-Only the folders of runs go, and what the toolkit has put beside them in those of studies and workflows; what else lies there
-stays, links are not followed. What is queued or running is refused: cancel it first.
+Only the folders of runs go, and what the toolkit has put beside them in those of studies and workflows; what else lies
+there stays, links are not followed. What is queued or running is refused: cancel it first.
 """
 
 import contextlib
@@ -25,9 +26,11 @@ from launch.record.table import aligned
 from launch.submit import lock, stages, states
 
 _BESIDE = (
-    "jobs", "report", "code.patch", "code.json", PREDICTIONS, lock.FILE, lock.ORDERS, "workflow.log", INDEX, stages.INDEX,
+    "jobs", "report", "code.patch", "code.json", PREDICTIONS, lock.FILE, lock.ORDERS, "workflow.log", INDEX,
+    stages.INDEX,
 )  # fmt: skip
-"""What the toolkit puts into the folder of a study or workflow, its index last: without that it would be a folder of single runs."""
+"""What the toolkit puts into the folder of a study or workflow, its index last: without that it would be a folder of
+single runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +48,8 @@ def main(argv: list[str]) -> int:
     Raises
     ------
     Refusal
-        If something named is none of these, is a link, is under way, or has no result and --force is not given; then nothing
-        is removed. Or if nobody can be asked.
+        If something named is none of these, is a link, is under way, or has no result and --force is not given; then
+        nothing is removed. Or if nobody can be asked.
     """
     chosen, words = options.with_words(Options, argv, "rm")
     if not words:
@@ -107,7 +110,8 @@ def _refuse_of_others(folders: Sequence[Path]) -> None:
         with contextlib.suppress(FileNotFoundError):
             if (owner := os.lstat(path).st_uid) != os.geteuid():
                 raise Refusal(
-                    f"{path} belongs to user {owner}, and you are {os.geteuid()}: ask them to remove it; nothing was removed"
+                    f"{path} belongs to user {owner}, and you are {os.geteuid()}: ask them to remove it; nothing was "
+                    "removed"
                 )
 
 
@@ -169,7 +173,8 @@ def _listed(folders: Sequence[Path]) -> str:
 
 
 def _written(folders: Sequence[Path]) -> list[str]:
-    """What programs wrote beside their code, and so into the copy of it that goes: the user may look for it elsewhere."""
+    """What programs wrote beside their code, and so into the copy of it that goes: the user may look for it
+    elsewhere."""
     found: dict[Path, str] = {}
     for folder in folders:
         for run in map(RunDir, _runs([folder])):
@@ -191,7 +196,8 @@ def _agreed() -> bool:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a run at once, a study or workflow from its runs to its index, so that what a kill leaves can be removed again."""
+    """Remove a run at once, a study or workflow from its runs to its index, so that what a kill leaves can be removed
+    again."""
     if os.path.lexists(folder / "run.json"):
         removing.remove(folder)
         return

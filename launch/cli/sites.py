@@ -52,7 +52,8 @@ def main(argv: list[str]) -> int:
             print(content(site.load(name)))
         case _:
             raise Refusal(
-                f"sites {' '.join(argv)!r}: give a site's name or file, 'new', 'new --name NAME', or nothing for a table"
+                f"sites {' '.join(argv)!r}: give a site's name or file, 'new', 'new --name NAME', or nothing for a "
+                "table"
             )
     return 0
 

@@ -57,7 +57,8 @@ def main(argv: list[str]) -> int:
 def look(
     words: Sequence[str | Path],
 ) -> tuple[list[states.Known], dict[Path, float], list[bad_nodes.BadNode], list[str]]:
-    """What is known of the runs that are named, their efficiencies, the nodes that keep failing, and what could not be found out."""
+    """What is known of the runs that are named, their efficiencies, the nodes that keep failing, and what could not be
+    found out."""
     known, silence = states.look(states.find(words))
     efficiencies: dict[Path, float] = {}
     doubts = [f"Slurm does not answer ({silence}): its states are those that the runs noted"] if silence else []
@@ -86,7 +87,8 @@ def as_json(
     efficiencies: Mapping[Path, float] | None = None,
     bad: Sequence[bad_nodes.BadNode] = (),
 ) -> list[dict[str, Any]]:
-    """The fields of `launch.submit.states.Known`, an object per run, its efficiency, and the bad nodes on which it has failed."""
+    """The fields of `launch.submit.states.Known`, an object per run, its efficiency, and the bad nodes on which it has
+    failed."""
     return [
         {
             name: None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,5 @@
-"""What a file of TOML holds: tables, lists and values, each refused in one line where it is another; values as they are written."""
+"""What a file of TOML holds: tables, lists and values, each refused in one line where it is another; values as they are
+written."""
 
 import datetime
 import json

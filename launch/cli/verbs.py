@@ -29,7 +29,8 @@ VERBS = {
     "export": ("profiling.cli.export", "STUDY", "what was measured of each run, as CSV, Parquet or JSON"),
     "mllog": ("profiling.cli.mllog", "RUN", "the run as lines of an MLPerf log"),
 }
-"""Verb -> module, its arguments, and what it does. A module has ``main(argv) -> exit status``, or ``run(argv) -> str`` to be printed."""
+"""Verb -> module, its arguments, and what it does. A module has ``main(argv) -> exit status``, or ``run(argv) -> str``
+to be printed."""
 
 
 def run(verb: str, words: Sequence[str]) -> int:

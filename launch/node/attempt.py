@@ -196,7 +196,10 @@ def _code(run: RunDir) -> dict[str, Any]:
     if record is None or changes is None:
         return {}
     if changes.files:
-        what = "the ranks run the snapshot, and files that they open by a path from the working directory are as they are now"
+        what = (
+            "the ranks run the snapshot, and files that they open by a path from the working directory are as they "
+            "are now"
+        )
         print(
             f"launch: code: changed since it was submitted: {snapshot.some(changes.files)}"
             + f"; {what if copied else 'the ranks run it as it is now (--no-snapshot)'}",

@@ -1,6 +1,8 @@
-"""A program that is not Python, or brings its own: it runs as a child of the rank, in its place as far as anybody can see.
+"""A program that is not Python, or brings its own: it runs as a child of the rank, in its place as far as anybody can
+see.
 
-It has the rank's descriptors, streams and environment, is sent the signals that the rank is sent, and its end becomes the rank's.
+It has the rank's descriptors, streams and environment, is sent the signals that the rank is sent, and its end becomes
+the rank's.
 """
 
 import ctypes

@@ -1,8 +1,8 @@
 """The copies of the user's code in a rank: where they take the place of the folders that they were made of.
 
-The working directory is what it was, so that what a program reads and writes by a relative path stays there. Its script and its
-imports are those of the copy, under the copy's own paths: what reads a function's source again from its file - AutoGraph, Triton,
-a traceback - then reads what runs.
+The working directory is what it was, so that what a program reads and writes by a relative path stays there. Its script
+and its imports are those of the copy, under the copy's own paths: what reads a function's source again from its file -
+AutoGraph, Triton, a traceback - then reads what runs.
 """
 
 import importlib.util
@@ -68,12 +68,14 @@ class Copies:
                 _for_children(os.path.dirname(copy))
 
     def find_modules(self) -> None:
-        """Have modules come from the copies however they are found: by an editable install, or a path that is added later."""
+        """Have modules come from the copies however they are found: by an editable install, or a path that is added
+        later."""
         if self._pairs:
             sys.meta_path.insert(0, self)  # type: ignore[arg-type]
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        """The module of this name that the other finders find, if a copy of it is to be taken; as an import asks for it."""
+        """The module of this name that the other finders find, if a copy of it is to be taken; as an import asks for
+        it."""
         # In a package its own path leads on; the toolkit stays what this rank is made of.
         if path is not None or name in ("launch", "profiling", "rankloop"):
             return None
@@ -90,6 +92,7 @@ class Copies:
 
 
 def _for_children(folder: str) -> None:
-    """Put a folder on the path, behind all but the toolkit's: processes that are started by multiprocessing get this path."""
+    """Put a folder on the path, behind all but the toolkit's: processes that are started by multiprocessing get this
+    path."""
     if folder not in sys.path:
         sys.path.insert(sys.path.index(HOME) if HOME in sys.path else len(sys.path), folder)

@@ -1,4 +1,5 @@
-"""What JAX, Keras and TensorFlow look for in the environment of a rank, so that an unchanged script of theirs finds the others.
+"""What JAX, Keras and TensorFlow look for in the environment of a rank, so that an unchanged script of theirs finds the
+others.
 
 Each of these variables is read only by a program that asks to be one of several: `jax.distributed.initialize`,
 `keras.distribution.initialize`, and the strategies of `tf.distribute` for several workers. What the user has set stays.
@@ -73,8 +74,8 @@ def _workers(plan: Plan, rank: Rank, own: str, meeting: Path, attempt: int, pati
 
 
 def known_to_jax() -> None:
-    """From now on ``jax.distributed.initialize()`` finds the number of ranks, and which this is, as under Slurm: where it looks for
-    the environment in which it runs, it finds this one too."""
+    """From now on ``jax.distributed.initialize()`` finds the number of ranks, and which this is, as under Slurm: where
+    it looks for the environment in which it runs, it finds this one too."""
     imports.after("jax._src.clusters", _add_cluster)
 
 

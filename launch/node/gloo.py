@@ -1,8 +1,9 @@
 """Horovod starts Gloo on all ranks at once, when the last has come to that point of its program.
 
-While its ranks meet, Gloo listens at a port for each other rank, takes whoever connects first for that rank, and aborts the
-process when it was a scanner of ports or any other program. Nothing around Gloo can change that; but a rank that waits for the
-others here, in place of there, has its ports open for moments only, however much later the last one comes.
+While its ranks meet, Gloo listens at a port for each other rank, takes whoever connects first for that rank, and aborts
+the process when it was a scanner of ports or any other program. Nothing around Gloo can change that; but a rank that
+waits for the others here, in place of there, has its ports open for moments only, however much later the last one
+comes.
 """
 
 import http.client

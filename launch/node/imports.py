@@ -1,4 +1,5 @@
-"""To be called when the user's program imports a certain module: it is found as it is, and changed once it has been executed."""
+"""To be called when the user's program imports a certain module: it is found as it is, and changed once it has been
+executed."""
 
 import importlib.abc
 import importlib.machinery

@@ -1,7 +1,8 @@
 """The user's program in this process, as ``python script.py`` or ``python -m module`` would run it.
 
-It is the module ``__main__`` to the end of the process, with the path, arguments and imports that it has under Python alone:
-the toolkit's packages give way to the user's of the same name, and so do other modules that were imported before it.
+It is the module ``__main__`` to the end of the process, with the path, arguments and imports that it has under Python
+alone: the toolkit's packages give way to the user's of the same name, and so do other modules that were imported before
+it.
 """
 
 import builtins
@@ -89,7 +90,8 @@ def _module(name: str) -> tuple[ModuleSpec, types.CodeType]:
 
 
 def _give_way(own: list[str]) -> None:
-    """Forget the modules that the program has others of in its own folders; ours are still there where it has none of the name."""
+    """Forget the modules that the program has others of in its own folders; ours are still there where it has none of
+    the name."""
     kept = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in PACKAGES}
     forgotten = {"", *PACKAGES}
     for name in {name.partition(".")[0] for name in sys.modules.keys() - AT_START} - forgotten:

@@ -68,7 +68,8 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Rank:
         rank, size, local_rank, local_size, node, nodes = (_number(environ, name) for name in names)
         if rank is None or size is None:
             raise Refusal(
-                f"{names[0]}={environ[names[0]]} is set but {names[1]} is not: start this rank with launch, srun or mpirun"
+                f"{names[0]}={environ[names[0]]} is set but {names[1]} is not: start this rank with launch, srun or "
+                "mpirun"
             )
         if source == "slurm":
             local_size = _local_tasks(environ, node or 0)
@@ -91,7 +92,8 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Rank:
 
 
 def environment(rank: Rank) -> dict[str, str]:
-    """Say it again: the variables by which this process's rank is known to the workload, in our names and in torchrun's."""
+    """Say it again: the variables by which this process's rank is known to the workload, in our names and in
+    torchrun's."""
     values = (rank.rank, rank.size, rank.local_rank, rank.local_size, rank.node, rank.nodes)
     ours = dict(zip(_SOURCES["launch"], map(str, values)))
     others = dict(zip(_SOURCES["torchrun"], map(str, values)))
@@ -99,7 +101,8 @@ def environment(rank: Rank) -> dict[str, str]:
 
 
 def rank_number(environ: Mapping[str, str] = os.environ) -> int:
-    """The rank of this process for a line about it, even where the rest of its environment contradicts itself; 0 if it is not known."""
+    """The rank of this process for a line about it, even where the rest of its environment contradicts itself; 0 if it
+    is not known."""
     texts = (environ.get(names[0], "") for names in _SOURCES.values())
     return next((int(text) for text in texts if text.isdecimal()), 0)
 
@@ -121,7 +124,8 @@ def _local_tasks(environ: Mapping[str, str], node: int) -> int | None:
         return slurm_tasks(said)[node]
     except (ValueError, IndexError):
         raise Refusal(
-            f"SLURM_STEP_TASKS_PER_NODE={said!r} does not say how many tasks are on node {node}: start this rank with launch or srun"
+            f"SLURM_STEP_TASKS_PER_NODE={said!r} does not say how many tasks are on node {node}: start this rank with "
+            "launch or srun"
         ) from None
 
 

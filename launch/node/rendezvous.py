@@ -1,7 +1,7 @@
 """How ranks find each other, under srun, mpirun or as plain processes: Horovod over Gloo or MPI, without ssh.
 
-For Gloo, the chief starts a rendezvous server within its process and writes into the run directory, which nobody else can
-read, where it listens and the secret that it wants to hear. The same note holds the address and ports that
+For Gloo, the chief starts a rendezvous server within its process and writes into the run directory, which nobody else
+can read, where it listens and the secret that it wants to hear. The same note holds the address and ports that
 torch.distributed, JAX and others want.
 """
 
@@ -124,7 +124,8 @@ def _wait_for(note: Path, patience_s: float) -> dict[str, Any]:
     while (told := read_json(note)) is None:
         if time.monotonic() > deadline:
             raise Refusal(
-                f"rank 0 did not start within {patience_s:.0f} s: see node0.log; a slow start may need a larger patience_s in the site file"
+                f"rank 0 did not start within {patience_s:.0f} s: see node0.log; a slow start may need a larger "
+                "patience_s in the site file"
             )
         time.sleep(0.05)
     return told
@@ -160,7 +161,8 @@ def _addresses(interface: str | None) -> list[str]:
     if interface:
         if interface not in by_interface:
             raise Refusal(
-                f"{socket.gethostname()} has no interface {interface!r} with an IPv4 address: {', '.join(by_interface) or 'it has none at all'}"
+                f"{socket.gethostname()} has no interface {interface!r} with an IPv4 address: "
+                f"{', '.join(by_interface) or 'it has none at all'}"
             )
         return [by_interface[interface]]
     try:
@@ -203,7 +205,8 @@ def own_port() -> int:
     ports = [port for port in range(10000, 65536) if not low <= port <= high] or [*range(1024, 10000)]
     first = secrets.randbelow(len(ports))  # two launchers that start together seldom try the same
     for port in ports[first:] + ports[:first]:
-        # Until the program listens there, a name of this port is taken, which ends with this process and is of this network.
+        # Until the program listens there, a name of this port is taken, which ends with this process and is of this
+        # network.
         mark = socket.socket(socket.AF_UNIX)
         try:
             mark.bind(f"\0rankloop-port-{port}")

@@ -1,8 +1,9 @@
-"""The store through which Gloo's ranks learn each other's addresses: key -> value over HTTP, for one run and nobody else.
+"""The store through which Gloo's ranks learn each other's addresses: key -> value over HTTP, for one run and nobody
+else.
 
-It speaks what the ``HTTPStore`` of Horovod 0.28 speaks, in whose place it stands because that answers whoever asks, at every
-address of the host, for as long as its process lives. Horovod asks for ``http://ADDR:PORT/scope/key`` and takes ADDR from
-the environment as it is; with ``host:port/secret`` there, the secret stands in the path of each request.
+It speaks what the ``HTTPStore`` of Horovod 0.28 speaks, in whose place it stands because that answers whoever asks, at
+every address of the host, for as long as its process lives. Horovod asks for ``http://ADDR:PORT/scope/key`` and takes
+ADDR from the environment as it is; with ``host:port/secret`` there, the secret stands in the path of each request.
 
 Any program on the network can connect, so one thread serves a bounded number of connections: one that has not shown the
 secret has a few seconds, and leaves earlier when others wait.

@@ -59,8 +59,9 @@ def beside(run: RunDir, plan: Plan, rank: Rank, attempt: int, here: list[dict[st
 def leave(wait: bool = True) -> None:
     """Have the sampler end, if there is one.
 
-    After a good end of the program ``wait`` for it to put its file in order, which Slurm would cut short: it kills what is left on
-    a node when the last rank has ended. After a bad one nothing is waited for; the readings are whole all the same.
+    After a good end of the program ``wait`` for it to put its file in order, which Slurm would cut short: it kills what
+    is left on a node when the last rank has ended. After a bad one nothing is waited for; the readings are whole all
+    the same.
     """
     global _joined
     if _joined is None or _joined[0] != os.getpid():  # in a process that the program has forked

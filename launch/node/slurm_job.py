@@ -24,7 +24,8 @@ def restarts() -> int:
 
 
 def is_at_work(job: str | None) -> bool:
-    """Whether another job has processes, as far as Slurm answers. One that has ended is given time for its nodes to say so."""
+    """Whether another job has processes, as far as Slurm answers. One that has ended is given time for its nodes to say
+    so."""
     deadline = time.monotonic() + _CLEANING_UP_S
     while job is not None and job != number():
         state = _show(job).get("JobState")

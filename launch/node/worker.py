@@ -1,7 +1,7 @@
 """A rank's first and last lines:   launch.node.worker RUN
 
-It finds out who it is, takes its GPU, meets the other ranks, and then becomes what is to be run, in the same process where that is
-Python. When that fails, it says so in the run directory before anyone else's view of it is lost.
+It finds out who it is, takes its GPU, meets the other ranks, and then becomes what is to be run, in the same process
+where that is Python. When that fails, it says so in the run directory before anyone else's view of it is lost.
 """
 
 import faulthandler

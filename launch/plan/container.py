@@ -10,8 +10,8 @@ from launch.errors import Refusal
 def binds(folders: Iterable[str | Path]) -> tuple[str, ...]:
     """The folders that the ranks see, each at its own place; those within others are left out.
 
-    Of what is not there yet, the folder is taken in which it will be made. A path with links in it is bound at both of its
-    names: a process that starts there knows it by either.
+    Of what is not there yet, the folder is taken in which it will be made. A path with links in it is bound at both of
+    its names: a process that starts there knows it by either.
 
     Raises
     ------

@@ -1,7 +1,8 @@
 """What makes the ranks of a program cooperate, as far as that can be seen before it starts: nothing is imported or run.
 
-Of Python it is what a script and the user's own modules that it imports use; of a binary, the libraries that it asks for. The
-answer is a text for people, such as "mpi4py, torch.distributed": empty where nothing is found, None where nobody can know, and
+Of Python it is what a script and the user's own modules that it imports use; of a binary, the libraries that it asks
+for. The answer is a text for people, such as "mpi4py, torch.distributed": empty where nothing is found, None where
+nobody can know, and
 `BY_NUMBER` of a program that only asks which rank it is.
 """
 
@@ -49,8 +50,8 @@ _MEANS = {
     "ignite.distributed": r"ignite\.distributed\b",
     "jax.distributed": r"jax\.(distributed\.initialize|experimental\.multihost_utils)\b",
     "keras.distribution": r"(.*\.)?keras\.distribution\.initialize\b",
-    "tf.distribute": r"tensorflow\.(compat\.v[12]\.)?distribute\.(experimental\.)?(MultiWorkerMirrored|ParameterServer|CollectiveAllReduce"
-    r"|coordinator|cluster_resolver)|tensorflow\.experimental\.dtensor\.initialize",
+    "tf.distribute": r"tensorflow\.(compat\.v[12]\.)?distribute\.(experimental\.)?"
+    r"(MultiWorkerMirrored|ParameterServer|CollectiveAllReduce|coordinator|cluster_resolver)|tensorflow\.experimental\.dtensor\.initialize",
 }
 _BY_MPI = {"mpi4py", "mpi4jax", "petsc4py", "slepc4py", "dolfinx", "firedrake", "dask_mpi"}
 _MPI_LIBRARY = re.compile(
@@ -82,7 +83,8 @@ def of_module(name: str, source: Path) -> str | None:
 
 
 def of_program(name: str, arguments: Sequence[str]) -> str | None:
-    """Of a program, by its path or its name on PATH, and the words behind it, which may be another program that it starts."""
+    """Of a program, by its path or its name on PATH, and the words behind it, which may be another program that it
+    starts."""
     if _PYTHON.match(os.path.basename(name)):
         return _of_command_of_python(arguments)
     found = _of_file(name)
@@ -145,8 +147,8 @@ def _of_command_of_python(arguments: Sequence[str]) -> str | None:
 
 
 def _users_folders() -> list[str]:
-    """The folders of the path in which modules are the user's own: all but those of Python, and those into which packages were
-    installed."""
+    """The folders of the path in which modules are the user's own: all but those of Python, and those into which
+    packages were installed."""
     others = tuple(
         os.path.join(os.path.realpath(place), "") for place in {sys.prefix, sys.base_prefix, sys.exec_prefix, HOME}
     )
@@ -225,8 +227,8 @@ def _files(module: str, folders: Iterable[str]) -> list[Path]:
 
 
 def _names(tree: ast.Module, package: str) -> tuple[set[str], set[str]]:
-    """The dotted names that a module uses, as far as they begin with an import, and its texts that may name a variable; and the
-    modules that it may import."""
+    """The dotted names that a module uses, as far as they begin with an import, and its texts that may name a variable;
+    and the modules that it may import."""
     import ast
 
     bound: dict[str, str] = {}

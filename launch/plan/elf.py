@@ -1,4 +1,5 @@
-"""What an ELF file says of itself: for which machine it is, what loads it and which libraries it needs. Nothing is followed or run."""
+"""What an ELF file says of itself: for which machine it is, what loads it and which libraries it needs. Nothing is
+followed or run."""
 
 import mmap
 import os

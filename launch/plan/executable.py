@@ -1,4 +1,5 @@
-"""A file that is to be run: whether it is Python for our interpreter, or a program that the kernel starts; and what keeps it from running."""
+"""A file that is to be run: whether it is Python for our interpreter, or a program that the kernel starts; and what
+keeps it from running."""
 
 import os
 import shlex
@@ -73,7 +74,8 @@ def kind(name: str, as_program: bool = False) -> Literal["script", "program"]:
             if name.endswith(".py"):
                 raise Refusal(why)
             raise Refusal(
-                f"{name} is neither a binary nor Python, and has no first line that says what runs it: write one, such as #!/bin/bash"
+                f"{name} is neither a binary nor Python, and has no first line that says what runs it: write one, "
+                "such as #!/bin/bash"
             )
         if "null bytes" in why and os.access(name, os.X_OK):  # an archive of Python behind such a line
             return "program"
@@ -126,11 +128,14 @@ def unrunnable(path: str) -> str | None:
         return None
     if line.endswith("\r"):
         return (
-            f"the lines of {path} end in CR LF, as Windows writes them, so the kernel looks for {interpreter(line) + chr(13)!r}: "
-            + shlex.join(["sed", "-i", r"s/\r$//", path])
+            f"the lines of {path} end in CR LF, as Windows writes them, so the kernel looks for "
+            f"{interpreter(line) + chr(13)!r}: " + shlex.join(["sed", "-i", r"s/\r$//", path])
         )
     if shutil.which(interpreter(line)) is None:
-        return f"{path} is to be run by {line!r}, its first line says, and that is not here: install it, or correct the line"
+        return (
+            f"{path} is to be run by {line!r}, its first line says, and that is not here: install it, or correct "
+            f"the line"
+        )
     return None
 
 
@@ -184,7 +189,8 @@ def _head(name: str) -> bytes:
         if os.path.islink(name):
             raise Refusal(f"{name} is a link to {os.readlink(name)!r}, which is not there: correct the link") from None
         raise Refusal(
-            f"there is no script or program {name!r}: give a path from here, a program on PATH, or a module such as workloads.cfd_resnet"
+            f"there is no script or program {name!r}: give a path from here, a program on PATH, or a module such as "
+            "workloads.cfd_resnet"
         ) from None
     except (OSError, ValueError) as error:
         raise Refusal(
@@ -235,7 +241,10 @@ def _is_python(line: str) -> bool:
 def _not_python(name: str) -> str | None:
     """Why a file is not a script for this Python, in a line; None if it is."""
     if os.stat(name).st_size > _SCRIPT_MOST:
-        return f"{name} is too large for a script ({os.stat(name).st_size // 2**20} MiB): give the program that it belongs to"
+        return (
+            f"{name} is too large for a script ({os.stat(name).st_size // 2**20} MiB): give the program that it "
+            f"belongs to"
+        )
     try:
         python_code(Path(name))
     except Refusal as refusal:

@@ -1,10 +1,11 @@
-"""Figures of merit: what a program prints of its own performance, and how that is found, by --fom or the table [fom] of a definition.
+"""Figures of merit: what a program prints of its own performance, and how that is found, by --fom or the table [fom] of
+a definition.
 
 A figure has a name and a pattern, whose group is the number. Its kind says what it means for the table of a study:
 
 rate     work per time of all ranks together, as GFLOP/s: the throughput of the run
-speed    how fast the whole problem advances, as ns/day: the throughput too, times the work where that grows with the ranks
-time     of the same problem, as s, or per part of it, as s/step: the throughput is the work over it
+speed    how fast the whole problem advances, as ns/day: the throughput too, times the work where that grows with the
+ranks time     of the same problem, as s, or per part of it, as s/step: the throughput is the work over it
 work     what is worked on, as atoms: it says whether scaling is weak or strong
 value    anything else
 """
@@ -89,8 +90,8 @@ def from_words(figures: tuple[str, ...], units: tuple[str, ...], how: tuple[str,
     makers = [name for name, figure in made.items() if figure["kind"] in ("rate", "speed")]
     if len(makers) > 1:
         raise Refusal(
-            f"{' and '.join(makers)} are both the throughput of a run, which has one: make the others mere values, as by "
-            f"--fom-as {makers[1]}=value"
+            f"{' and '.join(makers)} are both the throughput of a run, which has one: make the others mere values, as "
+            f"by --fom-as {makers[1]}=value"
         )
     if len([name for name, figure in made.items() if figure["kind"] == "work"]) > 1:
         raise Refusal("two figures are the work of a run, which has one: make the other a value by --fom-as NAME=value")
@@ -155,8 +156,8 @@ def of_code(name: str) -> dict[str, dict[str, Any]]:
     codes = known()
     if name not in codes:
         raise Refusal(
-            f"--fom {typed.shown(name)} is neither NAME=REGEX, as in 'throughput=Performance: *([0-9.]+)', nor a code whose "
-            f"output is known: {nearest(name, codes)}"
+            f"--fom {typed.shown(name)} is neither NAME=REGEX, as in 'throughput=Performance: *([0-9.]+)', nor a code "
+            f"whose output is known: {nearest(name, codes)}"
         )
     return {figure: dict(table) for figure, table in codes[name].items()}
 
@@ -178,7 +179,8 @@ def checked(name: str, table: Mapping[str, Any]) -> Figure:
     """
     if not _NAME.fullmatch(name):
         raise Refusal(
-            f"--fom {typed.shown(name)}=...: the name of a figure has letters, digits, '_', '.' and '-', and begins with a letter"
+            f"--fom {typed.shown(name)}=...: the name of a figure has letters, digits, '_', '.' and '-', and begins "
+            "with a letter"
         )
     if unknown := next((key for key in table if key not in Figure.__annotations__), None):
         raise Refusal(f"fom.{name} has {unknown}, which no figure has: {nearest(unknown, Figure.__annotations__)}")
@@ -211,7 +213,8 @@ def refuse_for(figures: Mapping[str, Figure], kind: str, size: int) -> None:
     for name, figure in figures.items():
         if (ranks := figure.get("ranks", "all")) != "all" and int(ranks) >= size:
             raise Refusal(
-                f"the figure {name} is that of rank {ranks}, and the ranks are 0 to {size - 1}: give one of these, or all"
+                f"the figure {name} is that of rank {ranks}, and the ranks are 0 to {size - 1}: give one of these, or "
+                "all"
                 if size > 1
                 else f"the figure {name} is that of rank {ranks}, and there is rank 0 alone: give that, or all"
             )

@@ -1,8 +1,8 @@
 """What the launcher's own environment says of another job, and what of it a job of its own gets.
 
-Who a process is in that job goes in every case: a program would take itself for a rank of it. What Slurm's commands read beside
-their options would add options that nobody sees to a Slurm job, so none of it is handed on; the plan names it, and ``--inherit``
-takes what is asked for. All other variables, of whatever name, are the user's and stay.
+Who a process is in that job goes in every case: a program would take itself for a rank of it. What Slurm's commands
+read beside their options would add options that nobody sees to a Slurm job, so none of it is handed on; the plan names
+it, and ``--inherit`` takes what is asked for. All other variables, of whatever name, are the user's and stay.
 """
 
 import dataclasses
@@ -39,7 +39,8 @@ _IDENTITY = (
 )
 # How these begin: an environment without any of them need not wait for the pattern.
 _STARTERS = ("SLURM", "PMI", "PRTE", "OMPI", "MPI", "MV2", "FLUX", "PALS", "TORCHELASTIC", "HOROVOD", "LAUNCH")
-# Where ranks meet, and which GPUs JAX takes: the user's own choice, unless this is a rank of torchrun or of this toolkit, which set these too.
+# Where ranks meet, and which GPUs JAX takes: the user's own choice, unless this is a rank of torchrun or of this
+# toolkit, which set these too.
 _MEETING = {
     "MASTER_ADDR",
     "MASTER_PORT",
@@ -77,7 +78,8 @@ def _is_identity(name: str) -> bool:
 
 
 def clean(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment without anything of another job or of Slurm but which cluster it is: for a Slurm job, and Slurm's commands."""
+    """The environment without anything of another job or of Slurm but which cluster it is: for a Slurm job, and Slurm's
+    commands."""
     kept = without_identity(environ)
     return {name: value for name, value in kept.items() if name in _KEPT or not name.startswith(_SLURM)}
 

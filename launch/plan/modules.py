@@ -69,7 +69,8 @@ def source_of(name: str, verbs: Iterable[str] = ()) -> Path:
         raise Refusal(broken(parent, error)) from error
     if spec is None:
         raise NoSuchModule(
-            f"there is no workload or module {name!r}, nor a program of that name on PATH (looked in {os.getcwd()} and the packages): {nearest(name, [*known(), *verbs])}"
+            f"there is no workload or module {name!r}, nor a program of that name on PATH (looked in {os.getcwd()} "
+            f"and the packages): {nearest(name, [*known(), *verbs])}"
         )
     if spec.origin is None or not spec.origin.endswith(".py"):
         raise Refusal(f"{name!r} is not a module that can be run: {_or_program(name)}")
@@ -84,8 +85,8 @@ def source_of(name: str, verbs: Iterable[str] = ()) -> Path:
 
 @contextlib.contextmanager
 def users_modules() -> Iterator[None]:
-    """Look for modules as ``python -m`` does, in the working directory first: only where the user's are meant, as a file there
-    may have the name of any module that the launcher itself is yet to import."""
+    """Look for modules as ``python -m`` does, in the working directory first: only where the user's are meant, as a
+    file there may have the name of any module that the launcher itself is yet to import."""
     before, here = sys.path[:], os.getcwd()
     sys.path[:] = [here, *USERS_PATH, *before]
     add_users_workloads()
@@ -112,8 +113,8 @@ def _refuse_two(name: str) -> None:
 
 
 def of_path(name: str) -> tuple[str, str]:
-    """The name of the module that a path stands for, where the file only defines a workload, and the folder in which it is found
-    where that is not this one; else what was given.
+    """The name of the module that a path stands for, where the file only defines a workload, and the folder in which it
+    is found where that is not this one; else what was given.
 
     Raises
     ------
@@ -132,7 +133,8 @@ def of_path(name: str) -> tuple[str, str]:
     parts = os.path.relpath(whole, folder).removesuffix(".py").removesuffix("/__init__").split("/")
     if bad := next((part for part in parts if not part.isidentifier()), None):
         raise Refusal(
-            f"{name} is a workload, which is imported by its name, and {bad!r} cannot be one: rename it, with letters, digits and _"
+            f"{name} is a workload, which is imported by its name, and {bad!r} cannot be one: rename it, with "
+            "letters, digits and _"
         )
     if folder == here:
         return ".".join(parts), ""
@@ -148,8 +150,8 @@ def of_path(name: str) -> tuple[str, str]:
 
 
 def _only_defines_workload(path: Path) -> bool:
-    """Whether a file is a workload and does nothing when it is run: one that does is a program, whatever it calls its classes and
-    functions."""
+    """Whether a file is a workload and does nothing when it is run: one that does is a program, whatever it calls its
+    classes and functions."""
     try:
         if os.stat(path).st_size > 2**24 or not _defines_workload(executable.python_code(path)):
             return False

@@ -18,8 +18,8 @@ _WIDTH = 84
 def describe(cls: type) -> str:
     """A line or more for each option: its spellings, its type or choices, what it is, and its default.
 
-    What it is stands in the field's metadata as ``help``, or in a comment: behind the field and in the lines that follow, or in
-    those above it; or in a string after it.
+    What it is stands in the field's metadata as ``help``, or in a comment: behind the field and in the lines that
+    follow, or in those above it; or in a string after it.
     """
     notes, lines = _notes(cls), []
     for field in dataclasses.fields(cls):

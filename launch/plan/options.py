@@ -1,10 +1,11 @@
 """A dataclass as command-line options: names, types and defaults from its fields.
 
-A field ``max_width: int = 64`` is the option ``--max-width``, also written ``--max_width``; a ``bool`` field has a ``--no-``
-form too, and may be given ``=true`` or ``=false``.
+A field ``max_width: int = 64`` is the option ``--max-width``, also written ``--max_width``; a ``bool`` field has a
+``--no-`` form too, and may be given ``=true`` or ``=false``.
 ``field(metadata={"flags": ("-N",)})`` adds further spellings, ``{"separator": ","}`` makes a tuple of one word,
 ``{"was": "old-name"}`` makes the refusal of an old name give the new one; a field of type ``tuple[int, ...]`` collects
-every occurrence. What `launch.plan.option_help` says of an option stands in a comment behind its field, or in ``{"help": "..."}``.
+every occurrence. What `launch.plan.option_help` says of an option stands in a comment behind its field, or in
+``{"help": "..."}``.
 """
 
 import dataclasses
@@ -56,7 +57,8 @@ def with_words(cls: type, argv: Sequence[str], what: str) -> tuple[Any, list[str
 
 
 def with_files(cls: type[Options], argv: Sequence[str], names: Sequence[str]) -> tuple[list[Path], Options]:
-    """As `with_words`, where the words are files or runs (`launch.cli.names.Named`), as many as there are names; they come first."""
+    """As `with_words`, where the words are files or runs (`launch.cli.names.Named`), as many as there are names; they
+    come first."""
     verb = cls.__module__.rpartition(".")[2]
     chosen, words = with_words(cls, argv, verb)
     if len(words) != len(names):
@@ -226,7 +228,8 @@ def words(values: Mapping[str, str | list[str]]) -> list[str]:
 
 
 def end_of_options(argv: Sequence[str]) -> int:
-    """Where further options can stand in a command line: before its ``--``, behind which programs take every word as it is."""
+    """Where further options can stand in a command line: before its ``--``, behind which programs take every word as it
+    is."""
     return list(argv).index("--") if "--" in argv else len(argv)
 
 

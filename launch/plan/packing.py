@@ -1,4 +1,5 @@
-"""A study in one allocation, or one that ends where it becomes inefficient: what that needs, and which run comes when."""
+"""A study in one allocation, or one that ends where it becomes inefficient: what that needs, and which run comes
+when."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -83,10 +84,11 @@ def refuse_contradictions(asked: Request, plans: Sequence[Plan], study: bool, wa
             raise Refusal("--stop-below compares numbers of nodes, and there is but one: give several --nodes")
         if plans[0].kind != "workload" and not figures.names(plans[0].fom, figures.OF_THE_RUN):
             raise Refusal(
-                f"--stop-below needs the speed of a run, and {plans[0].workload} notes none: it is for workloads, and programs that "
-                "print it (--fom)"
+                f"--stop-below needs the speed of a run, and {plans[0].workload} notes none: it is for workloads, and "
+                "programs that print it (--fom)"
             )
         if slurm and not watched and not asked.pack:
             raise Refusal(
-                "--stop-below needs somebody who watches: without --detach and outside of a workflow, or let the job itself do it with --pack"
+                "--stop-below needs somebody who watches: without --detach and outside of a workflow, or let the job "
+                "itself do it with --pack"
             )

@@ -32,8 +32,8 @@ def compiled(name: str, pattern: str) -> re.Pattern[bytes]:
         ) from None
     if made.groups - ("unit" in made.groupindex) != 1 and "value" not in made.groupindex:
         raise Refusal(
-            f"{said} has {made.groups or 'no'} groups, and the number is one: put brackets round it, as in ([0-9.eE+-]+); "
-            "others are (?:...), and of several the one called (?P<value>...) counts"
+            f"{said} has {made.groups or 'no'} groups, and the number is one: put brackets round it, as in "
+            "([0-9.eE+-]+); others are (?:...), and of several the one called (?P<value>...) counts"
         )
     return made
 
@@ -46,8 +46,8 @@ def refuse_endless(name: str, pattern: re.Pattern[bytes]) -> None:
                 pattern.search(probe)
     except TimeoutError:
         raise Refusal(
-            f"--fom {name}={typed.shown(pattern.pattern.decode(errors='replace'))} takes forever on lines of a hundred letters, as "
-            "a repetition in it is repeated: write it without, as ([0-9.]+) in place of ([0-9.]+)+"
+            f"--fom {name}={typed.shown(pattern.pattern.decode(errors='replace'))} takes forever on lines of a "
+            "hundred letters, as a repetition in it is repeated: write it without, as ([0-9.]+) in place of ([0-9.]+)+"
         ) from None
 
 
@@ -86,7 +86,8 @@ def group(pattern: re.Pattern[bytes]) -> int:
 
 
 def literal(pattern: str) -> bytes:
-    """A text that stands in whatever a pattern matches, the longest that is plain to see: where it is not, need not be searched."""
+    """A text that stands in whatever a pattern matches, the longest that is plain to see: where it is not, need not be
+    searched."""
     if re.search(r"\(\?[aiLmsux-]*[:)]", pattern.replace("(?:", "(")):  # flags, by which letters may mean others
         return b""
     runs, run, depth = [], "", 0

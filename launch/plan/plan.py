@@ -196,7 +196,8 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
         raise Refusal("--independent is for programs: the ranks of a workload train together; leave it out")
     if size > 1 and target.kind == "program" and target.short_name in _LAUNCHERS:
         raise Refusal(
-            f"{target.short_name} starts ranks itself, and would be started {size} times: give the program that it is to start, or one rank"
+            f"{target.short_name} starts ranks itself, and would be started {size} times: give the program that it is "
+            "to start, or one rank"
         )
     fom = figures.from_words(request.fom, request.fom_unit, request.fom_as)
     figures.refuse_for(fom, target.kind, size)
@@ -285,7 +286,8 @@ def _container(request: Request, site: Site, target: Target) -> dict[str, Any]:
         return {"container": None, "container_runtime": None, "container_binds": (), **kept}
     if site.container is None:
         raise Refusal(
-            f"--container: the file of site {site.name} does not say what runs containers there: give container in a file of your own, with --site"
+            f"--container: the file of site {site.name} does not say what runs containers there: give container in a "
+            "file of your own, with --site"
         )
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rankloop"
     own = [Path(target.name).parent] if os.path.isabs(target.name) and os.path.exists(target.name) else []
@@ -306,7 +308,8 @@ def _path(target: Target) -> tuple[str, ...]:
 
 @functools.cache  # for the many plans of a study it is the same
 def _pythonpath(said: str, cwd: str) -> tuple[str, ...]:
-    """The folders of PYTHONPATH, made absolute; that of the toolkit last, so that what the user's program imports is the user's."""
+    """The folders of PYTHONPATH, made absolute; that of the toolkit last, so that what the user's program imports is
+    the user's."""
     folders = [os.path.abspath(os.path.join(cwd, folder)) for folder in said.split(os.pathsep)] if said else []
     return tuple(dict.fromkeys(sorted(folders, key=lambda folder: folder == HOME)))
 
@@ -329,7 +332,8 @@ def refuse_bad_name(name: str) -> str:
     """The name of a run or study, if it can be the name of a folder and of a job."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", name):
         raise Refusal(
-            f"--name {name!r}: a run's name has letters, digits, '.', '_', '+' and '-', and begins with one of the first two"
+            f"--name {name!r}: a run's name has letters, digits, '.', '_', '+' and '-', and begins with one of the "
+            "first two"
         )
     return name
 
@@ -351,8 +355,16 @@ def refuse_path(runs: Path) -> None:
 def _refuse_contradictions(request: Request, backend: str) -> None:
     if request.wait and request.detach:
         raise Refusal("--wait and --detach contradict each other: give one of them")
-    slurm_only = {"-p": request.partition, "-A": request.account, "-q": request.qos, "-C": request.constraint,
-                  "--gpu-binding slurm": request.gpu_binding == "slurm", "--sbatch-arg": request.sbatch_arg, "--srun-arg": request.srun_arg, "--inherit": request.inherit}  # fmt: skip
+    slurm_only = {
+        "-p": request.partition,
+        "-A": request.account,
+        "-q": request.qos,
+        "-C": request.constraint,
+        "--gpu-binding slurm": request.gpu_binding == "slurm",
+        "--sbatch-arg": request.sbatch_arg,
+        "--srun-arg": request.srun_arg,
+        "--inherit": request.inherit,
+    }
     given = [flag for flag, value in slurm_only.items() if value]
     if backend == "local" and given:
         raise Refusal(f"{given[0]} is for Slurm, and the backend is local: leave it out, or give --backend slurm")

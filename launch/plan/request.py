@@ -56,19 +56,19 @@ class Request:
     )
     warn: Annotated[int, Bounds(1, 65535)] | None = _option(
         None,
-        "seconds before the time limit at which the ranks get SIGUSR2, to save and to end with status 75: workloads do, by "
-        "default 120 s before; other programs get it only if this is given",
+        "seconds before the time limit at which the ranks get SIGUSR2, to save and to end with status 75: workloads "
+        "do, by default 120 s before; other programs get it only if this is given",
     )
     max_attempts: Count = _option(
         1,
-        "maximum number of starts, requeues included: above 1, a run is started again when it reached its time limit, was "
-        "preempted or lost a node; a workload goes on from its checkpoint, any other program begins anew",
+        "maximum number of starts, requeues included: above 1, a run is started again when it reached its time limit, "
+        "was preempted or lost a node; a workload goes on from its checkpoint, any other program begins anew",
     )
     container: str | None = _option(None, "image in which the ranks run; how it is started, the site says")
     gpu_binding: Literal["slurm", "env", "framework"] | None = _option(
         None,
-        "which GPUs a rank sees: those that Slurm gives it, its own by a variable that hides the others, or all of its node; "
-        "by default a program sees all where each rank has one",
+        "which GPUs a rank sees: those that Slurm gives it, its own by a variable that hides the others, or all of "
+        "its node; by default a program sees all where each rank has one",
     )
     share_gpus: bool = _option(False, "allow several ranks on one GPU")
     dry_run: bool = _option(False, "print the plan and the job script; start nothing")
@@ -84,27 +84,27 @@ class Request:
     )
     inherit: tuple[str, ...] = _option(
         (),
-        "Slurm's variables that the job takes from this environment, as SBATCH_RESERVATION or 'SBATCH_*'; all others are left "
-        "out",
+        "Slurm's variables that the job takes from this environment, as SBATCH_RESERVATION or 'SBATCH_*'; all others "
+        "are left out",
         separator=",",
     )
     fom: tuple[str, ...] = _option(
         (),
-        "a figure of merit that the program prints: 'throughput=Performance: *([0-9.]+) *ns/day', or the name of a code whose "
-        "output is known, as lammps",
+        "a figure of merit that the program prints: 'throughput=Performance: *([0-9.]+) *ns/day', or the name of a "
+        "code whose output is known, as lammps",
     )
     fom_unit: tuple[str, ...] = _option(
         (), "the unit of a figure: --fom-unit ns/day, or NAME=UNIT where there are several"
     )
     fom_as: tuple[str, ...] = _option(
         (),
-        "what a figure is, and which number counts: NAME=time,sum with rate, speed, time, work or value; last, mean, sum, max or "
-        "min; all ranks or one",
+        "what a figure is, and which number counts: NAME=time,sum with rate, speed, time, work or value; last, mean, "
+        "sum, max or min; all ranks or one",
     )
     snapshot: bool = _option(
         True,
-        "copy the code into the run or study as it is submitted, and run the copy; with --no-snapshot the code runs from its "
-        "place, and each attempt says whether it has changed",
+        "copy the code into the run or study as it is submitted, and run the copy; with --no-snapshot the code runs "
+        "from its place, and each attempt says whether it has changed",
     )
     snapshot_limit: Positive = _option(256.0, "MiB that the copy of the code may take")
     repeats: Count = _option(1, "runs of each point of a study")
@@ -113,7 +113,8 @@ class Request:
     )
     sweep: tuple[str, ...] = _option(
         (),
-        "a parameter of a study: --sweep lr=1e-3,1e-2, --sweep seed=0..4; {lr} in a program's arguments is the place of its value",
+        "a parameter of a study: --sweep lr=1e-3,1e-2, --sweep seed=0..4; {lr} in a program's arguments is the place "
+        "of its value",
         "--array",
     )
     throttle: Count | None = _option(None, "maximum number of runs of a study at a time, in each Slurm array")

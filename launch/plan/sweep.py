@@ -21,8 +21,8 @@ class Axes:
     Parameters
     ----------
     steps : tuple of dict of str to tuple of str
-        Name -> values; one name is ``nodes``. The names in one dict vary in step, so have equally many values; of several
-        dicts all combinations are made.
+        Name -> values; one name is ``nodes``. The names in one dict vary in step, so have equally many values; of
+        several dicts all combinations are made.
     only : tuple of dict of str to tuple of str
         If any are given, a combination is kept where for one of them each name has one of the values.
     exclude : tuple of dict of str to tuple of str
@@ -101,13 +101,15 @@ def axis(text: str) -> tuple[str, list[str]]:
         values = [f"{number:0{width}}" for number in range(low, high + 1)]
     elif re.fullmatch(r"[-+.0-9eE]*[0-9]\.\.[-+.0-9eE]*", listed):
         raise Refusal(
-            f"--sweep {typed.shown(text)}: a range has whole numbers, FIRST..LAST: give other values one by one, as {name}=0.1,0.2"
+            f"--sweep {typed.shown(text)}: a range has whole numbers, FIRST..LAST: give other values one by one, as "
+            f"{name}=0.1,0.2"
         )
     else:
         values = _split(name, listed)
     if not (name and equals) or not all(values) or not values:
         raise Refusal(
-            f"--sweep {typed.shown(text)} is not an axis: give NAME=VALUE,VALUE,... or NAME=FIRST..LAST, with an option of what is run, or seed"
+            f"--sweep {typed.shown(text)} is not an axis: give NAME=VALUE,VALUE,... or NAME=FIRST..LAST, with an "
+            "option of what is run, or seed"
         )
     return name, values
 
@@ -116,7 +118,8 @@ _CLOSES = {")": "(", "]": "[", "}": "{"}
 
 
 def _split(name: str, text: str) -> list[str]:
-    """The values between commas, without the blanks around them; in brackets, braces, parentheses and quotes a comma parts nothing."""
+    """The values between commas, without the blanks around them; in brackets, braces, parentheses and quotes a comma
+    parts nothing."""
     values, begin, quote = [], 0, ""
     open_: list[str] = []
     for found in re.finditer(r"""\\[^,]|["'\[\](){},]""", text, re.DOTALL):
@@ -139,13 +142,14 @@ def _split(name: str, text: str) -> list[str]:
 
 def _unbalanced(name: str, text: str, sign: str) -> Refusal:
     return Refusal(
-        f"--sweep {name}={typed.shown(text)}: {sign} stands without its other half: close it, or write the values into a "
-        "definition file, where each is a text by itself"
+        f"--sweep {name}={typed.shown(text)}: {sign} stands without its other half: close it, or write the values "
+        "into a definition file, where each is a text by itself"
     )
 
 
 def with_nodes(steps: Sequence[dict[str, tuple[str, ...]]], nodes: Sequence[int] | None) -> tuple[dict, ...]:
-    """The steps of `Axes`, the nodes first: those that ``--nodes`` or the file's ``[job]`` says, unless they are an axis."""
+    """The steps of `Axes`, the nodes first: those that ``--nodes`` or the file's ``[job]`` says, unless they are an
+    axis."""
     if not any("nodes" in step for step in steps):
         return ({"nodes": tuple(map(str, nodes or (1,)))}, *steps)
     if nodes is not None:
@@ -161,8 +165,8 @@ def _meets(combination: Mapping[str, str], conditions: Iterable[Mapping[str, Seq
 def _refuse_name(name: str, others: Iterable[str]) -> None:
     if not re.fullmatch(r"[^\W\d][^\s={}]*", name) or not name.isprintable():
         raise Refusal(
-            f"{typed.shown(name)} cannot be the name of an axis: give that of an option, which begins with a letter; other "
-            "forms stand among the arguments of the program: --sweep n=1,2 program -n {n}"
+            f"{typed.shown(name)} cannot be the name of an axis: give that of an option, which begins with a letter; "
+            "other forms stand among the arguments of the program: --sweep n=1,2 program -n {n}"
         )
     if name.replace("_", "-") in {other.replace("_", "-") for other in others}:
         raise Refusal(f"the axis {name} stands twice: give all its values at once")

@@ -17,7 +17,8 @@ from launch.errors import Refusal, nearest
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Which numbers are allowed, as in ``Annotated[int, Bounds(1)]``; without it, whole numbers of 64 bits and finite ones."""
+    """Which numbers are allowed, as in ``Annotated[int, Bounds(1)]``; without it, whole numbers of 64 bits and finite
+    ones."""
 
     least: float = -math.inf
     most: float = math.inf

@@ -28,7 +28,8 @@ def walltime(text: str | None) -> int | None:
     if match:
         days, *parts = match.groups()
         numbers = [int(part) for part in parts if part is not None]
-        # The meaning of the first number: with days, hours; alone or before one other, minutes; before two others, hours.
+        # The meaning of the first number: with days, hours; alone or before one other, minutes; before two others,
+        # hours.
         first = 3600 if days is not None or len(numbers) == 3 else 60
         seconds = int(days or 0) * 86400 + sum(
             n * unit for n, unit in zip(numbers, (first, first // 60, first // 3600))

@@ -25,8 +25,8 @@ class Target:
     Parameters
     ----------
     kind : "workload", "module", "script" or "program"
-        A workload has a Config and a build function, and is trained; the others are run as they are, modules and scripts in the
-        rank's own Python.
+        A workload has a Config and a build function, and is trained; the others are run as they are, modules and
+        scripts in the rank's own Python.
     name : str
         Name of a module; path of a script or program, or the name of a program on PATH.
     arguments : tuple of str
@@ -68,9 +68,9 @@ class Target:
         Parameters
         ----------
         values : mapping of str to str
-            Axis -> value, without ``nodes``. A workload takes them as its options, but for ``seed``, which is the job's; what
-            it does not take is refused as by `find`. In the arguments of any other program a value takes the place of its
-            name in braces; without such a place it is the option ``--NAME=VALUE``.
+            Axis -> value, without ``nodes``. A workload takes them as its options, but for ``seed``, which is the
+            job's; what it does not take is refused as by `find`. In the arguments of any other program a value takes
+            the place of its name in braces; without such a place it is the option ``--NAME=VALUE``.
         known : mapping of str to str
             What else of the run, ``nodes`` for one, takes the place of its name in braces, and is no option.
         """
@@ -94,8 +94,8 @@ def find(name: str, arguments: Sequence[str], verbs: Iterable[str] = (), contain
     Parameters
     ----------
     name : str
-        A module that can be imported from here, the path of a script or program, or the name of a program on PATH; ``--`` where
-        a program stands in the first argument, and ``-m`` where a module does.
+        A module that can be imported from here, the path of a script or program, or the name of a program on PATH;
+        ``--`` where a program stands in the first argument, and ``-m`` where a module does.
     arguments : sequence of str
         Its options.
     verbs : iterable of str
@@ -167,8 +167,8 @@ def _program(name: str, contained: bool) -> Literal["program"]:
     if "/" in name or not shutil.which(name):
         if "/" not in name and not os.path.lexists(name):
             raise Refusal(
-                f"there is no program {name!r} on PATH: install it, load its module, or give its path; a module or a workload "
-                "stands without -- before it"
+                f"there is no program {name!r} on PATH: install it, load its module, or give its path; a module or a "
+                "workload stands without -- before it"
             )
         executable.kind(name, as_program=True)
     return "program"

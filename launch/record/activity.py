@@ -1,4 +1,5 @@
-"""Signs of life of a program, whatever it records: how long it has run, the cores that it uses, what it printed last."""
+"""Signs of life of a program, whatever it records: how long it has run, the cores that it uses, what it printed
+last."""
 
 import contextlib
 import os

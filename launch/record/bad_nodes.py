@@ -73,13 +73,15 @@ def among(runs: Iterable[RunDir]) -> list[BadNode]:
 def said(bad: Iterable[BadNode]) -> list[str]:
     """A line per node."""
     return [
-        f"{node.host} was the first to fail in {node.failed} of the {node.attempts} attempts it was in: {' '.join(node.error.split())[:120]}"
+        f"{node.host} was the first to fail in {node.failed} of the {node.attempts} attempts it was in: "
+        f"{' '.join(node.error.split())[:120]}"
         for node in bad
     ]
 
 
 def _attempts(run: RunDir) -> Iterator[tuple[list[str], _Fault | None, float]]:
-    """Of each attempt of which something is known: its hosts, what it says against one, and when it cleared them all."""
+    """Of each attempt of which something is known: its hosts, what it says against one, and when it cleared them
+    all."""
     started = [event for event in run.events("started") if "nodes" in event and "attempt" in event]
     ended = {event["attempt"]: event for event in run.events("ended") if "attempt" in event}
     for begin in started:

@@ -11,18 +11,19 @@ from launch.record.files import publish
 
 _TIMEOUT_S = 30
 # A patch that can be applied, whatever the user has told git about how to show one.
-_PLAIN = ("diff --binary --no-ext-diff --no-textconv --no-color --no-relative --submodule=short --ignore-submodules=dirty --src-prefix=a/ --dst-prefix=b/ "
-          "--unified=3").split()  # fmt: skip
+_PLAIN = ("diff --binary --no-ext-diff --no-textconv --no-color --no-relative --submodule=short "
+          "--ignore-submodules=dirty --src-prefix=a/ --dst-prefix=b/ --unified=3").split()  # fmt: skip
 
 
 def keep(patch_file: Path, cwd: str) -> str | None:
-    """Write what the code in a folder has that no commit has, files that git does not know yet included; return the commit.
+    """Write what the code in a folder has that no commit has, files that git does not know yet included; return the
+    commit.
 
     Parameters
     ----------
     patch_file : Path
-        Written only if there is something: whole, so that ``git apply`` makes the code again, and for the user's eyes alone,
-        as nobody can tell code from a secret in it.
+        Written only if there is something: whole, so that ``git apply`` makes the code again, and for the user's eyes
+        alone, as nobody can tell code from a secret in it.
     cwd : str
         A folder of the code.
 

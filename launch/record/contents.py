@@ -165,7 +165,8 @@ class Surroundings(TypedDict, total=False):
 
 
 class StepRecord(TypedDict, total=False):
-    """A line of steps/ as `launch.record.steps.StepReader` gives it; `profiling.telemetry.records.STEP` says what each key means."""
+    """A line of steps/ as `launch.record.steps.StepReader` gives it; `profiling.telemetry.records.STEP` says what each
+    key means."""
 
     rank: Required[int]
     attempt: Required[int]

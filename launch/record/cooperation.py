@@ -1,4 +1,5 @@
-"""Whether the ranks of a program that is no workload know each other: what the plan says of it, and what the end of the run does."""
+"""Whether the ranks of a program that is no workload know each other: what the plan says of it, and what the end of the
+run does."""
 
 from launch.plan.cooperation import BY_NUMBER, uses_mpi
 from launch.plan.plan import Plan
@@ -15,16 +16,25 @@ def expected(plan: Plan) -> str:
     if plan.independent:
         return "each works on its own, as --independent says"
     if found is None:
-        return f"whether they cooperate is not known: if not, each of the {plan.size} does the same work on its own; {_ADVICE}"
+        return (
+            f"whether they cooperate is not known: if not, each of the {plan.size} does the same work on its own; "
+            f"{_ADVICE}"
+        )
     if not found:
-        return f"nothing was found by which they cooperate, so each of the {plan.size} does the same work on its own: {_ADVICE}"
+        return (
+            f"nothing was found by which they cooperate, so each of the {plan.size} does the same work on its own: "
+            f"{_ADVICE}"
+        )
     if found == BY_NUMBER:
         return "the program asks which rank it is: whether each does a part of the work, it alone knows"
     if not uses_mpi(found):
         return f"cooperate by {found}"
     if plan.rendezvous == "mpi":
         return f"cooperate by {found}, so they are started as one MPI program (--rendezvous mpi)"
-    return f"cooperate by {found}, but with --rendezvous {plan.rendezvous} MPI starts each of them on its own: give --rendezvous mpi"
+    return (
+        f"cooperate by {found}, but with --rendezvous {plan.rendezvous} MPI starts each of them on its own: give "
+        f"--rendezvous mpi"
+    )
 
 
 def seen(run: RunDir, plan: Plan) -> str:
@@ -44,11 +54,23 @@ def seen(run: RunDir, plan: Plan) -> str:
             else "let it read WORLD_SIZE and MASTER_ADDR: see docs/your_program.md"
         )
         apart = "each did the same work on its own" if world["size"] == 1 else "not all of them took part"
-        return f"{world['by']} knew of {world['size']} rank{'s' * (world['size'] > 1)} where {plan.size} were started, so {apart}: {advice}"
+        return (
+            f"{world['by']} knew of {world['size']} rank{'s' * (world['size'] > 1)} where {plan.size} were "
+            f"started, so {apart}: {advice}"
+        )
     if plan.cooperation is None:
-        return f"whether the {plan.size} ranks cooperated is not known: if not, each did the same work on its own; {_ADVICE}"
+        return (
+            f"whether the {plan.size} ranks cooperated is not known: if not, each did the same work on its own; "
+            f"{_ADVICE}"
+        )
     if plan.cooperation.startswith("MPI ") and plan.rendezvous != "mpi":  # nobody can ask a binary what it has met
-        return f"with --rendezvous {plan.rendezvous} MPI started each of the {plan.size} ranks on its own, so each did the same work: give --rendezvous mpi"
+        return (
+            f"with --rendezvous {plan.rendezvous} MPI started each of the {plan.size} ranks on its own, so each "
+            f"did the same work: give --rendezvous mpi"
+        )
     if not plan.cooperation:
-        return f"nothing was found by which the {plan.size} ranks cooperate, so each did the same work on its own: {_ADVICE}"
+        return (
+            f"nothing was found by which the {plan.size} ranks cooperate, so each did the same work on its own: "
+            f"{_ADVICE}"
+        )
     return ""

@@ -38,7 +38,8 @@ def copied(tree: Tree, folder: Path) -> Iterator[tuple[str, int, int, str]]:
 
 
 def link_beside(tree: Tree, folder: Path) -> None:
-    """Link to what lies beside a tree, in the folder of its copy: programs find data and modules by ``..`` from their own file."""
+    """Link to what lies beside a tree, in the folder of its copy: programs find data and modules by ``..`` from their
+    own file."""
     above = os.path.dirname(tree.root)
     try:
         names = [name for name in os.listdir(above) if name[0] != "."]

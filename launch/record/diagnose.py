@@ -52,16 +52,27 @@ _BROKEN_GPU = (
 # What is in braces is for workloads: another program may not have these options.
 _KNOWN = (
     (NODE_FAILURE, "Slurm has lost the node: go on without it (resume --exclude-bad-nodes)"),
-    (r"ended by (SIGKILL|Out Of Memory)|oom.?kill", "killed from outside: often the out-of-memory killer; see dmesg or the job's memory limit, and use fewer ranks on a node{ or a smaller --batch}"),
-    (r"ResourceExhausted|out of memory|OOM when|MemoryError", "out of memory: use fewer ranks on a node{, or a smaller --batch}"),
-    (r"Diverged|loss is (nan|inf)|not finite", "{the training diverged: lower --lr, lengthen --warmup, or use --lr-scaling sqrt; resume continues from the last checkpoint}"),
-    (r"No module named|ModuleNotFoundError", "a package is missing for the Python of the ranks, which is the one that runs rankloop: install it there, or start the rankloop that is installed beside it; see rankloop doctor, and the modules of the site"),
+    (r"ended by (SIGKILL|Out Of Memory)|oom.?kill", "killed from outside: often the out-of-memory killer; see dmesg "
+        "or the job's memory limit, and use fewer ranks on a node{ or a smaller --batch}"),
+    (r"ResourceExhausted|out of memory|OOM when|MemoryError", "out of memory: use fewer ranks on a node{, or a "
+        "smaller --batch}"),
+    (r"Diverged|loss is (nan|inf)|not finite", "{the training diverged: lower --lr, lengthen --warmup, or use "
+        "--lr-scaling sqrt; resume continues from the last checkpoint}"),
+    (r"No module named|ModuleNotFoundError", "a package is missing for the Python of the ranks, which is the one that "
+        "runs rankloop: install it there, or start the rankloop that is installed beside it; see rankloop doctor, and "
+        "the modules of the site"),
     (r"No space left|Disk quota", "no room on the disk: free some, or give another --runs"),
-    (r"gloo::\w*(Exception|NotMet)", "another program has connected to a port at which the ranks wait for each other, or one of them has gone: start it again with resume; a network_interface (site file) that only the nodes share keeps others out"),
-    (r"No route to host|cannot reach rank|no interface", "the nodes do not reach each other: name the right network_interface in the site file"),
-    (r"\bPMIx?\b|was not built with SLURM|MPI type|right --mpi", "MPI and srun do not understand each other: see mpi in the site file, and srun --mpi=list"),
-    (_BROKEN_GPU, "a GPU of this node, or its driver, is broken: go on without the node (resume --exclude-bad-nodes), and tell the site"),
-    (r"SIGSEGV|SIGBUS|SIGILL|Illegal instruction", "a crash in compiled code: see the stack in the node's log; a package built for another machine is a common cause"),
+    (r"gloo::\w*(Exception|NotMet)", "another program has connected to a port at which the ranks wait for each other, "
+        "or one of them has gone: start it again with resume; a network_interface (site file) that only the nodes "
+        "share keeps others out"),
+    (r"No route to host|cannot reach rank|no interface", "the nodes do not reach each other: name the right "
+        "network_interface in the site file"),
+    (r"\bPMIx?\b|was not built with SLURM|MPI type|right --mpi", "MPI and srun do not understand each other: see mpi "
+        "in the site file, and srun --mpi=list"),
+    (_BROKEN_GPU, "a GPU of this node, or its driver, is broken: go on without the node (resume --exclude-bad-nodes), "
+        "and tell the site"),
+    (r"SIGSEGV|SIGBUS|SIGILL|Illegal instruction", "a crash in compiled code: see the stack in the node's log; a "
+        "package built for another machine is a common cause"),
 )  # fmt: skip
 
 
@@ -142,15 +153,16 @@ def paragraph(run: RunDir) -> str:
         last = _tail(run.job_log) or _tail(run.node_log(0)) or (_tail(made_by.log) if made_by else [])
         if not last and _left_nothing(run, made_by):
             return (
-                f"its job left nothing in {run.path}: is this folder seen on the nodes? Start the run in one that they share "
-                "(--runs), not on a disk of this machine"
+                f"its job left nothing in {run.path}: is this folder seen on the nodes? Start the run in one that "
+                "they share (--runs), not on a disk of this machine"
             )
         text = ["no rank said why it failed" + ("; the last lines are" if last else f"; see {run.logs}")]
         return "\n".join([*text, *([_indent(last)] if last else []), *_advice(run, last)])
     where = f"node {failure.node} ({failure.host})" if failure.node is not None else failure.host
     step = _last_step(run, failure)
     text = [
-        f"rank {failure.rank} on {where} failed first{f', after step {step}' if step else ''}: {_headline(failure.error)}"
+        f"rank {failure.rank} on {where} failed first{f', after step {step}' if step else ''}: "
+        f"{_headline(failure.error)}"
     ]
     last = failure.traceback.rstrip().splitlines()[-12:]
     if failure.error.startswith(("ended by", "exit status")):  # it could not say why: what it printed last may
@@ -250,7 +262,8 @@ def _last_step(run: RunDir, failure: Failure) -> int | None:
 
 
 def _end(path: Path, size: int, begin: int = 0) -> str:
-    """The last bytes of a file behind its first; nothing of one that cannot be read, as that must not hide what others say."""
+    """The last bytes of a file behind its first; nothing of one that cannot be read, as that must not hide what others
+    say."""
     with contextlib.suppress(Unreadable):
         return read_end(path, size, begin).decode(errors="replace")
     return ""

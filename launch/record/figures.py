@@ -58,7 +58,8 @@ def result(run: RunDir, plan: Plan, recorded: Result, begins: Sequence[int]) -> 
             continue
         except TimeoutError:
             troubles.append(
-                f"{name}: what the ranks printed could not be looked through in {SEARCH_S:g} s: make its pattern simpler"
+                f"{name}: what the ranks printed could not be looked through in {SEARCH_S:g} s: make its pattern "
+                "simpler"
             )
             continue
         except Refusal as error:  # also of a pattern that somebody has changed in run.json: the run is to note its end
@@ -100,8 +101,8 @@ def so_far(run: RunDir, plan: PlanRecord) -> Throughput | None:
 def throughput(asked: Mapping[str, Figure], known: Result, scaling: Scaling, ranks: int) -> Throughput | None:
     """The throughput that the figures of a run make; None where they make none.
 
-    Of a rate it is the rate, of a speed the speed. A time is that of the work where there is a figure of it, else of the problem of
-    one run, which in weak scaling each rank has one of.
+    Of a rate it is the rate, of a speed the speed. A time is that of the work where there is a figure of it, else of
+    the problem of one run, which in weak scaling each rank has one of.
 
     Parameters
     ----------

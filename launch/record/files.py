@@ -1,4 +1,5 @@
-"""Files written so that they can be read after a kill at any moment: published whole by rename, or appended to in whole lines."""
+"""Files written so that they can be read after a kill at any moment: published whole by rename, or appended to in whole
+lines."""
 
 import contextlib
 import errno
@@ -70,8 +71,8 @@ def own_folder(path: Path) -> Path:
     Raises
     ------
     OSError
-        If it cannot be made, or another user has made it or may write to it: who trusts what lies in it, or writes through
-        its links, does what that user wants.
+        If it cannot be made, or another user has made it or may write to it: who trusts what lies in it, or writes
+        through its links, does what that user wants.
     """
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = path.lstat()
@@ -109,7 +110,8 @@ def _a_line_each(value: Any) -> str:
 
 
 def refuse_full_disk(folder: Path) -> None:
-    """Make sure that there is some room: a full disk lets directories be made and files be opened; only a write shows it.
+    """Make sure that there is some room: a full disk lets directories be made and files be opened; only a write shows
+    it.
 
     Raises
     ------
@@ -121,7 +123,8 @@ def refuse_full_disk(folder: Path) -> None:
 
 
 def to_disk(folder: Path) -> None:
-    """Have all that was written to the file system of a folder on the disk: one wait, where many files would take one each.
+    """Have all that was written to the file system of a folder on the disk: one wait, where many files would take one
+    each.
 
     Raises
     ------
@@ -222,7 +225,8 @@ def read_end(path: Path, size: int, begin: int = 0) -> bytes:
 
 
 def lines_from_end(path: Path, begin: int = 0, within: Sequence[bytes] = (b"",), block: int = 2**20) -> Iterator[bytes]:
-    """The lines of a file behind its first ``begin`` bytes, the last one first, however long it is; of a line of many blocks its end.
+    """The lines of a file behind its first ``begin`` bytes, the last one first, however long it is; of a line of many
+    blocks its end.
 
     Where texts are given of which one is to stand in a line, those of a block in which none does are passed over.
 
@@ -308,7 +312,8 @@ def read_lines(path: Path, kind: Any = dict) -> Iterator[Any]:
 
 
 def objects(lines: Iterable[bytes], kind: Any = dict) -> Iterator[Any]:
-    """The objects of a kind (a TypedDict) in lines of JSON; one that a kill has cut short, and any other, is passed over."""
+    """The objects of a kind (a TypedDict) in lines of JSON; one that a kill has cut short, and any other, is passed
+    over."""
     for line in lines:
         try:
             value = decode(line.decode(errors="replace"))

@@ -1,4 +1,5 @@
-"""What git says of a folder: the repository that it lies in, its commit, and its files. Nothing of the user's is written."""
+"""What git says of a folder: the repository that it lies in, its commit, and its files. Nothing of the user's is
+written."""
 
 import os
 import stat
@@ -159,7 +160,8 @@ def _environments(names: Sequence[str]) -> list[str]:
 
 
 def _kept_empty(names: Sequence[str], below: str) -> list[str]:
-    """The topmost folders of which a repository holds no more than placeholders: they are for data or outputs, and not code."""
+    """The topmost folders of which a repository holds no more than placeholders: they are for data or outputs, and not
+    code."""
     with_code, found = {"", below}, set()
     for name in names:
         folder, file = os.path.split(name.rstrip("/"))

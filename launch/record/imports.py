@@ -1,4 +1,5 @@
-"""The modules that a program imports from its own folder, read from its source: where there is no repository, they are its code."""
+"""The modules that a program imports from its own folder, read from its source: where there is no repository, they are
+its code."""
 
 import os
 from collections.abc import Iterator, Sequence

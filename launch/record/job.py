@@ -1,7 +1,8 @@
 """The record of a job: what a scheduler is asked to run, written before it is asked and completed once it has answered.
 
-A run or study keeps its jobs in ``jobs/<number>/``, the later the larger the number. Only the launcher that holds the lock
-of the run or study writes there. A job bears a random token, by which the scheduler finds it again when its answer was lost.
+A run or study keeps its jobs in ``jobs/<number>/``, the later the larger the number. Only the launcher that holds the
+lock of the run or study writes there. A job bears a random token, by which the scheduler finds it again when its answer
+was lost.
 """
 
 import dataclasses

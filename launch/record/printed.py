@@ -1,6 +1,7 @@
 """What ranks have printed into logs/, looked through for the figures of merit of a run.
 
-Logs may be long, and a pattern may be bad: they are read from their end, and who looks sets a time by `launch.plan.patterns.within`.
+Logs may be long, and a pattern may be bad: they are read from their end, and who looks sets a time by
+`launch.plan.patterns.within`.
 """
 
 import math
@@ -123,7 +124,8 @@ class _Numbers:
 
 
 def _matches(path: Path, begin: int, pattern: re.Pattern[bytes]) -> Iterator[tuple[int, re.Match[bytes]]]:
-    """The lines of a log that match, without colours, the last one first, each with its rank; one that \\r redraws is several."""
+    """The lines of a log that match, without colours, the last one first, each with its rank; one that \\r redraws is
+    several."""
     search, label_of = pattern.search, _LABEL.match
     within = patterns.literal(pattern.pattern.decode(errors="surrogateescape"))
     for line in lines_from_end(path, begin, (within, b"\x1b")):

@@ -64,7 +64,8 @@ class Progress:
     plan : Plan
         Its plan.
     stream : text file
-        Where to, standard error by default; on a terminal the line stays in its place, elsewhere it is written anew every ten seconds.
+        Where to, standard error by default; on a terminal the line stays in its place, elsewhere it is written anew
+        every ten seconds.
     """
 
     def __init__(self, run: RunDir, plan: Plan, stream: TextIO | None = None) -> None:
@@ -80,7 +81,8 @@ class Progress:
         self._before = [_size(path) for path in of_rank0(run)]  # of earlier attempts
 
     def __call__(self, waiting_for: str = "", more: str = "") -> None:
-        """Show what is new; ``waiting_for`` says what keeps the run from starting, ``more`` stands behind how far it is."""
+        """Show what is new; ``waiting_for`` says what keeps the run from starting, ``more`` stands behind how far it
+        is."""
         for log in self._logs:
             for line in log.lines():
                 self._heard(line)
@@ -99,7 +101,8 @@ class Progress:
         self._draw("")
 
     def line(self) -> str:
-        """Epoch, step, loss and throughput over all ranks, of these what is known; an empty string before the first step."""
+        """Epoch, step, loss and throughput over all ranks, of these what is known; an empty string before the first
+        step."""
         now = pace(self._run, self._before)
         if now.step is None or self._plan.kind == "workload" and now.epoch is None:
             return ""

@@ -1,7 +1,8 @@
-"""Secrets - passwords, tokens, keys - taken out of what is recorded or shown to be handed on: by name, by form, and by entropy.
+"""Secrets - passwords, tokens, keys - taken out of what is recorded or shown to be handed on: by name, by form, and by
+entropy.
 
-This module alone decides what a secret is. `without_secrets` takes a value of any shape: a text, the words of a command line, a
-table of variables, or what JSON can hold of these.
+This module alone decides what a secret is. `without_secrets` takes a value of any shape: a text, the words of a command
+line, a table of variables, or what JSON can hold of these.
 """
 
 import itertools
@@ -24,21 +25,22 @@ _STRONG = (
 )
 _KEYS = {"access", "account", "api", "auth", "encryption", "license", "master", "private", "signing", "ssh"}
 _ABOUT = set(
-    "algorithm arn attempts backend check column count dir enabled env expiry field file files folder format helper hint host id ids "
-    "len length limit manager max method min mode name names path paths policy port prompt provider ref required rotation server "
-    "size store strength timeout ttl type uri url validation var vault version".split()
+    "algorithm arn attempts backend check column count dir enabled env expiry field file files folder format helper "
+    "hint host id ids len length limit manager max method min mode name names path paths policy port prompt provider "
+    "ref required rotation server size store strength timeout ttl type uri url validation var vault version".split()
 )
 # A name that ends in one of these mostly is that of a secret, but not with one of those words before it.
 _WEAK = {
     ending: set(before.split())
     for ending, before in {
-        "token": "additional begin blank bos class cls decoder delimiter empty encoder end eos extra first image initializer last mask "
-        "max min n new next num pad per placeholder prompt sep separator special start stop text trigger unk video word",
-        "key": "arrow batch cache class column composite data dataset dict feature field foreign group hash hot image index input join "
-        "json label loss lookup map mask metric monitor order output partition primary prompt pub public query row score shard "
-        "sort state target text time train unique val",
-        "pass": "all backward band bwd by double dry each final first forward fwd high last low multi n next num one per second single "
-        "test third two warmup",
+        "token": "additional begin blank bos class cls decoder delimiter empty encoder end eos extra first image "
+        "initializer last mask max min n new next num pad per placeholder prompt sep separator special start stop "
+        "text trigger unk video word",
+        "key": "arrow batch cache class column composite data dataset dict feature field foreign group hash hot image "
+        "index input join json label loss lookup map mask metric monitor order output partition primary prompt pub "
+        "public query row score shard sort state target text time train unique val",
+        "pass": "all backward band bwd by double dry each final first forward fwd high last low multi n next num one "
+        "per second single test third two warmup",
         "login": "first last",
         "auth": "",
         "pw": "",
@@ -54,12 +56,12 @@ _ENDING = (
 _MEANT_FOR = set("backup base default dev live main new old prod production ro rw sandbox staging test value".split())
 # Values that are no secret under any name, and those that are none under the weaker ones.
 _NOTHING = r"(?i:none|null|true|false|yes|no|on|off)?|<redacted>|\$\{?\w+\}?|\$\(.*\)|\{\{.*\}\}|\*+|\.{3}"
-_ORDINARY = r"[-+]?[0-9.]+(e[-+]?[0-9]+)?|<[^<>]*>|\[[^\[\]]*\]|(\.{0,2}|~)/.*|(?i:basic|digest|kerberos|ldap|munge|oauth2?|ssl|tls|token)"
+_ORDINARY = r"[-+]?[0-9.]+(e[-+]?[0-9]+)?|<[^<>]*>|\[[^\[\]]*\]|(\.{0,2}|~)/.*|(?i:basic|digest|kerberos|ldap|munge|oauth2?|ssl|tls|token)"  # noqa: E501
 
 # name = "value", "name": b'value', name: str = f"value", name: value, name("value"), --name value, <name>value</name>
 _NAMED = (
     r"""(?<![\w.-])(?P<dash>--?)?(?P<open><)?(?P<name>\w[\w.-]*+)(?:(?P<call>\s*\(\s*(?=[bBfFrRuU]{0,2}\\*["']))|"""
-    r"""\\*["']?\]?\s*(?:=>|:=|[=!]?={1,2}|:\s*[A-Za-z_][\w.\[\], |]{0,60}=(?!=)|:(?!//))\s*|(?(open)>|(?!))|(?(dash)\s+(?=[^-\s])|(?!)))"""
+    r"""\\*["']?\]?\s*(?:=>|:=|[=!]?={1,2}|:\s*[A-Za-z_][\w.\[\], |]{0,60}=(?!=)|:(?!//))\s*|(?(open)>|(?!))|(?(dash)\s+(?=[^-\s])|(?!)))"""  # noqa: E501
 )
 _VALUE = (
     r"""[bBfFrRuU]{0,2}(?P<quote>\\*(?:"{3}|'{3}|["']))(?P<text>(?:\\.|[^\\\n])*?)(?P=quote)|"""
@@ -67,9 +69,9 @@ _VALUE = (
 )
 _READERS = {"ask", "fetch", "find", "get", "has", "is", "load", "lookup", "read", "require"}
 
-# The forms that their issuers have published, all with a fixed beginning; a private key in PEM (RFC 7468); a JSON Web Token
-# (RFC 7519), which is what SLURM_JWT holds; what stands before the host of a URL (RFC 3986, section 3.2.1) and in an HTTP
-# header (RFC 6750).
+# The forms that their issuers have published, all with a fixed beginning; a private key in PEM (RFC 7468); a JSON Web
+# Token (RFC 7519), which is what SLURM_JWT holds; what stands before the host of a URL (RFC 3986, section 3.2.1) and in
+# an HTTP header (RFC 6750).
 _FORM = (
     r"(?s)\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}\b|\bgh[pousr]_\w{36,}|\bgithub_pat_\w{22,}|\bglpat-[\w-]{20,}|\bhf_\w{30,}|"
     r"\bxox[abeoprs]-[\w-]{10,}|\bsk-[\w-]{20,}|\bAIza[\w-]{35}|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|"
@@ -78,9 +80,9 @@ _FORM = (
 )
 
 _WORD = r"[A-Za-z0-9+/_-]{20,}={0,2}"
-# Random by intent, and no secrets: digests in hexadecimal and base64, what Spack and Nix append to an installation's name, a
-# GPU's UUID.
-_KNOWN = r"(?<![A-Za-z0-9])(?:[0-9a-f-]{16,}|[0-9A-F-]{16,})(?![A-Za-z0-9])|(?<=-)[a-z2-7]{32}(?![a-z0-9])|(?<=/nix/store/)[a-z0-9]{32}|(?:GPU|MIG)-[0-9a-f-]{36}|sha[0-9]+-.*"
+# Random by intent, and no secrets: digests in hexadecimal and base64, what Spack and Nix append to an installation's
+# name, a GPU's UUID.
+_KNOWN = r"(?<![A-Za-z0-9])(?:[0-9a-f-]{16,}|[0-9A-F-]{16,})(?![A-Za-z0-9])|(?<=-)[a-z2-7]{32}(?![a-z0-9])|(?<=/nix/store/)[a-z0-9]{32}|(?:GPU|MIG)-[0-9a-f-]{36}|sha[0-9]+-.*"  # noqa: E501
 
 
 def without_secrets(value: Any) -> Any:
@@ -128,9 +130,9 @@ def is_random(word: str) -> bool:
 
     Two things tell: its Shannon entropy is near the most that its length allows, and its characters change between
     digits, small and capital letters far more often than names, paths and versions do. The entropy alone would not do:
-    of 20 random characters it is 4.0 bits each, of a path of 60 as much. The limits were set by trial: 99.9 % of 40 random
-    characters (letters, digits, + and /) and 99.5 % of 20 are found, and 0.1 % of the paths of files in /usr are taken for
-    secrets. Hexadecimal digits are those of a commit or a checksum.
+    of 20 random characters it is 4.0 bits each, of a path of 60 as much. The limits were set by trial: 99.9 % of 40
+    random characters (letters, digits, + and /) and 99.5 % of 20 are found, and 0.1 % of the paths of files in /usr are
+    taken for secrets. Hexadecimal digits are those of a commit or a checksum.
 
     Parameters
     ----------

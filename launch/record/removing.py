@@ -1,4 +1,5 @@
-"""The removal of a run: there is no moment in which half a run looks like one, and what a kill leaves of it is removed later."""
+"""The removal of a run: there is no moment in which half a run looks like one, and what a kill leaves of it is removed
+later."""
 
 import os
 import re

@@ -115,7 +115,8 @@ class RunDir:
             refuse_full_disk(self.path)
         except FileExistsError:
             raise Refusal(
-                f"the run {self.path} exists already: give another --name, or continue it: {command('resume', self.path)}"
+                f"the run {self.path} exists already: give another --name, or continue it: "
+                f"{command('resume', self.path)}"
             ) from None
         except OSError as error:
             if made:
@@ -172,8 +173,9 @@ class RunDir:
             with contextlib.suppress(FileNotFoundError):  # a temporary file, published meanwhile
                 if (owner := os.lstat(path).st_uid) != os.geteuid():
                     raise Refusal(
-                        f"{path} belongs to user {owner}, and you are {os.geteuid()}: a run is gone on with by who has started "
-                        "it, and holds files of nobody else; remove it if you trust the rest, or start a run of your own"
+                        f"{path} belongs to user {owner}, and you are {os.geteuid()}: a run is gone on with by who "
+                        "has started it, and holds files of nobody else; remove it if you trust the rest, or start a "
+                        "run of your own"
                     )
 
     def append_event(self, event: str, **values: Any) -> None:

@@ -14,7 +14,8 @@ def of_run(folder: Path) -> Counter[str]:
 
 
 def of_study(folder: Path, runs: list[Path]) -> Counter[str]:
-    """Bytes of what a study has beside its runs: the copy of its code, and "other": its index, its jobs, its reports."""
+    """Bytes of what a study has beside its runs: the copy of its code, and "other": its index, its jobs, its
+    reports."""
     own = set(runs)
     seen: set[tuple[int, int]] = set()
     total: Counter[str] = Counter()

@@ -1,8 +1,8 @@
 """The code of a run as it was submitted: a copy of its files, from which the ranks run, and what has changed since.
 
-The first lies in the folder of the run or study, which its runs share, under the name ``code``, a later one as ``code-2``: the
-record code.json, the hidden folder .code with a copy of each tree and files.jsonl, the list of the files. What is ignored by git
-is there as links. Who wants the code only watched has the list alone.
+The first lies in the folder of the run or study, which its runs share, under the name ``code``, a later one as
+``code-2``: the record code.json, the hidden folder .code with a copy of each tree and files.jsonl, the list of the
+files. What is ignored by git is there as links. Who wants the code only watched has the list alone.
 """
 
 import hashlib

@@ -80,8 +80,8 @@ def _of(kind: str, name: str, cwd: str, pythonpath: tuple[str, ...], runs: str) 
 
 
 def _program(name: str, own: str | None, cwd: str, runs: str) -> Sources:
-    """An executable, with the repository that it or, where it is found on PATH, the working directory lies in: all is only watched,
-    as nobody knows by which paths it finds what it needs."""
+    """An executable, with the repository that it or, where it is found on PATH, the working directory lies in: all is
+    only watched, as nobody knows by which paths it finds what it needs."""
     notes = () if own else (f"{name} is found on the nodes",)
     folder = os.path.dirname(os.path.realpath(own)) if own else cwd
     found = git.repository(folder)
@@ -116,7 +116,8 @@ def _repositories(folders: Iterable[str], own: str | None, runs: str) -> tuple[t
 
 
 def _toolkits(path: str, runs: str) -> Tree:
-    """The folder of the toolkit's checkout that holds a module: its workloads, which users change; launch and profiling stay."""
+    """The folder of the toolkit's checkout that holds a module: its workloads, which users change; launch and profiling
+    stay."""
     below = _part(path)
     root = os.path.join(HOME, below)
     if os.path.isfile(root):
@@ -183,7 +184,8 @@ def _file(kind: str, name: str, path: Sequence[str]) -> str | None:
 
 
 def _is_installed(path: str) -> bool:
-    """Whether it is Python's own or an installed package's. The prefix as a whole would not do: a user's code may lie in it too."""
+    """Whether it is Python's own or an installed package's. The prefix as a whole would not do: a user's code may lie
+    in it too."""
     real = os.path.realpath(path)
     return not {"site-packages", "dist-packages"}.isdisjoint(real.split("/")) or any(
         within(real, os.path.realpath(own)) for own in (os.path.dirname(os.__file__), f"{sys.prefix}/bin")

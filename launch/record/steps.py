@@ -1,7 +1,9 @@
-"""The records of steps in the files of steps/: what is taken where a program leaves a key out, and what a run reports of itself.
+"""The records of steps in the files of steps/: what is taken where a program leaves a key out, and what a run reports
+of itself.
 
-A line needs `step`, `start` and `seconds`. One without `rank` is of the rank that its file is named after (rank<r>.jsonl), or, in
-the file of a node, of the node's ranks in turn, step by step. One without `attempt` is of the last attempt that had begun at its
+A line needs `step`, `start` and `seconds`. One without `rank` is of the rank that its file is named after
+(rank<r>.jsonl), or, in the file of a node, of the node's ranks in turn, step by step. One without `attempt` is of the
+last attempt that had begun at its
 `start`. A line with `metrics` holds figures of the run.
 """
 
@@ -140,8 +142,8 @@ def of_rank0(run: RunDir) -> tuple[Path, Path]:
 def reported(run: RunDir, size: int) -> Result:
     """What the program of a finished run has recorded: steps, throughput, metrics, phases; of these, what there is.
 
-    The throughput is that of the lowest rank that has recorded steps, without the first tenth of them, and with the examples of
-    all ranks; where it is the only one of several, its examples are those of all.
+    The throughput is that of the lowest rank that has recorded steps, without the first tenth of them, and with the
+    examples of all ranks; where it is the only one of several, its examples are those of all.
 
     Parameters
     ----------

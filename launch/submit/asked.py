@@ -1,4 +1,5 @@
-"""What a study was asked for, kept in its index, so that runs of it can be planned again: those that are missing, and further ones."""
+"""What a study was asked for, kept in its index, so that runs of it can be planned again: those that are missing, and
+further ones."""
 
 import contextlib
 import dataclasses
@@ -25,8 +26,8 @@ Key = tuple[int, tuple[tuple[str, str], ...], int]
 _OF_THE_COMMAND = {"name", "runs", "dry_run", "json", "follow", "wait", "detach", "budget", "inherit"}
 _OF_THE_AXES = {"nodes", "sweep", "repeats"}
 _OF_A_RUN = {
-    "name", "job_name", "kind", "workload", "arguments", "entry", "describe", "seed", "nodes", "ranks_per_node", "gpus_per_node",
-    "cpus_per_task", "cwd",
+    "name", "job_name", "kind", "workload", "arguments", "entry", "describe", "seed", "nodes", "ranks_per_node",
+    "gpus_per_node", "cpus_per_task", "cwd",
 }  # fmt: skip
 _AGAIN = ("arguments", "entry", "ranks_per_node", "gpus_per_node", "cpus_per_task")
 """What planning a run again has to give as before; the site file and the workload decide on it."""
@@ -66,8 +67,8 @@ def of(folder: Path, index: StudyIndex) -> Asked:
     """
     if (asked := index.get("asked")) is None:
         raise Refusal(
-            f"{folder / INDEX} does not say how its runs were asked for, as it is of an older version: make a study of what is "
-            "lacking, under another --name"
+            f"{folder / INDEX} does not say how its runs were asked for, as it is of an older version: make a study "
+            "of what is lacking, under another --name"
         )
     return asked
 
@@ -104,8 +105,8 @@ def plans(folder: Path, index: StudyIndex, axes: Axes, repeats: int) -> dict[Key
     Raises
     ------
     Refusal
-        If the index does not say what was asked for, a plan is impossible, or those of the runs that there are would be others
-        today.
+        If the index does not say what was asked for, a plan is impossible, or those of the runs that there are would be
+        others today.
     """
     asked = of(folder, index)
     shared: dict[str, Any] = {
@@ -147,7 +148,8 @@ def _target(asked: Asked, contained: bool) -> Target:
 
 
 def _refuse_others(folder: Path, index: StudyIndex, found: Mapping[Key, tuple[study.Point, Plan]]) -> None:
-    """Make sure that a run that is there would be planned today as it was: one of the fewest ranks, on which others depend."""
+    """Make sure that a run that is there would be planned today as it was: one of the fewest ranks, on which others
+    depend."""
     there = [(key, name) for key, name in keys_of(index).items() if (folder / name / "run.json").exists()]
     for key, name in sorted(there)[:1]:
         with contextlib.suppress(Unreadable):
@@ -155,8 +157,9 @@ def _refuse_others(folder: Path, index: StudyIndex, found: Mapping[Key, tuple[st
             for field in _AGAIN:
                 if (old := getattr(before, field)) != (new := getattr(now, field)):
                     raise Refusal(
-                        f"the runs of {folder} would not be as those that it has: {field} of {name} was {_shown(old)} and would "
-                        f"be {_shown(new)} today; undo what has changed (the site file, the workload; with strong scaling, fewer ranks), or make a study of its own"
+                        f"the runs of {folder} would not be as those that it has: {field} of {name} was {_shown(old)} "
+                        f"and would be {_shown(new)} today; undo what has changed (the site file, the workload; with "
+                        "strong scaling, fewer ranks), or make a study of its own"
                     )
 
 

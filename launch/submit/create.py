@@ -26,7 +26,8 @@ class Taken(Refusal):
 
 @contextlib.contextmanager
 def whole(folder: Path, what: str) -> Iterator[Path]:
-    """Yield a hidden draft of a folder, mode 0700; after the block it takes its place, or is removed if the block fails.
+    """Yield a hidden draft of a folder, mode 0700; after the block it takes its place, or is removed if the block
+    fails.
 
     It is brought to the disk in one go: to wait for each of many files would take many times as long.
 

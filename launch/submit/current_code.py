@@ -14,8 +14,8 @@ from launch.record.tree import refuse_too_large
 
 
 def take(runs: Sequence[RunDir]) -> None:
-    """Keep the code as it is now, once for the runs of a study, and have their next attempts use it; each notes from which attempt
-    and checkpoint on.
+    """Keep the code as it is now, once for the runs of a study, and have their next attempts use it; each notes from
+    which attempt and checkpoint on.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """launch.submit.cutoff RUN: whether a run of a study is not to be made, as smaller ones were not efficient enough.
 
-The script of a packed study asks it before each run: exit status 0 says that the run is cut off, and why; 1, that it is to
-be made.
+The script of a packed study asks it before each run: exit status 0 says that the run is cut off, and why; 1, that it is
+to be made.
 """
 
 import functools
@@ -37,8 +37,8 @@ def why(points: Sequence[Measured], nodes: int, least: float) -> str:
     """Why a point on so many nodes is not worth its hours; empty if it may be.
 
     The efficiency (X / p) / (X0 / p0), with X the throughput of p ranks together and X0 that of the fewest, is that of
-    weak scaling, where it is a ratio of times for the same work of a rank, and of strong scaling, where it is the speed-up
-    over p / p0.
+    weak scaling, where it is a ratio of times for the same work of a rank, and of strong scaling, where it is the
+    speed-up over p / p0.
 
     Parameters
     ----------
@@ -53,8 +53,8 @@ def why(points: Sequence[Measured], nodes: int, least: float) -> str:
         efficiency = (point.rate / point.ranks) / (base.rate / base.ranks)
         if point.nodes < nodes and efficiency < least:
             return (
-                f"efficiency {efficiency:.3g} on {point.nodes} nodes is below {least:g} ({point.rate:.4g} {point.unit} on "
-                f"{point.ranks} ranks, against {base.rate:.4g} on {base.ranks})"
+                f"efficiency {efficiency:.3g} on {point.nodes} nodes is below {least:g} ({point.rate:.4g} "
+                f"{point.unit} on {point.ranks} ranks, against {base.rate:.4g} on {base.ranks})"
             )
     return ""
 
@@ -81,8 +81,9 @@ def why_predicted(points: Sequence[Measured], nodes: int, ranks: int, kind: str,
     if predicted is None or predicted["efficiency_high"] >= least:
         return ""
     return (
-        f"predicted efficiency on {nodes} nodes is {predicted['efficiency']:.3g}, at most {predicted['efficiency_high']:.3g}, below {least:g} "
-        f"(from {len(points)} smaller points; {predicted['throughput']:.4g} {points[0].unit} on {ranks} ranks)"
+        f"predicted efficiency on {nodes} nodes is {predicted['efficiency']:.3g}, at most "
+        f"{predicted['efficiency_high']:.3g}, below {least:g} (from {len(points)} smaller points; "
+        f"{predicted['throughput']:.4g} {points[0].unit} on {ranks} ranks)"
     )
 
 
@@ -96,7 +97,8 @@ def _predicted(points: tuple[Measured, ...], ranks: int, kind: str) -> dict[str,
         said = subprocess.run(asked, capture_output=True, text=True, check=False)
     if said.returncode:
         print(
-            f"no efficiency is predicted for {ranks} ranks: {(said.stderr.strip().splitlines() or [said.returncode])[-1]}",
+            f"no efficiency is predicted for {ranks} ranks: "
+            f"{(said.stderr.strip().splitlines() or [said.returncode])[-1]}",
             flush=True,
         )
         return None

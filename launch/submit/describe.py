@@ -35,7 +35,8 @@ def run_facts(planned: Plan, asked: Request, code: Sources, here: Site, why: str
     return {
         "site": f"{here.name} ({why})",
         "backend": planned.backend,
-        "shape": f"{nodes} x {planned.ranks_per_node} rank{'s' * (planned.ranks_per_node > 1)} = {planned.size} rank{'s' * (planned.size > 1)}, {_gpus(planned)}",
+        "shape": f"{nodes} x {planned.ranks_per_node} rank{'s' * (planned.ranks_per_node > 1)} = {planned.size} "
+        f"rank{'s' * (planned.size > 1)}, {_gpus(planned)}",
         **({"container": f"{planned.container} ({planned.container_runtime})"} if planned.container else {}),
         **_program(planned),
         **planned.describe,
@@ -58,7 +59,8 @@ def study_facts(
     why: str,
     folder: Path,
 ) -> tuple[dict[str, str], list[list[str]]]:
-    """The plan of a study: what its runs share and what it costs at most, fact by fact, and a table with a row for each point."""
+    """The plan of a study: what its runs share and what it costs at most, fact by fact, and a table with a row for each
+    point."""
     first = plans[0]
     repeats = max(point.repeat for point in found)
     points = len(found) // repeats
@@ -82,8 +84,8 @@ def study_facts(
     facts = {
         "site": f"{here.name} ({why})",
         "backend": first.backend + " (one run after the other)" * (first.backend == "local"),
-        "study": f"{points} point{'s' * (points > 1)} x {repeats} repeat{'s' * (repeats > 1)} = {len(found)} run{'s' * (len(found) > 1)}"
-        + f", {asked.scaling} scaling" * several,
+        "study": f"{points} point{'s' * (points > 1)} x {repeats} repeat{'s' * (repeats > 1)} = {len(found)} "
+        f"run{'s' * (len(found) > 1)}" + f", {asked.scaling} scaling" * several,
         **({"container": f"{first.container} ({first.container_runtime})"} if first.container else {}),
         **_program(max(plans, key=lambda plan: plan.size)),
         **{name: first.describe[name] for name in names if name not in differing},
@@ -122,7 +124,8 @@ def _command(point: study.Point, planned: Plan) -> dict[str, str]:
 
 
 def _program(planned: Plan) -> dict[str, str]:
-    """Of a program that is no workload: by what it is run where that is not its own choice, and what makes its ranks cooperate."""
+    """Of a program that is no workload: by what it is run where that is not its own choice, and what makes its ranks
+    cooperate."""
     if planned.kind == "workload":
         return {}
     rows = {}

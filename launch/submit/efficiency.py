@@ -1,4 +1,5 @@
-"""How efficient the runs of a study are so far: the throughput of a rank, against the same point on the fewest nodes."""
+"""How efficient the runs of a study are so far: the throughput of a rank, against the same point on the fewest
+nodes."""
 
 import statistics
 from collections.abc import Sequence

@@ -45,7 +45,8 @@ class Estimate:
             self.learn(name)
 
     def seconds(self, names: Iterable[str]) -> list[float | None]:
-        """How long each of some runs takes: the mean over the done runs of its point, else over those on as many nodes, else over all."""
+        """How long each of some runs takes: the mean over the done runs of its point, else over those on as many nodes,
+        else over all."""
         lists: dict[object, list[float]] = {}
         for name, took in self._took.items():
             for key in (self._point[name], self._point[name][0], None):
@@ -55,7 +56,8 @@ class Estimate:
         return [means.get(point, means.get(point[0], means.get(None))) for point in points]
 
     def left_s(self, running: Mapping[str, float], waiting: Iterable[str]) -> float | None:
-        """Seconds until the last of some runs ends, if as many go on to run at a time as now; None where nobody can say.
+        """Seconds until the last of some runs ends, if as many go on to run at a time as now; None where nobody can
+        say.
 
         Parameters
         ----------

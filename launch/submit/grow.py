@@ -1,4 +1,5 @@
-"""A study that grows: further nodes, values and repeats in its index, whole or not at all; what is new is then run as what is missing."""
+"""A study that grows: further nodes, values and repeats in its index, whole or not at all; what is new is then run as
+what is missing."""
 
 import contextlib
 import dataclasses
@@ -94,7 +95,8 @@ def growth(folder: Path, given: Mapping[str, Any]) -> Growth:
 
 @contextlib.contextmanager
 def grown(what: Growth) -> Iterator[None]:
-    """Give a study what is new. A kill leaves it with all or none in its index: runs of it that have no folder yet are missing.
+    """Give a study what is new. A kill leaves it with all or none in its index: runs of it that have no folder yet are
+    missing.
 
     It is as before if the block fails as the scheduler refuses the new runs.
     """
@@ -122,8 +124,8 @@ def _refuse_others(folder: Path, request: Request, given: Mapping[str, Any]) -> 
         if name not in GROWS and value != own:
             said = "not given" if own is None else "none" if own == () else own
             raise Refusal(
-                f"{options.flags(fields[name])[-1]} {_text(value)} is not as in {folder} ({_text(said)}), whose runs are alike: "
-                "leave it out, or make a study of its own"
+                f"{options.flags(fields[name])[-1]} {_text(value)} is not as in {folder} ({_text(said)}), whose runs "
+                "are alike: leave it out, or make a study of its own"
             )
 
 
@@ -151,6 +153,7 @@ def _with_more(folder: Path, axes: Axes, given: Mapping[str, Any]) -> Axes:
     if more:
         names = ", ".join(name for step in axes.steps for name in step)
         raise Refusal(
-            f"{next(iter(more))} is not an axis of {folder}, which has {names}: a study of another axis is one of its own"
+            f"{next(iter(more))} is not an axis of {folder}, which has {names}: a study of another axis is one of its "
+            "own"
         )
     return Axes(steps=tuple(steps), only=axes.only, exclude=axes.exclude)

@@ -84,9 +84,11 @@ def submit(jobs: Sequence[Job], hold: Hold) -> list[Job]:
 
 @contextlib.contextmanager
 def all_or_none() -> Iterator[list[Job]]:
-    """Yield a list for jobs that the block is about to submit: if it fails, or the user interrupts it, they are taken back.
+    """Yield a list for jobs that the block is about to submit: if it fails, or the user interrupts it, they are taken
+    back.
 
-    Where the scheduler is silent they stay: what there is can be neither seen nor ended now, and their records tell of it.
+    Where the scheduler is silent they stay: what there is can be neither seen nor ended now, and their records tell of
+    it.
     """
     together: list[Job] = []
     try:

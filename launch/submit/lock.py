@@ -1,4 +1,5 @@
-"""One launcher at a time for a run, study or workflow; and the order of ``cancel`` to a launcher to submit nothing more."""
+"""One launcher at a time for a run, study or workflow; and the order of ``cancel`` to a launcher to submit nothing
+more."""
 
 import contextlib
 import errno
@@ -53,8 +54,8 @@ class Hold:
             owner = _read(file)
         if owner and owner != _here():
             raise Refusal(
-                f"another launcher, process {owner['pid']} on {owner['host']}, has taken over {self.folder}: jobs that are "
-                "submitted keep running, and it submits the rest"
+                f"another launcher, process {owner['pid']} on {owner['host']}, has taken over {self.folder}: jobs "
+                "that are submitted keep running, and it submits the rest"
             )
 
 
@@ -62,17 +63,17 @@ class Hold:
 def alone(folder: Path, take_over: bool = False) -> Iterator[Hold]:
     """Be the only launcher of a run, study or workflow.
 
-    The lock ends with the process that holds it, however it ends, and some file systems show it on other hosts. Where one
-    does not, a launcher of another host that was killed cannot be told from one at work, so its name stays until somebody
-    who knows takes over.
+    The lock ends with the process that holds it, however it ends, and some file systems show it on other hosts. Where
+    one does not, a launcher of another host that was killed cannot be told from one at work, so its name stays until
+    somebody who knows takes over.
 
     Parameters
     ----------
     folder : Path
         Of the run, study or workflow: the outermost of them.
     take_over : bool
-        Whether a launcher of another host that has not said that it left is to be passed over. If it is at work after all,
-        it submits nothing more (`Hold.check`).
+        Whether a launcher of another host that has not said that it left is to be passed over. If it is at work after
+        all, it submits nothing more (`Hold.check`).
 
     Raises
     ------
@@ -90,8 +91,8 @@ def alone(folder: Path, take_over: bool = False) -> Iterator[Hold]:
             )
         if owner and owner["host"] != _here()["host"] and not take_over:
             raise Refusal(
-                f"{who} began to launch {folder} and has not said that it left: if it is still there, wait for its end or "
-                f"end it there; if it is gone: {command('resume --take-over', folder)}"
+                f"{who} began to launch {folder} and has not said that it left: if it is still there, wait for its "
+                f"end or end it there; if it is gone: {command('resume --take-over', folder)}"
             )
         _write(file, _here())
         try:

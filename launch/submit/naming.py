@@ -11,7 +11,8 @@ OF_AN_AXIS, OF_ALL = 48, 160
 
 
 def names(combinations: Sequence[Mapping[str, str]]) -> list[str]:
-    """A name for each combination of values, ``nodes`` among them; of those that would be alike the later ones are numbered."""
+    """A name for each combination of values, ``nodes`` among them; of those that would be alike the later ones are
+    numbered."""
     found: dict[str, None] = {}
     times: dict[str, int] = {}
     for combination in combinations:

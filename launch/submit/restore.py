@@ -16,7 +16,8 @@ def missing(folder: Path, index: StudyIndex) -> list[str]:
 
 
 def put_back(folder: Path, only: Sequence[str] = ()) -> list[str]:
-    """Put back the runs of a study that are missing, all or some, as they were before their first attempt; return their names.
+    """Put back the runs of a study that are missing, all or some, as they were before their first attempt; return their
+    names.
 
     Raises
     ------

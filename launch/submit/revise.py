@@ -1,4 +1,5 @@
-"""What a run may be given anew when it is started again - time, account, QOS, partition - checked as for a new one, and recorded."""
+"""What a run may be given anew when it is started again - time, account, QOS, partition - checked as for a new one, and
+recorded."""
 
 import contextlib
 import dataclasses
@@ -39,7 +40,8 @@ def revised(runs: Runs, anew: Anew) -> list[tuple[RunDir, Plan]]:
     Raises
     ------
     Refusal
-        If the site or its scheduler does not allow one of them, or it runs on this machine and was given what is Slurm's.
+        If the site or its scheduler does not allow one of them, or it runs on this machine and was given what is
+        Slurm's.
     """
     given = {name: value for name in _OPTIONS if (value := getattr(anew, name)) is not None}
     if not given:
@@ -66,7 +68,8 @@ def _revised(plan: Plan, given: dict[str, str], here: Site) -> Plan:
     refuse_beyond_limits(here, partition, plan.nodes, time_s)
     if plan.warn and time_s and plan.signal_s >= time_s:
         raise Refusal(
-            f"--time {given.get('time')}: {plan.name} is warned {plan.signal_s} s before its end (--warn): give more time"
+            f"--time {given.get('time')}: {plan.name} is warned {plan.signal_s} s before its end (--warn): give more "
+            "time"
         )
     return dataclasses.replace(
         plan,
@@ -93,7 +96,8 @@ def _site(plan: Plan) -> Site:
 
 @contextlib.contextmanager
 def recorded(before: Runs, after: Runs) -> Iterator[None]:
-    """Write what has changed into the records of the runs; as before again, should their submission be refused in the block."""
+    """Write what has changed into the records of the runs; as before again, should their submission be refused in the
+    block."""
     plans = {run.path: plan for run, plan in before}
     changes = [(run, _difference(plans[run.path], plan)) for run, plan in after]
     changes = [(run, change) for run, change in changes if change]

@@ -10,8 +10,8 @@ from launch.record.rundir import read_index
 
 
 def of(folder: Path) -> str:
-    """The table of a study whose runs are done, or why there is none; of a sweep, how to get that of its points. Empty where all
-    have the same number of nodes."""
+    """The table of a study whose runs are done, or why there is none; of a sweep, how to get that of its points. Empty
+    where all have the same number of nodes."""
     entries = (read_index(folder) or {"runs": []})["runs"]
     if any(entry["values"].keys() - {"seed"} for entry in entries):
         series = f"the scaling table of one of its series: {command('report', folder, '--series')} NAME\n"

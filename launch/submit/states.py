@@ -120,7 +120,8 @@ def look(paths: Sequence[Path], fresh: bool = False, poll: Callable[..., Answer]
     known : list of Known
         In the same order.
     silence : str
-        Why a scheduler does not answer, if there was something to ask and it did not; then the states are from the records.
+        Why a scheduler does not answer, if there was something to ask and it did not; then the states are from the
+        records.
     """
     records: dict[Path, _Record | Known] = {}
     names = functools.cache(names_in)
@@ -157,7 +158,8 @@ def _broken(path: Path, error: Refusal) -> Known:
 
 
 def _missing(path: Path, of_study: Collection[str]) -> Known | None:
-    """A run of a study of which nothing is left, or that has lost its run.json, or a stage that is gone; None of any other."""
+    """A run of a study of which nothing is left, or that has lost its run.json, or a stage that is gone; None of any
+    other."""
     if not os.path.lexists(path) and stages.is_workflow(path.parent):
         return Known(
             path=path, state="missing", reason="a stage that is gone: start the workflow again under another name"
@@ -347,7 +349,8 @@ def _job(events: Sequence[Event]) -> str | None:
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    """The runs in a folder, itself included, and folders that cannot be entered; none of the many files of a run is looked at."""
+    """The runs in a folder, itself included, and folders that cannot be entered; none of the many files of a run is
+    looked at."""
     folders = [folder]
     while folders:
         folder = folders.pop()

@@ -105,7 +105,8 @@ def plans(
         return made  # it divides its work by itself, or reports how much it did
     if not hasattr(target.config, "strong"):
         raise Refusal(
-            f"{target.name} does not say how its batch is divided: give its Config a method strong, or use --scaling weak"
+            f"{target.name} does not say how its batch is divided: give its Config a method strong, or use --scaling "
+            "weak"
         )
     base = min(plan.size for plan in made)
     held = [
@@ -141,7 +142,8 @@ def refuse_beyond_budget(plans: Sequence[Plan], budget: float | None) -> None:
         raise Refusal(f"--budget {budget:g} needs a walltime to count with: give --time")
     if hours > budget:
         raise Refusal(
-            f"{f'{len(plans)} runs take' if len(plans) > 1 else 'it takes'} up to {hours:.4g} {unit}, more than --budget {budget:g}: ask for less time, nodes or repeats"
+            f"{f'{len(plans)} runs take' if len(plans) > 1 else 'it takes'} up to {hours:.4g} {unit}, more than "
+            f"--budget {budget:g}: ask for less time, nodes or repeats"
         )
 
 
@@ -188,7 +190,8 @@ def write_run(run: RunDir, plan: Plan) -> None:
 
 
 def runs_in(folder: Path) -> list[RunDir]:
-    """The runs of a study in the order of its index, without those that are missing or have lost their run.json; or the one run that a folder is.
+    """The runs of a study in the order of its index, without those that are missing or have lost their run.json; or the
+    one run that a folder is.
 
     Raises
     ------
@@ -207,7 +210,8 @@ def unfinished(folder: Path) -> list[tuple[RunDir, Plan]]:
 
 
 def run(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, throttle: int | None, hold: Hold) -> int:
-    """Submit runs of a study, or a run by itself, and, unless ``how`` is "detach", stay until they have ended; return the exit status.
+    """Submit runs of a study, or a run by itself, and, unless ``how`` is "detach", stay until they have ended; return
+    the exit status.
 
     Where the site says how many jobs may be in the queue, no more are submitted before those have ended.
 

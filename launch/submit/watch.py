@@ -38,8 +38,8 @@ def watch(jobs: Sequence[Job], follow: bool) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        By the name of the run: done, stopped, failed, refused (by a rank, as bad input), cancelled or timeout. A run that was
-        left out as too inefficient is not in it.
+        By the name of the run: done, stopped, failed, refused (by a rank, as bad input), cancelled or timeout. A run
+        that was left out as too inefficient is not in it.
 
     Raises
     ------
@@ -77,7 +77,8 @@ def _told_how_to_end_at_once() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _ended_by_signals(local: bool) -> Iterator[None]:
-    """Have SIGTERM and SIGHUP end jobs of this machine as Ctrl-C does; one that is ignored, as under nohup, stays so."""
+    """Have SIGTERM and SIGHUP end jobs of this machine as Ctrl-C does; one that is ignored, as under nohup, stays
+    so."""
     numbers = [
         number for number in (signal.SIGTERM, signal.SIGHUP) if local and signal.getsignal(number) == signal.SIG_DFL
     ]

@@ -123,8 +123,8 @@ def plan(asked: Request, orders: Sequence[Order], here: Site, machine: Machine, 
     Raises
     ------
     Refusal
-        If one is impossible, or a word of a stage has ``{STAGE}``, which stands for the folder of a stage before it, with the
-        name of one that is not before it, or nearly that of one that is.
+        If one is impossible, or a word of a stage has ``{STAGE}``, which stands for the folder of a stage before it,
+        with the name of one that is not before it, or nearly that of one that is.
     """
     folder = (asked.runs / refuse_bad_name(asked.name or "")).absolute()
     after = {each.stage: each.after for each in orders}
@@ -140,8 +140,8 @@ def plan(asked: Request, orders: Sequence[Order], here: Site, machine: Machine, 
 def run(folder: Path, how: str, hold: Hold, change: Callable[[Plan], Plan] = lambda plan: plan) -> int:
     """Run what a workflow lacks, and print what came of it; return the exit status.
 
-    A stage of which something is not done leaves those after it cancelled. Where the scheduler knows dependencies all stages
-    are submitted at once; elsewhere each when those before it are done, by a launcher that stays.
+    A stage of which something is not done leaves those after it cancelled. Where the scheduler knows dependencies all
+    stages are submitted at once; elsewhere each when those before it are done, by a launcher that stays.
 
     Parameters
     ----------
@@ -192,7 +192,8 @@ def run(folder: Path, how: str, hold: Hold, change: Callable[[Plan], Plan] = lam
 
 
 def _with_folders(each: Order, folder: Path, before: set[str], names: Iterable[str]) -> Target:
-    """What a stage runs, with the folders of those before it in the places of their names; other braces are the program's."""
+    """What a stage runs, with the folders of those before it in the places of their names; other braces are the
+    program's."""
     own = {name for step in each.axes.steps for name in step}
     for name in re.findall(r"(?<!\{)\{([\w.+-]+)\}", " ".join(each.target.arguments)):
         mistaken = name in names or difflib.get_close_matches(name, before, 1, 0.8)

@@ -64,7 +64,8 @@ def read(path: Path, classes: int = 0) -> ImageSet:
     Raises
     ------
     Refusal
-        If there is no such set, or it is damaged: cut short, of another type or shape, with labels that are not classes.
+        If there is no such set, or it is damaged: cut short, of another type or shape, with labels that are not
+        classes.
     """
     if path.is_dir() and list(path.glob("*.bin")):
         parts, known = _cifar(path)

@@ -109,8 +109,8 @@ def latest(folder: Path) -> Checkpoint | None:
     Raises
     ------
     Refusal
-        If one cannot be read, or if all are damaged: to train again from step 0 is never what a run with a checkpoint is
-        resumed for.
+        If one cannot be read, or if all are damaged: to train again from step 0 is never what a run with a checkpoint
+        is resumed for.
     """
     for path in reversed(_patiently(folder, files)):
         try:

@@ -135,7 +135,8 @@ class Board:
 
 
 def _name_of_run(run: Path) -> str:
-    """What HParams calls a run: by default it is a hash of the options, and repeats, which share them, would be one trial."""
+    """What HParams calls a run: by default it is a hash of the options, and repeats, which share them, would be one
+    trial."""
     run = run.absolute()
     return f"{run.parent.name}/{run.name}" if (run.parent / INDEX).is_file() else run.name
 

@@ -1,4 +1,5 @@
-"""What a program of any kind may use within a rank: its steps recorded, a request to stop, its checkpoints, its results.
+"""What a program of any kind may use within a rank: its steps recorded, a request to stop, its checkpoints, its
+results.
 
     for batch in rankloop.steps(loader, examples=64):    # a line per step: when, how long, how many examples
         train(batch)
@@ -42,12 +43,17 @@ _RANKS = (
     ("HOROVOD_RANK", "HOROVOD_SIZE"),
 )
 rank, size = next(
-    ((int(os.environ[r]), int(os.environ[s])) for r, s in _RANKS if os.environ.get(r, "").isdecimal() and s in os.environ),
+    (
+        (int(os.environ[r]), int(os.environ[s]))
+        for r, s in _RANKS
+        if os.environ.get(r, "").isdecimal() and s in os.environ
+    ),
     (0, 1),
-)  # fmt: skip
+)
 
 checkpoints: pathlib.Path
-"""Folder of the run's checkpoints, the same in all its attempts; without the launcher the folder checkpoints, made on use."""
+"""Folder of the run's checkpoints, the same in all its attempts; without the launcher the folder checkpoints, made on
+use."""
 
 
 def steps(
@@ -55,7 +61,8 @@ def steps(
 ) -> Iterable[Any]:
     """The batches of a loader; each turn of the loop over them is recorded as a step.
 
-    A step lasts from the wait for its batch to the end of the loop's body. One that ``break`` or an error ends is not recorded.
+    A step lasts from the wait for its batch to the end of the loop's body. One that ``break`` or an error ends is not
+    recorded.
 
     Parameters
     ----------
@@ -83,7 +90,8 @@ def step(examples: int | None = None, number: int | None = None) -> _Step:
 
 
 def result(**metrics: float) -> None:
-    """Record figures of the run: those of the lowest rank that has any, and of each the last, stand in its result.json."""
+    """Record figures of the run: those of the lowest rank that has any, and of each the last, stand in its
+    result.json."""
     recorder = _recorder.current()
     if recorder is not None:
         figures = {name: _figure(name, value) for name, value in metrics.items()}
@@ -93,8 +101,8 @@ def result(**metrics: float) -> None:
 def stop_requested() -> bool:
     """Whether to save and leave now: a time limit is near, or a signal has asked for it (SIGTERM, SIGUSR2).
 
-    The first call, in the main thread, lets the launcher know that this program can be asked. Ranks may see the request some
-    steps apart: those that wait for each other have to agree on it.
+    The first call, in the main thread, lets the launcher know that this program can be asked. Ranks may see the request
+    some steps apart: those that wait for each other have to agree on it.
     """
     global _asked
     if _asked is None:
@@ -107,7 +115,8 @@ _LEAVE_AT = float(os.environ.get("LAUNCH_LEAVE_AT") or "inf")  # Unix seconds
 
 
 def _listen() -> list[int]:
-    """From now on the signals only add to the list that is returned; handlers that the program has are called all the same."""
+    """From now on the signals only add to the list that is returned; handlers that the program has are called all the
+    same."""
     received: list[int] = []
     if "LAUNCH_RUN" not in os.environ:
         return received

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """The command rankloop, and how each process of the toolkit starts:   python .../rankloop WORDS
 
-This is the one package of the toolkit whose name on Python's path matters; all others are imported from where they lie. So a
-user's launch.py, profiling/ or workloads/, in the working directory or on PYTHONPATH, takes the place of none of them.
+This is the one package of the toolkit whose name on Python's path matters; all others are imported from where they lie.
+So a user's launch.py, profiling/ or workloads/, in the working directory or on PYTHONPATH, takes the place of none of
+them.
 """
 
 import os
@@ -12,7 +13,8 @@ _HERE = os.path.dirname(os.path.realpath(__file__))
 
 
 def home() -> "str | None":
-    """The folder in which the toolkit lies: this package is beside the others in a wheel, and in launch/inside of a copy."""
+    """The folder in which the toolkit lies: this package is beside the others in a wheel, and in launch/inside of a
+    copy."""
     homes = (os.path.dirname(_HERE), os.path.dirname(os.path.dirname(os.path.dirname(_HERE))))
     return next((home for home in homes if os.path.isfile(os.path.join(home, "launch", "__init__.py"))), None)
 

@@ -1,4 +1,5 @@
-"""The toolkit behind this package, for the process in which somebody asks for it: what launches studies and reads them."""
+"""The toolkit behind this package, for the process in which somebody asks for it: what launches studies and reads
+them."""
 
 from __future__ import annotations
 

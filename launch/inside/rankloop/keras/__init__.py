@@ -1,8 +1,8 @@
 """Keras's ``model.fit`` on all ranks as one training:   import rankloop.keras as rk;   rk.fit(model, x, y, epochs=5)
 
-Gradients are averaged over the ranks, through Horovod, and the data are shared by them; metrics are those of all ranks. Under the
-launcher steps are recorded, rank 0 saves, and a run that was stopped or killed goes on where it was. With one rank all of it
-works and nothing is sent. It needs Keras 3 on TensorFlow, and from two ranks on Horovod.
+Gradients are averaged over the ranks, through Horovod, and the data are shared by them; metrics are those of all ranks.
+Under the launcher steps are recorded, rank 0 saves, and a run that was stopped or killed goes on where it was. With one
+rank all of it works and nothing is sent. It needs Keras 3 on TensorFlow, and from two ranks on Horovod.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def fit(
     x, y, sample_weight, validation_data
         All of the data, the same on each rank: arrays, a tf.data.Dataset of batches, a PyDataset or a generator.
     batch_size : int, optional
-        Examples per rank and step, like the batches of a dataset: with more ranks a step has more examples, and an epoch fewer steps.
+        Examples per rank and step, like the batches of a dataset: with more ranks a step has more examples, and an
+        epoch fewer steps.
     steps_per_epoch, validation_steps : int, optional
         Batches of all ranks together, so that an epoch is the same for any number of ranks.
     sharded : bool
@@ -145,7 +146,8 @@ def evaluate(
     sharded: bool = False,
     **others: Any,
 ) -> Any:
-    """Measure a compiled model as ``model.evaluate`` does, each rank on a part of the data; parameters are as in `fit`."""
+    """Measure a compiled model as ``model.evaluate`` does, each rank on a part of the data; parameters are as in
+    `fit`."""
     part, steps = _data.evaluation((x, y, sample_weight), steps, sharded)
     x, y, sample_weight = (*part, None, None)[:3]
     verbose = verbose if rankloop.rank == 0 else 0

@@ -1,4 +1,5 @@
-"""What happens around the steps of ``model.fit``: records, agreement of the ranks, metrics over all of them, checkpoints."""
+"""What happens around the steps of ``model.fit``: records, agreement of the ranks, metrics over all of them,
+checkpoints."""
 
 from __future__ import annotations
 
@@ -89,7 +90,8 @@ class First(_Callback):
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         if self._source.steps and self._step >= self._source.steps:
-            raise StopIteration  # Keras ends the epoch: its first steps were made in an earlier attempt, or other ranks have fewer
+            # Keras ends the epoch: its first steps were made in an earlier attempt, or other ranks have fewer.
+            raise StopIteration
         due = rankloop.rank == 0 and 0 < self._save_every <= time.monotonic() - self._saved_at
         self.exchange.ask([rankloop.stop_requested(), due, self.wants_end])
         self._batch, self._before = batch, self._recorder.written if self._recorder else 0
@@ -115,7 +117,8 @@ class First(_Callback):
         if stop:
             _ranks.gather(None)  # nobody leaves before rank 0 has saved
             sys.exit(rankloop.STOPPED)
-        # What other callbacks do now is a part of the next step: ranks that wait for each other take the same time for all steps.
+        # What other callbacks do now is a part of the next step: ranks that wait for each other take the same time for
+        # all steps.
         self._began = time.time(), time.perf_counter()
 
     def on_test_begin(self, logs: Any = None) -> None:
@@ -167,7 +170,8 @@ class First(_Callback):
 
 
 class Last(_Callback):
-    """The last of the callbacks: if one before wants to end the training on some rank, all ranks end it, after the same step."""
+    """The last of the callbacks: if one before wants to end the training on some rank, all ranks end it, after the same
+    step."""
 
     def __init__(self, first: First) -> None:
         super().__init__()

@@ -1,4 +1,5 @@
-"""Checkpoints of a training: one file each, step-<n>.npz, written by rank 0, published by rename; the last two are kept."""
+"""Checkpoints of a training: one file each, step-<n>.npz, written by rank 0, published by rename; the last two are
+kept."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ _DAMAGE = (zipfile.BadZipFile, ValueError, KeyError, EOFError)
 
 
 def are_kept() -> bool:
-    """Whether this program is a run of the launcher, whose folder is its own: elsewhere nothing is saved or gone on from."""
+    """Whether this program is a run of the launcher, whose folder is its own: elsewhere nothing is saved or gone on
+    from."""
     return "LAUNCH_RUN" in os.environ
 
 
@@ -46,7 +48,8 @@ def write(header: dict[str, Any], variables: Sequence[keras.Variable], sums: Seq
     for name, values in (("v", variables), ("m", sums)):
         # NumPy has no name for bfloat16 and would store it as nameless bytes; the header keeps its name.
         each = (np.asarray(value) for value in values)
-        arrays.update({f"{name}{i}": value.view(np.uint16) if value.dtype.kind == "V" else value for i, value in enumerate(each)})  # fmt: skip
+        for i, value in enumerate(each):
+            arrays[f"{name}{i}"] = value.view(np.uint16) if value.dtype.kind == "V" else value
     content = io.BytesIO()
     np.savez(content, **arrays)
     path = rankloop.checkpoints / f"step-{header['total']}.npz"
@@ -62,7 +65,8 @@ def write(header: dict[str, Any], variables: Sequence[keras.Variable], sums: Seq
 
 
 def newest(number: int) -> dict[str, Any]:
-    """What is known of the newest whole checkpoint of a training: its header, and its ``path``; empty where there is none."""
+    """What is known of the newest whole checkpoint of a training: its header, and its ``path``; empty where there is
+    none."""
     damaged = []
     for path in reversed(_files()):
         header = _header(path)
@@ -100,7 +104,8 @@ def _files() -> list[pathlib.Path]:
 
 
 def _header(path: pathlib.Path, whole: bool = True) -> dict[str, Any] | None:
-    """The header of a file, None of a damaged one; ``whole``: all of it is read, and checked by the CRC-32 of its arrays."""
+    """The header of a file, None of a damaged one; ``whole``: all of it is read, and checked by the CRC-32 of its
+    arrays."""
     with contextlib.suppress(*_DAMAGE):
         with zipfile.ZipFile(path) as archive, np.load(path) as arrays:
             if not whole or archive.testzip() is None:

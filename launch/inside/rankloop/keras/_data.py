@@ -1,4 +1,5 @@
-"""The data as ``model.fit`` and ``model.evaluate`` are given them: of which kind they are, and this rank's part of them."""
+"""The data as ``model.fit`` and ``model.evaluate`` are given them: of which kind they are, and this rank's part of
+them."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ def training(data: tuple, batch: int | None, shuffle: Any, seed: int, steps: int
 
 
 def evaluation(data: tuple, steps: int | None, sharded: bool) -> tuple[Any, int | None]:
-    """This rank's part of data that are to be gone through once: the ranks may have unequally many batches, and some none."""
+    """This rank's part of data that are to be gone through once: the ranks may have unequally many batches, and some
+    none."""
     x, rank, size = data[0], rankloop.rank, rankloop.size
     if sharded or size == 1:
         return data, steps
@@ -58,7 +60,8 @@ class _Once(keras.utils.PyDataset):
         super().__init__(inner.workers, inner.use_multiprocessing, inner.max_queue_size)
         if inner.num_batches is None or inner.num_batches < rankloop.size:
             refuse(
-                f"{inner.num_batches} batches to evaluate cannot be shared by {rankloop.size} ranks: give at least as many"
+                f"{inner.num_batches} batches to evaluate cannot be shared by {rankloop.size} ranks: give at least as "
+                "many"
             )
         self._inner = inner
 
@@ -76,8 +79,8 @@ def as_arrays(data: tuple) -> Any:
     def array(leaf: Any) -> np.ndarray:
         if isinstance(leaf, (str, bytes)) or not (hasattr(leaf, "__array__") or hasattr(leaf, "__dlpack__")):
             refuse(
-                f"rankloop.keras cannot share {_kind(leaf)} between ranks: give arrays, a tf.data.Dataset, a keras PyDataset or "
-                "a generator; or give each rank's own part as a tf.data.Dataset with sharded=True"
+                f"rankloop.keras cannot share {_kind(leaf)} between ranks: give arrays, a tf.data.Dataset, a keras "
+                "PyDataset or a generator; or give each rank's own part as a tf.data.Dataset with sharded=True"
             )
         values = np.asarray(leaf)
         return values.astype(keras.config.floatx()) if values.dtype.kind == "f" else values

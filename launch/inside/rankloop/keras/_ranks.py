@@ -1,6 +1,7 @@
 """The ranks talking to each other: gradients, what is noted beside them, and small objects, through Horovod.
 
-``hvd.DistributedOptimizer`` is not used: with Keras 3 it never sees the gradients, and each rank trains a network of its own.
+``hvd.DistributedOptimizer`` is not used: with Keras 3 it never sees the gradients, and each rank trains a network of
+its own.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ def horovod() -> Any:
             import horovod.tensorflow as hvd
         except ImportError as error:
             refuse(
-                f"{sys.executable} cannot import Horovod for TensorFlow ({error}), by which {rankloop.size} ranks would "
-                "train one network: install it, or start 1 rank"
+                f"{sys.executable} cannot import Horovod for TensorFlow ({error}), by which {rankloop.size} ranks "
+                "would train one network: install it, or start 1 rank"
             )
         hvd.init()
         if (hvd.rank(), hvd.size()) != (rankloop.rank, rankloop.size):
             refuse(
-                f"Horovod takes this for rank {hvd.rank()} of {hvd.size()}, its environment for rank {rankloop.rank} of "
-                f"{rankloop.size}: start the ranks with rankloop"
+                f"Horovod takes this for rank {hvd.rank()} of {hvd.size()}, its environment for rank {rankloop.rank} "
+                f"of {rankloop.size}: start the ranks with rankloop"
             )
         _horovod = hvd
     return _horovod
@@ -75,7 +76,8 @@ def broadcast(variables: Sequence[keras.Variable]) -> None:
 
 
 def _average(tensors: list[tf.Tensor], name: str) -> list[tf.Tensor]:
-    """The mean over all ranks of each tensor, in one grouped allreduce per type, which also fixes the order of the additions."""
+    """The mean over all ranks of each tensor, in one grouped allreduce per type, which also fixes the order of the
+    additions."""
     # Horovod has no bfloat16, and a group has one type.
     sent = [tf.cast(tensor, tf.float32) if tensor.dtype == tf.bfloat16 else tensor for tensor in tensors]
     groups: dict[tf.DType, list[int]] = {}
@@ -143,7 +145,8 @@ def averaging(optimizer: Any) -> keras.optimizers.Optimizer:
     Returns
     -------
     keras.optimizers.Optimizer
-        The same object, or the one that was named. ``apply`` is where ``model.fit``, ``apply_gradients`` and a loop of one's own all pass.
+        The same object, or the one that was named. ``apply`` is where ``model.fit``, ``apply_gradients`` and a loop of
+        one's own all pass.
     """
     try:
         optimizer = keras.optimizers.get(optimizer)
@@ -171,9 +174,11 @@ def kept_statistics(model: keras.Model) -> list[keras.Variable]:
 
 
 def own_noise(model: keras.Model) -> None:
-    """Give each rank its own noise (dropout, augmentation): a seed made from that of rank 0, which all have, and the rank.
+    """Give each rank its own noise (dropout, augmentation): a seed made from that of rank 0, which all have, and the
+    rank.
 
-    A SeedGenerator holds a seed and a count of draws. The counts stay the same on all ranks, so rank 0 can save for all.
+    A SeedGenerator holds a seed and a count of draws. The counts stay the same on all ranks, so rank 0 can save for
+    all.
     """
     generators = [variable for variable in model.variables if variable.name == "seed_generator_state"]
     for index, state in enumerate(generators if rankloop.rank else []):

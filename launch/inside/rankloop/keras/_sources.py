@@ -1,7 +1,8 @@
-"""Where the batches of a rank come from: each step takes of them what one process would take at ``size`` times the batch.
+"""Where the batches of a rank come from: each step takes of them what one process would take at ``size`` times the
+batch.
 
-So all ranks make equally many steps, without which they would wait for each other for ever. The last step of an epoch shares what
-is left; where that cannot be shared equally, some examples (fewer than there are ranks) are taken twice.
+So all ranks make equally many steps, without which they would wait for each other for ever. The last step of an epoch
+shares what is left; where that cannot be shared equally, some examples (fewer than there are ranks) are taken twice.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ class Source:
 
 
 class Arrays(Source):
-    """Arrays in memory, which every rank has whole: the order of all examples depends on the seed and the epoch only."""
+    """Arrays in memory, which every rank has whole: the order of all examples depends on the seed and the epoch
+    only."""
 
     def __init__(self, arrays: tuple, batch: int, shuffle: bool, seed: int, steps: int | None) -> None:
         self._arrays, self._shuffle, self._seed = arrays, shuffle, seed
@@ -90,7 +92,8 @@ class Arrays(Source):
 
 
 class Dataset(Source):
-    """A tf.data.Dataset of batches, which every rank reads whole; a rank's part is made of as many batches as there are ranks."""
+    """A tf.data.Dataset of batches, which every rank reads whole; a rank's part is made of as many batches as there are
+    ranks."""
 
     def __init__(self, dataset: tf.data.Dataset, steps: int | None, sharded: bool) -> None:
         batches, self._given, self._stream = int(dataset.cardinality()), dataset, steps is not None
@@ -103,7 +106,8 @@ class Dataset(Source):
             dataset, batches = _own_part(dataset, self.batch), -(-batches // rankloop.size)
         elif steps is None and batches < 0 and rankloop.size > 1:
             refuse(
-                "nobody knows how many batches each rank has in its own dataset: give steps_per_epoch, the same on all ranks"
+                "nobody knows how many batches each rank has in its own dataset: give steps_per_epoch, the same on "
+                "all ranks"
             )
         self.steps = steps or (batches if batches > 0 else None)
         self._skip = tf.Variable(tf.constant(0, tf.int64), trainable=False)
@@ -125,7 +129,8 @@ class Dataset(Source):
 
 
 class Batches(keras.utils.PyDataset, Source):
-    """A PyDataset, of which each rank loads its own batches only; the last ones are filled up by the first of the epoch."""
+    """A PyDataset, of which each rank loads its own batches only; the last ones are filled up by the first of the
+    epoch."""
 
     def __init__(self, inner: keras.utils.PyDataset, shuffle: bool, seed: int, steps: int | None) -> None:
         super().__init__(inner.workers, inner.use_multiprocessing, inner.max_queue_size)
@@ -171,7 +176,8 @@ class Batches(keras.utils.PyDataset, Source):
 
 
 class Generator(Source):
-    """A generator that every rank runs: of each ``size`` batches a rank takes one, and what is left over at the end is left out."""
+    """A generator that every rank runs: of each ``size`` batches a rank takes one, and what is left over at the end is
+    left out."""
 
     def __init__(self, batches: types.GeneratorType, steps: int | None, sharded: bool) -> None:
         if sharded and steps is None and rankloop.size > 1:
@@ -210,7 +216,8 @@ def _own_part(dataset: tf.data.Dataset, batch: int) -> tf.data.Dataset:
         return dataset
     parts = tree.flatten(spec)
     if not all(isinstance(part, tf.TensorSpec) and part.shape[1:].is_fully_defined() for part in parts):
-        # Batches of unequal shapes cannot be put together: each rank takes one, and at the end again the first of the last ones.
+        # Batches of unequal shapes cannot be put together: each rank takes one, and at the end again the first of the
+        # last ones.
         def one_of(*windows: Any) -> tf.data.Dataset:
             last_ones = tf.data.Dataset.zip(windows if isinstance(spec, tuple) else windows[0])
             return last_ones.repeat().skip(rank).take(1)
@@ -234,6 +241,7 @@ def _compare(batch: Any) -> None:
     sums = gather([zlib.crc32(repr(leaf.numpy().tolist()).encode()) for leaf in leaves])
     if any(other != sums[0] for other in sums) and rankloop.rank == 0:
         warn(
-            "the ranks do not read the same first batch, so some examples may be seen twice in an epoch and others not at all: "
-            "call keras.utils.set_random_seed(NUMBER) before the dataset is made, or give each rank its own part and sharded=True"
+            "the ranks do not read the same first batch, so some examples may be seen twice in an epoch and others "
+            "not at all: call keras.utils.set_random_seed(NUMBER) before the dataset is made, or give each rank its "
+            "own part and sharded=True"
         )
