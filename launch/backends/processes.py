@@ -20,8 +20,9 @@ from launch.node.rank import Rank, environment
 from launch.plan.inherited import without_identity
 from launch.plan.plan import Plan
 from launch.record import diagnose
-from launch.record.files import append_line, read_lines
+from launch.record.files import read_lines
 from launch.record.rundir import RunDir
+from launch.record.writing import append_line
 
 _TAG = re.compile(r"\[\d+,(\d+)\]<std(?:out|err)>: ?")  # what mpirun puts before the lines of a rank
 

@@ -14,8 +14,8 @@ from launch.backends.scheduler import ENDED, Answer, Limits, Part
 from launch.errors import Refusal
 from launch.plan.packing import allocation
 from launch.plan.plan import Plan
-from launch.record.files import publish
 from launch.record.job import Job
+from launch.record.writing import publish
 
 _GRACE_S = 30.0  # for ranks that were asked to save and leave
 _LEAVING_S = 60.0  # for ended jobs to leave the queue

@@ -16,7 +16,8 @@ from launch.errors import Refusal, nearest
 from launch.plan import inherited
 from launch.plan.plan import Plan
 from launch.plan.walltime import exceeds, limit_text, walltime
-from launch.record.files import publish_json, read_json
+from launch.record.files import read_json
+from launch.record.writing import publish_json
 
 SILENT = re.compile(
     r"Unable to contact|timed out|Connection refused|Zero Bytes|Communication connection|temporarily unable",

@@ -22,8 +22,8 @@ from launch.node import slurm_job, stop
 from launch.plan.plan import Plan
 from launch.record import diagnose, figures, job, snapshot, steps
 from launch.record.environment import surroundings
-from launch.record.files import publish_json
 from launch.record.rundir import RunDir
+from launch.record.writing import publish_json
 
 _UNHANDLED = "ended by SIGUSR2, the request of the launcher to save and leave, which the program does not handle"
 

@@ -15,7 +15,8 @@ from launch.node import imports, rendezvous
 from launch.node.rank import Rank
 from launch.plan.cooperation import BY_NUMBER
 from launch.plan.plan import Plan
-from launch.record.files import append_line, publish_json, read_json, read_lines
+from launch.record.files import read_json, read_lines
+from launch.record.writing import append_line, publish_json
 
 _TF_WORKERS_MOST = 512
 """Ranks up to which TF_CONFIG is set: every rank's copy names them all, and a variable has 128 KiB at most."""

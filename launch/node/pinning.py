@@ -18,7 +18,8 @@ from launch import gpus
 from launch.errors import Refusal
 from launch.node.rank import Rank
 from launch.plan.plan import Plan
-from launch.record.files import append_line, read_lines
+from launch.record.files import read_lines
+from launch.record.writing import append_line
 
 
 def pin(plan: Plan, rank: Rank) -> list[str]:

@@ -18,7 +18,8 @@ from launch.errors import Refusal
 from launch.node.rank import Rank
 from launch.node.rendezvous_server import RendezvousServer, address_for_horovod, knock
 from launch.plan.plan import Plan
-from launch.record.files import publish, read_json
+from launch.record.files import read_json
+from launch.record.writing import publish
 
 _server: RendezvousServer | None = None  # the chief's
 _marks: list[socket.socket] = []

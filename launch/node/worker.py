@@ -21,8 +21,8 @@ from launch.node.copies import Copies
 from launch.node.rank import Rank, environment, from_environment, rank_number
 from launch.plan.plan import Plan
 from launch.record import diagnose, snapshot
-from launch.record.files import append_line
 from launch.record.rundir import RunDir
+from launch.record.writing import append_line
 
 LEAVING_S = 5  # for what a failed program still does: its exit handlers, and threads that go on
 

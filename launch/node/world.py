@@ -5,8 +5,8 @@ import sys
 from typing import Any
 
 from launch.node.rank import Rank
-from launch.record.files import publish_json
 from launch.record.rundir import RunDir
+from launch.record.writing import publish_json
 
 
 def note(run: RunDir, rank: Rank, attempt: int) -> None:

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from launch.record import git
-from launch.record.files import publish
+from launch.record.writing import publish
 
 _TIMEOUT_S = 30
 # A patch that can be applied, whatever the user has told git about how to show one.

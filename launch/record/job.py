@@ -18,9 +18,10 @@ from typing import Any
 
 from launch.plan.plan import Plan
 from launch.record.contents import Event, JobRecord
-from launch.record.files import Damaged, as_text, publish, read_object
+from launch.record.files import Damaged, read_object
 from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir, is_study
+from launch.record.writing import as_text, publish
 
 FOLDER = "jobs"
 

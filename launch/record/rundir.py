@@ -11,16 +11,8 @@ from typing import Any
 from launch.errors import Refusal, command
 from launch.plan.plan import Plan
 from launch.record.contents import Event, PlanRecord, Result, StudyIndex, Surroundings, TrainingRecord, World
-from launch.record.files import (
-    Damaged,
-    Unreadable,
-    append_line,
-    objects,
-    read_json,
-    read_object,
-    read_whole,
-    refuse_full_disk,
-)
+from launch.record.files import Damaged, Unreadable, objects, read_json, read_object, read_whole
+from launch.record.writing import append_line, refuse_full_disk
 
 STATUS: dict[str, int] = {"done": 0, "failed": 1, "refused": 2, "stopped": 4, "cancelled": 4, "timeout": 4}
 """How an attempt can end, and the exit status that says so."""

@@ -18,11 +18,12 @@ from launch import HOME
 from launch.errors import Refusal, command
 from launch.record import code, copying
 from launch.record.contents import CodeRecord, TreeRecord
-from launch.record.files import Damaged, as_text, decode, publish, read_object, read_whole
+from launch.record.files import Damaged, decode, read_object, read_whole
 from launch.record.job import holder_of
 from launch.record.rundir import RunDir
 from launch.record.sources import Sources
 from launch.record.tree import Tree, within
+from launch.record.writing import as_text, publish
 
 FIRST = "code"
 """The name of the code that a run or study was submitted with."""

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from launch.errors import Refusal, command
-from launch.record.files import refuse_full_disk, to_disk
 from launch.record.rundir import is_study
+from launch.record.writing import refuse_full_disk, to_disk
 
 
 class Taken(Refusal):

@@ -15,8 +15,8 @@ from launch.plan.plan import Plan
 from launch.plan.request import Request
 from launch.plan.site import own_file
 from launch.plan.sweep import Axes, axis
-from launch.record.files import as_text, publish
 from launch.record.rundir import INDEX, RunDir, read_index
+from launch.record.writing import as_text, publish
 from launch.submit import asked, restore, study
 
 GROWS = {"nodes", "sweep", "repeats"}

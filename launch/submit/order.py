@@ -20,10 +20,10 @@ from launch.plan.site import Site
 from launch.plan.sweep import Axes
 from launch.plan.workload import Target
 from launch.record import sources
-from launch.record.files import as_text, publish
 from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
 from launch.record.tree import refuse_too_large
+from launch.record.writing import as_text, publish
 from launch.submit import describe, jobs, study
 from launch.submit.create import whole
 

@@ -14,8 +14,9 @@ from launch.plan.plan import Plan
 from launch.plan.shape import refuse_beyond_limits
 from launch.plan.site import Site
 from launch.plan.walltime import UNLIMITED, clock, walltime
-from launch.record.files import as_text, publish, read_json
+from launch.record.files import read_json
 from launch.record.rundir import RunDir
+from launch.record.writing import as_text, publish
 
 Runs = Sequence[tuple[RunDir, Plan]]
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NamedTuple, TypedDict
 
 from launch.errors import Refusal, nearest
-from launch.record.files import publish_json, read_object
+from launch.record.files import read_object
+from launch.record.writing import publish_json
 from launch.submit.study import runs_in
 
 INDEX = "workflow.json"

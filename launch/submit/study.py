@@ -20,10 +20,10 @@ from launch.plan.site import Site
 from launch.plan.sweep import Axes, refuse_too_large
 from launch.plan.workload import Target
 from launch.record import job as record
-from launch.record.files import as_text
 from launch.record.job import Job
 from launch.record.rundir import INDEX, STATUS, RunDir, is_study, read_index
 from launch.record.sources import Sources
+from launch.record.writing import as_text
 from launch.submit import jobs
 from launch.submit.naming import names
 

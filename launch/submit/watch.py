@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from launch.backends.scheduler import ENDED, QUEUED, Answer, Status, scheduler
 from launch.plan.plan import Plan
 from launch.record import cooperation, diagnose
-from launch.record.files import refuse_full_disk
 from launch.record.job import Job, is_cancelled
 from launch.record.progress import Progress, closing
 from launch.record.rundir import RunDir
+from launch.record.writing import refuse_full_disk
 from launch.submit import eta
 from launch.submit import jobs as submission
 from launch.submit.cutoff import cut

@@ -13,8 +13,8 @@ from launch.plan import options
 from launch.plan.figures import Scaling
 from launch.plan.request import Count
 from launch.plan.typed import Bounds
-from launch.record.files import publish
 from launch.record.table import aligned
+from launch.record.writing import publish
 from profiling import text
 from profiling.cli import inputs
 from profiling.prediction import fits, log, prediction, run_estimate

@@ -14,9 +14,9 @@ from launch.cli.names import Named
 from launch.errors import Refusal, command
 from launch.plan import options
 from launch.plan.figures import Scaling
-from launch.record.files import publish
 from launch.record.rundir import is_study
 from launch.record.table import aligned
+from launch.record.writing import publish
 from profiling import text
 from profiling.cli import export, inputs, table
 from profiling.prediction import prediction

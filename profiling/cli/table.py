@@ -14,8 +14,8 @@ from typing import Any, Literal
 from launch.cli.names import Named
 from launch.errors import Refusal
 from launch.plan import options
-from launch.record.files import publish
 from launch.record.table import aligned
+from launch.record.writing import publish
 from profiling import text
 from profiling.cli import inputs
 from profiling.reporting import markdown, sweep_table

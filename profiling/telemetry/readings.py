@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from launch.errors import Refusal
-from launch.record.files import Unreadable, open_file, replacing
+from launch.record.files import Unreadable, open_file
+from launch.record.writing import replacing
 from profiling.telemetry.records import Field
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from launch import gpus
-from launch.record.files import append_line
 from launch.record.rundir import RunDir
+from launch.record.writing import append_line
 from profiling.telemetry import readings
 from profiling.telemetry.host import Host, Process
 

@@ -7,8 +7,9 @@ from typing import Any
 from launch.errors import Refusal
 from launch.plan.typed import build, mismatch
 from launch.record.contents import Natural
-from launch.record.files import Unreadable, append_line, read_lines
+from launch.record.files import Unreadable, read_lines
 from launch.record.rundir import RunDir
+from launch.record.writing import append_line
 from profiling.traces import parts, xplane
 from profiling.traces.parts import Operation, Step
 

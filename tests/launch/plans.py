@@ -11,8 +11,8 @@ from launch.plan.request import Request
 from launch.plan.shape import Machine
 from launch.plan.sweep import from_words
 from launch.plan.workload import Target
-from launch.record.files import publish_json
 from launch.record.rundir import RunDir
+from launch.record.writing import publish_json
 from launch.submit import study
 
 NOON = datetime.datetime(2026, 3, 1, 12, 0, 0)

@@ -16,8 +16,9 @@ from launch.cli.verbs import VERBS
 from launch.errors import Refusal, SubmissionRefused
 from launch.plan import site
 from launch.plan.request import Request
-from launch.record.files import publish_json, read_json
+from launch.record.files import read_json
 from launch.record.rundir import RunDir
+from launch.record.writing import publish_json
 from launch.submit import revise, stages, states
 
 PROGRAM = "import os, sys\nprint(os.environ['LAUNCH_SEED'], sys.argv[1:])\n"

@@ -11,8 +11,8 @@ from launch.cli.resume import without
 from launch.errors import Refusal
 from launch.plan.request import Request
 from launch.record import bad_nodes
-from launch.record.files import append_line
 from launch.record.rundir import RunDir
+from launch.record.writing import append_line
 
 BEGUN = 1_700_000_000.0
 BUS = "RuntimeError: CUDA error: GPU has fallen off the bus"

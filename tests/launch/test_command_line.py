@@ -13,7 +13,7 @@ from plans import LAPTOP, plan, run_of
 
 from launch import START, VERSION
 from launch.plan.shape import Machine
-from launch.record.files import publish_json
+from launch.record.writing import publish_json
 
 HELLO = "print('hello')\n"
 WORKLOAD = """

@@ -10,8 +10,8 @@ from launch.node import attempt
 from launch.plan.request import Request
 from launch.record import diagnose
 from launch.record.diagnose import first_failure, paragraph, suggestion
-from launch.record.files import append_line, publish_json
 from launch.record.rundir import RunDir
+from launch.record.writing import append_line, publish_json
 
 SHUTDOWN = "HorovodInternalError: Horovod has been shut down. This was caused by an exception on one of the ranks"
 

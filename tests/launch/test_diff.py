@@ -11,8 +11,8 @@ from plans import EIGHT_CORES, LAPTOP, plan, run_of
 from launch.cli.diff import differences, facts, report
 from launch.plan.request import Request
 from launch.plan.workload import Target
-from launch.record.files import publish, publish_json
 from launch.record.rundir import INDEX, RunDir
+from launch.record.writing import publish, publish_json
 
 PATCH = """diff --git a/mesh.py b/mesh.py
 index 257cc56..5716ca5 100644

@@ -14,8 +14,9 @@ from launch.errors import Refusal, SubmissionRefused
 from launch.plan import site, workload
 from launch.plan.request import Request
 from launch.plan.sweep import Axes, from_words
-from launch.record.files import append_line, read_json
+from launch.record.files import read_json
 from launch.record.rundir import RunDir
+from launch.record.writing import append_line
 from launch.submit import grow, order, restore
 from launch.submit.order import Order
 

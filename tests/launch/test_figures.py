@@ -22,8 +22,9 @@ from launch.plan import patterns
 from launch.plan.request import Request
 from launch.plan.workload import Target
 from launch.record import figures, steps
-from launch.record.files import lines_from_end, publish_json
+from launch.record.files import lines_from_end
 from launch.record.rundir import RunDir
+from launch.record.writing import publish_json
 from launch.submit import cutoff, efficiency, states
 
 NS_PER_DAY = r"throughput=Performance: *([0-9.eE+-]+) *ns/day"

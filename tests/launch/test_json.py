@@ -11,7 +11,7 @@ from launch import __main__ as command
 from launch.cli import cancel, doctor, sites
 from launch.errors import Refusal
 from launch.plan.request import Request
-from launch.record.files import publish_json
+from launch.record.writing import publish_json
 
 SLURM = ["--site=perlmutter", "-A", "m1", "--time=30", "--dry-run", "--name=x"]
 

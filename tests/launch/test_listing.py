@@ -8,8 +8,8 @@ from launched import launch
 from plans import EIGHT_CORES, LAPTOP, plan, run_of
 
 from launch.plan.request import Request
-from launch.record.files import append_line, publish_json
 from launch.record.rundir import RunDir
+from launch.record.writing import append_line, publish_json
 from launch.submit import efficiency, states
 from launch.submit.study import INDEX
 

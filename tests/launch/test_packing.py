@@ -12,8 +12,8 @@ from plans import LAPTOP, plan, slowing_study
 
 from launch.plan import packing
 from launch.plan.request import Request
-from launch.record.files import publish_json
 from launch.record.rundir import RunDir
+from launch.record.writing import publish_json
 from launch.submit import cutoff, study
 from launch.submit.cutoff import Measured
 

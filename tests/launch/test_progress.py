@@ -16,9 +16,9 @@ from plans import plan, run_of
 from launch.errors import command
 from launch.plan.plan import Plan
 from launch.plan.request import Request
-from launch.record.files import append_line, publish_json
 from launch.record.progress import Progress, Tail, closing, summary
 from launch.record.rundir import RunDir
+from launch.record.writing import append_line, publish_json
 
 PLAN = plan(Request(nodes=2, ranks_per_node=2), kind="workload")
 PROGRAM = plan(Request(nodes=2))

@@ -24,8 +24,9 @@ from launch.node import rendezvous, rendezvous_server
 from launch.node.rank import Rank
 from launch.node.rendezvous_server import RendezvousServer, knock
 from launch.plan.request import Request
-from launch.record.files import publish_json, read_json
+from launch.record.files import read_json
 from launch.record.rundir import RunDir
+from launch.record.writing import publish_json
 
 LOCAL = plan(Request(nodes=2, ranks_per_node=2), LAPTOP)
 SLURM = plan(Request(nodes=2, ranks_per_node=2))

@@ -14,8 +14,8 @@ from launch.errors import Refusal
 from launch.plan import workload
 from launch.plan.request import Request
 from launch.plan.sweep import from_words
-from launch.record.files import publish_json
 from launch.record.rundir import RunDir
+from launch.record.writing import publish_json
 from launch.submit import lock, order, stages
 
 

@@ -19,8 +19,9 @@ from plans import LAPTOP, plan, run_of
 from launch import own_command
 from launch.errors import Refusal
 from launch.plan.request import Request
-from launch.record.files import append_line, publish, publish_json, read_json, read_lines
+from launch.record.files import read_json, read_lines
 from launch.record.rundir import RunDir
+from launch.record.writing import append_line, publish, publish_json
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 
@@ -76,7 +77,7 @@ def test_lines_of_many_processes_do_not_mix(tmp_path: Path):
 
 
 PUBLISH = """
-import sys; from pathlib import Path; from launch.record.files import publish
+import sys; from pathlib import Path; from launch.record.writing import publish
 print("ready", flush=True)
 i = 0
 while True:

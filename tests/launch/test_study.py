@@ -15,8 +15,9 @@ from plans import CLUSTER, EIGHT_CORES, NOON
 from launch.errors import Refusal
 from launch.plan import sweep, workload
 from launch.plan.request import Request
-from launch.record.files import publish, read_json, read_lines
+from launch.record.files import read_json, read_lines
 from launch.record.rundir import RunDir
+from launch.record.writing import publish
 from launch.submit import study
 
 

@@ -26,9 +26,9 @@ from launch.backends.scheduler import ENDED, QUEUED, RUNNING, Status
 from launch.cli import logs, status
 from launch.errors import Refusal
 from launch.plan.request import Request
-from launch.record.files import append_line, publish_json
 from launch.record.job import Job
 from launch.record.rundir import RunDir
+from launch.record.writing import append_line, publish_json
 from launch.submit import states
 
 STATES = {

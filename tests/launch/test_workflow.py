@@ -12,8 +12,8 @@ from launched import Launched, launch, until
 from plans import plan
 
 from launch.backends import slurm_script
-from launch.record.files import publish
 from launch.record.rundir import RunDir
+from launch.record.writing import publish
 from launch.submit import jobs, stages
 
 PROGRAM = """

@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from launch.record.files import publish_json
 from launch.record.rundir import RunDir
+from launch.record.writing import publish_json
 from profiling.telemetry.readings import ReadingWriter
 from profiling.telemetry.records import StepWriter
 from profiling.traces import store

@@ -17,8 +17,8 @@ from plans import LAPTOP, plan, run_of
 
 from launch.plan.shape import Machine
 from launch.plan.workload import Target
-from launch.record.files import append_line, publish_json
 from launch.record.rundir import RunDir
+from launch.record.writing import append_line, publish_json
 from profiling.__main__ import main
 from profiling.cli import compare, overview, summary, watch
 from profiling.study import confidence, steps, stragglers

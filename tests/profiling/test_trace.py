@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from launch.errors import Refusal, command
-from launch.record.files import append_line, publish_json
 from launch.record.rundir import RunDir
+from launch.record.writing import append_line, publish_json
 from profiling.__main__ import main
 from profiling.traces import parts, store, xplane
 from profiling.traces.parts import Operation, Step

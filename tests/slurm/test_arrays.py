@@ -10,8 +10,9 @@ import pytest
 from launched import Launched, launch, until
 from slurm.fixtures import Cluster
 
-from launch.record.files import publish, read_json
+from launch.record.files import read_json
 from launch.record.rundir import RunDir
+from launch.record.writing import publish
 
 PROGRAM = """
 import os, sys, time

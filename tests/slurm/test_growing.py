@@ -6,8 +6,9 @@ from pathlib import Path
 from launched import launch
 from slurm.fixtures import Cluster
 
-from launch.record.files import publish, read_json
+from launch.record.files import read_json
 from launch.record.rundir import RunDir
+from launch.record.writing import publish
 
 
 def test_what_is_new_is_submitted_and_what_slurm_refuses_leaves_no_trace(clean_slurm: Cluster, tmp_path: Path):

@@ -9,8 +9,9 @@ from launched import Launched, launch, until
 from plans import CLUSTER, slowing_study
 from slurm.fixtures import Cluster
 
-from launch.record.files import publish, read_json
+from launch.record.files import read_json
 from launch.record.rundir import RunDir
+from launch.record.writing import publish
 
 SAY = """
 import os, sys

@@ -10,8 +10,8 @@ import pytest
 from launched import ROOT, Launched, launch, until
 from slurm.fixtures import Cluster
 
-from launch.record.files import publish
 from launch.record.rundir import RunDir
+from launch.record.writing import publish
 
 PROGRAM = """
 import os, sys, time

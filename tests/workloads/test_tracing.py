@@ -10,8 +10,9 @@ from launched import launch
 
 from launch.errors import Refusal
 from launch.node.rank import Rank
-from launch.record.files import publish_json, read_json, read_lines
+from launch.record.files import read_json, read_lines
 from launch.record.rundir import RunDir
+from launch.record.writing import publish_json
 from profiling.traces import parts, store
 from profiling.traces.document import document
 from workloads.training import trace_window

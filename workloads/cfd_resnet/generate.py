@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from launch.errors import Refusal
-from launch.record.files import replacing
+from launch.record.writing import replacing
 from workloads.cfd_resnet.obstacles import Split, masks_from, random_mask
 from workloads.data.pieces import Piece
 

@@ -23,7 +23,7 @@ from launch.node import stop
 from launch.plan import options
 from launch.plan.request import Count, Seed
 from launch.plan.typed import Bounds
-from launch.record.files import publish
+from launch.record.writing import publish
 from workloads.data.news import Live, News
 from workloads.data.pieces import Piece, share
 

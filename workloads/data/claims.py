@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from launch.errors import Refusal
-from launch.record.files import own_folder
+from launch.record.writing import own_folder
 
 STALE_SECONDS = 120.0  # far above the pauses of a busy node or file server
 

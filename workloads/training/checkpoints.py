@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from launch.errors import Refusal
-from launch.record.files import publish
+from launch.record.writing import publish
 
 if TYPE_CHECKING:
     import keras

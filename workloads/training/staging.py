@@ -18,7 +18,7 @@ import numpy as np
 
 from launch.errors import Refusal
 from launch.node.rank import Rank
-from launch.record.files import own_folder, replacing
+from launch.record.writing import own_folder, replacing
 from workloads.data.news import Live, News
 from workloads.training.sharding import part
 

@@ -23,8 +23,8 @@ from tensorboard.plugins.image.metadata import create_summary_metadata as of_ima
 from tensorboard.plugins.scalar.metadata import create_summary_metadata as of_scalar
 from tensorboard.util import tensor_util
 
-from launch.record.files import publish
 from launch.record.rundir import INDEX
+from launch.record.writing import publish
 from workloads.training.api import Workload
 
 POINTS = 1000  # of each scalar of the training: as many as TensorBoard shows of one

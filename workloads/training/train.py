@@ -17,9 +17,9 @@ from launch.errors import Refusal
 from launch.node import stop
 from launch.node.rank import Rank, from_environment
 from launch.plan import options
-from launch.record.files import publish_json
 from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
+from launch.record.writing import publish_json
 from workloads.training import scaling_rules
 from workloads.training.api import Training
 
