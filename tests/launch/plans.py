@@ -46,7 +46,7 @@ def run_of(planned: Plan, path: Path) -> RunDir:
 # What a training leaves behind that is no faster on more ranks.
 _RESULT = """
 import os, sys
-from launch.record.files import publish_json
+from launch.record.writing import publish_json
 from launch.record.rundir import RunDir
 if os.environ["RANK"] == "0":
     reached = {"status": "done", "throughput_examples_per_s": 100.0, "ranks": int(os.environ["WORLD_SIZE"])}
