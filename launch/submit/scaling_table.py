@@ -1,12 +1,15 @@
 """The scaling table at the end of a study: what its report prints, which the launcher knows as a command only."""
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
 
 from launch import own_command
 from launch.errors import command
+from launch.record.files import Unreadable, read_json
 from launch.record.rundir import read_index
+from launch.submit.stages import is_workflow
 
 
 def of(folder: Path) -> str:
@@ -19,7 +22,9 @@ def of(folder: Path) -> str:
         return f"the table of its points: {command('table', folder)} [--by METRIC]\n" + series * several
     if len({entry["nodes"] for entry in entries}) < 2:
         return ""
-    report = own_command(sys.executable, "report", str(folder))
+    if is_workflow(folder.parent):  # of which a stage may be writing that very report
+        return f"its scaling table: {command('report', folder)}\n"
+    report = own_command(sys.executable, "report", str(folder), *_remark(folder))
     made = subprocess.run(
         report, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
     )
@@ -28,3 +33,10 @@ def of(folder: Path) -> str:
         why = said.partition(": ")[2] or said  # without the name of the command
         return f"no scaling table: {why}\nthen: {command('report', folder)}\n"
     return f"\n{made.stdout.rstrip()}\nthis table again: {command('report', folder)}\n"
+
+
+def _remark(folder: Path) -> list[str]:
+    """The remark of the report that the study has already, which the new one is to keep."""
+    with contextlib.suppress(Unreadable, KeyError, TypeError):
+        return [f"--remark={read_json(folder / 'report' / 'report.json')['about']['remark']}"]
+    return []

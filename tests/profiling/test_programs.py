@@ -141,6 +141,16 @@ def test_at_the_end_of_a_study_of_several_series_it_says_which(tmp_path: Path):
     assert "--series" not in said and f"table {folder}" in said
 
 
+def test_the_report_at_the_end_of_a_study_overwrites_nothing_that_was_said(tmp_path: Path):
+    folder = plain(tmp_path / "study", {1: 8.0, 2: 5.0})
+    report.run([str(folder), "--remark", "mine"])
+    assert "speed-up" in scaling_table.of(folder)
+    assert json.loads((folder / "report" / "report.json").read_text())["about"]["remark"] == "mine"
+    studies.publish_json(tmp_path / "workflow.json", {"stages": []})
+    (folder / "report" / "report.json").unlink()
+    assert "speed-up" not in scaling_table.of(folder) and not (folder / "report" / "report.json").exists()
+
+
 def test_of_an_old_run_the_time_is_that_between_its_events(tmp_path: Path):
     folder = plain(tmp_path / "study", {1: 8.0, 2: 5.0})
     for path in folder.glob("n*/result.json"):
