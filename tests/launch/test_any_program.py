@@ -14,14 +14,12 @@ from pathlib import Path
 import psutil
 import pytest
 from launched import ROOT, Launched, environment, facts, gone, launch, until
+from mpi_program import MPICC, compiled, needs_mpi
 
 from launch.plan import cooperation
 from launch.record.cooperation import expected, seen
 from launch.record.files import read_json
 from launch.record.rundir import RunDir
-
-MPICC = Path(sys.executable).with_name("mpicc")
-needs_mpi = pytest.mark.skipif(not MPICC.exists(), reason="there is no mpicc beside this Python")
 
 SAY_WORDS = """#!/bin/bash
 printf '%s:' "$RANK" "$LAUNCH_SIZE" "${0##*/}" "$PWD"
@@ -33,24 +31,6 @@ ENDS = {
     "ended by SIGSEGV": "kill -SEGV $$",
     "ended by SIGKILL": "kill -KILL $$",
 }
-MPI = """
-#include <mpi.h>
-#include <signal.h>
-#include <stdio.h>
-int main(int argc, char **argv) {
-    int rank, size, sum;
-    MPI_Init(&argc, &argv);
-    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-    MPI_Comm_size(MPI_COMM_WORLD, &size);
-    MPI_Allreduce(&rank, &sum, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD);
-    printf("%d of %d, %d\\n", rank, size, sum);
-    fflush(stdout);
-    if (argc > 1 && rank == 1)
-        raise(SIGSEGV);
-    MPI_Barrier(MPI_COMM_WORLD);
-    return MPI_Finalize();
-}
-"""
 
 
 def script(path: Path, text: str) -> Path:
@@ -76,10 +56,7 @@ def ranks_line(done: subprocess.CompletedProcess) -> str:
 
 @pytest.fixture(scope="module")
 def mpi_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("mpi")
-    (folder / "sum.c").write_text(MPI)
-    subprocess.run([MPICC, "-o", folder / "sum", folder / "sum.c"], check=True)
-    return folder / "sum"
+    return compiled(tmp_path_factory.mktemp("mpi"))
 
 
 @pytest.mark.parametrize("how", ["path", "name", "definition"])

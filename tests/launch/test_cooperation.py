@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from mpi_program import MPICC, needs_mpi
 from plans import LAPTOP, plan
 
 from launch.errors import Refusal
@@ -110,10 +111,7 @@ def test_many_and_large_modules_do_not_keep_a_plan_waiting(tmp_path: Path):
     assert time.process_time() - begin < 3
 
 
-MPICC = Path(sys.executable).with_name("mpicc")
-
-
-@pytest.mark.skipif(not MPICC.exists(), reason="there is no mpicc beside this Python")
+@needs_mpi
 def test_binaries(tmp_path: Path):
     (tmp_path / "a.c").write_text("#include <mpi.h>\nint main(void) { return MPI_Init(0, 0); }")
     (tmp_path / "b.c").write_text('#include <stdlib.h>\nint main(void) { return getenv("SLURM_PROCID") != 0; }')

@@ -3,34 +3,15 @@
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import page
 import pytest
 from launched import Launched, facts, launch, until
+from mpi_program import MPICC, compiled, needs_mpi
 from slurm.fixtures import Cluster
 
 from launch.record.rundir import RunDir
-
-MPI = """
-#include <mpi.h>
-#include <signal.h>
-#include <stdio.h>
-int main(int argc, char **argv) {
-    int rank, size, sum;
-    MPI_Init(&argc, &argv);
-    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-    MPI_Comm_size(MPI_COMM_WORLD, &size);
-    MPI_Allreduce(&rank, &sum, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD);
-    printf("%d of %d, %d\\n", rank, size, sum);
-    fflush(stdout);
-    if (argc > 1 && rank == 1)
-        raise(SIGSEGV);
-    MPI_Barrier(MPI_COMM_WORLD);
-    return MPI_Finalize();
-}
-"""
 
 
 def lines(run: RunDir, rank: int) -> list[str]:
@@ -45,17 +26,14 @@ def script(path: Path, text: str) -> Path:
     return path
 
 
+@needs_mpi
 def test_a_program_with_mpi(clean_slurm: Cluster, tmp_path: Path):
-    compiler = Path(sys.executable).with_name("mpicc")
-    if not compiler.exists():
-        pytest.skip("there is no mpicc beside this Python")
-    (tmp_path / "sum.c").write_text(MPI)
-    subprocess.run([compiler, "-o", tmp_path / "sum", tmp_path / "sum.c"], check=True)
-    done = launch("-N", 2, "--runs", tmp_path / "runs", "--name", "mpi", tmp_path / "sum")
+    program = compiled(tmp_path)
+    done = launch("-N", 2, "--runs", tmp_path / "runs", "--name", "mpi", program)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "--rendezvous mpi" in facts(done.stdout)["ranks"]
     assert [lines(RunDir(tmp_path / "runs" / "mpi"), rank) for rank in (0, 1)] == [["0 of 2, 1"], ["1 of 2, 1"]]
-    crashed = launch("-N", 2, "--runs", tmp_path / "runs", "--name", "crash", tmp_path / "sum", "crash")
+    crashed = launch("-N", 2, "--runs", tmp_path / "runs", "--name", "crash", program, "crash")
     assert crashed.returncode == 1
     assert "rank 1 on node 1 (node2) failed first: ended by SIGSEGV" in crashed.stdout, crashed.stdout
 
@@ -100,7 +78,7 @@ def test_the_end_of_a_program_is_named(clean_slurm: Cluster, tmp_path: Path):
 @pytest.mark.slow
 @pytest.mark.parametrize(("heading", "unit"), [("C with MPI", "examples/s"), ("A shell script", "kterms/s")])
 def test_an_example_of_the_page_has_its_table(clean_slurm: Cluster, tmp_path: Path, heading: str, unit: str):
-    if heading == "C with MPI" and not Path(sys.executable).with_name("mpicc").exists():
+    if heading == "C with MPI" and not MPICC.exists():
         pytest.skip("there is no mpicc beside this Python")
     done = page.follow(heading, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
