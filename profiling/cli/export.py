@@ -20,7 +20,8 @@ from launch.plan.figures import Scaling
 from launch.record.rundir import is_study
 from profiling.cli import inputs
 from profiling.study import runs, tables
-from profiling.study.runs import Run, Study
+from profiling.study.run import Run
+from profiling.study.runs import Study
 
 
 @dataclass(frozen=True)

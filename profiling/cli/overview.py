@@ -69,7 +69,7 @@ def _steps(run: RunDir, ranks: int) -> tuple[dict[str, Any], tuple[float | None,
     """What the steps say, and when the timed ones began and ended."""
     none = {"steps": None, "stragglers": [], "why_no_steps": None}
     try:
-        from profiling.study import steps, stragglers
+        from profiling.study import step_summary, steps, stragglers
     except ModuleNotFoundError as error:  # what was read can be shown all the same
         return none | {"why_no_steps": f"{error.name} is not installed"}, (None, None)
     try:
@@ -77,7 +77,7 @@ def _steps(run: RunDir, ranks: int) -> tuple[dict[str, Any], tuple[float | None,
     except steps.Unusable as error:
         return none | {"why_no_steps": str(error)}, (None, None)
     late = [asdict(straggler) for straggler in stragglers.find(run, timed)]
-    return none | {"steps": steps.summary(timed), "stragglers": late}, timed.span
+    return none | {"steps": step_summary.summary(timed), "stragglers": late}, timed.span
 
 
 _OF_HOST = (

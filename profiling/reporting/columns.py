@@ -8,7 +8,8 @@ import numpy as np
 
 from profiling import text
 from profiling.study import confidence, quality, resource_usage, scaling
-from profiling.study.runs import Run, Study
+from profiling.study.run import Run
+from profiling.study.runs import Study
 from profiling.study.steps import UNIT
 
 

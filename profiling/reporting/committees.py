@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from profiling import text
-from profiling.study.runs import Run, Study
+from profiling.study.run import Run
+from profiling.study.runs import Study
 
 
 def tables(study: Study, kind: str, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

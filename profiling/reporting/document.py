@@ -11,7 +11,8 @@ from launch.record.redact import without_secrets
 from profiling.prediction import fits, log, prediction
 from profiling.reporting import about, columns, committees, sweep_table
 from profiling.study import gpu_history, quality, scaling, traces_by_point
-from profiling.study.runs import Run, Study
+from profiling.study.run import Run
+from profiling.study.runs import Study
 from profiling.study.sweep import Sweep
 from profiling.study.tables import Series
 

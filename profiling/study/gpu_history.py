@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from profiling.study.runs import Run
+from profiling.study.run import Run
 from profiling.telemetry import readings
 
 BINS = 120  # of time

@@ -17,7 +17,8 @@ from launch.record.files import Unreadable
 from profiling import text
 
 if TYPE_CHECKING:
-    from profiling.study.runs import Run, Study
+    from profiling.study.run import Run
+    from profiling.study.runs import Study
 
 SUSPICIOUS = 1.2
 """Efficiency in weak scaling beyond which it is asked whether it is strong."""

@@ -4,7 +4,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-from profiling.study.runs import Run
+from profiling.study.run import Run
 
 _MEETS = {">=": operator.ge, "<=": operator.le}
 

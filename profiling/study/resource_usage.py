@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from profiling.study.runs import Run
+from profiling.study.run import Run
 from profiling.study.steps import UNIT
 from profiling.telemetry.usage import Span, Usage, usages
 

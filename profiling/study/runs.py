@@ -3,100 +3,20 @@
 import dataclasses
 import functools
 import itertools
-import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from launch.errors import Refusal, command
-from launch.plan import figures
 from launch.plan.figures import Scaling
-from launch.record.contents import Entry, Event, PlanRecord, Result, StudyIndex, Surroundings, TrainingRecord
-from launch.record.figures import Throughput, throughput
+from launch.record.contents import Entry, StudyIndex
 from launch.record.files import Unreadable
 from launch.record.rundir import RunDir, read_index, strangers
 from profiling import text
 from profiling.study import programs, steps
-from profiling.study.steps import Steps
+from profiling.study.run import Run, finished
 from profiling.telemetry import readings
-
-SOFTWARE = ("python", "tensorflow", "tensorflow-cpu", "keras", "torch", "horovod", "openmpi", "mpi4py", "numpy")
-"""Whose versions may change a speed: the runs of a series have the same."""
-SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "seconds": 1.0, "min": 60.0, "h": 3600.0, "hours": 3600.0}
-"""Units of a time that a program prints."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished run of a study."""
-
-    directory: RunDir
-    name: str
-    series: str  # the workload and the values of the axes, by which runs are compared
-    nodes: int
-    ranks: int
-    repeat: int
-    plan: PlanRecord
-    environment: Surroundings
-    training: TrainingRecord | None  # None of a program of the user's own
-    result: Result
-    events: Sequence[Event]
-    started: float | None  # Unix seconds, first attempt
-    ended: float | None
-    steps: Steps
-    printed: Throughput | None = None  # what its figures of merit say of it
-    work: float | None = None  # that it reports, of all ranks: examples per step, or a figure; None where it does not
-    work_unit: str | None = None
-
-    @property
-    def throughput(self) -> float:
-        """Over all ranks."""
-        return self.printed.value if self.printed else self.steps.throughput
-
-    @property
-    def unit(self) -> str:
-        """Of its throughput."""
-        return self.printed.unit if self.printed else self.steps.unit
-
-    @property
-    def seconds(self) -> float:
-        """Mean length of a step; of a run without steps its time, as it has printed it or else as a whole."""
-        for name in figures.names(self.plan.get("fom") or {}, ["time"]) if self.steps.whole else ():
-            factor = SECONDS.get((self.result.get("units") or {}).get(name, "s"))
-            value = (self.result.get("metrics") or {}).get(name)
-            if factor and isinstance(value, int | float) and value > 0:
-                return factor * value
-        return float(self.steps.rank0_seconds.mean())
-
-    @property
-    def all_steps(self) -> int:
-        """How many steps it made, with those that are not timed."""
-        return self.training["steps"] if self.training else self.result.get("steps", len(self.steps.number))
-
-    @property
-    def versions(self) -> dict[str, str]:
-        """Of `SOFTWARE`, as installed, or better as imported."""
-        versions = {**(self.environment.get("packages") or {}), **(self.result.get("versions") or {})}
-        return {name: versions[name] for name in SOFTWARE if name in versions}
-
-    @property
-    def phases(self) -> dict[str, float]:
-        """Seconds of the phases that are known."""
-        return {name: spent for name, spent in (self.result.get("phases_s") or {}).items() if spent is not None}
-
-    @property
-    def gpus(self) -> int:
-        """Of all nodes."""
-        return self.plan.get("gpus_per_node", 0) * self.nodes
-
-    @property
-    def made_with(self) -> dict[str, str]:
-        """What changes a speed, and must be the same in all runs of a series."""
-        hardware = {name: self.environment.get(name) for name in ("cpu", "driver")}
-        gpus = ", ".join(sorted(set(self.environment.get("gpus") or [])))
-        others = {"GPUs": gpus, "throughput in": self.unit}
-        return {name: str(value) for name, value in {**self.versions, **hardware, **others}.items() if value}
 
 
 @dataclass(frozen=True)
@@ -164,7 +84,7 @@ def read(
     for entry in index["runs"]:
         path = folder / entry["run"]
         try:
-            if run := _run(RunDir(path), _series(index, entry), entry, index.get("scaling", "weak")):
+            if run := finished(RunDir(path), _series(index, entry), entry, index.get("scaling", "weak")):
                 runs.append(run)
             else:
                 unfinished[entry["run"]] = path
@@ -250,52 +170,6 @@ def _series(index: StudyIndex, entry: Entry) -> str:
     workload = Path(index.get("workload", "")).name  # of a script, without its folder
     values = ", ".join(f"{name}={value}" for name, value in entry["values"].items() if name != "seed")
     return f"{workload} {values}".strip()
-
-
-def _run(run: RunDir, series: str, entry: Entry, scaling: Scaling) -> Run | None:
-    """A run of a study; None without a result."""
-    if not os.path.lexists(run.run_json):
-        raise steps.Unusable(f"it is missing: there is no run.json; run it again: {command('resume', run.path.parent)}")
-    plan, result, training = run.record(), run.result(), run.training()
-    if result is None:
-        return None
-    if training is None and plan.get("kind", "workload") == "workload":
-        raise steps.Unusable("it is not the training of a workload: there is no training.json")
-    nodes = result.get("nodes", plan["nodes"])
-    ranks = result.get("ranks", nodes * plan["ranks_per_node"])
-    events, fom = run.events(), plan.get("fom") or {}
-    work = programs.work(fom, result)
-    printed = throughput(fom, result, scaling, ranks)
-    try:
-        timed = steps.read(run, ranks, scaling)
-    except steps.Unusable as reason:
-        if training or not (printed or isinstance(reason, steps.Unrecorded)):
-            raise
-        timed = steps.of_run(result, events, ranks, scaling, work)
-    if training and timed.examples != training["global_batch"]:
-        raise steps.Unusable(
-            f"its steps are of {timed.examples} examples, but it was to train with {training['global_batch']}"
-        )
-    counted = timed.examples if timed.unit == steps.UNIT else None
-    return Run(
-        directory=run,
-        name=entry["run"],
-        series=series,
-        nodes=nodes,
-        ranks=ranks,
-        repeat=entry["repeat"],
-        plan=plan,
-        environment=run.surroundings(),
-        training=training,
-        result=result,
-        events=events,
-        started=min((event["time"] for event in events if event["event"] == "started"), default=None),
-        ended=max((event["time"] for event in events if event["event"] == "ended"), default=None),
-        steps=timed,
-        printed=printed,
-        work=work.value if work else counted,
-        work_unit=work.unit if work else None if counted is None else "examples",
-    )
 
 
 def _unlike(runs: Sequence[Run]) -> dict[str, str]:

@@ -20,6 +20,7 @@ from launch.record.rundir import RunDir
 from launch.record.writing import append_line
 from profiling.telemetry import readings
 from profiling.telemetry.host import Host, Process
+from profiling.telemetry.reading_lines import ReadingWriter
 
 _LOOK_S = 0.05  # between looks at the other ranks, when the first has ended
 
@@ -144,7 +145,7 @@ def main(argv: list[str]) -> int:
 def _read(node: Node, hz: float, path: Path, notes: Path) -> int:
     """Read until no rank is left; return how often."""
     count, due, first_is_over = 0, 0.0, False
-    with readings.ReadingWriter(path) as writer:
+    with ReadingWriter(path) as writer:
         while True:
             ended = not node.alive(first_is_over)
             if time.monotonic() >= due or ended:

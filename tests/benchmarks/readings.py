@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402
 
 from profiling.telemetry import readings  # noqa: E402
+from profiling.telemetry.reading_lines import ReadingWriter  # noqa: E402
 
 GPUS, SECONDS, KINDS = 6, 3600, 20
 BEGAN_MS = 1_763_900_000_000
@@ -116,7 +117,7 @@ def make(folder: Path, nodes: int) -> None:
         pattern = folder / f"pattern{kind}.parquet"
         if not pattern.exists():
             lines = folder / f"pattern{kind}.jsonl"
-            with readings.ReadingWriter(lines) as writer:
+            with ReadingWriter(lines) as writer:
                 writer.write(rows(kind))
             size, began = lines.stat().st_size, time.perf_counter()
             readings.compact(lines)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from launch.record.rundir import RunDir
 from launch.record.writing import publish_json
-from profiling.telemetry.readings import ReadingWriter
+from profiling.telemetry.reading_lines import ReadingWriter
 from profiling.telemetry.records import StepWriter
 from profiling.traces import store
 from profiling.traces.parts import PARTS, Step

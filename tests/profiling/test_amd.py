@@ -8,7 +8,7 @@ import sys
 from amd import gpus
 from launched import ROOT, environment
 
-from profiling.telemetry.readings import READING
+from profiling.telemetry.reading_lines import READING
 
 NOT_SUPPORTED, IO, NO_DATA = 2, 12, 40
 

@@ -8,7 +8,7 @@ import pytest
 from launched import ROOT, environment
 from nvml import cards
 
-from profiling.telemetry.readings import READING
+from profiling.telemetry.reading_lines import READING
 
 # NVML's return codes, and the fields of fake_nvml.c.
 NOT_SUPPORTED, FUNCTION_NOT_FOUND, GPU_IS_LOST, UNKNOWN = 3, 13, 15, 999

@@ -23,7 +23,7 @@ from launch.record.rundir import RunDir
 from profiling.cli import overview
 from profiling.telemetry import readings, sampler
 from profiling.telemetry.host import Host, Process
-from profiling.telemetry.readings import READING
+from profiling.telemetry.reading_lines import READING, ReadingWriter
 
 WAITS = "import os, time\nprint('here', os.getpid(), flush=True)\ntime.sleep({seconds})\n"
 
@@ -266,7 +266,7 @@ def lines(number: int) -> list[dict]:
 def test_lines_become_parquet_with_the_same_content_and_a_torn_one_is_none(tmp_path: Path):
     run = RunDir(tmp_path)
     path, made = run.node_readings(3, 2), lines(900)
-    with readings.ReadingWriter(path) as writer:
+    with ReadingWriter(path) as writer:
         writer.write(made)
     with open(path, "a") as file:
         file.write('{"time_ms":1763900900000,"node":3,"attempt":2,"rank":6,"power_mw":25')
@@ -280,7 +280,7 @@ def test_lines_become_parquet_with_the_same_content_and_a_torn_one_is_none(tmp_p
 def test_a_kill_between_the_two_files_counts_nothing_twice(tmp_path: Path):
     run = RunDir(tmp_path)
     path = run.node_readings(0, 1)
-    with readings.ReadingWriter(path) as writer:
+    with ReadingWriter(path) as writer:
         writer.write(lines(400))
     kept = path.read_bytes()
     readings.compact(path)
@@ -292,7 +292,7 @@ def test_the_lines_go_when_the_parquet_file_is_on_the_disk_and_not_without_duckd
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     path = RunDir(tmp_path).node_readings(0, 1)
-    with readings.ReadingWriter(path) as writer:
+    with ReadingWriter(path) as writer:
         writer.write(lines(400))
     with monkeypatch.context() as patched:
         patched.setitem(sys.modules, "duckdb", None)
@@ -310,7 +310,7 @@ def test_few_lines_stay_lines_and_those_of_an_earlier_attempt_are_put_in_order_l
     run = RunDir(tmp_path / "a [run] with 'odd' name*")
     run.path.mkdir()
     for attempt, number in ((1, 400), (2, 10)):
-        with readings.ReadingWriter(run.node_readings(0, attempt)) as writer:
+        with ReadingWriter(run.node_readings(0, attempt)) as writer:
             writer.write(lines(number))
     assert sampler._left_over(run, 0, 2) == [run.node_readings(0, 1)]
     for path in (run.node_readings(0, 1), run.node_readings(0, 2)):

@@ -21,8 +21,9 @@ from launch.record.rundir import RunDir
 from launch.record.writing import append_line, publish_json
 from profiling.__main__ import main
 from profiling.cli import compare, overview, summary, watch
-from profiling.study import confidence, steps, stragglers
+from profiling.study import confidence, step_summary, steps, stragglers
 from profiling.telemetry import readings
+from profiling.telemetry.reading_lines import ReadingWriter
 from profiling.telemetry.records import StepWriter
 from profiling.telemetry.usage import Span, usage, usages
 
@@ -56,7 +57,7 @@ def made(path: Path, slow: float = 1.0, why: str = "clocks", read: bool = True) 
         writer.close()
     if read:
         for node in (0, 1):
-            with readings.ReadingWriter(run.node_readings(node, 1)) as writer:
+            with ReadingWriter(run.node_readings(node, 1)) as writer:
                 writer.write(list(_readings(node, at[0], why, starts[LATE_FROM - 1])))
     run.append_event("ended", outcome="done", status=0, attempt=1)
     publish_json(run.result_json, {"status": "done", "ranks": RANKS, "nodes": 2, "attempts": 1})
@@ -198,7 +199,7 @@ def test_energy_without_a_counter_says_so_and_troubles_are_told(tmp_path: Path):
         {"time_ms": round((BEGAN + s) * 1000), "node": 0, "attempt": 1, "rank": 0, "device": "GPU-0", "integrated_energy_mj": 100_000 * s,
          "power_usage_mw": 100_000} for s in range(30)
     ]  # fmt: skip
-    with readings.ReadingWriter(run.node_readings(0, 1)) as writer:
+    with ReadingWriter(run.node_readings(0, 1)) as writer:
         writer.write(rows)
     append_line(
         run.reading_notes(0),
@@ -212,7 +213,7 @@ def test_energy_without_a_counter_says_so_and_troubles_are_told(tmp_path: Path):
 
 def test_counters_are_added_up_over_attempts(tmp_path: Path):
     for attempt, base in ((1, 5_000_000), (2, 100)):
-        with readings.ReadingWriter(tmp_path / "readings" / f"node0-attempt{attempt}.jsonl") as writer:
+        with ReadingWriter(tmp_path / "readings" / f"node0-attempt{attempt}.jsonl") as writer:
             writer.write([{"time_ms": 10**12 + 10**7 * attempt + 1000 * i, "node": 0, "attempt": attempt, "rank": 0, "cpu_ms": base + 500 * i}
                           for i in range(11)])  # fmt: skip
     (one,) = usage(tmp_path / "readings")
@@ -302,7 +303,7 @@ def test_an_interval_of_steps_that_resemble_their_neighbours_is_wide_enough():
         for i in range(1, 600):
             noise[i] += 0.9 * noise[i - 1]
         lengths = np.exp(0.05 * noise)  # median 1
-        interval, every = steps.median_interval(lengths)
+        interval, every = step_summary.median_interval(lengths)
         covered["apart"] += interval.low <= 1 <= interval.high
         plain = confidence.median(tuple(lengths))
         covered["as they are"] += plain.low <= 1 <= plain.high
@@ -348,7 +349,7 @@ def test_none_of_it_imports_a_framework(run: RunDir):
 def test_a_card_with_instances_has_the_power_and_they_have_the_memory(tmp_path: Path):
     now = {"time_ms": 10**12, "node": 0, "attempt": 1}
     later = now | {"time_ms": 10**12 + 10_000}
-    with readings.ReadingWriter(tmp_path / "readings" / "node0-attempt1.jsonl") as writer:
+    with ReadingWriter(tmp_path / "readings" / "node0-attempt1.jsonl") as writer:
         for at in (now, later):
             writer.write([at | {"rank": 0, "device": "MIG-0a/1", "memory_bytes": 2**30}, at | {"host_cpu_ms": 0}])
             writer.write([at | {"device": "GPU-0a", "energy_mj": at["time_ms"] * 200, "gpu_utilization": 50}])

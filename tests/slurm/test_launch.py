@@ -41,10 +41,11 @@ def queue() -> list[str]:
     return subprocess.run(["squeue", "-h", "-o", "%A"], capture_output=True, text=True, check=True).stdout.split()
 
 
-def test_the_main_job_on_sixteen_nodes(clean_slurm: Cluster, tmp_path: Path):
+@pytest.mark.parametrize("nodes", [4, pytest.param(16, marks=pytest.mark.slow)])  # sixteen trainings on two cores
+def test_the_main_job_on_many_nodes(clean_slurm: Cluster, tmp_path: Path, nodes: int):
     words = [
         "--nodes",
-        16,
+        nodes,
         "--runs",
         tmp_path,
         "--name",
@@ -58,7 +59,7 @@ def test_the_main_job_on_sixteen_nodes(clean_slurm: Cluster, tmp_path: Path):
     ]
     dry = launch("--dry-run", *words)
     assert dry.returncode == 0, dry.stderr
-    assert facts(dry.stdout)["global batch"].startswith("64 examples = 16 x 4")
+    assert facts(dry.stdout)["global batch"].startswith(f"{4 * nodes} examples = {nodes} x 4")
     assert not any(tmp_path.iterdir())
 
     done = launch(*words, wait=900)
@@ -67,14 +68,14 @@ def test_the_main_job_on_sixteen_nodes(clean_slurm: Cluster, tmp_path: Path):
     # What the dry run has shown is what was submitted.
     assert dry.stdout.endswith((run.path / "jobs/1/job.sh").read_text() + "\n")
     result = run.result()
-    assert (result["ranks"], result["nodes"], result["ranks_agree"]) == (16, 16, True)
-    assert {path.name for path in run.steps.iterdir()} == {f"node{node}.jsonl" for node in range(16)}
-    for node in range(16):
+    assert (result["ranks"], result["nodes"], result["ranks_agree"]) == (nodes, nodes, True)
+    assert {path.name for path in run.steps.iterdir()} == {f"node{node}.jsonl" for node in range(nodes)}
+    for node in range(nodes):
         assert [line["step"] for line in read_lines(run.steps / f"node{node}.jsonl")] == list(
             range(1, result["steps"] + 1)
         )
     assert len(list(run.figures.glob("*.png"))) == 1
-    assert "examples/s on 16 ranks" in done.stdout
+    assert f"examples/s on {nodes} ranks" in done.stdout
 
 
 def test_every_rank_knows_itself_and_has_a_gpu_of_its_own(clean_slurm: Cluster, tmp_path: Path):

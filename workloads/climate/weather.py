@@ -3,23 +3,16 @@
 The zonal means of the climatology, red noise whose waves drift eastward, moist jets, tropical cyclones, lows of the
 middle latitudes and storms too weak to count. It is not a model of the atmosphere: what matters is that the rules which
 label the published data can be applied to it, and that what they look for comes with what merely resembles it.
-
-References
-----------
-G. J. Holland, "An Analytic Model of the Wind and Pressure Profiles in Hurricanes", Monthly Weather Review 108, 1980.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from workloads.climate.grid import DEGREE_KM, Grid, distance
+from workloads.climate.grid import DEGREE_KM, Grid
 from workloads.climate.published import CHANNELS
+from workloads.climate.storms import AIR_DENSITY, Jet, Vortex
 
-AIR_DENSITY = 1.15  # kg/m3, at the surface
-EARTH_ROTATION = 7.292e-5  # 1/s
 MOST_WAVES = 96  # waves round the globe that noise has at most
 
 
@@ -57,62 +50,6 @@ class Noise:
     def __call__(self, hours: float) -> np.ndarray:
         """The noise at a time, (H, W)."""
         return np.fft.irfft2(self._spectrum * np.exp(-1j * self._drift * hours), self._shape)
-
-
-@dataclass(frozen=True)
-class Vortex:
-    """A low whose wind and pressure follow Holland's profile, from its beginning to its end."""
-
-    begin: float  # hours
-    life: float  # hours
-    latitude: float  # at the beginning, degrees
-    longitude: float
-    eastward: float  # degrees a day, at the beginning
-    poleward: float  # degrees a day
-    fastest: float  # m/s, of the wind at its height
-    radius_km: float  # of the fastest wind
-    shape: float  # Holland's B
-    core: float  # K, warmer (or colder) than its surroundings at 200 hPa
-    rain: float  # m/s
-
-    def at(self, hours: float) -> tuple[float, float, float] | None:
-        """Latitude, longitude, and strength from 0 to 1; None before and after its life."""
-        age = (hours - self.begin) / self.life
-        if not 0 < age < 1:
-            return None
-        days = age * self.life / 24
-        side = np.sign(self.latitude)
-        latitude = self.latitude + side * self.poleward * days
-        # It recurves: the further from the equator, the more the westerlies take it along.
-        longitude = self.longitude + self.eastward * days + 0.35 * self.poleward * days**2
-        return float(np.clip(latitude, -80, 80)), float(longitude % 360), float(np.sin(np.pi * age) ** 0.5)
-
-
-@dataclass(frozen=True)
-class Jet:
-    """A band of strong wind and much water vapour that leads poleward from the subtropics."""
-
-    begin: float  # hours
-    life: float  # hours
-    latitude: float  # of its southern (northern) end, degrees
-    longitude: float
-    length: tuple[float, float]  # degrees of latitude and of longitude
-    bend: float  # degrees by which its middle lies west
-    width: float  # standard deviation across it, degrees
-    wind: float  # m/s on its axis
-    water: float  # kg/kg of specific humidity on its axis
-    eastward: float  # degrees a day
-
-    def axis(self, hours: float, points: int = 25) -> tuple[np.ndarray, np.ndarray, float] | None:
-        """Latitudes and longitudes along its axis, and its strength from 0 to 1; None before and after its life."""
-        age = (hours - self.begin) / self.life
-        if not 0 < age < 1:
-            return None
-        along = np.linspace(0, 1, points)
-        side = np.sign(self.latitude)
-        latitude = self.latitude + side * self.length[0] * along
-        longitude = self.longitude + self.length[1] * along - self.bend * np.sin(np.pi * along)
-        return latitude, longitude + self.eastward * age * self.life / 24, float(np.sin(np.pi * age) ** 0.5)
 
 
 class Weather:
@@ -199,10 +136,8 @@ class Weather:
             In the order and the units of `published.CHANNELS`.
         """
         fields = self._background(hours)
-        for jet in self.jets:
-            self._add_jet(fields, jet, hours)
-        for vortex in self.vortices:
-            self._add_vortex(fields, vortex, hours)
+        for storm in (*self.jets, *self.vortices):
+            storm.add_to(fields, self.grid, hours)
         fields["TMQ"], fields["QREFHT"] = np.maximum(fields["TMQ"], 0.3), np.maximum(fields["QREFHT"], 1e-5)
         height = np.maximum(self._land - 0.6, 0) * 700  # m, of the ground
         fields["PS"] = fields["PSL"] * np.exp(-height / 8400)
@@ -244,67 +179,3 @@ class Weather:
             "TS": temperature, "TREFHT": temperature - 1 + 0.4 * noise["gusts"],
             "Z200": 12350 - 1250 * s2 + 55 * noise["pressure"] * np.sqrt(s2), "ZBOT": 62 + 0.22 * (temperature - 288),
         }  # fmt: skip
-
-    def _add_jet(self, fields: dict[str, np.ndarray], jet: Jet, hours: float) -> None:
-        if (axis := jet.axis(hours)) is None:
-            return
-        latitudes, longitudes, strength = axis
-        reach = 0.5 * max(jet.length) + abs(jet.bend) + 4 * jet.width
-        rows, columns = self.grid.around(latitudes.mean(), longitudes.mean(), reach)
-        window = np.ix_(rows, columns)
-        north = self.grid.latitudes[rows][:, None, None] - latitudes
-        east = (self.grid.longitudes[columns][:, None] - longitudes + 180) % 360 - 180
-        shrink = np.cos(np.radians(latitudes))
-        squared = north**2 + (east * shrink) ** 2
-        nearest = squared.argmin(axis=-1)
-        profile = strength * np.exp(-np.take_along_axis(squared, nearest[..., None], -1)[..., 0] / (2 * jet.width**2))
-        along = np.stack([np.gradient(longitudes) * shrink, np.gradient(latitudes)])
-        along /= np.linalg.norm(along, axis=0)
-        fields["U850"][window] += jet.wind * profile * along[0][nearest]
-        fields["V850"][window] += jet.wind * profile * along[1][nearest]
-        fields["UBOT"][window] += 0.5 * jet.wind * profile * along[0][nearest]
-        fields["VBOT"][window] += 0.5 * jet.wind * profile * along[1][nearest]
-        fields["QREFHT"][window] += jet.water * profile
-        fields["TMQ"][window] += 4500 * jet.water * profile
-        fields["PRECT"][window] += 9e-8 * profile**2
-        fields["TREFHT"][window] += 2 * profile
-
-    def _add_vortex(self, fields: dict[str, np.ndarray], vortex: Vortex, hours: float) -> None:
-        if (place := vortex.at(hours)) is None:
-            return
-        latitude, longitude, strength = place
-        core = vortex.radius_km / DEGREE_KM  # degrees
-        reach = min(5 + 9 * core, 30)
-        rows, columns = self.grid.around(latitude, longitude, min(reach / np.cos(np.radians(latitude)), 90))
-        window = np.ix_(rows, columns)
-        north = self.grid.latitudes[rows][:, None] - latitude
-        east = ((self.grid.longitudes[columns] - longitude + 180) % 360 - 180) * np.cos(np.radians(latitude))
-        east = np.broadcast_to(east, (len(rows), len(columns)))
-        r = np.maximum(
-            distance(self.grid.latitudes[rows][:, None], self.grid.longitudes[columns], latitude, longitude), 0.05
-        )
-        fade = np.exp(-((r / (0.7 * reach)) ** 4))
-        fastest = strength * vortex.fastest
-        deficit = AIR_DENSITY * np.e * fastest**2 / vortex.shape  # Pa, for that wind to be the fastest
-        ratio = (core / r) ** vortex.shape
-        coriolis = 0.5 * r * DEGREE_KM * 1e3 * abs(2 * EARTH_ROTATION * np.sin(np.radians(latitude)))
-        wind = np.sqrt(vortex.shape * deficit / AIR_DENSITY * ratio * np.exp(-ratio) + coriolis**2) - coriolis
-        wind = wind * fade
-        side = np.sign(latitude)
-        u, v = -side * wind * north / r, side * wind * east / r
-        inflow = 0.35 * wind  # towards the centre, at the ground
-        profile = strength * np.exp(-0.5 * (r / (1.6 * core + 0.4)) ** 2)
-        fields["U850"][window] += u
-        fields["V850"][window] += v
-        fields["UBOT"][window] += 0.8 * u - inflow * east / r
-        fields["VBOT"][window] += 0.8 * v - inflow * north / r
-        fields["PSL"][window] -= deficit * (1 - np.exp(-ratio)) * fade
-        fields["T200"][window] += vortex.core * profile
-        fields["T500"][window] += 0.6 * vortex.core * profile
-        fields["Z200"][window] += 12 * vortex.core * profile
-        moist = profile * (1 if vortex.core > 0 else 0.3)
-        fields["QREFHT"][window] += 3e-3 * moist
-        fields["TMQ"][window] += 24 * moist
-        spiral = 1 + 0.5 * np.sin(np.arctan2(north, east) - 2 * side * np.log(r / core + 0.3))
-        fields["PRECT"][window] += vortex.rain * spiral * strength * np.exp(-0.5 * (r / (1.4 * core + 0.3)) ** 2)
-        fields["TS"][window] -= 1.0 * profile

@@ -17,7 +17,8 @@ from workloads.climate import cyclones, rivers
 from workloads.climate.cyclones import Candidate, candidates, paint, tracks, vorticity
 from workloads.climate.grid import DEGREE_KM, Grid, components, distance
 from workloads.climate.published import CHANNELS
-from workloads.climate.weather import Jet, Vortex, Weather
+from workloads.climate.storms import Jet, Vortex
+from workloads.climate.weather import Weather
 
 GRID = Grid(96, 144)
 FINE = Grid(384, 576)
