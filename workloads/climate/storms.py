@@ -1,4 +1,4 @@
-"""The storms of the weather: lows with their wind, pressure and rain, and moist jets, from their beginning to their end.
+"""Storms, from their beginning to their end: lows with their wind, pressure and rain, and moist jets.
 
 References
 ----------
