@@ -36,10 +36,10 @@ to be printed."""
 
 def run(verb: str, words: Sequence[str]) -> int:
     """Do what a verb does, or print its help; return the exit status."""
-    module = importlib.import_module(VERBS[verb][0])
     if {"-h", "--help"} & set(words):
-        print(_help(module))
+        print(help_of(verb))
         return 0
+    module = importlib.import_module(VERBS[verb][0])
     if hasattr(module, "main"):
         return module.main(list(words))
     print(module.run(words))
@@ -52,10 +52,12 @@ def table(package: str = "") -> str:
     return "\n".join(f"  {left:<24} {what}" for left, what in rows)
 
 
-def _help(module) -> str:
+def help_of(verb: str) -> str:
+    """What ``--help`` behind a verb prints."""
     import re
 
-    text = module.__doc__.strip()
+    module = importlib.import_module(VERBS[verb][0])
+    text = str(module.__doc__).strip()
     if program() == "rankloop":
         text = re.sub(r"\bpython -m (launch|profiling)\b", "rankloop", text)
     if not hasattr(module, "Options"):
