@@ -242,7 +242,7 @@ def _pyramid(x: Any, filters: int, rates: Sequence[int]) -> Any:
 
 
 def _padded(height: int, width_points: int, channels: int, multiple: int) -> tuple[Any, Any, Callable[[Any], Any]]:
-    """The input fields, padded to a multiple of the network's stride, and a function that crops the output."""
+    """The input fields, the same padded to a multiple of the network's stride, and what crops the output again."""
     fields = layers.Input((height, width_points, channels), name="fields")
     extra = tuple((-size % multiple // 2, -size % multiple - -size % multiple // 2) for size in (height, width_points))
     if extra == ((0, 0), (0, 0)):
