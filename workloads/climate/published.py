@@ -24,8 +24,8 @@ def weights(weighting: str, frequencies: tuple[float, ...] = FREQUENCIES) -> tup
     ----------
     weighting : {"none", "inverse", "sqrt", "mlperf"}
         none: 1 each. inverse: 1 / f, normalised: all classes count the same, and a false alarm on background costs
-        almost nothing; SC18 found it unstable. sqrt: 1 / sqrt(f), normalised, as in SC18. mlperf: f^-0.125, as in MLPerf
-        HPC. Normalised weights have the sum 1.
+        almost nothing; SC18 found it unstable. sqrt: 1 / sqrt(f), normalised, as in SC18. mlperf: f^-0.125, as in
+        MLPerf HPC. Normalised weights have the sum 1.
     frequencies : tuple of float
         f of each class.
 
