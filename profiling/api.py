@@ -1,4 +1,4 @@
-"""Studies from Python: what ``import rankloop`` offers to notebooks and scripts, by the functions that the verbs call.
+"""Studies from Python: what ``import rankloop`` offers notebooks and scripts. It uses the functions behind the verbs.
 
     study = rankloop.launch("train.py", nodes=[1, 2, 4], repeats=3, sweep={"lr": [0.1, 0.01]})
     study.wait().table(by="accuracy")
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Refusal", "Rows", "Study", "launch"]
 
-_POLL_S = (0.2, 5.0)  # between two looks at the runs, at first and at last
+_POLL_S = (0.2, 5.0)  # between two looks at the runs: initially, and at most
 
 
 def launch(program: str | Path, *arguments: object, **asked: Any) -> Study:
@@ -46,15 +46,15 @@ def launch(program: str | Path, *arguments: object, **asked: Any) -> Study:
     program : str or Path
         A script, a module, a workload, or the TOML file of a definition.
     *arguments : object
-        The words behind it.
+        The words passed to it.
     **asked : Any
-        The job options, by their names on the command line, with ``_``: ``nodes=[1, 2, 4]``, ``repeats=3``.
+        The job options, with their names on the command line and ``_``: ``nodes=[1, 2, 4]``, ``repeats=3``.
         ``sweep`` is a dict: axis -> its values, or a text such as ``"0..4"``.
 
     Raises
     ------
     Refusal
-        If it cannot be done, with nothing started; `SubmissionRefused` if it is the scheduler that refuses.
+        If it cannot be done; nothing is started then. `SubmissionRefused` if the scheduler refuses.
     """
     known = {field.name: field for field in dataclasses.fields(Request)}
     if unknown := next((name for name in asked if name not in known), None):
@@ -67,7 +67,7 @@ def launch(program: str | Path, *arguments: object, **asked: Any) -> Study:
     words = [f"--sweep={axis}" for axis in _axes(asked.pop("sweep", None) or {})]
     for name, value in (asked | {"runs": folder.parent, "name": folder.name}).items():
         words += _words(known[name], value)
-    # A process of its own: what it imports to plan a workload is as the files are now, and its command line is kept.
+    # A separate process imports the files as they are now when it plans a workload, and records its command line.
     command = [sys.executable, START, *words, "--detach", str(program), *map(str, arguments)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     said = done.stderr.strip().removeprefix("rankloop: ")
@@ -81,7 +81,7 @@ def launch(program: str | Path, *arguments: object, **asked: Any) -> Study:
 
 
 class Study:
-    """A study or a run, by its folder.
+    """A study or a run, given by its folder.
 
     Parameters
     ----------
@@ -107,12 +107,12 @@ class Study:
         return states.find([self.path])
 
     def wait(self, timeout: float | None = None) -> Study:
-        """Return once no run is queued or running, whatever has become of each: `status` says it.
+        """Return once no run is queued or running, however each of them ended; `status` says how.
 
         Raises
         ------
         TimeoutError
-            If that takes more than so many seconds; the runs go on.
+            If it takes longer than ``timeout`` seconds; the runs go on.
         Refusal
             If a run was started on another host, and cannot be seen from here.
         """
@@ -130,14 +130,14 @@ class Study:
         return self
 
     def status(self) -> Rows:
-        """A row per run: its state, why it failed, how far it is."""
+        """A row per run: its state, why it failed, its progress."""
         known, efficiencies, bad, doubts = status.look([self.path])
         for doubt in doubts:
             warnings.warn(doubt, stacklevel=2)
         return Rows(status.as_json(known, efficiencies, bad), lambda: "\n".join(status.lines(known, efficiencies, bad)))
 
     def table(self, by: str | None = None, smallest: bool | None = None) -> Rows:
-        """A row per point: what its repeats have reached; arguments are those of ``rankloop table``."""
+        """A row per point: the results of its repeats. The arguments are those of ``rankloop table``."""
         from profiling.cli import table
         from profiling.reporting import sweep_table
 
@@ -157,7 +157,7 @@ class Study:
         )
 
     def predict(self, nodes: int | Iterable[int], series: str | None = None) -> Rows:
-        """A row per number of nodes: what it will give, as ``rankloop predict`` says, and written down as by that."""
+        """A row per number of nodes: the prediction of ``rankloop predict``, which is also recorded."""
         from profiling.cli import predict
 
         asked = (nodes,) if isinstance(nodes, int) else tuple(nodes)
@@ -178,16 +178,16 @@ class Study:
 
 
 class Rows(list[dict[str, Any]]):
-    """The rows of a table, a dict each; shown as the table that the command prints.
+    """The rows of a table, one dict each. They display as the table that the command prints.
 
     Parameters
     ----------
     rows : iterable of dict
         The rows.
     text : function
-        Gives the table for the terminal.
+        Returns the table for the terminal.
     markdown : function, optional
-        Gives the table in Markdown, for notebooks.
+        Returns the table in Markdown, for notebooks.
     """
 
     def __init__(
@@ -203,12 +203,12 @@ class Rows(list[dict[str, Any]]):
         return self._markdown()
 
     def to_dataframe(self) -> pandas.DataFrame:
-        """The rows for pandas, which has to be installed."""
+        """The rows as a pandas DataFrame; pandas has to be installed."""
         return _dataframe(self)
 
 
 def _dataframe(rows: Iterable[Mapping[str, Any]]) -> pandas.DataFrame:
-    """Rows as a table of pandas; an interval is two columns, and texts that are all numbers are numbers."""
+    """Rows as a pandas DataFrame. An interval becomes two columns; a column of numeric texts becomes numbers."""
     try:
         import pandas  # type: ignore[import-not-found]
     except ModuleNotFoundError:
@@ -221,7 +221,7 @@ def _dataframe(rows: Iterable[Mapping[str, Any]]) -> pandas.DataFrame:
 
 
 def _unused(runs: Path, program: str) -> Path:
-    """The folder of a run or study that was given no name."""
+    """The folder of a run or study without a given name."""
     words = Path(program).stem if "/" in program or Path(program).is_file() else program.rpartition(".")[2]
     now = datetime.datetime.now().replace(microsecond=0)
     while (folder := runs / default_name(words, now)).exists():
@@ -230,7 +230,7 @@ def _unused(runs: Path, program: str) -> Path:
 
 
 def _axes(sweep: Mapping[str, Any] | str | Iterable[str]) -> list[str]:
-    """What stands behind each --sweep."""
+    """The value of each --sweep option."""
     if not isinstance(sweep, Mapping):
         return [sweep] if isinstance(sweep, str) else list(sweep)
     words = []
@@ -244,7 +244,7 @@ def _axes(sweep: Mapping[str, Any] | str | Iterable[str]) -> list[str]:
 
 
 def _words(field: dataclasses.Field, value: Any) -> list[str]:
-    """An option as it is written on the command line; nothing of None."""
+    """An option as it is written on the command line; empty for None."""
     flag = options.flags(field)[-1]
     if isinstance(value, bool):
         return [flag if value else f"--no-{flag[2:]}"]

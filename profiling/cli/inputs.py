@@ -1,4 +1,4 @@
-"""What the verbs are given: studies and tables."""
+"""The input of the verbs: studies and tables."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,12 +20,12 @@ def study(folder: Path, scaling: Scaling | None = None) -> Study:
 
 
 def sweep(folder: Path) -> Sweep:
-    """The points of a study and what their runs have reached; of those without a result their states."""
+    """The points of a study and the results of their runs; for runs without a result, their states."""
     return points.read(folder, _unfinished)
 
 
 def series(path: Path, name: str | None, scaling: Scaling | None = None) -> tuple[Series, Study | None]:
-    """One series of a table or of a study, and of the latter the runs behind it."""
+    """One series of a table or of a study; for a study also the runs behind it."""
     if not is_study(path):
         if scaling:
             raise Refusal(f"--scaling is for studies, and the rows of the table {path} say their kind: leave it out")

@@ -1,4 +1,4 @@
-"""What is known of one run, as a document for programs: its steps, GPUs, ranks and nodes, stragglers, its recording."""
+"""What is known about one run, as a document for programs: steps, GPUs, ranks, nodes, stragglers, recording."""
 
 import statistics
 from collections import Counter
@@ -27,13 +27,13 @@ class _Note(TypedDict, total=False):
 
 
 def state(run: RunDir) -> Known:
-    """What is known of a run: whether it is under way, and how it ended."""
+    """The state of a run: whether it is running, and how it ended."""
     (known,), _ = states.look([run.path])
     return known
 
 
 def document(run: RunDir, known: Known) -> dict[str, Any]:
-    """What is known of a run; its keys are described in docs/readings.md."""
+    """What is known about a run; its keys are described in docs/readings.md."""
     plan = run.record()
     ranks = plan["nodes"] * plan["ranks_per_node"]
     of_steps, span = _steps(run, ranks)
@@ -66,11 +66,11 @@ def document(run: RunDir, known: Known) -> dict[str, Any]:
 
 
 def _steps(run: RunDir, ranks: int) -> tuple[dict[str, Any], tuple[float | None, float | None]]:
-    """What the steps say, and when the timed ones began and ended."""
+    """A summary of the steps, and when the timed ones began and ended."""
     none = {"steps": None, "stragglers": [], "why_no_steps": None}
     try:
         from profiling.study import step_summary, steps, stragglers
-    except ModuleNotFoundError as error:  # what was read can be shown all the same
+    except ModuleNotFoundError as error:  # the readings can still be shown
         return none | {"why_no_steps": f"{error.name} is not installed"}, (None, None)
     try:
         timed = steps.read(run, ranks)
@@ -94,7 +94,7 @@ _OF_SAMPLER = ("sampler_cores", "sampling_s")
 
 
 def _spread(found: Sequence[Usage], names: Sequence[str]) -> dict[str, Any]:
-    """Of each number that any of them has: its mean, and where it is least and greatest."""
+    """For each number that any of them has: its mean, and where it is least and greatest."""
     spread: dict[str, Any] = {"count": len(found)}
     for name in names:
         present = sorted((used for used in found if name in used.numbers), key=lambda used: used.numbers[name])
@@ -112,12 +112,12 @@ def _spread(found: Sequence[Usage], names: Sequence[str]) -> dict[str, Any]:
 
 def _gpus(found: Sequence[Usage], throughput: float | None) -> dict[str, Any]:
     spread = _spread(found, ("power_w", *_OF_GPU))
-    devices = {used.device: used for used in found}  # one that several ranks share is there for each
+    devices = {used.device: used for used in found}  # a shared GPU occurs once per rank
     spread["count"] = len(devices)
     powered = [used.numbers for used in devices.values() if "power_w" in used.numbers]
     if powered:
         spread["power_of_all_w"] = sum(numbers["power_w"] for numbers in powered)
-        # A card that counts its energy is known better than one whose power was read now and then.
+        # A card's own energy counter is more exact than power that was sampled now and then.
         ways = {"counted" if "energy_j" in numbers else "integrated" for numbers in powered}
         spread["energy_is"] = " and ".join(sorted(ways))
         if throughput:
@@ -126,7 +126,7 @@ def _gpus(found: Sequence[Usage], throughput: float | None) -> dict[str, Any]:
 
 
 def _recording(run: RunDir, plan: PlanRecord, found: Sequence[Usage]) -> dict[str, Any]:
-    """What was read, what could not be, and what it has cost."""
+    """What was read, what could not be read, and what reading cost."""
     nodes = [used for used in found if used.rank is None and used.device is None]
     troubles: Counter[str] = Counter()
     for path in sorted(run.readings.glob("node*.notes")):
@@ -136,7 +136,7 @@ def _recording(run: RunDir, plan: PlanRecord, found: Sequence[Usage]) -> dict[st
             troubles.update(f"{device}: {why}" for device, why in line.get("missing", {}).items())
     troubles.update(f"readings/{path.name} is damaged and left out" for path in readings.parquet(run.readings).damaged)
     errors = run.readings / "errors.log"
-    unread = not found and any(run.readings.glob("node*-attempt*"))  # nothing here can read them
+    unread = not found and any(run.readings.glob("node*-attempt*"))  # no installed package can read them
     return {
         "hz": plan.get("sample_hz"),
         "readings": None if unread else sum(used.readings for used in found),

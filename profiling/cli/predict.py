@@ -27,7 +27,7 @@ Workers = Annotated[int, Bounds(1, 10**12)]
 class Options(Named):
     """The options of the verb."""
 
-    nodes: tuple[Count, ...] = field(default=(), metadata={"separator": ","})  # of a study, where to predict: 64,256
+    nodes: tuple[Count, ...] = field(default=(), metadata={"separator": ","})  # node counts, for a study: 64,256
     workers: tuple[Workers, ...] = field(default=(), metadata={"separator": ","})  # the same in workers of a table, or
     # in ranks of a study
     series: str | None = None  # which series, where there are several
@@ -35,7 +35,7 @@ class Options(Named):
     confidence: float = 0.9  # level of the intervals
     json: bool = False  # print JSON
     save: Path | None = None  # write the prediction into a file, to be scored when the run
-    # exists; that of a study is always written down, in STUDY/predictions.jsonl, and scored in its report
+    # exists; that of a study is always recorded in STUDY/predictions.jsonl, and scored in its report
 
 
 def run(argv: Sequence[str]) -> str:
@@ -48,7 +48,7 @@ def run(argv: Sequence[str]) -> str:
 
 
 def predicted(path: Path, chosen: Options) -> tuple[dict[str, Any], Rates | None, list[str]]:
-    """The prediction as a value, what is known of hours and energy of further runs, and where it is written down."""
+    """The prediction as a value, the basis for hours and energy of further runs, and where it is recorded."""
     if bool(chosen.nodes) == bool(chosen.workers):
         raise Refusal("predict needs --workers 64,256, or of a study --nodes 64,256: give one of the two")
     series, study = inputs.series(path, chosen.series, chosen.scaling)
@@ -56,7 +56,7 @@ def predicted(path: Path, chosen: Options) -> tuple[dict[str, Any], Rates | None
     if study:
         try:
             rates = run_estimate.rates(study, series.kind)
-        except Refusal:  # its nodes differ: what ranks do can be predicted all the same
+        except Refusal:  # its nodes differ, but the throughput of ranks can still be predicted
             if chosen.nodes:
                 raise
     if chosen.nodes:

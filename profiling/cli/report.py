@@ -1,6 +1,6 @@
-"""python -m profiling report STUDY|TABLE: the scaling table, with intervals; of a study also STUDY/report/.
+"""python -m profiling report STUDY|TABLE: the scaling table, with intervals; for a study also STUDY/report/.
 
-Of a study of several series, or of one number of nodes, it is the table of its points, as `table` has it.
+For a study of several series, or of one number of nodes, it is the table of its points, as in `table`.
 """
 
 import json
@@ -31,11 +31,11 @@ class Options(Named):
     """The options of the verb."""
 
     series: str | None = None  # which series, where the table or study has several
-    by: str | None = None  # of a sweep, the figure by which its points are sorted; by default all figures are shown
+    by: str | None = None  # for a sweep, the figure that its points are sorted by; by default all figures are shown
     scaling: Scaling | None = None  # of programs that do not report their work; by default as the study was asked for
     format: Literal["text", "markdown"] = "text"  # of the table that is printed
     json: bool = False  # print JSON, and write nothing
-    remark: str = ""  # what else the reader of a study's report has to know
+    remark: str = ""  # a remark for the reader of a study's report
     out: Path | None = None  # folder of a study's report; STUDY/report by default
 
 
@@ -87,7 +87,7 @@ def _of_points(points: dict[str, Any]) -> dict[str, str]:
 
 
 def write(folder: Path, study: Study | None, content: dict[str, Any]) -> str:
-    """Write the report of a study in all its forms, of a sweep from its content alone; return where it is.
+    """Write the report of a study in all its forms, that of a sweep from its content alone; return its folder.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def write(folder: Path, study: Study | None, content: dict[str, Any]) -> str:
     except ModuleNotFoundError as error:
         if error.name != "matplotlib":
             raise
-        drawn = {}  # a site's own environment may be without
+        drawn = {}  # a site's own environment may lack it
     else:
         drawn = figures.draw(content)
     files = {
@@ -121,7 +121,7 @@ def write(folder: Path, study: Study | None, content: dict[str, Any]) -> str:
 
 
 def _name(whole: Study, study: Study) -> str:
-    """The folder of a series of a study; of those that would be alike the later ones are numbered."""
+    """The folder of a series of a study; if two names would be equal, the later one is numbered."""
     names = [re.sub(r"[^A-Za-z0-9.+-]+", "_", series)[:160] for series in whole.series]
     place = whole.series.index(study.series[0])
     before = names[:place].count(names[place])
@@ -129,7 +129,7 @@ def _name(whole: Study, study: Study) -> str:
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:
-    """A row without values in values: an interval becomes two columns."""
+    """A row without nested values: an interval becomes two columns."""
     flat: dict[str, Any] = {}
     for key, value in row.items():
         if key.endswith("_interval"):
@@ -148,7 +148,7 @@ def _predicted(content: dict[str, Any]) -> str:
 
 
 def printed(content: dict[str, Any], form: str) -> str:
-    """The table for the terminal ("text") or in Markdown ("markdown"), and what its reader must know."""
+    """The table for the terminal ("text") or in Markdown ("markdown"), and the notes for its reader."""
     interval = f"{100 * content['confidence']:.0f} % CI"
     shown = (
         Column("workers", "workers"),

@@ -19,10 +19,10 @@ from profiling.traces.timeline import PHASES
 class Options(Named):
     """The options of the verb."""
 
-    attempt: int | None = None  # which start of the run, where several were traced: the last
-    rank: int | None = None  # whose operations are shown: the first that was traced
-    steps: bool = False  # a line for each step too
-    top: int = 10  # operations and tensors that are shown
+    attempt: int | None = None  # which start of the run, if several were traced; by default the last
+    rank: int | None = None  # whose operations are shown; by default those of the first traced rank
+    steps: bool = False  # also a line per step
+    top: int = 10  # how many operations and tensors are shown
     json: bool = False  # print JSON, with all operations and tensors
 
 

@@ -1,4 +1,4 @@
-"""What was run, where, with what, when and by which command: of a study, for a reader who was not there."""
+"""What a study ran, where, with what, when and by which command, for a reader who was not there."""
 
 import contextlib
 import datetime
@@ -16,12 +16,12 @@ from launch.record.rundir import RunDir
 from profiling.study.runs import Study
 from profiling.study.sweep import Sweep
 
-# Variables that tell of hosts, users and folders, and of no setting; TF_CLI_ is Terraform's.
+# Variables that reveal hosts, users and folders but no settings; TF_CLI_ belongs to Terraform.
 _OF_THE_MACHINE = re.compile(r"SLURM_|TF_CLI_|LOADEDMODULES$|.*(PATH|PRELOAD|PREFIX|VIRTUAL_ENV|CONTAINER)$")
 
 
 def about(study: Study) -> dict[str, str]:
-    """Label -> text, in reading order, of a study of one series. Names of hosts and folders are not in it."""
+    """Label -> text, in reading order, for a study of one series, without names of hosts and folders."""
     first = study.runs[0]
     plan = first.plan
     starts, ends = (
@@ -43,7 +43,7 @@ def about(study: Study) -> dict[str, str]:
 
 
 def of_sweep(study: Sweep) -> dict[str, str]:
-    """As `about`, of the points of a study, whose runs need not have recorded steps."""
+    """As `about`, for the points of a study, whose runs need not have recorded steps."""
     done = next((run for run in study.runs if not run.why), None)
     values = {name: _each(point.values.get(name, "") for point in study.points) for name in study.axes}
     facts = {
@@ -83,7 +83,7 @@ def _code(folder: Path) -> dict[str, str]:
 
 
 def command(folder: Path, runs: Iterable[Mapping[str, Any]]) -> str:
-    """The words with which the study was asked for, as its runs have noted them; "unknown" where they have not."""
+    """The command line of the study, as its runs have recorded it; "unknown" if they have not."""
     for entry in runs:
         with contextlib.suppress(Unreadable):
             for event in RunDir(folder / entry["run"]).events("submitted"):
@@ -98,19 +98,19 @@ def moment(seconds: float) -> str:
 
 
 def _public(word: str) -> str:
-    """A word without the folders of the machine, which tell a reader nothing: of a path its last part."""
+    """A word without the folders of the machine, which mean nothing to a reader: of a path its last part."""
     name, equals, value = word.rpartition("=")
     parts = [f".../{Path(part).name}" if part.startswith("/") else part for part in value.split(":")]
     return f"{name}{equals}{':'.join(parts)}"
 
 
 def _trained(study: Study) -> list[str]:
-    """What the runs trained, and on what, of those that say it."""
+    """What the runs trained, and on what, as far as they say it."""
     facts = {"parameters": "parameters", "examples": "training examples"}
     values = {key: [run.training[key] for run in study.runs if run.training and key in run.training] for key in facts}
     return [f"{_each(values[key])} {words}" for key, words in facts.items() if values[key]]
 
 
 def _each(values: Iterable[Any]) -> str:
-    """The values that runs have, each once, in their order."""
+    """The distinct values of the runs, in their order."""
     return ", ".join(dict.fromkeys(map(str, values)))

@@ -1,4 +1,4 @@
-"""A report's document as words and tables of text, in reading order: what Markdown, LaTeX and HTML are made of."""
+"""A report's document as words and tables of text, in reading order: the source of Markdown, LaTeX and HTML."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ class Block(NamedTuple):
 
 
 def title(document: dict[str, Any]) -> str:
-    """Of the report."""
+    """The title of the report."""
     return f"{'Sweep' if 'sweep' in document else 'Scaling study'} {document['study']}"
 
 
@@ -78,7 +78,7 @@ def _block(
     meaning: tuple[str, ...] = (),
     after: list[str] | None = None,
 ) -> Block:
-    """A table of columns; why those without a value have none stands in notes, with a mark at their headings."""
+    """A table of columns. Notes, marked at the headings, say why a column has no values."""
     shown = columns.shown(shown, document["whole"])
     why = {column.key: document["absent"][column.key] for column in shown if column.key in document["absent"]}
     marks = {reason: str(number).translate(RAISED) for number, reason in enumerate(dict.fromkeys(why.values()), 1)}
@@ -100,7 +100,7 @@ def _quality(document: dict[str, Any]) -> list[str]:
 
 
 def _traced(points: list[dict[str, Any]]) -> list[Block]:
-    """The parts of the traced steps, and Horovod's phases, each where there are some."""
+    """The parts of the traced steps, and Horovod's phases, if there are any."""
     parts = [
         ("ranks", text.value("workers", str)),
         ("runs", text.value("runs", str)),

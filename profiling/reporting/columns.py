@@ -1,4 +1,4 @@
-"""The columns of a study's scaling table: what each says, from which records, and why it is empty where it is."""
+"""The columns of a study's scaling table: what each means, from which records, and why it may be empty."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +15,7 @@ from profiling.study.steps import UNIT
 
 @dataclass(frozen=True)
 class Column:
-    """A column. Its values are in the rows of the table under its key, in the unit that is in the key."""
+    """A column. Its values are in the rows of the table under its key, in the unit that the key names."""
 
     key: str
     title: str
@@ -81,7 +81,7 @@ COST = (
     Column("sampler_share", "sampler", "percent", _NO_READINGS),
     Column("seconds_to_target", "time to quality [s]", absent=_NO_TARGET, of="steps"),
 )
-"""What the machine does meanwhile, and what it costs."""
+"""What the machine does during the steps, and what it costs."""
 
 MEANING_OF_TIME = (
     "Input stall: the wait for the batch. Communication: from a rank's own gradients to the end of its step, which is "
@@ -158,7 +158,7 @@ def cells(
 
 
 def _cell(column: Column, row: dict[str, Any], base: dict[str, Any]) -> str:
-    """A value as text: an interval says why it is missing, another value that is missing is N/A."""
+    """A value as text. A missing interval says why it is missing; any other missing value is N/A."""
     value = row[column.key]
     if column.key.endswith("_interval"):
         if value is None:
@@ -178,7 +178,7 @@ _FORMS: dict[str, text.Form] = {
 def _of_runs(runs: Sequence[Run]) -> dict[str, Any]:
     work, counted = max(run.steps.examples for run in runs), runs[0].steps.unit == UNIT
     medians = tuple(float(np.median(run.steps.rank0_seconds)) for run in runs)
-    # The steps of a run are not independent values, so the interval rests on one value per run.
+    # The steps of a run are not independent values, so the interval is based on one value per run.
     interval = confidence.median(medians, scaling.LEVEL)
     total = sum(float(run.steps.seconds.sum()) for run in runs)
     waits, own = (_total([getattr(run.steps, name) for run in runs]) for name in ("input_seconds", "own_seconds"))
@@ -198,7 +198,7 @@ def _of_runs(runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def _total(seconds: Sequence[np.ndarray | None]) -> float | None:
-    """The sum over the runs; None where one does not record it."""
+    """The sum over the runs; None if one of them does not record it."""
     known = [each for each in seconds if each is not None]
     return sum(float(each.sum()) for each in known) if len(known) == len(seconds) else None
 

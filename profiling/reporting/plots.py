@@ -13,7 +13,7 @@ from profiling import text
 INK, MUTED, GRID, PAPER = "#1c2128", "#66707c", "#d8dee4", "#ffffff"
 BLUE, ORANGE = "#2166ac", "#c4560a"
 PARTS = ("#9aa5b1", "#6f9bc8", "#b3b8f0", "#e0b35a", "#d98880", "#2f9e77", "#a98bc9", "#5b6770", "#d16ba5", "#8a9a3b")
-"""Of the phases of a run, in their order."""
+"""The phases of a run, in their order."""
 _OF_STEP = {
     "wait for the batch": ("input", 3),
     "own gradients": ("gradients", 5),
@@ -21,20 +21,20 @@ _OF_STEP = {
     "not told apart": ("undivided", 0),
 }
 _OF_TRACED = {"compute": 5, "communication": 1, "input": 3, "host": 2, "compile": 4, "idle": 0}
-LINES = 8  # ranks up to which each is a line; more are a map of heat
+LINES = 8  # number of ranks up to which each is a line; more ranks are a heat map
 
 Painter = Callable[[dict[str, Any], Figure, list[str]], None]
-"""Draws a document into a figure, and adds to the list what a mark says when it is pointed at."""
+"""Draws a document into a figure, and adds the hover text of marks to the list."""
 
 
 def tip(tips: list[str], words: str) -> str:
-    """The id of a mark which says these words when it is pointed at."""
+    """The id of a mark with this hover text."""
     tips.append(words)
     return f"tip{len(tips) - 1}"
 
 
 def _ranks(axes: Axes, workers: Sequence[int]) -> None:
-    """A logarithmic axis with the numbers of ranks that there are."""
+    """A logarithmic axis with a tick at each number of ranks."""
     axes.set_xscale("log", base=2)
     shown = workers if len(workers) < 14 else workers[:: len(workers) // 10]
     axes.xaxis.set_major_locator(FixedLocator(shown))
@@ -44,7 +44,7 @@ def _ranks(axes: Axes, workers: Sequence[int]) -> None:
 
 
 def _sizes(axes: Axes, points: Sequence[dict[str, Any]]) -> None:
-    """An axis with a place for each number of ranks."""
+    """An axis with one position per number of ranks."""
     axes.set_xticks(range(len(points)), [str(point["workers"]) for point in points])
     axes.set_xlabel("ranks")
     axes.grid(False, axis="x")
@@ -145,7 +145,7 @@ def _breakdown(document: dict[str, Any], figure: Figure, tips: list[str]) -> Non
 def _stack(
     axes: Axes, points: Sequence[dict], parts: dict[str, tuple], label: str, columns: int, tips: list[str]
 ) -> None:
-    """A bar for each point, of parts: name -> colour, and height at each point."""
+    """A stacked bar per point. Parts: name -> colour, and height at each point."""
     bottoms = [0.0] * len(points)
     for name, (colour, heights) in parts.items():
         bars = axes.bar(range(len(points)), heights, 0.62, bottoms, color=colour, label=name)
@@ -212,7 +212,7 @@ def _prediction(document: dict[str, Any], figure: Figure, tips: list[str]) -> No
 
 
 OF_STEPS = ("steps", "breakdown")
-"""Figures that runs without steps do not have."""
+"""Figures that need steps."""
 
 FIGURES: dict[str, tuple[str, str, Painter]] = {
     "throughput": (

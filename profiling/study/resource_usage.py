@@ -10,7 +10,7 @@ _WANTED = ("gpu_utilization", "energy_j", "integrated_energy_j", "memory_peak_by
 
 
 def of_point(runs: Sequence[Run]) -> dict[str, float]:
-    """Numbers of a point, over all its runs: ratios of sums, never means of ratios; what was not read is absent.
+    """Numbers of a point, over all its runs: ratios of sums, never means of ratios. What was not read is absent.
 
     gpu_utilisation, power_w (all GPUs of a run), energy_per_example_j, peak_memory_bytes (the fullest GPU),
     peak_rss_bytes (the largest rank), mfu, recording_share (of rank 0's time of training), sampler_share (of a core per
@@ -41,19 +41,19 @@ def of_point(runs: Sequence[Run]) -> dict[str, float]:
 
 
 def _all(used: Sequence[Usage], name: str) -> list[tuple[float, float]]:
-    """The values of a number, where it was read, and over how many seconds."""
+    """The values of a number from the runs that read it, and over how many seconds."""
     return [(usage.numbers[name], usage.seconds) for usage in used if name in usage.numbers]
 
 
 def _power(used: Sequence[Usage]) -> float | None:
     """Watts of all GPUs of a run: their energy, counted or integrated, over the time."""
-    # A GPU that several ranks share is there for each.
+    # A GPU that several ranks share occurs once per rank.
     watts = {usage.device: usage.numbers["power_w"] for usage in used if usage.device and "power_w" in usage.numbers}
     return sum(watts.values()) if watts else None
 
 
 def _recording(runs: Sequence[Run]) -> dict[str, float]:
-    """Of the phase in which steps are made and recorded, the part that is recording."""
+    """The share of recording in the phase in which steps are made and recorded."""
     phases = [run.phases for run in runs]
     if not all("record" in each for each in phases):
         return {}

@@ -17,12 +17,12 @@ from launch.record.rundir import RunDir
 from profiling.study import runs
 
 COLUMNS = ("workers", "throughput", "kind")
-"""What each row must have. `name` and `unit` are read where they stand; other columns are passed over."""
+"""Columns that each row must have. `name` and `unit` are optional; other columns are ignored."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """What was measured at one number of workers."""
+    """The measurements at one number of workers."""
 
     workers: int
     rates: tuple[float, ...]  # throughput of each repeat, in the order of the table
@@ -38,14 +38,14 @@ class Series:
     """Throughput against the number of workers, measured in one way."""
 
     name: str
-    kind: str  # weak: the work per worker is held; strong: the work of all together
+    kind: str  # weak: the work per worker is constant; strong: the work of all workers together
     unit: str
     points: tuple[Point, ...]  # by rising number of workers
-    notes: tuple[str, ...] = ()  # on what is behind the measurements
+    notes: tuple[str, ...] = ()  # on the origin of the measurements
 
     @property
     def workers(self) -> list[int]:
-        """The numbers of workers, rising."""
+        """The numbers of workers, in rising order."""
         return [point.workers for point in self.points]
 
 
@@ -62,16 +62,16 @@ class Measurement:
 
 
 def read(path: Path, name: str | None = None) -> Series:
-    """Read one series of a plain table, by its name where there are several.
+    """Read one series of a plain table, selected by its name if there are several.
 
     A table is ``.csv`` with a header, or ``.json``: a list of rows, or one or a list of series (``workers`` and
-    ``throughput`` as lists, or ``repeats`` as lists by number of workers). Repeats are further rows; rows may stand in
+    ``throughput`` as lists, or ``repeats`` as lists by number of workers). Repeats are further rows; rows may be in
     any order.
 
     Raises
     ------
     Refusal
-        No such file, not a table, a value that is not one, several series or kinds, fewer than two points.
+        No such file, not a table, an invalid value, several series or kinds, fewer than two points.
     """
     measurements = _measurements(path)
     chosen = _choose(path, name, [one.series for one in measurements])
@@ -79,12 +79,12 @@ def read(path: Path, name: str | None = None) -> Series:
 
 
 def choose(study: runs.Study, name: str | None = None) -> runs.Study:
-    """One series of a study, as `read` chooses it."""
+    """One series of a study, selected as in `read`."""
     return study.only(_choose(study.folder, name, study.series))
 
 
 def of_study(study: runs.Study) -> Series:
-    """The series that a study of one series has measured.
+    """The measured series of a study that has one series.
 
     Raises
     ------

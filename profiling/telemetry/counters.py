@@ -1,16 +1,16 @@
-"""Counters of cards made to grow: what wraps or restarts is added up; energy that is not counted is integrated."""
+"""Counters that only grow: counters that wrap or restart are added up; energy without a counter is integrated."""
 
 import time
 
 
 class Sums:
-    """The sums of counters that go round at 32 bits, or begin anew when a driver is reset."""
+    """The sums of counters that wrap at 32 bits, or restart when a driver is reset."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[int, int]] = {}  # of each: what it said last, and its sum
+        self._known: dict[str, tuple[int, int]] = {}  # for each: its last value, and its sum
 
     def add(self, name: str, value: int, of_32_bits: bool = False) -> int:
-        """The sum of a counter, which says this now."""
+        """The sum of a counter, given its current value."""
         last, total = self._known.get(name, (value, value))
         total += value - last if value >= last else value - last + 2**32 if of_32_bits else value
         self._known[name] = value, total
@@ -22,7 +22,7 @@ class Energy:
 
     def __init__(self) -> None:
         self._sum_mj = 0.0
-        self._last: tuple[float, int] | None = None  # when, and how much
+        self._last: tuple[float, int] | None = None  # time, and power
 
     def add(self, values: dict[str, int]) -> None:
         """Put ``integrated_energy_mj`` into a reading that has a power."""

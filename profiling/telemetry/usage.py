@@ -1,4 +1,4 @@
-"""What the readings of a run say of each of its GPUs, ranks and nodes over a span of time."""
+"""A summary of the readings of each GPU, rank and node of a run over a span of time."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -6,16 +6,16 @@ from typing import Any, NamedTuple
 
 from profiling.telemetry import readings
 
-# Reasons by which clocks are lowered against the will of who set them: power cap, hardware slowdown, sync boost, heat
-# in software and hardware, power brake (nvml.h, nvmlClocksEventReason*). Idling and clocks that were set are none.
+# Reasons for lowered clocks that nobody chose: power cap, hardware slowdown, sync boost, heat in software and hardware,
+# power brake (nvml.h, nvmlClocksEventReason*). Idling and clocks that were set are not among them.
 _LOWERED = 0x4 | 0x8 | 0x10 | 0x20 | 0x40 | 0x80
 
 
 class Metric(NamedTuple):
-    """A number that is made of a column of the readings."""
+    """A number computed from a column of the readings."""
 
     name: str
-    kind: str  # mean or peak or least of a level, difference of a counter (total) or that a second (rate)
+    kind: str  # mean, peak or least of a level, difference of a counter (total), or difference per second (rate)
     expression: str  # of columns, in SQL
     factor: float  # from its unit to that of the number
     unit: str
@@ -57,7 +57,7 @@ METRICS = (
 )
 """Every number of a `Usage`, in its order."""
 
-# Within an attempt, and over the attempts.
+# Aggregation within an attempt, and over the attempts.
 _INNER = {"mean": "avg({0})", "peak": "max({0})", "least": "min({0})", "total": "max({0}) - min({0})"}
 _OUTER = {
     "mean": "sum({0} * n) / sum(CASE WHEN {0} IS NOT NULL THEN n END)",
@@ -67,14 +67,14 @@ _OUTER = {
     "rate": "sum({0}) / nullif(sum(seconds), 0)",
 }
 
-_TOGETHER = 25  # runs that are asked for in one query
+_TOGETHER = 25  # runs per query
 
 
 class Usage(NamedTuple):
-    """Of one GPU, rank or node: numbers by the names of `METRICS`; one that nobody has read is absent.
+    """Numbers of one GPU, rank or node, by the names of `METRICS`; a number that was not read is absent.
 
-    So is ``power_w``, mean power: of GPUs it is their energy over the time, as power itself is read for an instant
-    only.
+    This includes ``power_w``, mean power: for GPUs it is their energy over the time, because power readings are
+    instantaneous.
     """
 
     node: int
@@ -86,7 +86,7 @@ class Usage(NamedTuple):
 
 
 class Span(NamedTuple):
-    """A stretch of a run of which the readings are to be summed up."""
+    """A span of a run whose readings are to be summarised."""
 
     folder: Path  # ``readings`` of the run
     begin: float | None = None  # Unix seconds; from the first reading on
@@ -96,9 +96,9 @@ class Span(NamedTuple):
 def usage(
     folder: Path, begin: float | None = None, end: float | None = None, names: Collection[str] | None = None
 ) -> list[Usage]:
-    """Sum up the readings of a run.
+    """Summarise the readings of a run.
 
-    Counters begin anew in each attempt, so differences are taken within attempts and added up.
+    Counters restart in each attempt, so differences are taken within attempts and added up.
 
     Parameters
     ----------
@@ -107,12 +107,12 @@ def usage(
     begin, end : float, optional
         The span, Unix seconds; all by default.
     names : collection of str, optional
-        Of the metrics that are wanted, as each takes its time; by default all.
+        Names of the requested metrics, because each takes time; by default all.
 
     Returns
     -------
     list of Usage
-        By node and rank: the ranks with their GPUs, then GPUs of no one rank and the nodes.
+        By node and rank: the ranks with their GPUs, then GPUs that belong to no single rank, and the nodes.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def usage(
 
 
 def usages(spans: Sequence[Span], names: Collection[str] | None = None) -> list[list[Usage]]:
-    """Sum up the readings of many runs, as `usage` does those of one: small ones take a third of the time so."""
+    """Summarise the readings of many runs, as `usage` does for one; small runs take a third of the time this way."""
     wanted = [metric for metric in METRICS if names is None or metric.name in names]
     found: list[list[Usage]] = [[] for _ in spans]
     sources = [(index, span, rows) for index, span in enumerate(spans) if (rows := readings.rows(span.folder))]
@@ -143,10 +143,10 @@ def usages(spans: Sequence[Span], names: Collection[str] | None = None) -> list[
 
 
 def _query(metrics: Sequence[Metric], card: str, sources: Sequence[tuple[int, Span, str]]) -> str:
-    """One pass over the readings: where there are many, opening their files and finding the groups is much of the time.
+    """One pass over the readings: if there are many, opening files and finding groups takes much of the time.
 
-    The rows of a rank have one GPU; to group by the names of GPUs would take longer than all the rest, so it is done
-    only where there are GPUs in rows of their own, whose names `card` tells.
+    The rows of a rank have one GPU. Grouping by the names of GPUs would take longer than all the rest, so it is done
+    only if there are GPUs in rows of their own, whose names `card` returns.
     """
     inner = "".join(
         f", {_INNER['total' if m.kind == 'rate' else m.kind].format(m.expression)} AS {m.name}" for m in metrics

@@ -1,4 +1,4 @@
-"""All that the traces of a run say, as a document for programs: its ranks' steps and operations, Horovod's timeline."""
+"""The traces of a run as a document for programs: its ranks' steps and operations, Horovod's timeline."""
 
 import re
 from dataclasses import asdict
@@ -14,7 +14,7 @@ from profiling.traces.store import RankTrace
 
 
 def document(run: RunDir, attempt: int | None = None) -> dict[str, Any]:
-    """What the traces of an attempt of a run say, by default the last: seconds, and shares of the traced time.
+    """The traces of an attempt of a run, by default the last: seconds, and shares of the traced time.
 
     Raises
     ------

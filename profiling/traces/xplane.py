@@ -14,7 +14,7 @@ from launch.record.files import open_file
 
 HOST = "/host:CPU"  # the plane of the threads (tsl/profiler/utils/xplane_schema.cc, as all names of planes and stats)
 GPU = "/device:GPU:"  # how the planes of GPUs begin
-ENVIRONMENT = "Task Environment"  # the plane that is written last, with the time of the session
+ENVIRONMENT = "Task Environment"  # the plane that is written last; it has the time of the session
 
 
 class Event(NamedTuple):
@@ -37,7 +37,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Capture:
-    """What a profiler session saw."""
+    """The content of a profiler session."""
 
     began: float  # Unix seconds
     lines: list[Line]
@@ -49,9 +49,9 @@ def read(path: Path) -> Capture:
     Raises
     ------
     Refusal
-        If the file is cut short, is not a trace, or TensorFlow is not there to read it.
+        If the file is cut short or not a trace, or if TensorFlow is not installed.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # it would greet whoever imports it first
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # it would print a greeting on its first import
     try:
         from google.protobuf.message import DecodeError
 
@@ -95,7 +95,7 @@ def _stats(plane: Any, stats: Any) -> dict[str, Any]:
     for stat in stats:
         kind = stat.WhichOneof("value")
         value = getattr(stat, kind) if kind else None
-        if kind == "ref_value":  # a value that recurs is kept once, as the name of an entry
+        if kind == "ref_value":  # a recurring value is stored once, as the name of an entry
             value = plane.stat_metadata[value].name
         values[plane.stat_metadata[stat.metadata_id].name] = value
     return values
