@@ -30,11 +30,11 @@ class Options(Named):
     nodes: tuple[Count, ...] = field(default=(), metadata={"separator": ","})  # node counts, for a study: 64,256
     workers: tuple[Workers, ...] = field(default=(), metadata={"separator": ","})  # the same in workers of a table, or
     # in ranks of a study
-    series: str | None = None  # which series, where there are several
-    scaling: Scaling | None = None  # of programs that do not report their work; by default as the study was asked for
+    series: str | None = None  # which series, if there are several
+    scaling: Scaling | None = None  # for programs that do not report their work; by default that of the study
     confidence: float = 0.9  # level of the intervals
     json: bool = False  # print JSON
-    save: Path | None = None  # write the prediction into a file, to be scored when the run
+    save: Path | None = None  # write the prediction into a file, to score it when the run
     # exists; that of a study is always recorded in STUDY/predictions.jsonl, and scored in its report
 
 

@@ -30,9 +30,9 @@ from profiling.study.runs import Study
 class Options(Named):
     """The options of the verb."""
 
-    series: str | None = None  # which series, where the table or study has several
+    series: str | None = None  # which series, if the table or study has several
     by: str | None = None  # for a sweep, the figure that its points are sorted by; by default all figures are shown
-    scaling: Scaling | None = None  # of programs that do not report their work; by default as the study was asked for
+    scaling: Scaling | None = None  # for programs that do not report their work; by default that of the study
     format: Literal["text", "markdown"] = "text"  # of the table that is printed
     json: bool = False  # print JSON, and write nothing
     remark: str = ""  # a remark for the reader of a study's report

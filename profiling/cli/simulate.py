@@ -42,7 +42,7 @@ class Options(Named):
     allreduce: Algorithm | None = None  # how; auto is the fastest for each message
     jitter: NotNegative = 1.0  # times the spread of ranks and steps that was measured or described; 0: all alike
     seed: Natural = 0  # of the random numbers
-    series: str | None = None  # which series, where the study has several
+    series: str | None = None  # which series, if the study has several
     json: bool = False  # print JSON
 
 

@@ -119,8 +119,8 @@ MEANING_OF_TIMELINE = (
 
 
 def rows(study: Study, table: Sequence[scaling.Row]) -> list[dict[str, Any]]:
-    """The rows of the table of a study of one series: a value for each column, None where there is none, from what
-    `scaling.table` says of each point and what the records of its runs add.
+    """The rows of the table of a study of one series: a value (or None) for each column, from `scaling.table` and from
+    the records of the runs.
     """
     base = study.by_ranks[table[0].workers]
     return [

@@ -60,7 +60,7 @@ def _form(title: str, note: str, header: list[str], rows: list[list[str]]) -> di
 
 
 def _cores(run: Run) -> int | None:
-    """Cores that the ranks of a run had: those asked for, else all of the nodes; local nodes share one machine."""
+    """Cores of the ranks of a run: the requested ones, else all of the nodes; local nodes share one machine."""
     if cores := run.plan.get("cpus_per_task"):
         return cores * run.ranks
     per_node = run.environment.get("cores")

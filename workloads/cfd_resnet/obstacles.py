@@ -17,7 +17,7 @@ HALF_AXES = 20 / 128, 39 / 128
 # Share of the channel's height that obstacles leave open in every column. With less, the flow between them is a jet
 # that is too fast for the method (above 0.25 cells per step at u_max = 0.1) and seldom steady.
 OPEN = 0.4
-INLET = 1 / 8  # of the height: columns behind the inlet that stay free
+INLET = 1 / 8  # of the height: columns after the inlet that stay free
 # A hash of its cells assigns one random shape in eight to the validation set and one to the test set, so that no shape
 # can be in two sets.
 SHARES = 8

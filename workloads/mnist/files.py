@@ -64,7 +64,7 @@ def read(path: Path, classes: int = 0) -> ImageSet:
     Raises
     ------
     Refusal
-        If there is no such set, or it is damaged: cut short, of another type or shape, with labels that are not
+        If the set does not exist or is damaged: cut short, of another type or shape, or with labels that are not
         classes.
     """
     if path.is_dir() and list(path.glob("*.bin")):

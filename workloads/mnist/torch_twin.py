@@ -34,7 +34,7 @@ def main(argv: list[str]) -> None:
     Raises
     ------
     Refusal
-        If PyTorch is not installed, or there are no such images.
+        If PyTorch is not installed, or the images do not exist.
     """
     args = _parser().parse_args(argv)
     try:
