@@ -11,7 +11,8 @@ from pathlib import Path
 from launch import HOME, own_command
 from launch.backends import rank_command
 from launch.plan import inherited
-from launch.plan.plan import Plan, refuse_path
+from launch.plan.plan import Plan
+from launch.plan.resolve import refuse_path
 from launch.plan.walltime import limit_text, minutes
 from launch.record.job import Job
 

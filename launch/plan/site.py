@@ -18,7 +18,7 @@ from typing import Any, Literal
 from launch import HOME
 from launch.errors import Refusal, nearest
 from launch.plan import typed
-from launch.plan.request import Backend, Count, Natural, Positive
+from launch.plan.typed import Backend, Count, Natural, Positive
 
 FOLDER = Path(HOME, "modules", "sites")
 

@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import os
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -112,6 +111,8 @@ class RunDir:
             ) from None
         except OSError as error:
             if made:
+                import shutil
+
                 shutil.rmtree(self.path, ignore_errors=True)
             raise Refusal(
                 f"cannot make the run {self.path} ({error.strerror}): give a folder that can be written to with --runs"

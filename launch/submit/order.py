@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from launch.backends.scheduler import scheduler
 from launch.errors import Refusal, SubmissionRefused
 from launch.plan import packing
-from launch.plan.plan import Plan, default_name, refuse_bad_name, resolve
+from launch.plan.plan import Plan
 from launch.plan.request import Request
+from launch.plan.resolve import default_name, refuse_bad_name, resolve
 from launch.plan.shape import Machine, refuse_beyond_limits
 from launch.plan.site import Site
 from launch.plan.sweep import Axes

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from launch.backends.scheduler import scheduler
 from launch.errors import Refusal, command
 from launch.plan.packing import in_order
-from launch.plan.plan import Plan, resolve
+from launch.plan.plan import Plan
 from launch.plan.request import Request
+from launch.plan.resolve import resolve
 from launch.plan.shape import Machine
 from launch.plan.site import Site
 from launch.plan.sweep import Axes, refuse_too_large

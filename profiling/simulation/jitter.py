@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from launch.plan.request import NotNegative
+from launch.plan.typed import NotNegative
 
 TAIL = 0.1  # of the measured steps, the slowest: behind them the tail is taken to fall exponentially
 DRAWS = 2_000_000  # rank-steps that are drawn at most
