@@ -46,16 +46,20 @@ def variables(plan: Plan, rank: Rank, meeting: Path, attempt: int, patience_s: f
         "KERAS_DISTRIBUTION_PROCESS_ID": number,
     }
     found = {name: os.environ.get(name) or value for name, value in wanted.items()}
-    from launch.plan.cooperation import BY_NUMBER
-
-    # All have to wait for all to name each other in it, so not where it is known that nobody will ask.
-    by_others = plan.cooperation not in (None, "", BY_NUMBER) and "tf.distribute" not in str(plan.cooperation)
-    if 1 < plan.size <= _TF_WORKERS_MOST and not plan.independent and not by_others and "TF_CONFIG" not in os.environ:
+    if 1 < plan.size <= _TF_WORKERS_MOST and "TF_CONFIG" not in os.environ and _may_ask(plan):
         own = f"{rendezvous.own_address(plan, os.environ['MASTER_ADDR'])}:{rendezvous.own_port()}"
         if workers := _workers(plan, rank, own, meeting, attempt, patience_s):
             task = {"type": "worker", "index": rank.rank}
             found["TF_CONFIG"] = json.dumps({"cluster": {"worker": workers}, "task": task})
     return found
+
+
+def _may_ask(plan: Plan) -> bool:
+    """Whether the program may look for TF_CONFIG: all wait for all to name each other in it, so not for nothing."""
+    from launch.plan.cooperation import BY_NUMBER
+
+    by_others = plan.cooperation not in (None, "", BY_NUMBER) and "tf.distribute" not in str(plan.cooperation)
+    return not plan.independent and not by_others
 
 
 def _workers(plan: Plan, rank: Rank, own: str, meeting: Path, attempt: int, patience_s: float) -> list[str]:

@@ -8,6 +8,7 @@ torch.distributed, JAX and others want.
 import ctypes
 import fcntl
 import importlib.util
+import itertools
 import json
 import os
 import socket
@@ -213,7 +214,8 @@ def own_address(plan: Plan, chief: str) -> str:
 def own_port() -> int:
     """A free port that no connection is given by chance, and that no other run on this host is told to use."""
     low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
-    ports = [port for port in range(10000, 65536) if not low <= port <= high] or [*range(1024, 10000)]
+    parts = [part for part in (range(10000, min(low, 65536)), range(max(high + 1, 10000), 65536)) if part]
+    ports = list(itertools.chain.from_iterable(parts or [range(1024, 10000)]))
     first = int.from_bytes(os.urandom(4)) % len(ports)  # two launchers that start together seldom try the same
     for port in ports[first:] + ports[:first]:
         # Until the program listens there, a name of this port is taken, which ends with this process and is of this

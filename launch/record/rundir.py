@@ -237,6 +237,11 @@ def is_study(folder: Path) -> bool:
     return os.path.isfile(folder / INDEX)
 
 
+def holder_of(run: RunDir) -> Path:
+    """Where the jobs and the code of a run are kept: in its study, or in itself."""
+    return run.path.parent if is_study(run.path.parent) else run.path
+
+
 def read_index(folder: Path) -> StudyIndex | None:
     """Which run of a study is which point, or None where the folder is not that of a study."""
     index = read_object(folder / INDEX, StudyIndex)

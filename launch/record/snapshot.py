@@ -17,8 +17,7 @@ from launch import HOME
 from launch.errors import Refusal, command
 from launch.record.contents import CodeRecord, TreeRecord
 from launch.record.files import Damaged, decode, read_object, read_whole
-from launch.record.job import holder_of
-from launch.record.rundir import RunDir
+from launch.record.rundir import RunDir, holder_of
 from launch.record.writing import as_text, publish
 
 if TYPE_CHECKING:
