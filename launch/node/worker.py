@@ -6,7 +6,9 @@ the attempt, or 0 if none is to be made. When what is run fails, it says so in t
 view of it is lost.
 """
 
+import contextlib
 import faulthandler
+import fcntl
 import io
 import os
 import signal
@@ -35,6 +37,7 @@ def main(argv: list[str]) -> int:
     run = RunDir.open(argv[0])
     plan = run.plan()
     faulthandler.enable()
+    _keep_environment()
     if plan.backend == "local":
         stop.die_with(os.getppid())  # of an mpirun; a rank that the launcher started itself is bound to it already
     ours = plan.kind == "workload"
@@ -43,7 +46,7 @@ def main(argv: list[str]) -> int:
     elif plan.ignores_warning:
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     attempt = _begun(run.meeting / argv[1]) if argv[1:] else len(run.events("started"))
-    if not attempt:
+    if argv[1:] and not attempt:
         return 0
     rank = Rank(rank=rank_number())
     begun = False
@@ -103,6 +106,13 @@ def main(argv: list[str]) -> int:
 def _begun(note: Path) -> int:
     """The number of the attempt, once it has begun; 0 if it is not to be made."""
     return int(until(lambda: note.read_bytes() if note.exists() else b"", float("inf")))
+
+
+def _keep_environment() -> None:
+    """Let nobody remove the environment that this node has of its own, for as long as this process lives."""
+    if staged := os.environ.get("LAUNCH_STAGED"):
+        with contextlib.suppress(OSError):  # a disk without locks
+            fcntl.flock(os.open(f"{staged}.lock", os.O_RDONLY), fcntl.LOCK_SH)
 
 
 def _run_child(run: RunDir, plan: Plan, rank: Rank, attempt: int) -> None:

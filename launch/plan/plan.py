@@ -2,12 +2,23 @@
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 from launch.errors import Refusal
 from launch.plan import figures, typed
 from launch.plan.typed import Backend, Bounds, Count, Natural, NotNegative, Seed
 from launch.plan.walltime import UNLIMITED
+
+
+class Staged(TypedDict):
+    """The packed environment of the interpreter: see `launch.record.packed`."""
+
+    archive: str
+    files: Natural
+    kib: Natural  # that it takes unpacked
+    python: str  # the interpreter in it
+    start: str  # the toolkit's own command in it; empty where that lies elsewhere
+    outside: list[str]  # where the interpreter finds modules beside it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +69,8 @@ class Plan:
     container_python: str = "python3"
     container_args: tuple[str, ...] = ()
     container_binds: tuple[str, ...] = ()  # folders that are seen in it
+    staged: Staged | None = None  # the environment that nodes have on their own disks
+    node_disk: str | None = None  # where
     modules: tuple[str, ...]
     setup: tuple[str, ...]
     env: dict[str, str]

@@ -57,6 +57,10 @@ class Request:
         "maximum number of starts, requeues included: above 1, a run is started again when it reached its time limit, "
         "was preempted or lost a node; a workload goes on from its checkpoint, any other program begins anew",
     )
+    stage_env: bool = _option(
+        False,
+        "pack the environment of Python once, send it to a disk of each node, and start the ranks from there",
+    )
     container: str | None = _option(None, "image in which the ranks run; how it is started, the site says")
     gpu_binding: Literal["slurm", "env", "framework"] | None = _option(
         None,

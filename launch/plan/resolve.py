@@ -122,6 +122,7 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
         gpu_order=site.gpu_order,
         network_interface=site.network_interface,
         **_container(request, site, target),
+        node_disk=site.node_disk,
         modules=tuple(site.modules),
         setup=tuple(site.setup),
         env=dict(site.env),
@@ -245,7 +246,12 @@ def _refuse_contradictions(request: Request, backend: str) -> None:
         "--sbatch-arg": request.sbatch_arg,
         "--srun-arg": request.srun_arg,
         "--inherit": request.inherit,
+        "--stage-env": request.stage_env,
     }
     given = [flag for flag, value in slurm_only.items() if value]
     if backend == "local" and given:
         raise Refusal(f"{given[0]} is for Slurm, and the backend is local: leave it out, or give --backend slurm")
+    if request.stage_env and request.container:
+        raise Refusal(
+            "--stage-env and --container contradict each other: an image has its own Python; give one of them"
+        )

@@ -74,6 +74,16 @@ def points(axes: Axes, repeats: int) -> list[Point]:
     ]
 
 
+def planned(request: Request, nodes: int, site: Site, target: Target, machine: Machine, now: datetime.datetime) -> Plan:
+    """The plan of a run, and of the environment that is to be staged; see `launch.plan.resolve.resolve`."""
+    plan = resolve(request, nodes, site, target, machine, now)
+    if not request.stage_env:
+        return plan
+    from launch.record import packed
+
+    return dataclasses.replace(plan, staged=packed.plan(request.runs))
+
+
 def plans(
     asked: Request, target: Target, found: Sequence[Point], site: Site, machine: Machine, now: datetime.datetime
 ) -> list[Plan]:
@@ -98,7 +108,7 @@ def plans(
         values = dict(point.values)
         request = dataclasses.replace(asked, seed=int(values.get("seed", asked.seed)), name=point.name)
         pairs.append((request, target.at(values, known)))
-    made = [resolve(request, point.nodes, site, what, machine, now) for point, (request, what) in zip(found, pairs)]
+    made = [planned(request, point.nodes, site, what, machine, now) for point, (request, what) in zip(found, pairs)]
     if asked.scaling == "weak" or len({plan.nodes for plan in made}) == 1:
         return made
     if target.kind != "workload":
@@ -113,7 +123,7 @@ def plans(
         dataclasses.replace(what, config=what.config.strong(base, plan.size)) for (_, what), plan in zip(pairs, made)
     ]
     return [
-        resolve(request, point.nodes, site, what, machine, now) for point, (request, _), what in zip(found, pairs, held)
+        planned(request, point.nodes, site, what, machine, now) for point, (request, _), what in zip(found, pairs, held)
     ]
 
 
