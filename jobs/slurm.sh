@@ -9,11 +9,14 @@ asked=
 trap : USR2
 
 @environment
-# A job may be started once too often: a run that is done is left alone.
-@begin || { [ -e result.json ]; exit; }
+# The ranks start, and wait for the note that the attempt has begun before they do anything. A job may be started once
+# too often: of a run that is done the note says to leave it alone.
+begun=begun-$SLURM_JOB_ID-$$-$RANDOM$RANDOM
+echo 'launch: ranks start'
 srun @srun \
-    @worker <&0 &
+    @worker "$begun" <&0 &
 ranks=$!
+@begin "$begun" || { [ -e "meeting/$begun" ] || kill "$ranks"; wait "$ranks"; [ -e result.json ]; exit; }
 # Unlike a command in the foreground, wait is interrupted by a signal, so that this is heard at once.
 while wait "$ranks"; status=$?; kill -0 "$ranks" 2>/dev/null; do :; done
 trap '' TERM USR2  # also for what follows

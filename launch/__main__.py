@@ -27,8 +27,8 @@ from launch.cli import defaults, verbs
 from launch.cli.verbs import VERBS
 from launch.errors import Refusal, command, program
 from launch.plan import options, site, workload
-from launch.plan.plan import default_name
 from launch.plan.request import Request
+from launch.plan.resolve import default_name
 from launch.plan.shape import this_machine
 from launch.plan.sweep import from_words as axes_of_words
 from launch.record.redact import without_secrets

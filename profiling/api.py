@@ -25,8 +25,8 @@ from launch import START
 from launch.cli import cancel, status
 from launch.errors import Refusal, SubmissionRefused, nearest
 from launch.plan import options
-from launch.plan.plan import default_name
 from launch.plan.request import Request
+from launch.plan.resolve import default_name
 from launch.plan.sweep import axis
 from launch.submit import states
 

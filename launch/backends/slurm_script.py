@@ -8,10 +8,11 @@ import string
 from collections.abc import Sequence
 from pathlib import Path
 
-from launch import HOME, own_command
+from launch import HOME, START, own_command
 from launch.backends import rank_command
 from launch.plan import inherited
-from launch.plan.plan import Plan, refuse_path
+from launch.plan.plan import Plan, Staged
+from launch.plan.resolve import refuse_path
 from launch.plan.walltime import limit_text, minutes
 from launch.record.job import Job
 
@@ -210,4 +211,20 @@ def environment(plan: Plan, note: str = "") -> str:
     if plan.pythonpath:
         lines.append(f"export PYTHONPATH={shlex.quote(os.pathsep.join(plan.pythonpath))}${{PYTHONPATH:+:$PYTHONPATH}}")
     lines.append("export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}")
+    if plan.staged:
+        lines.append(_stage(plan, plan.staged))
     return "\n".join(lines)
+
+
+def _stage(plan: Plan, staged: Staged) -> str:
+    """The lines that bring the environment of Python to a disk of each node."""
+    disks = ['"${SLURM_TMPDIR:-}"', '"${TMPDIR:-}"', "/tmp"]
+    return _Script((TEMPLATES / "stage_env.sh").read_text()).substitute(
+        python=shlex.quote(plan.python),
+        start=shlex.quote(START),
+        archive=shlex.quote(staged["archive"]),
+        kib=staged["kib"],
+        packed_python=shlex.quote(staged["python"]),
+        packed_start=f"start=$staged/{shlex.quote(staged['start'])}" if staged["start"] else "",
+        disks=" ".join([shlex.quote(plan.node_disk)] if plan.node_disk else disks),
+    )

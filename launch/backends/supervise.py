@@ -54,6 +54,7 @@ def execute(run: RunDir, plan: Plan, submission: int) -> str:
             number = attempt.begin(run, submission)
             ranks = Ranks(run, plan, number)
             try:
+                attempt.note_surroundings(run)
                 status, reason = _supervise(ranks, plan, signals)
             finally:
                 ranks.kill()

@@ -19,8 +19,9 @@ from launch.backends.scheduler import scheduler
 from launch.cli import resume
 from launch.errors import Refusal, command
 from launch.plan import options, site
-from launch.plan.request import Count, NotNegative, Request
+from launch.plan.request import Request
 from launch.plan.shape import refuse_beyond_limits
+from launch.plan.typed import Count, NotNegative
 from launch.record import snapshot
 from launch.record.rundir import PREDICTIONS, RunDir, is_study
 from launch.record.table import aligned

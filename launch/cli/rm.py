@@ -20,8 +20,7 @@ from launch.cli.names import Named
 from launch.errors import Refusal, command
 from launch.plan import options
 from launch.record import removing, sizes, snapshot
-from launch.record.job import holder_of
-from launch.record.rundir import INDEX, PREDICTIONS, RunDir, is_study, read_index
+from launch.record.rundir import INDEX, PREDICTIONS, RunDir, holder_of, is_study, read_index
 from launch.record.table import aligned
 from launch.submit import lock, stages, states
 

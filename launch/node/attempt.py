@@ -1,6 +1,6 @@
 """The beginning and the end of an attempt, noted in the run directory, for the script of a job:
 
-launch.node.attempt begin RUN [SUBMISSION]
+launch.node.attempt begin RUN [SUBMISSION [NOTE]]
 launch.node.attempt again RUN
 launch.node.attempt end RUN STATUS [ASKED]
 
@@ -15,15 +15,15 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from launch.errors import Refusal
 from launch.node import slurm_job, stop
 from launch.plan.plan import Plan
-from launch.record import diagnose, figures, job, snapshot, steps
-from launch.record.environment import surroundings
+from launch.record import job, snapshot
 from launch.record.rundir import RunDir
-from launch.record.writing import publish_json
+from launch.record.writing import publish, publish_json
 
 _UNHANDLED = "ended by SIGUSR2, the request of the launcher to save and leave, which the program does not handle"
 
@@ -99,8 +99,14 @@ def begin(run: RunDir, submission: int | None = None) -> int:
         **more,
         **_code(run),
     )
-    publish_json(run.env_json, surroundings())
     return attempt
+
+
+def note_surroundings(run: RunDir) -> None:
+    """Keep what the attempt that has begun finds on this host. No rank waits for that."""
+    from launch.record.environment import surroundings
+
+    publish_json(run.env_json, surroundings())
 
 
 def end(run: RunDir, status: int, reason: str | None = None) -> str:
@@ -120,6 +126,12 @@ def end(run: RunDir, status: int, reason: str | None = None) -> str:
     str
         "done", "stopped" or "failed".
     """
+    from launch.record import (  # here and below: what no rank waits for
+        diagnose,
+        figures,
+        steps,
+    )
+
     plan = run.plan()
     started = run.events("started")
     attempt = len(started)
@@ -214,23 +226,40 @@ def _code(run: RunDir) -> dict[str, Any]:
     }
 
 
-def _begin(run: RunDir, plan: Plan, submission: int | None) -> str:
-    """Begin an attempt in a job; return what is to be printed about it."""
-    with alone(run):
-        try:
-            # Slurm itself puts a job back that was preempted or lost a node, as often as it likes.
-            if run.result() is None and slurm_job.restarts() >= max(plan.max_attempts, 1):
-                raise Refusal(f"{plan.max_attempts} attempts were made; go on by hand with resume")
-            return f"launch: attempt {begin(run, submission)}"  # job.log holds all; diagnose looks for this
-        except Refusal as refusal:
-            run.append_event(
-                "ended", outcome="failed", status=refusal.status, reason=str(refusal), submission=submission
-            )
-            raise
+def _begin(run: RunDir, plan: Plan, submission: int | None, note: Path | None) -> None:
+    """Begin an attempt in a job, and say in a note to the ranks which it is.
+
+    Raises
+    ------
+    MayNotBegin
+        If there is to be none; the note then says 0.
+    """
+    attempt = 0
+    try:
+        with alone(run):
+            attempt = _begun(run, plan, submission)
+    finally:
+        if note is not None and (attempt or note.parent.is_dir()):
+            publish(note, str(attempt))
+    print(f"launch: attempt {attempt}", flush=True)  # job.log holds all; diagnose looks for this
+    note_surroundings(run)
+
+
+def _begun(run: RunDir, plan: Plan, submission: int | None) -> int:
+    try:
+        # Slurm itself puts a job back that was preempted or lost a node, as often as it likes.
+        if run.result() is None and slurm_job.restarts() >= max(plan.max_attempts, 1):
+            raise Refusal(f"{plan.max_attempts} attempts were made; go on by hand with resume")
+        return begin(run, submission)
+    except Refusal as refusal:
+        run.append_event("ended", outcome="failed", status=refusal.status, reason=str(refusal), submission=submission)
+        raise
 
 
 def _end(run: RunDir, plan: Plan, status: int, asked: bool) -> int:
     """End an attempt in a job, and put that back into the queue if it goes on; return the exit status of the script."""
+    from launch.record import diagnose
+
     reason = diagnose.ended_by_slurm(run)
     if reason is None and (status or asked):  # what Slurm says of a task of an array stands elsewhere
         reason = slurm_job.ended_by() or ("cancelled" if asked else None)
@@ -260,7 +289,7 @@ def main(argv: list[str]) -> int:
     if verb == "end":
         return _end(run, run.plan(), int(rest[0]), any(rest[1:]))
     try:
-        print(_begin(run, run.plan(), int(rest[0]) if rest else None), flush=True)
+        _begin(run, run.plan(), int(rest[0]) if rest else None, run.meeting / rest[1] if rest[1:] else None)
     except (MayNotBegin, Refusal) as why:
         print(f"launch: not started: {why}", file=sys.stderr, flush=True)
         return 1

@@ -6,7 +6,6 @@ waits for the others here, in place of there, has its ports open for moments onl
 comes.
 """
 
-import http.client
 import os
 import time
 from types import ModuleType
@@ -45,6 +44,8 @@ def _wait_before_init(module: ModuleType, patience_s: float) -> None:
 
 def _wait_for_all(name: str, patience_s: float) -> None:
     """Say in the store that this rank is ready, and wait until the chief says that all are."""
+    import http.client  # and of a server, only where Horovod is used
+
     rank, size = int(os.environ["HOROVOD_RANK"]), int(os.environ["HOROVOD_SIZE"])
     deadline, pause = time.monotonic() + patience_s, max(_POLL_S, size / _RANKS_A_SECOND)
     try:
@@ -61,6 +62,8 @@ def _wait_for_all(name: str, patience_s: float) -> None:
 
 
 def _ask(method: str, key: str) -> int:
+    import http.client
+
     place, _, secret = os.environ["HOROVOD_GLOO_RENDEZVOUS_ADDR"].partition("/")
     port = os.environ["HOROVOD_GLOO_RENDEZVOUS_PORT"]
     connection = http.client.HTTPConnection(place, timeout=30)

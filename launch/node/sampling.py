@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import socket
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -88,9 +87,18 @@ def _detach(command: list[str], descriptor: int, errors: Path) -> None:
         os.waitpid(child, 0)
         return
     try:
-        # The rank's own output would stay open for as long as any process holds it. Popen closes all else, by what is
-        # open and not by all numbers that there might be: of those a container may have 2^30.
+        os.setsid()
+        if os.fork():
+            os._exit(0)
         log = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        subprocess.Popen(command, stdin=descriptor, stdout=descriptor, stderr=log, start_new_session=True)
+        for number, own in enumerate((descriptor, descriptor, log)):
+            os.dup2(own, number)
+        # The rank's own output would stay open for as long as any process holds it. What is open, and not all numbers
+        # that there might be: of those a container may have 2^30.
+        for number in map(int, os.listdir("/proc/self/fd")):
+            if number > 2:
+                with contextlib.suppress(OSError):  # that of the list itself
+                    os.close(number)
+        os.execv(command[0], command)
     finally:
-        os._exit(0)
+        os._exit(1)

@@ -4,14 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from launch.plan.typed import Bounds
-
-Count = Annotated[int, Bounds(1, 1_000_000)]
-Natural = Annotated[int, Bounds(0, 1_000_000)]
-Seed = Annotated[int, Bounds(0, 2**32 - 1)]  # what NumPy and keras.utils.set_random_seed take
-NotNegative = Annotated[float, Bounds(0)]
-Positive = Annotated[float, Bounds(above=0)]
-Backend = Literal["local", "slurm"]
+from launch.plan.typed import Backend, Bounds, Count, NotNegative, Positive, Seed
 
 
 def _option(default: Any, help: str, *flags: str, **metadata: str) -> Any:
@@ -63,6 +56,10 @@ class Request:
         1,
         "maximum number of starts, requeues included: above 1, a run is started again when it reached its time limit, "
         "was preempted or lost a node; a workload goes on from its checkpoint, any other program begins anew",
+    )
+    stage_env: bool = _option(
+        False,
+        "pack the environment of Python once, send it to a disk of each node, and start the ranks from there",
     )
     container: str | None = _option(None, "image in which the ranks run; how it is started, the site says")
     gpu_binding: Literal["slurm", "env", "framework"] | None = _option(

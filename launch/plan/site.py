@@ -18,7 +18,7 @@ from typing import Any, Literal
 from launch import HOME
 from launch.errors import Refusal, nearest
 from launch.plan import typed
-from launch.plan.request import Backend, Count, Natural, Positive
+from launch.plan.typed import Backend, Count, Natural, Positive
 
 FOLDER = Path(HOME, "modules", "sites")
 
@@ -62,6 +62,10 @@ class Site:
     container: Literal["apptainer", "singularity", "pyxis"] | None = None  # what --container runs an image by
     container_python: str = "python3"  # of the images
     container_args: list[str] = field(default_factory=list)  # further options of apptainer exec, or of srun for pyxis
+    node_disk: str | None = (
+        None  # a folder on a disk of each node, for --stage-env: by default the first of SLURM_TMPDIR,
+    )
+    # TMPDIR and /tmp that is on no shared file system
     modules: list[str] = field(default_factory=list)  # loaded in the job
     setup: list[str] = field(default_factory=list)  # lines of shell after that
     env: dict[str, str] = field(default_factory=dict)  # environment of the job

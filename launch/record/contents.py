@@ -6,8 +6,7 @@ A key may be absent (an older version) or unknown (a newer one). One that is nul
 from typing import Annotated, Any, Literal, Required, TypedDict
 
 from launch.plan.figures import Figure, Scaling
-from launch.plan.request import NotNegative
-from launch.plan.typed import NUMBER, Bounds
+from launch.plan.typed import NUMBER, Bounds, NotNegative
 
 Outcome = Literal["done", "failed", "refused", "stopped", "cancelled", "timeout"]
 Count = Annotated[int, Bounds(1)]

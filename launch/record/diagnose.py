@@ -21,6 +21,9 @@ _CASCADE = re.compile(
     re.IGNORECASE,
 )
 
+RANKS_START = "launch: ranks start"
+"""A line of the job script, behind which srun may speak."""
+
 _ATTEMPT = re.compile(r"^launch: attempt ([0-9]{1,9})$", re.MULTILINE)  # printed by the job script at each start
 # srun's report of a task:  srun: error: node3: tasks 0,2-3: Exited with exit code 1
 _SRUN = re.compile(
@@ -203,9 +206,12 @@ def handles_warning(run: RunDir) -> bool:
 
 def _section(run: RunDir, attempt: int) -> str:
     """What job.log holds of an attempt."""
-    text = _end(run.job_log, MOST)
-    _, *parts = _ATTEMPT.split(text)  # number, lines, number, lines, ...
-    return dict(zip(parts[::2], parts[1::2])).get(str(attempt), "")
+    first, *others = _end(run.job_log, MOST).split(f"{RANKS_START}\n")
+    found: dict[str, str] = {}
+    for before, *parts in [["", *_ATTEMPT.split(first)[1:]], *map(_ATTEMPT.split, others)]:
+        parts[1:2] = [before + lines for lines in parts[1:2]]  # srun may have spoken while the attempt was begun
+        found |= zip(parts[::2], parts[1::2])  # number, lines, number, lines, ...
+    return found.get(str(attempt), "")
 
 
 def _lost_nodes(run: RunDir, attempt: int) -> list[Failure]:

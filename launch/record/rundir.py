@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import os
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -112,6 +111,8 @@ class RunDir:
             ) from None
         except OSError as error:
             if made:
+                import shutil
+
                 shutil.rmtree(self.path, ignore_errors=True)
             raise Refusal(
                 f"cannot make the run {self.path} ({error.strerror}): give a folder that can be written to with --runs"
@@ -234,6 +235,11 @@ class RunDir:
 def is_study(folder: Path) -> bool:
     """Whether a folder is that of a study."""
     return os.path.isfile(folder / INDEX)
+
+
+def holder_of(run: RunDir) -> Path:
+    """Where the jobs and the code of a run are kept: in its study, or in itself."""
+    return run.path.parent if is_study(run.path.parent) else run.path
 
 
 def read_index(folder: Path) -> StudyIndex | None:

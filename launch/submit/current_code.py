@@ -8,8 +8,7 @@ from pathlib import Path
 from launch.errors import Refusal
 from launch.node.attempt import saved_step
 from launch.record import snapshot, sources
-from launch.record.job import holder_of
-from launch.record.rundir import RunDir
+from launch.record.rundir import RunDir, holder_of
 from launch.record.tree import refuse_too_large
 
 

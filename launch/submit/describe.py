@@ -43,6 +43,7 @@ def run_facts(planned: Plan, asked: Request, code: Sources, here: Site, why: str
         **_figures(planned),
         **walltime_rows(planned, ""),
         "code": _code(code, asked),
+        **_environment(planned),
         "run": str(run.path),
         **_not_known(planned, here),
         **inherited.rows(without_secrets(planned.inherited), planned.backend == "slurm"),
@@ -95,6 +96,7 @@ def study_facts(
         "cost": cost,
         **cutoff,
         "code": _code(code, asked),
+        **_environment(first),
         "folder": str(folder),
         **_not_known(max(plans, key=lambda plan: plan.nodes), here),
         **inherited.rows(without_secrets(first.inherited), first.backend == "slurm"),
@@ -155,6 +157,15 @@ def _figures(planned: Plan) -> dict[str, str]:
         )
         words.append(f"{name} ({', '.join(filter(None, [*how, of]))})")
     return {"figures": "; ".join(words)} if words else {}
+
+
+def _environment(planned: Plan) -> dict[str, str]:
+    """What is staged of Python's environment."""
+    if planned.staged is None:
+        return {}
+    from launch.record import packed
+
+    return {"environment": packed.described(planned.staged)}
 
 
 def _code(code: Sources, asked: Request) -> str:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from launch.backends.scheduler import scheduler
 from launch.errors import Refusal, SubmissionRefused
 from launch.plan import packing
-from launch.plan.plan import Plan, default_name, refuse_bad_name, resolve
+from launch.plan.plan import Plan
 from launch.plan.request import Request
+from launch.plan.resolve import default_name, refuse_bad_name
 from launch.plan.shape import Machine, refuse_beyond_limits
 from launch.plan.site import Site
 from launch.plan.sweep import Axes
@@ -108,6 +109,10 @@ class Planned:
         """Refuse what the scheduler cannot run, and more code than may be copied."""
         if self.order.asked.snapshot and self.sources.copied:
             refuse_too_large(self.sources.trees, self.order.asked.snapshot_limit)
+        if staged := self.plans[0].staged:
+            from launch.record import packed
+
+            packed.refuse_foreign(staged)
         for planned in {planned.nodes: planned for planned in self.jobs}.values():
             scheduler(planned.backend).check(planned)
         if self.order.asked.detach and scheduler(self.plans[0].backend).remote:
@@ -126,7 +131,11 @@ class Planned:
         return [script for script in scripts if script]
 
     def write(self, folder: Path) -> None:
-        """Write into an empty folder what is to be run, and by which code."""
+        """Write into an empty folder what is to be run, and by which code; pack the environment, if it is staged."""
+        if staged := self.plans[0].staged:
+            from launch.record import packed
+
+            packed.pack(staged)
         if self.points:
             from launch.submit.asked import record
 
@@ -225,6 +234,6 @@ def plan(order: Order, here: Site, machine: Machine, now: datetime.datetime) -> 
             refuse_beyond_limits(here, job.partition, job.nodes, job.time_s)
         return made
     nodes = int(order.axes.combinations()[0]["nodes"])
-    planned = resolve(asked, nodes, here, order.target, machine, now)
+    planned = study.planned(asked, nodes, here, order.target, machine, now)
     packing.refuse_contradictions(asked, [planned], study=False, watched=True)
     return Planned(order=order, folder=(asked.runs / planned.name).absolute(), plans=[planned])

@@ -32,7 +32,7 @@ from launch.record.figures import UNIT, of_result, so_far
 from launch.record.files import Unreadable
 from launch.record.job import Job
 from launch.record.pace import Pace, pace
-from launch.record.rundir import Event, PlanRecord, RunDir, is_study, names_in
+from launch.record.rundir import Event, PlanRecord, RunDir, holder_of, is_study, names_in
 from launch.submit import stages
 
 UNDER_WAY = ("queued", "running", "unknown")
@@ -134,7 +134,7 @@ def look(paths: Sequence[Path], fresh: bool = False, poll: Callable[..., Answer]
     unfinished = [each for each in records.values() if isinstance(each, _Record) and each.recorded[0] != "done"]
     by_holder: dict[Path, list[RunDir]] = {}
     for each in unfinished:
-        by_holder.setdefault(record.holder_of(each.run), []).append(each.run)
+        by_holder.setdefault(holder_of(each.run), []).append(each.run)
     for those in by_holder.values():
         try:
             jobs |= record.latest(those)

@@ -11,8 +11,7 @@ from launch.cli.names import Named
 from launch.errors import Refusal
 from launch.plan import options
 from launch.plan.figures import Scaling
-from launch.plan.request import Count
-from launch.plan.typed import Bounds
+from launch.plan.typed import Bounds, Count
 from launch.record.table import aligned
 from launch.record.writing import publish
 from profiling import text

@@ -10,8 +10,8 @@ from launch.cli.names import Named
 from launch.errors import Refusal
 from launch.plan import options
 from launch.plan import site as sites
-from launch.plan.request import Count, Natural, NotNegative
 from launch.plan.site import Site
+from launch.plan.typed import Count, Natural, NotNegative
 from launch.record.rundir import RunDir, is_study
 from profiling import text
 from profiling.cli import inputs

@@ -25,8 +25,7 @@ import numpy as np
 
 from launch.errors import Refusal
 from launch.plan import typed
-from launch.plan.request import Count, NotNegative
-from launch.plan.typed import Bounds
+from launch.plan.typed import Bounds, Count, NotNegative
 from profiling.simulation import step_model
 from profiling.simulation.jitter import Jitter
 from profiling.simulation.step_model import FORWARD, StepModel, Transport

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from launch.plan.request import NotNegative
+from launch.plan.typed import NotNegative
 
 TAIL = 0.1  # share of the slowest measured steps, beyond which the tail is assumed to fall exponentially
 DRAWS = 2_000_000  # at most this many rank-steps are drawn

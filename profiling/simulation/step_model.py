@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from launch.errors import Refusal
-from launch.plan.request import NotNegative
+from launch.plan.typed import NotNegative
 from launch.record.rundir import RunDir
 from profiling.simulation import jitter
 from profiling.simulation.allreduce import Algorithm

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from launch.errors import Refusal
-from launch.plan.request import Count, Natural, NotNegative, Positive
+from launch.plan.typed import Count, Natural, NotNegative, Positive
 from workloads.cfd_resnet.data import SIZES, FlowSet, Reynolds
 from workloads.training.api import Part, Training, Workload
 

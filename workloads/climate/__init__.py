@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from launch.errors import Refusal
-from launch.plan.request import Count, Natural, NotNegative, Positive
+from launch.plan.typed import Count, Natural, NotNegative, Positive
 from workloads.climate.recipes import recipe
 from workloads.training.api import Data, Part, Training, Workload
 from workloads.training.scaling_rules import LearningRatePlan

@@ -21,8 +21,7 @@ from launch import errors
 from launch.errors import Refusal
 from launch.node import stop
 from launch.plan import options
-from launch.plan.request import Count, Seed
-from launch.plan.typed import Bounds
+from launch.plan.typed import Bounds, Count, Seed
 from launch.record.writing import publish
 from workloads.data.news import Live, News
 from workloads.data.pieces import Piece, share

@@ -14,7 +14,7 @@ from launch import errors
 from launch.errors import Refusal
 from launch.node import stop
 from launch.plan import options
-from launch.plan.request import Count
+from launch.plan.typed import Count
 from launch.record.writing import publish, replacing
 from workloads.data.news import Live, News
 from workloads.data.pieces import Piece, share

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from launch.plan.request import Count, Natural, NotNegative, Positive
+from launch.plan.typed import Count, Natural, NotNegative, Positive
 from workloads.training.api import Data, Part, Training, Workload
 
 if TYPE_CHECKING:
