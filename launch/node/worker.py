@@ -21,8 +21,9 @@ from launch.node.copies import Copies
 from launch.node.rank import Rank, environment, from_environment, rank_number
 from launch.plan.plan import Plan
 from launch.record import diagnose, snapshot
+from launch.record.environment import surroundings
 from launch.record.rundir import RunDir
-from launch.record.writing import append_line
+from launch.record.writing import append_line, publish_json
 
 LEAVING_S = 5  # for what a failed program still does: its exit handlers, and threads that go on
 
@@ -44,6 +45,8 @@ def main(argv: list[str]) -> int:
     begun = False
     try:
         rank = who(plan)
+        if plan.backend == "allocation" and rank.is_chief:  # the launcher may be on another machine
+            publish_json(run.env_json, surroundings())
         copies = Copies(snapshot.copies(run))
         here = _prepare(run, plan, rank, attempt, copies)
         sampling.beside(run, plan, rank, attempt, here)

@@ -8,7 +8,7 @@ import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from launch import HOME, PACKAGES
 from launch.errors import Refusal
@@ -38,7 +38,7 @@ class Plan:
     name: str
     site: str
     site_file: str | None = None  # where that is a file of the user's own
-    backend: Backend
+    backend: Backend | Literal["allocation"]  # the last: steps of a job in which the launcher runs
     kind: str
     workload: str
     arguments: tuple[str, ...]
@@ -168,9 +168,9 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
     Refusal
         If the shape is impossible at the site.
     """
-    backend = request.backend or site.backend
+    backend = site.backend if site.backend == "allocation" else request.backend or site.backend
     _refuse_contradictions(request, backend)
-    if backend == "slurm":
+    if backend != "local":
         refuse_path(request.runs)
     request, taken = inherited.take(request)
     if site.nodes is not None and nodes > site.nodes:

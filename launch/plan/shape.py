@@ -3,15 +3,22 @@
 Every function here refuses, in one line, what cannot be.
 """
 
+from __future__ import annotations
+
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from launch import gpus
 from launch.errors import Refusal
 from launch.plan.request import Request
 from launch.plan.site import Site, count_of_gpus
 from launch.plan.walltime import exceeds, limit_text, walltime
+
+if TYPE_CHECKING:
+    from launch.plan.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +81,7 @@ def cpus_per_task(request: Request, site: Site, backend: str, machine: Machine, 
     """How many cores each rank gets: as asked, else its share of a node; None where nobody knows."""
     cpus = request.cpus_per_task
     if cpus is None:
-        if backend == "slurm" and site.cpus_per_node:
+        if backend != "local" and site.cpus_per_node:
             if ranks > site.cpus_per_node:
                 raise Refusal(
                     f"--ranks-per-node {ranks} is more than a node of {site.name} has cores ({site.cpus_per_node}): "
@@ -118,3 +125,15 @@ def refuse_beyond_limits(site: Site, partition: str | None, nodes: int, time_s: 
             f"--time {limit_text(time_s or 0)} is more than partition {partition} of {site.name} allows "
             f"({limit_text(longest or 0)}): ask for less"
         )
+
+
+def gpus_of(plan: Plan) -> int:
+    """How many GPUs of this machine a local run takes."""
+    return plan.gpus_per_node * (1 if plan.share_gpus else plan.nodes)
+
+
+def runs_at_once(plans: Sequence[Plan], throttle: int, gpus: int, cores: int) -> int:
+    """How many of some local runs can go on at a time: no more than asked for, each with GPUs and cores of its own."""
+    needs = [(gpus_of(plan), (plan.cpus_per_task or 0) * plan.size) for plan in plans]
+    fit = [min([throttle, *(have // each for have, each in ((gpus, of), (cores, on)) if each)]) for of, on in needs]
+    return max(1, *fit)

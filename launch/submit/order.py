@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from launch.backends.scheduler import scheduler
 from launch.errors import Refusal, SubmissionRefused
 from launch.plan import packing
+from launch.plan.allocation import Allocation
 from launch.plan.plan import Plan, default_name, refuse_bad_name, resolve
 from launch.plan.request import Request
 from launch.plan.shape import Machine, refuse_beyond_limits
@@ -47,6 +48,8 @@ class Order:
         Its name in a workflow; empty outside of one.
     after : tuple of str
         Stages of the workflow that must be done before.
+    allocation : Allocation, optional
+        The job of which its runs are to be steps.
     """
 
     asked: Request
@@ -54,6 +57,17 @@ class Order:
     axes: Axes
     stage: str = ""
     after: tuple[str, ...] = ()
+    allocation: Allocation | None = None
+
+    def within(self, allocation: Allocation, given: Mapping[str, Any]) -> Order:
+        """The order for steps of an allocation.
+
+        Raises
+        ------
+        Refusal
+            If the command line gives an option that only a new job could have.
+        """
+        return dataclasses.replace(self, asked=allocation.request(self.asked, given), allocation=allocation)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -99,10 +113,10 @@ class Planned:
         }
 
     def _facts(self, here: Site, why: str) -> tuple[dict[str, str], list[list[str]]]:
-        asked, code = self.order.asked, self.sources
+        asked, code, within = self.order.asked, self.sources, self.order.allocation
         if self.points:
-            return describe.study_facts(self.points, self.plans, self.jobs, asked, code, here, why, self.folder)
-        return describe.run_facts(self.plans[0], asked, code, here, why, RunDir(self.folder)), []
+            return describe.study_facts(self.points, self.plans, self.jobs, asked, code, here, why, self.folder, within)
+        return describe.run_facts(self.plans[0], asked, code, here, why, RunDir(self.folder), within), []
 
     def check(self) -> None:
         """Refuse what the scheduler cannot run, and more code than may be copied."""
@@ -213,6 +227,19 @@ def plan(order: Order, here: Site, machine: Machine, now: datetime.datetime) -> 
     Refusal
         If one is impossible.
     """
+    within = order.allocation
+    if within is None:
+        return _plan(order, here, machine, now)
+    try:
+        made = _plan(order, within.site(here), machine, now)
+    except Refusal as refusal:
+        # Of what the allocation has not got, a new job may have more.
+        raise Refusal(f"{refusal}, or give --new-job" if f"job {within.id}" in str(refusal) else str(refusal)) from None
+    within.refuse(made.plans)
+    return dataclasses.replace(made, plans=[dataclasses.replace(plan, site=here.name) for plan in made.plans])
+
+
+def _plan(order: Order, here: Site, machine: Machine, now: datetime.datetime) -> Planned:
     asked = order.asked
     if asked.repeats != 1 or order.axes.vary:
         points = study.points(order.axes, asked.repeats)
