@@ -40,16 +40,16 @@ class Steps(Local):
     def attach(self, job: Job) -> str | None:
         """The job's process, if it has been started."""
         process = process_of(job.folder)
-        return process and f"{process.get('allocation')}:{process['host']}:{process['pid']}"
+        return f"{process.get('allocation')}:{process['host']}:{process['pid']}" if process else None
 
     def _elsewhere(self, process: Process) -> Status:
         """A process on another host has ended if the allocation has; while that runs, it is asked by a step there."""
         answer = slurm_queue.ask([process["allocation"]])
         status = answer.statuses.get(process["allocation"])
-        if answer.silence or (status and status.phase == RUNNING and process["host"] not in hostlist.expand(status.nodes)):
-            return super()._elsewhere(process)
-        if status is None or status.phase == ENDED:
+        if not answer.silence and (status is None or status.phase == ENDED):
             return Status(ENDED)
+        if status is None or process["host"] not in hostlist.expand(status.nodes):
+            return super()._elsewhere(process)
         with contextlib.suppress(OSError):
             self._kill(process, 0)
             return Status(RUNNING)

@@ -1,4 +1,4 @@
-"""Jobs on this machine: each is a process of its own, `launch.backends.job_process`, which makes the runs of the job."""
+"""Jobs on this machine: each is a process of its own (`launch.backends.job_process`), which makes its runs."""
 
 import errno
 import fcntl
@@ -127,7 +127,7 @@ class Local:
         if process is None or not self._is_at_it(job, run):
             return False
         if run is not None:
-            process = process | {"pid": run.events("started")[-1]["pid"]}
+            process = process | {"pid": run.events("started")[-1].get("pid", 0)}
         try:
             self._kill(process, number)
         except ProcessLookupError:

@@ -131,6 +131,7 @@ class Nodes:
         try:
             yield
         finally:
-            if self._file and all(self._lock(index, fcntl.LOCK_EX | fcntl.LOCK_NB) for index in range(len(self._nodes))):
+            every = range(len(self._nodes))
+            if self._file and all(self._lock(index, fcntl.LOCK_EX | fcntl.LOCK_NB) for index in every):
                 with contextlib.suppress(OSError):
                     os.unlink(self._file.name)

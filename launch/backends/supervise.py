@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from launch.backends.processes import Ranks
 from launch.backends.step import Step
+from launch.errors import Refusal
 from launch.node import attempt, stop
 from launch.plan import allocation
 from launch.plan.allocation import Allocation

@@ -63,6 +63,7 @@ _HOW = {
     "account",
     "qos",
     "partition",
+    "new_job",
 }
 
 

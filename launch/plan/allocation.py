@@ -115,7 +115,7 @@ class Allocation(NamedTuple):
 
     def place(self, plan: Plan) -> Plan:
         """The plan of a run that was planned elsewhere, as a step of this allocation."""
-        return dataclasses.replace(plan, backend="allocation", pack=False, max_jobs=None)
+        return dataclasses.replace(plan, backend="allocation", max_jobs=None)
 
 
 class Found(NamedTuple):

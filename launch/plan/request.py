@@ -121,6 +121,9 @@ class Request:
         "of its value",
         "--array",
     )
-    throttle: Count | None = _option(None, "maximum number of runs of a study at a time: in each Slurm array, in the allocation in which this runs, or on "
-        "this machine, where it is 1 by default")
+    throttle: Count | None = _option(
+        None,
+        "maximum number of runs of a study at a time: in each Slurm array, in the allocation in which this runs, or on "
+        "this machine, where it is 1 by default",
+    )
     budget: NotNegative | None = _option(None, "GPU-hours (node-hours without GPUs) that must not be exceeded")

@@ -203,9 +203,9 @@ def _note_cancelled(job: Job, run: RunDir, reason: str) -> None:
 
 def _at_once(plan: Plan, throttle: int | None) -> int | None:
     """How many runs of a study may go on at a time; None where there is no limit."""
-    if plan.backend == "allocation" and plan.stop_below is not None:
+    if plan.backend == "allocation" and (plan.pack or plan.stop_below is not None):
         return throttle or 1  # else the larger would begin before the smaller are known
-    return None if plan.pack else throttle
+    return None if plan.pack else throttle or 1 if plan.backend == "local" else throttle
 
 
 def _by_shape(runs: Runs) -> list[list[tuple[RunDir, Plan]]]:
