@@ -12,12 +12,14 @@ from launch.errors import Refusal
 from launch.plan import allocation, hostlist
 from launch.plan.plan import Plan
 from launch.record.job import Job
+from launch.record.rundir import RunDir
 
 
 class Steps(Local):
     """Steps of an allocation as a scheduler; see `launch.backends.scheduler.Scheduler`."""
 
     name = "allocation"
+    poll_s = 0.5
 
     def check(self, plan: Plan) -> None:
         """Refuse what cannot run here."""
@@ -54,6 +56,12 @@ class Steps(Local):
             self._kill(process, 0)
             return Status(RUNNING)
         return Status(ENDED)
+
+    def _watches(self, process: Process, run: RunDir) -> bool:
+        if process["host"] == socket.gethostname():
+            return super()._watches(process, run)
+        last = [event["event"] for event in run.events() if event["event"] in ("started", "ended")][-1:]
+        return last == ["started"]  # not all file systems show the locks of other hosts
 
     def _kill(self, process: Process, number: int) -> None:
         if process["host"] == socket.gethostname():

@@ -73,11 +73,13 @@ class _Runs:
             if not self._at_work:
                 time.sleep(_LOOK_S if self._waiting else 0)
                 continue
-            pid, _ = os.waitpid(-1, os.WNOHANG if self._waiting else 0)
-            if pid:
-                self._room.give(self._at_work.pop(pid))
-            else:
+            pid, status = os.waitpid(-1, os.WNOHANG if self._waiting else 0)
+            if not pid:
                 time.sleep(_LOOK_S)
+                continue
+            self._room.give(self._at_work.pop(pid))
+            if os.waitstatus_to_exitcode(status) == stop.STOPPED:
+                self._leave_out("the allocation ends: not begun")
 
     def _begin(self, place: Place) -> None:
         sys.stdout.flush()
@@ -105,6 +107,11 @@ class _Runs:
                 os._exit(status)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _ASKING)
 
+    def _leave_out(self, why: str) -> None:
+        """Begin none of those that wait."""
+        while self._waiting:
+            _note(self._waiting.popleft()[0], self._job.number, stop.STOPPED, why)
+
     def _end(self, number: int, frame: object) -> None:
         """End the runs that are under way, and begin no other."""
         self._waiting.clear()
@@ -113,7 +120,8 @@ class _Runs:
 
 
 def _make(run: RunDir, plan: Plan, number: int, place: Place) -> int:
-    """Make a run, in its own process."""
+    """Make a run, in its own process; return `stop.STOPPED` if it was ended as the allocation ends, so that those behind
+    it would be ended as well."""
     if plan.stop_below is not None:
         cutoff = own_command(sys.executable, "launch.submit.cutoff", str(run.path))
         if subprocess.run(cutoff, stdin=subprocess.DEVNULL, check=False).returncode == 0:
@@ -125,22 +133,25 @@ def _make(run: RunDir, plan: Plan, number: int, place: Place) -> int:
     try:
         if plan.backend == "allocation":
             _refuse_too_late(plan)
-        execute(run, plan, number, place.nodes or ())
+        outcome = execute(run, plan, number, place.nodes or ())
+        if outcome == "stopped" and plan.backend == "allocation":
+            within = allocation.here().allocation
+            over = within is None or within.left_s is not None and within.left_s <= plan.signal_s
+            return stop.STOPPED if over else 0
     except attempt.MayNotBegin as why:
         print(f"{run.path.name}: {why}", flush=True)
     except Interrupted:
         pass
     except Refusal as refusal:
-        stopped = refusal.status == stop.STOPPED
-        run.append_event(
-            "ended",
-            attempt=len(run.events("started")),
-            outcome="stopped" if stopped else "failed",
-            status=refusal.status,
-            reason=str(refusal),
-            submission=number,
-        )
+        _note(run, number, refusal.status, str(refusal))
     return 0
+
+
+def _note(run: RunDir, number: int, status: int, reason: str) -> None:
+    """Note that a run has ended before its ranks began."""
+    outcome = "stopped" if status == stop.STOPPED else "failed"
+    attempt = len(run.events("started"))
+    run.append_event("ended", attempt=attempt, outcome=outcome, status=status, reason=reason, submission=number)
 
 
 class _TooLate(Refusal):

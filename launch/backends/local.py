@@ -94,7 +94,7 @@ class Local:
         deadline = time.monotonic() + GRACE_S + 10
         while left := [part for part in left if self._is_at_it(*part)]:
             try:
-                time.sleep(0.1)
+                time.sleep(self.poll_s)
             except KeyboardInterrupt:
                 deadline = 0.0
             if time.monotonic() > deadline:  # its ranks die with it
@@ -116,7 +116,14 @@ class Local:
         return Status(UNKNOWN, reason=f"started on {process['host']}: ask there")
 
     def _is_at_it(self, job: Job, run: RunDir | None) -> bool:
-        return self._status(job).phase == RUNNING and (run is None or is_running(run))
+        process = process_of(job.folder)
+        return self._status(job).phase == RUNNING and (
+            run is None or process is not None and self._watches(process, run)
+        )
+
+    def _watches(self, process: Process, run: RunDir) -> bool:
+        """Whether the process of a job is at work on a run."""
+        return is_running(run)
 
     def _kill(self, process: Process, number: int) -> None:
         os.kill(process["pid"], number)

@@ -66,9 +66,10 @@ _SET_ANEW = (
     r"TOPOLOGY|PRIO_PROCESS|WORKING_CLUSTER|CLUSTER_NAME|CPUS_ON_NODE|GPUS_ON_NODE|UMASK|ARRAY_|RESTART_COUNT|SCRIPT_CONTEXT)"
 )
 
-# What sbatch and salloc say of what the job has got, which its steps have in any case.
-_OF_SIZE = (
-    r"SLURM_((MEM|CPUS|NTASKS|GPUS|TRES|THREADS|TASKS)_PER_|GPUS$|DIST|OVERCOMMIT|PROFILE|GET_USER_ENV|EXPORT_ENV)"
+# What sbatch and salloc say of what the job has got, which its steps have in any case; and srun of its own options.
+_BY_SLURM = (
+    r"SLURM_((MEM|CPUS|NTASKS|GPUS|TRES|THREADS|TASKS)_PER_|GPUS$|DIST|OVERCOMMIT|PROFILE|GET_USER_ENV|EXPORT_ENV)|"
+    r"SLURM_(LABELIO|OPEN_MODE|KILL_BAD_EXIT|WAIT|MPI_TYPE)$|SRUN_DEBUG$|SBATCH_|SLURMD_"
 )
 # What describes the job to its steps.
 _OF_JOB = r"SLURM_(CONF|JWT|SUBMIT_\w+|JOB_\w+|JOBID|CLUSTER_NAME|ARRAY_\w+|RESTART_COUNT|\w*TMPDIR)"
@@ -159,9 +160,7 @@ def rows(taken: Mapping[str, str], backend: str, environ: Mapping[str, str] = os
     slurms = {name for name in environ if name.startswith(("SBATCH_", "SRUN_", "SLURM_", "SLURMD_"))} - set(taken)
     changing = sorted(name for name in slurms if not re.match(_SET_ANEW, name) and not _is_identity(name))
     if backend == "allocation":
-        changing = [
-            name for name in changing if not re.match(r"SBATCH_|SLURMD_", name) and not re.match(_OF_SIZE, name)
-        ]
+        changing = [name for name in changing if not re.match(_BY_SLURM, name)]
         return {"left out": f"{', '.join(changing)}: give an option, or --srun-arg"} if changing else {}
     if names := ", ".join(filter(None, [*changing, job and f"what describes {job}"])):
         lines["left out"] = f"{names}: give an option, or take a variable with --inherit NAME"

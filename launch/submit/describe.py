@@ -128,17 +128,19 @@ def _backend(plans: Sequence[Plan], asked: Request, within: Allocation | None) -
     if within is None:
         have = this_machine()
         at_once, most = runs_at_once(plans, asked.throttle or 1, have.gpus, have.cores), asked.throttle or 1
-        text, divided = backend, "GPUs and cores of this machine"
+        text, each = backend, ", each on GPUs and cores of its own"
     else:
         most = 1 if plans[0].stop_below is not None and not asked.throttle else most
         at_once = min(most, len(within.nodes) // min(plan.nodes for plan in plans))
-        text, divided = f"steps of {within.text}", "nodes of it"
+        text, each = f"steps of {within.text}", ""
     if len(plans) == 1 and within:
         text += f", on {plans[0].nodes} of its nodes" * (plans[0].nodes < len(within.nodes))
     elif len(plans) > 1 and at_once == 1:
-        text += " (one run after the other" + f": there is room for no more of the {most} at a time" * (most > 1) + ")"
+        text += ", one run after the other" + f": there is room for no more, of {most} asked for" * (
+            bool(asked.throttle) and most > 1
+        )
     elif len(plans) > 1:
-        text += f" (up to {at_once} runs side by side, each on {divided} for itself)"
+        text += f", up to {at_once} runs side by side{each}"
     return text + "; what is under way when it ends is ended" * bool(within and asked.detach)
 
 
