@@ -4,10 +4,11 @@ import contextlib
 import os
 import shutil
 import socket
+from collections.abc import Sequence
 
 from launch.backends import rank_command, slurm_queue, step
 from launch.backends.local import Local, Process, process_of
-from launch.backends.scheduler import ENDED, RUNNING, Status
+from launch.backends.scheduler import ENDED, RUNNING, Answer, Status
 from launch.errors import Refusal
 from launch.plan import allocation, hostlist
 from launch.plan.plan import Plan
@@ -43,6 +44,16 @@ class Steps(Local):
         """The job's process, if it has been started."""
         process = process_of(job.folder)
         return f"{process.get('allocation')}:{process['host']}:{process['pid']}" if process else None
+
+    def poll(self, jobs: Sequence[Job], shared: bool = False) -> Answer:
+        """Whether the processes of jobs live; and of those that do not, how Slurm has ended the allocation."""
+        statuses = dict(super().poll(jobs).statuses)
+        number = {str(job.id): str(job.id).partition(":")[0] for job in jobs}
+        if gone := [each for each, status in statuses.items() if status.phase == ENDED]:
+            of = slurm_queue.ask_shared() if shared else slurm_queue.ask(sorted({number[each] for each in gone}))
+            ended = {each: of.statuses.get(number[each]) for each in gone}
+            statuses |= {each: status for each, status in ended.items() if status and status.outcome}
+        return Answer(statuses)
 
     def _elsewhere(self, process: Process) -> Status:
         """A process on another host has ended if the allocation has; while that runs, it is asked by a step there."""

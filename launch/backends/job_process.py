@@ -120,8 +120,8 @@ class _Runs:
 
 
 def _make(run: RunDir, plan: Plan, number: int, place: Place) -> int:
-    """Make a run, in its own process; return `stop.STOPPED` if it was ended as the allocation ends, so that those behind
-    it would be ended as well."""
+    """Make a run, in its own process; return `stop.STOPPED` if it was ended as the allocation ends, so that any other
+    would be too."""
     if plan.stop_below is not None:
         cutoff = own_command(sys.executable, "launch.submit.cutoff", str(run.path))
         if subprocess.run(cutoff, stdin=subprocess.DEVNULL, check=False).returncode == 0:

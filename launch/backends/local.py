@@ -117,9 +117,9 @@ class Local:
 
     def _is_at_it(self, job: Job, run: RunDir | None) -> bool:
         process = process_of(job.folder)
-        return self._status(job).phase == RUNNING and (
-            run is None or process is not None and self._watches(process, run)
-        )
+        if process is None or self._status(job).phase != RUNNING:
+            return False
+        return run is None or self._watches(process, run)
 
     def _watches(self, process: Process, run: RunDir) -> bool:
         """Whether the process of a job is at work on a run."""

@@ -29,7 +29,7 @@ class Step:
         self.first_bad: int | None = None  # status of the first rank that failed
         self.saved = False  # whether the ranks have said by their status that they have saved and left
         self._job = within.id
-        self._asked_to_end = False
+        self._asked_to_end = self._over = False
         env = inherited.of_step()
         if not plan.time_s and within.left_s is not None:  # when a program that asks is told to leave
             env["LAUNCH_LEAVE_AT"] = str(time.time() + within.left_s - min(plan.signal_s, within.left_s // 2))
@@ -49,13 +49,13 @@ class Step:
 
     def poll(self, timeout: float) -> bool:
         """Look whether the step has ended; True while it has not."""
-        if self._srun.returncode is not None:
+        if self._over:
             return False
         try:
             status = self._srun.wait(timeout)
         except subprocess.TimeoutExpired:
             return True
-        handles_warning = diagnose.handles_warning(self.run)
+        self._over, handles_warning = True, diagnose.handles_warning(self.run)
         if status == stop.STOPPED and handles_warning:
             self.saved = True
         elif status and not (self._asked_to_end and (status > 128 or status < 0 or not handles_warning)):

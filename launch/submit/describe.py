@@ -136,9 +136,8 @@ def _backend(plans: Sequence[Plan], asked: Request, within: Allocation | None) -
     if len(plans) == 1 and within:
         text += f", on {plans[0].nodes} of its nodes" * (plans[0].nodes < len(within.nodes))
     elif len(plans) > 1 and at_once == 1:
-        text += ", one run after the other" + f": there is room for no more, of {most} asked for" * (
-            bool(asked.throttle) and most > 1
-        )
+        text += ", one run after the other"
+        text += f": there is room for no more, of {most} asked for" * ((asked.throttle or 1) > 1)
     elif len(plans) > 1:
         text += f", up to {at_once} runs side by side{each}"
     return text + "; what is under way when it ends is ended" * bool(within and asked.detach)
