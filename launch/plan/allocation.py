@@ -45,8 +45,8 @@ class Allocation(NamedTuple):
         nodes = f"{len(self.nodes)} node{'s' * (len(self.nodes) > 1)}"
         return f"job {self.id} ({nodes}, {'no limit' if self.left_s is None else f'{clock(self.left_s)} left'})"
 
-    def request(self, asked: Request, given: Mapping[str, Any]) -> Request:
-        """The request without what only a new job can have.
+    def request(self, asked: Request, given: Mapping[str, Any]) -> tuple[Request, list[str]]:
+        """The request without what only a new job can have, and the options that it lacks then.
 
         Parameters
         ----------
@@ -71,7 +71,8 @@ class Allocation(NamedTuple):
             fields["time"] = None
         if asked.pack:  # they follow each other in one allocation, and that is this one
             fields |= {"pack": False, "throttle": 1}
-        return dataclasses.replace(asked, **fields)
+        dropped = [name for name in (*_OF_A_JOB, "time") if name in fields and getattr(asked, name)]
+        return dataclasses.replace(asked, **fields), dropped
 
     def no_option(self, option: str) -> str:
         """Why an option of the command line is refused."""

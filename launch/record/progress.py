@@ -175,7 +175,7 @@ def closing(run: RunDir, plan: Plan, outcome: str) -> str:
     if outcome == "failed":
         bad = bad_nodes.said(bad_nodes.among([run]))
         if bad:
-            again += " --exclude-bad-nodes"
+            again += " --new-job" * (plan.backend == "allocation") + " --exclude-bad-nodes"
         return "\n".join([f"failed: {run.path}", diagnose.paragraph(run), *bad, again])
     return f"{outcome} before the end: {run.path}\n{again}"
 

@@ -50,6 +50,8 @@ class Order:
         Stages of the workflow that must be done before.
     allocation : Allocation, optional
         The job of which its runs are to be steps.
+    passed_over : tuple of str
+        Options of a definition or of the user's defaults that they cannot have therefore.
     """
 
     asked: Request
@@ -58,6 +60,7 @@ class Order:
     stage: str = ""
     after: tuple[str, ...] = ()
     allocation: Allocation | None = None
+    passed_over: tuple[str, ...] = ()
 
     def within(self, allocation: Allocation, given: Mapping[str, Any]) -> Order:
         """The order for steps of an allocation.
@@ -67,7 +70,8 @@ class Order:
         Refusal
             If the command line gives an option that only a new job could have.
         """
-        return dataclasses.replace(self, asked=allocation.request(self.asked, given), allocation=allocation)
+        asked, dropped = allocation.request(self.asked, given)
+        return dataclasses.replace(self, asked=asked, allocation=allocation, passed_over=tuple(dropped))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -115,8 +119,14 @@ class Planned:
     def _facts(self, here: Site, why: str) -> tuple[dict[str, str], list[list[str]]]:
         asked, code, within = self.order.asked, self.sources, self.order.allocation
         if self.points:
-            return describe.study_facts(self.points, self.plans, self.jobs, asked, code, here, why, self.folder, within)
-        return describe.run_facts(self.plans[0], asked, code, here, why, RunDir(self.folder), within), []
+            study_of = (self.points, self.plans, self.jobs, asked, code, here, why, self.folder, within)
+            facts, table = describe.study_facts(*study_of)
+        else:
+            facts = describe.run_facts(self.plans[0], asked, code, here, why, RunDir(self.folder), within)
+            table = []
+        if passed_over := ", ".join(name.replace("_", "-") for name in self.order.passed_over):
+            facts["passed over"] = f"{passed_over}: only a new job could have that (--new-job)"
+        return facts, table
 
     def check(self) -> None:
         """Refuse what the scheduler cannot run, and more code than may be copied."""
