@@ -100,15 +100,17 @@ def cpus_per_task(request: Request, site: Site, backend: str, machine: Machine, 
     return cpus
 
 
-def refuse_too_many(size: int, backend: str, machine: Machine) -> None:
-    """Refuse a local run of more ranks than this machine can bear."""
+def refuse_too_many(size: int, backend: str, machine: Machine, at_once: int = 1) -> None:
+    """Refuse local runs, so many at a time, of more ranks than this machine can bear."""
     # A rank idles at 0.5 GB and contends for cores: beyond this a local run only makes the machine unusable.
     most = max(16, 4 * machine.cores)
-    if backend == "local" and size > most:
-        raise Refusal(
-            f"{size} ranks are too many for this machine ({machine.cores} cores): ask for {most} or fewer, "
-            "or give --backend slurm"
-        )
+    if backend != "local" or size * at_once <= most:
+        return
+    these = f"{size} ranks are" if at_once == 1 else f"{at_once} runs at a time of {size} ranks are"
+    less = f"ask for {most} or fewer, or give --backend slurm"
+    if at_once > 1:
+        less = f"give --throttle {max(1, most // size)} or less"
+    raise Refusal(f"{these} too many for this machine ({machine.cores} cores): {less}")
 
 
 def refuse_beyond_limits(site: Site, partition: str | None, nodes: int, time_s: int | None) -> None:

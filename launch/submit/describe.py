@@ -128,7 +128,8 @@ def _backend(plans: Sequence[Plan], asked: Request, within: Allocation | None) -
     if within is None:
         have = this_machine()
         at_once, most = runs_at_once(plans, asked.throttle or 1, have.gpus, have.cores), asked.throttle or 1
-        text, each = backend, ", each on GPUs and cores of its own"
+        own = " and ".join(["GPUs"] * bool(have.gpus) + ["cores"] * (have.cores >= at_once))
+        text, each = backend, f", each on {own} of its own" if own else ""
     else:
         most = 1 if plans[0].stop_below is not None and not asked.throttle else most
         at_once = min(most, len(within.nodes) // min(plan.nodes for plan in plans))

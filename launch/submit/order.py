@@ -16,7 +16,7 @@ from launch.plan import packing
 from launch.plan.allocation import Allocation
 from launch.plan.plan import Plan, default_name, refuse_bad_name, resolve
 from launch.plan.request import Request
-from launch.plan.shape import Machine, refuse_beyond_limits
+from launch.plan.shape import Machine, refuse_beyond_limits, refuse_too_many, runs_at_once
 from launch.plan.site import Site
 from launch.plan.sweep import Axes
 from launch.plan.workload import Target
@@ -257,6 +257,9 @@ def _plan(order: Order, here: Site, machine: Machine, now: datetime.datetime) ->
         default = default_name(f"{order.target.short_name}-study", now)
         name = default if asked.name is None else refuse_bad_name(asked.name)
         packing.refuse_contradictions(asked, plans, study=True, watched=not asked.detach and not order.stage)
+        largest = max(plans, key=lambda plan: plan.size)
+        at_once = runs_at_once([largest], min(len(plans), asked.throttle or 1), machine.gpus, machine.cores)
+        refuse_too_many(largest.size, largest.backend, machine, at_once)
         made = Planned(order=order, folder=(asked.runs / name).absolute(), plans=plans, points=points)
         for job in made.jobs:
             refuse_beyond_limits(here, job.partition, job.nodes, job.time_s)

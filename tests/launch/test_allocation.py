@@ -103,7 +103,13 @@ def test_what_only_a_new_job_could_have_is_passed_over_where_it_was_not_typed():
     one = Order(asked=request, target=SCRIPT, axes=from_words((), (2,))).within(HAVE, {"nodes": (2,)})
     assert one.passed_over == ("account", "time")
     (made,) = order.plan(one, here, EIGHT_CORES, NOON).plans
-    assert (made.backend, made.site, made.time_s, made.partition, made.account) == ("allocation", "big", None, None, None)
+    assert (made.backend, made.site, made.time_s, made.partition, made.account) == (
+        "allocation",
+        "big",
+        None,
+        None,
+        None,
+    )
     assert (made.gpus_per_node, made.ranks_per_node, made.cpus_per_task, made.directives) == (4, 8, 1, {})
 
 

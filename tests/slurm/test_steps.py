@@ -91,7 +91,9 @@ def test_a_run_is_a_step_of_an_interactive_allocation(clean_slurm: Cluster, tmp_
         ("node1", 0), ("node1", 1), ("node1", 2), ("node1", 3), ("node2", 4), ("node2", 5), ("node2", 6), ("node2", 7)
     ]  # fmt: skip
     assert {rank["CUDA_VISIBLE_DEVICES"] for rank in ranks} == {"0,1,2,3"}
-    assert re.search(rf"^backend +steps of job {have} \(3 nodes, 00:04:.. left\), on 2 of its nodes$", done.stdout, re.M)
+    assert re.search(
+        rf"^backend +steps of job {have} \(3 nodes, 00:04:.. left\), on 2 of its nodes$", done.stdout, re.M
+    )
     assert re.search("left out +SLURM_EXIT_IMMEDIATE, SLURM_HOSTFILE: ", done.stdout)
     assert "2 nodes x 2 ranks = 4 ranks, 2 GPUs per node" in done.stdout
     assert {rank["CUDA_VISIBLE_DEVICES"] for rank in said(RunDir(tmp_path / "b"))} == {"0,1"}
@@ -145,7 +147,9 @@ def test_what_does_not_fit_is_refused_and_a_new_job_may_have_it(clean_slurm: Clu
     (new,) = said(RunDir(tmp_path / "runs" / "new"))
     assert new["SLURM_JOB_ID"] != number
     stale = done.stdout[done.stdout.index("allocation ") :]
-    assert facts(stale)["allocation"].startswith("none: job 99999 of SLURM_JOB_ID") and facts(stale)["backend"] == "slurm"
+    assert (
+        facts(stale)["allocation"].startswith("none: job 99999 of SLURM_JOB_ID") and facts(stale)["backend"] == "slurm"
+    )
 
 
 def test_cancel_ends_the_step_of_a_run_and_never_the_job(clean_slurm: Cluster, tmp_path: Path, program: Path):
@@ -196,9 +200,7 @@ def test_the_step_ends_with_its_launcher(clean_slurm: Cluster, tmp_path: Path, p
 def test_at_the_end_of_the_allocation_runs_stop_and_no_other_begins(clean_slurm: Cluster, tmp_path: Path):
     program = tmp_path / "asks.py"
     program.write_text(
-        "import rankloop, sys, time\n"
-        "while not rankloop.stop_requested():\n    time.sleep(0.1)\n"
-        "sys.exit(75)\n"
+        "import rankloop, sys, time\nwhile not rankloop.stop_requested():\n    time.sleep(0.1)\nsys.exit(75)\n"
     )
     with job(tmp_path, f"{LAUNCH} --runs {tmp_path} --repeats 2 --name s {program}", "-N1", "-t", "1"):
         runs = [RunDir(tmp_path / "s" / f"n1-r{repeat}") for repeat in (1, 2)]
