@@ -64,6 +64,7 @@ _HOW = {
     "account",
     "qos",
     "partition",
+    "new_job",
 }
 
 

@@ -133,9 +133,14 @@ def without(plan: Plan, hosts: Sequence[str]) -> Plan:
     Refusal
         If it is of this machine, which has no other node.
     """
-    if plan.backend != "slurm":
+    if plan.backend == "local":
         raise Refusal(
             f"--exclude-bad-nodes is for runs under Slurm, and {plan.name} runs on this machine: resume it without"
+        )
+    if plan.backend == "allocation":
+        raise Refusal(
+            f"--exclude-bad-nodes is for a new job, and {plan.name} would be a step of the job in which this runs: "
+            "give --new-job"
         )
     flag = "--exclude="
     words = [word for word in plan.sbatch_args if not word.startswith(flag)]

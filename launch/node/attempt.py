@@ -14,7 +14,7 @@ import re
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ def alone(run: RunDir) -> Iterator[None]:
         yield
 
 
-def begin(run: RunDir, submission: int | None = None) -> int:
+def begin(run: RunDir, submission: int | None = None, step_of: tuple[str, Sequence[str]] | None = None) -> int:
     """Note that an attempt starts, here and now; return its number, counted from 1. Who calls it holds the run's lock.
 
     Parameters
@@ -67,6 +67,8 @@ def begin(run: RunDir, submission: int | None = None) -> int:
         The run.
     submission : int, optional
         Number of the job that makes the attempt; None for a script that was submitted by hand.
+    step_of : tuple of str and sequence of str, optional
+        The allocation of which the attempt is to be a step, and its nodes, where this process is not on the first.
 
     Raises
     ------
@@ -89,7 +91,7 @@ def begin(run: RunDir, submission: int | None = None) -> int:
     run.make_folders()
     run.handles_warning.unlink(missing_ok=True)  # the program has yet to say so
     attempt = len(run.events("started")) + 1
-    more = _job() | ({"logs": _printed(run)} if attempt > 1 else {})
+    more = (_job() if step_of is None else _step(*step_of)) | ({"logs": _printed(run)} if attempt > 1 else {})
     run.append_event(
         "started",
         attempt=attempt,
@@ -200,6 +202,10 @@ def _job() -> dict[str, Any]:
     return {"job": number, "nodes": os.environ.get("SLURM_JOB_NODELIST"), "restarts": str(slurm_job.restarts())}
 
 
+def _step(allocation: str, nodes: Sequence[str]) -> dict[str, Any]:
+    return {"allocation": allocation, "nodes": ",".join(nodes)}
+
+
 def _code(run: RunDir) -> dict[str, Any]:
     """Which code the attempt runs, and what has changed at its place meanwhile; that is printed too."""
     record = snapshot.record_of(run)
@@ -260,15 +266,25 @@ def _end(run: RunDir, plan: Plan, status: int, asked: bool) -> int:
     """End an attempt in a job, and put that back into the queue if it goes on; return the exit status of the script."""
     from launch.record import diagnose
 
-    reason = diagnose.ended_by_slurm(run)
-    if reason is None and (status or asked):  # what Slurm says of a task of an array stands elsewhere
-        reason = slurm_job.ended_by() or ("cancelled" if asked else None)
-    outcome = end(run, status, reason)
+    outcome = end(run, status, reason := why_ended(run, status, asked))
     if outcome == "failed":
         print(diagnose.paragraph(run), flush=True)
     if outcome == "stopped" and not (asked and reason == "time limit"):  # else it has been put back already
         _again(run, plan, run.events("ended")[-1].get("reason"))
     return {"done": 0, "stopped": stop.STOPPED, "failed": 1}[outcome]
+
+
+def why_ended(run: RunDir, status: int, asked: bool = False) -> str | None:
+    """Why Slurm ended the last attempt, whose ``srun`` had this exit status; None if it did not.
+
+    ``asked`` says whether the script was asked to end.
+    """
+    from launch.record import diagnose
+
+    reason = diagnose.ended_by_slurm(run)
+    if reason is None and (status or asked):  # what Slurm says of a task of an array stands elsewhere
+        reason = slurm_job.ended_by() or ("cancelled" if asked else None)
+    return reason
 
 
 def _again(run: RunDir, plan: Plan, reason: str | None) -> None:

@@ -59,6 +59,10 @@ def main(argv: list[str]) -> int:
             os.environ.update(frameworks.variables(plan, rank, run.meeting, attempt, plan.patience_s))
         gloo.start_together(plan.patience_s)
         sampling.beside(run, plan, rank, attempt, here)  # once no other rank waits for this one
+        if plan.backend == "allocation" and rank.is_chief:  # the launcher may be on another machine
+            from launch.node.attempt import note_surroundings
+
+            note_surroundings(run)
         frameworks.known_to_jax()
         begun = True
         # Each rank's stdout is a pipe, which Python would fill by the 8 KB before anyone saw a line.

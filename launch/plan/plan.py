@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 
 from launch.errors import Refusal
 from launch.plan import figures, typed
@@ -31,7 +31,7 @@ class Plan:
     name: str
     site: str
     site_file: str | None = None  # where that is a file of the user's own
-    backend: Backend
+    backend: Backend | Literal["allocation"]  # the last: steps of a job in which the launcher runs
     kind: str
     workload: str
     arguments: tuple[str, ...]

@@ -79,6 +79,10 @@ class Request:
     stop_below: Annotated[float, Bounds(above=0, most=1)] | None = _option(
         None, "skip points of a study whose efficiency, measured on smaller points or predicted, is below this"
     )
+    new_job: bool = _option(
+        False,
+        "within a Slurm job: submit a new job, as elsewhere; by default runs become steps of the job that this is",
+    )
     inherit: tuple[str, ...] = _option(
         (),
         "Slurm's variables that the job takes from this environment, as SBATCH_RESERVATION or 'SBATCH_*'; all others "
@@ -114,5 +118,9 @@ class Request:
         "of its value",
         "--array",
     )
-    throttle: Count | None = _option(None, "maximum number of runs of a study at a time, in each Slurm array")
+    throttle: Count | None = _option(
+        None,
+        "maximum number of runs of a study at a time: in each Slurm array, in the allocation in which this runs, or on "
+        "this machine, where it is 1 by default",
+    )
     budget: NotNegative | None = _option(None, "GPU-hours (node-hours without GPUs) that must not be exceeded")

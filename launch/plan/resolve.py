@@ -49,9 +49,9 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
     Refusal
         If the shape is impossible at the site.
     """
-    backend = request.backend or site.backend
+    backend = site.backend if site.backend == "allocation" else request.backend or site.backend
     _refuse_contradictions(request, backend)
-    if backend == "slurm":
+    if backend != "local":
         refuse_path(request.runs)
     request, taken = inherited.take(request)
     if site.nodes is not None and nodes > site.nodes:

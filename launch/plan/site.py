@@ -181,6 +181,8 @@ def unknown(site: Site) -> list[str]:
         "cores of a node (-c)": site.cpus_per_node is None,
         "network interface (network_interface)": site.network_interface is None and site.rendezvous == "gloo",
     }
+    if site.backend == "allocation":  # which says all else
+        return [what for what, is_open in open_.items() if is_open and what.startswith("network")]
     return [what for what, is_open in open_.items() if is_open]
 
 

@@ -95,6 +95,8 @@ def _attempts(run: RunDir) -> Iterator[tuple[list[str], _Fault | None, float]]:
 
 def _fault(run: RunDir, begin: Event, end: Event | None, first: str) -> _Fault | None:
     """What an attempt says against a node, of which ``first`` ran the job script."""
+    if end is None and "allocation" in begin:  # the launcher has gone, from wherever it was
+        return None
     if end is None:
         # Slurm has started it again; if it did not say that it ended this one, the node of the job script has died.
         if diagnose.ended_by_slurm(run, begin.get("attempt")):

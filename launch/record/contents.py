@@ -66,6 +66,7 @@ class Event(TypedDict, total=False):
     job: str
     submission: Natural
     nodes: str
+    allocation: str  # the job of which an attempt is a step
     command: list[str]
     outcome: Outcome
     status: int

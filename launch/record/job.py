@@ -47,7 +47,8 @@ class Job:
     after : tuple of str
         Jobs, by their ids, that must have ended well before this one begins.
     throttle : int, optional
-        How many tasks of an array may run at once.
+        How many tasks of an array may run at once; of a pack on this machine (by default one) or in an allocation,
+        how many runs.
     detached : bool
         Whether it outlives its launcher also where jobs are processes of this machine.
     token : str

@@ -66,11 +66,14 @@ class Progress:
     stream : text file
         Where to, standard error by default; on a terminal the line stays in its place, elsewhere it is written anew
         every ten seconds.
+    label : str
+        What stands before each line of a run that goes on beside others; its line does not stay in its place then.
     """
 
-    def __init__(self, run: RunDir, plan: Plan, stream: TextIO | None = None) -> None:
+    def __init__(self, run: RunDir, plan: Plan, stream: TextIO | None = None, label: str = "") -> None:
         self._run, self._plan, self._stream = run, plan, stream or sys.stderr
-        self._live = self._stream.isatty()
+        self._label = f"{label}  " if label else ""
+        self._live = self._stream.isatty() and not label
         self._width = 0
         self._drawn = self._began = time.monotonic()
         self._text = ""
@@ -138,7 +141,7 @@ class Progress:
             self._draw("")
         else:  # who prints is alive: no other sign of that is needed for a while
             self._drawn = time.monotonic()
-        print(line, file=self._stream, flush=True)
+        print(f"{self._label}{line}", file=self._stream, flush=True)
 
     def _draw(self, text: str) -> None:
         if self._live:
@@ -151,7 +154,7 @@ class Progress:
             self._width = len(text)
             self._stream.flush()
         elif text and text != self._text:
-            print(text, file=self._stream, flush=True)
+            print(f"{self._label}{text}", file=self._stream, flush=True)
         self._text = text
 
 
@@ -172,7 +175,7 @@ def closing(run: RunDir, plan: Plan, outcome: str) -> str:
     if outcome == "failed":
         bad = bad_nodes.said(bad_nodes.among([run]))
         if bad:
-            again += " --exclude-bad-nodes"
+            again += " --new-job" * (plan.backend == "allocation") + " --exclude-bad-nodes"
         return "\n".join([f"failed: {run.path}", diagnose.paragraph(run), *bad, again])
     return f"{outcome} before the end: {run.path}\n{again}"
 

@@ -23,7 +23,7 @@ from launch.submit import study
 Key = tuple[int, tuple[tuple[str, str], ...], int]
 """Nodes, values of the axes and repeat: which run of a study one is."""
 
-_OF_THE_COMMAND = {"name", "runs", "dry_run", "json", "follow", "wait", "detach", "budget", "inherit"}
+_OF_THE_COMMAND = {"name", "runs", "dry_run", "json", "follow", "wait", "detach", "budget", "inherit", "new_job"}
 _OF_THE_AXES = {"nodes", "sweep", "repeats"}
 _OF_A_RUN = {
     "name", "job_name", "kind", "workload", "arguments", "entry", "describe", "seed", "nodes", "ranks_per_node",
@@ -38,7 +38,12 @@ def record(asked: Request, target: Target, axes: Axes, first: Plan) -> Asked:
     request, _ = inherited.take(asked)
     default = Request()
     left_out = {name: getattr(default, name) for name in _OF_THE_COMMAND | _OF_THE_AXES}
-    request = dataclasses.replace(request, **left_out, backend=first.backend, site=first.site_file or first.site)
+    left_out |= {"site": first.site_file or first.site, "backend": first.backend}
+    if first.backend == "allocation":  # which decides on its shape too, and is another when it is planned again
+        shape = {"ranks_per_node": first.ranks_per_node, "cpus_per_task": first.cpus_per_task}
+        gpus = {"gpus_per_node": first.gpus_per_node} if first.gpus_per_node else {}
+        left_out |= {"backend": "slurm", **shape, **gpus}
+    request = dataclasses.replace(request, **left_out)
     shared = {name: value for name, value in first.to_json().items() if name not in _OF_A_RUN - {"cwd"}}
 
     def lists(tables: Sequence[Mapping[str, Sequence[str]]]) -> list[dict[str, list[str]]]:

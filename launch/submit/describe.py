@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from launch.plan import executable, figures, inherited, site
+from launch.plan.allocation import Allocation
 from launch.plan.plan import Plan
 from launch.plan.request import Request
+from launch.plan.shape import runs_at_once, this_machine
 from launch.plan.site import Site
 from launch.plan.walltime import UNLIMITED, clock
 from launch.record import cooperation
@@ -26,7 +28,9 @@ def text(facts: Mapping[str, str], table: Sequence[Sequence[str]] = ()) -> str:
     )
 
 
-def run_facts(planned: Plan, asked: Request, code: Sources, here: Site, why: str, run: RunDir) -> dict[str, str]:
+def run_facts(
+    planned: Plan, asked: Request, code: Sources, here: Site, why: str, run: RunDir, within: Allocation | None
+) -> dict[str, str]:
     """The plan, fact by fact."""
     if planned.backend == "local":
         nodes = f"{planned.nodes} node{'s' * (planned.nodes > 1)} (groups of processes on this machine)"
@@ -34,7 +38,7 @@ def run_facts(planned: Plan, asked: Request, code: Sources, here: Site, why: str
         nodes = f"{planned.nodes} node{'s' * (planned.nodes > 1)}"
     return {
         "site": f"{here.name} ({why})",
-        "backend": planned.backend,
+        "backend": _backend([planned], asked, within),
         "shape": f"{nodes} x {planned.ranks_per_node} rank{'s' * (planned.ranks_per_node > 1)} = {planned.size} "
         f"rank{'s' * (planned.size > 1)}, {_gpus(planned)}",
         **({"container": f"{planned.container} ({planned.container_runtime})"} if planned.container else {}),
@@ -46,7 +50,7 @@ def run_facts(planned: Plan, asked: Request, code: Sources, here: Site, why: str
         **_environment(planned),
         "run": str(run.path),
         **_not_known(planned, here),
-        **inherited.rows(without_secrets(planned.inherited), planned.backend == "slurm"),
+        **inherited.rows(without_secrets(planned.inherited), planned.backend),
     }
 
 
@@ -59,6 +63,7 @@ def study_facts(
     here: Site,
     why: str,
     folder: Path,
+    within: Allocation | None,
 ) -> tuple[dict[str, str], list[list[str]]]:
     """The plan of a study: what its runs share and what it costs at most, fact by fact, and a table with a row for each
     point."""
@@ -84,7 +89,7 @@ def study_facts(
     differing = [name for name in names if len({plan.describe.get(name) for plan in plans}) > 1]
     facts = {
         "site": f"{here.name} ({why})",
-        "backend": first.backend + " (one run after the other)" * (first.backend == "local"),
+        "backend": _backend(plans, asked, within),
         "study": f"{points} point{'s' * (points > 1)} x {repeats} repeat{'s' * (repeats > 1)} = {len(found)} "
         f"run{'s' * (len(found) > 1)}" + f", {asked.scaling} scaling" * several,
         **({"container": f"{first.container} ({first.container_runtime})"} if first.container else {}),
@@ -99,7 +104,7 @@ def study_facts(
         **_environment(first),
         "folder": str(folder),
         **_not_known(max(plans, key=lambda plan: plan.nodes), here),
-        **inherited.rows(without_secrets(first.inherited), first.backend == "slurm"),
+        **inherited.rows(without_secrets(first.inherited), first.backend),
     }
     table = [["nodes", "ranks", "GPUs", *(name for name, _ in found[0].values), *differing]]
     for point, plan in zip(found, plans):
@@ -115,6 +120,30 @@ def study_facts(
                 ]
             )
     return facts, table
+
+
+def _backend(plans: Sequence[Plan], asked: Request, within: Allocation | None) -> str:
+    """What runs them and, where it is not Slurm that decides on that, how many at a time."""
+    backend, most = plans[0].backend, asked.throttle or len(plans)
+    if backend == "slurm":
+        return backend
+    if within is None:
+        have = this_machine()
+        at_once, most = runs_at_once(plans, asked.throttle or 1, have.gpus, have.cores), asked.throttle or 1
+        own = " and ".join(["GPUs"] * bool(have.gpus) + ["cores"] * (have.cores >= at_once))
+        text, each = backend, f", each on {own} of its own" if own else ""
+    else:
+        most = 1 if plans[0].stop_below is not None and not asked.throttle else most
+        at_once = min(most, len(within.nodes) // min(plan.nodes for plan in plans))
+        text, each = f"steps of {within.text}", ""
+    if len(plans) == 1 and within:
+        text += f", on {plans[0].nodes} of its nodes" * (plans[0].nodes < len(within.nodes))
+    elif len(plans) > 1 and at_once == 1:
+        text += ", one run after the other"
+        text += f": there is room for no more, of {most} asked for" * ((asked.throttle or 1) > 1)
+    elif len(plans) > 1:
+        text += f", up to {at_once} runs side by side{each}"
+    return text + "; what is under way when it ends is ended" * bool(within and asked.detach)
 
 
 def _command(point: study.Point, planned: Plan) -> dict[str, str]:
@@ -134,7 +163,7 @@ def _program(planned: Plan) -> dict[str, str]:
     if planned.kind == "program":
         rows["program"] = planned.workload
         found = None if planned.container else executable.unrunnable(planned.workload)
-        if found and planned.backend == "slurm":
+        if found and planned.backend != "local":
             rows["on the nodes"] = f"not known; here it cannot run: {found}"
     elif planned.kind == "script" and (line := executable.other_python(planned.workload)):
         rows["python"] = f"{planned.python}; its own first line, {line}, is followed where -- stands before the script"
@@ -188,10 +217,12 @@ def walltime_rows(planned: Plan, whole: str) -> dict[str, str]:
     time = f"{clock(planned.time_s)}{whole}" if planned.time_s else "none given"
     if not planned.time_s and planned.backend == "local":
         return {"walltime": time}
+    if not planned.time_s and planned.backend == "allocation":
+        time = "none given, so what is left of the job"
     warning = f"SIGUSR2 to all ranks, {planned.warning_s} s before the walltime is over"
     none = "only to a program that asks (rankloop.stop_requested()); --warn SECONDS sends SIGUSR2 to all ranks"
     return {
-        "walltime": time + ", so the partition's own" * (not planned.time_s),
+        "walltime": time + ", so the partition's own" * (not planned.time_s and planned.backend == "slurm"),
         "warning": warning if planned.warning_s else none,
     }
 

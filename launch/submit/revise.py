@@ -3,13 +3,13 @@ recorded."""
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from launch.backends.scheduler import scheduler
 from launch.errors import Refusal, SubmissionRefused
-from launch.plan import packing, site
+from launch.plan import allocation, packing, site
 from launch.plan.plan import Plan
 from launch.plan.shape import refuse_beyond_limits
 from launch.plan.site import Site
@@ -29,14 +29,15 @@ class Anew:
     account: str | None = field(default=None, metadata={"flags": ("-A",)})  # Slurm account to charge for it
     qos: str | None = field(default=None, metadata={"flags": ("-q",)})  # its Slurm quality of service
     partition: str | None = field(default=None, metadata={"flags": ("-p",)})  # its Slurm partition
+    new_job: bool = False  # within a Slurm job: submit a new job, instead of a step of this one
 
 
 _OPTIONS = ("time", "account", "qos", "partition")
-_FIELDS = ("time_s", "account", "qos", "partition", "max_jobs")
+_FIELDS = ("backend", "time_s", "account", "qos", "partition", "max_jobs")
 
 
 def revised(runs: Runs, anew: Anew) -> list[tuple[RunDir, Plan]]:
-    """The runs with the plans that they get; nothing is written.
+    """The runs with the plans that they get; nothing is written. Those of Slurm become steps of the job that this is.
 
     Raises
     ------
@@ -45,17 +46,35 @@ def revised(runs: Runs, anew: Anew) -> list[tuple[RunDir, Plan]]:
         Slurm's.
     """
     given = {name: value for name in _OPTIONS if (value := getattr(anew, name)) is not None}
+    runs = _placed(runs, given, anew.new_job)
     if not given:
-        return list(runs)
+        return runs
     sites = {(plan.site, plan.site_file): _site(plan) for _, plan in runs}
     found = [(run, _revised(plan, given, sites[plan.site, plan.site_file])) for run, plan in runs]
     plans = [plan for _, plan in found]
     changed = [new for (_, old), new in zip(runs, plans) if new != old]
-    jobs = [packing.allocation(runs[0][0].path.parent.name, plans)] if changed and plans[0].pack else changed
+    packed = bool(changed) and plans[0].pack and plans[0].backend == "slurm"
+    jobs = [packing.allocation(runs[0][0].path.parent.name, plans)] if packed else changed
     for job in {(job.nodes, job.time_s): job for job in jobs}.values():
-        refuse_beyond_limits(sites[job.site, job.site_file], job.partition, job.nodes, job.time_s)
+        if job.backend != "allocation":
+            refuse_beyond_limits(sites[job.site, job.site_file], job.partition, job.nodes, job.time_s)
         scheduler(job.backend).check(job)
     return found
+
+
+def _placed(runs: Runs, given: Mapping[str, str], new_job: bool) -> list[tuple[RunDir, Plan]]:
+    """The runs where Slurm is to run them now: as steps of the allocation in which this runs, or as new jobs."""
+    if runs[0][1].backend == "local":  # as are all of a study or workflow
+        return list(runs)
+    found = allocation.here() if not new_job else allocation.Found()
+    if (within := found.allocation) is None:
+        return [(run, dataclasses.replace(plan, backend="slurm")) for run, plan in runs]
+    if wrong := next((name for name in given if name != "time"), None):
+        raise Refusal(within.no_option(f"--{wrong}"))
+    placed = [(run, within.place(plan)) for run, plan in runs]
+    time_s = walltime(given["time"]) if "time" in given else None
+    within.refuse([plan if time_s is None else dataclasses.replace(plan, time_s=time_s) for _, plan in placed])
+    return placed
 
 
 def _revised(plan: Plan, given: dict[str, str], here: Site) -> Plan:
@@ -64,6 +83,8 @@ def _revised(plan: Plan, given: dict[str, str], here: Site) -> Plan:
             raise Refusal(f"--{name} is for Slurm, and {plan.name} runs on this machine: leave it out")
         if not value.isprintable() or not value:
             raise Refusal(f"--{name} {value!r}: give it as one word, without line breaks")
+    if plan.backend == "allocation":  # no limit of a partition counts
+        here = dataclasses.replace(here, partitions={})
     partition = given.get("partition", plan.partition)
     time_s = walltime(given["time"]) if "time" in given else plan.time_s
     refuse_beyond_limits(here, partition, plan.nodes, time_s)
@@ -92,7 +113,7 @@ def _site(plan: Plan) -> Site:
         if plan.site_file:
             raise
         print(f"the file of site {plan.site} is not known, so its limits are not checked", flush=True)
-        return Site(name=plan.site, backend=plan.backend)
+        return Site(name=plan.site, backend="local" if plan.backend == "local" else "slurm")
 
 
 @contextlib.contextmanager
