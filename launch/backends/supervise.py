@@ -57,7 +57,8 @@ def execute(run: RunDir, plan: Plan, submission: int) -> str:
                 status, reason = _supervise(ranks, plan, signals)
             finally:
                 ranks.kill()
-            outcome, made = attempt.end(run, status, reason), made + 1
+            made += 1
+            outcome = attempt.end(run, status, reason, made)
     if signals.all:  # also where the run had just been done: nothing is to come after it
         raise Interrupted
     return outcome

@@ -20,7 +20,7 @@ from typing import Any
 from launch.errors import Refusal
 from launch.node import slurm_job, stop
 from launch.plan.plan import Plan
-from launch.record import diagnose, figures, job, snapshot, steps
+from launch.record import diagnose, figures, hang, job, snapshot, steps
 from launch.record.environment import surroundings
 from launch.record.rundir import RunDir
 from launch.record.writing import publish_json
@@ -28,7 +28,7 @@ from launch.record.writing import publish_json
 _UNHANDLED = "ended by SIGUSR2, the request of the launcher to save and leave, which the program does not handle"
 
 # Of the reasons for which ranks are ended, those for which a run is started again. Of others Slurm itself decides.
-_AGAIN = (None, "time limit", "preemption", _UNHANDLED)
+_AGAIN = (None, "time limit", "preemption", hang.REASON, _UNHANDLED)
 
 
 class MayNotBegin(Exception):
@@ -103,7 +103,7 @@ def begin(run: RunDir, submission: int | None = None) -> int:
     return attempt
 
 
-def end(run: RunDir, status: int, reason: str | None = None) -> str:
+def end(run: RunDir, status: int, reason: str | None = None, made: int = 1) -> str:
     """Note how the attempt ended: done, stopped (it can be started again) or failed.
 
     Parameters
@@ -114,6 +114,8 @@ def end(run: RunDir, status: int, reason: str | None = None) -> str:
         The exit status of srun, or of the first rank that failed.
     reason : str, optional
         Why the ranks were ended from outside, where they were.
+    made : int
+        How many attempts the job has made with this one.
 
     Returns
     -------
@@ -123,6 +125,9 @@ def end(run: RunDir, status: int, reason: str | None = None) -> str:
     plan = run.plan()
     started = run.events("started")
     attempt = len(started)
+    if (hung := hang.verdict(run, attempt)) is not None:
+        reason = hang.REASON
+        print(f"launch: hung: {hung.get('said')}", flush=True)
     # An srun that was ended together with its ranks may say 0.
     if status == 0 and plan.kind != "workload" and not reason:
         shape = {"status": "done", "ranks": plan.size, "nodes": plan.nodes, "attempts": attempt}
@@ -135,6 +140,8 @@ def end(run: RunDir, status: int, reason: str | None = None) -> str:
         failure = None  # what ranks do then is the consequence
     if run.result() is not None:
         outcome = "done"
+    elif hung is not None:
+        outcome = "failed" if _why_not_again(run, plan, made, saved_step(run)) else "stopped"
     # Slurm brings a job back that has lost a node, if it may.
     elif failure is not None and failure.error == diagnose.NODE_FAILURE and plan.max_attempts > 1:
         outcome = "stopped"
@@ -146,6 +153,8 @@ def end(run: RunDir, status: int, reason: str | None = None) -> str:
     more: dict[str, Any] = {"reason": reason} if reason and outcome != "done" else {}
     if failure is not None and outcome != "done":
         more["first_failure"] = failure._asdict()
+    if hung is not None and outcome != "done":
+        more["hang"] = hung
     submission = started[-1].get("submission") if started else None
     with contextlib.suppress(Refusal):  # of a copy that is gone
         if new := snapshot.written(run):
@@ -164,16 +173,21 @@ def saved_step(run: RunDir) -> int:
 
 def may_start_again(run: RunDir, plan: Plan, made: int, reason: str | None) -> bool:
     """Whether a run that was stopped is started again, by itself, after so many attempts; prints why not."""
-    steps = [event.get("step", 0) for event in run.events("ended")][-3:]
     if plan.max_attempts <= 1 or reason not in _AGAIN:
         return False
+    if why := _why_not_again(run, plan, made):
+        print(f"launch: not started again: {why}", flush=True)
+    return not why
+
+
+def _why_not_again(run: RunDir, plan: Plan, made: int, *step: int) -> str:
+    """Why a run is not started again after so many attempts, of which the last, if not noted yet, got to a step."""
+    steps = [*(event.get("step", 0) for event in run.events("ended")), *step][-3:]
     if made >= plan.max_attempts:
-        print(f"launch: not started again: {made} attempts were made", flush=True)
-    elif plan.kind == "workload" and len(steps) == 3 and len(set(steps)) == 1:
-        print(f"launch: not started again: two attempts got no further than step {steps[0]}", flush=True)
-    else:
-        return True
-    return False
+        return f"{made} attempts were made"
+    if plan.kind == "workload" and len(steps) == 3 and len(set(steps)) == 1:
+        return f"two attempts got no further than step {steps[0]}"
+    return ""
 
 
 def _printed(run: RunDir) -> list[int]:
@@ -234,7 +248,7 @@ def _end(run: RunDir, plan: Plan, status: int, asked: bool) -> int:
     reason = diagnose.ended_by_slurm(run)
     if reason is None and (status or asked):  # what Slurm says of a task of an array stands elsewhere
         reason = slurm_job.ended_by() or ("cancelled" if asked else None)
-    outcome = end(run, status, reason)
+    outcome = end(run, status, reason, slurm_job.restarts() + 1)
     if outcome == "failed":
         print(diagnose.paragraph(run), flush=True)
     if outcome == "stopped" and not (asked and reason == "time limit"):  # else it has been put back already

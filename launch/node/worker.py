@@ -16,7 +16,7 @@ from typing import Any
 
 from launch import INSIDE
 from launch.errors import Refusal
-from launch.node import child, frameworks, gloo, pinning, program, rendezvous, sampling, stop, world
+from launch.node import child, frameworks, gloo, pinning, program, pulse, rendezvous, sampling, stop, watching, world
 from launch.node.copies import Copies
 from launch.node.rank import Rank, environment, from_environment, rank_number
 from launch.plan.plan import Plan
@@ -44,9 +44,12 @@ def main(argv: list[str]) -> int:
     begun = False
     try:
         rank = who(plan)
+        if plan.hang_s:
+            pulse.show(python=plan.kind != "program")
         copies = Copies(snapshot.copies(run))
         here = _prepare(run, plan, rank, attempt, copies)
         sampling.beside(run, plan, rank, attempt, here)
+        watching.beside(run, plan, rank, attempt, here)
         os.environ.update(rendezvous.meet(plan, rank, run.meeting, attempt, plan.patience_s))
         if not ours:
             os.environ.update(frameworks.variables(plan, rank, run.meeting, attempt, plan.patience_s))

@@ -24,7 +24,7 @@ from launch.plan.shape import (
 )
 from launch.plan.site import Site, own_file
 from launch.plan.typed import Bounds
-from launch.plan.walltime import UNLIMITED, clock, walltime
+from launch.plan.walltime import UNLIMITED, clock, duration, walltime
 from launch.plan.workload import TRAINER, Target
 
 
@@ -91,6 +91,7 @@ class Plan:
     )  # variables of Slurm, taken from the environment of the launcher
     signal_s: Natural = 120  # before the time limit, for ranks that handle the warning
     warn: bool = False  # whether a program that is not a workload is said to handle it
+    hang_s: NotNegative = 0.0  # without a sign of life after which it is ended as hung; 0: never
     patience_s: Natural = 300
     max_jobs: Natural | None = None  # that may be in the queue of the partition, each run of an array being one
 
@@ -254,6 +255,7 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
         inherited=taken,
         signal_s=_warning(request.warn, time_s) or site.signal_s,
         warn=request.warn is not None,
+        hang_s=hang_timeout(request.hang_timeout),
         patience_s=site.patience_s,
         max_jobs=site.partitions.get(partition or "", {}).get("max_jobs"),
     )
@@ -277,6 +279,27 @@ def _warning(asked: int | None, time_s: int | None) -> int | None:
     if asked and time_s and asked >= time_s:
         raise Refusal(f"--warn {asked} is not before the time limit of {clock(time_s)}: give fewer seconds")
     return asked
+
+
+SHORTEST_HANG_S = 5.0
+"""Of a timeout: a rank that writes a file, or waits for a busy node, may well be idle for that long."""
+
+
+def hang_timeout(text: str | None) -> float:
+    """Seconds of what ``--hang-timeout`` says; 0 where it is not given.
+
+    Raises
+    ------
+    Refusal
+        If it is not a time, or too short for anything to be known by it.
+    """
+    seconds = 0.0 if text is None else duration(text, "--hang-timeout")
+    if text is not None and seconds < SHORTEST_HANG_S:
+        raise Refusal(
+            f"--hang-timeout {text} is shorter than {SHORTEST_HANG_S:g} s, in which any program may be idle: give "
+            "several times the longest step, as 30m; or leave it out"
+        )
+    return seconds
 
 
 def _container(request: Request, site: Site, target: Target) -> dict[str, Any]:

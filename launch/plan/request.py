@@ -64,6 +64,11 @@ class Request:
         "maximum number of starts, requeues included: above 1, a run is started again when it reached its time limit, "
         "was preempted or lost a node; a workload goes on from its checkpoint, any other program begins anew",
     )
+    hang_timeout: str | None = _option(
+        None,
+        "end an attempt as hung when no rank has made a step for so long (of a program without steps: printed, or used "
+        "CPU), and keep the stacks of all ranks: 30m, 90s, or as --time",
+    )
     container: str | None = _option(None, "image in which the ranks run; how it is started, the site says")
     gpu_binding: Literal["slurm", "env", "framework"] | None = _option(
         None,

@@ -52,6 +52,7 @@ class RunDir:
     figures = _in_it("figures")
     tensorboard = _in_it("tensorboard")
     report = _in_it("report")
+    stacks = _in_it("stacks")  # of attempts that hung
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path).absolute()
@@ -80,6 +81,18 @@ class RunDir:
     def reading_notes(self, node: int) -> Path:
         """What was read on a node and what could not be, in lines of JSON."""
         return self.readings / f"node{node}.notes"
+
+    def watched(self, attempt: int, node: int) -> Path:
+        """What the watcher of a node has seen last in an attempt."""
+        return self.meeting / f"attempt{attempt}-watch{node}.json"
+
+    def hang_json(self, attempt: int) -> Path:
+        """Why an attempt was taken to hang, and which rank is behind; there once it was."""
+        return self.stacks / f"attempt{attempt}" / "hang.json"
+
+    def node_stacks(self, attempt: int, node: int) -> Path:
+        """The stacks of the ranks of a node when an attempt hung."""
+        return self.stacks / f"attempt{attempt}" / f"node{node}.txt"
 
     def raw_trace(self, attempt: int, rank: int) -> Path:
         """What TensorFlow's profiler saw on a rank, where TensorBoard looks for it."""

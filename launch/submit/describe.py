@@ -10,7 +10,7 @@ from launch.plan.plan import Plan
 from launch.plan.request import Request
 from launch.plan.site import Site
 from launch.plan.walltime import UNLIMITED, clock
-from launch.record import cooperation
+from launch.record import cooperation, hang
 from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
 from launch.record.sources import Sources
@@ -42,6 +42,7 @@ def run_facts(planned: Plan, asked: Request, code: Sources, here: Site, why: str
         **planned.describe,
         **_figures(planned),
         **walltime_rows(planned, ""),
+        **_hang(planned),
         "code": _code(code, asked),
         "run": str(run.path),
         **_not_known(planned, here),
@@ -91,6 +92,7 @@ def study_facts(
         **{name: first.describe[name] for name in names if name not in differing},
         **_figures(first),
         **walltime_rows(first, whole),
+        **_hang(first),
         **_command(found[0], first),
         "cost": cost,
         **cutoff,
@@ -183,6 +185,15 @@ def walltime_rows(planned: Plan, whole: str) -> dict[str, str]:
         "walltime": time + ", so the partition's own" * (not planned.time_s),
         "warning": warning if planned.warning_s else none,
     }
+
+
+def _hang(planned: Plan) -> dict[str, str]:
+    """After which time a run is taken to hang, and what becomes of it."""
+    if not planned.hang_s:
+        return {}
+    more = planned.max_attempts > 1
+    then = f"is started again, {planned.max_attempts} attempts in all" if more else "has failed"
+    return {"hang timeout": f"{hang.timeout_text(planned.hang_s)} without a step or other sign of life, and it {then}"}
 
 
 def _gpus(planned: Plan) -> str:
