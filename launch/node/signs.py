@@ -77,7 +77,8 @@ class Watched:
         self.alive = own is not None and own.began == self._began
         if own is None or not self.alive:
             return
-        self.state = own.state
+        wrong = [each.state for each in tree.values() if each.state in processes.STATES]
+        self.state = own.state if own.state in processes.STATES else (wrong or [own.state])[0]
         life = self._beats() or self._new_lines()
         cpu_s = sum(each.cpu_s for each in tree.values())
         transferred = sum(map(processes.transferred, tree))

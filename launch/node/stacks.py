@@ -75,7 +75,8 @@ def _place(rank: Watched, text: str) -> tuple[str, bool]:
         first = next(iter(processes.waits(leaf)), "")
         what = processes.command(leaf).split(" ")[0].rpartition("/")[2]
         state = processes.STATES.get(rank.state)
-        return state or f"{what}: {first.partition(': ')[2]}", others
+        where = first.partition(": ")[2]
+        return state or f"{what}: {where}", others or where.startswith("R")  # MPI waits without rest
     file, line, function = next((each for each in frames if not _LIBRARY.search(each[0])), frames[0])
     source = linecache.getline(file, int(line)).strip()
     shown = f"{os.path.basename(file)}, line {line} in {function}" + (f": {source}" if source else "")

@@ -29,7 +29,9 @@ def verdict(run: RunDir, attempt: int, timeout_s: float, reports: dict[int, dict
         for rank in report.get("ranks", ())
         if rank["alive"]
     ]
-    signs = "no step" if any(rank["strict"] for rank in ranks) else "no output and no CPU use"
+    quiet = "no output and no CPU use"
+    signs = f"no step, {quiet}" if any(rank["step"] for rank in ranks) else quiet
+    signs = "no step" if any(rank["strict"] for rank in ranks) else signs
     found, why = _behind(judged(ranks))
     if found is None:
         files = run.node_stacks(attempt, ranks[0]["node"] if ranks else 0).parent
@@ -63,7 +65,7 @@ def _behind(ranks: list[dict[str, Any]]) -> tuple[dict[str, Any] | None, str]:
     common = f"step {steps[0]}" if len(steps) == 1 and steps[0] else ""
     for these, what in (
         ([rank for rank in least if rank["state"] in STATES], ""),
-        ([rank for rank in least if not rank["waits_for_others"]] if any(_waits(least)) else [], "the others wait"),
+        (_not_waiting(least), "the others wait"),
         (_apart(least), "the others are elsewhere"),
     ):
         if 0 < len(these) < len(least) or these and len(least) < len(ranks):
@@ -79,8 +81,10 @@ def _behind(ranks: list[dict[str, Any]]) -> tuple[dict[str, Any] | None, str]:
     )
 
 
-def _waits(ranks: list[dict[str, Any]]) -> list[bool]:
-    return [rank["waits_for_others"] for rank in ranks]
+def _not_waiting(ranks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those that do not wait for others, where some do."""
+    these = [rank for rank in ranks if not rank["waits_for_others"]]
+    return these if len(these) < len(ranks) else []
 
 
 def _apart(ranks: list[dict[str, Any]]) -> list[dict[str, Any]]:

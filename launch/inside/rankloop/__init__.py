@@ -26,8 +26,8 @@ from rankloop import _pulse, _recorder
 
 TYPE_CHECKING = False  # what is only for annotations takes its time to import
 if TYPE_CHECKING:
-    import pathlib
     import contextlib
+    import pathlib
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 

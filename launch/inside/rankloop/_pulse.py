@@ -1,4 +1,4 @@
-"""The pulse of a rank: what the watcher of hangs (launch/node/watch.py) sees of it. Without --hang-timeout there is none.
+"""The pulse of a rank: what the watcher of hangs (launch/node/watch.py) sees of it, where --hang-timeout is given.
 
 It is one line in memory that the rank shares with the watcher: step, count, strict, phase. The count grows with each
 beat, and wherever a phase begins or ends. Where strict is 1, beats alone are signs of life; where it is 0, the use of
