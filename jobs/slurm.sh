@@ -18,4 +18,4 @@ ranks=$!
 while wait "$ranks"; status=$?; kill -0 "$ranks" 2>/dev/null; do :; done
 trap '' TERM USR2  # also for what follows
 
-@end "$status" "$asked"
+@end

@@ -27,7 +27,7 @@ run() {
         @warn srun --nodes="$2" --ntasks="$3" @srun \
             @worker
         status=$?
-        (trap '' TERM USR2 && @end "$status" "$asked")
+        (trap '' TERM USR2 && @end)
         case $? in
             0) lacking=$((lacking - 1)) ;;
             # Ranks that leave earlier than their time demands were asked to; so are those that would follow.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from launch import HOME, own_command
 from launch.backends import rank_command
+from launch.node.stop import AGAIN_HERE
 from launch.plan import inherited
 from launch.plan.plan import Plan, refuse_path
 from launch.plan.walltime import limit_text, minutes
@@ -41,25 +42,40 @@ again() { @attempt again .; }
 trap 'asked=1; trap "" TERM; again' TERM""")  # noqa: E501
 
 
+_AGAIN_TERM = """trap 'asked=1; trap "" TERM; again' TERM"""
+
+_HERE = _Script("""
+code=$?
+[ "$code" = @here ] || exit "$code"  # @here: on other nodes of this allocation
+asked=
+@term
+trap : USR2
+done""")
+
+
 def script(job: Job) -> str:
     """The text of the job script; the first of the job's plans is that of the allocation."""
     plan, *_ = job.plans
     attempt = shlex.join(own_command(plan.python, "launch.node.attempt"))
     if job.shape == "pack":
         return _pack(job, plan, attempt)
+    term = _AGAIN.substitute(attempt=attempt) if plan.max_attempts > 1 else "trap 'asked=1' TERM"
     tasks_of_array = f"0-{len(job.runs) - 1}" + (f"%{job.throttle}" if job.throttle else "")
     return _filled(
         "slurm.sh",
         job,
         {"array": tasks_of_array, "output": "logs/%a.log"} if job.shape == "array" else {},
         enter=_TASK if job.shape == "array" else _RUN,
-        term=_AGAIN.substitute(attempt=attempt) if plan.max_attempts > 1 else "trap 'asked=1' TERM",
+        term=term,
         # The modules may be what is wrong, so this cannot wait for the environment.
         environment=environment(plan, f"{attempt} begin . {job.number} && {attempt} end . 1\n    "),
-        begin=f"{attempt} begin . {job.number}",
-        srun=shlex.join([f"--nodes={plan.nodes}", f"--ntasks={plan.size}", *tasks(plan)]),
+        begin=("while :; do\n" if plan.spare_nodes else "") + f"{attempt} begin . {job.number}",
+        srun=shlex.join([f"--nodes={plan.nodes}", f"--ntasks={plan.size}", *tasks(plan)])
+        # The step ends with the first of its nodes, though the job does not.
+        + (' --no-kill=off --nodelist="$(cat meeting/nodes)"' if plan.spare_nodes else ""),
         worker=rank_command.line(plan),
-        end=f"{attempt} end .",
+        end=f'{attempt} end . "$status" "$asked"'
+        + (_HERE.substitute(here=AGAIN_HERE, term=_AGAIN_TERM) if plan.spare_nodes else ""),
     )
 
 
@@ -85,7 +101,7 @@ def _pack(job: Job, plan: Plan, attempt: str) -> str:
         warn='timeout --preserve-status --signal=USR2 "$longest" \\\n           ' if plan.handles_warning else "",
         srun=shlex.join([f"--time={a_run}", *tasks(plan)]),
         worker=rank_command.line(plan),
-        end=f"{attempt} end .",
+        end=f'{attempt} end . "$status" "$asked"',
         runs="\n".join(f"run {shlex.quote(f'../../{name}')} {each.nodes} {each.size}" for name, each in runs),
     )
 
@@ -109,7 +125,8 @@ def directives(plan: Plan) -> dict[str, str]:
     """The options of sbatch that stand in the script."""
     found = {
         "job-name": re.sub(r"[^A-Za-z0-9._+-]", "-", plan.job_name),
-        "nodes": str(plan.nodes),
+        "nodes": str(plan.allocated_nodes),
+        "no-kill": "" if plan.spare_nodes else None,
         "ntasks-per-node": str(plan.ranks_per_node),
         "cpus-per-task": plan.cpus_per_task,
         **_gpus(plan),

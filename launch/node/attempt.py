@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from launch.errors import Refusal
-from launch.node import slurm_job, stop
+from launch.node import slurm_job, spare, stop
 from launch.plan.plan import Plan
 from launch.record import diagnose, figures, hang, job, snapshot, steps
 from launch.record.environment import surroundings
@@ -96,7 +96,7 @@ def begin(run: RunDir, submission: int | None = None) -> int:
         submission=submission,
         host=socket.gethostname(),
         pid=os.getpid(),
-        **more,
+        **(more | spare.choose(run, run.plan())),
         **_code(run),
     )
     publish_json(run.env_json, surroundings())
@@ -144,6 +144,10 @@ def end(run: RunDir, status: int, reason: str | None = None, made: int = 1) -> s
         outcome = "failed" if _why_not_again(run, plan, made, saved_step(run)) else "stopped"
     # Slurm brings a job back that has lost a node, if it may.
     elif failure is not None and failure.error == diagnose.NODE_FAILURE and plan.max_attempts > 1:
+        outcome = "stopped"
+    elif (
+        failure is not None and plan.spare_nodes and diagnose.is_of_the_node(failure.error) and made < plan.max_attempts
+    ):
         outcome = "stopped"
     # srun reports the largest status of all, so 75 may hide a rank that failed with less: ask the failures as well.
     elif failure is None and (reason or status == stop.STOPPED and diagnose.handles_warning(run)):
@@ -233,7 +237,7 @@ def _begin(run: RunDir, plan: Plan, submission: int | None) -> str:
     with alone(run):
         try:
             # Slurm itself puts a job back that was preempted or lost a node, as often as it likes.
-            if run.result() is None and slurm_job.restarts() >= max(plan.max_attempts, 1):
+            if run.result() is None and _made(run, submission) >= max(plan.max_attempts, 1):
                 raise Refusal(f"{plan.max_attempts} attempts were made; go on by hand with resume")
             return f"launch: attempt {begin(run, submission)}"  # job.log holds all; diagnose looks for this
         except Refusal as refusal:
@@ -248,17 +252,30 @@ def _end(run: RunDir, plan: Plan, status: int, asked: bool) -> int:
     reason = diagnose.ended_by_slurm(run)
     if reason is None and (status or asked):  # what Slurm says of a task of an array stands elsewhere
         reason = slurm_job.ended_by() or ("cancelled" if asked else None)
-    outcome = end(run, status, reason, slurm_job.restarts() + 1)
+    made = _made(run, (run.events("started") or [{}])[-1].get("submission"), 1)
+    outcome = end(run, status, reason, made)
     if outcome == "failed":
         print(diagnose.paragraph(run), flush=True)
+    if outcome == "stopped" and not asked and (chosen := spare.after(run, plan)):
+        if may_start_again(run, plan, made, None):
+            print(f"launch: the next attempt is made within this allocation, on {chosen}", flush=True)
+            return stop.AGAIN_HERE
+        return stop.STOPPED
     if outcome == "stopped" and not (asked and reason == "time limit"):  # else it has been put back already
         _again(run, plan, run.events("ended")[-1].get("reason"))
     return {"done": 0, "stopped": stop.STOPPED, "failed": 1}[outcome]
 
 
+def _made(run: RunDir, submission: int | None, least: int = 0) -> int:
+    """How many attempts a job has made: Slurm counts its starts, and a job with spare nodes may make several in one."""
+    own = [event for event in run.events("started") if submission is not None and event.get("submission") == submission]
+    return max(slurm_job.restarts() + least, len(own) if run.plan().spare_nodes else 0)
+
+
 def _again(run: RunDir, plan: Plan, reason: str | None) -> None:
     """Put the job of a run that was stopped back into the queue, if it may start again."""
-    if may_start_again(run, plan, slurm_job.restarts() + 1, reason):
+    submission = (run.events("started") or [{}])[-1].get("submission")
+    if may_start_again(run, plan, _made(run, submission, 1), reason):
         print(f"launch: {slurm_job.requeue()}", flush=True)
 
 

@@ -81,5 +81,6 @@ def _place(rank: Watched, text: str) -> tuple[str, bool]:
     source = linecache.getline(file, int(line)).strip()
     shown = f"{os.path.basename(file)}, line {line} in {function}" + (f": {source}" if source else "")
     inner = next(iter(frames))
-    waits = any(_COLLECTIVE.search(each[0]) for each in frames) or bool(_COLLECTIVE.search(source))
+    own = [f"{each[2]}()" for each in frames if not _LIBRARY.search(each[0])]
+    waits = any(_COLLECTIVE.search(words) for words in [*(each[0] for each in frames), *own, source])
     return shown if inner[0] == file or source else f"{shown}, {inner[2]}", others or waits

@@ -92,6 +92,7 @@ class Plan:
     signal_s: Natural = 120  # before the time limit, for ranks that handle the warning
     warn: bool = False  # whether a program that is not a workload is said to handle it
     hang_s: NotNegative = 0.0  # without a sign of life after which it is ended as hung; 0: never
+    spare_nodes: Natural = 0  # in the allocation, beside those that the ranks use
     patience_s: Natural = 300
     max_jobs: Natural | None = None  # that may be in the queue of the partition, each run of an array being one
 
@@ -105,6 +106,11 @@ class Plan:
     def size(self) -> int:
         """Number of ranks."""
         return self.nodes * self.ranks_per_node
+
+    @property
+    def allocated_nodes(self) -> int:
+        """Number of nodes of its job, spare ones included."""
+        return self.nodes + self.spare_nodes
 
     @property
     def handles_warning(self) -> bool:
@@ -190,7 +196,8 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
             raise Refusal(f"--{option} {getattr(request, option)!r}: give it without line breaks")
     partition = request.partition or site.partition
     time_s = walltime(site.time if request.time is None else request.time)
-    refuse_beyond_limits(site, partition, nodes, time_s)
+    _refuse_spare(request, nodes, site)
+    refuse_beyond_limits(site, partition, nodes, time_s, request.spare_nodes)
     rendezvous = request.rendezvous or ("mpi" if target.uses_mpi and not request.independent else site.rendezvous)
     size = nodes * ranks
     if request.independent and target.kind == "workload":
@@ -255,6 +262,7 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
         inherited=taken,
         signal_s=_warning(request.warn, time_s) or site.signal_s,
         warn=request.warn is not None,
+        spare_nodes=request.spare_nodes,
         hang_s=hang_timeout(request.hang_timeout),
         patience_s=site.patience_s,
         max_jobs=site.partitions.get(partition or "", {}).get("max_jobs"),
@@ -300,6 +308,19 @@ def hang_timeout(text: str | None) -> float:
             "several times the longest step, as 30m; or leave it out"
         )
     return seconds
+
+
+def _refuse_spare(request: Request, nodes: int, site: Site) -> None:
+    """Refuse spare nodes that the site does not have, or that no attempt could use."""
+    if not (spare := request.spare_nodes):
+        return
+    if request.max_attempts < 2:
+        raise Refusal(f"--spare-nodes {spare} is for attempts that follow one: give --max-attempts 2 or more as well")
+    if site.nodes is not None and nodes + spare > site.nodes:
+        raise Refusal(
+            f"--spare-nodes {spare} makes {nodes + spare} nodes, more than {site.name} has ({site.nodes}): ask for "
+            "fewer"
+        )
 
 
 def _container(request: Request, site: Site, target: Target) -> dict[str, Any]:
@@ -387,6 +408,7 @@ def _refuse_contradictions(request: Request, backend: str) -> None:
         "--sbatch-arg": request.sbatch_arg,
         "--srun-arg": request.srun_arg,
         "--inherit": request.inherit,
+        "--spare-nodes": request.spare_nodes,
     }
     given = [flag for flag, value in slurm_only.items() if value]
     if backend == "local" and given:

@@ -64,6 +64,11 @@ class Request:
         "maximum number of starts, requeues included: above 1, a run is started again when it reached its time limit, "
         "was preempted or lost a node; a workload goes on from its checkpoint, any other program begins anew",
     )
+    spare_nodes: Natural = _option(
+        0,
+        "nodes more in the allocation: an attempt that ends because of a node is followed by the next on the others, "
+        "without a wait in the queue; needs --max-attempts",
+    )
     hang_timeout: str | None = _option(
         None,
         "end an attempt as hung when no rank has made a step for so long (of a program without steps: printed, or used "

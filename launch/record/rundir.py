@@ -44,6 +44,7 @@ class RunDir:
     failures = _in_it("failures")
     handles_warning = _in_it("meeting/handles_warning")  # there once the program can be asked to leave
     world_json = _in_it("meeting/world.json")  # how many ranks the program's own library knew of at its end
+    nodes = _in_it("meeting/nodes")  # of the attempt, where the job has more
     meeting = _in_it("meeting")  # what ranks tell each other before they can talk: addresses, devices
     steps = _in_it("steps")
     readings = _in_it("readings")

@@ -43,6 +43,7 @@ def run_facts(planned: Plan, asked: Request, code: Sources, here: Site, why: str
         **_figures(planned),
         **walltime_rows(planned, ""),
         **_hang(planned),
+        **_spare([planned]),
         "code": _code(code, asked),
         "run": str(run.path),
         **_not_known(planned, here),
@@ -95,6 +96,7 @@ def study_facts(
         **_hang(first),
         **_command(found[0], first),
         "cost": cost,
+        **_spare(plans),
         **cutoff,
         "code": _code(code, asked),
         "folder": str(folder),
@@ -185,6 +187,17 @@ def walltime_rows(planned: Plan, whole: str) -> dict[str, str]:
         "walltime": time + ", so the partition's own" * (not planned.time_s),
         "warning": warning if planned.warning_s else none,
     }
+
+
+def _spare(plans: Sequence[Plan]) -> dict[str, str]:
+    """Nodes of a job beside those of its ranks, and what they cost."""
+    spare = plans[0].spare_nodes
+    if not spare:
+        return {}
+    hours, unit = study.cost(plans)
+    without, _ = study.cost([dataclasses.replace(plan, spare_nodes=0) for plan in plans])
+    cost = f", {hours:.4g} {unit} at most with them, {without:.4g} without" if hours and without else ""
+    return {"spare nodes": f"{spare} more in each job, for the attempts after one that a node has ended{cost}"}
 
 
 def _hang(planned: Plan) -> dict[str, str]:

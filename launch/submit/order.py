@@ -222,7 +222,7 @@ def plan(order: Order, here: Site, machine: Machine, now: datetime.datetime) -> 
         packing.refuse_contradictions(asked, plans, study=True, watched=not asked.detach and not order.stage)
         made = Planned(order=order, folder=(asked.runs / name).absolute(), plans=plans, points=points)
         for job in made.jobs:
-            refuse_beyond_limits(here, job.partition, job.nodes, job.time_s)
+            refuse_beyond_limits(here, job.partition, job.nodes, job.time_s, job.spare_nodes)
         return made
     nodes = int(order.axes.combinations()[0]["nodes"])
     planned = resolve(asked, nodes, here, order.target, machine, now)

@@ -53,7 +53,7 @@ def revised(runs: Runs, anew: Anew) -> list[tuple[RunDir, Plan]]:
     changed = [new for (_, old), new in zip(runs, plans) if new != old]
     jobs = [packing.allocation(runs[0][0].path.parent.name, plans)] if changed and plans[0].pack else changed
     for job in {(job.nodes, job.time_s): job for job in jobs}.values():
-        refuse_beyond_limits(sites[job.site, job.site_file], job.partition, job.nodes, job.time_s)
+        refuse_beyond_limits(sites[job.site, job.site_file], job.partition, job.nodes, job.time_s, job.spare_nodes)
         scheduler(job.backend).check(job)
     return found
 
@@ -66,7 +66,7 @@ def _revised(plan: Plan, given: dict[str, str], here: Site) -> Plan:
             raise Refusal(f"--{name} {value!r}: give it as one word, without line breaks")
     partition = given.get("partition", plan.partition)
     time_s = walltime(given["time"]) if "time" in given else plan.time_s
-    refuse_beyond_limits(here, partition, plan.nodes, time_s)
+    refuse_beyond_limits(here, partition, plan.nodes, time_s, plan.spare_nodes)
     if plan.warn and time_s and plan.signal_s >= time_s:
         raise Refusal(
             f"--time {given.get('time')}: {plan.name} is warned {plan.signal_s} s before its end (--warn): give more "

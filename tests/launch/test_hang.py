@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,27 @@ from launch.record.rundir import RunDir
 
 QUICK = ("deadlock", "stopped", "fifo-evaluation", "bash", "c-vfork", "sleep-atexit")
 OF = {way.name: way for way in WAYS}
+
+
+BUSY = """
+import os, sys, time
+import rankloop
+rank = rankloop.rank
+if rank == 1: sys.exit()                       # has ended before the others
+began = time.time()
+while time.time() - began < 6: pass            # silent, and busy: as if it compiled
+for step in rankloop.steps(range(2)):
+    time.sleep(3)
+with rankloop.phase("evaluation"):
+    while time.time() - began < 19: pass
+print("done", flush=True)
+"""
+IDLE = """
+import os, sys, time
+if os.environ["LAUNCH_RANK"] == "0": time.sleep(12)   # waits for the others, that print
+else:
+    for _ in range(3): print("alive", flush=True); time.sleep(4)
+"""
 
 
 def begun(way: Way, folder: Path, *more: str, shape: str = "--ranks-per-node=3") -> Launched:
@@ -37,14 +59,29 @@ def check(way: Way, folder: Path, launched: Launched) -> None:
     print(f"{way.name}: {said}")
 
 
-def test_runs_that_hang_are_ended_and_say_who_is_behind(tmp_path: Path):
-    """In a lock, stopped, in a pipe, a script, in the kernel and after the end: side by side, as each takes seconds."""
-    launched = {name: begun(OF[name], tmp_path / name) for name in QUICK}
-    for name, each in launched.items():
-        check(OF[name], tmp_path / name, each)
-    told = launch("status", tmp_path / "deadlock").stdout
-    assert "failed" in told and "hung: no step for 5 s; rank 1 on " in told
-    assert "hung" in launch("list", tmp_path / "deadlock" / "r").stdout or "failed" in told
+@pytest.fixture(scope="module")
+def side_by_side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, Launched]]]:
+    """Runs that are waited for by the tests: each takes seconds in which nothing happens."""
+    folder = tmp_path_factory.mktemp("hangs")
+    launched = {name: begun(OF[name], folder / name) for name in QUICK}
+    launched["again"] = begun(OF["sleep"], folder / "again", "--max-attempts=2")
+    for name, text in {"busy": BUSY, "idle": IDLE}.items():
+        (folder / f"{name}.py").write_text(text)
+        words = ("--backend=local", "--ranks-per-node=2", "--sample-hz=0", "--hang-timeout=5s", "--runs", folder)
+        launched[name] = Launched(*words, f"--name={name}", folder / f"{name}.py")
+    yield folder, launched
+    for each in launched.values():
+        each.process.kill()
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_run_that_hangs_is_ended_and_says_who_is_behind(side_by_side: tuple[Path, dict[str, Launched]], name: str):
+    """In a lock, stopped, in a pipe, a script, in the kernel and after the end."""
+    folder, launched = side_by_side
+    check(OF[name], folder / name, launched[name])
+    told = launch("status", folder / name).stdout
+    assert "failed" in told and "hung: no " in told
+    assert "1 failed" in launch("list", folder / name / "r").stdout
 
 
 @pytest.mark.slow
@@ -53,59 +90,34 @@ def test_every_way(tmp_path: Path, way: Way):
     check(way, tmp_path / "f", begun(way, tmp_path / "f"))
 
 
-def test_an_attempt_that_hung_is_followed_by_another(tmp_path: Path):
-    """From the checkpoint on; what hangs at every attempt at the same place is given up."""
-    launched = {
-        "again": begun(OF["sleep"], tmp_path / "again", "--max-attempts=2"),
-        "twice": begun(OF["load"], tmp_path / "twice", "--max-attempts=2"),
-    }
+def test_an_attempt_that_hung_is_followed_by_another(side_by_side: tuple[Path, dict[str, Launched]]):
+    folder, launched = side_by_side
     status, output = launched["again"].wait()
-    run = RunDir(tmp_path / "again" / "r")
+    run = RunDir(folder / "again" / "r")
     assert status == 0, output
     assert [event["outcome"] for event in run.events("ended")] == ["stopped", "done"]
     assert run.events("ended")[0]["reason"] == "hung"
-    status, output = launched["twice"].wait()
-    run = RunDir(tmp_path / "twice" / "r")
+
+
+@pytest.mark.slow
+def test_a_workload_goes_on_from_its_checkpoint_after_it_hung(tmp_path: Path):
+    status, output = begun(OF["load"], tmp_path / "f", "--max-attempts=2").wait()
+    run = RunDir(tmp_path / "f" / "r")
     assert status == 1, output
     first, second = run.events("ended")
     assert [first["outcome"], second["outcome"]] == ["stopped", "failed"]
     assert 0 < first["step"] < second["step"] and second["reason"] == "hung"
 
 
-BUSY = """
-import os, sys, time
-import rankloop
-rank = rankloop.rank
-if rank == 1: sys.exit()                       # has ended before the others
-began = time.time()
-while time.time() - began < 8: pass            # silent, and busy: as if it compiled
-for step in rankloop.steps(range(4)):
-    time.sleep(3)
-with rankloop.phase("evaluation"):
-    while time.time() - began < 28: pass
-print("done", flush=True)
-"""
-IDLE = """
-import os, sys, time
-if os.environ["LAUNCH_RANK"] == "0": time.sleep(16)   # waits for the others, that print
-else:
-    for _ in range(4): print("alive", flush=True); time.sleep(4)
-"""
-
-
-def test_who_works_is_no_alarm(tmp_path: Path):
+@pytest.mark.parametrize("name", ["busy", "idle"])
+def test_who_works_is_no_alarm(side_by_side: tuple[Path, dict[str, Launched]], name: str):
     """Compiling, making slow steps, evaluating, printing only, and ranks that have ended or wait for such."""
-    runs = []
-    for name, text in {"busy": BUSY, "idle": IDLE}.items():
-        (tmp_path / f"{name}.py").write_text(text)
-        words = ("--backend=local", "--ranks-per-node=2", "--sample-hz=0", "--hang-timeout=5s", "--runs", tmp_path)
-        runs.append(Launched(*words, f"--name={name}", tmp_path / f"{name}.py"))
-    for each in runs:
-        status, output = each.wait()
-        assert status == 0, output
-    assert not (tmp_path / "busy" / "stacks").exists()
-    warned = RunDir(tmp_path / "busy").node_log(0).read_text()
-    assert warned.count("launch: rank 0 was without a sign of life for 3") <= 1 and "give more --hang-timeout" in warned
+    folder, launched = side_by_side
+    status, output = launched[name].wait()
+    assert status == 0, output
+    assert not (folder / name / "stacks").exists()
+    said = RunDir(folder / name).node_log(0).read_text().count("give more --hang-timeout")
+    assert said == (name == "busy")  # whose steps take more than half of it
 
 
 @pytest.mark.parametrize(
