@@ -57,6 +57,16 @@ def transferred(pid: int) -> int:
     return 0
 
 
+def queued_s(pid: int) -> float:
+    """Seconds for which the threads of a process were ready and had no core; 0 where the kernel does not count them."""
+    waited = 0
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            fields = _read(f"/proc/{pid}/task/{thread}/schedstat").split()
+            waited += int(fields[1]) if len(fields) > 1 else 0
+    return waited / 1e9
+
+
 def polls(pid: int) -> bool:
     """Whether it has loaded Horovod, whose thread looks for messages a thousand times a second."""
     with contextlib.suppress(OSError), open(f"/proc/{pid}/maps", "rb") as file:

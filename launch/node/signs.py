@@ -9,11 +9,12 @@ from launch.node import processes, pulse
 from launch.record import hang
 from launch.record.rundir import RunDir
 
-_USES = 0.05
-"""Part of a core from which on a rank uses CPU."""
+_USES = (0.05, 0.7)
+"""Cores from which on a rank uses CPU; and cores that it uses or is ready to use, where others leave it less. A loop
+that looks a hundred times a second for a file takes 0.01 and, with seven processes for each core, 0.4."""
 
-_POLLS = 0.25
-"""The same with Horovod, whose thread alone takes 0.1 of a core while it waits (0.28, Gloo, 2 GHz)."""
+_POLLS = (0.25, 1.2)
+"""The same with Horovod, whose thread takes 0.1 of a core while it waits, and with so many processes 0.2 and 0.8."""
 
 
 class Watched:
@@ -50,7 +51,7 @@ class Watched:
         self.waits_for_others = False  # as they show
         self.tree: dict[int, processes.Stat] = {}
         self._pulse = pulse.find(pid, pulse.PULSE)
-        self._count, self._cpu_s, self._bytes = 0, 0.0, 0
+        self._count, self._cpu_s, self._queued_s, self._bytes = 0, 0.0, 0.0, 0
         self._lines = hang.NewLines(run.rank_steps(rank))
 
     def lives(self) -> bool:
@@ -83,7 +84,10 @@ class Watched:
         cpu_s = sum(each.cpu_s for each in tree.values())
         transferred = sum(map(processes.transferred, tree))
         if not self.strict:
-            life = life or printed or transferred > self._bytes or self._computes((cpu_s - self._cpu_s) / elapsed_s)
+            queued_s = sum(map(processes.queued_s, tree))
+            used, queued = (cpu_s - self._cpu_s) / elapsed_s, max(0.0, queued_s - self._queued_s) / elapsed_s
+            life = life or printed or transferred > self._bytes or self._computes(used, used + queued)
+            self._queued_s = queued_s
         self._cpu_s, self._bytes = cpu_s, transferred
         self.idle_s = 0.0 if life else self.idle_s + counted_s
 
@@ -101,12 +105,10 @@ class Watched:
             self.step, self.strict, self.steps = steps[-1], True, True
         return bool(steps)
 
-    def _computes(self, cores: float) -> bool:
-        # Many on few cores get little each, though they want more.
-        share = min(1.0, (os.cpu_count() or 1) / max(os.getloadavg()[0], 1.0))
-        if cores < _USES * share:
+    def _computes(self, used: float, wanted: float) -> bool:
+        if used < _USES[0] and wanted < _USES[1]:
             return False
-        return cores >= _POLLS * share or not any(map(processes.polls, self.tree))
+        return used >= _POLLS[0] or wanted >= _POLLS[1] or not any(map(processes.polls, self.tree))
 
     def send(self, number: int) -> None:
         """Send a signal to its process; SIGKILL to all that it has started as well."""

@@ -4,14 +4,17 @@ import contextlib
 import json
 import os
 import re
+import statistics
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from launch.errors import Refusal
 from launch.plan.walltime import clock
 from launch.record.contents import Hang
-from launch.record.files import Unreadable, read_object
+from launch.record.files import Unreadable, read_end, read_object
 from launch.record.rundir import RunDir
+from launch.record.steps import StepReader, of_rank0
 
 REASON = "hung"
 """For which an attempt is ended."""
@@ -97,6 +100,26 @@ def warn(run: RunDir, node: int, rank: int, idle_s: float, timeout_s: float) -> 
         descriptor = os.open(run.node_log(node), os.O_WRONLY | os.O_APPEND)
         os.write(descriptor, text.encode())
         os.close(descriptor)
+
+
+class UsualStep(NamedTuple):
+    """The median of the last steps that a run has recorded."""
+
+    run: RunDir
+    nodes: int
+    seconds: float
+
+
+def usual_step(run: RunDir) -> UsualStep | None:
+    """How long a step of a run takes; None where it has recorded none."""
+    with contextlib.suppress(Refusal):
+        reader = StepReader(run)
+        for path in of_rank0(run):
+            lines = read_end(path, 65536).split(b"\n")
+            steps = [step["seconds"] for step in reader.steps(path, lines) if not step.get("compiled")]
+            if steps:
+                return UsualStep(run, run.record()["nodes"], statistics.median(steps))
+    return None
 
 
 def timeout_text(seconds: float) -> str:

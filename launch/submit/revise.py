@@ -10,10 +10,11 @@ from typing import Any
 from launch.backends.scheduler import scheduler
 from launch.errors import Refusal, SubmissionRefused
 from launch.plan import packing, site
-from launch.plan.plan import Plan
+from launch.plan.plan import Plan, hang_timeout
 from launch.plan.shape import refuse_beyond_limits
 from launch.plan.site import Site
 from launch.plan.walltime import UNLIMITED, clock, walltime
+from launch.record import hang
 from launch.record.files import read_json
 from launch.record.rundir import RunDir
 from launch.record.writing import as_text, publish
@@ -29,10 +30,11 @@ class Anew:
     account: str | None = field(default=None, metadata={"flags": ("-A",)})  # Slurm account to charge for it
     qos: str | None = field(default=None, metadata={"flags": ("-q",)})  # its Slurm quality of service
     partition: str | None = field(default=None, metadata={"flags": ("-p",)})  # its Slurm partition
+    hang_timeout: str | None = None  # after which it is taken to hang
 
 
-_OPTIONS = ("time", "account", "qos", "partition")
-_FIELDS = ("time_s", "account", "qos", "partition", "max_jobs")
+_OPTIONS = ("time", "account", "qos", "partition", "hang_timeout")
+_FIELDS = ("time_s", "account", "qos", "partition", "max_jobs", "hang_s")
 
 
 def revised(runs: Runs, anew: Anew) -> list[tuple[RunDir, Plan]]:
@@ -60,7 +62,7 @@ def revised(runs: Runs, anew: Anew) -> list[tuple[RunDir, Plan]]:
 
 def _revised(plan: Plan, given: dict[str, str], here: Site) -> Plan:
     for name, value in given.items():
-        if plan.backend == "local" and name != "time":
+        if plan.backend == "local" and name not in ("time", "hang_timeout"):
             raise Refusal(f"--{name} is for Slurm, and {plan.name} runs on this machine: leave it out")
         if not value.isprintable() or not value:
             raise Refusal(f"--{name} {value!r}: give it as one word, without line breaks")
@@ -78,10 +80,33 @@ def _revised(plan: Plan, given: dict[str, str], here: Site) -> Plan:
         account=given.get("account", plan.account),
         qos=given.get("qos", plan.qos),
         partition=partition,
+        hang_s=hang_timeout(given["hang_timeout"]) if "hang_timeout" in given else plan.hang_s,
         max_jobs=here.partitions.get(partition or "", {}).get("max_jobs")
         if partition != plan.partition
         else plan.max_jobs,
     )
+
+
+def refuse_short_timeout(runs: Runs, others: Sequence[RunDir]) -> None:
+    """Refuse a --hang-timeout that is no longer than the steps that a run, or another of its shape, has recorded.
+
+    Parameters
+    ----------
+    runs : sequence of (RunDir, Plan)
+        What is to be started.
+    others : sequence of RunDir
+        Of the same study, whatever has become of them.
+    """
+    watched = [(run, plan) for run, plan in runs if plan.hang_s]
+    known = {run.path: found for run in others if (found := hang.usual_step(run))} if watched else {}
+    for run, plan in watched:
+        alike = [found for found in known.values() if found.nodes == plan.nodes]
+        found = known.get(run.path) or max(alike, key=lambda each: each.seconds, default=None)
+        if found and found.seconds >= plan.hang_s:
+            raise Refusal(
+                f"--hang-timeout of {hang.timeout_text(plan.hang_s)} is no longer than a step of {found.run.path} "
+                f"({found.seconds:.3g} s): give several times as much, as --hang-timeout {5 * found.seconds:.0f}s"
+            )
 
 
 def _site(plan: Plan) -> Site:
@@ -130,13 +155,15 @@ def _said(changes: Sequence[tuple[RunDir, dict[str, tuple[Any, Any]]]]) -> list[
     for _, change in changes:
         for name, (old, new) in change.items():
             if name != "max_jobs":
-                option = name.removesuffix("_s")
+                option = "hang timeout" if name == "hang_s" else name.removesuffix("_s")
                 line = f"{option:<14} {_text(option, new)} (was {_text(option, old)})"
                 counts[line] = counts.get(line, 0) + 1
     return [line + (f", of {count} runs" if count > 1 else "") for line, count in counts.items()]
 
 
 def _text(option: str, value: Any) -> str:
-    if value is None:
+    if value is None or option == "hang timeout" and not value:
         return "not given"
+    if option == "hang timeout":
+        return hang.timeout_text(value)
     return ("unlimited" if value == UNLIMITED else clock(value)) if option == "time" else str(value)
