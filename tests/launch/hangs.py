@@ -39,6 +39,10 @@ def fifo():
     os.path.exists(f"{folder}/fifo") or os.mkfifo(f"{folder}/fifo")
     open(f"{folder}/fifo").read()
 
+def unanswered():
+    one, other = socket.socketpair()
+    one.recv(1)
+
 def spin():
     while True: pass
 
@@ -48,7 +52,7 @@ WAYS = {
     "stopped": lambda: os.kill(os.getpid(), signal.SIGSTOP),
     "fifo": fifo,
     "flock": flock,
-    "socket": lambda: socket.socketpair()[0].recv(1),
+    "socket": unanswered,
     "child": lambda: subprocess.run(["sleep", "1000"]),
     "queue": lambda: queue.Queue().get(),
     "spin": spin,
@@ -159,7 +163,7 @@ WAYS = (
     Way("stopped", r"rank 1 on \S+ is stopped \(SIGSTOP\)", stack="cannot write its stacks: it is stopped"),
     Way("fifo", r"rank 1 on \S+ is at program.py, line \d+ in fifo", stack="in fifo"),
     Way("flock", r"rank 1 on \S+ is at program.py, line \d+ in flock", stack="in flock"),
-    Way("socket", r"rank 1 on \S+ is at program.py, .*recv"),
+    Way("socket", r"rank 1 on \S+ is at program.py, line \d+ in unanswered"),
     Way("child", r"rank 1 on \S+ is at program.py, .*subprocess.run", stack="process \\d+: sleep 1000"),
     Way("queue", r"rank 1 on \S+ is at program.py, .*queue.Queue", stack="queue.py"),
     Way("spin", r"rank 1 on \S+ is at program.py, line \d+ in spin", stack="in spin"),
@@ -168,12 +172,12 @@ WAYS = (
     Way("fifo-evaluation", r"rank 1 on \S+ is at program.py, line \d+ in fifo", stack="in: evaluation"),
     Way("queue-leaves", r"rank 1 on \S+ .*queue.Queue"),
     Way("sleep-atexit", r"its only rank that is left, 1 on \S+, is at program.py"),
-    Way("socket-thread", r"its only rank that is left, 1 on \S+", stack="socketpair"),
+    Way("socket-thread", r"its only rank that is left, 1 on \S+", stack="in unanswered"),
     Way("silent", r"no output and no CPU use for 5 s; its only rank that is left, 1", of="silent"),
     Way("bash", r"no output and no CPU use for 5 s; its only rank that is left, 1 .*sleep", of="bash", stack="sleep 1000"),
-    Way("mpi4py", r"rank 1 on \S+ is at mpi4py.py, .*sleep; the others wait", ("--rendezvous=mpi",), "mpi4py"),
-    Way("horovod", r"no output and no CPU use .*rank 1 on \S+ is at horovod.py, .*sleep; the others wait", of="horovod"),
-    Way("fit", r"rank 1 on \S+ is at fit.py, line \d+ in on_train_batch_end", of="fit"),
+    Way("mpi4py", r"rank 1 on \S+ is at mpi4py_ranks.py, .*sleep; the others wait", ("--rendezvous=mpi",), "mpi4py"),
+    Way("horovod", r"no output and no CPU use .*rank 1 on \S+ is at horovod_ranks.py, .*sleep; the others wait", of="horovod"),
+    Way("fit", r"rank 1 on \S+ is at fit_ranks.py, line \d+ in on_train_batch_end", of="fit"),
     Way("c", r"rank 1 on \S+ is at c: S", ("--rendezvous=mpi",), "c"),
     Way("c-vfork", r"rank 1 on \S+ waits in the kernel", ("--rendezvous=mpi",), "c"),
     Way("start", r"rank 1 on \S+ .*hanging.py, line \d+ in stuck", of="workload"),
@@ -208,6 +212,6 @@ def words(way: Way, folder: Path) -> list[str]:
         (folder / "bash.sh").write_text(BASH)
         (folder / "bash.sh").chmod(0o755)
         return [TIMEOUT, *way.words, str(folder / "bash.sh")]
-    path = folder / f"{way.of}.py"
+    path = folder / f"{way.of}{'' if way.of == 'program' else '_ranks'}.py"  # mpi4py.py would take the package's place
     path.write_text(texts[way.of])
     return [TIMEOUT, *way.words, str(path), way.name, str(folder / "shared")]
