@@ -16,8 +16,8 @@ _WAIT_S, _SETTLED_S = 3.0, 0.2  # for a rank to have written its stacks
 _FRAME = re.compile(r'  File "(.+)", line (\d+) in (.+)')
 _LIBRARY = re.compile(r"site-packages|dist-packages|/lib/python3|^<frozen|" + re.escape(os.path.join(HOME, "launch")))
 _COLLECTIVE = re.compile(
-    r"horovod|mpi4py|tensorflow/python/eager/execute|torch/distributed|distributed_c10d|communicator|\b[iI]?(all_?reduce|all_?gather|broadcast|bcast|"
-    r"barrier|reduce|gather|scatter|all_?to_?all|recv|wait(all)?)(_\w+)?\(",
+    r"horovod|mpi4py|tensorflow/python/eager/execute|torch/distributed|"
+    r"\b[iI]?(all_?reduce|all_?gather|broadcast|bcast|barrier|reduce|gather|scatter|all_?to_?all|recv|waitall)(_\w+)?\(",
     re.IGNORECASE,
 )
 
@@ -81,6 +81,7 @@ def _place(rank: Watched, text: str) -> tuple[str, bool]:
     source = linecache.getline(file, int(line)).strip()
     shown = f"{os.path.basename(file)}, line {line} in {function}" + (f": {source}" if source else "")
     inner = next(iter(frames))
-    own = [f"{each[2]}()" for each in frames if not _LIBRARY.search(each[0])]
-    waits = any(_COLLECTIVE.search(words) for words in [*(each[0] for each in frames), *own, source])
+    # Of a library its path tells what it is; of the program, whose files may have any name, what is called.
+    words = [path.rpartition("-packages/")[2] if _LIBRARY.search(path) else f"{name}()" for path, _, name in frames]
+    waits = any(map(_COLLECTIVE.search, [*words, source]))
     return shown if inner[0] == file or source else f"{shown}, {inner[2]}", others or waits
