@@ -14,7 +14,7 @@ from launch.record.rundir import RunDir
 _WAIT_S, _SETTLED_S = 3.0, 0.2  # for a rank to have written its stacks
 
 _FRAME = re.compile(r'  File "(.+)", line (\d+) in (.+)')
-_LIBRARY = re.compile(r"site-packages|dist-packages|/lib/python3|^<frozen|" + re.escape(os.path.join(HOME, "launch")))
+_LIBRARY = re.compile(r"site-packages|dist-packages|/lib/python3|^<|" + re.escape(os.path.join(HOME, "launch")))
 _COLLECTIVE = re.compile(
     r"horovod|mpi4py|tensorflow/python/eager/execute|torch/distributed|"
     r"\b[iI]?(all_?reduce|all_?gather|broadcast|bcast|barrier|reduce|gather|scatter|all_?to_?all|recv|waitall)(_\w+)?\(",

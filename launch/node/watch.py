@@ -35,8 +35,9 @@ class Watcher:
         self.ranks = [Watched(run, each["rank"], each["pid"]) for each in here]
         self.order = run.hang_json(attempt)
         self._looked, self._looks = time.monotonic(), 0
+        self._clock = 0.0  # seconds in which somebody looked
         self._printed = self._log_size()
-        self._others: dict[int, tuple[dict[str, Any], float]] = {}  # reports, and for how long they are as they are
+        self._others: dict[int, tuple[dict[str, Any], float]] = {}  # reports, and since when they are as they are
         self._warned = node > 0
 
     def watch(self) -> None:
@@ -61,6 +62,7 @@ class Watcher:
         trees = processes.trees([rank.pid for rank in self.ranks])
         # Whoever was stopped meanwhile, as a whole job can be, has not seen that nothing happened.
         counted_s = min(elapsed_s, 2 * self.period_s)
+        self._clock += counted_s
         for rank in self.ranks:
             before_s = rank.idle_s
             rank.look(trees[rank.pid], elapsed_s, counted_s, printed)
@@ -88,11 +90,11 @@ class Watcher:
 
     def _read(self, node: int) -> tuple[dict[str, Any], float]:
         """The report of a node, empty before its first, and for how many seconds of ours it has not changed."""
-        before, since_s = self._others.get(node, ({}, 0.0))
+        before, since = self._others.get(node, ({}, 0.0))
         report = hang.report(self.run.watched(self.attempt, node)) or before
-        same = report.get("looks") == before.get("looks")
-        self._others[node] = report, since_s + self.period_s if same else 0.0
-        return self._others[node]
+        since = since if report.get("looks") == before.get("looks") else self._clock
+        self._others[node] = report, since
+        return report, self._clock - since
 
     def _decides(self) -> bool:
         """Whether no watcher of an earlier node is there: its ranks may have ended, and it with them."""
@@ -118,14 +120,15 @@ class Watcher:
         """Keep the stacks, have it said who is behind, and end all ranks of the node."""
         stacks.keep(self.run, self.attempt, self.node, self.host, [rank for rank in self.ranks if rank.alive])
         self._report(kept=True)
-        deadline = time.monotonic() + _VERDICT_S
-        verdict = hang.verdict(self.run, self.attempt)
-        while not (verdict and verdict.get("said")) and time.monotonic() < deadline:
-            if (hang.ordered_by(self.order) == self.node) and (self._all_kept() or time.monotonic() > deadline - 5):
-                every = {node: self._read(node)[0] for node in range(self.nodes)}
-                publish_json(self.order, suspects.verdict(self.run, self.attempt, self.timeout_s, every))
+        deadline = time.monotonic() + self.period_s + _VERDICT_S
+        decides = hang.ordered_by(self.order) == self.node
+        while decides and time.monotonic() < deadline and not self._all_kept():
             time.sleep(0.2)
-            verdict = hang.verdict(self.run, self.attempt)
+        if decides:
+            every = {node: self._read(node)[0] for node in range(self.nodes)}
+            publish_json(self.order, suspects.verdict(self.run, self.attempt, self.timeout_s, every))
+        while time.monotonic() < deadline + _VERDICT_S and not (hang.verdict(self.run, self.attempt) or {}).get("said"):
+            time.sleep(0.2)
         for number, wait_s in ((signal.SIGTERM, _KILL_WAIT_S), (signal.SIGKILL, 0.0)):
             for rank in self.ranks:
                 rank.send(number)
@@ -138,7 +141,7 @@ class Watcher:
         for node in range(self.nodes):
             report, since_s = self._read(node)
             alive = any(rank["alive"] for rank in report.get("ranks", ()))
-            if alive and not report.get("kept") and since_s < self.timeout_s + _VERDICT_S:
+            if alive and not report.get("kept") and since_s < self.timeout_s:
                 return False
         return True
 

@@ -1,11 +1,13 @@
 """Which rank failed first, where and why: by time, not by rank number, and without the cascade that follows."""
 
 import contextlib
+import os
 import re
 import signal
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from launch import HOME
 from launch.errors import Refusal
 from launch.plan import hostlist
 from launch.record import job
@@ -182,7 +184,8 @@ def _stack(run: RunDir, attempt: int, hang: Hang) -> list[str]:
     _, found, own = f"\n{text}".partition(f"\nrank {hang['rank']} on ")
     own = own.split("\nrank ")[0]  # a line between two ranks is empty
     *_, main = re.split(r"\n(?:Current t|T)hread 0x.*\n", own)
-    frames = [line.strip() for line in main.splitlines() if line.startswith("  File ")]
+    ours = os.path.join(HOME, "launch")
+    frames = [line.strip() for line in main.splitlines() if line.startswith("  File ") and ours not in line]
     return [_indent(frames[:8])] if found and frames else []
 
 
