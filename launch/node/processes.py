@@ -57,14 +57,23 @@ def transferred(pid: int) -> int:
     return 0
 
 
-def queued_s(pid: int) -> float:
-    """Seconds for which the threads of a process were ready and had no core; 0 where the kernel does not count them."""
-    waited = 0
+class Thread(NamedTuple):
+    """Of /proc/PID/task/TID/schedstat, in nanoseconds."""
+
+    ran: int
+    queued: int  # while it was ready to run
+    turns: int  # how often it got a core
+
+
+def threads(pid: int) -> dict[int, Thread]:
+    """What the threads of a process have used, by their numbers; nothing where the kernel does not count it."""
+    found = {}
     with contextlib.suppress(OSError):
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            fields = _read(f"/proc/{pid}/task/{thread}/schedstat").split()
-            waited += int(fields[1]) if len(fields) > 1 else 0
-    return waited / 1e9
+        for name in os.listdir(f"/proc/{pid}/task"):
+            fields = _read(f"/proc/{pid}/task/{name}/schedstat").split()
+            if len(fields) == 3:
+                found[int(name)] = Thread(*map(int, fields))
+    return found
 
 
 def polls(pid: int) -> bool:

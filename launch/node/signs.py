@@ -9,12 +9,15 @@ from launch.node import processes, pulse
 from launch.record import hang
 from launch.record.rundir import RunDir
 
-_USES = (0.05, 0.7)
-"""Cores from which on a rank uses CPU; and cores that it uses or is ready to use, where others leave it less. A loop
-that looks a hundred times a second for a file takes 0.01 and, with seven processes for each core, 0.4."""
+_USES = 0.05
+"""Cores from which on a rank uses CPU; with Horovod, whose thread takes 0.1 while it waits, this does not tell."""
 
-_POLLS = (0.25, 1.2)
-"""The same with Horovod, whose thread takes 0.1 of a core while it waits, and with so many processes 0.2 and 0.8."""
+_COMPUTES = 0.5
+"""Cores from which on it does whatever it has loaded."""
+
+_TURN_NS, _WANTS = 500_000, 0.2
+"""What a thread that computes has of each turn on a core, and the part of the time for which it runs or could run: that
+holds however many others want the cores (2.3 ms with eight processes for each; one that polls has 0.1 ms)."""
 
 
 class Watched:
@@ -51,7 +54,8 @@ class Watched:
         self.waits_for_others = False  # as they show
         self.tree: dict[int, processes.Stat] = {}
         self._pulse = pulse.find(pid, pulse.PULSE)
-        self._count, self._cpu_s, self._queued_s, self._bytes = 0, 0.0, 0.0, 0
+        self._count, self._cpu_s, self._bytes = 0, 0.0, 0
+        self._threads: dict[int, processes.Thread] = {}
         self._lines = hang.NewLines(run.rank_steps(rank))
 
     def lives(self) -> bool:
@@ -84,10 +88,8 @@ class Watched:
         cpu_s = sum(each.cpu_s for each in tree.values())
         transferred = sum(map(processes.transferred, tree))
         if not self.strict:
-            queued_s = sum(map(processes.queued_s, tree))
-            used, queued = (cpu_s - self._cpu_s) / elapsed_s, max(0.0, queued_s - self._queued_s) / elapsed_s
-            life = life or printed or transferred > self._bytes or self._computes(used, used + queued)
-            self._queued_s = queued_s
+            used = (cpu_s - self._cpu_s) / elapsed_s
+            life = self._computes(used, elapsed_s) or life or printed or transferred > self._bytes
         self._cpu_s, self._bytes = cpu_s, transferred
         self.idle_s = 0.0 if life else self.idle_s + counted_s
 
@@ -105,10 +107,17 @@ class Watched:
             self.step, self.strict, self.steps = steps[-1], True, True
         return bool(steps)
 
-    def _computes(self, used: float, wanted: float) -> bool:
-        if used < _USES[0] and wanted < _USES[1]:
-            return False
-        return used >= _POLLS[0] or wanted >= _POLLS[1] or not any(map(processes.polls, self.tree))
+    def _computes(self, used: float, elapsed_s: float) -> bool:
+        before, self._threads = self._threads, {}
+        for pid in self.tree:
+            self._threads |= processes.threads(pid)
+        if used >= _COMPUTES or used >= _USES and not any(map(processes.polls, self.tree)):
+            return True
+        for number, now in self._threads.items():
+            ran, queued, turns = (new - old for new, old in zip(now, before.get(number, now)))
+            if turns and ran / turns >= _TURN_NS and ran + queued >= _WANTS * elapsed_s * 1e9:
+                return True
+        return False
 
     def send(self, number: int) -> None:
         """Send a signal to its process; SIGKILL to all that it has started as well."""
