@@ -10,6 +10,7 @@ from pathlib import Path
 
 from launch import HOME, START, own_command
 from launch.backends import rank_command
+from launch.node.stop import AGAIN_HERE
 from launch.plan import inherited
 from launch.plan.plan import Plan, Staged
 from launch.plan.resolve import refuse_path
@@ -50,7 +51,7 @@ def script(job: Job) -> str:
         return _pack(job, plan, attempt)
     tasks_of_array = f"0-{len(job.runs) - 1}" + (f"%{job.throttle}" if job.throttle else "")
     return _filled(
-        "slurm.sh",
+        "slurm_spare.sh" if plan.spare_nodes else "slurm.sh",
         job,
         {"array": tasks_of_array, "output": "logs/%a.log"} if job.shape == "array" else {},
         enter=_TASK if job.shape == "array" else _RUN,
@@ -61,6 +62,7 @@ def script(job: Job) -> str:
         srun=shlex.join([f"--nodes={plan.nodes}", f"--ntasks={plan.size}", *tasks(plan)]),
         worker=rank_command.line(plan),
         end=f"{attempt} end .",
+        again_here=str(AGAIN_HERE),
     )
 
 
@@ -110,7 +112,8 @@ def directives(plan: Plan) -> dict[str, str]:
     """The options of sbatch that stand in the script."""
     found = {
         "job-name": re.sub(r"[^A-Za-z0-9._+-]", "-", plan.job_name),
-        "nodes": str(plan.nodes),
+        "nodes": str(plan.allocated_nodes),
+        "no-kill": "" if plan.spare_nodes else None,
         "ntasks-per-node": str(plan.ranks_per_node),
         "cpus-per-task": plan.cpus_per_task,
         **_gpus(plan),

@@ -68,7 +68,8 @@ def execute(run: RunDir, plan: Plan, submission: int, nodes: Sequence[str] = ())
                 ranks.kill()
             if within and reason is None:
                 reason = attempt.why_ended(run, status)
-            outcome, made = attempt.end(run, status, reason), made + 1
+            made += 1
+            outcome = attempt.end(run, status, reason, made)
     if signals.count:
         raise Interrupted
     return outcome

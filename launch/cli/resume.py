@@ -75,6 +75,7 @@ def go_on(folder: Path, chosen: Options, hold: Hold) -> int:
     change = _without_bad_nodes(runs) if chosen.exclude_bad_nodes else lambda plan: plan
     before = [(run, run.plan()) for run in lacking if run.path not in busy]
     after = revise.revised(before, chosen)
+    revise.refuse_short_timeout(after, runs)
     idle_runs = [run for run, _ in before]
     if chosen.code == "current":
         current_code.take(idle_runs)

@@ -50,7 +50,7 @@ def beside(run: RunDir, plan: Plan, rank: Rank, attempt: int, here: list[dict[st
     ours, theirs = socket.socketpair()
     with theirs:
         words = [str(run.path), str(rank.node), str(attempt), str(plan.sample_hz), json.dumps(here)]
-        _detach(own_command(sys.executable, SAMPLER, *words), theirs.fileno(), run.readings / "errors.log")
+        detach(own_command(sys.executable, SAMPLER, *words), theirs.fileno(), run.readings / "errors.log")
     _joined = os.getpid(), ours
     atexit.register(leave)  # it runs last: after the program's threads have ended, and after its own exit handlers
 
@@ -81,7 +81,7 @@ def _settle(ours: socket.socket) -> None:
             ours.recv(1)
 
 
-def _detach(command: list[str], descriptor: int, errors: Path) -> None:
+def detach(command: list[str], descriptor: int, errors: Path) -> None:
     """Start a process that is nobody's child, in a session of its own, with a descriptor as its input and output."""
     if child := os.fork():
         os.waitpid(child, 0)

@@ -9,6 +9,9 @@ from launch.record.rundir import RunDir
 # EX_TEMPFAIL of sysexits.h: not done, but what there is has been saved, so start it again.
 STOPPED = 75
 
+AGAIN_HERE = 76
+"""Exit status of ``launch.node.attempt end`` after which the script makes the next attempt, in its allocation."""
+
 PR_SET_PDEATHSIG = 1
 """Of linux/prctl.h: the signal that a process gets when its parent dies."""
 

@@ -52,8 +52,14 @@ def main(argv: list[str]) -> int:
     begun = False
     try:
         rank = who(plan)
+        if plan.hang_s:
+            from launch.node import pulse, watching
+
+            pulse.show(python=plan.kind != "program")
         copies = Copies(snapshot.copies(run))
         here = _prepare(run, plan, rank, attempt, copies)
+        if plan.hang_s:
+            watching.beside(run, plan, rank, attempt, here)
         os.environ.update(rendezvous.meet(plan, rank, run.meeting, attempt, plan.patience_s))
         if not ours:
             os.environ.update(frameworks.variables(plan, rank, run.meeting, attempt, plan.patience_s))

@@ -20,7 +20,7 @@ from launch.plan.walltime import clock, exceeds, walltime
 ENDING_S = 10
 """Seconds before the end of the allocation at which its runs are ended, so that they can still note it."""
 
-_OF_A_JOB = ("partition", "account", "qos", "constraint", "sbatch_arg", "inherit")
+_OF_A_JOB = ("partition", "account", "qos", "constraint", "sbatch_arg", "inherit", "stage_env", "spare_nodes")
 _ANSWER_S = 20.0
 
 
@@ -116,7 +116,7 @@ class Allocation(NamedTuple):
 
     def place(self, plan: Plan) -> Plan:
         """The plan of a run that was planned elsewhere, as a step of this allocation."""
-        return dataclasses.replace(plan, backend="allocation", max_jobs=None)
+        return dataclasses.replace(plan, backend="allocation", max_jobs=None, spare_nodes=0, staged=None)
 
 
 class Found(NamedTuple):

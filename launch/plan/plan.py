@@ -86,6 +86,8 @@ class Plan:
     )  # variables of Slurm, taken from the environment of the launcher
     signal_s: Natural = 120  # before the time limit, for ranks that handle the warning
     warn: bool = False  # whether a program that is not a workload is said to handle it
+    hang_s: NotNegative = 0.0  # without a sign of life after which it is ended as hung; 0: never
+    spare_nodes: Natural = 0  # in the allocation, beside those that the ranks use
     patience_s: Natural = 300
     max_jobs: Natural | None = None  # that may be in the queue of the partition, each run of an array being one
 
@@ -99,6 +101,11 @@ class Plan:
     def size(self) -> int:
         """Number of ranks."""
         return self.nodes * self.ranks_per_node
+
+    @property
+    def allocated_nodes(self) -> int:
+        """Number of nodes of its job, spare ones included."""
+        return self.nodes + self.spare_nodes
 
     @property
     def handles_warning(self) -> bool:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from launch.plan.typed import Backend, Bounds, Count, NotNegative, Positive, Seed
+from launch.plan.typed import Backend, Bounds, Count, Natural, NotNegative, Positive, Seed
 
 
 def _option(default: Any, help: str, *flags: str, **metadata: str) -> Any:
@@ -60,6 +60,16 @@ class Request:
     stage_env: bool = _option(
         False,
         "pack the environment of Python once, send it to a disk of each node, and start the ranks from there",
+    )
+    spare_nodes: Natural = _option(
+        0,
+        "nodes more in the allocation: an attempt that ends because of a node is followed by the next on the others, "
+        "without a wait in the queue; needs --max-attempts",
+    )
+    hang_timeout: str | None = _option(
+        None,
+        "end an attempt as hung when no rank has made a step for so long (of a program without steps: printed, or used "
+        "CPU), and keep the stacks of all ranks: 30m, 90s, or as --time",
     )
     container: str | None = _option(None, "image in which the ranks run; how it is started, the site says")
     gpu_binding: Literal["slurm", "env", "framework"] | None = _option(

@@ -22,7 +22,7 @@ from launch.plan.shape import (
     refuse_too_many,
 )
 from launch.plan.site import Site, own_file
-from launch.plan.walltime import clock, walltime
+from launch.plan.walltime import clock, duration, walltime
 from launch.plan.workload import TRAINER, Target
 
 
@@ -70,7 +70,8 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
             raise Refusal(f"--{option} {getattr(request, option)!r}: give it without line breaks")
     partition = request.partition or site.partition
     time_s = walltime(site.time if request.time is None else request.time)
-    refuse_beyond_limits(site, partition, nodes, time_s)
+    _refuse_spare(request, nodes, site)
+    refuse_beyond_limits(site, partition, nodes, time_s, request.spare_nodes)
     rendezvous = request.rendezvous or ("mpi" if target.uses_mpi and not request.independent else site.rendezvous)
     size = nodes * ranks
     if request.independent and target.kind == "workload":
@@ -136,6 +137,8 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
         inherited=taken,
         signal_s=_warning(request.warn, time_s) or site.signal_s,
         warn=request.warn is not None,
+        spare_nodes=request.spare_nodes,
+        hang_s=hang_timeout(request.hang_timeout),
         patience_s=site.patience_s,
         max_jobs=site.partitions.get(partition or "", {}).get("max_jobs"),
     )
@@ -159,6 +162,40 @@ def _warning(asked: int | None, time_s: int | None) -> int | None:
     if asked and time_s and asked >= time_s:
         raise Refusal(f"--warn {asked} is not before the time limit of {clock(time_s)}: give fewer seconds")
     return asked
+
+
+SHORTEST_HANG_S = 5.0
+"""Of a timeout: a rank that writes a file, or waits for a busy node, may well be idle for that long."""
+
+
+def hang_timeout(text: str | None) -> float:
+    """Seconds of what ``--hang-timeout`` says; 0 where it is not given.
+
+    Raises
+    ------
+    Refusal
+        If it is not a time, or too short for anything to be known by it.
+    """
+    seconds = 0.0 if text is None else duration(text, "--hang-timeout")
+    if text is not None and seconds < SHORTEST_HANG_S:
+        raise Refusal(
+            f"--hang-timeout {text} is shorter than {SHORTEST_HANG_S:g} s, in which any program may be idle: give "
+            "several times the longest step, as 30m; or leave it out"
+        )
+    return seconds
+
+
+def _refuse_spare(request: Request, nodes: int, site: Site) -> None:
+    """Refuse spare nodes that the site does not have, or that no attempt could use."""
+    if not (spare := request.spare_nodes):
+        return
+    if request.max_attempts < 2:
+        raise Refusal(f"--spare-nodes {spare} is for attempts that follow one: give --max-attempts 2 or more as well")
+    if site.nodes is not None and nodes + spare > site.nodes:
+        raise Refusal(
+            f"--spare-nodes {spare} makes {nodes + spare} nodes, more than {site.name} has ({site.nodes}): ask for "
+            "fewer"
+        )
 
 
 def _container(request: Request, site: Site, target: Target) -> dict[str, Any]:
@@ -246,6 +283,7 @@ def _refuse_contradictions(request: Request, backend: str) -> None:
         "--sbatch-arg": request.sbatch_arg,
         "--srun-arg": request.srun_arg,
         "--inherit": request.inherit,
+        "--spare-nodes": request.spare_nodes,
         "--stage-env": request.stage_env,
     }
     given = [flag for flag, value in slurm_only.items() if value]

@@ -113,13 +113,18 @@ def refuse_too_many(size: int, backend: str, machine: Machine, at_once: int = 1)
     raise Refusal(f"{these} too many for this machine ({machine.cores} cores): {less}")
 
 
-def refuse_beyond_limits(site: Site, partition: str | None, nodes: int, time_s: int | None) -> None:
+def nodes_text(nodes: int, spare: int) -> str:
+    """How many nodes a job has, in the words of its options."""
+    return f"--nodes {nodes}" + (f" with --spare-nodes {spare}" if spare else "")
+
+
+def refuse_beyond_limits(site: Site, partition: str | None, nodes: int, time_s: int | None, spare: int = 0) -> None:
     """Refuse what the site file says that the partition does not allow."""
     limits = site.partitions.get(partition or "", {})
-    if nodes > limits.get("max_nodes", nodes):
+    if nodes + spare > limits.get("max_nodes", nodes + spare):
         raise Refusal(
-            f"--nodes {nodes} is more than partition {partition} of {site.name} allows ({limits['max_nodes']}): "
-            "ask for fewer"
+            f"{nodes_text(nodes, spare)} is more than partition {partition} of {site.name} allows "
+            f"({limits['max_nodes']}): ask for fewer"
         )
     longest = walltime(limits.get("max_time"))
     if exceeds(time_s, longest):

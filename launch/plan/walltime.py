@@ -42,6 +42,25 @@ def walltime(text: str | None) -> int | None:
     )
 
 
+def duration(text: str, option: str) -> float:
+    """Seconds of a time that may also be written as 90s, 30m or 2h; other numbers are as in a walltime.
+
+    Raises
+    ------
+    Refusal
+        If it is neither, or has no end.
+    """
+    if match := re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smh])", text.strip()):
+        return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
+    try:
+        seconds = walltime(text)
+    except Refusal:
+        seconds = None
+    if not seconds:
+        raise Refusal(f"{option} {shown(text)} is not a time: give it as 90s, 30m, 2h, MINUTES, MM:SS or HH:MM:SS")
+    return float(seconds)
+
+
 def exceeds(time_s: int | None, limit_s: int | None) -> bool:
     """Whether a walltime is longer than a limit; None is a time that nobody has given."""
     return bool(limit_s) and time_s is not None and (time_s == UNLIMITED or time_s > limit_s)

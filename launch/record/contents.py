@@ -33,6 +33,8 @@ class PlanRecord(TypedDict, total=False):
     cpus_per_task: Count
     time_s: int
     warn: bool
+    hang_s: NotNegative
+    spare_nodes: Natural
     sample_hz: NotNegative
     partition: str
     rendezvous: str
@@ -54,6 +56,21 @@ class FirstFailure(TypedDict, total=False):
     refused: bool
 
 
+class Hang(TypedDict, total=False):
+    """stacks/attempt<n>/hang.json, and "hang" in the event "ended"."""
+
+    time: Time
+    timeout_s: NotNegative
+    idle_s: NotNegative
+    by: Natural  # the node whose watcher has decided it
+    said: str
+    rank: Natural  # that is behind, where one is
+    node: Natural
+    host: str
+    step: Natural
+    at: str
+
+
 class Event(TypedDict, total=False):
     """A line of events.jsonl."""
 
@@ -72,6 +89,7 @@ class Event(TypedDict, total=False):
     status: int
     reason: str
     first_failure: FirstFailure
+    hang: Hang
     step: Natural
     epoch: NUMBER
     metrics: dict[str, Any]

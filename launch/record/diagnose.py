@@ -1,15 +1,17 @@
 """Which rank failed first, where and why: by time, not by rank number, and without the cascade that follows."""
 
 import contextlib
+import os
 import re
 import signal
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from launch import HOME
 from launch.errors import Refusal
 from launch.plan import hostlist
 from launch.record import job
-from launch.record.contents import FirstFailure
+from launch.record.contents import FirstFailure, Hang
 from launch.record.files import MOST, Unreadable, read_end, read_lines
 from launch.record.rundir import RunDir
 from launch.record.steps import StepReader
@@ -149,6 +151,8 @@ def paragraph(run: RunDir) -> str:
     ended = [event for event in run.events("ended") if event.get("attempt") == attempt]
     record = ended[-1].get("first_failure") if ended else None
     failure = _failure(record) if record else None if ended else first_failure(run, attempt)
+    if ended and (hang := ended[-1].get("hang")):
+        return "\n".join([f"hung: {hang.get('said')}", *_stack(run, attempt, hang)])
     if failure is None and ended and (reason := ended[-1].get("reason")):
         return reason
     if failure is None:
@@ -173,6 +177,19 @@ def paragraph(run: RunDir) -> str:
     if last:
         text.append(_indent(last))
     return "\n".join([*text, *_advice(run, [failure.error, failure.traceback, *last])])
+
+
+def _stack(run: RunDir, attempt: int, hang: Hang) -> list[str]:
+    """Of the stacks that were kept of a hung run the main thread of the rank that is behind, innermost first."""
+    if "rank" not in hang or "node" not in hang:
+        return []
+    text = _end(run.node_stacks(attempt, hang["node"]), MOST)
+    _, found, own = f"\n{text}".partition(f"\nrank {hang['rank']} on ")
+    own = own.split("\nrank ")[0]  # a line between two ranks is empty
+    *_, main = re.split(r"\n(?:Current t|T)hread 0x.*\n", own)
+    ours = os.path.join(HOME, "launch")
+    frames = [line.strip() for line in main.splitlines() if line.startswith("  File ") and ours not in line]
+    return [_indent(frames[:8])] if found and frames else []
 
 
 def _left_nothing(run: RunDir, made_by: job.Job | None) -> bool:

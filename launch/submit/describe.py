@@ -12,7 +12,7 @@ from launch.plan.request import Request
 from launch.plan.shape import runs_at_once, this_machine
 from launch.plan.site import Site
 from launch.plan.walltime import UNLIMITED, clock
-from launch.record import cooperation
+from launch.record import cooperation, hang
 from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
 from launch.record.sources import Sources
@@ -46,6 +46,8 @@ def run_facts(
         **planned.describe,
         **_figures(planned),
         **walltime_rows(planned, ""),
+        **_hang(planned),
+        **_spare([planned]),
         "code": _code(code, asked),
         **_environment(planned),
         "run": str(run.path),
@@ -97,8 +99,10 @@ def study_facts(
         **{name: first.describe[name] for name in names if name not in differing},
         **_figures(first),
         **walltime_rows(first, whole),
+        **_hang(first),
         **_command(found[0], first),
         "cost": cost,
+        **_spare(plans),
         **cutoff,
         "code": _code(code, asked),
         **_environment(first),
@@ -225,6 +229,26 @@ def walltime_rows(planned: Plan, whole: str) -> dict[str, str]:
         "walltime": time + ", so the partition's own" * (not planned.time_s and planned.backend == "slurm"),
         "warning": warning if planned.warning_s else none,
     }
+
+
+def _spare(plans: Sequence[Plan]) -> dict[str, str]:
+    """Nodes of a job beside those of its ranks, and what they cost."""
+    spare = plans[0].spare_nodes
+    if not spare:
+        return {}
+    hours, unit = study.cost(plans)
+    without, _ = study.cost([dataclasses.replace(plan, spare_nodes=0) for plan in plans])
+    cost = f", {hours:.4g} {unit} at most with them, {without:.4g} without" if hours and without else ""
+    return {"spare nodes": f"{spare} more in each job, for the attempts after one that a node has ended{cost}"}
+
+
+def _hang(planned: Plan) -> dict[str, str]:
+    """After which time a run is taken to hang, and what becomes of it."""
+    if not planned.hang_s:
+        return {}
+    more = planned.max_attempts > 1
+    then = f"is started again, {planned.max_attempts} attempts in all" if more else "has failed"
+    return {"hang timeout": f"{hang.timeout_text(planned.hang_s)} without a step or other sign of life, and it {then}"}
 
 
 def _gpus(planned: Plan) -> str:

@@ -271,7 +271,7 @@ def _plan(order: Order, here: Site, machine: Machine, now: datetime.datetime) ->
         refuse_too_many(largest.size, largest.backend, machine, at_once)
         made = Planned(order=order, folder=(asked.runs / name).absolute(), plans=plans, points=points)
         for job in made.jobs:
-            refuse_beyond_limits(here, job.partition, job.nodes, job.time_s)
+            refuse_beyond_limits(here, job.partition, job.nodes, job.time_s, job.spare_nodes)
         return made
     nodes = int(order.axes.combinations()[0]["nodes"])
     planned = study.planned(asked, nodes, here, order.target, machine, now)

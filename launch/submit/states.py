@@ -207,6 +207,8 @@ def recorded(events: Sequence[Event], done: bool) -> tuple[str, str]:
         return _LIFE[last["event"]], reason
     outcome, failure = last.get("outcome", "failed"), last.get("first_failure")
     cause = f"rank {failure['rank']} on {failure['host']}: {failure['error']}" if failure else ""
+    if hang := last.get("hang"):
+        return outcome, f"hung: {hang.get('said', '')}"
     return outcome, cause or reason or (f"exit status {last.get('status')}" if outcome == "failed" else "")
 
 

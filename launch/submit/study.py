@@ -133,7 +133,9 @@ def cost(plans: Iterable[Plan]) -> tuple[float | None, str]:
     if not all(plan.time_s for plan in plans):
         return None, ""
     gpus = any(plan.gpus_per_node for plan in plans)
-    hours = sum(plan.nodes * (plan.gpus_per_node if gpus else 1) * (plan.time_s or 0) / 3600 for plan in plans)
+    hours = sum(
+        plan.allocated_nodes * (plan.gpus_per_node if gpus else 1) * (plan.time_s or 0) / 3600 for plan in plans
+    )
     return hours, "GPU-hours" if gpus else "node-hours"
 
 

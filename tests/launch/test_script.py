@@ -47,6 +47,7 @@ PLANS = {
         Request(nodes=2, ranks_per_node=2, gpus_per_node="a100:4", name="gpus"), cluster(**GPU, gpu_binding="slurm")
     ),
     "gpus_unasked": plan(Request(nodes=2, name="gpus"), cluster(**GPU, gpu_request="none")),
+    "spare_nodes": plan(Request(nodes=4, name="spare", spare_nodes=1, max_attempts=3, hang_timeout="30m")),
     "mpi": plan(Request(nodes=4, ranks_per_node=2, name="mpi", rendezvous="mpi"), cluster(mpi="pmix")),
     "modules": plan(
         Request(nodes=2, name="modules"),

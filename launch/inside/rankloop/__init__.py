@@ -22,15 +22,16 @@ import math
 import os
 import time
 
-from rankloop import _recorder
+from rankloop import _pulse, _recorder
 
 TYPE_CHECKING = False  # what is only for annotations takes its time to import
 if TYPE_CHECKING:
+    import contextlib
     import pathlib
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
-__all__ = ["STOPPED", "checkpoints", "rank", "result", "size", "step", "steps", "stop_requested"]
+__all__ = ["STOPPED", "checkpoints", "phase", "rank", "result", "size", "step", "steps", "stop_requested"]
 
 STOPPED = 75
 """Exit status of a program that was asked to stop and has saved its state: the run is not done, and can go on."""
@@ -87,6 +88,12 @@ def step(examples: int | None = None, number: int | None = None) -> _Step:
         Of the step; by default counting goes on from 1.
     """
     return _Step(_recorder.current(), examples, number)
+
+
+def phase(name: str) -> contextlib.AbstractContextManager[None]:
+    """Mark what a ``with`` block does as no step, such as an evaluation: --hang-timeout then takes the use of CPU,
+    reading, writing and output for signs of life too."""
+    return _pulse.phase(str(name))
 
 
 def result(**metrics: float) -> None:
@@ -181,17 +188,18 @@ class _Steps:
         each = examples if callable(examples) else None
         count = None if each else _recorder.count(examples)
         now, clock, write = time.time, time.perf_counter, recorder.write
-        while True:
-            before, start, begin = recorder.written, now(), clock()
-            try:
-                batch = next(batches)
-            except StopIteration:
-                return
-            waited = clock() - begin
-            if each:
-                count = _recorder.count(examples, batch)
-            yield batch
-            write(before, start, clock() - begin, waited, count)
+        with _pulse.phase("steps"):
+            while True:
+                before, start, begin = recorder.written, now(), clock()
+                try:
+                    batch = next(batches)
+                except StopIteration:
+                    return
+                waited = clock() - begin
+                if each:
+                    count = _recorder.count(examples, batch)
+                yield batch
+                write(before, start, clock() - begin, waited, count)
 
 
 class _Step:
