@@ -1,4 +1,4 @@
-"""What --stage-env saves:   python tests/benchmarks/stage_env.py [REPEATS [NODES...]]
+"""What --stage-env saves:   python tests/benchmarks/stage_env.py [REPEATS [NODES...]] [broadcast]
 
 On emulated nodes (1, 4 and 16), one rank each, of a program that imports numpy and submitit from a virtual environment on a
 slow shared folder (slow_folder.c: 0.5 ms for each open and stat, one at a time for all nodes, as by a busy server of
@@ -70,8 +70,8 @@ with open(target, "wb") as copy:
 """
 
 
-def main(repeats: int, sizes: list[int]) -> None:
-    """Measure and print tables."""
+def main(repeats: int, sizes: list[int], alone: str | None) -> None:
+    """Measure and print tables; with ``alone``, the second part only."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     with slurm(max(sizes)) as work:
         shared = work / "shared"
@@ -93,7 +93,7 @@ def main(repeats: int, sizes: list[int]) -> None:
         _until_idle()
         archive = next((shared / "runs" / ".environments").glob("*.tar"))
         print(f"environment: {archive.stat().st_size / 2**20:.0f} MiB packed")
-        for nodes in sizes:
+        for nodes in sizes if alone != "broadcast" else []:
             opened: dict[str, list[float]] = {}
             looked: dict[str, list[float]] = {}
 
@@ -128,25 +128,29 @@ def main(repeats: int, sizes: list[int]) -> None:
             show(in_turns(rivals, repeats), "s")
             for name in opened:
                 print(f"{name}: {min(opened[name]):.0f} files opened there, {min(looked[name]):.0f} looked at")
-        nodes = max(sizes)
-        tree = work / "tree.py"
-        tree.write_text(OUR_TREE)
-        slow = f"LD_PRELOAD={library} SLOW_FOLDER={shared}/ SLOW_SERVER={work}/server SLOW_US={SERVICE_US} SLOW_MB_PER_S={MB_PER_S}"
-        step = f"srun -N {nodes} -n {nodes} --ntasks-per-node=1 --mpi=none"
-        print(f"\nthe archive on {nodes} nodes")
-        show(
-            in_turns(
-                {
-                    "sbcast": lambda: _timed(work, nodes, f"{slow} sbcast --force {archive} /dev/shm/sbcast"),
-                    "our own tree": lambda: _timed(
-                        work, nodes, f"{slow} {step} {SYSTEM_PYTHON} -I -S {tree} {archive} /dev/shm/tree 24000"
-                    ),
-                    "each node by itself": lambda: _timed(work, nodes, f"{slow} {step} cat {archive} >/dev/null"),
-                },
-                repeats,
-            ),
-            "s",
-        )
+        if alone is None or alone == "broadcast":
+            _broadcast(work, max(sizes), archive, shared, library, repeats)
+
+
+def _broadcast(work: Path, nodes: int, archive: Path, shared: Path, library: Path, repeats: int) -> None:
+    tree = work / "tree.py"
+    tree.write_text(OUR_TREE)
+    slow = f"LD_PRELOAD={library} SLOW_FOLDER={shared}/ SLOW_SERVER={work}/server SLOW_US={SERVICE_US} SLOW_MB_PER_S={MB_PER_S}"
+    step = f"srun -N {nodes} -n {nodes} --ntasks-per-node=1 --mpi=none"
+    print(f"\nthe archive on {nodes} nodes")
+    show(
+        in_turns(
+            {
+                "sbcast": lambda: _timed(work, nodes, f"{slow} sbcast --force {archive} /dev/shm/sbcast"),
+                "our own tree": lambda: _timed(
+                    work, nodes, f"{slow} {step} {SYSTEM_PYTHON} -I -S {tree} {archive} /dev/shm/tree 24000"
+                ),
+                "each node by itself": lambda: _timed(work, nodes, f"{slow} {step} cat {archive} >/dev/null"),
+            },
+            repeats,
+        ),
+        "s",
+    )
 
 
 def _environment(folder: Path) -> str:
@@ -190,4 +194,6 @@ def _timed(work: Path, nodes: int, command: str) -> float:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 3, list(map(int, sys.argv[2:])) or [1, 4, 16])
+    words = [word for word in sys.argv[1:] if word != "broadcast"]
+    chosen = [int(word) for word in words[1:]] or [1, 4, 16]
+    main(int(words[0]) if words else 3, chosen, "broadcast" if "broadcast" in sys.argv else None)
