@@ -8,9 +8,10 @@ fetch() { # fetch FOLDER KEY KIB: on a node; status 0 if it is there, 1 if it is
         return 2
     fi
     if [ -e "$1/$2/whole" ]; then touch "$1/$2.lock"; return 0; fi
-    for lock in "$1"/*.lock; do # others, which nobody has used for an hour
-        [ -z "$(find "$lock" -mmin +60 2>/dev/null)" ] || (flock -n 9 && rm -rf "${lock%.lock}" "$lock") 9<"$lock"
+    for lock in "$1"/*.lock; do # others, which nobody has asked for in an hour, and no rank holds
+        [ -z "$(find "$lock" -mmin +60 2>/dev/null)" ] || (exec 9<"$lock" && flock -n 9 && rm -rf "${lock%.lock}" "$lock")
     done
+    find "$1" -maxdepth 1 -name '*.tar' -mmin +60 -delete # of a job that was killed
     free=$(df -Pk "$1" | awk 'NR == 2 { print $4 }')
     if [ "$free" -lt $((2 * $3)) ]; then
         echo "$1 on $name has $((free / 1024)) MiB free, and it needs $(($3 / 512))"
@@ -66,6 +67,7 @@ stage() { # stage ARCHIVE KIB PYTHON DISK...: sets the folder in which it is on 
             return
         fi
     fi
+    said=$(grep -v '^srun: ' <<<"$said" || echo "$said") # what it says of tasks says less than they do
     echo "launch: --stage-env: $(head -n 1 <<<"$said"): the ranks start from $python"
 }
 python=@python

@@ -23,7 +23,7 @@ from launch.node import slurm_job, stop
 from launch.plan.plan import Plan
 from launch.record import job, snapshot
 from launch.record.rundir import RunDir
-from launch.record.writing import publish, publish_json
+from launch.record.writing import publish_json
 
 _UNHANDLED = "ended by SIGUSR2, the request of the launcher to save and leave, which the program does not handle"
 
@@ -269,8 +269,8 @@ def _begin(run: RunDir, plan: Plan, submission: int | None, note: Path | None) -
         with alone(run):
             attempt = _begun(run, plan, submission)
     finally:
-        if note is not None and (attempt or note.parent.is_dir()):
-            publish(note, str(attempt))
+        if note is not None:
+            note.write_text(f"{attempt}\n")  # in place: see the script
     print(f"launch: attempt {attempt}", flush=True)  # job.log holds all; diagnose looks for this
     note_surroundings(run)
 

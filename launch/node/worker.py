@@ -115,7 +115,14 @@ def main(argv: list[str]) -> int:
 
 def _begun(note: Path) -> int:
     """The number of the attempt, once it has begun; 0 if it is not to be made."""
-    return int(until(lambda: note.read_bytes() if note.exists() else b"", float("inf")))
+
+    def whole() -> bytes:
+        with contextlib.suppress(FileNotFoundError):
+            said = note.read_bytes()
+            return said if said.endswith(b"\n") else b""
+        return b""
+
+    return int(until(whole, float("inf")))
 
 
 def _keep_environment() -> None:

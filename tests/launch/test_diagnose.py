@@ -57,6 +57,19 @@ def test_no_failure(run: RunDir):
     assert first_failure(run, 1) is None
 
 
+def test_what_srun_says_while_the_attempt_is_begun_belongs_to_it(run: RunDir):
+    run.job_log.write_text("\n".join(["launch: ranks start", EXIT_1[0], ""]))
+    logged(run)
+    assert first(run) == (3, 1, "node2", "exit status 1")
+    with open(run.job_log, "a") as log:  # of a job that found it running
+        log.write(
+            "\n".join(
+                ["launch: ranks start", KILLED[0].replace("task 3", "task 2"), "launch: not started: it is running", ""]
+            )
+        )
+    assert first(run) == (3, 1, "node2", "exit status 1")
+
+
 def test_what_an_earlier_attempt_printed_is_not_of_this_one(run: RunDir):
     run.node_log(1).write_text("2: once\n")
     run.append_event("started", attempt=2, host="node1", logs=[0, run.node_log(1).stat().st_size, 0])

@@ -82,6 +82,11 @@ PLANS = {
     ),
     "short": plan(Request(name="short", time="3", warn=60)),
     "unlimited": plan(Request(name="unlimited", time="UNLIMITED")),
+    "stage_env": plan(
+        Request(nodes=2, name="staged"), cluster(node_disk="/local/my disk"),
+        staged={"archive": "/scratch/u/runs/.environments/0123.tar", "files": 9, "kib": 2048, "python": "0/bin/python",
+                "start": "0/lib/python3.11/site-packages/rankloop/__main__.py", "outside": []},
+    ),
     "inherited": plan(Request(name="inherited"), inherited={"SBATCH_ACCOUNT": "ab12", "SBATCH_RESERVATION": "a b"}),
 }  # fmt: skip
 PLANS |= {
