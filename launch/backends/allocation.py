@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from launch.backends import rank_command, slurm_queue, step
 from launch.backends.local import Local, Process, process_of
-from launch.backends.scheduler import ENDED, RUNNING, Answer, Status
+from launch.backends.scheduler import ENDED, QUEUED, RUNNING, Answer, Status
 from launch.errors import Refusal
 from launch.plan import allocation, hostlist
 from launch.plan.plan import Plan
@@ -48,6 +48,9 @@ class Steps(Local):
     def poll(self, jobs: Sequence[Job], shared: bool = False) -> Answer:
         """Whether the processes of jobs live; and of those that do not, how Slurm has ended the allocation."""
         statuses = dict(super().poll(jobs).statuses)
+        for job in jobs:
+            if statuses[str(job.id)].phase == RUNNING and job.shape == "run" and not _has_begun(job):
+                statuses[str(job.id)] = Status(QUEUED, "WAITING", "others have its nodes of the allocation")
         number = {str(job.id): str(job.id).partition(":")[0] for job in jobs}
         if gone := [each for each, status in statuses.items() if status.phase == ENDED]:
             of = slurm_queue.ask_shared() if shared else slurm_queue.ask(sorted({number[each] for each in gone}))
@@ -84,6 +87,10 @@ class Steps(Local):
             raise TimeoutError(None, "Slurm does not answer")
         if answer.returncode:
             raise ProcessLookupError
+
+
+def _has_begun(job: Job) -> bool:
+    return any(event.get("submission") == job.number for run in job.run_dirs for event in run.events("started"))
 
 
 SCHEDULER = Steps()

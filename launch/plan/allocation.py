@@ -46,7 +46,7 @@ class Allocation(NamedTuple):
         return f"job {self.id} ({nodes}, {'no limit' if self.left_s is None else f'{clock(self.left_s)} left'})"
 
     def request(self, asked: Request, given: Mapping[str, Any]) -> tuple[Request, list[str]]:
-        """The request without what only a new job can have, and the options that it lacks then.
+        """The request for steps, and which of its options do not count for them: they stay for a later new job.
 
         Parameters
         ----------
@@ -65,14 +65,13 @@ class Allocation(NamedTuple):
                 raise Refusal(self.no_option(f"--{name.replace('_', '-')}"))
         if asked.pack and "throttle" in given:
             raise Refusal("--throttle is for runs side by side, and --pack for one after the other: leave one out")
-        default = Request()
-        fields = {name: getattr(default, name) for name in _OF_A_JOB}
+        fields: dict[str, Any] = {"inherit": ()}
         if "time" not in given and exceeds(walltime(asked.time), self.left_s):
             fields["time"] = None
         if asked.pack:  # they follow each other in one allocation, and that is this one
             fields |= {"pack": False, "throttle": 1}
-        dropped = [name for name in (*_OF_A_JOB, "time") if name in fields and getattr(asked, name)]
-        return dataclasses.replace(asked, **fields), dropped
+        passed_over = [name for name in _OF_A_JOB if getattr(asked, name)] + ["time"] * ("time" in fields)
+        return dataclasses.replace(asked, **fields), passed_over
 
     def no_option(self, option: str) -> str:
         """Why an option of the command line is refused."""
@@ -86,7 +85,7 @@ class Allocation(NamedTuple):
         cpus = min(self.cpus, here.cpus_per_node or self.cpus)
         ranks = here.ranks_per_node and min(here.ranks_per_node, cpus)
         own = {"gpus_per_node": self.gpus, "cpus_per_node": cpus, "ranks_per_node": ranks}
-        none = {"time": None, "partition": None, "qos": None, "constraint": None, "directives": {}, "partitions": {}}
+        none = {"time": None, "partitions": {}}  # whose limits do not count
         return dataclasses.replace(
             here, name=f"job {self.id}", backend="allocation", nodes=len(self.nodes), **own, **none
         )

@@ -255,7 +255,7 @@ def _gpus(planned: Plan) -> str:
     """The GPUs of a node, and how they are divided where it is not one for each rank."""
     gpus, each = planned.gpus_per_node, planned.gpus_per_rank
     if not gpus:
-        return "GPUs as sbatch's options say" if planned.sbatch_args and planned.gpu_binding != "none" else "no GPUs"
+        return "GPUs as sbatch's options say" if _by_sbatch(planned) else "no GPUs"
     idle = gpus - each * planned.ranks_per_node
     return (
         f"{gpus} GPU{'s' * (gpus > 1)} per node"
@@ -264,6 +264,10 @@ def _gpus(planned: Plan) -> str:
         * (each > 1 and planned.kind == "workload" and "--strategy=mirrored" not in planned.entry)
         + f", {idle} of them idle" * (idle > 0)
     )
+
+
+def _by_sbatch(planned: Plan) -> bool:
+    return bool(planned.backend == "slurm" and planned.sbatch_args and planned.gpu_binding != "none")
 
 
 def _not_known(planned: Plan, here: Site) -> dict[str, str]:

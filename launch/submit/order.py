@@ -52,7 +52,7 @@ class Order:
     allocation : Allocation, optional
         The job of which its runs are to be steps.
     passed_over : tuple of str
-        Options of a definition or of the user's defaults that they cannot have therefore.
+        Options of a definition or of the user's defaults that do not count for them therefore.
     """
 
     asked: Request
@@ -71,8 +71,8 @@ class Order:
         Refusal
             If the command line gives an option that only a new job could have.
         """
-        asked, dropped = allocation.request(self.asked, given)
-        return dataclasses.replace(self, asked=asked, allocation=allocation, passed_over=tuple(dropped))
+        asked, passed_over = allocation.request(self.asked, given)
+        return dataclasses.replace(self, asked=asked, allocation=allocation, passed_over=tuple(passed_over))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -60,7 +60,8 @@ def of_sweep(study: Sweep) -> dict[str, str]:
 
 def _machine(plan: PlanRecord, environment: Surroundings) -> dict[str, str]:
     """Where a run was made, and in which environment."""
-    partition = f", partition {plan.get('partition')}" if plan.get("partition") else ""
+    own_job = plan["backend"] == "slurm"  # a step runs in the partition of the job that it is part of
+    partition = f", partition {plan.get('partition')}" if plan.get("partition") and own_job else ""
     gpus = sorted(set(environment.get("gpus") or []))
     return {
         "where": f"site {plan.get('site')}, backend {plan['backend']}{partition}",

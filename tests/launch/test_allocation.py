@@ -94,7 +94,7 @@ def test_what_does_not_fit_is_refused(asked: dict[str, Any], why: str):
     assert str(refused.value).startswith(why) and "\n" not in str(refused.value)
 
 
-def test_what_only_a_new_job_could_have_is_passed_over_where_it_was_not_typed():
+def test_what_only_a_new_job_could_have_stays_for_one_where_it_was_not_typed():
     here = site.from_table(
         {"name": "big", "backend": "slurm", "gpus_per_node": 8, "cpus_per_node": 64, "ranks_per_node": 16, "nodes": 1,
          "time": "10:00:00", "partition": "gpu", "qos": "fast", "directives": {"licenses": "scratch"}}, "big",
@@ -103,14 +103,14 @@ def test_what_only_a_new_job_could_have_is_passed_over_where_it_was_not_typed():
     one = Order(asked=request, target=SCRIPT, axes=from_words((), (2,))).within(HAVE, {"nodes": (2,)})
     assert one.passed_over == ("account", "time")
     (made,) = order.plan(one, here, EIGHT_CORES, NOON).plans
-    assert (made.backend, made.site, made.time_s, made.partition, made.account) == (
-        "allocation",
-        "big",
-        None,
-        None,
-        None,
+    assert (made.backend, made.site, made.time_s) == ("allocation", "big", None)
+    assert (made.partition, made.account) == ("gpu", "m1")  # for a new job, should it be resumed by one
+    assert (made.gpus_per_node, made.ranks_per_node, made.cpus_per_task, made.directives) == (
+        4,
+        8,
+        1,
+        {"licenses": "scratch"},
     )
-    assert (made.gpus_per_node, made.ranks_per_node, made.cpus_per_task, made.directives) == (4, 8, 1, {})
 
 
 def test_a_run_that_was_planned_elsewhere_is_held_to_the_allocation():
