@@ -24,6 +24,11 @@ def restarts() -> int:
     return int(os.environ.get("SLURM_RESTART_COUNT", "0"))
 
 
+def nodes() -> str:
+    """The nodes of this job, without those that it has lost meanwhile, as far as Slurm answers."""
+    return _show(number() or "").get("NodeList") or os.environ.get("SLURM_JOB_NODELIST", "")
+
+
 def lost(hosts: Sequence[str]) -> set[str]:
     """Those of some nodes that Slurm does not give work to, as far as it answers."""
     said = _run("sinfo", "-a", "-h", "-N", "-o", "%N %t", "-n", ",".join(hosts)).stdout
@@ -64,7 +69,9 @@ def requeue() -> str:
 
 
 def _show(job: str) -> dict[str, str]:
-    return dict(re.findall(r"(?:^| )(JobState|Reason|PreemptTime)=(\S+)", _scontrol("-o", "show", "job", job).stdout))
+    return dict(
+        re.findall(r"(?:^| )(JobState|Reason|PreemptTime|NodeList)=(\S+)", _scontrol("-o", "show", "job", job).stdout)
+    )
 
 
 def _scontrol(*words: str) -> subprocess.CompletedProcess[str]:

@@ -1,6 +1,5 @@
 """Spare nodes: which of its nodes a job uses in an attempt, and which it does without."""
 
-import os
 from typing import Any
 
 from launch.node import slurm_job
@@ -34,7 +33,7 @@ def after(run: RunDir, plan: Plan) -> str:
 def _nodes(run: RunDir) -> tuple[list[str], list[str]]:
     """Of the nodes of this job those that are well, and those that an attempt has ended because of; without those that
     Slurm has lost."""
-    every = hostlist.expand(os.environ.get("SLURM_JOB_NODELIST", ""))
+    every = hostlist.expand(slurm_job.nodes())
     lost = slurm_job.lost(every)
     blamed = _blamed(run) | {node.host for node in bad_nodes.among([run])}
     there = [host for host in every if host not in lost]

@@ -19,10 +19,11 @@ from launch.plan.shape import (
     gpu_binding,
     gpus_per_node,
     refuse_beyond_limits,
+    refuse_spare,
     refuse_too_many,
 )
 from launch.plan.site import Site, own_file
-from launch.plan.walltime import clock, duration, walltime
+from launch.plan.walltime import clock, hang_timeout, walltime
 from launch.plan.workload import TRAINER, Target
 
 
@@ -70,7 +71,7 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
             raise Refusal(f"--{option} {getattr(request, option)!r}: give it without line breaks")
     partition = request.partition or site.partition
     time_s = walltime(site.time if request.time is None else request.time)
-    _refuse_spare(request, nodes, site)
+    refuse_spare(request, nodes, site)
     refuse_beyond_limits(site, partition, nodes, time_s, request.spare_nodes)
     rendezvous = request.rendezvous or ("mpi" if target.uses_mpi and not request.independent else site.rendezvous)
     size = nodes * ranks
@@ -162,40 +163,6 @@ def _warning(asked: int | None, time_s: int | None) -> int | None:
     if asked and time_s and asked >= time_s:
         raise Refusal(f"--warn {asked} is not before the time limit of {clock(time_s)}: give fewer seconds")
     return asked
-
-
-SHORTEST_HANG_S = 5.0
-"""Of a timeout: a rank that writes a file, or waits for a busy node, may well be idle for that long."""
-
-
-def hang_timeout(text: str | None) -> float:
-    """Seconds of what ``--hang-timeout`` says; 0 where it is not given.
-
-    Raises
-    ------
-    Refusal
-        If it is not a time, or too short for anything to be known by it.
-    """
-    seconds = 0.0 if text is None else duration(text, "--hang-timeout")
-    if text is not None and seconds < SHORTEST_HANG_S:
-        raise Refusal(
-            f"--hang-timeout {text} is shorter than {SHORTEST_HANG_S:g} s, in which any program may be idle: give "
-            "several times the longest step, as 30m; or leave it out"
-        )
-    return seconds
-
-
-def _refuse_spare(request: Request, nodes: int, site: Site) -> None:
-    """Refuse spare nodes that the site does not have, or that no attempt could use."""
-    if not (spare := request.spare_nodes):
-        return
-    if request.max_attempts < 2:
-        raise Refusal(f"--spare-nodes {spare} is for attempts that follow one: give --max-attempts 2 or more as well")
-    if site.nodes is not None and nodes + spare > site.nodes:
-        raise Refusal(
-            f"--spare-nodes {spare} makes {nodes + spare} nodes, more than {site.name} has ({site.nodes}): ask for "
-            "fewer"
-        )
 
 
 def _container(request: Request, site: Site, target: Target) -> dict[str, Any]:

@@ -113,6 +113,19 @@ def refuse_too_many(size: int, backend: str, machine: Machine, at_once: int = 1)
     raise Refusal(f"{these} too many for this machine ({machine.cores} cores): {less}")
 
 
+def refuse_spare(request: Request, nodes: int, site: Site) -> None:
+    """Refuse spare nodes that the site does not have, or that no attempt could use."""
+    if not (spare := request.spare_nodes):
+        return
+    if request.max_attempts < 2:
+        raise Refusal(f"--spare-nodes {spare} is for attempts that follow one: give --max-attempts 2 or more as well")
+    if site.nodes is not None and nodes + spare > site.nodes:
+        raise Refusal(
+            f"--spare-nodes {spare} makes {nodes + spare} nodes, more than {site.name} has ({site.nodes}): ask for "
+            "fewer"
+        )
+
+
 def nodes_text(nodes: int, spare: int) -> str:
     """How many nodes a job has, in the words of its options."""
     return f"--nodes {nodes}" + (f" with --spare-nodes {spare}" if spare else "")

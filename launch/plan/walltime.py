@@ -61,6 +61,32 @@ def duration(text: str, option: str) -> float:
     return float(seconds)
 
 
+SHORTEST_HANG_S = 5.0
+"""Of a timeout: a rank that writes a file, or waits for a busy node, may well be idle for that long."""
+
+
+def hang_timeout(text: str | None) -> float:
+    """Seconds of what ``--hang-timeout`` says; 0 where it is not given.
+
+    Raises
+    ------
+    Refusal
+        If it is not a time, or too short for anything to be known by it.
+    """
+    seconds = 0.0 if text is None else duration(text, "--hang-timeout")
+    if text is not None and seconds < SHORTEST_HANG_S:
+        raise Refusal(
+            f"--hang-timeout {text} is shorter than {SHORTEST_HANG_S:g} s, in which any program may be idle: give "
+            "several times the longest step, as 30m; or leave it out"
+        )
+    return seconds
+
+
+def in_words(seconds: float) -> str:
+    """A timeout as people read it."""
+    return f"{seconds:g} s" if seconds < 120 else clock(round(seconds))
+
+
 def exceeds(time_s: int | None, limit_s: int | None) -> bool:
     """Whether a walltime is longer than a limit; None is a time that nobody has given."""
     return bool(limit_s) and time_s is not None and (time_s == UNLIMITED or time_s > limit_s)

@@ -4,13 +4,11 @@ import contextlib
 import json
 import os
 import re
-import statistics
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from launch.errors import Refusal
-from launch.plan.walltime import clock
 from launch.record.contents import Hang
 from launch.record.files import Unreadable, read_end, read_object
 from launch.record.rundir import RunDir
@@ -112,6 +110,8 @@ class UsualStep(NamedTuple):
 
 def usual_step(run: RunDir) -> UsualStep | None:
     """How long a step of a run takes; None where it has recorded none."""
+    import statistics  # it takes long, and who only looks need not wait for it
+
     with contextlib.suppress(Refusal):
         reader = StepReader(run)
         for path in of_rank0(run):
@@ -120,8 +120,3 @@ def usual_step(run: RunDir) -> UsualStep | None:
             if steps:
                 return UsualStep(run, run.record()["nodes"], statistics.median(steps))
     return None
-
-
-def timeout_text(seconds: float) -> str:
-    """A timeout in words."""
-    return f"{seconds:g} s" if seconds < 120 else clock(round(seconds))

@@ -11,8 +11,8 @@ from launch.plan.plan import Plan
 from launch.plan.request import Request
 from launch.plan.shape import runs_at_once, this_machine
 from launch.plan.site import Site
-from launch.plan.walltime import UNLIMITED, clock
-from launch.record import cooperation, hang
+from launch.plan.walltime import UNLIMITED, clock, in_words
+from launch.record import cooperation
 from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
 from launch.record.sources import Sources
@@ -248,7 +248,7 @@ def _hang(planned: Plan) -> dict[str, str]:
         return {}
     more = planned.max_attempts > 1
     then = f"is started again, {planned.max_attempts} attempts in all" if more else "has failed"
-    return {"hang timeout": f"{hang.timeout_text(planned.hang_s)} without a step or other sign of life, and it {then}"}
+    return {"hang timeout": f"{in_words(planned.hang_s)} without a step or other sign of life, and it {then}"}
 
 
 def _gpus(planned: Plan) -> str:

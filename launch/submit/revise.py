@@ -11,10 +11,9 @@ from launch.backends.scheduler import scheduler
 from launch.errors import Refusal, SubmissionRefused
 from launch.plan import allocation, packing, site
 from launch.plan.plan import Plan
-from launch.plan.resolve import hang_timeout
 from launch.plan.shape import refuse_beyond_limits
 from launch.plan.site import Site
-from launch.plan.walltime import UNLIMITED, clock, walltime
+from launch.plan.walltime import UNLIMITED, clock, hang_timeout, in_words, walltime
 from launch.record import hang
 from launch.record.files import read_json
 from launch.record.rundir import RunDir
@@ -126,7 +125,7 @@ def refuse_short_timeout(runs: Runs, others: Sequence[RunDir]) -> None:
         found = known.get(run.path) or max(alike, key=lambda each: each.seconds, default=None)
         if found and found.seconds >= plan.hang_s:
             raise Refusal(
-                f"--hang-timeout of {hang.timeout_text(plan.hang_s)} is no longer than a step of {found.run.path} "
+                f"--hang-timeout of {in_words(plan.hang_s)} is no longer than a step of {found.run.path} "
                 f"({found.seconds:.3g} s): give several times as much, as --hang-timeout {5 * found.seconds:.0f}s"
             )
 
@@ -187,5 +186,5 @@ def _text(option: str, value: Any) -> str:
     if value is None or option == "hang timeout" and not value:
         return "not given"
     if option == "hang timeout":
-        return hang.timeout_text(value)
+        return in_words(value)
     return ("unlimited" if value == UNLIMITED else clock(value)) if option == "time" else str(value)

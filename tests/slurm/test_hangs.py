@@ -16,6 +16,10 @@ OF = {way.name: way for way in WAYS}
 WAIT = "import os, time\nprint('here', flush=True)\nif os.environ['LAUNCH_ATTEMPT'] == '1': time.sleep(300)\n"
 
 
+def on(nodes: str) -> str:
+    return f"--sbatch-arg=--nodelist={nodes}"
+
+
 def begun(name: str, folder: Path, *more: object) -> RunDir:
     folder.mkdir()
     what = words(OF[name], folder) if name in OF else [str(folder / "program.py")]
@@ -29,10 +33,12 @@ def begun(name: str, folder: Path, *more: object) -> RunDir:
 
 def test_a_hung_or_lost_node_is_replaced(clean_slurm: Cluster, tmp_path: Path):
     """At once in the same allocation where there is a spare one, else by way of the queue; an array's runs each for itself."""
-    hung = begun("stopped", tmp_path / "hung", "--ranks-per-node=2", "--max-attempts=2", "--spare-nodes=1")
-    lost = begun("wait", tmp_path / "lost", "--max-attempts=3", "--spare-nodes=2")
-    queued = begun("queue", tmp_path / "queued", "--ranks-per-node=2", "--max-attempts=2")
-    begun("c", tmp_path / "array", "--repeats=2")
+    hung = begun(
+        "stopped", tmp_path / "hung", "--ranks-per-node=2", "--max-attempts=2", "--spare-nodes=1", on("node[1-3]")
+    )
+    lost = begun("wait", tmp_path / "lost", "--max-attempts=3", "--spare-nodes=2", on("node[4-7]"))
+    queued = begun("queue", tmp_path / "queued", "--ranks-per-node=2", "--max-attempts=2", on("node[8-9]"))
+    begun("c", tmp_path / "array", "--repeats=2", "--sbatch-arg=--exclude=node[1-9]")
 
     logs = [lost.node_log(node) for node in range(2)]
     until(lambda: all(log.exists() and "here" in log.read_text() for log in logs), 60)

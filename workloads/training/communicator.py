@@ -142,17 +142,17 @@ class Communicator:
     def broadcast(self, variables: Sequence[keras.Variable], root: int = 0) -> None:
         """Give every rank the values that the variables have on one of them."""
         if self._hvd and variables:
-            with _pulse.waiting():
+            with _pulse.waiting("broadcast"):
                 self._hvd.broadcast_variables([variable.value for variable in variables], root_rank=root)
 
     def broadcast_object(self, value: Any, root: int = 0) -> Any:
         """The value of one rank, anything that can be pickled."""
-        with _pulse.waiting():
+        with _pulse.waiting("broadcast_object"):
             return self._hvd.broadcast_object(value, root_rank=root, name="object") if self._hvd else value
 
     def gather(self, value: Any) -> list[Any]:
         """The values of all ranks, anything small that can be pickled, in the order of the ranks."""
-        with _pulse.waiting():
+        with _pulse.waiting("gather"):
             return self._hvd.allgather_object(value, name="objects") if self._hvd else [value]
 
     def sum(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -161,7 +161,7 @@ class Communicator:
         if not self._hvd or not arrays:
             return arrays
         names = sorted(arrays)
-        with _pulse.waiting():
+        with _pulse.waiting("sum"):
             totals = self._hvd.grouped_allreduce([arrays[name] for name in names], op=self._hvd.Sum, name="sum")
             return {name: np.asarray(total) for name, total in zip(names, totals)}
 

@@ -78,9 +78,15 @@ def phase(name: str, strict: bool = False) -> contextlib.AbstractContextManager[
     return pulse.during(name, strict) if pulse else contextlib.nullcontext()
 
 
-def waiting() -> contextlib.AbstractContextManager[None]:
-    """For what only waits for the other ranks: that it uses CPU is no sign of life."""
-    return phase("waiting for other ranks", strict=True)
+_waited = set()  # type: set[str]
+
+
+def waiting(by: str) -> contextlib.AbstractContextManager[None]:
+    """For what only waits for the other ranks, by a function of that name: that it uses CPU is no sign of life, but the
+    first time, when the framework makes ready what it calls."""
+    first = by not in _waited
+    _waited.add(by)
+    return phase("waiting for other ranks", strict=not first)
 
 
 def _forget() -> None:

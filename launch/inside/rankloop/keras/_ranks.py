@@ -60,14 +60,14 @@ def take_gpu() -> None:
 def gather(value: Any) -> list[Any]:
     """The values of all ranks, anything small that can be pickled, in the order of the ranks."""
     hvd = horovod()
-    with _pulse.waiting():
+    with _pulse.waiting("gather"):
         return hvd.allgather_object(value, name="rankloop") if hvd else [value]
 
 
 def from_first(value: Any) -> Any:
     """The value of rank 0."""
     hvd = horovod()
-    with _pulse.waiting():
+    with _pulse.waiting("from_first"):
         return hvd.broadcast_object(value, root_rank=0, name="rankloop") if hvd else value
 
 
