@@ -32,7 +32,13 @@ class PlanRecord(TypedDict, total=False):
     ranks_per_node: Required[Count]
     gpus_per_node: Natural
     cpus_per_task: Count
+    gpu_type: str
+    max_attempts: Natural
     time_s: int
+    site_file: str
+    sbatch_args: list[str]
+    directives: dict[str, str]
+    inherited: dict[str, str]
     warn: bool
     sample_hz: NotNegative
     partition: str

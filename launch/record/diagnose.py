@@ -49,6 +49,10 @@ _BROKEN_GPU = (
     r"Driver/library version mismatch"
 )
 
+# As srun and slurmstepd name it, Python, and PyTorch on a CPU:  srun: error: node3: task 2: Out Of Memory
+_OUT_OF_MEMORY = re.compile(r"Out Of Memory|oom.?kill|\bMemoryError\b|can't allocate memory", re.IGNORECASE)
+_OF_THE_GPU = re.compile(r"CUDA|HIP|\bGPU\b|cuBLAS|cuDNN|NCCL")
+
 # What is in braces is for workloads: another program may not have these options.
 _KNOWN = (
     (NODE_FAILURE, "Slurm has lost the node: go on without it (resume --exclude-bad-nodes)"),
@@ -132,6 +136,15 @@ def is_cascade(error: str) -> bool:
 def is_of_the_node(error: str) -> bool:
     """Whether an error is that of a node, whatever program runs on it."""
     return error == NODE_FAILURE or re.search(_BROKEN_GPU, error, re.IGNORECASE) is not None
+
+
+def ran_out_of_memory(run: RunDir) -> bool:
+    """Whether it is sure that the last attempt came to its end for want of the node's memory, and not of a GPU's."""
+    attempt = len(run.events("started"))
+    ended = [event for event in run.events("ended") if event.get("attempt") == attempt]
+    failure = (ended[-1].get("first_failure") if ended else None) or {}
+    said = "\n".join([failure.get("error", ""), failure.get("traceback", ""), _section(run, attempt)])
+    return _OF_THE_GPU.search(said) is None and _OUT_OF_MEMORY.search(said) is not None
 
 
 def suggestion(error: str, workload: bool) -> str:

@@ -1,0 +1,88 @@
+"""What runs used at most, by their readings, for the launcher's advice:   profiling.telemetry.used RUN ...
+
+It prints a JSON object: for each run that has readings what they say.
+"""
+
+import contextlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from launch.record.rundir import RunDir
+from profiling.telemetry import readings
+
+WINDOW_S = 30
+"""Seconds over which the use of cores is averaged: what is busy for less than that can wait."""
+
+# Of processes that are not seen below a rank, and of files in memory, only the node's free memory tells.
+_MEMORY = """
+    SELECT greatest(
+        (SELECT max(bytes) FROM (SELECT sum(rss_bytes) AS bytes FROM reading WHERE rank IS NOT NULL
+                                 GROUP BY node, attempt, time_ms)),
+        (SELECT max(bytes) FROM (SELECT arg_min(host_available_bytes, time_ms) - min(host_available_bytes) AS bytes
+                                 FROM reading GROUP BY node, attempt)))"""
+
+_CORES = f"""
+    SELECT max(cores) FROM (
+        SELECT (max(cpu_ms) - min(cpu_ms)) / (max(time_ms) - min(time_ms)) AS cores FROM reading
+        WHERE rank IS NOT NULL AND cpu_ms IS NOT NULL
+        GROUP BY node, attempt, rank, time_ms // {WINDOW_S * 1000}
+        HAVING max(time_ms) - min(time_ms) >= {WINDOW_S * 500})"""
+
+_GPUS = """
+    SELECT node, device, max(rank), max(gpu_utilization), max(memory_bytes), count(gpu_utilization) FROM reading
+    WHERE device IS NOT NULL GROUP BY node, device ORDER BY ALL"""
+
+
+def of_run(folder: Path) -> dict[str, Any] | None:
+    """What a run used at most.
+
+    Parameters
+    ----------
+    folder : Path
+        Its ``readings``.
+
+    Returns
+    -------
+    dict or None
+        ``node_memory_bytes``, of the fullest node at one moment: the resident memory of its ranks, or by how much the
+        memory fell that could still be had there, whichever is more; ``rank_cores``, of the busiest rank in its busiest
+        `WINDOW_S`; ``gpus``, with node, device, rank, ``utilization`` (the highest share of a sample period in which a
+        kernel ran), ``memory_bytes`` and the number of readings. None stands for what was not read, and for a run
+        without readings.
+
+    Raises
+    ------
+    Refusal
+        If a file of the readings is damaged in its middle.
+    """
+    with readings.unharmed([folder]):
+        database = readings.view(folder)
+        if database is None:
+            return None
+        with contextlib.closing(database):
+            (memory,), (cores,) = (database.execute(query).fetchone() or (None,) for query in (_MEMORY, _CORES))
+            gpus = database.execute(_GPUS).fetchall()
+    return {
+        "node_memory_bytes": None if memory is None else int(memory),
+        "rank_cores": cores,
+        "gpus": [
+            {
+                "node": node,
+                "device": device,
+                "rank": rank,
+                "utilization": None if most is None else most / 100,
+                "memory_bytes": held,
+                "readings": count,
+            }
+            for node, device, rank, most, held, count in gpus
+        ],
+    }
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print what the runs used; return 0."""
+    found = {path: of_run(RunDir(path).readings) for path in argv}
+    print(json.dumps({path: used for path, used in found.items() if used is not None}))
+    return 0
