@@ -6,9 +6,9 @@ It prints a JSON object: for each run that has readings what they say.
 import contextlib
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+from launch.record.files import read_lines
 from launch.record.rundir import RunDir
 from profiling.telemetry import readings
 
@@ -35,13 +35,13 @@ _GPUS = """
     WHERE device IS NOT NULL GROUP BY node, device ORDER BY ALL"""
 
 
-def of_run(folder: Path) -> dict[str, Any] | None:
+def of_run(run: RunDir) -> dict[str, Any] | None:
     """What a run used at most.
 
     Parameters
     ----------
-    folder : Path
-        Its ``readings``.
+    run : RunDir
+        The run.
 
     Returns
     -------
@@ -49,7 +49,8 @@ def of_run(folder: Path) -> dict[str, Any] | None:
         ``node_memory_bytes``, of the fullest node at one moment: the resident memory of its ranks, or by how much the
         memory fell that could still be had there, whichever is more; ``rank_cores``, of the busiest rank in its busiest
         `WINDOW_S`; ``gpus``, with node, device, rank, ``utilization`` (the highest share of a sample period in which a
-        kernel ran), ``memory_bytes`` and the number of readings. None stands for what was not read, and for a run
+        kernel ran), ``memory_bytes`` and the number of readings; ``unreadable``, why some of them were not read, if so.
+        None stands for what was not read, and for a run
         without readings.
 
     Raises
@@ -57,8 +58,8 @@ def of_run(folder: Path) -> dict[str, Any] | None:
     Refusal
         If a file of the readings is damaged in its middle.
     """
-    with readings.unharmed([folder]):
-        database = readings.view(folder)
+    with readings.unharmed([run.readings]):
+        database = readings.view(run.readings)
         if database is None:
             return None
         with contextlib.closing(database):
@@ -78,11 +79,18 @@ def of_run(folder: Path) -> dict[str, Any] | None:
             }
             for node, device, rank, most, held, count in gpus
         ],
+        "unreadable": _unreadable(run),
     }
+
+
+def _unreadable(run: RunDir) -> str:
+    """Why GPUs were not read, by the notes of their nodes; empty where all were."""
+    notes = [line for path in sorted(run.readings.glob("node*.notes")) for line in read_lines(path)]
+    return next((why for line in notes for why in (line.get("missing") or {}).values()), "")
 
 
 def main(argv: Sequence[str]) -> int:
     """Print what the runs used; return 0."""
-    found = {path: of_run(RunDir(path).readings) for path in argv}
+    found = {path: of_run(RunDir(path)) for path in argv}
     print(json.dumps({path: used for path, used in found.items() if used is not None}))
     return 0
