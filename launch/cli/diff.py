@@ -66,6 +66,10 @@ def facts(run: RunDir) -> dict[str, dict[str, Any]]:
     words = plan.pop("arguments", None) or []
     started = run.events("started")[-1:]
     machine = {name: around.get(name) for name in ("system", "cpu", "cores", "gpus", "driver", "gpu_faults")}
+    talks = {
+        name: {k: v for k, v in of.items() if k not in ("line", "address")}
+        for name, of in around.get("network", {}).items()
+    }
     metrics = {
         name: value
         for name, value in result.items()
@@ -79,7 +83,9 @@ def facts(run: RunDir) -> dict[str, dict[str, Any]]:
         }
         | {"modules": around.get("modules") or None},
         "versions": {"python": around.get("python")} | (around.get("packages") or {}) | (result.get("versions") or {}),
-        "machine": machine | {"nodes": next((event.get("nodes") or event.get("host") for event in started), None)},
+        "machine": machine
+        | _flat({"network": talks})
+        | {"nodes": next((event.get("nodes") or event.get("host") for event in started), None)},
         "results": metrics | _flat({"metrics": result.get("metrics") or {}, "seconds": result.get("phases_s") or {}}),
     }
 

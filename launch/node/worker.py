@@ -8,7 +8,6 @@ import faulthandler
 import io
 import os
 import signal
-import socket
 import sys
 import time
 import traceback
@@ -16,13 +15,12 @@ from typing import Any
 
 from launch import INSIDE
 from launch.errors import Refusal
-from launch.node import child, frameworks, gloo, pinning, program, rendezvous, sampling, stop, world
+from launch.node import child, failure, frameworks, gloo, network, pinning, program, rendezvous, sampling, stop, world
 from launch.node.copies import Copies
 from launch.node.rank import Rank, environment, from_environment, rank_number
 from launch.plan.plan import Plan
 from launch.record import diagnose, snapshot
 from launch.record.rundir import RunDir
-from launch.record.writing import append_line
 
 LEAVING_S = 5  # for what a failed program still does: its exit handlers, and threads that go on
 
@@ -47,9 +45,11 @@ def main(argv: list[str]) -> int:
         copies = Copies(snapshot.copies(run))
         here = _prepare(run, plan, rank, attempt, copies)
         sampling.beside(run, plan, rank, attempt, here)
+        os.environ.update(network.beside(run, plan, rank, attempt))
         os.environ.update(rendezvous.meet(plan, rank, run.meeting, attempt, plan.patience_s))
         if not ours:
             os.environ.update(frameworks.variables(plan, rank, run.meeting, attempt, plan.patience_s))
+        network.gloo(run, rank)
         gloo.start_together(plan.patience_s)
         frameworks.known_to_jax()
         begun = True
@@ -65,7 +65,7 @@ def main(argv: list[str]) -> int:
             world.note(run, rank, attempt)
     except child.Ended as ending:
         if not ending.asked:
-            _record(run, rank, attempt, str(ending), "")
+            failure.note(run, rank, attempt, str(ending))
         sampling.leave(wait=False)
         child.end_by(ending.number)
     except SystemExit as ending:
@@ -77,7 +77,7 @@ def main(argv: list[str]) -> int:
                 signal.signal(number, signal.SIG_IGN)
         elif status:
             why = "" if isinstance(ending.code, int) else f": {_text(ending.code)}"
-            _record(run, rank, attempt, f"exit status {status}{why}", "")
+            failure.note(run, rank, attempt, f"exit status {status}{why}")
             if ours and why:
                 print(ending.code, file=sys.stderr)
             _leave(status, ours)
@@ -88,7 +88,7 @@ def main(argv: list[str]) -> int:
         lines = "" if refused else "".join(traceback.format_exception(type(error), error, trace))
         name, said = type(error).__name__, _text(error)
         text = said if refused else f"{name}: {said}" if said else name
-        _record(run, rank, attempt, text, lines, refused=begun and refused)
+        failure.note(run, rank, attempt, text, lines, refused=begun and refused)
         if refused:
             print(text, file=sys.stderr)
         else:
@@ -150,23 +150,6 @@ def _for_programs(run: RunDir, plan: Plan, rank: Rank, copies: Copies) -> dict[s
         leave = {"LAUNCH_LEAVE_AT": str(float(os.environ["LAUNCH_STARTED"]) + plan.time_s - before)}
     steps = {"LAUNCH_STEPS": str(run.rank_steps(rank.rank))}
     return {"PYTHONPATH": path, **steps, **leave}
-
-
-def _record(run: RunDir, rank: Rank, attempt: int, error: str, trace: str, refused: bool = False) -> None:
-    line: dict[str, Any] = {
-        "time": round(time.time(), 3),
-        "attempt": attempt,
-        "rank": rank.rank,
-        "node": rank.node,
-        "host": os.environ.get("SLURMD_NODENAME") or socket.gethostname(),  # the name by which Slurm can leave it out
-        "error": error,
-        "traceback": trace,
-        "refused": refused,
-    }
-    try:
-        append_line(run.failures / f"node{rank.node}.jsonl", line)
-    except OSError as failed:  # a full disk: the error itself is still to be printed
-        print(f"launch: what comes next could not be noted in {run.failures}: {failed}", file=sys.stderr)
 
 
 def _text(value: object) -> str:

@@ -71,6 +71,8 @@ class Plan:
     gpu_variable: str
     gpu_order: str = "forward"
     network_interface: str | None = None
+    interconnect: str | None = None  # of the site's nodes
+    require_network: bool = False  # whether the run ends where NCCL uses sockets in place of it
     container: str | None = None  # image
     container_runtime: str | None = None
     container_python: str = "python3"
@@ -182,6 +184,11 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
             f"--ranks-per-node {ranks} is more than the {gpus} GPU{'s' * (gpus > 1)} of a node: "
             f"ask for {gpus} or fewer, or let ranks share GPUs with --share-gpus"
         )
+    if request.require_network and not gpus:
+        raise Refusal(
+            "--require-network asks NCCL, which talks between GPUs, and the run has none: give --gpus-per-node, or "
+            "leave it out"
+        )
     cpus = cpus_per_task(request, site, backend, machine, nodes, ranks)
     refuse_too_many(nodes * ranks, backend, machine)
     for option in ("partition", "account", "qos", "constraint"):
@@ -240,6 +247,8 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
         gpu_variable=site.gpu_variable,
         gpu_order=site.gpu_order,
         network_interface=site.network_interface,
+        interconnect=site.interconnect,
+        require_network=request.require_network,
         **_container(request, site, target),
         modules=tuple(site.modules),
         setup=tuple(site.setup),
@@ -364,6 +373,7 @@ def _refuse_contradictions(request: Request, backend: str) -> None:
         "--sbatch-arg": request.sbatch_arg,
         "--srun-arg": request.srun_arg,
         "--inherit": request.inherit,
+        "--require-network": request.require_network,
     }
     given = [flag for flag, value in slurm_only.items() if value]
     if backend == "local" and given:

@@ -81,6 +81,7 @@ class Event(TypedDict, total=False):
     step: Natural
     epoch: NUMBER
     metrics: dict[str, Any]
+    network: str  # that NCCL uses
     logs: list[Natural]  # of an attempt: how long the log of each node was when it began
     code: str  # the name of the code from here on, or of that of an attempt
     code_hash: str
@@ -168,6 +169,7 @@ class Surroundings(TypedDict, total=False):
     packages: dict[str, str]
     modules: list[str]
     environment: dict[str, str]
+    network: dict[str, dict[str, Any]]  # gloo: interface, address; nccl: the fields of `launch.record.network.Network`
 
 
 class StepRecord(TypedDict, total=False):

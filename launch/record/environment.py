@@ -9,6 +9,8 @@ from typing import Any
 
 from launch import gpus
 from launch.record.redact import without_secrets
+from launch.record.rundir import RunDir
+from launch.record.writing import publish_json
 
 # What of the environment may change a result or a speed; never all of it, which would publish what is nobody's
 # business.
@@ -38,6 +40,12 @@ def surroundings() -> dict[str, Any]:
         "modules": [name for name in os.environ.get("LOADEDMODULES", "").split(":") if name],
         "environment": without_secrets(matters),
     }
+
+
+def add(run: RunDir, name: str, found: dict[str, Any]) -> None:
+    """Add to env.json what is known of a network once the ranks have begun to talk: gloo or nccl."""
+    known = run.surroundings()
+    publish_json(run.env_json, {**known, "network": {**known.get("network", {}), name: found}})
 
 
 def packages(path: list[str]) -> dict[str, str]:

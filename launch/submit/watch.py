@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from launch.backends.scheduler import ENDED, QUEUED, Answer, Status, scheduler
 from launch.plan.plan import Plan
-from launch.record import cooperation, diagnose
+from launch.record import cooperation, diagnose, network
 from launch.record.job import Job, is_cancelled
 from launch.record.progress import Progress, closing
 from launch.record.rundir import RunDir
@@ -104,6 +104,7 @@ class _Watch:
         self._estimate: eta.Estimate | None = None
         self._looked, self._more = -_LOOK_S, ""
         self._said_of_ranks: set[str] = set()
+        self._said_of_network: set[object] = set()
         self.outcomes: dict[str, str] = {}
 
     def left(self) -> list[tuple[RunDir, Plan]]:
@@ -137,6 +138,7 @@ class _Watch:
             status = answer.of(job, run)
             if status is not None and status.phase == QUEUED:
                 continue
+            self._look_at_network(run, plan)
             outcome = self._outcome(job, run, plan, status)
             if outcome is None:
                 if job.shape == "pack" and status is not None and status.phase != ENDED:
@@ -175,6 +177,17 @@ class _Watch:
         if self._jobs[0].shape == "array" and counts != self._counts:
             self._say(", ".join(filter(None, [counts, self._left_for_all()])))
             self._counts = counts
+
+    def _look_at_network(self, run: RunDir, plan: Plan) -> None:
+        """Say at once that ranks talk over another network than they should: each of their hours is dear."""
+        if run.path in self._said_of_network or not network.is_looked_for(plan) or not (said := network.said(run)):
+            return
+        self._said_of_network.add(run.path)
+        line = f"{run.path.name}: network: {said}"
+        if self._progress:
+            self._progress.say(line)
+        else:
+            print(line, flush=True)
 
     def _left_for_all(self) -> str:
         """About how long the runs still take that have not ended, and those behind them."""
