@@ -30,6 +30,7 @@ _OF_EACH_JOB = re.compile(
     r"NODELIST|PRIO_PROCESS|PROCID|RESTART_COUNT|SRUN_COMM_.*|STEP.*|SUBMIT_DIR|SUBMIT_HOST|TASK_PID|TOPOLOGY_ADDR.*|"
     r"WORKING_CLUSTER)"
 )
+_PATHS = re.compile(r"[^:\s]*(:[^:\s]*)*")  # the folders of a variable, or loaded modules, and no sentence
 _WIDE = 48  # characters: longer values stand below each other
 
 
@@ -187,7 +188,7 @@ def _is_wide(pair: list[str]) -> bool:
 
 def _parts(pair: list[str]) -> Iterator[tuple[str, str]]:
     """The values below each other; of lists of paths, only those that one of them lacks."""
-    if ABSENT in pair or not any(":" in value for value in pair):
+    if ABSENT in pair or not all(map(_PATHS.fullmatch, pair)):
         yield from (("<>"[i], value) for i, value in enumerate(pair))
         return
     one, other = (value.split(":") for value in pair)

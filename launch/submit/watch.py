@@ -22,6 +22,7 @@ from launch.submit.cutoff import cut
 _SETTLING_S = 10.0  # for what the nodes wrote to be seen here, and for an ended job to leave the queue
 _SHOWN_S = 0.2
 _PATIENCE_S = 2.0  # of one who has pressed Ctrl-C
+_ALL_FAIL = 3  # runs, of which it is said
 _LOOK_S = 5.0  # between two looks at how long the study still takes
 
 
@@ -105,6 +106,7 @@ class _Watch:
         self._looked, self._more = -_LOOK_S, ""
         self._said_of_ranks: set[str] = set()
         self._said_of_network: set[object] = set()
+        self._errors: list[str] = []  # of the runs that have failed
         self.outcomes: dict[str, str] = {}
 
     def left(self) -> list[tuple[RunDir, Plan]]:
@@ -153,6 +155,8 @@ class _Watch:
                 print(f"{path.name}: not run: {last['reason']}", flush=True)
                 continue
             self.outcomes[path.name] = diagnose.named(run, outcome)
+            if outcome == "failed":
+                self._errors.append((last.get("first_failure") or {}).get("error", ""))
             if job.shape == "array":
                 if self._follow:
                     print(f"{path.name}: {outcome}", flush=True)
@@ -168,6 +172,7 @@ class _Watch:
                 print(f"job {job.id} is still in the queue ({status.word.lower()}): end it with scancel", flush=True)
         if len(self._left) < before:
             self._cut_off()
+            self._say_that_all_fail()
         job = self._jobs[0]
         if job.shape == "pack" and not self._left and set(self.outcomes.values()) == {"failed"}:
             if not any(run.events("started") for run in job.run_dirs):
@@ -177,6 +182,16 @@ class _Watch:
         if self._jobs[0].shape == "array" and counts != self._counts:
             self._say(", ".join(filter(None, [counts, self._left_for_all()])))
             self._counts = counts
+
+    def _say_that_all_fail(self) -> None:
+        """Say once that the first runs have all failed in the same way: the user may want to end the others, which need
+        not fail, as with other values."""
+        if self._left and len(self._errors) == len(self.outcomes) == _ALL_FAIL and len({*self._errors, ""}) == 2:
+            print(
+                f"the first {_ALL_FAIL} runs have all failed in the same way, and {len(self._left)} are still to come: "
+                "Ctrl-C ends them, and resume runs them again",
+                flush=True,
+            )
 
     def _look_at_network(self, run: RunDir, plan: Plan) -> None:
         """Say at once that ranks talk over another network than they should: each of their hours is dear."""
