@@ -62,6 +62,8 @@ _OF_THE_GPU = re.compile(r"CUDA|HIP|\bGPU\b|cuBLAS|cuDNN|NCCL")
 # What is in braces is for workloads: another program may not have these options.
 _KNOWN = (
     (NODE_FAILURE, "Slurm has lost the node: go on without it (resume --exclude-bad-nodes)"),
+    (r"NCCL talks over TCP", "have NCCL find its network: on Slingshot load the site's aws-ofi-nccl plugin; on "
+        "InfiniBand look in the environment for NCCL_NET, NCCL_IB_DISABLE and NCCL_IB_HCA"),
     (r"Job credential expired", "srun could not start the ranks on a node, which answered late or has another clock: "
         "start it again with resume, and tell the site if it happens again"),
     (r"ended by (SIGKILL|Out Of Memory)|oom.?kill", "killed from outside: often the out-of-memory killer; see dmesg "

@@ -101,6 +101,9 @@ def _cores(uses: Sequence[Use]) -> Finding | None:
     need = max(1, math.ceil(busiest - 0.05))
     if not asked or need > _WORTH * asked or any(use.whole_node for use in uses):
         return Finding("cores per rank", said, words)
+    if any(use.readings and use.readings["all_busy"] for use in uses):
+        why = "all cores of the node were busy, also with others' work, so that the ranks may have waited for one"
+        return Finding("cores per rank", said, words, note=why)
     here = _site(uses[0])
     ranks = max(use.plan["ranks_per_node"] for use in uses)
     if here and here.cpus_per_node and asked * ranks >= here.cpus_per_node - ranks + 1:

@@ -16,14 +16,14 @@ from launch.plan.request import Request
 from launch.plan.walltime import walltime
 from launch.record.contents import PlanRecord
 from launch.record.rundir import RunDir
-from launch.record.writing import publish_json
+from launch.record.writing import append_line, publish_json
 from launch.submit import advice, best_nodes, findings
 from launch.submit.used import Use
 from profiling.telemetry import used as reader
 from profiling.telemetry.readings import ReadingWriter
 
 GIB = 2**30
-READ = {"node_memory_bytes": 3 * GIB, "rank_cores": 1.3, "gpus": [], "unreadable": ""}
+READ = {"node_memory_bytes": 3 * GIB, "rank_cores": 1.3, "all_busy": False, "gpus": [], "unreadable": ""}
 
 
 def use(plan: dict[str, Any] | None = None, read: dict[str, Any] | None = READ, **known: Any) -> Use:
@@ -74,6 +74,7 @@ def test_no_less_time_is_advised_than_was_used(seconds: float, limit: int):
         ({"cpus_per_task": 8}, {"rank_cores": 1.3}, ("--cpus-per-task", "2")),
         ({"cpus_per_task": 8}, {"rank_cores": 0.2}, ("--cpus-per-task", "1")),
         ({"cpus_per_task": 8}, {"rank_cores": 7.2}, None),
+        ({"cpus_per_task": 8}, {"rank_cores": 1.3, "all_busy": True}, None),
         ({"cpus_per_task": 8}, {"rank_cores": None}, None),
         ({}, {"rank_cores": 1.3}, None),  # who did not ask has what the site gives
         ({"cpus_per_task": 8, "site": "perlmutter", "ranks_per_node": 16}, {"rank_cores": 1.3}, None),  # all of a node
@@ -149,7 +150,7 @@ def run(tmp_path: Path) -> RunDir:
                     at_once | {"rank": 0, "cpu_ms": 900 * second, "rss_bytes": GIB},
                     # Busy for half a minute, and with two gibibytes at one moment.
                     at_once | {"rank": 1, "cpu_ms": 2500 * min(second, 30), "rss_bytes": GIB * (1 + (second == 70))},
-                    at_once | {"host_available_bytes": 100 * GIB - second},
+                    at_once | {"host_available_bytes": 100 * GIB - second, "host_cpu_ms": 3900 * second},
                 ]
             )
     return made
@@ -157,7 +158,10 @@ def run(tmp_path: Path) -> RunDir:
 
 def test_what_readings_say(run: RunDir):
     found = reader.of_run(run)
-    assert found == {"node_memory_bytes": 3 * GIB, "rank_cores": pytest.approx(2.5), "gpus": [], "unreadable": ""}
+    expected = {"node_memory_bytes": 3 * GIB, "rank_cores": pytest.approx(2.5), "all_busy": False}
+    assert found == expected | {"gpus": [], "unreadable": ""}
+    append_line(run.reading_notes(0), {"event": "began", "cores": 4, "missing": {"GPU-1": "lost"}})
+    assert reader.of_run(run) == expected | {"all_busy": True, "gpus": [], "unreadable": "lost"}
 
 
 def test_memory_that_no_rank_is_seen_to_have(run: RunDir):

@@ -246,6 +246,7 @@ def test_ranks_that_srun_could_not_start(run: RunDir):
         ("OSError: [Errno 28] No space left on device", "another --runs"),
         ("OSError: [Errno 113] No route to host", "network_interface"),
         ("ended by SIGSEGV", "compiled code"),
+        ("--require-network: NCCL talks over TCP sockets (Socket), and ours has Slingshot", "aws-ofi-nccl"),
         ("ValueError: bad mesh", ""),
     ],
 )
