@@ -123,7 +123,7 @@ def _refuse_two(name: str) -> None:
 def main_of(name: str) -> str:
     """What ``python FOLDER`` runs, of a folder that is no package; of anything else the name itself."""
     main = os.path.join(name, MAIN)
-    package = "/" not in name and os.path.isfile(os.path.join(name, "__init__.py"))
+    package = os.path.isfile(os.path.join(name, "__init__.py"))  # which is a module, as its imports may be relative
     return main if name and not package and os.path.isfile(main) else name
 
 
