@@ -13,11 +13,13 @@ import dataclasses
 import datetime
 import io
 import json
+import os
+import re
 import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +97,8 @@ class Study:
     """
 
     def __init__(self, path: str | Path) -> None:
+        if not isinstance(path, str | os.PathLike):
+            raise Refusal(f"Study({path!r:.60}): give the folder of a study or of a run")
         self.path = Path(path).absolute()
         states.find([self.path])
 
@@ -141,7 +145,8 @@ class Study:
         from profiling.cli import table
         from profiling.reporting import sweep_table
 
-        content = table.document(self.path, by, smallest)
+        with _in_words_of_python():
+            content = table.document(self.path, by, smallest)
         header, *rows = sweep_table.flat(content)
         named = [dict(zip(header, row)) for row in rows]
         return Rows(named, lambda: table.as_text(content), lambda: table.as_markdown(content))
@@ -151,7 +156,8 @@ class Study:
         from profiling.cli import inputs, report
         from profiling.reporting import document
 
-        content = document.table(inputs.series(self.path, series)[0])
+        with _in_words_of_python():
+            content = document.table(inputs.series(self.path, series)[0])
         return Rows(
             content["rows"], lambda: report.printed(content, "text"), lambda: report.printed(content, "markdown")
         )
@@ -161,7 +167,8 @@ class Study:
         from profiling.cli import predict
 
         asked = (nodes,) if isinstance(nodes, int) else tuple(nodes)
-        content, rates, _ = predict.predicted(self.path, predict.Options(nodes=asked, series=series))
+        with _in_words_of_python():
+            content, rates, _ = predict.predicted(self.path, predict.Options(nodes=asked, series=series))
         return Rows(content["predictions"], lambda: predict.as_text(content, rates))
 
     def to_dataframe(self) -> pandas.DataFrame:
@@ -220,6 +227,15 @@ def _dataframe(rows: Iterable[Mapping[str, Any]]) -> pandas.DataFrame:
     return frame
 
 
+@contextlib.contextmanager
+def _in_words_of_python() -> Iterator[None]:
+    """What a refusal says of the options of a verb, said of the arguments that they are here."""
+    try:
+        yield
+    except Refusal as refusal:
+        raise Refusal(re.sub(r"--(series|by|smallest)\b", r"\1=...", str(refusal))) from None
+
+
 def _unused(runs: Path, program: str) -> Path:
     """The folder of a run or study without a given name."""
     words = Path(program).stem if "/" in program or Path(program).is_file() else program.rpartition(".")[2]
@@ -257,4 +273,10 @@ def _words(field: dataclasses.Field, value: Any) -> list[str]:
 
 def _text(value: Any) -> str:
     """A value as it is written on the command line: lists, dicts, true and false as JSON has them."""
-    return json.dumps(value, separators=(",", ":")) if isinstance(value, list | tuple | dict | bool) else str(value)
+    try:
+        text = json.dumps(value, separators=(",", ":")) if isinstance(value, list | tuple | dict | bool) else str(value)
+    except (TypeError, ValueError) as error:
+        raise Refusal(f"{value!r:.60} cannot be written on a command line ({error}): give numbers and texts") from None
+    if re.fullmatch(r"<.* at 0x[0-9a-f]+>", text, re.DOTALL):  # Python's own words for what has none
+        raise Refusal(f"{text:.60} cannot be written on a command line: give numbers and texts")
+    return text

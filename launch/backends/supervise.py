@@ -13,6 +13,7 @@ from launch.node import attempt, stop
 from launch.plan import allocation
 from launch.plan.allocation import Allocation
 from launch.plan.plan import Plan
+from launch.record import environment
 from launch.record.diagnose import handles_warning
 from launch.record.files import open_file
 from launch.record.rundir import RunDir
@@ -62,7 +63,7 @@ def execute(run: RunDir, plan: Plan, submission: int, nodes: Sequence[str] = ())
             ranks = Step(run, plan, number, within, nodes) if within else Ranks(run, plan, number)
             try:
                 if within is None:  # else its first rank does so, which may be on another machine
-                    attempt.note_surroundings(run)
+                    environment.note(run, number)
                 status, reason = _supervise(ranks, plan, signals, within.left_s if within else None)
             finally:
                 ranks.kill()

@@ -161,9 +161,9 @@ def _listed(folders: Sequence[Path]) -> str:
     rows, total = [("what goes", "runs", "size")], 0
     for folder in folders:
         runs = _runs([folder])
-        size = sum((sizes.of_run(run) for run in runs), Counter()).total()
+        size = sum((sizes.of_run(run, []) for run in runs), Counter()).total()
         if runs != [folder]:
-            size += sizes.of_study(folder, runs).total()
+            size += sizes.of_study(folder, runs, []).total()
         total += size
         study = folder.parent
         of = f" (of the study {study}, which lacks it then)" if is_study(study) and study not in folders else ""

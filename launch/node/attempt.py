@@ -109,13 +109,6 @@ def begin(run: RunDir, submission: int | None = None, step_of: tuple[str, Sequen
     return attempt
 
 
-def note_surroundings(run: RunDir) -> None:
-    """Keep what the attempt that has begun finds on this host. No rank waits for that."""
-    from launch.record.environment import surroundings
-
-    publish_json(run.env_json, surroundings())
-
-
 def end(run: RunDir, status: int, reason: str | None = None, made: int = 1) -> str:
     """Note how the attempt ended: done, stopped (it can be started again) or failed.
 
@@ -272,7 +265,9 @@ def _begin(run: RunDir, plan: Plan, submission: int | None, note: Path | None) -
         if note is not None:
             note.write_text(f"{attempt}\n")  # in place: see the script
     print(f"launch: attempt {attempt}", flush=True)  # job.log holds all; diagnose looks for this
-    note_surroundings(run)
+    from launch.record import environment
+
+    environment.note(run, attempt)
 
 
 def _begun(run: RunDir, plan: Plan, submission: int | None) -> int:

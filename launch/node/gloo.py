@@ -30,6 +30,11 @@ def start_together(patience_s: float) -> None:
         imports.after(_MODULE, lambda module: _wait_before_init(module, patience_s))
 
 
+def interface() -> str | None:
+    """The network interface that Gloo is told to use."""
+    return os.environ.get("HOROVOD_GLOO_IFACE") or os.environ.get("GLOO_SOCKET_IFNAME")
+
+
 def _wait_before_init(module: ModuleType, patience_s: float) -> None:
     init, times = module.HorovodBasics.init, 0
 

@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 from launch import own_command
-from launch.node import sampling
+from launch.node import detached
 from launch.node.rank import Rank
 from launch.plan.plan import Plan
 from launch.record.rundir import RunDir
@@ -18,6 +18,6 @@ def beside(run: RunDir, plan: Plan, rank: Rank, attempt: int, here: list[dict[st
     ranks = [{"rank": each["rank"], "pid": each["pid"]} for each in here]
     words = [str(run.path), str(rank.node), str(attempt), str(plan.hang_s), json.dumps(ranks)]
     with open("/dev/null", "rb") as nothing:
-        sampling.detach(
+        detached.start(
             own_command(sys.executable, "launch.node.watch", *words), nothing.fileno(), run.meeting / "watch.log"
         )

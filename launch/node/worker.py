@@ -12,7 +12,6 @@ import fcntl
 import io
 import os
 import signal
-import socket
 import sys
 import time
 from pathlib import Path
@@ -20,14 +19,13 @@ from typing import Any
 
 from launch import INSIDE
 from launch.errors import Refusal
-from launch.node import frameworks, gloo, pinning, program, rendezvous, sampling, stop, world
+from launch.node import failure, frameworks, gloo, pinning, program, rendezvous, sampling, stop, world
 from launch.node.copies import Copies
 from launch.node.rank import Rank, environment, from_environment, rank_number
 from launch.node.waiting import until
 from launch.plan.plan import Plan
 from launch.record import snapshot
 from launch.record.rundir import RunDir
-from launch.record.writing import append_line
 
 LEAVING_S = 5  # for what a failed program still does: its exit handlers, and threads that go on
 
@@ -58,17 +56,25 @@ def main(argv: list[str]) -> int:
             pulse.show(python=plan.kind != "program")
         copies = Copies(snapshot.copies(run))
         here = _prepare(run, plan, rank, attempt, copies)
+        sampling.beside(run, plan, rank, attempt, here)
         if plan.hang_s:
             watching.beside(run, plan, rank, attempt, here)
+        if plan.interconnect or plan.require_network:
+            from launch.node import network
+
+            os.environ.update(network.beside(run, plan, rank, attempt))
         os.environ.update(rendezvous.meet(plan, rank, run.meeting, attempt, plan.patience_s))
         if not ours:
             os.environ.update(frameworks.variables(plan, rank, run.meeting, attempt, plan.patience_s))
         gloo.start_together(plan.patience_s)
-        sampling.beside(run, plan, rank, attempt, here)  # once no other rank waits for this one
-        if plan.backend == "allocation" and rank.is_chief:  # the launcher may be on another machine
-            from launch.node.attempt import note_surroundings
+        if rank.is_chief and (interface := gloo.interface()):
+            from launch.node import network
 
-            note_surroundings(run)
+            network.note_gloo(run, attempt, interface)
+        if plan.backend == "allocation" and rank.is_chief:  # the launcher may be on another machine
+            from launch.record import environment
+
+            environment.note(run, attempt)
         frameworks.known_to_jax()
         begun = True
         # Each rank's stdout is a pipe, which Python would fill by the 8 KB before anyone saw a line.
@@ -90,7 +96,7 @@ def main(argv: list[str]) -> int:
                 signal.signal(number, signal.SIG_IGN)
         elif status:
             why = "" if isinstance(ending.code, int) else f": {_text(ending.code)}"
-            _record(run, rank, attempt, f"exit status {status}{why}", "")
+            failure.note(run, rank, attempt, f"exit status {status}{why}")
             if ours and why:
                 print(ending.code, file=sys.stderr)
             _leave(status, ours)
@@ -103,7 +109,7 @@ def main(argv: list[str]) -> int:
         lines = "" if refused else "".join(traceback.format_exception(type(error), error, trace))
         name, said = type(error).__name__, _text(error)
         text = said if refused else f"{name}: {said}" if said else name
-        _record(run, rank, attempt, text, lines, refused=begun and refused)
+        failure.note(run, rank, attempt, text, lines, refused=begun and refused)
         if refused:
             print(text, file=sys.stderr)
         else:
@@ -141,7 +147,7 @@ def _run_child(run: RunDir, plan: Plan, rank: Rank, attempt: int) -> None:
         child.run(list(plan.entry), plan.cwd, alone)
     except child.Ended as ending:
         if not ending.asked:
-            _record(run, rank, attempt, str(ending), "")
+            failure.note(run, rank, attempt, str(ending))
         sampling.leave(wait=False)
         child.end_by(ending.number)
 
@@ -198,23 +204,6 @@ def _for_programs(run: RunDir, plan: Plan, rank: Rank, copies: Copies) -> dict[s
         leave = {"LAUNCH_LEAVE_AT": str(float(os.environ["LAUNCH_STARTED"]) + plan.time_s - before)}
     steps = {"LAUNCH_STEPS": str(run.rank_steps(rank.rank))}
     return {"PYTHONPATH": path, **steps, **leave}
-
-
-def _record(run: RunDir, rank: Rank, attempt: int, error: str, trace: str, refused: bool = False) -> None:
-    line: dict[str, Any] = {
-        "time": round(time.time(), 3),
-        "attempt": attempt,
-        "rank": rank.rank,
-        "node": rank.node,
-        "host": os.environ.get("SLURMD_NODENAME") or socket.gethostname(),  # the name by which Slurm can leave it out
-        "error": error,
-        "traceback": trace,
-        "refused": refused,
-    }
-    try:
-        append_line(run.failures / f"node{rank.node}.jsonl", line)
-    except OSError as failed:  # a full disk: the error itself is still to be printed
-        print(f"launch: what comes next could not be noted in {run.failures}: {failed}", file=sys.stderr)
 
 
 def _text(value: object) -> str:

@@ -64,6 +64,8 @@ class Plan:
     gpu_variable: str
     gpu_order: str = "forward"
     network_interface: str | None = None
+    interconnect: str | None = None  # of the site's nodes
+    require_network: bool = False  # whether the run ends where NCCL uses sockets in place of it
     container: str | None = None  # image
     container_runtime: str | None = None
     container_python: str = "python3"

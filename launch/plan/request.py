@@ -78,6 +78,11 @@ class Request:
         "its node; by default a program sees all where each rank has one",
     )
     share_gpus: bool = _option(False, "allow several ranks on one GPU")
+    require_network: bool = _option(
+        False,
+        "end the run where NCCL talks over TCP sockets between the nodes, and not over InfiniBand, Slingshot or "
+        "another network made for it",
+    )
     dry_run: bool = _option(False, "print the plan and the job script; start nothing")
     json: bool = _option(False, "of a dry run: print the plan as JSON, for programs")
     follow: bool = _option(True, "show progress until the run ends")

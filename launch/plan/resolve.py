@@ -64,6 +64,11 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
             f"--ranks-per-node {ranks} is more than the {gpus} GPU{'s' * (gpus > 1)} of a node: "
             f"ask for {gpus} or fewer, or let ranks share GPUs with --share-gpus"
         )
+    if request.require_network and not gpus:
+        raise Refusal(
+            "--require-network asks NCCL, which talks between GPUs, and the run has none: give --gpus-per-node, or "
+            "leave it out"
+        )
     cpus = cpus_per_task(request, site, backend, machine, nodes, ranks)
     refuse_too_many(nodes * ranks, backend, machine)
     for option in ("partition", "account", "qos", "constraint"):
@@ -123,6 +128,8 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
         gpu_variable=site.gpu_variable,
         gpu_order=site.gpu_order,
         network_interface=site.network_interface,
+        interconnect=site.interconnect,
+        require_network=request.require_network,
         **_container(request, site, target),
         node_disk=site.node_disk,
         modules=tuple(site.modules),
@@ -251,6 +258,7 @@ def _refuse_contradictions(request: Request, backend: str) -> None:
         "--srun-arg": request.srun_arg,
         "--inherit": request.inherit,
         "--spare-nodes": request.spare_nodes,
+        "--require-network": request.require_network,
         "--stage-env": request.stage_env,
     }
     given = [flag for flag, value in slurm_only.items() if value]

@@ -73,6 +73,7 @@ class Site:
     srun_args: list[str] = field(default_factory=list)  # further options of srun
     partitions: dict[str, dict[str, Any]] = field(default_factory=dict)  # limits: {max_nodes, max_time, max_jobs},
     # the last for the jobs of a user that may be in the queue, each run of an array being one
+    interconnect: Literal["infiniband", "slingshot"] | None = None  # of the nodes, which NCCL is to use
     network: dict[str, Positive] = field(default_factory=dict)  # links, one way: of all adapters of a node together,
     # and between two of its GPUs; the latency of a message on each
     signal_s: Natural = 120  # before the time limit: when the ranks are asked to save and leave

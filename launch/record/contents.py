@@ -31,7 +31,13 @@ class PlanRecord(TypedDict, total=False):
     ranks_per_node: Required[Count]
     gpus_per_node: Natural
     cpus_per_task: Count
+    gpu_type: str
+    max_attempts: Natural
     time_s: int
+    site_file: str
+    sbatch_args: list[str]
+    directives: dict[str, str]
+    inherited: dict[str, str]
     warn: bool
     hang_s: NotNegative
     spare_nodes: Natural
@@ -93,6 +99,7 @@ class Event(TypedDict, total=False):
     step: Natural
     epoch: NUMBER
     metrics: dict[str, Any]
+    network: str  # that NCCL uses
     logs: list[Natural]  # of an attempt: how long the log of each node was when it began
     code: str  # the name of the code from here on, or of that of an attempt
     code_hash: str
@@ -166,6 +173,14 @@ class World(TypedDict):
     size: Natural
 
 
+class NetworkUse(TypedDict, total=False):
+    """The network that the ranks used, in env.json."""
+
+    attempt: int
+    gloo: dict[str, Any]  # interface, address
+    nccl: dict[str, Any]  # the fields of `launch.record.network.Network`
+
+
 class Surroundings(TypedDict, total=False):
     """env.json."""
 
@@ -180,6 +195,7 @@ class Surroundings(TypedDict, total=False):
     packages: dict[str, str]
     modules: list[str]
     environment: dict[str, str]
+    network: NetworkUse
 
 
 class StepRecord(TypedDict, total=False):

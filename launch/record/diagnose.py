@@ -33,6 +33,12 @@ _SRUN = re.compile(
     r"(Exited with exit code ([0-9]{1,9})|[A-Z][A-Za-z0-9/ ]+?)(?: \(core dumped\))?$"
 )
 
+# srun: error: Task launch for StepId=7.0 failed on node node2: Job credential expired
+# srun: error: Application launch failed: Job credential expired
+_NOT_STARTED = re.compile(
+    r"^srun: error: (?:Application launch failed|Task launch for \S+ failed on node (\S+)): (.+)$", re.MULTILINE
+)
+
 _NODE_FAILURE = re.compile(r"^srun: error: Node failure on (\S+)", re.MULTILINE)
 
 # slurmstepd: error: *** JOB 27 ON node1 CANCELLED AT 2026-11-24T01:00:00 DUE TO TIME LIMIT ***
@@ -54,9 +60,17 @@ _BROKEN_GPU = (
     r"Driver/library version mismatch"
 )
 
+# As srun and slurmstepd name it, Python, and PyTorch on a CPU:  srun: error: node3: task 2: Out Of Memory
+_OUT_OF_MEMORY = re.compile(r"Out Of Memory|oom.?kill|\bMemoryError\b|can't allocate memory", re.IGNORECASE)
+_OF_THE_GPU = re.compile(r"CUDA|HIP|\bGPU\b|cuBLAS|cuDNN|NCCL")
+
 # What is in braces is for workloads: another program may not have these options.
 _KNOWN = (
     (NODE_FAILURE, "Slurm has lost the node: go on without it (resume --exclude-bad-nodes)"),
+    (r"NCCL talks over TCP", "have NCCL find its network: on Slingshot load the site's aws-ofi-nccl plugin; on "
+        "InfiniBand look in the environment for NCCL_NET, NCCL_IB_DISABLE and NCCL_IB_HCA"),
+    (r"Job credential expired", "srun could not start the ranks on a node, which answered late or has another clock: "
+        "start it again with resume, and tell the site if it happens again"),
     (r"ended by (SIGKILL|Out Of Memory)|oom.?kill", "killed from outside: often the out-of-memory killer; see dmesg "
         "or the job's memory limit, and use fewer ranks on a node{ or a smaller --batch}"),
     (r"ResourceExhausted|out of memory|OOM when|MemoryError", "out of memory: use fewer ranks on a node{, or a "
@@ -120,7 +134,8 @@ def first_failure(run: RunDir, attempt: int) -> Failure | None:
     silent = [failure for failure in _srun_reports(run, attempt) if failure.rank not in spoken]
     causes = [failure for failure in [*said, *silent] if not is_cascade(failure.error)]
     # A rank that was killed said nothing, and what the others said of it is the cascade.
-    return next(iter(_lost_nodes(run, attempt) or causes or said or silent), None)
+    outside = _lost_nodes(run, attempt) or _not_started(run, attempt)
+    return next(iter(outside or causes or said or silent), None)
 
 
 def named(run: RunDir, outcome: str) -> str:
@@ -137,6 +152,15 @@ def is_cascade(error: str) -> bool:
 def is_of_the_node(error: str) -> bool:
     """Whether an error is that of a node, whatever program runs on it."""
     return error == NODE_FAILURE or re.search(_BROKEN_GPU, error, re.IGNORECASE) is not None
+
+
+def ran_out_of_memory(run: RunDir) -> bool:
+    """Whether it is sure that the last attempt came to its end for want of the node's memory, and not of a GPU's."""
+    attempt = len(run.events("started"))
+    ended = [event for event in run.events("ended") if event.get("attempt") == attempt]
+    failure = (ended[-1].get("first_failure") if ended else None) or {}
+    said = "\n".join([failure.get("error", ""), failure.get("traceback", ""), _section(run, attempt)])
+    return _OF_THE_GPU.search(said) is None and _OUT_OF_MEMORY.search(said) is not None
 
 
 def suggestion(error: str, workload: bool) -> str:
@@ -244,6 +268,19 @@ def _lost_nodes(run: RunDir, attempt: int) -> list[Failure]:
         for host in _hosts(",".join(dict.fromkeys(lost)))
         for node in [nodes.index(host) if host in nodes else 0]
     ]
+
+
+def _not_started(run: RunDir, attempt: int) -> list[Failure]:
+    """The first rank of the node on which srun could not start its ranks, of the first one where it names it."""
+    match = _NOT_STARTED.search(_section(run, attempt))
+    if match is None:
+        return []
+    host, why = match.groups()
+    started = run.events("started")[max(0, attempt - 1) : attempt]
+    nodes = [each for event in started for each in _hosts(event.get("nodes", ""))]
+    node = nodes.index(host) if host in nodes else 0
+    where = host or (nodes[0] if nodes else "its node")
+    return [Failure(node * run.record()["ranks_per_node"], node, where, f"not started by srun: {why}")]
 
 
 def _srun_reports(run: RunDir, attempt: int) -> list[Failure]:

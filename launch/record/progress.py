@@ -10,7 +10,7 @@ from typing import Any, TextIO
 from launch.errors import command
 from launch.plan.plan import Plan
 from launch.plan.walltime import clock
-from launch.record import bad_nodes, cooperation, diagnose, figures
+from launch.record import bad_nodes, cooperation, diagnose, figures, network
 from launch.record.activity import activity
 from launch.record.files import Unreadable, open_file
 from launch.record.pace import pace
@@ -132,11 +132,12 @@ class Progress:
             return
         states = [part for part in label[2].split("\r") if part.strip()]  # of a bar that is redrawn
         if self._plan.kind != "workload":
-            self._say(line[: label.start(2)] + "".join(states[-1:]))
+            self.say(line[: label.start(2)] + "".join(states[-1:]))
         elif label[1] == "0" and states and not _NOISE.match(label[2]):
-            self._say(states[-1])
+            self.say(states[-1])
 
-    def _say(self, line: str) -> None:
+    def say(self, line: str) -> None:
+        """Show a line of its own."""
         if self._live:
             self._draw("")
         else:  # who prints is alive: no other sign of that is needed for a while
@@ -170,7 +171,9 @@ def closing(run: RunDir, plan: Plan, outcome: str) -> str:
     """The last words on an attempt."""
     if outcome == "done":
         ranks = cooperation.seen(run, plan)
-        return "\n".join(filter(None, [f"done: {run.path}", summary(run, plan), ranks and f"ranks: {ranks}"]))
+        over = network.said(run)
+        notes = [ranks and f"ranks: {ranks}", over and f"network: {over}"]
+        return "\n".join(filter(None, [f"done: {run.path}", summary(run, plan), *notes]))
     again = f"continue it: {command('resume', run.path)}"
     if outcome == "failed":
         bad = bad_nodes.said(bad_nodes.among([run]))

@@ -5,6 +5,7 @@ The first lies in the folder of the run or study, which its runs share, under th
 files. What is ignored by git is there as links. Who wants the code only watched has the list alone.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from launch import HOME
 from launch.errors import Refusal, command
 from launch.record.contents import CodeRecord, TreeRecord
-from launch.record.files import Damaged, decode, read_object, read_whole
+from launch.record.files import Damaged, Unreadable, decode, read_object, read_whole
 from launch.record.rundir import RunDir, holder_of
 from launch.record.writing import as_text, publish
 
@@ -138,11 +139,27 @@ def copies(run: RunDir) -> list[tuple[str, str]]:
     folder = place(holder_of(run), name_of(run))
     pairs = [(tree["root"], str(folder / tree["folder"])) for tree in record.get("trees", ())]
     if gone := next((copy for _, copy in pairs if not os.path.isdir(copy)), None):
+        with contextlib.suppress(Unreadable):  # of a run that is still to be made
+            plan = run.record()
+            if plan.get("kind") == "script" and not os.path.isfile(plan["workload"]):
+                raise Refusal(f"the snapshot of the code, {gone}, is gone, and so is {plan['workload']}: put that back")
         raise Refusal(
             f"the snapshot of the code, {gone}, is gone: go on with the code as it is now: "
             + command("resume", run.path, "--code", "current")
         )
     return pairs
+
+
+def has(holder: Path, path: str) -> bool:
+    """Whether the code that a run or study was submitted with holds a copy of a file."""
+    from launch.record.tree import within
+
+    record = read_object(holder / f"{FIRST}.json", CodeRecord) or {}
+    return bool(record.get("snapshot")) and any(
+        within(path, tree["root"])
+        and os.path.isfile(place(holder, FIRST) / tree["folder"] / os.path.relpath(path, tree["root"]))
+        for tree in record.get("trees", ())
+    )
 
 
 def changes(run: RunDir, seconds: float = 10.0) -> Changes | None:

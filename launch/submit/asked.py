@@ -4,6 +4,7 @@ further ones."""
 import contextlib
 import dataclasses
 import datetime
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from launch.plan.request import Request
 from launch.plan.shape import this_machine
 from launch.plan.sweep import Axes
 from launch.plan.workload import Target
+from launch.record import snapshot
 from launch.record.contents import Asked, StudyIndex
 from launch.record.files import Unreadable
 from launch.record.rundir import INDEX, RunDir
@@ -124,7 +126,7 @@ def plans(folder: Path, index: StudyIndex, axes: Axes, repeats: int) -> dict[Key
     try:
         with contextlib.chdir(shared["cwd"]):
             here = site.load(request.site or "")
-            target = _target(asked, request.container is not None)
+            target = _target(folder, asked, request.container is not None)
             made = study.plans(request, target, points, here, this_machine(), datetime.datetime.now())
     except FileNotFoundError as error:
         raise Refusal(
@@ -145,8 +147,13 @@ def keys_of(index: StudyIndex) -> dict[Key, str]:
     return {(each["nodes"], tuple(each["values"].items()), each["repeat"]): each["run"] for each in index["runs"]}
 
 
-def _target(asked: Asked, contained: bool) -> Target:
-    """What the study runs, as it was found then: what a name alone means may be something else today."""
+def _target(folder: Path, asked: Asked, contained: bool) -> Target:
+    """What the study runs, as it was found then: what a name alone means may be something else today.
+
+    A script that is gone from its place is run from the study's copy of it.
+    """
+    if asked["kind"] == "script" and not os.path.lexists(asked["workload"]) and snapshot.has(folder, asked["workload"]):
+        return Target("script", asked["workload"], tuple(asked["arguments"]))
     before = {"program": ["--"], "module": ["-m"]}.get(asked["kind"], [])
     name, *words = [*before, asked["workload"], *asked["arguments"]]
     return workload.find(name, words, contained=contained)

@@ -64,9 +64,10 @@ def _line(run: RunDir) -> str:
     if not changes.files:
         return f"{text}; nothing in it has changed since"
     copied = record.get("snapshot")
-    return f"{text}; changed since: {snapshot.some(changes.files)}" + "; --code current takes it as it is now" * bool(
-        copied
-    )
+    plan = run.record()
+    there = plan.get("kind") != "script" or os.path.isfile(plan["workload"])  # else there is nothing to take
+    takes = "; --code current takes it as it is now" * bool(copied and there)
+    return f"{text}; changed since: {snapshot.some(changes.files)}{takes}"
 
 
 def _groups(runs: Sequence[RunDir]) -> dict[tuple[Path, str], list[RunDir]]:

@@ -24,7 +24,7 @@ from launch.submit.naming import shown
 def text(facts: Mapping[str, str], table: Sequence[Sequence[str]] = ()) -> str:
     """A line for each fact, and the table below them."""
     return "\n".join(
-        [*(f"{name:<14} {value}" for name, value in facts.items()), *(["", aligned(table)] if table else [])]
+        [*(f"{name:<14} {on_a_line(value)}" for name, value in facts.items()), *(["", aligned(table)] if table else [])]
     )
 
 

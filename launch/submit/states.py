@@ -26,6 +26,7 @@ from typing import Any
 from launch.backends.scheduler import ENDED, QUEUED, UNKNOWN, Answer, Status, poll_all
 from launch.errors import Refusal, command
 from launch.record import job as record
+from launch.record import network
 from launch.record.activity import last_line
 from launch.record.contents import Result
 from launch.record.figures import UNIT, of_result, so_far
@@ -293,6 +294,8 @@ def _know(entry: _Record, job: Job | None, answer: Answer) -> Known:
     run, events = entry.run, entry.events
     result = run.result() or {}
     made = of_result(result)
+    if state == "running" and not reason and entry.plan.get("gpus_per_node"):
+        reason = network.said(run)
     last = events[-1] if events else {}
     started = next((event for event in reversed(events) if event["event"] == "started"), {})
     status = answer.of(job, run) if job and source == "scheduler" else None

@@ -259,7 +259,17 @@ def run(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, throttle: i
     status = summary(folder, outcomes)
     if outcomes:
         _say_written(all_runs)
+        _advise(folder)
     return status
+
+
+def _advise(folder: Path) -> None:
+    """What to ask for next time, where something is to be gained; what cannot be read is said by who looks for it."""
+    from launch.submit import advice
+
+    with contextlib.suppress(Refusal, OSError):
+        if gain := advice.brief(folder):
+            print(gain, flush=True)
 
 
 def _say_written(runs: Sequence[RunDir]) -> None:

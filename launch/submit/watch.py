@@ -11,7 +11,7 @@ from pathlib import Path
 
 from launch.backends.scheduler import ENDED, QUEUED, Answer, Status, scheduler
 from launch.plan.plan import Plan
-from launch.record import cooperation, diagnose
+from launch.record import cooperation, diagnose, network
 from launch.record.job import Job, is_cancelled
 from launch.record.progress import Progress, closing
 from launch.record.rundir import RunDir
@@ -23,6 +23,7 @@ from launch.submit.cutoff import cut
 _SETTLING_S = 10.0  # for what the nodes wrote to be seen here, and for an ended job to leave the queue
 _SHOWN_S = 0.2
 _PATIENCE_S = 2.0  # of one who has pressed Ctrl-C
+_ALL_FAIL = 3  # runs, of which it is said
 _LOOK_S = 5.0  # between two looks at how long the study still takes
 
 
@@ -105,6 +106,8 @@ class _Watch:
         self._estimate: eta.Estimate | None = None
         self._looked, self._more = -_LOOK_S, ""
         self._said_of_ranks: set[str] = set()
+        self._said_of_network: set[object] = set()
+        self._errors: list[str] = []  # of the runs that have failed
         self.outcomes: dict[str, str] = {}
 
     def left(self) -> list[tuple[RunDir, Plan]]:
@@ -138,6 +141,7 @@ class _Watch:
             status = answer.of(job, run)
             if status is not None and status.phase == QUEUED:
                 continue
+            self._look_at_network(run, plan)
             outcome = self._outcome(job, run, plan, status)
             if outcome is None:
                 if job.shape == "pack" and status is not None and status.phase != ENDED:
@@ -153,6 +157,8 @@ class _Watch:
                 print(f"{path.name}: not run: {last['reason']}", flush=True)
                 continue
             self.outcomes[path.name] = diagnose.named(run, outcome)
+            if outcome == "failed":
+                self._errors.append((last.get("first_failure") or {}).get("error", ""))
             if job.shape == "array":
                 if self._follow:
                     print(f"{path.name}: {outcome}", flush=True)
@@ -169,6 +175,7 @@ class _Watch:
                 print(f"job {job.id} is still in the queue ({status.word.lower()}): end it with scancel", flush=True)
         if len(self._left) < before:
             self._cut_off()
+            self._say_that_all_fail()
         job = self._jobs[0]
         if job.shape == "pack" and not self._left and set(self.outcomes.values()) == {"failed"}:
             if not any(run.events("started") for run in job.run_dirs):
@@ -178,6 +185,27 @@ class _Watch:
         if (self._beside or self._jobs[0].shape == "array") and counts != self._counts:
             self._say(", ".join(filter(None, [counts, self._left_for_all()])))
             self._counts = counts
+
+    def _say_that_all_fail(self) -> None:
+        """Say once that the first runs have all failed in the same way: the user may want to end the others, which need
+        not fail, as with other values."""
+        if self._left and len(self._errors) == len(self.outcomes) == _ALL_FAIL and len({*self._errors, ""}) == 2:
+            print(
+                f"the first {_ALL_FAIL} runs have all failed in the same way, and {len(self._left)} are still to come: "
+                "Ctrl-C ends them, and resume runs them again",
+                flush=True,
+            )
+
+    def _look_at_network(self, run: RunDir, plan: Plan) -> None:
+        """Say at once that ranks talk over another network than they should: each of their hours is dear."""
+        if run.path in self._said_of_network or not network.is_looked_for(plan) or not (said := network.said(run)):
+            return
+        self._said_of_network.add(run.path)
+        line = f"{run.path.name}: network: {said}"
+        if progress := self._progress.get(run.path):
+            progress.say(line)
+        else:
+            print(line, flush=True)
 
     def _left_for_all(self) -> str:
         """About how long the runs still take that have not ended, and those behind them."""

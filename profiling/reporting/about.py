@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from launch.record import snapshot
 from launch.record.contents import CodeRecord, PlanRecord, Surroundings
 from launch.record.files import Unreadable, read_object
 from launch.record.redact import without_secrets
@@ -35,7 +36,7 @@ def about(study: Study) -> dict[str, str]:
         "ranks": f"{_each(run.plan['ranks_per_node'] for run in study.runs)} per node, "
         f"rendezvous by {plan.get('rendezvous')}",
         "software": ", ".join(f"{name} {version}" for name, version in first.versions.items()),
-        **_code(study.folder),
+        **_code(study.folder, [run.directory.path.name for run in study.runs]),
         "seed": _each(run.plan.get("seed") for run in study.runs),
         "when": f"{moment(min(starts))} to {moment(max(ends))}" if starts and ends else "unknown",
     }
@@ -45,6 +46,7 @@ def about(study: Study) -> dict[str, str]:
 def of_sweep(study: Sweep) -> dict[str, str]:
     """As `about`, for the points of a study, whose runs need not have recorded steps."""
     done = next((run for run in study.runs if not run.why), None)
+    done_runs = [run.name for run in study.runs if not run.why]
     values = {name: _each(point.values.get(name, "") for point in study.points) for name in study.axes}
     facts = {
         "what": _public(study.workload),
@@ -55,7 +57,7 @@ def of_sweep(study: Sweep) -> dict[str, str]:
     if done:
         run = RunDir(study.folder / done.name)
         facts |= _machine(run.record(), run.surroundings())
-    return {label: value for label, value in (facts | _code(study.folder)).items() if value}
+    return {label: value for label, value in (facts | _code(study.folder, done_runs)).items() if value}
 
 
 def _machine(plan: PlanRecord, environment: Surroundings) -> dict[str, str]:
@@ -77,10 +79,21 @@ def _machine(plan: PlanRecord, environment: Surroundings) -> dict[str, str]:
     }
 
 
-def _code(folder: Path) -> dict[str, str]:
-    code = read_object(folder / "code.json", CodeRecord) or {}
-    changed = ", with changes that are kept in code.patch" if os.path.isfile(folder / "code.patch") else ""
-    return {"code": f"commit {code.get('commit') or 'unknown'}{changed}"}
+def _code(folder: Path, runs: Iterable[str]) -> dict[str, str]:
+    """The code of a study, and which of its runs have gone on with a later one (resume --code current)."""
+    by_code: dict[str, list[str]] = {}
+    for name in runs:
+        by_code.setdefault(snapshot.name_of(RunDir(folder / name)), []).append(name)
+    first, *later = sorted({snapshot.FIRST, *by_code}, key=lambda name: (len(name), name))
+    texts = [_one_code(folder, first)]
+    texts += [f"{', '.join(by_code[name])}: {name}, {_one_code(folder, name)}" for name in later]
+    return {"code": "; ".join(texts)}
+
+
+def _one_code(folder: Path, name: str) -> str:
+    code = read_object(folder / f"{name}.json", CodeRecord) or {}
+    changed = f", with changes that are kept in {name}.patch" if os.path.isfile(folder / f"{name}.patch") else ""
+    return f"commit {code.get('commit') or 'unknown'}{changed}"
 
 
 def command(folder: Path, runs: Iterable[Mapping[str, Any]]) -> str:

@@ -233,6 +233,20 @@ def test_if_nobody_knows_the_last_lines_are_shown(run: RunDir):
     assert paragraph(run).splitlines()[-1] == "    slurmstepd: error: execve(): no such file"
 
 
+def test_ranks_that_srun_could_not_start(run: RunDir):
+    logged(
+        run,
+        "srun: error: Task launch for StepId=7.0 failed on node node2: Job credential expired",
+        "srun: error: Application launch failed: Job credential expired",
+        "srun: Job step aborted: Waiting up to 32 seconds for job step to finish.",
+        "srun: error: node1: task 0: Killed",
+    )
+    ended(run, 137)
+    text = paragraph(run)
+    assert "(node2) failed first: not started by srun: Job credential expired" in text
+    assert "what to do" in text and "memory" not in text
+
+
 @pytest.mark.parametrize(
     ("error", "advice"),
     [
@@ -245,6 +259,7 @@ def test_if_nobody_knows_the_last_lines_are_shown(run: RunDir):
         ("OSError: [Errno 28] No space left on device", "another --runs"),
         ("OSError: [Errno 113] No route to host", "network_interface"),
         ("ended by SIGSEGV", "compiled code"),
+        ("--require-network: NCCL talks over TCP sockets (Socket), and ours has Slingshot", "aws-ofi-nccl"),
         ("ValueError: bad mesh", ""),
     ],
 )

@@ -155,15 +155,17 @@ def _noting(received: list[int], before: Any) -> Callable[[int, Any], None]:
 
 
 def _figure(name: str, value: Any) -> float | bool | None:
-    if type(value) in (bool, int):
-        return value
     try:
         figure = float(value) if not isinstance(value, (str, bytes)) else math.nan
     except (TypeError, ValueError, OverflowError, RuntimeError):
         figure = math.nan
     if math.isfinite(figure):
-        return figure
-    _recorder.warn(f"result {name}={value!r:.60} is not a finite number: it is left out")
+        return value if isinstance(value, int) and type(value) in (bool, int) else figure
+    try:
+        shown = repr(value)[:60]
+    except ValueError:  # a number of more digits than Python writes
+        shown = "..."
+    _recorder.warn(f"result {name}={shown} is not a finite number: it is left out")
     return None
 
 
@@ -182,8 +184,9 @@ class _Steps:
         if not recorder.is_open():
             yield from self._loader
             return
-        if self._after is not None:
-            recorder.step = self._after
+        after = _recorder.number_of(self._after)
+        if after is not None:
+            recorder.step = after
         batches, examples = iter(self._loader), self._examples
         each = examples if callable(examples) else None
         count = None if each else _recorder.count(examples)
@@ -218,8 +221,9 @@ class _Step:
     def __exit__(self, kind: Any, *_: Any) -> None:
         seconds, recorder = time.perf_counter() - self._begin, self._recorder
         if recorder is not None and kind is None:
-            if self._number is not None:
-                recorder.step = self._number - 1
+            number = _recorder.number_of(self._number)
+            if number is not None:
+                recorder.step = number - 1
             recorder.write(self._before, self._start, seconds, None, _recorder.count(self._examples))
 
 

@@ -182,6 +182,20 @@ def count(examples: Any, *batch: Any) -> int | None:
     return number
 
 
+def number_of(value: Any) -> int | None:
+    """The number of a step as it was given; None where it is not a whole number, so that counting goes on."""
+    if value is None or value.__class__ is int:
+        return value
+    try:
+        number: Any = value
+        if not isinstance(value, (str, bytes)) and (hasattr(value, "__index__") or number % 1 == 0):
+            return int(number)
+    except Exception:  # whatever it is, it must not end the program
+        pass
+    warn(f"number={value!r:.60} is not a whole number: counting goes on instead")
+    return None
+
+
 _warned: set[str] = set()
 
 
