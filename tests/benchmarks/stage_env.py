@@ -126,7 +126,7 @@ def main(repeats: int, sizes: list[int], alone: str | None) -> None:
                 "--stage-env, again": lambda: first_step("again", "--stage-env"),
             }
             print(f"\n{nodes} nodes: seconds from the command to the first step")
-            show(in_turns(rivals, repeats), "s")
+            show(in_turns(rivals, repeats), "s", first="shared")
             for name in opened:
                 print(f"{name}: {min(opened[name]):.0f} files opened there, {min(looked[name]):.0f} looked at")
         if alone is None or alone == "broadcast":
