@@ -54,11 +54,11 @@ def main(argv: list[str]) -> int:
         rank = who(plan)
         copies = Copies(snapshot.copies(run))
         here = _prepare(run, plan, rank, attempt, copies)
+        sampling.beside(run, plan, rank, attempt, here)
         os.environ.update(rendezvous.meet(plan, rank, run.meeting, attempt, plan.patience_s))
         if not ours:
             os.environ.update(frameworks.variables(plan, rank, run.meeting, attempt, plan.patience_s))
         gloo.start_together(plan.patience_s)
-        sampling.beside(run, plan, rank, attempt, here)  # once no other rank waits for this one
         frameworks.known_to_jax()
         begun = True
         # Each rank's stdout is a pipe, which Python would fill by the 8 KB before anyone saw a line.
