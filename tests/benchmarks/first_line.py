@@ -78,9 +78,9 @@ def main(repeats: int, nodes: int = 4, ranks: int = 1) -> None:
         in_turns(rivals, 1)  # what is compiled, and read from the disk, for the first time
         in_job.clear()
         print(f"{nodes} nodes x {ranks} ranks, from the command")
-        show(in_turns(rivals, repeats), "s")
+        show(in_turns(rivals, repeats), "s", first="by hand")
         print("\nfrom the start of the batch script")
-        show(in_job, "s")
+        show(in_job, "s", first="by hand")
 
 
 if __name__ == "__main__":

@@ -88,6 +88,7 @@ def main(repeats: int, sizes: list[int], alone: str | None) -> None:
         )
         ours = [python, str(ROOT / "launch" / "inside" / "rankloop"), "--site", str(work / "site.toml"), "--detach"]
         ours += ["--sample-hz", "0", "--time", "5", "--runs", str(shared / "runs")]
+        (work / "server").write_bytes(bytes(16))
         # Packed beforehand: it is once for all runs.
         subprocess.run([*ours, "-N", "1", "--stage-env", str(program)], check=True, cwd=work, stdout=subprocess.DEVNULL)
         _until_idle()
@@ -125,7 +126,7 @@ def main(repeats: int, sizes: list[int], alone: str | None) -> None:
                 "--stage-env, again": lambda: first_step("again", "--stage-env"),
             }
             print(f"\n{nodes} nodes: seconds from the command to the first step")
-            show(in_turns(rivals, repeats), "s")
+            show(in_turns(rivals, repeats), "s", first="shared")
             for name in opened:
                 print(f"{name}: {min(opened[name]):.0f} files opened there, {min(looked[name]):.0f} looked at")
         if alone is None or alone == "broadcast":
@@ -145,7 +146,6 @@ def _broadcast(work: Path, nodes: int, archive: Path, shared: Path, library: Pat
                 "our own tree": lambda: _timed(
                     work, nodes, f"{slow} {step} {SYSTEM_PYTHON} -I -S {tree} {archive} /dev/shm/tree 24000"
                 ),
-                "each node by itself": lambda: _timed(work, nodes, f"{slow} {step} cat {archive} >/dev/null"),
             },
             repeats,
         ),
