@@ -20,6 +20,10 @@ _TURN_NS, _WANTS = 500_000, 0.2
 holds however many others want the cores (2.3 ms with eight processes for each; one that polls has 0.1 ms)."""
 
 
+_ALWAYS = 0.95
+"""The part of the time from which on a thread computes, however short its turns are on a node that is very busy."""
+
+
 class Watched:
     """A rank, as the watcher of its node sees it.
 
@@ -115,7 +119,8 @@ class Watched:
             return True
         for number, now in self._threads.items():
             ran, queued, turns = (new - old for new, old in zip(now, before.get(number, now)))
-            if turns and ran / turns >= _TURN_NS and ran + queued >= _WANTS * elapsed_s * 1e9:
+            wants = (ran + queued) / elapsed_s / 1e9
+            if turns and (wants >= _WANTS and ran / turns >= _TURN_NS or wants >= _ALWAYS):
                 return True
         return False
 

@@ -46,7 +46,7 @@ def begun(way: Way, folder: Path, *more: str, shape: str = "--ranks-per-node=3")
 
 
 def check(way: Way, folder: Path, launched: Launched) -> None:
-    status, output = launched.wait(150)
+    status, output = launched.wait(400)
     run = RunDir(folder / "r")
     assert status == 1 and "Traceback" not in output, output
     ended = run.events("ended")[-1]
