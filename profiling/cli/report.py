@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from launch.cli.names import Named
 from launch.errors import Refusal, command
 from launch.plan import options
 from launch.plan.figures import Scaling
@@ -19,6 +18,7 @@ from launch.record.table import aligned
 from launch.record.writing import publish
 from profiling import text
 from profiling.cli import export, inputs, table
+from profiling.cli.inputs import OfTable
 from profiling.prediction import prediction
 from profiling.reporting import columns, document, latex, markdown, page, sweep_table
 from profiling.reporting.columns import Column
@@ -27,7 +27,7 @@ from profiling.study.runs import Study
 
 
 @dataclass(frozen=True)
-class Options(Named):
+class Options(OfTable):
     """The options of the verb."""
 
     series: str | None = None  # which series, where the table or study has several
@@ -43,10 +43,8 @@ def run(argv: Sequence[str]) -> str:
     """What the verb prints."""
     (path,), chosen = options.with_files(Options, argv, ["STUDY|TABLE"])
     if not is_study(path):
-        if chosen.out or chosen.remark or chosen.by or chosen.scaling:
-            raise Refusal(f"--out, --remark, --by and --scaling are for the report of a study, and {path} is a table")
-        content = document.table(tables.read(path, chosen.series))
-        return json.dumps(content, indent=1, ensure_ascii=False) if chosen.json else printed(content, chosen.format)
+        return _of_table(path, chosen)
+    inputs.refuse_for_study(path, chosen.asked)
     if chosen.series is None and sweep.is_sweep(path):
         return _of_sweep(path, chosen)
     if chosen.by:
@@ -59,6 +57,13 @@ def run(argv: Sequence[str]) -> str:
     folder = chosen.out or path / "report" / ("" if len(whole.series) == 1 else _name(whole, study))
     ahead = [_predicted(content)] if chosen.format == "text" else []
     return "\n".join([printed(content, chosen.format), *ahead, write(folder, study, content)])
+
+
+def _of_table(path: Path, chosen: Options) -> str:
+    if chosen.out or chosen.remark or chosen.by or chosen.scaling:
+        raise Refusal(f"--out, --remark, --by and --scaling are for the report of a study, and {path} is a table")
+    content = document.table(tables.read(path, chosen.series, chosen.asked))
+    return json.dumps(content, indent=1, ensure_ascii=False) if chosen.json else printed(content, chosen.format)
 
 
 def _of_sweep(path: Path, chosen: Options) -> str:
@@ -166,4 +171,5 @@ def printed(content: dict[str, Any], form: str) -> str:
     if form == "markdown":
         head, table, mark = f"## {head}", text.markdown(header, rows), "- "
     notes = [*content["notes"], *content["problems"]]
-    return "\n".join([head, "", table, "", *(f"{mark}{note}" for note in notes)])
+    ahead = [content["understood"], ""] if "understood" in content else []
+    return "\n".join([*ahead, head, "", table, "", *(f"{mark}{note}" for note in notes)])

@@ -36,7 +36,7 @@ def table(series: Series) -> dict[str, Any]:
         "notes": [*series.notes, *scaling.notes(series, rows)],
         "holds": not problems,
         "problems": problems,
-    }
+    } | ({"understood": series.understood} if series.understood else {})
 
 
 def document(study: Study, series: Series, remark: str = "") -> dict[str, Any]:
