@@ -20,7 +20,7 @@ def page(document: dict[str, Any], drawn: "dict[str, Plot]") -> str:
     shown = blocks.blocks(document)
     tables = [_table(block) for block in shown]
     titles = [block.title for block in shown]  # the figures stand between the measured and the predicted
-    measured = titles.index(blocks.PREDICTED) if blocks.PREDICTED in titles else len(titles)
+    measured = next((place for place, title in enumerate(titles) if title.startswith(blocks.PREDICTED)), len(titles))
     about = [
         f"<dt>{escape(label)}</dt><dd{' class=command' if label == 'command' else ''}>{escape(value)}</dd>"
         for label, value in document["about"].items()

@@ -4,7 +4,8 @@ import dataclasses
 import re
 import shlex
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import field
 from pathlib import Path
 
 from launch.errors import Refusal, command, nearest
@@ -42,6 +43,9 @@ class Series:
     understood: str = ""  # how a table was read, in one line, where it had to be understood
     parameter: str = ""  # what series of one table differ by, as the size of the problem
     size: float | None = None  # its value
+    works: str = "workers"  # what is counted: GPUs, nodes
+    seconds: Mapping[int, float] = field(default_factory=dict)  # mean time of the repeats, where a table has times
+    counts: Mapping[str, Mapping[int, int]] = field(default_factory=dict)  # GPU, node ... -> how many, by workers
 
     @property
     def workers(self) -> list[int]:
@@ -74,8 +78,22 @@ def read_all(path: Path, asked: Asked = NOTHING) -> list[Series]:
 def _of_table(path: Path, table: Reading, name: str) -> Series:
     measurements = [one for one in table.measurements if one.series == name]
     series = _series(path, measurements, tuple(table.notes))
-    size = measurements[0].size
-    return dataclasses.replace(series, understood=table.understood, parameter=table.parameter, size=size)
+    seconds: dict[int, list[float]] = defaultdict(list)
+    counts: dict[str, dict[int, int]] = defaultdict(dict)
+    for one in measurements:
+        if one.seconds is not None:
+            seconds[one.workers].append(one.seconds)
+        for works, count in one.counts:
+            counts[works].setdefault(one.workers, count)
+    return dataclasses.replace(
+        series,
+        understood=table.understood,
+        parameter=table.parameter,
+        size=measurements[0].size,
+        works=table.works,
+        seconds={workers: sum(times) / len(times) for workers, times in seconds.items()},
+        counts=counts,
+    )
 
 
 def choose(study: runs.Study, name: str | None = None) -> runs.Study:

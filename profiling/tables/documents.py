@@ -44,7 +44,9 @@ def _tables(value: Any, title: str) -> Iterable[Grid]:
         yield _of_rows(list(_rows([value], title)), title)
     elif by_index := _by_index(value):  # of pandas
         yield _of_rows(list(_rows([by_index], title)), title)
-    elif len(rows := {key: item for key, item in inner.items() if isinstance(item, dict)}) == len(inner) > 1 and _alike(rows):
+    elif len(rows := {key: item for key, item in inner.items() if isinstance(item, dict)}) == len(inner) > 1 and _alike(
+        rows
+    ):
         yield _of_rows([(f"key {key!r}", {"": key, **_flat(item)}) for key, item in rows.items()], title)
     elif all(_NUMBER.fullmatch(key) for key in value):  # 1: 2.0, 2: 1.1
         rows = [(f"key {key!r}", {"": key, "value": item}) for key, item in value.items()]
@@ -56,7 +58,7 @@ def _tables(value: Any, title: str) -> Iterable[Grid]:
         for key, item in several:
             if isinstance(item, dict) and item and all(_NUMBER.fullmatch(str(name)) for name in item):
                 if not any(isinstance(cell, dict) for cell in item.values()):  # "time": {1: 2.0, 2: 1.1}
-                    rows = [(f"{key} {name}", {"": name, key: cell}) for name, cell in item.items()]
+                    rows = [(f"{key} {name}", {"workers": name, key: cell}) for name, cell in item.items()]
                     yield _of_rows(rows, title)
                     continue
             yield from _tables(item, f"{title} {key}".strip() if len(several) > 1 else title)
@@ -71,11 +73,8 @@ def _columns(inner: dict[str, Any]) -> bool:
 def _by_index(value: dict[str, Any]) -> dict[str, list[Any]] | None:
     """Columns of pandas, each a dictionary by index, as lists."""
     indices = [list(item) for item in value.values() if isinstance(item, dict)]
-    same = (
-        len(indices) == len(value) > 1
-        and all(index == indices[0] for index in indices)
-        and indices[0] == [str(place) for place in range(len(indices[0]))]
-    )
+    numbered = [str(place) for place in range(len(indices[0]))] if indices else []
+    same = len(indices) == len(value) > 1 and all(index == numbered for index in indices)
     return {key: list(item.values()) for key, item in value.items()} if same else None
 
 

@@ -13,12 +13,16 @@ Meaning = Literal[
 ]  # fmt: skip
 """``shape``: workers within another, as ranks per node; ``rate of one``, ``count of one``: of one worker."""
 
-SECONDS = {
-    "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "msec": 1e-3, "msecs": 1e-3, "millisecond": 1e-3, "milliseconds": 1e-3,
-    "microseconds": 1e-6, "nanoseconds": 1e-9, "s": 1.0, "sec": 1.0, "secs": 1.0, "second": 1.0, "seconds": 1.0, "seg": 1.0, "segundos": 1.0, "sek": 1.0, "sekunden": 1.0,
-    "min": 60.0, "mins": 60.0, "minute": 60.0, "minutes": 60.0, "h": 3600.0, "hr": 3600.0, "hrs": 3600.0, "hour": 3600.0,
-    "hours": 3600.0, "d": 86400.0, "day": 86400.0, "days": 86400.0,
-}  # fmt: skip
+_UNITS = {
+    1e-9: "ns nanoseconds",
+    1e-6: "us µs μs microseconds",
+    1e-3: "ms msec msecs millisecond milliseconds",
+    1.0: "s sec secs second seconds seg segundos sek sekunden",
+    60.0: "min mins minute minutes",
+    3600.0: "h hr hrs hour hours",
+    86400.0: "d day days",
+}
+SECONDS = {unit: seconds for seconds, units in _UNITS.items() for unit in units.split()}
 """Units of time."""
 
 UNLIKELY = 5

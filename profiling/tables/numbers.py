@@ -8,12 +8,13 @@ from typing import Any
 
 from profiling.tables import names
 
+_FAILED = (
+    "oom|out[ -]of[ -]mem|fail|err(or)?\\b|crash|time[ -]?out|timed out|tle\\b|mem\\w* limit|killed|abort|hang|hung|"
+    "segfault|segmentation|cancel|skip|missing|not (run|measured|tested|available|finished|enough)|did not|"
+    "incomplete|invalid|no result|exceed|unsupported|not supported|node[ _]fail"
+)
 MISSING = re.compile(
-    r"[-–—?.…/\s]*|n\.?/?a\.?|nan|null|none|nil|tbd|todo|tba|dnf|dns|x{2,}|"
-    r"(oom|out[ -]of[ -]mem\w*|fail\w*|err(or)?\b|crash\w*|timeout|time[ -]?out|timed out|tle|mem\w* limit|killed|abort\w*|hang\w*|hung|"
-    r"segfault|segmentation|cancel\w*|skip\w*|missing|not (run|measured|tested|available|finished|enough)|did not|incomplete|invalid|no result|"
-    r"exceed\w*|unsupported|not supported|node[ _]fail).*",
-    re.IGNORECASE,
+    rf"[-–—?.…/\s]*|n\.?/?a\.?|nan|null|none|nil|tbd|todo|tba|dnf|dns|x{{2,}}|({_FAILED}).*", re.IGNORECASE
 )
 """What stands in the cell of a point that was not measured."""
 UNCOUNTED = re.compile(

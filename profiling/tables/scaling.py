@@ -23,7 +23,7 @@ class Evidence:
     size: Sequence[float] | None = None  # of the problem, as the side of a mesh
     speedup: Sequence[float | None] | None = None
     efficiency: Sequence[float | None] | None = None
-    words: str = ""  # that stand around the table
+    words: Sequence[str] = ()  # that stand around the table, those that say most first
 
 
 def kind(known: Evidence) -> tuple[str, str]:
@@ -37,7 +37,7 @@ def kind(known: Evidence) -> tuple[str, str]:
     found = [each for each in (_by_work(known), _by_both(known)) if each[0]]
     said, size = _by_words(known.words), _by_size(known)
     if said[0] and found and found[0][0] != said[0]:
-        raise Refusal(f"is of {said[0]} scaling {said[1]}, but {found[0][1]}: say --kind weak or --kind strong")
+        raise Refusal(f"is of {said[0]} scaling, as {said[1]}, but {found[0][1]}: say --kind weak or --kind strong")
     for each in (*found[:1], said, size, _by_given(known)):
         if each[0]:
             return each
@@ -86,10 +86,12 @@ def _by_both(known: Evidence) -> tuple[str, str]:
     return "", ""
 
 
-def _by_words(words: str) -> tuple[str, str]:
-    low = words.lower()
-    said = {kind for kind in ("weak", "strong") if re.search(rf"(?<![a-z]){kind}(?![a-z])", low)}
-    return (said.pop(), "by the words around it") if len(said) == 1 else ("", "")
+def _by_words(words: Sequence[str]) -> tuple[str, str]:
+    for text in words:
+        said = {kind for kind in ("weak", "strong") if re.search(rf"(?<![a-z]){kind}(?![a-z])", text.lower())}
+        if len(said) == 1:
+            return said.pop(), "the words around it say"
+    return "", ""
 
 
 def _by_given(known: Evidence) -> tuple[str, str]:
