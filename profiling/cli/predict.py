@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from launch.cli.names import Named
 from launch.errors import Refusal
 from launch.plan import options
 from launch.plan.figures import Scaling
@@ -16,6 +15,7 @@ from launch.record.table import aligned
 from launch.record.writing import publish
 from profiling import text
 from profiling.cli import inputs
+from profiling.cli.inputs import OfTable
 from profiling.prediction import fits, log, prediction, run_estimate
 from profiling.prediction.run_estimate import Rates
 
@@ -23,7 +23,7 @@ Workers = Annotated[int, Bounds(1, 10**12)]
 
 
 @dataclass(frozen=True)
-class Options(Named):
+class Options(OfTable):
     """The options of the verb."""
 
     nodes: tuple[Count, ...] = field(default=(), metadata={"separator": ","})  # node counts, for a study: 64,256
@@ -50,7 +50,12 @@ def predicted(path: Path, chosen: Options) -> tuple[dict[str, Any], Rates | None
     """The prediction as a value, the basis for hours and energy of further runs, and where it is recorded."""
     if bool(chosen.nodes) == bool(chosen.workers):
         raise Refusal("predict needs --workers 64,256, or of a study --nodes 64,256: give one of the two")
-    series, study = inputs.series(path, chosen.series, chosen.scaling)
+    series, study = inputs.series(path, chosen.series, chosen.scaling, chosen.asked)
+    if not series.kind:
+        raise Refusal(
+            f"{path} does not say whether {series.name} is of weak or strong scaling, which differ in their laws: say "
+            "--kind weak (the work of a worker is held) or --kind strong (the work of all)"
+        )
     workers, rates = chosen.workers, None
     if study:
         try:
@@ -78,8 +83,10 @@ def predicted(path: Path, chosen: Options) -> tuple[dict[str, Any], Rates | None
             for point in series.points
         ],
         **fits.as_json(series, found),
-        "notes": run_estimate.notes(rates) if rates else [],
+        "notes": run_estimate.notes(rates) if rates else [] if study else list(series.notes),
     }
+    if series.understood:
+        document["understood"] = series.understood
     if rates:
         for row, forecast in zip(document["predictions"], found.forecasts, strict=True):
             row |= run_estimate.as_json(rates, forecast)
@@ -101,6 +108,7 @@ def as_text(document: dict[str, Any], rates: Rates | None) -> str:
     header, rows, remark = fits.table(document)
     return "\n".join(
         [
+            *([document["understood"], ""] if "understood" in document else []),
             f"{document['series']}: PREDICTION, not measured ({document['kind']} scaling, made {document['made']})",
             *(f"\n{table}" for table in tables),
             f"\n{aligned([header, *rows], '>>><')}",

@@ -167,7 +167,7 @@ def problems(series: Series) -> list[str]:
                 f"saturated; from {before.workers} to {point.workers} workers each brings {gain:.0%} of what the first "
                 "did"
             )
-        if index >= 2:
+        if index >= 2 and series.kind:  # of no kind, there are no laws to compare it with
             earlier = dataclasses.replace(series, points=series.points[:index])
             low, median, high = interval(posterior.fit(earlier, [point.workers]).mixtures[0], point.workers, UNEXPECTED)
             if not low <= point.throughput <= high:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from profiling import text
 from profiling.prediction import fits, log, prediction
-from profiling.reporting import columns, sweep_table
+from profiling.reporting import columns, of_table, sweep_table
 from profiling.traces.parts import PARTS
 from profiling.traces.timeline import PHASES
 
@@ -23,14 +23,17 @@ class Block(NamedTuple):
 
 
 def title(document: dict[str, Any]) -> str:
-    """The title of the report."""
-    return f"{'Sweep' if 'sweep' in document else 'Scaling study'} {document['study']}"
+    """Of the report."""
+    what = "Sweep" if "sweep" in document else "Scaling of" if "tables" in document else "Scaling study"
+    return f"{what} {document['study']}"
 
 
 def summary(document: dict[str, Any]) -> str:
     """The result in one sentence."""
     if "sweep" in document:
         return sweep_table.summary(document["sweep"])
+    if "tables" in document:
+        return of_table.summary(document)
     first, last, unit = document["rows"][0], document["rows"][-1], document["unit"]
     held = {"weak": "the batch per rank held", "strong": "the global batch held"}[document["kind"]]
     if document["whole"]:
@@ -50,6 +53,8 @@ def blocks(document: dict[str, Any]) -> list[Block]:
     """The tables of a report."""
     if "sweep" in document:
         return [Block("Points", *sweep_table.cells(document["sweep"]), [])]
+    if "tables" in document:
+        return [Block(*table) for table in of_table.tables(document)]
     base, whole = document["base"], document["whole"]
     absolute = (
         f"Base: {text.plural(base['workers'], 'rank')}, {text.number(base['throughput'])} {document['unit']} in "

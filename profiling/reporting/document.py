@@ -10,6 +10,7 @@ import numpy as np
 from launch.record.redact import without_secrets
 from profiling.prediction import fits, log, prediction
 from profiling.reporting import about, columns, committees, sweep_table
+from profiling.reporting import of_table as tables
 from profiling.study import gpu_history, quality, scaling, traces_by_point
 from profiling.study.run import Run
 from profiling.study.runs import Study
@@ -36,7 +37,7 @@ def table(series: Series) -> dict[str, Any]:
         "notes": [*series.notes, *scaling.notes(series, rows)],
         "holds": not problems,
         "problems": problems,
-    }
+    } | ({"understood": series.understood} if series.understood else {})
 
 
 def document(study: Study, series: Series, remark: str = "") -> dict[str, Any]:
@@ -63,6 +64,11 @@ def document(study: Study, series: Series, remark: str = "") -> dict[str, Any]:
         "committees": committees.tables(study, series.kind, rows),
     }
     return without_secrets(content)  # a report is meant to be shared
+
+
+def of_table(name: str, all_series: Sequence[Series], remark: str = "") -> dict[str, Any]:
+    """The whole report of the series of a plain table."""
+    return without_secrets(tables.document(name, all_series, _now(), remark, _ahead))
 
 
 def of_sweep(study: Sweep, by: str | None = None, remark: str = "") -> dict[str, Any]:

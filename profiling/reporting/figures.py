@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 import matplotlib
 from matplotlib.figure import Figure
 
-from profiling.reporting import parallel_coordinates, plots
+from profiling.reporting import curves, parallel_coordinates, plots
 from profiling.reporting.plots import BLUE, GRID, INK, MUTED, ORANGE, PAPER, PARTS
 
 NAMES = {INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper", BLUE: "blue", ORANGE: "orange"}
@@ -61,6 +61,8 @@ def draw(document: dict[str, Any]) -> dict[str, Plot]:
     """All figures for which there are data, by the names of their files."""
     if "sweep" in document:
         chosen = parallel_coordinates.figure(document["sweep"])
+    elif "tables" in document:
+        chosen = curves.figures(document)
     else:
         levels = {"level": f"{document['confidence']:.0%}", "forecast": f"{document['prediction']['confidence']:.0%}"}
         chosen = {

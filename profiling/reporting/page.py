@@ -19,8 +19,8 @@ def page(document: dict[str, Any], drawn: "dict[str, Plot]") -> str:
     """The content of index.html, which also contains the document as JSON."""
     shown = blocks.blocks(document)
     tables = [_table(block) for block in shown]
-    titles = [block.title for block in shown]  # the figures come between the measured and the predicted tables
-    measured = titles.index(blocks.PREDICTED) if blocks.PREDICTED in titles else len(titles)
+    titles = [block.title for block in shown]  # the figures stand between the measured and the predicted
+    measured = next((place for place, title in enumerate(titles) if title.startswith(blocks.PREDICTED)), len(titles))
     about = [
         f"<dt>{escape(label)}</dt><dd{' class=command' if label == 'command' else ''}>{escape(value)}</dd>"
         for label, value in document["about"].items()

@@ -33,14 +33,19 @@ def tip(tips: list[str], words: str) -> str:
     return f"tip{len(tips) - 1}"
 
 
-def _ranks(axes: Axes, workers: Sequence[int]) -> None:
-    """A logarithmic axis with a tick at each number of ranks."""
+def workers_axis(axes: Axes, workers: Sequence[int], works: str = "ranks") -> None:
+    """A logarithmic axis with the numbers of workers that there are."""
     axes.set_xscale("log", base=2)
-    shown = workers if len(workers) < 14 else workers[:: len(workers) // 10]
+    ticks(axes, workers)
+    axes.set_xlabel(works)
+
+
+def ticks(axes: Axes, values: Sequence[float]) -> None:
+    """Marks of the horizontal axis at values, or at some of many."""
+    shown = values if len(values) < 14 else values[:: len(values) // 10]
     axes.xaxis.set_major_locator(FixedLocator(shown))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: text.number(value)))
-    axes.set_xlabel("ranks")
 
 
 def _sizes(axes: Axes, points: Sequence[dict[str, Any]]) -> None:
@@ -50,7 +55,8 @@ def _sizes(axes: Axes, points: Sequence[dict[str, Any]]) -> None:
     axes.grid(False, axis="x")
 
 
-def _rate(axes: Axes, unit: str) -> None:
+def rate_axis(axes: Axes, unit: str) -> None:
+    """A logarithmic axis of throughput in a unit."""
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: text.number(value)))
@@ -78,11 +84,11 @@ def _throughput(document: dict[str, Any], figure: Figure, tips: list[str]) -> No
         rates = point["throughputs"]
         axes.plot([point["workers"]] * len(rates), rates, "_", color=BLUE, alpha=0.45, markersize=9)
     _measured(axes, rows, "throughput", tips, text.number)
-    _rate(axes, document["unit"])
+    rate_axis(axes, document["unit"])
     axes.plot([], [], "o", color=BLUE, label="measured")
     axes.plot([], [], "_", color=BLUE, alpha=0.45, label="each repeat")
     axes.legend(loc="best")
-    _ranks(axes, workers)
+    workers_axis(axes, workers)
 
 
 def _efficiency(document: dict[str, Any], figure: Figure, tips: list[str]) -> None:
@@ -93,7 +99,7 @@ def _efficiency(document: dict[str, Any], figure: Figure, tips: list[str]) -> No
     axes.set_ylim(0, max(1.08, 1.05 * highest))
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.set_ylabel("parallel efficiency")
-    _ranks(axes, [row["workers"] for row in rows])
+    workers_axis(axes, [row["workers"] for row in rows])
 
 
 def _steps(document: dict[str, Any], figure: Figure, tips: list[str]) -> None:
@@ -206,9 +212,9 @@ def _prediction(document: dict[str, Any], figure: Figure, tips: list[str]) -> No
     axes.plot([], [], "o", color=BLUE, label="measured")
     if document["earlier_predictions"]:
         axes.plot([], [], "D-", color=ORANGE, label="predicted before")
-    _rate(axes, unit)
+    rate_axis(axes, unit)
     axes.legend(loc="best")
-    _ranks(axes, sorted({row["workers"] for row in document["rows"]}.union(ahead["asked"])))
+    workers_axis(axes, sorted({row["workers"] for row in document["rows"]}.union(ahead["asked"])))
 
 
 OF_STEPS = ("steps", "breakdown")

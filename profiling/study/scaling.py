@@ -62,10 +62,15 @@ def table(series: Series) -> list[Row]:
 def notes(series: Series, rows: list[Row]) -> list[str]:
     """Notes for the reader of the table: its base, how repeats were summarised, what is missing, outliers."""
     base = rows[0]
-    held = "the work per worker is held" if series.kind == "weak" else "the work of all workers together is held"
+    held = {"weak": "the work per worker is held", "strong": "the work of all workers together is held"}.get(
+        series.kind
+    )
+    scaling = (
+        f"{series.kind} scaling: {held}" if held else "the table does not say whether it is weak or strong scaling"
+    )
     absolute = f"{text.number(base.throughput, 6)} {series.unit} in absolute terms"
     lines = [
-        f"{series.kind} scaling: {held}; base: {text.plural(base.workers, 'worker')}, {absolute}",
+        f"{scaling}; base: {text.plural(base.workers, 'worker')}, {absolute}",
         "throughput is the harmonic mean over the repeats; speed-up and efficiency are ratios of these, not means of "
         "ratios",
     ]

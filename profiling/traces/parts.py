@@ -21,8 +21,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from launch.errors import Refusal
+from profiling.traces import streams as gpu
 from profiling.traces import xplane
 from profiling.traces.intervals import difference, intersection, length, union
+from profiling.traces.marks import find
 from profiling.traces.xplane import Capture, Event, Line
 
 STEP, INPUT = "train", "input"
@@ -33,8 +35,7 @@ PARTS = ("compute", "communication", "input", "host", "compile", "idle")
 _OPERATION = re.compile(r"[\w.][\w.\\/>-]*:[A-Z_]\w*")
 _COLLECTIVES = ("Horovod", "Collective", "Nccl")  # prefixes of their types
 _COMPILING = ("tf.function-graph_building", "cpucompiler::", "gpucompiler::", "xlacompile", "codegen (wait)")
-_MOVING = ("nccl", "memcpyh2d", "memcpyd2h", "memcpyp2p")  # kernels that compute nothing
-_TOP = 40  # number of operations that are kept
+_TOP = 40  # operations that are kept
 
 
 @dataclass(frozen=True)
@@ -82,16 +83,13 @@ def table(capture: Capture) -> Table:
     loop = loops[0]
     marks = [event for line in loops for event in line.events if _is_step(event)]
     runs = {event.stats["id"] for event in loop.events if event.name == "FunctionRun" and "id" in event.stats}
-    threads = [(line, _scheduling(line, runs)) for line in host]  # several threads may have the same name
-    streams = [line for line in capture.lines if line.plane.startswith(xplane.GPU) and line.name.startswith("Stream")]
-    if streams:
-        operations = [event for event in _named(streams, "") if not event.name.lower().startswith(_MOVING)]
-    else:
-        operations = _operations(threads, loop)
+    threads = [(line, _scheduling(line, runs)) for line in host]  # several may have one name
+    streams = gpu.streams(capture.lines)
+    operations = gpu.computing(streams) if streams else _operations(threads, loop)
 
     compute = union(_spans(operations))
-    communication = union(_collectives(capture), _spans(_named(streams, "nccl")))
-    copies = difference(union(_spans(_named(streams, "memcpyh2d"))), compute)
+    communication = union(_collectives(capture), _spans(gpu.collectives(streams)))
+    copies = difference(union(_spans(gpu.to_device(streams))), compute)
     executing = union(_spans(_named([loop], "kernelanddevicefunc::run")))
     when = {
         "input": union(_spans(_named([loop], INPUT)), copies),
@@ -100,29 +98,64 @@ def table(capture: Capture) -> Table:
         "compile": union(_spans(_named(capture.lines, *_COMPILING))),
         "host": union(*(spans for _, spans in threads)),
     }
-    steps = []
-    for mark in marks:
-        whole = left = np.array([[mark.start, mark.end]])
-        python = difference(whole, executing)
-        parts = {}
-        for name, spans in when.items():
-            spans = union(spans, python) if name == "host" else spans
-            parts[name] = length(intersection(left, spans))
-            left = difference(left, spans)
-        parts["idle"] = length(left)
-        if parts["compile"]:
-            parts["compile"], parts["host"] = parts["compile"] + parts["host"], 0.0
-        steps.append(
-            Step(
-                int(mark.stats["step_num"]),
-                round(capture.began + mark.start, 6),
-                round(mark.end - mark.start, 9),
-                {name: round(parts[name], 9) for name in PARTS},
-                round(length(intersection(intersection(communication, compute), whole)), 9),
-            )
-        )
+    steps = [_step(capture, int(mark.stats["step_num"]), mark.start, mark.end, when, executing) for mark in marks]
     operations = [event for event in operations if marks[0].start <= event.start < marks[-1].end]
     return Table(steps, _longest(operations), _longest(operations, by_type=True))
+
+
+def of_any(capture: Capture) -> tuple[Table, str]:
+    """Take a trace of any program apart, and say how its steps were found.
+
+    What its threads did is the host's, and nothing of the wait for a batch is known but the copies of it.
+    """
+    found = find(capture)
+    host = [line for line in capture.lines if line.plane == xplane.HOST]
+    streams = gpu.streams(capture.lines)
+    work = [event for line in host for event in line.events if event.name not in found.marks]
+    operations = gpu.computing(streams) if streams else [event for event in work if _computes(event)]
+    compute = union(_spans(operations))
+    collectives = gpu.collectives(streams) or [event for event in work if gpu.is_collective(event)]
+    when = {
+        "input": difference(union(_spans(gpu.to_device(streams))), compute),
+        "compute": compute,
+        "communication": union(_collectives(capture), _spans(collectives)),
+        "compile": union(_spans(_named(capture.lines, *_COMPILING))),
+        "host": union(_spans(work)),
+    }
+    steps = [_step(capture, number, start, end, when, None) for number, start, end in found.spans]
+    first, last = found.spans[0][1], found.spans[-1][2]
+    operations = [event for event in operations if first <= event.start < last]
+    return Table(steps, _longest(operations), _longest(operations, by_type=True)), found.how
+
+
+def _computes(event: Event) -> bool:
+    """Whether an event of a thread is an operation of a network: of TensorFlow, of XLA, of PyTorch."""
+    if event.stats.get("cat") in ("cpu_op", "Operator"):
+        return not gpu.is_collective(event)
+    return "hlo_op" in event.stats or bool(_OPERATION.fullmatch(event.name))
+
+
+def _step(
+    capture: Capture, number: int, start: float, end: float, when: dict[str, np.ndarray], executing: np.ndarray | None
+) -> Step:
+    """A step in parts; the loop is in Python where it executes nothing, if that is known."""
+    whole = left = np.array([[start, end]])
+    parts = {}
+    for name, spans in when.items():
+        if name == "host" and executing is not None:
+            spans = union(spans, difference(whole, executing))
+        parts[name] = length(intersection(left, spans))
+        left = difference(left, spans)
+    parts["idle"] = length(left)
+    if parts["compile"]:
+        parts["compile"], parts["host"] = parts["compile"] + parts["host"], 0.0
+    return Step(
+        number,
+        round(capture.began + start, 6),
+        round(end - start, 9),
+        {name: round(parts[name], 9) for name in PARTS},
+        round(length(intersection(intersection(when["communication"], when["compute"]), whole)), 9),
+    )
 
 
 def _is_step(event: Event) -> bool:

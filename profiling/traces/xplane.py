@@ -43,8 +43,8 @@ class Capture:
     lines: list[Line]
 
 
-def read(path: Path) -> Capture:
-    """Read a trace, a file ``<host>.xplane.pb``.
+def read(path: Path, of_others: bool = False) -> Capture:
+    """Read a trace, a file ``<host>.xplane.pb``; ``of_others`` also one that does not say when it began, as JAX's.
 
     Raises
     ------
@@ -69,6 +69,10 @@ def read(path: Path) -> Capture:
             f"{path} is not a whole trace ({path.stat().st_size} bytes): was it cut short? Trace again"
         ) from None
     times = [_stats(plane, plane.stats) for plane in space.planes if plane.name == ENVIRONMENT]
+    if of_others and not any(line.events for plane in space.planes for line in plane.lines):
+        raise Refusal(f"{path} holds no event: was anything run while it was traced, or was it cut short?")
+    if of_others and (not times or "profile_start_time" not in times[0]):
+        times = [{"profile_start_time": 0}]
     if not times or "profile_start_time" not in times[0]:
         raise Refusal(
             f"{path} does not end as a trace of TensorFlow 2.15 or newer does: it is cut short, or of another version"
