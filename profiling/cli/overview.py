@@ -4,26 +4,21 @@ import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, TypedDict
+from typing import Any
 
 from launch.record import figures
 from launch.record.contents import PlanRecord
-from launch.record.files import read_end, read_lines
+from launch.record.files import read_end
 from launch.record.rundir import RunDir
 from launch.submit import states
 from launch.submit.states import Known
-from profiling.telemetry import readings
-from profiling.telemetry.usage import Usage, usage
+from profiling import text
+from profiling.telemetry import coverage, notes, readings
+from profiling.telemetry.notes import Notes
+from profiling.telemetry.usage import POWER, Usage, cards, usage
 
-
-class _Note(TypedDict, total=False):
-    """A line of readings/node<k>.notes."""
-
-    event: str
-    field: str
-    code: int
-    error: str
-    missing: dict[str, str]
+ONE_NUMBER = 1e-3
+"""Relative difference above which two throughputs of a run are two numbers, and it is said why."""
 
 
 def state(run: RunDir) -> Known:
@@ -37,7 +32,8 @@ def document(run: RunDir, known: Known) -> dict[str, Any]:
     plan = run.record()
     ranks = plan["nodes"] * plan["ranks_per_node"]
     of_steps, span = _steps(run, ranks)
-    found = usage(run.readings, *span, {*_OF_GPU, *_OF_PROCESS, *_OF_HOST, *_OF_SAMPLER})
+    found = usage(run.readings, *span, {POWER, *_OF_GPU, *_OF_PROCESS, *_OF_HOST, *_OF_SAMPLER})
+    noted = notes.read(run)
     of_result = run.result() or {}
     made = figures.of_result(of_result)
     throughput, unit = (made.value, made.unit) if made and of_result.get("throughput") else (None, None)
@@ -58,10 +54,10 @@ def document(run: RunDir, known: Known) -> dict[str, Any]:
         "units": of_result.get("units") or {},
         "troubles": of_result.get("troubles") or [],
         **of_steps,
-        "gpus": _gpus([used for used in found if used.device], throughput if unit == figures.UNIT else None),
+        "gpus": _gpus(cards(found), noted, throughput if unit == figures.UNIT else None),
         "processes": _spread([used for used in found if used.rank is not None], _OF_PROCESS),
         "hosts": _spread([used for used in found if used.rank is None and used.device is None], _OF_HOST),
-        "recording": _recording(run, plan, found),
+        "recording": _recording(run, plan, found, noted, known.under_way),
     }
 
 
@@ -110,30 +106,54 @@ def _spread(found: Sequence[Usage], names: Sequence[str]) -> dict[str, Any]:
     return spread
 
 
-def _gpus(found: Sequence[Usage], throughput: float | None) -> dict[str, Any]:
-    spread = _spread(found, ("power_w", *_OF_GPU))
-    devices = {used.device: used for used in found}  # one that several ranks share is there for each
-    spread["count"] = len(devices)
-    powered = [used.numbers for used in devices.values() if "power_w" in used.numbers]
+def _gpus(found: Sequence[Usage], noted: Notes, throughput: float | None) -> dict[str, Any]:
+    """What the GPUs did: those that the ranks hold, and where these are instances (MIG), the cards of which they are a
+    part for what only these know."""
+    held = [used for used in found if used.device not in noted.whole]
+    spread = _spread(found, (POWER, *_OF_GPU)) | _spread(held, ("memory_peak_bytes",))
+    whole = [used for used in found if used.device in noted.whole]
+    if whole:
+        spread["whole_cards"] = len(whole)
+    powered = [used for used in found if POWER in used.numbers]
+    spread["doubts"] = [*_doubts(found), *_of_cards(held, whole)]
     if powered:
-        spread["power_of_all_w"] = sum(numbers["power_w"] for numbers in powered)
+        spread["power_of_all_w"] = sum(used.numbers[POWER] for used in powered)
         # A card that counts its energy is known better than one whose power was read now and then.
-        ways = {"counted" if "energy_j" in numbers else "integrated" for numbers in powered}
-        spread["energy_is"] = " and ".join(sorted(ways))
+        spread["energy_is"] = " and ".join(sorted({used.power.way for used in powered if used.power}))
         if throughput:
-            spread["joules_per_example"] = spread["power_of_all_w"] / throughput
+            spread["joules_per_example"] = sum(used.energised_w for used in powered) / throughput
     return spread
 
 
-def _recording(run: RunDir, plan: PlanRecord, found: Sequence[Usage]) -> dict[str, Any]:
+def _doubts(found: Sequence[Usage]) -> list[str]:
+    """What is odd about the power of GPUs; the same words of several are said once."""
+    doubts: dict[str, list[str]] = {}
+    for used in found:
+        where = f"{used.device} (node {used.node}" + (f", rank {used.rank})" if used.rank is not None else ")")
+        if used.power and used.power.doubt:
+            doubts.setdefault(used.power.doubt, []).append(where)
+        if used.lost:
+            span = f"{text.number(used.powered_s, 3)} of {text.number(used.seconds, 3)} s"
+            words = f"was read for {span}: its power is the mean of these, and its energy counts for these"
+            doubts.setdefault(words, []).append(where)
+    return [f"{', '.join(of[:3])}{f' and {len(of) - 3} more' * (len(of) > 3)}: {why}" for why, of in doubts.items()]
+
+
+def _of_cards(held: Sequence[Usage], whole: Sequence[Usage]) -> list[str]:
+    if not whole:
+        return []
+    return [
+        f"the {text.plural(len(held), 'GPU')} of the ranks are instances (MIG): use, power and energy are those of the "
+        f"{text.plural(len(whole), 'whole card')} that they are part of, whatever else runs there"
+    ]
+
+
+def _recording(
+    run: RunDir, plan: PlanRecord, found: Sequence[Usage], noted: Notes, under_way: bool
+) -> dict[str, Any]:
     """What was read, what could not be, and what it has cost."""
     nodes = [used for used in found if used.rank is None and used.device is None]
-    troubles: Counter[str] = Counter()
-    for path in sorted(run.readings.glob("node*.notes")):
-        for line in read_lines(path, _Note):
-            if line.get("event") == "code" and line.get("code"):
-                troubles[f"{line.get('field')}: {line.get('error')}"] += 1
-            troubles.update(f"{device}: {why}" for device, why in line.get("missing", {}).items())
+    troubles = Counter(noted.troubles)
     troubles.update(f"readings/{path.name} is damaged and left out" for path in readings.parquet(run.readings).damaged)
     errors = run.readings / "errors.log"
     unread = not found and any(run.readings.glob("node*-attempt*"))  # nothing here can read them
@@ -142,6 +162,7 @@ def _recording(run: RunDir, plan: PlanRecord, found: Sequence[Usage]) -> dict[st
         "readings": None if unread else sum(used.readings for used in found),
         "nodes": len(nodes),
         "troubles": troubles,
+        "gaps": coverage.gaps(run, plan["nodes"], plan.get("sample_hz") or 0.0, noted, under_way),
         "errors": str(errors) if read_end(errors, 1) else None,
         **_spread(nodes, _OF_SAMPLER),
     }

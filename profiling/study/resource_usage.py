@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 from profiling.study.run import Run
 from profiling.study.steps import UNIT
-from profiling.telemetry.usage import Span, Usage, usages
+from profiling.telemetry.usage import POWER, Span, Usage, cards, usages
 
-_WANTED = ("gpu_utilization", "energy_j", "integrated_energy_j", "memory_peak_bytes", "rss_peak_bytes", "sampler_cores")
+_WANTED = ("gpu_utilization", POWER, "memory_peak_bytes", "rss_peak_bytes", "sampler_cores")
 
 
 def of_point(runs: Sequence[Run]) -> dict[str, float]:
     """Numbers of a point, over all its runs: ratios of sums, never means of ratios; what was not read is absent.
 
-    gpu_utilisation, power_w (all GPUs of a run), energy_per_example_j, peak_memory_bytes (the fullest GPU),
+    gpu_utilisation, power_w (all GPUs of a run, each over the time for which it is known), energy_per_example_j, peak_memory_bytes (the fullest GPU),
     peak_rss_bytes (the largest rank), mfu, recording_share (of rank 0's time of training), sampler_share (of a core per
     node).
     """
@@ -30,12 +30,17 @@ def of_point(runs: Sequence[Run]) -> dict[str, float]:
     ):
         if seconds := sum(seconds for _, seconds in values):
             numbers[key] = sum(value * seconds for value, seconds in values) / seconds
-    powered = [(run, power) for run, of_run in zip(runs, read) if (power := _power(of_run)) is not None]
+    powered = [
+        (float(run.steps.rank0_seconds.sum()), run, having)
+        for run, of_run in zip(runs, read)
+        if (having := [used for used in cards(of_run) if POWER in used.numbers])
+    ]
     if powered:
-        energy = sum(power * float(run.steps.rank0_seconds.sum()) for run, power in powered)
-        numbers["power_w"] = energy / sum(float(run.steps.rank0_seconds.sum()) for run, _ in powered)
-        if all(run.steps.unit == UNIT for run, _ in powered):
-            examples = sum(run.steps.examples * len(run.steps.number) for run, _ in powered)
+        drawn = sum(seconds * sum(used.numbers[POWER] for used in having) for seconds, _, having in powered)
+        numbers["power_w"] = drawn / sum(seconds for seconds, *_ in powered)
+        if all(run.steps.unit == UNIT for _, run, _ in powered):
+            energy = sum(seconds * sum(used.energised_w for used in having) for seconds, _, having in powered)
+            examples = sum(run.steps.examples * len(run.steps.number) for _, run, _ in powered)
             numbers["energy_per_example_j"] = energy / examples
     return numbers | _utilisation(runs) | _recording(runs)
 
@@ -43,13 +48,6 @@ def of_point(runs: Sequence[Run]) -> dict[str, float]:
 def _all(used: Sequence[Usage], name: str) -> list[tuple[float, float]]:
     """The values of a number, where it was read, and over how many seconds."""
     return [(usage.numbers[name], usage.seconds) for usage in used if name in usage.numbers]
-
-
-def _power(used: Sequence[Usage]) -> float | None:
-    """Watts of all GPUs of a run: their energy, counted or integrated, over the time."""
-    # A GPU that several ranks share is there for each.
-    watts = {usage.device: usage.numbers["power_w"] for usage in used if usage.device and "power_w" in usage.numbers}
-    return sum(watts.values()) if watts else None
 
 
 def _recording(runs: Sequence[Run]) -> dict[str, float]:
