@@ -12,8 +12,8 @@ from launch.record.files import read_end
 from launch.record.rundir import RunDir
 from launch.submit import states
 from launch.submit.states import Known
-from profiling import text
 from profiling.telemetry import coverage, notes, readings
+from profiling.telemetry.doubts import doubts
 from profiling.telemetry.notes import Notes
 from profiling.telemetry.usage import POWER, Usage, cards, usage
 
@@ -39,6 +39,10 @@ def document(run: RunDir, known: Known) -> dict[str, Any]:
     throughput, unit = (made.value, made.unit) if made and of_result.get("throughput") else (None, None)
     if throughput is None and of_steps["steps"]:
         throughput, unit = of_steps["steps"]["throughput"], of_steps["steps"]["unit"]
+    # As the launcher and `status` show it: by the loop itself, or from the records with the steps that are compiled.
+    said = made.value if made and throughput and unit == made.unit else None
+    if said is None or not throughput or abs(said / throughput - 1) <= ONE_NUMBER:
+        said = None
     return {
         "format": 1,
         "run": str(run.path),
@@ -50,6 +54,7 @@ def document(run: RunDir, known: Known) -> dict[str, Any]:
         "attempts": known.attempts,
         "throughput": throughput,
         "unit": unit,
+        "throughput_said": said,
         "metrics": of_result.get("metrics") or {},
         "units": of_result.get("units") or {},
         "troubles": of_result.get("troubles") or [],
@@ -115,7 +120,7 @@ def _gpus(found: Sequence[Usage], noted: Notes, throughput: float | None) -> dic
     if whole:
         spread["whole_cards"] = len(whole)
     powered = [used for used in found if POWER in used.numbers]
-    spread["doubts"] = [*_doubts(found), *_of_cards(held, whole)]
+    spread["doubts"] = doubts(found, noted.whole)
     if powered:
         spread["power_of_all_w"] = sum(used.numbers[POWER] for used in powered)
         # A card that counts its energy is known better than one whose power was read now and then.
@@ -125,32 +130,7 @@ def _gpus(found: Sequence[Usage], noted: Notes, throughput: float | None) -> dic
     return spread
 
 
-def _doubts(found: Sequence[Usage]) -> list[str]:
-    """What is odd about the power of GPUs; the same words of several are said once."""
-    doubts: dict[str, list[str]] = {}
-    for used in found:
-        where = f"{used.device} (node {used.node}" + (f", rank {used.rank})" if used.rank is not None else ")")
-        if used.power and used.power.doubt:
-            doubts.setdefault(used.power.doubt, []).append(where)
-        if used.lost:
-            span = f"{text.number(used.powered_s, 3)} of {text.number(used.seconds, 3)} s"
-            words = f"was read for {span}: its power is the mean of these, and its energy counts for these"
-            doubts.setdefault(words, []).append(where)
-    return [f"{', '.join(of[:3])}{f' and {len(of) - 3} more' * (len(of) > 3)}: {why}" for why, of in doubts.items()]
-
-
-def _of_cards(held: Sequence[Usage], whole: Sequence[Usage]) -> list[str]:
-    if not whole:
-        return []
-    return [
-        f"the {text.plural(len(held), 'GPU')} of the ranks are instances (MIG): use, power and energy are those of the "
-        f"{text.plural(len(whole), 'whole card')} that they are part of, whatever else runs there"
-    ]
-
-
-def _recording(
-    run: RunDir, plan: PlanRecord, found: Sequence[Usage], noted: Notes, under_way: bool
-) -> dict[str, Any]:
+def _recording(run: RunDir, plan: PlanRecord, found: Sequence[Usage], noted: Notes, under_way: bool) -> dict[str, Any]:
     """What was read, what could not be, and what it has cost."""
     nodes = [used for used in found if used.rank is None and used.device is None]
     troubles = Counter(noted.troubles)

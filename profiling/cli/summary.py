@@ -36,6 +36,8 @@ def as_text(document: dict[str, Any]) -> str:
     rows = [("run", f"{document['run']}: {document['state']}, {shape}{attempts}"), ("workload", document["workload"])]
     if document["throughput"] is not None:
         rows.append(("throughput", f"{text.number(document['throughput'])} {document['unit']}"))
+    if (said := document["throughput_said"]) is not None:
+        rows.append(("", f"{text.number(said)} {document['unit']} {_OTHERWISE}"))
     rows += _figures(document)
     if document["steps"]:
         rows += _steps(document["steps"])
@@ -157,10 +159,14 @@ def _notes(document: dict[str, Any]) -> list[str]:
     return notes
 
 
+_OTHERWISE = (
+    "is what the run said when it ended: that is of other steps than those timed here, such as its first ones, which "
+    "are left out as warm-up"
+)
 _WAYS = {
     "counted": "energy counted",
     "integrated": "energy integrated",
-    "read": "from readings of power: no energy is counted",
+    "read": "from readings of power",
 }
 
 

@@ -80,9 +80,7 @@ def _hang(node: int, attempt: int, device: str, when: float) -> str:
     return f"{what} on node {node} did not answer any more at {clock}: GPUs there are not read from then on{later}"
 
 
-def _attempts(
-    events: Sequence[Event], found: Collection[_Read], under_way: bool
-) -> Mapping[int, tuple[float, float]]:
+def _attempts(events: Sequence[Event], found: Collection[_Read], under_way: bool) -> Mapping[int, tuple[float, float]]:
     """When each attempt began and ended, Unix seconds; where its end is not noted, the last reading of any node."""
     begun: dict[int, float] = {}
     over: dict[int, float] = {}

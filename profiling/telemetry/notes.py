@@ -1,15 +1,10 @@
 """What the samplers of a run have noted: which GPUs they read, what these do not tell, when they began and ended."""
 
 from collections import Counter
-from typing import NamedTuple, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 from launch.record.files import read_lines
 from launch.record.rundir import RunDir
-
-
-class _Card(TypedDict, total=False):
-    device: str
-    rank: int
 
 
 class _Note(TypedDict, total=False):
@@ -23,7 +18,7 @@ class _Note(TypedDict, total=False):
     code: int
     error: str
     missing: dict[str, str]
-    gpus: list[_Card]
+    gpus: list[dict[str, Any]]
 
 
 class Notes(NamedTuple):
@@ -48,7 +43,7 @@ def read(run: RunDir) -> Notes:
                     found.troubles[f"{line.get('field')}: {line.get('error')}"] += 1
                 case "began":
                     found.troubles.update(f"{device}: {why}" for device, why in line.get("missing", {}).items())
-                    found.whole.update(card["device"] for card in line.get("gpus", []) if "rank" not in card)
+                    found.whole.update(card["device"] for card in line.get("gpus", []) if card.get("rank") is None)
                 case "ended":
                     found.ended.add((node, attempt))
                 case "hangs":

@@ -50,7 +50,9 @@ def power(told: Mapping[str, float], seconds: float) -> Power | None:
     by_chance = 3 * told.get("deviation", 0.0) / math.sqrt(told["readings"])
     if any(abs(counted - each) <= APART * each + by_chance for each in shown.values()):
         return Power(counted, "counted")
-    return Power(read, "read", f"its energy counter says {counted:.0f} W{_part(counted / read)}: not used, as {_all(shown)}")
+    return Power(
+        read, "read", f"its energy counter says {counted:.0f} W{_part(counted / read)}: not used, as {_all(shown)}"
+    )
 
 
 def _part(ratio: float) -> str:
