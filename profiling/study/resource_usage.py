@@ -17,9 +17,9 @@ _WANTED = ("gpu_utilization", POWER, "memory_peak_bytes", "rss_peak_bytes", "sam
 def of_point(runs: Sequence[Run]) -> dict[str, Any]:
     """Numbers of a point, over all its runs: ratios of sums, never means of ratios; what was not read is absent.
 
-    gpu_utilisation, power_w (all GPUs of a run, each over the time for which it is known), energy_per_example_j, peak_memory_bytes (the fullest GPU),
-    peak_rss_bytes (the largest rank), mfu, recording_share (of rank 0's time of training), sampler_share (of a core per
-    node). ``doubts``: lines on what the numbers of GPUs rest on, by run.
+    gpu_utilisation, power_w (all GPUs of a run, each over the time for which it is known), energy_per_example_j (of
+    these times), peak_memory_bytes (the fullest GPU), peak_rss_bytes (the largest rank), mfu, recording_share (of rank
+    0's time of training), sampler_share (of a core per node). ``doubts``: lines on what the numbers of GPUs rest on.
     """
     read = usages([Span(run.directory.readings, *run.steps.span) for run in runs], _WANTED)
     used = [usage for of_run in read for usage in of_run]

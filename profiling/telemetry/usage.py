@@ -72,7 +72,7 @@ _OF_POWER = (
     Metric("power_of_seconds", "time", f"coalesce(energy_mj, integrated_energy_mj, {_GAUGE})", 1e-3, "s"),
 )
 
-# Within an attempt, and over the attempts. A rate is over the time, and a mean over the readings, for which it is known.
+# Within an attempt, and over the attempts: a rate is over the time, and a mean over the readings, that know it.
 _TIME = "max(CASE WHEN {0} IS NOT NULL THEN time_ms END) - min(CASE WHEN {0} IS NOT NULL THEN time_ms END)"
 _INNER = {
     "mean": "avg({0}) AS {1}, count({0}) AS {1}_n",
