@@ -1,6 +1,6 @@
 """How often intervals of throughput and efficiency hold the truth, by the repeats of each point and the noise of runs:
 
-    python tests/benchmarks/coverage.py [STUDIES]
+    python tests/benchmarks/interval_coverage.py [STUDIES]
 
 Studies are made of which the truth is known: four points, 1 to 8 nodes, whose runs take the time of a law times noise.
 Of each noise it prints the share of intervals, of nominal 95 %, that hold the truth, over all points, and for
@@ -15,8 +15,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from profiling.study import scaling  # noqa: E402
-from profiling.study.tables import Point, Series  # noqa: E402
+from profiling.study import scaling
+from profiling.study.tables import Point, Series
 
 NODES = (1, 2, 4, 8)
 REPEATS = (2, 3, 4, 5, 6, 8, 10)
