@@ -22,7 +22,7 @@ from profiling.cli import export, inputs, table
 from profiling.prediction import prediction
 from profiling.reporting import columns, document, latex, markdown, page, sweep_table
 from profiling.reporting.columns import Column
-from profiling.study import sweep, tables
+from profiling.study import changes, sweep, tables
 from profiling.study.runs import Study
 
 
@@ -35,6 +35,7 @@ class Options(Named):
     scaling: Scaling | None = None  # of programs that do not report their work; by default as the study was asked for
     format: Literal["text", "markdown"] = "text"  # of the table that is printed
     json: bool = False  # print JSON, and write nothing
+    against: str | None = None  # another study: which points became faster or slower since
     remark: str = ""  # what else the reader of a study's report has to know
     out: Path | None = None  # folder of a study's report; STUDY/report by default
 
@@ -43,17 +44,27 @@ def run(argv: Sequence[str]) -> str:
     """What the verb prints."""
     (path,), chosen = options.with_files(Options, argv, ["STUDY|TABLE"])
     if not is_study(path):
-        if chosen.out or chosen.remark or chosen.by or chosen.scaling:
-            raise Refusal(f"--out, --remark, --by and --scaling are for the report of a study, and {path} is a table")
+        if chosen.out or chosen.remark or chosen.by or chosen.scaling or chosen.against:
+            raise Refusal(
+                f"--out, --remark, --by, --scaling and --against are for the report of a study, and {path} is a table"
+            )
         content = document.table(tables.read(path, chosen.series))
         return json.dumps(content, indent=1, ensure_ascii=False) if chosen.json else printed(content, chosen.format)
     if chosen.series is None and sweep.is_sweep(path):
+        if chosen.against:
+            raise Refusal(
+                f"--against is for a scaling table: {command('compare', chosen.against, path)} compares all points"
+            )
         return _of_sweep(path, chosen)
     if chosen.by:
         raise Refusal(f"--by is for the points of a sweep, and this is one series of {path}: leave it out")
     whole = inputs.study(path, chosen.scaling)
     study = tables.choose(whole, chosen.series)
     content = document.document(study, tables.of_study(study), chosen.remark)
+    if chosen.against:
+        found = changes.between(tables.choose(inputs.study(chosen.path(chosen.against)), chosen.series), study)
+        content["against"] = changes.document(found)
+        content["notes"] += [f"against {found.first}: {line}" for line in changes.lines(found)]
     if chosen.json:
         return json.dumps(content, indent=1, ensure_ascii=False)
     folder = chosen.out or path / "report" / ("" if len(whole.series) == 1 else _name(whole, study))

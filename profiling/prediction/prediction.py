@@ -88,7 +88,9 @@ def predict(series: Series, workers: Sequence[int], confidence: float = 0.9) -> 
     lone = bool(reasons) and len(series.points[-1].rates) == 1 and len(series.points) > 2
     if lone:  # one run may be an accident: what is said from it on must not be surer than what it contradicts
         earlier = posterior.fit(dataclasses.replace(series, points=series.points[:-1]), workers)
-        others = [interval(mixture, count, confidence) for count, mixture in zip(workers, earlier.mixtures, strict=True)]
+        others = [
+            interval(mixture, count, confidence) for count, mixture in zip(workers, earlier.mixtures, strict=True)
+        ]
         bounds = [
             (min(low, lower), median, max(high, higher)) if count >= series.workers[-1] else (low, median, high)
             for count, (low, median, high), (lower, _, higher) in zip(workers, bounds, others, strict=True)
@@ -108,9 +110,7 @@ def predict(series: Series, workers: Sequence[int], confidence: float = 0.9) -> 
     return Prediction(confidence, reasons, tuple(sorted(laws, key=lambda law: -law.weight)), forecasts)
 
 
-def _forecast(
-    series: Series, workers: int, bounds: tuple[float, float, float], holds: bool, lone: bool
-) -> Forecast:
+def _forecast(series: Series, workers: int, bounds: tuple[float, float, float], holds: bool, lone: bool) -> Forecast:
     low, median, high = bounds
     base, last = series.points[0], series.points[-1]
     share = base.workers / workers / base.throughput

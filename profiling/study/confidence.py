@@ -55,6 +55,13 @@ def ratio(
     """Interval of the ratio of two harmonic means; as `rate`. The ratio is of the means, never a mean of ratios."""
     if min(len(numerator), len(denominator)) >= FEWEST:
         return _studentised((numerator, denominator), confidence)
+    return student_ratio(numerator, denominator, confidence, spreads)
+
+
+def student_ratio(
+    numerator: tuple[float, ...], denominator: tuple[float, ...], confidence: float, spreads: tuple[Spread, Spread]
+) -> Interval | None:
+    """Student's interval of the ratio of two harmonic means, of any number of repeats; None without a spread."""
     one, other = spreads
     if one is None or other is None:
         return None

@@ -104,7 +104,7 @@ def _intervals(rows: list[Row]) -> list[str]:
         if student[0].pooled:
             how = f"the run-to-run variance pooled over the points, as they vary alike ({test}), with {degrees}"
         elif test:
-            how += f": not pooled, as the points vary differently ({test})"
+            how += f": not pooled, as the points vary differently ({test}, below {variance.ALIKE:g})"
         deviation = f"; where n is {confidence.FEWEST} or more, as below" if len(student) + len(one) < len(rows) else ""
         lines.append(f"intervals: {LEVEL:.0%} confidence, Student's t of the logarithms from {how}{deviation}")
     if any(row.throughput_interval and row.degrees is None for row in rows):
