@@ -47,7 +47,7 @@ def _compared(argv: Sequence[str]) -> tuple[str, int]:
     if len(studies) == 1:
         raise Refusal(f"{studies[0]} is a study and the other is none: give two runs or two studies")
     if studies:
-        return _studies(*paths, chosen)
+        return _studies(paths[0], paths[1], chosen)
     if chosen.fail_if_slower is not None:
         raise Refusal("--fail-if-slower is for two studies: of two runs it is not known how much runs differ")
     return _runs(paths, chosen), 0

@@ -71,7 +71,7 @@ def between(first: Study, second: Study) -> Changes:
     units = {run.unit for study in (first, second) for run in study.runs}
     if len(units) > 1:
         raise Refusal(
-            f"{first.folder} and {second.folder} have throughputs in {' and '.join(sorted(units))}: give two of one unit"
+            f"{first.folder} and {second.folder} have throughputs in {' and '.join(sorted(units))}: give two of one"
         )
     rates = _rates(first), _rates(second)
     common = [place for place in rates[0] if place in rates[1]]

@@ -27,7 +27,7 @@ def made(folder: Path, seed: int, slow: float = 1.0, nodes=NODES, repeats: int =
 
 @pytest.fixture(scope="module")
 def monday(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made(tmp_path_factory.mktemp("first") / "monday", 1)
+    return made(tmp_path_factory.mktemp("first") / "monday", 9)
 
 
 @pytest.fixture(scope="module")
