@@ -22,7 +22,7 @@ VERBS = {
     "summary": ("profiling.cli.summary", "RUN", "steps, throughput and GPUs of a run, and which ranks are slow"),
     "watch": ("profiling.cli.watch", "RUN", "a running run, live: examples/s, GPUs, power, imbalance"),
     "trace": ("profiling.cli.trace", "RUN|TRACE", "where the time of the traced steps went, by rank"),
-    "compare": ("profiling.cli.compare", "RUN RUN", "two runs side by side, and the second relative to the first"),
+    "compare": ("profiling.cli.compare", "RUN RUN", "two runs or studies side by side, and what became slower"),
     "report": ("profiling.cli.report", "STUDY|TABLE", "the scaling table, with confidence intervals; write a report"),
     "table": ("profiling.cli.table", "STUDY", "what each point of a sweep has reached: repeats, mean, spread, best"),
     "predict": ("profiling.cli.predict", "STUDY|TABLE", "throughput, hours and energy of larger runs, with intervals"),

@@ -1,15 +1,21 @@
-"""python -m profiling compare RUN RUN: two runs side by side, and the ratio of the second to the first."""
+"""python -m profiling compare RUN RUN: two runs side by side, and the ratio of the second to the first.
+
+Of two studies it says which points became faster or slower from the first to the second. With --fail-if-slower 5% its
+exit status is 1 if a point is slower by so much or more, or has no run any more in the second study.
+"""
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from launch.cli.names import Named
 from launch.errors import Refusal, command
 from launch.plan import options
-from launch.record.rundir import RunDir
+from launch.record.rundir import RunDir, is_study
 from profiling import text
 from profiling.cli import overview
 from profiling.study.confidence import Interval
@@ -20,11 +26,61 @@ class Options(Named):
     """The options of the verb."""
 
     json: bool = False  # print JSON
+    fail_if_slower: str | None = None  # of studies: exit status 1 if a point is slower by this or more, as 5%
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print what the verb says; return the exit status."""
+    printed, status = _compared(argv)
+    print(printed)
+    return status
 
 
 def run(argv: Sequence[str]) -> str:
     """What the verb prints."""
-    paths, chosen = options.with_files(Options, argv, ["RUN", "RUN"])
+    return _compared(argv)[0]
+
+
+def _compared(argv: Sequence[str]) -> tuple[str, int]:
+    paths, chosen = options.with_files(Options, argv, ["RUN|STUDY", "RUN|STUDY"])
+    studies = [path for path in paths if is_study(path)]
+    if len(studies) == 1:
+        raise Refusal(f"{studies[0]} is a study and the other is none: give two runs or two studies")
+    if studies:
+        return _studies(paths[0], paths[1], chosen)
+    if chosen.fail_if_slower is not None:
+        raise Refusal("--fail-if-slower is for two studies: of two runs it is not known how much runs differ")
+    return _runs(paths, chosen), 0
+
+
+def _studies(first: Path, second: Path, chosen: Options) -> tuple[str, int]:
+    from profiling.cli import inputs  # needs NumPy
+    from profiling.study import changes
+
+    part = None if chosen.fail_if_slower is None else _part(chosen.fail_if_slower)
+    found = changes.between(inputs.study(first), inputs.study(second))
+    heads = [f"first : {first}", f"second: {second}"]
+    said = [*heads, "", changes.table(found), "", *changes.lines(found)]
+    failed = []
+    if part is not None:
+        slower = [point for point in found.points if point.slower_by(part)]
+        failed = [f"slower by {100 * part:g} % or more: {text.plural(len(slower), 'point')}"] if slower else []
+        failed += [f"without a run to compare: {text.plural(len(found.only[0]), 'point')}"] if found.only[0] else []
+    if chosen.json:
+        return json.dumps(changes.document(found) | {"failed": failed}, indent=1), bool(failed)
+    return "\n".join([*said, *(f"FAILED: {why}" for why in failed)]), bool(failed)
+
+
+def _part(word: str) -> float:
+    """A part, as 5% or 0.05."""
+    if match := re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(%?)\s*", word):
+        part = float(match[1]) / (100 if match[2] else 1)
+        if 0 < part < 1:
+            return part
+    raise Refusal(f"--fail-if-slower is {word!r}: give a part of the throughput between 0 and 100 %, as 5% or 0.05")
+
+
+def _runs(paths: Sequence[Path], chosen: Options) -> str:
     first, second = (overview.document(run, overview.state(run)) for run in map(RunDir.open, paths))
     comparison = document(first, second)
     return json.dumps(comparison, indent=1) if chosen.json else as_text(comparison)

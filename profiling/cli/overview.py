@@ -4,26 +4,21 @@ import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, TypedDict
+from typing import Any
 
 from launch.record import figures
 from launch.record.contents import PlanRecord
-from launch.record.files import read_end, read_lines
+from launch.record.files import read_end
 from launch.record.rundir import RunDir
 from launch.submit import states
 from launch.submit.states import Known
-from profiling.telemetry import readings
-from profiling.telemetry.usage import Usage, usage
+from profiling.telemetry import coverage, notes, readings
+from profiling.telemetry.doubts import doubts
+from profiling.telemetry.notes import Notes
+from profiling.telemetry.usage import POWER, Usage, cards, usage
 
-
-class _Note(TypedDict, total=False):
-    """A line of readings/node<k>.notes."""
-
-    event: str
-    field: str
-    code: int
-    error: str
-    missing: dict[str, str]
+ONE_NUMBER = 1e-3
+"""Relative difference above which two throughputs of a run are two numbers, and it is said why."""
 
 
 def state(run: RunDir) -> Known:
@@ -37,12 +32,17 @@ def document(run: RunDir, known: Known) -> dict[str, Any]:
     plan = run.record()
     ranks = plan["nodes"] * plan["ranks_per_node"]
     of_steps, span = _steps(run, ranks)
-    found = usage(run.readings, *span, {*_OF_GPU, *_OF_PROCESS, *_OF_HOST, *_OF_SAMPLER})
+    found = usage(run.readings, *span, {POWER, *_OF_GPU, *_OF_PROCESS, *_OF_HOST, *_OF_SAMPLER})
+    noted = notes.read(run)
     of_result = run.result() or {}
     made = figures.of_result(of_result)
     throughput, unit = (made.value, made.unit) if made and of_result.get("throughput") else (None, None)
     if throughput is None and of_steps["steps"]:
         throughput, unit = of_steps["steps"]["throughput"], of_steps["steps"]["unit"]
+    # As the launcher and `status` show it: by the loop itself, or from the records with the steps that are compiled.
+    said = made.value if made and throughput and unit == made.unit else None
+    if said is None or not throughput or abs(said / throughput - 1) <= ONE_NUMBER:
+        said = None
     return {
         "format": 1,
         "run": str(run.path),
@@ -54,14 +54,15 @@ def document(run: RunDir, known: Known) -> dict[str, Any]:
         "attempts": known.attempts,
         "throughput": throughput,
         "unit": unit,
+        "throughput_said": said,
         "metrics": of_result.get("metrics") or {},
         "units": of_result.get("units") or {},
         "troubles": of_result.get("troubles") or [],
         **of_steps,
-        "gpus": _gpus([used for used in found if used.device], throughput if unit == figures.UNIT else None),
+        "gpus": _gpus(cards(found), noted, throughput if unit == figures.UNIT else None),
         "processes": _spread([used for used in found if used.rank is not None], _OF_PROCESS),
         "hosts": _spread([used for used in found if used.rank is None and used.device is None], _OF_HOST),
-        "recording": _recording(run, plan, found),
+        "recording": _recording(run, plan, found, noted, known.under_way),
     }
 
 
@@ -110,30 +111,29 @@ def _spread(found: Sequence[Usage], names: Sequence[str]) -> dict[str, Any]:
     return spread
 
 
-def _gpus(found: Sequence[Usage], throughput: float | None) -> dict[str, Any]:
-    spread = _spread(found, ("power_w", *_OF_GPU))
-    devices = {used.device: used for used in found}  # a shared GPU occurs once per rank
-    spread["count"] = len(devices)
-    powered = [used.numbers for used in devices.values() if "power_w" in used.numbers]
+def _gpus(found: Sequence[Usage], noted: Notes, throughput: float | None) -> dict[str, Any]:
+    """What the GPUs did: those that the ranks hold, and where these are instances (MIG), the cards of which they are a
+    part for what only these know."""
+    held = [used for used in found if used.device not in noted.whole]
+    spread = _spread(found, (POWER, *_OF_GPU)) | _spread(held, ("memory_peak_bytes",))
+    whole = [used for used in found if used.device in noted.whole]
+    if whole:
+        spread["whole_cards"] = len(whole)
+    powered = [used for used in found if POWER in used.numbers]
+    spread["doubts"] = doubts(found, noted.whole)
     if powered:
-        spread["power_of_all_w"] = sum(numbers["power_w"] for numbers in powered)
-        # A card's own energy counter is more exact than power that was sampled now and then.
-        ways = {"counted" if "energy_j" in numbers else "integrated" for numbers in powered}
-        spread["energy_is"] = " and ".join(sorted(ways))
+        spread["power_of_all_w"] = sum(used.numbers[POWER] for used in powered)
+        # A card that counts its energy is known better than one whose power was read now and then.
+        spread["energy_is"] = " and ".join(sorted({used.power.way for used in powered if used.power}))
         if throughput:
-            spread["joules_per_example"] = spread["power_of_all_w"] / throughput
+            spread["joules_per_example"] = sum(used.energised_w for used in powered) / throughput
     return spread
 
 
-def _recording(run: RunDir, plan: PlanRecord, found: Sequence[Usage]) -> dict[str, Any]:
-    """What was read, what could not be read, and what reading cost."""
+def _recording(run: RunDir, plan: PlanRecord, found: Sequence[Usage], noted: Notes, under_way: bool) -> dict[str, Any]:
+    """What was read, what could not be, and what it has cost."""
     nodes = [used for used in found if used.rank is None and used.device is None]
-    troubles: Counter[str] = Counter()
-    for path in sorted(run.readings.glob("node*.notes")):
-        for line in read_lines(path, _Note):
-            if line.get("event") == "code" and line.get("code"):
-                troubles[f"{line.get('field')}: {line.get('error')}"] += 1
-            troubles.update(f"{device}: {why}" for device, why in line.get("missing", {}).items())
+    troubles = Counter(noted.troubles)
     troubles.update(f"readings/{path.name} is damaged and left out" for path in readings.parquet(run.readings).damaged)
     errors = run.readings / "errors.log"
     unread = not found and any(run.readings.glob("node*-attempt*"))  # no installed package can read them
@@ -142,6 +142,7 @@ def _recording(run: RunDir, plan: PlanRecord, found: Sequence[Usage]) -> dict[st
         "readings": None if unread else sum(used.readings for used in found),
         "nodes": len(nodes),
         "troubles": troubles,
+        "gaps": coverage.gaps(run, plan["nodes"], plan.get("sample_hz") or 0.0, noted, under_way),
         "errors": str(errors) if read_end(errors, 1) else None,
         **_spread(nodes, _OF_SAMPLER),
     }

@@ -24,7 +24,7 @@ from profiling.cli.inputs import OfTable
 from profiling.prediction import prediction
 from profiling.reporting import columns, document, latex, markdown, of_table, page, sweep_table
 from profiling.reporting.columns import Column
-from profiling.study import sweep, tables
+from profiling.study import changes, sweep, tables
 from profiling.study.runs import Study
 
 
@@ -37,6 +37,7 @@ class Options(OfTable):
     scaling: Scaling | None = None  # for programs that do not report their work; by default that of the study
     format: Literal["text", "markdown"] = "text"  # of the table that is printed
     json: bool = False  # print JSON, and write nothing
+    against: str | None = None  # another study: which points became faster or slower since
     remark: str = ""  # what else the reader of the report has to know
     out: Path | None = None  # folder of the report; of a study STUDY/report by default, of a table none
 
@@ -48,12 +49,20 @@ def run(argv: Sequence[str]) -> str:
         return _of_table(path, chosen)
     inputs.refuse_for_study(path, chosen.asked)
     if chosen.series is None and sweep.is_sweep(path):
+        if chosen.against:
+            raise Refusal(
+                f"--against is for a scaling table: {command('compare', chosen.against, path)} compares all points"
+            )
         return _of_sweep(path, chosen)
     if chosen.by:
         raise Refusal(f"--by is for the points of a sweep, and this is one series of {path}: leave it out")
     whole = inputs.study(path, chosen.scaling)
     study = tables.choose(whole, chosen.series)
     content = document.document(study, tables.of_study(study), chosen.remark)
+    if chosen.against:
+        found = changes.between(tables.choose(inputs.study(chosen.path(chosen.against)), chosen.series), study)
+        content["against"] = changes.document(found)
+        content["notes"] += [f"against {found.first}: {line}" for line in changes.lines(found)]
     if chosen.json:
         return json.dumps(content, indent=1, ensure_ascii=False)
     folder = chosen.out or path / "report" / ("" if len(whole.series) == 1 else _name(whole, study))
@@ -65,9 +74,10 @@ def run(argv: Sequence[str]) -> str:
 
 def _of_table(path: Path, chosen: Options) -> str:
     """The table of a series, or of all; of those ``--out`` writes the whole report."""
-    if chosen.by or chosen.scaling or chosen.remark and not chosen.out:
-        advice = "say --kind" if chosen.scaling else "leave it out" if chosen.by else "say --out FOLDER too"
-        option = "--scaling" if chosen.scaling else "--by" if chosen.by else "--remark"
+    if chosen.by or chosen.scaling or chosen.against or chosen.remark and not chosen.out:
+        own = {"--scaling": chosen.scaling, "--by": chosen.by, "--against": chosen.against, "--remark": chosen.remark}
+        option = next(name for name, value in own.items() if value)
+        advice = {"--scaling": "say --kind", "--remark": "say --out FOLDER too"}.get(option, "leave it out")
         raise Refusal(f"{option} is for the report of a study, and {path} is a table: {advice}")
     found = tables.read_all(path, chosen.asked)
     if chosen.series:

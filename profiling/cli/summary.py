@@ -36,6 +36,8 @@ def as_text(document: dict[str, Any]) -> str:
     rows = [("run", f"{document['run']}: {document['state']}, {shape}{attempts}"), ("workload", document["workload"])]
     if document["throughput"] is not None:
         rows.append(("throughput", f"{text.number(document['throughput'])} {document['unit']}"))
+    if (said := document["throughput_said"]) is not None:
+        rows.append(("", f"{text.number(said)} {document['unit']} {_OTHERWISE}"))
     rows += _figures(document)
     if document["steps"]:
         rows += _steps(document["steps"])
@@ -138,7 +140,10 @@ def _notes(document: dict[str, Any]) -> list[str]:
     if "power_of_all_w" in gpus:
         each = f", {text.number(gpus['joules_per_example'])} J per example" if "joules_per_example" in gpus else ""
         power = text.number(gpus["power_of_all_w"])
-        notes.append(f"{text.plural(gpus['count'], 'GPU')}: {power} W together{each} (energy {gpus['energy_is']})")
+        count = f"{gpus['whole_cards']} whole card" if "whole_cards" in gpus else f"{gpus['count']} GPU"
+        many = "s" * (gpus.get("whole_cards", gpus["count"]) != 1)
+        notes.append(f"{count}{many}: {power} W together{each} ({_WAYS.get(gpus['energy_is'], gpus['energy_is'])})")
+    notes += _some(gpus["doubts"], "gpus.doubts")
     if "sampler_cores" in recording:
         notes.append(
             f"{recording['readings']} readings at {recording['hz'] or 0:g} Hz on "
@@ -147,7 +152,23 @@ def _notes(document: dict[str, Any]) -> list[str]:
         )
     elif recording["readings"] == 0:
         notes.append("no readings" + (": the run was made with --sample-hz 0" if recording["hz"] == 0 else ""))
+    notes += _some(recording["gaps"], "recording.gaps")
     notes += [f"not read: {why} ({count} times)" for why, count in list(recording["troubles"].items())[:5]]
     if recording["errors"]:
         notes.append(f"a sampler has failed: see {recording['errors']}")
     return notes
+
+
+_OTHERWISE = (
+    "is what the run said when it ended: that is of other steps than those timed here, such as its first ones, which "
+    "are left out as warm-up"
+)
+_WAYS = {
+    "counted": "energy counted",
+    "integrated": "energy integrated",
+    "read": "from readings of power",
+}
+
+
+def _some(lines: list[str], key: str) -> list[str]:
+    return [*lines[:5], *([f"and {len(lines) - 5} more such lines: {key} in --json"] if len(lines) > 5 else [])]

@@ -84,9 +84,19 @@ def predict(series: Series, workers: Sequence[int], confidence: float = 0.9) -> 
         raise Refusal(f"--confidence is {confidence:g}: give a level between 0 and 1, as in 0.9")
     fitted = posterior.fit(series, workers)
     reasons = tuple(problems(series))
+    bounds = [interval(mixture, count, confidence) for count, mixture in zip(workers, fitted.mixtures, strict=True)]
+    lone = bool(reasons) and len(series.points[-1].rates) == 1 and len(series.points) > 2
+    if lone:  # one run may be an accident: what is said from it on must not be surer than what it contradicts
+        earlier = posterior.fit(dataclasses.replace(series, points=series.points[:-1]), workers)
+        others = [
+            interval(mixture, count, confidence) for count, mixture in zip(workers, earlier.mixtures, strict=True)
+        ]
+        bounds = [
+            (min(low, lower), median, max(high, higher)) if count >= series.workers[-1] else (low, median, high)
+            for count, (low, median, high), (lower, _, higher) in zip(workers, bounds, others, strict=True)
+        ]
     forecasts = tuple(
-        _forecast(series, count, interval(mixture, count, confidence), not reasons)
-        for count, mixture in zip(workers, fitted.mixtures, strict=True)
+        _forecast(series, count, each, not reasons, lone) for count, each in zip(workers, bounds, strict=True)
     )
     if not all(0 < forecast.low <= forecast.high < math.inf for forecast in forecasts):
         raise Refusal(
@@ -100,7 +110,7 @@ def predict(series: Series, workers: Sequence[int], confidence: float = 0.9) -> 
     return Prediction(confidence, reasons, tuple(sorted(laws, key=lambda law: -law.weight)), forecasts)
 
 
-def _forecast(series: Series, workers: int, bounds: tuple[float, float, float], holds: bool) -> Forecast:
+def _forecast(series: Series, workers: int, bounds: tuple[float, float, float], holds: bool, lone: bool) -> Forecast:
     low, median, high = bounds
     base, last = series.points[0], series.points[-1]
     share = base.workers / workers / base.throughput
@@ -111,6 +121,11 @@ def _forecast(series: Series, workers: int, bounds: tuple[float, float, float], 
         if not holds:  # a saturated network may stay as it is, which no law describes
             low, high = min(low, last.throughput), max(high, last.throughput)
             warnings.append("the fit does not hold: interval stretched to the throughput of the last measured point")
+    if lone and workers >= last.workers:
+        warnings.append(
+            f"the point of {last.workers} workers is one run, which the points before do not predict: the interval "
+            "holds with it and without it; repeat it"
+        )
     if workers < base.workers:
         warnings.append(f"extrapolates below the first measured point ({base.workers} workers)")
     if len(series.points) < 4:

@@ -38,7 +38,7 @@ def summary(document: dict[str, Any]) -> str:
     held = {"weak": "the batch per rank held", "strong": "the global batch held"}[document["kind"]]
     if document["whole"]:
         held = {"weak": "the work per rank held", "strong": "the work of all ranks held"}[document["kind"]]
-    span = "; too few repeats for an interval"
+    span = "; one repeat, so without an interval"
     if interval := last["efficiency_interval"]:
         span = text.span(interval["low"], interval["high"], text.percent)
         span = f", {document['confidence']:.0%} interval {span}"

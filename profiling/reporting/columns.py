@@ -1,5 +1,6 @@
 """The columns of a study's scaling table: what each means, from which records, and why it may be empty."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from profiling import text
-from profiling.study import confidence, quality, resource_usage, scaling
+from profiling.study import confidence, quality, resource_usage, scaling, variance
 from profiling.study.run import Run
 from profiling.study.runs import Study
 from profiling.study.steps import UNIT
@@ -122,15 +123,16 @@ def rows(study: Study, table: Sequence[scaling.Row]) -> list[dict[str, Any]]:
     """The rows of the table of a study of one series: a value (or None) for each column, from `scaling.table` and from
     the records of the runs.
     """
-    base = study.by_ranks[table[0].workers]
+    points = [study.by_ranks[row.workers] for row in table]
+    scatter = variance.scatter([[math.log(_median(run)) for run in runs] for runs in points])
     return [
         dict.fromkeys(column.key for column in (*SCALING, *TIME, *COST))
         | asdict(row)
-        | _of_runs(runs)
-        | _pop(runs, base)
+        | _of_runs(runs, scatter.of(place))
+        | _pop(runs, points[0])
         | resource_usage.of_point(runs)
         | quality.of_point(runs)
-        for row, runs in ((row, study.by_ranks[row.workers]) for row in table)
+        for place, (row, runs) in enumerate(zip(table, points))
     ]
 
 
@@ -162,7 +164,7 @@ def _cell(column: Column, row: dict[str, Any], base: dict[str, Any]) -> str:
     value = row[column.key]
     if column.key.endswith("_interval"):
         if value is None:
-            return "base" if row is base and column.key == "efficiency_interval" else "n too small"
+            return "base" if row is base and column.key == "efficiency_interval" else "one repeat"
         return text.span(value["low"], value["high"], _FORMS[column.form])
     return "N/A" if value is None else _FORMS[column.form](value)
 
@@ -175,11 +177,15 @@ _FORMS: dict[str, text.Form] = {
 }
 
 
-def _of_runs(runs: Sequence[Run]) -> dict[str, Any]:
+def _median(run: Run) -> float:
+    return float(np.median(run.steps.rank0_seconds))
+
+
+def _of_runs(runs: Sequence[Run], spread: confidence.Spread) -> dict[str, Any]:
     work, counted = max(run.steps.examples for run in runs), runs[0].steps.unit == UNIT
-    medians = tuple(float(np.median(run.steps.rank0_seconds)) for run in runs)
-    # The steps of a run are not independent values, so the interval is based on one value per run.
-    interval = confidence.median(medians, scaling.LEVEL)
+    medians = tuple(_median(run) for run in runs)
+    # The steps of a run are not independent values, so the interval rests on one value per run.
+    interval = confidence.median(medians, scaling.LEVEL) or confidence.rate(medians, scaling.LEVEL, spread)
     total = sum(float(run.steps.seconds.sum()) for run in runs)
     waits, own = (_total([getattr(run.steps, name) for run in runs]) for name in ("input_seconds", "own_seconds"))
     return {

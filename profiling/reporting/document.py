@@ -43,6 +43,7 @@ def table(series: Series) -> dict[str, Any]:
 def document(study: Study, series: Series, remark: str = "") -> dict[str, Any]:
     """The whole report of a study of one series; ``remark`` is a note for its reader."""
     rows = columns.rows(study, scaling.table(series))
+    doubts = [line for row in rows for line in row.pop("doubts")]
     scaled = table(series)
     traced, unread = traces_by_point.points(study)
     content = scaled | {
@@ -53,7 +54,7 @@ def document(study: Study, series: Series, remark: str = "") -> dict[str, Any]:
         "about": about.about(study) | ({"remark": remark} if remark else {}),
         "rows": rows,
         "absent": columns.absent(rows),
-        "notes": [*scaled["notes"], *unread],
+        "notes": [*scaled["notes"], *unread, *doubts],
         "target": quality.target(study.runs),
         "left_out": [{"run": name, "why": why} for name, why in study.left_out.items()],
         "points": [_point(ranks, runs) for ranks, runs in study.by_ranks.items()],

@@ -58,7 +58,7 @@ def _table(block: Block) -> str:
 
 
 def _cell(words: str) -> str:
-    empty = words in ("N/A", "n too small", "base", "not yet")
+    empty = words in ("N/A", "one repeat", "base", "not yet")
     return f"<td{' class=empty' if empty else ''}>{escape(words)}</td>"
 
 

@@ -31,9 +31,10 @@ def document(study: Sweep, by: str | None = None, smallest: bool | None = None) 
     figure = None if by is None else study.figure(by)
     shown = study.figures if figure is None else [figure]
     small = {name: study.smallest_is_best(name) if smallest is None else smallest for name in shown}
-    points = []
-    for point in study.points:
-        known = {name: point.summary(name, small[name], figure is not None) for name in shown}
+    points, scatter = [], None if figure is None else study.scatter(figure)
+    for place, point in enumerate(study.points):
+        spread = scatter and scatter.of(place)
+        known = {name: point.summary(name, small[name], figure is not None, spread) for name in shown}
         points.append(
             {
                 "nodes": point.nodes,
@@ -54,6 +55,8 @@ def document(study: Sweep, by: str | None = None, smallest: bool | None = None) 
         "smallest": small,
         "units": {name: unit for name, unit in study.units.items() if name in shown},
         "confidence": sweep.LEVEL,
+        "pooled": bool(scatter and scatter.pooled),
+        "alike": scatter and scatter.alike,
         "points": points,
         "runs": [
             {
@@ -174,8 +177,12 @@ def notes(content: dict[str, Any]) -> list[str]:
         if reached:
             best = (min if content["smallest"][by] else max)(reached, key=lambda summary: summary["best"])
             lines.append(f"best run: {best['best_run']} ({_shown(best['best'])})")
-        if any(summary["interval"] is None for summary in reached):
-            lines.append(f"no interval of fewer than {confidence.FEWEST} repeats")
+        if any(summary["repeats"] < 2 for summary in reached):
+            lines.append("no interval of one run, which does not show how much runs differ")
+        if any(2 <= summary["repeats"] < confidence.FEWEST for summary in reached):
+            test = "" if content["alike"] is None else f" (Bartlett's test: p = {text.number(content['alike'], 2)})"
+            alike = f"pooled over the points, as they vary alike{test}" if content["pooled"] else f"of each point{test}"
+            lines.append(f"intervals of few repeats: Student's t from the run-to-run variance {alike}")
     elif any(summary["sd"] is not None for point in points for summary in point["figures"].values()):
         lines.append("mean ± standard deviation of the sample, over the repeats")
     if any("seed" in run["values"] for run in content["runs"]):

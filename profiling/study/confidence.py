@@ -1,12 +1,20 @@
-"""Confidence intervals of throughput and of ratios of throughput, from repeats, without an assumed distribution."""
+"""Confidence intervals of throughput and of ratios of throughput, from repeats.
+
+Six repeats and more of a point have one without an assumed distribution. Fewer have Student's, from the variance of the
+logarithms, which `profiling.study.variance` pools over points where they are alike; a single run has none.
+"""
 
 import dataclasses
 import math
 
 import numpy as np
 
+from profiling.study.variance import student
+
 FEWEST = 6
-"""Repeats below which there is no interval (Hoefler & Belli, SC15, section 3.1.3: non-parametric ones need n > 5)."""
+"""Repeats that an interval without an assumed distribution needs (Hoefler & Belli, SC15, section 3.1.3: n > 5)."""
+Spread = tuple[float, int] | None
+"""The variance of a run, of the logarithm of a rate or time, and its degrees of freedom; None of a single run."""
 RESAMPLES = 4000
 SEED = 20151115
 LEAST_VARIANCE = 0.1
@@ -28,20 +36,59 @@ def harmonic_mean(rates: np.ndarray) -> np.ndarray:
     return rates.shape[-1] / np.sum(1 / rates, axis=-1)
 
 
-def rate(rates: tuple[float, ...], confidence: float = 0.95) -> Interval | None:
-    """Interval of the harmonic mean of the repeats of a rate; None if there are fewer than `FEWEST`."""
-    return _studentised((rates,), confidence)
-
-
-def ratio(numerator: tuple[float, ...], denominator: tuple[float, ...], confidence: float = 0.95) -> Interval | None:
-    """Interval of the ratio of two harmonic means, as `rate`. It is a ratio of means, never a mean of ratios."""
-    return _studentised((numerator, denominator), confidence)
-
-
-def mean(values: tuple[float, ...], confidence: float = 0.95) -> Interval | None:
-    """Interval of the arithmetic mean of the repeats of a figure of any sign, by a studentised bootstrap; as `rate`."""
-    if len(values) < FEWEST:
+def rate(rates: tuple[float, ...], confidence: float = 0.95, spread: Spread = None) -> Interval | None:
+    """Interval of the harmonic mean of the repeats of a rate, of fewer than `FEWEST` with their ``spread``; None
+    without."""
+    if len(rates) >= FEWEST:
+        return _studentised((rates,), confidence)
+    if spread is None:
         return None
+    return _around(float(harmonic_mean(np.array(rates))), spread[0] / len(rates), spread[1], confidence)
+
+
+def ratio(
+    numerator: tuple[float, ...],
+    denominator: tuple[float, ...],
+    confidence: float = 0.95,
+    spreads: tuple[Spread, Spread] = (None, None),
+) -> Interval | None:
+    """Interval of the ratio of two harmonic means; as `rate`. The ratio is of the means, never a mean of ratios."""
+    if min(len(numerator), len(denominator)) >= FEWEST:
+        return _studentised((numerator, denominator), confidence)
+    return student_ratio(numerator, denominator, confidence, spreads)
+
+
+def student_ratio(
+    numerator: tuple[float, ...], denominator: tuple[float, ...], confidence: float, spreads: tuple[Spread, Spread]
+) -> Interval | None:
+    """Student's interval of the ratio of two harmonic means, of any number of repeats; None without a spread."""
+    one, other = spreads
+    if one is None or other is None:
+        return None
+    estimate = float(harmonic_mean(np.array(numerator)) / harmonic_mean(np.array(denominator)))
+    first, second = one[0] / len(numerator), other[0] / len(denominator)
+    # A pooled variance is one; of two the degrees of freedom are those of Welch (1947), rounded down.
+    degrees = one[1]
+    if one != other:
+        errors = first**2 / one[1] + second**2 / other[1]
+        degrees = int((first + second) ** 2 / errors) if errors else min(one[1], other[1])
+    return _around(estimate, first + second, max(1, degrees), confidence)
+
+
+def _around(estimate: float, variance: float, degrees: int, confidence: float) -> Interval:
+    """Student's interval, of a logarithm with this variance."""
+    reach = math.exp(min(student(confidence, degrees) * math.sqrt(variance), 700.0))
+    return Interval(estimate / reach, estimate * reach)
+
+
+def mean(values: tuple[float, ...], confidence: float = 0.95, spread: Spread = None) -> Interval | None:
+    """Interval of the arithmetic mean of the repeats of a figure of any sign; as `rate`, with the ``spread`` of the
+    figure itself."""
+    if len(values) < FEWEST:
+        if spread is None:
+            return None
+        centre, reach = float(np.mean(values)), student(confidence, spread[1]) * math.sqrt(spread[0] / len(values))
+        return Interval(centre - reach, centre + reach)
     sample = np.asarray(values, dtype=float)
     variance = float(np.var(sample, ddof=1)) / len(sample)
     centre = float(np.mean(sample))
@@ -81,14 +128,12 @@ def outliers(rates: tuple[float, ...]) -> list[float]:
     return [value for value in rates if value < first - reach or value > third + reach]
 
 
-def _studentised(samples: tuple[tuple[float, ...], ...], confidence: float) -> Interval | None:
+def _studentised(samples: tuple[tuple[float, ...], ...], confidence: float) -> Interval:
     """Studentised bootstrap of the log of a harmonic mean or of the ratio of two (Efron & Tibshirani 1993, ch. 12.5).
 
     The log keeps the bounds above 0 and makes them follow a change of unit; dividing by the standard error of each
     resample keeps the coverage near the nominal one for few repeats, for which percentiles of resamples fall short.
     """
-    if min(map(len, samples)) < FEWEST:
-        return None
     generator = np.random.default_rng(SEED)  # the same table gives the same interval
     estimate = spread = 0.0
     deviation = np.zeros(RESAMPLES)

@@ -1,26 +1,39 @@
 """What the runs of a point used: GPUs, power, memory - from their readings - and the operations that they did."""
 
 from collections.abc import Sequence
+from typing import Any
 
+from profiling import text
 from profiling.study.run import Run
 from profiling.study.steps import UNIT
-from profiling.telemetry.usage import Span, Usage, usages
+from profiling.telemetry import notes
+from profiling.telemetry.doubts import doubts
+from profiling.telemetry.usage import POWER, Span, Usage, cards, usages
 
-_WANTED = ("gpu_utilization", "energy_j", "integrated_energy_j", "memory_peak_bytes", "rss_peak_bytes", "sampler_cores")
+_COVERED, _LATE_S = 0.9, 2.0  # of the time of the timed steps that readings must cover; and what is lost at its ends
+_WANTED = ("gpu_utilization", POWER, "memory_peak_bytes", "rss_peak_bytes", "sampler_cores")
 
 
-def of_point(runs: Sequence[Run]) -> dict[str, float]:
-    """Numbers of a point, over all its runs: ratios of sums, never means of ratios. What was not read is absent.
+def of_point(runs: Sequence[Run]) -> dict[str, Any]:
+    """Numbers of a point, over all its runs: ratios of sums, never means of ratios; what was not read is absent.
 
-    gpu_utilisation, power_w (all GPUs of a run), energy_per_example_j, peak_memory_bytes (the fullest GPU),
-    peak_rss_bytes (the largest rank), mfu, recording_share (of rank 0's time of training), sampler_share (of a core per
-    node).
+    gpu_utilisation, power_w (all GPUs of a run, each over the time for which it is known), energy_per_example_j (of
+    these times), peak_memory_bytes (the fullest GPU), peak_rss_bytes (the largest rank), mfu, recording_share (of rank
+    0's time of training), sampler_share (of a core per node). ``doubts``: lines on what the numbers of GPUs rest on.
     """
     read = usages([Span(run.directory.readings, *run.steps.span) for run in runs], _WANTED)
     used = [usage for of_run in read for usage in of_run]
     devices = [usage for usage in used if usage.device]
-    numbers: dict[str, float] = {}
-    if peaks := _all(devices, "memory_peak_bytes"):
+    whole = [_whole(run, of_run) for run, of_run in zip(runs, read)]
+    held = [usage for cards, of_run in zip(whole, read) for usage in of_run if usage.device not in {None, *cards}]
+    numbers: dict[str, Any] = {
+        "doubts": [
+            f"{run.name}: {line}"
+            for run, of_run, cards in zip(runs, read, whole)
+            for line in (*doubts(of_run, cards), *_gaps(run, of_run))
+        ]
+    }
+    if peaks := _all(held, "memory_peak_bytes"):
         numbers["peak_memory_bytes"] = max(peak for peak, _ in peaks)
     if peaks := _all(used, "rss_peak_bytes"):
         numbers["peak_rss_bytes"] = max(peak for peak, _ in peaks)
@@ -30,12 +43,17 @@ def of_point(runs: Sequence[Run]) -> dict[str, float]:
     ):
         if seconds := sum(seconds for _, seconds in values):
             numbers[key] = sum(value * seconds for value, seconds in values) / seconds
-    powered = [(run, power) for run, of_run in zip(runs, read) if (power := _power(of_run)) is not None]
+    powered = [
+        (float(run.steps.rank0_seconds.sum()), run, having)
+        for run, of_run in zip(runs, read)
+        if (having := [used for used in cards(of_run) if POWER in used.numbers])
+    ]
     if powered:
-        energy = sum(power * float(run.steps.rank0_seconds.sum()) for run, power in powered)
-        numbers["power_w"] = energy / sum(float(run.steps.rank0_seconds.sum()) for run, _ in powered)
-        if all(run.steps.unit == UNIT for run, _ in powered):
-            examples = sum(run.steps.examples * len(run.steps.number) for run, _ in powered)
+        drawn = sum(seconds * sum(used.numbers[POWER] for used in having) for seconds, _, having in powered)
+        numbers["power_w"] = drawn / sum(seconds for seconds, *_ in powered)
+        if all(run.steps.unit == UNIT for _, run, _ in powered):
+            energy = sum(seconds * sum(used.energised_w for used in having) for seconds, _, having in powered)
+            examples = sum(run.steps.examples * len(run.steps.number) for _, run, _ in powered)
             numbers["energy_per_example_j"] = energy / examples
     return numbers | _utilisation(runs) | _recording(runs)
 
@@ -45,11 +63,20 @@ def _all(used: Sequence[Usage], name: str) -> list[tuple[float, float]]:
     return [(usage.numbers[name], usage.seconds) for usage in used if name in usage.numbers]
 
 
-def _power(used: Sequence[Usage]) -> float | None:
-    """Watts of all GPUs of a run: their energy, counted or integrated, over the time."""
-    # A GPU that several ranks share occurs once per rank.
-    watts = {usage.device: usage.numbers["power_w"] for usage in used if usage.device and "power_w" in usage.numbers}
-    return sum(watts.values()) if watts else None
+def _whole(run: Run, used: Sequence[Usage]) -> set[str]:
+    """The cards that are there because ranks hold instances of them."""
+    return notes.read(run.directory).whole if any((one.device or "").startswith("MIG-") for one in used) else set()
+
+
+def _gaps(run: Run, used: Sequence[Usage]) -> list[str]:
+    """Nodes whose readings cover less than the timed steps."""
+    seconds, hz = float(run.steps.rank0_seconds.sum()), run.plan.get("sample_hz") or 1.0
+    least = _COVERED * seconds - _LATE_S - 2 / hz
+    return [
+        f"the readings of node {one.node} cover {text.number(one.seconds, 3)} of {text.number(seconds, 3)} s"
+        for one in used
+        if one.rank is None and one.device is None and one.seconds < least
+    ]
 
 
 def _recording(runs: Sequence[Run]) -> dict[str, float]:

@@ -6,9 +6,10 @@ constant. Throughput is that work over its time, so the same formulas give T(bas
 """
 
 import dataclasses
+import math
 
 from profiling import text
-from profiling.study import confidence
+from profiling.study import confidence, variance
 from profiling.study.confidence import Interval
 from profiling.study.tables import Series
 
@@ -22,13 +23,16 @@ class Row:
     workers: int
     repeats: int
     throughput: float  # harmonic mean of the repeats
-    throughput_interval: Interval | None  # None: too few repeats
-    speedup: float  # relative to the base point
+    throughput_interval: Interval | None  # None: one repeat
+    speedup: float  # against the base point
     efficiency: float
-    efficiency_interval: Interval | None  # None: too few repeats here or at the base
+    efficiency_interval: Interval | None  # None: one repeat here or at the base
     fastest: float
     slowest: float
     outliers: tuple[float, ...]
+    degrees: int | None  # of freedom, of Student's interval of the throughput; None of another, or of none
+    pooled: bool  # whether the variance that it rests on is that of all points
+    alike: float | None  # p of the test that all points vary alike; None where fewer than two have repeats
 
 
 def table(series: Series) -> list[Row]:
@@ -37,23 +41,30 @@ def table(series: Series) -> list[Row]:
     The base's efficiency is 1 by definition, so it has no interval.
     """
     base = series.points[0]
+    scatter = variance.scatter([[math.log(rate) for rate in point.rates] for point in series.points])
+    spreads = [scatter.of(place) for place in range(len(series.points))]
     rows = []
-    for point in series.points:
+    for point, spread in zip(series.points, spreads):
         speedup = point.throughput / base.throughput
         share = base.workers / point.workers
-        interval = confidence.ratio(point.rates, base.rates, LEVEL) if point is not base else None
+        both = (spread, spreads[0])
+        interval = confidence.ratio(point.rates, base.rates, LEVEL, both) if point is not base else None
+        few = len(point.rates) < confidence.FEWEST
         rows.append(
             Row(
                 workers=point.workers,
                 repeats=len(point.rates),
                 throughput=point.throughput,
-                throughput_interval=confidence.rate(point.rates, LEVEL),
+                throughput_interval=confidence.rate(point.rates, LEVEL, spread),
                 speedup=speedup,
                 efficiency=speedup * share,
                 efficiency_interval=Interval(interval.low * share, interval.high * share) if interval else None,
                 fastest=max(point.rates),
                 slowest=min(point.rates),
                 outliers=tuple(confidence.outliers(point.rates)),
+                degrees=spread[1] if spread and few else None,
+                pooled=scatter.pooled,
+                alike=scatter.alike,
             )
         )
     return rows
@@ -74,15 +85,41 @@ def notes(series: Series, rows: list[Row]) -> list[str]:
         "throughput is the harmonic mean over the repeats; speed-up and efficiency are ratios of these, not means of "
         "ratios",
     ]
-    few = [str(row.workers) for row in rows if row.throughput_interval is None]
-    if few:
-        workers = "worker" if few == ["1"] else "workers"
-        lines.append(f"n too small for an interval ({confidence.FEWEST} repeats needed) at {', '.join(few)} {workers}")
-    if len(few) < len(rows):
-        lines.append(f"intervals: {LEVEL:.0%} confidence, studentised bootstrap over repeats, no distribution assumed")
+    lines += _intervals(rows)
     for row in rows:
         if row.outliers:
             values = ", ".join(text.number(value, 6) for value in row.outliers)
             where = text.plural(row.workers, "worker")
             lines.append(f"outliers at {where}, kept: {values} {series.unit} (beyond Tukey's fences)")
     return lines
+
+
+def _intervals(rows: list[Row]) -> list[str]:
+    """On what the intervals rest."""
+    lines, one = [], [row.workers for row in rows if row.throughput_interval is None]
+    if one:
+        lines.append(f"no interval at {_workers(one)}: one run does not show how much runs differ")
+    student = [row for row in rows if row.degrees is not None]
+    if student:
+        alike = rows[0].alike
+        test = "" if alike is None else f"Bartlett's test: p = {text.number(alike, 2)}"
+        freedoms = {row.degrees for row in student if row.degrees}
+        degrees = f"{_to(freedoms)} degree{'s' * (freedoms != {1})} of freedom"
+        how = f"the run-to-run variance of each point, with {degrees}"
+        if student[0].pooled:
+            how = f"the run-to-run variance pooled over the points, as they vary alike ({test}), with {degrees}"
+        elif test:
+            how += f": not pooled, as the points vary differently ({test}, below {variance.ALIKE:g})"
+        deviation = f"; where n is {confidence.FEWEST} or more, as below" if len(student) + len(one) < len(rows) else ""
+        lines.append(f"intervals: {LEVEL:.0%} confidence, Student's t of the logarithms from {how}{deviation}")
+    if any(row.throughput_interval and row.degrees is None for row in rows):
+        lines.append(f"intervals: {LEVEL:.0%} confidence, studentised bootstrap over repeats, no distribution assumed")
+    return lines
+
+
+def _workers(counts: list[int]) -> str:
+    return f"{', '.join(map(str, counts))} worker{'s' * (counts != [1])}"
+
+
+def _to(counts: set[int]) -> str:
+    return f"{min(counts)}" + (f" to {max(counts)}" if len(counts) > 1 else "")

@@ -21,6 +21,7 @@ from launch.record.printed import NO_UNIT
 from launch.record.rundir import RunDir, read_index
 from profiling.study import confidence
 from profiling.study.confidence import Interval
+from profiling.study.variance import Scatter, scatter
 
 LEVEL = 0.95
 THROUGHPUT, TIME = "throughput", "time"
@@ -51,10 +52,10 @@ class Outcome:
 class Summary:
     """A figure over the repeats of a point."""
 
-    repeats: int  # how many have it
-    mean: float  # arithmetic; for throughput harmonic, as for all rates
-    sd: float | None  # of the sample; None for one repeat
-    interval: Interval | None  # of the mean; None if there are too few repeats
+    repeats: int  # that have it
+    mean: float  # arithmetic; of throughput harmonic, as of all rates
+    sd: float | None  # of the sample; None of one repeat
+    interval: Interval | None  # of the mean; None of one repeat
     best: float
     best_run: str
     worst: float
@@ -73,15 +74,18 @@ class Point:
         """How many of its runs are done."""
         return sum(not run.why for run in self.runs)
 
-    def summary(self, figure: str, smallest: bool, interval: bool = True) -> Summary | None:
-        """A figure over its repeats, None if none has it; ``interval`` also computes its interval, which takes time."""
+    def summary(
+        self, figure: str, smallest: bool, interval: bool = True, spread: confidence.Spread = None
+    ) -> Summary | None:
+        """A figure over its repeats, None where none has it; ``interval`` asks for that, which takes its time, and
+        ``spread`` is what `Sweep.scatter` says of this point."""
         having = [run for run in self.runs if figure in run.figures]
         if not having:
             return None
         values = tuple(run.figures[figure] for run in having)
         rate = figure == THROUGHPUT and min(values) > 0
         best = (min if smallest else max)(having, key=lambda run: run.figures[figure])
-        bounds = (confidence.rate if rate else confidence.mean)(values, LEVEL) if interval else None
+        bounds = (confidence.rate if rate else confidence.mean)(values, LEVEL, spread) if interval else None
         return Summary(
             repeats=len(values),
             mean=float(confidence.harmonic_mean(np.array(values)) if rate else np.mean(values)),
@@ -139,6 +143,15 @@ class Sweep:
         if any(not run.why for run in self.runs):
             raise Refusal(f"no run of {self.folder} has {name!r}: {nearest(name, self.figures)}")
         return name
+
+    def scatter(self, figure: str) -> Scatter:
+        """How much the repeats of each point differ in a figure, or of throughput in its logarithm."""
+        samples = [[run.figures[figure] for run in point.runs if figure in run.figures] for point in self.points]
+        if figure == THROUGHPUT:
+            samples = [
+                [math.log(value) for value in sample] if min(sample, default=0) > 0 else [] for sample in samples
+            ]
+        return scatter(samples)
 
     def smallest_is_best(self, figure: str) -> bool:
         """Whether small values of a figure are good, according to the workload's target, else to its name."""

@@ -10,11 +10,12 @@ import io
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from profiling.telemetry import plausible
 from profiling.telemetry.counters import Energy, Sums
 
 _NOT_SUPPORTED, _NOT_IMPLEMENTED, _NO_SYMBOL, _NO_PERMISSION, _NO_DATA = 2, 3, 5, 10, 40  # amdsmi_status_t
-_FOR_EVER = {_NOT_SUPPORTED, _NOT_IMPLEMENTED, _NO_SYMBOL, _NO_PERMISSION}  # these fields are not asked for again
-_NONE = (None, "N/A", 0xFFFF, 0xFFFFFFFF)  # how the bindings and the library represent a missing value
+_FOR_EVER = {_NOT_SUPPORTED, _NOT_IMPLEMENTED, _NO_SYMBOL, _NO_PERMISSION}  # it is not asked for again
+_NONE = (None, "N/A", 0xFFFF, 0xFFFFFFFF, 2**64 - 1)  # how the bindings and the library write that there is no value
 
 
 def _calls(smi: Any) -> dict[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
@@ -37,7 +38,8 @@ def _calls(smi: Any) -> dict[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
 
     def energy(handle: Any) -> tuple[Any, ...]:
         said = smi.amdsmi_get_energy_count(handle)
-        return (round(said["energy_accumulator"] * said["counter_resolution"] / 1000) or None,)  # units of some uJ
+        counted = said["energy_accumulator"]  # in units of some uJ
+        return (None if counted in _NONE else round(counted * said["counter_resolution"] / 1000) or None,)
 
     def temperature(sensor: Any) -> Callable[[Any], tuple[Any, ...]]:
         def read(handle: Any) -> tuple[Any, ...]:
@@ -113,8 +115,13 @@ class Card:
             for name, value in zip(names, answers):
                 if value in _NONE:
                     codes[name] = _NO_DATA
+                    continue
+                if name in _COUNTERS:
+                    value = self._sums.add(name, value)
+                if value is None or not plausible.possible(name, value):
+                    codes[name] = plausible.IMPOSSIBLE
                 else:
-                    values[name] = self._sums.add(name, value) if name in _COUNTERS else value
+                    values[name] = value
         if codes.get("energy_mj") in _FOR_EVER:
             self._energy.add(values)
         self.codes = codes
@@ -124,6 +131,8 @@ class Card:
 
     def error_text(self, code: int) -> str:
         """What AMD SMI calls a return code."""
+        if code == plausible.IMPOSSIBLE:
+            return plausible.REASON
         try:
             return self._smi.AmdSmiLibraryException(code).get_error_info()
         except Exception as error:

@@ -2,23 +2,31 @@
 
 import time
 
+_MOST_A_SECOND = {"energy_mj": 20_000_000}
+"""By which a counter may grow: 20 kW. One that steps back by a little would else count all that it has counted."""
+
 
 class Sums:
     """The sums of counters that wrap at 32 bits, or restart when a driver is reset."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[int, int]] = {}  # for each: its last value, and its sum
+        self._known: dict[str, tuple[int, int, float]] = {}  # of each: what it said last, its sum, and when
 
-    def add(self, name: str, value: int, of_32_bits: bool = False) -> int:
-        """The sum of a counter, given its current value."""
-        last, total = self._known.get(name, (value, value))
-        total += value - last if value >= last else value - last + 2**32 if of_32_bits else value
-        self._known[name] = value, total
-        return total
+    def add(self, name: str, value: int, of_32_bits: bool = False) -> int | None:
+        """The sum of a counter, which says this now; None where it cannot have grown so much, which is not added."""
+        now = time.monotonic()
+        last, total, then = self._known.get(name, (value, value, now))
+        grown = value - last if value >= last else value - last + 2**32 if of_32_bits else value
+        fits = grown <= _MOST_A_SECOND.get(name, grown) * max(1.0, now - then)
+        self._known[name] = value, total + grown * fits, now
+        return total + grown if fits else None
 
 
 class Energy:
-    """Energy of a card that does not count it, by the trapezoidal rule between its readings of power."""
+    """Energy of a card that does not count it, by the trapezoidal rule between its readings of power.
+
+    Between two readings with a gap of failed ones it is that rule too, so that energy and time are of the same span.
+    """
 
     def __init__(self) -> None:
         self._sum_mj = 0.0
@@ -33,4 +41,4 @@ class Energy:
             self._sum_mj += (power[0] - self._last[0]) * (power[1] + self._last[1]) / 2
         if power:
             values["integrated_energy_mj"] = round(self._sum_mj)
-        self._last = power
+            self._last = power

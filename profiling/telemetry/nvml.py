@@ -7,6 +7,7 @@ import pynvml
 from pynvml import NVMLError
 
 from launch import gpus
+from profiling.telemetry import plausible
 from profiling.telemetry.counters import Energy, Sums
 
 _ALL_LINKS = 2**32 - 1  # as the scope of an NVLink counter: the sum over the card's links (nvml.h, nvmlFieldValue_t)
@@ -38,6 +39,11 @@ def _utilization(handle: Any) -> tuple[int, ...]:
     return rates.gpu, rates.memory
 
 
+def _memory(handle: Any) -> tuple[int, ...]:
+    memory: Any = pynvml.nvmlDeviceGetMemoryInfo(handle)
+    return (memory.used if memory.used <= memory.total else -1,)
+
+
 def _reasons(handle: Any) -> tuple[int, ...]:
     try:
         return (pynvml.nvmlDeviceGetCurrentClocksEventReasons(handle),)
@@ -50,7 +56,7 @@ def _reasons(handle: Any) -> tuple[int, ...]:
 # Fields with separate functions. Lists of processes are left out: at 4.5 ms they cost more than all of this.
 _CALLS = {
     ("gpu_utilization", "memory_utilization"): _utilization,
-    ("memory_bytes",): lambda handle: (pynvml.nvmlDeviceGetMemoryInfo(handle).used,),
+    ("memory_bytes",): _memory,
     ("temperature_c",): lambda handle: (pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU),),
     ("sm_clock_mhz",): lambda handle: (pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM),),
     ("memory_clock_mhz",): lambda handle: (pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_MEM),),
@@ -80,7 +86,8 @@ class Card:
     Attributes
     ----------
     codes : dict of str to int
-        NVML's return code for each field that was absent from the last reading, or is no longer asked for.
+        NVML's return code for each field that was absent from the last reading, or is never asked for again;
+        `plausible.IMPOSSIBLE` where the value cannot be.
 
     Raises
     ------
@@ -107,11 +114,13 @@ class Card:
             return values
         codes = {name: code for name, code in self.codes.items() if code in _FOR_EVER}
         for name, code, value in [*self._read_fields(), *self._read_calls()]:
-            if code == pynvml.NVML_SUCCESS:
+            if code != pynvml.NVML_SUCCESS:
+                codes[name] = code
+            elif plausible.possible(name, value):
                 values[name] = value
             else:
-                codes[name] = code
-        # One name for both would hide that this is an average on some cards and instantaneous on others.
+                codes[name] = plausible.IMPOSSIBLE
+        # One word for both would hide that this is an average on some cards and instantaneous on others.
         if "power_mw" in values or "power_average_mw" in values:
             values.pop("power_usage_mw", None)
             self._calls.pop(("power_usage_mw",), None)
@@ -125,7 +134,7 @@ class Card:
     @staticmethod
     def error_text(code: int) -> str:
         """What NVML calls a return code."""
-        return gpus.reason(NVMLError(code))
+        return plausible.REASON if code == plausible.IMPOSSIBLE else gpus.reason(NVMLError(code))
 
     def _read_fields(self) -> Iterator[tuple[str, int, int]]:
         if not self._fields:
@@ -140,9 +149,12 @@ class Card:
                 yield name, answer.nvmlReturn or pynvml.NVML_ERROR_UNKNOWN, 0
                 continue
             value = int(getattr(answer.value, _MEMBER[answer.valueType]))
-            if name not in _LEVELS:
+            if name not in _LEVELS and plausible.possible(name, value):
                 value = self._sums.add(name, value, answer.valueType == pynvml.NVML_VALUE_TYPE_UNSIGNED_INT)
-            yield name, pynvml.NVML_SUCCESS, value // units
+            if value is None or not plausible.possible(name, value):
+                yield name, plausible.IMPOSSIBLE, 0
+            else:
+                yield name, pynvml.NVML_SUCCESS, value // units
 
     def _read_calls(self) -> Iterator[tuple[str, int, int]]:
         for names, call in self._calls.items():

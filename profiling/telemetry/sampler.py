@@ -5,24 +5,29 @@ because it shares the node with the ranks. Its cost is part of its own readings 
 """
 
 import contextlib
+import faulthandler
 import importlib
 import json
 import os
 import select
 import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from launch import gpus
+from launch import gpus, own_command
 from launch.record.rundir import RunDir
 from launch.record.writing import append_line
 from profiling.telemetry import readings
 from profiling.telemetry.host import Host, Process
 from profiling.telemetry.reading_lines import ReadingWriter
+from profiling.telemetry.watchdog import Watchdog
 
-_LOOK_S = 0.05  # between checks of the other ranks, once the first has ended
+_LOOK_S = 0.05  # between looks at the other ranks, when the first has ended
+_OPEN_S, _READ_S = 60.0, 5.0  # after which a driver counts as one that does not answer; some take long to start
 
 
 class Node:
@@ -52,6 +57,7 @@ class Node:
         cards, self.missing = _open(list(holders))
         self._cards = [(firsts.get(card.device), holders.get(card.device), card) for card in cards]
         self._codes: dict[tuple[str, str], int] = {}
+        self.asked = ""  # the card that is being read
 
     def alive(self, first_is_over: bool) -> bool:
         """Whether any rank is alive; the first may have said that its program is over."""
@@ -66,13 +72,18 @@ class Node:
     def read(self) -> list[dict[str, Any]]:
         """All readings of one moment."""
         began, now = time.perf_counter(), {"time_ms": round(time.time() * 1000), **self._common}
-        cards = {rank: {"device": card.device, **card.read()} for rank, _, card in self._cards if rank is not None}
+        told = {card.device: self._read(card) for *_, card in self._cards}
+        cards = {rank: told[card.device] for rank, _, card in self._cards if rank is not None}
         rows = [
             {**now, "rank": rank, **cards.get(rank, {}), **process.read()} for rank, process in self._processes.items()
         ]
-        rows += [{**now, "device": card.device, **card.read()} for rank, _, card in self._cards if rank is None]
+        rows += [{**now, **told[card.device]} for rank, _, card in self._cards if rank is None]
         host = {**now, **self._host.read(), "sampler_cpu_ms": round(time.process_time() * 1000)}
         return [*rows, {**host, "sampling_us": round((time.perf_counter() - began) * 1e6)}]
+
+    def _read(self, card: Any) -> dict[str, Any]:
+        self.asked = card.device
+        return {"device": card.device, **card.read()}
 
     def news(self) -> list[dict[str, Any]]:
         """Return codes of cards that differ from those of the reading before."""
@@ -110,7 +121,8 @@ def _open(devices: list[str]) -> tuple[list[Any], dict[str, str]]:
 
 
 def main(argv: list[str]) -> int:
-    """Read until the ranks have ended, then convert the readings."""
+    """Read until the ranks have ended, then put the readings in order."""
+    faulthandler.enable()  # a driver that crashes takes the sampler with it: errors.log then says where
     run, number, attempt, hz = RunDir(argv[0]), int(argv[1]), int(argv[2]), float(argv[3])
     # Signals that end the ranks do not end the sampler: it continues while they save, and ends after them.
     for asked in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
@@ -119,10 +131,13 @@ def main(argv: list[str]) -> int:
     with contextlib.suppress(OSError):
         os.sched_setaffinity(0, range(os.sysconf("SC_NPROCESSORS_CONF")))
     notes, path = run.reading_notes(number), run.node_readings(number, attempt)
-    node = Node(json.loads(argv[4]), {"node": number, "attempt": attempt})
     common = {"attempt": attempt, "host": os.environ.get("SLURMD_NODENAME") or socket.gethostname()}
+    ranks = json.loads(argv[4])
+    watchdog = _watchdog(argv, ranks, notes, common)
+    with watchdog.watching(lambda: "", _OPEN_S):
+        node = Node(ranks, {"node": number, "attempt": attempt})
     append_line(notes, {"event": "began", "time": round(time.time(), 3), **common, "hz": hz, **node.about()})
-    count = _read(node, hz, path, notes)
+    count = _read(node, hz, path, notes, watchdog)
     with contextlib.suppress(BrokenPipeError):
         os.write(1, b".")  # to the first rank, if it waits: all have ended
     times = os.times()
@@ -142,14 +157,36 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _read(node: Node, hz: float, path: Path, notes: Path) -> int:
-    """Read until no rank is left; return the number of readings."""
+def _watchdog(argv: list[str], ranks: list[dict[str, Any]], notes: Path, common: dict[str, Any]) -> Watchdog:
+    """Notes that the driver does not answer, and puts a sampler without GPUs in the place of this one.
+
+    Its thread would not end, whatever is done, and the driver answers no other call before this one.
+    """
+    processes = [Process(rank["pid"]) for rank in ranks]
+
+    def over() -> bool:
+        return not any(process.alive() for process in processes)
+
+    def act(device: str) -> None:
+        append_line(notes, {"event": "hangs", "time": round(time.time(), 3), **common, "device": device})
+        if not over():
+            without = json.dumps([{**rank, "gpus": []} for rank in ranks])
+            subprocess.Popen(own_command(sys.executable, __name__, *argv[:4], without), start_new_session=True)
+        os._exit(1)
+
+    return Watchdog(over, act)
+
+
+def _read(node: Node, hz: float, path: Path, notes: Path, watchdog: Watchdog) -> int:
+    """Read until no rank is left; return how often."""
     count, due, first_is_over = 0, 0.0, False
     with ReadingWriter(path) as writer:
         while True:
             ended = not node.alive(first_is_over)
             if time.monotonic() >= due or ended:
-                writer.write(node.read())
+                with watchdog.watching(lambda: node.asked, _READ_S):
+                    rows = node.read()
+                writer.write(rows)
                 for line in node.news():
                     append_line(notes, {"event": "code", "time": round(time.time(), 3), **line})
                 count, due = count + 1, time.monotonic() + _pause(time.time(), 1 / hz)

@@ -1,10 +1,11 @@
 """A summary of the readings of each GPU, rank and node of a run over a span of time."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from profiling.telemetry import readings
+from profiling.telemetry.power import Power, power
 
 # Reasons for lowered clocks that nobody chose: power cap, hardware slowdown, sync boost, heat in software and hardware,
 # power brake (nvml.h, nvmlClocksEventReason*). Idling and clocks that were set are not among them.
@@ -15,7 +16,7 @@ class Metric(NamedTuple):
     """A number computed from a column of the readings."""
 
     name: str
-    kind: str  # mean, peak or least of a level, difference of a counter (total), or difference per second (rate)
+    kind: str  # mean, peak, least, deviation or count of a level; growth of a counter (total), or a second (rate)
     expression: str  # of columns, in SQL
     factor: float  # from its unit to that of the number
     unit: str
@@ -57,14 +58,41 @@ METRICS = (
 )
 """Every number of a `Usage`, in its order."""
 
-# Aggregation within an attempt, and over the attempts.
-_INNER = {"mean": "avg({0})", "peak": "max({0})", "least": "min({0})", "total": "max({0}) - min({0})"}
+POWER = "power_w"
+"""Mean power: a number of its own, made of several metrics."""
+_GAUGE = "coalesce(power_average_mw, power_usage_mw, power_mw)"
+_OF_POWER = (
+    Metric("power_of_counted", "rate", "energy_mj", 1e-3, "W"),
+    Metric("power_of_integrated", "rate", "integrated_energy_mj", 1e-3, "W"),
+    Metric("power_of_average", "mean", "power_average_mw", 1e-3, "W"),
+    Metric("power_of_usage", "mean", "power_usage_mw", 1e-3, "W"),
+    Metric("power_of_instant", "mean", "power_mw", 1e-3, "W"),
+    Metric("power_of_deviation", "deviation", _GAUGE, 1e-3, "W"),
+    Metric("power_of_readings", "count", _GAUGE, 1, ""),
+    Metric("power_of_seconds", "time", f"coalesce(energy_mj, integrated_energy_mj, {_GAUGE})", 1e-3, "s"),
+)
+
+# Within an attempt, and over the attempts: a rate is over the time, and a mean over the readings, that know it.
+_TIME = "max(CASE WHEN {0} IS NOT NULL THEN time_ms END) - min(CASE WHEN {0} IS NOT NULL THEN time_ms END)"
+_INNER = {
+    "mean": "avg({0}) AS {1}, count({0}) AS {1}_n",
+    "peak": "max({0}) AS {1}",
+    "least": "min({0}) AS {1}",
+    "deviation": "stddev_samp({0}) AS {1}",
+    "count": "count({0}) AS {1}",
+    "total": "max({0}) - min({0}) AS {1}",
+    "rate": f"max({{0}}) - min({{0}}) AS {{1}}, {_TIME} AS {{1}}_ms",
+    "time": f"{_TIME} AS {{1}}",
+}
 _OUTER = {
-    "mean": "sum({0} * n) / sum(CASE WHEN {0} IS NOT NULL THEN n END)",
+    "mean": "sum({0} * {0}_n) / nullif(sum({0}_n), 0)",
     "peak": "max({0})",
     "least": "min({0})",
+    "deviation": "max({0})",
+    "count": "sum({0})",
     "total": "sum({0})",
-    "rate": "sum({0}) / nullif(sum(seconds), 0)",
+    "rate": "1000 * sum({0}) / nullif(sum({0}_ms), 0)",
+    "time": "sum({0})",
 }
 
 _TOGETHER = 25  # runs per query
@@ -73,8 +101,8 @@ _TOGETHER = 25  # runs per query
 class Usage(NamedTuple):
     """Numbers of one GPU, rank or node, by the names of `METRICS`; a number that was not read is absent.
 
-    This includes ``power_w``, mean power: for GPUs it is their energy over the time, because power readings are
-    instantaneous.
+    So is ``power_w``, mean power, over the time for which it is known: of GPUs it is their energy over that time where
+    that can be believed, as power itself is read for an instant only.
     """
 
     node: int
@@ -83,6 +111,30 @@ class Usage(NamedTuple):
     readings: int
     seconds: float  # from first to last reading of each attempt
     numbers: dict[str, float]
+    power: Power | None = None  # of a GPU, and from what it is
+    powered_s: float = 0.0  # for which that is known
+
+    @property
+    def card(self) -> tuple[object, ...]:
+        """Which GPU it is: UUIDs are of one card only, the numbers of devices are of one node."""
+        return (self.device,) if (self.device or "").startswith(("GPU-", "MIG-")) else (self.node, self.device)
+
+    @property
+    def lost(self) -> bool:
+        """Whether its power is known for a part of the time only, by more than two readings and a second."""
+        if self.power is None or self.readings < 2:
+            return False
+        return self.seconds - self.powered_s > max(1.0, 2 * self.seconds / (self.readings - 1))
+
+    @property
+    def energised_w(self) -> float:
+        """Its energy, as far as it is known, over the time of all readings, W."""
+        return self.numbers[POWER] * (self.powered_s / self.seconds if self.lost else 1.0)
+
+
+def cards(found: Iterable[Usage]) -> list[Usage]:
+    """The GPUs among them, each once."""
+    return list({used.card: used for used in found if used.device}.values())
 
 
 class Span(NamedTuple):
@@ -107,7 +159,7 @@ def usage(
     begin, end : float, optional
         The span, Unix seconds; all by default.
     names : collection of str, optional
-        Names of the requested metrics, because each takes time; by default all.
+        Of the metrics that are wanted, and ``power_w``, as each takes its time; by default all.
 
     Returns
     -------
@@ -125,6 +177,7 @@ def usage(
 def usages(spans: Sequence[Span], names: Collection[str] | None = None) -> list[list[Usage]]:
     """Summarise the readings of many runs, as `usage` does for one; small runs take a third of the time this way."""
     wanted = [metric for metric in METRICS if names is None or metric.name in names]
+    wanted += _OF_POWER if names is None or POWER in names else ()
     found: list[list[Usage]] = [[] for _ in spans]
     sources = [(index, span, rows) for index, span in enumerate(spans) if (rows := readings.rows(span.folder))]
     if not sources:
@@ -148,9 +201,7 @@ def _query(metrics: Sequence[Metric], card: str, sources: Sequence[tuple[int, Sp
     The rows of a rank have one GPU. Grouping by the names of GPUs would take longer than all the rest, so it is done
     only if there are GPUs in rows of their own, whose names `card` returns.
     """
-    inner = "".join(
-        f", {_INNER['total' if m.kind == 'rate' else m.kind].format(m.expression)} AS {m.name}" for m in metrics
-    )
+    inner = "".join(f", {_INNER[m.kind].format(m.expression, m.name)}" for m in metrics)
     outer = "".join(f", {_OUTER[m.kind].format(m.name)}" for m in metrics)
     reading = " UNION ALL BY NAME ".join(
         f"SELECT {index} AS run, * FROM ({rows}) WHERE {_within(span)}" for index, span, rows in sources
@@ -172,7 +223,9 @@ def _usage(
     metrics: Sequence[Metric], node: int, rank: int | None, device: str | None, count: int, seconds: float, *values: Any
 ) -> Usage:
     numbers = {metric.name: metric.factor * float(value) for metric, value in zip(metrics, values) if value is not None}
-    energy = numbers.get("energy_j", numbers.get("integrated_energy_j"))
-    if energy is not None and seconds > 0:
-        numbers["power_w"] = energy / float(seconds)
-    return Usage(node, rank, device, int(count), float(seconds), numbers)
+    told = {m.name.removeprefix("power_of_"): numbers.pop(m.name) for m in _OF_POWER if m.name in numbers}
+    powered = told.get("seconds", 0.0)
+    made = power(told, powered) if device else None
+    if made and made.watts is not None:
+        numbers[POWER] = made.watts
+    return Usage(node, rank, device, int(count), float(seconds), numbers, made, powered)

@@ -32,9 +32,9 @@ import json, os, resource, sys, time
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
 from pathlib import Path
 from profiling.cli import overview
-from profiling.telemetry.usage import usage
+from profiling.telemetry.usage import POWER, usage
 began = time.perf_counter()
-wanted = {*overview._OF_GPU, *overview._OF_PROCESS, *overview._OF_HOST, *overview._OF_SAMPLER}
+wanted = {POWER, *overview._OF_GPU, *overview._OF_PROCESS, *overview._OF_HOST, *overview._OF_SAMPLER}
 found = usage(Path(sys.argv[1]), names=wanted)
 used = resource.getrusage(resource.RUSAGE_SELF)
 print(json.dumps([len(found), sum(one.readings for one in found), time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss]))

@@ -102,9 +102,9 @@ def test_predict_says_of_each_law_what_it_is_worth(capsys, table):
 
 def test_report_in_its_three_forms(capsys, table):
     _, text, _ = run(capsys, "report", table)
-    assert "n too small" in text and "base: 1 worker, 100 examples/s in absolute terms" in text
+    assert "one repeat" in text and "base: 1 worker, 100 examples/s in absolute terms" in text
     _, markdown, _ = run(capsys, "report", table, "--format", "markdown")
-    assert "| 8 | 1 | 750 | n too small | 7.5 | 93.8% | n too small |" in markdown
+    assert "| 8 | 1 | 750 | one repeat | 7.5 | 93.8% | one repeat |" in markdown
     _, out, _ = run(capsys, "report", table, "--json")
     document = json.loads(out)
     assert document["rows"][3]["efficiency"] == pytest.approx(750 / 8 / 100)

@@ -197,3 +197,11 @@ def test_quantiles_of_one_normal():
 def test_what_no_number_can_hold_is_refused():
     with pytest.raises(Refusal, match="give them in another unit"):
         prediction.predict(series([1, 2, 4], [1e300, 1.9e300, 3.7e300]), [10**9])
+
+
+def test_a_single_slow_last_run_makes_the_prediction_unsure():
+    rates = {1: (100, 100.5, 99.6), 2: (198, 199, 197.6), 4: (392, 393.5, 391), 8: (620.0,)}
+    series = tables.Series("s", "weak", "examples/s", tuple(tables.Point(n, rate) for n, rate in rates.items()))
+    at, beyond = prediction.predict(series, [8, 16]).forecasts
+    assert at.low < 620 and at.high > 770 and beyond.high > 1450
+    assert any("is one run" in warning for warning in at.warnings)

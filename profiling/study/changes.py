@@ -1,0 +1,195 @@
+"""Which points of a study became faster or slower than those of another, by how much, and how sure that is.
+
+The intervals of all points hold together: each is of the level 1 - 0.05 / k for k points (Dunn 1961, JASA 56: by
+Bonferroni's inequality, however the points depend on each other).
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from launch.errors import Refusal
+from profiling import text
+from profiling.study import confidence, variance
+from profiling.study.confidence import Interval
+from profiling.study.runs import Study
+
+LEVEL = 0.95
+"""That all intervals hold."""
+Place = tuple[str, int]
+"""The values of the axes of a series, and the number of ranks."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A point of two studies: the throughput of the second over that of the first."""
+
+    series: str
+    workers: int
+    repeats: tuple[int, int]
+    throughputs: tuple[float, float]  # harmonic means
+    ratio: float
+    interval: Interval | None  # None where nothing shows how much runs differ
+
+    @property
+    def verdict(self) -> str:
+        """What is sure of it."""
+        if self.interval is None:
+            return "unknown"
+        return "faster" if self.interval.low > 1 else "slower" if self.interval.high < 1 else "no change seen"
+
+    def slower_by(self, part: float) -> bool:
+        """Whether it became slower by this part or more, and not by chance as far as that can be told."""
+        return self.ratio <= 1 - part and self.verdict in ("slower", "unknown")
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Two studies, point by point."""
+
+    first: str
+    second: str
+    unit: str
+    points: tuple[Change, ...]
+    only: tuple[tuple[Place, ...], tuple[Place, ...]]  # points with a timed run in the first alone, in the second alone
+    degrees: int | None  # of freedom of the variance of all points; None where it is that of each
+    alike: float | None  # p of the test that all points vary alike
+
+
+def between(first: Study, second: Study) -> Changes:
+    """The changes from one study to another.
+
+    A point of one run is compared by the variance of all others, if they vary alike: had nothing changed, it would vary
+    as they do.
+
+    Raises
+    ------
+    Refusal
+        If they have no point in common, or throughputs in different units.
+    """
+    units = {run.unit for study in (first, second) for run in study.runs}
+    if len(units) > 1:
+        raise Refusal(
+            f"{first.folder} and {second.folder} have throughputs in {' and '.join(sorted(units))}: give two of one"
+        )
+    rates = _rates(first), _rates(second)
+    common = [place for place in rates[0] if place in rates[1]]
+    if not common:
+        raise Refusal(
+            f"{first.folder} and {second.folder} have no point in common: {_places(tuple(rates[0]))}; "
+            f"{_places(tuple(rates[1]))}"
+        )
+    samples = [of[place] for place in common for of in rates]
+    scatter = variance.scatter([[math.log(rate) for rate in sample] for sample in samples])
+    pooled = (
+        next((scatter.of(at) for at, freedom in enumerate(scatter.degrees) if freedom), None)
+        if scatter.pooled
+        else None
+    )
+    level = 1 - (1 - LEVEL) / len(common)
+    points = []
+    for number, place in enumerate(common):
+        before, after = samples[2 * number : 2 * number + 2]
+        spreads = (pooled or scatter.of(2 * number + 1), pooled or scatter.of(2 * number))
+        means = tuple(len(sample) / sum(1 / rate for rate in sample) for sample in (before, after))
+        points.append(
+            Change(
+                *place,
+                repeats=(len(before), len(after)),
+                throughputs=(means[0], means[1]),
+                ratio=means[1] / means[0],
+                interval=confidence.student_ratio(after, before, level, spreads),
+            )
+        )
+    only = tuple(place for place in rates[0] if place not in rates[1]), tuple(p for p in rates[1] if p not in rates[0])
+    names = first.folder.name, second.folder.name
+    return Changes(*names, units.pop(), tuple(points), only, pooled and pooled[1], scatter.alike)
+
+
+def document(changes: Changes) -> dict[str, Any]:
+    """The changes for JSON; its keys are described in docs/readings.md."""
+    places = [[{"series": series, "workers": workers} for series, workers in only] for only in changes.only]
+    return {
+        "format": 1,
+        "first": changes.first,
+        "second": changes.second,
+        "unit": changes.unit,
+        "confidence": LEVEL,
+        "points": [asdict(point) | {"verdict": point.verdict} for point in changes.points],
+        "only_first": places[0],
+        "only_second": places[1],
+        "degrees": changes.degrees,
+        "alike": changes.alike,
+    }
+
+
+def table(changes: Changes) -> str:
+    """The changes as a table, with what its reader must know."""
+    columns: list[tuple[str, text.Form]] = [
+        ("series", lambda point: point.series),
+        ("workers", lambda point: str(point.workers)),
+        ("repeats", lambda point: "{} / {}".format(*point.repeats)),
+        (f"first [{changes.unit}]", lambda point: text.number(point.throughputs[0])),
+        ("second", lambda point: text.number(point.throughputs[1])),
+        ("second / first", lambda point: f"{point.ratio:.3f}"),
+        (f"{LEVEL:.0%} of all", _interval),
+        ("", lambda point: point.verdict),
+    ]
+    shown = columns if any(point.series for point in changes.points) else columns[1:]
+    return text.table(shown, changes.points)
+
+
+def lines(changes: Changes) -> list[str]:
+    """What is sure, in words, and on what the intervals rest."""
+    said = [
+        f"{verdict} than {changes.first}: {', '.join(map(_by, points))}"
+        for verdict in ("slower", "faster")
+        if (points := [point for point in changes.points if point.verdict == verdict])
+    ] or [f"no point is surely slower or faster than in {changes.first}"]
+    count, test = len(changes.points), ""
+    if changes.alike is not None:
+        test = f" (Bartlett's test that points vary alike: p = {text.number(changes.alike, 2)})"
+    rests = (
+        f"the variance of all points, with {changes.degrees} degrees of freedom"
+        if changes.degrees
+        else "the variance of each point"
+    )
+    said.append(
+        f"all {text.plural(count, 'interval')} hold together with {LEVEL:.0%} confidence, each with "
+        f"{1 - (1 - LEVEL) / count:.2%} (Bonferroni); Student's t of the logarithms from {rests}{test}"
+    )
+    unsure = [_place(point.series, point.workers) for point in changes.points if point.interval is None]
+    if unsure:
+        said.append(f"unknown at {', '.join(unsure)}: of one run nothing shows how much runs differ")
+    for name, only in zip((changes.first, changes.second), changes.only):
+        if only:
+            said.append(f"in {name} only: {_places(only)}")
+    return said
+
+
+def _rates(study: Study) -> Mapping[Place, tuple[float, ...]]:
+    """The throughputs of the runs of each point, by rising number of ranks; the name of the workload is left out."""
+    found: dict[Place, list[float]] = {}
+    # As `profiling.study.runs` names a series.
+    name = study.index.get("workload", "").rpartition("/")[2]
+    for run in sorted(study.runs, key=lambda run: run.ranks):
+        found.setdefault((run.series.removeprefix(name).strip(), run.ranks), []).append(run.throughput)
+    return {place: tuple(rates) for place, rates in found.items()}
+
+
+def _interval(point: Change) -> str:
+    return "" if point.interval is None else text.span(point.interval.low, point.interval.high, "{:.3f}".format)
+
+
+def _by(point: Change) -> str:
+    return f"{_place(point.series, point.workers)} by {abs(point.ratio - 1):.1%}"
+
+
+def _place(series: str, workers: int) -> str:
+    return f"{series} on {workers}" if series else text.plural(workers, "worker")
+
+
+def _places(places: tuple[Place, ...]) -> str:
+    some = ", ".join(_place(*place) for place in places[:8])
+    return some + (f" and {len(places) - 8} more" if len(places) > 8 else "")

@@ -1,0 +1,43 @@
+"""What a reader of numbers of GPUs must know of them: which were not believed, for how long, and of what they are."""
+
+from collections.abc import Collection, Sequence
+
+from profiling import text
+from profiling.telemetry.usage import Usage, cards
+
+_SHOWN = 3  # GPUs by name, of those of which the same is said
+
+
+def doubts(found: Sequence[Usage], whole: Collection[str]) -> list[str]:
+    """Lines on the GPUs of a run; the same words of several are said once.
+
+    Parameters
+    ----------
+    found : sequence of Usage
+        Of the run.
+    whole : collection of str
+        Cards that no rank holds, of which ranks hold instances (MIG).
+    """
+    gpus = cards(found)
+    said: dict[str, list[str]] = {}
+    for used in gpus:
+        where = f"{used.device} (node {used.node}" + (f", rank {used.rank})" if used.rank is not None else ")")
+        if used.power and used.power.doubt:
+            said.setdefault(used.power.doubt, []).append(where)
+        if used.lost:
+            span = f"{text.number(used.powered_s, 3)} of {text.number(used.seconds, 3)} s"
+            words = f"was read for {span}: its power is the mean of these, and its energy counts for these alone"
+            said.setdefault(words, []).append(where)
+    lines = [f"{', '.join(of[:_SHOWN])}{_more(len(of) - _SHOWN)}: {why}" for why, of in said.items()]
+    of_whole = sum(used.device in whole for used in gpus)
+    if of_whole:
+        held = text.plural(len(gpus) - of_whole, "GPU")
+        lines.append(
+            f"{held} of the ranks are instances (MIG): use, power and energy are those of the "
+            f"{text.plural(of_whole, 'whole card')} that they are part of, with whatever else runs there"
+        )
+    return lines
+
+
+def _more(count: int) -> str:
+    return f" and {count} more" if count > 0 else ""

@@ -1,0 +1,123 @@
+"""Two studies point by point: what became slower, how sure that is, and the exit status of a nightly comparison."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import studies
+
+from profiling.__main__ import main
+from profiling.cli import compare
+from profiling.cli import report as reporting
+from profiling.study import changes, runs
+
+NODES = (1, 2, 4)
+
+
+def made(folder: Path, seed: int, slow: float = 1.0, nodes=NODES, repeats: int = 3, axis=None) -> Path:
+    """A study whose runs differ by 1 %, on four nodes and more slower by a factor."""
+    draw = np.random.default_rng(seed)
+
+    def seconds(ranks: int, repeat: int) -> float:
+        return 0.05 * ranks**0.1 * float(np.exp(0.01 * draw.normal())) * (slow if ranks >= 4 else 1)
+
+    return studies.make(folder, nodes=nodes, repeats=repeats, seconds=seconds, axis=axis)
+
+
+@pytest.fixture(scope="module")
+def monday(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made(tmp_path_factory.mktemp("first") / "monday", 9)
+
+
+@pytest.fixture(scope="module")
+def tuesday(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made(tmp_path_factory.mktemp("second") / "tuesday", 2, slow=1.12)
+
+
+def test_the_point_that_became_slower_is_named_with_an_interval_for_all(monday: Path, tuesday: Path):
+    found = changes.between(runs.read(monday), runs.read(tuesday))
+    assert [(point.workers, point.verdict) for point in found.points] == [
+        (1, "no change seen"), (2, "no change seen"), (4, "slower")
+    ]  # fmt: skip
+    last = found.points[-1]
+    assert last.interval is not None and last.interval.low < 1 / 1.12 < last.interval.high < 1
+    assert found.degrees == 12  # two of each of six samples
+    assert "slower than monday: 4 workers by" in changes.lines(found)[0]
+    back = changes.between(runs.read(tuesday), runs.read(monday)).points[-1]
+    assert back.verdict == "faster" and back.interval.low == pytest.approx(1 / last.interval.high)
+
+
+@pytest.mark.parametrize(("part", "status"), [("5%", 1), ("0.05", 1), ("20%", 0)])
+def test_the_exit_status_is_for_nightly_runs(capsys, monday: Path, tuesday: Path, part: str, status: int):
+    assert main(["compare", str(monday), str(tuesday), "--fail-if-slower", part]) == status
+    assert ("FAILED: slower by 5 % or more: 1 point" in capsys.readouterr().out) == (status == 1)
+    assert main(["compare", str(tuesday), str(monday), "--fail-if-slower", part]) == 0
+
+
+def test_a_point_without_a_run_fails_and_is_named(capsys, tmp_path: Path, monday: Path):
+    fewer = made(tmp_path / "fewer", 3, nodes=(1, 2, 8))
+    assert main(["compare", str(monday), str(fewer), "--fail-if-slower=5%"]) == 1
+    out = capsys.readouterr().out
+    assert "in monday only: 4 workers" in out and "in fewer only: 8 workers" in out
+    assert "FAILED: without a run to compare: 1 point" in out
+
+
+def test_single_runs_are_compared_by_how_much_the_others_differ(capsys, tmp_path: Path, monday: Path):
+    once = made(tmp_path / "once", 4, slow=1.12, repeats=1)
+    found = changes.between(runs.read(monday), runs.read(once))
+    assert found.degrees == 6 and [point.verdict for point in found.points][-1] == "slower"
+    # Without any repeats it is not known, and what looks slower fails all the same.
+    other = made(tmp_path / "other", 5, repeats=1)
+    assert main(["compare", str(other), str(once), "--fail-if-slower=5%"]) == 1
+    assert "unknown at 1 worker, 2 workers, 4 workers" in capsys.readouterr().out
+
+
+def test_the_intervals_of_studies_without_a_change_hold_together(tmp_path: Path):
+    """Of studies in which nothing changed, one in twenty may show a change at any of its points."""
+    draw = np.random.default_rng(6)
+    shown = 0
+    for _ in range(400):
+        samples = [100 * np.exp(0.02 * draw.normal(size=3)) for _ in range(8)]
+        scatter = changes.variance.scatter([np.log(sample) for sample in samples])
+        intervals = [
+            changes.confidence.student_ratio(
+                tuple(samples[at + 1]), tuple(samples[at]), 1 - 0.05 / 4, (scatter.of(at + 1), scatter.of(at))
+            )
+            for at in range(0, 8, 2)
+        ]
+        shown += any(not interval.low <= 1 <= interval.high for interval in intervals)
+    assert shown / 400 < 0.085  # 0.05 and three standard errors
+
+
+def test_the_points_of_sweeps_are_compared_by_their_values(tmp_path: Path):
+    first = made(tmp_path / "first", 7, axis=("width", ("8", "16")))
+    second = made(tmp_path / "second", 8, axis=("width", ("16", "32")))
+    found = changes.between(runs.read(first), runs.read(second))
+    assert {(point.series, point.workers) for point in found.points} == {("width=16", n) for n in NODES}
+    assert set(found.only[0]) == {("width=8", n) for n in NODES}
+
+
+def test_a_report_says_what_changed_since_another_study(monday: Path, tuesday: Path):
+    content = json.loads(reporting.run([str(tuesday), "--against", str(monday), "--json"]))
+    assert [point["verdict"] for point in content["against"]["points"]][-1] == "slower"
+    assert any(line.startswith("against monday: slower than monday: 4 workers") for line in content["notes"])
+    document = json.loads(compare.run([str(monday), str(tuesday), "--json", "--fail-if-slower=5%"]))
+    assert document["points"] == content["against"]["points"] and len(document["failed"]) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["compare", "{study}", "{run}"],
+        ["compare", "{run}", "{run}", "--fail-if-slower=5%"],
+        ["compare", "{study}", "{study}", "--fail-if-slower=much"],
+        ["compare", "{study}", "{study}", "--fail-if-slower=0"],
+        ["compare", "{study}", "{study}", "--fail-if-slower=120%"],
+        ["report", "{study}", "--against", "/nowhere"],
+    ],
+)
+def test_bad_words_are_refused_in_a_line(capsys, monday: Path, words: list[str]):
+    assert main([word.format(study=monday, run=monday / "n1-r1") for word in words]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and "Traceback" not in err
