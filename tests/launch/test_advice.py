@@ -20,7 +20,7 @@ from launch.record.writing import append_line, publish_json
 from launch.submit import advice, best_nodes, findings
 from launch.submit.used import Use
 from profiling.telemetry import used as reader
-from profiling.telemetry.readings import ReadingWriter
+from profiling.telemetry.reading_lines import ReadingWriter
 
 GIB = 2**30
 READ = {"node_memory_bytes": 3 * GIB, "rank_cores": 1.3, "all_busy": False, "gpus": [], "unreadable": ""}
