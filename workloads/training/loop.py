@@ -233,7 +233,7 @@ class Loop:
                     self.run.checkpoints,
                     self.step,
                     self._variables,
-                    {"sharding": asdict(self.sharding), **note},
+                    {"engine": self._engine.name, "sharding": asdict(self.sharding), **note},
                     self.config.keep,
                 )
             self.communicator.barrier()
@@ -257,7 +257,11 @@ class Loop:
                 "go on with the options and data of the run, or start a new run"
             )
         checkpoints.restore(checkpoint, self._variables)
-        print(f"going on after step {checkpoint.step}", flush=True)
+        before, now = checkpoint.header.get("engine", "horovod"), self._engine.name
+        changed = (
+            f", which --engine {before} has made, with --engine {now}: its noise is another" if before != now else ""
+        )
+        print(f"going on after step {checkpoint.step}{changed}", flush=True)
         return {
             "step": checkpoint.step,
             "seconds": self.seconds | checkpoint.header["seconds"],

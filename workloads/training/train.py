@@ -81,9 +81,7 @@ def main(argv: list[str]) -> int:
             staging.stage(config.stage, workload, sharding, communicator)
             phases["stage"] = time.time() - began
         loop.restore()
-        if rank.is_chief and config.tensorboard:
-            from workloads.training.tensorboard import Board
-
+        if rank.is_chief and config.tensorboard and (Board := engine.board()):
             shape = {"seed": seed, "ranks": rank.size, "nodes": rank.nodes}
             loop.board = Board(run.tensorboard, loop.step, steps)
             loop.board.begin(workload, without_secrets(dataclasses.asdict(config)) | shape)

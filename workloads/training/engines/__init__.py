@@ -77,6 +77,7 @@ class Communicator(Protocol):
 class Engine(Protocol):
     """What the training loop needs of a framework."""
 
+    name: str  # as --engine has it
     Communicator: Any  # see the protocol
     Step: Any  # (workload, optimizer, communicator, xla, accumulate, deterministic): see those of the engines
     Pipeline: Any  # (data, cache): batches loaded ahead
@@ -91,6 +92,9 @@ class Engine(Protocol):
     def sums(self, workload: Workload) -> Callable[[Any, Any], dict[str, Any]]:
         """A compiled function: ``(inputs, targets)`` to `step.measured` of the network as it is now."""
         ...
+
+    def board(self) -> Any:
+        """The class that writes what TensorBoard shows; None, with a line that says so, where there is none."""
 
     def square(self, rows: int, dtype: str) -> Callable[[], Any]:
         """A function that multiplies a matrix of so many rows by itself, and returns when that is done."""

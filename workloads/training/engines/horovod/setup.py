@@ -1,6 +1,7 @@
 """What has to be set before TensorFlow is used."""
 
 import os
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -28,3 +29,10 @@ def configure(config: Training, rank: Rank, seed: int, threads: int) -> None:
     if config.precision == "bfloat16":
         bias.sum_gradients_in_float32()
     keras.utils.set_random_seed(seed)
+
+
+def board() -> Any:
+    """See `engines.Engine`."""
+    from workloads.training.tensorboard import Board
+
+    return Board
