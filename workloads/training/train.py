@@ -83,8 +83,8 @@ def main(argv: list[str]) -> int:
         loop.restore()
         if rank.is_chief and config.tensorboard and (Board := engine.board()):
             shape = {"seed": seed, "ranks": rank.size, "nodes": rank.nodes}
-            loop.board = Board(run.tensorboard, loop.step, steps)
-            loop.board.begin(workload, without_secrets(dataclasses.asdict(config)) | shape)
+            loop.board = board = Board(run.tensorboard, loop.step, steps)
+            board.begin(workload, without_secrets(dataclasses.asdict(config)) | shape)
         phases |= {"import": imported - entered, "build": time.time() - imported - (phases.get("stage") or 0)}
         if not loop.train(steps):
             return stop.STOPPED

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _SMALL = 1024  # bytes of the first message of `gather`, in which most objects fit
 _PATIENCE_S = 300  # for the last rank to come
+_LEAVING_S = 5  # for the others to leave too: after a training all do so at once, after an error nobody does
 
 
 class Communicator:
@@ -51,6 +52,7 @@ class Communicator:
                 cluster_detection_method="deactivate",
                 initialization_timeout=_PATIENCE_S,
                 coordinator_bind_address=chief,  # and not at every address of the node
+                shutdown_timeout_seconds=_LEAVING_S,
             )
         self._refuse_wrong_build()
         if self.size > 1:
