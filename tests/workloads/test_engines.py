@@ -58,7 +58,7 @@ def test_horovod_is_the_default_where_it_is_installed_and_jax_elsewhere(installe
 def test_an_engine_that_is_not_there_or_not_wholly_is_refused(installed, packages, horovod_for, asked, line: str):
     installed(*packages, horovod_for=horovod_for)
     with pytest.raises(Refusal, match=line):
-        Training(engine=asked).refuse_missing()
+        Training(engine=asked).refuse_missing(2)
 
 
 def test_a_launch_with_an_engine_that_is_not_installed_starts_nothing(tmp_path: Path):

@@ -141,15 +141,15 @@ class Training:
             epoch_scaling="none",
         )
 
-    def refuse_missing(self) -> None:
-        """Make sure that the engine is installed in this Python.
+    def refuse_missing(self, size: int) -> None:
+        """Make sure that the engine is installed in this Python, for that many ranks.
 
         Raises
         ------
         Refusal
             If it is not, or not wholly.
         """
-        engines.refuse_missing(self.engine)
+        engines.refuse_missing(self.engine, size)
 
     def describe(self, size: int) -> dict[str, str]:
         """What follows from the number of ranks, for the plan.

@@ -120,7 +120,7 @@ def built(module: Any, config: Training, communicator: Any) -> Any:
 
 def configure(config: Training, rank: Rank, seed: int) -> engines.Engine:
     """Import the engine of the run, and set what has to be set before it is used."""
-    engines.refuse_missing(config.engine)
+    engines.refuse_missing(config.engine, rank.size)
     engine = engines.load(engines.likely(config.engine).name)
     threads = config.threads or share_of_cores(rank, len(os.sched_getaffinity(0)), os.cpu_count() or 1)
     engine.configure(config, rank, seed, threads)

@@ -132,8 +132,8 @@ def likely(asked: Name | None) -> Choice:
     return Choice("horovod", "by default") if _lacks("jax") else Choice("jax", f"as {lacking}")
 
 
-def refuse_missing(asked: Name | None) -> None:
-    """Make sure that the engine of a run is installed in this Python.
+def refuse_missing(asked: Name | None, size: int) -> None:
+    """Make sure that the engine of a run on so many ranks is installed in this Python.
 
     Raises
     ------
@@ -141,9 +141,9 @@ def refuse_missing(asked: Name | None) -> None:
         If it is not, or not wholly.
     """
     name = likely(asked).name
-    if lacking := _lacks(name):
+    if lacking := _lacks(name, size):
         other: Name = "jax" if name == "horovod" else "horovod"
-        instead = "" if _lacks(other) else f", or give --engine {other}"
+        instead = "" if _lacks(other, size) else f", or give --engine {other}"
         raise Refusal(f"--engine {name} cannot train with {sys.executable}: {lacking}; see docs/install.md{instead}")
 
 
@@ -166,12 +166,12 @@ def load(name: Name) -> Engine:
     return engine
 
 
-def _lacks(name: Name) -> str:
-    """What of an engine is not installed, in words; nothing if all is."""
+def _lacks(name: Name, size: int = 2) -> str:
+    """What of an engine is not installed, in words; nothing if all is. One rank has no use for Horovod."""
     for package in _PACKAGES[name]:
         if importlib.util.find_spec(package) is None:
             return f"the package {package} is not installed"
-    if name == "horovod" and not _has_horovod():
+    if name == "horovod" and size > 1 and not _has_horovod():
         spec = importlib.util.find_spec("horovod")
         return "the package horovod is not installed" if spec is None else "horovod was built without TensorFlow"
     return ""

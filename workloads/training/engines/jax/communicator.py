@@ -5,6 +5,7 @@ With one rank nothing is connected and every function is the identity.
 
 from __future__ import annotations
 
+import atexit
 import os
 import pickle
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import jax
 import numpy as np
+from jax._src import api
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from launch.errors import Refusal
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 
 _SMALL = 1024  # bytes of the first message of `gather`, in which most objects fit
 _PATIENCE_S = 300  # for the last rank to come
-_LEAVING_S = 5  # for the others to leave too: after a training all do so at once, after an error nobody does
 
 
 class Communicator:
@@ -52,7 +53,6 @@ class Communicator:
                 cluster_detection_method="deactivate",
                 initialization_timeout=_PATIENCE_S,
                 coordinator_bind_address=chief,  # and not at every address of the node
-                shutdown_timeout_seconds=_LEAVING_S,
             )
         self._refuse_wrong_build()
         if self.size > 1:
@@ -75,6 +75,9 @@ class Communicator:
         if self.size > 1 and kind is None:
             self.barrier()
             jax.distributed.shutdown()
+        elif self.size > 1:
+            # At the end of the process JAX would wait for the others, and abort all of them when they do not come.
+            atexit.unregister(getattr(api, "clean_up", None))
 
     def averaging(self, optimizer: keras.optimizers.Optimizer, compress: bool = False) -> keras.optimizers.Optimizer:
         """The optimizer as it is: the step averages the gradients before it gets them."""
