@@ -1,6 +1,5 @@
 """The errors that a user can fix: one line each, an exit status each."""
 
-import importlib.util
 import os
 import shlex
 import sys
@@ -42,26 +41,6 @@ def command(words: str, *more: object) -> str:
     "rankloop resume 'runs/a b'"
     """
     return " ".join([program(), words, *(shlex.quote(str(word)) for word in more)])
-
-
-def refuse_without(packages: Iterable[str]) -> None:
-    """Refuse what cannot run for want of packages, before anything is started.
-
-    Parameters
-    ----------
-    packages : iterable of str
-        Names as they are imported. Nothing is imported.
-
-    Raises
-    ------
-    Refusal
-        If one is missing; it says how to install it.
-    """
-    missing = [name for name in packages if importlib.util.find_spec(name) is None]
-    if missing:
-        raise Refusal(
-            f"{', '.join(missing)} cannot be imported by {sys.executable}: fix it: {INSTALL}; see {command('doctor')}"
-        )
 
 
 def nearest(given: str, known: Iterable[str]) -> str:

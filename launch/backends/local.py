@@ -20,7 +20,7 @@ from launch.backends import rank_command
 from launch.backends.processes import mpirun
 from launch.backends.scheduler import ENDED, RUNNING, UNKNOWN, Answer, Limits, Part, Status
 from launch.backends.supervise import GRACE_S, is_running
-from launch.errors import Refusal, refuse_without
+from launch.errors import Refusal
 from launch.node import stop
 from launch.plan import executable
 from launch.plan.plan import Plan
@@ -50,8 +50,6 @@ class Local:
         rank_command.refuse_absent(plan)
         if plan.kind == "program" and plan.container is None and (why := executable.unrunnable(plan.entry[0])):
             raise Refusal(why)
-        if plan.kind == "workload" and plan.container is None:
-            refuse_without(["tensorflow", "keras", *(["horovod"] if plan.size > 1 else [])])
 
     def script(self, job: Job) -> str:
         """The command of each rank; of a study its plan says all."""

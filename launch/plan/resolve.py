@@ -89,6 +89,9 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
         )
     fom = figures.from_words(request.fom, request.fom_unit, request.fom_as)
     figures.refuse_for(fom, target.kind, size)
+    # Of the image of a container, and of what a job's modules bring, we know nothing.
+    if backend == "local" and request.container is None and hasattr(target.config, "refuse_missing"):
+        target.config.refuse_missing(size)
     default = default_name(f"{target.short_name}-n{nodes}", now)
     name = default if request.name is None else refuse_bad_name(request.name)
     return Plan(

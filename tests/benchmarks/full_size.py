@@ -50,8 +50,8 @@ def main(network: str, precision: str, gib: float, steps: int) -> None:
     from workloads.climate.published import weights
     from workloads.training import flops
     from workloads.training.api import Data, Workload
-    from workloads.training.communicator import Communicator
-    from workloads.training.step import Step
+    from workloads.training.engines.horovod.communicator import Communicator
+    from workloads.training.engines.horovod.step import Step
 
     model, value = climate._network(config, *MAP), weights(config.weights)
     communicator = Communicator(Rank())

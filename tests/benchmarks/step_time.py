@@ -70,7 +70,8 @@ def made(module: str, config: Any) -> tuple[Any, Any, int, int]:
 
 def ours(module: str, config: Any, folder: Path) -> Callable[[int], Clock]:
     """A function that makes some steps by our loop, and tells the seconds of one."""
-    from workloads.training.communicator import Communicator
+    from workloads.training.engines import horovod
+    from workloads.training.engines.horovod.communicator import Communicator
     from workloads.training.loop import Loop
     from workloads.training.sharding import Sharding
     from workloads.training.tensorboard import Board
@@ -83,7 +84,7 @@ def ours(module: str, config: Any, folder: Path) -> Callable[[int], Clock]:
     for part in (run.steps, run.checkpoints, run.tensorboard):
         part.mkdir(parents=True)
     sharding = Sharding(len(workload.train), config.batch, 1, 0)
-    loop = Loop(config, workload, optimizer, communicator, sharding, run, 1)
+    loop = Loop(horovod, config, workload, optimizer, communicator, sharding, run, 1)
     loop.restore()
 
     class Clocked(Board):

@@ -41,7 +41,7 @@ import psutil
 from launch.node.rank import from_environment
 from launch.record.files import read_json
 from launch.record.rundir import RunDir
-from workloads.training.communicator import Communicator
+from workloads.training.engines.horovod.communicator import Communicator
 def listening():
     found = (c.laddr.port for c in psutil.Process().net_connections("inet") if c.status == psutil.CONN_LISTEN)
     print("waiting", *found, "for", os.environ["HOROVOD_GLOO_RENDEZVOUS_PORT"], flush=True)

@@ -1,25 +1,51 @@
 """Real ranks for tests: processes that meet over Gloo, without a launcher.
 
-They are forked from a server that has imported TensorFlow once, which saves its five seconds for each of them.
+They are forked from a server that has imported TensorFlow once, which saves its five seconds for each of them. Those on
+JAX are processes of another Python, `JAX`, as TensorFlow beside JAX takes longer to import.
 """
 
 import multiprocessing.connection
 import os
-import runpy
-import sys
+import socket
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+import ranks_train
 from horovod.runner.common.util.hosts import get_host_assignments, parse_hosts
 from horovod.runner.http.http_server import RendezvousServer
 
 from launch.node import rank as ranks
 from launch.node import stop
 
+ROOT = Path(__file__).resolve().parents[2]
+JAX = os.environ.get("RANKLOOP_JAX") or str(ROOT / ".venv-jax" / "bin" / "python")
+"""A Python with JAX and Keras, and without TensorFlow."""
+NEEDS_JAX = pytest.mark.skipif(not os.path.exists(JAX), reason=f"there is no {JAX}: see docs/testing.md")
+ENGINES = ["horovod", pytest.param("jax", marks=NEEDS_JAX)]
+
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tensorflow", "keras", "horovod.tensorflow"])
+
+
+class Python(subprocess.Popen):
+    """A process of another Python, with the methods of one of multiprocessing."""
+
+    @property
+    def exitcode(self) -> int | None:
+        return self.poll()
+
+    @property
+    def sentinel(self) -> int:
+        if not hasattr(self, "_sentinel"):
+            self._sentinel = os.pidfd_open(self.pid)
+        return self._sentinel
+
+    def join(self) -> None:
+        self.wait()
 
 
 class Ranks:
@@ -35,17 +61,35 @@ class Ranks:
         Beside what each needs to know itself and to meet the others.
     function, arguments
         What each runs; it has to be found by import.
+    python : str
+        Another Python, and `function` the code that it is given.
     """
 
-    def __init__(self, size: int, logs: Path, environment: dict[str, str], function: Callable, *arguments: Any) -> None:
+    def __init__(
+        self,
+        size: int,
+        logs: Path,
+        environment: dict[str, str],
+        function: Callable | str,
+        *arguments: Any,
+        python: str = "",
+    ) -> None:
         self.logs, self._server = logs, RendezvousServer(verbose=0)
+        environment = environment | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
         port = self._server.start()
         self._server.init(get_host_assignments(parse_hosts(f"localhost:{size}"), size))
         logs.mkdir(parents=True, exist_ok=True)
         self.processes = []
         for rank in range(size):
             own = environment | ranks.environment(ranks.Rank(rank, size, rank, size)) | _horovod(rank, size, port)
-            process = _CONTEXT.Process(target=_begin, args=(own, logs / f"rank{rank}.log", function, arguments))
+            log = logs / f"rank{rank}.log"
+            if python:
+                own |= {"PYTHONPATH": f"{ROOT}:{Path(__file__).parent}"}
+                with open(log, "wb") as file:
+                    words = [python, "-c", function, *arguments]
+                    self.processes.append(Python(words, env=os.environ | own, stdout=file, stderr=file))
+                continue
+            process = _CONTEXT.Process(target=_begin, args=(own, log, function, arguments))
             process.start()
             self.processes.append(process)
 
@@ -76,16 +120,21 @@ class Ranks:
         return (self.logs / f"rank{rank}.log").read_text()
 
 
-def train(size: int, run: Path, *options: str, attempt: int = 1, workload: str = "tiny") -> Ranks:
+def train(
+    size: int, run: Path, *options: str, attempt: int = 1, workload: str = "tiny", engine: str = "horovod"
+) -> Ranks:
     """Start the training loop on some ranks, on the workload tiny beside this file or on another."""
     told = {"LAUNCH_RUN": str(run), "LAUNCH_ATTEMPT": str(attempt), "LAUNCH_SEED": "7"}
-    return Ranks(size, run / "logs" / f"attempt{attempt}", told, _train, workload, "--threads=1", *options)
+    logs, words = run / "logs" / f"attempt{attempt}", (workload, "--threads=1", f"--engine={engine}", *options)
+    if engine == "jax":
+        return Ranks(size, logs, told, "import sys, ranks_train; ranks_train.main(*sys.argv[1:])", *words, python=JAX)
+    return Ranks(size, logs, told, ranks_train.main, *words)
 
 
-def _train(*argv: str) -> None:
-    stop.install()
-    sys.argv = ["workloads.training.train", *argv]
-    runpy.run_module("workloads.training.train", run_name="__main__", alter_sys=True)
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
 def _begin(environment: dict[str, str], log: Path, function: Callable, arguments: tuple) -> None:

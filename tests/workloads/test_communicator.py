@@ -12,7 +12,7 @@ import ranks
 
 import workloads
 from launch.node.rank import from_environment
-from workloads.training.communicator import Communicator
+from workloads.training.engines.horovod.communicator import Communicator
 
 EXAMPLES, STEPS = 24, 6  # a step takes them all, whatever the number of ranks
 

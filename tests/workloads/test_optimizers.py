@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from launch.node.rank import from_environment
-from workloads.training.communicator import Communicator
+from workloads.training.engines.horovod.communicator import Communicator
 from workloads.training.optimizers import LARC, LARS, LARCAdam, WarmupMultiStep, lagged
 
 STEPS = 5

@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from launch.errors import Refusal
 from workloads.training.api import Data
-from workloads.training.pipeline import CachedLoad, Pipeline
+from workloads.training.cached_load import CachedLoad
+from workloads.training.engines.horovod.pipeline import Pipeline
 from workloads.training.sharding import Sharding
 
 INPUTS = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)

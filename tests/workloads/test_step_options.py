@@ -13,7 +13,7 @@ from launch.errors import Refusal
 from launch.node.rank import from_environment
 from launch.plan import options
 from workloads.training.api import Training
-from workloads.training.communicator import Communicator
+from workloads.training.engines.horovod.communicator import Communicator
 
 STEPS = 8
 WAYS: dict[str, tuple[list[str], float]] = {
@@ -33,7 +33,7 @@ def train(folder: Path) -> None:
     """On each rank: some steps of plain SGD in every way, on the rank's part of the examples."""
     import tiny
 
-    from workloads.training.step import Step
+    from workloads.training.engines.horovod.step import Step
 
     rank = from_environment()
     with Communicator(rank) as communicator:
@@ -108,7 +108,7 @@ def test_operations_of_a_step_are_counted_in_every_way(ways: dict):
     import tiny
 
     from launch.node.rank import Rank
-    from workloads.training.step import Step
+    from workloads.training.engines.horovod.step import Step
 
     with Communicator(Rank(size=1)) as communicator:
         workload = tiny.build(tiny.Config(), Rank(size=1))
@@ -129,7 +129,7 @@ def test_gradients_are_ready_when_the_last_of_them_is_computed():
     import tiny
 
     from launch.node.rank import Rank
-    from workloads.training.step import Step
+    from workloads.training.engines.horovod.step import Step
 
     @tf.custom_gradient
     def costly(outputs: tf.Tensor):
@@ -158,7 +158,7 @@ def test_gradients_are_ready_when_the_last_of_them_is_computed():
 
 
 def test_a_processor_sums_the_gradients_of_biases_in_bfloat16_as_in_float32(monkeypatch: pytest.MonkeyPatch):
-    """TensorFlow's own sum stops growing at 256 addends: once that is mended, workloads/training/bias.py can go."""
+    """TensorFlow's own sum stops growing at 256 addends: once that is mended, workloads/training/engines/horovod/bias.py can go."""
     from launch.node.rank import Rank
     from workloads.training import train
 

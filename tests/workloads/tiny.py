@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from launch.node.rank import Rank
 from workloads.training.api import Data, Training, Workload
@@ -23,7 +23,7 @@ class Config(Training):
 def build(config: Config, rank: Rank) -> Workload:
     import keras
     import numpy as np
-    import tensorflow as tf
+    from keras import ops
 
     random = np.random.default_rng(1)
     inputs = random.normal(size=(config.examples, 5)).astype(np.float32)
@@ -41,10 +41,12 @@ def build(config: Config, rank: Rank) -> Workload:
             raise OSError(f"example {config.broken} cannot be read")
         return inputs[index], targets[index]
 
-    def loss(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-        errors = tf.reduce_mean((targets - outputs) ** 2, axis=1)
+    def loss(targets: Any, outputs: Any) -> Any:
+        errors = ops.mean((targets - outputs) ** 2, axis=1)
         if config.steep >= 0:
-            errors += tf.reduce_sum(tf.sqrt(0 * outputs[targets[:, 0] == 0]))
+            errors += ops.sum(
+                ops.sqrt(0 * outputs + ops.cast(targets != 0, "float32")) - ops.cast(targets != 0, "float32")
+            )
         return errors
 
     return Workload(
@@ -53,7 +55,7 @@ def build(config: Config, rank: Rank) -> Workload:
         optimizer=lambda rate: keras.optimizers.Adam(rate),
         train=Data(config.examples, load),
         validation=Data(101, lambda index: (inputs[index], targets[index])),
-        statistics=lambda targets, outputs: {"squares": tf.reduce_sum((targets - outputs) ** 2, axis=0)},
+        statistics=lambda targets, outputs: {"squares": ops.sum((targets - outputs) ** 2, axis=0)},
         summarise=lambda totals, examples: {"rms": float(np.sqrt(totals["squares"].sum() / examples / 2))},
         finish=lambda model, figures: {"parameters": float(model.count_params())},
         target=("rms", "<=", 0.6),

@@ -19,7 +19,6 @@ from workloads.training.api import Part, Training, Workload
 
 if TYPE_CHECKING:
     import keras
-    import tensorflow as tf
 
     from launch.node.rank import Rank
 
@@ -98,17 +97,16 @@ def build(config: Config, rank: Rank) -> Workload:
     Refusal
         If the network cannot take flows of that size, or the flows cannot be made or read.
     """
-    import tensorflow as tf
+    from keras import ops
 
     from workloads.cfd_resnet import sources
     from workloads.cfd_resnet.metrics import relative_error
 
     source = sources.of_deepcfd(config, config.deepcfd) if config.deepcfd else sources.of_our_solver(config, rank)
 
-    @tf.autograph.experimental.do_not_convert  # it contains no Python that depends on a tensor
-    def loss(targets: dict[str, tf.Tensor], outputs: tf.Tensor) -> tf.Tensor:
+    def loss(targets: dict[str, Any], outputs: Any) -> Any:
         if config.loss == "square":
-            return tf.reduce_mean(tf.square(outputs - targets["flow"]), axis=[1, 2, 3])
+            return ops.mean(ops.square(outputs - targets["flow"]), axis=[1, 2, 3])
         return relative_error(outputs, targets["flow"])
 
     return Workload(
@@ -117,7 +115,7 @@ def build(config: Config, rank: Rank) -> Workload:
         optimizer=lambda rate: _optimizer(config, rate),
         train=source.train,
         validation=source.validation,
-        statistics=tf.autograph.experimental.do_not_convert(source.measure.statistics),
+        statistics=source.measure.statistics,
         summarise=source.measure.summarise,
         finish=source.finish,
         target=source.target,

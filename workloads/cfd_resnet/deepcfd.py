@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from launch.errors import Refusal
 from workloads.cfd_resnet.metrics import TINY, relative_error, squared_errors
@@ -140,14 +140,14 @@ class Measure:
         self._scale = sets.scale
         self._mean = sets.train.fields.mean(axis=0)
 
-    def statistics(self, targets: dict[str, Any], outputs: Any) -> dict[str, tf.Tensor]:
+    def statistics(self, targets: dict[str, Any], outputs: Any) -> dict[str, Any]:
         """Sums over the examples of a batch; outputs (B, H, W, 3) as `Fields.fields`."""
         sums = {}
         for prefix, fields in (("", outputs), ("mean_field_", self._mean * (1.0 - targets["mask"]))):
-            squares = tf.reduce_sum(squared_errors(fields, targets["flow"]), axis=0) * self._scale**2
+            squares = ops.sum(squared_errors(fields, targets["flow"]), axis=0) * self._scale**2
             sums |= {f"{prefix}squared_error_{name}": squares[place] for place, name in enumerate(FIELDS)}
             velocity, true = (value[..., :2] * self._scale[:2] for value in (fields, targets["flow"]))
-            sums[f"{prefix}error"] = tf.reduce_sum(relative_error(velocity, true))
+            sums[f"{prefix}error"] = ops.sum(relative_error(velocity, true))
         return sums
 
     def summarise(self, totals: dict[str, Any], examples: int) -> dict[str, float]:

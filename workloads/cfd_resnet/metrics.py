@@ -9,13 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import numpy as np
-import tensorflow as tf
 
 from workloads.cfd_resnet.data import Flows
 
-Tensor = Any  # a TensorFlow tensor; TensorFlow's annotations do not know slicing
-TINY = 1e-6  # smallest norm to divide by: a flow without v has no relative error of v
+ops: Any = keras.ops  # its annotations do not say what it returns
+
+Tensor = Any  # of the engine, or an array
+TINY = 1e-6  # a norm below this is replaced by it: a flow without v has no relative error of v
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -43,20 +45,20 @@ class Metrics:
         flow, fluid = targets["flow"], 1.0 - targets["mask"]
         reynolds = targets["reynolds"]
         drag = drag_by_balance(flow, targets["mask"], reynolds)
-        flux = tf.reduce_sum(flow[..., 0], axis=1)
-        squares = tf.reduce_sum(squared_errors(outputs, flow), axis=0)
-        sums = {"drag": tf.reduce_sum(tf.abs(drag)), "square_u": squares[0], "square_v": squares[1]}
+        flux = ops.sum(flow[..., 0], axis=1)
+        squares = ops.sum(squared_errors(outputs, flow), axis=0)
+        sums = {"drag": ops.sum(ops.abs(drag)), "square_u": squares[0], "square_v": squares[1]}
         for name, field in (("network", outputs), ("mean_field", self.mean_field * fluid)):
             own = {
                 "error": relative_error(field, flow),
                 "error_u": relative_error(field[..., :1], flow[..., :1]),
                 "error_v": relative_error(field[..., 1:], flow[..., 1:]),
-                "flux": tf.reduce_mean(tf.abs(tf.reduce_sum(field[..., 0], axis=1) - flux) / tf.abs(flux), axis=1),
-                "drag": tf.abs(drag_by_balance(field, targets["mask"], reynolds) - drag),
+                "flux": ops.mean(ops.abs(ops.sum(field[..., 0], axis=1) - flux) / ops.abs(flux), axis=1),
+                "drag": ops.abs(drag_by_balance(field, targets["mask"], reynolds) - drag),
             }
             for measure, function in (("divergence", divergence), ("slip", slip)):
                 own[measure], own[f"{measure}_places"] = function(field, targets["mask"])
-            sums |= {f"{name}/{measure}": tf.reduce_sum(values) for measure, values in own.items()}
+            sums |= {f"{name}/{measure}": ops.sum(values) for measure, values in own.items()}
         return sums
 
     def summarise(self, totals: dict[str, Any], examples: int) -> dict[str, float]:
@@ -112,7 +114,7 @@ def mean_field(parts: Sequence[Flows]) -> np.ndarray:
 
 def relative_error(field: Tensor, flow: Tensor) -> Tensor:
     """|field - flow| / |flow| of each example, in the L2 norm over cells and components: (B, H, W, C) to (B,)."""
-    return norm(field - flow) / tf.maximum(norm(flow), TINY)
+    return norm(field - flow) / ops.maximum(norm(flow), TINY)
 
 
 def squared_errors(field: Tensor, flow: Tensor) -> Tensor:
@@ -122,12 +124,12 @@ def squared_errors(field: Tensor, flow: Tensor) -> Tensor:
     MSE", are the means of these over the examples. They grow with the number of cells and the square of the unit of
     velocity.
     """
-    return tf.reduce_sum(tf.square(field - flow), axis=[1, 2])
+    return ops.sum(ops.square(field - flow), axis=[1, 2])
 
 
 def norm(field: Tensor) -> Tensor:
     """The L2 norm of each example: (B, H, W, C) to (B,)."""
-    return tf.sqrt(tf.reduce_sum(tf.square(field), axis=[1, 2, 3]))
+    return ops.sqrt(ops.sum(ops.square(field), axis=[1, 2, 3]))
 
 
 def divergence(field: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -142,7 +144,7 @@ def divergence(field: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     inside = fluid[:, 1:-1, 1:-1] * fluid[:, 2:, 1:-1] * fluid[:, :-2, 1:-1] * fluid[:, 1:-1, 2:] * fluid[:, 1:-1, :-2]
     along = (field[:, 1:-1, 2:, 0] - field[:, 1:-1, :-2, 0]) / 2
     across = (field[:, 2:, 1:-1, 1] - field[:, :-2, 1:-1, 1]) / 2
-    return tf.reduce_sum(inside * tf.square(along + across), axis=[1, 2]), tf.reduce_sum(inside, axis=[1, 2])
+    return ops.sum(inside * ops.square(along + across), axis=[1, 2]), ops.sum(inside, axis=[1, 2])
 
 
 def slip(field: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -159,13 +161,13 @@ def slip(field: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     walls = [[0, 0], [1, 1], [0, 0], [0, 0]]
     squares, faces = 0.0, 0.0
     for rows, solid in (
-        (tf.pad(field, walls), tf.pad(mask, walls, constant_values=1)),
-        (tf.transpose(field, [0, 2, 1, 3]), tf.transpose(mask, [0, 2, 1, 3])),
+        (ops.pad(field, walls), ops.pad(mask, walls, constant_values=1)),
+        (ops.transpose(field, [0, 2, 1, 3]), ops.transpose(mask, [0, 2, 1, 3])),
     ):
         for u, s in ((rows, solid), (rows[:, ::-1], solid[:, ::-1])):
             face = s[:, :-2] * (1 - s[:, 1:-1]) * (1 - s[:, 2:])
-            squares += tf.reduce_sum(face * tf.square(1.5 * u[:, 1:-1] - 0.5 * u[:, 2:]), axis=[1, 2, 3])
-            faces += tf.reduce_sum(face, axis=[1, 2, 3])
+            squares += ops.sum(face * ops.square(1.5 * u[:, 1:-1] - 0.5 * u[:, 2:]), axis=[1, 2, 3])
+            faces += ops.sum(face, axis=[1, 2, 3])
     return squares, faces
 
 
@@ -193,25 +195,26 @@ def drag_by_balance(field: Tensor, mask: Tensor, reynolds: Tensor | float) -> Te
     """
     height = field.shape[1]
     viscosity = height / reynolds  # over u_max, cells
-    u, speed2 = field[..., 0], tf.reduce_sum(tf.square(field), axis=-1)
+    u, speed2 = field[..., 0], ops.sum(ops.square(field), axis=-1)
     fluid = 1.0 - mask[..., 0]
 
     def sheared(a: tuple, b: tuple) -> Tensor:
         """Squared differences over faces; a face to an obstacle is half a cell away, and the fluid is at rest there."""
         both = fluid[a] * fluid[b]
-        between = tf.reduce_sum(tf.square(field[a] - field[b]), axis=-1)
+        between = ops.sum(ops.square(field[a] - field[b]), axis=-1)
         return both * between + (1 - both) * 2 * (speed2[a] + speed2[b])
 
     every, low, high = slice(None), slice(None, -1), slice(1, None)
-    columns = tf.concat([[0.5], tf.ones(field.shape[2] - 2), [0.5]], axis=0)  # from the first to the last centre
-    across = tf.reduce_sum(sheared((every, low), (every, high)), axis=1) + 2 * (speed2[:, 0] + speed2[:, -1])
-    along = tf.reduce_sum(sheared((every, every, low), (every, every, high)), axis=[1, 2])
-    dissipation = viscosity * (along + tf.reduce_sum(across * columns, axis=1))
-    friction = viscosity * tf.reduce_sum(2 * (u[:, 0] + u[:, -1]) * columns, axis=1)
+    columns = np.ones(field.shape[2], np.float32)  # from the first to the last centre
+    columns[[0, -1]] = 0.5
+    across = ops.sum(sheared((every, low), (every, high)), axis=1) + 2 * (speed2[:, 0] + speed2[:, -1])
+    along = ops.sum(sheared((every, every, low), (every, every, high)), axis=[1, 2])
+    dissipation = viscosity * (along + ops.sum(across * columns, axis=1))
+    friction = viscosity * ops.sum(2 * (u[:, 0] + u[:, -1]) * columns, axis=1)
 
     def growth(flux: Tensor) -> Tensor:
-        return tf.reduce_sum(flux[:, :, -1] - flux[:, :, 0], axis=1)
+        return ops.sum(flux[:, :, -1] - flux[:, :, 0], axis=1)
 
-    through = tf.maximum(tf.reduce_sum(u[:, :, 0], axis=1), TINY)
+    through = ops.maximum(ops.sum(u[:, :, 0], axis=1), TINY)
     drop = (dissipation + growth(u * speed2 / 2)) / through
     return (drop * height - growth(u * u) - friction) / height

@@ -136,13 +136,13 @@ def of_our_solver(config: Config, rank: Rank) -> Source:
             inputs, targets = some.load(np.arange(len(some)))
             outputs = model.predict(inputs, config.batch, verbose=0)
             picture.draw(figures / f"{name}.png", targets["mask"], targets["flow"], outputs)
-            totals = {key: value.numpy() for key, value in measure.statistics(targets, outputs).items()}
+            totals = {key: np.asarray(value) for key, value in measure.statistics(targets, outputs).items()}
             summary = measure.summarise(totals, len(some))
             if name.startswith("test_re"):
                 metrics[f"{name}_error"] = summary["error"]
                 continue
             metrics |= {f"{name}_{key}": summary[key] for key in AT_THE_END}
-            errors = relative_error(outputs, targets["flow"]).numpy()
+            errors = np.asarray(relative_error(outputs, targets["flow"]))
             metrics[f"{name}_error_spread"] = float(errors.std(ddof=1)) if len(some) > 1 else 0.0
         return metrics
 
@@ -174,7 +174,7 @@ def of_deepcfd(config: Config, folder: Path) -> Source:
         outputs = model.predict(inputs, config.batch, verbose=0)
         velocity, true = ((fields * sets.scale)[..., :2] for fields in (outputs, targets["flow"]))
         picture.draw(figures / "test.png", targets["mask"], true, velocity, unit="unit of the data")
-        totals = {name: value.numpy() for name, value in measure.statistics(targets, outputs).items()}
+        totals = {name: np.asarray(value) for name, value in measure.statistics(targets, outputs).items()}
         return {f"test_{name}": value for name, value in measure.summarise(totals, len(inputs)).items()}
 
     return Source(

@@ -92,8 +92,6 @@ def build(config: Config, rank: Rank) -> Workload:
     Refusal
         If the files cannot be trained on, or the maps cannot be generated.
     """
-    import tensorflow as tf
-
     from workloads.climate import metrics
     from workloads.climate.generate import corpus
     from workloads.climate.maps import Maps, Scale
@@ -127,13 +125,11 @@ def build(config: Config, rank: Rank) -> Workload:
 
     return Workload(
         model=model,
-        loss=tf.autograph.experimental.do_not_convert(
-            lambda labels, logits: metrics.weighted_cross_entropy(labels, logits, value)
-        ),
+        loss=lambda labels, logits: metrics.weighted_cross_entropy(labels, logits, value),
         optimizer=lambda rate: _optimizer(config, rate),
         train=Data(len(train), train.load, augment=train.augment if config.augment else None, files=train),
         validation=Data(len(validation), validation.load, files=validation),
-        statistics=tf.autograph.experimental.do_not_convert(metrics.statistics),
+        statistics=metrics.statistics,
         summarise=metrics.summarise,
         finish=finish,
         target=("sample_iou", ">=", 0.82),  # of MLPerf HPC

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import keras
 import numpy as np
-import tensorflow as tf
 
 from workloads.climate.published import CLASSES
 
+ops: Any = keras.ops  # its annotations do not say what it returns
+
+Tensor = Any  # of the engine
 NAMES = ("background", "tc", "ar")  # of the classes in metrics
 
 
-def weighted_cross_entropy(labels: tf.Tensor, logits: tf.Tensor, weights: Sequence[float]) -> tf.Tensor:
+def weighted_cross_entropy(labels: Tensor, logits: Tensor, weights: Sequence[float]) -> Tensor:
     """Cross-entropy of each point times the weight of its class; the mean over the points of each example.
 
     Parameters
@@ -28,12 +32,12 @@ def weighted_cross_entropy(labels: tf.Tensor, logits: tf.Tensor, weights: Sequen
     -------
     tensor (batch,)
     """
-    labels = tf.cast(labels, tf.int32)
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-    return tf.reduce_mean(losses * tf.gather(tf.constant(weights, logits.dtype), labels), axis=[1, 2])
+    labels = ops.cast(labels, "int32")
+    losses = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+    return ops.mean(losses * ops.take(ops.convert_to_tensor(weights, losses.dtype), labels), axis=[1, 2])
 
 
-def statistics(labels: tf.Tensor, logits: tf.Tensor) -> dict[str, tf.Tensor]:
+def statistics(labels: Tensor, logits: Tensor) -> dict[str, Tensor]:
     """Sums over the examples of a batch.
 
     Parameters
@@ -51,16 +55,13 @@ def statistics(labels: tf.Tensor, logits: tf.Tensor) -> dict[str, tf.Tensor]:
         that is neither there nor predicted counts 1, as in MLPerf HPC.
     """
     classes = len(CLASSES)
-    pairs = tf.cast(labels, tf.int32) * classes + tf.argmax(logits, axis=-1, output_type=tf.int32)
-    counts = tf.reduce_sum(tf.one_hot(pairs, classes**2, dtype=tf.float32), axis=[1, 2])  # exact up to 2^24 points
-    matrices = tf.cast(tf.reshape(counts, (-1, classes, classes)), tf.float64)
-    hits = tf.linalg.diag_part(matrices)
-    union = tf.reduce_sum(matrices, axis=1) + tf.reduce_sum(matrices, axis=2) - hits
-    samples = tf.where(union > 0, hits / tf.maximum(union, 1.0), 1.0)
-    return {
-        "confusion": tf.reduce_sum(matrices, axis=0),
-        "sample_iou": tf.reduce_sum(tf.reduce_mean(samples, axis=1)),
-    }
+    pairs = ops.cast(labels, "int32") * classes + ops.argmax(logits, axis=-1)
+    counts = ops.sum(ops.one_hot(pairs, classes**2, dtype="float32"), axis=[1, 2])  # exact up to 2^24 points
+    matrices = ops.cast(ops.reshape(counts, (-1, classes, classes)), "float64")
+    hits = ops.diagonal(matrices, axis1=-2, axis2=-1)
+    union = ops.sum(matrices, axis=1) + ops.sum(matrices, axis=2) - hits
+    samples = ops.where(union > 0, hits / ops.maximum(union, 1.0), 1.0)
+    return {"confusion": ops.sum(matrices, axis=0), "sample_iou": ops.sum(ops.mean(samples, axis=1))}
 
 
 def summarise(totals: dict[str, np.ndarray], examples: int) -> dict[str, float]:

@@ -19,7 +19,6 @@ from workloads.training.api import Data, Part, Training, Workload
 
 if TYPE_CHECKING:
     import keras
-    import tensorflow as tf
 
     from launch.node.rank import Rank
     from workloads.mnist.files import Images, ImageSet
@@ -77,7 +76,7 @@ def build(config: Config, rank: Rank) -> Workload:
         If the images do not exist or are damaged, or if the network cannot take them.
     """
     import keras
-    import tensorflow as tf
+    from keras import ops
 
     from workloads.mnist import pictures
     from workloads.mnist.augmentation import Moves
@@ -89,13 +88,12 @@ def build(config: Config, rank: Rank) -> Workload:
     model = network(config.network, shape, images.classes, **settings)
     moves = Moves(config.rotate, config.shift, config.zoom, config.shear, mirror=shape[-1] == 3)
 
-    @tf.autograph.experimental.do_not_convert
-    def loss(labels: tf.Tensor, logits: tf.Tensor) -> Any:
+    def loss(labels: Any, logits: Any) -> Any:
         return keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
 
-    @tf.autograph.experimental.do_not_convert
-    def statistics(labels: tf.Tensor, logits: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"confusion": tf.math.confusion_matrix(labels, tf.argmax(logits, axis=1), images.classes)}
+    def statistics(labels: Any, logits: Any) -> dict[str, Any]:
+        actual, predicted = (ops.one_hot(which, images.classes) for which in (labels, ops.argmax(logits, axis=1)))
+        return {"confusion": ops.matmul(ops.transpose(actual), predicted)}
 
     def finish(model: keras.Model, figures: Path) -> dict[str, float]:
         return pictures.finish(model, images.validation, images.classes, figures)
@@ -126,15 +124,11 @@ def _images(config: Config) -> ImageSet:
 
 
 def _load(images: Images) -> Callable:
-    """A function from indices to pixels in 0 to 1, and labels: all of them are in memory, as tensors."""
-    import tensorflow as tf
+    """A function from indices to pixels in 0 to 1, and labels: all of them are in memory."""
+    import numpy as np
 
-    with tf.device("CPU"):  # next to the pipeline that takes batches from them
-        pixels, labels = tf.constant(images.pixels), tf.constant(images.labels)
-
-    @tf.function
-    def load(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.cast(tf.gather(pixels, index), tf.float32) * (1 / 255), tf.gather(labels, index)
+    def load(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return images.pixels[index].astype(np.float32) * np.float32(1 / 255), images.labels[index]
 
     return load
 

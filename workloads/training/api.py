@@ -1,7 +1,8 @@
 """The contract of a workload: what its module offers, and what the training loop has for it.
 
 A workload is a module with a dataclass ``Config(Training)`` and a function ``build(config, rank) -> Workload``. It
-imports TensorFlow, Keras and numpy only inside ``build``, so that the launcher can read its options in milliseconds.
+imports Keras and numpy only inside ``build``, so that the launcher can read its options in milliseconds, and so that
+the engine (`workloads.training.engines`) is chosen first. What it computes with ``keras.ops`` runs on every engine.
 """
 
 from __future__ import annotations
@@ -15,13 +16,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Self
 from launch.errors import Refusal
 from launch.node.rank import Rank
 from launch.plan.typed import Bounds, Count, Natural, NotNegative, Positive
-from workloads.training import scaling_rules, trace_window
+from workloads.training import engines, scaling_rules, trace_window
 from workloads.training.scaling_rules import LearningRatePlan, ScaledRate
 
 if TYPE_CHECKING:
     import keras
     import numpy as np
-    import tensorflow as tf
 
 
 Part = Annotated[float, Bounds(0, below=1)]
@@ -62,10 +62,12 @@ class Training:
     # float16 with a loss scale that follows the gradients
     accumulate: Count = 1  # equal parts of a batch that go through the network one after the other: less memory
     compress: bool = False  # send gradients between the ranks as float16
+    engine: Literal["horovod", "jax"] | None = None  # that computes, and by which ranks average their gradients:
+    # TensorFlow with Horovod, or JAX; not given: Horovod where it is installed, otherwise JAX
     strategy: Literal["horovod", "mirrored", "single"] = "horovod"  # ranks that average their gradients; one rank on
     # all its devices, by TensorFlow's MirroredStrategy (two made of the processor where there is no GPU); one on one
-    threads: Natural = 0  # of a rank, for the operations of TensorFlow; 0: its share of the node's cores
-    trace: str = ""  # steps that TensorFlow's profiler records, first and last: 20..30
+    threads: Natural = 0  # of a rank, for the operations of its network; 0: its share of the node's cores
+    trace: str = ""  # steps that the engine's profiler records, first and last: 20..30
     trace_ranks: str = "0"  # ranks on which it does: 0, or 0,4..7, or first-of-node, or all
     timeline: bool = False  # record what Horovod does in these steps; no step of the run is timed then
     cache: NotNegative = 1  # GiB per rank for examples read from files, of the training set and of the other one each;
@@ -88,6 +90,14 @@ class Training:
             raise Refusal(f"--warm-from {self.warm_from} with --warmup 0: give --warmup above 0, or leave it out")
         if not trace_window.steps(self.trace) and self.timeline:
             raise Refusal("--timeline needs to know in which steps: give them as --trace 20..30")
+        lacking = {
+            "--timeline": self.timeline,
+            "--compress": self.compress,
+            "--strategy mirrored": self.strategy == "mirrored",
+        }
+        if any(lacking.values()) and engines.likely(self.engine).name == "jax":
+            named = ", ".join(name for name, given in lacking.items() if given)
+            raise Refusal(f"--engine jax has no {named}: leave it out, or give --engine horovod")
 
     def learning_rate_plan(self, size: int) -> LearningRatePlan:
         """The learning rate of a run on that many ranks, for its plan and its training."""
@@ -130,6 +140,16 @@ class Training:
             epoch_scaling="none",
         )
 
+    def refuse_missing(self, size: int) -> None:
+        """Make sure that the engine is installed in this Python, for that many ranks.
+
+        Raises
+        ------
+        Refusal
+            If it is not, or not wholly.
+        """
+        engines.refuse_missing(self.engine, size)
+
     def describe(self, size: int) -> dict[str, str]:
         """What follows from the number of ranks, for the plan.
 
@@ -156,6 +176,7 @@ class Training:
             )
         why = {"none": "", "divide": f" = ceil({self.epochs:g} / {size})", "steps": f" = {self.epochs:g} x {size}"}
         lines = {
+            "engine": engines.likely(self.engine).text(),
             "global batch": f"{self.batch * size} examples = {size} x {self.batch}",
             "learning rate": self.learning_rate_plan(size).text(),
             "epochs": f"{self.scaled_epochs(size):g}{why[self.epoch_scaling]}",
@@ -202,8 +223,7 @@ class Data:
     load : function
         From an index array, int64 (batch,), to ``(inputs, targets)``: arrays or tensors, or nested structures of
         them, whose first axis is the batch; all of one shape and type. It runs beside the training, and always gives
-        the same examples for the same indices. A ``tf.function`` becomes part of the pipeline's graph, which saves a
-        call of Python.
+        the same examples for the same indices.
     threads : int
         How many batches may be loaded at once; above 1, ``load`` must be safe to call from several threads.
     augment : function, optional
@@ -254,11 +274,11 @@ class Workload:
     """
 
     model: keras.Model
-    loss: Callable[[Any, Any], tf.Tensor]
+    loss: Callable[[Any, Any], Any]
     optimizer: Callable[[keras.optimizers.schedules.LearningRateSchedule], keras.optimizers.Optimizer]
     train: Data
     validation: Data
-    statistics: Callable[[Any, Any], dict[str, tf.Tensor]]
+    statistics: Callable[[Any, Any], dict[str, Any]]
     summarise: Callable[[dict[str, Any], int], dict[str, float]]
     finish: Callable[[keras.Model, Path], dict[str, float]] | None = None
     target: tuple[str, Literal[">=", "<="], float] | None = None

@@ -153,9 +153,8 @@ def restore(checkpoint: Checkpoint, variables: Sequence["keras.Variable"]) -> No
         If they are not the variables that were saved; nothing is assigned then.
     """
     saved, now = checkpoint.header["variables"], [_description(variable) for variable in variables]
-    # Not the names: Keras numbers layers over the whole process, so they depend on what else was built in it.
-    if [description[1:] for description in saved] != [description[1:] for description in now]:
-        different = next((pair for pair in zip(saved, now) if pair[0][1:] != pair[1][1:]), None)
+    if list(map(_kind, saved)) != list(map(_kind, now)):
+        different = next((pair for pair in zip(saved, now) if _kind(pair[0]) != _kind(pair[1])), None)
         what = (
             "its {} is now {}".format(*map(_text, different))
             if different
@@ -165,8 +164,18 @@ def restore(checkpoint: Checkpoint, variables: Sequence["keras.Variable"]) -> No
             f"the checkpoint at step {checkpoint.step} is of another network or optimizer: {what}; "
             "go on with the options and code of the run, or start a new run"
         )
-    for value, variable in zip(checkpoint.values, variables):
-        variable.assign(value.view(variable.numpy().dtype) if variable.dtype == "bfloat16" else value)
+    values = [
+        value.view(variable.numpy().dtype) if variable.dtype == "bfloat16" else value.astype(variable.dtype)
+        for value, variable in zip(checkpoint.values, variables)
+    ]
+    for value, own, description in zip(checkpoint.values, values, saved):
+        if value.dtype.kind in "iu" and (value != own).any():
+            raise Refusal(
+                f"the checkpoint at step {checkpoint.step} has a number in its {_text(description)} that is too large "
+                f"for the {own.dtype} of this engine: go on with the engine of the run"
+            )
+    for value, variable in zip(values, variables):
+        variable.assign(value)
 
 
 def files(folder: Path) -> list[Path]:
@@ -181,6 +190,13 @@ def files(folder: Path) -> list[Path]:
 
 def _description(variable: "keras.Variable") -> list:
     return [variable.path, list(variable.shape), variable.dtype]
+
+
+def _kind(description: list) -> tuple:
+    """What two variables have in common whose values can be exchanged. Not the names: Keras numbers layers over the
+    whole process, so they depend on what else was built in it. Nor the width of integers, which is the engine's."""
+    _, shape, dtype = description
+    return tuple(shape), "integer" if "int" in dtype else dtype
 
 
 def _text(description: list) -> str:

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from launch.errors import Refusal
 from workloads.training.api import Workload
-from workloads.training.communicator import Communicator
-from workloads.training.pipeline import Pipeline
+from workloads.training.engines import Communicator, Engine
 from workloads.training.sharding import Batches, part
-from workloads.training.step import in_float32
-
-LOSS = "loop/loss"  # beside the workload's own statistics, which may have one named loss
+from workloads.training.step import LOSS
 
 
 class Evaluation:
@@ -24,6 +19,8 @@ class Evaluation:
 
     Parameters
     ----------
+    engine : Engine
+        By which the batches are loaded and the network is run.
     workload : Workload
         Its ``statistics`` and its loss are summed over the validation set, and summarised.
     communicator : Communicator
@@ -39,19 +36,15 @@ class Evaluation:
         If there is nothing to measure on.
     """
 
-    def __init__(self, workload: Workload, communicator: Communicator, batch: int, cache: int = 0) -> None:
+    def __init__(
+        self, engine: Engine, workload: Workload, communicator: Communicator, batch: int, cache: int = 0
+    ) -> None:
         if not len(workload.validation):
             raise Refusal("the validation set is empty: give the workload examples to be measured on")
         self._workload, self._communicator, self._batch = workload, communicator, batch
         # Measured on are the examples as they are.
-        self._examples = Pipeline(replace(workload.validation, augment=None), cache)
-
-        @tf.function
-        def sums(inputs: Any, targets: Any) -> dict[str, tf.Tensor]:
-            outputs = in_float32(workload.model(inputs, training=False))
-            return {LOSS: tf.reduce_sum(workload.loss(targets, outputs)), **workload.statistics(targets, outputs)}
-
-        self._sums = sums
+        self._examples = engine.Pipeline(replace(workload.validation, augment=None), cache)
+        self._sums = engine.sums(workload)
 
     def __call__(self) -> dict[str, float]:
         """Measure. Every rank takes part, and gets the metrics of the whole set.

@@ -10,7 +10,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow as tf
 from rankloop import _pulse
 
 from launch.errors import Refusal
@@ -20,11 +19,10 @@ from profiling.telemetry.records import StepWriter
 from profiling.traces.parts import INPUT
 from workloads.training import checkpoints
 from workloads.training.api import Training, Workload
-from workloads.training.communicator import Communicator
+from workloads.training.engines import Communicator, Engine
 from workloads.training.evaluation import Evaluation
-from workloads.training.pipeline import Pipeline
 from workloads.training.sharding import Sharding
-from workloads.training.step import Diverged, Step
+from workloads.training.step import Diverged
 from workloads.training.tracing import Tracing
 
 if TYPE_CHECKING:
@@ -36,6 +34,8 @@ class Loop:
 
     Parameters
     ----------
+    engine : Engine
+        That makes the steps.
     config : Training
         Options of the run.
     workload : Workload
@@ -54,6 +54,7 @@ class Loop:
 
     def __init__(
         self,
+        engine: Engine,
         config: Training,
         workload: Workload,
         optimizer: Any,
@@ -62,6 +63,7 @@ class Loop:
         run: RunDir,
         attempt: int,
     ) -> None:
+        self._engine = engine
         self.config, self.workload, self.communicator = config, workload, communicator
         self.sharding, self.run, self.attempt = sharding, run, attempt
         self.rank = communicator.rank
@@ -72,11 +74,13 @@ class Loop:
         self.ranks_agree = True  # all held the same weights, to the bit, at every checkpoint
         self.board: Board | None = None  # of the chief, where one is wanted
         self._variables = [*workload.model.variables, *optimizer.variables]
-        self._make_step = Step(workload, optimizer, communicator, config.xla, config.accumulate, config.deterministic)
-        self._tracing = Tracing(config, communicator, run, attempt)
+        self._make_step = engine.Step(
+            workload, optimizer, communicator, config.xla, config.accumulate, config.deterministic
+        )
+        self._tracing = Tracing(engine, config, communicator, run, attempt)
         cache = round(config.cache * 2**30)
-        self._examples = Pipeline(workload.train, cache)
-        self._evaluation = Evaluation(workload, communicator, config.batch, cache)
+        self._examples = engine.Pipeline(workload.train, cache)
+        self._evaluation = Evaluation(engine, workload, communicator, config.batch, cache)
         self._saved_step, self._saved_at = 0, time.monotonic()
         self._pulse = _pulse.current()
 
@@ -151,7 +155,7 @@ class Loop:
     def _one_step(self, batches: Iterator, records: StepWriter) -> list[bool]:
         with self._tracing.mark(self.step + 1):
             start, begin = time.time(), time.perf_counter()
-            with tf.profiler.experimental.Trace(INPUT):
+            with self._engine.span(INPUT):
                 inputs, targets = next(batches)
             input_seconds = time.perf_counter() - begin
             # The chief's clock decides when it is time for a checkpoint, a signal to any rank that it is time to stop.
@@ -236,7 +240,7 @@ class Loop:
                     self.run.checkpoints,
                     self.step,
                     self._variables,
-                    {"sharding": asdict(self.sharding), **note},
+                    {"engine": self._engine.name, "sharding": asdict(self.sharding), **note},
                     self.config.keep,
                 )
             self.communicator.barrier()
@@ -260,7 +264,11 @@ class Loop:
                 "go on with the options and data of the run, or start a new run"
             )
         checkpoints.restore(checkpoint, self._variables)
-        print(f"going on after step {checkpoint.step}", flush=True)
+        before, now = checkpoint.header.get("engine", "horovod"), self._engine.name
+        changed = (
+            f", which --engine {before} has made, with --engine {now}: its noise is another" if before != now else ""
+        )
+        print(f"going on after step {checkpoint.step}{changed}", flush=True)
         return {
             "step": checkpoint.step,
             "seconds": self.seconds | checkpoint.header["seconds"],

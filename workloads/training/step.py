@@ -1,17 +1,14 @@
-"""One step: loss and gradients of a rank's batch, their mean over all ranks, the update of the weights."""
+"""What a step of either engine is made of, and what is known of it once it is made."""
 
 from __future__ import annotations
 
 import math
-import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import tensorflow as tf
+from keras import ops, tree
 
-from workloads.training import flops
-from workloads.training.api import Workload
-from workloads.training.communicator import Communicator
-from workloads.training.mirrored import on_all_devices
+LOSS = "loop/loss"  # beside the workload's own statistics, which may have one named loss
 
 
 class Diverged(ArithmeticError):
@@ -28,164 +25,69 @@ class Outcome(NamedTuple):
     compiled: bool  # the step was traced and compiled first
 
 
-class Step:
-    """The compiled step of a workload.
+def losses(workload: Any, targets: Any, outputs: Any) -> Any:
+    """The loss of each example of a batch.
 
-    All that the ranks exchange in a step travels in one message: gradients, loss, flags, and the statistics
-    that layers such as BatchNormalization keep, whose mean makes all ranks hold the same weights.
-
-    Parameters
-    ----------
-    workload : Workload
-        Its model and loss.
-    optimizer : keras.optimizers.Optimizer
-        Made by ``communicator.averaging``, and built.
-    communicator : Communicator
-        The ranks.
-    xla : bool
-        Compile loss and gradients with XLA. Collectives cannot be compiled, so the rest stays outside.
-    accumulate : int
-        Equal parts of the batch that go through the network one after the other; their gradients are added up. Less
-        memory, and the same step but for what a layer makes of a whole batch, such as BatchNormalization.
-    deterministic : bool
-        Whether TensorFlow was told to be.
+    Raises
+    ------
+    ValueError
+        If the workload's is not one value an example.
     """
-
-    def __init__(
-        self,
-        workload: Workload,
-        optimizer: Any,
-        communicator: Communicator,
-        xla: bool,
-        accumulate: int = 1,
-        deterministic: bool = False,
-    ) -> None:
-        self._communicator = communicator
-        self._counted: int | None = None  # operations of one call of the gradients
-        model, weights, kept = workload.model, workload.model.trainable_variables, _kept_statistics(workload.model)
-
-        def gradients(inputs: Any, targets: Any) -> tuple[tf.Tensor, list]:
-            with tf.GradientTape() as tape:
-                losses = workload.loss(targets, in_float32(model(inputs, training=True)))
-                if losses.shape.rank != 1:
-                    raise ValueError(
-                        f"the workload's loss must have the shape (batch,), one value an example, not {losses.shape}"
-                    )
-                loss = tf.add_n([tf.reduce_mean(losses), *(tf.cast(penalty, losses.dtype) for penalty in model.losses)])
-                scaled = optimizer.scale_loss(loss)
-            # In the step's own graph nothing else stands by now: the branches of a schedule would hide what is done.
-            self._counted = flops.forward(tf.compat.v1.get_default_graph())
-            return loss, tape.gradient(scaled, [variable.value for variable in weights])
-
-        # More than one device where the variables were made in the scope of a MirroredStrategy.
-        strategy = tf.distribute.get_strategy()
-        replicas = strategy.num_replicas_in_sync
-        # XLA, devices side by side and the parts of a batch need a function of their own.
-        apart = xla or replicas > 1 or accumulate > 1
-        of_batch = tf.function(gradients, jit_compile=xla or None) if apart else gradients
-        of_batch = on_all_devices(strategy, of_batch) if replicas > 1 else of_batch
-
-        @tf.function
-        def step(inputs: Any, targets: Any, flags: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            loss, grads = _in_parts(of_batch, accumulate, inputs, targets)
-            loss = tf.cast(loss, tf.float32)
-            # A GPU computes while the host goes on: only what comes back from it after the gradients shows that they
-            # are done. The identities keep the order where TensorFlow inlines the call: a bare edge from it would wait
-            # for its side effects alone.
-            ready = [tf.identity(part) for part in tf.nest.flatten(grads, expand_composites=True) if part is not None]
-            with tf.control_dependencies(ready):
-                own = tf.identity(loss)
-            with tf.device("CPU:0"):
-                own = tf.identity(own)
-                with tf.control_dependencies([own]):
-                    # TensorFlow's own clock, which it refuses to read when deterministic, spares 0.2 ms.
-                    ready_at = tf.numpy_function(time.time, [], tf.float64) if deterministic else tf.timestamp()
-            learning_rate = tf.cast(optimizer.learning_rate, tf.float32)
-            sent = tf.concat([[loss], flags], axis=0)
-            means = optimizer.average_and_apply(grads, weights, [sent, *(variable.value for variable in kept)])
-            for variable, mean in zip(kept, means[1:]):
-                variable.assign(mean)
-            # One tensor, because each that is read costs a copy from the GPU; the others are with the host.
-            return tf.concat([[learning_rate], means[0]], axis=0), own, ready_at
-
-        self._step: Any = step
-        self._calls = accumulate * replicas
-
-    @property
-    def forward_flops(self) -> int | None:
-        """Floating point operations of the forward pass of this rank's batch; None before the first step, and where
-        they cannot be counted."""
-        return None if self._counted is None else self._counted * self._calls
-
-    def __call__(self, number: int, inputs: Any, targets: Any, flags: list[bool]) -> Outcome:
-        """Make a step.
-
-        Parameters
-        ----------
-        number : int
-            Of the step, for the message of an error.
-        inputs, targets
-            The batch of this rank.
-        flags : list of bool
-            What this rank wants all to do after the step; all ranks learn of it in this very step.
-
-        Raises
-        ------
-        Diverged
-            On every rank, if the loss of any is not finite.
-        """
-        traces = self._step.experimental_get_tracing_count()
-        began = time.time()  # the clock of tf.timestamp
-        means, own, ready_at = self._step(inputs, targets, tf.constant(flags, tf.float32))
-        rate, loss, *flag_means = means.numpy().tolist()
-        if not math.isfinite(loss):
-            losses = self._communicator.gather(float(own))
-            culprits = [rank for rank, value in enumerate(losses) if not math.isfinite(value)]
-            ranks = ", ".join(map(str, culprits)) or "all"
-            raise Diverged(
-                f"the loss is {losses[culprits[0]] if culprits else loss} at step {number} on rank {ranks} "
-                f"at learning rate {rate:g}: lower --lr, or lengthen --warmup"
-            )
-        compiled = self._step.experimental_get_tracing_count() > traces
-        return Outcome(loss, rate, [mean > 0 for mean in flag_means], float(ready_at) - began, compiled)
+    values = workload.loss(targets, in_float32(outputs))
+    if len(values.shape) != 1:
+        raise ValueError(f"the workload's loss must have the shape (batch,), one value an example, not {values.shape}")
+    return values
 
 
-def _in_parts(gradients: Any, parts: int, inputs: Any, targets: Any) -> tuple[tf.Tensor, list]:
-    """Loss and gradients of a batch: the means of those of its parts."""
-    if parts == 1:
-        return gradients(inputs, targets)
-    stacks = tf.nest.map_structure(
-        lambda x: tf.reshape(x, (parts, x.shape[0] // parts, *x.shape[1:])), (inputs, targets)
-    )
-
-    def part(index: Any) -> Any:
-        return tf.nest.map_structure(lambda stack: stack[index], stacks)
-
-    def dense(grads: list) -> list[tf.Tensor]:
-        return [tf.convert_to_tensor(gradient) for gradient in grads if gradient is not None]
-
-    def add(index: tf.Tensor, loss: tf.Tensor, sums: list) -> tuple[tf.Tensor, tf.Tensor, list]:
-        more, grads = gradients(*part(index))
-        return index + 1, loss + more, [total + gradient for total, gradient in zip(sums, dense(grads))]
-
-    loss, first = gradients(*part(0))
-    # A loop, and not its steps one by one: those might run side by side, and need the memory of all.
-    _, loss, sums = tf.while_loop(lambda index, *_: index < parts, add, (1, loss, dense(first)), parallel_iterations=1)
-    rest = iter(sums)
-    return loss / parts, [None if gradient is None else next(rest) / parts for gradient in first]
+def measured(workload: Any, targets: Any, outputs: Any) -> dict[str, Any]:
+    """What an evaluation sums up of a batch: its loss, and the workload's own statistics."""
+    outputs = in_float32(outputs)
+    return {LOSS: ops.sum(workload.loss(targets, outputs)), **workload.statistics(targets, outputs)}
 
 
 def in_float32(outputs: Any) -> Any:
     """The outputs of a network in which a loss can be added up, whatever precision they were computed in."""
-    return tf.nest.map_structure(
-        lambda x: tf.cast(x, tf.float32) if x.dtype in (tf.bfloat16, tf.float16) else x, outputs
-    )
+
+    def cast(x: Any) -> Any:
+        return ops.cast(x, "float32") if ops.dtype(x) in ("bfloat16", "float16") else x
+
+    return tree.map_structure(cast, outputs)
 
 
-def _kept_statistics(model: Any) -> list:
+def kept_statistics(model: Any) -> list:
     """The variables that layers themselves update, such as moving means.
 
     Frozen weights are not trainable either, but do not change; the mean over ranks would, by rounding.
     """
     frozen = {id(variable) for layer in model._flatten_layers() if not layer.trainable for variable in layer.variables}
-    return [v for v in model.non_trainable_variables if id(v) not in frozen and tf.as_dtype(v.dtype).is_floating]
+    return [v for v in model.non_trainable_variables if id(v) not in frozen and "float" in v.dtype]
+
+
+def check(number: int, loss: float, rate: float, own: Callable[[], float], communicator: Any) -> None:
+    """Make sure that the loss of a step is finite.
+
+    Parameters
+    ----------
+    number : int
+        Of the step, for the message.
+    loss, rate : float
+        The mean over all ranks, and the learning rate.
+    own : function
+        Gives the loss of this rank, which all ranks are asked for where the mean is not finite.
+    communicator : Communicator
+        The ranks.
+
+    Raises
+    ------
+    Diverged
+        On every rank, if the loss of any is not finite.
+    """
+    if math.isfinite(loss):
+        return
+    of_ranks = communicator.gather(own())
+    culprits = [rank for rank, value in enumerate(of_ranks) if not math.isfinite(value)]
+    ranks = ", ".join(map(str, culprits)) or "all"
+    raise Diverged(
+        f"the loss is {of_ranks[culprits[0]] if culprits else loss} at step {number} on rank {ranks} "
+        f"at learning rate {rate:g}: lower --lr, or lengthen --warmup"
+    )

@@ -1,4 +1,4 @@
-"""The window of steps that is profiled: TensorFlow's profiler on the ranks that were chosen, and Horovod's timeline.
+"""The window of steps that is profiled: the engine's profiler on the ranks that were chosen, and Horovod's timeline.
 
 A profiler that fails costs the trace, never the training.
 """
@@ -15,7 +15,7 @@ from workloads.training import trace_window
 from workloads.training.api import Training
 
 if TYPE_CHECKING:
-    from workloads.training.communicator import Communicator
+    from workloads.training.engines import Communicator, Engine
 
 
 class Tracing:
@@ -23,6 +23,8 @@ class Tracing:
 
     Parameters
     ----------
+    engine : Engine
+        Whose profiler it is.
     config : Training
         Its ``trace``, ``trace_ranks`` and ``timeline``.
     communicator : Communicator
@@ -38,7 +40,10 @@ class Tracing:
         If a rank is chosen that there is not.
     """
 
-    def __init__(self, config: Training, communicator: "Communicator", run: RunDir, attempt: int) -> None:
+    def __init__(
+        self, engine: "Engine", config: Training, communicator: "Communicator", run: RunDir, attempt: int
+    ) -> None:
+        self._engine = engine
         self._steps = trace_window.steps(config.trace)
         self._timeline = config.timeline and communicator.size > 1  # one rank has nobody to talk to
         self._communicator, self._run, self._attempt = communicator, run, attempt
@@ -72,11 +77,9 @@ class Tracing:
         """What surrounds a step, for the trace to tell it from others."""
         if number not in self._steps:
             return contextlib.nullcontext()
-        import tensorflow as tf
-
         from profiling.traces.parts import STEP
 
-        return tf.profiler.experimental.Trace(STEP, step_num=number, _r=1)
+        return self._engine.span(STEP, number)
 
     def before(self, number: int) -> None:
         """Begin the window if this step is in it. Every rank calls it before every step."""
@@ -103,11 +106,9 @@ class Tracing:
         with self._spared():
             self._run.traces.mkdir(exist_ok=True)
         if self._profiled:
-            import tensorflow as tf
-
             with self._spared():
                 shutil.rmtree(self._own, ignore_errors=True)  # of a rank that was killed while it wrote
-                tf.profiler.experimental.start(str(self._own))
+                self._engine.start_profiler(self._own)
                 self._profiling = True
         # The time that a profiler takes to start on one rank is not a wait for that rank within the step.
         self._communicator.barrier()
@@ -125,16 +126,14 @@ class Tracing:
         self._communicator.barrier()  # nor is what reading a trace takes, in the next step
 
     def _keep(self) -> None:
-        import tensorflow as tf
-
         from profiling.traces import store
 
         self._profiling = False
-        tf.profiler.experimental.stop()
+        self._engine.stop_profiler()
         rank = self._communicator.rank
         raw = self._run.raw_trace(self._attempt, rank.rank)
         raw.parent.mkdir(parents=True, exist_ok=True)
-        # TensorFlow names the file by the host, which several ranks share.
+        # The profiler names the file by the host, which several ranks share.
         (written,) = self._own.glob("plugins/profile/*/*.xplane.pb")
         written.rename(raw)
         shutil.rmtree(self._own)

@@ -22,7 +22,7 @@ from launch.plan import options
 from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
 from launch.record.writing import publish_json
-from workloads.training import scaling_rules
+from workloads.training import engines, scaling_rules
 from workloads.training.api import Training
 
 
@@ -59,17 +59,16 @@ def main(argv: list[str]) -> int:
         "queue": _difference(os.environ.get("LAUNCH_STARTED"), os.environ.get("LAUNCH_SUBMITTED")),
         "start": _difference(entered, os.environ.get("LAUNCH_STARTED")),
     }
-    configure(config, rank, seed)
+    engine = configure(config, rank, seed)
     import keras
 
-    from workloads.training import flops, mirrored, staging
-    from workloads.training.communicator import Communicator
+    from workloads.training import flops, staging
     from workloads.training.loop import Loop
     from workloads.training.sharding import Sharding
 
     imported = time.time()
-    with Communicator(rank, config.timeline) as communicator:
-        with mirrored.scope(config):
+    with engine.Communicator(rank, config.timeline) as communicator:
+        with engine.scope(config):
             workload = built(module, config, communicator)
             sharding = Sharding(len(workload.train), config.batch, rank.size, seed, config.shards)
             steps = scaling_rules.total_steps(config.scaled_epochs(rank.size), sharding.steps_per_epoch)
@@ -78,7 +77,7 @@ def main(argv: list[str]) -> int:
                 optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
             optimizer = communicator.averaging(optimizer, config.compress)
             optimizer.build(workload.model.trainable_variables)
-            loop = Loop(config, workload, optimizer, communicator, sharding, run, attempt)
+            loop = Loop(engine, config, workload, optimizer, communicator, sharding, run, attempt)
         if rank.is_chief:
             publish_json(run.training_json, describe(argv[0], config, workload, sharding, steps))
         if config.stage:
@@ -86,17 +85,15 @@ def main(argv: list[str]) -> int:
             staging.stage(config.stage, workload, sharding, communicator)
             phases["stage"] = time.time() - began
         loop.restore()
-        if rank.is_chief and config.tensorboard:
-            from workloads.training.tensorboard import Board
-
+        if rank.is_chief and config.tensorboard and (Board := engine.board()):
             shape = {"seed": seed, "ranks": rank.size, "nodes": rank.nodes}
-            loop.board = Board(run.tensorboard, loop.step, steps)
-            loop.board.begin(workload, without_secrets(dataclasses.asdict(config)) | shape)
+            loop.board = board = Board(run.tensorboard, loop.step, steps)
+            board.begin(workload, without_secrets(dataclasses.asdict(config)) | shape)
         phases |= {"import": imported - entered, "build": time.time() - imported - (phases.get("stage") or 0)}
         if not loop.train(steps):
             return stop.STOPPED
         metrics = loop.evaluate()
-        peaks = communicator.gather(flops.peak(keras.config.dtype_policy().compute_dtype))
+        peaks = communicator.gather(flops.peak(engine.square, keras.config.dtype_policy().compute_dtype))
     if rank.is_chief:
         if workload.finish:
             run.figures.mkdir(exist_ok=True)
@@ -125,32 +122,13 @@ def built(module: Any, config: Training, communicator: Any) -> Any:
     return workload
 
 
-def configure(config: Training, rank: Rank, seed: int) -> None:
-    """Import TensorFlow, and set what has to be set before it is used: threads, GPU, determinism, precision, seed."""
-    import keras
-    import tensorflow as tf
-
+def configure(config: Training, rank: Rank, seed: int) -> engines.Engine:
+    """Import the engine of the run, and set what has to be set before it is used."""
+    engines.refuse_missing(config.engine, rank.size)
+    engine = engines.load(engines.likely(config.engine).name)
     threads = config.threads or share_of_cores(rank, len(os.sched_getaffinity(0)), os.cpu_count() or 1)
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(threads)
-    if config.strategy == "mirrored":
-        from workloads.training import mirrored
-
-        mirrored.prepare()
-    elif gpus := tf.config.list_physical_devices("GPU"):
-        # The one of this rank, which the launcher has chosen; the others stay visible for the links between them.
-        own = gpus[int(os.environ.get("LAUNCH_GPU", "0"))]
-        tf.config.set_visible_devices(own, "GPU")
-        tf.config.experimental.set_memory_growth(own, True)
-    if config.deterministic:
-        tf.config.experimental.enable_op_determinism()
-    if config.precision != "float32":
-        keras.config.set_dtype_policy(f"mixed_{config.precision}")
-    if config.precision == "bfloat16":
-        from workloads.training import bias
-
-        bias.sum_gradients_in_float32()
-    keras.utils.set_random_seed(seed)
+    engine.configure(config, rank, seed, threads)
+    return engine
 
 
 def share_of_cores(rank: Rank, allowed: int, present: int) -> int:
@@ -235,7 +213,7 @@ def result(
 
 def versions() -> dict[str, str]:
     """Of what the result depends on, as far as it was imported."""
-    packages = ("tensorflow", "keras", "numpy", "horovod")
+    packages = ("tensorflow", "jax", "keras", "numpy", "horovod")
     imported = {name: sys.modules[name].__version__ for name in packages if name in sys.modules}
     return {"python": platform.python_version(), **imported}
 

@@ -33,10 +33,11 @@ def synthetic(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def train(workload: cfd_resnet.Workload, steps: int, rate: float, batch: int = 16) -> dict[str, float]:
     """By the loop's own step and evaluation, on one rank."""
-    from workloads.training.communicator import Communicator
+    from workloads.training.engines import horovod
+    from workloads.training.engines.horovod.communicator import Communicator
+    from workloads.training.engines.horovod.step import Step
     from workloads.training.evaluation import Evaluation
     from workloads.training.sharding import Sharding
-    from workloads.training.step import Step
 
     with Communicator(Rank()) as communicator:
         optimizer = communicator.averaging(workload.optimizer(rate))
@@ -47,7 +48,7 @@ def train(workload: cfd_resnet.Workload, steps: int, rate: float, batch: int = 1
         for number, index in enumerate(indices, start=1):
             inputs, targets = tf.nest.map_structure(tf.convert_to_tensor, workload.train.load(index))
             step(number, inputs, targets, [])
-        return Evaluation(workload, communicator, batch)()
+        return Evaluation(horovod, workload, communicator, batch)()
 
 
 def test_it_is_imported_without_tensorflow_keras_or_numpy():

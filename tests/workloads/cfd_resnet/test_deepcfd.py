@@ -120,9 +120,10 @@ def test_absent_and_truncated_files_are_refused_with_where_they_are_had(tmp_path
 
 
 def test_a_network_learns_them_and_is_measured_as_published(tmp_path: Path):
-    from workloads.training.communicator import Communicator
+    from workloads.training.engines import horovod
+    from workloads.training.engines.horovod.communicator import Communicator
+    from workloads.training.engines.horovod.step import Step
     from workloads.training.evaluation import Evaluation
-    from workloads.training.step import Step
 
     x, y = arrays(60)
     config = cfd_resnet.Config(deepcfd=write(tmp_path, x, y), network="fc", width=32)
@@ -136,11 +137,11 @@ def test_a_network_learns_them_and_is_measured_as_published(tmp_path: Path):
         optimizer = communicator.averaging(workload.optimizer(3e-3))
         optimizer.build(workload.model.trainable_variables)
         step, random = Step(workload, optimizer, communicator, xla=False), np.random.default_rng(0)
-        before = Evaluation(workload, communicator, 16)()
+        before = Evaluation(horovod, workload, communicator, 16)()
         for number in range(60):
             batch = workload.train.load(random.integers(len(workload.train), size=16))
             step(number + 1, *tf.nest.map_structure(tf.convert_to_tensor, batch), [])
-        found = Evaluation(workload, communicator, 16)()
+        found = Evaluation(horovod, workload, communicator, 16)()
     assert found["squared_error"] < 0.3 * before["squared_error"] and found["error"] < 0.5 * before["error"]
     figures = tmp_path / "figures"
     figures.mkdir()

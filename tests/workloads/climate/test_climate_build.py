@@ -84,11 +84,12 @@ def steps(folder: Path, maps: Path, *given: str) -> None:
     """On each rank: three steps on the rank's part of each batch of six, and a measurement."""
     import keras
 
-    from workloads.training.communicator import Communicator
+    from workloads.training.engines import horovod
+    from workloads.training.engines.horovod.communicator import Communicator
+    from workloads.training.engines.horovod.pipeline import Pipeline
+    from workloads.training.engines.horovod.step import Step
     from workloads.training.evaluation import Evaluation
-    from workloads.training.pipeline import Pipeline
     from workloads.training.sharding import Sharding
-    from workloads.training.step import Step
 
     rank = from_environment()
     # Normalised over its batch a rank would do otherwise than one with the whole batch.
@@ -104,7 +105,7 @@ def steps(folder: Path, maps: Path, *given: str) -> None:
         batches = Pipeline(workload.train)(sharding.batches(rank.rank, 0, 3))
         for number, (inputs, targets) in enumerate(batches, start=1):
             step(number, inputs, targets, [])
-        metrics = Evaluation(workload, communicator, config.batch)()
+        metrics = Evaluation(horovod, workload, communicator, config.batch)()
     np.savez(folder / f"{rank.size}-{rank.rank}.npz", *workload.model.get_weights(), np.array(list(metrics.values())))
 
 

@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 from workloads.climate.networks import NETWORKS
-from workloads.training import flops
+from workloads.training.engines.horovod import flops
+from workloads.training.flops import TRAINING
 
 # Tiramisu's transition down behind its last block, which the code of SC18 makes and counts, and whose output nothing reads:
 # a 1 x 1 convolution of 544 channels (64 of the first convolution, 32 of each of 15 others) and its biases.
@@ -30,7 +31,7 @@ def test_parameters_and_operations_are_as_published(name: str, parameters: int, 
     assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == parameters
     example = tf.TensorSpec((1, 768, 1152, 16))
     graph = tf.function(lambda fields: model(fields, training=True)).get_concrete_function(example).graph
-    assert flops.TRAINING * flops.forward(graph) / 1e12 == pytest.approx(teraflops, rel=5e-4)
+    assert TRAINING * flops.forward(graph) / 1e12 == pytest.approx(teraflops, rel=5e-4)
     assert model.output.shape == (None, 768, 1152, 3)
 
 

@@ -18,11 +18,12 @@ from launch.record.rundir import RunDir
 from workloads import mnist
 from workloads.mnist import files
 from workloads.mnist.digits import digits
-from workloads.training.communicator import Communicator
+from workloads.training.engines import horovod
+from workloads.training.engines.horovod.communicator import Communicator
+from workloads.training.engines.horovod.pipeline import Pipeline
+from workloads.training.engines.horovod.step import Step
 from workloads.training.evaluation import Evaluation
-from workloads.training.pipeline import Pipeline
 from workloads.training.sharding import Sharding
-from workloads.training.step import Step
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def train(config: mnist.Config) -> tuple[mnist.Workload, dict[str, float]]:
         step = Step(workload, optimizer, communicator, xla=False)
         for number, batch in enumerate(Pipeline(workload.train)(sharding.batches(0, 0, steps)), 1):
             step(number, *batch, [])
-        return workload, Evaluation(workload, communicator, 500)()
+        return workload, Evaluation(horovod, workload, communicator, 500)()
 
 
 def test_it_is_imported_without_tensorflow_keras_or_numpy():

@@ -1,0 +1,110 @@
+"""Two engines: which one is chosen, what is refused, and that a training is the same on both."""
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import ranks
+
+from launch.errors import Refusal
+from launch.plan import options
+from launch.record.rundir import RunDir
+from workloads import mnist
+from workloads.training import checkpoints, engines
+from workloads.training.api import Training
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Makes a Python that has some packages only."""
+
+    def only(*packages: str, horovod_for: str = "") -> None:
+        class Found:
+            origin = str(tmp_path / "horovod" / "__init__.py")
+
+        if horovod_for:
+            (tmp_path / "horovod" / horovod_for).mkdir(parents=True)
+            (tmp_path / "horovod" / horovod_for / "mpi_lib.cpython-311.so").touch()
+        present = {*packages, *(["horovod"] if horovod_for else [])}
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: Found if name in present else None)
+
+    return only
+
+
+JAX = ("jax", "jaxlib", "keras")
+
+
+def test_horovod_is_the_default_where_it_is_installed_and_jax_elsewhere(installed):
+    installed("tensorflow", *JAX, horovod_for="tensorflow")
+    assert Training().describe(1)["engine"] == "horovod (TensorFlow with Horovod), which is installed"
+    assert Training(engine="jax").describe(1)["engine"] == "jax (JAX), as asked for"
+    installed("tensorflow", *JAX)
+    assert Training().describe(1)["engine"] == "jax (JAX), as the package horovod is not installed"
+
+
+@pytest.mark.parametrize(
+    ("packages", "horovod_for", "asked", "line"),
+    [
+        (JAX, "", "horovod", "the package tensorflow is not installed; .*, or give --engine jax"),
+        (("tensorflow", "keras"), "", None, "--engine horovod .*: the package horovod is not installed; see [^,]*$"),
+        (("tensorflow", "keras"), "torch", None, "horovod was built without TensorFlow"),
+        (("jax", "keras", "tensorflow"), "tensorflow", "jax", "jaxlib is not installed; .*, or give --engine horovod"),
+    ],
+)
+def test_an_engine_that_is_not_there_or_not_wholly_is_refused(installed, packages, horovod_for, asked, line: str):
+    installed(*packages, horovod_for=horovod_for)
+    with pytest.raises(Refusal, match=line):
+        Training(engine=asked).refuse_missing(2)
+
+
+def test_a_launch_with_an_engine_that_is_not_installed_starts_nothing(tmp_path: Path):
+    if importlib.util.find_spec("jax"):
+        pytest.skip("JAX is installed in this Python")
+    words = [sys.executable, "-m", "launch", "--backend=local", "--runs", str(tmp_path), "tiny", "--engine=jax"]
+    ended = subprocess.run(words, capture_output=True, text=True, cwd=Path(__file__).parent)
+    assert ended.returncode == 2 and not list(tmp_path.iterdir())
+    assert "the package jax is not installed" in ended.stderr and len(ended.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", [["--timeline", "--trace=2"], ["--compress"], ["--strategy=mirrored"]])
+def test_what_jax_does_not_offer_is_refused_by_name(words: list[str]):
+    name = " ".join(words[0].partition("=")[::2]).strip()
+    with pytest.raises(Refusal, match=f"--engine jax has no {name}: leave it out, or give --engine horovod"):
+        options.parse(mnist.Config, ["--engine=jax", *words])
+
+
+def test_an_engine_cannot_be_changed_once_keras_is_imported():
+    import keras
+
+    assert keras.backend.backend() == "tensorflow"
+    with pytest.raises(Refusal, match="Keras was imported for tensorflow before --engine jax"):
+        engines.load("jax")
+
+
+@ranks.NEEDS_JAX
+@pytest.mark.parametrize("size", [1, 2])
+def test_twenty_steps_of_a_run_are_the_same_under_either_engine(tmp_path: Path, size: int):
+    """From one checkpoint on: that of Horovod is continued by JAX, and the end of JAX is read by Horovod."""
+    words = [f"--batch={128 // size}", "--shards=2", "--lr-scaling=none", "--epochs=3", "--deterministic"]
+    words += ["--checkpoint-every=1e-9", "--keep=99", "--evaluate-every=0"]
+    runs = [RunDir(tmp_path / name) for name in ("horovod", "jax")]
+    for run in runs:
+        run.create()
+    assert ranks.train(size, runs[0].path, *words).wait() == [0] * size
+    runs[1].checkpoints.mkdir(exist_ok=True)
+    shutil.copy(runs[0].checkpoints / "step-4.npz", runs[1].checkpoints)
+    started = ranks.train(size, runs[1].path, *words, attempt=2, engine="jax")
+    assert started.wait() == [0] * size, started.output()
+    assert "after step 4, which --engine horovod made, with --engine jax" in started.output()
+    own, other = (checkpoints.load(run.checkpoints / "step-24.npz") for run in runs)
+    for value, expected, (path, *_) in zip(other.values, own.values, own.header["variables"], strict=True):
+        if expected.dtype.kind == "f":
+            np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-6, err_msg=path)
+    if size == 1:
+        back = ranks.train(size, runs[1].path, *words, attempt=3)
+        assert back.wait() == [0], back.output()
+        assert "after step 24, which --engine jax made, with --engine horovod" in back.output()

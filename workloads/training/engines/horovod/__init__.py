@@ -1,0 +1,26 @@
+"""TensorFlow, whose ranks average their gradients by Horovod."""
+
+from workloads.training.engines.horovod.communicator import Communicator
+from workloads.training.engines.horovod.flops import square
+from workloads.training.engines.horovod.mirrored import scope
+from workloads.training.engines.horovod.pipeline import Pipeline
+from workloads.training.engines.horovod.profiler import span, start_profiler, stop_profiler
+from workloads.training.engines.horovod.setup import board, configure
+from workloads.training.engines.horovod.step import Step, sums
+
+name = "horovod"
+
+__all__ = [
+    "Communicator",
+    "Pipeline",
+    "Step",
+    "board",
+    "configure",
+    "name",
+    "scope",
+    "span",
+    "square",
+    "start_profiler",
+    "stop_profiler",
+    "sums",
+]

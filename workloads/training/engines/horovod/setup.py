@@ -1,0 +1,38 @@
+"""What has to be set before TensorFlow is used."""
+
+import os
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from launch.node.rank import Rank
+from workloads.training.api import Training
+from workloads.training.engines.horovod import bias, mirrored
+
+
+def configure(config: Training, rank: Rank, seed: int, threads: int) -> None:
+    """Set threads, GPU, determinism, precision and seed."""
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    if config.strategy == "mirrored":
+        mirrored.prepare()
+    elif gpus := tf.config.list_physical_devices("GPU"):
+        # The one of this rank, which the launcher has chosen; the others stay visible for the links between them.
+        own = gpus[int(os.environ.get("LAUNCH_GPU", "0"))]
+        tf.config.set_visible_devices(own, "GPU")
+        tf.config.experimental.set_memory_growth(own, True)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    if config.precision != "float32":
+        keras.config.set_dtype_policy(f"mixed_{config.precision}")
+    if config.precision == "bfloat16":
+        bias.sum_gradients_in_float32()
+    keras.utils.set_random_seed(seed)
+
+
+def board() -> Any:
+    """See `engines.Engine`."""
+    from workloads.training.tensorboard import Board
+
+    return Board

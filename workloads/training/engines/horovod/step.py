@@ -1,0 +1,160 @@
+"""One step: loss and gradients of a rank's batch, their mean over all ranks, the update of the weights."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import tensorflow as tf
+
+from workloads.training.api import Workload
+from workloads.training.engines.horovod import flops
+from workloads.training.engines.horovod.communicator import Communicator
+from workloads.training.engines.horovod.mirrored import on_all_devices
+from workloads.training.step import Outcome, check, kept_statistics, losses, measured
+
+
+class Step:
+    """The compiled step of a workload.
+
+    All that the ranks exchange in a step travels in one message: gradients, loss, flags, and the statistics
+    that layers such as BatchNormalization keep, whose mean makes all ranks hold the same weights.
+
+    Parameters
+    ----------
+    workload : Workload
+        Its model and loss.
+    optimizer : keras.optimizers.Optimizer
+        Made by ``communicator.averaging``, and built.
+    communicator : Communicator
+        The ranks.
+    xla : bool
+        Compile loss and gradients with XLA. Collectives cannot be compiled, so the rest stays outside.
+    accumulate : int
+        Equal parts of the batch that go through the network one after the other; their gradients are added up. Less
+        memory, and the same step but for what a layer makes of a whole batch, such as BatchNormalization.
+    deterministic : bool
+        Whether TensorFlow was told to be.
+    """
+
+    def __init__(
+        self,
+        workload: Workload,
+        optimizer: Any,
+        communicator: Communicator,
+        xla: bool,
+        accumulate: int = 1,
+        deterministic: bool = False,
+    ) -> None:
+        self._communicator = communicator
+        self._counted: int | None = None  # operations of one call of the gradients
+        model, weights, kept = workload.model, workload.model.trainable_variables, kept_statistics(workload.model)
+
+        def gradients(inputs: Any, targets: Any) -> tuple[tf.Tensor, list]:
+            with tf.GradientTape() as tape:
+                values = losses(workload, targets, model(inputs, training=True))
+                loss = tf.add_n([tf.reduce_mean(values), *(tf.cast(penalty, values.dtype) for penalty in model.losses)])
+                scaled = optimizer.scale_loss(loss)
+            # In the step's own graph nothing else stands by now: the branches of a schedule would hide what is done.
+            self._counted = flops.forward(tf.compat.v1.get_default_graph())
+            return loss, tape.gradient(scaled, [variable.value for variable in weights])
+
+        # More than one device where the variables were made in the scope of a MirroredStrategy.
+        strategy = tf.distribute.get_strategy()
+        replicas = strategy.num_replicas_in_sync
+        # XLA, devices side by side and the parts of a batch need a function of their own.
+        apart = xla or replicas > 1 or accumulate > 1
+        of_batch = tf.function(gradients, jit_compile=xla or None) if apart else gradients
+        of_batch = on_all_devices(strategy, of_batch) if replicas > 1 else of_batch
+
+        @tf.function
+        def step(inputs: Any, targets: Any, flags: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            loss, grads = _in_parts(of_batch, accumulate, inputs, targets)
+            loss = tf.cast(loss, tf.float32)
+            # A GPU computes while the host goes on: only what comes back from it after the gradients shows that they
+            # are done. The identities keep the order where TensorFlow inlines the call: a bare edge from it would wait
+            # for its side effects alone.
+            ready = [tf.identity(part) for part in tf.nest.flatten(grads, expand_composites=True) if part is not None]
+            with tf.control_dependencies(ready):
+                own = tf.identity(loss)
+            with tf.device("CPU:0"):
+                own = tf.identity(own)
+                with tf.control_dependencies([own]):
+                    # TensorFlow's own clock, which it refuses to read when deterministic, spares 0.2 ms.
+                    ready_at = tf.numpy_function(time.time, [], tf.float64) if deterministic else tf.timestamp()
+            learning_rate = tf.cast(optimizer.learning_rate, tf.float32)
+            sent = tf.concat([[loss], flags], axis=0)
+            means = optimizer.average_and_apply(grads, weights, [sent, *(variable.value for variable in kept)])
+            for variable, mean in zip(kept, means[1:]):
+                variable.assign(mean)
+            # One tensor, because each that is read costs a copy from the GPU; the others are with the host.
+            return tf.concat([[learning_rate], means[0]], axis=0), own, ready_at
+
+        self._step: Any = step
+        self._calls = accumulate * replicas
+
+    @property
+    def forward_flops(self) -> int | None:
+        """Floating point operations of the forward pass of this rank's batch; None before the first step, and where
+        they cannot be counted."""
+        return None if self._counted is None else self._counted * self._calls
+
+    def __call__(self, number: int, inputs: Any, targets: Any, flags: list[bool]) -> Outcome:
+        """Make a step.
+
+        Parameters
+        ----------
+        number : int
+            Of the step, for the message of an error.
+        inputs, targets
+            The batch of this rank.
+        flags : list of bool
+            What this rank wants all to do after the step; all ranks learn of it in this very step.
+
+        Raises
+        ------
+        Diverged
+            On every rank, if the loss of any is not finite.
+        """
+        traces = self._step.experimental_get_tracing_count()
+        began = time.time()  # the clock of tf.timestamp
+        means, own, ready_at = self._step(inputs, targets, tf.constant(flags, tf.float32))
+        rate, loss, *flag_means = means.numpy().tolist()
+        check(number, loss, rate, lambda: float(own), self._communicator)
+        compiled = self._step.experimental_get_tracing_count() > traces
+        return Outcome(loss, rate, [mean > 0 for mean in flag_means], float(ready_at) - began, compiled)
+
+
+def _in_parts(gradients: Any, parts: int, inputs: Any, targets: Any) -> tuple[tf.Tensor, list]:
+    """Loss and gradients of a batch: the means of those of its parts."""
+    if parts == 1:
+        return gradients(inputs, targets)
+    stacks = tf.nest.map_structure(
+        lambda x: tf.reshape(x, (parts, x.shape[0] // parts, *x.shape[1:])), (inputs, targets)
+    )
+
+    def part(index: Any) -> Any:
+        return tf.nest.map_structure(lambda stack: stack[index], stacks)
+
+    def dense(grads: list) -> list[tf.Tensor]:
+        return [tf.convert_to_tensor(gradient) for gradient in grads if gradient is not None]
+
+    def add(index: tf.Tensor, loss: tf.Tensor, sums: list) -> tuple[tf.Tensor, tf.Tensor, list]:
+        more, grads = gradients(*part(index))
+        return index + 1, loss + more, [total + gradient for total, gradient in zip(sums, dense(grads))]
+
+    loss, first = gradients(*part(0))
+    # A loop, and not its steps one by one: those might run side by side, and need the memory of all.
+    _, loss, sums = tf.while_loop(lambda index, *_: index < parts, add, (1, loss, dense(first)), parallel_iterations=1)
+    rest = iter(sums)
+    return loss / parts, [None if gradient is None else next(rest) / parts for gradient in first]
+
+
+def sums(workload: Workload) -> Any:
+    """See `engines.Engine`."""
+
+    @tf.function
+    def of_batch(inputs: Any, targets: Any) -> dict[str, tf.Tensor]:
+        return measured(workload, targets, workload.model(inputs, training=False))
+
+    return of_batch

@@ -1,0 +1,70 @@
+"""Floating point operations of a network, counted in its jaxpr; see `workloads.training.flops`."""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+_CHOICES = {"while", "cond", "scan"}
+
+
+def forward(jaxpr: Any) -> int | None:
+    """Count the operations of a forward pass.
+
+    Parameters
+    ----------
+    jaxpr : jax.extend.core.Jaxpr
+        With the shapes of a whole batch.
+
+    Returns
+    -------
+    int or None
+        None where it loops or branches, as what it will do cannot be seen in it then.
+    """
+    total = 0
+    for equation in jaxpr.eqns:
+        name = equation.primitive.name
+        if name in _COUNTS:
+            total += 2 * _COUNTS[name](equation)
+        for inner in _inner(equation):
+            counted = forward(inner)
+            if counted is None or (counted and name in _CHOICES):
+                return None
+            total += counted
+    return total
+
+
+def square(rows: int, dtype: str) -> Callable[[], Any]:
+    """A function that multiplies a matrix of so many rows by itself, and returns when that is done."""
+    factor, product = jax.random.uniform(jax.random.key(1), (rows, rows), dtype), jax.jit(jnp.matmul)
+    return lambda: product(factor, factor).block_until_ready()
+
+
+def _inner(equation: Any) -> Iterator[Any]:
+    """The jaxprs that an equation calls."""
+    for value in equation.params.values():
+        for each in value if isinstance(value, tuple | list) else (value,):
+            if hasattr(each, "jaxpr"):
+                each = each.jaxpr
+            if hasattr(each, "eqns"):
+                yield each
+
+
+def _product(equation: Any) -> int:
+    (contracted, _), _ = equation.params["dimension_numbers"]
+    left = equation.invars[0].aval.shape
+    return math.prod(equation.outvars[0].aval.shape) * math.prod(left[axis] for axis in contracted)
+
+
+def _convolution(equation: Any) -> int:
+    left, kernel = (variable.aval.shape for variable in equation.invars)
+    out_axis, in_axis, *_ = equation.params["dimension_numbers"].rhs_spec
+    if any(step > 1 for step in equation.params["lhs_dilation"]):  # transposed: each input meets the whole kernel once
+        return math.prod(left) * math.prod(kernel) // kernel[in_axis]
+    return math.prod(equation.outvars[0].aval.shape) * math.prod(kernel) // kernel[out_axis]
+
+
+_COUNTS = {"dot_general": _product, "conv_general_dilated": _convolution}
+"""Multiply-adds of each primitive."""

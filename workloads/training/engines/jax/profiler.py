@@ -1,0 +1,23 @@
+"""JAX's profiler."""
+
+import contextlib
+from pathlib import Path
+
+import jax
+
+
+def span(name: str, step: int | None = None) -> contextlib.AbstractContextManager:
+    """See `engines.Engine`."""
+    if step is None:
+        return jax.profiler.TraceAnnotation(name)
+    return jax.profiler.StepTraceAnnotation(name, step_num=step)
+
+
+def start_profiler(folder: Path) -> None:
+    """See `engines.Engine`."""
+    jax.profiler.start_trace(str(folder))
+
+
+def stop_profiler() -> None:
+    """See `engines.Engine`."""
+    jax.profiler.stop_trace()

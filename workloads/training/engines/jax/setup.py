@@ -1,0 +1,33 @@
+"""What has to be set before JAX has made its devices."""
+
+import contextlib
+import os
+
+import jax
+import keras
+
+from launch.node.rank import Rank
+from workloads.training.api import Training
+
+
+def configure(config: Training, rank: Rank, seed: int, threads: int) -> None:
+    """Set threads, GPU, determinism, precision and seed."""
+    os.environ["NPROC"] = str(threads)  # by which XLA sizes its pool of threads
+    if "LAUNCH_GPU" in os.environ:  # the one of this rank, which the launcher has chosen
+        for kind in ("cuda", "rocm"):
+            jax.config.update(f"jax_{kind}_visible_devices", os.environ["LAUNCH_GPU"])
+    if config.deterministic:
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true".strip()
+    if config.precision != "float32":
+        keras.config.set_dtype_policy(f"mixed_{config.precision}")
+    keras.utils.set_random_seed(seed)
+
+
+def scope(config: Training) -> contextlib.AbstractContextManager:
+    """Nothing: JAX has no strategies."""
+    return contextlib.nullcontext()
+
+
+def board() -> None:
+    """None: what is written for TensorBoard is written by TensorFlow."""
+    print("--engine jax writes nothing for TensorBoard: steps/ and events.jsonl have the same numbers", flush=True)

@@ -1,0 +1,184 @@
+"""One step: loss and gradients of a rank's batch, their mean over all ranks, the update of the weights.
+
+Three compiled functions, of which the second alone is one of all ranks: so it is seen when the gradients of a rank are
+ready, and a rank does the same whether it is alone or not. Each takes over the memory of what it replaces.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+
+from workloads.training.api import Workload
+from workloads.training.engines.jax import flops
+from workloads.training.engines.jax.communicator import Communicator
+from workloads.training.step import Outcome, check, in_float32, kept_statistics, losses, measured
+
+
+class Step:
+    """The compiled step of a workload.
+
+    All that the ranks exchange in a step travels in one message: gradients, loss, flags, and the statistics
+    that layers such as BatchNormalization keep, whose mean makes all ranks hold the same weights.
+
+    Parameters
+    ----------
+    workload : Workload
+        Its model and loss.
+    optimizer : keras.optimizers.Optimizer
+        Built.
+    communicator : Communicator
+        The ranks.
+    xla : bool
+        Nothing: JAX compiles all with XLA.
+    accumulate : int
+        Equal parts of the batch that go through the network one after the other; their gradients are added up. Less
+        memory, and the same step but for what a layer makes of a whole batch, such as BatchNormalization.
+    deterministic : bool
+        Nothing: XLA was told to be.
+    """
+
+    def __init__(
+        self,
+        workload: Workload,
+        optimizer: Any,
+        communicator: Communicator,
+        xla: bool = False,
+        accumulate: int = 1,
+        deterministic: bool = False,
+    ) -> None:
+        self._communicator, self._accumulate = communicator, accumulate
+        self._shapes: Any = None  # of the arguments of the loss, once there was a step
+        model = workload.model
+        self._variables = model.trainable_variables, model.non_trainable_variables, optimizer.variables
+        kept = kept_statistics(model)
+        places = [place for place, v in enumerate(model.non_trainable_variables) if any(v is one for one in kept)]
+
+        def loss_of(weights: list, others: list, state: list, inputs: Any, targets: Any) -> Any:
+            outputs, others, penalties = model.stateless_call(
+                weights, others, inputs, training=True, return_losses=True
+            )
+            values = losses(workload, targets, outputs)
+            loss = sum((penalty.astype(values.dtype) for penalty in penalties), start=jnp.mean(values))
+            with _holding(optimizer.variables, state):
+                return optimizer.scale_loss(loss), (loss, others)
+
+        def of_part(weights: list, others: list, state: list, batch: Any) -> Any:
+            (_, (loss, others)), grads = jax.value_and_grad(loss_of, has_aux=True)(weights, others, state, *batch)
+            return loss, others, grads
+
+        def gradients(weights: list, others: list, state: list, inputs: Any, targets: Any, flags: Any) -> Any:
+            if accumulate == 1:
+                loss, others, grads = of_part(weights, others, state, (inputs, targets))
+            else:
+                loss, others, grads = _in_parts(of_part, accumulate, weights, others, state, (inputs, targets))
+            sent = [*grads, loss[None], flags, *(others[place] for place in places)]
+            return jnp.concatenate([part.astype(jnp.float32).ravel() for part in sent]), others, loss
+
+        def apply(message: jax.Array, weights: list, others: list, state: list) -> Any:
+            sizes = [value.size for value in weights]
+            ends = np.cumsum([*sizes, len(message) - sum(sizes) - sum(others[place].size for place in places)])
+            *grads, said, rest = jnp.split(message, ends)
+            grads = [flat.reshape(like.shape).astype(like.dtype) for flat, like in zip(grads, weights)]
+            means = jnp.split(rest, np.cumsum([others[place].size for place in places])[:-1]) if places else []
+            with _holding(optimizer.variables, state):
+                rate = jnp.asarray(optimizer.learning_rate, jnp.float32)
+            weights, state = optimizer.stateless_apply(state, grads, weights)
+            others = list(others)
+            for place, mean in zip(places, means):
+                others[place] = mean.reshape(others[place].shape).astype(others[place].dtype)
+            return jnp.concatenate([rate[None], said]), weights, others, state
+
+        self._loss_of = loss_of
+        self._gradients = jax.jit(gradients, donate_argnums=1)
+        self._apply = jax.jit(apply, donate_argnums=(1, 2, 3))
+
+    @property
+    def forward_flops(self) -> int | None:
+        """Floating point operations of the forward pass of this rank's batch; None before the first step, and where
+        they cannot be counted."""
+        if self._shapes is None:
+            return None
+        return flops.forward(jax.make_jaxpr(self._loss_of)(*self._shapes).jaxpr)
+
+    def __call__(self, number: int, inputs: Any, targets: Any, flags: list[bool]) -> Outcome:
+        """Make a step.
+
+        Parameters
+        ----------
+        number : int
+            Of the step, for the message of an error.
+        inputs, targets
+            The batch of this rank.
+        flags : list of bool
+            What this rank wants all to do after the step; all ranks learn of it in this very step.
+
+        Raises
+        ------
+        Diverged
+            On every rank, if the loss of any is not finite.
+        """
+        compiled_before = self._compiled()
+        weights, others, state = ([variable.value for variable in each] for each in self._variables)
+        if self._shapes is None:
+            arguments = weights, others, state, inputs, targets
+            self._shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), arguments)
+        began = time.perf_counter()
+        own_flags = jnp.asarray(flags, jnp.float32)
+        message, others, own = self._gradients(weights, others, state, inputs, targets, own_flags)
+        own.block_until_ready()
+        ready = time.perf_counter() - began
+        said, *new = self._apply(self._communicator.mean(message), weights, others, state)
+        for variables, values in zip(self._variables, new):
+            for variable, value in zip(variables, values):
+                variable._direct_assign(value)  # `assign` would check each of them, which takes its time
+        rate, loss, *flag_means = said.tolist()
+        check(number, loss, rate, lambda: float(own), self._communicator)
+        return Outcome(loss, rate, [mean > 0 for mean in flag_means], ready, self._compiled() > compiled_before)
+
+    def _compiled(self) -> int:
+        return self._gradients._cache_size() + self._apply._cache_size()
+
+
+def sums(workload: Workload) -> Any:
+    """See `engines.Engine`."""
+    model = workload.model
+
+    @jax.jit
+    def outputs_of(weights: list, others: list, inputs: Any) -> Any:
+        return in_float32(model.stateless_call(weights, others, inputs, training=False)[0])
+
+    summed = jax.jit(lambda targets, outputs: measured(workload, targets, outputs))
+
+    def of_batch(inputs: Any, targets: Any) -> dict[str, Any]:
+        variables = model.trainable_variables, model.non_trainable_variables
+        outputs = outputs_of(*([variable.value for variable in each] for each in variables), inputs)
+        with jax.enable_x64(True):  # a workload may add up in float64, which JAX would make float32 of
+            return summed(targets, outputs)
+
+    return of_batch
+
+
+def _holding(variables: Sequence[keras.Variable], values: Sequence[Any]) -> Any:
+    """Within it the variables have these values."""
+    return keras.StatelessScope(state_mapping=list(zip(variables, values)))
+
+
+def _in_parts(of_part: Any, parts: int, weights: list, others: list, state: list, batch: Any) -> Any:
+    """Loss and gradients of a batch: the means of those of its parts, which go through the network one by one."""
+    stacks = jax.tree.map(lambda x: x.reshape(parts, x.shape[0] // parts, *x.shape[1:]), batch)
+
+    def add(index: Any, so_far: Any) -> Any:
+        loss, others, sums = so_far
+        more, others, grads = of_part(weights, others, state, jax.tree.map(lambda stack: stack[index], stacks))
+        return loss + more, others, [total + gradient for total, gradient in zip(sums, grads)]
+
+    first = of_part(weights, others, state, jax.tree.map(lambda stack: stack[0], stacks))
+    loss, others, sums = jax.lax.fori_loop(1, parts, add, first)
+    return loss / parts, others, [total / parts for total in sums]
