@@ -265,10 +265,8 @@ class Loop:
             )
         checkpoints.restore(checkpoint, self._variables)
         before, now = checkpoint.header.get("engine", "horovod"), self._engine.name
-        changed = (
-            f", which --engine {before} has made, with --engine {now}: its noise is another" if before != now else ""
-        )
-        print(f"going on after step {checkpoint.step}{changed}", flush=True)
+        made = f", which --engine {before} made, with --engine {now}, whose noise is another" if before != now else ""
+        print(f"going on after step {checkpoint.step}{made}", flush=True)
         return {
             "step": checkpoint.step,
             "seconds": self.seconds | checkpoint.header["seconds"],
