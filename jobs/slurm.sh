@@ -9,11 +9,16 @@ asked=
 trap : USR2
 
 @environment
-# A job may be started once too often: a run that is done is left alone.
-@begin || { [ -e result.json ]; exit; }
+# The ranks start, and wait for the note that the attempt has begun before they do anything. A job may be started once
+# too often: of a run that is done the note says to leave it alone. It is there beforehand, as NFS shows what is new in a
+# file that is opened again at once, and a new file only later.
+begun=begun-$SLURM_JOB_ID-$$-$RANDOM$RANDOM
+mkdir -p meeting && : >"meeting/$begun"
+echo 'launch: ranks start'
 srun @srun \
-    @worker <&0 &
+    @worker "$begun" <&0 &
 ranks=$!
+@begin "$begun" || { [ -s "meeting/$begun" ] || kill "$ranks"; wait "$ranks"; [ -e result.json ]; exit; }
 # Unlike a command in the foreground, wait is interrupted by a signal, so that this is heard at once.
 while wait "$ranks"; status=$?; kill -0 "$ranks" 2>/dev/null; do :; done
 trap '' TERM USR2  # also for what follows

@@ -26,9 +26,9 @@ if __name__ == "__main__":
 from launch.cli import defaults, verbs
 from launch.cli.verbs import VERBS
 from launch.errors import Refusal, command, program
-from launch.plan import options, site, workload
-from launch.plan.plan import default_name
+from launch.plan import allocation, options, site, workload
 from launch.plan.request import Request
+from launch.plan.resolve import default_name
 from launch.plan.shape import this_machine
 from launch.plan.sweep import from_words as axes_of_words
 from launch.record.redact import without_secrets
@@ -70,9 +70,13 @@ def _launch(given: dict[str, Any], rest: list[str], now: datetime.datetime) -> i
     own = defaults.read().beside(given)
     asked, orders = _ordered(given, rest, now, own.values)
     here, why = _site(asked)
-    if own.values and (asked.backend or here.backend) == "local":
+    backend = asked.backend or here.backend
+    if own.values and backend == "local":
         own = own.local()
         asked, orders = _ordered(given, rest, now, own.values)
+    found = allocation.here() if backend == "slurm" and not asked.new_job else allocation.Found()
+    if found.allocation:
+        orders = [each.within(found.allocation, given) for each in orders]
     if asked.json and not asked.dry_run:
         raise Refusal("--json is for the plan of a dry run: give --dry-run too; of what runs, status --json tells")
     if not asked.dry_run:
@@ -95,6 +99,8 @@ def _launch(given: dict[str, Any], rest: list[str], now: datetime.datetime) -> i
         of_user = {"file": own.file or None, "options": {name: _said(value) for name, value in chosen.items()}}
         print(json.dumps({**planned.as_json(here, why), "defaults": of_user}, indent=1))
         return 0
+    if found.why:
+        print(f"{'allocation':<14} none: {found.why}")
     if chosen:
         said = ", ".join(f"{name} {_said(value)}" for name, value in chosen.items())
         print(f"{'defaults':<14} {said} ({own.file})")

@@ -1,10 +1,13 @@
 """The errors that a user can fix: one line each, an exit status each."""
 
 import importlib.util
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import NoReturn
+
+from launch import HOME
 
 INSTALL = "python3 -m venv .venv && .venv/bin/pip install uv==0.13.9 && .venv/bin/uv sync --inexact"
 
@@ -76,11 +79,21 @@ def nearest(given: str, known: Iterable[str]) -> str:
     str
         ``did you mean 'x'?`` or ``known: a, b, c``.
     """
+    known = sorted(known)
+    return near(given, known) or f"known: {', '.join(known) or 'none'}"
+
+
+def near(given: str, known: Iterable[str]) -> str:
+    """As `nearest`, but empty when none is near: of names that are only a few of those that may be meant."""
     import difflib
 
-    known = sorted(known)
-    close = difflib.get_close_matches(given, known, n=1, cutoff=0.6)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known) or 'none'}"
+    close = difflib.get_close_matches(given, sorted(known), n=1, cutoff=0.6)
+    return f"did you mean {close[0]!r}?" if close else ""
+
+
+def page(name: str) -> str:
+    """Where a page of the documentation is, in parentheses; empty where there is none, as a wheel has no docs/."""
+    return f" (docs/{name})" if os.path.isfile(os.path.join(HOME, "docs", name)) else ""
 
 
 def run(main: Callable[[Sequence[str]], None]) -> NoReturn:

@@ -4,6 +4,8 @@ A GPU or driver that cannot be read raises nothing here: the reason is part of t
 """
 
 import contextlib
+import ctypes
+import importlib.util
 import itertools
 import os
 import re
@@ -116,11 +118,16 @@ def _answer_of(nvml: Any, index: int, ask: Callable[[Any], Any]) -> tuple[Any, s
 @contextlib.contextmanager
 def _driver() -> Iterator[tuple[Any, str]]:
     """The NVML bindings, initialised; or None, and why the driver cannot be asked."""
-    try:
-        import pynvml as nvml
-    except ImportError:
+    if importlib.util.find_spec("pynvml") is None:
         yield None, NO_BINDINGS
         return
+    try:
+        ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError:  # as the bindings would say, whose import takes 0.1 s
+        yield None, NO_DRIVER
+        return
+    import pynvml as nvml
+
     _, why = _answer(nvml.nvmlInit)
     if why:
         yield None, NO_DRIVER if "Library Not Found" in why else why

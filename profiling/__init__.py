@@ -1,1 +1,1 @@
-"""What is learned from runs: the records of their steps, and what can be read out of them."""
+"""Analysis of runs: from the records of their steps to tables, reports and predictions."""

@@ -1,4 +1,4 @@
-"""python -m profiling VERB ...: what is learned from runs and tables; the command rankloop has these verbs too."""
+"""python -m profiling VERB ...: analysis of runs and tables. The command rankloop has the same verbs."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Studies from Python: what ``import rankloop`` offers to notebooks and scripts, by the functions that the verbs call.
+"""Studies from Python: what ``import rankloop`` offers notebooks and scripts. It uses the functions behind the verbs.
 
     study = rankloop.launch("train.py", nodes=[1, 2, 4], repeats=3, sweep={"lr": [0.1, 0.01]})
     study.wait().table(by="accuracy")
@@ -13,11 +13,13 @@ import dataclasses
 import datetime
 import io
 import json
+import os
+import re
 import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +27,8 @@ from launch import START
 from launch.cli import cancel, status
 from launch.errors import Refusal, SubmissionRefused, nearest
 from launch.plan import options
-from launch.plan.plan import default_name
 from launch.plan.request import Request
+from launch.plan.resolve import default_name
 from launch.plan.sweep import axis
 from launch.submit import states
 
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Refusal", "Rows", "Study", "launch"]
 
-_POLL_S = (0.2, 5.0)  # between two looks at the runs, at first and at last
+_POLL_S = (0.2, 5.0)  # between two looks at the runs: initially, and at most
 
 
 def launch(program: str | Path, *arguments: object, **asked: Any) -> Study:
@@ -46,15 +48,15 @@ def launch(program: str | Path, *arguments: object, **asked: Any) -> Study:
     program : str or Path
         A script, a module, a workload, or the TOML file of a definition.
     *arguments : object
-        The words behind it.
+        The words passed to it.
     **asked : Any
-        The job options, by their names on the command line, with ``_``: ``nodes=[1, 2, 4]``, ``repeats=3``.
+        The job options, with their names on the command line and ``_``: ``nodes=[1, 2, 4]``, ``repeats=3``.
         ``sweep`` is a dict: axis -> its values, or a text such as ``"0..4"``.
 
     Raises
     ------
     Refusal
-        If it cannot be done, with nothing started; `SubmissionRefused` if it is the scheduler that refuses.
+        If it cannot be done; nothing is started then. `SubmissionRefused` if the scheduler refuses.
     """
     known = {field.name: field for field in dataclasses.fields(Request)}
     if unknown := next((name for name in asked if name not in known), None):
@@ -67,7 +69,7 @@ def launch(program: str | Path, *arguments: object, **asked: Any) -> Study:
     words = [f"--sweep={axis}" for axis in _axes(asked.pop("sweep", None) or {})]
     for name, value in (asked | {"runs": folder.parent, "name": folder.name}).items():
         words += _words(known[name], value)
-    # A process of its own: what it imports to plan a workload is as the files are now, and its command line is kept.
+    # A separate process imports the files as they are now when it plans a workload, and records its command line.
     command = [sys.executable, START, *words, "--detach", str(program), *map(str, arguments)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     said = done.stderr.strip().removeprefix("rankloop: ")
@@ -81,7 +83,7 @@ def launch(program: str | Path, *arguments: object, **asked: Any) -> Study:
 
 
 class Study:
-    """A study or a run, by its folder.
+    """A study or a run, given by its folder.
 
     Parameters
     ----------
@@ -95,6 +97,8 @@ class Study:
     """
 
     def __init__(self, path: str | Path) -> None:
+        if not isinstance(path, str | os.PathLike):
+            raise Refusal(f"Study({path!r:.60}): give the folder of a study or of a run")
         self.path = Path(path).absolute()
         states.find([self.path])
 
@@ -107,12 +111,12 @@ class Study:
         return states.find([self.path])
 
     def wait(self, timeout: float | None = None) -> Study:
-        """Return once no run is queued or running, whatever has become of each: `status` says it.
+        """Return once no run is queued or running, however each of them ended; `status` says how.
 
         Raises
         ------
         TimeoutError
-            If that takes more than so many seconds; the runs go on.
+            If it takes longer than ``timeout`` seconds; the runs go on.
         Refusal
             If a run was started on another host, and cannot be seen from here.
         """
@@ -130,18 +134,19 @@ class Study:
         return self
 
     def status(self) -> Rows:
-        """A row per run: its state, why it failed, how far it is."""
+        """A row per run: its state, why it failed, its progress."""
         known, efficiencies, bad, doubts = status.look([self.path])
         for doubt in doubts:
             warnings.warn(doubt, stacklevel=2)
         return Rows(status.as_json(known, efficiencies, bad), lambda: "\n".join(status.lines(known, efficiencies, bad)))
 
     def table(self, by: str | None = None, smallest: bool | None = None) -> Rows:
-        """A row per point: what its repeats have reached; arguments are those of ``rankloop table``."""
+        """A row per point: the results of its repeats. The arguments are those of ``rankloop table``."""
         from profiling.cli import table
         from profiling.reporting import sweep_table
 
-        content = table.document(self.path, by, smallest)
+        with _in_words_of_python():
+            content = table.document(self.path, by, smallest)
         header, *rows = sweep_table.flat(content)
         named = [dict(zip(header, row)) for row in rows]
         return Rows(named, lambda: table.as_text(content), lambda: table.as_markdown(content))
@@ -151,17 +156,19 @@ class Study:
         from profiling.cli import inputs, report
         from profiling.reporting import document
 
-        content = document.table(inputs.series(self.path, series)[0])
+        with _in_words_of_python():
+            content = document.table(inputs.series(self.path, series)[0])
         return Rows(
             content["rows"], lambda: report.printed(content, "text"), lambda: report.printed(content, "markdown")
         )
 
     def predict(self, nodes: int | Iterable[int], series: str | None = None) -> Rows:
-        """A row per number of nodes: what it will give, as ``rankloop predict`` says, and written down as by that."""
+        """A row per number of nodes: the prediction of ``rankloop predict``, which is also recorded."""
         from profiling.cli import predict
 
         asked = (nodes,) if isinstance(nodes, int) else tuple(nodes)
-        content, rates, _ = predict.predicted(self.path, predict.Options(nodes=asked, series=series))
+        with _in_words_of_python():
+            content, rates, _ = predict.predicted(self.path, predict.Options(nodes=asked, series=series))
         return Rows(content["predictions"], lambda: predict.as_text(content, rates))
 
     def to_dataframe(self) -> pandas.DataFrame:
@@ -178,16 +185,16 @@ class Study:
 
 
 class Rows(list[dict[str, Any]]):
-    """The rows of a table, a dict each; shown as the table that the command prints.
+    """The rows of a table, one dict each. They display as the table that the command prints.
 
     Parameters
     ----------
     rows : iterable of dict
         The rows.
     text : function
-        Gives the table for the terminal.
+        Returns the table for the terminal.
     markdown : function, optional
-        Gives the table in Markdown, for notebooks.
+        Returns the table in Markdown, for notebooks.
     """
 
     def __init__(
@@ -203,12 +210,12 @@ class Rows(list[dict[str, Any]]):
         return self._markdown()
 
     def to_dataframe(self) -> pandas.DataFrame:
-        """The rows for pandas, which has to be installed."""
+        """The rows as a pandas DataFrame; pandas has to be installed."""
         return _dataframe(self)
 
 
 def _dataframe(rows: Iterable[Mapping[str, Any]]) -> pandas.DataFrame:
-    """Rows as a table of pandas; an interval is two columns, and texts that are all numbers are numbers."""
+    """Rows as a pandas DataFrame. An interval becomes two columns; a column of numeric texts becomes numbers."""
     try:
         import pandas  # type: ignore[import-not-found]
     except ModuleNotFoundError:
@@ -220,8 +227,17 @@ def _dataframe(rows: Iterable[Mapping[str, Any]]) -> pandas.DataFrame:
     return frame
 
 
+@contextlib.contextmanager
+def _in_words_of_python() -> Iterator[None]:
+    """What a refusal says of the options of a verb, said of the arguments that they are here."""
+    try:
+        yield
+    except Refusal as refusal:
+        raise Refusal(re.sub(r"--(series|by|smallest)\b", r"\1=...", str(refusal))) from None
+
+
 def _unused(runs: Path, program: str) -> Path:
-    """The folder of a run or study that was given no name."""
+    """The folder of a run or study without a given name."""
     words = Path(program).stem if "/" in program or Path(program).is_file() else program.rpartition(".")[2]
     now = datetime.datetime.now().replace(microsecond=0)
     while (folder := runs / default_name(words, now)).exists():
@@ -230,7 +246,7 @@ def _unused(runs: Path, program: str) -> Path:
 
 
 def _axes(sweep: Mapping[str, Any] | str | Iterable[str]) -> list[str]:
-    """What stands behind each --sweep."""
+    """The value of each --sweep option."""
     if not isinstance(sweep, Mapping):
         return [sweep] if isinstance(sweep, str) else list(sweep)
     words = []
@@ -244,7 +260,7 @@ def _axes(sweep: Mapping[str, Any] | str | Iterable[str]) -> list[str]:
 
 
 def _words(field: dataclasses.Field, value: Any) -> list[str]:
-    """An option as it is written on the command line; nothing of None."""
+    """An option as it is written on the command line; empty for None."""
     flag = options.flags(field)[-1]
     if isinstance(value, bool):
         return [flag if value else f"--no-{flag[2:]}"]
@@ -257,4 +273,10 @@ def _words(field: dataclasses.Field, value: Any) -> list[str]:
 
 def _text(value: Any) -> str:
     """A value as it is written on the command line: lists, dicts, true and false as JSON has them."""
-    return json.dumps(value, separators=(",", ":")) if isinstance(value, list | tuple | dict | bool) else str(value)
+    try:
+        text = json.dumps(value, separators=(",", ":")) if isinstance(value, list | tuple | dict | bool) else str(value)
+    except (TypeError, ValueError) as error:
+        raise Refusal(f"{value!r:.60} cannot be written on a command line ({error}): give numbers and texts") from None
+    if re.fullmatch(r"<.* at 0x[0-9a-f]+>", text, re.DOTALL):  # Python's own words for what has none
+        raise Refusal(f"{text:.60} cannot be written on a command line: give numbers and texts")
+    return text

@@ -11,7 +11,7 @@ ONE_NUMBER = 1e-3
 
 
 def number(value: float, digits: int = 5) -> str:
-    """Some significant digits, without an exponent where that is readable."""
+    """A number with some significant digits, without an exponent where that is readable."""
     rounded = float(f"{value:.{digits}g}")  # 99999.6 has six digits before the point once it is rounded
     return f"{value:.0f}" if 10**digits <= abs(rounded) < 1e12 else f"{value:.{digits}g}"
 
@@ -37,7 +37,7 @@ def plural(count: int, noun: str) -> str:
 
 
 def value(key: str, form: Form = number) -> Form:
-    """A cell: the value of a key of its row; empty without one."""
+    """A cell: the value of a key of its row; empty if there is none."""
     return lambda row: "" if row.get(key) is None else form(row[key])
 
 
@@ -47,7 +47,7 @@ def bounds(low: str, high: str, form: Form = number) -> Form:
 
 
 def cells(columns: Sequence[tuple[str, Form]], rows: Iterable[Any]) -> tuple[list[str], list[list[str]]]:
-    """The headings of a table and the cells of its rows; a column is its heading and what makes a cell of a row."""
+    """The headings of a table and the cells of its rows; a column is a heading and a function from row to cell."""
     return [title for title, _ in columns], [[form(row) for _, form in columns] for row in rows]
 
 

@@ -35,7 +35,11 @@ def words(plan: Plan) -> list[str]:
 
 
 def line(plan: Plan) -> str:
-    """The whole, in a job script that stands in the run directory; an image may begin in a place of its own."""
+    """The whole, in a job script that stands in the run directory; an image may begin in a place of its own. Where an
+    environment is staged, the script says where the interpreter is.
+    """
+    if plan.staged:
+        return '"$python" "$start" launch.node.worker .'
     return f"{shlex.join(words(plan))} " + ("." if plan.container is None else '"$PWD"')
 
 

@@ -56,6 +56,7 @@ class Told:
             *_gpu_lines(kinds.get(main["PartitionName"], Counter()), config),
             *_mpi_lines(self.mpi, config),
             '# network_interface = "ib0"  # Slurm does not tell: what `ip address` calls the fast network on a node',
+            '# interconnect = "infiniband"  # Slurm does not tell: infiniband or slingshot, which NCCL is to use',
             '# modules = ["cuda"]  # Slurm does not tell: what `module avail` offers and the ranks need',
         ]
         if "MaxArraySize" in config:

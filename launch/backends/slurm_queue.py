@@ -15,6 +15,7 @@ from launch.backends.scheduler import ENDED, QUEUED, RUNNING, Answer, Status
 from launch.errors import Refusal, nearest
 from launch.plan import inherited
 from launch.plan.plan import Plan
+from launch.plan.shape import nodes_text
 from launch.plan.walltime import exceeds, limit_text, walltime
 from launch.record.files import read_json
 from launch.record.writing import publish_json
@@ -105,8 +106,9 @@ def check_partition_limits(plan: Plan) -> None:
     nodes, limit, a_job = partitions[wanted]
     most = a_job.rpartition("-")[2]
     nodes = min(nodes, int(most)) if most.isdigit() else nodes
-    if plan.nodes > nodes:
-        raise Refusal(f"--nodes {plan.nodes} is more than partition {wanted} has for a job ({nodes}): ask for fewer")
+    if plan.allocated_nodes > nodes:
+        asked = nodes_text(plan.nodes, plan.spare_nodes)
+        raise Refusal(f"{asked} is more than partition {wanted} has for a job ({nodes}): ask for fewer")
     longest = walltime(limit) if limit not in ("infinite", "n/a") else None
     if exceeds(plan.time_s, longest):
         raise Refusal(

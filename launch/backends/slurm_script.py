@@ -8,10 +8,12 @@ import string
 from collections.abc import Sequence
 from pathlib import Path
 
-from launch import HOME, own_command
+from launch import HOME, START, own_command
 from launch.backends import rank_command
+from launch.node.stop import AGAIN_HERE
 from launch.plan import inherited
-from launch.plan.plan import Plan, refuse_path
+from launch.plan.plan import Plan, Staged
+from launch.plan.resolve import refuse_path
 from launch.plan.walltime import limit_text, minutes
 from launch.record.job import Job
 
@@ -49,7 +51,7 @@ def script(job: Job) -> str:
         return _pack(job, plan, attempt)
     tasks_of_array = f"0-{len(job.runs) - 1}" + (f"%{job.throttle}" if job.throttle else "")
     return _filled(
-        "slurm.sh",
+        "slurm_spare.sh" if plan.spare_nodes else "slurm.sh",
         job,
         {"array": tasks_of_array, "output": "logs/%a.log"} if job.shape == "array" else {},
         enter=_TASK if job.shape == "array" else _RUN,
@@ -60,6 +62,7 @@ def script(job: Job) -> str:
         srun=shlex.join([f"--nodes={plan.nodes}", f"--ntasks={plan.size}", *tasks(plan)]),
         worker=rank_command.line(plan),
         end=f"{attempt} end .",
+        again_here=str(AGAIN_HERE),
     )
 
 
@@ -109,7 +112,8 @@ def directives(plan: Plan) -> dict[str, str]:
     """The options of sbatch that stand in the script."""
     found = {
         "job-name": re.sub(r"[^A-Za-z0-9._+-]", "-", plan.job_name),
-        "nodes": str(plan.nodes),
+        "nodes": str(plan.allocated_nodes),
+        "no-kill": "" if plan.spare_nodes else None,
         "ntasks-per-node": str(plan.ranks_per_node),
         "cpus-per-task": plan.cpus_per_task,
         **_gpus(plan),
@@ -210,4 +214,20 @@ def environment(plan: Plan, note: str = "") -> str:
     if plan.pythonpath:
         lines.append(f"export PYTHONPATH={shlex.quote(os.pathsep.join(plan.pythonpath))}${{PYTHONPATH:+:$PYTHONPATH}}")
     lines.append("export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}")
+    if plan.staged:
+        lines.append(_stage(plan, plan.staged))
     return "\n".join(lines)
+
+
+def _stage(plan: Plan, staged: Staged) -> str:
+    """The lines that bring the environment of Python to a disk of each node."""
+    disks = ['"${SLURM_TMPDIR:-}"', '"${TMPDIR:-}"', "/tmp"]
+    return _Script((TEMPLATES / "stage_env.sh").read_text()).substitute(
+        python=shlex.quote(plan.python),
+        start=shlex.quote(START),
+        archive=shlex.quote(staged["archive"]),
+        kib=staged["kib"],
+        packed_python=shlex.quote(staged["python"]),
+        packed_start=f"start=$staged/{shlex.quote(staged['start'])}" if staged["start"] else "",
+        disks=" ".join([shlex.quote(plan.node_disk)] if plan.node_disk else disks),
+    )

@@ -1,20 +1,25 @@
-"""An attempt of a local run: its ranks are started, watched and ended by the process that holds the run's lock."""
+"""An attempt of a run whose ranks are processes of this machine, or a step of the allocation in which it runs: they are
+started, watched and ended by the process that holds the run's lock."""
 
 import fcntl
 import signal
 import time
+from collections.abc import Sequence
 
 from launch.backends.processes import Ranks
+from launch.backends.step import Step
+from launch.errors import Refusal
 from launch.node import attempt, stop
+from launch.plan import allocation
+from launch.plan.allocation import Allocation
 from launch.plan.plan import Plan
+from launch.record import environment
 from launch.record.diagnose import handles_warning
 from launch.record.files import open_file
 from launch.record.rundir import RunDir
 
 GRACE_S = 60.0  # for ranks that were asked to save and leave
-END_THIS = signal.SIGUSR1
-"""Asks a launcher to end the run that it is at, and to go on with what comes after it."""
-
+_ONE_S = 0.5  # within which several signals are one: Slurm sends those of a job to all its processes
 KILL_WAIT_S = 3.0  # between the SIGTERM that ends ranks, as one has failed or their time is over, and SIGKILL
 
 
@@ -22,7 +27,7 @@ class Interrupted(KeyboardInterrupt):
     """The user asked for the end of the run; the ranks have ended."""
 
 
-def execute(run: RunDir, plan: Plan, submission: int) -> str:
+def execute(run: RunDir, plan: Plan, submission: int, nodes: Sequence[str] = ()) -> str:
     """Make an attempt, from the start of the ranks to the end of the last, and further ones if the run may start again.
 
     Parameters
@@ -33,6 +38,8 @@ def execute(run: RunDir, plan: Plan, submission: int) -> str:
         The content of that.
     submission : int
         Number of the job that makes it.
+    nodes : sequence of str
+        Of the allocation, on which its ranks are to be.
 
     Returns
     -------
@@ -42,23 +49,29 @@ def execute(run: RunDir, plan: Plan, submission: int) -> str:
     Raises
     ------
     Interrupted
-        If a SIGINT, SIGTERM or SIGHUP came; no rank is left, and the run can be resumed. After `END_THIS` it returns.
+        If a SIGINT, SIGTERM or SIGHUP came; no rank is left, and the run can be resumed.
     MayNotBegin
         If the run is running already, has a result, was cancelled meanwhile, or has been given to a later job.
     Refusal
-        If mpirun is needed and absent.
+        If mpirun is needed and absent, or the allocation is gone.
     """
     with attempt.alone(run), _Signals() as signals:
         outcome, reason, made = "stopped", None, 0
         while outcome == "stopped" and (not made or attempt.may_start_again(run, plan, made, reason)):
-            number = attempt.begin(run, submission)
-            ranks = Ranks(run, plan, number)
+            within = _allocation() if plan.backend == "allocation" else None
+            number = attempt.begin(run, submission, (within.id, nodes) if within else None)
+            ranks = Step(run, plan, number, within, nodes) if within else Ranks(run, plan, number)
             try:
-                status, reason = _supervise(ranks, plan, signals)
+                if within is None:  # else its first rank does so, which may be on another machine
+                    environment.note(run, number)
+                status, reason = _supervise(ranks, plan, signals, within.left_s if within else None)
             finally:
                 ranks.kill()
-            outcome, made = attempt.end(run, status, reason), made + 1
-    if signals.all:  # also where the run had just been done: nothing is to come after it
+            if within and reason is None:
+                reason = attempt.why_ended(run, status)
+            made += 1
+            outcome = attempt.end(run, status, reason, made)
+    if signals.count:
         raise Interrupted
     return outcome
 
@@ -75,37 +88,48 @@ def is_running(run: RunDir) -> bool:
         return True
 
 
+def _allocation() -> Allocation:
+    """The allocation, as it is now: its end may have been put off."""
+    found = allocation.here()
+    if found.allocation is None:
+        raise Refusal(f"{found.why or 'this is no Slurm job any more'}: resume the run elsewhere")
+    return found.allocation
+
+
 class _Signals:
     """Counts the signals that ask for the end, and restores what they meant before."""
 
     def __init__(self) -> None:
         self.count = 0
-        self.all = False  # whether what comes after the run is not to begin either
+        self._last = float("-inf")
 
     def __enter__(self) -> "_Signals":
         asking = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
         # One that is ignored, as by nohup, stays so.
         asking = [number for number in asking if signal.getsignal(number) is not signal.SIG_IGN]
-        self._before = {number: signal.signal(number, self._seen) for number in [*asking, END_THIS]}
+        self._before = {number: signal.signal(number, self._seen) for number in asking}
         return self
 
     def _seen(self, number: int, frame: object) -> None:
-        self.count += 1
-        self.all |= number != END_THIS
+        now = time.monotonic()
+        self.count += now - self._last > _ONE_S
+        self._last = now
 
     def __exit__(self, *exception: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        # It may come late, and is not meant for what comes after the run. It is not ignored, which ranks would inherit.
-        signal.signal(END_THIS, lambda *_: None)
 
 
-def _supervise(ranks: Ranks, plan: Plan, signals: _Signals) -> tuple[int, str | None]:
-    """Watch until no rank is left; return the status of the first that failed, or else why they were ended."""
+def _supervise(ranks: Ranks | Step, plan: Plan, signals: _Signals, left_s: float | None) -> tuple[int, str | None]:
+    """Watch until no rank is left; return the status of the first that failed, or else why they were ended.
+
+    ``left_s`` are the seconds that the allocation lasts of which they are a step, where something ends it.
+    """
     began = time.monotonic()
     # As under Slurm: SIGTERM at the limit, and before that a warning to ranks that handle it.
-    limit = began + plan.time_s if plan.time_s else float("inf")
-    warn = limit - min(plan.signal_s, (plan.time_s or 0) / 2)
+    limits = [seconds for seconds in (plan.time_s or None, left_s) if seconds is not None]
+    limit = began + min(limits, default=float("inf"))
+    warn = limit - min(plan.signal_s, (limit - began) / 2)
     kill, asked, failed, reason = float("inf"), 0, False, None
     while ranks.poll(0.1):
         now = time.monotonic()

@@ -30,6 +30,7 @@ _OF_EACH_JOB = re.compile(
     r"NODELIST|PRIO_PROCESS|PROCID|RESTART_COUNT|SRUN_COMM_.*|STEP.*|SUBMIT_DIR|SUBMIT_HOST|TASK_PID|TOPOLOGY_ADDR.*|"
     r"WORKING_CLUSTER)"
 )
+_PATHS = re.compile(r"[^:\s]*(:[^:\s]*)*")  # the folders of a variable, or loaded modules, and no sentence
 _WIDE = 48  # characters: longer values stand below each other
 
 
@@ -66,6 +67,10 @@ def facts(run: RunDir) -> dict[str, dict[str, Any]]:
     words = plan.pop("arguments", None) or []
     started = run.events("started")[-1:]
     machine = {name: around.get(name) for name in ("system", "cpu", "cores", "gpus", "driver", "gpu_faults")}
+    talks = {
+        name: {k: v for k, v in of.items() if k not in ("line", "address")}
+        for name, of in around.get("network", {}).items()
+    }
     metrics = {
         name: value
         for name, value in result.items()
@@ -79,7 +84,9 @@ def facts(run: RunDir) -> dict[str, dict[str, Any]]:
         }
         | {"modules": around.get("modules") or None},
         "versions": {"python": around.get("python")} | (around.get("packages") or {}) | (result.get("versions") or {}),
-        "machine": machine | {"nodes": next((event.get("nodes") or event.get("host") for event in started), None)},
+        "machine": machine
+        | _flat({"network": talks})
+        | {"nodes": next((event.get("nodes") or event.get("host") for event in started), None)},
         "results": metrics | _flat({"metrics": result.get("metrics") or {}, "seconds": result.get("phases_s") or {}}),
     }
 
@@ -181,7 +188,7 @@ def _is_wide(pair: list[str]) -> bool:
 
 def _parts(pair: list[str]) -> Iterator[tuple[str, str]]:
     """The values below each other; of lists of paths, only those that one of them lacks."""
-    if ABSENT in pair or not any(":" in value for value in pair):
+    if ABSENT in pair or not all(map(_PATHS.fullmatch, pair)):
         yield from (("<>"[i], value) for i, value in enumerate(pair))
         return
     one, other = (value.split(":") for value in pair)

@@ -35,11 +35,12 @@ def main(argv: list[str]) -> int:
     named = chosen.paths(words)
     whole = {path.absolute() for path in named if is_study(path)} if words else set()
     entries: list[tuple[Path, int, Counter[str]]] = []
+    unread: list[Path] = []
     for folder, runs in states.grouped(states.find(named)).items():
-        each = {run: sizes.of_run(run) for run in runs}
+        each = {run: sizes.of_run(run, unread) for run in runs}
         alone = runs == [folder]
         asked_for = not words or any(folder.is_relative_to(path.absolute()) for path in named)
-        rest = sizes.of_study(folder, runs) if asked_for and not alone else Counter()
+        rest = sizes.of_study(folder, runs, unread) if asked_for and not alone else Counter()
         if asked_for and not alone and folder not in whole:
             entries.append((folder, len(runs), sum(each.values(), rest)))
             continue
@@ -49,11 +50,14 @@ def main(argv: list[str]) -> int:
     total = sum((parts for _, _, parts in entries), Counter())
     if chosen.json:
         found = [{"path": str(path), "runs": count, **_bytes(parts)} for path, count, parts in entries]
-        print(json.dumps({"entries": found, "total": _bytes(total)}, indent=1))
+        print(json.dumps({"entries": found, "total": _bytes(total), "unread": list(map(str, unread))}, indent=1))
         return 0
     rows = [_row(str(path) + " (beside its runs)" * (count == 0), count, parts) for path, count, parts in entries]
     rows.append(_row("total", sum(count for _, count, _ in entries), total))
     status.show(status.table(rows, always=("name", "all")))
+    if unread:
+        some = ", ".join(map(str, unread[:3])) + f" and {len(unread) - 3} more" * (len(unread) > 3)
+        print(f"not readable for you, and so not counted: {some}")
     return 0
 
 

@@ -19,8 +19,9 @@ from launch.backends.scheduler import scheduler
 from launch.cli import resume
 from launch.errors import Refusal, command
 from launch.plan import options, site
-from launch.plan.request import Count, NotNegative, Request
+from launch.plan.request import Request
 from launch.plan.shape import refuse_beyond_limits
+from launch.plan.typed import Count, NotNegative
 from launch.record import snapshot
 from launch.record.rundir import PREDICTIONS, RunDir, is_study
 from launch.record.table import aligned
@@ -63,6 +64,8 @@ _HOW = {
     "account",
     "qos",
     "partition",
+    "new_job",
+    "hang_timeout",
 }
 
 
@@ -128,6 +131,7 @@ def _planned(folder: Path, given: dict[str, Any], how: Options) -> Growth:
             f"{gone}, so that new runs would not be as the others: make a study of its own, under another --name"
         ) from None
     new = revise.revised(runs, how)
+    revise.refuse_short_timeout(new, study.runs_in(folder))
     what = Growth(
         folder=folder,
         before=what.before,
@@ -137,7 +141,7 @@ def _planned(folder: Path, given: dict[str, Any], how: Options) -> Growth:
     here = site.load(what.plans[0].site_file or what.plans[0].site)
     same = all(plan == old for (_, old), (_, plan) in zip(runs, new))  # else `revised` has checked them
     for job in {(job.nodes, job.time_s): job for job in what.jobs}.values() if same else ():
-        refuse_beyond_limits(here, job.partition, job.nodes, job.time_s)
+        refuse_beyond_limits(here, job.partition, job.nodes, job.time_s, job.spare_nodes)
         scheduler(job.backend).check(job)
     if how.detach and scheduler(what.plans[0].backend).remote:
         order.check_queue_limits(

@@ -75,6 +75,7 @@ def go_on(folder: Path, chosen: Options, hold: Hold) -> int:
     change = _without_bad_nodes(runs) if chosen.exclude_bad_nodes else lambda plan: plan
     before = [(run, run.plan()) for run in lacking if run.path not in busy]
     after = revise.revised(before, chosen)
+    revise.refuse_short_timeout(after, runs)
     idle_runs = [run for run, _ in before]
     if chosen.code == "current":
         current_code.take(idle_runs)
@@ -133,9 +134,14 @@ def without(plan: Plan, hosts: Sequence[str]) -> Plan:
     Refusal
         If it is of this machine, which has no other node.
     """
-    if plan.backend != "slurm":
+    if plan.backend == "local":
         raise Refusal(
             f"--exclude-bad-nodes is for runs under Slurm, and {plan.name} runs on this machine: resume it without"
+        )
+    if plan.backend == "allocation":
+        raise Refusal(
+            f"--exclude-bad-nodes is for a new job, and {plan.name} would be a step of the job in which this runs: "
+            "give --new-job"
         )
     flag = "--exclude="
     words = [word for word in plan.sbatch_args if not word.startswith(flag)]

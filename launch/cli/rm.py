@@ -20,8 +20,7 @@ from launch.cli.names import Named
 from launch.errors import Refusal, command
 from launch.plan import options
 from launch.record import removing, sizes, snapshot
-from launch.record.job import holder_of
-from launch.record.rundir import INDEX, PREDICTIONS, RunDir, is_study, read_index
+from launch.record.rundir import INDEX, PREDICTIONS, RunDir, holder_of, is_study, read_index
 from launch.record.table import aligned
 from launch.submit import lock, stages, states
 
@@ -162,9 +161,9 @@ def _listed(folders: Sequence[Path]) -> str:
     rows, total = [("what goes", "runs", "size")], 0
     for folder in folders:
         runs = _runs([folder])
-        size = sum((sizes.of_run(run) for run in runs), Counter()).total()
+        size = sum((sizes.of_run(run, []) for run in runs), Counter()).total()
         if runs != [folder]:
-            size += sizes.of_study(folder, runs).total()
+            size += sizes.of_study(folder, runs, []).total()
         total += size
         study = folder.parent
         of = f" (of the study {study}, which lacks it then)" if is_study(study) and study not in folders else ""

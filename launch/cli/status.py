@@ -1,4 +1,8 @@
-"""python -m launch status [RUN|FOLDER ...] [--json]: how runs are; without a name, those in the folder runs."""
+"""python -m launch status [RUN|FOLDER ...] [--advice] [--json]: how runs are; without a name, those in the folder runs.
+
+With --advice: what the runs that have ended asked for and what they used of it - time, cores, memory, GPUs - with the
+options to give next time; of a study for all its runs together, and on how many nodes it had the best cost for the
+time."""
 
 import contextlib
 import dataclasses
@@ -30,6 +34,7 @@ from launch.submit.naming import shown
 class Options(Named):
     """How to show them."""
 
+    advice: bool = False  # what to ask for next time, of those that have ended
     json: bool = False  # all that is known, as a list of objects, for programs
 
 
@@ -42,6 +47,8 @@ def main(argv: list[str]) -> int:
         If something named is no run and no folder with runs.
     """
     chosen, words = options.with_words(Options, argv, "status")
+    if chosen.advice:
+        return _advise(chosen.paths(words), chosen.json)
     known, efficiencies, bad, doubts = look(chosen.paths(words))
     if chosen.json:
         left = eta.of_studies(known)
@@ -51,6 +58,21 @@ def main(argv: list[str]) -> int:
         show(lines(known, efficiencies, bad))
     for doubt in doubts:
         print(f"launch: {doubt}", file=sys.stderr)
+    return 0
+
+
+def _advise(named: Sequence[Path], as_objects: bool) -> int:
+    from launch.submit import advice
+
+    alone = {path.absolute() for path in named}
+    folders: list[Path] = []
+    for folder, runs in states.grouped(states.find(named)).items():
+        folders += runs if alone.issuperset(runs) else [folder]
+    found = [advice.of(folder) for folder in folders]
+    if as_objects:
+        print(json.dumps([advice.as_json(one) for one in found], indent=1))
+    else:
+        print("\n\n".join(map(advice.report, found)))
     return 0
 
 

@@ -1,6 +1,6 @@
 """The beginning and the end of an attempt, noted in the run directory, for the script of a job:
 
-launch.node.attempt begin RUN [SUBMISSION]
+launch.node.attempt begin RUN [SUBMISSION [NOTE]]
 launch.node.attempt again RUN
 launch.node.attempt end RUN STATUS [ASKED]
 
@@ -14,21 +14,21 @@ import re
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from launch.errors import Refusal
 from launch.node import slurm_job, stop
 from launch.plan.plan import Plan
-from launch.record import diagnose, figures, job, snapshot, steps
-from launch.record.environment import surroundings
+from launch.record import job, snapshot
 from launch.record.rundir import RunDir
 from launch.record.writing import publish_json
 
 _UNHANDLED = "ended by SIGUSR2, the request of the launcher to save and leave, which the program does not handle"
 
 # Of the reasons for which ranks are ended, those for which a run is started again. Of others Slurm itself decides.
-_AGAIN = (None, "time limit", "preemption", _UNHANDLED)
+_AGAIN = (None, "time limit", "preemption", "hung", _UNHANDLED)
 
 
 class MayNotBegin(Exception):
@@ -58,7 +58,7 @@ def alone(run: RunDir) -> Iterator[None]:
         yield
 
 
-def begin(run: RunDir, submission: int | None = None) -> int:
+def begin(run: RunDir, submission: int | None = None, step_of: tuple[str, Sequence[str]] | None = None) -> int:
     """Note that an attempt starts, here and now; return its number, counted from 1. Who calls it holds the run's lock.
 
     Parameters
@@ -67,6 +67,8 @@ def begin(run: RunDir, submission: int | None = None) -> int:
         The run.
     submission : int, optional
         Number of the job that makes the attempt; None for a script that was submitted by hand.
+    step_of : tuple of str and sequence of str, optional
+        The allocation of which the attempt is to be a step, and its nodes, where this process is not on the first.
 
     Raises
     ------
@@ -89,7 +91,12 @@ def begin(run: RunDir, submission: int | None = None) -> int:
     run.make_folders()
     run.handles_warning.unlink(missing_ok=True)  # the program has yet to say so
     attempt = len(run.events("started")) + 1
-    more = _job() | ({"logs": _printed(run)} if attempt > 1 else {})
+    plan = run.plan()
+    more = (_job() if step_of is None else _step(*step_of)) | ({"logs": _printed(run)} if attempt > 1 else {})
+    if plan.spare_nodes:
+        from launch.node import spare
+
+        more |= spare.choose(run, plan)
     run.append_event(
         "started",
         attempt=attempt,
@@ -99,11 +106,10 @@ def begin(run: RunDir, submission: int | None = None) -> int:
         **more,
         **_code(run),
     )
-    publish_json(run.env_json, surroundings())
     return attempt
 
 
-def end(run: RunDir, status: int, reason: str | None = None) -> str:
+def end(run: RunDir, status: int, reason: str | None = None, made: int = 1) -> str:
     """Note how the attempt ended: done, stopped (it can be started again) or failed.
 
     Parameters
@@ -114,15 +120,27 @@ def end(run: RunDir, status: int, reason: str | None = None) -> str:
         The exit status of srun, or of the first rank that failed.
     reason : str, optional
         Why the ranks were ended from outside, where they were.
+    made : int
+        How many attempts the job has made with this one.
 
     Returns
     -------
     str
         "done", "stopped" or "failed".
     """
+    from launch.record import (  # here and below: what no rank waits for
+        diagnose,
+        figures,
+        hang,
+        steps,
+    )
+
     plan = run.plan()
     started = run.events("started")
     attempt = len(started)
+    if (hung := hang.verdict(run, attempt)) is not None:
+        reason = hang.REASON
+        print(f"launch: hung: {hung.get('said')}", flush=True)
     # An srun that was ended together with its ranks may say 0.
     if status == 0 and plan.kind != "workload" and not reason:
         shape = {"status": "done", "ranks": plan.size, "nodes": plan.nodes, "attempts": attempt}
@@ -135,8 +153,14 @@ def end(run: RunDir, status: int, reason: str | None = None) -> str:
         failure = None  # what ranks do then is the consequence
     if run.result() is not None:
         outcome = "done"
+    elif hung is not None:
+        outcome = "failed" if _why_not_again(run, plan, made, saved_step(run)) else "stopped"
     # Slurm brings a job back that has lost a node, if it may.
     elif failure is not None and failure.error == diagnose.NODE_FAILURE and plan.max_attempts > 1:
+        outcome = "stopped"
+    elif (
+        failure is not None and plan.spare_nodes and diagnose.is_of_the_node(failure.error) and made < plan.max_attempts
+    ):
         outcome = "stopped"
     # srun reports the largest status of all, so 75 may hide a rank that failed with less: ask the failures as well.
     elif failure is None and (reason or status == stop.STOPPED and diagnose.handles_warning(run)):
@@ -146,6 +170,8 @@ def end(run: RunDir, status: int, reason: str | None = None) -> str:
     more: dict[str, Any] = {"reason": reason} if reason and outcome != "done" else {}
     if failure is not None and outcome != "done":
         more["first_failure"] = failure._asdict()
+    if hung is not None and outcome != "done":
+        more["hang"] = hung
     submission = started[-1].get("submission") if started else None
     with contextlib.suppress(Refusal):  # of a copy that is gone
         if new := snapshot.written(run):
@@ -164,16 +190,21 @@ def saved_step(run: RunDir) -> int:
 
 def may_start_again(run: RunDir, plan: Plan, made: int, reason: str | None) -> bool:
     """Whether a run that was stopped is started again, by itself, after so many attempts; prints why not."""
-    steps = [event.get("step", 0) for event in run.events("ended")][-3:]
     if plan.max_attempts <= 1 or reason not in _AGAIN:
         return False
+    if why := _why_not_again(run, plan, made):
+        print(f"launch: not started again: {why}", flush=True)
+    return not why
+
+
+def _why_not_again(run: RunDir, plan: Plan, made: int, *step: int) -> str:
+    """Why a run is not started again after so many attempts, of which the last, if not noted yet, got to a step."""
+    steps = [*(event.get("step", 0) for event in run.events("ended")), *step][-3:]
     if made >= plan.max_attempts:
-        print(f"launch: not started again: {made} attempts were made", flush=True)
-    elif plan.kind == "workload" and len(steps) == 3 and len(set(steps)) == 1:
-        print(f"launch: not started again: two attempts got no further than step {steps[0]}", flush=True)
-    else:
-        return True
-    return False
+        return f"{made} attempts were made"
+    if plan.kind == "workload" and len(steps) == 3 and len(set(steps)) == 1:
+        return f"two attempts got no further than step {steps[0]}"
+    return ""
 
 
 def _printed(run: RunDir) -> list[int]:
@@ -186,6 +217,10 @@ def _job() -> dict[str, Any]:
     if (number := slurm_job.number()) is None:
         return {}
     return {"job": number, "nodes": os.environ.get("SLURM_JOB_NODELIST"), "restarts": str(slurm_job.restarts())}
+
+
+def _step(allocation: str, nodes: Sequence[str]) -> dict[str, Any]:
+    return {"allocation": allocation, "nodes": ",".join(nodes)}
 
 
 def _code(run: RunDir) -> dict[str, Any]:
@@ -214,37 +249,81 @@ def _code(run: RunDir) -> dict[str, Any]:
     }
 
 
-def _begin(run: RunDir, plan: Plan, submission: int | None) -> str:
-    """Begin an attempt in a job; return what is to be printed about it."""
-    with alone(run):
-        try:
-            # Slurm itself puts a job back that was preempted or lost a node, as often as it likes.
-            if run.result() is None and slurm_job.restarts() >= max(plan.max_attempts, 1):
-                raise Refusal(f"{plan.max_attempts} attempts were made; go on by hand with resume")
-            return f"launch: attempt {begin(run, submission)}"  # job.log holds all; diagnose looks for this
-        except Refusal as refusal:
-            run.append_event(
-                "ended", outcome="failed", status=refusal.status, reason=str(refusal), submission=submission
-            )
-            raise
+def _begin(run: RunDir, plan: Plan, submission: int | None, note: Path | None) -> None:
+    """Begin an attempt in a job, and say in a note to the ranks which it is.
+
+    Raises
+    ------
+    MayNotBegin
+        If there is to be none; the note then says 0.
+    """
+    attempt = 0
+    try:
+        with alone(run):
+            attempt = _begun(run, plan, submission)
+    finally:
+        if note is not None:
+            note.write_text(f"{attempt}\n")  # in place: see the script
+    print(f"launch: attempt {attempt}", flush=True)  # job.log holds all; diagnose looks for this
+    from launch.record import environment
+
+    environment.note(run, attempt)
+
+
+def _begun(run: RunDir, plan: Plan, submission: int | None) -> int:
+    try:
+        # Slurm itself puts a job back that was preempted or lost a node, as often as it likes.
+        if run.result() is None and _made(run, submission) >= max(plan.max_attempts, 1):
+            raise Refusal(f"{plan.max_attempts} attempts were made; go on by hand with resume")
+        return begin(run, submission)
+    except Refusal as refusal:
+        run.append_event("ended", outcome="failed", status=refusal.status, reason=str(refusal), submission=submission)
+        raise
 
 
 def _end(run: RunDir, plan: Plan, status: int, asked: bool) -> int:
     """End an attempt in a job, and put that back into the queue if it goes on; return the exit status of the script."""
-    reason = diagnose.ended_by_slurm(run)
-    if reason is None and (status or asked):  # what Slurm says of a task of an array stands elsewhere
-        reason = slurm_job.ended_by() or ("cancelled" if asked else None)
-    outcome = end(run, status, reason)
+    from launch.record import diagnose
+
+    made = _made(run, (run.events("started") or [{}])[-1].get("submission"), 1)
+    outcome = end(run, status, reason := why_ended(run, status, asked), made)
     if outcome == "failed":
         print(diagnose.paragraph(run), flush=True)
+    from launch.node import spare
+
+    if outcome == "stopped" and not asked and (chosen := spare.after(run, plan)):
+        if may_start_again(run, plan, made, None):
+            print(f"launch: the next attempt is made within this allocation, on {chosen}", flush=True)
+            return stop.AGAIN_HERE
+        return stop.STOPPED
     if outcome == "stopped" and not (asked and reason == "time limit"):  # else it has been put back already
         _again(run, plan, run.events("ended")[-1].get("reason"))
     return {"done": 0, "stopped": stop.STOPPED, "failed": 1}[outcome]
 
 
+def why_ended(run: RunDir, status: int, asked: bool = False) -> str | None:
+    """Why Slurm ended the last attempt, whose ``srun`` had this exit status; None if it did not.
+
+    ``asked`` says whether the script was asked to end.
+    """
+    from launch.record import diagnose
+
+    reason = diagnose.ended_by_slurm(run)
+    if reason is None and (status or asked):  # what Slurm says of a task of an array stands elsewhere
+        reason = slurm_job.ended_by() or ("cancelled" if asked else None)
+    return reason
+
+
+def _made(run: RunDir, submission: int | None, least: int = 0) -> int:
+    """How many attempts a job has made: Slurm counts its starts, and a job with spare nodes may make several in one."""
+    own = [event for event in run.events("started") if submission is not None and event.get("submission") == submission]
+    return max(slurm_job.restarts() + least, len(own) if run.plan().spare_nodes else 0)
+
+
 def _again(run: RunDir, plan: Plan, reason: str | None) -> None:
     """Put the job of a run that was stopped back into the queue, if it may start again."""
-    if may_start_again(run, plan, slurm_job.restarts() + 1, reason):
+    submission = (run.events("started") or [{}])[-1].get("submission")
+    if may_start_again(run, plan, _made(run, submission, 1), reason):
         print(f"launch: {slurm_job.requeue()}", flush=True)
 
 
@@ -260,7 +339,7 @@ def main(argv: list[str]) -> int:
     if verb == "end":
         return _end(run, run.plan(), int(rest[0]), any(rest[1:]))
     try:
-        print(_begin(run, run.plan(), int(rest[0]) if rest else None), flush=True)
+        _begin(run, run.plan(), int(rest[0]) if rest else None, run.meeting / rest[1] if rest[1:] else None)
     except (MayNotBegin, Refusal) as why:
         print(f"launch: not started: {why}", file=sys.stderr, flush=True)
         return 1

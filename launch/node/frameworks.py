@@ -7,13 +7,12 @@ Each of these variables is read only by a program that asks to be one of several
 
 import json
 import os
-import time
 from pathlib import Path
 from types import ModuleType
 
 from launch.node import imports, rendezvous
 from launch.node.rank import Rank
-from launch.plan.cooperation import BY_NUMBER
+from launch.node.waiting import until
 from launch.plan.plan import Plan
 from launch.record.files import read_json, read_lines
 from launch.record.writing import append_line, publish_json
@@ -47,9 +46,7 @@ def variables(plan: Plan, rank: Rank, meeting: Path, attempt: int, patience_s: f
         "KERAS_DISTRIBUTION_PROCESS_ID": number,
     }
     found = {name: os.environ.get(name) or value for name, value in wanted.items()}
-    # All have to wait for all to name each other in it, so not where it is known that nobody will ask.
-    by_others = plan.cooperation not in (None, "", BY_NUMBER) and "tf.distribute" not in str(plan.cooperation)
-    if 1 < plan.size <= _TF_WORKERS_MOST and not plan.independent and not by_others and "TF_CONFIG" not in os.environ:
+    if 1 < plan.size <= _TF_WORKERS_MOST and "TF_CONFIG" not in os.environ and _may_ask(plan):
         own = f"{rendezvous.own_address(plan, os.environ['MASTER_ADDR'])}:{rendezvous.own_port()}"
         if workers := _workers(plan, rank, own, meeting, attempt, patience_s):
             task = {"type": "worker", "index": rank.rank}
@@ -57,21 +54,32 @@ def variables(plan: Plan, rank: Rank, meeting: Path, attempt: int, patience_s: f
     return found
 
 
+def _may_ask(plan: Plan) -> bool:
+    """Whether the program may look for TF_CONFIG: all wait for all to name each other in it, so not for nothing."""
+    from launch.plan.cooperation import BY_NUMBER
+
+    by_others = plan.cooperation not in (None, "", BY_NUMBER) and "tf.distribute" not in str(plan.cooperation)
+    return not plan.independent and not by_others
+
+
 def _workers(plan: Plan, rank: Rank, own: str, meeting: Path, attempt: int, patience_s: float) -> list[str]:
     """Address and port of each rank, by its number; nothing if one has not come in time."""
     nodes = [meeting / f"workers-attempt{attempt}-node{node}.jsonl" for node in range(plan.nodes)]
     append_line(nodes[rank.node], {"rank": rank.rank, "address": own})
-    note, deadline = meeting / f"workers-attempt{attempt}.json", time.monotonic() + patience_s
-    while (workers := read_json(note)) is None:
-        late = time.monotonic() > deadline
-        if rank.is_chief:
-            addresses = {line["rank"]: line["address"] for node in nodes for line in read_lines(node)}
-            if late or len(addresses) == plan.size:
-                publish_json(note, [addresses[number] for number in sorted(addresses)])
-        elif late:
-            return []
-        time.sleep(0.02)
-    return workers if len(workers) == plan.size else []
+    note = meeting / f"workers-attempt{attempt}.json"
+    if not rank.is_chief:
+        workers = until(lambda: read_json(note), patience_s) or []
+        return workers if len(workers) == plan.size else []
+    addresses: dict[int, str] = {}
+
+    def complete() -> bool:
+        addresses.update((line["rank"], line["address"]) for node in nodes for line in read_lines(node))
+        return len(addresses) == plan.size
+
+    met = until(complete, patience_s)
+    workers = [addresses[number] for number in sorted(addresses)]
+    publish_json(note, workers)  # also where they are not all, so that nobody waits any longer
+    return workers if met else []
 
 
 def known_to_jax() -> None:

@@ -6,7 +6,6 @@ waits for the others here, in place of there, has its ports open for moments onl
 comes.
 """
 
-import http.client
 import os
 import time
 from types import ModuleType
@@ -31,6 +30,11 @@ def start_together(patience_s: float) -> None:
         imports.after(_MODULE, lambda module: _wait_before_init(module, patience_s))
 
 
+def interface() -> str | None:
+    """The network interface that Gloo is told to use."""
+    return os.environ.get("HOROVOD_GLOO_IFACE") or os.environ.get("GLOO_SOCKET_IFNAME")
+
+
 def _wait_before_init(module: ModuleType, patience_s: float) -> None:
     init, times = module.HorovodBasics.init, 0
 
@@ -45,6 +49,8 @@ def _wait_before_init(module: ModuleType, patience_s: float) -> None:
 
 def _wait_for_all(name: str, patience_s: float) -> None:
     """Say in the store that this rank is ready, and wait until the chief says that all are."""
+    import http.client  # and of a server, only where Horovod is used
+
     rank, size = int(os.environ["HOROVOD_RANK"]), int(os.environ["HOROVOD_SIZE"])
     deadline, pause = time.monotonic() + patience_s, max(_POLL_S, size / _RANKS_A_SECOND)
     try:
@@ -61,6 +67,8 @@ def _wait_for_all(name: str, patience_s: float) -> None:
 
 
 def _ask(method: str, key: str) -> int:
+    import http.client
+
     place, _, secret = os.environ["HOROVOD_GLOO_RENDEZVOUS_ADDR"].partition("/")
     port = os.environ["HOROVOD_GLOO_RENDEZVOUS_PORT"]
     connection = http.client.HTTPConnection(place, timeout=30)

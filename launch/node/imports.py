@@ -1,7 +1,6 @@
 """To be called when the user's program imports a certain module: it is found as it is, and changed once it has been
 executed."""
 
-import importlib.abc
 import importlib.machinery
 import importlib.util
 import sys
@@ -20,10 +19,10 @@ def after(name: str, change: Callable[[ModuleType], object]) -> None:
     change : callable
         Is given the module.
     """
-    sys.meta_path.insert(0, _Finder(name, change))
+    sys.meta_path.insert(0, _Finder(name, change))  # pyright: ignore[reportArgumentType]
 
 
-class _Finder(importlib.abc.MetaPathFinder):
+class _Finder:
     def __init__(self, module: str, change: Callable[[ModuleType], object]) -> None:
         self._module, self._change = module, change
 

@@ -9,7 +9,6 @@ number LOCAL_RANK; and so does one that has got GPUs in its own way.
 
 import os
 import socket
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from typing import Any, NamedTuple
 from launch import gpus
 from launch.errors import Refusal
 from launch.node.rank import Rank
+from launch.node.waiting import until
 from launch.plan.plan import Plan
 from launch.record.files import read_lines
 from launch.record.writing import append_line
@@ -116,7 +116,7 @@ def _no_gpu(plan: Plan, rank: Rank, fault: str) -> str:
     found = f"rank {rank.rank} on {host} was promised {plan.gpus_per_rank} of its GPUs"
     if fault:
         other = (
-            f"use another node (--sbatch-arg=--exclude={host})" if plan.backend == "slurm" else "restart the machine"
+            f"use another node (--sbatch-arg=--exclude={host})" if plan.backend != "local" else "restart the machine"
         )
         return f"{found} and can use none, as the NVIDIA driver says {fault!r}: {other}, and tell its administrators"
     return (
@@ -160,20 +160,19 @@ def compare(
     me = {"rank": rank.rank, "local_rank": rank.local_rank, "node": rank.node, "pid": os.getpid()}
     append_line(path, {**me, "gpus": list(own), "cores": _ranges(os.sched_getaffinity(0))})
     expected = plan.size if plan.backend == "local" else rank.local_size
-    deadline = time.monotonic() + patience_s
-    while True:
-        lines = {line["rank"]: line for line in read_lines(path)}
-        here = [line for line in lines.values() if line["node"] == rank.node]
-        if len(lines) >= expected and len(here) == rank.local_size:
-            break
-        if time.monotonic() > deadline:
-            missing = (
-                f"{expected - len(lines)} of the {expected} ranks of {host} did not start within {patience_s:.0f} s"
-            )
-            raise Refusal(
-                f"{missing}: see their node's log; a slow file system may need a larger patience_s in the site file"
-            )
-        time.sleep(0.05)
+    lines: dict[int, Any] = {}
+    here: list[dict[str, Any]] = []
+
+    def complete() -> bool:
+        lines.update({line["rank"]: line for line in read_lines(path)})
+        here[:] = [line for line in lines.values() if line["node"] == rank.node]
+        return len(lines) >= expected and len(here) == rank.local_size
+
+    if not until(complete, patience_s):
+        missing = f"{expected - len(lines)} of the {expected} ranks of {host} did not start within {patience_s:.0f} s"
+        raise Refusal(
+            f"{missing}: see their node's log; a slow file system may need a larger patience_s in the site file"
+        )
     # Without a UUID there is only the number, and a Slurm that shows each rank its own GPUs numbers them anew for each.
     anew = plan.gpu_binding == "slurm" or plan.gpu_request == "gpus-per-task" or not plan.gpus_per_node
     # A program that asked for its GPUs in its own way may know how to share them.

@@ -10,7 +10,6 @@ import importlib.util
 import os
 import sys
 import types
-from importlib.abc import InspectLoader, Loader
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from typing import Any
 
@@ -83,7 +82,8 @@ def _module(name: str) -> tuple[ModuleSpec, types.CodeType]:
     spec = importlib.util.find_spec(name)
     if spec is not None and spec.submodule_search_locations is not None:
         spec = importlib.util.find_spec(f"{name}.__main__")
-    code = spec.loader.get_code(spec.name) if spec and isinstance(spec.loader, InspectLoader) else None
+    loader: Any = spec and spec.loader
+    code = loader.get_code(spec.name) if spec and hasattr(loader, "get_code") else None
     if spec is None or code is None:
         raise ImportError(f"No module named {name}: there is nothing to run", name=name)
     return spec, code
@@ -101,10 +101,10 @@ def _give_way(own: list[str]) -> None:
             forgotten.add(name)
     for name in [name for name in sys.modules if name.partition(".")[0] in forgotten]:
         del sys.modules[name]
-    sys.meta_path.insert(0, _Ours(kept))
+    sys.meta_path.insert(0, _Ours(kept))  # pyright: ignore[reportArgumentType]
 
 
-class _Ours(Loader):
+class _Ours:
     """Finds the toolkit's packages for a program whose own path has no other of that name."""
 
     def __init__(self, modules: dict[str, types.ModuleType]) -> None:
@@ -122,7 +122,8 @@ class _Ours(Loader):
             if inner.startswith(f"{name}."):
                 sys.modules.setdefault(inner, module)
         module = self._modules[name]
-        return ModuleSpec(name, self, origin=module.__file__, is_package=True, loader_state=module.__spec__)
+        ours: Any = self  # importlib.abc, of which loaders are to be, takes 5 ms to be imported
+        return ModuleSpec(name, ours, origin=module.__file__, is_package=True, loader_state=module.__spec__)
 
     def create_module(self, spec: ModuleSpec) -> types.ModuleType:
         return self._modules[spec.name]

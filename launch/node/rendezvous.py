@@ -5,23 +5,28 @@ can read, where it listens and the secret that it wants to hear. The same note h
 torch.distributed, JAX and others want.
 """
 
+import ctypes
+import fcntl
 import importlib.util
+import itertools
 import json
 import os
-import secrets
 import socket
-import time
+import struct
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from launch.errors import Refusal
 from launch.node.rank import Rank
-from launch.node.rendezvous_server import RendezvousServer, address_for_horovod, knock
+from launch.node.waiting import until
 from launch.plan.plan import Plan
 from launch.record.files import read_json
 from launch.record.writing import publish
 
-_server: RendezvousServer | None = None  # the chief's
+if TYPE_CHECKING:
+    from launch.node.rendezvous_server import RendezvousServer
+
+_server: "RendezvousServer | None" = None  # the chief's
 _marks: list[socket.socket] = []
 """Names of the ports that are this process's own; never closed."""
 
@@ -98,6 +103,8 @@ def close() -> None:
 
 def horovod(rank: Rank, address: str, port: int, secret: str) -> dict[str, str]:
     """What Horovod wants to know of a rank to start over Gloo."""
+    from launch.node.rendezvous_server import address_for_horovod
+
     values = {
         "RANK": rank.rank,
         "SIZE": rank.size,
@@ -115,27 +122,28 @@ def horovod(rank: Rank, address: str, port: int, secret: str) -> dict[str, str]:
 
 
 def _serve(addresses: list[str]) -> tuple[list[tuple[str, int]], str]:
+    from launch.node.rendezvous_server import RendezvousServer
+
     global _server
     _server = RendezvousServer(addresses)
     return _server.places, _server.secret
 
 
 def _wait_for(note: Path, patience_s: float) -> dict[str, Any]:
-    deadline = time.monotonic() + patience_s
-    while (told := read_json(note)) is None:
-        if time.monotonic() > deadline:
-            raise Refusal(
-                f"rank 0 did not start within {patience_s:.0f} s: see node0.log; a slow start may need a larger "
-                "patience_s in the site file"
-            )
-        time.sleep(0.05)
-    return told
+    if told := until(lambda: read_json(note), patience_s):
+        return told
+    raise Refusal(
+        f"rank 0 did not start within {patience_s:.0f} s: see node0.log; a slow start may need a larger "
+        "patience_s in the site file"
+    )
 
 
 def _reach(places: list[tuple[str, int]], secret: str) -> tuple[tuple[str, int], str]:
     """The first place at which the chief answers, and the address of this host on the way there."""
     if not secret:
         return places[0], places[0][0]
+    from launch.node.rendezvous_server import knock  # HTTP takes its time to be imported
+
     refusals = []
     for address, port in places:
         try:
@@ -150,15 +158,7 @@ def _reach(places: list[tuple[str, int]], secret: str) -> tuple[tuple[str, int],
 
 def _addresses(interface: str | None) -> list[str]:
     """The IPv4 addresses at which others may reach this host, the likeliest first."""
-    import psutil
-
-    up = {name for name, stats in psutil.net_if_stats().items() if stats.isup}
-    by_interface = {
-        name: entry.address
-        for name, entries in psutil.net_if_addrs().items()
-        for entry in entries
-        if entry.family == socket.AF_INET and name in up
-    }
+    by_interface = dict(_interfaces())
     if interface:
         if interface not in by_interface:
             raise Refusal(
@@ -182,12 +182,23 @@ def _addresses(interface: str | None) -> list[str]:
 
 def _interface(address: str) -> str:
     """The network interface that has an address."""
-    import psutil
+    return next((name for name, own in _interfaces() if own == address), "lo")
 
-    for name, entries in psutil.net_if_addrs().items():
-        if any(entry.address == address for entry in entries):
-            return name
-    return "lo"
+
+_SIOCGIFCONF = 0x8912
+"""Of linux/sockios.h; see netdevice(7): the interfaces that are up, each with an IPv4 address."""
+
+
+def _interfaces() -> list[tuple[str, str]]:
+    """The interfaces of this host that are up, and their IPv4 addresses; psutil takes 50 ms to be imported."""
+    size = struct.calcsize("16s16s8x")  # of a struct ifreq, which holds a name and a struct sockaddr_in
+    room = bytearray(1024 * size)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
+        place = (ctypes.c_char * len(room)).from_buffer(room)
+        asked = struct.pack("iP", len(room), ctypes.addressof(place))
+        length = struct.unpack("iP", fcntl.ioctl(way, _SIOCGIFCONF, asked))[0]
+    entries = (room[first : first + size] for first in range(0, length, size))
+    return [(entry[:16].partition(b"\0")[0].decode(), socket.inet_ntoa(entry[20:24])) for entry in entries]
 
 
 def own_address(plan: Plan, chief: str) -> str:
@@ -203,8 +214,9 @@ def own_address(plan: Plan, chief: str) -> str:
 def own_port() -> int:
     """A free port that no connection is given by chance, and that no other run on this host is told to use."""
     low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
-    ports = [port for port in range(10000, 65536) if not low <= port <= high] or [*range(1024, 10000)]
-    first = secrets.randbelow(len(ports))  # two launchers that start together seldom try the same
+    parts = [part for part in (range(10000, min(low, 65536)), range(max(high + 1, 10000), 65536)) if part]
+    ports = list(itertools.chain.from_iterable(parts or [range(1024, 10000)]))
+    first = int.from_bytes(os.urandom(4)) % len(ports)  # two launchers that start together seldom try the same
     for port in ports[first:] + ports[:first]:
         # Until the program listens there, a name of this port is taken, which ends with this process and is of this
         # network.

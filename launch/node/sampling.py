@@ -9,12 +9,11 @@ import contextlib
 import json
 import os
 import socket
-import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 from launch import own_command
+from launch.node import detached
 from launch.node.rank import Rank
 from launch.plan.plan import Plan
 from launch.record.rundir import RunDir
@@ -51,7 +50,7 @@ def beside(run: RunDir, plan: Plan, rank: Rank, attempt: int, here: list[dict[st
     ours, theirs = socket.socketpair()
     with theirs:
         words = [str(run.path), str(rank.node), str(attempt), str(plan.sample_hz), json.dumps(here)]
-        _detach(own_command(sys.executable, SAMPLER, *words), theirs.fileno(), run.readings / "errors.log")
+        detached.start(own_command(sys.executable, SAMPLER, *words), theirs.fileno(), run.readings / "errors.log")
     _joined = os.getpid(), ours
     atexit.register(leave)  # it runs last: after the program's threads have ended, and after its own exit handlers
 
@@ -80,17 +79,3 @@ def _settle(ours: socket.socket) -> None:
         if ours.recv(1):  # all ranks of the node have ended
             ours.settimeout(_COMPACTING_S)
             ours.recv(1)
-
-
-def _detach(command: list[str], descriptor: int, errors: Path) -> None:
-    """Start a process that is nobody's child, in a session of its own, with a descriptor as its input and output."""
-    if child := os.fork():
-        os.waitpid(child, 0)
-        return
-    try:
-        # The rank's own output would stay open for as long as any process holds it. Popen closes all else, by what is
-        # open and not by all numbers that there might be: of those a container may have 2^30.
-        log = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        subprocess.Popen(command, stdin=descriptor, stdout=descriptor, stderr=log, start_new_session=True)
-    finally:
-        os._exit(0)

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import time
+from collections.abc import Sequence
 
 _AT_WORK = ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING")
 _CLEANING_UP_S = 150.0  # Slurm asks a node again that has not answered after KillWait + 2 MessageTimeout, once a minute
@@ -21,6 +22,19 @@ def number() -> str | None:
 def restarts() -> int:
     """How often Slurm has started this job again."""
     return int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+
+
+def nodes() -> str:
+    """The nodes of this job, without those that it has lost meanwhile, as far as Slurm answers."""
+    return _show(number() or "").get("NodeList") or os.environ.get("SLURM_JOB_NODELIST", "")
+
+
+def lost(hosts: Sequence[str]) -> set[str]:
+    """Those of some nodes that Slurm does not give work to, as far as it answers."""
+    said = _run("sinfo", "-a", "-h", "-N", "-o", "%N %t", "-n", ",".join(hosts)).stdout
+    return {
+        host for host, state in (line.split() for line in said.splitlines()) if re.match(r"down|drain|fail|.*\*", state)
+    }
 
 
 def is_at_work(job: str | None) -> bool:
@@ -55,11 +69,17 @@ def requeue() -> str:
 
 
 def _show(job: str) -> dict[str, str]:
-    return dict(re.findall(r"(?:^| )(JobState|Reason|PreemptTime)=(\S+)", _scontrol("-o", "show", "job", job).stdout))
+    return dict(
+        re.findall(r"(?:^| )(JobState|Reason|PreemptTime|NodeList)=(\S+)", _scontrol("-o", "show", "job", job).stdout)
+    )
 
 
 def _scontrol(*words: str) -> subprocess.CompletedProcess[str]:
+    return _run("scontrol", *words)
+
+
+def _run(*words: str) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(["scontrol", *words], capture_output=True, text=True, timeout=20)
+        return subprocess.run(words, capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired) as error:
         return subprocess.CompletedProcess(words, 1, "", str(error))

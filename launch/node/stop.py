@@ -9,6 +9,9 @@ from launch.record.rundir import RunDir
 # EX_TEMPFAIL of sysexits.h: not done, but what there is has been saved, so start it again.
 STOPPED = 75
 
+AGAIN_HERE = 76
+"""Exit status of ``launch.node.attempt end`` after which the script makes the next attempt, in its allocation."""
+
 PR_SET_PDEATHSIG = 1
 """Of linux/prctl.h: the signal that a process gets when its parent dies."""
 
@@ -41,16 +44,18 @@ def reason() -> str:
     return signal.Signals(_received[0]).name if _received else ""
 
 
-def die_with(parent: int) -> None:
-    """Be killed when the parent process dies, however suddenly, so that no orphan is left.
+def die_with(parent: int, number: int = signal.SIGKILL) -> None:
+    """Be sent a signal when the parent process dies, however suddenly, so that no orphan is left.
 
     Parameters
     ----------
     parent : int
         Its process id; if it is the parent no longer, it has died already.
+    number : int
+        The signal.
     """
     import ctypes  # takes milliseconds, which a dry run need not wait for
 
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), number)

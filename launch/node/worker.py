@@ -1,28 +1,31 @@
-"""A rank's first and last lines:   launch.node.worker RUN
+"""A rank's first and last lines:   launch.node.worker RUN [NOTE]
 
 It finds out who it is, takes its GPU, meets the other ranks, and then becomes what is to be run, in the same process
-where that is Python. When that fails, it says so in the run directory before anyone else's view of it is lost.
+where that is Python. Where the name of a note in meeting/ is given, it first waits for what that says: the number of
+the attempt, or 0 if none is to be made. When what is run fails, it says so in the run directory before anyone else's
+view of it is lost.
 """
 
+import contextlib
 import faulthandler
+import fcntl
 import io
 import os
 import signal
-import socket
 import sys
 import time
-import traceback
+from pathlib import Path
 from typing import Any
 
 from launch import INSIDE
 from launch.errors import Refusal
-from launch.node import child, frameworks, gloo, pinning, program, rendezvous, sampling, stop, world
+from launch.node import failure, frameworks, gloo, pinning, program, rendezvous, sampling, stop, world
 from launch.node.copies import Copies
 from launch.node.rank import Rank, environment, from_environment, rank_number
+from launch.node.waiting import until
 from launch.plan.plan import Plan
-from launch.record import diagnose, snapshot
+from launch.record import snapshot
 from launch.record.rundir import RunDir
-from launch.record.writing import append_line
 
 LEAVING_S = 5  # for what a failed program still does: its exit handlers, and threads that go on
 
@@ -32,6 +35,7 @@ def main(argv: list[str]) -> int:
     run = RunDir.open(argv[0])
     plan = run.plan()
     faulthandler.enable()
+    _keep_environment()
     if plan.backend == "local":
         stop.die_with(os.getppid())  # of an mpirun; a rank that the launcher started itself is bound to it already
     ours = plan.kind == "workload"
@@ -39,56 +43,73 @@ def main(argv: list[str]) -> int:
         stop.install(note=False)
     elif plan.ignores_warning:
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-    attempt = len(run.events("started"))
+    attempt = _begun(run.meeting / argv[1]) if argv[1:] else len(run.events("started"))
+    if argv[1:] and not attempt:
+        return 0
     rank = Rank(rank=rank_number())
     begun = False
     try:
         rank = who(plan)
+        if plan.hang_s:
+            from launch.node import pulse, watching
+
+            pulse.show(python=plan.kind != "program")
         copies = Copies(snapshot.copies(run))
         here = _prepare(run, plan, rank, attempt, copies)
         sampling.beside(run, plan, rank, attempt, here)
+        if plan.hang_s:
+            watching.beside(run, plan, rank, attempt, here)
+        if plan.interconnect or plan.require_network:
+            from launch.node import network
+
+            os.environ.update(network.beside(run, plan, rank, attempt))
         os.environ.update(rendezvous.meet(plan, rank, run.meeting, attempt, plan.patience_s))
         if not ours:
             os.environ.update(frameworks.variables(plan, rank, run.meeting, attempt, plan.patience_s))
         gloo.start_together(plan.patience_s)
+        if rank.is_chief and (interface := gloo.interface()):
+            from launch.node import network
+
+            network.note_gloo(run, attempt, interface)
+        if plan.backend == "allocation" and rank.is_chief:  # the launcher may be on another machine
+            from launch.record import environment
+
+            environment.note(run, attempt)
         frameworks.known_to_jax()
         begun = True
         # Each rank's stdout is a pipe, which Python would fill by the 8 KB before anyone saw a line.
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(line_buffering=True)
         if plan.kind == "program":
-            child.run(
-                list(plan.entry), plan.cwd, alone=plan.backend == "local" and "OMPI_COMM_WORLD_RANK" not in os.environ
-            )
+            _run_child(run, plan, rank, attempt)
         else:
             program.run(list(plan.entry), plan.cwd, ours, copies)
             world.note(run, rank, attempt)
-    except child.Ended as ending:
-        if not ending.asked:
-            _record(run, rank, attempt, str(ending), "")
-        sampling.leave(wait=False)
-        child.end_by(ending.number)
     except SystemExit as ending:
         world.note(run, rank, attempt)
         status = ending.code & 0xFF if isinstance(ending.code, int) else int(ending.code is not None)
+        from launch.record import diagnose  # here and below: what no rank needs before its program's first line
+
         if status == stop.STOPPED and diagnose.handles_warning(run):
             # The first rank to leave makes srun end the others, whose own way out must not turn into a signal's.
             for number in (signal.SIGTERM, signal.SIGUSR2):
                 signal.signal(number, signal.SIG_IGN)
         elif status:
             why = "" if isinstance(ending.code, int) else f": {_text(ending.code)}"
-            _record(run, rank, attempt, f"exit status {status}{why}", "")
+            failure.note(run, rank, attempt, f"exit status {status}{why}")
             if ours and why:
                 print(ending.code, file=sys.stderr)
             _leave(status, ours)
         raise  # Python says the rest
     except BaseException as error:
+        import traceback
+
         refused = isinstance(error, Refusal)  # its line says all
         trace = program.without_ours(error.__traceback__)
         lines = "" if refused else "".join(traceback.format_exception(type(error), error, trace))
         name, said = type(error).__name__, _text(error)
         text = said if refused else f"{name}: {said}" if said else name
-        _record(run, rank, attempt, text, lines, refused=begun and refused)
+        failure.note(run, rank, attempt, text, lines, refused=begun and refused)
         if refused:
             print(text, file=sys.stderr)
         else:
@@ -96,6 +117,39 @@ def main(argv: list[str]) -> int:
         _leave(1, ours)
         return 1
     return 0
+
+
+def _begun(note: Path) -> int:
+    """The number of the attempt, once it has begun; 0 if it is not to be made."""
+
+    def whole() -> bytes:
+        with contextlib.suppress(FileNotFoundError):
+            said = note.read_bytes()
+            return said if said.endswith(b"\n") else b""
+        return b""
+
+    return int(until(whole, float("inf")))
+
+
+def _keep_environment() -> None:
+    """Let nobody remove the environment that this node has of its own, for as long as this process lives."""
+    if staged := os.environ.get("LAUNCH_STAGED"):
+        with contextlib.suppress(OSError):  # a disk without locks
+            fcntl.flock(os.open(f"{staged}.lock", os.O_RDONLY), fcntl.LOCK_SH)
+
+
+def _run_child(run: RunDir, plan: Plan, rank: Rank, attempt: int) -> None:
+    """Run a program that is not Python; one that a signal ends ends this process in the same way."""
+    from launch.node import child
+
+    alone = plan.backend == "local" and "OMPI_COMM_WORLD_RANK" not in os.environ
+    try:
+        child.run(list(plan.entry), plan.cwd, alone)
+    except child.Ended as ending:
+        if not ending.asked:
+            failure.note(run, rank, attempt, str(ending))
+        sampling.leave(wait=False)
+        child.end_by(ending.number)
 
 
 def who(plan: Plan) -> Rank:
@@ -125,14 +179,14 @@ def who(plan: Plan) -> Rank:
 
 def _prepare(run: RunDir, plan: Plan, rank: Rank, attempt: int, copies: Copies) -> list[dict[str, Any]]:
     """Set the environment, take the GPU; return the ranks of this node."""
-    started, submitted = run.events("started")[-1:], run.events("submitted")[-1:]
+    last = {event["event"]: event["time"] for event in run.events()}
     os.environ.update(environment(rank))
     os.environ.update(
         LAUNCH_RUN=str(run.path),
         LAUNCH_ATTEMPT=str(attempt),
         LAUNCH_SEED=str(plan.seed),
-        LAUNCH_STARTED=str(started[0]["time"]) if started else str(time.time()),
-        LAUNCH_SUBMITTED=str(submitted[0]["time"]) if submitted else "",
+        LAUNCH_STARTED=str(last.get("started", time.time())),
+        LAUNCH_SUBMITTED=str(last.get("submitted", "")),
     )
     if plan.kind != "workload":
         os.environ.update(_for_programs(run, plan, rank, copies))
@@ -150,23 +204,6 @@ def _for_programs(run: RunDir, plan: Plan, rank: Rank, copies: Copies) -> dict[s
         leave = {"LAUNCH_LEAVE_AT": str(float(os.environ["LAUNCH_STARTED"]) + plan.time_s - before)}
     steps = {"LAUNCH_STEPS": str(run.rank_steps(rank.rank))}
     return {"PYTHONPATH": path, **steps, **leave}
-
-
-def _record(run: RunDir, rank: Rank, attempt: int, error: str, trace: str, refused: bool = False) -> None:
-    line: dict[str, Any] = {
-        "time": round(time.time(), 3),
-        "attempt": attempt,
-        "rank": rank.rank,
-        "node": rank.node,
-        "host": os.environ.get("SLURMD_NODENAME") or socket.gethostname(),  # the name by which Slurm can leave it out
-        "error": error,
-        "traceback": trace,
-        "refused": refused,
-    }
-    try:
-        append_line(run.failures / f"node{rank.node}.jsonl", line)
-    except OSError as failed:  # a full disk: the error itself is still to be printed
-        print(f"launch: what comes next could not be noted in {run.failures}: {failed}", file=sys.stderr)
 
 
 def _text(value: object) -> str:

@@ -34,6 +34,11 @@ _MEANS = {
     "horovod": r"horovod\b",
     "mpi4py": r"mpi4py\b",
     "mpi4jax": r"mpi4jax\b",
+    "mpi4py_fft": r"mpi4py_fft\b",
+    "numba_mpi": r"numba_mpi\b",
+    "pylops_mpi": r"pylops_mpi\b",
+    "shenfun": r"shenfun\b",
+    "dedalus": r"dedalus\b",
     "petsc4py": r"petsc4py\b",
     "slepc4py": r"slepc4py\b",
     "dolfinx": r"dolfinx\b",
@@ -53,7 +58,11 @@ _MEANS = {
     "tf.distribute": r"tensorflow\.(compat\.v[12]\.)?distribute\.(experimental\.)?"
     r"(MultiWorkerMirrored|ParameterServer|CollectiveAllReduce|coordinator|cluster_resolver)|tensorflow\.experimental\.dtensor\.initialize",
 }
-_BY_MPI = {"mpi4py", "mpi4jax", "petsc4py", "slepc4py", "dolfinx", "firedrake", "dask_mpi"}
+_BY_MPI = {
+    "mpi4py", "mpi4jax", "mpi4py_fft", "numba_mpi", "pylops_mpi", "shenfun", "dedalus", "petsc4py", "slepc4py",
+    "dolfinx", "firedrake", "dask_mpi",
+}  # fmt: skip
+_LIBRARY = "library "  # in front of the name of a library that ctypes or cffi is to load
 _MPI_LIBRARY = re.compile(
     r"lib\S*mpi(?!r\.so)|libpmi|libmpt\.|libsma\.|libpetsc|libslepc|libHYPRE|libscalapack", re.IGNORECASE
 )
@@ -196,7 +205,9 @@ def _of_python(
 
 def _means(uses: Iterable[str]) -> list[str]:
     """By what ranks meet that use these names."""
-    return [means for means, form in _MEANS.items() if any(re.match(form, name) for name in uses)]
+    uses = sorted(uses)
+    loaded = [f"MPI ({name.removeprefix(_LIBRARY)})" for name in uses if name.startswith(_LIBRARY)]
+    return [means for means, form in _MEANS.items() if any(re.match(form, name) for name in uses)] + loaded
 
 
 def _tree(path: Path) -> ast.Module | None:
@@ -224,6 +235,16 @@ def _files(module: str, folders: Iterable[str]) -> list[Path]:
         if found:
             return found
     return []
+
+
+_LOADS = ("CDLL", "PyDLL", "LoadLibrary", "dlopen", "find_library")  # of ctypes and cffi
+
+
+def _mpi_library(called: str, value: object) -> str:
+    """The library of MPI that is to be loaded; empty if it is another."""
+    name = os.path.basename(value) if isinstance(value, str) else ""
+    name = f"lib{name}" if called == "find_library" else name
+    return name if _MPI_LIBRARY.match(name) else ""
 
 
 def _names(tree: ast.Module, package: str) -> tuple[set[str], set[str]]:
@@ -260,6 +281,8 @@ def _names(tree: ast.Module, package: str) -> tuple[set[str], set[str]]:
             if called in ("import_module", "__import__") and isinstance(node.args[0].value, str):
                 uses.add(node.args[0].value)
                 imported.add(node.args[0].value)
+            elif called in _LOADS and (library := _mpi_library(called, node.args[0].value)):
+                uses.add(_LIBRARY + library)
     for node in chains:
         parts = []
         while isinstance(node, ast.Attribute):

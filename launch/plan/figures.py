@@ -12,7 +12,6 @@ value    anything else
 
 import functools
 import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Required, TypedDict, get_args
@@ -166,6 +165,8 @@ def of_code(name: str) -> dict[str, dict[str, Any]]:
 def known() -> dict[str, dict[str, dict[str, Any]]]:
     """The figures of all known codes."""
     with open(CODES, "rb") as file:
+        import tomllib  # only a code's name needs it
+
         return tomllib.load(file)
 
 

@@ -66,6 +66,14 @@ _SET_ANEW = (
     r"TOPOLOGY|PRIO_PROCESS|WORKING_CLUSTER|CLUSTER_NAME|CPUS_ON_NODE|GPUS_ON_NODE|UMASK|ARRAY_|RESTART_COUNT|SCRIPT_CONTEXT)"
 )
 
+# What sbatch and salloc say of what the job has got, which its steps have in any case; and srun of its own options.
+_BY_SLURM = (
+    r"SLURM_((MEM|CPUS|NTASKS|GPUS|TRES|THREADS|TASKS)_PER_|GPUS$|DIST|OVERCOMMIT|PROFILE|GET_USER_ENV|EXPORT_ENV)|"
+    r"SLURM_(LABELIO|OPEN_MODE|KILL_BAD_EXIT|WAIT|MPI_TYPE)$|SRUN_DEBUG$|SBATCH_|SLURMD_"
+)
+# What describes the job to its steps.
+_OF_JOB = r"SLURM_(CONF|JWT|SUBMIT_\w+|JOB_\w+|JOBID|CLUSTER_NAME|ARRAY_\w+|RESTART_COUNT|\w*TMPDIR)"
+
 
 def without_identity(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The environment without who this process is in another job: for processes of this machine."""
@@ -82,6 +90,13 @@ def clean(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     commands."""
     kept = without_identity(environ)
     return {name: value for name, value in kept.items() if name in _KEPT or not name.startswith(_SLURM)}
+
+
+def of_step(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment without who this process is in its job, and without what srun would read beside its options: for
+    a step of that job."""
+    kept = without_identity(environ)
+    return {name: value for name, value in kept.items() if not name.startswith(_SLURM) or re.fullmatch(_OF_JOB, name)}
 
 
 def take(request: Request, environ: Mapping[str, str] = os.environ) -> tuple[Request, dict[str, str]]:
@@ -121,20 +136,21 @@ def take(request: Request, environ: Mapping[str, str] = os.environ) -> tuple[Req
     return request, taken | {name: environ[name] for name in sorted(asked - set(OPTIONS))}
 
 
-def rows(taken: Mapping[str, str], slurm: bool, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+def rows(taken: Mapping[str, str], backend: str, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Lines of the plan: what is taken of the environment, and what is left out of it.
 
     Parameters
     ----------
     taken : mapping
         The variables of Slurm that count.
-    slurm : bool
-        Whether the run is a Slurm job; else it has the whole environment but for who this process is in another job.
+    backend : str
+        Of the run. One on this machine has the whole environment but for who this process is in another job, a step
+        what describes the job that it is part of.
     environ : mapping
         The environment; by default that of the process.
     """
-    job = f"job {environ['SLURM_JOB_ID']}, in which this runs" if "SLURM_JOB_ID" in environ else ""
-    if not slurm:
+    job = f"job {environ['SLURM_JOB_ID']}" if "SLURM_JOB_ID" in environ else ""
+    if backend == "local":
         identity = sorted(set(environ) - set(without_identity(environ)))
         of = f"who this process is in {job or 'another job'}"
         return {"left out": f"{', '.join(identity)}: {of}"} if identity else {}
@@ -143,6 +159,9 @@ def rows(taken: Mapping[str, str], slurm: bool, environ: Mapping[str, str] = os.
         lines["inherited"] = ", ".join(f"{name}={value}" for name, value in taken.items())
     slurms = {name for name in environ if name.startswith(("SBATCH_", "SRUN_", "SLURM_", "SLURMD_"))} - set(taken)
     changing = sorted(name for name in slurms if not re.match(_SET_ANEW, name) and not _is_identity(name))
+    if backend == "allocation":
+        changing = [name for name in changing if not re.match(_BY_SLURM, name)]
+        return {"left out": f"{', '.join(changing)}: give an option, or --srun-arg"} if changing else {}
     if names := ", ".join(filter(None, [*changing, job and f"what describes {job}"])):
         lines["left out"] = f"{names}: give an option, or take a variable with --inherit NAME"
     return lines

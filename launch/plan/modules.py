@@ -13,11 +13,15 @@ from importlib.machinery import PathFinder, SourceFileLoader
 from pathlib import Path
 
 from launch import HOME, PACKAGES, USERS_PATH, add_users_workloads
-from launch.errors import Refusal, nearest
+from launch.errors import Refusal, near, nearest
 from launch.plan import executable
 
 TRAINER = "workloads.training.train"
 """The module that trains workloads: to the launcher only a name."""
+
+
+MAIN = "__main__.py"
+"""The file of a folder that Python runs where it is given the folder."""
 
 
 class NoSuchModule(Refusal):
@@ -69,14 +73,18 @@ def source_of(name: str, verbs: Iterable[str] = ()) -> Path:
         raise Refusal(broken(parent, error)) from error
     if spec is None:
         raise NoSuchModule(
-            f"there is no workload or module {name!r}, nor a program of that name on PATH (looked in {os.getcwd()} "
-            f"and the packages): {nearest(name, [*known(), *verbs])}"
+            f"there is no workload or module {name!r}, nor a program of that name on PATH (looked in "
+            f"{os.getcwd()} and the packages): "
+            + (
+                near(name, [*known(), *verbs])
+                or f"give the path of a program, a module, or one of {', '.join(known())}"
+            )
         )
     if spec.origin is None or not spec.origin.endswith(".py"):
         raise Refusal(f"{name!r} is not a module that can be run: {_or_program(name)}")
     source = Path(spec.origin)
     if spec.submodule_search_locations and not is_workload(source):
-        main = source.with_name("__main__.py")
+        main = source.with_name(MAIN)
         if not main.is_file():
             raise Refusal(f"{name!r} is a package without a __main__, so there is nothing to run: {_or_program(name)}")
         return main
@@ -110,6 +118,13 @@ def _refuse_two(name: str) -> None:
     files = [spec.origin for spec in specs if spec is not None and spec.origin]
     if len(files) > 1:
         raise Refusal(f"{name} is both one of the toolkit's workloads and {files[1]}: rename yours")
+
+
+def main_of(name: str) -> str:
+    """What ``python FOLDER`` runs, of a folder that is no package; of anything else the name itself."""
+    main = os.path.join(name, MAIN)
+    package = os.path.isfile(os.path.join(name, "__init__.py"))  # which is a module, as its imports may be relative
+    return main if name and not package and os.path.isfile(main) else name
 
 
 def of_path(name: str) -> tuple[str, str]:

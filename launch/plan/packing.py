@@ -75,7 +75,7 @@ def refuse_contradictions(asked: Request, plans: Sequence[Plan], study: bool, wa
             )
         for option, given in (
             ("--throttle", asked.throttle),
-            ("--max-attempts", asked.max_attempts > 1),
+            ("--max-attempts", asked.max_attempts > 1),  # and with it --spare-nodes
         ):
             if given:
                 raise Refusal(f"{option} is for jobs of their own, and --pack makes one of all: leave one of them out")

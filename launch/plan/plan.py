@@ -1,31 +1,24 @@
-"""Request + site -> plan: what will be run, where and as whom, before anything is submitted. Pure arithmetic."""
+"""The plan of a run: the content of run.json, all that is needed to start it, now or again."""
 
 import dataclasses
-import datetime
-import functools
-import os
-import re
-import sys
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypedDict
 
-from launch import HOME, PACKAGES
 from launch.errors import Refusal
-from launch.plan import container, figures, inherited, options, typed
-from launch.plan.request import Backend, Count, Natural, NotNegative, Request, Seed
-from launch.plan.shape import (
-    Machine,
-    cpus_per_task,
-    gpu_binding,
-    gpus_per_node,
-    refuse_beyond_limits,
-    refuse_too_many,
-)
-from launch.plan.site import Site, own_file
-from launch.plan.typed import Bounds
-from launch.plan.walltime import UNLIMITED, clock, walltime
-from launch.plan.workload import TRAINER, Target
+from launch.plan import figures, typed
+from launch.plan.typed import Backend, Bounds, Count, Natural, NotNegative, Seed
+from launch.plan.walltime import UNLIMITED
+
+
+class Staged(TypedDict):
+    """The packed environment of the interpreter: see `launch.record.packed`."""
+
+    archive: str
+    files: Natural
+    kib: Natural  # that it takes unpacked
+    python: str  # the interpreter in it
+    start: str  # the toolkit's own command in it; empty where that lies elsewhere
+    outside: list[str]  # where the interpreter finds modules beside it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +31,7 @@ class Plan:
     name: str
     site: str
     site_file: str | None = None  # where that is a file of the user's own
-    backend: Backend
+    backend: Backend | Literal["allocation"]  # the last: steps of a job in which the launcher runs
     kind: str
     workload: str
     arguments: tuple[str, ...]
@@ -71,11 +64,15 @@ class Plan:
     gpu_variable: str
     gpu_order: str = "forward"
     network_interface: str | None = None
+    interconnect: str | None = None  # of the site's nodes
+    require_network: bool = False  # whether the run ends where NCCL uses sockets in place of it
     container: str | None = None  # image
     container_runtime: str | None = None
     container_python: str = "python3"
     container_args: tuple[str, ...] = ()
     container_binds: tuple[str, ...] = ()  # folders that are seen in it
+    staged: Staged | None = None  # the environment that nodes have on their own disks
+    node_disk: str | None = None  # where
     modules: tuple[str, ...]
     setup: tuple[str, ...]
     env: dict[str, str]
@@ -91,6 +88,8 @@ class Plan:
     )  # variables of Slurm, taken from the environment of the launcher
     signal_s: Natural = 120  # before the time limit, for ranks that handle the warning
     warn: bool = False  # whether a program that is not a workload is said to handle it
+    hang_s: NotNegative = 0.0  # without a sign of life after which it is ended as hung; 0: never
+    spare_nodes: Natural = 0  # in the allocation, beside those that the ranks use
     patience_s: Natural = 300
     max_jobs: Natural | None = None  # that may be in the queue of the partition, each run of an array being one
 
@@ -104,6 +103,11 @@ class Plan:
     def size(self) -> int:
         """Number of ranks."""
         return self.nodes * self.ranks_per_node
+
+    @property
+    def allocated_nodes(self) -> int:
+        """Number of nodes of its job, spare ones included."""
+        return self.nodes + self.spare_nodes
 
     @property
     def handles_warning(self) -> bool:
@@ -143,228 +147,3 @@ class Plan:
             raise Refusal(
                 f"{refusal}; use the version of the toolkit that made the run, or start it again under another --name"
             ) from None
-
-
-def resolve(request: Request, nodes: int, site: Site, target: Target, machine: Machine, now: datetime.datetime) -> Plan:
-    """Fill in what was not asked for, and refuse what cannot be.
-
-    Parameters
-    ----------
-    request : Request
-        The job options.
-    nodes : int
-        Of those that the request has.
-    site : Site
-        Where.
-    target : Target
-        What.
-    machine : Machine
-        This one, for the local backend.
-    now : datetime
-        For the name of the run.
-
-    Raises
-    ------
-    Refusal
-        If the shape is impossible at the site.
-    """
-    backend = request.backend or site.backend
-    _refuse_contradictions(request, backend)
-    if backend == "slurm":
-        refuse_path(request.runs)
-    request, taken = inherited.take(request)
-    if site.nodes is not None and nodes > site.nodes:
-        raise Refusal(f"--nodes {nodes} is more than {site.name} has ({site.nodes}): ask for fewer")
-    gpu_type, gpus = gpus_per_node(request, site, backend, machine, nodes)
-    ranks = request.ranks_per_node or site.ranks_per_node or gpus or 1
-    if gpus and ranks > gpus and not request.share_gpus:
-        raise Refusal(
-            f"--ranks-per-node {ranks} is more than the {gpus} GPU{'s' * (gpus > 1)} of a node: "
-            f"ask for {gpus} or fewer, or let ranks share GPUs with --share-gpus"
-        )
-    cpus = cpus_per_task(request, site, backend, machine, nodes, ranks)
-    refuse_too_many(nodes * ranks, backend, machine)
-    for option in ("partition", "account", "qos", "constraint"):
-        if not (getattr(request, option) or "").isprintable():  # a line break would make a command of the rest
-            raise Refusal(f"--{option} {getattr(request, option)!r}: give it without line breaks")
-    partition = request.partition or site.partition
-    time_s = walltime(site.time if request.time is None else request.time)
-    refuse_beyond_limits(site, partition, nodes, time_s)
-    rendezvous = request.rendezvous or ("mpi" if target.uses_mpi and not request.independent else site.rendezvous)
-    size = nodes * ranks
-    if request.independent and target.kind == "workload":
-        raise Refusal("--independent is for programs: the ranks of a workload train together; leave it out")
-    if size > 1 and target.kind == "program" and target.short_name in _LAUNCHERS:
-        raise Refusal(
-            f"{target.short_name} starts ranks itself, and would be started {size} times: give the program that it is "
-            "to start, or one rank"
-        )
-    fom = figures.from_words(request.fom, request.fom_unit, request.fom_as)
-    figures.refuse_for(fom, target.kind, size)
-    default = default_name(f"{target.short_name}-n{nodes}", now)
-    name = default if request.name is None else refuse_bad_name(request.name)
-    return Plan(
-        name=name,
-        site=site.name,
-        site_file=own_file(request.site, request.backend),
-        backend=backend,
-        kind=target.kind,
-        workload=target.name,
-        arguments=target.arguments,
-        entry=_entry(target),
-        describe=target.config.describe(size) if hasattr(target.config, "describe") else {},
-        cwd=os.getcwd(),
-        python=sys.executable,
-        pythonpath=_path(target),
-        seed=request.seed,
-        sample_hz=request.sample_hz,
-        max_attempts=request.max_attempts,
-        nodes=nodes,
-        ranks_per_node=ranks,
-        gpus_per_node=gpus,
-        cpus_per_task=cpus,
-        time_s=time_s,
-        partition=partition,
-        account=request.account,
-        qos=request.qos or site.qos,
-        constraint=request.constraint or site.constraint,
-        job_name=request.job_name or name,
-        rendezvous=rendezvous,
-        cooperation=target.cooperation,
-        independent=request.independent,
-        mpi=site.mpi,
-        share_gpus=request.share_gpus,
-        gpu_type=gpu_type,
-        gpu_request=site.gpu_request,
-        gpu_binding=gpu_binding(request, site, backend, machine, gpus),
-        gpu_variable=site.gpu_variable,
-        gpu_order=site.gpu_order,
-        network_interface=site.network_interface,
-        **_container(request, site, target),
-        modules=tuple(site.modules),
-        setup=tuple(site.setup),
-        env=dict(site.env),
-        directives=dict(site.directives),
-        sbatch_args=request.sbatch_arg,
-        srun_args=(*site.srun_args, *request.srun_arg),
-        fom=fom,
-        scaling=request.scaling,
-        pack=request.pack,
-        stop_below=request.stop_below,
-        inherited=taken,
-        signal_s=_warning(request.warn, time_s) or site.signal_s,
-        warn=request.warn is not None,
-        patience_s=site.patience_s,
-        max_jobs=site.partitions.get(partition or "", {}).get("max_jobs"),
-    )
-
-
-_LAUNCHERS = (
-    "mpirun",
-    "mpiexec",
-    "mpiexec.hydra",
-    "orterun",
-    "prterun",
-    "srun",
-    "horovodrun",
-    "aprun",
-    "jsrun",
-    "flux",
-)
-
-
-def _warning(asked: int | None, time_s: int | None) -> int | None:
-    if asked and time_s and asked >= time_s:
-        raise Refusal(f"--warn {asked} is not before the time limit of {clock(time_s)}: give fewer seconds")
-    return asked
-
-
-def _container(request: Request, site: Site, target: Target) -> dict[str, Any]:
-    """The fields of the plan that are about the container."""
-    kept = {"container_python": site.container_python, "container_args": tuple(site.container_args)}
-    if request.container is None:
-        return {"container": None, "container_runtime": None, "container_binds": (), **kept}
-    if site.container is None:
-        raise Refusal(
-            f"--container: the file of site {site.name} does not say what runs containers there: give container in a "
-            "file of your own, with --site"
-        )
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rankloop"
-    own = [Path(target.name).parent] if os.path.isabs(target.name) and os.path.exists(target.name) else []
-    # Not the whole folder: the packages of this machine's Python lie in it too where the toolkit was installed by pip.
-    toolkit = [Path(HOME, name) for name in PACKAGES]
-    return {
-        "container": container.image(request.container, site.container),
-        "container_runtime": site.container,
-        "container_binds": container.binds([request.runs, os.getcwd(), *_path(target), cache, *own, *toolkit]),
-        **kept,
-    }
-
-
-def _path(target: Target) -> tuple[str, ...]:
-    own = (target.folder,) if target.folder else ()
-    return tuple(dict.fromkeys([*own, *_pythonpath(os.environ.get("PYTHONPATH", ""), os.getcwd())]))
-
-
-@functools.cache  # for the many plans of a study it is the same
-def _pythonpath(said: str, cwd: str) -> tuple[str, ...]:
-    """The folders of PYTHONPATH, made absolute; that of the toolkit last, so that what the user's program imports is
-    the user's."""
-    folders = [os.path.abspath(os.path.join(cwd, folder)) for folder in said.split(os.pathsep)] if said else []
-    return tuple(dict.fromkeys(sorted(folders, key=lambda folder: folder == HOME)))
-
-
-def _entry(target: Target) -> tuple[str, ...]:
-    if target.kind == "program":
-        return (target.name, *target.arguments)
-    if target.kind == "workload":
-        return ("-m", TRAINER, target.name, *options.arguments(target.config))
-    return (("-m", target.name) if target.kind == "module" else (target.name,)) + target.arguments
-
-
-def default_name(words: str, now: datetime.datetime) -> str:
-    """A name of a run, study or workflow, made of words and the time: to the microsecond where those are given."""
-    words = re.sub(r"[^A-Za-z0-9._+-]", "_", words).lstrip("._+-")[:100]
-    return f"{words or 'run'}-{now:%Y%m%d-%H%M%S}" + (f"-{now:%f}" if now.microsecond else "")
-
-
-def refuse_bad_name(name: str) -> str:
-    """The name of a run or study, if it can be the name of a folder and of a job."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", name):
-        raise Refusal(
-            f"--name {name!r}: a run's name has letters, digits, '.', '_', '+' and '-', and begins with one of the "
-            "first two"
-        )
-    return name
-
-
-def refuse_path(runs: Path) -> None:
-    """Refuse a folder for runs with what Slurm replaces or drops in the paths of a job's output.
-
-    Raises
-    ------
-    Refusal
-        If there is a ``%``, a backslash or a control character in its path.
-    """
-    if bad := re.search(r"[%\\\x00-\x1f\x7f]", str(runs.absolute())):
-        raise Refusal(
-            f"--runs {str(runs)!r}: Slurm does not take {bad[0]!r} in a path as it is: give a folder without it"
-        )
-
-
-def _refuse_contradictions(request: Request, backend: str) -> None:
-    if request.wait and request.detach:
-        raise Refusal("--wait and --detach contradict each other: give one of them")
-    slurm_only = {
-        "-p": request.partition,
-        "-A": request.account,
-        "-q": request.qos,
-        "-C": request.constraint,
-        "--gpu-binding slurm": request.gpu_binding == "slurm",
-        "--sbatch-arg": request.sbatch_arg,
-        "--srun-arg": request.srun_arg,
-        "--inherit": request.inherit,
-    }
-    given = [flag for flag, value in slurm_only.items() if value]
-    if backend == "local" and given:
-        raise Refusal(f"{given[0]} is for Slurm, and the backend is local: leave it out, or give --backend slurm")

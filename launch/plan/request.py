@@ -4,14 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from launch.plan.typed import Bounds
-
-Count = Annotated[int, Bounds(1, 1_000_000)]
-Natural = Annotated[int, Bounds(0, 1_000_000)]
-Seed = Annotated[int, Bounds(0, 2**32 - 1)]  # what NumPy and keras.utils.set_random_seed take
-NotNegative = Annotated[float, Bounds(0)]
-Positive = Annotated[float, Bounds(above=0)]
-Backend = Literal["local", "slurm"]
+from launch.plan.typed import Backend, Bounds, Count, Natural, NotNegative, Positive, Seed
 
 
 def _option(default: Any, help: str, *flags: str, **metadata: str) -> Any:
@@ -64,6 +57,20 @@ class Request:
         "maximum number of starts, requeues included: above 1, a run is started again when it reached its time limit, "
         "was preempted or lost a node; a workload goes on from its checkpoint, any other program begins anew",
     )
+    stage_env: bool = _option(
+        False,
+        "pack the environment of Python once, send it to a disk of each node, and start the ranks from there",
+    )
+    spare_nodes: Natural = _option(
+        0,
+        "nodes more in the allocation: an attempt that ends because of a node is followed by the next on the others, "
+        "without a wait in the queue; needs --max-attempts",
+    )
+    hang_timeout: str | None = _option(
+        None,
+        "end an attempt as hung when no rank has made a step for so long (of a program without steps: printed, or used "
+        "CPU), and keep the stacks of all ranks: 30m, 90s, or as --time",
+    )
     container: str | None = _option(None, "image in which the ranks run; how it is started, the site says")
     gpu_binding: Literal["slurm", "env", "framework"] | None = _option(
         None,
@@ -71,6 +78,11 @@ class Request:
         "its node; by default a program sees all where each rank has one",
     )
     share_gpus: bool = _option(False, "allow several ranks on one GPU")
+    require_network: bool = _option(
+        False,
+        "end the run where NCCL talks over TCP sockets between the nodes, and not over InfiniBand, Slingshot or "
+        "another network made for it",
+    )
     dry_run: bool = _option(False, "print the plan and the job script; start nothing")
     json: bool = _option(False, "of a dry run: print the plan as JSON, for programs")
     follow: bool = _option(True, "show progress until the run ends")
@@ -81,6 +93,10 @@ class Request:
     pack: bool = _option(False, "run all runs of a study in one allocation, one after the other")
     stop_below: Annotated[float, Bounds(above=0, most=1)] | None = _option(
         None, "skip points of a study whose efficiency, measured on smaller points or predicted, is below this"
+    )
+    new_job: bool = _option(
+        False,
+        "within a Slurm job: submit a new job, as elsewhere; by default runs become steps of the job that this is",
     )
     inherit: tuple[str, ...] = _option(
         (),
@@ -117,5 +133,9 @@ class Request:
         "of its value",
         "--array",
     )
-    throttle: Count | None = _option(None, "maximum number of runs of a study at a time, in each Slurm array")
+    throttle: Count | None = _option(
+        None,
+        "maximum number of runs of a study at a time: in each Slurm array, in the allocation in which this runs, or on "
+        "this machine, where it is 1 by default",
+    )
     budget: NotNegative | None = _option(None, "GPU-hours (node-hours without GPUs) that must not be exceeded")

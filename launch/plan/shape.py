@@ -3,15 +3,22 @@
 Every function here refuses, in one line, what cannot be.
 """
 
+from __future__ import annotations
+
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from launch import gpus
 from launch.errors import Refusal
 from launch.plan.request import Request
 from launch.plan.site import Site, count_of_gpus
 from launch.plan.walltime import exceeds, limit_text, walltime
+
+if TYPE_CHECKING:
+    from launch.plan.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +81,7 @@ def cpus_per_task(request: Request, site: Site, backend: str, machine: Machine, 
     """How many cores each rank gets: as asked, else its share of a node; None where nobody knows."""
     cpus = request.cpus_per_task
     if cpus is None:
-        if backend == "slurm" and site.cpus_per_node:
+        if backend != "local" and site.cpus_per_node:
             if ranks > site.cpus_per_node:
                 raise Refusal(
                     f"--ranks-per-node {ranks} is more than a node of {site.name} has cores ({site.cpus_per_node}): "
@@ -93,24 +100,44 @@ def cpus_per_task(request: Request, site: Site, backend: str, machine: Machine, 
     return cpus
 
 
-def refuse_too_many(size: int, backend: str, machine: Machine) -> None:
-    """Refuse a local run of more ranks than this machine can bear."""
+def refuse_too_many(size: int, backend: str, machine: Machine, at_once: int = 1) -> None:
+    """Refuse local runs, so many at a time, of more ranks than this machine can bear."""
     # A rank idles at 0.5 GB and contends for cores: beyond this a local run only makes the machine unusable.
     most = max(16, 4 * machine.cores)
-    if backend == "local" and size > most:
+    if backend != "local" or size * at_once <= most:
+        return
+    these = f"{size} ranks are" if at_once == 1 else f"{at_once} runs at a time of {size} ranks are"
+    less = f"ask for {most} or fewer, or give --backend slurm"
+    if at_once > 1:
+        less = f"give --throttle {max(1, most // size)} or less"
+    raise Refusal(f"{these} too many for this machine ({machine.cores} cores): {less}")
+
+
+def refuse_spare(request: Request, nodes: int, site: Site) -> None:
+    """Refuse spare nodes that the site does not have, or that no attempt could use."""
+    if not (spare := request.spare_nodes):
+        return
+    if request.max_attempts < 2:
+        raise Refusal(f"--spare-nodes {spare} is for attempts that follow one: give --max-attempts 2 or more as well")
+    if site.nodes is not None and nodes + spare > site.nodes:
         raise Refusal(
-            f"{size} ranks are too many for this machine ({machine.cores} cores): ask for {most} or fewer, "
-            "or give --backend slurm"
+            f"--spare-nodes {spare} makes {nodes + spare} nodes, more than {site.name} has ({site.nodes}): ask for "
+            "fewer"
         )
 
 
-def refuse_beyond_limits(site: Site, partition: str | None, nodes: int, time_s: int | None) -> None:
+def nodes_text(nodes: int, spare: int) -> str:
+    """How many nodes a job has, in the words of its options."""
+    return f"--nodes {nodes}" + (f" with --spare-nodes {spare}" if spare else "")
+
+
+def refuse_beyond_limits(site: Site, partition: str | None, nodes: int, time_s: int | None, spare: int = 0) -> None:
     """Refuse what the site file says that the partition does not allow."""
     limits = site.partitions.get(partition or "", {})
-    if nodes > limits.get("max_nodes", nodes):
+    if nodes + spare > limits.get("max_nodes", nodes + spare):
         raise Refusal(
-            f"--nodes {nodes} is more than partition {partition} of {site.name} allows ({limits['max_nodes']}): "
-            "ask for fewer"
+            f"{nodes_text(nodes, spare)} is more than partition {partition} of {site.name} allows "
+            f"({limits['max_nodes']}): ask for fewer"
         )
     longest = walltime(limits.get("max_time"))
     if exceeds(time_s, longest):
@@ -118,3 +145,15 @@ def refuse_beyond_limits(site: Site, partition: str | None, nodes: int, time_s: 
             f"--time {limit_text(time_s or 0)} is more than partition {partition} of {site.name} allows "
             f"({limit_text(longest or 0)}): ask for less"
         )
+
+
+def gpus_of(plan: Plan) -> int:
+    """How many GPUs of this machine a local run takes."""
+    return plan.gpus_per_node * (1 if plan.share_gpus else plan.nodes)
+
+
+def runs_at_once(plans: Sequence[Plan], throttle: int, gpus: int, cores: int) -> int:
+    """How many of some local runs can go on at a time: no more than asked for, each with GPUs and cores of its own."""
+    needs = [(gpus_of(plan), (plan.cpus_per_task or 0) * plan.size) for plan in plans]
+    fit = [min([throttle, *(have // each for have, each in ((gpus, of), (cores, on)) if each)]) for of, on in needs]
+    return max(1, *fit)

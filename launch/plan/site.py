@@ -18,7 +18,7 @@ from typing import Any, Literal
 from launch import HOME
 from launch.errors import Refusal, nearest
 from launch.plan import typed
-from launch.plan.request import Backend, Count, Natural, Positive
+from launch.plan.typed import Backend, Count, Natural, Positive
 
 FOLDER = Path(HOME, "modules", "sites")
 
@@ -62,6 +62,10 @@ class Site:
     container: Literal["apptainer", "singularity", "pyxis"] | None = None  # what --container runs an image by
     container_python: str = "python3"  # of the images
     container_args: list[str] = field(default_factory=list)  # further options of apptainer exec, or of srun for pyxis
+    node_disk: str | None = (
+        None  # a folder on a disk of each node, for --stage-env: by default the first of SLURM_TMPDIR,
+    )
+    # TMPDIR and /tmp that is on no shared file system
     modules: list[str] = field(default_factory=list)  # loaded in the job
     setup: list[str] = field(default_factory=list)  # lines of shell after that
     env: dict[str, str] = field(default_factory=dict)  # environment of the job
@@ -69,6 +73,7 @@ class Site:
     srun_args: list[str] = field(default_factory=list)  # further options of srun
     partitions: dict[str, dict[str, Any]] = field(default_factory=dict)  # limits: {max_nodes, max_time, max_jobs},
     # the last for the jobs of a user that may be in the queue, each run of an array being one
+    interconnect: Literal["infiniband", "slingshot"] | None = None  # of the nodes, which NCCL is to use
     network: dict[str, Positive] = field(default_factory=dict)  # links, one way: of all adapters of a node together,
     # and between two of its GPUs; the latency of a message on each
     signal_s: Natural = 120  # before the time limit: when the ranks are asked to save and leave
@@ -177,6 +182,8 @@ def unknown(site: Site) -> list[str]:
         "cores of a node (-c)": site.cpus_per_node is None,
         "network interface (network_interface)": site.network_interface is None and site.rendezvous == "gloo",
     }
+    if site.backend == "allocation":  # which says all else
+        return [what for what, is_open in open_.items() if is_open and what.startswith("network")]
     return [what for what, is_open in open_.items() if is_open]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from launch.errors import Refusal, nearest
 from launch.plan import typed
-from launch.plan.request import Count, Seed
+from launch.plan.typed import Count, Seed
 
 MOST = 100_000
 """Runs of a study."""

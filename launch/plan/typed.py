@@ -45,6 +45,13 @@ class Bounds:
 NUMBER = Annotated[float, Bounds(finite=False)]
 """A number that may be infinite or NaN, as a loss is that diverged."""
 
+Count = Annotated[int, Bounds(1, 1_000_000)]
+Natural = Annotated[int, Bounds(0, 1_000_000)]
+Seed = Annotated[int, Bounds(0, 2**32 - 1)]  # what NumPy and keras.utils.set_random_seed take
+NotNegative = Annotated[float, Bounds(0)]
+Positive = Annotated[float, Bounds(above=0)]
+Backend = Literal["local", "slurm"]
+
 _FINITE = Bounds()
 _CALLED = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", Path: "a path"}
 # int() and float() also take underscores, spaces and the digits of other scripts.

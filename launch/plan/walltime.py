@@ -42,6 +42,51 @@ def walltime(text: str | None) -> int | None:
     )
 
 
+def duration(text: str, option: str) -> float:
+    """Seconds of a time that may also be written as 90s, 30m or 2h; other numbers are as in a walltime.
+
+    Raises
+    ------
+    Refusal
+        If it is neither, or has no end.
+    """
+    if match := re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smh])", text.strip()):
+        return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
+    try:
+        seconds = walltime(text)
+    except Refusal:
+        seconds = None
+    if not seconds:
+        raise Refusal(f"{option} {shown(text)} is not a time: give it as 90s, 30m, 2h, MINUTES, MM:SS or HH:MM:SS")
+    return float(seconds)
+
+
+SHORTEST_HANG_S = 5.0
+"""Of a timeout: a rank that writes a file, or waits for a busy node, may well be idle for that long."""
+
+
+def hang_timeout(text: str | None) -> float:
+    """Seconds of what ``--hang-timeout`` says; 0 where it is not given.
+
+    Raises
+    ------
+    Refusal
+        If it is not a time, or too short for anything to be known by it.
+    """
+    seconds = 0.0 if text is None else duration(text, "--hang-timeout")
+    if text is not None and seconds < SHORTEST_HANG_S:
+        raise Refusal(
+            f"--hang-timeout {text} is shorter than {SHORTEST_HANG_S:g} s, in which any program may be idle: give "
+            "several times the longest step, as 30m; or leave it out"
+        )
+    return seconds
+
+
+def in_words(seconds: float) -> str:
+    """A timeout as people read it."""
+    return f"{seconds:g} s" if seconds < 120 else clock(round(seconds))
+
+
 def exceeds(time_s: int | None, limit_s: int | None) -> bool:
     """Whether a walltime is longer than a limit; None is a time that nobody has given."""
     return bool(limit_s) and time_s is not None and (time_s == UNLIMITED or time_s > limit_s)

@@ -51,7 +51,10 @@ class Target:
         """A word for run and job names."""
         if self.kind == "program":
             return os.path.basename(self.name)
-        return Path(self.name).stem if self.kind == "script" else self.name.rpartition(".")[2]
+        if self.kind != "script":
+            return self.name.rpartition(".")[2]
+        path = Path(self.name)
+        return path.parent.name if path.name == modules.MAIN else path.stem
 
     @property
     def uses_mpi(self) -> bool:
@@ -120,6 +123,7 @@ def find(name: str, arguments: Sequence[str], verbs: Iterable[str] = (), contain
         name, *words = words
         found, what, folder = name, _kind_of_module(name, verbs), ""
     else:
+        name = modules.main_of(name)
         found, folder = modules.of_path(name)
         what = kind(name, verbs, contained)
     if what == "script" or what == "program" and ("/" in found or _is_path(found, contained)):
@@ -145,6 +149,7 @@ def _cooperation(what: Kind, name: str, arguments: tuple[str, ...]) -> str | Non
 
 def kind(name: str, verbs: Iterable[str] = (), contained: bool = False) -> Kind:
     """What a name stands for; arguments and refusals are those of `find`."""
+    name = modules.main_of(name)
     if name.endswith((".py", ".ipynb")) or "/" in name:
         if contained and not os.path.exists(name):
             return "program"

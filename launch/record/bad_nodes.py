@@ -90,16 +90,20 @@ def _attempts(run: RunDir) -> Iterator[tuple[list[str], _Fault | None, float]]:
         if not hosts or (end is None and begin is started[-1]):
             continue  # the last may be under way
         fault = _fault(run, begin, end, hosts[0])
-        yield hosts, fault, end["time"] if end and fault is None else 0.0
+        yield hosts, fault, end["time"] if end and fault is None and "hang" not in end else 0.0
 
 
 def _fault(run: RunDir, begin: Event, end: Event | None, first: str) -> _Fault | None:
     """What an attempt says against a node, of which ``first`` ran the job script."""
+    if end is None and "allocation" in begin:  # the launcher has gone, from wherever it was
+        return None
     if end is None:
         # Slurm has started it again; if it did not say that it ended this one, the node of the job script has died.
         if diagnose.ended_by_slurm(run, begin.get("attempt")):
             return None
         return _Fault(first, GONE, begin["time"], run.path)
+    if hang := end.get("hang"):
+        return _Fault(hang["host"], "hung", end["time"], run.path) if "host" in hang else None
     failure = end.get("first_failure")
     # What the others say when one has gone is nothing against those who say it.
     if not failure or diagnose.is_cascade(failure["error"]):

@@ -6,8 +6,7 @@ A key may be absent (an older version) or unknown (a newer one). One that is nul
 from typing import Annotated, Any, Literal, Required, TypedDict
 
 from launch.plan.figures import Figure, Scaling
-from launch.plan.request import NotNegative
-from launch.plan.typed import NUMBER, Bounds
+from launch.plan.typed import NUMBER, Bounds, NotNegative
 
 Outcome = Literal["done", "failed", "refused", "stopped", "cancelled", "timeout"]
 Count = Annotated[int, Bounds(1)]
@@ -32,8 +31,16 @@ class PlanRecord(TypedDict, total=False):
     ranks_per_node: Required[Count]
     gpus_per_node: Natural
     cpus_per_task: Count
+    gpu_type: str
+    max_attempts: Natural
     time_s: int
+    site_file: str
+    sbatch_args: list[str]
+    directives: dict[str, str]
+    inherited: dict[str, str]
     warn: bool
+    hang_s: NotNegative
+    spare_nodes: Natural
     sample_hz: NotNegative
     partition: str
     rendezvous: str
@@ -55,6 +62,21 @@ class FirstFailure(TypedDict, total=False):
     refused: bool
 
 
+class Hang(TypedDict, total=False):
+    """stacks/attempt<n>/hang.json, and "hang" in the event "ended"."""
+
+    time: Time
+    timeout_s: NotNegative
+    idle_s: NotNegative
+    by: Natural  # the node whose watcher has decided it
+    said: str
+    rank: Natural  # that is behind, where one is
+    node: Natural
+    host: str
+    step: Natural
+    at: str
+
+
 class Event(TypedDict, total=False):
     """A line of events.jsonl."""
 
@@ -67,14 +89,17 @@ class Event(TypedDict, total=False):
     job: str
     submission: Natural
     nodes: str
+    allocation: str  # the job of which an attempt is a step
     command: list[str]
     outcome: Outcome
     status: int
     reason: str
     first_failure: FirstFailure
+    hang: Hang
     step: Natural
     epoch: NUMBER
     metrics: dict[str, Any]
+    network: str  # that NCCL uses
     logs: list[Natural]  # of an attempt: how long the log of each node was when it began
     code: str  # the name of the code from here on, or of that of an attempt
     code_hash: str
@@ -148,6 +173,14 @@ class World(TypedDict):
     size: Natural
 
 
+class NetworkUse(TypedDict, total=False):
+    """The network that the ranks used, in env.json."""
+
+    attempt: int
+    gloo: dict[str, Any]  # interface, address
+    nccl: dict[str, Any]  # the fields of `launch.record.network.Network`
+
+
 class Surroundings(TypedDict, total=False):
     """env.json."""
 
@@ -162,6 +195,7 @@ class Surroundings(TypedDict, total=False):
     packages: dict[str, str]
     modules: list[str]
     environment: dict[str, str]
+    network: NetworkUse
 
 
 class StepRecord(TypedDict, total=False):

@@ -1,11 +1,12 @@
 """Whether the ranks of a program that is no workload know each other: what the plan says of it, and what the end of the
 run does."""
 
+from launch.errors import page
 from launch.plan.cooperation import BY_NUMBER, uses_mpi
 from launch.plan.plan import Plan
 from launch.record.rundir import RunDir
 
-_ADVICE = "let them cooperate (docs/your_program.md), or say with --independent that this is meant"
+_ADVICE = f"let them cooperate{page('your_program.md')}, or say with --independent that this is meant"
 
 
 def expected(plan: Plan) -> str:
@@ -49,9 +50,9 @@ def seen(run: RunDir, plan: Plan) -> str:
         advice = (
             "start it with --rendezvous mpi"
             if by_mpi
-            else "its MPI may be another than that of mpirun, or not know srun's --mpi: see docs/slurm.md"
+            else f"its MPI may be another than that of mpirun, or not know srun's --mpi{page('slurm.md')}"
             if world["by"] == "mpi4py"
-            else "let it read WORLD_SIZE and MASTER_ADDR: see docs/your_program.md"
+            else f"let it read WORLD_SIZE and MASTER_ADDR{page('your_program.md')}"
         )
         apart = "each did the same work on its own" if world["size"] == 1 else "not all of them took part"
         return (

@@ -1,15 +1,17 @@
 """Which rank failed first, where and why: by time, not by rank number, and without the cascade that follows."""
 
 import contextlib
+import os
 import re
 import signal
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from launch import HOME
 from launch.errors import Refusal
 from launch.plan import hostlist
 from launch.record import job
-from launch.record.contents import FirstFailure
+from launch.record.contents import FirstFailure, Hang
 from launch.record.files import MOST, Unreadable, read_end, read_lines
 from launch.record.rundir import RunDir
 from launch.record.steps import StepReader
@@ -21,11 +23,20 @@ _CASCADE = re.compile(
     re.IGNORECASE,
 )
 
+RANKS_START = "launch: ranks start"
+"""A line of the job script, behind which srun may speak."""
+
 _ATTEMPT = re.compile(r"^launch: attempt ([0-9]{1,9})$", re.MULTILINE)  # printed by the job script at each start
 # srun's report of a task:  srun: error: node3: tasks 0,2-3: Exited with exit code 1
 _SRUN = re.compile(
     r"srun: error: (\S+): tasks? ([0-9]{1,9})[0-9,\-]*: "
     r"(Exited with exit code ([0-9]{1,9})|[A-Z][A-Za-z0-9/ ]+?)(?: \(core dumped\))?$"
+)
+
+# srun: error: Task launch for StepId=7.0 failed on node node2: Job credential expired
+# srun: error: Application launch failed: Job credential expired
+_NOT_STARTED = re.compile(
+    r"^srun: error: (?:Application launch failed|Task launch for \S+ failed on node (\S+)): (.+)$", re.MULTILINE
 )
 
 _NODE_FAILURE = re.compile(r"^srun: error: Node failure on (\S+)", re.MULTILINE)
@@ -49,9 +60,17 @@ _BROKEN_GPU = (
     r"Driver/library version mismatch"
 )
 
+# As srun and slurmstepd name it, Python, and PyTorch on a CPU:  srun: error: node3: task 2: Out Of Memory
+_OUT_OF_MEMORY = re.compile(r"Out Of Memory|oom.?kill|\bMemoryError\b|can't allocate memory", re.IGNORECASE)
+_OF_THE_GPU = re.compile(r"CUDA|HIP|\bGPU\b|cuBLAS|cuDNN|NCCL")
+
 # What is in braces is for workloads: another program may not have these options.
 _KNOWN = (
     (NODE_FAILURE, "Slurm has lost the node: go on without it (resume --exclude-bad-nodes)"),
+    (r"NCCL talks over TCP", "have NCCL find its network: on Slingshot load the site's aws-ofi-nccl plugin; on "
+        "InfiniBand look in the environment for NCCL_NET, NCCL_IB_DISABLE and NCCL_IB_HCA"),
+    (r"Job credential expired", "srun could not start the ranks on a node, which answered late or has another clock: "
+        "start it again with resume, and tell the site if it happens again"),
     (r"ended by (SIGKILL|Out Of Memory)|oom.?kill", "killed from outside: often the out-of-memory killer; see dmesg "
         "or the job's memory limit, and use fewer ranks on a node{ or a smaller --batch}"),
     (r"ResourceExhausted|out of memory|OOM when|MemoryError", "out of memory: use fewer ranks on a node{, or a "
@@ -115,7 +134,8 @@ def first_failure(run: RunDir, attempt: int) -> Failure | None:
     silent = [failure for failure in _srun_reports(run, attempt) if failure.rank not in spoken]
     causes = [failure for failure in [*said, *silent] if not is_cascade(failure.error)]
     # A rank that was killed said nothing, and what the others said of it is the cascade.
-    return next(iter(_lost_nodes(run, attempt) or causes or said or silent), None)
+    outside = _lost_nodes(run, attempt) or _not_started(run, attempt)
+    return next(iter(outside or causes or said or silent), None)
 
 
 def named(run: RunDir, outcome: str) -> str:
@@ -134,6 +154,15 @@ def is_of_the_node(error: str) -> bool:
     return error == NODE_FAILURE or re.search(_BROKEN_GPU, error, re.IGNORECASE) is not None
 
 
+def ran_out_of_memory(run: RunDir) -> bool:
+    """Whether it is sure that the last attempt came to its end for want of the node's memory, and not of a GPU's."""
+    attempt = len(run.events("started"))
+    ended = [event for event in run.events("ended") if event.get("attempt") == attempt]
+    failure = (ended[-1].get("first_failure") if ended else None) or {}
+    said = "\n".join([failure.get("error", ""), failure.get("traceback", ""), _section(run, attempt)])
+    return _OF_THE_GPU.search(said) is None and _OUT_OF_MEMORY.search(said) is not None
+
+
 def suggestion(error: str, workload: bool) -> str:
     """What to do about an error of a workload, or of another program; empty if it is not known."""
     advice = next((advice for pattern, advice in _KNOWN if re.search(pattern, error, re.IGNORECASE)), "")
@@ -146,6 +175,8 @@ def paragraph(run: RunDir) -> str:
     ended = [event for event in run.events("ended") if event.get("attempt") == attempt]
     record = ended[-1].get("first_failure") if ended else None
     failure = _failure(record) if record else None if ended else first_failure(run, attempt)
+    if ended and (hang := ended[-1].get("hang")):
+        return "\n".join([f"hung: {hang.get('said')}", *_stack(run, attempt, hang)])
     if failure is None and ended and (reason := ended[-1].get("reason")):
         return reason
     if failure is None:
@@ -170,6 +201,19 @@ def paragraph(run: RunDir) -> str:
     if last:
         text.append(_indent(last))
     return "\n".join([*text, *_advice(run, [failure.error, failure.traceback, *last])])
+
+
+def _stack(run: RunDir, attempt: int, hang: Hang) -> list[str]:
+    """Of the stacks that were kept of a hung run the main thread of the rank that is behind, innermost first."""
+    if "rank" not in hang or "node" not in hang:
+        return []
+    text = _end(run.node_stacks(attempt, hang["node"]), MOST)
+    _, found, own = f"\n{text}".partition(f"\nrank {hang['rank']} on ")
+    own = own.split("\nrank ")[0]  # a line between two ranks is empty
+    *_, main = re.split(r"\n(?:Current t|T)hread 0x.*\n", own)
+    ours = os.path.join(HOME, "launch")
+    frames = [line.strip() for line in main.splitlines() if line.startswith("  File ") and ours not in line]
+    return [_indent(frames[:8])] if found and frames else []
 
 
 def _left_nothing(run: RunDir, made_by: job.Job | None) -> bool:
@@ -203,9 +247,12 @@ def handles_warning(run: RunDir) -> bool:
 
 def _section(run: RunDir, attempt: int) -> str:
     """What job.log holds of an attempt."""
-    text = _end(run.job_log, MOST)
-    _, *parts = _ATTEMPT.split(text)  # number, lines, number, lines, ...
-    return dict(zip(parts[::2], parts[1::2])).get(str(attempt), "")
+    first, *others = _end(run.job_log, MOST).split(f"{RANKS_START}\n")
+    found: dict[str, str] = {}
+    for before, *parts in [["", *_ATTEMPT.split(first)[1:]], *map(_ATTEMPT.split, others)]:
+        parts[1:2] = [before + lines for lines in parts[1:2]]  # srun may have spoken while the attempt was begun
+        found |= zip(parts[::2], parts[1::2])  # number, lines, number, lines, ...
+    return found.get(str(attempt), "")
 
 
 def _lost_nodes(run: RunDir, attempt: int) -> list[Failure]:
@@ -221,6 +268,19 @@ def _lost_nodes(run: RunDir, attempt: int) -> list[Failure]:
         for host in _hosts(",".join(dict.fromkeys(lost)))
         for node in [nodes.index(host) if host in nodes else 0]
     ]
+
+
+def _not_started(run: RunDir, attempt: int) -> list[Failure]:
+    """The first rank of the node on which srun could not start its ranks, of the first one where it names it."""
+    match = _NOT_STARTED.search(_section(run, attempt))
+    if match is None:
+        return []
+    host, why = match.groups()
+    started = run.events("started")[max(0, attempt - 1) : attempt]
+    nodes = [each for event in started for each in _hosts(event.get("nodes", ""))]
+    node = nodes.index(host) if host in nodes else 0
+    where = host or (nodes[0] if nodes else "its node")
+    return [Failure(node * run.record()["ranks_per_node"], node, where, f"not started by srun: {why}")]
 
 
 def _srun_reports(run: RunDir, attempt: int) -> list[Failure]:

@@ -1,14 +1,19 @@
 """What a run's result may depend on beside its plan and its code: the content of env.json."""
 
+import contextlib
+import fcntl
 import os
 import platform
 import re
 import socket
 import sys
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Literal
 
 from launch import gpus
 from launch.record.redact import without_secrets
+from launch.record.rundir import RunDir
+from launch.record.writing import publish_json
 
 # What of the environment may change a result or a speed; never all of it, which would publish what is nobody's
 # business.
@@ -38,6 +43,32 @@ def surroundings() -> dict[str, Any]:
         "modules": [name for name in os.environ.get("LOADEDMODULES", "").split(":") if name],
         "environment": without_secrets(matters),
     }
+
+
+def note(run: RunDir, attempt: int) -> None:
+    """Keep what an attempt finds on this host; no rank waits for that. What `add` has noted of it stays."""
+    found = surroundings()
+    with _alone(run):
+        network = run.surroundings().get("network", {})
+        publish_json(run.env_json, found | ({"network": network} if network.get("attempt") == attempt else {}))
+
+
+def add(run: RunDir, attempt: int, name: Literal["gloo", "nccl"], found: dict[str, Any]) -> None:
+    """Add to env.json what is known of a network once the ranks have begun to talk."""
+    with _alone(run):
+        known = run.surroundings()
+        network = known.get("network", {})
+        earlier = network if network.get("attempt") == attempt else {"attempt": attempt}
+        publish_json(run.env_json, {**known, "network": {**earlier, name: found}})
+
+
+@contextlib.contextmanager
+def _alone(run: RunDir) -> Iterator[None]:
+    """The launcher or job script and the first rank write the file, each when it can."""
+    with open(run.meeting / "env.lock", "ab") as lock:
+        with contextlib.suppress(OSError):  # this file system has no locks
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def packages(path: list[str]) -> dict[str, str]:

@@ -20,7 +20,7 @@ from launch.plan.plan import Plan
 from launch.record.contents import Event, JobRecord
 from launch.record.files import Damaged, read_object
 from launch.record.redact import without_secrets
-from launch.record.rundir import RunDir, is_study
+from launch.record.rundir import RunDir, holder_of
 from launch.record.writing import as_text, publish
 
 FOLDER = "jobs"
@@ -47,7 +47,8 @@ class Job:
     after : tuple of str
         Jobs, by their ids, that must have ended well before this one begins.
     throttle : int, optional
-        How many tasks of an array may run at once.
+        How many tasks of an array may run at once; of a pack on this machine (by default one) or in an allocation,
+        how many runs.
     detached : bool
         Whether it outlives its launcher also where jobs are processes of this machine.
     token : str
@@ -167,11 +168,6 @@ def of(holder: Path) -> list[Job]:
     """
     folders = sorted(_folders(holder), key=_number)
     return [read(folder) for folder in folders if (folder / "job.json").exists()]
-
-
-def holder_of(run: RunDir) -> Path:
-    """Where the jobs of a run are kept: in its study, or in itself."""
-    return run.path.parent if is_study(run.path.parent) else run.path
 
 
 def latest(runs: Iterable[RunDir]) -> dict[Path, Job]:

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 from launch.errors import command
 from launch.plan.plan import Plan
 from launch.plan.walltime import clock
-from launch.record import bad_nodes, cooperation, diagnose, figures
+from launch.record import bad_nodes, cooperation, diagnose, figures, network
 from launch.record.activity import activity
 from launch.record.files import Unreadable, open_file
 from launch.record.pace import pace
@@ -66,11 +66,14 @@ class Progress:
     stream : text file
         Where to, standard error by default; on a terminal the line stays in its place, elsewhere it is written anew
         every ten seconds.
+    label : str
+        What stands before each line of a run that goes on beside others; its line does not stay in its place then.
     """
 
-    def __init__(self, run: RunDir, plan: Plan, stream: TextIO | None = None) -> None:
+    def __init__(self, run: RunDir, plan: Plan, stream: TextIO | None = None, label: str = "") -> None:
         self._run, self._plan, self._stream = run, plan, stream or sys.stderr
-        self._live = self._stream.isatty()
+        self._label = f"{label}  " if label else ""
+        self._live = self._stream.isatty() and not label
         self._width = 0
         self._drawn = self._began = time.monotonic()
         self._text = ""
@@ -129,16 +132,17 @@ class Progress:
             return
         states = [part for part in label[2].split("\r") if part.strip()]  # of a bar that is redrawn
         if self._plan.kind != "workload":
-            self._say(line[: label.start(2)] + "".join(states[-1:]))
+            self.say(line[: label.start(2)] + "".join(states[-1:]))
         elif label[1] == "0" and states and not _NOISE.match(label[2]):
-            self._say(states[-1])
+            self.say(states[-1])
 
-    def _say(self, line: str) -> None:
+    def say(self, line: str) -> None:
+        """Show a line of its own."""
         if self._live:
             self._draw("")
         else:  # who prints is alive: no other sign of that is needed for a while
             self._drawn = time.monotonic()
-        print(line, file=self._stream, flush=True)
+        print(f"{self._label}{line}", file=self._stream, flush=True)
 
     def _draw(self, text: str) -> None:
         if self._live:
@@ -151,7 +155,7 @@ class Progress:
             self._width = len(text)
             self._stream.flush()
         elif text and text != self._text:
-            print(text, file=self._stream, flush=True)
+            print(f"{self._label}{text}", file=self._stream, flush=True)
         self._text = text
 
 
@@ -167,12 +171,14 @@ def closing(run: RunDir, plan: Plan, outcome: str) -> str:
     """The last words on an attempt."""
     if outcome == "done":
         ranks = cooperation.seen(run, plan)
-        return "\n".join(filter(None, [f"done: {run.path}", summary(run, plan), ranks and f"ranks: {ranks}"]))
+        over = network.said(run)
+        notes = [ranks and f"ranks: {ranks}", over and f"network: {over}"]
+        return "\n".join(filter(None, [f"done: {run.path}", summary(run, plan), *notes]))
     again = f"continue it: {command('resume', run.path)}"
     if outcome == "failed":
         bad = bad_nodes.said(bad_nodes.among([run]))
         if bad:
-            again += " --exclude-bad-nodes"
+            again += " --new-job" * (plan.backend == "allocation") + " --exclude-bad-nodes"
         return "\n".join([f"failed: {run.path}", diagnose.paragraph(run), *bad, again])
     return f"{outcome} before the end: {run.path}\n{again}"
 

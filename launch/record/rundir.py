@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import os
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -44,6 +43,7 @@ class RunDir:
     failures = _in_it("failures")
     handles_warning = _in_it("meeting/handles_warning")  # there once the program can be asked to leave
     world_json = _in_it("meeting/world.json")  # how many ranks the program's own library knew of at its end
+    nodes = _in_it("meeting/nodes")  # of the attempt, where the job has more
     meeting = _in_it("meeting")  # what ranks tell each other before they can talk: addresses, devices
     steps = _in_it("steps")
     readings = _in_it("readings")
@@ -52,6 +52,7 @@ class RunDir:
     figures = _in_it("figures")
     tensorboard = _in_it("tensorboard")
     report = _in_it("report")
+    stacks = _in_it("stacks")  # of attempts that hung
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path).absolute()
@@ -80,6 +81,18 @@ class RunDir:
     def reading_notes(self, node: int) -> Path:
         """What was read on a node and what could not be, in lines of JSON."""
         return self.readings / f"node{node}.notes"
+
+    def watched(self, attempt: int, node: int) -> Path:
+        """What the watcher of a node has seen last in an attempt."""
+        return self.meeting / f"attempt{attempt}-watch{node}.json"
+
+    def hang_json(self, attempt: int) -> Path:
+        """Why an attempt was taken to hang, and which rank is behind; there once it was."""
+        return self.stacks / f"attempt{attempt}" / "hang.json"
+
+    def node_stacks(self, attempt: int, node: int) -> Path:
+        """The stacks of the ranks of a node when an attempt hung."""
+        return self.stacks / f"attempt{attempt}" / f"node{node}.txt"
 
     def raw_trace(self, attempt: int, rank: int) -> Path:
         """What TensorFlow's profiler saw on a rank, where TensorBoard looks for it."""
@@ -112,6 +125,8 @@ class RunDir:
             ) from None
         except OSError as error:
             if made:
+                import shutil
+
                 shutil.rmtree(self.path, ignore_errors=True)
             raise Refusal(
                 f"cannot make the run {self.path} ({error.strerror}): give a folder that can be written to with --runs"
@@ -234,6 +249,11 @@ class RunDir:
 def is_study(folder: Path) -> bool:
     """Whether a folder is that of a study."""
     return os.path.isfile(folder / INDEX)
+
+
+def holder_of(run: RunDir) -> Path:
+    """Where the jobs and the code of a run are kept: in its study, or in itself."""
+    return run.path.parent if is_study(run.path.parent) else run.path
 
 
 def read_index(folder: Path) -> StudyIndex | None:

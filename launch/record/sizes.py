@@ -8,22 +8,25 @@ PARTS = ("checkpoints", "readings", "traces", "logs", "steps", "code", "other")
 _PART_OF = {name: name for name in PARTS[:-1]} | {"failures": "logs", "tensorboard": "traces"}
 
 
-def of_run(folder: Path) -> Counter[str]:
-    """Bytes of each part of a run; links are not followed, a file of several names counts once, folders not."""
-    return _of(folder, Path("."), set())
+def of_run(folder: Path, unread: list[Path]) -> Counter[str]:
+    """Bytes of each part of a run; links are not followed, a file of several names counts once, folders not.
+
+    Folders that cannot be read, as those of another user, are added to ``unread``.
+    """
+    return _of(folder, Path("."), set(), unread)
 
 
-def of_study(folder: Path, runs: list[Path]) -> Counter[str]:
-    """Bytes of what a study has beside its runs: the copy of its code, and "other": its index, its jobs, its
-    reports."""
+def of_study(folder: Path, runs: list[Path], unread: list[Path]) -> Counter[str]:
+    """Bytes of what a study has beside its runs: the copy of its code, and "other": its index, its jobs, its reports;
+    ``unread`` as in `of_run`."""
     own = set(runs)
     seen: set[tuple[int, int]] = set()
     total: Counter[str] = Counter()
-    for entry in _entries(folder):
+    for entry in _entries(folder, unread):
         if Path(entry.path) not in own and not os.path.lexists(os.path.join(entry.path, "run.json")):
             if entry.is_dir(follow_symlinks=False):
                 total["code" if _is_code(entry.name) else "other"] += _of(
-                    Path(entry.path), Path(entry.name), seen
+                    Path(entry.path), Path(entry.name), seen, unread
                 ).total()
             else:
                 total["other"] += _size(entry, seen)
@@ -44,12 +47,12 @@ def _is_code(name: str) -> bool:
     return name == ".code" or name.startswith(".code-")
 
 
-def _of(folder: Path, inner: Path, seen: set[tuple[int, int]]) -> Counter[str]:
+def _of(folder: Path, inner: Path, seen: set[tuple[int, int]], unread: list[Path]) -> Counter[str]:
     total: Counter[str] = Counter()
     folders = [(folder, inner)]
     while folders:
         here, within = folders.pop()
-        for entry in _entries(here):
+        for entry in _entries(here, unread):
             part = (within / entry.name).parts[0]
             if entry.is_dir(follow_symlinks=False):
                 folders.append((Path(entry.path), within / entry.name))
@@ -58,11 +61,14 @@ def _of(folder: Path, inner: Path, seen: set[tuple[int, int]]) -> Counter[str]:
     return total
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
+def _entries(folder: Path, unread: list[Path]) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return list(entries)
-    except OSError:  # it is gone meanwhile, or another user's
+    except FileNotFoundError:  # it is gone meanwhile
+        return []
+    except OSError:
+        unread.append(folder)
         return []
 
 

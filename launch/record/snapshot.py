@@ -5,25 +5,25 @@ The first lies in the folder of the run or study, which its runs share, under th
 files. What is ignored by git is there as links. Who wants the code only watched has the list alone.
 """
 
-import hashlib
+import contextlib
 import json
 import os
 import re
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from launch import HOME
 from launch.errors import Refusal, command
-from launch.record import code, copying
 from launch.record.contents import CodeRecord, TreeRecord
-from launch.record.files import Damaged, decode, read_object, read_whole
-from launch.record.job import holder_of
-from launch.record.rundir import RunDir
-from launch.record.sources import Sources
-from launch.record.tree import Tree, within
+from launch.record.files import Damaged, Unreadable, decode, read_object, read_whole
+from launch.record.rundir import RunDir, holder_of
 from launch.record.writing import as_text, publish
+
+if TYPE_CHECKING:
+    from launch.record.sources import Sources
+    from launch.record.tree import Tree
 
 FIRST = "code"
 """The name of the code that a run or study was submitted with."""
@@ -42,7 +42,7 @@ class Changes(NamedTuple):
     complete: bool  # whether there was time to look at all
 
 
-def write(holder: Path, name: str, sources: Sources, copied: bool, most_mib: float = MOST_MIB) -> CodeRecord:
+def write(holder: Path, name: str, sources: "Sources", copied: bool, most_mib: float = MOST_MIB) -> CodeRecord:
     """Keep the code of a run or study in its folder, which may be a draft of it; return the record.
 
     Parameters
@@ -58,6 +58,9 @@ def write(holder: Path, name: str, sources: Sources, copied: bool, most_mib: flo
     most_mib : float
         What a copy may take, for the next one: who calls this has looked.
     """
+    from launch.record import code, copying  # here and below: what no rank needs
+    from launch.record.tree import within
+
     copied = copied and sources.copied
     folder = place(holder, name)
     folder.mkdir(mode=0o700)
@@ -136,11 +139,27 @@ def copies(run: RunDir) -> list[tuple[str, str]]:
     folder = place(holder_of(run), name_of(run))
     pairs = [(tree["root"], str(folder / tree["folder"])) for tree in record.get("trees", ())]
     if gone := next((copy for _, copy in pairs if not os.path.isdir(copy)), None):
+        with contextlib.suppress(Unreadable):  # of a run that is still to be made
+            plan = run.record()
+            if plan.get("kind") == "script" and not os.path.isfile(plan["workload"]):
+                raise Refusal(f"the snapshot of the code, {gone}, is gone, and so is {plan['workload']}: put that back")
         raise Refusal(
             f"the snapshot of the code, {gone}, is gone: go on with the code as it is now: "
             + command("resume", run.path, "--code", "current")
         )
     return pairs
+
+
+def has(holder: Path, path: str) -> bool:
+    """Whether the code that a run or study was submitted with holds a copy of a file."""
+    from launch.record.tree import within
+
+    record = read_object(holder / f"{FIRST}.json", CodeRecord) or {}
+    return bool(record.get("snapshot")) and any(
+        within(path, tree["root"])
+        and os.path.isfile(place(holder, FIRST) / tree["folder"] / os.path.relpath(path, tree["root"]))
+        for tree in record.get("trees", ())
+    )
 
 
 def changes(run: RunDir, seconds: float = 10.0) -> Changes | None:
@@ -153,6 +172,8 @@ def changes(run: RunDir, seconds: float = 10.0) -> Changes | None:
     seconds : float
         After which no further file is looked at.
     """
+    from launch.record import copying
+
     record = record_of(run)
     if record is None:
         return None
@@ -210,7 +231,7 @@ def some(names: list[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _names(trees: tuple[Tree, ...]) -> list[str]:
+def _names(trees: tuple["Tree", ...]) -> list[str]:
     """A name for the copy of each, its own where no other has it."""
     names: list[str] = []
     for tree in trees:
@@ -220,6 +241,8 @@ def _names(trees: tuple[Tree, ...]) -> list[str]:
 
 
 def _hash(digests: Iterable[tuple[str, str]]) -> str:
+    import hashlib
+
     whole = hashlib.sha256()
     for name, digest in sorted(digests):
         whole.update(f"{name}\0{digest}\0".encode(errors="surrogateescape"))

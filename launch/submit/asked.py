@@ -4,6 +4,7 @@ further ones."""
 import contextlib
 import dataclasses
 import datetime
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from launch.plan.request import Request
 from launch.plan.shape import this_machine
 from launch.plan.sweep import Axes
 from launch.plan.workload import Target
+from launch.record import snapshot
 from launch.record.contents import Asked, StudyIndex
 from launch.record.files import Unreadable
 from launch.record.rundir import INDEX, RunDir
@@ -23,7 +25,7 @@ from launch.submit import study
 Key = tuple[int, tuple[tuple[str, str], ...], int]
 """Nodes, values of the axes and repeat: which run of a study one is."""
 
-_OF_THE_COMMAND = {"name", "runs", "dry_run", "json", "follow", "wait", "detach", "budget", "inherit"}
+_OF_THE_COMMAND = {"name", "runs", "dry_run", "json", "follow", "wait", "detach", "budget", "inherit", "new_job"}
 _OF_THE_AXES = {"nodes", "sweep", "repeats"}
 _OF_A_RUN = {
     "name", "job_name", "kind", "workload", "arguments", "entry", "describe", "seed", "nodes", "ranks_per_node",
@@ -38,7 +40,12 @@ def record(asked: Request, target: Target, axes: Axes, first: Plan) -> Asked:
     request, _ = inherited.take(asked)
     default = Request()
     left_out = {name: getattr(default, name) for name in _OF_THE_COMMAND | _OF_THE_AXES}
-    request = dataclasses.replace(request, **left_out, backend=first.backend, site=first.site_file or first.site)
+    left_out |= {"site": first.site_file or first.site, "backend": first.backend}
+    if first.backend == "allocation":  # which decides on its shape too, and is another when it is planned again
+        shape = {"ranks_per_node": first.ranks_per_node, "cpus_per_task": first.cpus_per_task}
+        gpus = {"gpus_per_node": first.gpus_per_node} if first.gpus_per_node else {}
+        left_out |= {"backend": "slurm", **shape, **gpus}
+    request = dataclasses.replace(request, **left_out)
     shared = {name: value for name, value in first.to_json().items() if name not in _OF_A_RUN - {"cwd"}}
 
     def lists(tables: Sequence[Mapping[str, Sequence[str]]]) -> list[dict[str, list[str]]]:
@@ -119,7 +126,7 @@ def plans(folder: Path, index: StudyIndex, axes: Axes, repeats: int) -> dict[Key
     try:
         with contextlib.chdir(shared["cwd"]):
             here = site.load(request.site or "")
-            target = _target(asked, request.container is not None)
+            target = _target(folder, asked, request.container is not None)
             made = study.plans(request, target, points, here, this_machine(), datetime.datetime.now())
     except FileNotFoundError as error:
         raise Refusal(
@@ -140,8 +147,13 @@ def keys_of(index: StudyIndex) -> dict[Key, str]:
     return {(each["nodes"], tuple(each["values"].items()), each["repeat"]): each["run"] for each in index["runs"]}
 
 
-def _target(asked: Asked, contained: bool) -> Target:
-    """What the study runs, as it was found then: what a name alone means may be something else today."""
+def _target(folder: Path, asked: Asked, contained: bool) -> Target:
+    """What the study runs, as it was found then: what a name alone means may be something else today.
+
+    A script that is gone from its place is run from the study's copy of it.
+    """
+    if asked["kind"] == "script" and not os.path.lexists(asked["workload"]) and snapshot.has(folder, asked["workload"]):
+        return Target("script", asked["workload"], tuple(asked["arguments"]))
     before = {"program": ["--"], "module": ["-m"]}.get(asked["kind"], [])
     name, *words = [*before, asked["workload"], *asked["arguments"]]
     return workload.find(name, words, contained=contained)

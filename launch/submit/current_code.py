@@ -8,8 +8,7 @@ from pathlib import Path
 from launch.errors import Refusal
 from launch.node.attempt import saved_step
 from launch.record import snapshot, sources
-from launch.record.job import holder_of
-from launch.record.rundir import RunDir
+from launch.record.rundir import RunDir, holder_of
 from launch.record.tree import refuse_too_large
 
 
@@ -65,9 +64,10 @@ def _line(run: RunDir) -> str:
     if not changes.files:
         return f"{text}; nothing in it has changed since"
     copied = record.get("snapshot")
-    return f"{text}; changed since: {snapshot.some(changes.files)}" + "; --code current takes it as it is now" * bool(
-        copied
-    )
+    plan = run.record()
+    there = plan.get("kind") != "script" or os.path.isfile(plan["workload"])  # else there is nothing to take
+    takes = "; --code current takes it as it is now" * bool(copied and there)
+    return f"{text}; changed since: {snapshot.some(changes.files)}{takes}"
 
 
 def _groups(runs: Sequence[RunDir]) -> dict[tuple[Path, str], list[RunDir]]:

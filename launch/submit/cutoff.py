@@ -122,12 +122,12 @@ def cut(run: RunDir, plan: Plan) -> bool:
     for entry in index:
         if entry["nodes"] < own["nodes"] and point_of(entry) == point_of(own):
             points.setdefault(entry["nodes"], []).append(RunDir(folder / entry["run"]))
-    measured = [point for nodes, runs in points.items() if (point := _measured(nodes, runs))]
+    known = [point for nodes, runs in points.items() if (point := measured(nodes, runs))]
     # Without the smallest point there is nothing to compare with.
-    if not measured or min(points) < min(measured).nodes:
+    if not known or min(points) < min(known).nodes:
         return False
-    reason = why(measured, own["nodes"], plan.stop_below) or why_predicted(
-        measured, own["nodes"], plan.size, study.get("scaling", "weak"), plan.stop_below
+    reason = why(known, own["nodes"], plan.stop_below) or why_predicted(
+        known, own["nodes"], plan.size, study.get("scaling", "weak"), plan.stop_below
     )
     if not reason:
         return False
@@ -137,7 +137,9 @@ def cut(run: RunDir, plan: Plan) -> bool:
     return True
 
 
-def _measured(nodes: int, runs: Sequence[RunDir]) -> Measured | None:
+def measured(nodes: int, runs: Sequence[RunDir]) -> Measured | None:
+    """The point of some runs by those that have a result; None while one is still to come, and where they have no
+    speed."""
     results = [run.result() for run in runs]
     if any(result is None and _to_come(run) for run, result in zip(runs, results)):
         return None

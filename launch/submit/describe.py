@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from launch.plan import executable, figures, inherited, site
+from launch.plan.allocation import Allocation
 from launch.plan.plan import Plan
 from launch.plan.request import Request
+from launch.plan.shape import runs_at_once, this_machine
 from launch.plan.site import Site
-from launch.plan.walltime import UNLIMITED, clock
+from launch.plan.walltime import UNLIMITED, clock, in_words
 from launch.record import cooperation
 from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
@@ -22,11 +24,13 @@ from launch.submit.naming import shown
 def text(facts: Mapping[str, str], table: Sequence[Sequence[str]] = ()) -> str:
     """A line for each fact, and the table below them."""
     return "\n".join(
-        [*(f"{name:<14} {value}" for name, value in facts.items()), *(["", aligned(table)] if table else [])]
+        [*(f"{name:<14} {on_a_line(value)}" for name, value in facts.items()), *(["", aligned(table)] if table else [])]
     )
 
 
-def run_facts(planned: Plan, asked: Request, code: Sources, here: Site, why: str, run: RunDir) -> dict[str, str]:
+def run_facts(
+    planned: Plan, asked: Request, code: Sources, here: Site, why: str, run: RunDir, within: Allocation | None
+) -> dict[str, str]:
     """The plan, fact by fact."""
     if planned.backend == "local":
         nodes = f"{planned.nodes} node{'s' * (planned.nodes > 1)} (groups of processes on this machine)"
@@ -34,7 +38,7 @@ def run_facts(planned: Plan, asked: Request, code: Sources, here: Site, why: str
         nodes = f"{planned.nodes} node{'s' * (planned.nodes > 1)}"
     return {
         "site": f"{here.name} ({why})",
-        "backend": planned.backend,
+        "backend": _backend([planned], asked, within),
         "shape": f"{nodes} x {planned.ranks_per_node} rank{'s' * (planned.ranks_per_node > 1)} = {planned.size} "
         f"rank{'s' * (planned.size > 1)}, {_gpus(planned)}",
         **({"container": f"{planned.container} ({planned.container_runtime})"} if planned.container else {}),
@@ -42,10 +46,13 @@ def run_facts(planned: Plan, asked: Request, code: Sources, here: Site, why: str
         **planned.describe,
         **_figures(planned),
         **walltime_rows(planned, ""),
+        **_hang(planned),
+        **_spare([planned]),
         "code": _code(code, asked),
+        **_environment(planned),
         "run": str(run.path),
         **_not_known(planned, here),
-        **inherited.rows(without_secrets(planned.inherited), planned.backend == "slurm"),
+        **inherited.rows(without_secrets(planned.inherited), planned.backend),
     }
 
 
@@ -58,6 +65,7 @@ def study_facts(
     here: Site,
     why: str,
     folder: Path,
+    within: Allocation | None,
 ) -> tuple[dict[str, str], list[list[str]]]:
     """The plan of a study: what its runs share and what it costs at most, fact by fact, and a table with a row for each
     point."""
@@ -83,7 +91,7 @@ def study_facts(
     differing = [name for name in names if len({plan.describe.get(name) for plan in plans}) > 1]
     facts = {
         "site": f"{here.name} ({why})",
-        "backend": first.backend + " (one run after the other)" * (first.backend == "local"),
+        "backend": _backend(plans, asked, within),
         "study": f"{points} point{'s' * (points > 1)} x {repeats} repeat{'s' * (repeats > 1)} = {len(found)} "
         f"run{'s' * (len(found) > 1)}" + f", {asked.scaling} scaling" * several,
         **({"container": f"{first.container} ({first.container_runtime})"} if first.container else {}),
@@ -91,13 +99,16 @@ def study_facts(
         **{name: first.describe[name] for name in names if name not in differing},
         **_figures(first),
         **walltime_rows(first, whole),
+        **_hang(first),
         **_command(found[0], first),
         "cost": cost,
+        **_spare(plans),
         **cutoff,
         "code": _code(code, asked),
+        **_environment(first),
         "folder": str(folder),
         **_not_known(max(plans, key=lambda plan: plan.nodes), here),
-        **inherited.rows(without_secrets(first.inherited), first.backend == "slurm"),
+        **inherited.rows(without_secrets(first.inherited), first.backend),
     }
     table = [["nodes", "ranks", "GPUs", *(name for name, _ in found[0].values), *differing]]
     for point, plan in zip(found, plans):
@@ -113,6 +124,30 @@ def study_facts(
                 ]
             )
     return facts, table
+
+
+def _backend(plans: Sequence[Plan], asked: Request, within: Allocation | None) -> str:
+    """What runs them and, where it is not Slurm that decides on that, how many at a time."""
+    backend, most = plans[0].backend, asked.throttle or len(plans)
+    if backend == "slurm":
+        return backend
+    if within is None:
+        have = this_machine()
+        at_once, most = runs_at_once(plans, asked.throttle or 1, have.gpus, have.cores), asked.throttle or 1
+        own = " and ".join(["GPUs"] * bool(have.gpus) + ["cores"] * (have.cores >= at_once))
+        text, each = backend, f", each on {own} of its own" if own else ""
+    else:
+        most = 1 if plans[0].stop_below is not None and not asked.throttle else most
+        at_once = min(most, len(within.nodes) // min(plan.nodes for plan in plans))
+        text, each = f"steps of {within.text}", ""
+    if len(plans) == 1 and within:
+        text += f", on {plans[0].nodes} of its nodes" * (plans[0].nodes < len(within.nodes))
+    elif len(plans) > 1 and at_once == 1:
+        text += ", one run after the other"
+        text += f": there is room for no more, of {most} asked for" * ((asked.throttle or 1) > 1)
+    elif len(plans) > 1:
+        text += f", up to {at_once} runs side by side{each}"
+    return text + "; what is under way when it ends is ended" * bool(within and asked.detach)
 
 
 def _command(point: study.Point, planned: Plan) -> dict[str, str]:
@@ -132,7 +167,7 @@ def _program(planned: Plan) -> dict[str, str]:
     if planned.kind == "program":
         rows["program"] = planned.workload
         found = None if planned.container else executable.unrunnable(planned.workload)
-        if found and planned.backend == "slurm":
+        if found and planned.backend != "local":
             rows["on the nodes"] = f"not known; here it cannot run: {found}"
     elif planned.kind == "script" and (line := executable.other_python(planned.workload)):
         rows["python"] = f"{planned.python}; its own first line, {line}, is followed where -- stands before the script"
@@ -157,6 +192,15 @@ def _figures(planned: Plan) -> dict[str, str]:
     return {"figures": "; ".join(words)} if words else {}
 
 
+def _environment(planned: Plan) -> dict[str, str]:
+    """What is staged of Python's environment."""
+    if planned.staged is None:
+        return {}
+    from launch.record import packed
+
+    return {"environment": packed.described(planned.staged)}
+
+
 def _code(code: Sources, asked: Request) -> str:
     """Which code the ranks run."""
     parts = []
@@ -177,19 +221,41 @@ def walltime_rows(planned: Plan, whole: str) -> dict[str, str]:
     time = f"{clock(planned.time_s)}{whole}" if planned.time_s else "none given"
     if not planned.time_s and planned.backend == "local":
         return {"walltime": time}
+    if not planned.time_s and planned.backend == "allocation":
+        time = "none given, so what is left of the job"
     warning = f"SIGUSR2 to all ranks, {planned.warning_s} s before the walltime is over"
     none = "only to a program that asks (rankloop.stop_requested()); --warn SECONDS sends SIGUSR2 to all ranks"
     return {
-        "walltime": time + ", so the partition's own" * (not planned.time_s),
+        "walltime": time + ", so the partition's own" * (not planned.time_s and planned.backend == "slurm"),
         "warning": warning if planned.warning_s else none,
     }
+
+
+def _spare(plans: Sequence[Plan]) -> dict[str, str]:
+    """Nodes of a job beside those of its ranks, and what they cost."""
+    spare = plans[0].spare_nodes
+    if not spare:
+        return {}
+    hours, unit = study.cost(plans)
+    without, _ = study.cost([dataclasses.replace(plan, spare_nodes=0) for plan in plans])
+    cost = f", {hours:.4g} {unit} at most with them, {without:.4g} without" if hours and without else ""
+    return {"spare nodes": f"{spare} more in each job, for the attempts after one that a node has ended{cost}"}
+
+
+def _hang(planned: Plan) -> dict[str, str]:
+    """After which time a run is taken to hang, and what becomes of it."""
+    if not planned.hang_s:
+        return {}
+    more = planned.max_attempts > 1
+    then = f"is started again, {planned.max_attempts} attempts in all" if more else "has failed"
+    return {"hang timeout": f"{in_words(planned.hang_s)} without a step or other sign of life, and it {then}"}
 
 
 def _gpus(planned: Plan) -> str:
     """The GPUs of a node, and how they are divided where it is not one for each rank."""
     gpus, each = planned.gpus_per_node, planned.gpus_per_rank
     if not gpus:
-        return "GPUs as sbatch's options say" if planned.sbatch_args and planned.gpu_binding != "none" else "no GPUs"
+        return "GPUs as sbatch's options say" if _by_sbatch(planned) else "no GPUs"
     idle = gpus - each * planned.ranks_per_node
     return (
         f"{gpus} GPU{'s' * (gpus > 1)} per node"
@@ -198,6 +264,10 @@ def _gpus(planned: Plan) -> str:
         * (each > 1 and planned.kind == "workload" and "--strategy=mirrored" not in planned.entry)
         + f", {idle} of them idle" * (idle > 0)
     )
+
+
+def _by_sbatch(planned: Plan) -> bool:
+    return bool(planned.backend == "slurm" and planned.sbatch_args and planned.gpu_binding != "none")
 
 
 def _not_known(planned: Plan, here: Site) -> dict[str, str]:

@@ -52,7 +52,7 @@ def make(holder: Path, runs: Runs, throttle: int | None = None, detached: bool =
             runs=tuple("." if run.path == holder else run.path.name for run, _ in members),
             saves=any(each.handles_warning for _, each in members),
             name=_name(holder, shape, members[0][1]),
-            throttle=throttle if shape == "array" else None,
+            throttle=_at_once(plan, throttle) if shape != "run" else None,
             detached=detached,
             plans=[each for _, each in members],
         )
@@ -199,6 +199,13 @@ def _saves(job: Job) -> bool:
 def _note_cancelled(job: Job, run: RunDir, reason: str) -> None:
     if run.result() is None and last_event(run, job).get("event") != "cancelled":
         run.append_event("cancelled", submission=job.number, **({"reason": reason} if reason else {}))
+
+
+def _at_once(plan: Plan, throttle: int | None) -> int | None:
+    """How many runs of a study may go on at a time; None where there is no limit."""
+    if plan.backend == "allocation" and (plan.pack or plan.stop_below is not None):
+        return throttle or 1  # else the larger would begin before the smaller are known
+    return None if plan.pack else throttle or 1 if plan.backend == "local" else throttle
 
 
 def _by_shape(runs: Runs) -> list[list[tuple[RunDir, Plan]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from launch.backends.scheduler import scheduler
 from launch.errors import Refusal, SubmissionRefused
 from launch.plan import packing
-from launch.plan.plan import Plan, default_name, refuse_bad_name, resolve
+from launch.plan.allocation import Allocation
+from launch.plan.plan import Plan
 from launch.plan.request import Request
-from launch.plan.shape import Machine, refuse_beyond_limits
+from launch.plan.resolve import default_name, refuse_bad_name
+from launch.plan.shape import Machine, refuse_beyond_limits, refuse_too_many, runs_at_once
 from launch.plan.site import Site
 from launch.plan.sweep import Axes
 from launch.plan.workload import Target
@@ -47,6 +49,10 @@ class Order:
         Its name in a workflow; empty outside of one.
     after : tuple of str
         Stages of the workflow that must be done before.
+    allocation : Allocation, optional
+        The job of which its runs are to be steps.
+    passed_over : tuple of str
+        Options of a definition or of the user's defaults that do not count for them therefore.
     """
 
     asked: Request
@@ -54,6 +60,19 @@ class Order:
     axes: Axes
     stage: str = ""
     after: tuple[str, ...] = ()
+    allocation: Allocation | None = None
+    passed_over: tuple[str, ...] = ()
+
+    def within(self, allocation: Allocation, given: Mapping[str, Any]) -> Order:
+        """The order for steps of an allocation.
+
+        Raises
+        ------
+        Refusal
+            If the command line gives an option that only a new job could have.
+        """
+        asked, passed_over = allocation.request(self.asked, given)
+        return dataclasses.replace(self, asked=asked, allocation=allocation, passed_over=tuple(passed_over))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -99,15 +118,25 @@ class Planned:
         }
 
     def _facts(self, here: Site, why: str) -> tuple[dict[str, str], list[list[str]]]:
-        asked, code = self.order.asked, self.sources
+        asked, code, within = self.order.asked, self.sources, self.order.allocation
         if self.points:
-            return describe.study_facts(self.points, self.plans, self.jobs, asked, code, here, why, self.folder)
-        return describe.run_facts(self.plans[0], asked, code, here, why, RunDir(self.folder)), []
+            study_of = (self.points, self.plans, self.jobs, asked, code, here, why, self.folder, within)
+            facts, table = describe.study_facts(*study_of)
+        else:
+            facts = describe.run_facts(self.plans[0], asked, code, here, why, RunDir(self.folder), within)
+            table = []
+        if passed_over := ", ".join(name.replace("_", "-") for name in self.order.passed_over):
+            facts["passed over"] = f"{passed_over}: only a new job could have that (--new-job)"
+        return facts, table
 
     def check(self) -> None:
         """Refuse what the scheduler cannot run, and more code than may be copied."""
         if self.order.asked.snapshot and self.sources.copied:
             refuse_too_large(self.sources.trees, self.order.asked.snapshot_limit)
+        if staged := self.plans[0].staged:
+            from launch.record import packed
+
+            packed.refuse_foreign(staged)
         for planned in {planned.nodes: planned for planned in self.jobs}.values():
             scheduler(planned.backend).check(planned)
         if self.order.asked.detach and scheduler(self.plans[0].backend).remote:
@@ -126,7 +155,11 @@ class Planned:
         return [script for script in scripts if script]
 
     def write(self, folder: Path) -> None:
-        """Write into an empty folder what is to be run, and by which code."""
+        """Write into an empty folder what is to be run, and by which code; pack the environment, if it is staged."""
+        if staged := self.plans[0].staged:
+            from launch.record import packed
+
+            packed.pack(staged)
         if self.points:
             from launch.submit.asked import record
 
@@ -213,6 +246,19 @@ def plan(order: Order, here: Site, machine: Machine, now: datetime.datetime) -> 
     Refusal
         If one is impossible.
     """
+    within = order.allocation
+    if within is None:
+        return _plan(order, here, machine, now)
+    try:
+        made = _plan(order, within.site(here), machine, now)
+    except Refusal as refusal:
+        # Of what the allocation has not got, a new job may have more.
+        raise Refusal(f"{refusal}, or give --new-job" if f"job {within.id}" in str(refusal) else str(refusal)) from None
+    within.refuse(made.plans)
+    return dataclasses.replace(made, plans=[dataclasses.replace(plan, site=here.name) for plan in made.plans])
+
+
+def _plan(order: Order, here: Site, machine: Machine, now: datetime.datetime) -> Planned:
     asked = order.asked
     if asked.repeats != 1 or order.axes.vary:
         points = study.points(order.axes, asked.repeats)
@@ -220,11 +266,14 @@ def plan(order: Order, here: Site, machine: Machine, now: datetime.datetime) -> 
         default = default_name(f"{order.target.short_name}-study", now)
         name = default if asked.name is None else refuse_bad_name(asked.name)
         packing.refuse_contradictions(asked, plans, study=True, watched=not asked.detach and not order.stage)
+        largest = max(plans, key=lambda plan: plan.size)
+        at_once = runs_at_once([largest], min(len(plans), asked.throttle or 1), machine.gpus, machine.cores)
+        refuse_too_many(largest.size, largest.backend, machine, at_once)
         made = Planned(order=order, folder=(asked.runs / name).absolute(), plans=plans, points=points)
         for job in made.jobs:
-            refuse_beyond_limits(here, job.partition, job.nodes, job.time_s)
+            refuse_beyond_limits(here, job.partition, job.nodes, job.time_s, job.spare_nodes)
         return made
     nodes = int(order.axes.combinations()[0]["nodes"])
-    planned = resolve(asked, nodes, here, order.target, machine, now)
+    planned = study.planned(asked, nodes, here, order.target, machine, now)
     packing.refuse_contradictions(asked, [planned], study=False, watched=True)
     return Planned(order=order, folder=(asked.runs / planned.name).absolute(), plans=[planned])

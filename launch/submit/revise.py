@@ -3,17 +3,18 @@ recorded."""
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from launch.backends.scheduler import scheduler
 from launch.errors import Refusal, SubmissionRefused
-from launch.plan import packing, site
+from launch.plan import allocation, packing, site
 from launch.plan.plan import Plan
 from launch.plan.shape import refuse_beyond_limits
 from launch.plan.site import Site
-from launch.plan.walltime import UNLIMITED, clock, walltime
+from launch.plan.walltime import UNLIMITED, clock, hang_timeout, in_words, walltime
+from launch.record import hang
 from launch.record.files import read_json
 from launch.record.rundir import RunDir
 from launch.record.writing import as_text, publish
@@ -29,14 +30,16 @@ class Anew:
     account: str | None = field(default=None, metadata={"flags": ("-A",)})  # Slurm account to charge for it
     qos: str | None = field(default=None, metadata={"flags": ("-q",)})  # its Slurm quality of service
     partition: str | None = field(default=None, metadata={"flags": ("-p",)})  # its Slurm partition
+    hang_timeout: str | None = None  # after which it is taken to hang
+    new_job: bool = False  # within a Slurm job: submit a new job, instead of a step of this one
 
 
-_OPTIONS = ("time", "account", "qos", "partition")
-_FIELDS = ("time_s", "account", "qos", "partition", "max_jobs")
+_OPTIONS = ("time", "account", "qos", "partition", "hang_timeout")
+_FIELDS = ("backend", "time_s", "account", "qos", "partition", "max_jobs", "hang_s")
 
 
 def revised(runs: Runs, anew: Anew) -> list[tuple[RunDir, Plan]]:
-    """The runs with the plans that they get; nothing is written.
+    """The runs with the plans that they get; nothing is written. Those of Slurm become steps of the job that this is.
 
     Raises
     ------
@@ -45,28 +48,48 @@ def revised(runs: Runs, anew: Anew) -> list[tuple[RunDir, Plan]]:
         Slurm's.
     """
     given = {name: value for name in _OPTIONS if (value := getattr(anew, name)) is not None}
+    runs = _placed(runs, given, anew.new_job)
     if not given:
-        return list(runs)
+        return runs
     sites = {(plan.site, plan.site_file): _site(plan) for _, plan in runs}
     found = [(run, _revised(plan, given, sites[plan.site, plan.site_file])) for run, plan in runs]
     plans = [plan for _, plan in found]
     changed = [new for (_, old), new in zip(runs, plans) if new != old]
-    jobs = [packing.allocation(runs[0][0].path.parent.name, plans)] if changed and plans[0].pack else changed
+    packed = bool(changed) and plans[0].pack and plans[0].backend == "slurm"
+    jobs = [packing.allocation(runs[0][0].path.parent.name, plans)] if packed else changed
     for job in {(job.nodes, job.time_s): job for job in jobs}.values():
-        refuse_beyond_limits(sites[job.site, job.site_file], job.partition, job.nodes, job.time_s)
+        if job.backend != "allocation":
+            refuse_beyond_limits(sites[job.site, job.site_file], job.partition, job.nodes, job.time_s, job.spare_nodes)
         scheduler(job.backend).check(job)
     return found
 
 
+def _placed(runs: Runs, given: Mapping[str, str], new_job: bool) -> list[tuple[RunDir, Plan]]:
+    """The runs where Slurm is to run them now: as steps of the allocation in which this runs, or as new jobs."""
+    if runs[0][1].backend == "local":  # as are all of a study or workflow
+        return list(runs)
+    found = allocation.here() if not new_job else allocation.Found()
+    if (within := found.allocation) is None:
+        return [(run, dataclasses.replace(plan, backend="slurm")) for run, plan in runs]
+    if wrong := next((name for name in given if name != "time"), None):
+        raise Refusal(within.no_option(f"--{wrong}"))
+    placed = [(run, within.place(plan)) for run, plan in runs]
+    time_s = walltime(given["time"]) if "time" in given else None
+    within.refuse([plan if time_s is None else dataclasses.replace(plan, time_s=time_s) for _, plan in placed])
+    return placed
+
+
 def _revised(plan: Plan, given: dict[str, str], here: Site) -> Plan:
     for name, value in given.items():
-        if plan.backend == "local" and name != "time":
+        if plan.backend == "local" and name not in ("time", "hang_timeout"):
             raise Refusal(f"--{name} is for Slurm, and {plan.name} runs on this machine: leave it out")
         if not value.isprintable() or not value:
             raise Refusal(f"--{name} {value!r}: give it as one word, without line breaks")
+    if plan.backend == "allocation":  # no limit of a partition counts
+        here = dataclasses.replace(here, partitions={})
     partition = given.get("partition", plan.partition)
     time_s = walltime(given["time"]) if "time" in given else plan.time_s
-    refuse_beyond_limits(here, partition, plan.nodes, time_s)
+    refuse_beyond_limits(here, partition, plan.nodes, time_s, plan.spare_nodes)
     if plan.warn and time_s and plan.signal_s >= time_s:
         raise Refusal(
             f"--time {given.get('time')}: {plan.name} is warned {plan.signal_s} s before its end (--warn): give more "
@@ -78,10 +101,33 @@ def _revised(plan: Plan, given: dict[str, str], here: Site) -> Plan:
         account=given.get("account", plan.account),
         qos=given.get("qos", plan.qos),
         partition=partition,
+        hang_s=hang_timeout(given["hang_timeout"]) if "hang_timeout" in given else plan.hang_s,
         max_jobs=here.partitions.get(partition or "", {}).get("max_jobs")
         if partition != plan.partition
         else plan.max_jobs,
     )
+
+
+def refuse_short_timeout(runs: Runs, others: Sequence[RunDir]) -> None:
+    """Refuse a --hang-timeout that is no longer than the steps that a run, or another of its shape, has recorded.
+
+    Parameters
+    ----------
+    runs : sequence of (RunDir, Plan)
+        What is to be started.
+    others : sequence of RunDir
+        Of the same study, whatever has become of them.
+    """
+    watched = [(run, plan) for run, plan in runs if plan.hang_s]
+    known = {run.path: found for run in others if (found := hang.usual_step(run))} if watched else {}
+    for run, plan in watched:
+        alike = [found for found in known.values() if found.nodes == plan.nodes]
+        found = known.get(run.path) or max(alike, key=lambda each: each.seconds, default=None)
+        if found and found.seconds >= plan.hang_s:
+            raise Refusal(
+                f"--hang-timeout of {in_words(plan.hang_s)} is no longer than a step of {found.run.path} "
+                f"({found.seconds:.3g} s): give several times as much, as --hang-timeout {5 * found.seconds:.0f}s"
+            )
 
 
 def _site(plan: Plan) -> Site:
@@ -92,7 +138,7 @@ def _site(plan: Plan) -> Site:
         if plan.site_file:
             raise
         print(f"the file of site {plan.site} is not known, so its limits are not checked", flush=True)
-        return Site(name=plan.site, backend=plan.backend)
+        return Site(name=plan.site, backend="local" if plan.backend == "local" else "slurm")
 
 
 @contextlib.contextmanager
@@ -130,13 +176,15 @@ def _said(changes: Sequence[tuple[RunDir, dict[str, tuple[Any, Any]]]]) -> list[
     for _, change in changes:
         for name, (old, new) in change.items():
             if name != "max_jobs":
-                option = name.removesuffix("_s")
+                option = "hang timeout" if name == "hang_s" else name.removesuffix("_s")
                 line = f"{option:<14} {_text(option, new)} (was {_text(option, old)})"
                 counts[line] = counts.get(line, 0) + 1
     return [line + (f", of {count} runs" if count > 1 else "") for line, count in counts.items()]
 
 
 def _text(option: str, value: Any) -> str:
-    if value is None:
+    if value is None or option == "hang timeout" and not value:
         return "not given"
+    if option == "hang timeout":
+        return in_words(value)
     return ("unlimited" if value == UNLIMITED else clock(value)) if option == "time" else str(value)

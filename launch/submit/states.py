@@ -26,13 +26,14 @@ from typing import Any
 from launch.backends.scheduler import ENDED, QUEUED, UNKNOWN, Answer, Status, poll_all
 from launch.errors import Refusal, command
 from launch.record import job as record
+from launch.record import network
 from launch.record.activity import last_line
 from launch.record.contents import Result
 from launch.record.figures import UNIT, of_result, so_far
 from launch.record.files import Unreadable
 from launch.record.job import Job
 from launch.record.pace import Pace, pace
-from launch.record.rundir import Event, PlanRecord, RunDir, is_study, names_in
+from launch.record.rundir import Event, PlanRecord, RunDir, holder_of, is_study, names_in
 from launch.submit import stages
 
 UNDER_WAY = ("queued", "running", "unknown")
@@ -134,7 +135,7 @@ def look(paths: Sequence[Path], fresh: bool = False, poll: Callable[..., Answer]
     unfinished = [each for each in records.values() if isinstance(each, _Record) and each.recorded[0] != "done"]
     by_holder: dict[Path, list[RunDir]] = {}
     for each in unfinished:
-        by_holder.setdefault(record.holder_of(each.run), []).append(each.run)
+        by_holder.setdefault(holder_of(each.run), []).append(each.run)
     for those in by_holder.values():
         try:
             jobs |= record.latest(those)
@@ -207,6 +208,8 @@ def recorded(events: Sequence[Event], done: bool) -> tuple[str, str]:
         return _LIFE[last["event"]], reason
     outcome, failure = last.get("outcome", "failed"), last.get("first_failure")
     cause = f"rank {failure['rank']} on {failure['host']}: {failure['error']}" if failure else ""
+    if hang := last.get("hang"):
+        return outcome, f"hung: {hang.get('said', '')}"
     return outcome, cause or reason or (f"exit status {last.get('status')}" if outcome == "failed" else "")
 
 
@@ -291,6 +294,8 @@ def _know(entry: _Record, job: Job | None, answer: Answer) -> Known:
     run, events = entry.run, entry.events
     result = run.result() or {}
     made = of_result(result)
+    if state == "running" and not reason and entry.plan.get("gpus_per_node"):
+        reason = network.said(run)
     last = events[-1] if events else {}
     started = next((event for event in reversed(events) if event["event"] == "started"), {})
     status = answer.of(job, run) if job and source == "scheduler" else None

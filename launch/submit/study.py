@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 from launch.backends.scheduler import scheduler
 from launch.errors import Refusal, command
 from launch.plan.packing import in_order
-from launch.plan.plan import Plan, resolve
+from launch.plan.plan import Plan
 from launch.plan.request import Request
+from launch.plan.resolve import resolve
 from launch.plan.shape import Machine
 from launch.plan.site import Site
 from launch.plan.sweep import Axes, refuse_too_large
 from launch.plan.workload import Target
-from launch.record import job as record
 from launch.record.job import Job
-from launch.record.rundir import INDEX, STATUS, RunDir, is_study, read_index
+from launch.record.rundir import INDEX, STATUS, RunDir, holder_of, is_study, read_index
 from launch.record.sources import Sources
 from launch.record.writing import as_text
 from launch.submit import jobs
@@ -74,6 +74,16 @@ def points(axes: Axes, repeats: int) -> list[Point]:
     ]
 
 
+def planned(request: Request, nodes: int, site: Site, target: Target, machine: Machine, now: datetime.datetime) -> Plan:
+    """The plan of a run, and of the environment that is to be staged; see `launch.plan.resolve.resolve`."""
+    plan = resolve(request, nodes, site, target, machine, now)
+    if not request.stage_env:
+        return plan
+    from launch.record import packed
+
+    return dataclasses.replace(plan, staged=packed.plan(request.runs))
+
+
 def plans(
     asked: Request, target: Target, found: Sequence[Point], site: Site, machine: Machine, now: datetime.datetime
 ) -> list[Plan]:
@@ -98,7 +108,7 @@ def plans(
         values = dict(point.values)
         request = dataclasses.replace(asked, seed=int(values.get("seed", asked.seed)), name=point.name)
         pairs.append((request, target.at(values, known)))
-    made = [resolve(request, point.nodes, site, what, machine, now) for point, (request, what) in zip(found, pairs)]
+    made = [planned(request, point.nodes, site, what, machine, now) for point, (request, what) in zip(found, pairs)]
     if asked.scaling == "weak" or len({plan.nodes for plan in made}) == 1:
         return made
     if target.kind != "workload":
@@ -113,7 +123,7 @@ def plans(
         dataclasses.replace(what, config=what.config.strong(base, plan.size)) for (_, what), plan in zip(pairs, made)
     ]
     return [
-        resolve(request, point.nodes, site, what, machine, now) for point, (request, _), what in zip(found, pairs, held)
+        planned(request, point.nodes, site, what, machine, now) for point, (request, _), what in zip(found, pairs, held)
     ]
 
 
@@ -123,7 +133,9 @@ def cost(plans: Iterable[Plan]) -> tuple[float | None, str]:
     if not all(plan.time_s for plan in plans):
         return None, ""
     gpus = any(plan.gpus_per_node for plan in plans)
-    hours = sum(plan.nodes * (plan.gpus_per_node if gpus else 1) * (plan.time_s or 0) / 3600 for plan in plans)
+    hours = sum(
+        plan.allocated_nodes * (plan.gpus_per_node if gpus else 1) * (plan.time_s or 0) / 3600 for plan in plans
+    )
     return hours, "GPU-hours" if gpus else "node-hours"
 
 
@@ -222,8 +234,6 @@ def run(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, throttle: i
     KeyboardInterrupt
         If the user asked for the end; no job is left then.
     """
-    from launch.submit.watch import watch  # here and below: what a dry run need not wait for
-
     runs = left_over(runs)
     outcomes: dict[str, str] = {}
     count, all_runs = len(runs), [run for run, _ in runs]
@@ -238,6 +248,8 @@ def run(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, throttle: i
             if how == "detach":
                 print(f"its state: {command('status', folder)}", flush=True)
             else:
+                from launch.submit.watch import watch  # once the scheduler is at work
+
                 outcomes |= watch(submitted, how == "follow")
             runs = left_over(runs)
     except KeyboardInterrupt:
@@ -247,14 +259,24 @@ def run(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, throttle: i
     status = summary(folder, outcomes)
     if outcomes:
         _say_written(all_runs)
+        _advise(folder)
     return status
+
+
+def _advise(folder: Path) -> None:
+    """What to ask for next time, where something is to be gained; what cannot be read is said by who looks for it."""
+    from launch.submit import advice
+
+    with contextlib.suppress(Refusal, OSError):
+        if gain := advice.brief(folder):
+            print(gain, flush=True)
 
 
 def _say_written(runs: Sequence[RunDir]) -> None:
     """Where that is which programs wrote beside their code, and the user may look for in vain at its place."""
     from launch.record import snapshot
 
-    for run in {(record.holder_of(run), snapshot.name_of(run)): run for run in runs}.values():
+    for run in {(holder_of(run), snapshot.name_of(run)): run for run in runs}.values():
         with contextlib.suppress(Refusal, OSError):  # of a copy that is gone
             if new := snapshot.written(run):
                 print(f"beside the code, so in its snapshot, were written: {snapshot.some(new)}", flush=True)
@@ -262,14 +284,17 @@ def _say_written(runs: Sequence[RunDir]) -> None:
 
 def holder(folder: Path) -> Path:
     """The folder in which the jobs of a run are kept: its study's, or its own; of a study its own."""
-    return folder if is_study(folder) else record.holder_of(RunDir(folder))
+    return folder if is_study(folder) else holder_of(RunDir(folder))
 
 
 def left_over(runs: Sequence[tuple[RunDir, Plan]]) -> list[tuple[RunDir, Plan]]:
     """The runs in the order in which they are best submitted, without those that are not worth their hours."""
-    from launch.submit import cutoff
+    runs = in_order(runs)
+    if all(plan.stop_below is None for _, plan in runs):
+        return runs
+    from launch.submit import cutoff  # here and above: what others need not wait for
 
-    return [(run, plan) for run, plan in in_order(runs) if not cutoff.cut(run, plan)]
+    return [(run, plan) for run, plan in runs if not cutoff.cut(run, plan)]
 
 
 def announce(submitted: Sequence[Job]) -> None:

@@ -7,10 +7,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from launch.backends.scheduler import ENDED, QUEUED, Answer, Status, scheduler
 from launch.plan.plan import Plan
-from launch.record import cooperation, diagnose
+from launch.record import cooperation, diagnose, network
 from launch.record.job import Job, is_cancelled
 from launch.record.progress import Progress, closing
 from launch.record.rundir import RunDir
@@ -22,6 +23,7 @@ from launch.submit.cutoff import cut
 _SETTLING_S = 10.0  # for what the nodes wrote to be seen here, and for an ended job to leave the queue
 _SHOWN_S = 0.2
 _PATIENCE_S = 2.0  # of one who has pressed Ctrl-C
+_ALL_FAIL = 3  # runs, of which it is said
 _LOOK_S = 5.0  # between two looks at how long the study still takes
 
 
@@ -98,12 +100,14 @@ class _Watch:
         self._left = {run.path: (job, run, plan) for job in jobs for run, plan in zip(job.run_dirs, job.plans)}
         self._all = list(self._left)
         self._settling: dict[object, float] = {}
-        self._progress: Progress | None = None
-        self._shown: RunDir | None = None
+        self._beside = jobs[0].shape == "pack" and not self._scheduler.remote and jobs[0].throttle != 1
+        self._progress: dict[Path, Progress] = {}
         self._counts = ""
         self._estimate: eta.Estimate | None = None
         self._looked, self._more = -_LOOK_S, ""
         self._said_of_ranks: set[str] = set()
+        self._said_of_network: set[object] = set()
+        self._errors: list[str] = []  # of the runs that have failed
         self.outcomes: dict[str, str] = {}
 
     def left(self) -> list[tuple[RunDir, Plan]]:
@@ -112,9 +116,9 @@ class _Watch:
 
     def close(self) -> None:
         """Take the live line away."""
-        if self._progress:
-            self._progress.close()
-        self._progress = self._shown = None
+        for progress in self._progress.values():
+            progress.close()
+        self._progress = {}
 
     def to_the_end(self) -> None:
         """Ask and show until no run is left."""
@@ -137,10 +141,12 @@ class _Watch:
             status = answer.of(job, run)
             if status is not None and status.phase == QUEUED:
                 continue
+            self._look_at_network(run, plan)
             outcome = self._outcome(job, run, plan, status)
             if outcome is None:
                 if job.shape == "pack" and status is not None and status.phase != ENDED:
-                    break  # those behind it have not begun
+                    if not self._beside or not _has_begun(job, run):
+                        break  # those behind it have not begun
                 continue
             self._show(answer)
             del self._left[path]
@@ -151,6 +157,8 @@ class _Watch:
                 print(f"{path.name}: not run: {last['reason']}", flush=True)
                 continue
             self.outcomes[path.name] = diagnose.named(run, outcome)
+            if outcome == "failed":
+                self._errors.append((last.get("first_failure") or {}).get("error", ""))
             if job.shape == "array":
                 if self._follow:
                     print(f"{path.name}: {outcome}", flush=True)
@@ -158,7 +166,8 @@ class _Watch:
                     self._said_of_ranks.add(ranks)
                     print(f"ranks: {ranks}", flush=True)
             else:
-                self.close()
+                if progress := self._progress.pop(path, None):
+                    progress.close()
                 print(closing(run, plan, outcome), flush=True)
                 if outcome == "failed" and last.get("event") != "ended":
                     _say_if_full(run)
@@ -166,15 +175,37 @@ class _Watch:
                 print(f"job {job.id} is still in the queue ({status.word.lower()}): end it with scancel", flush=True)
         if len(self._left) < before:
             self._cut_off()
+            self._say_that_all_fail()
         job = self._jobs[0]
         if job.shape == "pack" and not self._left and set(self.outcomes.values()) == {"failed"}:
             if not any(run.events("started") for run in job.run_dirs):
                 print(f"no run has begun: see {job.log}", flush=True)
-        running = sum(status is not None and status.phase not in (QUEUED, ENDED) for status in self._statuses(answer))
+        running = sum(1 for _ in self._under_way()) if self._beside else self._running(answer)
         counts = f"{len(self._all) - len(self._left)} of {len(self._all)} runs have ended, {running} running"
-        if self._jobs[0].shape == "array" and counts != self._counts:
+        if (self._beside or self._jobs[0].shape == "array") and counts != self._counts:
             self._say(", ".join(filter(None, [counts, self._left_for_all()])))
             self._counts = counts
+
+    def _say_that_all_fail(self) -> None:
+        """Say once that the first runs have all failed in the same way: the user may want to end the others, which need
+        not fail, as with other values."""
+        if self._left and len(self._errors) == len(self.outcomes) == _ALL_FAIL and len({*self._errors, ""}) == 2:
+            print(
+                f"the first {_ALL_FAIL} runs have all failed in the same way, and {len(self._left)} are still to come: "
+                "Ctrl-C ends them, and resume runs them again",
+                flush=True,
+            )
+
+    def _look_at_network(self, run: RunDir, plan: Plan) -> None:
+        """Say at once that ranks talk over another network than they should: each of their hours is dear."""
+        if run.path in self._said_of_network or not network.is_looked_for(plan) or not (said := network.said(run)):
+            return
+        self._said_of_network.add(run.path)
+        line = f"{run.path.name}: network: {said}"
+        if progress := self._progress.get(run.path):
+            progress.say(line)
+        else:
+            print(line, flush=True)
 
     def _left_for_all(self) -> str:
         """About how long the runs still take that have not ended, and those behind them."""
@@ -192,8 +223,9 @@ class _Watch:
                 waiting.append(run.path.name)
         return eta.text(self._estimate.left_s(running, waiting))
 
-    def _statuses(self, answer: Answer) -> list[Status | None]:
-        return [answer.of(job, run) for job, run, _ in self._left.values()]
+    def _running(self, answer: Answer) -> int:
+        statuses = (answer.of(job, run) for job, run, _ in self._left.values())
+        return sum(status is not None and status.phase not in (QUEUED, ENDED) for status in statuses)
 
     def _outcome(self, job: Job, run: RunDir, plan: Plan, status: Status | None) -> str | None:
         """How a run ended; None while it has not."""
@@ -203,7 +235,7 @@ class _Watch:
         by_scheduler = status.outcome if status and over else None
         if noted == "done" and (over or job.shape == "pack"):
             return "done"
-        if last.get("event") == "cancelled" and (over or job.shape == "pack"):
+        if last.get("event") == "cancelled" and (over or job.shape == "pack" and not _has_begun(job, run)):
             return "cancelled"
         if over and (noted or by_scheduler == "cancelled"):
             return by_scheduler or noted
@@ -231,23 +263,35 @@ class _Watch:
     def _show(self, answer: Answer) -> None:
         if not self._follow or not self._left or self._jobs[0].shape == "array":
             return
-        job, run, plan = next(iter(self._left.values()))  # of a pack they are run in this order
-        began = job.shape == "run" or submission.last_event(run, job).get("event") == "started"
-        if began and (self._shown is None or self._shown.path != run.path):
-            self.close()
-            if job.shape == "pack":
-                print(f"\n[{self._all.index(run.path) + 1}/{len(self._all)}] {run.path.name}", flush=True)
-            self._progress, self._shown = Progress(run, plan), run
-        if self._progress:
-            now = time.monotonic()
-            if now - self._looked > _LOOK_S:
-                self._looked, left = now, self._left_for_all()
-                self._more = f"study: {left}" if left else ""
-            self._progress(_waiting(job, answer.of(job, run)), self._more)
+        now = time.monotonic()
+        if self._progress and now - self._looked > _LOOK_S:
+            self._looked, left = now, self._left_for_all()
+            self._more = f"study: {left}" if left else ""
+        more = self._more
+        for job, run, plan in self._under_way():
+            if run.path not in self._progress:
+                if job.shape == "pack" and not self._beside:
+                    print(f"\n[{self._all.index(run.path) + 1}/{len(self._all)}] {run.path.name}", flush=True)
+                self._progress[run.path] = Progress(run, plan, label=run.path.name if self._beside else "")
+            self._progress[run.path](_waiting(job, answer.of(job, run)), more)
+            more = ""
+
+    def _under_way(self) -> Iterator[tuple[Job, RunDir, Plan]]:
+        """The runs of a job that have begun and not ended; those of a pack begin in their order."""
+        for job, run, plan in self._left.values():
+            if job.shape == "pack" and not _has_begun(job, run):
+                return
+            yield job, run, plan
+            if not self._beside:
+                return
 
     def _say(self, line: str) -> None:
         if self._follow:
             print(line, file=sys.stderr, flush=True)
+
+
+def _has_begun(job: Job, run: RunDir) -> bool:
+    return any(event.get("submission") == job.number for event in run.events("started"))
 
 
 def _waiting(job: Job, status: Status | None) -> str:

@@ -15,8 +15,9 @@ from launch import own_command
 from launch.backends.scheduler import scheduler
 from launch.errors import Refusal, command, nearest
 from launch.plan.placeholders import fill
-from launch.plan.plan import Plan, refuse_bad_name
+from launch.plan.plan import Plan
 from launch.plan.request import Request
+from launch.plan.resolve import refuse_bad_name
 from launch.plan.shape import Machine
 from launch.plan.site import Site
 from launch.plan.workload import Target

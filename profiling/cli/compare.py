@@ -137,7 +137,7 @@ def document(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
 def step_ratio(first: dict[str, Any], second: dict[str, Any]) -> Interval | None:
     """Interval of the ratio of two median steps, from the intervals of both (MOVER: Zou & Donner 2008, on logarithms).
 
-    It tells how sure the ratio of these two runs is, not how runs differ from each other: that takes repeats.
+    It says how certain the ratio of these two runs is, not how much runs vary: that takes repeats.
     """
     if not (first["median_interval"] and second["median_interval"]):
         return None

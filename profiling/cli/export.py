@@ -29,9 +29,9 @@ class Options(Named):
     """The options of the verb."""
 
     to: Literal["csv", "parquet", "json"]  # the format
-    out: Path | None = None  # the file to write; by default csv and json are printed, parquet needs one
-    series: str | None = None  # which series, where the study has several; all by default
-    scaling: Scaling | None = None  # of programs that do not report their work; by default as the study was asked for
+    out: Path | None = None  # the file to write; csv and json are printed by default, parquet needs a file
+    series: str | None = None  # which series, if the study has several; all by default
+    scaling: Scaling | None = None  # for programs that do not report their work; by default that of the study
 
 
 def run(argv: Sequence[str]) -> str:
@@ -60,7 +60,7 @@ def run(argv: Sequence[str]) -> str:
 
 
 def rows(study: Study, kind: str) -> list[dict[str, Any]]:
-    """A row for each run of a series; `tables.read` understands them too."""
+    """A row per run of a series; `tables.read` can read them too."""
     return [
         {
             "name": run.series,
@@ -108,7 +108,7 @@ def as_csv(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def as_parquet(rows: Sequence[dict[str, Any]]) -> bytes:
-    """Rows as Parquet, with the columns and types that their JSON has; what is not a finite number is null."""
+    """Rows as Parquet, with the columns and types of their JSON; numbers that are not finite are null."""
     import duckdb
 
     with tempfile.TemporaryDirectory() as folder, duckdb.connect() as database:

@@ -18,7 +18,7 @@ POINT, START, END = "POINT_IN_TIME", "INTERVAL_START", "INTERVAL_END"
 
 @dataclass(frozen=True)
 class Options(Named):
-    """The options of the verb: what no record says; left out of the log where it is not given."""
+    """The options of the verb: what no record contains. What is not given is left out of the log."""
 
     benchmark: str | None = None  # submission_benchmark, as in deepcam; the workload's name by default
     org: str | None = None  # submission_org
@@ -85,9 +85,9 @@ def _facts(run: RunDir, training: TrainingRecord, chosen: Options) -> Iterator[L
 
 
 def _times(run: RunDir) -> Iterator[Line]:
-    """The clock starts when the packages are imported and the data are touched, as the rules of MLPerf HPC have it.
+    """The clock starts when the packages are imported and the data are touched, as the rules of MLPerf HPC say.
 
-    An evaluation is taken to begin when the step before it ends: the last one, which a checkpoint precedes, is thus
+    An evaluation is assumed to begin when the step before it ends. The last one follows a checkpoint, so it is
     reported too long rather than too short.
     """
     events = [(number, event) for number, event in enumerate(read_lines(run.events_jsonl, Event), 1)]

@@ -1,4 +1,4 @@
-"""What is known of one run, as a document for programs: its steps, GPUs, ranks and nodes, stragglers, its recording."""
+"""What is known about one run, as a document for programs: steps, GPUs, ranks, nodes, stragglers, recording."""
 
 import statistics
 from collections import Counter
@@ -20,13 +20,13 @@ from profiling.telemetry.usage import POWER, Usage, cards, usage
 
 
 def state(run: RunDir) -> Known:
-    """What is known of a run: whether it is under way, and how it ended."""
+    """The state of a run: whether it is running, and how it ended."""
     (known,), _ = states.look([run.path])
     return known
 
 
 def document(run: RunDir, known: Known) -> dict[str, Any]:
-    """What is known of a run; its keys are described in docs/readings.md."""
+    """What is known about a run; its keys are described in docs/readings.md."""
     plan = run.record()
     ranks = plan["nodes"] * plan["ranks_per_node"]
     of_steps, span = _steps(run, ranks)
@@ -65,11 +65,11 @@ def document(run: RunDir, known: Known) -> dict[str, Any]:
 
 
 def _steps(run: RunDir, ranks: int) -> tuple[dict[str, Any], tuple[float | None, float | None]]:
-    """What the steps say, and when the timed ones began and ended."""
+    """A summary of the steps, and when the timed ones began and ended."""
     none = {"steps": None, "stragglers": [], "why_no_steps": None}
     try:
         from profiling.study import step_summary, steps, stragglers
-    except ModuleNotFoundError as error:  # what was read can be shown all the same
+    except ModuleNotFoundError as error:  # the readings can still be shown
         return none | {"why_no_steps": f"{error.name} is not installed"}, (None, None)
     try:
         timed = steps.read(run, ranks)
@@ -93,7 +93,7 @@ _OF_SAMPLER = ("sampler_cores", "sampling_s")
 
 
 def _spread(found: Sequence[Usage], names: Sequence[str]) -> dict[str, Any]:
-    """Of each number that any of them has: its mean, and where it is least and greatest."""
+    """For each number that any of them has: its mean, and where it is least and greatest."""
     spread: dict[str, Any] = {"count": len(found)}
     for name in names:
         present = sorted((used for used in found if name in used.numbers), key=lambda used: used.numbers[name])
@@ -134,7 +134,7 @@ def _recording(run: RunDir, plan: PlanRecord, found: Sequence[Usage], noted: Not
     troubles = Counter(noted.troubles)
     troubles.update(f"readings/{path.name} is damaged and left out" for path in readings.parquet(run.readings).damaged)
     errors = run.readings / "errors.log"
-    unread = not found and any(run.readings.glob("node*-attempt*"))  # nothing here can read them
+    unread = not found and any(run.readings.glob("node*-attempt*"))  # no installed package can read them
     return {
         "hz": plan.get("sample_hz"),
         "readings": None if unread else sum(used.readings for used in found),

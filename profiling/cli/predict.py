@@ -7,16 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from launch.cli.names import Named
 from launch.errors import Refusal
 from launch.plan import options
 from launch.plan.figures import Scaling
-from launch.plan.request import Count
-from launch.plan.typed import Bounds
+from launch.plan.typed import Bounds, Count
 from launch.record.table import aligned
 from launch.record.writing import publish
 from profiling import text
 from profiling.cli import inputs
+from profiling.cli.inputs import OfTable
 from profiling.prediction import fits, log, prediction, run_estimate
 from profiling.prediction.run_estimate import Rates
 
@@ -24,18 +23,18 @@ Workers = Annotated[int, Bounds(1, 10**12)]
 
 
 @dataclass(frozen=True)
-class Options(Named):
+class Options(OfTable):
     """The options of the verb."""
 
-    nodes: tuple[Count, ...] = field(default=(), metadata={"separator": ","})  # of a study, where to predict: 64,256
+    nodes: tuple[Count, ...] = field(default=(), metadata={"separator": ","})  # node counts, for a study: 64,256
     workers: tuple[Workers, ...] = field(default=(), metadata={"separator": ","})  # the same in workers of a table, or
     # in ranks of a study
-    series: str | None = None  # which series, where there are several
-    scaling: Scaling | None = None  # of programs that do not report their work; by default as the study was asked for
+    series: str | None = None  # which series, if there are several
+    scaling: Scaling | None = None  # for programs that do not report their work; by default that of the study
     confidence: float = 0.9  # level of the intervals
     json: bool = False  # print JSON
-    save: Path | None = None  # write the prediction into a file, to be scored when the run
-    # exists; that of a study is always written down, in STUDY/predictions.jsonl, and scored in its report
+    save: Path | None = None  # write the prediction into a file, to score it when the run
+    # exists; that of a study is always recorded in STUDY/predictions.jsonl, and scored in its report
 
 
 def run(argv: Sequence[str]) -> str:
@@ -48,15 +47,20 @@ def run(argv: Sequence[str]) -> str:
 
 
 def predicted(path: Path, chosen: Options) -> tuple[dict[str, Any], Rates | None, list[str]]:
-    """The prediction as a value, what is known of hours and energy of further runs, and where it is written down."""
+    """The prediction as a value, the basis for hours and energy of further runs, and where it is recorded."""
     if bool(chosen.nodes) == bool(chosen.workers):
         raise Refusal("predict needs --workers 64,256, or of a study --nodes 64,256: give one of the two")
-    series, study = inputs.series(path, chosen.series, chosen.scaling)
+    series, study = inputs.series(path, chosen.series, chosen.scaling, chosen.asked)
+    if not series.kind:
+        raise Refusal(
+            f"{path} does not say whether {series.name} is of weak or strong scaling, which differ in their laws: say "
+            "--kind weak (the work of a worker is held) or --kind strong (the work of all)"
+        )
     workers, rates = chosen.workers, None
     if study:
         try:
             rates = run_estimate.rates(study, series.kind)
-        except Refusal:  # its nodes differ: what ranks do can be predicted all the same
+        except Refusal:  # its nodes differ, but the throughput of ranks can still be predicted
             if chosen.nodes:
                 raise
     if chosen.nodes:
@@ -79,8 +83,10 @@ def predicted(path: Path, chosen: Options) -> tuple[dict[str, Any], Rates | None
             for point in series.points
         ],
         **fits.as_json(series, found),
-        "notes": run_estimate.notes(rates) if rates else [],
+        "notes": run_estimate.notes(rates) if rates else [] if study else list(series.notes),
     }
+    if series.understood:
+        document["understood"] = series.understood
     if rates:
         for row, forecast in zip(document["predictions"], found.forecasts, strict=True):
             row |= run_estimate.as_json(rates, forecast)
@@ -102,6 +108,7 @@ def as_text(document: dict[str, Any], rates: Rates | None) -> str:
     header, rows, remark = fits.table(document)
     return "\n".join(
         [
+            *([document["understood"], ""] if "understood" in document else []),
             f"{document['series']}: PREDICTION, not measured ({document['kind']} scaling, made {document['made']})",
             *(f"\n{table}" for table in tables),
             f"\n{aligned([header, *rows], '>>><')}",

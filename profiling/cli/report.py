@@ -1,16 +1,17 @@
-"""python -m profiling report STUDY|TABLE: the scaling table, with intervals; of a study also STUDY/report/.
+"""python -m profiling report STUDY|TABLE: the scaling table, with intervals; of a study also STUDY/report/, of a table
+that folder which --out names.
 
-Of a study of several series, or of one number of nodes, it is the table of its points, as `table` has it.
+For a study of several series, or of one number of nodes, it is the table of its points, as in `table`.
 """
 
+import functools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from launch.cli.names import Named
 from launch.errors import Refusal, command
 from launch.plan import options
 from launch.plan.figures import Scaling
@@ -19,37 +20,34 @@ from launch.record.table import aligned
 from launch.record.writing import publish
 from profiling import text
 from profiling.cli import export, inputs, table
+from profiling.cli.inputs import OfTable
 from profiling.prediction import prediction
-from profiling.reporting import columns, document, latex, markdown, page, sweep_table
+from profiling.reporting import columns, document, latex, markdown, of_table, page, sweep_table
 from profiling.reporting.columns import Column
 from profiling.study import changes, sweep, tables
 from profiling.study.runs import Study
 
 
 @dataclass(frozen=True)
-class Options(Named):
+class Options(OfTable):
     """The options of the verb."""
 
-    series: str | None = None  # which series, where the table or study has several
-    by: str | None = None  # of a sweep, the figure by which its points are sorted; by default all figures are shown
-    scaling: Scaling | None = None  # of programs that do not report their work; by default as the study was asked for
+    series: str | None = None  # which series, if the table or study has several
+    by: str | None = None  # for a sweep, the figure that its points are sorted by; by default all figures are shown
+    scaling: Scaling | None = None  # for programs that do not report their work; by default that of the study
     format: Literal["text", "markdown"] = "text"  # of the table that is printed
     json: bool = False  # print JSON, and write nothing
     against: str | None = None  # another study: which points became faster or slower since
-    remark: str = ""  # what else the reader of a study's report has to know
-    out: Path | None = None  # folder of a study's report; STUDY/report by default
+    remark: str = ""  # what else the reader of the report has to know
+    out: Path | None = None  # folder of the report; of a study STUDY/report by default, of a table none
 
 
 def run(argv: Sequence[str]) -> str:
     """What the verb prints."""
     (path,), chosen = options.with_files(Options, argv, ["STUDY|TABLE"])
     if not is_study(path):
-        if chosen.out or chosen.remark or chosen.by or chosen.scaling or chosen.against:
-            raise Refusal(
-                f"--out, --remark, --by, --scaling and --against are for the report of a study, and {path} is a table"
-            )
-        content = document.table(tables.read(path, chosen.series))
-        return json.dumps(content, indent=1, ensure_ascii=False) if chosen.json else printed(content, chosen.format)
+        return _of_table(path, chosen)
+    inputs.refuse_for_study(path, chosen.asked)
     if chosen.series is None and sweep.is_sweep(path):
         if chosen.against:
             raise Refusal(
@@ -69,7 +67,37 @@ def run(argv: Sequence[str]) -> str:
         return json.dumps(content, indent=1, ensure_ascii=False)
     folder = chosen.out or path / "report" / ("" if len(whole.series) == 1 else _name(whole, study))
     ahead = [_predicted(content)] if chosen.format == "text" else []
-    return "\n".join([printed(content, chosen.format), *ahead, write(folder, study, content)])
+    return "\n".join(
+        [printed(content, chosen.format), *ahead, write(folder, functools.partial(_spreadsheets, study), content)]
+    )
+
+
+def _of_table(path: Path, chosen: Options) -> str:
+    """The table of a series, or of all; of those ``--out`` writes the whole report."""
+    if chosen.by or chosen.scaling or chosen.against or chosen.remark and not chosen.out:
+        own = {"--scaling": chosen.scaling, "--by": chosen.by, "--against": chosen.against, "--remark": chosen.remark}
+        option = next(name for name, value in own.items() if value)
+        advice = {"--scaling": "say --kind", "--remark": "say --out FOLDER too"}.get(option, "leave it out")
+        raise Refusal(f"{option} is for the report of a study, and {path} is a table: {advice}")
+    found = tables.read_all(path, chosen.asked)
+    if chosen.series:
+        found = [tables.read(path, chosen.series, chosen.asked)]
+    if chosen.json and not chosen.out:
+        contents = [document.table(series) for series in found]
+        return json.dumps(contents[0] if len(contents) == 1 else contents, indent=1, ensure_ascii=False)
+    shown = [printed(document.table(series), chosen.format) for series in found]
+    if len(shown) > 1:
+        ahead = found[0].understood
+        shown = [one.removeprefix(f"{ahead}\n\n") if place else one for place, one in enumerate(shown)]
+    written = [write(chosen.out, _of_series, document.of_table(path.stem, found, chosen.remark))] if chosen.out else []
+    return "\n\n".join(shown + written)
+
+
+def _of_series(content: dict[str, Any]) -> dict[str, str]:
+    return {
+        "table.csv": export.as_csv([_flat(row) for row in of_table.flat(content)]),
+        "runs.csv": export.as_csv(of_table.repeats(content)),
+    }
 
 
 def _of_sweep(path: Path, chosen: Options) -> str:
@@ -77,7 +105,7 @@ def _of_sweep(path: Path, chosen: Options) -> str:
     if chosen.json:
         return json.dumps(content, indent=1, ensure_ascii=False)
     points = content["sweep"]
-    lines = [table.FORMS[chosen.format](points), write(chosen.out or path / "report", None, content)]
+    lines = [table.FORMS[chosen.format](points), write(chosen.out or path / "report", _of_points, content)]
     if len({point["nodes"] for point in points["points"]}) > 1:
         lines.append(f"the scaling table of one of its series: {command('report', path, '--series')} NAME")
     return "\n".join(lines)
@@ -90,15 +118,16 @@ def _spreadsheets(study: Study, content: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _of_points(points: dict[str, Any]) -> dict[str, str]:
+def _of_points(content: dict[str, Any]) -> dict[str, str]:
+    points = content["sweep"]
     return {
         "table.csv": f"{table.FORMS['csv'](points)}\n",
         "runs.csv": export.as_csv(sweep_table.of_runs(points)),
     }
 
 
-def write(folder: Path, study: Study | None, content: dict[str, Any]) -> str:
-    """Write the report of a study in all its forms, of a sweep from its content alone; return where it is.
+def write(folder: Path, spreadsheets: Callable[[dict[str, Any]], dict[str, str]], content: dict[str, Any]) -> str:
+    """Write a report in all its forms, and return where it is; ``spreadsheets`` makes those that are CSV.
 
     Raises
     ------
@@ -110,12 +139,12 @@ def write(folder: Path, study: Study | None, content: dict[str, Any]) -> str:
     except ModuleNotFoundError as error:
         if error.name != "matplotlib":
             raise
-        drawn = {}  # a site's own environment may be without
+        drawn = {}  # a site's own environment may lack it
     else:
         drawn = figures.draw(content)
     files = {
         "report.json": json.dumps(content, indent=1, ensure_ascii=False) + "\n",
-        **(_spreadsheets(study, content) if study else _of_points(content["sweep"])),
+        **spreadsheets(content),
         "table.tex": latex.tables(content),
         "report.md": markdown.report(content, drawn),
         "index.html": page.page(content, drawn),
@@ -132,7 +161,7 @@ def write(folder: Path, study: Study | None, content: dict[str, Any]) -> str:
 
 
 def _name(whole: Study, study: Study) -> str:
-    """The folder of a series of a study; of those that would be alike the later ones are numbered."""
+    """The folder of a series of a study; if two names would be equal, the later one is numbered."""
     names = [re.sub(r"[^A-Za-z0-9.+-]+", "_", series)[:160] for series in whole.series]
     place = whole.series.index(study.series[0])
     before = names[:place].count(names[place])
@@ -140,7 +169,7 @@ def _name(whole: Study, study: Study) -> str:
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:
-    """A row without values in values: an interval becomes two columns."""
+    """A row without nested values: an interval becomes two columns."""
     flat: dict[str, Any] = {}
     for key, value in row.items():
         if key.endswith("_interval"):
@@ -159,7 +188,7 @@ def _predicted(content: dict[str, Any]) -> str:
 
 
 def printed(content: dict[str, Any], form: str) -> str:
-    """The table for the terminal ("text") or in Markdown ("markdown"), and what its reader must know."""
+    """The table for the terminal ("text") or in Markdown ("markdown"), and the notes for its reader."""
     interval = f"{100 * content['confidence']:.0f} % CI"
     shown = (
         Column("workers", "workers"),
@@ -177,4 +206,5 @@ def printed(content: dict[str, Any], form: str) -> str:
     if form == "markdown":
         head, table, mark = f"## {head}", text.markdown(header, rows), "- "
     notes = [*content["notes"], *content["problems"]]
-    return "\n".join([head, "", table, "", *(f"{mark}{note}" for note in notes)])
+    ahead = [content["understood"], ""] if "understood" in content else []
+    return "\n".join([*ahead, head, "", table, "", *(f"{mark}{note}" for note in notes)])

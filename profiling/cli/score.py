@@ -1,4 +1,4 @@
-"""python -m profiling score PREDICTIONS TABLE: what was predicted against what was measured since."""
+"""python -m profiling score PREDICTIONS TABLE: predictions against what was measured since."""
 
 import json
 from collections.abc import Sequence

@@ -10,8 +10,8 @@ from launch.cli.names import Named
 from launch.errors import Refusal
 from launch.plan import options
 from launch.plan import site as sites
-from launch.plan.request import Count, Natural, NotNegative
 from launch.plan.site import Site
+from launch.plan.typed import Count, Natural, NotNegative
 from launch.record.rundir import RunDir, is_study
 from profiling import text
 from profiling.cli import inputs
@@ -22,9 +22,9 @@ from profiling.study import tables
 from profiling.study.tables import Point
 
 PROTOCOLS = ((1.0, {"inter_node": 14.0, "intra_node": 3.4}), (0.5, {"inter_node": 2.7, "intra_node": 0.6}))
-"""Share of a link's speed and latency of a message in us where a site does not say it: NCCL's protocols Simple and LL
-in its own model of a ring over the network and NVLink (src/graph/tuning.cc, hwLat), of which it takes the faster for
-each message."""
+"""Share of a link's speed and latency of a message in us, if a site does not give them. They are those of NCCL's
+protocols Simple and LL in its own model of a ring over the network and NVLink (src/graph/tuning.cc, hwLat); NCCL uses
+the faster protocol for each message."""
 MOST_RANKS = 10_000_000
 
 
@@ -38,11 +38,11 @@ class Options(Named):
     ranks_per_node: Count | None = None  # by default those of --site, else as in the run or the description
     overlap: bool | None = None  # send gradients while the backward pass goes on; our own loop sends them after it
     fusion_mib: NotNegative | None = None  # largest message of gradients: HOROVOD_FUSION_THRESHOLD
-    cycle_ms: NotNegative | None = None  # between two looks at what is ready: HOROVOD_CYCLE_TIME
+    cycle_ms: NotNegative | None = None  # interval at which ready gradients are collected: HOROVOD_CYCLE_TIME
     allreduce: Algorithm | None = None  # how; auto is the fastest for each message
     jitter: NotNegative = 1.0  # times the spread of ranks and steps that was measured or described; 0: all alike
     seed: Natural = 0  # of the random numbers
-    series: str | None = None  # which series, where the study has several
+    series: str | None = None  # which series, if the study has several
     json: bool = False  # print JSON
 
 
@@ -98,7 +98,7 @@ def links(site: Site) -> tuple[tuple[Links, ...], str]:
     Raises
     ------
     Refusal
-        If the site does not tell how fast its nodes are connected.
+        If the site file does not say how fast its nodes are connected.
     """
     known = site.network
     if "inter_node_gbit_per_s" not in known:
@@ -128,7 +128,7 @@ def links(site: Site) -> tuple[tuple[Links, ...], str]:
 
 
 def _source(path: Path, series: str | None) -> tuple[StepModel, dict[int, float], Mapping[str, Any]]:
-    """The step, the throughput that was measured by number of ranks, and the plan of the run behind it."""
+    """The step, the measured throughput by number of ranks, and the plan of the run behind it."""
     if (path / "run.json").is_file():
         run = RunDir.open(path)
         return step_model.of_run(run), {}, run.record()
@@ -150,7 +150,7 @@ def _site(name: str | None, path: Path) -> Site:
 
 
 def as_text(document: dict[str, Any]) -> str:
-    """A table, and what it rests on."""
+    """A table, and what it is based on."""
     columns = [
         ("nodes", text.value("nodes", str)),
         ("ranks", text.value("ranks", str)),

@@ -89,7 +89,7 @@ def _steps(steps: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _figures(document: dict[str, Any]) -> list[tuple[str, str]]:
-    """What a program has printed or recorded of itself; that of a workload stands in its own tables."""
+    """What a program has printed or recorded about itself; a workload has its own tables."""
     if document["training"]:
         return []
     shown = {name: value for name, value in document["metrics"].items() if value != document["throughput"]}

@@ -1,6 +1,6 @@
-"""python -m profiling table STUDY [--by FIGURE]: what each point of a study has reached: repeats, mean, spread, best.
+"""python -m profiling table STUDY [--by FIGURE]: the results of each point of a study: repeats, mean, spread, best.
 
-A figure is a metric of the runs, throughput, or time; without --by all of them are shown. The study may be under way.
+A figure is a metric of the runs, throughput, or time; without --by all figures are shown. The study may still run.
 """
 
 import csv
@@ -25,8 +25,8 @@ from profiling.reporting import markdown, sweep_table
 class Options(Named):
     """The options of the verb."""
 
-    by: str | None = None  # the figure that is shown, and by whose mean the points are sorted
-    smallest: bool = False  # the smallest first, as of an error; by default its name or the workload's target says
+    by: str | None = None  # the figure to show; the points are sorted by its mean
+    smallest: bool = False  # the smallest first, as for an error; by default the workload's target or the name decides
     largest: bool = False  # the largest first
     format: Literal["text", "markdown", "csv", "json"] = "text"  # of the table
     out: Path | None = None  # the file to write it to; by default it is printed

@@ -1,4 +1,8 @@
-"""python -m profiling trace RUN: where the time of traced steps went, the longest operations, Horovod's timeline."""
+"""python -m profiling trace RUN|TRACE: where the time of traced steps went, the longest operations, Horovod's timeline.
+
+A trace is a file .xplane.pb, a log folder of TensorBoard, a trace of PyTorch (.json, .json.gz), or a timeline of
+Horovod.
+"""
 
 import json
 from collections.abc import Sequence
@@ -10,6 +14,7 @@ from launch.errors import Refusal
 from launch.plan import options
 from launch.record.rundir import RunDir
 from profiling import text
+from profiling.traces import any_path
 from profiling.traces.document import document
 from profiling.traces.parts import PARTS
 from profiling.traces.timeline import PHASES
@@ -19,22 +24,30 @@ from profiling.traces.timeline import PHASES
 class Options(Named):
     """The options of the verb."""
 
-    attempt: int | None = None  # which start of the run, where several were traced: the last
-    rank: int | None = None  # whose operations are shown: the first that was traced
-    steps: bool = False  # a line for each step too
-    top: int = 10  # operations and tensors that are shown
+    attempt: int | None = None  # which start of the run, if several were traced; by default the last
+    rank: int | None = None  # whose operations are shown; by default those of the first traced rank
+    steps: bool = False  # also a line per step
+    top: int = 10  # how many operations and tensors are shown
     json: bool = False  # print JSON, with all operations and tensors
 
 
 def run(argv: Sequence[str]) -> str:
     """What the verb prints."""
-    (path,), chosen = options.with_files(Options, argv, ["RUN"])
-    traces = document(RunDir.open(path), chosen.attempt)
+    (path,), chosen = options.with_files(Options, argv, ["RUN|TRACE"])
+    if any_path.is_run(path):
+        traces = document(RunDir.open(path), chosen.attempt)
+    elif chosen.attempt is not None:
+        raise Refusal(f"--attempt is of a run, and {path} is a trace: leave it out")
+    else:
+        traces = any_path.document(path)
     return json.dumps(traces, indent=1) if chosen.json else _as_text(traces, chosen)
 
 
 def _as_text(traces: dict[str, Any], chosen: Options) -> str:
-    ranks, blocks = traces["ranks"], [f"{traces['run']}, attempt {traces['attempt']}"]
+    ranks, blocks = (
+        traces["ranks"],
+        [traces["run"] + ("" if traces["attempt"] is None else f", attempt {traces['attempt']}")],
+    )
     if ranks:
         blocks.append(_shares(ranks))
         if chosen.steps:

@@ -24,8 +24,8 @@ from launch.submit.states import Known
 from profiling import text
 from profiling.cli import overview
 
-_NODES = 64  # that are looked at each time; of a larger run these stand for all
-_TAIL = 16384  # bytes of each node's files: some seconds of it
+_NODES = 64  # read each time; in a larger run they represent all nodes
+_TAIL = 16384  # bytes at the end of each node's files: some seconds
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,12 @@ def run(argv: Sequence[str]) -> str:
             # On a terminal: home, and clear the screen.
             print(f"\x1b[H\x1b[2J{screen}" if sys.stdout.isatty() else f"{screen}\n", flush=True)
             time.sleep(chosen.every)
-    except KeyboardInterrupt:  # the way to end it; the run is not touched
+    except KeyboardInterrupt:  # how the user ends `watch`; the run is not touched
         return ""
 
 
 def look(run: RunDir, known: Known) -> str:
-    """What can be seen now, in some lines."""
+    """The current state of the run, in some lines."""
     plan = run.record()
     now = pace(run)
     shape = f"{text.plural(plan['nodes'], 'node')}, {text.plural(plan['nodes'] * plan['ranks_per_node'], 'rank')}"
@@ -66,7 +66,7 @@ def look(run: RunDir, known: Known) -> str:
         rows.append(("step", f"{epoch}step {now.step}{steps}{loss}"))
     elif known.under_way and plan.get("kind") != "workload" and (signs := activity(run, plan["nodes"])):
         rows.append(("activity", signs))
-    elif known.throughput is not None:  # that the program has printed
+    elif known.throughput is not None:  # printed by the program
         rows.append(("throughput", f"{text.number(known.throughput)} {known.unit}"))
     if now.throughput is not None:
         left = f", {clock(int(now.left_s))} left" if known.under_way and now.left_s is not None else ""
@@ -75,7 +75,7 @@ def look(run: RunDir, known: Known) -> str:
 
 
 def _imbalance(run: RunDir, plan: PlanRecord) -> Iterator[tuple[str, str]]:
-    """Over the last steps: whose own part takes longest, against the median rank."""
+    """The rank whose own part took longest over the last steps, relative to the median rank."""
     own: dict[int, list[float]] = {}
     lengths = []
     reader = StepReader(run)
@@ -129,7 +129,7 @@ def _readings(run: RunDir, plan: PlanRecord, attempt: int) -> Iterator[tuple[str
 
 
 def _newest_first(path: Path, kind: Any) -> Iterator[Any]:
-    """The last lines of a file of a node; none of one that cannot be read."""
+    """The last lines of a file of a node; none if it cannot be read."""
     with contextlib.suppress(Unreadable):
         yield from objects(reversed(read_end(path, _TAIL).split(b"\n")), kind)
 

@@ -1,4 +1,4 @@
-"""What each law is worth for a series: its weight, its parameters, and how well it predicts a point left out."""
+"""How good each law is for a series: its weight, its parameters, and how well it predicts a point left out."""
 
 import dataclasses
 import math
@@ -10,17 +10,17 @@ from profiling.prediction import posterior
 from profiling.prediction.prediction import Prediction
 from profiling.study.tables import Series
 
-MOST = 8  # points that are left out in turn, the largest ones; each needs a fit of its own
+MOST = 8  # of the largest points are left out in turn; each needs a separate fit
 AVERAGED = "averaged"
-SHOWN = 0.05  # weight from which on a law is in a table
+SHOWN = 0.05  # smallest weight with which a law is in a table
 
 
 @dataclasses.dataclass(frozen=True)
 class LeftOut:
     """Errors of throughput, |predicted / measured - 1|, at the points that were left out."""
 
-    points: int  # how many were; 0 where there are too few to leave one out
-    errors: dict[str, float]  # median over these points, of each law and of `AVERAGED`, which is what is reported
+    points: int  # how many; 0 if there are too few to leave one out
+    errors: dict[str, float]  # median over these points, for each law and for `AVERAGED`, the one that is reported
 
 
 def left_out(series: Series) -> LeftOut:
@@ -38,7 +38,7 @@ def left_out(series: Series) -> LeftOut:
         fitted = posterior.fit(others, [point.workers])
         mixtures = {AVERAGED: fitted.mixtures[0]} | {name: fitted.of_law(name)[0] for name in fitted.law_weights}
         for name, mixture in mixtures.items():
-            if mixture.weight.any():  # else it is ruled out
+            if mixture.weight.any():  # else the law is ruled out
                 predicted = point.workers * math.exp(-mixture.quantiles((0.5,))[0])
                 errors.setdefault(name, []).append(abs(predicted / point.throughput - 1))
     return LeftOut(len(places), {name: statistics.median(values) for name, values in errors.items()})

@@ -1,7 +1,7 @@
 """Scaling laws, as the factor by which the cost of a unit of work rises with the number of workers.
 
-The cost is n / X(n), with X the throughput on n workers: worker-seconds per example. Perfect scaling leaves it alone,
-in weak scaling (where it is proportional to the time of a step) and in strong scaling (where it is to n T(n)). A law is
+The cost is n / X(n), with X the throughput on n workers: worker-seconds per example. Perfect scaling keeps it constant,
+in weak scaling (where it is proportional to the time of a step) and in strong scaling (to n T(n)). A law is
 
     cost(n) = cost(1) (1 + sum_k theta_k phi_k(n)),   theta_k >= 0
 
@@ -19,9 +19,9 @@ surface  sqrt(n) - 1         hops through a two-dimensional mesh              ha
 ring     max(0, 1 - w / n)   bandwidth of a ring between groups of w workers: 2 (m - 1) / m bytes / bandwidth, m = n / w
 ======== =================== ================================================ =========================================
 
-and two laws have another form: Gustafson's, cost(1) / (1 - s (n - 1) / n), s the serial share of the scaled work
-(Gustafson 1988), and the power law, cost(1) n^p. The group of the ring, w, is unknown from a plain table and is
-averaged over.
+Two laws have another form: Gustafson's, cost(1) / (1 - s (n - 1) / n), with s the serial share of the scaled work
+(Gustafson 1988), and the power law, cost(1) n^p. A plain table does not say the size w of the ring's groups, so the
+prediction averages over it.
 """
 
 import dataclasses
@@ -38,7 +38,7 @@ TERMS: dict[str, Term] = {
     "tree": lambda n: n * np.log2(n),
     "surface": lambda n: np.sqrt(n) - 1,
 }
-GROUPS = (1, 4, 8, 32)  # workers in a group of the ring that are tried: one, and what nodes hold
+GROUPS = (1, 4, 8, 32)  # sizes of the ring's groups that are tried: one worker, and what nodes hold
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +83,7 @@ LAWS: dict[str, tuple[Law, ...]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Curves:
-    """One law at a grid of its parameters: the hypotheses that a fit weighs."""
+    """One law on a grid of its parameters: the hypotheses that a fit weighs."""
 
     law: Law
     log_cost: np.ndarray  # (hypotheses, workers): log cost(n) / cost(1)
@@ -92,26 +92,26 @@ class Curves:
     parameters: dict[str, np.ndarray]  # (hypotheses,) each
 
 
-# A law is laid out by what it does between the first and the last measured point, not by its own parameters: by the
-# rise of the log cost from the one to the other, and by the share of each term in it at the last. That makes one prior
-# mean the same for all laws, units and sizes.
+# The grid of a law is not over its own parameters but over its effect between the first and the last measured point:
+# the rise of the log cost between them, and the share of each term in it at the last. So one prior means the same for
+# all laws, units and sizes.
 RISES = np.concatenate([[0.0005], np.geomspace(0.002, 3, 40), [3.6, 4.4, 5.3, 6.4, 7.7]])
-FALLS = -np.geomspace(0.4, 0.002, 12)  # better than perfect scaling, as caches give it: only the power law has it
+FALLS = -np.geomspace(0.4, 0.002, 12)  # better than perfect scaling, as caches allow: only for the power law
 SHARES = 1 / (1 + np.exp(-np.linspace(-4.5, 3, 6)))  # of the first term
 MEAN_RISE = {"weak": 0.167, "strong": 0.333}  # of the exponential prior
 MEAN_FALL = 0.05
 
 
 def curves(kind: str, workers: np.ndarray, first: float, last: float) -> list[Curves]:
-    """Every law of a kind of scaling at a grid of its parameters, measured between the workers ``first`` and ``last``.
+    """Every law of a kind of scaling on a grid of its parameters, measured between the workers ``first`` and ``last``.
 
-    The prior of all hypotheses together sums to 1, but for rises that a law cannot have between first and last.
+    The priors of all hypotheses sum to 1, except for rises that a law cannot have between first and last.
     """
     return [_lay_out(law, kind, np.concatenate([[first, last], workers])) for law in LAWS[kind]]
 
 
 def _lay_out(law: Law, kind: str, places: np.ndarray) -> Curves:
-    """The curves of one law; ``places`` are first, last, and where it is wanted."""
+    """The curves of one law; ``places`` are first, last, and the numbers of workers asked for."""
     rises = np.concatenate([FALLS, RISES]) if law.name == "power" else RISES
     prior = np.exp(np.where(rises >= 0, -rises / MEAN_RISE[kind], rises / MEAN_FALL)) * np.gradient(rises)
     log_cost, parameters = {"power": _power, "gustafson": _gustafson}.get(law.name, _sum)(law, rises, places)
@@ -143,7 +143,7 @@ def _gustafson(law: Law, rises: np.ndarray, places: np.ndarray) -> tuple[np.ndar
 
 
 def _sum(law: Law, rises: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """1 + sum of terms, with axes groups, shares, rises, workers; not a number where a rise is beyond the terms."""
+    """1 + sum of terms, with axes groups, shares, rises, workers; NaN where a rise is more than the terms allow."""
     groups = [group for group in GROUPS if group <= places[1] / 1.5] if "ring" in law.terms else [1]
     groups = np.array(groups or [1], float)[:, None]
     ring = np.maximum(0.0, 1 - groups / places)

@@ -1,4 +1,4 @@
-"""Predictions that were written down, a line of JSON each, and how they compare with what was measured since."""
+"""Recorded predictions, one line of JSON each, and how they compare with what was measured since."""
 
 import json
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ class _Point(TypedDict):
 
 
 class _Prediction(TypedDict):
-    """A line of the file, as far as it is scored."""
+    """The part of a line of the file that is scored."""
 
     format: Literal[1]
     made: str
@@ -39,7 +39,7 @@ class _Prediction(TypedDict):
 
 
 def write_down(folder: Path, document: dict[str, Any]) -> str:
-    """Keep a prediction of a study, with its date and the points that it knew, unless it is there already; say so."""
+    """Record a prediction of a study, with its date and the points that it knew, unless already recorded; say so."""
     path = folder / PREDICTIONS
     content = json.dumps({**document, "made": None})
     if any(json.dumps({**old, "made": None}) == content for old in read_lines(path)):
@@ -52,12 +52,12 @@ def write_down(folder: Path, document: dict[str, Any]) -> str:
 
 
 def read(path: Path) -> list[_Prediction]:
-    """The predictions in a file or in the folder of a study: a line each, or one in all, as older versions wrote it.
+    """The predictions in a file or in the folder of a study: one per line, or a single one as older versions wrote it.
 
     Raises
     ------
     Refusal
-        If it cannot be read or has none.
+        If the file cannot be read or has none.
     """
     file = path / PREDICTIONS if path.is_dir() else path
     try:
@@ -73,14 +73,14 @@ def read(path: Path) -> list[_Prediction]:
 
 
 def of_series(folder: Path, series: Series) -> list[_Prediction]:
-    """The predictions for a series that are written down in the folder of its study."""
+    """The predictions for a series that are recorded in the folder of its study."""
     return [made for made in read_lines(folder / PREDICTIONS, _Prediction) if made["series"] == series.name]
 
 
 def scored(predictions: Iterable[_Prediction], series: Series) -> list[dict[str, Any]]:
-    """Each forecast for a series by date and workers, and what was measured there: None where nothing is yet.
+    """Each forecast for a series by date and workers, and the measurement there: None if there is none yet.
 
-    A point that was known when a prediction was made is not a forecast and is left out, as are other kinds and units.
+    Points that were known when the prediction was made are not forecasts. They and other kinds and units are left out.
     """
     measured = {point.workers: point.throughput for point in series.points}
     scores: list[dict[str, Any]] = []
@@ -107,7 +107,7 @@ def scored(predictions: Iterable[_Prediction], series: Series) -> list[dict[str,
 
 
 def columns(unit: str, workers: str = "workers") -> list[tuple[str, text.Form]]:
-    """The columns of a table of what `scored` returns; ``workers`` is what they are called."""
+    """The columns of a table of what `scored` returns; ``workers`` is the heading of the number of workers."""
     return [
         ("made", lambda score: score["made"][:16].replace("T", " ")),
         ("knew", lambda score: ", ".join(map(str, score["knew"]))),

@@ -2,11 +2,11 @@
 
     log(n_i / X_i) = c + log f(n_i; law, theta) + d(log2 n_i) + e_i
 
-f is a law of laws.py; d is what no law has: a Brownian motion in log2 of the workers, of variance tau^2 per doubling, 0
-at the first point (Kennedy & O'Hagan 2001, with the simplest non-stationary kernel); e_i is the noise of one run, of
-variance sigma^2. The constant c has a flat prior and is integrated out exactly; law, theta, sigma and tau lie on a
-grid. So the posterior is a finite mixture of normal distributions, computed without sampling: the same table always
-gives the same prediction.
+f is a law of laws.py. d is what no law describes: a Brownian motion in log2 of the workers, of variance tau^2 per
+doubling, 0 at the first point (Kennedy & O'Hagan 2001, with the simplest non-stationary kernel). e_i is the noise of
+one run, of variance sigma^2. The constant c has a flat prior and is integrated out exactly; law, theta, sigma and tau
+lie on a grid. The posterior is therefore a finite mixture of normal distributions, computed without
+sampling: the same table always gives the same prediction.
 """
 
 import dataclasses
@@ -42,7 +42,7 @@ class Mixture:
         reach = 8 * math.sqrt(weight @ (deviation**2 + (mean - centre) ** 2))
         # Closer together in the middle, where the quantiles are.
         places = centre + reach * np.linspace(-1, 1, 201) ** 3
-        # Not as a product of vectors: BLAS threads spend more time meeting each other than on these few numbers.
+        # Not as a product of vectors: BLAS threads spend more time on synchronisation than on these few numbers.
         below = [(weight * _normal_cdf((place - mean) / deviation)).sum() for place in places]
         return np.interp(levels, below, places)
 
@@ -58,7 +58,7 @@ class Posterior:
     def of_law(self, name: str) -> list[Mixture]:
         """The mixtures of one law alone."""
         names = np.repeat(list(self.parameters), [len(weights) for weights, _ in self.parameters.values()])
-        mine = np.resize(names == name, self.mixtures[0].weight.shape)  # the hypotheses once for each noise
+        mine = np.resize(names == name, self.mixtures[0].weight.shape)  # the hypotheses, repeated for each noise
         return [Mixture(whole.weight[mine], whole.mean[mine], whole.deviation[mine]) for whole in self.mixtures]
 
 
@@ -77,8 +77,8 @@ def fit(series: Series, workers: list[int]) -> Posterior:
     repeats = np.array([len(point.rates) for point in series.points], float)
     scatter, freedom = _scatter(series)
 
-    # What the data see of a half step of the grid, and what the prediction does: a cell of the grid is a normal patch
-    # of the law's parameters, within which the law is straight: the grid need not be as fine as the data are precise.
+    # The effect of half a step of the grid on the data and on the prediction. A cell of the grid is a normal patch of
+    # the law's parameters, within which the law is linear, so the grid can be coarser than the data are precise.
     steps = np.concatenate([curves.half_steps for curves in all_curves])
     residual = cost - shape[:, :count]
     weights, means, deviations = [], [], []

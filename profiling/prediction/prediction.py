@@ -12,9 +12,9 @@ from profiling.prediction import posterior
 from profiling.study.tables import Series
 
 WIDEN = 1.5
-"""By what the distance of each bound from the median is stretched: real series surprise more than the laws with their
-noise do. With it 90 % intervals hold 85 % of the held-out points of real series, 91 % without those where the network
-saturates (docs/prediction.md)."""
+"""Factor by which the distance of each bound from the median is stretched, because real series surprise more than the
+laws with their noise. With it 90 % intervals contain 85 % of the held-out points of real series, 91 % without those
+where the network saturates (docs/prediction.md)."""
 UNEXPECTED = 0.99  # level of the interval that a measured point must leave before the fit is said not to hold
 SATURATED = 0.25  # share of a first worker's throughput that an added worker must bring in weak scaling
 LOOK_BACK = 3  # measured points, from the largest, that are checked
@@ -22,7 +22,7 @@ LOOK_BACK = 3  # measured points, from the largest, that are checked
 
 @dataclasses.dataclass(frozen=True)
 class Forecast:
-    """What one run will give; not measured."""
+    """The forecast for one run; not measured."""
 
     workers: int
     throughput: float  # median
@@ -49,7 +49,7 @@ class Parameter:
 
 @dataclasses.dataclass(frozen=True)
 class FittedLaw:
-    """What a series says of a law."""
+    """What a series says about a law."""
 
     name: str
     weight: float  # in the prediction; those of all laws add up to 1
@@ -58,10 +58,10 @@ class FittedLaw:
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """The forecasts for a series, and what they rest on."""
+    """The forecasts for a series, and what they are based on."""
 
     confidence: float
-    problems: tuple[str, ...]  # why the fit does not hold; none where it does
+    problems: tuple[str, ...]  # why the fit does not hold; empty if it does
     laws: tuple[FittedLaw, ...]  # the most plausible first
     forecasts: tuple[Forecast, ...]
 
@@ -118,7 +118,7 @@ def _forecast(series: Series, workers: int, bounds: tuple[float, float, float], 
     if workers > last.workers:
         factor = text.number(workers / last.workers, 3)
         warnings.append(f"extrapolates x{factor} beyond the last measured point ({last.workers} workers)")
-        if not holds:  # what is saturated may stay as it is, which none of the laws says
+        if not holds:  # a saturated network may stay as it is, which no law describes
             low, high = min(low, last.throughput), max(high, last.throughput)
             warnings.append("the fit does not hold: interval stretched to the throughput of the last measured point")
     if lone and workers >= last.workers:
@@ -148,7 +148,7 @@ def interval(mixture: posterior.Mixture, workers: int, confidence: float) -> tup
 
 
 def columns(unit: str, confidence: float, workers: str = "workers") -> list[tuple[str, text.Form]]:
-    """The columns of a table of forecasts as dictionaries; ``workers`` is what they are called."""
+    """The columns of a table of forecasts as dictionaries; ``workers`` is the heading of the number of workers."""
     level = f"{confidence:.0%} interval"
     return [
         (workers, text.value("workers", str)),
@@ -182,7 +182,7 @@ def problems(series: Series) -> list[str]:
                 f"saturated; from {before.workers} to {point.workers} workers each brings {gain:.0%} of what the first "
                 "did"
             )
-        if index >= 2:
+        if index >= 2 and series.kind:  # of no kind, there are no laws to compare it with
             earlier = dataclasses.replace(series, points=series.points[:index])
             low, median, high = interval(posterior.fit(earlier, [point.workers]).mixtures[0], point.workers, UNEXPECTED)
             if not low <= point.throughput <= high:
@@ -192,7 +192,7 @@ def problems(series: Series) -> list[str]:
 
 
 def _parameters(weight: np.ndarray, values: dict[str, np.ndarray], confidence: float) -> tuple[Parameter, ...]:
-    """Weighted quantiles of each parameter of a law; none where the series rules it out."""
+    """Weighted quantiles of each parameter of a law; none if the series rules the law out."""
     units = {"exponent": "1", "serial share": "1", "group": "workers"}
     parameters = []
     for name, value in values.items() if weight.any() else ():

@@ -1,6 +1,6 @@
 """What further runs would take, from a forecast of their throughput: time, hours of the allocation, energy.
 
-The interval of each number is that of the throughput: what else goes into it is held as the study measured it.
+The interval of each number is that of the throughput; everything else is taken as the study measured it.
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ from profiling.study import resource_usage
 from profiling.study.runs import Study
 from profiling.study.steps import UNIT
 
-_ALIKE = 0.05  # by which work may differ between runs and still be the same: a last batch is left out here and there
-_BESIDE = ("queue", "train", "trace")  # phases that are not part of what a training takes beside its steps
+_ALIKE = 0.05  # relative difference of work that still counts as the same: a last batch may be left out
+_BESIDE = ("queue", "train", "trace")  # phases that do not count as time outside the steps
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Estimate:
     gpus: int
     step_seconds: Bounded | None  # None where the runs have no steps
     training_seconds: Bounded | None = (
-        None  # the whole run, start to result; None if the study does not tell its length
+        None  # the whole run, start to result; None if the study does not say how long it is
     )
     hours: Bounded | None = None  # of GPUs, or of nodes where there are none
     energy_j: Bounded | None = None  # of all GPUs while steps are made; None where no power was read
@@ -48,31 +48,31 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Rates:
-    """What a study tells of its runs, to estimate others."""
+    """What a study says about its runs, for estimates of others."""
 
     ranks_per_node: int
     gpus_per_node: int
     batch: float  # per rank (weak) or global (strong)
     kind: str
-    work: dict[str, float]  # what all its runs did alike: examples, or steps; empty where neither is so
-    beside_s: float  # seconds of a run beside its steps, on the largest number of ranks
+    work: dict[str, float]  # what all its runs did equally: examples, or steps; empty if neither
+    beside_s: float  # seconds of a run outside its steps, on the largest number of ranks
     beside_ranks: int
-    watts_per_gpu: float | None  # on the largest number of ranks of which it was read
+    watts_per_gpu: float | None  # on the largest number of ranks for which it was read
     whole: bool = False  # whether its runs have no steps: the batch is then what a run does, in the unit of throughput
 
     @property
     def unit(self) -> str:
-        """Of the hours."""
+        """Unit of the hours."""
         return "GPU-hours" if self.gpus_per_node else "node-hours"
 
     @property
     def hours_key(self) -> str:
-        """Of the hours, in JSON."""
+        """Key of the hours in JSON."""
         return self.unit.lower().replace("-", "_")
 
 
 def rates(study: Study, kind: str) -> Rates:
-    """What the runs of a study of one series tell.
+    """What the runs of a study of one series say.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def rates(study: Study, kind: str) -> Rates:
     done, work = largest[0].steps.examples, _work(study)
     if largest[0].printed:
         done = largest[0].throughput * largest[0].seconds
-    if study.whole:  # what a run does, by its throughput and its time
+    if study.whole:  # the work of a run, from its throughput and its time
         amounts = [run.throughput * run.seconds / (run.ranks if kind == "weak" else 1) for run in study.runs]
         work = {"steps": 1.0} if max(amounts) <= (1 + _ALIKE) * min(amounts) else {}
     watts = None
@@ -111,7 +111,7 @@ def rates(study: Study, kind: str) -> Rates:
 
 
 def estimate(rates: Rates, forecast: Forecast) -> Estimate:
-    """What one run would take that has the throughput of a forecast."""
+    """What one run with the throughput of a forecast would take."""
     batch = rates.batch * forecast.workers if rates.kind == "weak" else rates.batch
     # The slowest throughput takes longest.
     step = Bounded(batch / forecast.throughput, batch / forecast.high, batch / forecast.low)
@@ -127,7 +127,7 @@ def estimate(rates: Rates, forecast: Forecast) -> Estimate:
 
 
 def as_json(rates: Rates, forecast: Forecast) -> dict[str, Any]:
-    """Keys of a prediction of a study: each number with its bounds, None where it cannot be told."""
+    """Keys of a prediction of a study: each number with its bounds, None if unknown."""
     row = asdict(estimate(rates, forecast))
     return row | {rates.hours_key: row.pop("hours")}
 
@@ -162,7 +162,7 @@ def _bounded(key: str, title: str, level: str, factor: float) -> list[tuple[str,
 
 
 def notes(rates: Rates) -> list[str]:
-    """What the numbers rest on."""
+    """What the numbers are based on."""
     lines = []
     if rates.whole and rates.work:
         lines.append("a run does the work of those of the study, and its time is taken as theirs is in the report")
@@ -183,7 +183,7 @@ def notes(rates: Rates) -> list[str]:
 
 
 def _work(study: Study) -> dict[str, float]:
-    """What is the same in all runs: examples (a number of epochs that is held), else steps."""
+    """What is the same in all runs: examples (a constant number of epochs), else steps."""
     amounts = {"steps": [run.all_steps for run in study.runs]}
     if all(run.steps.unit == UNIT and not run.printed for run in study.runs):
         amounts = {"examples": [run.all_steps * run.steps.examples for run in study.runs], **amounts}

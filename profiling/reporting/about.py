@@ -1,4 +1,4 @@
-"""What was run, where, with what, when and by which command: of a study, for a reader who was not there."""
+"""What a study ran, where, with what, when and by which command, for a reader who was not there."""
 
 import contextlib
 import datetime
@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from launch.record import snapshot
 from launch.record.contents import CodeRecord, PlanRecord, Surroundings
 from launch.record.files import Unreadable, read_object
 from launch.record.redact import without_secrets
@@ -16,12 +17,12 @@ from launch.record.rundir import RunDir
 from profiling.study.runs import Study
 from profiling.study.sweep import Sweep
 
-# Variables that tell of hosts, users and folders, and of no setting; TF_CLI_ is Terraform's.
+# Variables that reveal hosts, users and folders but no settings; TF_CLI_ belongs to Terraform.
 _OF_THE_MACHINE = re.compile(r"SLURM_|TF_CLI_|LOADEDMODULES$|.*(PATH|PRELOAD|PREFIX|VIRTUAL_ENV|CONTAINER)$")
 
 
 def about(study: Study) -> dict[str, str]:
-    """Label -> text, in reading order, of a study of one series. Names of hosts and folders are not in it."""
+    """Label -> text, in reading order, for a study of one series, without names of hosts and folders."""
     first = study.runs[0]
     plan = first.plan
     starts, ends = (
@@ -35,7 +36,7 @@ def about(study: Study) -> dict[str, str]:
         "ranks": f"{_each(run.plan['ranks_per_node'] for run in study.runs)} per node, "
         f"rendezvous by {plan.get('rendezvous')}",
         "software": ", ".join(f"{name} {version}" for name, version in first.versions.items()),
-        **_code(study.folder),
+        **_code(study.folder, [run.directory.path.name for run in study.runs]),
         "seed": _each(run.plan.get("seed") for run in study.runs),
         "when": f"{moment(min(starts))} to {moment(max(ends))}" if starts and ends else "unknown",
     }
@@ -43,8 +44,9 @@ def about(study: Study) -> dict[str, str]:
 
 
 def of_sweep(study: Sweep) -> dict[str, str]:
-    """As `about`, of the points of a study, whose runs need not have recorded steps."""
+    """As `about`, for the points of a study, whose runs need not have recorded steps."""
     done = next((run for run in study.runs if not run.why), None)
+    done_runs = [run.name for run in study.runs if not run.why]
     values = {name: _each(point.values.get(name, "") for point in study.points) for name in study.axes}
     facts = {
         "what": _public(study.workload),
@@ -55,12 +57,13 @@ def of_sweep(study: Sweep) -> dict[str, str]:
     if done:
         run = RunDir(study.folder / done.name)
         facts |= _machine(run.record(), run.surroundings())
-    return {label: value for label, value in (facts | _code(study.folder)).items() if value}
+    return {label: value for label, value in (facts | _code(study.folder, done_runs)).items() if value}
 
 
 def _machine(plan: PlanRecord, environment: Surroundings) -> dict[str, str]:
     """Where a run was made, and in which environment."""
-    partition = f", partition {plan.get('partition')}" if plan.get("partition") else ""
+    own_job = plan["backend"] == "slurm"  # a step runs in the partition of the job that it is part of
+    partition = f", partition {plan.get('partition')}" if plan.get("partition") and own_job else ""
     gpus = sorted(set(environment.get("gpus") or []))
     return {
         "where": f"site {plan.get('site')}, backend {plan['backend']}{partition}",
@@ -76,14 +79,25 @@ def _machine(plan: PlanRecord, environment: Surroundings) -> dict[str, str]:
     }
 
 
-def _code(folder: Path) -> dict[str, str]:
-    code = read_object(folder / "code.json", CodeRecord) or {}
-    changed = ", with changes that are kept in code.patch" if os.path.isfile(folder / "code.patch") else ""
-    return {"code": f"commit {code.get('commit') or 'unknown'}{changed}"}
+def _code(folder: Path, runs: Iterable[str]) -> dict[str, str]:
+    """The code of a study, and which of its runs have gone on with a later one (resume --code current)."""
+    by_code: dict[str, list[str]] = {}
+    for name in runs:
+        by_code.setdefault(snapshot.name_of(RunDir(folder / name)), []).append(name)
+    first, *later = sorted({snapshot.FIRST, *by_code}, key=lambda name: (len(name), name))
+    texts = [_one_code(folder, first)]
+    texts += [f"{', '.join(by_code[name])}: {name}, {_one_code(folder, name)}" for name in later]
+    return {"code": "; ".join(texts)}
+
+
+def _one_code(folder: Path, name: str) -> str:
+    code = read_object(folder / f"{name}.json", CodeRecord) or {}
+    changed = f", with changes that are kept in {name}.patch" if os.path.isfile(folder / f"{name}.patch") else ""
+    return f"commit {code.get('commit') or 'unknown'}{changed}"
 
 
 def command(folder: Path, runs: Iterable[Mapping[str, Any]]) -> str:
-    """The words with which the study was asked for, as its runs have noted them; "unknown" where they have not."""
+    """The command line of the study, as its runs have recorded it; "unknown" if they have not."""
     for entry in runs:
         with contextlib.suppress(Unreadable):
             for event in RunDir(folder / entry["run"]).events("submitted"):
@@ -98,19 +112,19 @@ def moment(seconds: float) -> str:
 
 
 def _public(word: str) -> str:
-    """A word without the folders of the machine, which tell a reader nothing: of a path its last part."""
+    """A word without the folders of the machine, which mean nothing to a reader: of a path its last part."""
     name, equals, value = word.rpartition("=")
     parts = [f".../{Path(part).name}" if part.startswith("/") else part for part in value.split(":")]
     return f"{name}{equals}{':'.join(parts)}"
 
 
 def _trained(study: Study) -> list[str]:
-    """What the runs trained, and on what, of those that say it."""
+    """What the runs trained, and on what, as far as they say it."""
     facts = {"parameters": "parameters", "examples": "training examples"}
     values = {key: [run.training[key] for run in study.runs if run.training and key in run.training] for key in facts}
     return [f"{_each(values[key])} {words}" for key, words in facts.items() if values[key]]
 
 
 def _each(values: Iterable[Any]) -> str:
-    """The values that runs have, each once, in their order."""
+    """The distinct values of the runs, in their order."""
     return ", ".join(dict.fromkeys(map(str, values)))

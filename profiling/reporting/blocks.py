@@ -1,11 +1,11 @@
-"""A report's document as words and tables of text, in reading order: what Markdown, LaTeX and HTML are made of."""
+"""A report's document as words and tables of text, in reading order: the source of Markdown, LaTeX and HTML."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from profiling import text
 from profiling.prediction import fits, log, prediction
-from profiling.reporting import columns, sweep_table
+from profiling.reporting import columns, of_table, sweep_table
 from profiling.traces.parts import PARTS
 from profiling.traces.timeline import PHASES
 
@@ -24,13 +24,16 @@ class Block(NamedTuple):
 
 def title(document: dict[str, Any]) -> str:
     """Of the report."""
-    return f"{'Sweep' if 'sweep' in document else 'Scaling study'} {document['study']}"
+    what = "Sweep" if "sweep" in document else "Scaling of" if "tables" in document else "Scaling study"
+    return f"{what} {document['study']}"
 
 
 def summary(document: dict[str, Any]) -> str:
     """The result in one sentence."""
     if "sweep" in document:
         return sweep_table.summary(document["sweep"])
+    if "tables" in document:
+        return of_table.summary(document)
     first, last, unit = document["rows"][0], document["rows"][-1], document["unit"]
     held = {"weak": "the batch per rank held", "strong": "the global batch held"}[document["kind"]]
     if document["whole"]:
@@ -50,6 +53,8 @@ def blocks(document: dict[str, Any]) -> list[Block]:
     """The tables of a report."""
     if "sweep" in document:
         return [Block("Points", *sweep_table.cells(document["sweep"]), [])]
+    if "tables" in document:
+        return [Block(*table) for table in of_table.tables(document)]
     base, whole = document["base"], document["whole"]
     absolute = (
         f"Base: {text.plural(base['workers'], 'rank')}, {text.number(base['throughput'])} {document['unit']} in "
@@ -78,7 +83,7 @@ def _block(
     meaning: tuple[str, ...] = (),
     after: list[str] | None = None,
 ) -> Block:
-    """A table of columns; why those without a value have none stands in notes, with a mark at their headings."""
+    """A table of columns. Notes, marked at the headings, say why a column has no values."""
     shown = columns.shown(shown, document["whole"])
     why = {column.key: document["absent"][column.key] for column in shown if column.key in document["absent"]}
     marks = {reason: str(number).translate(RAISED) for number, reason in enumerate(dict.fromkeys(why.values()), 1)}
@@ -100,7 +105,7 @@ def _quality(document: dict[str, Any]) -> list[str]:
 
 
 def _traced(points: list[dict[str, Any]]) -> list[Block]:
-    """The parts of the traced steps, and Horovod's phases, each where there are some."""
+    """The parts of the traced steps, and Horovod's phases, if there are any."""
     parts = [
         ("ranks", text.value("workers", str)),
         ("runs", text.value("runs", str)),

@@ -1,4 +1,4 @@
-"""The columns of a study's scaling table: what each says, from which records, and why it is empty where it is."""
+"""The columns of a study's scaling table: what each means, from which records, and why it may be empty."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from profiling.study.steps import UNIT
 
 @dataclass(frozen=True)
 class Column:
-    """A column. Its values are in the rows of the table under its key, in the unit that is in the key."""
+    """A column. Its values are in the rows of the table under its key, in the unit that the key names."""
 
     key: str
     title: str
@@ -82,7 +82,7 @@ COST = (
     Column("sampler_share", "sampler", "percent", _NO_READINGS),
     Column("seconds_to_target", "time to quality [s]", absent=_NO_TARGET, of="steps"),
 )
-"""What the machine does meanwhile, and what it costs."""
+"""What the machine does during the steps, and what it costs."""
 
 MEANING_OF_TIME = (
     "Input stall: the wait for the batch. Communication: from a rank's own gradients to the end of its step, which is "
@@ -120,8 +120,8 @@ MEANING_OF_TIMELINE = (
 
 
 def rows(study: Study, table: Sequence[scaling.Row]) -> list[dict[str, Any]]:
-    """The rows of the table of a study of one series: a value for each column, None where there is none, from what
-    `scaling.table` says of each point and what the records of its runs add.
+    """The rows of the table of a study of one series: a value (or None) for each column, from `scaling.table` and from
+    the records of the runs.
     """
     points = [study.by_ranks[row.workers] for row in table]
     scatter = variance.scatter([[math.log(_median(run)) for run in runs] for runs in points])
@@ -160,7 +160,7 @@ def cells(
 
 
 def _cell(column: Column, row: dict[str, Any], base: dict[str, Any]) -> str:
-    """A value as text: an interval says why it is missing, another value that is missing is N/A."""
+    """A value as text. A missing interval says why it is missing; any other missing value is N/A."""
     value = row[column.key]
     if column.key.endswith("_interval"):
         if value is None:
@@ -204,7 +204,7 @@ def _of_runs(runs: Sequence[Run], spread: confidence.Spread) -> dict[str, Any]:
 
 
 def _total(seconds: Sequence[np.ndarray | None]) -> float | None:
-    """The sum over the runs; None where one does not record it."""
+    """The sum over the runs; None if one of them does not record it."""
     known = [each for each in seconds if each is not None]
     return sum(float(each.sum()) for each in known) if len(known) == len(seconds) else None
 

@@ -6,6 +6,7 @@ from typing import Any
 from profiling import text
 from profiling.study.run import Run
 from profiling.study.runs import Study
+from profiling.study.tables import Series
 
 
 def tables(study: Study, kind: str, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -55,12 +56,61 @@ def tables(study: Study, kind: str, rows: Sequence[dict[str, Any]]) -> list[dict
     ]
 
 
+def of_table(series: Series, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same forms of a series of a plain table, as far as it says what they ask for."""
+
+    def count(*works: str) -> text.Form:
+        known = next((series.counts[each] for each in works if each in series.counts), {})
+        return lambda row: str(known.get(row["workers"], "N/A"))
+
+    def time(row: dict[str, Any], unit: str = "") -> str:
+        seconds = series.seconds.get(row["workers"])
+        return "N/A" if seconds is None else f"{text.number(seconds)}{unit}"
+
+    def hours(row: dict[str, Any]) -> str:
+        nodes, seconds = series.counts.get("node", {}).get(row["workers"]), series.seconds.get(row["workers"])
+        return "N/A" if nodes is None or seconds is None else text.number(nodes * seconds / 3600)
+
+    kind = f"{series.kind} scaling" if series.kind else "scaling"
+    prace = [
+        ("Number of cores", count("core", "thread")),
+        ("Wall clock time", lambda row: time(row, " s")),
+        *([] if series.kind == "weak" else [("Speed-up vs the first one", text.value("speedup"))]),
+        ("Number of Nodes", count("node")),
+        ("Number of process", count("process", "rank", "worker")),
+    ]
+    access = [
+        ("nodes", count("node")),
+        ("ranks", count("rank", "process", "worker")),
+        ("GPUs", count("GPU")),
+        ("time [s]", time),
+        ("speed-up", text.value("speedup")),
+        ("ideal", lambda row: text.number(row["workers"] / rows[0]["workers"])),
+        ("parallel efficiency", text.value("efficiency", text.percent)),
+        ("node-hours / run", hours),
+    ]
+    unsaid = "N/A stands where the table does not say it."
+    return [
+        _form(
+            f"PRACE/EuroHPC, {kind}",
+            f"Wall clock time is that of the table, as the mean over its repeats. {unsaid}",
+            *text.cells(prace, rows),
+        ),
+        _form(
+            f"ACCESS and INCITE style, {kind}",
+            f"Neither prescribes columns: these are what their reviewers look for. Speed-up is relative "
+            f"to the first row. {unsaid}",
+            *text.cells(access, rows),
+        ),
+    ]
+
+
 def _form(title: str, note: str, header: list[str], rows: list[list[str]]) -> dict[str, Any]:
     return {"title": title, "note": note, "header": header, "rows": rows}
 
 
 def _cores(run: Run) -> int | None:
-    """Cores that the ranks of a run had: those asked for, else all of the nodes; local nodes share one machine."""
+    """Cores of the ranks of a run: the requested ones, else all of the nodes; local nodes share one machine."""
     if cores := run.plan.get("cpus_per_task"):
         return cores * run.ranks
     per_node = run.environment.get("cores")

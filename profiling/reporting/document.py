@@ -1,4 +1,4 @@
-"""All that a study's report says, as one value for JSON: every form of the report is made from it alone."""
+"""The content of a study's report, as one value for JSON. Every form of the report is made from it alone."""
 
 import datetime
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ import numpy as np
 from launch.record.redact import without_secrets
 from profiling.prediction import fits, log, prediction
 from profiling.reporting import about, columns, committees, sweep_table
+from profiling.reporting import of_table as tables
 from profiling.study import gpu_history, quality, scaling, traces_by_point
 from profiling.study.run import Run
 from profiling.study.runs import Study
@@ -17,12 +18,12 @@ from profiling.study.sweep import Sweep
 from profiling.study.tables import Series
 
 QUANTILES = (0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1)
-SHOWN = 60  # steps of a point that are drawn individually, the farthest ones, beside its quantiles
-AHEAD = 4  # times the largest measured number of ranks, to which the prediction is drawn
+SHOWN = 60  # steps of a point that are drawn individually, the farthest ones, in addition to its quantiles
+AHEAD = 4  # the prediction is drawn up to this multiple of the largest measured number of ranks
 
 
 def table(series: Series) -> dict[str, Any]:
-    """The part that a plain table has too; its keys are described in docs/report.md."""
+    """The part that plain tables also have; its keys are described in docs/report.md."""
     rows = scaling.table(series)
     problems = prediction.problems(series)
     return {
@@ -36,11 +37,11 @@ def table(series: Series) -> dict[str, Any]:
         "notes": [*series.notes, *scaling.notes(series, rows)],
         "holds": not problems,
         "problems": problems,
-    }
+    } | ({"understood": series.understood} if series.understood else {})
 
 
 def document(study: Study, series: Series, remark: str = "") -> dict[str, Any]:
-    """The whole report of a study of one series; ``remark`` is what else the reader has to know."""
+    """The whole report of a study of one series; ``remark`` is a note for its reader."""
     rows = columns.rows(study, scaling.table(series))
     doubts = [line for row in rows for line in row.pop("doubts")]
     scaled = table(series)
@@ -63,11 +64,16 @@ def document(study: Study, series: Series, remark: str = "") -> dict[str, Any]:
         "earlier_predictions": log.scored(log.of_series(study.folder, series), series),
         "committees": committees.tables(study, series.kind, rows),
     }
-    return without_secrets(content)  # a report is made to be handed on
+    return without_secrets(content)  # a report is meant to be shared
+
+
+def of_table(name: str, all_series: Sequence[Series], remark: str = "") -> dict[str, Any]:
+    """The whole report of the series of a plain table."""
+    return without_secrets(tables.document(name, all_series, _now(), remark, _ahead))
 
 
 def of_sweep(study: Sweep, by: str | None = None, remark: str = "") -> dict[str, Any]:
-    """The whole report of the points of a study; ``by`` as of `sweep_table.document`."""
+    """The whole report of the points of a study; ``by`` as in `sweep_table.document`."""
     content = sweep_table.document(study, by)
     document = {
         "format": 1,
@@ -87,7 +93,7 @@ def _now() -> str:
 
 
 def _point(ranks: int, runs: Sequence[Run]) -> dict[str, Any]:
-    """What the figures draw of a point: the lengths of its steps, and where the time of its runs went."""
+    """What the figures show of a point: the lengths of its steps, and where the time of its runs went."""
     seconds = np.concatenate([run.steps.rank0_seconds for run in runs])
     first, middle, third = np.quantile(seconds, (0.25, 0.5, 0.75))
     reach = 1.5 * (third - first)
@@ -111,7 +117,7 @@ def _point(ranks: int, runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def _parts_of_step(runs: Sequence[Run]) -> dict[str, float]:
-    """Mean seconds of the parts of a step, as far as the records tell them apart."""
+    """Mean seconds of the parts of a step, as far as the records separate them."""
     mean: dict[str, float] = {}
     for name in ("input_seconds", "own_seconds", "seconds"):
         arrays = [seconds for run in runs if (seconds := getattr(run.steps, name)) is not None]

@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 import matplotlib
 from matplotlib.figure import Figure
 
-from profiling.reporting import parallel_coordinates, plots
+from profiling.reporting import curves, parallel_coordinates, plots
 from profiling.reporting.plots import BLUE, GRID, INK, MUTED, ORANGE, PAPER, PARTS
 
 NAMES = {INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper", BLUE: "blue", ORANGE: "orange"}
@@ -45,7 +45,7 @@ class Plot(NamedTuple):
 
     title: str
     caption: str
-    svg: str  # the content of a file; marks have titles, which are shown when they are pointed at
+    svg: str  # the content of a file; marks have titles, which are shown on hover
     inline: str  # the same as an element of a page
     figure: Figure  # for the other forms
 
@@ -58,9 +58,11 @@ class Plot(NamedTuple):
 
 
 def draw(document: dict[str, Any]) -> dict[str, Plot]:
-    """All figures that there are data for, by the name of their files."""
+    """All figures for which there are data, by the names of their files."""
     if "sweep" in document:
         chosen = parallel_coordinates.figure(document["sweep"])
+    elif "tables" in document:
+        chosen = curves.figures(document)
     else:
         levels = {"level": f"{document['confidence']:.0%}", "forecast": f"{document['prediction']['confidence']:.0%}"}
         chosen = {
@@ -73,7 +75,7 @@ def draw(document: dict[str, Any]) -> dict[str, Plot]:
 
 
 def _of_what(document: dict[str, Any], caption: str) -> str:
-    """The caption of a figure, of a study whose runs were timed as a whole."""
+    """The caption of a figure for a study whose runs were timed as a whole."""
     return caption.replace("over its timed steps", "while it ran") if document["whole"] else caption
 
 
@@ -82,7 +84,7 @@ def _draw(document: dict[str, Any], name: str, title: str, caption: str, paint: 
     tips: list[str] = []
     paint(document, figure, tips)
     figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # everything has its place now, in all forms
+    figure.set_layout_engine("none")  # the layout is final now, in all forms
     svg = _svg(figure, tips)
     return Plot(title, caption, svg, _inline(svg, name), figure)
 
@@ -98,7 +100,7 @@ def _svg(figure: Figure, tips: list[str]) -> str:
 
 
 def _inline(svg: str, name: str) -> str:
-    """In the page's colours, as wide as its place, with ids of its own."""
+    """The figure in the page's colours, as wide as its place, with unique ids."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r'<svg [^>]*viewBox="([^"]+)"[^>]*>', r'<svg viewBox="\1" role="img" tabindex="0">', svg, count=1)
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)

@@ -6,7 +6,7 @@ from typing import Any
 
 from profiling.reporting import blocks
 
-HEADING = 10  # letters of a line
+HEADING = 10  # letters per line
 _SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 _SPECIAL |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
 _SPECIAL |= {sign: f"\\textsuperscript{{{number}}}" for number, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}
@@ -38,15 +38,15 @@ def tables(document: dict[str, Any]) -> str:
 
 
 def escape(words: str) -> str:
-    """Text as LaTeX shows it; signs beyond UTF-8's Latin letters, which pdfLaTeX cannot set, become a question mark."""
+    """Text escaped for LaTeX. Characters beyond the Latin letters, which pdfLaTeX cannot set, become question marks."""
     known = "".join(sign if ord(sign) < 0x250 or sign in _SPECIAL else "?" for sign in words)
     return "".join(_SPECIAL.get(sign, sign) for sign in known).replace("--", "-{}-")
 
 
 def _stacked(title: str) -> str:
-    """A heading in lines of some letters, so that its column is not wider than its cells."""
+    """A heading broken into short lines, so that its column is not wider than its cells."""
     lines = textwrap.wrap(title, HEADING, break_long_words=False, break_on_hyphens=False)
-    stack = r" \\{} ".join(map(escape, lines))  # a bracket behind the bare command would be its option
+    stack = r" \\{} ".join(map(escape, lines))  # a bracket after the bare command would be its option
     return rf"\shortstack[r]{{{stack}}}"
 
 

@@ -32,5 +32,5 @@ def report(document: dict[str, Any], figures: "dict[str, Plot]") -> str:
 
 
 def safe(words: str) -> str:
-    """Text that is one cell of a table."""
+    """Text escaped as one cell of a table."""
     return words.replace("|", "\\|")

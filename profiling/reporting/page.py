@@ -12,15 +12,15 @@ from profiling.reporting.blocks import Block
 if TYPE_CHECKING:
     from profiling.reporting.figures import Plot  # imports matplotlib
 
-WIDE = 7  # inches: a figure beyond takes the whole width of the page
+WIDE = 7  # inches: a wider figure takes the whole width of the page
 
 
 def page(document: dict[str, Any], drawn: "dict[str, Plot]") -> str:
-    """The content of index.html, in which the document is as JSON too."""
+    """The content of index.html, which also contains the document as JSON."""
     shown = blocks.blocks(document)
     tables = [_table(block) for block in shown]
     titles = [block.title for block in shown]  # the figures stand between the measured and the predicted
-    measured = titles.index(blocks.PREDICTED) if blocks.PREDICTED in titles else len(titles)
+    measured = next((place for place, title in enumerate(titles) if title.startswith(blocks.PREDICTED)), len(titles))
     about = [
         f"<dt>{escape(label)}</dt><dd{' class=command' if label == 'command' else ''}>{escape(value)}</dd>"
         for label, value in document["about"].items()

@@ -1,4 +1,4 @@
-"""The points of a sweep as lines across parallel axes: its parameters, then what came of them."""
+"""The points of a sweep as lines across parallel axes: its parameters, then its results."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -13,15 +13,15 @@ from profiling import text
 from profiling.reporting import plots, sweep_table
 from profiling.reporting.plots import INK, MUTED, ORANGE, PAPER
 
-FIGURES = 4  # that have an axis, where the table shows more
-LINES = 1000  # that are drawn, the best ones
-LABELS = 12  # of an axis
+FIGURES = 4  # at most that have an axis, if the table shows more
+LINES = 1000  # at most that are drawn, the best ones
+LABELS = 12  # at most per axis
 _UNDER_LABELS: Any = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.7, "pad": 0.6}
-WIDE = 50  # the largest value over the smallest, from which an axis is logarithmic
+WIDE = 50  # ratio of the largest to the smallest value from which on an axis is logarithmic
 
 
 class _Axis(NamedTuple):
-    """An axis: where each point meets it, from 0 to 1, and which places have labels."""
+    """An axis: where each point crosses it, from 0 to 1, and which positions have labels."""
 
     title: str
     places: list[float]
@@ -29,7 +29,7 @@ class _Axis(NamedTuple):
 
 
 def figure(content: dict[str, Any]) -> dict[str, tuple[str, str, plots.Painter]]:
-    """Name, title, caption and painter of the figure; nothing where there is no point or nothing to compare.
+    """Name, title, caption and painter of the figure; nothing if there is no point or nothing to compare.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def figure(content: dict[str, Any]) -> dict[str, tuple[str, str, plots.Painter]]
 
 
 def _parameter(name: str, points: Sequence[dict[str, Any]]) -> _Axis:
-    """An axis of numbers where all values are some, else of words in the order in which they were given."""
+    """A numeric axis if all values are numbers, else one of words in the order in which they were given."""
     words = [sweep_table.coordinate(point, name) for point in points]
     numbers = [_number(word) for word in words]
     if all(math.isfinite(number) for number in numbers):
@@ -83,7 +83,7 @@ def _figure(name: str, points: Sequence[dict[str, Any]]) -> _Axis:
 
 
 def _scale(numbers: Sequence[float]) -> Callable[[float], float]:
-    """Where a number is between the least and the largest of some, 0 to 1; by its logarithm where they span powers."""
+    """Position of a number between the least and the largest one, 0 to 1; logarithmic if they span powers of ten."""
     low, high = min(numbers), max(numbers)
     if low == high:
         return lambda number: 0.5

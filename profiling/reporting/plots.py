@@ -13,7 +13,7 @@ from profiling import text
 INK, MUTED, GRID, PAPER = "#1c2128", "#66707c", "#d8dee4", "#ffffff"
 BLUE, ORANGE = "#2166ac", "#c4560a"
 PARTS = ("#9aa5b1", "#6f9bc8", "#b3b8f0", "#e0b35a", "#d98880", "#2f9e77", "#a98bc9", "#5b6770", "#d16ba5", "#8a9a3b")
-"""Of the phases of a run, in their order."""
+"""The phases of a run, in their order."""
 _OF_STEP = {
     "wait for the batch": ("input", 3),
     "own gradients": ("gradients", 5),
@@ -21,36 +21,42 @@ _OF_STEP = {
     "not told apart": ("undivided", 0),
 }
 _OF_TRACED = {"compute": 5, "communication": 1, "input": 3, "host": 2, "compile": 4, "idle": 0}
-LINES = 8  # ranks up to which each is a line; more are a map of heat
+LINES = 8  # number of ranks up to which each is a line; more ranks are a heat map
 
 Painter = Callable[[dict[str, Any], Figure, list[str]], None]
-"""Draws a document into a figure, and adds to the list what a mark says when it is pointed at."""
+"""Draws a document into a figure, and adds the hover text of marks to the list."""
 
 
 def tip(tips: list[str], words: str) -> str:
-    """The id of a mark which says these words when it is pointed at."""
+    """The id of a mark with this hover text."""
     tips.append(words)
     return f"tip{len(tips) - 1}"
 
 
-def _ranks(axes: Axes, workers: Sequence[int]) -> None:
-    """A logarithmic axis with the numbers of ranks that there are."""
+def workers_axis(axes: Axes, workers: Sequence[int], works: str = "ranks") -> None:
+    """A logarithmic axis with the numbers of workers that there are."""
     axes.set_xscale("log", base=2)
-    shown = workers if len(workers) < 14 else workers[:: len(workers) // 10]
+    ticks(axes, workers)
+    axes.set_xlabel(works)
+
+
+def ticks(axes: Axes, values: Sequence[float]) -> None:
+    """Marks of the horizontal axis at values, or at some of many."""
+    shown = values if len(values) < 14 else values[:: len(values) // 10]
     axes.xaxis.set_major_locator(FixedLocator(shown))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: text.number(value)))
-    axes.set_xlabel("ranks")
 
 
 def _sizes(axes: Axes, points: Sequence[dict[str, Any]]) -> None:
-    """An axis with a place for each number of ranks."""
+    """An axis with one position per number of ranks."""
     axes.set_xticks(range(len(points)), [str(point["workers"]) for point in points])
     axes.set_xlabel("ranks")
     axes.grid(False, axis="x")
 
 
-def _rate(axes: Axes, unit: str) -> None:
+def rate_axis(axes: Axes, unit: str) -> None:
+    """A logarithmic axis of throughput in a unit."""
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: text.number(value)))
@@ -78,11 +84,11 @@ def _throughput(document: dict[str, Any], figure: Figure, tips: list[str]) -> No
         rates = point["throughputs"]
         axes.plot([point["workers"]] * len(rates), rates, "_", color=BLUE, alpha=0.45, markersize=9)
     _measured(axes, rows, "throughput", tips, text.number)
-    _rate(axes, document["unit"])
+    rate_axis(axes, document["unit"])
     axes.plot([], [], "o", color=BLUE, label="measured")
     axes.plot([], [], "_", color=BLUE, alpha=0.45, label="each repeat")
     axes.legend(loc="best")
-    _ranks(axes, workers)
+    workers_axis(axes, workers)
 
 
 def _efficiency(document: dict[str, Any], figure: Figure, tips: list[str]) -> None:
@@ -93,7 +99,7 @@ def _efficiency(document: dict[str, Any], figure: Figure, tips: list[str]) -> No
     axes.set_ylim(0, max(1.08, 1.05 * highest))
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.set_ylabel("parallel efficiency")
-    _ranks(axes, [row["workers"] for row in rows])
+    workers_axis(axes, [row["workers"] for row in rows])
 
 
 def _steps(document: dict[str, Any], figure: Figure, tips: list[str]) -> None:
@@ -145,7 +151,7 @@ def _breakdown(document: dict[str, Any], figure: Figure, tips: list[str]) -> Non
 def _stack(
     axes: Axes, points: Sequence[dict], parts: dict[str, tuple], label: str, columns: int, tips: list[str]
 ) -> None:
-    """A bar for each point, of parts: name -> colour, and height at each point."""
+    """A stacked bar per point. Parts: name -> colour, and height at each point."""
     bottoms = [0.0] * len(points)
     for name, (colour, heights) in parts.items():
         bars = axes.bar(range(len(points)), heights, 0.62, bottoms, color=colour, label=name)
@@ -206,13 +212,13 @@ def _prediction(document: dict[str, Any], figure: Figure, tips: list[str]) -> No
     axes.plot([], [], "o", color=BLUE, label="measured")
     if document["earlier_predictions"]:
         axes.plot([], [], "D-", color=ORANGE, label="predicted before")
-    _rate(axes, unit)
+    rate_axis(axes, unit)
     axes.legend(loc="best")
-    _ranks(axes, sorted({row["workers"] for row in document["rows"]}.union(ahead["asked"])))
+    workers_axis(axes, sorted({row["workers"] for row in document["rows"]}.union(ahead["asked"])))
 
 
 OF_STEPS = ("steps", "breakdown")
-"""Figures that runs without steps do not have."""
+"""Figures that need steps."""
 
 FIGURES: dict[str, tuple[str, str, Painter]] = {
     "throughput": (

@@ -8,20 +8,20 @@ from profiling import text
 from profiling.study import confidence, sweep
 from profiling.study.sweep import Outcome, Sweep
 
-NAMED = 8  # runs that are named of those with the same reason
+NAMED = 8  # at most this many runs with the same reason are named
 
 
 def document(study: Sweep, by: str | None = None, smallest: bool | None = None) -> dict[str, Any]:
-    """All that the table says; its keys are described in docs/studies.md.
+    """The content of the table; its keys are described in docs/studies.md.
 
     Parameters
     ----------
     study : Sweep
         The points.
     by : str, optional
-        The figure by whose mean they are sorted, and the only one that is shown; without it all are.
+        The figure whose mean sorts the points, and the only one shown; without it all figures are shown.
     smallest : bool, optional
-        Whether small values are good; by default what the workload's target or the name of the figure says.
+        Whether small values are good; by default the workload's target or the name of the figure decides.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def document(study: Sweep, by: str | None = None, smallest: bool | None = None) 
 
 
 def _why(run: Outcome, figure: str | None) -> str:
-    """Why a run is not in the table, or a figure of it is not; empty if all is there."""
+    """Why a run or one of its figures is not in the table; empty if everything is."""
     if run.why:
         return run.why
     if figure is None:
@@ -85,14 +85,14 @@ def _why(run: Outcome, figure: str | None) -> str:
 
 
 def axes(content: dict[str, Any]) -> list[str]:
-    """The columns by which points are told apart: nodes only where they differ, or nothing else does."""
+    """The columns that distinguish the points: nodes only if they differ, or if nothing else does."""
     points = content["points"]
     names = list(dict.fromkeys(name for point in points for name in point["values"]))
     return ([] if names and len({point["nodes"] for point in points}) == 1 else ["nodes"]) + names
 
 
 def coordinate(row: dict[str, Any], axis: str) -> str:
-    """Where a point or run is on an axis, as it was written."""
+    """The value of a point or run on an axis, as it was written."""
     value = str(row["nodes"]) if axis == "nodes" else row["values"].get(axis, "")
     return value if value.isprintable() else repr(value)
 
@@ -133,7 +133,7 @@ def flat(content: dict[str, Any]) -> list[list[Any]]:
 
 
 def of_runs(content: dict[str, Any]) -> list[dict[str, Any]]:
-    """A row per run: where it is, its state, its figures."""
+    """A row per run: its values on the axes, its state, its figures."""
     whys = {left["run"]: left["why"] for left in content["left_out"]}
     rows = []
     for run in content["runs"]:
@@ -144,12 +144,12 @@ def of_runs(content: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def column(figure: str, taken: Iterable[str]) -> str:
-    """The name of a figure's column beside others, of which one may be called so."""
+    """The name of a figure's column, distinct from other columns."""
     return f"metric_{figure}" if figure in taken else figure
 
 
 def summary(content: dict[str, Any]) -> str:
-    """The result in one sentence; ``objective`` in the content is the figure that tells which point is the best."""
+    """The result in one sentence; ``objective`` in the content is the figure that decides which point is the best."""
     points, objective = content["points"], content["objective"]
     runs = f"{sum(point['done'] for point in points)} of {sum(point['asked'] for point in points)} runs are done"
     reached = [point for point in points if objective in point["figures"]]
@@ -165,7 +165,7 @@ def summary(content: dict[str, Any]) -> str:
 
 
 def notes(content: dict[str, Any]) -> list[str]:
-    """What the reader has to know: how it is sorted, what stands in it, and which runs do not."""
+    """Notes for the reader: how the table is sorted, what it contains, and which runs it leaves out."""
     by, points = content["by"], content["points"]
     lines = []
     if by is not None:
@@ -203,7 +203,7 @@ def _title(content: dict[str, Any], figure: str) -> str:
 
 
 def _having(point: dict[str, Any], figure: str | None) -> int:
-    """How many of the runs of a point are done and, where there is a figure, have it."""
+    """How many runs of a point are done and, if a figure is given, have it."""
     return point["done"] if figure is None else _of(point, figure, "repeats", 0)
 
 

@@ -12,10 +12,10 @@ hierarchical       reduce-scatter and allgather in the node,    Horovod's HOROVO
                    in between one of the above over the nodes   trees; Kurth et al. 2018, section V-A4
 ================== ============================================ ====================================================
 
-L = ceil(log2 p) for the tree, floor(log2 p) for the two others, p' = 2^L; the parts in brackets are for a p that is not
-a power of two, whose ranks beyond p' hand their data to another and get the result from it. The additions themselves
-are left out: they cost less than their data's way through memory. All are without contention: the network gives every
-node its full speed at any size.
+L = ceil(log2 p) for the tree, floor(log2 p) for the two others, p' = 2^L. The parts in brackets apply if p is not a
+power of two: ranks beyond p' hand their data to another rank and get the result from it. The additions themselves are
+left out: they cost less than moving their data through memory. All formulas are without contention: the network gives
+every node its full speed at any size.
 
 R. Thakur, R. Rabenseifner, W. Gropp, "Optimization of Collective Communication Operations in MPICH", IJHPCA 19(1),
 2005.
@@ -30,7 +30,7 @@ from typing import Literal, get_args
 class Link:
     """A connection, one way."""
 
-    latency_s: float  # alpha: of a message
+    latency_s: float  # alpha: latency of a message
     bytes_per_s: float  # 1 / beta
 
 
@@ -38,8 +38,8 @@ class Link:
 class Links:
     """The connections of a cluster."""
 
-    between: Link  # of a node to the others: of all its adapters together
-    within: Link  # of a rank to another of its node
+    between: Link  # from a node to the others, over all its adapters together
+    within: Link  # from a rank to another one of its node
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,11 @@ class Cluster:
 
     nodes: int
     ranks_per_node: int
-    links: tuple[Links, ...]  # protocols, of which each message takes the one that is fastest for it
+    links: tuple[Links, ...]  # protocols; each message takes the one that is fastest for it
 
     @property
     def ranks(self) -> int:
-        """Of all nodes."""
+        """The number of ranks of all nodes."""
         return self.nodes * self.ranks_per_node
 
 
@@ -87,7 +87,7 @@ FLAT = {
     "recursive-doubling": recursive_doubling,
     "halving-doubling": halving_doubling,
 }
-"""Name -> (bytes, ranks, link) -> seconds: all ranks alike."""
+"""Name -> (bytes, ranks, link) -> seconds, for ranks that are all alike."""
 
 Algorithm = Literal[
     "auto",
@@ -100,12 +100,12 @@ Algorithm = Literal[
     "hierarchical-recursive-doubling",
     "hierarchical-halving-doubling",
 ]
-"""The names of `seconds`: of all ranks alike, or within the nodes and then between them."""
+"""The names for `seconds`: algorithms for ranks that are all alike, or within the nodes and then between them."""
 ALGORITHMS = get_args(Algorithm)
 
 
 def seconds(size: float, cluster: Cluster, algorithm: Algorithm = "auto") -> float:
-    """Time of an allreduce of some bytes; "auto" is the fastest algorithm for them, as MPI and NCCL choose theirs."""
+    """Time of an allreduce of some bytes. "auto" is the fastest algorithm for this size, as in MPI and NCCL."""
     if cluster.ranks == 1 or size == 0:
         return 0.0
     names = ALGORITHMS[1:] if algorithm == "auto" else [algorithm]
@@ -116,14 +116,14 @@ def _seconds(size: float, cluster: Cluster, links: Links, algorithm: str) -> flo
     if algorithm in FLAT:
         return FLAT[algorithm](size, cluster.ranks, _as_one(cluster, links, algorithm))
     inner = FLAT[algorithm.removeprefix("hierarchical-")]
-    # Each rank reduces its part of the data with its peers on the other nodes; on the node's adapters all parts meet.
+    # Each rank reduces its part of the data with its peers on other nodes; all parts share the node's adapters.
     return ring(size, cluster.ranks_per_node, links.within) + inner(size, cluster.nodes, links.between)
 
 
 def negotiation(cluster: Cluster) -> float:
-    """Seconds in which the ranks agree on what all have ready: two tiny allreduces, by recursive doubling.
+    """Seconds in which the ranks agree on what all of them have ready: two tiny allreduces, by recursive doubling.
 
-    So does Horovod since 0.16, once its response cache knows the tensors (controller.cc, response_cache.cc).
+    Horovod does this since 0.16, once its response cache knows the tensors (controller.cc, response_cache.cc).
     """
     links = (_as_one(cluster, links, "recursive-doubling") for links in cluster.links)
     return 2 * min(recursive_doubling(0, cluster.ranks, link) for link in links)
@@ -137,10 +137,10 @@ def _as_one(cluster: Cluster, links: Links, algorithm: str) -> Link:
     if cluster.ranks_per_node == 1:
         return between
     latency = max(between.latency_s, within.latency_s)
-    if algorithm == "ring":  # most of its hops are within a node, and data make all hops one after the other
+    if algorithm == "ring":  # most hops are within a node, and the data pass all hops one after the other
         hops = cluster.ranks - 1
         out = (cluster.nodes - 1) / hops
         latency = out * between.latency_s + (1 - out) * within.latency_s
-    # Along a ring or a tree one stream leaves a node, as ranks are numbered by node; else each rank has a far partner.
+    # In a ring or tree one stream leaves a node, as ranks are numbered by node; else each rank's partner is remote.
     streams = cluster.ranks_per_node if algorithm.endswith("doubling") else 1
     return Link(latency, min(between.bytes_per_s / streams, within.bytes_per_s))

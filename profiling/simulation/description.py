@@ -1,11 +1,11 @@
-"""A file that describes the step of a workload, so that one can be simulated that was never run here. TOML:
+"""A TOML file that describes the step of a workload, so that workloads can be simulated that were never run here:
 
 name = "DeepLabv3+, FP32"
 batch = 1                       # examples per rank and step
-seconds = 1.0                   # from the begin of a step until all gradients are ready, on one rank alone; the mean
-forward = 0.333                 # share of that before the backward pass; a third where it is not given
+seconds = 1.0                   # mean, from the beginning of a step until all gradients are ready, on one rank alone
+forward = 0.333                 # share of that before the backward pass; a third if not given
 update = 0.0                    # seconds after the gradients have been reduced
-site = "summit"                 # whose links; --site is another one
+site = "summit"                 # whose links; --site overrides it
 ranks_per_node = 6
 gradients = [[9408, 0.02], ...] # bytes of each, and its part of the backward pass, in the order of the FORWARD pass
 notes = ["..."]                 # printed with the result
@@ -25,8 +25,7 @@ import numpy as np
 
 from launch.errors import Refusal
 from launch.plan import typed
-from launch.plan.request import Count, NotNegative
-from launch.plan.typed import Bounds
+from launch.plan.typed import Bounds, Count, NotNegative
 from profiling.simulation import step_model
 from profiling.simulation.jitter import Jitter
 from profiling.simulation.step_model import FORWARD, StepModel, Transport
@@ -57,7 +56,7 @@ class _Description:
 
 
 def read(path: Path) -> StepModel:
-    """A description file, or one of those in profiling/simulation/published by its name.
+    """A description file, or one in profiling/simulation/published, given by its name.
 
     Raises
     ------

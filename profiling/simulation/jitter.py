@@ -1,8 +1,8 @@
-"""How unequal the ranks are, and the steps of a rank: factors of the time that a rank computes, with the mean 1.
+"""The spread of ranks, and of the steps of a rank: factors of the time that a rank computes, with mean 1.
 
-A rank has a factor of its own, which stays (no two GPUs are alike), and one that is drawn anew in each step. All ranks
-wait for the slowest, so what counts is the greatest product of both over the ranks; of 27,360 ranks it lies far out in
-the tail.
+A rank has a constant factor (no two GPUs are alike), and another one that is drawn in each step. All ranks wait for
+the slowest, so what counts is the greatest product of both over the ranks; for 27,360 ranks it lies far out in the
+tail.
 """
 
 import math
@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from launch.plan.request import NotNegative
+from launch.plan.typed import NotNegative
 
-TAIL = 0.1  # of the measured steps, the slowest: behind them the tail is taken to fall exponentially
-DRAWS = 2_000_000  # rank-steps that are drawn at most
-STEPS = (8, 64)  # that are drawn, at least and at most
+TAIL = 0.1  # share of the slowest measured steps, beyond which the tail is assumed to fall exponentially
+DRAWS = 2_000_000  # at most this many rank-steps are drawn
+STEPS = (8, 64)  # at least and at most this many are drawn
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Jitter:
     """Spread of the time that ranks compute."""
 
     rank_deviation: NotNegative = 0.0  # of the logarithm of a rank's own factor, which is log-normal
-    step_factors: tuple[float, ...] = ()  # of single steps, as measured, with the mean 1; none: see step_deviation
-    step_deviation: NotNegative = 0.0  # of the logarithm of a step's factor, where none were measured
+    step_factors: tuple[float, ...] = ()  # of single steps, as measured, with mean 1; if empty, see step_deviation
+    step_deviation: NotNegative = 0.0  # of the logarithm of a step's factor, if none were measured
 
     def slowest(self, ranks: int, seed: int = 0) -> np.ndarray:
         """The factor of the slowest rank in each of 8 to 64 steps; the same seed gives the same factors."""
@@ -33,7 +33,7 @@ class Jitter:
         generator = np.random.default_rng(seed)
 
         def factors() -> np.ndarray:
-            # The ranks too are drawn anew for each step: which of a machine's GPUs a job will get is not known.
+            # The ranks are also drawn for each step: it is not known which of a machine's GPUs a job will get.
             of_ranks = _log_normal(generator, self.rank_deviation, ranks)
             if self.step_factors:
                 return of_ranks * quantiles(np.array(self.step_factors), generator.random(ranks))
@@ -46,15 +46,15 @@ class Jitter:
 
 
 def _log_normal(generator: np.random.Generator, deviation: float, count: int) -> np.ndarray:
-    """Of mean 1; ``deviation`` is that of the logarithm."""
+    """Log-normal factors with mean 1; ``deviation`` is that of the logarithm."""
     return np.exp(deviation * generator.standard_normal(count) - deviation**2 / 2)
 
 
 def quantiles(measured: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Quantiles of what was measured, with an exponential tail behind its last tenth.
+    """Quantiles of the measured values, with an exponential tail beyond the last tenth.
 
     The excess over a high threshold has an exponential tail for all distributions whose maxima tend to Gumbel's law,
-    such as the normal, log-normal and gamma ones (Pickands 1975). Few measured values cannot tell more of their tail.
+    such as the normal, log-normal and gamma ones (Pickands 1975). A few measured values say no more about their tail.
     """
     values = np.sort(measured)
     above = min(max(1, round(TAIL * len(values))), len(values) - 1)
@@ -75,7 +75,7 @@ def measure(seconds: np.ndarray) -> Jitter:
     factors = seconds / of_rank[:, None]
     spread = 0.0
     if ranks > 1:
-        # What a mean over few steps owes to the steps themselves is no property of the rank.
+        # The part of a rank's mean that is due to the spread of its few steps is not a property of the rank.
         within = float(np.log(factors).var(1, ddof=1).mean()) / steps if steps > 1 else 0.0
         spread = math.sqrt(max(0.0, float(np.log(of_rank).var(ddof=1)) - within))
     return Jitter(rank_deviation=spread, step_factors=tuple(factors.ravel().tolist()) if steps > 1 else ())

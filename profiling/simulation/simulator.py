@@ -3,10 +3,10 @@
     time          forward      |  backward: gradients become ready        | wait | update
     messages                      [ 1 ]      [ 2 ][   3   ]        [ 4 ]
 
-All ranks make the step together, so each moment of it is that of the slowest rank in this step. Every ``cycle_ms`` the
+All ranks make the step together, so its times are those of the slowest rank in this step. Every ``cycle_ms`` the
 ranks agree on the gradients that all have ready, and these are reduced in messages of at most ``fusion_mib``, one after
-the other. Messages are handed to a stream of the GPU and looking goes on, as Horovod does with NCCL: so what is fused
-does not depend on how fast the network is. Without overlap all gradients are sent at the end of the backward pass.
+the other. Messages are handed to a stream of the GPU and the cycles continue, as in Horovod with NCCL. What is fused
+therefore does not depend on how fast the network is. Without overlap all gradients are sent after the backward pass.
 """
 
 import math
@@ -30,18 +30,18 @@ class Simulated:
     step: float
     step_low: float  # 5th percentile over the steps
     step_high: float  # 95th
-    slowest: float  # of it, because the slowest rank computes longer than the mean
-    communication: float  # of it, while nothing is computed
+    slowest: float  # the part of it because the slowest rank computes longer than the mean
+    communication: float  # the part of it while nothing is computed
     messages: int  # per step, rounded
     throughput: float  # examples/s, all ranks
-    efficiency: float  # throughput over that of as many ranks as fast as the mean one that need not wait
+    efficiency: float  # throughput over that of equally many ranks that are as fast as the mean one and never wait
 
 
 def simulate(model: StepModel, cluster: Cluster, jitter: float = 1.0, seed: int = 0) -> Simulated:
     """Simulate steps of the ranks of a cluster; ``jitter`` multiplies the spread of the model's ranks and steps."""
     factors = np.maximum(1 + jitter * (model.jitter.slowest(cluster.ranks, seed) - 1), 1e-3)
     if cluster.ranks == 1:
-        factors = np.ones_like(factors)  # nobody waits for anybody, and the mean is known
+        factors = np.ones_like(factors)  # no rank waits for another, and the mean is known
     distinct, which = np.unique(factors, return_inverse=True)
     ends, counts = np.array([_communicated(model, cluster, float(factor)) for factor in distinct]).T[:, which]
     steps = ends + model.update
@@ -63,28 +63,28 @@ def simulate(model: StepModel, cluster: Cluster, jitter: float = 1.0, seed: int 
 
 
 def _communicated(model: StepModel, cluster: Cluster, factor: float) -> tuple[float, int]:
-    """When the last message of a step is through, and how many there were; the slowest rank is ``factor`` slower."""
+    """When the last message of a step is complete, and how many there were; the slowest rank is ``factor`` slower."""
     computed = model.compute * factor
     if cluster.ranks == 1:
         return computed, 0
     agreed = allreduce.negotiation(cluster)
     ready = model.ready * factor if model.transport.overlap else np.full(len(model.ready), computed)
     messages = fuse(model.sizes, ready, model.transport)
-    free = 0.0  # from when on the stream has nothing to do
+    free = 0.0  # time from which the stream is idle
     for at, size in messages:
         free = max(free, at + agreed) + allreduce.seconds(size, cluster, model.transport.allreduce)
     return max(free, computed), len(messages)
 
 
 def fuse(sizes: np.ndarray, ready: np.ndarray, transport: Transport) -> list[tuple[float, float]]:
-    """The messages in which gradients of some sizes (bytes) travel that become ready at some times (rising).
+    """The messages for gradients of given sizes (bytes) that become ready at given times (rising).
 
-    Each is sent at the end of a cycle: its time, and its bytes. A gradient larger than the buffer travels alone.
+    Each message (time, bytes) is sent at the end of a cycle. A gradient larger than the buffer travels alone.
     """
     cycle, room = transport.cycle_ms / 1e3, transport.fusion_mib * _MIB
     messages: list[tuple[float, float]] = []
     for size, at in zip(sizes.tolist(), ready.tolist(), strict=True):
-        # Rounding must not put off by a cycle what is ready at its end.
+        # Rounding must not delay by a cycle what is ready at its end.
         tick = math.ceil(at / cycle - 1e-9) * cycle if cycle else at
         if messages and messages[-1][0] == tick and messages[-1][1] + size <= room:
             messages[-1] = tick, messages[-1][1] + size

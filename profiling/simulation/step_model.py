@@ -1,4 +1,4 @@
-"""What a step of a workload is made of: its gradients, when each is ready, how long the rest takes, how that varies.
+"""The model of a step: its gradients, when each is ready, how long the rest takes, and how that varies.
 
 It comes from a run: its records, its training.json and, where it was traced, its longest operations; or from a file
 (`profiling.simulation.description`).
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from launch.errors import Refusal
-from launch.plan.request import NotNegative
+from launch.plan.typed import NotNegative
 from launch.record.rundir import RunDir
 from profiling.simulation import jitter
 from profiling.simulation.allreduce import Algorithm
@@ -21,16 +21,16 @@ from profiling.traces import store
 from profiling.traces.parts import Operation
 
 FORWARD = 1 / 3
-"""Share of the forward pass where no trace tells it: the backward pass has two products for each one of it."""
+"""Share of the forward pass if there is no trace: the backward pass has two products for each of its products."""
 
 
 @dataclass(frozen=True)
 class Transport:
     """How gradients travel."""
 
-    overlap: bool = False  # while the backward pass goes on, as with Horovod's own optimizer; else after it, as here
+    overlap: bool = False  # during the backward pass, as with Horovod's own optimizer; else after it, as in our loop
     fusion_mib: NotNegative = 128  # largest message: HOROVOD_FUSION_THRESHOLD (of 0.28; older ones had 64)
-    cycle_ms: NotNegative = 1  # between two looks at what is ready: HOROVOD_CYCLE_TIME (of 0.28; older ones had 5)
+    cycle_ms: NotNegative = 1  # between collections of ready gradients: HOROVOD_CYCLE_TIME (of 0.28; older ones had 5)
     allreduce: Algorithm = "auto"
 
 
@@ -47,7 +47,7 @@ class StepModel:
     jitter: Jitter = field(default_factory=Jitter)
     transport: Transport = field(default_factory=Transport)
     unit: str = "examples/s"
-    site: str | None = None  # whose links, where the description says it
+    site: str | None = None  # whose links, if the description says so
     ranks_per_node: int | None = None
     notes: tuple[str, ...] = ()  # where it comes from, and what had to be assumed
 
@@ -104,9 +104,9 @@ def of_run(run: RunDir) -> StepModel:
 def _of_trace(names: list[str], sizes: np.ndarray, operations: list[Operation]) -> tuple[float, np.ndarray] | None:
     """Share of the forward pass, and of each gradient in the backward pass, by the longest operations of a trace.
 
-    An operation of the backward pass is named "gradient_tape/<network>/<layer>/...", with a "_1" after each where the
-    network was called before, and its time goes to the gradients of that layer, by their bytes. Layers that are not
-    among the longest operations share what remains. None where no operation tells its layer.
+    An operation of the backward pass is named "gradient_tape/<network>/<layer>/...", with a "_1" after each if the
+    network was called before. Its time is assigned to the gradients of that layer, by their bytes. Layers that are not
+    among the longest operations share what remains. None if no operation names its layer.
     """
     layers = [name.rpartition("/")[0].rpartition("/")[2] for name in names]
     backward = [(op.name.split("/")[1:], op.seconds) for op in operations if op.name.startswith("gradient_tape/")]
@@ -131,7 +131,7 @@ def _of_trace(names: list[str], sizes: np.ndarray, operations: list[Operation]) 
 
 
 def sending(model: StepModel, **changes: Any) -> StepModel:
-    """The same step, its gradients sent in another way; what is None stays as it is."""
+    """The same step with its gradients sent in another way; arguments that are None change nothing."""
     given = {key: value for key, value in changes.items() if value is not None}
     return dataclasses.replace(model, transport=dataclasses.replace(model.transport, **given))
 
@@ -139,7 +139,7 @@ def sending(model: StepModel, **changes: Any) -> StepModel:
 def model(
     name: str, batch: float, sizes: np.ndarray, compute: float, forward: float, shares: np.ndarray, **others: Any
 ) -> StepModel:
-    """A step whose gradients are in the order of the forward pass: the backward pass goes the other way.
+    """A step from gradients in the order of the forward pass; the backward pass goes the other way.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def model(
     forward : float
         Share of ``compute`` before the backward pass.
     shares : ndarray, shape (gradients,)
-        What each gradient takes of the backward pass.
+        The share of the backward pass that each gradient takes.
     """
     ready = compute * (forward + (1 - forward) * np.cumsum(shares[::-1]) / shares.sum())
     return StepModel(name, batch, sizes[::-1].copy(), ready, compute, **others)

@@ -1,4 +1,4 @@
-"""The GPUs of one run over time, by rank, as coarse as a figure can show it."""
+"""The GPUs of one run over time, by rank, at the resolution that a figure can show."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from profiling.study.run import Run
 from profiling.telemetry import readings
 
 BINS = 120  # of time
-ROWS = 128  # of ranks: where there are more, neighbours share a row
+ROWS = 128  # of ranks: if there are more, neighbours share a row
 
 
 def history(runs: Sequence[Run]) -> dict[str, Any] | None:
@@ -18,7 +18,7 @@ def history(runs: Sequence[Run]) -> dict[str, Any] | None:
     -------
     dict or None
         ``run``; ``workers``; ``seconds``, the middle of each bin (bins,), from the first timed step on; ``ranks``, the
-        first rank of each row (rows,); ``utilisation`` and ``power_w`` (rows, bins), None where nothing was read. None
+        first rank of each row (rows,); ``utilisation`` and ``power_w`` (rows, bins), None if nothing was read. None
         without GPUs.
     """
     run = sorted(runs, key=lambda run: run.throughput)[len(runs) // 2]

@@ -1,4 +1,4 @@
-"""Runs of programs that report figures of merit: their work, their speeds, and what weak or strong rests on."""
+"""Runs of programs that report figures of merit: their work, their speeds, and how weak or strong is decided."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from profiling.study.runs import Study
 
 SUSPICIOUS = 1.2
-"""Efficiency in weak scaling beyond which it is asked whether it is strong."""
+"""Efficiency in weak scaling above which a note asks whether the scaling is strong."""
 ALIKE = 0.02
-"""By which the work of runs may differ and still be the same: it does not always divide by the number of ranks."""
+"""Relative difference of work that still counts as the same: work need not divide by the number of ranks."""
 
 
 def printed_note(study: Study) -> str:
@@ -40,7 +40,7 @@ def printed_note(study: Study) -> str:
 
 
 def scaling_note(study: Study) -> str:
-    """What weak or strong rests on, where the program does not report its work."""
+    """How weak or strong was decided, if the program does not report its work."""
     kind = study.index.get("scaling", "weak")
     note = f"{kind} scaling (--scaling): the program reports no work by which to tell"
     first, last = (study.by_ranks[ranks] for ranks in (min(study.by_ranks), max(study.by_ranks)))
@@ -51,7 +51,7 @@ def scaling_note(study: Study) -> str:
 
 
 def cooperation_note(study: Study) -> str:
-    """That the ranks each did the same work, or that nobody knows, as the largest run has it; empty where they met."""
+    """That each rank did the same work, or that this is unknown, from the largest run; empty if they cooperated."""
     largest = study.by_ranks[max(study.by_ranks)][-1].directory
     try:
         return cooperation.seen(largest, largest.plan())
@@ -66,7 +66,7 @@ def alike(works: Iterable[float]) -> bool:
 
 
 def speeds(runs: Sequence[Run]) -> list[Run]:
-    """Runs, in their order: of a series in weak scaling, whose larger problems advance no faster, speeds times work."""
+    """Runs, in their order. In weak scaling larger problems do not advance faster, so speeds are multiplied by work."""
     by_series: dict[str, list[Run]] = {}
     for run in runs:
         by_series.setdefault(run.series, []).append(run)

@@ -1,4 +1,4 @@
-"""Time to quality: how long runs took until an evaluation reached what their workload calls a finished training."""
+"""Time to quality: how long runs took until an evaluation reached the target of their workload."""
 
 import operator
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ _MEETS = {">=": operator.ge, "<=": operator.le}
 
 
 def target(runs: Sequence[Run]) -> str | None:
-    """What the workload of these runs is to reach, in words; None where it says nothing."""
+    """The target of the workload of these runs, in words; None if it has none."""
     if not (aim := _target(runs[0])):
         return None
     metric, relation, value = aim
@@ -18,9 +18,9 @@ def target(runs: Sequence[Run]) -> str | None:
 
 
 def of_point(runs: Sequence[Run]) -> dict[str, Any]:
-    """Of the repeats of a point: how many reached the target, and the mean time of all, None where one did not.
+    """For the repeats of a point: how many reached the target, and the mean time of all, None if one did not.
 
-    The mean is the arithmetic one, as of costs (Hoefler & Belli, SC15, rule 3).
+    The mean is the arithmetic one, as for costs (Hoefler & Belli, SC15, rule 3).
     """
     reached = [seconds for run in runs if (seconds := seconds_to_target(run)) is not None]
     return {
@@ -30,8 +30,8 @@ def of_point(runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def seconds_to_target(run: Run) -> float | None:
-    """Seconds from the start of a run until an evaluation met the target, summed over its attempts; the time between
-    those, and in the queue, is not in it. None if there is no target, it was never met, or the end of an earlier
+    """Seconds from the start of a run until an evaluation met the target, summed over its attempts, without the time
+    between them and in the queue. None if there is no target, it was never met, or the end of an earlier
     attempt is unknown.
     """
     if not (aim := _target(run)):

@@ -59,7 +59,7 @@ def of_point(runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def _all(used: Sequence[Usage], name: str) -> list[tuple[float, float]]:
-    """The values of a number, where it was read, and over how many seconds."""
+    """The values of a number from the runs that read it, and over how many seconds."""
     return [(usage.numbers[name], usage.seconds) for usage in used if name in usage.numbers]
 
 
@@ -80,7 +80,7 @@ def _gaps(run: Run, used: Sequence[Usage]) -> list[str]:
 
 
 def _recording(runs: Sequence[Run]) -> dict[str, float]:
-    """Of the phase in which steps are made and recorded, the part that is recording."""
+    """The share of recording in the phase in which steps are made and recorded."""
     phases = [run.phases for run in runs]
     if not all("record" in each for each in phases):
         return {}

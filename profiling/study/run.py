@@ -1,4 +1,4 @@
-"""A finished run of a study: what it was, and one throughput."""
+"""A finished run of a study: its properties, and one throughput."""
 
 import os
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ from profiling.study import programs, steps
 from profiling.study.steps import Steps
 
 SOFTWARE = ("python", "tensorflow", "tensorflow-cpu", "keras", "torch", "horovod", "openmpi", "mpi4py", "numpy")
-"""Whose versions may change a speed: the runs of a series have the same."""
+"""Packages whose version may change a speed: all runs of a series have the same."""
 SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "seconds": 1.0, "min": 60.0, "h": 3600.0, "hours": 3600.0}
-"""Units of a time that a program prints."""
+"""Units of times that a program prints."""
 
 
 @dataclass(frozen=True)
@@ -25,35 +25,35 @@ class Run:
 
     directory: RunDir
     name: str
-    series: str  # the workload and the values of the axes, by which runs are compared
+    series: str  # the workload and the values of the axes; runs of one series are compared
     nodes: int
     ranks: int
     repeat: int
     plan: PlanRecord
     environment: Surroundings
-    training: TrainingRecord | None  # None of a program of the user's own
+    training: TrainingRecord | None  # None for a program of the user's own
     result: Result
     events: Sequence[Event]
     started: float | None  # Unix seconds, first attempt
     ended: float | None
     steps: Steps
-    printed: Throughput | None = None  # what its figures of merit say of it
-    work: float | None = None  # that it reports, of all ranks: examples per step, or a figure; None where it does not
+    printed: Throughput | None = None  # what its figures of merit say about it
+    work: float | None = None  # reported work of all ranks: examples per step, or a figure; None if unreported
     work_unit: str | None = None
 
     @property
     def throughput(self) -> float:
-        """Over all ranks."""
+        """Throughput of all ranks."""
         return self.printed.value if self.printed else self.steps.throughput
 
     @property
     def unit(self) -> str:
-        """Of its throughput."""
+        """Unit of its throughput."""
         return self.printed.unit if self.printed else self.steps.unit
 
     @property
     def seconds(self) -> float:
-        """Mean length of a step; of a run without steps its time, as it has printed it or else as a whole."""
+        """Mean length of a step; without steps, the time of the run as it printed it, else that of the whole run."""
         for name in figures.names(self.plan.get("fom") or {}, ["time"]) if self.steps.whole else ():
             factor = SECONDS.get((self.result.get("units") or {}).get(name, "s"))
             value = (self.result.get("metrics") or {}).get(name)
@@ -63,12 +63,12 @@ class Run:
 
     @property
     def all_steps(self) -> int:
-        """How many steps it made, with those that are not timed."""
+        """How many steps it made, including those that are not timed."""
         return self.training["steps"] if self.training else self.result.get("steps", len(self.steps.number))
 
     @property
     def versions(self) -> dict[str, str]:
-        """Of `SOFTWARE`, as installed, or better as imported."""
+        """Versions of `SOFTWARE`, as imported if known, else as installed."""
         versions = {**(self.environment.get("packages") or {}), **(self.result.get("versions") or {})}
         return {name: versions[name] for name in SOFTWARE if name in versions}
 
@@ -79,12 +79,12 @@ class Run:
 
     @property
     def gpus(self) -> int:
-        """Of all nodes."""
+        """The GPUs of all nodes."""
         return self.plan.get("gpus_per_node", 0) * self.nodes
 
     @property
     def made_with(self) -> dict[str, str]:
-        """What changes a speed, and must be the same in all runs of a series."""
+        """What changes a speed, and must therefore be the same in all runs of a series."""
         hardware = {name: self.environment.get(name) for name in ("cpu", "driver")}
         gpus = ", ".join(sorted(set(self.environment.get("gpus") or [])))
         others = {"GPUs": gpus, "throughput in": self.unit}
@@ -92,12 +92,12 @@ class Run:
 
 
 def finished(run: RunDir, series: str, entry: Entry, scaling: Scaling) -> Run | None:
-    """A run of a study, by its entry in the index; None without a result.
+    """The run of an entry in a study's index; None if it has no result.
 
     Raises
     ------
     steps.Unusable
-        Why it cannot be timed.
+        If it cannot be timed; the message says why.
     """
     if not os.path.lexists(run.run_json):
         raise steps.Unusable(f"it is missing: there is no run.json; run it again: {command('resume', run.path.parent)}")

@@ -1,4 +1,4 @@
-"""A study -> the runs that can be compared, one throughput each, and which were left out and why."""
+"""A study -> its comparable runs with one throughput each, and the runs that were left out, with reasons."""
 
 import dataclasses
 import functools
@@ -30,12 +30,12 @@ class Study:
 
     @property
     def series(self) -> list[str]:
-        """Names: one for each combination of the axes, seeds apart."""
+        """Their names: one per combination of the axes, ignoring seeds."""
         return list(dict.fromkeys(run.series for run in self.runs))
 
     @property
     def unit(self) -> str:
-        """Of the throughput of its runs."""
+        """Unit of the throughput of its runs."""
         return self.runs[0].unit
 
     @property
@@ -45,7 +45,7 @@ class Study:
 
     @functools.cached_property
     def by_ranks(self) -> dict[int, list[Run]]:
-        """The repeats of each number of ranks, by rising number."""
+        """The repeats by number of ranks, in rising order."""
         sizes = sorted({run.ranks for run in self.runs})
         return {ranks: [run for run in self.runs if run.ranks == ranks] for ranks in sizes}
 
@@ -66,8 +66,8 @@ def read(
 ) -> Study:
     """The runs of a study that have finished and can be compared.
 
-    ``states`` says of runs without a result why they have none; it is asked once for all of them. ``scaling`` is that
-    of programs that do not report their work, by default what the study was asked for.
+    ``states`` says why runs have no result; it is called once for all of them. ``scaling`` is used for programs that do
+    not report their work; by default it is what the study was asked for.
 
     Raises
     ------
@@ -106,12 +106,12 @@ def read(
 
 
 def kind(study: Study) -> str:
-    """Weak or strong, by what the runs of a series did and not by what the study was called.
+    """Weak or strong, from what the runs of a series did and not from what the study was called.
 
     Raises
     ------
     Refusal
-        If neither the work per rank nor that of all is held.
+        If neither the work per rank nor that of all ranks is constant.
     """
     works = [run.work for run in study.runs if run.work is not None]
     if len(works) < len(study.runs):
@@ -125,7 +125,7 @@ def kind(study: Study) -> str:
 
 
 def notes(study: Study) -> list[str]:
-    """What the reader of a table must know of the runs behind it: what was timed, and what was left out and why."""
+    """Notes on the runs behind a table: what was timed, and what was left out and why."""
     timed = sum(len(run.steps.number) for run in study.runs)
     left = sum((Counter(run.steps.left_out) for run in study.runs), Counter())
     training = all(run.training for run in study.runs)
@@ -178,7 +178,7 @@ def _otherwise(run: Run) -> float:
 
 
 def _series(index: StudyIndex, entry: Entry) -> str:
-    workload = Path(index.get("workload", "")).name  # of a script, without its folder
+    workload = Path(index.get("workload", "")).name  # the name of a script, without its folder
     values = ", ".join(f"{name}={value}" for name, value in entry["values"].items() if name != "seed")
     return f"{workload} {values}".strip()
 

@@ -1,8 +1,8 @@
 """The scaling table: throughput, speed-up and parallel efficiency of each point, with confidence intervals.
 
-Weak scaling holds the work per worker: the speed-up is in work done per second, X(n) / X(base), and a worker's part of
-it, the efficiency, is X(n) / (X(base) n / base). Strong scaling holds the work of all together; as throughput is that
-work over its time, the same two formulas give T(base) / T(n) and T(base) base / (T(n) n).
+In weak scaling the work per worker is constant. The speed-up is in work per second, X(n) / X(base), and a worker's
+share of it, the efficiency, is X(n) / (X(base) n / base). In strong scaling the work of all workers together is
+constant. Throughput is that work over its time, so the same formulas give T(base) / T(n) and T(base) base / (T(n) n).
 """
 
 import dataclasses
@@ -38,7 +38,7 @@ class Row:
 def table(series: Series) -> list[Row]:
     """The scaling table of a series by rising number of workers, of which the first is the base.
 
-    The base's efficiency is 1 without an interval, for it is so by definition.
+    The base's efficiency is 1 by definition, so it has no interval.
     """
     base = series.points[0]
     scatter = variance.scatter([[math.log(rate) for rate in point.rates] for point in series.points])
@@ -71,12 +71,17 @@ def table(series: Series) -> list[Row]:
 
 
 def notes(series: Series, rows: list[Row]) -> list[str]:
-    """What the reader of the table must know: its base, how repeats were summarised, what is missing, outliers."""
+    """Notes for the reader of the table: its base, how repeats were summarised, what is missing, outliers."""
     base = rows[0]
-    held = "the work per worker is held" if series.kind == "weak" else "the work of all workers together is held"
+    held = {"weak": "the work per worker is held", "strong": "the work of all workers together is held"}.get(
+        series.kind
+    )
+    scaling = (
+        f"{series.kind} scaling: {held}" if held else "the table does not say whether it is weak or strong scaling"
+    )
     absolute = f"{text.number(base.throughput, 6)} {series.unit} in absolute terms"
     lines = [
-        f"{series.kind} scaling: {held}; base: {text.plural(base.workers, 'worker')}, {absolute}",
+        f"{scaling}; base: {text.plural(base.workers, 'worker')}, {absolute}",
         "throughput is the harmonic mean over the repeats; speed-up and efficiency are ratios of these, not means of "
         "ratios",
     ]

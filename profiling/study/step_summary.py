@@ -1,4 +1,4 @@
-"""What the timed steps of a run say: their median with an interval, the worst, the throughput, and how ranks wait."""
+"""A summary of the timed steps of a run: median with an interval, the worst steps, throughput, waiting of ranks."""
 
 from dataclasses import asdict
 from typing import Any
@@ -10,7 +10,7 @@ from profiling.study.steps import UNIT, Steps
 
 
 def summary(timed: Steps) -> dict[str, Any]:
-    """What the timed steps of a run say, as `python -m profiling summary --json` has it."""
+    """The summary of the timed steps of a run, as in `python -m profiling summary --json`."""
     seconds = timed.rank0_seconds
     interval, every = median_interval(seconds)
     shares: dict[str, Any] = dict.fromkeys(("waiting_share", "load_balance", "slowest_rank"))
@@ -36,12 +36,12 @@ def summary(timed: Steps) -> dict[str, Any]:
 
 
 def median_interval(seconds: np.ndarray) -> tuple[confidence.Interval | None, int]:
-    """95 % interval of the median step, and every how many steps one is taken for it.
+    """95 % interval of the median step, and the distance between the steps that are used for it.
 
-    Steps that follow each other are alike, and an interval needs independent ones: so it takes them as far apart as the
-    lag at which the autocorrelation of their order has fallen below 0.1, or a tenth of the run.
+    Successive steps are alike, and an interval needs independent ones. The distance is therefore the lag at which the
+    autocorrelation of their order has fallen below 0.1, or a tenth of the run.
     """
-    # Of their places in order: a few long steps must not hide how alike the others are.
+    # Of positions in sorted order, not lengths: a few long steps must not hide how alike the others are.
     places = seconds.argsort().argsort().astype(float)
     places -= places.mean()
     variance = float(places @ places)

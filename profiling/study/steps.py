@@ -16,9 +16,9 @@ from launch.record.steps import WARM_UP, StepReader
 from profiling import text
 
 CLOCK_S = 1.0
-"""By how much wall clocks may disagree with each other, or with the steps' lengths, before it is said."""
+"""Seconds by which wall clocks may disagree with each other, or with the steps' lengths, without a note."""
 APART = 0.1
-"""By which part the times of the ranks of a program may differ unsaid: those that work together take the same."""
+"""Share by which the times of a program's ranks may differ without a note: ranks that cooperate take the same time."""
 
 _KEYS = (
     "rank",
@@ -55,19 +55,19 @@ class Steps:
 
     number: np.ndarray  # (steps,)
     seconds: np.ndarray  # (ranks, steps), from the wait for the batch to the update of the weights
-    input_seconds: np.ndarray | None  # (ranks, steps), of these the wait for the batch; None where it is not recorded
-    own_seconds: np.ndarray | None  # (ranks, steps), of these until the rank's own gradients were ready, the rest being
-    # waiting; None where it is not recorded
+    input_seconds: np.ndarray | None  # (ranks, steps), the wait for the batch in these; None if not recorded
+    own_seconds: np.ndarray | None  # (ranks, steps), the part until the rank's own gradients were ready; the rest
+    # is waiting; None if not recorded
     start: np.ndarray  # (ranks, steps), Unix seconds, by the clock of each rank's node
     examples: float  # per step, all ranks together; or the work in another unit
     left_out: dict[str, int]  # reason -> steps that are not timed
-    doubts: tuple[str, ...]  # what is odd about the records, and what was done about it
+    doubts: tuple[str, ...]  # oddities of the records, and what was done about them
     unit: str = UNIT  # of the throughput
-    whole: bool = False  # whether the one step that there is is the run itself, its start-up included
+    whole: bool = False  # whether the only step is the run itself, including its start-up
 
     @property
     def rank0_seconds(self) -> np.ndarray:
-        """Length of each step on rank 0 (steps,): a step ends on all ranks when the gradients of all have met."""
+        """Length of each step on rank 0 (steps,): a step ends on all ranks when all gradients have been exchanged."""
         return self.seconds[0]
 
     @property
@@ -77,20 +77,20 @@ class Steps:
 
     @property
     def input_share(self) -> float | None:
-        """Part of the time of all ranks that is waiting for batches."""
+        """Share of the time of all ranks spent waiting for batches."""
         return None if self.input_seconds is None else float(self.input_seconds.sum() / self.seconds.sum())
 
     @property
     def span(self) -> tuple[float, float]:
-        """Begin of the first step and end of the last, Unix seconds."""
+        """Beginning of the first step and end of the last, Unix seconds."""
         return float(self.start.min()), float((self.start + self.seconds).max())
 
 
 def read(run: RunDir, ranks: int, scaling: str = "strong") -> Steps:
-    """The steps of a finished run of some ranks. Of a step that was rerun after a kill, the last attempt counts.
+    """The steps of a finished run of some ranks. If a step was rerun after a kill, the last attempt counts.
 
-    Where the program counts no examples, ``scaling`` says whether a step is the work of one rank (weak) or of
-    all (strong).
+    If the program counts no examples, ``scaling`` says whether a step is the work of one rank (weak) or of all
+    (strong).
 
     Raises
     ------
@@ -160,14 +160,14 @@ def read(run: RunDir, ranks: int, scaling: str = "strong") -> Steps:
 
 
 def of_run(result: Result, events: Sequence[Event], ranks: int, scaling: str, work: Throughput | None = None) -> Steps:
-    """A finished run as a step of its own: its last attempt, from the start of the ranks to the end of the last one.
+    """A finished run as a single step: its last attempt, from the start of the ranks to the end of the last one.
 
-    Where its ``work`` is not known, ``scaling`` says whether each rank did the same (weak) or all together (strong).
+    If its ``work`` is unknown, ``scaling`` says whether each rank did the same work (weak) or shared it (strong).
 
     Raises
     ------
     Unusable
-        If it has not noted when that was.
+        If it has not recorded when that was.
     """
     times = {event["event"]: event["time"] for event in events if event["event"] in ("started", "ended")}
     started = times.get("started", math.nan)
@@ -191,7 +191,7 @@ def of_run(result: Result, events: Sequence[Event], ranks: int, scaling: str, wo
 
 
 def _lines(run: RunDir) -> tuple[np.ndarray, int]:
-    """All records (lines, keys) of a run, and how many lines are not a record."""
+    """All records (lines, keys) of a run, and how many lines are not records."""
     tables = [np.empty((0, len(_KEYS)))]
     reader = StepReader(run)
     for path in reader.files():
@@ -229,7 +229,7 @@ def _batch(batches: np.ndarray) -> int:
 
 
 def _clocks(table: np.ndarray) -> list[str]:
-    """What the wall clocks did. No number rests on them: lengths are of a monotonic clock."""
+    """Notes on the wall clocks. No number is based on them: lengths come from a monotonic clock."""
     start, seconds, attempt, number = table[_START], table[_SECONDS], table[_ATTEMPT], table[_STEP, 0]
     doubts, seconds = [], np.where(np.isfinite(seconds), seconds, 0)
     back = np.where(np.diff(attempt) == 0, start[:, :-1] + seconds[:, :-1] - start[:, 1:], 0)

@@ -12,9 +12,9 @@ from profiling.study.steps import Steps
 from profiling.telemetry.usage import Usage, usage
 
 LATE = 0.05
-"""A rank is late in a step when its own part takes longer than the median rank's by this part of the median step."""
+"""A rank is late in a step if its own part takes longer than the median rank's by this share of the median step."""
 FEWEST = 10
-"""In how many more steps than not, within the span that is named, a rank must be late to be called a straggler."""
+"""Surplus of late over other steps, within the named span, from which on a rank is called a straggler."""
 
 _REASONS = ("power", "thermal", "sync_boost", "board_limit", "reliability")
 _EXPLAINING = ("sm_clock_mhz", "throttled_share", *(f"throttled_{reason}_s" for reason in _REASONS))
@@ -30,16 +30,16 @@ class Straggler:
     first_step: int  # of the span in which it is late
     last_step: int
     since: float  # Unix seconds, start of the first step
-    late_seconds: float  # per step, against the median rank, mean over the span
-    slows: float  # that as a part of the steps' length: how much longer they take than if it were like the median rank
-    because: tuple[str, ...]  # what explains it; empty where nothing in the records does
+    late_seconds: float  # per step, relative to the median rank, mean over the span
+    slows: float  # the same as a share of the steps' length: how much longer they take because of this rank
+    because: tuple[str, ...]  # what explains it; empty if nothing in the records does
 
 
 def find(run: RunDir, timed: Steps) -> list[Straggler]:
-    """The stragglers of a run of at least 3 ranks, the worst first: of two that differ neither is late by itself.
+    """The stragglers of a run of at least 3 ranks, the worst first. With two ranks, neither is late by itself.
 
-    A rank's own part of a step (its wait for the batch, and the computation until its gradients are ready) is late or
-    not against the median rank. The span is the stretch of steps with the largest surplus of late ones over others
+    A rank's own part of a step (its wait for the batch, and the computation until its gradients are ready) is compared
+    with the median rank's. The span is the stretch of steps with the largest surplus of late ones over others
     (Bentley 1984, Programming Pearls: maximum-sum subarray), so that a few good steps do not end it.
     """
     ranks, steps = timed.seconds.shape
@@ -58,7 +58,7 @@ def find(run: RunDir, timed: Steps) -> list[Straggler]:
 
 
 def as_text(straggler: Straggler, since: str) -> str:
-    """One line on it; ``since`` is the time in words."""
+    """A line about it; ``since`` is the time in words."""
     node = "" if straggler.node is None else f" on node {straggler.node}"
     device = f" ({straggler.device})" if straggler.device else ""
     why = "; ".join(straggler.because) or "neither input, clocks nor throttling explain it"
@@ -96,7 +96,7 @@ def _describe(run: RunDir, timed: Steps, lateness: np.ndarray, rank: int, span: 
 
 
 def _of_the_gpu(own: Usage, others: Sequence[Usage]) -> list[str]:
-    """What its GPU does that those of the median rank do not."""
+    """How its GPU differs from those of the median rank."""
 
     def against(name: str) -> tuple[float, float] | None:
         peers = [used.numbers[name] for used in others if name in used.numbers]

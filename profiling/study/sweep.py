@@ -1,6 +1,6 @@
-"""What the runs of a study have reached, point by point: their metrics, throughput and time, as their results say them.
+"""The results of a study, point by point: the metrics, throughput and time of its runs.
 
-Unlike `profiling.study.runs` it needs no record of steps and leaves out no finished run: it compares results.
+Unlike `profiling.study.runs` it compares results. It needs no records of steps and leaves out no finished run.
 """
 
 import math
@@ -25,7 +25,7 @@ from profiling.study.variance import Scatter, scatter
 
 LEVEL = 0.95
 THROUGHPUT, TIME = "throughput", "time"
-"""Figures of each run beside its metrics: examples/s of all ranks, and the seconds that its attempts took."""
+"""Figures of each run in addition to its metrics: throughput of all ranks, and the seconds of its attempts."""
 
 _SMALL_IS_GOOD = {
     "cost", "energy", "err", "error", "errors", "latency", "loss", "losses", "mae", "mse", "nll", "perplexity",
@@ -42,10 +42,10 @@ class Outcome:
     values: dict[str, str]  # of its axes
     repeat: int
     figures: dict[str, float]  # finite ones
-    why: str  # it has none: its state; empty of a run that is done
+    why: str  # why it has no figures: its state; empty for a run that is done
     unusable: dict[str, str] = field(
         default_factory=dict
-    )  # figures that are not a finite number, or in no usual unit -> what they are
+    )  # figures that are not a finite number, or in an unusual unit -> what they are
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Point:
-    """The repeats of a point. Runs that differ by their seed alone are repeats of one point."""
+    """The repeats of a point. Runs that differ only by their seed are repeats of one point."""
 
     nodes: int
     values: dict[str, str]
@@ -71,7 +71,7 @@ class Point:
 
     @property
     def done(self) -> int:
-        """How many of its runs are."""
+        """How many of its runs are done."""
         return sum(not run.why for run in self.runs)
 
     def summary(
@@ -109,12 +109,12 @@ class Sweep:
 
     @property
     def runs(self) -> list[Outcome]:
-        """Of all points."""
+        """The runs of all points."""
         return [run for point in self.points for run in point.runs]
 
     @property
     def axes(self) -> list[str]:
-        """The names of the axes by which points differ, nodes and seed apart."""
+        """The names of the axes by which points differ, except nodes and seed."""
         return list(dict.fromkeys(name for point in self.points for name in point.values))
 
     @property
@@ -125,12 +125,12 @@ class Sweep:
 
     @property
     def objective(self) -> str | None:
-        """The figure that tells which point is the best: that of the workload's target, else the first metric."""
+        """The figure that decides which point is best: that of the workload's target, else the first metric."""
         figures = self.figures
         return self.target[0] if self.target and self.target[0] in figures else next(iter(figures), None)
 
     def figure(self, name: str) -> str:
-        """A figure by its name, for which blanks may stand where that has underscores.
+        """A figure by its name, in which blanks may replace underscores.
 
         Raises
         ------
@@ -154,28 +154,28 @@ class Sweep:
         return scatter(samples)
 
     def smallest_is_best(self, figure: str) -> bool:
-        """Whether small values of a figure are good: by the workload's target, else by its name."""
+        """Whether small values of a figure are good, according to the workload's target, else to its name."""
         if self.target and self.target[0] == figure:
             return self.target[1] == "<="
         return bool(_SMALL_IS_GOOD & set(re.split(r"[^a-z]+", figure.lower())))
 
 
 def is_sweep(folder: Path) -> bool:
-    """Whether a study has several points on one number of nodes, or but one number of nodes: it compares results."""
+    """Whether a study compares results: several points on one number of nodes, or only one number of nodes."""
     entries = (read_index(folder) or {"runs": []})["runs"]
     series = {tuple(_values(entry["values"]).items()) for entry in entries}
     return len(series) > 1 or len({entry["nodes"] for entry in entries}) == 1
 
 
 def read(folder: Path, states: Callable[[Sequence[Path]], Sequence[str]]) -> Sweep:
-    """The points of a study, whatever has become of their runs.
+    """The points of a study, whatever the state of their runs.
 
     Parameters
     ----------
     folder : Path
         Of the study.
     states : function
-        Says of runs without a result why they have none; it is asked once for all of them.
+        Says why runs have no result; it is called once for all of them.
 
     Raises
     ------
@@ -221,7 +221,7 @@ def read(folder: Path, states: Callable[[Sequence[Path]], Sequence[str]]) -> Swe
 
 
 def _keep_one_unit(runs: Mapping[str, Outcome], units: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """The units of figures; a figure that a run has in another unit than most is made unusable there."""
+    """The units of figures; a figure that a run has in another unit than most is marked unusable there."""
     seen: dict[str, Counter[str]] = {}
     for run, of in units.items():
         for name in runs[run].figures:
@@ -244,7 +244,7 @@ def _values(values: Mapping[str, str]) -> dict[str, str]:
 
 
 def _figures(metrics: Mapping[str, object]) -> tuple[dict[str, float], dict[str, str]]:
-    """The metrics that are finite numbers, and what others are."""
+    """The metrics that are finite numbers, and what the others are."""
     finite, others = {}, {}
     for name, value in metrics.items():
         if isinstance(value, bool | int | float) and math.isfinite(value):
@@ -255,9 +255,9 @@ def _figures(metrics: Mapping[str, object]) -> tuple[dict[str, float], dict[str,
 
 
 def _seconds(events: Sequence[Event], finished: float) -> float | None:
-    """What the attempts of a run took, the time between them left out; None if the end of one is not known.
+    """Seconds of the attempts of a run, without the time between them; None if the end of one is not known.
 
-    The last ended when it left the result, where its end is not noted yet.
+    If the end of the last one is not recorded yet, it is the time of the result.
     """
     spent, started = 0.0, None
     for event in events:

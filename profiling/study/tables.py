@@ -1,28 +1,26 @@
-"""Studies, and plain tables (CSV or JSON with workers, throughput and kind) -> one series of points with repeats."""
+"""Studies, and plain tables -> one series of points with repeats."""
 
-import csv
 import dataclasses
-import json
-import math
 import re
 import shlex
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import field
 from pathlib import Path
-from typing import Any
 
 from launch.errors import Refusal, command, nearest
-from launch.plan import typed
 from launch.record.rundir import RunDir
 from profiling.study import runs
+from profiling.tables import reading as understood
+from profiling.tables.columns import NEEDED, Asked
+from profiling.tables.reading import Measurement, Reading
 
-COLUMNS = ("workers", "throughput", "kind")
-"""What each row must have. `name` and `unit` are read where they stand; other columns are passed over."""
+NOTHING = Asked()
 
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """What was measured at one number of workers."""
+    """The measurements at one number of workers."""
 
     workers: int
     rates: tuple[float, ...]  # throughput of each repeat, in the order of the table
@@ -38,53 +36,73 @@ class Series:
     """Throughput against the number of workers, measured in one way."""
 
     name: str
-    kind: str  # weak: the work per worker is held; strong: the work of all together
+    kind: str  # weak: the work per worker is held; strong: the work of all together; empty: nothing says it
     unit: str
     points: tuple[Point, ...]  # by rising number of workers
     notes: tuple[str, ...] = ()  # on what is behind the measurements
+    understood: str = ""  # how a table was read, in one line, where it had to be understood
+    parameter: str = ""  # what series of one table differ by, as the size of the problem
+    size: float | None = None  # its value
+    works: str = "workers"  # what is counted: GPUs, nodes
+    seconds: Mapping[int, float] = field(default_factory=dict)  # mean time of the repeats, where a table has times
+    counts: Mapping[str, Mapping[int, int]] = field(default_factory=dict)  # GPU, node ... -> how many, by workers
 
     @property
     def workers(self) -> list[int]:
-        """The numbers of workers, rising."""
+        """The numbers of workers, in rising order."""
         return [point.workers for point in self.points]
 
 
-@dataclasses.dataclass(frozen=True)
-class Measurement:
-    """One row of a table, or one run of a study."""
-
-    where: str  # "line 3", "row 2": what a refusal calls it
-    series: str
-    kind: str
-    unit: str
-    workers: int
-    throughput: float
-
-
-def read(path: Path, name: str | None = None) -> Series:
+def read(path: Path, name: str | None = None, asked: Asked = NOTHING) -> Series:
     """Read one series of a plain table, by its name where there are several.
 
-    A table is ``.csv`` with a header, or ``.json``: a list of rows, or one or a list of series (``workers`` and
-    ``throughput`` as lists, or ``repeats`` as lists by number of workers). Repeats are further rows; rows may stand in
-    any order.
+    A table is what people keep (`profiling.tables`): CSV, Markdown, JSON and others. Repeats are further rows; rows may
+    stand in any order. ``asked`` is what the user says of it.
 
     Raises
     ------
     Refusal
-        No such file, not a table, a value that is not one, several series or kinds, fewer than two points.
+        No such file, not a table, an invalid value, several series or kinds, fewer than two points.
     """
-    measurements = _measurements(path)
-    chosen = _choose(path, name, [one.series for one in measurements])
-    return _series(path, [one for one in measurements if one.series == chosen], ())
+    table = reading(path, asked)
+    chosen = _choose(path, name, [one.series for one in table.measurements])
+    return _of_table(path, table, chosen)
+
+
+def read_all(path: Path, asked: Asked = NOTHING) -> list[Series]:
+    """All series of a plain table, in their order; raises as `read`."""
+    table = reading(path, asked)
+    return [_of_table(path, table, name) for name in dict.fromkeys(one.series for one in table.measurements)]
+
+
+def _of_table(path: Path, table: Reading, name: str) -> Series:
+    measurements = [one for one in table.measurements if one.series == name]
+    series = _series(path, measurements, tuple(table.notes))
+    seconds: dict[int, list[float]] = defaultdict(list)
+    counts: dict[str, dict[int, int]] = defaultdict(dict)
+    for one in measurements:
+        if one.seconds is not None:
+            seconds[one.workers].append(one.seconds)
+        for works, count in one.counts:
+            counts[works].setdefault(one.workers, count)
+    return dataclasses.replace(
+        series,
+        understood=table.understood,
+        parameter=table.parameter,
+        size=measurements[0].size,
+        works=table.works,
+        seconds={workers: sum(times) / len(times) for workers, times in seconds.items()},
+        counts=counts,
+    )
 
 
 def choose(study: runs.Study, name: str | None = None) -> runs.Study:
-    """One series of a study, as `read` chooses it."""
+    """One series of a study, selected as in `read`."""
     return study.only(_choose(study.folder, name, study.series))
 
 
 def of_study(study: runs.Study) -> Series:
-    """The series that a study of one series has measured.
+    """The measured series of a study that has one series.
 
     Raises
     ------
@@ -98,7 +116,7 @@ def of_study(study: runs.Study) -> Series:
 
 def names(path: Path) -> list[str]:
     """The names of the series in a plain table, in their order."""
-    return list(dict.fromkeys(one.series for one in _measurements(path)))
+    return list(dict.fromkeys(one.series for one in reading(path).measurements))
 
 
 def _choose(path: Path, name: str | None, present: Sequence[str]) -> str:
@@ -126,7 +144,8 @@ def _series(path: Path, measurements: Sequence[Measurement], notes: tuple[str, .
     first = measurements[0]
     if len(rates) < 2:
         workers = f"{first.workers} worker{'s' * (first.workers > 1)}"
-        raise Refusal(f"{path} has one point only ({workers}): scaling needs two numbers of workers or more")
+        left = "".join(f"; {note}" for note in notes[:3] if note.startswith("left out"))
+        raise Refusal(f"{path} has one point only ({workers}): scaling needs two numbers of workers or more{left}")
     points = tuple(Point(workers, tuple(rates[workers])) for workers in sorted(rates))
     return Series(first.series, first.kind, first.unit, points, notes)
 
@@ -135,88 +154,20 @@ def _some(where: Sequence[str]) -> str:
     return ", ".join(where[:8]) + (f" and {len(where) - 8} more" if len(where) > 8 else "")
 
 
-def _measurements(path: Path) -> list[Measurement]:
-    """Every row of a plain table, checked."""
-    readers = {".csv": _csv_rows, ".json": _json_rows}
-    needed = f"give a table with the columns {', '.join(COLUMNS)}"
+def reading(path: Path, asked: Asked = NOTHING) -> Reading:
+    """What a plain table says; raises as `read`."""
     if RunDir(path).run_json.is_file():
         raise Refusal(f"{path} is a run, and a table is that of a study: {command('summary', path)} shows the run")
-    if path.suffix.lower() not in readers:
-        raise Refusal(f"{path} is neither .csv nor .json, nor the folder of a study: {needed}")
     try:
         content = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "not UTF-8"
-        raise Refusal(f"cannot read {path} ({why}): give a .csv or .json table") from None
+        raise Refusal(f"cannot read {path} ({why}): give the folder of a study, or a table as text") from None
     if not content.strip():
-        raise Refusal(f"{path} is empty: {needed}")
-    rows = [_measurement(path, where, cells) for where, cells in readers[path.suffix.lower()](path, content)]
-    if not rows:
-        raise Refusal(f"{path} has no rows: give a line for each measurement, with {', '.join(COLUMNS)}")
-    return rows
-
-
-def _csv_rows(path: Path, content: str) -> Iterable[tuple[str, dict[str, Any]]]:
-    reader = csv.DictReader(content.splitlines(), skipinitialspace=True)
-    header = [(name or "").strip().lower() for name in reader.fieldnames or ()]
-    reader.fieldnames = header
-    missing = [name for name in COLUMNS if name not in header]
-    if missing:
-        raise Refusal(
-            f"{path} has no column {', '.join(missing)}: its header is {', '.join(header)}; give {', '.join(COLUMNS)}"
-        )
-    for cells in reader:
-        yield f"line {reader.line_num}", cells
-
-
-def _json_rows(path: Path, content: str) -> Iterable[tuple[str, dict[str, Any]]]:
+        raise Refusal(f"{path} is empty: {NEEDED}")
     try:
-        value = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise Refusal(f"{path} is not JSON ({error}): give a list of rows or of series") from None
-    for number, item in enumerate(value if isinstance(value, list) else [value], 1):
-        if not isinstance(item, dict):
-            raise Refusal(f"{path}, row {number}: {item!r} is not a row; give objects with {', '.join(COLUMNS)}")
-        name, workers, throughput = item.get("name", number), item.get("workers"), item.get("throughput")
-        if isinstance(repeats := item.get("repeats"), dict):
-            lists = {count: rates if isinstance(rates, list) else [rates] for count, rates in repeats.items()}
-            pairs = [(count, rate) for count, rates in lists.items() for rate in rates]
-        elif isinstance(workers, list) and isinstance(throughput, list):
-            if len(workers) != len(throughput):
-                raise Refusal(
-                    f"{path}, series {name!r}: {len(workers)} workers but {len(throughput)} values of throughput; "
-                    "give as many of each"
-                )
-            pairs = list(zip(workers, throughput))
-        else:
-            yield f"row {number}", item
-            continue
-        for position, (count, rate) in enumerate(pairs, 1):
-            yield f"series {name!r}, value {position}", {**item, "workers": count, "throughput": rate}
-
-
-def _measurement(path: Path, where: str, cells: dict[str, Any]) -> Measurement:
-    missing = [name for name in COLUMNS if cells.get(name) in (None, "")]
-    if missing:
-        raise Refusal(f"{path}, {where} has no {', '.join(missing)}: give {', '.join(COLUMNS)}")
-    workers, throughput = (_number(cells[name]) for name in ("workers", "throughput"))
-    # A kind may carry a remark, as in "strong (labelled weak by its source)": its first word counts.
-    kind = re.match(r"\s*(weak|strong)\b", str(cells["kind"]), re.IGNORECASE)
-    for name, fits, needed in (
-        ("workers", 1 <= workers < math.inf and workers.is_integer(), "a whole number, 1 or more"),
-        ("throughput", 0 < throughput < math.inf, "a finite number above 0"),
-        ("kind", kind, "weak (the work per worker held) or strong (the work of all held)"),
-    ):
-        if not fits:
-            raise Refusal(f"{path}, {where}: {name} is {typed.shown(cells[name])}; give {needed}")
-    name, unit = (
-        str(cells.get(key) or default).strip() for key, default in (("name", path.stem), ("unit", "examples/s"))
-    )
-    return Measurement(where, name, kind[1].lower() if kind else "", unit, int(workers), throughput)
-
-
-def _number(value: Any) -> float:
-    try:
-        return math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError, OverflowError):
-        return math.nan
+        return understood.read(path, content, asked)
+    except Refusal as refusal:
+        begins = re.match(r"(is|has|does) |(line|row|series|column|key) ", str(refusal))
+        between = " " if begins and begins[1] else ", " if begins else ": "
+        raise Refusal(f"{path}{between}{refusal}") from None

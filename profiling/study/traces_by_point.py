@@ -1,6 +1,6 @@
-"""The traced steps of a study: into which parts each point's went, and what Horovod's timeline says of them.
+"""The traced steps of a study: the parts of each point's steps, and the phases of Horovod's timeline.
 
-They are in no other number of a report: a profiler slows what it looks at.
+They enter no other number of a report, because a profiler slows what it observes.
 """
 
 import os
@@ -17,12 +17,12 @@ from profiling.traces.timeline import PHASES
 
 
 def points(study: Study) -> tuple[list[dict[str, Any]], list[str]]:
-    """The traced steps of each number of ranks; also of runs of which no step is timed, such as those with a timeline.
+    """The traced steps by number of ranks, also of runs without a timed step, such as those with a timeline.
 
     Parameters
     ----------
     study : Study
-        Of one series. Of a run that was traced in several attempts the last counts.
+        A study of one series. If a run was traced in several attempts, the last counts.
 
     Returns
     -------

@@ -1,8 +1,8 @@
-"""What AMD SMI tells of an AMD card, under the names of `profiling.telemetry.readings`: each field that the card has.
+"""What AMD SMI reports about an AMD card, under the names of `profiling.telemetry.readings`.
 
-Its Python package, ``amdsmi``, comes with ROCm (/opt/rocm/share/amd_smi) and fits the library beside it: it is no
-dependency of this project, and is imported where a rank holds a GPU that NVIDIA's driver does not know. An MI250X is
-two GPUs to its users, of which only one tells the power and energy of both.
+Its Python package, ``amdsmi``, comes with ROCm (/opt/rocm/share/amd_smi) and matches the library beside it. It is not
+a dependency of this project, and is imported if a rank holds a GPU that NVIDIA's driver does not know. An MI250X is two
+GPUs to its users; only one of them reports the power and energy of both.
 """
 
 import contextlib
@@ -19,10 +19,10 @@ _NONE = (None, "N/A", 0xFFFF, 0xFFFFFFFF, 2**64 - 1)  # how the bindings and the
 
 
 def _calls(smi: Any) -> dict[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
-    """Our names -> what tells their values, in the units of the names.
+    """Our names -> functions that return their values, in the units of the names.
 
-    Lists of processes are left out, as of NVIDIA's cards; so is the status of violations, for which the library itself
-    waits between two looks.
+    Lists of processes are left out, as for NVIDIA's cards. So is the status of violations, because the library itself
+    waits between two samples for it.
     """
 
     def activity(handle: Any) -> tuple[Any, ...]:
@@ -30,7 +30,7 @@ def _calls(smi: Any) -> dict[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
         return said["gfx_activity"], said["umc_activity"]
 
     def power(handle: Any) -> tuple[Any, ...]:
-        said = smi.amdsmi_get_power_info(handle)  # W; 0 where the other half of an MI250X tells it
+        said = smi.amdsmi_get_power_info(handle)  # W; 0 if the other half of an MI250X reports it
         return tuple(
             None if said[key] in (*_NONE, 0) else 1000 * said[key]
             for key in ("current_socket_power", "average_socket_power")
@@ -44,7 +44,7 @@ def _calls(smi: Any) -> dict[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
     def temperature(sensor: Any) -> Callable[[Any], tuple[Any, ...]]:
         def read(handle: Any) -> tuple[Any, ...]:
             said = smi.amdsmi_get_temp_metric(handle, sensor, smi.AmdSmiTemperatureMetric.CURRENT)
-            return (said // 1000 if said > 1000 else said,)  # some releases tell thousandths
+            return (said // 1000 if said > 1000 else said,)  # some releases report thousandths
 
         return read
 
@@ -76,7 +76,7 @@ _COUNTERS = ("energy_mj", "ecc_corrected", "ecc_uncorrected")
 
 
 class Card:
-    """A card, or what AMD calls a compute die of one, with the face of `profiling.telemetry.nvml.Card`.
+    """A card, or what AMD calls a compute die of one, with the interface of `profiling.telemetry.nvml.Card`.
 
     Parameters
     ----------
@@ -99,17 +99,17 @@ class Card:
         self._sums, self._energy = Sums(), Energy()
 
     def read(self) -> dict[str, int]:
-        """One reading. What the card does not tell is absent."""
+        """One reading. What the card does not report is absent."""
         values: dict[str, int] = {}
         codes = {name: code for name, code in self.codes.items() if code in _FOR_EVER}
         for names, call in list(self._calls.items()):
             try:
                 answers = call(self._handle)
             except self._smi.AmdSmiException as error:
-                # Only those of the library have a code: what its bindings cannot make sense of is no data.
+                # Only the library's errors have a code; what its bindings cannot parse counts as no data.
                 codes |= dict.fromkeys(names, getattr(error, "err_code", None) or _NO_DATA)
                 continue
-            except Exception:  # another release of the bindings, or what they cannot make sense of
+            except Exception:  # another release of the bindings, or data that they cannot parse
                 codes |= dict.fromkeys(names, _NO_DATA)
                 continue
             for name, value in zip(names, answers):
@@ -145,28 +145,28 @@ def open_cards(devices: Sequence[str]) -> tuple[list[Card], dict[str, str]]:
     Parameters
     ----------
     devices : sequence of str
-        What ranks hold: "device 3", by HIP's number where ROCR_VISIBLE_DEVICES has one, or its UUID there.
+        The GPUs of ranks: "device 3", with HIP's number or a UUID, as in ROCR_VISIBLE_DEVICES.
 
     Returns
     -------
     list of Card
-        Those.
+        Their cards.
     dict of str to str
-        Of each that cannot be read, why.
+        Why, for each device that cannot be read.
     """
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints where it has looked for its library
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints where it searched for its library
             import amdsmi as smi
 
         smi.amdsmi_init()
         handles = smi.amdsmi_get_processor_handles()
-    except Exception as error:  # without its library, a symbol of it, a driver: each in another way
+    except Exception as error:  # each missing part (library, symbol, driver) fails in another way
         return [], dict.fromkeys(devices, f"no AMD SMI ({type(error).__name__}: {error})")
     known: dict[str, Any] = {}
     for number, handle in enumerate(handles):
         with contextlib.suppress(
             smi.AmdSmiException, AttributeError
-        ):  # releases before ROCm 6.4 do not tell HIP's number
+        ):  # releases before ROCm 6.4 do not report HIP's number
             told = smi.amdsmi_get_gpu_enumeration_info(handle)
             number = told["hip_id"] if told["hip_id"] != "N/A" else number
             known[told["hip_uuid"]] = handle

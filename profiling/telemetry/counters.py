@@ -1,4 +1,4 @@
-"""Counters of cards made to grow: what wraps or restarts is added up; energy that is not counted is integrated."""
+"""Counters that only grow: counters that wrap or restart are added up; energy without a counter is integrated."""
 
 import time
 
@@ -7,7 +7,7 @@ _MOST_A_SECOND = {"energy_mj": 20_000_000}
 
 
 class Sums:
-    """The sums of counters that go round at 32 bits, or begin anew when a driver is reset."""
+    """The sums of counters that wrap at 32 bits, or restart when a driver is reset."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[int, int, float]] = {}  # of each: what it said last, its sum, and when
@@ -30,7 +30,7 @@ class Energy:
 
     def __init__(self) -> None:
         self._sum_mj = 0.0
-        self._last: tuple[float, int] | None = None  # when, and how much
+        self._last: tuple[float, int] | None = None  # time, and power
 
     def add(self, values: dict[str, int]) -> None:
         """Put ``integrated_energy_mj`` into a reading that has a power."""

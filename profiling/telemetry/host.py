@@ -1,4 +1,4 @@
-"""What the kernel tells of a node and of the ranks on it: CPU, memory, network, energy."""
+"""What the kernel reports about a node and its ranks: CPU, memory, network, energy."""
 
 import contextlib
 import os
@@ -7,18 +7,18 @@ from pathlib import Path
 
 _TICK_MS = 1000 // os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_PART = 4096  # bytes of a file of the kernel that are read; /proc/stat and /proc/meminfo begin with what is needed
+_PART = 4096  # bytes read of a kernel file; /proc/stat and /proc/meminfo begin with what is needed
 
 
 class Process:
     """A rank's process with its children.
 
-    It is known by its open file in /proc, which a later process of the same number does not share.
+    It is identified by its open file in /proc, which a later process with the same number does not share.
 
     Parameters
     ----------
     pid : int
-        Its number; it may have ended already.
+        Its number; the process may have ended already.
     root : Path
         Where /proc is; for tests.
     """
@@ -30,7 +30,7 @@ class Process:
             self._stat = os.open(self._proc / str(pid) / "stat", os.O_RDONLY)
 
     def alive(self) -> bool:
-        """False once it has ended, even if nobody has fetched its exit status yet."""
+        """False once it has ended, even if its exit status has not been fetched yet."""
         try:
             return _fields(os.pread(self._stat, _PART, 0))[0] not in (b"Z", b"X")
         except OSError:
@@ -42,12 +42,12 @@ class Process:
             found = [_fields(os.pread(self._stat, _PART, 0)), *self._children(self._pid)]
         except OSError:
             return {}
-        # Time of children that were waited for is the parent's, so that nothing is lost when one ends.
+        # The parent's time includes children that were waited for, so nothing is lost when one ends.
         ticks = sum(int(field) for fields in found for field in fields[11:15])
         return {"cpu_ms": ticks * _TICK_MS, "rss_bytes": sum(int(fields[21]) for fields in found) * _PAGE}
 
     def _children(self, pid: int) -> Iterator[list[bytes]]:
-        """Of all generations that the main threads have started."""
+        """The children of all generations that the main threads have started."""
         try:
             children = (self._proc / str(pid) / "task" / str(pid) / "children").read_bytes().split()
         except OSError:  # ended, or a kernel without CONFIG_PROC_CHILDREN
@@ -92,7 +92,7 @@ class Host:
                 self.lacks |= dict.fromkeys(names, getattr(error, "strerror", None) or str(error))
 
     def read(self) -> dict[str, int]:
-        """One reading, by the names of `profiling.telemetry.readings`; what cannot be read is absent."""
+        """One reading, with the names of `profiling.telemetry.readings`; what cannot be read is absent."""
         values: dict[str, int] = {}
         for names, source in self._sources.items():
             with contextlib.suppress(*_ERRORS):
@@ -101,7 +101,7 @@ class Host:
 
 
 _ERRORS = (OSError, ValueError, IndexError)
-"""How reading a file of the kernel may fail: it is not there, may not be read, or has another form than elsewhere."""
+"""How reading a kernel file may fail: it is missing, may not be read, or has an unexpected form."""
 
 
 def _file(path: Path, part: int = _PART) -> Callable[[], bytes]:
@@ -127,7 +127,7 @@ def _memory(root: Path) -> Callable[[], Sequence[int]]:
 def _network(root: Path) -> Callable[[], Sequence[int]]:
     traffic = _file(root / "proc/net/dev", 2**16)
     names = [path.name for path in (root / "sys/class/net").glob("*") if path.name != "lo"]
-    # Bridges and bonds would count again what goes through the devices below them.
+    # Bridges and bonds would count traffic of the devices below them a second time.
     interfaces = {n for n in names if (root / "sys/class/net" / n / "device").exists()} or set(names)
     if not interfaces:
         raise ValueError("no network")
@@ -145,7 +145,7 @@ def _infiniband(root: Path, way: str) -> Callable[[], Sequence[int]]:
     files = [_file(port) for port in ports]
     if not files:
         raise ValueError("no InfiniBand")
-    return lambda: [sum(int(file()) for file in files) * 4 // 1024]  # counts words of 4 bytes
+    return lambda: [sum(int(file()) for file in files) * 4 // 1024]  # counted in words of 4 bytes
 
 
 def _energy(root: Path, kind: str) -> Callable[[], Sequence[int]]:
@@ -157,7 +157,7 @@ def _energy(root: Path, kind: str) -> Callable[[], Sequence[int]]:
 
 
 class _Energy:
-    """A counter of RAPL in uJ; it goes round. Only root may read it, as it tells what others compute: CVE-2020-8694."""
+    """A RAPL counter in uJ, which wraps. Only root may read it, as it reveals what others compute: CVE-2020-8694."""
 
     def __init__(self, zone: Path) -> None:
         self._range = int((zone / "max_energy_range_uj").read_text())

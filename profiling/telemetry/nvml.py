@@ -1,4 +1,4 @@
-"""What NVML tells of an NVIDIA card: each field that the card has, and of each other one why not."""
+"""What NVML reports about an NVIDIA card: each field that the card has, and for each other field why not."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -12,8 +12,8 @@ from profiling.telemetry.counters import Energy, Sums
 
 _ALL_LINKS = 2**32 - 1  # as the scope of an NVLink counter: the sum over the card's links (nvml.h, nvmlFieldValue_t)
 
-# Asked for in one call: our name -> (NVML's field, its scope, how many of its units make one of ours). Of the reasons
-# for lower clocks only the old counters are here: NVML has given those that came after them other numbers in CUDA 13.
+# Asked for in one call: our name -> (NVML's field, its scope, how many of its units make one of ours). Of the
+# counters of lowered clocks only the old ones are here: NVML renumbered the newer ones in CUDA 13.
 _FIELDS = {
     "power_mw": (pynvml.NVML_FI_DEV_POWER_INSTANT, pynvml.NVML_POWER_SCOPE_GPU, 1),
     "power_average_mw": (pynvml.NVML_FI_DEV_POWER_AVERAGE, pynvml.NVML_POWER_SCOPE_GPU, 1),
@@ -50,10 +50,10 @@ def _reasons(handle: Any) -> tuple[int, ...]:
     except NVMLError as error:
         if _code(error) != pynvml.NVML_ERROR_FUNCTION_NOT_FOUND:
             raise
-        return (pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle),)  # its name before driver 535
+        return (pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle),)  # the name before driver 535
 
 
-# What has functions of its own. Lists of processes are left out: at 4.5 ms they cost more than all of this.
+# Fields with separate functions. Lists of processes are left out: at 4.5 ms they cost more than all of this.
 _CALLS = {
     ("gpu_utilization", "memory_utilization"): _utilization,
     ("memory_bytes",): _memory,
@@ -64,7 +64,7 @@ _CALLS = {
     ("power_usage_mw",): lambda handle: (pynvml.nvmlDeviceGetPowerUsage(handle),),
 }
 
-# What a card answers now it will answer for ever, so it is not asked again.
+# Permanent answers: the card is not asked again.
 _FOR_EVER = {
     pynvml.NVML_ERROR_INVALID_ARGUMENT,  # a field that is newer than the driver
     pynvml.NVML_ERROR_NOT_SUPPORTED,
@@ -98,7 +98,7 @@ class Card:
     def __init__(self, device: str) -> None:
         self.device = device
         self.codes: dict[str, int] = {}
-        self.lost = False  # fell off the bus: some drivers hang when such a card is asked
+        self.lost = False  # fell off the bus: some drivers hang when such a card is queried
         self._handle = pynvml.nvmlDeviceGetHandleByUUID(device)
         try:
             self.name = pynvml.nvmlDeviceGetName(self._handle)
@@ -108,7 +108,7 @@ class Card:
         self._sums, self._energy = Sums(), Energy()
 
     def read(self) -> dict[str, int]:
-        """One reading, by the names of `profiling.telemetry.readings`. What the card does not tell is absent."""
+        """One reading, with the names of `profiling.telemetry.readings`. What the card does not report is absent."""
         values: dict[str, int] = {}
         if self.lost:
             return values
@@ -172,7 +172,7 @@ class Card:
 
 
 def _code(error: Exception) -> int:
-    """NVML's return code; an error of the bindings, which must not cost the other fields, is an unknown one."""
+    """NVML's return code. An error of the bindings must not cost the other fields, so it becomes an unknown one."""
     return getattr(error, "value", pynvml.NVML_ERROR_UNKNOWN)
 
 
@@ -187,9 +187,9 @@ def open_cards(devices: Sequence[str]) -> tuple[list[Card], dict[str, str]]:
     Returns
     -------
     list of Card
-        Those, and after each instance (MIG) the card that it is part of, once: only that one knows its power.
+        Their cards, and after each instance (MIG) the card that it is part of, once: only the card knows its power.
     dict of str to str
-        Of each that cannot be read, why.
+        Why, for each device that cannot be read.
     """
     cards: dict[str, Card] = {}
     missing = {}
@@ -213,7 +213,7 @@ def open_cards(devices: Sequence[str]) -> tuple[list[Card], dict[str, str]]:
 
 
 def _whole(device: str) -> str:
-    """The UUID of the card that an instance is part of; a card's own."""
+    """The UUID of the card that an instance is part of; for a card, its own."""
     if not device.startswith("MIG-"):
         return device
     handle = pynvml.nvmlDeviceGetHandleByUUID(device)

@@ -1,4 +1,4 @@
-"""What a reading is, and the lines of JSON that a sampler writes of them."""
+"""The columns of a reading, and the JSON lines that a sampler writes."""
 
 import json
 import os
@@ -71,12 +71,12 @@ READING = (
 
 
 class ReadingWriter:
-    """Appends readings as lines, in whole lines and at most once a second.
+    """Appends readings as whole lines, at most once a second.
 
     Parameters
     ----------
     path : Path
-        The file; made with its folder if absent.
+        The file; created with its folder if absent.
     """
 
     INTERVAL = 1.0  # seconds
@@ -88,7 +88,7 @@ class ReadingWriter:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def write(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Record what was read at once."""
+        """Record the readings of one moment."""
         self._lines += (json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
         if time.monotonic() - self._flushed >= self.INTERVAL:
             self.flush()

@@ -1,7 +1,7 @@
 """Readings of a run: the lines of its samplers, the Parquet files that they become, and a view of both.
 
-While a node is read, each reading is a line of JSON; when its ranks have ended the lines become one Parquet file, in a
-tenth of the room. What a kill has left as lines is read as well as the rest.
+While a node is being read, each reading is a line of JSON. When its ranks have ended, the lines become one Parquet
+file, which takes a tenth of the space. Lines that a kill has left are read like the rest.
 """
 
 import contextlib
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 WORTH_BYTES = 2**16
 """Lines below this stay lines: the footer of a Parquet file of these columns is as large as ten seconds of them."""
 
-# In DuckDB the encoding by differences is of version 2, and only for columns that are no dictionary.
+# DuckDB encodes by differences only in version 2, and only columns that are not dictionaries.
 FORM = "FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd, COMPRESSION_LEVEL 6, DICTIONARY_SIZE_LIMIT 1000"
 """How Parquet files are written, as SQL."""
 
-_ROOM = "600MB"  # for the memory of a query; what sorts more goes to the disk
+_ROOM = "600MB"  # memory limit of a query; larger sorts use the disk
 
 
 def compact(lines: Path) -> Path:
-    """Make a Parquet file of a file of lines, and take that away; a kill leaves the one or the other.
+    """Convert a file of lines to a Parquet file and remove it; a kill leaves one of the two.
 
-    Sorted by rank, a column is a series in time, of which Parquet keeps the differences.
+    Sorted by rank, a column is a time series, of which Parquet stores the differences.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def compact(lines: Path) -> Path:
     Returns
     -------
     Path
-        The file that holds the readings now: the lines themselves, where they are few or DuckDB is not installed.
+        The file that holds the readings now: the lines themselves, if they are few or DuckDB is not installed.
     """
     if lines.stat().st_size < WORTH_BYTES or find_spec("duckdb") is None:
         return lines
@@ -73,11 +73,11 @@ class Parquet(NamedTuple):
     """The Parquet files of a folder."""
 
     whole: list[Path]
-    damaged: list[Path]  # cut short, as a node that loses its power can leave them
+    damaged: list[Path]  # cut short, as a node that loses power can leave them
 
 
 def parquet(folder: Path) -> Parquet:
-    """The Parquet files of a folder, told apart by whether both ends have the mark of the format."""
+    """The Parquet files of a folder, sorted by whether both ends have the mark of the format."""
     found = Parquet([], [])
     for path in sorted(folder.glob("node*.parquet")):
         begins = ends = b""
@@ -102,7 +102,7 @@ def view(folder: Path, threads: int = 2) -> "duckdb.DuckDBPyConnection | None":
     Returns
     -------
     duckdb.DuckDBPyConnection or None
-        None where nothing was read. Close it.
+        None if nothing was read. Close it.
     """
     found = rows(folder)
     if found is None:
@@ -113,7 +113,7 @@ def view(folder: Path, threads: int = 2) -> "duckdb.DuckDBPyConnection | None":
 
 
 def rows(folder: Path) -> str | None:
-    """All readings in a folder as SQL, for `view`; None where nothing was read, or nothing can read it."""
+    """All readings in a folder as SQL, for `view`; None if nothing was read, or if it cannot be read."""
     files = parquet(folder).whole
     compacted = {path.stem for path in files}
     waiting = sorted(
@@ -135,16 +135,16 @@ def _can_be_read() -> bool:
 
 @contextlib.contextmanager
 def unharmed(folders: Iterable[Path]) -> Iterator[None]:
-    """Within it readings of some folders are asked for: what is damaged in its middle is seen only then.
+    """A context for queries on the readings of some folders. Damage in the middle of a file is only found by a query.
 
     Raises
     ------
     Refusal
-        Which file cannot be read, and why.
+        If a file cannot be read; the message says which, and why.
     """
     import duckdb
 
-    kinds = (duckdb.Error, UnicodeDecodeError)  # the second: a name that is no text any more
+    kinds = (duckdb.Error, UnicodeDecodeError)  # the second: a name that is no longer text
     try:
         yield
     except kinds:
@@ -165,15 +165,15 @@ def cursor(threads: int = 2) -> "duckdb.DuckDBPyConnection":
 
 @functools.cache
 def _shared(threads: int) -> "duckdb.DuckDBPyConnection":
-    """One for all: to open one takes as long as to read a small run. Each cursor has temporary views of its own."""
+    """One database for all: opening one takes as long as reading a small run. Each cursor has temporary views."""
     return _database(threads)
 
 
 def _database(threads: int) -> "duckdb.DuckDBPyConnection":
-    # The sampler, which lives beside the ranks, imports it only when they have ended.
+    # The sampler runs beside the ranks and imports DuckDB only when they have ended.
     import duckdb
 
-    # Made only when needed; nobody can have made it before, as its name cannot be guessed.
+    # Created only when needed; nobody can have created it before, because its name cannot be guessed.
     spill = os.path.join(tempfile.gettempdir(), f"readings-{os.urandom(16).hex()}")
     options = {
         "threads": threads,
@@ -182,14 +182,14 @@ def _database(threads: int) -> "duckdb.DuckDBPyConnection":
         "autoinstall_known_extensions": False,
     }
     database = duckdb.connect(config=options)
-    # A progress bar would stand amidst what is printed. In Jupyter without ipywidgets it is off and cannot be set.
+    # A progress bar would mix with the output. In Jupyter without ipywidgets it is off and cannot be set.
     if database.execute("SELECT current_setting('enable_progress_bar')").fetchall() != [(False,)]:
         database.execute("SET enable_progress_bar = false")
     return database
 
 
 def _lines(paths: Sequence[Path]) -> str:
-    """The rows of files of lines, as SQL; a line that a kill has cut short is none."""
+    """The rows of files of lines, as SQL; a line that a kill has cut short is skipped."""
     kinds = {int: "BIGINT", str: "VARCHAR"}
     columns = ", ".join(f"{field.name}: '{kinds[field.type]}'" for field in READING)
     return (

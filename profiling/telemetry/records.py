@@ -42,15 +42,15 @@ STEP = (
 class StepWriter:
     """Appends a line for each step to the file that the ranks of a node share.
 
-    Lines wait in memory until the oldest is a second old; each write is one call of whole lines on a descriptor with
-    O_APPEND, so that lines of several ranks do not mix and a kill costs a second of records at most.
+    Lines wait in memory until the oldest is a second old. Each write is one call with whole lines on a descriptor with
+    O_APPEND, so lines of several ranks do not mix and a kill loses at most a second of records.
 
     Parameters
     ----------
     path : Path
-        The file; made if absent.
+        The file; created if absent.
     rank, attempt : int
-        Stand in every line.
+        Written in every line.
     """
 
     INTERVAL = 1.0  # seconds
@@ -63,7 +63,7 @@ class StepWriter:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def write(self, **values: float) -> None:
-        """Record a step: a value for each field of STEP but rank and attempt."""
+        """Record a step: a value for each field of STEP except rank and attempt."""
         values |= self._common
         line = {field.name: field.type(values.pop(field.name)) for field in STEP}
         if values:
@@ -81,7 +81,7 @@ class StepWriter:
             data = data[os.write(self._descriptor, data) :]
 
     def close(self) -> None:
-        """Flush, and let go of the file."""
+        """Flush, and close the file."""
         self.flush()
         os.close(self._descriptor)
 

@@ -1,7 +1,7 @@
 """Readings of a node, for as long as its ranks live:   profiling.telemetry.sampler RUN NODE ATTEMPT HZ RANKS
 
-``launch.node.sampling`` starts it beside the node's first rank. It imports no NumPy and, before the end, no DuckDB: it
-shares the node with the ranks, and what it costs them stands in its own readings (sampler_cpu_ms, sampling_us).
+``launch.node.sampling`` starts it beside the node's first rank. It imports no NumPy and, before the end, no DuckDB,
+because it shares the node with the ranks. Its cost is part of its own readings (sampler_cpu_ms, sampling_us).
 """
 
 import contextlib
@@ -36,17 +36,17 @@ class Node:
     Parameters
     ----------
     ranks : list of dict
-        rank, pid and gpus (UUIDs) of each.
+        rank, pid and gpus (UUIDs) of each rank.
     common : dict
-        Stands in every reading.
+        Part of every reading.
     """
 
     def __init__(self, ranks: list[dict[str, Any]], common: dict[str, int]) -> None:
         self._common = common
         self._host = Host()
         self._processes = {rank["rank"]: Process(rank["pid"]) for rank in ranks}
-        # Two ranks may share a GPU, which is read once. The first GPU of a rank stands in its row, the others in rows
-        # of their own.
+        # Two ranks may share a GPU, which is read once. The first GPU of a rank is in the rank's row, the others have
+        # rows of their own.
         holders: dict[str, int] = {}
         firsts: dict[str, int] = {}
         for rank in ranks:
@@ -60,12 +60,12 @@ class Node:
         self.asked = ""  # the card that is being read
 
     def alive(self, first_is_over: bool) -> bool:
-        """Whether any rank lives; of the first it may be known that its program is over."""
+        """Whether any rank is alive; the first may have said that its program is over."""
         others = list(self._processes.values())[first_is_over:]
         return any(process.alive() for process in others)
 
     def about(self) -> dict[str, Any]:
-        """What is read here, and what cannot be."""
+        """What is read here, and what cannot be read."""
         cards = [{"device": card.device, "name": card.name, "rank": holder} for _, holder, card in self._cards]
         return {"gpus": cards, "missing": self.missing, "host_lacks": self._host.lacks, "cores": os.cpu_count()}
 
@@ -102,7 +102,7 @@ class Node:
 
 
 def _open(devices: list[str]) -> tuple[list[Any], dict[str, str]]:
-    """The cards of ranks, from the driver that knows them: NVIDIA's, else AMD's. Of each that none can read, why."""
+    """The cards of ranks, from the driver that knows them: NVIDIA's, else AMD's; and why a card cannot be read."""
     cards: list[Any] = []
     reasons: dict[str, list[str]] = {}
     for vendor in ("nvml", "amd"):
@@ -124,10 +124,10 @@ def main(argv: list[str]) -> int:
     """Read until the ranks have ended, then put the readings in order."""
     faulthandler.enable()  # a driver that crashes takes the sampler with it: errors.log then says where
     run, number, attempt, hz = RunDir(argv[0]), int(argv[1]), int(argv[2]), float(argv[3])
-    # What ends the ranks is not for the sampler: it reads on while they save, and ends after them.
+    # Signals that end the ranks do not end the sampler: it continues while they save, and ends after them.
     for asked in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(asked, signal.SIG_IGN)
-    # It was born on the first rank's cores, and may use any that is idle. Their numbers may have gaps.
+    # It was started on the first rank's cores, and may use any idle core. Their numbers may have gaps.
     with contextlib.suppress(OSError):
         os.sched_setaffinity(0, range(os.sysconf("SC_NPROCESSORS_CONF")))
     notes, path = run.reading_notes(number), run.node_readings(number, attempt)
@@ -151,7 +151,7 @@ def main(argv: list[str]) -> int:
             "cpu_s": round(times.user + times.system, 3),
         },
     )
-    # Of earlier attempts a kill may have left lines.
+    # A kill may have left lines of earlier attempts.
     for lines in [path, *_left_over(run, number, attempt)]:
         readings.compact(lines)
     return 0
@@ -200,10 +200,10 @@ def _read(node: Node, hz: float, path: Path, notes: Path, watchdog: Watchdog) ->
 
 
 def _pause(now: float, interval: float) -> float:
-    """Until the next reading, seconds.
+    """Seconds until the next reading.
 
-    All nodes read at the same moments, so that all ranks are disturbed at once and not one after the other, for whom
-    the rest would wait each time (Petrini, Kerbyson & Pakin, SC03).
+    All nodes read at the same moments, so that all ranks are disturbed at once. One after the other, the rest would
+    wait for each disturbed rank (Petrini, Kerbyson & Pakin, SC03).
     """
     pause = interval - now % interval
     return pause if pause > interval / 2 else pause + interval

@@ -1,4 +1,4 @@
-"""What the readings of a run say of each of its GPUs, ranks and nodes over a span of time."""
+"""A summary of the readings of each GPU, rank and node of a run over a span of time."""
 
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 from profiling.telemetry import readings
 from profiling.telemetry.power import Power, power
 
-# Reasons by which clocks are lowered against the will of who set them: power cap, hardware slowdown, sync boost, heat
-# in software and hardware, power brake (nvml.h, nvmlClocksEventReason*). Idling and clocks that were set are none.
+# Reasons for lowered clocks that nobody chose: power cap, hardware slowdown, sync boost, heat in software and hardware,
+# power brake (nvml.h, nvmlClocksEventReason*). Idling and clocks that were set are not among them.
 _LOWERED = 0x4 | 0x8 | 0x10 | 0x20 | 0x40 | 0x80
 
 
 class Metric(NamedTuple):
-    """A number that is made of a column of the readings."""
+    """A number computed from a column of the readings."""
 
     name: str
     kind: str  # mean, peak, least, deviation or count of a level; growth of a counter (total), or a second (rate)
@@ -95,11 +95,11 @@ _OUTER = {
     "time": "sum({0})",
 }
 
-_TOGETHER = 25  # runs that are asked for in one query
+_TOGETHER = 25  # runs per query
 
 
 class Usage(NamedTuple):
-    """Of one GPU, rank or node: numbers by the names of `METRICS`; one that nobody has read is absent.
+    """Numbers of one GPU, rank or node, by the names of `METRICS`; a number that was not read is absent.
 
     So is ``power_w``, mean power, over the time for which it is known: of GPUs it is their energy over that time where
     that can be believed, as power itself is read for an instant only.
@@ -138,7 +138,7 @@ def cards(found: Iterable[Usage]) -> list[Usage]:
 
 
 class Span(NamedTuple):
-    """A stretch of a run of which the readings are to be summed up."""
+    """A span of a run whose readings are to be summarised."""
 
     folder: Path  # ``readings`` of the run
     begin: float | None = None  # Unix seconds; from the first reading on
@@ -148,9 +148,9 @@ class Span(NamedTuple):
 def usage(
     folder: Path, begin: float | None = None, end: float | None = None, names: Collection[str] | None = None
 ) -> list[Usage]:
-    """Sum up the readings of a run.
+    """Summarise the readings of a run.
 
-    Counters begin anew in each attempt, so differences are taken within attempts and added up.
+    Counters restart in each attempt, so differences are taken within attempts and added up.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ def usage(
     Returns
     -------
     list of Usage
-        By node and rank: the ranks with their GPUs, then GPUs of no one rank and the nodes.
+        By node and rank: the ranks with their GPUs, then GPUs that belong to no single rank, and the nodes.
 
     Raises
     ------
@@ -175,7 +175,7 @@ def usage(
 
 
 def usages(spans: Sequence[Span], names: Collection[str] | None = None) -> list[list[Usage]]:
-    """Sum up the readings of many runs, as `usage` does those of one: small ones take a third of the time so."""
+    """Summarise the readings of many runs, as `usage` does for one; small runs take a third of the time this way."""
     wanted = [metric for metric in METRICS if names is None or metric.name in names]
     wanted += _OF_POWER if names is None or POWER in names else ()
     found: list[list[Usage]] = [[] for _ in spans]
@@ -196,10 +196,10 @@ def usages(spans: Sequence[Span], names: Collection[str] | None = None) -> list[
 
 
 def _query(metrics: Sequence[Metric], card: str, sources: Sequence[tuple[int, Span, str]]) -> str:
-    """One pass over the readings: where there are many, opening their files and finding the groups is much of the time.
+    """One pass over the readings: if there are many, opening files and finding groups takes much of the time.
 
-    The rows of a rank have one GPU; to group by the names of GPUs would take longer than all the rest, so it is done
-    only where there are GPUs in rows of their own, whose names `card` tells.
+    The rows of a rank have one GPU. Grouping by the names of GPUs would take longer than all the rest, so it is done
+    only if there are GPUs in rows of their own, whose names `card` returns.
     """
     inner = "".join(f", {_INNER[m.kind].format(m.expression, m.name)}" for m in metrics)
     outer = "".join(f", {_OUTER[m.kind].format(m.name)}" for m in metrics)

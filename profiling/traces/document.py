@@ -1,6 +1,7 @@
-"""All that the traces of a run say, as a document for programs: its ranks' steps and operations, Horovod's timeline."""
+"""The traces of a run as a document for programs: its ranks' steps and operations, Horovod's timeline."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -9,12 +10,12 @@ from launch.record.contents import StepRecord
 from launch.record.files import read_lines
 from launch.record.rundir import RunDir
 from profiling.traces import store, timeline
-from profiling.traces.parts import PARTS
+from profiling.traces.parts import PARTS, Step
 from profiling.traces.store import RankTrace
 
 
 def document(run: RunDir, attempt: int | None = None) -> dict[str, Any]:
-    """What the traces of an attempt of a run say, by default the last: seconds, and shares of the traced time.
+    """The traces of an attempt of a run, by default the last: seconds, and shares of the traced time.
 
     Raises
     ------
@@ -47,10 +48,14 @@ def document(run: RunDir, attempt: int | None = None) -> dict[str, Any]:
 
 
 def _rank(trace: RankTrace) -> dict[str, Any]:
-    seconds = sum(step.seconds for step in trace.steps)
-    shares = {part: sum(step.parts[part] for step in trace.steps) / seconds for part in PARTS}
-    shares["hidden"] = sum(step.hidden for step in trace.steps) / seconds
-    return asdict(trace) | {"seconds": seconds, "shares": shares}
+    return asdict(trace) | shares(trace.steps)
+
+
+def shares(steps: Sequence[Step]) -> dict[str, Any]:
+    """The length of some steps, and the shares of their parts in it."""
+    seconds = sum(step.seconds for step in steps)
+    parts = {part: sum(step.parts[part] for step in steps) / seconds for part in PARTS}
+    return {"seconds": seconds, "shares": parts | {"hidden": sum(step.hidden for step in steps) / seconds}}
 
 
 def _timeline(run: RunDir, attempt: int) -> dict[str, Any]:
@@ -68,6 +73,11 @@ def _timeline(run: RunDir, attempt: int) -> dict[str, Any]:
         for number, start, seconds in of_rank_0
         if first <= start + seconds and start <= last
     ]
+    return of_timeline(recorded, steps)
+
+
+def of_timeline(recorded: timeline.Timeline, steps: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A timeline, and its phases in some steps."""
     return {
         "steps": steps,
         "seconds": {phase: sum(step[phase] for step in steps) for phase in timeline.PHASES},

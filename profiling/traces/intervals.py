@@ -1,14 +1,14 @@
 """Sets of time as arrays of intervals: union, intersection, difference, length.
 
-An array of intervals has the shape (n, 2): the start and the end of each, in any unit. `union` gives them in the
-form that the others need and give: rising, apart from each other, none of them empty.
+An array of intervals has the shape (n, 2): the start and the end of each, in any unit. `union` returns them in the
+form that the other functions need and return: rising, disjoint, none of them empty.
 """
 
 import numpy as np
 
 
 def union(*arrays: np.ndarray) -> np.ndarray:
-    """All that lies in any interval of some arrays, which may be in any order and overlap; empty ones are left out."""
+    """The union of the intervals of some arrays, in any order and possibly overlapping; empty ones are left out."""
     intervals = np.concatenate([np.asarray(array, float).reshape(-1, 2) for array in arrays])
     intervals = intervals[intervals[:, 1] > intervals[:, 0]]
     if not len(intervals):
@@ -21,10 +21,10 @@ def union(*arrays: np.ndarray) -> np.ndarray:
 
 
 def intersection(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """What lies in both of two unions."""
+    """The intersection of two unions."""
     if not len(one) or not len(other):
         return np.empty((0, 2))
-    # Each interval of the one meets a stretch of the others, which rise as it does.
+    # Each interval of the one overlaps a contiguous range of the others, which rise as it does.
     begin = np.searchsorted(other[:, 1], one[:, 0], side="right")
     count = np.maximum(np.searchsorted(other[:, 0], one[:, 1], side="left") - begin, 0)
     mine = np.repeat(np.arange(len(one)), count)
@@ -33,7 +33,7 @@ def intersection(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """What lies in the first of two unions and not in the second."""
+    """The part of the first union that is not in the second."""
     if not len(other):
         return one
     edges = np.concatenate([[-np.inf], other.ravel(), [np.inf]]).reshape(-1, 2)
@@ -41,5 +41,5 @@ def difference(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def length(intervals: np.ndarray) -> float:
-    """Of a union, in its unit."""
+    """The length of a union, in its unit."""
     return float((intervals[:, 1] - intervals[:, 0]).sum())

@@ -1,16 +1,16 @@
 """Where the time of a step went: a trace -> each traced step in parts that add up to it, and the longest operations.
 
-Every moment of a step belongs to the first of these parts that it can be put down to:
+Every moment of a step belongs to the first of these parts that applies:
 
 input          the training loop waits for its batch; on a GPU also: a batch is copied to it and nothing is computed
 compute        an operation runs: a kernel on the GPU, or on a CPU an operation of the step's graph
-communication  nothing is computed, and a collective is under way: from when this rank asked for it until it was done,
-               so the wait for ranks that are behind is in it
-compile        a function is traced or compiled; of a step in which one is, also what would be the host's
+communication  nothing is computed, and a collective is under way, from when this rank asked for it until it was done;
+               this includes the wait for ranks that are behind
+compile        a function is traced or compiled; in such a step also what would be the host's
 host           the training loop is in Python or in TensorFlow's runtime, or an operation is being scheduled
 idle           the loop waits for its operations, and none of the above happens
 
-Communication that is hidden behind computing is not a part, as it takes no time; its length stands beside them.
+Communication that is hidden behind computing is not a part, because it takes no time; its length is kept separately.
 """
 
 import re
@@ -21,19 +21,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from launch.errors import Refusal
+from profiling.traces import streams as gpu
 from profiling.traces import xplane
 from profiling.traces.intervals import difference, intersection, length, union
+from profiling.traces.marks import find
 from profiling.traces.xplane import Capture, Event, Line
 
 STEP, INPUT = "train", "input"
-"""Marks of the training loop: one around each step, with its number, and in it one around its wait for the batch."""
+"""Marks of the training loop: one around each step, with its number, and in it one around the wait for the batch."""
 PARTS = ("compute", "communication", "input", "host", "compile", "idle")
 
-# An event of an operation is named as the operation and its type are: "sequential/dense/MatMul:MatMul".
+# An event of an operation has the names of the operation and its type: "sequential/dense/MatMul:MatMul".
 _OPERATION = re.compile(r"[\w.][\w.\\/>-]*:[A-Z_]\w*")
-_COLLECTIVES = ("Horovod", "Collective", "Nccl")  # how their types begin
+_COLLECTIVES = ("Horovod", "Collective", "Nccl")  # prefixes of their types
 _COMPILING = ("tf.function-graph_building", "cpucompiler::", "gpucompiler::", "xlacompile", "codegen (wait)")
-_MOVING = ("nccl", "memcpyh2d", "memcpyd2h", "memcpyp2p")  # kernels that compute nothing
 _TOP = 40  # operations that are kept
 
 
@@ -55,12 +56,12 @@ class Operation:
     name: str  # empty for all of a type
     type: str
     count: int
-    seconds: float  # of an operation that runs others, such as a While, theirs are within it
+    seconds: float  # an operation that runs others, such as a While, includes theirs
 
 
 @dataclass(frozen=True)
 class Table:
-    """What a rank's trace says."""
+    """The content of a rank's trace."""
 
     steps: list[Step]
     operations: list[Operation]  # those that took longest, the longest first
@@ -68,7 +69,7 @@ class Table:
 
 
 def table(capture: Capture) -> Table:
-    """Take the steps of a trace apart, that of a training whose loop marked its steps.
+    """Split the steps of a trace into parts; the training loop has to have marked its steps.
 
     Raises
     ------
@@ -83,15 +84,12 @@ def table(capture: Capture) -> Table:
     marks = [event for line in loops for event in line.events if _is_step(event)]
     runs = {event.stats["id"] for event in loop.events if event.name == "FunctionRun" and "id" in event.stats}
     threads = [(line, _scheduling(line, runs)) for line in host]  # several may have one name
-    streams = [line for line in capture.lines if line.plane.startswith(xplane.GPU) and line.name.startswith("Stream")]
-    if streams:
-        operations = [event for event in _named(streams, "") if not event.name.lower().startswith(_MOVING)]
-    else:
-        operations = _operations(threads, loop)
+    streams = gpu.streams(capture.lines)
+    operations = gpu.computing(streams) if streams else _operations(threads, loop)
 
     compute = union(_spans(operations))
-    communication = union(_collectives(capture), _spans(_named(streams, "nccl")))
-    copies = difference(union(_spans(_named(streams, "memcpyh2d"))), compute)
+    communication = union(_collectives(capture), _spans(gpu.collectives(streams)))
+    copies = difference(union(_spans(gpu.to_device(streams))), compute)
     executing = union(_spans(_named([loop], "kernelanddevicefunc::run")))
     when = {
         "input": union(_spans(_named([loop], INPUT)), copies),
@@ -100,29 +98,64 @@ def table(capture: Capture) -> Table:
         "compile": union(_spans(_named(capture.lines, *_COMPILING))),
         "host": union(*(spans for _, spans in threads)),
     }
-    steps = []
-    for mark in marks:
-        whole = left = np.array([[mark.start, mark.end]])
-        python = difference(whole, executing)
-        parts = {}
-        for name, spans in when.items():
-            spans = union(spans, python) if name == "host" else spans
-            parts[name] = length(intersection(left, spans))
-            left = difference(left, spans)
-        parts["idle"] = length(left)
-        if parts["compile"]:
-            parts["compile"], parts["host"] = parts["compile"] + parts["host"], 0.0
-        steps.append(
-            Step(
-                int(mark.stats["step_num"]),
-                round(capture.began + mark.start, 6),
-                round(mark.end - mark.start, 9),
-                {name: round(parts[name], 9) for name in PARTS},
-                round(length(intersection(intersection(communication, compute), whole)), 9),
-            )
-        )
+    steps = [_step(capture, int(mark.stats["step_num"]), mark.start, mark.end, when, executing) for mark in marks]
     operations = [event for event in operations if marks[0].start <= event.start < marks[-1].end]
     return Table(steps, _longest(operations), _longest(operations, by_type=True))
+
+
+def of_any(capture: Capture) -> tuple[Table, str]:
+    """Take a trace of any program apart, and say how its steps were found.
+
+    What its threads did is the host's, and nothing of the wait for a batch is known but the copies of it.
+    """
+    found = find(capture)
+    host = [line for line in capture.lines if line.plane == xplane.HOST]
+    streams = gpu.streams(capture.lines)
+    work = [event for line in host for event in line.events if event.name not in found.marks]
+    operations = gpu.computing(streams) if streams else [event for event in work if _computes(event)]
+    compute = union(_spans(operations))
+    collectives = gpu.collectives(streams) or [event for event in work if gpu.is_collective(event)]
+    when = {
+        "input": difference(union(_spans(gpu.to_device(streams))), compute),
+        "compute": compute,
+        "communication": union(_collectives(capture), _spans(collectives)),
+        "compile": union(_spans(_named(capture.lines, *_COMPILING))),
+        "host": union(_spans(work)),
+    }
+    steps = [_step(capture, number, start, end, when, None) for number, start, end in found.spans]
+    first, last = found.spans[0][1], found.spans[-1][2]
+    operations = [event for event in operations if first <= event.start < last]
+    return Table(steps, _longest(operations), _longest(operations, by_type=True)), found.how
+
+
+def _computes(event: Event) -> bool:
+    """Whether an event of a thread is an operation of a network: of TensorFlow, of XLA, of PyTorch."""
+    if event.stats.get("cat") in ("cpu_op", "Operator"):
+        return not gpu.is_collective(event)
+    return "hlo_op" in event.stats or bool(_OPERATION.fullmatch(event.name))
+
+
+def _step(
+    capture: Capture, number: int, start: float, end: float, when: dict[str, np.ndarray], executing: np.ndarray | None
+) -> Step:
+    """A step in parts; the loop is in Python where it executes nothing, if that is known."""
+    whole = left = np.array([[start, end]])
+    parts = {}
+    for name, spans in when.items():
+        if name == "host" and executing is not None:
+            spans = union(spans, difference(whole, executing))
+        parts[name] = length(intersection(left, spans))
+        left = difference(left, spans)
+    parts["idle"] = length(left)
+    if parts["compile"]:
+        parts["compile"], parts["host"] = parts["compile"] + parts["host"], 0.0
+    return Step(
+        number,
+        round(capture.began + start, 6),
+        round(end - start, 9),
+        {name: round(parts[name], 9) for name in PARTS},
+        round(length(intersection(intersection(when["communication"], when["compute"]), whole)), 9),
+    )
 
 
 def _is_step(event: Event) -> bool:
@@ -130,7 +163,7 @@ def _is_step(event: Event) -> bool:
 
 
 def _scheduling(line: Line, runs: set[int]) -> np.ndarray:
-    """When a thread handled operations of the graphs that the loop runs, not those of others, such as the input's."""
+    """When a thread handled operations of the graphs that the loop runs, not of others such as the input's."""
     handled = (event for event in line.events if event.name == "ExecutorState::Process")
     return union(_spans(event for event in handled if event.stats.get("id") in runs))
 
@@ -143,7 +176,7 @@ def _operations(threads: list[tuple[Line, np.ndarray]], loop: Line) -> list[Even
         named = [event for event in line.events if _OPERATION.fullmatch(event.name)]
         named = [event for event in named if not event.name.rpartition(":")[2].startswith(_COLLECTIVES)]
         if line is not loop:
-            # The bounds of the scheduling alternate, so that an odd place is within.
+            # The bounds of the scheduling alternate, so an odd position is inside.
             places = np.searchsorted(scheduling.ravel(), [event.start for event in named], side="right")
             named = [event for event, place in zip(named, places) if place % 2]
         operations += named
@@ -151,7 +184,7 @@ def _operations(threads: list[tuple[Line, np.ndarray]], loop: Line) -> list[Even
 
 
 def _collectives(capture: Capture) -> np.ndarray:
-    """From when each collective was asked for until it was done (n, 2); one that is never done lasts to the end."""
+    """From when each collective was asked for until it was done (n, 2); an unfinished one lasts to the end."""
     begun: dict[tuple, float] = {}
     spans = []
     for event in sorted(_named(capture.lines, "executorstate::processasync"), key=lambda event: event.start):
@@ -166,7 +199,7 @@ def _collectives(capture: Capture) -> np.ndarray:
 
 
 def _named(lines: list[Line], *beginnings: str) -> list[Event]:
-    """Events by how their names begin, in lower case."""
+    """Events whose names have a prefix, in lower case."""
     return [event for line in lines for event in line.events if event.name.lower().startswith(beginnings)]
 
 

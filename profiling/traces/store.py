@@ -16,7 +16,7 @@ from profiling.traces.parts import Operation, Step
 
 @dataclass(frozen=True)
 class RankTrace:
-    """What the trace of one rank says; a line of traces/node<k>.jsonl."""
+    """The trace of one rank; a line of traces/node<k>.jsonl."""
 
     rank: int
     attempt: int
@@ -50,7 +50,7 @@ def write(run: RunDir, node: int, trace: RankTrace) -> None:
 def read(run: RunDir) -> tuple[list[RankTrace], list[str]]:
     """The traces of a run by attempt and rank, and notes on what was left out.
 
-    A raw trace whose rank died before it had read it is read now.
+    If a rank died before it had read its raw trace, the trace is read now.
     """
     traces: dict[tuple[int, int], RankTrace] = {}
     notes = []

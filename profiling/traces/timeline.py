@@ -1,4 +1,4 @@
-"""Horovod's timeline: what its collectives waited for and did, by tensor, by step, and over all.
+"""Horovod's timeline: what its collectives waited for and did, by tensor, by step, and in total.
 
 A timeline is a file of Chrome's trace format that rank 0 writes: a "process" is a tensor, and its events nest. First
 the tensor is negotiated, until every rank has it ready; then a collective such as ALLREDUCE holds activities: waiting
@@ -25,7 +25,7 @@ PHASES = ("negotiate", "queue", "fuse", "allreduce")
 fuse: copies into and out of the buffers in which tensors travel together; allreduce: any transfer."""
 
 _BEGAN = "start_time_since_epoch_in_micros"  # an argument of the first event
-# Activities that are not a transfer (common.h); all others, such as GLOO_ALLREDUCE and NCCL_BCAST, are.
+# Activities that are not a transfer (common.h); all others, such as GLOO_ALLREDUCE and NCCL_BCAST, are transfers.
 _QUEUE = ("QUEUE", "WAIT_FOR_", "INIT_", "ALLOCATE_", "SCHEDULE")
 _FUSE = ("MEMCPY_", "COPY_")
 _BITS = re.compile(r"\d+$")  # at the end of a type, such as bfloat16
@@ -33,7 +33,7 @@ _BITS = re.compile(r"\d+$")  # at the end of a type, such as bfloat16
 
 @dataclass(frozen=True)
 class Tensor:
-    """What became of one tensor over the timeline."""
+    """The phases of one tensor over the timeline."""
 
     name: str
     shape: str
@@ -51,12 +51,12 @@ class Timeline:
 
 
 def read(path: Path) -> Timeline:
-    """Read a timeline; one that a kill has cut short is read as far as it goes.
+    """Read a timeline; if a kill has cut it short, as far as it goes.
 
     Raises
     ------
     Refusal
-        If it is not a timeline, or not a single collective is whole.
+        If it is not a timeline, or contains no complete collective.
     """
     events = _events(path)
     try:
@@ -74,7 +74,7 @@ def _timeline(path: Path, events: list[dict[str, Any]]) -> Timeline:
     names = {tensor: each["name"] for tensor, each in metadata if "name" in each}
     spans: dict[str, list[tuple[float, float]]] = {phase: [] for phase in PHASES}
     seconds: dict[Any, dict[str, float]] = defaultdict(lambda: dict.fromkeys(PHASES, 0.0))
-    done: dict[Any, list[dict[str, str]]] = defaultdict(list)  # what each collective said of the tensor
+    done: dict[Any, list[dict[str, str]]] = defaultdict(list)  # what each collective said about the tensor
     open_events: dict[Any, list[tuple[str, float]]] = defaultdict(list)
     ready: dict[Any, float] = {}  # when a tensor that is not yet in a collective was negotiated
 
@@ -91,7 +91,7 @@ def _timeline(path: Path, events: list[dict[str, Any]]) -> Timeline:
             if not stack and not event["name"].startswith("NEGOTIATE_") and tensor in ready:
                 note(tensor, "queue", ready.pop(tensor), time)
             stack.append((event["name"], time))
-        elif stack:  # one without a beginning was under way when the timeline was opened
+        elif stack:  # an event without a beginning was under way when the timeline was opened
             name, start = stack.pop()
             if name.startswith("NEGOTIATE_"):
                 note(tensor, "negotiate", start, time)
@@ -123,7 +123,7 @@ def _events(path: Path) -> Any:
     with contextlib.suppress(ValueError, RecursionError):
         return json.loads(text)
     whole = len(text)
-    for _ in range(4):  # what a kill cuts short ends within an event, which holds one pair of braces at most
+    for _ in range(4):  # a cut ends within an event, which holds at most one pair of braces
         whole = text.rfind("}", 0, whole)
         with contextlib.suppress(ValueError, RecursionError):
             return json.loads(text[: whole + 1] + "]")

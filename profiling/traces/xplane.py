@@ -14,7 +14,7 @@ from launch.record.files import open_file
 
 HOST = "/host:CPU"  # the plane of the threads (tsl/profiler/utils/xplane_schema.cc, as all names of planes and stats)
 GPU = "/device:GPU:"  # how the planes of GPUs begin
-ENVIRONMENT = "Task Environment"  # the plane that is written last, with the time of the session
+ENVIRONMENT = "Task Environment"  # the plane that is written last; it has the time of the session
 
 
 class Event(NamedTuple):
@@ -37,21 +37,21 @@ class Line:
 
 @dataclass(frozen=True)
 class Capture:
-    """What a profiler session saw."""
+    """The content of a profiler session."""
 
     began: float  # Unix seconds
     lines: list[Line]
 
 
-def read(path: Path) -> Capture:
-    """Read a trace, a file ``<host>.xplane.pb``.
+def read(path: Path, of_others: bool = False) -> Capture:
+    """Read a trace, a file ``<host>.xplane.pb``; ``of_others`` also one that does not say when it began, as JAX's.
 
     Raises
     ------
     Refusal
-        If the file is cut short, is not a trace, or TensorFlow is not there to read it.
+        If the file is cut short or not a trace, or if TensorFlow is not installed.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # it would greet whoever imports it first
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # it would print a greeting on its first import
     try:
         from google.protobuf.message import DecodeError
 
@@ -69,6 +69,10 @@ def read(path: Path) -> Capture:
             f"{path} is not a whole trace ({path.stat().st_size} bytes): was it cut short? Trace again"
         ) from None
     times = [_stats(plane, plane.stats) for plane in space.planes if plane.name == ENVIRONMENT]
+    if of_others and not any(line.events for plane in space.planes for line in plane.lines):
+        raise Refusal(f"{path} holds no event: was anything run while it was traced, or was it cut short?")
+    if of_others and (not times or "profile_start_time" not in times[0]):
+        times = [{"profile_start_time": 0}]
     if not times or "profile_start_time" not in times[0]:
         raise Refusal(
             f"{path} does not end as a trace of TensorFlow 2.15 or newer does: it is cut short, or of another version"
@@ -95,7 +99,7 @@ def _stats(plane: Any, stats: Any) -> dict[str, Any]:
     for stat in stats:
         kind = stat.WhichOneof("value")
         value = getattr(stat, kind) if kind else None
-        if kind == "ref_value":  # a value that recurs is kept once, as the name of an entry
+        if kind == "ref_value":  # a recurring value is stored once, as the name of an entry
             value = plane.stat_metadata[value].name
         values[plane.stat_metadata[stat.metadata_id].name] = value
     return values

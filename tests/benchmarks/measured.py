@@ -23,10 +23,10 @@ def in_turns(rivals: Mapping[str, Callable[[], float]], repeats: int) -> dict[st
     return found
 
 
-def show(found: Mapping[str, list[float]], unit: str, scale: float = 1.0) -> None:
-    """Print median, least and most of each, and how many times the first one's median it is."""
+def show(found: Mapping[str, list[float]], unit: str, scale: float = 1.0, first: str = "ours") -> None:
+    """Print median, least and most of each, and how many times the first one's median it is, whose name is ``first``."""
     ours = statistics.median(next(iter(found.values())))
-    print(f"{'':<34} {'median ' + unit:>12}  least - most          times ours")
+    print(f"{'':<34} {'median ' + unit:>12}  least - most          times {first}")
     for name, values in found.items():
         low, median, high = (scale * value for value in (min(values), statistics.median(values), max(values)))
         spread = f"{low:.4g} - {high:.4g}"

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from launch.plan import site, workload
-from launch.plan.plan import Plan, resolve
+from launch.plan.plan import Plan
 from launch.plan.request import Request
+from launch.plan.resolve import resolve
 from launch.plan.shape import Machine
 from launch.plan.sweep import from_words
 from launch.plan.workload import Target

@@ -57,6 +57,19 @@ def test_no_failure(run: RunDir):
     assert first_failure(run, 1) is None
 
 
+def test_what_srun_says_while_the_attempt_is_begun_belongs_to_it(run: RunDir):
+    run.job_log.write_text("\n".join(["launch: ranks start", EXIT_1[0], ""]))
+    logged(run)
+    assert first(run) == (3, 1, "node2", "exit status 1")
+    with open(run.job_log, "a") as log:  # of a job that found it running
+        log.write(
+            "\n".join(
+                ["launch: ranks start", KILLED[0].replace("task 3", "task 2"), "launch: not started: it is running", ""]
+            )
+        )
+    assert first(run) == (3, 1, "node2", "exit status 1")
+
+
 def test_what_an_earlier_attempt_printed_is_not_of_this_one(run: RunDir):
     run.node_log(1).write_text("2: once\n")
     run.append_event("started", attempt=2, host="node1", logs=[0, run.node_log(1).stat().st_size, 0])
@@ -220,6 +233,20 @@ def test_if_nobody_knows_the_last_lines_are_shown(run: RunDir):
     assert paragraph(run).splitlines()[-1] == "    slurmstepd: error: execve(): no such file"
 
 
+def test_ranks_that_srun_could_not_start(run: RunDir):
+    logged(
+        run,
+        "srun: error: Task launch for StepId=7.0 failed on node node2: Job credential expired",
+        "srun: error: Application launch failed: Job credential expired",
+        "srun: Job step aborted: Waiting up to 32 seconds for job step to finish.",
+        "srun: error: node1: task 0: Killed",
+    )
+    ended(run, 137)
+    text = paragraph(run)
+    assert "(node2) failed first: not started by srun: Job credential expired" in text
+    assert "what to do" in text and "memory" not in text
+
+
 @pytest.mark.parametrize(
     ("error", "advice"),
     [
@@ -232,6 +259,7 @@ def test_if_nobody_knows_the_last_lines_are_shown(run: RunDir):
         ("OSError: [Errno 28] No space left on device", "another --runs"),
         ("OSError: [Errno 113] No route to host", "network_interface"),
         ("ended by SIGSEGV", "compiled code"),
+        ("--require-network: NCCL talks over TCP sockets (Socket), and ours has Slingshot", "aws-ofi-nccl"),
         ("ValueError: bad mesh", ""),
     ],
 )

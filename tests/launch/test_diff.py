@@ -53,6 +53,16 @@ def compared(one: RunDir, other: RunDir) -> dict[str, dict[str, list]]:
     return differences(facts(one), facts(other))
 
 
+def test_a_sentence_is_shown_whole():
+    one, other = (f"speed: no line of the ranks' logs has it: {name} is looked for in logs/" for name in ("a b", "c d"))
+    lines = report(
+        ["one", "other"],
+        {"results": {"troubles": [[one], [other]]}, "environment": {"PATH": ["/a:" * 30, "/a:" * 30 + "/b"]}},
+    )
+    assert f"    < {one}" in lines and f"    > {other}" in lines
+    assert "    > /b" in lines and not any("/a" in line for line in lines)
+
+
 def test_a_run_made_again_does_not_differ(tmp_path: Path):
     one = made(tmp_path / "one", "--width=64", env=ENV, result=RESULT, patch=PATCH.format(2))
     job = {"environment": ENV["environment"] | {"SLURM_JOB_ID": "8"}}

@@ -53,6 +53,19 @@ def added(folder: Path, **given: object) -> list[str]:
     return [point.name for point, _ in grow.growth(folder, given).runs]
 
 
+def test_a_study_whose_script_is_gone_grows_by_its_copy(tmp_path: Path):
+    (tmp_path / "program.py").write_text("print(1)")
+    words = ("--backend=local", "--sample-hz=0", "--runs", tmp_path, "--name=s", tmp_path / "program.py")
+    assert launch("--repeats=2", *words).returncode == 0
+    (tmp_path / "program.py").unlink()
+    grown = launch("extend", tmp_path / "s", "--repeats=3")
+    assert grown.returncode == 0 and "1 of 1 runs are done" in grown.stdout, grown.stdout + grown.stderr
+    assert "--code current" not in grown.stdout  # of which nothing is there
+    shutil.rmtree(tmp_path / "s" / ".code")
+    refused = launch("extend", tmp_path / "s", "--repeats=4")
+    assert refused.returncode == 2 and refused.stderr.count("\n") == 1 and "--code current" not in refused.stderr
+
+
 def test_what_is_new_is_run_and_what_was_predicted_of_it_scored(tmp_path: Path):
     (tmp_path / "program.py").write_text(STEPS)
     words = ("--backend=local", "--sample-hz=0", "--runs", tmp_path, "--name=s", tmp_path / "program.py")

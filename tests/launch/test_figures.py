@@ -278,9 +278,9 @@ def test_runs_of_a_study_are_compared_in_their_unit(tmp_path: Path):
     publish_json(tmp_path / "study.json", index)
     known, _ = states.look([tmp_path / f"n{nodes}" for nodes in (1, 2, 4)])
     assert list(efficiency.so_far(tmp_path, known).values()) == [1, pytest.approx(0.9)]
-    measured = cutoff._measured(2, [RunDir(tmp_path / "n2")])
+    measured = cutoff.measured(2, [RunDir(tmp_path / "n2")])
     assert measured is not None and measured.rate == pytest.approx(1800)
-    assert cutoff._measured(2, [RunDir(tmp_path / "n2"), RunDir(tmp_path / "n4")]) is None
+    assert cutoff.measured(2, [RunDir(tmp_path / "n2"), RunDir(tmp_path / "n4")]) is None
     shown = launch("status", tmp_path).stdout
     assert "10 ns/day" in shown and "9 GB/s" in shown
     assert "9..10 ns/day" in launch("list", tmp_path / "n1", tmp_path / "n2").stdout

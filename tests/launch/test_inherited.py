@@ -44,8 +44,8 @@ def test_a_local_run_has_all_of_the_environment_but_who_this_process_is():
         "HOROVOD_RANK": "3", "HOROVOD_GLOO_RENDEZVOUS_ADDR": "host", "FLUX_TASK_RANK": "1", "PALS_RANKID": "1",
     }  # fmt: skip
     assert inherited.without_identity(of_the_job | identity) == of_the_job
-    assert inherited.rows({}, False, of_the_job) == {}
-    (line,) = inherited.rows({}, False, of_the_job | identity).values()
+    assert inherited.rows({}, "local", of_the_job) == {}
+    (line,) = inherited.rows({}, "local", of_the_job | identity).values()
     assert all(name in line for name in identity) and "job 7" in line
 
 
@@ -66,12 +66,12 @@ def test_every_variable_that_a_rank_is_given_is_known_to_say_who_it_is():
 
 
 def test_the_plan_names_what_would_change_a_job():
-    assert inherited.rows({}, True, ALLOCATION) == {
-        "left out": "SBATCH_PARTITION, SLURM_CPU_BIND, SLURM_MEM_PER_NODE, what describes job 4711, in which this runs: "
+    assert inherited.rows({}, "slurm", ALLOCATION) == {
+        "left out": "SBATCH_PARTITION, SLURM_CPU_BIND, SLURM_MEM_PER_NODE, what describes job 4711: "
         "give an option, or take a variable with --inherit NAME"
     }
-    assert inherited.rows({}, True, {"HOME": "/home/u", "SLURM_CONF": "x"}) == {}
-    assert inherited.rows({"SBATCH_X": "1"}, True, {"SBATCH_X": "1"}) == {"inherited": "SBATCH_X=1"}
+    assert inherited.rows({}, "slurm", {"HOME": "/home/u", "SLURM_CONF": "x"}) == {}
+    assert inherited.rows({"SBATCH_X": "1"}, "slurm", {"SBATCH_X": "1"}) == {"inherited": "SBATCH_X=1"}
 
 
 def test_what_an_option_says_becomes_that_option_and_the_rest_goes_to_sbatch():

@@ -112,7 +112,8 @@ def test_a_study_that_is_cancelled_as_a_run_ends_begins_nothing_more(tmp_path: P
         "import os, pathlib, signal\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         "pathlib.Path(os.environ['LAUNCH_RUN'], 'result.json').write_text('{\"status\": \"done\"}')\n"
-        "os.kill(os.getppid(), signal.SIGTERM)\n"
+        "watching = pathlib.Path(f'/proc/{os.getppid()}/stat').read_text()\n"
+        "os.kill(int(watching.rpartition(')')[2].split()[1]), signal.SIGTERM)  # the process of the job\n"
     )
     study = launch("--backend=local", "--repeats=2", "--runs", tmp_path, "--name=s", program)
     assert [RunDir(tmp_path / "s" / name).result() is not None for name in ("n1-r1", "n1-r2")] == [True, False]

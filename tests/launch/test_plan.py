@@ -15,8 +15,9 @@ from plans import CLUSTER, LAPTOP, NOON, SCRIPT, plan
 from launch import HOME
 from launch.errors import Refusal
 from launch.plan import site
-from launch.plan.plan import Plan, resolve
+from launch.plan.plan import Plan
 from launch.plan.request import Request
+from launch.plan.resolve import resolve
 from launch.plan.shape import Machine, this_machine
 from launch.plan.workload import Target, find
 

@@ -112,6 +112,26 @@ raise SystemExit(7)
     assert len(said) == 8
 
 
+def test_what_is_no_number_ends_no_program_and_is_said_at_once(tmp_path: Path):
+    code = """
+import rankloop
+with rankloop.step(number="q"): pass
+with rankloop.step(number=7.0): pass
+with rankloop.step(number=None): pass
+for batch in rankloop.steps([1], after="x"): pass
+rankloop.result(big=10**400, bigger=10**5000, small=3)
+print("went on")
+"""
+    done = python(code, tmp_path, **variables(tmp_path))
+    assert (done.returncode, done.stdout) == (0, "went on\n"), done.stderr
+    assert [line.split(" is ")[0] for line in done.stderr.splitlines()] == [
+        "rankloop: number='q'", "rankloop: number='x'", f"rankloop: result big=1{'0' * 59}", "rankloop: result bigger=...",
+    ]  # fmt: skip
+    lines = [json.loads(line) for line in (tmp_path / "steps" / "node0.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "step" in line] == [1, 7, 8, 9]
+    assert lines[-1]["metrics"] == {"small": 3}
+
+
 def test_a_crash_costs_a_second_at_most(tmp_path: Path):
     code = """
 import os, rankloop, signal, time

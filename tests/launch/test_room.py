@@ -60,6 +60,27 @@ def test_room_by_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     assert du.main(["s/n1-r1"]) == 0 and capsys.readouterr().out.splitlines()[1].startswith(f"{study}/n1-r1 ")
 
 
+def test_what_cannot_be_read_is_named(tmp_path: Path, capsys: pytest.CaptureFixture):
+    run = a_run(tmp_path / "runs" / "r")
+    (run.logs / "node0.log").write_bytes(os.urandom(2**17))
+    run.logs.chmod(0)
+    before = os.geteuid()
+    try:
+        if before == 0:  # for whom nothing is unreadable
+            for folder in (tmp_path, *tmp_path.parents[:-2]):
+                folder.chmod(folder.stat().st_mode | 0o055)
+            for path in (run.path, *run.path.iterdir()):
+                os.chown(path, 65534, -1)
+            os.seteuid(65534)
+        assert du.main([str(run.path)]) == 0
+        assert capsys.readouterr().out.splitlines()[-1] == f"not readable for you, and so not counted: {run.logs}"
+        assert du.main([str(run.path), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["unread"] == [str(run.logs)]
+    finally:
+        os.seteuid(before)
+        run.logs.chmod(0o700)
+
+
 def test_finished_runs_go_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture):
     study, one = a_study(tmp_path), a_run(tmp_path / "one")
     keep = tmp_path / "keep"

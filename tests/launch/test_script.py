@@ -47,6 +47,7 @@ PLANS = {
         Request(nodes=2, ranks_per_node=2, gpus_per_node="a100:4", name="gpus"), cluster(**GPU, gpu_binding="slurm")
     ),
     "gpus_unasked": plan(Request(nodes=2, name="gpus"), cluster(**GPU, gpu_request="none")),
+    "spare_nodes": plan(Request(nodes=4, name="spare", spare_nodes=1, max_attempts=3, hang_timeout="30m")),
     "mpi": plan(Request(nodes=4, ranks_per_node=2, name="mpi", rendezvous="mpi"), cluster(mpi="pmix")),
     "modules": plan(
         Request(nodes=2, name="modules"),
@@ -81,6 +82,11 @@ PLANS = {
     ),
     "short": plan(Request(name="short", time="3", warn=60)),
     "unlimited": plan(Request(name="unlimited", time="UNLIMITED")),
+    "stage_env": plan(
+        Request(nodes=2, name="staged"), cluster(node_disk="/local/my disk"),
+        staged={"archive": "/scratch/u/runs/.environments/0123.tar", "files": 9, "kib": 2048, "python": "0/bin/python",
+                "start": "0/lib/python3.11/site-packages/rankloop/__main__.py", "outside": []},
+    ),
     "inherited": plan(Request(name="inherited"), inherited={"SBATCH_ACCOUNT": "ab12", "SBATCH_RESERVATION": "a b"}),
 }  # fmt: skip
 PLANS |= {
@@ -307,7 +313,7 @@ def test_the_script_ends_as_its_ranks_did(
     for attempt in (1, 2):
         done = execute(run, planned)
         assert done.returncode == expected
-        assert done.stdout.startswith(f"launch: attempt {attempt}\n")
+        assert f"launch: attempt {attempt}\n" in done.stdout
         assert run.events("ended")[-1] | {"time": 0, "first_failure": 0} == {
             "event": "ended", "time": 0, "attempt": attempt, "submission": 1, "outcome": outcome, "status": status, "step": 0, "first_failure": 0,
         }  # fmt: skip

@@ -11,8 +11,8 @@ from plans import EIGHT_CORES, LAPTOP, NOON
 import launch
 from launch.errors import Refusal
 from launch.plan import modules, workload
-from launch.plan.plan import resolve
 from launch.plan.request import Request
+from launch.plan.resolve import resolve
 
 WORKLOAD = """
 from dataclasses import dataclass

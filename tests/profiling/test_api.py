@@ -56,8 +56,9 @@ def test_a_study_outlives_who_started_it_and_is_read_as_the_verbs_read_it(folder
     assert ahead["workers"] == 8 and ahead["low"] < ahead["throughput"] < ahead["high"]
     assert [row["nodes"] for row in study.predict([4, 8], series="train.py lr=0.5")] == [4, 8]
     for wrong in (lambda: study.scaling(), lambda: study.table(by="acuracy"), lambda: study.predict(0)):
-        with pytest.raises(Refusal):
+        with pytest.raises(Refusal) as refused:
             wrong()
+        assert "--series" not in str(refused.value) and "--by" not in str(refused.value)
     [submitted] = RunDir(folder / "runs" / "s" / "n1-lr0.5-r1").events("submitted")
     assert {"--sweep=lr=0.25,0.5", "--nodes=1,2", "--name=s"} < set(submitted["command"])  # for the report
     frames_of_pandas(study)
@@ -100,6 +101,9 @@ def test_a_failed_run_is_said_and_one_that_goes_on_is_cancelled(folder: Path, ca
         ({"detach": True}, "command line"),
         ({"sweep": {"lr": ["a,b", "c"]}}, "definition"),
         ({"sweep": "lr"}, "not an axis"),
+        ({"sweep": {"lr": [object()]}}, "command line"),
+        ({"sweep": {"lr": [{"a": object()}]}}, "command line"),
+        ({"sweep": {"lr": [lambda: 1]}}, "command line"),
         ({"site": "nowhere"}, "nowhere"),
         ({"name": "no name"}, "letters, digits"),
     ],
@@ -109,6 +113,12 @@ def test_refusals_are_one_line_and_start_nothing(folder: Path, capfd, asked: dic
         api.launch("train.py", **asked)
     assert words in str(refused.value) and "\n" not in str(refused.value) and refused.value.status == 2
     assert not (folder / "runs").exists() and capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("path", [5, None, ["runs"]])
+def test_what_cannot_be_a_folder_is_no_study(path: object):
+    with pytest.raises(Refusal, match="give the folder"):
+        api.Study(path)  # pyright: ignore[reportArgumentType]
 
 
 def test_options_are_written_as_on_the_command_line():

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import shutil
+from pathlib import Path
 
 import pytest
 import studies
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 
 from launch.errors import Refusal
 from launch.record.rundir import RunDir
+from launch.record.writing import publish_json
 from profiling.cli import inputs, summary
+from profiling.reporting import about
 from profiling.study import runs, steps
 from profiling.telemetry import readings
 
@@ -321,3 +324,15 @@ def test_axes_make_series_and_seeds_do_not(tmp_path):
     assert wide.workers == [1, 2, 4] and "3 runs" in wide.notes[0]
     seeds = studies.make(tmp_path / "seeds", repeats=1, axis=("seed", ["0", "1", "2"]))
     assert [len(point.rates) for point in series(seeds).points] == [3, 3, 3]
+
+
+def test_runs_that_went_on_with_other_code_are_named(tmp_path: Path):
+    for name, commit in (("code", "a" * 40), ("code-2", "b" * 40)):
+        publish_json(tmp_path / f"{name}.json", {"commit": commit, "snapshot": True})
+    for name in ("n1-r1", "n2-r1", "n4-r1"):
+        (tmp_path / name).mkdir()
+    RunDir(tmp_path / "n2-r1").append_event("code", code="code-2", attempt=2, step=0)
+    (tmp_path / "code-2.patch").touch()
+    said = about._code(tmp_path, ["n1-r1", "n2-r1", "n4-r1"])["code"]
+    assert said == f"commit {'a' * 40}; n2-r1: code-2, commit {'b' * 40}, with changes that are kept in code-2.patch"
+    assert about._code(tmp_path, ["n1-r1"])["code"] == f"commit {'a' * 40}"

@@ -200,12 +200,12 @@ def test_a_sampler_starts_without_a_descriptor_of_its_rank_however_many_there_ma
     code = """
 import os, socket, sys, time
 from pathlib import Path
-from launch.node import sampling
+from launch.node import detached
 os.sysconf, os.closerange = lambda name: 2**30, lambda first, last: time.sleep(1e-7 * (last - first))
 ours, theirs = socket.socketpair()
 os.dup2(1, 77)
 began = time.monotonic()
-sampling._detach([sys.executable, "-c", "import os; print(os.listdir('/proc/self/fd'))"], theirs.fileno(), Path("errors"))
+detached.start([sys.executable, "-c", "import os; print(os.listdir('/proc/self/fd'))"], theirs.fileno(), Path("errors"))
 print(ours.recv(100).decode(), time.monotonic() - began < 90)
 """
     env = environment(PYTHONPATH=str(ROOT))

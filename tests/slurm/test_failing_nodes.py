@@ -101,7 +101,7 @@ def test_a_run_that_may_start_again_does_so_when_it_has_lost_a_node(clean_slurm:
     until(lambda: run.events("ended"))
     assert run.events("ended")[0]["outcome"] == "stopped"
     assert run.events("ended")[0]["reason"] == "node failure"
-    until(lambda: run.result() is not None, 120)
+    until(lambda: len(run.events("ended")) == 2, 120)
     assert [event["outcome"] for event in run.events("ended")] == ["stopped", "done"]
 
 

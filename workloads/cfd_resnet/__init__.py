@@ -2,8 +2,8 @@
 
     python -m launch --nodes 2 workloads.cfd_resnet
 
-trains on flows of our own lattice Boltzmann solver, and ends with the relative error on shapes it has not seen, how
-many times better that is than the mean flow, and figures/test.png. See docs/cfd_resnet.md for what it reaches.
+trains on flow fields of our own lattice Boltzmann solver. It ends with the relative error on unseen shapes, the ratio
+of the mean flow's error to that, and figures/test.png. See docs/cfd_resnet.md for what it reaches.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from launch.errors import Refusal
-from launch.plan.request import Count, Natural, NotNegative, Positive
+from launch.plan.typed import Count, Natural, NotNegative, Positive
 from workloads.cfd_resnet.data import SIZES, FlowSet, Reynolds
 from workloads.training.api import Part, Training, Workload
 
@@ -34,24 +34,24 @@ class Config(Training):
     lr_scaling: Literal["linear", "sqrt", "none"] = "sqrt"  # how the learning rate grows with the number of ranks
     evaluate_every: NotNegative = 5  # epochs between evaluations; 0: only at the end
     size: Literal["small", "full"] = "small"  # 32 x 64 cells and 192 flows, or 128 x 256 and 3,000
-    flows: Natural = 0  # to train on; 0: as many as the size has. More of them begin with those of fewer
+    flows: Natural = 0  # to train on; 0: as many as the size has. A larger set begins with a smaller one
     test_flows: Natural = 0  # of a third set, measured once at the end; 0: as many as the size has
     reynolds: tuple[Reynolds, ...] = field(
         default=(), metadata={"separator": ","}
     )  # train on `flows` shapes at each of
-    # these, and tell the network which it is: 16,32,64. Empty: at that of the size, and the network sees the mask alone
+    # these, and give the network the number: 16,32,64. Empty: that of the size, and the network sees only the mask
     test_reynolds: tuple[Reynolds, ...] = field(
         default=(), metadata={"separator": ","}
-    )  # further ones to be measured at
+    )  # further numbers to measure at
     network: Literal["fc", "cnn", "residual", "gated"] = "gated"  # fully connected, Guo's, or a residual U-net
     width: Natural = 0  # of a hidden layer (fc) or of the first convolution; 0: as published, 256, 128, 8, 8
     hidden: Natural = 1  # hidden layers (fc)
     conserve: bool = True  # correct the flux through each column of the predicted flow to that of the inlet
-    position: bool = True  # tell the place of each cell in the channel beside the mask (residual, gated)
+    position: bool = True  # input the position of each cell in addition to the mask (residual, gated)
     dropout: Part = 0.0  # part of the activations in a block dropped in training (residual, gated)
     loss: Literal["relative", "square"] = "relative"  # norm of the error over that of the flow, or mean square
     weight_decay: NotNegative = 0.0  # of AdamW; 0: Adam
-    mirror: bool = True  # train on each flow mirrored at the middle of the channel too
+    mirror: bool = True  # also train on each flow mirrored at the middle of the channel
     masks: Path | None = None  # folder of mask files: flows round those shapes are predicted and measured at the end
     deepcfd: Path | None = None  # folder of DeepCFD's dataX.pkl and dataY.pkl: velocity and pressure are learned from
     # those, not from our solver's flows, and measured as published; --size, --test-flows, --conserve are not for them
@@ -67,12 +67,12 @@ class Config(Training):
                 raise Refusal(f"--{name.replace('_', '-')} names a number twice: give each once")
 
     def flow_set(self) -> FlowSet:
-        """The data set: that of the size, with as many flows as are asked for."""
+        """The data set of the size, with the requested number of flows."""
         flow_set = SIZES[self.size]
         return replace(flow_set, train=self.flows or flow_set.train, test=self.test_flows or flow_set.test)
 
     def describe(self, size: int) -> dict[str, str]:
-        """The lines of the loop, and what is trained on what."""
+        """The lines of the loop, and which network is trained on which flows."""
         flow_set = self.flow_set()
         mirrored = ", each mirrored too" if self.mirror else ""
         lines = Training.describe(self, size) | {
@@ -91,7 +91,7 @@ class Config(Training):
 
 
 def build(config: Config, rank: Rank) -> Workload:
-    """The network, its loss and the flows, which are made first where they are missing.
+    """The network, its loss and the flows; missing flows are computed first.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def build(config: Config, rank: Rank) -> Workload:
 
     source = sources.of_deepcfd(config, config.deepcfd) if config.deepcfd else sources.of_our_solver(config, rank)
 
-    @tf.autograph.experimental.do_not_convert  # it holds no Python that depends on a tensor
+    @tf.autograph.experimental.do_not_convert  # it contains no Python that depends on a tensor
     def loss(targets: dict[str, tf.Tensor], outputs: tf.Tensor) -> tf.Tensor:
         if config.loss == "square":
             return tf.reduce_mean(tf.square(outputs - targets["flow"]), axis=[1, 2, 3])

@@ -1,4 +1,4 @@
-"""What encloses a flow: inlet, outlet, walls, a moving lid; and the links of the lattice that meet them."""
+"""The boundaries of a flow: inlet, outlet, walls, a moving lid, and the lattice links that meet them."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ MAGIC = 3 / 16
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What the flows of a batch have in common. Walls lie on the outer faces of the first and last row and column.
+    """The common properties of the flows of a batch. Walls lie on the outer faces of the first and last row and column.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Case:
 
     @property
     def relaxation(self) -> tuple[float, float]:
-        """Rates of the even and of the odd moments, per step."""
+        """Relaxation rates of the even and of the odd moments, per step."""
         even = 3 * self.nu
         return 1 / (even + 0.5), 1 / (MAGIC / even + 0.5)
 
@@ -44,7 +44,7 @@ class Case:
 
 
 def behind(solid: np.ndarray, i: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where the cell that a population in direction i comes from is an obstacle, and where it lies outside."""
+    """Where a population in direction i comes from an obstacle, and where it comes from outside."""
     along, across = DIRECTIONS[i]
     padded = np.pad(solid.astype(np.int8), 1, constant_values=2)
     origin = np.roll(padded, (across, along), (0, 1))[1:-1, 1:-1]
@@ -52,7 +52,7 @@ def behind(solid: np.ndarray, i: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def leaves(case: Case, i: int) -> np.ndarray:
-    """Where a population in direction i comes in through the outlet: array (H, L), bool."""
+    """Where a population in direction i enters through the outlet: array (H, L), bool."""
     mask = np.zeros((case.height, case.length), bool)
     along, across = DIRECTIONS[i]
     if case.u_max and along == -1:
@@ -61,7 +61,7 @@ def leaves(case: Case, i: int) -> np.ndarray:
 
 
 def source(case: Case, i: int) -> np.ndarray:
-    """What moving faces add to the populations in direction i that come back from them: array (H, L)."""
+    """What moving faces add to the populations in direction i that bounce back from them: array (H, L)."""
     along, across = DIRECTIONS[i]
     speed = np.zeros((case.height, case.length))
     if along == 1 and case.u_max:
@@ -76,12 +76,12 @@ def source(case: Case, i: int) -> np.ndarray:
 def links(
     case: Case, lattice: Lattice, solid: np.ndarray, distance: np.ndarray | None
 ) -> tuple[Links, Outlet, np.ndarray]:
-    """The links of a flow that meet something.
+    """The links of a flow that meet a boundary.
 
     Parameters
     ----------
     case, lattice
-        Of the flow.
+        Those of the flow.
     solid : array (H, L), bool
         The obstacles.
     distance : array (9, H, L), optional
@@ -94,7 +94,7 @@ def links(
     outlet : Outlet
         Those from the outlet.
     pull : array (n, 2), float32
-        For each of ``links`` what a unit of momentum exchanged on it does to the obstacles, along and across.
+        Force on the obstacles, along and across, per unit of momentum exchanged on each of ``links``.
     """
     inner, left, pull = [], [], []
     flat = solid.ravel()

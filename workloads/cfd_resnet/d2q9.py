@@ -1,8 +1,8 @@
 """Steps of the D2Q9 lattice with two relaxation times, compiled by Numba for one core: collide and stream, then links.
 
-The populations of a flow are one array: 9 parts, each with the cells row after row between two margins, so that a step
-to a neighbour is a shift. All cells are treated alike, walls and ends of rows too, which a processor does 16 at a time;
-then the populations that met a wall, the inlet or the outlet, few as they are, are corrected one by one.
+The populations of a flow are one array of 9 parts. Each part has the cells row after row between two margins, so a step
+to a neighbour is a shift. All cells are treated alike, including walls and ends of rows, so a processor handles 16 at a
+time. Then the few populations that met a wall, the inlet or the outlet are corrected one by one.
 """
 
 import functools
@@ -24,7 +24,7 @@ _compiling = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Lattice:
-    """Where the populations of a flow lie.
+    """The memory layout of the populations of a flow.
 
     Parameters
     ----------
@@ -37,43 +37,43 @@ class Lattice:
 
     @property
     def cells(self) -> int:
-        """How many there are."""
+        """Number of cells."""
         return self.height * self.length
 
     @property
     def margin(self) -> int:
-        """Before and behind the cells: as far as a population can go."""
+        """Margin before and after the cells: as far as a population can move."""
         return self.length + 1
 
     @property
     def stride(self) -> int:
-        """From one direction's populations to the next one's."""
+        """Distance from one direction's populations to the next one's."""
         return self.cells + 2 * self.margin
 
     def shift(self, i: int) -> int:
-        """How far a population in direction i goes."""
+        """How far a population in direction i moves."""
         return int(np.dot(DIRECTIONS[i], (1, self.length)))
 
     def at(self, i: int, cells: np.ndarray) -> np.ndarray:
-        """Places of the populations in direction i in some cells, int32."""
+        """Indices of the populations in direction i in some cells, int32."""
         return (i * self.stride + self.margin + cells).astype(np.int32)
 
     def grids(self, populations: np.ndarray) -> np.ndarray:
-        """The populations as they lie in the channel: a view (9, H, L)."""
+        """The populations as arranged in the channel: a view (9, H, L)."""
         inner = populations.reshape(9, self.stride)[:, self.margin : self.margin + self.cells]
         return inner.reshape(9, self.height, self.length)
 
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Links on which a population meets something; arrays (n,), float32, and int32 for places after streaming.
+    """Links on which a population meets a boundary; arrays (n,), float32, and int32 for indices after streaming.
 
     Parameters
     ----------
     place : array
-        Of the population that is corrected: ``own * (population at one) + more * (population at other) + source``.
+        Index of the corrected population: ``own * (population at one) + more * (population at other) + source``.
     one, other : array
-        Places.
+        Indices.
     own, more, source : array
         See above.
     """
@@ -88,18 +88,18 @@ class Links:
 
 @dataclass(frozen=True, slots=True)
 class Outlet:
-    """Links that come in through the last column: arrays (n,), and the velocity that the inlet lets in.
+    """Links that enter through the last column: arrays (n,), and the velocity at the inlet.
 
     Parameters
     ----------
     place : array, int32
-        Of the population.
+        Index of the population.
     beyond : array, int32
-        Where the population lies, after streaming, that the cell behind the outlet has: that of the last column.
+        Index, after streaming, of the population of the cell behind the outlet: that of the last column.
     row : array, int32
         Row of that cell.
     weight : array, float32
-        Of the direction.
+        Lattice weight of the direction.
     mean : float32
         Mean velocity at the inlet.
     """
@@ -133,22 +133,22 @@ def advance(
     Parameters
     ----------
     lattice : Lattice
-        Of the flow.
+        The layout of the flow.
     populations, spare : array (9 * stride,), float32
-        The populations, and room for as many; both are written to. What no population reaches is 0 in both.
+        The populations, and a buffer of the same size; both are overwritten. Unreached elements are 0 in both.
     links, outlet
-        What they meet.
+        The boundaries that they meet.
     relaxation : tuple of float
-        Rates of the even and of the odd moments.
+        Relaxation rates of the even and of the odd moments.
     steps : int
         How many.
 
     Returns
     -------
     populations, spare : array
-        The same two, in the order in which they are now.
+        The same two arrays, in their new order.
     exchanged : array (n,), float32
-        What came to each of ``links`` in the last step and what left it, together.
+        Sum of what arrived at each of ``links`` in the last step and what left it.
     """
     run = _compiled(lattice)
     exchanged = np.zeros(len(links.place), np.float32)
@@ -167,7 +167,7 @@ def _compiled(lattice: Lattice) -> Callable:
 
 @functools.cache
 def _compile(lattice: Lattice) -> Callable:
-    """The steps for a lattice: with its shifts as constants the compiler knows that reads and writes do not overlap."""
+    """The steps for a lattice. With constant shifts the compiler knows that reads and writes do not overlap."""
     cells, length = lattice.cells, lattice.length
     a0, a1, a2, a3, a4, a5, a6, a7, a8 = (int(lattice.at(i, np.array(0))) for i in range(9))
     b0, b1, b2, b3, b4, b5, b6, b7, b8 = (int(lattice.at(i, np.array(lattice.shift(i)))) for i in range(9))
@@ -212,7 +212,7 @@ def _compile(lattice: Lattice) -> Callable:
         rows = ends.size
         if left.size:
             # The outlet answers a plane wave like an endless channel: pressure excess = impedance x velocity excess. So
-            # it does not echo, and the mean pressure there is 0 once as much flows out as in.
+            # it reflects nothing, and the mean pressure there is 0 once as much flows out as in.
             for r in range(rows):
                 c = r * length + length - 1
                 excess += (f[a1 + c] - f[a2 + c]) + (f[a5 + c] - f[a6 + c]) + (f[a7 + c] - f[a8 + c])
@@ -222,13 +222,13 @@ def _compile(lattice: Lattice) -> Callable:
                 )  # fmt: skip
             excess = (excess / np.float32(rows) - mean) / sound
         collide_and_stream(f, to, even, odd)
-        # All are read before any is written: at the two ends of a row they are each other's.
+        # All are read before any is written: at the ends of a row, links use each other's populations.
         n = place.size
         for k in range(n):
             fixed[k] = own[k] * to[one[k]] + more[k] * to[other[k]] + source[k]
             exchanged[k] = to[one[k]]
         for k in range(left.size):
-            # Behind the outlet lies a column like the last one, but for the pressure.
+            # The column behind the outlet is like the last one, except for the pressure.
             fixed[n + k] = to[beyond[k]] + weight[k] * (excess - ends[row[k]])
         for k in range(n):
             to[place[k]] = fixed[k]

@@ -1,7 +1,7 @@
-"""Pairs of obstacle mask and steady flow: made by the solver once, kept in a cache outside the runs.
+"""Pairs of obstacle mask and steady flow: computed once by the solver, kept in a cache outside the runs.
 
-python -m workloads.cfd_resnet.data                 the full set; several of them, as the tasks of an array, share it
-python -m workloads.cfd_resnet.data --size small    the default of the workload, whose values are those of the options
+python -m workloads.cfd_resnet.data                 the full set; several processes, such as tasks of an array, share it
+python -m workloads.cfd_resnet.data --size small    the default of the workload, with the defaults of the options
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from launch import errors
 from launch.errors import Refusal
 from launch.node import stop
 from launch.plan import options
-from launch.plan.request import Count, Seed
-from launch.plan.typed import Bounds
+from launch.plan.typed import Bounds, Count, Seed
 from workloads.data.news import Live, News
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ Reynolds = Annotated[float, Bounds(above=0, most=1000)]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowSet:
-    """The parameters of a data set: all that its flows depend on, and so the key of its cache.
+    """The parameters of a data set: everything that its flows depend on, and therefore the key of its cache.
 
     The channel is ``height`` x ``length`` cells in the solver; the first ``width`` columns are kept. Lengths of the
     obstacles scale with the height; the viscosity follows from the Reynolds number. The defaults are the small set.
@@ -43,17 +42,17 @@ class FlowSet:
 
     height: Annotated[int, Bounds(16, 10_000)] = 32  # cells across the channel
     width: Count = 64  # cells along the channel that are kept
-    length: Count = 96  # cells along the channel in the solver; what lies behind `width` keeps the outlet away
-    train: Count = 192  # flows to learn from
+    length: Count = 96  # cells along the channel in the solver; those after `width` keep the outlet away
+    train: Count = 192  # training flows
     validation: Count = 32  # flows of other shapes, to choose by
-    test: Count = 32  # flows of still others, to report on
+    test: Count = 32  # flows of still other shapes, to report on
     u_max: Annotated[float, Bounds(above=0, most=0.15)] = (
         0.1  # peak velocity at the inlet, lattice units (cells per step)
     )
     reynolds: Reynolds = 64.0  # u_max x height / viscosity
     obstacles: Annotated[int, Bounds(1, 16)] = 4  # random ovals and boxes in a channel
     seed: Seed = 0
-    masks: Path | None = None  # obstacles from the files of this folder in place of random ones: all of them validation
+    masks: Path | None = None  # obstacles from the files of this folder in place of random ones, all for validation
 
     @property
     def nu(self) -> float:
@@ -112,20 +111,20 @@ def flows(
     folder: Path | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Flows:
-    """The flows of a set, from the cache; made first where they are missing, by all processes that ask for them.
+    """The flows of a set, from the cache. Missing flows are computed first, by all processes that ask for them.
 
-    Safe to call from any number of processes on any number of nodes at the same time: each makes parts that nobody
-    else is making, then waits for the parts of the others. Calling it imports Numba only if flows are missing.
+    Safe to call from any number of processes on any number of nodes at the same time: each computes parts that no
+    other one is computing, then waits for the parts of the others. Calling it imports Numba only if flows are missing.
 
     Parameters
     ----------
     parameters : FlowSet
         Which set: ``SIZES["small"]``, ``SIZES["full"]``, or ``dataclasses.replace`` of one of them.
     split : "train", "validation" or "test"
-        Shapes of the one are never among those of another. A larger set begins with the flows of a smaller one, and
-        those are not computed again.
+        No shape of one split is in another. A larger set begins with the flows of a smaller one, which are not
+        computed again.
     folder : Path, optional
-        Where caches are kept; ``$XDG_CACHE_HOME/rankloop/cfd`` or ``~/.cache/rankloop/cfd`` by default.
+        The folder of caches; ``$XDG_CACHE_HOME/rankloop/cfd`` or ``~/.cache/rankloop/cfd`` by default.
     progress : function, optional
         Called with a line of text when there is news; by default one live line on a terminal's standard error, and a
         line every 10 s or so elsewhere.
@@ -165,21 +164,21 @@ class Arguments(FlowSet):
 
 
 def main(argv: Sequence[str]) -> None:
-    """Make a set."""
+    """Compute a set."""
     values = options.of_command(Arguments, argv, __doc__, "workloads.cfd_resnet.data")
     folder, size = values.pop("folder", None), values.pop("size", "full")
     parameters = dataclasses.replace(SIZES[size], **values)
     _check(parameters)
     stop.install()
     splits: tuple[Split, ...] = ("train", "validation", "test")
-    folders = {split: _files(parameters, split, folder, print)[0] for split in splits}  # what is wrong is refused first
+    folders = {split: _files(parameters, split, folder, print)[0] for split in splits}  # refuses first
     for split in splits:
         count = len(flows(parameters, split, folder=folder))
         print(f"{split}: {count} flows in {folders[split]}")
 
 
 def _check(parameters: FlowSet) -> None:
-    """Refuse lengths that do not fit together."""
+    """Refuse inconsistent lengths."""
     for name, least in (("width", "height"), ("length", "width")):
         length, smallest = getattr(parameters, name), getattr(parameters, least)
         if length < smallest:
@@ -189,9 +188,9 @@ def _check(parameters: FlowSet) -> None:
 def _files(
     parameters: FlowSet, split: Split, folder: Path | None, progress: Callable[[str], None]
 ) -> tuple[Path, list[FlowFile], FlowFile]:
-    """The folder of a split, its parts, and the file of all.
+    """The folder of a split, its parts, and the combined file.
 
-    The folder is named after all that a flow depends on, and not after how many there are.
+    The folder name depends on everything that a flow depends on, but not on the number of flows.
     """
     import hashlib  # not at the top: the launcher reads this module in every dry run, and hashing takes long to load
 
@@ -213,7 +212,7 @@ def _files(
 
 @contextlib.contextmanager
 def _usable(where: Path) -> Iterator[None]:
-    """What to do is said where the folder cannot be used."""
+    """A context that says what to do if the folder cannot be used."""
     try:
         yield
     except OSError as error:

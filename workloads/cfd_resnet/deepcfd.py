@@ -31,7 +31,7 @@ SOURCE = (
     "DeepCFD.zip of Zenodo record 3666056 has it (https://zenodo.org/record/3666056): unpack it, and give its folder"
 )
 TRAINED = 0.7  # part of the flows, as published
-CHOSEN_BY = 0.1  # part of those that is not learned from but chosen by; published: chosen by the test flows
+CHOSEN_BY = 0.1  # part of those to choose by instead of training on; the published work chose by the test flows
 
 
 class Fields(NamedTuple):
@@ -40,9 +40,9 @@ class Fields(NamedTuple):
     Parameters
     ----------
     inputs : array (N, H, W, 4), float32
-        Obstacle (1, else 0), and the three channels of X, each over its largest size.
+        Obstacle (1, else 0), and the three channels of X, each divided by its largest magnitude.
     fields : array (N, H, W, 3), float32
-        Ux, Uy, p, each over its root mean square on the training flows.
+        Ux, Uy, p, each divided by its root mean square on the training flows.
     """
 
     inputs: np.ndarray
@@ -61,7 +61,7 @@ class Fields(NamedTuple):
 
 
 class Splits(NamedTuple):
-    """What is learned from, chosen by and reported on, and what the fields were divided by, (3,)."""
+    """The sets to train on, to choose by and to report on, and the divisors of the fields, (3,)."""
 
     train: Fields
     validation: Fields
@@ -70,19 +70,19 @@ class Splits(NamedTuple):
 
 
 def read(folder: Path, flows: int = 0) -> Splits:
-    """Read the two files, and look at all values.
+    """Read the two files, and check all values.
 
     Parameters
     ----------
     folder : Path
-        With `FILES`.
+        It contains `FILES`.
     flows : int
-        To learn from: the first so many; 0: all.
+        Number of training flows, the first ones; 0: all.
 
     Raises
     ------
     Refusal
-        If a file is absent, cut short, holds anything but one array, or values that cannot be learned from.
+        If a file is absent, cut short, contains anything but one array, or has values that cannot be learned from.
     """
     x, y = (_array(folder / name) for name in FILES)
     if x.ndim != 4 or x.shape[1] != 3 or x.shape != y.shape:
@@ -113,7 +113,7 @@ def read(folder: Path, flows: int = 0) -> Splits:
     scale = np.sqrt(np.mean(y[:learned] ** 2, axis=(0, 2, 3)))
     if not (scale > 0).all():
         raise Refusal(f"{folder / FILES[1]} has only zeros in channel {int(np.argmin(scale))}: give Ux, Uy and p")
-    # A network's output is cut out where there are obstacles, so only if the fields are 0 there.
+    # A network's output is set to 0 in obstacles, which is right only if the fields are 0 there.
     solid = region == OBSTACLE
     solid &= not (y * solid[:, None]).any()
     largest = np.maximum(np.abs(x[:learned]).max(axis=(0, 2, 3)), TINY)
@@ -128,12 +128,12 @@ def read(folder: Path, flows: int = 0) -> Splits:
 
 
 class Measure:
-    """DeepCFD's measure of a network, beside the mean of the training flows.
+    """DeepCFD's measure of a network, and the same of the mean training flow.
 
     Parameters
     ----------
     sets : Splits
-        Of the mean and the scale.
+        The source of the mean and the scale.
     """
 
     def __init__(self, sets: Splits) -> None:
@@ -159,7 +159,7 @@ class Measure:
             ``squared_error_u``, ``_v``, ``_p`` and their sum ``squared_error``: squared differences summed over the
             cells, the mean over the examples, in the units of the data: "Ux MSE" ... "Total MSE" of the paper, 0.707,
             0.213, 1.009, 1.929. ``error``: |predicted - true| / |true| of the velocity, the mean over the examples. The
-            same of the mean training flow as ``mean_field_...``; ``times_better``: its ``squared_error`` over the
+            same for the mean training flow as ``mean_field_...``; ``times_better``: its ``squared_error`` over the
             network's.
         """
         metrics = {name: float(total) / examples for name, total in totals.items()}
@@ -170,9 +170,9 @@ class Measure:
 
 
 class _Arrays(pickle.Unpickler):
-    """Makes numpy arrays of numbers and nothing else: a pickle can otherwise call any function."""
+    """Unpickles numpy arrays of numbers and nothing else: a pickle can otherwise call any function."""
 
-    MADE_BY: dict[str, Any] = {  # whatever the numpy that wrote it called its modules: numpy.core, later numpy._core
+    MADE_BY: dict[str, Any] = {  # under any name of numpy's modules: numpy.core, later numpy._core
         "_reconstruct": np.zeros(1).__reduce__()[0],
         "_frombuffer": np.zeros(1).__reduce_ex__(5)[0],
         "ndarray": np.ndarray,
@@ -182,7 +182,7 @@ class _Arrays(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if module.partition(".")[0] == "numpy" and name in self.MADE_BY:
             return self.MADE_BY[name]
-        if (module, name) == ("_codecs", "encode"):  # by which Python 3 writes bytes in old protocols
+        if (module, name) == ("_codecs", "encode"):  # how Python 3 writes bytes in old protocols
             return lambda text, encoding: text.encode("latin1")
         raise pickle.UnpicklingError(f"it wants {module}.{name}, which is not an array")
 

@@ -1,7 +1,7 @@
-"""The flows of a set, computed, and their files. Other obstacles are drawn where the solver finds no steady flow.
+"""Computes the flows of a set, and writes their files. If the solver finds no steady flow, other obstacles are drawn.
 
-A file has the records of some flows, as .npy does, and the CRC-32 of all before it at its end. Flows are made in parts
-by all processes that want them; the file of all, from which they are read, is put together from those.
+A file has the records of some flows, as in .npy, followed by the CRC-32 of everything before it. All processes that
+want the flows compute them in parts; the combined file, from which they are read, is assembled from the parts.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ if TYPE_CHECKING:
 VERSION = 2
 # A flow is steady once neither its velocity nor the force on its obstacles changes by more than this in the time in
 # which the fastest fluid passes one height of the channel. Even at 1.6 times this, 19 of 19 small flows were within
-# 0.05 % (L2) of what they became.
+# 0.05 % (L2) of their final state.
 TOLERANCE = 2e-4
 # Times that the fastest fluid passes the channel's length, after which a flow counts as unsteady; most need 2 to 7.
 PASSES = 20
 EVERY = 500  # steps between two checks
-STREAMS = ("train", "validation", "test")  # of random numbers, by their place
-CELLS = 8_192  # at once on a CPU core: so the populations stay in its caches
-PART = 16  # flows in a part: what one thread makes at a time, and what a kill costs at most
+STREAMS = ("train", "validation", "test")  # of random numbers, by index
+CELLS = 8_192  # at once on a CPU core, so that the populations stay in its caches
+PART = 16  # flows in a part: the work of one thread at a time, and the most that a kill loses
 
 
 class Damaged(Exception):
-    """A file is not what was once written: cut short, or changed."""
+    """A file differs from what was written: it was cut short, or changed."""
 
 
 class Incomplete(Exception):
-    """A part is missing, or was damaged and is removed."""
+    """A part is missing, or was damaged and has been removed."""
 
 
 @dataclass
@@ -54,7 +54,7 @@ class FlowFile(Piece):
     dtype: np.dtype
 
     def read(self, progress: Callable[[str], None]) -> np.ndarray | None:
-        """Its records; None if there is no such file, or it was damaged and is removed."""
+        """Its records; None if there is no such file, or it was damaged and has been removed."""
         with contextlib.suppress(FileNotFoundError):
             try:
                 return read(self.paths[0], self.dtype, self.weight)
@@ -67,7 +67,7 @@ class FlowFile(Piece):
 def files(
     parameters: FlowSet, split: Split, count: int, folder: Path, progress: Callable[[str], None]
 ) -> tuple[list[FlowFile], FlowFile]:
-    """The parts of a split, and the file of all. A larger set uses the parts of a smaller one, and adds to them."""
+    """The parts of a split, and the combined file. A larger set uses the parts of a smaller one, and adds to them."""
     dtype = record_type(parameters.height, parameters.width)
 
     def file(name: str, size: int, fill: Callable[[np.ndarray, Callable[[int], None]], None]) -> FlowFile:
@@ -94,7 +94,7 @@ def files(
 
 
 def record_type(height: int, width: int) -> np.dtype:
-    """One flow in a file: an example is one piece of it, and a field of all examples is an array without a copy."""
+    """One flow in a file. An example is contiguous, and a field of all examples is an array without a copy."""
     return np.dtype(
         [("flow", "<f4", (height, width, 2)), ("drag", "<f4"), ("lift", "<f4"), ("mask", "u1", (height, width, 1))]
     )
@@ -121,7 +121,7 @@ def read(path: Path, dtype: np.dtype, count: int) -> np.ndarray:
     FileNotFoundError
         If there is no such file.
     Damaged
-        If its checksum or its layout is not as it was written.
+        If its checksum or layout is not as written.
     """
     content = np.memmap(path, np.uint8, "r").data if path.stat().st_size else memoryview(b"")
     if len(content) < 8 or zlib.crc32(content[:-4]) != int.from_bytes(content[-4:], "little"):
@@ -141,12 +141,12 @@ def masks_of_files(parameters: FlowSet) -> dict[str, np.ndarray]:
 
 
 def candidates(parameters: FlowSet, split: Split, index: int) -> Iterator[np.ndarray]:
-    """The masks to try for a flow until one is steady: a function of the arguments alone, whoever calls it.
+    """The masks to try for a flow until one is steady; they depend only on the arguments.
 
     Raises
     ------
     Refusal
-        If a mask from a file has no steady flow, or nearly no random one has.
+        If a mask from a file, or almost every random one, has no steady flow.
     """
     if parameters.masks and split == "validation":
         name, mask = list(masks_of_files(parameters).items())[index]
@@ -222,6 +222,6 @@ def make(parameters: FlowSet, split: Split, indices: range, records: np.ndarray,
                 record["drag"], record["lift"] = flow.force / (case.u_max**2 * case.height)
                 done += 1
                 start(slot)
-            elif not change[slot] >= tolerance or batch.steps(slot) >= most:  # not: NaN has blown up
+            elif not change[slot] >= tolerance or batch.steps(slot) >= most:  # not: NaN means that it has blown up
                 put(slot)
     beat(done)

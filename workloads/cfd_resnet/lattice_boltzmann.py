@@ -1,7 +1,7 @@
 """Steady two-dimensional flow by the lattice Boltzmann method: D2Q9, two relaxation times, many flows at once.
 
-On CPU cores, compiled by Numba, a thread a core. The populations are kept as deviations from their value at rest
-and the equilibrium is that of He & Luo (1997), in which the density stands in the pressure only: so single precision
+It runs on CPU cores, compiled by Numba, one thread per core. The populations are deviations from their values at rest
+and the equilibrium is that of He & Luo (1997), in which density is only in the pressure. So single precision
 is enough, and a steady flow is free of divergence whatever the Mach number. Walls and inlet act on links that end
 outside the fluid (Ladd 1994), half-way between two cells unless the distance to the wall is given (Bouzidi et al.
 2001).
@@ -32,9 +32,9 @@ class Steady:
     u, v : array (H, L), float32
         Velocity along and across (towards higher rows); 0 in obstacles.
     pressure : array (H, L), float32
-        Over the density, relative to the outlet.
+        Divided by the density, relative to the outlet.
     force : array (2,), float32
-        Of the fluid on the obstacles, along and across, over the density.
+        Of the fluid on the obstacles, along and across, divided by the density.
     steps : int
         Time steps taken.
     change : float
@@ -51,19 +51,19 @@ class Steady:
 
 
 class Batch:
-    """Flows that advance together, each in a slot of its own; a slot takes another flow when its own is done.
+    """Flows that advance together, each in its own slot; a slot takes another flow when its own is done.
 
     Parameters
     ----------
     case : Case
-        What they have in common.
+        Their common properties.
     slots : int
-        How many there are at once.
+        Flows at the same time.
     """
 
     def __init__(self, case: Case, slots: int) -> None:
         self.case, self.slots, self._lattice = case, slots, Lattice(case.height, case.length)
-        # Of each slot two, from one to the other of which a step goes.
+        # Two per slot: a step goes from one to the other.
         self._populations = [[np.zeros(9 * self._lattice.stride, np.float32) for _ in range(2)] for _ in range(slots)]
         self._links: list[tuple | None] = [None] * slots  # an empty slot has none
         self._force = np.zeros((slots, 2), np.float32)
@@ -77,16 +77,16 @@ class Batch:
         Parameters
         ----------
         slot : int
-            Where; it replaces what is there.
+            The slot; its flow is replaced.
         solid : array (H, L), bool
             The obstacles.
         distance : array (9, H, L), optional
-            For a cell and the direction i in which a population reaches it: how far behind the cell the wall lies, in
-            units of the link; NaN where that is unknown, and half-way is taken.
+            For a cell and the direction i in which a population reaches it: the distance from the cell to the wall, in
+            units of the link. NaN: unknown, half-way is assumed.
         """
         solid = np.asarray(solid, bool)
         self._links[slot] = None if solid.all() else links(self.case, self._lattice, solid, distance)
-        # To start with, the inlet's flow rate passes through what each column leaves open: that saves steps.
+        # Initially the inlet's flow rate passes through the open part of each column, which saves steps.
         height, length = solid.shape
         profile = np.where(solid, 0.0, self.case.inlet(np.arange(height) + 0.5)[:, None] * np.ones(length))
         rate = profile.sum(axis=0)
@@ -117,9 +117,9 @@ class Batch:
         Returns
         -------
         array (slots,)
-            The change of each, as in `Steady`.
+            The change of each flow, as in `Steady`.
         """
-        with np.errstate(over="ignore", invalid="ignore"):  # what blows up is seen by its change
+        with np.errstate(over="ignore", invalid="ignore"):  # a flow that blows up shows in its change
             for slot, met in enumerate(self._links):
                 self._change[slot] = 0 if met is None else self._advance(slot, met, steps)
         self._steps += steps
@@ -132,13 +132,13 @@ class Batch:
         *populations, exchanged = advance(self._lattice, now, spare, inner, outlet, self.case.relaxation, steps)
         self._populations[slot] = populations
         _, u, v = self._moments(slot)
-        force = exchanged @ pull  # pressure counts from that of the outlet
+        force = exchanged @ pull  # pressure is relative to the outlet
         moved, speed = np.sqrt(((u - u0) ** 2 + (v - v0) ** 2).sum()), np.sqrt((u**2 + v**2).sum())
         of_force = np.linalg.norm(force - self._force[slot]), np.linalg.norm(force)
         self._force[slot] = force
-        # Nothing moves in an empty channel, and nothing pulls where there is no obstacle.
+        # An empty channel has no motion, and without obstacles there is no force.
         changes = [part / whole for part, whole in ((moved, speed), of_force) if whole != 0]
-        return float(np.max(changes, initial=0) * 1000 / steps)  # of a NaN it makes NaN
+        return float(np.max(changes, initial=0) * 1000 / steps)  # NaN stays NaN
 
     def _moments(self, slot: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return moments(self._lattice.grids(self._populations[slot][0]))
@@ -159,15 +159,15 @@ def solve(
     Parameters
     ----------
     case : Case
-        What they have in common.
+        Their common properties.
     solid : array (N, H, L), bool
         The obstacles of each; all flows run at once.
     tolerance : float
         A flow is steady once its change (see `Steady`) is below this.
     most : int
-        Steps after which a flow is given up: its change then says so.
+        Steps after which a flow is given up; its change then says so.
     every : int
-        Steps between two looks at the change.
+        Steps between two checks of the change.
     distance : array (N, 9, H, L), optional
         See `Batch.put`.
 
@@ -183,6 +183,6 @@ def solve(
     while len(flows) < len(solid):
         change, steps = batch.advance(every), steps + every
         for slot in range(len(solid)):
-            if slot not in flows and (not change[slot] >= tolerance or steps >= most):  # not: a NaN is the end too
+            if slot not in flows and (not change[slot] >= tolerance or steps >= most):  # not: a NaN also ends it
                 flows[slot] = batch.take(slot)
     return [flows[slot] for slot in range(len(solid))]

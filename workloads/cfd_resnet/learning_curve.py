@@ -43,7 +43,7 @@ class Law:
     stderr : float
         Standard error of the exponent.
     x : array
-        Logarithms of the numbers of flows that were fitted; of two points there are no intervals: they are NaN.
+        Logarithms of the numbers of flows that were fitted; for two points the intervals are NaN.
     """
 
     factor: float
@@ -53,26 +53,26 @@ class Law:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Of the exponent with a confidence of 95 %."""
+        """Interval of the exponent with a confidence of 95 %."""
         margin = self._t * self.stderr
         return self.exponent - margin, self.exponent + margin
 
     def at(self, flows: float) -> tuple[float, float, float]:
         """The error at a number of flows, and the interval with a confidence of 95 % in which a new run would fall."""
         middle, squares = self.factor * flows**-self.exponent, self.x.var() * len(self.x)
-        deviation = self.stderr * math.sqrt(squares)  # of the logarithms from the law: the residual standard error
+        deviation = self.stderr * math.sqrt(squares)  # residual standard error of the logarithms
         distance = (math.log(flows) - self.x.mean()) ** 2 / squares
         margin = self._t * deviation * math.sqrt(1 + 1 / len(self.x) + distance)
         return middle, middle * math.exp(-margin), middle * math.exp(margin)
 
     @property
     def _t(self) -> float:
-        """Student's t of a two-sided interval of 95 %."""
+        """Student's t for a two-sided interval of 95 %."""
         return float(stats.t.ppf(0.975, len(self.x) - 2))
 
 
 def fit(flows: Sequence[float], errors: Sequence[float]) -> Law:
-    """The power law through errors at numbers of flows, two of which at least differ; each run is a point."""
+    """The power law through errors at numbers of flows, at least two of them different; each run is a point."""
     x = np.log(np.asarray(flows, float))
     line: Any = stats.linregress(x, np.log(np.asarray(errors, float)))
     return Law(math.exp(line.intercept), -line.slope, line.stderr, x)
@@ -84,7 +84,7 @@ def read(folders: Sequence[Path]) -> list[Finished]:
     Raises
     ------
     Refusal
-        If a folder is not such a study, or there are not two numbers of flows among the finished runs.
+        If a folder is not such a study, or the finished runs do not have at least two numbers of flows.
     """
     runs, unfinished = finished(folders, Config, "workloads.cfd_resnet", METRICS)
     if len({_flows(run) for run in runs}) < 2:
@@ -100,7 +100,7 @@ def _flows(run: Finished) -> int:
 
 
 def table(runs: Sequence[Finished], law: Law) -> str:
-    """All runs and what the law says, in Markdown."""
+    """All runs and the fitted law, in Markdown."""
     lines = [
         "| flows | seed | steps | epochs | validation error | test error | its standard error, points | times better |",
         "|---|---|---|---|---|---|---|---|",
@@ -148,12 +148,12 @@ def draw(path: Path, runs: Sequence[Finished], law: Law) -> None:
     axes.set_xlabel("training flows", color=INK)
     axes.set_ylabel("error [% of the solver's norm]", color=INK)
     axes.legend(fontsize="small", frameon=False)
-    with matplotlib.rc_context({"svg.hashsalt": "learning_curve"}):  # and no date: the same points make the same file
+    with matplotlib.rc_context({"svg.hashsalt": "learning_curve"}):  # and no date: the same points give the same file
         figure.savefig(path, metadata={"Date": None})
 
 
 def main(argv: Sequence[str]) -> None:
-    """Print the table of some studies, and leave it and the figure in the first."""
+    """Print the table of some studies, and write it and the figure into the first study."""
     if not argv or argv[0].startswith("-"):
         raise Refusal("the learning curve is read from studies: give the folder of one, or of several")
     folders = [Path(word) for word in argv]

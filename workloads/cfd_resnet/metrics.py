@@ -1,4 +1,4 @@
-"""How far a predicted flow is from the solver's and how well it obeys the physics, beside the mean flow doing the same.
+"""How far a predicted flow is from the solver's, and how well it obeys the physics, compared with the mean flow.
 
 Velocities are in units of the peak velocity at the inlet, lengths in cells, forces in density x u_max^2 x cells.
 """
@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from workloads.cfd_resnet.data import Flows
 
-Tensor = Any  # of TensorFlow, whose annotations do not know how tensors are sliced
-TINY = 1e-6  # a norm below this is replaced by it: a flow without v has no relative error of v
+Tensor = Any  # a TensorFlow tensor; TensorFlow's annotations do not know slicing
+TINY = 1e-6  # smallest norm to divide by: a flow without v has no relative error of v
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -25,7 +25,7 @@ class Metrics:
     Parameters
     ----------
     mean_field : array (H, W, 2)
-        What the network is compared with, `mean_field` of the training flows; obstacles are cut out of it.
+        `mean_field` of the training flows, which the network is compared with; obstacles are cut out of it.
     """
 
     mean_field: np.ndarray
@@ -70,7 +70,7 @@ class Metrics:
             through a column over that flux, the mean over columns and examples. ``drag_error``: sum of the differences
             from the solver's drag, both by `drag_by_balance`, over the sum of the drags. ``divergence``: root mean
             square over the cells inside the fluid, u_max per cell. ``slip``: root mean square velocity on walls, u_max.
-            The same of the mean field, but for the components, as ``mean_field_...``; ``times_better``: its error over
+            The same for the mean field, without the components, is ``mean_field_...``. ``times_better``: its error over
             the network's. ``squared_error``, ``squared_error_u``, ``squared_error_v``: `squared_errors`, mean over the
             examples, u_max^2.
         """
@@ -97,7 +97,7 @@ def mean_field(parts: Sequence[Flows]) -> np.ndarray:
     Parameters
     ----------
     parts : sequence of Flows
-        The training flows. Those mirrored at the middle of the channel count too, v with the other sign.
+        The training flows. Their mirror images at the middle of the channel also count, with v of the other sign.
 
     Returns
     -------
@@ -131,7 +131,7 @@ def norm(field: Tensor) -> Tensor:
 
 
 def divergence(field: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Squares of du/dx + dv/dy by central differences, in the cells whose four neighbours are fluid too.
+    """Squares of du/dx + dv/dy by central differences, in fluid cells with four fluid neighbours.
 
     Returns
     -------
@@ -148,8 +148,8 @@ def divergence(field: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 def slip(field: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Squares of the velocity on walls: of the channel, and the faces between an obstacle and the fluid.
 
-    A face lies half a cell from the centre of the next cell a, and b is the one behind: the velocity there is
-    extrapolated to 3/2 a - 1/2 b. It is exact for a linear profile, and not 0 for the solver's curved ones.
+    A face lies half a cell from the centre of the next cell a, and b is the cell after it. The velocity at the face is
+    extrapolated to 3/2 a - 1/2 b, which is exact for a linear profile, and not 0 for the solver's curved ones.
 
     Returns
     -------
@@ -197,7 +197,7 @@ def drag_by_balance(field: Tensor, mask: Tensor, reynolds: Tensor | float) -> Te
     fluid = 1.0 - mask[..., 0]
 
     def sheared(a: tuple, b: tuple) -> Tensor:
-        """Squared differences over faces; a face to an obstacle is half a cell away, where the fluid stands still."""
+        """Squared differences over faces; a face to an obstacle is half a cell away, and the fluid is at rest there."""
         both = fluid[a] * fluid[b]
         between = tf.reduce_sum(tf.square(field[a] - field[b]), axis=-1)
         return both * between + (1 - both) * 2 * (speed2[a] + speed2[b])

@@ -1,9 +1,9 @@
 """Networks that map obstacles to a flow: fully connected, convolutional, residual U-net, gated residual U-net.
 
-All map the mask, (batch, H, W, 1), 1 in obstacles, to u and v, (batch, H, W, 2), in units of the peak velocity at the
-inlet, and are exactly 0 in obstacles. The input may have further channels behind the mask, the output further fields.
-Unlike in the published networks nothing bounds the outputs: no last ReLU, since the flow runs backwards behind
-obstacles; no last tanh, since it is faster than at the inlet between them.
+All networks map the mask, (batch, H, W, 1), 1 in obstacles, to u and v, (batch, H, W, 2), in units of the peak velocity
+at the inlet. Outputs are exactly 0 in obstacles. The input may have further channels after the mask, the output further
+fields. Unlike in the published networks nothing bounds the outputs: there is no last ReLU, because the flow runs
+backwards behind obstacles, and no last tanh, because between them the flow is faster than at the inlet.
 
 References
 ----------
@@ -20,9 +20,9 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-Tensor = Any  # of Keras, whose annotations do not know its own operations
+Tensor = Any  # a Keras tensor; Keras' annotations do not know its own operations
 LEVELS = 4  # of a U-net: each halves height and width
-# Of cells that a network takes.
+# Multiples of cells that a network takes.
 MULTIPLES = {"cnn": (16, 32), "residual": (2**LEVELS, 2**LEVELS), "gated": (2**LEVELS, 2**LEVELS)}
 
 
@@ -87,8 +87,8 @@ def residual(
 ) -> keras.Model:  # fmt: skip
     """A U-net of residual blocks.
 
-    A block is concat_elu, convolution, concat_elu, convolution, each 3 x 3; on the way up the skip connection is added
-    behind its first convolution, through concat_elu and a 1 x 1 convolution. Four levels down, the first block of each
+    A block is concat_elu, convolution, concat_elu, convolution, each 3 x 3. On the way up the skip connection is added
+    after its first convolution, through concat_elu and a 1 x 1 convolution. Four levels down, the first block of each
     halves height and width and doubles the filters, the second keeps them; four levels up by transposed convolution.
 
     Parameters
@@ -102,13 +102,13 @@ def residual(
     dropout : float
         Part of the activations between the convolutions of a block that is dropped in training.
     position : bool
-        Give the first convolution the place of each cell in the channel beside the mask.
+        Give the first convolution the position of each cell in the channel in addition to the mask.
     channels, fields : int
         Of the input, the mask first, and of the output.
     """
 
     def block(x, channels: int, stride: int = 1, skip=None, seen=None):
-        """What is added to x is made of ``seen``, by default of x itself."""
+        """A block: what is added to x is computed from ``seen``, by default from x itself."""
         y = layers.Conv2D(channels, 3, stride, "same")(concat_elu(x) if seen is None else seen)
         if skip is not None:
             y = layers.Add()([y, layers.Conv2D(channels, 1)(concat_elu(skip))])
@@ -139,7 +139,7 @@ def residual(
 
 
 def conserving(model: keras.Model) -> keras.Model:
-    """The same network, with what each column lacks of the inlet's flux given to its fluid cells in equal parts.
+    """The same network, with each column's difference from the inlet's flux spread evenly over its fluid cells.
 
     The flux is the same through every column of a steady flow, and that of the inlet's parabola, 2/3 H, is known. What
     remains to be learned is its distribution over the column.
@@ -148,16 +148,16 @@ def conserving(model: keras.Model) -> keras.Model:
 
 
 def sized(name: str, height: int, width: int, **settings: Any) -> keras.Model:
-    """A network by its name for any number of cells: fields are padded with zeros to what it can take, and cropped.
+    """A network by its name for any number of cells: inputs are padded with zeros to an allowed size, outputs cropped.
 
     Parameters
     ----------
     name : str
-        Of `NETWORKS`.
+        A key of `NETWORKS`.
     height, width : int
         Cells across and along the channel.
     **settings
-        Of the network.
+        Arguments of the network.
     """
     rows, columns = MULTIPLES.get(name, (1, 1))
     below, behind = -height % rows, -width % columns
@@ -203,7 +203,7 @@ class Widen(layers.Layer):
 
 @keras.saving.register_keras_serializable("cfd_resnet")
 class Conserve(layers.Layer):
-    """A flow whose flux through every column is 2/3 H, from one of any flux and the inputs, the mask first."""
+    """Corrects a flow so that its flux through every column is 2/3 H. The inputs have the mask first."""
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs["dtype"] = "float32"
@@ -220,7 +220,7 @@ class Conserve(layers.Layer):
 
 @keras.saving.register_keras_serializable("cfd_resnet")
 class Position(layers.Layer):
-    """The inputs, and where each cell lies along and across the channel, from -1 to 1."""
+    """Adds to the inputs the position of each cell along and across the channel, from -1 to 1."""
 
     def call(self, inputs: Tensor) -> Tensor:
         """(B, H, W, channels) to (B, H, W, channels + 2)."""

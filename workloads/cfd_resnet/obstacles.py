@@ -14,12 +14,12 @@ from launch.errors import Refusal
 Split = Literal["train", "validation", "test"]
 # The published layout: half-axes of 20 to 39 cells in a channel of 128.
 HALF_AXES = 20 / 128, 39 / 128
-# Of the channel's height, what obstacles leave open in every column. Below it the flow between them becomes a jet that
-# is too fast for the method (above 0.25 cells per step at u_max = 0.1) and seldom steady.
+# Share of the channel's height that obstacles leave open in every column. With less, the flow between them is a jet
+# that is too fast for the method (above 0.25 cells per step at u_max = 0.1) and seldom steady.
 OPEN = 0.4
-INLET = 1 / 8  # of the height: columns behind the inlet that stay free
-# Of the random shapes one in eight belongs to the validation set and one to the test set, by a hash of its cells: no
-# shape can be in two sets.
+INLET = 1 / 8  # of the height: columns after the inlet that stay free
+# A hash of its cells assigns one random shape in eight to the validation set and one to the test set, so that no shape
+# can be in two sets.
 SHARES = 8
 FROM_FILE = 1 / 2  # of the width: the length of an obstacle from a file, at most; 1 / 8 lies before it
 SUFFIXES = ".npy", ".txt"
@@ -31,7 +31,7 @@ def random_mask(rng: np.random.Generator, height: int, width: int, count: int, s
     Parameters
     ----------
     rng : numpy Generator
-        Drawn from until the obstacles leave the channel open and belong to the set that is asked for.
+        Used until the obstacles leave the channel open and belong to the requested set.
     height, width : int
         Cells across the channel, and along the part of it where obstacles may lie.
     count : int
@@ -46,7 +46,7 @@ def random_mask(rng: np.random.Generator, height: int, width: int, count: int, s
     Raises
     ------
     Refusal
-        If so many obstacles do not leave the channel open.
+        If that many obstacles do not leave the channel open.
     """
     y, x = np.mgrid[:height, :width] + 0.5
     for _ in range(2000):
@@ -63,7 +63,7 @@ def random_mask(rng: np.random.Generator, height: int, width: int, count: int, s
             oval = rng.integers(2) == 0
             mask |= (along**2 + across**2 < 1) if oval else (np.maximum(abs(along), abs(across)) < 1)
         if fault(mask) is None:
-            mask = ~reached(mask)  # fluid that is shut in stands still: it counts as obstacle
+            mask = ~reached(mask)  # enclosed fluid is at rest: it counts as obstacle
             if fault(mask) is None and split_of(mask) == split:
                 return mask
     raise Refusal(
@@ -73,21 +73,21 @@ def random_mask(rng: np.random.Generator, height: int, width: int, count: int, s
 
 
 def split_of(mask: np.ndarray) -> Split:
-    """The set to which a random shape belongs: the same for its mirror image."""
+    """The set to which a random shape and its mirror image belong."""
     mirrored = min(np.packbits(mask).tobytes(), np.packbits(mask[::-1]).tobytes())
     share = zlib.crc32(mirrored) % SHARES
     return "validation" if share == 0 else "test" if share == 1 else "train"
 
 
 def reached(mask: np.ndarray) -> np.ndarray:
-    """The fluid that is connected with the inlet, over corners too, as the solver's lattice has diagonal links."""
+    """The fluid that is connected with the inlet, also over corners: the solver's lattice has diagonal links."""
     label: Any = ndimage.label
     parts, _ = label(~mask, np.ones((3, 3)))
     return ~mask & np.isin(parts, parts[:, 0])
 
 
 def fault(mask: np.ndarray) -> str | None:
-    """What makes the flow around these obstacles impossible to compute, or None."""
+    """Why the flow around these obstacles cannot be computed, or None."""
     free = round(INLET * len(mask))
     if mask[:, : max(free, 1)].any():
         return f"reaches into the first {max(free, 1)} columns, where the inlet is"
@@ -104,9 +104,9 @@ def masks_from(folder: Path, height: int, width: int) -> dict[str, np.ndarray]:
     """The obstacles in the files of a folder, placed in the channel.
 
     A file is a text file (two whole numbers, cells along and across, then rows of 0 and 1 across the channel, as in
-    Hennigh's steady-state-flow data) or a NumPy array (H, W). A mask of the channel's own height and width is taken as
-    it is. From any other the obstacle is cut out, scaled, and stands `FROM_FILE` of the width long, or less if it would
-    be too high, on the lower wall if it stood on its picture's lower edge.
+    Hennigh's steady-state-flow data) or a NumPy array (H, W). A mask of the channel's own height and width is used as
+    it is. From any other mask the obstacle is cut out and scaled to a length of `FROM_FILE` of the width, or less if it
+    would be too high. It is placed on the lower wall if it stood on its picture's lower edge.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def masks_from(folder: Path, height: int, width: int) -> dict[str, np.ndarray]:
     Raises
     ------
     Refusal
-        If there is no such file, or one cannot be read, is not a mask, or leaves no way for the flow.
+        If there is no such file, or one cannot be read, is not a mask, or blocks the flow.
     """
     try:
         files = sorted(path for path in Path(folder).iterdir() if path.suffix in SUFFIXES)
@@ -152,7 +152,7 @@ def read(path: Path) -> np.ndarray:
     Raises
     ------
     Refusal
-        If the file cannot be read, has another shape than it says or other values than 0 and 1, or is empty.
+        If the file cannot be read, does not have the shape that it states, has values other than 0 and 1, or is empty.
     """
     try:
         if path.suffix == ".npy":
@@ -193,10 +193,10 @@ def _placed(mask: np.ndarray, height: int, width: int) -> np.ndarray:
     above, below = rows[0], len(mask) - 1 - rows[-1]
     shape = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     scale = min(height / len(mask), FROM_FILE * width / shape.shape[1])
-    # One cell at least, so that a thin plate does not vanish.
+    # At least one cell, so that a thin plate does not vanish.
     size = np.maximum(1, np.rint(scale * np.array(shape.shape))).astype(int)
     picked = [np.minimum(((np.arange(n) + 0.5) * m / n).astype(int), m - 1) for n, m in zip(size, shape.shape)]
-    # What all but touches the lower edge of its picture stands on the wall; else the gaps keep their proportion.
+    # An obstacle that nearly touches the lower edge of its picture stands on the wall; else gaps keep their proportion.
     stands = below <= 0.05 * len(mask)
     top = height - size[0] if stands else round((height - size[0]) * above / (above + below))
     placed = np.zeros((height, width), bool)

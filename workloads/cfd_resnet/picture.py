@@ -1,4 +1,4 @@
-"""A picture of what a network has learnt: obstacles, the solver's flow, the network's, and their difference."""
+"""A picture of what a network has learned: obstacles, the solver's flow, the network's, and their difference."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def draw(
     speed = np.linalg.norm(flow[:count], axis=-1)
     error = np.linalg.norm(predicted[:count] - flow[:count], axis=-1)
     relative = np.sqrt((error**2).sum(axis=(1, 2)) / (speed**2).sum(axis=(1, 2)))
-    # A jet through a narrow gap is far faster than all the rest: the scale ends where one cell in 200 lies above it.
+    # A jet through a narrow gap is far faster than the rest, so the scale ends where one cell in 200 lies above it.
     fastest, furthest = (max(float(np.quantile(field[~solid], 0.995)), 1e-6) for field in (speed, error))
     fields = (np.where(solid, 1.0, np.nan), speed, np.linalg.norm(predicted[:count], axis=-1), error)
     scales = (

@@ -1,4 +1,4 @@
-"""Where examples come from, our solver or DeepCFD's files, and what depends on it: network, measure, last metrics."""
+"""The sources of examples, our solver or DeepCFD's files, and what depends on them: network, measure, final metrics."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from workloads.cfd_resnet.networks import conserving, sized
 from workloads.cfd_resnet.obstacles import Split
 from workloads.training.api import Data
 
-# The quality of a finished training, for the time to it: the published errors.
+# The target quality of a training, for the time to quality: the published errors.
 GUO = ("error", "<=", 0.0269)  # Guo et al. 2016: 1.98 to 2.69 %
 DEEPCFD = ("squared_error", "<=", 1.929)  # Ribeiro et al. 2020, on their own data
 AT_THE_END = ("error", "error_u", "error_v", "flux_error", "drag_error", "times_better", "squared_error")
 
 
 class Source(NamedTuple):
-    """What depends on where the examples come from."""
+    """What depends on the source of the examples."""
 
     model: keras.Model
     train: Data
@@ -42,10 +42,10 @@ class Examples:
     Parameters
     ----------
     parts : sequence of Flows
-        Those at each Reynolds number.
+        The flows at each Reynolds number.
     reference : float, optional
-        Given, the network is told the Reynolds number: the second channel of the inputs is log2(reynolds / reference),
-        the same in all cells. Else the mask is the only one.
+        If given, the network gets the Reynolds number: the second channel of the inputs is log2(reynolds / reference),
+        the same in all cells. Otherwise the mask is the only channel.
     """
 
     def __init__(self, parts: Sequence[Flows], reference: float | None = None) -> None:
@@ -56,12 +56,12 @@ class Examples:
         return int(self._ends[-1])
 
     def of(self, index: np.ndarray) -> list[Path]:
-        """The files that have some of the examples: one for each Reynolds number."""
+        """The files that contain some of the examples: one per Reynolds number."""
         parts = np.unique(np.searchsorted(self._ends, np.asarray(index) % len(self), side="right"))
         return [path for part in parts if (path := _file(self.parts[part]))]
 
     def read_from(self, copies: Mapping[Path, Path]) -> None:
-        """From now on read the copy of each file that has one; its checksum is verified.
+        """From now on read the copies of files that have one, after verifying their checksums.
 
         Raises
         ------
@@ -82,7 +82,7 @@ class Examples:
     def load(self, index: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Inputs (B, H, W, 1 or 2), and the targets ``flow``, ``mask`` and ``reynolds`` (B,).
 
-        From ``len(self)`` on they are the same examples, mirrored at the middle of the channel.
+        Indices from ``len(self)`` on are the same examples, mirrored at the middle of the channel.
         """
         mirrored, which = np.divmod(np.asarray(index), len(self))
         of = np.searchsorted(self._ends, which, side="right")
@@ -101,9 +101,9 @@ class Examples:
 
 
 def of_our_solver(config: Config, rank: Rank) -> Source:
-    """Flows of our own solver, which are made first where they are missing.
+    """Flows of our own solver; missing flows are computed first.
 
-    The network is measured at the end on flows that nothing was chosen by: other shapes (``test_...``), the same at
+    At the end the network is measured on flows not used for any choice: other shapes (``test_...``), the same at
     each Reynolds number (``test_re<number>_error``), shapes from files (``masks_...``).
 
     Raises

@@ -1,6 +1,6 @@
-"""The solver against what is known: Poiseuille flow, Ghia's lid-driven cavity, Schaefer and Turek's cylinder.
+"""The solver against published results: Poiseuille flow, Ghia's lid-driven cavity, Schaefer and Turek's cylinder.
 
-python -m workloads.cfd_resnet.validation           the table, at the size of the tests: about a minute
+python -m workloads.cfd_resnet.validation           the table, at the size of the tests; about a minute
 python -m workloads.cfd_resnet.validation --full    at full size
 
 References
@@ -62,7 +62,7 @@ class Row:
 
     @property
     def error(self) -> float:
-        """Relative distance from the middle of the reference interval; the value itself where the reference is 0."""
+        """Relative distance from the middle of the reference interval; the value itself if the reference is 0."""
         middle = (self.low + self.high) / 2
         return self.value / middle - 1 if middle else self.value
 
@@ -138,7 +138,7 @@ def circle_distance(x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarray:
 
 
 def table(full: bool) -> Iterator[Row]:
-    """All cases, at the size of the tests or at full size, as they are computed."""
+    """All cases, at the size of the tests or at full size, one after the other."""
     for height in (16, 32, 64) if full else (16, 32):
         yield from poiseuille(height)
     yield from cavity(128 if full else 64)

@@ -2,7 +2,7 @@
 
     python -m launch --nodes 2 workloads.climate
 
-trains a small Tiramisu on generated weather, labelled by the published rules, and ends with the IoU of each class and
+trains a small Tiramisu on generated weather, labelled by the published rules. It ends with the IoU of each class and
 figures/maps.png. ``--data FOLDER`` trains on files of the published layouts. See docs/climate.md for what it reaches.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from launch.errors import Refusal
-from launch.plan.request import Count, Natural, NotNegative, Positive
+from launch.plan.typed import Count, Natural, NotNegative, Positive
 from workloads.climate.recipes import recipe
 from workloads.training.api import Data, Part, Training, Workload
 from workloads.training.scaling_rules import LearningRatePlan
@@ -41,29 +41,29 @@ class Config(Training):
     width: Natural = 0  # of the network, from 8 on, 64 as published; 0: 12 on small maps and 64 on others
     kernel: Count = 5  # size of the convolutions (tiramisu)
     dropout: Part = 0.0  # part of the activations dropped in training (tiramisu); SC18: 0.2
-    normalise: bool = True  # batch normalisation behind each convolution (tiramisu); SC18 had none
+    normalise: bool = True  # batch normalisation after each convolution (tiramisu); SC18 had none
     weights: Literal["none", "inverse", "sqrt", "mlperf"] = "mlperf"  # of a class of frequency f in the loss: 1, 1 / f,
     # 1 / sqrt(f) as in SC18, or f^-0.125
-    optimizer: Literal["adam", "lamb", "lars", "larc", "larc-adam"] = "adam"  # LARS wants a learning rate of about 1
-    lag: bool = False  # apply in each step the gradients of the step before
-    schedule: Literal["loop", "mlperf"] = "loop"  # of the learning rate: as the options above say, or MLPerf HPC's for
-    # the global batch, whatever they say
+    optimizer: Literal["adam", "lamb", "lars", "larc", "larc-adam"] = "adam"  # LARS needs a learning rate of about 1
+    lag: bool = False  # apply the gradients of the previous step in each step
+    schedule: Literal["loop", "mlperf"] = "loop"  # of the learning rate: that of the options above, or MLPerf HPC's for
+    # the global batch, which ignores them
     channels: Literal["standard", "minmax"] = "standard"  # scaled by mean and deviation, or to 0..1 as published
     augment: bool = True  # turn each training map round the axis and mirror it at the equator, at random
-    check: Natural = 256  # files of each rank that are read whole before the first step; others are only looked at
+    check: Natural = 256  # files of each rank that are read completely before the first step; of others only the layout
 
     def __post_init__(self) -> None:
         Training.__post_init__(self)
-        # Layers of two or three channels made TensorFlow 2.18 corrupt its memory on a CPU with AMX, by way of oneDNN.
+        # Layers of two or three channels made TensorFlow 2.18 corrupt its memory on a CPU with AMX, through oneDNN.
         if 0 < self.width < 8:
             raise Refusal(f"--width {self.width} is too small: give 8 or more, or 0")
 
     def learning_rate_plan(self, size: int) -> LearningRatePlan:
-        """That of the loop, or of MLPerf HPC."""
+        """The learning-rate plan of the loop, or that of MLPerf HPC."""
         return recipe(self.batch * size) if self.schedule == "mlperf" else Training.learning_rate_plan(self, size)
 
     def describe(self, size: int) -> dict[str, str]:
-        """The lines of the loop, and what is trained on what."""
+        """The lines of the loop, and which network is trained on which maps."""
         if self.data:
             data = f"files of {self.data}"
         else:
@@ -85,12 +85,12 @@ class Config(Training):
 
 
 def build(config: Config, rank: Rank) -> Workload:
-    """The network, its loss and the maps, which are made first where they are missing.
+    """The network, its loss and the maps; missing maps are generated first.
 
     Raises
     ------
     Refusal
-        If the files cannot be trained on, or the maps cannot be made.
+        If the files cannot be trained on, or the maps cannot be generated.
     """
     import tensorflow as tf
 
@@ -154,7 +154,7 @@ def _optimizer(config: Config, rate: Any) -> keras.optimizers.Optimizer:
 
     optimizer = {
         "adam": lambda: optimizers.Adam(rate),
-        # As MLPerf HPC's submissions, except that Keras decays the weights beside the layer's rate, not as part of it.
+        # As MLPerf HPC's submissions, except that Keras decays weights separately from the layer's rate.
         "lamb": lambda: optimizers.Lamb(rate, epsilon=1e-6, weight_decay=0.01, global_clipnorm=1.0),
         "lars": lambda: LARS(rate),
         "larc": lambda: LARC(rate, momentum=0.9),

@@ -1,8 +1,8 @@
 """Tropical cyclones, by rules like those of TECA: candidates at each time, tracks in time, and the points of each.
 
-A candidate has a maximum of cyclonic vorticity, a low that closes and a warm core, all close together. Candidates that
-follow each other are a track, and one with strong wind for long enough is a cyclone. Its points are the largest
-connected part of where rain, water vapour or wind are high in a box round its centre.
+A candidate has a maximum of cyclonic vorticity, a closed low and a warm core, all close together. Candidates that
+follow each other are a track, and a track with strong wind for long enough is a cyclone. Its points are the largest
+connected region of high rain, water vapour or wind in a box round its centre.
 
 References
 ----------
@@ -22,11 +22,11 @@ from workloads.climate.grid import DEGREE_KM, Grid, components, distance
 from workloads.climate.published import CHANNELS
 
 VORTICITY = 1.6e-4  # 1/s, at 850 hPa
-VORTICITY_WINDOW_DEGREES = 7.75  # in which it is the largest
-PRESSURE_RISE_PA = 400.0  # of the sea level pressure, in every direction
-WARMER_K = 0.8  # than the surroundings in every direction, between 500 and 200 hPa
-WITHIN_DEGREES = 5.0  # of the centre
-APART_DEGREES = 2.0  # centres of vorticity, pressure and warmth at most; or a grid point where the grid is coarser
+VORTICITY_WINDOW_DEGREES = 7.75  # the centre has the largest vorticity within this distance
+PRESSURE_RISE_PA = 400.0  # of the sea level pressure, required in every direction
+WARMER_K = 0.8  # than the surroundings, in every direction, between 500 and 200 hPa
+WITHIN_DEGREES = 5.0  # distance from the centre within which both have to hold
+APART_DEGREES = 2.0  # largest distance of the centres of vorticity, pressure and warmth; a grid point on coarser grids
 STRONG_WIND = 17.0  # m/s, at the lowest level
 LASTING_HOURS = 48.0  # with strong wind
 FASTEST_KM_PER_DAY = 1600.0
@@ -37,7 +37,7 @@ BOX_CHANNELS = ("TMQ", "U850", "V850", "PRECT")
 
 @dataclass(frozen=True)
 class Candidate:
-    """What may be a cyclone at one time."""
+    """A possible cyclone at one time."""
 
     latitude: float  # of the lowest pressure, degrees
     longitude: float
@@ -46,14 +46,14 @@ class Candidate:
 
 
 def candidates(fields: np.ndarray, grid: Grid) -> list[Candidate]:
-    """What may be a cyclone in a map.
+    """The possible cyclones in a map.
 
     Parameters
     ----------
     fields : array (H, W, 16)
         In the units of `published.CHANNELS`.
     grid : Grid
-        Of the map.
+        The grid of the map.
     """
     channel = {name: fields[..., place].astype(np.float64) for place, name in enumerate(CHANNELS)}
     cyclonic = vorticity(channel["U850"], channel["V850"], grid) * np.sign(grid.latitudes)[:, None]
@@ -96,14 +96,14 @@ def tracks(times: Sequence[Sequence[Candidate]], hours: float) -> list[list[tupl
     Parameters
     ----------
     times : sequence of lists of Candidate
-        Those of each time.
+        The candidates of each time.
     hours : float
-        From one time to the next.
+        Time between two maps.
 
     Returns
     -------
     list of lists of (time, Candidate)
-        One list a cyclone, only of the times with strong wind.
+        One list per cyclone, with only the times of strong wind.
     """
     reach = FASTEST_KM_PER_DAY / DEGREE_KM * hours / 24
     running: list[list[tuple[int, Candidate]]] = []
@@ -130,7 +130,7 @@ def paint(mask: np.ndarray, fields: np.ndarray, one: Candidate, grid: Grid, valu
     Parameters
     ----------
     mask : array (H, W)
-        Where they are set to ``value``.
+        The map of labels, whose points are set to ``value``.
     fields : array (H, W, 16)
         In the units of `published.CHANNELS`.
     one : Candidate
@@ -164,14 +164,14 @@ def _window(values: np.ndarray, grid: Grid, centre: tuple[float, float]) -> tupl
 
 
 def _extremum(values: np.ndarray, grid: Grid, centre: tuple[float, float]) -> tuple[float, float]:
-    """Where the largest value near a centre is."""
+    """The position of the largest value near a centre."""
     near, _, north, east = _window(values, grid, centre)
     largest = near.argmax()
     return float(north[largest]), float(east[largest])
 
 
 def _falls_off(values: np.ndarray, grid: Grid, centre: tuple[float, float], by: float) -> bool:
-    """Whether the values near a centre become so much smaller than at it in each of eight directions."""
+    """Whether the values near a centre fall by this much from it in each of eight directions."""
     near, apart, north, east = _window(values, grid, centre)
     middle = near[apart.argmin()]
     across = ((east - centre[1] + 180) % 360 - 180) * np.cos(np.radians(centre[0]))

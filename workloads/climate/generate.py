@@ -1,8 +1,8 @@
-"""Generated weather with labels by the published rules, in files of the published layout, made once by all who want it.
+"""Generated weather with labels by the published rules, in files of the published layout, generated once and shared.
 
-python -m workloads.climate.generate --folder DIR     the set in the published size; several of them share the work
+python -m workloads.climate.generate --folder DIR     the set in the published size; several processes share the work
 
-The defaults of the other options are those of the small set, which the workload makes by itself, in
+The defaults of the other options are those of the small set, which the workload generates by itself, in
 $XDG_CACHE_HOME/rankloop/climate.
 """
 
@@ -21,8 +21,7 @@ from launch import errors
 from launch.errors import Refusal
 from launch.node import stop
 from launch.plan import options
-from launch.plan.request import Count, Seed
-from launch.plan.typed import Bounds
+from launch.plan.typed import Bounds, Count, Seed
 from launch.record.writing import publish
 from workloads.data.news import Live, News
 from workloads.data.pieces import Piece, share
@@ -31,8 +30,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 VERSION = 1  # part of the cache's key: raise it with every change that changes an example
-DAYS = 8  # of a sequence: as many examples, one a day
-STEP_HOURS = 6  # between the maps in which cyclones are looked for and followed
+DAYS = 8  # of a sequence, with one example per day
+STEP_HOURS = 6  # between the maps in which cyclones are detected and tracked
 STEPS_A_DAY = 24 // STEP_HOURS
 
 
@@ -41,11 +40,11 @@ Side = Annotated[int, Bounds(16, 100_000)]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Corpus:
-    """The parameters of a set: all that its examples depend on. The defaults are the small set."""
+    """The parameters of a set: everything that its examples depend on. The defaults are the small set."""
 
     height: Side = 96  # latitudes
     width: Side = 144  # longitudes
-    train: Count = 24  # sequences of 8 days to learn from, an example a day
+    train: Count = 24  # training sequences of 8 days, with an example per day
     validation: Count = 8  # other sequences to measure on
     seed: Seed = 0
 
@@ -54,14 +53,14 @@ SIZES = {"small": Corpus(), "full": Corpus(height=768, width=1152, train=256, va
 
 
 def corpus(parameters: Corpus, *, folder: Path | None = None, progress: Callable[[str], None] | None = None) -> Path:
-    """The folder of a set, whose missing examples are made first, by all processes that ask for it at the same time.
+    """The folder of a set. Missing examples are generated first, by all processes that ask for it at the same time.
 
     Parameters
     ----------
     parameters : Corpus
         Which set.
     folder : Path, optional
-        Of the set itself; by default one named after the parameters in ``$XDG_CACHE_HOME/rankloop/climate``.
+        The folder of the set; by default one named after the parameters in ``$XDG_CACHE_HOME/rankloop/climate``.
     progress : function, optional
         Called with a line of text when there is news; by default on standard error.
 
@@ -93,7 +92,7 @@ def corpus(parameters: Corpus, *, folder: Path | None = None, progress: Callable
 
 
 def cache(parameters: Corpus) -> Path:
-    """Where a set is kept unless told otherwise."""
+    """The default folder of a set."""
     import hashlib  # not at the top: the launcher reads this module in every dry run
 
     values = dataclasses.asdict(parameters) | {"version": VERSION}
@@ -103,7 +102,7 @@ def cache(parameters: Corpus) -> Path:
 
 
 def days(parameters: Corpus, split: str, number: int, folder: Path) -> Piece:
-    """Some days of weather, followed in time: a file per day."""
+    """Some days of weather, tracked in time: a file per day."""
     first = datetime.date(2000, 1, 1) + datetime.timedelta(days=DAYS * number)
     dates = (first + datetime.timedelta(days=day) for day in range(DAYS))
     paths = [folder / f"data-{date:%Y-%m-%d}-04-{split == 'validation':d}.h5" for date in dates]  # 04: at noon
@@ -139,15 +138,15 @@ def examples(
     height, width : int
         Points of the map along each axis.
     seed : sequence of int
-        Of the weather.
+        The seed of the weather.
     beat : function
-        Called often, with the number of maps made so far.
+        Called often, with the number of maps generated so far.
 
     Yields
     ------
     fields : array (H, W, 16), float32
     labels : array (H, W), uint8
-        By the rules in `rivers` and `cyclones` alone; where both are, it is a cyclone, as in the published data.
+        Only by the rules in `rivers` and `cyclones`; where both apply, it is a cyclone, as in the published data.
     """
     import numpy as np
 
@@ -184,7 +183,7 @@ class Arguments(Corpus):
 
 
 def main(argv: Sequence[str]) -> None:
-    """Make a set."""
+    """Generate a set."""
     values = options.of_command(Arguments, argv, __doc__, "workloads.climate.generate")
     folder, size = values.pop("folder", None), values.pop("size", "full")
     stop.install()

@@ -1,4 +1,4 @@
-"""Points of a map on the sphere: where they are, how far apart, what is connected."""
+"""Points of a map on the sphere: their positions, distances, and connected parts."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def components(mask: np.ndarray, round_the_world: bool = True) -> tuple[np.ndarr
     label: Any = ndimage.label
     if not round_the_world:
         return label(mask, np.ones((3, 3)))
-    # The first column stands once more behind the last: parts that have it in both places are one.
+    # The first column is repeated after the last: parts that have it in both places are one.
     labels, count = label(np.concatenate([mask, mask[:, :1]], axis=1), np.ones((3, 3)))
     pairs = coo_array((np.ones(len(mask)), (labels[:, 0], labels[:, -1])), (count + 1, count + 1))
     count, part_of = connected_components(pairs, directed=False)

@@ -1,11 +1,11 @@
-"""Examples in HDF5 files, in the two published layouts, one file per example and one of statistics; or many in a file.
+"""Examples in HDF5 files, in the two published layouts, one file per example and one of statistics, or packed.
 
 MLPerf HPC    climate/data (H, W, 16), climate/labels_0 (H, W)
               stats.h5: climate/count, mean, sqmean, minval, maxval, (16,) each
 SC18          climate/data (16, H, W), climate/labels (H, W) or (L, H, W), L label sets
               stats.h5: climate/stats (16, 4): mean, max, min, std
 packed        climate/data (N, H, W, 16), climate/labels_0 (N, H, W) or (N, L, H, W), climate/crc32 (N,)
-              as `pack` makes it of either
+              as `pack` writes it from either
 
 A folder has train/ and validation/ with data-*.h5 each, and stats.h5 in itself or in train/. Published: 768 x 1152.
 """
@@ -25,22 +25,22 @@ from launch.errors import Refusal
 from workloads.climate.published import CHANNELS, CLASSES
 
 STATISTICS = "stats.h5"
-KEPT = 256  # packed files that stay open, to be read from again; far below the 1,024 that a process may have open
+KEPT = 256  # packed files that stay open for further reads; far below the usual limit of 1,024 open files
 
 
 def read(
     path: Path, label_set: int = 0, record: int = 0, kept: dict[Path, h5py.File] | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One example as it is in a file of any layout.
+    """One example from a file of any layout.
 
     Parameters
     ----------
     path : Path
         The file.
     label_set, record : int
-        Which of its label sets, and which of the examples packed in it.
+        Which label set, and which example of a packed file.
     kept : dict, optional
-        Of open files, in which this one is looked for and left, up to `KEPT` of them.
+        Cache of open files, up to `KEPT` of them, which is used for this one too.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def read(
     labels = sets[label_set % sets.shape[0]] if sets.ndim == 3 else sets
     if data.shape[0] == len(CHANNELS) and data.shape[-1] != len(CHANNELS):
         data = np.moveaxis(data, 0, -1)
-    if crc32 is not None:  # its values were checked when it was packed
+    if crc32 is not None:  # the values were checked when it was packed
         return data, labels
     finite = np.isfinite(data)
     if not finite.all():
@@ -132,7 +132,7 @@ class opened:
         if self._kept is None or error is not None:
             self._file.close()
         else:
-            self._kept[self._path] = self._file  # the last one used is the last of them
+            self._kept[self._path] = self._file  # the last one used is the last entry
             if len(self._kept) > KEPT:
                 self._kept.pop(next(iter(self._kept))).close()
         if isinstance(error, (OSError, KeyError)):
@@ -145,20 +145,20 @@ class opened:
 
 
 class Layout(NamedTuple):
-    """What a file has in it."""
+    """The content of a file."""
 
     size: tuple[int, int]  # points of the map along each axis
     sets: int  # of labels
-    examples: int | None  # packed in it; None: it is one
+    examples: int | None  # in a packed file; None: the file is one example
 
 
 def layout(path: Path) -> Layout:
-    """What a file has in it, without its data.
+    """The content of a file, without its data.
 
     Raises
     ------
     Refusal
-        If it is cut short or in no known layout.
+        If it is cut short or its layout is unknown.
     """
     with opened(path) as climate:
         shapes = {name: climate[name].shape for name in ("data", "labels_0", "labels", "crc32") if name in climate}

@@ -1,4 +1,4 @@
-"""The maps of a folder as the network sees them: read when they are needed, scaled, turned and mirrored."""
+"""The maps of a folder as the network sees them: read when needed, scaled, turned and mirrored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NORTHWARD = ("V850", "VBOT")
 
 @dataclass(frozen=True)
 class Scale:
-    """How the channels are brought to one size: ``(data - offset) / spread``.
+    """How the channels are scaled: ``(data - offset) / spread``.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class Scale:
 
     @classmethod
     def read(cls, folder: Path, how: Literal["minmax", "standard"]) -> Scale:
-        """Of a folder's file of statistics, of either layout.
+        """The scale from a folder's file of statistics, in either layout.
 
         Raises
         ------
@@ -69,7 +69,7 @@ class Maps:
     scale : Scale
         Of the channels.
     label_sets : bool
-        Give each file once for each of its label sets, where SC18 drew one at each reading; else the first set only.
+        Use each file once with each of its label sets (SC18 drew one at each reading); otherwise only the first set.
 
     Raises
     ------
@@ -85,7 +85,7 @@ class Maps:
         first = layout(files[0])
         self._shape, self._sets = first.size, first.sets if label_sets else 1
         self._copies: Mapping[Path, Path] = {}
-        # Packed files are opened to see how many examples they have; of others each has one.
+        # Packed files are opened to count their examples; other files have one each.
         counts = [layout(path).examples if first.examples is not None else 1 for path in files]
         self._packed = first.examples is not None
         self._kept: dict[Path, h5py.File] | None = {} if self._packed else None
@@ -101,19 +101,19 @@ class Maps:
         return self._shape
 
     def check(self, rank: int, size: int, whole: int) -> None:
-        """Look into the files before the first step, each rank into its part.
+        """Check the files before the first step; each rank checks its part.
 
         Parameters
         ----------
         rank, size : int
             This rank, and how many there are.
         whole : int
-            How many of a rank's maps are read; of the others only what can be seen without reading the data.
+            How many of a rank's maps are read; for the others only what can be checked without reading the data.
 
         Raises
         ------
         Refusal
-            If a file is cut short, of another size than the first, in no known layout, or what `read` raises.
+            If a file is cut short, has another size than the first or an unknown layout, or what `read` raises.
         """
         first = self._files[0].name
         for path in self._files[rank::size]:
@@ -128,11 +128,11 @@ class Maps:
             read(path, 0, record, self._kept)
 
     def of(self, index: np.ndarray) -> list[Path]:
-        """The files that have some of the examples."""
+        """The files that contain some of the examples."""
         return list(dict.fromkeys(self._examples[number % len(self._examples)][0] for number in index.tolist()))
 
     def read_from(self, copies: Mapping[Path, Path]) -> None:
-        """From now on read the copy of each file that has one."""
+        """From now on read the copies of files that have one."""
         self._copies = copies
 
     def load(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -141,7 +141,7 @@ class Maps:
         Parameters
         ----------
         index : array of int
-            Which; from the number of maps on, those with their second label set, and so on.
+            Which maps; from the number of maps on, those with their second label set, and so on.
 
         Returns
         -------
@@ -169,14 +169,14 @@ class Maps:
         """Turn each map round the earth's axis by any angle, and mirror half of them at the equator.
 
         The rules that label the maps do not see the difference: wind towards the north becomes wind towards the south,
-        so what was cyclonic stays so. On a real earth, land and sea and seasons get another place.
+        so cyclonic rotation stays cyclonic. On a real earth, land, sea and seasons move too.
 
         Parameters
         ----------
         fields, labels : array
             As `load` gives them.
         seeds : array (batch, 2), uint64
-            Of each example.
+            A seed per example.
         """
         fields, labels = fields.copy(), labels.copy()
         for field, label, seed in zip(fields, labels, seeds):

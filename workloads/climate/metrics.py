@@ -1,4 +1,4 @@
-"""What is learnt of a segmentation: the loss of each example, and a confusion matrix from which all else follows."""
+"""The measures of a segmentation: the loss of each example, and a confusion matrix, from which all else follows."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def weighted_cross_entropy(labels: tf.Tensor, logits: tf.Tensor, weights: Sequen
     labels : tensor (batch, H, W), integer
         Class of each point.
     logits : tensor (batch, H, W, classes), float32
-        Of the network.
+        Output of the network.
     weights : sequence of float
-        Of each class. The mean is over all points, not over the weights.
+        Weight of each class. The mean is over all points, not over the weights.
 
     Returns
     -------
@@ -46,9 +46,9 @@ def statistics(labels: tf.Tensor, logits: tf.Tensor) -> dict[str, tf.Tensor]:
     Returns
     -------
     dict
-        ``confusion``, (classes, classes): points by class (row) and predicted class (column), in float64, in which sums
-        over a whole corpus are exact. ``sample_iou``: of each example the mean over the classes of the IoU, an absent
-        class that is not predicted either counting 1, as in MLPerf HPC.
+        ``confusion``, (classes, classes): points by class (row) and predicted class (column), in float64, so that sums
+        over a whole corpus are exact. ``sample_iou``: for each example the mean of the IoU over the classes. A class
+        that is neither there nor predicted counts 1, as in MLPerf HPC.
     """
     classes = len(CLASSES)
     pairs = tf.cast(labels, tf.int32) * classes + tf.argmax(logits, axis=-1, output_type=tf.int32)
@@ -71,14 +71,14 @@ def summarise(totals: dict[str, np.ndarray], examples: int) -> dict[str, float]:
     totals : dict
         Sums of `statistics` over all examples.
     examples : int
-        How many.
+        Number of examples.
 
     Returns
     -------
     dict of str to float
         ``iou_<class>`` and ``f1_<class>`` of the corpus; 1 for a class that neither is there nor was predicted.
-        ``mean_iou`` over the classes. ``sample_iou``, MLPerf's: the mean over the examples. ``accuracy``, the part of
-        the points that are right. ``frequency_<class>`` of the rare classes in the labels, and ``predicted_<class>``.
+        ``mean_iou`` over the classes. ``sample_iou``, MLPerf's: the mean over the examples. ``accuracy``, the share of
+        points that are right. ``frequency_<class>`` of the rare classes in the labels, and ``predicted_<class>``.
     """
     matrix = np.asarray(totals["confusion"], np.float64)
     hits, actual, predicted = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)

@@ -1,8 +1,8 @@
-"""Networks that give each point of a map a class: Tiramisu and DeepLabv3+ of SC18, DeepLabv3+ of MLPerf HPC.
+"""Networks that assign a class to each point of a map: Tiramisu and DeepLabv3+ of SC18, DeepLabv3+ of MLPerf HPC.
 
-All map fields, (batch, H, W, channels), to logits, (batch, H, W, classes), in float32, for any H and W: what is not a
-multiple of the network's stride is filled up with zeros and cut off again. A ``width`` of 64 is the published network;
-another one scales all its layers.
+All networks map fields, (batch, H, W, channels), to logits, (batch, H, W, classes), in float32. H and W are arbitrary:
+they are padded with zeros to a multiple of the network's stride and cropped again. A ``width`` of 64 is the published
+network; another one scales all its layers.
 
 References
 ----------
@@ -45,15 +45,15 @@ def tiramisu(
     channels, classes : int
         Of the input and of the output.
     width : int
-        Filters of the first convolution; those that each further one adds are half as many.
+        Filters of the first convolution; each further one adds half as many.
     blocks : sequence of int
-        Convolutions in each block on the way down; all but the last are gone through again on the way up.
+        Convolutions in each block on the way down; all but the last are repeated on the way up.
     kernel : int
         Size of the convolutions. 5 in SC18, with half of the 3 x 3 network's layers.
     dropout : float
-        Part of the activations dropped behind each convolution in training.
+        Share of the activations dropped after each convolution in training.
     normalise : bool
-        Batch normalisation behind each convolution.
+        Batch normalisation after each convolution.
     """
     growth = max(1, width // 2)
 
@@ -65,7 +65,7 @@ def tiramisu(
         return layers.Dropout(dropout)(x) if dropout else x
 
     def block(x: Any, count: int) -> tuple[Any, Any]:
-        """All features so far, and those that were added."""
+        """All features so far, and the added ones."""
         added = []
         for _ in range(count):
             added.append(convolution(x, growth, kernel))
@@ -154,7 +154,7 @@ def deepcam(
     def block(
         x: Any, *filters: int, stride: int = 1, rate: int = 1, relu_first: bool = True, tail: bool = False
     ) -> Any:
-        """Separable convolutions beside a shortcut; a last one, not normalised, with ``tail`` or a stride."""
+        """Separable convolutions with a shortcut; with ``tail`` or a stride a last one, not normalised."""
         y = x
         for index, count in enumerate(filters):
             if index or relu_first:
@@ -212,7 +212,7 @@ def _unit(x: Any, filters: int, size: int, stride: int = 1, rate: int = 1) -> An
 
 
 def _separable(x: Any, filters: int, rate: int = 1, stride: int = 1) -> Any:
-    # Two layers, as TensorFlow's separable convolution cannot have both a stride and a rate, nor be counted as two.
+    # Two layers, because TensorFlow's separable convolution cannot have both a stride and a rate, nor count as two.
     x = layers.DepthwiseConv2D(
         3, stride, "same", dilation_rate=rate, use_bias=False, depthwise_initializer="he_normal"
     )(x)
@@ -220,7 +220,7 @@ def _separable(x: Any, filters: int, rate: int = 1, stride: int = 1) -> Any:
 
 
 def _bottleneck(x: Any, filters: int, stride: int, rate: int) -> tuple[Any, Any]:
-    """A unit of ResNet v2, and what its first convolution gives."""
+    """A unit of ResNet v2, and the output of its first convolution."""
     active = layers.ReLU()(_normalised(x))
     if x.shape[-1] != 4 * filters:
         shortcut = layers.Conv2D(4 * filters, 1, stride)(active)
@@ -234,7 +234,7 @@ def _bottleneck(x: Any, filters: int, stride: int, rate: int) -> tuple[Any, Any]
 def _pyramid(x: Any, filters: int, rates: Sequence[int]) -> Any:
     """Atrous spatial pyramid pooling: convolutions of growing reach side by side, and the mean of the whole map."""
     views = [_unit(x, filters, 1), *(_unit(x, filters, 3, rate=rate) for rate in rates)]
-    # Not normalised: one value an example and channel has no spread in a batch of one.
+    # Not normalised: one value per example and channel has no spread in a batch of one.
     mean = layers.Conv2D(filters, 1, use_bias=False)(layers.GlobalAveragePooling2D(keepdims=True)(x))
     mean = layers.ReLU()(Affine()(mean))
     views.append(layers.UpSampling2D(x.shape[1:3])(mean))
@@ -242,7 +242,7 @@ def _pyramid(x: Any, filters: int, rates: Sequence[int]) -> Any:
 
 
 def _padded(height: int, width_points: int, channels: int, multiple: int) -> tuple[Any, Any, Callable[[Any], Any]]:
-    """Fields as they come, filled up to a multiple of the network's stride, and what cuts the output to their size."""
+    """The input fields, the same padded to a multiple of the network's stride, and what crops the output again."""
     fields = layers.Input((height, width_points, channels), name="fields")
     extra = tuple((-size % multiple // 2, -size % multiple - -size % multiple // 2) for size in (height, width_points))
     if extra == ((0, 0), (0, 0)):

@@ -1,7 +1,7 @@
 """Many examples in few files:   python -m workloads.climate.pack --data FOLDER --folder OUT [--examples-per-file 64]
 
-FOLDER has a file per example, in a published layout; OUT is read by ``--data OUT`` as FOLDER is, example by example,
-each with a checksum. A rerun makes what is missing; several at once, on any nodes, share the work.
+FOLDER has a file per example, in a published layout. ``--data OUT`` reads OUT like FOLDER, example by example, each
+with a checksum. A rerun packs what is missing; several processes at once, on any nodes, share the work.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from launch import errors
 from launch.errors import Refusal
 from launch.node import stop
 from launch.plan import options
-from launch.plan.request import Count
+from launch.plan.typed import Count
 from launch.record.writing import publish, replacing
 from workloads.data.news import Live, News
 from workloads.data.pieces import Piece, share
@@ -25,14 +25,14 @@ class Arguments:
     """The options of ``python -m workloads.climate.pack``."""
 
     data: Path | None = None  # folder of files in a published layout
-    folder: Path | None = None  # of the packed files: another one
+    folder: Path | None = None  # another folder, for the packed files
     examples_per_file: Count = 64  # 3.7 GB of maps of 768 x 1152 points
 
 
 def packed(path: Path, files: Sequence[Path]) -> Piece:
-    """A packed file, in which each of the files becomes a record.
+    """A packed file, in which each source file becomes a record.
 
-    Making it raises a refusal if an example cannot be trained on, or is not of the size of the first.
+    Writing it raises a refusal if an example cannot be trained on, or does not have the size of the first.
     """
 
     def make(beat: Callable[[int], None]) -> None:
@@ -65,21 +65,21 @@ def packed(path: Path, files: Sequence[Path]) -> Piece:
 def pack(
     data: Path, folder: Path, examples_per_file: int = 64, progress: Callable[[str], None] | None = None
 ) -> dict[str, tuple[int, int]]:
-    """Pack train/ and validation/ of a folder, and take its statistics along.
+    """Pack train/ and validation/ of a folder, and copy its statistics.
 
     Parameters
     ----------
     data, folder : Path
-        From where, and to where.
+        Source and destination.
     examples_per_file : int
-        The last file of each has what is left.
+        The last file of each split has the rest.
     progress : function, optional
         Called with a line of text when there is news; by default on standard error.
 
     Returns
     -------
     dict
-        Of each split how many examples there are in how many files.
+        For each split the number of examples and of files.
 
     Raises
     ------

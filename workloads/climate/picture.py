@@ -1,4 +1,4 @@
-"""A picture of what a network has learnt: fields, labels, predictions, and where the two differ."""
+"""A picture of what a network has learned: fields, labels, predictions, and where the two differ."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def draw(path: Path, fields: np.ndarray, name: str, labels: np.ndarray, predicte
     fields : array (N, H, W)
         One channel, in any unit.
     name : str
-        Of that channel, with its unit if it has one.
+        Name of that channel, with its unit if it has one.
     labels, predicted : array (N, H, W)
         Class of each point, by the rules and by the network.
     most : int

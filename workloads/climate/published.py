@@ -1,4 +1,4 @@
-"""What is published of the data: channels, classes, how rare those are, and what weight that gives each in the loss."""
+"""Published facts about the data: channels, classes, their frequencies, and the weight of each class in the loss."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def weights(weighting: str, frequencies: tuple[float, ...] = FREQUENCIES) -> tup
     Parameters
     ----------
     weighting : {"none", "inverse", "sqrt", "mlperf"}
-        none: 1 each. inverse: 1 / f, normalised: all classes count the same, and a false alarm on background costs next
-        to nothing; SC18 found it unstable. sqrt: 1 / sqrt(f), normalised, of SC18. mlperf: f^-0.125, of MLPerf HPC.
-        Normalised weights have the sum 1.
+        none: 1 each. inverse: 1 / f, normalised: all classes count the same, and a false alarm on background costs
+        almost nothing; SC18 found it unstable. sqrt: 1 / sqrt(f), normalised, as in SC18. mlperf: f^-0.125, as in
+        MLPerf HPC. Normalised weights have the sum 1.
     frequencies : tuple of float
         f of each class.
 

@@ -18,7 +18,7 @@ class Recipe:
     lr: float  # after the warm-up
     warmup_steps: int  # of linear rise
     milestones: tuple[int, ...]  # steps at which the rate becomes a tenth
-    epochs: str  # that the target took: mean IoU over the examples of 0.82
+    epochs: str  # needed to reach the target, a mean IoU over the examples of 0.82
 
     def text(self) -> str:
         """See `LearningRatePlan`."""
@@ -48,7 +48,7 @@ def recipe(global_batch: int) -> Recipe:
     Raises
     ------
     Refusal
-        If there is none.
+        If there is none for this batch.
     """
     if global_batch not in RECIPES:
         raise Refusal(

@@ -2,8 +2,8 @@
 
 python -m workloads.climate.rivers FILE.nc      those of a field of integrated vapour transport (netCDF-3, variable IVT)
 
-Where the damped transport lies above a percentile of the transport of the whole map, a connected part is a river if the
-diagonal of its box is long enough and it is narrow enough.
+The points where the damped transport is above a percentile of the transport of the whole map form connected parts. A
+part is a river if the diagonal of its box is long enough and it is narrow enough.
 
 References
 ----------
@@ -23,13 +23,13 @@ from launch.errors import Refusal
 from workloads.climate.grid import DEGREE_KM, components, distance
 
 PERCENTILE = 94.0  # of the transport
-TROPICS_DEGREES = 10.0  # width of the Gaussian by which the transport is damped at the equator
+TROPICS_DEGREES = 10.0  # width of the Gaussian that damps the transport at the equator
 LONGER_THAN_KM = 1500.0  # diagonal of the box
 NARROWER_THAN_KM = 1000.0  # area over length
 
 
 def transport(u850: np.ndarray, v850: np.ndarray, qrefht: np.ndarray) -> np.ndarray:
-    """What stands for the integrated vapour transport in the published labels: wind at 850 hPa times humidity at 2 m.
+    """The substitute for integrated vapour transport in the published labels: wind at 850 hPa times humidity at 2 m.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def transport(u850: np.ndarray, v850: np.ndarray, qrefht: np.ndarray) -> np.ndar
 
 
 def rivers(ivt: np.ndarray, latitudes: np.ndarray, longitudes: np.ndarray) -> np.ndarray:
-    """Where there is an atmospheric river.
+    """The atmospheric rivers of a map.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def rivers(ivt: np.ndarray, latitudes: np.ndarray, longitudes: np.ndarray) -> np
     Returns
     -------
     array (H, W), int32
-        0, and 1, 2, ... in the rivers.
+        0 outside, and 1, 2, ... in the rivers.
     """
     damping = 1 - np.exp(-(latitudes**2) / (2 * TROPICS_DEGREES**2))
     labels, count = components(ivt * damping[:, None] > np.percentile(ivt, PERCENTILE))
@@ -88,7 +88,7 @@ def read(path: Path, names: Sequence[str] = ("IVT", "lat", "lon")) -> list[np.nd
     Raises
     ------
     Refusal
-        If it is not such a file, is damaged, or has no such variables.
+        If it is not such a file, is damaged, or lacks the variables.
     """
     from scipy.io import netcdf_file
 
@@ -112,7 +112,7 @@ def read(path: Path, names: Sequence[str] = ("IVT", "lat", "lon")) -> list[np.nd
 
 
 def main(argv: Sequence[str]) -> None:
-    """Print which rivers there are in a file."""
+    """Print the rivers in a file."""
     if len(argv) != 1 or argv[0].startswith("-"):
         raise Refusal("rivers are looked for in one field: python -m workloads.climate.rivers FILE.nc")
     ivt, latitudes, longitudes = read(Path(argv[0]))

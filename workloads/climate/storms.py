@@ -1,4 +1,4 @@
-"""Storms, from their beginning to their end: lows with their wind, pressure and rain, and moist jets.
+"""The storms of the weather: lows with wind, pressure and rain, and moist jets, each with a beginning and an end.
 
 References
 ----------
@@ -23,9 +23,9 @@ class Vortex:
     life: float  # hours
     latitude: float  # at the beginning, degrees
     longitude: float
-    eastward: float  # degrees a day, at the beginning
+    eastward: float  # degrees per day, at the beginning
     poleward: float  # degrees a day
-    fastest: float  # m/s, of the wind at its height
+    fastest: float  # m/s, of the wind at its strongest
     radius_km: float  # of the fastest wind
     shape: float  # Holland's B
     core: float  # K, warmer (or colder) than its surroundings at 200 hPa
@@ -39,7 +39,7 @@ class Vortex:
         days = age * self.life / 24
         side = np.sign(self.latitude)
         latitude = self.latitude + side * self.poleward * days
-        # It recurves: the further from the equator, the more the westerlies take it along.
+        # It recurves: the farther from the equator, the more the westerlies carry it.
         longitude = self.longitude + self.eastward * days + 0.35 * self.poleward * days**2
         return float(np.clip(latitude, -80, 80)), float(longitude % 360), float(np.sin(np.pi * age) ** 0.5)
 
@@ -58,7 +58,7 @@ class Vortex:
         r = np.maximum(distance(grid.latitudes[rows][:, None], grid.longitudes[columns], latitude, longitude), 0.05)
         fade = np.exp(-((r / (0.7 * reach)) ** 4))
         fastest = strength * self.fastest
-        deficit = AIR_DENSITY * np.e * fastest**2 / self.shape  # Pa, for that wind to be the fastest
+        deficit = AIR_DENSITY * np.e * fastest**2 / self.shape  # Pa, for which that wind is the fastest
         ratio = (core / r) ** self.shape
         coriolis = 0.5 * r * DEGREE_KM * 1e3 * abs(2 * EARTH_ROTATION * np.sin(np.radians(latitude)))
         wind = np.sqrt(self.shape * deficit / AIR_DENSITY * ratio * np.exp(-ratio) + coriolis**2) - coriolis

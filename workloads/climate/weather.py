@@ -1,8 +1,8 @@
 """Weather that looks like a climate model's: fields of all channels as functions of time, drawn from a seed.
 
-The zonal means of the climatology, red noise whose waves drift eastward, moist jets, tropical cyclones, lows of the
-middle latitudes and storms too weak to count. It is not a model of the atmosphere: what matters is that the rules which
-label the published data can be applied to it, and that what they look for comes with what merely resembles it.
+It consists of the zonal means of the climatology, red noise whose waves drift eastward, moist jets, tropical cyclones,
+lows of the middle latitudes and storms too weak to count. It is not a model of the atmosphere. What matters is that the
+rules that label the published data apply to it, and that it has both what they look for and what only resembles it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from workloads.climate.grid import DEGREE_KM, Grid
 from workloads.climate.published import CHANNELS
 from workloads.climate.storms import AIR_DENSITY, Jet, Vortex
 
-MOST_WAVES = 96  # waves round the globe that noise has at most
+MOST_WAVES = 96  # largest number of waves round the globe in the noise
 
 
 class Noise:
@@ -22,7 +22,7 @@ class Noise:
     Parameters
     ----------
     random : numpy Generator
-        Of the waves.
+        Draws the waves.
     grid : Grid
         The map.
     waves : float
@@ -37,14 +37,14 @@ class Noise:
         across = 2 * np.fft.fftfreq(grid.height, 1 / grid.height)  # a map has half a circle of latitudes
         number = np.hypot(across[:, None], along)
         amplitude = (1 + (number / waves) ** 2) ** (-slope / 2) * (number > 0)
-        # Only long waves are drawn, the same on every grid; of short ones little would be seen.
+        # Only long waves are drawn, the same on every grid; short ones would hardly be visible.
         amplitude *= (np.abs(across[:, None]) <= MOST_WAVES) & (along <= MOST_WAVES)
         row = np.minimum(np.abs(across).astype(int) // 2, MOST_WAVES // 2)
         drawn = random.normal(size=(2, 2, MOST_WAVES // 2 + 1, MOST_WAVES + 1))
         drawn = (drawn[0] + 1j * drawn[1])[:, row][..., np.minimum(along, MOST_WAVES)]
         spectrum = amplitude * np.where(across[:, None] < 0, drawn[1], drawn[0])
         self._spectrum = spectrum / np.fft.irfft2(spectrum, self._shape).std()
-        # Radians an hour: 8 degrees of longitude a day, and a change of its own of each wave over some days.
+        # Radians per hour: 8 degrees of longitude per day, and an individual change of each wave over some days.
         self._drift = np.radians(8 / 24) * along + 0.02 * np.where(across[:, None] < 0, -1, 1) * np.cos(7 * number)
 
     def __call__(self, hours: float) -> np.ndarray:
@@ -58,11 +58,11 @@ class Weather:
     Parameters
     ----------
     grid : Grid
-        The map. Storms smaller than it can show are made as large as it can: a coarse model has wide ones.
+        The map. Storms that are too small for it are enlarged to what it can show: a coarse model has wide storms.
     seed : int or sequence of int
-        Of everything that is drawn.
+        Seed of everything that is drawn.
     days : float
-        From which on there are no new storms.
+        Days after which no new storms begin.
     """
 
     def __init__(self, grid: Grid, seed: int | list[int], days: float) -> None:
@@ -95,7 +95,7 @@ class Weather:
         )  # fmt: skip
 
     def _weak(self, random: np.random.Generator, days: float) -> Vortex:
-        """Too weak a wind, or no warm core: no cyclone by the rules."""
+        """A storm with too weak a wind, or without a warm core: not a cyclone by the rules."""
         warm = random.uniform(0, 1.5)
         return Vortex(
             24 * random.uniform(-4, days), 24 * random.uniform(3, 6),
@@ -150,7 +150,7 @@ class Weather:
         noise = {name: waves(hours) for name, waves in self._noises.items() if name != "height"}
         latitude = np.radians(self.grid.latitudes)[:, None]
         s2, c = np.sin(latitude) ** 2, np.cos(latitude)
-        storms = s2 * c * 2.6  # where the weather of the middle latitudes is, about 1 at 55 degrees
+        storms = s2 * c * 2.6  # strength of the weather of the middle latitudes, about 1 at 55 degrees
         dy = self.grid.spacing[0] * DEGREE_KM * 1e3  # metres
         dx = self.grid.spacing[1] * DEGREE_KM * 1e3 * np.maximum(c, 0.3)
         # Wind along the lines of equal pressure: clockwise round a high in the north.

@@ -1,10 +1,10 @@
-"""Images of digits, or of other small things -> what they show: the ladder of a first course on deep learning.
+"""Images of digits, or of other small things -> their classes: the ladder of a first course on deep learning.
 
     python -m launch workloads.mnist --data FOLDER --network cnn
     python -m launch --sweep network=fc,cnn,dropout,residual --sweep seed=0..2 workloads.mnist --data FOLDER
 
 FOLDER has MNIST's four idx files, or those of a set in the same format. A run ends with the accuracy on the test images
-and on the same images moved a little, figures/confusion.png and figures/misclassified.png. See docs/mnist.md.
+and on the same images moved a little, and with figures/confusion.png and figures/misclassified.png. See docs/mnist.md.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from launch.plan.request import Count, Natural, NotNegative, Positive
+from launch.plan.typed import Count, Natural, NotNegative, Positive
 from workloads.training.api import Data, Part, Training, Workload
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from workloads.mnist.files import Images, ImageSet
 
 AIMS = {"fc": 0.978, "cnn": 0.987, "deep_cnn": 0.987, "dropout": 0.991, "batchnorm": 0.990, "residual": 0.995}
-"""Accuracy on MNIST's test images that a network is to reach, published or the course's own (docs/mnist.md)."""
+"""Target accuracy of a network on MNIST's test images, published or the course's own (docs/mnist.md)."""
 
 DIGITS = "scikit-learn's 1,797 digits of 8 x 8 pixels, drawn 3 times as large: not MNIST, for which give --data"
 
@@ -41,15 +41,15 @@ class Config(Training):
     narrow: bool = True  # the course's second dense layer, of 10 rectified units (cnn)
     data: Path | None = None  # folder of idx files (MNIST, Fashion-MNIST, EMNIST) or of CIFAR's .bin files, or an .npz
     # file; not given: scikit-learn's digits
-    hold_out: Natural = 0  # so many of the last training images are measured on, not the test images, to choose by
+    hold_out: Natural = 0  # measure on so many of the last training images, not on the test images: to choose by
     classes: Natural = 0  # labels are 0 to classes - 1; 0: 10, and 100 for CIFAR-100
     optimizer: Literal["sgd", "adam", "lamb", "lars"] = "sgd"  # sgd and lars with momentum
     momentum: Part = 0.9  # of sgd and lars
-    augment: bool | None = None  # train on images moved differently in every epoch; not given: for residual alone
+    augment: bool | None = None  # train on images moved differently in every epoch; not given: only for residual
     rotate: NotNegative = 10  # degrees that an image is turned at most
     shift: NotNegative = 0.1  # part of its size that it is moved at most
-    zoom: Part = 0.1  # part by which it is made larger or smaller at most
-    shear: NotNegative = 0.1  # pixels a pixel by which rows slide at most
+    zoom: Part = 0.1  # part by which it is scaled up or down at most
+    shear: NotNegative = 0.1  # pixels per pixel by which rows slide at most
 
     @property
     def moved(self) -> bool:
@@ -57,7 +57,7 @@ class Config(Training):
         return self.network == "residual" if self.augment is None else self.augment
 
     def describe(self, size: int) -> dict[str, str]:
-        """The lines of the loop, and what is trained on what."""
+        """The lines of the loop, and which network is trained on which images."""
         moves = f"turned up to {self.rotate:g} degrees, shifted {self.shift:g}, zoomed {self.zoom:g}, "
         moves += f"sheared {self.shear:g}"
         held = f"; the last {self.hold_out} of them held out, and measured on" if self.hold_out else ""
@@ -74,7 +74,7 @@ def build(config: Config, rank: Rank) -> Workload:
     Raises
     ------
     Refusal
-        If there are no such images, they are damaged, or the network cannot take them.
+        If the images do not exist or are damaged, or if the network cannot take them.
     """
     import keras
     import tensorflow as tf
@@ -129,7 +129,7 @@ def _load(images: Images) -> Callable:
     """A function from indices to pixels in 0 to 1, and labels: all of them are in memory, as tensors."""
     import tensorflow as tf
 
-    with tf.device("CPU"):  # beside the pipeline that takes a batch from them
+    with tf.device("CPU"):  # next to the pipeline that takes batches from them
         pixels, labels = tf.constant(images.pixels), tf.constant(images.labels)
 
     @tf.function
@@ -145,7 +145,7 @@ def _optimizer(config: Config, rate: Any) -> keras.optimizers.Optimizer:
     if config.optimizer == "lars":
         from workloads.training.optimizers import LARS
 
-        # These networks have biases that nothing normalises; so they learn at rates as those of SGD.
+        # Nothing normalises the biases of these networks, so they learn at rates like those of SGD.
         return LARS(rate, momentum=config.momentum, plain=0.01)
     if config.optimizer == "sgd":
         return keras.optimizers.SGD(rate, momentum=config.momentum)

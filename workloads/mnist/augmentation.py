@@ -1,6 +1,6 @@
 """Images moved a little: shifted, turned, scaled, sheared, and mirrored where that keeps their meaning.
 
-How an image is moved follows from its own seed alone, so that a resumed training sees what it would have seen.
+How an image is moved depends only on its own seed, so a resumed training sees the same images as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """How far an image may be moved; each is drawn evenly between minus and plus this.
+    """How far an image may be moved; each value is drawn uniformly between minus and plus this.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class Moves:
     zoom : float
         Of each axis, in parts of the size.
     shear : float
-        Of columns against rows, in pixels a pixel.
+        Of columns against rows, in pixels per pixel.
     mirror : bool
         Left and right are exchanged in half of the images: for things, not for digits or letters.
     """
@@ -42,7 +42,7 @@ class Moves:
         Parameters
         ----------
         seeds : ndarray of uint64, (batch, 2)
-            One of its own for each image.
+            One per image.
         height, width : int
             Pixels.
 
@@ -52,7 +52,7 @@ class Moves:
             ``a0 a1 a2 b0 b1 b2 0 0`` for each: the pixel at column x, row y is taken from
             ``(a0 x + a1 y + a2, b0 x + b1 y + b2)``.
         """
-        # The seed is the key of a counter-based generator: each image has a stream of its own.
+        # The seed is the key of a counter-based generator: each image has its own stream.
         drawn = np.array([np.random.Generator(np.random.Philox(key=seed)).uniform(-1, 1, 7) for seed in seeds])
         angle = np.deg2rad(self.rotate) * drawn[:, 0]
         down, right = self.shift * height * drawn[:, 1], self.shift * width * drawn[:, 2]
@@ -63,12 +63,12 @@ class Moves:
         # Turned by the angle, after a shear, after the scaling of each axis.
         a0, a1 = cos * wide, (cos * shear - sin) * tall
         b0, b1 = sin * wide, (sin * shear + cos) * tall
-        x, y = (width - 1) / 2, (height - 1) / 2  # the middle stays, but for the shift
+        x, y = (width - 1) / 2, (height - 1) / 2  # the middle stays, except for the shift
         zero = np.zeros(len(seeds))
         moves = [a0, a1, x - a0 * x - a1 * y + right, b0, b1, y - b0 * x - b1 * y + down, zero, zero]
         return np.stack(moves, axis=1).astype(np.float32)
 
     def __call__(self, images: np.ndarray, seeds: np.ndarray) -> Any:
-        """Move images, float32 (batch, H, W, C), bilinearly; what comes from outside is 0."""
+        """Move images, float32 (batch, H, W, C), bilinearly; pixels from outside are 0."""
         moves = self.draw(seeds, *images.shape[1:3])
         return keras.ops.image.affine_transform(images, moves, "bilinear", "constant", data_format="channels_last")

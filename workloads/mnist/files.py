@@ -3,7 +3,7 @@
 Formats
 -------
 idx: two zero bytes, one for the type (8: unsigned byte), one for the number of axes, each axis as a big-endian 32-bit
-number, the values; as LeCun, Cortes and Burges describe it with MNIST. Fashion-MNIST, KMNIST and EMNIST come in it too.
+number, the values; as LeCun, Cortes and Burges describe it with MNIST. Fashion-MNIST, KMNIST and EMNIST use it too.
 CIFAR: records of one label byte (CIFAR-10), or a coarse and a fine one (CIFAR-100), and 3 x 32 x 32 pixels, channel by
 channel; as Krizhevsky describes it with the data.
 """
@@ -24,7 +24,7 @@ from launch.errors import Refusal
 
 UNSIGNED_BYTE = 8  # the type of an idx file that holds pixels or labels
 CIFAR_PIXELS = 3 * 32 * 32
-PARTS = {"train": ("train",), "validation": ("t10k", "test")}  # how the names of files say which part they are
+PARTS = {"train": ("train",), "validation": ("t10k", "test")}  # how file names say which part they contain
 ARRAYS = {"train": ("x_train", "y_train"), "validation": ("x_test", "y_test")}  # in an npz archive, as Keras names them
 
 
@@ -44,7 +44,7 @@ class Images(NamedTuple):
 
 
 class ImageSet(NamedTuple):
-    """Images to learn from and others to measure on, of the same shape."""
+    """Training images, and others of the same shape to measure on."""
 
     train: Images
     validation: Images
@@ -52,7 +52,7 @@ class ImageSet(NamedTuple):
 
 
 def read(path: Path, classes: int = 0) -> ImageSet:
-    """Read an image set, and look at all of it.
+    """Read an image set, and check all of it.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def read(path: Path, classes: int = 0) -> ImageSet:
     Raises
     ------
     Refusal
-        If there is no such set, or it is damaged: cut short, of another type or shape, with labels that are not
+        If the set does not exist or is damaged: cut short, of another type or shape, or with labels that are not
         classes.
     """
     if path.is_dir() and list(path.glob("*.bin")):
@@ -89,7 +89,7 @@ def read(path: Path, classes: int = 0) -> ImageSet:
 
 
 def held_out(images: ImageSet, count: int) -> ImageSet:
-    """Measure on the last training images, and learn from those before them: the test images are not for choosing.
+    """Measure on the last training images, and train on those before them: the test images are not for choosing.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def held_out(images: ImageSet, count: int) -> ImageSet:
     Raises
     ------
     Refusal
-        If none is left to learn from.
+        If no image is left to train on.
     """
     there = len(images.train.labels)
     if count >= there:
@@ -116,7 +116,7 @@ def idx(path: Path) -> np.ndarray:
     Raises
     ------
     Refusal
-        If the file is not such a file, or was cut short.
+        If it is not such a file, or was cut short.
     """
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
@@ -211,7 +211,7 @@ def _checked(where: str, name: str, pixels: np.ndarray, labels: np.ndarray, clas
             f"{where}: images of shape {_by(pixels.shape)} and type {pixels.dtype} ({name}): "
             "give uint8, (N, H, W) or (N, H, W, 1 or 3)"
         )
-    labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels  # as Keras gives CIFAR's
+    labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels  # as in Keras' CIFAR
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise Refusal(f"{where}: labels of shape {_by(labels.shape)} and type {labels.dtype}: give whole numbers, (N,)")
     if len(pixels) != len(labels):

@@ -1,7 +1,7 @@
 """The ladder of a first course on deep learning: from one hidden layer to fifteen residual blocks.
 
-All map images, (batch, H, W, C) in 0 to 1, to the logits of the classes, (batch, classes): the softmax is in the loss.
-The numbers of parameters are those for MNIST: 28 x 28 x 1 and 10 classes.
+All networks map images, (batch, H, W, C) in 0 to 1, to logits of the classes, (batch, classes); the softmax is in the
+loss. The numbers of parameters are those for MNIST: 28 x 28 x 1 and 10 classes.
 
 References
 ----------
@@ -38,7 +38,7 @@ def cnn(shape: Sequence[int], classes: int, narrow: bool = True) -> keras.Model:
         Length of the output.
     narrow : bool
         With the course's second dense layer: 10 rectified units before the output. The output sees 10 numbers, none
-        negative; a unit that is 0 for all images learns no more. Without it: 542,230.
+        negative; a unit that is 0 for all images no longer learns. Without it: 542,230.
     """
     dense = [layers.Dense(100, "relu"), *([layers.Dense(10, "relu")] if narrow else []), layers.Dense(classes)]
     return _stack(

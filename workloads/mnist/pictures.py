@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from workloads.mnist.augmentation import Moves
 from workloads.mnist.files import Images
 
-AT_ONCE = 500  # images that are looked at together
-MOST = 40  # misclassified images that are shown
+AT_ONCE = 500  # images per batch
+MOST = 40  # misclassified images shown at most
 
 
 def finish(model: keras.Model, images: Images, classes: int, figures: Path) -> dict[str, float]:
-    """Draw both pictures; measure the images once more, each moved a little.
+    """Draw both pictures; measure the images again, each moved a little.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def finish(model: keras.Model, images: Images, classes: int, figures: Path) -> d
     -------
     dict of str to float
         ``moved_accuracy``: the accuracy on the same images, each moved once as `Moves` does by default (10 degrees, a
-        tenth of the size, ...), always in the same way: what a network is worth on digits that are not centred.
+        tenth of the size, ...), always in the same way. It shows how good a network is on digits that are not centred.
     """
     straight, moved = np.empty((2, len(images.labels)), np.int64)
     confidence = np.empty(len(images.labels))
@@ -53,14 +53,14 @@ def finish(model: keras.Model, images: Images, classes: int, figures: Path) -> d
 
 
 def draw_confusion(path: Path, labels: np.ndarray, answers: np.ndarray, classes: int) -> None:
-    """Draw how often each class, a row, was taken for each, a column.
+    """Draw how often each class (row) was classified as each class (column).
 
     Parameters
     ----------
     path : Path
         Of the PNG.
     labels, answers : ndarray of int, (N,)
-        The classes, and what the network took them for.
+        The classes, and the network's answers.
     classes : int
         Rows and columns.
     """
@@ -69,7 +69,7 @@ def draw_confusion(path: Path, labels: np.ndarray, answers: np.ndarray, classes:
     wrong = counts * (1 - np.eye(classes, dtype=np.int64))
     figure = Figure(figsize=(6.5, 6), dpi=110, layout="constrained")
     axes = figure.subplots()
-    # The errors alone are coloured: beside the thousands on the diagonal they would all look alike.
+    # Only the errors are coloured: beside the thousands on the diagonal they would all look alike.
     axes.imshow(np.ma.masked_equal(wrong, 0), cmap="Reds", vmin=0, vmax=max(1, wrong.max()))
     if classes <= 20:
         for row, column in np.ndindex(classes, classes):
@@ -86,16 +86,16 @@ def draw_confusion(path: Path, labels: np.ndarray, answers: np.ndarray, classes:
 
 
 def draw_misclassified(path: Path, images: Images, answers: np.ndarray, confidence: np.ndarray) -> None:
-    """Draw the wrong answers of which the network was surest, with class, answer and probability.
+    """Draw the wrong answers of which the network was most certain, with class, answer and probability.
 
     Parameters
     ----------
     path : Path
         Of the PNG.
     images : Images
-        Of which some were misclassified.
+        The images; some of them were misclassified.
     answers : ndarray of int, (N,)
-        What the network took them for.
+        The network's answers.
     confidence : ndarray of float, (N,)
         The probability that it gave its answer.
     """

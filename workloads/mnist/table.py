@@ -1,4 +1,4 @@
-"""The runs of some studies as a table: what varied, and what came of it.
+"""The runs of some studies as a table: what varied, and the results.
 
 python -m workloads.mnist.table STUDY [STUDY ...]      of jobs/mnist_large_batch.toml, or any other of workloads.mnist
 
@@ -43,7 +43,7 @@ def table(rows: Sequence[Finished]) -> str:
         "learning rate": [row.config.learning_rate_plan(row.ranks).text().partition(" ")[0] for row in rows],
         "seed": [str(row.seed) for row in rows],
     }
-    # What is the same in all rows is said once, above them.
+    # What is the same in all rows is printed once, above them.
     same = {name: cells[0] for name, cells in columns.items() if len(set(cells)) == 1}
     columns = {name: cells for name, cells in columns.items() if name not in same}
     columns["steps"] = [f"{row.steps:,}" for row in rows]
@@ -58,7 +58,7 @@ def table(rows: Sequence[Finished]) -> str:
 
 
 def _batch(row: Finished) -> int:
-    """Of all ranks together."""
+    """The batch of all ranks together."""
     return row.config.batch * row.ranks
 
 

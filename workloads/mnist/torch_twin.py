@@ -1,10 +1,10 @@
-"""The network `dropout` and its training once more, in PyTorch: any framework's script is launched by the same command.
+"""The network `dropout` and its training in PyTorch: the same command launches a script in any framework.
 
     python -m launch --nodes 2 workloads/mnist/torch_twin.py --data FOLDER
 
-Of the launcher it knows only what every rank finds in its environment, RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT,
-and of the toolkit it uses the reader of image files. Adadelta at a rate of 1, times 0.7 after each epoch; 64 examples
-per rank and step. See docs/mnist.md.
+From the launcher it uses only what every rank finds in its environment, RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT,
+and from the toolkit only the reader of image files. It trains with Adadelta at a rate of 1, times 0.7 after each epoch,
+and 64 examples per rank and step. See docs/mnist.md.
 """
 # pyright: reportMissingImports=false
 # PyTorch is the user's own.
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
 
 MEAN, DEVIATION = 0.1307, 0.3081  # of the pixels of MNIST's training images, in 0 to 1
-AT_ONCE = 500  # images that are measured together
+AT_ONCE = 500  # images per batch when measuring
 
 
 def main(argv: list[str]) -> None:
@@ -34,7 +34,7 @@ def main(argv: list[str]) -> None:
     Raises
     ------
     Refusal
-        If PyTorch is not installed, or there are no such images.
+        If PyTorch is not installed, or the images do not exist.
     """
     args = _parser().parse_args(argv)
     try:
@@ -58,7 +58,7 @@ def main(argv: list[str]) -> None:
     torch.manual_seed(args.seed)
     model = network(images.train.pixels.shape[1:], images.classes)
     trained = torch.nn.parallel.DistributedDataParallel(model) if size > 1 else model
-    torch.manual_seed(args.seed + 1 + rank)  # of dropout: each rank has its own
+    torch.manual_seed(args.seed + 1 + rank)  # the seed of dropout differs per rank
     optimizer = torch.optim.Adadelta(model.parameters(), lr=args.lr)
     fall = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=args.gamma)
     pixels, labels = _tensors(images.train)
@@ -135,7 +135,7 @@ def _tensors(images: files.Images) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _right(model: torch.nn.Module, pixels: torch.Tensor, labels: torch.Tensor, bfloat16: bool) -> torch.Tensor:
-    """How many images the network knows, float64 ()."""
+    """How many images the network classifies correctly, float64 ()."""
     import torch
 
     model.eval()

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Self
 
 from launch.errors import Refusal
 from launch.node.rank import Rank
-from launch.plan.request import Count, Natural, NotNegative, Positive
-from launch.plan.typed import Bounds
+from launch.plan.typed import Bounds, Count, Natural, NotNegative, Positive
 from workloads.training import scaling_rules, trace_window
 from workloads.training.scaling_rules import LearningRatePlan, ScaledRate
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from rankloop import _pulse
 
 from launch.errors import Refusal
 from launch.node import rendezvous
@@ -141,15 +142,18 @@ class Communicator:
     def broadcast(self, variables: Sequence[keras.Variable], root: int = 0) -> None:
         """Give every rank the values that the variables have on one of them."""
         if self._hvd and variables:
-            self._hvd.broadcast_variables([variable.value for variable in variables], root_rank=root)
+            with _pulse.waiting("broadcast"):
+                self._hvd.broadcast_variables([variable.value for variable in variables], root_rank=root)
 
     def broadcast_object(self, value: Any, root: int = 0) -> Any:
         """The value of one rank, anything that can be pickled."""
-        return self._hvd.broadcast_object(value, root_rank=root, name="object") if self._hvd else value
+        with _pulse.waiting("broadcast_object"):
+            return self._hvd.broadcast_object(value, root_rank=root, name="object") if self._hvd else value
 
     def gather(self, value: Any) -> list[Any]:
         """The values of all ranks, anything small that can be pickled, in the order of the ranks."""
-        return self._hvd.allgather_object(value, name="objects") if self._hvd else [value]
+        with _pulse.waiting("gather"):
+            return self._hvd.allgather_object(value, name="objects") if self._hvd else [value]
 
     def sum(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The sum over all ranks of each array, in float64. The names and shapes are those of every rank."""
@@ -157,8 +161,9 @@ class Communicator:
         if not self._hvd or not arrays:
             return arrays
         names = sorted(arrays)
-        totals = self._hvd.grouped_allreduce([arrays[name] for name in names], op=self._hvd.Sum, name="sum")
-        return {name: np.asarray(total) for name, total in zip(names, totals)}
+        with _pulse.waiting("sum"):
+            totals = self._hvd.grouped_allreduce([arrays[name] for name in names], op=self._hvd.Sum, name="sum")
+            return {name: np.asarray(total) for name, total in zip(names, totals)}
 
     def barrier(self) -> None:
         """Return when every rank has called this."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
+from rankloop import _pulse
 
 from launch.errors import Refusal
 from launch.node import stop
@@ -77,6 +78,7 @@ class Loop:
         self._examples = Pipeline(workload.train, cache)
         self._evaluation = Evaluation(workload, communicator, config.batch, cache)
         self._saved_step, self._saved_at = 0, time.monotonic()
+        self._pulse = _pulse.current()
 
     def restore(self) -> None:
         """Go back to the newest checkpoint, or to the chief's first weights where there is none.
@@ -124,13 +126,16 @@ class Loop:
         evaluate_every = max(1, round(every * self.sharding.steps_per_epoch)) if every else steps
         stopping = False
         with (
+            _pulse.phase("steps"),
             contextlib.closing(self._examples(self.sharding.batches(self.rank.rank, self.step, steps))) as batches,
             StepWriter(self.run.steps / f"node{self.rank.node}.jsonl", self.rank.rank, self.attempt) as records,
         ):
             while self.step < steps and not stopping:
-                self._tracing.before(self.step + 1)
+                with _pulse.phase("trace"):
+                    self._tracing.before(self.step + 1)
                 stopping, save = self._one_step(batches, records)
-                self.seconds["trace"] += self._tracing.after(self.step, last=stopping or self.step == steps)
+                with _pulse.phase("trace"):
+                    self.seconds["trace"] += self._tracing.after(self.step, last=stopping or self.step == steps)
                 evaluate = self.step % evaluate_every == 0 and self.step < steps and not stopping
                 if evaluate or save:
                     with self._clock("record"):
@@ -174,6 +179,8 @@ class Loop:
                 compiled=outcome.compiled,
             )
             self.step += 1
+            if self._pulse:
+                self._pulse.beat(self.step)
             if self.board:
                 rate = None if outcome.compiled or traced else self.sharding.batch * self.sharding.size / seconds
                 self.board.trained(self.step, outcome.loss, outcome.learning_rate, rate)
@@ -186,7 +193,7 @@ class Loop:
 
     def evaluate(self) -> dict[str, float]:
         """The metrics of the validation set, as an event too."""
-        with self._clock("evaluate") as elapsed:
+        with _pulse.phase("evaluate"), self._clock("evaluate") as elapsed:
             metrics = self._evaluation()
         if self.rank.is_chief:
             epoch = self.step / self.sharding.steps_per_epoch
@@ -203,7 +210,7 @@ class Loop:
         Diverged
             On every rank, if the weights of any are not finite.
         """
-        with self._clock("checkpoint") as elapsed:
+        with _pulse.phase("checkpoint"), self._clock("checkpoint") as elapsed:
             digest, finite = 0, True
             for variable in self.workload.model.weights:
                 value = np.asarray(variable)

@@ -13,6 +13,8 @@ import sys
 import time
 from typing import Any
 
+from rankloop import _pulse
+
 from launch.errors import Refusal
 from launch.node import stop
 from launch.node.rank import Rank, from_environment
@@ -43,6 +45,8 @@ def main(argv: list[str]) -> int:
         If this was not started by ``python -m launch``, or what is asked for cannot be trained.
     """
     entered = time.time()
+    if pulse := _pulse.current():
+        pulse.enter("start")
     if "LAUNCH_RUN" not in os.environ or not argv:
         raise Refusal("the training loop runs within a run: start it with rankloop WORKLOAD [WORKLOAD OPTIONS]")
     run, rank = RunDir(os.environ["LAUNCH_RUN"]), from_environment()

@@ -22,15 +22,16 @@ import math
 import os
 import time
 
-from rankloop import _recorder
+from rankloop import _pulse, _recorder
 
 TYPE_CHECKING = False  # what is only for annotations takes its time to import
 if TYPE_CHECKING:
+    import contextlib
     import pathlib
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
-__all__ = ["STOPPED", "checkpoints", "rank", "result", "size", "step", "steps", "stop_requested"]
+__all__ = ["STOPPED", "checkpoints", "phase", "rank", "result", "size", "step", "steps", "stop_requested"]
 
 STOPPED = 75
 """Exit status of a program that was asked to stop and has saved its state: the run is not done, and can go on."""
@@ -87,6 +88,12 @@ def step(examples: int | None = None, number: int | None = None) -> _Step:
         Of the step; by default counting goes on from 1.
     """
     return _Step(_recorder.current(), examples, number)
+
+
+def phase(name: str) -> contextlib.AbstractContextManager[None]:
+    """Mark what a ``with`` block does as no step, such as an evaluation: --hang-timeout then takes the use of CPU,
+    reading, writing and output for signs of life too."""
+    return _pulse.phase(str(name))
 
 
 def result(**metrics: float) -> None:
@@ -148,15 +155,17 @@ def _noting(received: list[int], before: Any) -> Callable[[int, Any], None]:
 
 
 def _figure(name: str, value: Any) -> float | bool | None:
-    if type(value) in (bool, int):
-        return value
     try:
         figure = float(value) if not isinstance(value, (str, bytes)) else math.nan
     except (TypeError, ValueError, OverflowError, RuntimeError):
         figure = math.nan
     if math.isfinite(figure):
-        return figure
-    _recorder.warn(f"result {name}={value!r:.60} is not a finite number: it is left out")
+        return value if isinstance(value, int) and type(value) in (bool, int) else figure
+    try:
+        shown = repr(value)[:60]
+    except ValueError:  # a number of more digits than Python writes
+        shown = "..."
+    _recorder.warn(f"result {name}={shown} is not a finite number: it is left out")
     return None
 
 
@@ -175,23 +184,25 @@ class _Steps:
         if not recorder.is_open():
             yield from self._loader
             return
-        if self._after is not None:
-            recorder.step = self._after
+        after = _recorder.number_of(self._after)
+        if after is not None:
+            recorder.step = after
         batches, examples = iter(self._loader), self._examples
         each = examples if callable(examples) else None
         count = None if each else _recorder.count(examples)
         now, clock, write = time.time, time.perf_counter, recorder.write
-        while True:
-            before, start, begin = recorder.written, now(), clock()
-            try:
-                batch = next(batches)
-            except StopIteration:
-                return
-            waited = clock() - begin
-            if each:
-                count = _recorder.count(examples, batch)
-            yield batch
-            write(before, start, clock() - begin, waited, count)
+        with _pulse.phase("steps"):
+            while True:
+                before, start, begin = recorder.written, now(), clock()
+                try:
+                    batch = next(batches)
+                except StopIteration:
+                    return
+                waited = clock() - begin
+                if each:
+                    count = _recorder.count(examples, batch)
+                yield batch
+                write(before, start, clock() - begin, waited, count)
 
 
 class _Step:
@@ -210,8 +221,9 @@ class _Step:
     def __exit__(self, kind: Any, *_: Any) -> None:
         seconds, recorder = time.perf_counter() - self._begin, self._recorder
         if recorder is not None and kind is None:
-            if self._number is not None:
-                recorder.step = self._number - 1
+            number = _recorder.number_of(self._number)
+            if number is not None:
+                recorder.step = number - 1
             recorder.write(self._before, self._start, seconds, None, _recorder.count(self._examples))
 
 

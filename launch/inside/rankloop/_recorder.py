@@ -8,6 +8,8 @@ import time
 from _thread import RLock, allocate_lock, get_ident
 from collections import deque
 
+from rankloop import _pulse
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -29,6 +31,7 @@ class Recorder:
         self._lines: deque[str] = deque()
         self._thread = get_ident()
         self._closed = self._failed = False
+        self._pulse = _pulse.current()
         self._lock, self._flushed = RLock(), time.perf_counter()
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         size = os.fstat(self._descriptor).st_size
@@ -62,6 +65,8 @@ class Recorder:
         if examples is not None:
             line += f',"examples":{examples}'
         self._lines.append(line + "}\n")
+        if self._pulse:
+            self._pulse.beat(self.step)
         if time.perf_counter() - self._flushed >= INTERVAL:  # also where no thread could be started
             self.flush()
 
@@ -175,6 +180,20 @@ def count(examples: Any, *batch: Any) -> int | None:
         warn(f"examples={examples!r:.60}: steps are recorded without it, as it is not a whole number of 0 or more")
         return None
     return number
+
+
+def number_of(value: Any) -> int | None:
+    """The number of a step as it was given; None where it is not a whole number, so that counting goes on."""
+    if value is None or value.__class__ is int:
+        return value
+    try:
+        number: Any = value
+        if not isinstance(value, (str, bytes)) and (hasattr(value, "__index__") or number % 1 == 0):
+            return int(number)
+    except Exception:  # whatever it is, it must not end the program
+        pass
+    warn(f"number={value!r:.60} is not a whole number: counting goes on instead")
+    return None
 
 
 _warned: set[str] = set()

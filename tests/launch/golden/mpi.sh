@@ -15,11 +15,16 @@ trap : USR2
 
 export PYTHONPATH=/home/u/lib${PYTHONPATH:+:$PYTHONPATH}
 export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}
-# A job may be started once too often: a run that is done is left alone.
-/opt/venv/bin/python /opt/toolkit/launch/inside/rankloop/__main__.py launch.node.attempt begin . 1 || { [ -e result.json ]; exit; }
+# The ranks start, and wait for the note that the attempt has begun before they do anything. A job may be started once
+# too often: of a run that is done the note says to leave it alone. It is there beforehand, as NFS shows what is new in a
+# file that is opened again at once, and a new file only later.
+begun=begun-$SLURM_JOB_ID-$$-$RANDOM$RANDOM
+mkdir -p meeting && : >"meeting/$begun"
+echo 'launch: ranks start'
 srun --nodes=4 --ntasks=8 --ntasks-per-node=2 --mpi=pmix --export=ALL --kill-on-bad-exit=1 --wait=0 --label --output=logs/node%n.log --open-mode=append \
-    /opt/venv/bin/python /opt/toolkit/launch/inside/rankloop/__main__.py launch.node.worker . <&0 &
+    /opt/venv/bin/python /opt/toolkit/launch/inside/rankloop/__main__.py launch.node.worker . "$begun" <&0 &
 ranks=$!
+/opt/venv/bin/python /opt/toolkit/launch/inside/rankloop/__main__.py launch.node.attempt begin . 1 "$begun" || { [ -s "meeting/$begun" ] || kill "$ranks"; wait "$ranks"; [ -e result.json ]; exit; }
 # Unlike a command in the foreground, wait is interrupted by a signal, so that this is heard at once.
 while wait "$ranks"; status=$?; kill -0 "$ranks" 2>/dev/null; do :; done
 trap '' TERM USR2  # also for what follows

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 import rankloop
-from rankloop import _recorder
+from rankloop import _pulse, _recorder
 from rankloop.keras import _checkpoint, _lines, _ranks, _sources
 
 
@@ -49,6 +49,8 @@ class First(_Callback):
         self._training: dict[str, float] | None = None  # metrics, once validation has begun
         self._validation: dict[str, float] = {}
         self._recorder = _recorder.current()
+        self._pulse = _pulse.current()
+        self._made = 0  # steps of this attempt
         self.wants_end = False  # a callback wants to end the training
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -92,6 +94,10 @@ class First(_Callback):
         if self._source.steps and self._step >= self._source.steps:
             # Keras ends the epoch: its first steps were made in an earlier attempt, or other ranks have fewer.
             raise StopIteration
+        if self._pulse:
+            # The first step is compiled, and so is the last of an epoch where its batch is smaller.
+            compiled = not self._made or self._epoch == self._first[0] and self._step + 1 >= (self._source.steps or 0)
+            self._pulse.enter("steps", strict=not compiled)
         due = rankloop.rank == 0 and 0 < self._save_every <= time.monotonic() - self._saved_at
         self.exchange.ask([rankloop.stop_requested(), due, self.wants_end])
         self._batch, self._before = batch, self._recorder.written if self._recorder else 0
@@ -103,12 +109,15 @@ class First(_Callback):
         start, begin = self._began or (0, 0)
         seconds = time.perf_counter() - begin
         made = batch - self._batch + 1  # more than one with steps_per_execution
-        self._step, self.total = self._step + made, self.total + made
+        self._step, self.total, self._made = self._step + made, self.total + made, self._made + made
         before, self._counted = self._counted, self._count()
         if self._recorder and self._recorder.is_open():
             examples = None if before is None or self._counted is None else round(self._counted - before)
             self._recorder.step = self.total - 1
             self._recorder.write(self._before, start, seconds, None, examples)
+        if self._pulse:
+            self._pulse.beat(self.total)
+            self._pulse.enter("between steps")  # what other callbacks do
         stop, save, end = self.exchange.asked()
         if end:
             self.wants_end = self.fitted.stop_training = True

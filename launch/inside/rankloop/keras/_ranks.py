@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 import rankloop
+from rankloop import _pulse
 from rankloop.keras._lines import refuse
 
 FLAGS = ("stop", "save", "end")
@@ -59,13 +60,15 @@ def take_gpu() -> None:
 def gather(value: Any) -> list[Any]:
     """The values of all ranks, anything small that can be pickled, in the order of the ranks."""
     hvd = horovod()
-    return hvd.allgather_object(value, name="rankloop") if hvd else [value]
+    with _pulse.waiting("gather"):
+        return hvd.allgather_object(value, name="rankloop") if hvd else [value]
 
 
 def from_first(value: Any) -> Any:
     """The value of rank 0."""
     hvd = horovod()
-    return hvd.broadcast_object(value, root_rank=0, name="rankloop") if hvd else value
+    with _pulse.waiting("from_first"):
+        return hvd.broadcast_object(value, root_rank=0, name="rankloop") if hvd else value
 
 
 def broadcast(variables: Sequence[keras.Variable]) -> None:

@@ -1,0 +1,96 @@
+"""The Slurm job in which the launcher runs as a scheduler: jobs as on this machine, whose runs are steps of it."""
+
+import contextlib
+import os
+import shutil
+import socket
+from collections.abc import Sequence
+
+from launch.backends import rank_command, slurm_queue, step
+from launch.backends.local import Local, Process, process_of
+from launch.backends.scheduler import ENDED, QUEUED, RUNNING, Answer, Status
+from launch.errors import Refusal
+from launch.plan import allocation, hostlist
+from launch.plan.plan import Plan
+from launch.record.job import Job
+from launch.record.rundir import RunDir
+
+
+class Steps(Local):
+    """Steps of an allocation as a scheduler; see `launch.backends.scheduler.Scheduler`."""
+
+    name = "allocation"
+    poll_s = 0.5
+
+    def check(self, plan: Plan) -> None:
+        """Refuse what cannot run here."""
+        if not shutil.which("srun"):
+            raise Refusal("a step needs srun, and there is none here: load Slurm's module, or give --backend local")
+        rank_command.refuse_absent(plan)
+
+    def script(self, job: Job) -> str:
+        """The command of the step; of a study its plan says all."""
+        within = allocation.here().allocation
+        if job.shape != "run" or within is None:
+            return ""
+        (plan,) = job.plans
+        return f"in {job.holder}:\n\n{step.script(plan, within, within.nodes[: plan.nodes])}"
+
+    def submit(self, job: Job) -> str:
+        """Start the job's process; return the allocation, and its host and pid."""
+        return f"{os.environ['SLURM_JOB_ID']}:{super().submit(job)}"
+
+    def attach(self, job: Job) -> str | None:
+        """The job's process, if it has been started."""
+        process = process_of(job.folder)
+        return f"{process.get('allocation')}:{process['host']}:{process['pid']}" if process else None
+
+    def poll(self, jobs: Sequence[Job], shared: bool = False) -> Answer:
+        """Whether the processes of jobs live; and of those that do not, how Slurm has ended the allocation."""
+        statuses = dict(super().poll(jobs).statuses)
+        for job in jobs:
+            if statuses[str(job.id)].phase == RUNNING and job.shape == "run" and not _has_begun(job):
+                statuses[str(job.id)] = Status(QUEUED, "WAITING", "others have its nodes of the allocation")
+        number = {str(job.id): str(job.id).partition(":")[0] for job in jobs}
+        if gone := [each for each, status in statuses.items() if status.phase == ENDED]:
+            of = slurm_queue.ask_shared() if shared else slurm_queue.ask(sorted({number[each] for each in gone}))
+            ended = {each: of.statuses.get(number[each]) for each in gone}
+            statuses |= {each: status for each, status in ended.items() if status and status.outcome}
+        return Answer(statuses)
+
+    def _elsewhere(self, process: Process) -> Status:
+        """A process on another host has ended if the allocation has; while that runs, it is asked by a step there."""
+        answer = slurm_queue.ask([process["allocation"]])
+        status = answer.statuses.get(process["allocation"])
+        if not answer.silence and (status is None or status.phase == ENDED):
+            return Status(ENDED)
+        if status is None or process["host"] not in hostlist.expand(status.nodes):
+            return super()._elsewhere(process)
+        with contextlib.suppress(OSError):
+            self._kill(process, 0)
+            return Status(RUNNING)
+        return Status(ENDED)
+
+    def _watches(self, process: Process, run: RunDir) -> bool:
+        if process["host"] == socket.gethostname():
+            return super()._watches(process, run)
+        last = [event["event"] for event in run.events() if event["event"] in ("started", "ended")][-1:]
+        return last == ["started"]  # not all file systems show the locks of other hosts
+
+    def _kill(self, process: Process, number: int) -> None:
+        if process["host"] == socket.gethostname():
+            super()._kill(process, number)
+            return
+        there = [f"--jobid={process['allocation']}", f"--nodelist={process['host']}", "--overlap", "-N1", "-n1"]
+        answer = slurm_queue.command(["srun", *there, "kill", f"-{number}", str(process["pid"])], 20)
+        if answer is None:
+            raise TimeoutError(None, "Slurm does not answer")
+        if answer.returncode:
+            raise ProcessLookupError
+
+
+def _has_begun(job: Job) -> bool:
+    return any(event.get("submission") == job.number for run in job.run_dirs for event in run.events("started"))
+
+
+SCHEDULER = Steps()

@@ -1,0 +1,29 @@
+"""A failure of a rank, noted in the run directory before anyone else's view of it is lost."""
+
+import os
+import socket
+import sys
+import time
+from typing import Any
+
+from launch.node.rank import Rank
+from launch.record.rundir import RunDir
+from launch.record.writing import append_line
+
+
+def note(run: RunDir, rank: Rank, attempt: int, error: str, trace: str = "", refused: bool = False) -> None:
+    """Add a line to failures/, as `launch.record.contents.FirstFailure` says."""
+    line: dict[str, Any] = {
+        "time": round(time.time(), 3),
+        "attempt": attempt,
+        "rank": rank.rank,
+        "node": rank.node,
+        "host": os.environ.get("SLURMD_NODENAME") or socket.gethostname(),  # the name by which Slurm can leave it out
+        "error": error,
+        "traceback": trace,
+        "refused": refused,
+    }
+    try:
+        append_line(run.failures / f"node{rank.node}.jsonl", line)
+    except OSError as failed:  # a full disk: the error itself is still to be printed
+        print(f"launch: what comes next could not be noted in {run.failures}: {failed}", file=sys.stderr)

@@ -1,0 +1,135 @@
+"""Which network NCCL uses, looked for while rank 0 runs:   launch.node.network RUN ATTEMPT PID BEGIN
+
+NCCL says it in its log at the level INFO, which is asked of rank 0 alone, and into a file, so that the logs of the run
+stay as they are. A process beside the rank reads it: the rank's program is left alone, and what is wrong is said within
+seconds of NCCL's start, or ends the rank.
+"""
+
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import struct
+import sys
+import time
+from pathlib import Path
+
+from launch import own_command
+from launch.errors import Refusal
+from launch.node import detached, failure
+from launch.node.rank import Rank
+from launch.plan.plan import Plan
+from launch.record import environment, network
+from launch.record.files import Unreadable, read_end
+from launch.record.rundir import RunDir
+
+_SIOCGIFADDR = 0x8915  # of Linux: the address of an interface
+_LOOK_S = 0.5
+_MORE_S = 2.0  # after the line that names the network, for those about its provider and its connections
+_MOST = 2**24  # bytes of the log of a node that are read
+
+
+def beside(run: RunDir, plan: Plan, rank: Rank, attempt: int) -> dict[str, str]:
+    """Have NCCL say which network it uses, and a process look for that, if this is rank 0 and somebody wants to know.
+
+    Returns
+    -------
+    dict of str to str
+        Variables for the rank: none where NCCL prints its log by the user's own wish.
+
+    Raises
+    ------
+    Refusal
+        If it must be known (``--require-network``), and variables of the user's hide it.
+    """
+    if not rank.is_chief or not network.is_looked_for(plan):
+        return {}
+    if why := network.why_unseen(os.environ):
+        if plan.require_network and plan.nodes > 1:
+            raise Refusal(f"--require-network: which network NCCL uses cannot be seen: {why}; leave that out")
+        run.append_event("network", attempt=attempt, reason=f"which network NCCL uses is not known: {why}")
+        return {}
+    own = "NCCL_DEBUG" in os.environ
+    begin = _size(run.node_log(0)) if own else -1
+    words = [str(run.path), str(attempt), str(os.getpid()), str(begin)]
+    nothing = os.open(os.devnull, os.O_RDWR)
+    detached.start(own_command(sys.executable, "launch.node.network", *words), nothing, run.meeting / "network.log")
+    os.close(nothing)
+    if own:
+        return {}
+    return {
+        "NCCL_DEBUG": "INFO",
+        "NCCL_DEBUG_SUBSYS": "INIT,NET",
+        "NCCL_DEBUG_FILE": f"{run.meeting}/{_prefix(attempt)}%p",
+    }
+
+
+def _size(path: Path) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
+
+
+def note_gloo(run: RunDir, attempt: int, interface: str) -> None:
+    """Note over which interface Gloo talks."""
+    environment.add(run, attempt, "gloo", {"interface": interface, "address": _address(interface)})
+
+
+def _address(interface: str) -> str | None:
+    asked = struct.pack("256s", interface.encode()[:15])
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        return socket.inet_ntoa(fcntl.ioctl(any_socket, _SIOCGIFADDR, asked)[20:24])
+    return None
+
+
+def _prefix(attempt: int) -> str:
+    return f"nccl-attempt{attempt}."
+
+
+def _said(run: RunDir, attempt: int, begin: int) -> str:
+    """What NCCL has said: in files of its own, or in the log of the first node behind its first bytes."""
+    if begin >= 0:
+        paths = [run.node_log(0)]
+    else:
+        paths = sorted(run.meeting.glob(f"{_prefix(attempt)}*"))
+    texts = []
+    for path in paths:
+        with contextlib.suppress(Unreadable, OSError):
+            texts.append(read_end(path, _MOST, max(begin, 0)).decode(errors="replace"))
+    return "\n".join(texts)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return False
+    return stat[stat.rindex(b")") + 2 :][:1] not in (b"Z", b"X")
+
+
+def main(argv: list[str]) -> int:
+    """Look until NCCL has named its network, or the rank has ended; note it, and end the rank if it may not be that."""
+    run, attempt, pid, begin = RunDir(argv[0]), int(argv[1]), int(argv[2]), int(argv[3])
+    plan, seen = run.plan(), None
+    while _lives(pid):
+        if seen is None and network.of_log(_said(run, attempt, begin)):
+            seen = time.monotonic()
+        if seen is not None and time.monotonic() - seen >= _MORE_S:
+            break
+        time.sleep(_LOOK_S)
+    said = _said(run, attempt, begin)
+    found = network.of_log(said)
+    if found is None:
+        if plan.require_network and plan.nodes > 1:
+            reason = "which network NCCL uses is not known: it said nothing, so it may not have been used"
+            run.append_event("network", attempt=attempt, reason=reason)
+        return 0
+    environment.add(run, attempt, "nccl", network.as_json(found))
+    wrong = network.problem(plan, found, network.why_sockets(said))
+    run.append_event("network", attempt=attempt, network=found.name, **({"reason": wrong} if wrong else {}))
+    if wrong and plan.require_network and _lives(pid):
+        failure.note(run, Rank(rank=0), attempt, f"--require-network: {wrong}")
+        os.kill(pid, signal.SIGKILL)  # the others end with it, and a program that it has started too
+    return 0

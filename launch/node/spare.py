@@ -1,0 +1,52 @@
+"""Spare nodes: which of its nodes a job uses in an attempt, and which it does without."""
+
+from typing import Any
+
+from launch.node import slurm_job
+from launch.plan import hostlist
+from launch.plan.plan import Plan
+from launch.record import bad_nodes, diagnose, hang
+from launch.record.rundir import RunDir
+from launch.record.writing import publish
+
+
+def choose(run: RunDir, plan: Plan) -> dict[str, Any]:
+    """The nodes of the attempt that begins, written for the job script: first those that no attempt has ended because
+    of, in the order of the allocation. Nothing where a job has none to spare."""
+    if not plan.spare_nodes:
+        return {}
+    well, ill = _nodes(run)
+    chosen = ",".join([*well, *ill][: plan.nodes])
+    publish(run.nodes, chosen + "\n")
+    return {"nodes": chosen}
+
+
+def after(run: RunDir, plan: Plan) -> str:
+    """On which nodes the next attempt may be made in this allocation; empty if the last one did not end because of a
+    node, or not enough others are left."""
+    if not plan.spare_nodes or not _blamed(run, last=True):
+        return ""
+    well, _ = _nodes(run)
+    return ",".join(well[: plan.nodes]) if len(well) >= plan.nodes else ""
+
+
+def _nodes(run: RunDir) -> tuple[list[str], list[str]]:
+    """Of the nodes of this job those that are well, and those that an attempt has ended because of; without those that
+    Slurm has lost."""
+    every = hostlist.expand(slurm_job.nodes())
+    lost = slurm_job.lost(every)
+    blamed = _blamed(run) | {node.host for node in bad_nodes.among([run])}
+    there = [host for host in every if host not in lost]
+    return [host for host in there if host not in blamed], [host for host in there if host in blamed]
+
+
+def _blamed(run: RunDir, last: bool = False) -> set[str]:
+    """The nodes that attempts, or the last one, have ended because of."""
+    hosts = set()
+    for event in run.events("ended")[-1:] if last else run.events("ended"):
+        found, failure = event.get("hang"), event.get("first_failure")
+        if event.get("reason") == hang.REASON and found and "host" in found:
+            hosts.add(found["host"])
+        if failure and diagnose.is_of_the_node(failure["error"]):
+            hosts.add(failure["host"])
+    return hosts

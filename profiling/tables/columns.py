@@ -1,0 +1,140 @@
+"""The columns of a grid, how they are named in options, and what the user says of them."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from launch.errors import Refusal
+from profiling.tables import names, numbers
+from profiling.tables.grid import Grid, empty
+from profiling.tables.names import Heading
+from profiling.tables.numbers import Cell, Number
+
+NEEDED = "give a table with a column of workers (nodes, ranks, GPUs, cores ...) and one of times or of throughput"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user says of a table; empty where the table is to say it."""
+
+    kind: Literal["weak", "strong"] | None = None
+    workers_column: str | None = None
+    time_column: tuple[str, ...] = ()
+    throughput_column: tuple[str, ...] = ()
+    unit: str | None = None
+    series_column: tuple[str, ...] = ()
+    decimal: Literal["point", "comma"] | None = None
+
+    def __bool__(self) -> bool:
+        return self != Asked()
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a grid."""
+
+    place: int
+    heading: Heading
+    cells: tuple[Any, ...]
+    comma: str  # as of `numbers.column`
+
+    @property
+    def name(self) -> str:
+        """As it is called, in quotes where that has blanks."""
+        return self.heading.text or f"column {self.place + 1}"
+
+    @property
+    def key(self) -> str:
+        """The exact name of a documented column."""
+        return self.heading.text.lower()
+
+    def numbers(self, time: bool = False) -> list[Cell]:
+        """The cells as numbers.
+
+        Raises
+        ------
+        Refusal
+            Where a comma may be that of decimals or of thousands.
+        """
+        try:
+            return numbers.column(self.cells, self.comma, time)
+        except numbers.Ambiguous:
+            cell = next(cell for cell in self.cells if isinstance(cell, str) and "," in cell)
+            raise Refusal(
+                f"{self.name} has commas that may be of decimals or of thousands ({cell}): say --decimal comma or "
+                "--decimal point"
+            ) from None
+
+    def values(self) -> list[float | None]:
+        """The cells as far as they are numbers."""
+        try:
+            found = numbers.column(self.cells, self.comma or "thousands", self.heading.meaning == "time")
+        except numbers.Ambiguous:
+            return [None] * len(self.cells)
+        return [_seconds(cell) if isinstance(cell, Number) else None for cell in found]
+
+    @property
+    def is_text(self) -> bool:
+        """Whether most of what stands in it is no number."""
+        there = [cell for cell in self.cells if not empty(cell) and not numbers.missing(cell)]
+        return bool(there) and 2 * sum(value is not None for value in self.values()) < len(there)
+
+
+def _seconds(cell: Number) -> float:
+    return cell.value * names.SECONDS.get(cell.unit.lower(), 1.0)
+
+
+def columns(grid: Grid, decimal: str | None = None) -> list[Column]:
+    """The columns of a grid. A comma that one column shows to be of decimals or of thousands is so in all."""
+    made = [tuple(row.cells[place] for row in grid.rows) for place in range(len(grid.header))]
+    comma = {"comma": "decimal", "point": "thousands"}.get(decimal or "", "")
+    if not comma:
+        shown = [found for cells in made if (found := numbers.shown(cells))]
+        points = any(
+            isinstance(cell, str) and re.fullmatch(r"\s*\d+\.\d+\s*\D*", cell) for cells in made for cell in cells
+        )
+        comma = shown[0] if len(set(shown)) == 1 else "thousands" if points or not grid.comma and not shown else ""
+    return [
+        Column(place, _by_cells(names.heading(name), cells), cells, comma)
+        for place, (name, cells) in enumerate(zip(grid.header, made))
+    ]
+
+
+def _by_cells(heading: Heading, cells: Sequence[Any]) -> Heading:
+    """A heading that does not say what stands below it, where the cells do: 5916ms, 12 req/s."""
+    if heading.meaning not in ("unknown", "actual") or heading.unit:
+        return heading
+    found = [cell for cell in numbers.column(cells, "thousands", time=True) if isinstance(cell, Number)]
+    if found and all(names.is_time(cell.unit) for cell in found):
+        return replace(heading, meaning="time")
+    rates = bool(found) and all("/" in cell.unit and not cell.unit.startswith("/") for cell in found)
+    return replace(heading, meaning="throughput") if rates else heading
+
+
+def find(name: str, among: Sequence[Column], option: str) -> Column:
+    plain = names.plain(name).lower()
+    for same in (lambda c: c.heading.text == name, lambda c: c.key == plain, lambda c: str(c.place + 1) == plain):
+        found = [column for column in among if same(column)]
+        if len(found) > 1:
+            raise Refusal(f"has {len(found)} columns {name!r}: give one by its number: {numbered(found, option)}")
+        if found:
+            return found[0]
+    raise Refusal(f"has no column {name!r} ({option}): it has {listed(among)}")
+
+
+def numbered(columns: Sequence[Column], option: str) -> str:
+    return " or ".join(f"{option} {column.place + 1}" for column in columns)
+
+
+def listed(columns: Sequence[Column]) -> str:
+    return ", ".join(column.name for column in columns) or "none"
+
+
+def quoted(columns: Sequence[Column], option: str) -> str:
+    """The options that choose among some columns: by name, or by number where names are alike."""
+    called = [column.name for column in columns]
+    return " or ".join(
+        f"{option} {repr(column.name) if column.heading.text and called.count(column.name) == 1 else column.place + 1}"
+        for column in columns
+    )

@@ -1,0 +1,70 @@
+"""A cell as a number of workers."""
+
+import re
+from typing import Any
+
+from launch.errors import Refusal
+from profiling.tables import names, numbers
+from profiling.tables.columns import Column
+from profiling.tables.grid import empty
+
+
+def count(cell: Any) -> int | str | None:
+    """A cell as a number of workers; None where nothing stands there, a text where that is no such number."""
+    if empty(cell) or numbers.missing(cell):
+        return None
+    if isinstance(cell, str):
+        bare = names.plain(cell).strip("~ ")
+        form = re.fullmatch(
+            r"(?:[A-Za-z]{1,8}\s*=\s*)?(\d[\d,]*(?:\.0*)?(?:e[+]?\d+)?)\s*(?:([x×*]?)\s*([^\d\s(]\D*))?",
+            bare,
+            re.IGNORECASE,
+        )
+        if not form or form[3] and not form[2] and not names.worker(form[3]):
+            named = re.fullmatch(r"(\d+)\s*([x×])\s*([^\d\s].*)", bare)  # 4x A100 (40GB)
+            if not named or re.match(r"\d", named[3]):
+                return cell
+            return int(named[1])
+        if "," in form[1] and not re.fullmatch(r"\d{1,3}(,\d{3})+", form[1]):
+            return cell
+        number = float(form[1].replace(",", ""))
+    elif isinstance(cell, bool) or not isinstance(cell, int | float):
+        return str(cell)
+    else:
+        number = float(cell)
+    return int(number) if number >= 1 and number.is_integer() and number < 1e15 else str(cell)
+
+
+def _is_number(cell: str) -> bool:
+    return bool(re.fullmatch(r"\s*[\d.]+(?:[eE][+-]?\d+)?\s*", cell))
+
+
+def workers(column: Column) -> list[int | str | None]:
+    """The numbers of workers in a column.
+
+    Raises
+    ------
+    Refusal
+        If different things work in it, as 4x A100 and 8x H100.
+    """
+    kinds: dict[str, str] = {}
+    for cell in column.cells:
+        if (
+            isinstance(cell, str)
+            and not _is_number(cell)
+            and (found := re.fullmatch(r"\s*\d+\s*(?:[x×*]\s*)?([^\d\s=(][^()]*?)\s*(\(.*\))?\s*", names.plain(cell)))
+        ):
+            kinds.setdefault(names.worker(found[1]) or found[1].lower().rstrip("s"), names.plain(cell))
+    if len(kinds) > 1:
+        raise Refusal(
+            f"{column.name} counts different things ({', '.join(list(kinds.values())[:3])}): keep those that can be "
+            "compared"
+        )
+    return [count(cell) for cell in column.cells]
+
+
+def are_counts(column: Column) -> bool:
+    """Whether most cells of a column may be numbers of workers."""
+    values = [count(cell) for cell in column.cells]
+    there = [cell for cell in column.cells if not empty(cell)]
+    return bool(there) and 2 * sum(isinstance(value, int) for value in values) >= len(there)

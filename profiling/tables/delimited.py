@@ -1,0 +1,116 @@
+"""Columns that are separated by commas, semicolons, tabs or blanks -> a grid; with comments, and a header in one."""
+
+import csv
+import re
+from collections.abc import Sequence
+
+from launch.errors import Refusal
+from profiling.tables import names
+from profiling.tables.grid import Grid, Row, words
+
+_COMMENT = re.compile(r"\s*(#|%|//|!)")
+_RULE = re.compile(r"[\s=+\-_*~]*")  # a line that only looks like one
+
+Line = tuple[int, str]
+
+
+def grid(text: str) -> Grid:
+    """The table in a text.
+
+    Raises
+    ------
+    Refusal
+        If its lines cannot be told apart, or two tables follow each other.
+    """
+    lines: list[Line] = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    body = [(number, line) for number, line in lines if not _COMMENT.match(line) and not _RULE.fullmatch(line)]
+    comments = [(number, line) for number, line in lines if _COMMENT.match(line)]
+    if not body:
+        return Grid((), ())
+    separator = _separator([line for _, line in body])
+    remarks = words([line for _, line in comments])
+    comma = "decimal" if separator == ";" else ""
+    first = _split(_without_comment(body[0][1], separator), separator)
+    header: list[str] | None = None
+    if _is_data(body[0][1]):
+        above = [line for number, line in comments if number < body[0][0]]
+        header = next((found for line in reversed(above) if (found := _header(line, separator, len(first)))), None)
+    else:
+        separator, header = _named(body, separator)
+        body = body[1:]
+    rows = [
+        Row(f"line {number}", tuple(_split(_without_comment(line, separator), separator)))
+        for number, line in body
+        if _split(line, separator) != header  # of tables that were written one behind the other
+    ]
+    if header is None:
+        header = [""] * max(len(row.cells) for row in rows)
+    again = next((row for row in rows if header[0] and row.cells[0] == header[0]), None)
+    if again:
+        raise Refusal(f"{again.where} begins another table ({', '.join(map(str, again.cells))}): give a file for each")
+    return Grid(tuple(header), tuple(rows), remarks=remarks, comma=comma)
+
+
+def _separator(lines: Sequence[str]) -> str:
+    """Of the columns: what the first line has and most of the lines have; blanks where there is nothing else."""
+    for sign in "\t;,":
+        having = sum(sign in line for line in lines)
+        if sign in lines[0] and having > len(lines) / 2 and not (sign == "\t" and _by_blanks(lines)):
+            return sign
+    return " "
+
+
+def _by_blanks(lines: Sequence[str]) -> bool:
+    """Whether lines have as many cells between blanks, and not between tabs."""
+    tabs, blanks = ({len(_split(_without_comment(line, sign), sign)) for line in lines} for sign in "\t ")
+    return len(tabs) > 1 and len(blanks) == 1
+
+
+def _split(line: str, separator: str) -> list[str]:
+    if separator == " ":
+        return [
+            cell.strip() for cell in next(csv.reader([" ".join(line.split())], delimiter=" ", skipinitialspace=True))
+        ]
+    if separator == "\t":
+        line = re.sub(r"\t+", "\t", line.strip("\t")) if "\t\t" in line else line
+    return [cell.strip() for cell in next(csv.reader([line], delimiter=separator, skipinitialspace=True))]
+
+
+def _named(body: Sequence[Line], separator: str) -> tuple[str, list[str]]:
+    """The names in the first line, and the separator, which of names with blanks may be two of them or a tab."""
+    header = _split(body[0][1], separator)
+    if separator in " \t" and len(body) > 1:
+        width = len(_split(_without_comment(body[1][1], " "), " "))
+        for sign in (r"\t+", r"\s{2,}|\t", r"\s+#", r"\s+"):
+            if len(found := _parts(body[0][1], sign)) == width:
+                return " ", found
+        wide = _parts(body[0][1], r"\s{2,}|\t")
+        if len(wide) > 1 and all(len(_parts(line, r"\s{2,}|\t")) == len(wide) for _, line in body[1:]):
+            return "  ", wide
+    return separator, header
+
+
+def _header(comment: str, separator: str, width: int) -> list[str] | None:
+    """The names in a comment, if it has as many as the data have columns, and one of them is known."""
+    bare = _COMMENT.sub("", comment, count=1)
+    signs = [re.escape(separator)] if separator != " " else []
+    for sign in [*signs, r"\s*#", r"\t+", r"\s{2,}|\t", r",", r"\s+"]:
+        found = _parts(bare, sign)
+        if len(found) == width and any(
+            names.heading(name).meaning in ("workers", "time", "throughput") for name in found
+        ):
+            return found
+    return None
+
+
+def _parts(line: str, sign: str) -> list[str]:
+    return [part.strip().strip('"') for part in re.split(sign, line.strip()) if part.strip()]
+
+
+def _without_comment(line: str, separator: str) -> str:
+    return re.sub(r"\s#.*$", "", line) if separator in " \t" else line
+
+
+def _is_data(line: str) -> bool:
+    """Whether a line begins with a number."""
+    return bool(re.match(r"[\s\"']*[+-]?\.?\d[\d.,eE+-]*(?:[\s,;|\"']|$)", line))

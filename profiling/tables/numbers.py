@@ -1,0 +1,167 @@
+"""A column of cells -> numbers with their units. A cell is read as a whole or not at all."""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from profiling.tables import names
+
+_FAILED = (
+    "oom|out[ -]of[ -]mem|fail|err(or)?\\b|crash|time[ -]?out|timed out|tle\\b|mem\\w* limit|killed|abort|hang|hung|"
+    "segfault|segmentation|cancel|skip|missing|not (run|measured|tested|available|finished|enough)|did not|"
+    "incomplete|invalid|no result|exceed|unsupported|not supported|node[ _]fail"
+)
+MISSING = re.compile(
+    rf"[-–—?.…/\s]*|n\.?/?a\.?|nan|null|none|nil|tbd|todo|tba|dnf|dns|x{{2,}}|({_FAILED}).*", re.IGNORECASE
+)
+"""What stands in the cell of a point that was not measured."""
+UNCOUNTED = re.compile(
+    r"(seq|serial|sequential|baseline|average|avg|mean|total|sum|ideal|geomean|median|speed-?up|efficiency|\.\.\.|etc)\b.*|\.\.\..*|etc.*",
+    re.IGNORECASE,
+)
+"""What stands for a number of workers in lines that are no point of a series."""
+
+_PLAIN = r"(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?"
+_GROUPED = r"\d{1,3}(?:[,'’ \u2009\u202f\u00a0_]\d{3})+(?:\.\d+)?"
+_DECIMAL = r"\d+,\d+(?:[eE][+-]?\d+)?|\d{1,3}(?:[. '’\u2009\u202f\u00a0]\d{3})+(?:,\d+)?"
+_SPREAD = re.compile(r"\s*(?:±|\+/-|\+-|\\pm)\s*[\d.,eE+-]+\s*")
+_CLOCK = re.compile(r"(?:(\d+)-)?(\d+):(\d{2}):(\d{2}(?:\.\d+)?)")
+_SPAN = re.compile(
+    r"(\d+(?:\.\d+)?)\s*(days?|d|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s)(?![a-z])[,\s]*", re.IGNORECASE
+)
+_SPAN_SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
+_SI = {"k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12, "P": 1e15}
+
+
+@dataclass(frozen=True)
+class Number:
+    """A cell as a number."""
+
+    value: float
+    unit: str = ""  # that stands in the cell
+    spread: bool = False  # whether a spread stood behind it
+
+
+Cell = Number | None | str
+"""None: not measured. A text: what it is, and no number."""
+
+
+class Ambiguous(Exception):
+    """A comma in a column may be that of decimals or of thousands."""
+
+
+def struck(cell: Any) -> bool:
+    """Whether a cell is struck out."""
+    return isinstance(cell, str) and cell.strip().startswith("~~")
+
+
+def missing(cell: Any) -> bool:
+    """Whether a cell says that nothing was measured."""
+    if cell is None or isinstance(cell, float) and math.isnan(cell) or struck(cell):
+        return True
+    return isinstance(cell, str) and bool(MISSING.fullmatch(_bare(cell)))
+
+
+def column(cells: Sequence[Any], comma: str = "", time: bool = False) -> list[Cell]:
+    """The numbers of a column; ``comma`` is "decimal" or "thousands" where that is known.
+
+    Raises
+    ------
+    Ambiguous
+        Where the column does not show what its commas are, as 4,872 and 8,592 do not, and ``comma`` is empty.
+    """
+    cells = [
+        Number(span, "s") if time and isinstance(cell, str) and (span := _span(_bare(cell))) is not None else cell
+        for cell in cells
+    ]
+    comma = shown(cells) or comma
+    if not comma and any(isinstance(cell, str) and "," in _bare(cell) and not missing(cell) for cell in cells):
+        raise Ambiguous
+    return [_read(cell, comma, time) for cell in cells]
+
+
+def shown(cells: Sequence[Any]) -> str:
+    """What the commas in some cells are: "decimal", "thousands", or empty where they do not show it."""
+    bare = [
+        found[0] for cell in cells if isinstance(cell, str) and (found := re.search(r"[\d.,]*\d[\d.,]*", _bare(cell)))
+    ]
+    commas = [text.strip(",.") for text in bare if "," in text.strip(",.")]
+    grouped = [text for text in commas if re.fullmatch(r"[1-9]\d{0,2}(,\d{3})+(\.\d+)?", text)]
+    if len(grouped) < len(commas):
+        whole = all(
+            re.fullmatch(r"\d+,\d+|\d{1,3}(\.\d{3})+(,\d+)?|\d+", text)
+            for text in map(lambda text: text.strip(",."), bare)
+        )
+        return "decimal" if whole else "thousands"
+    if any("." in text or text.count(",") > 1 for text in grouped):
+        return "thousands"
+    if commas and any(re.fullmatch(r"\d+\.\d+|\d{1,3}", text) for text in bare if "," not in text):
+        return "thousands"  # 871 and 1,204; in a column of decimals, 871 would be 871,000
+    return ""
+
+
+def _bare(cell: str) -> str:
+    """A cell without marks: of Markdown, of footnotes, of approximation, and pictures."""
+    text = names.plain(cell)
+    text = re.sub(
+        r"[\u2190-\u2bff\ufe0f\U0001f000-\U0001ffff]|[†‡§*]+$|[¹²³⁴⁵⁶⁷⁸⁹⁰]+$", "", text.replace("→", "\x00")
+    ).strip()
+    return text.replace("\x00", "→").replace("−", "-").strip("*~≈ ").strip()
+
+
+def _read(cell: Any, comma: str, time: bool) -> Cell:
+    if missing(cell):
+        return None
+    if isinstance(cell, Number):
+        return cell
+    if isinstance(cell, bool):
+        return str(cell)
+    if isinstance(cell, int | float):
+        try:
+            return Number(float(cell))
+        except OverflowError:
+            return str(cell)
+    if not isinstance(cell, str):
+        return str(cell)
+    text, bare = cell.strip(), _bare(cell)
+    spread = _SPREAD.search(bare)
+    if spread:
+        bare = f"{bare[: spread.start()]} {bare[spread.end() :]}".strip()
+    form = _DECIMAL if comma == "decimal" else f"{_GROUPED}|{_PLAIN}"
+    if comma == "decimal":
+        form = f"{form}|\\d+(?:[eE][+-]?\\d+)?"
+    found = re.fullmatch(rf"([+-]?)({form})\s*([^\d\s].*)?", bare)
+    if not found or found[3] and re.search(r"\d", re.sub(r"\([^()]*\)|[²³]", "", found[3])) and not time:
+        return text
+    tail = (found[3] or "").strip()
+    if re.search(r"[(]", tail) or re.match(r"[-+/:,;.]", tail):
+        return text
+    value = float(re.sub(r"[dD]", "e", _plain(found[2], comma)))
+    si = re.match(r"([kKMGBTP])(?:$|\s)", tail)
+    if si and not time and bare[: len(bare) - len(tail)] == bare[: len(bare) - len(tail)].rstrip():
+        value, tail = value * _SI[si[1]], tail[1:].strip()
+    return Number(-value if found[1] == "-" else value, tail, bool(spread))
+
+
+def _plain(text: str, comma: str) -> str:
+    if comma == "decimal":
+        return (
+            re.sub(r"[. '’\u2009\u202f\u00a0]", "", text).replace(",", ".") if "," in text or text.count(".") else text
+        )
+    return re.sub(r"[,'’ \u2009\u202f\u00a0_]", "", text)
+
+
+def _span(text: str) -> float | None:
+    """Seconds of 1:02:03, of 2m 43s, of 01 min 52 sec; None of a single number with a unit, and of 12:25."""
+    if clock := _CLOCK.fullmatch(text):
+        days, hours, minutes, seconds = (float(part or 0) for part in clock.groups())
+        return 86400 * days + 3600 * hours + 60 * minutes + seconds
+    parts = _SPAN.findall(text)
+    if len(parts) < 2 or _SPAN.sub("", text).strip():
+        return None
+    units = [unit[0].lower() for _, unit in parts]
+    if units != sorted(units, key="dhms".index) or len(set(units)) < len(units):
+        return None
+    return sum(float(value) * _SPAN_SECONDS[unit] for (value, _), unit in zip(parts, units))

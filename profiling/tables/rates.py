@@ -1,0 +1,148 @@
+"""The throughput of the rows of a series, from what was measured; and whether it scales weakly or strongly."""
+
+import re
+from collections.abc import Sequence
+
+from launch.errors import Refusal
+from profiling.tables import names, scaling
+from profiling.tables.choice import Chosen
+from profiling.tables.columns import Asked, Column
+from profiling.tables.rows import Row, as_given, ratio, whole
+
+_PLAIN = frozenset(
+    "total aggregate overall throughput rate performance perf speed per node gpu mean avg average".split()
+)
+"""Words of headings that are no unit."""
+
+
+def kind(chosen: Chosen, group: Sequence[Row], asked: Asked, words: Sequence[str]) -> tuple[str, str]:
+    """Weak, strong or empty, and what says it; raises as `scaling.kind`."""
+    if asked.kind:
+        return asked.kind, ""
+    if chosen.kind:
+        return group[0].kind, ""
+    workers = [row.workers for row in group]
+    rates = seconds = None
+    if chosen.measure == "time":
+        seconds = [in_seconds(row, asked) for row in group]
+    elif chosen.measure in ("throughput", "rate of one"):
+        rates = [row.value.value * (row.workers if chosen.measure == "rate of one" else 1) for row in group]
+        beside = [column for column in chosen.of("time") if column.heading.rank < 2]
+        seconds = whole(group, beside[0]) if beside else None
+    works = [whole(group, column) for column in chosen.of("count")]
+    ones = [whole(group, column) for column in chosen.of("count of one")]
+    works += [[value * n for value, n in zip(values, workers)] for values in ones if values]
+    sizes = [values for column in chosen.of("size") if (values := whole(group, column))]
+    given = {
+        what: [ratio(row, column) for row in group]
+        for what in ("speed-up", "efficiency")
+        for column in chosen.of(what)[:1]
+    }
+    work = next((values for values in works if values), None)
+    varying = next((values for values in sizes if len(set(values)) > 1), sizes[0] if sizes else None)
+    known = scaling.Evidence(
+        workers, seconds, rates, work, varying, given.get("speed-up"), given.get("efficiency"), words
+    )
+    return scaling.kind(known)
+
+
+def in_seconds(row: Row, asked: Asked) -> float:
+    """The time of a row, by the unit in its cell, that of the user, or that of the heading; seconds without any."""
+    unit = (row.value.unit or (asked.unit or "") or row.measured.heading.unit or "s").lower()
+    if unit not in names.SECONDS:
+        raise Refusal(
+            f"{row.where}: {row.measured.name} is {as_given(row.cells[row.measured.place])}, "
+            f"and {unit!r} is no unit of time: say --unit s, ms or min"
+        )
+    return row.value.value * names.SECONDS[unit]
+
+
+def throughput(chosen: Chosen, group: Sequence[Row], kind: str, asked: Asked) -> tuple[list[float], str]:
+    """The throughput of each row, and its unit."""
+    measured = group[0].measured
+    if chosen.measure == "time":
+        marked = [bool(row.value.unit) for row in group]
+        if any(marked) and not all(marked) and not (measured.heading.unit or asked.unit):
+            row = group[marked.index(False)]
+            raise Refusal(
+                f"{row.where}: {measured.name} has no unit while others have: give all of them theirs, or say --unit"
+            )
+        workers = [row.workers for row in group]
+        works = [(values, column) for column in chosen.of("count", "count of one") if (values := whole(group, column))]
+        work: list[float] | None = None
+        unit = ("steps" if re.search(r"step|iter", measured.key) else "runs") + "/s"
+        if works and not (measured.heading.per and measured.heading.per.split()[0] in works[0][1].key):
+            values, column = works[0]
+            total = (
+                [value * n for value, n in zip(values, workers)] if column.heading.meaning == "count of one" else values
+            )
+            held = scaling.kind(scaling.Evidence(workers, work=total))[1]
+            if "about" in held or not held:
+                work, unit = total, f"{_noun(column)}/s"
+        if work is None and kind == "weak":
+            unit = f"{unit.removesuffix('/s')} of one worker/s"
+        return [
+            scaling.rate(kind, row.workers, in_seconds(row, asked), work[place] if work else None)
+            for place, row in enumerate(group)
+        ], unit
+    if chosen.measure in ("speed-up", "efficiency"):
+        values = [
+            row.value.value / 100 if row.value.unit == "%" or measured.heading.unit == "%" else row.value.value
+            for row in group
+        ]
+        if chosen.measure == "efficiency":
+            values = [value * row.workers for value, row in zip(values, group)]
+        return values, "times one worker"
+    said = {row.unit for row in group if row.unit}
+    in_cells = {row.value.unit.lower().rstrip("."): row.value.unit for row in group if row.value.unit}
+    if len(said) > 1 or len(in_cells) > 1:
+        some = sorted(said) if len(said) > 1 else list(in_cells.values())
+        raise Refusal(
+            f"has throughput in different units ({', '.join(some)}): keep those that can be compared, "
+            "or name series by --series-column"
+        )
+    unit = asked.unit or next(iter(said), "") or measured.heading.unit or next(iter(in_cells.values()), "")
+    unit = unit or ("examples/s" if measured.key == "throughput" else _noun(measured))
+    rates = [row.value.value for row in group]
+    per = re.fullmatch(r"(.*\S)\s*(?:/|\bper\b)\s*(\S+?)", unit)
+    one = (names.worker(per[2]) if per else "") or (measured.heading.worker if chosen.measure == "rate of one" else "")
+    if chosen.measure == "rate of one" or one:
+        rates = [rate * n for rate, n in zip(rates, _of_whom(chosen, group, one))]
+        unit = per[1] if per and names.worker(per[2]) else unit
+    return rates, unit
+
+
+def _of_whom(chosen: Chosen, group: Sequence[Row], one: str) -> list[float]:
+    """The number of those of whom a rate is."""
+    if chosen.workers.heading.worker in (one, "worker") or one == "worker":
+        return [row.workers for row in group]
+    other = next((column for column in chosen.of("workers") if column.heading.worker == one), None)
+    if values := other and whole(group, other):
+        return values
+    if {one, chosen.workers.heading.worker} <= {"rank", "process", "worker"}:
+        return [row.workers for row in group]
+    raise Refusal(
+        f"has the rate of one {one} and no column of {one}s, but {chosen.workers.name}: "
+        "give that column, or the rate of all"
+    )
+
+
+def _noun(column: Column) -> str:
+    """What a column counts, by its name."""
+    bare = re.sub(r"\s*[(\[].*|\s*(/|\bper\b).*|_per_.*", "", column.heading.text)
+    words = [word for word in re.split(r"[\s_-]+", bare) if word.lower() not in _PLAIN]
+    return (
+        " ".join(words)
+        if column.heading.meaning in ("throughput", "rate of one", "count", "count of one") and words
+        else "units"
+    )
+
+
+def times(chosen: Chosen, group: Sequence[Row], asked: Asked) -> list[float | None]:
+    """Seconds of each row, where the table says how long its runs took."""
+    if chosen.measure == "time":
+        return [in_seconds(row, asked) for row in group]
+    beside = [column for column in chosen.of("time") if column.heading.rank < 2]
+    values = whole(group, beside[0]) if beside else None
+    unit = names.SECONDS.get(beside[0].heading.unit, 1.0) if beside else 1.0
+    return [value * unit for value in values] if values else [None] * len(group)

@@ -1,0 +1,181 @@
+"""A file of any form -> the measurements of the series that it holds, and one line that says how it was understood."""
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from launch.errors import Refusal
+from profiling.tables import delimited, documents, doubts, markdown, rates, series
+from profiling.tables.choice import Chosen, choose
+from profiling.tables.columns import Asked, Column
+from profiling.tables.grid import Grid, checked, upright
+from profiling.tables.numbers import Number
+from profiling.tables.rows import Row, measured, whole
+from profiling.tables.series import Keys
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One row of a table, or one run of a study."""
+
+    where: str  # "line 3", "row 2": what a refusal calls it
+    series: str
+    kind: str  # weak, strong, or empty where nothing says it
+    unit: str
+    workers: int
+    throughput: float
+    size: float | None = None  # of the problem, where series differ by it
+    seconds: float | None = None  # where times were measured
+    counts: tuple[tuple[str, int], ...] = ()  # what works, and how many: GPU, node
+
+
+@dataclass
+class Reading:
+    """What a table says."""
+
+    measurements: list[Measurement] = field(default_factory=list)
+    understood: str = ""  # in one line, where names and units had to be understood
+    notes: list[str] = field(default_factory=list)  # what is left out, and what is doubtful
+    parameter: str = ""  # the column of the problem's size by which series differ
+    works: str = "workers"  # what is counted, in the plural
+
+
+def read(path: Path, content: str, asked: Asked) -> Reading:
+    """Understand a table.
+
+    Raises
+    ------
+    Refusal
+        With what it is that is ambiguous or contradicts itself, and the choices. It does not name the file.
+    """
+    found = [upright(checked(grid)) for grid in _grids(path, content)]
+    found = [grid for grid in found if grid.rows]
+    if not found:
+        raise Refusal("has no rows: give a line for each measurement")
+    readings: list[Reading] = []
+    refusals: list[Refusal] = []
+    for grid in found:
+        try:
+            readings.append(_of_grid(path, grid, asked, len(found) > 1))
+        except Refusal as refusal:
+            refusals.append(refusal)
+    if not readings:
+        # Of several tables the one that says most is most likely meant.
+        raise next((one for one in refusals if "no column" not in str(one)), refusals[0])
+    if len(found) == 1:
+        return readings[0]
+    lines = [reading.understood.removeprefix("understood: ") for reading in readings if reading.understood]
+    of = f"understood: {len(readings)} of {len(found)} tables"
+    return Reading(
+        measurements=[one for reading in readings for one in reading.measurements],
+        understood="; ".join([of, *lines[:1]]),
+        notes=[note for reading in readings for note in reading.notes],
+        parameter=readings[0].parameter,
+        works=readings[0].works,
+    )
+
+
+def _grids(path: Path, content: str) -> list[Grid]:
+    suffix, start = path.suffix.lower(), content.lstrip()[:1]
+    if suffix in (".json", ".jsonl", ".ndjson") or suffix not in (".csv", ".tsv") and start in ("{", "["):
+        return documents.grids(content)
+    if suffix not in (".csv", ".tsv") and (tables := markdown.grids(content)):
+        return tables
+    return [delimited.grid(content)]
+
+
+def _of_grid(path: Path, grid: Grid, asked: Asked, one_of_many: bool) -> Reading:
+    chosen = choose(grid, asked)
+    reading = Reading(works=f"{chosen.workers.heading.worker or 'worker'}s".replace("processs", "processes"))
+    found = measured(grid, chosen, asked, reading.notes)
+    keys = series.told_apart(chosen, found, asked)
+    groups: dict[str, list[Row]] = defaultdict(list)
+    for row in found:
+        groups[series.name(row, keys, chosen, grid.title if one_of_many and grid.title else path.stem)].append(row)
+    alone = [name for name, group in groups.items() if len({row.workers for row in group}) < 2]
+    if len(alone) < len(groups) and chosen.name is None:
+        for name in alone:
+            reading.notes.append(f"left out: {name}: it has one number of workers only ({groups[name][0].where})")
+            del groups[name]
+    kinds, units = [], []
+    for name, group in groups.items():
+        kind, why = rates.kind(chosen, group, asked, (grid.title, grid.remarks, path.stem))
+        made, unit = rates.throughput(chosen, group, kind, asked)
+        units.append(unit)
+        kinds.append(
+            f"{kind} scaling" + f", as {why}" * bool(why) if kind else "weak or strong scaling is not said (--kind)"
+        )
+        for row, rate, seconds in zip(group, made, rates.times(chosen, group, asked)):
+            size = row.number(keys.parameter) if keys.parameter else None
+            counts = _counts(chosen, row)
+            reading.measurements.append(
+                Measurement(row.where, name, row.kind or kind, unit, row.workers, rate, size, seconds, counts)
+            )
+        doubts.note(chosen, group, made, asked, reading.notes, f"{name}: " if len(groups) > 1 else "")
+    reading.parameter = keys.parameter.name if keys.parameter else ""
+    reading.understood = _understood(chosen, keys, kinds, units, len(groups), asked)
+    return reading
+
+
+def _counts(chosen: Chosen, row: Row) -> tuple[tuple[str, int], ...]:
+    """How many nodes, GPUs, ranks there are in a row, as far as it says it."""
+    counted = {chosen.workers.heading.worker: row.workers}
+    for column in chosen.of("workers"):
+        if (values := whole([row], column)) and values[0].is_integer():
+            counted.setdefault(column.heading.worker, int(values[0]))
+    return tuple((worker, count) for worker, count in counted.items() if worker)
+
+
+def _understood(
+    chosen: Chosen, keys: Keys, kinds: Sequence[str], units: Sequence[str], count: int, asked: Asked
+) -> str:
+    """One line that says what was taken for what; empty of a table in the documented form."""
+    names = [chosen.workers.key, *(column.key for column in chosen.measured), chosen.kind.key if chosen.kind else ""]
+    if names == ["workers", "throughput", "kind"] and not asked and all(each.key == "name" for each in keys.columns):
+        if units[0] == (chosen.unit and "examples/s") or "/" not in units[0] or _is_said(chosen, units):
+            return ""
+    called = " and ".join(column.name for column in chosen.measured) + (" (repeats)" if chosen.repeats else "")
+    what = {"rate of one": "throughput of one worker each", "actual": "throughput"}.get(chosen.measure, chosen.measure)
+    facts = [f"workers: {chosen.workers.name}", f"{what}: {called}{_in_unit(chosen, called, asked)}"]
+    facts += list(dict.fromkeys(kinds))[:2]
+    if chosen.measure in ("time", "throughput", "rate of one"):
+        facts.append(f"throughput in {' and '.join(dict.fromkeys(units))}{_multiplied(chosen, units, asked)}")
+    if keys.columns or len(chosen.measured) > 1 and not chosen.repeats:
+        by = f" by {', '.join(column.name for column in keys.columns)}" if keys.columns else ""
+        facts.append(f"{count} series{by}")
+    over = [column.name for column in chosen.others if column not in keys.columns and not _used(column)]
+    if over:
+        facts.append(f"passed over: {', '.join(over)}")
+    return f"understood: {'; '.join(facts)}"
+
+
+def _is_said(chosen: Chosen, units: Sequence[str]) -> bool:
+    """Whether units are those of the column of units, or there is none."""
+    return chosen.unit is None or set(units) <= {str(cell).strip() for cell in chosen.unit.cells}
+
+
+def _multiplied(chosen: Chosen, units: Sequence[str], asked: Asked) -> str:
+    """What is said where a rate per worker was multiplied by the workers."""
+    said = (
+        asked.unit or next((str(cell) for cell in chosen.unit.cells if cell), "") if chosen.unit else asked.unit or ""
+    )
+    if chosen.measure == "rate of one" or chosen.measure == "throughput" and said and said != units[0]:
+        return ", the rate of one worker times the workers" + (f" ({said} is per worker)" if said else "")
+    return ""
+
+
+def _in_unit(chosen: Chosen, called: str, asked: Asked) -> str:
+    """The unit of times, where their name does not say it."""
+    unit = asked.unit or chosen.measured[0].heading.unit
+    if chosen.measure != "time" or unit and re.search(rf"[(\[]\s*{re.escape(unit)}\s*[)\]]", called):
+        return ""
+    if unit:
+        return f" [{unit}]"
+    in_cells = any(isinstance(cell, Number) and cell.unit for cell in chosen.measured[0].numbers(True))
+    return "" if in_cells else " [s, as no unit is given]"
+
+
+def _used(column: Column) -> bool:
+    return column.heading.meaning in ("count", "count of one", "size", "speed-up", "efficiency")

@@ -1,0 +1,107 @@
+"""The rows of a grid that were measured, with what counts in them; the others are left out by name."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from launch.errors import Refusal
+from profiling import text
+from profiling.tables import names, numbers
+from profiling.tables.choice import Chosen
+from profiling.tables.columns import Asked, Column
+from profiling.tables.counts import workers as numbers_of_workers
+from profiling.tables.grid import Grid, empty
+from profiling.tables.numbers import Number
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a grid with what counts in it."""
+
+    where: str
+    cells: tuple[Any, ...]
+    workers: int
+    value: Number
+    kind: str
+    unit: str
+    measured: Column
+
+    def number(self, column: Column) -> float | None:
+        """The number in one of its columns."""
+        value = numbers.column([self.cells[column.place]], column.comma or "thousands")[0]
+        return value.value if isinstance(value, Number) else None
+
+
+def measured(grid: Grid, chosen: Chosen, asked: Asked, notes: list[str]) -> list[Row]:
+    """The rows that were measured; the others are left out by name."""
+    counted = numbers_of_workers(chosen.workers)
+    cells = {column.place: column.numbers(chosen.measure == "time") for column in chosen.measured}
+    rows, spread = [], False
+    for place, row in enumerate(grid.rows):
+        workers = counted[place]
+        for column in chosen.measured:
+            value, cell = cells[column.place][place], row.cells[column.place]
+            unit = "" if chosen.unit is None else str(row.cells[chosen.unit.place] or "").strip()
+            if not isinstance(workers, int):
+                counts = row.cells[chosen.workers.place]
+                if workers is None or numbers.UNCOUNTED.fullmatch(names.plain(counts)) or value is None:
+                    notes.append(f"left out: {row.where}: {chosen.workers.name} is {shown(counts)}")
+                    break
+                raise Refusal(
+                    f"{row.where}: {chosen.workers.name} is {as_given(counts)}; give a whole number, 1 or more"
+                )
+            if value is None:
+                notes.append(
+                    f"left out: {row.where} ({text.plural(workers, 'worker')}): {column.name} is {shown(cell)}"
+                )
+                continue
+            if isinstance(value, str) or not 0 < value.value < float("inf"):
+                raise Refusal(f"{row.where}: {column.name} is {as_given(cell)}; give a finite number above 0")
+            spread = spread or value.spread
+            kind = "" if chosen.kind is None or asked.kind else _kind_of(row.where, row.cells[chosen.kind.place])
+            rows.append(Row(row.where, row.cells, workers, value, kind, unit, column))
+    if spread:
+        notes.append("what stands behind ± in the table is not used: intervals rest on repeats")
+    if not rows:
+        raise Refusal(f"has no row that was measured ({'; '.join(notes[:3])})")
+    return rows
+
+
+def _kind_of(where: str, cell: Any) -> str:
+    # A kind may carry a remark, as in "strong (labelled weak by its source)": its first word counts.
+    found = re.match(r"\s*(weak|strong)\b", str(cell or ""), re.IGNORECASE)
+    if not found:
+        said = "has no kind" if empty(cell) else f"kind is {as_given(cell)}"
+        raise Refusal(f"{where}: {said}; give weak (the work per worker held) or strong (the work of all held)")
+    return found[1].lower()
+
+
+def shown(cell: Any) -> str:
+    """What stands in a cell, for a line to the reader."""
+    return "empty" if empty(cell) else str(cell).strip()
+
+
+def as_given(cell: Any) -> str:
+    """What stands in a cell, as a refusal quotes it."""
+    return repr(cell.strip()) if isinstance(cell, str) else str(cell)
+
+
+def whole(group: Sequence[Row], column: Column) -> list[float] | None:
+    """The numbers of a column in all rows of a series; None where one has none."""
+    cells = numbers.column(
+        [row.cells[column.place] for row in group], column.comma or "thousands", column.heading.meaning == "time"
+    )
+    values = [
+        cell.value * names.SECONDS.get(cell.unit.lower(), 1.0) if isinstance(cell, Number) else None for cell in cells
+    ]
+    there = [value for value in values if value is not None and value > 0]
+    return there if len(there) == len(values) else None
+
+
+def ratio(row: Row, column: Column) -> float | None:
+    """A speed-up or an efficiency of a row."""
+    found = numbers.column([row.cells[column.place]], column.comma or "thousands")[0]
+    if not isinstance(found, Number):
+        return None
+    return found.value / 100 if found.unit == "%" else found.value

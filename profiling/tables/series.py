@@ -1,0 +1,133 @@
+"""By which columns the rows of a table are told apart into series, and what those are called."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from launch.errors import Refusal
+from profiling import text
+from profiling.tables import columns, names
+from profiling.tables.choice import Chosen
+from profiling.tables.columns import Asked, Column
+from profiling.tables.grid import empty
+from profiling.tables.rows import Row
+
+
+@dataclass(frozen=True)
+class Keys:
+    """By what series differ."""
+
+    columns: tuple[Column, ...]
+    of_one: Column | None = None  # a size whose part of a worker tells series apart
+    parameter: Column | None = None
+
+
+def name(row: Row, keys: Keys, chosen: Chosen, title: str) -> str:
+    """What the series of a row is called: by the values by which it differs, or as the table is."""
+    parts = []
+    for column in keys.columns:
+        cell = names.plain("" if empty(row.cells[column.place]) else row.cells[column.place])
+        if column is keys.of_one and (value := row.number(column)) is not None:
+            parts.append(f"{column.name}={text.number(value / row.workers)} per worker")
+        elif column.key == "name" or len(keys.columns) == 1 and column.is_text:
+            parts.append(cell)
+        else:
+            parts.append(f"{column.name}={cell}")
+    if len(chosen.measured) > 1 and not chosen.repeats:
+        parts.append(row.measured.name)
+    return ", ".join(part for part in parts if part) or title
+
+
+def told_apart(chosen: Chosen, rows: Sequence[Row], asked: Asked) -> Keys:
+    """The columns by which the rows are told apart into series."""
+    if asked.series_column:
+        if asked.series_column == ("none",):
+            return Keys(())
+        among = [
+            chosen.workers,
+            *chosen.others,
+            *(column for column in (chosen.name, chosen.unit, chosen.kind) if column),
+        ]
+        return Keys(tuple(columns.find(name, among, "--series-column") for name in asked.series_column))
+    keys: list[Column] = [chosen.name] if chosen.name else []
+    if not keys:
+        keys = [
+            column
+            for column in chosen.others
+            if column.is_text and column.heading.meaning not in ("passed over", "repeat", "spread")
+        ]
+        keys = [column for column in keys if _varies(column, rows)]
+        while keys and not any(len({row.workers for row in group}) > 1 for group in groups(rows, keys).values()):
+            keys.remove(max(keys, key=lambda column: len({str(row.cells[column.place]) for row in rows})))
+    if chosen.kind and len({row.kind for row in rows}) > 1 and not chosen.name and not _mixed(rows, keys, chosen.kind):
+        keys.append(chosen.kind)
+    parameter = of_one = None
+    for column in chosen.of("size", "count", "shape", "workers", "count of one"):
+        if column.is_text or not _varies(column, rows):
+            continue
+        clash = _clash(rows, keys, lambda row, column=column: row.number(column))
+        if not clash:
+            continue
+        whole, one = (
+            _spans(rows, keys, lambda row, column=column, by=by: _part(row, column, by)) for by in (False, True)
+        )
+        if column.heading.meaning in ("size", "count") and one > whole:
+            of_one = column
+        keys.append(column)
+        parameter = parameter or (column if column.heading.meaning in ("size", "count", "count of one") else None)
+    if not chosen.name:
+        for column in chosen.of("unknown", "passed over"):
+            if column.is_text or not _varies(column, rows):
+                continue
+            values = [row.number(column) for row in rows]
+            few = len(set(values)) <= len(rows) / 2
+            pair = _clash(rows, keys, lambda row, column=column: row.number(column))
+            if few and pair and _spans(rows, keys, lambda row, column=column: row.number(column)) >= 2:
+                one, other = pair
+                raise Refusal(
+                    f"{one.where} and {other.where} have {text.plural(one.workers, 'worker')} "
+                    f"and another {column.name}: are they repeats? say "
+                    f"--series-column {column.name!r}, or --series-column none"
+                )
+    return Keys(tuple(keys), of_one, parameter)
+
+
+def _mixed(rows: Sequence[Row], keys: Sequence[Column], kind: Column) -> bool:
+    """Whether rows of the documented form mix kinds within a series: that is refused, not told apart."""
+    return kind.key == "kind"
+
+
+def _part(row: Row, column: Column, by_worker: bool) -> float | None:
+    value = row.number(column)
+    return None if value is None else round(value / row.workers, 6) if by_worker else value
+
+
+def _varies(column: Column, rows: Sequence[Row]) -> bool:
+    return len({str(row.cells[column.place]).strip() for row in rows}) > 1
+
+
+def groups(rows: Sequence[Row], keys: Sequence[Column]) -> dict[tuple[str, ...], list[Row]]:
+    groups: dict[tuple[str, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[tuple(str(row.cells[column.place]) for column in keys)].append(row)
+    return groups
+
+
+def _clash(rows: Sequence[Row], keys: Sequence[Column], value: Any) -> tuple[Row, Row] | None:
+    """Two rows of one series and number of workers that differ by a value."""
+    seen: dict[tuple[Any, ...], Row] = {}
+    for row in rows:
+        key = (row.workers, row.measured.place, *(str(row.cells[column.place]) for column in keys))
+        before = seen.setdefault(key, row)
+        if value(before) is not None and value(row) is not None and value(before) != value(row):
+            return before, row
+    return None
+
+
+def _spans(rows: Sequence[Row], keys: Sequence[Column], value: Any) -> float:
+    """How many numbers of workers a value is seen with, in the mean: the more, the more it is a series of its own."""
+    seen: dict[tuple[Any, ...], set[int]] = defaultdict(set)
+    for row in rows:
+        seen[(value(row), *(str(row.cells[column.place]) for column in keys))].add(row.workers)
+    return sum(map(len, seen.values())) / len(seen)

@@ -1,0 +1,85 @@
+"""A trace of PyTorch's profiler (Kineto; Chrome's format, .json or .json.gz) -> the events of threads and streams."""
+
+import contextlib
+import gzip
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from launch.errors import Refusal
+from launch.record.files import open_file
+from profiling.traces.xplane import GPU, HOST, Capture, Event, Line
+
+_ON_GPU = {"kernel", "gpu_memcpy", "gpu_memset", "Kernel", "Memcpy", "Memset"}
+_ON_HOST = {"cpu_op", "cuda_runtime", "cuda_driver", "hip_runtime", "user_annotation", "python_function"}
+_ON_HOST |= {"Operator", "Runtime", "Trace"}  # of older versions
+
+
+def document(path: Path) -> Any:
+    """The content of a file in Chrome's trace format, which may be packed.
+
+    Raises
+    ------
+    Refusal
+        If it is not JSON.
+    """
+    with open_file(path) as file:
+        content = file.read()
+    if content[:2] == b"\x1f\x8b":
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError) as error:
+            raise Refusal(f"{path} is not a whole trace ({error}): was it cut short? Trace again") from None
+    with contextlib.suppress(ValueError, RecursionError):
+        return json.loads(content)
+    raise Refusal(f"{path} is not a whole trace: it is not JSON; was it cut short? Trace again")
+
+
+def is_kineto(content: Any) -> bool:
+    """Whether a document is of PyTorch's profiler."""
+    if not isinstance(content, dict) or not isinstance(content.get("traceEvents"), list):
+        return False
+    known = {"schemaVersion", "deviceProperties", "distributedInfo", "traceName"} & set(content)
+    kinds = {event.get("cat") for event in content["traceEvents"][:2000] if isinstance(event, dict)}
+    return bool(known) or bool(kinds & (_ON_GPU | _ON_HOST))
+
+
+def rank(content: dict[str, Any]) -> int:
+    """The rank that a document says it is of, 0 where it does not."""
+    about = content.get("distributedInfo")
+    found = about.get("rank") if isinstance(about, dict) else None
+    return found if isinstance(found, int) else 0
+
+
+def capture(path: Path, content: dict[str, Any]) -> Capture:
+    """The events of a document.
+
+    Raises
+    ------
+    Refusal
+        If it holds none.
+    """
+    lines: dict[tuple[str, str], list[Event]] = defaultdict(list)
+    for event in content["traceEvents"]:
+        if not isinstance(event, dict) or event.get("ph") != "X":
+            continue
+        kind, start, length = event.get("cat"), event.get("ts"), event.get("dur", 0)
+        if not isinstance(start, int | float) or not isinstance(length, int | float) or kind not in _ON_GPU | _ON_HOST:
+            continue
+        arguments = event.get("args")
+        details = arguments if isinstance(arguments, dict) else {}
+        start, end = start / 1e6, (start + length) / 1e6
+        if kind in _ON_GPU:
+            place = (
+                f"{GPU}{details.get('device', event.get('pid'))}",
+                f"Stream #{details.get('stream', event.get('tid'))}",
+            )
+        else:
+            place = HOST, str(event.get("tid"))
+        lines[place].append(Event(str(event.get("name")), start, end, {"cat": kind}))
+    if not lines:
+        raise Refusal(f"{path} holds no event of an operation: was anything run while it was traced?")
+    for events in lines.values():
+        events.sort(key=lambda event: (event.start, -event.end))
+    return Capture(0.0, [Line(plane, name, events) for (plane, name), events in lines.items()])

@@ -1,0 +1,208 @@
+"""Traces of programs that were not launched here: of PyTorch, of TensorBoard's folders, of Horovod; and AMD's copies.
+
+Those of a GPU are made up, after the formats of Kineto and TensorFlow, as no GPU runs the tests.
+"""
+
+import gzip
+import json
+import subprocess
+import sys
+
+import pytest
+
+from profiling.__main__ import main
+from profiling.traces import marks, parts, xplane
+from profiling.traces.xplane import Capture, Event, Line
+
+
+def gpu(*events, name="Stream #1(Kernel)"):
+    return Line("/device:GPU:0", name, [Event(what, start, end, {}) for what, start, end in events])
+
+
+def marked(*lines):
+    return Capture(0.0, [Line(xplane.HOST, "python", [Event("train", 0.0, 1.0, {"step_num": 5})]), *lines])
+
+
+@pytest.mark.parametrize(
+    ("copy", "stream", "part"),
+    [
+        ("CopyHostToDevice", "Stream #3(MemcpyH2D)", "input"),
+        ("MemcpyH2D", "Stream #3(MemcpyH2D)", "input"),
+        ("Memcpy HtoD (Pageable -> Device)", "Stream #7", "input"),
+        ("__amd_rocclr_copyBuffer.kd", "Stream #8(MemcpyH2D)", "input"),
+        ("whatever HIP calls it", "Stream #8(MemcpyH2D)", "input"),
+        ("CopyDeviceToDevice", "Stream #8(MemcpyOther)", "idle"),
+        ("__amd_rocclr_copyBuffer.kd", "Stream #8(MemcpyOther)", "idle"),
+        ("__amd_rocclr_fillBufferAligned.kd", "Stream #8(Memset)", "idle"),
+        ("MemcpyD2H", "Stream #9(MemcpyD2H)", "idle"),
+        ("CopyDeviceToHost", "Stream #9(MemcpyH2D,MemcpyD2H)", "idle"),
+        ("ncclDevKernel_AllReduce_Sum_f32", "Stream #9(Kernel)", "communication"),
+        ("Cijk_Ailk_Bljk.kd", "Stream #9(MemcpyH2D,Kernel)", "compute"),
+    ],
+)
+def test_copies_and_kernels_of_all_vendors(copy, stream, part):
+    (step,) = parts.table(marked(gpu((copy, 0.0, 0.8), name=stream), gpu(("Cijk_Ailk_Bljk.kd", 0.8, 1.0)))).steps
+    seconds = dict.fromkeys(parts.PARTS, 0.0) | {"compute": 0.2}
+    seconds[part] += 0.8
+    found = dict(step.parts, idle=step.parts["idle"] + step.parts["host"], host=0.0)
+    assert found == pytest.approx(seconds)
+
+
+def test_steps_are_found_by_what_repeats():
+    events = [("warm", 0.0, 1.0)]
+    for step in range(5):
+        events += [(name, 1.0 + 10 * step + place, 1.9 + 10 * step + place) for place, name in enumerate("abac")]
+    capture = Capture(0.0, [gpu(*events)])
+    found = marks.find(capture)
+    assert "repetition" in found.how
+    assert [round(start, 6) for _, start, _ in found.spans][:4] == [2.0, 12.0, 22.0, 32.0]
+    assert {round(end - start, 6) for _, start, end in found.spans} == {10.0}
+    table, _ = parts.of_any(capture)
+    assert table.steps[0].parts["compute"] == pytest.approx(3.6)
+    found = marks.find(Capture(0.0, [gpu(("a", 0.0, 1.0), ("b", 1.0, 4.0))]))
+    assert "whole capture" in found.how and found.spans == [(1, 0.0, 4.0)]
+
+
+def kineto(folder, name="worker.pt.trace.json", steps=True, **about):
+    events = [{"ph": "M", "name": "process_name", "pid": 1, "args": {"name": "python"}}]
+    for step in (3, 4):
+        at = 1e6 * step
+        if steps:
+            events.append(
+                {
+                    "ph": "X",
+                    "cat": "user_annotation",
+                    "name": f"ProfilerStep#{step}",
+                    "pid": 1,
+                    "tid": 1,
+                    "ts": at,
+                    "dur": 1000,
+                }
+            )
+        events += [
+            {"ph": "X", "cat": "cpu_op", "name": "aten::mm", "pid": 1, "tid": 1, "ts": at, "dur": 100},
+            {
+                "ph": "X",
+                "cat": "gpu_memcpy",
+                "name": "Memcpy HtoD (Pageable -> Device)",
+                "pid": 0,
+                "tid": 7,
+                "ts": at + 100,
+                "dur": 200,
+                "args": {"device": 0, "stream": 7},
+            },
+            {
+                "ph": "X",
+                "cat": "kernel",
+                "name": "sgemm",
+                "pid": 0,
+                "tid": 7,
+                "ts": at + 300,
+                "dur": 400,
+                "args": {"device": 0, "stream": 7},
+            },
+            {
+                "ph": "X",
+                "cat": "kernel",
+                "name": "ncclDevKernel_AllReduce",
+                "pid": 0,
+                "tid": 9,
+                "ts": at + 600,
+                "dur": 300,
+                "args": {"device": 0, "stream": 9},
+            },
+        ]
+    path = folder / name
+    content = json.dumps({"schemaVersion": 1, "traceEvents": events, **about}).encode()
+    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    return path
+
+
+@pytest.mark.parametrize("name", ["worker.pt.trace.json", "worker.pt.trace.json.gz"])
+def test_a_trace_of_pytorch(tmp_path, capsys, name):
+    path = kineto(tmp_path, name, distributedInfo={"rank": 2, "world_size": 4})
+    assert main(["trace", str(path), "--json"]) == 0
+    (rank,) = json.loads(capsys.readouterr().out)["ranks"]
+    assert rank["rank"] == 2 and [step["number"] for step in rank["steps"]] == [3, 4]
+    shares = rank["shares"]
+    assert shares == pytest.approx(
+        {"compute": 0.4, "communication": 0.2, "input": 0.2, "host": 0.1, "compile": 0, "idle": 0.1, "hidden": 0.1},
+        abs=1e-3,
+    )
+    assert main(["trace", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "sgemm" in out and f"rank 2 is {name}; steps: marked by the profiler of PyTorch" in out
+
+
+def test_a_trace_without_marks_says_so(tmp_path, capsys):
+    assert main(["trace", str(kineto(tmp_path, steps=False))]) == 0
+    assert "steps: not marked" in capsys.readouterr().out
+
+
+def test_a_timeline_of_horovod(tmp_path, capsys):
+    path = tmp_path / "timeline.json"
+    events = [
+        {
+            "name": "process_name",
+            "ph": "M",
+            "pid": 0,
+            "args": {"name": "gradient", "start_time_since_epoch_in_micros": 10**6},
+        },
+        {"name": "NEGOTIATE_ALLREDUCE", "ph": "B", "pid": 0, "ts": 0},
+        {"name": "NEGOTIATE_ALLREDUCE", "ph": "E", "pid": 0, "ts": 1000},
+        {"name": "ALLREDUCE", "ph": "B", "pid": 0, "ts": 1500},
+        {"name": "NCCL_ALLREDUCE", "ph": "B", "pid": 0, "ts": 1500},
+        {"ph": "E", "pid": 0, "ts": 3500},
+        {"ph": "E", "pid": 0, "ts": 3500, "args": {"dtype": "float32", "shape": "[10]"}},
+    ]
+    path.write_text(json.dumps(events))
+    assert main(["trace", str(path)]) == 0
+    assert "gradient" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("host.xplane.pb", b"x", "host.xplane.pb"),
+        ("a.json", b"{", "is not"),
+        ("a.pt.trace.json", b'{"traceEvents": [', "is not a whole trace"),
+        ("a.json.gz", b"\x1f\x8bxx", "is not a whole trace"),
+        ("a.json", b'{"traceEvents": []}', "neither of PyTorch nor of Horovod"),
+        ("a.pt.trace.json", b'{"schemaVersion": 1, "traceEvents": []}', "holds no event"),
+        ("a.txt", b"x", "is no trace that is known"),
+    ],
+)
+def test_what_is_no_trace(tmp_path, capsys, name, content, said):
+    path = tmp_path / name
+    path.write_bytes(content)
+    assert main(["trace", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
+    assert main(["trace", str(path), "--attempt", "1"]) == 2
+
+
+PROGRAM = """
+import sys, tensorflow as tf
+weights = tf.Variable(tf.random.normal((200, 200)))
+@tf.function
+def step(x):
+    return tf.reduce_sum(tf.linalg.matmul(tf.tanh(tf.linalg.matmul(x, weights)), weights))
+x = tf.random.normal((200, 200)); step(x)
+tf.profiler.experimental.start(sys.argv[1])
+for number in range(4):
+    with tf.profiler.experimental.Trace("mine", step_num=number, _r=1):
+        step(x).numpy()
+tf.profiler.experimental.stop()
+"""
+
+
+@pytest.mark.slow
+def test_a_log_folder_of_tensorboard(tmp_path, capsys):
+    """What TensorFlow's own profiler writes of a program that knows nothing of this project."""
+    subprocess.run([sys.executable, "-c", PROGRAM, str(tmp_path)], check=True, capture_output=True)
+    assert main(["trace", str(tmp_path), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    (rank,) = document["ranks"]
+    assert [step["number"] for step in rank["steps"]] == [0, 1, 2, 3] and "marked as 'mine'" in document["notes"][0]
+    assert any("MatMul" in operation["type"] for operation in rank["operations"])
+    assert sum(rank["shares"][part] for part in parts.PARTS) == pytest.approx(1)
