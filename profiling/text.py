@@ -6,6 +6,8 @@ from typing import Any
 from launch.record.table import aligned
 
 Form = Callable[[Any], str]
+ONE_NUMBER = 1e-3
+"""Relative difference above which two throughputs of a run are two numbers, and it is said why they differ."""
 
 
 def number(value: float, digits: int = 5) -> str:

@@ -12,13 +12,11 @@ from launch.record.files import read_end
 from launch.record.rundir import RunDir
 from launch.submit import states
 from launch.submit.states import Known
+from profiling import text
 from profiling.telemetry import coverage, notes, readings
 from profiling.telemetry.doubts import doubts
 from profiling.telemetry.notes import Notes
 from profiling.telemetry.usage import POWER, Usage, cards, usage
-
-ONE_NUMBER = 1e-3
-"""Relative difference above which two throughputs of a run are two numbers, and it is said why."""
 
 
 def state(run: RunDir) -> Known:
@@ -41,7 +39,7 @@ def document(run: RunDir, known: Known) -> dict[str, Any]:
         throughput, unit = of_steps["steps"]["throughput"], of_steps["steps"]["unit"]
     # As the launcher and `status` show it: by the loop itself, or from the records with the steps that are compiled.
     said = made.value if made and throughput and unit == made.unit else None
-    if said is None or not throughput or abs(said / throughput - 1) <= ONE_NUMBER:
+    if said is None or not throughput or abs(said / throughput - 1) <= text.ONE_NUMBER:
         said = None
     return {
         "format": 1,

@@ -160,8 +160,8 @@ def _notes(document: dict[str, Any]) -> list[str]:
 
 
 _OTHERWISE = (
-    "is what the run said when it ended: that is of other steps than those timed here, such as its first ones, which "
-    "are left out as warm-up"
+    "is what launch and status show: it is of other steps, as warm-up or compiled ones, which are left out here, count "
+    "there"
 )
 _WAYS = {
     "counted": "energy counted",

@@ -142,6 +142,11 @@ def notes(study: Study) -> list[str]:
         lines[:1] = [programs.printed_note(study), *lines[: not study.whole]]
     if any(run.work is None for run in study.runs):
         lines.append(programs.scaling_note(study))
+    if (differs := max(map(_otherwise, study.runs))) > text.ONE_NUMBER:
+        lines.append(
+            f"launch, status and table show throughputs that differ by up to {text.number(100 * differs, 2)}% from "
+            "those here: they are of other steps, as warm-up or compiled ones count there"
+        )
     if apart := programs.cooperation_note(study):
         lines.append(apart)
     lines += [f"{run.name}: {doubt}" for run in study.runs for doubt in run.steps.doubts]
@@ -164,6 +169,12 @@ def notes(study: Study) -> list[str]:
         if timed_runs[nodes] < count
     ]
     return lines
+
+
+def _otherwise(run: Run) -> float:
+    """By what part the throughput in the result of a run differs from that of its timed steps."""
+    said = run.result.get("throughput_examples_per_s") if run.unit == steps.UNIT and not run.printed else None
+    return abs(said / run.throughput - 1) if said else 0.0
 
 
 def _series(index: StudyIndex, entry: Entry) -> str:

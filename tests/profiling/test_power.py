@@ -220,10 +220,15 @@ def test_instances_have_the_power_of_their_card_and_that_is_said(tmp_path: Path)
 def test_a_throughput_that_differs_from_the_launchers_is_explained(tmp_path: Path):
     folder = make(tmp_path / "study", nodes=(1,), repeats=1)
     run = RunDir(folder / "n1-r1")
-    said = "is what the run said when it ended"
+    said = "is what launch and status show"
     assert said not in summary.run([str(run.path)])
+    assert not any("show throughputs" in note for note in runs.notes(runs.read(folder)))
     publish_json(run.result_json, {**(run.result() or {}), "throughput_examples_per_s": 100.0})
     assert said in summary.run([str(run.path)])
+    assert any(
+        "launch, status and table show throughputs that differ by up to 37%" in note
+        for note in runs.notes(runs.read(folder))
+    )
 
 
 HANGS = """
