@@ -71,6 +71,8 @@ def _split(line: str, separator: str) -> list[str]:
         return [
             cell.strip() for cell in next(csv.reader([" ".join(line.split())], delimiter=" ", skipinitialspace=True))
         ]
+    if separator == "  ":  # between names and values with blanks in them
+        return _parts(line, r"\s{2,}|\t")
     if separator == "\t":
         line = re.sub(r"\t+", "\t", line.strip("\t")) if "\t\t" in line else line
     return [cell.strip() for cell in next(csv.reader([line], delimiter=separator, skipinitialspace=True))]

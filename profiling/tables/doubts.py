@@ -66,8 +66,9 @@ def _compare(given: Column, group: Sequence[Row], mean: dict[int, float], notes:
         elif by_base > 1.01:
             own *= by_base
         if not 0.9 <= said / own <= 1.1:
+            shown_own = f"{own:.0%}" if given.heading.meaning == "efficiency" else text.number(own, 3)
             notes.append(
                 f"{of}{given.name} is {shown(row.cells[given.place])} at {text.plural(row.workers, 'worker')} in the "
-                f"table, and {text.number(own, 3)} by its measurements"
+                f"table, and {shown_own} by its measurements"
             )
             return

@@ -169,7 +169,7 @@ def _multiplied(chosen: Chosen, units: Sequence[str], asked: Asked) -> str:
 def _in_unit(chosen: Chosen, called: str, asked: Asked) -> str:
     """The unit of times, where their name does not say it."""
     unit = asked.unit or chosen.measured[0].heading.unit
-    if chosen.measure != "time" or unit and re.search(rf"[(\[]\s*{re.escape(unit)}\s*[)\]]", called):
+    if chosen.measure != "time" or chosen.unit or unit and re.search(rf"[(\[]\s*{re.escape(unit)}\s*[)\]]", called):
         return ""
     if unit:
         return f" [{unit}]"

@@ -78,6 +78,13 @@ def test_a_real_table_is_understood_or_refused_with_the_choices(tmp_path, real):
         ("t.csv", "nodes,time,\n1,18.31,\n2,9.55,\n4,5.88,\n"),
         ("t.csv", "nodes,time\n\n1,18.31\n2,9.55\n4,5.88\n8,OOM\n16,\n32,-\n64,n/a\n"),
         ("t.csv", "Knoten;Zeit [s]\n1;18,31\n2;9,55\n4;5,88\n"),
+        ("t.json", json.dumps({str(n): {"time": t} for n, t in ((1, 18.31), (2, 9.55), (4, 5.88))})),
+        ("t.json", json.dumps({"time": {"1": 18.31, "2": 9.55, "4": 5.88}})),
+        (
+            "t.json",
+            json.dumps({"results": {"ranks": [1, 2, 4], "times": [[18.31, 18.31], [9.55, 9.55], [5.88, 5.88]]}}),
+        ),
+        ("t.csv", "ranks,time,unit\n1,18.31,s\n2,9.55,s\n4,5880,ms\n"),
         ("t.csv", "nodes,time_1,time_2\n1,18.31,18.31\n2,9.55,9.55\n4,5.88,5.88\n"),
     ],
 )
