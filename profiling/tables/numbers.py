@@ -92,7 +92,7 @@ def shown(cells: Sequence[Any]) -> str:
     grouped = [text for text in commas if re.fullmatch(r"[1-9]\d{0,2}(,\d{3})+(\.\d+)?", text)]
     if len(grouped) < len(commas):
         whole = all(
-            re.fullmatch(r"\d+,\d+|\d{1,3}(\.\d{3})+(,\d+)?|\d+", text)
+            re.fullmatch(r"\d+,\d+|[1-9]\d{0,2}(\.\d{3})+(,\d+)?|\d+", text)
             for text in map(lambda text: text.strip(",."), bare)
         )
         return "decimal" if whole else "thousands"

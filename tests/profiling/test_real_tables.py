@@ -135,6 +135,20 @@ def test_what_is_ambiguous_or_contradicts_itself(tmp_path, text, said):
     assert said in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_blocks_and_problems_under_each_other_are_no_repeats(tmp_path):
+    blocks = write(tmp_path, "# nodes time\n# size 100\n1 22.9\n2 16.8\n\n\n# size 200\n1 283.8\n2 94.8\n", "b.dat")
+    assert [(one.name, len(one.points[0].rates)) for one in tables.read_all(blocks)] == [
+        ("size 100", 1),
+        ("size 200", 1),
+    ]
+    named = write(tmp_path, '"nodes" "2038x64"\n1 22.9\n2 16.8\n\n\n"nodes" "4096x128"\n1 283.8\n4 94.8\n', "c.dat")
+    assert [one.workers for one in tables.read_all(named, Asked(time_column=("2",)))] == [[1, 2], [1, 4]]
+    path = write(tmp_path, "nodes,time\n1,22.9\n2,16.8\n4,9.9\n1,283.8\n2,94.8\n4,50\n")
+    with pytest.raises(Refusal, match="line 2 and line 5 have 1 worker and differ by more than a factor of 3"):
+        tables.read_all(path)
+    assert len(tables.read(path, None, Asked(series_column=("none",))).points[0].rates) == 2
+
+
 def test_options_say_what_a_table_does_not(tmp_path):
     path = write(tmp_path, "nodes,time\n1,10\n2,10.2\n4,10.4\n")
     assert tables.read(path, None, Asked(kind="weak")).points[2].throughput == pytest.approx(4 / 10.4)
