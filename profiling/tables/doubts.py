@@ -27,7 +27,8 @@ def note(chosen: Chosen, group: Sequence[Row], rates: Sequence[float], asked: As
         one, other = ([row for row in group if row.workers == apart[0]][place] for place in (0, -1))
         raise Refusal(
             f"{of}{one.where} and {other.where} have {text.plural(apart[0], 'worker')} and differ by more than a "
-            f"factor of {UNLIKE}: are they of one problem? say --series-column NAME, or --series-column none if they are "
+            f"factor of {UNLIKE}: are they of one problem? say --series-column NAME, or --series-column none if "
+            "they are "
             "repeats"
         )
     if (

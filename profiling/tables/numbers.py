@@ -140,6 +140,8 @@ def _read(cell: Any, comma: str, time: bool) -> Cell:
     if re.search(r"[(]", tail) or re.match(r"[-+/:,;.]", tail):
         return text
     value = float(re.sub(r"[dD]", "e", _plain(found[2], comma)))
+    if not math.isfinite(value):
+        return text
     si = re.match(r"([kKMGBTP])(?:$|\s)", tail)
     if si and not time and bare[: len(bare) - len(tail)] == bare[: len(bare) - len(tail)].rstrip():
         value, tail = value * _SI[si[1]], tail[1:].strip()
@@ -148,9 +150,7 @@ def _read(cell: Any, comma: str, time: bool) -> Cell:
 
 def _plain(text: str, comma: str) -> str:
     if comma == "decimal":
-        return (
-            re.sub(r"[. '’\u2009\u202f\u00a0]", "", text).replace(",", ".") if "," in text or text.count(".") else text
-        )
+        return re.sub(r"[. '’\u2009\u202f\u00a0]", "", text).replace(",", ".")
     return re.sub(r"[,'’ \u2009\u202f\u00a0_]", "", text)
 
 
