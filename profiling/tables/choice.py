@@ -65,7 +65,8 @@ def _workers(columns: Sequence[Column]) -> Column:
     named = [column for column in columns if column.heading.meaning == "workers" and (are_counts(column))]
     named = named or [column for column in columns if column.heading.meaning == "shape" and are_counts(column)]
     if not named:
-        whole = [column for column in columns if are_counts(column)]
+        other = ("time", "throughput", "rate of one", "speed-up", "efficiency", "spread")
+        whole = [column for column in columns if are_counts(column) and column.heading.meaning not in other]
         given = f"say which it is: {quoted(whole[:4], '--workers-column')}" if whole else NEEDED
         raise Refusal(f"has no column of workers (its columns: {listed(columns)}): {given}")
     varying = [
@@ -108,7 +109,7 @@ def _measured(
     if asked.time_column or asked.throughput_column:
         meaning, option = ("time", "--time-column") if asked.time_column else ("throughput", "--throughput-column")
         chosen = [find(name, all_columns, option) for name in asked.time_column or asked.throughput_column]
-        return meaning, chosen, False, True
+        return meaning, chosen, len(chosen) > 1 and _are_repeats(chosen) and meaning == "time", True
     # Documented names count before all others.
     exact = [column for column in rest if column.key == "throughput"]
     if exact:

@@ -3,6 +3,7 @@
 import csv
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from launch.errors import Refusal
 from profiling.tables import names
@@ -12,6 +13,36 @@ _COMMENT = re.compile(r"\s*(#|%|//|!)")
 _RULE = re.compile(r"[\s=+\-_*~]*")  # a line that only looks like one
 
 Line = tuple[int, str]
+
+
+def grids(text: str) -> list[Grid]:
+    """The tables in a text: one, or the blocks of gnuplot's files, which two empty lines divide.
+
+    A block without names has those of the first; its title is the comment above it, or its last name.
+
+    Raises
+    ------
+    Refusal
+        As `grid`.
+    """
+    lines = text.splitlines()
+    data = [place for place, line in enumerate(lines) if line.strip() and not _COMMENT.match(line)]
+    bounds = [
+        later for before, later in zip(data, data[1:]) if sum(not line.strip() for line in lines[before:later]) > 1
+    ]
+    if not bounds or _separator([lines[place] for place in data]) != " ":
+        return [grid(text)]
+    starts = [0, *(max(place for place in data if place < bound) + 1 for bound in bounds)]
+    found: list[Grid] = []
+    for start, end in zip(starts, [*starts[1:], len(lines)]):
+        # The lines before it stay as empty ones, so that its lines have their numbers.
+        block = grid("\n" * start + "\n".join(lines[start:end]))
+        if found and not any(block.header) and len(block.header) == len(found[0].header):
+            block = replace(block, header=found[0].header)
+        comments = [line.strip("#%! ") for line in lines[start:end] if _COMMENT.match(line)]
+        title = comments[-1] if comments else block.header[-1] if any(block.header) else f"block {len(found) + 1}"
+        found.append(replace(block, title=title))
+    return found
 
 
 def grid(text: str) -> Grid:
@@ -71,6 +102,8 @@ def _split(line: str, separator: str) -> list[str]:
         return [
             cell.strip() for cell in next(csv.reader([" ".join(line.split())], delimiter=" ", skipinitialspace=True))
         ]
+    if separator == "  ":  # between names and values with blanks in them
+        return _parts(line, r"\s{2,}|\t")
     if separator == "\t":
         line = re.sub(r"\t+", "\t", line.strip("\t")) if "\t\t" in line else line
     return [cell.strip() for cell in next(csv.reader([line], delimiter=separator, skipinitialspace=True))]

@@ -44,13 +44,11 @@ def _tables(value: Any, title: str) -> Iterable[Grid]:
         yield _of_rows(list(_rows([value], title)), title)
     elif by_index := _by_index(value):  # of pandas
         yield _of_rows(list(_rows([by_index], title)), title)
-    elif len(rows := {key: item for key, item in inner.items() if isinstance(item, dict)}) == len(inner) > 1 and _alike(
-        rows
-    ):
-        yield _of_rows([(f"key {key!r}", {"": key, **_flat(item)}) for key, item in rows.items()], title)
+    elif len(objects := {key: item for key, item in inner.items() if isinstance(item, dict)}) > 1 and _alike(objects):
+        label = "workers" if all(_NUMBER.fullmatch(key) for key in objects) else ""
+        yield _of_rows([(f"key {key!r}", {label: key, **_flat(item)}) for key, item in objects.items()], title)
     elif all(_NUMBER.fullmatch(key) for key in value):  # 1: 2.0, 2: 1.1
-        rows = [(f"key {key!r}", {"": key, "value": item}) for key, item in value.items()]
-        yield _of_rows(rows, title)
+        yield _of_rows([(f"key {key!r}", {"workers": key, "value": item}) for key, item in value.items()], title)
     else:
         several = [(key, item) for key, item in inner.items() if _may_be_table(item)]
         if not several:
@@ -120,7 +118,7 @@ def _rows(value: list[Any], title: str = "") -> Iterable[tuple[str, dict[str, An
                 raise Refusal(
                     f"series {name!r}: {most} {first} but {unlike[1]} values of {unlike[0]}; give as many of each"
                 )
-            pairs = [dict(zip(lists, cells)) for cells in zip(*lists.values())]
+            pairs = [pair for cells in zip(*lists.values()) for pair in _repeats(dict(zip(lists, cells)))]
         elif lists:  # of one row: its repeats
             ((key, cells),) = lists.items()
             for position, cell in enumerate(cells, 1):
@@ -131,6 +129,12 @@ def _rows(value: list[Any], title: str = "") -> Iterable[tuple[str, dict[str, An
             continue
         for position, pair in enumerate(pairs, 1):
             yield f"series {name!r}, value {position}", {**flat, **pair}
+
+
+def _repeats(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row of which one value is a list, as a row for each of its values."""
+    listed = next((key for key, cell in row.items() if isinstance(cell, list)), None)
+    return [row] if listed is None else [{**row, listed: cell} for cell in row[listed]]
 
 
 def _flat(item: dict[str, Any], before: str = "") -> dict[str, Any]:

@@ -10,6 +10,7 @@ from profiling.tables.choice import Chosen
 from profiling.tables.columns import Asked, Column
 from profiling.tables.rows import Row, ratio, shown
 
+UNLIKE = 3  # factor by which repeats hardly differ
 FAR = 1.5  # efficiency from which on something is likely to be another than it seems
 
 
@@ -21,6 +22,15 @@ def note(chosen: Chosen, group: Sequence[Row], rates: Sequence[float], asked: As
     workers = sorted(points)
     mean = [sum(points[n]) / len(points[n]) for n in workers]
     column = group[0].measured
+    apart = [n for n in workers if max(points[n]) > UNLIKE * min(points[n])]
+    if len(apart) > 1 and not (asked.series_column or chosen.name or chosen.kind):
+        one, other = ([row for row in group if row.workers == apart[0]][place] for place in (0, -1))
+        raise Refusal(
+            f"{of}{one.where} and {other.where} have {text.plural(apart[0], 'worker')} and differ by more than a "
+            f"factor of {UNLIKE}: are they of one problem? say --series-column NAME, or --series-column none if "
+            "they are "
+            "repeats"
+        )
     if (
         chosen.measure == "throughput"
         and not chosen.named
@@ -66,8 +76,9 @@ def _compare(given: Column, group: Sequence[Row], mean: dict[int, float], notes:
         elif by_base > 1.01:
             own *= by_base
         if not 0.9 <= said / own <= 1.1:
+            shown_own = f"{own:.0%}" if given.heading.meaning == "efficiency" else text.number(own, 3)
             notes.append(
                 f"{of}{given.name} is {shown(row.cells[given.place])} at {text.plural(row.workers, 'worker')} in the "
-                f"table, and {text.number(own, 3)} by its measurements"
+                f"table, and {shown_own} by its measurements"
             )
             return

@@ -65,6 +65,8 @@ def empty(cell: Any) -> bool:
 
 def upright(grid: Grid) -> Grid:
     """A table whose columns are its points ("Time | 1 node | 2 nodes") turned, so that its rows are."""
+    if not grid.header:
+        return grid
     first, *others = grid.header
     counted = [re.fullmatch(r"(\d+)\s*([^\W\d]*)", names.plain(cell)) for cell in others]
     if len(others) < 2 or not all(counted) or not grid.rows:

@@ -24,8 +24,8 @@ UNCOUNTED = re.compile(
 """What stands for a number of workers in lines that are no point of a series."""
 
 _PLAIN = r"(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?"
-_GROUPED = r"\d{1,3}(?:[,'’ \u2009\u202f\u00a0_]\d{3})+(?:\.\d+)?"
-_DECIMAL = r"\d+,\d+(?:[eE][+-]?\d+)?|\d{1,3}(?:[. '’\u2009\u202f\u00a0]\d{3})+(?:,\d+)?"
+_GROUPED = r"[1-9]\d{0,2}(?:[,'’ \u2009\u202f\u00a0_]\d{3})+(?:\.\d+)?"
+_DECIMAL = r"\d+,\d+(?:[eE][+-]?\d+)?|[1-9]\d{0,2}(?:[. '’\u2009\u202f\u00a0]\d{3})+(?:,\d+)?"
 _SPREAD = re.compile(r"\s*(?:±|\+/-|\+-|\\pm)\s*[\d.,eE+-]+\s*")
 _CLOCK = re.compile(r"(?:(\d+)-)?(\d+):(\d{2}):(\d{2}(?:\.\d+)?)")
 _SPAN = re.compile(
@@ -72,10 +72,11 @@ def column(cells: Sequence[Any], comma: str = "", time: bool = False) -> list[Ce
     Ambiguous
         Where the column does not show what its commas are, as 4,872 and 8,592 do not, and ``comma`` is empty.
     """
-    cells = [
-        Number(span, "s") if time and isinstance(cell, str) and (span := _span(_bare(cell))) is not None else cell
-        for cell in cells
-    ]
+    if time:
+        # 31:00 are minutes and seconds beside 1:02:00; alone they may be hours.
+        short = any(isinstance(cell, str) and _CLOCK.fullmatch(_bare(cell)) for cell in cells)
+        spans = [_span(_bare(cell), short) if isinstance(cell, str) else None for cell in cells]
+        cells = [cell if span is None else Number(span, "s") for cell, span in zip(cells, spans)]
     comma = shown(cells) or comma
     if not comma and any(isinstance(cell, str) and "," in _bare(cell) and not missing(cell) for cell in cells):
         raise Ambiguous
@@ -91,7 +92,7 @@ def shown(cells: Sequence[Any]) -> str:
     grouped = [text for text in commas if re.fullmatch(r"[1-9]\d{0,2}(,\d{3})+(\.\d+)?", text)]
     if len(grouped) < len(commas):
         whole = all(
-            re.fullmatch(r"\d+,\d+|\d{1,3}(\.\d{3})+(,\d+)?|\d+", text)
+            re.fullmatch(r"\d+,\d+|[1-9]\d{0,2}(\.\d{3})+(,\d+)?|\d+", text)
             for text in map(lambda text: text.strip(",."), bare)
         )
         return "decimal" if whole else "thousands"
@@ -139,6 +140,8 @@ def _read(cell: Any, comma: str, time: bool) -> Cell:
     if re.search(r"[(]", tail) or re.match(r"[-+/:,;.]", tail):
         return text
     value = float(re.sub(r"[dD]", "e", _plain(found[2], comma)))
+    if not math.isfinite(value):
+        return text
     si = re.match(r"([kKMGBTP])(?:$|\s)", tail)
     if si and not time and bare[: len(bare) - len(tail)] == bare[: len(bare) - len(tail)].rstrip():
         value, tail = value * _SI[si[1]], tail[1:].strip()
@@ -147,14 +150,14 @@ def _read(cell: Any, comma: str, time: bool) -> Cell:
 
 def _plain(text: str, comma: str) -> str:
     if comma == "decimal":
-        return (
-            re.sub(r"[. '’\u2009\u202f\u00a0]", "", text).replace(",", ".") if "," in text or text.count(".") else text
-        )
+        return re.sub(r"[. '’\u2009\u202f\u00a0]", "", text).replace(",", ".")
     return re.sub(r"[,'’ \u2009\u202f\u00a0_]", "", text)
 
 
-def _span(text: str) -> float | None:
-    """Seconds of 1:02:03, of 2m 43s, of 01 min 52 sec; None of a single number with a unit, and of 12:25."""
+def _span(text: str, short: bool = False) -> float | None:
+    """Seconds of 1:02:03, of 2m 43s, of 01 min 52 sec, and if ``short`` of 12:25; None of other texts."""
+    if found := re.fullmatch(r"(\d+):(\d{2})(\.\d+)?", text):
+        return 60 * int(found[1]) + float(found[2] + (found[3] or "")) if short or found[3] else None
     if clock := _CLOCK.fullmatch(text):
         days, hours, minutes, seconds = (float(part or 0) for part in clock.groups())
         return 86400 * days + 3600 * hours + 60 * minutes + seconds

@@ -48,7 +48,7 @@ def kind(chosen: Chosen, group: Sequence[Row], asked: Asked, words: Sequence[str
 
 def in_seconds(row: Row, asked: Asked) -> float:
     """The time of a row, by the unit in its cell, that of the user, or that of the heading; seconds without any."""
-    unit = (row.value.unit or (asked.unit or "") or row.measured.heading.unit or "s").lower()
+    unit = (row.value.unit or row.unit or asked.unit or row.measured.heading.unit or "s").lower()
     if unit not in names.SECONDS:
         raise Refusal(
             f"{row.where}: {row.measured.name} is {as_given(row.cells[row.measured.place])}, "
@@ -77,8 +77,9 @@ def throughput(chosen: Chosen, group: Sequence[Row], kind: str, asked: Asked) ->
                 [value * n for value, n in zip(values, workers)] if column.heading.meaning == "count of one" else values
             )
             held = scaling.kind(scaling.Evidence(workers, work=total))[1]
-            if "about" in held or not held:
-                work, unit = total, f"{_noun(column)}/s"
+            of_steps = "batch" in column.key and re.search(r"step|iter|batch", measured.key)
+            if of_steps or "about" in held or not held:
+                work, unit = total, "examples/s" if of_steps else f"{_noun(column)}/s"
         if work is None and kind == "weak":
             unit = f"{unit.removesuffix('/s')} of one worker/s"
         return [

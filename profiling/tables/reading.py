@@ -56,11 +56,14 @@ def read(path: Path, content: str, asked: Asked) -> Reading:
         raise Refusal("has no rows: give a line for each measurement")
     readings: list[Reading] = []
     refusals: list[Refusal] = []
+    notes: list[str] = []
     for grid in found:
         try:
             readings.append(_of_grid(path, grid, asked, len(found) > 1))
         except Refusal as refusal:
             refusals.append(refusal)
+            if "no column" not in str(refusal):  # as other tables of a page have none
+                notes.append(f"left out: the table at {grid.rows[0].where}, which {refusal}")
     if not readings:
         # Of several tables the one that says most is most likely meant.
         raise next((one for one in refusals if "no column" not in str(one)), refusals[0])
@@ -71,7 +74,7 @@ def read(path: Path, content: str, asked: Asked) -> Reading:
     return Reading(
         measurements=[one for reading in readings for one in reading.measurements],
         understood="; ".join([of, *lines[:1]]),
-        notes=[note for reading in readings for note in reading.notes],
+        notes=[*(note for reading in readings for note in reading.notes), *notes],
         parameter=readings[0].parameter,
         works=readings[0].works,
     )
@@ -83,7 +86,7 @@ def _grids(path: Path, content: str) -> list[Grid]:
         return documents.grids(content)
     if suffix not in (".csv", ".tsv") and (tables := markdown.grids(content)):
         return tables
-    return [delimited.grid(content)]
+    return delimited.grids(content)
 
 
 def _of_grid(path: Path, grid: Grid, asked: Asked, one_of_many: bool) -> Reading:
@@ -169,7 +172,7 @@ def _multiplied(chosen: Chosen, units: Sequence[str], asked: Asked) -> str:
 def _in_unit(chosen: Chosen, called: str, asked: Asked) -> str:
     """The unit of times, where their name does not say it."""
     unit = asked.unit or chosen.measured[0].heading.unit
-    if chosen.measure != "time" or unit and re.search(rf"[(\[]\s*{re.escape(unit)}\s*[)\]]", called):
+    if chosen.measure != "time" or chosen.unit or unit and re.search(rf"[(\[]\s*{re.escape(unit)}\s*[)\]]", called):
         return ""
     if unit:
         return f" [{unit}]"

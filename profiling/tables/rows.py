@@ -57,7 +57,9 @@ def measured(grid: Grid, chosen: Chosen, asked: Asked, notes: list[str]) -> list
                 )
                 continue
             if isinstance(value, str) or not 0 < value.value < float("inf"):
-                raise Refusal(f"{row.where}: {column.name} is {as_given(cell)}; give a finite number above 0")
+                clock = chosen.measure == "time" and isinstance(cell, str) and re.fullmatch(r"\s*\d+:\d\d\s*", cell)
+                advice = "say which these are, as in 0:10:30" if clock else "give a finite number above 0"
+                raise Refusal(f"{row.where}: {column.name} is {as_given(cell)}; {advice}")
             spread = spread or value.spread
             kind = "" if chosen.kind is None or asked.kind else _kind_of(row.where, row.cells[chosen.kind.place])
             rows.append(Row(row.where, row.cells, workers, value, kind, unit, column))

@@ -109,7 +109,9 @@ def _by_given(known: Evidence) -> tuple[str, str]:
             continue
         first = values[base] or 1.0
         pairs = [
-            (value / first, one, other) for value, one, other, s in zip(values, strong, weak, share) if value and s > 1
+            (value / first, one, other)
+            for value, one, other, s in zip(values, strong, weak, share)
+            if value and 0 < value / first < math.inf and s > 1
         ]
         errors = [
             max(

@@ -60,7 +60,7 @@ def told_apart(chosen: Chosen, rows: Sequence[Row], asked: Asked) -> Keys:
         keys = [column for column in keys if _varies(column, rows)]
         while keys and not any(len({row.workers for row in group}) > 1 for group in groups(rows, keys).values()):
             keys.remove(max(keys, key=lambda column: len({str(row.cells[column.place]) for row in rows})))
-    if chosen.kind and len({row.kind for row in rows}) > 1 and not chosen.name and not _mixed(rows, keys, chosen.kind):
+    if chosen.kind and len({row.kind for row in rows}) > 1 and not chosen.name and not _documented(chosen):
         keys.append(chosen.kind)
     parameter = of_one = None
     for column in chosen.of("size", "count", "shape", "workers", "count of one"):
@@ -93,9 +93,9 @@ def told_apart(chosen: Chosen, rows: Sequence[Row], asked: Asked) -> Keys:
     return Keys(tuple(keys), of_one, parameter)
 
 
-def _mixed(rows: Sequence[Row], keys: Sequence[Column], kind: Column) -> bool:
-    """Whether rows of the documented form mix kinds within a series: that is refused, not told apart."""
-    return kind.key == "kind"
+def _documented(chosen: Chosen) -> bool:
+    """Whether a table has the documented form, in which a series that mixes kinds is refused, and not told apart."""
+    return (chosen.workers.key, chosen.measured[0].key) == ("workers", "throughput")
 
 
 def _part(row: Row, column: Column, by_worker: bool) -> float | None:

@@ -15,6 +15,8 @@ GIVE = "give a run, a file .xplane.pb, a log folder of TensorBoard, a trace of P
 
 def is_run(path: Path) -> bool:
     """Whether a path is that of a run, and not of a trace."""
+    if not path.exists() and not path.name.endswith((".pb", ".json", ".gz")):
+        return True
     return RunDir(path).run_json.is_file() or path.is_dir() and not _files(path)
 
 

@@ -78,6 +78,13 @@ def test_a_real_table_is_understood_or_refused_with_the_choices(tmp_path, real):
         ("t.csv", "nodes,time,\n1,18.31,\n2,9.55,\n4,5.88,\n"),
         ("t.csv", "nodes,time\n\n1,18.31\n2,9.55\n4,5.88\n8,OOM\n16,\n32,-\n64,n/a\n"),
         ("t.csv", "Knoten;Zeit [s]\n1;18,31\n2;9,55\n4;5,88\n"),
+        ("t.json", json.dumps({str(n): {"time": t} for n, t in ((1, 18.31), (2, 9.55), (4, 5.88))})),
+        ("t.json", json.dumps({"time": {"1": 18.31, "2": 9.55, "4": 5.88}})),
+        (
+            "t.json",
+            json.dumps({"results": {"ranks": [1, 2, 4], "times": [[18.31, 18.31], [9.55, 9.55], [5.88, 5.88]]}}),
+        ),
+        ("t.csv", "ranks,time,unit\n1,18.31,s\n2,9.55,s\n4,5880,ms\n"),
         ("t.csv", "nodes,time_1,time_2\n1,18.31,18.31\n2,9.55,9.55\n4,5.88,5.88\n"),
     ],
 )
@@ -126,6 +133,20 @@ def test_what_is_ambiguous_or_contradicts_itself(tmp_path, text, said):
     with pytest.raises(Refusal) as caught:
         tables.read_all(path)
     assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_blocks_and_problems_under_each_other_are_no_repeats(tmp_path):
+    blocks = write(tmp_path, "# nodes time\n# size 100\n1 22.9\n2 16.8\n\n\n# size 200\n1 283.8\n2 94.8\n", "b.dat")
+    assert [(one.name, len(one.points[0].rates)) for one in tables.read_all(blocks)] == [
+        ("size 100", 1),
+        ("size 200", 1),
+    ]
+    named = write(tmp_path, '"nodes" "2038x64"\n1 22.9\n2 16.8\n\n\n"nodes" "4096x128"\n1 283.8\n4 94.8\n', "c.dat")
+    assert [one.workers for one in tables.read_all(named, Asked(time_column=("2",)))] == [[1, 2], [1, 4]]
+    path = write(tmp_path, "nodes,time\n1,22.9\n2,16.8\n4,9.9\n1,283.8\n2,94.8\n4,50\n")
+    with pytest.raises(Refusal, match="line 2 and line 5 have 1 worker and differ by more than a factor of 3"):
+        tables.read_all(path)
+    assert len(tables.read(path, None, Asked(series_column=("none",))).points[0].rates) == 2
 
 
 def test_options_say_what_a_table_does_not(tmp_path):

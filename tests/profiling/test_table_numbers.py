@@ -61,6 +61,7 @@ def test_no_digit_of_a_cell_is_lost(cell):
         (["1.234,5", "987,6"], [1234.5, 987.6]),
         (["1 234", "12 345.5"], [1234, 12345.5]),
         (["1,2", "3.4"], ["1,2", 3.4]),
+        (["18,31", "0.617"], ["18,31", 0.617]),
         (["2.5M tok/s", "220k"], [2.5e6, 2.2e5]),
         (["406+/-2", "12.5 ± 0.3"], [406, 12.5]),
         (["**1.39×**", "98.4%", "206.7*", "`7`", "~12"], [1.39, 98.4, 206.7, 7, 12]),
@@ -107,6 +108,7 @@ def test_cells(cells, meant):
 )
 def test_spans_of_time(cell, seconds):
     assert read(cell, time=True) == [seconds]
+    assert read("31:00", "1:02:00", "0:46.5", time=True) == [1860, 3720, 46.5]
 
 
 def test_commas_that_may_be_either_are_not_guessed():
