@@ -33,7 +33,10 @@ def identical(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
     return len(one) == len(other) and all(a.tobytes() == b.tobytes() for a, b in zip(one, other))
 
 
-@pytest.fixture(scope="module", params=ranks.ENGINES)
+SLOW_ON_JAX = ["horovod", pytest.param("jax", marks=[ranks.NEEDS_JAX, pytest.mark.slow])]
+
+
+@pytest.fixture(scope="module", params=SLOW_ON_JAX)
 def shared_batch(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunDir]:
     """The same 128 examples a step, on 1, 2 and 4 ranks; of JAX on 1 and 2, for the sake of the time that it takes."""
     runs = {}
@@ -141,7 +144,7 @@ NOISY = (
 NOISY_STEPS = 96  # 3 epochs of 1024 examples, 32 a step
 
 
-@pytest.mark.parametrize("engine", ["horovod", pytest.param("jax", marks=[ranks.NEEDS_JAX, pytest.mark.slow])])
+@pytest.mark.parametrize("engine", SLOW_ON_JAX)
 def test_kills_signals_and_a_damaged_checkpoint_leave_no_trace_in_the_weights(tmp_path: Path, engine: str):
     """Dropout, batch normalisation and Adam: whatever has a state has to come back as it was, to the bit."""
     whole = made(tmp_path / "whole")
@@ -226,7 +229,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_spares_the_checkpoints(tmp_
     run = made(tmp_path / "run")
     words = ("--poison=3", "--epochs=1", "--evaluate-every=0", "--checkpoint-every=1e-9", "--lr=0.01")
     started = ranks.train(2, run.path, *words, engine=engine)
-    assert started.wait() == [1, 1]
+    ended = started.wait()
+    # Whoever is the second to leave may be aborted by the coordinator of JAX.
+    assert ended == [1, 1] or engine == "jax" and 1 in ended and set(ended) <= {1, -signal.SIGABRT}
     good = max(line["step"] for line in read_lines(run.steps / "node0.jsonl"))
     for rank in (0, 1):  # example 3 is of shard 3 % 2, which rank 1 has
         said = next(line for line in reversed(started.output(rank).splitlines()) if "Diverged" in line)
