@@ -113,6 +113,13 @@ def _by_cells(heading: Heading, cells: Sequence[Any]) -> Heading:
 
 
 def find(name: str, among: Sequence[Column], option: str) -> Column:
+    """The column that an option names, by its heading or its number.
+
+    Raises
+    ------
+    Refusal
+        If there is none of that name, or several.
+    """
     plain = names.plain(name).lower()
     for same in (lambda c: c.heading.text == name, lambda c: c.key == plain, lambda c: str(c.place + 1) == plain):
         found = [column for column in among if same(column)]
@@ -124,10 +131,12 @@ def find(name: str, among: Sequence[Column], option: str) -> Column:
 
 
 def numbered(columns: Sequence[Column], option: str) -> str:
+    """The options that choose among some columns, by number."""
     return " or ".join(f"{option} {column.place + 1}" for column in columns)
 
 
 def listed(columns: Sequence[Column]) -> str:
+    """The names of some columns, for a message."""
     return ", ".join(column.name for column in columns) or "none"
 
 

@@ -108,6 +108,7 @@ def _varies(column: Column, rows: Sequence[Row]) -> bool:
 
 
 def groups(rows: Sequence[Row], keys: Sequence[Column]) -> dict[tuple[str, ...], list[Row]]:
+    """The rows by their cells in some columns, in their order."""
     groups: dict[tuple[str, ...], list[Row]] = defaultdict(list)
     for row in rows:
         groups[tuple(str(row.cells[column.place]) for column in keys)].append(row)
