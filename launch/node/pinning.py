@@ -2,8 +2,9 @@
 
 Sites differ in who assigns the GPUs, so the site file says it:
 
-- ``slurm``: the step sees only its own GPUs. - ``env``: a variable hides the others from the process. - ``framework``:
-  all GPUs of the node are visible, and the framework is told which one to use.
+- ``slurm``: the step sees only its own GPUs.
+- ``env``: a variable hides the others from the process.
+- ``framework``: all GPUs of the node are visible, and the framework is told which one to use.
 
 If neither the site nor the user says it, a workload sees only its own GPUs, and so does a rank that was promised
 several. A program with one GPU per rank sees those of the whole node, as under torchrun, because it will ask for number
