@@ -61,7 +61,7 @@ _FORMS = {
     str: r"[^\0]*",
     Path: r"[^\0]+",
 }
-_KINDS = {float: (int, float), Path: str}  # types of values in files, where they differ from the annotation
+_KINDS = {float: (int, float), Path: str}  # of values in files, where they differ from the annotation
 
 
 @functools.cache
