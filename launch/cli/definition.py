@@ -148,7 +148,7 @@ def _order(
         raise Refusal("it does not say what is to be run: write workload = 'workloads.cfd_resnet'")
     asked = figures.to_words(table_of(table, "fom"))
     job = job | {option: (*job.get(option, ()), *asked[option]) for option in asked}
-    if "fom" in given:  # other tables of the file about figures would refer to nothing
+    if "fom" in given:  # the file's units and kinds are those of its own figures
         job = {name: value for name, value in job.items() if name not in ("fom_unit", "fom_as")}
     job = job | given
     axes = _axes(table, job.pop("sweep", ()), job.get("nodes"))

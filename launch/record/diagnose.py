@@ -272,7 +272,7 @@ def _lost_nodes(run: RunDir, attempt: int) -> list[Failure]:
 
 
 def _not_started(run: RunDir, attempt: int) -> list[Failure]:
-    """The first rank of the node on which srun could not start its ranks, of the first one where it names it."""
+    """The first rank of the node on which srun could not start ranks; that of the first node if srun names none."""
     match = _NOT_STARTED.search(_section(run, attempt))
     if match is None:
         return []

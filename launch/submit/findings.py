@@ -115,7 +115,7 @@ def _cores(uses: Sequence[Use]) -> Finding | None:
 
 def _memory(uses: Sequence[Use]) -> Finding | None:
     if uses[0].plan["backend"] == "local":
-        return None  # here one cannot ask for it
+        return None  # memory cannot be asked for on this machine
     amounts = [use.asked_memory for use in uses if use.asked_memory]
     asked = f"{size(max(amounts))}" if amounts else "not known"
     own = used.asked_for_memory(uses[0].plan)
