@@ -3,7 +3,7 @@
 import sys
 
 AT_START = frozenset(sys.modules)
-"""What Python itself had imported before any of the toolkit."""
+"""What Python itself had imported before anything of the toolkit."""
 
 import gc  # noqa: E402
 import importlib.util  # noqa: E402
@@ -19,16 +19,16 @@ HOME = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 PACKAGES = ("launch", "profiling", "workloads")
 
 INSIDE = os.path.join(HOME, "launch", "inside")
-"""The folder that is last on the path of the ranks' programs: it holds the package rankloop, and nothing else."""
+"""The last folder on the path of the ranks' programs. It holds only the package rankloop."""
 
 START = os.path.join(INSIDE, "rankloop", "__main__.py")
 """The file of the command rankloop."""
 
 
 def own_command(python: str, module: str, *words: str) -> list[str]:
-    """The command that starts one of the toolkit's own processes: the ``main`` of a module on the words behind it.
+    """The command that starts one of the toolkit's own processes: the ``main`` of a module, with the words after it.
 
-    It names a file, so that nothing in the working directory or on PYTHONPATH can take the module's place.
+    The command names a file, so that nothing in the working directory or on PYTHONPATH can replace the module.
     """
     return [python, START, module, *words]
 
@@ -44,8 +44,8 @@ class _Later(types.ModuleType):
 
 
 def save_time() -> None:
-    """Make a command of a moment shorter: do not look for garbage, of which it has none, and put off the execution of
-    modules of the library that many others import and few commands use."""
+    """Make short commands faster. Switch off garbage collection, as they make no garbage, and defer the execution of
+    library modules that many others import but few commands use."""
     gc.set_threshold(100_000)
     for name in {
         "bz2", "hashlib", "inspect", "ipaddress", "json", "locale", "lzma", "platform", "random", "signal",
@@ -57,12 +57,12 @@ def save_time() -> None:
 
 
 USERS_PATH: list[str] = []
-"""The folders of PYTHONPATH: first where modules of the user's are meant, last for all others that the toolkit
-imports."""
+"""The folders of PYTHONPATH. They come first in searches for the user's modules, and last for everything else that the
+toolkit imports."""
 
 
 def import_packages() -> None:
-    """Import the toolkit's packages from where they lie, before something of the user's that has the same name is
+    """Import the toolkit's packages from their own folder, before modules of the user with the same names can be
     found."""
     words = os.environ.get("PYTHONPATH", "")
     if words and not sys.flags.ignore_environment:
@@ -77,8 +77,8 @@ def import_packages() -> None:
 
 
 def add_users_workloads() -> None:
-    """Let ``workloads.NAME`` be a module in a folder ``workloads`` of the user's path too, where the toolkit has
-    none."""
+    """Let ``workloads.NAME`` also be a module in a folder ``workloads`` on the user's path, if the toolkit has none of
+    that name."""
     folders = importlib.import_module("workloads").__path__
     for entry in map(os.path.abspath, sys.path):
         folder = os.path.join(entry, "workloads")
@@ -87,5 +87,5 @@ def add_users_workloads() -> None:
 
 
 def is_toolkit(folder: str) -> bool:
-    """Whether the toolkit lies in a folder, be it another copy of it."""
+    """Whether a folder holds the toolkit, or another copy of it."""
     return all(os.path.exists(os.path.join(folder, name, "__main__.py")) for name in ("launch", "profiling"))

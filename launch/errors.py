@@ -1,4 +1,4 @@
-"""The errors that a user can fix: one line each, an exit status each."""
+"""The errors that a user can fix. Each is one line and has an exit status."""
 
 import os
 import shlex
@@ -18,13 +18,13 @@ class Refusal(Exception):
 
 
 class SubmissionRefused(Refusal):
-    """The scheduler said no, or nothing."""
+    """The scheduler refused, or did not answer."""
 
     status = 3
 
     def __init__(self, message: str, may_be_queued: bool = False) -> None:
         super().__init__(message)
-        self.may_be_queued = may_be_queued  # nobody answered, so the job may have been taken all the same
+        self.may_be_queued = may_be_queued  # without an answer, the job may have been accepted all the same
 
 
 def program() -> str:
@@ -34,8 +34,7 @@ def program() -> str:
 
 
 def command(words: str, *more: object) -> str:
-    """A command for the user to type: a verb and what stands behind it, and words that are quoted where a shell needs
-    it.
+    """A command for the user to type: a verb with its arguments, and further words, quoted where a shell needs it.
 
     >>> command("resume", "runs/a b")
     "rankloop resume 'runs/a b'"
@@ -63,7 +62,7 @@ def nearest(given: str, known: Iterable[str]) -> str:
 
 
 def near(given: str, known: Iterable[str]) -> str:
-    """As `nearest`, but empty when none is near: of names that are only a few of those that may be meant."""
+    """Like `nearest`, but empty when none is near. For lists that hold only some of the names that may be meant."""
     import difflib
 
     close = difflib.get_close_matches(given, sorted(known), n=1, cutoff=0.6)
@@ -71,13 +70,13 @@ def near(given: str, known: Iterable[str]) -> str:
 
 
 def page(name: str) -> str:
-    """Where a page of the documentation is, in parentheses; empty where there is none, as a wheel has no docs/."""
+    """The place of a documentation page, in parentheses; empty if there is none, as in a wheel, which has no docs/."""
     return f" (docs/{name})" if os.path.isfile(os.path.join(HOME, "docs", name)) else ""
 
 
 def run(main: Callable[[Sequence[str]], None]) -> NoReturn:
-    """Run the main of a module on the words behind its name, and end the process; a refusal becomes its line and exit
-    status."""
+    """Run the main of a module with the words after its name, and end the process. A refusal is printed as its line,
+    and gives its exit status."""
     try:
         main(sys.argv[1:])
     except Refusal as refusal:

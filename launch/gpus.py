@@ -1,6 +1,6 @@
-"""Which GPUs this process may use, and which they are: the identity that no numbering changes.
+"""Finds which GPUs this process may use, and their identities, which do not depend on any numbering.
 
-A GPU or driver that cannot be read raises nothing here: the reason is part of the answer.
+A GPU or driver that cannot be read raises no error here; the answer contains the reason.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ NO_BINDINGS = "nvidia-ml-py is not installed"
 
 
 class Inventory(NamedTuple):
-    """What the NVIDIA driver tells of this host."""
+    """What the NVIDIA driver reports about this host."""
 
     names: list[str]  # model of each GPU that can be read
     driver: str | None  # its version; None without one
@@ -35,7 +35,7 @@ def visible(variable: str = "CUDA_VISIBLE_DEVICES") -> list[str]:
     Returns
     -------
     list of str
-        Indices or UUIDs; where the variable is not set, the indices of all GPUs that the driver knows.
+        Indices or UUIDs; if the variable is not set, the indices of all GPUs that the driver knows.
     """
     value = os.environ.get(variable)
     if value is not None:
@@ -46,8 +46,8 @@ def visible(variable: str = "CUDA_VISIBLE_DEVICES") -> list[str]:
 
 
 def listed(value: str) -> list[str]:
-    """The devices that a variable such as CUDA_VISIBLE_DEVICES lets through: as CUDA reads it, those before the first
-    word that is none, so that "-1" and Slurm's "NoDevFiles" let none through.
+    """The devices that a variable such as CUDA_VISIBLE_DEVICES lets through. Like CUDA, this takes those before the
+    first word that is not a device, so "-1" and Slurm's "NoDevFiles" let none through.
 
     References
     ----------
@@ -58,16 +58,16 @@ def listed(value: str) -> list[str]:
 
 
 def identities(devices: Sequence[str]) -> tuple[list[str], str]:
-    """Which GPUs visible devices are.
+    """The identities of visible devices.
 
     Returns
     -------
     list of str
-        Their UUIDs; where the driver does not give one, "device" and the number. A MIG device or a GPU that is given by
-        its UUID is its own identity.
+        Their UUIDs, or "device" and the number if the driver gives none. A MIG device, or a GPU that is given by its
+        UUID, is its own identity.
     str
-        Why no GPU of NVIDIA's can be used here, as the driver says; empty where it answers, or there is nothing to be
-        asked.
+        Why no NVIDIA GPU can be used here, in the driver's words; empty if the driver answers, or there is nothing to
+        ask.
     """
     with _driver() as (nvml, why):
         uuids = {
@@ -80,7 +80,7 @@ def identities(devices: Sequence[str]) -> tuple[list[str], str]:
 
 
 def inventory() -> Inventory:
-    """The GPUs of this host and their driver, and what of them cannot be read."""
+    """The GPUs of this host, their driver, and what cannot be read."""
     with _driver() as (nvml, why):
         if nvml is None:
             return Inventory([], None, [] if why == NO_DRIVER else [f"NVIDIA driver not readable: {why}"])
@@ -93,16 +93,16 @@ def inventory() -> Inventory:
 
 
 def reason(error: Exception) -> str:
-    """An error of the driver or its bindings in words."""
+    """An error of the driver or its bindings as text."""
     try:
         text = str(error)
-    except Exception:  # the bindings ask the driver for the words, which can fail as well
+    except Exception:  # the bindings ask the driver for the text, which can fail as well
         text = ""
     return text if text not in ("", "Unknown Error") else type(error).__name__
 
 
 def _answer(call: Callable[[], Any]) -> tuple[Any, str]:
-    """What a function of the bindings returns, or None and why it failed: each release fails in its own ways."""
+    """What a function of the bindings returns, or None and why it failed: each release fails in different ways."""
     try:
         value = call()
     except Exception as error:
@@ -123,7 +123,7 @@ def _driver() -> Iterator[tuple[Any, str]]:
         return
     try:
         ctypes.CDLL("libnvidia-ml.so.1")
-    except OSError:  # as the bindings would say, whose import takes 0.1 s
+    except OSError:  # the bindings would report the same, but their import takes 0.1 s
         yield None, NO_DRIVER
         return
     import pynvml as nvml

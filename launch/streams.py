@@ -1,5 +1,5 @@
-"""Standard output and error of a command: nothing that is printed, and nobody who stops reading it, ends what it
-does."""
+"""Standard output and error of a command. Neither what is printed nor a reader that stops reading may end the
+command."""
 
 import io
 import os
@@ -8,11 +8,11 @@ from typing import TextIO
 
 
 def escape() -> None:
-    """Open those standard streams that are closed, and have escaped what their encoding cannot say."""
+    """Open standard streams that are closed, and escape characters that their encoding lacks."""
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
-        except OSError:  # the next file that is opened would take its place
+        except OSError:  # the next opened file would take its place
             os.open(os.devnull, os.O_RDWR)
     sys.stdout = sys.stdout or open(1, "w", closefd=False)
     sys.stderr = sys.stderr or open(2, "w", closefd=False)
@@ -22,7 +22,7 @@ def escape() -> None:
 
 
 def outlive_readers() -> None:
-    """From now on drop what can no longer be written: a closed terminal or pipe must not end a run."""
+    """Drop output that can no longer be written: a closed terminal or pipe must not end a run."""
     if sys.stdout is sys.__stdout__:
         sys.stdout.flush()
         sys.stdout, sys.stderr = _lasting(sys.stdout), _lasting(sys.stderr)

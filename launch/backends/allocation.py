@@ -1,4 +1,5 @@
-"""The Slurm job in which the launcher runs as a scheduler: jobs as on this machine, whose runs are steps of it."""
+"""The Slurm job in which the launcher runs, used as a scheduler: jobs as on this machine, whose runs become its
+steps."""
 
 import contextlib
 import os
@@ -29,7 +30,7 @@ class Steps(Local):
         rank_command.refuse_absent(plan)
 
     def script(self, job: Job) -> str:
-        """The command of the step; of a study its plan says all."""
+        """The command of the step; empty for a study, whose plan says everything."""
         within = allocation.here().allocation
         if job.shape != "run" or within is None:
             return ""
@@ -46,7 +47,7 @@ class Steps(Local):
         return f"{process.get('allocation')}:{process['host']}:{process['pid']}" if process else None
 
     def poll(self, jobs: Sequence[Job], shared: bool = False) -> Answer:
-        """Whether the processes of jobs live; and of those that do not, how Slurm has ended the allocation."""
+        """Whether the processes of jobs are alive; for those that are not, how Slurm has ended the allocation."""
         statuses = dict(super().poll(jobs).statuses)
         for job in jobs:
             if statuses[str(job.id)].phase == RUNNING and job.shape == "run" and not _has_begun(job):
@@ -59,7 +60,8 @@ class Steps(Local):
         return Answer(statuses)
 
     def _elsewhere(self, process: Process) -> Status:
-        """A process on another host has ended if the allocation has; while that runs, it is asked by a step there."""
+        """The status of a process on another host. It has ended if the allocation has; until then a step on that host
+        asks."""
         answer = slurm_queue.ask([process["allocation"]])
         status = answer.statuses.get(process["allocation"])
         if not answer.silence and (status is None or status.phase == ENDED):

@@ -1,9 +1,9 @@
 """The process of a job on this machine, and of one within an allocation:   launch.backends.job_process JOB_FOLDER
 
-It makes the runs of the job in their order: one after the other, or as many at a time as the job says and as there is
-room for. Each is watched by a process of its own (`launch.backends.supervise`), so that none knows of the others. It
-ends with the launcher that started it, unless that was asked to return at once, and its runs end with it. While it
-lives it holds the lock of the job.
+It makes the runs of the job in order: one after the other, or as many at a time as the job says and as there is room
+for. A process of its own watches each run (`launch.backends.supervise`), so runs do not affect each other. The job's
+process ends with the launcher that started it, unless the launcher was asked to return at once; its runs end with it.
+While it is alive, it holds the lock of the job.
 """
 
 import json
@@ -29,12 +29,12 @@ from launch.record import job as jobs
 from launch.record.job import Job
 from launch.record.rundir import RunDir
 
-_LOOK_S = 0.2  # between two looks whether another launcher has left nodes of the allocation
+_LOOK_S = 0.2  # between two checks for nodes of the allocation that another launcher has left
 _ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main(argv: list[str]) -> int:
-    """Make the runs of a job, until the last has ended or the end is asked for."""
+    """Make the runs of a job, until the last has ended or somebody asks for the end."""
     job = jobs.read(Path(argv[0]))
     who = {"host": socket.gethostname(), "pid": os.getpid()}
     if job.backend == "allocation":
@@ -55,7 +55,7 @@ def main(argv: list[str]) -> int:
 
 
 class _Runs:
-    """The runs of a job: those that have not begun, and those under way by the processes that watch them."""
+    """The runs of a job: those that have not begun, and those under way, by the processes that watch them."""
 
     def __init__(self, job: Job, plans: list[Plan], room: Room) -> None:
         self._job, self._room = job, room
@@ -84,7 +84,7 @@ class _Runs:
     def _begin(self, place: Place) -> None:
         sys.stdout.flush()
         parent = os.getpid()
-        # A signal that comes now is for this process, and to be passed on.
+        # A signal that comes now is for this process, which passes it on.
         signal.pthread_sigmask(signal.SIG_BLOCK, _ASKING)
         if not self._waiting:
             self._room.give(place)
@@ -108,7 +108,7 @@ class _Runs:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _ASKING)
 
     def _leave_out(self, why: str) -> None:
-        """Begin none of those that wait."""
+        """Begin none of the waiting runs."""
         while self._waiting:
             _note(self._waiting.popleft()[0], self._job.number, stop.STOPPED, why)
 
@@ -120,8 +120,8 @@ class _Runs:
 
 
 def _make(run: RunDir, plan: Plan, number: int, place: Place) -> int:
-    """Make a run, in its own process; return `stop.STOPPED` if it was ended as the allocation ends, so that any other
-    would be too."""
+    """Make a run, in its own process. Return `stop.STOPPED` if it was ended because the allocation ends, which would
+    end any further run as well."""
     if plan.stop_below is not None:
         cutoff = own_command(sys.executable, "launch.submit.cutoff", str(run.path))
         if subprocess.run(cutoff, stdin=subprocess.DEVNULL, check=False).returncode == 0:
@@ -148,14 +148,14 @@ def _make(run: RunDir, plan: Plan, number: int, place: Place) -> int:
 
 
 def _note(run: RunDir, number: int, status: int, reason: str) -> None:
-    """Note that a run has ended before its ranks began."""
+    """Record that a run has ended before its ranks began."""
     outcome = "stopped" if status == stop.STOPPED else "failed"
     attempt = len(run.events("started"))
     run.append_event("ended", attempt=attempt, outcome=outcome, status=status, reason=reason, submission=number)
 
 
 class _TooLate(Refusal):
-    """The allocation ends before the run could."""
+    """The allocation ends before the run can."""
 
     status = stop.STOPPED
 

@@ -1,4 +1,4 @@
-"""Jobs on this machine: each is a process of its own (`launch.backends.job_process`), which makes its runs."""
+"""Jobs on this machine: each is a process (`launch.backends.job_process`) that makes the job's runs."""
 
 import errno
 import fcntl
@@ -29,11 +29,11 @@ from launch.record.rundir import RunDir
 
 _STARTING_S = 10.0
 _LOCK = "process"
-"""In the folder of a job: host and pid of its process, which holds a lock on it; and the allocation, of one that makes
-steps."""
+"""File in the folder of a job: host and pid of the job's process, which holds a lock on it, and the allocation of a job
+that makes steps."""
 
 Process = dict[str, Any]
-"""The content of that."""
+"""The content of that file."""
 
 
 class Local:
@@ -52,7 +52,7 @@ class Local:
             raise Refusal(why)
 
     def script(self, job: Job) -> str:
-        """The command of each rank; of a study its plan says all."""
+        """The command of each rank; empty for a study, whose plan says everything."""
         if job.shape != "run":
             return ""
         (plan,) = job.plans
@@ -63,7 +63,7 @@ class Local:
     def submit(self, job: Job) -> str:
         """Start the job's process; return its host and pid."""
         words = own_command(sys.executable, "launch.backends.job_process", str(job.folder))
-        # The lock is taken here and handed on, so that there is no moment in which the job looks as if it had ended.
+        # The lock is taken here and handed on, so that the job never looks as if it had ended.
         with open(job.folder / _LOCK, "w") as lock, open(job.log, "ab") as log:
             fcntl.flock(lock, fcntl.LOCK_EX)
             process = subprocess.Popen(
@@ -82,12 +82,11 @@ class Local:
         return f"{process['host']}:{process['pid']}" if process else None
 
     def poll(self, jobs: Sequence[Job], shared: bool = False) -> Answer:
-        """Whether the processes of jobs live."""
+        """Whether the processes of jobs are alive."""
         return Answer({str(job.id): self._status(job) for job in jobs})
 
     def cancel(self, parts: Sequence[Part], save_first: bool) -> Sequence[Part]:
-        """Ask processes to end their job, or the run that they are at, and wait for it; an interrupt ends them at
-        once."""
+        """Ask processes to end their job, or a run of it, and wait for that; an interrupt ends them at once."""
         left = [part for part in parts if self._ask_to_end(*part, signal.SIGTERM)]
         deadline = time.monotonic() + GRACE_S + 10
         while left := [part for part in left if self._is_at_it(*part)]:
@@ -100,7 +99,7 @@ class Local:
         return left
 
     def limits(self, plan: Plan) -> Limits:
-        """No arrays: all runs of a study are one job."""
+        """There are no arrays: all runs of a study are one job."""
         return Limits(array=0)
 
     def _status(self, job: Job) -> Status:
@@ -110,7 +109,7 @@ class Local:
         return Status(RUNNING) if process["host"] == socket.gethostname() else self._elsewhere(process)
 
     def _elsewhere(self, process: Process) -> Status:
-        """What is known of a process of another host."""
+        """What is known of a process on another host."""
         return Status(UNKNOWN, reason=f"started on {process['host']}: ask there")
 
     def _is_at_it(self, job: Job, run: RunDir | None) -> bool:
@@ -120,14 +119,14 @@ class Local:
         return run is None or self._watches(process, run)
 
     def _watches(self, process: Process, run: RunDir) -> bool:
-        """Whether the process of a job is at work on a run."""
+        """Whether the process of a job is working on a run."""
         return is_running(run)
 
     def _kill(self, process: Process, number: int) -> None:
         os.kill(process["pid"], number)
 
     def _ask_to_end(self, job: Job, run: RunDir | None, number: int) -> bool:
-        """Send a signal to the process of a job, or to the one that watches a run; False if there is none any more."""
+        """Send a signal to the process of a job, or to the one that watches a run; False if that has ended."""
         process = process_of(job.folder)
         if process is None or not self._is_at_it(job, run):
             return False
@@ -162,7 +161,7 @@ def process_of(folder: Path) -> Process | None:
                 if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):  # this file system has no locks
                     return process if os.path.exists(f"/proc/{process.get('pid')}") else None
             deadline = time.monotonic() + _STARTING_S
-            while not process and time.monotonic() < deadline:  # it has just been started
+            while not process and time.monotonic() < deadline:  # the process has just been started
                 time.sleep(0.02)
                 file.seek(0)
                 process = json.loads(file.read() or b"{}")

@@ -1,4 +1,4 @@
-"""The processes of a local run: one a rank, or one mpirun for all; what they print, and how they end."""
+"""The processes of a local run (one per rank, or one mpirun for all), what they print, and how they end."""
 
 import contextlib
 import functools
@@ -26,26 +26,26 @@ from launch.record.writing import append_line
 
 _TAG = re.compile(r"\[\d+,(\d+)\]<std(?:out|err)>: ?")  # what mpirun puts before the lines of a rank
 
-# How mpirun (of Open MPI 5) says which rank was the first to end badly.
+# The line in which mpirun (of Open MPI 5) names the first rank that failed.
 _MPIRUN = re.compile(
     r"process rank (?P<signalled>\d+) with PID \d+ on node \S+ exited on\s+signal (?P<signal>\d+)|"
     r"Process name:\s+\[\S+@\d+,(?P<exited>\d+)\]\s+Exit code:\s+(?P<status>\d+)"
 )
 
 _PART = 65536  # bytes that are read at once
-_PIECE_S = 1.0  # for which a part of a line waits for the rest of it
-_PIPES_MOST = 2**20  # bytes that a dead rank can have left in its pipe: /proc/sys/fs/pipe-max-size
+_PIECE_S = 1.0  # how long part of a line waits for the rest
+_PIPES_MOST = 2**20  # most bytes that a dead rank can have left in its pipe: /proc/sys/fs/pipe-max-size
 
 
 class Ranks:
-    """The processes of an attempt: one a rank, or one mpirun for all."""
+    """The processes of an attempt: one per rank, or one mpirun for all."""
 
     def __init__(self, run: RunDir, plan: Plan, number: int) -> None:
         self.run, self.plan, self.number = run, plan, number
         self.first_bad: int | None = None  # status of the first that failed
-        self.saved = False  # whether one has said by its status that it has saved and left
+        self.saved = False  # whether the status of a rank says that it has saved and left
         self._selector = selectors.DefaultSelector()
-        self._rest: dict[int, bytes] = {}  # of the last line of a rank, not yet ended by a newline
+        self._rest: dict[int, bytes] = {}  # start of a rank's last line, whose newline is still to come
         self._since: dict[int, float] = {}  # when the rest began
         self._mpirun_said = ""
         self._asked_to_end = False
@@ -91,9 +91,9 @@ class Ranks:
         self._processes[rank] = process
 
     def poll(self, timeout: float) -> bool:
-        """Pass on what the ranks print and look who has ended; True while any is alive."""
+        """Pass on what the ranks print, and check which have ended; True while any is alive."""
         ending = []
-        # A launcher that was itself stopped meanwhile is told of nothing at first.
+        # A launcher that was itself stopped meanwhile learns of nothing at first.
         for key, _ in self._selector.select(timeout) or self._selector.select(0):
             if not self._read(key.data, key.fd):
                 self._selector.unregister(key.fileobj)
@@ -101,7 +101,7 @@ class Ranks:
         for rank, since in list(self._since.items()):
             if rank >= 0 and time.monotonic() - since > _PIECE_S:  # mpirun passes on whole lines only
                 self._pass_on(rank)
-        # Pipes are closed in the order in which ranks end, so that tells who was first of several.
+        # Pipes are closed in the order in which ranks end, which shows the first of several.
         for rank in ending:
             with contextlib.suppress(subprocess.TimeoutExpired):  # a program may close its output and go on
                 self._processes[rank].wait(timeout=0.1)
@@ -109,7 +109,7 @@ class Ranks:
             process = self._processes.get(rank)
             if process is None or process.poll() is None:
                 continue
-            _kill_group(process)  # what it has started would be an orphan
+            _kill_group(process)  # what it has started would be orphaned
             assert process.stdout
             if process.stdout in self._selector.get_map():
                 self._selector.unregister(process.stdout)
@@ -121,18 +121,18 @@ class Ranks:
         return bool(self._processes)
 
     def warn(self) -> None:
-        """Ask all to save and leave, who can do that. The mpirun of several passes it on."""
+        """Ask all ranks that can do so to save and leave. An mpirun passes the request on to its ranks."""
         for process in self._processes.values():
             process.send_signal(signal.SIGUSR2)
 
     def end(self, number: int = signal.SIGTERM) -> None:
-        """Ask all to end, whatever their statuses are then."""
+        """Ask all ranks to end. Their exit statuses do not count after that."""
         self._asked_to_end = True
         for process in self._processes.values():
             process.send_signal(number)
 
     def kill(self) -> None:
-        """End all that is left, with whatever they have started."""
+        """Kill all ranks that are left, and whatever they have started."""
         for process in self._processes.values():
             _kill_group(process)
         self._asked_to_end = True
@@ -143,14 +143,13 @@ class Ranks:
         self._logs = []
 
     def _read(self, rank: int, pipe: int) -> bool:
-        """Pass on what a rank has printed, at most so much that the others get their turn; False if there was
-        nothing."""
+        """Pass on what a rank has printed, but not so much that the others have to wait; False if there was nothing."""
         try:
             data = os.read(pipe, _PART)
         except BlockingIOError:
             return False
         *lines, rest = (self._rest.get(rank, b"") + data).split(b"\n")
-        if len(rest) > _PART:  # as srun does with long lines, so that they need no memory
+        if len(rest) > _PART:  # like srun, so that long lines need no memory
             lines, rest = [*lines, rest], b""
         if lines or rank not in self._since:
             self._since[rank] = time.monotonic()
@@ -160,8 +159,8 @@ class Ranks:
         return bool(data)
 
     def _pass_on(self, rank: int) -> None:
-        """Write what has long waited for its newline: of a bar that \\r redraws, all but the last state, which may go
-        on."""
+        """Write a line that has long waited for its newline. Of a progress bar that \\r redraws, keep back the last
+        state, which may continue."""
         before, bar, state = self._rest[rank].rpartition(b"\r")
         piece, rest = (before, bar + state) if before.strip(b"\r") else (self._rest[rank], b"")
         self._since[rank] = time.monotonic()
@@ -199,7 +198,7 @@ class Ranks:
                 return
             rank = int(found["signalled"] or found["exited"])
             status = -int(found["signal"]) if found["signal"] else int(found["status"])
-        self._asked_to_end = True  # whatever the others end with is the consequence
+        self._asked_to_end = True  # the ends of the others are only consequences
         path = self.run.failures / f"node{rank // self.plan.ranks_per_node}.jsonl"
         if any(line["rank"] == rank and line["attempt"] == self.number for line in read_lines(path)):
             return
@@ -224,7 +223,7 @@ def _kill_group(process: subprocess.Popen) -> None:
 
 
 def _environment(plan: Plan) -> dict[str, str]:
-    # A launcher that itself runs in a job or under mpirun must not hand on who it is there.
+    # A launcher that itself runs in a job or under mpirun must not pass on its own rank there.
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "2"}
     path = {"PYTHONPATH": os.pathsep.join(plan.pythonpath)} if plan.pythonpath else {}
     return quiet | without_identity() | plan.env | path
@@ -243,5 +242,5 @@ def mpirun(plan: Plan) -> list[str]:
     if mpirun is None:
         raise Refusal("--rendezvous mpi needs mpirun, and there is none: see rankloop doctor, or use --rendezvous gloo")
     root = ["--allow-run-as-root"] if os.geteuid() == 0 else []
-    here = f"localhost:{plan.size}"  # not the nodes of the allocation in which it may run
+    here = f"localhost:{plan.size}"  # not the nodes of an allocation in which it may run
     return [mpirun, "-n", str(plan.size), "--host", here, "--oversubscribe", "--bind-to", "none", "--tag-output", *root]

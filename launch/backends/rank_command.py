@@ -1,7 +1,7 @@
 """The command that starts a rank: ``launch.node.worker``, by itself or in a container.
 
-The launcher and the job script stay outside; only the ranks are in the image, which has to bring a Python and their
-packages.
+The launcher and the job script stay outside; only the ranks run in the image, which must contain Python and the
+packages that they need.
 """
 
 import os
@@ -16,10 +16,10 @@ _GPUS = {"CUDA_VISIBLE_DEVICES": "--nv", "ROCR_VISIBLE_DEVICES": "--rocm", "HIP_
 
 
 def words(plan: Plan) -> list[str]:
-    """All but the last word, which is the run directory."""
+    """The words of the command, without the last one, which is the run directory."""
     if plan.container is None:
         return own_command(plan.python, "launch.node.worker")
-    # Outside it has what modules have put there, of another Python.
+    # PYTHONPATH outside the container has what modules put there, for another Python.
     inside = [
         "env",
         f"PYTHONPATH={os.pathsep.join(plan.pythonpath)}",
@@ -27,7 +27,7 @@ def words(plan: Plan) -> list[str]:
     ]
     if plan.container_runtime == "pyxis":
         return inside
-    # Any option of sbatch may be what asks for GPUs; where there are none after all, the runtime only warns.
+    # Any option of sbatch may ask for GPUs. If there are none after all, the runtime only warns.
     may_have_gpus = plan.gpus_per_node or plan.sbatch_args or plan.directives or plan.inherited
     gpus = [_GPUS[plan.gpu_variable]] if may_have_gpus and plan.gpu_variable in _GPUS else []
     seen = [f"--bind={path}" for path in plan.container_binds]
@@ -35,7 +35,7 @@ def words(plan: Plan) -> list[str]:
 
 
 def line(plan: Plan) -> str:
-    """The whole, in a job script that stands in the run directory; an image may begin in a place of its own. Where an
+    """The whole command, for a job script that works in the run directory; an image may start in another folder. If an
     environment is staged, the script says where the interpreter is.
     """
     if plan.staged:
@@ -44,7 +44,7 @@ def line(plan: Plan) -> str:
 
 
 def srun_options(plan: Plan) -> list[str]:
-    """What pyxis adds to srun."""
+    """The options of srun that pyxis adds."""
     if plan.container is None or plan.container_runtime != "pyxis":
         return []
     mounts = ",".join(f"{path}:{path}" for path in plan.container_binds)
@@ -52,7 +52,7 @@ def srun_options(plan: Plan) -> list[str]:
 
 
 def refuse_absent(plan: Plan) -> None:
-    """Refuse an image that is not there, and on this machine a runtime that is not."""
+    """Refuse an image that does not exist and, on this machine, a runtime that is not installed."""
     if plan.container is None:
         return
     if plan.container.startswith("/") and not os.path.exists(plan.container):

@@ -1,4 +1,4 @@
-"""What runs that go on side by side divide: the GPUs and cores of this machine, or the nodes of an allocation."""
+"""What runs side by side share out: the GPUs and cores of this machine, or the nodes of an allocation."""
 
 import contextlib
 import fcntl
@@ -14,7 +14,7 @@ from launch.plan.shape import gpus_of, runs_at_once
 
 
 class Place(NamedTuple):
-    """What a run has got for itself; None of what is not divided."""
+    """What a run has for itself; None for what is not shared out."""
 
     gpus: tuple[str, ...] | None = None
     cores: tuple[int, ...] | None = None
@@ -22,17 +22,17 @@ class Place(NamedTuple):
 
 
 class Room(Protocol):
-    """What is divided."""
+    """The resources that are shared out."""
 
     def take(self, plan: Plan) -> Place | None:
         """A place for a run; None while there is none."""
 
     def give(self, place: Place) -> None:
-        """Take it back."""
+        """Return a place."""
 
 
 class ThisMachine:
-    """Its GPUs and cores, for so many runs at a time.
+    """The GPUs and cores of this machine, for so many runs at a time.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class ThisMachine:
         self._share = len(self._cores) // self._most
 
     def take(self, plan: Plan) -> Place | None:
-        """The first of its GPUs and cores that are free; a run alone has whatever there is."""
+        """The first free GPUs and cores; a run that is alone gets everything."""
         gpus = gpus_of(plan)
         cores = plan.cpus_per_task * plan.size if plan.cpus_per_task else self._share
         fits = self._most > 1 and gpus <= len(self._gpus) and cores <= len(self._cores)
@@ -64,22 +64,22 @@ class ThisMachine:
         return place
 
     def give(self, place: Place) -> None:
-        """They are free again."""
+        """Free a place again."""
         self._at_work -= 1
         self._gpus += place.gpus or ()
         self._cores = tuple(sorted(self._cores + (place.cores or ())))
 
 
 class Nodes:
-    """Those of an allocation, each for one run at a time, whichever launcher has begun it.
+    """The nodes of an allocation, each for one run at a time, whichever launcher has started it.
 
-    A node that is taken is a byte of a file that the launchers of an allocation share; where the file system has no
-    locks, or there is no place for it, Slurm has the step of a run wait for its nodes.
+    A taken node is a locked byte of a file that the launchers of an allocation share. If the file system has no locks,
+    or the file cannot be written, Slurm makes the step of a run wait for its nodes.
 
     Parameters
     ----------
     allocation : Allocation
-        Of which they are.
+        The allocation that has the nodes.
     throttle : int
         How many runs may go on at a time.
     """
@@ -94,7 +94,7 @@ class Nodes:
             self._file = open(folder / f"nodes-of-{allocation.id}", "ab")
 
     def take(self, plan: Plan) -> Place | None:
-        """The first that are free."""
+        """The first free nodes."""
         if not self._left:
             return None
         taken: list[int] = []
@@ -109,7 +109,7 @@ class Nodes:
         return Place(nodes=tuple(self._nodes[index] for index in taken))
 
     def give(self, place: Place) -> None:
-        """They are free again."""
+        """Free a place again."""
         self._left += 1
         for index in map(self._nodes.index, place.nodes or ()):
             self._free.add(index)
@@ -127,7 +127,7 @@ class Nodes:
 
     @contextlib.contextmanager
     def tidied(self) -> Iterator[None]:
-        """Remove the file in the end, if no other launcher is at work in the allocation."""
+        """Remove the file at the end, if no other launcher is at work in the allocation."""
         try:
             yield
         finally:

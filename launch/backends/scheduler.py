@@ -1,4 +1,4 @@
-"""What every scheduler can be asked: the protocol behind which each has one file, and what its answers look like."""
+"""The protocol of schedulers, and the form of their answers. Each scheduler is one file of this package."""
 
 import importlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ QUEUED, RUNNING, ENDED, UNKNOWN = "queued", "running", "ended", "unknown"
 
 
 class Status(NamedTuple):
-    """What a scheduler says of a job, or of a task of an array."""
+    """What a scheduler reports of a job, or of a task of an array."""
 
     phase: str  # QUEUED, RUNNING, ENDED, or UNKNOWN where it cannot be seen from this host
     word: str = ""  # the scheduler's own
@@ -29,35 +29,35 @@ Part = tuple[Job, RunDir | None]
 
 
 class Answer(NamedTuple):
-    """What a scheduler has said of jobs."""
+    """What a scheduler has reported of jobs."""
 
-    statuses: Mapping[str, Status]  # by the handles of `Job.handle`, or by the job's id; what is not there is forgotten
+    statuses: Mapping[str, Status]  # by `Job.handle` or the job's id; jobs not in it are forgotten
     silence: str = ""  # why there is no answer, in one line
 
     def of(self, job: Job, run: RunDir) -> Status | None:
-        """What it has said of a run of a job; None if it does not know the job (any more)."""
+        """The status of a run of a job; None if the scheduler does not know the job (any more)."""
         return self.statuses.get(job.handle(run) if job.shape == "array" else str(job.id))
 
 
 class Limits(NamedTuple):
-    """What a scheduler takes at once."""
+    """How much a scheduler accepts at once."""
 
     array: int  # tasks of an array; 0 where there are no arrays
-    jobs: int | None = None  # of this user in the queue, each task of an array being one
+    jobs: int | None = None  # of this user in the queue; each array task counts as one
 
 
 class Scheduler(Protocol):
-    """What runs jobs. All state is in the jobs' records and in the scheduler: an instance holds none."""
+    """Runs jobs. All state is in the jobs' records and in the scheduler; an instance holds none."""
 
     name: str
     remote: bool  # whether its jobs outlive the launcher, and can depend on each other
-    poll_s: float  # between two questions
+    poll_s: float  # seconds between two questions
 
     def check(self, plan: Plan) -> None:
         """Refuse what it cannot run."""
 
     def script(self, job: Job) -> str:
-        """What is run, in words: the script of the job, with the command that submits it."""
+        """The text of what is run: the script of the job, with the command that submits it."""
         ...
 
     def submit(self, job: Job) -> str:
@@ -76,11 +76,11 @@ class Scheduler(Protocol):
         Raises
         ------
         Refusal
-            If nobody can say.
+            If this cannot be found out.
         """
 
     def poll(self, jobs: Sequence[Job], shared: bool = False) -> Answer:
-        """The states of jobs; if ``shared``, from an answer that may be some seconds old and spares the scheduler."""
+        """The states of jobs. If ``shared``, the answer may be some seconds old, which spares the scheduler."""
         ...
 
     def cancel(self, parts: Sequence[Part], save_first: bool) -> Sequence[Part]:
@@ -89,12 +89,12 @@ class Scheduler(Protocol):
         Returns
         -------
         sequence of Part
-            Those that have not ended in time, or of which the scheduler says nothing: as a rule none.
+            Those that have not ended in time, or of which the scheduler reports nothing: usually none.
         """
         ...
 
     def limits(self, plan: Plan) -> Limits:
-        """What it takes at once of such jobs."""
+        """How many such jobs it accepts at once."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""A site file from what Slurm itself tells: its nodes, GPUs, cores, partitions, limits and MPI plugins."""
+"""Writes a site file from what Slurm reports: its nodes, GPUs, cores, partitions, limits and MPI plugins."""
 
 import json
 import re
@@ -29,7 +29,7 @@ class Kind(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """The answers of Slurm, as text, and the name that the site shall have."""
+    """The answers of Slurm, as text, and the name for the site."""
 
     config: str
     partitions: str
@@ -38,7 +38,7 @@ class Told:
     name: str | None = None
 
     def text(self) -> str:
-        """The site file: a line a value, each with the command that said it."""
+        """The site file: one value per line, each with the command that it comes from."""
         config = dict(re.findall(r"^(\S+)\s*=\s*(.*?)\s*$", self.config, re.MULTILINE))
         partitions = [
             dict(word.split("=", 1) for word in line.split() if "=" in word) for line in self.partitions.splitlines()
@@ -74,7 +74,7 @@ def ask() -> Told:
     Raises
     ------
     Refusal
-        If none answers.
+        If no Slurm answers.
     """
     answers = [command(list(words), timeout=60) for words in (CONFIG, PARTITIONS, NODES)]
     if not all(answer and answer.returncode == 0 and answer.stdout.strip() for answer in answers):
@@ -86,7 +86,7 @@ def ask() -> Told:
 
 
 def _kinds(nodes: str) -> dict[str, Counter[Kind]]:
-    """Partition -> the kinds of its nodes, and how many there are of each."""
+    """For each partition, the kinds of its nodes and how many there are of each."""
     found: dict[str, Counter[Kind]] = {}
     for line in nodes.splitlines():
         partition, count, cpus, gres = line.split("|", 3)
@@ -98,7 +98,7 @@ def _kinds(nodes: str) -> dict[str, Counter[Kind]]:
 
 
 def _main(partitions: list[dict[str, str]], kinds: dict[str, Counter[Kind]]) -> dict[str, str]:
-    """The partition for training: the default one, unless only others have GPUs; then that with the most of them."""
+    """The partition for training: the default one or, if only others have GPUs, the one with the most GPUs."""
 
     def worth(partition: dict[str, str]) -> tuple[bool, bool, int]:
         gpus = sum(kind.gpus * count for kind, count in kinds.get(partition["PartitionName"], Counter()).items())
@@ -165,4 +165,4 @@ def _said(words: tuple[str, ...]) -> str:
 
 
 def _string(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")  # the one that JSON allows and TOML does not
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")  # allowed in JSON, but not in TOML

@@ -29,19 +29,19 @@ class Slurm:
     poll_s = 2.0
 
     def check(self, plan: Plan) -> None:
-        """Refuse what this Slurm cannot run, where there is one to be asked."""
+        """Refuse what this Slurm cannot run, if there is one to ask."""
         if shutil.which("sbatch"):
             slurm_queue.check_partition_limits(plan)
             rank_command.refuse_absent(plan)
 
     def script(self, job: Job) -> str:
-        """The command and the very script that are submitted."""
+        """The command and the script exactly as submitted."""
         job = allocated(job)
         return f"{shlex.join(slurm_script.sbatch(job))}\n\n{slurm_script.script(job)}"
 
     def submit(self, job: Job) -> str:
         """Give Slurm the script of a job, with patience while it is silent; return the job's number."""
-        from launch.backends import slurm_submission  # what a dry run need not wait for
+        from launch.backends import slurm_submission  # imported late: a dry run does not need it
 
         job = allocated(job)
         if job.shape == "array":
@@ -50,13 +50,13 @@ class Slurm:
         return slurm_submission.submit(job)
 
     def attach(self, job: Job) -> str | None:
-        """The number of the job that bears the token in its comment."""
+        """The number of the job that has the token in its comment."""
         from launch.backends import slurm_submission
 
         return slurm_submission.attach(job)
 
     def poll(self, jobs: Sequence[Job], shared: bool = False) -> Answer:
-        """What squeue says of jobs that are in the queue or left it a few minutes ago."""
+        """What squeue reports of jobs that are in the queue or left it a few minutes ago."""
         numbers = sorted({job.id for job in jobs if job.id})
         return slurm_queue.ask_shared() if shared else slurm_queue.ask(numbers)
 
@@ -71,7 +71,7 @@ class Slurm:
         print(f"\nending job {', '.join(handles)}{how}", file=sys.stderr, flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             if save_first:
-                for handle in handles:  # its script would put a job whose ranks have saved back into the queue
+                for handle in handles:  # else its script would requeue a job whose ranks have saved
                     slurm_queue.command(["scontrol", "update", f"jobid={handle}", "requeue=0"])
                 slurm_queue.command(["scancel", "--state=PENDING", *handles])
                 if slurm_queue.command(["scancel", "--signal=USR2", *handles]) is not None:
@@ -93,14 +93,13 @@ SCHEDULER = Slurm()
 
 
 def allocated(job: Job) -> Job:
-    """The job with the plan of its allocation in front, under the name of the whole job."""
+    """The job, with the plan of its allocation first, under the name of the whole job."""
     plan = allocation(job.name, job.plans) if job.shape == "pack" else job.plans[0]
     return dataclasses.replace(job, plans=[dataclasses.replace(plan, job_name=job.name), *job.plans])
 
 
 def _wait_until_gone(handles: Sequence[str], seconds: float) -> dict[str, str]:
-    """Wait for jobs and tasks to leave the queue; return what Slurm calls the state of those that have not, "" if it is
-    silent."""
+    """Wait for jobs and tasks to leave the queue; return Slurm's states of those that have not, "" if it is silent."""
     deadline = time.monotonic() + seconds
     numbers = sorted({handle.partition("_")[0] for handle in handles})
     left = dict.fromkeys(handles, "")
@@ -110,7 +109,7 @@ def _wait_until_gone(handles: Sequence[str], seconds: float) -> dict[str, str]:
             left = {}
             for task, status in answer.statuses.items():
                 for handle in {task, task.partition("_")[0]} & {*handles} if status.phase != ENDED else ():
-                    if left.get(handle, "COMPLETING") == "COMPLETING":  # of an array, the task that is least ended
+                    if left.get(handle, "COMPLETING") == "COMPLETING":  # of an array, the task furthest from its end
                         left[handle] = status.word
         if left:
             time.sleep(0.5)

@@ -1,4 +1,4 @@
-"""Asking Slurm: the states of jobs, the limits of arrays and partitions; with -a, those in hidden partitions too."""
+"""Asks Slurm for the states of jobs and the limits of arrays and partitions; -a includes hidden partitions."""
 
 import contextlib
 import fcntl
@@ -28,29 +28,29 @@ SILENT = re.compile(
 
 _WAITING = {"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"}
 _OUTCOMES = {"TIMEOUT": "timeout", "DEADLINE": "timeout", "CANCELLED": "cancelled", "PREEMPTED": "stopped"}
-# The states from which a job does not come back.
+# The states that a job does not leave again.
 _ENDED = {"COMPLETED", "FAILED", "OUT_OF_MEMORY", "NODE_FAIL", "BOOT_FAIL", "REVOKED", *_OUTCOMES}
 
 _FORMAT = "%i|%A|%T|%r|%N"  # task of an array as 12_3, its own number, state, reason, nodes
-FRESH_S = 5.0  # for so long a shared answer, or silence, is good enough for all who ask
+FRESH_S = 5.0  # for so long all processes reuse a shared answer, or a lack of one
 TIMEOUT_S = 10.0  # as long as Slurm's own commands wait (MessageTimeout)
 
 
 def ask(numbers: Sequence[str]) -> Answer:
-    """What squeue says of jobs, now; of those that left the queue some minutes ago (MinJobAge) it knows nothing
-    more."""
+    """What squeue reports of jobs now. It has forgotten jobs that left the queue some minutes ago (MinJobAge)."""
     if not numbers:
         return Answer({})
     answer = command(["squeue", "-a", "-h", "--array", "-t", "all", "-j", ",".join(numbers), "-o", _FORMAT], TIMEOUT_S)
-    if answer is not None and "Invalid job id" in answer.stderr:  # of one: all that it says of a single one
+    if answer is not None and "Invalid job id" in answer.stderr:  # its only answer about a single job
         return Answer({}) if len(numbers) == 1 else _ask_all()
     return _answer(answer)
 
 
 def ask_shared() -> Answer:
-    """What squeue says of every job of this user, from an answer that all processes of the user share for some seconds.
+    """What squeue reports of every job of this user, from an answer that all processes of the user share for some
+    seconds.
 
-    It lies in a file in the folder of caches, so that many who watch ask no more than one.
+    The answer is in a file in the cache folder, so that many watching processes ask no more often than one.
     """
     name = f"squeue-{hashlib.sha256(os.fsencode(os.environ.get('SLURM_CONF', ''))).hexdigest()[:12]}"
     with contextlib.ExitStack() as held:
@@ -58,14 +58,14 @@ def ask_shared() -> Answer:
             folder = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "rankloop"
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = held.enter_context(open(folder / f"{name}.lock", "ab"))
-            fcntl.flock(lock, fcntl.LOCK_EX)  # while another asks, wait for its answer
+            fcntl.flock(lock, fcntl.LOCK_EX)  # while another process asks, wait for its answer
         except OSError:
             return _ask_all()  # there is no place to share it
         shared = folder / f"{name}.json"
         answer = _kept(shared)
         if answer is None:
             answer = _ask_all()
-            with contextlib.suppress(OSError):  # a full disk: the next one asks for itself
+            with contextlib.suppress(OSError):  # a full disk: the next process asks for itself
                 publish_json(shared, {"time": time.time(), **answer._asdict()})
         return answer
 
@@ -84,18 +84,18 @@ def largest_array() -> int:
 
 
 def check_partition_limits(plan: Plan) -> None:
-    """Refuse what Slurm would accept and then leave in the queue for ever; say what looks wrong and may be right."""
+    """Refuse what Slurm would accept but never start; warn of what looks wrong but may be right."""
     if any(word.startswith(("--clusters", "-M")) for word in plan.sbatch_args):
         return  # the partitions are those of another cluster
     answer = command(["sinfo", "-a", "-h", "-o", "%P|%D|%l|%s"], timeout=5)
     if not answer or answer.returncode:
-        return  # silent: to be asked with patience when it is submitted
+        return  # Slurm is silent: it is asked with patience at submission
     partitions: dict[str, tuple[int, str, str]] = {}
     default = None
     for line in answer.stdout.split():
         name, nodes, limit, a_job = line.split("|")
         default = name.rstrip("*") if name.endswith("*") else default
-        have = partitions.get(name.rstrip("*"), (0, limit, a_job))[0]  # a line for each kind of node
+        have = partitions.get(name.rstrip("*"), (0, limit, a_job))[0]  # there is a line for each kind of node
         partitions[name.rstrip("*")] = have + int(nodes), limit, a_job
     wanted = plan.partition or default
     if wanted is None or "," in wanted:
@@ -142,7 +142,7 @@ def _answer(answer: subprocess.CompletedProcess | None) -> Answer:
         phase = QUEUED if word in _WAITING else ENDED if word in _ENDED else RUNNING
         status = Status(phase, word, "" if reason == "None" else reason, nodes, _OUTCOMES.get(word))
         statuses[task] = status
-        statuses.setdefault(number, status)  # of the last task of an array it is the number of the array
+        statuses.setdefault(number, status)  # the last task of an array has the number of the array
     return Answer(statuses)
 
 
@@ -152,5 +152,5 @@ def _kept(path: Path) -> Answer | None:
         if kept is None or not 0 <= time.time() - kept["time"] < FRESH_S:
             return None
         return Answer({handle: Status(*status) for handle, status in kept["statuses"].items()}, kept["silence"])
-    except (Refusal, KeyError, TypeError, AttributeError):  # of another version, or damaged: ask anew
+    except (Refusal, KeyError, TypeError, AttributeError):  # from another version, or damaged: ask again
         return None

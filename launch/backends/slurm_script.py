@@ -1,4 +1,4 @@
-"""The script of a Slurm job, from a plan and the template in jobs/. Nothing a user wrote stands in it but quoted."""
+"""The script of a Slurm job, from a plan and a template in jobs/. Whatever a user wrote is quoted in it."""
 
 import dataclasses
 import os
@@ -56,7 +56,7 @@ def script(job: Job) -> str:
         {"array": tasks_of_array, "output": "logs/%a.log"} if job.shape == "array" else {},
         enter=_TASK if job.shape == "array" else _RUN,
         term=_AGAIN.substitute(attempt=attempt) if plan.max_attempts > 1 else "trap 'asked=1' TERM",
-        # The modules may be what is wrong, so this cannot wait for the environment.
+        # The modules may be what fails, so these lines record the failure without the environment.
         environment=environment(plan, f"{attempt} begin . {job.number} && {attempt} end . 1\n    "),
         begin=f"{attempt} begin . {job.number}",
         srun=shlex.join([f"--nodes={plan.nodes}", f"--ntasks={plan.size}", *tasks(plan)]),
@@ -84,7 +84,7 @@ def _pack(job: Job, plan: Plan, attempt: str) -> str:
             + [f"{attempt} begin . {job.number} || {{ [ -e result.json ] && lacking=$((lacking - 1)); return; }}"]
         ),
         longest=str(60 * a_run - (margin if plan.handles_warning else 0)),
-        # As Slurm does for a job: a warning before the time of the run is over, and its end then.
+        # As Slurm does for a job: warn the run before its time is over, and end it then.
         warn='timeout --preserve-status --signal=USR2 "$longest" \\\n           ' if plan.handles_warning else "",
         srun=shlex.join([f"--time={a_run}", *tasks(plan)]),
         worker=rank_command.line(plan),
@@ -94,11 +94,11 @@ def _pack(job: Job, plan: Plan, attempt: str) -> str:
 
 
 def _filled(template: str, job: Job, more: dict[str, str], **places: str) -> str:
-    """A template of jobs/ with its places filled; ``more`` are options of sbatch beside those of the plan."""
-    refuse_path(job.holder)  # which may have been moved since it was planned
+    """A template of jobs/ with its placeholders filled; ``more`` are options of sbatch in addition to those of the
+    plan."""
+    refuse_path(job.holder)  # the folder may have been moved since it was planned
     return _Script((TEMPLATES / template).read_text()).substitute(
-        # Without the token: the script is the one that a dry run shows, and who submits it by hand starts a job of
-        # their own.
+        # Without the token: a dry run shows the same script, and submitting it by hand starts a separate job.
         command=shlex.join(sbatch(dataclasses.replace(job, token=""))).replace("\n", " "),
         directives="\n".join(
             f"#SBATCH --{name}={_quoted(value)}" if value else f"#SBATCH --{name}"
@@ -109,7 +109,7 @@ def _filled(template: str, job: Job, more: dict[str, str], **places: str) -> str
 
 
 def directives(plan: Plan) -> dict[str, str]:
-    """The options of sbatch that stand in the script."""
+    """The options of sbatch in the script."""
     found = {
         "job-name": re.sub(r"[^A-Za-z0-9._+-]", "-", plan.job_name),
         "nodes": str(plan.allocated_nodes),
@@ -132,7 +132,7 @@ def directives(plan: Plan) -> dict[str, str]:
 
 
 def tasks(plan: Plan) -> list[str]:
-    """The options of srun for any number of nodes. Those of sbatch are repeated where srun does not take them over."""
+    """The options of srun for any number of nodes. They repeat those options of sbatch that srun does not inherit."""
     cores = [f"--cpus-per-task={plan.cpus_per_task}"] if plan.cpus_per_task else []
     mpi = ["--mpi=none"] if plan.rendezvous == "gloo" else [f"--mpi={plan.mpi}"] if plan.mpi else []
     own = [f"--gpus-per-task={plan.gpus_per_rank}"] if plan.gpu_binding == "slurm" and plan.gpus_per_node else []
@@ -141,9 +141,9 @@ def tasks(plan: Plan) -> list[str]:
         *cores,
         *mpi,
         *own,
-        "--export=ALL",  # also where the job was submitted with NONE, which would hold for what the script sets too
+        "--export=ALL",  # also if the job was submitted with NONE, which would drop what the script sets
         "--kill-on-bad-exit=1",
-        "--wait=0",  # the first rank to leave leaves the others the time that they need, whatever the site's WaitTime
+        "--wait=0",  # after the first rank the others get all the time they need, whatever the site's WaitTime
         "--label",
         "--output=logs/node%n.log",
         "--open-mode=append",
@@ -175,7 +175,7 @@ def sbatch(job: Job) -> list[str]:
 
 
 def _without(words: Sequence[str], *options: str) -> tuple[list[str], dict[str, list[str]]]:
-    """Words without some options, and the values of these, which stand behind an = or in the next word."""
+    """Words without some options, and the values of these options, given after an = or as the next word."""
     kept: list[str] = []
     values: dict[str, list[str]] = {option: [] for option in options}
     rest = iter(words)
@@ -201,12 +201,13 @@ def _gpus(plan: Plan) -> dict[str, str]:
 
 
 def _quoted(value: str) -> str:
-    """A value in a line of #SBATCH, where a space ends it, a # begins a comment, and quotes work as in a shell."""
+    """A value quoted for a line of #SBATCH, where a space ends a value, a # begins a comment, and quotes work as in a
+    shell."""
     return shlex.quote(value) if re.search(r"[\s#\"'\\]", value) else value
 
 
 def environment(plan: Plan, note: str = "") -> str:
-    """The lines that make the environment of the ranks; one that fails ends the job, after the lines ``note``."""
+    """The lines that set up the environment of the ranks. If one fails, the lines ``note`` run and the job ends."""
     lines = [*([f"module load {shlex.join(plan.modules)}"] if plan.modules else []), *plan.setup]
     if lines:
         lines = [_FAILED.substitute(note=note), *lines, "trap - ERR"]
@@ -220,7 +221,7 @@ def environment(plan: Plan, note: str = "") -> str:
 
 
 def _stage(plan: Plan, staged: Staged) -> str:
-    """The lines that bring the environment of Python to a disk of each node."""
+    """The lines that copy Python's environment to a disk of each node."""
     disks = ['"${SLURM_TMPDIR:-}"', '"${TMPDIR:-}"', "/tmp"]
     return _Script((TEMPLATES / "stage_env.sh").read_text()).substitute(
         python=shlex.quote(plan.python),

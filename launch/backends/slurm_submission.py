@@ -1,4 +1,5 @@
-"""A job given to Slurm by submitit, with patience while the controller is silent, and found again by its token."""
+"""Submits jobs to Slurm through submitit, with patience while the controller is silent, and finds them by their
+tokens."""
 
 import contextlib
 import io
@@ -18,10 +19,10 @@ from launch.errors import Refusal, SubmissionRefused
 from launch.plan import inherited
 from launch.record.job import Job
 
-_SETTLING_S = 2.0  # in which a controller that answers again takes up the requests that waited meanwhile
+_SETTLING_S = 2.0  # in which a controller that answers again handles the requests that waited
 
-# The limits are named as in Slurm's job_state_reason_string; with and without the names sbatch adds "Job violates
-# accounting/QOS policy". The first that fits counts.
+# The limits have the names in Slurm's job_state_reason_string. sbatch adds "Job violates accounting/QOS policy" with
+# and without these names. The first match counts.
 _ADVICE = (
     (
         r"SubmitJob",
@@ -79,7 +80,7 @@ def submit(job: Job) -> str:
             said = str(error)
         if not SILENT.search(said):
             raise SubmissionRefused(f"Slurm refused the job: {said}{advice(said)}")
-        # A silent controller may have taken the job all the same, and then shows it once it answers again.
+        # A silent controller may have accepted the job all the same; it then shows the job once it answers again.
         while True:
             left = deadline - time.monotonic()
             if left <= 0:
@@ -106,7 +107,7 @@ def attach(job: Job) -> str | None:
     Refusal
         If Slurm does not answer, or the sbatch of the launcher that asked may still be at work.
     """
-    for pause_s in (0.0, _SETTLING_S):  # a process that has only just begun has no words yet
+    for pause_s in (0.0, _SETTLING_S):  # a process that has just begun has no command line yet
         time.sleep(pause_s)
         if job.host == socket.gethostname() and (pids := _submitting(job.token)):
             raise Refusal(
@@ -118,19 +119,19 @@ def attach(job: Job) -> str | None:
 
 
 class _NotSubmitted(Exception):
-    """What sbatch said, as one line."""
+    """What sbatch printed, as one line."""
 
 
 def _sbatch(job: Job) -> str:
-    # Imported here: it takes as long as all of a dry run.
+    # Imported here, because it takes as long as a whole dry run.
     from submitit.core.utils import FailedJobError, FailedSubmissionError
     from submitit.slurm.slurm import SlurmExecutor
 
     class Executor(SlurmExecutor):
-        """submitit's engine, with our script and our command, by the methods that a plugin overrides."""
+        """submitit's executor with our script and command, through the methods that a plugin overrides."""
 
         def _make_submission_file_text(self, command: str, uid: str) -> str:
-            return ""  # of no use here: sbatch is given the script that stands in the job's folder
+            return ""  # not used: sbatch gets the script in the job's folder
 
         def _make_submission_command(self, submission_file_path: Path) -> list[str]:
             return slurm_script.sbatch(job)
@@ -142,14 +143,14 @@ def _sbatch(job: Job) -> str:
         def affinity(cls) -> int:
             return 2  # a host for submissions need not have srun
 
-    # submitit prints what sbatch says; it is ours to say, once.
+    # submitit prints what sbatch says; the launcher prints it itself, once.
     with _clean_environment(), contextlib.redirect_stderr(io.StringIO()):
         try:
             return Executor(job.folder / "submitit").submit(os.getcwd).job_id
         except (FailedJobError, FailedSubmissionError, subprocess.CalledProcessError) as error:
             text = str(getattr(error, "stderr", None) or error)
         except KeyboardInterrupt:
-            for pid in _submitting(job.token):  # it would go on submitting
+            for pid in _submitting(job.token):  # else it would go on submitting
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             raise
@@ -168,7 +169,7 @@ def _by_token(job: Job) -> str | None:
 
 
 def _submitting(token: str) -> list[int]:
-    """The processes whose words hold the token: sbatch, and what a site has put in its place.
+    """The processes that have the token in their command line: sbatch, and whatever a site has put in its place.
 
     They outlive a launcher that was killed, and wait for the controller.
     """
@@ -182,7 +183,7 @@ def _submitting(token: str) -> list[int]:
 
 @contextlib.contextmanager
 def _clean_environment():
-    """For submitit, which runs sbatch in this process's environment."""
+    """Clean the environment for submitit, which runs sbatch in that of this process."""
     before, cleaned = dict(os.environ), inherited.clean()
     os.environ.clear()
     os.environ.update(cleaned)
@@ -194,5 +195,5 @@ def _clean_environment():
 
 
 def advice(said: str) -> str:
-    """What to do about a refusal, to be put behind it; nothing where nothing better than Slurm's own words is known."""
+    """What to do about a refusal, to append to it; empty if nothing better than Slurm's own words is known."""
     return next((f": {what}" for pattern, what in _ADVICE if re.search(pattern, said)), "")

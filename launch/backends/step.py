@@ -1,4 +1,4 @@
-"""The ranks of an attempt as a step of the allocation in which the launcher runs: one srun starts and ends them all."""
+"""The ranks of an attempt as a step of the allocation in which the launcher runs. One srun starts and ends them all."""
 
 import functools
 import os
@@ -18,20 +18,20 @@ from launch.record import diagnose
 from launch.record.rundir import RunDir
 
 _LEAVING_S = 15.0  # for srun, which waits for its tasks to be killed
-_OVERLAP = (20, 11)  # the first Slurm whose steps hold what they have got, unless they say that they share it
+_OVERLAP = (20, 11)  # the first Slurm whose steps hold their resources exclusively by default
 
 
 class Step:
-    """The step of an attempt: what `launch.backends.processes.Ranks` are on this machine."""
+    """The step of an attempt; the counterpart of `launch.backends.processes.Ranks` on this machine."""
 
     def __init__(self, run: RunDir, plan: Plan, number: int, within: Allocation, nodes: Sequence[str]) -> None:
         self.run = run
         self.first_bad: int | None = None  # status of the first rank that failed
-        self.saved = False  # whether the ranks have said by their status that they have saved and left
+        self.saved = False  # whether the status of the ranks says that they have saved and left
         self._job = within.id
         self._asked_to_end = self._over = False
         env = inherited.of_step()
-        if not plan.time_s and within.left_s is not None:  # when a program that asks is told to leave
+        if not plan.time_s and within.left_s is not None:  # the time at which a program that asks is told to leave
             env["LAUNCH_LEAVE_AT"] = str(time.time() + within.left_s - min(plan.signal_s, within.left_s // 2))
         with open(run.job_log, "ab", buffering=0) as log:
             log.write(b"launch: attempt %d\n" % number)  # job.log holds all; diagnose looks for this
@@ -43,12 +43,12 @@ class Step:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                # SIGTERM has srun kill its tasks; were it killed itself, they would go on without it.
+                # On SIGTERM srun kills its tasks; if it were killed itself, they would go on without it.
                 preexec_fn=functools.partial(stop.die_with, os.getpid(), signal.SIGTERM),
             )
 
     def poll(self, timeout: float) -> bool:
-        """Look whether the step has ended; True while it has not."""
+        """Check whether the step has ended; True while it has not."""
         if self._over:
             return False
         try:
@@ -63,7 +63,7 @@ class Step:
         return False
 
     def warn(self) -> None:
-        """Ask all ranks to save and leave, who can do that."""
+        """Ask all ranks that can do so to save and leave."""
         self._signal(signal.SIGUSR2)
 
     def end(self, number: int = signal.SIGTERM) -> None:
@@ -87,11 +87,11 @@ class Step:
         step = self._number()
         name = signal.Signals(number).name.removeprefix("SIG")
         answer = slurm_queue.command(["scancel", f"--signal={name}", step]) if step else None
-        if answer is None or answer.returncode:  # it is still to begin, or Slurm is silent
+        if answer is None or answer.returncode:  # the step has not begun yet, or Slurm is silent
             self._srun.send_signal(number)
 
     def _number(self) -> str | None:
-        """The step, as Slurm calls it."""
+        """The ID of the step, as Slurm writes it."""
         answer = slurm_queue.command(["scontrol", "--oneliner", "show", "step", self._job])
         lines = answer.stdout.splitlines() if answer else []
         own = re.compile(rf"StepId=(\S+) .* SrunHost:Pid=[^ :]+:{self._srun.pid}\b")
@@ -104,7 +104,7 @@ def script(plan: Plan, within: Allocation, nodes: Sequence[str]) -> str:
 
 
 def _srun(plan: Plan, within: Allocation, nodes: Sequence[str]) -> list[str]:
-    # A step has whole nodes. Within a step that has got them already, it can only share them.
+    # A step has whole nodes. Inside another step, which holds them already, it can only share them.
     sharing = ["--overlap" if within.in_step else "--whole"] if _version() >= _OVERLAP else []
     gpus = []
     if plan.gpu_binding == "none":

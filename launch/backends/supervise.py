@@ -1,5 +1,5 @@
-"""An attempt of a run whose ranks are processes of this machine, or a step of the allocation in which it runs: they are
-started, watched and ended by the process that holds the run's lock."""
+"""Makes an attempt of a run whose ranks are processes on this machine, or a step of the surrounding allocation. The
+process that holds the run's lock starts, watches and ends them."""
 
 import fcntl
 import signal
@@ -19,27 +19,28 @@ from launch.record.files import open_file
 from launch.record.rundir import RunDir
 
 GRACE_S = 60.0  # for ranks that were asked to save and leave
-_ONE_S = 0.5  # within which several signals are one: Slurm sends those of a job to all its processes
-KILL_WAIT_S = 3.0  # between the SIGTERM that ends ranks, as one has failed or their time is over, and SIGKILL
+_ONE_S = 0.5  # within which several signals count as one: Slurm sends a job's signals to all its processes
+KILL_WAIT_S = 3.0  # between SIGTERM, when a rank has failed or the time is over, and SIGKILL
 
 
 class Interrupted(KeyboardInterrupt):
-    """The user asked for the end of the run; the ranks have ended."""
+    """The user asked for the end of the run, and the ranks have ended."""
 
 
 def execute(run: RunDir, plan: Plan, submission: int, nodes: Sequence[str] = ()) -> str:
-    """Make an attempt, from the start of the ranks to the end of the last, and further ones if the run may start again.
+    """Make an attempt, from the start of the ranks to the end of the last one, and further attempts if the run may
+    start again.
 
     Parameters
     ----------
     run : RunDir
         Of the run, with its run.json.
     plan : Plan
-        The content of that.
+        The content of run.json.
     submission : int
         Number of the job that makes it.
     nodes : sequence of str
-        Of the allocation, on which its ranks are to be.
+        Nodes of the allocation on which the ranks run.
 
     Returns
     -------
@@ -62,7 +63,7 @@ def execute(run: RunDir, plan: Plan, submission: int, nodes: Sequence[str] = ())
             number = attempt.begin(run, submission, (within.id, nodes) if within else None)
             ranks = Step(run, plan, number, within, nodes) if within else Ranks(run, plan, number)
             try:
-                if within is None:  # else its first rank does so, which may be on another machine
+                if within is None:  # else its first rank, maybe on another machine, does this
                     environment.note(run, number)
                 status, reason = _supervise(ranks, plan, signals, within.left_s if within else None)
             finally:
@@ -77,7 +78,7 @@ def execute(run: RunDir, plan: Plan, submission: int, nodes: Sequence[str] = ())
 
 
 def is_running(run: RunDir) -> bool:
-    """Whether a launcher on this machine is at work on a run. It may be another user's: nothing is written."""
+    """Whether a launcher on this machine is at work on a run. The run may be another user's, so nothing is written."""
     try:
         with open_file(run.path / ".lock") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -89,7 +90,7 @@ def is_running(run: RunDir) -> bool:
 
 
 def _allocation() -> Allocation:
-    """The allocation, as it is now: its end may have been put off."""
+    """The allocation as it is now: its end may have been postponed."""
     found = allocation.here()
     if found.allocation is None:
         raise Refusal(f"{found.why or 'this is no Slurm job any more'}: resume the run elsewhere")
@@ -97,7 +98,7 @@ def _allocation() -> Allocation:
 
 
 class _Signals:
-    """Counts the signals that ask for the end, and restores what they meant before."""
+    """Counts the signals that ask for the end, and restores the previous handlers."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -105,7 +106,7 @@ class _Signals:
 
     def __enter__(self) -> "_Signals":
         asking = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
-        # One that is ignored, as by nohup, stays so.
+        # A signal that is ignored, as under nohup, stays ignored.
         asking = [number for number in asking if signal.getsignal(number) is not signal.SIG_IGN]
         self._before = {number: signal.signal(number, self._seen) for number in asking}
         return self
@@ -121,9 +122,9 @@ class _Signals:
 
 
 def _supervise(ranks: Ranks | Step, plan: Plan, signals: _Signals, left_s: float | None) -> tuple[int, str | None]:
-    """Watch until no rank is left; return the status of the first that failed, or else why they were ended.
+    """Watch until no rank is left; return the status of the first rank that failed, or why the ranks were ended.
 
-    ``left_s`` are the seconds that the allocation lasts of which they are a step, where something ends it.
+    ``left_s`` are the seconds left of the allocation in which the ranks are a step, if it has an end.
     """
     began = time.monotonic()
     # As under Slurm: SIGTERM at the limit, and before that a warning to ranks that handle it.

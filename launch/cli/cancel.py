@@ -1,8 +1,8 @@
 """python -m launch cancel RUN|FOLDER ... [--json]: end runs that are queued or running, so that they can be resumed.
 
-The ranks of a workload are first asked to save and leave. Of a study or workflow named by its folder nothing more
-begins; of one of which a run is named the others go on. It returns when the runs have ended; Ctrl-C meanwhile ends them
-at once. A run that is not running is said to be so, and is not an error.
+The ranks of a workload are first asked to save and leave. If you name the folder of a study or workflow, nothing more
+of it begins; if you name one of its runs, the others continue. The command returns when the runs have ended; Ctrl-C
+meanwhile ends them at once. A run that is not running is reported, and is not an error.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from launch.submit import jobs, lock, stages, states, study
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options(Named):
-    """Where the runs are, and how to say what became of them."""
+    """Where the runs are, and how to report what became of them."""
 
     json: bool = False  # as a list of objects, for programs
 
@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
     Raises
     ------
     Refusal
-        If something named is not a run, or one runs where it cannot be reached; or if the scheduler does not answer.
+        If something named is not a run, a run cannot be reached from here, or the scheduler does not answer.
     """
     chosen, words = options.with_words(Options, argv, "cancel")
     if not words:
@@ -49,8 +49,9 @@ def main(argv: list[str]) -> int:
     named = chosen.paths(words)
     paths = states.find(named)
     for folder in _whole(paths, {path.absolute() for path in named}):
-        with contextlib.suppress(OSError):  # of another user, whose launcher does not heed us anyway
-            # Before its jobs are looked for: a launcher submits one only after it has looked for this order.
+        with contextlib.suppress(OSError):  # another user's, whose launcher ignores this anyway
+            # This comes before the search for its jobs: a launcher submits a job only after it has checked for this
+            # order.
             lock.order_end(folder)
     before, silence = states.look(paths, fresh=True)
     active = {one.path: one for one in before if one.under_way}
@@ -76,14 +77,14 @@ def main(argv: list[str]) -> int:
 
 
 def _whole(paths: Sequence[Path], named: set[Path]) -> set[Path]:
-    """The workflows, studies and single runs that are named as a whole, or lie in a folder that is."""
+    """The workflows, studies and single runs that are named as a whole, or are in a named folder."""
     folders = {folder.absolute() for path in paths for folder in (path.parent.parent, path.parent, path)}
     held = {f for f in folders if stages.is_workflow(f) or f == study.holder(f)}
     return {folder for folder in held if named & {folder, *folder.parents}}
 
 
 def _parts(runs: Sequence[RunDir]) -> list[Part]:
-    """The jobs of some runs: a whole job where all of its runs that are under way are among them."""
+    """The jobs of some runs: a whole job if it has no other runs under way, else its parts."""
     latest = record.latest(runs)
     answered = {job.folder: _answered(job) for job in dict.fromkeys(latest.values())}
     jobs_of = {path: answered[job.folder] for path, job in latest.items()}
@@ -110,7 +111,7 @@ def _answered(job: Job) -> Job:
     while job.state == "asked" and time.monotonic() < deadline:
         outwards = (job.holder.parent, job.holder)
         if not any(lock.is_held(folder) for folder in outwards):
-            with lock.alone(job.holder):  # the launcher is gone: nobody else may complete its record
+            with lock.alone(job.holder):  # the launcher is gone, so its record can be completed here
                 return jobs.attached(job)
         time.sleep(0.2)
         job = record.read(job.folder)
@@ -122,7 +123,7 @@ def _answered(job: Job) -> Job:
 
 
 def _became(run: RunDir, before: states.Known) -> tuple[str, int, str]:
-    """What became of a run, in a word; the step at which it has saved, or 0; and all that in a line."""
+    """What became of a run, in a word; the step at which it has saved, or 0; and both as a line of text."""
     again = f"start it again: {command('resume', run.path)}"
     if before.state in states.BROKEN:
         return "left alone", 0, f"{run.path}: {before.reason}; it was left alone"

@@ -1,12 +1,12 @@
-"""The user's own defaults: options of every job, in ~/.config/rankloop/defaults.toml or the file that RANKLOOP_DEFAULTS
-names.
+"""The user's own defaults: options for every job, in ~/.config/rankloop/defaults.toml or the file that
+RANKLOOP_DEFAULTS names.
 
     [job]
     account = "m1234"
     site = "perlmutter"
     runs = "~/scratch/runs"
 
-The command line goes before a definition, that before this file, and this before the site.
+The command line takes precedence over a definition, a definition over this file, and this file over the site.
 """
 
 import dataclasses
@@ -24,13 +24,13 @@ _STAYING = {"wait", "detach", "follow"}
 
 
 class Defaults(NamedTuple):
-    """Options of a job, by the names of their fields, and the file that they stand in."""
+    """Options of a job, by the names of their fields, and the file that they come from."""
 
     values: dict[str, Any]
     file: str = ""
 
     def beside(self, given: Mapping[str, Any]) -> "Defaults":
-        """Those that do not contradict what the command line gives."""
+        """The defaults that do not contradict the command line."""
         dropped = set(given)
         if given.get("backend") or os.environ.get("RANKLOOP_SITE"):
             dropped.add("site")
@@ -41,7 +41,7 @@ class Defaults(NamedTuple):
         return Defaults({name: value for name, value in self.values.items() if name not in dropped}, self.file)
 
     def local(self) -> "Defaults":
-        """Those that processes of this machine can have."""
+        """The defaults that apply to processes on this machine."""
         kept = {name: value for name, value in self.values.items() if name not in _OF_SLURM}
         if kept.get("gpu_binding") == "slurm":
             del kept["gpu_binding"]
@@ -50,7 +50,7 @@ class Defaults(NamedTuple):
 
 @functools.cache
 def read() -> Defaults:
-    """The user's defaults; none where there is no such file.
+    """The user's defaults; empty if there is no such file.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def read() -> Defaults:
 
 
 def runs() -> Path:
-    """The folder of the runs where none is given."""
+    """The folder of the runs if none is given."""
     return read().values.get("runs", Path("runs"))
 
 
@@ -105,7 +105,7 @@ def _values(table: dict[str, Any], folder: str) -> dict[str, Any]:
         words += _words(key, value, fields[name])
     values, _ = options.split(Request, words)
     if "time" in values:
-        walltime(values["time"])  # so that a refusal names the file
+        walltime(values["time"])  # checked here, so that a refusal names the file
     for name in ("runs", "site"):
         if name in values:
             path = os.path.expanduser(values[name])
@@ -115,7 +115,7 @@ def _values(table: dict[str, Any], folder: str) -> dict[str, Any]:
 
 
 def _words(key: str, value: Any, field: dataclasses.Field) -> list[str]:
-    """A value as the words of a command line, which are then checked as those are."""
+    """A value as words of a command line, which are then checked in the same way."""
     flag = key.replace("_", "-")
     if isinstance(value, bool):
         if "bool" not in str(field.type):

@@ -1,4 +1,4 @@
-"""A definition: a run, a study or a workflow of them in a TOML file, with the very names of the command line.
+"""A definition: a run, a study or a workflow in a TOML file, with the same names as on the command line.
 
     workload = "workloads.cfd_resnet"   # or any module, script or program; `arguments` are words behind it
     [job]                               # options of the job, as fields of launch.plan.request.Request
@@ -8,7 +8,7 @@
     [[zip]]                             # of these the first with the first, the second with the second ...
     exclude = [...]  only = [...]       # which combinations are made
 
-A workflow has several tables `[[stage]]` with the same content, a `name` each, and `after`: the stages that must be
+A workflow has several tables `[[stage]]` with the same content. Each has a `name`, and `after`: the stages that must be
 done before.
 """
 
@@ -52,31 +52,31 @@ def read(
     path : str
         Of the file.
     given : dict
-        Options of the job from the command line, which go before those of the file; in a workflow, before those of its
-        ``[job]``, while what a stage says for itself holds.
+        Job options from the command line, which take precedence over those of the file. In a workflow they take
+        precedence over its ``[job]``, but not over the options of a stage.
     words : sequence of str
-        Options of the workload from the command line, which go before those of the file.
+        Options of the workload from the command line, which take precedence over those of the file.
     now : datetime
-        For the name, which is that of the file and the time unless one is given.
+        The time for the name, which is made from the file's name and the time unless a name is given.
     defaults : dict, optional
-        Options of the job before which those of the file go.
+        Job options over which those of the file take precedence.
 
     Returns
     -------
     asked : Request
-        The options of the job, of a workflow those that hold for all of it.
+        The options of the job; for a workflow, those that hold for all of it.
     orders : list of Order
-        One for a run or study, with an empty name; else one for each stage, in an order in which they can run.
+        For a run or study, one with an empty name. Else one for each stage, in an order in which they can run.
 
     Raises
     ------
     Refusal
-        If the file or something in it is not understood.
+        If the file, or something in it, is not understood.
     """
     table = _load(Path(path))
     name = {**(defaults or {}), "name": default_name(Path(path).stem, now)}
     try:
-        if "link" in table and "stage" not in table:  # as files of older versions have it
+        if "link" in table and "stage" not in table:  # the name in files of older versions
             table["stage"] = table.pop("link")
         if "stage" in table:
             return _workflow(table, name, given, words)
@@ -148,7 +148,7 @@ def _order(
         raise Refusal("it does not say what is to be run: write workload = 'workloads.cfd_resnet'")
     asked = figures.to_words(table_of(table, "fom"))
     job = job | {option: (*job.get(option, ()), *asked[option]) for option in asked}
-    if "fom" in given:  # what the file says of others would have nothing that it is of
+    if "fom" in given:  # the file's units and kinds are those of its own figures
         job = {name: value for name, value in job.items() if name not in ("fom_unit", "fom_as")}
     job = job | given
     axes = _axes(table, job.pop("sweep", ()), job.get("nodes"))
@@ -164,7 +164,7 @@ def _order(
 
 
 def _axes(table: Mapping[str, Any], said: Iterable[str], nodes: Sequence[int] | None) -> Axes:
-    """The axes of a definition, where those that ``--sweep`` says replace others of the same name."""
+    """The axes of a definition. Those given with ``--sweep`` replace others of the same name."""
     given = [(name, tuple(values)) for name, values in map(axis, said)]
     replaced = {_plain(name) for name, _ in given}
     alone = {name: values for name, values in table_of(table, "axes").items() if _plain(name) not in replaced}
@@ -198,7 +198,7 @@ def _condition(given: Mapping[str, Any], axes: Mapping[str, Sequence[str]]) -> d
 
 
 def _in_words_of(values: Sequence[str], text: str) -> str:
-    """A value of a filter as the axis has it: 1e-2 for 0.01, if that is how it stands there."""
+    """A value of a filter, written as on the axis: 1e-2 for 0.01, if the axis has that."""
     same = (each for each in values if _number(each) == _number(text) is not None)
     return text if text in values else next(same, text)
 
@@ -211,7 +211,7 @@ def _number(text: str) -> float | None:
 
 
 def _job(table: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of ``[job]``, as the command line would have them."""
+    """The values of ``[job]``, as the command line would give them."""
     texts = _texts("job", table_of(table, "job"), typed.hints(Request))
     fields = {field.name: field for field in dataclasses.fields(Request)}
     if given := {"sweep", "array"} & texts.keys():
@@ -226,8 +226,7 @@ def _job(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _texts(section: str, table: Mapping[str, Any], hints: Mapping[str, Any]) -> dict[str, str | list[str]]:
-    """The values of a table as they are written on the command line, of the types that the fields of these names
-    have."""
+    """The values of a table as written on the command line, with the types of the fields of these names."""
     texts: dict[str, str | list[str]] = {}
     for key, value in table.items():
         if hint := hints.get(_plain(key)):
@@ -241,5 +240,5 @@ def _texts(section: str, table: Mapping[str, Any], hints: Mapping[str, Any]) -> 
 
 
 def _plain(name: str) -> str:
-    """The name of an option's field: files have ``_`` or ``-`` in it."""
+    """The name of an option's field; files write it with ``_`` or ``-``."""
     return name.replace("-", "_")

@@ -1,7 +1,7 @@
 """python -m launch demo [JOB OPTIONS]: a scaling study of a small program on this machine, with its table, prediction
 and report, in half a minute; it needs nothing but the toolkit.
 
-It is jobs/pi.py, three times on each number of "nodes" for which this machine has cores, at most 4. It runs in this
+It runs jobs/pi.py three times on each number of "nodes" for which this machine has cores, at most 4. It runs in this
 terminal, and leaves the folder runs/demo.
 """
 

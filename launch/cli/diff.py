@@ -1,8 +1,8 @@
 """python -m launch diff RUN RUN [--json]: in what two runs differ - plan, code, environment, versions, machine,
 results.
 
-Only differences are shown, and of results how large they are. What every run has of its own is left out: name, job,
-times. Exit status: 0, whether they differ or not; it is a report.
+It shows only differences, and for results how large they are. It leaves out what differs between any two runs: name,
+job, times. The exit status is 0 whether they differ or not.
 """
 
 import hashlib
@@ -21,17 +21,17 @@ from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
 
 ABSENT = "-"
-"""What stands for something that only the other run has."""
+"""Stands for something that only the other run has."""
 
 _OF_EACH_RUN = {"name", "job_name", "commit"}  # of a plan
-# Of the environment: who this job and this node are.
+# Variables of the environment that identify this job and this node.
 _OF_EACH_JOB = re.compile(
     r"SLURM_(ARRAY_.*|CONF|GTIDS|JOB_?ID|JOB_NAME|JOB_(START|END)_TIME|JOB_NODELIST|LAUNCH_NODE_IPADDR|LOCALID|NODEID|"
     r"NODELIST|PRIO_PROCESS|PROCID|RESTART_COUNT|SRUN_COMM_.*|STEP.*|SUBMIT_DIR|SUBMIT_HOST|TASK_PID|TOPOLOGY_ADDR.*|"
     r"WORKING_CLUSTER)"
 )
-_PATHS = re.compile(r"[^:\s]*(:[^:\s]*)*")  # the folders of a variable, or loaded modules, and no sentence
-_WIDE = 48  # characters: longer values stand below each other
+_PATHS = re.compile(r"[^:\s]*(:[^:\s]*)*")  # the folders of a variable, or loaded modules, but not a sentence
+_WIDE = 48  # characters: longer values are shown below each other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ def main(argv: list[str]) -> int:
 
 
 def facts(run: RunDir) -> dict[str, dict[str, Any]]:
-    """What is known of a run, in groups, each flat: plan, code, environment, versions, machine, results."""
+    """What is known of a run, in flat groups: plan, code, environment, versions, machine, results."""
     plan = without_secrets(run.record())
     around, result = without_secrets(run.surroundings()), run.result() or {}
     words = plan.pop("arguments", None) or []
@@ -94,7 +94,7 @@ def facts(run: RunDir) -> dict[str, dict[str, Any]]:
 def differences(
     one: Mapping[str, Mapping[str, Any]], other: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, dict[str, list[Any]]]:
-    """By group and name the two values, where they differ; None for what is not there."""
+    """The values that differ, by group and name; None for what one run does not have."""
     found = {}
     for group in one:
         names = dict.fromkeys([*one[group], *other[group]])
@@ -138,7 +138,7 @@ def _flat(table: Mapping[str, Any], before: str = "") -> dict[str, Any]:
 
 
 def _options(words: list[str]) -> dict[str, Any]:
-    """The options of a command line by their names, and the words that belong to none."""
+    """The options of a command line by name, and the words that belong to no option."""
     found: dict[str, Any] = {}
     rest, last = [], None
     for word in words:
@@ -154,8 +154,8 @@ def _options(words: list[str]) -> dict[str, Any]:
 
 
 def _code(run: RunDir, plan: Mapping[str, Any]) -> dict[str, Any]:
-    """The commit, each file that was changed since - lines added and removed, and what tells these from others - and
-    what came after the submission. Of runs that have no commit, a hash of the files tells whether they are the same."""
+    """The commit, each file changed since (lines added and removed, with a hash of them), and what changed after the
+    submission. For runs without a commit, a hash of the files shows whether they are the same."""
     record = snapshot.record_of(run) or {}
     commit = record.get("commit") or plan.get("commit")
     text = read_end(snapshot.patch_of(run), MOST).decode(errors="replace")
@@ -166,7 +166,7 @@ def _code(run: RunDir, plan: Mapping[str, Any]) -> dict[str, Any]:
         changed[name] = f"+{added} -{removed} ({hashlib.sha256(body.encode()).hexdigest()[:7]})"
     last = next(reversed(run.events("started")), {})
     now = last.get("code_hash") or record.get("hash")
-    # Of a snapshot, what has changed at its place since is not what has run.
+    # With a snapshot, later changes of the original have not run.
     since = [] if record.get("snapshot") else last.get("changed") or []
     return {"commit": commit, "files": now and now[:12], "changed later": snapshot.some(since) or None} | changed
 
@@ -187,16 +187,16 @@ def _is_wide(pair: list[str]) -> bool:
 
 
 def _parts(pair: list[str]) -> Iterator[tuple[str, str]]:
-    """The values below each other; of lists of paths, only those that one of them lacks."""
+    """The values below each other; for lists of paths, only those that one list lacks."""
     if ABSENT in pair or not all(map(_PATHS.fullmatch, pair)):
         yield from (("<>"[i], value) for i, value in enumerate(pair))
         return
     one, other = (value.split(":") for value in pair)
     lacking = [("<", part) for part in one if part not in other] + [(">", part) for part in other if part not in one]
-    yield from lacking or [("<", pair[0]), (">", pair[1])]  # they differ in their order
+    yield from lacking or [("<", pair[0]), (">", pair[1])]  # they differ only in their order
 
 
 def _by(one: Any, other: Any) -> str:
-    """How much larger the second number is."""
+    """How much larger the second number is than the first."""
     numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (one, other))
     return f"  ({other / one - 1:+.1%})" if numbers and one else ""

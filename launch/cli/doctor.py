@@ -1,6 +1,6 @@
 """python -m launch doctor: what this environment has and lacks, each with the command that fixes it.
 
-It needs nothing beside the standard library, and a check that fails does not end the others.
+It needs only the standard library, and a check that fails does not stop the others.
 """
 
 import importlib.metadata
@@ -33,7 +33,7 @@ class Options:
 class Finding(NamedTuple):
     """The result of a check."""
 
-    level: str  # ok, absent (a run can do without) or wrong (it cannot)
+    level: str  # ok, absent (a run can do without it) or wrong (it cannot)
     text: str
     fix: str = ""
 
@@ -46,7 +46,7 @@ def main(argv: list[str]) -> int:
     for name, check in CHECKS.items():
         try:
             level, text, fix = check()
-        except Exception as error:  # of whatever is broken here, as that is what doctor is asked about
+        except Exception as error:  # any error: doctor is there to find what is broken
             level, text, fix = "absent", f"cannot be checked ({type(error).__name__}: {error})", ""
         worst |= level == "wrong"
         told.append({"check": name, "level": level, "text": text, "fix": fix or None})
@@ -85,7 +85,7 @@ def _horovod() -> Finding:
     found = _installed("horovod")
     if not found:
         return Finding("wrong", "not installed: only runs of one rank are possible", INSTALL)
-    # In a process of its own: it takes seconds, and a wrong build can end the process that loads it.
+    # In a separate process: it takes seconds, and a wrong build can end the process that loads it.
     code = (
         "import horovod.tensorflow as h; "
         "print('controllers:', ', '.join(n for n in ('gloo', 'mpi', 'nccl') if getattr(h, n + '_built')()))"
@@ -134,7 +134,7 @@ def _slurm() -> Finding:
 
 
 def _plugins() -> list[str]:
-    """Those that srun knows for MPI."""
+    """The MPI plugins of srun."""
     return [line.strip() for line in _output(["srun", "--mpi=list"]).splitlines() if line.startswith((" ", "\t"))]
 
 
@@ -176,7 +176,7 @@ _LIBRARIES = {
     "duckdb": "readings in summary and report",
     "matplotlib": "figures of a report",
 }
-"""Packages as they are imported -> what there is not without them."""
+"""Packages by import name, and what is missing without them."""
 
 
 def _libraries() -> Finding:

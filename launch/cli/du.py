@@ -1,6 +1,7 @@
 """python -m launch du [RUN|FOLDER ...] [--json]: how much room runs take on the disk, by part, and all together.
 
-A study is a line, or, where it is named, a line for each of its runs; without a name, those in the folder of the runs.
+A study has one line, or one for each of its runs if you name it. Without a name, everything in the folder of the runs
+is shown.
 """
 
 import json
@@ -29,7 +30,7 @@ def main(argv: list[str]) -> int:
     Raises
     ------
     Refusal
-        If something named is no run and no folder with runs.
+        If something named is neither a run nor a folder with runs.
     """
     chosen, words = options.with_words(Options, argv, "du")
     named = chosen.paths(words)

@@ -1,9 +1,9 @@
 """python -m launch extend STUDY --nodes 8 --repeats 6 [--sweep lr=1e-4] [OPTIONS]: add points and repeats to a study,
 and run them.
 
---nodes and --sweep give further values of axes that the study has, --repeats how many runs each point has then. All
-else is as in the study: an option of the job that differs is refused. What the study lacks besides is run too, as by
-resume.
+--nodes and --sweep add values to axes that the study has; --repeats is the number of runs that each point then has.
+Everything else is as in the study: a job option that differs is refused. Other runs that the study lacks are run too,
+as by resume.
 """
 
 import os
@@ -32,7 +32,7 @@ from launch.submit.lock import alone
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options(resume.Options):
-    """What is added, and how to go on."""
+    """What to add, and how to continue."""
 
     nodes: tuple[Count, ...] = field(
         default=(), metadata={"flags": ("-N",), "separator": ","}
@@ -45,7 +45,7 @@ class Options(resume.Options):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Any(Request):
-    """Those, and all options of a job, of which the others are to be as in the study."""
+    """These options and all other options of a job, which must be as in the study."""
 
     exclude_bad_nodes: bool = False
     take_over: bool = False
@@ -75,7 +75,7 @@ def main(argv: list[str]) -> int:
     Raises
     ------
     Refusal
-        If it is not a study, nothing is new, an option is not that of the study, or a launcher is at work on it.
+        If it is not a study, nothing is new, an option differs from that of the study, or a launcher is at work on it.
     """
     given, how, words = _options(argv)
     if len(words) != 1:
@@ -99,7 +99,7 @@ def main(argv: list[str]) -> int:
         what = _planned(folder, given, how)
         lacking = [run for run in study.runs_in(folder) if run.result() is None]
         busy = states.under_way(lacking) if lacking and not scheduler(what.plans[0].backend).remote else ()
-        if busy:  # what runs beside a measurement disturbs it
+        if busy:  # anything beside a measurement disturbs it
             raise Refusal(f"{min(busy)} is running on this machine: wait for its end, then extend the study")
         print(_described(what), flush=True)
         with grow.grown(what):
@@ -110,7 +110,7 @@ def main(argv: list[str]) -> int:
 
 
 def _options(argv: Sequence[str]) -> tuple[dict[str, Any], Options, list[str]]:
-    """What the study gets or must have already; how to go on; and the other words."""
+    """What the study gets or must have already, how to continue, and the other words."""
     try:
         values, words = options.given_with_words(_Any, argv, "extend")
     except Refusal as refusal:
@@ -120,7 +120,7 @@ def _options(argv: Sequence[str]) -> tuple[dict[str, Any], Options, list[str]]:
 
 
 def _planned(folder: Path, given: dict[str, Any], how: Options) -> Growth:
-    """What the study would get, with the new runs as asked for, and within what site, scheduler and budget allow."""
+    """What the study would get, with the new runs as asked for and within the limits of site, scheduler and budget."""
     what = grow.growth(folder, given)
     runs = [(RunDir(folder / point.name), plan) for point, plan in what.runs]
     try:
@@ -152,7 +152,7 @@ def _planned(folder: Path, given: dict[str, Any], how: Options) -> Growth:
 
 
 def _described(what: Growth) -> str:
-    """What is added, a line for each point, and what it costs at most."""
+    """What is added, one line for each point, and its maximum cost."""
     first, had = what.plans[0], len(what.before["runs"])
     hours, unit = study.cost(what.jobs)
     rows = {
@@ -174,8 +174,7 @@ def _described(what: Growth) -> str:
 
 
 def _score(folder: Path, later: bool) -> str:
-    """What came of the predictions that are written down, by `score`, which the launcher knows as a command only; or
-    how to see it."""
+    """How the recorded predictions did, by `score`, which the launcher only runs as a command; or how to see that."""
     asked = own_command(sys.executable, "score", str(folder), str(folder))
     if not later:
         said = subprocess.run(asked, capture_output=True, text=True, check=False, env=os.environ)

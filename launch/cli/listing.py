@@ -1,7 +1,7 @@
 """python -m launch list [FOLDER ...] [--json]: studies and runs, one line each; without a name, those in the folder
 runs.
 
-What becomes of each run of a study: python -m launch status STUDY.
+For the state of each run of a study: python -m launch status STUDY.
 """
 
 import json
@@ -28,12 +28,12 @@ class Options(Named):
 
 
 def main(argv: list[str]) -> int:
-    """Print a line per study, and one for each run that is in none; return 0.
+    """Print a line per study, and one for each run outside of studies; return 0.
 
     Raises
     ------
     Refusal
-        If something named is no run and no folder with runs.
+        If something named is neither a run nor a folder with runs.
     """
     chosen, words = options.with_words(Options, argv, "list")
     known, silence = states.look(states.find(chosen.paths(words)))

@@ -18,7 +18,7 @@ from launch.record.files import Unreadable, open_file
 from launch.record.rundir import RunDir
 from launch.submit import states
 
-_BLOCK = 65536  # bytes that are looked through first for the last lines
+_BLOCK = 65536  # bytes that are searched first for the last lines
 _STATE_S = 2.0  # between two looks at the state of the run
 
 
@@ -34,7 +34,7 @@ class Options(Named):
 
 
 def main(argv: list[str]) -> int:
-    """Print them; return 0.
+    """Print the lines; return 0.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def main(argv: list[str]) -> int:
         for log in logs:
             log.rewind(chosen.lines)
     while True:
-        # The state first: what is written before the end is then read after it.
+        # Read the state first, so that everything written before the end is read after it.
         over = not (chosen.follow and states.look([run.path])[0][0].under_way)
         until = time.monotonic() + _STATE_S
         while True:
@@ -75,7 +75,7 @@ class Log:
     path : Path
         The file; it need not be there yet.
     rank : int or None
-        Only this one's lines, without their label.
+        Only the lines of this rank, without their label.
     """
 
     def __init__(self, path: Path, rank: int | None = None) -> None:
@@ -84,7 +84,7 @@ class Log:
         self._label = re.compile(rb"" if rank is None else rb"\s*%d: ?" % rank)
 
     def rewind(self, count: int) -> None:
-        """Go to where the last ``count`` lines begin. Looked for from the end: a log can be long."""
+        """Go to where the last ``count`` lines begin, searching from the end: a log can be long."""
         window = _BLOCK
         while file := self._open():
             found: deque[int] = deque(maxlen=count)
@@ -103,7 +103,7 @@ class Log:
             window *= 4
 
     def more(self, over: bool) -> Iterator[bytes]:
-        """The lines since the last call; when all is over, one without a line end too."""
+        """The lines since the last call; once ``over``, also a last line without a line end."""
         if (file := self._open()) is None:
             return
         with file:
@@ -116,7 +116,7 @@ class Log:
                     yield line[label.end() :]
 
     def _open(self) -> BinaryIO | None:
-        """The file, if it is there; why another cannot be read is said once, and the others are shown."""
+        """The file, if it exists. If it cannot be read, say why once, and show the others."""
         try:
             file = open_file(self._path)
         except FileNotFoundError:

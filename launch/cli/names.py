@@ -1,5 +1,4 @@
-"""Where a run lies that is named on a command line: by its path from here, or by its name within the folder of the
-runs."""
+"""Finds a run that is named on a command line: by its path from here, or by its name within the folder of the runs."""
 
 import os
 from collections.abc import Iterable
@@ -12,7 +11,7 @@ from launch.errors import Refusal, nearest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Named:
-    """What all verbs share that are told of which runs they speak."""
+    """The option of all verbs that take names of runs."""
 
     runs: Path | None = None  # folder in which a name is looked for that is no path from here [runs]
 
@@ -22,17 +21,17 @@ class Named:
         return self.runs or defaults.runs()
 
     def path(self, word: str) -> Path:
-        """The path that a word stands for.
+        """The path for a word.
 
         Raises
         ------
         Refusal
-            If it is a name, and there is nothing of that name, neither here nor in the folder of the runs.
+            If it is a name, and nothing has that name, here or in the folder of the runs.
         """
         path, inner = Path(word), self.folder / word
         if os.path.lexists(path) or path.is_absolute():
             return path
-        # A run that is missing from its study is named too.
+        # A missing run of a study can be named too.
         if os.path.lexists(inner) or "/" in word and os.path.isdir(inner.parent) and not os.path.isdir(path.parent):
             return inner
         if "/" not in word and os.path.isdir(self.folder):
@@ -41,5 +40,5 @@ class Named:
         return path
 
     def paths(self, words: Iterable[str]) -> list[Path]:
-        """Those of several words; without any, the folder of the runs."""
+        """The paths for several words; without words, the folder of the runs."""
         return [self.path(word) for word in words] or [self.folder]

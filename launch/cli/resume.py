@@ -1,7 +1,7 @@
-"""python -m launch resume RUN|STUDY|WORKFLOW [OPTIONS]: go on with a run where its last checkpoint left it, or run what
-a study or a workflow lacks, runs whose folders were deleted included.
+"""python -m launch resume RUN|STUDY|WORKFLOW [OPTIONS]: continue a run from its last checkpoint, or run what a study or
+a workflow lacks, including runs whose folders were deleted.
 
-A study gets further points or repeats by extend: python -m launch extend STUDY --nodes 8 --repeats 6
+To add points or repeats to a study, use extend: python -m launch extend STUDY --nodes 8 --repeats 6
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from launch.submit.lock import Hold, alone
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options(revise.Anew, Named):
-    """How to go on."""
+    """How to continue."""
 
     wait: bool = False  # wait for the end, without progress
     detach: bool = False  # return at once
@@ -36,12 +36,12 @@ _OF_EXTEND = ("--nodes", "-N", "--repeats", "--sweep")
 
 
 def main(argv: list[str]) -> int:
-    """Start another attempt of what has not finished; return the exit status, as for a new one.
+    """Start another attempt of what has not finished; return the exit status, as for a new run.
 
     Raises
     ------
     Refusal
-        If there is no such run, it is finished, it is running, or another user has put something into it.
+        If there is no such run, it is finished or running, or another user has put something into it.
     """
     if any(word.startswith(_OF_EXTEND) for word in argv):
         raise Refusal(f"resume runs what is lacking, and extend adds to a study: {command('extend', *argv)}")
@@ -59,7 +59,7 @@ def main(argv: list[str]) -> int:
 
 
 def go_on(folder: Path, chosen: Options, hold: Hold) -> int:
-    """Run what a run, study or workflow lacks, under the lock of the outermost of them; return the exit status."""
+    """Run what a run, study or workflow lacks, under the lock of the outermost one; return the exit status."""
     how = "detach" if chosen.detach else "wait" if chosen.wait else "follow"
     is_workflow = stages.is_workflow(folder)
     runs, broken = _members(folder)
@@ -93,13 +93,14 @@ def go_on(folder: Path, chosen: Options, hold: Hold) -> int:
 
 
 def outermost(folder: Path) -> Path:
-    """The workflow or study that a folder is part of, of which no other launcher may be at work; else itself."""
+    """The workflow or study that a folder is part of, on which no other launcher may be at work; else the folder
+    itself."""
     outwards = (folder.parent.parent, folder.parent)
     return next((each for each in outwards if stages.is_workflow(each) or is_study(each)), folder)
 
 
 def _members(folder: Path) -> tuple[list[RunDir], list[str]]:
-    """The runs that a run, study or workflow is made of, those that were missing put back; and why others are none."""
+    """The runs of a run, study or workflow, with missing ones put back, and why others do not count."""
     if stages.is_workflow(folder):
         if gone := next((stage.name for stage in stages.read(folder) if not stage.folder.exists()), None):
             raise Refusal(
@@ -127,12 +128,12 @@ def _put_back(folder: Path, only: Sequence[str] = ()) -> None:
 
 
 def without(plan: Plan, hosts: Sequence[str]) -> Plan:
-    """The plan on other nodes than these, and than those that it leaves out already.
+    """The plan without these nodes, in addition to those that it already excludes.
 
     Raises
     ------
     Refusal
-        If it is of this machine, which has no other node.
+        If the plan is for this machine, which has no other node.
     """
     if plan.backend == "local":
         raise Refusal(

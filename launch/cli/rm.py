@@ -1,8 +1,8 @@
 """python -m launch rm RUN|STUDY|WORKFLOW ... [--force] [--yes]: remove finished runs and studies, after a look at what
 goes.
 
-Only the folders of runs go, and what the toolkit has put beside them in those of studies and workflows; what else lies
-there stays, links are not followed. What is queued or running is refused: cancel it first.
+It removes the folders of runs, and what the toolkit has put beside them in the folders of studies and workflows.
+Everything else there stays, and links are not followed. Queued or running runs are refused: cancel them first.
 """
 
 import contextlib
@@ -28,13 +28,13 @@ _BESIDE = (
     "jobs", "report", "code.patch", "code.json", PREDICTIONS, lock.FILE, lock.ORDERS, "workflow.log", INDEX,
     stages.INDEX,
 )  # fmt: skip
-"""What the toolkit puts into the folder of a study or workflow, its index last: without that it would be a folder of
-single runs."""
+"""What the toolkit puts into the folder of a study or workflow. The index comes last: without it the folder would be
+one of single runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options(Named):
-    """What may go."""
+    """What may be removed."""
 
     force: bool = False  # also runs that have no result, and those of which nobody can say whether they run
     yes: bool = False  # do not ask
@@ -47,8 +47,8 @@ def main(argv: list[str]) -> int:
     Raises
     ------
     Refusal
-        If something named is none of these, is a link, is under way, or has no result and --force is not given; then
-        nothing is removed. Or if nobody can be asked.
+        If something named is none of these, is a link, is under way, or has no result and --force is not given; nothing
+        is then removed. Also if there is no terminal on which to ask.
     """
     chosen, words = options.with_words(Options, argv, "rm")
     if not words:
@@ -67,7 +67,7 @@ def main(argv: list[str]) -> int:
     if not chosen.yes and not _agreed():
         print("nothing was removed")
         return 1
-    with contextlib.ExitStack() as locks:  # all before the first goes
+    with contextlib.ExitStack() as locks:  # all locks before the first removal
         for outermost in dict.fromkeys(resume.outermost(folder).resolve() for folder in folders):
             locks.enter_context(lock.alone(outermost))
         _refuse_unfinished(folders, chosen.force)  # one may have been resumed since
@@ -90,7 +90,7 @@ def _removable(path: Path) -> Path:
 
 
 def _distinct(folders: Sequence[Path]) -> list[Path]:
-    """Each once, however it is spelled, and without those whose runs go with another that is named."""
+    """Each folder once, however it is spelled, without folders whose runs go with another named folder."""
     spelled = list({folder.resolve(): folder for folder in reversed(folders)}.values())[::-1]
     runs = {folder: {run.resolve() for run in _runs([folder])} for folder in spelled}
     return [
@@ -115,7 +115,8 @@ def _refuse_of_others(folders: Sequence[Path]) -> None:
 
 
 def _refuse_mounted(folders: Sequence[Path]) -> None:
-    """What is mounted in a run is somebody's own, as what a link leads to is, and nothing of it shows in its path."""
+    """Refuse runs in which something is mounted. That belongs to somebody, like the target of a link, but its path does
+    not show it."""
     with contextlib.suppress(FileNotFoundError), open("/proc/self/mountinfo", "rb") as lines:  # not Linux
         mounted = [re.sub(rb"\\([0-7]{3})", lambda code: bytes([int(code[1], 8)]), line.split()[4]) for line in lines]
         for folder in folders:
@@ -145,7 +146,7 @@ def _refuse_unfinished(folders: Sequence[Path], force: bool) -> None:
 
 
 def _runs(folders: Sequence[Path]) -> list[Path]:
-    """The runs that go; not those in the folder of a study that are no part of it."""
+    """The runs that are removed, without those in the folder of a study that are not part of it."""
     found: list[Path] = []
     for folder in folders:
         if stages.is_workflow(folder):
@@ -172,7 +173,7 @@ def _listed(folders: Sequence[Path]) -> str:
 
 
 def _written(folders: Sequence[Path]) -> list[str]:
-    """What programs wrote beside their code, and so into the copy of it that goes: the user may look for it
+    """What programs wrote beside their code, and so into the copy that is removed: the user may look for it
     elsewhere."""
     found: dict[Path, str] = {}
     for folder in folders:
@@ -195,8 +196,8 @@ def _agreed() -> bool:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a run at once, a study or workflow from its runs to its index, so that what a kill leaves can be removed
-    again."""
+    """Remove a run at once; remove a study or workflow from its runs to its index, so that rm can complete a removal
+    that was killed."""
     if os.path.lexists(folder / "run.json"):
         removing.remove(folder)
         return
@@ -218,7 +219,7 @@ def _remove(folder: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # what is not ours is still in it
+    with contextlib.suppress(OSError):  # files of the user's are still in it
         folder.rmdir()
 
 

@@ -1,7 +1,7 @@
-"""python -m launch sites [NAME|FILE|new [--name NAME]] [--json]: the machines one can run on.
+"""python -m launch sites [NAME|FILE|new [--name NAME]] [--json]: the machines that you can run on.
 
-Without an argument: a table of the sites and which one this machine is. With a name or a file: check it and say what it
-holds. With ``new``: write a site file for this Slurm on the standard output.
+Without an argument: print a table of the sites and which one this machine is. With a name or a file: check it and print
+its content. With ``new``: write a site file for this Slurm to standard output.
 """
 
 import dataclasses
@@ -18,14 +18,14 @@ from launch.record.table import aligned
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How to say it, and how to call a new one."""
+    """How to print it, and the name for a new site."""
 
     json: bool = False  # as an object, for programs
     name: str | None = None  # of a new site
 
 
 def main(argv: list[str]) -> int:
-    """Print what is asked for; return the exit status.
+    """Print what was asked for; return the exit status.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def as_json() -> dict[str, Any]:
 
 
 def table() -> str:
-    """A line for each site, and which one this machine is."""
+    """One line for each site, and which one this machine is."""
     here, why = site.detect()
     rows = [("", "site", "a node", "recognised by", "")]
     for known in map(site.load, site.names()):
@@ -81,7 +81,7 @@ def table() -> str:
 
 
 def content(asked: Site) -> str:
-    """What a site file says, a line a key, and what it leaves open."""
+    """What a site file says, one line per key, and what it leaves open."""
     lines = []
     for key in dataclasses.fields(Site):
         value = getattr(asked, key.name)

@@ -1,8 +1,9 @@
-"""python -m launch status [RUN|FOLDER ...] [--advice] [--json]: how runs are; without a name, those in the folder runs.
+"""python -m launch status [RUN|FOLDER ...] [--advice] [--json]: the states of runs; without a name, of those in the
+folder runs.
 
-With --advice: what the runs that have ended asked for and what they used of it - time, cores, memory, GPUs - with the
-options to give next time; of a study for all its runs together, and on how many nodes it had the best cost for the
-time."""
+With --advice: what the runs that have ended asked for and what they used of it (time, cores, memory, GPUs), with the
+options to give next time. For a study, this covers all its runs together, and says on how many nodes it had the best
+cost for the time."""
 
 import contextlib
 import dataclasses
@@ -44,7 +45,7 @@ def main(argv: list[str]) -> int:
     Raises
     ------
     Refusal
-        If something named is no run and no folder with runs.
+        If something named is neither a run nor a folder with runs.
     """
     chosen, words = options.with_words(Options, argv, "status")
     if chosen.advice:
@@ -79,8 +80,8 @@ def _advise(named: Sequence[Path], as_objects: bool) -> int:
 def look(
     words: Sequence[str | Path],
 ) -> tuple[list[states.Known], dict[Path, float], list[bad_nodes.BadNode], list[str]]:
-    """What is known of the runs that are named, their efficiencies, the nodes that keep failing, and what could not be
-    found out."""
+    """What is known of the named runs, their efficiencies, the nodes that keep failing, and what could not be found
+    out."""
     known, silence = states.look(states.find(words))
     efficiencies: dict[Path, float] = {}
     doubts = [f"Slurm does not answer ({silence}): its states are those that the runs noted"] if silence else []
@@ -109,8 +110,8 @@ def as_json(
     efficiencies: Mapping[Path, float] | None = None,
     bad: Sequence[bad_nodes.BadNode] = (),
 ) -> list[dict[str, Any]]:
-    """The fields of `launch.submit.states.Known`, an object per run, its efficiency, and the bad nodes on which it has
-    failed."""
+    """For each run, an object with the fields of `launch.submit.states.Known`, its efficiency, and the bad nodes on
+    which it has failed."""
     return [
         {
             name: None if isinstance(value, float) and not math.isfinite(value) else value
@@ -124,19 +125,20 @@ def as_json(
 
 
 def table(rows: Sequence[dict[str, str]], always: Sequence[str]) -> list[str]:
-    """Lines of a table; a column that is empty in all rows is left out, but for those named."""
+    """Lines of a table, without columns that are empty in all rows, except those in ``always``."""
     names = [name for name in rows[0] if name in always or any(row[name] for row in rows)]
     return aligned([names, *([row[name] for name in names] for row in rows)]).split("\n")
 
 
 def show(lines: Sequence[str]) -> None:
-    """Print lines, on a terminal no longer than it is wide."""
+    """Print lines; on a terminal, cut them to its width."""
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     print("\n".join(line[:width] for line in lines))
 
 
 def rows(known: Sequence[states.Known], efficiencies: Mapping[Path, float] | None = None) -> list[dict[str, str]]:
-    """The cells of the table, by the names of its columns; a unit that all throughputs have is one of these."""
+    """The cells of the table, by the names of its columns. If all throughputs have the same unit, it is in the column's
+    name."""
     units = {one.unit for one in known if one.throughput is not None} or {UNIT}
     shared = next(iter(units)) if len(units) == 1 else ""
     return [_row(one, (efficiencies or {}).get(one.path), shared) for one in known]
@@ -164,8 +166,8 @@ def _row(one: states.Known, efficiency: float | None, unit: str) -> dict[str, st
 
 
 def _values(run: Path) -> dict[str, str]:
-    """The values of the axes of its study, as they are written."""
-    with contextlib.suppress(OSError, Unreadable):  # it is not in a study; what is wrong with that is said elsewhere
+    """The values of the axes of its study, as written."""
+    with contextlib.suppress(OSError, Unreadable):  # it is not in a study; a damaged study is reported elsewhere
         return _index(run.parent, os.stat(run.parent / INDEX).st_mtime_ns).get(run.name, {})
     return {}
 
@@ -176,6 +178,6 @@ def _index(folder: Path, changed: int) -> dict[str, dict[str, str]]:
 
 
 def _beside_name(run: Path) -> str:
-    """Those values that the name of the run does not show as they are."""
+    """The values that the name of the run does not show exactly."""
     hidden = {axis: value for axis, value in _values(run).items() if f"-{axis}{value}" not in run.name}
     return on_a_line(", ".join(f"{axis}={shown(axis, value)}" for axis, value in hidden.items()))

@@ -1,4 +1,4 @@
-"""What a file of TOML holds: tables, lists and values, each refused in one line where it is another; values as they are
+"""Reads tables, lists and values of a TOML file, refuses those of a wrong type in one line, and keeps values as
 written."""
 
 import datetime
@@ -11,14 +11,14 @@ from launch.plan import typed
 
 
 class Written(float):
-    """A number of a file that knows how it is written there: 1e-3, which as a float alone would be 0.001."""
+    """A number of a file that keeps its spelling there: 1e-3, which as a plain float would become 0.001."""
 
     text: str
 
     def __new__(cls, text: str) -> "Written":
         """As `float`."""
         number = super().__new__(cls, text)
-        number.text = text.replace("_", "")  # which part digits in TOML, and hardly anywhere else
+        number.text = text.replace("_", "")  # separates digits in TOML, but hardly anywhere else
         return number
 
     def __str__(self) -> str:
@@ -26,7 +26,7 @@ class Written(float):
 
 
 def table_of(tables: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A table within a definition; an empty one where there is none."""
+    """A table within a definition; empty if there is none."""
     table = tables.get(name, {})
     if not isinstance(table, dict):
         raise Refusal(
@@ -54,7 +54,7 @@ def words_of(tables: Mapping[str, Any], name: str) -> list[str]:
 
 
 def as_text(name: str, value: Any) -> str:
-    """A value as it is written on a command line; of a list or a table that is JSON."""
+    """A value as written on a command line; for a list or a table, JSON."""
     try:
         if isinstance(value, list | dict):
             text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_date)

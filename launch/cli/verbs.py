@@ -1,4 +1,4 @@
-"""The verbs of the command rankloop, those that measure and predict among them; each is imported when it is used."""
+"""The verbs of the command rankloop, including those that measure and predict. Each is imported when it is used."""
 
 import importlib
 from collections.abc import Sequence
@@ -31,12 +31,12 @@ VERBS = {
     "export": ("profiling.cli.export", "STUDY", "what was measured of each run, as CSV, Parquet or JSON"),
     "mllog": ("profiling.cli.mllog", "RUN", "the run as lines of an MLPerf log"),
 }
-"""Verb -> module, its arguments, and what it does. A module has ``main(argv) -> exit status``, or ``run(argv) -> str``
-to be printed."""
+"""For each verb: its module, its arguments, and what it does. A module has ``main(argv) -> exit status``, or
+``run(argv) -> str``, whose result is printed."""
 
 
 def run(verb: str, words: Sequence[str]) -> int:
-    """Do what a verb does, or print its help; return the exit status."""
+    """Run a verb, or print its help; return the exit status."""
     if {"-h", "--help"} & set(words):
         print(help_of(verb))
         return 0
@@ -48,13 +48,13 @@ def run(verb: str, words: Sequence[str]) -> int:
 
 
 def table(package: str = "") -> str:
-    """A line for each verb, or for those of one package."""
+    """One line for each verb, or for those of one package."""
     rows = [(f"{verb} {arguments}", what) for verb, (module, arguments, what) in VERBS.items() if package in module]
     return "\n".join(f"  {left:<24} {what}" for left, what in rows)
 
 
 def help_of(verb: str) -> str:
-    """What ``--help`` behind a verb prints."""
+    """What ``--help`` after a verb prints."""
     import re
 
     module = importlib.import_module(VERBS[verb][0])

@@ -1,4 +1,4 @@
-"""Which version of the toolkit this is, and from which commit, where it lies in its own repository."""
+"""The version of the toolkit and, if it is in its own repository, the commit."""
 
 import os
 import subprocess
@@ -9,9 +9,7 @@ from launch import HOME, VERSION
 def text() -> str:
     """The line of --version."""
     top, commit = _git("rev-parse", "--show-toplevel"), _git("rev-parse", "--short", "HEAD")
-    if not commit or os.path.realpath(top) != os.path.realpath(
-        HOME
-    ):  # installed, maybe into somebody else's repository
+    if not commit or os.path.realpath(top) != os.path.realpath(HOME):  # installed, perhaps inside another repository
         return f"rankloop {VERSION}"
     changed = ", with changes" if _git("status", "--porcelain", "--untracked-files=no") else ""
     return f"rankloop {VERSION} (commit {commit}{changed})"

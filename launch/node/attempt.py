@@ -1,10 +1,10 @@
-"""The beginning and the end of an attempt, noted in the run directory, for the script of a job:
+"""Record the beginning and end of an attempt in the run directory, for the script of a job:
 
 launch.node.attempt begin RUN [SUBMISSION [NOTE]]
 launch.node.attempt again RUN
 launch.node.attempt end RUN STATUS [ASKED]
 
-The script calls it on the first node; the local scheduler calls the same functions.
+The job script calls this module on the first node; the local scheduler calls the same functions.
 """
 
 import contextlib
@@ -27,25 +27,25 @@ from launch.record.writing import publish_json
 
 _UNHANDLED = "ended by SIGUSR2, the request of the launcher to save and leave, which the program does not handle"
 
-# Of the reasons for which ranks are ended, those for which a run is started again. Of others Slurm itself decides.
+# The reasons for an end after which the run is started again. For other reasons Slurm itself decides.
 _AGAIN = (None, "time limit", "preemption", "hung", _UNHANDLED)
 
 
 class MayNotBegin(Exception):
-    """Why an attempt is not to be made; nothing is wrong with the run."""
+    """The attempt must not be made, for the reason given; nothing is wrong with the run."""
 
 
 @contextlib.contextmanager
 def alone(run: RunDir) -> Iterator[None]:
-    """Hold the run's lock, which ends with the process that holds it.
+    """Hold the run's lock. It is released when the process that holds it ends.
 
     Raises
     ------
     MayNotBegin
-        If somebody else holds it. Where the file system has no locks, nobody does.
+        If another process holds it. On a file system without locks this is never raised.
     """
     with open(run.path / ".lock", "ab") as lock:
-        for _ in range(10):  # who only asks whether it runs holds it for an instant
+        for _ in range(10):  # a process that only checks whether the run is active holds it for an instant
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
@@ -59,7 +59,7 @@ def alone(run: RunDir) -> Iterator[None]:
 
 
 def begin(run: RunDir, submission: int | None = None, step_of: tuple[str, Sequence[str]] | None = None) -> int:
-    """Note that an attempt starts, here and now; return its number, counted from 1. Who calls it holds the run's lock.
+    """Record that an attempt starts here and now; return its number, counted from 1. The caller holds the run's lock.
 
     Parameters
     ----------
@@ -68,12 +68,13 @@ def begin(run: RunDir, submission: int | None = None, step_of: tuple[str, Sequen
     submission : int, optional
         Number of the job that makes the attempt; None for a script that was submitted by hand.
     step_of : tuple of str and sequence of str, optional
-        The allocation of which the attempt is to be a step, and its nodes, where this process is not on the first.
+        The allocation in which the attempt becomes a step, and its nodes; given if this process is not on the first
+        node.
 
     Raises
     ------
     MayNotBegin
-        If the run has a result, was cancelled meanwhile, was given to a later job, or another job is at work on it.
+        If the run has a result, was cancelled meanwhile, now belongs to a later job, or another job is working on it.
     Refusal
         If a file of another user lies in the run directory.
     """
@@ -110,25 +111,25 @@ def begin(run: RunDir, submission: int | None = None, step_of: tuple[str, Sequen
 
 
 def end(run: RunDir, status: int, reason: str | None = None, made: int = 1) -> str:
-    """Note how the attempt ended: done, stopped (it can be started again) or failed.
+    """Record how the attempt ended: done, stopped (it can be started again) or failed.
 
     Parameters
     ----------
     run : RunDir
-        Of which all ranks have ended.
+        The run; all its ranks have ended.
     status : int
         The exit status of srun, or of the first rank that failed.
     reason : str, optional
-        Why the ranks were ended from outside, where they were.
+        Why the ranks were ended from outside, if they were.
     made : int
-        How many attempts the job has made with this one.
+        How many attempts the job has made, including this one.
 
     Returns
     -------
     str
         "done", "stopped" or "failed".
     """
-    from launch.record import (  # here and below: what no rank waits for
+    from launch.record import (  # imported late, here and below: no rank waits for this
         diagnose,
         figures,
         hang,
@@ -150,19 +151,20 @@ def end(run: RunDir, status: int, reason: str | None = None, made: int = 1) -> s
     if failure is not None and failure.error == "ended by SIGUSR2" and plan.handles_warning:
         reason = _UNHANDLED
     if reason and reason != diagnose.NODE_FAILURE:
-        failure = None  # what ranks do then is the consequence
+        failure = None  # a failure of the ranks is then only a consequence
     if run.result() is not None:
         outcome = "done"
     elif hung is not None:
         outcome = "failed" if _why_not_again(run, plan, made, saved_step(run)) else "stopped"
-    # Slurm brings a job back that has lost a node, if it may.
+    # Slurm requeues a job that has lost a node, if it may.
     elif failure is not None and failure.error == diagnose.NODE_FAILURE and plan.max_attempts > 1:
         outcome = "stopped"
     elif (
         failure is not None and plan.spare_nodes and diagnose.is_of_the_node(failure.error) and made < plan.max_attempts
     ):
         outcome = "stopped"
-    # srun reports the largest status of all, so 75 may hide a rank that failed with less: ask the failures as well.
+    # srun reports the largest status of all ranks, so 75 may hide a rank that failed with a smaller one: check the
+    # failures too.
     elif failure is None and (reason or status == stop.STOPPED and diagnose.handles_warning(run)):
         outcome = "stopped"
     else:
@@ -189,7 +191,7 @@ def saved_step(run: RunDir) -> int:
 
 
 def may_start_again(run: RunDir, plan: Plan, made: int, reason: str | None) -> bool:
-    """Whether a run that was stopped is started again, by itself, after so many attempts; prints why not."""
+    """Whether a stopped run is started again automatically after this many attempts; prints why not."""
     if plan.max_attempts <= 1 or reason not in _AGAIN:
         return False
     if why := _why_not_again(run, plan, made):
@@ -198,7 +200,8 @@ def may_start_again(run: RunDir, plan: Plan, made: int, reason: str | None) -> b
 
 
 def _why_not_again(run: RunDir, plan: Plan, made: int, *step: int) -> str:
-    """Why a run is not started again after so many attempts, of which the last, if not noted yet, got to a step."""
+    """Why a run is not started again after this many attempts. ``step`` is where the last one got to, if not yet
+    recorded."""
     steps = [*(event.get("step", 0) for event in run.events("ended")), *step][-3:]
     if made >= plan.max_attempts:
         return f"{made} attempts were made"
@@ -224,7 +227,7 @@ def _step(allocation: str, nodes: Sequence[str]) -> dict[str, Any]:
 
 
 def _code(run: RunDir) -> dict[str, Any]:
-    """Which code the attempt runs, and what has changed at its place meanwhile; that is printed too."""
+    """Which code the attempt runs, and what has changed in the original since; prints the changes too."""
     record = snapshot.record_of(run)
     copied = bool(record and record.get("snapshot"))
     changes = snapshot.changes(run, 2.0 if copied else 30.0)
@@ -250,12 +253,12 @@ def _code(run: RunDir) -> dict[str, Any]:
 
 
 def _begin(run: RunDir, plan: Plan, submission: int | None, note: Path | None) -> None:
-    """Begin an attempt in a job, and say in a note to the ranks which it is.
+    """Begin an attempt in a job, and tell the ranks its number in a note.
 
     Raises
     ------
     MayNotBegin
-        If there is to be none; the note then says 0.
+        If the attempt must not be made; the note then says 0.
     """
     attempt = 0
     try:
@@ -272,7 +275,7 @@ def _begin(run: RunDir, plan: Plan, submission: int | None, note: Path | None) -
 
 def _begun(run: RunDir, plan: Plan, submission: int | None) -> int:
     try:
-        # Slurm itself puts a job back that was preempted or lost a node, as often as it likes.
+        # Slurm itself requeues a job that was preempted or lost a node, without any limit.
         if run.result() is None and _made(run, submission) >= max(plan.max_attempts, 1):
             raise Refusal(f"{plan.max_attempts} attempts were made; go on by hand with resume")
         return begin(run, submission)
@@ -282,7 +285,7 @@ def _begun(run: RunDir, plan: Plan, submission: int | None) -> int:
 
 
 def _end(run: RunDir, plan: Plan, status: int, asked: bool) -> int:
-    """End an attempt in a job, and put that back into the queue if it goes on; return the exit status of the script."""
+    """End an attempt in a job, and requeue the job if the run continues; return the exit status of the script."""
     from launch.record import diagnose
 
     made = _made(run, (run.events("started") or [{}])[-1].get("submission"), 1)
@@ -309,7 +312,7 @@ def why_ended(run: RunDir, status: int, asked: bool = False) -> str | None:
     from launch.record import diagnose
 
     reason = diagnose.ended_by_slurm(run)
-    if reason is None and (status or asked):  # what Slurm says of a task of an array stands elsewhere
+    if reason is None and (status or asked):  # Slurm keeps what it says of an array task elsewhere
         reason = slurm_job.ended_by() or ("cancelled" if asked else None)
     return reason
 
@@ -328,11 +331,12 @@ def _again(run: RunDir, plan: Plan, reason: str | None) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Begin or end an attempt of a run; return the exit status of the script, of a begun attempt 0."""
+    """Begin or end an attempt of a run; return the exit status for the script, which is 0 for an attempt that has
+    begun."""
     verb, folder, *rest = argv
     run = RunDir.open(folder)
     if verb == "again":
-        # Of a preemption, Slurm still waits for the ranks to save: to requeue the job would kill them.
+        # After a preemption, Slurm still waits for the ranks to save: requeuing the job now would kill them.
         if (reason := slurm_job.ended_by()) == "time limit":
             _again(run, run.plan(), reason)
         return 0

@@ -1,8 +1,7 @@
-"""A program that is not Python, or brings its own: it runs as a child of the rank, in its place as far as anybody can
-see.
+"""Runs a program that is not Python, or brings its own Python, as a child of the rank that stands in for it.
 
-It has the rank's descriptors, streams and environment, is sent the signals that the rank is sent, and its end becomes
-the rank's.
+The program has the rank's descriptors, streams and environment, and gets the signals that the rank gets. The rank ends
+as the program ends.
 """
 
 import ctypes
@@ -32,7 +31,7 @@ class Ended(Exception):
     number : int
         The signal.
     asked : bool
-        Whether the rank was sent one that means the end, and the program has only obeyed.
+        Whether the rank itself was sent a signal to end, which the program has only obeyed.
     """
 
     def __init__(self, number: int, asked: bool) -> None:
@@ -50,7 +49,7 @@ def run(words: list[str], cwd: str, alone: bool) -> None:
     cwd : str
         The folder to work in.
     alone : bool
-        Whether signals are sent to the rank's process alone, and not to all of its group, as Slurm and mpirun do.
+        Whether signals reach only the rank's process. Slurm and mpirun send them to its whole process group.
 
     Raises
     ------
@@ -67,7 +66,7 @@ def run(words: list[str], cwd: str, alone: bool) -> None:
     parent, libc = (
         os.getpid(),
         ctypes.CDLL(None),
-    )  # loaded here: between fork and exec it could wait for a lock for ever
+    )  # loaded here: between fork and exec, loading could wait for a lock for ever
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON | {signal.SIGCHLD})
 
     def prepare() -> None:
@@ -85,7 +84,7 @@ def run(words: list[str], cwd: str, alone: bool) -> None:
     while program.poll() is None:
         sent = signal.sigwaitinfo(_PASSED_ON | {signal.SIGCHLD})
         if sent.si_signo == signal.SIGCHLD or sent.si_pid == parent:
-            continue  # what is passed on to the group comes back to the rank too
+            continue  # a signal passed on to the group comes back to the rank
         ignored = signal.getsignal(sent.si_signo) is signal.SIG_IGN
         asked = asked or not ignored and sent.si_signo in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
         if alone and not ignored:

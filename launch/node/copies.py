@@ -1,8 +1,8 @@
-"""The copies of the user's code in a rank: where they take the place of the folders that they were made of.
+"""The copies of the user's code in a rank, which replace the folders that they were made from.
 
-The working directory is what it was, so that what a program reads and writes by a relative path stays there. Its script
-and its imports are those of the copy, under the copy's own paths: what reads a function's source again from its file -
-AutoGraph, Triton, a traceback - then reads what runs.
+The working directory does not change, so relative paths of the program lead where they did. The script and its imports
+come from the copy, under the copy's own paths. Whatever reads a function's source from its file again (AutoGraph,
+Triton, a traceback) then reads the code that runs.
 """
 
 import importlib.util
@@ -29,7 +29,8 @@ class Copies:
         self._real = [os.path.join(os.path.realpath(copy), "") for _, copy in pairs]
 
     def of(self, path: str) -> str | None:
-        """The copy of a file or folder; None where there is none, but a link to it or nothing, or it is one itself."""
+        """The copy of a file or folder. None if it was not copied (it is linked or left out), or is itself in a
+        copy."""
         folder, name = os.path.split(path)
         for whole in dict.fromkeys([os.path.join(os.path.realpath(folder), name), os.path.realpath(path)]):
             if os.path.join(whole, "").startswith(tuple(self._real)):
@@ -48,7 +49,7 @@ class Copies:
         return self.of(word) or word if word != "-m" else word
 
     def path(self, folders: Iterable[str]) -> list[str]:
-        """Folders in which modules are looked for, those that have copies replaced by these."""
+        """Folders in which Python looks for modules; those that have copies are replaced by their copies."""
         found = []
         for folder in folders:
             if copy := self.of(folder) if folder else None:
@@ -60,7 +61,7 @@ class Copies:
         return found
 
     def take_packages(self) -> None:
-        """Have the toolkit's own workloads come from the copy, where there is one."""
+        """Import the toolkit's own workloads from the copy, if there is one."""
         package: Any = sys.modules["workloads"]
         for place, folder in enumerate(package.__path__):
             if copy := self.of(folder):
@@ -68,15 +69,15 @@ class Copies:
                 _for_children(os.path.dirname(copy))
 
     def find_modules(self) -> None:
-        """Have modules come from the copies however they are found: by an editable install, or a path that is added
+        """Import modules from the copies however they are found, including by an editable install or a path added
         later."""
         if self._pairs:
             sys.meta_path.insert(0, self)  # type: ignore[arg-type]
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        """The module of this name that the other finders find, if a copy of it is to be taken; as an import asks for
-        it."""
-        # In a package its own path leads on; the toolkit stays what this rank is made of.
+        """The module that the other finders find under this name, taken from its copy if it has one; imports call
+        this."""
+        # A package finds its modules by its own path. The toolkit itself stays the one that this rank runs.
         if path is not None or name in ("launch", "profiling", "rankloop"):
             return None
         finders = [each for each in sys.meta_path if each is not self and hasattr(each, "find_spec")]
@@ -92,7 +93,6 @@ class Copies:
 
 
 def _for_children(folder: str) -> None:
-    """Put a folder on the path, behind all but the toolkit's: processes that are started by multiprocessing get this
-    path."""
+    """Put a folder at the end of the path, before only the toolkit's: processes of multiprocessing get this path."""
     if folder not in sys.path:
         sys.path.insert(sys.path.index(HOME) if HOME in sys.path else len(sys.path), folder)

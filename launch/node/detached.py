@@ -1,5 +1,5 @@
-"""A process beside a rank that is nobody's child: a program that waits for its children, or ends them, must not meet
-one that it did not start."""
+"""Starts a process beside a rank that is not the rank's child, because a program that waits for its children, or ends
+them, must not meet one that it did not start."""
 
 import contextlib
 import os
@@ -28,11 +28,11 @@ def start(command: list[str], descriptor: int, errors: Path) -> None:
         log = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         for number, own in enumerate((descriptor, descriptor, log)):
             os.dup2(own, number)
-        # The rank's own output would stay open for as long as any process holds it. What is open, and not all numbers
-        # that there might be: of those a container may have 2^30.
+        # Close what is inherited: the rank's output would stay open for as long as any process holds it. Only open
+        # descriptors are closed, as a container may allow 2^30 of them.
         for number in map(int, os.listdir("/proc/self/fd")):
             if number > 2:
-                with contextlib.suppress(OSError):  # that of the list itself
+                with contextlib.suppress(OSError):  # the descriptor of the listing itself
                     os.close(number)
         os.execv(command[0], command)
     finally:

@@ -1,4 +1,4 @@
-"""A failure of a rank, noted in the run directory before anyone else's view of it is lost."""
+"""Records the failure of a rank in the run directory, before its end makes other ranks fail."""
 
 import os
 import socket
@@ -18,7 +18,7 @@ def note(run: RunDir, rank: Rank, attempt: int, error: str, trace: str = "", ref
         "attempt": attempt,
         "rank": rank.rank,
         "node": rank.node,
-        "host": os.environ.get("SLURMD_NODENAME") or socket.gethostname(),  # the name by which Slurm can leave it out
+        "host": os.environ.get("SLURMD_NODENAME") or socket.gethostname(),  # the name by which Slurm can exclude it
         "error": error,
         "traceback": trace,
         "refused": refused,

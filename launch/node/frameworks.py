@@ -1,8 +1,8 @@
-"""What JAX, Keras and TensorFlow look for in the environment of a rank, so that an unchanged script of theirs finds the
-others.
+"""The environment variables by which unchanged scripts of JAX, Keras and TensorFlow find the other ranks.
 
-Each of these variables is read only by a program that asks to be one of several: `jax.distributed.initialize`,
-`keras.distribution.initialize`, and the strategies of `tf.distribute` for several workers. What the user has set stays.
+Only programs that ask to be one of several processes read these variables: by `jax.distributed.initialize`,
+`keras.distribution.initialize`, or the strategies of `tf.distribute` for several workers. Variables that the user has
+set stay.
 """
 
 import json
@@ -18,11 +18,11 @@ from launch.record.files import read_json, read_lines
 from launch.record.writing import append_line, publish_json
 
 _TF_WORKERS_MOST = 512
-"""Ranks up to which TF_CONFIG is set: every rank's copy names them all, and a variable has 128 KiB at most."""
+"""TF_CONFIG is set for at most so many ranks: each rank's copy names them all, and a variable has 128 KiB at most."""
 
 
 def variables(plan: Plan, rank: Rank, meeting: Path, attempt: int, patience_s: float) -> dict[str, str]:
-    """What they look for, once this rank knows where rank 0 is to be met.
+    """The variables, once this rank knows where to meet rank 0.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def variables(plan: Plan, rank: Rank, meeting: Path, attempt: int, patience_s: f
     attempt : int
         Start of the run.
     patience_s : float
-        How long to wait for the others where TF_CONFIG is to name them; it is not set if one does not come.
+        How long to wait for the others if TF_CONFIG needs their addresses; it is not set if one of them does not come.
     """
     coordinator, size, number = os.environ["JAX_COORDINATOR_ADDRESS"], str(rank.size), str(rank.rank)
     wanted = {
@@ -55,7 +55,7 @@ def variables(plan: Plan, rank: Rank, meeting: Path, attempt: int, patience_s: f
 
 
 def _may_ask(plan: Plan) -> bool:
-    """Whether the program may look for TF_CONFIG: all wait for all to name each other in it, so not for nothing."""
+    """Whether the program may read TF_CONFIG. To set it, all ranks wait for each other, which must not be in vain."""
     from launch.plan.cooperation import BY_NUMBER
 
     by_others = plan.cooperation not in (None, "", BY_NUMBER) and "tf.distribute" not in str(plan.cooperation)
@@ -63,7 +63,7 @@ def _may_ask(plan: Plan) -> bool:
 
 
 def _workers(plan: Plan, rank: Rank, own: str, meeting: Path, attempt: int, patience_s: float) -> list[str]:
-    """Address and port of each rank, by its number; nothing if one has not come in time."""
+    """Address and port of each rank, in the order of their numbers; empty if one has not come in time."""
     nodes = [meeting / f"workers-attempt{attempt}-node{node}.jsonl" for node in range(plan.nodes)]
     append_line(nodes[rank.node], {"rank": rank.rank, "address": own})
     note = meeting / f"workers-attempt{attempt}.json"
@@ -78,23 +78,23 @@ def _workers(plan: Plan, rank: Rank, own: str, meeting: Path, attempt: int, pati
 
     met = until(complete, patience_s)
     workers = [addresses[number] for number in sorted(addresses)]
-    publish_json(note, workers)  # also where they are not all, so that nobody waits any longer
+    publish_json(note, workers)  # even if some are missing, so that the others stop waiting
     return workers if met else []
 
 
 def known_to_jax() -> None:
-    """From now on ``jax.distributed.initialize()`` finds the number of ranks, and which this is, as under Slurm: where
-    it looks for the environment in which it runs, it finds this one too."""
+    """Let ``jax.distributed.initialize()`` find the number of ranks, and this rank's, as it does under Slurm: register
+    an environment that JAX detects."""
     imports.after("jax._src.clusters", _add_cluster)
 
 
 def _add_cluster(module: ModuleType) -> None:
     base = getattr(module, "ClusterEnv", None)
-    if base is None:  # of another version: it is left as it is
+    if base is None:  # a JAX version without this class is left as it is
         return
 
     class Rankloop(base):
-        """JAX calls these methods; to be derived from its class is to be registered."""
+        """JAX calls these methods; deriving from its class registers this one."""
 
         name = "rankloop"
 

@@ -1,9 +1,8 @@
-"""Horovod starts Gloo on all ranks at once, when the last has come to that point of its program.
+"""Makes Horovod start Gloo on all ranks at the same time, once the last one has reached that point of its program.
 
-While its ranks meet, Gloo listens at a port for each other rank, takes whoever connects first for that rank, and aborts
-the process when it was a scanner of ports or any other program. Nothing around Gloo can change that; but a rank that
-waits for the others here, in place of there, has its ports open for moments only, however much later the last one
-comes.
+While its ranks meet, Gloo listens at a port for each other rank. It takes whoever connects first for that rank, and
+aborts the process if that was a port scanner or another program. Nothing around Gloo can change that. But if a rank
+waits for the others here, instead of in Gloo, its ports are open only for moments, however late the last rank comes.
 """
 
 import os
@@ -13,13 +12,13 @@ from typing import Any
 
 from launch.node import imports
 
-_MODULE = "horovod.common.basics"  # that of ``hvd.init``, whatever the framework
+_MODULE = "horovod.common.basics"  # where ``hvd.init`` is, whatever the framework
 _POLL_S = 0.02
-_RANKS_A_SECOND = 5000  # that the chief's server can answer
+_RANKS_A_SECOND = 5000  # requests that the chief's server can answer
 
 
 def start_together(patience_s: float) -> None:
-    """From now on ``hvd.init`` waits for all ranks, at most so long; what Horovod does then is its own.
+    """Let ``hvd.init`` wait for all ranks before it starts. After ``patience_s`` it starts anyway, as Horovod does.
 
     Parameters
     ----------
@@ -49,7 +48,7 @@ def _wait_before_init(module: ModuleType, patience_s: float) -> None:
 
 def _wait_for_all(name: str, patience_s: float) -> None:
     """Say in the store that this rank is ready, and wait until the chief says that all are."""
-    import http.client  # and of a server, only where Horovod is used
+    import http.client  # imported only where Horovod is used
 
     rank, size = int(os.environ["HOROVOD_RANK"]), int(os.environ["HOROVOD_SIZE"])
     deadline, pause = time.monotonic() + patience_s, max(_POLL_S, size / _RANKS_A_SECOND)
@@ -63,7 +62,7 @@ def _wait_for_all(name: str, patience_s: float) -> None:
         if rank == 0:
             _ask("PUT", f"{name}/all")
     except (OSError, http.client.HTTPException):
-        pass  # the store is closed: Horovod says what that means
+        pass  # the store is closed: Horovod reports what follows
 
 
 def _ask(method: str, key: str) -> int:

@@ -1,5 +1,4 @@
-"""To be called when the user's program imports a certain module: it is found as it is, and changed once it has been
-executed."""
+"""Runs a function when the user's program has imported a certain module, for example to change the module."""
 
 import importlib.machinery
 import importlib.util
@@ -10,14 +9,14 @@ from typing import Any
 
 
 def after(name: str, change: Callable[[ModuleType], object]) -> None:
-    """Call a function with a module as soon as that has been imported; never, if it is not.
+    """Call a function with a module as soon as the module has been imported, if it ever is.
 
     Parameters
     ----------
     name : str
         The module, with the packages that it is in.
     change : callable
-        Is given the module.
+        Gets the module.
     """
     sys.meta_path.insert(0, _Finder(name, change))  # pyright: ignore[reportArgumentType]
 

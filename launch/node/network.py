@@ -1,8 +1,8 @@
-"""Which network NCCL uses, looked for while rank 0 runs:   launch.node.network RUN ATTEMPT PID BEGIN
+"""Find out which network NCCL uses, while rank 0 runs:   launch.node.network RUN ATTEMPT PID BEGIN
 
-NCCL says it in its log at the level INFO, which is asked of rank 0 alone, and into a file, so that the logs of the run
-stay as they are. A process beside the rank reads it: the rank's program is left alone, and what is wrong is said within
-seconds of NCCL's start, or ends the rank.
+NCCL names its network in its log at the level INFO. Only rank 0 is asked for that log, in a file, so that the logs of
+the run stay as they are. A process beside the rank reads the file, so the rank's program is left alone. A wrong network
+is reported, or ends the rank, within seconds of NCCL's start.
 """
 
 import contextlib
@@ -26,22 +26,22 @@ from launch.record.rundir import RunDir
 
 _SIOCGIFADDR = 0x8915  # of Linux: the address of an interface
 _LOOK_S = 0.5
-_MORE_S = 2.0  # after the line that names the network, for those about its provider and its connections
+_MORE_S = 2.0  # to wait after the line with the network, for lines about its provider and connections
 _MOST = 2**24  # bytes of the log of a node that are read
 
 
 def beside(run: RunDir, plan: Plan, rank: Rank, attempt: int) -> dict[str, str]:
-    """Have NCCL say which network it uses, and a process look for that, if this is rank 0 and somebody wants to know.
+    """Have NCCL log which network it uses, and start a process that reads it, on rank 0 of a run that asks for this.
 
     Returns
     -------
     dict of str to str
-        Variables for the rank: none where NCCL prints its log by the user's own wish.
+        Variables for the rank: none if the user has NCCL print its log already.
 
     Raises
     ------
     Refusal
-        If it must be known (``--require-network``), and variables of the user's hide it.
+        If the network must be known (``--require-network``) and variables that the user has set hide it.
     """
     if not rank.is_chief or not network.is_looked_for(plan):
         return {}
@@ -73,7 +73,7 @@ def _size(path: Path) -> int:
 
 
 def note_gloo(run: RunDir, attempt: int, interface: str) -> None:
-    """Note over which interface Gloo talks."""
+    """Record the interface that Gloo uses."""
     environment.add(run, attempt, "gloo", {"interface": interface, "address": _address(interface)})
 
 
@@ -89,7 +89,7 @@ def _prefix(attempt: int) -> str:
 
 
 def _said(run: RunDir, attempt: int, begin: int) -> str:
-    """What NCCL has said: in files of its own, or in the log of the first node behind its first bytes."""
+    """What NCCL has logged: in files of its own, or in the log of the first node after its first ``begin`` bytes."""
     if begin >= 0:
         paths = [run.node_log(0)]
     else:
@@ -110,7 +110,8 @@ def _lives(pid: int) -> bool:
 
 
 def main(argv: list[str]) -> int:
-    """Look until NCCL has named its network, or the rank has ended; note it, and end the rank if it may not be that."""
+    """Watch until NCCL has named its network or the rank has ended. Record the network, and end the rank if it is not
+    allowed."""
     run, attempt, pid, begin = RunDir(argv[0]), int(argv[1]), int(argv[2]), int(argv[3])
     plan, seen = run.plan(), None
     while _lives(pid):
@@ -131,5 +132,5 @@ def main(argv: list[str]) -> int:
     run.append_event("network", attempt=attempt, network=found.name, **({"reason": wrong} if wrong else {}))
     if wrong and plan.require_network and _lives(pid):
         failure.note(run, Rank(rank=0), attempt, f"--require-network: {wrong}")
-        os.kill(pid, signal.SIGKILL)  # the others end with it, and a program that it has started too
+        os.kill(pid, signal.SIGKILL)  # the other ranks, and a program that this one started, end with it
     return 0

@@ -1,10 +1,14 @@
 """GPUs and cores for each rank, and the check that no GPU is held twice.
 
-Sites disagree on who hands out the GPUs, so it is data: ``slurm`` (the step sees only its own), ``env`` (a variable
-hides the others from the process), ``framework`` (all of the node are visible, and the framework is told which one to
-use). Where neither the site nor the user says it, a workload, and a rank that was promised several GPUs, sees its own
-only; a program with one GPU per rank sees those of the whole node, as it does under torchrun, for it will ask for
-number LOCAL_RANK; and so does one that has got GPUs in its own way.
+Sites differ in who assigns the GPUs, so the site file says it:
+
+- ``slurm``: the step sees only its own GPUs.
+- ``env``: a variable hides the others from the process.
+- ``framework``: all GPUs of the node are visible, and the framework is told which one to use.
+
+If neither the site nor the user says it, a workload sees only its own GPUs, and so does a rank that was promised
+several. A program with one GPU per rank sees those of the whole node, as under torchrun, because it will ask for number
+LOCAL_RANK. So does a program that gets its GPUs in its own way.
 """
 
 import os
@@ -25,8 +29,8 @@ from launch.record.writing import append_line
 def pin(plan: Plan, rank: Rank) -> list[str]:
     """Restrict this process to its GPUs and cores. Call it before a framework is imported.
 
-    LAUNCH_GPU and LOCAL_RANK are set to the number of the rank's first GPU among those that it sees. Where it sees its
-    own only, both are 0, as under ``torchrun --virtual-local-rank``; LAUNCH_LOCAL_RANK and Horovod's variables keep the
+    LAUNCH_GPU and LOCAL_RANK are set to the number of the rank's first GPU among those that it sees. If it sees only
+    its own, both are 0, as under ``torchrun --virtual-local-rank``; LAUNCH_LOCAL_RANK and Horovod's variables keep the
     rank's number on the node.
 
     Parameters
@@ -44,7 +48,7 @@ def pin(plan: Plan, rank: Rank) -> list[str]:
     Raises
     ------
     Refusal
-        If the rank was promised GPUs and can use none.
+        If the rank was promised GPUs but can use none.
     """
     if plan.backend == "local":
         _bind_cores(rank.rank, plan.size, plan.cpus_per_task)
@@ -60,7 +64,7 @@ def pin(plan: Plan, rank: Rank) -> list[str]:
         raise Refusal(_no_gpu(plan, rank, fault))
     places = [str(share.seen.index(device)) for device in share.own]
     os.environ.update({plan.gpu_variable: ",".join(share.seen), "LAUNCH_GPU": places[0], "LOCAL_RANK": places[0]})
-    # Without it JAX takes one GPU, number SLURM_LOCALID, under Slurm, and elsewhere all that it sees.
+    # Without this, JAX takes one GPU under Slurm (number SLURM_LOCALID), and elsewhere all that it sees.
     os.environ.setdefault("JAX_LOCAL_DEVICE_IDS", ",".join(places))
     return own
 
@@ -69,16 +73,16 @@ class Share(NamedTuple):
     """The GPUs of a rank."""
 
     own: list[str]
-    seen: list[str]  # its own only, or those of the whole node
+    seen: list[str]  # only its own, or those of the whole node
 
 
 def share_of(plan: Plan, rank: Rank, visible: Sequence[str]) -> Share:
-    """Which of the GPUs that this process was given are the rank's, and which it is to see.
+    """Which GPUs of this process belong to the rank, and which the rank sees.
 
     Parameters
     ----------
     plan : Plan
-        Of the run; where it does not know how many GPUs there are, the ranks of the node share those that are visible.
+        Of the run. If it does not know the number of GPUs, the ranks of the node share the visible ones.
     rank : Rank
         Who this is.
     visible : sequence of str
@@ -87,12 +91,12 @@ def share_of(plan: Plan, rank: Rank, visible: Sequence[str]) -> Share:
     Returns
     -------
     Share
-        Ranks have as many GPUs each, one after the other. Of the whole node the first GPUs of all ranks come first, so
-        that the first of a rank's own has its local rank as number.
+        Each rank has the same number of consecutive GPUs. If a rank sees the whole node, the first GPUs of all ranks
+        come first, so that its own first GPU has its local rank as number.
     """
     pool, ranks, place = list(visible), rank.local_size, rank.local_rank
     if plan.backend == "local" and plan.gpus_per_node and not plan.share_gpus:
-        first = rank.node * plan.gpus_per_node  # all nodes are this machine, and divide its GPUs
+        first = rank.node * plan.gpus_per_node  # all nodes are this machine and share its GPUs
         pool = [visible[(first + i) % len(visible)] for i in range(min(plan.gpus_per_node, len(visible)))]
     elif plan.backend == "local":
         ranks, place = plan.size, rank.rank
@@ -128,7 +132,7 @@ def _no_gpu(plan: Plan, rank: Rank, fault: str) -> str:
 def compare(
     plan: Plan, rank: Rank, own: Sequence[str], meeting: Path, attempt: int, patience_s: float
 ) -> list[dict[str, Any]]:
-    """Tell the other ranks of this host what this one holds, and look at what they hold.
+    """Tell the other ranks of this host which GPUs this one holds, and check those that they hold.
 
     Parameters
     ----------
@@ -153,7 +157,7 @@ def compare(
     Raises
     ------
     Refusal
-        If two ranks hold the same GPU, on each of the two; unless the plan lets ranks share GPUs.
+        On both ranks, if two hold the same GPU and the plan does not let ranks share GPUs.
     """
     host = socket.gethostname()
     path = meeting / f"attempt{attempt}-{host}.jsonl"
@@ -173,7 +177,8 @@ def compare(
         raise Refusal(
             f"{missing}: see their node's log; a slow file system may need a larger patience_s in the site file"
         )
-    # Without a UUID there is only the number, and a Slurm that shows each rank its own GPUs numbers them anew for each.
+    # Without a UUID there is only the number, and if Slurm shows each rank only its own GPUs, it numbers them from 0
+    # for each.
     anew = plan.gpu_binding == "slurm" or plan.gpu_request == "gpus-per-task" or not plan.gpus_per_node
     # A program that asked for its GPUs in its own way may know how to share them.
     allowed = plan.share_gpus or not plan.gpus_per_node and plan.kind != "workload"
@@ -190,7 +195,7 @@ def compare(
 
 
 def _bind_cores(place: int, ranks: int, cores_each: int | None) -> None:
-    """Give this process an equal part of the cores, where there are enough for each rank to have its own."""
+    """Give this process an equal part of the cores, if there are enough for each rank to have its own."""
     cores = sorted(os.sched_getaffinity(0))
     each = cores_each or len(cores) // ranks
     if each and each * ranks <= len(cores):

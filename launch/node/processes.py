@@ -1,4 +1,4 @@
-"""What the kernel tells of a rank's processes: whether they live, what they use, and where they wait."""
+"""What the kernel reports about a rank's processes: whether they live, what they use, and where they wait."""
 
 import contextlib
 import os
@@ -8,20 +8,20 @@ from typing import NamedTuple
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 STATES = {"T": "is stopped (SIGSTOP)", "t": "is stopped by a debugger", "D": "waits in the kernel for I/O"}
-"""Of /proc/PID/stat those that say what is wrong."""
+"""The states in /proc/PID/stat that show what is wrong."""
 
 
 class Stat(NamedTuple):
-    """Of a line of /proc/PID/stat."""
+    """Fields of /proc/PID/stat."""
 
     state: str
     parent: int
-    cpu_s: float  # with children that have ended
-    began: int  # with the pid, which process it is
+    cpu_s: float  # including children that have ended
+    began: int  # start time; identifies the process together with the pid
 
 
 def stat(pid: int) -> Stat | None:
-    """What is known of a process; None where there is none, or all that is left of it is its status."""
+    """What is known of a process; None if there is none, or only its exit status is left."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
@@ -33,7 +33,7 @@ def stat(pid: int) -> Stat | None:
 
 
 def trees(roots: list[int]) -> dict[int, dict[int, Stat]]:
-    """Of each process that lives, it and all that it has started, by their pids."""
+    """For each process that lives, itself and all processes that it has started, by pid."""
     every = {int(name): found for name in os.listdir("/proc") if name.isdecimal() and (found := stat(int(name)))}
     children: dict[int, list[int]] = {}
     for pid, found in every.items():
@@ -58,15 +58,15 @@ def transferred(pid: int) -> int:
 
 
 class Thread(NamedTuple):
-    """Of /proc/PID/task/TID/schedstat, in nanoseconds."""
+    """Fields of /proc/PID/task/TID/schedstat, in nanoseconds."""
 
     ran: int
-    queued: int  # while it was ready to run
+    queued: int  # time for which it was ready to run but waited for a core
     turns: int  # how often it got a core
 
 
 def threads(pid: int) -> dict[int, Thread]:
-    """What the threads of a process have used, by their numbers; nothing where the kernel does not count it."""
+    """What the threads of a process have used, by thread number; empty if the kernel does not count it."""
     found = {}
     with contextlib.suppress(OSError):
         for name in os.listdir(f"/proc/{pid}/task"):
@@ -84,13 +84,14 @@ def polls(pid: int) -> bool:
 
 
 def catches(pid: int, number: int) -> bool:
-    """Whether a process handles a signal: any other would be ended by it."""
+    """Whether a process handles a signal; if not, the signal would end it."""
     mask = _status(pid, "SigCgt")
     return bool(mask) and bool(int(mask, 16) >> (number - 1) & 1)
 
 
 def waits(pid: int) -> list[str]:
-    """Where each thread of a process is, as far as the kernel tells: its state, what it waits for, its system call."""
+    """Where each thread of a process is in the kernel, if that is readable: its state, what it waits for, its system
+    call."""
     lines = []
     with contextlib.suppress(OSError):
         for thread in sorted(os.listdir(f"/proc/{pid}/task"), key=int):

@@ -1,8 +1,8 @@
-"""The user's program in this process, as ``python script.py`` or ``python -m module`` would run it.
+"""Runs the user's program in this process, as ``python script.py`` or ``python -m module`` would.
 
-It is the module ``__main__`` to the end of the process, with the path, arguments and imports that it has under Python
-alone: the toolkit's packages give way to the user's of the same name, and so do other modules that were imported before
-it.
+The program is the module ``__main__`` to the end of the process, with the path, arguments and imports that it has under
+plain Python. If it has modules of its own with the names of the toolkit's packages, or of others that were imported
+earlier, it gets its own.
 """
 
 import builtins
@@ -18,7 +18,7 @@ from launch.node.copies import Copies
 
 
 def run(words: list[str], cwd: str, ours: bool, copies: Copies) -> None:
-    """Run it to the end of its code; what it raises is the caller's.
+    """Run the program to the end of its code; its exceptions reach the caller.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def run(words: list[str], cwd: str, ours: bool, copies: Copies) -> None:
     sys.path[:] = [*first, INSIDE, *copies.path(folder for folder in sys.path if folder not in USERS_PATH)]
     words = [copies.file(words[0]), *words[1:]]
     sys.argv = words if words[0] != "-m" else words[1:]
-    sys.orig_argv = [sys.executable, *words]  # by which some frameworks start themselves again
+    sys.orig_argv = [sys.executable, *words]  # some frameworks restart themselves with this
     if ours:
         copies.take_packages()
         sys.path.append(HOME)  # for processes that it starts
@@ -62,7 +62,7 @@ def run(words: list[str], cwd: str, ours: bool, copies: Copies) -> None:
 
 
 def without_ours(trace: types.TracebackType | None) -> types.TracebackType | None:
-    """The traceback of an error of the program, from its own first line on."""
+    """The traceback of an error in the program, from the program's own first line on."""
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith((_NODE, START, "<frozen importlib")):
         trace = trace.tb_next
     return trace
@@ -90,8 +90,8 @@ def _module(name: str) -> tuple[ModuleSpec, types.CodeType]:
 
 
 def _give_way(own: list[str]) -> None:
-    """Forget the modules that the program has others of in its own folders; ours are still there where it has none of
-    the name."""
+    """Forget imported modules for which the program has its own in its folders. The toolkit's stay importable if it has
+    none of that name."""
     kept = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in PACKAGES}
     forgotten = {"", *PACKAGES}
     for name in {name.partition(".")[0] for name in sys.modules.keys() - AT_START} - forgotten:
@@ -122,7 +122,7 @@ class _Ours:
             if inner.startswith(f"{name}."):
                 sys.modules.setdefault(inner, module)
         module = self._modules[name]
-        ours: Any = self  # importlib.abc, of which loaders are to be, takes 5 ms to be imported
+        ours: Any = self  # not derived from importlib.abc.Loader: importing that takes 5 ms
         return ModuleSpec(name, ours, origin=module.__file__, is_package=True, loader_state=module.__spec__)
 
     def create_module(self, spec: ModuleSpec) -> types.ModuleType:

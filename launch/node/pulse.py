@@ -1,7 +1,7 @@
-"""What a rank shows to the watcher of its node, where there is one: its pulse, and its stacks when it is asked.
+"""What a rank shows to the watcher of its node, if there is one: its pulse, and on request its stacks.
 
-Both are in memory and no files, so that nothing is left of them, and a file system that hangs hides neither. The
-watcher finds them among the descriptors of the rank; what it starts finds the pulse by LAUNCH_PULSE.
+Both are in memory, not in files, so that nothing is left over, and a file system that hangs hides neither. The watcher
+finds them among the descriptors of the rank. Processes that the rank starts find the pulse by LAUNCH_PULSE.
 """
 
 import faulthandler
@@ -13,14 +13,14 @@ from typing import NamedTuple
 PULSE, STACKS = "rankloop-pulse", "rankloop-stacks"
 
 SIGNAL = signal.SIGRTMAX - 9
-"""At which a Python rank writes its stacks: Slurm, MPI, profilers and Python programs use others."""
+"""The signal at which a Python rank writes its stacks. Slurm, MPI, profilers and Python programs use other signals."""
 
 _SIZE = 128  # as in launch/inside/rankloop/_pulse.py
 _kept: list[int] = []
 
 
 class Beat(NamedTuple):
-    """A pulse as it was read."""
+    """A pulse, as read."""
 
     step: int
     count: int
@@ -29,7 +29,7 @@ class Beat(NamedTuple):
 
 
 def show(python: bool) -> None:
-    """Let this rank be watched; ``python``: its program runs in this very process."""
+    """Let this rank be watched. ``python`` says whether its program runs in this process."""
     descriptor = os.memfd_create(PULSE)
     os.ftruncate(descriptor, _SIZE)
     os.environ["LAUNCH_PULSE"] = f"/proc/{os.getpid()}/fd/{descriptor}"
@@ -40,7 +40,7 @@ def show(python: bool) -> None:
 
 
 def find(pid: int, name: str) -> str | None:
-    """The path by which a descriptor of that name of a process can be opened, or None."""
+    """The path by which a process's descriptor of that name can be opened, or None."""
     folder = f"/proc/{pid}/fd"
     try:
         for entry in os.listdir(folder):
@@ -52,7 +52,7 @@ def find(pid: int, name: str) -> str | None:
 
 
 def read(path: str) -> Beat | None:
-    """A pulse, or None where nothing was written, or just now."""
+    """A pulse; None if none was written yet, or one is being written now."""
     try:
         with open(path, "rb") as file:
             text = file.read(_SIZE).decode(errors="replace")

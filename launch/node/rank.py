@@ -1,4 +1,4 @@
-"""Who am I: the rank of this process, as whoever started it has said."""
+"""The rank of this process, as given by whatever started it."""
 
 import os
 from collections.abc import Mapping
@@ -25,9 +25,9 @@ class Rank:
         return self.rank == 0
 
 
-# For each way of starting: the variables of rank, size, local rank, local size, node, nodes. The first whose rank is
-# set wins: ours first, then mpirun before Slurm, as under mpirun inside an allocation SLURM_PROCID is that of the
-# batch step (0) in every process.
+# The variables of each starter: rank, size, local rank, local size, node, nodes. The first starter whose rank is set
+# wins. Ours comes first. mpirun comes before Slurm, because under mpirun inside an allocation every process has the
+# SLURM_PROCID of the batch step (0).
 _SOURCES = {
     "launch": ("LAUNCH_RANK", "LAUNCH_SIZE", "LAUNCH_LOCAL_RANK", "LAUNCH_LOCAL_SIZE", "LAUNCH_NODE", "LAUNCH_NODES"),
     "openmpi": (
@@ -51,8 +51,8 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Rank:
     Returns
     -------
     Rank
-        The one rank of one where nobody has said anything. Where the starter does not say the node's index, ranks
-        are taken to fill the nodes in blocks of ``local_size``, as srun and mpirun do by default.
+        A single rank if no starter has set anything. If the starter does not give the node's index, ranks are assumed
+        to fill the nodes in blocks of ``local_size``, as srun and mpirun do by default.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Rank:
     for source, names in _SOURCES.items():
         if names[0] not in environ:
             continue
-        # A Slurm batch script has SLURM_PROCID too; only what srun started has a step with tasks.
+        # A Slurm batch script has SLURM_PROCID too; only processes that srun started have a step with tasks.
         if source == "slurm" and ("SLURM_STEP_ID" not in environ or names[1] not in environ):
             continue
         rank, size, local_rank, local_size, node, nodes = (_number(environ, name) for name in names)
@@ -92,8 +92,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Rank:
 
 
 def environment(rank: Rank) -> dict[str, str]:
-    """Say it again: the variables by which this process's rank is known to the workload, in our names and in
-    torchrun's."""
+    """The variables that tell the workload the rank of this process, under our names and torchrun's."""
     values = (rank.rank, rank.size, rank.local_rank, rank.local_size, rank.node, rank.nodes)
     ours = dict(zip(_SOURCES["launch"], map(str, values)))
     others = dict(zip(_SOURCES["torchrun"], map(str, values)))
@@ -101,8 +100,8 @@ def environment(rank: Rank) -> dict[str, str]:
 
 
 def rank_number(environ: Mapping[str, str] = os.environ) -> int:
-    """The rank of this process for a line about it, even where the rest of its environment contradicts itself; 0 if it
-    is not known."""
+    """The rank of this process for messages, even if the rest of its environment contradicts itself; 0 if it is not
+    known."""
     texts = (environ.get(names[0], "") for names in _SOURCES.values())
     return next((int(text) for text in texts if text.isdecimal()), 0)
 

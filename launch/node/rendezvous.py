@@ -1,8 +1,8 @@
-"""How ranks find each other, under srun, mpirun or as plain processes: Horovod over Gloo or MPI, without ssh.
+"""Lets ranks find each other, under srun, mpirun or as plain processes: Horovod over Gloo or MPI, without ssh.
 
-For Gloo, the chief starts a rendezvous server within its process and writes into the run directory, which nobody else
-can read, where it listens and the secret that it wants to hear. The same note holds the address and ports that
-torch.distributed, JAX and others want.
+For Gloo, the chief (rank 0) starts a rendezvous server in its process. It writes the server's address, and a secret
+that clients must show, into the run directory, which nobody else can read. The same note holds the address and ports
+that torch.distributed, JAX and others need.
 """
 
 import ctypes
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _server: "RendezvousServer | None" = None  # the chief's
 _marks: list[socket.socket] = []
-"""Names of the ports that are this process's own; never closed."""
+"""Sockets whose names reserve this process's ports; never closed."""
 
 
 def meet(plan: Plan, rank: Rank, meeting: Path, attempt: int, patience_s: float) -> dict[str, str]:
@@ -50,7 +50,7 @@ def meet(plan: Plan, rank: Rank, meeting: Path, attempt: int, patience_s: float)
     Returns
     -------
     dict of str to str
-        The environment that Horovod, torch.distributed and others look for.
+        The variables that Horovod, torch.distributed and others look for.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def meet(plan: Plan, rank: Rank, meeting: Path, attempt: int, patience_s: float)
             "master_port": os.environ.get("MASTER_PORT") or own_port(),
             "jax_port": own_port(),
         }
-        publish(note, json.dumps(told), mode=0o600)  # also where the run was opened to others
+        publish(note, json.dumps(told), mode=0o600)  # even if the run is open to others
         (address, port), own = places[0], candidates[0]
     else:
         told = _wait_for(note, patience_s)
@@ -77,7 +77,7 @@ def meet(plan: Plan, rank: Rank, meeting: Path, attempt: int, patience_s: float)
         except Refusal:
             if plan.kind == "workload":
                 raise
-            # A program that meets nobody may have ended on rank 0 already; one that does will find out.
+            # A program that meets nobody may already have ended on rank 0; one that meets others will find out.
             (address, port), own = told["places"][0], "127.0.0.1"
     environment = {"MASTER_ADDR": os.environ.get("MASTER_ADDR") or address, "MASTER_PORT": str(told["master_port"])}
     if plan.kind != "workload":
@@ -94,7 +94,7 @@ def meet(plan: Plan, rank: Rank, meeting: Path, attempt: int, patience_s: float)
 
 
 def close() -> None:
-    """Answer nobody any more: all ranks have met. Where there is no server, do nothing."""
+    """Stop answering, because all ranks have met. Without a server, do nothing."""
     global _server
     if _server:
         _server.close()
@@ -102,7 +102,7 @@ def close() -> None:
 
 
 def horovod(rank: Rank, address: str, port: int, secret: str) -> dict[str, str]:
-    """What Horovod wants to know of a rank to start over Gloo."""
+    """The variables from which Horovod starts a rank over Gloo."""
     from launch.node.rendezvous_server import address_for_horovod
 
     values = {
@@ -112,7 +112,7 @@ def horovod(rank: Rank, address: str, port: int, secret: str) -> dict[str, str]:
         "LOCAL_SIZE": rank.local_size,
         "CROSS_RANK": rank.node,
         "CROSS_SIZE": rank.nodes,
-        "HOSTNAME": f"node{rank.node}",  # tells the nodes of a run apart, also where several are one host
+        "HOSTNAME": f"node{rank.node}",  # distinguishes the nodes of a run, even if several are one host
         "GLOO_RENDEZVOUS_ADDR": address_for_horovod(address, port, secret),
         "GLOO_RENDEZVOUS_PORT": port,
         "CONTROLLER": "gloo",
@@ -142,7 +142,7 @@ def _reach(places: list[tuple[str, int]], secret: str) -> tuple[tuple[str, int],
     """The first place at which the chief answers, and the address of this host on the way there."""
     if not secret:
         return places[0], places[0][0]
-    from launch.node.rendezvous_server import knock  # HTTP takes its time to be imported
+    from launch.node.rendezvous_server import knock  # importing HTTP takes time
 
     refusals = []
     for address, port in places:
@@ -157,7 +157,7 @@ def _reach(places: list[tuple[str, int]], secret: str) -> tuple[tuple[str, int],
 
 
 def _addresses(interface: str | None) -> list[str]:
-    """The IPv4 addresses at which others may reach this host, the likeliest first."""
+    """The IPv4 addresses at which others may reach this host, the most likely one first."""
     by_interface = dict(_interfaces())
     if interface:
         if interface not in by_interface:
@@ -186,12 +186,13 @@ def _interface(address: str) -> str:
 
 
 _SIOCGIFCONF = 0x8912
-"""Of linux/sockios.h; see netdevice(7): the interfaces that are up, each with an IPv4 address."""
+"""From linux/sockios.h; see netdevice(7): lists the interfaces that are up, each with an IPv4 address."""
 
 
 def _interfaces() -> list[tuple[str, str]]:
-    """The interfaces of this host that are up, and their IPv4 addresses; psutil takes 50 ms to be imported."""
-    size = struct.calcsize("16s16s8x")  # of a struct ifreq, which holds a name and a struct sockaddr_in
+    """The interfaces of this host that are up, and their IPv4 addresses. Does not use psutil, whose import takes 50
+    ms."""
+    size = struct.calcsize("16s16s8x")  # size of a struct ifreq, which holds a name and a struct sockaddr_in
     room = bytearray(1024 * size)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
         place = (ctypes.c_char * len(room)).from_buffer(room)
@@ -212,14 +213,15 @@ def own_address(plan: Plan, chief: str) -> str:
 
 
 def own_port() -> int:
-    """A free port that no connection is given by chance, and that no other run on this host is told to use."""
+    """A free port that the kernel gives to no connection by chance, and that no other run on this host was told to
+    use."""
     low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
     parts = [part for part in (range(10000, min(low, 65536)), range(max(high + 1, 10000), 65536)) if part]
     ports = list(itertools.chain.from_iterable(parts or [range(1024, 10000)]))
-    first = int.from_bytes(os.urandom(4)) % len(ports)  # two launchers that start together seldom try the same
+    first = int.from_bytes(os.urandom(4)) % len(ports)  # so two launchers that start together seldom try the same
     for port in ports[first:] + ports[:first]:
-        # Until the program listens there, a name of this port is taken, which ends with this process and is of this
-        # network.
+        # Until the program listens there, a socket name reserves this port. It ends with this process and is valid for
+        # this network namespace.
         mark = socket.socket(socket.AF_UNIX)
         try:
             mark.bind(f"\0rankloop-port-{port}")

@@ -1,12 +1,12 @@
-"""The store through which Gloo's ranks learn each other's addresses: key -> value over HTTP, for one run and nobody
-else.
+"""The store through which Gloo's ranks learn each other's addresses: keys and values over HTTP, for one run only.
 
-It speaks what the ``HTTPStore`` of Horovod 0.28 speaks, in whose place it stands because that answers whoever asks, at
-every address of the host, for as long as its process lives. Horovod asks for ``http://ADDR:PORT/scope/key`` and takes
-ADDR from the environment as it is; with ``host:port/secret`` there, the secret stands in the path of each request.
+It speaks the protocol of the ``HTTPStore`` of Horovod 0.28 and replaces Horovod's server, because that one answers
+anybody, at every address of the host, for as long as its process lives. Horovod asks for ``http://ADDR:PORT/scope/key``
+and takes ADDR from the environment as it is. If ADDR holds ``host:port/secret``, the secret is in the path of each
+request.
 
-Any program on the network can connect, so one thread serves a bounded number of connections: one that has not shown the
-secret has a few seconds, and leaves earlier when others wait.
+Any program on the network can connect, so one thread serves a bounded number of connections. A connection that has not
+shown the secret is dropped after a few seconds, or earlier when others wait.
 """
 
 import functools
@@ -20,14 +20,14 @@ import threading
 import time
 
 _CONNECTIONS = 128  # at once; a process usually has 1,024 descriptors, which the program needs for itself
-_SECRET_S = 5.0  # until the secret is shown
-_REQUEST_S = 60.0  # for all of a request with the secret and its answer
+_SECRET_S = 5.0  # for a connection to show the secret
+_REQUEST_S = 60.0  # for a whole request with the secret, and its answer
 _HEAD = 8192  # bytes of a request before its body
 _BACKLOG = 4096  # all ranks may come at once
 
 
 class RendezvousServer:
-    """A store that listens until it is closed, and answers those who know its secret.
+    """A store that listens until it is closed, and answers clients that know its secret.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class RendezvousServer:
         self._thread.join()
 
     def _serve(self) -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are for the program, in the main thread
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # for the program, in the main thread
         while not self._closing:
             for key, _ in self._selector.select(0.1):
                 key.data()
@@ -80,7 +80,7 @@ class RendezvousServer:
             return
         try:
             accepted, _ = listener.accept()
-        except OSError:  # it has left already, or this process has no descriptor to spare
+        except OSError:  # the client has left already, or this process has no free descriptor
             self._make_room()
             time.sleep(0.001)
             return
@@ -88,10 +88,10 @@ class RendezvousServer:
         connection = _Connection(accepted)
         self._connections[connection] = None
         self._selector.register(accepted, selectors.EVENT_READ, functools.partial(self._go_on, connection))
-        self._go_on(connection)  # what a rank asks is mostly there by now
+        self._go_on(connection)  # most requests have arrived by now
 
     def _make_room(self) -> bool:
-        """End the oldest connection that has not shown the secret, once more looking whether it does."""
+        """Drop the oldest connection that has not shown the secret, after checking once more whether it does."""
         stranger = next((each for each in self._connections if not each.known), None)
         if stranger:
             self._go_on(stranger)
@@ -100,8 +100,8 @@ class RendezvousServer:
         return len(self._connections) < _CONNECTIONS
 
     def _go_on(self, connection: "_Connection") -> None:
-        """Read or write what can be; a connection that breaks off or sends garbage is dropped without a word."""
-        if connection not in self._connections:  # it had to leave just now
+        """Read or write what is possible; silently drop a connection that breaks off or sends garbage."""
+        if connection not in self._connections:  # it was dropped just now
             return
         try:
             if not connection.answer:
@@ -132,13 +132,13 @@ class _Connection:
         self.socket = accepted
         self.known = False  # whether the secret was shown
         self.deadline = time.monotonic() + _SECRET_S
-        self.answer = memoryview(b"")  # what of it is still to be sent
+        self.answer = memoryview(b"")  # the part of it that is still to be sent
         self._port = accepted.getsockname()[1]
         self._received = bytearray()
         self._method, self._key, self._begin, self._end = b"", "", 0, 0  # of the request, and where its body is
 
     def read(self, store: RendezvousServer) -> memoryview:
-        """Read on; return the answer once the request is whole, nothing before.
+        """Read on; return the answer once the request is complete, and nothing before that.
 
         Raises
         ------
@@ -185,17 +185,17 @@ def _answer(status: http.HTTPStatus, body: bytes = b"") -> memoryview:
 
 
 def address_for_horovod(address: str, port: int, secret: str) -> str:
-    """What HOROVOD_GLOO_RENDEZVOUS_ADDR is to be."""
+    """The value for HOROVOD_GLOO_RENDEZVOUS_ADDR."""
     return f"{address}:{port}/{secret}"
 
 
 def knock(address: str, port: int, secret: str, timeout_s: float) -> str:
-    """Ask a server whether it is the one with this secret; the address of this host on the way there.
+    """Ask a server whether it is the one with this secret; return the address of this host on the way there.
 
     Raises
     ------
     OSError
-        If it cannot be reached, or is another.
+        If it cannot be reached, or is a different server.
     """
     for tries_left in (2, 1, 0):
         connection = http.client.HTTPConnection(address, port, timeout=timeout_s)
@@ -206,7 +206,7 @@ def knock(address: str, port: int, secret: str, timeout_s: float) -> str:
             if connection.getresponse().status == http.HTTPStatus.NOT_FOUND:
                 return own
             break
-        except ConnectionResetError:  # it had to leave for others
+        except ConnectionResetError:  # the server dropped it in favour of others
             if not tries_left:
                 raise
         except http.client.HTTPException:

@@ -1,7 +1,8 @@
-"""The sampler of a node, which reads its GPUs and processes, beside the node's first rank.
+"""Starts the sampler of a node beside the node's first rank. The sampler reads the node's GPUs and processes.
 
-It is no child of the rank: a program that waits for its children, or ends them, must not meet one that it did not
-start. They are joined by a socket, whose end tells the sampler that the rank's program is over, however it ended.
+The sampler is not a child of the rank: a program that waits for its children, or ends them, must not meet one that it
+did not start. A socket connects the two. When it closes, the sampler knows that the rank's program is over, however it
+ended.
 """
 
 import atexit
@@ -20,22 +21,22 @@ from launch.record.rundir import RunDir
 
 SAMPLER = "profiling.telemetry.sampler"  # started by name, as a workload is
 
-_OTHERS_S = 2.0  # for the node's other ranks to end; one that waits for this very process must not be waited for
+_OTHERS_S = 2.0  # for the node's other ranks to end; not longer, as one of them may be waiting for this process
 _COMPACTING_S = 60.0
 
 
-_joined: tuple[int, socket.socket] | None = None  # the process that has started a sampler, and what joins them
+_joined: tuple[int, socket.socket] | None = None  # the process that has started a sampler, and the socket between them
 
 
 def beside(run: RunDir, plan: Plan, rank: Rank, attempt: int, here: list[dict[str, Any]]) -> None:
-    """Have the node read until this process ends, if it is the node's first rank and the plan says so.
+    """Have the node sampled until this process ends, if this is the node's first rank and the plan asks for it.
 
     Parameters
     ----------
     run : RunDir
         Of the run.
     plan : Plan
-        Its ``sample_hz`` says how often; 0 is never.
+        Of the run; its ``sample_hz`` says how often to sample, 0 never.
     rank : Rank
         Who this is.
     attempt : int
@@ -52,21 +53,21 @@ def beside(run: RunDir, plan: Plan, rank: Rank, attempt: int, here: list[dict[st
         words = [str(run.path), str(rank.node), str(attempt), str(plan.sample_hz), json.dumps(here)]
         detached.start(own_command(sys.executable, SAMPLER, *words), theirs.fileno(), run.readings / "errors.log")
     _joined = os.getpid(), ours
-    atexit.register(leave)  # it runs last: after the program's threads have ended, and after its own exit handlers
+    atexit.register(leave)  # runs last: after the program's threads have ended, and after its own exit handlers
 
 
 def leave(wait: bool = True) -> None:
-    """Have the sampler end, if there is one.
+    """End the sampler, if there is one.
 
-    After a good end of the program ``wait`` for it to put its file in order, which Slurm would cut short: it kills what
-    is left on a node when the last rank has ended. After a bad one nothing is waited for; the readings are whole all
-    the same.
+    After the program has ended well, ``wait`` until the sampler has put its file in order: Slurm would cut that short,
+    because it kills what is left on a node when the last rank has ended. After a failure do not wait; the readings are
+    complete all the same.
     """
     global _joined
-    if _joined is None or _joined[0] != os.getpid():  # in a process that the program has forked
+    if _joined is None or _joined[0] != os.getpid():  # this is a process that the program has forked
         return
     ours, _joined = _joined[1], None
-    # Not by closing it: processes that the program has forked hold the socket too.
+    # Closing it would not be enough: processes that the program has forked hold the socket too.
     with contextlib.suppress(OSError):  # it has ended already, and errors.log says why
         ours.shutdown(socket.SHUT_WR)
         if wait:

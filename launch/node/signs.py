@@ -1,5 +1,5 @@
-"""The signs of life of a rank: beats of its pulse, steps in its file, and where these do not decide alone, CPU time,
-bytes and output."""
+"""The signs of life of a rank: beats of its pulse and steps in its file, and, where these alone do not decide, CPU
+time, bytes and output."""
 
 import os
 import signal
@@ -10,18 +10,20 @@ from launch.record import hang
 from launch.record.rundir import RunDir
 
 _USES = 0.05
-"""Cores from which on a rank uses CPU; with Horovod, whose thread takes 0.1 while it waits, this does not tell."""
+"""A rank that takes so many cores uses CPU. With Horovod this shows nothing, because its thread takes 0.1 while it
+waits."""
 
 _COMPUTES = 0.5
-"""Cores from which on it does whatever it has loaded."""
+"""A rank that takes so many cores uses CPU, whatever libraries it has loaded."""
 
 _TURN_NS, _WANTS = 500_000, 0.2
-"""What a thread that computes has of each turn on a core, and the part of the time for which it runs or could run: that
-holds however many others want the cores (2.3 ms with eight processes for each; one that polls has 0.1 ms)."""
+"""A thread computes if its turns on a core last so long, and it runs or is ready to run for such a part of the time.
+This holds however many others want the cores: turns last 2.3 ms with eight processes per core, and 0.1 ms in a thread
+that polls."""
 
 
 _ALWAYS = 0.95
-"""The part of the time from which on a thread computes, however short its turns are on a node that is very busy."""
+"""A thread that wants a core for such a part of the time computes, however short its turns are on a very busy node."""
 
 
 class Watched:
@@ -34,7 +36,7 @@ class Watched:
     rank : int
         Its number.
     pid : int
-        Its process, which lives.
+        Its process, which is alive.
 
     Attributes
     ----------
@@ -43,7 +45,7 @@ class Watched:
     steps : bool
         Whether it has shown steps, or phases.
     strict : bool
-        Whether it shows them now, so that nothing else counts.
+        Whether it shows them now, so that no other sign counts.
     """
 
     def __init__(self, run: RunDir, rank: int, pid: int) -> None:
@@ -54,8 +56,8 @@ class Watched:
         self.idle_s, self.step, self.phase = 0.0, 0, ""
         self.steps = self.strict = False
         self.state = ""
-        self.at = ""  # where it is in its program, once its stacks are kept
-        self.waits_for_others = False  # as they show
+        self.at = ""  # where it is in its program, known once its stacks are kept
+        self.waits_for_others = False  # as its stacks show
         self.tree: dict[int, processes.Stat] = {}
         self._pulse = pulse.find(pid, pulse.PULSE)
         self._count, self._cpu_s, self._bytes = 0, 0.0, 0
@@ -63,7 +65,7 @@ class Watched:
         self._lines = hang.NewLines(run.rank_steps(rank))
 
     def lives(self) -> bool:
-        """Whether its process is there still."""
+        """Whether its process is still there."""
         found = processes.stat(self.pid)
         return found is not None and found.began == self._began
 
@@ -73,11 +75,11 @@ class Watched:
         Parameters
         ----------
         tree : dict
-            Its process and those that it has started.
+            Its process and all processes that it has started.
         elapsed_s : float
             Since the last look.
         counted_s : float
-            By how much it has been idle longer if there are none.
+            Seconds to add to its idle time if there are no signs.
         printed : bool
             Whether the ranks of the node have printed anything.
         """
@@ -125,7 +127,7 @@ class Watched:
         return False
 
     def send(self, number: int) -> None:
-        """Send a signal to its process; SIGKILL to all that it has started as well."""
+        """Send a signal to its process; send SIGKILL also to all processes that it has started."""
         if not self.lives():
             return
         for pid in [self.pid, *(set(self.tree) - {self.pid} if number == signal.SIGKILL else ())]:
@@ -137,7 +139,7 @@ class Watched:
                     pass
 
     def facts(self) -> dict[str, Any]:
-        """What is said of it to the other watchers."""
+        """What the other watchers are told about it."""
         return {
             "rank": self.rank, "alive": self.alive, "idle_s": round(self.idle_s, 2), "steps": self.steps,
             "strict": self.strict, "step": self.step, "phase": self.phase, "state": self.state, "at": self.at,

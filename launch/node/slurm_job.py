@@ -1,4 +1,4 @@
-"""The Slurm job that this process is part of: its number, why it is being ended, and its way back into the queue."""
+"""The Slurm job that this process is part of: its number, why Slurm is ending it, and how to requeue it."""
 
 import os
 import re
@@ -7,11 +7,11 @@ import time
 from collections.abc import Sequence
 
 _AT_WORK = ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING")
-_CLEANING_UP_S = 150.0  # Slurm asks a node again that has not answered after KillWait + 2 MessageTimeout, once a minute
+_CLEANING_UP_S = 150.0  # a silent node is asked again after KillWait + 2 MessageTimeout, once a minute
 
 
 def number() -> str | None:
-    """This job as it is to be named to Slurm, or None outside of one.
+    """The job ID by which Slurm knows this job, or None outside of a job.
 
     A task of an array is ARRAY_TASK: the SLURM_JOB_ID of its last task is that of the whole array.
     """
@@ -25,12 +25,12 @@ def restarts() -> int:
 
 
 def nodes() -> str:
-    """The nodes of this job, without those that it has lost meanwhile, as far as Slurm answers."""
+    """The nodes of this job, without those that it has lost since, if Slurm answers."""
     return _show(number() or "").get("NodeList") or os.environ.get("SLURM_JOB_NODELIST", "")
 
 
 def lost(hosts: Sequence[str]) -> set[str]:
-    """Those of some nodes that Slurm does not give work to, as far as it answers."""
+    """Those of the given nodes to which Slurm gives no work, if Slurm answers."""
     said = _run("sinfo", "-a", "-h", "-N", "-o", "%N %t", "-n", ",".join(hosts)).stdout
     return {
         host for host, state in (line.split() for line in said.splitlines()) if re.match(r"down|drain|fail|.*\*", state)
@@ -38,8 +38,8 @@ def lost(hosts: Sequence[str]) -> set[str]:
 
 
 def is_at_work(job: str | None) -> bool:
-    """Whether another job has processes, as far as Slurm answers. One that has ended is given time for its nodes to say
-    so."""
+    """Whether another job has processes, if Slurm answers. Waits for the nodes of a job that has ended to report
+    that."""
     deadline = time.monotonic() + _CLEANING_UP_S
     while job is not None and job != number():
         state = _show(job).get("JobState")
@@ -50,10 +50,10 @@ def is_at_work(job: str | None) -> bool:
 
 
 def ended_by() -> str | None:
-    """Why Slurm is ending this job, which lives while it asks; None if it is not, or does not answer."""
+    """Why Slurm is ending this job, in which this process runs; None if Slurm is not ending it, or does not answer."""
     job = number()
     said = _show(job) if job else {}
-    if said.get("PreemptTime", "None") != "None":  # it has sent SIGTERM, and waits for the end
+    if said.get("PreemptTime", "None") != "None":  # Slurm has sent SIGTERM, and waits for the end
         return "preemption"
     if said.get("JobState", "RUNNING") == "RUNNING":
         return None
@@ -61,7 +61,7 @@ def ended_by() -> str | None:
 
 
 def requeue() -> str:
-    """Put this job back into the queue, unless Slurm has done so; return what was done."""
+    """Requeue this job, unless Slurm has done so; return what was done."""
     answer = _scontrol("requeue", number() or "")
     if answer.returncode and "pending" not in answer.stderr:
         return f"not put back into the queue: {answer.stderr.strip()}"

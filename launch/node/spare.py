@@ -1,4 +1,4 @@
-"""Spare nodes: which of its nodes a job uses in an attempt, and which it does without."""
+"""Spare nodes: which of its nodes a job uses in an attempt, and which it leaves out."""
 
 from typing import Any
 
@@ -11,8 +11,8 @@ from launch.record.writing import publish
 
 
 def choose(run: RunDir, plan: Plan) -> dict[str, Any]:
-    """The nodes of the attempt that begins, written for the job script: first those that no attempt has ended because
-    of, in the order of the allocation. Nothing where a job has none to spare."""
+    """Choose the nodes of the attempt that begins, and write them for the job script: first the nodes that have not
+    ended an attempt, in the order of the allocation. Empty if a job has no spare nodes."""
     if not plan.spare_nodes:
         return {}
     well, ill = _nodes(run)
@@ -22,8 +22,8 @@ def choose(run: RunDir, plan: Plan) -> dict[str, Any]:
 
 
 def after(run: RunDir, plan: Plan) -> str:
-    """On which nodes the next attempt may be made in this allocation; empty if the last one did not end because of a
-    node, or not enough others are left."""
+    """The nodes for the next attempt in this allocation; empty if the last attempt did not end because of a node, or
+    not enough others are left."""
     if not plan.spare_nodes or not _blamed(run, last=True):
         return ""
     well, _ = _nodes(run)
@@ -31,8 +31,7 @@ def after(run: RunDir, plan: Plan) -> str:
 
 
 def _nodes(run: RunDir) -> tuple[list[str], list[str]]:
-    """Of the nodes of this job those that are well, and those that an attempt has ended because of; without those that
-    Slurm has lost."""
+    """The good nodes of this job, and those that have ended an attempt; both without those that Slurm has lost."""
     every = hostlist.expand(slurm_job.nodes())
     lost = slurm_job.lost(every)
     blamed = _blamed(run) | {node.host for node in bad_nodes.among([run])}
@@ -41,7 +40,7 @@ def _nodes(run: RunDir) -> tuple[list[str], list[str]]:
 
 
 def _blamed(run: RunDir, last: bool = False) -> set[str]:
-    """The nodes that attempts, or the last one, have ended because of."""
+    """The nodes that have ended attempts, or the last attempt."""
     hosts = set()
     for event in run.events("ended")[-1:] if last else run.events("ended"):
         found, failure = event.get("hang"), event.get("first_failure")

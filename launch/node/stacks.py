@@ -1,4 +1,4 @@
-"""The stacks of hung ranks, kept in stacks/: what Python says of its threads, and what the kernel says of any."""
+"""Keeps the stacks of hung ranks in stacks/: those of Python's threads, and what the kernel reports of any thread."""
 
 import linecache
 import os
@@ -23,7 +23,7 @@ _COLLECTIVE = re.compile(
 
 
 def keep(run: RunDir, attempt: int, node: int, host: str, ranks: Sequence[Watched]) -> None:
-    """Write the stacks of a node's ranks into one file, and note where each rank is."""
+    """Write the stacks of a node's ranks into one file, and record where each rank is."""
     path = run.node_stacks(attempt, node)
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w", encoding="utf-8", errors="replace") as file:
@@ -45,7 +45,7 @@ def keep(run: RunDir, attempt: int, node: int, host: str, ranks: Sequence[Watche
 
 
 def _python(pid: int, state: str) -> str:
-    """The stacks that a Python process writes when it is asked; nothing of one that cannot be asked."""
+    """The stacks that a Python process writes on request; empty for a process that cannot be asked."""
     path = pulse.find(pid, pulse.STACKS)
     if path is None or state in processes.STATES or not processes.catches(pid, pulse.SIGNAL):
         return ""
@@ -65,23 +65,24 @@ def _python(pid: int, state: str) -> str:
 
 
 def _place(rank: Watched, text: str) -> tuple[str, bool]:
-    """Where a rank is in its program, in short, and whether it waits for the others there."""
+    """Where a rank is in its program, in short, and whether it is waiting for the others there."""
     others = rank.phase.startswith("waiting")
-    # The main thread is the last that Python writes.
+    # Python writes the main thread last.
     frames = [match.groups() for line in re.split(r"\n(?=(?:Current t|T)hread )", text)[-1].splitlines()
               if (match := _FRAME.match(line))]  # fmt: skip
     if not frames:
-        leaf = max(rank.tree, default=rank.pid)  # the program of a script that waits for it
+        leaf = max(rank.tree, default=rank.pid)  # the program that a script has started and waits for
         first = next(iter(processes.waits(leaf)), "")
         what = processes.command(leaf).split(" ")[0].rpartition("/")[2]
         state = processes.STATES.get(rank.state)
         where = first.partition(": ")[2]
-        return state or f"{what}: {where}", others or where.startswith("R")  # MPI waits without rest
+        return state or f"{what}: {where}", others or where.startswith("R")  # MPI waits by polling, in state R
     file, line, function = next((each for each in frames if not _LIBRARY.search(each[0])), frames[0])
     source = linecache.getline(file, int(line)).strip()
     shown = f"{os.path.basename(file)}, line {line} in {function}" + (f": {source}" if source else "")
     inner = next(iter(frames))
-    # Of a library its path tells what it is; of the program, whose files may have any name, what is called.
+    # For a library, its path shows what it is. For the program, whose files may have any name, the called function
+    # does.
     words = [path.rpartition("-packages/")[2] if _LIBRARY.search(path) else f"{name}()" for path, _, name in frames]
     waits = any(map(_COLLECTIVE.search, [*words, source]))
     return shown if inner[0] == file or source else f"{shown}, {inner[2]}", others or waits

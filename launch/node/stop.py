@@ -1,4 +1,4 @@
-"""Signals that mean "save and leave": they set one flag, which the training loop asks for."""
+"""Signals that mean "save and leave": they set one flag, which the training loop checks."""
 
 import contextlib
 import os
@@ -6,14 +6,14 @@ import signal
 
 from launch.record.rundir import RunDir
 
-# EX_TEMPFAIL of sysexits.h: not done, but what there is has been saved, so start it again.
+# EX_TEMPFAIL of sysexits.h: not done, but saved, so start it again.
 STOPPED = 75
 
 AGAIN_HERE = 76
-"""Exit status of ``launch.node.attempt end`` after which the script makes the next attempt, in its allocation."""
+"""Exit status of ``launch.node.attempt end`` after which the script makes the next attempt in the same allocation."""
 
 PR_SET_PDEATHSIG = 1
-"""Of linux/prctl.h: the signal that a process gets when its parent dies."""
+"""From linux/prctl.h: sets the signal that a process gets when its parent dies."""
 
 _received: list[int] = []
 
@@ -24,13 +24,13 @@ def install(note: bool = True) -> None:
     Parameters
     ----------
     note : bool
-        Whether rank 0 notes in its run that the program handles them: from then on it is asked to leave before it is
-        ended, and an exit status of `STOPPED` says that it has saved.
+        Whether rank 0 records in its run that the program handles them. From then on the program is asked to leave
+        before it is ended, and its exit status `STOPPED` means that it has saved.
     """
     for number in (signal.SIGTERM, signal.SIGUSR2):
         signal.signal(number, lambda received, frame: _received.append(received))
     if note and "LAUNCH_RUN" in os.environ and os.environ.get("LAUNCH_RANK", "0") == "0":
-        with contextlib.suppress(OSError):  # it is ended as any other program then
+        with contextlib.suppress(OSError):  # then it is ended like any other program
             RunDir(os.environ["LAUNCH_RUN"]).handles_warning.touch()
 
 
@@ -45,16 +45,16 @@ def reason() -> str:
 
 
 def die_with(parent: int, number: int = signal.SIGKILL) -> None:
-    """Be sent a signal when the parent process dies, however suddenly, so that no orphan is left.
+    """Have the kernel send this process a signal when its parent dies, however suddenly, so that no orphan is left.
 
     Parameters
     ----------
     parent : int
-        Its process id; if it is the parent no longer, it has died already.
+        Process id of the parent; if it is no longer the parent, it has died already.
     number : int
         The signal.
     """
-    import ctypes  # takes milliseconds, which a dry run need not wait for
+    import ctypes  # takes milliseconds, which a dry run need not spend
 
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:

@@ -1,4 +1,4 @@
-"""Which rank of a hung run is behind, as far as its last steps, its state and its place in the program tell."""
+"""Finds the rank of a hung run that is behind, from the last steps, states and places in the program of all ranks."""
 
 import time
 from collections import Counter
@@ -10,18 +10,18 @@ from launch.record.rundir import RunDir
 
 
 def verdict(run: RunDir, attempt: int, timeout_s: float, reports: dict[int, dict[str, Any]]) -> Hang:
-    """What is to be said of a run that hangs.
+    """The verdict on a run that hangs.
 
     Parameters
     ----------
     run : RunDir
         The run.
     attempt : int
-        That hangs.
+        The attempt that hangs.
     timeout_s : float
-        After which it is taken to hang.
+        Seconds after which a run without signs of life counts as hung.
     reports : dict
-        Of the watchers, by node.
+        Reports of the watchers, by node.
     """
     ranks = [
         {**rank, "node": node, "host": report["host"]}
@@ -43,8 +43,8 @@ def verdict(run: RunDir, attempt: int, timeout_s: float, reports: dict[int, dict
 
 
 def judged(ranks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """By whose signs of life the run is judged: where steps are being made, by those who record any, as the others may
-    use CPU only to wait for them."""
+    """The ranks by whose signs of life the run is judged. If steps are being made, these are the ranks that record
+    steps: others may use CPU only to wait for them."""
     by_steps = any(rank["strict"] for rank in ranks) and any(rank["step"] for rank in ranks)
     return [rank for rank in ranks if rank["steps"]] if by_steps else ranks
 
@@ -82,13 +82,13 @@ def _behind(ranks: list[dict[str, Any]]) -> tuple[dict[str, Any] | None, str]:
 
 
 def _not_waiting(ranks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Those that do not wait for others, where some do."""
+    """The ranks that do not wait for others, if some do."""
     these = [rank for rank in ranks if not rank["waits_for_others"]]
     return these if len(these) < len(ranks) else []
 
 
 def _apart(ranks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Those that are where the fewest are, if most are elsewhere."""
+    """The ranks at the place where the fewest are, if most are elsewhere."""
     places = Counter(rank["at"] for rank in ranks)
     at, count = places.most_common()[-1]
     return [rank for rank in ranks if rank["at"] == at] if 2 * count < len(ranks) else []

@@ -1,5 +1,5 @@
-"""Waiting for what another process is about to do: eagerly at first, then with a growing pause, which spares the shared
-file system that thousands of ranks look at."""
+"""Waits for something that another process is about to do. The pause between two looks is short at first and then
+grows, to spare the shared file system that thousands of ranks look at."""
 
 import time
 from collections.abc import Callable
@@ -10,7 +10,7 @@ Found = TypeVar("Found")
 
 
 def until(look: Callable[[], Found], seconds: float) -> Found:
-    """What a function returns once that is true, or in the end what it returns after so many seconds."""
+    """Call a function until its result is true, at most for so many seconds; return its last result."""
     began = time.monotonic()
     while not (found := look()) and (passed := time.monotonic() - began) < seconds:
         time.sleep(min(max(_SHORTEST_S, passed / 20), _LONGEST_S))

@@ -1,8 +1,9 @@
 """The watcher of a node:   launch.node.watch RUN NODE ATTEMPT TIMEOUT_S RANKS
 
-It looks every few seconds for signs of life of the node's ranks, and says in meeting/ what it has seen. The first
-watcher that is there decides whether the run hangs: when none of its ranks has shown any for the timeout. Then all of
-them keep the stacks of their ranks, the first one says who is behind, and each ends its own.
+Every few seconds it looks for signs of life of the node's ranks, and reports in meeting/ what it has seen. The first
+watcher that is present decides whether the run hangs: it does when no rank of the run has shown a sign of life for the
+timeout. Then all watchers keep the stacks of their ranks, the first one says which rank is behind, and each ends its
+own ranks.
 """
 
 import json
@@ -20,12 +21,12 @@ from launch.record.rundir import RunDir
 from launch.record.writing import publish_json
 
 _KILL_WAIT_S = 3.0  # between SIGTERM and SIGKILL
-_VERDICT_S = 30.0  # for the stacks of all nodes, and for who says which rank is behind
-_MOST_S, _LOOKS = 15.0, 8  # between two looks, and how many there are in the timeout at least
+_VERDICT_S = 30.0  # to wait for the stacks of all nodes, and for the verdict on which rank is behind
+_MOST_S, _LOOKS = 15.0, 8  # most seconds between two looks, and least number of looks within the timeout
 
 
 class Watcher:
-    """Of the ranks of a node."""
+    """The watcher of the ranks of a node."""
 
     def __init__(self, run: RunDir, node: int, attempt: int, timeout_s: float, here: list[dict[str, Any]]) -> None:
         self.run, self.node, self.attempt, self.timeout_s = run, node, attempt, timeout_s
@@ -35,13 +36,13 @@ class Watcher:
         self.ranks = [Watched(run, each["rank"], each["pid"]) for each in here]
         self.order = run.hang_json(attempt)
         self._looked, self._looks = time.monotonic(), 0
-        self._clock = 0.0  # seconds in which somebody looked
+        self._clock = 0.0  # seconds for which this watcher was at work
         self._printed = self._log_size()
-        self._others: dict[int, tuple[dict[str, Any], float]] = {}  # reports, and since when they are as they are
+        self._others: dict[int, tuple[dict[str, Any], float]] = {}  # reports, and since when they have not changed
         self._warned = node > 0
 
     def watch(self) -> None:
-        """Until no rank is left."""
+        """Watch until no rank is left."""
         while self._look():
             self._report()
             if not self.order.exists() and self._decides() and (idle_s := self._hangs()) is not None:
@@ -55,12 +56,12 @@ class Watcher:
         self._report()
 
     def _look(self) -> bool:
-        """Look at all ranks; whether any lives."""
+        """Look at all ranks; return whether any is alive."""
         now, size = time.monotonic(), self._log_size()
         elapsed_s, self._looked = now - self._looked, now
         printed, self._printed = size > self._printed and hang.says_more(self.run, self.node, self._printed), size
         trees = processes.trees([rank.pid for rank in self.ranks])
-        # Whoever was stopped meanwhile, as a whole job can be, has not seen that nothing happened.
+        # A watcher that was stopped meanwhile, as a whole job can be, has not seen that nothing happened.
         counted_s = min(elapsed_s, 2 * self.period_s)
         self._clock += counted_s
         for rank in self.ranks:
@@ -85,11 +86,11 @@ class Watcher:
         try:
             hidden.write_text(json.dumps(report))
             os.replace(hidden, path)
-        except OSError:  # a full disk, or the run is gone: the others take this node for one that says nothing
+        except OSError:  # a full disk, or the run is gone: to the others this node is silent
             pass
 
     def _read(self, node: int) -> tuple[dict[str, Any], float]:
-        """The report of a node, empty before its first, and for how many seconds of ours it has not changed."""
+        """The report of a node (empty before its first), and for how many seconds of our clock it has not changed."""
         before, since = self._others.get(node, ({}, 0.0))
         report = hang.report(self.run.watched(self.attempt, node)) or before
         since = since if report.get("looks") == before.get("looks") else self._clock
@@ -97,7 +98,7 @@ class Watcher:
         return report, self._clock - since
 
     def _decides(self) -> bool:
-        """Whether no watcher of an earlier node is there: its ranks may have ended, and it with them."""
+        """Whether no watcher of an earlier node is present: it may have ended together with its ranks."""
         for node in range(self.node):
             report, since_s = self._read(node)
             ended = report and not any(rank["alive"] for rank in report["ranks"])
@@ -106,18 +107,18 @@ class Watcher:
         return True
 
     def _hangs(self) -> float | None:
-        """For how long no rank of the run has shown a sign of life, if that is too long."""
+        """For how long no rank of the run has shown a sign of life, if that is too long; else None."""
         ranks = []
         for node in range(self.nodes):
             report, since_s = self._read(node)
             if not report and since_s < self.timeout_s:
-                return None  # it has yet to begin
+                return None  # that node has yet to begin
             ranks += [{**rank, "idle_s": rank["idle_s"] + since_s} for rank in report.get("ranks", ()) if rank["alive"]]
         idle_s = min((rank["idle_s"] for rank in suspects.judged(ranks)), default=0.0)
         return idle_s if idle_s >= self.timeout_s else None
 
     def _end(self) -> None:
-        """Keep the stacks, have it said who is behind, and end all ranks of the node."""
+        """Keep the stacks, have the verdict written, and end all ranks of the node."""
         stacks.keep(self.run, self.attempt, self.node, self.host, [rank for rank in self.ranks if rank.alive])
         self._report(kept=True)
         deadline = time.monotonic() + self.period_s + _VERDICT_S
@@ -137,7 +138,7 @@ class Watcher:
                 time.sleep(0.1)
 
     def _all_kept(self) -> bool:
-        """Whether every watcher that is there has kept the stacks of its ranks."""
+        """Whether every watcher that is present has kept the stacks of its ranks."""
         for node in range(self.nodes):
             report, since_s = self._read(node)
             alive = any(rank["alive"] for rank in report.get("ranks", ()))
@@ -149,7 +150,7 @@ class Watcher:
 def main(argv: list[str]) -> int:
     """Watch until the ranks of the node have ended."""
     folder, node, attempt, timeout_s, here = argv
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # of a job that is being ended: its ranks may be saving, or hang
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # if the job is being ended, its ranks may be saving, or hang
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     try:
         Watcher(RunDir.open(folder), int(node), int(attempt), float(timeout_s), json.loads(here)).watch()

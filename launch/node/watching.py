@@ -1,4 +1,4 @@
-"""Starts the watcher of a node beside its first rank, where hangs are to be found."""
+"""Starts the watcher of a node beside its first rank, if the run has a hang timeout."""
 
 import json
 import sys
@@ -12,7 +12,7 @@ from launch.record.rundir import RunDir
 
 
 def beside(run: RunDir, plan: Plan, rank: Rank, attempt: int, here: list[dict[str, Any]]) -> None:
-    """Have the ranks of this node watched until they end, if this is its first and the plan says so."""
+    """Have the ranks of this node watched until they end, if this is the node's first rank and the plan asks for it."""
     if rank.local_rank or not plan.hang_s:
         return
     ranks = [{"rank": each["rank"], "pid": each["pid"]} for each in here]

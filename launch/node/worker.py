@@ -1,9 +1,9 @@
 """A rank's first and last lines:   launch.node.worker RUN [NOTE]
 
-It finds out who it is, takes its GPU, meets the other ranks, and then becomes what is to be run, in the same process
-where that is Python. Where the name of a note in meeting/ is given, it first waits for what that says: the number of
-the attempt, or 0 if none is to be made. When what is run fails, it says so in the run directory before anyone else's
-view of it is lost.
+The worker finds out which rank it is, takes its GPU, meets the other ranks, and then runs the program, in the same
+process if that is Python. If it is given the name of a note in meeting/, it first waits for the note's content: the
+number of the attempt, or 0 if none is to be made. If the program fails, the worker records that in the run directory
+before its end makes other ranks fail.
 """
 
 import contextlib
@@ -27,17 +27,17 @@ from launch.plan.plan import Plan
 from launch.record import snapshot
 from launch.record.rundir import RunDir
 
-LEAVING_S = 5  # for what a failed program still does: its exit handlers, and threads that go on
+LEAVING_S = 5  # seconds for what a failed program still does in its exit handlers and threads
 
 
 def main(argv: list[str]) -> int:
-    """Be one rank of a run; return its exit status."""
+    """Run one rank of a run; return its exit status."""
     run = RunDir.open(argv[0])
     plan = run.plan()
     faulthandler.enable()
     _keep_environment()
     if plan.backend == "local":
-        stop.die_with(os.getppid())  # of an mpirun; a rank that the launcher started itself is bound to it already
+        stop.die_with(os.getppid())  # under mpirun; the launcher has already bound a rank that it started itself
     ours = plan.kind == "workload"
     if ours:
         stop.install(note=False)
@@ -77,7 +77,8 @@ def main(argv: list[str]) -> int:
             environment.note(run, attempt)
         frameworks.known_to_jax()
         begun = True
-        # Each rank's stdout is a pipe, which Python would fill by the 8 KB before anyone saw a line.
+        # Each rank's stdout is a pipe, to which Python would write in blocks of 8 KB; nobody would see a line before
+        # that.
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(line_buffering=True)
         if plan.kind == "program":
@@ -88,10 +89,10 @@ def main(argv: list[str]) -> int:
     except SystemExit as ending:
         world.note(run, rank, attempt)
         status = ending.code & 0xFF if isinstance(ending.code, int) else int(ending.code is not None)
-        from launch.record import diagnose  # here and below: what no rank needs before its program's first line
+        from launch.record import diagnose  # late, here and below: not needed before the program starts
 
         if status == stop.STOPPED and diagnose.handles_warning(run):
-            # The first rank to leave makes srun end the others, whose own way out must not turn into a signal's.
+            # The first rank to leave makes srun end the others; that signal must not replace their own way of ending.
             for number in (signal.SIGTERM, signal.SIGUSR2):
                 signal.signal(number, signal.SIG_IGN)
         elif status:
@@ -100,11 +101,11 @@ def main(argv: list[str]) -> int:
             if ours and why:
                 print(ending.code, file=sys.stderr)
             _leave(status, ours)
-        raise  # Python says the rest
+        raise  # Python prints the rest
     except BaseException as error:
         import traceback
 
-        refused = isinstance(error, Refusal)  # its line says all
+        refused = isinstance(error, Refusal)  # its message is enough
         trace = program.without_ours(error.__traceback__)
         lines = "" if refused else "".join(traceback.format_exception(type(error), error, trace))
         name, said = type(error).__name__, _text(error)
@@ -132,14 +133,14 @@ def _begun(note: Path) -> int:
 
 
 def _keep_environment() -> None:
-    """Let nobody remove the environment that this node has of its own, for as long as this process lives."""
+    """Protect the node's own copy of the environment from removal for as long as this process lives."""
     if staged := os.environ.get("LAUNCH_STAGED"):
         with contextlib.suppress(OSError):  # a disk without locks
             fcntl.flock(os.open(f"{staged}.lock", os.O_RDONLY), fcntl.LOCK_SH)
 
 
 def _run_child(run: RunDir, plan: Plan, rank: Rank, attempt: int) -> None:
-    """Run a program that is not Python; one that a signal ends ends this process in the same way."""
+    """Run a program that is not Python; if a signal ends it, the same signal ends this process."""
     from launch.node import child
 
     alone = plan.backend == "local" and "OMPI_COMM_WORLD_RANK" not in os.environ
@@ -153,12 +154,12 @@ def _run_child(run: RunDir, plan: Plan, rank: Rank, attempt: int) -> None:
 
 
 def who(plan: Plan) -> Rank:
-    """This process's rank, as its starter says, on the nodes of the plan.
+    """This process's rank, as given by its starter, on the nodes of the plan.
 
     Raises
     ------
     Refusal
-        If not as many ranks were started as planned.
+        If the number of ranks started is not the planned one.
     """
     rank = from_environment()
     if rank.size != plan.size:
@@ -171,7 +172,7 @@ def who(plan: Plan) -> Rank:
             )
         )
     if plan.backend == "local" and rank.source == "openmpi":
-        # To mpirun all are on one node; the plan says which of its nodes they stand for.
+        # mpirun sees all ranks on one node; the plan says which of its nodes they stand for.
         node, local_rank = divmod(rank.rank, plan.ranks_per_node)
         rank = Rank(rank.rank, rank.size, local_rank, plan.ranks_per_node, node, plan.nodes, rank.source)
     return rank
@@ -195,11 +196,12 @@ def _prepare(run: RunDir, plan: Plan, rank: Rank, attempt: int, copies: Copies) 
 
 
 def _for_programs(run: RunDir, plan: Plan, rank: Rank, copies: Copies) -> dict[str, str]:
-    """What lets a program, and processes that it starts, import rankloop, record steps and leave in time."""
+    """The variables with which a program, and processes that it starts, can import rankloop, record steps and stop in
+    time."""
     said = os.environ.get("PYTHONPATH")
     path = os.pathsep.join([*(copies.path(said.split(os.pathsep)) if said else []), INSIDE])
     leave = {}
-    if plan.time_s:  # as Slurm would warn of it
+    if plan.time_s:  # when Slurm would warn of it
         before = min(plan.signal_s, plan.time_s // 2)
         leave = {"LAUNCH_LEAVE_AT": str(float(os.environ["LAUNCH_STARTED"]) + plan.time_s - before)}
     steps = {"LAUNCH_STEPS": str(run.rank_steps(rank.rank))}
@@ -209,18 +211,18 @@ def _for_programs(run: RunDir, plan: Plan, rank: Rank, copies: Copies) -> dict[s
 def _text(value: object) -> str:
     try:
         return str(value)
-    except Exception:  # Python itself says so too
+    except Exception:  # Python itself reports it too
         return "<exception str() failed>"
 
 
 def _leave(status: int, ours: bool) -> None:
-    """Make sure that a failed rank ends: all others wait for it."""
+    """Make sure that a failed rank ends, because all others wait for it."""
     sampling.leave(wait=False)
     if ours:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
-    # A program's exit handlers run as under Python; but threads that go on, or MPI's own ending, may never end.
+    # A program's exit handlers run as under Python. But its threads, or MPI's finalisation, may never end.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
     signal.alarm(LEAVING_S)

@@ -1,4 +1,4 @@
-"""How many ranks a program's own library has met, seen at the end of a program that ran in the rank's process."""
+"""Records how many ranks a program's own library has met, at the end of a program that ran in the rank's process."""
 
 import contextlib
 import sys
@@ -10,7 +10,7 @@ from launch.record.writing import publish_json
 
 
 def note(run: RunDir, rank: Rank, attempt: int) -> None:
-    """Write down what the library of rank 0 says, if it is still at work.
+    """Record the number that the library of rank 0 reports, if the library is still active.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def note(run: RunDir, rank: Rank, attempt: int) -> None:
         return
     for name, ask in _ASK.items():
         module = sys.modules.get(name)
-        with contextlib.suppress(Exception):  # whatever a library says by that, the program has ended well
+        with contextlib.suppress(Exception):  # whatever error the library raises here, the program has ended well
             if module is not None and (size := ask(module)):
                 publish_json(run.world_json, {"attempt": attempt, "by": name.partition(".")[0], "size": int(size)})
                 return

@@ -1,4 +1,4 @@
-"""The Slurm job in which this process runs, where it does: its runs become steps of that allocation."""
+"""The Slurm job in which this process runs, if it runs in one; the launcher's runs become steps of that allocation."""
 
 import dataclasses
 import datetime
@@ -18,47 +18,48 @@ from launch.plan.site import Site
 from launch.plan.walltime import clock, exceeds, walltime
 
 ENDING_S = 10
-"""Seconds before the end of the allocation at which its runs are ended, so that they can still note it."""
+"""Seconds before the end of the allocation at which its runs are ended, so that they can still record it."""
 
 _OF_A_JOB = ("partition", "account", "qos", "constraint", "sbatch_arg", "inherit", "stage_env", "spare_nodes")
 _ANSWER_S = 20.0
 
 
 class Allocation(NamedTuple):
-    """What a job has got."""
+    """The resources of a job."""
 
     id: str
     nodes: tuple[str, ...]
-    cpus: int  # of the node that has the fewest
+    cpus: int  # cores of the node that has the fewest
     gpus: int
-    end: float | None  # Unix seconds; None where no limit ends it
-    in_step: bool  # whether this process is part of a step, which holds what its own steps need
+    end: float | None  # Unix seconds; None without a time limit
+    in_step: bool  # whether this process is in a step, which holds what further steps need
 
     @property
     def left_s(self) -> int | None:
-        """Seconds that it still lasts, but for those that the end of a run takes; None without a limit."""
+        """Seconds that it still lasts, without those for ending a run; None without a limit."""
         return None if self.end is None else max(0, int(self.end - time.time()) - ENDING_S)
 
     @property
     def text(self) -> str:
-        """What it is, for the plan."""
+        """Its description, for the plan."""
         nodes = f"{len(self.nodes)} node{'s' * (len(self.nodes) > 1)}"
         return f"job {self.id} ({nodes}, {'no limit' if self.left_s is None else f'{clock(self.left_s)} left'})"
 
     def request(self, asked: Request, given: Mapping[str, Any]) -> tuple[Request, list[str]]:
-        """The request for steps, and which of its options do not count for them: they stay for a later new job.
+        """The request, changed for steps, and the options that do not apply to steps; these are kept for a later new
+        job.
 
         Parameters
         ----------
         asked : Request
-            The options, also those of a definition and of the user's defaults.
+            The options, including those of a definition and of the user's defaults.
         given : mapping
             Those of the command line.
 
         Raises
         ------
         Refusal
-            If one of these is for a new job.
+            If one of these is only for a new job.
         """
         for name in _OF_A_JOB:
             if given.get(name):
@@ -68,7 +69,7 @@ class Allocation(NamedTuple):
         fields: dict[str, Any] = {"inherit": ()}
         if "time" not in given and exceeds(walltime(asked.time), self.left_s):
             fields["time"] = None
-        if asked.pack:  # they follow each other in one allocation, and that is this one
+        if asked.pack:  # they follow each other in one allocation: this one
             fields |= {"pack": False, "throttle": 1}
         passed_over = [name for name in _OF_A_JOB if getattr(asked, name)] + ["time"] * ("time" in fields)
         return dataclasses.replace(asked, **fields), passed_over
@@ -81,22 +82,22 @@ class Allocation(NamedTuple):
         )
 
     def site(self, here: Site) -> Site:
-        """The site, as this allocation shows it."""
+        """The site, as seen from this allocation."""
         cpus = min(self.cpus, here.cpus_per_node or self.cpus)
         ranks = here.ranks_per_node and min(here.ranks_per_node, cpus)
         own = {"gpus_per_node": self.gpus, "cpus_per_node": cpus, "ranks_per_node": ranks}
-        none = {"time": None, "partitions": {}}  # whose limits do not count
+        none = {"time": None, "partitions": {}}  # the limits of partitions do not apply
         return dataclasses.replace(
             here, name=f"job {self.id}", backend="allocation", nodes=len(self.nodes), **own, **none
         )
 
     def refuse(self, plans: Sequence[Plan]) -> None:
-        """Refuse runs that do not fit.
+        """Refuse runs that do not fit into the allocation.
 
         Raises
         ------
         Refusal
-            With what is possible.
+            If one does not fit; the message says what is possible.
         """
         for plan in plans:
             of_a_node = f"of a node of job {self.id}"
@@ -114,7 +115,7 @@ class Allocation(NamedTuple):
             raise Refusal(f"{what}: ask for less, or give --new-job")
 
     def place(self, plan: Plan) -> Plan:
-        """The plan of a run that was planned elsewhere, as a step of this allocation."""
+        """The plan of a run that was planned elsewhere, changed into that of a step of this allocation."""
         return dataclasses.replace(plan, backend="allocation", max_jobs=None, spare_nodes=0, staged=None)
 
 
@@ -122,16 +123,16 @@ class Found(NamedTuple):
     """Whether this process runs in a job."""
 
     allocation: Allocation | None = None
-    why: str = ""  # of one that the environment names, why its runs are not steps of it
+    why: str = ""  # why runs are not steps of the job that the environment names
 
 
 def here(environ: Mapping[str, str] = os.environ) -> Found:
-    """The job that the environment names, if it runs and is this user's.
+    """The job that the environment names, if it is running and is this user's.
 
     Raises
     ------
     Refusal
-        If Slurm does not answer, so that nobody can say.
+        If Slurm does not answer, so that this is unknown.
     """
     number = environ.get("SLURM_JOB_ID", "")
     if not number.isdigit():
@@ -162,14 +163,14 @@ def here(environ: Mapping[str, str] = os.environ) -> Found:
     return Found(_read(number, fields, answer.stdout, "SLURM_STEP_ID" in environ))
 
 
-_NODES = re.compile(r" Nodes=\S+ CPU_IDs=(\S*) Mem=\S* GRES=(\S*)")  # of nodes that have got the same
+_NODES = re.compile(r" Nodes=\S+ CPU_IDs=(\S*) Mem=\S* GRES=(\S*)")  # of nodes with equal resources
 
 
 def _read(number: str, fields: Mapping[str, str], said: str, in_step: bool) -> Allocation:
     nodes, end = tuple(hostlist.expand(fields["NodeList"])), fields.get("EndTime", "")
     groups = _NODES.findall(said)
     kinds = [re.findall(r"gpu(?::([A-Za-z][^:(,]*))?:(\d+)", gres) for _, gres in groups]
-    equal = int(fields.get("NumCPUs", 1)) // len(nodes)  # where it gives no details
+    equal = int(fields.get("NumCPUs", 1)) // len(nodes)  # if Slurm gives no details
     return Allocation(
         id=number,
         nodes=nodes,

@@ -1,4 +1,4 @@
-"""Containers: what of this machine the ranks see in one, and which file or name the image is."""
+"""Containers: which folders of this machine the ranks see in one, and the file or name of the image."""
 
 import os
 from collections.abc import Iterable
@@ -8,15 +8,15 @@ from launch.errors import Refusal
 
 
 def binds(folders: Iterable[str | Path]) -> tuple[str, ...]:
-    """The folders that the ranks see, each at its own place; those within others are left out.
+    """The folders that the ranks see, each under its own path. Folders inside others are left out.
 
-    Of what is not there yet, the folder is taken in which it will be made. A path with links in it is bound at both of
-    its names: a process that starts there knows it by either.
+    For a folder that does not exist yet, the one in which it will be made is taken. A path that contains links is bound
+    under both its names, as a process that starts there may know it by either.
 
     Raises
     ------
     Refusal
-        If a path has a character that the options of the runtimes cannot say.
+        If a path has a character that the options of the runtimes cannot express.
     """
     present = {
         next(path for path in (folder, *folder.parents) if path.exists())
@@ -30,9 +30,9 @@ def binds(folders: Iterable[str | Path]) -> tuple[str, ...]:
 
 
 def image(text: str, runtime: str) -> str:
-    """The image as the job names it: a file by its whole path, what comes from a registry as it is.
+    """The image as the job names it: a file by its absolute path, an image from a registry as given.
 
-    Apptainer takes everything without ``://`` for a file; pyxis, what begins with ``.`` or ``/``.
+    Apptainer takes everything without ``://`` as a file; pyxis takes what begins with ``.`` or ``/``.
     """
     is_file = text.startswith((".", "/", "~")) if runtime == "pyxis" else "://" not in text
     return os.path.abspath(os.path.expanduser(text)) if is_file else text

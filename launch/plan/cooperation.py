@@ -1,9 +1,9 @@
-"""What makes the ranks of a program cooperate, as far as that can be seen before it starts: nothing is imported or run.
+"""Finds what makes the ranks of a program cooperate, as far as that can be seen before it starts. Nothing is imported
+or run.
 
-Of Python it is what a script and the user's own modules that it imports use; of a binary, the libraries that it asks
-for. The answer is a text for people, such as "mpi4py, torch.distributed": empty where nothing is found, None where
-nobody can know, and
-`BY_NUMBER` of a program that only asks which rank it is.
+For Python, this is what a script and the user's own modules that it imports use. For a binary, it is the libraries that
+it needs. The answer is a text, such as "mpi4py, torch.distributed". It is empty if nothing is found, None if it cannot
+be known, and `BY_NUMBER` for a program that only asks which rank it is.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ from launch import HOME, USERS_PATH
 from launch.plan import elf, executable
 
 if TYPE_CHECKING:
-    import ast  # which takes milliseconds, and is needed for scripts only
+    import ast  # takes milliseconds, and is needed only for scripts
 
 BY_NUMBER = "their numbers"
-"""How ranks share work that never meet, but know which one each of them is."""
+"""How ranks share work if they never meet but know their own numbers."""
 
-_FILES_MOST = 300  # of the user's modules that are read
-_BYTES_MOST = 2**21  # of each
+_FILES_MOST = 300  # most modules of the user that are read
+_BYTES_MOST = 2**21  # bytes read of each
 
-# By what ranks meet, and how Python names it. What only works within a process, or only asks, is none of it.
+# The means by which ranks meet, and their names in Python; not what works only within a process, or only asks for the
+# rank.
 _MEANS = {
     "rankloop.keras": r"rankloop\.keras\b",
     "horovod": r"horovod\b",
@@ -62,7 +63,7 @@ _BY_MPI = {
     "mpi4py", "mpi4jax", "mpi4py_fft", "numba_mpi", "pylops_mpi", "shenfun", "dedalus", "petsc4py", "slepc4py",
     "dolfinx", "firedrake", "dask_mpi",
 }  # fmt: skip
-_LIBRARY = "library "  # in front of the name of a library that ctypes or cffi is to load
+_LIBRARY = "library "  # prefix for the name of a library that ctypes or cffi loads
 _MPI_LIBRARY = re.compile(
     r"lib\S*mpi(?!r\.so)|libpmi|libmpt\.|libsma\.|libpetsc|libslepc|libHYPRE|libscalapack", re.IGNORECASE
 )
@@ -76,12 +77,12 @@ _SHELL = re.compile(r"(ba|da|k|mk|z|c|tc|fi|xon)?sh$")
 
 
 def of_script(path: str) -> str | None:
-    """Of a script in Python."""
+    """The answer for a script in Python."""
     return _of_python([Path(path)], [os.path.dirname(os.path.realpath(path)), *_users_folders()])
 
 
 def of_module(name: str, source: Path) -> str | None:
-    """Of a module that is run by ``-m``, of which the source was found."""
+    """The answer for a module that is run by ``-m``, if its source was found."""
     top = name.partition(".")[0]
     root = source
     while root.name != top and root.stem != top and root != root.parent:
@@ -92,7 +93,7 @@ def of_module(name: str, source: Path) -> str | None:
 
 
 def of_program(name: str, arguments: Sequence[str]) -> str | None:
-    """Of a program, by its path or its name on PATH, and the words behind it, which may be another program that it
+    """The answer for a program, from its path or name on PATH and its arguments, which may be another program that it
     starts."""
     if _PYTHON.match(os.path.basename(name)):
         return _of_command_of_python(arguments)
@@ -100,7 +101,7 @@ def of_program(name: str, arguments: Sequence[str]) -> str | None:
     if found == "" and shutil.which(os.path.basename(name)) in (
         name,
         shutil.which(name),
-    ):  # one of the system: env, numactl ...
+    ):  # a program of the system: env, numactl ...
         inner = [_of_file(word) for word in arguments if os.path.isfile(word)]
         if inner or _SHELL.match(os.path.basename(name)):
             return ", ".join(dict.fromkeys(filter(None, inner))) or None
@@ -108,7 +109,7 @@ def of_program(name: str, arguments: Sequence[str]) -> str | None:
 
 
 def uses_mpi(found: str | None) -> bool:
-    """Whether what was found is MPI, so that the ranks have to be started as those of one MPI program."""
+    """Whether MPI was found, so that the ranks must be started as those of one MPI program."""
     return any(part in _BY_MPI or part.startswith("MPI ") for part in (found or "").split(", "))
 
 
@@ -133,13 +134,14 @@ def _of_file(name: str) -> str | None:
 
 
 def _asks_for_number(path: str) -> bool:
-    """Whether a script in a shell's or any other language has the name of a variable that holds the rank's number."""
+    """Whether a script, in shell or any other language, contains the name of a variable that holds the rank's
+    number."""
     with open(path, "rb") as file:
         return re.search(rb"\b" + _NUMBER.pattern.encode() + rb"\b", file.read(_BYTES_MOST)) is not None
 
 
 def _of_command_of_python(arguments: Sequence[str]) -> str | None:
-    """Of ``python OPTIONS SCRIPT`` and ``python OPTIONS -m MODULE``."""
+    """The answer for ``python OPTIONS SCRIPT`` and ``python OPTIONS -m MODULE``."""
     words = iter(arguments)
     for word in words:
         if word in ("-X", "-W"):
@@ -156,8 +158,8 @@ def _of_command_of_python(arguments: Sequence[str]) -> str | None:
 
 
 def _users_folders() -> list[str]:
-    """The folders of the path in which modules are the user's own: all but those of Python, and those into which
-    packages were installed."""
+    """The folders of the path that hold the user's own modules: all except those of Python and those with installed
+    packages."""
     others = tuple(
         os.path.join(os.path.realpath(place), "") for place in {sys.prefix, sys.base_prefix, sys.exec_prefix, HOME}
     )
@@ -174,7 +176,7 @@ def _users_folders() -> list[str]:
 def _of_python(
     start: list[Path], folders: Sequence[str], own: dict[str, str] | None = None, name: str = ""
 ) -> str | None:
-    """What is used by some files, and by the user's modules that they import, each in its turn."""
+    """What some files use, and in turn the user's modules that they import."""
     own = own or {}
     todo, seen, uses = [(path, name) for path in start], set(start), set[str]()
     while todo and len(seen) < _FILES_MOST:
@@ -187,13 +189,13 @@ def _of_python(
         uses |= used
         for inner in sorted(imported):
             top = inner.partition(".")[0]
-            if top == "rankloop":  # wherever it lies, it knows of ranks and says nothing of the program
+            if top == "rankloop":  # it knows of ranks wherever it lies, which shows nothing about the program
                 continue
             for file in _files(inner, [own[top]] if top in own else folders):
                 if file not in seen:
                     seen.add(file)
                     todo.append((file, inner))
-    # A file beside the script that has the name of a package is what is imported.
+    # A file beside the script with the name of a package is imported instead of the package.
     taken = {name.partition(".")[0] for name in uses if _files(name.partition(".")[0], folders[:1])}
     uses = {name for name in uses if name.partition(".")[0] not in taken}
     if found := _means(uses):
@@ -204,7 +206,7 @@ def _of_python(
 
 
 def _means(uses: Iterable[str]) -> list[str]:
-    """By what ranks meet that use these names."""
+    """The means by which ranks meet that use these names."""
     uses = sorted(uses)
     loaded = [f"MPI ({name.removeprefix(_LIBRARY)})" for name in uses if name.startswith(_LIBRARY)]
     return [means for means, form in _MEANS.items() if any(re.match(form, name) for name in uses)] + loaded
@@ -217,12 +219,12 @@ def _tree(path: Path) -> ast.Module | None:
         if path.stat().st_size <= _BYTES_MOST:
             return ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
-        pass  # whoever imports it will see
+        pass  # the import itself will report it
     return None
 
 
 def _files(module: str, folders: Iterable[str]) -> list[Path]:
-    """The files of a module and of the packages that it is in, where the first of the folders has them."""
+    """The files of a module and of the packages around it, in the first folder that has them."""
     parts = module.split(".")
     if not all(part.isidentifier() for part in parts):
         return []
@@ -241,15 +243,15 @@ _LOADS = ("CDLL", "PyDLL", "LoadLibrary", "dlopen", "find_library")  # of ctypes
 
 
 def _mpi_library(called: str, value: object) -> str:
-    """The library of MPI that is to be loaded; empty if it is another."""
+    """The MPI library that is loaded; empty if the library is not one of MPI."""
     name = os.path.basename(value) if isinstance(value, str) else ""
     name = f"lib{name}" if called == "find_library" else name
     return name if _MPI_LIBRARY.match(name) else ""
 
 
 def _names(tree: ast.Module, package: str) -> tuple[set[str], set[str]]:
-    """The dotted names that a module uses, as far as they begin with an import, and its texts that may name a variable;
-    and the modules that it may import."""
+    """The dotted names in a module that begin with an import, its texts that may name a variable, and the modules that
+    it may import."""
     import ast
 
     bound: dict[str, str] = {}

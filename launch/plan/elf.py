@@ -1,4 +1,4 @@
-"""What an ELF file says of itself: for which machine it is, what loads it and which libraries it needs. Nothing is
+"""Reads what an ELF file says about itself: its machine, its loader and the libraries that it needs. Nothing is
 followed or run."""
 
 import mmap
@@ -13,7 +13,7 @@ _MACHINES = {
     2: "SPARC", 3: "x86 of 32 bits", 8: "MIPS", 20: "POWER of 32 bits", 21: "POWER", 22: "S/390", 40: "ARM of 32 bits",
     43: "SPARC of 64 bits", 62: "x86-64", 183: "AArch64", 243: "RISC-V", 247: "BPF", 258: "LoongArch",
 }  # fmt: skip
-_RUNS = {  # on which machine, as os.uname() calls it, which others run
+_RUNS = {  # machine, as os.uname() names it, and the other kinds that it runs
     "x86_64": (62, 3), "aarch64": (183, 40), "arm64": (183, 40), "ppc64le": (21,), "ppc64": (21, 20), "s390x": (22,),
     "riscv64": (243,), "i686": (3,), "loongarch64": (258,),
 }  # fmt: skip
@@ -24,7 +24,7 @@ _MOST = 65536  # bytes of a header table or of the dynamic section
 
 
 class NotElf(ValueError):
-    """A file that begins as one, and is cut off or damaged."""
+    """A file that begins like an ELF file, but is cut off or damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Elf:
     machine : int
         Its number in the format.
     is_program : bool
-        Whether it can be started: it is no library, object file or core dump.
+        Whether it can be started, so is not a library, object file or core dump.
     loader : str
         Path of the program that loads it; empty if it is linked statically.
     needed : tuple of str
@@ -50,12 +50,12 @@ class Elf:
 
     @property
     def machine_name(self) -> str:
-        """For which machine it is."""
+        """The machine that it is for."""
         return _MACHINES.get(self.machine, f"machine {self.machine}")
 
     @property
     def runs_here(self) -> bool:
-        """Whether this machine is of that kind; true where we do not know the machine."""
+        """Whether this machine is of that kind; true for a machine that we do not know."""
         return self.machine in _RUNS.get(os.uname().machine, (self.machine,))
 
 
@@ -78,7 +78,7 @@ def read(path: str | Path) -> Elf:
 
 
 def holds(path: str | Path, text: bytes) -> bool:
-    """Whether some bytes stand anywhere in a file."""
+    """Whether a file contains some bytes."""
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         return data.find(text) >= 0
 

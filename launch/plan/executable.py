@@ -1,5 +1,5 @@
-"""A file that is to be run: whether it is Python for our interpreter, or a program that the kernel starts; and what
-keeps it from running."""
+"""Checks a file that is to be run: whether it is Python for our interpreter or a program that the kernel starts, and
+what keeps it from running."""
 
 import os
 import shlex
@@ -14,8 +14,8 @@ from typing import Any, Literal
 from launch.errors import Refusal
 from launch.plan import elf
 
-_HEAD = 4096  # bytes that tell what a file is
-_SCRIPT_MOST = 2**24  # bytes of a script; what is larger are data
+_HEAD = 4096  # bytes that show what a file is
+_SCRIPT_MOST = 2**24  # most bytes of a script; larger files are data
 
 _COMPILED = (".c", ".cc", ".cpp", ".cu", ".cxx", ".f", ".f90", ".f95", ".f03", ".f08", ".h", ".java", ".rs")
 _ARCHIVE = "a zip archive"
@@ -31,19 +31,19 @@ _OTHERS = {
 
 
 def kind(name: str, as_program: bool = False) -> Literal["script", "program"]:
-    """What a file is: a script for this Python, or a program.
+    """Find out whether a file is a script for this Python or a program.
 
     Parameters
     ----------
     name : str
         Its path, as given.
     as_program : bool
-        Whether it is to be started as it is, by its own first line, also where it is Python.
+        Whether to start it as it is, by its own first line, even if it is Python.
 
     Raises
     ------
     Refusal
-        If there is no such file, or it is nothing that can be run.
+        If there is no such file, or it cannot be run.
     """
     head = _head(name)
     if head.startswith(elf.MAGIC):
@@ -77,7 +77,7 @@ def kind(name: str, as_program: bool = False) -> Literal["script", "program"]:
                 f"{name} is neither a binary nor Python, and has no first line that says what runs it: write one, "
                 "such as #!/bin/bash"
             )
-        if "null bytes" in why and os.access(name, os.X_OK):  # an archive of Python behind such a line
+        if "null bytes" in why and os.access(name, os.X_OK):  # a Python archive after such a line
             return "program"
         raise Refusal(f"{why}; its first line names {line}: {shlex.join(['--', name])} runs it by that")
     return "script"
@@ -91,28 +91,28 @@ def first_line(head: bytes) -> str | None:
 
 
 def interpreter(line: str) -> str:
-    """The program that a first line names, looked for on PATH where it is env that does so."""
+    """The program that a first line names; if that is env, the program that env finds on PATH."""
     words = line.split()
     if words and os.path.basename(words[0]) == "env":
-        # -S and NAME=VALUE may stand before it.
+        # -S and NAME=VALUE may come before it.
         words = [word for word in words[1:] if not word.startswith("-") and "=" not in word] or words
     return words[0] if words else ""
 
 
 def other_python(name: str) -> str | None:
-    """The first line of a script for this Python, where it names a program that is not this Python; else None."""
+    """The first line of a script for this Python, if it names a program other than this Python; else None."""
     line = first_line(_head(name))
     if line is None:
         return None
     named = interpreter(line.rstrip("\r"))
     found = shutil.which(named)
     if os.path.basename(named) in ("python", "python3", f"python3.{sys.version_info[1]}") and line.split()[0] != named:
-        return None  # by env: the Python of the environment, which is this one
+        return None  # by env, which finds the Python of the environment: this one
     return None if found and os.path.realpath(found) == os.path.realpath(sys.executable) else line
 
 
 def unrunnable(path: str) -> str | None:
-    """Why a program cannot run on this very machine, in a line; None if nothing is known to be in its way."""
+    """Why a program cannot run on this machine, in one line; None if no reason is known."""
     found = shutil.which(path)
     if found is None:
         return f"there is no program {path!r} on PATH: install it, load its module, or give its path"
@@ -159,7 +159,7 @@ def python_code(path: Path) -> types.CodeType:
 
 
 def refusing_bad_code(source: Path, read: Callable[[], Any]) -> Any:
-    """What a function reads from a file of Python.
+    """The result of a function that reads a Python file.
 
     Raises
     ------
@@ -177,7 +177,7 @@ def refusing_bad_code(source: Path, read: Callable[[], Any]) -> Any:
 
 
 def _head(name: str) -> bytes:
-    """The first bytes of a file that may be run; nothing of one that can be executed and not read."""
+    """The first bytes of a file that may be run; empty if it can be executed but not read."""
     if name.endswith(".ipynb"):
         script = shlex.quote(name)
         raise Refusal(
@@ -239,7 +239,7 @@ def _is_python(line: str) -> bool:
 
 
 def _not_python(name: str) -> str | None:
-    """Why a file is not a script for this Python, in a line; None if it is."""
+    """Why a file is not a script for this Python, in one line; None if it is one."""
     if os.stat(name).st_size > _SCRIPT_MOST:
         return (
             f"{name} is too large for a script ({os.stat(name).st_size // 2**20} MiB): give the program that it "

@@ -1,12 +1,13 @@
-"""Figures of merit: what a program prints of its own performance, and how that is found, by --fom or the table [fom] of
+"""Figures of merit: what a program prints about its own performance, and how to find it, by --fom or the table [fom] of
 a definition.
 
 A figure has a name and a pattern, whose group is the number. Its kind says what it means for the table of a study:
 
-rate     work per time of all ranks together, as GFLOP/s: the throughput of the run
-speed    how fast the whole problem advances, as ns/day: the throughput too, times the work where that grows with the
-ranks time     of the same problem, as s, or per part of it, as s/step: the throughput is the work over it
-work     what is worked on, as atoms: it says whether scaling is weak or strong
+rate     work per time of all ranks together, such as GFLOP/s: the throughput of the run
+speed    how fast the whole problem advances, such as ns/day: also the throughput, times the work if that grows with
+         the ranks
+time     of the same problem, such as s, or per part of it, such as s/step: the throughput is the work divided by it
+work     what is worked on, such as atoms: shows whether scaling is weak or strong
 value    anything else
 """
 
@@ -28,7 +29,7 @@ Take = Literal["last", "mean", "sum", "max", "min"]
 Scaling = Literal["weak", "strong"]
 
 OF_THE_RUN: tuple[Kind, ...] = ("rate", "speed", "time")
-"""Kinds that make a throughput: the first that there is."""
+"""Kinds that give a throughput; the first one present counts."""
 
 _BY_NAME: dict[str, Kind] = {"throughput": "rate", "rate": "rate", "speed": "speed", "time": "time", "work": "work"}
 _OVER_RANKS: dict[Kind, Take] = {"rate": "sum", "work": "sum", "time": "max", "speed": "mean", "value": "mean"}
@@ -42,27 +43,27 @@ class Figure(TypedDict, total=False):
     pattern: Required[str]  # a regular expression, with one group, or with one called value and one called unit
     kind: Required[Kind]
     unit: str
-    take: Take  # of the numbers that one rank printed; with ranks = "all", of the last ones of all ranks
+    take: Take  # from the numbers of one rank or, with ranks = "all", the last ones of all ranks
     ranks: str  # "all", or the number of one; by default the lowest that has printed it
 
 
-@functools.cache  # for the many plans of a study they are the same
+@functools.cache  # the same for the many plans of a study
 def from_words(figures: tuple[str, ...], units: tuple[str, ...], how: tuple[str, ...]) -> dict[str, Figure]:
     """The figures that ``--fom``, ``--fom-unit`` and ``--fom-as`` ask for.
 
     Parameters
     ----------
     figures : tuple of str
-        ``NAME=REGEX`` each, or the name of a code whose figures are known.
+        Each ``NAME=REGEX``, or the name of a code whose figures are known.
     units : tuple of str
-        ``NAME=UNIT`` each; without a name, of the only figure, or of the one that is the throughput.
+        Each ``NAME=UNIT``. Without a name, it is for the only figure, or for the one that is the throughput.
     how : tuple of str
         ``NAME=WORD,WORD...``: a kind; last, mean, sum, max or min; and the rank, or all.
 
     Raises
     ------
     Refusal
-        If something in it is not understood, stands twice, or contradicts something else.
+        If something is not understood, is given twice, or contradicts something else.
     """
     found: dict[str, dict[str, Any]] = {}
     for text in figures:
@@ -98,7 +99,7 @@ def from_words(figures: tuple[str, ...], units: tuple[str, ...], how: tuple[str,
 
 
 def _unnamed(option: str, text: str, found: Mapping[str, dict[str, Any]]) -> str:
-    """Whose unit or attributes are meant where no name is given."""
+    """The figure whose unit or attributes are meant if no name is given."""
     makers = [name for name, table in found.items() if table.get("kind", _BY_NAME.get(name)) in ("rate", "speed")]
     likely = list(found) if len(found) == 1 else makers
     if len(likely) == 1:
@@ -108,7 +109,7 @@ def _unnamed(option: str, text: str, found: Mapping[str, dict[str, Any]]) -> str
 
 
 def _words(text: str, words: str) -> dict[str, str]:
-    """The attributes in words."""
+    """The attributes as text."""
     table: dict[str, str] = {}
     for word in (word.strip() for word in words.split(",")):
         key = next((key for key, kind in (("kind", Kind), ("take", Take)) if word in get_args(kind)), "ranks")
@@ -122,7 +123,7 @@ def _words(text: str, words: str) -> dict[str, str]:
 
 
 def to_words(tables: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """The table ``[fom]`` of a definition as the options say it.
+    """The table ``[fom]`` of a definition, in the form of the options.
 
     Raises
     ------
@@ -150,7 +151,7 @@ def of_code(name: str) -> dict[str, dict[str, Any]]:
     Raises
     ------
     Refusal
-        If it is not one that is known.
+        If the code is not known.
     """
     codes = known()
     if name not in codes:
@@ -165,7 +166,7 @@ def of_code(name: str) -> dict[str, dict[str, Any]]:
 def known() -> dict[str, dict[str, dict[str, Any]]]:
     """The figures of all known codes."""
     with open(CODES, "rb") as file:
-        import tomllib  # only a code's name needs it
+        import tomllib  # needed only for the name of a code
 
         return tomllib.load(file)
 
@@ -176,7 +177,7 @@ def checked(name: str, table: Mapping[str, Any]) -> Figure:
     Raises
     ------
     Refusal
-        If its name or something in it cannot be.
+        If its name, or something in it, is not allowed.
     """
     if not _NAME.fullmatch(name):
         raise Refusal(
@@ -197,17 +198,17 @@ def checked(name: str, table: Mapping[str, Any]) -> Figure:
 
 
 def take(figure: Figure) -> Take:
-    """Which of several numbers counts, or what is made of them."""
+    """Which of several numbers counts, or how they are reduced to one."""
     return figure.get("take") or (_OVER_RANKS[figure["kind"]] if figure.get("ranks") == "all" else "last")
 
 
 def refuse_for(figures: Mapping[str, Figure], kind: str, size: int) -> None:
-    """Refuse figures of a run that it cannot have.
+    """Refuse figures that a run cannot have.
 
     Raises
     ------
     Refusal
-        If it is that of a workload, or of fewer ranks.
+        If the run is one of a workload, or has fewer ranks.
     """
     if figures and kind == "workload":
         raise Refusal("--fom reads what a program prints, and a workload records its own figures: leave it out")
@@ -222,5 +223,5 @@ def refuse_for(figures: Mapping[str, Figure], kind: str, size: int) -> None:
 
 
 def names(figures: Mapping[str, Figure], kinds: Sequence[Kind] | Iterable[Kind]) -> list[str]:
-    """The figures of some kinds, in the order of these."""
+    """The figures of some kinds, in the order of the kinds."""
     return [name for kind in kinds for name, figure in figures.items() if figure["kind"] == kind]

@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from launch.errors import Refusal
 
 MOST = 1_000_000
-"""Hosts of a list: a few damaged characters must not fill the memory."""
+"""Most hosts in a list: a few damaged characters must not fill the memory."""
 
 
 def expand(text: str) -> list[str]:
-    """The hosts of a list, in its order.
+    """The hosts of a list, in order.
 
     Parameters
     ----------

@@ -1,8 +1,9 @@
-"""What the launcher's own environment says of another job, and what of it a job of its own gets.
+"""Decides what a job gets of the launcher's environment, which may describe another job.
 
-Who a process is in that job goes in every case: a program would take itself for a rank of it. What Slurm's commands
-read beside their options would add options that nobody sees to a Slurm job, so none of it is handed on; the plan names
-it, and ``--inherit`` takes what is asked for. All other variables, of whatever name, are the user's and stay.
+The variables that identify a process in that other job are always removed, because a program would take itself for a
+rank of it. Variables that Slurm's commands read as options would add invisible options to a Slurm job, so none of them
+is passed on; the plan names them, and ``--inherit`` takes those that it names. All other variables, whatever their
+names, are the user's and stay.
 """
 
 import dataclasses
@@ -25,9 +26,11 @@ OPTIONS = {
     "SLURM_JOB_PARTITION": "partition",
     "SLURM_JOB_QOS": "qos",
 }
-"""Variables that say what an option says. Taken, they become that option, unless it is given; the first wins."""
+"""Variables that correspond to an option. If inherited, they become that option, unless it is given; the first one
+wins."""
 
-# Who a process is in another job: a step of Slurm, under mpirun, torchrun, PALS or Flux, or in a run of this toolkit.
+# Variables that identify a process in another job: in a step of Slurm, under mpirun, torchrun, PALS or Flux, or in a
+# run of this toolkit.
 _IDENTITY = (
     r"SLURM_(PROCID|LOCALID|NODEID|GTIDS|TASK_PID|NTASKS|NPROCS|LAUNCH_NODE_IPADDR|SRUN_COMM_.*|STEP.*)|"
     r"PMI2?_((LOCAL_|UNIVERSE_)?(RANK|SIZE)|FD|JOBID|ID|PORT|SPAWNED|APPNUM|KVS.*|PROCESS_MAPPING|SHARED_SECRET|CONTROL_.*)|"
@@ -37,10 +40,10 @@ _IDENTITY = (
     r"HOROVOD_(RANK|SIZE|LOCAL_(RANK|SIZE)|CROSS_(RANK|SIZE)|HOSTNAME|GLOO_RENDEZVOUS_.*)|"
     r"LAUNCH_(RUN|ATTEMPT|RANK|SIZE|LOCAL_RANK|LOCAL_SIZE|NODE|NODES|SEED|STARTED|SUBMITTED|LEAVE_AT|STEPS|GPU|STAGED|PULSE)"
 )
-# How these begin: an environment without any of them need not wait for the pattern.
+# Their beginnings: an environment without any of them need not wait for the pattern.
 _STARTERS = ("SLURM", "PMI", "PRTE", "OMPI", "MPI", "MV2", "FLUX", "PALS", "TORCHELASTIC", "HOROVOD", "LAUNCH")
-# Where ranks meet, and which GPUs JAX takes: the user's own choice, unless this is a rank of torchrun or of this
-# toolkit, which set these too.
+# Where ranks meet, and which GPUs JAX takes: the user's own choice, unless this is a rank of torchrun or this toolkit,
+# which set these variables too.
 _MEETING = {
     "MASTER_ADDR",
     "MASTER_PORT",
@@ -57,26 +60,27 @@ _MEETING = {
     "TF_CONFIG",
 }
 _RANKS = {"LAUNCH_RANK", "TORCHELASTIC_RUN_ID"}
-# What Slurm's commands read beside their options.
+# Variables that Slurm's commands read as options.
 _SLURM = ("SLURM_", "SLURMD_", "SBATCH_", "SRUN_", "SQUEUE_", "SINFO_", "SCANCEL_", "SCONTROL_")
 _KEPT = {"SLURM_CONF", "SLURM_JWT"}
-# What Slurm sets anew in every job says nothing of the next one.
+# Variables that Slurm sets in every job do not describe the next one.
 _SET_ANEW = (
     r"SLURMD_|SLURM_(CONF$|JWT$|SUBMIT_|JOB_|JOBID|NNODES|NODELIST|NODE_ALIASES|TASKS_PER_NODE|"
     r"TOPOLOGY|PRIO_PROCESS|WORKING_CLUSTER|CLUSTER_NAME|CPUS_ON_NODE|GPUS_ON_NODE|UMASK|ARRAY_|RESTART_COUNT|SCRIPT_CONTEXT)"
 )
 
-# What sbatch and salloc say of what the job has got, which its steps have in any case; and srun of its own options.
+# Variables of sbatch and salloc about the resources of the job, which its steps have in any case, and of srun about its
+# own options.
 _BY_SLURM = (
     r"SLURM_((MEM|CPUS|NTASKS|GPUS|TRES|THREADS|TASKS)_PER_|GPUS$|DIST|OVERCOMMIT|PROFILE|GET_USER_ENV|EXPORT_ENV)|"
     r"SLURM_(LABELIO|OPEN_MODE|KILL_BAD_EXIT|WAIT|MPI_TYPE)$|SRUN_DEBUG$|SBATCH_|SLURMD_"
 )
-# What describes the job to its steps.
+# Variables that describe the job to its steps.
 _OF_JOB = r"SLURM_(CONF|JWT|SUBMIT_\w+|JOB_\w+|JOBID|CLUSTER_NAME|ARRAY_\w+|RESTART_COUNT|\w*TMPDIR)"
 
 
 def without_identity(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment without who this process is in another job: for processes of this machine."""
+    """The environment for processes of this machine: without what identifies this process in another job."""
     chosen = set() if _RANKS.isdisjoint(environ) else _MEETING
     return {name: value for name, value in environ.items() if name not in chosen and not _is_identity(name)}
 
@@ -86,15 +90,15 @@ def _is_identity(name: str) -> bool:
 
 
 def clean(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment without anything of another job or of Slurm but which cluster it is: for a Slurm job, and Slurm's
-    commands."""
+    """The environment for a Slurm job and for Slurm's commands: without anything of another job or of Slurm, except
+    which cluster it is."""
     kept = without_identity(environ)
     return {name: value for name, value in kept.items() if name in _KEPT or not name.startswith(_SLURM)}
 
 
 def of_step(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment without who this process is in its job, and without what srun would read beside its options: for
-    a step of that job."""
+    """The environment for a step of this process's job: without what identifies this process in it, and without what
+    srun would read as options."""
     kept = without_identity(environ)
     return {name: value for name, value in kept.items() if not name.startswith(_SLURM) or re.fullmatch(_OF_JOB, name)}
 
@@ -105,16 +109,16 @@ def take(request: Request, environ: Mapping[str, str] = os.environ) -> tuple[Req
     Parameters
     ----------
     request : Request
-        Its ``inherit`` has names, or patterns of names as a shell has them.
+        The request; its ``inherit`` has names, or patterns as in a shell.
     environ : mapping
         The environment; by default that of the process.
 
     Returns
     -------
     request : Request
-        With the options that the variables stand for, where they were not given.
+        The request with the options for the variables, where these were not given.
     taken : dict of str to str
-        The variables that count, with their values.
+        The variables to inherit, with their values.
 
     Raises
     ------
@@ -137,15 +141,15 @@ def take(request: Request, environ: Mapping[str, str] = os.environ) -> tuple[Req
 
 
 def rows(taken: Mapping[str, str], backend: str, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Lines of the plan: what is taken of the environment, and what is left out of it.
+    """Lines of the plan: what is taken from the environment, and what is left out.
 
     Parameters
     ----------
     taken : mapping
         The variables of Slurm that count.
     backend : str
-        Of the run. One on this machine has the whole environment but for who this process is in another job, a step
-        what describes the job that it is part of.
+        The run's backend. A run on this machine gets the whole environment, except what identifies this process in
+        another job. A step also gets what describes its job.
     environ : mapping
         The environment; by default that of the process.
     """

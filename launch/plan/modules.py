@@ -1,4 +1,5 @@
-"""Modules as ``python -m`` finds them from here, and which of them are workloads. Of a module itself nothing is run."""
+"""Finds modules as ``python -m`` does from here, and which of them are workloads. The modules themselves are not
+run."""
 
 import contextlib
 import importlib
@@ -17,15 +18,15 @@ from launch.errors import Refusal, near, nearest
 from launch.plan import executable
 
 TRAINER = "workloads.training.train"
-"""The module that trains workloads: to the launcher only a name."""
+"""The module that trains workloads. The launcher knows only its name."""
 
 
 MAIN = "__main__.py"
-"""The file of a folder that Python runs where it is given the folder."""
+"""The file that Python runs if it is given a folder."""
 
 
 class NoSuchModule(Refusal):
-    """A name that is not a module's: it may be a program's."""
+    """The name is not that of a module; it may be a program's."""
 
 
 def known() -> list[str]:
@@ -35,7 +36,7 @@ def known() -> list[str]:
 
 
 def is_workload(module: Path) -> bool:
-    """Whether a file of Python defines what a workload has. Nothing is imported."""
+    """Whether a Python file defines what a workload has. Nothing is imported."""
     return _defines_workload(
         executable.refusing_bad_code(module, lambda: SourceFileLoader("_", str(module)).get_code("_"))
     )
@@ -47,7 +48,7 @@ def _defines_workload(code: types.CodeType) -> bool:
 
 
 def broken(name: str, error: Exception) -> str:
-    """The words on a module that cannot be imported."""
+    """The message about a module that cannot be imported."""
     said = " ".join(f"{type(error).__name__}: {error}".split())
     return f"cannot import {name} ({said}): fix it, then try: python -c 'import {name}'"
 
@@ -93,19 +94,19 @@ def source_of(name: str, verbs: Iterable[str] = ()) -> Path:
 
 @contextlib.contextmanager
 def users_modules() -> Iterator[None]:
-    """Look for modules as ``python -m`` does, in the working directory first: only where the user's are meant, as a
-    file there may have the name of any module that the launcher itself is yet to import."""
+    """Look for modules as ``python -m`` does, in the working directory first. Use it only for the user's modules, as a
+    file there may have the name of a module that the launcher has yet to import."""
     before, here = sys.path[:], os.getcwd()
     sys.path[:] = [here, *USERS_PATH, *before]
     add_users_workloads()
     try:
         yield
     finally:
-        sys.path[:] = before if here in before else [*before, here]  # for what they import later
+        sys.path[:] = before if here in before else [*before, here]  # for modules that they import later
 
 
 def _or_program(name: str) -> str:
-    """What else may have been meant by the name of a module that cannot be run."""
+    """Suggestions for what the name of a module that cannot be run may have meant."""
     program = shutil.which(name)
     return f"{shlex.join(['--', name])} runs the program {program}" if program else nearest(name, known())
 
@@ -121,15 +122,15 @@ def _refuse_two(name: str) -> None:
 
 
 def main_of(name: str) -> str:
-    """What ``python FOLDER`` runs, of a folder that is no package; of anything else the name itself."""
+    """For a folder that is not a package, the file that ``python FOLDER`` runs; for anything else, the name itself."""
     main = os.path.join(name, MAIN)
-    package = os.path.isfile(os.path.join(name, "__init__.py"))  # which is a module, as its imports may be relative
+    package = os.path.isfile(os.path.join(name, "__init__.py"))  # runs as a module, as its imports may be relative
     return main if name and not package and os.path.isfile(main) else name
 
 
 def of_path(name: str) -> tuple[str, str]:
-    """The name of the module that a path stands for, where the file only defines a workload, and the folder in which it
-    is found where that is not this one; else what was given.
+    """If a file only defines a workload: the name of its module, and the folder in which that is found, if it is not
+    this one. Else what was given.
 
     Raises
     ------
@@ -165,13 +166,13 @@ def of_path(name: str) -> tuple[str, str]:
 
 
 def _only_defines_workload(path: Path) -> bool:
-    """Whether a file is a workload and does nothing when it is run: one that does is a program, whatever it calls its
-    classes and functions."""
+    """Whether a file is a workload and does nothing when it is run. A file that does something is a program, whatever
+    names its classes and functions have."""
     try:
         if os.stat(path).st_size > 2**24 or not _defines_workload(executable.python_code(path)):
             return False
     except Refusal:
-        return False  # which is said once it is clear that it is to be a script
+        return False  # reported once it is clear that it is meant as a script
     import ast
 
     does = (ast.If, ast.For, ast.While, ast.With, ast.Try)

@@ -16,10 +16,10 @@ _WIDTH = 84
 
 
 def describe(cls: type) -> str:
-    """A line or more for each option: its spellings, its type or choices, what it is, and its default.
+    """One or more lines for each option: its spellings, its type or choices, its description, and its default.
 
-    What it is stands in the field's metadata as ``help``, or in a comment: behind the field and in the lines that
-    follow, or in those above it; or in a string after it.
+    The description is in the field's metadata as ``help``, in a comment (after the field and in the following lines, or
+    in the lines above it), or in a string after the field.
     """
     notes, lines = _notes(cls), []
     for field in dataclasses.fields(cls):
@@ -55,7 +55,7 @@ def describe(cls: type) -> str:
 
 
 def _notes(cls: type) -> dict[str, str]:
-    """What the source says of each field, over all base classes."""
+    """The descriptions of all fields in the source, including those of base classes."""
     notes: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         if not dataclasses.is_dataclass(base) or base.__module__ not in sys.modules:
@@ -65,7 +65,7 @@ def _notes(cls: type) -> dict[str, str]:
             (definition,) = ast.parse(source).body
             tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
         except (OSError, TypeError, SyntaxError, ValueError, tokenize.TokenError):
-            continue  # made at run time, or without its source
+            continue  # made at run time, or its source is missing
         if isinstance(definition, ast.ClassDef):
             notes |= _of_fields(definition, tokens)
     return notes

@@ -1,11 +1,10 @@
 """A dataclass as command-line options: names, types and defaults from its fields.
 
 A field ``max_width: int = 64`` is the option ``--max-width``, also written ``--max_width``; a ``bool`` field has a
-``--no-`` form too, and may be given ``=true`` or ``=false``.
-``field(metadata={"flags": ("-N",)})`` adds further spellings, ``{"separator": ","}`` makes a tuple of one word,
-``{"was": "old-name"}`` makes the refusal of an old name give the new one; a field of type ``tuple[int, ...]`` collects
-every occurrence. What `launch.plan.option_help` says of an option stands in a comment behind its field, or in
-``{"help": "..."}``.
+``--no-`` form too, and may be given ``=true`` or ``=false``. ``field(metadata={"flags": ("-N",)})`` adds further
+spellings, ``{"separator": ","}`` makes a tuple of one word, ``{"was": "old-name"}`` makes the refusal of an old name
+give the new one; a field of type ``tuple[int, ...]`` collects every occurrence. The text that `launch.plan.option_help`
+prints for an option is in a comment after its field, or in ``{"help": "..."}``.
 """
 
 import dataclasses
@@ -33,7 +32,7 @@ def parse(cls: type, argv: Sequence[str], what: str = "") -> Any:
     argv : sequence of str
         The options, e.g. ``["--width", "64"]``.
     what : str
-        Whose options they are, for the refusal.
+        What the options belong to, for the refusal.
 
     Returns
     -------
@@ -51,13 +50,13 @@ def parse(cls: type, argv: Sequence[str], what: str = "") -> Any:
 
 
 def with_words(cls: type, argv: Sequence[str], what: str) -> tuple[Any, list[str]]:
-    """As `parse`, but words that are not options may stand among them; return the instance and the words."""
+    """Like `parse`, but other words may be among the options; return the instance and these words."""
     values, words = _read(cls, argv, what)
     return build(cls, values, what), words
 
 
 def with_files(cls: type[Options], argv: Sequence[str], names: Sequence[str]) -> tuple[list[Path], Options]:
-    """As `with_words`, where the words are files or runs (`launch.cli.names.Named`), as many as there are names; they
+    """Like `with_words`, where the words are files or runs (`launch.cli.names.Named`), as many as there are names; they
     come first."""
     verb = cls.__module__.rpartition(".")[2]
     chosen, words = with_words(cls, argv, verb)
@@ -68,12 +67,13 @@ def with_files(cls: type[Options], argv: Sequence[str], names: Sequence[str]) ->
 
 
 def given_with_words(cls: type, argv: Sequence[str], what: str) -> tuple[dict[str, Any], list[str]]:
-    """As `with_words`, but the values of those options only that were given."""
+    """Like `with_words`, but return only the values of options that were given."""
     return _read(cls, argv, what)
 
 
 def split(cls: type, argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """Read the options of a dataclass up to the first word that is none; return their values and the rest of the words.
+    """Read the options of a dataclass up to the first word that is not an option; return their values and the rest of
+    the words.
 
     Raises
     ------
@@ -84,7 +84,8 @@ def split(cls: type, argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
 
 
 def _read(cls: type, argv: Sequence[str], what: str, leading: bool = False) -> tuple[dict[str, Any], list[str]]:
-    """The values of the options that are given, and the other words: all, or from the first on the whole rest."""
+    """The values of the given options, and the other words: all of them or, if ``leading``, everything from the first
+    one on."""
     fields, values, words, place = _fields(cls), {}, [], 0
     while place < len(argv):
         word, place = argv[place], place + 1
@@ -128,7 +129,7 @@ def _read(cls: type, argv: Sequence[str], what: str, leading: bool = False) -> t
     return values, words
 
 
-@functools.cache  # a study has thousands of points, each with options of its own
+@functools.cache  # a study has thousands of points, each with its own options
 def _fields(cls: type) -> dict[str, dataclasses.Field]:
     """The field of each spelling of an option."""
     found = {}
@@ -151,7 +152,7 @@ def _value(flag: str, text: str, hint: Any) -> Any:
 
 
 def of_command(cls: type, argv: Sequence[str], doc: str | None, what: str) -> dict[str, Any]:
-    """The options of ``python -m what`` that were given; with --help it prints the doc and all options, and ends.
+    """The given options of ``python -m what``. With --help, print the doc and all options, and exit.
 
     Raises
     ------
@@ -204,7 +205,7 @@ def flags(field: dataclasses.Field) -> tuple[str, ...]:
 
 
 def arguments(config: Any) -> list[str]:
-    """The options that make this very instance, for those fields that differ from their defaults."""
+    """The options that reproduce this instance: those for fields that differ from their defaults."""
     words = []
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
@@ -222,13 +223,13 @@ def arguments(config: Any) -> list[str]:
 
 
 def words(values: Mapping[str, str | list[str]]) -> list[str]:
-    """Named values as options: names and values as they are, of a list the option once for each."""
+    """Named values as options, unchanged; a list gives the option once for each value."""
     listed = ((name, [value] if isinstance(value, str) else value) for name, value in values.items())
     return [f"--{name}={item}" for name, items in listed for item in items]
 
 
 def end_of_options(argv: Sequence[str]) -> int:
-    """Where further options can stand in a command line: before its ``--``, behind which programs take every word as it
+    """The place for further options in a command line: before its ``--``, after which programs take every word as it
     is."""
     return list(argv).index("--") if "--" in argv else len(argv)
 

@@ -1,5 +1,5 @@
-"""A study in one allocation, or one that ends where it becomes inefficient: what that needs, and which run comes
-when."""
+"""A study in one allocation, or one that stops where it becomes inefficient: its requirements, and the order of its
+runs."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -15,19 +15,19 @@ Kept = TypeVar("Kept")
 
 
 def allocation(name: str, plans: Sequence[Plan]) -> Plan:
-    """The plan of the one job that holds the runs of a study: as large as the largest, as long as all together.
+    """The plan of the single job that holds the runs of a study: as large as the largest run, as long as all together.
 
     Parameters
     ----------
     name : str
         Of the study.
     plans : sequence of Plan
-        Of its runs, which are made one after the other: what runs beside a measurement disturbs it.
+        Of its runs, which follow one another: anything beside a measurement disturbs it.
 
     Raises
     ------
     Refusal
-        If nobody has said how long a run may take.
+        If no walltime is given for a run.
     """
     times = [plan.time_s for plan in plans if plan.time_s]
     if len(times) < len(plans):
@@ -39,10 +39,10 @@ def allocation(name: str, plans: Sequence[Plan]) -> Plan:
 
 
 def in_order(runs: Sequence[tuple[Kept, Plan]]) -> list[tuple[Kept, Plan]]:
-    """The runs of a study in the order in which they are best handed in, or made in an allocation.
+    """The runs of a study in the order in which it is best to submit them, or to make them in an allocation.
 
-    Smallest first where their efficiency decides on the larger. In an allocation largest first: what the time does not
-    suffice for is small, and ``resume`` makes it in a small allocation. Else as they are.
+    Smallest first if their efficiency decides about the larger ones. In an allocation largest first: if time runs out,
+    the runs that remain are small, and ``resume`` makes them in a small allocation. Else unchanged.
     """
     plan = runs[0][1] if runs else None
     if plan is None or not (plan.pack or plan.stop_below is not None):
@@ -51,7 +51,7 @@ def in_order(runs: Sequence[tuple[Kept, Plan]]) -> list[tuple[Kept, Plan]]:
 
 
 def refuse_contradictions(asked: Request, plans: Sequence[Plan], study: bool, watched: bool) -> None:
-    """Refuse what ``--pack`` and ``--stop-below`` cannot be asked together with.
+    """Refuse options that do not go together with ``--pack`` or ``--stop-below``.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def refuse_contradictions(asked: Request, plans: Sequence[Plan], study: bool, wa
     study : bool
         Whether they are a study.
     watched : bool
-        Whether a launcher stays with the runs, and alone decides on them.
+        Whether a launcher stays with the runs and is the only one that decides about them.
     """
     for option, given in (("--pack", asked.pack), ("--stop-below", asked.stop_below is not None)):
         if given and not study:

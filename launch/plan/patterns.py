@@ -1,4 +1,4 @@
-"""The regular expressions of figures of merit: checked, and kept from holding up who searches with them."""
+"""The regular expressions of figures of merit. Checks them, and keeps them from blocking a search."""
 
 import contextlib
 import functools
@@ -39,7 +39,7 @@ def compiled(name: str, pattern: str) -> re.Pattern[bytes]:
 
 
 def refuse_endless(name: str, pattern: re.Pattern[bytes]) -> None:
-    """Refuse a pattern that tries so many ways to match short lines that it would not get through what ranks print."""
+    """Refuse a pattern that backtracks so much on short lines that it could not search what ranks print."""
     try:
         with within(_PROBE_S):
             for probe in _PROBES:
@@ -53,9 +53,9 @@ def refuse_endless(name: str, pattern: re.Pattern[bytes]) -> None:
 
 @contextlib.contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Interrupt the block after so long, also in the middle of a regular expression.
+    """Interrupt the block after this time, even in the middle of a regular expression.
 
-    Only the main thread of a process hears signals; in another the block may take as long as it likes.
+    Only the main thread of a process receives signals. In another thread the block has no limit.
 
     Raises
     ------
@@ -86,8 +86,8 @@ def group(pattern: re.Pattern[bytes]) -> int:
 
 
 def literal(pattern: str) -> bytes:
-    """A text that stands in whatever a pattern matches, the longest that is plain to see: where it is not, need not be
-    searched."""
+    """The longest plain text that is certain to be in every match of a pattern. Where it is missing, no search is
+    needed."""
     if re.search(r"\(\?[aiLmsux-]*[:)]", pattern.replace("(?:", "(")):  # flags, by which letters may mean others
         return b""
     runs, run, depth = [], "", 0
@@ -95,7 +95,7 @@ def literal(pattern: str) -> bytes:
         plain = part[-1] if part[0] == "\\" and not part[-1].isalnum() else part if part not in ".^$*+?|()" else ""
         if part == "|" and not depth:
             return b""
-        if part in ("*", "?") or part[0] == "{" and len(part) > 1:  # the letter before it may be missing
+        if part in ("*", "?") or part[0] == "{" and len(part) > 1:  # the letter before it is optional
             run = run[:-1]
         depth += (part == "(") - (part == ")")
         if len(plain) == 1 and not depth:

@@ -1,27 +1,27 @@
-"""Names in braces among the words of a command, ``lr={lr}``, and the values that take their places."""
+"""Replaces names in braces in the words of a command, as in ``lr={lr}``, by values."""
 
 import re
 from collections.abc import Mapping, Sequence
 
 
 def fill(words: Sequence[str], values: Mapping[str, str]) -> tuple[list[str], set[str]]:
-    """Put values in the places of their names in braces.
+    """Replace names in braces by their values.
 
-    Only the very names count; all other braces, as those of JSON, stay as they are. Two pairs of braces around a name
-    stand for one pair and the name itself, as in Python's ``format``.
+    Only the given names count; all other braces, such as those of JSON, stay as they are. Two pairs of braces around a
+    name mean one pair and the name itself, as in Python's ``format``.
 
     Parameters
     ----------
     words : sequence of str
         Of the command.
     values : mapping of str to str
-        Name, without any braces in it -> value.
+        Names, which contain no braces, and their values.
 
     Returns
     -------
     words : list of str
     used : set of str
-        The names that had a place.
+        The names that occurred.
 
     Examples
     --------
@@ -32,7 +32,7 @@ def fill(words: Sequence[str], values: Mapping[str, str]) -> tuple[list[str], se
 
     def filled(found: re.Match[str]) -> str:
         before, name, after = found.groups()
-        pairs = min(len(before), len(after))  # the others belong to what is around
+        pairs = min(len(before), len(after))  # the other braces belong to the text around
         if pairs % 2:
             used.add(name)
             name = values[name]

@@ -1,4 +1,4 @@
-"""The plan of a run: the content of run.json, all that is needed to start it, now or again."""
+"""The plan of a run: the content of run.json, which is all that is needed to start it, now or again."""
 
 import dataclasses
 from dataclasses import dataclass, field
@@ -23,9 +23,9 @@ class Staged(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The content of run.json: all that is needed to start the run, now or again.
+    """The content of run.json, which is all that is needed to start the run, now or again.
 
-    A field that came later than others has a default, with which a run of an older version is gone on with.
+    A field that was added later has a default, so that runs of older versions can be continued.
     """
 
     name: str
@@ -95,7 +95,7 @@ class Plan:
 
     @property
     def gpus_per_rank(self) -> int:
-        """Number of GPUs that each rank has, those that it shares included."""
+        """Number of GPUs that each rank has, including those that it shares."""
         ranks = self.size if self.backend == "local" and self.share_gpus else self.ranks_per_node
         return max(1, self.gpus_per_node // ranks) if self.gpus_per_node else 0
 
@@ -106,12 +106,12 @@ class Plan:
 
     @property
     def allocated_nodes(self) -> int:
-        """Number of nodes of its job, spare ones included."""
+        """Number of nodes of its job, including spare ones."""
         return self.nodes + self.spare_nodes
 
     @property
     def handles_warning(self) -> bool:
-        """Whether the ranks save and leave at SIGUSR2, and end with 75 then."""
+        """Whether the ranks save, leave and end with 75 at SIGUSR2."""
         return self.warn or self.kind == "workload"
 
     @property
@@ -125,7 +125,7 @@ class Plan:
         """How many seconds before the time limit the ranks are warned; None if they are not."""
         if not self.handles_warning or self.time_s == UNLIMITED:
             return None
-        # Slurm would send the signal at once where the limit is nearer than that.
+        # Slurm would send the signal at once if the limit is nearer than that.
         return min(self.signal_s, self.time_s // 2) if self.time_s else self.signal_s
 
     def to_json(self) -> dict[str, Any]:
@@ -139,7 +139,8 @@ class Plan:
         Raises
         ------
         Refusal
-            If it lacks what is essential, has a value of another type, or says what this version does not know.
+            If it lacks something essential, has a value of a wrong type, or has something that this version does not
+            know.
         """
         try:
             return typed.build(cls, table, "run.json", ignored=("commit",))

@@ -1,4 +1,5 @@
-"""Request + site -> plan: what will be run, where and as whom, before anything is submitted. Pure arithmetic."""
+"""Makes the plan from request and site: what will be run, where and as whom, before anything is submitted. Pure
+arithmetic."""
 
 import datetime
 import functools
@@ -28,7 +29,7 @@ from launch.plan.workload import TRAINER, Target
 
 
 def resolve(request: Request, nodes: int, site: Site, target: Target, machine: Machine, now: datetime.datetime) -> Plan:
-    """Fill in what was not asked for, and refuse what cannot be.
+    """Fill in what was not asked for, and refuse what is impossible.
 
     Parameters
     ----------
@@ -72,7 +73,7 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
     cpus = cpus_per_task(request, site, backend, machine, nodes, ranks)
     refuse_too_many(nodes * ranks, backend, machine)
     for option in ("partition", "account", "qos", "constraint"):
-        if not (getattr(request, option) or "").isprintable():  # a line break would make a command of the rest
+        if not (getattr(request, option) or "").isprintable():  # after a line break, the rest would be a command
             raise Refusal(f"--{option} {getattr(request, option)!r}: give it without line breaks")
     partition = request.partition or site.partition
     time_s = walltime(site.time if request.time is None else request.time)
@@ -89,7 +90,7 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
         )
     fom = figures.from_words(request.fom, request.fom_unit, request.fom_as)
     figures.refuse_for(fom, target.kind, size)
-    # Of the image of a container, and of what a job's modules bring, we know nothing.
+    # We know nothing about the image of a container, or what a job's modules provide.
     if backend == "local" and request.container is None and hasattr(target.config, "refuse_missing"):
         target.config.refuse_missing(size)
     default = default_name(f"{target.short_name}-n{nodes}", now)
@@ -187,7 +188,7 @@ def _container(request: Request, site: Site, target: Target) -> dict[str, Any]:
         )
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rankloop"
     own = [Path(target.name).parent] if os.path.isabs(target.name) and os.path.exists(target.name) else []
-    # Not the whole folder: the packages of this machine's Python lie in it too where the toolkit was installed by pip.
+    # Not the whole folder: if pip installed the toolkit, the packages of this machine's Python are in it too.
     toolkit = [Path(HOME, name) for name in PACKAGES]
     return {
         "container": container.image(request.container, site.container),
@@ -202,10 +203,10 @@ def _path(target: Target) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*own, *_pythonpath(os.environ.get("PYTHONPATH", ""), os.getcwd())]))
 
 
-@functools.cache  # for the many plans of a study it is the same
+@functools.cache  # the same for the many plans of a study
 def _pythonpath(said: str, cwd: str) -> tuple[str, ...]:
-    """The folders of PYTHONPATH, made absolute; that of the toolkit last, so that what the user's program imports is
-    the user's."""
+    """The folders of PYTHONPATH as absolute paths, with that of the toolkit last, so that the user's modules come
+    first."""
     folders = [os.path.abspath(os.path.join(cwd, folder)) for folder in said.split(os.pathsep)] if said else []
     return tuple(dict.fromkeys(sorted(folders, key=lambda folder: folder == HOME)))
 
@@ -219,13 +220,13 @@ def _entry(target: Target) -> tuple[str, ...]:
 
 
 def default_name(words: str, now: datetime.datetime) -> str:
-    """A name of a run, study or workflow, made of words and the time: to the microsecond where those are given."""
+    """The name of a run, study or workflow from words and the time, to the microsecond if microseconds are given."""
     words = re.sub(r"[^A-Za-z0-9._+-]", "_", words).lstrip("._+-")[:100]
     return f"{words or 'run'}-{now:%Y%m%d-%H%M%S}" + (f"-{now:%f}" if now.microsecond else "")
 
 
 def refuse_bad_name(name: str) -> str:
-    """The name of a run or study, if it can be the name of a folder and of a job."""
+    """The name of a run or study, checked to be valid for a folder and a job."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", name):
         raise Refusal(
             f"--name {name!r}: a run's name has letters, digits, '.', '_', '+' and '-', and begins with one of the "
@@ -235,7 +236,7 @@ def refuse_bad_name(name: str) -> str:
 
 
 def refuse_path(runs: Path) -> None:
-    """Refuse a folder for runs with what Slurm replaces or drops in the paths of a job's output.
+    """Refuse a folder for runs whose path has characters that Slurm replaces or drops in the paths of a job's output.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""The shape of a run - nodes, ranks, GPUs, cores, time - within what a site and this machine have.
+"""The shape of a run (nodes, ranks, GPUs, cores, time), within what a site and this machine have.
 
-Every function here refuses, in one line, what cannot be.
+Every function here refuses, in one line, what is impossible.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What the local backend has to know of this machine."""
+    """What the local backend needs to know about this machine."""
 
     cores: int
     gpus: int
@@ -38,7 +38,7 @@ def this_machine() -> Machine:
 
 
 def gpus_per_node(request: Request, site: Site, backend: str, machine: Machine, nodes: int) -> tuple[str | None, int]:
-    """Which type of GPUs each node gives, and how many: as asked, else all that there are."""
+    """The type and number of GPUs of each node: as asked, else all that there are."""
     kind, asked = None, None
     if request.gpus_per_node is not None:
         kind, asked = count_of_gpus(request.gpus_per_node, "--gpus-per-node")
@@ -47,7 +47,7 @@ def gpus_per_node(request: Request, site: Site, backend: str, machine: Machine, 
             raise Refusal(
                 f"--gpus-per-node {kind}:{asked}: the GPUs of this machine cannot be asked for by type: give {asked}"
             )
-        # All nodes are this machine, so they divide its GPUs; too few for all mean none for any.
+        # All nodes are this machine, so they share its GPUs; if there are too few for all, no node has any.
         default = machine.gpus if request.share_gpus else machine.gpus // max(1, nodes)
         gpus = default if asked is None else asked
         needed = gpus if request.share_gpus else gpus * nodes
@@ -66,10 +66,10 @@ def gpus_per_node(request: Request, site: Site, backend: str, machine: Machine, 
 
 
 def gpu_binding(request: Request, site: Site, backend: str, machine: Machine, gpus: int) -> str:
-    """Which GPUs a rank sees: as asked, as the site says, or "auto" (`launch.node.pinning` decides); "none" hides all.
+    """Which GPUs a rank sees: as asked, as the site says, or "auto" (`launch.node.pinning` decides). "none" hides all.
 
-    GPUs that nobody has asked for here are not hidden: the job may have them by an option of sbatch or the habit of a
-    site.
+    GPUs that the request does not name are not hidden: the job may have them by an option of sbatch or the site's
+    default.
     """
     unwanted = request.gpus_per_node is not None or backend == "local" and machine.gpus > 0
     if gpus == 0 and unwanted:
@@ -78,7 +78,7 @@ def gpu_binding(request: Request, site: Site, backend: str, machine: Machine, gp
 
 
 def cpus_per_task(request: Request, site: Site, backend: str, machine: Machine, nodes: int, ranks: int) -> int | None:
-    """How many cores each rank gets: as asked, else its share of a node; None where nobody knows."""
+    """How many cores each rank gets: as asked, else its share of a node; None if unknown."""
     cpus = request.cpus_per_task
     if cpus is None:
         if backend != "local" and site.cpus_per_node:
@@ -102,7 +102,7 @@ def cpus_per_task(request: Request, site: Site, backend: str, machine: Machine, 
 
 def refuse_too_many(size: int, backend: str, machine: Machine, at_once: int = 1) -> None:
     """Refuse local runs, so many at a time, of more ranks than this machine can bear."""
-    # A rank idles at 0.5 GB and contends for cores: beyond this a local run only makes the machine unusable.
+    # An idle rank takes 0.5 GB and competes for cores: beyond this number a local run only makes the machine unusable.
     most = max(16, 4 * machine.cores)
     if backend != "local" or size * at_once <= most:
         return
@@ -127,12 +127,12 @@ def refuse_spare(request: Request, nodes: int, site: Site) -> None:
 
 
 def nodes_text(nodes: int, spare: int) -> str:
-    """How many nodes a job has, in the words of its options."""
+    """The number of nodes of a job, as text with its options."""
     return f"--nodes {nodes}" + (f" with --spare-nodes {spare}" if spare else "")
 
 
 def refuse_beyond_limits(site: Site, partition: str | None, nodes: int, time_s: int | None, spare: int = 0) -> None:
-    """Refuse what the site file says that the partition does not allow."""
+    """Refuse what the partition does not allow, according to the site file."""
     limits = site.partitions.get(partition or "", {})
     if nodes + spare > limits.get("max_nodes", nodes + spare):
         raise Refusal(
@@ -153,7 +153,7 @@ def gpus_of(plan: Plan) -> int:
 
 
 def runs_at_once(plans: Sequence[Plan], throttle: int, gpus: int, cores: int) -> int:
-    """How many of some local runs can go on at a time: no more than asked for, each with GPUs and cores of its own."""
+    """How many of some local runs can run at a time: no more than asked for, each with GPUs and cores of its own."""
     needs = [(gpus_of(plan), (plan.cpus_per_task or 0) * plan.size) for plan in plans]
     fit = [min([throttle, *(have // each for have, each in ((gpus, of), (cores, on)) if each)]) for of, on in needs]
     return max(1, *fit)

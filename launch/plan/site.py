@@ -1,4 +1,4 @@
-"""A site: a machine one can run on, as data.
+"""A site: the description of a machine that you can run on, as data.
 
 A site file is TOML; its keys are the fields of `Site`. An unknown key or a value of the wrong type is refused. A value
 that no source confirms stays out of the file, and the plan says that it is not known.
@@ -28,7 +28,7 @@ LINKS = ("inter_node_gbit_per_s", "inter_node_latency_us", "intra_node_gbit_per_
 """What a site file can say of its network, for `python -m profiling simulate`."""
 
 FALLBACKS = {"slurm": "Slurm is configured here", "laptop": "no Slurm answers here"}
-"""Sites that a machine is if it is no other, and why."""
+"""Sites that are assumed if a machine is no other site, and why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -143,7 +143,7 @@ def count_of_gpus(value: str | int, where: str) -> tuple[str | None, int]:
 
 
 def own_file(said: str | None, backend: str | None, environ: Mapping[str, str] = os.environ) -> str | None:
-    """The path of the user's own site file, where the option or RANKLOOP_SITE names one."""
+    """The path of the user's own site file, if the option or RANKLOOP_SITE names one."""
     said = said or ("" if backend else environ.get("RANKLOOP_SITE"))
     return os.path.abspath(said) if said and _is_path(said) else None
 
@@ -153,7 +153,7 @@ def _is_path(name: str) -> bool:
 
 
 def detect(environ: Mapping[str, str] = os.environ, host: str | None = None) -> tuple[Site, str]:
-    """The site that this is, and why: as RANKLOOP_SITE says, by environment, by host name, by a configured Slurm."""
+    """The site of this machine, and why: from RANKLOOP_SITE, the environment, the host name, or a configured Slurm."""
     if said := environ.get("RANKLOOP_SITE"):
         return load(said), f"RANKLOOP_SITE={said}"
     host = host or platform.node()
@@ -170,10 +170,10 @@ def detect(environ: Mapping[str, str] = os.environ, host: str | None = None) -> 
 
 
 def unknown(site: Site) -> list[str]:
-    """What a run on several nodes needs and the site does not say, each with the option or the key that gives it."""
+    """What a run on several nodes needs but the site does not give, each with the option or key for it."""
     if site.backend == "local":
         return []
-    # Where a QOS is asked for, Slurm chooses the partition.
+    # If a QOS is asked for, Slurm chooses the partition.
     of = f"partition {site.partition}" if site.partition else f"QOS {site.qos}" if site.qos else "the partitions"
     open_ = {
         "partition (-p)": site.partition is None and site.qos is None,
@@ -182,17 +182,17 @@ def unknown(site: Site) -> list[str]:
         "cores of a node (-c)": site.cpus_per_node is None,
         "network interface (network_interface)": site.network_interface is None and site.rendezvous == "gloo",
     }
-    if site.backend == "allocation":  # which says all else
+    if site.backend == "allocation":  # the allocation gives everything else
         return [what for what, is_open in open_.items() if is_open and what.startswith("network")]
     return [what for what, is_open in open_.items() if is_open]
 
 
 def slurm_is_here() -> bool:
-    """Whether this machine is a client of a Slurm cluster, even of one whose controller is silent just now."""
+    """Whether this machine is a client of a Slurm cluster, even if its controller is silent just now."""
     if not shutil.which("sbatch") or not Path(os.environ.get("SLURM_CONF") or __file__).is_file():
         return False
     try:
-        # It names its controllers, up or down, wherever a configuration is found; and says nothing of them elsewhere.
+        # It names its controllers, up or down, wherever it finds a configuration, and none elsewhere.
         ping = subprocess.run(["scontrol", "ping"], capture_output=True, text=True, timeout=10)
     except subprocess.TimeoutExpired:
         return True

@@ -11,7 +11,7 @@ from launch.plan import typed
 from launch.plan.typed import Count, Seed
 
 MOST = 100_000
-"""Runs of a study."""
+"""Most runs of a study."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,17 +21,18 @@ class Axes:
     Parameters
     ----------
     steps : tuple of dict of str to tuple of str
-        Name -> values; one name is ``nodes``. The names in one dict vary in step, so have equally many values; of
-        several dicts all combinations are made.
+        Names and their values; one name is ``nodes``. The names in one dict vary in step, so they have equally many
+        values. All combinations of the dicts are made.
     only : tuple of dict of str to tuple of str
-        If any are given, a combination is kept where for one of them each name has one of the values.
+        If any are given, a combination is kept only if, for one of them, each name has one of the values.
     exclude : tuple of dict of str to tuple of str
-        A combination is left out where for one of them each name has one of the values.
+        A combination is left out if, for one of them, each name has one of the values.
 
     Raises
     ------
     Refusal
-        If an axis or a value stands twice, axes in step differ in length, or a condition names what is not varied.
+        If an axis or a value is given twice, axes in step differ in length, or a condition names something that does
+        not vary.
     """
 
     steps: tuple[dict[str, tuple[str, ...]], ...] = ({"nodes": ("1",)},)
@@ -60,24 +61,24 @@ class Axes:
 
     @property
     def vary(self) -> bool:
-        """Whether anything was asked to vary, be it with a single value."""
+        """Whether anything was asked to vary, even with a single value."""
         first, *others = self.steps
         return bool(others) or len(first) > 1 or len(first["nodes"]) > 1
 
     def combinations(self) -> list[dict[str, str]]:
-        """A value for each axis, in all ways that are wanted; the last axis changes fastest."""
+        """All wanted combinations of a value for each axis; the last axis changes fastest."""
         rows = [[dict(zip(step, row)) for row in zip(*step.values())] for step in self.steps]
         combined = [{k: v for row in choice for k, v in row.items()} for choice in itertools.product(*rows)]
         return [c for c in combined if (not self.only or _meets(c, self.only)) and not _meets(c, self.exclude)]
 
 
 def refuse_too_large(*counts: int) -> None:
-    """Refuse a study of so many times so many runs, before there is anything of them.
+    """Refuse a study with too many runs, before any of them is made.
 
     Raises
     ------
     Refusal
-        If they are more than `MOST`.
+        If there are more than `MOST`.
     """
     if (count := math.prod(counts)) > MOST:
         said = f"{count:,}" if count < 10**18 else "more than 10^18"
@@ -90,13 +91,13 @@ def from_words(texts: Iterable[str], nodes: Sequence[int] | None) -> Axes:
 
 
 def axis(text: str) -> tuple[str, list[str]]:
-    """``lr=1e-3,1e-2`` or ``seed=0..4`` -> name and values, both as they are written."""
+    """Split ``lr=1e-3,1e-2`` or ``seed=0..4`` into name and values, both as written."""
     name, equals, listed = text.partition("=")
     name = name.strip().removeprefix("--")
     if span := re.fullmatch(r"(-?[0-9]{1,18})\.\.(-?[0-9]{1,18})", listed):
         low, high = map(int, span.groups())
         refuse_too_large(high - low + 1)
-        padded = re.search(r"(?<![0-9])0[0-9]", listed)  # 08..12 has 09, as in a shell
+        padded = re.search(r"(?<![0-9])0[0-9]", listed)  # 08..12 includes 09, as in a shell
         width = max(map(len, span.groups())) if padded else 0
         values = [f"{number:0{width}}" for number in range(low, high + 1)]
     elif re.fullmatch(r"[-+.0-9eE]*[0-9]\.\.[-+.0-9eE]*", listed):
@@ -118,15 +119,15 @@ _CLOSES = {")": "(", "]": "[", "}": "{"}
 
 
 def _split(name: str, text: str) -> list[str]:
-    """The values between commas, without the blanks around them; in brackets, braces, parentheses and quotes a comma
-    parts nothing."""
+    """The values between commas, without the blanks around them. Commas in brackets, braces, parentheses and quotes do
+    not separate."""
     values, begin, quote = [], 0, ""
     open_: list[str] = []
     for found in re.finditer(r"""\\[^,]|["'\[\](){},]""", text, re.DOTALL):
         sign, place = found[0], found.start()
         if quote:
             quote = "" if sign == quote else quote
-        elif sign == '"' or sign == "'" and not text[place - 1 : place].isalnum():  # else the apostrophe of a word
+        elif sign == '"' or sign == "'" and not text[place - 1 : place].isalnum():  # else an apostrophe in a word
             quote = sign
         elif sign in _CLOSES.values():
             open_.append(sign)
@@ -148,7 +149,7 @@ def _unbalanced(name: str, text: str, sign: str) -> Refusal:
 
 
 def with_nodes(steps: Sequence[dict[str, tuple[str, ...]]], nodes: Sequence[int] | None) -> tuple[dict, ...]:
-    """The steps of `Axes`, the nodes first: those that ``--nodes`` or the file's ``[job]`` says, unless they are an
+    """The steps of `Axes`, with the nodes first: those of ``--nodes`` or of the file's ``[job]``, unless nodes are an
     axis."""
     if not any("nodes" in step for step in steps):
         return ({"nodes": tuple(map(str, nodes or (1,)))}, *steps)
@@ -158,7 +159,7 @@ def with_nodes(steps: Sequence[dict[str, tuple[str, ...]]], nodes: Sequence[int]
 
 
 def _meets(combination: Mapping[str, str], conditions: Iterable[Mapping[str, Sequence[str]]]) -> bool:
-    """Whether a combination fulfils one of the conditions, in all its names."""
+    """Whether a combination fulfils one of the conditions in all names."""
     return any(all(combination[name] in values for name, values in condition.items()) for condition in conditions)
 
 
@@ -192,6 +193,6 @@ def _refuse_strays(which: str, condition: Mapping[str, Sequence[str]], axes: Map
 
 
 def _listed(values: Iterable[str], separator: str = ",") -> str:
-    """Values for a message: as they are written where that is one line and not a long one."""
+    """Values for a message: as written if that is one short line."""
     text = separator.join(values)
     return text if text.isprintable() and len(text) < 200 else typed.shown(text)

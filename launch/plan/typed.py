@@ -1,4 +1,4 @@
-"""Values from outside - words, TOML, JSON - checked against the type annotations of what they become."""
+"""Checks values from outside (words, TOML, JSON) against the type annotations of what they become."""
 
 import functools
 import math
@@ -17,8 +17,8 @@ from launch.errors import Refusal, nearest
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Which numbers are allowed, as in ``Annotated[int, Bounds(1)]``; without it, whole numbers of 64 bits and finite
-    ones."""
+    """Which numbers are allowed, as in ``Annotated[int, Bounds(1)]``. Without bounds, integers of 64 bits and finite
+    floats are allowed."""
 
     least: float = -math.inf
     most: float = math.inf
@@ -43,7 +43,7 @@ class Bounds:
 
 
 NUMBER = Annotated[float, Bounds(finite=False)]
-"""A number that may be infinite or NaN, as a loss is that diverged."""
+"""A number that may be infinite or NaN, such as a loss that diverged."""
 
 Count = Annotated[int, Bounds(1, 1_000_000)]
 Natural = Annotated[int, Bounds(0, 1_000_000)]
@@ -61,7 +61,7 @@ _FORMS = {
     str: r"[^\0]*",
     Path: r"[^\0]+",
 }
-_KINDS = {float: (int, float), Path: str}  # of the values of a file, where they are not the annotation itself
+_KINDS = {float: (int, float), Path: str}  # of values in files, where they differ from the annotation
 
 
 @functools.cache
@@ -72,7 +72,7 @@ def hints(cls: type) -> dict[str, Any]:
 
 @functools.cache
 def hint(cls: type, name: str) -> Any:
-    """The annotation of one field of a dataclass: to evaluate those of all takes its time where they are text."""
+    """The annotation of one field of a dataclass. Evaluating those of all fields takes time if they are text."""
     for base in cls.__mro__:
         annotation = base.__dict__.get("__annotations__", {}).get(name)
         if annotation is not None:
@@ -82,7 +82,7 @@ def hint(cls: type, name: str) -> Any:
 
 
 def from_text(text: str, hint: Any) -> Any:
-    """The value that a word of a command line stands for.
+    """The value of a word of a command line.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def from_text(text: str, hint: Any) -> Any:
     Raises
     ------
     ValueError
-        If it is none; the message says of which kind it has to be.
+        If the word has no such value; the message says of which kind it has to be.
     """
     base, bounds = bounded(hint)
     if re.fullmatch(_FORMS[base], text):
@@ -105,7 +105,7 @@ def from_text(text: str, hint: Any) -> Any:
 
 
 def mismatch(value: Any, hint: Any, where: str = "", bounds: Bounds = _FINITE) -> str:
-    """What is wrong with a value of a file, in one line; nothing if it is what the annotation wants.
+    """What is wrong with a value of a file, in one line; empty if it fits the annotation.
 
     Parameters
     ----------
@@ -113,11 +113,11 @@ def mismatch(value: Any, hint: Any, where: str = "", bounds: Bounds = _FINITE) -
         Of TOML or JSON.
     hint : type or dict
         int, float, str, bool, Any, a Literal, a list, tuple or dict of these, a union, with or without `Bounds`; a
-        TypedDict, for which null stands for absent; or a dict of such hints by key, of which none has to be there.
+        TypedDict, in which null means absent; or a dict of such hints by key, where every key may be absent.
     where : str
-        What the value is called.
+        The name of the value in messages.
     bounds : Bounds
-        Of the numbers in it, where the hint does not have any.
+        Bounds of the numbers in it, if the hint has none.
     """
     hint, bounds = bounded(hint, bounds)
     if typing.is_typeddict(hint) and isinstance(value, dict):
@@ -158,11 +158,11 @@ def build(cls: type, table: Any, where: str, ignored: Iterable[str] = ()) -> Any
     cls : type
         The dataclass.
     table : object
-        Field -> value.
+        Fields and their values.
     where : str
         The file, for the refusal.
     ignored : iterable of str
-        Keys that are not fields, and are allowed.
+        Keys that are allowed although they are not fields.
 
     Raises
     ------
@@ -185,12 +185,12 @@ def shown(value: Any) -> str:
     """A value of a file for a message: on one line, and short."""
     try:
         return reprlib.repr(value)
-    except ValueError:  # a whole number of thousands of digits
+    except ValueError:  # an integer with thousands of digits
         return "a number of too many digits"
 
 
 def bounded(hint: Any, bounds: Bounds = _FINITE) -> tuple[Any, Bounds]:
-    """An annotation without its bounds, and these, by default the ones given."""
+    """An annotation without its bounds, and the bounds, by default the given ones."""
     if typing.get_origin(hint) is Required:
         return bounded(typing.get_args(hint)[0], bounds)
     if typing.get_origin(hint) is not Annotated:

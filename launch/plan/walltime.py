@@ -6,10 +6,10 @@ from launch.errors import Refusal
 from launch.plan.typed import shown
 
 LONGEST_S = 86400 * 10_000
-"""The longest walltime in seconds; Slurm has the minutes as a number of 32 bits."""
+"""The longest walltime in seconds; Slurm stores the minutes as a 32-bit number."""
 
 UNLIMITED = 0
-"""The walltime of a run that no limit ends."""
+"""The walltime of a run without a limit."""
 
 
 def walltime(text: str | None) -> int | None:
@@ -62,16 +62,16 @@ def duration(text: str, option: str) -> float:
 
 
 SHORTEST_HANG_S = 5.0
-"""Of a timeout: a rank that writes a file, or waits for a busy node, may well be idle for that long."""
+"""The least timeout: a rank that writes a file, or waits for a busy node, may well be idle for that long."""
 
 
 def hang_timeout(text: str | None) -> float:
-    """Seconds of what ``--hang-timeout`` says; 0 where it is not given.
+    """Seconds of ``--hang-timeout``; 0 if it is not given.
 
     Raises
     ------
     Refusal
-        If it is not a time, or too short for anything to be known by it.
+        If it is not a time, or too short to show anything.
     """
     seconds = 0.0 if text is None else duration(text, "--hang-timeout")
     if text is not None and seconds < SHORTEST_HANG_S:
@@ -83,12 +83,12 @@ def hang_timeout(text: str | None) -> float:
 
 
 def in_words(seconds: float) -> str:
-    """A timeout as people read it."""
+    """A timeout as text for people."""
     return f"{seconds:g} s" if seconds < 120 else clock(round(seconds))
 
 
 def exceeds(time_s: int | None, limit_s: int | None) -> bool:
-    """Whether a walltime is longer than a limit; None is a time that nobody has given."""
+    """Whether a walltime is longer than a limit; None is a time that was not given."""
     return bool(limit_s) and time_s is not None and (time_s == UNLIMITED or time_s > limit_s)
 
 
@@ -105,5 +105,5 @@ def clock(seconds: int) -> str:
 
 
 def minutes(seconds: int) -> int:
-    """Whole minutes that hold so many seconds: Slurm counts no less."""
+    """Seconds, rounded up to whole minutes, which are Slurm's smallest unit."""
     return -(-seconds // 60)

@@ -25,18 +25,18 @@ class Target:
     Parameters
     ----------
     kind : "workload", "module", "script" or "program"
-        A workload has a Config and a build function, and is trained; the others are run as they are, modules and
-        scripts in the rank's own Python.
+        A workload has a Config and a build function, and is trained. The others are run as they are; modules and
+        scripts run in the rank's own Python.
     name : str
         Name of a module; path of a script or program, or the name of a program on PATH.
     arguments : tuple of str
-        What stood behind it.
+        The words after the name.
     config : object
-        Of a workload: an instance of its Config, made from the arguments.
+        For a workload: an instance of its Config, made from the arguments.
     folder : str
-        In which the module is found, where that is neither the working directory nor on the path.
+        The folder in which the module is found, if that is neither the working directory nor on the path.
     cooperation : str or None
-        What makes ranks of it cooperate: see `launch.plan.cooperation`.
+        What makes its ranks cooperate: see `launch.plan.cooperation`.
     """
 
     kind: Kind
@@ -58,7 +58,7 @@ class Target:
 
     @property
     def uses_mpi(self) -> bool:
-        """Whether its ranks have to be started as those of one MPI program."""
+        """Whether its ranks must be started as those of one MPI program."""
         if not self.cooperation:
             return False
         from launch.plan import cooperation
@@ -71,11 +71,12 @@ class Target:
         Parameters
         ----------
         values : mapping of str to str
-            Axis -> value, without ``nodes``. A workload takes them as its options, but for ``seed``, which is the
-            job's; what it does not take is refused as by `find`. In the arguments of any other program a value takes
-            the place of its name in braces; without such a place it is the option ``--NAME=VALUE``.
+            Axes and their values, without ``nodes``. A workload takes them as its options, except ``seed``, which
+            belongs to the job; options that it does not have are refused as by `find`. In the arguments of any other
+            program a value replaces its name in braces; if the name does not occur, the value becomes the option
+            ``--NAME=VALUE``.
         known : mapping of str to str
-            What else of the run, ``nodes`` for one, takes the place of its name in braces, and is no option.
+            Other values of the run, such as ``nodes``, that replace their names in braces but never become options.
         """
         if self.kind == "workload":
             words = options.words({name: value for name, value in values.items() if name != "seed"})
@@ -97,14 +98,14 @@ def find(name: str, arguments: Sequence[str], verbs: Iterable[str] = (), contain
     Parameters
     ----------
     name : str
-        A module that can be imported from here, the path of a script or program, or the name of a program on PATH;
-        ``--`` where a program stands in the first argument, and ``-m`` where a module does.
+        A module that can be imported from here, the path of a script or program, or the name of a program on PATH.
+        ``--`` if the first argument is a program, and ``-m`` if it is a module.
     arguments : sequence of str
         Its options.
     verbs : iterable of str
-        Words that may have been meant as well where there is no such thing.
+        Words that may have been meant if there is no such thing.
     contained : bool
-        Whether it runs in a container, which may have programs that are not here.
+        Whether it runs in a container, which may have programs that do not exist here.
 
     Raises
     ------
@@ -157,7 +158,7 @@ def kind(name: str, verbs: Iterable[str] = (), contained: bool = False) -> Kind:
     try:
         return _kind_of_module(name, verbs)
     except modules.NoSuchModule:
-        # As a shell would find it; or a file that lies here, whose path was not written as one.
+        # As a shell would find it, or a file here that was given without a folder.
         if name and (shutil.which(name) or contained):
             return "program"
         if name and Path(name).is_file():
@@ -166,7 +167,7 @@ def kind(name: str, verbs: Iterable[str] = (), contained: bool = False) -> Kind:
 
 
 def _program(name: str, contained: bool) -> Literal["program"]:
-    """Make sure that there is such a program."""
+    """Make sure that the program exists."""
     if contained and not _is_path(name, contained):
         return "program"
     if "/" in name or not shutil.which(name):
@@ -180,7 +181,7 @@ def _program(name: str, contained: bool) -> Literal["program"]:
 
 
 def _is_path(name: str, contained: bool) -> bool:
-    """Whether a word is the path of a file here, and not the name of a program on PATH."""
+    """Whether a word is the path of a file here, rather than the name of a program on PATH."""
     return os.path.isfile(name) and ("/" in name or not contained and shutil.which(name) is None)
 
 
@@ -189,7 +190,7 @@ def _kind_of_module(name: str, verbs: Iterable[str]) -> Literal["workload", "mod
 
 
 def asks_for_help(words: Sequence[str]) -> bool:
-    """Whether the help of the first word is wanted; with further words, -h may mean another thing to a program."""
+    """Whether the help of the first word is wanted. After further words, -h may mean something else to a program."""
     if words[:1] == ["--"]:
         return False
     if words[:1] == ["-m"]:
@@ -204,7 +205,7 @@ def config_class(name: str) -> type:
     Raises
     ------
     Refusal
-        If its module cannot be imported, or the Config is no dataclass.
+        If its module cannot be imported, or the Config is not a dataclass.
     """
     try:
         with modules.users_modules():

@@ -1,4 +1,4 @@
-"""Signs of life of a program, whatever it records: how long it has run, the cores that it uses, what it printed
+"""Signs of life of a program that need no records: how long it has run, the cores that it uses, what it printed
 last."""
 
 import contextlib
@@ -13,12 +13,12 @@ from launch.record.contents import Event
 from launch.record.files import Unreadable, objects, read_end
 from launch.record.rundir import RunDir
 
-_NODES = 64  # that are looked at: of a larger run these stand for all
-_TAIL = 16384  # bytes of each node's readings: some seconds of it
+_NODES = 64  # at most so many are looked at; in a larger run they stand for all
+_TAIL = 16384  # bytes of each node's readings: some seconds
 
 
 class _Reading(TypedDict, total=False):
-    """A line of readings/ about a rank, as far as it is needed."""
+    """The keys needed here of a line of readings/ about a rank."""
 
     time_ms: Required[int]
     rank: Required[int]
@@ -47,7 +47,7 @@ def activity(run: RunDir, nodes: int) -> str:
 
 
 def last_line(run: RunDir, nodes: int) -> tuple[str, float] | None:
-    """The line that a rank has printed last, with its label, and when (Unix seconds); None before the first."""
+    """The last line that any rank has printed, with its label and its time (Unix seconds); None before the first."""
     printed: dict[Path, float] = {}
     for node in range(min(nodes, _NODES)):
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Nodes that keep failing: what the attempts of runs under Slurm say of the nodes that they ran on."""
+"""Finds nodes that keep failing, from the attempts of runs under Slurm."""
 
 import contextlib
 import re
@@ -14,15 +14,15 @@ from launch.record.contents import Event
 from launch.record.rundir import RunDir
 
 GONE = "went away, and the job script with it"
-"""The error of the first node of an attempt that has noted no end, and that Slurm has not ended."""
+"""The error of the first node of an attempt that has recorded no end, and that Slurm has not ended."""
 
 
 class BadNode(NamedTuple):
-    """A node that it is better to do without."""
+    """A node that is better avoided."""
 
     host: str
-    failed: int  # attempts in which it was the first to fail
-    attempts: int  # in which it took part
+    failed: int  # attempts in which this node failed first
+    attempts: int  # attempts in which it took part
     error: str  # of the last of them
     runs: tuple[Path, ...]  # in which it failed
 
@@ -35,22 +35,22 @@ class _Fault(NamedTuple):
 
 
 def among(runs: Iterable[RunDir]) -> list[BadNode]:
-    """The bad nodes among those that runs were on.
+    """The bad nodes among those on which runs ran.
 
-    A node is bad that was lost or has a broken GPU; or that was the first to fail in two attempts or more, in a way in
-    which no other node fails: what fails elsewhere too is the program's doing. A node is cleared once it has completed
-    an attempt.
+    A node is bad if it was lost or has a broken GPU. It is also bad if it was the first to fail in two or more
+    attempts, in a way in which no other node fails: what fails elsewhere too is the program's fault. A node is cleared
+    once it has completed an attempt.
 
     Parameters
     ----------
     runs : iterable of RunDir
-        Of runs of this machine nothing is said: there is no other node.
+        Runs on this machine are ignored, as it has no other node.
     """
     faults: dict[str, list[_Fault]] = defaultdict(list)
     took_part: dict[str, int] = defaultdict(int)
     well: dict[str, float] = defaultdict(float)
     for run in runs:
-        with contextlib.suppress(Refusal):  # what cannot be read says nothing
+        with contextlib.suppress(Refusal):  # a run that cannot be read shows nothing
             for hosts, fault, cleared in _attempts(run):
                 for host in hosts:
                     took_part[host] += 1
@@ -80,7 +80,7 @@ def said(bad: Iterable[BadNode]) -> list[str]:
 
 
 def _attempts(run: RunDir) -> Iterator[tuple[list[str], _Fault | None, float]]:
-    """Of each attempt of which something is known: its hosts, what it says against one, and when it cleared them
+    """For each attempt with usable records: its hosts, its evidence against one of them, and when it cleared them
     all."""
     started = [event for event in run.events("started") if "nodes" in event and "attempt" in event]
     ended = {event["attempt"]: event for event in run.events("ended") if "attempt" in event}
@@ -88,29 +88,30 @@ def _attempts(run: RunDir) -> Iterator[tuple[list[str], _Fault | None, float]]:
         end = ended.get(begin.get("attempt", 0))
         hosts = hostlist.expand(begin.get("nodes", ""))
         if not hosts or (end is None and begin is started[-1]):
-            continue  # the last may be under way
+            continue  # the last attempt may be under way
         fault = _fault(run, begin, end, hosts[0])
         yield hosts, fault, end["time"] if end and fault is None and "hang" not in end else 0.0
 
 
 def _fault(run: RunDir, begin: Event, end: Event | None, first: str) -> _Fault | None:
-    """What an attempt says against a node, of which ``first`` ran the job script."""
-    if end is None and "allocation" in begin:  # the launcher has gone, from wherever it was
+    """The evidence of an attempt against a node; ``first`` is the node that ran the job script."""
+    if end is None and "allocation" in begin:  # the launcher is gone, on whatever node it ran
         return None
     if end is None:
-        # Slurm has started it again; if it did not say that it ended this one, the node of the job script has died.
+        # Slurm has started the job again. If it did not say that it ended this attempt, the node of the job script has
+        # died.
         if diagnose.ended_by_slurm(run, begin.get("attempt")):
             return None
         return _Fault(first, GONE, begin["time"], run.path)
     if hang := end.get("hang"):
         return _Fault(hang["host"], "hung", end["time"], run.path) if "host" in hang else None
     failure = end.get("first_failure")
-    # What the others say when one has gone is nothing against those who say it.
+    # What ranks report when another one has gone is no evidence against their own nodes.
     if not failure or diagnose.is_cascade(failure["error"]):
         return None
     return _Fault(failure["host"], failure["error"], end["time"], run.path)
 
 
 def _kind(fault: _Fault) -> str:
-    """Its error without what differs from node to node."""
+    """The error, without parts that differ from node to node."""
     return re.sub(r"\d+", "0", fault.error.replace(fault.host, "HOST"))

@@ -1,6 +1,6 @@
-"""What the files of a run and of a study hold: the types of the values that are read back from them.
+"""The contents of the files of runs and studies: the types of the values that are read back from them.
 
-A key may be absent (an older version) or unknown (a newer one). One that is null is left out as it is read.
+A key may be absent (in files of older versions) or unknown (of newer ones). A key that is null is dropped on reading.
 """
 
 from typing import Annotated, Any, Literal, Required, TypedDict
@@ -16,7 +16,7 @@ Pid = Annotated[int, Bounds(1, 2**31 - 1)]  # os.kill takes others for groups, a
 
 
 class PlanRecord(TypedDict, total=False):
-    """run.json, for those who only read it: of the fields of `launch.plan.plan.Plan` those that they use."""
+    """run.json, for code that only reads it: the fields of `launch.plan.plan.Plan` that such code uses."""
 
     name: str
     workload: Required[str]
@@ -68,9 +68,9 @@ class Hang(TypedDict, total=False):
     time: Time
     timeout_s: NotNegative
     idle_s: NotNegative
-    by: Natural  # the node whose watcher has decided it
+    by: Natural  # the node whose watcher decided that the run hangs
     said: str
-    rank: Natural  # that is behind, where one is
+    rank: Natural  # the rank that is behind, if one is
     node: Natural
     host: str
     step: Natural
@@ -89,7 +89,7 @@ class Event(TypedDict, total=False):
     job: str
     submission: Natural
     nodes: str
-    allocation: str  # the job of which an attempt is a step
+    allocation: str  # the job in which an attempt is a step
     command: list[str]
     outcome: Outcome
     status: int
@@ -100,10 +100,10 @@ class Event(TypedDict, total=False):
     epoch: NUMBER
     metrics: dict[str, Any]
     network: str  # that NCCL uses
-    logs: list[Natural]  # of an attempt: how long the log of each node was when it began
-    code: str  # the name of the code from here on, or of that of an attempt
+    logs: list[Natural]  # length of each node's log when the attempt began
+    code: str  # the name of the code from here on, or of an attempt's code
     code_hash: str
-    changed: list[str]  # files that have changed since it was submitted
+    changed: list[str]  # files that have changed since the submission
 
 
 class JobRecord(TypedDict, total=False):
@@ -153,7 +153,7 @@ class Result(TypedDict, total=False):
     throughput_examples_per_s: NotNegative
     throughput: NotNegative  # in another unit
     unit: str
-    work: NotNegative  # that the throughput is the speed of
+    work: NotNegative  # the work whose speed the throughput is
     flops_per_example: NUMBER
     flop_per_s: NUMBER
     peak_flop_per_s: NUMBER
@@ -199,8 +199,8 @@ class Surroundings(TypedDict, total=False):
 
 
 class StepRecord(TypedDict, total=False):
-    """A line of steps/ as `launch.record.steps.StepReader` gives it; `profiling.telemetry.records.STEP` says what each
-    key means."""
+    """A line of steps/, as `launch.record.steps.StepReader` gives it; `profiling.telemetry.records.STEP` explains each
+    key."""
 
     rank: Required[int]
     attempt: Required[int]
@@ -250,17 +250,17 @@ class Entry(TypedDict):
 
 
 class Asked(TypedDict):
-    """What a study was asked for: with it, runs that are missing and further ones are planned as the others were."""
+    """The request for a study, from which missing and further runs are planned like the others."""
 
     options: list[str]  # of the job, as words of a command line
     kind: str
     workload: str
     arguments: list[str]
-    steps: list[dict[str, list[str]]]  # these three as in `launch.plan.sweep.Axes`
+    steps: list[dict[str, list[str]]]  # these three are as in `launch.plan.sweep.Axes`
     only: list[dict[str, list[str]]]
     exclude: list[dict[str, list[str]]]
     repeats: Count
-    plan: dict[str, Any]  # the fields of the plan that all runs have in common
+    plan: dict[str, Any]  # the fields of the plan that all runs share
 
 
 class StudyIndex(TypedDict, total=False):
@@ -269,5 +269,5 @@ class StudyIndex(TypedDict, total=False):
     workload: str
     scaling: Scaling
     throttle: Count
-    asked: Asked  # absent in those of older versions
+    asked: Asked  # absent in files of older versions
     runs: Required[list[Entry]]

@@ -1,5 +1,5 @@
-"""Whether the ranks of a program that is no workload know each other: what the plan says of it, and what the end of the
-run does."""
+"""Whether the ranks of a program that is not a workload cooperate: what the plan says, and what the end of the run
+shows."""
 
 from launch.errors import page
 from launch.plan.cooperation import BY_NUMBER, uses_mpi
@@ -10,7 +10,7 @@ _ADVICE = f"let them cooperate{page('your_program.md')}, or say with --independe
 
 
 def expected(plan: Plan) -> str:
-    """What the plan says; nothing of a workload, nor of a single rank."""
+    """What the plan says; empty for a workload or a single rank."""
     if plan.kind == "workload" or plan.size == 1:
         return ""
     found = plan.cooperation
@@ -39,7 +39,7 @@ def expected(plan: Plan) -> str:
 
 
 def seen(run: RunDir, plan: Plan) -> str:
-    """What is to be said at the good end of a run; nothing where the ranks have met, or were not to."""
+    """What to report after a run has ended well; empty if the ranks have met, or were not meant to."""
     if plan.kind == "workload" or plan.size == 1 or plan.independent:
         return ""
     world = run.world()
@@ -64,7 +64,7 @@ def seen(run: RunDir, plan: Plan) -> str:
             f"whether the {plan.size} ranks cooperated is not known: if not, each did the same work on its own; "
             f"{_ADVICE}"
         )
-    if plan.cooperation.startswith("MPI ") and plan.rendezvous != "mpi":  # nobody can ask a binary what it has met
+    if plan.cooperation.startswith("MPI ") and plan.rendezvous != "mpi":  # a binary cannot be asked whom it has met
         return (
             f"with --rendezvous {plan.rendezvous} MPI started each of the {plan.size} ranks on its own, so each "
             f"did the same work: give --rendezvous mpi"

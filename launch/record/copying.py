@@ -1,4 +1,5 @@
-"""The files of a tree, copied with links to what is not code, or only looked at: each with size, time and a digest."""
+"""Copies the files of a tree, with links to what is not code, or only looks at them. Gives size, time and digest of
+each."""
 
 import contextlib
 import hashlib
@@ -10,8 +11,8 @@ from pathlib import Path
 from launch.record.tree import Tree
 
 _PART = 2**22  # bytes that are copied at once
-_MOST_BESIDE = 1000  # links to what lies beside a tree: more would take longer than all else, as where it lies in /tmp
-_HASHED = 2**20  # bytes of a file that is only watched, above which its size and time stand for its content
+_MOST_BESIDE = 1000  # links to what lies beside a tree; more (in /tmp, say) would take longer than all else
+_HASHED = 2**20  # bytes above which size and time of a file that is only watched stand for its content
 
 
 def copied(tree: Tree, folder: Path) -> Iterator[tuple[str, int, int, str]]:
@@ -29,7 +30,7 @@ def copied(tree: Tree, folder: Path) -> Iterator[tuple[str, int, int, str]]:
                 yield name, *look(source, False)
                 continue
             yield name, *_copy(source, target)
-        except FileNotFoundError:  # a file of a moment, of an editor
+        except FileNotFoundError:  # a short-lived file, of an editor
             continue
         except PermissionError:
             os.symlink(source, target)
@@ -38,8 +39,8 @@ def copied(tree: Tree, folder: Path) -> Iterator[tuple[str, int, int, str]]:
 
 
 def link_beside(tree: Tree, folder: Path) -> None:
-    """Link to what lies beside a tree, in the folder of its copy: programs find data and modules by ``..`` from their
-    own file."""
+    """Link to what lies beside a tree, in the folder of its copy, because programs find data and modules by ``..`` from
+    their own file."""
     above = os.path.dirname(tree.root)
     try:
         names = [name for name in os.listdir(above) if name[0] != "."]
@@ -51,7 +52,7 @@ def link_beside(tree: Tree, folder: Path) -> None:
 
 
 def _copy(source: str, target: str) -> tuple[int, int, str]:
-    """Copy a file as it is at one moment or nearly so; give size, time and digest of what was copied."""
+    """Copy a file as it is at one moment, or nearly so; give size, time and digest of the copy."""
     digest, size = hashlib.sha256(), 0
     with open(source, "rb") as file:
         status = os.fstat(file.fileno())
@@ -72,10 +73,11 @@ def _folders(folder: str, path: str, made: set[str]) -> None:
 
 
 def _link(root: str, folder: str, name: str) -> None:
-    """Link to what is not copied, at its place; where a folder was made there, to what else it has."""
+    """Link to something that is not copied, in its place. If a folder was made there, link to the rest of its
+    content."""
     source, target = os.path.join(root, name), os.path.join(folder, name)
     parent = os.path.dirname(target)
-    if os.path.realpath(parent) != parent:  # what lies behind a link is there already, and is the user's own
+    if os.path.realpath(parent) != parent:  # the parent is a link to the user's own folder, which has it already
         return
     if os.path.isdir(target) and not os.path.islink(target):
         for inner in os.listdir(source):
@@ -87,14 +89,14 @@ def _link(root: str, folder: str, name: str) -> None:
 
 
 def _aim(link: str, root: str) -> str:
-    """Where a link leads from the copy: within it as before, elsewhere by the whole path."""
+    """The target of a link in the copy: as before within the tree, else the absolute path."""
     text = os.readlink(link)
     whole = os.path.normpath(os.path.join(os.path.dirname(link), text))
     return text if not os.path.isabs(text) and whole.startswith(os.path.join(root, "")) else whole
 
 
 def seen(tree: Tree) -> Iterator[tuple[str, int, int, str]]:
-    """Name, size, time and digest of each file of a tree at its place."""
+    """Name, size, time and digest of each file of a tree, without copying it."""
     for name in tree.files:
         try:
             yield name, *look(os.path.join(tree.root, name), True)
@@ -103,11 +105,11 @@ def seen(tree: Tree) -> Iterator[tuple[str, int, int, str]]:
 
 
 def look(path: str, shortly: bool) -> tuple[int, int, str]:
-    """Size, time and digest of a file; if ``shortly``, of a large one the first two stand for its content."""
+    """Size, time and digest of a file. If ``shortly``, size and time stand for the content of a large file."""
     status = os.lstat(path)
     if os.path.islink(path):
         content = os.fsencode(os.readlink(path))
-    elif not stat.S_ISREG(status.st_mode):  # a pipe at the place of a file: to open it would wait for ever
+    elif not stat.S_ISREG(status.st_mode):  # a pipe instead of a file: opening it would wait for ever
         content = b"no file"
     elif shortly and status.st_size > _HASHED:
         return status.st_size, status.st_mtime_ns, f"{status.st_size} {status.st_mtime_ns}"

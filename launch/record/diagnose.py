@@ -1,4 +1,4 @@
-"""Which rank failed first, where and why: by time, not by rank number, and without the cascade that follows."""
+"""Finds which rank failed first, where and why: by time, not by rank number, and without the cascade that follows."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ from launch.record.files import MOST, Unreadable, read_end, read_lines
 from launch.record.rundir import RunDir
 from launch.record.steps import StepReader
 
-# What the other ranks say when one has gone: never the cause if there is another.
+# What other ranks report when one has gone: never the cause if there is another error.
 _CASCADE = re.compile(
     r"Horovod has been shut ?down|HorovodInternalError|Connection (closed|reset) by peer|Gloo|NCCL (timeout|watchdog)|"
     r"Socket closed|ncclSystemError|SIGTERM|did not start within|cannot reach rank .*refused|MPI_ERR_PROC_FAILED",
@@ -24,7 +24,7 @@ _CASCADE = re.compile(
 )
 
 RANKS_START = "launch: ranks start"
-"""A line of the job script, behind which srun may speak."""
+"""A line of the job script, after which srun may print."""
 
 _ATTEMPT = re.compile(r"^launch: attempt ([0-9]{1,9})$", re.MULTILINE)  # printed by the job script at each start
 # srun's report of a task:  srun: error: node3: tasks 0,2-3: Exited with exit code 1
@@ -43,7 +43,7 @@ _NODE_FAILURE = re.compile(r"^srun: error: Node failure on (\S+)", re.MULTILINE)
 
 # slurmstepd: error: *** JOB 27 ON node1 CANCELLED AT 2026-11-24T01:00:00 DUE TO TIME LIMIT ***
 # ... DUE TO NODE FAILURE, SEE SLURMCTLD LOG FOR DETAILS ***
-# The same of a STEP without a reason is said when a rank has failed.
+# The same line about a STEP, without a reason, follows the failure of a rank.
 _CANCELLED = re.compile(
     r"\*\*\* (?:JOB|STEP(?=.* DUE TO )) \S+ ON \S+ CANCELLED AT \S+(?: DUE TO ([A-Z ]+)[^*]*)? \*\*\*"
 )
@@ -54,17 +54,17 @@ NODE_FAILURE = "node failure"
 # As srun names them:  srun: error: node3: task 2: User defined signal 2
 SIGNALS = {signal.strsignal(number): number.name for number in signal.Signals}
 
-# In the words of the driver (Xid 79 and others), of NVML and of the CUDA runtime.
+# As the driver (Xid 79 and others), NVML and the CUDA runtime name it.
 _BROKEN_GPU = (
     r"fallen off the bus|GPU is lost|uncorrectable ECC|ECC_UNCORRECTABLE|\bXid\b|is/are busy or unavailable|"
     r"Driver/library version mismatch"
 )
 
-# As srun and slurmstepd name it, Python, and PyTorch on a CPU:  srun: error: node3: task 2: Out Of Memory
+# As srun and slurmstepd, Python, and PyTorch on a CPU name it:  srun: error: node3: task 2: Out Of Memory
 _OUT_OF_MEMORY = re.compile(r"Out Of Memory|oom.?kill|\bMemoryError\b|can't allocate memory", re.IGNORECASE)
 _OF_THE_GPU = re.compile(r"CUDA|HIP|\bGPU\b|cuBLAS|cuDNN|NCCL")
 
-# What is in braces is for workloads: another program may not have these options.
+# The parts in braces are for workloads: other programs may not have these options.
 _KNOWN = (
     (NODE_FAILURE, "Slurm has lost the node: go on without it (resume --exclude-bad-nodes)"),
     (r"NCCL talks over TCP", "have NCCL find its network: on Slingshot load the site's aws-ofi-nccl plugin; on "
@@ -104,11 +104,11 @@ class Failure(NamedTuple):
     error: str  # one line: exception, exit status or signal
     traceback: str = ""
     time: float | None = None
-    refused: bool = False  # what was given cannot be done: nothing broke
+    refused: bool = False  # bad input: nothing broke
 
 
 def _failure(record: FirstFailure) -> Failure:
-    """A failure as it was noted, perhaps by another version of the toolkit."""
+    """A failure as recorded, perhaps by another version of the toolkit."""
     traceback, refused = record.get("traceback") or "", bool(record.get("refused"))
     return Failure(
         record["rank"], record.get("node"), record["host"], record["error"], traceback, record.get("time"), refused
@@ -118,8 +118,8 @@ def _failure(record: FirstFailure) -> Failure:
 def first_failure(run: RunDir, attempt: int) -> Failure | None:
     """The first rank that failed in an attempt, or None if none did.
 
-    Exceptions are ordered by their time. A rank that could not say why it ended is taken from srun's or the local
-    launcher's report, if nobody's own exception explains the end.
+    Exceptions are ordered by time. If no rank's own exception explains the end, the report of srun or the local
+    launcher names a rank that could not say why it ended.
     """
     records: list[FirstFailure] = []
     for path in sorted(run.failures.glob("node*.jsonl")):
@@ -133,29 +133,29 @@ def first_failure(run: RunDir, attempt: int) -> Failure | None:
     spoken = {failure.rank for failure in said}
     silent = [failure for failure in _srun_reports(run, attempt) if failure.rank not in spoken]
     causes = [failure for failure in [*said, *silent] if not is_cascade(failure.error)]
-    # A rank that was killed said nothing, and what the others said of it is the cascade.
+    # A rank that was killed reported nothing, and what the others reported is the cascade.
     outside = _lost_nodes(run, attempt) or _not_started(run, attempt)
     return next(iter(outside or causes or said or silent), None)
 
 
 def named(run: RunDir, outcome: str) -> str:
-    """An outcome, where a failure that was the refusal of a rank has a name of its own."""
+    """The outcome, with a name of its own for a failure that was a rank's refusal."""
     failures = [failure for event in run.events("ended") if (failure := event.get("first_failure"))]
     return "refused" if outcome == "failed" and failures and failures[-1].get("refused") else outcome
 
 
 def is_cascade(error: str) -> bool:
-    """Whether an error is what a rank says when another one has gone."""
+    """Whether an error is one that ranks report when another one has gone."""
     return _CASCADE.search(error) is not None
 
 
 def is_of_the_node(error: str) -> bool:
-    """Whether an error is that of a node, whatever program runs on it."""
+    """Whether an error is the node's, whatever program runs on it."""
     return error == NODE_FAILURE or re.search(_BROKEN_GPU, error, re.IGNORECASE) is not None
 
 
 def ran_out_of_memory(run: RunDir) -> bool:
-    """Whether it is sure that the last attempt came to its end for want of the node's memory, and not of a GPU's."""
+    """Whether the last attempt certainly ended because the node's memory, not a GPU's, ran out."""
     attempt = len(run.events("started"))
     ended = [event for event in run.events("ended") if event.get("attempt") == attempt]
     failure = (ended[-1].get("first_failure") if ended else None) or {}
@@ -164,13 +164,13 @@ def ran_out_of_memory(run: RunDir) -> bool:
 
 
 def suggestion(error: str, workload: bool) -> str:
-    """What to do about an error of a workload, or of another program; empty if it is not known."""
+    """What to do about an error of a workload or another program; empty if not known."""
     advice = next((advice for pattern, advice in _KNOWN if re.search(pattern, error, re.IGNORECASE)), "")
     return re.sub(r"\{(.*?)\}", r"\1" if workload else "", advice)
 
 
 def paragraph(run: RunDir) -> str:
-    """What is to be said of the last attempt that failed: rank, node, step, error, last lines, advice."""
+    """The report on the last attempt that failed: rank, node, step, error, last lines, advice."""
     attempt = len(run.events("started"))
     ended = [event for event in run.events("ended") if event.get("attempt") == attempt]
     record = ended[-1].get("first_failure") if ended else None
@@ -180,7 +180,7 @@ def paragraph(run: RunDir) -> str:
     if failure is None and ended and (reason := ended[-1].get("reason")):
         return reason
     if failure is None:
-        made_by = job.latest([run]).get(run.path)  # which may have ended before the turn of the run
+        made_by = job.latest([run]).get(run.path)  # the job may have ended before the run's turn
         last = _tail(run.job_log) or _tail(run.node_log(0)) or (_tail(made_by.log) if made_by else [])
         if not last and _left_nothing(run, made_by):
             return (
@@ -196,7 +196,7 @@ def paragraph(run: RunDir) -> str:
         f"{_headline(failure.error)}"
     ]
     last = failure.traceback.rstrip().splitlines()[-12:]
-    if failure.error.startswith(("ended by", "exit status")):  # it could not say why: what it printed last may
+    if failure.error.startswith(("ended by", "exit status")):  # the rank could not say why; its last output may
         last = _without_dump(_tail(_log_of(run, failure), failure.rank, 100, _printed_before(run, failure.node)))
     if last:
         text.append(_indent(last))
@@ -204,12 +204,12 @@ def paragraph(run: RunDir) -> str:
 
 
 def _stack(run: RunDir, attempt: int, hang: Hang) -> list[str]:
-    """Of the stacks that were kept of a hung run the main thread of the rank that is behind, innermost first."""
+    """The stack of the main thread of the rank that is behind in a hung run, innermost frame first."""
     if "rank" not in hang or "node" not in hang:
         return []
     text = _end(run.node_stacks(attempt, hang["node"]), MOST)
     _, found, own = f"\n{text}".partition(f"\nrank {hang['rank']} on ")
-    own = own.split("\nrank ")[0]  # a line between two ranks is empty
+    own = own.split("\nrank ")[0]  # an empty line separates two ranks
     *_, main = re.split(r"\n(?:Current t|T)hread 0x.*\n", own)
     ours = os.path.join(HOME, "launch")
     frames = [line.strip() for line in main.splitlines() if line.startswith("  File ") and ours not in line]
@@ -217,20 +217,20 @@ def _stack(run: RunDir, attempt: int, hang: Hang) -> list[str]:
 
 
 def _left_nothing(run: RunDir, made_by: job.Job | None) -> bool:
-    """Whether a job of other machines has ended without a trace in the run."""
+    """Whether a job on other machines has ended without a trace in the run."""
     if made_by is None or made_by.backend == "local":
         return False
     return all(event.get("submission") != made_by.number for event in run.events("started"))
 
 
 def _without_dump(lines: list[str]) -> list[str]:
-    """The last lines, or those around the crash, where Python has shown all its threads and modules after it."""
+    """The last lines, or those around the crash if Python has listed all its threads and modules after it."""
     fatal = next((place for place, line in enumerate(lines) if line.startswith("Fatal Python error")), None)
     return lines[-12:] if fatal is None else lines[max(0, fatal - 4) : fatal + 8]
 
 
 def ended_by_slurm(run: RunDir, attempt: int | None = None) -> str | None:
-    """Why Slurm ended an attempt, by default the last: None if it did not, empty if a rank had failed before."""
+    """Why Slurm ended an attempt, by default the last one. None if it did not; empty if a rank had failed before."""
     attempt = attempt or len(run.events("started"))
     match = _CANCELLED.search(_section(run, attempt))
     if match is None:
@@ -240,23 +240,24 @@ def ended_by_slurm(run: RunDir, attempt: int | None = None) -> str | None:
 
 
 def handles_warning(run: RunDir) -> bool:
-    """Whether the ranks save and leave when they are asked to, and end with 75 then: by the plan, or as they say."""
+    """Whether the ranks save, leave and end with 75 when they are asked to, according to the plan or to the ranks
+    themselves."""
     record = run.record()
     return record.get("kind") == "workload" or record.get("warn", False) or run.handles_warning.exists()
 
 
 def _section(run: RunDir, attempt: int) -> str:
-    """What job.log holds of an attempt."""
+    """The part of job.log about an attempt."""
     first, *others = _end(run.job_log, MOST).split(f"{RANKS_START}\n")
     found: dict[str, str] = {}
     for before, *parts in [["", *_ATTEMPT.split(first)[1:]], *map(_ATTEMPT.split, others)]:
-        parts[1:2] = [before + lines for lines in parts[1:2]]  # srun may have spoken while the attempt was begun
+        parts[1:2] = [before + lines for lines in parts[1:2]]  # srun may have printed while the attempt was being begun
         found |= zip(parts[::2], parts[1::2])  # number, lines, number, lines, ...
     return found.get(str(attempt), "")
 
 
 def _lost_nodes(run: RunDir, attempt: int) -> list[Failure]:
-    """The first rank of each node that Slurm has lost; nothing that anyone else says explains more."""
+    """The first rank of each node that Slurm has lost. No report of other ranks explains more."""
     lost = _NODE_FAILURE.findall(_section(run, attempt))
     if not lost:
         return []
@@ -271,7 +272,7 @@ def _lost_nodes(run: RunDir, attempt: int) -> list[Failure]:
 
 
 def _not_started(run: RunDir, attempt: int) -> list[Failure]:
-    """The first rank of the node on which srun could not start its ranks, of the first one where it names it."""
+    """The first rank of the node on which srun could not start ranks; that of the first node if srun names none."""
     match = _NOT_STARTED.search(_section(run, attempt))
     if match is None:
         return []
@@ -287,7 +288,7 @@ def _srun_reports(run: RunDir, attempt: int) -> list[Failure]:
     found = []
     fine = ("0", "75") if handles_warning(run) else ("0",)
     ranks_per_node = run.record()["ranks_per_node"]
-    # What ranks end with once Slurm has ended the job says nothing of them.
+    # How ranks end once Slurm has ended the job shows nothing about them.
     for line in _CANCELLED.split(_section(run, attempt))[0].splitlines():
         if match := _SRUN.match(line.strip()):
             host, task, what, code = match.groups()
@@ -322,15 +323,15 @@ def _last_step(run: RunDir, failure: Failure) -> int | None:
 
 
 def _end(path: Path, size: int, begin: int = 0) -> str:
-    """The last bytes of a file behind its first; nothing of one that cannot be read, as that must not hide what others
-    say."""
+    """The last bytes of a file, after the first ``begin``. Empty if it cannot be read, which must not hide other
+    reports."""
     with contextlib.suppress(Unreadable):
         return read_end(path, size, begin).decode(errors="replace")
     return ""
 
 
 def _hosts(text: str) -> list[str]:
-    """The hosts of a list that a program may have printed too."""
+    """The hosts of a list that may also have been printed by a program."""
     try:
         return hostlist.expand(text)
     except Refusal:
@@ -338,24 +339,25 @@ def _hosts(text: str) -> list[str]:
 
 
 def _printed_before(run: RunDir, node: int | None) -> int:
-    """Bytes of a node's log that are of earlier attempts."""
+    """Bytes of a node's log that belong to earlier attempts."""
     started = run.events("started")
     begins = started[-1].get("logs", []) if started and node is not None else []
     return begins[node] if node is not None and node < len(begins) else 0
 
 
 def _tail(path: Path, rank: int | None = None, count: int = 12, begin: int = 0) -> list[str]:
-    """The last lines of a log behind its first bytes, of one rank or all. Read from the end: a log can be long."""
+    """The last lines of a log after its first ``begin`` bytes, of one rank or all. Read from the end: a log can be
+    long."""
     lines = _end(path, 65536, begin).splitlines()
     if rank is not None:
         own = re.compile(rf"\s*{rank}: ")
-        # Slurm's own words stand under the label of a node's first rank.
+        # Slurm's own messages have the label of a node's first rank.
         lines = [line[match.end() :] for line in lines if (match := own.match(line)) and "slurmstepd-" not in line]
     return [line for line in lines if line.strip()][-count:]
 
 
 def _headline(error: str) -> str:
-    """An error on one line: what it says further stands in its traceback, or in what the rank printed last."""
+    """An error on one line. The rest of it is in its traceback, or in the rank's last output."""
     first, newline, _ = error.strip().partition("\n")
     return f"{first.rstrip()} ..." if newline else first
 

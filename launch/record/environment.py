@@ -1,4 +1,4 @@
-"""What a run's result may depend on beside its plan and its code: the content of env.json."""
+"""What a run's result may depend on besides its plan and code: the content of env.json."""
 
 import contextlib
 import fcntl
@@ -15,8 +15,7 @@ from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
 from launch.record.writing import publish_json
 
-# What of the environment may change a result or a speed; never all of it, which would publish what is nobody's
-# business.
+# The variables that may change a result or a speed. Never all of them, which would publish private ones.
 _MATTERS = re.compile(
     r"(CUDA|HIP|ROCR|GPU|NVIDIA|NCCL|RCCL|MPICH|OMPI_MCA|PMIX_MCA|UCX|FI|HOROVOD|TF|XLA|KERAS|OMP|GOMP|KMP|MKL|"
     r"OPENBLAS|SLURM)_|"
@@ -27,7 +26,7 @@ _INSTALLED = re.compile(r"(.+?)-(\d[^-]*)(?:-py[\d.]+)?\.(?:dist|egg)-info")
 
 
 def surroundings() -> dict[str, Any]:
-    """Host, system, CPU, GPUs, driver, versions, modules and variables, as this process finds them; no secrets."""
+    """Host, system, CPU, GPUs, driver, versions, modules and variables, as this process finds them, without secrets."""
     here = gpus.inventory()
     matters = {name: value for name, value in sorted(os.environ.items()) if _MATTERS.match(name)}
     return {
@@ -46,7 +45,7 @@ def surroundings() -> dict[str, Any]:
 
 
 def note(run: RunDir, attempt: int) -> None:
-    """Keep what an attempt finds on this host; no rank waits for that. What `add` has noted of it stays."""
+    """Record the surroundings of an attempt on this host; no rank waits for that. What `add` has recorded stays."""
     found = surroundings()
     with _alone(run):
         network = run.surroundings().get("network", {})
@@ -54,7 +53,7 @@ def note(run: RunDir, attempt: int) -> None:
 
 
 def add(run: RunDir, attempt: int, name: Literal["gloo", "nccl"], found: dict[str, Any]) -> None:
-    """Add to env.json what is known of a network once the ranks have begun to talk."""
+    """Add what is known of a network to env.json, once the ranks have begun to communicate."""
     with _alone(run):
         known = run.surroundings()
         network = known.get("network", {})
@@ -64,7 +63,7 @@ def add(run: RunDir, attempt: int, name: Literal["gloo", "nccl"], found: dict[st
 
 @contextlib.contextmanager
 def _alone(run: RunDir) -> Iterator[None]:
-    """The launcher or job script and the first rank write the file, each when it can."""
+    """Lock the file: the launcher or job script writes it, and so does the first rank."""
     with open(run.meeting / "env.lock", "ab") as lock:
         with contextlib.suppress(OSError):  # this file system has no locks
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -77,14 +76,14 @@ def packages(path: list[str]) -> dict[str, str]:
     Parameters
     ----------
     path : list of str
-        Where Python looks for modules; the first place that has a package counts. Of a package nothing is opened:
-        `importlib.metadata` reads a file for each, which takes 0.2 s for 70 on a local disk.
+        Where Python looks for modules; the first place that has a package counts. No file of a package is opened:
+        `importlib.metadata` reads one for each, which takes 0.2 s for 70 packages on a local disk.
     """
     found: dict[str, str] = {}
     for place in path:
         try:
             names = os.listdir(place or ".")
-        except OSError:  # a zip file, or a place that is not there
+        except OSError:  # a zip file, or a path that does not exist
             continue
         for name in sorted(names):
             if match := _INSTALLED.fullmatch(name):
@@ -93,7 +92,7 @@ def packages(path: list[str]) -> dict[str, str]:
 
 
 def cpu_model(lines: str | None = None) -> str:
-    """The model of the first processor, from the lines of /proc/cpuinfo; the architecture, where they do not tell."""
+    """The model of the first processor, from the lines of /proc/cpuinfo, or the architecture if they do not name it."""
     if lines is None:
         try:
             with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:

@@ -1,4 +1,4 @@
-"""The figures of merit of a run, and the throughput that they make."""
+"""The figures of merit of a run, and the throughput from them."""
 
 import contextlib
 import math
@@ -16,35 +16,35 @@ from launch.record.files import Unreadable
 from launch.record.rundir import RunDir
 
 UNIT = "examples/s"
-"""Of a throughput, where nothing else is said: of steps that count their examples."""
+"""The default unit of a throughput, for steps that count their examples."""
 UNCOUNTED: dict[str, str] = {"weak": "rank-steps/s", "strong": "steps/s"}
-"""Of steps that count none: steps per rank (weak scaling) or of all together (strong)."""
+"""The units for steps that count none: steps per rank (weak scaling) or of all ranks together (strong)."""
 
-SEARCH_S = 60.0  # in which a figure has to be found
-_GLANCE, _GLANCE_S = 65536, 0.2  # bytes of a log, and the time, for a look at what a run has reached so far
+SEARCH_S = 60.0  # the time limit for finding a figure
+_GLANCE, _GLANCE_S = 65536, 0.2  # bytes of a log, and seconds, for a look at what a run has reached so far
 
 
 class Throughput(NamedTuple):
-    """The throughput of a run of all its ranks together."""
+    """The throughput of all ranks of a run together."""
 
     value: float
     unit: str
-    work: float | None = None  # that it is the speed of, where it is one and the work is reported
+    work: float | None = None  # the work whose speed this is, if it is a speed and the work is reported
 
 
 def result(run: RunDir, plan: Plan, recorded: Result, begins: Sequence[int]) -> Result:
-    """What is known of a run of a program that has ended well.
+    """What is known of a program's run that has ended well.
 
     Parameters
     ----------
     run : RunDir
         The run.
     plan : Plan
-        Its plan, with the figures that are looked for.
+        Its plan, with the figures to look for.
     recorded : Result
-        What its steps say.
+        What its steps show.
     begins : sequence of int
-        Bytes of the log of each node that are of earlier attempts; none where there are none.
+        For each node, the bytes of its log that belong to earlier attempts; empty if there are none.
     """
     metrics: dict[str, Any] = dict(recorded.get("metrics") or {})
     units: dict[str, str] = {}
@@ -62,7 +62,7 @@ def result(run: RunDir, plan: Plan, recorded: Result, begins: Sequence[int]) -> 
                 "simpler"
             )
             continue
-        except Refusal as error:  # also of a pattern that somebody has changed in run.json: the run is to note its end
+        except Refusal as error:  # also for a pattern that was changed in run.json: the end must be recorded
             troubles.append(f"{name}: {getattr(error, 'reason', error)}")
             continue
         metrics[name] = found.value
@@ -86,7 +86,7 @@ def result(run: RunDir, plan: Plan, recorded: Result, begins: Sequence[int]) -> 
 
 
 def so_far(run: RunDir, plan: PlanRecord) -> Throughput | None:
-    """The throughput that a run under way has printed last, on its first node; None where none is seen at a glance."""
+    """The throughput that a run under way has printed last, on its first node; None if a quick look finds none."""
     for name, figure in (plan.get("fom") or {}).items():
         if figure["kind"] not in ("rate", "speed") or "ranks" in figure:
             continue
@@ -99,19 +99,19 @@ def so_far(run: RunDir, plan: PlanRecord) -> Throughput | None:
 
 
 def throughput(asked: Mapping[str, Figure], known: Result, scaling: Scaling, ranks: int) -> Throughput | None:
-    """The throughput that the figures of a run make; None where they make none.
+    """The throughput from the figures of a run; None if they give none.
 
-    Of a rate it is the rate, of a speed the speed. A time is that of the work where there is a figure of it, else of
-    the problem of one run, which in weak scaling each rank has one of.
+    For a rate it is the rate, for a speed the speed. A time is that of the work if there is a figure for it, else that
+    of one problem: one per run, or in weak scaling one per rank.
 
     Parameters
     ----------
     asked : dict of str to Figure
         The figures that were looked for.
     known : Result
-        Those that were found, as metrics and units.
+        The figures that were found, as metrics and units.
     scaling : "weak" or "strong"
-        As the study was asked for.
+        The scaling of the study.
     ranks : int
         Of the run.
     """
@@ -129,7 +129,7 @@ def throughput(asked: Mapping[str, Figure], known: Result, scaling: Scaling, ran
         if kind == "speed":
             return Throughput(value, unit, amount)
         of_one, slash, part = unit.partition("/")
-        if slash:  # the time of a part of the problem, as s/step: its inverse is a speed
+        if slash:  # the time for part of the problem, as in s/step: its inverse is a speed
             return Throughput(1 / value, f"{part}/{of_one}", amount)
         if work is not None and amount is not None:
             return Throughput(amount / value, f"{units.get(work, work)}/{unit}")
@@ -142,12 +142,12 @@ def _is_positive(value: object) -> bool:
 
 
 def of_time(value: float, unit: str, scaling: str, ranks: int) -> tuple[float, str]:
-    """The throughput of a run that took so long and counted no work, and its unit."""
+    """The throughput of a run that took this long and counted no work, and its unit."""
     return (1 / value, f"runs/{unit}") if scaling == "strong" else (ranks / value, f"rank-runs/{unit}")
 
 
 def of_result(result: Result) -> Throughput | None:
-    """The throughput that stands in a result: examples/s under a key of its own, any other with its unit."""
+    """The throughput in a result: examples/s has a key of its own, any other is stored with its unit."""
     if (rate := result.get("throughput_examples_per_s")) is not None:
         return Throughput(rate, UNIT)
     value = result.get("throughput")

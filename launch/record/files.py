@@ -1,4 +1,5 @@
-"""Files as they are found: of any user, cut short, damaged or huge; each is read and checked, or refused by name."""
+"""Reads files as they are found: of any user, cut short, damaged or huge. Each is read and checked, or refused by
+name."""
 
 import functools
 import json
@@ -12,13 +13,14 @@ from launch.errors import Refusal
 from launch.plan.typed import mismatch
 
 MOST = 2**28
-"""Bytes of a file that is read as a whole: none that the toolkit writes for that is nearly as long."""
+"""The most bytes of a file that is read whole. No file that the toolkit writes for that purpose is nearly as long."""
 Kind = TypeVar("Kind")
-_LINE = 2**24  # bytes of a line; of a longer one the parts are passed over
+_LINE = 2**24  # most bytes of a line; parts of longer lines are skipped
 
 
 class Unreadable(Refusal):
-    """A file cannot be read; ``reason`` says so without the advice, ``state`` is that of a run of which it is."""
+    """A file cannot be read. ``reason`` says so without the advice; ``state`` is the state of a run with such a
+    file."""
 
     state = "unreadable"
     said, advice = "cannot be read", "see who owns it, or try again"
@@ -29,27 +31,27 @@ class Unreadable(Refusal):
 
 
 class Damaged(Unreadable):
-    """A file holds something else than it should."""
+    """A file does not hold what it should."""
 
     state = "damaged"
     said, advice = "is damaged", "move it away, or start the run again under another --name"
 
 
 def open_file(path: Path) -> BinaryIO:
-    """Open a file to read it, if it is one: a pipe that nobody writes to would hold up whoever reads it.
+    """Open a file for reading, if it is a regular one: reading a pipe that nobody writes to would block.
 
     Raises
     ------
     FileNotFoundError
         If there is nothing of that name.
     Unreadable
-        If it cannot be opened, or is something else than a file.
+        If it cannot be opened, or is not a regular file.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         raise
-    except (OSError, ValueError) as error:  # the second of a name with a null byte
+    except (OSError, ValueError) as error:  # ValueError: a name with a null byte
         raise Unreadable(path, getattr(error, "strerror", None) or str(error)) from None
     if not stat.S_ISREG(mode := os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -79,7 +81,7 @@ def read_whole(path: Path) -> bytes:
 
 
 def read_end(path: Path, size: int, begin: int = 0) -> bytes:
-    """The last ``size`` bytes of a file behind its first ``begin``; none where there is no such file.
+    """The last ``size`` bytes of a file, after its first ``begin`` bytes; empty if there is no such file.
 
     Raises
     ------
@@ -97,15 +99,15 @@ def read_end(path: Path, size: int, begin: int = 0) -> bytes:
 
 
 def lines_from_end(path: Path, begin: int = 0, within: Sequence[bytes] = (b"",), block: int = 2**20) -> Iterator[bytes]:
-    """The lines of a file behind its first ``begin`` bytes, the last one first, however long it is; of a line of many
-    blocks its end.
+    """The lines of a file of any length after its first ``begin`` bytes, the last one first. Of a line of many blocks,
+    only the end is given.
 
-    Where texts are given of which one is to stand in a line, those of a block in which none does are passed over.
+    If ``within`` gives texts, blocks that contain none of them are skipped.
 
     Raises
     ------
     Unreadable
-        If it cannot be read; where there is no such file, there are no lines.
+        If it cannot be read. A file that does not exist has no lines.
     """
     try:
         with open_file(path) as file:
@@ -115,7 +117,7 @@ def lines_from_end(path: Path, begin: int = 0, within: Sequence[bytes] = (b"",),
                 place -= size
                 file.seek(place)
                 data = file.read(size) + cut
-                if place > begin:  # its first line may begin in the block before it
+                if place > begin:  # its first line may begin in the previous block
                     cut, newline, data = data.partition(b"\n")
                     if not newline:
                         cut = cut[-block:]
@@ -129,7 +131,7 @@ def lines_from_end(path: Path, begin: int = 0, within: Sequence[bytes] = (b"",),
 
 
 def read_json(path: Path) -> Any:
-    """The value in a JSON file, or None where there is no such file.
+    """The value in a JSON file, or None if there is no such file.
 
     Raises
     ------
@@ -143,7 +145,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_object(path: Path, kind: type[Kind]) -> Kind | None:
-    """The object in a JSON file, checked; None where there is no such file.
+    """The object in a JSON file, checked; None if there is no such file.
 
     Parameters
     ----------
@@ -167,7 +169,7 @@ def read_object(path: Path, kind: type[Kind]) -> Kind | None:
 
 
 def read_lines(path: Path, kind: Any = dict) -> Iterator[Any]:
-    """The objects of a file of JSON lines, as `objects` gives them; none where there is no such file.
+    """The objects of a file of JSON lines, as `objects` gives them; none if there is no such file.
 
     Raises
     ------
@@ -184,8 +186,8 @@ def read_lines(path: Path, kind: Any = dict) -> Iterator[Any]:
 
 
 def objects(lines: Iterable[bytes], kind: Any = dict) -> Iterator[Any]:
-    """The objects of a kind (a TypedDict) in lines of JSON; one that a kill has cut short, and any other, is passed
-    over."""
+    """The objects of a kind (a TypedDict) in lines of JSON. Lines that a kill has cut short, and other objects, are
+    skipped."""
     for line in lines:
         try:
             value = decode(line.decode(errors="replace"))
@@ -200,7 +202,7 @@ def _present(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _whole(digits: str) -> int | float:
-    return int(digits) if len(digits) < 20 else float(digits)  # what no double holds is infinite, and no longer a trap
+    return int(digits) if len(digits) < 20 else float(digits)  # a value too large for a double becomes infinite
 
 
 @functools.cache
@@ -209,7 +211,7 @@ def _decoder() -> "json.JSONDecoder":
 
 
 def decode(text: str) -> Any:
-    """The value in a text of JSON; ValueError or RecursionError where it is none."""
+    """The value in a JSON text; raises ValueError or RecursionError if it is not JSON."""
     return _decoder().decode(text)
 
 

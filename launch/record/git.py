@@ -1,5 +1,4 @@
-"""What git says of a folder: the repository that it lies in, its commit, and its files. Nothing of the user's is
-written."""
+"""Asks git about a folder: its repository, its commit, and its files. Writes nothing of the user's."""
 
 import os
 import stat
@@ -12,26 +11,26 @@ from launch.record import imports
 from launch.record.tree import Tree, within
 
 _TIMEOUT_S = 60
-# Set by git itself in its hooks, these would make any folder part of that repository.
+# git sets these in its hooks; they would make any folder part of that repository.
 _OF_HOOKS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY")
 
 _PLACEHOLDERS = (".gitkeep", ".gitignore", ".gitattributes", ".keep")
 
 
 class Unlisted(Refusal):
-    """Git does not say in time which files a repository has."""
+    """Git did not list the files of a repository in time."""
 
 
 class Repository(NamedTuple):
-    """Where a folder lies."""
+    """The repository that a folder lies in."""
 
     top: str  # the working tree
-    commit: str | None  # None before the first
-    main: str | None = None  # of a worktree, the repository that it is one of
+    commit: str | None  # None before the first commit
+    main: str | None = None  # for a worktree, its main repository
 
 
 def repository(folder: str) -> Repository | str:
-    """The repository that a folder lies in, or else in words why there is none."""
+    """The repository that a folder lies in, or a text that says why there is none."""
     marked = _marked(folder)
     if marked is None:
         return "no git repository"
@@ -58,12 +57,13 @@ def repository(folder: str) -> Repository | str:
 
 
 def files_of(top: str, below: str = ".") -> tuple[list[str], list[str]]:
-    """The files of a repository that are tracked or new, and what is ignored, folders whole; paths from its top.
+    """The tracked and new files of a repository, and what it ignores (folders as a whole); paths are relative to its
+    top.
 
     Raises
     ------
     Unlisted
-        If git does not say so in time.
+        If git does not list them in time.
     """
     try:
         listings = [
@@ -83,7 +83,7 @@ def files_of(top: str, below: str = ".") -> tuple[list[str], list[str]]:
 
 
 def tree(found: Repository, own: str | None, runs: str, below: str = "") -> Tree:
-    """The tree of a repository, or of a folder in it: with the submodules and repositories that lie in it."""
+    """The tree of a repository, or of a folder in it, including its submodules and nested repositories."""
     root = os.path.join(found.top, below) if below else found.top
     files, links, notes = _listed(found.top, below, runs)
     if found.main:
@@ -105,7 +105,7 @@ def tree(found: Repository, own: str | None, runs: str, below: str = "") -> Tree
 
 
 def _listed(top: str, below: str, runs: str) -> tuple[list[str], list[str], list[str]]:
-    """Files and links of a repository, paths from the folder ``below`` its top; and notes."""
+    """Files and links of a repository, with paths relative to the folder ``below`` its top, and notes."""
     tracked, ignored = files_of(top, below or ".")
     cut = len(below) + 1 if below else 0
     ours = [*_runs(top, tracked, runs), *_environments(tracked), *_kept_empty(tracked, below)]
@@ -116,7 +116,7 @@ def _listed(top: str, below: str, runs: str) -> tuple[list[str], list[str], list
             continue
         try:
             mode = os.lstat(os.path.join(top, name)).st_mode
-        except OSError:  # deleted, or left out of a sparse working tree
+        except OSError:  # deleted, or not part of a sparse working tree
             continue
         if stat.S_ISDIR(mode):
             inner = name.rstrip("/")
@@ -160,8 +160,7 @@ def _environments(names: Sequence[str]) -> list[str]:
 
 
 def _kept_empty(names: Sequence[str], below: str) -> list[str]:
-    """The topmost folders of which a repository holds no more than placeholders: they are for data or outputs, and not
-    code."""
+    """The topmost folders of which a repository holds only placeholders: they are for data or outputs, not code."""
     with_code, found = {"", below}, set()
     for name in names:
         folder, file = os.path.split(name.rstrip("/"))
@@ -178,7 +177,7 @@ def _kept_empty(names: Sequence[str], below: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """That of git: in English, and of no other repository than that of the folder it is asked about."""
+    """The environment for git: in English, and without variables that name another repository."""
     kept = {name: value for name, value in os.environ.items() if name not in _OF_HOOKS}
     return kept | {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
 
@@ -194,7 +193,7 @@ def _start(folder: str, words: Sequence[str]) -> subprocess.Popen[bytes]:
 
 
 def _marked(folder: str) -> str | None:
-    """The nearest folder above that looks like the top of a repository; to ask git of every folder takes longer."""
+    """The nearest folder above that looks like the top of a repository. Asking git about every folder takes longer."""
     while not os.path.lexists(os.path.join(folder, ".git")):
         folder, below = os.path.dirname(folder), folder
         if folder == below:

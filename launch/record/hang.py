@@ -1,4 +1,4 @@
-"""A run that hangs: what its watchers tell each other, and the verdict that is kept in stacks/."""
+"""Records about a run that hangs: what its watchers tell each other, and the verdict in stacks/."""
 
 import contextlib
 import json
@@ -15,21 +15,21 @@ from launch.record.rundir import RunDir
 from launch.record.steps import StepReader, of_rank0
 
 REASON = "hung"
-"""For which an attempt is ended."""
+"""The reason for which a hung attempt is ended."""
 
-# What Horovod prints about tensors that some ranks wait for; that is no sign of life.
+# What Horovod prints about tensors that some ranks wait for; this is not a sign of life.
 _STALLED = re.compile(rb"stall_inspector|[Mm]issing ranks|^\d*:? *\S+ \[missing ranks|^\s*\d+: (Stalled ops|Missing)")
 
 _MOST = 2**20  # bytes that are read at once
 
 
 class NewLines:
-    """The steps that are added to a file, from now on.
+    """The steps that are added to a file from now on.
 
     Parameters
     ----------
     path : Path
-        Of the file, which need not be there yet.
+        The file, which need not exist yet.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,7 +38,7 @@ class NewLines:
             self._read = os.stat(path).st_size  # of earlier attempts
 
     def steps(self) -> list[int]:
-        """Their numbers."""
+        """The numbers of the new steps."""
         with contextlib.suppress(OSError):
             if os.stat(self._path).st_size > self._read:
                 with open(self._path, "rb") as file:
@@ -51,7 +51,7 @@ class NewLines:
 
 
 def says_more(run: RunDir, node: int, begin: int) -> bool:
-    """Whether the ranks of a node have printed more, from a byte of their log on, than warnings of a stall."""
+    """Whether the ranks of a node have printed anything but stall warnings, from byte ``begin`` of their log on."""
     try:
         with open(run.node_log(node), "rb") as file:
             file.seek(begin)
@@ -61,7 +61,7 @@ def says_more(run: RunDir, node: int, begin: int) -> bool:
 
 
 def report(path: Path) -> dict[str, Any] | None:
-    """What a watcher has said last, or None."""
+    """A watcher's last report, or None."""
     try:
         return json.loads(path.read_bytes())
     except (OSError, ValueError):
@@ -69,7 +69,7 @@ def report(path: Path) -> dict[str, Any] | None:
 
 
 def order(path: Path, node: int, idle_s: float) -> None:
-    """Have all watchers end their ranks, unless another one has said so already."""
+    """Order all watchers to end their ranks, unless another watcher already has."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError), open(path, "x", encoding="utf-8") as file:
         file.write(json.dumps({"time": round(time.time(), 3), "idle_s": round(idle_s, 1), "by": node}))
@@ -81,7 +81,7 @@ def ordered_by(path: Path) -> int | None:
 
 
 def verdict(run: RunDir, attempt: int) -> Hang | None:
-    """What was found of an attempt that hung; None of any other."""
+    """The verdict on an attempt that hung; None for any other."""
     try:
         return read_object(run.hang_json(attempt), Hang)
     except Unreadable:
@@ -109,8 +109,8 @@ class UsualStep(NamedTuple):
 
 
 def usual_step(run: RunDir) -> UsualStep | None:
-    """How long a step of a run takes; None where it has recorded none."""
-    import statistics  # it takes long, and who only looks need not wait for it
+    """How long a step of a run takes; None if it has recorded none."""
+    import statistics  # imported late, as it takes long and is rarely needed
 
     with contextlib.suppress(Refusal):
         reader = StepReader(run)

@@ -1,4 +1,4 @@
-"""The modules that a program imports from its own folder, read from its source: where there is no repository, they are
+"""Finds the modules that a program imports from its own folder, by reading its source. Without a repository, these are
 its code."""
 
 import os
@@ -9,21 +9,21 @@ _SUFFIXES = (".py", *EXTENSION_SUFFIXES)
 
 
 def beside(folders: Sequence[str], first: Sequence[str]) -> dict[str, list[str]]:
-    """The files of a program, by the folder that they are found in.
+    """The files of a program, by the folder in which they are found.
 
-    What is imported under a name that is only made at run time cannot be seen.
+    Imports under names that are made only at run time cannot be seen.
 
     Parameters
     ----------
     folders : sequence of str
-        Where its modules are looked for, in this order.
+        Folders in which its modules are looked for, in this order.
     first : sequence of str
         Paths of files, or of packages, in these folders.
 
     Returns
     -------
     dict of str to list of str
-        Folder -> paths from there, of files; packages are whole.
+        For each folder, the relative paths of files; packages are complete.
     """
     found: dict[str, list[str]] = {}
     waiting, seen = list(first), set()
@@ -55,7 +55,7 @@ def _place(folders: Sequence[str], name: str) -> str | None:
 
 def _imported(file: str) -> set[str]:
     """The first words of the modules that a file imports."""
-    import ast  # a repository is copied without it
+    import ast  # not needed for a repository
 
     try:
         with open(file, "rb") as opened:

@@ -1,7 +1,8 @@
-"""The record of a job: what a scheduler is asked to run, written before it is asked and completed once it has answered.
+"""The record of a job: what a scheduler is asked to run. It is written before the scheduler is asked, and completed
+once that has answered.
 
-A run or study keeps its jobs in ``jobs/<number>/``, the later the larger the number. Only the launcher that holds the
-lock of the run or study writes there. A job bears a random token, by which the scheduler finds it again when its answer
+A run or study keeps its jobs in ``jobs/<number>/``; later jobs have larger numbers. Only the launcher that holds the
+lock of the run or study writes there. A job has a random token, by which it can be found at the scheduler if the answer
 was lost.
 """
 
@@ -33,28 +34,28 @@ class Job:
     Parameters
     ----------
     folder : Path
-        Of the job: ``jobs/<number>`` in the run or study that it is of.
+        The job's folder: ``jobs/<number>`` in its run or study.
     backend : str
         Name of the scheduler.
     shape : str
         "run" (one run), "array" (each task is a run) or "pack" (the runs one after the other in one allocation).
     runs : tuple of str
-        Their folders within the holder: "." where the holder is the run. Task k of an array is the k-th.
+        Folders of the runs within the holder: "." if the holder is the run. Task k of an array is the k-th.
     saves : bool
         Whether the ranks save and leave when they are asked to.
     name : str
-        By which the scheduler's own tools show it.
+        The name in the scheduler's own tools.
     after : tuple of str
-        Jobs, by their ids, that must have ended well before this one begins.
+        Ids of jobs that must have ended well before this one begins.
     throttle : int, optional
-        How many tasks of an array may run at once; of a pack on this machine (by default one) or in an allocation,
-        how many runs.
+        How many tasks of an array may run at once. For a pack on this machine (by default one) or in an allocation: how
+        many runs.
     detached : bool
-        Whether it outlives its launcher also where jobs are processes of this machine.
+        Whether it outlives its launcher even if jobs are processes of this machine.
     token : str
-        By which the scheduler finds the job.
+        The token by which the job can be found at the scheduler.
     state : str
-        "asked" (the scheduler may have it), "submitted" (it has, as `id`) or "refused" (it has not).
+        "asked" (the scheduler may have the job), "submitted" (it has the job, as `id`) or "refused" (it does not).
     id : str, optional
         The scheduler's name of the job.
     time : float
@@ -64,7 +65,7 @@ class Job:
     command : tuple of str
         The command line of that launcher, without secrets.
     plans : sequence of Plan
-        Of its runs, in their order; not part of the record.
+        Plans of its runs, in order; not part of the record.
     """
 
     folder: Path
@@ -91,17 +92,17 @@ class Job:
 
     @property
     def holder(self) -> Path:
-        """The run or study that it is of."""
+        """The run or study that the job belongs to."""
         return self.folder.parent.parent
 
     @property
     def script(self) -> Path:
-        """What the scheduler is given."""
+        """The script for the scheduler."""
         return self.folder / "job.sh"
 
     @property
     def log(self) -> Path:
-        """What the job prints beside its ranks."""
+        """The output of the job without that of its ranks."""
         return RunDir(self.holder if self.shape == "run" else self.folder).job_log
 
     def run_dir(self, run: str) -> RunDir:
@@ -110,7 +111,7 @@ class Job:
 
     @property
     def run_dirs(self) -> list[RunDir]:
-        """Its runs, in their order."""
+        """Its runs, in order."""
         return [self.run_dir(run) for run in self.runs]
 
     @functools.cached_property
@@ -118,15 +119,15 @@ class Job:
         return {run: task for task, run in enumerate(self.runs)}
 
     def handle(self, run: RunDir) -> str:
-        """How the scheduler calls what makes a run: ``12``, or ``12_3`` for a task of an array."""
+        """The scheduler's name for what makes a run: ``12``, or ``12_3`` for a task of an array."""
         return f"{self.id}_{self._tasks[run.path.name]}" if self.shape == "array" else str(self.id)
 
     def note_in(self, run: RunDir) -> Event | None:
-        """The event by which a run knows of the job."""
+        """The event in a run's records that refers to the job."""
         return next((event for event in run.events("submitted") if event.get("submission") == self.number), None)
 
     def ask(self) -> "Job":
-        """Write down that the scheduler is about to be asked; return the job with its token."""
+        """Record that the scheduler is about to be asked; return the job with its token."""
         asked = dataclasses.replace(
             self,
             token=f"rankloop-{os.urandom(16).hex()}",
@@ -138,7 +139,8 @@ class Job:
         return asked
 
     def answered(self, id: str | None) -> "Job":
-        """Note the scheduler's id of the job in its runs, then in the record; or there that it has refused the job."""
+        """Record the scheduler's id of the job in its runs, then in the job's record; or, in the job's record, that the
+        scheduler has refused it."""
         job = dataclasses.replace(self, id=id, state="submitted" if id else "refused")
         for run in job.run_dirs if id else ():
             if job.note_in(run) is None:
@@ -154,12 +156,13 @@ class Job:
 
 
 def next_folder(holder: Path) -> Path:
-    """The folder of a further job of a run or study, which is still to be made."""
+    """The folder for the next job of a run or study; it does not exist yet."""
     return holder / FOLDER / str(max(map(_number, _folders(holder)), default=0) + 1)
 
 
 def of(holder: Path) -> list[Job]:
-    """The jobs of a run or study, the latest last. A folder without a record is one that no scheduler was asked about.
+    """The jobs of a run or study, the latest last. A folder without a record is ignored: no scheduler was asked about
+    it.
 
     Raises
     ------
@@ -171,7 +174,7 @@ def of(holder: Path) -> list[Job]:
 
 
 def latest(runs: Iterable[RunDir]) -> dict[Path, Job]:
-    """The last job that a scheduler was given, or may have been given, for each run; nothing for a run without one."""
+    """The last job of each run that a scheduler got, or may have got; runs without one are left out."""
     runs = list(runs)
     jobs: dict[Path, Job] = {}
     for holder in dict.fromkeys(map(holder_of, runs)):
@@ -182,7 +185,7 @@ def latest(runs: Iterable[RunDir]) -> dict[Path, Job]:
 
 
 def is_cancelled(run: RunDir, number: int | None) -> bool:
-    """Whether the end of a run within the job of a number was asked for."""
+    """Whether somebody has asked to end a run within the job with this number."""
     return any(event.get("submission") == number for event in run.events("cancelled"))
 
 

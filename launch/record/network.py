@@ -1,4 +1,4 @@
-"""Which network NCCL talks over, as it says in its log, and what is to be said of that."""
+"""Which network NCCL uses, according to its log, and what to report about that."""
 
 import re
 from collections.abc import Mapping
@@ -22,28 +22,30 @@ _NO_DEVICES = re.compile(
 _VERSION = re.compile(r"\b([NR]CCL) version (\d\S*)")
 
 _SOCKETS = re.compile(r"Socket|(tcp|sockets|udp)\b")
-"""Of NCCL itself, and of libfabric's providers those of the kernel's own network: tcp;ofi_rxm is one."""
+"""The names of socket networks: NCCL's own, and the libfabric providers for the kernel's network, such as
+tcp;ofi_rxm."""
 
 
 class Network(NamedTuple):
-    """What NCCL says of it."""
+    """The network, as NCCL describes it."""
 
     name: str  # as NCCL calls it: IB, IBext_v8, AWS Libfabric, gIB, Socket
-    provider: str  # of libfabric: cxi, efa, verbs, tcp; empty where that is not used
+    provider: str  # libfabric's provider: cxi, efa, verbs, tcp; empty without libfabric
     devices: str  # as NCCL lists them: [0]mlx5_0:1/IB [RO]; OOB ib0:10.0.0.1<0>
     library: str  # NCCL 2.21.5+cuda12.4
-    line: str  # that names the network
+    line: str  # the line that names the network
 
     @property
     def is_sockets(self) -> bool:
-        """Whether all goes through TCP sockets, which is slow."""
+        """Whether all traffic goes through TCP sockets, which is slow."""
         return _SOCKETS.match(self.provider or self.name) is not None
 
 
 def of_log(text: str) -> Network | None:
-    """The network that lines of NCCL name, among any others: that of its connections, else that it has chosen.
+    """The network in NCCL's lines, which may be mixed with others: the network of its connections, else the one it has
+    chosen.
 
-    Where there are several, as of several communicators, it is the first that is no more than sockets, else the last.
+    If there are several, for several communicators, it is the first that is only sockets, else the last.
     """
     provider = ([""] + _PROVIDER.findall(text))[-1]
     version = _VERSION.search(text)
@@ -62,7 +64,7 @@ def of_log(text: str) -> Network | None:
 
 
 def why_sockets(text: str) -> str:
-    """What NCCL says that it has not found, one line of it; empty where it says nothing."""
+    """One line of NCCL about what it has not found; empty if there is none."""
     return next(iter(_NO_DEVICES.findall(text)), "")
 
 
@@ -71,13 +73,12 @@ def _line(text: str, place: int) -> str:
 
 
 def is_looked_for(plan: Plan) -> bool:
-    """Whether NCCL is asked which network it uses: where somebody has said which it should be."""
+    """Whether NCCL is asked which network it uses: only if the site or the user has said which it should be."""
     return plan.backend == "slurm" and plan.gpus_per_node > 0 and bool(plan.interconnect or plan.require_network)
 
 
 def why_unseen(environ: Mapping[str, str]) -> str:
-    """Why NCCL's own line cannot be seen, where variables of the user's keep it from being printed or from being found;
-    else empty."""
+    """Why NCCL's line cannot be seen, if variables of the user's keep it from being printed or found; else empty."""
     level, file = environ.get("NCCL_DEBUG", ""), environ.get("NCCL_DEBUG_FILE", "")
     subsystems = environ.get("NCCL_DEBUG_SUBSYS", "")
     if file:
@@ -91,7 +92,7 @@ def why_unseen(environ: Mapping[str, str]) -> str:
 
 
 def problem(plan: Plan, network: Network, why: str = "") -> str:
-    """What is wrong with the network that NCCL uses between nodes; empty where nothing is."""
+    """What is wrong with the network that NCCL uses between nodes; empty if nothing is."""
     if plan.nodes < 2 or not network.is_sockets:
         return ""
     over = f"TCP sockets ({', '.join(filter(None, [network.provider, network.devices])) or network.name})"
@@ -103,7 +104,7 @@ _NAMES = {"infiniband": "InfiniBand", "slingshot": "Slingshot"}
 
 
 def said(run: RunDir) -> str:
-    """What the last attempt has noted of its network that its user should know; empty where that is nothing."""
+    """What the user should know about the network of the last attempt; empty if nothing."""
     attempt = len(run.events("started"))
     events = [event for event in run.events("network") if event.get("attempt") == attempt]
     return events[-1].get("reason", "") if events else ""

@@ -1,4 +1,4 @@
-"""How far a run is, and how fast: from the last steps that its rank 0 has recorded."""
+"""How far and how fast a run is, from the last steps that its rank 0 has recorded."""
 
 import contextlib
 import itertools
@@ -17,7 +17,7 @@ _WINDOW_S = 20.0  # over which the throughput is averaged
 
 
 class Pace(NamedTuple):
-    """How far a run is; None where it is not known."""
+    """How far a run is; None for what is not known."""
 
     step: int | None = None
     steps: int | None = None
@@ -26,18 +26,18 @@ class Pace(NamedTuple):
     loss: float | None = None
     throughput: float | None = None  # over all ranks
     unit: str = UNIT  # of that
-    left_s: float | None = None  # until the last step, at this speed
+    left_s: float | None = None  # seconds until the last step, at this speed
 
 
 def pace(run: RunDir, begin: Sequence[int] = (0, 0)) -> Pace:
-    """How far a run is, as far as its files can be read: one that cannot must not end whoever watches.
+    """How far a run is, as far as its files can be read. A file that cannot be read must not end the launcher.
 
     Parameters
     ----------
     run : RunDir
         The run.
     begin : pair of int
-        Bytes at the heads of the files of rank 0 that are not looked at, as they are those of earlier attempts.
+        Bytes to skip at the beginning of the files of rank 0, because they belong to earlier attempts.
     """
     training, recorded = None, []
     with contextlib.suppress(Unreadable):
@@ -66,13 +66,13 @@ def pace(run: RunDir, begin: Sequence[int] = (0, 0)) -> Pace:
             known = known._replace(throughput=rate * training["global_batch"], left_s=left)
     elif rate and "examples" in last:
         known = known._replace(throughput=rate * last["examples"] * _recording(run, recorded))
-    elif rate:  # a rank's own: nobody waits to learn whose work a step is
+    elif rate:  # the rank's own rate, as it is not known whose work a step is
         known = known._replace(throughput=rate, unit=UNCOUNTED["strong"])
     return known
 
 
 def _recording(run: RunDir, of_first_node: Sequence[StepRecord]) -> int:
-    """How many ranks record steps: all, or rank 0 alone, whose examples are then those of all."""
+    """How many ranks record steps: all, or only rank 0, whose examples are then those of all."""
     others = any(step["rank"] for step in of_first_node)
     with contextlib.suppress(Unreadable, OSError):
         plan = run.record()

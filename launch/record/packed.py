@@ -1,9 +1,9 @@
-"""The environment of an interpreter, packed into one archive, from which each node has its own: --stage-env.
+"""The environment of an interpreter, packed into one archive, from which each node gets its own copy: --stage-env.
 
-The archive lies beside the runs, in .environments, under a name made of what is in it: the path, size and time of each
-file, and the system. Whoever has the same environment uses the same archive. It is a tar file, not compressed: its
-first member says of which system it is, then come the folder of the environment as 0/, and that of the interpreter that
-this was made of, where it is another, as 1/. Compiled modules are in it, but do not count for its name, as they come by
+The archive lies beside the runs, in .environments. Its name is made from its content: the path, size and time of each
+file, and the system. Equal environments share an archive. It is an uncompressed tar file. Its first member names the
+system. Then come the folder of the environment, as 0/, and, if it is a different one, that of the interpreter from
+which the environment was made, as 1/. Compiled modules are in it, but do not count for its name, because they appear by
 use.
 """
 
@@ -30,7 +30,7 @@ from launch.record.writing import replacing
 FOLDER = ".environments"
 _ABOUT = "packed.json"
 _SYSTEM = ("/usr", "/")  # prefixes of interpreters that each node has on its own disk
-_ABANDONED_S = 86400.0  # after which what a packing left that was killed is removed
+_ABANDONED_S = 86400.0  # after which the remains of a packing that was killed are removed
 
 
 class _Environment(NamedTuple):
@@ -40,7 +40,7 @@ class _Environment(NamedTuple):
 
 
 def plan(runs: Path) -> Staged:
-    """What would be packed of the interpreter of this process, and where; nothing is written.
+    """What would be packed for the interpreter of this process, and where; nothing is written.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def plan(runs: Path) -> Staged:
 
 
 def described(staged: Staged) -> str:
-    """In words, for the plan."""
+    """The text for the plan."""
     archive = staged["archive"]
     how = "as packed in" if os.path.exists(archive) else "to be packed as"
     text = f"{sys.prefix}, {staged['files']} files, {staged['kib'] / 1024:.3g} MiB, {how} {archive}"
@@ -70,12 +70,12 @@ def described(staged: Staged) -> str:
 
 
 def refuse_foreign(staged: Staged) -> None:
-    """Make sure that an archive that is there is of this system.
+    """Make sure that an existing archive is of this system.
 
     Raises
     ------
     Refusal
-        If it is of another, or damaged.
+        If it is of another system, or damaged.
     """
     archive = staged["archive"]
     try:
@@ -95,7 +95,8 @@ def refuse_foreign(staged: Staged) -> None:
 
 
 def pack(staged: Staged) -> None:
-    """Write the archive, whole or not at all, unless it is there. Of two that do so at once, either's will do.
+    """Write the archive, completely or not at all, unless it exists. If two launchers do so at once, either archive
+    will do.
 
     Raises
     ------
@@ -126,7 +127,7 @@ def pack(staged: Staged) -> None:
         ) from None
 
 
-@functools.cache  # for the many plans of a study it is the same
+@functools.cache  # the same for the many plans of a study
 def _look(prefix: str, base: str) -> _Environment:
     import hashlib
 
@@ -178,7 +179,7 @@ def _add(tar: tarfile.TarFile, path: str, roots: tuple[str, ...]) -> None:
 
 
 def _inside(path: str, roots: tuple[str, ...]) -> str:
-    """The name that a path has in the archive; empty where it is outside of it."""
+    """The name of a path in the archive; empty if it is outside."""
     folder, name = os.path.split(path)
     path = os.path.join(os.path.realpath(folder), name)
     place = next((place for place, root in enumerate(roots) if within(path, root)), None)
@@ -186,7 +187,7 @@ def _inside(path: str, roots: tuple[str, ...]) -> str:
 
 
 def _outside(roots: tuple[str, ...]) -> list[str]:
-    """Where the interpreter finds modules beside its environment: by lines of .pth files, and editable installs."""
+    """Where the interpreter finds modules outside its environment: by lines of .pth files, and editable installs."""
     from launch import USERS_PATH
 
     folders = [folder for folder in sys.path if os.path.isdir(folder) and folder not in USERS_PATH]
@@ -210,7 +211,7 @@ def _outside(roots: tuple[str, ...]) -> list[str]:
 
 def _remove_abandoned(folder: Path) -> None:
     for path in folder.glob(".*.tar.*"):
-        with contextlib.suppress(OSError):  # another launcher has just removed it, or published it
+        with contextlib.suppress(OSError):  # another launcher has just removed or published it
             if path.stat().st_mtime < time.time() - _ABANDONED_S:
                 path.unlink()
 

@@ -1,6 +1,6 @@
-"""What ranks have printed into logs/, looked through for the figures of merit of a run.
+"""Searches what ranks have printed into logs/ for the figures of merit of a run.
 
-Logs may be long, and a pattern may be bad: they are read from their end, and who looks sets a time by
+Logs may be long, and a pattern may be bad. So logs are read from their end, and the caller sets a time limit with
 `launch.plan.patterns.within`.
 """
 
@@ -16,19 +16,19 @@ from launch.record.files import lines_from_end
 from launch.record.rundir import RunDir
 
 NO_UNIT = "no unit"
-"""Of a rate for which none is given."""
+"""The unit of a rate for which none is given."""
 
-_LINE = 65536  # bytes of a line that are looked through, its last ones
+_LINE = 65536  # bytes of a line that are searched, from its end
 _LABEL = re.compile(rb"\s*([0-9]{1,9}): ?")
-_COLOUR = re.compile(rb"\x1b\[[0-9;:?]*[A-Za-z]")  # and what else moves a terminal's cursor: nobody sees it
+_COLOUR = re.compile(rb"\x1b\[[0-9;:?]*[A-Za-z]")  # and other cursor movements of a terminal, which nobody sees
 _NUMBER = re.compile(rb"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eEdD][+-]?[0-9]+)?")
 
 
 class Found(NamedTuple):
-    """A figure as it was printed."""
+    """A figure, as printed."""
 
     value: float
-    unit: str  # empty where it has none
+    unit: str  # empty if it has none
 
 
 class NotFound(Exception):
@@ -43,18 +43,18 @@ def find(
     ranks_per_node: int,
     begins: Sequence[int] = (),
 ) -> Found:
-    """A figure, in the logs of an attempt behind their first bytes, as many as ``begins`` has for each node.
+    """Find a figure in the logs of an attempt, each after as many bytes as ``begins`` has for its node.
 
     Raises
     ------
     NotFound
-        If nobody has printed it, or what they printed is not a finite number.
+        If no rank has printed it, or what was printed is not a finite number.
     Unreadable
         If a log cannot be read.
     """
     pattern = patterns.compiled(name, figure["pattern"])
     group, ranks, take = patterns.group(pattern), figure.get("ranks"), figures.take(figure)
-    last = ranks == "all" or take == "last"  # of each rank
+    last = ranks == "all" or take == "last"  # from each rank
     found: dict[int, _Numbers] = {}
     for node in range(nodes) if ranks in (None, "all") else [int(ranks) // ranks_per_node]:
         own = range(node * ranks_per_node, (node + 1) * ranks_per_node)
@@ -81,15 +81,15 @@ def find(
 
 
 class _Numbers:
-    """The numbers of matches, of which the last comes first: kept as what can be made of them, as they may be many."""
+    """The numbers of matches, the last one first. Only what is needed to reduce them is kept, as they may be many."""
 
     def __init__(self) -> None:
         self.count, self.total, self.least, self.most = 0, 0.0, math.inf, -math.inf
         self.last = Found(math.nan, "")
-        self.wrong = ""  # what is, with one of them
+        self.wrong = ""  # what is wrong with one of them
 
     def read(self, match: re.Match[bytes], group: int, unit: str) -> None:
-        """Add the number of a match, with the unit that stands in it or else the given one."""
+        """Add the number of a match, with the unit in the match or else the given one."""
         text = (match[group] or b"").strip()
         value = float(text.lower().replace(b"d", b"e")) if _NUMBER.fullmatch(text) else math.nan
         if not math.isfinite(value):
@@ -114,7 +114,7 @@ class _Numbers:
         self.least, self.most = min(self.least, number.value), max(self.most, number.value)
 
     def reduced(self, take: figures.Take) -> Found:
-        """What is made of them."""
+        """The numbers, reduced to one."""
         if self.wrong:
             raise NotFound(self.wrong)
         if take == "last":
@@ -124,8 +124,8 @@ class _Numbers:
 
 
 def _matches(path: Path, begin: int, pattern: re.Pattern[bytes]) -> Iterator[tuple[int, re.Match[bytes]]]:
-    """The lines of a log that match, without colours, the last one first, each with its rank; one that \\r redraws is
-    several."""
+    """The matching lines of a log, without colours, the last one first, each with its rank. A line that \\r redraws
+    counts as several."""
     search, label_of = pattern.search, _LABEL.match
     within = patterns.literal(pattern.pattern.decode(errors="surrogateescape"))
     for line in lines_from_end(path, begin, (within, b"\x1b")):
@@ -137,6 +137,6 @@ def _matches(path: Path, begin: int, pattern: re.Pattern[bytes]) -> Iterator[tup
 
 
 def _shown(text: bytes) -> str:
-    """What was printed, as a word for people."""
+    """Printed text, as a word for messages."""
     shown = "".join(sign if sign.isprintable() else "?" for sign in text.decode(errors="replace"))
     return shown if len(shown) <= 40 else f"{shown[:37]}..."

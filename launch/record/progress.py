@@ -19,22 +19,22 @@ from launch.record.rundir import RunDir
 from launch.record.steps import of_rank0
 from launch.record.table import aligned
 
-_LOOK_S = 1.0  # between two looks at the signs of life of a program
+_LOOK_S = 1.0  # seconds between two looks at the signs of life of a program
 
 _LABEL = re.compile(r"\s*(\d+): ?(.*)", re.DOTALL)
-# What TensorFlow's libraries say of themselves, whatever TF_CPP_MIN_LOG_LEVEL is; it stays in the logs.
+# What TensorFlow's libraries print about themselves whatever TF_CPP_MIN_LOG_LEVEL is. It stays in the logs.
 _NOISE = re.compile(r"WARNING: All log messages before absl|[IW]\d{4} [\d:.]+\s+\d+ \S+\.(?:cc|h):\d+\]")
 
 
 class Tail:
-    """The lines that a growing file gains.
+    """The new lines of a growing file.
 
     Parameters
     ----------
     path : Path
         The file; it need not be there yet.
     from_end : bool
-        Pass over what is in it now.
+        Whether to skip its present content.
     """
 
     def __init__(self, path: Path, from_end: bool = False) -> None:
@@ -42,7 +42,7 @@ class Tail:
         self._place = _size(path) if from_end else 0
 
     def lines(self) -> list[str]:
-        """The whole lines since the last call; none of a file that cannot be read, which must not end who watches."""
+        """The complete lines since the last call; none if the file cannot be read, which must not end the launcher."""
         try:
             with open_file(self._path) as file:
                 file.seek(self._place)
@@ -55,7 +55,7 @@ class Tail:
 
 
 class Progress:
-    """Shows a run as it goes: what its ranks print, and one line on how far it is.
+    """Shows the progress of a run: what its ranks print, and one line on how far it is.
 
     Parameters
     ----------
@@ -64,10 +64,10 @@ class Progress:
     plan : Plan
         Its plan.
     stream : text file
-        Where to, standard error by default; on a terminal the line stays in its place, elsewhere it is written anew
+        The output, by default standard error. On a terminal the line stays in its place; elsewhere it is written again
         every ten seconds.
     label : str
-        What stands before each line of a run that goes on beside others; its line does not stay in its place then.
+        The prefix for each line of a run that runs beside others; its line then does not stay in its place.
     """
 
     def __init__(self, run: RunDir, plan: Plan, stream: TextIO | None = None, label: str = "") -> None:
@@ -78,13 +78,13 @@ class Progress:
         self._drawn = self._began = time.monotonic()
         self._text = ""
         self._looked, self._signs = -_LOOK_S, ""
-        # Of a workload the chief speaks for all; of any other program nobody knows, so all are heard.
+        # In a workload the chief prints for all. In any other program this is not known, so all ranks are shown.
         nodes = [0] if plan.kind == "workload" else range(min(plan.nodes, 64))
         self._logs = [Tail(run.node_log(node), from_end=True) for node in nodes]
         self._before = [_size(path) for path in of_rank0(run)]  # of earlier attempts
 
     def __call__(self, waiting_for: str = "", more: str = "") -> None:
-        """Show what is new; ``waiting_for`` says what keeps the run from starting, ``more`` stands behind how far it
+        """Show what is new. ``waiting_for`` says what keeps the run from starting; ``more`` is appended to how far it
         is."""
         for log in self._logs:
             for line in log.lines():
@@ -97,15 +97,14 @@ class Progress:
         self._draw(f"{line}  {more}".rstrip())
 
     def close(self) -> None:
-        """Show the last lines, and take the live line away."""
+        """Show the last lines, and remove the live line."""
         for log in self._logs:
             for line in log.lines():
                 self._heard(line)
         self._draw("")
 
     def line(self) -> str:
-        """Epoch, step, loss and throughput over all ranks, of these what is known; an empty string before the first
-        step."""
+        """What is known of epoch, step, loss and throughput over all ranks; empty before the first step."""
         now = pace(self._run, self._before)
         if now.step is None or self._plan.kind == "workload" and now.epoch is None:
             return ""
@@ -119,7 +118,7 @@ class Progress:
         return "  ".join(part for part in shown if part)
 
     def _activity(self, now: float) -> str:
-        """Signs of life of a program that has recorded no step, looked for once in a while."""
+        """Signs of life of a program that has recorded no step, updated once in a while."""
         if self._plan.kind == "workload":
             return ""
         if now - self._looked >= _LOOK_S:
@@ -130,17 +129,17 @@ class Progress:
         label = _LABEL.match(line)
         if label is None or "slurmstepd-" in line:
             return
-        states = [part for part in label[2].split("\r") if part.strip()]  # of a bar that is redrawn
+        states = [part for part in label[2].split("\r") if part.strip()]  # the states of a bar that is redrawn
         if self._plan.kind != "workload":
             self.say(line[: label.start(2)] + "".join(states[-1:]))
         elif label[1] == "0" and states and not _NOISE.match(label[2]):
             self.say(states[-1])
 
     def say(self, line: str) -> None:
-        """Show a line of its own."""
+        """Show a separate line."""
         if self._live:
             self._draw("")
-        else:  # who prints is alive: no other sign of that is needed for a while
+        else:  # a program that prints is alive: no other sign is needed for a while
             self._drawn = time.monotonic()
         print(f"{self._label}{line}", file=self._stream, flush=True)
 
@@ -168,7 +167,7 @@ def _size(path: Path) -> int:
 
 
 def closing(run: RunDir, plan: Plan, outcome: str) -> str:
-    """The last words on an attempt."""
+    """The closing lines about an attempt."""
     if outcome == "done":
         ranks = cooperation.seen(run, plan)
         over = network.said(run)
@@ -184,12 +183,12 @@ def closing(run: RunDir, plan: Plan, outcome: str) -> str:
 
 
 def summary(run: RunDir, plan: Plan) -> str:
-    """What a finished run has reached."""
+    """The results of a finished run."""
     result = run.result() or {}
     rows = []
     units, made = result.get("units", {}), figures.of_result(result)
     for name, value in result.get("metrics", {}).items():
-        if name != "throughput" or made is None or made.value != value:  # which comes below
+        if name != "throughput" or made is None or made.value != value:  # the throughput comes below
             unit = units.get(name, "")
             rows.append(
                 (name.replace("_", " "), f"{_rounded(value)} {unit}" if unit not in ("", name) else _rounded(value))

@@ -1,5 +1,5 @@
-"""Secrets - passwords, tokens, keys - taken out of what is recorded or shown to be handed on: by name, by form, and by
-entropy.
+"""Removes secrets (passwords, tokens, keys) from what is recorded, or shown and may be passed on. They are recognised
+by name, by form, and by entropy.
 
 This module alone decides what a secret is. `without_secrets` takes a value of any shape: a text, the words of a command
 line, a table of variables, or what JSON can hold of these.
@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 HIDDEN = "<redacted>"
-"""What stands in the place of a secret."""
+"""The replacement for a secret."""
 
 # Patterns are compiled by `re` when they are first used: most commands need none of them.
 # Names are taken apart into words: dbPassword, DB_PASSWORD and --db-password are db, password.
 _PART = r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+"
-# A name with one of these words is that of a secret, unless a word behind it says that it is something about one.
+# A name with one of these words names a secret, unless a later word says that it is only something about a secret.
 _STRONG = (
     r".*(password|passwd|passphrase|passcode|passwort|secret|credential|apikey|secretkey|privatekey|accesskey)s?|.*pwd|"
     r"creds?|jwt|bearer|authorization|cookie"
@@ -29,7 +29,7 @@ _ABOUT = set(
     "hint host id ids len length limit manager max method min mode name names path paths policy port prompt provider "
     "ref required rotation server size store strength timeout ttl type uri url validation var vault version".split()
 )
-# A name that ends in one of these mostly is that of a secret, but not with one of those words before it.
+# A name that ends in one of these usually names a secret, but not with one of those words before it.
 _WEAK = {
     ending: set(before.split())
     for ending, before in {
@@ -52,9 +52,9 @@ _ENDING = (
     r"\w*(?P<token>token)|(?:bind|db|ldap|mysql|pg|root|ssh|sudo|user|vpn)?(?:(?P<pass>pass)|(?P<pw>pw))|"
     r"(?P<key>key)|(?P<auth>auth)|(?P<login>login)|(?P<signature>signature)|(?P<sig>sig)"
 )
-# Where a secret is meant for, behind the word that says that it is one: DB_PASS_TEST.
+# Words for where a secret is used, after the word for the secret: DB_PASS_TEST.
 _MEANT_FOR = set("backup base default dev live main new old prod production ro rw sandbox staging test value".split())
-# Values that are no secret under any name, and those that are none under the weaker ones.
+# Values that are not secrets under any name, and values that are not under the weaker names.
 _NOTHING = r"(?i:none|null|true|false|yes|no|on|off)?|<redacted>|\$\{?\w+\}?|\$\(.*\)|\{\{.*\}\}|\*+|\.{3}"
 _ORDINARY = r"[-+]?[0-9.]+(e[-+]?[0-9]+)?|<[^<>]*>|\[[^\[\]]*\]|(\.{0,2}|~)/.*|(?i:basic|digest|kerberos|ldap|munge|oauth2?|ssl|tls|token)"  # noqa: E501
 
@@ -80,18 +80,19 @@ _FORM = (
 )
 
 _WORD = r"[A-Za-z0-9+/_-]{20,}={0,2}"
-# Random by intent, and no secrets: digests in hexadecimal and base64, what Spack and Nix append to an installation's
+# Random on purpose, but not secrets: digests in hexadecimal and base64, what Spack and Nix append to an installation's
 # name, a GPU's UUID.
 _KNOWN = r"(?<![A-Za-z0-9])(?:[0-9a-f-]{16,}|[0-9A-F-]{16,})(?![A-Za-z0-9])|(?<=-)[a-z2-7]{32}(?![a-z0-9])|(?<=/nix/store/)[a-z0-9]{32}|(?:GPU|MIG)-[0-9a-f-]{36}|sha[0-9]+-.*"  # noqa: E501
 
 
 def without_secrets(value: Any) -> Any:
-    """A value without what in it looks like a secret.
+    """A value without the parts that look like secrets.
 
     Parameters
     ----------
     value : str, sequence, mapping, or anything else
-        A sequence of texts is a command line, in which ``--password`` says what the next word is; a mapping has names.
+        A sequence of texts is taken as a command line, in which ``--password`` says what the next word is. The keys of
+        a mapping are taken as names.
     """
     if isinstance(value, str):
         return _text(value)
@@ -126,18 +127,18 @@ def is_secret(name: str, value: str) -> bool:
 
 
 def is_random(word: str) -> bool:
-    """Whether a word was drawn rather than written.
+    """Whether a word is random rather than written.
 
-    Two things tell: its Shannon entropy is near the most that its length allows, and its characters change between
-    digits, small and capital letters far more often than names, paths and versions do. The entropy alone would not do:
-    of 20 random characters it is 4.0 bits each, of a path of 60 as much. The limits were set by trial: 99.9 % of 40
-    random characters (letters, digits, + and /) and 99.5 % of 20 are found, and 0.1 % of the paths of files in /usr are
-    taken for secrets. Hexadecimal digits are those of a commit or a checksum.
+    Two properties show it: its Shannon entropy is near the maximum for its length, and its characters change between
+    digits, small and capital letters far more often than in names, paths and versions. Entropy alone is not enough: it
+    is 4.0 bits per character for 20 random characters, and as much for a path of 60. The limits were found by trial:
+    words of 40 random characters (letters, digits, + and /) are found in 99.9 % of cases, words of 20 in 99.5 %, and
+    0.1 % of the paths of files in /usr are taken for secrets. Hexadecimal digits are taken for a commit or a checksum.
 
     Parameters
     ----------
     word : str
-        20 letters, digits, +, /, _ and - or more.
+        At least 20 letters, digits, +, /, _ and -.
     """
     word = re.sub(_KNOWN, "", word).rstrip("=")
     parts = re.split("[-_/+]", word)
@@ -152,7 +153,7 @@ def is_random(word: str) -> bool:
     for one, other in itertools.pairwise(word):
         if one.isalnum() and other.isalnum():
             pairs += 1
-            # Small after capital is how a word begins.
+            # A small letter after a capital one is the beginning of a word.
             changes += _class(one) != _class(other) and not (one.isupper() and other.islower())
     return bool(pairs) and changes >= 0.18 * pairs and entropy >= 0.78 * math.log2(min(len(word), 40))
 
@@ -162,7 +163,7 @@ def _class(character: str) -> int:
 
 
 def _word(word: Any, before: Any) -> Any:
-    """A word of a command line, or what else stands in a list."""
+    """A word of a command line, or another item of a list."""
     if not isinstance(word, str):
         return without_secrets(word)
     name, equals, value = word.partition("=")
@@ -196,6 +197,6 @@ def _text(text: str) -> str:
 
 
 def _sets(function: str) -> bool:
-    """Whether a function of this name is given a secret, rather than the name of one."""
+    """Whether a function of this name takes a secret, rather than the name of one."""
     first, *_ = re.findall(_PART, function.rpartition(".")[2]) or [""]
     return first.lower() not in _READERS

@@ -1,5 +1,4 @@
-"""The removal of a run: there is no moment in which half a run looks like one, and what a kill leaves of it is removed
-later."""
+"""Removes a run. A half-removed run never looks like a run, and what a killed removal leaves is removed later."""
 
 import os
 import re
@@ -15,18 +14,18 @@ def remove(folder: Path) -> None:
     Raises
     ------
     Refusal
-        If it cannot be removed, or not all of it.
+        If it cannot be removed, or only in part.
     """
     hidden = folder.with_name(f".{folder.name}.removed.{os.urandom(4).hex()}")
     try:
-        folder.rename(hidden)  # so that there is no moment in which half a run looks like one
+        folder.rename(hidden)  # so that a half-removed run never looks like a run
     except OSError as error:
         raise Refusal(f"{folder} cannot be removed ({error.strerror})") from None
     _delete(hidden)
 
 
 def finished(*places: Path) -> bool:
-    """Remove what a removal of this run that was killed has left; whether that was all that there is of it."""
+    """Remove what a killed removal of this run has left; return whether there was nothing else of the run."""
     halves = [half for place in places for half in _halves(place)]
     for half in halves:
         _delete(half)
@@ -46,8 +45,8 @@ def _delete(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     try:
         if os.path.lexists(folder):
-            shutil.rmtree(folder)  # again, for the reason
-    except FileNotFoundError:  # another rm is at it
+            shutil.rmtree(folder)  # again, to get the reason
+    except FileNotFoundError:  # another rm is removing it
         pass
     except OSError as error:
         raise Refusal(

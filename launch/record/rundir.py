@@ -14,14 +14,15 @@ from launch.record.files import Damaged, Unreadable, objects, read_json, read_ob
 from launch.record.writing import append_line, refuse_full_disk
 
 STATUS: dict[str, int] = {"done": 0, "failed": 1, "refused": 2, "stopped": 4, "cancelled": 4, "timeout": 4}
-"""How an attempt can end, and the exit status that says so."""
+"""How an attempt can end, and the exit status for that."""
 
 INDEX = "study.json"
-"""Which run is which point: the file that makes a folder a study."""
+"""The file that makes a folder a study: says which run is which point."""
 
 
 PREDICTIONS = "predictions.jsonl"
-"""In the folder of a study: a line for each prediction, in the form of ``predict --json``; only ever appended to."""
+"""File in the folder of a study: a line for each prediction, in the form of ``predict --json``. It is only appended
+to."""
 
 
 def _in_it(name: str) -> property:
@@ -41,10 +42,10 @@ class RunDir:
     result_json = _in_it("result.json")
     logs = _in_it("logs")
     failures = _in_it("failures")
-    handles_warning = _in_it("meeting/handles_warning")  # there once the program can be asked to leave
+    handles_warning = _in_it("meeting/handles_warning")  # exists once the program can be asked to leave
     world_json = _in_it("meeting/world.json")  # how many ranks the program's own library knew of at its end
-    nodes = _in_it("meeting/nodes")  # of the attempt, where the job has more
-    meeting = _in_it("meeting")  # what ranks tell each other before they can talk: addresses, devices
+    nodes = _in_it("meeting/nodes")  # the nodes of the attempt, if the job has more
+    meeting = _in_it("meeting")  # what ranks tell each other before they can communicate: addresses, devices
     steps = _in_it("steps")
     readings = _in_it("readings")
     traces = _in_it("traces")
@@ -75,7 +76,7 @@ class RunDir:
         return self.steps / f"rank{rank}.jsonl"
 
     def node_readings(self, node: int, attempt: int) -> Path:
-        """Readings of a node in an attempt: lines while it is read, then Parquet under the same name."""
+        """Readings of a node in an attempt: lines of JSON while it is sampled, then Parquet under the same name."""
         return self.readings / f"node{node}-attempt{attempt}.jsonl"
 
     def reading_notes(self, node: int) -> Path:
@@ -83,11 +84,11 @@ class RunDir:
         return self.readings / f"node{node}.notes"
 
     def watched(self, attempt: int, node: int) -> Path:
-        """What the watcher of a node has seen last in an attempt."""
+        """The last report of a node's watcher in an attempt."""
         return self.meeting / f"attempt{attempt}-watch{node}.json"
 
     def hang_json(self, attempt: int) -> Path:
-        """Why an attempt was taken to hang, and which rank is behind; there once it was."""
+        """Why an attempt counted as hung, and which rank is behind; exists only then."""
         return self.stacks / f"attempt{attempt}" / "hang.json"
 
     def node_stacks(self, attempt: int, node: int) -> Path:
@@ -112,7 +113,7 @@ class RunDir:
         """
         made = False
         try:
-            with contextlib.suppress(FileExistsError):  # a file there makes the next line say that it is no directory
+            with contextlib.suppress(FileExistsError):  # if a file is there, the next line reports that
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.mkdir(mode=0o700)
             made = True
@@ -133,7 +134,7 @@ class RunDir:
             ) from None
 
     def make_folders(self) -> None:
-        """Make those folders in it that the ranks of an attempt write to, where they are not there yet."""
+        """Make the folders that the ranks of an attempt write to, if they do not exist yet."""
         for folder in (self.logs, self.failures, self.meeting, self.steps, self.checkpoints):
             folder.mkdir(exist_ok=True)
 
@@ -157,21 +158,21 @@ class RunDir:
 
     @property
     def is_missing(self) -> bool:
-        """Whether nothing is left of a run that a study has in its index."""
+        """Whether nothing is left of a run that is in the index of a study."""
         try:
             return not os.listdir(self.path)
         except FileNotFoundError:
             return not os.path.lexists(self.path)
-        except OSError:  # it is something else, or cannot be entered
+        except OSError:  # it is not a folder, or cannot be entered
             return False
 
     def refuse_files_of_others(self) -> None:
-        """Make sure that nobody else has put anything into the run, as what lies in it is executed and trusted.
+        """Make sure that nobody else has put anything into the run, because its files are executed and trusted.
 
         Raises
         ------
         Refusal
-            If the directory or something in it, links themselves included, belongs to another user.
+            If the directory or something in it, including links themselves, belongs to another user.
         """
         inner = (
             os.path.join(folder, name) for folder, *names in os.walk(self.path) for name in itertools.chain(*names)
@@ -190,7 +191,7 @@ class RunDir:
         append_line(self.events_jsonl, {"event": event, "time": round(time.time(), 3), **values})
 
     def events(self, kind: str | None = None) -> list[Event]:
-        """The events so far, of one kind or all; a line that is damaged is passed over.
+        """The events so far, of one kind or all; damaged lines are skipped.
 
         Raises
         ------
@@ -218,31 +219,31 @@ class RunDir:
         return Plan.from_json(read_json(self.run_json))
 
     def record(self) -> PlanRecord:
-        """What run.json says, to show it: a run of another version of the toolkit too.
+        """The content of run.json, for display; also of a run of another version of the toolkit.
 
         Raises
         ------
         Unreadable
-            If it is not there, cannot be read, or is not the plan of a run.
+            If it does not exist, cannot be read, or is not the plan of a run.
         """
         if (record := read_object(self.run_json, PlanRecord)) is None:
             raise Damaged(self.run_json, "it is not there")
         return record
 
     def surroundings(self) -> Surroundings:
-        """What env.json says; nothing before the first attempt."""
+        """The content of env.json; empty before the first attempt."""
         return read_object(self.env_json, Surroundings) or {}
 
     def training(self) -> TrainingRecord | None:
-        """What training.json says, or None before a training has begun."""
+        """The content of training.json, or None before a training has begun."""
         return read_object(self.training_json, TrainingRecord)
 
     def result(self) -> Result | None:
-        """What result.json says, or None while the run has not finished."""
+        """The content of result.json, or None while the run has not finished."""
         return read_object(self.result_json, Result)
 
     def world(self) -> World | None:
-        """How many ranks the program's own library knew of, or None where that could not be seen."""
+        """How many ranks the program's own library knew of, or None if that is unknown."""
         return read_object(self.world_json, World)
 
 
@@ -252,12 +253,12 @@ def is_study(folder: Path) -> bool:
 
 
 def holder_of(run: RunDir) -> Path:
-    """Where the jobs and the code of a run are kept: in its study, or in itself."""
+    """The folder that holds the jobs and the code of a run: its study's, or its own."""
     return run.path.parent if is_study(run.path.parent) else run.path
 
 
 def read_index(folder: Path) -> StudyIndex | None:
-    """Which run of a study is which point, or None where the folder is not that of a study."""
+    """The index of a study, which says which run is which point; None if the folder is not a study."""
     index = read_object(folder / INDEX, StudyIndex)
     for name in (entry["run"] for entry in (index["runs"] if index else ())):
         if name in ("", ".", "..") or set(name) & {"/", "\0"}:
@@ -266,7 +267,7 @@ def read_index(folder: Path) -> StudyIndex | None:
 
 
 def names_in(folder: Path) -> set[str]:
-    """The runs that the index of a study names; none where the folder is not a study, or the index cannot be read."""
+    """The runs in the index of a study; empty if the folder is not a study, or the index cannot be read."""
     try:
         return {entry["run"] for entry in (read_index(folder) or {"runs": []})["runs"]}
     except Unreadable:
@@ -274,7 +275,7 @@ def names_in(folder: Path) -> set[str]:
 
 
 def strangers(folder: Path) -> list[str]:
-    """The runs in the folder of a study that are no part of it."""
+    """The runs in the folder of a study that are not part of it."""
     with os.scandir(folder) as entries:
         inner = [each.name for each in entries if each.is_dir(follow_symlinks=False) and each.name[0] != "."]
     known = names_in(folder)

@@ -1,4 +1,4 @@
-"""How much room runs take on the disk, by part: checkpoints, readings, traces, logs and the rest."""
+"""How much disk space runs take, by part: checkpoints, readings, traces, logs and the rest."""
 
 import os
 from collections import Counter
@@ -9,16 +9,17 @@ _PART_OF = {name: name for name in PARTS[:-1]} | {"failures": "logs", "tensorboa
 
 
 def of_run(folder: Path, unread: list[Path]) -> Counter[str]:
-    """Bytes of each part of a run; links are not followed, a file of several names counts once, folders not.
+    """Bytes of each part of a run. Links are not followed, a file with several names counts once, and folders do not
+    count.
 
-    Folders that cannot be read, as those of another user, are added to ``unread``.
+    Folders that cannot be read, such as another user's, are added to ``unread``.
     """
     return _of(folder, Path("."), set(), unread)
 
 
 def of_study(folder: Path, runs: list[Path], unread: list[Path]) -> Counter[str]:
-    """Bytes of what a study has beside its runs: the copy of its code, and "other": its index, its jobs, its reports;
-    ``unread`` as in `of_run`."""
+    """Bytes of what a study has besides its runs: the copy of its code, and "other" (its index, jobs and reports).
+    ``unread`` is as in `of_run`."""
     own = set(runs)
     seen: set[tuple[int, int]] = set()
     total: Counter[str] = Counter()
@@ -65,7 +66,7 @@ def _entries(folder: Path, unread: list[Path]) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return list(entries)
-    except FileNotFoundError:  # it is gone meanwhile
+    except FileNotFoundError:  # it has been removed meanwhile
         return []
     except OSError:
         unread.append(folder)

@@ -1,8 +1,9 @@
-"""The code of a run as it was submitted: a copy of its files, from which the ranks run, and what has changed since.
+"""The code of a run as submitted: a copy of its files, from which the ranks run, and what has changed since.
 
-The first lies in the folder of the run or study, which its runs share, under the name ``code``, a later one as
-``code-2``: the record code.json, the hidden folder .code with a copy of each tree and files.jsonl, the list of the
-files. What is ignored by git is there as links. Who wants the code only watched has the list alone.
+The first code is in the folder of the run or of the study, whose runs share it, under the name ``code``; a later one is
+``code-2``. It consists of the record code.json, and of the hidden folder .code with a copy of each tree and
+files.jsonl, the list of the files. What git ignores is there as links. For code that is only watched, there is only the
+list.
 """
 
 import contextlib
@@ -29,42 +30,42 @@ FIRST = "code"
 """The name of the code that a run or study was submitted with."""
 
 MOST_MIB = 256.0
-"""What the copy of the code may take, where nothing else is asked for."""
+"""The default limit for the size of the copy of the code."""
 
 LIST = "files.jsonl"
 
 
 class Changes(NamedTuple):
-    """How the code at its place differs from what was submitted."""
+    """How the original code now differs from what was submitted."""
 
     files: list[str]  # changed or gone
-    hash: str  # of all as they are now
-    complete: bool  # whether there was time to look at all
+    hash: str  # of all files as they are now
+    complete: bool  # whether there was time to look at all files
 
 
 def write(holder: Path, name: str, sources: "Sources", copied: bool, most_mib: float = MOST_MIB) -> CodeRecord:
-    """Keep the code of a run or study in its folder, which may be a draft of it; return the record.
+    """Keep the code of a run or study in its folder, which may still be a draft; return the record.
 
     Parameters
     ----------
     holder : Path
         The folder.
     name : str
-        Of the code; there is none of it yet.
+        Name of the code; there is no code of that name yet.
     sources : Sources
         The code.
     copied : bool
-        Whether to copy it; else it is only listed.
+        Whether to copy the code; else it is only listed.
     most_mib : float
-        What a copy may take, for the next one: who calls this has looked.
+        The size limit, recorded for the next copy; the caller has already checked this one.
     """
-    from launch.record import code, copying  # here and below: what no rank needs
+    from launch.record import code, copying  # imported late, here and below: no rank needs it
     from launch.record.tree import within
 
     copied = copied and sources.copied
     folder = place(holder, name)
     folder.mkdir(mode=0o700)
-    (folder / ".gitignore").write_text("*\n")  # a copy is not new code of the repository in which it may lie
+    (folder / ".gitignore").write_text("*\n")  # git must not list the copy as new code of a repository around it
     trees: list[TreeRecord] = []
     lines: list[list[Any]] = []
     for tree, own in zip(sources.trees, _names(sources.trees)):
@@ -76,7 +77,7 @@ def write(holder: Path, name: str, sources: "Sources", copied: bool, most_mib: f
             kept["commit"] = tree.commit
         trees.append(kept)
     for tree in sources.trees if copied else ():
-        if not within(tree.root, HOME):  # the toolkit is found by its own place
+        if not within(tree.root, HOME):  # the toolkit is found where it is
             copying.link_beside(tree, folder)
     (folder / LIST).touch(mode=0o600)
     (folder / LIST).write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -103,7 +104,7 @@ def place(holder: Path, name: str) -> Path:
 
 
 def name_of(run: RunDir) -> str:
-    """Of the code that the next attempt of a run uses."""
+    """The name of the code that the next attempt of a run uses."""
     return str(next((event.get("code") for event in reversed(run.events("code"))), None) or FIRST)
 
 
@@ -121,7 +122,7 @@ def record_of(run: RunDir) -> CodeRecord | None:
 
 
 def patch_of(run: RunDir) -> Path:
-    """What that code has that its commit has not; it need not be there."""
+    """The patch from the commit to that code; the file need not exist."""
     return holder_of(run) / f"{name_of(run)}.patch"
 
 
@@ -139,7 +140,7 @@ def copies(run: RunDir) -> list[tuple[str, str]]:
     folder = place(holder_of(run), name_of(run))
     pairs = [(tree["root"], str(folder / tree["folder"])) for tree in record.get("trees", ())]
     if gone := next((copy for _, copy in pairs if not os.path.isdir(copy)), None):
-        with contextlib.suppress(Unreadable):  # of a run that is still to be made
+        with contextlib.suppress(Unreadable):  # the run is still to be made
             plan = run.record()
             if plan.get("kind") == "script" and not os.path.isfile(plan["workload"]):
                 raise Refusal(f"the snapshot of the code, {gone}, is gone, and so is {plan['workload']}: put that back")
@@ -163,14 +164,14 @@ def has(holder: Path, path: str) -> bool:
 
 
 def changes(run: RunDir, seconds: float = 10.0) -> Changes | None:
-    """What has changed at the place of the code since it was kept; None where nothing is known of it.
+    """What has changed in the original code since it was kept; None if nothing is known of it.
 
     Parameters
     ----------
     run : RunDir
         The run, with the code that its next attempt uses.
     seconds : float
-        After which no further file is looked at.
+        Time limit, after which no further file is looked at.
     """
     from launch.record import copying
 
@@ -199,7 +200,7 @@ def changes(run: RunDir, seconds: float = 10.0) -> Changes | None:
 
 
 def written(run: RunDir) -> list[str]:
-    """What the run's program, or another of its study, has written into the copy of its code: the topmost new names."""
+    """What the run's program, or another of its study, has written into the copy of its code: the topmost new paths."""
     own = place(holder_of(run), name_of(run))
     known = {os.path.join(line[0], line[1]) for line in _lines(own / LIST)}
     folders = {str(above) for name in known for above in Path(name).parents}
@@ -216,7 +217,7 @@ def written(run: RunDir) -> list[str]:
 
 
 def described(record: CodeRecord) -> str:
-    """In words: which code, and of when."""
+    """The text that says which code it is, and when it was kept."""
     trees = record.get("trees", [])
     what = " and ".join(tree["what"] for tree in trees) or "; ".join(record.get("notes", [])) or "code"
     commit = f", commit {record['commit'][:8]}" if "commit" in record else ""
@@ -232,7 +233,7 @@ def some(names: list[str], most: int = 5) -> str:
 
 
 def _names(trees: tuple["Tree", ...]) -> list[str]:
-    """A name for the copy of each, its own where no other has it."""
+    """A name for the copy of each tree: the tree's own name if no other tree has it."""
     names: list[str] = []
     for tree in trees:
         own = os.path.basename(tree.root).lstrip(".") or "code"

@@ -1,4 +1,4 @@
-"""Which files are the code of a run: the repositories that it lies in, or what a script imports from its own folder."""
+"""Finds the files that are the code of a run: its repositories, or what a script imports from its own folder."""
 
 import contextlib
 import dataclasses
@@ -21,26 +21,26 @@ class Sources(NamedTuple):
     """The code of a run."""
 
     trees: tuple[Tree, ...]
-    copied: bool  # whether the ranks can run a copy of it: that of a program which is no Python is only looked at
-    notes: tuple[str, ...] = ()  # of what is in none of the trees
+    copied: bool  # whether the ranks can run a copy; code of programs other than Python is only watched
+    notes: tuple[str, ...] = ()  # about what is in none of the trees
 
 
 def of(plan: Plan, runs: Path, copied: bool = True) -> Sources:
-    """The code of a run; the same answer for all runs of a study.
+    """The code of a run; all runs of a study have the same.
 
     Parameters
     ----------
     plan : Plan
         Of the run.
     runs : Path
-        The folder that the run is to lie in.
+        The folder for the run.
     copied : bool
-        Whether it is to be copied; else a repository whose files cannot be listed does no harm.
+        Whether it will be copied. If not, a repository whose files cannot be listed does no harm.
 
     Raises
     ------
     Refusal
-        If git does not say in time what is in a repository that is to be copied.
+        If git does not list in time what is in a repository that is to be copied.
     """
     try:
         return _of(plan.kind, plan.workload, plan.cwd, plan.pythonpath, str(runs))
@@ -60,7 +60,7 @@ def _of(kind: str, name: str, cwd: str, pythonpath: tuple[str, ...], runs: str) 
         notes = [f"{name} is not found as a file"]
     elif _is_installed(own):
         notes = [f"{name} is installed in {os.path.dirname(own)}, and not copied"]
-    elif _is_toolkits(own):  # which imports nothing of the user's
+    elif _is_toolkits(own):  # a workload of the toolkit imports nothing of the user's
         if _part(own) in ("launch", "profiling"):
             return Sources((), False, (f"the toolkit's {name}, as it is",))
         return Sources((_toolkits(own, runs),), True)
@@ -70,7 +70,7 @@ def _of(kind: str, name: str, cwd: str, pythonpath: tuple[str, ...], runs: str) 
     trees, loose = _repositories(dict.fromkeys(folders), own, runs)
     if own is not None and not _is_installed(own) and os.path.dirname(os.path.realpath(own)) in loose:
         trees = (*_loose(kind, name, own, loose, pythonpath), *trees)
-    # The working directory is among the last where the launcher has looked for modules in it.
+    # The working directory is among the last if the launcher has looked for modules in it.
     others = [path for path in sys.path if path != cwd and os.path.isdir(path) and not _is_installed(path)]
     others = [path for path in others if not any(map(is_toolkit, [path, f"{path}/../.."])) and not within(path, HOME)]
     others = [path for path in others if not any(within(os.path.realpath(path), tree.root) for tree in trees)]
@@ -80,8 +80,8 @@ def _of(kind: str, name: str, cwd: str, pythonpath: tuple[str, ...], runs: str) 
 
 
 def _program(name: str, own: str | None, cwd: str, runs: str) -> Sources:
-    """An executable, with the repository that it or, where it is found on PATH, the working directory lies in: all is
-    only watched, as nobody knows by which paths it finds what it needs."""
+    """An executable, with its repository or, if it is found on PATH, that of the working directory. All of this is only
+    watched, because the paths by which it finds what it needs are not known."""
     notes = () if own else (f"{name} is found on the nodes",)
     folder = os.path.dirname(os.path.realpath(own)) if own else cwd
     found = git.repository(folder)
@@ -94,7 +94,8 @@ def _program(name: str, own: str | None, cwd: str, runs: str) -> Sources:
 
 
 def _repositories(folders: Iterable[str], own: str | None, runs: str) -> tuple[tuple[Tree, ...], dict[str, str]]:
-    """The repositories in which folders lie, a tree each; and the folders that lie in none, with the reason."""
+    """The repositories that contain the folders, one tree each, and the folders without a repository, with the
+    reason."""
     trees: dict[str, Tree] = {}
     loose: dict[str, str] = {}
     for folder in folders:
@@ -116,8 +117,8 @@ def _repositories(folders: Iterable[str], own: str | None, runs: str) -> tuple[t
 
 
 def _toolkits(path: str, runs: str) -> Tree:
-    """The folder of the toolkit's checkout that holds a module: its workloads, which users change; launch and profiling
-    stay."""
+    """The folder of the toolkit's checkout that holds a module. Users change its workloads, so these are copied; launch
+    and profiling are not."""
     below = _part(path)
     root = os.path.join(HOME, below)
     if os.path.isfile(root):
@@ -133,10 +134,10 @@ def _toolkits(path: str, runs: str) -> Tree:
 
 
 def _loose(kind: str, name: str, own: str, loose: dict[str, str], pythonpath: Sequence[str]) -> Iterable[Tree]:
-    """What a program without a repository imports from its own folders; all else in them is linked."""
+    """What a program without a repository imports from its own folders; everything else in them is linked."""
     real = os.path.realpath(own)
     top = os.path.dirname(real)
-    if kind != "script":  # the folder that the whole name begins in
+    if kind != "script":  # the folder in which the full name begins
         ups = name.count(".") + (os.path.basename(real) in ("__init__.py", "__main__.py"))
         top = os.path.normpath(os.path.join(top, *[os.pardir] * ups))
     first = os.path.join(top, name.partition(".")[0])
@@ -157,7 +158,7 @@ def _loose(kind: str, name: str, own: str, loose: dict[str, str], pythonpath: Se
 
 
 def _file(kind: str, name: str, path: Sequence[str]) -> str | None:
-    """The file of what is run. Of a module its packages are not imported."""
+    """The file that is run. The packages of a module are not imported to find it."""
     if kind in ("script", "program"):
         return name if os.path.isabs(name) and os.path.isfile(name) else None
     parts = name.split(".")
@@ -184,8 +185,8 @@ def _file(kind: str, name: str, path: Sequence[str]) -> str | None:
 
 
 def _is_installed(path: str) -> bool:
-    """Whether it is Python's own or an installed package's. The prefix as a whole would not do: a user's code may lie
-    in it too."""
+    """Whether a path belongs to Python or an installed package. Checking for the prefix is not enough: a user's code
+    may lie in it too."""
     real = os.path.realpath(path)
     return not {"site-packages", "dist-packages"}.isdisjoint(real.split("/")) or any(
         within(real, os.path.realpath(own)) for own in (os.path.dirname(os.__file__), f"{sys.prefix}/bin")
@@ -193,12 +194,13 @@ def _is_installed(path: str) -> bool:
 
 
 def _is_everything(top: str) -> bool:
-    """Whether a repository is that of a home, as some keep their settings in: not all that lies there is code."""
+    """Whether a repository is a home directory, as some users keep their settings in one: not everything there is
+    code."""
     return top in ("/", os.path.realpath(os.path.expanduser("~")))
 
 
 def _part(path: str) -> str:
-    """The part of the toolkit's checkout in which a path lies."""
+    """The part of the toolkit's checkout that contains a path."""
     return os.path.relpath(os.path.realpath(path), HOME).split(os.sep)[0]
 
 

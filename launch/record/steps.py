@@ -1,10 +1,9 @@
-"""The records of steps in the files of steps/: what is taken where a program leaves a key out, and what a run reports
-of itself.
+"""Reads the records of steps in the files of steps/, fills in the keys that a program leaves out, and computes what a
+run reports.
 
-A line needs `step`, `start` and `seconds`. One without `rank` is of the rank that its file is named after
-(rank<r>.jsonl), or, in the file of a node, of the node's ranks in turn, step by step. One without `attempt` is of the
-last attempt that had begun at its
-`start`. A line with `metrics` holds figures of the run.
+A line needs `step`, `start` and `seconds`. A line without `rank` belongs to the rank in its file's name (rank<r>.jsonl)
+or, in the file of a node, to the node's ranks in turn, step by step. A line without `attempt` belongs to the last
+attempt that had begun at its `start`. A line with `metrics` holds figures of the run.
 """
 
 import bisect
@@ -22,14 +21,14 @@ from launch.record.files import Unreadable, decode, open_file, read_end
 from launch.record.rundir import RunDir
 
 WARM_UP = 0.1
-"""Part of a run's steps, the first ones, that is not timed: caches fill, clocks rise, allocators grow."""
+"""The fraction of a run's steps, from the first one, that is not timed: caches fill, clocks rise, allocators grow."""
 
 _NEEDED = ("step", "start", "seconds")
-_COUNTED = ("rank", "attempt", "examples")  # may be left out, but what stands there has to be one
+_COUNTED = ("rank", "attempt", "examples")  # may be left out, but must be numbers if present
 _OPTIONAL = ("input_seconds", "own_seconds", "examples", "loss", "epoch", "compiled", "traced")
-_CLOCK_S = 1.0  # by which a clock may be coarse or behind; attempts are farther apart
-_MOST = 2.0**53  # of a number that stays what it is as a float
-_TAIL = 65536  # bytes that are read of the files of other ranks than the lowest
+_CLOCK_S = 1.0  # tolerance for coarse or late clocks; attempts are farther apart
+_MOST = 2.0**53  # largest number that a float holds exactly
+_TAIL = 65536  # bytes that are read of the files of ranks other than the lowest
 _FILE = re.compile(r"(node|rank)([0-9]{1,9})")
 
 
@@ -39,18 +38,18 @@ class StepReader:
     Parameters
     ----------
     run : RunDir
-        Its attempts and its shape say what a line leaves out.
+        The run; its attempts and shape give what a line leaves out.
 
     Attributes
     ----------
     damaged : int
         Lines so far that are neither a step nor metrics.
     strange : list of bytes
-        Those of them that no kill has cut short.
+        The damaged lines that are not merely cut short by a kill.
     metrics : dict
-        Of each rank, the last figures of each name so far.
+        For each rank, the last figure of each name so far.
     no_figures : dict
-        What stands in place of a figure and is none, of each name the last.
+        The last value of each name that is not a figure.
 
     Raises
     ------
@@ -67,11 +66,11 @@ class StepReader:
         self.no_figures: dict[str, Any] = {}
 
     def files(self) -> list[Path]:
-        """All of them, in the order of their nodes and ranks."""
+        """All files of steps/, in the order of their nodes and ranks."""
         return sorted(self._run.steps.glob("*.jsonl"), key=lambda path: (len(path.name), path.name))
 
     def read(self, path: Path) -> Iterator[StepRecord]:
-        """The steps in a file, each with a rank and an attempt; none where there is no such file.
+        """The steps in a file, each with a rank and an attempt; none if there is no such file.
 
         Raises
         ------
@@ -101,7 +100,7 @@ class StepReader:
                     raise ValueError
                 if not all(_usable(record[key], key) for key in _COUNTED if record.get(key) is not None):
                     raise ValueError
-            except (ValueError, KeyError, RecursionError):  # a kill within a write, a full disk, another program
+            except (ValueError, KeyError, RecursionError):  # a write cut short by a kill, a full disk, another program
                 self.damaged += 1
                 if line.rstrip().endswith(b"}"):
                     self.strange.append(line.strip()[:200])
@@ -128,7 +127,7 @@ class StepReader:
 
 
 def _usable(value: Any, key: str) -> bool:
-    """Whether it is a number, as a record has it; a length may be an impossible one, and is then not timed."""
+    """Whether a value is a number that a record can hold. A duration may be impossible; it is then not timed."""
     if key == "seconds":
         return isinstance(value, int | float)
     return isinstance(value, int | float) and (-_MOST if key == "loss" else 0) <= value < _MOST
@@ -140,21 +139,21 @@ def of_rank0(run: RunDir) -> tuple[Path, Path]:
 
 
 def reported(run: RunDir, size: int) -> Result:
-    """What the program of a finished run has recorded: steps, throughput, metrics, phases; of these, what there is.
+    """What the program of a finished run has recorded of steps, throughput, metrics and phases.
 
-    The throughput is that of the lowest rank that has recorded steps, without the first tenth of them, and with the
-    examples of all ranks; where it is the only one of several, its examples are those of all.
+    The throughput is taken over the steps of the lowest rank that has recorded any, without the first tenth of them,
+    with the examples of all ranks. If only one of several ranks has recorded steps, its examples count as those of all.
 
     Parameters
     ----------
     run : RunDir
-        The run; a file of it that cannot be read is passed over.
+        The run; files that cannot be read are skipped.
     size : int
         How many ranks it has.
     """
     ended = time.time()
     lowest = _LowestRank()
-    examples: dict[int, Counter[float | None]] = defaultdict(Counter)  # of each rank, how often its steps had so many
+    examples: dict[int, Counter[float | None]] = defaultdict(Counter)  # for each rank, how often a step had so many
     try:
         reader = StepReader(run)
         files = list(dict.fromkeys([*of_rank0(run), *reader.files()]))
@@ -198,7 +197,7 @@ def reported(run: RunDir, size: int) -> Result:
 
 
 def _last_lines(path: Path) -> list[bytes]:
-    """Of a file the last lines that are whole."""
+    """The last complete lines of a file."""
     tail = read_end(path, _TAIL)
     return tail.split(b"\n")[len(tail) == _TAIL :]
 
@@ -211,7 +210,7 @@ class _LowestRank:
         self._clear()
 
     def _clear(self) -> None:
-        self.seconds: dict[float, float] = {}  # of each step, its last attempt; 0 where it is not to be timed
+        self.seconds: dict[float, float] = {}  # for each step, those of its last attempt; 0 if not timed
         self._attempt, self._first, self._stepping = 0.0, math.inf, 0.0  # of the last attempt
 
     def add(self, record: StepRecord) -> None:

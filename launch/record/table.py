@@ -9,7 +9,7 @@ def aligned(rows: Sequence[Sequence[str]], sides: str = "<") -> str:
     Parameters
     ----------
     rows : sequence of sequence of str
-        The cells, the headings among them.
+        The cells, including the headings.
     sides : str
         For each column ``<`` (left) or ``>`` (right); the last sign is for all further columns.
     """
@@ -22,5 +22,5 @@ def aligned(rows: Sequence[Sequence[str]], sides: str = "<") -> str:
 
 
 def on_a_line(text: str) -> str:
-    """A text whose line breaks and other control characters are written out."""
+    """A text with line breaks and other control characters escaped."""
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)

@@ -1,4 +1,4 @@
-"""A folder of code: which of its files are code, how much they take, and how much of it may be copied."""
+"""A folder of code: which of its files are code, how much space they take, and how much may be copied."""
 
 import os
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from launch.errors import Refusal
 
 BLOCK = 4096
-"""Bytes that the smallest file takes on a disk, and a link is counted as."""
+"""Bytes that the smallest file takes on a disk; a link counts as much."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,15 +19,15 @@ class Tree:
     root : str
         The folder, links resolved.
     files : tuple of str
-        Those that are code; paths from the root.
+        Files that are code; paths from the root.
     links : tuple of str
-        Files and folders that are not, and stay where they are.
+        Files and folders that are not code, and stay where they are.
     what : str
-        In words, for the plan.
+        Description for the plan.
     commit : str or None
-        Of its repository.
+        Commit of its repository.
     notes : tuple of str
-        What else there is to know, a phrase each.
+        Further remarks, one phrase each.
     """
 
     root: str
@@ -51,7 +51,7 @@ def refuse_too_large(trees: Iterable[Tree], most_mib: float, advice: str = "") -
     Raises
     ------
     Refusal
-        If it is larger; it names what is largest.
+        If it is larger; the message names what is largest.
     """
     trees = list(trees)
     by_folder: dict[str, int] = {}
@@ -84,7 +84,7 @@ def _mib(size: float) -> str:
 
 
 def within(path: str, folder: str) -> bool:
-    """Whether a path is that of a folder, or of something in it."""
+    """Whether a path is a folder, or something in it."""
     return path == folder or path.startswith(os.path.join(folder, ""))
 
 

@@ -1,5 +1,5 @@
-"""Files written so that they can be read after a kill at any moment: published whole by rename, or appended to in whole
-lines."""
+"""Writes files so that they are readable after a kill at any moment: published complete by rename, or appended to in
+whole lines."""
 
 import contextlib
 import errno
@@ -14,9 +14,10 @@ from typing import Any
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A name beside a file, under which the block writes it whole; only then, and on the disk, it gets its own name.
+    """Yield a temporary name beside a file, under which the block writes the complete file. Once that is on the disk,
+    the file gets its own name.
 
-    No other process has the temporary name, on this host or on another that sees the folder.
+    No other process uses the temporary name, on this host or on another that sees the folder.
     """
     temporary = path.with_name(f".{path.name[:50]}.{os.urandom(8).hex()}")
     try:
@@ -30,7 +31,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def publish(path: Path, content: str | bytes | bytearray | memoryview, mode: int = 0o666) -> None:
-    """Write a whole file or none."""
+    """Write a file completely or not at all."""
     data = content.encode(errors="surrogateescape") if isinstance(content, str) else content  # a path may be any bytes
     with (
         replacing(path) as temporary,
@@ -40,13 +41,14 @@ def publish(path: Path, content: str | bytes | bytearray | memoryview, mode: int
 
 
 def own_folder(path: Path) -> Path:
-    """Make a folder in a place where all may write, such as /tmp, or see that it is this user's alone; return it.
+    """Make a folder in a place where everybody may write, such as /tmp, or check that an existing one belongs to this
+    user alone; return it.
 
     Raises
     ------
     OSError
-        If it cannot be made, or another user has made it or may write to it: who trusts what lies in it, or writes
-        through its links, does what that user wants.
+        If it cannot be made, or another user has made it or may write to it: trusting its files, or writing through its
+        links, would do what that user wants.
     """
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = path.lstat()
@@ -56,12 +58,12 @@ def own_folder(path: Path) -> Path:
 
 
 def publish_json(path: Path, value: Any) -> None:
-    """Publish a value as JSON that can be read by people too."""
+    """Publish a value as JSON that people can read too."""
     publish(path, as_text(value))
 
 
 def as_text(value: Any) -> str:
-    """A value as JSON, with a line for each key, and for each of the tables in a list."""
+    """A value as JSON, with one line for each key, and for each table in a list."""
     if not isinstance(value, dict):
         return _encode(value) + "\n"
     lines = ",\n".join(f" {_encode(str(name))}: {_a_line_each(inner)}" for name, inner in value.items())
@@ -74,7 +76,7 @@ def _encode(value: Any) -> str:
 
 @functools.cache
 def _encoder() -> "json.JSONEncoder":
-    return json.JSONEncoder(default=str)  # indented, it would be written in Python, ten times as slowly
+    return json.JSONEncoder(default=str)  # with indentation, it would be ten times slower, as Python code writes that
 
 
 def _a_line_each(value: Any) -> str:
@@ -84,21 +86,20 @@ def _a_line_each(value: Any) -> str:
 
 
 def refuse_full_disk(folder: Path) -> None:
-    """Make sure that there is some room: a full disk lets directories be made and files be opened; only a write shows
-    it.
+    """Make sure that there is some room. On a full disk, directories can be made and files opened; only a write fails.
 
     Raises
     ------
     OSError
-        If there is none.
+        If there is no room.
     """
     publish(folder / ".room", b"\0" * 65536)
     (folder / ".room").unlink()
 
 
 def to_disk(folder: Path) -> None:
-    """Have all that was written to the file system of a folder on the disk: one wait, where many files would take one
-    each.
+    """Flush everything that was written to the file system of a folder to the disk: one wait, instead of one for each
+    of many files.
 
     Raises
     ------
@@ -124,13 +125,13 @@ def append_line(path: Path, value: dict[str, Any]) -> None:
     OSError
         If the disk is full; the line may then be there in part.
     """
-    # In ASCII, as a path or a program's words may hold bytes that are no UTF-8.
+    # In ASCII, because a path or a program's words may hold bytes that are not UTF-8.
     line = (json.dumps(value, default=str) + "\n").encode()
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         size = os.fstat(descriptor).st_size
         if size and os.pread(descriptor, 1, size - 1) != b"\n":
-            line = b"\n" + line  # a kill has cut the last line short: it must not take this one with it
+            line = b"\n" + line  # a kill has cut the last line short, which must not damage this one
         if os.write(descriptor, line) < len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     finally:

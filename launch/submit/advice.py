@@ -1,5 +1,5 @@
-"""What to ask for next time: time, memory, cores and GPUs of finished runs, asked for against used, and of a study the
-number of nodes with the best cost for the time."""
+"""What to ask for next time. Compares the time, memory, cores and GPUs that finished runs asked for with what they
+used, and finds the number of nodes of a study with the best cost for the time."""
 
 import shlex
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from launch.submit.findings import Finding
 
 
 class Advice(NamedTuple):
-    """On a run, or on all runs of a study together."""
+    """The advice on a run, or on all runs of a study together."""
 
     folder: Path
     runs: int  # that have ended
@@ -23,7 +23,7 @@ class Advice(NamedTuple):
 
     @property
     def options(self) -> list[str]:
-        """All that is to be given otherwise next time."""
+        """The options to give differently next time."""
         return [word for finding in self.findings for word in finding.options]
 
 
@@ -45,7 +45,7 @@ def of(folder: Path) -> Advice:
 
 
 def brief(folder: Path) -> str:
-    """What is to be gained next time by other options, in a line or two; empty where that is nothing."""
+    """What other options would gain next time, in a line or two; empty if nothing."""
     if not _may_gain(folder):
         return ""
     advice, lines = of(folder), []
@@ -60,7 +60,8 @@ def brief(folder: Path) -> str:
 
 
 def _may_gain(folder: Path) -> bool:
-    """Whether anything was asked for, or several numbers of nodes were measured: else the readings need not be read."""
+    """Whether anything was asked for, or several numbers of nodes were measured. If not, the readings need not be
+    read."""
     if is_study(folder):
         return True
     plan = RunDir(folder).record()
@@ -68,7 +69,7 @@ def _may_gain(folder: Path) -> bool:
 
 
 def report(advice: Advice) -> str:
-    """All that is known, in words."""
+    """The advice as text."""
     if not advice.runs and not advice.nodes:
         return f"{advice.folder}: no run has ended yet"
     head = f"{advice.folder}" + f": {advice.runs} runs that have ended" * (advice.runs > 1)
@@ -81,7 +82,7 @@ def report(advice: Advice) -> str:
 
 
 def as_json(advice: Advice) -> dict[str, Any]:
-    """The same for programs."""
+    """The advice for programs."""
     return {
         "path": str(advice.folder),
         "runs": advice.runs,

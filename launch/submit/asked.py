@@ -1,5 +1,5 @@
-"""What a study was asked for, kept in its index, so that runs of it can be planned again: those that are missing, and
-further ones."""
+"""The request for a study, kept in its index, so that missing runs can be planned again and further runs planned
+alike."""
 
 import contextlib
 import dataclasses
@@ -23,7 +23,7 @@ from launch.record.rundir import INDEX, RunDir
 from launch.submit import study
 
 Key = tuple[int, tuple[tuple[str, str], ...], int]
-"""Nodes, values of the axes and repeat: which run of a study one is."""
+"""Nodes, values of the axes and repeat: identifies a run of a study."""
 
 _OF_THE_COMMAND = {"name", "runs", "dry_run", "json", "follow", "wait", "detach", "budget", "inherit", "new_job"}
 _OF_THE_AXES = {"nodes", "sweep", "repeats"}
@@ -32,16 +32,16 @@ _OF_A_RUN = {
     "gpus_per_node", "cpus_per_task", "cwd",
 }  # fmt: skip
 _AGAIN = ("arguments", "entry", "ranks_per_node", "gpus_per_node", "cpus_per_task")
-"""What planning a run again has to give as before; the site file and the workload decide on it."""
+"""The fields that planning a run again must reproduce; the site file and the workload determine them."""
 
 
 def record(asked: Request, target: Target, axes: Axes, first: Plan) -> Asked:
-    """What is kept of the request of a study whose first run has a plan."""
+    """What is kept of the request for a study. ``first`` is the plan of its first run."""
     request, _ = inherited.take(asked)
     default = Request()
     left_out = {name: getattr(default, name) for name in _OF_THE_COMMAND | _OF_THE_AXES}
     left_out |= {"site": first.site_file or first.site, "backend": first.backend}
-    if first.backend == "allocation":  # which decides on its shape too, and is another when it is planned again
+    if first.backend == "allocation":  # it determines the shape too, and is another one when the run is planned again
         shape = {"ranks_per_node": first.ranks_per_node, "cpus_per_task": first.cpus_per_task}
         gpus = {"gpus_per_node": first.gpus_per_node} if first.gpus_per_node else {}
         left_out |= {"backend": "slurm", **shape, **gpus}
@@ -70,7 +70,7 @@ def of(folder: Path, index: StudyIndex) -> Asked:
     Raises
     ------
     Refusal
-        If its index does not say it.
+        If its index does not hold it.
     """
     if (asked := index.get("asked")) is None:
         raise Refusal(
@@ -81,7 +81,7 @@ def of(folder: Path, index: StudyIndex) -> Asked:
 
 
 def request_of(folder: Path, asked: Asked) -> Request:
-    """The request of a study, wherever its folder is now."""
+    """The request for a study, wherever its folder is now."""
     request = options.parse(Request, asked["options"])
     return dataclasses.replace(request, name=folder.name, runs=folder.parent, repeats=asked["repeats"])
 
@@ -96,7 +96,7 @@ def axes_of(asked: Asked) -> Axes:
 
 
 def plans(folder: Path, index: StudyIndex, axes: Axes, repeats: int) -> dict[Key, tuple[study.Point, Plan]]:
-    """The plans of all runs that a study has by its axes, made as those that it has were made.
+    """The plans of all runs of a study with the given axes, made like those of its existing runs.
 
     Parameters
     ----------
@@ -105,15 +105,15 @@ def plans(folder: Path, index: StudyIndex, axes: Axes, repeats: int) -> dict[Key
     index : StudyIndex
         Its index.
     axes : Axes
-        Its own, or with further values.
+        Its own axes, or these with further values.
     repeats : int
         Of each point.
 
     Raises
     ------
     Refusal
-        If the index does not say what was asked for, a plan is impossible, or those of the runs that there are would be
-        others today.
+        If the index does not say what was asked for, a plan is impossible, or existing runs would have different plans
+        today.
     """
     asked = of(folder, index)
     shared: dict[str, Any] = {
@@ -138,19 +138,19 @@ def plans(folder: Path, index: StudyIndex, axes: Axes, repeats: int) -> dict[Key
 
 
 def key_of(point: study.Point) -> Key:
-    """Which run of its study a point is."""
+    """The key of a point in its study."""
     return point.nodes, point.values, point.repeat
 
 
 def keys_of(index: StudyIndex) -> dict[Key, str]:
-    """Which runs a study has, and their names."""
+    """The keys of a study's runs, with the names of the runs."""
     return {(each["nodes"], tuple(each["values"].items()), each["repeat"]): each["run"] for each in index["runs"]}
 
 
 def _target(folder: Path, asked: Asked, contained: bool) -> Target:
-    """What the study runs, as it was found then: what a name alone means may be something else today.
+    """What the study runs, as it was found at that time: the same name may mean something else today.
 
-    A script that is gone from its place is run from the study's copy of it.
+    If a script is gone from its place, the study's copy of it is run.
     """
     if asked["kind"] == "script" and not os.path.lexists(asked["workload"]) and snapshot.has(folder, asked["workload"]):
         return Target("script", asked["workload"], tuple(asked["arguments"]))
@@ -160,8 +160,8 @@ def _target(folder: Path, asked: Asked, contained: bool) -> Target:
 
 
 def _refuse_others(folder: Path, index: StudyIndex, found: Mapping[Key, tuple[study.Point, Plan]]) -> None:
-    """Make sure that a run that is there would be planned today as it was: one of the fewest ranks, on which others
-    depend."""
+    """Make sure that an existing run would have the same plan today. The run is one with the fewest ranks, on which
+    others depend."""
     there = [(key, name) for key, name in keys_of(index).items() if (folder / name / "run.json").exists()]
     for key, name in sorted(there)[:1]:
         with contextlib.suppress(Unreadable):

@@ -1,4 +1,4 @@
-"""On how many nodes a study ran at the best cost for the time."""
+"""Finds the number of nodes on which a study ran at the best cost for the time."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,14 +11,14 @@ WHY = (
     "best is where efficiency / time is highest, the knee of their curve (Eager, Zahorjan & Lazowska, IEEE Trans. "
     "Comput. 38 (1989) 408)"
 )
-"""The criterion, in words. As time is work / throughput, throughput^2 / nodes is highest there."""
+"""The criterion as text. As time is work / throughput, it means that throughput^2 / nodes is highest."""
 
 
 class Best(NamedTuple):
-    """The best of the points of a study that differ in their nodes only."""
+    """The best among points of a study that differ only in their nodes."""
 
-    values: Mapping[str, str]  # what they have in common, by the axes of the study
-    points: Sequence[Measured]  # by their nodes
+    values: Mapping[str, str]  # what the points have in common, by the axes of the study
+    points: Sequence[Measured]  # ordered by their nodes
     nodes: int
 
     @property
@@ -27,7 +27,7 @@ class Best(NamedTuple):
         return self.nodes == self.points[-1].nodes
 
     def rows(self) -> list[dict[str, float]]:
-        """Of each point, relative to the smallest: speed-up, efficiency, and node-hours for the same work."""
+        """For each point, relative to the smallest: speed-up, efficiency, and node-hours for the same work."""
         base = self.points[0]
         return [
             {
@@ -42,10 +42,10 @@ class Best(NamedTuple):
 
 
 def of(folder: Path) -> list[Best]:
-    """The best number of nodes for each series of a study of which two numbers or more were measured.
+    """The best number of nodes for each series of a study that was measured on two or more numbers of nodes.
 
-    Measured are the points of which no run is still to come, by the harmonic mean over those of their runs that have a
-    result.
+    A point counts as measured once none of its runs is still to come. Its value is the harmonic mean over its runs that
+    have a result.
     """
     index = (read_index(folder) or {"runs": []})["runs"]
     series: dict[tuple[tuple[str, str], ...], dict[int, list[RunDir]]] = {}
@@ -62,7 +62,7 @@ def of(folder: Path) -> list[Best]:
 
 
 def said(best: Best) -> str:
-    """In words, what the best number of nodes gains and costs."""
+    """What the best number of nodes gains and costs, as text."""
     row = next(row for row in best.rows() if row["nodes"] == best.nodes)
     fewest = best.points[0].nodes
     nodes = f"{best.nodes} node{'s' * (best.nodes > 1)}"

@@ -1,4 +1,5 @@
-"""A folder that appears whole or not at all: it is written beside its place, and renamed when nothing is lacking."""
+"""Makes a folder that appears whole or not at all: it is written beside its final place, and renamed once it is
+complete."""
 
 import contextlib
 import errno
@@ -26,15 +27,15 @@ class Taken(Refusal):
 
 @contextlib.contextmanager
 def whole(folder: Path, what: str) -> Iterator[Path]:
-    """Yield a hidden draft of a folder, mode 0700; after the block it takes its place, or is removed if the block
-    fails.
+    """Yield a hidden draft of a folder, mode 0700. After the block the draft becomes the folder; if the block fails, it
+    is removed.
 
-    It is brought to the disk in one go: to wait for each of many files would take many times as long.
+    The draft is flushed to the disk in one go: waiting for each of many files would take many times as long.
 
     Parameters
     ----------
     folder : Path
-        Where it is to be.
+        The final place.
     what : str
         For the refusal: "run", "study" or "workflow".
 
@@ -43,11 +44,11 @@ def whole(folder: Path, what: str) -> Iterator[Path]:
     Taken
         If the folder exists.
     Refusal
-        If it cannot be made, or there is no room for it.
+        If the folder cannot be made, or there is no room for it.
     """
     draft = None
     try:
-        with contextlib.suppress(FileExistsError):  # a file there makes the next lines say that it is not a directory
+        with contextlib.suppress(FileExistsError):  # a file there: the next lines report that
             folder.parent.mkdir(parents=True, exist_ok=True)
         if os.path.lexists(folder):
             raise FileExistsError
@@ -57,7 +58,7 @@ def whole(folder: Path, what: str) -> Iterator[Path]:
         to_disk(draft)
         draft.rename(folder)
     except OSError as error:
-        if isinstance(error, FileExistsError) or error.errno == errno.ENOTEMPTY:  # of a rename onto a folder
+        if isinstance(error, FileExistsError) or error.errno == errno.ENOTEMPTY:  # raised by a rename onto a folder
             raise Taken(folder) from None
         raise Refusal(
             f"cannot make the {what} {folder} ({error.strerror}): give a folder that can be written to with --runs"

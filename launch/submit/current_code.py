@@ -1,4 +1,4 @@
-"""The code with which runs are gone on with: that of their submission, or as it is now."""
+"""The code with which runs continue: that of their submission, or the code as it is now."""
 
 import os
 import shutil
@@ -13,13 +13,13 @@ from launch.record.tree import refuse_too_large
 
 
 def take(runs: Sequence[RunDir]) -> None:
-    """Keep the code as it is now, once for the runs of a study, and have their next attempts use it; each notes from
-    which attempt and checkpoint on.
+    """Copy the code as it is now, once for all runs of a study, and have their next attempts use it. Each run records
+    from which attempt and checkpoint on.
 
     Raises
     ------
     Refusal
-        If it is too large, or the folder cannot be written to; the runs keep their code then.
+        If the code is too large, or the folder cannot be written to; the runs then keep their code.
     """
     by_holder: dict[Path, list[RunDir]] = {}
     for run in runs:
@@ -44,7 +44,8 @@ def take(runs: Sequence[RunDir]) -> None:
 
 
 def lines(runs: Sequence[RunDir]) -> list[str]:
-    """Which code the next attempts of runs use, and how it differs from what is at its place now; a line for each code.
+    """Which code the next attempts of runs use, and how it differs from the original as it is now; one line for each
+    code.
 
     Raises
     ------
@@ -59,19 +60,19 @@ def _line(run: RunDir) -> str:
     record, changes = snapshot.record_of(run), snapshot.changes(run)
     if record is None or changes is None:
         return "as it is now; nothing is known of that of the submission"
-    snapshot.copies(run)  # or say that it is gone
+    snapshot.copies(run)  # or report that it is gone
     text = snapshot.described(record)
     if not changes.files:
         return f"{text}; nothing in it has changed since"
     copied = record.get("snapshot")
     plan = run.record()
-    there = plan.get("kind") != "script" or os.path.isfile(plan["workload"])  # else there is nothing to take
+    there = plan.get("kind") != "script" or os.path.isfile(plan["workload"])  # else there is nothing to copy
     takes = "; --code current takes it as it is now" * bool(copied and there)
     return f"{text}; changed since: {snapshot.some(changes.files)}{takes}"
 
 
 def _groups(runs: Sequence[RunDir]) -> dict[tuple[Path, str], list[RunDir]]:
-    """The runs that share a code, by where it lies and its name."""
+    """Groups of runs that share a code, by its folder and name."""
     groups: dict[tuple[Path, str], list[RunDir]] = {}
     for run in runs:
         groups.setdefault((holder_of(run), snapshot.name_of(run)), []).append(run)

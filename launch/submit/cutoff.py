@@ -1,7 +1,7 @@
-"""launch.submit.cutoff RUN: whether a run of a study is not to be made, as smaller ones were not efficient enough.
+"""launch.submit.cutoff RUN: whether to skip a run of a study because smaller ones were not efficient enough.
 
-The script of a packed study asks it before each run: exit status 0 says that the run is cut off, and why; 1, that it is
-to be made.
+The script of a packed study calls this before each run. Exit status 0 means that the run is cut off, and the reason is
+printed; 1 means that it is to be made.
 """
 
 import functools
@@ -21,7 +21,7 @@ from launch.record.figures import UNIT, of_result
 from launch.record.rundir import RunDir, read_index
 
 PREDICT_FROM = 3
-"""Numbers of nodes that must have been measured before one is predicted: two points bend no curve."""
+"""So many numbers of nodes must have been measured before one is predicted: two points show no curvature."""
 
 
 class Measured(NamedTuple):
@@ -29,16 +29,16 @@ class Measured(NamedTuple):
 
     nodes: int
     ranks: int
-    rate: float  # throughput over all ranks: the harmonic mean over the runs, as each did the same work
+    rate: float  # throughput over all ranks: harmonic mean over the runs, as each did the same work
     unit: str = UNIT  # of that
 
 
 def why(points: Sequence[Measured], nodes: int, least: float) -> str:
-    """Why a point on so many nodes is not worth its hours; empty if it may be.
+    """Why a point on so many nodes is not worth its node-hours; empty if it may be.
 
-    The efficiency (X / p) / (X0 / p0), with X the throughput of p ranks together and X0 that of the fewest, is that of
-    weak scaling, where it is a ratio of times for the same work of a rank, and of strong scaling, where it is the
-    speed-up over p / p0.
+    The efficiency is (X / p) / (X0 / p0), with X the throughput of p ranks together and X0 that of the fewest. This
+    holds for weak scaling, where it is a ratio of times for the same work per rank, and for strong scaling, where it is
+    the speed-up over p / p0.
 
     Parameters
     ----------
@@ -60,9 +60,9 @@ def why(points: Sequence[Measured], nodes: int, least: float) -> str:
 
 
 def why_predicted(points: Sequence[Measured], nodes: int, ranks: int, kind: str, least: float) -> str:
-    """Why a point is not worth its hours by what the smaller ones let expect of it; empty if it may be.
+    """Why a point is not worth its node-hours, as predicted from the smaller points; empty if it may be.
 
-    It is not where even the upper end of the interval of its predicted efficiency is below the least.
+    It is not if even the upper end of the interval of its predicted efficiency is below ``least``.
 
     Parameters
     ----------
@@ -71,9 +71,9 @@ def why_predicted(points: Sequence[Measured], nodes: int, ranks: int, kind: str,
     nodes, ranks : int
         Of the point.
     kind : str
-        weak or strong.
+        "weak" or "strong".
     least : float
-        The efficiency that it must be expected to reach.
+        The efficiency that it must be predicted to reach.
     """
     if len(points) < PREDICT_FROM:
         return ""
@@ -87,9 +87,10 @@ def why_predicted(points: Sequence[Measured], nodes: int, ranks: int, kind: str,
     )
 
 
-@functools.cache  # whoever watches a study asks again and again
+@functools.cache  # the launcher that watches a study asks again and again
 def _predicted(points: tuple[Measured, ...], ranks: int, kind: str) -> dict[str, float] | None:
-    """By python -m profiling predict, which the launcher knows as a command only; None, and a line, where it cannot."""
+    """The prediction by python -m profiling predict, which the launcher only runs as a command. If it fails, print why
+    and return None."""
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder) / "measured.json"
         table.write_text(json.dumps([{"workers": one.ranks, "throughput": one.rate, "kind": kind} for one in points]))
@@ -106,9 +107,9 @@ def _predicted(points: tuple[Measured, ...], ranks: int, kind: str) -> dict[str,
 
 
 def cut(run: RunDir, plan: Plan) -> bool:
-    """Whether a run is not to be made; then it says why, and notes that as the run's end.
+    """Whether a run must be skipped; if so, print why and record that as the run's end.
 
-    Measured are the points of which no run is still to come, by those of their runs that have a result.
+    A point counts as measured once none of its runs is still to come; its runs that have a result give its value.
     """
     if plan.stop_below is None:
         return False
@@ -123,7 +124,7 @@ def cut(run: RunDir, plan: Plan) -> bool:
         if entry["nodes"] < own["nodes"] and point_of(entry) == point_of(own):
             points.setdefault(entry["nodes"], []).append(RunDir(folder / entry["run"]))
     known = [point for nodes, runs in points.items() if (point := measured(nodes, runs))]
-    # Without the smallest point there is nothing to compare with.
+    # Without the smallest point there is nothing to compare to.
     if not known or min(points) < min(known).nodes:
         return False
     reason = why(known, own["nodes"], plan.stop_below) or why_predicted(
@@ -138,8 +139,8 @@ def cut(run: RunDir, plan: Plan) -> bool:
 
 
 def measured(nodes: int, runs: Sequence[RunDir]) -> Measured | None:
-    """The point of some runs by those that have a result; None while one is still to come, and where they have no
-    speed."""
+    """The measured point of some runs, from those that have a result; None while a run is still to come, or if they
+    have no speed."""
     results = [run.result() for run in runs]
     if any(result is None and _to_come(run) for run, result in zip(runs, results)):
         return None
@@ -159,11 +160,11 @@ def _to_come(run: RunDir) -> bool:
 
 
 def point_of(entry: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """What runs have in common whose number of nodes alone differs; another seed is another repeat."""
+    """What runs have in common that differ only in their number of nodes; another seed counts as another repeat."""
     return tuple(item for item in entry["values"].items() if item[0] != "seed")
 
 
 def main(argv: list[str]) -> int:
-    """Say by the exit status, 0, that a run is not to be made:   launch.submit.cutoff RUN"""
+    """Return exit status 0 if a run must be skipped:   launch.submit.cutoff RUN"""
     run = RunDir.open(argv[0])
     return 0 if cut(run, run.plan()) else 1

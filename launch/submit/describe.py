@@ -1,4 +1,4 @@
-"""What is going to be done, in words: the plan of a run, and that of a study."""
+"""Describes in words what is going to be done: the plan of a run, and that of a study."""
 
 import dataclasses
 import shlex
@@ -22,7 +22,7 @@ from launch.submit.naming import shown
 
 
 def text(facts: Mapping[str, str], table: Sequence[Sequence[str]] = ()) -> str:
-    """A line for each fact, and the table below them."""
+    """One line for each fact, and the table below them."""
     return "\n".join(
         [*(f"{name:<14} {on_a_line(value)}" for name, value in facts.items()), *(["", aligned(table)] if table else [])]
     )
@@ -127,7 +127,7 @@ def study_facts(
 
 
 def _backend(plans: Sequence[Plan], asked: Request, within: Allocation | None) -> str:
-    """What runs them and, where it is not Slurm that decides on that, how many at a time."""
+    """What runs them and, unless Slurm decides that, how many at a time."""
     backend, most = plans[0].backend, asked.throttle or len(plans)
     if backend == "slurm":
         return backend
@@ -151,7 +151,7 @@ def _backend(plans: Sequence[Plan], asked: Request, within: Allocation | None) -
 
 
 def _command(point: study.Point, planned: Plan) -> dict[str, str]:
-    """Where the values of a point stand among the words of a program."""
+    """Where the values of a point appear among the words of a program."""
     if planned.kind == "workload" or not point.values:
         return {}
     words = [Path(planned.workload).name, *without_secrets(planned.arguments)]
@@ -159,7 +159,7 @@ def _command(point: study.Point, planned: Plan) -> dict[str, str]:
 
 
 def _program(planned: Plan) -> dict[str, str]:
-    """Of a program that is no workload: by what it is run where that is not its own choice, and what makes its ranks
+    """For a program that is not a workload: what runs it, unless it decides that itself, and how its ranks
     cooperate."""
     if planned.kind == "workload":
         return {}
@@ -177,7 +177,7 @@ def _program(planned: Plan) -> dict[str, str]:
 
 
 def _figures(planned: Plan) -> dict[str, str]:
-    """What is looked for in what the program prints."""
+    """The figures that are read from the program's output."""
     words = []
     for name, figure in planned.fom.items():
         how = [figure["kind"], figure.get("unit", ""), take if (take := figures.take(figure)) != "last" else ""]
@@ -193,7 +193,7 @@ def _figures(planned: Plan) -> dict[str, str]:
 
 
 def _environment(planned: Plan) -> dict[str, str]:
-    """What is staged of Python's environment."""
+    """The part of Python's environment that is staged."""
     if planned.staged is None:
         return {}
     from launch.record import packed
@@ -215,7 +215,7 @@ def _code(code: Sources, asked: Request) -> str:
 
 
 def walltime_rows(planned: Plan, whole: str) -> dict[str, str]:
-    """How long a run may take, ``whole`` saying of what that is the time, and how the ranks learn that it is over."""
+    """How long a run may take, and how the ranks learn that the time is over. ``whole`` says what the time covers."""
     if planned.time_s == UNLIMITED:
         return {"walltime": "unlimited"}
     time = f"{clock(planned.time_s)}{whole}" if planned.time_s else "none given"
@@ -232,7 +232,7 @@ def walltime_rows(planned: Plan, whole: str) -> dict[str, str]:
 
 
 def _spare(plans: Sequence[Plan]) -> dict[str, str]:
-    """Nodes of a job beside those of its ranks, and what they cost."""
+    """The nodes of a job in addition to those of its ranks, and what they cost."""
     spare = plans[0].spare_nodes
     if not spare:
         return {}
@@ -243,7 +243,7 @@ def _spare(plans: Sequence[Plan]) -> dict[str, str]:
 
 
 def _hang(planned: Plan) -> dict[str, str]:
-    """After which time a run is taken to hang, and what becomes of it."""
+    """After which time a run counts as hung, and what then happens to it."""
     if not planned.hang_s:
         return {}
     more = planned.max_attempts > 1
@@ -252,7 +252,7 @@ def _hang(planned: Plan) -> dict[str, str]:
 
 
 def _gpus(planned: Plan) -> str:
-    """The GPUs of a node, and how they are divided where it is not one for each rank."""
+    """The GPUs of a node, and how they are divided if not one per rank."""
     gpus, each = planned.gpus_per_node, planned.gpus_per_rank
     if not gpus:
         return "GPUs as sbatch's options say" if _by_sbatch(planned) else "no GPUs"
@@ -271,7 +271,7 @@ def _by_sbatch(planned: Plan) -> bool:
 
 
 def _not_known(planned: Plan, here: Site) -> dict[str, str]:
-    """What neither the site's file nor the request says."""
+    """What neither the site file nor the request says."""
     filled = dataclasses.replace(
         here,
         backend=planned.backend,

@@ -1,4 +1,4 @@
-"""How efficient the runs of a study are so far: the throughput of a rank, against the same point on the fewest
+"""How efficient the runs of a study are so far: the throughput per rank, relative to the same point on the fewest
 nodes."""
 
 import statistics
@@ -11,24 +11,25 @@ from launch.submit.cutoff import point_of
 
 
 def so_far(folder: Path, known: Sequence[states.Known]) -> dict[Path, float]:
-    """The efficiency of those runs of a study of which a speed is known.
+    """The efficiency of those runs of a study whose speed is known.
 
-    (X / p) / (X0 / p0), with X the throughput of p ranks together and X0 that of the fewest: the parallel efficiency of
-    weak scaling, where that is a ratio of times for the same work a rank, and of strong scaling, where it is the
-    speed-up over p / p0. X0 is the harmonic mean over the repeats and seeds of the point, as rates demand (Hoefler &
-    Belli, SC15, rule 3). While runs are under way it is a sketch: python -m profiling report measures.
+    It is (X / p) / (X0 / p0), with X the throughput of p ranks together and X0 that of the fewest. This is the parallel
+    efficiency of weak scaling, where it is a ratio of times for the same work per rank, and of strong scaling, where it
+    is the speed-up over p / p0. X0 is the harmonic mean over the repeats and seeds of the point, as is right for rates
+    (Hoefler & Belli, SC15, rule 3). While runs are under way it is only an estimate; python -m profiling report
+    measures it.
 
     Parameters
     ----------
     folder : Path
         Of the study.
     known : sequence of Known
-        Those of its runs that are to be judged.
+        Those of its runs for which the efficiency is wanted.
 
     Returns
     -------
     dict of Path to float
-        By the path of the run; nothing where the study has but one number of nodes.
+        By the path of the run; empty if the study has only one number of nodes.
 
     Raises
     ------
@@ -56,5 +57,5 @@ def so_far(folder: Path, known: Sequence[states.Known]) -> dict[Path, float]:
 
 
 def _each(one: states.Known) -> float | None:
-    """The throughput of a rank; of a speed, times the work that advances with it."""
+    """The throughput per rank; a speed is multiplied by the work that it advances."""
     return one.throughput * (one.work or 1) / one.ranks if one.throughput and one.ranks else None

@@ -1,4 +1,4 @@
-"""About how long a study still takes: by how long its finished runs took, point by point."""
+"""Estimates how long a study still takes, from how long its finished runs took, point by point."""
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -40,13 +40,13 @@ class Estimate:
                 pass
 
     def learn_all(self) -> None:
-        """Find that out of all runs."""
+        """Find out how long all runs took."""
         for name in self._point:
             self.learn(name)
 
     def seconds(self, names: Iterable[str]) -> list[float | None]:
-        """How long each of some runs takes: the mean over the done runs of its point, else over those on as many nodes,
-        else over all."""
+        """The expected time of each of some runs: the mean over the done runs of its point, else over those on as many
+        nodes, else over all."""
         lists: dict[object, list[float]] = {}
         for name, took in self._took.items():
             for key in (self._point[name], self._point[name][0], None):
@@ -56,8 +56,8 @@ class Estimate:
         return [means.get(point, means.get(point[0], means.get(None))) for point in points]
 
     def left_s(self, running: Mapping[str, float], waiting: Iterable[str]) -> float | None:
-        """Seconds until the last of some runs ends, if as many go on to run at a time as now; None where nobody can
-        say.
+        """Seconds until the last of some runs ends, if the number of runs at a time stays as it is now; None if
+        unknown.
 
         Parameters
         ----------
@@ -76,12 +76,12 @@ class Estimate:
 
 
 def text(left_s: float | None) -> str:
-    """For people; nothing where nobody can say."""
+    """The estimate as text; empty if unknown."""
     return "" if left_s is None else f"about {clock(int(left_s))} left"
 
 
 def ran_s(events: Sequence[Event], now: float | None = None) -> float:
-    """Seconds of the attempts of a run, the one that has not ended counted up to now."""
+    """Seconds that the attempts of a run took; one that has not ended counts up to now."""
     total, began = 0.0, None
     for event in events:
         if event["event"] == "started":
@@ -93,7 +93,7 @@ def ran_s(events: Sequence[Event], now: float | None = None) -> float:
 
 
 def of_studies(known: Sequence[states.Known]) -> dict[Path, float]:
-    """Seconds that each study among some runs still takes, of those of which runs are under way and others are done."""
+    """Seconds that each study among some runs still takes, for studies that have both running and done runs."""
     if all(one.running_s is None for one in known):
         return {}
     by_path = {one.path: one for one in known}

@@ -1,7 +1,8 @@
-"""Time, cores, memory and GPUs of finished runs: asked for against used, and the options to ask by next time.
+"""Compares the time, cores, memory and GPUs that finished runs asked for with what they used, and gives the options for
+next time.
 
-What is not known is said; nothing is advised by runs that failed for another reason than time or memory, or that took
-less than a minute.
+What is not known is named. Runs that failed for a reason other than time or memory, or took less than a minute, give no
+advice.
 """
 
 import math
@@ -16,15 +17,16 @@ from launch.submit import used
 from launch.submit.used import LEAST_S, Use
 
 MARGIN = 1.5
-"""Times the most time or memory that was used: the next run may meet slower nodes, and memory is read in instants."""
+"""Factor on the most time or memory that was used: the next run may meet slower nodes, and memory is read only at
+moments."""
 
-_WORTH = 0.8  # of what was asked for: what is to be asked for must be less, or it is not worth a word
+_WORTH = 0.8  # of what was asked for; only less than that is worth advice
 _STEP_S = 300
-_IDLE_READINGS = 30  # without a kernel, before a GPU is called unused
+_IDLE_READINGS = 30  # readings without a kernel before a GPU counts as unused
 
 
 class Finding(NamedTuple):
-    """One thing that was asked for, in words, and the options to ask for it by."""
+    """One thing that was asked for, in words, and the options for it next time."""
 
     what: str
     asked: str
@@ -34,7 +36,7 @@ class Finding(NamedTuple):
 
 
 def of(uses: Sequence[Use]) -> list[Finding]:
-    """What some runs, one at least, asked for and used, all together; nothing of what they did not ask for."""
+    """What one or more runs together asked for and used; nothing about what they did not ask for."""
     return [finding for rule in (_time, _cores, _memory, _gpus) if (finding := rule(uses))]
 
 
@@ -57,7 +59,7 @@ def _time(uses: Sequence[Use]) -> Finding | None:
     whole = _long_enough(uses)
     if not whole:
         return Finding("time", asked, _too_short(uses))
-    # What was ended by the limit and gone on with needs the time of both.
+    # A run that the limit ended and that was then continued needs the time of both.
     longest = max(sum(use.seconds) if use.at_limit else max(use.seconds) for use in whole)
     attempts = sum(len(use.seconds) for use in whole)
     said = clock(math.ceil(longest)) + f", the longest of {attempts} attempts" * (attempts > 1)
@@ -75,7 +77,7 @@ def _needed(use: Use) -> float:
 
 
 def _ask_for_time(use: Use, seconds: float) -> tuple[str, ...]:
-    """The option, within what the partition allows."""
+    """The option for time, within what the partition allows."""
     most = None
     if here := _site(use):
         most = walltime(here.partitions.get(use.plan.get("partition") or "", {}).get("max_time"))
@@ -113,7 +115,7 @@ def _cores(uses: Sequence[Use]) -> Finding | None:
 
 def _memory(uses: Sequence[Use]) -> Finding | None:
     if uses[0].plan["backend"] == "local":
-        return None  # nobody asks for it here
+        return None  # memory cannot be asked for on this machine
     amounts = [use.asked_memory for use in uses if use.asked_memory]
     asked = f"{size(max(amounts))}" if amounts else "not known"
     own = used.asked_for_memory(uses[0].plan)
@@ -161,7 +163,7 @@ def _gpus(uses: Sequence[Use]) -> Finding | None:
     if idle:
         words += f"; no kernel in any reading of {', '.join(idle[:4])}{' ...' * (len(idle) > 4)}"
     ranks = max(use.plan["ranks_per_node"] for use in uses)
-    need = busy if busy == 0 else max(busy, ranks)  # a rank whose GPU idles has one all the same
+    need = busy if busy == 0 else max(busy, ranks)  # a rank keeps a GPU even if it idles
     kind = uses[0].plan.get("gpu_type")
     if need >= asked:
         return Finding("GPUs per node", str(asked), words)
@@ -176,7 +178,7 @@ def _cards(use: Use) -> list[dict[str, Any]]:
 
 
 def _busy(gpus: Sequence[dict[str, Any]]) -> int:
-    """GPUs in use, on the node with the most."""
+    """GPUs in use on the node that uses the most."""
     nodes = [gpu["node"] for gpu in gpus if not _is_idle(gpu)]
     return max(map(nodes.count, nodes), default=0)
 

@@ -1,5 +1,5 @@
-"""A study that grows: further nodes, values and repeats in its index, whole or not at all; what is new is then run as
-what is missing."""
+"""Lets a study grow: adds nodes, values and repeats to its index, all or none. The new runs are then run like missing
+ones."""
 
 import contextlib
 import dataclasses
@@ -20,12 +20,12 @@ from launch.record.writing import as_text, publish
 from launch.submit import asked, restore, study
 
 GROWS = {"nodes", "sweep", "repeats"}
-"""The options of a job in which a study can grow; in all others its runs are alike."""
+"""The job options in which a study can grow; all runs of a study have the same other options."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Growth:
-    """What a study gets, and what it has.
+    """What a study has, and what it gets.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Growth:
     before, after : dict
         Its index.
     runs : list of (Point, Plan)
-        Those that are new.
+        The new runs.
     """
 
     folder: Path
@@ -44,29 +44,29 @@ class Growth:
 
     @property
     def plans(self) -> list[Plan]:
-        """Of the new runs."""
+        """The plans of the new runs."""
         return [plan for _, plan in self.runs]
 
     @property
     def jobs(self) -> list[Plan]:
-        """What is asked of the scheduler for them."""
+        """The plans that the scheduler gets for them."""
         return [packing.allocation(self.folder.name, self.plans)] if self.plans[0].pack else self.plans
 
 
 def growth(folder: Path, given: Mapping[str, Any]) -> Growth:
-    """What a study would get; nothing is written.
+    """Work out what a study would get, without writing anything.
 
     Parameters
     ----------
     folder : Path
         Of the study.
     given : dict
-        Options of a job, by the names of their fields: those of `GROWS`; others have to be as in the study.
+        Job options, by the names of their fields. Only those in `GROWS` may differ from those of the study.
 
     Raises
     ------
     Refusal
-        If nothing is new, an option is another than that of the study, or a plan is impossible.
+        If nothing is new, another option differs from that of the study, or a plan is impossible.
     """
     index = read_index(folder)
     if index is None:
@@ -95,10 +95,10 @@ def growth(folder: Path, given: Mapping[str, Any]) -> Growth:
 
 @contextlib.contextmanager
 def grown(what: Growth) -> Iterator[None]:
-    """Give a study what is new. A kill leaves it with all or none in its index: runs of it that have no folder yet are
-    missing.
+    """Add the new runs to a study. If the process is killed, the index has all of them or none; runs without a folder
+    are then missing.
 
-    It is as before if the block fails as the scheduler refuses the new runs.
+    If the block fails because the scheduler refuses the new runs, the study is as before.
     """
     index = what.folder / INDEX
     before = index.read_bytes()
@@ -140,7 +140,7 @@ def _text(value: Any) -> str:
 
 
 def _with_more(folder: Path, axes: Axes, given: Mapping[str, Any]) -> Axes:
-    """The axes with further values; those that they have already count once."""
+    """The axes with further values; values that they already have count once."""
     more: dict[str, list[str]] = {}
     for name, values in [("nodes", [str(n) for n in given.get("nodes", ())]), *map(axis, given.get("sweep", ()))]:
         more.setdefault(name.replace("-", "_"), []).extend(values)

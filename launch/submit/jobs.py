@@ -1,4 +1,5 @@
-"""The jobs of runs: made, given to their scheduler so that none is lost or given twice, found again, and ended."""
+"""The jobs of runs: makes them, submits them so that none is lost or submitted twice, finds them again, and ends
+them."""
 
 from __future__ import annotations
 
@@ -24,13 +25,13 @@ Runs = Sequence[tuple[RunDir, Plan]]
 
 _OF_A_RUN = {"name", "job_name", "workload", "arguments", "entry", "describe", "seed", "kind"}
 _SHAPE = [field.name for field in dataclasses.fields(Plan) if field.name not in _OF_A_RUN]
-"""The fields of a plan in which all tasks of an array agree."""
+"""The fields of a plan that all tasks of an array share."""
 
 
 def make(holder: Path, runs: Runs, throttle: int | None = None, detached: bool = False) -> list[Job]:
-    """The jobs that make some runs of a study, or the run that the holder is; nothing is written or asked yet.
+    """The jobs for some runs of a study, or for the holder itself if it is a run. Nothing is written or asked yet.
 
-    Runs of one shape share an array where the scheduler has arrays, else all share one job.
+    Runs of one shape share an array if the scheduler has arrays; else all runs share one job.
     """
     runs = in_order(runs)
     plan = runs[0][1]
@@ -61,7 +62,7 @@ def make(holder: Path, runs: Runs, throttle: int | None = None, detached: bool =
 
 
 def submit(jobs: Sequence[Job], hold: Hold) -> list[Job]:
-    """Give jobs to their scheduler: all of them or, if one is refused or the user interrupts, none.
+    """Submit jobs to their scheduler: all of them or, if one is refused or the user interrupts, none.
 
     Parameters
     ----------
@@ -73,9 +74,9 @@ def submit(jobs: Sequence[Job], hold: Hold) -> list[Job]:
     Raises
     ------
     SubmissionRefused
-        If the scheduler refuses one; those before it have been taken back.
+        If the scheduler refuses one; those before it have been cancelled.
     KeyboardInterrupt
-        If the user asked for the end; the scheduler has none of them any more.
+        If the user asked for the end; the scheduler no longer has any of them.
     """
     with all_or_none() as together:
         together += jobs
@@ -84,11 +85,10 @@ def submit(jobs: Sequence[Job], hold: Hold) -> list[Job]:
 
 @contextlib.contextmanager
 def all_or_none() -> Iterator[list[Job]]:
-    """Yield a list for jobs that the block is about to submit: if it fails, or the user interrupts it, they are taken
-    back.
+    """Yield a list for jobs that the block is about to submit. If it fails, or the user interrupts it, the jobs are
+    cancelled.
 
-    Where the scheduler is silent they stay: what there is can be neither seen nor ended now, and their records tell of
-    it.
+    If the scheduler is silent they stay: they can be neither seen nor ended now, and their records remain.
     """
     together: list[Job] = []
     try:
@@ -97,7 +97,7 @@ def all_or_none() -> Iterator[list[Job]]:
         if isinstance(error, SubmissionRefused) and error.may_be_queued:
             raise
         try:
-            # An interrupt may have come at any moment, so only the records tell what there is.
+            # An interrupt may have come at any moment, so only the records show which jobs exist.
             given = [record.read(job.folder) for job in together if (job.folder / "job.json").exists()]
             given = [attached(job) if job.state == "asked" else job for job in given]
             if given := [job for job in given if job.state == "submitted"]:
@@ -105,17 +105,17 @@ def all_or_none() -> Iterator[list[Job]]:
         except Refusal as refusal:
             print(f"launch: {refusal}", file=sys.stderr, flush=True)
             if isinstance(error, SubmissionRefused):
-                error.may_be_queued = True  # what was not taken back: the folder has to stay
+                error.may_be_queued = True  # some jobs were not cancelled: the folder has to stay
         raise
 
 
 def find_lost(runs: Iterable[RunDir]) -> None:
-    """Complete the records of jobs whose launcher was killed before it knew the answer. Who calls it holds the lock.
+    """Complete the records of jobs whose launcher was killed before it knew the answer. The caller holds the lock.
 
     Raises
     ------
     Refusal
-        If nobody can say whether the scheduler has such a job.
+        If it cannot be found out whether the scheduler has such a job.
     """
     for job in dict.fromkeys(record.latest(runs).values()):
         if job.state == "asked":
@@ -128,18 +128,18 @@ def find_lost(runs: Iterable[RunDir]) -> None:
 
 def attached(job: Job) -> Job:
     """Complete the record of a job whose answer was lost."""
-    # Its launcher may have been killed between the notes in the runs and the record.
+    # Its launcher may have been killed after it wrote to the runs and before it wrote the record.
     number = next((note.get("job") for run in job.run_dirs if (note := job.note_in(run))), None)
     return job.answered(number.partition("_")[0] if number else scheduler(job.backend).attach(job))
 
 
 def end(parts: Sequence[Part], save_first: bool = True, reason: str = "") -> None:
-    """End jobs or single runs of them, and note that in their runs, with the reason; return once they have ended.
+    """End jobs or single runs of them, and record that in the runs, with the reason. Return once they have ended.
 
     Raises
     ------
     Refusal
-        If some have not ended, as their scheduler refuses that or does not answer. Of these nothing is noted.
+        If some have not ended because their scheduler refuses or does not answer. Nothing is recorded for these.
     """
     ending: list[Part] = []
     left: list[Part] = []
@@ -148,7 +148,7 @@ def end(parts: Sequence[Part], save_first: bool = True, reason: str = "") -> Non
             ending.append((job, run))
             continue
         begun, remote = last_event(run, job).get("event") == "started", scheduler(job.backend).remote
-        if not (begun and remote):  # the note keeps a run from beginning; one that has begun may yet be refused its end
+        if not (begun and remote):  # the note stops a run that has not begun; ending another may be refused
             _note_cancelled(job, run, reason)
         if begun or not remote:
             ending.append((job, run))
@@ -167,17 +167,17 @@ def end(parts: Sequence[Part], save_first: bool = True, reason: str = "") -> Non
 
 
 def last_event(run: RunDir, job: Job) -> Mapping[str, Any]:
-    """The last event of a run's life within a job, by the job's number and not by the time; empty if there is none."""
+    """The last event of a run within a job, found by the job's number, not by time; empty if there is none."""
     kinds = ("submitted", "started", "ended", "cancelled")
     own = [event for event in run.events() if event["event"] in kinds and event.get("submission") == job.number]
     return own[-1] if own else {}
 
 
 def submit_one(job: Job, hold: Hold) -> Job:
-    """Give a job to its scheduler, within `all_or_none`; return it with its id."""
+    """Submit a job to its scheduler, within `all_or_none`; return it with its id."""
     job.folder.mkdir(mode=0o700, parents=True)
     job.log.parent.mkdir(exist_ok=True)
-    job = job.ask()  # from here on the scheduler may have it
+    job = job.ask()  # from here on the scheduler may have the job
     try:
         hold.check()
     except Refusal:
@@ -202,14 +202,14 @@ def _note_cancelled(job: Job, run: RunDir, reason: str) -> None:
 
 
 def _at_once(plan: Plan, throttle: int | None) -> int | None:
-    """How many runs of a study may go on at a time; None where there is no limit."""
+    """How many runs of a study may run at a time; None if there is no limit."""
     if plan.backend == "allocation" and (plan.pack or plan.stop_below is not None):
-        return throttle or 1  # else the larger would begin before the smaller are known
+        return throttle or 1  # else larger runs would begin before the smaller ones are measured
     return None if plan.pack else throttle or 1 if plan.backend == "local" else throttle
 
 
 def _by_shape(runs: Runs) -> list[list[tuple[RunDir, Plan]]]:
-    """The runs that can be tasks of one array: all but their name and words is the same."""
+    """Groups of runs that can be tasks of one array: they differ only in their names and words."""
     shapes: dict[str, list[tuple[RunDir, Plan]]] = {}
     for run, plan in runs:
         shapes.setdefault(repr([getattr(plan, field) for field in _SHAPE]), []).append((run, plan))
@@ -217,7 +217,7 @@ def _by_shape(runs: Runs) -> list[list[tuple[RunDir, Plan]]]:
 
 
 def _name(holder: Path, shape: str, plan: Plan) -> str:
-    """Of a job, as the scheduler shows it: as asked for, else that of the run or study."""
+    """The name of a job, as the scheduler shows it: the one asked for, else that of the run or study."""
     if shape == "run" or plan.job_name != plan.name:
         return plan.job_name
     return holder.name if shape == "pack" else f"{holder.name}-n{plan.nodes}"

@@ -1,5 +1,4 @@
-"""One launcher at a time for a run, study or workflow; and the order of ``cancel`` to a launcher to submit nothing
-more."""
+"""Allows one launcher at a time for a run, study or workflow, and lets ``cancel`` order it to submit nothing more."""
 
 import contextlib
 import errno
@@ -16,30 +15,30 @@ from typing import Any, BinaryIO
 from launch.errors import Refusal, command
 
 FILE = ".launcher"
-"""Whose the folder is: host and process; blank when that has left."""
+"""Holds the host and process that own the folder; blank when the owner has left."""
 
 ORDERS = ".cancel"
 """Grows by a byte for each order to submit nothing more."""
 
-_HANDED_OVER_S = 1.0  # in which a launcher that goes on in the background lets go
+_HANDED_OVER_S = 1.0  # in which a launcher that continues in the background releases the lock
 _WIDTH = 256  # bytes of the file: overwritten in one write, it is never seen half written
 
 
 class Cancelled(Refusal):
-    """Somebody has cancelled what this launcher is at work on."""
+    """Somebody has cancelled what this launcher is working on."""
 
     status = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A folder whose only launcher this process is."""
+    """A folder for which this process is the only launcher."""
 
     folder: Path
-    orders: int  # of which this launcher knew when it began
+    orders: int  # number of orders when this launcher began
 
     def check(self) -> None:
-        """Make sure that this process may still submit; to be asked after a job is recorded and before it is submitted.
+        """Make sure that this process may still submit. Call it after a job is recorded and before it is submitted.
 
         Raises
         ------
@@ -63,22 +62,21 @@ class Hold:
 def alone(folder: Path, take_over: bool = False) -> Iterator[Hold]:
     """Be the only launcher of a run, study or workflow.
 
-    The lock ends with the process that holds it, however it ends, and some file systems show it on other hosts. Where
-    one does not, a launcher of another host that was killed cannot be told from one at work, so its name stays until
-    somebody who knows takes over.
+    The lock ends with the process that holds it, however it ends. Some file systems show it on other hosts. On others,
+    a launcher on another host that was killed looks like one at work, so its name stays until the user takes over.
 
     Parameters
     ----------
     folder : Path
         Of the run, study or workflow: the outermost of them.
     take_over : bool
-        Whether a launcher of another host that has not said that it left is to be passed over. If it is at work after
-        all, it submits nothing more (`Hold.check`).
+        Whether to ignore a launcher on another host that has not recorded its end. If it is still at work, it submits
+        nothing more (`Hold.check`).
 
     Raises
     ------
     Refusal
-        If another is, or may be, at work.
+        If another launcher is, or may be, at work.
     """
     with open(folder / FILE, "r+b", opener=lambda name, flags: os.open(name, flags | os.O_CREAT, 0o600)) as file:
         locked = _lock(file)
@@ -103,7 +101,7 @@ def alone(folder: Path, take_over: bool = False) -> Iterator[Hold]:
 
 
 def order_end(folder: Path) -> None:
-    """Have the launcher of a folder, wherever it is, submit nothing more."""
+    """Order the launcher of a folder, wherever it runs, to submit nothing more."""
     descriptor = os.open(folder / ORDERS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         os.write(descriptor, b"\n")
@@ -133,7 +131,7 @@ def _orders(folder: Path) -> int:
 
 
 def _lock(file: BinaryIO) -> bool | None:
-    """Lock a file; False if another holds it, None if this file system has no locks."""
+    """Lock a file; False if another process holds the lock, None if this file system has no locks."""
     deadline = time.monotonic() + _HANDED_OVER_S
     while True:
         try:

@@ -1,4 +1,4 @@
-"""The names of a study's points, made of their values: each can be that of a folder, is short, and tells no secret."""
+"""The names of a study's points, made from their values. Each is short, can name a folder, and reveals no secret."""
 
 import functools
 import re
@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from launch.record.redact import HIDDEN, without_secrets
 
 OF_AN_AXIS, OF_ALL = 48, 160
-"""The most letters: a file system takes 255 in all."""
+"""The most letters in a name: a file system allows 255 in all."""
 
 
 def names(combinations: Sequence[Mapping[str, str]]) -> list[str]:
-    """A name for each combination of values, ``nodes`` among them; of those that would be alike the later ones are
-    numbered."""
+    """A name for each combination of values, which include ``nodes``. Names that would be alike are numbered, except
+    the first."""
     found: dict[str, None] = {}
     times: dict[str, int] = {}
     for combination in combinations:
@@ -27,7 +27,7 @@ def names(combinations: Sequence[Mapping[str, str]]) -> list[str]:
 
 @functools.cache
 def shown(axis: str, value: str) -> str:
-    """A value as it is written, without what in it looks like a secret."""
+    """A value as written, without parts that look like a secret."""
     return without_secrets({axis: value})[axis]
 
 

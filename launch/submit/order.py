@@ -1,4 +1,4 @@
-"""An order: a run or a study, as it was asked for, then planned, then as a folder, then begun."""
+"""An order for a run or a study. It is asked for, then planned, then written as a folder, then started."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ class Order:
     target : Target
         What is to be run.
     axes : Axes
-        In what the runs differ.
+        The axes along which the runs differ.
     stage : str
-        Its name in a workflow; empty outside of one.
+        Its name in a workflow; empty outside of a workflow.
     after : tuple of str
         Stages of the workflow that must be done before.
     allocation : Allocation, optional
-        The job of which its runs are to be steps.
+        The job whose steps its runs become.
     passed_over : tuple of str
-        Options of a definition or of the user's defaults that do not count for them therefore.
+        Options of a definition or of the user's defaults that therefore do not apply.
     """
 
     asked: Request
@@ -64,7 +64,7 @@ class Order:
     passed_over: tuple[str, ...] = ()
 
     def within(self, allocation: Allocation, given: Mapping[str, Any]) -> Order:
-        """The order for steps of an allocation.
+        """The order, changed for steps of an allocation.
 
         Raises
         ------
@@ -77,12 +77,12 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Planned:
-    """An order with the plans of its runs, and the folder that they will lie in; a run is itself that folder."""
+    """An order with the plans of its runs and the folder for them; for a single run this is its own folder."""
 
     order: Order
     folder: Path
     plans: Sequence[Plan]
-    points: Sequence[study.Point] = ()  # of a study, a plan each
+    points: Sequence[study.Point] = ()  # points of a study, one for each plan
 
     @property
     def runs(self) -> list[tuple[RunDir, Plan]]:
@@ -92,7 +92,7 @@ class Planned:
 
     @property
     def jobs(self) -> Sequence[Plan]:
-        """What is asked of the scheduler: a job for each run, or one allocation for them all."""
+        """The plans that the scheduler gets: a job for each run, or one allocation for all of them."""
         return [packing.allocation(self.folder.name, self.plans)] if self.plans[0].pack else self.plans
 
     @property
@@ -101,11 +101,11 @@ class Planned:
         return sources.of(self.plans[0], self.folder.parent, self.order.asked.snapshot)
 
     def described(self, here: Site, why: str) -> str:
-        """The plan in words."""
+        """The plan as text."""
         return describe.text(*self._facts(here, why))
 
     def as_json(self, here: Site, why: str, after: Sequence[str] = ()) -> dict[str, Any]:
-        """The same facts for programs, with the plan of each run and what would be submitted or started."""
+        """The same facts for programs, with the plan of each run and the scripts or commands for it."""
         facts, table = self._facts(here, why)
         head = table[0] if table else []
         return {
@@ -145,7 +145,7 @@ class Planned:
             )
 
     def preview(self, after: Sequence[str] = ()) -> str:
-        """What would be submitted or started, once the jobs of other stages have ended."""
+        """The text of what would be submitted or started, once the jobs of other stages have ended."""
         scripts = self._scripts(after)
         return "\n\n".join(["", *scripts]) if scripts else ""
 
@@ -155,7 +155,7 @@ class Planned:
         return [script for script in scripts if script]
 
     def write(self, folder: Path) -> None:
-        """Write into an empty folder what is to be run, and by which code; pack the environment, if it is staged."""
+        """Write the runs and their code into an empty folder; pack the environment if it is staged."""
         if staged := self.plans[0].staged:
             from launch.record import packed
 
@@ -166,7 +166,7 @@ class Planned:
             request = record(self.order.asked, self.order.target, self.order.axes, self.plans[0])
             study.write(folder, self.order.asked, self.points, self.plans, self.sources, request)
         else:
-            from launch.record import snapshot  # here and below: what a dry run need not wait for
+            from launch.record import snapshot  # imported late, here and below: a dry run does not need it
 
             asked = self.order.asked
             kept = snapshot.write(folder, snapshot.FIRST, self.sources, asked.snapshot, asked.snapshot_limit)
@@ -174,7 +174,7 @@ class Planned:
             publish(RunDir(folder).run_json, as_text(self.plans[0].to_json() | {"commit": commit}), mode=0o600)
 
     def create(self) -> None:
-        """Make the folder: whole, or not at all."""
+        """Make the folder, completely or not at all."""
         with whole(self.folder, "study" if self.points else "run") as draft:
             self.write(draft)
 
@@ -184,18 +184,18 @@ class Planned:
 
 
 class Startable(Protocol):
-    """A run or study, or a workflow, that is planned."""
+    """A planned run, study or workflow."""
 
     @property
     def folder(self) -> Path:
-        """Where it is to be."""
+        """Its future place."""
         ...
 
     def create(self) -> None:
         """Make the folder."""
 
     def run(self, how: str, hold: Hold) -> int:
-        """Run what is in it."""
+        """Run what is in the folder."""
         ...
 
 
@@ -205,7 +205,8 @@ def start(planned: Startable, how: str) -> int:
     Raises
     ------
     SubmissionRefused
-        If the scheduler refuses it; then the folder is removed, unless something has begun or may have been taken.
+        If the scheduler refuses it. The folder is then removed, unless something has begun or the scheduler may have
+        accepted a job.
     """
     from launch.submit.lock import alone
 
@@ -216,7 +217,7 @@ def start(planned: Startable, how: str) -> int:
     except SubmissionRefused as refusal:
         begun = any('"started"' in path.read_text() for path in planned.folder.rglob("events.jsonl"))
         if not refusal.may_be_queued and not begun:
-            shutil.rmtree(planned.folder)  # it would only be in the way of the next try
+            shutil.rmtree(planned.folder)  # it would only block the next try
         raise
 
 
@@ -252,7 +253,7 @@ def plan(order: Order, here: Site, machine: Machine, now: datetime.datetime) -> 
     try:
         made = _plan(order, within.site(here), machine, now)
     except Refusal as refusal:
-        # Of what the allocation has not got, a new job may have more.
+        # A new job may have more than this allocation.
         raise Refusal(f"{refusal}, or give --new-job" if f"job {within.id}" in str(refusal) else str(refusal)) from None
     within.refuse(made.plans)
     return dataclasses.replace(made, plans=[dataclasses.replace(plan, site=here.name) for plan in made.plans])

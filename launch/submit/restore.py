@@ -1,4 +1,4 @@
-"""Runs of a study whose folders are gone: planned as they were, and put back, to be run again."""
+"""Restores runs of a study whose folders are gone: plans them as before and puts them back, to be run again."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -11,18 +11,17 @@ from launch.submit.create import whole
 
 
 def missing(folder: Path, index: StudyIndex) -> list[str]:
-    """The runs that the index of a study names and of which nothing is left."""
+    """The runs that a study's index names, but of which nothing is left."""
     return [entry["run"] for entry in index["runs"] if RunDir(folder / entry["run"]).is_missing]
 
 
 def put_back(folder: Path, only: Sequence[str] = ()) -> list[str]:
-    """Put back the runs of a study that are missing, all or some, as they were before their first attempt; return their
-    names.
+    """Put back all or some of the missing runs of a study, as they were before their first attempt; return their names.
 
     Raises
     ------
     Refusal
-        If they cannot be planned again.
+        If the runs cannot be planned again.
     """
     index = read_index(folder)
     names = [name for name in missing(folder, index) if not only or name in only] if index else []
@@ -36,7 +35,7 @@ def put_back(folder: Path, only: Sequence[str] = ()) -> list[str]:
 
 
 def write(folder: Path, runs: Sequence[tuple[str, study.Plan]]) -> None:
-    """Make the folders of runs in that of their study, each whole or not at all."""
+    """Make the folders of runs in the folder of their study, each completely or not at all."""
     for name, plan in runs:
         if (folder / name).is_dir():
             (folder / name).rmdir()  # an empty one

@@ -1,5 +1,5 @@
-"""What a run may be given anew when it is started again - time, account, QOS, partition - checked as for a new one, and
-recorded."""
+"""Checks and records the options that may change when a run is started again, such as time, account, QOS and partition;
+the checks are those of a new run."""
 
 import contextlib
 import dataclasses
@@ -24,7 +24,7 @@ Runs = Sequence[tuple[RunDir, Plan]]
 
 @dataclass(frozen=True, kw_only=True)
 class Anew:
-    """The options; what is not given stays as it is."""
+    """The new options; those not given stay as they are."""
 
     time: str | None = field(default=None, metadata={"flags": ("-t",)})  # walltime of what is started again
     account: str | None = field(default=None, metadata={"flags": ("-A",)})  # Slurm account to charge for it
@@ -39,13 +39,12 @@ _FIELDS = ("backend", "time_s", "account", "qos", "partition", "max_jobs", "hang
 
 
 def revised(runs: Runs, anew: Anew) -> list[tuple[RunDir, Plan]]:
-    """The runs with the plans that they get; nothing is written. Those of Slurm become steps of the job that this is.
+    """The runs with their new plans; nothing is written. Within a Slurm job, runs of Slurm become steps of that job.
 
     Raises
     ------
     Refusal
-        If the site or its scheduler does not allow one of them, or it runs on this machine and was given what is
-        Slurm's.
+        If the site or its scheduler does not allow one of them, or a run on this machine was given an option of Slurm.
     """
     given = {name: value for name in _OPTIONS if (value := getattr(anew, name)) is not None}
     runs = _placed(runs, given, anew.new_job)
@@ -65,8 +64,9 @@ def revised(runs: Runs, anew: Anew) -> list[tuple[RunDir, Plan]]:
 
 
 def _placed(runs: Runs, given: Mapping[str, str], new_job: bool) -> list[tuple[RunDir, Plan]]:
-    """The runs where Slurm is to run them now: as steps of the allocation in which this runs, or as new jobs."""
-    if runs[0][1].backend == "local":  # as are all of a study or workflow
+    """The runs, planned for where Slurm runs them now: as steps of the allocation in which this process runs, or as new
+    jobs."""
+    if runs[0][1].backend == "local":  # as is then every run of the study or workflow
         return list(runs)
     found = allocation.here() if not new_job else allocation.Found()
     if (within := found.allocation) is None:
@@ -114,9 +114,9 @@ def refuse_short_timeout(runs: Runs, others: Sequence[RunDir]) -> None:
     Parameters
     ----------
     runs : sequence of (RunDir, Plan)
-        What is to be started.
+        The runs to start.
     others : sequence of RunDir
-        Of the same study, whatever has become of them.
+        Further runs of the same study, whatever their state.
     """
     watched = [(run, plan) for run, plan in runs if plan.hang_s]
     known = {run.path: found for run in others if (found := hang.usual_step(run))} if watched else {}
@@ -131,7 +131,7 @@ def refuse_short_timeout(runs: Runs, others: Sequence[RunDir]) -> None:
 
 
 def _site(plan: Plan) -> Site:
-    """The site of a plan; one of which nothing is known where its file is not, as with runs of older versions."""
+    """The site of a plan; an empty one if the plan has no site file, as in runs of older versions."""
     try:
         return site.load(plan.site_file or plan.site)
     except Refusal:
@@ -143,8 +143,8 @@ def _site(plan: Plan) -> Site:
 
 @contextlib.contextmanager
 def recorded(before: Runs, after: Runs) -> Iterator[None]:
-    """Write what has changed into the records of the runs; as before again, should their submission be refused in the
-    block."""
+    """Write the changes into the records of the runs, and restore the records if the submission in the block is
+    refused."""
     plans = {run.path: plan for run, plan in before}
     changes = [(run, _difference(plans[run.path], plan)) for run, plan in after]
     changes = [(run, change) for run, change in changes if change]

@@ -1,4 +1,4 @@
-"""The stages of a workflow: in which order they are run, and the index that makes a folder a workflow."""
+"""The stages of a workflow: their order, and the index that makes a folder a workflow."""
 
 import graphlib
 import os
@@ -12,7 +12,7 @@ from launch.record.writing import publish_json
 from launch.submit.study import runs_in
 
 INDEX = "workflow.json"
-"""The stages of a workflow, in their order: the file that makes a folder a workflow."""
+"""The file that makes a folder a workflow: it holds the stages, in order."""
 
 
 class _Entry(TypedDict):
@@ -33,17 +33,17 @@ class Stage(NamedTuple):
 
 
 def in_order(after: Mapping[str, Sequence[str]]) -> list[str]:
-    """The stages, each behind those that it comes after.
+    """The stages, ordered so that each follows those that it depends on.
 
     Parameters
     ----------
     after : dict of str to sequence of str
-        Stage -> those that must be done before.
+        For each stage, the stages that must be done before it.
 
     Raises
     ------
     Refusal
-        If one comes after what is no stage, or after itself.
+        If a stage comes after something that is not a stage, or after itself.
     """
     for name, before in after.items():
         if unknown := next((stage for stage in before if stage not in after), None):
@@ -56,7 +56,7 @@ def in_order(after: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def all_before(after: Mapping[str, Sequence[str]], name: str) -> set[str]:
-    """All stages that must be done before one, and what must be done before those."""
+    """All stages that must be done before a stage, directly or indirectly."""
     return {stage for before in after[name] for stage in {before} | all_before(after, before)}
 
 
@@ -71,15 +71,15 @@ def write(folder: Path, stages: Sequence[Stage]) -> None:
 
 
 def read(folder: Path) -> list[Stage]:
-    """The stages of a workflow, in their order; none where the folder is not a workflow."""
+    """The stages of a workflow, in order; empty if the folder is not a workflow."""
     index = read_object(folder / INDEX, _Index) or {"stages": []}
     in_order({entry["stage"]: entry["after"] for entry in index["stages"]})
     return [Stage(entry["stage"], tuple(entry["after"]), folder / entry["stage"]) for entry in index["stages"]]
 
 
 def ended_before(run: Path) -> str:
-    """The stage because of which a run of a workflow could not start, and how that ended; nothing if it is not so."""
-    for stage in (run, run.parent):  # the run is a stage, or its study is
+    """The stage that kept a run of a workflow from starting, and how that stage ended; empty if there is none."""
+    for stage in (run, run.parent):  # either the run or its study is a stage
         stages = {each.name: each for each in read(stage.parent)}
         if stage.name in stages:
             before = all_before({name: each.after for name, each in stages.items()}, stage.name)

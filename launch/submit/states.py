@@ -1,4 +1,4 @@
-"""What is known of runs: from their files, and of those under way from their scheduler.
+"""What is known of runs: from their files and, for those under way, from their scheduler.
 
 A state is one of
   planned    made, and never submitted
@@ -43,12 +43,12 @@ _LIFE = {"submitted": "queued", "started": "running", "ended": "", "cancelled": 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What is known of a run; None where it is not."""
+    """What is known of a run; None for what is not known."""
 
     path: Path
     state: str
-    reason: str = ""  # of waiting, failing or being lost, in short
-    source: str = "records"  # of the state: "records", or "scheduler" where it was asked
+    reason: str = ""  # why it waits, failed or was lost, in short
+    source: str = "records"  # of the state: "records", or "scheduler" if that was asked
     since: float | None = None  # time of the last event, Unix seconds
     workload: str | None = None
     backend: str | None = None
@@ -56,7 +56,7 @@ class Known:
     nodes: int | None = None
     ranks: int | None = None
     attempts: int = 0
-    running_s: float | None = None  # seconds since its attempt began, of one that runs
+    running_s: float | None = None  # seconds since its attempt began, if it is running
     hosts: str = ""  # the nodes, as Slurm writes them
     step: int | None = None
     steps: int | None = None
@@ -65,23 +65,23 @@ class Known:
     loss: float | None = None
     throughput: float | None = None  # over all ranks
     unit: str = UNIT  # of that
-    work: float | None = None  # that it is the speed of, where it is one
-    left_s: float | None = None  # until the last step, at this speed
-    last_line: str = ""  # that a program printed which is under way and records no steps
+    work: float | None = None  # the work whose speed this is, if it is a speed
+    left_s: float | None = None  # seconds until the last step, at this speed
+    last_line: str = ""  # last output of a running program that records no steps
 
     @property
     def under_way(self) -> bool:
-        """Whether the run may go on by itself."""
+        """Whether the run may still continue without the user."""
         return self.state in UNDER_WAY
 
 
 def find(words: Iterable[str | Path]) -> list[Path]:
-    """The runs that are named, and those in the folders that are named, in natural order of their paths.
+    """The named runs, and the runs in the named folders, in natural order of their paths.
 
     Raises
     ------
     Refusal
-        If something named is neither a run nor a folder with runs in it.
+        If something named is neither a run nor a folder with runs.
     """
     found: dict[Path, None] = {}
     for word in words:
@@ -96,7 +96,7 @@ def find(words: Iterable[str | Path]) -> list[Path]:
 
 
 def grouped(paths: Iterable[Path]) -> dict[Path, list[Path]]:
-    """Runs by the study that they are part of; one that is part of none by itself."""
+    """Runs, grouped by the study that they belong to; a run without a study is a group of its own."""
     names = functools.cache(names_in)
     groups: dict[Path, list[Path]] = {}
     for path in (path.absolute() for path in paths):
@@ -112,17 +112,16 @@ def look(paths: Sequence[Path], fresh: bool = False, poll: Callable[..., Answer]
     paths : sequence of Path
         Run directories.
     fresh : bool
-        Ask the schedulers now; by default an answer that others got some seconds ago is good enough.
+        Ask the schedulers now. By default an answer that another process got some seconds ago is good enough.
     poll : function
-        What asks the schedulers, for all jobs at once, if there is something to ask.
+        Asks the schedulers about all jobs at once, if there is something to ask.
 
     Returns
     -------
     known : list of Known
         In the same order.
     silence : str
-        Why a scheduler does not answer, if there was something to ask and it did not; then the states are from the
-        records.
+        Why a scheduler did not answer, if there was something to ask; the states are then from the records.
     """
     records: dict[Path, _Record | Known] = {}
     names = functools.cache(names_in)
@@ -153,13 +152,13 @@ def look(paths: Sequence[Path], fresh: bool = False, poll: Callable[..., Answer]
 
 
 def _broken(path: Path, error: Refusal) -> Known:
-    """A run of which nothing more can be known: it hides none of the others."""
+    """A run of which nothing more can be known. It must not hide the others."""
     state, reason = (error.state, error.reason) if isinstance(error, Unreadable) else ("damaged", str(error))
     return Known(path=path, state=state, reason=reason)
 
 
 def _missing(path: Path, of_study: Collection[str]) -> Known | None:
-    """A run of a study of which nothing is left, or that has lost its run.json, or a stage that is gone; None of any
+    """What is known of a run of a study that is gone or has lost its run.json, or of a stage that is gone; None for any
     other."""
     if not os.path.lexists(path) and stages.is_workflow(path.parent):
         return Known(
@@ -173,12 +172,12 @@ def _missing(path: Path, of_study: Collection[str]) -> Known | None:
 
 
 def under_way(runs: Sequence[RunDir]) -> set[Path]:
-    """Those of some runs that are in the queue or run, as it is now: to submit them again would be once too often.
+    """Those of some runs that are now queued or running, and so must not be submitted again.
 
     Raises
     ------
     Refusal
-        If nobody knows, as a scheduler does not answer.
+        If this is not known, because a scheduler does not answer.
     """
     known, silence = look([run.path for run in runs], fresh=True)
     if silence:
@@ -189,14 +188,14 @@ def under_way(runs: Sequence[RunDir]) -> set[Path]:
 
 
 def recorded(events: Sequence[Event], done: bool) -> tuple[str, str]:
-    """State and reason, as far as a run has noted them itself.
+    """State and reason, as far as the run has recorded them itself.
 
     Parameters
     ----------
     events : sequence of dict
-        Those of events.jsonl that are of its life: submitted, started, ended, cancelled.
+        The events of its life in events.jsonl: submitted, started, ended, cancelled.
     done : bool
-        Whether there is a result.
+        Whether the run has a result.
     """
     if done:
         return "done", ""
@@ -214,7 +213,7 @@ def recorded(events: Sequence[Event], done: bool) -> tuple[str, str]:
 
 
 def judge(noted: str, job: Job, status: Status | None) -> tuple[str, str]:
-    """State and reason of a run that has noted no final end.
+    """State and reason of a run that has not recorded a final end.
 
     Parameters
     ----------
@@ -223,7 +222,7 @@ def judge(noted: str, job: Job, status: Status | None) -> tuple[str, str]:
     job : Job
         Its latest.
     status : Status or None
-        What the scheduler says of it; None if it has forgotten the job.
+        What the scheduler reports of it; None if it has forgotten the job.
     """
     if status is None or status.phase == ENDED:
         if noted == "stopped":
@@ -240,18 +239,18 @@ def judge(noted: str, job: Job, status: Status | None) -> tuple[str, str]:
         return "queued", status.reason
     if job.shape == "pack" and noted == "stopped":
         return noted, ""
-    if job.shape == "pack" and noted == "queued":  # it is submitted with its study, and its turn has not come
+    if job.shape == "pack" and noted == "queued":  # submitted with its study; its turn has not come
         return "queued", f"its turn in job {job.id}"
     return "running", "" if status.word in ("", "RUNNING") else status.word.lower()
 
 
 _OPEN = ("queued", "running", "stopped")
-"""What a run may have noted while its scheduler knows more; a job that was stopped may have been requeued."""
+"""States in a run's records of which its scheduler may know more: a stopped job may have been requeued."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    """What the files of a run say."""
+    """What the files of a run hold."""
 
     run: RunDir
     plan: PlanRecord
@@ -260,7 +259,7 @@ class _Record:
     @classmethod
     def read(cls, path: Path) -> "_Record":
         run = RunDir(path)
-        # A workload notes its evaluations too.
+        # A workload records its evaluations too.
         return cls(run, run.record(), [event for event in run.events() if event["event"] in _LIFE])
 
     @property
@@ -268,13 +267,13 @@ class _Record:
         return recorded(self.events, self.run.result_json.exists())
 
     def within(self, job: Job) -> tuple[str, str]:
-        """State and reason by the events that belong to its latest job; the others are of earlier ones."""
+        """State and reason, from the events of its latest job; the others belong to earlier jobs."""
         own = [event for event in self.events if event.get("submission") == job.number]
         return recorded(own, self.run.result_json.exists()) if own else ("queued", "")
 
 
 def _ask(jobs: dict[Path, Job], entries: Sequence[_Record], fresh: bool, poll: Callable[..., Answer]) -> Answer:
-    """What the schedulers say; asked again, now, where an older answer does not have a job that should be there."""
+    """What the schedulers report. They are asked again if an older answer lacks a job that should be there."""
     submitted = list(dict.fromkeys(job for job in jobs.values() if job.id))
     if not submitted:
         return Answer({})
@@ -288,7 +287,7 @@ def _ask(jobs: dict[Path, Job], entries: Sequence[_Record], fresh: bool, poll: C
 
 def _know(entry: _Record, job: Job | None, answer: Answer) -> Known:
     state, reason, source = _state(entry, job, answer)
-    if source == "scheduler" and state not in UNDER_WAY:  # it may have noted its end since its events were read
+    if source == "scheduler" and state not in UNDER_WAY:  # it may have recorded its end after its events were read
         entry = _Record.read(entry.run.path)
         state, reason, source = _state(entry, job, answer)
     run, events = entry.run, entry.events
@@ -328,7 +327,7 @@ def _last_line(entry: _Record, progress: Pace) -> str:
 
 def _state(entry: _Record, job: Job | None, answer: Answer) -> tuple[str, str, str]:
     state, reason = entry.recorded
-    if job is None and state in ("queued", "running"):  # of an older version, or submitted by hand
+    if job is None and state in ("queued", "running"):  # from an older version, or submitted by hand
         return "lost", "no job of it is recorded: resume goes on", "records"
     if job is None or state == "done":
         return state, reason, "records"
@@ -343,19 +342,19 @@ def _state(entry: _Record, job: Job | None, answer: Answer) -> tuple[str, str, s
     noted = state
     state, reason = judge(noted, job, answer.of(job, entry.run))
     if state in ("cancelled", "lost") and noted == "queued" and (cause := stages.ended_before(entry.run.path)):
-        return "cancelled", cause, "scheduler"  # the controller remembers it for some minutes only
+        return "cancelled", cause, "scheduler"  # the controller remembers it only for some minutes
     return state, reason, "scheduler"
 
 
 def _job(events: Sequence[Event]) -> str | None:
-    """The job as it was submitted: of a task of an array 12_3, while Slurm tells the task itself its own number."""
+    """The job as submitted: 12_3 for a task of an array, although Slurm gives the task itself a number of its own."""
     submitted = [job for event in events if event["event"] == "submitted" and (job := event.get("job"))]
     return submitted[-1] if submitted else None
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    """The runs in a folder, itself included, and folders that cannot be entered; none of the many files of a run is
-    looked at."""
+    """The runs in a folder, itself included, and folders that cannot be entered. Does not look at the many files of a
+    run."""
     folders = [folder]
     while folders:
         folder = folders.pop()
@@ -383,7 +382,7 @@ def _natural(path: Path) -> list[Any]:
 
 
 def _pace(entry: _Record, result: Result, running: bool) -> Pace:
-    """How far a run is: from its steps and what it prints while there is no result, and from that afterwards."""
+    """How far a run is: from its steps and its output until there is a result, then from the result."""
     now = pace(entry.run)
     if not running:
         now = now._replace(left_s=None)
@@ -391,7 +390,7 @@ def _pace(entry: _Record, result: Result, running: bool) -> Pace:
         now = now._replace(throughput=made.value, unit=made.unit)
     if result:
         made = of_result(result)
-        recorded = result.get("steps", 0)  # fewer than the number of the last one where it is every hundredth, say
+        recorded = result.get("steps", 0)  # fewer than the last step's number if, say, only every hundredth is recorded
         steps = now.steps or (recorded if recorded >= (now.step or 0) else None)
         totals = {"steps": steps, "epochs": now.epochs or result.get("epochs")}
         now = now._replace(throughput=made and made.value, unit=made.unit if made else UNIT, left_s=None, **totals)

@@ -1,4 +1,4 @@
-"""A study: runs that differ along axes - nodes, options, seeds - and their repeats, in one folder."""
+"""A study: runs that differ along axes (nodes, options, seeds), and their repeats, in one folder."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ class Point:
 
 
 def points(axes: Axes, repeats: int) -> list[Point]:
-    """All runs, in the order in which they are best made one after the other.
+    """All runs, in the order in which it is best to make them one after the other.
 
-    The repeats come last in turn, so that what drifts in the machine meanwhile is spread over all points.
+    All points are made once before any is repeated, so that drifts of the machine are spread over all points.
 
     Raises
     ------
     Refusal
-        If they are too many.
+        If there are too many runs.
     """
     combinations = axes.combinations()
     refuse_too_large(len(combinations), repeats)
@@ -75,7 +75,7 @@ def points(axes: Axes, repeats: int) -> list[Point]:
 
 
 def planned(request: Request, nodes: int, site: Site, target: Target, machine: Machine, now: datetime.datetime) -> Plan:
-    """The plan of a run, and of the environment that is to be staged; see `launch.plan.resolve.resolve`."""
+    """The plan of a run, with the environment to stage; see `launch.plan.resolve.resolve`."""
     plan = resolve(request, nodes, site, target, machine, now)
     if not request.stage_env:
         return plan
@@ -92,8 +92,8 @@ def plans(
     Raises
     ------
     Refusal
-        If a shape is impossible, the workload does not know an axis, or its batch cannot be divided as strong scaling
-        wants: global batch and learning rate are then those of the fewest ranks, in all runs.
+        If a shape is impossible, the workload does not know an axis, or its batch cannot be divided for strong scaling,
+        in which all runs have the global batch and learning rate of the fewest ranks.
     """
 
     def ranks(nodes: int) -> int:
@@ -112,7 +112,7 @@ def plans(
     if asked.scaling == "weak" or len({plan.nodes for plan in made}) == 1:
         return made
     if target.kind != "workload":
-        return made  # it divides its work by itself, or reports how much it did
+        return made  # the program divides its work itself, or reports how much it did
     if not hasattr(target.config, "strong"):
         raise Refusal(
             f"{target.name} does not say how its batch is divided: give its Config a method strong, or use --scaling "
@@ -128,7 +128,7 @@ def plans(
 
 
 def cost(plans: Iterable[Plan]) -> tuple[float | None, str]:
-    """What a study takes at most, and in which unit: GPU-hours, or node-hours where there are no GPUs."""
+    """What a study costs at most, and the unit: GPU-hours, or node-hours without GPUs."""
     plans = list(plans)
     if not all(plan.time_s for plan in plans):
         return None, ""
@@ -140,12 +140,12 @@ def cost(plans: Iterable[Plan]) -> tuple[float | None, str]:
 
 
 def refuse_beyond_budget(plans: Sequence[Plan], budget: float | None) -> None:
-    """Refuse a study that would take more than it may.
+    """Refuse a study that would cost more than the budget.
 
     Raises
     ------
     Refusal
-        If it does, or if nobody can say because no walltime is given.
+        If it would, or if the cost is not known because no walltime is given.
     """
     if budget is None:
         return
@@ -167,9 +167,10 @@ def write(
     code: Sources | None = None,
     request: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the index of a study, its runs and the code, where it is known, into an empty folder.
+    """Write the index of a study, its runs and, if known, the code into an empty folder.
 
-    The first attempt makes what else a run directory needs. ``request`` is what `launch.submit.asked.record` keeps.
+    The first attempt makes everything else that a run directory needs. ``request`` is what `launch.submit.asked.record`
+    returns.
     """
     index: dict[str, Any] = {
         "workload": plans[0].workload,
@@ -191,7 +192,7 @@ def write(
 
 
 def entry(point: Point, name: str) -> dict[str, Any]:
-    """What the index says of a run."""
+    """The entry of a run in the index."""
     return {"run": name, "nodes": point.nodes, "values": dict(point.values), "repeat": point.repeat}
 
 
@@ -202,13 +203,13 @@ def write_run(run: RunDir, plan: Plan) -> None:
 
 
 def runs_in(folder: Path) -> list[RunDir]:
-    """The runs of a study in the order of its index, without those that are missing or have lost their run.json; or the
-    one run that a folder is.
+    """The runs of a study in the order of its index, without those that are missing or have lost their run.json. If the
+    folder is a run, that run.
 
     Raises
     ------
     Refusal
-        If it is neither.
+        If the folder is neither.
     """
     if index := read_index(folder):
         runs = [RunDir(folder / entry["run"]) for entry in index["runs"]]
@@ -217,7 +218,7 @@ def runs_in(folder: Path) -> list[RunDir]:
 
 
 def unfinished(folder: Path) -> list[tuple[RunDir, Plan]]:
-    """Those of them that have no result yet."""
+    """Those of the runs in a folder that have no result yet."""
     return [(run, run.plan()) for run in runs_in(folder) if run.result() is None]
 
 
@@ -225,14 +226,14 @@ def run(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, throttle: i
     """Submit runs of a study, or a run by itself, and, unless ``how`` is "detach", stay until they have ended; return
     the exit status.
 
-    Where the site says how many jobs may be in the queue, no more are submitted before those have ended.
+    If the site limits the number of jobs in the queue, the others are submitted once these have ended.
 
     Raises
     ------
     SubmissionRefused
-        If the scheduler refuses a job; what was submitted together with it has been taken back.
+        If the scheduler refuses a job; jobs submitted together with it have been cancelled.
     KeyboardInterrupt
-        If the user asked for the end; no job is left then.
+        If the user asked for the end; no job is then left.
     """
     runs = left_over(runs)
     outcomes: dict[str, str] = {}
@@ -248,7 +249,7 @@ def run(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, throttle: i
             if how == "detach":
                 print(f"its state: {command('status', folder)}", flush=True)
             else:
-                from launch.submit.watch import watch  # once the scheduler is at work
+                from launch.submit.watch import watch  # imported once the scheduler is at work
 
                 outcomes |= watch(submitted, how == "follow")
             runs = left_over(runs)
@@ -264,7 +265,7 @@ def run(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, throttle: i
 
 
 def _advise(folder: Path) -> None:
-    """What to ask for next time, where something is to be gained; what cannot be read is said by who looks for it."""
+    """Print what to ask for next time, if that gains something. Files that cannot be read are reported elsewhere."""
     from launch.submit import advice
 
     with contextlib.suppress(Refusal, OSError):
@@ -273,26 +274,27 @@ def _advise(folder: Path) -> None:
 
 
 def _say_written(runs: Sequence[RunDir]) -> None:
-    """Where that is which programs wrote beside their code, and the user may look for in vain at its place."""
+    """Print where files are that programs wrote beside their code: users would look for them beside the original in
+    vain."""
     from launch.record import snapshot
 
     for run in {(holder_of(run), snapshot.name_of(run)): run for run in runs}.values():
-        with contextlib.suppress(Refusal, OSError):  # of a copy that is gone
+        with contextlib.suppress(Refusal, OSError):  # the copy is gone
             if new := snapshot.written(run):
                 print(f"beside the code, so in its snapshot, were written: {snapshot.some(new)}", flush=True)
 
 
 def holder(folder: Path) -> Path:
-    """The folder in which the jobs of a run are kept: its study's, or its own; of a study its own."""
+    """The folder that holds the jobs of a run (its study's folder, or its own) or of a study (its own)."""
     return folder if is_study(folder) else holder_of(RunDir(folder))
 
 
 def left_over(runs: Sequence[tuple[RunDir, Plan]]) -> list[tuple[RunDir, Plan]]:
-    """The runs in the order in which they are best submitted, without those that are not worth their hours."""
+    """The runs in the order in which it is best to submit them, without those that are not worth their node-hours."""
     runs = in_order(runs)
     if all(plan.stop_below is None for _, plan in runs):
         return runs
-    from launch.submit import cutoff  # here and above: what others need not wait for
+    from launch.submit import cutoff  # imported late, here and above: others do not need it
 
     return [(run, plan) for run, plan in runs if not cutoff.cut(run, plan)]
 
@@ -313,7 +315,7 @@ def announce(submitted: Sequence[Job]) -> None:
 
 
 def summary(folder: Path, outcomes: Mapping[str, str]) -> int:
-    """Print what came of the runs of a study, as a run by itself has said it already; return the exit status."""
+    """Print how the runs of a study ended (a single run has printed this already); return the exit status."""
     statuses = [STATUS[outcome] for outcome in outcomes.values()]
     if not is_study(folder):
         return worst(statuses)
@@ -332,10 +334,10 @@ def summary(folder: Path, outcomes: Mapping[str, str]) -> int:
 
 
 def again(folder: Path) -> str:
-    """How to go on with what is not done."""
+    """How to continue with what is not done."""
     return f"continue it: {command('resume', folder)}"
 
 
 def worst(statuses: Iterable[int]) -> int:
-    """The exit status of all together: that of a failure before that of what was only ended."""
+    """The exit status of all together: a failure counts before a run that was only ended."""
     return max(statuses, key=[0, 4, 2, 1].index, default=0)

@@ -18,26 +18,26 @@ from launch.record.rundir import RunDir
 READER = "profiling.telemetry.used"  # started by name, as the sampler is
 
 LEAST_S = 60.0
-"""Runs that took less say nothing of what a longer one needs."""
+"""Runs that took less time do not show what a longer run needs."""
 
 
 class Use(NamedTuple):
-    """Of one run; None is what nobody knows."""
+    """What one run used; None for what is not known."""
 
     run: RunDir
     plan: PlanRecord
     done: bool
-    seconds: tuple[float, ...]  # of each attempt that has ended
+    seconds: tuple[float, ...]  # time of each attempt that has ended
     at_limit: int  # how many of them the time limit ended
-    needs_s: float | None  # time for all its steps, of a run that the limit ended amidst them
+    needs_s: float | None  # time for all steps of a run that the limit ended in the middle
     out_of_memory: bool
-    asked_memory: int | None  # bytes of a node, as Slurm understood it
-    whole_node: bool  # asked for by --exclusive
+    asked_memory: int | None  # bytes per node, as Slurm understood it
+    whole_node: bool  # asked for with --exclusive
     readings: Mapping[str, Any] | None
 
 
 def of(runs: Sequence[RunDir]) -> list[Use]:
-    """What is known of those runs that have a plan and have ended."""
+    """What is known of the runs that have a plan and have ended."""
     found = []
     for run in runs:
         with contextlib.suppress(Unreadable):
@@ -80,7 +80,7 @@ def _is_at_limit(event: Event) -> bool:
 
 
 def asked_for_memory(plan: PlanRecord) -> bool:
-    """Whether the user or the site's file has asked for memory."""
+    """Whether the user or the site file has asked for memory."""
     of_slurm = any(name.startswith("SBATCH_MEM") for name in plan.get("inherited") or ())
     return of_slurm or any(_has_option(plan, name) for name in ("mem", "mem-per-cpu", "mem-per-gpu"))
 
@@ -91,7 +91,8 @@ def _has_option(plan: PlanRecord, name: str) -> bool:
 
 
 def _asked_memory(run: RunDir) -> int | None:
-    """Bytes that the job had on each node, as Slurm told the job itself (sbatch(1), output environment variables)."""
+    """Memory in bytes that the job had on each node, as Slurm told the job (sbatch(1), output environment
+    variables)."""
     around: Mapping[str, str] = {}
     with contextlib.suppress(Unreadable):
         around = run.surroundings().get("environment") or {}
@@ -107,7 +108,7 @@ def _mebibytes(text: str | None) -> int | None:
 
 
 def _readings(runs: Sequence[RunDir]) -> dict[str, Any]:
-    """What the readings say, by the path of the run; of readings that cannot be read nothing."""
+    """What the readings show, by the path of the run; without readings that cannot be read."""
     if not runs:
         return {}
     asked = own_command(sys.executable, READER, *(str(run.path) for run in runs))

@@ -1,4 +1,4 @@
-"""Staying with jobs until their runs have ended: what is shown meanwhile, and how each run ended."""
+"""Waits for jobs until their runs have ended, shows progress meanwhile, and finds out how each run ended."""
 
 import contextlib
 import errno
@@ -20,33 +20,33 @@ from launch.submit import eta
 from launch.submit import jobs as submission
 from launch.submit.cutoff import cut
 
-_SETTLING_S = 10.0  # for what the nodes wrote to be seen here, and for an ended job to leave the queue
+_SETTLING_S = 10.0  # until what the nodes wrote is visible here, and an ended job has left the queue
 _SHOWN_S = 0.2
-_PATIENCE_S = 2.0  # of one who has pressed Ctrl-C
-_ALL_FAIL = 3  # runs, of which it is said
-_LOOK_S = 5.0  # between two looks at how long the study still takes
+_PATIENCE_S = 2.0  # before a user who has pressed Ctrl-C gets an explanation
+_ALL_FAIL = 3  # failed runs after which the user is told
+_LOOK_S = 5.0  # between two estimates of how long the study still takes
 
 
 def watch(jobs: Sequence[Job], follow: bool) -> dict[str, str]:
-    """Stay until the last run of some jobs has ended.
+    """Wait until the last run of some jobs has ended.
 
     Parameters
     ----------
     jobs : sequence of Job
-        That were submitted, with their plans.
+        Submitted jobs, with their plans.
     follow : bool
         Whether to show progress.
 
     Returns
     -------
     dict of str to str
-        By the name of the run: done, stopped, failed, refused (by a rank, as bad input), cancelled or timeout. A run
-        that was left out as too inefficient is not in it.
+        For each run by name: done, stopped, failed, refused (bad input, found by a rank), cancelled or timeout. Does
+        not hold runs that were skipped as too inefficient.
 
     Raises
     ------
     KeyboardInterrupt
-        If the user asked for the end; the jobs have ended then.
+        If the user asked for the end; the jobs have then ended.
     """
     watched = _Watch(jobs, follow)
     try:
@@ -66,7 +66,7 @@ def watch(jobs: Sequence[Job], follow: bool) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _told_how_to_end_at_once() -> Iterator[None]:
-    """Say, where the end takes its time, what it waits for: ranks may save, or ignore what asks them to end."""
+    """If the end takes long, say what it waits for: ranks may be saving, or ignore the request to end."""
     words = "asked the ranks to end: they are given up to a minute to save; Ctrl-C ends them at once"
     timer = threading.Timer(_PATIENCE_S, print, [words], {"flush": True})
     timer.daemon = True
@@ -79,8 +79,8 @@ def _told_how_to_end_at_once() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _ended_by_signals(local: bool) -> Iterator[None]:
-    """Have SIGTERM and SIGHUP end jobs of this machine as Ctrl-C does; one that is ignored, as under nohup, stays
-    so."""
+    """Let SIGTERM and SIGHUP end jobs of this machine as Ctrl-C does; a signal that is ignored, as under nohup, stays
+    ignored."""
     numbers = [
         number for number in (signal.SIGTERM, signal.SIGHUP) if local and signal.getsignal(number) == signal.SIG_DFL
     ]
@@ -107,7 +107,7 @@ class _Watch:
         self._looked, self._more = -_LOOK_S, ""
         self._said_of_ranks: set[str] = set()
         self._said_of_network: set[object] = set()
-        self._errors: list[str] = []  # of the runs that have failed
+        self._errors: list[str] = []  # errors of the runs that have failed
         self.outcomes: dict[str, str] = {}
 
     def left(self) -> list[tuple[RunDir, Plan]]:
@@ -115,13 +115,13 @@ class _Watch:
         return [(run, plan) for _, run, plan in self._left.values()]
 
     def close(self) -> None:
-        """Take the live line away."""
+        """Remove the live line."""
         for progress in self._progress.values():
             progress.close()
         self._progress = {}
 
     def to_the_end(self) -> None:
-        """Ask and show until no run is left."""
+        """Ask for states and show progress until no run is left."""
         answer, next_question = Answer({}), 0.0
         while self._left:
             if time.monotonic() >= next_question:
@@ -146,14 +146,14 @@ class _Watch:
             if outcome is None:
                 if job.shape == "pack" and status is not None and status.phase != ENDED:
                     if not self._beside or not _has_begun(job, run):
-                        break  # those behind it have not begun
+                        break  # later runs have not begun
                 continue
             self._show(answer)
             del self._left[path]
             if self._estimate and outcome == "done":
                 self._estimate.learn(path.name)
             last = submission.last_event(run, job)
-            if last.get("event") == "cancelled" and last.get("reason"):  # by the study's own rule
+            if last.get("event") == "cancelled" and last.get("reason"):  # cancelled by the study's own rule
                 print(f"{path.name}: not run: {last['reason']}", flush=True)
                 continue
             self.outcomes[path.name] = diagnose.named(run, outcome)
@@ -187,8 +187,8 @@ class _Watch:
             self._counts = counts
 
     def _say_that_all_fail(self) -> None:
-        """Say once that the first runs have all failed in the same way: the user may want to end the others, which need
-        not fail, as with other values."""
+        """Say once that the first runs have all failed in the same way, so that the user can end the others. Those are
+        not ended here, as other values may not fail."""
         if self._left and len(self._errors) == len(self.outcomes) == _ALL_FAIL and len({*self._errors, ""}) == 2:
             print(
                 f"the first {_ALL_FAIL} runs have all failed in the same way, and {len(self._left)} are still to come: "
@@ -197,7 +197,7 @@ class _Watch:
             )
 
     def _look_at_network(self, run: RunDir, plan: Plan) -> None:
-        """Say at once that ranks talk over another network than they should: each of their hours is dear."""
+        """Say at once that ranks use the wrong network, because each of their hours is expensive."""
         if run.path in self._said_of_network or not network.is_looked_for(plan) or not (said := network.said(run)):
             return
         self._said_of_network.add(run.path)
@@ -208,7 +208,7 @@ class _Watch:
             print(line, flush=True)
 
     def _left_for_all(self) -> str:
-        """About how long the runs still take that have not ended, and those behind them."""
+        """About how long the runs that have not ended, and those after them, still take."""
         if not self._follow or len(self._all) == 1:
             return ""
         if self._estimate is None:
@@ -228,7 +228,7 @@ class _Watch:
         return sum(status is not None and status.phase not in (QUEUED, ENDED) for status in statuses)
 
     def _outcome(self, job: Job, run: RunDir, plan: Plan, status: Status | None) -> str | None:
-        """How a run ended; None while it has not."""
+        """How a run ended; None if it has not."""
         last = submission.last_event(run, job)
         noted = last.get("outcome") if last.get("event") == "ended" else None
         over = status is None or status.phase == ENDED
@@ -242,10 +242,10 @@ class _Watch:
         if noted and job.shape == "pack":
             return "cancelled" if is_cancelled(run, job.number) else noted
         if run.result() is None:
-            if not over and (noted is None or noted == "stopped" and plan.max_attempts > 1):  # it may come back
+            if not over and (noted is None or noted == "stopped" and plan.max_attempts > 1):  # it may start again
                 self._settling.pop(run.path, None)
                 return None
-        # What disagrees is given some time: files that are seen late, a job that leaves the queue late.
+        # Wait some time when sources disagree: files may become visible late, and a job may leave the queue late.
         if time.monotonic() - self._settling.setdefault(run.path, time.monotonic()) < _SETTLING_S:
             return None
         if run.result() is not None:
@@ -254,7 +254,7 @@ class _Watch:
         return by_scheduler or noted or ("stopped" if never_began and self.outcomes else "failed")
 
     def _cut_off(self) -> None:
-        """Take runs out of the queue that are not worth their hours, by what has just ended."""
+        """Cancel queued runs that, after what has just ended, are not worth their node-hours."""
         for job, run, plan in list(self._left.values()):
             if job.shape == "array" and submission.last_event(run, job).get("event") == "submitted" and cut(run, plan):
                 self._scheduler.cancel([(job, run)], save_first=False)
@@ -277,7 +277,7 @@ class _Watch:
             more = ""
 
     def _under_way(self) -> Iterator[tuple[Job, RunDir, Plan]]:
-        """The runs of a job that have begun and not ended; those of a pack begin in their order."""
+        """The runs of a job that have begun and not ended; those of a packed job begin in order."""
         for job, run, plan in self._left.values():
             if job.shape == "pack" and not _has_begun(job, run):
                 return
@@ -302,7 +302,7 @@ def _waiting(job: Job, status: Status | None) -> str:
 
 
 def _say_if_full(run: RunDir) -> None:
-    """Of a run that could note nothing: whether that is because there is no room."""
+    """If a run could record nothing, say whether the disk is full."""
     try:
         refuse_full_disk(run.path)
     except OSError as error:

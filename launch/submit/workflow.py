@@ -1,4 +1,4 @@
-"""A workflow: runs and studies, its stages, of which one begins when those before it are done; in one folder."""
+"""A workflow: stages in one folder, each a run or a study. A stage begins when those before it are done."""
 
 import dataclasses
 import datetime
@@ -31,28 +31,29 @@ from launch.submit.stages import Stage
 from launch.submit.watch import watch
 
 Unfinished = Sequence[tuple[Stage, jobs.Runs]]
-"""Stages of a workflow, in their order, each with its runs that have no result."""
+"""Stages of a workflow in order, each with those of its runs that have no result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workflow:
-    """A workflow with the plans of all its stages, as `launch.submit.order.Planned` is a run or study with its."""
+    """A workflow with the plans of all its stages; the counterpart of `launch.submit.order.Planned` for a run or
+    study."""
 
     folder: Path
     stages: Sequence[Planned]
 
     @property
     def plans(self) -> list[Plan]:
-        """Those of all runs."""
+        """The plans of all runs."""
         return [plan for stage in self.stages for plan in stage.plans]
 
     @property
     def jobs(self) -> list[Plan]:
-        """What is asked of the scheduler for them."""
+        """The plans that the scheduler gets for them."""
         return [job for stage in self.stages for job in stage.jobs]
 
     def as_json(self, here: Site, why: str) -> dict[str, Any]:
-        """The plan for programs: each stage as `launch.submit.order.Planned.as_json` has it."""
+        """The plan for programs: each stage as `launch.submit.order.Planned.as_json` gives it."""
         hours, unit = study.cost(self.jobs)
         parts = [
             {
@@ -71,7 +72,7 @@ class Workflow:
         }
 
     def described(self, here: Site, why: str) -> str:
-        """The plan in words."""
+        """The plan as text."""
         hours, unit = study.cost(self.jobs)
         orders = [stage.order for stage in self.stages]
         text = [
@@ -95,13 +96,13 @@ class Workflow:
             order.check_queue_limits(self.jobs, "make its studies smaller, as a workflow is submitted whole")
 
     def preview(self) -> str:
-        """What would be submitted or started for each stage."""
+        """The text of what would be submitted or started for each stage."""
         return "\n".join(
             f"\nstage {stage.order.stage}\n{stage.preview(_jobs_of(stage.order.after))}" for stage in self.stages
         )
 
     def create(self) -> None:
-        """Make the folder of the workflow, with its index and the folders of its stages: all of it, or nothing."""
+        """Make the folder of the workflow, with its index and the folders of its stages, completely or not at all."""
         with whole(self.folder, "workflow") as draft:
             for stage in self.stages:
                 path = draft / stage.order.stage
@@ -124,8 +125,8 @@ def plan(asked: Request, orders: Sequence[Order], here: Site, machine: Machine, 
     Raises
     ------
     Refusal
-        If one is impossible, or a word of a stage has ``{STAGE}``, which stands for the folder of a stage before it,
-        with the name of one that is not before it, or nearly that of one that is.
+        If a plan is impossible, or a word of a stage has ``{STAGE}`` (the folder of an earlier stage) with a name that
+        is not, or is only almost, that of an earlier stage.
     """
     folder = (asked.runs / refuse_bad_name(asked.name or "")).absolute()
     after = {each.stage: each.after for each in orders}
@@ -139,10 +140,10 @@ def plan(asked: Request, orders: Sequence[Order], here: Site, machine: Machine, 
 
 
 def run(folder: Path, how: str, hold: Hold, change: Callable[[Plan], Plan] = lambda plan: plan) -> int:
-    """Run what a workflow lacks, and print what came of it; return the exit status.
+    """Run the unfinished stages of a workflow and print how they ended; return the exit status.
 
-    A stage of which something is not done leaves those after it cancelled. Where the scheduler knows dependencies all
-    stages are submitted at once; elsewhere each when those before it are done, by a launcher that stays.
+    If part of a stage is not done, the stages after it are cancelled. If the scheduler supports dependencies, all
+    stages are submitted at once. Otherwise the launcher stays and submits each stage when those before it are done.
 
     Parameters
     ----------
@@ -158,11 +159,11 @@ def run(folder: Path, how: str, hold: Hold, change: Callable[[Plan], Plan] = lam
     Raises
     ------
     Refusal
-        If nothing is lacking.
+        If nothing is left to run.
     SubmissionRefused
-        If the scheduler refuses a stage; those before it have been taken back.
+        If the scheduler refuses a stage; those before it have been cancelled.
     KeyboardInterrupt
-        If the user asked for the end; nothing of the workflow runs or waits then.
+        If the user asked for the end; nothing of the workflow is then running or waiting.
     """
     lacking = [(stage, study.unfinished(stage.folder)) for stage in stages.read(folder)]
     lacking = [(stage, [(run, change(plan)) for run, plan in runs]) for stage, runs in lacking if runs]
@@ -193,8 +194,8 @@ def run(folder: Path, how: str, hold: Hold, change: Callable[[Plan], Plan] = lam
 
 
 def _with_folders(each: Order, folder: Path, before: set[str], names: Iterable[str]) -> Target:
-    """What a stage runs, with the folders of those before it in the places of their names; other braces are the
-    program's."""
+    """What a stage runs, with the names of earlier stages in braces replaced by their folders; other braces belong to
+    the program."""
     own = {name for step in each.axes.steps for name in step}
     for name in re.findall(r"(?<!\{)\{([\w.+-]+)\}", " ".join(each.target.arguments)):
         mistaken = name in names or difflib.get_close_matches(name, before, 1, 0.8)
@@ -224,7 +225,7 @@ def _submit(lacking: Unfinished, hold: Hold) -> dict[str, list[Job]]:
 def _follow(
     lacking: Unfinished, submitted: dict[str, list[Job]], statuses: dict[str, int], how: str, hold: Hold
 ) -> None:
-    """Stay with one stage after the other; note the exit status of each."""
+    """Wait for one stage after the other; record the exit status of each."""
     causes: dict[str, str] = {}
     for stage, runs in lacking:
         bad = next((name for name in stage.after if statuses.get(name)), None)
@@ -240,7 +241,7 @@ def _follow(
                 causes[stage.name] = f"stage {stage.name} {what}"
             continue
         causes[stage.name], statuses[stage.name] = causes[bad], STATUS["cancelled"]
-        if stage.name in submitted:  # the scheduler would do so itself, a while later
+        if stage.name in submitted:  # the scheduler would do this itself, a while later
             jobs.end([(job, None) for job in submitted[stage.name]], save_first=False, reason=causes[bad])
         else:
             for run, _ in runs:
@@ -253,7 +254,7 @@ def _throttle(folder: Path) -> int | None:
 
 
 def _in_background(folder: Path) -> None:
-    """Go on with a workflow in a launcher that outlives this one."""
+    """Continue a workflow in a launcher that outlives this one."""
     log_file = folder / "workflow.log"
     with open(log_file, "ab") as log:
         command = own_command(sys.executable, "resume", str(folder), "--wait")

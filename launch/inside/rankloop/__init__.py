@@ -1,5 +1,4 @@
-"""What a program of any kind may use within a rank: its steps recorded, a request to stop, its checkpoints, its
-results.
+"""What any program may use within a rank: a recorder for its steps, requests to stop, its checkpoints, its results.
 
     for batch in rankloop.steps(loader, examples=64):    # a line per step: when, how long, how many examples
         train(batch)
@@ -24,7 +23,7 @@ import time
 
 from rankloop import _pulse, _recorder
 
-TYPE_CHECKING = False  # what is only for annotations takes its time to import
+TYPE_CHECKING = False  # importing what only annotations need takes time
 if TYPE_CHECKING:
     import contextlib
     import pathlib
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["STOPPED", "checkpoints", "phase", "rank", "result", "size", "step", "steps", "stop_requested"]
 
 STOPPED = 75
-"""Exit status of a program that was asked to stop and has saved its state: the run is not done, and can go on."""
+"""Exit status of a program that was asked to stop and has saved its state: the run is not done, and can continue."""
 
 _RANKS = (
     ("LAUNCH_RANK", "LAUNCH_SIZE"),
@@ -53,8 +52,8 @@ rank, size = next(
 )
 
 checkpoints: pathlib.Path
-"""Folder of the run's checkpoints, the same in all its attempts; without the launcher the folder checkpoints, made on
-use."""
+"""Folder of the run's checkpoints, the same in all its attempts. Without the launcher it is the folder checkpoints,
+made on use."""
 
 
 def steps(
@@ -62,43 +61,43 @@ def steps(
 ) -> Iterable[Any]:
     """The batches of a loader; each turn of the loop over them is recorded as a step.
 
-    A step lasts from the wait for its batch to the end of the loop's body. One that ``break`` or an error ends is not
-    recorded.
+    A step lasts from the wait for its batch to the end of the loop's body. A step that ends by ``break`` or an error is
+    not recorded.
 
     Parameters
     ----------
     loader : iterable
         Gives the batches.
     examples : int or function, optional
-        Examples per batch of this rank; or what tells them of a batch, such as ``len``.
+        Examples per batch of this rank, or a function that gives them for a batch, such as ``len``.
     after : int, optional
-        Number of the last step before this loop, as of a checkpoint; by default counting goes on.
+        Number of the last step before this loop, for example that of a checkpoint; by default counting continues.
     """
     return _Steps(loader, examples, after)
 
 
 def step(examples: int | None = None, number: int | None = None) -> _Step:
-    """Record what a ``with`` block does as a step, unless an error ends it.
+    """Record a ``with`` block as a step, unless an error ends it.
 
     Parameters
     ----------
     examples : int, optional
-        That this rank computes in it.
+        Examples that this rank computes in the step.
     number : int, optional
-        Of the step; by default counting goes on from 1.
+        Number of the step; by default steps are counted from 1.
     """
     return _Step(_recorder.current(), examples, number)
 
 
 def phase(name: str) -> contextlib.AbstractContextManager[None]:
-    """Mark what a ``with`` block does as no step, such as an evaluation: --hang-timeout then takes the use of CPU,
-    reading, writing and output for signs of life too."""
+    """Mark a ``with`` block as something other than a step, such as an evaluation. For --hang-timeout, CPU use,
+    reading, writing and output then count as signs of life too."""
     return _pulse.phase(str(name))
 
 
 def result(**metrics: float) -> None:
-    """Record figures of the run: those of the lowest rank that has any, and of each the last, stand in its
-    result.json."""
+    """Record figures of the run. Its result.json holds those of the lowest rank that has any, and of each figure the
+    last value."""
     recorder = _recorder.current()
     if recorder is not None:
         figures = {name: _figure(name, value) for name, value in metrics.items()}
@@ -108,8 +107,8 @@ def result(**metrics: float) -> None:
 def stop_requested() -> bool:
     """Whether to save and leave now: a time limit is near, or a signal has asked for it (SIGTERM, SIGUSR2).
 
-    The first call, in the main thread, lets the launcher know that this program can be asked. Ranks may see the request
-    some steps apart: those that wait for each other have to agree on it.
+    The first call, in the main thread, tells the launcher that this program can be asked. Ranks may see the request
+    some steps apart, so ranks that wait for each other have to agree on it.
     """
     global _asked
     if _asked is None:
@@ -122,8 +121,7 @@ _LEAVE_AT = float(os.environ.get("LAUNCH_LEAVE_AT") or "inf")  # Unix seconds
 
 
 def _listen() -> list[int]:
-    """From now on the signals only add to the list that is returned; handlers that the program has are called all the
-    same."""
+    """Let the signals only add to the returned list; handlers of the program are still called."""
     received: list[int] = []
     if "LAUNCH_RUN" not in os.environ:
         return received
@@ -133,7 +131,7 @@ def _listen() -> list[int]:
     try:
         for number in (signal.SIGTERM, signal.SIGUSR2):
             signal.signal(number, _noting(received, signal.getsignal(number)))
-        # While Python ends it gives signals their own meaning back: a request that comes then is too late.
+        # While Python ends, it restores the default meaning of signals: a request that comes then is too late.
         atexit.register(signal.signal, signal.SIGUSR2, signal.SIG_IGN)
         if rank == 0:
             with open(os.path.join(os.environ["LAUNCH_RUN"], "meeting", "handles_warning"), "a"):
@@ -141,7 +139,7 @@ def _listen() -> list[int]:
     except ValueError:
         _recorder.warn("stop_requested() is first to be called in the main thread: it hears no signals")
     except OSError:
-        pass  # the launcher ends it as any other program
+        pass  # the launcher ends it like any other program
     return received
 
 
@@ -228,7 +226,7 @@ class _Step:
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("Refusal", "Rows", "Study", "launch"):  # of the toolkit, which ranks do not wait for and may not have
+    if name in ("Refusal", "Rows", "Study", "launch"):  # in the toolkit, which ranks may not have, and need not import
         from rankloop import _toolkit
 
         return globals().setdefault(name, getattr(_toolkit.api(name), name))

@@ -1,8 +1,8 @@
-"""The pulse of a rank: what the watcher of hangs (launch/node/watch.py) sees of it, where --hang-timeout is given.
+"""The pulse of a rank: what the watcher for hangs (launch/node/watch.py) sees of it, if --hang-timeout is given.
 
 It is one line in memory that the rank shares with the watcher: step, count, strict, phase. The count grows with each
-beat, and wherever a phase begins or ends. Where strict is 1, beats alone are signs of life; where it is 0, the use of
-CPU, reading and writing, and what is printed are as well.
+beat, and when a phase begins or ends. If strict is 1, only beats are signs of life. If it is 0, so are CPU use,
+reading, writing and output.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class Pulse:
         self._step, self._count, self._strict, self._phase = 0, 0, False, ""
 
     def beat(self, step: int | None = None) -> None:
-        """Something was done; from now on, to the end of the phase, only beats are signs of life."""
+        """Record that something was done. Until the end of the phase, only beats are then signs of life."""
         if step is not None:
             self._step = step
         self._strict = True
         self._write()
 
     def enter(self, phase: str, strict: bool = False) -> None:
-        """Begin a phase, in which other signs of life than beats count until the first of them, unless it is strict."""
+        """Begin a phase. Unless it is strict, other signs of life count until its first beat."""
         self._phase, self._strict = phase, strict
         self._write()
 
@@ -67,13 +67,13 @@ def current() -> Pulse | None:
     if _current is None:
         path, _current = os.environ.get("LAUNCH_PULSE"), False
         if path:
-            with contextlib.suppress(OSError, ValueError):  # what watches has the CPU and the output then
+            with contextlib.suppress(OSError, ValueError):  # the watcher then has CPU use and output
                 _current = Pulse(path)
     return _current or None  # type: ignore[return-value]
 
 
 def phase(name: str, strict: bool = False) -> contextlib.AbstractContextManager[None]:
-    """A phase of this process, where it has a pulse."""
+    """A phase of this process, if it has a pulse."""
     pulse = current()
     return pulse.during(name, strict) if pulse else contextlib.nullcontext()
 
@@ -82,8 +82,8 @@ _waited = set()  # type: set[str]
 
 
 def waiting(by: str) -> contextlib.AbstractContextManager[None]:
-    """For what only waits for the other ranks, by a function of that name: that it uses CPU is no sign of life, but the
-    first time, when the framework makes ready what it calls."""
+    """A phase that only waits for other ranks, in a function of that name. CPU use is then not a sign of life, except
+    the first time, when the framework prepares what it calls."""
     first = by not in _waited
     _waited.add(by)
     return phase("waiting for other ranks", strict=not first)

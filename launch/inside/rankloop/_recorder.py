@@ -1,4 +1,5 @@
-"""Lines of steps/, written so that a crash costs those of the last second at most, and a step some microseconds."""
+"""Writes lines of steps/. A crash loses at most those of the last second, and recording a step takes some
+microseconds."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ INTERVAL = 1.0  # seconds that a line waits at most
 class Recorder:
     """Appends to the file that the ranks of a node share: whole lines, on a descriptor with O_APPEND.
 
-    Only the thread that has made it records steps, one at a time.
+    Only the thread that has made the recorder records steps, one at a time.
     """
 
     def __init__(self, path: str, rank: int, attempt: int) -> None:
@@ -36,7 +37,7 @@ class Recorder:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         size = os.fstat(self._descriptor).st_size
         if size and os.pread(self._descriptor, 1, size - 1) != b"\n":
-            self._lines.append("\n")  # a kill has cut the last line short: it must not take the next one with it
+            self._lines.append("\n")  # a kill has cut the last line short, which must not damage the next one
         import atexit
 
         atexit.register(self.close)
@@ -71,7 +72,7 @@ class Recorder:
             self.flush()
 
     def note(self, values: dict[str, Any]) -> None:
-        """Record something else, at once."""
+        """Record something other than a step, at once."""
         if self._closed:
             self._warn_of_end("result")
             return
@@ -100,7 +101,7 @@ class Recorder:
         self._closed = True
 
     def disown(self) -> None:
-        """Record nothing more in a process that was forked: what waits is its parent's, and so was the lock."""
+        """Record nothing more in a forked process: waiting lines belong to its parent, and so does the lock."""
         self._lock, self._closed = RLock(), True
         self._lines.clear()
 
@@ -164,7 +165,7 @@ os.register_at_fork(after_in_child=_forget)
 
 
 def count(examples: Any, *batch: Any) -> int | None:
-    """Examples of a step as they were given, or as a function tells of a batch; None where that is not a number."""
+    """Examples of a step, as given or as a function returns them for a batch; None if that is not a number."""
     if examples is None or examples.__class__ is int and examples >= 0:
         return examples
     try:
@@ -183,7 +184,7 @@ def count(examples: Any, *batch: Any) -> int | None:
 
 
 def number_of(value: Any) -> int | None:
-    """The number of a step as it was given; None where it is not a whole number, so that counting goes on."""
+    """The number of a step, as given; None if it is not an integer, so that counting continues."""
     if value is None or value.__class__ is int:
         return value
     try:
