@@ -260,7 +260,7 @@ def test_patience_ends(clean_slurm: Cluster, tmp_path: Path):
 
 def test_a_launcher_within_a_job_starts_a_job_of_its_own(clean_slurm: Cluster, tmp_path: Path):
     program = script(tmp_path, SAY)
-    inner = [sys.executable, "-m", "launch", "-N", 2, "--runs", tmp_path, "--name", "inner", program]
+    inner = [sys.executable, "-m", "launch", "--new-job", "-N", 2, "--runs", tmp_path, "--name", "inner", program]
     outer = subprocess.run(
         ["srun", "-N", "1", "-n", "1", "-c", "2", "--mem=500", *map(str, inner)],
         capture_output=True,
