@@ -147,7 +147,7 @@ class Planned:
     def preview(self, after: Sequence[str] = ()) -> str:
         """The text of what would be submitted or started, once the jobs of other stages have ended."""
         scripts = self._scripts(after)
-        return "\n\n".join(["", *scripts]) if scripts else ""
+        return "\n" + "\n\n".join(scripts) if scripts else ""
 
     def _scripts(self, after: Sequence[str]) -> list[str]:
         made = jobs.make(self.folder, self.runs, self.order.asked.throttle)
