@@ -169,7 +169,7 @@ def restore(checkpoint: Checkpoint, variables: Sequence["keras.Variable"]) -> No
         for value, variable in zip(checkpoint.values, variables)
     ]
     for value, own, description in zip(checkpoint.values, values, saved):
-        if value.dtype.kind in "iu" and (value != own).any():
+        if _kind(description)[1] == "integer" and (value != own).any():
             raise Refusal(
                 f"the checkpoint at step {checkpoint.step} has a number in its {_text(description)} that is too large "
                 f"for the {own.dtype} of this engine: go on with the engine of the run"
