@@ -192,6 +192,7 @@ def test_ctrl_c_ends_the_study(tmp_path: Path):
     assert not RunDir(tmp_path / "s" / "n1-r2").events("started")
 
 
+@pytest.mark.slow
 def test_from_runs_to_the_table_and_the_prediction(tmp_path: Path):
     """The loop: launch -> records -> efficiency with intervals -> prediction."""
     words = ["tiny", "--epochs=1", "--batch=16", "--threads=1", "--evaluate-every=0"]

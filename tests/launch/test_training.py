@@ -81,6 +81,7 @@ def test_kill_9_of_any_rank_at_any_time_leaves_no_trace_in_the_weights(whole: Ru
     assert read_json(run.result_json)["metrics"] == read_json(whole.result_json)["metrics"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_every_rank_and_the_run_goes_on_later(whole: RunDir, tmp_path: Path):
     run = RunDir(tmp_path / "interrupted")
     launched = Launched("--nodes", 2, "--runs", tmp_path, "--name", "interrupted", *OPTIONS, "--pause=0.05")
@@ -115,6 +116,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run(tmp_path: Path):
     assert RunDir(tmp_path / "nan").result() is None
 
 
+@pytest.mark.slow
 def test_the_time_limit_comes_with_a_warning(tmp_path: Path):
     run = RunDir(tmp_path / "late")
     late = launch("--time=1:30", "--warn=70", "--runs", tmp_path, "--name", "late", *OPTIONS, "--pause=1")

@@ -60,6 +60,7 @@ def test_a_node_that_keeps_failing_is_named_and_left_out(clean_slurm: Cluster, t
     assert len(others) == 4 and set(others) < {"node1", "node2", "node4", "node5", "node6", "node7"}
 
 
+@pytest.mark.slow
 def test_in_a_study_too(clean_slurm: Cluster, tmp_path: Path):
     made = launch(
         "--nodes=4", SEVEN, "--repeats=2", "--throttle=1", "--runs", tmp_path, "--name=s", program(tmp_path, ILL)
@@ -72,6 +73,7 @@ def test_in_a_study_too(clean_slurm: Cluster, tmp_path: Path):
         assert "node3" not in expand(RunDir(tmp_path / "s" / f"n4-r{number}").events("started")[-1]["nodes"])
 
 
+@pytest.mark.slow
 def test_a_lost_node_is_the_cause(clean_slurm: Cluster, tmp_path: Path):
     run = RunDir(tmp_path / "run")
     launched = Launched("-N", 3, "--ranks-per-node", 2, "--runs", tmp_path, "--name", "run", program(tmp_path, WAIT))

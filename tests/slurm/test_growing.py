@@ -11,6 +11,7 @@ from launch.record.rundir import RunDir
 from launch.record.writing import publish
 
 
+@pytest.mark.slow
 def test_what_is_new_is_submitted_and_what_slurm_refuses_leaves_no_trace(clean_slurm: Cluster, tmp_path: Path):
     program, study = tmp_path / "program.py", tmp_path / "s"
     publish(program, "print('here', flush=True)\n")

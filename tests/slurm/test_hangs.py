@@ -46,7 +46,7 @@ def test_a_hung_or_lost_node_is_replaced(clean_slurm: Cluster, tmp_path: Path):
     subprocess.run(["scontrol", "update", f"nodename={first[1]}", "state=down", "reason=test"], check=True)
 
     for run in (hung, lost, queued):
-        until(lambda run=run: run.result() is not None, 180, every=0.5)
+        until(lambda run=run: len(run.events("ended")) == 2, 180, every=0.5)
         assert [event["outcome"] for event in run.events("ended")] == ["stopped", "done"]
     for run in (hung, lost):
         one, two = run.events("started")

@@ -41,7 +41,7 @@ def queue() -> list[str]:
     return subprocess.run(["squeue", "-h", "-o", "%A"], capture_output=True, text=True, check=True).stdout.split()
 
 
-@pytest.mark.parametrize("nodes", [4, pytest.param(16, marks=pytest.mark.slow)])  # sixteen trainings on two cores
+@pytest.mark.parametrize("nodes", [2, pytest.param(16, marks=pytest.mark.slow)])  # sixteen trainings on two cores
 def test_the_main_job_on_many_nodes(clean_slurm: Cluster, tmp_path: Path, nodes: int):
     words = [
         "--nodes",
@@ -162,6 +162,7 @@ def test_ctrl_c_takes_the_job_out_of_the_queue(clean_slurm: Cluster, tmp_path: P
     assert "python -m launch resume" in output
 
 
+@pytest.mark.slow
 def test_slurms_warning_saves_and_resume_goes_on(clean_slurm: Cluster, tmp_path: Path):
     run = RunDir(tmp_path / "warned")
     options = ("tiny", "--epochs=2", "--batch=16", "--threads=1", "--pause=0.02")
@@ -232,6 +233,7 @@ def test_what_slurm_refuses_is_said_and_leaves_nothing(clean_slurm: Cluster, tmp
     assert not queue()
 
 
+@pytest.mark.slow
 def test_a_silent_controller_is_asked_with_patience(clean_slurm: Cluster, tmp_path: Path):
     program = script(tmp_path, SAY)
     os.kill(clean_slurm.controller, signal.SIGSTOP)
@@ -247,6 +249,7 @@ def test_a_silent_controller_is_asked_with_patience(clean_slurm: Cluster, tmp_pa
     assert jobs.count("patient") == 1
 
 
+@pytest.mark.slow
 def test_patience_ends(clean_slurm: Cluster, tmp_path: Path):
     site = tmp_path / "impatient.toml"
     site.write_text("patience_s = 12\n")
@@ -353,6 +356,7 @@ def test_a_run_that_is_stopped_is_put_back_and_goes_on(clean_slurm: Cluster, tmp
     assert steps == list(range(1, run.result()["steps"] + 1))
 
 
+@pytest.mark.slow
 def test_attempts_end(clean_slurm: Cluster, tmp_path: Path):
     program = script(tmp_path, "import time; time.sleep(300)")
     launched = Launched("-N", 2, "--max-attempts", 2, "--runs", tmp_path, "--name", "twice", program)

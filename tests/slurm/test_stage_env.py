@@ -92,6 +92,7 @@ def test_where_it_cannot_be_staged_the_ranks_start_from_the_shared_folder(
         assert {words[0] for words in said(run)} == {str(python.parent.parent)}
 
 
+@pytest.mark.slow
 def test_an_interpreter_that_does_not_run_on_the_nodes_is_not_used(clean_slurm: Cluster, python: Path, tmp_path: Path):
     """An archive that was packed elsewhere: that it is of another system is seen on the nodes."""
     staged(python, tmp_path, "first")

@@ -82,6 +82,7 @@ def test_from_the_queue_to_the_end(clean_slurm: Cluster, tmp_path: Path):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_workload_saves_before_it_is_cancelled(clean_slurm: Cluster, tmp_path: Path):
     run = RunDir(tmp_path / "a")
     words = ("tiny", "--epochs=50", "--batch=16", "--threads=1", "--pause=0.02")
@@ -97,6 +98,7 @@ def test_a_workload_saves_before_it_is_cancelled(clean_slurm: Cluster, tmp_path:
     assert states.look([run.path])[0][0].state == "cancelled"
 
 
+@pytest.mark.slow
 def test_a_silent_controller(clean_slurm: Cluster, tmp_path: Path):
     run = submit(tmp_path, "a", 2, WAIT)
     until(lambda: run.node_log(1).exists())

@@ -28,6 +28,7 @@ job = { nodes = 1, ranks_per_node = 1, sample_hz = 0 }
 """
 
 
+@pytest.mark.slow
 def test_a_study_to_its_report_and_its_log(clean_slurm: Cluster, capsys: pytest.CaptureFixture, tmp_path: Path):
     (tmp_path / "workflow.toml").write_text(WORKFLOW)
     made = launch("--runs", tmp_path, "--name=c", tmp_path / "workflow.toml", wait=900)

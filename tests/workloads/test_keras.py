@@ -90,6 +90,7 @@ def test_more_ways_to_train(tmp_path: Path):
     assert told(two, "ended")["epochs"] == [0]
 
 
+@pytest.mark.slow
 def test_a_training_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path: Path):
     """The signal comes to rank 1 after its fifth step: all stop after the sixth, at the end of an epoch before its validation."""
     cases, stopped, whole = ("interrupted", "interrupted dataset"), tmp_path / "stopped", tmp_path / "whole"

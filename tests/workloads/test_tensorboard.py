@@ -159,6 +159,7 @@ def test_tensorboard_shows_the_study(study: Path):
     assert "two/tensorboard" in ask("/data/plugin/distributions/tags")
 
 
+@pytest.mark.slow
 def test_kills_and_signals_lose_no_point_and_repeat_none(study: Path, tmp_path: Path):
     whole = points(RunDir(study / "two"))
     seed = random.randrange(2**32)

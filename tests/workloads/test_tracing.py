@@ -174,6 +174,7 @@ def test_a_trace_that_cannot_be_kept_costs_no_training(tmp_path: Path):
     assert read_json(run.result_json)["steps"] == 16
 
 
+@pytest.mark.slow
 def test_a_window_that_is_broken_off(tmp_path: Path):
     """A signal within it: what was traced is kept. A kill: the training goes on without it."""
     run = made(tmp_path / "run")

@@ -109,6 +109,7 @@ def steps(folder: Path, maps: Path, *given: str) -> None:
     np.savez(folder / f"{rank.size}-{rank.rank}.npz", *workload.model.get_weights(), np.array(list(metrics.values())))
 
 
+@pytest.mark.slow
 def test_two_ranks_follow_one(maps: Path, tmp_path: Path):
     given = ("--optimizer=lamb", "--lag")
     for size in (1, 2):

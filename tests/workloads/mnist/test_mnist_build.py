@@ -168,6 +168,7 @@ def test_the_other_optimizers_learn_too(some: Path, optimizer: str):
     assert metrics["accuracy"] > 0.88
 
 
+@pytest.mark.slow
 def test_fc_reaches_its_accuracy(shared_data: Path):
     """Measured in full: docs/mnist.md. Here in fewer and larger steps."""
     _, metrics = train(mnist.Config(data=shared_data / "mnist", network="fc", batch=128, lr=0.2, epochs=8))
