@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import pytest
 from launched import launch
 from slurm.fixtures import Cluster
 
