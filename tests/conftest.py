@@ -5,11 +5,14 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a script leaves it to what it starts in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)  # else launchers would ignore the Ctrl-C of tests
 
 pytest_plugins = ["slurm.fixtures"]
+
+settings.load_profile("ci")  # the same examples each time; pytest --hypothesis-profile=default searches for others
 
 os.environ["RANKLOOP_DEFAULTS"] = ""  # the defaults of who runs the tests change none of them
 

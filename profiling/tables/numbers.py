@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from profiling.tables import names
@@ -32,7 +33,7 @@ _SPAN = re.compile(
     r"(\d+(?:\.\d+)?)\s*(days?|d|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s)(?![a-z])[,\s]*", re.IGNORECASE
 )
 _SPAN_SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
-_SI = {"k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12, "P": 1e15}
+_SI = {"k": 3, "K": 3, "M": 6, "G": 9, "B": 9, "T": 12, "P": 15}  # powers of ten
 
 
 @dataclass(frozen=True)
@@ -139,12 +140,14 @@ def _read(cell: Any, comma: str, time: bool) -> Cell:
     tail = (found[3] or "").strip()
     if re.search(r"[(]", tail) or re.match(r"[-+/:,;.]", tail):
         return text
-    value = float(re.sub(r"[dD]", "e", _plain(found[2], comma)))
+    digits = re.sub(r"[dD]", "e", _plain(found[2], comma))
+    value = float(digits)
     if not math.isfinite(value):
         return text
     si = re.match(r"([kKMGBTP])(?:$|\s)", tail)
     if si and not time and bare[: len(bare) - len(tail)] == bare[: len(bare) - len(tail)].rstrip():
-        value, tail = value * _SI[si[1]], tail[1:].strip()
+        # As decimals: 1.001 * 1e3 would be 1000.9999999999999.
+        value, tail = float(Decimal(digits).scaleb(_SI[si[1]])), tail[1:].strip()
     return Number(-value if found[1] == "-" else value, tail, bool(spread))
 
 
