@@ -22,7 +22,7 @@ from launch.plan import options, site
 from launch.plan.request import Request
 from launch.plan.shape import refuse_beyond_limits
 from launch.plan.typed import Count, NotNegative
-from launch.record import snapshot
+from launch.record.code import snapshot
 from launch.record.rundir import PREDICTIONS, RunDir, is_study
 from launch.record.table import aligned
 from launch.submit import describe, grow, jobs, order, revise, states, study

@@ -19,7 +19,8 @@ from launch.cli import resume
 from launch.cli.names import Named
 from launch.errors import Refusal, command
 from launch.plan import options
-from launch.record import removing, sizes, snapshot
+from launch.record import removing, sizes
+from launch.record.code import snapshot
 from launch.record.rundir import INDEX, PREDICTIONS, RunDir, holder_of, is_study, read_index
 from launch.record.table import aligned
 from launch.submit import lock, stages, states

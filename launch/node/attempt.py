@@ -21,7 +21,8 @@ from typing import Any
 from launch.errors import Refusal
 from launch.node import slurm_job, stop
 from launch.plan.plan import Plan
-from launch.record import job, snapshot
+from launch.record import job
+from launch.record.code import snapshot
 from launch.record.rundir import RunDir
 from launch.record.writing import publish_json
 

@@ -24,7 +24,7 @@ from launch.node.copies import Copies
 from launch.node.rank import Rank, environment, from_environment, rank_number
 from launch.node.waiting import until
 from launch.plan.plan import Plan
-from launch.record import snapshot
+from launch.record.code import snapshot
 from launch.record.rundir import RunDir
 
 LEAVING_S = 5  # seconds for what a failed program still does in its exit handlers and threads

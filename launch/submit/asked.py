@@ -16,7 +16,7 @@ from launch.plan.request import Request
 from launch.plan.shape import this_machine
 from launch.plan.sweep import Axes
 from launch.plan.workload import Target
-from launch.record import snapshot
+from launch.record.code import snapshot
 from launch.record.contents import Asked, StudyIndex
 from launch.record.files import Unreadable
 from launch.record.rundir import INDEX, RunDir

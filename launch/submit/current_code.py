@@ -7,9 +7,9 @@ from pathlib import Path
 
 from launch.errors import Refusal
 from launch.node.attempt import saved_step
-from launch.record import snapshot, sources
+from launch.record.code import snapshot, sources
+from launch.record.code.tree import refuse_too_large
 from launch.record.rundir import RunDir, holder_of
-from launch.record.tree import refuse_too_large
 
 
 def take(runs: Sequence[RunDir]) -> None:

@@ -13,9 +13,9 @@ from launch.plan.shape import runs_at_once, this_machine
 from launch.plan.site import Site
 from launch.plan.walltime import UNLIMITED, clock, in_words
 from launch.record import cooperation
+from launch.record.code.sources import Sources
 from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
-from launch.record.sources import Sources
 from launch.record.table import aligned, on_a_line
 from launch.submit import study
 from launch.submit.naming import shown

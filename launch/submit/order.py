@@ -21,10 +21,10 @@ from launch.plan.shape import Machine, refuse_beyond_limits, refuse_too_many, ru
 from launch.plan.site import Site
 from launch.plan.sweep import Axes
 from launch.plan.workload import Target
-from launch.record import sources
+from launch.record.code import sources
+from launch.record.code.tree import refuse_too_large
 from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
-from launch.record.tree import refuse_too_large
 from launch.record.writing import as_text, publish
 from launch.submit import describe, jobs, study
 from launch.submit.create import whole
@@ -166,7 +166,7 @@ class Planned:
             request = record(self.order.asked, self.order.target, self.order.axes, self.plans[0])
             study.write(folder, self.order.asked, self.points, self.plans, self.sources, request)
         else:
-            from launch.record import snapshot  # imported late, here and below: a dry run does not need it
+            from launch.record.code import snapshot  # imported late, here and below: a dry run does not need it
 
             asked = self.order.asked
             kept = snapshot.write(folder, snapshot.FIRST, self.sources, asked.snapshot, asked.snapshot_limit)

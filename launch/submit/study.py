@@ -20,9 +20,9 @@ from launch.plan.shape import Machine
 from launch.plan.site import Site
 from launch.plan.sweep import Axes, refuse_too_large
 from launch.plan.workload import Target
+from launch.record.code.sources import Sources
 from launch.record.job import Job
 from launch.record.rundir import INDEX, STATUS, RunDir, holder_of, is_study, read_index
-from launch.record.sources import Sources
 from launch.record.writing import as_text
 from launch.submit import jobs
 from launch.submit.naming import names
@@ -184,7 +184,7 @@ def write(
         run.path.mkdir(mode=0o700)
         write_run(run, plan)
     if code is not None:
-        from launch.record import snapshot
+        from launch.record.code import snapshot
 
         snapshot.write(folder, snapshot.FIRST, code, asked.snapshot, asked.snapshot_limit)
     (folder / INDEX).touch(mode=0o600)  # as it holds the words of the command line
@@ -276,7 +276,7 @@ def _advise(folder: Path) -> None:
 def _say_written(runs: Sequence[RunDir]) -> None:
     """Print where files are that programs wrote beside their code: users would look for them beside the original in
     vain."""
-    from launch.record import snapshot
+    from launch.record.code import snapshot
 
     for run in {(holder_of(run), snapshot.name_of(run)): run for run in runs}.values():
         with contextlib.suppress(Refusal, OSError):  # the copy is gone

@@ -12,9 +12,9 @@ from projects import git, launched, repository
 
 from launch.errors import Refusal
 from launch.plan.workload import Target
-from launch.record import code, snapshot, sources
+from launch.record.code import patch, snapshot, sources
+from launch.record.code.tree import refuse_too_large
 from launch.record.rundir import RunDir
-from launch.record.tree import refuse_too_large
 
 PROGRAM = """
 import inspect, multiprocessing, os, pathlib, sys
@@ -271,7 +271,7 @@ def test_an_edit_in_the_second_of_the_commit_is_in_the_patch(tmp_path: Path):
     os.utime(index, ns=(second + 1000, second + 1000))
     (project / "train.py").write_text("VALUE = 'v2'")  # as long as before
     os.utime(project / "train.py", ns=(second + 2000, second + 2000))
-    code.keep(tmp_path / "code.patch", str(project))
+    patch.keep(tmp_path / "code.patch", str(project))
     assert "+VALUE = 'v2'" in (tmp_path / "code.patch").read_text()
 
 

@@ -23,8 +23,8 @@ from launch.record.rundir import RunDir, holder_of
 from launch.record.writing import as_text, publish
 
 if TYPE_CHECKING:
-    from launch.record.sources import Sources
-    from launch.record.tree import Tree
+    from launch.record.code.sources import Sources
+    from launch.record.code.tree import Tree
 
 FIRST = "code"
 """The name of the code that a run or study was submitted with."""
@@ -59,8 +59,8 @@ def write(holder: Path, name: str, sources: "Sources", copied: bool, most_mib: f
     most_mib : float
         The size limit, recorded for the next copy; the caller has already checked this one.
     """
-    from launch.record import code, copying  # imported late, here and below: no rank needs it
-    from launch.record.tree import within
+    from launch.record.code import copying, patch  # imported late, here and below: no rank needs it
+    from launch.record.code.tree import within
 
     copied = copied and sources.copied
     folder = place(holder, name)
@@ -83,7 +83,7 @@ def write(holder: Path, name: str, sources: "Sources", copied: bool, most_mib: f
     (folder / LIST).write_text("".join(json.dumps(line) + "\n" for line in lines))
     first = sources.trees[0] if sources.trees else None
     if first and first.commit:
-        code.keep(holder / f"{name}.patch", first.root)
+        patch.keep(holder / f"{name}.patch", first.root)
     record: CodeRecord = {
         "snapshot": copied,
         "limit": most_mib,
@@ -153,7 +153,7 @@ def copies(run: RunDir) -> list[tuple[str, str]]:
 
 def has(holder: Path, path: str) -> bool:
     """Whether the code that a run or study was submitted with holds a copy of a file."""
-    from launch.record.tree import within
+    from launch.record.code.tree import within
 
     record = read_object(holder / f"{FIRST}.json", CodeRecord) or {}
     return bool(record.get("snapshot")) and any(
@@ -173,7 +173,7 @@ def changes(run: RunDir, seconds: float = 10.0) -> Changes | None:
     seconds : float
         Time limit, after which no further file is looked at.
     """
-    from launch.record import copying
+    from launch.record.code import copying
 
     record = record_of(run)
     if record is None:

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from launch.record.tree import Tree
+from launch.record.code.tree import Tree
 
 _PART = 2**22  # bytes that are copied at once
 _MOST_BESIDE = 1000  # links to what lies beside a tree; more (in /tmp, say) would take longer than all else

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from launch.errors import Refusal
-from launch.record import imports
-from launch.record.tree import Tree, within
+from launch.record.code import imports
+from launch.record.code.tree import Tree, within
 
 _TIMEOUT_S = 60
 # git sets these in its hooks; they would make any folder part of that repository.

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from launch import HOME, PACKAGES, is_toolkit
 from launch.plan.plan import Plan
-from launch.record import git, imports
-from launch.record.tree import Tree, within
+from launch.record.code import git, imports
+from launch.record.code.tree import Tree, within
 
 
 class Sources(NamedTuple):

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from launch.record import git
+from launch.record.code import git
 from launch.record.writing import publish
 
 _TIMEOUT_S = 30
