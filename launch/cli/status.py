@@ -23,8 +23,8 @@ from launch.errors import Refusal, command
 from launch.plan import options
 from launch.plan.walltime import clock
 from launch.record import bad_nodes
-from launch.record.figures import UNIT
 from launch.record.files import Unreadable
+from launch.record.performance.figures import UNIT
 from launch.record.rundir import INDEX, RunDir, is_study, read_index
 from launch.record.table import aligned, on_a_line
 from launch.submit import efficiency, eta, states

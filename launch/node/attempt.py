@@ -130,12 +130,8 @@ def end(run: RunDir, status: int, reason: str | None = None, made: int = 1) -> s
     str
         "done", "stopped" or "failed".
     """
-    from launch.record import (  # imported late, here and below: no rank waits for this
-        diagnose,
-        figures,
-        hang,
-        steps,
-    )
+    from launch.record import diagnose, hang  # imported late, here and below: no rank waits for this
+    from launch.record.performance import figures, steps
 
     plan = run.plan()
     started = run.events("started")

@@ -199,8 +199,8 @@ class Surroundings(TypedDict, total=False):
 
 
 class StepRecord(TypedDict, total=False):
-    """A line of steps/, as `launch.record.steps.StepReader` gives it; `profiling.telemetry.records.STEP` explains each
-    key."""
+    """A line of steps/, as `launch.record.performance.steps.StepReader` gives it; `profiling.telemetry.records.STEP`
+    explains each key."""
 
     rank: Required[int]
     attempt: Required[int]

@@ -13,8 +13,8 @@ from launch.plan import hostlist
 from launch.record import job
 from launch.record.contents import FirstFailure, Hang
 from launch.record.files import MOST, Unreadable, read_end, read_lines
+from launch.record.performance.steps import StepReader
 from launch.record.rundir import RunDir
-from launch.record.steps import StepReader
 
 # What other ranks report when one has gone: never the cause if there is another error.
 _CASCADE = re.compile(

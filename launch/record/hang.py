@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from launch.errors import Refusal
 from launch.record.contents import Hang
 from launch.record.files import Unreadable, read_end, read_object
+from launch.record.performance.steps import StepReader, of_rank0
 from launch.record.rundir import RunDir
-from launch.record.steps import StepReader, of_rank0
 
 REASON = "hung"
 """The reason for which a hung attempt is ended."""

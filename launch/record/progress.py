@@ -10,13 +10,14 @@ from typing import Any, TextIO
 from launch.errors import command
 from launch.plan.plan import Plan
 from launch.plan.walltime import clock
-from launch.record import bad_nodes, cooperation, diagnose, figures, network
+from launch.record import bad_nodes, cooperation, diagnose, network
 from launch.record.activity import activity
 from launch.record.files import Unreadable, open_file
-from launch.record.pace import pace
-from launch.record.printed import NO_UNIT
+from launch.record.performance import figures
+from launch.record.performance.pace import pace
+from launch.record.performance.printed import NO_UNIT
+from launch.record.performance.steps import of_rank0
 from launch.record.rundir import RunDir
-from launch.record.steps import of_rank0
 from launch.record.table import aligned
 
 _LOOK_S = 1.0  # seconds between two looks at the signs of life of a program

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from launch import own_command
 from launch.plan.plan import Plan
 from launch.record import job as record
-from launch.record.figures import UNIT, of_result
+from launch.record.performance.figures import UNIT, of_result
 from launch.record.rundir import RunDir, read_index
 
 PREDICT_FROM = 3

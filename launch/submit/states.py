@@ -29,10 +29,10 @@ from launch.record import job as record
 from launch.record import network
 from launch.record.activity import last_line
 from launch.record.contents import Result
-from launch.record.figures import UNIT, of_result, so_far
 from launch.record.files import Unreadable
 from launch.record.job import Job
-from launch.record.pace import Pace, pace
+from launch.record.performance.figures import UNIT, of_result, so_far
+from launch.record.performance.pace import Pace, pace
 from launch.record.rundir import Event, PlanRecord, RunDir, holder_of, is_study, names_in
 from launch.submit import stages
 

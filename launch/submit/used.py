@@ -12,7 +12,7 @@ from launch import own_command
 from launch.record import diagnose
 from launch.record.contents import Event, PlanRecord
 from launch.record.files import Unreadable
-from launch.record.pace import pace
+from launch.record.performance.pace import pace
 from launch.record.rundir import RunDir
 
 READER = "profiling.telemetry.used"  # started by name, as the sampler is

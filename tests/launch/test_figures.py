@@ -21,8 +21,8 @@ from launch.plan import figures as asked
 from launch.plan import patterns
 from launch.plan.request import Request
 from launch.plan.workload import Target
-from launch.record import figures, steps
 from launch.record.files import lines_from_end
+from launch.record.performance import figures, steps
 from launch.record.rundir import RunDir
 from launch.record.writing import publish_json
 from launch.submit import cutoff, efficiency, states

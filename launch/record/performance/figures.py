@@ -10,9 +10,9 @@ from launch.errors import Refusal
 from launch.plan import figures, patterns
 from launch.plan.figures import Figure, Scaling
 from launch.plan.plan import Plan
-from launch.record import printed
 from launch.record.contents import PlanRecord, Result
 from launch.record.files import Unreadable
+from launch.record.performance import printed
 from launch.record.rundir import RunDir
 
 UNIT = "examples/s"

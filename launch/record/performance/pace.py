@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from launch.record.contents import StepRecord
-from launch.record.figures import UNCOUNTED, UNIT
 from launch.record.files import Unreadable, read_end
+from launch.record.performance.figures import UNCOUNTED, UNIT
+from launch.record.performance.steps import StepReader, of_rank0
 from launch.record.rundir import RunDir
-from launch.record.steps import StepReader, of_rank0
 
 _TAIL = 65536  # bytes of steps/ that are read: some hundred steps
 _WINDOW_S = 20.0  # over which the throughput is averaged
