@@ -19,7 +19,7 @@ from launch.node import stop
 from launch.node.rank import Rank, environment
 from launch.plan.inherited import without_identity
 from launch.plan.plan import Plan
-from launch.record import diagnose
+from launch.record.failures import diagnose
 from launch.record.files import read_lines
 from launch.record.rundir import RunDir
 from launch.record.writing import append_line

@@ -14,7 +14,7 @@ from launch.node import stop
 from launch.plan import inherited
 from launch.plan.allocation import Allocation
 from launch.plan.plan import Plan
-from launch.record import diagnose
+from launch.record.failures import diagnose
 from launch.record.rundir import RunDir
 
 _LEAVING_S = 15.0  # for srun, which waits for its tasks to be killed

@@ -14,7 +14,7 @@ from launch.plan import allocation
 from launch.plan.allocation import Allocation
 from launch.plan.plan import Plan
 from launch.record import environment
-from launch.record.diagnose import handles_warning
+from launch.record.failures.diagnose import handles_warning
 from launch.record.files import open_file
 from launch.record.rundir import RunDir
 

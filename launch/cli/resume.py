@@ -15,7 +15,7 @@ from launch.cli.names import Named
 from launch.errors import Refusal, command
 from launch.plan import hostlist, options
 from launch.plan.plan import Plan
-from launch.record import bad_nodes
+from launch.record.failures import bad_nodes
 from launch.record.rundir import RunDir, is_study, names_in, read_index
 from launch.submit import current_code, jobs, restore, revise, stages, states, study, workflow
 from launch.submit.lock import Hold, alone

@@ -22,7 +22,7 @@ from launch.cli.names import Named
 from launch.errors import Refusal, command
 from launch.plan import options
 from launch.plan.walltime import clock
-from launch.record import bad_nodes
+from launch.record.failures import bad_nodes
 from launch.record.files import Unreadable
 from launch.record.performance.figures import UNIT
 from launch.record.rundir import INDEX, RunDir, is_study, read_index

@@ -130,7 +130,7 @@ def end(run: RunDir, status: int, reason: str | None = None, made: int = 1) -> s
     str
         "done", "stopped" or "failed".
     """
-    from launch.record import diagnose, hang  # imported late, here and below: no rank waits for this
+    from launch.record.failures import diagnose, hang  # imported late, here and below: no rank waits for this
     from launch.record.performance import figures, steps
 
     plan = run.plan()
@@ -283,7 +283,7 @@ def _begun(run: RunDir, plan: Plan, submission: int | None) -> int:
 
 def _end(run: RunDir, plan: Plan, status: int, asked: bool) -> int:
     """End an attempt in a job, and requeue the job if the run continues; return the exit status of the script."""
-    from launch.record import diagnose
+    from launch.record.failures import diagnose
 
     made = _made(run, (run.events("started") or [{}])[-1].get("submission"), 1)
     outcome = end(run, status, reason := why_ended(run, status, asked), made)
@@ -306,7 +306,7 @@ def why_ended(run: RunDir, status: int, asked: bool = False) -> str | None:
 
     ``asked`` says whether the script was asked to end.
     """
-    from launch.record import diagnose
+    from launch.record.failures import diagnose
 
     reason = diagnose.ended_by_slurm(run)
     if reason is None and (status or asked):  # Slurm keeps what it says of an array task elsewhere

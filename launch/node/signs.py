@@ -6,7 +6,7 @@ import signal
 from typing import Any
 
 from launch.node import processes, pulse
-from launch.record import hang
+from launch.record.failures import hang
 from launch.record.rundir import RunDir
 
 _USES = 0.05

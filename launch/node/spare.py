@@ -5,7 +5,7 @@ from typing import Any
 from launch.node import slurm_job
 from launch.plan import hostlist
 from launch.plan.plan import Plan
-from launch.record import bad_nodes, diagnose, hang
+from launch.record.failures import bad_nodes, diagnose, hang
 from launch.record.rundir import RunDir
 from launch.record.writing import publish
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from launch.node import processes, stacks, suspects
 from launch.node.signs import Watched
-from launch.record import hang
+from launch.record.failures import hang
 from launch.record.files import Unreadable
 from launch.record.rundir import RunDir
 from launch.record.writing import publish_json

@@ -89,7 +89,7 @@ def main(argv: list[str]) -> int:
     except SystemExit as ending:
         world.note(run, rank, attempt)
         status = ending.code & 0xFF if isinstance(ending.code, int) else int(ending.code is not None)
-        from launch.record import diagnose  # late, here and below: not needed before the program starts
+        from launch.record.failures import diagnose  # late, here and below: not needed before the program starts
 
         if status == stop.STOPPED and diagnose.handles_warning(run):
             # The first rank to leave makes srun end the others; that signal must not replace their own way of ending.

@@ -10,8 +10,9 @@ from typing import Any, TextIO
 from launch.errors import command
 from launch.plan.plan import Plan
 from launch.plan.walltime import clock
-from launch.record import bad_nodes, cooperation, diagnose, network
+from launch.record import cooperation, network
 from launch.record.activity import activity
+from launch.record.failures import bad_nodes, diagnose
 from launch.record.files import Unreadable, open_file
 from launch.record.performance import figures
 from launch.record.performance.pace import pace

@@ -14,7 +14,7 @@ from launch.plan.plan import Plan
 from launch.plan.shape import refuse_beyond_limits
 from launch.plan.site import Site
 from launch.plan.walltime import UNLIMITED, clock, hang_timeout, in_words, walltime
-from launch.record import hang
+from launch.record.failures import hang
 from launch.record.files import read_json
 from launch.record.rundir import RunDir
 from launch.record.writing import as_text, publish

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from launch import own_command
-from launch.record import diagnose
 from launch.record.contents import Event, PlanRecord
+from launch.record.failures import diagnose
 from launch.record.files import Unreadable
 from launch.record.performance.pace import pace
 from launch.record.rundir import RunDir

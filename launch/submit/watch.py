@@ -11,7 +11,8 @@ from pathlib import Path
 
 from launch.backends.scheduler import ENDED, QUEUED, Answer, Status, scheduler
 from launch.plan.plan import Plan
-from launch.record import cooperation, diagnose, network
+from launch.record import cooperation, network
+from launch.record.failures import diagnose
 from launch.record.job import Job, is_cancelled
 from launch.record.progress import Progress, closing
 from launch.record.rundir import RunDir

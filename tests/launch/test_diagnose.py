@@ -8,8 +8,8 @@ from plans import plan, run_of
 
 from launch.node import attempt
 from launch.plan.request import Request
-from launch.record import diagnose
-from launch.record.diagnose import first_failure, paragraph, suggestion
+from launch.record.failures import diagnose
+from launch.record.failures.diagnose import first_failure, paragraph, suggestion
 from launch.record.rundir import RunDir
 from launch.record.writing import append_line, publish_json
 

@@ -20,7 +20,8 @@ from launch.node.rank import Rank
 from launch.plan import site
 from launch.plan.plan import Plan
 from launch.plan.request import Request
-from launch.record import diagnose, environment, network
+from launch.record import environment, network
+from launch.record.failures import diagnose
 from launch.record.files import read_lines
 from launch.record.rundir import RunDir
 

@@ -16,7 +16,7 @@ from hangs import FIT
 from launched import ROOT, launch
 from mpi_program import MPICC
 
-from launch.record.hang import usual_step
+from launch.record.failures.hang import usual_step
 from launch.record.rundir import RunDir
 from launch.submit import study
 

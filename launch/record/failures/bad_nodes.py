@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from launch.errors import Refusal
 from launch.plan import hostlist
-from launch.record import diagnose
 from launch.record.contents import Event
+from launch.record.failures import diagnose
 from launch.record.rundir import RunDir
 
 GONE = "went away, and the job script with it"
