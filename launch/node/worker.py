@@ -51,7 +51,7 @@ def main(argv: list[str]) -> int:
     try:
         rank = who(plan)
         if plan.hang_s:
-            from launch.node import pulse, watching
+            from launch.node.hang import pulse, watching
 
             pulse.show(python=plan.kind != "program")
         copies = Copies(snapshot.copies(run))

@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 
 from launch import HOME
-from launch.node import processes, pulse
-from launch.node.signs import Watched
+from launch.node.hang import processes, pulse
+from launch.node.hang.signs import Watched
 from launch.record.rundir import RunDir
 
 _WAIT_S, _SETTLED_S = 3.0, 0.2  # for a rank to have written its stacks

@@ -19,5 +19,5 @@ def beside(run: RunDir, plan: Plan, rank: Rank, attempt: int, here: list[dict[st
     words = [str(run.path), str(rank.node), str(attempt), str(plan.hang_s), json.dumps(ranks)]
     with open("/dev/null", "rb") as nothing:
         detached.start(
-            own_command(sys.executable, "launch.node.watch", *words), nothing.fileno(), run.meeting / "watch.log"
+            own_command(sys.executable, "launch.node.hang.watch", *words), nothing.fileno(), run.meeting / "watch.log"
         )

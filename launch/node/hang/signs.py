@@ -5,7 +5,7 @@ import os
 import signal
 from typing import Any
 
-from launch.node import processes, pulse
+from launch.node.hang import processes, pulse
 from launch.record.failures import hang
 from launch.record.rundir import RunDir
 

@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from typing import Any
 
-from launch.node.processes import STATES
+from launch.node.hang.processes import STATES
 from launch.record.contents import Hang
 from launch.record.rundir import RunDir
 

@@ -1,4 +1,4 @@
-"""The watcher of a node:   launch.node.watch RUN NODE ATTEMPT TIMEOUT_S RANKS
+"""The watcher of a node:   launch.node.hang.watch RUN NODE ATTEMPT TIMEOUT_S RANKS
 
 Every few seconds it looks for signs of life of the node's ranks, and reports in meeting/ what it has seen. The first
 watcher that is present decides whether the run hangs: it does when no rank of the run has shown a sign of life for the
@@ -13,8 +13,8 @@ import sys
 import time
 from typing import Any
 
-from launch.node import processes, stacks, suspects
-from launch.node.signs import Watched
+from launch.node.hang import processes, stacks, suspects
+from launch.node.hang.signs import Watched
 from launch.record.failures import hang
 from launch.record.files import Unreadable
 from launch.record.rundir import RunDir
