@@ -19,8 +19,9 @@ from typing import Any
 
 from launch import INSIDE
 from launch.errors import Refusal
-from launch.node import failure, frameworks, gloo, pinning, program, rendezvous, sampling, stop, world
+from launch.node import failure, pinning, program, sampling, stop
 from launch.node.copies import Copies
+from launch.node.meeting import frameworks, gloo, rendezvous, world
 from launch.node.rank import Rank, environment, from_environment, rank_number
 from launch.node.waiting import until
 from launch.plan.plan import Plan

@@ -14,8 +14,8 @@ import pytest
 
 from launch import own_command
 from launch.errors import Refusal
-from launch.node import gloo
 from launch.node import network as looking
+from launch.node.meeting import gloo
 from launch.node.rank import Rank
 from launch.plan import site
 from launch.plan.plan import Plan

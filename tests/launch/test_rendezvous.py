@@ -20,9 +20,9 @@ from launched import ROOT, environment, launch
 from plans import LAPTOP, plan
 
 from launch.errors import Refusal
-from launch.node import rendezvous, rendezvous_server
+from launch.node.meeting import rendezvous, server
+from launch.node.meeting.server import RendezvousServer, knock
 from launch.node.rank import Rank
-from launch.node.rendezvous_server import RendezvousServer, knock
 from launch.plan.request import Request
 from launch.record.files import read_json
 from launch.record.rundir import RunDir
@@ -114,7 +114,7 @@ def test_one_rank_needs_no_horovod(tmp_path: Path):
 CHIEF_AND_OTHERS = """
 import json, sys, threading, urllib.request
 from pathlib import Path
-from launch.node import rendezvous
+from launch.node.meeting import rendezvous
 from launch.plan.plan import Plan
 from launch.node.rank import Rank
 plan, meeting = Plan.from_json(json.loads(sys.argv[1])), Path(sys.argv[2])
@@ -194,7 +194,7 @@ def test_closed_it_answers_nobody(server: RendezvousServer):
 # A process with the usual number of descriptors, whose server meets more idle connections than that.
 FLOODED = """
 import resource, sys
-from launch.node.rendezvous_server import RendezvousServer
+from launch.node.meeting.server import RendezvousServer
 resource.setrlimit(resource.RLIMIT_NOFILE, (1024, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 server = RendezvousServer(["127.0.0.1"])
 print(server.places[0][1], server.secret, flush=True)

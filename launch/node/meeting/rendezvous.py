@@ -24,7 +24,7 @@ from launch.record.files import read_json
 from launch.record.writing import publish
 
 if TYPE_CHECKING:
-    from launch.node.rendezvous_server import RendezvousServer
+    from launch.node.meeting.server import RendezvousServer
 
 _server: "RendezvousServer | None" = None  # the chief's
 _marks: list[socket.socket] = []
@@ -103,7 +103,7 @@ def close() -> None:
 
 def horovod(rank: Rank, address: str, port: int, secret: str) -> dict[str, str]:
     """The variables from which Horovod starts a rank over Gloo."""
-    from launch.node.rendezvous_server import address_for_horovod
+    from launch.node.meeting.server import address_for_horovod
 
     values = {
         "RANK": rank.rank,
@@ -122,7 +122,7 @@ def horovod(rank: Rank, address: str, port: int, secret: str) -> dict[str, str]:
 
 
 def _serve(addresses: list[str]) -> tuple[list[tuple[str, int]], str]:
-    from launch.node.rendezvous_server import RendezvousServer
+    from launch.node.meeting.server import RendezvousServer
 
     global _server
     _server = RendezvousServer(addresses)
@@ -142,7 +142,7 @@ def _reach(places: list[tuple[str, int]], secret: str) -> tuple[tuple[str, int],
     """The first place at which the chief answers, and the address of this host on the way there."""
     if not secret:
         return places[0], places[0][0]
-    from launch.node.rendezvous_server import knock  # importing HTTP takes time
+    from launch.node.meeting.server import knock  # importing HTTP takes time
 
     refusals = []
     for address, port in places:

@@ -10,7 +10,7 @@ import time
 from types import ModuleType
 from typing import Any
 
-from launch.node import imports
+from launch.node.meeting import imports
 
 _MODULE = "horovod.common.basics"  # where ``hvd.init`` is, whatever the framework
 _POLL_S = 0.02

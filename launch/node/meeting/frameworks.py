@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from types import ModuleType
 
-from launch.node import imports, rendezvous
+from launch.node.meeting import imports, rendezvous
 from launch.node.rank import Rank
 from launch.node.waiting import until
 from launch.plan.plan import Plan
