@@ -19,9 +19,10 @@ from typing import Any
 
 from launch import INSIDE
 from launch.errors import Refusal
-from launch.node import failure, pinning, program, sampling, stop
-from launch.node.copies import Copies
+from launch.node import failure, pinning, sampling, stop
 from launch.node.meeting import frameworks, gloo, rendezvous, world
+from launch.node.program import python
+from launch.node.program.copies import Copies
 from launch.node.rank import Rank, environment, from_environment, rank_number
 from launch.node.waiting import until
 from launch.plan.plan import Plan
@@ -85,7 +86,7 @@ def main(argv: list[str]) -> int:
         if plan.kind == "program":
             _run_child(run, plan, rank, attempt)
         else:
-            program.run(list(plan.entry), plan.cwd, ours, copies)
+            python.run(list(plan.entry), plan.cwd, ours, copies)
             world.note(run, rank, attempt)
     except SystemExit as ending:
         world.note(run, rank, attempt)
@@ -107,7 +108,7 @@ def main(argv: list[str]) -> int:
         import traceback
 
         refused = isinstance(error, Refusal)  # its message is enough
-        trace = program.without_ours(error.__traceback__)
+        trace = python.without_ours(error.__traceback__)
         lines = "" if refused else "".join(traceback.format_exception(type(error), error, trace))
         name, said = type(error).__name__, _text(error)
         text = said if refused else f"{name}: {said}" if said else name
@@ -142,7 +143,7 @@ def _keep_environment() -> None:
 
 def _run_child(run: RunDir, plan: Plan, rank: Rank, attempt: int) -> None:
     """Run a program that is not Python; if a signal ends it, the same signal ends this process."""
-    from launch.node import child
+    from launch.node.program import child
 
     alone = plan.backend == "local" and "OMPI_COMM_WORLD_RANK" not in os.environ
     try:

@@ -20,7 +20,8 @@ from launched import ROOT, environment, launch
 from plans import LAPTOP, plan
 
 from launch.errors import Refusal
-from launch.node.meeting import rendezvous, server
+from launch.node.meeting import rendezvous
+from launch.node.meeting import server as rendezvous_server
 from launch.node.meeting.server import RendezvousServer, knock
 from launch.node.rank import Rank
 from launch.plan.request import Request

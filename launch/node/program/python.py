@@ -14,7 +14,7 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from typing import Any
 
 from launch import AT_START, HOME, INSIDE, PACKAGES, START, USERS_PATH, add_users_workloads, is_toolkit
-from launch.node.copies import Copies
+from launch.node.program.copies import Copies
 
 
 def run(words: list[str], cwd: str, ours: bool, copies: Copies) -> None:
@@ -68,7 +68,7 @@ def without_ours(trace: types.TracebackType | None) -> types.TracebackType | Non
     return trace
 
 
-_NODE = os.path.join(os.path.dirname(__file__), "")
+_NODE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 
 
 def _module(name: str) -> tuple[ModuleSpec, types.CodeType]:
