@@ -63,7 +63,7 @@ def main(argv: list[str]) -> int:
 
 
 def _advise(named: Sequence[Path], as_objects: bool) -> int:
-    from launch.submit import advice
+    from launch.submit.advice import advice
 
     alone = {path.absolute() for path in named}
     folders: list[Path] = []

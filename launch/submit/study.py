@@ -266,7 +266,7 @@ def run(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, throttle: i
 
 def _advise(folder: Path) -> None:
     """Print what to ask for next time, if that gains something. Files that cannot be read are reported elsewhere."""
-    from launch.submit import advice
+    from launch.submit.advice import advice
 
     with contextlib.suppress(Refusal, OSError):
         if gain := advice.brief(folder):

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from launch.errors import command
 from launch.record.rundir import RunDir, is_study, read_index
 from launch.record.table import aligned
-from launch.submit import best_nodes, findings, used
-from launch.submit.findings import Finding
+from launch.submit.advice import best_nodes, findings, used
+from launch.submit.advice.findings import Finding
 
 
 class Advice(NamedTuple):

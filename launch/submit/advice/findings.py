@@ -13,8 +13,8 @@ from launch.errors import Refusal
 from launch.plan import site
 from launch.plan.walltime import UNLIMITED, clock, walltime
 from launch.record.sizes import text as size
-from launch.submit import used
-from launch.submit.used import LEAST_S, Use
+from launch.submit.advice import used
+from launch.submit.advice.used import LEAST_S, Use
 
 MARGIN = 1.5
 """Factor on the most time or memory that was used: the next run may meet slower nodes, and memory is read only at
