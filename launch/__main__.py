@@ -32,9 +32,10 @@ from launch.plan.resolve import default_name
 from launch.plan.shape import this_machine
 from launch.plan.sweep import from_words as axes_of_words
 from launch.record.redact import without_secrets
-from launch.submit import order, study
+from launch.submit import order
 from launch.submit.create import Taken
 from launch.submit.order import Order
+from launch.submit.study import planning
 
 DEFINITION = ".toml"
 """The end of a word that is the path of a definition."""
@@ -88,7 +89,7 @@ def _launch(given: dict[str, Any], rest: list[str], now: datetime.datetime) -> i
         planned = workflow.plan(asked, orders, here, this_machine(), now)
     else:
         planned = order.plan(orders[0], here, this_machine(), now)
-    study.refuse_beyond_budget(planned.jobs, asked.budget)
+    planning.refuse_beyond_budget(planned.jobs, asked.budget)
     if os.path.lexists(planned.folder) and not asked.dry_run:
         raise Taken(planned.folder)
     chosen = _effective(own.values, orders)

@@ -22,7 +22,8 @@ from launch.plan import options
 from launch.record import job as record
 from launch.record.job import Job
 from launch.record.rundir import RunDir
-from launch.submit import jobs, lock, stages, states, study
+from launch.submit import jobs, lock, stages, states
+from launch.submit.study import folders
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +79,8 @@ def main(argv: list[str]) -> int:
 
 def _whole(paths: Sequence[Path], named: set[Path]) -> set[Path]:
     """The workflows, studies and single runs that are named as a whole, or are in a named folder."""
-    folders = {folder.absolute() for path in paths for folder in (path.parent.parent, path.parent, path)}
-    held = {f for f in folders if stages.is_workflow(f) or f == study.holder(f)}
+    above = {folder.absolute() for path in paths for folder in (path.parent.parent, path.parent, path)}
+    held = {f for f in above if stages.is_workflow(f) or f == folders.holder(f)}
     return {folder for folder in held if named & {folder, *folder.parents}}
 
 

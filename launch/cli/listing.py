@@ -17,7 +17,8 @@ from launch.cli import status
 from launch.cli.names import Named
 from launch.plan import options
 from launch.record.rundir import is_study
-from launch.submit import eta, states
+from launch.submit import states
+from launch.submit.study import eta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

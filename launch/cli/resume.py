@@ -17,8 +17,9 @@ from launch.plan import hostlist, options
 from launch.plan.plan import Plan
 from launch.record.failures import bad_nodes
 from launch.record.rundir import RunDir, is_study, names_in, read_index
-from launch.submit import current_code, jobs, restore, revise, stages, states, study, workflow
+from launch.submit import current_code, jobs, revise, running, stages, states, workflow
 from launch.submit.lock import Hold, alone
+from launch.submit.study import folders, restore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +89,7 @@ def go_on(folder: Path, chosen: Options, hold: Hold) -> int:
         if is_study(folder):
             print(f"{len(idle)} of the runs of {folder} {'is' if len(idle) == 1 else 'are'} to be run", flush=True)
         throttle = (read_index(folder) or {}).get("throttle")
-        status = study.run(study.holder(folder), idle, how, throttle, hold)
+        status = running.run(folders.holder(folder), idle, how, throttle, hold)
         return 2 if broken and not status else status
 
 

@@ -27,8 +27,9 @@ from launch.record.files import Unreadable
 from launch.record.performance.figures import UNIT
 from launch.record.rundir import INDEX, RunDir, is_study, read_index
 from launch.record.table import aligned, on_a_line
-from launch.submit import efficiency, eta, states
-from launch.submit.naming import shown
+from launch.submit import states
+from launch.submit.study import efficiency, eta
+from launch.submit.study.naming import shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,8 +17,8 @@ from launch.record.code.sources import Sources
 from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
 from launch.record.table import aligned, on_a_line
-from launch.submit import study
-from launch.submit.naming import shown
+from launch.submit.study import planning
+from launch.submit.study.naming import shown
 
 
 def text(facts: Mapping[str, str], table: Sequence[Sequence[str]] = ()) -> str:
@@ -57,7 +57,7 @@ def run_facts(
 
 
 def study_facts(
-    found: Sequence[study.Point],
+    found: Sequence[planning.Point],
     plans: Sequence[Plan],
     jobs: Sequence[Plan],
     asked: Request,
@@ -77,11 +77,11 @@ def study_facts(
     cutoff = (
         {"stop below": f"larger points are not made once the efficiency of one is below {least:g}"} if least else {}
     )
-    hours, unit = study.cost(jobs)
+    hours, unit = planning.cost(jobs)
     cost = f"{hours:.4g} {unit} at most" if hours is not None else "not known without a limit of --time"
     whole = " each"
     if first.pack:
-        cost += f" ({study.cost(plans)[0]:.4g} as a job for each run)"
+        cost += f" ({planning.cost(plans)[0]:.4g} as a job for each run)"
         one = "smallest" if least else "largest"
         whole += (
             f", {clock(jobs[0].time_s or 0)} in all: {jobs[0].nodes} nodes, the runs one after the other, {one} first"
@@ -150,7 +150,7 @@ def _backend(plans: Sequence[Plan], asked: Request, within: Allocation | None) -
     return text + "; what is under way when it ends is ended" * bool(within and asked.detach)
 
 
-def _command(point: study.Point, planned: Plan) -> dict[str, str]:
+def _command(point: planning.Point, planned: Plan) -> dict[str, str]:
     """Where the values of a point appear among the words of a program."""
     if planned.kind == "workload" or not point.values:
         return {}
@@ -236,8 +236,8 @@ def _spare(plans: Sequence[Plan]) -> dict[str, str]:
     spare = plans[0].spare_nodes
     if not spare:
         return {}
-    hours, unit = study.cost(plans)
-    without, _ = study.cost([dataclasses.replace(plan, spare_nodes=0) for plan in plans])
+    hours, unit = planning.cost(plans)
+    without, _ = planning.cost([dataclasses.replace(plan, spare_nodes=0) for plan in plans])
     cost = f", {hours:.4g} {unit} at most with them, {without:.4g} without" if hours and without else ""
     return {"spare nodes": f"{spare} more in each job, for the attempts after one that a node has ended{cost}"}
 

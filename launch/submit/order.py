@@ -26,8 +26,9 @@ from launch.record.code.tree import refuse_too_large
 from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
 from launch.record.writing import as_text, publish
-from launch.submit import describe, jobs, study
+from launch.submit import describe, jobs, running
 from launch.submit.create import whole
+from launch.submit.study import folders, planning
 
 if TYPE_CHECKING:
     from launch.submit.lock import Hold
@@ -82,7 +83,7 @@ class Planned:
     order: Order
     folder: Path
     plans: Sequence[Plan]
-    points: Sequence[study.Point] = ()  # points of a study, one for each plan
+    points: Sequence[planning.Point] = ()  # points of a study, one for each plan
 
     @property
     def runs(self) -> list[tuple[RunDir, Plan]]:
@@ -161,10 +162,10 @@ class Planned:
 
             packed.pack(staged)
         if self.points:
-            from launch.submit.asked import record
+            from launch.submit.study.asked import record
 
             request = record(self.order.asked, self.order.target, self.order.axes, self.plans[0])
-            study.write(folder, self.order.asked, self.points, self.plans, self.sources, request)
+            folders.write(folder, self.order.asked, self.points, self.plans, self.sources, request)
         else:
             from launch.record.code import snapshot  # imported late, here and below: a dry run does not need it
 
@@ -180,7 +181,7 @@ class Planned:
 
     def run(self, how: str, hold: Hold) -> int:
         """Begin, and unless ``how`` is "detach" stay to the end; return the exit status."""
-        return study.run(self.folder, self.runs, how, self.order.asked.throttle, hold)
+        return running.run(self.folder, self.runs, how, self.order.asked.throttle, hold)
 
 
 class Startable(Protocol):
@@ -262,8 +263,8 @@ def plan(order: Order, here: Site, machine: Machine, now: datetime.datetime) -> 
 def _plan(order: Order, here: Site, machine: Machine, now: datetime.datetime) -> Planned:
     asked = order.asked
     if asked.repeats != 1 or order.axes.vary:
-        points = study.points(order.axes, asked.repeats)
-        plans = study.plans(asked, order.target, points, here, machine, now)
+        points = planning.points(order.axes, asked.repeats)
+        plans = planning.plans(asked, order.target, points, here, machine, now)
         default = default_name(f"{order.target.short_name}-study", now)
         name = default if asked.name is None else refuse_bad_name(asked.name)
         packing.refuse_contradictions(asked, plans, study=True, watched=not asked.detach and not order.stage)
@@ -275,6 +276,6 @@ def _plan(order: Order, here: Site, machine: Machine, now: datetime.datetime) ->
             refuse_beyond_limits(here, job.partition, job.nodes, job.time_s, job.spare_nodes)
         return made
     nodes = int(order.axes.combinations()[0]["nodes"])
-    planned = study.planned(asked, nodes, here, order.target, machine, now)
+    planned = planning.planned(asked, nodes, here, order.target, machine, now)
     packing.refuse_contradictions(asked, [planned], study=False, watched=True)
     return Planned(order=order, folder=(asked.runs / planned.name).absolute(), plans=[planned])

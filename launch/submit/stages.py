@@ -9,7 +9,7 @@ from typing import NamedTuple, TypedDict
 from launch.errors import Refusal, nearest
 from launch.record.files import read_object
 from launch.record.writing import publish_json
-from launch.submit.study import runs_in
+from launch.submit.study.folders import runs_in
 
 INDEX = "workflow.json"
 """The file that makes a folder a workflow: it holds the stages, in order."""

@@ -17,9 +17,9 @@ from launch.record.job import Job, is_cancelled
 from launch.record.progress import Progress, closing
 from launch.record.rundir import RunDir
 from launch.record.writing import refuse_full_disk
-from launch.submit import eta
 from launch.submit import jobs as submission
 from launch.submit.cutoff import cut
+from launch.submit.study import eta
 
 _SETTLING_S = 10.0  # until what the nodes wrote is visible here, and an ended job has left the queue
 _SHOWN_S = 0.2

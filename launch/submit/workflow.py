@@ -23,11 +23,12 @@ from launch.plan.site import Site
 from launch.plan.workload import Target
 from launch.record.job import Job
 from launch.record.rundir import STATUS, read_index
-from launch.submit import jobs, order, stages, study
+from launch.submit import jobs, order, running, stages
 from launch.submit.create import whole
 from launch.submit.lock import Hold
 from launch.submit.order import Order, Planned
 from launch.submit.stages import Stage
+from launch.submit.study import folders, planning
 from launch.submit.watch import watch
 
 Unfinished = Sequence[tuple[Stage, jobs.Runs]]
@@ -54,7 +55,7 @@ class Workflow:
 
     def as_json(self, here: Site, why: str) -> dict[str, Any]:
         """The plan for programs: each stage as `launch.submit.order.Planned.as_json` gives it."""
-        hours, unit = study.cost(self.jobs)
+        hours, unit = planning.cost(self.jobs)
         parts = [
             {
                 "stage": each.order.stage,
@@ -73,7 +74,7 @@ class Workflow:
 
     def described(self, here: Site, why: str) -> str:
         """The plan as text."""
-        hours, unit = study.cost(self.jobs)
+        hours, unit = planning.cost(self.jobs)
         orders = [stage.order for stage in self.stages]
         text = [
             f"workflow       {len(orders)} stages, {len(self.plans)} runs",
@@ -165,7 +166,7 @@ def run(folder: Path, how: str, hold: Hold, change: Callable[[Plan], Plan] = lam
     KeyboardInterrupt
         If the user asked for the end; nothing of the workflow is then running or waiting.
     """
-    lacking = [(stage, study.unfinished(stage.folder)) for stage in stages.read(folder)]
+    lacking = [(stage, folders.unfinished(stage.folder)) for stage in stages.read(folder)]
     lacking = [(stage, [(run, change(plan)) for run, plan in runs]) for stage, runs in lacking if runs]
     if not lacking:
         raise Refusal(f"all stages of {folder} are finished: there is nothing to go on with")
@@ -182,15 +183,15 @@ def run(folder: Path, how: str, hold: Hold, change: Callable[[Plan], Plan] = lam
     except KeyboardInterrupt:
         if waiting := [job for name, own in submitted.items() if name not in statuses for job in own]:
             jobs.end([(job, None) for job in waiting])
-        print(study.again(folder), flush=True)
+        print(running.again(folder), flush=True)
         raise
     count = len(stages.read(folder))
     print(
         f"\n{count - sum(status != 0 for status in statuses.values())} of {count} stages are done: {folder}", flush=True
     )
     if any(statuses.values()):
-        print(study.again(folder), flush=True)
-    return study.worst(statuses.values())
+        print(running.again(folder), flush=True)
+    return running.worst(statuses.values())
 
 
 def _with_folders(each: Order, folder: Path, before: set[str], names: Iterable[str]) -> Target:
@@ -218,7 +219,7 @@ def _submit(lacking: Unfinished, hold: Hold) -> dict[str, list[Job]]:
             print(f"stage          {stage.name}", flush=True)
             together += made
             submitted[stage.name] = [jobs.submit_one(job, hold) for job in made]
-            study.announce(submitted[stage.name])
+            running.announce(submitted[stage.name])
     return submitted
 
 
@@ -233,9 +234,9 @@ def _follow(
             print(f"\nstage {stage.name}", flush=True)
             if stage.name in submitted:
                 outcomes = watch(submitted[stage.name], how == "follow")
-                statuses[stage.name] = study.summary(stage.folder, outcomes)
+                statuses[stage.name] = running.summary(stage.folder, outcomes)
             else:
-                statuses[stage.name] = study.run(stage.folder, runs, how, _throttle(stage.folder), hold)
+                statuses[stage.name] = running.run(stage.folder, runs, how, _throttle(stage.folder), hold)
             if statuses[stage.name]:
                 what = "was stopped" if statuses[stage.name] == STATUS["stopped"] else "has failed"
                 causes[stage.name] = f"stage {stage.name} {what}"

@@ -14,7 +14,7 @@ from launch.plan.sweep import from_words
 from launch.plan.workload import Target
 from launch.record.rundir import RunDir
 from launch.record.writing import publish_json
-from launch.submit import study
+from launch.submit.study import folders, planning
 
 NOON = datetime.datetime(2026, 3, 1, 12, 0, 0)
 LAPTOP = site.from_table({"name": "laptop", "backend": "local"}, "laptop")
@@ -60,9 +60,9 @@ def slowing_study(folder: Path, here: site.Site, **asked: Any) -> Path:
     program = folder / "program.py"
     program.write_text(_RESULT)
     request = Request(nodes=(1, 2, 4), stop_below=0.75, time="5", backend=here.backend, **asked)
-    points = study.points(from_words((), request.nodes), 1)
-    made = study.plans(request, workload.find("tiny", []), points, here, EIGHT_CORES, NOON)
+    points = planning.points(from_words((), request.nodes), 1)
+    made = planning.plans(request, workload.find("tiny", []), points, here, EIGHT_CORES, NOON)
     plans = [dataclasses.replace(each, entry=(str(program),)) for each in made]
     (folder / "s").mkdir()
-    study.write(folder / "s", request, points, plans)
+    folders.write(folder / "s", request, points, plans)
     return folder / "s"

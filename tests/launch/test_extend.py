@@ -17,8 +17,9 @@ from launch.plan.sweep import Axes, from_words
 from launch.record.files import read_json
 from launch.record.rundir import RunDir
 from launch.record.writing import append_line
-from launch.submit import grow, order, restore
+from launch.submit import order
 from launch.submit.order import Order
+from launch.submit.study import grow, restore
 
 STEPS = """
 import json, os, time

@@ -8,10 +8,10 @@ from launched import launch
 from plans import EIGHT_CORES, LAPTOP, plan, run_of
 
 from launch.plan.request import Request
-from launch.record.rundir import RunDir
+from launch.record.rundir import INDEX, RunDir
 from launch.record.writing import append_line, publish_json
-from launch.submit import efficiency, states
-from launch.submit.study import INDEX
+from launch.submit import states
+from launch.submit.study import efficiency
 
 BEGUN = 1_700_000_000.0
 

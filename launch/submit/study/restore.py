@@ -4,10 +4,11 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from launch.plan.plan import Plan
 from launch.record.contents import StudyIndex
 from launch.record.rundir import RunDir, read_index
-from launch.submit import asked, study
 from launch.submit.create import whole
+from launch.submit.study import asked, folders
 
 
 def missing(folder: Path, index: StudyIndex) -> list[str]:
@@ -34,11 +35,11 @@ def put_back(folder: Path, only: Sequence[str] = ()) -> list[str]:
     return names
 
 
-def write(folder: Path, runs: Sequence[tuple[str, study.Plan]]) -> None:
+def write(folder: Path, runs: Sequence[tuple[str, Plan]]) -> None:
     """Make the folders of runs in the folder of their study, each completely or not at all."""
     for name, plan in runs:
         if (folder / name).is_dir():
             (folder / name).rmdir()  # an empty one
         job_name = name if plan.job_name == plan.name else plan.job_name
         with whole(folder / name, "run") as draft:
-            study.write_run(RunDir(draft), dataclasses.replace(plan, name=name, job_name=job_name))
+            folders.write_run(RunDir(draft), dataclasses.replace(plan, name=name, job_name=job_name))

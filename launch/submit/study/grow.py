@@ -17,7 +17,7 @@ from launch.plan.site import own_file
 from launch.plan.sweep import Axes, axis
 from launch.record.rundir import INDEX, RunDir, read_index
 from launch.record.writing import as_text, publish
-from launch.submit import asked, restore, study
+from launch.submit.study import asked, folders, planning, restore
 
 GROWS = {"nodes", "sweep", "repeats"}
 """The job options in which a study can grow; all runs of a study have the same other options."""
@@ -40,7 +40,7 @@ class Growth:
     folder: Path
     before: Mapping[str, Any]
     after: Mapping[str, Any]
-    runs: Sequence[tuple[study.Point, Plan]]
+    runs: Sequence[tuple[planning.Point, Plan]]
 
     @property
     def plans(self) -> list[Plan]:
@@ -78,7 +78,7 @@ def growth(folder: Path, given: Mapping[str, Any]) -> Growth:
     if repeats < of["repeats"]:
         raise Refusal(f"--repeats {repeats}: {folder} has {of['repeats']} of each point already: give more")
     known = asked.keys_of(index)
-    new = [point for point in study.points(axes, repeats) if asked.key_of(point) not in known]
+    new = [point for point in planning.points(axes, repeats) if asked.key_of(point) not in known]
     if not new:
         raise Refusal(f"{folder} has all of that already: give nodes, values or repeats that it does not have")
     for point in new:
@@ -88,7 +88,7 @@ def growth(folder: Path, given: Mapping[str, Any]) -> Growth:
     steps = [{name: list(values) for name, values in step.items()} for step in axes.steps]
     after = dict(index) | {
         "asked": {**of, "steps": steps, "repeats": repeats},
-        "runs": [*index["runs"], *(study.entry(point, point.name) for point in new)],
+        "runs": [*index["runs"], *(folders.entry(point, point.name) for point in new)],
     }
     return Growth(folder=folder, before=dict(index), after=after, runs=[planned[asked.key_of(point)] for point in new])
 

@@ -20,7 +20,7 @@ from launch.record.code import snapshot
 from launch.record.contents import Asked, StudyIndex
 from launch.record.files import Unreadable
 from launch.record.rundir import INDEX, RunDir
-from launch.submit import study
+from launch.submit.study import planning
 
 Key = tuple[int, tuple[tuple[str, str], ...], int]
 """Nodes, values of the axes and repeat: identifies a run of a study."""
@@ -95,7 +95,7 @@ def axes_of(asked: Asked) -> Axes:
     return Axes(steps=tuples(asked["steps"]), only=tuples(asked["only"]), exclude=tuples(asked["exclude"]))
 
 
-def plans(folder: Path, index: StudyIndex, axes: Axes, repeats: int) -> dict[Key, tuple[study.Point, Plan]]:
+def plans(folder: Path, index: StudyIndex, axes: Axes, repeats: int) -> dict[Key, tuple[planning.Point, Plan]]:
     """The plans of all runs of a study with the given axes, made like those of its existing runs.
 
     Parameters
@@ -122,12 +122,12 @@ def plans(folder: Path, index: StudyIndex, axes: Axes, repeats: int) -> dict[Key
         if name in {field.name for field in dataclasses.fields(Plan)}
     }
     request = request_of(folder, asked)
-    points = study.points(axes, repeats)
+    points = planning.points(axes, repeats)
     try:
         with contextlib.chdir(shared["cwd"]):
             here = site.load(request.site or "")
             target = _target(folder, asked, request.container is not None)
-            made = study.plans(request, target, points, here, this_machine(), datetime.datetime.now())
+            made = planning.plans(request, target, points, here, this_machine(), datetime.datetime.now())
     except FileNotFoundError as error:
         raise Refusal(
             f"{error.filename}, from which {folder} was launched, is gone: put it back, and try again"
@@ -137,7 +137,7 @@ def plans(folder: Path, index: StudyIndex, axes: Axes, repeats: int) -> dict[Key
     return found
 
 
-def key_of(point: study.Point) -> Key:
+def key_of(point: planning.Point) -> Key:
     """The key of a point in its study."""
     return point.nodes, point.values, point.repeat
 
@@ -159,7 +159,7 @@ def _target(folder: Path, asked: Asked, contained: bool) -> Target:
     return workload.find(name, words, contained=contained)
 
 
-def _refuse_others(folder: Path, index: StudyIndex, found: Mapping[Key, tuple[study.Point, Plan]]) -> None:
+def _refuse_others(folder: Path, index: StudyIndex, found: Mapping[Key, tuple[planning.Point, Plan]]) -> None:
     """Make sure that an existing run would have the same plan today. The run is one with the fewest ranks, on which
     others depend."""
     there = [(key, name) for key, name in keys_of(index).items() if (folder / name / "run.json").exists()]
