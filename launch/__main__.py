@@ -84,7 +84,7 @@ def _launch(given: dict[str, Any], rest: list[str], now: datetime.datetime) -> i
         streams.outlive_readers()
     how = "detach" if asked.detach else "follow" if asked.follow and not asked.wait else "wait"
     if orders[0].stage:
-        from launch.submit import workflow
+        from launch.submit.workflow import workflow
 
         planned = workflow.plan(asked, orders, here, this_machine(), now)
     else:

@@ -22,8 +22,9 @@ from launch.plan import options
 from launch.record import job as record
 from launch.record.job import Job
 from launch.record.rundir import RunDir
-from launch.submit import jobs, lock, stages, states
+from launch.submit import jobs, lock, states
 from launch.submit.study import folders
+from launch.submit.workflow import stages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,7 @@ from launch.plan.resolve import default_name, refuse_bad_name
 from launch.plan.sweep import Axes, axis, with_nodes
 from launch.record.files import open_file
 from launch.submit.order import Order
-from launch.submit.stages import in_order
+from launch.submit.workflow.stages import in_order
 
 FOLDER = Path(HOME, "jobs")
 

@@ -17,9 +17,10 @@ from launch.plan import hostlist, options
 from launch.plan.plan import Plan
 from launch.record.failures import bad_nodes
 from launch.record.rundir import RunDir, is_study, names_in, read_index
-from launch.submit import current_code, jobs, revise, running, stages, states, workflow
+from launch.submit import current_code, jobs, revise, running, states
 from launch.submit.lock import Hold, alone
 from launch.submit.study import folders, restore
+from launch.submit.workflow import loop, stages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +85,7 @@ def go_on(folder: Path, chosen: Options, hold: Hold) -> int:
         print(f"code           {'as it is now: ' * (chosen.code == 'current')}{line}", flush=True)
     with revise.recorded(before, after):
         if is_workflow:
-            return workflow.run(folder, how, hold, change)
+            return loop.run(folder, how, hold, change)
         idle = [(run, change(plan)) for run, plan in after]
         if is_study(folder):
             print(f"{len(idle)} of the runs of {folder} {'is' if len(idle) == 1 else 'are'} to be run", flush=True)

@@ -23,7 +23,8 @@ from launch.record import removing, sizes
 from launch.record.code import snapshot
 from launch.record.rundir import INDEX, PREDICTIONS, RunDir, holder_of, is_study, read_index
 from launch.record.table import aligned
-from launch.submit import lock, stages, states
+from launch.submit import lock, states
+from launch.submit.workflow import stages
 
 _BESIDE = (
     "jobs", "report", "code.patch", "code.json", PREDICTIONS, lock.FILE, lock.ORDERS, "workflow.log", INDEX,

@@ -34,7 +34,7 @@ from launch.record.job import Job
 from launch.record.performance.figures import UNIT, of_result, so_far
 from launch.record.performance.pace import Pace, pace
 from launch.record.rundir import Event, PlanRecord, RunDir, holder_of, is_study, names_in
-from launch.submit import stages
+from launch.submit.workflow import stages
 
 UNDER_WAY = ("queued", "running", "unknown")
 BROKEN = ("damaged", "unreadable")

@@ -19,7 +19,8 @@ from launch.plan.request import Request
 from launch.record.files import read_json
 from launch.record.rundir import RunDir
 from launch.record.writing import publish_json
-from launch.submit import revise, stages, states
+from launch.submit import revise, states
+from launch.submit.workflow import stages
 
 PROGRAM = "import os, sys\nprint(os.environ['LAUNCH_SEED'], sys.argv[1:])\n"
 

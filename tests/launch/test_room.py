@@ -16,7 +16,8 @@ from launch.plan.request import Request
 from launch.plan.sweep import from_words
 from launch.record.rundir import RunDir
 from launch.record.writing import publish_json
-from launch.submit import lock, order, stages
+from launch.submit import lock, order
+from launch.submit.workflow import stages
 
 
 def a_run(path: Path, done: bool = True) -> RunDir:

@@ -20,8 +20,9 @@ from launch.plan.plan import Plan
 from launch.plan.request import Request
 from launch.plan.workload import Target
 from launch.record.files import read_json
-from launch.submit import order, workflow
+from launch.submit import order
 from launch.submit.study import planning
+from launch.submit.workflow import workflow
 
 PROGRAM = "/home/u/program.py"
 

@@ -9,7 +9,7 @@ from launch import own_command
 from launch.errors import command
 from launch.record.files import Unreadable, read_json
 from launch.record.rundir import read_index
-from launch.submit.stages import is_workflow
+from launch.submit.workflow.stages import is_workflow
 
 
 def of(folder: Path) -> str:
