@@ -24,8 +24,8 @@ from launch.plan.shape import (
     refuse_too_many,
 )
 from launch.plan.site import Site, own_file
+from launch.plan.target.workload import TRAINER, Target
 from launch.plan.walltime import clock, hang_timeout, walltime
-from launch.plan.workload import TRAINER, Target
 
 
 def resolve(request: Request, nodes: int, site: Site, target: Target, machine: Machine, now: datetime.datetime) -> Plan:

@@ -20,7 +20,7 @@ from launch.plan.resolve import default_name, refuse_bad_name
 from launch.plan.shape import Machine, refuse_beyond_limits, refuse_too_many, runs_at_once
 from launch.plan.site import Site
 from launch.plan.sweep import Axes
-from launch.plan.workload import Target
+from launch.plan.target.workload import Target
 from launch.record.code import sources
 from launch.record.code.tree import refuse_too_large
 from launch.record.redact import without_secrets

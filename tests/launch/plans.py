@@ -5,13 +5,14 @@ import datetime
 from pathlib import Path
 from typing import Any
 
-from launch.plan import site, workload
+from launch.plan import site
 from launch.plan.plan import Plan
 from launch.plan.request import Request
 from launch.plan.resolve import resolve
 from launch.plan.shape import Machine
 from launch.plan.sweep import from_words
-from launch.plan.workload import Target
+from launch.plan.target import workload
+from launch.plan.target.workload import Target
 from launch.record.rundir import RunDir
 from launch.record.writing import publish_json
 from launch.submit.study import folders, planning

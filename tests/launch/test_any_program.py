@@ -16,7 +16,7 @@ import pytest
 from launched import ROOT, Launched, environment, facts, gone, launch, until
 from mpi_program import MPICC, compiled, needs_mpi
 
-from launch.plan import cooperation
+from launch.plan.target import cooperation
 from launch.record.cooperation import expected, seen
 from launch.record.files import read_json
 from launch.record.rundir import RunDir

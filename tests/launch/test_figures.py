@@ -20,7 +20,7 @@ from launch.errors import Refusal
 from launch.plan import figures as asked
 from launch.plan import patterns
 from launch.plan.request import Request
-from launch.plan.workload import Target
+from launch.plan.target.workload import Target
 from launch.record.files import lines_from_end
 from launch.record.performance import figures, steps
 from launch.record.rundir import RunDir

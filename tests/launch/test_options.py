@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from launch.cli.verbs import VERBS
 from launch.errors import Refusal
-from launch.plan import option_help, options, typed, workload
+from launch.plan import option_help, options, typed
 from launch.plan.request import Request
+from launch.plan.target import workload
 from profiling.cli import export
 
 

@@ -19,7 +19,7 @@ from launch.errors import Refusal
 from launch.plan.allocation import Allocation
 from launch.plan.request import Request
 from launch.plan.shape import Machine, refuse_too_many, runs_at_once
-from launch.plan.workload import Target
+from launch.plan.target.workload import Target
 from launch.record.rundir import RunDir
 from launch.submit.study import folders, planning
 

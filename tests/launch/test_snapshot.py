@@ -11,7 +11,7 @@ from plans import LAPTOP, plan, run_of
 from projects import git, launched, repository
 
 from launch.errors import Refusal
-from launch.plan.workload import Target
+from launch.plan.target.workload import Target
 from launch.record.code import patch, snapshot, sources
 from launch.record.code.tree import refuse_too_large
 from launch.record.rundir import RunDir

@@ -13,8 +13,9 @@ from launched import Launched, facts, launch, until
 from plans import CLUSTER, EIGHT_CORES, NOON
 
 from launch.errors import Refusal
-from launch.plan import sweep, workload
+from launch.plan import sweep
 from launch.plan.request import Request
+from launch.plan.target import workload
 from launch.record.files import read_json, read_lines
 from launch.record.rundir import RunDir
 from launch.record.writing import publish

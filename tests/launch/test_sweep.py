@@ -15,10 +15,11 @@ from plans import CLUSTER, EIGHT_CORES, NOON
 
 from launch.cli import definition
 from launch.errors import Refusal
-from launch.plan import sweep, workload
+from launch.plan import sweep
 from launch.plan.plan import Plan
 from launch.plan.request import Request
-from launch.plan.workload import Target
+from launch.plan.target import workload
+from launch.plan.target.workload import Target
 from launch.record.files import read_json
 from launch.submit import order
 from launch.submit.study import planning

@@ -56,7 +56,7 @@ def variables(plan: Plan, rank: Rank, meeting: Path, attempt: int, patience_s: f
 
 def _may_ask(plan: Plan) -> bool:
     """Whether the program may read TF_CONFIG. To set it, all ranks wait for each other, which must not be in vain."""
-    from launch.plan.cooperation import BY_NUMBER
+    from launch.plan.target.cooperation import BY_NUMBER
 
     by_others = plan.cooperation not in (None, "", BY_NUMBER) and "tf.distribute" not in str(plan.cooperation)
     return not plan.independent and not by_others

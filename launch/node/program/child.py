@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from launch.errors import Refusal
 from launch.node import stop
-from launch.plan import executable
+from launch.plan.target import executable
 
 _PASSED_ON = {
     signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM,

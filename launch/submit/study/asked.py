@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from launch.errors import Refusal
-from launch.plan import inherited, options, site, workload
+from launch.plan import inherited, options, site
 from launch.plan.plan import Plan
 from launch.plan.request import Request
 from launch.plan.shape import this_machine
 from launch.plan.sweep import Axes
-from launch.plan.workload import Target
+from launch.plan.target import workload
+from launch.plan.target.workload import Target
 from launch.record.code import snapshot
 from launch.record.contents import Asked, StudyIndex
 from launch.record.files import Unreadable

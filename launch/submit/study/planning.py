@@ -12,7 +12,7 @@ from launch.plan.resolve import resolve
 from launch.plan.shape import Machine
 from launch.plan.site import Site
 from launch.plan.sweep import Axes, refuse_too_large
-from launch.plan.workload import Target
+from launch.plan.target.workload import Target
 from launch.submit.study.naming import names
 
 

@@ -11,13 +11,13 @@ from typing import Any
 
 from launch.backends.scheduler import scheduler
 from launch.errors import Refusal, nearest
-from launch.plan.placeholders import fill
 from launch.plan.plan import Plan
 from launch.plan.request import Request
 from launch.plan.resolve import refuse_bad_name
 from launch.plan.shape import Machine
 from launch.plan.site import Site
-from launch.plan.workload import Target
+from launch.plan.target.placeholders import fill
+from launch.plan.target.workload import Target
 from launch.submit import order
 from launch.submit.create import whole
 from launch.submit.lock import Hold

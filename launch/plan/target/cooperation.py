@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from launch import HOME, USERS_PATH
-from launch.plan import elf, executable
+from launch.plan.target import elf, executable
 
 if TYPE_CHECKING:
     import ast  # takes milliseconds, and is needed only for scripts

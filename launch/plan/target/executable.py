@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from launch.errors import Refusal
-from launch.plan import elf
+from launch.plan.target import elf
 
 _HEAD = 4096  # bytes that show what a file is
 _SCRIPT_MOST = 2**24  # most bytes of a script; larger files are data

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from launch import HOME, PACKAGES, USERS_PATH, add_users_workloads
 from launch.errors import Refusal, near, nearest
-from launch.plan import executable
+from launch.plan.target import executable
 
 TRAINER = "workloads.training.train"
 """The module that trains workloads. The launcher knows only its name."""

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from launch.errors import Refusal
-from launch.plan import executable, modules, options, placeholders
-from launch.plan.modules import TRAINER, known
+from launch.plan import options
+from launch.plan.target import executable, modules, placeholders
+from launch.plan.target.modules import TRAINER, known
 
 __all__ = ["TRAINER", "Kind", "Target", "asks_for_help", "config_class", "find", "kind", "known"]
 
@@ -36,7 +37,7 @@ class Target:
     folder : str
         The folder in which the module is found, if that is neither the working directory nor on the path.
     cooperation : str or None
-        What makes its ranks cooperate: see `launch.plan.cooperation`.
+        What makes its ranks cooperate: see `launch.plan.target.cooperation`.
     """
 
     kind: Kind
@@ -61,7 +62,7 @@ class Target:
         """Whether its ranks must be started as those of one MPI program."""
         if not self.cooperation:
             return False
-        from launch.plan import cooperation
+        from launch.plan.target import cooperation
 
         return cooperation.uses_mpi(self.cooperation)
 
@@ -141,7 +142,7 @@ def _config(what: Kind, name: str, arguments: tuple[str, ...]) -> Any:
 def _cooperation(what: Kind, name: str, arguments: tuple[str, ...]) -> str | None:
     if what == "workload":
         return None
-    from launch.plan import cooperation
+    from launch.plan.target import cooperation
 
     if what == "program":
         return cooperation.of_program(name, arguments)
