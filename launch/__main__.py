@@ -26,10 +26,11 @@ if __name__ == "__main__":
 from launch.cli import defaults, verbs
 from launch.cli.verbs import VERBS
 from launch.errors import Refusal, command, program
-from launch.plan import allocation, options, site
+from launch.plan import options, site
 from launch.plan.request import Request
 from launch.plan.resolve import default_name
 from launch.plan.shape import this_machine
+from launch.plan.slurm import allocation
 from launch.plan.sweep import from_words as axes_of_words
 from launch.plan.target import workload
 from launch.record.redact import without_secrets

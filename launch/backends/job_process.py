@@ -22,9 +22,9 @@ from launch.backends.room import Nodes, Place, Room, ThisMachine
 from launch.backends.supervise import Interrupted, execute
 from launch.errors import Refusal
 from launch.node import attempt, stop
-from launch.plan import allocation
 from launch.plan.plan import Plan
-from launch.plan.walltime import clock, exceeds
+from launch.plan.slurm import allocation
+from launch.plan.slurm.walltime import clock, exceeds
 from launch.record import job as jobs
 from launch.record.job import Job
 from launch.record.rundir import RunDir

@@ -17,8 +17,8 @@ from launch.backends import rank_command
 from launch.errors import Refusal
 from launch.node import stop
 from launch.node.rank import Rank, environment
-from launch.plan.inherited import without_identity
 from launch.plan.plan import Plan
+from launch.plan.slurm.inherited import without_identity
 from launch.record.failures import diagnose
 from launch.record.files import read_lines
 from launch.record.rundir import RunDir

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 from launch.backends import rank_command, slurm_queue, slurm_script
 from launch.node import stop
-from launch.plan import inherited
-from launch.plan.allocation import Allocation
 from launch.plan.plan import Plan
+from launch.plan.slurm import inherited
+from launch.plan.slurm.allocation import Allocation
 from launch.record.failures import diagnose
 from launch.record.rundir import RunDir
 

@@ -10,9 +10,9 @@ from launch.backends.processes import Ranks
 from launch.backends.step import Step
 from launch.errors import Refusal
 from launch.node import attempt, stop
-from launch.plan import allocation
-from launch.plan.allocation import Allocation
 from launch.plan.plan import Plan
+from launch.plan.slurm import allocation
+from launch.plan.slurm.allocation import Allocation
 from launch.record import environment
 from launch.record.failures.diagnose import handles_warning
 from launch.record.files import open_file

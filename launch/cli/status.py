@@ -21,7 +21,7 @@ from typing import Any
 from launch.cli.names import Named
 from launch.errors import Refusal, command
 from launch.plan import options
-from launch.plan.walltime import clock
+from launch.plan.slurm.walltime import clock
 from launch.record.failures import bad_nodes
 from launch.record.files import Unreadable
 from launch.record.performance.figures import UNIT

@@ -11,7 +11,7 @@ from typing import Any
 
 from launch import HOME, PACKAGES
 from launch.errors import Refusal
-from launch.plan import container, figures, inherited, options
+from launch.plan import container, figures, options
 from launch.plan.plan import Plan
 from launch.plan.request import Request
 from launch.plan.shape import (
@@ -24,8 +24,9 @@ from launch.plan.shape import (
     refuse_too_many,
 )
 from launch.plan.site import Site, own_file
+from launch.plan.slurm import inherited
+from launch.plan.slurm.walltime import clock, hang_timeout, walltime
 from launch.plan.target.workload import TRAINER, Target
-from launch.plan.walltime import clock, hang_timeout, walltime
 
 
 def resolve(request: Request, nodes: int, site: Site, target: Target, machine: Machine, now: datetime.datetime) -> Plan:

@@ -5,14 +5,15 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from launch.plan import figures, inherited, site
-from launch.plan.allocation import Allocation
+from launch.plan import figures, site
 from launch.plan.plan import Plan
 from launch.plan.request import Request
 from launch.plan.shape import runs_at_once, this_machine
 from launch.plan.site import Site
+from launch.plan.slurm import inherited
+from launch.plan.slurm.allocation import Allocation
+from launch.plan.slurm.walltime import UNLIMITED, clock, in_words
 from launch.plan.target import executable
-from launch.plan.walltime import UNLIMITED, clock, in_words
 from launch.record import cooperation
 from launch.record.code.sources import Sources
 from launch.record.redact import without_secrets

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from launch.backends.scheduler import scheduler
 from launch.errors import Refusal, SubmissionRefused
 from launch.plan import packing
-from launch.plan.allocation import Allocation
 from launch.plan.plan import Plan
 from launch.plan.request import Request
 from launch.plan.resolve import default_name, refuse_bad_name
 from launch.plan.shape import Machine, refuse_beyond_limits, refuse_too_many, runs_at_once
 from launch.plan.site import Site
+from launch.plan.slurm.allocation import Allocation
 from launch.plan.sweep import Axes
 from launch.plan.target.workload import Target
 from launch.record.code import sources

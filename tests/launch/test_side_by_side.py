@@ -16,9 +16,9 @@ from plans import LAPTOP, plan
 
 from launch.backends.room import Nodes, Place, ThisMachine
 from launch.errors import Refusal
-from launch.plan.allocation import Allocation
 from launch.plan.request import Request
 from launch.plan.shape import Machine, refuse_too_many, runs_at_once
+from launch.plan.slurm.allocation import Allocation
 from launch.plan.target.workload import Target
 from launch.record.rundir import RunDir
 from launch.submit.study import folders, planning

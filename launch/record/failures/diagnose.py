@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from launch import HOME
 from launch.errors import Refusal
-from launch.plan import hostlist
+from launch.plan.slurm import hostlist
 from launch.record import job
 from launch.record.contents import FirstFailure, Hang
 from launch.record.files import MOST, Unreadable, read_end, read_lines
