@@ -27,14 +27,14 @@ from launch.cli import defaults, verbs
 from launch.cli.verbs import VERBS
 from launch.errors import Refusal, command, program
 from launch.plan import options, site
+from launch.plan.names import default_name
 from launch.plan.request import Request
-from launch.plan.resolve import default_name
 from launch.plan.shape import this_machine
 from launch.plan.slurm import allocation
 from launch.plan.sweep import from_words as axes_of_words
 from launch.plan.target import workload
 from launch.record.redact import without_secrets
-from launch.submit import order
+from launch.submit import order, start
 from launch.submit.create import Taken
 from launch.submit.order import Order
 from launch.submit.study import planning
@@ -120,7 +120,7 @@ def _launch(given: dict[str, Any], rest: list[str], now: datetime.datetime) -> i
             "in run.json; give it in the environment, which the ranks inherit and no file of the run keeps",
             file=sys.stderr,
         )
-    return order.start(planned, how)
+    return start.start(planned, how)
 
 
 def usage(rest: list[str]) -> str:

@@ -22,7 +22,7 @@ from launch.plan import options
 from launch.record import job as record
 from launch.record.job import Job
 from launch.record.rundir import RunDir
-from launch.submit import jobs, lock, states
+from launch.submit import jobs, lock, places, states
 from launch.submit.study import folders
 from launch.submit.workflow import stages
 
@@ -49,7 +49,7 @@ def main(argv: list[str]) -> int:
     if not words:
         raise Refusal(f"cancel needs a run: {command('cancel RUN|FOLDER ...')}")
     named = chosen.paths(words)
-    paths = states.find(named)
+    paths = places.find(named)
     for folder in _whole(paths, {path.absolute() for path in named}):
         with contextlib.suppress(OSError):  # another user's, whose launcher ignores this anyway
             # This comes before the search for its jobs: a launcher submits a job only after it has checked for this

@@ -24,8 +24,8 @@ from launch import HOME
 from launch.cli.tables import Written, as_text, list_of_tables, refuse_unknown, table_of, words_of
 from launch.errors import Refusal, nearest
 from launch.plan import figures, options, typed
+from launch.plan.names import default_name, refuse_bad_name
 from launch.plan.request import Request
-from launch.plan.resolve import default_name, refuse_bad_name
 from launch.plan.sweep import Axes, axis, with_nodes
 from launch.plan.target import workload
 from launch.record.files import open_file

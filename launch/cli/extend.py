@@ -23,7 +23,8 @@ from launch.plan.request import Request
 from launch.plan.shape import refuse_beyond_limits
 from launch.plan.typed import Count, NotNegative
 from launch.record.code import snapshot
-from launch.record.rundir import PREDICTIONS, RunDir, is_study
+from launch.record.rundir import RunDir
+from launch.record.study import PREDICTIONS, is_study
 from launch.record.table import aligned
 from launch.submit import describe, jobs, order, revise, states
 from launch.submit.lock import alone

@@ -17,7 +17,8 @@ from launch.plan import options
 from launch.plan.plan import Plan
 from launch.plan.slurm import hostlist
 from launch.record.failures import bad_nodes
-from launch.record.rundir import RunDir, is_study, names_in, read_index
+from launch.record.rundir import RunDir
+from launch.record.study import is_study, names_in, read_index
 from launch.submit import current_code, jobs, revise, running, states
 from launch.submit.lock import Hold, alone
 from launch.submit.study import folders, restore

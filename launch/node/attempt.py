@@ -22,7 +22,7 @@ from launch.errors import Refusal
 from launch.node import slurm_job, stop
 from launch.plan.plan import Plan
 from launch.record import job
-from launch.record.code import snapshot
+from launch.record.code import compare, snapshot
 from launch.record.rundir import RunDir
 from launch.record.writing import publish_json
 
@@ -173,7 +173,7 @@ def end(run: RunDir, status: int, reason: str | None = None, made: int = 1) -> s
         more["hang"] = hung
     submission = started[-1].get("submission") if started else None
     with contextlib.suppress(Refusal):  # of a copy that is gone
-        if new := snapshot.written(run):
+        if new := compare.written(run):
             print(f"launch: code: beside the code, so in its snapshot, were written: {snapshot.some(new)}", flush=True)
     run.append_event(
         "ended", attempt=attempt, submission=submission, outcome=outcome, status=status, step=saved_step(run), **more
@@ -227,7 +227,7 @@ def _code(run: RunDir) -> dict[str, Any]:
     """Which code the attempt runs, and what has changed in the original since; prints the changes too."""
     record = snapshot.record_of(run)
     copied = bool(record and record.get("snapshot"))
-    changes = snapshot.changes(run, 2.0 if copied else 30.0)
+    changes = compare.changes(run, 2.0 if copied else 30.0)
     if record is None or changes is None:
         return {}
     if changes.files:

@@ -238,36 +238,3 @@ class CodeRecord(TypedDict, total=False):
     hash: str  # of all files
     trees: list[TreeRecord]
     notes: list[str]
-
-
-class Entry(TypedDict):
-    """A run of a study, in its index."""
-
-    run: str
-    nodes: Count
-    values: dict[str, str]
-    repeat: Count
-
-
-class Asked(TypedDict):
-    """The request for a study, from which missing and further runs are planned like the others."""
-
-    options: list[str]  # of the job, as words of a command line
-    kind: str
-    workload: str
-    arguments: list[str]
-    steps: list[dict[str, list[str]]]  # these three are as in `launch.plan.sweep.Axes`
-    only: list[dict[str, list[str]]]
-    exclude: list[dict[str, list[str]]]
-    repeats: Count
-    plan: dict[str, Any]  # the fields of the plan that all runs share
-
-
-class StudyIndex(TypedDict, total=False):
-    """study.json."""
-
-    workload: str
-    scaling: Scaling
-    throttle: Count
-    asked: Asked  # absent in files of older versions
-    runs: Required[list[Entry]]

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from launch.backends.scheduler import scheduler
-from launch.errors import Refusal, SubmissionRefused
+from launch.errors import Refusal
 from launch.plan import packing
+from launch.plan.names import default_name, refuse_bad_name
 from launch.plan.plan import Plan
 from launch.plan.request import Request
-from launch.plan.resolve import default_name, refuse_bad_name
 from launch.plan.shape import Machine, refuse_beyond_limits, refuse_too_many, runs_at_once
 from launch.plan.site import Site
 from launch.plan.slurm.allocation import Allocation
@@ -182,44 +181,6 @@ class Planned:
     def run(self, how: str, hold: Hold) -> int:
         """Begin, and unless ``how`` is "detach" stay to the end; return the exit status."""
         return running.run(self.folder, self.runs, how, self.order.asked.throttle, hold)
-
-
-class Startable(Protocol):
-    """A planned run, study or workflow."""
-
-    @property
-    def folder(self) -> Path:
-        """Its future place."""
-        ...
-
-    def create(self) -> None:
-        """Make the folder."""
-
-    def run(self, how: str, hold: Hold) -> int:
-        """Run what is in the folder."""
-        ...
-
-
-def start(planned: Startable, how: str) -> int:
-    """Make the folder of what is planned and run it; return the exit status.
-
-    Raises
-    ------
-    SubmissionRefused
-        If the scheduler refuses it. The folder is then removed, unless something has begun or the scheduler may have
-        accepted a job.
-    """
-    from launch.submit.lock import alone
-
-    planned.create()
-    try:
-        with alone(planned.folder) as hold:
-            return planned.run(how, hold)
-    except SubmissionRefused as refusal:
-        begun = any('"started"' in path.read_text() for path in planned.folder.rglob("events.jsonl"))
-        if not refusal.may_be_queued and not begun:
-            shutil.rmtree(planned.folder)  # it would only block the next try
-        raise
 
 
 def check_queue_limits(plans: Sequence[Plan], instead: str) -> None:

@@ -12,7 +12,8 @@ from launch.errors import Refusal, command
 from launch.plan.packing import in_order
 from launch.plan.plan import Plan
 from launch.record.job import Job
-from launch.record.rundir import STATUS, RunDir, holder_of, is_study
+from launch.record.rundir import STATUS, RunDir
+from launch.record.study import holder_of, is_study
 from launch.submit import jobs
 
 if TYPE_CHECKING:
@@ -73,11 +74,11 @@ def _advise(folder: Path) -> None:
 def _say_written(runs: Sequence[RunDir]) -> None:
     """Print where files are that programs wrote beside their code: users would look for them beside the original in
     vain."""
-    from launch.record.code import snapshot
+    from launch.record.code import compare, snapshot
 
     for run in {(holder_of(run), snapshot.name_of(run)): run for run in runs}.values():
         with contextlib.suppress(Refusal, OSError):  # the copy is gone
-            if new := snapshot.written(run):
+            if new := compare.written(run):
                 print(f"beside the code, so in its snapshot, were written: {snapshot.some(new)}", flush=True)
 
 

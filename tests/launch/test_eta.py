@@ -9,7 +9,8 @@ from launched import launch
 from plans import EIGHT_CORES, LAPTOP, plan, run_of
 
 from launch.plan.request import Request
-from launch.record.rundir import INDEX, RunDir
+from launch.record.rundir import RunDir
+from launch.record.study import INDEX
 from launch.record.writing import append_line, publish_json
 from launch.submit.study import eta
 

@@ -11,20 +11,22 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from launch import HOME
 from launch.errors import Refusal, command
 from launch.record.contents import CodeRecord, TreeRecord
-from launch.record.files import Damaged, Unreadable, decode, read_object, read_whole
-from launch.record.rundir import RunDir, holder_of
+from launch.record.files import Unreadable, read_object
+from launch.record.rundir import RunDir
+from launch.record.study import holder_of
 from launch.record.writing import as_text, publish
 
 if TYPE_CHECKING:
     from launch.record.code.sources import Sources
     from launch.record.code.tree import Tree
+
 
 FIRST = "code"
 """The name of the code that a run or study was submitted with."""
@@ -33,14 +35,6 @@ MOST_MIB = 256.0
 """The default limit for the size of the copy of the code."""
 
 LIST = "files.jsonl"
-
-
-class Changes(NamedTuple):
-    """How the original code now differs from what was submitted."""
-
-    files: list[str]  # changed or gone
-    hash: str  # of all files as they are now
-    complete: bool  # whether there was time to look at all files
 
 
 def write(holder: Path, name: str, sources: "Sources", copied: bool, most_mib: float = MOST_MIB) -> CodeRecord:
@@ -88,7 +82,7 @@ def write(holder: Path, name: str, sources: "Sources", copied: bool, most_mib: f
         "snapshot": copied,
         "limit": most_mib,
         "time": round(time.time(), 3),
-        "hash": _hash((f"{own}/{path}", digest) for own, path, _, _, digest in lines),
+        "hash": hash_of((f"{own}/{path}", digest) for own, path, _, _, digest in lines),
         "trees": trees,
         "notes": list(sources.notes),
     }
@@ -163,59 +157,6 @@ def has(holder: Path, path: str) -> bool:
     )
 
 
-def changes(run: RunDir, seconds: float = 10.0) -> Changes | None:
-    """What has changed in the original code since it was kept; None if nothing is known of it.
-
-    Parameters
-    ----------
-    run : RunDir
-        The run, with the code that its next attempt uses.
-    seconds : float
-        Time limit, after which no further file is looked at.
-    """
-    from launch.record.code import copying
-
-    record = record_of(run)
-    if record is None:
-        return None
-    roots = {tree["folder"]: tree["root"] for tree in record.get("trees", ())}
-    deadline = time.monotonic() + seconds
-    changed, now, complete = [], [], True
-    for line in _lines(place(holder_of(run), name_of(run)) / LIST):
-        own, name, size, mtime, digest = line
-        complete = complete and time.monotonic() < deadline
-        path = os.path.join(roots.get(own, ""), name)
-        digest_now = digest
-        if complete:
-            try:
-                status = os.lstat(path)
-                if (status.st_size, status.st_mtime_ns) != (size, mtime):
-                    digest_now = copying.look(path, not record.get("snapshot"))[2]
-            except OSError:
-                digest_now = "gone"
-        if digest_now != digest:
-            changed.append(name)
-        now.append((f"{own}/{name}", digest_now))
-    return Changes(changed, _hash(now), complete)
-
-
-def written(run: RunDir) -> list[str]:
-    """What the run's program, or another of its study, has written into the copy of its code: the topmost new paths."""
-    own = place(holder_of(run), name_of(run))
-    known = {os.path.join(line[0], line[1]) for line in _lines(own / LIST)}
-    folders = {str(above) for name in known for above in Path(name).parents}
-    found = []
-    for _, copy in copies(run):
-        for folder, inner, files in os.walk(copy):
-            below = os.path.relpath(folder, own)
-            new = {name for name in inner if os.path.join(below, name) not in folders}
-            inner[:] = [name for name in inner if name not in new]
-            names = [*new, *(name for name in files if os.path.join(below, name) not in known)]
-            paths = [os.path.join(folder, name) for name in names if name != "__pycache__"]
-            found += sorted(path for path in paths if not os.path.islink(path))
-    return found
-
-
 def described(record: CodeRecord) -> str:
     """The text that says which code it is, and when it was kept."""
     trees = record.get("trees", [])
@@ -241,19 +182,11 @@ def _names(trees: tuple["Tree", ...]) -> list[str]:
     return names
 
 
-def _hash(digests: Iterable[tuple[str, str]]) -> str:
+def hash_of(digests: Iterable[tuple[str, str]]) -> str:
+    """One hash for all files, from the name and the hash of each."""
     import hashlib
 
     whole = hashlib.sha256()
     for name, digest in sorted(digests):
         whole.update(f"{name}\0{digest}\0".encode(errors="surrogateescape"))
     return whole.hexdigest()
-
-
-def _lines(path: Path) -> Iterator[list[Any]]:
-    try:
-        yield from (decode(line) for line in read_whole(path).decode().splitlines())
-    except FileNotFoundError:
-        return
-    except ValueError as error:
-        raise Damaged(path, str(error)) from None

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from launch.errors import command
-from launch.record.rundir import RunDir, is_study, read_index
+from launch.record.rundir import RunDir
+from launch.record.study import is_study, read_index
 from launch.record.table import aligned
 from launch.submit.advice import best_nodes, findings, used
 from launch.submit.advice.findings import Finding

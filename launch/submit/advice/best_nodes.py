@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from launch.record.rundir import RunDir, read_index
+from launch.record.rundir import RunDir
+from launch.record.study import read_index
 from launch.submit.cutoff import Measured, measured, point_of
 
 WHY = (

@@ -19,9 +19,9 @@ from launch.plan.sweep import Axes
 from launch.plan.target import workload
 from launch.plan.target.workload import Target
 from launch.record.code import snapshot
-from launch.record.contents import Asked, StudyIndex
 from launch.record.files import Unreadable
-from launch.record.rundir import INDEX, RunDir
+from launch.record.rundir import RunDir
+from launch.record.study import INDEX, Asked, StudyIndex
 from launch.submit.study import planning
 
 Key = tuple[int, tuple[tuple[str, str], ...], int]

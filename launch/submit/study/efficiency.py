@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from launch.record.rundir import read_index
+from launch.record.study import read_index
 from launch.submit import states
 from launch.submit.cutoff import point_of
 

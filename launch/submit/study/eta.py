@@ -7,8 +7,9 @@ from pathlib import Path
 from launch.plan.slurm.walltime import clock
 from launch.record.contents import Event
 from launch.record.files import Unreadable
-from launch.record.rundir import RunDir, read_index
-from launch.submit import states
+from launch.record.rundir import RunDir
+from launch.record.study import read_index
+from launch.submit import places, states
 from launch.submit.cutoff import point_of
 
 
@@ -98,7 +99,7 @@ def of_studies(known: Sequence[states.Known]) -> dict[Path, float]:
         return {}
     by_path = {one.path: one for one in known}
     found = {}
-    for folder, paths in states.grouped(by_path).items():
+    for folder, paths in places.grouped(by_path).items():
         members = [by_path[path] for path in paths]
         running = {one.path.name: one.running_s for one in members if one.running_s is not None}
         if not running or paths == [folder]:

@@ -7,7 +7,8 @@ from typing import Any
 from launch.plan.plan import Plan
 from launch.plan.request import Request
 from launch.record.code.sources import Sources
-from launch.record.rundir import INDEX, RunDir, holder_of, is_study, read_index
+from launch.record.rundir import RunDir
+from launch.record.study import INDEX, holder_of, is_study, read_index
 from launch.record.writing import as_text
 from launch.submit.study.planning import Point
 

@@ -15,7 +15,8 @@ from launch.plan.plan import Plan
 from launch.plan.request import Request
 from launch.plan.site import own_file
 from launch.plan.sweep import Axes, axis
-from launch.record.rundir import INDEX, RunDir, read_index
+from launch.record.rundir import RunDir
+from launch.record.study import INDEX, read_index
 from launch.record.writing import as_text, publish
 from launch.submit.study import asked, folders, planning, restore
 

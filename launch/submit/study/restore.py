@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from launch.plan.plan import Plan
-from launch.record.contents import StudyIndex
-from launch.record.rundir import RunDir, read_index
+from launch.record.rundir import RunDir
+from launch.record.study import StudyIndex, read_index
 from launch.submit.create import whole
 from launch.submit.study import asked, folders
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from launch import own_command
 from launch.errors import command
 from launch.record.files import Unreadable, read_json
-from launch.record.rundir import read_index
+from launch.record.study import read_index
 from launch.submit.workflow.stages import is_workflow
 
 

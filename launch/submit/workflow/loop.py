@@ -11,7 +11,8 @@ from launch.backends.scheduler import scheduler
 from launch.errors import Refusal, command
 from launch.plan.plan import Plan
 from launch.record.job import Job
-from launch.record.rundir import STATUS, read_index
+from launch.record.rundir import STATUS
+from launch.record.study import read_index
 from launch.submit import jobs, running
 from launch.submit.lock import Hold
 from launch.submit.study import folders

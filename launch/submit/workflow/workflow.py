@@ -11,9 +11,9 @@ from typing import Any
 
 from launch.backends.scheduler import scheduler
 from launch.errors import Refusal, nearest
+from launch.plan.names import refuse_bad_name
 from launch.plan.plan import Plan
 from launch.plan.request import Request
-from launch.plan.resolve import refuse_bad_name
 from launch.plan.shape import Machine
 from launch.plan.site import Site
 from launch.plan.target.placeholders import fill
