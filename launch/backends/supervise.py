@@ -14,7 +14,7 @@ from launch.plan.plan import Plan
 from launch.plan.slurm import allocation
 from launch.plan.slurm.allocation import Allocation
 from launch.record import environment
-from launch.record.failures.diagnose import handles_warning
+from launch.record.failures.job_log import handles_warning
 from launch.record.files import open_file
 from launch.record.rundir import RunDir
 

@@ -26,7 +26,7 @@ from launch.record.code import snapshot
 from launch.record.rundir import RunDir
 from launch.record.study import PREDICTIONS, is_study
 from launch.record.table import aligned
-from launch.submit import describe, jobs, order, revise, states
+from launch.submit import describe_parts, jobs, order, revise, states
 from launch.submit.lock import alone
 from launch.submit.study import folders, grow, planning
 from launch.submit.study.grow import Growth
@@ -161,7 +161,7 @@ def _described(what: Growth) -> str:
         "study": f"{what.folder}: {had} runs, {len(what.runs)} more",
         "site": first.site,
         "backend": first.backend,
-        **describe.walltime_rows(first, " each"),
+        **describe_parts.walltime_rows(first, " each"),
         "cost": f"{hours:.4g} {unit} at most" if hours is not None else "not known without a limit of --time",
     }
     repeats: dict[tuple, list[int]] = {}

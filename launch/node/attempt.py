@@ -130,7 +130,12 @@ def end(run: RunDir, status: int, reason: str | None = None, made: int = 1) -> s
     str
         "done", "stopped" or "failed".
     """
-    from launch.record.failures import diagnose, hang  # imported late, here and below: no rank waits for this
+    from launch.record.failures import (  # imported late, here and below: no rank waits for this
+        causes,
+        diagnose,
+        hang,
+        job_log,
+    )
     from launch.record.performance import figures, steps
 
     plan = run.plan()
@@ -147,22 +152,20 @@ def end(run: RunDir, status: int, reason: str | None = None, made: int = 1) -> s
     failure = diagnose.first_failure(run, attempt)
     if failure is not None and failure.error == "ended by SIGUSR2" and plan.handles_warning:
         reason = _UNHANDLED
-    if reason and reason != diagnose.NODE_FAILURE:
+    if reason and reason != causes.NODE_FAILURE:
         failure = None  # a failure of the ranks is then only a consequence
     if run.result() is not None:
         outcome = "done"
     elif hung is not None:
         outcome = "failed" if _why_not_again(run, plan, made, saved_step(run)) else "stopped"
     # Slurm requeues a job that has lost a node, if it may.
-    elif failure is not None and failure.error == diagnose.NODE_FAILURE and plan.max_attempts > 1:
+    elif failure is not None and failure.error == causes.NODE_FAILURE and plan.max_attempts > 1:
         outcome = "stopped"
-    elif (
-        failure is not None and plan.spare_nodes and diagnose.is_of_the_node(failure.error) and made < plan.max_attempts
-    ):
+    elif failure is not None and plan.spare_nodes and causes.is_of_the_node(failure.error) and made < plan.max_attempts:
         outcome = "stopped"
     # srun reports the largest status of all ranks, so 75 may hide a rank that failed with a smaller one: check the
     # failures too.
-    elif failure is None and (reason or status == stop.STOPPED and diagnose.handles_warning(run)):
+    elif failure is None and (reason or status == stop.STOPPED and job_log.handles_warning(run)):
         outcome = "stopped"
     else:
         outcome = "failed"
@@ -283,12 +286,12 @@ def _begun(run: RunDir, plan: Plan, submission: int | None) -> int:
 
 def _end(run: RunDir, plan: Plan, status: int, asked: bool) -> int:
     """End an attempt in a job, and requeue the job if the run continues; return the exit status of the script."""
-    from launch.record.failures import diagnose
+    from launch.record.failures import paragraph
 
     made = _made(run, (run.events("started") or [{}])[-1].get("submission"), 1)
     outcome = end(run, status, reason := why_ended(run, status, asked), made)
     if outcome == "failed":
-        print(diagnose.paragraph(run), flush=True)
+        print(paragraph.paragraph(run), flush=True)
     from launch.node import spare
 
     if outcome == "stopped" and not asked and (chosen := spare.after(run, plan)):
@@ -306,9 +309,9 @@ def why_ended(run: RunDir, status: int, asked: bool = False) -> str | None:
 
     ``asked`` says whether the script was asked to end.
     """
-    from launch.record.failures import diagnose
+    from launch.record.failures import job_log
 
-    reason = diagnose.ended_by_slurm(run)
+    reason = job_log.ended_by_slurm(run)
     if reason is None and (status or asked):  # Slurm keeps what it says of an array task elsewhere
         reason = slurm_job.ended_by() or ("cancelled" if asked else None)
     return reason

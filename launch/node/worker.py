@@ -91,9 +91,9 @@ def main(argv: list[str]) -> int:
     except SystemExit as ending:
         world.note(run, rank, attempt)
         status = ending.code & 0xFF if isinstance(ending.code, int) else int(ending.code is not None)
-        from launch.record.failures import diagnose  # late, here and below: not needed before the program starts
+        from launch.record.failures import job_log  # late, here and below: not needed before the program starts
 
-        if status == stop.STOPPED and diagnose.handles_warning(run):
+        if status == stop.STOPPED and job_log.handles_warning(run):
             # The first rank to leave makes srun end the others; that signal must not replace their own way of ending.
             for number in (signal.SIGTERM, signal.SIGUSR2):
                 signal.signal(number, signal.SIG_IGN)

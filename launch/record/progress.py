@@ -12,7 +12,7 @@ from launch.plan.plan import Plan
 from launch.plan.slurm.walltime import clock
 from launch.record import cooperation, network
 from launch.record.activity import activity
-from launch.record.failures import bad_nodes, diagnose
+from launch.record.failures import bad_nodes, paragraph
 from launch.record.files import Unreadable, open_file
 from launch.record.performance import figures
 from launch.record.performance.pace import pace
@@ -180,7 +180,7 @@ def closing(run: RunDir, plan: Plan, outcome: str) -> str:
         bad = bad_nodes.said(bad_nodes.among([run]))
         if bad:
             again += " --new-job" * (plan.backend == "allocation") + " --exclude-bad-nodes"
-        return "\n".join([f"failed: {run.path}", diagnose.paragraph(run), *bad, again])
+        return "\n".join([f"failed: {run.path}", paragraph.paragraph(run), *bad, again])
     return f"{outcome} before the end: {run.path}\n{again}"
 
 

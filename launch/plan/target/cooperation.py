@@ -20,13 +20,13 @@ from launch import HOME, USERS_PATH
 from launch.plan.target import elf, executable
 
 if TYPE_CHECKING:
-    import ast  # takes milliseconds, and is needed only for scripts
+    pass  # takes milliseconds, and is needed only for scripts
+from launch.plan.target.names_used import BYTES_MOST, LIBRARY, MPI_LIBRARY, NUMBER, files_of, names_in, tree_of
 
 BY_NUMBER = "their numbers"
 """How ranks share work if they never meet but know their own numbers."""
 
 _FILES_MOST = 300  # most modules of the user that are read
-_BYTES_MOST = 2**21  # bytes read of each
 
 # The means by which ranks meet, and their names in Python; not what works only within a process, or only asks for the
 # rank.
@@ -63,11 +63,6 @@ _BY_MPI = {
     "mpi4py", "mpi4jax", "mpi4py_fft", "numba_mpi", "pylops_mpi", "shenfun", "dedalus", "petsc4py", "slepc4py",
     "dolfinx", "firedrake", "dask_mpi",
 }  # fmt: skip
-_LIBRARY = "library "  # prefix for the name of a library that ctypes or cffi loads
-_MPI_LIBRARY = re.compile(
-    r"lib\S*mpi(?!r\.so)|libpmi|libmpt\.|libsma\.|libpetsc|libslepc|libHYPRE|libscalapack", re.IGNORECASE
-)
-_NUMBER = re.compile(r"(LAUNCH_RANK|RANK|SLURM_PROCID|OMPI_COMM_WORLD_RANK|PMI_RANK|PMIX_RANK)")
 _NUMBER_IN_BINARY = (b"\0RANK\0", b"LAUNCH_RANK\0", b"SLURM_PROCID\0")
 _STARTS_OTHERS = re.compile(
     r"subprocess\.(run|call|check_call|check_output|Popen)\b|os\.(system|popen|exec|spawn|posix_spawn)|runpy\.run_"
@@ -124,7 +119,7 @@ def _of_file(name: str) -> str | None:
                 return of_script(path)
             return BY_NUMBER if _asks_for_number(path) else None
         needed = elf.read(path).needed
-        if library := next((library for library in needed if _MPI_LIBRARY.match(library)), None):
+        if library := next((library for library in needed if MPI_LIBRARY.match(library)), None):
             return f"MPI ({library})"
         if not needed and elf.holds(path, b"MPI_Init"):
             return "MPI (linked statically)"
@@ -137,7 +132,7 @@ def _asks_for_number(path: str) -> bool:
     """Whether a script, in shell or any other language, contains the name of a variable that holds the rank's
     number."""
     with open(path, "rb") as file:
-        return re.search(rb"\b" + _NUMBER.pattern.encode() + rb"\b", file.read(_BYTES_MOST)) is not None
+        return re.search(rb"\b" + NUMBER.pattern.encode() + rb"\b", file.read(BYTES_MOST)) is not None
 
 
 def _of_command_of_python(arguments: Sequence[str]) -> str | None:
@@ -150,7 +145,7 @@ def _of_command_of_python(arguments: Sequence[str]) -> str | None:
             name = next(words, "")
             if found := _means([name]):  # as python -m mpi4py train.py
                 return ", ".join(found)
-            files = _files(f"{name}.__main__", [os.getcwd(), *_users_folders()])
+            files = files_of(f"{name}.__main__", [os.getcwd(), *_users_folders()])
             return of_module(name, files[-1]) if files else None
         elif not word.startswith("-"):
             return of_script(word) if os.path.isfile(word) else None
@@ -181,26 +176,26 @@ def _of_python(
     todo, seen, uses = [(path, name) for path in start], set(start), set[str]()
     while todo and len(seen) < _FILES_MOST:
         path, module = todo.pop()
-        tree = _tree(path)
+        tree = tree_of(path)
         if tree is None:
             continue
         package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-        used, imported = _names(tree, package)
+        used, imported = names_in(tree, package)
         uses |= used
         for inner in sorted(imported):
             top = inner.partition(".")[0]
             if top == "rankloop":  # it knows of ranks wherever it lies, which shows nothing about the program
                 continue
-            for file in _files(inner, [own[top]] if top in own else folders):
+            for file in files_of(inner, [own[top]] if top in own else folders):
                 if file not in seen:
                     seen.add(file)
                     todo.append((file, inner))
     # A file beside the script with the name of a package is imported instead of the package.
-    taken = {name.partition(".")[0] for name in uses if _files(name.partition(".")[0], folders[:1])}
+    taken = {name.partition(".")[0] for name in uses if files_of(name.partition(".")[0], folders[:1])}
     uses = {name for name in uses if name.partition(".")[0] not in taken}
     if found := _means(uses):
         return ", ".join(found)
-    if any(map(_NUMBER.fullmatch, uses)) or "rankloop.rank" in uses:
+    if any(map(NUMBER.fullmatch, uses)) or "rankloop.rank" in uses:
         return BY_NUMBER
     return None if any(map(_STARTS_OTHERS.match, uses)) else ""
 
@@ -208,88 +203,5 @@ def _of_python(
 def _means(uses: Iterable[str]) -> list[str]:
     """The means by which ranks meet that use these names."""
     uses = sorted(uses)
-    loaded = [f"MPI ({name.removeprefix(_LIBRARY)})" for name in uses if name.startswith(_LIBRARY)]
+    loaded = [f"MPI ({name.removeprefix(LIBRARY)})" for name in uses if name.startswith(LIBRARY)]
     return [means for means, form in _MEANS.items() if any(re.match(form, name) for name in uses)] + loaded
-
-
-def _tree(path: Path) -> ast.Module | None:
-    import ast
-
-    try:
-        if path.stat().st_size <= _BYTES_MOST:
-            return ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
-        pass  # the import itself will report it
-    return None
-
-
-def _files(module: str, folders: Iterable[str]) -> list[Path]:
-    """The files of a module and of the packages around it, in the first folder that has them."""
-    parts = module.split(".")
-    if not all(part.isidentifier() for part in parts):
-        return []
-    for folder in folders:
-        found = []
-        for count in range(1, len(parts) + 1):
-            place = Path(folder, *parts[:count])
-            inner = next((file for file in (place / "__init__.py", place.with_suffix(".py")) if file.is_file()), None)
-            found += [inner] if inner else []
-        if found:
-            return found
-    return []
-
-
-_LOADS = ("CDLL", "PyDLL", "LoadLibrary", "dlopen", "find_library")  # of ctypes and cffi
-
-
-def _mpi_library(called: str, value: object) -> str:
-    """The MPI library that is loaded; empty if the library is not one of MPI."""
-    name = os.path.basename(value) if isinstance(value, str) else ""
-    name = f"lib{name}" if called == "find_library" else name
-    return name if _MPI_LIBRARY.match(name) else ""
-
-
-def _names(tree: ast.Module, package: str) -> tuple[set[str], set[str]]:
-    """The dotted names in a module that begin with an import, its texts that may name a variable, and the modules that
-    it may import."""
-    import ast
-
-    bound: dict[str, str] = {}
-    uses, imported, chains = set[str](), set[str](), []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for each in node.names:
-                uses.add(each.name)
-                imported.add(each.name)
-                bound[each.asname or each.name.partition(".")[0]] = (
-                    each.name if each.asname else each.name.partition(".")[0]
-                )
-        elif isinstance(node, ast.ImportFrom):
-            if node.level and not package:
-                continue  # Python refuses it
-            outer = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-            base = ".".join([*outer, *([node.module] if node.module else [])])
-            for each in node.names:
-                whole = f"{base}.{each.name}" if base else each.name
-                uses.add(whole)
-                imported |= {base, whole} - {""}
-                bound[each.asname or each.name] = whole
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _NUMBER.fullmatch(node.value):
-            uses.add(node.value)
-        elif isinstance(node, ast.Attribute):
-            chains.append(node)
-        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-            called = getattr(node.func, "attr", getattr(node.func, "id", ""))
-            if called in ("import_module", "__import__") and isinstance(node.args[0].value, str):
-                uses.add(node.args[0].value)
-                imported.add(node.args[0].value)
-            elif called in _LOADS and (library := _mpi_library(called, node.args[0].value)):
-                uses.add(_LIBRARY + library)
-    for node in chains:
-        parts = []
-        while isinstance(node, ast.Attribute):
-            parts.append(node.attr)
-            node = node.value
-        if isinstance(node, ast.Name) and node.id in bound:
-            uses.add(".".join([bound[node.id], *reversed(parts)]))
-    return uses, imported

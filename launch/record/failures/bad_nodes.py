@@ -10,7 +10,7 @@ from typing import NamedTuple
 from launch.errors import Refusal
 from launch.plan.slurm import hostlist
 from launch.record.contents import Event
-from launch.record.failures import diagnose
+from launch.record.failures import causes, job_log
 from launch.record.rundir import RunDir
 
 GONE = "went away, and the job script with it"
@@ -64,7 +64,7 @@ def among(runs: Iterable[RunDir]) -> list[BadNode]:
     for host, found in sorted(faults.items()):
         found = sorted((fault for fault in found if fault.time > well[host]), key=lambda fault: fault.time)
         own = [fault for fault in found if len(kinds[_kind(fault)]) == 1]
-        if len(own) >= 2 or any(diagnose.is_of_the_node(fault.error) for fault in found):
+        if len(own) >= 2 or any(causes.is_of_the_node(fault.error) for fault in found):
             paths = tuple(dict.fromkeys(fault.run for fault in found))
             bad.append(BadNode(host, len(found), max(took_part[host], len(found)), found[-1].error, paths))
     return bad
@@ -100,14 +100,14 @@ def _fault(run: RunDir, begin: Event, end: Event | None, first: str) -> _Fault |
     if end is None:
         # Slurm has started the job again. If it did not say that it ended this attempt, the node of the job script has
         # died.
-        if diagnose.ended_by_slurm(run, begin.get("attempt")):
+        if job_log.ended_by_slurm(run, begin.get("attempt")):
             return None
         return _Fault(first, GONE, begin["time"], run.path)
     if hang := end.get("hang"):
         return _Fault(hang["host"], "hung", end["time"], run.path) if "host" in hang else None
     failure = end.get("first_failure")
     # What ranks report when another one has gone is no evidence against their own nodes.
-    if not failure or diagnose.is_cascade(failure["error"]):
+    if not failure or causes.is_cascade(failure["error"]):
         return None
     return _Fault(failure["host"], failure["error"], end["time"], run.path)
 
