@@ -17,7 +17,7 @@ from typing import Any
 from launch.backends.scheduler import Part
 from launch.cli.names import Named
 from launch.errors import Refusal, command
-from launch.node.attempt import saved_step
+from launch.node.ending import saved_step
 from launch.plan import options
 from launch.record import job as record
 from launch.record.job import Job

@@ -231,7 +231,7 @@ def _texts(section: str, table: Mapping[str, Any], hints: Mapping[str, Any]) -> 
     texts: dict[str, str | list[str]] = {}
     for key, value in table.items():
         if hint := hints.get(_plain(key)):
-            many, kind = options.is_many(hint), options.scalar(hint)[0]
+            many, kind = typed.is_many(hint), typed.scalar(hint)[0]
             items = value if many and isinstance(value, list) else [value]
             if any(isinstance(item, list | dict) or isinstance(item, bool) is not (kind is bool) for item in items):
                 wanted = "true or false" if kind is bool else "a value, or a list of values" if many else "one value"

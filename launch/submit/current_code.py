@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from launch.errors import Refusal
-from launch.node.attempt import saved_step
+from launch.node.ending import saved_step
 from launch.record.code import compare, snapshot, sources
 from launch.record.code.tree import refuse_too_large
 from launch.record.rundir import RunDir

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from plans import plan, run_of
 
-from launch.node import attempt
+from launch.node import ending
 from launch.plan.request import Request
 from launch.record.failures import job_log
 from launch.record.failures.causes import suggestion
@@ -169,7 +169,7 @@ def test_earlier_attempts_are_past(run: RunDir):
 
 
 def ended(run: RunDir, status: int) -> str:
-    outcome = attempt.end(run, status)
+    outcome = ending.end(run, status)
     assert run.events("ended")[-1]["outcome"] == outcome
     return outcome
 
@@ -289,7 +289,7 @@ CANCELLED = "slurmstepd: error: *** {} 10{} ON node1 CANCELLED AT 2026-03-01T12:
 def test_who_ended_the_ranks(run: RunDir, lines: list[str], reason: str | None):
     logged(run, *lines)
     assert (job_log.ended_by_slurm(run) or None) == reason
-    assert attempt.end(run, 143, job_log.ended_by_slurm(run)) == ("stopped" if reason else "failed")
+    assert ending.end(run, 143, job_log.ended_by_slurm(run)) == ("stopped" if reason else "failed")
     assert run.events("ended")[-1].get("reason") == reason
 
 

@@ -233,7 +233,7 @@ def own_options() -> Iterator[type]:
 def test_every_option_of_ours_says_what_it_is(cls: type):
     assert "has no comment" not in option_help.describe(cls)
     for field in dataclasses.fields(cls):
-        options.scalar(typed.hint(cls, field.name))
+        typed.scalar(typed.hint(cls, field.name))
 
 
 def test_help_has_every_option_with_type_default_and_comment():

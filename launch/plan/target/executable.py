@@ -6,13 +6,12 @@ import shlex
 import shutil
 import stat
 import sys
-import types
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from launch.errors import Refusal
 from launch.plan.target import elf
+from launch.plan.target.python_code import python_code
 
 _HEAD = 4096  # bytes that show what a file is
 _SCRIPT_MOST = 2**24  # most bytes of a script; larger files are data
@@ -145,35 +144,6 @@ def _unloadable(path: str, header: elf.Elf) -> str | None:
     if header.loader and not os.path.exists(header.loader):
         return f"{path} needs the loader {header.loader}, which is not here: build it for this system"
     return None
-
-
-def python_code(path: Path) -> types.CodeType:
-    """A script, compiled.
-
-    Raises
-    ------
-    Refusal
-        If it is not Python, or cannot be read.
-    """
-    return refusing_bad_code(path, lambda: compile(path.read_bytes(), str(path), "exec", dont_inherit=True))
-
-
-def refusing_bad_code(source: Path, read: Callable[[], Any]) -> Any:
-    """The result of a function that reads a Python file.
-
-    Raises
-    ------
-    Refusal
-        If it is not Python, or cannot be read.
-    """
-    try:
-        return read()
-    except SyntaxError as error:
-        raise Refusal(f"{source}, line {error.lineno}: {error.msg}; fix it and try again") from None
-    except (ValueError, OSError) as error:  # null bytes; no permission
-        raise Refusal(f"{source} cannot be read as Python ({error}): fix it and try again") from None
-    except (RecursionError, MemoryError):
-        raise Refusal(f"{source} is nested too deeply to be compiled: fix it and try again") from None
 
 
 def _head(name: str) -> bytes:

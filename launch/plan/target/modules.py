@@ -15,7 +15,7 @@ from pathlib import Path
 
 from launch import HOME, PACKAGES, USERS_PATH, add_users_workloads
 from launch.errors import Refusal, near, nearest
-from launch.plan.target import executable
+from launch.plan.target import python_code
 
 TRAINER = "workloads.training.train"
 """The module that trains workloads. The launcher knows only its name."""
@@ -38,7 +38,7 @@ def known() -> list[str]:
 def is_workload(module: Path) -> bool:
     """Whether a Python file defines what a workload has. Nothing is imported."""
     return _defines_workload(
-        executable.refusing_bad_code(module, lambda: SourceFileLoader("_", str(module)).get_code("_"))
+        python_code.refusing_bad_code(module, lambda: SourceFileLoader("_", str(module)).get_code("_"))
     )
 
 
@@ -169,7 +169,7 @@ def _only_defines_workload(path: Path) -> bool:
     """Whether a file is a workload and does nothing when it is run. A file that does something is a program, whatever
     names its classes and functions have."""
     try:
-        if os.stat(path).st_size > 2**24 or not _defines_workload(executable.python_code(path)):
+        if os.stat(path).st_size > 2**24 or not _defines_workload(python_code.python_code(path)):
             return False
     except Refusal:
         return False  # reported once it is clear that it is meant as a script
