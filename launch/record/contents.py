@@ -1,4 +1,4 @@
-"""The contents of the files of runs and studies: the types of the values that are read back from them.
+"""The contents of the files of a run: the types of the values that are read back from them.
 
 A key may be absent (in files of older versions) or unknown (of newer ones). A key that is null is dropped on reading.
 """
