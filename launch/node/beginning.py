@@ -11,6 +11,7 @@ from typing import Any
 from launch.node import slurm_job
 from launch.record import job
 from launch.record.code import compare, snapshot
+from launch.record.files import size_of
 from launch.record.rundir import RunDir
 
 
@@ -95,8 +96,7 @@ def begin(run: RunDir, submission: int | None = None, step_of: tuple[str, Sequen
 
 def _printed(run: RunDir) -> list[int]:
     """How many bytes the ranks of each node have printed so far."""
-    logs = (run.node_log(node) for node in range(run.record()["nodes"]))
-    return [os.stat(log).st_size if os.path.exists(log) else 0 for log in logs]
+    return [size_of(run.node_log(node)) for node in range(run.record()["nodes"])]
 
 
 def _job() -> dict[str, Any]:

@@ -13,7 +13,7 @@ from launch.plan.slurm.walltime import clock
 from launch.record import cooperation, network
 from launch.record.activity import activity
 from launch.record.failures import bad_nodes, paragraph
-from launch.record.files import Unreadable, open_file
+from launch.record.files import Unreadable, open_file, size_of
 from launch.record.performance import figures
 from launch.record.performance.pace import pace
 from launch.record.performance.printed import NO_UNIT
@@ -41,7 +41,7 @@ class Tail:
 
     def __init__(self, path: Path, from_end: bool = False) -> None:
         self._path, self._rest = path, b""
-        self._place = _size(path) if from_end else 0
+        self._place = size_of(path) if from_end else 0
 
     def lines(self) -> list[str]:
         """The complete lines since the last call; none if the file cannot be read, which must not end the launcher."""
@@ -83,7 +83,7 @@ class Progress:
         # In a workload the chief prints for all. In any other program this is not known, so all ranks are shown.
         nodes = [0] if plan.kind == "workload" else range(min(plan.nodes, 64))
         self._logs = [Tail(run.node_log(node), from_end=True) for node in nodes]
-        self._before = [_size(path) for path in of_rank0(run)]  # of earlier attempts
+        self._before = [size_of(path) for path in of_rank0(run)]  # of earlier attempts
 
     def __call__(self, waiting_for: str = "", more: str = "") -> None:
         """Show what is new. ``waiting_for`` says what keeps the run from starting; ``more`` is appended to how far it
@@ -158,14 +158,6 @@ class Progress:
         elif text and text != self._text:
             print(f"{self._label}{text}", file=self._stream, flush=True)
         self._text = text
-
-
-def _size(path: Path) -> int:
-    """Bytes of a file; 0 where there is none."""
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return 0
 
 
 def closing(run: RunDir, plan: Plan, outcome: str) -> str:

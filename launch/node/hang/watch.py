@@ -16,7 +16,7 @@ from typing import Any
 from launch.node.hang import processes, stacks, suspects
 from launch.node.hang.signs import Watched
 from launch.record.failures import hang
-from launch.record.files import Unreadable
+from launch.record.files import Unreadable, size_of
 from launch.record.rundir import RunDir
 from launch.record.writing import publish_json
 
@@ -37,7 +37,7 @@ class Watcher:
         self.order = run.hang_json(attempt)
         self._looked, self._looks = time.monotonic(), 0
         self._clock = 0.0  # seconds for which this watcher was at work
-        self._printed = self._log_size()
+        self._printed = size_of(self.run.node_log(self.node))
         self._others: dict[int, tuple[dict[str, Any], float]] = {}  # reports, and since when they have not changed
         self._warned = node > 0
 
@@ -57,7 +57,7 @@ class Watcher:
 
     def _look(self) -> bool:
         """Look at all ranks; return whether any is alive."""
-        now, size = time.monotonic(), self._log_size()
+        now, size = time.monotonic(), size_of(self.run.node_log(self.node))
         elapsed_s, self._looked = now - self._looked, now
         printed, self._printed = size > self._printed and hang.says_more(self.run, self.node, self._printed), size
         trees = processes.trees([rank.pid for rank in self.ranks])
@@ -71,12 +71,6 @@ class Watcher:
                 self._warned = True
                 hang.warn(self.run, self.node, rank.rank, before_s, self.timeout_s)
         return any(rank.alive for rank in self.ranks)
-
-    def _log_size(self) -> int:
-        try:
-            return os.stat(self.run.node_log(self.node)).st_size
-        except OSError:
-            return 0
 
     def _report(self, **more: Any) -> None:
         self._looks += 1
