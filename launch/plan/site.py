@@ -37,6 +37,7 @@ class Site:
 
     name: str
     description: str = ""
+    tried: str = ""  # with what this file was tried; empty: nobody has tried it
     backend: Backend = "slurm"
     identify: dict[str, str] = field(default_factory=dict)  # {env, is} or {host}: a variable's value, or a regular
     # expression that the host name matches
@@ -59,9 +60,10 @@ class Site:
     rendezvous: Literal["gloo", "mpi"] = "gloo"  # how ranks find each other
     mpi: str | None = None  # of srun's --mpi, for the rendezvous mpi: pmix, pmi2, cray_shasta
     network_interface: str | None = None  # which carries Gloo's traffic
-    container: Literal["apptainer", "singularity", "pyxis"] | None = None  # what --container runs an image by
+    container: Literal["apptainer", "singularity", "podman-hpc", "pyxis", "edf"] | None = None  # what --container runs an
+    # image by; edf: srun --environment of CSCS, where the image is an environment definition file
     container_python: str = "python3"  # of the images
-    container_args: list[str] = field(default_factory=list)  # further options of apptainer exec, or of srun for pyxis
+    container_args: list[str] = field(default_factory=list)  # further options of the runtime, or of srun for pyxis and edf
     node_disk: str | None = (
         None  # a folder on a disk of each node, for --stage-env: by default the first of SLURM_TMPDIR,
     )
@@ -78,6 +80,7 @@ class Site:
     # and between two of its GPUs; the latency of a message on each
     signal_s: Natural = 120  # before the time limit: when the ranks are asked to save and leave
     patience_s: Natural = 300  # how long a silent scheduler is asked again
+    poll_s: Natural = 0  # at least so many seconds between two questions to the scheduler, where the site asks for that
 
 
 def names() -> list[str]:

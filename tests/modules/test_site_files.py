@@ -26,7 +26,9 @@ def test_every_value_has_a_source(path: Path):
     sources = dict(re.findall(r"^# \[(\w+)\]\s+(.*)$", text, re.MULTILINE))
     assert sources
     for tag, source in sources.items():
-        assert re.search(r"https://\S+$", source) or path.stem == "laptop", f"[{tag}] cannot be looked up"
+        assert re.search(r"https?://\S+$", source) or path.stem == "laptop", f"[{tag}] cannot be looked up"
+        read = re.search(r"\(([^()]*, )?read (before )?20\d\d-\d\d(-\d\d)?\)", source)
+        assert read or path.stem in site.FALLBACKS, f"[{tag}] does not say when it was read"
     used = set()
     for key, comment in values(text):
         if key == "description":
