@@ -88,14 +88,14 @@ def refuse_unfollowable(plan: Plan) -> None:
     options = [*plan.sbatch_args, *(f"--{name}={value}" for name, value in plan.directives.items())]
     if word := next((word for word in options if re.match(r"-M|--clusters?(=|$)", word)), None):
         raise Refusal(
-            f"{word} sends the job to another cluster, and squeue and scancel would ask this one about it: launch it on "
-            "a login node of that cluster, or where SLURM_CONF names its slurm.conf"
+            f"{word} sends the job to another cluster, and squeue and scancel would ask this one about it: launch it "
+            "on a login node of that cluster, or where SLURM_CONF names its slurm.conf"
         )
     parts = [word for word in [*options, *plan.srun_args] if re.match(r":$|--hetjob|--het-group", word)]
     if parts:
         raise Refusal(
-            f"{parts[0]} makes a heterogeneous job, whose parts have ranks and nodes of their own: make each part a run "
-            "(runs of different shapes fit into a workflow), or launch within such a job with its srun"
+            f"{parts[0]} makes a heterogeneous job, whose parts have ranks and nodes of their own: make each part a "
+            "run, and of runs of different shapes a workflow"
         )
 
 

@@ -79,7 +79,9 @@ def table() -> str:
         nodes, tried = str(known.nodes or "not known"), known.tried or "not tried"
         if known.backend == "local":
             nodes = "this one"
-        rows.append((mark, known.name, nodes, _node(known), known.backend, tried, _recognised(known), known.description))
+        rows.append(
+            (mark, known.name, nodes, _node(known), known.backend, tried, _recognised(known), known.description)
+        )
     return f"{aligned(rows)}\n\nthis machine is {here.name}: {why}"
 
 
@@ -105,7 +107,7 @@ def _plain(value: Any) -> str:
 def _node(known: Site) -> str:
     if known.backend == "local":
         return "processes"
-    parts = [(known.gpus_per_node, "GPUs"), (known.cpus_per_node, "cores")]
+    parts = [(known.gpus_per_node, "GPU" if known.gpus_per_node == 1 else "GPUs"), (known.cpus_per_node, "cores")]
     return ", ".join(f"{count} {what}" for count, what in parts if count) or "not known"
 
 

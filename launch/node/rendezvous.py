@@ -163,8 +163,8 @@ def _reach(places: list[tuple[str, int]], secret: str) -> tuple[tuple[str, int],
 
 
 _NO_IPV4 = (
-    "rank 0 has no IPv4 address at which other nodes could reach it, as hosts with IPv6 only have none: name an interface "
-    "that has one as network_interface in the site file, or give --rendezvous mpi"
+    "rank 0 has no IPv4 address at which other nodes could reach it, as hosts with IPv6 only have none: name an "
+    "interface that has one as network_interface in the site file, or give --rendezvous mpi"
 )
 
 

@@ -52,6 +52,12 @@ def test_a_value_without_a_source_is_found():
         assert {key for limits in told.partitions.values() for key in limits} <= keys
 
 
+def test_what_recognises_a_site_is_found_without_reading_the_whole_file():
+    assert {name: site._identify(name) for name in site.names()} == {
+        name: site.load(name).identify for name in site.names()
+    }
+
+
 def test_what_a_site_asks_for_by_default_is_within_its_limits():
     for told in map(site.load, site.names()):
         assert told.partition is None or not told.partitions or told.partition in told.partitions
