@@ -60,7 +60,7 @@ class Site:
     rendezvous: Literal["gloo", "mpi"] = "gloo"  # how ranks find each other
     mpi: str | None = None  # of srun's --mpi, for the rendezvous mpi: pmix, pmi2, cray_shasta
     network_interface: str | None = None  # which carries Gloo's traffic
-    # What --container runs an image by. edf is srun --environment of CSCS, where an environment definition file names it.
+    # What --container runs an image by; edf: srun --environment of CSCS, with an environment definition file.
     container: Literal["apptainer", "singularity", "podman-hpc", "pyxis", "edf"] | None = None
     container_python: str = "python3"  # of the images
     container_args: list[str] = field(default_factory=list)  # further options of the runtime, or of srun
