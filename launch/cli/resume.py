@@ -67,11 +67,10 @@ def go_on(folder: Path, chosen: Options, hold: Hold) -> int:
     how = "detach" if chosen.detach else "wait" if chosen.wait else "follow"
     is_workflow = stages.is_workflow(folder)
     runs, broken = _members(folder)
-    lacking = [run for run in runs if run.result() is None]
-    if not lacking:
-        raise Refusal(f"{folder} is finished: there is nothing to go on with" if not broken else broken[0])
+    lacking = _lacking(runs, folder, broken)
     jobs.find_lost(lacking)
     busy = states.under_way(lacking)
+    lacking = _lacking(lacking, folder, broken)  # one may have got its result before the scheduler was asked about it
     if busy and (is_workflow or len(busy) == len(lacking)):
         raise Refusal(f"{next(iter(busy))} is running: wait for its end, or end it: {command('cancel', folder)}")
     for line in broken:
@@ -94,6 +93,14 @@ def go_on(folder: Path, chosen: Options, hold: Hold) -> int:
         throttle = (read_index(folder) or {}).get("throttle")
         status = running.run(folders.holder(folder), idle, how, throttle, hold)
         return 2 if broken and not status else status
+
+
+def _lacking(runs: Sequence[RunDir], folder: Path, broken: Sequence[str]) -> list[RunDir]:
+    """Those of some runs that have no result; refuses if there are none."""
+    lacking = [run for run in runs if run.result() is None]
+    if not lacking:
+        raise Refusal(f"{folder} is finished: there is nothing to go on with" if not broken else broken[0])
+    return lacking
 
 
 def outermost(folder: Path) -> Path:

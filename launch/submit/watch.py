@@ -67,6 +67,7 @@ class _Watch:
         self._jobs, self._follow = jobs, follow
         self._scheduler = scheduler(jobs[0].backend)
         self._left = {run.path: (job, run, plan) for job in jobs for run, plan in zip(job.run_dirs, job.plans)}
+        self._poll_s = max(self._scheduler.poll_s, *(float(plan.poll_s) for _, _, plan in self._left.values()))
         self._all = list(self._left)
         self._ends = Ends()
         self._beside = jobs[0].shape == "pack" and not self._scheduler.remote and jobs[0].throttle != 1
@@ -95,14 +96,14 @@ class _Watch:
         while self._left:
             if time.monotonic() >= next_question:
                 answer = self._scheduler.poll(self._jobs)
-                next_question = time.monotonic() + self._scheduler.poll_s
+                next_question = time.monotonic() + self._poll_s
                 if answer.silence:
                     self._say(f"the scheduler does not answer ({answer.silence})")
                 else:
                     self._look(answer)
             self._show(answer)
             if self._left:
-                time.sleep(min(_SHOWN_S, self._scheduler.poll_s))
+                time.sleep(min(_SHOWN_S, self._poll_s))
 
     def _look(self, answer: Answer) -> None:
         before = len(self._left)
