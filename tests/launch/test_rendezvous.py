@@ -338,7 +338,7 @@ def test_the_addresses_of_this_host():
 def test_a_chief_without_ipv4_cannot_be_met_on_other_machines(tmp_path: Path, capsys: pytest.CaptureFixture):
     """The chief is in a network namespace of its own, in which only the loopback device exists."""
     code = (
-        "import sys; from pathlib import Path; from plans import plan; from launch.node import rendezvous; "
+        "import sys; from pathlib import Path; from plans import plan; from launch.node.meeting import rendezvous; "
         "from launch.node.rank import Rank; from launch.plan.request import Request; "
         "rendezvous.meet(plan(Request(nodes=2, rendezvous='mpi')), Rank(0, 2, 0, 1, 0, 2), Path(sys.argv[1]), 1, 1)"
     )
