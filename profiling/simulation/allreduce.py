@@ -25,8 +25,8 @@ left out: they cost less than moving their data through memory. All formulas are
 every node its full speed at any size.
 
 R. Thakur, R. Rabenseifner, W. Gropp, "Optimization of Collective Communication Operations in MPICH", IJHPCA 19(1),
-2005. Its text was not at hand when this was written: the terms of section 5.1 are as others quote them, and agree with the
-messages that it describes, which a test counts.
+2005. Its text was not at hand when this was written: the terms of section 5.1 are as others quote them, and agree with
+the messages that it describes, which a test counts.
 """
 
 import math
