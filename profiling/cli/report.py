@@ -20,16 +20,17 @@ from launch.record.table import aligned
 from launch.record.writing import publish
 from profiling import text
 from profiling.cli import export, inputs, table
+from profiling.cli.costed import Costed
 from profiling.cli.inputs import OfTable
 from profiling.prediction import prediction
 from profiling.reporting import columns, document, latex, markdown, of_table, page, sweep_table
 from profiling.reporting.columns import Column
-from profiling.study import changes, sweep, tables
+from profiling.study import changes, cost, sweep, tables
 from profiling.study.runs import Study
 
 
 @dataclass(frozen=True)
-class Options(OfTable):
+class Options(OfTable, Costed):
     """The options of the verb."""
 
     series: str | None = None  # which series, if the table or study has several
@@ -48,6 +49,7 @@ def run(argv: Sequence[str]) -> str:
     if not is_study(path):
         return _of_table(path, chosen)
     inputs.refuse_for_study(path, chosen.asked)
+    tariff = chosen.tariff
     if chosen.series is None and sweep.is_sweep(path):
         if chosen.against:
             raise Refusal(
@@ -58,7 +60,7 @@ def run(argv: Sequence[str]) -> str:
         raise Refusal(f"--by is for the points of a sweep, and this is one series of {path}: leave it out")
     whole = inputs.study(path, chosen.scaling)
     study = tables.choose(whole, chosen.series)
-    content = document.document(study, tables.of_study(study), chosen.remark)
+    content = document.document(study, tables.of_study(study), chosen.remark, tariff)
     if chosen.against:
         found = changes.between(tables.choose(inputs.study(chosen.path(chosen.against)), chosen.series), study)
         content["against"] = changes.document(found)
@@ -79,6 +81,7 @@ def _of_table(path: Path, chosen: Options) -> str:
         option = next(name for name, value in own.items() if value)
         advice = {"--scaling": "say --kind", "--remark": "say --out FOLDER too"}.get(option, "leave it out")
         raise Refusal(f"{option} is for the report of a study, and {path} is a table: {advice}")
+    chosen.refuse_for_table(path)
     found = tables.read_all(path, chosen.asked)
     if chosen.series:
         found = [tables.read(path, chosen.series, chosen.asked)]
@@ -183,15 +186,16 @@ def _predicted(content: dict[str, Any]) -> str:
     """The sizes ahead that the report predicts."""
     ahead = content["prediction"]
     asked = [forecast for forecast in ahead["predictions"] if forecast["workers"] in ahead["asked"]]
-    table = text.table(prediction.columns(content["unit"], ahead["confidence"]), asked)
-    return f"\nPREDICTION, not measured\n\n{table}\n"
+    shown = prediction.columns(content["unit"], ahead["confidence"], content["works"], ahead["holds"])
+    why = "" if ahead["holds"] else f"{ahead['problems'][0]}\n"
+    return f"\nPREDICTION, not measured\n\n{text.table(shown, asked)}\n{why}"
 
 
 def printed(content: dict[str, Any], form: str) -> str:
     """The table for the terminal ("text") or in Markdown ("markdown"), and the notes for its reader."""
     interval = f"{100 * content['confidence']:.0f} % CI"
     shown = (
-        Column("workers", "workers"),
+        Column("workers", content["works"]),
         Column("repeats", "repeats"),
         Column("throughput", "throughput [{unit}]"),
         Column("throughput_interval", interval),
@@ -200,8 +204,11 @@ def printed(content: dict[str, Any], form: str) -> str:
         Column("efficiency_interval", interval, "percent"),
         Column("slowest", "slowest"),
         Column("fastest", "fastest"),
+        *(Column(key, title) for key, title in cost.COLUMNS if content.get("cost")),
     )
-    header, rows = columns.cells(shown, content["rows"], content["unit"])
+    shown = columns.present(shown, content["rows"])
+    currency = (content.get("cost") or {}).get("currency", "")
+    header, rows = columns.cells(shown, content["rows"], content["unit"], currency=currency)
     head, table, mark = content["series"], aligned([header, *rows], ">"), ""
     if form == "markdown":
         head, table, mark = f"## {head}", text.markdown(header, rows), "- "

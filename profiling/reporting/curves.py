@@ -152,8 +152,10 @@ def _prediction(document: dict[str, Any], figure: Figure, tips: list[str]) -> No
             [forecast[key] for forecast in ahead["predictions"]] for key in ("workers", "low", "high", "throughput")
         )
         axes.fill_between(workers, low, high, color=colour, alpha=0.14, lw=0)
-        axes.plot(workers, median, style, color=colour, lw=1.2, label=one["series"])
         asked |= set(ahead["asked"])
+        if not ahead["holds"]:
+            continue
+        axes.plot(workers, median, style, color=colour, lw=1.2, label=one["series"])
         for forecast in (each for each in ahead["predictions"] if each["workers"] in ahead["asked"]):
             value, span = text.number(forecast["throughput"]), text.span(forecast["low"], forecast["high"])
             words = (

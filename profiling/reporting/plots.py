@@ -192,8 +192,9 @@ def _prediction(document: dict[str, Any], figure: Figure, tips: list[str]) -> No
         [forecast[key] for forecast in ahead["predictions"]] for key in ("workers", "low", "high", "throughput")
     )
     axes.fill_between(workers, low, high, color=BLUE, alpha=0.16, lw=0, label="interval of one run")
-    axes.plot(workers, median, color=BLUE, lw=1.2, label="prediction")
-    for asked in (forecast for forecast in ahead["predictions"] if forecast["workers"] in ahead["asked"]):
+    if ahead["holds"]:
+        axes.plot(workers, median, color=BLUE, lw=1.2, label="prediction")
+    for asked in (each for each in ahead["predictions"] if ahead["holds"] and each["workers"] in ahead["asked"]):
         interval = text.span(asked["low"], asked["high"])
         ranks = text.plural(asked["workers"], "rank")
         words = f"PREDICTION for {ranks}: {text.number(asked['throughput'])} {interval} {unit}"

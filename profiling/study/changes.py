@@ -128,7 +128,7 @@ def table(changes: Changes) -> str:
     """The changes as a table, with what its reader must know."""
     columns: list[tuple[str, text.Form]] = [
         ("series", lambda point: point.series),
-        ("workers", lambda point: str(point.workers)),
+        ("ranks", lambda point: str(point.workers)),
         ("repeats", lambda point: "{} / {}".format(*point.repeats)),
         (f"first [{changes.unit}]", lambda point: text.number(point.throughputs[0])),
         ("second", lambda point: text.number(point.throughputs[1])),
@@ -187,7 +187,7 @@ def _by(point: Change) -> str:
 
 
 def _place(series: str, workers: int) -> str:
-    return f"{series} on {workers}" if series else text.plural(workers, "worker")
+    return f"{series} on {workers}" if series else text.plural(workers, "rank")
 
 
 def _places(places: tuple[Place, ...]) -> str:

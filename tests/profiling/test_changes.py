@@ -43,7 +43,7 @@ def test_the_point_that_became_slower_is_named_with_an_interval_for_all(monday: 
     last = found.points[-1]
     assert last.interval is not None and last.interval.low < 1 / 1.12 < last.interval.high < 1
     assert found.degrees == 12  # two of each of six samples
-    assert "slower than monday: 4 workers by" in changes.lines(found)[0]
+    assert "slower than monday: 4 ranks by" in changes.lines(found)[0]
     back = changes.between(runs.read(tuesday), runs.read(monday)).points[-1]
     assert back.verdict == "faster" and back.interval.low == pytest.approx(1 / last.interval.high)
 
@@ -59,7 +59,7 @@ def test_a_point_without_a_run_fails_and_is_named(capsys, tmp_path: Path, monday
     fewer = made(tmp_path / "fewer", 3, nodes=(1, 2, 8))
     assert main(["compare", str(monday), str(fewer), "--fail-if-slower=5%"]) == 1
     out = capsys.readouterr().out
-    assert "in monday only: 4 workers" in out and "in fewer only: 8 workers" in out
+    assert "in monday only: 4 ranks" in out and "in fewer only: 8 ranks" in out
     assert "FAILED: without a run to compare: 1 point" in out
 
 
@@ -70,7 +70,7 @@ def test_single_runs_are_compared_by_how_much_the_others_differ(capsys, tmp_path
     # Without any repeats it is not known, and what looks slower fails all the same.
     other = made(tmp_path / "other", 5, repeats=1)
     assert main(["compare", str(other), str(once), "--fail-if-slower=5%"]) == 1
-    assert "unknown at 1 worker, 2 workers, 4 workers" in capsys.readouterr().out
+    assert "unknown at 1 rank, 2 ranks, 4 ranks" in capsys.readouterr().out
 
 
 def test_the_intervals_of_studies_without_a_change_hold_together(tmp_path: Path):
@@ -101,7 +101,7 @@ def test_the_points_of_sweeps_are_compared_by_their_values(tmp_path: Path):
 def test_a_report_says_what_changed_since_another_study(monday: Path, tuesday: Path):
     content = json.loads(reporting.run([str(tuesday), "--against", str(monday), "--json"]))
     assert [point["verdict"] for point in content["against"]["points"]][-1] == "slower"
-    assert any(line.startswith("against monday: slower than monday: 4 workers") for line in content["notes"])
+    assert any(line.startswith("against monday: slower than monday: 4 ranks") for line in content["notes"])
     document = json.loads(compare.run([str(monday), str(tuesday), "--json", "--fail-if-slower=5%"]))
     assert document["points"] == content["against"]["points"] and len(document["failed"]) == 1
 
