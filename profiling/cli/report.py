@@ -39,15 +39,29 @@ class Options(OfTable, Costed):
     format: Literal["text", "markdown"] = "text"  # of the table that is printed
     json: bool = False  # print JSON, and write nothing
     against: str | None = None  # another study: which points became faster or slower since
+    fail_if_slower: str | None = None  # with --against: exit status 1 if a point is slower by this or more, as 5%
     remark: str = ""  # what else the reader of the report has to know
     out: Path | None = None  # folder of the report; of a study STUDY/report by default, of a table none
 
 
+def main(argv: Sequence[str]) -> int:
+    """Print what the verb says; return the exit status."""
+    printed, failed = _reported(argv)
+    print(printed)
+    return int(failed)
+
+
 def run(argv: Sequence[str]) -> str:
     """What the verb prints."""
+    return _reported(argv)[0]
+
+
+def _reported(argv: Sequence[str]) -> tuple[str, bool]:
     (path,), chosen = options.with_files(Options, argv, ["STUDY|TABLE"])
+    if chosen.fail_if_slower and not chosen.against:
+        raise Refusal("--fail-if-slower says by how much against what: give the other study with --against too")
     if not is_study(path):
-        return _of_table(path, chosen)
+        return _of_table(path, chosen), False
     inputs.refuse_for_study(path, chosen.asked)
     tariff = chosen.tariff
     if chosen.series is None and sweep.is_sweep(path):
@@ -55,23 +69,27 @@ def run(argv: Sequence[str]) -> str:
             raise Refusal(
                 f"--against is for a scaling table: {command('compare', chosen.against, path)} compares all points"
             )
-        return _of_sweep(path, chosen)
+        return _of_sweep(path, chosen), False
     if chosen.by:
         raise Refusal(f"--by is for the points of a sweep, and this is one series of {path}: leave it out")
     whole = inputs.study(path, chosen.scaling)
     study = tables.choose(whole, chosen.series)
     content = document.document(study, tables.of_study(study), chosen.remark, tariff)
+    failed: list[str] = []
     if chosen.against:
+        slower = None if chosen.fail_if_slower is None else changes.part(chosen.fail_if_slower)
         found = changes.between(tables.choose(inputs.study(chosen.path(chosen.against)), chosen.series), study)
         content["against"] = changes.document(found)
+        failed = changes.failed(found, slower)
+        content["against"] |= {"failed": failed}
         content["notes"] += [f"against {found.first}: {line}" for line in changes.lines(found)]
     if chosen.json:
-        return json.dumps(content, indent=1, ensure_ascii=False)
+        return json.dumps(content, indent=1, ensure_ascii=False), bool(failed)
     folder = chosen.out or path / "report" / ("" if len(whole.series) == 1 else _name(whole, study))
     ahead = [_predicted(content)] if chosen.format == "text" else []
-    return "\n".join(
-        [printed(content, chosen.format), *ahead, write(folder, functools.partial(_spreadsheets, study), content)]
-    )
+    written = write(folder, functools.partial(_spreadsheets, study), content)
+    said = [printed(content, chosen.format), *ahead, written, *(f"FAILED: {why}" for why in failed)]
+    return "\n".join(said), bool(failed)
 
 
 def _of_table(path: Path, chosen: Options) -> str:

@@ -121,3 +121,31 @@ def test_bad_words_are_refused_in_a_line(capsys, monday: Path, words: list[str])
     assert main([word.format(study=monday, run=monday / "n1-r1") for word in words]) == 2
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1 and "Traceback" not in err
+
+
+def test_a_history_of_studies_compares_each_with_the_first(tmp_path, capsys):
+    speed = {"a": 1.0, "b": 1.0, "c": 1.25}
+    for name, factor in speed.items():
+        studies.make(tmp_path / name, seconds=lambda ranks, repeat, by=factor: by * 0.05 * (1 + 0.002 * repeat))
+    words = ["compare", *(str(tmp_path / name) for name in speed)]
+    assert main([*words, "--out", str(tmp_path / "drawn"), "--fail-if-slower", "5%"]) == 1
+    out = capsys.readouterr().out
+    row = next(line for line in out.splitlines() if line.startswith("4 ranks"))
+    assert row.split() == ["4", "ranks", "1.000", "0.800", "slower"]
+    assert "all 6 intervals hold together" in out and "FAILED: slower by 5 % or more: 3 points" in out
+    drawn = (tmp_path / "drawn" / "history.svg").read_text()
+    assert "4 ranks, c: 0.800 of a, slower" in drawn
+    assert main([*words, "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert [one["second"] for one in content["studies"]] == ["b", "c"] and content["second"] == "c"
+
+
+def test_a_report_fails_where_it_became_slower(tmp_path, capsys):
+    before = studies.make(tmp_path / "before", seconds=lambda ranks, repeat: 0.05 * (1 + 0.002 * repeat))
+    after = studies.make(tmp_path / "after", seconds=lambda ranks, repeat: 0.06 * (1 + 0.002 * repeat))
+    words = ["report", str(after), "--against", str(before), "--json", "--fail-if-slower"]
+    assert main([*words, "10%"]) == 1
+    assert json.loads(capsys.readouterr().out)["against"]["failed"] == ["slower by 10 % or more: 3 points"]
+    assert main([*words, "20%"]) == 0
+    assert main(["report", str(after), "--fail-if-slower", "5%"]) == 2
+    assert "--against" in capsys.readouterr().err
