@@ -36,13 +36,20 @@ def within(low: float, high: float, factor: float = 1.0, suffix: str = "") -> Fo
     """How a number with this interval is written, and its bounds: to the digit that half the interval leaves known.
 
     Of half the interval one digit is kept, or two if it begins with 1 to 3.5, as the Particle Data Group rounds errors;
-    at most seven digits in all. ``factor`` and ``suffix`` are from the unit of the values to that which is shown.
+    in all two digits at least, as the lower end of a wide interval needs, and seven at most. ``factor`` and ``suffix`` are from the unit of the values to that which is shown.
     """
     half, largest = factor * abs(high - low) / 2, factor * max(abs(low), abs(high))
     if not (0 < half < math.inf and 1e-6 < largest < 1e12):
         return lambda value: f"{number(factor * value)}{suffix}"
     digits = min(-math.floor(math.log10(half / 3.55)), 6 - math.floor(math.log10(largest)))
-    return lambda value: f"{round(factor * value, digits) + 0.0:.{max(digits, 0)}f}{suffix}"
+
+    def form(value: float) -> str:
+        shown = factor * value
+        least = 1 - math.floor(math.log10(abs(shown))) if shown else digits
+        own = max(digits, min(least, 9))
+        return f"{round(shown, own) + 0.0:.{max(own, 0)}f}{suffix}"
+
+    return form
 
 
 def plural(count: int, noun: str) -> str:

@@ -23,7 +23,7 @@ from profiling.cli import export, inputs, table
 from profiling.cli.costed import Costed
 from profiling.cli.inputs import OfTable
 from profiling.prediction import prediction
-from profiling.reporting import columns, document, latex, markdown, of_table, page, sweep_table
+from profiling.reporting import columns, document, latex, markdown, of_table, sweep_table
 from profiling.reporting.columns import Column
 from profiling.study import changes, cost, sweep, tables
 from profiling.study.runs import Study
@@ -163,6 +163,8 @@ def write(folder: Path, spreadsheets: Callable[[dict[str, Any]], dict[str, str]]
         drawn = {}  # a site's own environment may lack it
     else:
         drawn = figures.draw(content)
+    from profiling.reporting import page  # needs Jinja2, which tables do without
+
     files = {
         "report.json": json.dumps(content, indent=1, ensure_ascii=False) + "\n",
         **spreadsheets(content),

@@ -105,7 +105,7 @@ def predict(series: Series, workers: Sequence[int], confidence: float = 0.9) -> 
             "unit"
         )
     laws = [
-        FittedLaw(name, weight, _parameters(*fitted.parameters[name], confidence))
+        FittedLaw(name, weight, _parameters(*fitted.parameters[name], confidence, series))
         for name, weight in fitted.law_weights.items()
     ]
     return Prediction(confidence, reasons, tuple(sorted(laws, key=lambda law: -law.weight)), forecasts)
@@ -210,9 +210,12 @@ def problems(series: Series) -> list[str]:
     return [f"fit does not hold: {reason}" for reason in reasons]
 
 
-def _parameters(weight: np.ndarray, values: dict[str, np.ndarray], confidence: float) -> tuple[Parameter, ...]:
+def _parameters(
+    weight: np.ndarray, values: dict[str, np.ndarray], confidence: float, series: Series
+) -> tuple[Parameter, ...]:
     """Weighted quantiles of each parameter of a law; none if the series rules the law out."""
-    units = {"exponent": "1", "serial share": "1", "group": "workers"}
+    units = {"exponent": "1", "serial share": "1", "group": series.works}
+    one = "one" + series.counted(1)[1:]
     parameters = []
     for name, value in values.items() if weight.any() else ():
         order = np.argsort(value)
@@ -221,5 +224,5 @@ def _parameters(weight: np.ndarray, values: dict[str, np.ndarray], confidence: f
             float(value[order][min(np.searchsorted(below, level), len(order) - 1)])
             for level in ((1 - confidence) / 2, 0.5, (1 + confidence) / 2)
         )
-        parameters.append(Parameter(name, units.get(name, "cost of one worker"), estimate, low, high))
+        parameters.append(Parameter(name, units.get(name, f"cost of {one}"), estimate, low, high))
     return tuple(parameters)

@@ -104,8 +104,7 @@ def _speedup(document: dict[str, Any], figure: Figure, tips: list[str]) -> None:
     for counts in {tuple(row["workers"] for row in one["rows"]) for one in document["tables"]}:
         axes.plot(counts, [n / counts[0] for n in counts], "--", color=MUTED, lw=0.8)
     _draw(axes, document, "speedup", tips, text.number)
-    plots.rate_axis(axes, "")
-    axes.set_ylabel("speed-up")
+    plots.rate_axis(axes, "", "speed-up")
     _legend(axes, document)
     _workers(axes, document)
 

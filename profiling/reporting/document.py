@@ -11,7 +11,7 @@ from launch.record.redact import without_secrets
 from profiling.prediction import fits, log, prediction
 from profiling.reporting import about, columns, committees, sweep_table
 from profiling.reporting import of_table as tables
-from profiling.study import gpu_history, quality, scaling, traces_by_point
+from profiling.study import gpu_history, quality, runs, scaling, traces_by_point
 from profiling.study.cost import NO_TARIFF, Tariff
 from profiling.study.run import Run
 from profiling.study.runs import Study
@@ -52,6 +52,7 @@ def document(study: Study, series: Series, remark: str = "", tariff: Tariff = NO
         "study": study.folder.name,
         "made": _now(),
         "whole": study.whole,
+        "crowded": runs.crowded(study),
         "work_unit": study.runs[0].work_unit if study.whole else None,
         "about": about.about(study) | ({"remark": remark} if remark else {}),
         "rows": rows,
