@@ -301,6 +301,8 @@ def study(tmp_path):
     for path in folder.glob("n*/training.json"):
         studies.change_json(path, **NET)
     (tmp_path / "here.toml").write_text(SITE)
+    for path in folder.glob("n*/run.json"):
+        studies.change_json(path, site="here")
     return folder
 
 
@@ -318,6 +320,16 @@ def test_a_study_is_simulated_and_compared_with_what_it_measured(study, capsys):
     assert (document["compute_seconds"], document["update_seconds"]) == (pytest.approx(0.04008), pytest.approx(0.01002))
     assert alone["relative_error"] == pytest.approx(0) and "measured" not in many
     assert many["step"] > 0.0501 + 2 * 63 / 64 * 8004040 / 1e9
+
+
+def test_what_was_measured_on_other_links_is_not_compared(study, capsys):
+    there = study.parent / "there.toml"
+    there.write_text(SITE.replace('"here"', '"there"'))
+    for words in (["--site", str(there)], ["--site", str(study.parent / "here.toml"), "--ranks-per-node", "2"]):
+        assert main(["simulate", str(study), "--nodes", "1,2", *words]) == 0
+        out = capsys.readouterr().out
+        assert "not compared with what was measured: that was on here, 1 rank per node" in out
+        assert "error" not in out.splitlines()[2]
 
 
 def test_a_trace_tells_when_each_gradient_is_ready(study):
