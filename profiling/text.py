@@ -36,7 +36,8 @@ def within(low: float, high: float, factor: float = 1.0, suffix: str = "") -> Fo
     """How a number with this interval is written, and its bounds: to the digit that half the interval leaves known.
 
     Of half the interval one digit is kept, or two if it begins with 1 to 3.5, as the Particle Data Group rounds errors;
-    in all two digits at least, as the lower end of a wide interval needs, and seven at most. ``factor`` and ``suffix`` are from the unit of the values to that which is shown.
+    in all two digits at least, as the lower end of a wide interval needs, and seven at most. ``factor`` and ``suffix``
+    are from the unit of the values to that which is shown.
     """
     half, largest = factor * abs(high - low) / 2, factor * max(abs(low), abs(high))
     if not (0 < half < math.inf and 1e-6 < largest < 1e12):

@@ -111,29 +111,42 @@ def as_text(decision: dict[str, Any], rates: Rates, tariff: Tariff, confidence: 
     chosen = next(choice for choice in found if choice["nodes"] == decision["nodes"])
     money = f"price{f' [{tariff.currency}]' if tariff.currency else ''}"
     level = f"{confidence:.0%} interval"
-    bounded = [("seconds", "time [h]", 1 / 3600), ("hours", rates.unit, 1.0)]
+    unit_of_time, factor = _unit(chosen["seconds"]["value"])
+    bounded = [("seconds", f"time [{unit_of_time}]", factor), ("hours", rates.unit, 1.0)]
     bounded += [("price", money, 1.0)] if chosen["price"] else []
     columns: list[tuple[str, text.Form]] = [("nodes", text.value("nodes", str))]
     for key, title, factor in bounded:
         columns += run_estimate.bounded(key, title, level, factor)
     columns.append(("meets the limits", text.value("probability", _probable)))
-    asked = [f"{text.number(limits['seconds'] / 3600)} h"] if limits["seconds"] is not None else []
+    asked = []
+    if limits["seconds"] is not None:
+        name, part = _unit(limits["seconds"])
+        asked.append(f"{text.number(part * limits['seconds'])} {name}")
     if limits["budget"] is not None:
         what = tariff.currency or "in price" if chosen["price"] else rates.unit
         asked.append(f"{text.number(limits['budget'])} {what}")
     why = "the cheapest that does so with 90 % or more"
     if chosen["probability"] < SURE:
         why = "the most probable: none meets them with 90 %"
-    hours, cost = chosen["seconds"]["value"] / 3600, (chosen["price"] or chosen["hours"])["value"]
+    time, cost = factor * chosen["seconds"]["value"], (chosen["price"] or chosen["hours"])["value"]
     unit = (tariff.currency or "in price") if chosen["price"] else rates.unit
+    more = ["more nodes do more work here: the runs of the study have equally many steps, of a batch that grows"]
+    more = more if rates.kind == "weak" and "steps" in rates.work else []
+    taken = f"{text.number(time, 3)} {unit_of_time}, {text.number(cost, 3)} {unit}"
     return "\n".join(
         [
-            f"use {text.plural(chosen['nodes'], 'node')}: {text.number(hours, 3)} h, {text.number(cost, 3)} {unit}; a "
-            f"run meets the limits ({', '.join(asked)}) with {_probable(chosen['probability'])}: {why}",
+            f"use {text.plural(chosen['nodes'], 'node')}: {taken}; a run meets the limits "
+            f"({', '.join(asked)}) with {_probable(chosen['probability'])}: {why}",
+            *more,
             "",
             text.table(columns, found),
         ]
     )
+
+
+def _unit(seconds: float) -> tuple[str, float]:
+    """The unit in which a time is read best, and the factor to it."""
+    return ("h", 1 / 3600) if seconds >= 7200 else ("min", 1 / 60) if seconds >= 120 else ("s", 1.0)
 
 
 def _probable(value: float) -> str:

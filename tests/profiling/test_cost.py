@@ -132,7 +132,7 @@ def test_the_cheapest_that_meets_the_limits_is_used():
 def test_the_verb_names_the_nodes(study, capsys):
     assert main(["predict", str(study), "--deadline", "1h", "--budget", "500", "--price", "2EUR"]) == 0
     shown = capsys.readouterr().out
-    assert "use 1 node:" in shown and "EUR; a run meets the limits (1 h, 500 EUR) with above 99 %" in shown
+    assert "use 1 node:" in shown and "EUR; a run meets the limits (60 min, 500 EUR) with above 99 %" in shown
     assert main(["predict", str(study), "--deadline", "2s", "--json"]) == 0
     made = json.loads(capsys.readouterr().out)["decision"]
     assert [choice["nodes"] for choice in made["choices"]] == [1, 2, 4, 8, 16]
