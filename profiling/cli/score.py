@@ -43,7 +43,7 @@ def run(argv: Sequence[str]) -> str:
         document = {"format": 1, "series": series.name, "unit": series.unit, "scores": measured}
         return json.dumps(document, indent=1, ensure_ascii=False)
     outside = [
-        f"fit does not hold: {text.counted(score['workers'], series.works)}: outside the interval"
+        f"fit does not hold: {text.counted(score['workers'], series.works)} lie outside the interval"
         for score in measured
         if not score["inside"]
     ]
