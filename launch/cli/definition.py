@@ -82,6 +82,8 @@ def read(
             return _workflow(table, name, given, words)
         order = _order(table, _ORDER, name | _job(table), given, words)
         return order.asked, [order]
+    except options.UnknownOption as unknown:
+        raise options.UnknownOption(f"{path}: {unknown}", unknown.option) from None
     except Refusal as refusal:
         raise Refusal(f"{path}: {refusal}") from None
 

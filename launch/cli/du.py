@@ -21,7 +21,7 @@ from launch.submit import states
 class Options(Named):
     """How to show it."""
 
-    json: bool = False  # in bytes, as an object, for programs
+    json: bool = False  # print JSON, in bytes, for programs
 
 
 def main(argv: list[str]) -> int:

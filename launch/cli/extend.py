@@ -36,11 +36,12 @@ class Options(resume.Options):
 
     nodes: tuple[Count, ...] = field(
         default=(), metadata={"flags": ("-N",), "separator": ","}
-    )  # further numbers of nodes
-    sweep: tuple[str, ...] = ()  # further values of an axis: --sweep lr=1e-4
-    repeats: Count | None = None  # runs of each point, those included that it has
-    budget: NotNegative | None = None  # GPU-hours (node-hours without GPUs) that what is added must not exceed
-    dry_run: bool = False  # print what would be added and submitted; change nothing
+    )  # numbers of nodes to add to the study
+    sweep: tuple[str, ...] = ()  # values to add to an axis of the study: --sweep lr=1e-4
+    repeats: Count | None = None  # runs that each point has afterwards, those that it has already included
+    budget: NotNegative | None = None  # refuse what may take more than this many GPU-hours (node-hours without
+    # GPUs)
+    dry_run: bool = False  # print what would be added and submitted, and change nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

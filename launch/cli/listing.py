@@ -24,7 +24,7 @@ from launch.submit import eta, states
 class Options(Named):
     """How to show them."""
 
-    json: bool = False  # as a list of objects, for programs
+    json: bool = False  # print JSON, for programs
 
 
 def main(argv: list[str]) -> int:

@@ -25,11 +25,11 @@ from launch.submit.lock import Hold, alone
 class Options(revise.Anew, Named):
     """How to continue."""
 
-    wait: bool = False  # wait for the end, without progress
-    detach: bool = False  # return at once
-    exclude_bad_nodes: bool = False  # leave out the nodes that keep failing, as status names them (Slurm)
-    code: Literal["submitted", "current"] = "submitted"  # run the code of the submission, or that of today
-    take_over: bool = False  # take over from a launcher on another host that is gone and has not said so
+    wait: bool = False  # wait until the runs have ended, without showing progress
+    detach: bool = False  # return as soon as the runs are submitted or started
+    exclude_bad_nodes: bool = False  # do not use the nodes that keep failing, which status names (Slurm only)
+    code: Literal["submitted", "current"] = "submitted"  # run the code as it was submitted, or as it is now
+    take_over: bool = False  # take over from a launcher on another host that is gone but left its lock
 
 
 _OF_EXTEND = ("--nodes", "-N", "--repeats", "--sweep")

@@ -36,9 +36,9 @@ one of single runs."""
 class Options(Named):
     """What may be removed."""
 
-    force: bool = False  # also runs that have no result, and those of which nobody can say whether they run
-    yes: bool = False  # do not ask
-    dry_run: bool = False  # only list what would go
+    force: bool = False  # also remove runs without a result, and those that may still be running
+    yes: bool = False  # remove without asking
+    dry_run: bool = False  # only list what would be removed
 
 
 def main(argv: list[str]) -> int:

@@ -35,8 +35,8 @@ from launch.submit.naming import shown
 class Options(Named):
     """How to show them."""
 
-    advice: bool = False  # what to ask for next time, of those that have ended
-    json: bool = False  # all that is known, as a list of objects, for programs
+    advice: bool = False  # for runs that have ended: what to ask for next time
+    json: bool = False  # print everything that is known as JSON, for programs
 
 
 def main(argv: list[str]) -> int:

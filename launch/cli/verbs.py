@@ -57,12 +57,14 @@ def help_of(verb: str) -> str:
     """What ``--help`` after a verb prints."""
     import re
 
+    from launch.cli import examples
+    from launch.plan import option_help
+
     module = importlib.import_module(VERBS[verb][0])
     text = str(module.__doc__).strip()
     if program() == "rankloop":
         text = re.sub(r"\bpython -m (launch|profiling)\b", "rankloop", text)
-    if not hasattr(module, "Options"):
-        return text
-    from launch.plan import option_help
-
-    return f"{text}\n\noptions\n{option_help.describe(module.Options)}"
+    parts = [text]
+    if hasattr(module, "Options"):
+        parts.append(option_help.describe(module.Options))
+    return "\n\n".join([*parts, examples.of(verb)])

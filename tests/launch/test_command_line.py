@@ -157,7 +157,7 @@ def test_resume_of_a_run_that_is_finished_or_damaged(here: Path):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--help"], ["-N, --nodes INT", "workloads: ", "\n  resume RUN|STUDY ", "exit status: 0 done"]),
+        (["--help"], ["-N, --nodes N", "workloads.mnist", "\n  resume RUN|STUDY ", "exit status"]),
         (["-h"], ["job options"]),
         (["--nodes", "2", "--help"], ["job options"]),
         (["tiny", "--help"], ["job options", "options of tiny", "--network"]),
