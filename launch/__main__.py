@@ -133,8 +133,8 @@ def _launch(given: dict[str, Any], rest: list[str], now: datetime.datetime) -> i
     if without_secrets(words) != words:
         # What the ranks are started with has to stand in run.json, so all that can be done is to say it.
         print(
-            "launch: a word of the command line looks like a secret: others on this machine can see it, and it stays "
-            "in run.json; give it in the environment, which the ranks inherit and no file of the run keeps",
+            "launch: a word of the command line looks like a secret: others on this machine can see it, and run.json "
+            "keeps it; put it into the environment instead, which the ranks inherit and no file of the run keeps",
             file=sys.stderr,
         )
     return order.start(planned, how)

@@ -60,8 +60,9 @@ def refuse_absent(plan: Plan) -> None:
     if plan.backend != "local":
         return
     if plan.container_runtime == "pyxis":
-        raise Refusal("--container is by pyxis at this site, which is a part of srun: give --backend slurm")
+        raise Refusal("this site starts containers with pyxis, a part of srun: give --backend slurm")
     if not shutil.which(str(plan.container_runtime)):
         raise Refusal(
-            f"--container needs {plan.container_runtime}, and there is none here: install it, or leave it out"
+            f"--container needs {plan.container_runtime}, which is not installed here: install it, or leave the "
+            "option out"
         )

@@ -129,7 +129,7 @@ def _planned(folder: Path, given: dict[str, Any], how: Options) -> Growth:
     except Refusal as refusal:
         gone = str(refusal).partition(": ")[0]
         raise Refusal(
-            f"{gone}, so that new runs would not be as the others: make a study of its own, under another --name"
+            f"{gone}, so new runs would differ from the others: make a new study, under another --name"
         ) from None
     new = revise.revised(runs, how)
     revise.refuse_short_timeout(new, study.runs_in(folder))
@@ -180,5 +180,5 @@ def _score(folder: Path, later: bool) -> str:
     if not later:
         said = subprocess.run(asked, capture_output=True, text=True, check=False, env=os.environ)
         if not said.returncode:
-            return f"\nwhat was predicted of it, and measured since:\n{said.stdout.rstrip()}"
-    return f"its predictions are scored by: {command('report', folder)}"
+            return f"\npredictions of it, and what was measured since:\n{said.stdout.rstrip()}"
+    return f"score its predictions: {command('report', folder)}"

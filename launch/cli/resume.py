@@ -44,7 +44,7 @@ def main(argv: list[str]) -> int:
         If there is no such run, it is finished or running, or another user has put something into it.
     """
     if any(word.startswith(_OF_EXTEND) for word in argv):
-        raise Refusal(f"resume runs what is lacking, and extend adds to a study: {command('extend', *argv)}")
+        raise Refusal(f"resume runs what is missing, and extend adds to a study: {command('extend', *argv)}")
     chosen, words = options.with_words(Options, argv, "resume")
     if len(words) != 1:
         raise Refusal(f"resume needs a run{', one at a time' if words else ''}: {command('resume RUN')}")
@@ -65,7 +65,7 @@ def go_on(folder: Path, chosen: Options, hold: Hold) -> int:
     runs, broken = _members(folder)
     lacking = [run for run in runs if run.result() is None]
     if not lacking:
-        raise Refusal(f"{folder} is finished: there is nothing to go on with" if not broken else broken[0])
+        raise Refusal(f"{folder} is finished: there is nothing left to run" if not broken else broken[0])
     jobs.find_lost(lacking)
     busy = states.under_way(lacking)
     if busy and (is_workflow or len(busy) == len(lacking)):
@@ -86,7 +86,7 @@ def go_on(folder: Path, chosen: Options, hold: Hold) -> int:
             return workflow.run(folder, how, hold, change)
         idle = [(run, change(plan)) for run, plan in after]
         if is_study(folder):
-            print(f"{len(idle)} of the runs of {folder} {'is' if len(idle) == 1 else 'are'} to be run", flush=True)
+            print(f"{len(idle)} of the runs of {folder} {'is' if len(idle) == 1 else 'are'} run now", flush=True)
         throttle = (read_index(folder) or {}).get("throttle")
         status = study.run(study.holder(folder), idle, how, throttle, hold)
         return 2 if broken and not status else status
@@ -124,7 +124,7 @@ def _put_back(folder: Path, only: Sequence[str] = ()) -> None:
     names = restore.put_back(folder, only)
     if names:
         some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        print(f"missing        {some}: planned again as {'they were' if len(names) > 1 else 'it was'}", flush=True)
+        print(f"missing        {some}: {'their plans are' if len(names) > 1 else 'its plan is'} made again", flush=True)
 
 
 def without(plan: Plan, hosts: Sequence[str]) -> Plan:
@@ -155,7 +155,9 @@ def without(plan: Plan, hosts: Sequence[str]) -> Plan:
 def _without_bad_nodes(runs: Sequence[RunDir]) -> Callable[[Plan], Plan]:
     bad = bad_nodes.among(runs)
     print(
-        "\n".join([f"left out: {line}" for line in bad_nodes.said(bad)] or ["no node keeps failing: none is left out"])
+        "\n".join(
+            [f"left out: {line}" for line in bad_nodes.said(bad)] or ["no node keeps failing, so none is left out"]
+        )
     )
     hosts = [node.host for node in bad]
     return lambda plan: without(plan, hosts)

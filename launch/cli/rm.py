@@ -189,7 +189,7 @@ def _written(folders: Sequence[Path]) -> list[str]:
 
 def _agreed() -> bool:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise Refusal("nobody can be asked, as this is no terminal: give --yes; nothing was removed")
+        raise Refusal("there is no terminal on which to ask: give --yes; nothing was removed")
     with contextlib.suppress(EOFError):
         return input("remove this? [y/N] ").strip().lower() in ("y", "yes")
     return False

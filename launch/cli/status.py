@@ -84,7 +84,9 @@ def look(
     out."""
     known, silence = states.look(states.find(words))
     efficiencies: dict[Path, float] = {}
-    doubts = [f"Slurm does not answer ({silence}): its states are those that the runs noted"] if silence else []
+    doubts = (
+        [f"Slurm does not answer ({silence}): the states shown are those that the runs recorded"] if silence else []
+    )
     for folder in dict.fromkeys(one.path.parent for one in known if is_study(one.path.parent)):
         try:
             efficiencies |= efficiency.so_far(folder, [one for one in known if one.path.parent == folder])

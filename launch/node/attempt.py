@@ -177,7 +177,10 @@ def end(run: RunDir, status: int, reason: str | None = None, made: int = 1) -> s
     submission = started[-1].get("submission") if started else None
     with contextlib.suppress(Refusal):  # of a copy that is gone
         if new := snapshot.written(run):
-            print(f"launch: code: beside the code, so in its snapshot, were written: {snapshot.some(new)}", flush=True)
+            print(
+                f"launch: code: the program wrote files beside its code, so into the snapshot: {snapshot.some(new)}",
+                flush=True,
+            )
     run.append_event(
         "ended", attempt=attempt, submission=submission, outcome=outcome, status=status, step=saved_step(run), **more
     )
@@ -244,7 +247,7 @@ def _code(run: RunDir) -> dict[str, Any]:
             flush=True,
         )
     if not changes.complete:
-        print("launch: code: there was no time to look at all its files", flush=True)
+        print("launch: code: there was not enough time to check all its files", flush=True)
     return {
         "code": snapshot.name_of(run),
         "code_hash": record.get("hash") if copied else changes.hash,
@@ -277,7 +280,9 @@ def _begun(run: RunDir, plan: Plan, submission: int | None) -> int:
     try:
         # Slurm itself requeues a job that was preempted or lost a node, without any limit.
         if run.result() is None and _made(run, submission) >= max(plan.max_attempts, 1):
-            raise Refusal(f"{plan.max_attempts} attempts were made; go on by hand with resume")
+            raise Refusal(
+                f"{plan.max_attempts} attempts were made, which is the maximum; start another by hand with resume"
+            )
         return begin(run, submission)
     except Refusal as refusal:
         run.append_event("ended", outcome="failed", status=refusal.status, reason=str(refusal), submission=submission)
@@ -296,7 +301,7 @@ def _end(run: RunDir, plan: Plan, status: int, asked: bool) -> int:
 
     if outcome == "stopped" and not asked and (chosen := spare.after(run, plan)):
         if may_start_again(run, plan, made, None):
-            print(f"launch: the next attempt is made within this allocation, on {chosen}", flush=True)
+            print(f"launch: the next attempt starts within this allocation, on {chosen}", flush=True)
             return stop.AGAIN_HERE
         return stop.STOPPED
     if outcome == "stopped" and not (asked and reason == "time limit"):  # else it has been put back already

@@ -132,7 +132,7 @@ def refuse_short_timeout(runs: Runs, others: Sequence[RunDir]) -> None:
         found = known.get(run.path) or max(alike, key=lambda each: each.seconds, default=None)
         if found and found.seconds >= plan.hang_s:
             raise Refusal(
-                f"--hang-timeout of {in_words(plan.hang_s)} is no longer than a step of {found.run.path} "
+                f"--hang-timeout of {in_words(plan.hang_s)} is not longer than a step of {found.run.path} "
                 f"({found.seconds:.3g} s): give several times as much, as --hang-timeout {5 * found.seconds:.0f}s"
             )
 

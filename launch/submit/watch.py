@@ -179,7 +179,7 @@ class _Watch:
         job = self._jobs[0]
         if job.shape == "pack" and not self._left and set(self.outcomes.values()) == {"failed"}:
             if not any(run.events("started") for run in job.run_dirs):
-                print(f"no run has begun: see {job.log}", flush=True)
+                print(f"no run has started: see {job.log}", flush=True)
         running = sum(1 for _ in self._under_way()) if self._beside else self._running(answer)
         counts = f"{len(self._all) - len(self._left)} of {len(self._all)} runs have ended, {running} running"
         if (self._beside or self._jobs[0].shape == "array") and counts != self._counts:
@@ -307,4 +307,4 @@ def _say_if_full(run: RunDir) -> None:
         refuse_full_disk(run.path)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            print(f"there is no room where the run is ({error.strerror}): free some, then resume it", flush=True)
+            print(f"the disk of the run is full ({error.strerror}): free some room, then resume the run", flush=True)

@@ -77,7 +77,7 @@ def test_another_file_or_none(write, tmp_path: Path, capsys, monkeypatch: pytest
     ("text", "says"),
     [
         ("[job", "cannot be read as TOML"),
-        ("account = 'm1'", "account is not a key that it can have: write options of a job below"),
+        ("account = 'm1'", "account is not a key that this table can have: write options of a job below"),
         ("job = 3", "job is not a table"),
         ("[job]\nacount = 'm1'", "acount, which is not an option of a job: did you mean 'account'"),
         ("[job]\nname = 'x'", "name, which is for one command alone"),

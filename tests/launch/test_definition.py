@@ -179,7 +179,7 @@ REFUSED = {
     "no TOML": ("workload =", "it.toml cannot be read as TOML (Invalid value"),
     "nothing to run": ("[job]\nnodes = 2", "write workload = 'workloads.cfd_resnet'"),
     "unknown workload": ('workload = "workloads.cfd_resnte"', "did you mean 'workloads.cfd_resnet'?"),
-    "unknown key": (RUN + "[option]\nlr = 1", "option is not a key that it can have: did you mean 'options'?"),
+    "unknown key": (RUN + "[option]\nlr = 1", "option is not a key that this table can have: did you mean 'options'?"),
     "unknown option of the job": (RUN + "[job]\nnode = 2", "[job] has node, which is not an option of the job: did you mean 'nodes'?"),
     "value of the job": (RUN + '[job]\nnodes = "two"', "option --nodes: 'two' is not a whole number"),
     "true for a number": (RUN + "[job]\nnodes = true", "[job] nodes = True: give a value, or a list of values"),

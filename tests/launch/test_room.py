@@ -73,7 +73,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, capsys: pytest.CaptureFixt
                 os.chown(path, 65534, -1)
             os.seteuid(65534)
         assert du.main([str(run.path)]) == 0
-        assert capsys.readouterr().out.splitlines()[-1] == f"not readable for you, and so not counted: {run.logs}"
+        assert capsys.readouterr().out.splitlines()[-1] == f"you cannot read these, so they are not counted: {run.logs}"
         assert du.main([str(run.path), "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["unread"] == [str(run.logs)]
     finally:
