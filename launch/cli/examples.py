@@ -24,6 +24,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("sites perlmutter", "check a site file and show it"),
         ("sites new --name mine > mine.toml", "describe this Slurm in a file"),
     ),
+    "completion": (
+        ('completion bash >> ~/.bash_completion', "complete commands in every bash to come"),
+        ("completion zsh", "print the script for zsh"),
+    ),
     "list": (("list", "everything in the folder runs"),),
     "status": (
         ("status", "all runs in the folder runs"),

@@ -19,6 +19,7 @@ VERBS = {
     "new": ("launch.cli.new", "FILE.py", "write a small workload to start from"),
     "doctor": ("launch.cli.doctor", "", "what this environment has and lacks, and how to fix it"),
     "sites": ("launch.cli.sites", "[SITE|new]", "the machines one can run on; show a site file, or write one"),
+    "completion": ("launch.cli.completion", "bash|zsh|fish", "a script that completes commands in your shell"),
     "summary": ("profiling.cli.summary", "RUN", "steps, throughput and GPUs of a run, and which ranks are slow"),
     "watch": ("profiling.cli.watch", "RUN", "a running run, live: examples/s, GPUs, power, imbalance"),
     "trace": ("profiling.cli.trace", "RUN|TRACE", "where the time of the traced steps went, by rank"),
@@ -37,7 +38,7 @@ VERBS = {
 
 def run(verb: str, words: Sequence[str]) -> int:
     """Run a verb, or print its help; return the exit status."""
-    if {"-h", "--help"} & set(words):
+    if {"-h", "--help"} & set(words[: words.index("--")] if "--" in words else words):
         print(help_of(verb))
         return 0
     module = importlib.import_module(VERBS[verb][0])

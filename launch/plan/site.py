@@ -38,7 +38,8 @@ class Site:
     name: str
     description: str = ""
     backend: Backend = "slurm"
-    # How the machine is recognised: {env, is}, a variable and its value, or {host}, a regular expression for host names.
+    # How the machine is recognised: {env, is}, a variable and its value, or {host}, a regular expression for
+    # host names.
     identify: dict[str, str] = field(default_factory=dict)
     nodes: Count | None = None  # maximum number of nodes of a run
     cpus_per_node: Count | None = None

@@ -29,6 +29,7 @@ rankloop.result(loss=0.1)
 TABLE = "workers,throughput\n1,100\n2,190\n4,350\n8,600\n"
 # What takes minutes, needs what is not there, or would not end; its words are checked all the same.
 NOT_RUN = {
+    "completion bash >> ~/.bash_completion": "tests/launch/test_completion.py",
     "demo": "tests/launch/test_demo.py",
     "sites new --name mine > mine.toml": "tests/slurm/test_sites_new.py",
     "mllog scaling/n2-r1 --benchmark deepcam --org us": "tests/profiling/test_report_forms.py",
