@@ -50,7 +50,8 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "cancel": (("cancel scaling", "end all its runs"), ("cancel scaling/n1-r1", "end one run")),
     "summary": (("summary scaling/n2-r1", "one screen on a run"),),
-    "watch": (("watch scaling/n2-r1 --once", "look once"), ("watch scaling/n2-r1", "stay until the run ends")),
+    "watch": (("watch scaling/n2-r1 --once", "look once"), ("watch scaling/n2-r1", "stay until the run ends"),
+        ("watch", "everything in the folder runs")),
     "trace": (("trace profile.xplane.pb --top 20", "a trace of TensorFlow's or JAX's profiler"),),
     "compare": (
         ("compare scaling/n1-r1 scaling/n2-r1", "two runs side by side"),

@@ -8,6 +8,7 @@ cost for the time."""
 import contextlib
 import dataclasses
 import functools
+import itertools
 import json
 import math
 import os
@@ -27,6 +28,7 @@ from launch.record.figures import UNIT
 from launch.record.files import Unreadable
 from launch.record.rundir import INDEX, RunDir, is_study, read_index
 from launch.record.table import aligned, on_a_line
+from launch.screen import OF_STATES, coloured
 from launch.submit import efficiency, eta, states
 from launch.submit.naming import shown
 
@@ -56,7 +58,7 @@ def main(argv: list[str]) -> int:
         entries = as_json(known, efficiencies, bad)
         print(json.dumps([one | {"study_left_s": left.get(Path(one["path"]).parent)} for one in entries], indent=1))
     else:
-        show(lines(known, efficiencies, bad))
+        show(lines(known, efficiencies, bad), colours(known))
     for doubt in doubts:
         print(f"launch: {doubt}", file=sys.stderr)
     return 0
@@ -132,10 +134,16 @@ def table(rows: Sequence[dict[str, str]], always: Sequence[str]) -> list[str]:
     return aligned([names, *([row[name] for name in names] for row in rows)]).split("\n")
 
 
-def show(lines: Sequence[str]) -> None:
-    """Print lines; on a terminal, cut them to its width."""
+def colours(known: Sequence[states.Known]) -> list[str | None]:
+    """The colours of the first lines of the table: its head, and a line for each run."""
+    return [None, *(OF_STATES.get(one.state) for one in known)]
+
+
+def show(lines: Sequence[str], colours: Sequence[str | None] = ()) -> None:
+    """Print lines; on a terminal, cut them to its width, and show the first ones in their colours."""
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    print("\n".join(line[:width] for line in lines))
+    pairs = itertools.zip_longest(lines, colours[: len(lines)])
+    print("\n".join(coloured(line[:width], colour) for line, colour in pairs))
 
 
 def rows(known: Sequence[states.Known], efficiencies: Mapping[Path, float] | None = None) -> list[dict[str, str]]:

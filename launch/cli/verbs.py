@@ -21,7 +21,7 @@ VERBS = {
     "sites": ("launch.cli.sites", "[SITE|new]", "the machines one can run on; show a site file, or write one"),
     "completion": ("launch.cli.completion", "bash|zsh|fish", "a script that completes commands in your shell"),
     "summary": ("profiling.cli.summary", "RUN", "steps, throughput and GPUs of a run, and which ranks are slow"),
-    "watch": ("profiling.cli.watch", "RUN", "a running run, live: examples/s, GPUs, power, imbalance"),
+    "watch": ("profiling.cli.watch", "[RUN ...]", "a running run, or all in the folder runs, live"),
     "trace": ("profiling.cli.trace", "RUN|TRACE", "where the time of the traced steps went, by rank"),
     "compare": ("profiling.cli.compare", "RUN RUN", "two runs or studies side by side, and what became slower"),
     "report": ("profiling.cli.report", "STUDY|TABLE", "the scaling table, with confidence intervals; write a report"),
