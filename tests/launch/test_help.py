@@ -43,7 +43,7 @@ NOT_RUN = {
 def rankloop(folder: Path, words: str, *more: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, START, *more, *shlex.split(words)],
-        cwd=folder, env=environment(), capture_output=True, text=True, timeout=120,
+        cwd=folder, env=environment(), capture_output=True, text=True, timeout=600,
     )  # fmt: skip
 
 
