@@ -76,7 +76,7 @@ def near(given: str, known: Iterable[str]) -> str:
     for name in sorted(known):
         other = _plain(name)
         shorter, others = min(len(plain), len(other)), set(other.split("-"))
-        begins = plain.startswith(other) or other.startswith(plain)
+        begins = plain.startswith(other) or other.startswith(plain) or other.endswith(f"/{plain}")
         if (errors := _typing_errors(plain, other)) <= (shorter > 2) + (shorter > 5) + (shorter > 9):
             found.append((0, errors, name))
         elif shorter > 2 and (words <= others or others <= words) or shorter > 3 and begins:

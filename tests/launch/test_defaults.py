@@ -84,7 +84,7 @@ def test_another_file_or_none(write, tmp_path: Path, capsys, monkeypatch: pytest
         ("[job]\nnodes = 4", "nodes, which is for one command alone"),
         ("[job]\naccount = true", "account = true: give a value"),
         ("[job]\ndetach = 'yes'", "detach = 'yes': give true or false"),
-        ("[job]\naccount = {a = 1}", "give a value, as behind --account"),
+        ("[job]\naccount = {a = 1}", "give a value, as after --account"),
         ("[job]\nthrottle = 0", "option --throttle: '0' is not a whole number of 1"),
         ("[job]\ntime = 'abc'", "'abc' is not a walltime"),
         ("[job]\nrendezvous = 'ib'", "'ib' is not one of gloo, mpi"),

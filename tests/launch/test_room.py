@@ -92,7 +92,7 @@ def test_finished_runs_go_and_nothing_else(tmp_path: Path, capsys: pytest.Captur
     assert rm.main([str(study), str(one.path), "--dry-run"]) == 0 and one.path.is_dir()
     listed = capsys.readouterr().out.splitlines()
     assert [line.split()[-3] for line in listed[1:]] == ["2", "1", "3"]
-    with pytest.raises(Refusal, match="nobody can be asked"):
+    with pytest.raises(Refusal, match="no terminal on which to ask"):
         rm.main([str(one.path)])
     assert rm.main([str(study), str(one.path), "--yes"]) == 0
     assert not one.path.exists() and (keep / "file").read_text() == "the user's"
