@@ -2,6 +2,7 @@
 after it, and what only sbatch knows is passed to sbatch."""
 
 import dataclasses
+import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,7 +71,13 @@ def behind(unknown: UnknownOption, words: Sequence[str]) -> Refusal:
 
 
 def note(target: Target) -> str:
-    """Which arguments of a program look like job options; empty if there are none, or the program knows them."""
+    """Which arguments of a program look like job options; empty if there are none, or the program knows them.
+
+    Raises
+    ------
+    Refusal
+        If a script that does not know it is given --dry-run, as whoever writes that wants nothing to be started.
+    """
     if target.kind == "workload":
         return ""
     known = {
@@ -91,6 +98,12 @@ def note(target: Target) -> str:
     unknown = [flag for flag in dict.fromkeys(found) if not _mentions(text, flag[2:])]
     if not unknown:
         return ""
+    if target.kind == "script" and "--dry-run" in unknown:
+        name = os.path.relpath(target.name)
+        raise Refusal(
+            f"--dry-run stands after {name}, which does not know it: put it before: {command('--dry-run')} ... {name}; "
+            f"if it is the program's own: -- python {name} --dry-run"
+        )
     return f"{' '.join(unknown)} is passed to the program, as it stands after its name; job options stand before it"
 
 

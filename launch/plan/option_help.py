@@ -32,7 +32,7 @@ def describe(cls: type, heading: str = "options") -> str:
     groups: dict[str, list[str]] = {}
     for field in sorted(dataclasses.fields(cls), key=lambda field: field.name not in own):
         note = field.metadata.get("help") or notes.get(field.name)
-        lines = _lines(cls, field, note or f"(the field {field.name} has no comment that says it)")
+        lines = _lines(cls, field, note or f"(not described: write a comment behind the field {field.name})")
         groups.setdefault(field.metadata.get("group", heading), []).extend(lines)
     return "\n\n".join("\n".join([name, *lines]) for name, lines in groups.items())
 

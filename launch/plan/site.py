@@ -104,6 +104,8 @@ def load(name: str) -> Site:
     path = Path(name) if own else FOLDER / f"{name}.toml"
     if not os.path.isfile(path):
         what = "give the path of a site file" if own else nearest(name, names())
+        if os.path.isfile(f"{name}.toml"):
+            what = f"for the file here, give --site {name}.toml"
         raise Refusal(f"there is no site {name!r}: {what}")
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))

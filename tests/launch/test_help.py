@@ -136,3 +136,5 @@ def test_a_job_option_among_the_arguments_of_a_program_is_noted_unless_the_progr
     assert line in rankloop(tmp_path, "--backend local --dry-run train.py --nodes 2").stdout
     assert line not in rankloop(tmp_path, "--backend local --dry-run has.py --nodes 2").stdout
     assert line not in rankloop(tmp_path, "--backend local --dry-run train.py --seed 2").stdout
+    refused = rankloop(tmp_path, "--backend local train.py --dry-run")
+    assert refused.returncode == 2 and "put it before" in refused.stderr and not (tmp_path / "runs").exists()

@@ -212,7 +212,7 @@ def test_help_is_found_wherever_it_stands():
         "--last N,... within it, and behind and below [1,2]",
         "--text TEXT In a string after it. [a # that is none]",
         "--both N in its metadata [3]",
-        "--nothing N (the field nothing has no comment that says it) [4]",
+        "--nothing N (not described: write a comment behind the field nothing) [4]",
         "--seed N of the noise [0]",
     ]
     made = dataclasses.make_dataclass("Made", [("width", int, dataclasses.field(default=1))])  # without any source
@@ -230,7 +230,7 @@ def own_options() -> Iterator[type]:
 
 @pytest.mark.parametrize("cls", list(own_options()), ids=lambda cls: cls.__module__)
 def test_every_option_of_ours_says_what_it_is(cls: type):
-    assert "has no comment" not in option_help.describe(cls)
+    assert "not described" not in option_help.describe(cls)
     for field in dataclasses.fields(cls):
         options.scalar(typed.hint(cls, field.name))
 
