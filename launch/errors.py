@@ -78,10 +78,10 @@ def near(given: str, known: Iterable[str]) -> str:
         shorter, others = min(len(plain), len(other)), set(other.split("-"))
         begins = plain.startswith(other) or other.startswith(plain) or other.endswith(f"/{plain}")
         if (errors := _typing_errors(plain, other)) <= (shorter > 2) + (shorter > 5) + (shorter > 9):
-            found.append((0, errors, name))
+            found.append((0, errors, not begins, name))
         elif shorter > 2 and (words <= others or others <= words) or shorter > 3 and begins:
-            found.append((1, not begins, name))
-    return f"did you mean {min(found)[2]!r}?" if found else ""
+            found.append((1, not begins, False, name))
+    return f"did you mean {min(found)[-1]!r}?" if found else ""
 
 
 def _plain(name: str) -> str:
