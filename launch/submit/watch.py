@@ -191,7 +191,7 @@ class _Watch:
                 self._print(f"no run has started: see {job.log}")
         running = sum(1 for _ in self._under_way()) if self._beside else self._running(answer)
         counts = f"{len(self._all) - len(self._left)} of {len(self._all)} runs have ended, {running} running"
-        due = not self._left or time.monotonic() - self._counted >= _COUNTS_S
+        due = not self._left or running and time.monotonic() - self._counted >= _COUNTS_S
         if (self._beside or self._jobs[0].shape == "array") and counts != self._counts and due and not self._screen:
             self._say(", ".join(filter(None, [counts, self._left_for_all()])))
             self._counts, self._counted = counts, time.monotonic()
