@@ -57,7 +57,7 @@ def test_a_study_is_one_live_table_and_watch_shows_all_runs(folder: Path):
     assert len(frames) > 3 and "0 of 2 runs have ended" in first
     running = [frame for frame in frames if re.search(r"\x1b\[34mn1-r2 +running .* examples/s", frame)]
     assert running and all(re.search(r"\x1b\[32mn1-r1 +done ", frame) for frame in running)
-    assert any("1 of 2 runs have ended, 1 running, about 00:00:0" in frame for frame in frames)
+    assert any("1 of 2 runs have ended, 1 running" in frame for frame in frames)
     assert max(len(re.sub(r"\x1b\[\d+m", "", line)) for frame in frames for line in frame.splitlines()) < 100
     assert "2 of 2 runs are done" in last and "\n0: said by the program" not in first + "".join(frames) + last
     (shown,) = on_a_terminal(folder, "watch", NO_COLOR="1")
