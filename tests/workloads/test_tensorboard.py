@@ -23,6 +23,7 @@ from tensorboard.util import tensor_util
 from launch.record.files import read_json, read_lines
 from launch.record.rundir import RunDir
 from workloads.training import checkpoints
+from workloads.training.engines import horovod
 from workloads.training.tensorboard import POINTS, WEIGHTS, Board, records
 
 EPOCHS, STEPS = 4, 128  # of 1024 examples, 32 a step
@@ -242,7 +243,7 @@ def test_a_trial_has_the_name_of_its_run_so_that_repeats_are_apart(tmp_path: Pat
         run = made(tmp_path / name)
         workload = SimpleNamespace(model=keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]), validation=SimpleNamespace(load=lambda _: (np.zeros((1, 2), np.float32), None)))  # fmt: skip
         board = Board(run.tensorboard, 0, 10)
-        board.begin(workload, {"lr": 0.1})
+        board.begin(workload, horovod.graph, {"lr": 0.1})
         [start] = [
             plugin_data_pb2.HParamsPluginData.FromString(value.metadata.plugin_data.content).session_start_info
             for event in events(run)

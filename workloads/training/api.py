@@ -8,7 +8,7 @@ the engine (`workloads.training.engines`) is chosen first. What it computes with
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Self
@@ -140,15 +140,25 @@ class Training:
             epoch_scaling="none",
         )
 
-    def refuse_missing(self, size: int) -> None:
-        """Make sure that the engine is installed in this Python, for that many ranks.
+    def refuse_missing(self, size: int, gpus: bool = False) -> None:
+        """Make sure that the engine is installed in this Python, for that many ranks, and for GPUs if they have some.
 
         Raises
         ------
         Refusal
             If it is not, or not wholly.
         """
-        engines.refuse_missing(self.engine, size)
+        engines.refuse_missing(self.engine, size, gpus)
+
+    def refuse_mixed(self, others: Sequence[Self]) -> None:
+        """Make sure that the runs of a study have one engine.
+
+        Raises
+        ------
+        Refusal
+            If they have not.
+        """
+        engines.refuse_mixed([other.engine for other in others])
 
     def describe(self, size: int) -> dict[str, str]:
         """What follows from the number of ranks, for the plan.

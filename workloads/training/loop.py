@@ -263,8 +263,8 @@ class Loop:
                 f"the checkpoint at step {checkpoint.step} was made with other batches ({changed}): "
                 "go on with the options and data of the run, or start a new run"
             )
-        checkpoints.restore(checkpoint, self._variables)
         before, now = checkpoint.header.get("engine", "horovod"), self._engine.name
+        checkpoints.restore(checkpoint, self._variables, now)
         made = f", which --engine {before} made, with --engine {now}, whose noise is another" if before != now else ""
         print(f"going on after step {checkpoint.step}{made}", flush=True)
         return {

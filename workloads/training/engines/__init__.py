@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.util
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 from launch.errors import Refusal
 from launch.node.rank import Rank
+from workloads.training.engines import installed
+from workloads.training.engines.installed import Name
 
 if TYPE_CHECKING:
     import keras
@@ -24,12 +25,10 @@ if TYPE_CHECKING:
 
     from workloads.training.api import Training, Workload
 
-Name = Literal["horovod", "jax"]
 BACKENDS: dict[Name, str] = {"horovod": "tensorflow", "jax": "jax"}
 """What Keras calls the frameworks of the engines."""
 
 _CALLED = {"horovod": "TensorFlow with Horovod", "jax": "JAX"}
-_PACKAGES = {"horovod": ("tensorflow", "keras"), "jax": ("jax", "jaxlib", "keras")}
 
 
 class Communicator(Protocol):
@@ -93,8 +92,9 @@ class Engine(Protocol):
         """A compiled function: ``(inputs, targets)`` to `step.measured` of the network as it is now."""
         ...
 
-    def board(self) -> Any:
-        """The class that writes what TensorBoard shows; None, with a line that says so, where there is none."""
+    def graph(self, workload: Workload) -> bytes:
+        """The operations of the network's forward pass: a serialized GraphDef, for TensorBoard."""
+        ...
 
     def square(self, rows: int, dtype: str) -> Callable[[], Any]:
         """A function that multiplies a matrix of so many rows by itself, and returns when that is done."""
@@ -127,13 +127,13 @@ def likely(asked: Name | None) -> Choice:
     imported."""
     if asked:
         return Choice(asked, "as asked for")
-    if not (lacking := _lacks("horovod")):
+    if not (lacking := installed.lacks("horovod")):
         return Choice("horovod", "which is installed")
-    return Choice("horovod", "by default") if _lacks("jax") else Choice("jax", f"as {lacking}")
+    return Choice("horovod", "by default") if installed.lacks("jax") else Choice("jax", f"as {lacking}")
 
 
-def refuse_missing(asked: Name | None, size: int) -> None:
-    """Make sure that the engine of a run on so many ranks is installed in this Python.
+def refuse_missing(asked: Name | None, size: int, gpus: bool = False) -> None:
+    """Make sure that the engine of a run on so many ranks is installed in this Python, and for GPUs if they have some.
 
     Raises
     ------
@@ -141,10 +141,30 @@ def refuse_missing(asked: Name | None, size: int) -> None:
         If it is not, or not wholly.
     """
     name = likely(asked).name
-    if lacking := _lacks(name, size):
+    if lacking := installed.lacks(name, size) or gpus and installed.lacks_gpus(name):
         other: Name = "jax" if name == "horovod" else "horovod"
-        instead = "" if _lacks(other, size) else f", or give --engine {other}"
-        raise Refusal(f"--engine {name} cannot train with {sys.executable}: {lacking}; see docs/install.md{instead}")
+        instead = "" if installed.lacks(other, size) or gpus and installed.lacks_gpus(other) else f"--engine {other}"
+        instead = " or ".join(each for each in (instead, "--gpus-per-node 0" * gpus) if each)
+        raise Refusal(
+            f"--engine {name} cannot train with {sys.executable}: {lacking}; see docs/install.md"
+            + (f", or give {instead}" if instead else "")
+        )
+
+
+def refuse_mixed(asked: Sequence[Name | None]) -> None:
+    """Make sure that the runs of a study have one engine.
+
+    Raises
+    ------
+    Refusal
+        If they have not.
+    """
+    names = list(dict.fromkeys(likely(each).name for each in asked))
+    if len(names) > 1:
+        raise Refusal(
+            f"a study has one engine, and this one has {' and '.join(names)}, whose steps are not those of one curve: "
+            "make a study of each, and compare them with rankloop compare"
+        )
 
 
 def load(name: Name) -> Engine:
@@ -164,19 +184,3 @@ def load(name: Name) -> Engine:
     os.environ["KERAS_BACKEND"] = BACKENDS[name]
     engine: Any = importlib.import_module(f"{__name__}.{name}")
     return engine
-
-
-def _lacks(name: Name, size: int = 2) -> str:
-    """What of an engine is not installed, in words; nothing if all is. One rank has no use for Horovod."""
-    for package in _PACKAGES[name]:
-        if importlib.util.find_spec(package) is None:
-            return f"the package {package} is not installed"
-    if name == "horovod" and size > 1 and not _has_horovod():
-        spec = importlib.util.find_spec("horovod")
-        return "the package horovod is not installed" if spec is None else "horovod was built without TensorFlow"
-    return ""
-
-
-def _has_horovod() -> bool:
-    spec = importlib.util.find_spec("horovod")
-    return bool(spec and spec.origin and any((Path(spec.origin).parent / "tensorflow").glob("mpi_lib*.so")))

@@ -60,13 +60,20 @@ class Communicator:
             mesh = Mesh(np.array([of_ranks[rank] for rank in range(self.size)]), "ranks")
             self._shared = NamedSharding(mesh, PartitionSpec("ranks"))
 
-            def collective(reduce: Any) -> Any:
+            def collective(name: str, reduce: Any) -> Any:
                 each, all_the_same = PartitionSpec("ranks"), PartitionSpec()
-                return jax.jit(jax.shard_map(reduce, mesh=mesh, in_specs=each, out_specs=all_the_same, check_vma=False))
 
-            self._mean = collective(lambda part: jax.lax.pmean(part, "ranks"))
-            self._sum = collective(lambda part: jax.lax.psum(part, "ranks"))
-            self._all = collective(lambda part: jax.lax.all_gather(part, "ranks"))
+                def of_ranks(part: jax.Array) -> jax.Array:
+                    return reduce(part, "ranks")
+
+                of_ranks.__name__ = name  # by which a trace calls it
+                return jax.jit(
+                    jax.shard_map(of_ranks, mesh=mesh, in_specs=each, out_specs=all_the_same, check_vma=False)
+                )
+
+            self._mean = collective("mean_over_ranks", jax.lax.pmean)
+            self._sum = collective("sum_over_ranks", jax.lax.psum)
+            self._all = collective("of_all_ranks", jax.lax.all_gather)
             self.barrier()
             rendezvous.close()
         return self

@@ -15,7 +15,9 @@ def span(name: str, step: int | None = None) -> contextlib.AbstractContextManage
 
 def start_profiler(folder: Path) -> None:
     """See `engines.Engine`."""
-    jax.profiler.start_trace(str(folder))
+    options = jax.profiler.ProfileOptions()
+    options.python_tracer_level = 0  # each call of a Python function would be an event
+    jax.profiler.start_trace(str(folder), profiler_options=options)
 
 
 def stop_profiler() -> None:

@@ -15,9 +15,11 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
+from profiling.traces.parts import WAIT
 from workloads.training.api import Workload
 from workloads.training.engines.jax import flops
 from workloads.training.engines.jax.communicator import Communicator
+from workloads.training.engines.jax.profiler import span
 from workloads.training.step import Outcome, check, in_float32, kept_statistics, losses, measured
 
 
@@ -127,18 +129,22 @@ class Step:
         compiled_before = self._compiled()
         weights, others, state = ([variable.value for variable in each] for each in self._variables)
         if self._shapes is None:
+            # As the collectives leave arrays, bound to the device: else the second step would be compiled again.
+            weights, others, state = jax.device_put((weights, others, state), jax.local_devices()[0])
             arguments = weights, others, state, inputs, targets
             self._shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), arguments)
         began = time.perf_counter()
         own_flags = jnp.asarray(flags, jnp.float32)
         message, others, own = self._gradients(weights, others, state, inputs, targets, own_flags)
-        own.block_until_ready()
+        with span(WAIT):
+            own.block_until_ready()
         ready = time.perf_counter() - began
         said, *new = self._apply(self._communicator.mean(message), weights, others, state)
         for variables, values in zip(self._variables, new):
             for variable, value in zip(variables, values):
                 variable._direct_assign(value)  # `assign` would check each of them, which takes its time
-        rate, loss, *flag_means = said.tolist()
+        with span(WAIT):
+            rate, loss, *flag_means = said.tolist()
         check(number, loss, rate, lambda: float(own), self._communicator)
         return Outcome(loss, rate, [mean > 0 for mean in flag_means], ready, self._compiled() > compiled_before)
 
