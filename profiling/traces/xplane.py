@@ -52,7 +52,9 @@ def read(path: Path, of_others: bool = False) -> Capture:
 
         XSpace = xspace.message()
     except ImportError as error:
-        raise Refusal(f"reading a raw trace needs the package protobuf ({error}): use the environment that trained") from None
+        raise Refusal(
+            f"reading a raw trace needs the package protobuf ({error}): use the environment that trained"
+        ) from None
     try:
         with open_file(path) as file:
             space = XSpace.FromString(file.read())
@@ -67,7 +69,8 @@ def read(path: Path, of_others: bool = False) -> Capture:
         times = [{"profile_start_time": 0}]
     if not times or "profile_start_time" not in times[0]:
         raise Refusal(
-            f"{path} does not end as a trace of JAX, or of TensorFlow 2.15 or newer, does: it is cut short, or of another version"
+            f"{path} does not end as a trace of JAX, or of TensorFlow 2.15 or newer, does: it is cut short, or of "
+            "another version"
         )
     lines = [_line(plane, line) for plane in space.planes for line in plane.lines]
     return Capture(times[0]["profile_start_time"] / 1e9, lines)

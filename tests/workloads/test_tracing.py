@@ -86,9 +86,15 @@ def test_compiling_is_seen_in_the_step_that_is_compiled(alone: RunDir):
     assert all(step["parts"]["compile"] == 0 for step in others)
 
 
-@pytest.mark.parametrize("which", ["alone", "together"])
-def test_the_parts_add_up_to_the_step_that_was_recorded(which: str, request: pytest.FixtureRequest):
-    run = request.getfixturevalue(which)
+def test_the_parts_of_one_rank_add_up_to_the_step_that_was_recorded(alone: RunDir):
+    check_the_parts(alone)
+
+
+def test_the_parts_of_two_ranks_add_up_to_the_step_that_was_recorded(together: RunDir):
+    check_the_parts(together)
+
+
+def check_the_parts(run: RunDir) -> None:
     for found in store.read(run)[0]:
         recorded = {line["step"]: line for line in records(run, found.rank)}
         for step in found.steps:

@@ -167,9 +167,7 @@ def restore(checkpoint: Checkpoint, variables: Sequence["keras.Variable"], engin
             if different
             else f"{len(saved)} variables, now {len(now)}"
         )
-        raise Refusal(
-            f"the checkpoint at step {checkpoint.step} is of another network or optimizer: {what}; {instead}"
-        )
+        raise Refusal(f"the checkpoint at step {checkpoint.step} is of another network or optimizer: {what}; {instead}")
     values = [
         value.view(variable.numpy().dtype) if variable.dtype == "bfloat16" else value.astype(variable.dtype)
         for value, variable in zip(checkpoint.values, variables)

@@ -77,7 +77,7 @@ class Board:
         workload : Workload
             Whose model it is, and an example for it.
         graph : function
-            Of the engine, see `engines.Engine`.
+            Of the engine, see `engines.interface.Engine`.
         options : dict
             Names and values; what is not a number, a truth value or a text is written as text.
         """
@@ -169,7 +169,7 @@ def records(path: Path) -> Iterator[bytes]:
             reader.GetNext()
         except (errors.OutOfRangeError, errors.DataLossError):
             return
-        yield reader.record()
+        yield reader.record() or b""
 
 
 def _writer(path: Path) -> RecordWriter:

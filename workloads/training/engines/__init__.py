@@ -1,114 +1,27 @@
 """The engines that train: TensorFlow with Horovod, or JAX. Which one runs is chosen here, before Keras is imported.
 
-An engine is a package of this folder that has what `Engine` says, and nothing outside of it imports a framework but
-Keras. Weights, checkpoints, records and metrics are the same on both; docs/engines.md says where they differ.
+An engine is a package of this folder that has what `interface.Engine` says, and nothing outside of it imports a
+framework but Keras. Weights, checkpoints, records and metrics are the same on both; docs/engines.md says where they
+differ.
 """
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from launch.errors import Refusal
-from launch.node.rank import Rank
 from workloads.training.engines import installed
 from workloads.training.engines.installed import Name
-
-if TYPE_CHECKING:
-    import keras
-    import numpy as np
-
-    from workloads.training.api import Training, Workload
+from workloads.training.engines.interface import Engine
 
 BACKENDS: dict[Name, str] = {"horovod": "tensorflow", "jax": "jax"}
 """What Keras calls the frameworks of the engines."""
 
 _CALLED = {"horovod": "TensorFlow with Horovod", "jax": "JAX"}
-
-
-class Communicator(Protocol):
-    """The ranks of a run, as one of them sees them.
-
-    A context manager: entering it connects the ranks, leaving it disconnects them. A rank that leaves by an exception
-    does not disconnect: the others could wait for it for ever, and whoever started the ranks ends them instead.
-    """
-
-    rank: Rank
-    size: int
-
-    def __init__(self, rank: Rank, timeline: bool = False) -> None: ...
-    def __enter__(self) -> Self: ...
-    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None: ...
-
-    def averaging(self, optimizer: Any, compress: bool = False) -> Any:
-        """The optimizer as the engine's step wants it, before it is built."""
-        ...
-
-    def broadcast(self, variables: Sequence[keras.Variable], root: int = 0) -> None:
-        """Give every rank the values that the variables have on one of them."""
-
-    def broadcast_object(self, value: Any, root: int = 0) -> Any:
-        """The value of one rank, anything that can be pickled."""
-
-    def gather(self, value: Any) -> list[Any]:
-        """The values of all ranks, anything small that can be pickled, in the order of the ranks."""
-        ...
-
-    def sum(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The sum over all ranks of each array, in float64. The names and shapes are those of every rank."""
-        ...
-
-    def barrier(self) -> None:
-        """Return when every rank has called this."""
-
-    def start_timeline(self, path: Path) -> None:
-        """Note, on the chief, what is sent when; an engine that cannot has refused ``--timeline`` before."""
-
-    def stop_timeline(self) -> None:
-        """Return when that is complete."""
-
-
-class Engine(Protocol):
-    """What the training loop needs of a framework."""
-
-    name: str  # as --engine has it
-    Communicator: Any  # see the protocol
-    Step: Any  # (workload, optimizer, communicator, xla, accumulate, deterministic): see those of the engines
-    Pipeline: Any  # (data, cache): batches loaded ahead
-
-    def configure(self, config: Training, rank: Rank, seed: int, threads: int) -> None:
-        """Set what has to be set before the framework is used: threads, GPU, determinism, precision, seed."""
-
-    def scope(self, config: Training) -> contextlib.AbstractContextManager:
-        """In which the workload and its loop are made."""
-        ...
-
-    def sums(self, workload: Workload) -> Callable[[Any, Any], dict[str, Any]]:
-        """A compiled function: ``(inputs, targets)`` to `step.measured` of the network as it is now."""
-        ...
-
-    def graph(self, workload: Workload) -> bytes:
-        """The operations of the network's forward pass: a serialized GraphDef, for TensorBoard."""
-        ...
-
-    def square(self, rows: int, dtype: str) -> Callable[[], Any]:
-        """A function that multiplies a matrix of so many rows by itself, and returns when that is done."""
-        ...
-
-    def span(self, name: str, step: int | None = None) -> contextlib.AbstractContextManager:
-        """What a trace calls the block, with the number of the step that it is."""
-        ...
-
-    def start_profiler(self, folder: Path) -> None:
-        """Begin a trace."""
-
-    def stop_profiler(self) -> None:
-        """End the trace; return when its file, plugins/profile/*/*.xplane.pb, is in the folder."""
 
 
 class Choice(NamedTuple):

@@ -29,7 +29,7 @@ _PATIENCE_S = 300  # for the last rank to come
 
 
 class Communicator:
-    """See `engines.Communicator`.
+    """See `engines.interface.Communicator`.
 
     Raises
     ------
@@ -95,7 +95,7 @@ class Communicator:
         return self._call(self._mean, vector) if self.size > 1 else vector
 
     def broadcast(self, variables: Sequence[keras.Variable], root: int = 0) -> None:
-        """See `engines.Communicator`."""
+        """See `engines.interface.Communicator`."""
         if self.size == 1 or not variables:
             return
         values = [np.asarray(variable) for variable in variables]
@@ -110,11 +110,11 @@ class Communicator:
             place += value.nbytes
 
     def broadcast_object(self, value: Any, root: int = 0) -> Any:
-        """See `engines.Communicator`."""
+        """See `engines.interface.Communicator`."""
         return self.gather(value if self.rank.rank == root else None)[root]
 
     def gather(self, value: Any) -> list[Any]:
-        """See `engines.Communicator`."""
+        """See `engines.interface.Communicator`."""
         if self.size == 1:
             return [value]
         own = pickle.dumps(value)
@@ -124,7 +124,7 @@ class Communicator:
         return [pickle.loads(row[:length].tobytes()) for row, length in zip(rows, lengths)]
 
     def sum(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """See `engines.Communicator`. Added up in the order of the ranks."""
+        """See `engines.interface.Communicator`. Added up in the order of the ranks."""
         arrays = {name: np.asarray(array, np.float64) for name, array in arrays.items()}
         totals, *others = self.gather(arrays)
         for other in others:
@@ -132,7 +132,7 @@ class Communicator:
         return totals
 
     def barrier(self) -> None:
-        """See `engines.Communicator`."""
+        """See `engines.interface.Communicator`."""
         if self.size > 1:
             self._rows(np.zeros(1, np.int32))
 

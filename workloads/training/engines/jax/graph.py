@@ -13,7 +13,7 @@ from workloads.training.api import Workload
 
 
 def graph(workload: Workload) -> bytes:
-    """See `engines.Engine`."""
+    """See `engines.interface.Engine`."""
     model = workload.model
     inputs, _ = workload.validation.load(np.arange(1))
     values = ([v.value for v in each] for each in (model.trainable_variables, model.non_trainable_variables))

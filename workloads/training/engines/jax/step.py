@@ -24,27 +24,7 @@ from workloads.training.step import Outcome, check, in_float32, kept_statistics,
 
 
 class Step:
-    """The compiled step of a workload.
-
-    All that the ranks exchange in a step travels in one message: gradients, loss, flags, and the statistics
-    that layers such as BatchNormalization keep, whose mean makes all ranks hold the same weights.
-
-    Parameters
-    ----------
-    workload : Workload
-        Its model and loss.
-    optimizer : keras.optimizers.Optimizer
-        Built.
-    communicator : Communicator
-        The ranks.
-    xla : bool
-        Nothing: JAX compiles all with XLA.
-    accumulate : int
-        Equal parts of the batch that go through the network one after the other; their gradients are added up. Less
-        memory, and the same step but for what a layer makes of a whole batch, such as BatchNormalization.
-    deterministic : bool
-        Nothing: XLA was told to be.
-    """
+    """See `engines.interface.Step`. XLA compiles all of it in any case, and was told whether to be deterministic."""
 
     def __init__(
         self,
@@ -103,29 +83,13 @@ class Step:
 
     @property
     def forward_flops(self) -> int | None:
-        """Floating point operations of the forward pass of this rank's batch; None before the first step, and where
-        they cannot be counted."""
+        """See `engines.interface.Step`."""
         if self._shapes is None:
             return None
         return flops.forward(jax.make_jaxpr(self._loss_of)(*self._shapes).jaxpr)
 
     def __call__(self, number: int, inputs: Any, targets: Any, flags: list[bool]) -> Outcome:
-        """Make a step.
-
-        Parameters
-        ----------
-        number : int
-            Of the step, for the message of an error.
-        inputs, targets
-            The batch of this rank.
-        flags : list of bool
-            What this rank wants all to do after the step; all ranks learn of it in this very step.
-
-        Raises
-        ------
-        Diverged
-            On every rank, if the loss of any is not finite.
-        """
+        """See `engines.interface.Step`."""
         compiled_before = self._compiled()
         weights, others, state = ([variable.value for variable in each] for each in self._variables)
         if self._shapes is None:
@@ -153,7 +117,7 @@ class Step:
 
 
 def sums(workload: Workload) -> Any:
-    """See `engines.Engine`."""
+    """See `engines.interface.Engine`."""
     model = workload.model
 
     @jax.jit
