@@ -14,7 +14,7 @@ from launch import gpus
 from launch.cli.findings import Finding, installed, output
 from launch.errors import INSTALL
 
-JAX = "uv sync --inexact --no-default-groups --group jax"
+JAX = ".venv/bin/uv sync --inexact --no-default-groups --group jax"
 
 DRIVERS = {11: (450, 80, 2), 12: (525, 60, 13), 13: (580, 65, 6)}
 """The oldest driver for each generation of CUDA on Linux (CUDA Toolkit Release Notes, minor version compatibility)."""
