@@ -42,7 +42,7 @@ def alone(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return run
 
 
-@pytest.fixture(scope="module", params=ranks.ENGINES)
+@pytest.fixture(scope="module", params=ranks.SLOW_ON_JAX)
 def together(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> RunDir:
     """Two ranks, of which rank 1 is late to every step, with Horovod's timeline where there is one."""
     run = made(tmp_path_factory.mktemp("together") / "run")
