@@ -93,7 +93,7 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
     figures.refuse_for(fom, target.kind, size)
     # We know nothing about the image of a container, or what a job's modules provide.
     if backend == "local" and request.container is None and hasattr(target.config, "refuse_missing"):
-        target.config.refuse_missing(size)
+        target.config.refuse_missing(size, bool(gpus))
     default = default_name(f"{target.short_name}-n{nodes}", now)
     name = default if request.name is None else refuse_bad_name(request.name)
     return Plan(
