@@ -15,8 +15,8 @@ from launch.errors import Refusal
 from launch.plan import options
 from launch.record.rundir import RunDir
 from workloads import mnist
+from workloads.api import Training
 from workloads.training import checkpoints, engines
-from workloads.training.api import Training
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import tensorflow as tf
 import ways
 
 from launch.errors import Refusal
-from workloads.training.api import Training
+from workloads.api import Training
 from workloads.training.engines.horovod.communicator import Communicator
 
 

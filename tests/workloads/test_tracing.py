@@ -15,8 +15,8 @@ from launch.record.rundir import RunDir
 from launch.record.writing import publish_json
 from profiling.traces import parts, store
 from profiling.traces.document import document
+from workloads.api import Training
 from workloads.training import trace_window
-from workloads.training.api import Training
 
 PAUSE = 0.4  # seconds that a batch takes, of steps of some milliseconds
 

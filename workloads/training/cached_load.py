@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from keras import tree
 
-from workloads.training.api import Data
+from workloads.api import Data
 
 AHEAD = 2  # batches that wait, ready, while a step runs
 

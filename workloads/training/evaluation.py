@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from launch.errors import Refusal
-from workloads.training.api import Workload
+from workloads.api import Workload
 from workloads.training.engines.interface import Communicator, Engine
 from workloads.training.sharding import Batches, part
 from workloads.training.step import LOSS

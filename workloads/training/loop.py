@@ -15,8 +15,8 @@ from launch.node import stop
 from launch.record.rundir import RunDir
 from profiling.telemetry.records import StepWriter
 from profiling.traces.parts import INPUT
+from workloads.api import Training, Workload
 from workloads.training import checkpoints, resuming
-from workloads.training.api import Training, Workload
 from workloads.training.engines.interface import Communicator, Engine
 from workloads.training.evaluation import Evaluation
 from workloads.training.sharding import Sharding

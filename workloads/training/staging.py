@@ -23,7 +23,7 @@ from workloads.data.news import Live, News
 from workloads.training.sharding import part
 
 if TYPE_CHECKING:
-    from workloads.training.api import Workload
+    from workloads.api import Workload
     from workloads.training.engines.interface import Communicator
     from workloads.training.sharding import Sharding
 

@@ -31,7 +31,7 @@ from tensorboard.util import tensor_util
 
 from launch.record.study import INDEX
 from launch.record.writing import publish
-from workloads.training.api import Workload
+from workloads.api import Workload
 
 POINTS = 1000  # of each scalar of the training: as many as TensorBoard shows of one
 FILES = "events.out.tfevents."  # how the names begin by which TensorBoard finds them

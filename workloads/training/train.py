@@ -22,8 +22,8 @@ from launch.plan import options
 from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
 from launch.record.writing import publish_json
+from workloads.api import Training
 from workloads.training import engines, scaling_rules
-from workloads.training.api import Training
 
 
 def main(argv: list[str]) -> int:

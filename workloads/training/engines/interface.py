@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 
-    from workloads.training.api import Data, Training, Workload
+    from workloads.api import Data, Training, Workload
     from workloads.training.sharding import Batches
     from workloads.training.step import Outcome
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from workloads.training.api import Workload
+from workloads.api import Workload
 
 
 def graph(workload: Workload) -> bytes:

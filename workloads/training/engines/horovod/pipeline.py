@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from workloads.training.api import Data
+from workloads.api import Data
 from workloads.training.cached_load import AHEAD, loader
 from workloads.training.sharding import Batches
 

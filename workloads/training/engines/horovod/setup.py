@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from launch.errors import Refusal
 from launch.node.rank import Rank
-from workloads.training.api import Training
+from workloads.api import Training
 from workloads.training.engines.horovod import bias, mirrored
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from workloads.training.api import Workload
+from workloads.api import Workload
 from workloads.training.engines.horovod import flops
 from workloads.training.engines.horovod.communicator import Communicator
 from workloads.training.engines.horovod.mirrored import on_all_devices

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax.extend.core import Literal
 
-from workloads.training.api import Workload
+from workloads.api import Workload
 
 
 def graph(workload: Workload) -> bytes:

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from keras import tree
 
-from workloads.training.api import Data
+from workloads.api import Data
 from workloads.training.cached_load import AHEAD, loader
 from workloads.training.sharding import Batches
 

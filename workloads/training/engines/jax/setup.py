@@ -7,7 +7,7 @@ import jax
 import keras
 
 from launch.node.rank import Rank
-from workloads.training.api import Training
+from workloads.api import Training
 
 
 def configure(config: Training, rank: Rank, seed: int, threads: int) -> None:

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from profiling.traces.parts import WAIT
-from workloads.training.api import Workload
+from workloads.api import Workload
 from workloads.training.engines.jax import flops
 from workloads.training.engines.jax.communicator import Communicator
 from workloads.training.engines.jax.profiler import span

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from workloads.training.training_options import Part, Training
+from workloads.training.options import Part, Training
 
 if TYPE_CHECKING:
     import keras
