@@ -1,44 +1,25 @@
 """The script of a Slurm job, from a plan and a template in jobs/. Whatever a user wrote is quoted in it."""
 
 import dataclasses
-import os
 import re
 import shlex
-import string
 from collections.abc import Sequence
-from pathlib import Path
 
-from launch import HOME, START, own_command
+from launch import own_command
 from launch.backends import rank_command
+from launch.backends.script import Script, environment, filled
 from launch.node.stop import AGAIN_HERE
 from launch.plan import inherited
-from launch.plan.plan import Plan, Staged
-from launch.plan.resolve import refuse_path
+from launch.plan.plan import Plan
 from launch.plan.walltime import limit_text, minutes
 from launch.record.job import Job
-
-TEMPLATES = Path(HOME, "jobs")
-
-
-class _Script(string.Template):
-    delimiter = "@"
-
 
 _RUN = "# Paths are relative to the run directory, in which sbatch --chdir starts this script."
 _TASK = """# A task of the array is a run of the study; from here on paths are relative to its directory.
 cd "$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" runs.txt)" && mkdir -p logs || exit 1
 exec >>logs/job.log 2>&1"""
 
-_FAILED = _Script("""# failed STATUS DEPTH LINE: ends the job when one of the next lines fails; those of a file that it sources may.
-failed() {
-    [ "$2" -le 1 ] || return 0
-    echo "launch: a line of the site file failed (exit status $1): $(sed -n "$3p" "$0")" >&2
-    @{note}exit 1
-}
-trap 'failed "$?" "${#BASH_SOURCE[*]}" "$LINENO"' ERR""")  # noqa: E501
-
-
-_AGAIN = _Script("""# At the time limit another start is asked for at once: Slurm leaves this script no more time than its ranks.
+_AGAIN = Script("""# At the time limit another start is asked for at once: Slurm leaves this script no more time than its ranks.
 again() { @attempt again .; }
 trap 'asked=1; trap "" TERM; again' TERM""")  # noqa: E501
 
@@ -96,16 +77,12 @@ def _pack(job: Job, plan: Plan, attempt: str) -> str:
 def _filled(template: str, job: Job, more: dict[str, str], **places: str) -> str:
     """A template of jobs/ with its placeholders filled; ``more`` are options of sbatch in addition to those of the
     plan."""
-    refuse_path(job.holder)  # the folder may have been moved since it was planned
-    return _Script((TEMPLATES / template).read_text()).substitute(
-        # Without the token: a dry run shows the same script, and submitting it by hand starts a separate job.
-        command=shlex.join(sbatch(dataclasses.replace(job, token=""))).replace("\n", " "),
-        directives="\n".join(
-            f"#SBATCH --{name}={_quoted(value)}" if value else f"#SBATCH --{name}"
-            for name, value in (directives(job.plans[0]) | more).items()
-        ),
-        **places,
-    )
+    # Without the token: a dry run shows the same script, and submitting it by hand starts a separate job.
+    lines = [
+        f"#SBATCH --{name}={_quoted(value)}" if value else f"#SBATCH --{name}"
+        for name, value in (directives(job.plans[0]) | more).items()
+    ]
+    return filled(template, job, sbatch(dataclasses.replace(job, token="")), lines, **places)
 
 
 def directives(plan: Plan) -> dict[str, str]:
@@ -204,31 +181,3 @@ def _quoted(value: str) -> str:
     """A value quoted for a line of #SBATCH, where a space ends a value, a # begins a comment, and quotes work as in a
     shell."""
     return shlex.quote(value) if re.search(r"[\s#\"'\\]", value) else value
-
-
-def environment(plan: Plan, note: str = "") -> str:
-    """The lines that set up the environment of the ranks. If one fails, the lines ``note`` run and the job ends."""
-    lines = [*([f"module load {shlex.join(plan.modules)}"] if plan.modules else []), *plan.setup]
-    if lines:
-        lines = [_FAILED.substitute(note=note), *lines, "trap - ERR"]
-    lines += [f"export {name}={shlex.quote(value)}" for name, value in plan.env.items()]
-    if plan.pythonpath:
-        lines.append(f"export PYTHONPATH={shlex.quote(os.pathsep.join(plan.pythonpath))}${{PYTHONPATH:+:$PYTHONPATH}}")
-    lines.append("export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}")
-    if plan.staged:
-        lines.append(_stage(plan, plan.staged))
-    return "\n".join(lines)
-
-
-def _stage(plan: Plan, staged: Staged) -> str:
-    """The lines that copy Python's environment to a disk of each node."""
-    disks = ['"${SLURM_TMPDIR:-}"', '"${TMPDIR:-}"', "/tmp"]
-    return _Script((TEMPLATES / "stage_env.sh").read_text()).substitute(
-        python=shlex.quote(plan.python),
-        start=shlex.quote(START),
-        archive=shlex.quote(staged["archive"]),
-        kib=staged["kib"],
-        packed_python=shlex.quote(staged["python"]),
-        packed_start=f"start=$staged/{shlex.quote(staged['start'])}" if staged["start"] else "",
-        disks=" ".join([shlex.quote(plan.node_disk)] if plan.node_disk else disks),
-    )
