@@ -179,7 +179,7 @@ def _site(request: Request) -> tuple[site.Site, str]:
     if request.site:
         return site.load(request.site), "as given"
     if request.backend:
-        return site.load("laptop" if request.backend == "local" else "slurm"), f"--backend {request.backend}"
+        return site.load("laptop" if request.backend == "local" else request.backend), f"--backend {request.backend}"
     return site.detect()
 
 

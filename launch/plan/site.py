@@ -18,7 +18,7 @@ from typing import Any, Literal
 from launch import HOME
 from launch.errors import Refusal, nearest
 from launch.plan import typed
-from launch.plan.typed import Backend, Count, Natural, Positive
+from launch.plan.typed import Backend, Count, Launcher, Natural, Positive
 
 FOLDER = Path(HOME, "modules", "sites")
 
@@ -69,8 +69,16 @@ class Site:
     modules: list[str] = field(default_factory=list)  # loaded in the job
     setup: list[str] = field(default_factory=list)  # lines of shell after that
     env: dict[str, str] = field(default_factory=dict)  # environment of the job
-    directives: dict[str, str] = field(default_factory=dict)  # further options of sbatch: name without dashes to value
+    directives: dict[str, str] = field(default_factory=dict)  # further options of sbatch, qsub or flux batch: name
+    # without dashes to value
     srun_args: list[str] = field(default_factory=list)  # further options of srun
+    launcher: Launcher | None = None  # what starts the ranks: by default srun, under PBS pbs_tmrsh, under Flux flux run
+    launcher_args: list[str] = field(default_factory=list)  # further options of that, where it is not srun
+    gpu_resource: str = "ngpus"  # PBS: the resource of a chunk that counts GPUs; empty where none does
+    chunk: dict[str, str] = field(default_factory=dict)  # PBS: further resources of each node, in -l select
+    place: str = "scatter"  # PBS: of -l place
+    resources: dict[str, str] = field(default_factory=dict)  # PBS: further resources of the job, each a -l of its own
+    account_option: Literal["A", "P"] = "A"  # PBS: the option that takes the account
     partitions: dict[str, dict[str, Any]] = field(default_factory=dict)  # limits: {max_nodes, max_time, max_jobs},
     # the last for the jobs of a user that may be in the queue, each run of an array being one
     interconnect: Literal["infiniband", "slingshot"] | None = None  # of the nodes, which NCCL is to use

@@ -129,7 +129,7 @@ def study_facts(
 def _backend(plans: Sequence[Plan], asked: Request, within: Allocation | None) -> str:
     """What runs them and, unless Slurm decides that, how many at a time."""
     backend, most = plans[0].backend, asked.throttle or len(plans)
-    if backend == "slurm":
+    if plans[0].is_queued:
         return backend
     if within is None:
         have = this_machine()
@@ -226,7 +226,7 @@ def walltime_rows(planned: Plan, whole: str) -> dict[str, str]:
     warning = f"SIGUSR2 to all ranks, {planned.warning_s} s before the walltime is over"
     none = "only to a program that asks (rankloop.stop_requested()); --warn SECONDS sends SIGUSR2 to all ranks"
     return {
-        "walltime": time + ", so the partition's own" * (not planned.time_s and planned.backend == "slurm"),
+        "walltime": time + ", so the partition's own" * (not planned.time_s and planned.is_queued),
         "warning": warning if planned.warning_s else none,
     }
 
@@ -267,7 +267,7 @@ def _gpus(planned: Plan) -> str:
 
 
 def _by_sbatch(planned: Plan) -> bool:
-    return bool(planned.backend == "slurm" and planned.sbatch_args and planned.gpu_binding != "none")
+    return bool(planned.is_queued and planned.sbatch_args and planned.gpu_binding != "none")
 
 
 def _not_known(planned: Plan, here: Site) -> dict[str, str]:
