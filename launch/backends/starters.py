@@ -1,6 +1,6 @@
 """The command that starts the ranks of a job where that is not srun.
 
-``launch.node.starter`` runs and watches it; ``launch.node.tasks``, which it starts on the nodes, labels what ranks print
+``launch.node.starter`` runs and watches it. On the nodes it starts ``launch.node.tasks``, which labels what ranks print
 and notes how they end.
 """
 

@@ -9,6 +9,7 @@ The job script calls this module on the first node; the local scheduler calls th
 
 import contextlib
 import fcntl
+import importlib
 import os
 import re
 import socket
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from launch.errors import Refusal
-from launch.node import slurm_job, stop
+from launch.node import stop
 from launch.plan.plan import Plan
 from launch.record import job, snapshot
 from launch.record.rundir import RunDir
@@ -86,14 +87,14 @@ def begin(run: RunDir, submission: int | None = None, step_of: tuple[str, Sequen
         raise MayNotBegin(f"a later job has it (number {later.number})")
     if job.is_cancelled(run, submission):
         raise MayNotBegin("it was cancelled")
+    plan = run.plan()
     last = [event for event in run.events() if event["event"] in ("started", "ended")][-1:]
-    if last and last[0]["event"] == "started" and slurm_job.is_at_work(last[0].get("job")):
+    if last and last[0]["event"] == "started" and _queue(plan).is_at_work(last[0].get("job")):
         raise MayNotBegin(f"job {last[0].get('job')} is at work on it")
     run.make_folders()
     run.handles_warning.unlink(missing_ok=True)  # the program has yet to say so
     attempt = len(run.events("started")) + 1
-    plan = run.plan()
-    more = (_job() if step_of is None else _step(*step_of)) | ({"logs": _printed(run)} if attempt > 1 else {})
+    more = (_job(plan) if step_of is None else _step(*step_of)) | ({"logs": _printed(run)} if attempt > 1 else {})
     if plan.spare_nodes:
         from launch.node import spare
 
@@ -216,10 +217,22 @@ def _printed(run: RunDir) -> list[int]:
     return [os.stat(log).st_size if os.path.exists(log) else 0 for log in logs]
 
 
-def _job() -> dict[str, Any]:
-    if (number := slurm_job.number()) is None:
+def _queue(plan: Plan) -> Any:
+    """The module about the job of which this process is part."""
+    if plan.backend in ("pbs", "flux"):
+        return importlib.import_module(f"launch.node.{plan.backend}_job")
+    from launch.node import slurm_job
+
+    return slurm_job
+
+
+def _job(plan: Plan) -> dict[str, Any]:
+    queue = _queue(plan)
+    if (number := queue.number()) is None:
         return {}
-    return {"job": number, "nodes": os.environ.get("SLURM_JOB_NODELIST"), "restarts": str(slurm_job.restarts())}
+    if plan.backend in ("pbs", "flux"):
+        return {"job": number, "nodes": queue.nodes()}
+    return {"job": number, "nodes": os.environ.get("SLURM_JOB_NODELIST"), "restarts": str(queue.restarts())}
 
 
 def _step(allocation: str, nodes: Sequence[str]) -> dict[str, Any]:
@@ -299,7 +312,8 @@ def _end(run: RunDir, plan: Plan, status: int, asked: bool) -> int:
             print(f"launch: the next attempt is made within this allocation, on {chosen}", flush=True)
             return stop.AGAIN_HERE
         return stop.STOPPED
-    if outcome == "stopped" and not (asked and reason == "time limit"):  # else it has been put back already
+    # At the time limit Slurm's job has been put back already.
+    if outcome == "stopped" and not (asked and reason == "time limit" and plan.backend == "slurm"):
         _again(run, plan, run.events("ended")[-1].get("reason"))
     return {"done": 0, "stopped": stop.STOPPED, "failed": 1}[outcome]
 
@@ -313,21 +327,27 @@ def why_ended(run: RunDir, status: int, asked: bool = False) -> str | None:
 
     reason = diagnose.ended_by_slurm(run)
     if reason is None and (status or asked):  # Slurm keeps what it says of an array task elsewhere
-        reason = slurm_job.ended_by() or ("cancelled" if asked else None)
+        reason = _queue(run.plan()).ended_by() or ("cancelled" if asked else None)
     return reason
 
 
 def _made(run: RunDir, submission: int | None, least: int = 0) -> int:
-    """How many attempts a job has made: Slurm counts its starts, and a job with spare nodes may make several in one."""
+    """How many attempts a job has made: Slurm counts its starts, and a job with spare nodes may make several in one.
+    Other schedulers do not count, and what they were given again counts as the same job."""
+    plan = run.plan()
     own = [event for event in run.events("started") if submission is not None and event.get("submission") == submission]
-    return max(slurm_job.restarts() + least, len(own) if run.plan().spare_nodes else 0)
+    if plan.backend in ("pbs", "flux"):
+        return len(own)
+    return max(_queue(plan).restarts() + least, len(own) if plan.spare_nodes else 0)
 
 
 def _again(run: RunDir, plan: Plan, reason: str | None) -> None:
     """Put the job of a run that was stopped back into the queue, if it may start again."""
     submission = (run.events("started") or [{}])[-1].get("submission")
     if may_start_again(run, plan, _made(run, submission, 1), reason):
-        print(f"launch: {slurm_job.requeue()}", flush=True)
+        queue = _queue(plan)
+        done = queue.requeue(run, submission, reason) if plan.backend in ("pbs", "flux") else queue.requeue()
+        print(f"launch: {done}", flush=True)
 
 
 def main(argv: list[str]) -> int:
@@ -337,7 +357,7 @@ def main(argv: list[str]) -> int:
     run = RunDir.open(folder)
     if verb == "again":
         # After a preemption, Slurm still waits for the ranks to save: requeuing the job now would kill them.
-        if (reason := slurm_job.ended_by()) == "time limit":
+        if (reason := _queue(run.plan()).ended_by()) == "time limit":
             _again(run, run.plan(), reason)
         return 0
     if verb == "end":
