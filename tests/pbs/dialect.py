@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from schedulers.engine import ANSWER, GPUS, HOSTS, Engine, Job  # noqa: E402
+from schedulers.engine import ANSWER, GPUS, HOSTS, Engine, Job
 
 QUEUES = {"workq": {}, "debug": {"walltime": "00:10:00", "nodect": 2}, "closed": {}, "low": {}}
 DEFAULT_PATH = "/bin:/usr/bin"

@@ -146,10 +146,11 @@ class Engine:
         elif job.state == "running":
             job.state, job.why = "ending", why
             job.kill_at = time.time() + (0 if kill else self.grace_s)
-            self.signal(job, signal.SIGKILL if kill else signal.SIGTERM, everywhere=self.everywhere)
+            asked = signal.SIGALRM if self.everywhere and why == "limit" else signal.SIGTERM
+            self.signal(job, signal.SIGKILL if kill else asked, everywhere=self.everywhere)
 
     everywhere = False
-    """Whether the request to end reaches all hosts."""
+    """Whether the request to end reaches all hosts, and is another signal at the time limit."""
 
     def _start(self, job: Job, hosts: list[str]) -> None:
         job.hosts, job.began, job.state, job.code, job.why = hosts, time.time(), "running", None, ""

@@ -1,17 +1,11 @@
 """What holds for runs, studies and workflows whatever scheduler has them."""
 
-import json
-import re
-import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from launched import Launched, launch, until
+from launched import launch
 from schedulers.fixtures import StandIn
 
-from launch.record.files import read_json
 from launch.record.rundir import RunDir
 
 SAY = """
