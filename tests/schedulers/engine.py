@@ -226,6 +226,9 @@ def control(engine: Engine, words: list[str]) -> Any:
         for job in engine.jobs.values():
             if job.state == "running" and job.hosts[0] == rest[0]:
                 engine.end(job, "host", kill=True)
+    elif verb == "release":
+        for job in engine.of(rest[0]):
+            job.held = False
     elif verb == "set":
         setattr(engine, rest[0], json.loads(rest[1]))
     elif verb == "reset":
