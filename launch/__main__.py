@@ -26,7 +26,7 @@ if __name__ == "__main__":
 from launch.cli import defaults, verbs
 from launch.cli.verbs import VERBS
 from launch.errors import Refusal, command, program
-from launch.plan import allocation, options, site, workload
+from launch.plan import allocation, options, queueing, site, workload
 from launch.plan.request import Request
 from launch.plan.resolve import default_name
 from launch.plan.shape import this_machine
@@ -75,6 +75,8 @@ def _launch(given: dict[str, Any], rest: list[str], now: datetime.datetime) -> i
         own = own.local()
         asked, orders = _ordered(given, rest, now, own.values)
     found = allocation.here() if backend == "slurm" and not asked.new_job else allocation.Found()
+    if not asked.new_job:
+        queueing.refuse_within(backend)
     if found.allocation:
         orders = [each.within(found.allocation, given) for each in orders]
     if asked.json and not asked.dry_run:

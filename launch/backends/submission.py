@@ -89,7 +89,7 @@ def attach(job: Job, queue: Queue) -> str | None:
             return found
     # It may have ended, and been forgotten.
     started = [event for run in job.run_dirs for event in run.events("started")]
-    own = [str(event["job"]) for event in started if event.get("submission") == job.number and event.get("job")]
+    own = [str(event.get("job")) for event in started if event.get("submission") == job.number and event.get("job")]
     return job.id_of(own[0]) if own else None
 
 

@@ -18,7 +18,7 @@ def number() -> str | None:
     """The id of this job as a decimal number; None outside of a job."""
     if not (id := os.environ.get("FLUX_ENCLOSING_ID")):
         return None
-    return _run("flux", "job", "id", "--to=dec", id).strip() or id
+    return _decimal(id)
 
 
 def nodes() -> str:
@@ -41,7 +41,11 @@ def ended_by() -> str | None:
 
 def requeue(run: RunDir, submission: int | None, reason: str | None) -> str:
     """Have a run started again, which Flux never does itself; return what was done."""
-    return resubmit(run, submission, ["flux", "--parent"])
+    return resubmit(run, submission, ["flux", "--parent"], _decimal)
+
+
+def _decimal(id: str) -> str:
+    return _run("flux", "job", "id", "--to=dec", id).strip() or id
 
 
 def _show(job: str) -> dict[str, Any]:

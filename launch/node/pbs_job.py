@@ -53,7 +53,7 @@ def requeue(run: RunDir, submission: int | None, reason: str | None) -> str:
     """Have a run started again; return what was done. PBS itself puts back only what it has preempted."""
     if reason == "preemption":
         return "PBS puts the job back into the queue"
-    return resubmit(run, submission, [])
+    return resubmit(run, submission)
 
 
 def _show(job: str) -> dict[str, Any]:

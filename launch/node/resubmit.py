@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from collections.abc import Callable, Sequence
 
 from launch.record import again
 from launch.record.rundir import RunDir
@@ -9,7 +10,7 @@ from launch.record.rundir import RunDir
 _ANSWER_S = 60.0
 
 
-def resubmit(run: RunDir, submission: int | None, by: list[str]) -> str:
+def resubmit(run: RunDir, submission: int | None, by: Sequence[str] = (), read: Callable[[str], str] = str) -> str:
     """Submit the job again by the command that the launcher has left; return what was done.
 
     Parameters
@@ -18,8 +19,10 @@ def resubmit(run: RunDir, submission: int | None, by: list[str]) -> str:
         The run, whose attempt has ended.
     submission : int or None
         Number of its job.
-    by : list of str
+    by : sequence of str
         Words in place of the command's first one, if any.
+    read : function
+        Makes the id from what the command prints.
     """
     words = again.command(run, submission) if submission is not None else None
     if words is None or submission is None:
@@ -31,7 +34,7 @@ def resubmit(run: RunDir, submission: int | None, by: list[str]) -> str:
         done = subprocess.run(words, capture_output=True, text=True, timeout=_ANSWER_S, env=env)
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"not submitted again: {error}"
-    id = (done.stdout.split() or [""])[-1]
+    id = read((done.stdout.split() or [""])[-1])
     if done.returncode or not id:
         said = " ".join((done.stderr or done.stdout).split())[:300]
         return f"not submitted again: {words[0]} says on this node: {said}"

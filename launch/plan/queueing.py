@@ -1,14 +1,18 @@
 """What differs between the schedulers with a queue, as far as the plan needs to know it: what each cannot do, and what
 starts the ranks."""
 
+import os
+from collections.abc import Mapping
+
 from launch.errors import Refusal
 from launch.plan.request import Request
 from launch.plan.site import Site
+from launch.plan.typed import Launcher
 
 TITLES = {"slurm": "Slurm", "pbs": "PBS", "flux": "Flux"}
 """The schedulers with a queue, by the names of their backends."""
 
-_DEFAULT = {"pbs": "pbs_tmrsh", "flux": "flux"}
+_DEFAULT: dict[str, Launcher] = {"pbs": "pbs_tmrsh", "flux": "flux"}
 _WITHOUT_MPI = ("pbs_tmrsh", "pbsdsh")
 
 
@@ -43,7 +47,24 @@ def refuse(request: Request, site: Site, backend: str) -> None:
             raise Refusal(f"{option} is not possible with {title}: {instead}")
 
 
-def launcher(site: Site, backend: str, rendezvous: str, size: int) -> str | None:
+def refuse_within(backend: str, environ: Mapping[str, str] = os.environ) -> None:
+    """Refuse a launcher that itself runs in a PBS job, of which its runs cannot become a part.
+
+    Within a Flux job the instance of that job takes the runs, as Flux means it.
+
+    Raises
+    ------
+    Refusal
+        If there is such a job.
+    """
+    if backend == "pbs" and (job := environ.get("PBS_JOBID")):
+        raise Refusal(
+            f"this runs in PBS job {job}, and runs cannot become parts of it: give --new-job for a job of their own, "
+            "or --backend local for processes of this node"
+        )
+
+
+def launcher(site: Site, backend: str, rendezvous: str, size: int) -> Launcher | None:
     """What starts the ranks of a job; None where it is srun, or the launcher itself.
 
     Raises

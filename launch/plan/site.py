@@ -27,7 +27,12 @@ _LIMITS = {"max_nodes": Count, "max_time": str, "max_jobs": Count}
 LINKS = ("inter_node_gbit_per_s", "inter_node_latency_us", "intra_node_gbit_per_s", "intra_node_latency_us")
 """What a site file can say of its network, for `python -m profiling simulate`."""
 
-FALLBACKS = {"slurm": "Slurm is configured here", "laptop": "no Slurm answers here"}
+FALLBACKS = {
+    "slurm": "Slurm is configured here",
+    "pbs": "PBS is configured here",
+    "flux": "this is a Flux instance",
+    "laptop": "no Slurm answers here",
+}
 """Sites that are assumed if a machine is no other site, and why."""
 
 
@@ -173,7 +178,8 @@ def detect(environ: Mapping[str, str] = os.environ, host: str | None = None) -> 
     for site in sites:
         if "host" in site.identify and re.search(site.identify["host"], host):
             return site, f"host name {host}"
-    name = "slurm" if slurm_is_here() else "laptop"
+    here = {"slurm": slurm_is_here, "pbs": lambda: pbs_is_here(environ), "flux": lambda: flux_is_here(environ)}
+    name = next((name for name, is_here in here.items() if is_here()), "laptop")
     return load(name), FALLBACKS[name]
 
 
@@ -207,6 +213,16 @@ def slurm_is_here() -> bool:
     except OSError:
         return False
     return "Slurmctld" in ping.stdout
+
+
+def pbs_is_here(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether this machine is a client of a PBS server, even if that is silent just now."""
+    return bool(shutil.which("qsub")) and os.path.exists(environ.get("PBS_CONF_FILE") or "/etc/pbs.conf")
+
+
+def flux_is_here(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether Flux takes jobs here: within one of its instances, or beside that of the system."""
+    return bool(shutil.which("flux")) and ("FLUX_URI" in environ or os.path.exists("/run/flux/local"))
 
 
 def _with_type_of_gpus(table: Mapping[str, Any], where: str) -> Mapping[str, Any]:
