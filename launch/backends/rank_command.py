@@ -13,6 +13,10 @@ from launch.errors import Refusal
 from launch.plan.plan import Plan
 
 _GPUS = {"CUDA_VISIBLE_DEVICES": "--nv", "ROCR_VISIBLE_DEVICES": "--rocm", "HIP_VISIBLE_DEVICES": "--rocm"}
+_BY_SRUN = ("pyxis", "edf")  # parts of srun, which start the ranks in the image by themselves
+# The variables of the host, of which Podman passes none on by itself, but not PATH and others that the image has; and
+# the network, memory and processes of the host, by which the ranks of a node find each other.
+_PODMAN = ["run", "--rm", "--env-host", "--network=host", "--ipc=host", "--pid=host"]
 
 
 def words(plan: Plan) -> list[str]:
@@ -25,11 +29,15 @@ def words(plan: Plan) -> list[str]:
         f"PYTHONPATH={os.pathsep.join(plan.pythonpath)}",
         *own_command(plan.container_python, "launch.node.worker"),
     ]
-    if plan.container_runtime == "pyxis":
+    if plan.container_runtime in _BY_SRUN:
         return inside
     # Any option of sbatch may ask for GPUs. If there are none after all, the runtime only warns.
     may_have_gpus = plan.gpus_per_node or plan.sbatch_args or plan.directives or plan.inherited
     gpus = [_GPUS[plan.gpu_variable]] if may_have_gpus and plan.gpu_variable in _GPUS else []
+    if plan.container_runtime == "podman-hpc":
+        gpus = ["--gpu"] if gpus == ["--nv"] else []
+        seen = [f"--volume={path}:{path}" for path in plan.container_binds]
+        return ["podman-hpc", *_PODMAN, *gpus, *seen, *plan.container_args, plan.container, *inside]
     seen = [f"--bind={path}" for path in plan.container_binds]
     return [str(plan.container_runtime), "exec", *gpus, *seen, *plan.container_args, plan.container, *inside]
 
@@ -44,9 +52,11 @@ def line(plan: Plan) -> str:
 
 
 def srun_options(plan: Plan) -> list[str]:
-    """The options of srun that pyxis adds."""
-    if plan.container is None or plan.container_runtime != "pyxis":
+    """The options of srun by which it starts the ranks in an image itself."""
+    if plan.container is None or plan.container_runtime not in _BY_SRUN:
         return []
+    if plan.container_runtime == "edf":  # the file says what is mounted
+        return [f"--environment={plan.container}", *plan.container_args]
     mounts = ",".join(f"{path}:{path}" for path in plan.container_binds)
     return [f"--container-image={plan.container}", f"--container-mounts={mounts}", *plan.container_args]
 
@@ -59,8 +69,10 @@ def refuse_absent(plan: Plan) -> None:
         raise Refusal(f"--container {plan.container}: there is no such file: give the path of an image, or its URI")
     if plan.backend != "local":
         return
-    if plan.container_runtime == "pyxis":
-        raise Refusal("--container is by pyxis at this site, which is a part of srun: give --backend slurm")
+    if plan.container_runtime in _BY_SRUN:
+        raise Refusal(
+            f"--container is by {plan.container_runtime} at this site, which is a part of srun: give --backend slurm"
+        )
     if not shutil.which(str(plan.container_runtime)):
         raise Refusal(
             f"--container needs {plan.container_runtime}, and there is none here: install it, or leave it out"

@@ -29,7 +29,8 @@ class Slurm:
     poll_s = 2.0
 
     def check(self, plan: Plan) -> None:
-        """Refuse what this Slurm cannot run, if there is one to ask."""
+        """Refuse what we could not follow and, if there is a Slurm to ask, what it cannot run."""
+        slurm_queue.refuse_unfollowable(plan)
         if shutil.which("sbatch"):
             slurm_queue.check_partition_limits(plan)
             rank_command.refuse_absent(plan)

@@ -83,10 +83,24 @@ def largest_array() -> int:
     return max(1, int(limit[1])) if limit else 1001  # Slurm's default
 
 
+def refuse_unfollowable(plan: Plan) -> None:
+    """Refuse jobs that sbatch would take, but that squeue and scancel would then not know, or know in parts."""
+    options = [*plan.sbatch_args, *(f"--{name}={value}" for name, value in plan.directives.items())]
+    if word := next((word for word in options if re.match(r"-M|--clusters?(=|$)", word)), None):
+        raise Refusal(
+            f"{word} sends the job to another cluster, and squeue and scancel would ask this one about it: launch it "
+            "on a login node of that cluster, or where SLURM_CONF names its slurm.conf"
+        )
+    parts = [word for word in [*options, *plan.srun_args] if re.match(r":$|--hetjob|--het-group", word)]
+    if parts:
+        raise Refusal(
+            f"{parts[0]} makes a heterogeneous job, whose parts have ranks and nodes of their own: make each part a "
+            "run, and of runs of different shapes a workflow"
+        )
+
+
 def check_partition_limits(plan: Plan) -> None:
     """Refuse what Slurm would accept but never start; warn of what looks wrong but may be right."""
-    if any(word.startswith(("--clusters", "-M")) for word in plan.sbatch_args):
-        return  # the partitions are those of another cluster
     answer = command(["sinfo", "-a", "-h", "-o", "%P|%D|%l|%s"], timeout=5)
     if not answer or answer.returncode:
         return  # Slurm is silent: it is asked with patience at submission

@@ -50,7 +50,7 @@ _ADVICE = (
     (r"Invalid qos", "name another with -q: sacctmgr show assoc user=$USER format=account,qos lists yours"),
     (
         r"not permitted to use this partition|partition (not available|access)",
-        "name another partition with -p: sinfo lists them",
+        "name another partition with -p: sinfo -a lists them",
     ),
     (r"Invalid feature", "name features that the nodes have with -C: sinfo -o '%P %f' lists them"),
     (r"Invalid generic resource|gres", "ask for GPUs as this cluster names them: sinfo -o '%P %G' lists them"),

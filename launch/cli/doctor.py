@@ -20,7 +20,7 @@ from typing import NamedTuple
 from launch import gpus
 from launch.errors import INSTALL, command
 from launch.plan import options
-from launch.plan.site import slurm_is_here
+from launch.plan.site import flux_is_here, pbs_is_here, slurm_is_here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +133,27 @@ def _slurm() -> Finding:
     )
 
 
+def _pbs() -> Finding:
+    if not shutil.which("qsub"):
+        return Finding("absent", "no qsub")
+    server = _output(["qstat", "-B"]).strip().splitlines()
+    version = _output(["qstat", "--version"]).strip()
+    if not pbs_is_here() or len(server) < 3:
+        return Finding("absent", f"its commands are here, but no server answers: {' '.join(server[:1])}")
+    return Finding("ok", f"{version}; {_UNTRIED}")
+
+
+def _flux() -> Finding:
+    if not shutil.which("flux"):
+        return Finding("absent", "no flux")
+    if not flux_is_here():
+        return Finding("absent", "its command is here, but no instance of it")
+    return Finding("ok", f"{' '.join(_output(['flux', 'version']).split()[:2])}; {_UNTRIED}")
+
+
+_UNTRIED = "this version was tried with stand-ins for it, and never on a real machine (docs/schedulers.md)"
+
+
 def _plugins() -> list[str]:
     """The MPI plugins of srun."""
     return [line.strip() for line in _output(["srun", "--mpi=list"]).splitlines() if line.startswith((" ", "\t"))]
@@ -223,6 +244,8 @@ CHECKS: dict[str, Callable[[], Finding]] = {
     "mpi": _mpi,
     "mpi4py": _mpi4py,
     "slurm": _slurm,
+    "pbs": _pbs,
+    "flux": _flux,
     "srun --mpi": _srun_mpi,
     "libraries": _libraries,
     "gpus": _gpus,

@@ -15,6 +15,7 @@ from launch.cli.names import Named
 from launch.errors import Refusal, command
 from launch.plan import hostlist, options
 from launch.plan.plan import Plan
+from launch.plan.queueing import TITLES
 from launch.record import bad_nodes
 from launch.record.rundir import RunDir, is_study, names_in, read_index
 from launch.submit import current_code, jobs, restore, revise, stages, states, study, workflow
@@ -63,11 +64,10 @@ def go_on(folder: Path, chosen: Options, hold: Hold) -> int:
     how = "detach" if chosen.detach else "wait" if chosen.wait else "follow"
     is_workflow = stages.is_workflow(folder)
     runs, broken = _members(folder)
-    lacking = [run for run in runs if run.result() is None]
-    if not lacking:
-        raise Refusal(f"{folder} is finished: there is nothing to go on with" if not broken else broken[0])
+    lacking = _lacking(runs, folder, broken)
     jobs.find_lost(lacking)
     busy = states.under_way(lacking)
+    lacking = _lacking(lacking, folder, broken)  # one may have got its result before the scheduler was asked about it
     if busy and (is_workflow or len(busy) == len(lacking)):
         raise Refusal(f"{next(iter(busy))} is running: wait for its end, or end it: {command('cancel', folder)}")
     for line in broken:
@@ -90,6 +90,14 @@ def go_on(folder: Path, chosen: Options, hold: Hold) -> int:
         throttle = (read_index(folder) or {}).get("throttle")
         status = study.run(study.holder(folder), idle, how, throttle, hold)
         return 2 if broken and not status else status
+
+
+def _lacking(runs: Sequence[RunDir], folder: Path, broken: Sequence[str]) -> list[RunDir]:
+    """Those of some runs that have no result; refuses if there are none."""
+    lacking = [run for run in runs if run.result() is None]
+    if not lacking:
+        raise Refusal(f"{folder} is finished: there is nothing to go on with" if not broken else broken[0])
+    return lacking
 
 
 def outermost(folder: Path) -> Path:
@@ -143,6 +151,11 @@ def without(plan: Plan, hosts: Sequence[str]) -> Plan:
         raise Refusal(
             f"--exclude-bad-nodes is for a new job, and {plan.name} would be a step of the job in which this runs: "
             "give --new-job"
+        )
+    if plan.backend != "slurm":
+        raise Refusal(
+            f"--exclude-bad-nodes is for runs under Slurm, and {plan.name} runs under {TITLES[plan.backend]}, which "
+            "excludes nodes in ways of each site's own: give an option with --sbatch-arg to a new run"
         )
     flag = "--exclude="
     words = [word for word in plan.sbatch_args if not word.startswith(flag)]

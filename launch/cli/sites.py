@@ -64,7 +64,7 @@ def as_json() -> dict[str, Any]:
     known = map(site.load, site.names())
     rows = [
         {"name": each.name, "here": each.name == here.name, "node": _node(each), "recognised_by": _recognised(each)}
-        | {"description": each.description, "backend": each.backend}
+        | {"description": each.description, "backend": each.backend, "nodes": each.nodes, "tried": each.tried or None}
         for each in known
     ]
     return {"here": here.name, "why": why, "sites": rows}
@@ -73,10 +73,15 @@ def as_json() -> dict[str, Any]:
 def table() -> str:
     """One line for each site, and which one this machine is."""
     here, why = site.detect()
-    rows = [("", "site", "a node", "recognised by", "")]
+    rows = [("", "site", "nodes", "a node", "scheduler", "tried", "recognised by", "")]
     for known in map(site.load, site.names()):
         mark = "*" if known.name == here.name else ""
-        rows.append((mark, known.name, _node(known), _recognised(known), known.description))
+        nodes, tried = str(known.nodes or "not known"), known.tried or "not tried"
+        if known.backend == "local":
+            nodes = "this one"
+        rows.append(
+            (mark, known.name, nodes, _node(known), known.backend, tried, _recognised(known), known.description)
+        )
     return f"{aligned(rows)}\n\nthis machine is {here.name}: {why}"
 
 
@@ -102,7 +107,7 @@ def _plain(value: Any) -> str:
 def _node(known: Site) -> str:
     if known.backend == "local":
         return "processes"
-    parts = [(known.gpus_per_node, "GPUs"), (known.cpus_per_node, "cores")]
+    parts = [(known.gpus_per_node, "GPU" if known.gpus_per_node == 1 else "GPUs"), (known.cpus_per_node, "cores")]
     return ", ".join(f"{count} {what}" for count, what in parts if count) or "not known"
 
 

@@ -13,6 +13,7 @@ import json
 import os
 import socket
 import struct
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,7 @@ def meet(plan: Plan, rank: Rank, meeting: Path, attempt: int, patience_s: float)
         told = {
             "places": places,
             "secret": secret,
+            "machine": _machine(),
             "master_port": os.environ.get("MASTER_PORT") or own_port(),
             "jax_port": own_port(),
         }
@@ -74,9 +76,13 @@ def meet(plan: Plan, rank: Rank, meeting: Path, attempt: int, patience_s: float)
         told = _wait_for(note, patience_s)
         try:
             (address, port), own = _reach(told["places"], told["secret"])
-        except Refusal:
+            if address == "127.0.0.1" and told.get("machine", _machine()) != _machine():
+                raise Refusal(_NO_IPV4)
+        except Refusal as refusal:
             if plan.kind == "workload":
                 raise
+            if str(refusal) == _NO_IPV4:
+                print(f"launch: {refusal}", file=sys.stderr, flush=True)
             # A program that meets nobody may already have ended on rank 0; one that meets others will find out.
             (address, port), own = told["places"][0], "127.0.0.1"
     environment = {"MASTER_ADDR": os.environ.get("MASTER_ADDR") or address, "MASTER_PORT": str(told["master_port"])}
@@ -154,6 +160,17 @@ def _reach(places: list[tuple[str, int]], secret: str) -> tuple[tuple[str, int],
         f"{socket.gethostname()} cannot reach rank 0 ({'; '.join(refusals)}): no route between the nodes? "
         "Name the interface that carries it as network_interface in the site file"
     )
+
+
+_NO_IPV4 = (
+    "rank 0 has no IPv4 address at which other nodes could reach it, as hosts with IPv6 only have none: name an "
+    "interface that has one as network_interface in the site file, or give --rendezvous mpi"
+)
+
+
+def _machine() -> str:
+    """What tells this machine from others, whatever name and addresses its processes see."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def _addresses(interface: str | None) -> list[str]:

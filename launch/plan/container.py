@@ -32,7 +32,10 @@ def binds(folders: Iterable[str | Path]) -> tuple[str, ...]:
 def image(text: str, runtime: str) -> str:
     """The image as the job names it: a file by its absolute path, an image from a registry as given.
 
-    Apptainer takes everything without ``://`` as a file; pyxis takes what begins with ``.`` or ``/``.
+    Apptainer takes everything without ``://`` as a file; pyxis and CSCS's engine take what begins with ``.`` or ``/``;
+    Podman knows images only by name.
     """
-    is_file = text.startswith((".", "/", "~")) if runtime == "pyxis" else "://" not in text
+    if runtime == "podman-hpc":
+        return text
+    is_file = text.startswith((".", "/", "~")) if runtime in ("pyxis", "edf") else "://" not in text
     return os.path.abspath(os.path.expanduser(text)) if is_file else text

@@ -97,6 +97,7 @@ class Plan:
     hang_s: NotNegative = 0.0  # without a sign of life after which it is ended as hung; 0: never
     spare_nodes: Natural = 0  # in the allocation, beside those that the ranks use
     patience_s: Natural = 300
+    poll_s: Natural = 0  # least time between two questions to the scheduler
     max_jobs: Natural | None = None  # that may be in the queue of the partition, each run of an array being one
 
     @property

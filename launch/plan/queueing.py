@@ -33,7 +33,10 @@ def refuse(request: Request, site: Site, backend: str) -> None:
         "--constraint": (request.constraint, "ask for such nodes by an option of its own, with --sbatch-arg"),
         "--inherit": (request.inherit, "give an option"),
         "--gpu-binding slurm": (request.gpu_binding == "slurm", "give env or framework"),
-        "--container by pyxis": (request.container and site.container == "pyxis", "name another in the site file"),
+        f"--container by {site.container}": (
+            request.container and site.container in ("pyxis", "edf"),
+            "it is a part of srun: name another in the site file",
+        ),
     }
     of_one = {
         "pbs": {"--qos": (request.qos, "name a queue with -p")},

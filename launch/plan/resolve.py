@@ -160,6 +160,7 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
         spare_nodes=request.spare_nodes,
         hang_s=hang_timeout(request.hang_timeout),
         patience_s=site.patience_s,
+        poll_s=site.poll_s,
         max_jobs=site.partitions.get(partition or "", {}).get("max_jobs"),
     )
 

@@ -42,6 +42,7 @@ class Site:
 
     name: str
     description: str = ""
+    tried: str = ""  # with what this file was tried; empty: nobody has tried it
     backend: Backend = "slurm"
     identify: dict[str, str] = field(default_factory=dict)  # {env, is} or {host}: a variable's value, or a regular
     # expression that the host name matches
@@ -64,9 +65,10 @@ class Site:
     rendezvous: Literal["gloo", "mpi"] = "gloo"  # how ranks find each other
     mpi: str | None = None  # of srun's --mpi, for the rendezvous mpi: pmix, pmi2, cray_shasta
     network_interface: str | None = None  # which carries Gloo's traffic
-    container: Literal["apptainer", "singularity", "pyxis"] | None = None  # what --container runs an image by
+    # What --container runs an image by; edf: srun --environment of CSCS, with an environment definition file.
+    container: Literal["apptainer", "singularity", "podman-hpc", "pyxis", "edf"] | None = None
     container_python: str = "python3"  # of the images
-    container_args: list[str] = field(default_factory=list)  # further options of apptainer exec, or of srun for pyxis
+    container_args: list[str] = field(default_factory=list)  # further options of the runtime, or of srun
     node_disk: str | None = (
         None  # a folder on a disk of each node, for --stage-env: by default the first of SLURM_TMPDIR,
     )
@@ -91,6 +93,7 @@ class Site:
     # and between two of its GPUs; the latency of a message on each
     signal_s: Natural = 120  # before the time limit: when the ranks are asked to save and leave
     patience_s: Natural = 300  # how long a silent scheduler is asked again
+    poll_s: Natural = 0  # at least so many seconds between two questions to the scheduler, where the site asks for that
 
 
 def names() -> list[str]:
@@ -170,17 +173,24 @@ def detect(environ: Mapping[str, str] = os.environ, host: str | None = None) -> 
     if said := environ.get("RANKLOOP_SITE"):
         return load(said), f"RANKLOOP_SITE={said}"
     host = host or platform.node()
-    sites = [load(name) for name in names()]
-    for site in sites:
-        variable, value = site.identify.get("env"), site.identify.get("is")
+    known = {name: _identify(name) for name in names()}
+    for name, identify in known.items():
+        variable, value = identify.get("env"), identify.get("is")
         if variable and variable in environ and value in (None, environ[variable]):
-            return site, f"{variable}={environ[variable]}"
-    for site in sites:
-        if "host" in site.identify and re.search(site.identify["host"], host):
-            return site, f"host name {host}"
+            return load(name), f"{variable}={environ[variable]}"
+    for name, identify in known.items():
+        if "host" in identify and re.search(identify["host"], host):
+            return load(name), f"host name {host}"
     here = {"slurm": slurm_is_here, "pbs": lambda: pbs_is_here(environ), "flux": lambda: flux_is_here(environ)}
     name = next((name for name, is_here in here.items() if is_here()), "laptop")
     return load(name), FALLBACKS[name]
+
+
+def _identify(name: str) -> dict[str, str]:
+    """What a site of the toolkit is recognised by. Only this line is read, as all the files take long."""
+    text = (FOLDER / f"{name}.toml").read_text(encoding="utf-8")
+    line = next((line for line in text.splitlines() if line.startswith("identify")), "identify = {}")
+    return tomllib.loads(line)["identify"]
 
 
 def unknown(site: Site) -> list[str]:

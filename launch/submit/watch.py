@@ -20,6 +20,7 @@ from launch.submit import eta
 from launch.submit import jobs as submission
 from launch.submit.cutoff import cut
 
+_ENDS = {"slurm": "scancel", "pbs": "qdel", "flux": "flux cancel", "allocation": "scancel", "local": "kill"}
 _SETTLING_S = 10.0  # until what the nodes wrote is visible here, and an ended job has left the queue
 _SHOWN_S = 0.2
 _PATIENCE_S = 2.0  # before a user who has pressed Ctrl-C gets an explanation
@@ -98,6 +99,7 @@ class _Watch:
         self._jobs, self._follow = jobs, follow
         self._scheduler = scheduler(jobs[0].backend)
         self._left = {run.path: (job, run, plan) for job in jobs for run, plan in zip(job.run_dirs, job.plans)}
+        self._poll_s = max(self._scheduler.poll_s, *(float(plan.poll_s) for _, _, plan in self._left.values()))
         self._all = list(self._left)
         self._settling: dict[object, float] = {}
         self._beside = jobs[0].shape == "pack" and not self._scheduler.remote and jobs[0].throttle != 1
@@ -126,14 +128,14 @@ class _Watch:
         while self._left:
             if time.monotonic() >= next_question:
                 answer = self._scheduler.poll(self._jobs)
-                next_question = time.monotonic() + self._scheduler.poll_s
+                next_question = time.monotonic() + self._poll_s
                 if answer.silence:
                     self._say(f"the scheduler does not answer ({answer.silence})")
                 else:
                     self._look(answer)
             self._show(answer)
             if self._left:
-                time.sleep(min(_SHOWN_S, self._scheduler.poll_s))
+                time.sleep(min(_SHOWN_S, self._poll_s))
 
     def _look(self, answer: Answer) -> None:
         before = len(self._left)
@@ -172,7 +174,10 @@ class _Watch:
                 if outcome == "failed" and last.get("event") != "ended":
                     _say_if_full(run)
             if outcome == "done" and job.shape != "pack" and status is not None and status.phase != ENDED:
-                print(f"job {job.id} is still in the queue ({status.word.lower()}): end it with scancel", flush=True)
+                print(
+                    f"job {job.id} is still in the queue ({status.word.lower()}): end it with {_ENDS[job.backend]}",
+                    flush=True,
+                )
         if len(self._left) < before:
             self._cut_off()
             self._say_that_all_fail()

@@ -58,7 +58,7 @@ def f58(id: str) -> str:
 def dec(id: str) -> str:
     """The id as a decimal number."""
     try:
-        return id if id.isdigit() else str(int(id.removeprefix("ƒ").removeprefix("f"), 16))
+        return id if id.isdigit() else str(int(id.removeprefix("ƒ"), 16))
     except ValueError:
         raise Refused(1, f'"{id}" is not a valid jobid') from None
 

@@ -12,8 +12,11 @@ from launched import ROOT, environment
 from plans import LAPTOP, plan, run_of
 
 from launch import START, VERSION
+from launch.cli import resume
+from launch.errors import Refusal
 from launch.plan.shape import Machine
 from launch.record.writing import publish_json
+from launch.submit import states
 
 HELLO = "print('hello')\n"
 WORKLOAD = """
@@ -151,6 +154,19 @@ def test_resume_of_a_run_that_is_finished_or_damaged(here: Path):
     refused(launch(here, "resume", "runs/a"), "run.json lacks")
     run.run_json.write_text('{"name": ')
     refused(launch(here, "resume", "runs/a"), "run.json is damaged")
+    assert run.events() == []
+
+
+def test_a_run_that_ends_while_its_scheduler_is_asked_is_not_run_again(here: Path, monkeypatch):
+    run = run_of(plan(here=LAPTOP, machine=Machine(2, 0)), here / "runs" / "a")
+
+    def ends(runs):
+        publish_json(run.result_json, {"status": "done"})
+        return set()
+
+    monkeypatch.setattr(states, "under_way", ends)
+    with pytest.raises(Refusal, match="is finished"):
+        resume.main([str(run.path)])
     assert run.events() == []
 
 

@@ -39,6 +39,9 @@ def test_a_path_that_cannot_be_said_is_refused(tmp_path: Path, name: str):
         ("singularity", "/images/tf.sif", "/images/tf.sif"),
         ("pyxis", "nvcr.io#nvidia/tensorflow:24.01-tf2-py3", "nvcr.io#nvidia/tensorflow:24.01-tf2-py3"),
         ("pyxis", "./tf.sqsh", "{cwd}/tf.sqsh"),
+        ("edf", "tensorflow", "tensorflow"),
+        ("edf", "./tf.toml", "{cwd}/tf.toml"),
+        ("podman-hpc", "nvcr.io/nvidia/tensorflow:24.01-tf2-py3", "nvcr.io/nvidia/tensorflow:24.01-tf2-py3"),
     ],
 )
 def test_images(runtime: str, text: str, expected: str):

@@ -491,3 +491,11 @@ def test_over_mpi_no_rank_is_left(tmp_path: Path, program, number: int):
     launched.process.send_signal(number)
     assert launched.wait()[0] == (130 if number == signal.SIGINT else -signal.SIGKILL)
     assert gone(ranks, 10)
+
+
+def test_a_site_may_want_to_be_asked_less_often(tmp_path: Path):
+    (tmp_path / "calm.toml").write_text('backend = "local"\npoll_s = 2\n')
+    (tmp_path / "program.py").write_text("")
+    begun = time.monotonic()
+    assert launch("--site", tmp_path / "calm.toml", "--runs", tmp_path, tmp_path / "program.py").returncode == 0
+    assert time.monotonic() - begun > 2  # the first answer was that it runs, and the second came no earlier

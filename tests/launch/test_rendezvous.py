@@ -334,6 +334,29 @@ def test_the_addresses_of_this_host():
     assert rendezvous._interface("127.0.0.1") == "lo"
 
 
+def test_a_chief_without_ipv4_cannot_be_met_on_other_machines(tmp_path: Path, capsys: pytest.CaptureFixture):
+    """The chief is in a network namespace of its own, in which only the loopback device exists."""
+    code = (
+        "import sys; from pathlib import Path; from plans import plan; from launch.node import rendezvous; "
+        "from launch.node.rank import Rank; from launch.plan.request import Request; "
+        "rendezvous.meet(plan(Request(nodes=2, rendezvous='mpi')), Rank(0, 2, 0, 1, 0, 2), Path(sys.argv[1]), 1, 1)"
+    )
+    path = os.pathsep.join([str(Path(__file__).parent), str(ROOT), os.environ.get("PYTHONPATH", "")])
+    apart = ["unshare", "-rn", sys.executable, "-c", code, tmp_path]
+    done = subprocess.run(apart, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})
+    if "unshare" in done.stderr:
+        pytest.skip(f"no namespaces here: {done.stderr}")
+    assert done.returncode == 0, done.stderr
+    second, note = Rank(1, 2, 0, 1, 1, 2), tmp_path / "attempt1.json"
+    assert rendezvous.meet(SLURM, second, tmp_path, 1, 1)["MASTER_ADDR"] == "127.0.0.1"
+    assert not capsys.readouterr().err  # on the same machine this is right
+    note.write_text(json.dumps(json.loads(note.read_text()) | {"machine": "another"}))
+    rendezvous.meet(SLURM, second, tmp_path, 1, 1)  # a program may need no meeting
+    assert "launch: rank 0 has no IPv4 address" in capsys.readouterr().err
+    with pytest.raises(Refusal, match="rank 0 has no IPv4 address .* --rendezvous mpi"):
+        rendezvous.meet(plan(Request(nodes=2), kind="workload"), second, tmp_path, 1, 1)
+
+
 def test_an_interface_that_is_not_there_is_refused():
     with pytest.raises(Refusal, match=rf"{os.uname().nodename} has no interface 'ib7' with an IPv4 address: .*lo"):
         rendezvous._addresses("ib7")

@@ -80,6 +80,14 @@ PLANS = {
         cluster(**GPU, container="pyxis", mpi="pmix", container_args=["--no-container-mount-home"]),
         container_binds=("/home/u/code", "/scratch/u"),
     ),
+    "container_edf": plan(
+        Request(nodes=2, name="contained", container="tensorflow"), cluster(**GPU, container="edf"),
+        container_binds=("/scratch/u",),
+    ),
+    "container_podman": plan(
+        Request(nodes=2, name="contained", container="nvcr.io/nvidia/tensorflow:24.01-tf2-py3"),
+        cluster(**GPU, container="podman-hpc", container_args=["--openmpi-pmi2"]), container_binds=("/home/u/code", "/scratch/u"),
+    ),
     "short": plan(Request(name="short", time="3", warn=60)),
     "unlimited": plan(Request(name="unlimited", time="UNLIMITED")),
     "stage_env": plan(
@@ -186,6 +194,28 @@ def test_what_a_plan_says_is_asked_of_slurm():
     assert asked["time"] == "1-02:01:00"  # Slurm counts whole minutes
     assert asked["job-name"] == "my-job"
     assert {"--nodes=3", "--ntasks=6", "--cpus-per-task=7", "--kill-on-bad-exit=1"} <= set(srun(PLANS["everything"]))
+
+
+@pytest.mark.parametrize(
+    ("asked", "of_site", "said"),
+    [
+        ({"sbatch_arg": ("-Mother",)}, {}, "-Mother sends the job to another cluster"),
+        ({"sbatch_arg": ("--mem=0", "--clusters=all")}, {}, "--clusters=all sends the job to another cluster"),
+        ({}, {"directives": {"clusters": "other"}}, "--clusters=other sends the job to another cluster"),
+        ({"sbatch_arg": ("--mem=4G", ":", "--nodes=1")}, {}, ": makes a heterogeneous job"),
+        ({"srun_arg": ("--het-group=0,1",)}, {}, "--het-group=0,1 makes a heterogeneous job"),
+        ({"sbatch_arg": ("--cluster-constraint=fast", "--mem=4G")}, {}, None),
+    ],
+)
+def test_jobs_that_could_not_be_followed_are_refused(
+    asked: dict[str, Any], of_site: dict[str, Any], said: str | None, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PATH", "")  # without any Slurm
+    made = plan(Request(**asked), cluster(**of_site))
+    if said is None:
+        return slurm.SCHEDULER.check(made)
+    with pytest.raises(Refusal, match=f"^{said}.*: (launch it on a login node|make each part a run)"):
+        slurm.SCHEDULER.check(made)
 
 
 WORKLOAD = workload.find("tiny", [])

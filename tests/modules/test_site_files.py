@@ -26,7 +26,9 @@ def test_every_value_has_a_source(path: Path):
     sources = dict(re.findall(r"^# \[(\w+)\]\s+(.*)$", text, re.MULTILINE))
     assert sources
     for tag, source in sources.items():
-        assert re.search(r"https://\S+$", source) or path.stem == "laptop", f"[{tag}] cannot be looked up"
+        assert re.search(r"https?://\S+$", source) or path.stem == "laptop", f"[{tag}] cannot be looked up"
+        read = re.search(r"\(([^()]*, )?read (before )?20\d\d-\d\d(-\d\d)?\)", source)
+        assert read or path.stem in site.FALLBACKS, f"[{tag}] does not say when it was read"
     used = set()
     for key, comment in values(text):
         if key == "description":
@@ -48,6 +50,12 @@ def test_a_value_without_a_source_is_found():
             assert (name in keys) == (getattr(told, name) != default)
         assert set(told.env) | set(told.directives) <= keys
         assert {key for limits in told.partitions.values() for key in limits} <= keys
+
+
+def test_what_recognises_a_site_is_found_without_reading_the_whole_file():
+    assert {name: site._identify(name) for name in site.names()} == {
+        name: site.load(name).identify for name in site.names()
+    }
 
 
 def test_what_a_site_asks_for_by_default_is_within_its_limits():

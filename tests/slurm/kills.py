@@ -35,13 +35,14 @@ WITHIN_S = 180  # a command that takes longer hangs
 
 PROGRAM = """
 import os, sys, time
-note = os.open(f"{os.path.dirname(sys.argv[0])}/started", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+folder = FOLDER  # and not that of the script, which runs from a snapshot
+note = os.open(f"{folder}/started", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 os.write(note, f"{os.environ['LAUNCH_RUN']} {os.environ['LAUNCH_ATTEMPT']}\\n".encode())
 if os.environ["LAUNCH_ATTEMPT"] == "1" and sys.argv[1] == "stops":
     from launch.node import stop
     stop.install()
     sys.exit(stop.STOPPED)
-while sys.argv[1] == "waits" and not os.path.exists(f"{os.path.dirname(sys.argv[0])}/go"):
+while sys.argv[1] == "waits" and not os.path.exists(f"{folder}/go"):
     time.sleep(0.1)
 """
 WORKFLOW = """
@@ -108,7 +109,7 @@ class Trial:
         held = ["--sbatch-arg=--hold"] if quick or then == "cancel" and self.verb != "resume" else []
         mode = "stops" if self.verb == "resume" else "waits" if self.verb == "cancel" and not held else "ends"
         self.program = folder / "program.py"
-        self.program.write_text(PROGRAM)
+        self.program.write_text(PROGRAM.replace("FOLDER", repr(str(folder))))
         site = folder / "site.toml"
         site.write_text("patience_s = 40\n")
         self.words = ["--detach", f"--site={site}", *held, "--runs", str(folder / "runs"), "--name=x", "--time=5"]
