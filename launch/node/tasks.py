@@ -80,6 +80,9 @@ class Tasks:
                 self._ended(rank, process.returncode)
             if time.monotonic() > self._kill_at:
                 self._signal(signal.SIGKILL)
+        # The first rank to leave makes its starter end the others, which must not replace how they have ended.
+        for number in _PASSED_ON:
+            signal.signal(number, signal.SIG_IGN)
         return self.status
 
     def _read(self, rank: int, pipe: int) -> bool:
