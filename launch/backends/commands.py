@@ -3,7 +3,7 @@
 import subprocess
 from collections.abc import Sequence
 
-from launch.plan import inherited
+from launch.plan.slurm import inherited
 
 
 def command(words: Sequence[str], timeout: float = 60) -> subprocess.CompletedProcess | None:

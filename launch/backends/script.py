@@ -9,8 +9,8 @@ from pathlib import Path
 
 from launch import HOME, START, own_command
 from launch.backends import rank_command
+from launch.plan.names import refuse_path
 from launch.plan.plan import Plan, Staged
-from launch.plan.resolve import refuse_path
 from launch.record.job import Job
 
 TEMPLATES = Path(HOME, "jobs")

@@ -16,7 +16,7 @@ from launch.backends.scheduler import ENDED, QUEUED, RUNNING, Answer, Status
 from launch.errors import Refusal, nearest
 from launch.plan.plan import Plan
 from launch.plan.shape import nodes_text
-from launch.plan.walltime import exceeds, limit_text, walltime
+from launch.plan.slurm.walltime import exceeds, limit_text, walltime
 from launch.record.files import read_json
 from launch.record.writing import publish_json
 

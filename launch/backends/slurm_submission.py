@@ -17,7 +17,7 @@ from launch.backends import slurm_queue, slurm_script
 from launch.backends.slurm_queue import SILENT, command
 from launch.backends.submission import submitting
 from launch.errors import Refusal, SubmissionRefused
-from launch.plan import inherited
+from launch.plan.slurm import inherited
 from launch.record.job import Job
 
 _SETTLING_S = 2.0  # in which a controller that answers again handles the requests that waited

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from launch.record.files import read_json, read_lines
 from launch.record.job import Job
-from launch.record.rundir import RunDir, holder_of
+from launch.record.rundir import RunDir
+from launch.record.study import holder_of
 from launch.record.writing import append_line, publish_json
 
 
