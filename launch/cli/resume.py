@@ -159,7 +159,7 @@ def without(plan: Plan, hosts: Sequence[str]) -> Plan:
     if plan.backend != "slurm":
         raise Refusal(
             f"--exclude-bad-nodes is for runs under Slurm, and {plan.name} runs under {TITLES[plan.backend]}, which "
-            "excludes nodes in ways of each site's own: give an option with --sbatch-arg to a new run"
+            "excludes nodes in ways of each site's own: give an option with --submit-arg to a new run"
         )
     flag = "--exclude="
     words = [word for word in plan.sbatch_args if not word.startswith(flag)]

@@ -30,7 +30,7 @@ def refuse(request: Request, site: Site, backend: str) -> None:
     of_both = {
         "--spare-nodes": (request.spare_nodes, "leave it out: a later attempt waits in the queue"),
         "--stage-env": (request.stage_env, "leave it out, or give an image with --container"),
-        "--constraint": (request.constraint, "ask for such nodes by an option of its own, with --sbatch-arg"),
+        "--constraint": (request.constraint, "ask for such nodes by an option of its own, with --submit-arg"),
         "--inherit": (request.inherit, "give an option"),
         "--gpu-binding slurm": (request.gpu_binding == "slurm", "give env or framework"),
         f"--container by {site.container}": (

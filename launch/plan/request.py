@@ -26,14 +26,14 @@ class Request:
     )
     cpus_per_task: Count | None = _option(None, "cores per rank", "-c")
     time: str | None = _option(None, "walltime: MINUTES, MM:SS, HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS or UNLIMITED", "-t")
-    partition: str | None = _option(None, "Slurm partition", "-p")
-    account: str | None = _option(None, "Slurm account to charge", "-A")
+    partition: str | None = _option(None, "partition of Slurm, or queue of PBS and Flux", "-p")
+    account: str | None = _option(None, "account to charge; with PBS maybe a project, with Flux a bank", "-A")
     qos: str | None = _option(None, "Slurm quality of service", "-q")
     constraint: str | None = _option(None, "features that the nodes must have", "-C")
     job_name: str | None = _option(None, "name of the job in the queue; the run's name by default", "-J")
     site: str | None = _option(None, "name of a site, or path of a site file; detected by default")
     backend: Backend | None = _option(
-        None, "processes on this machine (local), or Slurm jobs; the site says by default"
+        None, "processes on this machine (local), or jobs of Slurm, PBS or Flux; the site says by default"
     )
     rendezvous: Literal["gloo", "mpi"] | None = _option(
         None, "how ranks find each other: by default mpi for a program that uses MPI, else as the site says"
@@ -88,8 +88,12 @@ class Request:
     follow: bool = _option(True, "show progress until the run ends")
     wait: bool = _option(False, "wait for the end, without showing progress")
     detach: bool = _option(False, "return as soon as the run is submitted or started")
-    sbatch_arg: tuple[str, ...] = _option((), "argument passed to sbatch unchanged: --sbatch-arg=--exclusive")
-    srun_arg: tuple[str, ...] = _option((), "argument passed to srun unchanged")
+    sbatch_arg: tuple[str, ...] = _option(
+        (), "argument passed unchanged to sbatch, qsub or flux batch: --sbatch-arg=--exclusive", "--submit-arg"
+    )
+    srun_arg: tuple[str, ...] = _option(
+        (), "argument passed unchanged to srun, or to what else starts the ranks", "--launcher-arg"
+    )
     pack: bool = _option(False, "run all runs of a study in one allocation, one after the other")
     stop_below: Annotated[float, Bounds(above=0, most=1)] | None = _option(
         None, "skip points of a study whose efficiency, measured on smaller points or predicted, is below this"
