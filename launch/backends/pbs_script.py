@@ -64,7 +64,8 @@ def qsub(job: Job, again: bool = False) -> list[str]:
     folder = job.holder if job.shape == "run" else job.folder
     log = "logs/^array_index^.log" if array else "logs/job.log"
     options = [("A" if plan.account_option == "A" else "P", plan.account), ("q", plan.partition)]
-    directives = {"k": "doe", "j": "oe", "r": "y" if plan.max_attempts > 1 else "n", **plan.directives}
+    rerun = "y" if plan.max_attempts > 1 or array else "n"  # PBS takes no array that it may not run again
+    directives = {"k": "doe", "j": "oe", "r": rerun, **plan.directives}
     return [
         "qsub",
         "-f",  # without the process that qsub leaves behind

@@ -25,7 +25,8 @@ from launch.record.rundir import RunDir
 _LEAVING_S = 10.0  # for ranks that were asked to end
 _BEFORE_S = 10.0  # the end of the job, at which the ranks are ended
 _ANSWER_S = 20.0
-_OF_HOST = ("PBS_NODENUM", "PBS_TASKNUM", "PBS_NODEFILE", "TMPDIR", "NCPUS")  # what each host has of its own
+# What each process has of its own, and PBS's secret.
+_OF_HOST = ("PBS_NODENUM", "PBS_TASKNUM", "PBS_NODEFILE", "PBS_JOBCOOKIE", "TMPDIR", "NCPUS")
 
 
 class Starter:

@@ -116,6 +116,8 @@ def _qsub(pbs: Pbs, words: list[str], asked: dict[str, Any]) -> ANSWER:
             return usage("J")
         tasks = list(range(int(match[1]), int(match[2]) + 1))
         throttle = int(match[3]) if match[3] else None
+        if said.get("-r") == "n":
+            return 1, "", "qsub: cannot submit non-rerunable Array Job\n"
         if len(tasks) > pbs.largest:
             return 3, "", "qsub: Array job exceeds server or queue size limit\n"
     number = pbs.next_id()

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The job of a run, as python -m launch submits it:  qsub -f -N weak-n1 -l select=1:ncpus=1:mpiprocs=1 -l place=scatter -J 0-2%2 -k doe -j oe -r n -o '/scratch/u/runs/weak/jobs/1/logs/^array_index^.log' -- /bin/bash -l /scratch/u/runs/weak/jobs/1/job.sh
+# The job of a run, as python -m launch submits it:  qsub -f -N weak-n1 -l select=1:ncpus=1:mpiprocs=1 -l place=scatter -J 0-2%2 -k doe -j oe -r y -o '/scratch/u/runs/weak/jobs/1/logs/^array_index^.log' -- /bin/bash -l /scratch/u/runs/weak/jobs/1/job.sh
 
 
 cd /scratch/u/runs/weak/jobs/1 || exit 1  # PBS starts it in the home directory
