@@ -25,6 +25,7 @@ from launch.record.rundir import RunDir
 _LEAVING_S = 10.0  # for ranks that were asked to end
 _BEFORE_S = 10.0  # the end of the job, at which the ranks are ended
 _ANSWER_S = 20.0
+_HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
 # What each process has of its own, and PBS's secret.
 _OF_HOST = ("PBS_NODENUM", "PBS_TASKNUM", "PBS_NODEFILE", "PBS_JOBCOOKIE", "TMPDIR", "NCPUS")
 
@@ -47,7 +48,11 @@ class Starter:
         else:
             commands = [list(words)]
         told = subprocess.PIPE if self._tm == "pbsdsh" else None  # its own exit status is always 0
-        self.processes = [subprocess.Popen(each, stdin=subprocess.DEVNULL, stderr=told) for each in commands]
+        # Signals for the job reach these too. They pass none on, and would leave ranks that have yet to save.
+        deaf = _deaf if self._tm or self._flux else None
+        self.processes = [
+            subprocess.Popen(each, stdin=subprocess.DEVNULL, stderr=told, preexec_fn=deaf) for each in commands
+        ]
 
     def signal(self, number: int) -> None:
         """Pass a signal on to all ranks."""
@@ -102,15 +107,18 @@ class Starter:
         return [*where, "/usr/bin/env", *(f"{name}={value}" for name, value in path.items()), *here, *rest]
 
 
-def watch(starter: Starter, plan: Plan, elapsed_s: float) -> int:
-    """Wait until no rank is left; return the status of the first that failed, or of one that has saved and left."""
+def _deaf() -> None:
+    for number in _HEARD:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def watch(starter: Starter, plan: Plan, elapsed_s: float, wanted: list[int]) -> int:
+    """Wait until no rank is left; return the status of the first that failed, or of one that has saved and left. Signals
+    that come are appended to ``wanted``."""
     began = time.monotonic() - elapsed_s
     warn_at = began + plan.time_s - plan.warning_s if plan.time_s and plan.warning_s else float("inf")
     end_at = began + max(plan.time_s - _BEFORE_S, plan.time_s / 2) if plan.time_s else float("inf")
     kill_at, status = float("inf"), 0
-    wanted: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
-        signal.signal(number, lambda received, frame: wanted.append(received))
     left = list(starter.processes)
     while left:
         time.sleep(0.1)
@@ -149,13 +157,16 @@ def main(argv: list[str]) -> int:
     folder, note, elapsed, *words = argv
     run = RunDir.open(folder)
     plan = run.plan()
+    wanted: list[int] = []
+    for number in _HEARD:
+        signal.signal(number, lambda received, frame: wanted.append(received))
     try:
         starter = Starter(run, note if note != "-" else f"pack-{os.getpid()}", words, plan)
     except OSError as error:
         print(f"launch: {words[0]} cannot be started: {error}", file=sys.stderr, flush=True)
         return 1
     try:
-        return watch(starter, plan, float(elapsed))
+        return watch(starter, plan, float(elapsed), wanted)
     finally:
         starter.close()
 

@@ -152,6 +152,7 @@ def test_ranks_save_before_they_are_ended(scheduler: Queue, tmp_path: Path):
         assert cancelled.returncode == 0, cancelled.stdout + cancelled.stderr
     status, output = launched.wait()
     assert status == (130 if by == "Ctrl-C" else 4), output
+    assert run.events("ended")[0]["outcome"] == "stopped"
     assert printed(run, "saved") == 2 and len(run.events("started")) == 1 and not scheduler.alive()
 
 
