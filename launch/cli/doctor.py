@@ -195,6 +195,7 @@ _LIBRARIES = {
     "pynvml": "readings of NVIDIA GPUs",
     "numpy": "report, predict and the like",
     "duckdb": "readings in summary and report",
+    "jinja2": "pages of reports",
     "matplotlib": "figures of a report",
 }
 """Packages by import name, and what is missing without them."""
