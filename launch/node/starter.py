@@ -113,8 +113,10 @@ def _deaf() -> None:
 
 
 def watch(starter: Starter, plan: Plan, elapsed_s: float, wanted: list[int]) -> int:
-    """Wait until no rank is left; return the status of the first that failed, or of one that has saved and left. Signals
-    that come are appended to ``wanted``."""
+    """Wait until no rank is left; return the status of the first that failed, or of one that has saved and left.
+
+    Signals that come are appended to ``wanted``.
+    """
     began = time.monotonic() - elapsed_s
     warn_at = began + plan.time_s - plan.warning_s if plan.time_s and plan.warning_s else float("inf")
     end_at = began + max(plan.time_s - _BEFORE_S, plan.time_s / 2) if plan.time_s else float("inf")
@@ -141,11 +143,11 @@ def watch(starter: Starter, plan: Plan, elapsed_s: float, wanted: list[int]) -> 
                 f"launch: *** JOB {job} ON {socket.gethostname()} CANCELLED AT {when} DUE TO TIME LIMIT ***", flush=True
             )
             wanted.append(signal.SIGTERM)
-        for number in dict.fromkeys(wanted):
+        while wanted:
+            number = wanted.pop(0)
             if number != signal.SIGUSR2 and kill_at == float("inf"):
                 kill_at = now + _LEAVING_S
             starter.signal(number)
-        wanted.clear()
         if now >= kill_at:
             kill_at = now + _LEAVING_S
             starter.signal(signal.SIGKILL)
