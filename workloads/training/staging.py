@@ -24,7 +24,7 @@ from workloads.training.sharding import part
 
 if TYPE_CHECKING:
     from workloads.training.api import Workload
-    from workloads.training.engines import Communicator
+    from workloads.training.engines.interface import Communicator
     from workloads.training.sharding import Sharding
 
 BUFFER = 16 * 2**20  # bytes that are copied at a time

@@ -15,7 +15,7 @@ from workloads.training import trace_window
 from workloads.training.api import Training
 
 if TYPE_CHECKING:
-    from workloads.training.engines import Communicator, Engine
+    from workloads.training.engines.interface import Communicator, Engine
 
 
 class Tracing:
