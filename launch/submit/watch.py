@@ -20,6 +20,7 @@ from launch.submit.interrupts import ended_by_signals, told_how_to_end_at_once
 from launch.submit.study import eta
 from launch.submit.study_screen import StudyScreen
 
+_ENDS = {"slurm": "scancel", "pbs": "qdel", "flux": "flux cancel", "allocation": "scancel", "local": "kill"}
 _SHOWN_S = 0.2
 _ALL_FAIL = 3  # failed runs after which the user is told
 _COUNTS_S = 60.0  # between two lines of counts, where they do not stay in their place
@@ -150,7 +151,8 @@ class _Watch:
                     if full := no_room(run):
                         self._print(full)
             if outcome == "done" and job.shape != "pack" and status is not None and status.phase != ENDED:
-                self._print(f"job {job.id} is still in the queue ({status.word.lower()}): end it with scancel")
+                ends = _ENDS[job.backend]
+                self._print(f"job {job.id} is still in the queue ({status.word.lower()}): end it with {ends}")
         if len(self._left) < before:
             self._cut_off()
             self._say_that_all_fail()
