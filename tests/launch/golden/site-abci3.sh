@@ -17,7 +17,6 @@ failed() {
     exit 1
 }
 trap 'failed "$?" "${#BASH_SOURCE[*]}" "$LINENO"' ERR
-source /etc/profile.d/modules.sh
 module load hpcx/2.20
 trap - ERR
 export PYTHONPATH=/home/u/lib${PYTHONPATH:+:$PYTHONPATH}
