@@ -5,8 +5,8 @@
     python -m workloads.tabular.comparison runs/houses
 
 The rows are divided into folds, and a run learns from all but one of them; the sweep makes a cross-validation, and the
-last line its table. A run ends with the RMSE on the fold that it has not seen, in the unit of the column, beside that of
-linear regression and of XGBoost on the same rows, and with figures/predictions.png. See docs/workloads/tabular.md.
+last line its table. A run ends with the RMSE on the fold that it has not seen, in the unit of the column, beside that
+of linear regression and of XGBoost on the same rows, and with figures/predictions.png. See docs/workloads/tabular.md.
 
 Data: a csv file with a header, all numbers; without --data scikit-learn's diabetes, 442 patients
 Time: 20 s per fold of 500 rows

@@ -202,7 +202,7 @@ def _draw(path: Path, curve: list[tuple[int, float]], figures: dict[str, float])
         axes.axhline(
             figures["rmse_sklearn"], color="tab:orange", linestyle="--", label="scikit-learn, after all rounds"
         )
-    axes.set(xlabel="rounds of boosting", ylabel="RMSE on the test rows", yscale="log")
+    axes.set(xlabel="rounds of boosting", ylabel="RMSE on the test rows")
     axes.legend()
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path)
