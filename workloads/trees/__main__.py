@@ -165,6 +165,7 @@ def _compared(args: Options, share: Share, threads: int) -> dict[str, float]:
     """RMSE and seconds of scikit-learn's histogram boosting with the same settings, on this rank alone."""
     import numpy as np
     from sklearn.ensemble import HistGradientBoostingRegressor
+    from threadpoolctl import threadpool_limits
 
     from workloads.trees import rows
 
@@ -181,7 +182,8 @@ def _compared(args: Options, share: Share, threads: int) -> dict[str, float]:
         max_bins=min(args.bins, 255),
         early_stopping=False,
     )
-    predicted = other.fit(*whole.mine).predict(whole.test.inputs)
+    with threadpool_limits(threads):
+        predicted = other.fit(*whole.mine).predict(whole.test.inputs)
     seconds = time.perf_counter() - begun
     return {
         "rmse_sklearn": float(np.sqrt(np.mean((predicted - whole.test.targets) ** 2))),
