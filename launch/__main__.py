@@ -26,15 +26,18 @@ if __name__ == "__main__":
 from launch.cli import defaults, verbs
 from launch.cli.verbs import VERBS
 from launch.errors import Refusal, command, program
-from launch.plan import allocation, options, site, workload
+from launch.plan import options, site
+from launch.plan.names import default_name
 from launch.plan.request import Request
-from launch.plan.resolve import default_name
 from launch.plan.shape import this_machine
+from launch.plan.slurm import allocation
 from launch.plan.sweep import from_words as axes_of_words
+from launch.plan.target import workload
 from launch.record.redact import without_secrets
-from launch.submit import order, study
+from launch.submit import order, start
 from launch.submit.create import Taken
 from launch.submit.order import Order
+from launch.submit.study import planning
 
 DEFINITION = ".toml"
 """The end of a word that is the path of a definition."""
@@ -83,12 +86,12 @@ def _launch(given: dict[str, Any], rest: list[str], now: datetime.datetime) -> i
         streams.outlive_readers()
     how = "detach" if asked.detach else "follow" if asked.follow and not asked.wait else "wait"
     if orders[0].stage:
-        from launch.submit import workflow
+        from launch.submit.workflow import workflow
 
         planned = workflow.plan(asked, orders, here, this_machine(), now)
     else:
         planned = order.plan(orders[0], here, this_machine(), now)
-    study.refuse_beyond_budget(planned.jobs, asked.budget)
+    planning.refuse_beyond_budget(planned.jobs, asked.budget)
     if os.path.lexists(planned.folder) and not asked.dry_run:
         raise Taken(planned.folder)
     chosen = _effective(own.values, orders)
@@ -117,7 +120,7 @@ def _launch(given: dict[str, Any], rest: list[str], now: datetime.datetime) -> i
             "in run.json; give it in the environment, which the ranks inherit and no file of the run keeps",
             file=sys.stderr,
         )
-    return order.start(planned, how)
+    return start.start(planned, how)
 
 
 def usage(rest: list[str]) -> str:

@@ -27,10 +27,10 @@ from launch import START
 from launch.cli import cancel, status
 from launch.errors import Refusal, SubmissionRefused, nearest
 from launch.plan import options
+from launch.plan.names import default_name
 from launch.plan.request import Request
-from launch.plan.resolve import default_name
 from launch.plan.sweep import axis
-from launch.submit import states
+from launch.submit import places, states
 
 if TYPE_CHECKING:
     import pandas  # type: ignore[import-not-found]
@@ -100,7 +100,7 @@ class Study:
         if not isinstance(path, str | os.PathLike):
             raise Refusal(f"Study({path!r:.60}): give the folder of a study or of a run")
         self.path = Path(path).absolute()
-        states.find([self.path])
+        places.find([self.path])
 
     def __repr__(self) -> str:
         return f"Study({str(self.path)!r})"
@@ -108,7 +108,7 @@ class Study:
     @property
     def runs(self) -> list[Path]:
         """The folders of its runs."""
-        return states.find([self.path])
+        return places.find([self.path])
 
     def wait(self, timeout: float | None = None) -> Study:
         """Return once no run is queued or running, however each of them ended; `status` says how.

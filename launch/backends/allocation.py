@@ -11,8 +11,8 @@ from launch.backends import rank_command, slurm_queue, step
 from launch.backends.local import Local, Process, process_of
 from launch.backends.scheduler import ENDED, QUEUED, RUNNING, Answer, Status
 from launch.errors import Refusal
-from launch.plan import allocation, hostlist
 from launch.plan.plan import Plan
+from launch.plan.slurm import allocation, hostlist
 from launch.record.job import Job
 from launch.record.rundir import RunDir
 

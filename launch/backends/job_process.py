@@ -21,10 +21,10 @@ from launch import own_command
 from launch.backends.room import Nodes, Place, Room, ThisMachine
 from launch.backends.supervise import Interrupted, execute
 from launch.errors import Refusal
-from launch.node import attempt, stop
-from launch.plan import allocation
+from launch.node import beginning, stop
 from launch.plan.plan import Plan
-from launch.plan.walltime import clock, exceeds
+from launch.plan.slurm import allocation
+from launch.plan.slurm.walltime import clock, exceeds
 from launch.record import job as jobs
 from launch.record.job import Job
 from launch.record.rundir import RunDir
@@ -138,7 +138,7 @@ def _make(run: RunDir, plan: Plan, number: int, place: Place) -> int:
             within = allocation.here().allocation
             over = within is None or within.left_s is not None and within.left_s <= plan.signal_s
             return stop.STOPPED if over else 0
-    except attempt.MayNotBegin as why:
+    except beginning.MayNotBegin as why:
         print(f"{run.path.name}: {why}", flush=True)
     except Interrupted:
         pass

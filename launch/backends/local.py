@@ -22,8 +22,8 @@ from launch.backends.scheduler import ENDED, RUNNING, UNKNOWN, Answer, Limits, P
 from launch.backends.supervise import GRACE_S, is_running
 from launch.errors import Refusal
 from launch.node import stop
-from launch.plan import executable
 from launch.plan.plan import Plan
+from launch.plan.target import executable
 from launch.record.job import Job
 from launch.record.rundir import RunDir
 

@@ -17,9 +17,9 @@ from launch.backends import rank_command
 from launch.errors import Refusal
 from launch.node import stop
 from launch.node.rank import Rank, environment
-from launch.plan.inherited import without_identity
 from launch.plan.plan import Plan
-from launch.record import diagnose
+from launch.plan.slurm.inherited import without_identity
+from launch.record.failures import job_log
 from launch.record.files import read_lines
 from launch.record.rundir import RunDir
 from launch.record.writing import append_line
@@ -180,7 +180,7 @@ class Ranks:
         self._since.pop(rank, None)
         if rest := self._rest.pop(rank, b""):
             self._write(rank, rest)
-        handles_warning = diagnose.handles_warning(self.run)
+        handles_warning = job_log.handles_warning(self.run)
         if status == stop.STOPPED and handles_warning:
             self.saved = True
             return

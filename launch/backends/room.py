@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import IO, NamedTuple, Protocol
 
 from launch import gpus
-from launch.plan.allocation import Allocation
 from launch.plan.plan import Plan
 from launch.plan.shape import gpus_of, runs_at_once
+from launch.plan.slurm.allocation import Allocation
 
 
 class Place(NamedTuple):

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from launch.backends.scheduler import ENDED, QUEUED, RUNNING, Answer, Status
 from launch.errors import Refusal, nearest
-from launch.plan import inherited
 from launch.plan.plan import Plan
 from launch.plan.shape import nodes_text
-from launch.plan.walltime import exceeds, limit_text, walltime
+from launch.plan.slurm import inherited
+from launch.plan.slurm.walltime import exceeds, limit_text, walltime
 from launch.record.files import read_json
 from launch.record.writing import publish_json
 

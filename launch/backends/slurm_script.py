@@ -11,10 +11,10 @@ from pathlib import Path
 from launch import HOME, START, own_command
 from launch.backends import rank_command
 from launch.node.stop import AGAIN_HERE
-from launch.plan import inherited
+from launch.plan.names import refuse_path
 from launch.plan.plan import Plan, Staged
-from launch.plan.resolve import refuse_path
-from launch.plan.walltime import limit_text, minutes
+from launch.plan.slurm import inherited
+from launch.plan.slurm.walltime import limit_text, minutes
 from launch.record.job import Job
 
 TEMPLATES = Path(HOME, "jobs")

@@ -16,7 +16,7 @@ from pathlib import Path
 from launch.backends import slurm_queue, slurm_script
 from launch.backends.slurm_queue import SILENT, command
 from launch.errors import Refusal, SubmissionRefused
-from launch.plan import inherited
+from launch.plan.slurm import inherited
 from launch.record.job import Job
 
 _SETTLING_S = 2.0  # in which a controller that answers again handles the requests that waited

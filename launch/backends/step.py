@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 from launch.backends import rank_command, slurm_queue, slurm_script
 from launch.node import stop
-from launch.plan import inherited
-from launch.plan.allocation import Allocation
 from launch.plan.plan import Plan
-from launch.record import diagnose
+from launch.plan.slurm import inherited
+from launch.plan.slurm.allocation import Allocation
+from launch.record.failures import job_log
 from launch.record.rundir import RunDir
 
 _LEAVING_S = 15.0  # for srun, which waits for its tasks to be killed
@@ -55,7 +55,7 @@ class Step:
             status = self._srun.wait(timeout)
         except subprocess.TimeoutExpired:
             return True
-        self._over, handles_warning = True, diagnose.handles_warning(self.run)
+        self._over, handles_warning = True, job_log.handles_warning(self.run)
         if status == stop.STOPPED and handles_warning:
             self.saved = True
         elif status and not (self._asked_to_end and (status > 128 or status < 0 or not handles_warning)):

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from launch.backends.processes import Ranks
 from launch.backends.step import Step
 from launch.errors import Refusal
-from launch.node import attempt, stop
-from launch.plan import allocation
-from launch.plan.allocation import Allocation
+from launch.node import beginning, ending, stop
 from launch.plan.plan import Plan
+from launch.plan.slurm import allocation
+from launch.plan.slurm.allocation import Allocation
 from launch.record import environment
-from launch.record.diagnose import handles_warning
+from launch.record.failures.job_log import handles_warning
 from launch.record.files import open_file
 from launch.record.rundir import RunDir
 
@@ -56,11 +56,11 @@ def execute(run: RunDir, plan: Plan, submission: int, nodes: Sequence[str] = ())
     Refusal
         If mpirun is needed and absent, or the allocation is gone.
     """
-    with attempt.alone(run), _Signals() as signals:
+    with beginning.alone(run), _Signals() as signals:
         outcome, reason, made = "stopped", None, 0
-        while outcome == "stopped" and (not made or attempt.may_start_again(run, plan, made, reason)):
+        while outcome == "stopped" and (not made or ending.may_start_again(run, plan, made, reason)):
             within = _allocation() if plan.backend == "allocation" else None
-            number = attempt.begin(run, submission, (within.id, nodes) if within else None)
+            number = beginning.begin(run, submission, (within.id, nodes) if within else None)
             ranks = Step(run, plan, number, within, nodes) if within else Ranks(run, plan, number)
             try:
                 if within is None:  # else its first rank, maybe on another machine, does this
@@ -69,9 +69,9 @@ def execute(run: RunDir, plan: Plan, submission: int, nodes: Sequence[str] = ())
             finally:
                 ranks.kill()
             if within and reason is None:
-                reason = attempt.why_ended(run, status)
+                reason = ending.why_ended(run, status)
             made += 1
-            outcome = attempt.end(run, status, reason, made)
+            outcome = ending.end(run, status, reason, made)
     if signals.count:
         raise Interrupted
     return outcome

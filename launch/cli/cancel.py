@@ -17,12 +17,14 @@ from typing import Any
 from launch.backends.scheduler import Part
 from launch.cli.names import Named
 from launch.errors import Refusal, command
-from launch.node.attempt import saved_step
+from launch.node.ending import saved_step
 from launch.plan import options
 from launch.record import job as record
 from launch.record.job import Job
 from launch.record.rundir import RunDir
-from launch.submit import jobs, lock, stages, states, study
+from launch.submit import jobs, lock, places, states
+from launch.submit.study import folders
+from launch.submit.workflow import stages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +49,7 @@ def main(argv: list[str]) -> int:
     if not words:
         raise Refusal(f"cancel needs a run: {command('cancel RUN|FOLDER ...')}")
     named = chosen.paths(words)
-    paths = states.find(named)
+    paths = places.find(named)
     for folder in _whole(paths, {path.absolute() for path in named}):
         with contextlib.suppress(OSError):  # another user's, whose launcher ignores this anyway
             # This comes before the search for its jobs: a launcher submits a job only after it has checked for this
@@ -78,8 +80,8 @@ def main(argv: list[str]) -> int:
 
 def _whole(paths: Sequence[Path], named: set[Path]) -> set[Path]:
     """The workflows, studies and single runs that are named as a whole, or are in a named folder."""
-    folders = {folder.absolute() for path in paths for folder in (path.parent.parent, path.parent, path)}
-    held = {f for f in folders if stages.is_workflow(f) or f == study.holder(f)}
+    above = {folder.absolute() for path in paths for folder in (path.parent.parent, path.parent, path)}
+    held = {f for f in above if stages.is_workflow(f) or f == folders.holder(f)}
     return {folder for folder in held if named & {folder, *folder.parents}}
 
 

@@ -23,13 +23,14 @@ from typing import Any
 from launch import HOME
 from launch.cli.tables import Written, as_text, list_of_tables, refuse_unknown, table_of, words_of
 from launch.errors import Refusal, nearest
-from launch.plan import figures, options, typed, workload
+from launch.plan import figures, options, typed
+from launch.plan.names import default_name, refuse_bad_name
 from launch.plan.request import Request
-from launch.plan.resolve import default_name, refuse_bad_name
 from launch.plan.sweep import Axes, axis, with_nodes
+from launch.plan.target import workload
 from launch.record.files import open_file
 from launch.submit.order import Order
-from launch.submit.stages import in_order
+from launch.submit.workflow.stages import in_order
 
 FOLDER = Path(HOME, "jobs")
 
@@ -230,7 +231,7 @@ def _texts(section: str, table: Mapping[str, Any], hints: Mapping[str, Any]) -> 
     texts: dict[str, str | list[str]] = {}
     for key, value in table.items():
         if hint := hints.get(_plain(key)):
-            many, kind = options.is_many(hint), options.scalar(hint)[0]
+            many, kind = typed.is_many(hint), typed.scalar(hint)[0]
             items = value if many and isinstance(value, list) else [value]
             if any(isinstance(item, list | dict) or isinstance(item, bool) is not (kind is bool) for item in items):
                 wanted = "true or false" if kind is bool else "a value, or a list of values" if many else "one value"

@@ -15,7 +15,7 @@ from typing import Any
 from launch.cli.names import Named
 from launch.errors import Refusal, command
 from launch.plan import options
-from launch.record import code, snapshot
+from launch.record.code import patch, snapshot
 from launch.record.files import MOST, read_end
 from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
@@ -160,7 +160,7 @@ def _code(run: RunDir, plan: Mapping[str, Any]) -> dict[str, Any]:
     commit = record.get("commit") or plan.get("commit")
     text = read_end(snapshot.patch_of(run), MOST).decode(errors="replace")
     changed = {}
-    for name, lines in code.files(text).items():
+    for name, lines in patch.files(text).items():
         body = re.split(r"^@@", lines, maxsplit=1, flags=re.MULTILINE)[-1]
         added, removed = (len(re.findall(rf"^\{sign}", body, re.MULTILINE)) for sign in "+-")
         changed[name] = f"+{added} -{removed} ({hashlib.sha256(body.encode()).hexdigest()[:7]})"

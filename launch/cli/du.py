@@ -13,8 +13,8 @@ from launch.cli import status
 from launch.cli.names import Named
 from launch.plan import options
 from launch.record import sizes
-from launch.record.rundir import is_study
-from launch.submit import states
+from launch.record.study import is_study
+from launch.submit import places
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ def main(argv: list[str]) -> int:
     whole = {path.absolute() for path in named if is_study(path)} if words else set()
     entries: list[tuple[Path, int, Counter[str]]] = []
     unread: list[Path] = []
-    for folder, runs in states.grouped(states.find(named)).items():
+    for folder, runs in places.grouped(places.find(named)).items():
         each = {run: sizes.of_run(run, unread) for run in runs}
         alone = runs == [folder]
         asked_for = not words or any(folder.is_relative_to(path.absolute()) for path in named)

@@ -22,12 +22,14 @@ from launch.plan import options, site
 from launch.plan.request import Request
 from launch.plan.shape import refuse_beyond_limits
 from launch.plan.typed import Count, NotNegative
-from launch.record import snapshot
-from launch.record.rundir import PREDICTIONS, RunDir, is_study
+from launch.record.code import snapshot
+from launch.record.rundir import RunDir
+from launch.record.study import PREDICTIONS, is_study
 from launch.record.table import aligned
-from launch.submit import describe, grow, jobs, order, revise, states, study
-from launch.submit.grow import Growth
+from launch.submit import describe_parts, jobs, order, revise, states
 from launch.submit.lock import alone
+from launch.submit.study import folders, grow, planning
+from launch.submit.study.grow import Growth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +99,7 @@ def main(argv: list[str]) -> int:
     RunDir(folder).refuse_files_of_others()
     with alone(resume.outermost(folder), how.take_over) as hold:
         what = _planned(folder, given, how)
-        lacking = [run for run in study.runs_in(folder) if run.result() is None]
+        lacking = [run for run in folders.runs_in(folder) if run.result() is None]
         busy = states.under_way(lacking) if lacking and not scheduler(what.plans[0].backend).remote else ()
         if busy:  # anything beside a measurement disturbs it
             raise Refusal(f"{min(busy)} is running on this machine: wait for its end, then extend the study")
@@ -131,7 +133,7 @@ def _planned(folder: Path, given: dict[str, Any], how: Options) -> Growth:
             f"{gone}, so that new runs would not be as the others: make a study of its own, under another --name"
         ) from None
     new = revise.revised(runs, how)
-    revise.refuse_short_timeout(new, study.runs_in(folder))
+    revise.refuse_short_timeout(new, folders.runs_in(folder))
     what = Growth(
         folder=folder,
         before=what.before,
@@ -147,19 +149,19 @@ def _planned(folder: Path, given: dict[str, Any], how: Options) -> Growth:
         order.check_queue_limits(
             what.jobs, "leave out --detach, so that we stay and submit as many at a time; or ask for fewer"
         )
-    study.refuse_beyond_budget(what.jobs, how.budget)
+    planning.refuse_beyond_budget(what.jobs, how.budget)
     return what
 
 
 def _described(what: Growth) -> str:
     """What is added, one line for each point, and its maximum cost."""
     first, had = what.plans[0], len(what.before["runs"])
-    hours, unit = study.cost(what.jobs)
+    hours, unit = planning.cost(what.jobs)
     rows = {
         "study": f"{what.folder}: {had} runs, {len(what.runs)} more",
         "site": first.site,
         "backend": first.backend,
-        **describe.walltime_rows(first, " each"),
+        **describe_parts.walltime_rows(first, " each"),
         "cost": f"{hours:.4g} {unit} at most" if hours is not None else "not known without a limit of --time",
     }
     repeats: dict[tuple, list[int]] = {}

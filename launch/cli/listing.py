@@ -16,8 +16,9 @@ from typing import Any
 from launch.cli import status
 from launch.cli.names import Named
 from launch.plan import options
-from launch.record.rundir import is_study
-from launch.submit import eta, states
+from launch.record.study import is_study
+from launch.submit import places, states
+from launch.submit.study import eta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +37,9 @@ def main(argv: list[str]) -> int:
         If something named is neither a run nor a folder with runs.
     """
     chosen, words = options.with_words(Options, argv, "list")
-    known, silence = states.look(states.find(chosen.paths(words)))
+    known, silence = states.look(places.find(chosen.paths(words)))
     by_path = {one.path: one for one in known}
-    groups = states.grouped(by_path)
+    groups = places.grouped(by_path)
     left = eta.of_studies(known)
     entries = [
         _entry(path, [by_path[run] for run in runs]) | {"left_s": left.get(path)} for path, runs in groups.items()

@@ -13,12 +13,16 @@ from typing import Literal
 
 from launch.cli.names import Named
 from launch.errors import Refusal, command
-from launch.plan import hostlist, options
+from launch.plan import options
 from launch.plan.plan import Plan
-from launch.record import bad_nodes
-from launch.record.rundir import RunDir, is_study, names_in, read_index
-from launch.submit import current_code, jobs, restore, revise, stages, states, study, workflow
+from launch.plan.slurm import hostlist
+from launch.record.failures import bad_nodes
+from launch.record.rundir import RunDir
+from launch.record.study import is_study, names_in, read_index
+from launch.submit import current_code, jobs, revise, running, states
 from launch.submit.lock import Hold, alone
+from launch.submit.study import folders, restore
+from launch.submit.workflow import loop, stages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,12 +86,12 @@ def go_on(folder: Path, chosen: Options, hold: Hold) -> int:
         print(f"code           {'as it is now: ' * (chosen.code == 'current')}{line}", flush=True)
     with revise.recorded(before, after):
         if is_workflow:
-            return workflow.run(folder, how, hold, change)
+            return loop.run(folder, how, hold, change)
         idle = [(run, change(plan)) for run, plan in after]
         if is_study(folder):
             print(f"{len(idle)} of the runs of {folder} {'is' if len(idle) == 1 else 'are'} to be run", flush=True)
         throttle = (read_index(folder) or {}).get("throttle")
-        status = study.run(study.holder(folder), idle, how, throttle, hold)
+        status = running.run(folders.holder(folder), idle, how, throttle, hold)
         return 2 if broken and not status else status
 
 

@@ -19,10 +19,13 @@ from launch.cli import resume
 from launch.cli.names import Named
 from launch.errors import Refusal, command
 from launch.plan import options
-from launch.record import removing, sizes, snapshot
-from launch.record.rundir import INDEX, PREDICTIONS, RunDir, holder_of, is_study, read_index
+from launch.record import removing, sizes
+from launch.record.code import compare, snapshot
+from launch.record.rundir import RunDir
+from launch.record.study import INDEX, PREDICTIONS, holder_of, is_study, read_index
 from launch.record.table import aligned
-from launch.submit import lock, stages, states
+from launch.submit import lock, states
+from launch.submit.workflow import stages
 
 _BESIDE = (
     "jobs", "report", "code.patch", "code.json", PREDICTIONS, lock.FILE, lock.ORDERS, "workflow.log", INDEX,
@@ -182,7 +185,7 @@ def _written(folders: Sequence[Path]) -> list[str]:
             if holder not in found and holder.is_relative_to(folder):
                 found[holder] = ""
                 with contextlib.suppress(Refusal, OSError):  # of a copy that is gone
-                    if new := snapshot.written(run):
+                    if new := compare.written(run):
                         found[holder] = f"with what was written beside the code: {snapshot.some(new)}"
     return [line for line in found.values() if line]
 

@@ -21,14 +21,16 @@ from typing import Any
 from launch.cli.names import Named
 from launch.errors import Refusal, command
 from launch.plan import options
-from launch.plan.walltime import clock
-from launch.record import bad_nodes
-from launch.record.figures import UNIT
+from launch.plan.slurm.walltime import clock
+from launch.record.failures import bad_nodes
 from launch.record.files import Unreadable
-from launch.record.rundir import INDEX, RunDir, is_study, read_index
+from launch.record.performance.figures import UNIT
+from launch.record.rundir import RunDir
+from launch.record.study import INDEX, is_study, read_index
 from launch.record.table import aligned, on_a_line
-from launch.submit import efficiency, eta, states
-from launch.submit.naming import shown
+from launch.submit import places, states
+from launch.submit.study import efficiency, eta
+from launch.submit.study.naming import shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +65,11 @@ def main(argv: list[str]) -> int:
 
 
 def _advise(named: Sequence[Path], as_objects: bool) -> int:
-    from launch.submit import advice
+    from launch.submit.advice import advice
 
     alone = {path.absolute() for path in named}
     folders: list[Path] = []
-    for folder, runs in states.grouped(states.find(named)).items():
+    for folder, runs in places.grouped(places.find(named)).items():
         folders += runs if alone.issuperset(runs) else [folder]
     found = [advice.of(folder) for folder in folders]
     if as_objects:
@@ -82,7 +84,7 @@ def look(
 ) -> tuple[list[states.Known], dict[Path, float], list[bad_nodes.BadNode], list[str]]:
     """What is known of the named runs, their efficiencies, the nodes that keep failing, and what could not be found
     out."""
-    known, silence = states.look(states.find(words))
+    known, silence = states.look(places.find(words))
     efficiencies: dict[Path, float] = {}
     doubts = [f"Slurm does not answer ({silence}): its states are those that the runs noted"] if silence else []
     for folder in dict.fromkeys(one.path.parent for one in known if is_study(one.path.parent)):

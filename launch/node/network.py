@@ -21,7 +21,7 @@ from launch.node import detached, failure
 from launch.node.rank import Rank
 from launch.plan.plan import Plan
 from launch.record import environment, network
-from launch.record.files import Unreadable, read_end
+from launch.record.files import Unreadable, read_end, size_of
 from launch.record.rundir import RunDir
 
 _SIOCGIFADDR = 0x8915  # of Linux: the address of an interface
@@ -51,7 +51,7 @@ def beside(run: RunDir, plan: Plan, rank: Rank, attempt: int) -> dict[str, str]:
         run.append_event("network", attempt=attempt, reason=f"which network NCCL uses is not known: {why}")
         return {}
     own = "NCCL_DEBUG" in os.environ
-    begin = _size(run.node_log(0)) if own else -1
+    begin = size_of(run.node_log(0)) if own else -1
     words = [str(run.path), str(attempt), str(os.getpid()), str(begin)]
     nothing = os.open(os.devnull, os.O_RDWR)
     detached.start(own_command(sys.executable, "launch.node.network", *words), nothing, run.meeting / "network.log")
@@ -63,13 +63,6 @@ def beside(run: RunDir, plan: Plan, rank: Rank, attempt: int) -> dict[str, str]:
         "NCCL_DEBUG_SUBSYS": "INIT,NET",
         "NCCL_DEBUG_FILE": f"{run.meeting}/{_prefix(attempt)}%p",
     }
-
-
-def _size(path: Path) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return 0
 
 
 def note_gloo(run: RunDir, attempt: int, interface: str) -> None:

@@ -3,9 +3,9 @@
 from typing import Any
 
 from launch.node import slurm_job
-from launch.plan import hostlist
 from launch.plan.plan import Plan
-from launch.record import bad_nodes, diagnose, hang
+from launch.plan.slurm import hostlist
+from launch.record.failures import bad_nodes, causes, hang
 from launch.record.rundir import RunDir
 from launch.record.writing import publish
 
@@ -46,6 +46,6 @@ def _blamed(run: RunDir, last: bool = False) -> set[str]:
         found, failure = event.get("hang"), event.get("first_failure")
         if event.get("reason") == hang.REASON and found and "host" in found:
             hosts.add(found["host"])
-        if failure and diagnose.is_of_the_node(failure["error"]):
+        if failure and causes.is_of_the_node(failure["error"]):
             hosts.add(failure["host"])
     return hosts

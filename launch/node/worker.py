@@ -19,12 +19,14 @@ from typing import Any
 
 from launch import INSIDE
 from launch.errors import Refusal
-from launch.node import failure, frameworks, gloo, pinning, program, rendezvous, sampling, stop, world
-from launch.node.copies import Copies
+from launch.node import failure, pinning, sampling, stop
+from launch.node.meeting import frameworks, gloo, rendezvous, world
+from launch.node.program import python
+from launch.node.program.copies import Copies
 from launch.node.rank import Rank, environment, from_environment, rank_number
 from launch.node.waiting import until
 from launch.plan.plan import Plan
-from launch.record import snapshot
+from launch.record.code import snapshot
 from launch.record.rundir import RunDir
 
 LEAVING_S = 5  # seconds for what a failed program still does in its exit handlers and threads
@@ -51,7 +53,7 @@ def main(argv: list[str]) -> int:
     try:
         rank = who(plan)
         if plan.hang_s:
-            from launch.node import pulse, watching
+            from launch.node.hang import pulse, watching
 
             pulse.show(python=plan.kind != "program")
         copies = Copies(snapshot.copies(run))
@@ -84,14 +86,14 @@ def main(argv: list[str]) -> int:
         if plan.kind == "program":
             _run_child(run, plan, rank, attempt)
         else:
-            program.run(list(plan.entry), plan.cwd, ours, copies)
+            python.run(list(plan.entry), plan.cwd, ours, copies)
             world.note(run, rank, attempt)
     except SystemExit as ending:
         world.note(run, rank, attempt)
         status = ending.code & 0xFF if isinstance(ending.code, int) else int(ending.code is not None)
-        from launch.record import diagnose  # late, here and below: not needed before the program starts
+        from launch.record.failures import job_log  # late, here and below: not needed before the program starts
 
-        if status == stop.STOPPED and diagnose.handles_warning(run):
+        if status == stop.STOPPED and job_log.handles_warning(run):
             # The first rank to leave makes srun end the others; that signal must not replace their own way of ending.
             for number in (signal.SIGTERM, signal.SIGUSR2):
                 signal.signal(number, signal.SIG_IGN)
@@ -106,7 +108,7 @@ def main(argv: list[str]) -> int:
         import traceback
 
         refused = isinstance(error, Refusal)  # its message is enough
-        trace = program.without_ours(error.__traceback__)
+        trace = python.without_ours(error.__traceback__)
         lines = "" if refused else "".join(traceback.format_exception(type(error), error, trace))
         name, said = type(error).__name__, _text(error)
         text = said if refused else f"{name}: {said}" if said else name
@@ -141,7 +143,7 @@ def _keep_environment() -> None:
 
 def _run_child(run: RunDir, plan: Plan, rank: Rank, attempt: int) -> None:
     """Run a program that is not Python; if a signal ends it, the same signal ends this process."""
-    from launch.node import child
+    from launch.node.program import child
 
     alone = plan.backend == "local" and "OMPI_COMM_WORLD_RANK" not in os.environ
     try:

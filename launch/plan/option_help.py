@@ -9,7 +9,8 @@ import textwrap
 import tokenize
 
 from launch.plan import typed
-from launch.plan.options import flags, is_many, scalar
+from launch.plan.options import flags
+from launch.plan.typed import is_many, scalar
 
 _LEFT = 33  # columns before the text
 _WIDTH = 84

@@ -10,7 +10,6 @@ prints for an option is in a comment after its field, or in ``{"help": "..."}``.
 import dataclasses
 import functools
 import sys
-import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -51,7 +50,7 @@ def parse(cls: type, argv: Sequence[str], what: str = "") -> Any:
 
 def with_words(cls: type, argv: Sequence[str], what: str) -> tuple[Any, list[str]]:
     """Like `parse`, but other words may be among the options; return the instance and these words."""
-    values, words = _read(cls, argv, what)
+    values, words = given_with_words(cls, argv, what)
     return build(cls, values, what), words
 
 
@@ -66,11 +65,6 @@ def with_files(cls: type[Options], argv: Sequence[str], names: Sequence[str]) ->
     return [path(word) for word in words], chosen
 
 
-def given_with_words(cls: type, argv: Sequence[str], what: str) -> tuple[dict[str, Any], list[str]]:
-    """Like `with_words`, but return only the values of options that were given."""
-    return _read(cls, argv, what)
-
-
 def split(cls: type, argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     """Read the options of a dataclass up to the first word that is not an option; return their values and the rest of
     the words.
@@ -80,12 +74,20 @@ def split(cls: type, argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     Refusal
         As `parse`.
     """
-    return _read(cls, argv, "", leading=True)
+    return given_with_words(cls, argv, "", leading=True)
 
 
-def _read(cls: type, argv: Sequence[str], what: str, leading: bool = False) -> tuple[dict[str, Any], list[str]]:
+def given_with_words(
+    cls: type, argv: Sequence[str], what: str, leading: bool = False
+) -> tuple[dict[str, Any], list[str]]:
     """The values of the given options, and the other words: all of them or, if ``leading``, everything from the first
-    one on."""
+    one on.
+
+    Raises
+    ------
+    Refusal
+        As `parse`.
+    """
     fields, values, words, place = _fields(cls), {}, [], 0
     while place < len(argv):
         word, place = argv[place], place + 1
@@ -109,7 +111,7 @@ def _read(cls: type, argv: Sequence[str], what: str, leading: bool = False) -> t
             refuse_unknown([word], cls, what)
         field = fields[flag]
         hint = typed.hint(cls, field.name)
-        if scalar(hint)[0] is bool:
+        if typed.scalar(hint)[0] is bool:
             if equals and (text not in ("true", "false") or flag not in flags(field)):
                 raise Refusal(f"option {flag} takes no value, and {text!r} is given: leave it out")
             values[field.name] = text == "true" if equals else flag in flags(field)
@@ -122,7 +124,7 @@ def _read(cls: type, argv: Sequence[str], what: str, leading: bool = False) -> t
             text, place = argv[place], place + 1
         if "separator" in field.metadata:
             values[field.name] = tuple(_value(flag, part, hint) for part in text.split(field.metadata["separator"]))
-        elif is_many(hint):
+        elif typed.is_many(hint):
             values[field.name] = (*values.get(field.name, ()), _value(flag, text, hint))
         else:
             values[field.name] = _value(flag, text, hint)
@@ -135,13 +137,13 @@ def _fields(cls: type) -> dict[str, dataclasses.Field]:
     found = {}
     for field in dataclasses.fields(cls):
         found |= dict.fromkeys(flags(field), field)
-        if "bool" in str(field.type) and scalar(typed.hint(cls, field.name))[0] is bool:
+        if "bool" in str(field.type) and typed.scalar(typed.hint(cls, field.name))[0] is bool:
             found[f"--no-{flags(field)[-1][2:]}"] = field
     return found
 
 
 def _value(flag: str, text: str, hint: Any) -> Any:
-    base, choices, bounds = scalar(hint)
+    base, choices, bounds = typed.scalar(hint)
     try:
         value = typed.from_text(text, typing.Annotated[base, bounds])
     except ValueError as error:
@@ -232,25 +234,3 @@ def end_of_options(argv: Sequence[str]) -> int:
     """The place for further options in a command line: before its ``--``, after which programs take every word as it
     is."""
     return list(argv).index("--") if "--" in argv else len(argv)
-
-
-def scalar(hint: Any, bounds: typed.Bounds | None = None) -> tuple[type, tuple | None, typed.Bounds]:
-    """The type of one value, its choices and its bounds: through ``X | None``, ``tuple[X, ...]`` and ``Literal``."""
-    hint, bounds = typed.bounded(hint, bounds or typed.Bounds())
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        return scalar(next(a for a in args if a is not type(None)), bounds)
-    if origin in (tuple, list):
-        return scalar(args[0], bounds)
-    if origin is Literal:
-        return type(args[0]), args, bounds
-    if hint in (int, float, str, bool, Path):
-        return hint, None, bounds
-    raise Refusal(
-        f"an option cannot have the type {hint}: use int, float, str, bool, Path, Literal, X | None or tuple[X, ...]"
-    )
-
-
-def is_many(hint: Any) -> bool:
-    """Whether an option of this type takes several values."""
-    return typing.get_origin(typed.bounded(hint)[0]) in (tuple, list)

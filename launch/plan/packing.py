@@ -9,7 +9,7 @@ from launch.errors import Refusal
 from launch.plan import figures
 from launch.plan.plan import Plan
 from launch.plan.request import Request
-from launch.plan.walltime import minutes
+from launch.plan.slurm.walltime import minutes
 
 Kept = TypeVar("Kept")
 

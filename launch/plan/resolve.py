@@ -4,14 +4,14 @@ arithmetic."""
 import datetime
 import functools
 import os
-import re
 import sys
 from pathlib import Path
 from typing import Any
 
 from launch import HOME, PACKAGES
 from launch.errors import Refusal
-from launch.plan import container, figures, inherited, options
+from launch.plan import container, figures, options
+from launch.plan.names import default_name, refuse_bad_name, refuse_path
 from launch.plan.plan import Plan
 from launch.plan.request import Request
 from launch.plan.shape import (
@@ -24,8 +24,9 @@ from launch.plan.shape import (
     refuse_too_many,
 )
 from launch.plan.site import Site, own_file
-from launch.plan.walltime import clock, hang_timeout, walltime
-from launch.plan.workload import TRAINER, Target
+from launch.plan.slurm import inherited
+from launch.plan.slurm.walltime import clock, hang_timeout, walltime
+from launch.plan.target.workload import TRAINER, Target
 
 
 def resolve(request: Request, nodes: int, site: Site, target: Target, machine: Machine, now: datetime.datetime) -> Plan:
@@ -218,36 +219,6 @@ def _entry(target: Target) -> tuple[str, ...]:
     if target.kind == "workload":
         return ("-m", TRAINER, target.name, *options.arguments(target.config))
     return (("-m", target.name) if target.kind == "module" else (target.name,)) + target.arguments
-
-
-def default_name(words: str, now: datetime.datetime) -> str:
-    """The name of a run, study or workflow from words and the time, to the microsecond if microseconds are given."""
-    words = re.sub(r"[^A-Za-z0-9._+-]", "_", words).lstrip("._+-")[:100]
-    return f"{words or 'run'}-{now:%Y%m%d-%H%M%S}" + (f"-{now:%f}" if now.microsecond else "")
-
-
-def refuse_bad_name(name: str) -> str:
-    """The name of a run or study, checked to be valid for a folder and a job."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", name):
-        raise Refusal(
-            f"--name {name!r}: a run's name has letters, digits, '.', '_', '+' and '-', and begins with one of the "
-            "first two"
-        )
-    return name
-
-
-def refuse_path(runs: Path) -> None:
-    """Refuse a folder for runs whose path has characters that Slurm replaces or drops in the paths of a job's output.
-
-    Raises
-    ------
-    Refusal
-        If there is a ``%``, a backslash or a control character in its path.
-    """
-    if bad := re.search(r"[%\\\x00-\x1f\x7f]", str(runs.absolute())):
-        raise Refusal(
-            f"--runs {str(runs)!r}: Slurm does not take {bad[0]!r} in a path as it is: give a folder without it"
-        )
 
 
 def _refuse_contradictions(request: Request, backend: str) -> None:

@@ -15,7 +15,7 @@ from launch import gpus
 from launch.errors import Refusal
 from launch.plan.request import Request
 from launch.plan.site import Site, count_of_gpus
-from launch.plan.walltime import exceeds, limit_text, walltime
+from launch.plan.slurm.walltime import exceeds, limit_text, walltime
 
 if TYPE_CHECKING:
     from launch.plan.plan import Plan

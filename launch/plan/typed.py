@@ -206,3 +206,25 @@ def _inside(where: str, key: str) -> str:
 
 def _is_tuple(hint: Any) -> bool:
     return typing.get_origin(bounded(hint)[0]) is tuple
+
+
+def scalar(hint: Any, bounds: Bounds | None = None) -> tuple[type, tuple | None, Bounds]:
+    """The type of one value, its choices and its bounds: through ``X | None``, ``tuple[X, ...]`` and ``Literal``."""
+    hint, bounds = bounded(hint, bounds or Bounds())
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return scalar(next(a for a in args if a is not type(None)), bounds)
+    if origin in (tuple, list):
+        return scalar(args[0], bounds)
+    if origin is Literal:
+        return type(args[0]), args, bounds
+    if hint in (int, float, str, bool, Path):
+        return hint, None, bounds
+    raise Refusal(
+        f"an option cannot have the type {hint}: use int, float, str, bool, Path, Literal, X | None or tuple[X, ...]"
+    )
+
+
+def is_many(hint: Any) -> bool:
+    """Whether an option of this type takes several values."""
+    return typing.get_origin(bounded(hint)[0]) in (tuple, list)

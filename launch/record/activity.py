@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 from typing import Required, TypedDict
 
-from launch.plan.walltime import clock
-from launch.record import figures
+from launch.plan.slurm.walltime import clock
 from launch.record.contents import Event
 from launch.record.files import Unreadable, objects, read_end
+from launch.record.performance import figures
 from launch.record.rundir import RunDir
 
 _NODES = 64  # at most so many are looked at; in a larger run they stand for all

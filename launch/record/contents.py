@@ -1,4 +1,4 @@
-"""The contents of the files of runs and studies: the types of the values that are read back from them.
+"""The contents of the files of a run: the types of the values that are read back from them.
 
 A key may be absent (in files of older versions) or unknown (of newer ones). A key that is null is dropped on reading.
 """
@@ -199,8 +199,8 @@ class Surroundings(TypedDict, total=False):
 
 
 class StepRecord(TypedDict, total=False):
-    """A line of steps/, as `launch.record.steps.StepReader` gives it; `profiling.telemetry.records.STEP` explains each
-    key."""
+    """A line of steps/, as `launch.record.performance.steps.StepReader` gives it; `profiling.telemetry.records.STEP`
+    explains each key."""
 
     rank: Required[int]
     attempt: Required[int]
@@ -238,36 +238,3 @@ class CodeRecord(TypedDict, total=False):
     hash: str  # of all files
     trees: list[TreeRecord]
     notes: list[str]
-
-
-class Entry(TypedDict):
-    """A run of a study, in its index."""
-
-    run: str
-    nodes: Count
-    values: dict[str, str]
-    repeat: Count
-
-
-class Asked(TypedDict):
-    """The request for a study, from which missing and further runs are planned like the others."""
-
-    options: list[str]  # of the job, as words of a command line
-    kind: str
-    workload: str
-    arguments: list[str]
-    steps: list[dict[str, list[str]]]  # these three are as in `launch.plan.sweep.Axes`
-    only: list[dict[str, list[str]]]
-    exclude: list[dict[str, list[str]]]
-    repeats: Count
-    plan: dict[str, Any]  # the fields of the plan that all runs share
-
-
-class StudyIndex(TypedDict, total=False):
-    """study.json."""
-
-    workload: str
-    scaling: Scaling
-    throttle: Count
-    asked: Asked  # absent in files of older versions
-    runs: Required[list[Entry]]

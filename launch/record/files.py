@@ -37,6 +37,14 @@ class Damaged(Unreadable):
     said, advice = "is damaged", "move it away, or start the run again under another --name"
 
 
+def size_of(path: Path) -> int:
+    """Bytes of a file; 0 where there is none."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
+
+
 def open_file(path: Path) -> BinaryIO:
     """Open a file for reading, if it is a regular one: reading a pipe that nobody writes to would block.
 

@@ -21,7 +21,8 @@ from launch.plan.plan import Plan
 from launch.record.contents import Event, JobRecord
 from launch.record.files import Damaged, read_object
 from launch.record.redact import without_secrets
-from launch.record.rundir import RunDir, holder_of
+from launch.record.rundir import RunDir
+from launch.record.study import holder_of
 from launch.record.writing import as_text, publish
 
 FOLDER = "jobs"

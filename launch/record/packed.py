@@ -24,7 +24,7 @@ from typing import NamedTuple
 from launch import HOME, START
 from launch.errors import Refusal
 from launch.plan.plan import Staged
-from launch.record.tree import within
+from launch.record.code.tree import within
 from launch.record.writing import replacing
 
 FOLDER = ".environments"

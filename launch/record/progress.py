@@ -9,14 +9,16 @@ from typing import Any, TextIO
 
 from launch.errors import command
 from launch.plan.plan import Plan
-from launch.plan.walltime import clock
-from launch.record import bad_nodes, cooperation, diagnose, figures, network
+from launch.plan.slurm.walltime import clock
+from launch.record import cooperation, network
 from launch.record.activity import activity
-from launch.record.files import Unreadable, open_file
-from launch.record.pace import pace
-from launch.record.printed import NO_UNIT
+from launch.record.failures import bad_nodes, paragraph
+from launch.record.files import Unreadable, open_file, size_of
+from launch.record.performance import figures
+from launch.record.performance.pace import pace
+from launch.record.performance.printed import NO_UNIT
+from launch.record.performance.steps import of_rank0
 from launch.record.rundir import RunDir
-from launch.record.steps import of_rank0
 from launch.record.table import aligned
 
 _LOOK_S = 1.0  # seconds between two looks at the signs of life of a program
@@ -39,7 +41,7 @@ class Tail:
 
     def __init__(self, path: Path, from_end: bool = False) -> None:
         self._path, self._rest = path, b""
-        self._place = _size(path) if from_end else 0
+        self._place = size_of(path) if from_end else 0
 
     def lines(self) -> list[str]:
         """The complete lines since the last call; none if the file cannot be read, which must not end the launcher."""
@@ -81,7 +83,7 @@ class Progress:
         # In a workload the chief prints for all. In any other program this is not known, so all ranks are shown.
         nodes = [0] if plan.kind == "workload" else range(min(plan.nodes, 64))
         self._logs = [Tail(run.node_log(node), from_end=True) for node in nodes]
-        self._before = [_size(path) for path in of_rank0(run)]  # of earlier attempts
+        self._before = [size_of(path) for path in of_rank0(run)]  # of earlier attempts
 
     def __call__(self, waiting_for: str = "", more: str = "") -> None:
         """Show what is new. ``waiting_for`` says what keeps the run from starting; ``more`` is appended to how far it
@@ -158,14 +160,6 @@ class Progress:
         self._text = text
 
 
-def _size(path: Path) -> int:
-    """Bytes of a file; 0 where there is none."""
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return 0
-
-
 def closing(run: RunDir, plan: Plan, outcome: str) -> str:
     """The closing lines about an attempt."""
     if outcome == "done":
@@ -178,7 +172,7 @@ def closing(run: RunDir, plan: Plan, outcome: str) -> str:
         bad = bad_nodes.said(bad_nodes.among([run]))
         if bad:
             again += " --new-job" * (plan.backend == "allocation") + " --exclude-bad-nodes"
-        return "\n".join([f"failed: {run.path}", diagnose.paragraph(run), *bad, again])
+        return "\n".join([f"failed: {run.path}", paragraph.paragraph(run), *bad, again])
     return f"{outcome} before the end: {run.path}\n{again}"
 
 

@@ -9,20 +9,12 @@ from typing import Any
 
 from launch.errors import Refusal, command
 from launch.plan.plan import Plan
-from launch.record.contents import Event, PlanRecord, Result, StudyIndex, Surroundings, TrainingRecord, World
+from launch.record.contents import Event, PlanRecord, Result, Surroundings, TrainingRecord, World
 from launch.record.files import Damaged, Unreadable, objects, read_json, read_object, read_whole
 from launch.record.writing import append_line, refuse_full_disk
 
 STATUS: dict[str, int] = {"done": 0, "failed": 1, "refused": 2, "stopped": 4, "cancelled": 4, "timeout": 4}
 """How an attempt can end, and the exit status for that."""
-
-INDEX = "study.json"
-"""The file that makes a folder a study: says which run is which point."""
-
-
-PREDICTIONS = "predictions.jsonl"
-"""File in the folder of a study: a line for each prediction, in the form of ``predict --json``. It is only appended
-to."""
 
 
 def _in_it(name: str) -> property:
@@ -245,38 +237,3 @@ class RunDir:
     def world(self) -> World | None:
         """How many ranks the program's own library knew of, or None if that is unknown."""
         return read_object(self.world_json, World)
-
-
-def is_study(folder: Path) -> bool:
-    """Whether a folder is that of a study."""
-    return os.path.isfile(folder / INDEX)
-
-
-def holder_of(run: RunDir) -> Path:
-    """The folder that holds the jobs and the code of a run: its study's, or its own."""
-    return run.path.parent if is_study(run.path.parent) else run.path
-
-
-def read_index(folder: Path) -> StudyIndex | None:
-    """The index of a study, which says which run is which point; None if the folder is not a study."""
-    index = read_object(folder / INDEX, StudyIndex)
-    for name in (entry["run"] for entry in (index["runs"] if index else ())):
-        if name in ("", ".", "..") or set(name) & {"/", "\0"}:
-            raise Damaged(folder / INDEX, f"a run cannot have the name {name!r}")
-    return index
-
-
-def names_in(folder: Path) -> set[str]:
-    """The runs in the index of a study; empty if the folder is not a study, or the index cannot be read."""
-    try:
-        return {entry["run"] for entry in (read_index(folder) or {"runs": []})["runs"]}
-    except Unreadable:
-        return set()
-
-
-def strangers(folder: Path) -> list[str]:
-    """The runs in the folder of a study that are not part of it."""
-    with os.scandir(folder) as entries:
-        inner = [each.name for each in entries if each.is_dir(follow_symlinks=False) and each.name[0] != "."]
-    known = names_in(folder)
-    return sorted(name for name in inner if name not in known and os.path.lexists(folder / name / "run.json"))

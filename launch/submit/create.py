@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from launch.errors import Refusal, command
-from launch.record.rundir import is_study
+from launch.record.study import is_study
 from launch.record.writing import refuse_full_disk, to_disk
 
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from launch.errors import Refusal
-from launch.node.attempt import saved_step
-from launch.record import snapshot, sources
-from launch.record.rundir import RunDir, holder_of
-from launch.record.tree import refuse_too_large
+from launch.node.ending import saved_step
+from launch.record.code import compare, snapshot, sources
+from launch.record.code.tree import refuse_too_large
+from launch.record.rundir import RunDir
+from launch.record.study import holder_of
 
 
 def take(runs: Sequence[RunDir]) -> None:
@@ -57,7 +58,7 @@ def lines(runs: Sequence[RunDir]) -> list[str]:
 
 
 def _line(run: RunDir) -> str:
-    record, changes = snapshot.record_of(run), snapshot.changes(run)
+    record, changes = snapshot.record_of(run), compare.changes(run)
     if record is None or changes is None:
         return "as it is now; nothing is known of that of the submission"
     snapshot.copies(run)  # or report that it is gone

@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 from launch import own_command
 from launch.plan.plan import Plan
 from launch.record import job as record
-from launch.record.figures import UNIT, of_result
-from launch.record.rundir import RunDir, read_index
+from launch.record.performance.figures import UNIT, of_result
+from launch.record.rundir import RunDir
+from launch.record.study import read_index
 
 PREDICT_FROM = 3
 """So many numbers of nodes must have been measured before one is predicted: two points show no curvature."""

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from launch.backends.scheduler import scheduler
-from launch.errors import Refusal, SubmissionRefused
+from launch.errors import Refusal
 from launch.plan import packing
-from launch.plan.allocation import Allocation
+from launch.plan.names import default_name, refuse_bad_name
 from launch.plan.plan import Plan
 from launch.plan.request import Request
-from launch.plan.resolve import default_name, refuse_bad_name
 from launch.plan.shape import Machine, refuse_beyond_limits, refuse_too_many, runs_at_once
 from launch.plan.site import Site
+from launch.plan.slurm.allocation import Allocation
 from launch.plan.sweep import Axes
-from launch.plan.workload import Target
-from launch.record import sources
+from launch.plan.target.workload import Target
+from launch.record.code import sources
+from launch.record.code.tree import refuse_too_large
 from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
-from launch.record.tree import refuse_too_large
 from launch.record.writing import as_text, publish
-from launch.submit import describe, jobs, study
+from launch.submit import describe, jobs, running
 from launch.submit.create import whole
+from launch.submit.study import folders, planning
 
 if TYPE_CHECKING:
     from launch.submit.lock import Hold
@@ -82,7 +82,7 @@ class Planned:
     order: Order
     folder: Path
     plans: Sequence[Plan]
-    points: Sequence[study.Point] = ()  # points of a study, one for each plan
+    points: Sequence[planning.Point] = ()  # points of a study, one for each plan
 
     @property
     def runs(self) -> list[tuple[RunDir, Plan]]:
@@ -161,12 +161,12 @@ class Planned:
 
             packed.pack(staged)
         if self.points:
-            from launch.submit.asked import record
+            from launch.submit.study.asked import record
 
             request = record(self.order.asked, self.order.target, self.order.axes, self.plans[0])
-            study.write(folder, self.order.asked, self.points, self.plans, self.sources, request)
+            folders.write(folder, self.order.asked, self.points, self.plans, self.sources, request)
         else:
-            from launch.record import snapshot  # imported late, here and below: a dry run does not need it
+            from launch.record.code import snapshot  # imported late, here and below: a dry run does not need it
 
             asked = self.order.asked
             kept = snapshot.write(folder, snapshot.FIRST, self.sources, asked.snapshot, asked.snapshot_limit)
@@ -180,45 +180,7 @@ class Planned:
 
     def run(self, how: str, hold: Hold) -> int:
         """Begin, and unless ``how`` is "detach" stay to the end; return the exit status."""
-        return study.run(self.folder, self.runs, how, self.order.asked.throttle, hold)
-
-
-class Startable(Protocol):
-    """A planned run, study or workflow."""
-
-    @property
-    def folder(self) -> Path:
-        """Its future place."""
-        ...
-
-    def create(self) -> None:
-        """Make the folder."""
-
-    def run(self, how: str, hold: Hold) -> int:
-        """Run what is in the folder."""
-        ...
-
-
-def start(planned: Startable, how: str) -> int:
-    """Make the folder of what is planned and run it; return the exit status.
-
-    Raises
-    ------
-    SubmissionRefused
-        If the scheduler refuses it. The folder is then removed, unless something has begun or the scheduler may have
-        accepted a job.
-    """
-    from launch.submit.lock import alone
-
-    planned.create()
-    try:
-        with alone(planned.folder) as hold:
-            return planned.run(how, hold)
-    except SubmissionRefused as refusal:
-        begun = any('"started"' in path.read_text() for path in planned.folder.rglob("events.jsonl"))
-        if not refusal.may_be_queued and not begun:
-            shutil.rmtree(planned.folder)  # it would only block the next try
-        raise
+        return running.run(self.folder, self.runs, how, self.order.asked.throttle, hold)
 
 
 def check_queue_limits(plans: Sequence[Plan], instead: str) -> None:
@@ -262,8 +224,8 @@ def plan(order: Order, here: Site, machine: Machine, now: datetime.datetime) -> 
 def _plan(order: Order, here: Site, machine: Machine, now: datetime.datetime) -> Planned:
     asked = order.asked
     if asked.repeats != 1 or order.axes.vary:
-        points = study.points(order.axes, asked.repeats)
-        plans = study.plans(asked, order.target, points, here, machine, now)
+        points = planning.points(order.axes, asked.repeats)
+        plans = planning.plans(asked, order.target, points, here, machine, now)
         default = default_name(f"{order.target.short_name}-study", now)
         name = default if asked.name is None else refuse_bad_name(asked.name)
         packing.refuse_contradictions(asked, plans, study=True, watched=not asked.detach and not order.stage)
@@ -275,6 +237,6 @@ def _plan(order: Order, here: Site, machine: Machine, now: datetime.datetime) ->
             refuse_beyond_limits(here, job.partition, job.nodes, job.time_s, job.spare_nodes)
         return made
     nodes = int(order.axes.combinations()[0]["nodes"])
-    planned = study.planned(asked, nodes, here, order.target, machine, now)
+    planned = planning.planned(asked, nodes, here, order.target, machine, now)
     packing.refuse_contradictions(asked, [planned], study=False, watched=True)
     return Planned(order=order, folder=(asked.runs / planned.name).absolute(), plans=[planned])

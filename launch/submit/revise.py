@@ -9,12 +9,13 @@ from typing import Any
 
 from launch.backends.scheduler import scheduler
 from launch.errors import Refusal, SubmissionRefused
-from launch.plan import allocation, packing, site
+from launch.plan import packing, site
 from launch.plan.plan import Plan
 from launch.plan.shape import refuse_beyond_limits
 from launch.plan.site import Site
-from launch.plan.walltime import UNLIMITED, clock, hang_timeout, in_words, walltime
-from launch.record import hang
+from launch.plan.slurm import allocation
+from launch.plan.slurm.walltime import UNLIMITED, clock, hang_timeout, in_words, walltime
+from launch.record.failures import hang
 from launch.record.files import read_json
 from launch.record.rundir import RunDir
 from launch.record.writing import as_text, publish

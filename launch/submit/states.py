@@ -16,29 +16,28 @@ A state is one of
 
 import functools
 import os
-import re
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from launch.backends.scheduler import ENDED, QUEUED, UNKNOWN, Answer, Status, poll_all
+from launch.backends.scheduler import Answer, poll_all
 from launch.errors import Refusal, command
 from launch.record import job as record
 from launch.record import network
 from launch.record.activity import last_line
 from launch.record.contents import Result
-from launch.record.figures import UNIT, of_result, so_far
 from launch.record.files import Unreadable
 from launch.record.job import Job
-from launch.record.pace import Pace, pace
-from launch.record.rundir import Event, PlanRecord, RunDir, holder_of, is_study, names_in
-from launch.submit import stages
+from launch.record.performance.figures import UNIT, of_result, so_far
+from launch.record.performance.pace import Pace, pace
+from launch.record.rundir import Event, RunDir
+from launch.record.study import holder_of, names_in
+from launch.submit.judging import OPEN, Record, state_of
+from launch.submit.workflow import stages
 
 UNDER_WAY = ("queued", "running", "unknown")
 BROKEN = ("damaged", "unreadable")
-_LIFE = {"submitted": "queued", "started": "running", "ended": "", "cancelled": "cancelled"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,35 +74,6 @@ class Known:
         return self.state in UNDER_WAY
 
 
-def find(words: Iterable[str | Path]) -> list[Path]:
-    """The named runs, and the runs in the named folders, in natural order of their paths.
-
-    Raises
-    ------
-    Refusal
-        If something named is neither a run nor a folder with runs.
-    """
-    found: dict[Path, None] = {}
-    for word in words:
-        below = sorted(_below(Path(word)), key=_natural)
-        if not below and (path := Path(word).absolute()).name in names_in(path.parent):
-            below = [Path(word)]
-        if not below:
-            what = "has no run in it" if os.path.isdir(word) else "is no folder"
-            raise Refusal(f"{word} {what}: give a run, or a folder of runs")
-        found |= dict.fromkeys(below)
-    return list(found)
-
-
-def grouped(paths: Iterable[Path]) -> dict[Path, list[Path]]:
-    """Runs, grouped by the study that they belong to; a run without a study is a group of its own."""
-    names = functools.cache(names_in)
-    groups: dict[Path, list[Path]] = {}
-    for path in (path.absolute() for path in paths):
-        groups.setdefault(path.parent if path.name in names(path.parent) else path, []).append(path)
-    return groups
-
-
 def look(paths: Sequence[Path], fresh: bool = False, poll: Callable[..., Answer] = poll_all) -> tuple[list[Known], str]:
     """Find out about runs.
 
@@ -123,15 +93,15 @@ def look(paths: Sequence[Path], fresh: bool = False, poll: Callable[..., Answer]
     silence : str
         Why a scheduler did not answer, if there was something to ask; the states are then from the records.
     """
-    records: dict[Path, _Record | Known] = {}
+    records: dict[Path, Record | Known] = {}
     names = functools.cache(names_in)
     for path in (RunDir(path).path for path in paths):
         try:
-            records[path] = _Record.read(path)
+            records[path] = Record.read(path)
         except Unreadable as error:
             records[path] = _missing(path, names(path.parent)) or _broken(path, error)
     jobs: dict[Path, Job] = {}
-    unfinished = [each for each in records.values() if isinstance(each, _Record) and each.recorded[0] != "done"]
+    unfinished = [each for each in records.values() if isinstance(each, Record) and each.recorded[0] != "done"]
     by_holder: dict[Path, list[RunDir]] = {}
     for each in unfinished:
         by_holder.setdefault(holder_of(each.run), []).append(each.run)
@@ -140,7 +110,7 @@ def look(paths: Sequence[Path], fresh: bool = False, poll: Callable[..., Answer]
             jobs |= record.latest(those)
         except Unreadable as error:
             records |= {run.path: _broken(run.path, error) for run in those}
-    open_ = [each for each in unfinished if each.run.path in jobs and each.within(jobs[each.run.path])[0] in _OPEN]
+    open_ = [each for each in unfinished if each.run.path in jobs and each.within(jobs[each.run.path])[0] in OPEN]
     answer = _ask({each.run.path: jobs[each.run.path] for each in open_}, open_, fresh, poll)
     known = []
     for path, each in records.items():
@@ -187,92 +157,7 @@ def under_way(runs: Sequence[RunDir]) -> set[Path]:
     return {one.path for one in known if one.under_way}
 
 
-def recorded(events: Sequence[Event], done: bool) -> tuple[str, str]:
-    """State and reason, as far as the run has recorded them itself.
-
-    Parameters
-    ----------
-    events : sequence of dict
-        The events of its life in events.jsonl: submitted, started, ended, cancelled.
-    done : bool
-        Whether the run has a result.
-    """
-    if done:
-        return "done", ""
-    if not events:
-        return "planned", ""
-    last = events[-1]
-    reason = last.get("reason") or ""
-    if last["event"] != "ended":
-        return _LIFE[last["event"]], reason
-    outcome, failure = last.get("outcome", "failed"), last.get("first_failure")
-    cause = f"rank {failure['rank']} on {failure['host']}: {failure['error']}" if failure else ""
-    if hang := last.get("hang"):
-        return outcome, f"hung: {hang.get('said', '')}"
-    return outcome, cause or reason or (f"exit status {last.get('status')}" if outcome == "failed" else "")
-
-
-def judge(noted: str, job: Job, status: Status | None) -> tuple[str, str]:
-    """State and reason of a run that has not recorded a final end.
-
-    Parameters
-    ----------
-    noted : str
-        "queued", "running" or "stopped", from the events that belong to the job.
-    job : Job
-        Its latest.
-    status : Status or None
-        What the scheduler reports of it; None if it has forgotten the job.
-    """
-    if status is None or status.phase == ENDED:
-        if noted == "stopped":
-            return noted, ""
-        if noted == "queued" and job.shape == "pack":
-            return "stopped", f"job {job.id} ended before its turn"
-        if status is None or not status.word:
-            return "lost", f"job {job.id} is gone and has noted no end: resume goes on"
-        where = f" on {status.nodes}" if status.nodes else f", {status.reason}" if status.reason else ""
-        return status.outcome or "failed", f"job {job.id}: {status.word}{where}"
-    if status.phase == UNKNOWN:
-        return "unknown", status.reason
-    if status.phase == QUEUED:
-        return "queued", status.reason
-    if job.shape == "pack" and noted == "stopped":
-        return noted, ""
-    if job.shape == "pack" and noted == "queued":  # submitted with its study; its turn has not come
-        return "queued", f"its turn in job {job.id}"
-    return "running", "" if status.word in ("", "RUNNING") else status.word.lower()
-
-
-_OPEN = ("queued", "running", "stopped")
-"""States in a run's records of which its scheduler may know more: a stopped job may have been requeued."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Record:
-    """What the files of a run hold."""
-
-    run: RunDir
-    plan: PlanRecord
-    events: list[Event]  # of its life
-
-    @classmethod
-    def read(cls, path: Path) -> "_Record":
-        run = RunDir(path)
-        # A workload records its evaluations too.
-        return cls(run, run.record(), [event for event in run.events() if event["event"] in _LIFE])
-
-    @property
-    def recorded(self) -> tuple[str, str]:
-        return recorded(self.events, self.run.result_json.exists())
-
-    def within(self, job: Job) -> tuple[str, str]:
-        """State and reason, from the events of its latest job; the others belong to earlier jobs."""
-        own = [event for event in self.events if event.get("submission") == job.number]
-        return recorded(own, self.run.result_json.exists()) if own else ("queued", "")
-
-
-def _ask(jobs: dict[Path, Job], entries: Sequence[_Record], fresh: bool, poll: Callable[..., Answer]) -> Answer:
+def _ask(jobs: dict[Path, Job], entries: Sequence[Record], fresh: bool, poll: Callable[..., Answer]) -> Answer:
     """What the schedulers report. They are asked again if an older answer lacks a job that should be there."""
     submitted = list(dict.fromkeys(job for job in jobs.values() if job.id))
     if not submitted:
@@ -285,11 +170,11 @@ def _ask(jobs: dict[Path, Job], entries: Sequence[_Record], fresh: bool, poll: C
     return poll(submitted, False) if not fresh and not answer.silence and any(missing) else answer
 
 
-def _know(entry: _Record, job: Job | None, answer: Answer) -> Known:
-    state, reason, source = _state(entry, job, answer)
+def _know(entry: Record, job: Job | None, answer: Answer) -> Known:
+    state, reason, source = state_of(entry, job, answer)
     if source == "scheduler" and state not in UNDER_WAY:  # it may have recorded its end after its events were read
-        entry = _Record.read(entry.run.path)
-        state, reason, source = _state(entry, job, answer)
+        entry = Record.read(entry.run.path)
+        state, reason, source = state_of(entry, job, answer)
     run, events = entry.run, entry.events
     result = run.result() or {}
     made = of_result(result)
@@ -318,32 +203,11 @@ def _know(entry: _Record, job: Job | None, answer: Answer) -> Known:
     )
 
 
-def _last_line(entry: _Record, progress: Pace) -> str:
+def _last_line(entry: Record, progress: Pace) -> str:
     if entry.plan.get("kind") == "workload" or progress.step is not None:
         return ""
     last = last_line(entry.run, entry.plan["nodes"])
     return last[0] if last else ""
-
-
-def _state(entry: _Record, job: Job | None, answer: Answer) -> tuple[str, str, str]:
-    state, reason = entry.recorded
-    if job is None and state in ("queued", "running"):  # from an older version, or submitted by hand
-        return "lost", "no job of it is recorded: resume goes on", "records"
-    if job is None or state == "done":
-        return state, reason, "records"
-    state, reason = entry.within(job)
-    if state not in _OPEN:
-        return state, reason, "records"
-    if job.id is None:
-        unconfirmed = "its submission was not confirmed: resume or cancel asks the scheduler for it"
-        return "running" if state == "running" else "queued", unconfirmed, "records"
-    if answer.silence:
-        return state, reason, "records"
-    noted = state
-    state, reason = judge(noted, job, answer.of(job, entry.run))
-    if state in ("cancelled", "lost") and noted == "queued" and (cause := stages.ended_before(entry.run.path)):
-        return "cancelled", cause, "scheduler"  # the controller remembers it only for some minutes
-    return state, reason, "scheduler"
 
 
 def _job(events: Sequence[Event]) -> str | None:
@@ -352,36 +216,7 @@ def _job(events: Sequence[Event]) -> str | None:
     return submitted[-1] if submitted else None
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    """The runs in a folder, itself included, and folders that cannot be entered. Does not look at the many files of a
-    run."""
-    folders = [folder]
-    while folders:
-        folder = folders.pop()
-        if os.path.lexists(folder / "run.json"):
-            yield folder
-            continue
-        try:
-            if stages.is_workflow(folder):
-                yield from (stage.folder for stage in stages.read(folder) if not os.path.lexists(stage.folder))
-            if is_study(folder):
-                yield from (
-                    gone for name in names_in(folder) if not os.path.lexists((gone := folder / name) / "run.json")
-                )
-            with os.scandir(folder) as entries:
-                inner = [entry for entry in entries if entry.is_dir(follow_symlinks=False) and entry.name[0] != "."]
-            folders += [folder / entry.name for entry in inner]
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError:
-            yield folder
-
-
-def _natural(path: Path) -> list[Any]:
-    return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", str(path)))]
-
-
-def _pace(entry: _Record, result: Result, running: bool) -> Pace:
+def _pace(entry: Record, result: Result, running: bool) -> Pace:
     """How far a run is: from its steps and its output until there is a result, then from the result."""
     now = pace(entry.run)
     if not running:

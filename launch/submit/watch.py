@@ -1,28 +1,26 @@
 """Waits for jobs until their runs have ended, shows progress meanwhile, and finds out how each run ended."""
 
-import contextlib
 import errno
-import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from launch.backends.scheduler import ENDED, QUEUED, Answer, Status, scheduler
 from launch.plan.plan import Plan
-from launch.record import cooperation, diagnose, network
-from launch.record.job import Job, is_cancelled
+from launch.record import cooperation, network
+from launch.record.failures import diagnose
+from launch.record.job import Job
 from launch.record.progress import Progress, closing
 from launch.record.rundir import RunDir
 from launch.record.writing import refuse_full_disk
-from launch.submit import eta
 from launch.submit import jobs as submission
 from launch.submit.cutoff import cut
+from launch.submit.ends import Ends, has_begun
+from launch.submit.interrupts import ended_by_signals, told_how_to_end_at_once
+from launch.submit.study import eta
 
-_SETTLING_S = 10.0  # until what the nodes wrote is visible here, and an ended job has left the queue
 _SHOWN_S = 0.2
-_PATIENCE_S = 2.0  # before a user who has pressed Ctrl-C gets an explanation
 _ALL_FAIL = 3  # failed runs after which the user is told
 _LOOK_S = 5.0  # between two estimates of how long the study still takes
 
@@ -50,11 +48,11 @@ def watch(jobs: Sequence[Job], follow: bool) -> dict[str, str]:
     """
     watched = _Watch(jobs, follow)
     try:
-        with _ended_by_signals(not scheduler(jobs[0].backend).remote):
+        with ended_by_signals(not scheduler(jobs[0].backend).remote):
             watched.to_the_end()
     except KeyboardInterrupt:
         watched.close()
-        with _told_how_to_end_at_once():
+        with told_how_to_end_at_once():
             submission.end([(job, None) for job in jobs])
         for run, plan in watched.left():
             if len(jobs) == len(jobs[0].runs) == 1:
@@ -64,35 +62,6 @@ def watch(jobs: Sequence[Job], follow: bool) -> dict[str, str]:
     return watched.outcomes
 
 
-@contextlib.contextmanager
-def _told_how_to_end_at_once() -> Iterator[None]:
-    """If the end takes long, say what it waits for: ranks may be saving, or ignore the request to end."""
-    words = "asked the ranks to end: they are given up to a minute to save; Ctrl-C ends them at once"
-    timer = threading.Timer(_PATIENCE_S, print, [words], {"flush": True})
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
-@contextlib.contextmanager
-def _ended_by_signals(local: bool) -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end jobs of this machine as Ctrl-C does; a signal that is ignored, as under nohup, stays
-    ignored."""
-    numbers = [
-        number for number in (signal.SIGTERM, signal.SIGHUP) if local and signal.getsignal(number) == signal.SIG_DFL
-    ]
-    try:
-        for number in numbers:
-            signal.signal(number, signal.default_int_handler)
-        yield
-    finally:
-        for number in numbers:
-            signal.signal(number, signal.SIG_DFL)
-
-
 class _Watch:
     def __init__(self, jobs: Sequence[Job], follow: bool) -> None:
         self._jobs, self._follow = jobs, follow
@@ -100,7 +69,7 @@ class _Watch:
         self._left = {run.path: (job, run, plan) for job in jobs for run, plan in zip(job.run_dirs, job.plans)}
         self._poll_s = max(self._scheduler.poll_s, *(float(plan.poll_s) for _, _, plan in self._left.values()))
         self._all = list(self._left)
-        self._settling: dict[object, float] = {}
+        self._ends = Ends()
         self._beside = jobs[0].shape == "pack" and not self._scheduler.remote and jobs[0].throttle != 1
         self._progress: dict[Path, Progress] = {}
         self._counts = ""
@@ -143,10 +112,10 @@ class _Watch:
             if status is not None and status.phase == QUEUED:
                 continue
             self._look_at_network(run, plan)
-            outcome = self._outcome(job, run, plan, status)
+            outcome = self._ends.of(job, run, plan, status, bool(self.outcomes))
             if outcome is None:
                 if job.shape == "pack" and status is not None and status.phase != ENDED:
-                    if not self._beside or not _has_begun(job, run):
+                    if not self._beside or not has_begun(job, run):
                         break  # later runs have not begun
                 continue
             self._show(answer)
@@ -228,32 +197,6 @@ class _Watch:
         statuses = (answer.of(job, run) for job, run, _ in self._left.values())
         return sum(status is not None and status.phase not in (QUEUED, ENDED) for status in statuses)
 
-    def _outcome(self, job: Job, run: RunDir, plan: Plan, status: Status | None) -> str | None:
-        """How a run ended; None if it has not."""
-        last = submission.last_event(run, job)
-        noted = last.get("outcome") if last.get("event") == "ended" else None
-        over = status is None or status.phase == ENDED
-        by_scheduler = status.outcome if status and over else None
-        if noted == "done" and (over or job.shape == "pack"):
-            return "done"
-        if last.get("event") == "cancelled" and (over or job.shape == "pack" and not _has_begun(job, run)):
-            return "cancelled"
-        if over and (noted or by_scheduler == "cancelled"):
-            return by_scheduler or noted
-        if noted and job.shape == "pack":
-            return "cancelled" if is_cancelled(run, job.number) else noted
-        if run.result() is None:
-            if not over and (noted is None or noted == "stopped" and plan.max_attempts > 1):  # it may start again
-                self._settling.pop(run.path, None)
-                return None
-        # Wait some time when sources disagree: files may become visible late, and a job may leave the queue late.
-        if time.monotonic() - self._settling.setdefault(run.path, time.monotonic()) < _SETTLING_S:
-            return None
-        if run.result() is not None:
-            return "done"
-        never_began = job.shape == "pack" and last.get("event") != "started"
-        return by_scheduler or noted or ("stopped" if never_began and self.outcomes else "failed")
-
     def _cut_off(self) -> None:
         """Cancel queued runs that, after what has just ended, are not worth their node-hours."""
         for job, run, plan in list(self._left.values()):
@@ -280,7 +223,7 @@ class _Watch:
     def _under_way(self) -> Iterator[tuple[Job, RunDir, Plan]]:
         """The runs of a job that have begun and not ended; those of a packed job begin in order."""
         for job, run, plan in self._left.values():
-            if job.shape == "pack" and not _has_begun(job, run):
+            if job.shape == "pack" and not has_begun(job, run):
                 return
             yield job, run, plan
             if not self._beside:
@@ -289,10 +232,6 @@ class _Watch:
     def _say(self, line: str) -> None:
         if self._follow:
             print(line, file=sys.stderr, flush=True)
-
-
-def _has_begun(job: Job, run: RunDir) -> bool:
-    return any(event.get("submission") == job.number for event in run.events("started"))
 
 
 def _waiting(job: Job, status: Status | None) -> str:

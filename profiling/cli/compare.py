@@ -15,7 +15,8 @@ from typing import Any
 from launch.cli.names import Named
 from launch.errors import Refusal, command
 from launch.plan import options
-from launch.record.rundir import RunDir, is_study
+from launch.record.rundir import RunDir
+from launch.record.study import is_study
 from profiling import text
 from profiling.cli import overview
 from profiling.study.confidence import Interval

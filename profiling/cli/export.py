@@ -17,7 +17,7 @@ from launch.cli.names import Named
 from launch.errors import Refusal, command
 from launch.plan import options
 from launch.plan.figures import Scaling
-from launch.record.rundir import is_study
+from launch.record.study import is_study
 from profiling.cli import inputs
 from profiling.study import runs, tables
 from profiling.study.run import Run

@@ -8,7 +8,7 @@ from typing import Literal
 from launch.cli.names import Named
 from launch.errors import Refusal
 from launch.plan.figures import Scaling
-from launch.record.rundir import is_study
+from launch.record.study import is_study
 from launch.submit import states
 from profiling.study import runs, tables
 from profiling.study import sweep as points

@@ -10,8 +10,8 @@ from launch.errors import Refusal
 from launch.plan import options
 from launch.record.contents import Event, TrainingRecord
 from launch.record.files import read_lines
+from launch.record.performance.steps import StepReader
 from launch.record.rundir import RunDir
-from launch.record.steps import StepReader
 
 POINT, START, END = "POINT_IN_TIME", "INTERVAL_START", "INTERVAL_END"
 

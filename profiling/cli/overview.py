@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from launch.record import figures
 from launch.record.contents import PlanRecord
 from launch.record.files import read_end
+from launch.record.performance import figures
 from launch.record.rundir import RunDir
 from launch.submit import states
 from launch.submit.states import Known

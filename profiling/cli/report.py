@@ -15,7 +15,7 @@ from typing import Any, Literal
 from launch.errors import Refusal, command
 from launch.plan import options
 from launch.plan.figures import Scaling
-from launch.record.rundir import is_study
+from launch.record.study import is_study
 from launch.record.table import aligned
 from launch.record.writing import publish
 from profiling import text

@@ -12,7 +12,8 @@ from launch.plan import options
 from launch.plan import site as sites
 from launch.plan.site import Site
 from launch.plan.typed import Count, Natural, NotNegative
-from launch.record.rundir import RunDir, is_study
+from launch.record.rundir import RunDir
+from launch.record.study import is_study
 from profiling import text
 from profiling.cli import inputs
 from profiling.simulation import description, simulator, step_model

@@ -11,14 +11,14 @@ from typing import Annotated, Any
 
 from launch.cli.names import Named
 from launch.plan import options
+from launch.plan.slurm.walltime import clock
 from launch.plan.typed import Bounds
-from launch.plan.walltime import clock
 from launch.record.activity import activity
 from launch.record.contents import PlanRecord
 from launch.record.files import Unreadable, objects, read_end
-from launch.record.pace import pace
+from launch.record.performance.pace import pace
+from launch.record.performance.steps import StepReader
 from launch.record.rundir import RunDir
-from launch.record.steps import StepReader
 from launch.record.table import aligned
 from launch.submit.states import Known
 from profiling import text

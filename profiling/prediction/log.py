@@ -8,7 +8,7 @@ from typing import Any, Literal, TypedDict
 from launch.errors import Refusal
 from launch.plan.typed import mismatch
 from launch.record.files import read_lines
-from launch.record.rundir import PREDICTIONS
+from launch.record.study import PREDICTIONS
 from launch.record.writing import append_line
 from profiling import text
 from profiling.study.tables import Series

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from launch.record import snapshot
+from launch.record.code import snapshot
 from launch.record.contents import CodeRecord, PlanRecord, Surroundings
 from launch.record.files import Unreadable, read_object
 from launch.record.redact import without_secrets

@@ -12,8 +12,8 @@ from launch.plan import figures
 from launch.plan.figures import Figure
 from launch.record import cooperation
 from launch.record.contents import Result
-from launch.record.figures import Throughput
 from launch.record.files import Unreadable
+from launch.record.performance.figures import Throughput
 from profiling import text
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from launch.errors import command
 from launch.plan import figures
 from launch.plan.figures import Scaling
-from launch.record.contents import Entry, Event, PlanRecord, Result, Surroundings, TrainingRecord
-from launch.record.figures import Throughput, throughput
+from launch.record.contents import Event, PlanRecord, Result, Surroundings, TrainingRecord
+from launch.record.performance.figures import Throughput, throughput
 from launch.record.rundir import RunDir
+from launch.record.study import Entry
 from profiling.study import programs, steps
 from profiling.study.steps import Steps
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from launch.errors import Refusal, command
 from launch.plan.figures import Scaling
-from launch.record.contents import Entry, StudyIndex
 from launch.record.files import Unreadable
-from launch.record.rundir import RunDir, read_index, strangers
+from launch.record.rundir import RunDir
+from launch.record.study import Entry, StudyIndex, read_index, strangers
 from profiling import text
 from profiling.study import programs, steps
 from profiling.study.run import Run, finished

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from launch.record.contents import Event, Result
-from launch.record.figures import UNCOUNTED, UNIT, Throughput, of_time
 from launch.record.files import Unreadable
+from launch.record.performance.figures import UNCOUNTED, UNIT, Throughput, of_time
+from launch.record.performance.steps import WARM_UP, StepReader
 from launch.record.rundir import RunDir
-from launch.record.steps import WARM_UP, StepReader
 from profiling import text
 
 CLOCK_S = 1.0

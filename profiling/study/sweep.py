@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from launch.errors import Refusal, command, nearest
-from launch.record.contents import Entry, Event
-from launch.record.figures import UNIT
+from launch.record.contents import Event
 from launch.record.files import Unreadable
-from launch.record.printed import NO_UNIT
-from launch.record.rundir import RunDir, read_index
+from launch.record.performance.figures import UNIT
+from launch.record.performance.printed import NO_UNIT
+from launch.record.rundir import RunDir
+from launch.record.study import Entry, read_index
 from profiling.study import confidence
 from profiling.study.confidence import Interval
 from profiling.study.variance import Scatter, scatter

@@ -15,7 +15,7 @@ from functools import partial
 from horovod.runner.http.http_server import RendezvousServer as HorovodServer
 from measured import in_turns, show
 
-from launch.node.rendezvous_server import RendezvousServer
+from launch.node.meeting.server import RendezvousServer
 
 MEETINGS = 6
 ADDRESS = b"x" * 150  # about what Gloo hands in for each pair

@@ -5,16 +5,17 @@ import datetime
 from pathlib import Path
 from typing import Any
 
-from launch.plan import site, workload
+from launch.plan import site
 from launch.plan.plan import Plan
 from launch.plan.request import Request
 from launch.plan.resolve import resolve
 from launch.plan.shape import Machine
 from launch.plan.sweep import from_words
-from launch.plan.workload import Target
+from launch.plan.target import workload
+from launch.plan.target.workload import Target
 from launch.record.rundir import RunDir
 from launch.record.writing import publish_json
-from launch.submit import study
+from launch.submit.study import folders, planning
 
 NOON = datetime.datetime(2026, 3, 1, 12, 0, 0)
 LAPTOP = site.from_table({"name": "laptop", "backend": "local"}, "laptop")
@@ -60,9 +61,9 @@ def slowing_study(folder: Path, here: site.Site, **asked: Any) -> Path:
     program = folder / "program.py"
     program.write_text(_RESULT)
     request = Request(nodes=(1, 2, 4), stop_below=0.75, time="5", backend=here.backend, **asked)
-    points = study.points(from_words((), request.nodes), 1)
-    made = study.plans(request, workload.find("tiny", []), points, here, EIGHT_CORES, NOON)
+    points = planning.points(from_words((), request.nodes), 1)
+    made = planning.plans(request, workload.find("tiny", []), points, here, EIGHT_CORES, NOON)
     plans = [dataclasses.replace(each, entry=(str(program),)) for each in made]
     (folder / "s").mkdir()
-    study.write(folder / "s", request, points, plans)
+    folders.write(folder / "s", request, points, plans)
     return folder / "s"

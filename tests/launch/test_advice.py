@@ -13,12 +13,12 @@ from launch.cli import status
 from launch.errors import Refusal
 from launch.plan import options
 from launch.plan.request import Request
-from launch.plan.walltime import walltime
+from launch.plan.slurm.walltime import walltime
 from launch.record.contents import PlanRecord
 from launch.record.rundir import RunDir
 from launch.record.writing import append_line, publish_json
-from launch.submit import advice, best_nodes, findings
-from launch.submit.used import Use
+from launch.submit.advice import advice, best_nodes, findings
+from launch.submit.advice.used import Use
 from profiling.telemetry import used as reader
 from profiling.telemetry.reading_lines import ReadingWriter
 

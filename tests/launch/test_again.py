@@ -19,7 +19,8 @@ from launch.plan.request import Request
 from launch.record.files import read_json
 from launch.record.rundir import RunDir
 from launch.record.writing import publish_json
-from launch.submit import revise, stages, states
+from launch.submit import places, revise, states
+from launch.submit.workflow import stages
 
 PROGRAM = "import os, sys\nprint(os.environ['LAUNCH_SEED'], sys.argv[1:])\n"
 
@@ -47,7 +48,7 @@ def test_what_was_deleted_is_missing_and_run_again(tmp_path: Path):
     assert f"{folder}/mine is not a part of the study" in listed.stderr
     told = {Path(one["path"]).name: one["state"] for one in json.loads(launch("status", folder, "--json").stdout)}
     assert told == {"n1-width1-r1": "damaged", "n1-width1-r2": "missing", "n1-width2-r1": "missing", "n1-width2-r2": "done", "mine": "done"}  # fmt: skip
-    (one,), _ = states.look(states.find([folder / "n1-width2-r1"]))
+    (one,), _ = states.look(places.find([folder / "n1-width2-r1"]))
     assert one.state == "missing" and "resume" in one.reason
     again = launch("resume", folder)
     assert again.returncode == 2 and "2 of 2 runs are done" in again.stdout, again.stdout + again.stderr
@@ -155,7 +156,7 @@ def test_a_stage_that_is_gone_is_said_to_be(tmp_path: Path):
     """Nothing says what it ran, so it is not made up."""
     run_of(plan(Request(), LAPTOP), tmp_path / "w" / "b")
     stages.write(tmp_path / "w", [stages.Stage(name, (), tmp_path / "w" / name) for name in ("a", "b")])
-    found = {one.path.name: one.state for one in states.look(states.find([tmp_path / "w"]))[0]}
+    found = {one.path.name: one.state for one in states.look(places.find([tmp_path / "w"]))[0]}
     assert found == {"a": "missing", "b": "planned"}
     with pytest.raises(Refusal, match="stage a of .* is gone, and workflow.json does not say what it ran"):
         resume.main([str(tmp_path / "w")])

@@ -12,9 +12,10 @@ import pytest
 from plans import CLUSTER, EIGHT_CORES, NOON, SCRIPT, plan
 
 from launch.errors import Refusal
-from launch.plan import allocation, site
-from launch.plan.allocation import Allocation
+from launch.plan import site
 from launch.plan.request import Request
+from launch.plan.slurm import allocation
+from launch.plan.slurm.allocation import Allocation
 from launch.plan.sweep import from_words
 from launch.submit import order
 from launch.submit.order import Order

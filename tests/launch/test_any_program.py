@@ -16,7 +16,7 @@ import pytest
 from launched import ROOT, Launched, environment, facts, gone, launch, until
 from mpi_program import MPICC, compiled, needs_mpi
 
-from launch.plan import cooperation
+from launch.plan.target import cooperation
 from launch.record.cooperation import expected, seen
 from launch.record.files import read_json
 from launch.record.rundir import RunDir
@@ -137,7 +137,7 @@ while :; do sleep 0.1; done"""
 def test_a_program_has_the_streams_and_descriptors_of_its_rank(tmp_path: Path):
     """As PMI_FD, by which MPI talks to mpirun and Slurm, and what comes from srun's input."""
     reading, writing = os.pipe()
-    code = f"from launch.node import child; child.run(['bash', '-c', 'cat; echo over >&{writing}; exit 7'], '/', True)"
+    code = f"from launch.node.program import child; child.run(['bash', '-c', 'cat; echo over >&{writing}; exit 7'], '/', True)"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, pass_fds=[writing], input=b"a line", capture_output=True, timeout=30
     )

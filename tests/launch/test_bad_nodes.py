@@ -10,7 +10,7 @@ from plans import LAPTOP, plan, run_of
 from launch.cli.resume import without
 from launch.errors import Refusal
 from launch.plan.request import Request
-from launch.record import bad_nodes
+from launch.record.failures import bad_nodes
 from launch.record.rundir import RunDir
 from launch.record.writing import append_line
 

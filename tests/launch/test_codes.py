@@ -6,7 +6,7 @@ import pytest
 from plans import plan, run_of
 
 from launch.plan import figures as asked
-from launch.record import figures
+from launch.record.performance import figures
 
 LAMMPS = """LAMMPS (2 Aug 2023 - Update 1)
 OMP_NUM_THREADS environment is not set. Defaulting to 1 thread. (src/comm.cpp:98)

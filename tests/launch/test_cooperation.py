@@ -10,8 +10,8 @@ from mpi_program import MPICC, needs_mpi
 from plans import LAPTOP, plan
 
 from launch.errors import Refusal
-from launch.plan import cooperation, workload
 from launch.plan.request import Request
+from launch.plan.target import cooperation, workload
 
 SCRIPTS = {
     "import mpi4py.MPI": "mpi4py",

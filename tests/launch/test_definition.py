@@ -16,8 +16,9 @@ from launch.cli import definition
 from launch.errors import Refusal
 from launch.plan.request import Request
 from launch.plan.sweep import Axes
-from launch.submit import order, stages
+from launch.submit import order
 from launch.submit.order import Order
+from launch.submit.workflow import stages
 
 JOBS = sorted((ROOT / "jobs").glob("*.toml"))
 
@@ -294,7 +295,7 @@ def test_a_dry_run_shows_what_waits_for_what(tmp_path: Path):
 
 
 def test_a_word_may_name_the_folder_of_a_link_before_it(tmp_path: Path):
-    from launch.submit import workflow
+    from launch.submit.workflow import workflow
 
     asked = Request(runs=tmp_path, name="c")
     planned = workflow.plan(asked, read(tmp_path, CHAIN), CLUSTER, EIGHT_CORES, datetime.datetime.now())
@@ -317,7 +318,7 @@ def test_without_a_definition_nothing_of_it_is_loaded():
             runpy.run_module("launch", run_name="__main__", alter_sys=True)
         except SystemExit as ended:
             assert not ended.code, ended.code
-        print("LOADED", sorted({"launch.cli.definition", "launch.submit.workflow", "launch.submit.stages"} & set(sys.modules)))
+        print("LOADED", sorted({"launch.cli.definition", "launch.submit.workflow.workflow", "launch.submit.workflow.stages"} & set(sys.modules)))
     """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment(), capture_output=True, text=True)
     assert "LOADED []" in done.stdout, done.stdout + done.stderr

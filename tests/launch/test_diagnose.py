@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from plans import plan, run_of
 
-from launch.node import attempt
+from launch.node import ending
 from launch.plan.request import Request
-from launch.record import diagnose
-from launch.record.diagnose import first_failure, paragraph, suggestion
+from launch.record.failures import job_log
+from launch.record.failures.causes import suggestion
+from launch.record.failures.diagnose import first_failure
+from launch.record.failures.paragraph import paragraph
 from launch.record.rundir import RunDir
 from launch.record.writing import append_line, publish_json
 
@@ -167,7 +169,7 @@ def test_earlier_attempts_are_past(run: RunDir):
 
 
 def ended(run: RunDir, status: int) -> str:
-    outcome = attempt.end(run, status)
+    outcome = ending.end(run, status)
     assert run.events("ended")[-1]["outcome"] == outcome
     return outcome
 
@@ -286,8 +288,8 @@ CANCELLED = "slurmstepd: error: *** {} 10{} ON node1 CANCELLED AT 2026-03-01T12:
 )
 def test_who_ended_the_ranks(run: RunDir, lines: list[str], reason: str | None):
     logged(run, *lines)
-    assert (diagnose.ended_by_slurm(run) or None) == reason
-    assert attempt.end(run, 143, diagnose.ended_by_slurm(run)) == ("stopped" if reason else "failed")
+    assert (job_log.ended_by_slurm(run) or None) == reason
+    assert ending.end(run, 143, job_log.ended_by_slurm(run)) == ("stopped" if reason else "failed")
     assert run.events("ended")[-1].get("reason") == reason
 
 

@@ -10,8 +10,9 @@ from plans import EIGHT_CORES, LAPTOP, plan, run_of
 
 from launch.cli.diff import differences, facts, report
 from launch.plan.request import Request
-from launch.plan.workload import Target
-from launch.record.rundir import INDEX, RunDir
+from launch.plan.target.workload import Target
+from launch.record.rundir import RunDir
+from launch.record.study import INDEX
 from launch.record.writing import publish, publish_json
 
 PATCH = """diff --git a/mesh.py b/mesh.py

@@ -11,7 +11,7 @@ import pytest
 from launched import ROOT, environment
 from packaging.utils import canonicalize_name
 
-from launch.record import code
+from launch.record.code import patch
 from launch.record.environment import cpu_model, packages, surroundings
 from launch.record.files import read_json
 from launch.record.rundir import RunDir
@@ -173,7 +173,7 @@ def test_the_patch_makes_the_code_again_whatever_git_was_told(repository: Path, 
     (repository / ".git" / "info" / "attributes").write_text("*.txt diff=odd\n")
     index = (repository / ".git" / "index").read_bytes()
     (repository / "below").mkdir()
-    commit = code.keep(tmp_path / "code.patch", str(repository / "below"))
+    commit = patch.keep(tmp_path / "code.patch", str(repository / "below"))
     assert (
         commit
         == subprocess.run(["git", "-C", repository, "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
@@ -189,16 +189,16 @@ def test_the_patch_makes_the_code_again_whatever_git_was_told(repository: Path, 
     # New files are those of the folder that the run begins in, which lacks the one that was renamed.
     assert again == {name: file for name, file in there.items() if name != "ignored.py" and "ved" not in name}
     assert (tmp_path / "code.patch").stat().st_mode & 0o077 == 0
-    parts = code.files((tmp_path / "code.patch").read_text(errors="replace"))
+    parts = patch.files((tmp_path / "code.patch").read_text(errors="replace"))
     assert list(parts) == ["data.bin", "gone.py", "kept.py", "lines.txt", "moved.py", "script"]
 
 
 def test_new_files_are_in_the_patch_too(repository: Path, tmp_path: Path):
-    code.keep(tmp_path / "code.patch", str(repository))
-    parts = code.files((tmp_path / "code.patch").read_text(errors="replace"))
+    patch.keep(tmp_path / "code.patch", str(repository))
+    parts = patch.files((tmp_path / "code.patch").read_text(errors="replace"))
     assert list(parts) == ["kept.py", "new.py"] and "+b = 1" in parts["new.py"]
 
 
 def test_without_a_repository_there_is_no_commit(tmp_path: Path):
-    assert code.keep(tmp_path / "code.patch", str(tmp_path)) is None
+    assert patch.keep(tmp_path / "code.patch", str(tmp_path)) is None
     assert not (tmp_path / "code.patch").exists()

@@ -10,9 +10,9 @@ from plans import EIGHT_CORES, LAPTOP, plan, run_of
 
 from launch.plan.request import Request
 from launch.record.rundir import RunDir
+from launch.record.study import INDEX
 from launch.record.writing import append_line, publish_json
-from launch.submit import eta
-from launch.submit.study import INDEX
+from launch.submit.study import eta
 
 BEGUN = 1_700_000_000.0
 

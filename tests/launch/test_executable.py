@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from launch.errors import Refusal
-from launch.plan import elf, executable, workload
+from launch.plan.target import elf, executable, workload
 
 TRUE = Path(shutil.which("true") or "/bin/true").resolve()
 needs_cc = pytest.mark.skipif(not shutil.which("cc"), reason="there is no C compiler")

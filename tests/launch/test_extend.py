@@ -11,14 +11,16 @@ from plans import EIGHT_CORES, LAPTOP, NOON
 
 from launch.cli import extend, resume
 from launch.errors import Refusal, SubmissionRefused
-from launch.plan import site, workload
+from launch.plan import site
 from launch.plan.request import Request
 from launch.plan.sweep import Axes, from_words
+from launch.plan.target import workload
 from launch.record.files import read_json
 from launch.record.rundir import RunDir
 from launch.record.writing import append_line
-from launch.submit import grow, order, restore
+from launch.submit import order
 from launch.submit.order import Order
+from launch.submit.study import grow, restore
 
 STEPS = """
 import json, os, time

@@ -20,12 +20,13 @@ from launch.errors import Refusal
 from launch.plan import figures as asked
 from launch.plan import patterns
 from launch.plan.request import Request
-from launch.plan.workload import Target
-from launch.record import figures, steps
+from launch.plan.target.workload import Target
 from launch.record.files import lines_from_end
+from launch.record.performance import figures, steps
 from launch.record.rundir import RunDir
 from launch.record.writing import publish_json
-from launch.submit import cutoff, efficiency, states
+from launch.submit import cutoff, states
+from launch.submit.study import efficiency
 
 NS_PER_DAY = r"throughput=Performance: *([0-9.eE+-]+) *ns/day"
 

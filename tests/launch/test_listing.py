@@ -9,9 +9,10 @@ from plans import EIGHT_CORES, LAPTOP, plan, run_of
 
 from launch.plan.request import Request
 from launch.record.rundir import RunDir
+from launch.record.study import INDEX
 from launch.record.writing import append_line, publish_json
-from launch.submit import efficiency, states
-from launch.submit.study import INDEX
+from launch.submit import places, states
+from launch.submit.study import efficiency
 
 BEGUN = 1_700_000_000.0
 
@@ -49,7 +50,7 @@ SPEEDS = {
 
 def test_efficiency_is_against_the_fewest_nodes_of_the_same_point(tmp_path: Path):
     folder = study(tmp_path / "s", SPEEDS)
-    known, _ = states.look(states.find([folder]))
+    known, _ = states.look(places.find([folder]))
     found = {path.name: value for path, value in efficiency.so_far(folder, known).items()}
     # The harmonic mean of 100 and 300 is 150; a run of the fewest nodes is judged against that as well.
     assert found == pytest.approx(
@@ -65,7 +66,7 @@ def test_efficiency_is_against_the_fewest_nodes_of_the_same_point(tmp_path: Path
 
 def test_without_several_node_counts_there_is_none(tmp_path: Path):
     folder = study(tmp_path / "s", {(2, "0.1", 0, 1): 100.0, (2, "0.2", 0, 1): 50.0})
-    assert efficiency.so_far(folder, states.look(states.find([folder]))[0]) == {}
+    assert efficiency.so_far(folder, states.look(places.find([folder]))[0]) == {}
 
 
 def test_status_shows_it(tmp_path: Path):

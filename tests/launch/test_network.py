@@ -14,13 +14,14 @@ import pytest
 
 from launch import own_command
 from launch.errors import Refusal
-from launch.node import gloo
 from launch.node import network as looking
+from launch.node.meeting import gloo
 from launch.node.rank import Rank
 from launch.plan import site
 from launch.plan.plan import Plan
 from launch.plan.request import Request
-from launch.record import diagnose, environment, network
+from launch.record import environment, network
+from launch.record.failures import diagnose
 from launch.record.files import read_lines
 from launch.record.rundir import RunDir
 

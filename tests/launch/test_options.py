@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from launch.cli.verbs import VERBS
 from launch.errors import Refusal
-from launch.plan import option_help, options, typed, workload
+from launch.plan import option_help, options, typed
 from launch.plan.request import Request
+from launch.plan.target import workload
 from profiling.cli import export
 
 
@@ -232,7 +233,7 @@ def own_options() -> Iterator[type]:
 def test_every_option_of_ours_says_what_it_is(cls: type):
     assert "has no comment" not in option_help.describe(cls)
     for field in dataclasses.fields(cls):
-        options.scalar(typed.hint(cls, field.name))
+        typed.scalar(typed.hint(cls, field.name))
 
 
 def test_help_has_every_option_with_type_default_and_comment():

@@ -14,8 +14,9 @@ from launch.plan import packing
 from launch.plan.request import Request
 from launch.record.rundir import RunDir
 from launch.record.writing import publish_json
-from launch.submit import cutoff, study
+from launch.submit import cutoff
 from launch.submit.cutoff import Measured
+from launch.submit.study import planning
 
 NODES = st.lists(st.integers(1, 64), min_size=1, max_size=12)
 
@@ -26,7 +27,7 @@ def test_the_allocation_holds_every_run_and_lasts_for_all(nodes: list[int], seco
     job = packing.allocation("scaling", plans)
     minutes = math.ceil(seconds / 60)
     assert (job.nodes, job.job_name, job.time_s) == (max(nodes), "scaling", 60 * minutes * len(nodes))
-    hours, unit = study.cost([job])
+    hours, unit = planning.cost([job])
     assert (hours, unit) == (pytest.approx(max(nodes) * 4 * minutes / 60 * len(nodes)), "GPU-hours")
 
 

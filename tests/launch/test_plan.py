@@ -19,7 +19,7 @@ from launch.plan.plan import Plan
 from launch.plan.request import Request
 from launch.plan.resolve import resolve
 from launch.plan.shape import Machine, this_machine
-from launch.plan.workload import Target, find
+from launch.plan.target.workload import Target, find
 
 GPUS = site.from_table(
     {

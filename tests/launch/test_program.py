@@ -10,7 +10,7 @@ from launched import ROOT, environment
 from plans import LAPTOP, plan, run_of
 
 from launch.plan.shape import Machine
-from launch.plan.workload import Target
+from launch.plan.target.workload import Target
 
 START = ROOT / "launch" / "inside" / "rankloop" / "__main__.py"
 

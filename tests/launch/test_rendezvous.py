@@ -20,9 +20,10 @@ from launched import ROOT, environment, launch
 from plans import LAPTOP, plan
 
 from launch.errors import Refusal
-from launch.node import rendezvous, rendezvous_server
+from launch.node.meeting import rendezvous
+from launch.node.meeting import server as rendezvous_server
+from launch.node.meeting.server import RendezvousServer, knock
 from launch.node.rank import Rank
-from launch.node.rendezvous_server import RendezvousServer, knock
 from launch.plan.request import Request
 from launch.record.files import read_json
 from launch.record.rundir import RunDir
@@ -114,7 +115,7 @@ def test_one_rank_needs_no_horovod(tmp_path: Path):
 CHIEF_AND_OTHERS = """
 import json, sys, threading, urllib.request
 from pathlib import Path
-from launch.node import rendezvous
+from launch.node.meeting import rendezvous
 from launch.plan.plan import Plan
 from launch.node.rank import Rank
 plan, meeting = Plan.from_json(json.loads(sys.argv[1])), Path(sys.argv[2])
@@ -194,7 +195,7 @@ def test_closed_it_answers_nobody(server: RendezvousServer):
 # A process with the usual number of descriptors, whose server meets more idle connections than that.
 FLOODED = """
 import resource, sys
-from launch.node.rendezvous_server import RendezvousServer
+from launch.node.meeting.server import RendezvousServer
 resource.setrlimit(resource.RLIMIT_NOFILE, (1024, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 server = RendezvousServer(["127.0.0.1"])
 print(server.places[0][1], server.secret, flush=True)
@@ -337,7 +338,7 @@ def test_the_addresses_of_this_host():
 def test_a_chief_without_ipv4_cannot_be_met_on_other_machines(tmp_path: Path, capsys: pytest.CaptureFixture):
     """The chief is in a network namespace of its own, in which only the loopback device exists."""
     code = (
-        "import sys; from pathlib import Path; from plans import plan; from launch.node import rendezvous; "
+        "import sys; from pathlib import Path; from plans import plan; from launch.node.meeting import rendezvous; "
         "from launch.node.rank import Rank; from launch.plan.request import Request; "
         "rendezvous.meet(plan(Request(nodes=2, rendezvous='mpi')), Rank(0, 2, 0, 1, 0, 2), Path(sys.argv[1]), 1, 1)"
     )

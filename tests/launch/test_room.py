@@ -11,12 +11,13 @@ from plans import CLUSTER, EIGHT_CORES, LAPTOP, NOON, plan, run_of
 
 from launch.cli import du, rm
 from launch.errors import Refusal
-from launch.plan import workload
 from launch.plan.request import Request
 from launch.plan.sweep import from_words
+from launch.plan.target import workload
 from launch.record.rundir import RunDir
 from launch.record.writing import publish_json
-from launch.submit import lock, order, stages
+from launch.submit import lock, order
+from launch.submit.workflow import stages
 
 
 def a_run(path: Path, done: bool = True) -> RunDir:

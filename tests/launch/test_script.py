@@ -19,10 +19,11 @@ from launch.backends import slurm
 from launch.backends.slurm_script import directives, sbatch, script, tasks
 from launch.backends.slurm_submission import advice
 from launch.errors import Refusal
-from launch.plan import site, workload
+from launch.plan import site
 from launch.plan.plan import Plan
 from launch.plan.request import Request
-from launch.plan.workload import Target
+from launch.plan.target import workload
+from launch.plan.target.workload import Target
 from launch.record.job import Job
 from launch.record.rundir import RunDir
 from launch.submit import jobs

@@ -16,12 +16,12 @@ from plans import LAPTOP, plan
 
 from launch.backends.room import Nodes, Place, ThisMachine
 from launch.errors import Refusal
-from launch.plan.allocation import Allocation
 from launch.plan.request import Request
 from launch.plan.shape import Machine, refuse_too_many, runs_at_once
-from launch.plan.workload import Target
+from launch.plan.slurm.allocation import Allocation
+from launch.plan.target.workload import Target
 from launch.record.rundir import RunDir
-from launch.submit import study
+from launch.submit.study import folders, planning
 
 PROGRAM = """
 import glob, json, os, sys, time
@@ -98,7 +98,7 @@ def test_one_is_cancelled_alone_and_ctrl_c_ends_all(tmp_path: Path, program: Pat
 def on_gpus(folder: Path, program: Path, throttle: int, gpus: int, present: int, begun: int) -> list[dict]:
     """What four runs of a study say that take so many GPUs each, on a machine with so many; of which so many wait for
     each other."""
-    points = [study.Point(1, (), repeat, f"n1-r{repeat}") for repeat in (1, 3, 4, 5)]
+    points = [planning.Point(1, (), repeat, f"n1-r{repeat}") for repeat in (1, 3, 4, 5)]
     target = Target("script", str(program), (str(begun),))
     plans = [
         plan(here=LAPTOP, target=target, machine=Machine(4, present), gpus_per_node=gpus, ranks_per_node=1, name=point.name,
@@ -106,7 +106,7 @@ def on_gpus(folder: Path, program: Path, throttle: int, gpus: int, present: int,
         for point in points
     ]  # fmt: skip
     folder.mkdir()
-    study.write(folder, Request(throttle=throttle), points, plans)
+    folders.write(folder, Request(throttle=throttle), points, plans)
     env = environment(CUDA_VISIBLE_DEVICES=",".join(map(str, range(present))))
     env |= cards(*(f"GPU-{index}a" for index in range(present)))
     words = [sys.executable, "-m", "launch", "resume", folder, "--wait"]

@@ -8,7 +8,7 @@ import pytest
 
 from launch.errors import Refusal
 from launch.plan import site
-from launch.plan.walltime import walltime
+from launch.plan.slurm.walltime import walltime
 
 
 @pytest.mark.parametrize("name", site.names())

@@ -9,8 +9,8 @@ from plans import LAPTOP, plan
 
 from launch import errors
 from launch.errors import Refusal
-from launch.plan import workload
-from launch.plan.workload import Target
+from launch.plan.target import workload
+from launch.plan.target.workload import Target
 from launch.submit import describe
 
 LOCAL = ("--backend", "local", "--sample-hz", 0)

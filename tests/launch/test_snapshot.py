@@ -11,10 +11,10 @@ from plans import LAPTOP, plan, run_of
 from projects import git, launched, repository
 
 from launch.errors import Refusal
-from launch.plan.workload import Target
-from launch.record import code, snapshot, sources
+from launch.plan.target.workload import Target
+from launch.record.code import compare, patch, snapshot, sources
+from launch.record.code.tree import refuse_too_large
 from launch.record.rundir import RunDir
-from launch.record.tree import refuse_too_large
 
 PROGRAM = """
 import inspect, multiprocessing, os, pathlib, sys
@@ -163,11 +163,11 @@ def test_what_is_copied_and_what_is_linked(tmp_path: Path):
     (tree,) = record["trees"]
     assert f"with sub at {git(library, 'rev-parse', 'HEAD')[:8]}" in tree["notes"]
     (project / "new.py").unlink()
-    changes = snapshot.changes(run)
+    changes = compare.changes(run)
     assert changes is not None and changes.files == ["new.py"]
     os.utime(project / "train.py")  # a new time is no change
     (project / "new.py").write_text("")
-    assert snapshot.changes(run) == ([], record["hash"], True)
+    assert compare.changes(run) == ([], record["hash"], True)
 
 
 def test_a_worktree_an_ignored_script_and_a_library_in_another_repository(tmp_path: Path):
@@ -239,7 +239,7 @@ def test_a_program_finds_what_lies_beside_its_folder(tmp_path: Path, is_reposito
     )
     done = launched(tmp_path, "--backend", "local", "--sample-hz", 0, "--name", "t", own / "train.py")
     assert done.returncode == 0 and "lib/mine.py data" in done.stderr, done.stdout + done.stderr
-    assert not snapshot.written(RunDir(tmp_path / "runs/t"))
+    assert not compare.written(RunDir(tmp_path / "runs/t"))
     assert launched(tmp_path, "rm", "--yes", "t").returncode == 0 and (project / "data" / "set").exists()
 
 
@@ -271,7 +271,7 @@ def test_an_edit_in_the_second_of_the_commit_is_in_the_patch(tmp_path: Path):
     os.utime(index, ns=(second + 1000, second + 1000))
     (project / "train.py").write_text("VALUE = 'v2'")  # as long as before
     os.utime(project / "train.py", ns=(second + 2000, second + 2000))
-    code.keep(tmp_path / "code.patch", str(project))
+    patch.keep(tmp_path / "code.patch", str(project))
     assert "+VALUE = 'v2'" in (tmp_path / "code.patch").read_text()
 
 
@@ -289,7 +289,7 @@ def test_pipes_and_broken_links_beside_the_code_hold_nothing_up(tmp_path: Path):
     snapshot.write(run.path, "code", found, True)
     (tmp_path / "train.py").unlink()
     os.mkfifo(tmp_path / "train.py")
-    changes = snapshot.changes(run)
+    changes = compare.changes(run)
     assert changes is not None and changes.files == ["train.py"]
 
 
@@ -316,7 +316,7 @@ def test_an_executable_is_watched_with_its_repository(tmp_path: Path):
     assert snapshot.write(run.path, "code", code, True)["snapshot"] is False and snapshot.copies(run) == []
     (project / "data" / "solver").write_bytes(b"\x7fElf")
     (project / "case").write_text("cells = 2")
-    changes = snapshot.changes(run)
+    changes = compare.changes(run)
     assert changes is not None and changes.files == ["case", "data/solver"]
     on_path = sources.of(dataclasses.replace(planned, workload="mpi_solver"), tmp_path)
     assert on_path.trees[0].root == str(project) and "found on the nodes" in on_path.notes[0]

@@ -13,12 +13,13 @@ from launched import Launched, facts, launch, until
 from plans import CLUSTER, EIGHT_CORES, NOON
 
 from launch.errors import Refusal
-from launch.plan import sweep, workload
+from launch.plan import sweep
 from launch.plan.request import Request
+from launch.plan.target import workload
 from launch.record.files import read_json, read_lines
 from launch.record.rundir import RunDir
 from launch.record.writing import publish
-from launch.submit import study
+from launch.submit.study import planning
 
 
 @given(
@@ -27,17 +28,17 @@ from launch.submit import study
     st.integers(1, 4),
 )
 def test_every_combination_is_made_as_often_as_asked(nodes: list[int], values: list[str], repeats: int):
-    found = study.points(sweep.from_words([f"lr={','.join(values)}"], nodes), repeats)
+    found = planning.points(sweep.from_words([f"lr={','.join(values)}"], nodes), repeats)
     assert len(found) == len(nodes) * len(values) * repeats == len(set(found))
     # All points once before any a second time, so that a study that is cut short has all points.
     assert {(p.nodes, p.values) for p in found[: len(nodes) * len(values)]} == {(p.nodes, p.values) for p in found}
 
 
 def test_names_of_runs_are_names_of_folders():
-    found = study.points(sweep.from_words(["path=/a/b,../c", "lr=1e-3,2e-3"], None), 1)
+    found = planning.points(sweep.from_words(["path=/a/b,../c", "lr=1e-3,2e-3"], None), 1)
     assert [point.name for point in found][:2] == ["n1-path_a_b-lr1e-3-r1", "n1-path_a_b-lr2e-3-r1"]
     alike = sweep.from_words([f"a=1/2,1_2,[1],(1),{'x' * 99},{'x' * 100}", "password=hunter2"], [16])
-    assert [point.name for point in study.points(alike, 2)][:6] == [
+    assert [point.name for point in planning.points(alike, 2)][:6] == [
         f"n16-a{label}-password_secret{number}-r1" for label in ("1_2", "_1", "x" * 47) for number in ("", "-2")
     ]
 
@@ -87,7 +88,7 @@ def test_axes(text: str, expected: list[str]):
 )
 def test_what_is_no_study_is_refused(asked: dict, said: str):
     with pytest.raises(Refusal, match=said):
-        study.points(sweep.from_words(asked.get("array", ()), asked.get("nodes")), asked.get("repeats", 1))
+        planning.points(sweep.from_words(asked.get("array", ()), asked.get("nodes")), asked.get("repeats", 1))
 
 
 @pytest.mark.parametrize(
@@ -105,7 +106,7 @@ def test_a_study_that_is_too_large_is_refused_by_its_count(array: tuple[str, ...
     resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, limit[1]))  # to expand it would take far more
     try:
         with pytest.raises(Refusal, match="runs is too large: 100,000 are the most"):
-            study.points(sweep.from_words(array, None), repeats)
+            planning.points(sweep.from_words(array, None), repeats)
     finally:
         resource.setrlimit(resource.RLIMIT_AS, limit)
 
@@ -117,8 +118,8 @@ def test_the_name_of_an_axis_is_that_of_an_option(name: str):
 
 
 def plans(asked: Request, target: workload.Target) -> list:
-    found = study.points(sweep.from_words(asked.sweep, asked.nodes), asked.repeats)
-    return study.plans(asked, target, found, CLUSTER, EIGHT_CORES, NOON)
+    found = planning.points(sweep.from_words(asked.sweep, asked.nodes), asked.repeats)
+    return planning.plans(asked, target, found, CLUSTER, EIGHT_CORES, NOON)
 
 
 def test_strong_scaling_holds_the_global_batch_and_the_learning_rate(monkeypatch: pytest.MonkeyPatch):
@@ -143,11 +144,11 @@ def test_the_budget_counts_gpus():
     asked = Request(nodes=(1, 2), repeats=3, time="30", gpus_per_node=4, budget=17.9)
     tiny = workload.find("tiny", [])
     made = plans(asked, tiny)
-    assert study.cost(made) == (3 * (1 + 2) * 4 * 0.5, "GPU-hours")
+    assert planning.cost(made) == (3 * (1 + 2) * 4 * 0.5, "GPU-hours")
     with pytest.raises(Refusal, match=r"6 runs take up to 18 GPU-hours, more than --budget 17.9"):
-        study.refuse_beyond_budget(made, asked.budget)
+        planning.refuse_beyond_budget(made, asked.budget)
     with pytest.raises(Refusal, match="give --time"):
-        study.refuse_beyond_budget(plans(dataclasses.replace(asked, time=None), tiny), 1)
+        planning.refuse_beyond_budget(plans(dataclasses.replace(asked, time=None), tiny), 1)
 
 
 def test_a_dry_run_shows_the_points_and_makes_nothing(tmp_path: Path):

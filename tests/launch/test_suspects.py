@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from launch.node.suspects import judged, verdict
+from launch.node.hang.suspects import judged, verdict
 from launch.record.rundir import RunDir
 
 

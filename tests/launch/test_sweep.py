@@ -15,12 +15,15 @@ from plans import CLUSTER, EIGHT_CORES, NOON
 
 from launch.cli import definition
 from launch.errors import Refusal
-from launch.plan import sweep, workload
+from launch.plan import sweep
 from launch.plan.plan import Plan
 from launch.plan.request import Request
-from launch.plan.workload import Target
+from launch.plan.target import workload
+from launch.plan.target.workload import Target
 from launch.record.files import read_json
-from launch.submit import order, study, workflow
+from launch.submit import order
+from launch.submit.study import planning
+from launch.submit.workflow import workflow
 
 PROGRAM = "/home/u/program.py"
 
@@ -28,9 +31,9 @@ PROGRAM = "/home/u/program.py"
 def plans(sweeps: list[str], arguments: list[str], target: Target | None = None, **asked) -> list[Plan]:
     """The plan of each point of a study of a program."""
     request = Request(**asked)
-    found = study.points(sweep.from_words(sweeps, request.nodes), request.repeats)
+    found = planning.points(sweep.from_words(sweeps, request.nodes), request.repeats)
     target = target or Target("script", PROGRAM, tuple(arguments))
-    return study.plans(request, target, found, CLUSTER, EIGHT_CORES, NOON)
+    return planning.plans(request, target, found, CLUSTER, EIGHT_CORES, NOON)
 
 
 def received(sweeps: list[str], arguments: list[str], **asked) -> list[list[str]]:
@@ -168,7 +171,9 @@ anything = st.text(st.characters(exclude_characters="\0", exclude_categories=("C
 @settings(deadline=None, max_examples=100)
 @given(st.lists(anything, min_size=1, max_size=4, unique=True), st.integers(1, 64))
 def test_a_name_is_that_of_a_folder_and_tells_points_apart(texts: list[str], nodes: int):
-    found = study.points(sweep.Axes(steps=({"nodes": (str(nodes),)}, {"x": tuple(texts)}, {"token": tuple(texts)})), 2)
+    found = planning.points(
+        sweep.Axes(steps=({"nodes": (str(nodes),)}, {"x": tuple(texts)}, {"token": tuple(texts)})), 2
+    )
     names = {point.name for point in found}
     assert len(names) == len(found) == 2 * len(texts) ** 2
     assert all(re.fullmatch(r"n[0-9]+-[A-Za-z0-9._+-]{1,200}-r[12]", name) for name in names)

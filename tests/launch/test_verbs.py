@@ -29,7 +29,7 @@ from launch.plan.request import Request
 from launch.record.job import Job
 from launch.record.rundir import RunDir
 from launch.record.writing import append_line, publish_json
-from launch.submit import states
+from launch.submit import judging, places, states
 
 STATES = {
     "planned", "queued", "running", "done", "stopped", "failed", "timeout", "cancelled", "lost", "unknown", "damaged", "unreadable",
@@ -117,7 +117,7 @@ STOPPED = {"event": "ended", "submission": 1, "attempt": 1, "outcome": "stopped"
     ],
 )
 def test_what_a_run_has_noted(events: list[dict], done: bool, state: str, reason: str):
-    assert states.recorded(events, done) == (state, reason)
+    assert judging.recorded(events, done) == (state, reason)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_what_the_scheduler_says_of_it(noted: str, status: Status | None, state:
         id="7",
         state="submitted",
     )
-    assert states.judge(noted, job, status) == (state, reason)
+    assert judging.judge(noted, job, status) == (state, reason)
 
 
 def test_how_far_and_how_fast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -254,7 +254,7 @@ def test_no_damaged_file_keeps_the_others_from_being_seen(whole: Path, data: st.
             _changed(path, data.draw)
         else:
             DAMAGE.get(kind, _pipe)(path)
-        known, _ = states.look(states.find([copied]))
+        known, _ = states.look(places.find([copied]))
         assert [one.path.name for one in known] == ["a", "b", "c"]
         assert {one.state for one in known} <= STATES
         others = {one.path.name: one.state for one in known if one.path not in path.parents}
@@ -296,7 +296,7 @@ def test_runs_of_a_folder_in_natural_order(tmp_path: Path):
     for name in ("runs/n10", "runs/n2", "runs/study/p1", "runs/.hidden"):
         record(tmp_path / name, [])
     (tmp_path / "runs" / "n2" / "logs" / "run.json").write_text("")  # within a run none is looked for
-    found = states.find([tmp_path / "runs", tmp_path / "runs" / "n2"])
+    found = places.find([tmp_path / "runs", tmp_path / "runs" / "n2"])
     assert [str(path.relative_to(tmp_path / "runs")) for path in found] == ["n2", "n10", "study/p1"]
 
 

@@ -14,7 +14,8 @@ from plans import plan
 from launch.backends import slurm_script
 from launch.record.rundir import RunDir
 from launch.record.writing import publish
-from launch.submit import jobs, stages
+from launch.submit import jobs
+from launch.submit.workflow import stages
 
 PROGRAM = """
 import os, sys, time

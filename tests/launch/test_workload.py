@@ -10,9 +10,9 @@ from plans import EIGHT_CORES, LAPTOP, NOON
 
 import launch
 from launch.errors import Refusal
-from launch.plan import modules, workload
 from launch.plan.request import Request
 from launch.plan.resolve import resolve
+from launch.plan.target import modules, workload
 
 WORKLOAD = """
 from dataclasses import dataclass

@@ -9,12 +9,14 @@ import pytest
 from plans import NOON, SCRIPT
 
 from launch.errors import Refusal
-from launch.plan import site, workload
+from launch.plan import site
 from launch.plan.request import Request
 from launch.plan.shape import Machine
 from launch.plan.sweep import from_words
-from launch.submit import order, workflow
+from launch.plan.target import workload
+from launch.submit import order
 from launch.submit.order import Order
+from launch.submit.workflow import workflow
 
 LOGIN = Machine(cores=8, gpus=0)
 TRAINING = workload.find("tiny", [])

@@ -8,9 +8,9 @@ import pytest
 import studies
 
 from launch.errors import Refusal
+from launch.record.performance.steps import StepReader, reported
 from launch.record.rundir import RunDir
-from launch.record.steps import StepReader, reported
-from launch.submit import scaling_table
+from launch.submit.study import scaling_table
 from profiling.cli import export, inputs, mllog, predict, report, summary, watch
 from profiling.study import runs, steps
 

@@ -17,7 +17,7 @@ from nvml import cards
 from plans import LAPTOP, plan, run_of
 
 from launch.plan.shape import Machine
-from launch.plan.workload import Target
+from launch.plan.target.workload import Target
 from launch.record.files import read_lines
 from launch.record.rundir import RunDir
 from profiling.cli import overview

@@ -16,7 +16,7 @@ from launched import ROOT
 from plans import LAPTOP, plan, run_of
 
 from launch.plan.shape import Machine
-from launch.plan.workload import Target
+from launch.plan.target.workload import Target
 from launch.record.rundir import RunDir
 from launch.record.writing import append_line, publish_json
 from profiling.__main__ import main

@@ -16,9 +16,9 @@ from hangs import FIT
 from launched import ROOT, launch
 from mpi_program import MPICC
 
-from launch.record.hang import usual_step
+from launch.record.failures.hang import usual_step
 from launch.record.rundir import RunDir
-from launch.submit import study
+from launch.submit.study import folders
 
 TIMEOUT_S = 6
 
@@ -108,7 +108,7 @@ def tried(folder: Path, name: str, repeats: int) -> tuple[int, int, int]:
         "--sample-hz=0",
     )
     done = launch("--runs", folder, "--name=r", *options, *words, wait=3600)
-    runs = study.runs_in(folder / "r") if (folder / "r").exists() else []
+    runs = folders.runs_in(folder / "r") if (folder / "r").exists() else []
     hung = [run for run in runs if any(event.get("reason") == "hung" for event in run.events("ended"))]
     bad = [run for run in runs if run.result() is None and run not in hung]
     steps = [found.seconds for run in runs if (found := usual_step(run))]

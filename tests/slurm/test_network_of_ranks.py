@@ -8,7 +8,7 @@ from slurm.fixtures import Cluster
 
 from launch.record import network
 from launch.record.rundir import RunDir
-from launch.submit import used
+from launch.submit.advice import used
 
 PROGRAM = '''
 import os, sys, time

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from launch.errors import Refusal
 from launch.plan import options
 from launch.record.files import read_json
-from launch.submit.study import INDEX, runs_in
+from launch.record.study import INDEX
+from launch.submit.study.folders import runs_in
 
 
 class Finished(NamedTuple):

@@ -23,7 +23,7 @@ from tensorboard.plugins.image.metadata import create_summary_metadata as of_ima
 from tensorboard.plugins.scalar.metadata import create_summary_metadata as of_scalar
 from tensorboard.util import tensor_util
 
-from launch.record.rundir import INDEX
+from launch.record.study import INDEX
 from launch.record.writing import publish
 from workloads.training.api import Workload
 

@@ -1,4 +1,4 @@
-"""The pulse of a rank: what the watcher for hangs (launch/node/watch.py) sees of it, if --hang-timeout is given.
+"""The pulse of a rank: what the watcher for hangs (launch/node/hang/watch.py) sees of it, if --hang-timeout is given.
 
 It is one line in memory that the rank shares with the watcher: step, count, strict, phase. The count grows with each
 beat, and when a phase begins or ends. If strict is 1, only beats are signs of life. If it is 0, so are CPU use,

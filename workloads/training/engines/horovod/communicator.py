@@ -16,7 +16,7 @@ import numpy as np
 from rankloop import _pulse
 
 from launch.errors import Refusal
-from launch.node import rendezvous
+from launch.node.meeting import rendezvous
 from launch.node.rank import Rank
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from jax._src import api
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from launch.errors import Refusal
-from launch.node import rendezvous
+from launch.node.meeting import rendezvous
 from launch.node.rank import Rank
 
 if TYPE_CHECKING:

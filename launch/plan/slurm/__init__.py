@@ -1,0 +1,1 @@
+"""What Slurm writes and sets: walltimes, lists of hosts, the variables of a job, the job around the launcher."""

@@ -1,0 +1,1 @@
+"""The code of a run: found, copied, compared, and the changes that are in no commit."""

@@ -1,0 +1,92 @@
+"""The failure of a rank: what its error shows about the cause, and what to do about it."""
+
+import re
+from typing import NamedTuple
+
+from launch.record.contents import FirstFailure
+
+# What other ranks report when one has gone: never the cause if there is another error.
+_CASCADE = re.compile(
+    r"Horovod has been shut ?down|HorovodInternalError|Connection (closed|reset) by peer|Gloo|NCCL (timeout|watchdog)|"
+    r"Socket closed|ncclSystemError|SIGTERM|did not start within|cannot reach rank .*refused|MPI_ERR_PROC_FAILED",
+    re.IGNORECASE,
+)
+
+NODE_FAILURE = "node failure"
+"""The error of a rank whose node Slurm has lost."""
+
+# As the driver (Xid 79 and others), NVML and the CUDA runtime name it.
+_BROKEN_GPU = (
+    r"fallen off the bus|GPU is lost|uncorrectable ECC|ECC_UNCORRECTABLE|\bXid\b|is/are busy or unavailable|"
+    r"Driver/library version mismatch"
+)
+
+# As srun and slurmstepd, Python, and PyTorch on a CPU name it:  srun: error: node3: task 2: Out Of Memory
+OUT_OF_MEMORY = re.compile(r"Out Of Memory|oom.?kill|\bMemoryError\b|can't allocate memory", re.IGNORECASE)
+OF_THE_GPU = re.compile(r"CUDA|HIP|\bGPU\b|cuBLAS|cuDNN|NCCL")
+
+# The parts in braces are for workloads: other programs may not have these options.
+_KNOWN = (
+    (NODE_FAILURE, "Slurm has lost the node: go on without it (resume --exclude-bad-nodes)"),
+    (r"NCCL talks over TCP", "have NCCL find its network: on Slingshot load the site's aws-ofi-nccl plugin; on "
+        "InfiniBand look in the environment for NCCL_NET, NCCL_IB_DISABLE and NCCL_IB_HCA"),
+    (r"Job credential expired", "srun could not start the ranks on a node, which answered late or has another clock: "
+        "start it again with resume, and tell the site if it happens again"),
+    (r"ended by (SIGKILL|Out Of Memory)|oom.?kill", "killed from outside: often the out-of-memory killer; see dmesg "
+        "or the job's memory limit, and use fewer ranks on a node{ or a smaller --batch}"),
+    (r"ResourceExhausted|out of memory|OOM when|MemoryError", "out of memory: use fewer ranks on a node{, or a "
+        "smaller --batch}"),
+    (r"Diverged|loss is (nan|inf)|not finite", "{the training diverged: lower --lr, lengthen --warmup, or use "
+        "--lr-scaling sqrt; resume continues from the last checkpoint}"),
+    (r"No module named|ModuleNotFoundError", "a package is missing for the Python of the ranks, which is the one that "
+        "runs rankloop: install it there, or start the rankloop that is installed beside it; see rankloop doctor, and "
+        "the modules of the site"),
+    (r"No space left|Disk quota", "no room on the disk: free some, or give another --runs"),
+    (r"gloo::\w*(Exception|NotMet)", "another program has connected to a port at which the ranks wait for each other, "
+        "or one of them has gone: start it again with resume; a network_interface (site file) that only the nodes "
+        "share keeps others out"),
+    (r"No route to host|cannot reach rank|no interface", "the nodes do not reach each other: name the right "
+        "network_interface in the site file"),
+    (r"\bPMIx?\b|was not built with SLURM|MPI type|right --mpi", "MPI and srun do not understand each other: see mpi "
+        "in the site file, and srun --mpi=list"),
+    (_BROKEN_GPU, "a GPU of this node, or its driver, is broken: go on without the node (resume --exclude-bad-nodes), "
+        "and tell the site"),
+    (r"SIGSEGV|SIGBUS|SIGILL|Illegal instruction", "a crash in compiled code: see the stack in the node's log; a "
+        "package built for another machine is a common cause"),
+)  # fmt: skip
+
+
+class Failure(NamedTuple):
+    """The first failure of an attempt."""
+
+    rank: int
+    node: int | None
+    host: str
+    error: str  # one line: exception, exit status or signal
+    traceback: str = ""
+    time: float | None = None
+    refused: bool = False  # bad input: nothing broke
+
+
+def failure_of(record: FirstFailure) -> Failure:
+    """A failure as recorded, perhaps by another version of the toolkit."""
+    traceback, refused = record.get("traceback") or "", bool(record.get("refused"))
+    return Failure(
+        record["rank"], record.get("node"), record["host"], record["error"], traceback, record.get("time"), refused
+    )
+
+
+def is_cascade(error: str) -> bool:
+    """Whether an error is one that ranks report when another one has gone."""
+    return _CASCADE.search(error) is not None
+
+
+def is_of_the_node(error: str) -> bool:
+    """Whether an error is the node's, whatever program runs on it."""
+    return error == NODE_FAILURE or re.search(_BROKEN_GPU, error, re.IGNORECASE) is not None
+
+
+def suggestion(error: str, workload: bool) -> str:
+    """What to do about an error of a workload or another program; empty if not known."""
+    advice = next((advice for pattern, advice in _KNOWN if re.search(pattern, error, re.IGNORECASE)), "")
+    return re.sub(r"\{(.*?)\}", r"\1" if workload else "", advice)

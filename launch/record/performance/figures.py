@@ -1,0 +1,154 @@
+"""The figures of merit of a run, and the throughput from them."""
+
+import contextlib
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from launch.errors import Refusal
+from launch.plan import figures, patterns
+from launch.plan.figures import Figure, Scaling
+from launch.plan.plan import Plan
+from launch.record.contents import PlanRecord, Result
+from launch.record.files import Unreadable
+from launch.record.performance import printed
+from launch.record.rundir import RunDir
+
+UNIT = "examples/s"
+"""The default unit of a throughput, for steps that count their examples."""
+UNCOUNTED: dict[str, str] = {"weak": "rank-steps/s", "strong": "steps/s"}
+"""The units for steps that count none: steps per rank (weak scaling) or of all ranks together (strong)."""
+
+SEARCH_S = 60.0  # the time limit for finding a figure
+_GLANCE, _GLANCE_S = 65536, 0.2  # bytes of a log, and seconds, for a look at what a run has reached so far
+
+
+class Throughput(NamedTuple):
+    """The throughput of all ranks of a run together."""
+
+    value: float
+    unit: str
+    work: float | None = None  # the work whose speed this is, if it is a speed and the work is reported
+
+
+def result(run: RunDir, plan: Plan, recorded: Result, begins: Sequence[int]) -> Result:
+    """What is known of a program's run that has ended well.
+
+    Parameters
+    ----------
+    run : RunDir
+        The run.
+    plan : Plan
+        Its plan, with the figures to look for.
+    recorded : Result
+        What its steps show.
+    begins : sequence of int
+        For each node, the bytes of its log that belong to earlier attempts; empty if there are none.
+    """
+    metrics: dict[str, Any] = dict(recorded.get("metrics") or {})
+    units: dict[str, str] = {}
+    troubles = list(recorded.get("troubles") or [])
+    for name, figure in plan.fom.items():
+        try:
+            with patterns.within(SEARCH_S):
+                found = printed.find(run, name, figure, plan.nodes, plan.ranks_per_node, begins)
+        except printed.NotFound as why:
+            troubles.append(f"{name}: {why}")
+            continue
+        except TimeoutError:
+            troubles.append(
+                f"{name}: what the ranks printed could not be looked through in {SEARCH_S:g} s: make its pattern "
+                "simpler"
+            )
+            continue
+        except Refusal as error:  # also for a pattern that was changed in run.json: the end must be recorded
+            troubles.append(f"{name}: {getattr(error, 'reason', error)}")
+            continue
+        metrics[name] = found.value
+        if found.value <= 0 and figure["kind"] in (*figures.OF_THE_RUN, "work"):
+            troubles.append(f"{name}: {found.value:g} is not above 0, so nothing is made of it")
+        if found.unit:
+            units[name] = found.unit
+    known: Result = {**recorded}
+    if metrics:
+        known["metrics"] = metrics
+    if units:
+        known["units"] = units
+    if troubles:
+        known["troubles"] = troubles
+    if made := throughput(plan.fom, known, plan.scaling, plan.size):
+        known.pop("throughput_examples_per_s", None)
+        known |= {"throughput": made.value, "unit": made.unit}
+        if made.work is not None:
+            known["work"] = made.work
+    return known
+
+
+def so_far(run: RunDir, plan: PlanRecord) -> Throughput | None:
+    """The throughput that a run under way has printed last, on its first node; None if a quick look finds none."""
+    for name, figure in (plan.get("fom") or {}).items():
+        if figure["kind"] not in ("rate", "speed") or "ranks" in figure:
+            continue
+        with contextlib.suppress(printed.NotFound, TimeoutError, Unreadable, OSError), patterns.within(_GLANCE_S):
+            before = next((event.get("logs", []) for event in reversed(run.events("started"))), [])
+            begin = max(os.stat(run.node_log(0)).st_size - _GLANCE, *before[:1], 0)
+            found = printed.find(run, name, figure, 1, plan["ranks_per_node"], [begin])
+            return Throughput(found.value, found.unit or printed.NO_UNIT)
+    return None
+
+
+def throughput(asked: Mapping[str, Figure], known: Result, scaling: Scaling, ranks: int) -> Throughput | None:
+    """The throughput from the figures of a run; None if they give none.
+
+    For a rate it is the rate, for a speed the speed. A time is that of the work if there is a figure for it, else that
+    of one problem: one per run, or in weak scaling one per rank.
+
+    Parameters
+    ----------
+    asked : dict of str to Figure
+        The figures that were looked for.
+    known : Result
+        The figures that were found, as metrics and units.
+    scaling : "weak" or "strong"
+        The scaling of the study.
+    ranks : int
+        Of the run.
+    """
+    units = known.get("units") or {}
+    positive = {name: value for name, value in (known.get("metrics") or {}).items() if _is_positive(value)}
+    work = next((name for name in figures.names(asked, ["work"]) if name in positive), None)
+    amount = None if work is None else positive[work]
+    for name in figures.names(asked, figures.OF_THE_RUN):
+        if name not in positive:
+            continue
+        value, kind = positive[name], asked[name]["kind"]
+        unit = units.get(name, "s" if kind == "time" else printed.NO_UNIT)
+        if kind == "rate":
+            return Throughput(value, unit)
+        if kind == "speed":
+            return Throughput(value, unit, amount)
+        of_one, slash, part = unit.partition("/")
+        if slash:  # the time for part of the problem, as in s/step: its inverse is a speed
+            return Throughput(1 / value, f"{part}/{of_one}", amount)
+        if work is not None and amount is not None:
+            return Throughput(amount / value, f"{units.get(work, work)}/{unit}")
+        return Throughput(*of_time(value, unit, scaling, ranks))
+    return None
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, int | float) and 0 < value < math.inf
+
+
+def of_time(value: float, unit: str, scaling: str, ranks: int) -> tuple[float, str]:
+    """The throughput of a run that took this long and counted no work, and its unit."""
+    return (1 / value, f"runs/{unit}") if scaling == "strong" else (ranks / value, f"rank-runs/{unit}")
+
+
+def of_result(result: Result) -> Throughput | None:
+    """The throughput in a result: examples/s has a key of its own, any other is stored with its unit."""
+    if (rate := result.get("throughput_examples_per_s")) is not None:
+        return Throughput(rate, UNIT)
+    value = result.get("throughput")
+    return None if value is None else Throughput(value, result.get("unit", ""), result.get("work"))
