@@ -9,7 +9,7 @@ from pathlib import Path
 
 from launch import HOME
 from launch.errors import Refusal, command
-from launch.plan import modules
+from launch.plan.target import modules
 from launch.record.table import aligned
 
 
