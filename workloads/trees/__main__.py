@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import socket
 import sys
@@ -66,6 +67,8 @@ def main(argv: list[str]) -> int:
         from xgboost import collective
     except ImportError:
         raise Refusal(f"{sys.executable} has no XGBoost: pip install xgboost-cpu") from None
+    if args.compare and not importlib.util.find_spec("sklearn"):
+        raise Refusal(f"{sys.executable} has no scikit-learn: leave out --compare, or pip install scikit-learn")
     import numpy as np
 
     from workloads.trees import rows
@@ -169,19 +172,14 @@ def _compared(args: Options, share: Share, threads: int) -> dict[str, float]:
 
     from workloads.trees import rows
 
-    whole = rows.of_file(args.data, args.target, args.seed, 0, 1) if args.data else None
-    whole = whole or rows.of_function(share.total, args.seed, 0, 1)
+    if args.data:
+        whole = rows.of_file(args.data, args.target, args.seed, 0, 1)
+    else:
+        whole = rows.of_function(share.total, args.seed, 0, 1)
+    settings: dict[str, Any] = {"max_iter": args.rounds, "learning_rate": args.eta, "max_depth": args.depth}
+    settings |= {"max_leaf_nodes": None, "min_samples_leaf": 1, "l2_regularization": args.l2, "early_stopping": False}
     begun = time.perf_counter()
-    other = HistGradientBoostingRegressor(
-        max_iter=args.rounds,
-        learning_rate=args.eta,
-        max_depth=args.depth,
-        max_leaf_nodes=None,
-        min_samples_leaf=1,
-        l2_regularization=args.l2,
-        max_bins=min(args.bins, 255),
-        early_stopping=False,
-    )
+    other = HistGradientBoostingRegressor(max_bins=min(args.bins, 255), **settings)
     with threadpool_limits(threads):
         predicted = other.fit(*whole.mine).predict(whole.test.inputs)
     seconds = time.perf_counter() - begun
