@@ -1,14 +1,12 @@
 """XGBoost over ranks: the same trees whatever their number, and after a stop."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from launched import ROOT, Launched, launch, until
+import rankloop
+from launched import Launched, launch, until
 
 from launch.errors import Refusal
 from launch.record.rundir import RunDir
@@ -56,15 +54,13 @@ def test_a_run_that_is_cancelled_saves_its_trees(tmp_path: Path):
     assert saved.num_boosted_rounds() > 3
 
 
-def test_it_continues_from_the_trees_that_were_saved(tmp_path: Path):
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("LAUNCH_")}
-    environment["PYTHONPATH"] = f"{ROOT}:{ROOT / 'launch' / 'inside'}"
+def test_it_continues_from_the_trees_that_were_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """In this process, without the launcher."""
 
     def grown(folder: str, *rounds: int) -> np.ndarray:
-        (tmp_path / folder).mkdir()
+        monkeypatch.setattr(rankloop, "checkpoints", tmp_path / folder / "checkpoints", raising=False)
         for number in rounds:
-            command = [sys.executable, "-m", *SMALL, f"--rounds={number}"]
-            subprocess.run(command, cwd=tmp_path / folder, env=environment, check=True, timeout=100)
+            assert trees.main([*SMALL[1:], f"--rounds={number}"]) == 0
         return model(RunDir(tmp_path / folder))
 
     np.testing.assert_allclose(grown("halves", 8, 16), grown("whole", 16), atol=1e-4)
