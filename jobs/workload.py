@@ -6,7 +6,7 @@ The fields of Config are options of the command line. Put your data, network and
 from dataclasses import dataclass
 
 from launch.node.rank import Rank
-from workloads.training.api import Data, Training, Workload
+from workloads.api import Data, Training, Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,10 +1,14 @@
 """python -m launch [JOB OPTIONS] WORKLOAD [WORKLOAD OPTIONS]
 python -m launch [JOB OPTIONS] PROGRAM [ARGUMENTS]
+python -m launch [JOB OPTIONS] FILE.toml
+python -m launch VERB ...
 
-Run a workload or any program on many ranks: as processes of this machine, or as a Slurm job. Options before it belong
-to the job, what stands behind it is its own. A program is a path (train.py, ./a.out, run.sh), a module (-m
-package.module, or its name alone), or a name on PATH (-- hostname, or its name alone where it is no module's). In its
-place, jobs/NAME.toml may stand: a run, a study or a workflow that is defined in that file.
+Run a workload or any program on many ranks, as processes of this machine or as a Slurm job. Job options stand before
+its name; everything after the name belongs to the workload or program.
+
+  WORKLOAD   a module that follows the toolkit's contract, such as workloads.mnist
+  PROGRAM    a path (train.py, ./a.out, run.sh), a module (-m package.module), or a name on PATH (-- hostname)
+  FILE.toml  a run, a study or a workflow that is defined in a file, such as jobs/mnist_weak.toml
 """
 
 import contextlib
@@ -13,6 +17,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any, NoReturn
 
 from launch import PACKAGES, import_packages, save_time, streams
@@ -52,7 +57,10 @@ def main(argv: list[str]) -> int:
 
         print(version.text())
         return 0
-    given, rest = options.split(Request, argv)
+    try:
+        given, rest = options.split(Request, argv)
+    except options.UnknownOption as unknown:
+        raise misplaced().before(unknown, argv) from None
     if given.pop("help", False) or workload.asks_for_help(rest):
         print(usage(rest))
         return 0
@@ -62,10 +70,19 @@ def main(argv: list[str]) -> int:
     while True:
         try:
             return _launch(given, rest, now)
+        except options.UnknownOption as unknown:
+            raise misplaced().behind(unknown, rest) from None
         except Taken as refusal:
             if not refusal.folder.name.endswith(default_name("", now).removeprefix("run")):
                 raise  # the user has given this name
             now = datetime.datetime.now()  # others were started in the same second, maybe on other hosts
+
+
+def misplaced() -> ModuleType:
+    """What says where an option belongs, imported when it is needed."""
+    from launch.cli import misplaced
+
+    return misplaced
 
 
 def _launch(given: dict[str, Any], rest: list[str], now: datetime.datetime) -> int:
@@ -107,6 +124,9 @@ def _launch(given: dict[str, Any], rest: list[str], now: datetime.datetime) -> i
     if chosen:
         said = ", ".join(f"{name} {_said(value)}" for name, value in chosen.items())
         print(f"{'defaults':<14} {said} ({own.file})")
+    for note in dict.fromkeys(misplaced().note(each.target) for each in orders if each.target.arguments):
+        if note:
+            print(f"{'arguments':<14} {note}")
     print(planned.described(here, why), flush=True)
     planned.check()
     if asked.dry_run:
@@ -116,43 +136,42 @@ def _launch(given: dict[str, Any], rest: list[str], now: datetime.datetime) -> i
     if without_secrets(words) != words:
         # What the ranks are started with has to stand in run.json, so all that can be done is to say it.
         print(
-            "launch: a word of the command line looks like a secret: others on this machine can see it, and it stays "
-            "in run.json; give it in the environment, which the ranks inherit and no file of the run keeps",
+            "launch: a word of the command line looks like a secret: others on this machine can see it, and run.json "
+            "keeps it; put it into the environment instead, which the ranks inherit and no file of the run keeps",
             file=sys.stderr,
         )
     return start.start(planned, how)
 
 
 def usage(rest: list[str]) -> str:
-    """The help text; with a workload, its options too."""
+    """The help text. With a workload, its options come first, as they are what was asked for."""
+    from launch.cli import examples
     from launch.plan import option_help
 
-    text = [
-        str(__doc__).strip().replace("python -m launch", program()),
-        "",
-        "job options",
-        option_help.describe(Request),
-    ]
-    if rest:
-        if rest[0].endswith(DEFINITION):
-            _, orders = _ordered({}, rest[:1], datetime.datetime.now())
-            names = list(dict.fromkeys(each.target.name for each in orders if each.target.kind == "workload"))
-        else:
-            name = rest[rest[0] == "-m"]
-            names = [name] if workload.kind(name, VERBS) == "workload" else []
-        for name in names:
-            text += ["", f"options of {name}", option_help.describe(workload.config_class(name))]
-    else:
-        text += [
-            "",
-            f"workloads: {', '.join(workload.known())}; {command('WORKLOAD --help')} shows their options",
-        ]
-    text += ["", f"verbs: {program()} VERB ...; --help behind one shows its options", verbs.table()]
+    text = [str(__doc__).strip().replace("python -m launch", program())]
+    for name in _workloads(rest):
+        text.append(option_help.describe(workload.config_class(name), f"options of {name}, after its name"))
+    heading = "job options, before the name"
+    text.append(f"{heading}; [a default is in brackets]\n\n{option_help.describe(Request)}")
+    if not rest:
+        text.append(f"workloads ({command('WORKLOAD --help')} shows their options)\n  {', '.join(workload.known())}")
+        text.append(f"verbs ({command('VERB --help')} shows their options)\n{verbs.table()}")
     text += [
-        "",
-        "exit status: 0 done, 1 failed, 2 bad input, 3 submission refused, 4 stopped before the end, 130 interrupted",
+        "exit status\n  0 done, 1 failed, 2 bad input, 3 submission refused, 4 stopped before the end, 130 interrupted",
+        examples.of("WORKLOAD" if rest else ""),
     ]
-    return "\n".join(text)
+    return "\n\n".join(text)
+
+
+def _workloads(rest: list[str]) -> list[str]:
+    """The workloads among what is named: that one, or those of a definition."""
+    if not rest:
+        return []
+    if rest[0].endswith(DEFINITION):
+        _, orders = _ordered({}, rest[:1], datetime.datetime.now())
+        return list(dict.fromkeys(each.target.name for each in orders if each.target.kind == "workload"))
+    name = rest[rest[0] == "-m"]
+    return [name] if workload.kind(name, VERBS) == "workload" else []
 
 
 def _effective(values: dict[str, Any], orders: list[Order]) -> dict[str, Any]:

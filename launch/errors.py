@@ -62,11 +62,44 @@ def nearest(given: str, known: Iterable[str]) -> str:
 
 
 def near(given: str, known: Iterable[str]) -> str:
-    """Like `nearest`, but empty when none is near. For lists that hold only some of the names that may be meant."""
-    import difflib
+    """Like `nearest`, but empty when none is near. For lists that hold only some of the names that may be meant.
 
-    close = difflib.get_close_matches(given, sorted(known), n=1, cutoff=0.6)
-    return f"did you mean {close[0]!r}?" if close else ""
+    A name is near if a few typing errors lead to it, or if it has all words of what was given, or the reverse. Letters
+    in common are not enough: whoever types ``remove`` does not mean ``resume``.
+
+    >>> near("--node", ["--nodes", "--mode"]), near("--gpus", ["--gpus-per-node", "--runs"]), near("remove", ["resume"])
+    ("did you mean '--nodes'?", "did you mean '--gpus-per-node'?", '')
+    """
+    plain = _plain(given)
+    words = set(plain.split("-"))
+    found = []
+    for name in sorted(known):
+        other = _plain(name)
+        shorter, others = min(len(plain), len(other)), set(other.split("-"))
+        begins = plain.startswith(other) or other.startswith(plain) or other.endswith(f"/{plain}")
+        if (errors := _typing_errors(plain, other)) <= (shorter > 2) + (shorter > 5) + (shorter > 9):
+            found.append((0, errors, not begins, name))
+        elif shorter > 2 and (words <= others or others <= words) or shorter > 3 and begins:
+            found.append((1, not begins, False, name))
+    return f"did you mean {min(found)[-1]!r}?" if found else ""
+
+
+def _plain(name: str) -> str:
+    return name.lstrip("-").replace("_", "-").lower()
+
+
+def _typing_errors(one: str, other: str) -> int:
+    """How many letters are missing, too many, wrong, or exchanged with their neighbours."""
+    before: list[int] = []
+    last = list(range(len(other) + 1))
+    for row, letter in enumerate(one):
+        now = [row + 1]
+        for column, wanted in enumerate(other):
+            now.append(min(last[column] + (letter != wanted), last[column + 1] + 1, now[column] + 1))
+            if row and column and letter == other[column - 1] and one[row - 1] == wanted:
+                now[-1] = min(now[-1], before[column - 1] + 1)
+        before, last = last, now
+    return last[-1]
 
 
 def page(name: str) -> str:

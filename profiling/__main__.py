@@ -44,6 +44,17 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] in ([], ["-h"], ["--help"]):  # importing the launcher, for its end, takes ten times as long
+        from launch import streams
+
+        streams.escape()
+        try:
+            main(sys.argv[1:])
+            sys.stdout.flush()
+        except BrokenPipeError:  # the reader has seen enough: `| head`
+            streams.drop_output()
+        sys.exit(0)
+
     from launch.__main__ import entry
 
     entry(main)

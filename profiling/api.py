@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ from launch.plan.names import default_name
 from launch.plan.request import Request
 from launch.plan.sweep import axis
 from launch.submit import places, states
+from profiling.rows import Rows, dataframe
 
 if TYPE_CHECKING:
     import pandas  # type: ignore[import-not-found]
@@ -176,55 +177,12 @@ class Study:
         from profiling.cli import table
         from profiling.reporting import sweep_table
 
-        return _dataframe(sweep_table.of_runs(table.document(self.path)))
+        return dataframe(sweep_table.of_runs(table.document(self.path)))
 
     def cancel(self) -> None:
         """End its runs, so that they can be resumed; return when they have ended."""
         with contextlib.redirect_stdout(io.StringIO()):
             cancel.main([str(self.path)])
-
-
-class Rows(list[dict[str, Any]]):
-    """The rows of a table, one dict each. They display as the table that the command prints.
-
-    Parameters
-    ----------
-    rows : iterable of dict
-        The rows.
-    text : function
-        Returns the table for the terminal.
-    markdown : function, optional
-        Returns the table in Markdown, for notebooks.
-    """
-
-    def __init__(
-        self, rows: Iterable[dict[str, Any]], text: Callable[[], str], markdown: Callable[[], str] | None = None
-    ) -> None:
-        super().__init__(rows)
-        self._text, self._markdown = text, markdown or (lambda: f"```\n{text()}\n```")
-
-    def __repr__(self) -> str:
-        return self._text()
-
-    def _repr_markdown_(self) -> str:
-        return self._markdown()
-
-    def to_dataframe(self) -> pandas.DataFrame:
-        """The rows as a pandas DataFrame; pandas has to be installed."""
-        return _dataframe(self)
-
-
-def _dataframe(rows: Iterable[Mapping[str, Any]]) -> pandas.DataFrame:
-    """Rows as a pandas DataFrame. An interval becomes two columns; a column of numeric texts becomes numbers."""
-    try:
-        import pandas  # type: ignore[import-not-found]
-    except ModuleNotFoundError:
-        raise Refusal(f"to_dataframe() needs pandas: {sys.executable} -m pip install pandas") from None
-    frame = pandas.json_normalize(list(rows), sep="_")
-    for name in frame.select_dtypes(exclude="number").columns:
-        with contextlib.suppress(ValueError, TypeError):
-            frame[name] = pandas.to_numeric(frame[name])
-    return frame
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Numbers as text, and rows of values as the cells of a table."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -31,9 +32,37 @@ def span(low: float, high: float, form: Form = number) -> str:
     return f"[{form(low)}, {form(high)}]"
 
 
+def within(low: float, high: float, factor: float = 1.0, suffix: str = "") -> Form:
+    """How a number with this interval is written, and its bounds: to the digit that half the interval leaves known.
+
+    Of half the interval one digit is kept, or two if it begins with 1 to 3.5, as the Particle Data Group rounds errors;
+    in all two digits at least, as the lower end of a wide interval needs, and seven at most. ``factor`` and ``suffix``
+    are from the unit of the values to that which is shown.
+    """
+    half, largest = factor * abs(high - low) / 2, factor * max(abs(low), abs(high))
+    if not (0 < half < math.inf and 1e-6 < largest < 1e12):
+        return lambda value: f"{number(factor * value)}{suffix}"
+    digits = min(-math.floor(math.log10(half / 3.55)), 6 - math.floor(math.log10(largest)))
+
+    def form(value: float) -> str:
+        shown = factor * value
+        least = 1 - math.floor(math.log10(abs(shown))) if shown else digits
+        own = max(digits, min(least, 9))
+        return f"{round(shown, own) + 0.0:.{max(own, 0)}f}{suffix}"
+
+    return form
+
+
 def plural(count: int, noun: str) -> str:
     """A number of things."""
     return f"{count} {noun}{'s' * (count != 1)}"
+
+
+def counted(count: int, works: str) -> str:
+    """A number of what works, which is named in the plural: ranks, GPUs, processes."""
+    return (
+        f"{count} {works}" if count != 1 else f"1 {works.removesuffix('es') if works.endswith('sses') else works[:-1]}"
+    )
 
 
 def value(key: str, form: Form = number) -> Form:
@@ -44,6 +73,15 @@ def value(key: str, form: Form = number) -> Form:
 def bounds(low: str, high: str, form: Form = number) -> Form:
     """A cell: the interval between the values of two keys of its row."""
     return lambda row: span(row[low], row[high], form)
+
+
+def estimate(key: str, low: str, high: str, factor: float = 1.0, suffix: str = "") -> tuple[Form, Form]:
+    """Two cells: the value of a key of its row, and the interval between two others, in digits as of `within`."""
+
+    def form(row: Any) -> Form:
+        return within(row[low], row[high], factor, suffix)
+
+    return lambda row: form(row)(row[key]), lambda row: span(row[low], row[high], form(row))
 
 
 def cells(columns: Sequence[tuple[str, Form]], rows: Iterable[Any]) -> tuple[list[str], list[list[str]]]:

@@ -1,4 +1,8 @@
-"""The documentation as a site."""
+"""The documentation as a site, and the commands of its tutorial and how-to pages.
+
+A block ``sh`` is run, one with a ``title`` is written into a file of that name, in the order of the page and in one
+folder. A block ``console`` is not run: the text above it says where it was.
+"""
 
 import os
 import re
@@ -6,7 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([ROOT / "docs" / "tutorial.md", *(ROOT / "docs" / "howto").glob("*.md")])
+_BLOCK = re.compile(r"^```(\w+)(?: title=\"([\w.]+)\")?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 def test_the_site_is_built_without_a_warning_and_needs_no_network(tmp_path: Path):
@@ -28,3 +36,48 @@ def test_the_site_is_built_without_a_warning_and_needs_no_network(tmp_path: Path
     ]
     assert not fetched
     assert "--max-attempts" in pages[Path("options.html")] and "stop_requested" in pages[Path("api.html")]
+
+
+def test_each_question_has_a_page_that_says_what_is_run():
+    listed = re.findall(r"\]\((\w+\.md)\)", (ROOT / "docs" / "howto" / "index.md").read_text())
+    assert sorted(listed) == sorted(page.name for page in PAGES if page.parent.name == "howto" and page.stem != "index")
+    for page in PAGES:
+        text = page.read_text()
+        for block in _BLOCK.finditer(text):
+            language, title, _ = block.groups()
+            assert title or language in ("sh", "console"), f"{page.name}: {block[0]}"
+            above = text[: block.start()].rstrip().rpartition("\n\n")[2]
+            assert language != "console" or re.search(r"\bnot run|no test runs|was run on", above), (
+                f"{page.name}: {above}"
+            )
+        if page.parent.name == "howto" and page.stem != "index":
+            assert text.startswith(("# How ", "# Where ", "# What ")) and len(text.split()) < 450, page.name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if "```sh" in page.read_text()], ids=lambda page: page.stem)
+def test_the_commands_of_a_page_run(page: Path, tmp_path: Path):
+    command = tmp_path / "bin" / "rankloop"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT}/launch/inside/rankloop/__main__.py "$@"\n')
+    command.chmod(0o755)
+    folder = tmp_path / "work"
+    folder.mkdir()
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("LAUNCH_", "SLURM_", "RANKLOOP_"))
+    }
+    env = kept | {
+        "PATH": os.pathsep.join([str(command.parent), str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "launch" / "inside")]),
+        "XDG_CONFIG_HOME": str(tmp_path),
+    }
+    for language, title, text in _BLOCK.findall(page.read_text()):
+        if title:
+            (folder / title).write_text(text)
+        elif language == "sh":
+            done = subprocess.run(
+                ["bash", "-euo", "pipefail", "-c", text],
+                cwd=folder, env=env, capture_output=True, text=True, timeout=900,
+            )  # fmt: skip
+            assert done.returncode == 0, f"{text}\n{done.stdout}{done.stderr}"
+            assert "Traceback" not in done.stderr, done.stderr

@@ -46,7 +46,7 @@ def main(argv: list[str]) -> int:
         return 0
     found = allocation.here()
     if found.allocation is None:
-        print(f"launch: nothing is run: {found.why or 'this is no Slurm job any more'}", flush=True)
+        print(f"launch: nothing is started: {found.why or 'this is no Slurm job any more'}", flush=True)
         return 1
     nodes = Nodes(found.allocation, job.throttle or len(plans))
     with nodes.tidied():

@@ -60,7 +60,7 @@ class Ranks:
             why = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
             what = "raise the limits of open files and processes (ulimit -n, ulimit -u), or ask for fewer ranks"
             if not os.path.isdir(plan.cwd):
-                what = "the working directory of the run is gone: put it back, or start the run anew from another"
+                what = "the working directory of the run is gone: put it back, or start a new run from another folder"
             raise Refusal(f"only {count} of {plan.size} ranks could be started here ({why}): {what}") from None
 
     def _start_all(self) -> None:

@@ -71,9 +71,10 @@ def refuse_absent(plan: Plan) -> None:
         return
     if plan.container_runtime in _BY_SRUN:
         raise Refusal(
-            f"--container is by {plan.container_runtime} at this site, which is a part of srun: give --backend slurm"
+            f"this site starts containers with {plan.container_runtime}, a part of srun: give --backend slurm"
         )
     if not shutil.which(str(plan.container_runtime)):
         raise Refusal(
-            f"--container needs {plan.container_runtime}, and there is none here: install it, or leave it out"
+            f"--container needs {plan.container_runtime}, which is not installed here: install it, or leave the "
+            "option out"
         )

@@ -89,7 +89,7 @@ def submit(job: Job) -> str:
                     f"job, resume and cancel find it",
                     may_be_queued=True,
                 )
-            print(f"Slurm does not answer ({said}); asking again for {left:.0f} s", file=sys.stderr, flush=True)
+            print(f"Slurm does not answer ({said}); trying for another {left:.0f} s", file=sys.stderr, flush=True)
             time.sleep(min(pause, left))
             pause = min(2 * pause, 30.0)
             if slurm_queue.answers():

@@ -31,7 +31,7 @@ from launch.submit.workflow import stages
 class Options(Named):
     """Where the runs are, and how to report what became of them."""
 
-    json: bool = False  # as a list of objects, for programs
+    json: bool = False  # print JSON, for programs
 
 
 _ANSWER_S = 30.0  # that a launcher may take to write down the scheduler's answer

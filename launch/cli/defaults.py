@@ -90,7 +90,7 @@ def _values(table: dict[str, Any], folder: str) -> dict[str, Any]:
     from launch.plan.slurm.walltime import walltime
 
     if unknown := next((name for name in table if name != "job"), None):
-        raise Refusal(f"{unknown} is not a key that it can have: write options of a job below [job]")
+        raise Refusal(f"{unknown} is not a key that this table can have: write options of a job below [job]")
     job = table.get("job", {})
     if not isinstance(job, dict):
         raise Refusal("job is not a table: write [job], and below it a line NAME = VALUE for each option")
@@ -119,11 +119,11 @@ def _words(key: str, value: Any, field: dataclasses.Field) -> list[str]:
     flag = key.replace("_", "-")
     if isinstance(value, bool):
         if "bool" not in str(field.type):
-            raise Refusal(f"[job] {key} = {str(value).lower()}: give a value, as behind --{flag}")
+            raise Refusal(f"[job] {key} = {str(value).lower()}: give a value, as after --{flag}")
         return [f"--{flag}" if value else f"--no-{flag}"]
     items = value if isinstance(value, list) else [value]
     if not all(isinstance(item, str | int | float) and not isinstance(item, bool) for item in items):
-        raise Refusal(f"[job] {key} = {value!r}: give a value, as behind --{flag}")
+        raise Refusal(f"[job] {key} = {value!r}: give a value, as after --{flag}")
     if "bool" in str(field.type):
         raise Refusal(f"[job] {key} = {value!r}: give true or false")
     separator = field.metadata.get("separator")

@@ -83,6 +83,8 @@ def read(
             return _workflow(table, name, given, words)
         order = _order(table, _ORDER, name | _job(table), given, words)
         return order.asked, [order]
+    except options.UnknownOption as unknown:
+        raise options.UnknownOption(f"{path}: {unknown}", unknown.option) from None
     except Refusal as refusal:
         raise Refusal(f"{path}: {refusal}") from None
 
@@ -123,7 +125,7 @@ def _workflow(
     for key in given.keys() - set(_OF_ALL):
         if all(key in job for job in own.values()):
             raise Refusal(
-                f"--{key.replace('_', '-')} would change nothing, as each stage says it for itself: edit the file"
+                f"--{key.replace('_', '-')} would change nothing, as each stage sets it itself: edit the file"
             )
     after = {name: words_of(stage, "after") for name, stage in stages.items()}
     orders = []
@@ -146,7 +148,7 @@ def _order(
 ) -> Order:
     refuse_unknown(table, known)
     if not isinstance(table.get("workload"), str):
-        raise Refusal("it does not say what is to be run: write workload = 'workloads.cfd_resnet'")
+        raise Refusal("it does not say what to run: write workload = 'workloads.cfd_resnet'")
     asked = figures.to_words(table_of(table, "fom"))
     job = job | {option: (*job.get(option, ()), *asked[option]) for option in asked}
     if "fom" in given:  # the file's units and kinds are those of its own figures

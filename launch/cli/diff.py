@@ -38,7 +38,7 @@ _WIDE = 48  # characters: longer values are shown below each other
 class Options(Named):
     """How to show it."""
 
-    json: bool = False  # as an object, for programs
+    json: bool = False  # print JSON, for programs
 
 
 def main(argv: list[str]) -> int:

@@ -3,21 +3,19 @@
 It needs only the standard library, and a check that fails does not stop the others.
 """
 
-import importlib.metadata
 import importlib.util
 import json
 import os
-import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from launch import gpus
+from launch.cli import doctor_engines as engines
+from launch.cli.findings import Finding, installed, output
 from launch.errors import INSTALL, command
 from launch.plan import options
 from launch.plan.site import slurm_is_here
@@ -28,14 +26,6 @@ class Options:
     """How to say it."""
 
     json: bool = False  # as an object, for programs
-
-
-class Finding(NamedTuple):
-    """The result of a check."""
-
-    level: str  # ok, absent (a run can do without it) or wrong (it cannot)
-    text: str
-    fix: str = ""
 
 
 def main(argv: list[str]) -> int:
@@ -66,40 +56,22 @@ def _python() -> Finding:
         return Finding("ok", f"{version} at {sys.executable}")
     return Finding(
         "wrong",
-        f"{version}; TensorFlow 2.18 and this toolkit need 3.11 or 3.12",
+        f"{version}; this toolkit needs 3.11 or 3.12",
         "make the environment with python3.11 or python3.12",
     )
 
 
-def _tensorflow() -> Finding:
-    found = _installed("tensorflow-cpu", "tensorflow")
-    if not found:
-        return Finding("wrong", "not installed", INSTALL)
-    keras = _installed("keras")
-    if not keras:
-        return Finding("wrong", f"{found}, but no Keras", INSTALL)
-    return Finding("ok", f"{found}, {keras}")
-
-
-def _horovod() -> Finding:
-    found = _installed("horovod")
-    if not found:
-        return Finding("wrong", "not installed: only runs of one rank are possible", INSTALL)
-    # In a separate process: it takes seconds, and a wrong build can end the process that loads it.
-    code = (
-        "import horovod.tensorflow as h; "
-        "print('controllers:', ', '.join(n for n in ('gloo', 'mpi', 'nccl') if getattr(h, n + '_built')()))"
-    )
-    tried = _output([sys.executable, "-c", code], timeout=180)
-    told = re.search(r"controllers: (.*)", tried)
-    if not told:
-        last = tried.strip().splitlines()[-1:] or ["no output"]
-        return Finding(
-            "wrong",
-            f"{found} does not load ({last[0]})",
-            "built for another TensorFlow: .venv/bin/uv sync --inexact --reinstall-package horovod",
-        )
-    return Finding("ok", f"{found}, built for this TensorFlow; {told[1]}")
+def _engine() -> Finding:
+    """Which engines are installed; whether they load is a matter of their own checks."""
+    has = {
+        "horovod": all(map(installed, ("horovod", "keras"))) and bool(installed("tensorflow-cpu", "tensorflow")),
+        "jax": all(map(installed, ("jax", "jaxlib", "keras"))),
+    }
+    names = [f"--engine {name}" for name, whole in has.items() if whole]
+    if names:
+        return Finding("ok", f"{' and '.join(names)} can train" + ", the first by default" * (len(names) > 1))
+    none = "none is installed: programs of your own can be launched, but not the workloads"
+    return Finding("absent", none, f"{INSTALL}, or {engines.JAX}")
 
 
 def _mpi() -> Finding:
@@ -107,12 +79,12 @@ def _mpi() -> Finding:
     mpirun = str(beside) if beside.exists() else shutil.which("mpirun")
     if mpirun is None:
         return Finding("absent", "no mpirun: --rendezvous gloo needs none", INSTALL)
-    first = _output([mpirun, "--version"]).splitlines()[:1]
+    first = output([mpirun, "--version"]).splitlines()[:1]
     return Finding("ok", f"{first[0] if first else 'mpirun'} at {mpirun}")
 
 
 def _mpi4py() -> Finding:
-    found = _installed("mpi4py")
+    found = installed("mpi4py")
     return Finding("ok", found) if found else Finding("absent", "not installed", INSTALL)
 
 
@@ -121,8 +93,8 @@ def _slurm() -> Finding:
         return Finding("absent", "no sbatch: runs are processes of this machine")
     if not slurm_is_here():
         return Finding("absent", "its commands are here, but no configuration: set SLURM_CONF, or go to a login node")
-    version = _output(["sbatch", "--version"]).strip()
-    ping = _output(["scontrol", "ping"]).strip().splitlines()
+    version = output(["sbatch", "--version"]).strip()
+    ping = output(["scontrol", "ping"]).strip().splitlines()
     plugins = _plugins()
     up = any("UP" in line for line in ping)
     text = f"{version}, --mpi plugins {', '.join(plugins) or 'unknown'}"
@@ -135,19 +107,19 @@ def _slurm() -> Finding:
 
 def _plugins() -> list[str]:
     """The MPI plugins of srun."""
-    return [line.strip() for line in _output(["srun", "--mpi=list"]).splitlines() if line.startswith((" ", "\t"))]
+    return [line.strip() for line in output(["srun", "--mpi=list"]).splitlines() if line.startswith((" ", "\t"))]
 
 
 def _srun_mpi() -> Finding:
     if "SLURM_JOB_ID" not in os.environ or not shutil.which("srun"):
         return Finding("absent", f"tried within a job only, as it takes nodes: salloc -n 2 {command('doctor')}")
-    if not _installed("mpi4py"):
+    if not installed("mpi4py"):
         return Finding("absent", "not tried, as mpi4py is not installed", INSTALL)
     code = "from mpi4py import MPI; print('met', MPI.COMM_WORLD.allreduce(1))"
     said = {}
     for plugin in [name for name in _plugins() if name != "none"]:
         words = ["srun", f"--mpi={plugin}", "--ntasks=2", "--overlap", "--export=ALL", sys.executable, "-c", code]
-        said[plugin] = _output(words, timeout=60)
+        said[plugin] = output(words, timeout=60)
     met = [plugin for plugin, output in said.items() if output.split().count("met") == output.count("met 2") == 2]
     if met:
         lone = [plugin for plugin in said if plugin not in met]
@@ -174,6 +146,7 @@ _LIBRARIES = {
     "pynvml": "readings of NVIDIA GPUs",
     "numpy": "report, predict and the like",
     "duckdb": "readings in summary and report",
+    "jinja2": "pages of reports",
     "matplotlib": "figures of a report",
 }
 """Packages by import name, and what is missing without them."""
@@ -197,7 +170,7 @@ def _memory() -> Finding:
     lines = (line.partition(":") for line in Path("/proc/meminfo").read_text().splitlines())
     sizes = {name: int(value.split()[0]) / 2**20 for name, _, value in lines}  # from KiB
     free = sizes["MemAvailable"]
-    # A rank that has only imported TensorFlow and Horovod holds 0.5 GiB.
+    # A rank that has only imported TensorFlow and Horovod holds 0.5 GiB, one on JAX less.
     level, fix = ("ok", "") if free > 1 else ("wrong", "end other programs")
     return Finding(level, f"{free:.1f} of {sizes['MemTotal']:.1f} GiB free: {int(free / 0.5)} idle ranks", fix)
 
@@ -218,8 +191,10 @@ def _runs() -> Finding:
 
 CHECKS: dict[str, Callable[[], Finding]] = {
     "python": _python,
-    "tensorflow": _tensorflow,
-    "horovod": _horovod,
+    "engine": _engine,
+    "tensorflow": engines.tensorflow,
+    "horovod": engines.horovod,
+    "jax": engines.jax,
     "mpi": _mpi,
     "mpi4py": _mpi4py,
     "slurm": _slurm,
@@ -230,20 +205,3 @@ CHECKS: dict[str, Callable[[], Finding]] = {
     "memory": _memory,
     "run folder": _runs,
 }
-
-
-def _installed(*packages: str) -> str | None:
-    for package in packages:
-        try:
-            return f"{package} {importlib.metadata.version(package)}"
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return None
-
-
-def _output(command: list[str], timeout: float = 20) -> str:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return str(error)
-    return done.stdout + done.stderr

@@ -21,7 +21,7 @@ from launch.submit import places
 class Options(Named):
     """How to show it."""
 
-    json: bool = False  # in bytes, as an object, for programs
+    json: bool = False  # print JSON, in bytes, for programs
 
 
 def main(argv: list[str]) -> int:
@@ -58,7 +58,7 @@ def main(argv: list[str]) -> int:
     status.show(status.table(rows, always=("name", "all")))
     if unread:
         some = ", ".join(map(str, unread[:3])) + f" and {len(unread) - 3} more" * (len(unread) > 3)
-        print(f"not readable for you, and so not counted: {some}")
+        print(f"you cannot read these, so they are not counted: {some}")
     return 0
 
 

@@ -38,11 +38,12 @@ class Options(resume.Options):
 
     nodes: tuple[Count, ...] = field(
         default=(), metadata={"flags": ("-N",), "separator": ","}
-    )  # further numbers of nodes
-    sweep: tuple[str, ...] = ()  # further values of an axis: --sweep lr=1e-4
-    repeats: Count | None = None  # runs of each point, those included that it has
-    budget: NotNegative | None = None  # GPU-hours (node-hours without GPUs) that what is added must not exceed
-    dry_run: bool = False  # print what would be added and submitted; change nothing
+    )  # numbers of nodes to add to the study
+    sweep: tuple[str, ...] = ()  # values to add to an axis of the study: --sweep lr=1e-4
+    repeats: Count | None = None  # runs that each point has afterwards, those that it has already included
+    budget: NotNegative | None = None  # refuse what may take more than this many GPU-hours (node-hours without
+    # GPUs)
+    dry_run: bool = False  # print what would be added and submitted, and change nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -130,7 +131,7 @@ def _planned(folder: Path, given: dict[str, Any], how: Options) -> Growth:
     except Refusal as refusal:
         gone = str(refusal).partition(": ")[0]
         raise Refusal(
-            f"{gone}, so that new runs would not be as the others: make a study of its own, under another --name"
+            f"{gone}, so new runs would differ from the others: make a new study, under another --name"
         ) from None
     new = revise.revised(runs, how)
     revise.refuse_short_timeout(new, folders.runs_in(folder))
@@ -181,5 +182,5 @@ def _score(folder: Path, later: bool) -> str:
     if not later:
         said = subprocess.run(asked, capture_output=True, text=True, check=False, env=os.environ)
         if not said.returncode:
-            return f"\nwhat was predicted of it, and measured since:\n{said.stdout.rstrip()}"
-    return f"its predictions are scored by: {command('report', folder)}"
+            return f"\npredictions of it, and what was measured since:\n{said.stdout.rstrip()}"
+    return f"score its predictions: {command('report', folder)}"

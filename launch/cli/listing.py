@@ -25,7 +25,7 @@ from launch.submit.study import eta
 class Options(Named):
     """How to show them."""
 
-    json: bool = False  # as a list of objects, for programs
+    json: bool = False  # print JSON, for programs
 
 
 def main(argv: list[str]) -> int:
@@ -51,11 +51,15 @@ def main(argv: list[str]) -> int:
     for entry in entries:
         if entry["stranger_in"]:
             print(
-                f"launch: {entry['path']} is not a part of the study whose folder it lies in, and is not counted",
+                f"launch: {entry['path']} lies in the folder of a study to which it does not belong, and is not "
+                "counted",
                 file=sys.stderr,
             )
     if silence:
-        print(f"launch: Slurm does not answer ({silence}): its states are those that the runs noted", file=sys.stderr)
+        print(
+            f"launch: Slurm does not answer ({silence}): the states shown are those that the runs recorded",
+            file=sys.stderr,
+        )
     return 0
 
 

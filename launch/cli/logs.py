@@ -26,11 +26,11 @@ _STATE_S = 2.0  # between two looks at the state of the run
 class Options(Named):
     """Which lines."""
 
-    rank: int | None = None  # of this rank, without its label; of all ranks by default, each line labelled
-    node: int | None = None  # of the ranks of this node
-    job: bool = False  # of the job script
-    lines: int | None = field(default=None, metadata={"flags": ("-n",)})  # only the last ones, of each node
-    follow: bool = field(default=False, metadata={"flags": ("-f",)})  # go on until the run ends
+    rank: int | None = None  # show only this rank, without labels; by default all ranks, each line labelled
+    node: int | None = None  # show only the ranks of this node
+    job: bool = False  # show what the job script has printed
+    lines: int | None = field(default=None, metadata={"flags": ("-n",)})  # show only the last N lines of each node
+    follow: bool = field(default=False, metadata={"flags": ("-f",)})  # keep printing new lines until the run ends
 
 
 def main(argv: list[str]) -> int:

@@ -13,7 +13,7 @@ from launch.errors import Refusal, nearest
 class Named:
     """The option of all verbs that take names of runs."""
 
-    runs: Path | None = None  # folder in which a name is looked for that is no path from here [runs]
+    runs: Path | None = None  # folder in which runs are looked for by name [runs]
 
     @property
     def folder(self) -> Path:

@@ -29,11 +29,11 @@ from launch.submit.workflow import loop, stages
 class Options(revise.Anew, Named):
     """How to continue."""
 
-    wait: bool = False  # wait for the end, without progress
-    detach: bool = False  # return at once
-    exclude_bad_nodes: bool = False  # leave out the nodes that keep failing, as status names them (Slurm)
-    code: Literal["submitted", "current"] = "submitted"  # run the code of the submission, or that of today
-    take_over: bool = False  # take over from a launcher on another host that is gone and has not said so
+    wait: bool = False  # wait until the runs have ended, without showing progress
+    detach: bool = False  # return as soon as the runs are submitted or started
+    exclude_bad_nodes: bool = False  # do not use the nodes that keep failing, which status names (Slurm only)
+    code: Literal["submitted", "current"] = "submitted"  # run the code as it was submitted, or as it is now
+    take_over: bool = False  # take over from a launcher on another host that is gone but left its lock
 
 
 _OF_EXTEND = ("--nodes", "-N", "--repeats", "--sweep")
@@ -48,7 +48,7 @@ def main(argv: list[str]) -> int:
         If there is no such run, it is finished or running, or another user has put something into it.
     """
     if any(word.startswith(_OF_EXTEND) for word in argv):
-        raise Refusal(f"resume runs what is lacking, and extend adds to a study: {command('extend', *argv)}")
+        raise Refusal(f"resume runs what is missing, and extend adds to a study: {command('extend', *argv)}")
     chosen, words = options.with_words(Options, argv, "resume")
     if len(words) != 1:
         raise Refusal(f"resume needs a run{', one at a time' if words else ''}: {command('resume RUN')}")
@@ -89,7 +89,7 @@ def go_on(folder: Path, chosen: Options, hold: Hold) -> int:
             return loop.run(folder, how, hold, change)
         idle = [(run, change(plan)) for run, plan in after]
         if is_study(folder):
-            print(f"{len(idle)} of the runs of {folder} {'is' if len(idle) == 1 else 'are'} to be run", flush=True)
+            print(f"{len(idle)} of the runs of {folder} {'is' if len(idle) == 1 else 'are'} run now", flush=True)
         throttle = (read_index(folder) or {}).get("throttle")
         status = running.run(folders.holder(folder), idle, how, throttle, hold)
         return 2 if broken and not status else status
@@ -99,7 +99,7 @@ def _lacking(runs: Sequence[RunDir], folder: Path, broken: Sequence[str]) -> lis
     """Those of some runs that have no result; refuses if there are none."""
     lacking = [run for run in runs if run.result() is None]
     if not lacking:
-        raise Refusal(f"{folder} is finished: there is nothing to go on with" if not broken else broken[0])
+        raise Refusal(f"{folder} is finished: there is nothing left to run" if not broken else broken[0])
     return lacking
 
 
@@ -135,7 +135,7 @@ def _put_back(folder: Path, only: Sequence[str] = ()) -> None:
     names = restore.put_back(folder, only)
     if names:
         some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        print(f"missing        {some}: planned again as {'they were' if len(names) > 1 else 'it was'}", flush=True)
+        print(f"missing        {some}: {'their plans are' if len(names) > 1 else 'its plan is'} made again", flush=True)
 
 
 def without(plan: Plan, hosts: Sequence[str]) -> Plan:
@@ -166,7 +166,9 @@ def without(plan: Plan, hosts: Sequence[str]) -> Plan:
 def _without_bad_nodes(runs: Sequence[RunDir]) -> Callable[[Plan], Plan]:
     bad = bad_nodes.among(runs)
     print(
-        "\n".join([f"left out: {line}" for line in bad_nodes.said(bad)] or ["no node keeps failing: none is left out"])
+        "\n".join(
+            [f"left out: {line}" for line in bad_nodes.said(bad)] or ["no node keeps failing, so none is left out"]
+        )
     )
     hosts = [node.host for node in bad]
     return lambda plan: without(plan, hosts)

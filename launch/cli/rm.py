@@ -39,9 +39,9 @@ one of single runs."""
 class Options(Named):
     """What may be removed."""
 
-    force: bool = False  # also runs that have no result, and those of which nobody can say whether they run
-    yes: bool = False  # do not ask
-    dry_run: bool = False  # only list what would go
+    force: bool = False  # also remove runs without a result, and those that may still be running
+    yes: bool = False  # remove without asking
+    dry_run: bool = False  # only list what would be removed
 
 
 def main(argv: list[str]) -> int:
@@ -192,7 +192,7 @@ def _written(folders: Sequence[Path]) -> list[str]:
 
 def _agreed() -> bool:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise Refusal("nobody can be asked, as this is no terminal: give --yes; nothing was removed")
+        raise Refusal("there is no terminal on which to ask: give --yes; nothing was removed")
     with contextlib.suppress(EOFError):
         return input("remove this? [y/N] ").strip().lower() in ("y", "yes")
     return False

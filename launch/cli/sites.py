@@ -20,8 +20,8 @@ from launch.record.table import aligned
 class Options:
     """How to print it, and the name for a new site."""
 
-    json: bool = False  # as an object, for programs
-    name: str | None = None  # of a new site
+    json: bool = False  # print JSON, for programs
+    name: str | None = None  # name of the new site; by default that of the cluster
 
 
 def main(argv: list[str]) -> int:

@@ -8,6 +8,7 @@ cost for the time."""
 import contextlib
 import dataclasses
 import functools
+import itertools
 import json
 import math
 import os
@@ -28,6 +29,7 @@ from launch.record.performance.figures import UNIT
 from launch.record.rundir import RunDir
 from launch.record.study import INDEX, is_study, read_index
 from launch.record.table import aligned, on_a_line
+from launch.screen import OF_STATES, coloured
 from launch.submit import places, states
 from launch.submit.study import efficiency, eta
 from launch.submit.study.naming import shown
@@ -37,8 +39,8 @@ from launch.submit.study.naming import shown
 class Options(Named):
     """How to show them."""
 
-    advice: bool = False  # what to ask for next time, of those that have ended
-    json: bool = False  # all that is known, as a list of objects, for programs
+    advice: bool = False  # for runs that have ended: what to ask for next time
+    json: bool = False  # print everything that is known as JSON, for programs
 
 
 def main(argv: list[str]) -> int:
@@ -58,7 +60,7 @@ def main(argv: list[str]) -> int:
         entries = as_json(known, efficiencies, bad)
         print(json.dumps([one | {"study_left_s": left.get(Path(one["path"]).parent)} for one in entries], indent=1))
     else:
-        show(lines(known, efficiencies, bad))
+        show(lines(known, efficiencies, bad), colours(known))
     for doubt in doubts:
         print(f"launch: {doubt}", file=sys.stderr)
     return 0
@@ -86,7 +88,9 @@ def look(
     out."""
     known, silence = states.look(places.find(words))
     efficiencies: dict[Path, float] = {}
-    doubts = [f"Slurm does not answer ({silence}): its states are those that the runs noted"] if silence else []
+    doubts = (
+        [f"Slurm does not answer ({silence}): the states shown are those that the runs recorded"] if silence else []
+    )
     for folder in dict.fromkeys(one.path.parent for one in known if is_study(one.path.parent)):
         try:
             efficiencies |= efficiency.so_far(folder, [one for one in known if one.path.parent == folder])
@@ -132,10 +136,16 @@ def table(rows: Sequence[dict[str, str]], always: Sequence[str]) -> list[str]:
     return aligned([names, *([row[name] for name in names] for row in rows)]).split("\n")
 
 
-def show(lines: Sequence[str]) -> None:
-    """Print lines; on a terminal, cut them to its width."""
+def colours(known: Sequence[states.Known]) -> list[str | None]:
+    """The colours of the first lines of the table: its head, and a line for each run."""
+    return [None, *(OF_STATES.get(one.state) for one in known)]
+
+
+def show(lines: Sequence[str], colours: Sequence[str | None] = ()) -> None:
+    """Print lines; on a terminal, cut them to its width, and show the first ones in their colours."""
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    print("\n".join(line[:width] for line in lines))
+    pairs = itertools.zip_longest(lines, colours[: len(lines)])
+    print("\n".join(coloured(line[:width], colour) for line, colour in pairs))
 
 
 def rows(known: Sequence[states.Known], efficiencies: Mapping[Path, float] | None = None) -> list[dict[str, str]]:

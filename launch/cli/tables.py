@@ -76,4 +76,4 @@ def _date(value: datetime.date | datetime.time) -> str:
 def refuse_unknown(table: Iterable[str], known: Iterable[str]) -> None:
     """Refuse a table with a key that it cannot have."""
     if unknown := next((name for name in table if name not in known), None):
-        raise Refusal(f"{unknown} is not a key that it can have: {nearest(unknown, known)}")
+        raise Refusal(f"{unknown} is not a key that this table can have: {nearest(unknown, known)}")

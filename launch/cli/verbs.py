@@ -20,8 +20,9 @@ VERBS = {
     "new": ("launch.cli.new", "FILE.py", "write a small workload to start from"),
     "doctor": ("launch.cli.doctor", "", "what this environment has and lacks, and how to fix it"),
     "sites": ("launch.cli.sites", "[SITE|new]", "the machines one can run on; show a site file, or write one"),
+    "completion": ("launch.cli.completion", "bash|zsh|fish", "a script that completes commands in your shell"),
     "summary": ("profiling.cli.summary", "RUN", "steps, throughput and GPUs of a run, and which ranks are slow"),
-    "watch": ("profiling.cli.watch", "RUN", "a running run, live: examples/s, GPUs, power, imbalance"),
+    "watch": ("profiling.cli.watch", "[RUN ...]", "a running run, or all in the folder runs, live"),
     "trace": ("profiling.cli.trace", "RUN|TRACE", "where the time of the traced steps went, by rank"),
     "compare": ("profiling.cli.compare", "RUN RUN", "two runs or studies side by side, and what became slower"),
     "report": ("profiling.cli.report", "STUDY|TABLE", "the scaling table, with confidence intervals; write a report"),
@@ -38,7 +39,7 @@ VERBS = {
 
 def run(verb: str, words: Sequence[str]) -> int:
     """Run a verb, or print its help; return the exit status."""
-    if {"-h", "--help"} & set(words):
+    if {"-h", "--help"} & set(words[: words.index("--")] if "--" in words else words):
         print(help_of(verb))
         return 0
     module = importlib.import_module(VERBS[verb][0])
@@ -58,12 +59,14 @@ def help_of(verb: str) -> str:
     """What ``--help`` after a verb prints."""
     import re
 
+    from launch.cli import examples
+    from launch.plan import option_help
+
     module = importlib.import_module(VERBS[verb][0])
     text = str(module.__doc__).strip()
     if program() == "rankloop":
         text = re.sub(r"\bpython -m (launch|profiling)\b", "rankloop", text)
-    if not hasattr(module, "Options"):
-        return text
-    from launch.plan import option_help
-
-    return f"{text}\n\noptions\n{option_help.describe(module.Options)}"
+    parts = [text]
+    if hasattr(module, "Options"):
+        parts.append(option_help.describe(module.Options))
+    return "\n\n".join([*parts, examples.of(verb)])

@@ -43,7 +43,9 @@ def _begun(run: RunDir, plan: Plan, submission: int | None) -> int:
     try:
         # Slurm itself requeues a job that was preempted or lost a node, without any limit.
         if run.result() is None and _made(run, submission) >= max(plan.max_attempts, 1):
-            raise Refusal(f"{plan.max_attempts} attempts were made; go on by hand with resume")
+            raise Refusal(
+                f"{plan.max_attempts} attempts were made, which is the maximum; start another by hand with resume"
+            )
         return begin(run, submission)
     except Refusal as refusal:
         run.append_event("ended", outcome="failed", status=refusal.status, reason=str(refusal), submission=submission)
@@ -62,7 +64,7 @@ def _end(run: RunDir, plan: Plan, status: int, asked: bool) -> int:
 
     if outcome == "stopped" and not asked and (chosen := spare.after(run, plan)):
         if may_start_again(run, plan, made, None):
-            print(f"launch: the next attempt is made within this allocation, on {chosen}", flush=True)
+            print(f"launch: the next attempt starts within this allocation, on {chosen}", flush=True)
             return stop.AGAIN_HERE
         return stop.STOPPED
     if outcome == "stopped" and not (asked and reason == "time limit"):  # else it has been put back already

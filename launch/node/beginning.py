@@ -127,7 +127,7 @@ def _code(run: RunDir) -> dict[str, Any]:
             flush=True,
         )
     if not changes.complete:
-        print("launch: code: there was no time to look at all its files", flush=True)
+        print("launch: code: there was not enough time to check all its files", flush=True)
     return {
         "code": snapshot.name_of(run),
         "code_hash": record.get("hash") if copied else changes.hash,

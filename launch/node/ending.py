@@ -83,7 +83,10 @@ def end(run: RunDir, status: int, reason: str | None = None, made: int = 1) -> s
     submission = started[-1].get("submission") if started else None
     with contextlib.suppress(Refusal):  # of a copy that is gone
         if new := compare.written(run):
-            print(f"launch: code: beside the code, so in its snapshot, were written: {snapshot.some(new)}", flush=True)
+            print(
+                f"launch: code: the program wrote files beside its code, so into the snapshot: {snapshot.some(new)}",
+                flush=True,
+            )
     run.append_event(
         "ended", attempt=attempt, submission=submission, outcome=outcome, status=status, step=saved_step(run), **more
     )

@@ -26,4 +26,4 @@ def note(run: RunDir, rank: Rank, attempt: int, error: str, trace: str = "", ref
     try:
         append_line(run.failures / f"node{rank.node}.jsonl", line)
     except OSError as failed:  # a full disk: the error itself is still to be printed
-        print(f"launch: what comes next could not be noted in {run.failures}: {failed}", file=sys.stderr)
+        print(f"launch: the following failure could not be written to {run.failures}: {failed}", file=sys.stderr)

@@ -47,7 +47,9 @@ def beside(run: RunDir, plan: Plan, rank: Rank, attempt: int) -> dict[str, str]:
         return {}
     if why := network.why_unseen(os.environ):
         if plan.require_network and plan.nodes > 1:
-            raise Refusal(f"--require-network: which network NCCL uses cannot be seen: {why}; leave that out")
+            raise Refusal(
+                f"--require-network: which network NCCL uses cannot be found out: {why}; leave the option out"
+            )
         run.append_event("network", attempt=attempt, reason=f"which network NCCL uses is not known: {why}")
         return {}
     own = "NCCL_DEBUG" in os.environ

@@ -71,7 +71,7 @@ def from_words(figures: tuple[str, ...], units: tuple[str, ...], how: tuple[str,
         more = {name: {"pattern": pattern}} if equals and _NAME.fullmatch(name) else of_code(text)
         if double := found.keys() & more.keys():
             advice = "give each its own name" if equals else "take one code, and NAME=REGEX for further figures"
-            raise Refusal(f"--fom {typed.shown(text)}: the figure {double.pop()} stands twice: {advice}")
+            raise Refusal(f"--fom {typed.shown(text)}: the figure {double.pop()} is given twice: {advice}")
         found |= more
     said: set[tuple[str, str]] = set()
     for option, texts in (("--fom-unit", units), ("--fom-as", how)):
@@ -83,7 +83,7 @@ def from_words(figures: tuple[str, ...], units: tuple[str, ...], how: tuple[str,
                 raise Refusal(f"{option} {typed.shown(text)}: there is no --fom {name}=...: {nearest(name, found)}")
             table = {"unit": value} if option == "--fom-unit" else _words(text, value)
             if double := next((key for key in table if (name, key) in said), None):
-                raise Refusal(f"{option} {typed.shown(text)}: the {double} of {name} is said twice: give it once")
+                raise Refusal(f"{option} {typed.shown(text)}: the {double} of {name} is given twice: give it once")
             said |= {(name, key) for key in table}
             found[name] |= table
     made = {name: checked(name, table) for name, table in found.items()}
@@ -115,7 +115,10 @@ def _words(text: str, words: str) -> dict[str, str]:
         key = next((key for key, kind in (("kind", Kind), ("take", Take)) if word in get_args(kind)), "ranks")
         if key == "ranks" and not re.fullmatch(r"all|[0-9]{1,9}", word):
             known = [*get_args(Kind), *get_args(Take), "all"]
-            raise Refusal(f"--fom-as {typed.shown(text)}: {word!r} is neither a rank nor known: {nearest(word, known)}")
+            raise Refusal(
+                f"--fom-as {typed.shown(text)}: {word!r} is neither a rank nor a word that is known here: "
+                f"{nearest(word, known)}"
+            )
         if key in table:
             raise Refusal(f"--fom-as {typed.shown(text)}: {table[key]} and {word} exclude each other: give one of them")
         table[key] = word
@@ -185,7 +188,7 @@ def checked(name: str, table: Mapping[str, Any]) -> Figure:
             "with a letter"
         )
     if unknown := next((key for key in table if key not in Figure.__annotations__), None):
-        raise Refusal(f"fom.{name} has {unknown}, which no figure has: {nearest(unknown, Figure.__annotations__)}")
+        raise Refusal(f"fom.{name} has the unknown key {unknown!r}: {nearest(unknown, Figure.__annotations__)}")
     figure = {"kind": _BY_NAME.get(name, "value"), **table}
     if wrong := typed.mismatch(figure, Figure, f"fom.{name}"):
         raise Refusal(wrong)

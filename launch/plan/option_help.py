@@ -7,6 +7,8 @@ import io
 import sys
 import textwrap
 import tokenize
+from pathlib import Path
+from typing import Any
 
 from launch.plan import typed
 from launch.plan.options import flags
@@ -14,45 +16,60 @@ from launch.plan.typed import is_many, scalar
 
 _LEFT = 33  # columns before the text
 _WIDTH = 84
+_VALUES = {int: "N", float: "NUMBER", str: "TEXT", Path: "PATH"}
 
 
-def describe(cls: type) -> str:
-    """One or more lines for each option: its spellings, its type or choices, its description, and its default.
+def describe(cls: type, heading: str = "options") -> str:
+    """The options of a dataclass under headings, with one or more lines for each option: its spellings, its value or
+    choices, its description, and its default.
 
     The description is in the field's metadata as ``help``, in a comment (after the field and in the following lines, or
-    in the lines above it), or in a string after the field.
+    in the lines above it), or in a string after the field. The metadata may also have the ``group`` of the option,
+    which becomes its heading, and the name of its ``value``, best with its unit. Options without a group come under
+    ``heading``, those of the class itself before those that it inherits.
     """
-    notes, lines = _notes(cls), []
-    for field in dataclasses.fields(cls):
-        hint = typed.hint(cls, field.name)
-        base, choices, _ = scalar(hint)
-        *short, name = flags(field)
-        default = field.default
-        if base is bool:
-            name, kind = f"--[no-]{name[2:]}" if default is True else name, ""
-        else:
-            kind = "|".join(map(str, choices)) if choices else base.__name__.upper()
-            kind = f" {kind}" + (f"{field.metadata['separator']}..." if "separator" in field.metadata else "")
-        note = (
-            field.metadata.get("help")
-            or notes.get(field.name)
-            or f"(the field {field.name} has no comment that says it)"
-        )
+    notes = _notes(cls)
+    own = cls.__dict__.get("__annotations__", {})
+    groups: dict[str, list[str]] = {}
+    for field in sorted(dataclasses.fields(cls), key=lambda field: field.name not in own):
+        note = field.metadata.get("help") or notes.get(field.name)
+        lines = _lines(cls, field, note or f"(not described: write a comment behind the field {field.name})")
+        groups.setdefault(field.metadata.get("group", heading), []).extend(lines)
+    return "\n\n".join("\n".join([name, *lines]) for name, lines in groups.items())
+
+
+def _lines(cls: type, field: dataclasses.Field, note: str) -> list[str]:
+    """The lines of one option."""
+    hint = typed.hint(cls, field.name)
+    base, choices, _ = scalar(hint)
+    *short, name = flags(field)
+    default = field.default
+    if base is bool:
+        kind = ""
+        if default is True:
+            name, note = f"--[no-]{name[2:]}", f"{note} [on]"
+    else:
+        kind = "|".join(map(str, choices)) if choices else field.metadata.get("value", _VALUES[base])
+        kind = f" {kind}" + (f"{field.metadata['separator']}..." if "separator" in field.metadata else "")
         if is_many(hint) and "separator" not in field.metadata:
             note += "; may be repeated"
         if default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             note += " [required]"
-        elif isinstance(default, tuple) and default:
-            note += f" [{field.metadata.get('separator', ' ').join(map(str, default))}]"
-        elif default is not False and default not in (None, "", (), dataclasses.MISSING):
-            note += f" [{'yes' if default is True else default}]"
-        left = "  " + ", ".join([*short, name]) + kind
-        wrapped = textwrap.wrap(note, _WIDTH)
-        if len(left) > _LEFT:
-            lines.append(left)
-            left = ""
-        lines += [f"{left:<{_LEFT + 2}}{wrapped[0]}", *(" " * (_LEFT + 2) + line for line in wrapped[1:])]
-    return "\n".join(lines)
+        elif default not in (None, "", (), dataclasses.MISSING):
+            note += f" [{_typed(default, field.metadata.get('separator', ' '))}]"
+    left = "  " + ", ".join([*short, name]) + kind
+    wrapped = textwrap.wrap(note, _WIDTH, break_on_hyphens=False)
+    indent = " " * (_LEFT + 2)
+    if len(left) > _LEFT:
+        return [left, *(indent + line for line in wrapped)]
+    return [f"{left:<{_LEFT + 2}}{wrapped[0]}", *(indent + line for line in wrapped[1:])]
+
+
+def _typed(value: Any, separator: str) -> str:
+    """A default as a person would type it."""
+    if isinstance(value, tuple):
+        return separator.join(_typed(each, separator) for each in value)
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def _notes(cls: type) -> dict[str, str]:

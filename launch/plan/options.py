@@ -15,10 +15,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from launch.errors import Refusal, nearest
+from launch.errors import Refusal, near, nearest
 from launch.plan import typed
 
 Options = TypeVar("Options")
+
+_LISTED = 15  # known options that a refusal lists; where there are more, the help is easier to read
+
+
+class UnknownOption(Refusal):
+    """An option that the dataclass does not have, which may belong elsewhere."""
+
+    def __init__(self, message: str, option: str) -> None:
+        super().__init__(message)
+        self.option = option
 
 
 def parse(cls: type, argv: Sequence[str], what: str = "") -> Any:
@@ -198,7 +208,8 @@ def refuse_unknown(unknown: Sequence[str], cls: type, what: str) -> None:
         if option == f"--{field.metadata.get('was')}":
             raise Refusal(f"the option {option}{whose} is now {flags(field)[-1]}: use that")
     known = [flag for field in dataclasses.fields(cls) for flag in flags(field) if flag.startswith("--")]
-    raise Refusal(f"unknown option {option}{whose}: {nearest(option, known)}")
+    advice = nearest(option, known) if len(known) <= _LISTED else near(option, known) or "--help lists all options"
+    raise UnknownOption(f"unknown option {option}{whose}: {advice}", option)
 
 
 def flags(field: dataclasses.Field) -> tuple[str, ...]:

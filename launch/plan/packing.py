@@ -31,7 +31,7 @@ def allocation(name: str, plans: Sequence[Plan]) -> Plan:
     """
     times = [plan.time_s for plan in plans if plan.time_s]
     if len(times) < len(plans):
-        raise Refusal("--pack needs the walltime of a run, to know that of all together: give --time, not UNLIMITED")
+        raise Refusal("--pack needs the walltime of a run, to know that of the whole job: give --time, not UNLIMITED")
     largest = max(plans, key=lambda plan: plan.nodes)
     time_s = sum(60 * minutes(time_s) for time_s in times)
     job_name = name if largest.job_name == largest.name else largest.job_name
@@ -78,13 +78,16 @@ def refuse_contradictions(asked: Request, plans: Sequence[Plan], study: bool, wa
             ("--max-attempts", asked.max_attempts > 1),  # and with it --spare-nodes
         ):
             if given:
-                raise Refusal(f"{option} is for jobs of their own, and --pack makes one of all: leave one of them out")
+                raise Refusal(
+                    f"{option} is for runs that are jobs of their own, and --pack makes one job of all: leave one "
+                    "of them out"
+                )
     if asked.stop_below is not None:
         if len({plan.nodes for plan in plans}) < 2:
-            raise Refusal("--stop-below compares numbers of nodes, and there is but one: give several --nodes")
+            raise Refusal("--stop-below compares numbers of nodes, and there is only one: give several --nodes")
         if plans[0].kind != "workload" and not figures.names(plans[0].fom, figures.OF_THE_RUN):
             raise Refusal(
-                f"--stop-below needs the speed of a run, and {plans[0].workload} notes none: it is for workloads, and "
+                f"--stop-below needs the speed of a run, and {plans[0].workload} reports none: it is for workloads and "
                 "programs that print it (--fom)"
             )
         if slurm and not watched and not asked.pack:

@@ -30,16 +30,16 @@ class Plan:
 
     name: str
     site: str
-    site_file: str | None = None  # where that is a file of the user's own
-    backend: Backend | Literal["allocation"]  # the last: steps of a job in which the launcher runs
+    site_file: str | None = None  # path of the site file, if it is the user's own
+    backend: Backend | Literal["allocation"]  # allocation: steps of the job in which the launcher runs
     kind: str
     workload: str
     arguments: tuple[str, ...]
-    entry: tuple[str, ...]  # words behind the interpreter; of a program its command
-    describe: dict[str, str] = field(default_factory=dict)  # what the workload says follows from the number of ranks
+    entry: tuple[str, ...]  # words after the interpreter; for a program, its command
+    describe: dict[str, str] = field(default_factory=dict)  # what the workload derives from the number of ranks
     cwd: str
     python: str
-    pythonpath: tuple[str, ...]  # where the launcher found modules beside those of the interpreter
+    pythonpath: tuple[str, ...]  # where the launcher found modules, besides the interpreter's own
     seed: Seed
     sample_hz: NotNegative = 1.0
     max_attempts: Natural = 1
@@ -54,45 +54,45 @@ class Plan:
     constraint: str | None
     job_name: str
     rendezvous: str
-    cooperation: str | None = None  # what makes the ranks cooperate; "" nothing that is known, None: nobody can know
-    independent: bool = False  # whether they are meant not to
+    cooperation: str | None = None  # what makes the ranks cooperate; "": nothing known; None: not knowable
+    independent: bool = False  # whether they are meant to work without each other
     mpi: str | None = None
     share_gpus: bool = False
     gpu_type: str | None
     gpu_request: str
-    gpu_binding: str  # of the site or request, else "auto"; "none" hides all GPUs
+    gpu_binding: str  # from the site or the request, else "auto"; "none" hides all GPUs
     gpu_variable: str
     gpu_order: str = "forward"
     network_interface: str | None = None
-    interconnect: str | None = None  # of the site's nodes
-    require_network: bool = False  # whether the run ends where NCCL uses sockets in place of it
-    container: str | None = None  # image
+    interconnect: str | None = None  # network between the site's nodes
+    require_network: bool = False  # end the run if NCCL uses sockets instead
+    container: str | None = None  # the image
     container_runtime: str | None = None
     container_python: str = "python3"
     container_args: tuple[str, ...] = ()
-    container_binds: tuple[str, ...] = ()  # folders that are seen in it
-    staged: Staged | None = None  # the environment that nodes have on their own disks
-    node_disk: str | None = None  # where
+    container_binds: tuple[str, ...] = ()  # folders that are visible in it
+    staged: Staged | None = None  # the Python environment that is copied to the disks of the nodes
+    node_disk: str | None = None  # the folder for it
     modules: tuple[str, ...]
     setup: tuple[str, ...]
     env: dict[str, str]
     directives: dict[str, str]
     sbatch_args: tuple[str, ...]
     srun_args: tuple[str, ...]
-    fom: dict[str, figures.Figure] = field(default_factory=dict)  # what the program prints of its own performance
-    scaling: figures.Scaling = "weak"  # of its study
-    pack: bool = False  # in one allocation with the other runs of its study
-    stop_below: float | None = None  # efficiency of smaller points of its study below which it is not made
+    fom: dict[str, figures.Figure] = field(default_factory=dict)  # figures of merit that the program prints
+    scaling: figures.Scaling = "weak"  # the scaling of its study
+    pack: bool = False  # run in one allocation with the other runs of its study
+    stop_below: float | None = None  # skip it if smaller points of its study are less efficient
     inherited: dict[str, str] = field(
         default_factory=dict
-    )  # variables of Slurm, taken from the environment of the launcher
-    signal_s: Natural = 120  # before the time limit, for ranks that handle the warning
-    warn: bool = False  # whether a program that is not a workload is said to handle it
-    hang_s: NotNegative = 0.0  # without a sign of life after which it is ended as hung; 0: never
-    spare_nodes: Natural = 0  # in the allocation, beside those that the ranks use
+    )  # Slurm's variables that come from the launcher's environment
+    signal_s: Natural = 120  # seconds before the time limit, for ranks that handle the warning
+    warn: bool = False  # whether a program that is not a workload handles it
+    hang_s: NotNegative = 0.0  # seconds without a sign of life until it is ended as hung; 0: never
+    spare_nodes: Natural = 0  # further nodes in the allocation
     patience_s: Natural = 300
     poll_s: Natural = 0  # least time between two questions to the scheduler
-    max_jobs: Natural | None = None  # that may be in the queue of the partition, each run of an array being one
+    max_jobs: Natural | None = None  # that may be in the partition's queue; each run of an array counts as one
 
     @property
     def gpus_per_rank(self) -> int:

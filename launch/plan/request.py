@@ -6,136 +6,207 @@ from typing import Annotated, Any, Literal
 
 from launch.plan.typed import Backend, Bounds, Count, Natural, NotNegative, Positive, Seed
 
+WHAT, WHERE, SHAPE = "what to run", "where, and what is shown", "shape"
+SLURM, RESTARTS, STUDY, RECORDING = "Slurm", "time limit, failures and restarts", "study", "recording"
 
-def _option(default: Any, help: str, *flags: str, **metadata: str) -> Any:
-    return field(default=default, metadata={"help": help, "flags": flags, **metadata})
+
+def _option(group: str, default: Any, help: str, *flags: str, **metadata: str) -> Any:
+    return field(default=default, metadata={"group": group, "help": help, "flags": flags, **metadata})
 
 
 @dataclass(
     frozen=True, slots=True, kw_only=True, eq=False
 )  # nobody compares them, and methods for it take time to make
 class Request:
-    """The job options. What is not given comes from the site."""
+    """The job options, in the groups of the help text. What is not given comes from the site."""
 
-    nodes: tuple[Count, ...] = _option((1,), "number of nodes; 1,2,4 makes a scaling study", "-N", separator=",")
+    nodes: tuple[Count, ...] = _option(
+        SHAPE, (1,), "number of nodes; several numbers, as in 1,2,4, make a scaling study", "-N", separator=","
+    )
     ranks_per_node: Count | None = _option(
-        None, "ranks (processes) per node; one per GPU by default", "--ntasks-per-node"
+        SHAPE, None, "ranks (processes) per node; by default one per GPU, or 1 without GPUs", "--ntasks-per-node"
     )
     gpus_per_node: str | int | None = _option(
-        None, "GPUs per node: N, or TYPE:N where the site has several types; 0 hides them"
-    )
-    cpus_per_task: Count | None = _option(None, "cores per rank", "-c")
-    time: str | None = _option(None, "walltime: MINUTES, MM:SS, HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS or UNLIMITED", "-t")
-    partition: str | None = _option(None, "Slurm partition", "-p")
-    account: str | None = _option(None, "Slurm account to charge", "-A")
-    qos: str | None = _option(None, "Slurm quality of service", "-q")
-    constraint: str | None = _option(None, "features that the nodes must have", "-C")
-    job_name: str | None = _option(None, "name of the job in the queue; the run's name by default", "-J")
-    site: str | None = _option(None, "name of a site, or path of a site file; detected by default")
-    backend: Backend | None = _option(
-        None, "processes on this machine (local), or Slurm jobs; the site says by default"
-    )
-    rendezvous: Literal["gloo", "mpi"] | None = _option(
-        None, "how ranks find each other: by default mpi for a program that uses MPI, else as the site says"
-    )
-    independent: bool = _option(
-        False, "the ranks of the program are meant to work without each other; say nothing of it"
-    )
-    runs: Path = _option(Path("runs"), "folder of the run directories")
-    name: str | None = _option(None, "name of the run or study; made of workload, nodes and time by default")
-    seed: Seed = _option(0, "seed of everything random in a workload")
-    sample_hz: Annotated[float, Bounds(0, 100)] = _option(
-        1.0, "readings per second of each node's GPUs and processes; 0 for none"
-    )
-    warn: Annotated[int, Bounds(1, 65535)] | None = _option(
+        SHAPE,
         None,
-        "seconds before the time limit at which the ranks get SIGUSR2, to save and to end with status 75: workloads "
-        "do, by default 120 s before; other programs get it only if this is given",
+        "GPUs per node: N, or TYPE:N where the site has several types; 0 hides all GPUs; by default as the site says",
+        value="[TYPE:]N",
     )
-    max_attempts: Count = _option(
-        1,
-        "maximum number of starts, requeues included: above 1, a run is started again when it reached its time limit, "
-        "was preempted or lost a node; a workload goes on from its checkpoint, any other program begins anew",
-    )
-    stage_env: bool = _option(
-        False,
-        "pack the environment of Python once, send it to a disk of each node, and start the ranks from there",
-    )
-    spare_nodes: Natural = _option(
-        0,
-        "nodes more in the allocation: an attempt that ends because of a node is followed by the next on the others, "
-        "without a wait in the queue; needs --max-attempts",
-    )
-    hang_timeout: str | None = _option(
-        None,
-        "end an attempt as hung when no rank has made a step for so long (of a program without steps: printed, or used "
-        "CPU), and keep the stacks of all ranks: 30m, 90s, or as --time",
-    )
-    container: str | None = _option(None, "image in which the ranks run; how it is started, the site says")
+    cpus_per_task: Count | None = _option(SHAPE, None, "cores per rank; by default a rank's share of the node", "-c")
     gpu_binding: Literal["slurm", "env", "framework"] | None = _option(
+        SHAPE,
         None,
-        "which GPUs a rank sees: those that Slurm gives it, its own by a variable that hides the others, or all of "
-        "its node; by default a program sees all where each rank has one",
+        "which GPUs a rank sees: slurm: those that Slurm gives it; env: its own, as a variable hides the others; "
+        "framework: all GPUs of its node; by default as the site says, and for a program with one GPU per rank all",
     )
-    share_gpus: bool = _option(False, "allow several ranks on one GPU")
-    require_network: bool = _option(
-        False,
-        "end the run where NCCL talks over TCP sockets between the nodes, and not over InfiniBand, Slingshot or "
-        "another network made for it",
+    share_gpus: bool = _option(SHAPE, False, "allow several ranks on one GPU")
+
+    site: str | None = _option(
+        WHERE, None, "name of a site, or path of a site file; by default the machine is recognised", value="SITE"
     )
-    dry_run: bool = _option(False, "print the plan and the job script; start nothing")
-    json: bool = _option(False, "of a dry run: print the plan as JSON, for programs")
-    follow: bool = _option(True, "show progress until the run ends")
-    wait: bool = _option(False, "wait for the end, without showing progress")
-    detach: bool = _option(False, "return as soon as the run is submitted or started")
-    sbatch_arg: tuple[str, ...] = _option((), "argument passed to sbatch unchanged: --sbatch-arg=--exclusive")
-    srun_arg: tuple[str, ...] = _option((), "argument passed to srun unchanged")
-    pack: bool = _option(False, "run all runs of a study in one allocation, one after the other")
-    stop_below: Annotated[float, Bounds(above=0, most=1)] | None = _option(
-        None, "skip points of a study whose efficiency, measured on smaller points or predicted, is below this"
+    backend: Backend | None = _option(
+        WHERE, None, "run as processes of this machine (local) or as Slurm jobs; by default as the site says"
     )
     new_job: bool = _option(
+        WHERE,
         False,
-        "within a Slurm job: submit a new job, as elsewhere; by default runs become steps of the job that this is",
+        "within a Slurm job, submit a new job; by default the runs become steps of the job that you are in",
     )
+    dry_run: bool = _option(WHERE, False, "print the plan and the job script, and start nothing")
+    json: bool = _option(WHERE, False, "with --dry-run: print the plan as JSON, for programs")
+    follow: bool = _option(WHERE, True, "show progress until the run ends")
+    wait: bool = _option(WHERE, False, "wait until the run ends, without showing progress")
+    detach: bool = _option(WHERE, False, "return as soon as the run is submitted or started")
+
+    partition: str | None = _option(SLURM, None, "Slurm partition; by default as the site says", "-p", value="NAME")
+    account: str | None = _option(SLURM, None, "Slurm account to charge", "-A", value="NAME")
+    qos: str | None = _option(SLURM, None, "Slurm quality of service; by default as the site says", "-q", value="NAME")
+    constraint: str | None = _option(SLURM, None, "features that the nodes must have", "-C", value="FEATURES")
+    job_name: str | None = _option(
+        SLURM, None, "name of the job in the queue; by default the run's name", "-J", value="NAME"
+    )
+    sbatch_arg: tuple[str, ...] = _option(
+        SLURM, (), "an argument for sbatch, passed unchanged: --sbatch-arg=--exclusive", value="ARGUMENT"
+    )
+    srun_arg: tuple[str, ...] = _option(SLURM, (), "an argument for srun, passed unchanged", value="ARGUMENT")
     inherit: tuple[str, ...] = _option(
+        SLURM,
         (),
-        "Slurm's variables that the job takes from this environment, as SBATCH_RESERVATION or 'SBATCH_*'; all others "
-        "are left out",
+        "Slurm's variables that the job takes from this environment, such as SBATCH_RESERVATION or 'SBATCH_*'; all "
+        "others are left out",
         separator=",",
+        value="VARIABLE",
+    )
+
+    time: str | None = _option(
+        RESTARTS,
+        None,
+        "walltime of each run: MINUTES, MM:SS, HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS or UNLIMITED; by default as the "
+        "site says",
+        "-t",
+        value="TIME",
+    )
+    warn: Annotated[int, Bounds(1, 65535)] | None = _option(
+        RESTARTS,
+        None,
+        "seconds before the time limit at which the ranks get SIGUSR2, so that they save and end with status 75; by "
+        "default 120 for workloads, and no signal for other programs",
+        value="SECONDS",
+    )
+    max_attempts: Count = _option(
+        RESTARTS,
+        1,
+        "maximum number of starts, requeues included: above 1, a run is started again when it reached its time limit, "
+        "was preempted or lost a node; a workload continues from its checkpoint, any other program begins anew",
+    )
+    spare_nodes: Natural = _option(
+        RESTARTS,
+        0,
+        "additional nodes in the allocation: when an attempt ends because of a node, the next one runs on the others, "
+        "without another wait in the queue; needs --max-attempts",
+    )
+    hang_timeout: str | None = _option(
+        RESTARTS,
+        None,
+        "end an attempt as hung when no rank has made a step for this long (in a program that records no steps: has "
+        "printed or used CPU time), and keep the stacks of all ranks; 30m, 90s, or in the forms of --time; by default "
+        "never",
+        value="TIME",
+    )
+    require_network: bool = _option(
+        RESTARTS,
+        False,
+        "end the run if NCCL talks over TCP sockets between the nodes, rather than over InfiniBand, Slingshot or a "
+        "similar network",
+    )
+
+    repeats: Count = _option(STUDY, 1, "runs of each point of a study")
+    sweep: tuple[str, ...] = _option(
+        STUDY,
+        (),
+        "a parameter of a study and its values: --sweep lr=1e-3,1e-2, --sweep seed=0..4; each value becomes the option "
+        "--NAME of the program, or replaces {NAME} in its arguments",
+        "--array",
+        value="NAME=VALUES",
+    )
+    scaling: Literal["weak", "strong"] = _option(
+        STUDY,
+        "weak",
+        "hold the batch per rank (weak) or the global batch (strong); for a program, which of the two it holds",
+    )
+    pack: bool = _option(STUDY, False, "run all runs of a study in one allocation, one after the other")
+    throttle: Count | None = _option(
+        STUDY,
+        None,
+        "maximum number of runs of a study at a time; by default 1 on this machine, and elsewhere as many as the "
+        "scheduler allows",
+    )
+    stop_below: Annotated[float, Bounds(above=0, most=1)] | None = _option(
+        STUDY,
+        None,
+        "skip the points of a study whose efficiency, measured on smaller points or predicted, is below this, as 0.5",
+        value="EFFICIENCY",
+    )
+    budget: NotNegative | None = _option(
+        STUDY,
+        None,
+        "refuse what may take more than this many GPU-hours (node-hours on nodes without GPUs)",
+        value="HOURS",
+    )
+
+    runs: Path = _option(RECORDING, Path("runs"), "folder of the run directories", value="FOLDER")
+    name: str | None = _option(
+        RECORDING, None, "name of the run or study; by default made of the program, the nodes and the time"
+    )
+    sample_hz: Annotated[float, Bounds(0, 100)] = _option(
+        RECORDING,
+        1.0,
+        "readings per second of each node's GPUs and processes; 0 for none",
+        value="HZ",
     )
     fom: tuple[str, ...] = _option(
+        RECORDING,
         (),
         "a figure of merit that the program prints: 'throughput=Performance: *([0-9.]+) *ns/day', or the name of a "
-        "code whose output is known, as lammps",
+        "code whose output is known, such as lammps",
+        value="NAME=REGEX|CODE",
     )
     fom_unit: tuple[str, ...] = _option(
-        (), "the unit of a figure: --fom-unit ns/day, or NAME=UNIT where there are several"
+        RECORDING,
+        (),
+        "the unit of a figure of merit: --fom-unit ns/day, or NAME=UNIT if there are several",
+        value="[NAME=]UNIT",
     )
     fom_as: tuple[str, ...] = _option(
+        RECORDING,
         (),
-        "what a figure is, and which number counts: NAME=time,sum with rate, speed, time, work or value; last, mean, "
-        "sum, max or min; all ranks or one",
+        "how to read a figure of merit: NAME=WORD,..., where the words are its kind (rate, speed, time, work, value), "
+        "which number counts (last, mean, sum, max, min), and of which ranks (all, or the number of one)",
+        value="NAME=WORDS",
     )
-    snapshot: bool = _option(
-        True,
-        "copy the code into the run or study as it is submitted, and run the copy; with --no-snapshot the code runs "
-        "from its place, and each attempt says whether it has changed",
+
+    independent: bool = _option(
+        WHAT, False, "the ranks of the program are meant to work without each other: do not warn that they do"
     )
-    snapshot_limit: Positive = _option(256.0, "MiB that the copy of the code may take")
-    repeats: Count = _option(1, "runs of each point of a study")
-    scaling: Literal["weak", "strong"] = _option(
-        "weak", "hold the batch per rank (weak) or the global batch (strong); of a program, what it holds"
+    rendezvous: Literal["gloo", "mpi"] | None = _option(
+        WHAT, None, "how the ranks find each other; by default mpi for a program that uses MPI, else what the site says"
     )
-    sweep: tuple[str, ...] = _option(
-        (),
-        "a parameter of a study: --sweep lr=1e-3,1e-2, --sweep seed=0..4; {lr} in a program's arguments is the place "
-        "of its value",
-        "--array",
-    )
-    throttle: Count | None = _option(
+    container: str | None = _option(
+        WHAT,
         None,
-        "maximum number of runs of a study at a time: in each Slurm array, in the allocation in which this runs, or on "
-        "this machine, where it is 1 by default",
+        "container image in which the ranks run; the site says which container runtime starts it",
+        value="IMAGE",
     )
-    budget: NotNegative | None = _option(None, "GPU-hours (node-hours without GPUs) that must not be exceeded")
+    seed: Seed = _option(WHAT, 0, "seed of everything random in a workload")
+    snapshot: bool = _option(
+        WHAT,
+        True,
+        "copy the code into the run as it is submitted, and run the copy; with --no-snapshot the code runs from its "
+        "place, and each attempt reports whether it has changed",
+    )
+    snapshot_limit: Positive = _option(WHAT, 256.0, "largest copy of the code, in MiB", value="MIB")
+    stage_env: bool = _option(
+        WHAT,
+        False,
+        "pack the Python environment once, send it to a local disk of each node, and start the ranks from there",
+    )

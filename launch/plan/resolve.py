@@ -68,7 +68,7 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
         )
     if request.require_network and not gpus:
         raise Refusal(
-            "--require-network asks NCCL, which talks between GPUs, and the run has none: give --gpus-per-node, or "
+            "--require-network looks at NCCL, which connects GPUs, and the run has none: give --gpus-per-node, or "
             "leave it out"
         )
     cpus = cpus_per_task(request, site, backend, machine, nodes, ranks)
@@ -86,14 +86,14 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
         raise Refusal("--independent is for programs: the ranks of a workload train together; leave it out")
     if size > 1 and target.kind == "program" and target.short_name in _LAUNCHERS:
         raise Refusal(
-            f"{target.short_name} starts ranks itself, and would be started {size} times: give the program that it is "
-            "to start, or one rank"
+            f"{target.short_name} starts ranks itself, and would be started {size} times: give the program that it "
+            "starts, or use one rank"
         )
     fom = figures.from_words(request.fom, request.fom_unit, request.fom_as)
     figures.refuse_for(fom, target.kind, size)
     # We know nothing about the image of a container, or what a job's modules provide.
     if backend == "local" and request.container is None and hasattr(target.config, "refuse_missing"):
-        target.config.refuse_missing(size)
+        target.config.refuse_missing(size, bool(gpus))
     default = default_name(f"{target.short_name}-n{nodes}", now)
     name = default if request.name is None else refuse_bad_name(request.name)
     return Plan(

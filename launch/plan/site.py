@@ -39,48 +39,50 @@ class Site:
     description: str = ""
     tried: str = ""  # with what this file was tried; empty: nobody has tried it
     backend: Backend = "slurm"
-    identify: dict[str, str] = field(default_factory=dict)  # {env, is} or {host}: a variable's value, or a regular
-    # expression that the host name matches
-    nodes: Count | None = None  # the most that a run may ask for
+    # How the machine is recognised: {env, is}, a variable and its value, or {host}, a regular expression for
+    # host names.
+    identify: dict[str, str] = field(default_factory=dict)
+    nodes: Count | None = None  # maximum number of nodes of a run
     cpus_per_node: Count | None = None
     gpus_per_node: Natural | None = None
-    ranks_per_node: Count | None = None  # by default as many as GPUs, else one
-    time: str | None = None  # walltime if none is given
-    partition: str | None = None  # if none is given
-    qos: str | None = None  # if none is given
-    constraint: str | None = None  # if none is given
-    gpu_type: str | None = None  # named in the request for GPUs, where nodes differ in it
-    gpu_request: Literal["gpus-per-node", "gpus-per-task", "gres", "none"] = "gpus-per-node"  # how GPUs are asked for
-    gpu_binding: Literal["slurm", "env", "framework"] | None = (
-        None  # which GPUs a rank sees: those that Slurm gives it, its
+    ranks_per_node: Count | None = None  # by default one per GPU, or 1 without GPUs
+    time: str | None = None  # default of --time
+    partition: str | None = None  # default of --partition
+    qos: str | None = None  # default of --qos
+    constraint: str | None = None  # default of --constraint
+    gpu_type: str | None = None  # type in the request for GPUs, if the nodes have different ones
+    gpu_request: Literal["gpus-per-node", "gpus-per-task", "gres", "none"] = (
+        "gpus-per-node"  # option that asks for GPUs
     )
-    # own by a variable that hides the others, or all of its node; by default as the option --gpu-binding says
-    gpu_variable: str = "CUDA_VISIBLE_DEVICES"  # which variable (ROCR_VISIBLE_DEVICES on AMD)
-    gpu_order: Literal["forward", "reverse"] = "forward"  # GPU of local rank i: i, or the last minus i
-    rendezvous: Literal["gloo", "mpi"] = "gloo"  # how ranks find each other
-    mpi: str | None = None  # of srun's --mpi, for the rendezvous mpi: pmix, pmi2, cray_shasta
-    network_interface: str | None = None  # which carries Gloo's traffic
-    # What --container runs an image by; edf: srun --environment of CSCS, with an environment definition file.
+    # Which GPUs a rank sees: those that Slurm gives it (slurm), its own, as a variable hides the others (env), or all
+    # GPUs of its node (framework). By default as described for the option --gpu-binding.
+    gpu_binding: Literal["slurm", "env", "framework"] | None = None
+    gpu_variable: str = "CUDA_VISIBLE_DEVICES"  # the variable that hides GPUs: ROCR_VISIBLE_DEVICES on AMD
+    gpu_order: Literal["forward", "reverse"] = "forward"  # GPU of local rank i: number i, or counted from the last
+    rendezvous: Literal["gloo", "mpi"] = "gloo"  # how the ranks find each other
+    mpi: str | None = None  # value of srun --mpi for the rendezvous mpi: pmix, pmi2, cray_shasta
+    network_interface: str | None = None  # interface that carries Gloo's traffic
+    # Container runtime for --container; edf: srun --environment of CSCS, with an environment definition file.
     container: Literal["apptainer", "singularity", "podman-hpc", "pyxis", "edf"] | None = None
-    container_python: str = "python3"  # of the images
-    container_args: list[str] = field(default_factory=list)  # further options of the runtime, or of srun
-    node_disk: str | None = (
-        None  # a folder on a disk of each node, for --stage-env: by default the first of SLURM_TMPDIR,
-    )
-    # TMPDIR and /tmp that is on no shared file system
-    modules: list[str] = field(default_factory=list)  # loaded in the job
-    setup: list[str] = field(default_factory=list)  # lines of shell after that
-    env: dict[str, str] = field(default_factory=dict)  # environment of the job
-    directives: dict[str, str] = field(default_factory=dict)  # further options of sbatch: name without dashes to value
+    container_python: str = "python3"  # the Python in the images
+    container_args: list[str] = field(default_factory=list)  # further options of the container runtime, or of srun
+    # Folder on a disk of each node, for --stage-env. By default the first of SLURM_TMPDIR, TMPDIR and /tmp that is not
+    # on a shared file system.
+    node_disk: str | None = None
+    modules: list[str] = field(default_factory=list)  # environment modules that the job loads
+    setup: list[str] = field(default_factory=list)  # lines of shell that the job runs after loading them
+    env: dict[str, str] = field(default_factory=dict)  # environment variables of the job
+    directives: dict[str, str] = field(default_factory=dict)  # further options of sbatch: name without dashes -> value
     srun_args: list[str] = field(default_factory=list)  # further options of srun
-    partitions: dict[str, dict[str, Any]] = field(default_factory=dict)  # limits: {max_nodes, max_time, max_jobs},
-    # the last for the jobs of a user that may be in the queue, each run of an array being one
-    interconnect: Literal["infiniband", "slingshot"] | None = None  # of the nodes, which NCCL is to use
-    network: dict[str, Positive] = field(default_factory=dict)  # links, one way: of all adapters of a node together,
-    # and between two of its GPUs; the latency of a message on each
-    signal_s: Natural = 120  # before the time limit: when the ranks are asked to save and leave
-    patience_s: Natural = 300  # how long a silent scheduler is asked again
-    poll_s: Natural = 0  # at least so many seconds between two questions to the scheduler, where the site asks for that
+    # Limits of each partition: {max_nodes, max_time, max_jobs}. The last is the number of jobs that a user may have in
+    # the queue; each run of an array counts as one.
+    partitions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    interconnect: Literal["infiniband", "slingshot"] | None = None  # network between the nodes that NCCL should use
+    # One-way bandwidth and latency of the links: of all adapters of a node together, and between two of its GPUs.
+    network: dict[str, Positive] = field(default_factory=dict)
+    signal_s: Natural = 120  # seconds before the time limit at which the ranks are asked to save and leave
+    patience_s: Natural = 300  # seconds for which a scheduler that does not answer is asked again
+    poll_s: Natural = 0  # least seconds between two questions to the scheduler, where the site demands that
 
 
 def names() -> list[str]:
@@ -105,6 +107,8 @@ def load(name: str) -> Site:
     path = Path(name) if own else FOLDER / f"{name}.toml"
     if not os.path.isfile(path):
         what = "give the path of a site file" if own else nearest(name, names())
+        if os.path.isfile(f"{name}.toml"):
+            what = f"for the file here, give --site {name}.toml"
         raise Refusal(f"there is no site {name!r}: {what}")
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -143,8 +143,8 @@ def _split(name: str, text: str) -> list[str]:
 
 def _unbalanced(name: str, text: str, sign: str) -> Refusal:
     return Refusal(
-        f"--sweep {name}={typed.shown(text)}: {sign} stands without its other half: close it, or write the values "
-        "into a definition file, where each is a text by itself"
+        f"--sweep {name}={typed.shown(text)}: {sign} is not closed: close it, or write the values "
+        "into a definition file, where each value is a string of its own"
     )
 
 
@@ -154,7 +154,7 @@ def with_nodes(steps: Sequence[dict[str, tuple[str, ...]]], nodes: Sequence[int]
     if not any("nodes" in step for step in steps):
         return ({"nodes": tuple(map(str, nodes or (1,)))}, *steps)
     if nodes is not None:
-        raise Refusal("the nodes are said twice, as an axis and as an option of the job: leave one of them out")
+        raise Refusal("the nodes are given twice, as an axis and as an option of the job: leave one of them out")
     return tuple(sorted(steps, key=lambda step: "nodes" not in step))
 
 
@@ -170,7 +170,7 @@ def _refuse_name(name: str, others: Iterable[str]) -> None:
             "other forms stand among the arguments of the program: --sweep n=1,2 program -n {n}"
         )
     if name.replace("_", "-") in {other.replace("_", "-") for other in others}:
-        raise Refusal(f"the axis {name} stands twice: give all its values at once")
+        raise Refusal(f"the axis {name} is given twice: give all its values at once")
 
 
 def _refuse_rows(step: Mapping[str, Sequence[str]]) -> None:
@@ -180,7 +180,7 @@ def _refuse_rows(step: Mapping[str, Sequence[str]]) -> None:
     rows = list(zip(*step.values()))
     if len(set(rows)) < len(rows):
         listed = ", ".join(f"{name}={_listed(values)}" for name, values in step.items())
-        raise Refusal(f"a value stands twice in {listed}: give each once; --repeats runs all again")
+        raise Refusal(f"a value is given twice in {listed}: give each once; --repeats runs a point several times")
 
 
 def _refuse_strays(which: str, condition: Mapping[str, Sequence[str]], axes: Mapping[str, Sequence[str]]) -> None:

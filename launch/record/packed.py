@@ -86,11 +86,11 @@ def refuse_foreign(staged: Staged) -> None:
     except FileNotFoundError:
         return
     except (OSError, ValueError, KeyError, TypeError, tarfile.TarError) as error:
-        raise Refusal(f"--stage-env: {archive} is damaged ({error}): remove it, and it is packed anew") from None
+        raise Refusal(f"--stage-env: {archive} is damaged ({error}): remove it, and it is packed again") from None
     if system != _system():
         raise Refusal(
             f"--stage-env: the environment packed in {archive} is of another system ({system}), and this is "
-            f"{_system()}: remove it, and it is packed anew"
+            f"{_system()}: remove it, and it is packed again"
         )
 
 

@@ -20,7 +20,10 @@ from launch.record.performance.printed import NO_UNIT
 from launch.record.performance.steps import of_rank0
 from launch.record.rundir import RunDir
 from launch.record.table import aligned
+from launch.screen import bar, is_live
 
+_LIVE_S = 0.25  # seconds between two states of the live line
+_FIRST_S, _EVERY_S = 10.0, 60.0  # until the first line where it cannot stay in its place, and between further ones
 _LOOK_S = 1.0  # seconds between two looks at the signs of life of a program
 
 _LABEL = re.compile(r"\s*(\d+): ?(.*)", re.DOTALL)
@@ -67,15 +70,15 @@ class Progress:
         Its plan.
     stream : text file
         The output, by default standard error. On a terminal the line stays in its place; elsewhere it is written again
-        every ten seconds.
+        once a minute.
     label : str
-        The prefix for each line of a run that runs beside others; its line then does not stay in its place.
+        The prefix for each line of a run that runs beside others; it then has no line on how far it is.
     """
 
     def __init__(self, run: RunDir, plan: Plan, stream: TextIO | None = None, label: str = "") -> None:
         self._run, self._plan, self._stream = run, plan, stream or sys.stderr
         self._label = f"{label}  " if label else ""
-        self._live = self._stream.isatty() and not label
+        self._live = is_live(self._stream) and not label
         self._width = 0
         self._drawn = self._began = time.monotonic()
         self._text = ""
@@ -92,10 +95,15 @@ class Progress:
             for line in log.lines():
                 self._heard(line)
         now = time.monotonic()
-        if now - self._drawn < (0.25 if self._live else 10):
+        if self._label or now - self._drawn < (_LIVE_S if self._live else _EVERY_S if self._text else _FIRST_S):
             return
         self._drawn = now
-        line = self.line() or waiting_for or self._activity(now) or f"starting, {now - self._began:.0f} s"
+        line = (
+            self.line(with_bar=self._live)
+            or waiting_for
+            or self._activity(now)
+            or f"starting, {now - self._began:.0f} s"
+        )
         self._draw(f"{line}  {more}".rstrip())
 
     def close(self) -> None:
@@ -105,12 +113,13 @@ class Progress:
                 self._heard(line)
         self._draw("")
 
-    def line(self) -> str:
+    def line(self, with_bar: bool = False) -> str:
         """What is known of epoch, step, loss and throughput over all ranks; empty before the first step."""
         now = pace(self._run, self._before)
         if now.step is None or self._plan.kind == "workload" and now.epoch is None:
             return ""
         shown = [
+            with_bar and now.steps and bar(now.step / now.steps, 12),
             now.epoch is not None and f"epoch {now.epoch:.2f}/{now.epochs:g}",
             f"step {now.step}" + (f"/{now.steps}" if now.steps is not None else ""),
             now.loss is not None and f"loss {now.loss:.4g}",

@@ -29,7 +29,7 @@ def finished(*places: Path) -> bool:
     halves = [half for place in places for half in _halves(place)]
     for half in halves:
         _delete(half)
-        print(f"removed: {half}, which an earlier rm has left", flush=True)
+        print(f"removed: {half}, which an earlier rm left behind", flush=True)
     return bool(halves) and not any(map(os.path.lexists, places))
 
 

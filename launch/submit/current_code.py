@@ -29,11 +29,11 @@ def take(runs: Sequence[RunDir]) -> None:
         before = snapshot.record_of(own[0]) or {}
         plan = own[0].plan()
         if plan.kind == "script" and not os.path.isfile(plan.workload):
-            raise Refusal(f"--code current: {plan.workload} is not there any more: leave it out, or start the run anew")
+            raise Refusal(f"--code current: {plan.workload} is not there any more: leave it out, or start a new run")
         copied, most = before.get("snapshot", True), before.get("limit", snapshot.MOST_MIB)
         found = sources.of(plan, holder.parent, copied)
         if copied and found.copied:
-            refuse_too_large(found.trees, most, "start the run anew with --snapshot-limit or --no-snapshot")
+            refuse_too_large(found.trees, most, "start a new run with --snapshot-limit or --no-snapshot")
         name = snapshot.next_name(holder)
         try:
             snapshot.write(holder, name, found, copied, most)

@@ -99,7 +99,7 @@ def _predicted(points: tuple[Measured, ...], ranks: int, kind: str) -> dict[str,
         said = subprocess.run(asked, capture_output=True, text=True, check=False)
     if said.returncode:
         print(
-            f"no efficiency is predicted for {ranks} ranks: "
+            f"the efficiency cannot be predicted for {ranks} ranks: "
             f"{(said.stderr.strip().splitlines() or [said.returncode])[-1]}",
             flush=True,
         )

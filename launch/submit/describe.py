@@ -83,9 +83,7 @@ def study_facts(
     points = len(found) // repeats
     several = len({plan.nodes for plan in plans}) > 1
     least = first.stop_below
-    cutoff = (
-        {"stop below": f"larger points are not made once the efficiency of one is below {least:g}"} if least else {}
-    )
+    cutoff = {"stop below": f"larger points are skipped once the efficiency of one is below {least:g}"} if least else {}
     hours, unit = planning.cost(jobs)
     cost = f"{hours:.4g} {unit} at most" if hours is not None else "not known without a limit of --time"
     whole = " each"

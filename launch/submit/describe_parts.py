@@ -26,7 +26,7 @@ def program(planned: Plan) -> dict[str, str]:
         if found and planned.backend != "local":
             rows["on the nodes"] = f"not known; here it cannot run: {found}"
     elif planned.kind == "script" and (line := executable.other_python(planned.workload)):
-        rows["python"] = f"{planned.python}; its own first line, {line}, is followed where -- stands before the script"
+        rows["python"] = f"{planned.python}; its own first line, {line}, is followed if you put -- before the script"
     if ranks := cooperation.expected(planned):
         rows["ranks"] = ranks
     return rows
@@ -66,7 +66,7 @@ def code_of(code: Sources, asked: Request) -> str:
         commit = [f"commit {tree.commit[:8]}"] if tree.commit else []
         facts = [f"{len(tree.files)} file{'s' * (len(tree.files) != 1)}", f"{size:.3g} MiB"] if copied else []
         parts.append(", ".join([tree.what, *facts, *commit, *tree.notes]))
-    how = "a snapshot of " if copied and parts else "as it is at the time, without a snapshot: "
+    how = "a snapshot of " if copied and parts else "as it is when the run starts, without a snapshot: "
     return how * bool(parts) + "; ".join([*parts, *code.notes])
 
 
@@ -95,7 +95,7 @@ def spare(plans: Sequence[Plan]) -> dict[str, str]:
     hours, unit = planning.cost(plans)
     without, _ = planning.cost([dataclasses.replace(plan, spare_nodes=0) for plan in plans])
     cost = f", {hours:.4g} {unit} at most with them, {without:.4g} without" if hours and without else ""
-    return {"spare nodes": f"{spare} more in each job, for the attempts after one that a node has ended{cost}"}
+    return {"spare nodes": f"{spare} more in each job, for attempts that follow the failure of a node{cost}"}
 
 
 def hang(planned: Plan) -> dict[str, str]:
@@ -104,14 +104,14 @@ def hang(planned: Plan) -> dict[str, str]:
         return {}
     more = planned.max_attempts > 1
     then = f"is started again, {planned.max_attempts} attempts in all" if more else "has failed"
-    return {"hang timeout": f"{in_words(planned.hang_s)} without a step or other sign of life, and it {then}"}
+    return {"hang timeout": f"{in_words(planned.hang_s)} without a step or another sign of life, then it {then}"}
 
 
 def gpus(planned: Plan) -> str:
     """The GPUs of a node, and how they are divided if not one per rank."""
     gpus, each = planned.gpus_per_node, planned.gpus_per_rank
     if not gpus:
-        return "GPUs as sbatch's options say" if _by_sbatch(planned) else "no GPUs"
+        return "GPUs by the options for sbatch" if _by_sbatch(planned) else "no GPUs"
     idle = gpus - each * planned.ranks_per_node
     return (
         f"{gpus} GPU{'s' * (gpus > 1)} per node"

@@ -89,7 +89,7 @@ def alone(folder: Path, take_over: bool = False) -> Iterator[Hold]:
             )
         if owner and owner["host"] != _here()["host"] and not take_over:
             raise Refusal(
-                f"{who} began to launch {folder} and has not said that it left: if it is still there, wait for its "
+                f"{who} began to launch {folder} and has not released it: if it still runs, wait for its "
                 f"end or end it there; if it is gone: {command('resume --take-over', folder)}"
             )
         _write(file, _here())

@@ -26,7 +26,7 @@ def find(words: Iterable[str | Path]) -> list[Path]:
         if not below and (path := Path(word).absolute()).name in names_in(path.parent):
             below = [Path(word)]
         if not below:
-            what = "has no run in it" if os.path.isdir(word) else "is no folder"
+            what = "has no run in it" if os.path.isdir(word) else "is not a folder"
             raise Refusal(f"{word} {what}: give a run, or a folder of runs")
         found |= dict.fromkeys(below)
     return list(found)

@@ -23,16 +23,23 @@ from launch.record.writing import as_text, publish
 Runs = Sequence[tuple[RunDir, Plan]]
 
 
+def _option(help: str, *flags: str, value: str) -> Any:
+    help = f"{help}; by default as before"
+    return field(default=None, metadata={"help": help, "flags": flags, "value": value})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Anew:
     """The new options; those not given stay as they are."""
 
-    time: str | None = field(default=None, metadata={"flags": ("-t",)})  # walltime of what is started again
-    account: str | None = field(default=None, metadata={"flags": ("-A",)})  # Slurm account to charge for it
-    qos: str | None = field(default=None, metadata={"flags": ("-q",)})  # its Slurm quality of service
-    partition: str | None = field(default=None, metadata={"flags": ("-p",)})  # its Slurm partition
-    hang_timeout: str | None = None  # after which it is taken to hang
-    new_job: bool = False  # within a Slurm job: submit a new job, instead of a step of this one
+    time: str | None = _option("walltime of what is started again, as for a new run", "-t", value="TIME")
+    account: str | None = _option("Slurm account to charge", "-A", value="NAME")
+    qos: str | None = _option("Slurm quality of service", "-q", value="NAME")
+    partition: str | None = _option("Slurm partition", "-p", value="NAME")
+    hang_timeout: str | None = _option(
+        "end an attempt as hung when no rank has made a step for this long, as 30m", value="TIME"
+    )
+    new_job: bool = False  # within a Slurm job, submit a new job; by default the runs become steps of this job
 
 
 _OPTIONS = ("time", "account", "qos", "partition", "hang_timeout")
@@ -126,7 +133,7 @@ def refuse_short_timeout(runs: Runs, others: Sequence[RunDir]) -> None:
         found = known.get(run.path) or max(alike, key=lambda each: each.seconds, default=None)
         if found and found.seconds >= plan.hang_s:
             raise Refusal(
-                f"--hang-timeout of {in_words(plan.hang_s)} is no longer than a step of {found.run.path} "
+                f"--hang-timeout of {in_words(plan.hang_s)} is not longer than a step of {found.run.path} "
                 f"({found.seconds:.3g} s): give several times as much, as --hang-timeout {5 * found.seconds:.0f}s"
             )
 

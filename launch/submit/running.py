@@ -41,11 +41,15 @@ def run(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, throttle: i
         while runs:
             part, runs = runs[: most or len(runs)], runs[most or len(runs) :]
             if most and most < count:
-                print(f"{len(part)} of {len(part) + len(runs)} runs now: {most} jobs may be in the queue", flush=True)
+                print(
+                    f"{len(part)} of {len(part) + len(runs)} runs are submitted now, as {most} jobs may be in the "
+                    "queue",
+                    flush=True,
+                )
             submitted = jobs.submit(jobs.make(folder, part, throttle, how == "detach"), hold)
             announce(submitted)
             if how == "detach":
-                print(f"its state: {command('status', folder)}", flush=True)
+                print(f"see its state: {command('status', folder)}", flush=True)
             else:
                 from launch.submit.watch import watch  # imported once the scheduler is at work
 
@@ -79,7 +83,9 @@ def _say_written(runs: Sequence[RunDir]) -> None:
     for run in {(holder_of(run), snapshot.name_of(run)): run for run in runs}.values():
         with contextlib.suppress(Refusal, OSError):  # the copy is gone
             if new := compare.written(run):
-                print(f"beside the code, so in its snapshot, were written: {snapshot.some(new)}", flush=True)
+                print(
+                    f"the program wrote files beside its code, so into the snapshot: {snapshot.some(new)}", flush=True
+                )
 
 
 def left_over(runs: Sequence[tuple[RunDir, Plan]]) -> list[tuple[RunDir, Plan]]:

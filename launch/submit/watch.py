@@ -14,14 +14,17 @@ from launch.record.job import Job
 from launch.record.progress import Progress, closing
 from launch.record.rundir import RunDir
 from launch.record.writing import refuse_full_disk
+from launch.screen import is_live
 from launch.submit import jobs as submission
 from launch.submit.cutoff import cut
 from launch.submit.ends import Ends, has_begun
 from launch.submit.interrupts import ended_by_signals, told_how_to_end_at_once
 from launch.submit.study import eta
+from launch.submit.study_screen import StudyScreen
 
 _SHOWN_S = 0.2
 _ALL_FAIL = 3  # failed runs after which the user is told
+_COUNTS_S = 60.0  # between two lines of counts, where they do not stay in their place
 _LOOK_S = 5.0  # between two estimates of how long the study still takes
 
 
@@ -72,7 +75,10 @@ class _Watch:
         self._ends = Ends()
         self._beside = jobs[0].shape == "pack" and not self._scheduler.remote and jobs[0].throttle != 1
         self._progress: dict[Path, Progress] = {}
-        self._counts = ""
+        self._counts, self._counted = "", -_COUNTS_S
+        runs = [(run, plan) for _, run, plan in self._left.values()]
+        live = follow and len(runs) > 1 and is_live(sys.stderr)
+        self._screen = StudyScreen(runs) if live else None
         self._estimate: eta.Estimate | None = None
         self._looked, self._more = -_LOOK_S, ""
         self._said_of_ranks: set[str] = set()
@@ -89,6 +95,8 @@ class _Watch:
         for progress in self._progress.values():
             progress.close()
         self._progress = {}
+        if self._screen:
+            self._screen.close()
 
     def to_the_end(self) -> None:
         """Ask for states and show progress until no run is left."""
@@ -124,46 +132,47 @@ class _Watch:
                 self._estimate.learn(path.name)
             last = submission.last_event(run, job)
             if last.get("event") == "cancelled" and last.get("reason"):  # cancelled by the study's own rule
-                print(f"{path.name}: not run: {last['reason']}", flush=True)
+                self._print(f"{path.name}: not run: {last['reason']}")
                 continue
             self.outcomes[path.name] = diagnose.named(run, outcome)
             if outcome == "failed":
                 self._errors.append((last.get("first_failure") or {}).get("error", ""))
             if job.shape == "array":
-                if self._follow:
+                if self._follow and not self._screen:
                     print(f"{path.name}: {outcome}", flush=True)
                 if outcome == "done" and (ranks := cooperation.seen(run, plan)) and ranks not in self._said_of_ranks:
                     self._said_of_ranks.add(ranks)
-                    print(f"ranks: {ranks}", flush=True)
+                    self._print(f"ranks: {ranks}")
             else:
                 if progress := self._progress.pop(path, None):
                     progress.close()
-                print(closing(run, plan, outcome), flush=True)
+                if not self._screen or outcome != "done":  # the table has those that are done
+                    self._print(closing(run, plan, outcome))
                 if outcome == "failed" and last.get("event") != "ended":
                     _say_if_full(run)
             if outcome == "done" and job.shape != "pack" and status is not None and status.phase != ENDED:
-                print(f"job {job.id} is still in the queue ({status.word.lower()}): end it with scancel", flush=True)
+                self._print(f"job {job.id} is still in the queue ({status.word.lower()}): end it with scancel")
         if len(self._left) < before:
             self._cut_off()
             self._say_that_all_fail()
         job = self._jobs[0]
         if job.shape == "pack" and not self._left and set(self.outcomes.values()) == {"failed"}:
             if not any(run.events("started") for run in job.run_dirs):
-                print(f"no run has begun: see {job.log}", flush=True)
-        running = sum(1 for _ in self._under_way()) if self._beside else self._running(answer)
+                self._print(f"no run has started: see {job.log}")
+        running = len(self._begun(answer))
         counts = f"{len(self._all) - len(self._left)} of {len(self._all)} runs have ended, {running} running"
-        if (self._beside or self._jobs[0].shape == "array") and counts != self._counts:
+        due = not self._left or running and time.monotonic() - self._counted >= _COUNTS_S
+        if (self._beside or self._jobs[0].shape == "array") and counts != self._counts and due and not self._screen:
             self._say(", ".join(filter(None, [counts, self._left_for_all()])))
-            self._counts = counts
+            self._counts, self._counted = counts, time.monotonic()
 
     def _say_that_all_fail(self) -> None:
         """Say once that the first runs have all failed in the same way, so that the user can end the others. Those are
         not ended here, as other values may not fail."""
         if self._left and len(self._errors) == len(self.outcomes) == _ALL_FAIL and len({*self._errors, ""}) == 2:
-            print(
+            self._print(
                 f"the first {_ALL_FAIL} runs have all failed in the same way, and {len(self._left)} are still to come: "
-                "Ctrl-C ends them, and resume runs them again",
-                flush=True,
+                "Ctrl-C ends them, and resume runs them again"
             )
 
     def _look_at_network(self, run: RunDir, plan: Plan) -> None:
@@ -175,7 +184,7 @@ class _Watch:
         if progress := self._progress.get(run.path):
             progress.say(line)
         else:
-            print(line, flush=True)
+            self._print(line)
 
     def _left_for_all(self) -> str:
         """About how long the runs that have not ended, and those after them, still take."""
@@ -193,10 +202,6 @@ class _Watch:
                 waiting.append(run.path.name)
         return eta.text(self._estimate.left_s(running, waiting))
 
-    def _running(self, answer: Answer) -> int:
-        statuses = (answer.of(job, run) for job, run, _ in self._left.values())
-        return sum(status is not None and status.phase not in (QUEUED, ENDED) for status in statuses)
-
     def _cut_off(self) -> None:
         """Cancel queued runs that, after what has just ended, are not worth their node-hours."""
         for job, run, plan in list(self._left.values()):
@@ -205,9 +210,16 @@ class _Watch:
                 del self._left[run.path]
 
     def _show(self, answer: Answer) -> None:
+        now = time.monotonic()
+        if self._screen and self._left:
+            if now - self._looked > _LOOK_S:
+                self._looked, self._more = now, self._left_for_all()
+            begun = self._begun(answer)
+            job, run, _ = next(iter(self._left.values()))
+            self._screen.draw(self.outcomes, begun, self._more if begun else _waiting(job, answer.of(job, run)))
+            return
         if not self._follow or not self._left or self._jobs[0].shape == "array":
             return
-        now = time.monotonic()
         if self._progress and now - self._looked > _LOOK_S:
             self._looked, left = now, self._left_for_all()
             self._more = f"study: {left}" if left else ""
@@ -229,8 +241,27 @@ class _Watch:
             if not self._beside:
                 return
 
+    def _begun(self, answer: Answer) -> list[RunDir]:
+        """The runs that have begun and not ended, whatever the shape of their jobs."""
+        if self._jobs[0].shape == "pack":
+            return [run for _, run, _ in self._under_way()]
+        return [
+            run
+            for job, run, _ in self._left.values()
+            if (status := answer.of(job, run)) is not None and status.phase not in (QUEUED, ENDED)
+        ]
+
+    def _print(self, text: str) -> None:
+        """Print what stays, above the table if there is one."""
+        if self._screen:
+            self._screen.say(text)
+        else:
+            print(text, flush=True)
+
     def _say(self, line: str) -> None:
-        if self._follow:
+        if self._screen:
+            self._screen.say(line)
+        elif self._follow:
             print(line, file=sys.stderr, flush=True)
 
 
@@ -247,4 +278,4 @@ def _say_if_full(run: RunDir) -> None:
         refuse_full_disk(run.path)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            print(f"there is no room where the run is ({error.strerror}): free some, then resume it", flush=True)
+            print(f"the disk of the run is full ({error.strerror}): free some room, then resume the run", flush=True)

@@ -1,12 +1,12 @@
 """python -m profiling compare RUN RUN: two runs side by side, and the ratio of the second to the first.
 
-Of two studies it says which points became faster or slower from the first to the second. With --fail-if-slower 5% its
-exit status is 1 if a point is slower by so much or more, or has no run any more in the second study.
+Of two studies it says which points became faster or slower from the first to the second, of more from the first to the
+last, and their history: compare MONDAY TUESDAY WEDNESDAY --out FOLDER draws it. With --fail-if-slower 5% its exit
+status is 1 if a point is slower by so much or more, or has no run any more in the last study.
 """
 
 import json
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ class Options(Named):
 
     json: bool = False  # print JSON
     fail_if_slower: str | None = None  # of studies: exit status 1 if a point is slower by this or more, as 5%
+    out: Path | None = None  # of studies: folder for the figure of their history, history.svg, .pdf and .png
 
 
 def main(argv: Sequence[str]) -> int:
@@ -43,42 +44,57 @@ def run(argv: Sequence[str]) -> str:
 
 
 def _compared(argv: Sequence[str]) -> tuple[str, int]:
-    paths, chosen = options.with_files(Options, argv, ["RUN|STUDY", "RUN|STUDY"])
+    chosen, words = options.with_words(Options, argv, "compare")
+    if len(words) < 2:
+        given = " ".join(words) or "nothing"
+        raise Refusal(f"compare needs two runs, or two studies or more, and was given {given}: give it that")
+    paths = [chosen.path(word) for word in words]
     studies = [path for path in paths if is_study(path)]
-    if len(studies) == 1:
-        raise Refusal(f"{studies[0]} is a study and the other is none: give two runs or two studies")
+    if studies and len(studies) < len(paths):
+        other = next(path for path in paths if path not in studies)
+        raise Refusal(f"{studies[0]} is a study and {other} is none: give two runs, or two studies or more")
     if studies:
-        return _studies(paths[0], paths[1], chosen)
-    if chosen.fail_if_slower is not None:
-        raise Refusal("--fail-if-slower is for two studies: of two runs it is not known how much runs differ")
+        return _studies(paths, chosen)
+    if len(paths) > 2:
+        raise Refusal(f"compare takes two runs, and was given {len(paths)}: a study has many")
+    if chosen.fail_if_slower is not None or chosen.out:
+        option = "--out" if chosen.out else "--fail-if-slower"
+        raise Refusal(f"{option} is for studies: of two runs it is not known how much runs differ")
     return _runs(paths, chosen), 0
 
 
-def _studies(first: Path, second: Path, chosen: Options) -> tuple[str, int]:
+def _studies(paths: Sequence[Path], chosen: Options) -> tuple[str, int]:
+    """The last study against the first; of more than two also their history."""
     from profiling.cli import inputs  # needs NumPy
     from profiling.study import changes
 
-    part = None if chosen.fail_if_slower is None else _part(chosen.fail_if_slower)
-    found = changes.between(inputs.study(first), inputs.study(second))
-    heads = [f"first : {first}", f"second: {second}"]
-    said = [*heads, "", changes.table(found), "", *changes.lines(found)]
-    failed = []
-    if part is not None:
-        slower = [point for point in found.points if point.slower_by(part)]
-        failed = [f"slower by {100 * part:g} % or more: {text.plural(len(slower), 'point')}"] if slower else []
-        failed += [f"without a run to compare: {text.plural(len(found.only[0]), 'point')}"] if found.only[0] else []
+    slower = None if chosen.fail_if_slower is None else changes.part(chosen.fail_if_slower)
+    first, *others = map(inputs.study, paths)
+    all_changes = [changes.between(first, other, len(others)) for other in others]
+    failed = changes.failed(all_changes[-1], slower)
+    content = changes.document(all_changes[-1]) | {"failed": failed}
+    if len(others) > 1:
+        content["studies"] = [changes.document(each) for each in all_changes]
+    written = _history(chosen.out, content | {"studies": content.get("studies", [content])}) if chosen.out else []
     if chosen.json:
-        return json.dumps(changes.document(found) | {"failed": failed}, indent=1), bool(failed)
-    return "\n".join([*said, *(f"FAILED: {why}" for why in failed)]), bool(failed)
+        return json.dumps(content, indent=1), bool(failed)
+    heads = [f"first : {paths[0]}", f"{'second' if len(paths) == 2 else 'last  '}: {paths[-1]}"]
+    said = [*heads, "", changes.table(all_changes[-1]), "", *changes.lines(all_changes[-1])]
+    if len(others) > 1:
+        from profiling.reporting import history_table
+
+        said += ["", f"throughput over that in {paths[0].name}", "", history_table.table(content), ""]
+    return "\n".join([*said, *written, *(f"FAILED: {why}" for why in failed)]), bool(failed)
 
 
-def _part(word: str) -> float:
-    """A part, as 5% or 0.05."""
-    if match := re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(%?)\s*", word):
-        part = float(match[1]) / (100 if match[2] else 1)
-        if 0 < part < 1:
-            return part
-    raise Refusal(f"--fail-if-slower is {word!r}: give a part of the throughput between 0 and 100 %, as 5% or 0.05")
+def _history(folder: Path, content: dict[str, Any]) -> list[str]:
+    try:
+        from profiling.reporting import history
+    except ModuleNotFoundError as error:
+        if error.name != "matplotlib":
+            raise
+        raise Refusal("--out needs matplotlib, which draws the figure: install it, or leave --out out") from None
+    return [f"figure: {history.write(folder, content)}"]
 
 
 def _runs(paths: Sequence[Path], chosen: Options) -> str:

@@ -20,16 +20,17 @@ from launch.record.table import aligned
 from launch.record.writing import publish
 from profiling import text
 from profiling.cli import export, inputs, table
+from profiling.cli.costed import Costed
 from profiling.cli.inputs import OfTable
 from profiling.prediction import prediction
-from profiling.reporting import columns, document, latex, markdown, of_table, page, sweep_table
+from profiling.reporting import columns, document, latex, markdown, of_table, sweep_table
 from profiling.reporting.columns import Column
-from profiling.study import changes, sweep, tables
+from profiling.study import changes, cost, sweep, tables
 from profiling.study.runs import Study
 
 
 @dataclass(frozen=True)
-class Options(OfTable):
+class Options(OfTable, Costed):
     """The options of the verb."""
 
     series: str | None = None  # which series, if the table or study has several
@@ -38,38 +39,57 @@ class Options(OfTable):
     format: Literal["text", "markdown"] = "text"  # of the table that is printed
     json: bool = False  # print JSON, and write nothing
     against: str | None = None  # another study: which points became faster or slower since
+    fail_if_slower: str | None = None  # with --against: exit status 1 if a point is slower by this or more, as 5%
     remark: str = ""  # what else the reader of the report has to know
     out: Path | None = None  # folder of the report; of a study STUDY/report by default, of a table none
 
 
+def main(argv: Sequence[str]) -> int:
+    """Print what the verb says; return the exit status."""
+    printed, failed = _reported(argv)
+    print(printed)
+    return int(failed)
+
+
 def run(argv: Sequence[str]) -> str:
     """What the verb prints."""
+    return _reported(argv)[0]
+
+
+def _reported(argv: Sequence[str]) -> tuple[str, bool]:
     (path,), chosen = options.with_files(Options, argv, ["STUDY|TABLE"])
+    if chosen.fail_if_slower and not chosen.against:
+        raise Refusal("--fail-if-slower says by how much against what: give the other study with --against too")
     if not is_study(path):
-        return _of_table(path, chosen)
+        return _of_table(path, chosen), False
     inputs.refuse_for_study(path, chosen.asked)
+    tariff = chosen.tariff
     if chosen.series is None and sweep.is_sweep(path):
         if chosen.against:
             raise Refusal(
                 f"--against is for a scaling table: {command('compare', chosen.against, path)} compares all points"
             )
-        return _of_sweep(path, chosen)
+        return _of_sweep(path, chosen), False
     if chosen.by:
         raise Refusal(f"--by is for the points of a sweep, and this is one series of {path}: leave it out")
     whole = inputs.study(path, chosen.scaling)
     study = tables.choose(whole, chosen.series)
-    content = document.document(study, tables.of_study(study), chosen.remark)
+    content = document.document(study, tables.of_study(study), chosen.remark, tariff)
+    failed: list[str] = []
     if chosen.against:
+        slower = None if chosen.fail_if_slower is None else changes.part(chosen.fail_if_slower)
         found = changes.between(tables.choose(inputs.study(chosen.path(chosen.against)), chosen.series), study)
         content["against"] = changes.document(found)
+        failed = changes.failed(found, slower)
+        content["against"] |= {"failed": failed}
         content["notes"] += [f"against {found.first}: {line}" for line in changes.lines(found)]
     if chosen.json:
-        return json.dumps(content, indent=1, ensure_ascii=False)
+        return json.dumps(content, indent=1, ensure_ascii=False), bool(failed)
     folder = chosen.out or path / "report" / ("" if len(whole.series) == 1 else _name(whole, study))
     ahead = [_predicted(content)] if chosen.format == "text" else []
-    return "\n".join(
-        [printed(content, chosen.format), *ahead, write(folder, functools.partial(_spreadsheets, study), content)]
-    )
+    written = write(folder, functools.partial(_spreadsheets, study), content)
+    said = [printed(content, chosen.format), *ahead, written, *(f"FAILED: {why}" for why in failed)]
+    return "\n".join(said), bool(failed)
 
 
 def _of_table(path: Path, chosen: Options) -> str:
@@ -79,6 +99,7 @@ def _of_table(path: Path, chosen: Options) -> str:
         option = next(name for name, value in own.items() if value)
         advice = {"--scaling": "say --kind", "--remark": "say --out FOLDER too"}.get(option, "leave it out")
         raise Refusal(f"{option} is for the report of a study, and {path} is a table: {advice}")
+    chosen.refuse_for_table(path)
     found = tables.read_all(path, chosen.asked)
     if chosen.series:
         found = [tables.read(path, chosen.series, chosen.asked)]
@@ -142,6 +163,8 @@ def write(folder: Path, spreadsheets: Callable[[dict[str, Any]], dict[str, str]]
         drawn = {}  # a site's own environment may lack it
     else:
         drawn = figures.draw(content)
+    from profiling.reporting import page  # needs Jinja2, which tables do without
+
     files = {
         "report.json": json.dumps(content, indent=1, ensure_ascii=False) + "\n",
         **spreadsheets(content),
@@ -183,15 +206,16 @@ def _predicted(content: dict[str, Any]) -> str:
     """The sizes ahead that the report predicts."""
     ahead = content["prediction"]
     asked = [forecast for forecast in ahead["predictions"] if forecast["workers"] in ahead["asked"]]
-    table = text.table(prediction.columns(content["unit"], ahead["confidence"]), asked)
-    return f"\nPREDICTION, not measured\n\n{table}\n"
+    shown = prediction.columns(content["unit"], ahead["confidence"], content["works"], ahead["holds"])
+    why = "" if ahead["holds"] else f"{ahead['problems'][0]}\n"
+    return f"\nPREDICTION, not measured\n\n{text.table(shown, asked)}\n{why}"
 
 
 def printed(content: dict[str, Any], form: str) -> str:
     """The table for the terminal ("text") or in Markdown ("markdown"), and the notes for its reader."""
     interval = f"{100 * content['confidence']:.0f} % CI"
     shown = (
-        Column("workers", "workers"),
+        Column("workers", content["works"]),
         Column("repeats", "repeats"),
         Column("throughput", "throughput [{unit}]"),
         Column("throughput_interval", interval),
@@ -200,8 +224,11 @@ def printed(content: dict[str, Any], form: str) -> str:
         Column("efficiency_interval", interval, "percent"),
         Column("slowest", "slowest"),
         Column("fastest", "fastest"),
+        *(Column(key, title) for key, title in cost.COLUMNS if content.get("cost")),
     )
-    header, rows = columns.cells(shown, content["rows"], content["unit"])
+    shown = columns.present(shown, content["rows"])
+    currency = (content.get("cost") or {}).get("currency", "")
+    header, rows = columns.cells(shown, content["rows"], content["unit"], currency=currency)
     head, table, mark = content["series"], aligned([header, *rows], ">"), ""
     if form == "markdown":
         head, table, mark = f"## {head}", text.markdown(header, rows), "- "

@@ -38,15 +38,21 @@ def run(argv: Sequence[str]) -> str:
     measured = [score for score in scores if score["measured"] is not None]
     if not measured:
         workers = ", ".join(str(score["workers"]) for score in scores) or "none that was not known"
-        raise Refusal(f"{path} has none of the runs that {saved} predicts ({workers} workers): score it later")
+        raise Refusal(f"{path} has none of the runs that {saved} predicts ({workers} {series.works}): score it later")
     if chosen.json:
         document = {"format": 1, "series": series.name, "unit": series.unit, "scores": measured}
         return json.dumps(document, indent=1, ensure_ascii=False)
     outside = [
-        f"fit does not hold: {score['workers']} workers lie outside the interval"
+        f"fit does not hold: {text.counted(score['workers'], series.works)} lie outside the interval"
         for score in measured
         if not score["inside"]
     ]
     return "\n".join(
-        [series.name, "", text.table(log.columns(series.unit), measured), *([""] if outside else []), *outside]
+        [
+            series.name,
+            "",
+            text.table(log.columns(series.unit, series.works), measured),
+            *([""] if outside else []),
+            *outside,
+        ]
     )

@@ -67,8 +67,9 @@ def run(argv: Sequence[str]) -> str:
         raise Refusal(f"{nodes[-1]} nodes of {ranks} ranks are more than {MOST_RANKS} ranks: give fewer nodes")
     ways, note = links(site)
     rows = [asdict(simulator.simulate(model, Cluster(n, ranks, ways), chosen.jitter, chosen.seed)) for n in nodes]
+    own = (site.name, ranks) == (plan.get("site"), plan.get("ranks_per_node")) if plan else True
     for row in rows:
-        if row["ranks"] in measured:
+        if own and row["ranks"] in measured:
             row["measured"] = measured[row["ranks"]]
             row["relative_error"] = row["throughput"] / row["measured"] - 1
     document = {  # its keys are described in docs/simulation.md
@@ -87,7 +88,7 @@ def run(argv: Sequence[str]) -> str:
         "transport": asdict(model.transport),
         "jitter": chosen.jitter,
         "seed": chosen.seed,
-        "notes": [note, *model.notes],
+        "notes": [note, *([] if own or not measured else [_apart(site, ranks, plan)]), *model.notes],
         "rows": rows,
     }
     return json.dumps(document, indent=1, ensure_ascii=False) if chosen.json else as_text(document)
@@ -141,6 +142,15 @@ def _source(path: Path, series: str | None) -> tuple[StepModel, dict[int, float]
     chosen = repeats[len(repeats) // 2]  # neither the fastest nor the slowest
     measured = {point.workers: point.throughput for point in points}
     return step_model.of_run(chosen.directory), measured, chosen.plan
+
+
+def _apart(site: Site, ranks: int, plan: Mapping[str, Any]) -> str:
+    """Why what was measured does not stand beside what is simulated."""
+    there, here = (f"{text.plural(count, 'rank')} per node" for count in (plan["ranks_per_node"], ranks))
+    return (
+        f"not compared with what was measured: that was on {plan.get('site')}, {there}, and these are the links of "
+        f"{site.name}, {here}"
+    )
 
 
 def _site(name: str | None, path: Path) -> Site:

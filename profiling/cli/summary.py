@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from launch.cli.names import Named
@@ -12,10 +12,12 @@ from launch.record.rundir import RunDir
 from launch.record.table import aligned
 from profiling import text
 from profiling.cli import overview
+from profiling.cli.costed import Costed
+from profiling.study import cost
 
 
 @dataclass(frozen=True)
-class Options(Named):
+class Options(Named, Costed):
     """The options of the verb."""
 
     json: bool = False  # all that is known, as JSON
@@ -25,7 +27,12 @@ def run(argv: Sequence[str]) -> str:
     """What the verb prints."""
     (path,), chosen = options.with_files(Options, argv, ["RUN"])
     run = RunDir.open(path)
+    tariff = chosen.tariff
     document = overview.document(run, overview.state(run))
+    if tariff:
+        plan = run.record()
+        gpus = plan.get("gpus_per_node", 0) * plan["nodes"]
+        document["cost"] = {**asdict(tariff), **cost.of_runs([run], tariff)[0], "notes": tariff.notes(gpus)}
     return json.dumps(document, indent=1) if chosen.json else as_text(document)
 
 
@@ -143,6 +150,9 @@ def _notes(document: dict[str, Any]) -> list[str]:
         count = f"{gpus['whole_cards']} whole card" if "whole_cards" in gpus else f"{gpus['count']} GPU"
         many = "s" * (gpus.get("whole_cards", gpus["count"]) != 1)
         notes.append(f"{count}{many}: {power} W together{each} ({_WAYS.get(gpus['energy_is'], gpus['energy_is'])})")
+    if costs := document.get("cost"):
+        said = [f"{text.number(costs[key])} {unit}" for key, unit in _costs(costs["currency"]) if key in costs]
+        notes += [f"of the whole run: {', '.join(said) or 'no energy was read'}", *costs["notes"]]
     notes += _some(gpus["doubts"], "gpus.doubts")
     if "sampler_cores" in recording:
         notes.append(
@@ -168,6 +178,10 @@ _WAYS = {
     "integrated": "energy integrated",
     "read": "from readings of power",
 }
+
+
+def _costs(currency: str) -> list[tuple[str, str]]:
+    return [("energy_kwh", "kWh of GPU energy"), ("carbon_kg", "kg of CO2e"), ("price", currency or "in price")]
 
 
 def _some(lines: list[str], key: str) -> list[str]:

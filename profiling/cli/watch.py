@@ -1,4 +1,5 @@
-"""python -m profiling watch RUN: a run as it goes: throughput, GPUs, power, imbalance, in the terminal."""
+"""python -m profiling watch [RUN|FOLDER ...]: a run as it goes: throughput, GPUs, power, imbalance, in the terminal; or
+the states of all runs in folders, by default of those in the folder runs."""
 
 import contextlib
 import statistics
@@ -6,9 +7,11 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Annotated, Any
 
+from launch.cli import status
 from launch.cli.names import Named
 from launch.plan import options
 from launch.plan.slurm.walltime import clock
@@ -20,6 +23,7 @@ from launch.record.performance.pace import pace
 from launch.record.performance.steps import StepReader
 from launch.record.rundir import RunDir
 from launch.record.table import aligned
+from launch.screen import Screen, is_live
 from launch.submit.states import Known
 from profiling import text
 from profiling.cli import overview
@@ -32,23 +36,42 @@ _TAIL = 16384  # bytes at the end of each node's files: some seconds
 class Options(Named):
     """The options of the verb."""
 
-    every: Annotated[float, Bounds(0.1, 3600)] = 2.0  # seconds between looks
+    # seconds between looks; by default 2 on a terminal, else 60
+    every: Annotated[float, Bounds(0.1, 3600)] | None = None
     once: bool = False  # look once and end
 
 
 def run(argv: Sequence[str]) -> str:
-    """Show a run until it ends or Ctrl-C; return the last look."""
-    (path,), chosen = options.with_files(Options, argv, ["RUN"])
-    run = RunDir.open(path)
+    """Show a run, or all runs of folders, until they end or Ctrl-C; return the last look.
+
+    Raises
+    ------
+    Refusal
+        If something named is neither a run nor a folder with runs.
+    """
+    chosen, words = options.with_words(Options, argv, "watch")
+    paths = chosen.paths(words)
+    alone = RunDir(paths[0]) if len(paths) == 1 and RunDir(paths[0]).run_json.exists() else None
+    screen = Screen(sys.stdout) if is_live(sys.stdout) else None
     try:
         while True:
-            known = overview.state(run)
-            screen = look(run, known)
-            if chosen.once or not known.under_way:
-                return screen
-            # On a terminal: home, and clear the screen.
-            print(f"\x1b[H\x1b[2J{screen}" if sys.stdout.isatty() else f"{screen}\n", flush=True)
-            time.sleep(chosen.every)
+            if alone:
+                known = [overview.state(alone)]
+                lines: list[tuple[str, str | None]] = [(line, None) for line in look(alone, known[0]).split("\n")]
+            else:
+                known, efficiencies, bad, _ = status.look(paths)
+                table = "\n".join(status.lines(known, efficiencies, bad)).split("\n")
+                lines = list(zip(table, chain(status.colours(known), repeat(None))))
+            shown = "\n".join(line for line, _ in lines)
+            if chosen.once or not any(one.under_way for one in known):
+                if screen:
+                    screen.clear()
+                return shown
+            if screen:
+                screen.draw(lines)
+            else:
+                print(f"{shown}\n", flush=True)
+            time.sleep(chosen.every or (2.0 if screen else 60.0))
     except KeyboardInterrupt:  # how the user ends `watch`; the run is not touched
         return ""
 

@@ -106,7 +106,7 @@ def scored(predictions: Iterable[_Prediction], series: Series) -> list[dict[str,
     return scores
 
 
-def columns(unit: str, workers: str = "workers") -> list[tuple[str, text.Form]]:
+def columns(unit: str, workers: str) -> list[tuple[str, text.Form]]:
     """The columns of a table of what `scored` returns; ``workers`` is the heading of the number of workers."""
     return [
         ("made", lambda score: score["made"][:16].replace("T", " ")),

@@ -33,6 +33,10 @@ class Mixture:
     mean: np.ndarray
     deviation: np.ndarray
 
+    def below(self, value: float) -> float:
+        """The probability of a log cost up to this value."""
+        return float((self.weight * _normal_cdf((value - self.mean) / self.deviation)).sum() / self.weight.sum())
+
     def quantiles(self, levels: tuple[float, ...]) -> np.ndarray:
         """Quantiles of the mixture, interpolated from its distribution function at 201 places."""
         keep = self.weight > 1e-5 * self.weight.max()  # thousands of components share the last 0.1 per cent

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -104,7 +105,7 @@ def predict(series: Series, workers: Sequence[int], confidence: float = 0.9) -> 
             "unit"
         )
     laws = [
-        FittedLaw(name, weight, _parameters(*fitted.parameters[name], confidence))
+        FittedLaw(name, weight, _parameters(*fitted.parameters[name], confidence, series))
         for name, weight in fitted.law_weights.items()
     ]
     return Prediction(confidence, reasons, tuple(sorted(laws, key=lambda law: -law.weight)), forecasts)
@@ -117,17 +118,17 @@ def _forecast(series: Series, workers: int, bounds: tuple[float, float, float], 
     warnings = []
     if workers > last.workers:
         factor = text.number(workers / last.workers, 3)
-        warnings.append(f"extrapolates x{factor} beyond the last measured point ({last.workers} workers)")
+        warnings.append(f"extrapolates x{factor} beyond the last measured point ({series.counted(last.workers)})")
         if not holds:  # a saturated network may stay as it is, which no law describes
             low, high = min(low, last.throughput), max(high, last.throughput)
             warnings.append("the fit does not hold: interval stretched to the throughput of the last measured point")
     if lone and workers >= last.workers:
         warnings.append(
-            f"the point of {last.workers} workers is one run, which the points before do not predict: the interval "
-            "holds with it and without it; repeat it"
+            f"the point of {series.counted(last.workers)} is one run, which the points before do not predict: the "
+            "interval holds with it and without it; repeat it"
         )
     if workers < base.workers:
-        warnings.append(f"extrapolates below the first measured point ({base.workers} workers)")
+        warnings.append(f"extrapolates below the first measured point ({series.counted(base.workers)})")
     if len(series.points) < 4:
         warnings.append(
             f"{len(series.points)} points cannot tell the laws apart: the interval rests on what other series did"
@@ -147,17 +148,35 @@ def interval(mixture: posterior.Mixture, workers: int, confidence: float) -> tup
     return low, middle, high
 
 
-def columns(unit: str, confidence: float, workers: str = "workers") -> list[tuple[str, text.Form]]:
-    """The columns of a table of forecasts as dictionaries; ``workers`` is the heading of the number of workers."""
+def exceeded(mixture: posterior.Mixture, workers: int, throughput: float) -> float:
+    """Probability that one run is as fast as this or faster, by the distribution whose quantiles `interval` gives."""
+    median = mixture.quantiles((0.5,))[0]
+    return mixture.below(median + (math.log(workers / throughput) - median) / WIDEN)
+
+
+def columns(unit: str, confidence: float, workers: str, holds: bool = True) -> list[tuple[str, text.Form]]:
+    """The columns of a table of forecasts as dictionaries; ``workers`` is the heading of the number of workers.
+
+    Where the fit does not hold, only the interval is shown: nothing in it is more probable than the rest.
+    """
     level = f"{confidence:.0%} interval"
+    throughput, interval = text.estimate("throughput", "low", "high")
+    if not holds:
+        return [(workers, text.value("workers", str)), (f"{level} of throughput [{unit}]", interval)]
+    efficiency, of_efficiency = text.estimate("efficiency", "efficiency_low", "efficiency_high", 100, "%")
     return [
         (workers, text.value("workers", str)),
-        (f"throughput [{unit}]", text.value("throughput")),
-        (level, text.bounds("low", "high")),
-        ("speed-up", text.value("speedup")),
-        ("efficiency", text.value("efficiency", text.percent)),
-        (level, text.bounds("efficiency_low", "efficiency_high", text.percent)),
+        (f"throughput [{unit}]", throughput),
+        (level, interval),
+        ("speed-up", _speedup),
+        ("efficiency", efficiency),
+        (level, of_efficiency),
     ]
+
+
+def _speedup(row: dict[str, Any]) -> str:
+    share = row["speedup"] / row["throughput"]
+    return text.within(share * row["low"], share * row["high"])(row["speedup"])
 
 
 def problems(series: Series) -> list[str]:
@@ -173,27 +192,30 @@ def problems(series: Series) -> list[str]:
         gained, added = point.throughput - before.throughput, point.workers - before.workers
         if gained < 0:
             reasons.append(
-                f"throughput falls from {text.number(before.throughput, 6)} at {text.plural(before.workers, 'worker')} "
+                f"throughput falls from {text.number(before.throughput, 6)} at {series.counted(before.workers)} "
                 f"to {text.number(point.throughput, 6)} at {point.workers}"
             )
         gain = gained / added / (first.throughput / first.workers)
         if series.kind == "weak" and 0 <= gain < SATURATED:
             reasons.append(
-                f"saturated; from {before.workers} to {point.workers} workers each brings {gain:.0%} of what the first "
-                "did"
+                f"saturated; from {before.workers} to {series.counted(point.workers)} each brings {gain:.0%} of what "
+                "the first did"
             )
         if index >= 2 and series.kind:  # of no kind, there are no laws to compare it with
             earlier = dataclasses.replace(series, points=series.points[:index])
             low, median, high = interval(posterior.fit(earlier, [point.workers]).mixtures[0], point.workers, UNEXPECTED)
             if not low <= point.throughput <= high:
                 error = f"{point.throughput / median - 1:+.0%}"
-                reasons.append(f"at {point.workers} workers {error} against what the points before predict")
+                reasons.append(f"at {series.counted(point.workers)} {error} against what the points before predict")
     return [f"fit does not hold: {reason}" for reason in reasons]
 
 
-def _parameters(weight: np.ndarray, values: dict[str, np.ndarray], confidence: float) -> tuple[Parameter, ...]:
+def _parameters(
+    weight: np.ndarray, values: dict[str, np.ndarray], confidence: float, series: Series
+) -> tuple[Parameter, ...]:
     """Weighted quantiles of each parameter of a law; none if the series rules the law out."""
-    units = {"exponent": "1", "serial share": "1", "group": "workers"}
+    units = {"exponent": "1", "serial share": "1", "group": series.works}
+    one = "one" + series.counted(1)[1:]
     parameters = []
     for name, value in values.items() if weight.any() else ():
         order = np.argsort(value)
@@ -202,5 +224,5 @@ def _parameters(weight: np.ndarray, values: dict[str, np.ndarray], confidence: f
             float(value[order][min(np.searchsorted(below, level), len(order) - 1)])
             for level in ((1 - confidence) / 2, 0.5, (1 + confidence) / 2)
         )
-        parameters.append(Parameter(name, units.get(name, "cost of one worker"), estimate, low, high))
+        parameters.append(Parameter(name, units.get(name, f"cost of {one}"), estimate, low, high))
     return tuple(parameters)

@@ -12,6 +12,7 @@ from launch.errors import Refusal
 from profiling import text
 from profiling.prediction.prediction import Forecast
 from profiling.study import resource_usage
+from profiling.study.cost import JOULES_PER_KWH, NO_TARIFF, Tariff
 from profiling.study.runs import Study
 from profiling.study.steps import UNIT
 
@@ -126,39 +127,52 @@ def estimate(rates: Rates, forecast: Forecast) -> Estimate:
     return Estimate(nodes, gpus, None if rates.whole else step, whole, whole.times((gpus or nodes) / 3600), energy)
 
 
-def as_json(rates: Rates, forecast: Forecast) -> dict[str, Any]:
-    """Keys of a prediction of a study: each number with its bounds, None if unknown."""
-    row = asdict(estimate(rates, forecast))
-    return row | {rates.hours_key: row.pop("hours")}
+def price(rates: Rates, estimate: Estimate, tariff: Tariff) -> Bounded | None:
+    """The price of a run; None without a tariff, or if nothing says how long it takes."""
+    if estimate.training_seconds is None:
+        return None
+    hour = tariff.paid(3600, estimate.nodes, rates.gpus_per_node * estimate.nodes)
+    return None if hour is None else estimate.training_seconds.times(hour / 3600)
 
 
-def columns(rates: Rates, confidence: float, forecasts: Sequence[dict[str, Any]]) -> list[tuple[str, text.Form]]:
+def as_json(rates: Rates, forecast: Forecast, tariff: Tariff = NO_TARIFF) -> dict[str, Any]:
+    """Keys of a prediction of a study: each number with its bounds, None if unknown; what a tariff says too."""
+    made = estimate(rates, forecast)
+    row = asdict(made)
+    row[rates.hours_key] = row.pop("hours")
+    if tariff.kg_per_kwh is not None:
+        row["carbon_kg"] = made.energy_j and asdict(made.energy_j.times(tariff.kg_per_kwh / JOULES_PER_KWH))
+    if tariff.price is not None:
+        cost = price(rates, made, tariff)
+        row["price"] = cost and asdict(cost)
+    return row
+
+
+def columns(
+    rates: Rates, confidence: float, forecasts: Sequence[dict[str, Any]], tariff: Tariff = NO_TARIFF
+) -> list[tuple[str, text.Form]]:
     """The columns of a table of what `as_json` returned for some forecasts, without those that have no value."""
     level = f"{confidence:.0%} interval"
     numbers = (
         ("step_seconds", "step [ms]", 1e3),
         ("training_seconds", "run [s]" if rates.whole else "training [s]", 1.0),
         (rates.hours_key, rates.unit, 1.0),
-        ("energy_j", "GPU energy [MJ]", 1e-6),
+        ("energy_j", "GPU energy [kWh]", 1 / JOULES_PER_KWH),
+        ("carbon_kg", "CO2e [kg]", 1.0),
+        ("price", f"price [{tariff.currency}]" if tariff.currency else "price", 1.0),
     )
-    present = [number for number in numbers if any(forecast[number[0]] for forecast in forecasts)]
+    present = [number for number in numbers if any(forecast.get(number[0]) for forecast in forecasts)]
     return [
         ("nodes", text.value("nodes", str)),
-        ("GPUs", text.value("gpus", str)),
-        *(column for key, title, factor in present for column in _bounded(key, title, level, factor)),
+        *([("GPUs", text.value("gpus", str))] if rates.gpus_per_node else []),
+        *(column for key, title, factor in present for column in bounded(key, title, level, factor)),
     ]
 
 
-def _bounded(key: str, title: str, level: str, factor: float) -> list[tuple[str, text.Form]]:
+def bounded(key: str, title: str, level: str, factor: float) -> list[tuple[str, text.Form]]:
     """A column for a `Bounded`, and one for its interval."""
-
-    def form(value: float) -> str:
-        return text.number(factor * value)
-
-    return [
-        (title, text.value(key, lambda bounded: form(bounded["value"]))),
-        (level, text.value(key, lambda bounded: text.span(bounded["low"], bounded["high"], form))),
-    ]
+    value, interval = text.estimate("value", "low", "high", factor)
+    return [(title, text.value(key, value)), (level, text.value(key, interval))]
 
 
 def notes(rates: Rates) -> list[str]:

@@ -10,7 +10,6 @@ from profiling.traces.parts import PARTS
 from profiling.traces.timeline import PHASES
 
 PREDICTED = "Prediction, not measured"
-RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 class Block(NamedTuple):
@@ -40,11 +39,13 @@ def summary(document: dict[str, Any]) -> str:
         held = {"weak": "the work per rank held", "strong": "the work of all ranks held"}[document["kind"]]
     span = "; one repeat, so without an interval"
     if interval := last["efficiency_interval"]:
-        span = text.span(interval["low"], interval["high"], text.percent)
+        span = text.span(interval["low"], interval["high"], text.within(interval["low"], interval["high"], 100, "%"))
         span = f", {document['confidence']:.0%} interval {span}"
+    shown = [column for column in columns.SCALING if column.key in ("throughput", "efficiency")]
+    throughput, efficiency = columns.cells(shown, [first, last], unit)[1][1]
     return (
         f"{document['kind'].capitalize()} scaling ({held}) from {first['workers']} to {last['workers']} ranks: "
-        f"{text.number(last['throughput'])} {unit} on {last['workers']} ranks, {text.percent(last['efficiency'])} of "
+        f"{throughput} {unit} on {last['workers']} ranks, {efficiency} of "
         f"what {text.number(last['workers'] / first['workers'])} times the base would give{span}."
     )
 
@@ -85,13 +86,17 @@ def _block(
 ) -> Block:
     """A table of columns. Notes, marked at the headings, say why a column has no values."""
     shown = columns.shown(shown, document["whole"])
-    why = {column.key: document["absent"][column.key] for column in shown if column.key in document["absent"]}
-    marks = {reason: str(number).translate(RAISED) for number, reason in enumerate(dict.fromkeys(why.values()), 1)}
-    header, rows = columns.cells(shown, document["rows"], document["unit"], document["work_unit"])
-    header = [title + marks.get(why.get(column.key, ""), "") for title, column in zip(header, shown)]
-    return Block(
-        title, header, rows, [*meaning, *(f"{mark} N/A: {reason}." for reason, mark in marks.items()), *(after or [])]
-    )
+    having = columns.present(shown, document["rows"])
+    currency = (document["cost"] or {}).get("currency", "")
+    header, rows = columns.cells(having, document["rows"], document["unit"], document["work_unit"], currency)
+    empty: dict[str, list[str]] = {}
+    for column in shown:
+        if column.key in document["absent"]:
+            empty.setdefault(document["absent"][column.key], []).append(
+                column.title.partition(" [")[0].partition("{")[0]
+            )
+    left_out = [f"Left out, as {reason}: {', '.join(titles)}." for reason, titles in empty.items()]
+    return Block(title, header, rows, [*(meaning if len(having) > 1 else ()), *left_out, *(after or [])])
 
 
 def _quality(document: dict[str, Any]) -> list[str]:
@@ -136,11 +141,12 @@ def _predicted(document: dict[str, Any]) -> list[Block]:
     ahead, unit = document["prediction"], document["unit"]
     asked = [forecast for forecast in ahead["predictions"] if forecast["workers"] in ahead["asked"]]
     notes = [warning[0].upper() + warning[1:] + "." for warning in asked[-1]["warnings"]]
-    header, rows, note = fits.table(ahead)
-    found = [
-        Block(PREDICTED, *text.cells(prediction.columns(unit, ahead["confidence"], "ranks"), asked), notes),
-        Block("Laws of the prediction", header, rows, [note]),
-    ]
+    shown = text.cells(prediction.columns(unit, ahead["confidence"], "ranks", ahead["holds"]), asked)
+    if ahead["holds"]:
+        header, rows, note = fits.table(ahead)
+        found = [Block(PREDICTED, *shown, notes), Block("Laws of the prediction", header, rows, [note])]
+    else:
+        found = [Block(PREDICTED, *shown, [f"The {ahead['problems'][0]}: do not plan with it."])]
     if document["earlier_predictions"]:
         cells = text.cells(log.columns(unit, "ranks"), document["earlier_predictions"])
         note = "Written down, with their date (UTC), before these points were measured."

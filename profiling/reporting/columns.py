@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from profiling import text
-from profiling.study import confidence, quality, resource_usage, scaling, variance
+from profiling.study import confidence, cost, quality, resource_usage, scaling, variance
+from profiling.study.cost import NO_TARIFF, Tariff
 from profiling.study.run import Run
 from profiling.study.runs import Study
 from profiling.study.steps import UNIT
@@ -81,6 +82,7 @@ COST = (
     Column("recording_share", "recording", "percent", _NO_PHASES, of="steps"),
     Column("sampler_share", "sampler", "percent", _NO_READINGS),
     Column("seconds_to_target", "time to quality [s]", absent=_NO_TARGET, of="steps"),
+    *(Column(key, f"{title} per run") for key, title in cost.COLUMNS),
 )
 """What the machine does during the steps, and what it costs."""
 
@@ -119,9 +121,9 @@ MEANING_OF_TIMELINE = (
 )
 
 
-def rows(study: Study, table: Sequence[scaling.Row]) -> list[dict[str, Any]]:
+def rows(study: Study, table: Sequence[scaling.Row], tariff: Tariff = NO_TARIFF) -> list[dict[str, Any]]:
     """The rows of the table of a study of one series: a value (or None) for each column, from `scaling.table` and from
-    the records of the runs.
+    the records of the runs; what runs cost only where the user said a tariff.
     """
     points = [study.by_ranks[row.workers] for row in table]
     scatter = variance.scatter([[math.log(_median(run)) for run in runs] for runs in points])
@@ -132,6 +134,7 @@ def rows(study: Study, table: Sequence[scaling.Row]) -> list[dict[str, Any]]:
         | _pop(runs, points[0])
         | resource_usage.of_point(runs)
         | quality.of_point(runs)
+        | (cost.of_point([run.directory for run in runs], tariff) if tariff else {})
         for place, (row, runs) in enumerate(zip(table, points))
     ]
 
@@ -149,12 +152,19 @@ def shown(columns: Sequence[Column], whole: bool) -> list[Column]:
     return [column for column in columns if column.of in ("", "runs" if whole else "steps")]
 
 
+def present(columns: Sequence[Column], rows: Sequence[dict[str, Any]]) -> list[Column]:
+    """The columns that have a value in any row; a column of GPUs says nothing where there are none."""
+    return [column for column in columns if any(row[column.key] not in _NOTHING[column.key == "gpus"] for row in rows)]
+
+
 def cells(
-    columns: Sequence[Column], rows: Sequence[dict[str, Any]], unit: str, work: str | None = None
+    columns: Sequence[Column], rows: Sequence[dict[str, Any]], unit: str, work: str | None = None, currency: str = ""
 ) -> tuple[list[str], list[list[str]]]:
-    """The headings of a table and its cells; ``unit`` is that of throughput, ``work`` that of the work."""
-    in_work = f" [{work}]" if work else ""
-    return [column.title.format(unit=unit, work=in_work) for column in columns], [
+    """The headings of a table and its cells; ``unit`` is that of throughput, ``work`` that of the work, ``currency``
+    that of prices.
+    """
+    words = {"unit": unit, "work": f" [{work}]" if work else "", "currency": f" [{currency}]" if currency else ""}
+    return [column.title.format(**words) for column in columns], [
         [_cell(column, row, rows[0]) for column in columns] for row in rows
     ]
 
@@ -165,10 +175,28 @@ def _cell(column: Column, row: dict[str, Any], base: dict[str, Any]) -> str:
     if column.key.endswith("_interval"):
         if value is None:
             return "base" if row is base and column.key == "efficiency_interval" else "one repeat"
-        return text.span(value["low"], value["high"], _FORMS[column.form])
-    return "N/A" if value is None else _FORMS[column.form](value)
+        return text.span(value["low"], value["high"], _within(column, value))
+    if value is None:
+        return "N/A"
+    if interval := row.get(f"{column.key}_interval"):
+        return _within(column, interval)(value)
+    return speedup(row) if column.key == "speedup" else _FORMS[column.form](value)
 
 
+def _within(column: Column, interval: dict[str, float]) -> text.Form:
+    return text.within(interval["low"], interval["high"], *_UNITS[column.form])
+
+
+def speedup(row: dict[str, Any]) -> str:
+    """A speed-up, in digits that follow the interval of the efficiency, of which it is a multiple."""
+    if not (interval := row["efficiency_interval"]):
+        return text.number(row["speedup"])
+    share = row["speedup"] / row["efficiency"]
+    return text.within(share * interval["low"], share * interval["high"])(row["speedup"])
+
+
+_UNITS = {"number": (1.0, ""), "ms": (1e3, ""), "percent": (100.0, "%")}  # factor and suffix
+_NOTHING = ((None,), (None, 0))
 _FORMS: dict[str, text.Form] = {
     "number": text.number,
     "ms": text.milliseconds,

@@ -8,11 +8,10 @@ from matplotlib.ticker import PercentFormatter
 
 from profiling import text
 from profiling.reporting import plots
-from profiling.reporting.plots import BLUE, MUTED, PAPER, PARTS, Painter
+from profiling.reporting.plots import COLOURS, MUTED, PAPER, Painter
 
 NAMED = 12  # series up to which a legend names them
 _STYLES = ("-", "--", ":", "-.")
-_COLOURS = (BLUE, PARTS[5], PARTS[4], PARTS[3], PARTS[8], PARTS[1], PARTS[6], PARTS[9], PARTS[7], PARTS[0])
 
 
 def figures(document: dict[str, Any]) -> dict[str, tuple[str, str, Painter]]:
@@ -50,7 +49,7 @@ def _curves(document: dict[str, Any]) -> list[tuple[dict[str, Any], str, str]]:
     """Each series with its colour and its kind of line."""
     found = document["tables"]
     return [
-        (one, _COLOURS[place % len(_COLOURS)], _STYLES[place // len(_COLOURS) % len(_STYLES)])
+        (one, COLOURS[place % len(COLOURS)], _STYLES[place // len(COLOURS) % len(_STYLES)])
         for place, one in enumerate(found)
     ]
 
@@ -105,8 +104,7 @@ def _speedup(document: dict[str, Any], figure: Figure, tips: list[str]) -> None:
     for counts in {tuple(row["workers"] for row in one["rows"]) for one in document["tables"]}:
         axes.plot(counts, [n / counts[0] for n in counts], "--", color=MUTED, lw=0.8)
     _draw(axes, document, "speedup", tips, text.number)
-    plots.rate_axis(axes, "")
-    axes.set_ylabel("speed-up")
+    plots.rate_axis(axes, "", "speed-up")
     _legend(axes, document)
     _workers(axes, document)
 
@@ -125,8 +123,8 @@ def _efficiency(document: dict[str, Any], figure: Figure, tips: list[str]) -> No
 def _family(document: dict[str, Any], figure: Figure, tips: list[str]) -> None:
     axes, found = figure.subplots(), [one for one in document["tables"] if one["size"] is not None]
     counts = sorted({row["workers"] for one in found for row in one["rows"]})
-    shown = counts if len(counts) <= len(_COLOURS) else counts[:: -(-len(counts) // len(_COLOURS))]
-    for count, colour in zip(shown, _COLOURS):
+    shown = counts if len(counts) <= len(COLOURS) else counts[:: -(-len(counts) // len(COLOURS))]
+    for count, colour in zip(shown, COLOURS):
         points = sorted(
             (one["size"], row["throughput"]) for one in found for row in one["rows"] if row["workers"] == count
         )
@@ -152,8 +150,10 @@ def _prediction(document: dict[str, Any], figure: Figure, tips: list[str]) -> No
             [forecast[key] for forecast in ahead["predictions"]] for key in ("workers", "low", "high", "throughput")
         )
         axes.fill_between(workers, low, high, color=colour, alpha=0.14, lw=0)
-        axes.plot(workers, median, style, color=colour, lw=1.2, label=one["series"])
         asked |= set(ahead["asked"])
+        if not ahead["holds"]:
+            continue
+        axes.plot(workers, median, style, color=colour, lw=1.2, label=one["series"])
         for forecast in (each for each in ahead["predictions"] if each["workers"] in ahead["asked"]):
             value, span = text.number(forecast["throughput"]), text.span(forecast["low"], forecast["high"])
             words = (

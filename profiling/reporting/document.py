@@ -11,7 +11,8 @@ from launch.record.redact import without_secrets
 from profiling.prediction import fits, log, prediction
 from profiling.reporting import about, columns, committees, sweep_table
 from profiling.reporting import of_table as tables
-from profiling.study import gpu_history, quality, scaling, traces_by_point
+from profiling.study import gpu_history, quality, runs, scaling, traces_by_point
+from profiling.study.cost import NO_TARIFF, Tariff
 from profiling.study.run import Run
 from profiling.study.runs import Study
 from profiling.study.sweep import Sweep
@@ -31,6 +32,7 @@ def table(series: Series) -> dict[str, Any]:
         "series": series.name,
         "kind": series.kind,
         "unit": series.unit,
+        "works": series.works,
         "base": {"workers": rows[0].workers, "throughput": rows[0].throughput},
         "confidence": scaling.LEVEL,
         "rows": [asdict(row) for row in rows],
@@ -40,9 +42,9 @@ def table(series: Series) -> dict[str, Any]:
     } | ({"understood": series.understood} if series.understood else {})
 
 
-def document(study: Study, series: Series, remark: str = "") -> dict[str, Any]:
-    """The whole report of a study of one series; ``remark`` is a note for its reader."""
-    rows = columns.rows(study, scaling.table(series))
+def document(study: Study, series: Series, remark: str = "", tariff: Tariff = NO_TARIFF) -> dict[str, Any]:
+    """The whole report of a study of one series; ``remark`` is a note for its reader, ``tariff`` what runs cost."""
+    rows = columns.rows(study, scaling.table(series), tariff)
     doubts = [line for row in rows for line in row.pop("doubts")]
     scaled = table(series)
     traced, unread = traces_by_point.points(study)
@@ -50,11 +52,13 @@ def document(study: Study, series: Series, remark: str = "") -> dict[str, Any]:
         "study": study.folder.name,
         "made": _now(),
         "whole": study.whole,
+        "crowded": runs.crowded(study),
         "work_unit": study.runs[0].work_unit if study.whole else None,
         "about": about.about(study) | ({"remark": remark} if remark else {}),
         "rows": rows,
         "absent": columns.absent(rows),
-        "notes": [*scaled["notes"], *unread, *doubts],
+        "notes": [*scaled["notes"], *tariff.notes(max(row["gpus"] for row in rows)), *unread, *doubts],
+        "cost": asdict(tariff) if tariff else None,
         "target": quality.target(study.runs),
         "left_out": [{"run": name, "why": why} for name, why in study.left_out.items()],
         "points": [_point(ranks, runs) for ranks, runs in study.by_ranks.items()],

@@ -70,6 +70,11 @@ def draw(document: dict[str, Any]) -> dict[str, Plot]:
             for name, (title, caption, paint) in plots.FIGURES.items()
             if (name != "gpus" or document["gpus"]) and not (document["whole"] and name in plots.OF_STEPS)
         }
+    return painted(document, chosen)
+
+
+def painted(document: dict[str, Any], chosen: dict[str, tuple[str, str, plots.Painter]]) -> dict[str, Plot]:
+    """Figures by their names: title, caption and painter of each."""
     with matplotlib.rc_context(STYLE):
         return {name: _draw(document, name, *how) for name, how in chosen.items()}
 

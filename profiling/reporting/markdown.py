@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def report(document: dict[str, Any], figures: "dict[str, Plot]") -> str:
     """The content of report.md, which shows the figures that lie in figures/."""
     lines = [f"# {blocks.title(document)}", "", blocks.summary(document), ""]
-    lines += [f"**{problem}**  " for problem in document["problems"]]
+    lines += [f"**{problem}**  " for problem in [*document["problems"], *document.get("crowded", [])]]
     lines += [
         "",
         "| | |",

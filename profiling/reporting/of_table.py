@@ -116,7 +116,7 @@ def tables(document: dict[str, Any]) -> list[tuple[str, list[str], list[list[str
     measured, predicted, forms = [], [], []
     for one in found:
         of = f", {one['series']}" if several else ""
-        header, rows = columns.cells(SHOWN, one["rows"], one["unit"])
+        header, rows = columns.cells(columns.present(SHOWN, one["rows"]), one["rows"], one["unit"])
         header[0] = one["works"]
         at, rate = one["base"]["workers"], text.number(one["base"]["throughput"])
         base = f"Base: {at} {one['works']}, {rate} {one['unit']} in absolute terms."
@@ -124,10 +124,13 @@ def tables(document: dict[str, Any]) -> list[tuple[str, list[str], list[list[str
         if ahead := one["prediction"]:
             asked = [forecast for forecast in ahead["predictions"] if forecast["workers"] in ahead["asked"]]
             warnings = [warning[0].upper() + warning[1:] + "." for warning in asked[-1]["warnings"]]
-            shown = text.cells(prediction.columns(one["unit"], ahead["confidence"], one["works"]), asked)
-            predicted.append((f"Prediction, not measured{of}", *shown, warnings))
-            header, rows, note = fits.table(ahead)
-            predicted.append((f"Laws of the prediction{of}", header, rows, [note]))
+            forms_of = prediction.columns(one["unit"], ahead["confidence"], one["works"], ahead["holds"])
+            if not ahead["holds"]:
+                warnings = [f"The {ahead['problems'][0]}: do not plan with it."]
+            predicted.append((f"Prediction, not measured{of}", *text.cells(forms_of, asked), warnings))
+            if ahead["holds"]:
+                header, rows, note = fits.table(ahead)
+                predicted.append((f"Laws of the prediction{of}", header, rows, [note]))
         forms += [(f"{form['title']}{of}", form["header"], form["rows"], [form["note"]]) for form in one["committees"]]
     return [*measured, *predicted, *forms]
 

@@ -1,5 +1,6 @@
 """What each figure of a report shows, drawn from the report's document."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ INK, MUTED, GRID, PAPER = "#1c2128", "#66707c", "#d8dee4", "#ffffff"
 BLUE, ORANGE = "#2166ac", "#c4560a"
 PARTS = ("#9aa5b1", "#6f9bc8", "#b3b8f0", "#e0b35a", "#d98880", "#2f9e77", "#a98bc9", "#5b6770", "#d16ba5", "#8a9a3b")
 """The phases of a run, in their order."""
+COLOURS = (BLUE, PARTS[5], PARTS[4], PARTS[3], PARTS[8], PARTS[1], PARTS[6], PARTS[9], PARTS[7], PARTS[0])
+"""Of curves, in their order."""
 _OF_STEP = {
     "wait for the batch": ("input", 3),
     "own gradients": ("gradients", 5),
@@ -33,6 +36,22 @@ def tip(tips: list[str], words: str) -> str:
     return f"tip{len(tips) - 1}"
 
 
+def power(largest: float) -> int:
+    """The power of ten, a multiple of three, that an axis up to this value is labelled in; 0 where none is needed."""
+    if not 0 < largest < math.inf or 1e-2 <= largest < 1e5:
+        return 0
+    return 3 * math.floor(math.log10(largest) / 3)
+
+
+def short(value: float) -> str:
+    """A number at a tick, in few letters."""
+    if abs(value) < 1e6:
+        return text.number(value)
+    mantissa, _, exponent = f"{value:.2e}".partition("e")
+    factor = f"{float(mantissa):g}"
+    return f"{'' if factor == '1' else f'{factor}·'}10{str(int(exponent)).translate(_RAISED)}"
+
+
 def workers_axis(axes: Axes, workers: Sequence[int], works: str = "ranks") -> None:
     """A logarithmic axis with the numbers of workers that there are."""
     axes.set_xscale("log", base=2)
@@ -45,7 +64,7 @@ def ticks(axes: Axes, values: Sequence[float]) -> None:
     shown = values if len(values) < 14 else values[:: len(values) // 10]
     axes.xaxis.set_major_locator(FixedLocator(shown))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: text.number(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
 
 
 def _sizes(axes: Axes, points: Sequence[dict[str, Any]]) -> None:
@@ -55,13 +74,18 @@ def _sizes(axes: Axes, points: Sequence[dict[str, Any]]) -> None:
     axes.grid(False, axis="x")
 
 
-def rate_axis(axes: Axes, unit: str) -> None:
-    """A logarithmic axis of throughput in a unit."""
+def rate_axis(axes: Axes, unit: str, label: str = "throughput") -> None:
+    """A logarithmic axis of throughput in a unit, or in a power of ten of it; to be called when its data are drawn."""
+    tens = power(float(axes.dataLim.y1))
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: text.number(value)))
+    low, high = axes.get_ylim()  # fewer places where many powers of ten are shown, so that no labels meet
+    axes.yaxis.set_major_locator(
+        LogLocator(subs=(1, 1.5, 2, 3, 5, 7) if high < 30 * low else (1, 3) if high < 1e4 * low else (1,))
+    )
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: text.number(value / 10**tens, 3)))
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.set_ylabel(f"throughput [{unit}]")
+    within = " ".join(filter(None, [f"10{str(tens).translate(_RAISED)}" if tens else "", unit]))
+    axes.set_ylabel(f"{label} [{within}]" if within else label)
 
 
 def _measured(axes: Axes, rows: Iterable[dict], key: str, tips: list[str], form: text.Form) -> None:
@@ -192,8 +216,9 @@ def _prediction(document: dict[str, Any], figure: Figure, tips: list[str]) -> No
         [forecast[key] for forecast in ahead["predictions"]] for key in ("workers", "low", "high", "throughput")
     )
     axes.fill_between(workers, low, high, color=BLUE, alpha=0.16, lw=0, label="interval of one run")
-    axes.plot(workers, median, color=BLUE, lw=1.2, label="prediction")
-    for asked in (forecast for forecast in ahead["predictions"] if forecast["workers"] in ahead["asked"]):
+    if ahead["holds"]:
+        axes.plot(workers, median, color=BLUE, lw=1.2, label="prediction")
+    for asked in (each for each in ahead["predictions"] if ahead["holds"] and each["workers"] in ahead["asked"]):
         interval = text.span(asked["low"], asked["high"])
         ranks = text.plural(asked["workers"], "rank")
         words = f"PREDICTION for {ranks}: {text.number(asked['throughput'])} {interval} {unit}"
@@ -217,6 +242,7 @@ def _prediction(document: dict[str, Any], figure: Figure, tips: list[str]) -> No
     workers_axis(axes, sorted({row["workers"] for row in document["rows"]}.union(ahead["asked"])))
 
 
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 OF_STEPS = ("steps", "breakdown")
 """Figures that need steps."""
 

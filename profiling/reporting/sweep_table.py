@@ -110,7 +110,7 @@ def cells(content: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
         ]
         return text.cells(columns, points)
     parts = ((_title(content, by), "mean"), ("sd", "sd"), ("best", "best"), ("worst", "worst"))
-    columns += [(title, lambda point, key=key: _shown(_of(point, by, key, None))) for title, key in parts]
+    columns += [(title, lambda point, key=key: _cell(point, by, key)) for title, key in parts]
     columns.insert(-2, (f"{100 * content['confidence']:.0f} % CI", lambda point: _interval(point, by)))
     return text.cells(columns, points)
 
@@ -216,18 +216,26 @@ def _shown(value: float | None) -> str:
     return "" if value is None else text.number(value)
 
 
+def _cell(point: dict[str, Any], figure: str, key: str) -> str:
+    """A value; the mean in digits that follow its interval."""
+    value, bounds = _of(point, figure, key, None), _of(point, figure, "interval", None)
+    return text.within(**bounds)(value) if bounds and key == "mean" else _shown(value)
+
+
 def _interval(point: dict[str, Any], figure: str) -> str:
     bounds = _of(point, figure, "interval", None)
-    return text.span(bounds["low"], bounds["high"]) if bounds else ""
+    return text.span(bounds["low"], bounds["high"], text.within(**bounds)) if bounds else ""
 
 
 def _mean_and_spread(point: dict[str, Any], figure: str) -> str:
     summary = point["figures"].get(figure)
     if summary is None:
         return ""
-    spread = f" ± {text.number(summary['sd'], 2)}" if summary["sd"] is not None else ""
+    mean, sd = summary["mean"], summary["sd"]
+    form = text.within(mean - sd, mean + sd) if sd else text.number
+    spread = f" ± {form(sd)}" if sd is not None else ""
     some = f" ({text.plural(summary['repeats'], 'run')})" if summary["repeats"] < point["done"] else ""
-    return _shown(summary["mean"]) + spread + some
+    return form(mean) + spread + some
 
 
 def _some(names: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ Bonferroni's inequality, however the points depend on each other).
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -55,13 +56,39 @@ class Changes:
     only: tuple[tuple[Place, ...], tuple[Place, ...]]  # points with a timed run in the first alone, in the second alone
     degrees: int | None  # of freedom of the variance of all points; None where it is that of each
     alike: float | None  # p of the test that all points vary alike
+    among: int = 1  # comparisons whose intervals hold together
 
 
-def between(first: Study, second: Study) -> Changes:
+def part(word: str) -> float:
+    """A part of the throughput, as 5% or 0.05.
+
+    Raises
+    ------
+    Refusal
+        If it is neither.
+    """
+    if match := re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(%?)\s*", word):
+        found = float(match[1]) / (100 if match[2] else 1)
+        if 0 < found < 1:
+            return found
+    raise Refusal(f"--fail-if-slower is {word!r}: give a part of the throughput between 0 and 100 %, as 5% or 0.05")
+
+
+def failed(changes: Changes, slower: float | None) -> list[str]:
+    """Why a study fails that is not to be slower by this part: points that are, and those that have no run any more."""
+    if slower is None:
+        return []
+    points = [point for point in changes.points if point.slower_by(slower)]
+    said = [f"slower by {100 * slower:g} % or more: {text.plural(len(points), 'point')}"] if points else []
+    gone = changes.only[0]
+    return said + ([f"without a run to compare: {text.plural(len(gone), 'point')}"] if gone else [])
+
+
+def between(first: Study, second: Study, among: int = 1) -> Changes:
     """The changes from one study to another.
 
     A point of one run is compared by the variance of all others, if they vary alike: had nothing changed, it would vary
-    as they do.
+    as they do. The intervals hold together with those of ``among`` such comparisons.
 
     Raises
     ------
@@ -87,7 +114,7 @@ def between(first: Study, second: Study) -> Changes:
         if scatter.pooled
         else None
     )
-    level = 1 - (1 - LEVEL) / len(common)
+    level = 1 - (1 - LEVEL) / (len(common) * among)
     points = []
     for number, place in enumerate(common):
         before, after = samples[2 * number : 2 * number + 2]
@@ -104,7 +131,7 @@ def between(first: Study, second: Study) -> Changes:
         )
     only = tuple(place for place in rates[0] if place not in rates[1]), tuple(p for p in rates[1] if p not in rates[0])
     names = first.folder.name, second.folder.name
-    return Changes(*names, units.pop(), tuple(points), only, pooled and pooled[1], scatter.alike)
+    return Changes(*names, units.pop(), tuple(points), only, pooled and pooled[1], scatter.alike, among)
 
 
 def document(changes: Changes) -> dict[str, Any]:
@@ -128,7 +155,7 @@ def table(changes: Changes) -> str:
     """The changes as a table, with what its reader must know."""
     columns: list[tuple[str, text.Form]] = [
         ("series", lambda point: point.series),
-        ("workers", lambda point: str(point.workers)),
+        ("ranks", lambda point: str(point.workers)),
         ("repeats", lambda point: "{} / {}".format(*point.repeats)),
         (f"first [{changes.unit}]", lambda point: text.number(point.throughputs[0])),
         ("second", lambda point: text.number(point.throughputs[1])),
@@ -147,7 +174,7 @@ def lines(changes: Changes) -> list[str]:
         for verdict in ("slower", "faster")
         if (points := [point for point in changes.points if point.verdict == verdict])
     ] or [f"no point is surely slower or faster than in {changes.first}"]
-    count, test = len(changes.points), ""
+    count, test = changes.among * len(changes.points), ""
     if changes.alike is not None:
         test = f" (Bartlett's test that points vary alike: p = {text.number(changes.alike, 2)})"
     rests = (
@@ -187,7 +214,7 @@ def _by(point: Change) -> str:
 
 
 def _place(series: str, workers: int) -> str:
-    return f"{series} on {workers}" if series else text.plural(workers, "worker")
+    return f"{series} on {workers}" if series else text.plural(workers, "rank")
 
 
 def _places(places: tuple[Place, ...]) -> str:

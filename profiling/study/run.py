@@ -11,6 +11,7 @@ from launch.record.contents import Event, PlanRecord, Result, Surroundings, Trai
 from launch.record.performance.figures import Throughput, throughput
 from launch.record.rundir import RunDir
 from launch.record.study import Entry
+from profiling import text
 from profiling.study import programs, steps
 from profiling.study.steps import Steps
 
@@ -77,6 +78,18 @@ class Run:
     def phases(self) -> dict[str, float]:
         """Seconds of the phases that are known."""
         return {name: spent for name, spent in (self.result.get("phases_s") or {}).items() if spent is not None}
+
+    @property
+    def crowded(self) -> list[str]:
+        """What its ranks have to share because there are fewer than ranks; on this machine all nodes are one."""
+        together = self.ranks if self.plan["backend"] == "local" else self.plan["ranks_per_node"]
+        needed, cores = together * (self.plan.get("cpus_per_task") or 1), self.environment.get("cores")
+        each = "core" if needed == together else f"set of {self.plan.get('cpus_per_task')} cores"
+        shared = [f"{text.plural(cores, 'core')} of a node, not one {each} each"] if cores and needed > cores else []
+        gpus = self.plan.get("gpus_per_node", 0)
+        if 0 < gpus < self.plan["ranks_per_node"]:
+            shared.append(f"{text.plural(gpus, 'GPU')} of a node, not one GPU each")
+        return shared
 
     @property
     def gpus(self) -> int:

@@ -124,6 +124,19 @@ def kind(study: Study) -> str:
     raise Refusal(f"{study.folder} holds neither the work per rank (weak scaling) nor that of all (strong): {some}")
 
 
+def crowded(study: Study) -> list[str]:
+    """At which sizes ranks outnumber the cores or the GPUs that they run on."""
+    at: dict[str, list[int]] = defaultdict(list)
+    for ranks, runs in study.by_ranks.items():
+        for shared in dict.fromkeys(shared for run in runs for shared in run.crowded):
+            at[shared].append(ranks)
+    return [
+        f"at {', '.join(map(str, counts))} ranks, ranks outnumber what they run on: they share the {shared}, and the "
+        "table shows that sharing too"
+        for shared, counts in at.items()
+    ]
+
+
 def notes(study: Study) -> list[str]:
     """Notes on the runs behind a table: what was timed, and what was left out and why."""
     timed = sum(len(run.steps.number) for run in study.runs)
@@ -147,6 +160,7 @@ def notes(study: Study) -> list[str]:
             f"launch, status and table show throughputs that differ by up to {text.number(100 * differs, 2)}% from "
             "those here: they are of other steps, as warm-up or compiled ones count there"
         )
+    lines += crowded(study)
     if apart := programs.cooperation_note(study):
         lines.append(apart)
     lines += [f"{run.name}: {doubt}" for run in study.runs for doubt in run.steps.doubts]

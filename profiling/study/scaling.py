@@ -73,32 +73,33 @@ def table(series: Series) -> list[Row]:
 def notes(series: Series, rows: list[Row]) -> list[str]:
     """Notes for the reader of the table: its base, how repeats were summarised, what is missing, outliers."""
     base = rows[0]
-    held = {"weak": "the work per worker is held", "strong": "the work of all workers together is held"}.get(
-        series.kind
-    )
+    held = {
+        "weak": f"the work per {text.counted(1, series.works)[2:]} is held",
+        "strong": f"the work of all {series.works} together is held",
+    }.get(series.kind)
     scaling = (
         f"{series.kind} scaling: {held}" if held else "the table does not say whether it is weak or strong scaling"
     )
     absolute = f"{text.number(base.throughput, 6)} {series.unit} in absolute terms"
     lines = [
-        f"{scaling}; base: {text.plural(base.workers, 'worker')}, {absolute}",
+        f"{scaling}; base: {series.counted(base.workers)}, {absolute}",
         "throughput is the harmonic mean over the repeats; speed-up and efficiency are ratios of these, not means of "
         "ratios",
     ]
-    lines += _intervals(rows)
+    lines += _intervals(rows, series.works)
     for row in rows:
         if row.outliers:
             values = ", ".join(text.number(value, 6) for value in row.outliers)
-            where = text.plural(row.workers, "worker")
+            where = series.counted(row.workers)
             lines.append(f"outliers at {where}, kept: {values} {series.unit} (beyond Tukey's fences)")
     return lines
 
 
-def _intervals(rows: list[Row]) -> list[str]:
+def _intervals(rows: list[Row], works: str) -> list[str]:
     """On what the intervals rest."""
     lines, one = [], [row.workers for row in rows if row.throughput_interval is None]
     if one:
-        lines.append(f"no interval at {_workers(one)}: one run does not show how much runs differ")
+        lines.append(f"no interval at {_counted(one, works)}: one run does not show how much runs differ")
     student = [row for row in rows if row.degrees is not None]
     if student:
         alike = rows[0].alike
@@ -117,8 +118,8 @@ def _intervals(rows: list[Row]) -> list[str]:
     return lines
 
 
-def _workers(counts: list[int]) -> str:
-    return f"{', '.join(map(str, counts))} worker{'s' * (counts != [1])}"
+def _counted(counts: list[int], works: str) -> str:
+    return f"{', '.join(map(str, counts[:-1]))}{', ' * (len(counts) > 1)}{text.counted(counts[-1], works)}"
 
 
 def _to(counts: set[int]) -> str:

@@ -4,49 +4,26 @@ Unlike `profiling.study.runs` it compares results. It needs no records of steps 
 """
 
 import math
-import os
 import re
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from launch.errors import Refusal, command, nearest
-from launch.record.contents import Event
-from launch.record.files import Unreadable
-from launch.record.performance.figures import UNIT
-from launch.record.performance.printed import NO_UNIT
-from launch.record.rundir import RunDir
-from launch.record.study import Entry, read_index
-from profiling.study import confidence
+from launch.record.study import read_index
+from profiling.study import confidence, outcomes
 from profiling.study.confidence import Interval
+from profiling.study.outcomes import THROUGHPUT, TIME, Outcome, values_of
 from profiling.study.variance import Scatter, scatter
 
 LEVEL = 0.95
-THROUGHPUT, TIME = "throughput", "time"
-"""Figures of each run in addition to its metrics: throughput of all ranks, and the seconds of its attempts."""
 
 _SMALL_IS_GOOD = {
     "cost", "energy", "err", "error", "errors", "latency", "loss", "losses", "mae", "mse", "nll", "perplexity",
     "residual", "rms", "rmse", "seconds", "time",
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A run of a study."""
-
-    name: str
-    nodes: int
-    values: dict[str, str]  # of its axes
-    repeat: int
-    figures: dict[str, float]  # finite ones
-    why: str  # why it has no figures: its state; empty for a run that is done
-    unusable: dict[str, str] = field(
-        default_factory=dict
-    )  # figures that are not a finite number, or in an unusual unit -> what they are
 
 
 @dataclass(frozen=True)
@@ -164,7 +141,7 @@ class Sweep:
 def is_sweep(folder: Path) -> bool:
     """Whether a study compares results: several points on one number of nodes, or only one number of nodes."""
     entries = (read_index(folder) or {"runs": []})["runs"]
-    series = {tuple(_values(entry["values"]).items()) for entry in entries}
+    series = {tuple(values_of(entry["values"]).items()) for entry in entries}
     return len(series) > 1 or len({entry["nodes"] for entry in entries}) == 1
 
 
@@ -189,92 +166,10 @@ def read(folder: Path, states: Callable[[Sequence[Path]], Sequence[str]]) -> Swe
             f"{folder} is not the folder of a study with runs: make one with {command('--sweep lr=0.1,0.01 WORKLOAD')}"
         )
     entries = index["runs"]
-    found: dict[str, Outcome] = {}
-    unfinished: list[Entry] = []
-    units: dict[str, dict[str, str]] = {}  # of each run
-    target = None
-    for entry in entries:
-        run = RunDir(folder / entry["run"])
-        try:
-            result = run.result()
-            if result is None:
-                unfinished.append(entry)
-                continue
-            target = target or _target(run)
-            figures, unusable = _figures(result.get("metrics") or {})
-            units[entry["run"]] = dict(result.get("units") or {})
-            if THROUGHPUT not in figures and (rate := result.get("throughput_examples_per_s")) is not None:
-                figures[THROUGHPUT], units[entry["run"]][THROUGHPUT] = rate, UNIT
-            if (seconds := _seconds(run.events(), os.stat(run.result_json).st_mtime)) is not None:
-                figures.setdefault(TIME, seconds)
-            found[entry["run"]] = Outcome(*_where(entry), figures, "", unusable)
-        except Unreadable as error:
-            found[entry["run"]] = Outcome(*_where(entry), {}, error.reason)
-    usual = _keep_one_unit(found, units)
-    reasons = states([folder / entry["run"] for entry in unfinished]) if unfinished else []
-    found |= {entry["run"]: Outcome(*_where(entry), {}, why) for entry, why in zip(unfinished, reasons)}
+    found, target, usual = outcomes.read(folder, entries, states)
     points: dict[tuple, list[Outcome]] = {}
     for entry in entries:
-        key = (entry["nodes"], *_values(entry["values"]).items())
+        key = (entry["nodes"], *values_of(entry["values"]).items())
         points.setdefault(key, []).append(found[entry["run"]])
-    made = tuple(Point(runs[0].nodes, _values(runs[0].values), tuple(runs)) for runs in points.values())
+    made = tuple(Point(runs[0].nodes, values_of(runs[0].values), tuple(runs)) for runs in points.values())
     return Sweep(folder, index.get("workload", ""), made, target, usual)
-
-
-def _keep_one_unit(runs: Mapping[str, Outcome], units: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """The units of figures; a figure that a run has in another unit than most is marked unusable there."""
-    seen: dict[str, Counter[str]] = {}
-    for run, of in units.items():
-        for name in runs[run].figures:
-            seen.setdefault(name, Counter())[of.get(name, "")] += 1
-    usual = {name: times.most_common(1)[0][0] for name, times in seen.items()}
-    for run, of in units.items():
-        outcome = runs[run]
-        for name in [name for name in outcome.figures if of.get(name, "") != usual[name]]:
-            del outcome.figures[name]
-            outcome.unusable[name] = f"in {of.get(name) or NO_UNIT}, that of most runs in {usual[name] or NO_UNIT}"
-    return {name: unit for name, unit in usual.items() if unit}
-
-
-def _where(entry: Entry) -> tuple[str, int, dict[str, str], int]:
-    return entry["run"], entry["nodes"], entry["values"], entry["repeat"]
-
-
-def _values(values: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in values.items() if name != "seed"}
-
-
-def _figures(metrics: Mapping[str, object]) -> tuple[dict[str, float], dict[str, str]]:
-    """The metrics that are finite numbers, and what the others are."""
-    finite, others = {}, {}
-    for name, value in metrics.items():
-        if isinstance(value, bool | int | float) and math.isfinite(value):
-            finite[name] = float(value)
-        elif isinstance(value, float):
-            others[name] = str(value)
-    return finite, others
-
-
-def _seconds(events: Sequence[Event], finished: float) -> float | None:
-    """Seconds of the attempts of a run, without the time between them; None if the end of one is not known.
-
-    If the end of the last one is not recorded yet, it is the time of the result.
-    """
-    spent, started = 0.0, None
-    for event in events:
-        if event["event"] == "started":
-            if started is not None:
-                return None
-            started = event["time"]
-        elif event["event"] == "ended" and started is not None:
-            spent, started = spent + event["time"] - started, None
-    if started is not None:
-        spent += finished - started
-    return spent if spent > 0 else None
-
-
-def _target(run: RunDir) -> tuple[str, str] | None:
-    match (run.training() or {}).get("target"):
-        case [str() as metric, (">=" | "<=") as relation, *_]:
-            return metric, relation
-    return None

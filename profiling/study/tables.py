@@ -10,6 +10,7 @@ from pathlib import Path
 
 from launch.errors import Refusal, command, nearest
 from launch.record.rundir import RunDir
+from profiling import text
 from profiling.study import runs
 from profiling.tables import reading as understood
 from profiling.tables.columns import NEEDED, Asked
@@ -46,6 +47,10 @@ class Series:
     works: str = "workers"  # what is counted: GPUs, nodes
     seconds: Mapping[int, float] = field(default_factory=dict)  # mean time of the repeats, where a table has times
     counts: Mapping[str, Mapping[int, int]] = field(default_factory=dict)  # GPU, node ... -> how many, by workers
+
+    def counted(self, workers: int) -> str:
+        """A number of workers in words."""
+        return text.counted(workers, self.works)
 
     @property
     def workers(self) -> list[int]:
@@ -111,7 +116,7 @@ def of_study(study: runs.Study) -> Series:
     """
     kind = runs.kind(study)
     measurements = [Measurement(run.name, run.series, kind, run.unit, run.ranks, run.throughput) for run in study.runs]
-    return _series(study.folder, measurements, tuple(runs.notes(study)))
+    return dataclasses.replace(_series(study.folder, measurements, tuple(runs.notes(study))), works="ranks")
 
 
 def names(path: Path) -> list[str]:

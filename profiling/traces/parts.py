@@ -7,7 +7,7 @@ compute        an operation runs: a kernel on the GPU, or on a CPU an operation 
 communication  nothing is computed, and a collective is under way, from when this rank asked for it until it was done;
                this includes the wait for ranks that are behind
 compile        a function is traced or compiled; in such a step also what would be the host's
-host           the training loop is in Python or in TensorFlow's runtime, or an operation is being scheduled
+host           the training loop is in Python or in the framework's runtime, or an operation is being scheduled
 idle           the loop waits for its operations, and none of the above happens
 
 Communication that is hidden behind computing is not a part, because it takes no time; its length is kept separately.
@@ -27,14 +27,19 @@ from profiling.traces.intervals import difference, intersection, length, union
 from profiling.traces.marks import find
 from profiling.traces.xplane import Capture, Event, Line
 
-STEP, INPUT = "train", "input"
-"""Marks of the training loop: one around each step, with its number, and in it one around the wait for the batch."""
+STEP, INPUT, WAIT = "train", "input", "wait"
+"""Marks of the training loop: one around each step, with its number, and in it one around the wait for the batch. With
+JAX also one around each wait for what it computes; TensorFlow's runtime marks that itself."""
 PARTS = ("compute", "communication", "input", "host", "compile", "idle")
 
 # An event of an operation has the names of the operation and its type: "sequential/dense/MatMul:MatMul".
 _OPERATION = re.compile(r"[\w.][\w.\\/>-]*:[A-Z_]\w*")
 _COLLECTIVES = ("Horovod", "Collective", "Nccl")  # prefixes of their types
-_COMPILING = ("tf.function-graph_building", "cpucompiler::", "gpucompiler::", "xlacompile", "codegen (wait)")
+_COMPILING = (
+    *("tf.function-graph_building", "cpucompiler::", "gpucompiler::", "xlacompile", "codegen (wait)"),
+    *("lower_sharding_computation", "backend_compile"),  # of JAX, which does not mark that it traces Python
+)
+_LAUNCHED = re.compile(r"PjitFunction\((.*)\)")  # on the thread that launches a compiled function of JAX
 _TOP = 40  # operations that are kept
 
 
@@ -90,7 +95,8 @@ def table(capture: Capture) -> Table:
     compute = union(_spans(operations))
     communication = union(_collectives(capture), _spans(gpu.collectives(streams)))
     copies = difference(union(_spans(gpu.to_device(streams))), compute)
-    executing = union(_spans(_named([loop], "kernelanddevicefunc::run")))
+    waits = (event for event in loop.events if event.name == WAIT)  # XLA has others whose names begin so
+    executing = union(_spans(_named([loop], "kernelanddevicefunc::run")), _spans(waits))
     when = {
         "input": union(_spans(_named([loop], INPUT)), copies),
         "compute": compute,
@@ -169,10 +175,13 @@ def _scheduling(line: Line, runs: set[int]) -> np.ndarray:
 
 
 def _operations(threads: list[tuple[Line, np.ndarray]], loop: Line) -> list[Event]:
-    """The operations of the step on a CPU, and those that XLA has compiled."""
+    """The operations of the step on a CPU, and those that XLA has compiled: of JAX only what the loop has launched, and
+    not what loads its batches."""
+    launched = {f"jit_{found[1]}" for event in loop.events if (found := _LAUNCHED.fullmatch(event.name))}
     operations = []
     for line, scheduling in threads:
-        operations += [event for event in line.events if "hlo_op" in event.stats]
+        compiled = [event for event in line.events if "hlo_op" in event.stats and not gpu.is_collective(event)]
+        operations += [e for e in compiled if not launched or e.stats.get("hlo_module") in launched]
         named = [event for event in line.events if _OPERATION.fullmatch(event.name)]
         named = [event for event in named if not event.name.rpartition(":")[2].startswith(_COLLECTIVES)]
         if line is not loop:
@@ -186,7 +195,7 @@ def _operations(threads: list[tuple[Line, np.ndarray]], loop: Line) -> list[Even
 def _collectives(capture: Capture) -> np.ndarray:
     """From when each collective was asked for until it was done (n, 2); an unfinished one lasts to the end."""
     begun: dict[tuple, float] = {}
-    spans = []
+    spans = _of_xla(capture)
     for event in sorted(_named(capture.lines, "executorstate::processasync"), key=lambda event: event.start):
         if not str(event.stats.get("kernel_type", "")).startswith(_COLLECTIVES):
             continue
@@ -196,6 +205,14 @@ def _collectives(capture: Capture) -> np.ndarray:
         elif key in begun:
             spans.append((begun.pop(key), event.end))
     return np.array(spans + [(start, np.inf) for start in begun.values()], float).reshape(-1, 2)
+
+
+def _of_xla(capture: Capture) -> list[tuple[float, float]]:
+    """Those that JAX makes on a CPU: of one that goes on beside others the end is an event of its own."""
+    events = [event for line in capture.lines if line.plane == xplane.HOST for event in line.events]
+    ends = {event.stats.get("_c"): event.end for event in events if event.name.startswith("end: ")}
+    asked = [event for event in events if "hlo_op" in event.stats and gpu.is_collective(event)]
+    return [(event.start, max(event.end, ends.get(event.stats.get("_p"), event.end))) for event in asked]
 
 
 def _named(lines: list[Line], *beginnings: str) -> list[Event]:

@@ -5,7 +5,12 @@ from collections.abc import Iterable, Sequence
 
 from profiling.traces.xplane import GPU, Event, Line
 
-_COLLECTIVE = re.compile(r"(nccl|rccl|oneccl|msccl|mscclpp|horovod)", re.IGNORECASE)
+# The second line has the operations of XLA, and what JAX calls them.
+_COLLECTIVE = re.compile(
+    r"(nccl|rccl|oneccl|msccl|mscclpp|horovod"
+    r"|all[-_](reduce|gather|to[-_]all)|reduce[-_]scatter|collective[-_]|psum|pmean|ppermute)",
+    re.IGNORECASE,
+)
 # MemcpyH2D and Memcpy HtoD (Pageable -> Device) of CUDA, CopyHostToDevice of HIP; its kernel __amd_rocclr_copyBuffer.
 _COPY = re.compile(
     r"(memcpy|memset|copy(host|device|peer|buffer)|__amd_rocclr_(copy|fill)|hipmemcpy|fillbuffer)", re.IGNORECASE

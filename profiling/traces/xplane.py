@@ -1,16 +1,12 @@
-"""A trace file of TensorFlow's profiler (xplane.pb) -> the events of each thread and stream.
+"""A trace file of the profiler of TensorFlow or JAX (xplane.pb) -> the events of each thread and stream."""
 
-This is the only module of the package that imports TensorFlow, and only when a file is read.
-"""
-
-import importlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from launch.errors import Refusal
 from launch.record.files import open_file
+from profiling.traces import xspace
 
 HOST = "/host:CPU"  # the plane of the threads (tsl/profiler/utils/xplane_schema.cc, as all names of planes and stats)
 GPU = "/device:GPU:"  # how the planes of GPUs begin
@@ -44,22 +40,20 @@ class Capture:
 
 
 def read(path: Path, of_others: bool = False) -> Capture:
-    """Read a trace, a file ``<host>.xplane.pb``; ``of_others`` also one that does not say when it began, as JAX's.
+    """Read a trace, a file ``<host>.xplane.pb``; ``of_others`` also one that does not say when it began, as of old JAX.
 
     Raises
     ------
     Refusal
-        If the file is cut short or not a trace, or if TensorFlow is not installed.
+        If the file is cut short or not a trace, or if protobuf is not installed.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # it would print a greeting on its first import
     try:
         from google.protobuf.message import DecodeError
 
-        XSpace = importlib.import_module("tensorflow.tsl.profiler.protobuf.xplane_pb2").XSpace
+        XSpace = xspace.message()
     except ImportError as error:
         raise Refusal(
-            f"reading a raw trace needs the protobuf files of TensorFlow 2.15 or newer ({error}): use the environment "
-            "that trained"
+            f"reading a raw trace needs the package protobuf ({error}): use the environment that trained"
         ) from None
     try:
         with open_file(path) as file:
@@ -75,7 +69,8 @@ def read(path: Path, of_others: bool = False) -> Capture:
         times = [{"profile_start_time": 0}]
     if not times or "profile_start_time" not in times[0]:
         raise Refusal(
-            f"{path} does not end as a trace of TensorFlow 2.15 or newer does: it is cut short, or of another version"
+            f"{path} does not end as a trace of JAX, or of TensorFlow 2.15 or newer, does: it is cut short, or of "
+            "another version"
         )
     lines = [_line(plane, line) for plane in space.planes for line in plane.lines]
     return Capture(times[0]["profile_start_time"] / 1e9, lines)

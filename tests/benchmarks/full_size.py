@@ -46,10 +46,10 @@ def main(network: str, precision: str, gib: float, steps: int) -> None:
     import numpy as np
     import tensorflow as tf
 
+    from workloads.api import Data, Workload
     from workloads.climate.metrics import weighted_cross_entropy
     from workloads.climate.published import weights
     from workloads.training import flops
-    from workloads.training.api import Data, Workload
     from workloads.training.engines.horovod.communicator import Communicator
     from workloads.training.engines.horovod.step import Step
 

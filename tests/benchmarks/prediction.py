@@ -1,10 +1,13 @@
-"""How good the predictions are: python -m tests.benchmarks.prediction [--learn]
+"""How good the predictions are: python -m tests.benchmarks.prediction [--learn] [--unseen]
 
 Every number of docs/prediction.md that was measured comes from here. Each series is predicted with priors of the laws learnt
-from all the other series, its last point (or last two) held out. --learn prints the priors that laws.py should have.
+from the series of all other sources, its last point (or last two) held out. The series of UNSEEN are never learnt from, nor was
+anything chosen by their scores: they are predicted with what laws.py has. --unseen scores these alone; --learn prints the priors
+that laws.py should have.
 """
 
 import dataclasses
+import json
 import math
 import sys
 from collections.abc import Iterator
@@ -18,10 +21,10 @@ from profiling.prediction import laws, posterior, prediction
 from profiling.study import tables
 
 HERE = Path(__file__).resolve()
-TABLES = (
-    HERE.parents[3] / "shared" / "data" / "scaling" / "published_series.json",
-    HERE.with_name("scaling_series.json"),
-)
+DATA = HERE.parents[3] / "shared" / "data" / "scaling"
+TABLES = (DATA / "published_series.json", HERE.with_name("scaling_series.json"))
+UNSEEN = DATA / "more_series.json"
+TWICE = 2  # the held-out point has at most so many times the workers of the one before, in a line of their own
 PSEUDO_SERIES = 0.5  # added to each law's count, so that none is ruled out
 COLLAPSES = {  # the network saturates before the held-out point; their sources say so: no law is asked to foresee it
     "TF p2.xlarge 1 GPU/node InceptionV3 CSCS",
@@ -131,15 +134,42 @@ def _non_negative(design: np.ndarray, target: np.ndarray) -> np.ndarray:
         used.pop(int(found.argmin()))
 
 
+def sources() -> dict[str, str]:
+    """Where each series is from: the first word of its source, without which it is its own."""
+    return {
+        one["name"]: str(one.get("source") or one["name"]).split()[0]
+        for path in TABLES
+        for one in json.loads(path.read_text())
+    }
+
+
 def leave_one_out(everything: list[tuple[str, tables.Series]]) -> tuple[list[Score], Priors]:
-    """Score every series with priors learnt from the others that did not collapse; and the priors from all of those."""
-    found = [(series.kind, evidence(series)) for _, series in everything]
-    steady = [index for index, (_, series) in enumerate(everything) if series.name not in COLLAPSES]
+    """Score every series with priors learnt from those of other sources that did not collapse; and the priors from all."""
+    found, source = [(series.kind, evidence(series)) for _, series in everything], sources()
+    steady = [(index, series.name) for index, (_, series) in enumerate(everything) if series.name not in COLLAPSES]
     scores = []
-    for index, (table, series) in enumerate(everything):
-        with priors(learn([found[other] for other in steady if other != index])):
+    for table, series in everything:
+        with priors(learn([found[index] for index, name in steady if source[name] != source[series.name]])):
             scores += [hold_out(table, series, cut) for cut in (1, 2) if len(series.points) - cut >= 2]
-    return scores, learn([found[index] for index in steady])
+    return scores, learn([found[index] for index, _ in steady])
+
+
+def unseen() -> list[Score]:
+    """Score the series that nothing was learnt from, with the priors that the package has."""
+    found = [tables.read(UNSEEN, name) for name in tables.names(UNSEEN)]
+    return [hold_out(UNSEEN.stem, series, cut) for series in found for cut in (1, 2) if len(series.points) - cut >= 2]
+
+
+def of_unseen(scores: list[Score], cut: int) -> list[list[str]]:
+    """The lines of the table of accuracy that are of these."""
+    groups = {
+        "unseen": lambda s: True,
+        "unseen, at most twice": lambda s: s.series.workers[-1] <= TWICE * s.series.workers[-1 - cut],
+        "unseen, weak": lambda s: s.series.kind == "weak",
+        "unseen, strong": lambda s: s.series.kind == "strong",
+    }
+    chosen = {name: [score for score in scores if score.cut == cut and of(score)] for name, of in groups.items()}
+    return [[str(cut), *summary(name, some)] for name, some in chosen.items() if some]
 
 
 SYNTHETIC = {
@@ -188,8 +218,23 @@ def summary(name: str, scores: list[Score]) -> list[str]:
     ]
 
 
+HEADER = ["held out", "series", "n", "median error", "90th percentile", "inside 90 % interval", "width"]
+OF_EACH = ["series", "kind", "held-out workers", "error", "inside"]
+
+
+def each(score: Score) -> list[str]:
+    """A line of the table of held-out points."""
+    workers, inside = str(score.series.workers[-1]), "yes" if score.inside else "no"
+    return [score.series.name, score.series.kind, workers, f"{score.error:+.1%}", inside]
+
+
 def main() -> None:
     """Print the tables of docs/prediction.md."""
+    new = unseen()
+    if "--unseen" in sys.argv:
+        print(text.markdown(HEADER, [row for cut in (1, 2) for row in of_unseen(new, cut)]))
+        print(text.markdown(OF_EACH, [each(score) for score in new if score.cut == 1]))
+        return
     everything = load()
     scores, learnt = leave_one_out(everything)
     if "--learn" in sys.argv:
@@ -208,11 +253,8 @@ def main() -> None:
         }.items():
             some = [score for score in scores if score.cut == cut and chosen(score)]
             rows.append([str(cut), *summary(name, some)])
-    print(
-        text.markdown(
-            ["held out", "series", "n", "median error", "90th percentile", "inside 90 % interval", "width"], rows
-        )
-    )
+        rows += of_unseen(new, cut)
+    print(text.markdown(HEADER, rows))
     print(
         "\ninside by stretch:",
         {
@@ -231,12 +273,7 @@ def main() -> None:
     print("\n" + text.markdown(["law", "kind", "median error", "90th percentile"], rows))
     rows = [synthetic(kind, noise) for kind in SYNTHETIC for noise in (0.002, 0.01, 0.03)]
     print("\n" + text.markdown(["made from laws", "noise of a run", "n", "median error", "inside 90 % interval"], rows))
-    rows = [
-        [s.series.name, s.series.kind, str(s.series.workers[-1]), f"{s.error:+.1%}", "yes" if s.inside else "no"]
-        for s in scores
-        if s.cut == 1
-    ]
-    print("\n" + text.markdown(["series", "kind", "held-out workers", "error", "inside"], rows))
+    print("\n" + text.markdown(OF_EACH, [each(score) for score in scores + new if score.cut == 1]))
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ def ours(module: str, config: Any, folder: Path) -> Callable[[int], Clock]:
 
     clocks: dict[int, Clock] = {}
     loop.board = Clocked(run.tensorboard, 0, steps)
-    loop.board.begin(workload, dataclasses.asdict(config))
+    loop.board.begin(workload, horovod.graph, dataclasses.asdict(config))
 
     def measure(count: int) -> Clock:
         first = loop.step + WARM

@@ -160,7 +160,7 @@ class Way:
 WAYS = (
     Way("sleep", r"rank 1 on \S+ is at program.py, .*sleep", stack=r"program.py\", line \d+ in <lambda>"),
     Way("deadlock", r"rank 1 on \S+ is at program.py, line \d+ in deadlock", stack="in deadlock"),
-    Way("stopped", r"rank 1 on \S+ is stopped \(SIGSTOP\)", stack="cannot write its stacks: it is stopped"),
+    Way("stopped", r"rank 1 on \S+ is stopped \(SIGSTOP\)", stack="cannot write its stacks, as it is stopped"),
     Way("fifo", r"rank 1 on \S+ is at program.py, line \d+ in fifo", stack="in fifo"),
     Way("flock", r"rank 1 on \S+ is at program.py, line \d+ in flock", stack="in flock"),
     Way("socket", r"rank 1 on \S+ is at program.py, line \d+ in unanswered"),

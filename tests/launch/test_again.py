@@ -45,7 +45,7 @@ def test_what_was_deleted_is_missing_and_run_again(tmp_path: Path):
     shutil.copytree(folder / "n1-width2-r2", folder / "mine")  # no part of the study
     listed = launch("list", folder)
     assert "2 missing, 1 damaged, 1 done" in listed.stdout and "  4  " in listed.stdout
-    assert f"{folder}/mine is not a part of the study" in listed.stderr
+    assert f"{folder}/mine lies in the folder of a study" in listed.stderr
     told = {Path(one["path"]).name: one["state"] for one in json.loads(launch("status", folder, "--json").stdout)}
     assert told == {"n1-width1-r1": "damaged", "n1-width1-r2": "missing", "n1-width2-r1": "missing", "n1-width2-r2": "done", "mine": "done"}  # fmt: skip
     (one,), _ = states.look(places.find([folder / "n1-width2-r1"]))

@@ -97,7 +97,7 @@ REFUSED = {
     "independent workload": ([*LOCAL, "--independent", "tiny"], "--independent is for programs"),
     "notebook": (["a.ipynb"], "a.ipynb is a notebook: make a script of it"),
     "no program": (["--", "nothing-of-the-kind"], "there is no program 'nothing-of-the-kind' on PATH"),
-    "nothing behind dashes": (["--nodes", "2", "--"], "nothing stands behind --"),
+    "nothing behind dashes": (["--nodes", "2", "--"], "nothing follows --"),
     "folder": (["./taken"], "./taken is a folder"),
     "empty file": (["./file"], "./file is empty"),
     "resume of nothing": (["resume"], "resume needs a run: python -m launch resume RUN"),
@@ -148,7 +148,7 @@ def test_without_slurm_the_submission_is_refused_and_nothing_stays(here: Path):
 def test_resume_of_a_run_that_is_finished_or_damaged(here: Path):
     run = run_of(plan(here=LAPTOP, machine=Machine(2, 0)), here / "runs" / "a")
     publish_json(run.result_json, {"status": "done"})
-    refused(launch(here, "resume", "runs/a"), "is finished: there is nothing to go on with")
+    refused(launch(here, "resume", "runs/a"), "is finished: there is nothing left to run")
     run.result_json.unlink()
     publish_json(run.run_json, {"name": "a"})
     refused(launch(here, "resume", "runs/a"), "run.json lacks")
@@ -173,7 +173,7 @@ def test_a_run_that_ends_while_its_scheduler_is_asked_is_not_run_again(here: Pat
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--help"], ["-N, --nodes INT", "workloads: ", "\n  resume RUN|STUDY ", "exit status: 0 done"]),
+        (["--help"], ["-N, --nodes N", "workloads.mnist", "\n  resume RUN|STUDY ", "exit status"]),
         (["-h"], ["job options"]),
         (["--nodes", "2", "--help"], ["job options"]),
         (["tiny", "--help"], ["job options", "options of tiny", "--network"]),

@@ -180,7 +180,7 @@ REFUSED = {
     "no TOML": ("workload =", "it.toml cannot be read as TOML (Invalid value"),
     "nothing to run": ("[job]\nnodes = 2", "write workload = 'workloads.cfd_resnet'"),
     "unknown workload": ('workload = "workloads.cfd_resnte"', "did you mean 'workloads.cfd_resnet'?"),
-    "unknown key": (RUN + "[option]\nlr = 1", "option is not a key that it can have: did you mean 'options'?"),
+    "unknown key": (RUN + "[option]\nlr = 1", "option is not a key that this table can have: did you mean 'options'?"),
     "unknown option of the job": (RUN + "[job]\nnode = 2", "[job] has node, which is not an option of the job: did you mean 'nodes'?"),
     "value of the job": (RUN + '[job]\nnodes = "two"', "option --nodes: 'two' is not a whole number"),
     "true for a number": (RUN + "[job]\nnodes = true", "[job] nodes = True: give a value, or a list of values"),
@@ -203,17 +203,17 @@ REFUSED = {
     "axis without values": (RUN + "[axes]\nlr = []", "the axis lr = [] is not a list of values"),
     "axis of one number": (RUN + "[axes]\nlr = 1", "the axis lr = 1 is not a list of values"),
     "no number of JSON": (RUN + "[axes]\nlr = [[1, inf]]", "lr = [1, inf] is not a value"),
-    "an open bracket": (RUN + "[axes]\nlr = '[1,2'", "--sweep lr='[1,2': [ stands without its other half"),
-    "value of several lines twice": (RUN + "[axes]\nlr = ['a\\nb', 'a\\nb']".replace("'", '"'), "a value stands twice in lr='a\\nb,a\\nb'"),
-    "value twice": (RUN + "[axes]\nlr = [1, 1]", "a value stands twice in lr=1,1"),
+    "an open bracket": (RUN + "[axes]\nlr = '[1,2'", "--sweep lr='[1,2': [ is not closed"),
+    "value of several lines twice": (RUN + "[axes]\nlr = ['a\\nb', 'a\\nb']".replace("'", '"'), "a value is given twice in lr='a\\nb,a\\nb'"),
+    "value twice": (RUN + "[axes]\nlr = [1, 1]", "a value is given twice in lr=1,1"),
     "unequal lengths": (RUN + "[[zip]]\nlr = [1, 2]\nwidth = [1]", "but lr has 2 and width has 1: make them equal"),
     "zip once": (RUN + "[zip]\nlr = [1, 2]", "zip is not a list of tables: write [[zip]]"),
-    "axis twice": (RUN + "[axes]\nlr = [1]\n[[zip]]\nlr = [2]", "the axis lr stands twice"),
+    "axis twice": (RUN + "[axes]\nlr = [1]\n[[zip]]\nlr = [2]", "the axis lr is given twice"),
     "filter of no axis": (RUN + "exclude = [{widht = 1}]\n[axes]\nwidth = [1]", "exclude names widht, which is not an axis here: did you mean 'width'?"),
     "filter of no value": (RUN + "only = [{lr = 3}]\n[axes]\nlr = [1, 2]", "only names lr=3, which is none of its values (1, 2)"),
     "nothing left": (RUN + "exclude = [{lr = 1}]\n[axes]\nlr = [1]", "the filters leave nothing of the study"),
     "filter is no list": (RUN + "only = {lr = 1}\n[axes]\nlr = [1]", "only is not a list of tables"),
-    "nodes twice": (RUN + "[job]\nnodes = 2\n[axes]\nnodes = [1]", "the nodes are said twice"),
+    "nodes twice": (RUN + "[job]\nnodes = 2\n[axes]\nnodes = [1]", "the nodes are given twice"),
     "no name": ('[[stage]]\nworkload = "tiny"', "a stage has no name"),
     "no stage": ("stage = []", "it has no stage"),
     "bad name": ('[[stage]]\nname = "../x"\nworkload = "tiny"', "--name '../x'"),
@@ -221,7 +221,7 @@ REFUSED = {
     "unknown stage": (CHAIN.replace('["train"]', '["trian"]'), "stage report comes after 'trian', which is not a stage: did you mean 'train'?"),
     "cycle": (CHAIN.replace('name = "data"', 'name = "data"\nafter = ["report"]'), "stages wait for each other: "),
     "after no list": (CHAIN.replace('["train"]', '"train"'), "after = 'train' is not a list of words"),
-    "workload of a workflow": (RUN + CHAIN, "workload is not a key that it can have"),
+    "workload of a workflow": (RUN + CHAIN, "workload is not a key that this table can have"),
     "in a stage": (CHAIN + "[stage.options]\nwidht = 1", "stage train: unknown option --widht of tiny"),
     "shared by all stages": (CHAIN + '[stage.job]\nsite = "laptop"', "stage train has a site of its own"),
 }  # fmt: skip
@@ -244,7 +244,7 @@ def test_what_the_command_line_cannot_say_of_a_chain(tmp_path: Path):
         with pytest.raises(Refusal, match=says):
             read(tmp_path, CHAIN, *words, **options)
     every = CHAIN.replace('workload = "tiny"', 'workload = "tiny"\njob.nodes = 2')
-    with pytest.raises(Refusal, match="--nodes would change nothing, as each stage says it for itself"):
+    with pytest.raises(Refusal, match="--nodes would change nothing, as each stage sets it itself"):
         read(tmp_path, every, nodes=(4,))
     by_name = {one.stage: one for one in read(tmp_path, CHAIN, nodes=(4,), account="me")}
     assert by_name["train"].asked.nodes == (4,) and by_name["report"].asked.nodes == (1,)

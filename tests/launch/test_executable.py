@@ -172,7 +172,7 @@ def test_a_name_that_is_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         target = workload.find(*words[:1], [*words[1:], "--", "-m", "x"])
         assert (target.kind, target.name, target.arguments) == (kind, name, ("--", "-m", "x"))
     for words, says in {
-        ("packaged",): "-- packaged runs the program", ("--",): "nothing stands behind --", ("-m",): "nothing stands behind -m",
+        ("packaged",): "-- packaged runs the program", ("--",): "nothing follows --", ("-m",): "nothing follows -m",
         ("--", "nothing"): "there is no program 'nothing' on PATH", ("-m", "only"): "there is no workload or module 'only'",
         ("-m", "./both.py"): "cannot find", ("--", "--"): "there is no program '--'", ("--", ""): "there is no program ''",
     }.items():  # fmt: skip

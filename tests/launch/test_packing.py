@@ -126,8 +126,14 @@ def test_without_the_smallest_nothing_is_compared(tmp_path: Path):
         (["--pack", "--nodes=2", "tiny"], "--pack is for studies"),
         (["--stop-below=0.5", "--nodes=2", "tiny"], "--stop-below is for studies"),
         (["--pack", "--nodes=1,2", "tiny"], "--pack needs the walltime of a run"),
-        (["--pack", "--nodes=1,2", "--time=1", "--throttle=2", "tiny"], "--throttle is for jobs of their own"),
-        (["--pack", "--nodes=1,2", "--time=1", "--max-attempts=2", "tiny"], "--max-attempts is for jobs of their own"),
+        (
+            ["--pack", "--nodes=1,2", "--time=1", "--throttle=2", "tiny"],
+            "--throttle is for runs that are jobs of their own",
+        ),
+        (
+            ["--pack", "--nodes=1,2", "--time=1", "--max-attempts=2", "tiny"],
+            "--max-attempts is for runs that are jobs of their own",
+        ),
         (["--stop-below=0", "--nodes=1,2", "tiny"], "option --stop-below: '0' is not"),
         (["--stop-below=0.5", "--repeats=2", "tiny"], "--stop-below compares numbers of nodes"),
         (["--stop-below=0.5", "--nodes=1,2", __file__], "--stop-below needs the speed of a run"),

@@ -74,7 +74,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, capsys: pytest.CaptureFixt
                 os.chown(path, 65534, -1)
             os.seteuid(65534)
         assert du.main([str(run.path)]) == 0
-        assert capsys.readouterr().out.splitlines()[-1] == f"not readable for you, and so not counted: {run.logs}"
+        assert capsys.readouterr().out.splitlines()[-1] == f"you cannot read these, so they are not counted: {run.logs}"
         assert du.main([str(run.path), "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["unread"] == [str(run.logs)]
     finally:
@@ -93,7 +93,7 @@ def test_finished_runs_go_and_nothing_else(tmp_path: Path, capsys: pytest.Captur
     assert rm.main([str(study), str(one.path), "--dry-run"]) == 0 and one.path.is_dir()
     listed = capsys.readouterr().out.splitlines()
     assert [line.split()[-3] for line in listed[1:]] == ["2", "1", "3"]
-    with pytest.raises(Refusal, match="nobody can be asked"):
+    with pytest.raises(Refusal, match="no terminal on which to ask"):
         rm.main([str(one.path)])
     assert rm.main([str(study), str(one.path), "--yes"]) == 0
     assert not one.path.exists() and (keep / "file").read_text() == "the user's"

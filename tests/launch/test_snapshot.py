@@ -334,7 +334,7 @@ def test_what_git_does_not_say_is_said(tmp_path: Path, monkeypatch: pytest.Monke
     assert tree.files == ("train.py",) and "not taken as a whole" in tree.notes[0]
     monkeypatch.setenv("PATH", "/nowhere")
     (tree,) = of(project / "train.py", tmp_path / "c").trees
-    assert tree.files == ("train.py",) and "there is no git here" in tree.notes[0]
+    assert tree.files == ("train.py",) and "git is not installed here" in tree.notes[0]
 
 
 def test_modules_are_found_in_the_copy_wherever_their_name_begins(tmp_path: Path):

@@ -440,7 +440,7 @@ def test_logs_follow_until_the_run_ends(tmp_path: Path):
         (["logs", "here/a", "--rank", "x"], "option --rank: 'x' is not a whole number"),
         (["cancel"], "cancel needs a run"),
         (["cancel", "--all"], "unknown option --all of cancel"),
-        (["cancel", "nothing"], "nothing is no folder"),
+        (["cancel", "nothing"], "nothing is not a folder"),
     ],
 )
 def test_refusals(tmp_path: Path, words: list[str], says: str):

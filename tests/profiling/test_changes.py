@@ -43,7 +43,7 @@ def test_the_point_that_became_slower_is_named_with_an_interval_for_all(monday: 
     last = found.points[-1]
     assert last.interval is not None and last.interval.low < 1 / 1.12 < last.interval.high < 1
     assert found.degrees == 12  # two of each of six samples
-    assert "slower than monday: 4 workers by" in changes.lines(found)[0]
+    assert "slower than monday: 4 ranks by" in changes.lines(found)[0]
     back = changes.between(runs.read(tuesday), runs.read(monday)).points[-1]
     assert back.verdict == "faster" and back.interval.low == pytest.approx(1 / last.interval.high)
 
@@ -59,7 +59,7 @@ def test_a_point_without_a_run_fails_and_is_named(capsys, tmp_path: Path, monday
     fewer = made(tmp_path / "fewer", 3, nodes=(1, 2, 8))
     assert main(["compare", str(monday), str(fewer), "--fail-if-slower=5%"]) == 1
     out = capsys.readouterr().out
-    assert "in monday only: 4 workers" in out and "in fewer only: 8 workers" in out
+    assert "in monday only: 4 ranks" in out and "in fewer only: 8 ranks" in out
     assert "FAILED: without a run to compare: 1 point" in out
 
 
@@ -70,7 +70,7 @@ def test_single_runs_are_compared_by_how_much_the_others_differ(capsys, tmp_path
     # Without any repeats it is not known, and what looks slower fails all the same.
     other = made(tmp_path / "other", 5, repeats=1)
     assert main(["compare", str(other), str(once), "--fail-if-slower=5%"]) == 1
-    assert "unknown at 1 worker, 2 workers, 4 workers" in capsys.readouterr().out
+    assert "unknown at 1 rank, 2 ranks, 4 ranks" in capsys.readouterr().out
 
 
 def test_the_intervals_of_studies_without_a_change_hold_together(tmp_path: Path):
@@ -101,7 +101,7 @@ def test_the_points_of_sweeps_are_compared_by_their_values(tmp_path: Path):
 def test_a_report_says_what_changed_since_another_study(monday: Path, tuesday: Path):
     content = json.loads(reporting.run([str(tuesday), "--against", str(monday), "--json"]))
     assert [point["verdict"] for point in content["against"]["points"]][-1] == "slower"
-    assert any(line.startswith("against monday: slower than monday: 4 workers") for line in content["notes"])
+    assert any(line.startswith("against monday: slower than monday: 4 ranks") for line in content["notes"])
     document = json.loads(compare.run([str(monday), str(tuesday), "--json", "--fail-if-slower=5%"]))
     assert document["points"] == content["against"]["points"] and len(document["failed"]) == 1
 
@@ -121,3 +121,31 @@ def test_bad_words_are_refused_in_a_line(capsys, monday: Path, words: list[str])
     assert main([word.format(study=monday, run=monday / "n1-r1") for word in words]) == 2
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1 and "Traceback" not in err
+
+
+def test_a_history_of_studies_compares_each_with_the_first(tmp_path, capsys):
+    speed = {"a": 1.0, "b": 1.0, "c": 1.25}
+    for name, factor in speed.items():
+        studies.make(tmp_path / name, seconds=lambda ranks, repeat, by=factor: by * 0.05 * (1 + 0.002 * repeat))
+    words = ["compare", *(str(tmp_path / name) for name in speed)]
+    assert main([*words, "--out", str(tmp_path / "drawn"), "--fail-if-slower", "5%"]) == 1
+    out = capsys.readouterr().out
+    row = next(line for line in out.splitlines() if line.startswith("4 ranks"))
+    assert row.split() == ["4", "ranks", "1.000", "0.800", "slower"]
+    assert "all 6 intervals hold together" in out and "FAILED: slower by 5 % or more: 3 points" in out
+    drawn = (tmp_path / "drawn" / "history.svg").read_text()
+    assert "4 ranks, c: 0.800 of a, slower" in drawn
+    assert main([*words, "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert [one["second"] for one in content["studies"]] == ["b", "c"] and content["second"] == "c"
+
+
+def test_a_report_fails_where_it_became_slower(tmp_path, capsys):
+    before = studies.make(tmp_path / "before", seconds=lambda ranks, repeat: 0.05 * (1 + 0.002 * repeat))
+    after = studies.make(tmp_path / "after", seconds=lambda ranks, repeat: 0.06 * (1 + 0.002 * repeat))
+    words = ["report", str(after), "--against", str(before), "--json", "--fail-if-slower"]
+    assert main([*words, "10%"]) == 1
+    assert json.loads(capsys.readouterr().out)["against"]["failed"] == ["slower by 10 % or more: 3 points"]
+    assert main([*words, "20%"]) == 0
+    assert main(["report", str(after), "--fail-if-slower", "5%"]) == 2
+    assert "--against" in capsys.readouterr().err

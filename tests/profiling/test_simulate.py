@@ -55,7 +55,8 @@ def model(sizes=(4e6, 1e6, 8e6), transport=None, spread=None, seconds=0.1):
         ("ring", 6, 10 * 2 + 10 / 6 * 800),
         ("tree", 6, 6 * 2 + 2 * 800),
         ("recursive-doubling", 6, 4 * (2 + 800)),
-        ("halving-doubling", 6, 4 * 2 + 2 * 3 / 4 * 800 + 2 * (2 + 800)),
+        ("halving-doubling", 6, (3 + 2 * 2) * 2 + 4 * 800 - 2 * 800 / 4),
+        ("halving-doubling", 100, (3 + 2 * 6) * 2 + 4 * 800 - 2 * 800 / 64),
     ],
 )
 def test_costs_are_those_of_the_formulas(name, ranks, expected):
@@ -85,6 +86,55 @@ def test_recursive_doubling_takes_as_long_as_its_messages(ranks):
     assert allreduce.recursive_doubling(8e6, ranks, LINK) == pytest.approx(seconds)
     agreed = allreduce.negotiation(machine(ranks)) / 2 / LINK.latency_s
     assert agreed == pytest.approx(seconds / (LINK.latency_s + 8e6 / LINK.bytes_per_s))
+
+
+def _halved(ranks):
+    """As `_exchanged`, by halving and doubling: what each rank has is the set of those summed up, for each part."""
+    pairs = 2 ** (ranks.bit_length() - 1)
+    have = [[{rank} for _ in range(pairs)] for rank in range(ranks)]
+    free = [0.0] * ranks
+    left = 2 * (ranks - pairs)  # of the first ranks every second one takes no part in the rounds
+    taking = [*range(0, left, 2), *range(left, ranks)]
+
+    def send(messages):
+        known, begun = [[set(part) for part in each] for each in have], list(free)
+        for source, target, parts in messages:
+            lasts = LINK.latency_s + len(parts) / pairs * 8e6 / LINK.bytes_per_s
+            for part in parts:
+                have[target][part] |= known[source][part]
+            free[target] = max(free[target], max(begun[source], begun[target]) + lasts)
+
+    first, second = range(pairs // 2), range(pairs // 2, pairs)
+    neighbours = [(rank, rank + 1) for rank in range(0, left, 2)]
+    send([(one, other, second) for one, other in neighbours] + [(other, one, first) for one, other in neighbours])
+    send([(other, one, second) for one, other in neighbours])
+    held = {rank: range(pairs) for rank in taking}
+    for level in range(pairs.bit_length() - 1):
+        messages = []
+        for place, rank in enumerate(taking):
+            parts = held[rank]
+            middle = (parts.start + parts.stop) // 2
+            halves = range(parts.start, middle), range(middle, parts.stop)
+            bit = place >> level & 1
+            messages.append((rank, taking[place ^ 1 << level], halves[1 - bit]))
+            held[rank] = halves[bit]
+        send(messages)
+    for level in reversed(range(pairs.bit_length() - 1)):
+        send([(rank, taking[place ^ 1 << level], held[rank]) for place, rank in enumerate(taking)])
+        held = {
+            rank: range(min(held[rank].start, other.start), max(held[rank].stop, other.stop))
+            for place, rank in enumerate(taking)
+            for other in [held[taking[place ^ 1 << level]]]
+        }
+    send([(one, other, range(pairs)) for one, other in neighbours])
+    return max(free), have
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 5, 6, 8, 12, 27])
+def test_halving_and_doubling_takes_as_long_as_its_messages(ranks):
+    seconds, have = _halved(ranks)
+    assert all(part == set(range(ranks)) for each in have for part in each)
+    assert allreduce.halving_doubling(8e6, ranks, LINK) == pytest.approx(seconds)
 
 
 def test_one_tensor_of_one_rank_a_node_costs_what_the_ring_does():
@@ -251,6 +301,8 @@ def study(tmp_path):
     for path in folder.glob("n*/training.json"):
         studies.change_json(path, **NET)
     (tmp_path / "here.toml").write_text(SITE)
+    for path in folder.glob("n*/run.json"):
+        studies.change_json(path, site="here")
     return folder
 
 
@@ -268,6 +320,16 @@ def test_a_study_is_simulated_and_compared_with_what_it_measured(study, capsys):
     assert (document["compute_seconds"], document["update_seconds"]) == (pytest.approx(0.04008), pytest.approx(0.01002))
     assert alone["relative_error"] == pytest.approx(0) and "measured" not in many
     assert many["step"] > 0.0501 + 2 * 63 / 64 * 8004040 / 1e9
+
+
+def test_what_was_measured_on_other_links_is_not_compared(study, capsys):
+    there = study.parent / "there.toml"
+    there.write_text(SITE.replace('"here"', '"there"'))
+    for words in (["--site", str(there)], ["--site", str(study.parent / "here.toml"), "--ranks-per-node", "2"]):
+        assert main(["simulate", str(study), "--nodes", "1,2", *words]) == 0
+        out = capsys.readouterr().out
+        assert "not compared with what was measured: that was on here, 1 rank per node" in out
+        assert "error" not in out.splitlines()[2]
 
 
 def test_a_trace_tells_when_each_gradient_is_ready(study):

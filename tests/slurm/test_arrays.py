@@ -107,7 +107,7 @@ def test_jobs_that_slurm_took_from_a_launcher_that_was_killed_are_not_lost(
     subprocess.run(["scontrol", "release", number], check=True)
     until(lambda: all(run.result() for run in both))
     again = launch("resume", tmp_path / "s")
-    assert again.returncode == 2 and "is finished: there is nothing to go on with" in again.stderr
+    assert again.returncode == 2 and "is finished: there is nothing left to run" in again.stderr
 
     gone = launch("cancel", tmp_path / "r")
     assert gone.returncode == 0 and f"{tmp_path / 'r'}: taken out of the queue" in gone.stdout, (

@@ -54,7 +54,7 @@ def test_a_hung_or_lost_node_is_replaced(clean_slurm: Cluster, tmp_path: Path):
         gone = ended["hang"]["host"] if "hang" in ended else ended["first_failure"]["host"]
         assert (one["restarts"], two["restarts"]) == ("0", "0") and one["job"] == two["job"]
         assert len(expand(two["nodes"])) == 2 and gone in expand(one["nodes"]) and gone not in expand(two["nodes"])
-        assert "launch: the next attempt is made within this allocation" in run.job_log.read_text()
+        assert "launch: the next attempt starts within this allocation" in run.job_log.read_text()
     assert [event["restarts"] for event in queued.events("started")] == ["0", "1"]
 
     runs = [RunDir(tmp_path / "array" / "r" / f"n2-r{number}") for number in (1, 2)]
@@ -72,7 +72,7 @@ def test_a_hung_or_lost_node_is_replaced(clean_slurm: Cluster, tmp_path: Path):
         (("--spare-nodes=20", "--max-attempts=2"), "--nodes 2 with --spare-nodes 20 is more than partition debug has"),
         (("--spare-nodes=1",), "give --max-attempts 2 or more"),
         (("--spare-nodes=1", "--backend=local"), "--spare-nodes is for Slurm"),
-        (("--spare-nodes=1", "--max-attempts=2", "--pack", "--repeats=2"), "--pack makes one of all"),
+        (("--spare-nodes=1", "--max-attempts=2", "--pack", "--repeats=2"), "--pack makes one job of all"),
     ],
 )
 def test_spare_nodes_that_cannot_be(clean_slurm: Cluster, tmp_path: Path, given: tuple[str, ...], says: str):

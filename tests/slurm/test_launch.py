@@ -256,7 +256,7 @@ def test_patience_ends(clean_slurm: Cluster, tmp_path: Path):
     os.kill(clean_slurm.controller, signal.SIGKILL)
     refused = launch("--site", site, "--runs", tmp_path, "--name", "late", script(tmp_path, ""))
     assert refused.returncode == 3
-    assert "asking again for" in refused.stderr
+    assert "trying for another" in refused.stderr
     assert refused.stderr.splitlines()[-1].startswith("launch: Slurm has not answered for 12 s (")
     assert "resume and cancel find it" in refused.stderr
 

@@ -78,7 +78,7 @@ def test_no_more_are_submitted_than_the_site_takes(clean_slurm: Cluster, tmp_pat
     assert "5 runs are more than the 2 jobs that s lets you have in the queue of debug: leave out" in refused.stderr
     made = launch(*words, program)
     assert made.returncode == 0, made.stdout + made.stderr
-    assert "5 of 5 runs are done" in made.stdout and made.stdout.count("runs now: 2 jobs may be in the queue") == 3
+    assert "5 of 5 runs are done" in made.stdout and made.stdout.count("as 2 jobs may be in the queue") == 3
     for repeat in (3, 4, 5):  # each waits for both of those before
         before = [times(tmp_path / "s", one)[2] for one in range(1, repeat - (repeat - 1) % 2)]
         assert max(before) <= times(tmp_path / "s", repeat)[0]

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import tiny
 
 from launch.node.rank import Rank
-from workloads.training.api import Workload
+from workloads.api import Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

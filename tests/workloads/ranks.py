@@ -26,6 +26,7 @@ JAX = os.environ.get("RANKLOOP_JAX") or str(ROOT / ".venv-jax" / "bin" / "python
 """A Python with JAX and Keras, and without TensorFlow."""
 NEEDS_JAX = pytest.mark.skipif(not os.path.exists(JAX), reason=f"there is no {JAX}: see docs/testing.md")
 ENGINES = ["horovod", pytest.param("jax", marks=NEEDS_JAX)]
+SLOW_ON_JAX = ["horovod", pytest.param("jax", marks=[NEEDS_JAX, pytest.mark.slow])]
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tensorflow", "keras", "horovod.tensorflow"])

@@ -29,7 +29,7 @@ def test_what_was_saved_comes_back_to_the_bit(tmp_path: Path):
     found = checkpoints.latest(path.parent)
     assert (found.step, found.header["note"]) == (12, [1, "two"])
     restored = [keras.Variable(np.zeros(v.shape), dtype=v.dtype) for v in saved]
-    checkpoints.restore(found, restored)
+    checkpoints.restore(found, restored, "horovod")
     for old, new in zip(saved, restored):
         assert np.asarray(old).tobytes() == np.asarray(new).tobytes()
 
@@ -137,7 +137,26 @@ def test_another_network_is_refused_and_nothing_assigned(tmp_path: Path):
     found, others = checkpoints.latest(tmp_path), variables(4)
     before = [np.asarray(v).tobytes() for v in others]
     with pytest.raises(Refusal, match=r"its kernel \(2 x 3, float32\) is now kernel \(2 x 4, float32\)"):
-        checkpoints.restore(found, others)
+        checkpoints.restore(found, others, "horovod")
     with pytest.raises(Refusal, match="4 variables, now 3"):
-        checkpoints.restore(found, variables(3)[:3])
+        checkpoints.restore(found, variables(3)[:3], "horovod")
     assert [np.asarray(v).tobytes() for v in others] == before
+
+
+def test_a_state_that_does_not_fit_another_engine_is_refused_by_the_name_of_its_own(tmp_path: Path):
+    """Keras counts steps in 64 bits with TensorFlow, in 32 with JAX."""
+    import keras
+
+    def count(value: int, dtype: str) -> list[keras.Variable]:
+        return [keras.Variable(np.array(value), dtype=dtype, name="iteration")]
+
+    checkpoints.save(tmp_path, 5, count(5, "int64"), {"engine": "horovod"}, keep=1)
+    counted = count(0, "int32")
+    checkpoints.restore(checkpoints.latest(tmp_path), counted, "jax")
+    assert counted[0].numpy() == 5
+    checkpoints.save(tmp_path, 2**40, count(2**40, "int64"), {"engine": "horovod"}, keep=1)
+    with pytest.raises(Refusal, match="too large for int32; --engine horovod made it, .*: go on with --engine horovod"):
+        checkpoints.restore(checkpoints.latest(tmp_path), counted, "jax")
+    with pytest.raises(Refusal, match="1 variables, now 2; --engine horovod made it, .* does not fit --engine jax"):
+        checkpoints.restore(checkpoints.latest(tmp_path), [*counted, *counted], "jax")
+    assert counted[0].numpy() == 5

@@ -1,5 +1,6 @@
 """Two engines: which one is chosen, what is refused, and that a training is the same on both."""
 
+import importlib.metadata
 import importlib.util
 import shutil
 import subprocess
@@ -14,8 +15,8 @@ from launch.errors import Refusal
 from launch.plan import options
 from launch.record.rundir import RunDir
 from workloads import mnist
+from workloads.api import Training
 from workloads.training import checkpoints, engines
-from workloads.training.api import Training
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
             origin = str(tmp_path / "horovod" / "__init__.py")
 
         if horovod_for:
-            (tmp_path / "horovod" / horovod_for).mkdir(parents=True)
+            (tmp_path / "horovod" / horovod_for).mkdir(parents=True, exist_ok=True)
             (tmp_path / "horovod" / horovod_for / "mpi_lib.cpython-311.so").touch()
         present = {*packages, *(["horovod"] if horovod_for else [])}
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: Found if name in present else None)
@@ -61,13 +62,50 @@ def test_an_engine_that_is_not_there_or_not_wholly_is_refused(installed, package
         Training(engine=asked).refuse_missing(2)
 
 
-def test_a_launch_with_an_engine_that_is_not_installed_starts_nothing(tmp_path: Path):
+def test_a_framework_without_support_for_gpus_is_refused_where_there_are_some(installed, monkeypatch):
+    has = ["tensorflow-cpu"]
+
+    def version(package: str) -> str:
+        if package in has:
+            return "1"
+        raise importlib.metadata.PackageNotFoundError
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    installed("tensorflow", *JAX, horovod_for="tensorflow")
+    with pytest.raises(Refusal, match="tensorflow-cpu cannot use them; see docs/install.md, or give --gpus-per-node 0"):
+        Training(engine="horovod").refuse_missing(2, gpus=True)
+    with pytest.raises(Refusal, match=r"has no plugin for them \(jax\[cuda12\], jax\[cuda13\]\)"):
+        Training(engine="jax").refuse_missing(2, gpus=True)
+    for engine in ("horovod", "jax"):
+        Training(engine=engine).refuse_missing(2)
+    installed("tensorflow", *JAX, "jax_cuda13_plugin", horovod_for="tensorflow")
+    with pytest.raises(Refusal, match="or give --engine jax or --gpus-per-node 0"):
+        Training(engine="horovod").refuse_missing(2, gpus=True)
+    Training(engine="jax").refuse_missing(2, gpus=True)
+    has.clear()
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    Training(engine="horovod").refuse_missing(2, gpus=True)
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    with pytest.raises(Refusal, match="TensorFlow's packages for aarch64 cannot use them"):
+        Training(engine="horovod").refuse_missing(2, gpus=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["tiny", "--engine=jax"], "the package jax is not installed"),
+        (["--sweep", "engine=horovod,jax", "tiny"], "a study has one engine, and this one has horovod and jax"),
+        (["tiny", "--engine=jax", "--compress"], "--engine jax has no --compress"),
+        (["tiny", "--engine=torch"], "torch"),
+    ],
+)
+def test_a_launch_whose_engine_cannot_train_starts_nothing(tmp_path: Path, words: list[str], line: str):
     if importlib.util.find_spec("jax"):
         pytest.skip("JAX is installed in this Python")
-    words = [sys.executable, "-m", "launch", "--backend=local", "--runs", str(tmp_path), "tiny", "--engine=jax"]
+    words = [sys.executable, "-m", "launch", "--backend=local", "--runs", str(tmp_path), *words]
     ended = subprocess.run(words, capture_output=True, text=True, cwd=Path(__file__).parent)
     assert ended.returncode == 2 and not list(tmp_path.iterdir())
-    assert "the package jax is not installed" in ended.stderr and len(ended.stderr.splitlines()) == 1
+    assert line in ended.stderr and len(ended.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("words", [["--timeline", "--trace=2"], ["--compress"], ["--strategy=mirrored"]])

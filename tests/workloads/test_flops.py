@@ -1,9 +1,16 @@
 """Operations counted, against formulas, published numbers and TensorFlow's own counter; the peak."""
 
+import json
+import os
+import subprocess
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
+import ranks
 import tensorflow as tf
+from counted_layers import LAYERS
 
 from workloads.training.engines.horovod import flops
 from workloads.training.flops import TRAINING, peak
@@ -14,30 +21,21 @@ def graph(function, *shapes: tuple[int | None, ...]) -> tf.Graph:
 
 
 @pytest.mark.parametrize(
-    ("layer", "shape", "multiply_adds"),
-    [
-        (keras.layers.Dense(7), (4, 5), 4 * 5 * 7),
-        (keras.layers.Dense(7), (4, 3, 5), 4 * 3 * 5 * 7),
-        (keras.layers.Conv2D(6, 3, padding="same"), (2, 8, 10, 4), 2 * 8 * 10 * 6 * 3 * 3 * 4),
-        (keras.layers.Conv2D(6, 3, strides=2), (2, 9, 11, 4), 2 * 4 * 5 * 6 * 3 * 3 * 4),
-        (keras.layers.Conv2D(6, 3, groups=2), (2, 8, 8, 4), 2 * 6 * 6 * 6 * 3 * 3 * 2),
-        (keras.layers.Conv2D(6, 3, dilation_rate=2, padding="same"), (2, 8, 8, 4), 2 * 8 * 8 * 6 * 3 * 3 * 4),
-        (keras.layers.Conv2DTranspose(6, 3, strides=2), (2, 8, 8, 4), 2 * 8 * 8 * 4 * 3 * 3 * 6),
-        (keras.layers.DepthwiseConv2D(3, depth_multiplier=2, padding="same"), (2, 8, 8, 4), 2 * 8 * 8 * 8 * 3 * 3),
-        (
-            keras.layers.SeparableConv2D(6, 3, padding="same"),
-            (2, 8, 8, 4),
-            2 * 8 * 8 * 4 * 3 * 3 + 2 * 8 * 8 * 4 * 6,
-        ),
-        (keras.layers.Conv3D(6, 3, padding="same"), (2, 4, 4, 4, 3), 2 * 4**3 * 6 * 27 * 3),
-        (keras.layers.EinsumDense("abc,cd->abd", (3, 7)), (2, 3, 5), 2 * 3 * 5 * 7),
-        (keras.layers.Activation("relu"), (2, 3), 0),
-    ],
-    ids=lambda value: type(value).__name__ if isinstance(value, keras.layers.Layer) else None,
+    ("layer", "shape", "multiply_adds"), LAYERS, ids=[type(layer).__name__ for layer, *_ in LAYERS]
 )
 def test_layers(layer: keras.layers.Layer, shape: tuple[int, ...], multiply_adds: int):
     layer.build(shape)
     assert flops.forward(graph(layer, shape)) == 2 * multiply_adds
+
+
+@ranks.NEEDS_JAX
+@pytest.mark.slow
+def test_jax_counts_the_same_of_each_layer():
+    paths = {"PYTHONPATH": f"{ranks.ROOT}:{ranks.ROOT / 'launch' / 'inside'}:{Path(__file__).parent}"}
+    words = [ranks.JAX, "-c", "import counted_layers; counted_layers.on_jax()"]
+    done = subprocess.run(words, env=os.environ | paths | {"KERAS_BACKEND": "jax"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [2 * multiply_adds for _, _, multiply_adds in LAYERS]
 
 
 def test_products():

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from workloads.training.loop import seed_noise
+from workloads.training.resuming import seed_noise
 
 
 def noise(seed: int, rank: int, draws: int = 1) -> list[bytes]:

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from launch.errors import Refusal
-from workloads.training.api import Data
+from workloads.api import Data
 from workloads.training.cached_load import CachedLoad
 from workloads.training.engines.horovod.pipeline import Pipeline
 from workloads.training.sharding import Sharding

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from launch.errors import Refusal
 from launch.plan import options
 from workloads import climate, mnist
+from workloads.api import Training
 from workloads.training import scaling_rules
-from workloads.training.api import Training
 from workloads.training.scaling_rules import ScaledRate
 from workloads.training.sharding import Sharding
 

@@ -13,9 +13,9 @@ from launch.errors import Refusal
 from launch.node.rank import Rank
 from launch.record.files import read_json
 from launch.record.rundir import RunDir
+from workloads.api import Data, Workload
 from workloads.climate.generate import Corpus, corpus
 from workloads.training import staging
-from workloads.training.api import Data, Workload
 from workloads.training.sharding import Sharding
 
 

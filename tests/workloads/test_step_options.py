@@ -8,61 +8,28 @@ import numpy as np
 import pytest
 import ranks
 import tensorflow as tf
+import ways
 
 from launch.errors import Refusal
-from launch.node.rank import from_environment
-from launch.plan import options
-from workloads.training.api import Training
+from workloads.api import Training
 from workloads.training.engines.horovod.communicator import Communicator
 
-STEPS = 8
-WAYS: dict[str, tuple[list[str], float]] = {
-    # options of the loop, and by which part of itself the change of the weights may differ
-    "plain": ([], 1e-5),
-    "accumulate": (["--accumulate", "4"], 1e-5),
-    "xla": (["--xla"], 1e-5),
-    "accumulate and xla": (["--accumulate", "2", "--xla"], 1e-5),
-    "compress": (["--compress"], 2e-3),
-    "bfloat16": (["--precision", "bfloat16"], 5e-2),
-    "float16": (["--precision", "float16"], 1e-2),
-    "all": (["--precision", "float16", "--compress", "--accumulate", "2"], 1e-2),
-}
 
-
-def train(folder: Path) -> None:
-    """On each rank: some steps of plain SGD in every way, on the rank's part of the examples."""
-    import tiny
-
-    from workloads.training.engines.horovod.step import Step
-
-    rank = from_environment()
-    with Communicator(rank) as communicator:
-        for name, (given, _) in WAYS.items():
-            config = options.parse(tiny.Config, [*given, "--batch", str(32 // rank.size)])
-            keras.config.set_dtype_policy("float32" if config.precision == "float32" else f"mixed_{config.precision}")
-            keras.utils.set_random_seed(3)
-            workload = tiny.build(config, rank)
-            before = [np.array(weight) for weight in workload.model.weights]
-            optimizer = keras.optimizers.SGD(0.2)
-            if config.precision == "float16":
-                optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-            optimizer = communicator.averaging(optimizer, config.compress)
-            optimizer.build(workload.model.trainable_variables)
-            step = Step(workload, optimizer, communicator, config.xla, config.accumulate)
-            for number in range(STEPS):
-                index = np.arange(32 * number, 32 * (number + 1))[rank.rank :: rank.size]
-                batch = tf.nest.map_structure(tf.convert_to_tensor, workload.train.load(index))
-                outcome = step(number + 1, *batch, [False])
-            changes = [np.array(weight) - old for weight, old in zip(workload.model.weights, before)]
-            np.savez(folder / f"{name}-{rank.size}-{rank.rank}.npz", *changes, outcome.loss)
+@pytest.fixture(scope="module", params=ranks.SLOW_ON_JAX)
+def engine(request: pytest.FixtureRequest) -> str:
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What one rank and what two ranks made, in every way."""
     folder = tmp_path_factory.mktemp("ways")
     for size in (1, 2):
-        started = ranks.Ranks(size, folder / str(size), {}, train, folder)
+        logs, words = folder / str(size), (engine, str(folder))
+        if engine == "jax":
+            started = ranks.Ranks(size, logs, {}, "import ways; ways.main()", *words, python=ranks.JAX)
+        else:
+            started = ranks.Ranks(size, logs, {}, ways.train, *words)
         assert started.wait(600) == [0] * size, started.output()
     return folder
 
@@ -72,19 +39,21 @@ def change(folder: Path, name: str, size: int, rank: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("size", [1, 2])
-@pytest.mark.parametrize("name", WAYS)
-def test_every_way_leads_to_the_same_weights_within_its_precision(folder: Path, name: str, size: int):
-    expected, found = change(folder, "plain", 1), change(folder, name, size)
-    assert np.linalg.norm(found - expected) < WAYS[name][1] * np.linalg.norm(expected)
-    if size == 2:
-        np.testing.assert_array_equal(found[:-1], change(folder, name, 2, 1)[:-1])
+def test_every_way_leads_to_the_same_weights_within_its_precision(folder: Path, engine: str, size: int):
+    expected = change(folder, "plain", 1)
+    for name in ways.offered(engine):
+        found = change(folder, name, size)
+        assert np.linalg.norm(found - expected) < ways.WAYS[name][1] * np.linalg.norm(expected), name
+        if size == 2:
+            np.testing.assert_array_equal(found[:-1], change(folder, name, 2, 1)[:-1], name)
 
 
-def test_the_ways_are_different_ones(folder: Path):
+def test_the_ways_are_different_ones(folder: Path, engine: str):
     plain = change(folder, "plain", 2)
-    for name in ("compress", "bfloat16", "float16"):
+    for name in {"compress", "bfloat16", "float16"} & {*ways.offered(engine)}:
         assert np.linalg.norm(change(folder, name, 2) - plain) > 1e-5 * np.linalg.norm(plain), f"{name} does nothing"
-    np.testing.assert_array_equal(change(folder, "compress", 1), change(folder, "plain", 1))  # there is nothing to send
+    if engine == "horovod":  # one rank has nothing to send
+        np.testing.assert_array_equal(change(folder, "compress", 1), change(folder, "plain", 1))
 
 
 def test_the_plan_shows_what_is_not_as_usual():

@@ -23,6 +23,7 @@ from tensorboard.util import tensor_util
 from launch.record.files import read_json, read_lines
 from launch.record.rundir import RunDir
 from workloads.training import checkpoints
+from workloads.training.engines import horovod
 from workloads.training.tensorboard import POINTS, WEIGHTS, Board, records
 
 EPOCHS, STEPS = 4, 128  # of 1024 examples, 32 a step
@@ -55,12 +56,12 @@ def scalars(run: RunDir, tag: str) -> dict[int, float]:
     return {step: float(value) for (name, step), value in points(run).items() if name == tag}
 
 
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=ranks.SLOW_ON_JAX)
+def study(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a run on two ranks, and another on one with another learning rate."""
     folder = tmp_path_factory.mktemp("study")
-    two = ranks.train(2, made(folder / "two").path, *OPTIONS)
-    one = ranks.train(1, made(folder / "one").path, *OPTIONS, "--batch=32", "--lr=0.004")
+    two = ranks.train(2, made(folder / "two").path, *OPTIONS, engine=request.param)
+    one = ranks.train(1, made(folder / "one").path, *OPTIONS, "--batch=32", "--lr=0.004", engine=request.param)
     assert two.wait() == [0, 0], two.output()
     assert one.wait() == [0], one.output()
     return folder
@@ -105,13 +106,16 @@ def test_both_graphs_have_the_layers(study: Path):
     run = RunDir(study / "two")
     graphs = [GraphDef.FromString(event.graph_def) for event in events(run) if event.HasField("graph_def")]
     assert len(graphs) == 1
-    assert any("batch_normalization" in node.name for node in graphs[0].node)
+    nodes = {node.name: node for node in graphs[0].node}
+    assert any("batch_normalization" in name for name in nodes)
+    assert all(source.split(":")[0].lstrip("^") in nodes for node in nodes.values() for source in node.input)
     [text] = [value for (tag, _), value in points(run).items() if tag == "keras"]
     layers = keras_model_to_graph_def(json.loads(text.item())).node
     classes = [layer.attr["keras_class"].s.decode() for layer in layers]
     assert classes == ["InputLayer", "Dense", "BatchNormalization", "Dropout", "Dense"]
 
 
+@pytest.mark.parametrize("study", ["horovod"], indirect=True)
 def test_only_the_chief_writes_and_only_if_asked(study: Path, tmp_path: Path):
     assert len(list((study / "two" / "tensorboard").iterdir())) == 1
     run = made(tmp_path / "run")
@@ -160,6 +164,7 @@ def test_tensorboard_shows_the_study(study: Path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("study", ["horovod"], indirect=True)
 def test_kills_and_signals_lose_no_point_and_repeat_none(study: Path, tmp_path: Path):
     whole = points(RunDir(study / "two"))
     seed = random.randrange(2**32)
@@ -242,7 +247,7 @@ def test_a_trial_has_the_name_of_its_run_so_that_repeats_are_apart(tmp_path: Pat
         run = made(tmp_path / name)
         workload = SimpleNamespace(model=keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]), validation=SimpleNamespace(load=lambda _: (np.zeros((1, 2), np.float32), None)))  # fmt: skip
         board = Board(run.tensorboard, 0, 10)
-        board.begin(workload, {"lr": 0.1})
+        board.begin(workload, horovod.graph, {"lr": 0.1})
         [start] = [
             plugin_data_pb2.HParamsPluginData.FromString(value.metadata.plugin_data.content).session_start_info
             for event in events(run)

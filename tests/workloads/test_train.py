@@ -33,10 +33,7 @@ def identical(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
     return len(one) == len(other) and all(a.tobytes() == b.tobytes() for a, b in zip(one, other))
 
 
-SLOW_ON_JAX = ["horovod", pytest.param("jax", marks=[ranks.NEEDS_JAX, pytest.mark.slow])]
-
-
-@pytest.fixture(scope="module", params=SLOW_ON_JAX)
+@pytest.fixture(scope="module", params=ranks.SLOW_ON_JAX)
 def shared_batch(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunDir]:
     """The same 128 examples a step, on 1, 2 and 4 ranks; of JAX on 1 and 2, for the sake of the time that it takes."""
     runs = {}
@@ -144,7 +141,7 @@ NOISY = (
 NOISY_STEPS = 96  # 3 epochs of 1024 examples, 32 a step
 
 
-@pytest.mark.parametrize("engine", SLOW_ON_JAX)
+@pytest.mark.parametrize("engine", ranks.SLOW_ON_JAX)
 def test_kills_signals_and_a_damaged_checkpoint_leave_no_trace_in_the_weights(tmp_path: Path, engine: str):
     """Dropout, batch normalisation and Adam: whatever has a state has to come back as it was, to the bit."""
     whole = made(tmp_path / "whole")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from launch.node.rank import Rank
-from workloads.training.api import Data, Training, Workload
+from workloads.api import Data, Training, Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

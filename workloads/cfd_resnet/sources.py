@@ -12,12 +12,12 @@ import numpy as np
 
 from launch.errors import Refusal
 from launch.node.rank import Rank
+from workloads.api import Data
 from workloads.cfd_resnet import Config, data, deepcfd, generate, picture
 from workloads.cfd_resnet.data import Flows
 from workloads.cfd_resnet.metrics import Metrics, mean_field, relative_error
 from workloads.cfd_resnet.networks import conserving, sized
 from workloads.cfd_resnet.obstacles import Split
-from workloads.training.api import Data
 
 # The target quality of a training, for the time to quality: the published errors.
 GUO = ("error", "<=", 0.0269)  # Guo et al. 2016: 1.98 to 2.69 %

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from launch.errors import Refusal
 from launch.plan.typed import Count, Natural, NotNegative, Positive
+from workloads.api import Data, Part, Training, Workload
 from workloads.climate.recipes import recipe
-from workloads.training.api import Data, Part, Training, Workload
 from workloads.training.scaling_rules import LearningRatePlan
 
 if TYPE_CHECKING:

@@ -21,6 +21,8 @@ from typing import Any
 import keras
 from keras import layers
 
+from workloads.climate import parts
+
 PUBLISHED_WIDTH = 64
 
 
@@ -60,7 +62,7 @@ def tiramisu(
     def convolution(x: Any, filters: int, size: int, stride: int = 1) -> Any:
         x = layers.Conv2D(filters, size, stride, "same", use_bias=not normalise, kernel_initializer="he_uniform")(x)
         if normalise:
-            x = _normalised(x)
+            x = parts.normalised(x)
         x = layers.ReLU()(x)
         return layers.Dropout(dropout)(x) if dropout else x
 
@@ -72,7 +74,7 @@ def tiramisu(
             x = layers.Concatenate()([x, added[-1]])
         return x, layers.Concatenate()(added) if count > 1 else added[0]
 
-    fields, x, cut = _padded(height, width_points, channels, 2 ** (len(blocks) - 1))
+    fields, x, cut = parts.padded(height, width_points, channels, 2 ** (len(blocks) - 1))
     x = convolution(x, width, kernel)
     skips = []
     for count in blocks[:-1]:
@@ -83,7 +85,7 @@ def tiramisu(
     for count in reversed(blocks[:-1]):
         x = layers.Conv2DTranspose(added.shape[-1], 3, 2, "same", kernel_initializer="he_uniform")(added)
         x, added = block(layers.Concatenate()([x, skips.pop()]), count)
-    return _model("tiramisu", fields, cut(layers.Conv2D(classes, 1)(x)))
+    return parts.model("tiramisu", fields, cut(layers.Conv2D(classes, 1)(x)))
 
 
 def deeplab(
@@ -107,26 +109,26 @@ def deeplab(
     def up(x: Any) -> Any:
         return layers.Conv2DTranspose(scaled(256), 3, 2, "same", kernel_initializer="he_uniform")(x)
 
-    fields, x, cut = _padded(height, width_points, channels, 8)
+    fields, x, cut = parts.padded(height, width_points, channels, 8)
     whole = x
     x = layers.MaxPooling2D(3, 2, "same")(layers.Conv2D(scaled(64), 7, 2, "same")(x))
     low = None
     for filters, units, stride, rate in ((64, 3, 2, 1), (128, 4, 1, 1), (256, 6, 1, 2), (512, 3, 1, 4)):
         for unit in range(units):
             last = unit == units - 1
-            x, inner = _bottleneck(x, scaled(filters), stride if last else 1, rate)
+            x, inner = parts.bottleneck(x, scaled(filters), stride if last else 1, rate)
             if filters == 64 and last:
                 low = inner  # still at 1/4 of the resolution
-    x = _pyramid(x, scaled(256), (12, 24, 36))
-    x = layers.Concatenate()([up(x), _unit(low, scaled(48), 1)])
-    x = _unit(_unit(x, scaled(256), 3), scaled(256), 3)
+    x = parts.pyramid(x, scaled(256), (12, 24, 36))
+    x = layers.Concatenate()([up(x), parts.unit(low, scaled(48), 1)])
+    x = parts.unit(parts.unit(x, scaled(256), 3), scaled(256), 3)
     x = up(up(x))
     skip = layers.Conv2D(scaled(64), 3, padding="same", kernel_initializer="he_uniform")(whole)
     skip = layers.Conv2D(scaled(128), 3, padding="same", kernel_initializer="he_uniform")(skip)
     x = layers.Concatenate()([x, skip])
     for _ in range(2):
         x = layers.Conv2D(scaled(256), 3, padding="same", kernel_initializer="he_uniform")(x)
-    return _model("deeplab", fields, cut(layers.Conv2D(classes, 1)(x)))
+    return parts.model("deeplab", fields, cut(layers.Conv2D(classes, 1)(x)))
 
 
 def deepcam(
@@ -149,7 +151,7 @@ def deepcam(
 
     def up(x: Any) -> Any:
         x = layers.Conv2DTranspose(scaled(256), 3, 2, "same", use_bias=False, kernel_initializer="he_normal")(x)
-        return layers.ReLU()(_normalised(x))
+        return layers.ReLU()(parts.normalised(x))
 
     def block(
         x: Any, *filters: int, stride: int = 1, rate: int = 1, relu_first: bool = True, tail: bool = False
@@ -159,15 +161,15 @@ def deepcam(
         for index, count in enumerate(filters):
             if index or relu_first:
                 y = layers.ReLU()(y)
-            y = _normalised(_separable(y, scaled(count), rate))
+            y = parts.normalised(parts.separable(y, scaled(count), rate))
         if stride > 1 or tail:
-            y = _separable(y, scaled(filters[-1]), stride=stride)
+            y = parts.separable(y, scaled(filters[-1]), stride=stride)
         if y.shape[-1] != x.shape[-1] or stride > 1:
-            x = _normalised(layers.Conv2D(scaled(filters[-1]), 1, stride, use_bias=False)(x))
+            x = parts.normalised(layers.Conv2D(scaled(filters[-1]), 1, stride, use_bias=False)(x))
         return layers.Add()([x, y])
 
-    fields, x, cut = _padded(height, width_points, channels, 16)
-    x = _unit(_unit(x, scaled(32), 3, stride=2), scaled(64), 3)
+    fields, x, cut = parts.padded(height, width_points, channels, 16)
+    x = parts.unit(parts.unit(x, scaled(32), 3, stride=2), scaled(64), 3)
     low = x = block(x, 128, 128, stride=2, relu_first=False)
     x = block(x, 256, 256, stride=2)
     x = block(x, 728, 728, stride=2)
@@ -175,84 +177,13 @@ def deepcam(
         x = block(x, 728, 728, 728)
     x = block(x, 728, 1024, tail=True)
     for filters in (1536, 1536, 2048):
-        x = layers.ReLU()(_normalised(_separable(x, scaled(filters), rate=2)))
-    x = _pyramid(x, scaled(256), (6, 12, 18))
-    x = layers.Concatenate()([up(up(x)), _unit(low, scaled(48), 1)])
-    x = _unit(_unit(x, scaled(256), 3), scaled(256), 3)
+        x = layers.ReLU()(parts.normalised(parts.separable(x, scaled(filters), rate=2)))
+    x = parts.pyramid(x, scaled(256), (6, 12, 18))
+    x = layers.Concatenate()([up(up(x)), parts.unit(low, scaled(48), 1)])
+    x = parts.unit(parts.unit(x, scaled(256), 3), scaled(256), 3)
     x = up(layers.Conv2D(scaled(256), 1)(x))
     x = layers.Conv2DTranspose(classes, 3, 2, "same", use_bias=False)(x)
-    return _model("deepcam", fields, cut(x))
-
-
-@keras.saving.register_keras_serializable("climate")
-class Affine(layers.Layer):
-    """A scale and an offset for each channel."""
-
-    def build(self, input_shape: tuple[int, ...]) -> None:
-        """Two weights per channel."""
-        self.scale = self.add_weight(shape=input_shape[-1:], initializer="ones", name="scale")
-        self.offset = self.add_weight(shape=input_shape[-1:], initializer="zeros", name="offset")
-
-    def call(self, x: Any) -> Any:
-        """(..., C) to (..., C)."""
-        return x * self.scale + self.offset
-
-
-def _normalised(x: Any) -> Any:
-    # The published 0.9997 of the moving means is for runs of tens of thousands of steps.
-    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
-
-
-def _unit(x: Any, filters: int, size: int, stride: int = 1, rate: int = 1) -> Any:
-    """Convolution, normalisation, ReLU."""
-    x = layers.Conv2D(
-        filters, size, stride, "same", dilation_rate=rate, use_bias=False, kernel_initializer="he_normal"
-    )(x)
-    return layers.ReLU()(_normalised(x))
-
-
-def _separable(x: Any, filters: int, rate: int = 1, stride: int = 1) -> Any:
-    # Two layers, because TensorFlow's separable convolution cannot have both a stride and a rate, nor count as two.
-    x = layers.DepthwiseConv2D(
-        3, stride, "same", dilation_rate=rate, use_bias=False, depthwise_initializer="he_normal"
-    )(x)
-    return layers.Conv2D(filters, 1, use_bias=False, kernel_initializer="he_normal")(x)
-
-
-def _bottleneck(x: Any, filters: int, stride: int, rate: int) -> tuple[Any, Any]:
-    """A unit of ResNet v2, and the output of its first convolution."""
-    active = layers.ReLU()(_normalised(x))
-    if x.shape[-1] != 4 * filters:
-        shortcut = layers.Conv2D(4 * filters, 1, stride)(active)
-    else:
-        shortcut = layers.MaxPooling2D(1, stride)(x) if stride > 1 else x
-    first = _unit(active, filters, 1)
-    y = _unit(first, filters, 3, stride, rate)
-    return layers.Add()([shortcut, layers.Conv2D(4 * filters, 1)(y)]), first
-
-
-def _pyramid(x: Any, filters: int, rates: Sequence[int]) -> Any:
-    """Atrous spatial pyramid pooling: convolutions of growing reach side by side, and the mean of the whole map."""
-    views = [_unit(x, filters, 1), *(_unit(x, filters, 3, rate=rate) for rate in rates)]
-    # Not normalised: one value per example and channel has no spread in a batch of one.
-    mean = layers.Conv2D(filters, 1, use_bias=False)(layers.GlobalAveragePooling2D(keepdims=True)(x))
-    mean = layers.ReLU()(Affine()(mean))
-    views.append(layers.UpSampling2D(x.shape[1:3])(mean))
-    return _unit(layers.Concatenate()(views), filters, 1)
-
-
-def _padded(height: int, width_points: int, channels: int, multiple: int) -> tuple[Any, Any, Callable[[Any], Any]]:
-    """The input fields, the same padded to a multiple of the network's stride, and what crops the output again."""
-    fields = layers.Input((height, width_points, channels), name="fields")
-    extra = tuple((-size % multiple // 2, -size % multiple - -size % multiple // 2) for size in (height, width_points))
-    if extra == ((0, 0), (0, 0)):
-        return fields, fields, lambda x: x
-    return fields, layers.ZeroPadding2D(extra)(fields), layers.Cropping2D(extra)
-
-
-def _model(name: str, fields: Any, logits: Any) -> keras.Model:
-    logits = layers.Activation("linear", dtype="float32", name="logits")(logits)
-    return keras.Model(fields, logits, name=name)
+    return parts.model("deepcam", fields, cut(x))
 
 
 NETWORKS: dict[str, Callable[..., keras.Model]] = {"tiramisu": tiramisu, "deeplab": deeplab, "deepcam": deepcam}

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from launch.plan.typed import Count, Natural, NotNegative, Positive
-from workloads.training.api import Data, Part, Training, Workload
+from workloads.api import Data, Part, Training, Workload
 
 if TYPE_CHECKING:
     import keras

@@ -9,6 +9,15 @@ from typing import Any
 import numpy as np
 from keras import tree
 
+from workloads.api import Data
+
+AHEAD = 2  # batches that wait, ready, while a step runs
+
+
+def loader(data: Data, cache: int) -> Callable[[np.ndarray], tuple[Any, Any]]:
+    """What loads the examples of a set: those of files only once, as long as ``cache`` bytes are enough."""
+    return CachedLoad(data.load, cache) if data.files and cache else data.load
+
 
 class CachedLoad:
     """A function that loads examples and keeps them, as long as there is room. Several threads may call it.

@@ -144,8 +144,8 @@ def _patiently(path: Path, read: Callable[[Path], Read]) -> Read:
     )
 
 
-def restore(checkpoint: Checkpoint, variables: Sequence["keras.Variable"]) -> None:
-    """Assign the values of a checkpoint.
+def restore(checkpoint: Checkpoint, variables: Sequence["keras.Variable"], engine: str) -> None:
+    """Assign the values of a checkpoint, which may be that of another engine.
 
     Raises
     ------
@@ -153,6 +153,13 @@ def restore(checkpoint: Checkpoint, variables: Sequence["keras.Variable"]) -> No
         If they are not the variables that were saved; nothing is assigned then.
     """
     saved, now = checkpoint.header["variables"], [_description(variable) for variable in variables]
+    before = checkpoint.header.get("engine", engine)
+    instead = (
+        "go on with the options and code of the run, or start a new run"
+        if before == engine
+        else f"--engine {before} made it, and its state does not fit --engine {engine}: go on with --engine {before}, "
+        "with the options and code of the run"
+    )
     if list(map(_kind, saved)) != list(map(_kind, now)):
         different = next((pair for pair in zip(saved, now) if _kind(pair[0]) != _kind(pair[1])), None)
         what = (
@@ -160,10 +167,7 @@ def restore(checkpoint: Checkpoint, variables: Sequence["keras.Variable"]) -> No
             if different
             else f"{len(saved)} variables, now {len(now)}"
         )
-        raise Refusal(
-            f"the checkpoint at step {checkpoint.step} is of another network or optimizer: {what}; "
-            "go on with the options and code of the run, or start a new run"
-        )
+        raise Refusal(f"the checkpoint at step {checkpoint.step} is of another network or optimizer: {what}; {instead}")
     values = [
         value.view(variable.numpy().dtype) if variable.dtype == "bfloat16" else value.astype(variable.dtype)
         for value, variable in zip(checkpoint.values, variables)
@@ -172,7 +176,7 @@ def restore(checkpoint: Checkpoint, variables: Sequence["keras.Variable"]) -> No
         if _kind(description)[1] == "integer" and (value != own).any():
             raise Refusal(
                 f"the checkpoint at step {checkpoint.step} has a number in its {_text(description)} that is too large "
-                f"for the {own.dtype} of this engine: go on with the engine of the run"
+                f"for {own.dtype}; {instead}"
             )
     for value, variable in zip(values, variables):
         variable.assign(value)

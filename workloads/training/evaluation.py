@@ -8,8 +8,8 @@ from functools import partial
 import numpy as np
 
 from launch.errors import Refusal
-from workloads.training.api import Workload
-from workloads.training.engines import Communicator, Engine
+from workloads.api import Workload
+from workloads.training.engines.interface import Communicator, Engine
 from workloads.training.sharding import Batches, part
 from workloads.training.step import LOSS
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import time
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rankloop import _pulse
 
 from launch.errors import Refusal
@@ -17,9 +15,9 @@ from launch.node import stop
 from launch.record.rundir import RunDir
 from profiling.telemetry.records import StepWriter
 from profiling.traces.parts import INPUT
-from workloads.training import checkpoints
-from workloads.training.api import Training, Workload
-from workloads.training.engines import Communicator, Engine
+from workloads.api import Training, Workload
+from workloads.training import checkpoints, resuming
+from workloads.training.engines.interface import Communicator, Engine
 from workloads.training.evaluation import Evaluation
 from workloads.training.sharding import Sharding
 from workloads.training.step import Diverged
@@ -95,16 +93,17 @@ class Loop:
         state: dict[str, Any] = {}
         if self.rank.is_chief:
             try:
-                state = self._read_checkpoint()
+                state = resuming.read(self.run, self._variables, self.sharding, self._engine.name)
             except Refusal as refusal:  # sent to the others, which would wait for the chief for ever
                 state = {"refusal": str(refusal)}
         state = self.communicator.broadcast_object(state)
         if "refusal" in state:
             raise Refusal(state["refusal"])
+        self.seconds |= state.pop("seconds", {})
         for name, value in state.items():
             setattr(self, name, value)
         self.communicator.broadcast(self._variables)
-        seed_noise(self.workload.model, self.sharding.seed, self.rank.rank)
+        resuming.seed_noise(self.workload.model, self.sharding.seed, self.rank.rank)
         self._saved_step, self._saved_at = self.step, time.monotonic()
 
     def train(self, steps: int) -> bool:
@@ -215,24 +214,12 @@ class Loop:
             On every rank, if the weights of any are not finite.
         """
         with _pulse.phase("checkpoint"), self._clock("checkpoint") as elapsed:
-            digest, finite = 0, True
-            for variable in self.workload.model.weights:
-                value = np.asarray(variable)
-                digest = zlib.crc32(np.ascontiguousarray(value).view(np.uint8).data, digest)
-                finite = finite and bool(np.isfinite(value).all())
-            digests, all_finite = zip(*self.communicator.gather((digest, finite)))
-            bad = [str(rank) for rank, finite in enumerate(all_finite) if not finite]
-            if bad:
-                raise Diverged(
-                    f"the weights are not finite after step {self.step} on rank {', '.join(bad)}: lower --lr, "
-                    f"or lengthen --warmup; {self._last_checkpoint()}"
-                )
-            different = [str(rank) for rank, other in enumerate(digests) if other != digests[0]]
+            model = self.workload.model
+            different = resuming.compare(model, self.communicator, self.step, self._last_checkpoint())
             self.ranks_agree = self.ranks_agree and not different
             if self.rank.is_chief:
                 if different:
-                    ranks = ", ".join(different)
-                    print(f"after step {self.step} the weights of rank {ranks} are not those of rank 0", flush=True)
+                    print(f"after step {self.step} the weights of rank {different} are not those of rank 0", flush=True)
                 if self.board:
                     self.board.flush()
                 note = {name: getattr(self, name) for name in ("timed_steps", "seconds", "ranks_agree")}
@@ -248,37 +235,9 @@ class Loop:
             self._note("checkpointed", elapsed())
         self._saved_step, self._saved_at = self.step, time.monotonic()
 
-    def _read_checkpoint(self) -> dict[str, Any]:
-        checkpoint = checkpoints.latest(self.run.checkpoints)
-        if checkpoint is None:
-            if self.run.events("checkpointed"):
-                print(f"no checkpoint is left in {self.run.checkpoints}: training from step 0", flush=True)
-            return {}
-        then, now = checkpoint.header.get("sharding", {}), asdict(self.sharding)
-        if then != now:
-            changed = ", ".join(
-                f"{name} {then.get(name)}, now {now[name]}" for name in now if then.get(name) != now[name]
-            )
-            raise Refusal(
-                f"the checkpoint at step {checkpoint.step} was made with other batches ({changed}): "
-                "go on with the options and data of the run, or start a new run"
-            )
-        checkpoints.restore(checkpoint, self._variables)
-        before, now = checkpoint.header.get("engine", "horovod"), self._engine.name
-        made = f", which --engine {before} made, with --engine {now}, whose noise is another" if before != now else ""
-        print(f"going on after step {checkpoint.step}{made}", flush=True)
-        return {
-            "step": checkpoint.step,
-            "seconds": self.seconds | checkpoint.header["seconds"],
-            **{name: checkpoint.header[name] for name in ("timed_steps", "ranks_agree")},
-        }
-
     def _last_checkpoint(self) -> str:
-        return (
-            f"the last good checkpoint is that of step {self._saved_step}"
-            if self._saved_step
-            else "there is no checkpoint yet"
-        )
+        step = self._saved_step
+        return f"the last good checkpoint is that of step {step}" if step else "there is no checkpoint yet"
 
     def _note(self, event: str, seconds: float, **values: Any) -> None:
         self.run.append_event(event, attempt=self.attempt, step=self.step, seconds=round(seconds, 6), **values)
@@ -289,15 +248,3 @@ class Loop:
         start = time.perf_counter()
         yield lambda: time.perf_counter() - start
         self.seconds[phase] += time.perf_counter() - start
-
-
-def seed_noise(model: Any, seed: int, rank: int) -> None:
-    """Give a rank its own noise (dropout, augmentation).
-
-    A Keras SeedGenerator holds a seed and a count of draws. The counts are the same on all ranks, so that they can be
-    saved once; the seeds are made from those of the run and from the rank.
-    """
-    generators = [variable for variable in model.variables if variable.name == "seed_generator_state"]
-    for index, state in enumerate(generators):
-        own = np.random.SeedSequence((seed, index, rank)).generate_state(1)[0]
-        state.assign(np.array([own, state.numpy()[1]]))

@@ -23,8 +23,8 @@ from workloads.data.news import Live, News
 from workloads.training.sharding import part
 
 if TYPE_CHECKING:
-    from workloads.training.api import Workload
-    from workloads.training.engines import Communicator
+    from workloads.api import Workload
+    from workloads.training.engines.interface import Communicator
     from workloads.training.sharding import Sharding
 
 BUFFER = 16 * 2**20  # bytes that are copied at a time

@@ -4,28 +4,34 @@ The chief writes into RUN/tensorboard: scalars of the training and of the evalua
 and as layers, histograms of the weights, the options as hyper-parameters, the pictures of the run. Points wait until an
 evaluation or a checkpoint, and are on the disk before that checkpoint is; a resumed run drops those that came after its
 checkpoint. So no point is lost, and none stands twice.
+
+TensorBoard's own modules write all of it, so it is the same on every engine; only the graph of operations is the
+engine's.
 """
 
 from __future__ import annotations
 
+import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from tensorboard.compat.proto import event_pb2, summary_pb2
+from tensorboard.compat.tensorflow_stub import errors
+from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import PyRecordReader_New
 from tensorboard.plugins.histogram.metadata import create_summary_metadata as of_histogram
-from tensorboard.plugins.hparams import api_pb2, metadata, summary, summary_v2
+from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 from tensorboard.plugins.image.metadata import create_summary_metadata as of_image
 from tensorboard.plugins.scalar.metadata import create_summary_metadata as of_scalar
+from tensorboard.summary.writer.record_writer import RecordWriter
 from tensorboard.util import tensor_util
 
 from launch.record.study import INDEX
 from launch.record.writing import publish
-from workloads.training.api import Workload
+from workloads.api import Workload
 
 POINTS = 1000  # of each scalar of the training: as many as TensorBoard shows of one
 FILES = "events.out.tfevents."  # how the names begin by which TensorBoard finds them
@@ -36,6 +42,7 @@ SCALAR, HISTOGRAM, IMAGE = of_scalar("", ""), of_histogram("", ""), of_image("",
 Event: Any = event_pb2.Event
 Summary: Any = summary_pb2.Summary
 SummaryMetadata: Any = summary_pb2.SummaryMetadata
+HParams: Any = plugin_data_pb2.HParamsPluginData
 LAYERS = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="graph_keras_model", content=b"1"))
 
 
@@ -59,24 +66,30 @@ class Board:
         self._noted = {(value.tag, event.step) for event in kept for value in event.summary.value}
         self._every = max(1, -(-steps // POINTS))
         # tf.summary takes a hundred times as long for a point of the training: 0.4 ms of each step.
-        self._file = tf.io.TFRecordWriter(str(folder / f"{FILES}{time.time_ns()}"))
+        self._file = _writer(folder / f"{FILES}{time.time_ns()}")
         self._write(0, file_version="brain.Event:2")
 
-    def begin(self, workload: Workload, options: dict[str, Any]) -> None:
+    def begin(self, workload: Workload, graph: Callable[[Workload], bytes], options: dict[str, Any]) -> None:
         """Note the model's graphs and the options, unless an attempt before this one has.
 
         Parameters
         ----------
         workload : Workload
             Whose model it is, and an example for it.
+        graph : function
+            Of the engine, see `engines.interface.Engine`.
         options : dict
             Names and values; what is not a number, a truth value or a text is written as text.
         """
         if self._noted:
             return
-        plain = {name: v if isinstance(v, (bool, int, float)) else str(v or "") for name, v in options.items()}
-        self._write(0, summary=summary_v2.hparams_pb(plain, trial_id=self._trial))
-        self._write(0, graph_def=_operations(workload).as_graph_def().SerializeToString())
+        trial = HParams(session_start_info={"group_name": self._trial, "start_time_secs": time.time()})
+        for name, value in options.items():
+            kind = {bool: "bool", int: "number", float: "number"}.get(type(value), "string")
+            plain = str(value or "") if kind == "string" else value
+            setattr(trial.session_start_info.hparams[name], f"{kind}_value", plain)
+        self._trial_is(0, metadata.SESSION_START_INFO_TAG, trial)
+        self._write(0, graph_def=graph(workload))
         if layers := _layers(workload.model):
             self._note(0, {"keras": layers}, LAYERS)
         self.flush()
@@ -91,9 +104,9 @@ class Board:
     def evaluated(self, step: int, metrics: dict[str, float], model: keras.Model) -> None:
         """Note the metrics of the validation set, and the weights."""
         self._measured(step, metrics)
-        floating = [weight for weight in model.weights if tf.as_dtype(weight.dtype).is_floating]
+        floating = [weight for weight in model.weights if "float" in weight.dtype]
         new = [weight for weight in floating if self._is_new(WEIGHTS + weight.path, step)]
-        self._note(step, {WEIGHTS + weight.path: _buckets(weight.value.numpy()) for weight in new}, HISTOGRAM)
+        self._note(step, {WEIGHTS + weight.path: _buckets(np.asarray(weight)) for weight in new}, HISTOGRAM)
         self.flush()
 
     def flush(self) -> None:
@@ -107,9 +120,16 @@ class Board:
             if self._is_new(path.stem, step):
                 self._note(step, {path.stem: _picture(path.read_bytes())}, IMAGE)
         if self._is_new(metadata.SESSION_END_INFO_TAG, step):
-            ended = summary.session_end_pb(api_pb2.STATUS_SUCCESS)  # of TensorFlow's class, not of TensorBoard's own
-            self._write(step, summary=Summary.FromString(ended.SerializeToString()))
+            status: Any = api_pb2.STATUS_SUCCESS
+            ended = HParams(session_end_info={"status": status, "end_time_secs": time.time()})
+            self._trial_is(step, metadata.SESSION_END_INFO_TAG, ended)
         self._file.close()
+
+    def _trial_is(self, step: int, tag: str, content: Any) -> None:
+        """Note what HParams shows of a run."""
+        points = Summary()
+        points.value.add(tag=tag, metadata=metadata.create_summary_metadata(content), tensor=metadata.NULL_TENSOR)
+        self._write(step, summary=points)
 
     def _measured(self, step: int, metrics: dict[str, float]) -> None:
         new = {
@@ -143,11 +163,17 @@ def _name_of_run(run: Path) -> str:
 
 def records(path: Path) -> Iterator[bytes]:
     """The records of a file of events; one that a kill has cut short ends it."""
-    try:
-        for record in tf.data.TFRecordDataset(str(path)):
-            yield bytes(record.numpy())
-    except tf.errors.DataLossError:
-        return
+    reader = PyRecordReader_New(str(path))
+    while True:
+        try:
+            reader.GetNext()
+        except (errors.OutOfRangeError, errors.DataLossError):
+            return
+        yield reader.record() or b""
+
+
+def _writer(path: Path) -> RecordWriter:
+    return RecordWriter(path.open("wb"))
 
 
 def _rewind(folder: Path, step: int) -> list:
@@ -159,9 +185,10 @@ def _rewind(folder: Path, step: int) -> list:
     events = {record: Event.FromString(record) for path in files for record in records(path)}
     kept = {record: event for record, event in events.items() if event.step <= step}
     draft = folder / "draft"
-    with tf.io.TFRecordWriter(str(draft)) as writer:
-        for record in kept:
-            writer.write(record)
+    writer = _writer(draft)
+    for record in kept:
+        writer.write(record)
+    writer.close()
     publish(folder / f"{FILES}{time.time_ns()}", draft.read_bytes())
     for path in (draft, *files):
         path.unlink()
@@ -176,16 +203,8 @@ def _buckets(values: np.ndarray) -> np.ndarray:
 
 def _picture(png: bytes) -> list[bytes]:
     """A picture: width, height, content."""
-    height, width, _ = tf.io.decode_png(png).shape
+    width, height = struct.unpack(">II", png[16:24])  # of the header, which is always the first chunk
     return [str(width).encode(), str(height).encode(), png]
-
-
-def _operations(workload: Workload) -> tf.Graph:
-    """The graph of the model's forward pass, for any number of examples."""
-    inputs, _ = workload.validation.load(np.arange(1))
-    one = tf.nest.map_structure(tf.convert_to_tensor, inputs)
-    specs = tf.nest.map_structure(lambda x: tf.TensorSpec([None, *x.shape[1:]], x.dtype), one)
-    return tf.function(lambda inputs: workload.model(inputs, training=False)).get_concrete_function(specs).graph
 
 
 def _layers(model: keras.Model) -> str | None:

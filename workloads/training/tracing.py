@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from launch.errors import Refusal
 from launch.record.rundir import RunDir
+from workloads.api import Training
 from workloads.training import trace_window
-from workloads.training.api import Training
 
 if TYPE_CHECKING:
-    from workloads.training.engines import Communicator, Engine
+    from workloads.training.engines.interface import Communicator, Engine
 
 
 class Tracing:

@@ -22,8 +22,8 @@ from launch.plan import options
 from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
 from launch.record.writing import publish_json
+from workloads.api import Training
 from workloads.training import engines, scaling_rules
-from workloads.training.api import Training
 
 
 def main(argv: list[str]) -> int:
@@ -85,10 +85,11 @@ def main(argv: list[str]) -> int:
             staging.stage(config.stage, workload, sharding, communicator)
             phases["stage"] = time.time() - began
         loop.restore()
-        if rank.is_chief and config.tensorboard and (Board := engine.board()):
+        if rank.is_chief and config.tensorboard:
             shape = {"seed": seed, "ranks": rank.size, "nodes": rank.nodes}
-            loop.board = board = Board(run.tensorboard, loop.step, steps)
-            board.begin(workload, without_secrets(dataclasses.asdict(config)) | shape)
+            loop.board = board(run, loop.step, steps)
+            if loop.board:
+                loop.board.begin(workload, engine.graph, without_secrets(dataclasses.asdict(config)) | shape)
         phases |= {"import": imported - entered, "build": time.time() - imported - (phases.get("stage") or 0)}
         if not loop.train(steps):
             return stop.STOPPED
@@ -102,6 +103,16 @@ def main(argv: list[str]) -> int:
             loop.board.finish(steps, metrics, run.figures)
         publish_json(run.result_json, result(loop, steps, metrics, phases | loop.seconds, sum(peaks)))
     return 0
+
+
+def board(run: RunDir, step: int, steps: int) -> Any:
+    """What writes for TensorBoard; None, with a line that says so, where TensorBoard is not installed."""
+    try:
+        from workloads.training.tensorboard import Board
+    except ModuleNotFoundError as error:
+        print(f"nothing is written for TensorBoard: there is no package {error.name}", flush=True)
+        return None
+    return Board(run.tensorboard, step, steps)
 
 
 def built(module: Any, config: Training, communicator: Any) -> Any:

@@ -72,6 +72,13 @@ def steps(
         Examples per batch of this rank, or a function that gives them for a batch, such as ``len``.
     after : int, optional
         Number of the last step before this loop, for example that of a checkpoint; by default counting continues.
+
+    Examples
+    --------
+    >>> for batch in steps([[1, 2], [3]], examples=len):
+    ...     print(sum(batch))
+    3
+    3
     """
     return _Steps(loader, examples, after)
 
@@ -85,19 +92,31 @@ def step(examples: int | None = None, number: int | None = None) -> _Step:
         Examples that this rank computes in the step.
     number : int, optional
         Number of the step; by default steps are counted from 1.
+
+    Examples
+    --------
+    >>> with step(examples=64):
+    ...     loss = 0.25
     """
     return _Step(_recorder.current(), examples, number)
 
 
 def phase(name: str) -> contextlib.AbstractContextManager[None]:
     """Mark a ``with`` block as something other than a step, such as an evaluation. For --hang-timeout, CPU use,
-    reading, writing and output then count as signs of life too."""
+    reading, writing and output then count as signs of life too.
+
+    >>> with phase("evaluation"):
+    ...     accuracy = 0.97
+    """
     return _pulse.phase(str(name))
 
 
 def result(**metrics: float) -> None:
     """Record figures of the run. Its result.json holds those of the lowest rank that has any, and of each figure the
-    last value."""
+    last value.
+
+    >>> result(accuracy=0.97, loss=0.1)
+    """
     recorder = _recorder.current()
     if recorder is not None:
         figures = {name: _figure(name, value) for name, value in metrics.items()}
@@ -109,6 +128,9 @@ def stop_requested() -> bool:
 
     The first call, in the main thread, tells the launcher that this program can be asked. Ranks may see the request
     some steps apart, so ranks that wait for each other have to agree on it.
+
+    >>> if stop_requested():
+    ...     raise SystemExit(STOPPED)
     """
     global _asked
     if _asked is None:

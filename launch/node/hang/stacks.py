@@ -40,7 +40,7 @@ def keep(run: RunDir, attempt: int, node: int, host: str, ranks: Sequence[Watche
                 if more:
                     print(more.rstrip(), file=file)
                 elif rank.tree.get(pid, processes.Stat("", 0, 0, 0)).state in processes.STATES:
-                    print("  it cannot write its stacks: it " + processes.STATES[rank.tree[pid].state], file=file)
+                    print("  it cannot write its stacks, as it " + processes.STATES[rank.tree[pid].state], file=file)
             print(file=file, flush=True)
 
 

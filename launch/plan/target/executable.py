@@ -60,7 +60,7 @@ def kind(name: str, as_program: bool = False) -> Literal["script", "program"]:
         if head and line is not None and not _is_python(line):
             return _program(name)
     if head and line is None and name.lower().endswith(_COMPILED):
-        raise Refusal(f"{name} is source code: compile it, and give the program that comes of it")
+        raise Refusal(f"{name} is source code: compile it, and give the program that results")
     if not head or as_program:  # it can be executed, but not read
         if head and line is None:
             raise Refusal(
@@ -188,7 +188,8 @@ def _program(name: str, instead: str = "") -> Literal["program"]:
     if not os.access(name, os.X_OK):
         if os.stat(name).st_mode & 0o111:
             raise Refusal(
-                f"{name} may not be executed by you, or in its file system: change that, or copy it to another"
+                f"{name} cannot be executed: you may not, or its file system forbids it; change the permissions, "
+                "or copy it elsewhere"
             )
         raise Refusal(f"{name} is not executable: {shlex.join(['chmod', '+x', name])}{instead}")
     return "program"
@@ -197,7 +198,7 @@ def _program(name: str, instead: str = "") -> Literal["program"]:
 def _refuse_libraries(name: str) -> None:
     try:
         if not elf.read(name).is_program:
-            raise Refusal(f"{name} is a library or an object file, no program: give the program that uses it")
+            raise Refusal(f"{name} is a library or an object file, not a program: give the program that uses it")
     except elf.NotElf as error:
         raise Refusal(f"{name} is a damaged binary ({error}): build or copy it again") from None
     except OSError as error:

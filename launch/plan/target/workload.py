@@ -116,12 +116,12 @@ def find(name: str, arguments: Sequence[str], verbs: Iterable[str] = (), contain
     words = tuple(arguments)
     if name == "--":
         if not words:
-            raise Refusal("nothing stands behind --: give a program and its arguments")
+            raise Refusal("nothing follows --: give a program and its arguments")
         name, *words = words
         found, what, folder = name, _program(name, contained), ""
     elif name == "-m":
         if not words:
-            raise Refusal("nothing stands behind -m: give a module and its arguments")
+            raise Refusal("nothing follows -m: give a module and its arguments")
         name, *words = words
         found, what, folder = name, _kind_of_module(name, verbs), ""
     else:

@@ -38,7 +38,7 @@ def repository(folder: str) -> Repository | str:
         words = ["rev-parse", "--show-toplevel", "--git-dir", "--git-common-dir", "HEAD"]
         done = _start(folder, words).communicate(timeout=_TIMEOUT_S)
     except FileNotFoundError:
-        return f"{marked} is a git repository, and there is no git here to read it"
+        return f"{marked} is a git repository, and git is not installed here to read it"
     except subprocess.TimeoutExpired:
         return f"git did not answer within {_TIMEOUT_S} s about {marked}"
     said = [os.fsdecode(line) for line in done[0].split(b"\n")]

@@ -139,7 +139,7 @@ def copies(run: RunDir) -> list[tuple[str, str]]:
             if plan.get("kind") == "script" and not os.path.isfile(plan["workload"]):
                 raise Refusal(f"the snapshot of the code, {gone}, is gone, and so is {plan['workload']}: put that back")
         raise Refusal(
-            f"the snapshot of the code, {gone}, is gone: go on with the code as it is now: "
+            f"the snapshot of the code, {gone}, is gone: continue with the code as it is now: "
             + command("resume", run.path, "--code", "current")
         )
     return pairs

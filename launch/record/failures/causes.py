@@ -27,7 +27,7 @@ OF_THE_GPU = re.compile(r"CUDA|HIP|\bGPU\b|cuBLAS|cuDNN|NCCL")
 
 # The parts in braces are for workloads: other programs may not have these options.
 _KNOWN = (
-    (NODE_FAILURE, "Slurm has lost the node: go on without it (resume --exclude-bad-nodes)"),
+    (NODE_FAILURE, "Slurm has lost the node: continue without it (resume --exclude-bad-nodes)"),
     (r"NCCL talks over TCP", "have NCCL find its network: on Slingshot load the site's aws-ofi-nccl plugin; on "
         "InfiniBand look in the environment for NCCL_NET, NCCL_IB_DISABLE and NCCL_IB_HCA"),
     (r"Job credential expired", "srun could not start the ranks on a node, which answered late or has another clock: "
@@ -49,7 +49,8 @@ _KNOWN = (
         "network_interface in the site file"),
     (r"\bPMIx?\b|was not built with SLURM|MPI type|right --mpi", "MPI and srun do not understand each other: see mpi "
         "in the site file, and srun --mpi=list"),
-    (_BROKEN_GPU, "a GPU of this node, or its driver, is broken: go on without the node (resume --exclude-bad-nodes), "
+    (_BROKEN_GPU, "a GPU of this node, or its driver, is broken: continue without the node (resume "
+    "--exclude-bad-nodes), "
         "and tell the site"),
     (r"SIGSEGV|SIGBUS|SIGILL|Illegal instruction", "a crash in compiled code: see the stack in the node's log; a "
         "package built for another machine is a common cause"),

@@ -173,7 +173,7 @@ def _refuse_others(folder: Path, index: StudyIndex, found: Mapping[Key, tuple[pl
                     raise Refusal(
                         f"the runs of {folder} would not be as those that it has: {field} of {name} was {_shown(old)} "
                         f"and would be {_shown(new)} today; undo what has changed (the site file, the workload; with "
-                        "strong scaling, fewer ranks), or make a study of its own"
+                        "strong scaling, fewer ranks), or make a new study"
                     )
 
 

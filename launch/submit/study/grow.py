@@ -125,8 +125,9 @@ def _refuse_others(folder: Path, request: Request, given: Mapping[str, Any]) -> 
         if name not in GROWS and value != own:
             said = "not given" if own is None else "none" if own == () else own
             raise Refusal(
-                f"{options.flags(fields[name])[-1]} {_text(value)} is not as in {folder} ({_text(said)}), whose runs "
-                "are alike: leave it out, or make a study of its own"
+                f"{options.flags(fields[name])[-1]} {_text(value)} differs from that of {folder} ({_text(said)}), "
+                "where all runs "
+                "share it: leave it out, or make a new study"
             )
 
 
@@ -154,7 +155,6 @@ def _with_more(folder: Path, axes: Axes, given: Mapping[str, Any]) -> Axes:
     if more:
         names = ", ".join(name for step in axes.steps for name in step)
         raise Refusal(
-            f"{next(iter(more))} is not an axis of {folder}, which has {names}: a study of another axis is one of its "
-            "own"
+            f"{next(iter(more))} is not an axis of {folder}, which has {names}: for another option, make a new study"
         )
     return Axes(steps=tuple(steps), only=axes.only, exclude=axes.exclude)

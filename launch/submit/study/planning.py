@@ -77,8 +77,9 @@ def plans(
     Raises
     ------
     Refusal
-        If a shape is impossible, the workload does not know an axis, or its batch cannot be divided for strong scaling,
-        in which all runs have the global batch and learning rate of the fewest ranks.
+        If a shape is impossible, the workload does not know an axis, its runs would differ in what is the same within a
+        study, or its batch cannot be divided for strong scaling, in which all runs have the global batch and learning
+        rate of the fewest ranks.
     """
 
     def ranks(nodes: int) -> int:
@@ -93,6 +94,8 @@ def plans(
         values = dict(point.values)
         request = dataclasses.replace(asked, seed=int(values.get("seed", asked.seed)), name=point.name)
         pairs.append((request, target.at(values, known)))
+    if hasattr(target.config, "refuse_mixed"):
+        target.config.refuse_mixed([what.config for _, what in pairs])
     made = [planned(request, point.nodes, site, what, machine, now) for point, (request, what) in zip(found, pairs)]
     if asked.scaling == "weak" or len({plan.nodes for plan in made}) == 1:
         return made

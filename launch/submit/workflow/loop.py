@@ -53,13 +53,13 @@ def run(folder: Path, how: str, hold: Hold, change: Callable[[Plan], Plan] = lam
     lacking = [(stage, folders.unfinished(stage.folder)) for stage in stages.read(folder)]
     lacking = [(stage, [(run, change(plan)) for run, plan in runs]) for stage, runs in lacking if runs]
     if not lacking:
-        raise Refusal(f"all stages of {folder} are finished: there is nothing to go on with")
+        raise Refusal(f"all stages of {folder} are finished: there is nothing left to run")
     remote = scheduler(lacking[0][1][0][1].backend).remote
     submitted = _submit(lacking, hold) if remote else {}
     if how == "detach":
         if not remote:
             _in_background(folder)
-        print(f"its state: {command('status', folder)}", flush=True)
+        print(f"see its state: {command('status', folder)}", flush=True)
         return 0
     statuses: dict[str, int] = {}
     try:

@@ -1,114 +1,27 @@
 """The engines that train: TensorFlow with Horovod, or JAX. Which one runs is chosen here, before Keras is imported.
 
-An engine is a package of this folder that has what `Engine` says, and nothing outside of it imports a framework but
-Keras. Weights, checkpoints, records and metrics are the same on both; docs/engines.md says where they differ.
+An engine is a package of this folder that has what `interface.Engine` says, and nothing outside of it imports a
+framework but Keras. Weights, checkpoints, records and metrics are the same on both; docs/engines.md says where they
+differ.
 """
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import importlib.util
 import os
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from launch.errors import Refusal
-from launch.node.rank import Rank
+from workloads.training.engines import installed
+from workloads.training.engines.installed import Name
+from workloads.training.engines.interface import Engine
 
-if TYPE_CHECKING:
-    import keras
-    import numpy as np
-
-    from workloads.training.api import Training, Workload
-
-Name = Literal["horovod", "jax"]
 BACKENDS: dict[Name, str] = {"horovod": "tensorflow", "jax": "jax"}
 """What Keras calls the frameworks of the engines."""
 
 _CALLED = {"horovod": "TensorFlow with Horovod", "jax": "JAX"}
-_PACKAGES = {"horovod": ("tensorflow", "keras"), "jax": ("jax", "jaxlib", "keras")}
-
-
-class Communicator(Protocol):
-    """The ranks of a run, as one of them sees them.
-
-    A context manager: entering it connects the ranks, leaving it disconnects them. A rank that leaves by an exception
-    does not disconnect: the others could wait for it for ever, and whoever started the ranks ends them instead.
-    """
-
-    rank: Rank
-    size: int
-
-    def __init__(self, rank: Rank, timeline: bool = False) -> None: ...
-    def __enter__(self) -> Self: ...
-    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None: ...
-
-    def averaging(self, optimizer: Any, compress: bool = False) -> Any:
-        """The optimizer as the engine's step wants it, before it is built."""
-        ...
-
-    def broadcast(self, variables: Sequence[keras.Variable], root: int = 0) -> None:
-        """Give every rank the values that the variables have on one of them."""
-
-    def broadcast_object(self, value: Any, root: int = 0) -> Any:
-        """The value of one rank, anything that can be pickled."""
-
-    def gather(self, value: Any) -> list[Any]:
-        """The values of all ranks, anything small that can be pickled, in the order of the ranks."""
-        ...
-
-    def sum(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The sum over all ranks of each array, in float64. The names and shapes are those of every rank."""
-        ...
-
-    def barrier(self) -> None:
-        """Return when every rank has called this."""
-
-    def start_timeline(self, path: Path) -> None:
-        """Note, on the chief, what is sent when; an engine that cannot has refused ``--timeline`` before."""
-
-    def stop_timeline(self) -> None:
-        """Return when that is complete."""
-
-
-class Engine(Protocol):
-    """What the training loop needs of a framework."""
-
-    name: str  # as --engine has it
-    Communicator: Any  # see the protocol
-    Step: Any  # (workload, optimizer, communicator, xla, accumulate, deterministic): see those of the engines
-    Pipeline: Any  # (data, cache): batches loaded ahead
-
-    def configure(self, config: Training, rank: Rank, seed: int, threads: int) -> None:
-        """Set what has to be set before the framework is used: threads, GPU, determinism, precision, seed."""
-
-    def scope(self, config: Training) -> contextlib.AbstractContextManager:
-        """In which the workload and its loop are made."""
-        ...
-
-    def sums(self, workload: Workload) -> Callable[[Any, Any], dict[str, Any]]:
-        """A compiled function: ``(inputs, targets)`` to `step.measured` of the network as it is now."""
-        ...
-
-    def board(self) -> Any:
-        """The class that writes what TensorBoard shows; None, with a line that says so, where there is none."""
-
-    def square(self, rows: int, dtype: str) -> Callable[[], Any]:
-        """A function that multiplies a matrix of so many rows by itself, and returns when that is done."""
-        ...
-
-    def span(self, name: str, step: int | None = None) -> contextlib.AbstractContextManager:
-        """What a trace calls the block, with the number of the step that it is."""
-        ...
-
-    def start_profiler(self, folder: Path) -> None:
-        """Begin a trace."""
-
-    def stop_profiler(self) -> None:
-        """End the trace; return when its file, plugins/profile/*/*.xplane.pb, is in the folder."""
 
 
 class Choice(NamedTuple):
@@ -127,13 +40,13 @@ def likely(asked: Name | None) -> Choice:
     imported."""
     if asked:
         return Choice(asked, "as asked for")
-    if not (lacking := _lacks("horovod")):
+    if not (lacking := installed.lacks("horovod")):
         return Choice("horovod", "which is installed")
-    return Choice("horovod", "by default") if _lacks("jax") else Choice("jax", f"as {lacking}")
+    return Choice("horovod", "by default") if installed.lacks("jax") else Choice("jax", f"as {lacking}")
 
 
-def refuse_missing(asked: Name | None, size: int) -> None:
-    """Make sure that the engine of a run on so many ranks is installed in this Python.
+def refuse_missing(asked: Name | None, size: int, gpus: bool = False) -> None:
+    """Make sure that the engine of a run on so many ranks is installed in this Python, and for GPUs if they have some.
 
     Raises
     ------
@@ -141,10 +54,30 @@ def refuse_missing(asked: Name | None, size: int) -> None:
         If it is not, or not wholly.
     """
     name = likely(asked).name
-    if lacking := _lacks(name, size):
+    if lacking := installed.lacks(name, size) or gpus and installed.lacks_gpus(name):
         other: Name = "jax" if name == "horovod" else "horovod"
-        instead = "" if _lacks(other, size) else f", or give --engine {other}"
-        raise Refusal(f"--engine {name} cannot train with {sys.executable}: {lacking}; see docs/install.md{instead}")
+        instead = "" if installed.lacks(other, size) or gpus and installed.lacks_gpus(other) else f"--engine {other}"
+        instead = " or ".join(each for each in (instead, "--gpus-per-node 0" * gpus) if each)
+        raise Refusal(
+            f"--engine {name} cannot train with {sys.executable}: {lacking}; see docs/install.md"
+            + (f", or give {instead}" if instead else "")
+        )
+
+
+def refuse_mixed(asked: Sequence[Name | None]) -> None:
+    """Make sure that the runs of a study have one engine.
+
+    Raises
+    ------
+    Refusal
+        If they have not.
+    """
+    names = list(dict.fromkeys(likely(each).name for each in asked))
+    if len(names) > 1:
+        raise Refusal(
+            f"a study has one engine, and this one has {' and '.join(names)}, whose steps are not those of one curve: "
+            "make a study of each, and compare them with rankloop compare"
+        )
 
 
 def load(name: Name) -> Engine:
@@ -164,19 +97,3 @@ def load(name: Name) -> Engine:
     os.environ["KERAS_BACKEND"] = BACKENDS[name]
     engine: Any = importlib.import_module(f"{__name__}.{name}")
     return engine
-
-
-def _lacks(name: Name, size: int = 2) -> str:
-    """What of an engine is not installed, in words; nothing if all is. One rank has no use for Horovod."""
-    for package in _PACKAGES[name]:
-        if importlib.util.find_spec(package) is None:
-            return f"the package {package} is not installed"
-    if name == "horovod" and size > 1 and not _has_horovod():
-        spec = importlib.util.find_spec("horovod")
-        return "the package horovod is not installed" if spec is None else "horovod was built without TensorFlow"
-    return ""
-
-
-def _has_horovod() -> bool:
-    spec = importlib.util.find_spec("horovod")
-    return bool(spec and spec.origin and any((Path(spec.origin).parent / "tensorflow").glob("mpi_lib*.so")))

@@ -178,7 +178,7 @@ def _build(model: keras.Model, source: _sources.Source) -> None:
 def _of_this_rank(callbacks: Any) -> list[keras.callbacks.Callback]:
     flat = keras.tree.flatten(callbacks) if callbacks else []
     if any(isinstance(callback, keras.callbacks.BackupAndRestore) for callback in flat):
-        refuse("rk.fit saves and goes on by itself, for all ranks at the same step: leave BackupAndRestore out")
+        refuse("rk.fit saves and resumes by itself, with all ranks at the same step: leave BackupAndRestore out")
     writing = tuple(getattr(keras.callbacks, name) for name in _BY_RANK_0)
     return [callback for callback in flat if rankloop.rank == 0 or not isinstance(callback, writing)]
 

@@ -2,10 +2,11 @@
 
 from workloads.training.engines.horovod.communicator import Communicator
 from workloads.training.engines.horovod.flops import square
+from workloads.training.engines.horovod.graph import graph
 from workloads.training.engines.horovod.mirrored import scope
 from workloads.training.engines.horovod.pipeline import Pipeline
 from workloads.training.engines.horovod.profiler import span, start_profiler, stop_profiler
-from workloads.training.engines.horovod.setup import board, configure
+from workloads.training.engines.horovod.setup import configure
 from workloads.training.engines.horovod.step import Step, sums
 
 name = "horovod"
@@ -14,8 +15,8 @@ __all__ = [
     "Communicator",
     "Pipeline",
     "Step",
-    "board",
     "configure",
+    "graph",
     "name",
     "scope",
     "span",

@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from launch.errors import Refusal
-from workloads.training.api import Training
+from workloads.api import Training
 
 CPUS = 2  # devices that are made of the processor where there is no GPU
 

@@ -13,49 +13,22 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from workloads.training.api import Data
-from workloads.training.cached_load import CachedLoad
+from workloads.api import Data
+from workloads.training.cached_load import AHEAD, loader
 from workloads.training.sharding import Batches
-
-AHEAD = 2  # batches that wait, ready, while a step runs
 
 
 class Pipeline:
-    """The batches of a set of examples, loaded ahead of their use.
-
-    Parameters
-    ----------
-    data : Data
-        What to load from.
-    cache : int
-        Bytes of loaded examples that are kept, where ``data.files`` has them read from files.
-    """
+    """See `engines.interface.Pipeline`."""
 
     def __init__(self, data: Data, cache: int = 0) -> None:
         self._augment, self._threads = data.augment, data.threads
-        self._load = CachedLoad(data.load, cache) if data.files and cache else data.load
+        self._load = loader(data, cache)
         self._signature: Any = None
         self._errors: list[Exception] = []
 
     def __call__(self, batches: Sequence[Callable[[], Batches]]) -> Generator[tuple[Any, Any], None, None]:
-        """Load batches, in order.
-
-        Parameters
-        ----------
-        batches : sequence of function
-            Each gives the examples of some steps, as `sharding.Sharding.batches` does.
-
-        Returns
-        -------
-        generator of (inputs, targets)
-            Tensors, in the structures that ``data.load`` gives. The pipeline is built by now, so that its first batch
-            waits for the examples alone.
-
-        Raises
-        ------
-        Exception
-            What ``load`` or ``augment`` raised, as it was, when the turn of its batch has come.
-        """
+        """See `engines.interface.Pipeline`. It is built by now: the first batch waits for the examples alone."""
         if batches and self._signature is None:
             first = self._load(batches[0]().indices[0, :1])
             self._signature = tf.nest.map_structure(_spec, first)

@@ -1,13 +1,13 @@
 """What has to be set before TensorFlow is used."""
 
 import os
-from typing import Any
 
 import keras
 import tensorflow as tf
 
+from launch.errors import Refusal
 from launch.node.rank import Rank
-from workloads.training.api import Training
+from workloads.api import Training
 from workloads.training.engines.horovod import bias, mirrored
 
 
@@ -22,6 +22,11 @@ def configure(config: Training, rank: Rank, seed: int, threads: int) -> None:
         own = gpus[int(os.environ.get("LAUNCH_GPU", "0"))]
         tf.config.set_visible_devices(own, "GPU")
         tf.config.experimental.set_memory_growth(own, True)
+    elif "LAUNCH_GPU" in os.environ:
+        raise Refusal(
+            f"rank {rank.rank} has a GPU, and this TensorFlow finds none: install tensorflow[and-cuda] as "
+            "docs/install.md says, or launch with --gpus-per-node 0; rankloop doctor says which library does not load"
+        )
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     if config.precision != "float32":
@@ -29,10 +34,3 @@ def configure(config: Training, rank: Rank, seed: int, threads: int) -> None:
     if config.precision == "bfloat16":
         bias.sum_gradients_in_float32()
     keras.utils.set_random_seed(seed)
-
-
-def board() -> Any:
-    """See `engines.Engine`."""
-    from workloads.training.tensorboard import Board
-
-    return Board

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from workloads.training.api import Workload
+from workloads.api import Workload
 from workloads.training.engines.horovod import flops
 from workloads.training.engines.horovod.communicator import Communicator
 from workloads.training.engines.horovod.mirrored import on_all_devices
@@ -15,27 +15,7 @@ from workloads.training.step import Outcome, check, kept_statistics, losses, mea
 
 
 class Step:
-    """The compiled step of a workload.
-
-    All that the ranks exchange in a step travels in one message: gradients, loss, flags, and the statistics
-    that layers such as BatchNormalization keep, whose mean makes all ranks hold the same weights.
-
-    Parameters
-    ----------
-    workload : Workload
-        Its model and loss.
-    optimizer : keras.optimizers.Optimizer
-        Made by ``communicator.averaging``, and built.
-    communicator : Communicator
-        The ranks.
-    xla : bool
-        Compile loss and gradients with XLA. Collectives cannot be compiled, so the rest stays outside.
-    accumulate : int
-        Equal parts of the batch that go through the network one after the other; their gradients are added up. Less
-        memory, and the same step but for what a layer makes of a whole batch, such as BatchNormalization.
-    deterministic : bool
-        Whether TensorFlow was told to be.
-    """
+    """See `engines.interface.Step`. XLA cannot compile collectives: it compiles loss and gradients only."""
 
     def __init__(
         self,
@@ -95,27 +75,11 @@ class Step:
 
     @property
     def forward_flops(self) -> int | None:
-        """Floating point operations of the forward pass of this rank's batch; None before the first step, and where
-        they cannot be counted."""
+        """See `engines.interface.Step`."""
         return None if self._counted is None else self._counted * self._calls
 
     def __call__(self, number: int, inputs: Any, targets: Any, flags: list[bool]) -> Outcome:
-        """Make a step.
-
-        Parameters
-        ----------
-        number : int
-            Of the step, for the message of an error.
-        inputs, targets
-            The batch of this rank.
-        flags : list of bool
-            What this rank wants all to do after the step; all ranks learn of it in this very step.
-
-        Raises
-        ------
-        Diverged
-            On every rank, if the loss of any is not finite.
-        """
+        """See `engines.interface.Step`."""
         traces = self._step.experimental_get_tracing_count()
         began = time.time()  # the clock of tf.timestamp
         means, own, ready_at = self._step(inputs, targets, tf.constant(flags, tf.float32))
@@ -151,7 +115,7 @@ def _in_parts(gradients: Any, parts: int, inputs: Any, targets: Any) -> tuple[tf
 
 
 def sums(workload: Workload) -> Any:
-    """See `engines.Engine`."""
+    """See `engines.interface.Engine`."""
 
     @tf.function
     def of_batch(inputs: Any, targets: Any) -> dict[str, tf.Tensor]:

@@ -2,9 +2,10 @@
 
 from workloads.training.engines.jax.communicator import Communicator
 from workloads.training.engines.jax.flops import square
+from workloads.training.engines.jax.graph import graph
 from workloads.training.engines.jax.pipeline import Pipeline
 from workloads.training.engines.jax.profiler import span, start_profiler, stop_profiler
-from workloads.training.engines.jax.setup import board, configure, scope
+from workloads.training.engines.jax.setup import configure, scope
 from workloads.training.engines.jax.step import Step, sums
 
 name = "jax"
@@ -13,8 +14,8 @@ __all__ = [
     "Communicator",
     "Pipeline",
     "Step",
-    "board",
     "configure",
+    "graph",
     "name",
     "scope",
     "span",

@@ -29,7 +29,7 @@ _PATIENCE_S = 300  # for the last rank to come
 
 
 class Communicator:
-    """See `engines.Communicator`.
+    """See `engines.interface.Communicator`.
 
     Raises
     ------
@@ -60,13 +60,20 @@ class Communicator:
             mesh = Mesh(np.array([of_ranks[rank] for rank in range(self.size)]), "ranks")
             self._shared = NamedSharding(mesh, PartitionSpec("ranks"))
 
-            def collective(reduce: Any) -> Any:
+            def collective(name: str, reduce: Any) -> Any:
                 each, all_the_same = PartitionSpec("ranks"), PartitionSpec()
-                return jax.jit(jax.shard_map(reduce, mesh=mesh, in_specs=each, out_specs=all_the_same, check_vma=False))
 
-            self._mean = collective(lambda part: jax.lax.pmean(part, "ranks"))
-            self._sum = collective(lambda part: jax.lax.psum(part, "ranks"))
-            self._all = collective(lambda part: jax.lax.all_gather(part, "ranks"))
+                def of_ranks(part: jax.Array) -> jax.Array:
+                    return reduce(part, "ranks")
+
+                of_ranks.__name__ = name  # by which a trace calls it
+                return jax.jit(
+                    jax.shard_map(of_ranks, mesh=mesh, in_specs=each, out_specs=all_the_same, check_vma=False)
+                )
+
+            self._mean = collective("mean_over_ranks", jax.lax.pmean)
+            self._sum = collective("sum_over_ranks", jax.lax.psum)
+            self._all = collective("of_all_ranks", jax.lax.all_gather)
             self.barrier()
             rendezvous.close()
         return self
@@ -88,7 +95,7 @@ class Communicator:
         return self._call(self._mean, vector) if self.size > 1 else vector
 
     def broadcast(self, variables: Sequence[keras.Variable], root: int = 0) -> None:
-        """See `engines.Communicator`."""
+        """See `engines.interface.Communicator`."""
         if self.size == 1 or not variables:
             return
         values = [np.asarray(variable) for variable in variables]
@@ -103,11 +110,11 @@ class Communicator:
             place += value.nbytes
 
     def broadcast_object(self, value: Any, root: int = 0) -> Any:
-        """See `engines.Communicator`."""
+        """See `engines.interface.Communicator`."""
         return self.gather(value if self.rank.rank == root else None)[root]
 
     def gather(self, value: Any) -> list[Any]:
-        """See `engines.Communicator`."""
+        """See `engines.interface.Communicator`."""
         if self.size == 1:
             return [value]
         own = pickle.dumps(value)
@@ -117,7 +124,7 @@ class Communicator:
         return [pickle.loads(row[:length].tobytes()) for row, length in zip(rows, lengths)]
 
     def sum(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """See `engines.Communicator`. Added up in the order of the ranks."""
+        """See `engines.interface.Communicator`. Added up in the order of the ranks."""
         arrays = {name: np.asarray(array, np.float64) for name, array in arrays.items()}
         totals, *others = self.gather(arrays)
         for other in others:
@@ -125,7 +132,7 @@ class Communicator:
         return totals
 
     def barrier(self) -> None:
-        """See `engines.Communicator`."""
+        """See `engines.interface.Communicator`."""
         if self.size > 1:
             self._rows(np.zeros(1, np.int32))
 

@@ -15,47 +15,21 @@ import jax
 import numpy as np
 from keras import tree
 
-from workloads.training.api import Data
-from workloads.training.cached_load import CachedLoad
+from workloads.api import Data
+from workloads.training.cached_load import AHEAD, loader
 from workloads.training.sharding import Batches
-
-AHEAD = 2  # batches that wait, ready, while a step runs
 
 
 class Pipeline:
-    """The batches of a set of examples, loaded ahead of their use.
-
-    Parameters
-    ----------
-    data : Data
-        What to load from.
-    cache : int
-        Bytes of loaded examples that are kept, where ``data.files`` has them read from files.
-    """
+    """See `engines.interface.Pipeline`."""
 
     def __init__(self, data: Data, cache: int = 0) -> None:
         self._augment, self._threads = data.augment, data.threads
-        self._load = CachedLoad(data.load, cache) if data.files and cache else data.load
+        self._load = loader(data, cache)
         self._first: list[np.ndarray] = []
 
     def __call__(self, batches: Sequence[Callable[[], Batches]]) -> Generator[tuple[Any, Any], None, None]:
-        """Load batches, in order.
-
-        Parameters
-        ----------
-        batches : sequence of function
-            Each gives the examples of some steps, as `sharding.Sharding.batches` does.
-
-        Returns
-        -------
-        generator of (inputs, targets)
-            Arrays on the device of this rank, in the structures that ``data.load`` gives.
-
-        Raises
-        ------
-        Exception
-            What ``load`` or ``augment`` raised, as it was, when the turn of its batch has come.
-        """
+        """See `engines.interface.Pipeline`."""
         pool = ThreadPoolExecutor(self._threads, "pipeline")
         steps = ((index, seeds) for each in batches for index, seeds in _steps(each()))
         waiting: deque[Future] = deque(pool.submit(self._batch, *step) for step in islice(steps, AHEAD + 1))

@@ -7,7 +7,7 @@ import jax
 import keras
 
 from launch.node.rank import Rank
-from workloads.training.api import Training
+from workloads.api import Training
 
 
 def configure(config: Training, rank: Rank, seed: int, threads: int) -> None:
@@ -26,8 +26,3 @@ def configure(config: Training, rank: Rank, seed: int, threads: int) -> None:
 def scope(config: Training) -> contextlib.AbstractContextManager:
     """Nothing: JAX has no strategies."""
     return contextlib.nullcontext()
-
-
-def board() -> None:
-    """None: what is written for TensorBoard is written by TensorFlow."""
-    print("--engine jax writes nothing for TensorBoard: steps/ and events.jsonl have the same numbers", flush=True)

@@ -15,34 +15,16 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from workloads.training.api import Workload
+from profiling.traces.parts import WAIT
+from workloads.api import Workload
 from workloads.training.engines.jax import flops
 from workloads.training.engines.jax.communicator import Communicator
+from workloads.training.engines.jax.profiler import span
 from workloads.training.step import Outcome, check, in_float32, kept_statistics, losses, measured
 
 
 class Step:
-    """The compiled step of a workload.
-
-    All that the ranks exchange in a step travels in one message: gradients, loss, flags, and the statistics
-    that layers such as BatchNormalization keep, whose mean makes all ranks hold the same weights.
-
-    Parameters
-    ----------
-    workload : Workload
-        Its model and loss.
-    optimizer : keras.optimizers.Optimizer
-        Built.
-    communicator : Communicator
-        The ranks.
-    xla : bool
-        Nothing: JAX compiles all with XLA.
-    accumulate : int
-        Equal parts of the batch that go through the network one after the other; their gradients are added up. Less
-        memory, and the same step but for what a layer makes of a whole batch, such as BatchNormalization.
-    deterministic : bool
-        Nothing: XLA was told to be.
-    """
+    """See `engines.interface.Step`. XLA compiles all of it in any case, and was told whether to be deterministic."""
 
     def __init__(
         self,
@@ -101,44 +83,32 @@ class Step:
 
     @property
     def forward_flops(self) -> int | None:
-        """Floating point operations of the forward pass of this rank's batch; None before the first step, and where
-        they cannot be counted."""
+        """See `engines.interface.Step`."""
         if self._shapes is None:
             return None
         return flops.forward(jax.make_jaxpr(self._loss_of)(*self._shapes).jaxpr)
 
     def __call__(self, number: int, inputs: Any, targets: Any, flags: list[bool]) -> Outcome:
-        """Make a step.
-
-        Parameters
-        ----------
-        number : int
-            Of the step, for the message of an error.
-        inputs, targets
-            The batch of this rank.
-        flags : list of bool
-            What this rank wants all to do after the step; all ranks learn of it in this very step.
-
-        Raises
-        ------
-        Diverged
-            On every rank, if the loss of any is not finite.
-        """
+        """See `engines.interface.Step`."""
         compiled_before = self._compiled()
         weights, others, state = ([variable.value for variable in each] for each in self._variables)
         if self._shapes is None:
+            # As the collectives leave arrays, bound to the device: else the second step would be compiled again.
+            weights, others, state = jax.device_put((weights, others, state), jax.local_devices()[0])
             arguments = weights, others, state, inputs, targets
             self._shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), arguments)
         began = time.perf_counter()
         own_flags = jnp.asarray(flags, jnp.float32)
         message, others, own = self._gradients(weights, others, state, inputs, targets, own_flags)
-        own.block_until_ready()
+        with span(WAIT):
+            own.block_until_ready()
         ready = time.perf_counter() - began
         said, *new = self._apply(self._communicator.mean(message), weights, others, state)
         for variables, values in zip(self._variables, new):
             for variable, value in zip(variables, values):
                 variable._direct_assign(value)  # `assign` would check each of them, which takes its time
-        rate, loss, *flag_means = said.tolist()
+        with span(WAIT):
+            rate, loss, *flag_means = said.tolist()
         check(number, loss, rate, lambda: float(own), self._communicator)
         return Outcome(loss, rate, [mean > 0 for mean in flag_means], ready, self._compiled() > compiled_before)
 
@@ -147,7 +117,7 @@ class Step:
 
 
 def sums(workload: Workload) -> Any:
-    """See `engines.Engine`."""
+    """See `engines.interface.Engine`."""
     model = workload.model
 
     @jax.jit

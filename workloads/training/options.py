@@ -1,28 +1,17 @@
-"""The contract of a workload: what its module offers, and what the training loop has for it.
-
-A workload is a module with a dataclass ``Config(Training)`` and a function ``build(config, rank) -> Workload``. It
-imports Keras and numpy only inside ``build``, so that the launcher can read its options in milliseconds, and so that
-the engine (`workloads.training.engines`) is chosen first. What it computes with ``keras.ops`` runs on every engine.
-"""
+"""The options that the training loop has for every workload, and what of a run's plan follows from them."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Self
+from typing import Annotated, Literal, Self
 
 from launch.errors import Refusal
 from launch.node.rank import Rank
 from launch.plan.typed import Bounds, Count, Natural, NotNegative, Positive
 from workloads.training import engines, scaling_rules, trace_window
 from workloads.training.scaling_rules import LearningRatePlan, ScaledRate
-
-if TYPE_CHECKING:
-    import keras
-    import numpy as np
-
 
 Part = Annotated[float, Bounds(0, below=1)]
 
@@ -140,15 +129,25 @@ class Training:
             epoch_scaling="none",
         )
 
-    def refuse_missing(self, size: int) -> None:
-        """Make sure that the engine is installed in this Python, for that many ranks.
+    def refuse_missing(self, size: int, gpus: bool = False) -> None:
+        """Make sure that the engine is installed in this Python, for that many ranks, and for GPUs if they have some.
 
         Raises
         ------
         Refusal
             If it is not, or not wholly.
         """
-        engines.refuse_missing(self.engine, size)
+        engines.refuse_missing(self.engine, size, gpus)
+
+    def refuse_mixed(self, others: Sequence[Self]) -> None:
+        """Make sure that the runs of a study have one engine.
+
+        Raises
+        ------
+        Refusal
+            If they have not.
+        """
+        engines.refuse_mixed([other.engine for other in others])
 
     def describe(self, size: int) -> dict[str, str]:
         """What follows from the number of ranks, for the plan.
@@ -199,86 +198,3 @@ class Training:
             timeline = ", with a timeline of Horovod" if self.timeline and size > 1 else ""
             lines["trace"] = f"steps {steps[0]} to {steps[-1]} on rank {self.trace_ranks}{timeline}"
         return lines
-
-
-class Files(Protocol):
-    """The files that examples are read from."""
-
-    def of(self, index: np.ndarray) -> list[Path]:
-        """The files that have some of the examples, by their index, int64 (n,)."""
-        ...
-
-    def read_from(self, copies: Mapping[Path, Path]) -> None:
-        """From now on read the copy of each file that has one."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Data:
-    """A set of examples, read a batch at a time.
-
-    Parameters
-    ----------
-    length : int
-        Number of examples.
-    load : function
-        From an index array, int64 (batch,), to ``(inputs, targets)``: arrays or tensors, or nested structures of
-        them, whose first axis is the batch; all of one shape and type. It runs beside the training, and always gives
-        the same examples for the same indices.
-    threads : int
-        How many batches may be loaded at once; above 1, ``load`` must be safe to call from several threads.
-    augment : function, optional
-        ``(inputs, targets, seeds) -> (inputs, targets)``: other examples of the same meaning, different in every epoch.
-        ``seeds``, uint64 (batch, 2), has a pair for each example, a function of (seed, epoch, example) alone. What it
-        draws has to follow from that, so that a resumed training sees what it would have seen. It runs like ``load``.
-    files : Files, optional
-        Of examples that ``load`` reads from files. They are kept in memory once they are loaded, as far as ``--cache``
-        allows, and can be staged.
-    """
-
-    length: int
-    load: Callable[[np.ndarray], tuple[Any, Any]]
-    threads: int = 1
-    augment: Callable[[Any, Any, np.ndarray], tuple[Any, Any]] | None = None
-    files: Files | None = None
-
-    def __len__(self) -> int:
-        return self.length
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Workload:
-    """What ``build`` returns: everything that the training loop has to know.
-
-    Parameters
-    ----------
-    model : keras.Model
-        Built, so that it has its variables.
-    loss : function
-        ``(targets, outputs) -> tensor (batch,)``: the loss of each example. Regularisation losses of the model's layers
-        are added by the loop.
-    optimizer : function
-        From a learning rate schedule, already scaled to the number of ranks, to a Keras optimizer.
-    train, validation : Data
-        All of it on every rank; the loop picks the rank's part.
-    statistics : function
-        ``(targets, outputs) -> {name: tensor}``, each the sum over the examples of the batch. The loop sums them over
-        batches and ranks in float64.
-    summarise : function
-        ``({name: total}, examples) -> {metric: float}``: the only place where sums become ratios.
-    finish : function, optional
-        ``(model, figures) -> {metric: float}``: called once, on the chief, after training: pictures into the folder
-        ``figures``, and metrics that are not sums over examples.
-    target : tuple, optional
-        ``(metric, ">=" or "<=", value)``: the quality of a finished training. The report shows the time until an
-        evaluation reached it.
-    """
-
-    model: keras.Model
-    loss: Callable[[Any, Any], Any]
-    optimizer: Callable[[keras.optimizers.schedules.LearningRateSchedule], keras.optimizers.Optimizer]
-    train: Data
-    validation: Data
-    statistics: Callable[[Any, Any], dict[str, Any]]
-    summarise: Callable[[dict[str, Any], int], dict[str, float]]
-    finish: Callable[[keras.Model, Path], dict[str, float]] | None = None
-    target: tuple[str, Literal[">=", "<="], float] | None = None

@@ -1,0 +1,34 @@
+"""What a check of doctor finds, and how it looks."""
+
+import importlib.metadata
+import subprocess
+from typing import NamedTuple
+
+
+class Finding(NamedTuple):
+    """The result of a check."""
+
+    level: str  # ok, absent (a run can do without it) or wrong (it cannot)
+    text: str
+    fix: str = ""
+
+
+def installed(*packages: str) -> str | None:
+    """The first of some packages that is installed, with its version."""
+    for package in packages:
+        try:
+            return f"{package} {importlib.metadata.version(package)}"
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def output(command: list[str], timeout: float = 20) -> str:
+    """What a command prints, or why it cannot be run."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout)
+    except OSError as error:
+        return str(error)
+    except subprocess.TimeoutExpired:
+        return f"it took longer than {timeout:g} s"
+    return done.stdout + done.stderr

@@ -1,0 +1,116 @@
+"""Explains where an option belongs that stands in the wrong place: job options come before what is run, its own options
+after it, and what only sbatch knows is passed to sbatch."""
+
+import dataclasses
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from launch.errors import Refusal, command
+from launch.plan import options
+from launch.plan.options import UnknownOption
+from launch.plan.request import Request
+from launch.plan.target import workload
+from launch.plan.target.workload import Target
+
+_OF_SBATCH = frozenset(
+    "--begin --chdir --clusters --comment --core-spec --cores-per-socket --deadline --delay-boot --dependency "
+    "--distribution --error --exclude --exclusive --export --extra-node-info --gid --gpu-freq --gres --hint --hold "
+    "--licenses --mail-type --mail-user --mem --mem-bind --mem-per-cpu --mem-per-gpu --mincpus --network --nice "
+    "--no-kill --nodefile --nodelist --output --oversubscribe --overcommit --power --prefer --priority --profile "
+    "--reboot --reservation --sockets-per-node --switches --thread-spec --threads-per-core --tmp --wckey".split()
+)
+_RARELY_OF_PROGRAMS = frozenset(
+    "nodes ranks_per_node gpus_per_node cpus_per_task partition account qos dry_run detach sweep repeats".split()
+)
+
+
+def before(unknown: UnknownOption, words: Sequence[str]) -> Refusal:
+    """The refusal of an unknown job option.
+
+    Parameters
+    ----------
+    unknown : UnknownOption
+        What `launch.plan.options.split` has raised.
+    words : sequence of str
+        The words of the command line.
+    """
+    place = next(place for place, word in enumerate(words) if word.partition("=")[0] == unknown.option)
+    for name in (word for word in words[place + 1 :] if not word.startswith("-")):
+        try:
+            of_workload = workload.kind(name) == "workload"
+        except Refusal:
+            continue  # the value of an option
+        if of_workload and _has(workload.config_class(name), unknown.option):
+            return Refusal(
+                f"{unknown.option} is an option of {name}: put it after the name: {command(name, words[place])} ..."
+            )
+        if not of_workload and "did you mean" not in str(unknown) and unknown.option not in _OF_SBATCH:
+            return Refusal(
+                f"{unknown.option} is not a job option. If it is one of {name}, put it after the name; "
+                f"{command('--help')} lists the job options"
+            )
+        break
+    if unknown.option in _OF_SBATCH:
+        value = words[place].partition("=")[2] or "VALUE"
+        return Refusal(
+            f"{unknown.option} is not a job option, but one of sbatch: pass it on, with its value if it has one: "
+            f"--sbatch-arg={unknown.option}={value}"
+        )
+    return unknown
+
+
+def behind(unknown: UnknownOption, words: Sequence[str]) -> Refusal:
+    """The refusal of an option that a workload does not have, among the words from its name on."""
+    flag = unknown.option if unknown.option.startswith("--") else unknown.option[:2]
+    given = next((word for word in words[1:] if word.startswith(flag)), None)
+    if given is None or not _has(Request, flag):  # or it stands in a file
+        return unknown
+    more = "" if "=" in given or len(given) > len(flag) else " ..."
+    return Refusal(f"{flag} is a job option: put it before what is run: {command(given)}{more} {shlex.quote(words[0])}")
+
+
+def note(target: Target) -> str:
+    """Which arguments of a program look like job options; empty if there are none, or the program knows them.
+
+    Raises
+    ------
+    Refusal
+        If a script that does not know it is given --dry-run, as whoever writes that wants nothing to be started.
+    """
+    if target.kind == "workload":
+        return ""
+    known = {
+        flag: field.name
+        for field in dataclasses.fields(Request)
+        if field.name in _RARELY_OF_PROGRAMS
+        for flag in options.flags(field)
+        if flag.startswith("--")
+    }
+    given = [word.partition("=")[0] for word in target.arguments[: options.end_of_options(target.arguments)]]
+    found = [flag for flag in given if flag in known]
+    if not found:
+        return ""
+    try:
+        text = Path(target.name).read_bytes() if target.kind == "script" else b""
+    except OSError:
+        text = b""
+    unknown = [flag for flag in dict.fromkeys(found) if not _mentions(text, flag[2:])]
+    if not unknown:
+        return ""
+    if target.kind == "script" and "--dry-run" in unknown:
+        name = os.path.relpath(target.name)
+        raise Refusal(
+            f"--dry-run stands after {name}, which does not know it: put it before: {command('--dry-run')} ... {name}; "
+            f"if it is the program's own: -- python {name} --dry-run"
+        )
+    return f"{' '.join(unknown)} is passed to the program, as it stands after its name; job options stand before it"
+
+
+def _mentions(text: bytes, name: str) -> bool:
+    return name.encode() in text or name.replace("-", "_").encode() in text
+
+
+def _has(cls: type, flag: str) -> bool:
+    return any(flag.replace("_", "-") in options.flags(field) for field in dataclasses.fields(cls))

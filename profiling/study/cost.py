@@ -1,0 +1,144 @@
+"""What runs cost: the energy of their GPUs, the CO2e of its generation, and the price of the hours that they hold.
+
+Nothing is assumed: how much CO2e a kWh causes and what an hour costs differ by place, time and contract, so both are
+given by the user, with their units.
+"""
+
+import os
+import re
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from launch.errors import Refusal
+from launch.record.contents import Event
+from launch.record.rundir import RunDir
+from profiling import text
+from profiling.telemetry.usage import POWER, Span, cards, usages
+
+JOULES_PER_KWH = 3.6e6
+COLUMNS = (
+    ("energy_kwh", "GPU energy [kWh]"),
+    ("carbon_kg", "CO2e [kg]"),
+    ("price", "price{currency}"),
+)
+"""Keys and titles of what a run costs."""
+
+
+@dataclass(frozen=True)
+class Tariff:
+    """What a user says of costs; nothing is assumed in its place."""
+
+    kg_per_kwh: float | None = None  # CO2e of the electricity
+    price: float | None = None  # of an hour
+    per: str = ""  # of a "GPU", a "node"; empty: of a GPU where the nodes have some, else of a node
+    currency: str = ""
+
+    def __bool__(self) -> bool:
+        return self.kg_per_kwh is not None or self.price is not None
+
+    def hour(self, gpus: int) -> str:
+        """What the price is of, for runs with so many GPUs."""
+        return self.per or ("GPU" if gpus else "node")
+
+    def paid(self, seconds: float, nodes: int, gpus: int) -> float | None:
+        """The price of a run that held its nodes for so long; None without a price, or without the GPUs it is of."""
+        count = gpus if self.hour(gpus) == "GPU" else nodes
+        return None if self.price is None or not count else self.price * count * seconds / 3600
+
+    def notes(self, gpus: int) -> list[str]:
+        """What the numbers mean."""
+        said = []
+        if self.kg_per_kwh is not None:
+            said.append(
+                f"CO2e: {text.number(self.kg_per_kwh)} kg/kWh of the GPUs' energy; processors, network and cooling are "
+                "not in it"
+            )
+        if self.price is not None:
+            money = " ".join(filter(None, [text.number(self.price), self.currency]))
+            said.append(f"price: {money} per {self.hour(gpus)}-hour of all nodes of a run, from its start to its end")
+        return said
+
+
+NO_TARIFF = Tariff()
+
+
+def tariff(carbon_intensity: str | None, price: str | None) -> Tariff:
+    """The costs that the options say.
+
+    Raises
+    ------
+    Refusal
+        If one is not understood, or has no unit that it needs.
+    """
+    of_carbon = {} if carbon_intensity is None else {"kg_per_kwh": _carbon(carbon_intensity)}
+    return Tariff(**of_carbon, **({} if price is None else _price(price)))
+
+
+def _carbon(word: str) -> float:
+    match = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*(k?g)(?:\s*CO2e?q?)?\s*/\s*kWh\s*", word, re.IGNORECASE)
+    if not match:
+        raise Refusal(f"--carbon-intensity is {word!r}: give it with its unit, as 380g/kWh or 0.38kg/kWh")
+    return float(match[1]) / (1000 if match[2].lower() == "g" else 1)
+
+
+def _price(word: str) -> dict[str, Any]:
+    match = re.fullmatch(
+        r"(?P<price>\d+\.?\d*|\.\d+)\s*(?P<currency>[^\d\s/.,-]{1,8})?\s*(/\s*(?P<per>GPU|node)[ -]?h(our)?)?",
+        word.strip(),
+        re.IGNORECASE,
+    )
+    if not match:
+        raise Refusal(f"--price is {word!r}: give what an hour costs, as 2.5, 2.5/GPU-hour or 12EUR/node-hour")
+    per = {"gpu": "GPU", "node": "node", "": ""}[(match["per"] or "").lower()]
+    return {"price": float(match["price"]), "per": per, "currency": match["currency"] or ""}
+
+
+def of_runs(runs: Sequence[RunDir], tariff: Tariff) -> list[dict[str, float]]:
+    """What each run has cost so far: ``energy_kwh``, ``carbon_kg`` and ``price``; what is not known is absent."""
+    found: list[dict[str, float]] = []
+    for run, used in zip(runs, usages([Span(run.readings) for run in runs], [POWER])):
+        plan, costs = run.record(), {}
+        powered = [one for one in cards(used) if POWER in one.numbers]
+        if powered:
+            costs["energy_kwh"] = sum(one.energised_w * one.seconds for one in powered) / JOULES_PER_KWH
+            if tariff.kg_per_kwh is not None:
+                costs["carbon_kg"] = costs["energy_kwh"] * tariff.kg_per_kwh
+        seconds = attempt_seconds(run.events(), _finished(run))
+        nodes = plan["nodes"] + plan.get("spare_nodes", 0)
+        paid = None if seconds is None else tariff.paid(seconds, nodes, plan.get("gpus_per_node", 0) * nodes)
+        found.append(costs | ({} if paid is None else {"price": paid}))
+    return found
+
+
+def of_point(runs: Sequence[RunDir], tariff: Tariff) -> dict[str, float]:
+    """The means over the repeats of a point, of what is known of all of them."""
+    costs = of_runs(runs, tariff)
+    return {key: sum(of[key] for of in costs) / len(costs) for key, _ in COLUMNS if all(key in of for of in costs)}
+
+
+def attempt_seconds(events: Iterable[Event], finished: float) -> float | None:
+    """Seconds of the attempts of a run, without the time between them; None if the end of one is not known.
+
+    If the end of the last one is not recorded yet, it is the time ``finished``.
+    """
+    spent, started = 0.0, None
+    for event in events:
+        if event["event"] == "started":
+            if started is not None:
+                return None
+            started = event["time"]
+        elif event["event"] == "ended" and started is not None:
+            spent, started = spent + event["time"] - started, None
+    if started is not None:
+        spent += finished - started
+    return spent if spent > 0 else None
+
+
+def _finished(run: RunDir) -> float:
+    """When a run has ended that has not noted it: with its result; without one, it goes on."""
+    try:
+        return os.stat(run.result_json).st_mtime
+    except OSError:
+        return time.time()
