@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from launch.errors import Refusal
 from launch.plan.typed import Bounds, Count, Natural, NotNegative, Positive
-from workloads.training.api import Data, Part, Training, Workload
+from workloads.api import Data, Part, Training, Workload
 
 if TYPE_CHECKING:
     import keras
