@@ -12,7 +12,7 @@ while :; do
     # It chooses the nodes. A job may be started once too often: a run that is done is left alone.
     @begin || { [ -e result.json ]; exit; }
     # The step ends with the first of its nodes, though the job does not.
-    srun @srun --no-kill=off --nodelist="$(cat meeting/nodes)" \
+    @start --no-kill=off --nodelist="$(cat meeting/nodes)" \
         @worker <&0 &
     ranks=$!
     # Unlike a command in the foreground, wait is interrupted by a signal, so that this is heard at once.

@@ -31,7 +31,7 @@ if __name__ == "__main__":
 from launch.cli import defaults, verbs
 from launch.cli.verbs import VERBS
 from launch.errors import Refusal, command, program
-from launch.plan import options, site
+from launch.plan import options, queueing, site
 from launch.plan.names import default_name
 from launch.plan.request import Request
 from launch.plan.shape import this_machine
@@ -95,6 +95,8 @@ def _launch(given: dict[str, Any], rest: list[str], now: datetime.datetime) -> i
         own = own.local()
         asked, orders = _ordered(given, rest, now, own.values)
     found = allocation.here() if backend == "slurm" and not asked.new_job else allocation.Found()
+    if not asked.new_job:
+        queueing.refuse_within(backend)
     if found.allocation:
         orders = [each.within(found.allocation, given) for each in orders]
     if asked.json and not asked.dry_run:
@@ -201,7 +203,7 @@ def _site(request: Request) -> tuple[site.Site, str]:
     if request.site:
         return site.load(request.site), "as given"
     if request.backend:
-        return site.load("laptop" if request.backend == "local" else "slurm"), f"--backend {request.backend}"
+        return site.load("laptop" if request.backend == "local" else request.backend), f"--backend {request.backend}"
     return site.detect()
 
 

@@ -10,7 +10,7 @@ from hypothesis import settings
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a script leaves it to what it starts in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)  # else launchers would ignore the Ctrl-C of tests
 
-pytest_plugins = ["slurm.fixtures"]
+pytest_plugins = ["slurm.fixtures", "schedulers.fixtures"]
 
 settings.load_profile("ci")  # the same examples each time; pytest --hypothesis-profile=default searches for others
 

@@ -11,11 +11,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from launch.backends.commands import command
 from launch.backends.scheduler import ENDED, QUEUED, RUNNING, Answer, Status
 from launch.errors import Refusal, nearest
 from launch.plan.plan import Plan
 from launch.plan.shape import nodes_text
-from launch.plan.slurm import inherited
 from launch.plan.slurm.walltime import exceeds, limit_text, walltime
 from launch.record.files import read_json
 from launch.record.writing import publish_json
@@ -128,16 +128,6 @@ def check_partition_limits(plan: Plan) -> None:
         raise Refusal(
             f"--time {limit_text(plan.time_s or 0)} is more than partition {wanted} allows ({limit}): ask for less"
         )
-
-
-def command(words: list[str], timeout: float = 60) -> subprocess.CompletedProcess | None:
-    """Run one of Slurm's commands; None if there is no answer."""
-    try:
-        return subprocess.run(
-            words, capture_output=True, encoding="utf-8", errors="replace", timeout=timeout, env=inherited.clean()
-        )
-    except (subprocess.TimeoutExpired, OSError):
-        return None
 
 
 def _ask_all() -> Answer:

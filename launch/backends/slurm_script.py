@@ -1,111 +1,70 @@
 """The script of a Slurm job, from a plan and a template in jobs/. Whatever a user wrote is quoted in it."""
 
 import dataclasses
-import os
 import re
 import shlex
-import string
 from collections.abc import Sequence
-from pathlib import Path
 
-from launch import HOME, START, own_command
+from launch import own_command
 from launch.backends import rank_command
+from launch.backends.script import Script, of_pack, of_run, task
 from launch.node.stop import AGAIN_HERE
-from launch.plan.names import refuse_path
-from launch.plan.plan import Plan, Staged
+from launch.plan.plan import Plan
 from launch.plan.slurm import inherited
 from launch.plan.slurm.walltime import limit_text, minutes
 from launch.record.job import Job
 
-TEMPLATES = Path(HOME, "jobs")
-
-
-class _Script(string.Template):
-    delimiter = "@"
-
-
 _RUN = "# Paths are relative to the run directory, in which sbatch --chdir starts this script."
-_TASK = """# A task of the array is a run of the study; from here on paths are relative to its directory.
-cd "$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" runs.txt)" && mkdir -p logs || exit 1
-exec >>logs/job.log 2>&1"""
+_PACK = "# Paths are relative to the folder in which sbatch --chdir starts this script."
 
-_FAILED = _Script("""# failed STATUS DEPTH LINE: ends the job when one of the next lines fails; those of a file that it sources may.
-failed() {
-    [ "$2" -le 1 ] || return 0
-    echo "launch: a line of the site file failed (exit status $1): $(sed -n "$3p" "$0")" >&2
-    @{note}exit 1
-}
-trap 'failed "$?" "${#BASH_SOURCE[*]}" "$LINENO"' ERR""")  # noqa: E501
-
-
-_AGAIN = _Script("""# At the time limit another start is asked for at once: Slurm leaves this script no more time than its ranks.
+_AGAIN = Script("""# At the time limit another start is asked for at once: Slurm leaves this script no more time than its ranks.
 again() { @attempt again .; }
 trap 'asked=1; trap "" TERM; again' TERM""")  # noqa: E501
 
 
 def script(job: Job) -> str:
     """The text of the job script; the first of the job's plans is that of the allocation."""
-    plan, *_ = job.plans
-    attempt = shlex.join(own_command(plan.python, "launch.node.attempt"))
+    plan, *runs = job.plans
+    # Without the token: a dry run shows the same script, and submitting it by hand starts a separate job.
+    command = sbatch(dataclasses.replace(job, token=""))
     if job.shape == "pack":
-        return _pack(job, plan, attempt)
+        a_run = minutes(max(each.time_s or 0 for each in runs))
+        # As Slurm does for a job: warn the run before its time is over, and end it then.
+        warn = 'timeout --preserve-status --signal=USR2 "$longest" \\\n           '
+        srun = shlex.join([f"--time={a_run}", *tasks(plan)])
+        return of_pack(
+            job,
+            command,
+            _lines(plan, {}),
+            60 * a_run,
+            min(plan.signal_s, 60 * a_run // 2),
+            enter=_PACK,
+            start=warn * plan.handles_warning + f'srun --nodes="$2" --ntasks="$3" {srun}',
+        )
     tasks_of_array = f"0-{len(job.runs) - 1}" + (f"%{job.throttle}" if job.throttle else "")
-    return _filled(
-        "slurm_spare.sh" if plan.spare_nodes else "slurm.sh",
+    srun = shlex.join([f"--nodes={plan.nodes}", f"--ntasks={plan.size}", *tasks(plan)])
+    return of_run(
         job,
-        {"array": tasks_of_array, "output": "logs/%a.log"} if job.shape == "array" else {},
-        enter=_TASK if job.shape == "array" else _RUN,
-        term=_AGAIN.substitute(attempt=attempt) if plan.max_attempts > 1 else "trap 'asked=1' TERM",
-        # The modules may be what fails, so these lines record the failure without the environment.
-        environment=environment(plan, f"{attempt} begin . {job.number} && {attempt} end . 1\n    "),
-        begin=f"{attempt} begin . {job.number}",
-        srun=shlex.join([f"--nodes={plan.nodes}", f"--ntasks={plan.size}", *tasks(plan)]),
-        worker=rank_command.line(plan),
-        end=f"{attempt} end .",
+        command,
+        _lines(plan, {"array": tasks_of_array, "output": "logs/%a.log"} if job.shape == "array" else {}),
+        "slurm_spare.sh" if plan.spare_nodes else "job.sh",
+        id="$SLURM_JOB_ID",
+        enter=task("SLURM_ARRAY_TASK_ID") if job.shape == "array" else _RUN,
+        term=_AGAIN.substitute(attempt=shlex.join(own_command(plan.python, "launch.node.attempt")))
+        if plan.max_attempts > 1
+        else "trap 'asked=1' TERM",
+        warned=":",
+        start=f"srun {srun}",
         again_here=str(AGAIN_HERE),
     )
 
 
-def _pack(job: Job, plan: Plan, attempt: str) -> str:
-    """The script of a job that makes its runs one after the other."""
-    runs = list(zip(job.runs, job.plans[1:]))
-    a_run = minutes(max(each.time_s or 0 for _, each in runs))
-    margin = min(plan.signal_s, 60 * a_run // 2)
-    cutoff = shlex.join(own_command(plan.python, "launch.submit.cutoff"))
-    cut = f"if {cutoff} .; then lacking=$((lacking - 1)); return; fi"
-    return _filled(
-        "slurm_pack.sh",
-        job,
-        {},
-        environment=environment(plan),
-        latest=str((plan.time_s or 0) - margin),
-        begin="\n        ".join(
-            ([cut] if plan.stop_below is not None else [])
-            + [f"{attempt} begin . {job.number} || {{ [ -e result.json ] && lacking=$((lacking - 1)); return; }}"]
-        ),
-        longest=str(60 * a_run - (margin if plan.handles_warning else 0)),
-        # As Slurm does for a job: warn the run before its time is over, and end it then.
-        warn='timeout --preserve-status --signal=USR2 "$longest" \\\n           ' if plan.handles_warning else "",
-        srun=shlex.join([f"--time={a_run}", *tasks(plan)]),
-        worker=rank_command.line(plan),
-        end=f"{attempt} end .",
-        runs="\n".join(f"run {shlex.quote(f'../../{name}')} {each.nodes} {each.size}" for name, each in runs),
-    )
-
-
-def _filled(template: str, job: Job, more: dict[str, str], **places: str) -> str:
-    """A template of jobs/ with its placeholders filled; ``more`` are options of sbatch in addition to those of the
-    plan."""
-    refuse_path(job.holder)  # the folder may have been moved since it was planned
-    return _Script((TEMPLATES / template).read_text()).substitute(
-        # Without the token: a dry run shows the same script, and submitting it by hand starts a separate job.
-        command=shlex.join(sbatch(dataclasses.replace(job, token=""))).replace("\n", " "),
-        directives="\n".join(
-            f"#SBATCH --{name}={_quoted(value)}" if value else f"#SBATCH --{name}"
-            for name, value in (directives(job.plans[0]) | more).items()
-        ),
-        **places,
-    )
+def _lines(plan: Plan, more: dict[str, str]) -> list[str]:
+    """The lines of #SBATCH; ``more`` are options in addition to those of the plan."""
+    return [
+        f"#SBATCH --{name}={_quoted(value)}" if value else f"#SBATCH --{name}"
+        for name, value in (directives(plan) | more).items()
+    ]
 
 
 def directives(plan: Plan) -> dict[str, str]:
@@ -204,31 +163,3 @@ def _quoted(value: str) -> str:
     """A value quoted for a line of #SBATCH, where a space ends a value, a # begins a comment, and quotes work as in a
     shell."""
     return shlex.quote(value) if re.search(r"[\s#\"'\\]", value) else value
-
-
-def environment(plan: Plan, note: str = "") -> str:
-    """The lines that set up the environment of the ranks. If one fails, the lines ``note`` run and the job ends."""
-    lines = [*([f"module load {shlex.join(plan.modules)}"] if plan.modules else []), *plan.setup]
-    if lines:
-        lines = [_FAILED.substitute(note=note), *lines, "trap - ERR"]
-    lines += [f"export {name}={shlex.quote(value)}" for name, value in plan.env.items()]
-    if plan.pythonpath:
-        lines.append(f"export PYTHONPATH={shlex.quote(os.pathsep.join(plan.pythonpath))}${{PYTHONPATH:+:$PYTHONPATH}}")
-    lines.append("export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}")
-    if plan.staged:
-        lines.append(_stage(plan, plan.staged))
-    return "\n".join(lines)
-
-
-def _stage(plan: Plan, staged: Staged) -> str:
-    """The lines that copy Python's environment to a disk of each node."""
-    disks = ['"${SLURM_TMPDIR:-}"', '"${TMPDIR:-}"', "/tmp"]
-    return _Script((TEMPLATES / "stage_env.sh").read_text()).substitute(
-        python=shlex.quote(plan.python),
-        start=shlex.quote(START),
-        archive=shlex.quote(staged["archive"]),
-        kib=staged["kib"],
-        packed_python=shlex.quote(staged["python"]),
-        packed_start=f"start=$staged/{shlex.quote(staged['start'])}" if staged["start"] else "",
-        disks=" ".join([shlex.quote(plan.node_disk)] if plan.node_disk else disks),
-    )

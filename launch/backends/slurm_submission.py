@@ -15,6 +15,7 @@ from pathlib import Path
 
 from launch.backends import slurm_queue, slurm_script
 from launch.backends.slurm_queue import SILENT, command
+from launch.backends.submission import submitting
 from launch.errors import Refusal, SubmissionRefused
 from launch.plan.slurm import inherited
 from launch.record.job import Job
@@ -109,9 +110,9 @@ def attach(job: Job) -> str | None:
     """
     for pause_s in (0.0, _SETTLING_S):  # a process that has just begun has no command line yet
         time.sleep(pause_s)
-        if job.host == socket.gethostname() and (pids := _submitting(job.token)):
+        if job.host == socket.gethostname() and (pid := next(submitting(job.token), None)):
             raise Refusal(
-                f"process {pids[0]} is still submitting {job.folder}: wait for its end, or kill it, then try again"
+                f"process {pid} is still submitting {job.folder}: wait for its end, or kill it, then try again"
             )
         if number := _by_token(job):
             return number
@@ -150,7 +151,7 @@ def _sbatch(job: Job) -> str:
         except (FailedJobError, FailedSubmissionError, subprocess.CalledProcessError) as error:
             text = str(getattr(error, "stderr", None) or error)
         except KeyboardInterrupt:
-            for pid in _submitting(job.token):  # else it would go on submitting
+            for pid in submitting(job.token):  # else it would go on submitting
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             raise
@@ -166,19 +167,6 @@ def _by_token(job: Job) -> str | None:
         )
     pairs = (line.partition(" ") for line in answer.stdout.splitlines())
     return next((number for number, _, comment in pairs if job.token in comment), None)
-
-
-def _submitting(token: str) -> list[int]:
-    """The processes that have the token in their command line: sbatch, and whatever a site has put in its place.
-
-    They outlive a launcher that was killed, and wait for the controller.
-    """
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            if token.encode() in entry.read_bytes():
-                found.append(int(entry.parent.name))
-    return found
 
 
 @contextlib.contextmanager

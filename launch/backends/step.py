@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 
 from launch.backends import rank_command, slurm_queue, slurm_script
+from launch.backends.script import environment
 from launch.node import stop
 from launch.plan.plan import Plan
 from launch.plan.slurm import inherited
@@ -100,7 +101,7 @@ class Step:
 
 def script(plan: Plan, within: Allocation, nodes: Sequence[str]) -> str:
     """The lines of shell that start the step, in the run directory."""
-    return f"{slurm_script.environment(plan)}\nexec {shlex.join(_srun(plan, within, nodes))} {rank_command.line(plan)}"
+    return f"{environment(plan)}\nexec {shlex.join(_srun(plan, within, nodes))} {rank_command.line(plan)}"
 
 
 def _srun(plan: Plan, within: Allocation, nodes: Sequence[str]) -> list[str]:

@@ -18,7 +18,7 @@ from launch.cli import doctor_engines as engines
 from launch.cli.findings import Finding, installed, output
 from launch.errors import INSTALL, command
 from launch.plan import options
-from launch.plan.site import slurm_is_here
+from launch.plan.site import flux_is_here, pbs_is_here, slurm_is_here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +103,27 @@ def _slurm() -> Finding:
         if up
         else Finding("wrong", f"{text}; the controller does not answer: {'; '.join(ping)}", "wait, or ask the site")
     )
+
+
+def _pbs() -> Finding:
+    if not shutil.which("qsub"):
+        return Finding("absent", "no qsub")
+    server = output(["qstat", "-B"]).strip().splitlines()
+    version = output(["qstat", "--version"]).strip()
+    if not pbs_is_here() or len(server) < 3:
+        return Finding("absent", f"its commands are here, but no server answers: {' '.join(server[:1])}")
+    return Finding("ok", f"{version}; {_UNTRIED}")
+
+
+def _flux() -> Finding:
+    if not shutil.which("flux"):
+        return Finding("absent", "no flux")
+    if not flux_is_here():
+        return Finding("absent", "its command is here, but no instance of it")
+    return Finding("ok", f"{' '.join(output(['flux', 'version']).split()[:2])}; {_UNTRIED}")
+
+
+_UNTRIED = "this version was tried with stand-ins for it, and never on a real machine (docs/schedulers.md)"
 
 
 def _plugins() -> list[str]:
@@ -198,6 +219,8 @@ CHECKS: dict[str, Callable[[], Finding]] = {
     "mpi": _mpi,
     "mpi4py": _mpi4py,
     "slurm": _slurm,
+    "pbs": _pbs,
+    "flux": _flux,
     "srun --mpi": _srun_mpi,
     "libraries": _libraries,
     "gpus": _gpus,

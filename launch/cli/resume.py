@@ -15,6 +15,7 @@ from launch.cli.names import Named
 from launch.errors import Refusal, command
 from launch.plan import options
 from launch.plan.plan import Plan
+from launch.plan.queueing import TITLES
 from launch.plan.slurm import hostlist
 from launch.record.failures import bad_nodes
 from launch.record.rundir import RunDir
@@ -154,6 +155,11 @@ def without(plan: Plan, hosts: Sequence[str]) -> Plan:
         raise Refusal(
             f"--exclude-bad-nodes is for a new job, and {plan.name} would be a step of the job in which this runs: "
             "give --new-job"
+        )
+    if plan.backend != "slurm":
+        raise Refusal(
+            f"--exclude-bad-nodes is for runs under Slurm, and {plan.name} runs under {TITLES[plan.backend]}, which "
+            "excludes nodes in ways of each site's own: give an option with --submit-arg to a new run"
         )
     flag = "--exclude="
     words = [word for word in plan.sbatch_args if not word.startswith(flag)]

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from launch.errors import Refusal
-from launch.node import slurm_job, stop
+from launch.node import own_job, stop
 from launch.node.beginning import MayNotBegin, alone, begin
 from launch.node.ending import end, may_start_again, why_ended
 from launch.plan.plan import Plan
@@ -42,7 +42,7 @@ def _begin(run: RunDir, plan: Plan, submission: int | None, note: Path | None) -
 def _begun(run: RunDir, plan: Plan, submission: int | None) -> int:
     try:
         # Slurm itself requeues a job that was preempted or lost a node, without any limit.
-        if run.result() is None and _made(run, submission) >= max(plan.max_attempts, 1):
+        if run.result() is None and own_job.made(run, plan, submission) >= max(plan.max_attempts, 1):
             raise Refusal(
                 f"{plan.max_attempts} attempts were made, which is the maximum; start another by hand with resume"
             )
@@ -56,7 +56,7 @@ def _end(run: RunDir, plan: Plan, status: int, asked: bool) -> int:
     """End an attempt in a job, and requeue the job if the run continues; return the exit status of the script."""
     from launch.record.failures import paragraph
 
-    made = _made(run, (run.events("started") or [{}])[-1].get("submission"), 1)
+    made = own_job.made(run, plan, (run.events("started") or [{}])[-1].get("submission"), 1)
     outcome = end(run, status, reason := why_ended(run, status, asked), made)
     if outcome == "failed":
         print(paragraph.paragraph(run), flush=True)
@@ -67,22 +67,17 @@ def _end(run: RunDir, plan: Plan, status: int, asked: bool) -> int:
             print(f"launch: the next attempt starts within this allocation, on {chosen}", flush=True)
             return stop.AGAIN_HERE
         return stop.STOPPED
-    if outcome == "stopped" and not (asked and reason == "time limit"):  # else it has been put back already
+    # At the time limit Slurm's job has been put back already.
+    if outcome == "stopped" and not (asked and reason == "time limit" and plan.backend == "slurm"):
         _again(run, plan, run.events("ended")[-1].get("reason"))
     return {"done": 0, "stopped": stop.STOPPED, "failed": 1}[outcome]
-
-
-def _made(run: RunDir, submission: int | None, least: int = 0) -> int:
-    """How many attempts a job has made: Slurm counts its starts, and a job with spare nodes may make several in one."""
-    own = [event for event in run.events("started") if submission is not None and event.get("submission") == submission]
-    return max(slurm_job.restarts() + least, len(own) if run.plan().spare_nodes else 0)
 
 
 def _again(run: RunDir, plan: Plan, reason: str | None) -> None:
     """Put the job of a run that was stopped back into the queue, if it may start again."""
     submission = (run.events("started") or [{}])[-1].get("submission")
-    if may_start_again(run, plan, _made(run, submission, 1), reason):
-        print(f"launch: {slurm_job.requeue()}", flush=True)
+    if may_start_again(run, plan, own_job.made(run, plan, submission, 1), reason):
+        print(f"launch: {own_job.again(run, plan, submission, reason)}", flush=True)
 
 
 def main(argv: list[str]) -> int:
@@ -92,7 +87,7 @@ def main(argv: list[str]) -> int:
     run = RunDir.open(folder)
     if verb == "again":
         # After a preemption, Slurm still waits for the ranks to save: requeuing the job now would kill them.
-        if (reason := slurm_job.ended_by()) == "time limit":
+        if (reason := own_job.of(run.plan()).ended_by()) == "time limit":
             _again(run, run.plan(), reason)
         return 0
     if verb == "end":

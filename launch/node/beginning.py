@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from launch.node import slurm_job
+from launch.node import own_job
 from launch.record import job
 from launch.record.code import compare, snapshot
 from launch.record.files import size_of
@@ -70,14 +70,16 @@ def begin(run: RunDir, submission: int | None = None, step_of: tuple[str, Sequen
         raise MayNotBegin(f"a later job has it (number {later.number})")
     if job.is_cancelled(run, submission):
         raise MayNotBegin("it was cancelled")
+    plan = run.plan()
     last = [event for event in run.events() if event["event"] in ("started", "ended")][-1:]
-    if last and last[0]["event"] == "started" and slurm_job.is_at_work(last[0].get("job")):
+    if last and last[0]["event"] == "started" and own_job.of(plan).is_at_work(last[0].get("job")):
         raise MayNotBegin(f"job {last[0].get('job')} is at work on it")
     run.make_folders()
     run.handles_warning.unlink(missing_ok=True)  # the program has yet to say so
     attempt = len(run.events("started")) + 1
-    plan = run.plan()
-    more = (_job() if step_of is None else _step(*step_of)) | ({"logs": _printed(run)} if attempt > 1 else {})
+    more = (own_job.noted(plan) if step_of is None else _step(*step_of)) | (
+        {"logs": _printed(run)} if attempt > 1 else {}
+    )
     if plan.spare_nodes:
         from launch.node import spare
 
@@ -97,12 +99,6 @@ def begin(run: RunDir, submission: int | None = None, step_of: tuple[str, Sequen
 def _printed(run: RunDir) -> list[int]:
     """How many bytes the ranks of each node have printed so far."""
     return [size_of(run.node_log(node)) for node in range(run.record()["nodes"])]
-
-
-def _job() -> dict[str, Any]:
-    if (number := slurm_job.number()) is None:
-        return {}
-    return {"job": number, "nodes": os.environ.get("SLURM_JOB_NODELIST"), "restarts": str(slurm_job.restarts())}
 
 
 def _step(allocation: str, nodes: Sequence[str]) -> dict[str, Any]:

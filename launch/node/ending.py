@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 from launch.errors import Refusal
-from launch.node import slurm_job, stop
+from launch.node import own_job, stop
 from launch.plan.plan import Plan
 from launch.record.code import compare, snapshot
 from launch.record.rundir import RunDir
@@ -128,5 +128,5 @@ def why_ended(run: RunDir, status: int, asked: bool = False) -> str | None:
 
     reason = job_log.ended_by_slurm(run)
     if reason is None and (status or asked):  # Slurm keeps what it says of an array task elsewhere
-        reason = slurm_job.ended_by() or ("cancelled" if asked else None)
+        reason = own_job.of(run.plan()).ended_by() or ("cancelled" if asked else None)
     return reason

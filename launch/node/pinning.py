@@ -120,7 +120,11 @@ def _no_gpu(plan: Plan, rank: Rank, fault: str) -> str:
     found = f"rank {rank.rank} on {host} was promised {plan.gpus_per_rank} of its GPUs"
     if fault:
         other = (
-            f"use another node (--sbatch-arg=--exclude={host})" if plan.backend != "local" else "restart the machine"
+            f"use another node (--sbatch-arg=--exclude={host})"
+            if plan.backend in ("slurm", "allocation")
+            else "use another node"
+            if plan.is_queued
+            else "restart the machine"
         )
         return f"{found} and can use none, as the NVIDIA driver says {fault!r}: {other}, and tell its administrators"
     return (

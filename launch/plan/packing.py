@@ -67,11 +67,11 @@ def refuse_contradictions(asked: Request, plans: Sequence[Plan], study: bool, wa
     for option, given in (("--pack", asked.pack), ("--stop-below", asked.stop_below is not None)):
         if given and not study:
             raise Refusal(f"{option} is for studies: give several --nodes, --repeats or a --sweep, or leave it out")
-    slurm = plans[0].backend == "slurm"
+    queued = plans[0].is_queued
     if asked.pack:
-        if not slurm:
+        if not queued:
             raise Refusal(
-                "--pack is for Slurm, and the backend is local, where runs follow each other anyway: leave it out"
+                "--pack is for a scheduler, and the backend is local, where runs follow each other anyway: leave it out"
             )
         for option, given in (
             ("--throttle", asked.throttle),
@@ -90,7 +90,7 @@ def refuse_contradictions(asked: Request, plans: Sequence[Plan], study: bool, wa
                 f"--stop-below needs the speed of a run, and {plans[0].workload} reports none: it is for workloads and "
                 "programs that print it (--fom)"
             )
-        if slurm and not watched and not asked.pack:
+        if queued and not watched and not asked.pack:
             raise Refusal(
                 "--stop-below needs somebody who watches: without --detach and outside of a workflow, or let the job "
                 "itself do it with --pack"

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypedDict
 from launch.errors import Refusal
 from launch.plan import figures, typed
 from launch.plan.slurm.walltime import UNLIMITED
-from launch.plan.typed import Backend, Bounds, Count, Natural, NotNegative, Seed
+from launch.plan.typed import Backend, Bounds, Count, Launcher, Natural, NotNegative, Seed
 
 
 class Staged(TypedDict):
@@ -78,7 +78,13 @@ class Plan:
     env: dict[str, str]
     directives: dict[str, str]
     sbatch_args: tuple[str, ...]
-    srun_args: tuple[str, ...]
+    srun_args: tuple[str, ...]  # of srun, or of what else starts the ranks
+    launcher: Launcher | None = None  # what starts the ranks, where it is not srun
+    gpu_resource: str = "ngpus"  # this and the next four are for PBS
+    chunk: dict[str, str] = field(default_factory=dict)
+    place: str = "scatter"
+    resources: dict[str, str] = field(default_factory=dict)
+    account_option: str = "A"
     fom: dict[str, figures.Figure] = field(default_factory=dict)  # figures of merit that the program prints
     scaling: figures.Scaling = "weak"  # the scaling of its study
     pack: bool = False  # run in one allocation with the other runs of its study
@@ -109,6 +115,11 @@ class Plan:
     def allocated_nodes(self) -> int:
         """Number of nodes of its job, including spare ones."""
         return self.nodes + self.spare_nodes
+
+    @property
+    def is_queued(self) -> bool:
+        """Whether it waits in the queue of a scheduler."""
+        return self.backend not in ("local", "allocation")
 
     @property
     def handles_warning(self) -> bool:

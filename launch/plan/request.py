@@ -45,7 +45,9 @@ class Request:
         WHERE, None, "name of a site, or path of a site file; by default the machine is recognised", value="SITE"
     )
     backend: Backend | None = _option(
-        WHERE, None, "run as processes of this machine (local) or as Slurm jobs; by default as the site says"
+        WHERE,
+        None,
+        "run as processes of this machine (local), or as jobs of Slurm, PBS or Flux; by default as the site says",
     )
     new_job: bool = _option(
         WHERE,
@@ -58,17 +60,25 @@ class Request:
     wait: bool = _option(WHERE, False, "wait until the run ends, without showing progress")
     detach: bool = _option(WHERE, False, "return as soon as the run is submitted or started")
 
-    partition: str | None = _option(SLURM, None, "Slurm partition; by default as the site says", "-p", value="NAME")
-    account: str | None = _option(SLURM, None, "Slurm account to charge", "-A", value="NAME")
+    partition: str | None = _option(
+        SLURM, None, "partition of Slurm, or queue of PBS or Flux; by default as the site says", "-p", value="NAME"
+    )
+    account: str | None = _option(SLURM, None, "account to charge; with Flux the bank", "-A", value="NAME")
     qos: str | None = _option(SLURM, None, "Slurm quality of service; by default as the site says", "-q", value="NAME")
     constraint: str | None = _option(SLURM, None, "features that the nodes must have", "-C", value="FEATURES")
     job_name: str | None = _option(
         SLURM, None, "name of the job in the queue; by default the run's name", "-J", value="NAME"
     )
     sbatch_arg: tuple[str, ...] = _option(
-        SLURM, (), "an argument for sbatch, passed unchanged: --sbatch-arg=--exclusive", value="ARGUMENT"
+        SLURM,
+        (),
+        "an argument for sbatch, qsub or flux batch, passed unchanged: --sbatch-arg=--exclusive",
+        "--submit-arg",
+        value="ARGUMENT",
     )
-    srun_arg: tuple[str, ...] = _option(SLURM, (), "an argument for srun, passed unchanged", value="ARGUMENT")
+    srun_arg: tuple[str, ...] = _option(
+        SLURM, (), "an argument for srun, or for what else starts the ranks", "--launcher-arg", value="ARGUMENT"
+    )
     inherit: tuple[str, ...] = _option(
         SLURM,
         (),

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from launch import HOME
 from launch.errors import Refusal, nearest
 from launch.plan import typed
-from launch.plan.typed import Backend, Count, Natural, Positive
+from launch.plan.typed import Backend, Count, Launcher, Natural, Positive
 
 FOLDER = Path(HOME, "modules", "sites")
 
@@ -27,7 +27,12 @@ _LIMITS = {"max_nodes": Count, "max_time": str, "max_jobs": Count}
 LINKS = ("inter_node_gbit_per_s", "inter_node_latency_us", "intra_node_gbit_per_s", "intra_node_latency_us")
 """What a site file can say of its network, for `python -m profiling simulate`."""
 
-FALLBACKS = {"slurm": "Slurm is configured here", "laptop": "no Slurm answers here"}
+FALLBACKS = {
+    "slurm": "Slurm is configured here",
+    "pbs": "PBS is configured here",
+    "flux": "this is a Flux instance",
+    "laptop": "no Slurm answers here",
+}
 """Sites that are assumed if a machine is no other site, and why."""
 
 
@@ -72,8 +77,17 @@ class Site:
     modules: list[str] = field(default_factory=list)  # environment modules that the job loads
     setup: list[str] = field(default_factory=list)  # lines of shell that the job runs after loading them
     env: dict[str, str] = field(default_factory=dict)  # environment variables of the job
-    directives: dict[str, str] = field(default_factory=dict)  # further options of sbatch: name without dashes -> value
+    directives: dict[str, str] = field(
+        default_factory=dict
+    )  # of sbatch, qsub, flux batch: name without dashes -> value
     srun_args: list[str] = field(default_factory=list)  # further options of srun
+    launcher: Launcher | None = None  # what starts the ranks: by default srun, under PBS pbs_tmrsh, under Flux flux run
+    launcher_args: list[str] = field(default_factory=list)  # further options of that, where it is not srun
+    gpu_resource: str = "ngpus"  # PBS: the resource of a chunk that counts GPUs; empty where none does
+    chunk: dict[str, str] = field(default_factory=dict)  # PBS: further resources of each node, in -l select
+    place: str = "scatter"  # PBS: of -l place
+    resources: dict[str, str] = field(default_factory=dict)  # PBS: further resources of the job, each a -l of its own
+    account_option: Literal["A", "P"] = "A"  # PBS: the option that takes the account
     # Limits of each partition: {max_nodes, max_time, max_jobs}. The last is the number of jobs that a user may have in
     # the queue; each run of an array counts as one.
     partitions: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -172,7 +186,8 @@ def detect(environ: Mapping[str, str] = os.environ, host: str | None = None) -> 
     for name, identify in known.items():
         if "host" in identify and re.search(identify["host"], host):
             return load(name), f"host name {host}"
-    name = "slurm" if slurm_is_here() else "laptop"
+    here = {"slurm": slurm_is_here, "pbs": lambda: pbs_is_here(environ), "flux": lambda: flux_is_here(environ)}
+    name = next((name for name, is_here in here.items() if is_here()), "laptop")
     return load(name), FALLBACKS[name]
 
 
@@ -213,6 +228,16 @@ def slurm_is_here() -> bool:
     except OSError:
         return False
     return "Slurmctld" in ping.stdout
+
+
+def pbs_is_here(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether this machine is a client of a PBS server, even if that is silent just now."""
+    return bool(shutil.which("qsub")) and os.path.exists(environ.get("PBS_CONF_FILE") or "/etc/pbs.conf")
+
+
+def flux_is_here(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether Flux takes jobs here: within one of its instances, or beside that of the system."""
+    return bool(shutil.which("flux")) and ("FLUX_URI" in environ or os.path.exists("/run/flux/local"))
 
 
 def _with_type_of_gpus(table: Mapping[str, Any], where: str) -> Mapping[str, Any]:

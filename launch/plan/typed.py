@@ -50,7 +50,8 @@ Natural = Annotated[int, Bounds(0, 1_000_000)]
 Seed = Annotated[int, Bounds(0, 2**32 - 1)]  # what NumPy and keras.utils.set_random_seed take
 NotNegative = Annotated[float, Bounds(0)]
 Positive = Annotated[float, Bounds(above=0)]
-Backend = Literal["local", "slurm"]
+Backend = Literal["local", "slurm", "pbs", "flux"]
+Launcher = Literal["srun", "pals", "openmpi", "hydra", "pbs_tmrsh", "pbsdsh", "flux"]
 
 _FINITE = Bounds()
 _CALLED = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", Path: "a path"}

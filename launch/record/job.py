@@ -9,6 +9,7 @@ was lost.
 import dataclasses
 import functools
 import os
+import re
 import socket
 import sys
 import time
@@ -120,8 +121,18 @@ class Job:
         return {run: task for task, run in enumerate(self.runs)}
 
     def handle(self, run: RunDir) -> str:
-        """The scheduler's name for what makes a run: ``12``, or ``12_3`` for a task of an array."""
-        return f"{self.id}_{self._tasks[run.path.name]}" if self.shape == "array" else str(self.id)
+        """The scheduler's name for what makes a run: ``12``; for a task of an array ``12_3`` (Slurm), ``12[3].server``
+        (PBS)."""
+        if self.shape != "array":
+            return str(self.id)
+        task = self._tasks[run.path.name]
+        if self.backend == "slurm":
+            return f"{self.id}_{task}"
+        return str(self.id).replace("[]", f"[{task}]")  # elsewhere an array of one task is no array
+
+    def id_of(self, handle: str) -> str:
+        """Its id, from the name of one of its tasks."""
+        return re.sub(r"\[\d+\]", "[]", handle) if self.backend != "slurm" else handle.partition("_")[0]
 
     def note_in(self, run: RunDir) -> Event | None:
         """The event in a run's records that refers to the job."""

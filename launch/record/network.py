@@ -74,7 +74,7 @@ def _line(text: str, place: int) -> str:
 
 def is_looked_for(plan: Plan) -> bool:
     """Whether NCCL is asked which network it uses: only if the site or the user has said which it should be."""
-    return plan.backend == "slurm" and plan.gpus_per_node > 0 and bool(plan.interconnect or plan.require_network)
+    return plan.is_queued and plan.gpus_per_node > 0 and bool(plan.interconnect or plan.require_network)
 
 
 def why_unseen(environ: Mapping[str, str]) -> str:

@@ -136,8 +136,8 @@ def study_facts(
 def _backend(plans: Sequence[Plan], asked: Request, within: Allocation | None) -> str:
     """What runs them and, unless Slurm decides that, how many at a time."""
     backend, most = plans[0].backend, asked.throttle or len(plans)
-    if backend == "slurm":
-        return backend
+    if plans[0].is_queued:
+        return backend + (f", ranks start by {plans[0].launcher}" if plans[0].launcher else "")
     if within is None:
         have = this_machine()
         at_once, most = runs_at_once(plans, asked.throttle or 1, have.gpus, have.cores), asked.throttle or 1

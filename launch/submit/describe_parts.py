@@ -82,7 +82,7 @@ def walltime_rows(planned: Plan, whole: str) -> dict[str, str]:
     warning = f"SIGUSR2 to all ranks, {planned.warning_s} s before the walltime is over"
     none = "only to a program that asks (rankloop.stop_requested()); --warn SECONDS sends SIGUSR2 to all ranks"
     return {
-        "walltime": time + ", so the partition's own" * (not planned.time_s and planned.backend == "slurm"),
+        "walltime": time + ", so the partition's own" * (not planned.time_s and planned.is_queued),
         "warning": warning if planned.warning_s else none,
     }
 
@@ -123,7 +123,7 @@ def gpus(planned: Plan) -> str:
 
 
 def _by_sbatch(planned: Plan) -> bool:
-    return bool(planned.backend == "slurm" and planned.sbatch_args and planned.gpu_binding != "none")
+    return bool(planned.is_queued and planned.sbatch_args and planned.gpu_binding != "none")
 
 
 def not_known(planned: Plan, here: Site) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """How runs ended, from their records and their scheduler, which may disagree for a while."""
 
+import errno
 import time
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from launch.backends.scheduler import ENDED, Status
 from launch.plan.plan import Plan
 from launch.record.job import Job, is_cancelled
 from launch.record.rundir import RunDir
+from launch.record.writing import refuse_full_disk
 from launch.submit import jobs as submission
 
 _SETTLING_S = 10.0  # until what the nodes wrote is visible here, and an ended job has left the queue
@@ -48,3 +50,13 @@ class Ends:
 def has_begun(job: Job, run: RunDir) -> bool:
     """Whether a run has begun in a job."""
     return any(event.get("submission") == job.number for event in run.events("started"))
+
+
+def no_room(run: RunDir) -> str:
+    """Whether the disk is full, of a run that could record nothing; empty if it is not."""
+    try:
+        refuse_full_disk(run.path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return f"the disk of the run is full ({error.strerror}): free some room, then resume the run"
+    return ""

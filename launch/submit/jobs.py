@@ -130,7 +130,7 @@ def attached(job: Job) -> Job:
     """Complete the record of a job whose answer was lost."""
     # Its launcher may have been killed after it wrote to the runs and before it wrote the record.
     number = next((note.get("job") for run in job.run_dirs if (note := job.note_in(run))), None)
-    return job.answered(number.partition("_")[0] if number else scheduler(job.backend).attach(job))
+    return job.answered(job.id_of(number) if number else scheduler(job.backend).attach(job))
 
 
 def end(parts: Sequence[Part], save_first: bool = True, reason: str = "") -> None:

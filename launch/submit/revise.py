@@ -62,7 +62,7 @@ def revised(runs: Runs, anew: Anew) -> list[tuple[RunDir, Plan]]:
     found = [(run, _revised(plan, given, sites[plan.site, plan.site_file])) for run, plan in runs]
     plans = [plan for _, plan in found]
     changed = [new for (_, old), new in zip(runs, plans) if new != old]
-    packed = bool(changed) and plans[0].pack and plans[0].backend == "slurm"
+    packed = bool(changed) and plans[0].pack and plans[0].is_queued
     jobs = [packing.allocation(runs[0][0].path.parent.name, plans)] if packed else changed
     for job in {(job.nodes, job.time_s): job for job in jobs}.values():
         if job.backend != "allocation":
@@ -74,7 +74,7 @@ def revised(runs: Runs, anew: Anew) -> list[tuple[RunDir, Plan]]:
 def _placed(runs: Runs, given: Mapping[str, str], new_job: bool) -> list[tuple[RunDir, Plan]]:
     """The runs, planned for where Slurm runs them now: as steps of the allocation in which this process runs, or as new
     jobs."""
-    if runs[0][1].backend == "local":  # as is then every run of the study or workflow
+    if runs[0][1].backend not in ("slurm", "allocation"):  # as is then every run of the study or workflow
         return list(runs)
     found = allocation.here() if not new_job else allocation.Found()
     if (within := found.allocation) is None:
@@ -146,7 +146,7 @@ def _site(plan: Plan) -> Site:
         if plan.site_file:
             raise
         print(f"the file of site {plan.site} is not known, so its limits are not checked", flush=True)
-        return Site(name=plan.site, backend="local" if plan.backend == "local" else "slurm")
+        return Site(name=plan.site, backend="slurm" if plan.backend == "allocation" else plan.backend)
 
 
 @contextlib.contextmanager

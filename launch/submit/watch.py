@@ -1,6 +1,5 @@
 """Waits for jobs until their runs have ended, shows progress meanwhile, and finds out how each run ended."""
 
-import errno
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -13,15 +12,15 @@ from launch.record.failures import diagnose
 from launch.record.job import Job
 from launch.record.progress import Progress, closing
 from launch.record.rundir import RunDir
-from launch.record.writing import refuse_full_disk
 from launch.screen import is_live
 from launch.submit import jobs as submission
 from launch.submit.cutoff import cut
-from launch.submit.ends import Ends, has_begun
+from launch.submit.ends import Ends, has_begun, no_room
 from launch.submit.interrupts import ended_by_signals, told_how_to_end_at_once
 from launch.submit.study import eta
 from launch.submit.study_screen import StudyScreen
 
+_ENDS = {"slurm": "scancel", "pbs": "qdel", "flux": "flux cancel", "allocation": "scancel", "local": "kill"}
 _SHOWN_S = 0.2
 _ALL_FAIL = 3  # failed runs after which the user is told
 _COUNTS_S = 60.0  # between two lines of counts, where they do not stay in their place
@@ -149,9 +148,11 @@ class _Watch:
                 if not self._screen or outcome != "done":  # the table has those that are done
                     self._print(closing(run, plan, outcome))
                 if outcome == "failed" and last.get("event") != "ended":
-                    _say_if_full(run)
+                    if full := no_room(run):
+                        self._print(full)
             if outcome == "done" and job.shape != "pack" and status is not None and status.phase != ENDED:
-                self._print(f"job {job.id} is still in the queue ({status.word.lower()}): end it with scancel")
+                ends = _ENDS[job.backend]
+                self._print(f"job {job.id} is still in the queue ({status.word.lower()}): end it with {ends}")
         if len(self._left) < before:
             self._cut_off()
             self._say_that_all_fail()
@@ -270,12 +271,3 @@ def _waiting(job: Job, status: Status | None) -> str:
     if status is None or not status.word or status.word == "RUNNING":
         return ""
     return f"job {job.id} is {status.word.lower()}{f': {status.reason}' if status.reason else ''}"
-
-
-def _say_if_full(run: RunDir) -> None:
-    """If a run could record nothing, say whether the disk is full."""
-    try:
-        refuse_full_disk(run.path)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            print(f"the disk of the run is full ({error.strerror}): free some room, then resume the run", flush=True)

@@ -139,7 +139,7 @@ def test_without_the_smallest_nothing_is_compared(tmp_path: Path):
         (["--stop-below=0.5", "--nodes=1,2", __file__], "--stop-below needs the speed of a run"),
         (["--stop-below=0.5", "--nodes=1,2", "--detach", "tiny"], "--stop-below needs somebody who watches"),
         (["--pack", "--nodes=1,2", "--time=30", "--budget=1.9", "tiny"], "it takes up to 2 node-hours"),
-        (["--pack", "--nodes=1,2", "--time=30", "--backend=local", "tiny"], "--pack is for Slurm"),
+        (["--pack", "--nodes=1,2", "--time=30", "--backend=local", "tiny"], "--pack is for a scheduler"),
     ],
 )
 def test_what_does_not_go_together_is_refused(tmp_path: Path, words: list[str], said: str):

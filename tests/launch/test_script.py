@@ -15,7 +15,7 @@ import pytest
 from plans import SCRIPT, plan, run_of
 
 from launch import HOME
-from launch.backends import slurm
+from launch.backends import flux_script, pbs_script, slurm
 from launch.backends.slurm_script import directives, sbatch, script, tasks
 from launch.backends.slurm_submission import advice
 from launch.errors import Refusal
@@ -101,8 +101,24 @@ PLANS = {
 PLANS |= {
     f"site-{here.name}": plan(Request(nodes=4, time="60", account="ab12", name="first"), here)
     for here in map(site.load, site.names())
-    if here.backend == "slurm"
+    if here.backend != "local"
 }
+POLARIS = cluster(
+    **GPU, backend="pbs", launcher="pals", gpu_resource="", chunk={"system": "polaris"}, resources={"filesystems": "home:eagle"},
+)  # fmt: skip
+PLANS |= {
+    "pbs": plan(
+        Request(nodes=2, ranks_per_node=2, gpus_per_node=2, cpus_per_task=7, time="90:30", partition="gpu", account="ab12", name="all", max_attempts=3, warn=60),
+        cluster(backend="pbs", modules=["cuda/12"], directives={"W": "group_list=a b"}),
+    ),
+    "pbs_pals": plan(Request(nodes=4, name="first", account="ab12", time="60", rendezvous="mpi"), POLARIS),
+    "pbs_openmpi": plan(Request(nodes=4, name="first"), cluster(**GPU, backend="pbs", launcher="openmpi", place="scatter:excl", account_option="P")),
+    "flux": plan(
+        Request(nodes=2, ranks_per_node=2, gpus_per_node=2, cpus_per_task=7, time="90:30", partition="gpu", account="ab12", name="all", job_name="a name", max_attempts=3),
+        cluster(backend="flux", directives={"exclusive": "", "setattr": "system.note=a b"}),
+    ),
+    "flux_whole_nodes": plan(Request(nodes=16, name="first", time="60"), cluster(backend="flux")),
+}  # fmt: skip
 
 
 def packed(here: site.Site, **asked: object) -> list[Plan]:
@@ -112,6 +128,12 @@ def packed(here: site.Site, **asked: object) -> list[Plan]:
 PACKS = {
     "pack": packed(cluster(**GPU, modules=["cuda/12"], srun_args=["--cpu-bind=cores"])),
     "pack_stop_below": packed(cluster(), stop_below=0.6),
+    "pbs_pack": packed(POLARIS, warn=120),
+    "flux_pack": packed(cluster(**GPU, backend="flux")),
+}
+ARRAYS = {
+    "pbs_array": [plan(Request(name=f"n1-r{number}", throttle=2), cluster(backend="pbs")) for number in (1, 2, 3)],
+    "flux_one_of_a_study": [plan(Request(name="n1-r1"), cluster(backend="flux"))],
 }
 
 
@@ -124,10 +146,16 @@ def text(name: str) -> str:
     folder = Path("/scratch/u/runs")
     if name in PLANS:
         run = RunDir(folder / PLANS[name].name)
-        return script(the_job(run.path, [(run, settled(PLANS[name]))])).replace(str(HOME), "/opt/toolkit")
-    plans = [settled(each) for each in PACKS[name]]
+        return written(the_job(run.path, [(run, settled(PLANS[name]))]))
+    plans = [settled(each) for each in (PACKS | ARRAYS)[name]]
     runs = [(RunDir(folder / "weak" / each.name), each) for each in plans]
-    return script(the_job(folder / "weak", runs)).replace(str(HOME), "/opt/toolkit")
+    return written(the_job(folder / "weak", runs))
+
+
+def written(job: Job) -> str:
+    """The script of a job, for the scheduler that it is for."""
+    of = {"slurm": script, "pbs": pbs_script.script, "flux": flux_script.script}[job.backend]
+    return of(job).replace(str(HOME), "/opt/toolkit")
 
 
 def srun(planned: Plan) -> list[str]:
@@ -135,12 +163,12 @@ def srun(planned: Plan) -> list[str]:
 
 
 def the_job(holder: Path, runs: list[tuple[RunDir, Plan]]) -> Job:
-    """The one job of some runs, as Slurm is given it."""
-    (job,) = jobs.make(holder, runs)
+    """The one job of some runs, as its scheduler is given it."""
+    (job,) = jobs.make(holder, runs, runs[0][1].backend == "pbs" and 2 or None)
     return slurm.allocated(job)
 
 
-@pytest.mark.parametrize("name", [*PLANS, *PACKS])
+@pytest.mark.parametrize("name", [*PLANS, *PACKS, *ARRAYS])
 def test_golden(name: str):
     path, made = GOLDEN / f"{name}.sh", text(name)
     if os.environ.get("LAUNCH_TESTS_UPDATE"):
@@ -150,7 +178,7 @@ def test_golden(name: str):
 
 
 def test_no_golden_file_is_forgotten():
-    assert {path.stem for path in GOLDEN.iterdir()} == {*PLANS, *PACKS}
+    assert {path.stem for path in GOLDEN.iterdir()} == {*PLANS, *PACKS, *ARRAYS}
 
 
 def test_goldens_are_clean():
@@ -207,6 +235,38 @@ WORKLOAD = workload.find("tiny", [])
 )
 def test_who_is_warned_before_the_limit(target: Target, asked: dict[str, Any], signal: str | None):
     assert directives(plan(Request(**asked), target=target)).get("signal") == signal
+
+
+def test_what_a_plan_says_is_asked_of_pbs():
+    run = RunDir("/scratch/u/runs/first")
+    words = pbs_script.qsub(the_job(run.path, [(run, settled(PLANS["pbs_pals"]))]))
+    asked = " ".join(words)
+    assert asked.startswith(
+        "qsub -f -N first -A ab12 -l select=4:ncpus=64:mpiprocs=4:ompthreads=16:system=polaris -l place=scatter"
+    )
+    assert " -l walltime=1:00:00 -l filesystems=home:eagle " in asked
+    assert words[-4:] == ["--", "/bin/bash", "-l", "/scratch/u/runs/first/jobs/1/job.sh"]
+    (odd,) = [
+        word for word in pbs_script.qsub(the_job(run.path, [(run, plan(Request(job_name="7 %'ü"), POLARIS))]))[3:4]
+    ]
+    assert odd == "r7----"
+
+
+@pytest.mark.parametrize(
+    ("backend", "asked", "what"),
+    [
+        ("pbs", {"spare_nodes": 1, "max_attempts": 2}, "--spare-nodes is not possible with PBS"),
+        ("pbs", {"stage_env": True}, "--stage-env is not possible with PBS"),
+        ("pbs", {"qos": "high"}, "--qos is not possible with PBS: name a queue with -p"),
+        ("flux", {"throttle": 2}, "--throttle is not possible with Flux"),
+        ("flux", {"constraint": "a100"}, "--constraint is not possible with Flux"),
+        ("pbs", {"nodes": 2, "rendezvous": "mpi"}, "pbs_tmrsh starts ranks that know nothing of MPI"),
+    ],
+)
+def test_what_a_scheduler_cannot_do_is_refused_by_name(backend: str, asked: dict[str, Any], what: str):
+    with pytest.raises(Refusal, match=what) as refusal:
+        plan(Request(**asked), cluster(backend=backend))
+    assert "\n" not in str(refusal.value) and refusal.value.status == 2
 
 
 def test_mpi_is_said_to_srun():

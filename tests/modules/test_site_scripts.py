@@ -89,7 +89,9 @@ def test_shellcheck_finds_nothing_in_them(printed: dict[str, dict[str, str]], tm
     for kinds in printed.values():
         for text in kinds.values():
             for script in re.split(r"(?m)^(?=#!/bin/bash)", text)[1:]:
-                script = re.sub(r"(?m)^(env .* )?sbatch --chdir=.*", "", script)  # the command for the next one
+                script = re.sub(
+                    r"(?m)^((env .* )?sbatch --chdir=|qsub -f|flux batch --cwd=).*", "", script
+                )  # the command for the next one
                 distinct.setdefault(re.sub(r"(?m)^#.*\n|\d+", "", script).strip(), script)
     files = [f"{i}.sh" for i in range(len(distinct))]
     for name, script in zip(files, distinct.values()):

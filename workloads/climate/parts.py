@@ -24,6 +24,7 @@ class Affine(layers.Layer):
 
 
 def normalised(x: Any) -> Any:
+    """Batch normalisation."""
     # The published 0.9997 of the moving means is for runs of tens of thousands of steps.
     return layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
 
@@ -37,6 +38,7 @@ def unit(x: Any, filters: int, size: int, stride: int = 1, rate: int = 1) -> Any
 
 
 def separable(x: Any, filters: int, rate: int = 1, stride: int = 1) -> Any:
+    """A convolution of each channel on its own, and one over the channels of each point."""
     # Two layers, because TensorFlow's separable convolution cannot have both a stride and a rate, nor count as two.
     x = layers.DepthwiseConv2D(
         3, stride, "same", dilation_rate=rate, use_bias=False, depthwise_initializer="he_normal"
@@ -76,5 +78,6 @@ def padded(height: int, width_points: int, channels: int, multiple: int) -> tupl
 
 
 def model(name: str, fields: Any, logits: Any) -> keras.Model:
+    """The network from the fields to the logits, which are float32 whatever the precision inside is."""
     logits = layers.Activation("linear", dtype="float32", name="logits")(logits)
     return keras.Model(fields, logits, name=name)

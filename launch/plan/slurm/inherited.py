@@ -35,13 +35,13 @@ _IDENTITY = (
     r"SLURM_(PROCID|LOCALID|NODEID|GTIDS|TASK_PID|NTASKS|NPROCS|LAUNCH_NODE_IPADDR|SRUN_COMM_.*|STEP.*)|"
     r"PMI2?_((LOCAL_|UNIVERSE_)?(RANK|SIZE)|FD|JOBID|ID|PORT|SPAWNED|APPNUM|KVS.*|PROCESS_MAPPING|SHARED_SECRET|CONTROL_.*)|"
     r"PMIX_(RANK|NAMESPACE|ID|VERSION|HOSTNAME|SERVER_.*|SECURITY_MODE|\w+_MODULE|BFROP_.*|SYSTEM_TMPDIR|DSTORE_.*|PARAM_FILE_PASSED)|"
-    r"PRTE_LAUNCHED|OMPI_(COMM|UNIVERSE|WORLD)_.*|MPI_LOCAL(RANKID|NRANKS)|MV2_COMM_WORLD_.*|FLUX_TASK_(RANK|LOCAL_ID)|"
+    r"PRTE_LAUNCHED|OMPI_(COMM|UNIVERSE|WORLD)_.*|MPI_LOCAL(RANKID|NRANKS)|MV2_COMM_WORLD_.*|FLUX_(TASK_(RANK|LOCAL_ID)|JOB_(ID|SIZE|NNODES|ID_PATH|TMPDIR)|KVS_NAMESPACE)|PBS_(NODENUM|TASKNUM|VNODENUM)|"
     r"PALS_(RANKID|LOCAL_RANKID|NODEID|APID|DEPTH)|TORCHELASTIC_(RUN_ID|USE_AGENT_STORE|RESTART_COUNT|MAX_RESTARTS|ERROR_FILE)|"
     r"HOROVOD_(RANK|SIZE|LOCAL_(RANK|SIZE)|CROSS_(RANK|SIZE)|HOSTNAME|GLOO_RENDEZVOUS_.*)|"
     r"LAUNCH_(RUN|ATTEMPT|RANK|SIZE|LOCAL_RANK|LOCAL_SIZE|NODE|NODES|SEED|STARTED|SUBMITTED|LEAVE_AT|STEPS|GPU|STAGED|PULSE)"
 )
 # Their beginnings: an environment without any of them need not wait for the pattern.
-_STARTERS = ("SLURM", "PMI", "PRTE", "OMPI", "MPI", "MV2", "FLUX", "PALS", "TORCHELASTIC", "HOROVOD", "LAUNCH")
+_STARTERS = ("SLURM", "PMI", "PRTE", "OMPI", "MPI", "MV2", "FLUX", "PALS", "PBS", "TORCHELASTIC", "HOROVOD", "LAUNCH")
 # Where ranks meet, and which GPUs JAX takes: the user's own choice, unless this is a rank of torchrun or this toolkit,
 # which set these variables too.
 _MEETING = {
@@ -63,6 +63,11 @@ _RANKS = {"LAUNCH_RANK", "TORCHELASTIC_RUN_ID"}
 # Variables that Slurm's commands read as options.
 _SLURM = ("SLURM_", "SLURMD_", "SBATCH_", "SRUN_", "SQUEUE_", "SINFO_", "SCANCEL_", "SCONTROL_")
 _KEPT = {"SLURM_CONF", "SLURM_JWT"}
+# Variables that PBS and Flux set in a job.
+_OF_OTHERS = (
+    r"PBS_(O_\w+|JOB\w+|NODEFILE|NODENUM|TASKNUM|VNODENUM|ARRAY_\w+|ENVIRONMENT|QUEUE|ACCOUNT|MOMPORT)$|"
+    r"FLUX_(ENCLOSING_ID|TERMINUS_SESSION|PMI_LIBRARY_PATH)$"
+)
 # Variables that Slurm sets in every job do not describe the next one.
 _SET_ANEW = (
     r"SLURMD_|SLURM_(CONF$|JWT$|SUBMIT_|JOB_|JOBID|NNODES|NODELIST|NODE_ALIASES|TASKS_PER_NODE|"
@@ -90,10 +95,14 @@ def _is_identity(name: str) -> bool:
 
 
 def clean(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment for a Slurm job and for Slurm's commands: without anything of another job or of Slurm, except
-    which cluster it is."""
+    """The environment for a job and for a scheduler's commands: without anything of another job or of Slurm, except
+    which cluster it is, and which Flux instance."""
     kept = without_identity(environ)
-    return {name: value for name, value in kept.items() if name in _KEPT or not name.startswith(_SLURM)}
+    return {
+        name: value
+        for name, value in kept.items()
+        if name in _KEPT or not name.startswith(_SLURM) and not re.match(_OF_OTHERS, name)
+    }
 
 
 def of_step(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -158,6 +167,11 @@ def rows(taken: Mapping[str, str], backend: str, environ: Mapping[str, str] = os
         identity = sorted(set(environ) - set(without_identity(environ)))
         of = f"who this process is in {job or 'another job'}"
         return {"left out": f"{', '.join(identity)}: {of}"} if identity else {}
+    if backend == "pbs":
+        return {"left out": "this shell's variables, of which PBS passes none: the job is a login shell"}
+    if backend == "flux":
+        others = sorted(name for name in environ if re.match(_OF_OTHERS, name) or _is_identity(name))
+        return {"left out": f"{', '.join(others)}: what describes another job"} if others else {}
     lines = {}
     if taken:
         lines["inherited"] = ", ".join(f"{name}={value}" for name, value in taken.items())

@@ -15,7 +15,7 @@
 #SBATCH --requeue
 
 # Paths are relative to the run directory, in which sbatch --chdir starts this script.
-# Slurm's signals are for the ranks; this script stays to note how they ended.
+# Signals of the scheduler are for the ranks; this script stays to note how they ended.
 asked=
 # At the time limit another start is asked for at once: Slurm leaves this script no more time than its ranks.
 again() { /opt/venv/bin/python /opt/toolkit/launch/inside/rankloop/__main__.py launch.node.attempt again .; }

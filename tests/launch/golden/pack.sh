@@ -11,7 +11,7 @@
 #SBATCH --no-requeue
 
 # Paths are relative to the folder in which sbatch --chdir starts this script.
-# Slurm's signals are for the ranks; this script stays to note how they ended.
+# Signals of the scheduler are for the ranks; this script stays to note how they ended.
 here=$PWD
 asked=
 over=
@@ -42,7 +42,7 @@ run() {
     {
         /opt/venv/bin/python /opt/toolkit/launch/inside/rankloop/__main__.py launch.node.attempt begin . 1 || { [ -e result.json ] && lacking=$((lacking - 1)); return; }
         began=$SECONDS
-         srun --nodes="$2" --ntasks="$3" --time=30 --ntasks-per-node=4 --cpus-per-task=16 --mpi=none --export=ALL --kill-on-bad-exit=1 --wait=0 --label --output=logs/node%n.log --open-mode=append --cpu-bind=cores \
+        srun --nodes="$2" --ntasks="$3" --time=30 --ntasks-per-node=4 --cpus-per-task=16 --mpi=none --export=ALL --kill-on-bad-exit=1 --wait=0 --label --output=logs/node%n.log --open-mode=append --cpu-bind=cores \
             /opt/venv/bin/python /opt/toolkit/launch/inside/rankloop/__main__.py launch.node.worker .
         status=$?
         (trap '' TERM USR2 && /opt/venv/bin/python /opt/toolkit/launch/inside/rankloop/__main__.py launch.node.attempt end . "$status" "$asked")

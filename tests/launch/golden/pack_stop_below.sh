@@ -9,7 +9,7 @@
 #SBATCH --no-requeue
 
 # Paths are relative to the folder in which sbatch --chdir starts this script.
-# Slurm's signals are for the ranks; this script stays to note how they ended.
+# Signals of the scheduler are for the ranks; this script stays to note how they ended.
 here=$PWD
 asked=
 over=
@@ -32,7 +32,7 @@ run() {
         if /opt/venv/bin/python /opt/toolkit/launch/inside/rankloop/__main__.py launch.submit.cutoff .; then lacking=$((lacking - 1)); return; fi
         /opt/venv/bin/python /opt/toolkit/launch/inside/rankloop/__main__.py launch.node.attempt begin . 1 || { [ -e result.json ] && lacking=$((lacking - 1)); return; }
         began=$SECONDS
-         srun --nodes="$2" --ntasks="$3" --time=30 --ntasks-per-node=1 --mpi=none --export=ALL --kill-on-bad-exit=1 --wait=0 --label --output=logs/node%n.log --open-mode=append \
+        srun --nodes="$2" --ntasks="$3" --time=30 --ntasks-per-node=1 --mpi=none --export=ALL --kill-on-bad-exit=1 --wait=0 --label --output=logs/node%n.log --open-mode=append \
             /opt/venv/bin/python /opt/toolkit/launch/inside/rankloop/__main__.py launch.node.worker .
         status=$?
         (trap '' TERM USR2 && /opt/venv/bin/python /opt/toolkit/launch/inside/rankloop/__main__.py launch.node.attempt end . "$status" "$asked")

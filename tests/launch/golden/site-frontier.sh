@@ -14,7 +14,7 @@
 #SBATCH --network=disable_rdzv_get
 
 # Paths are relative to the run directory, in which sbatch --chdir starts this script.
-# Slurm's signals are for the ranks; this script stays to note how they ended.
+# Signals of the scheduler are for the ranks; this script stays to note how they ended.
 asked=
 trap 'asked=1' TERM
 trap : USR2

@@ -3,19 +3,19 @@
 @directives
 
 @enter
-# Slurm's signals are for the ranks; this script stays to note how they ended.
+# Signals of the scheduler are for the ranks; this script stays to note how they ended.
 asked=
 @term
-trap : USR2
+trap @warned USR2
 
 @environment
 # The ranks start, and wait for the note that the attempt has begun before they do anything. A job may be started once
 # too often: of a run that is done the note says to leave it alone. It is there beforehand, as NFS shows what is new in a
 # file that is opened again at once, and a new file only later.
-begun=begun-$SLURM_JOB_ID-$$-$RANDOM$RANDOM
+begun=begun-@id-$$-$RANDOM$RANDOM
 mkdir -p meeting && : >"meeting/$begun"
 echo 'launch: ranks start'
-srun @srun \
+@start \
     @worker "$begun" <&0 &
 ranks=$!
 @begin "$begun" || { [ -s "meeting/$begun" ] || kill "$ranks"; wait "$ranks"; [ -e result.json ]; exit; }

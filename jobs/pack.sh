@@ -2,8 +2,8 @@
 # The runs of a study in one allocation, as python -m launch submits them:  @command
 @directives
 
-# Paths are relative to the folder in which sbatch --chdir starts this script.
-# Slurm's signals are for the ranks; this script stays to note how they ended.
+@enter
+# Signals of the scheduler are for the ranks; this script stays to note how they ended.
 here=$PWD
 asked=
 over=
@@ -24,7 +24,7 @@ run() {
     {
         @begin
         began=$SECONDS
-        @warn srun --nodes="$2" --ntasks="$3" @srun \
+        @start \
             @worker
         status=$?
         (trap '' TERM USR2 && @end "$status" "$asked")

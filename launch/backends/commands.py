@@ -1,0 +1,17 @@
+"""Runs the commands of schedulers."""
+
+import subprocess
+from collections.abc import Sequence
+
+from launch.plan.slurm import inherited
+
+
+def command(words: Sequence[str], timeout: float = 60) -> subprocess.CompletedProcess | None:
+    """Run one of a scheduler's commands in an environment without anything of another job; None if there is no
+    answer."""
+    try:
+        return subprocess.run(
+            words, capture_output=True, encoding="utf-8", errors="replace", timeout=timeout, env=inherited.clean()
+        )
+    except (subprocess.TimeoutExpired, OSError):
+        return None

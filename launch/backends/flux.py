@@ -1,0 +1,83 @@
+"""Flux: jobs by flux batch, their states by flux jobs, their end by flux job kill and flux cancel."""
+
+import shlex
+from collections.abc import Sequence
+
+from launch.backends import flux_queue, flux_script, followed, rank_command, submission
+from launch.backends.scheduler import Answer, Limits, Part
+from launch.backends.slurm import allocated
+from launch.plan.plan import Plan
+from launch.record import again
+from launch.record.job import Job
+from launch.record.writing import publish
+
+_ADVICE = (
+    (r"Invalid queue", "name another with -p: flux queue list shows them"),
+    (r"requested duration", "ask for less --time, or name another queue with -p"),
+    (r"requested n\w+", "ask for fewer nodes, or name another queue with -p"),
+    (r"unsatisfiable", "ask for fewer nodes, or less of each: flux resource list shows what there is"),
+    (r"dependency", "the job that it depends on has failed, or is forgotten: resume that one first"),
+    (r"bank|account", "name a bank of yours with -A"),
+)
+
+
+class Flux:
+    """The scheduler of El Capitan and Tuolumne; see `launch.backends.scheduler.Scheduler`."""
+
+    name = "flux"
+    remote = True
+    poll_s = 2.0
+
+    def check(self, plan: Plan) -> None:
+        """Refuse what cannot run."""
+        rank_command.refuse_absent(plan)
+
+    def script(self, job: Job) -> str:
+        """The command and the script exactly as submitted."""
+        job = allocated(job)
+        return f"{shlex.join(flux_script.batch(job))}\n\n{flux_script.script(job)}"
+
+    def submit(self, job: Job) -> str:
+        """Give Flux the script of a job, with patience while it is silent; return the job's id as a number."""
+        job = allocated(job)
+        if job.shape == "array":
+            publish(job.folder / "runs.txt", "".join(f"../../{run}\n" for run in job.runs))
+        publish(job.script, flux_script.script(job), mode=0o600)
+        if job.plans[0].max_attempts > 1:
+            again.allow(job, flux_script.batch(job, again=True))
+        return flux_queue.decimal(submission.submit(job, _QUEUE))
+
+    def attach(self, job: Job) -> str | None:
+        """The id of the job that has the token in its name."""
+        return submission.attach(job, _QUEUE)
+
+    def poll(self, jobs: Sequence[Job], shared: bool = False) -> Answer:
+        """What Flux reports of jobs, and of those that were submitted from within them."""
+        return followed.poll(jobs, flux_queue.ask)
+
+    def cancel(self, parts: Sequence[Part], save_first: bool) -> Sequence[Part]:
+        """End jobs, and wait for them to leave the queue; return those that Flux may still run."""
+        return followed.cancel(
+            parts,
+            save_first,
+            flux_queue.ask,
+            lambda id: ["flux", "job", "kill", "-s", "SIGUSR2", id],
+            lambda ids: ["flux", "cancel", *ids],
+        )
+
+    def limits(self, plan: Plan) -> Limits:
+        """Flux has no arrays, so each run of a study is a job; and what the site file says of the queue."""
+        return Limits(1, plan.max_jobs)
+
+
+SCHEDULER = Flux()
+
+
+def _find(job: Job) -> str | None:
+    found = flux_queue.by_name(flux_script.name(job))
+    if found is None:
+        raise submission.unknown(job, "Flux")
+    return found[0] if found else None
+
+
+_QUEUE = submission.Queue("Flux", flux_script.batch, _find, flux_queue.answers, flux_queue.SILENT, _ADVICE)

@@ -1,0 +1,109 @@
+"""PBS (OpenPBS, PBS Professional): jobs by qsub, their states by qstat, their end by qsig and qdel."""
+
+import shlex
+import shutil
+import time
+from collections.abc import Sequence
+
+from launch.backends import followed, pbs_queue, pbs_script, rank_command, submission
+from launch.backends.commands import command
+from launch.backends.scheduler import QUEUED, Answer, Limits, Part
+from launch.backends.slurm import allocated
+from launch.errors import SubmissionRefused
+from launch.plan.plan import Plan
+from launch.record import again
+from launch.record.job import Job
+from launch.record.writing import publish
+
+_FIRST_S = 2.0  # in which PBS says why a job waits
+_ADVICE = (
+    (r"Unknown queue", "name another with -p: qstat -Q lists them"),
+    (r"not enabled", "this queue takes no jobs just now: name another with -p"),
+    (r"Unauthorized", "this queue is not open to you: name another with -p, or an account with -A"),
+    (
+        r"resource limits",
+        "ask for less --time or fewer nodes, or name another queue with -p: qstat -Qf says what each allows",
+    ),
+    (r"Unknown resource", "this PBS does not count it: see gpu_resource, chunk and resources in the site file"),
+    (r"Illegal attribute or resource value", "see chunk, place and resources in the site file"),
+    (r"Array job exceeds", "give a study one job with --pack, or make it smaller"),
+    (r"would exceed|limit on|limit of", "wait for some of your jobs to end, or give a study one job with --pack"),
+    (r"[Aa]ccount|[Pp]roject|allocation", "name an account of yours with -A"),
+    (r"Bad UID", "submit from a host of the cluster, and not as root"),
+)
+
+
+class Pbs:
+    """The scheduler of many machines in America, Japan and Australia; see `launch.backends.scheduler.Scheduler`."""
+
+    name = "pbs"
+    remote = True
+    poll_s = 2.0
+
+    def check(self, plan: Plan) -> None:
+        """Refuse what this PBS cannot run, if there is one to ask."""
+        if shutil.which("qsub"):
+            pbs_queue.check_queue_limits(plan)
+            rank_command.refuse_absent(plan)
+
+    def script(self, job: Job) -> str:
+        """The command and the script exactly as submitted."""
+        job = allocated(job)
+        return f"{shlex.join(pbs_script.qsub(job))}\n\n{pbs_script.script(job)}"
+
+    def submit(self, job: Job) -> str:
+        """Give PBS the script of a job, with patience while it is silent; return the job's id."""
+        job = allocated(job)
+        if job.shape == "array":
+            publish(job.folder / "runs.txt", "".join(f"../../{run}\n" for run in job.runs))
+        publish(job.script, pbs_script.script(job), mode=0o600)
+        if job.plans[0].max_attempts > 1:
+            again.allow(job, pbs_script.qsub(job, again=True))
+        id = submission.submit(job, _QUEUE)
+        if why := _never(id, job):
+            command(["qdel", id])
+            raise SubmissionRefused(f"PBS could never run the job: {why}: ask for fewer nodes, or less of each")
+        return id
+
+    def attach(self, job: Job) -> str | None:
+        """The id of the job that has the token in its name."""
+        return submission.attach(job, _QUEUE)
+
+    def poll(self, jobs: Sequence[Job], shared: bool = False) -> Answer:
+        """What qstat reports of jobs, and of those that were submitted from within them."""
+        return followed.poll(jobs, pbs_queue.ask)
+
+    def cancel(self, parts: Sequence[Part], save_first: bool) -> Sequence[Part]:
+        """End jobs and tasks of arrays, and wait for them to leave the queue; return those that PBS may still run."""
+        return followed.cancel(
+            parts, save_first, pbs_queue.ask, lambda id: ["qsig", "-s", "USR2", id], lambda ids: ["qdel", *ids]
+        )
+
+    def limits(self, plan: Plan) -> Limits:
+        """max_array_size of this PBS, and what the site file says of the queue."""
+        return Limits(pbs_queue.largest_array(), plan.max_jobs)
+
+
+SCHEDULER = Pbs()
+
+
+def _find(job: Job) -> str | None:
+    found = pbs_queue.by_name(pbs_script.name(job))
+    if found is None:
+        raise submission.unknown(job, "PBS")
+    return found[0] if found else None
+
+
+_QUEUE = submission.Queue("PBS", pbs_script.qsub, _find, pbs_queue.answers, pbs_queue.SILENT, _ADVICE)
+
+
+def _never(id: str, job: Job) -> str:
+    """Why PBS can never run a job that it has taken, which it says once it has looked at it; else empty."""
+    deadline = time.monotonic() + _FIRST_S
+    while not job.after and time.monotonic() < deadline:
+        answer = pbs_queue.ask([id])
+        status = answer.statuses.get(id)
+        if status is None or status.phase != QUEUED or status.reason:
+            return pbs_queue.never(status)
+        time.sleep(0.1)
+    return ""

@@ -1,0 +1,43 @@
+"""The command that starts the ranks of a job where that is not srun.
+
+``launch.node.starter`` runs and watches it. On the nodes it starts ``launch.node.tasks``, which labels what ranks print
+and notes how they end.
+"""
+
+import shlex
+
+from launch import own_command
+from launch.plan.plan import Plan
+
+
+def of_run(plan: Plan) -> str:
+    """The words before those of a rank, in the shell of a job for one run."""
+    return _words(plan, str(plan.nodes), str(plan.size), '"$begun"', '"$SECONDS"')
+
+
+def of_pack(plan: Plan) -> str:
+    """The words before those of a rank, in the function of a packed study, whose second and third argument are the
+    numbers of nodes and ranks."""
+    return _words(plan, '"$2"', '"$3"', "-", "0")
+
+
+def _words(plan: Plan, nodes: str, size: str, note: str, elapsed: str) -> str:
+    each, cores = plan.ranks_per_node, plan.cpus_per_task
+    launcher = {
+        "pals": f"mpiexec -n {size} --ppn {each}" + (f" --depth {cores} --cpu-bind depth" if cores else ""),
+        "openmpi": f"mpiexec -n {size} --map-by ppr:{each}:node" + (f":PE={cores}" if cores else ""),
+        "hydra": f"mpiexec -n {size} -ppn {each}",
+        "pbs_tmrsh": "pbs_tmrsh",
+        "pbsdsh": "pbsdsh",
+        "flux": f"flux run -N {nodes} -n {size}{per_rank(plan)} -o exit-on-error",
+    }[str(plan.launcher)]
+    more = f" {shlex.join(plan.srun_args)}" if plan.srun_args else ""
+    starter = shlex.join(own_command(plan.python, "launch.node.starter"))
+    tasks = shlex.join(own_command(plan.python, "launch.node.tasks"))
+    return f"{starter} . {note} {elapsed} \\\n    {launcher}{more} \\\n    {tasks} . {note}"
+
+
+def per_rank(plan: Plan) -> str:
+    """The options of Flux for the cores and GPUs of a rank."""
+    cores = f" -c {plan.cpus_per_task}" if plan.cpus_per_task else ""
+    return cores + (f" -g {plan.gpus_per_rank}" if plan.gpus_per_node else "")

@@ -1,0 +1,124 @@
+"""Submits jobs by a command that prints their ids, with patience while the scheduler is silent, and finds jobs whose
+answer was lost. For Slurm see `launch.backends.slurm_submission`."""
+
+import contextlib
+import re
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from launch.backends.commands import command
+from launch.errors import Refusal, SubmissionRefused
+from launch.record.job import Job
+
+_SETTLING_S = 2.0  # in which a scheduler that answers again handles the requests that waited
+_ANSWER_S = 60.0
+
+
+class Queue(NamedTuple):
+    """A scheduler, as far as a submission needs to know it."""
+
+    title: str
+    words: Callable[[Job], Sequence[str]]  # the command that submits a job
+    find: Callable[[Job], str | None]  # the id of a job by its token; Refusal if the scheduler does not answer
+    answers: Callable[[], bool]
+    silent: re.Pattern[str]  # what it says, or what its commands say, when it does not answer
+    advice: Sequence[tuple[str, str]]  # what to do about what it says, the first match counts
+
+
+def submit(job: Job, queue: Queue) -> str:
+    """Submit a job; return its id.
+
+    Raises
+    ------
+    SubmissionRefused
+        If the scheduler refuses the job, or stays silent for longer than the site's patience.
+    """
+    words = queue.words(job)
+    if not shutil.which(words[0]):
+        raise SubmissionRefused(
+            f"there is no {queue.title} here (no {words[0]}): load its module, or use --backend local"
+        )
+    patience_s = job.plans[0].patience_s
+    deadline, pause = time.monotonic() + patience_s, 1.0
+    while True:
+        answer = command(words, min(_ANSWER_S, patience_s))
+        if answer is not None and answer.returncode == 0 and (said := answer.stdout.split()):
+            return said[-1]
+        said = _said(answer, words[0])
+        if answer is not None and not queue.silent.search(said):
+            raise SubmissionRefused(f"{queue.title} refused the job: {said}{advice(said, queue)}")
+        # A silent server may have accepted the job all the same; it then shows the job once it answers again.
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise SubmissionRefused(
+                    f"{queue.title} has not answered for {patience_s} s ({said}); should it have taken the job, resume "
+                    "and cancel find it",
+                    may_be_queued=True,
+                )
+            print(f"{queue.title} does not answer ({said}); asking again for {left:.0f} s", file=sys.stderr, flush=True)
+            time.sleep(min(pause, left))
+            pause = min(2 * pause, 30.0)
+            if queue.answers():
+                break
+        time.sleep(_SETTLING_S)
+        if found := queue.find(job):
+            return found
+
+
+def attach(job: Job, queue: Queue) -> str | None:
+    """The id of a job whose answer was lost; None if the scheduler does not have it.
+
+    Raises
+    ------
+    Refusal
+        If the scheduler does not answer, or the command of the launcher that asked may still be at work.
+    """
+    for pause_s in (0.0, _SETTLING_S):  # a process that has just begun has no command line yet
+        time.sleep(pause_s)
+        if job.host == socket.gethostname() and (pid := next(submitting(job.token), None)):
+            raise Refusal(
+                f"process {pid} is still submitting {job.folder}: wait for its end, or kill it, then try again"
+            )
+        if found := queue.find(job):
+            return found
+    # It may have ended, and been forgotten.
+    started = [event for run in job.run_dirs for event in run.events("started")]
+    own = [str(event.get("job")) for event in started if event.get("submission") == job.number and event.get("job")]
+    return job.id_of(own[0]) if own else None
+
+
+def unknown(job: Job, title: str) -> Refusal:
+    """The refusal of a search that the scheduler did not answer."""
+    return Refusal(
+        f"{title} does not answer, and may have taken a job for {job.holder} that nobody has noted: try again later"
+    )
+
+
+def submitting(token: str) -> Iterator[int]:
+    """The processes that have the token in their command line: the scheduler's command, and whatever a site has put in
+    its place. They outlive a launcher that was killed, and wait for the scheduler."""
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if token.encode() in entry.read_bytes():
+                yield int(entry.parent.name)
+
+
+def advice(said: str, queue: Queue) -> str:
+    """What to do about a refusal, to append to it; empty if nothing better than the scheduler's own words is known."""
+    return next((f": {what}" for pattern, what in queue.advice if re.search(pattern, said)), "")
+
+
+def _said(answer: object, program: str) -> str:
+    if answer is None:
+        return f"no answer to {program}"
+    text = getattr(answer, "stderr", "").strip() or getattr(answer, "stdout", "").strip()
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("usage:")]
+    best = [line for line in lines if re.match(r"(qsub|flux|\[Errno)", line)] or lines
+    line = best[0] if best else f"exit status {getattr(answer, 'returncode', '')}"
+    return re.sub(r"^(qsub|flux[- ]\w+): (ERROR: )?", "", line)

@@ -1,0 +1,63 @@
+"""The Flux job that this process is part of; for the same of Slurm see `launch.node.slurm_job`.
+
+A batch job is a Flux instance of its own. Its id is that in the instance around it, which ``flux --parent`` asks.
+"""
+
+import json
+import os
+import subprocess
+from typing import Any
+
+from launch.node.resubmit import resubmit
+from launch.record.rundir import RunDir
+
+_AT_WORK = ("RUN", "CLEANUP")
+
+
+def number() -> str | None:
+    """The id of this job as a decimal number; None outside of a job."""
+    if not (id := os.environ.get("FLUX_ENCLOSING_ID")):
+        return None
+    return _decimal(id)
+
+
+def nodes() -> str:
+    """The hosts of this job."""
+    return _run("flux", "hostlist", "local").strip()
+
+
+def is_at_work(job: str | None) -> bool:
+    """Whether another job has processes, if Flux answers."""
+    return job is not None and job != number() and _show(job).get("state") in _AT_WORK
+
+
+def ended_by() -> str | None:
+    """Why Flux is ending this job; None if it is not ending it, or does not answer."""
+    exception = _show(number() or "").get("exception") or {}
+    if not exception.get("occurred"):
+        return None
+    return "time limit" if exception.get("type") == "timeout" else "cancelled"
+
+
+def requeue(run: RunDir, submission: int | None, reason: str | None) -> str:
+    """Have a run started again, which Flux never does itself; return what was done."""
+    return resubmit(run, submission, ["flux", "--parent"], _decimal)
+
+
+def _decimal(id: str) -> str:
+    return _run("flux", "job", "id", "--to=dec", id).strip() or id
+
+
+def _show(job: str) -> dict[str, Any]:
+    try:
+        said = json.loads(_run("flux", "--parent", "jobs", "--json", job))
+        return said if isinstance(said, dict) else {}
+    except ValueError:
+        return {}
+
+
+def _run(*words: str) -> str:
+    try:
+        return subprocess.run(words, capture_output=True, text=True, timeout=20).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""

@@ -1,0 +1,40 @@
+"""The job in which this process runs, whichever scheduler has it: slurm_job.py, pbs_job.py or flux_job.py."""
+
+import importlib
+import os
+from typing import Any
+
+from launch.plan.plan import Plan
+from launch.record.rundir import RunDir
+
+_OTHERS = ("pbs", "flux")
+
+
+def of(plan: Plan) -> Any:
+    """The module that knows the job of a run."""
+    return importlib.import_module(f"launch.node.{plan.backend if plan.backend in _OTHERS else 'slurm'}_job")
+
+
+def noted(plan: Plan) -> dict[str, Any]:
+    """What the beginning of an attempt records of its job; nothing outside of one."""
+    own = of(plan)
+    if (number := own.number()) is None:
+        return {}
+    if plan.backend in _OTHERS:
+        return {"job": number, "nodes": own.nodes()}
+    return {"job": number, "nodes": os.environ.get("SLURM_JOB_NODELIST"), "restarts": str(own.restarts())}
+
+
+def made(run: RunDir, plan: Plan, submission: int | None, least: int = 0) -> int:
+    """How many attempts the job has made: Slurm counts its starts, and a job with spare nodes may make several in one.
+    Other schedulers do not count, and what they were given again counts as the same job."""
+    own = [event for event in run.events("started") if submission is not None and event.get("submission") == submission]
+    if plan.backend in _OTHERS:
+        return len(own)
+    return max(of(plan).restarts() + least, len(own) if plan.spare_nodes else 0)
+
+
+def again(run: RunDir, plan: Plan, submission: int | None, reason: str | None) -> str:
+    """Have the run started again, whose attempt has ended for this reason; return what was done."""
+    own = of(plan)
+    return own.requeue(run, submission, reason) if plan.backend in _OTHERS else own.requeue()

@@ -1,0 +1,64 @@
+"""The PBS job that this process is part of; for the same of Slurm see `launch.node.slurm_job`."""
+
+import datetime
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from launch.node.resubmit import resubmit
+from launch.record.rundir import RunDir
+
+_AT_WORK = ("R", "S", "U", "E", "B")
+_REQUEUED = 60  # substate of a job that is ended to be run again
+
+
+def number() -> str | None:
+    """The id of this job, a task of an array as ``13[2].server``; None outside of a job."""
+    return os.environ.get("PBS_JOBID")
+
+
+def nodes() -> str:
+    """The hosts of this job."""
+    try:
+        return ",".join(dict.fromkeys(Path(os.environ["PBS_NODEFILE"]).read_text().split()))
+    except (KeyError, OSError):
+        return ""
+
+
+def is_at_work(job: str | None) -> bool:
+    """Whether another job has processes, if PBS answers."""
+    return job is not None and job != number() and _show(job).get("job_state") in _AT_WORK
+
+
+def ended_by() -> str | None:
+    """Why PBS is ending this job; None if it does not say so: of a job that is deleted it says nothing."""
+    said = _show(number() or "")
+    if not said:
+        return None
+    if said.get("substate") == _REQUEUED:
+        return "preemption"
+    with_limit = (said.get("Resource_List") or {}).get("walltime")
+    began = said.get("stime")
+    if with_limit and began:
+        hours, minutes, seconds = (int(part) for part in str(with_limit).split(":"))
+        since = datetime.datetime.now() - datetime.datetime.strptime(str(began), "%a %b %d %H:%M:%S %Y")
+        if since.total_seconds() >= 3600 * hours + 60 * minutes + seconds:
+            return "time limit"
+    return None
+
+
+def requeue(run: RunDir, submission: int | None, reason: str | None) -> str:
+    """Have a run started again; return what was done. PBS itself puts back only what it has preempted."""
+    if reason == "preemption":
+        return "PBS puts the job back into the queue"
+    return resubmit(run, submission)
+
+
+def _show(job: str) -> dict[str, Any]:
+    try:
+        answer = subprocess.run(["qstat", "-f", "-F", "json", job], capture_output=True, text=True, timeout=20)
+        return json.loads(answer.stdout, strict=False).get("Jobs", {}).get(job, {})
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return {}
