@@ -14,6 +14,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("--nodes 1,2,4 --sweep lr=0.01,0.1 workloads.mnist", "a study over nodes and one of its options"),
     ),
     "demo": (("demo", "make a scaling study, its table, its prediction and its report"),),
+    "workloads": (("workloads", "what comes along, which data each needs, how long it takes"),),
     "new": (
         ("new my_model.py", "write a workload to start from"),
         ("--nodes 2 my_model.py", "train it on two ranks"),

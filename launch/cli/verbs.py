@@ -16,6 +16,7 @@ VERBS = {
     "du": ("launch.cli.du", "[RUN ...]", "how much room runs take, by part: checkpoints, readings, traces, logs"),
     "rm": ("launch.cli.rm", "RUN ...", "remove finished runs and studies, after a look at what goes"),
     "demo": ("launch.cli.demo", "", "a scaling study of a small program on this machine, in half a minute"),
+    "workloads": ("launch.cli.workloads", "", "the workloads that come with it: what for, which data, how long"),
     "new": ("launch.cli.new", "FILE.py", "write a small workload to start from"),
     "doctor": ("launch.cli.doctor", "", "what this environment has and lacks, and how to fix it"),
     "sites": ("launch.cli.sites", "[SITE|new]", "the machines one can run on; show a site file, or write one"),

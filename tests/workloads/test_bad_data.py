@@ -40,6 +40,11 @@ def maps(folder: Path, count: int = 6) -> list[object]:
     return ["workloads.climate", "--width=8", "--batch=1", f"--data={folder}"]
 
 
+def table(folder: Path, rows: int = 40, value: str = "3") -> list[object]:
+    (folder / "t.csv").write_text("a,b\n" + "1,2\n" * (rows - 1) + f"1,{value}\n")
+    return ["workloads.tabular", f"--data={folder / 't.csv'}"]
+
+
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-300])
 
@@ -115,6 +120,10 @@ CASES: dict[str, tuple[int, Callable[[Path], list[object]], str]] = {
     "climate nan": (2, damaged_map("data", (3, 3, 0), np.nan), "data-2000-01-02-00-0.h5 has nan in channel TMQ at row 3, column 3"),
     "climate empty shard": (1, lambda at: [*maps(at), EIGHT, "--batch=8"], "6 training examples leave some of 8 shards empty"),
     "climate few": (2, lambda at: maps(at, 1), "1 training examples leave some of 2 shards empty: use fewer ranks"),
+    "tabular nan": (2, lambda at: table(at, value="nan"), "line 41, has 'nan', which is not a finite number in column 'b'"),
+    "tabular truncated": (1, lambda at: table(at, value="3\n1"), "line 42, has 1 values, and the header 2"),
+    "tabular few": (1, lambda at: table(at, rows=9), "9 rows are too few for 10 folds"),
+    "tabular column": (1, lambda at: [*table(at), "--target=c"], "has no column 'c'"),
 }  # fmt: skip
 
 

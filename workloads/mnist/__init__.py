@@ -5,6 +5,9 @@
 
 FOLDER has MNIST's four idx files, or those of a set in the same format. A run ends with the accuracy on the test images
 and on the same images moved a little, and with figures/confusion.png and figures/misclassified.png. See docs/mnist.md.
+
+Data: files of MNIST, of sets in its format, or of CIFAR; without --data scikit-learn's digits
+Time: 4 min for the network cnn on MNIST
 """
 
 from __future__ import annotations

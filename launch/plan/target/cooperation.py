@@ -45,6 +45,7 @@ _MEANS = {
     "dolfinx": r"dolfinx\b",
     "firedrake": r"firedrake\b",
     "dask_mpi": r"dask_mpi\b",
+    "xgboost.collective": r"xgboost\.(collective|rabit)\b",
     "torch.distributed": r"torch\.(distributed\.(?!is_available|is_initialized|get_rank|get_world_size)\w"
     r"|nn\.parallel\.(distributed\.)?DistributedDataParallel)",
     "accelerate": r"accelerate\b",
