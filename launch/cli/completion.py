@@ -73,7 +73,7 @@ def fitting(words: Sequence[str]) -> list[str]:
     """The words that may stand in place of the last one, which may be empty or only begun.
 
     >>> fitting(["res"]), fitting(["--backend", ""])
-    (['resume'], ['local', 'slurm'])
+    (['resume'], ['flux', 'local', 'pbs', 'slurm'])
     """
     from launch.cli.verbs import VERBS
 

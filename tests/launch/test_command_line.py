@@ -76,7 +76,7 @@ REFUSED = {
     "no number": (["--nodes", "two", "hello.py"], "'two' is not a whole number"),
     "unknown site": (["--site", "laptpo", "hello.py"], "there is no site 'laptpo': did you mean 'laptop'?"),
     "unknown key": (["--site", "./ours.toml", "hello.py"], "unknown key 'gpu_per_node': did you mean 'gpus_per_node'?"),
-    "unknown backend": (["--backend", "pbs", "hello.py"], "'pbs' is not one of local, slurm"),
+    "unknown backend": (["--backend", "lsf", "hello.py"], "'lsf' is not one of "),
     "nodes of 0": (["--nodes", "0", "hello.py"], "'0' is not a whole number of 1 or more"),
     "ranks of 0": (["--ranks-per-node", "0", "hello.py"], "'0' is not a whole number of 1 or more"),
     "too many": ([*LOCAL, "--nodes", "100000", "hello.py"], "100000 ranks are too many for this machine"),

@@ -103,7 +103,7 @@ def test_fish_completes(folder: Path):
     ("words", "found"),
     [
         (["rep"], ["report"]),
-        (["--backend", ""], ["local", "slurm"]),
+        (["--backend", ""], ["flux", "local", "pbs", "slurm"]),
         (["--site", "=", "lumi"], ["lumi-g"]),
         (["workloads.mnist", "--net"], ["--network"]),
         (["workloads.mnist", "--decay", "c"], ["constant", "cosine"]),

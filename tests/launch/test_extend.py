@@ -115,10 +115,10 @@ def test_axes_in_step_grow_in_step_and_filters_stay(tmp_path: Path):
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"seed": 3}, r"--seed 3 is not as in .* \(0\)"),
-        ({"scaling": "strong", "nodes": (4,)}, "--scaling strong is not as in"),
-        ({"sample_hz": 5.0}, "--sample-hz 5.0 is not as in"),
-        ({"name": "other"}, "--name other is not as in"),
+        ({"seed": 3}, r"--seed 3 .* \(0\)"),
+        ({"scaling": "strong", "nodes": (4,)}, "--scaling strong"),
+        ({"sample_hz": 5.0}, "--sample-hz 5.0"),
+        ({"name": "other"}, "--name other"),
         ({"sweep": ("width=3",)}, "width is not an axis of .*, which has nodes, lr"),
         ({"repeats": 1}, "has 2 of each point already: give more"),
         ({"repeats": 2, "nodes": (1,)}, "has all of that already"),
