@@ -89,9 +89,9 @@ def test_a_study_runs_its_code_whatever_is_edited_meanwhile(tmp_path: Path):
     changed = RunDir(project / "runs/t/n1-wordb-r1").events("started")[0].get("changed")
     assert changed == ["gone.py", "late.py", "lib/early.py", "setting.txt", "train.py", "unseen.py"]
     log = (project / "runs/t/jobs/1/logs/job.log").read_text()
-    assert "gone.py, late.py" in log and f"written: {project}/runs/t/.code/project/beside" in log
+    assert "gone.py, late.py" in log and f"{project}/runs/t/.code/project/beside" in log
 
-    assert f"written: {project}/runs/t/.code/project/beside" in done.stdout
+    assert f"{project}/runs/t/.code/project/beside" in done.stdout
 
     (project / "json.py").unlink()
     again = launched(project, "resume", "runs/t")
