@@ -427,7 +427,7 @@ def test_logs_follow_until_the_run_ends(tmp_path: Path):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["status"], "runs is no folder: give a run, or a folder of runs"),
+        (["status"], "runs is not a folder: give a run, or a folder of runs"),
         (["status", "."], ". has no run in it"),
         (["status", "a", "--jsno"], "unknown option --jsno of status: did you mean '--json'?"),
         (["logs"], "logs needs one run, and 0 are given"),

@@ -168,7 +168,7 @@ def test_what_is_refused_is_refused_in_one_line_with_status_2(capsys, table, wor
 
 def test_help_names_verbs_and_options(capsys):
     assert "  score PREDICTIONS TABLE " in run(capsys, "--help")[1]
-    assert "--confidence FLOAT" in run(capsys, "predict", "--help")[1]
+    assert "--confidence NUMBER" in run(capsys, "predict", "--help")[1]
 
 
 def test_as_a_command_it_neither_imports_a_framework_nor_shows_a_traceback(table):

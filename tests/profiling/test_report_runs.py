@@ -47,7 +47,7 @@ def test_a_run_is_its_timed_steps_over_their_time(study):
         assert run.steps.left_out == {"compiled within": 1, "warm-up (first 10% of a run)": 2}
     said = notes(study)
     assert said[0].startswith("306 steps of 18 runs are timed") and "54 are left out: 18 compiled within" in said[0]
-    assert len(said) == 1
+    assert [line for line in said[1:] if "outnumber" not in line] == []  # as they may on the machine of the tests
 
 
 @settings(max_examples=10, deadline=None)
