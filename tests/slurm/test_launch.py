@@ -330,6 +330,7 @@ def test_the_real_time_limit(clean_slurm: Cluster, tmp_path: Path):
     assert checkpoints.latest(run.checkpoints).step > saved
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_is_put_back_and_goes_on(clean_slurm: Cluster, tmp_path: Path):
     """By Slurm's warning before the limit, and by a preemption; until it is done."""
     run = RunDir(tmp_path / "again")

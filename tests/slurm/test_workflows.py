@@ -122,7 +122,8 @@ def test_nobody_has_to_watch_for_the_rest_to_be_cancelled(clean_slurm: Cluster, 
 
 def test_a_refused_stage_takes_back_those_before_it(clean_slurm: Cluster, workflow: Path):
     workflow.write_text(workflow.read_text().replace("job.nodes = [1, 2]", 'job.constraint = "nope"'))
-    refused = launch("--runs", workflow.parent, "--name=c", workflow)
+    # Held, as the folder of a stage that has begun is kept.
+    refused = launch("--runs", workflow.parent, "--name=c", "--sbatch-arg=--hold", workflow)
     assert refused.returncode == 3 and "Invalid feature specification" in refused.stderr
     assert queue() == [] and not (workflow.parent / "c").exists()
 
