@@ -5,11 +5,10 @@ from collections.abc import Sequence
 
 from launch.backends import flux_queue, flux_script, followed, rank_command, submission
 from launch.backends.scheduler import Answer, Limits, Part
-from launch.backends.slurm import allocated
+from launch.backends.script import allocated, write
 from launch.plan.plan import Plan
 from launch.record import again
 from launch.record.job import Job
-from launch.record.writing import publish
 
 _ADVICE = (
     (r"Invalid queue", "name another with -p: flux queue list shows them"),
@@ -40,9 +39,7 @@ class Flux:
     def submit(self, job: Job) -> str:
         """Give Flux the script of a job, with patience while it is silent; return the job's id as a number."""
         job = allocated(job)
-        if job.shape == "array":
-            publish(job.folder / "runs.txt", "".join(f"../../{run}\n" for run in job.runs))
-        publish(job.script, flux_script.script(job), mode=0o600)
+        write(job, flux_script.script(job))
         if job.plans[0].max_attempts > 1:
             again.allow(job, flux_script.batch(job, again=True))
         return flux_queue.decimal(submission.submit(job, _QUEUE))

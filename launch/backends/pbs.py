@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from launch.backends import followed, pbs_queue, pbs_script, rank_command, submission
 from launch.backends.commands import command
 from launch.backends.scheduler import QUEUED, Answer, Limits, Part
-from launch.backends.slurm import allocated
+from launch.backends.script import allocated, write
 from launch.errors import SubmissionRefused
 from launch.plan.plan import Plan
 from launch.record import again
 from launch.record.job import Job
-from launch.record.writing import publish
 
 _FIRST_S = 2.0  # in which PBS says why a job waits
 _ADVICE = (
@@ -54,9 +53,7 @@ class Pbs:
     def submit(self, job: Job) -> str:
         """Give PBS the script of a job, with patience while it is silent; return the job's id."""
         job = allocated(job)
-        if job.shape == "array":
-            publish(job.folder / "runs.txt", "".join(f"../../{run}\n" for run in job.runs))
-        publish(job.script, pbs_script.script(job), mode=0o600)
+        write(job, pbs_script.script(job))
         if job.plans[0].max_attempts > 1:
             again.allow(job, pbs_script.qsub(job, again=True))
         id = submission.submit(job, _QUEUE)

@@ -1,6 +1,7 @@
 """What the job scripts of all schedulers have in common, from a plan and a template in jobs/. Whatever a user wrote is
 quoted in them."""
 
+import dataclasses
 import os
 import shlex
 import string
@@ -10,8 +11,10 @@ from pathlib import Path
 from launch import HOME, START, own_command
 from launch.backends import rank_command
 from launch.plan.names import refuse_path
+from launch.plan.packing import allocation
 from launch.plan.plan import Plan, Staged
 from launch.record.job import Job
+from launch.record.writing import publish
 
 TEMPLATES = Path(HOME, "jobs")
 
@@ -111,6 +114,19 @@ def of_pack(
         ),
         **places,
     )
+
+
+def allocated(job: Job) -> Job:
+    """The job, with the plan of its allocation first, under the name of the whole job."""
+    plan = allocation(job.name, job.plans) if job.shape == "pack" else job.plans[0]
+    return dataclasses.replace(job, plans=[dataclasses.replace(plan, job_name=job.name), *job.plans])
+
+
+def write(job: Job, text: str) -> None:
+    """Write the script of a job into its folder, and of an array the runs of its tasks, one in a line."""
+    if job.shape == "array":
+        publish(job.folder / "runs.txt", "".join(f"../../{run}\n" for run in job.runs))
+    publish(job.script, text, mode=0o600)
 
 
 def _attempt(plan: Plan) -> str:

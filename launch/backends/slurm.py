@@ -1,7 +1,6 @@
 """Slurm: jobs by sbatch through submitit, their states by squeue, their end by scancel."""
 
 import contextlib
-import dataclasses
 import shlex
 import shutil
 import signal
@@ -11,11 +10,10 @@ from collections.abc import Sequence
 
 from launch.backends import rank_command, slurm_queue, slurm_script
 from launch.backends.scheduler import ENDED, Answer, Limits, Part
+from launch.backends.script import allocated, write
 from launch.errors import Refusal
-from launch.plan.packing import allocation
 from launch.plan.plan import Plan
 from launch.record.job import Job
-from launch.record.writing import publish
 
 _GRACE_S = 30.0  # for ranks that were asked to save and leave
 _LEAVING_S = 60.0  # for ended jobs to leave the queue
@@ -45,9 +43,7 @@ class Slurm:
         from launch.backends import slurm_submission  # imported late: a dry run does not need it
 
         job = allocated(job)
-        if job.shape == "array":
-            publish(job.folder / "runs.txt", "".join(f"../../{run}\n" for run in job.runs))
-        publish(job.script, slurm_script.script(job), mode=0o600)
+        write(job, slurm_script.script(job))
         return slurm_submission.submit(job)
 
     def attach(self, job: Job) -> str | None:
@@ -91,12 +87,6 @@ class Slurm:
 
 
 SCHEDULER = Slurm()
-
-
-def allocated(job: Job) -> Job:
-    """The job, with the plan of its allocation first, under the name of the whole job."""
-    plan = allocation(job.name, job.plans) if job.shape == "pack" else job.plans[0]
-    return dataclasses.replace(job, plans=[dataclasses.replace(plan, job_name=job.name), *job.plans])
 
 
 def _wait_until_gone(handles: Sequence[str], seconds: float) -> dict[str, str]:

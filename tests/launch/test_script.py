@@ -16,6 +16,7 @@ from plans import SCRIPT, plan, run_of
 
 from launch import HOME
 from launch.backends import flux_script, pbs_script, slurm
+from launch.backends.script import allocated
 from launch.backends.slurm_script import directives, sbatch, script, tasks
 from launch.backends.slurm_submission import advice
 from launch.errors import Refusal
@@ -165,7 +166,7 @@ def srun(planned: Plan) -> list[str]:
 def the_job(holder: Path, runs: list[tuple[RunDir, Plan]]) -> Job:
     """The one job of some runs, as its scheduler is given it."""
     (job,) = jobs.make(holder, runs, runs[0][1].backend == "pbs" and 2 or None)
-    return slurm.allocated(job)
+    return allocated(job)
 
 
 @pytest.mark.parametrize("name", [*PLANS, *PACKS, *ARRAYS])
