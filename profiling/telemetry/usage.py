@@ -1,5 +1,6 @@
 """A summary of the readings of each GPU, rank and node of a run over a span of time."""
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -95,7 +96,8 @@ _OUTER = {
     "time": "sum({0})",
 }
 
-_TOGETHER = 25  # runs per query
+_GROUPED = frozenset({"time_ms", "node", "attempt", "rank", "device"})
+_TOGETHER = 100  # runs per query
 
 
 class Usage(NamedTuple):
@@ -179,7 +181,8 @@ def usages(spans: Sequence[Span], names: Collection[str] | None = None) -> list[
     wanted = [metric for metric in METRICS if names is None or metric.name in names]
     wanted += _OF_POWER if names is None or POWER in names else ()
     found: list[list[Usage]] = [[] for _ in spans]
-    sources = [(index, span, rows) for index, span in enumerate(spans) if (rows := readings.rows(span.folder))]
+    columns = _GROUPED.union(*(re.findall(r"\w+", metric.expression) for metric in wanted))
+    sources = [(index, span, rows) for index, span in enumerate(spans) if (rows := readings.rows(span.folder, columns))]
     if not sources:
         return found
     with readings.unharmed(span.folder for span in spans), readings.cursor() as database:

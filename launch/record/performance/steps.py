@@ -23,11 +23,16 @@ from launch.record.rundir import RunDir
 WARM_UP = 0.1
 """The fraction of a run's steps, from the first one, that is not timed: caches fill, clocks rise, allocators grow."""
 
-_NEEDED = ("step", "start", "seconds")
+_NEEDED = {"step", "start", "seconds"}
 _COUNTED = ("rank", "attempt", "examples")  # may be left out, but must be numbers if present
-_OPTIONAL = ("input_seconds", "own_seconds", "examples", "loss", "epoch", "compiled", "traced")
+_NUMBER = (int, float)
 _CLOCK_S = 1.0  # tolerance for coarse or late clocks; attempts are farther apart
 _MOST = 2.0**53  # largest number that a float holds exactly
+# What a number may be at the least. A duration may be impossible; it is then not timed.
+_LEAST = {
+    key: 0.0 for key in (*_COUNTED, "step", "start", "input_seconds", "own_seconds", "epoch", "compiled", "traced")
+}
+_LEAST |= {"loss": -_MOST}
 _TAIL = 65536  # bytes that are read of the files of ranks other than the lowest
 _FILE = re.compile(r"(node|rank)([0-9]{1,9})")
 
@@ -95,19 +100,20 @@ class StepReader:
                 continue
             try:
                 record: Any = decode(line.decode(errors="replace"))
-                step = isinstance(record, dict) and "metrics" not in record
-                if not isinstance(record, dict) or step and not all(_usable(record[key], key) for key in _NEEDED):
+                if not isinstance(record, dict):
                     raise ValueError
-                if not all(_usable(record[key], key) for key in _COUNTED if record.get(key) is not None):
+                step = "metrics" not in record
+                for key in [key for key, value in record.items() if key in _LEAST and not _usable(value, _LEAST[key])]:
+                    if key in _COUNTED and record[key] is not None:
+                        raise ValueError
+                    del record[key]
+                if step and not (record.keys() >= _NEEDED and isinstance(record["seconds"], _NUMBER)):
                     raise ValueError
-            except (ValueError, KeyError, RecursionError):  # a write cut short by a kill, a full disk, another program
+            except (ValueError, RecursionError):  # a write cut short by a kill, a full disk, another program
                 self.damaged += 1
                 if line.rstrip().endswith(b"}"):
                     self.strange.append(line.strip()[:200])
                 continue
-            for key in _OPTIONAL:
-                if key in record and not _usable(record[key], key):
-                    del record[key]
             if record.get("attempt") is None:
                 record["attempt"] = max(1, bisect.bisect_right(self._starts, record.get("start", math.inf) + _CLOCK_S))
             if record.get("rank") is None:
@@ -121,16 +127,14 @@ class StepReader:
             if step:
                 yield cast(StepRecord, record)
             elif isinstance(record["metrics"], dict):
-                figures = {name: value for name, value in record["metrics"].items() if _usable(value, "loss")}
+                figures = {name: value for name, value in record["metrics"].items() if _usable(value, -_MOST)}
                 self.metrics.setdefault(int(record["rank"]), {}).update(figures)
                 self.no_figures |= {name: value for name, value in record["metrics"].items() if name not in figures}
 
 
-def _usable(value: Any, key: str) -> bool:
-    """Whether a value is a number that a record can hold. A duration may be impossible; it is then not timed."""
-    if key == "seconds":
-        return isinstance(value, int | float)
-    return isinstance(value, int | float) and (-_MOST if key == "loss" else 0) <= value < _MOST
+def _usable(value: Any, least: float) -> bool:
+    """Whether a value is a number that a record can hold."""
+    return isinstance(value, _NUMBER) and least <= value < _MOST
 
 
 def of_rank0(run: RunDir) -> tuple[Path, Path]:
