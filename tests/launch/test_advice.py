@@ -104,6 +104,13 @@ def test_memory(one: Use, expected: tuple[str, ...] | None):
     assert advised(one).get("memory per node") == expected
 
 
+@pytest.mark.parametrize(("backend", "words"), [("pbs", 'chunk = { mem = "96gb" }'), ("flux", "more nodes")])
+def test_where_no_option_asks_for_memory_it_is_said(backend: str, words: str):
+    short = use(MEM | {"backend": backend}, None, done=False, out_of_memory=True)
+    (memory,) = (finding for finding in findings.of([short]) if finding.what.startswith("memory"))
+    assert not memory.options and words in memory.note
+
+
 FOUR = {"gpus_per_node": 4, "ranks_per_node": 2}
 
 

@@ -123,8 +123,9 @@ def _memory(uses: Sequence[Use]) -> Finding | None:
     lacking = [use for use in uses if use.out_of_memory]
     if lacking:
         had = max((use.asked_memory or 0 for use in lacking), default=0)
-        options = (_memory_option(MARGIN * had),) if had else ()
-        note = "" if had else "how much it had is not known: ask for more with --sbatch-arg=--mem=...G"
+        options, note = _ask_for_memory(lacking[0], f"{_gibibytes(MARGIN * had)}" if had else "...")
+        if not had:
+            options, note = (), f"how much it had is not known: {note or f'ask for more with {options[0]}'}"
         return Finding("memory per node", asked, f"all: {_runs(len(lacking))} ran out of it", options, note)
     known = [most for use in uses if use.readings and (most := use.readings["node_memory_bytes"])]
     if not known:
@@ -134,11 +135,16 @@ def _memory(uses: Sequence[Use]) -> Finding | None:
         return Finding("memory per node", asked, said)
     if _gibibytes(MARGIN * most) * 2**30 > _WORTH * max(amounts):
         return Finding("memory per node", asked, said)
-    return Finding("memory per node", asked, said, (_memory_option(MARGIN * most),))
+    return Finding("memory per node", asked, said, *_ask_for_memory(uses[0], f"{_gibibytes(MARGIN * most)}"))
 
 
-def _memory_option(needed: float) -> str:
-    return f"--sbatch-arg=--mem={_gibibytes(needed)}G"
+def _ask_for_memory(use: Use, gibibytes: str) -> tuple[tuple[str, ...], str]:
+    """Options that ask for memory, or words where the scheduler has no option for it."""
+    if use.plan["backend"] == "pbs":
+        return (), f'ask for it with chunk = {{ mem = "{gibibytes}gb" }} in the site file'
+    if use.plan["backend"] == "flux":
+        return (), "use more nodes, as Flux allots no memory"
+    return (f"--sbatch-arg=--mem={gibibytes}G",), ""
 
 
 def _gibibytes(needed: float) -> int:
