@@ -59,13 +59,13 @@ def test_kill_9_of_any_rank_at_any_time_leaves_no_trace_in_the_weights(whole: Ru
     words = ["--nodes", 2, "--runs", tmp_path, "--name", "killed", *OPTIONS, "--pause=0.03", "--checkpoint-every=0.3"]
     total = read_json(whole.result_json)["steps"]
     moments = []
-    for kill in range(3):
+    for kill in range(2):
         launched = Launched(*words) if kill == 0 else Launched("resume", run.path)
         if kill == 1:  # before the first step, wherever that is
             until(lambda launched=launched: len(launched.ranks()) == 2)
             time.sleep(dice.uniform(0, 4))
         else:
-            goal = dice.randrange(kill * total // 3, kill * total // 3 + total // 6) + 1  # well before its end
+            goal = dice.randrange(total // 2) + 1  # well before its end
             until(lambda goal=goal, launched=launched: steps(run) >= goal or launched.process.poll() is not None)
         rank, killed = dice.choice(sorted(launched.ranks().items()))
         others = list(launched.ranks().values())

@@ -189,6 +189,7 @@ def test_ranks_meet_over_mpi(clean_slurm: Cluster, tmp_path: Path):
     assert said(RunDir(tmp_path / "mpi")) == {rank: [str(rank), "3", "3"] for rank in range(3)}
 
 
+@pytest.mark.slow  # ranks meet over MPI above, and train over it without Slurm in tests/launch/test_training.py
 def test_horovod_trains_over_mpi(clean_slurm: Cluster, tmp_path: Path):
     done = launch(
         "-N", 2, "--rendezvous", "mpi", "--runs", tmp_path, "--name", "mpi", "tiny", "--epochs=1", "--threads=1"
