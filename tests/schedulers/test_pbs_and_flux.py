@@ -8,8 +8,8 @@ from launched import Launched, launch, until
 from schedulers.fixtures import StandIn
 from schedulers.test_schedulers import LEAVES, SAY, printed, said, script
 
-from launch.backends.flux_queue import status as of_flux
-from launch.backends.pbs_queue import status as of_pbs
+from launch.backends.flux.queue import status as of_flux
+from launch.backends.pbs.queue import status as of_pbs
 from launch.backends.scheduler import ENDED, QUEUED, RUNNING, Status
 from launch.record.rundir import RunDir
 
