@@ -39,7 +39,7 @@ from launch.plan.slurm import allocation
 from launch.plan.sweep import from_words as axes_of_words
 from launch.plan.target import workload
 from launch.record.redact import without_secrets
-from launch.submit import order, start
+from launch.submit import order
 from launch.submit.create import Taken
 from launch.submit.order import Order
 from launch.submit.study import planning
@@ -142,6 +142,8 @@ def _launch(given: dict[str, Any], rest: list[str], now: datetime.datetime) -> i
             "keeps it; put it into the environment instead, which the ranks inherit and no file of the run keeps",
             file=sys.stderr,
         )
+    from launch.submit import start  # imported late: a dry run does not need it
+
     return start.start(planned, how)
 
 

@@ -85,8 +85,9 @@ def submit(job: Job, queue: Queue) -> str:
             return found
 
 
-def by_command(words: Callable[[Job], Sequence[str]], silent: re.Pattern[str]) -> Callable[[Job], str]:
-    """The `Queue.ask` of a scheduler whose command prints the id; it is silent if the command says so, or nothing."""
+def by_command(words: Callable[[Job], Sequence[str]], silent: str) -> Callable[[Job], str]:
+    """The `Queue.ask` of a scheduler whose command prints the id; it is silent if the command prints something like
+    the regular expression ``silent``, or nothing."""
 
     def ask(job: Job) -> str:
         asking = words(job)
@@ -94,7 +95,7 @@ def by_command(words: Callable[[Job], Sequence[str]], silent: re.Pattern[str]) -
         if answer is not None and answer.returncode == 0 and (printed := answer.stdout.split()):
             return printed[-1]
         said = _said(answer, asking[0])
-        raise NotSubmitted(said, answer is None or bool(silent.search(said)))
+        raise NotSubmitted(said, answer is None or bool(re.search(silent, said)))
 
     return ask
 

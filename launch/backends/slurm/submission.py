@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -88,7 +89,7 @@ def _sbatch(job: Job) -> str:
             raise
     lines = [line.split("error: ", 1)[1].strip() for line in text.splitlines() if "error: " in line]
     said = "; ".join(dict.fromkeys(lines)) or " ".join(text.split())
-    raise NotSubmitted(said, bool(queue.SILENT.search(said)))
+    raise NotSubmitted(said, bool(re.search(queue.SILENT, said)))
 
 
 def _by_token(job: Job) -> str | None:
