@@ -48,8 +48,8 @@ def save_time() -> None:
     library modules that many others import but few commands use."""
     gc.set_threshold(100_000)
     for name in {
-        "bz2", "hashlib", "inspect", "ipaddress", "json", "locale", "lzma", "platform", "random", "signal",
-        "socket", "tempfile",
+        "bz2", "ctypes", "hashlib", "inspect", "ipaddress", "json", "locale", "lzma", "platform", "random", "signal",
+        "socket", "subprocess", "tempfile",
     } - sys.modules.keys():  # fmt: skip
         if (spec := importlib.util.find_spec(name)) is not None:
             sys.modules[name] = module = importlib.util.module_from_spec(spec)

@@ -39,7 +39,7 @@ from launch.plan.slurm import allocation
 from launch.plan.sweep import from_words as axes_of_words
 from launch.plan.target import workload
 from launch.record.redact import without_secrets
-from launch.submit import order, start
+from launch.submit import order
 from launch.submit.create import Taken
 from launch.submit.order import Order
 from launch.submit.study import planning
@@ -80,7 +80,7 @@ def main(argv: list[str]) -> int:
 
 def misplaced() -> ModuleType:
     """What says where an option belongs, imported when it is needed."""
-    from launch.cli import misplaced
+    from launch.cli.help import misplaced
 
     return misplaced
 
@@ -142,12 +142,14 @@ def _launch(given: dict[str, Any], rest: list[str], now: datetime.datetime) -> i
             "keeps it; put it into the environment instead, which the ranks inherit and no file of the run keeps",
             file=sys.stderr,
         )
+    from launch.submit import start  # imported late: a dry run does not need it
+
     return start.start(planned, how)
 
 
 def usage(rest: list[str]) -> str:
     """The help text. With a workload, its options come first, as they are what was asked for."""
-    from launch.cli import examples
+    from launch.cli.help import examples
     from launch.plan import option_help
 
     text = [str(__doc__).strip().replace("python -m launch", program())]
@@ -190,7 +192,7 @@ def _ordered(
 ) -> tuple[Request, list[Order]]:
     """What is asked for: by the file of a definition, or by the words alone; and by the user's own defaults."""
     if rest[0].endswith(DEFINITION):
-        from launch.cli import definition
+        from launch.cli.definition import definition
 
         return definition.read(rest[0], given, rest[1:], now, own)
     asked = options.build(Request, {**(own or {}), **given})

@@ -16,6 +16,11 @@ settings.load_profile("ci")  # the same examples each time; pytest --hypothesis-
 
 os.environ["RANKLOOP_DEFAULTS"] = ""  # the defaults of who runs the tests change none of them
 
+# Tests start hundreds of processes, which would otherwise compile the toolkit each time where Python is told to keep
+# nothing. What is compiled lies in the checkout, but beside no source: folders of code stay as they are.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+os.environ["PYTHONPYCACHEPREFIX"] = str(Path(__file__).resolve().parents[1] / ".cache" / "bytecode")
+
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

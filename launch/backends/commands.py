@@ -1,5 +1,7 @@
 """Runs the commands of schedulers."""
 
+from __future__ import annotations
+
 import subprocess
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The protocol of schedulers, and the form of their answers. Each scheduler is one file of this package."""
+"""The protocol of schedulers, and the form of their answers. Each scheduler is a package in this one."""
 
 import importlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -99,8 +99,8 @@ class Scheduler(Protocol):
 
 
 def scheduler(name: str) -> Scheduler:
-    """The scheduler of a plan's ``backend``. Each is a module of this package with the value ``SCHEDULER``."""
-    return importlib.import_module(f"launch.backends.{name}").SCHEDULER
+    """The scheduler of a plan's ``backend``: the value ``SCHEDULER`` of the module ``scheduler`` in its package."""
+    return importlib.import_module(f"launch.backends.{name}.scheduler").SCHEDULER
 
 
 def poll_all(jobs: Iterable[Job], shared: bool = False) -> Answer:

@@ -1,5 +1,4 @@
-"""Submits jobs by a command that prints their ids, with patience while the scheduler is silent, and finds jobs whose
-answer was lost. For Slurm see `launch.backends.slurm_submission`."""
+"""Submits jobs, with patience while the scheduler is silent, and finds jobs whose answer was lost."""
 
 import contextlib
 import re
@@ -19,14 +18,28 @@ _SETTLING_S = 2.0  # in which a scheduler that answers again handles the request
 _ANSWER_S = 60.0
 
 
+class NotSubmitted(Exception):
+    """What the scheduler said in place of an id, in one line.
+
+    Attributes
+    ----------
+    silent : bool
+        Whether that means that it does not answer. It may have taken the job all the same.
+    """
+
+    def __init__(self, said: str, silent: bool) -> None:
+        super().__init__(said)
+        self.silent = silent
+
+
 class Queue(NamedTuple):
     """A scheduler, as far as a submission needs to know it."""
 
     title: str
-    words: Callable[[Job], Sequence[str]]  # the command that submits a job
+    program: str  # which submits
+    ask: Callable[[Job], str]  # has it take a job once, and returns the id; raises NotSubmitted
     find: Callable[[Job], str | None]  # the id of a job by its token; Refusal if the scheduler does not answer
     answers: Callable[[], bool]
-    silent: re.Pattern[str]  # what it says, or what its commands say, when it does not answer
     advice: Sequence[tuple[str, str]]  # what to do about what it says, the first match counts
 
 
@@ -38,21 +51,20 @@ def submit(job: Job, queue: Queue) -> str:
     SubmissionRefused
         If the scheduler refuses the job, or stays silent for longer than the site's patience.
     """
-    words = queue.words(job)
-    if not shutil.which(words[0]):
+    if not shutil.which(queue.program):
         raise SubmissionRefused(
-            f"there is no {queue.title} here (no {words[0]}): load its module, or use --backend local"
+            f"there is no {queue.title} here (no {queue.program}): load its module, or use --backend local"
         )
     patience_s = job.plans[0].patience_s
     deadline, pause = time.monotonic() + patience_s, 1.0
     while True:
-        answer = command(words, min(_ANSWER_S, patience_s))
-        if answer is not None and answer.returncode == 0 and (said := answer.stdout.split()):
-            return said[-1]
-        said = _said(answer, words[0])
-        if answer is not None and not queue.silent.search(said):
+        try:
+            return queue.ask(job)
+        except NotSubmitted as error:
+            said, silent = str(error), error.silent
+        if not silent:
             raise SubmissionRefused(f"{queue.title} refused the job: {said}{advice(said, queue)}")
-        # A silent server may have accepted the job all the same; it then shows the job once it answers again.
+        # A silent scheduler may have accepted the job all the same; it then shows the job once it answers again.
         while True:
             left = deadline - time.monotonic()
             if left <= 0:
@@ -61,7 +73,9 @@ def submit(job: Job, queue: Queue) -> str:
                     "and cancel find it",
                     may_be_queued=True,
                 )
-            print(f"{queue.title} does not answer ({said}); asking again for {left:.0f} s", file=sys.stderr, flush=True)
+            print(
+                f"{queue.title} does not answer ({said}); trying for another {left:.0f} s", file=sys.stderr, flush=True
+            )
             time.sleep(min(pause, left))
             pause = min(2 * pause, 30.0)
             if queue.answers():
@@ -69,6 +83,21 @@ def submit(job: Job, queue: Queue) -> str:
         time.sleep(_SETTLING_S)
         if found := queue.find(job):
             return found
+
+
+def by_command(words: Callable[[Job], Sequence[str]], silent: str) -> Callable[[Job], str]:
+    """The `Queue.ask` of a scheduler whose command prints the id; it is silent if the command prints something like
+    the regular expression ``silent``, or nothing."""
+
+    def ask(job: Job) -> str:
+        asking = words(job)
+        answer = command(asking, min(_ANSWER_S, job.plans[0].patience_s))
+        if answer is not None and answer.returncode == 0 and (printed := answer.stdout.split()):
+            return printed[-1]
+        said = _said(answer, asking[0])
+        raise NotSubmitted(said, answer is None or bool(re.search(silent, said)))
+
+    return ask
 
 
 def attach(job: Job, queue: Queue) -> str | None:

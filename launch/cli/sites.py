@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from launch.backends import site_from_slurm
+from launch.backends.slurm import site_file
 from launch.errors import Refusal
 from launch.plan import options, site
 from launch.plan.site import Site
@@ -46,7 +46,7 @@ def main(argv: list[str]) -> int:
             asked = site.load(word)
             print(json.dumps(dataclasses.asdict(asked) | {"not_known": site.unknown(asked)}, indent=1))
         case ["new"]:
-            asked = site_from_slurm.ask()
+            asked = site_file.ask()
             print((dataclasses.replace(asked, name=chosen.name) if chosen.name else asked).text(), end="")
         case [name]:
             print(content(site.load(name)))

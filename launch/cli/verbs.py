@@ -18,9 +18,9 @@ VERBS = {
     "demo": ("launch.cli.demo", "", "a scaling study of a small program on this machine, in half a minute"),
     "workloads": ("launch.cli.workloads", "", "the workloads that come with it: what for, which data, how long"),
     "new": ("launch.cli.new", "FILE.py", "write a small workload to start from"),
-    "doctor": ("launch.cli.doctor", "", "what this environment has and lacks, and how to fix it"),
+    "doctor": ("launch.cli.doctor.doctor", "", "what this environment has and lacks, and how to fix it"),
     "sites": ("launch.cli.sites", "[SITE|new]", "the machines one can run on; show a site file, or write one"),
-    "completion": ("launch.cli.completion", "bash|zsh|fish", "a script that completes commands in your shell"),
+    "completion": ("launch.cli.help.completion", "bash|zsh|fish", "a script that completes commands in your shell"),
     "summary": ("profiling.cli.summary", "RUN", "steps, throughput and GPUs of a run, and which ranks are slow"),
     "watch": ("profiling.cli.watch", "[RUN ...]", "a running run, or all in the folder runs, live"),
     "trace": ("profiling.cli.trace", "RUN|TRACE", "where the time of the traced steps went, by rank"),
@@ -59,7 +59,7 @@ def help_of(verb: str) -> str:
     """What ``--help`` after a verb prints."""
     import re
 
-    from launch.cli import examples
+    from launch.cli.help import examples
     from launch.plan import option_help
 
     module = importlib.import_module(VERBS[verb][0])

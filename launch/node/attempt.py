@@ -11,9 +11,10 @@ import sys
 from pathlib import Path
 
 from launch.errors import Refusal
-from launch.node import own_job, stop
+from launch.node import stop
 from launch.node.beginning import MayNotBegin, alone, begin
 from launch.node.ending import end, may_start_again, why_ended
+from launch.node.job import own_job
 from launch.plan.plan import Plan
 from launch.record.rundir import RunDir
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from launch.node import own_job
+from launch.node.job import own_job
 from launch.record import job
 from launch.record.code import compare, snapshot
 from launch.record.files import size_of

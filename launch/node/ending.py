@@ -5,7 +5,8 @@ import re
 from typing import Any
 
 from launch.errors import Refusal
-from launch.node import own_job, stop
+from launch.node import stop
+from launch.node.job import own_job
 from launch.plan.plan import Plan
 from launch.record.code import compare, snapshot
 from launch.record.rundir import RunDir

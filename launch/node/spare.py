@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from launch.node import slurm_job
+from launch.node.job import slurm
 from launch.plan.plan import Plan
 from launch.plan.slurm import hostlist
 from launch.record.failures import bad_nodes, causes, hang
@@ -32,8 +32,8 @@ def after(run: RunDir, plan: Plan) -> str:
 
 def _nodes(run: RunDir) -> tuple[list[str], list[str]]:
     """The good nodes of this job, and those that have ended an attempt; both without those that Slurm has lost."""
-    every = hostlist.expand(slurm_job.nodes())
-    lost = slurm_job.lost(every)
+    every = hostlist.expand(slurm.nodes())
+    lost = slurm.lost(every)
     blamed = _blamed(run) | {node.host for node in bad_nodes.among([run])}
     there = [host for host in every if host not in lost]
     return [host for host in there if host not in blamed], [host for host in there if host in blamed]

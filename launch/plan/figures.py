@@ -33,8 +33,8 @@ OF_THE_RUN: tuple[Kind, ...] = ("rate", "speed", "time")
 
 _BY_NAME: dict[str, Kind] = {"throughput": "rate", "rate": "rate", "speed": "speed", "time": "time", "work": "work"}
 _OVER_RANKS: dict[Kind, Take] = {"rate": "sum", "work": "sum", "time": "max", "speed": "mean", "value": "mean"}
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
-_UNIT = re.compile(r"\S(?:.{0,38}\S)?")
+_NAME = r"[A-Za-z][A-Za-z0-9_.-]{0,63}"
+_UNIT = r"\S(?:.{0,38}\S)?"
 
 
 class Figure(TypedDict, total=False):
@@ -68,7 +68,7 @@ def from_words(figures: tuple[str, ...], units: tuple[str, ...], how: tuple[str,
     found: dict[str, dict[str, Any]] = {}
     for text in figures:
         name, equals, pattern = text.partition("=")
-        more = {name: {"pattern": pattern}} if equals and _NAME.fullmatch(name) else of_code(text)
+        more = {name: {"pattern": pattern}} if equals and re.fullmatch(_NAME, name) else of_code(text)
         if double := found.keys() & more.keys():
             advice = "give each its own name" if equals else "take one code, and NAME=REGEX for further figures"
             raise Refusal(f"--fom {typed.shown(text)}: the figure {double.pop()} is given twice: {advice}")
@@ -182,7 +182,7 @@ def checked(name: str, table: Mapping[str, Any]) -> Figure:
     Refusal
         If its name, or something in it, is not allowed.
     """
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(_NAME, name):
         raise Refusal(
             f"--fom {typed.shown(name)}=...: the name of a figure has letters, digits, '_', '.' and '-', and begins "
             "with a letter"
@@ -194,7 +194,7 @@ def checked(name: str, table: Mapping[str, Any]) -> Figure:
         raise Refusal(wrong)
     if not re.fullmatch(r"all|[0-9]{1,9}", ranks := figure.get("ranks", "all")):
         raise Refusal(f"fom.{name}: ranks = {typed.shown(ranks)}: give 'all', or the number of a rank")
-    if not _UNIT.fullmatch(unit := figure.get("unit", "1")) or not unit.isprintable():
+    if not re.fullmatch(_UNIT, unit := figure.get("unit", "1")) or not unit.isprintable():
         raise Refusal(f"fom.{name}: unit = {typed.shown(unit)}: give a short word, as in ns/day")
     patterns.refuse_endless(name, patterns.compiled(name, figure["pattern"]))
     return Figure(**figure)

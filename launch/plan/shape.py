@@ -8,10 +8,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from launch import gpus
 from launch.errors import Refusal
 from launch.plan.request import Request
 from launch.plan.site import Site, count_of_gpus
@@ -21,8 +19,7 @@ if TYPE_CHECKING:
     from launch.plan.plan import Plan
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
+class Machine(NamedTuple):
     """What the local backend needs to know about this machine."""
 
     cores: int
@@ -32,8 +29,11 @@ class Machine:
 def this_machine() -> Machine:
     """Cores that this process may use, and NVIDIA GPUs that it may see."""
     present = [name for name in os.listdir("/dev") if re.fullmatch(r"nvidia\d+", name)]
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
-    visible = len(present) if hidden is None else min(len(present), len(gpus.listed(hidden)))
+    visible = len(present)
+    if visible and (hidden := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        from launch import gpus
+
+        visible = min(visible, len(gpus.listed(hidden)))
     return Machine(len(os.sched_getaffinity(0)), visible)
 
 

@@ -8,15 +8,14 @@ import sys
 import types
 import typing
 from collections.abc import Iterable
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, Required
+from typing import Annotated, Any, Literal, NamedTuple, Required
 
 from launch.errors import Refusal, nearest
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(NamedTuple):
     """Which numbers are allowed, as in ``Annotated[int, Bounds(1)]``. Without bounds, integers of 64 bits and finite
     floats are allowed."""
 

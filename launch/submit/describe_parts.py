@@ -8,8 +8,6 @@ from launch.plan.plan import Plan
 from launch.plan.request import Request
 from launch.plan.site import Site
 from launch.plan.slurm.walltime import UNLIMITED, clock, in_words
-from launch.plan.target import executable
-from launch.record import cooperation
 from launch.record.code.sources import Sources
 from launch.submit.study import planning
 
@@ -19,6 +17,9 @@ def program(planned: Plan) -> dict[str, str]:
     cooperate."""
     if planned.kind == "workload":
         return {}
+    from launch.plan.target import executable  # imported late, as a workload needs neither
+    from launch.record import cooperation
+
     rows = {}
     if planned.kind == "program":
         rows["program"] = planned.workload

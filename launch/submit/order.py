@@ -25,9 +25,8 @@ from launch.record.code.tree import refuse_too_large
 from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
 from launch.record.writing import as_text, publish
-from launch.submit import describe, jobs, running
-from launch.submit.create import whole
-from launch.submit.study import folders, planning
+from launch.submit import describe, jobs
+from launch.submit.study import planning
 
 if TYPE_CHECKING:
     from launch.submit.lock import Hold
@@ -161,12 +160,13 @@ class Planned:
 
             packed.pack(staged)
         if self.points:
+            from launch.submit.study import folders  # imported late, here and below: a dry run does not need it
             from launch.submit.study.asked import record
 
             request = record(self.order.asked, self.order.target, self.order.axes, self.plans[0])
             folders.write(folder, self.order.asked, self.points, self.plans, self.sources, request)
         else:
-            from launch.record.code import snapshot  # imported late, here and below: a dry run does not need it
+            from launch.record.code import snapshot
 
             asked = self.order.asked
             kept = snapshot.write(folder, snapshot.FIRST, self.sources, asked.snapshot, asked.snapshot_limit)
@@ -175,11 +175,15 @@ class Planned:
 
     def create(self) -> None:
         """Make the folder, completely or not at all."""
+        from launch.submit.create import whole
+
         with whole(self.folder, "study" if self.points else "run") as draft:
             self.write(draft)
 
     def run(self, how: str, hold: Hold) -> int:
         """Begin, and unless ``how`` is "detach" stay to the end; return the exit status."""
+        from launch.submit import running
+
         return running.run(self.folder, self.runs, how, self.order.asked.throttle, hold)
 
 

@@ -51,7 +51,7 @@ def run(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, throttle: i
             if how == "detach":
                 print(f"see its state: {command('status', folder)}", flush=True)
             else:
-                from launch.submit.watch import watch  # imported once the scheduler is at work
+                from launch.submit.watching.watch import watch  # imported once the scheduler is at work
 
                 outcomes |= watch(submitted, how == "follow")
             runs = left_over(runs)

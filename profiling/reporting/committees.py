@@ -10,7 +10,7 @@ from profiling.study.tables import Series
 
 
 def tables(study: Study, kind: str, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Tables of text - ``title``, ``note``, ``header``, ``rows`` - of a study of one series and its `columns.rows`."""
+    """Tables of text - ``title``, ``note``, ``header``, ``rows`` - of a study of one series and its rows."""
     cores = {ranks: _cores(runs[0]) for ranks, runs in study.by_ranks.items()}
     work = "run" if study.whole or not study.unit.endswith("/s") else f"million {study.unit.removesuffix('/s')}"
     timed = "that of one optimizer step, the main loop alone, as the mean over all timed steps of all repeats"

@@ -7,8 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from profiling import text
-from profiling.reporting import plots
-from profiling.reporting.plots import COLOURS, MUTED, PAPER, Painter
+from profiling.reporting.style import COLOURS, MUTED, PAPER, Painter, rate_axis, ticks, tip, workers_axis
 
 NAMED = 12  # series up to which a legend names them
 _STYLES = ("-", "--", ":", "-.")
@@ -56,7 +55,7 @@ def _curves(document: dict[str, Any]) -> list[tuple[dict[str, Any], str, str]]:
 
 def _workers(axes: Axes, document: dict[str, Any], more: set[int] | None = None) -> None:
     found = document["tables"]
-    plots.workers_axis(
+    workers_axis(
         axes, sorted({row["workers"] for one in found for row in one["rows"]}.union(more or ())), found[0]["works"]
     )
 
@@ -84,7 +83,7 @@ def _draw(axes: Axes, document: dict[str, Any], key: str, tips: list[str], form:
                 reach = [[row[key] - interval["low"]], [interval["high"] - row[key]]]
                 axes.errorbar(row["workers"], row[key], reach, color=colour, capsize=4, zorder=3)
                 words += f" {text.span(interval['low'], interval['high'], form)}"
-            axes.plot(row["workers"], row[key], "o", color=colour, markersize=5, zorder=4, gid=plots.tip(tips, words))
+            axes.plot(row["workers"], row[key], "o", color=colour, markersize=5, zorder=4, gid=tip(tips, words))
 
 
 def _throughput(document: dict[str, Any], figure: Figure, tips: list[str]) -> None:
@@ -93,7 +92,7 @@ def _throughput(document: dict[str, Any], figure: Figure, tips: list[str]) -> No
         base, counts = one["base"], [row["workers"] for row in one["rows"]]
         axes.plot(counts, [base["throughput"] * n / base["workers"] for n in counts], "--", color=MUTED, lw=0.8)
     _draw(axes, document, "throughput", tips, text.number)
-    plots.rate_axis(axes, document["tables"][0]["unit"])
+    rate_axis(axes, document["tables"][0]["unit"])
     axes.plot([], [], "--", color=MUTED, label="ideal")
     _legend(axes, document, len(document["tables"]) == 1)
     _workers(axes, document)
@@ -104,7 +103,7 @@ def _speedup(document: dict[str, Any], figure: Figure, tips: list[str]) -> None:
     for counts in {tuple(row["workers"] for row in one["rows"]) for one in document["tables"]}:
         axes.plot(counts, [n / counts[0] for n in counts], "--", color=MUTED, lw=0.8)
     _draw(axes, document, "speedup", tips, text.number)
-    plots.rate_axis(axes, "", "speed-up")
+    rate_axis(axes, "", "speed-up")
     _legend(axes, document)
     _workers(axes, document)
 
@@ -130,9 +129,9 @@ def _family(document: dict[str, Any], figure: Figure, tips: list[str]) -> None:
         )
         axes.plot(*zip(*points), "o-", color=colour, lw=1.2, markersize=5, label=f"{count} {found[0]['works']}")
     axes.set_xscale("log")
-    plots.rate_axis(axes, found[0]["unit"])
+    rate_axis(axes, found[0]["unit"])
     sizes = sorted({one["size"] for one in found})
-    plots.ticks(axes, sizes)
+    ticks(axes, sizes)
     axes.set_xlabel(document["parameter"])
     axes.legend(loc="best", fontsize=8)
 
@@ -143,7 +142,7 @@ def _prediction(document: dict[str, Any], figure: Figure, tips: list[str]) -> No
         for row in one["rows"]:
             value = f"measured {text.number(row['throughput'])} {one['unit']}"
             words = f"{one['series']}, {row['workers']} {one['works']}: {value}"
-            axes.plot(row["workers"], row["throughput"], "o", color=colour, markersize=4, gid=plots.tip(tips, words))
+            axes.plot(row["workers"], row["throughput"], "o", color=colour, markersize=4, gid=tip(tips, words))
         if not (ahead := one["prediction"]):
             continue
         workers, low, high, median = (
@@ -159,9 +158,7 @@ def _prediction(document: dict[str, Any], figure: Figure, tips: list[str]) -> No
             words = (
                 f"{one['series']}, PREDICTION for {forecast['workers']} {one['works']}: {value} {span} {one['unit']}"
             )
-            axes.plot(
-                forecast["workers"], forecast["throughput"], "o", mfc=PAPER, color=colour, gid=plots.tip(tips, words)
-            )
-    plots.rate_axis(axes, document["tables"][0]["unit"])
+            axes.plot(forecast["workers"], forecast["throughput"], "o", mfc=PAPER, color=colour, gid=tip(tips, words))
+    rate_axis(axes, document["tables"][0]["unit"])
     _legend(axes, document)
     _workers(axes, document, asked)

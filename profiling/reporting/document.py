@@ -9,7 +9,7 @@ import numpy as np
 
 from launch.record.redact import without_secrets
 from profiling.prediction import fits, log, prediction
-from profiling.reporting import about, columns, committees, sweep_table
+from profiling.reporting import about, columns, committees, scaling_rows, sweep_table
 from profiling.reporting import of_table as tables
 from profiling.study import gpu_history, quality, runs, scaling, traces_by_point
 from profiling.study.cost import NO_TARIFF, Tariff
@@ -44,7 +44,7 @@ def table(series: Series) -> dict[str, Any]:
 
 def document(study: Study, series: Series, remark: str = "", tariff: Tariff = NO_TARIFF) -> dict[str, Any]:
     """The whole report of a study of one series; ``remark`` is a note for its reader, ``tariff`` what runs cost."""
-    rows = columns.rows(study, scaling.table(series), tariff)
+    rows = scaling_rows.rows(study, scaling.table(series), tariff)
     doubts = [line for row in rows for line in row.pop("doubts")]
     scaled = table(series)
     traced, unread = traces_by_point.points(study)

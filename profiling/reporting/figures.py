@@ -9,8 +9,8 @@ from xml.sax.saxutils import escape
 import matplotlib
 from matplotlib.figure import Figure
 
-from profiling.reporting import curves, parallel_coordinates, plots
-from profiling.reporting.plots import BLUE, GRID, INK, MUTED, ORANGE, PAPER, PARTS
+from profiling.reporting import curves, parallel_coordinates, plots, style
+from profiling.reporting.style import BLUE, GRID, INK, MUTED, ORANGE, PAPER, PARTS
 
 NAMES = {INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper", BLUE: "blue", ORANGE: "orange"}
 NAMES |= {colour: f"part{number}" for number, colour in enumerate(PARTS)}
@@ -73,7 +73,7 @@ def draw(document: dict[str, Any]) -> dict[str, Plot]:
     return painted(document, chosen)
 
 
-def painted(document: dict[str, Any], chosen: dict[str, tuple[str, str, plots.Painter]]) -> dict[str, Plot]:
+def painted(document: dict[str, Any], chosen: dict[str, tuple[str, str, style.Painter]]) -> dict[str, Plot]:
     """Figures by their names: title, caption and painter of each."""
     with matplotlib.rc_context(STYLE):
         return {name: _draw(document, name, *how) for name, how in chosen.items()}
@@ -84,7 +84,7 @@ def _of_what(document: dict[str, Any], caption: str) -> str:
     return caption.replace("over its timed steps", "while it ran") if document["whole"] else caption
 
 
-def _draw(document: dict[str, Any], name: str, title: str, caption: str, paint: plots.Painter) -> Plot:
+def _draw(document: dict[str, Any], name: str, title: str, caption: str, paint: style.Painter) -> Plot:
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     tips: list[str] = []
     paint(document, figure, tips)

@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from launch.errors import Refusal
-from profiling.reporting import figures, plots
+from profiling.reporting import figures, style
 from profiling.reporting.history_table import place
-from profiling.reporting.plots import COLOURS, MUTED
+from profiling.reporting.style import COLOURS, MUTED
 
 _SPREAD = 0.4  # over which the marks of the points of a study are spread, of the distance between studies
 
@@ -48,7 +48,7 @@ def _paint(document: dict[str, Any], figure: Figure, tips: list[str]) -> None:
                 if interval := point["interval"]:
                     reach = [[point["ratio"] - interval["low"]], [interval["high"] - point["ratio"]]]
                     axes.errorbar(at + shift, point["ratio"], reach, color=colour, capsize=3)
-                axes.plot(at + shift, point["ratio"], "o", color=colour, markersize=5, gid=plots.tip(tips, words))
+                axes.plot(at + shift, point["ratio"], "o", color=colour, markersize=5, gid=style.tip(tips, words))
         axes.plot(*zip(*line), color=colour, lw=1.2, label=name)
     axes.set_xticks(range(len(names)), names, rotation=0 if len(names) < 5 else 30, ha="center")
     axes.grid(False, axis="x")

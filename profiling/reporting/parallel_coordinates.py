@@ -10,8 +10,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from profiling import text
-from profiling.reporting import plots, sweep_table
-from profiling.reporting.plots import INK, MUTED, ORANGE, PAPER
+from profiling.reporting import style, sweep_table
+from profiling.reporting.style import INK, MUTED, ORANGE, PAPER
 
 FIGURES = 4  # at most that have an axis, if the table shows more
 LINES = 1000  # at most that are drawn, the best ones
@@ -28,7 +28,7 @@ class _Axis(NamedTuple):
     labels: list[tuple[float, str]]
 
 
-def figure(content: dict[str, Any]) -> dict[str, tuple[str, str, plots.Painter]]:
+def figure(content: dict[str, Any]) -> dict[str, tuple[str, str, style.Painter]]:
     """Name, title, caption and painter of the figure; nothing if there is no point or nothing to compare.
 
     Parameters
@@ -101,7 +101,7 @@ def _number(word: str) -> float:
 
 def _painter(
     axes: Sequence[_Axis], points: Sequence[dict[str, Any]], objective: str, content: dict[str, Any]
-) -> plots.Painter:
+) -> style.Painter:
     def paint(_: dict[str, Any], drawing: Figure, tips: list[str]) -> None:
         drawing.set_size_inches(max(6.4, 1.5 * len(axes)), 4)
         graph = drawing.subplots()
@@ -117,7 +117,7 @@ def _painter(
                 color=ORANGE if best else colours(norm(means[index])),
                 lw=2.4 if best else 1.2,
                 alpha=1 if best else 0.8,
-                gid=plots.tip(
+                gid=style.tip(
                     tips, f"{where}: {objective} {text.number(means[index])}, {text.plural(point['done'], 'repeat')}"
                 ),
             )

@@ -1,22 +1,16 @@
 """What each figure of a report shows, drawn from the report's document."""
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator, PercentFormatter
+from matplotlib.ticker import PercentFormatter
 
 from profiling import text
+from profiling.reporting.style import BLUE, MUTED, ORANGE, PAPER, PARTS, Painter, rate_axis, tip, workers_axis
 
-INK, MUTED, GRID, PAPER = "#1c2128", "#66707c", "#d8dee4", "#ffffff"
-BLUE, ORANGE = "#2166ac", "#c4560a"
-PARTS = ("#9aa5b1", "#6f9bc8", "#b3b8f0", "#e0b35a", "#d98880", "#2f9e77", "#a98bc9", "#5b6770", "#d16ba5", "#8a9a3b")
-"""The phases of a run, in their order."""
-COLOURS = (BLUE, PARTS[5], PARTS[4], PARTS[3], PARTS[8], PARTS[1], PARTS[6], PARTS[9], PARTS[7], PARTS[0])
-"""Of curves, in their order."""
 _OF_STEP = {
     "wait for the batch": ("input", 3),
     "own gradients": ("gradients", 5),
@@ -26,66 +20,12 @@ _OF_STEP = {
 _OF_TRACED = {"compute": 5, "communication": 1, "input": 3, "host": 2, "compile": 4, "idle": 0}
 LINES = 8  # number of ranks up to which each is a line; more ranks are a heat map
 
-Painter = Callable[[dict[str, Any], Figure, list[str]], None]
-"""Draws a document into a figure, and adds the hover text of marks to the list."""
-
-
-def tip(tips: list[str], words: str) -> str:
-    """The id of a mark with this hover text."""
-    tips.append(words)
-    return f"tip{len(tips) - 1}"
-
-
-def power(largest: float) -> int:
-    """The power of ten, a multiple of three, that an axis up to this value is labelled in; 0 where none is needed."""
-    if not 0 < largest < math.inf or 1e-2 <= largest < 1e5:
-        return 0
-    return 3 * math.floor(math.log10(largest) / 3)
-
-
-def short(value: float) -> str:
-    """A number at a tick, in few letters."""
-    if abs(value) < 1e6:
-        return text.number(value)
-    mantissa, _, exponent = f"{value:.2e}".partition("e")
-    factor = f"{float(mantissa):g}"
-    return f"{'' if factor == '1' else f'{factor}·'}10{str(int(exponent)).translate(_RAISED)}"
-
-
-def workers_axis(axes: Axes, workers: Sequence[int], works: str = "ranks") -> None:
-    """A logarithmic axis with the numbers of workers that there are."""
-    axes.set_xscale("log", base=2)
-    ticks(axes, workers)
-    axes.set_xlabel(works)
-
-
-def ticks(axes: Axes, values: Sequence[float]) -> None:
-    """Marks of the horizontal axis at values, or at some of many."""
-    shown = values if len(values) < 14 else values[:: len(values) // 10]
-    axes.xaxis.set_major_locator(FixedLocator(shown))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
-
 
 def _sizes(axes: Axes, points: Sequence[dict[str, Any]]) -> None:
     """An axis with one position per number of ranks."""
     axes.set_xticks(range(len(points)), [str(point["workers"]) for point in points])
     axes.set_xlabel("ranks")
     axes.grid(False, axis="x")
-
-
-def rate_axis(axes: Axes, unit: str, label: str = "throughput") -> None:
-    """A logarithmic axis of throughput in a unit, or in a power of ten of it; to be called when its data are drawn."""
-    tens = power(float(axes.dataLim.y1))
-    axes.set_yscale("log")
-    low, high = axes.get_ylim()  # fewer places where many powers of ten are shown, so that no labels meet
-    axes.yaxis.set_major_locator(
-        LogLocator(subs=(1, 1.5, 2, 3, 5, 7) if high < 30 * low else (1, 3) if high < 1e4 * low else (1,))
-    )
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: text.number(value / 10**tens, 3)))
-    axes.yaxis.set_minor_locator(NullLocator())
-    within = " ".join(filter(None, [f"10{str(tens).translate(_RAISED)}" if tens else "", unit]))
-    axes.set_ylabel(f"{label} [{within}]" if within else label)
 
 
 def _measured(axes: Axes, rows: Iterable[dict], key: str, tips: list[str], form: text.Form) -> None:
@@ -242,7 +182,6 @@ def _prediction(document: dict[str, Any], figure: Figure, tips: list[str]) -> No
     workers_axis(axes, sorted({row["workers"] for row in document["rows"]}.union(ahead["asked"])))
 
 
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 OF_STEPS = ("steps", "breakdown")
 """Figures that need steps."""
 

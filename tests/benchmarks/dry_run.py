@@ -45,7 +45,9 @@ def seconds(command: list[str], folder: str) -> float:
     CalledProcessError
         If it fails: the time of a failure says nothing.
     """
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    # Compiled files are kept, as in daily use, whatever the environment of this process says; but not beside the sources.
+    env = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONPYCACHEPREFIX": os.path.join(folder, "bytecode")}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
     began = time.perf_counter()
     subprocess.run(command, cwd=folder, env=env, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return time.perf_counter() - began

@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 
 from profiling.prediction.prediction import predict
 from profiling.reporting.figures import STYLE
-from profiling.reporting.plots import BLUE, ORANGE, PAPER
+from profiling.reporting.style import BLUE, ORANGE, PAPER
 from tests.benchmarks import prediction
 
 NAME, KNOWN = "RAMSES Sedov 1024 MeluXina", 16

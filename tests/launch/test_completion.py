@@ -13,7 +13,7 @@ import pytest
 from launched import environment
 
 from launch import START
-from launch.cli.completion import SCRIPTS, fitting
+from launch.cli.help.completion import SCRIPTS, fitting
 
 
 @pytest.fixture(scope="module")

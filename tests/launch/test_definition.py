@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from launched import ROOT, environment, facts, launch
 from plans import CLUSTER, EIGHT_CORES, NOON
 
-from launch.cli import definition
+from launch.cli.definition import definition
 from launch.errors import Refusal
 from launch.plan.request import Request
 from launch.plan.sweep import Axes
@@ -318,7 +318,7 @@ def test_without_a_definition_nothing_of_it_is_loaded():
             runpy.run_module("launch", run_name="__main__", alter_sys=True)
         except SystemExit as ended:
             assert not ended.code, ended.code
-        print("LOADED", sorted({"launch.cli.definition", "launch.submit.workflow.workflow", "launch.submit.workflow.stages"} & set(sys.modules)))
+        print("LOADED", sorted({"launch.cli.definition.definition", "launch.submit.workflow.workflow", "launch.submit.workflow.stages"} & set(sys.modules)))
     """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment(), capture_output=True, text=True)
     assert "LOADED []" in done.stdout, done.stdout + done.stderr

@@ -2,7 +2,7 @@
 
 import pytest
 
-from launch.cli import doctor, doctor_engines
+from launch.cli.doctor import doctor, engines
 from launch.gpus import Inventory
 
 GPU = Inventory(["Emulated GPU"], "535.0", [])
@@ -17,15 +17,15 @@ def environment(monkeypatch: pytest.MonkeyPatch):
         def installed(*names: str) -> str | None:
             return next((f"{name} {packages[name]}" for name in names if name in packages), None)
 
-        doctor_engines._known.cache_clear()
-        for module in (doctor, doctor_engines):
+        engines._known.cache_clear()
+        for module in (doctor, engines):
             monkeypatch.setattr(module, "installed", installed)
-        monkeypatch.setattr(doctor_engines, "output", lambda *_, **__: said)
-        monkeypatch.setattr(doctor_engines.gpus, "inventory", lambda: here)
+        monkeypatch.setattr(engines, "output", lambda *_, **__: said)
+        monkeypatch.setattr(engines.gpus, "inventory", lambda: here)
         monkeypatch.setattr("platform.machine", lambda: machine)
 
     yield with_
-    doctor_engines._known.cache_clear()
+    engines._known.cache_clear()
 
 
 TENSORFLOW = {"tensorflow": "2.18.1", "keras": "3.15.1", "horovod": "0.28.1"}
@@ -51,7 +51,7 @@ LACKS = 'known: {"lacks": {"libcudnn.so.9": "cannot open shared object file"}, "
 )
 def test_tensorflow(environment, packages, said, here, machine, level, words):
     environment(packages, said, here, machine)
-    found = doctor_engines.tensorflow()
+    found = engines.tensorflow()
     assert found.level == level and words in found.text
     assert bool(found.fix) == (level != "ok")
 
@@ -68,7 +68,7 @@ def test_tensorflow(environment, packages, said, here, machine, level, words):
 )
 def test_horovod(environment, packages, said, here, level, words):
     environment(packages, said, here)
-    found = doctor_engines.horovod()
+    found = engines.horovod()
     assert found.level == level and words in found.text
 
 
@@ -101,7 +101,7 @@ ON_CPU = 'known: {"backend": "cpu", "devices": 1}\n'
 )
 def test_jax(environment, packages, said, here, level, words):
     environment(packages, said, here)
-    found = doctor_engines.jax()
+    found = engines.jax()
     assert found.level == level and words in found.text
 
 
@@ -120,4 +120,4 @@ def test_one_engine_is_enough(environment):
      ("13", None, True), ("14", "600.1", True), ("", "600.1", True)],
 )  # fmt: skip
 def test_drivers(cuda: str, driver: str | None, fits: bool):
-    assert bool(doctor_engines.driver_too_old(cuda, driver)) != fits
+    assert bool(engines.driver_too_old(cuda, driver)) != fits

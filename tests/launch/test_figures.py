@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from launched import ROOT, environment, launch
 from plans import plan, run_of
 
-from launch.cli import definition
+from launch.cli.definition import definition
 from launch.errors import Refusal
 from launch.plan import figures as asked
 from launch.plan import patterns

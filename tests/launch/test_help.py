@@ -10,7 +10,7 @@ import pytest
 from launched import ROOT, environment
 
 from launch import START
-from launch.cli import examples
+from launch.cli.help import examples
 from launch.cli.verbs import VERBS
 from launch.errors import near
 from launch.plan.options import flags

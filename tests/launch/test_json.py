@@ -8,7 +8,8 @@ from launched import facts
 from plans import LAPTOP, plan, run_of
 
 from launch import __main__ as command
-from launch.cli import cancel, doctor, sites
+from launch.cli import cancel, sites
+from launch.cli.doctor import doctor
 from launch.errors import Refusal
 from launch.plan.request import Request
 from launch.record.writing import publish_json

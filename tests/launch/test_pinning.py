@@ -15,7 +15,7 @@ from nvml import cards
 from plans import CLUSTER, LAPTOP, plan
 
 from launch import gpus
-from launch.cli import doctor
+from launch.cli.doctor import doctor
 from launch.node import pinning
 from launch.node.rank import Rank
 from launch.plan.plan import Plan
@@ -276,7 +276,7 @@ MISMATCH, LOST, UNREADABLE = {"FAKE_NVML_INIT": "18"}, {"FAKE_NVML_LOST": "GPU-0
 )
 def test_a_fault_is_part_of_the_answer(env: dict[str, str], names: int, faults: str):
     code = (
-        "import json; from launch.cli import doctor; from launch.record.environment import surroundings; "
+        "import json; from launch.cli.doctor import doctor; from launch.record.environment import surroundings; "
         "print(json.dumps([surroundings(), doctor.CHECKS['gpus']()]))"
     )
     base = {k: v for k, v in environment(PYTHONPATH=str(ROOT)).items() if k != "CUDA_VISIBLE_DEVICES"}

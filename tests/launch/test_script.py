@@ -15,10 +15,13 @@ import pytest
 from plans import SCRIPT, plan, run_of
 
 from launch import HOME
-from launch.backends import flux_script, pbs_script, slurm
+from launch.backends.flux import script as flux_script
+from launch.backends.pbs import script as pbs_script
 from launch.backends.script import allocated
-from launch.backends.slurm_script import directives, sbatch, script, tasks
-from launch.backends.slurm_submission import advice
+from launch.backends.slurm import scheduler as slurm
+from launch.backends.slurm.script import directives, sbatch, script, tasks
+from launch.backends.slurm.submission import QUEUE
+from launch.backends.submission import advice
 from launch.errors import Refusal
 from launch.plan import site
 from launch.plan.plan import Plan
@@ -292,7 +295,7 @@ def test_mpi_is_said_to_srun():
     ],
 )
 def test_a_refusal_says_what_to_do(said: str, what: str):
-    assert what in advice(said) and "\n" not in advice(said)
+    assert what in advice(said, QUEUE) and "\n" not in advice(said, QUEUE)
 
 
 FAKE_SRUN = """#!{python}

@@ -14,7 +14,7 @@ from launched import ROOT, Launched, environment, launch, until
 from nvml import cards
 from plans import LAPTOP, plan
 
-from launch.backends.room import Nodes, Place, ThisMachine
+from launch.backends.local.room import Nodes, Place, ThisMachine
 from launch.errors import Refusal
 from launch.plan.request import Request
 from launch.plan.shape import Machine, refuse_too_many, runs_at_once
@@ -167,7 +167,7 @@ def test_nodes_are_divided_among_the_launchers_of_an_allocation(tmp_path: Path, 
     assert first == Place(nodes=("a",))
     # Of another process: locks are those of a process.
     code = """import sys
-from launch.backends.room import *
+from launch.backends.local.room import *
 room = Nodes(Allocation("7", ("a", "b", "c"), cpus=1, gpus=0, end=None, in_step=False), 9)
 class plan: nodes = 1
 print(room.take(plan).nodes, flush=True); sys.stdin.read()

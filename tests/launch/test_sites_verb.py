@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from launch.backends.site_from_slurm import Told
+from launch.backends.slurm.site_file import Told
 from launch.cli import sites
 from launch.errors import Refusal
 from launch.plan import site

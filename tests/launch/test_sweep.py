@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from launched import launch
 from plans import CLUSTER, EIGHT_CORES, NOON
 
-from launch.cli import definition
+from launch.cli.definition import definition
 from launch.errors import Refusal
 from launch.plan import sweep
 from launch.plan.plan import Plan

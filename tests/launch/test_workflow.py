@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from launched import Launched, launch, until
 from plans import plan
 
-from launch.backends import slurm_script
+from launch.backends.slurm import script as slurm_script
 from launch.record.rundir import RunDir
 from launch.record.writing import publish
 from launch.submit import jobs

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from profiling import text
-from profiling.reporting import plots
+from profiling.reporting import style
 from profiling.study import runs
 
 
@@ -55,17 +55,17 @@ def test_the_labels_of_an_axis_are_short(largest, label):
     figure = Figure()
     axes = figure.subplots()
     axes.plot([1, 2], [largest / 100, largest])
-    plots.rate_axis(axes, "zones/s")
+    style.rate_axis(axes, "zones/s")
     figure.draw_without_rendering()
     assert axes.get_ylabel() == label
     low, high = axes.get_ylim()
     shown = [one.get_text() for at, one in zip(axes.get_yticks(), axes.get_yticklabels()) if low <= at <= high]
     assert 3 <= len(shown) <= 12 and max(map(len, shown)) <= 5
-    assert math.isclose(float(shown[-1]) * 10 ** plots.power(largest), max(t for t in axes.get_yticks() if t <= high))
+    assert math.isclose(float(shown[-1]) * 10 ** style.power(largest), max(t for t in axes.get_yticks() if t <= high))
 
 
 def test_a_number_at_a_tick_is_short():
-    assert [plots.short(value) for value in (64, 1e6, 2.5e9)] == ["64", "10⁶", "2.5·10⁹"]
+    assert [style.short(value) for value in (64, 1e6, 2.5e9)] == ["64", "10⁶", "2.5·10⁹"]
 
 
 def test_ranks_that_share_cores_or_gpus_are_named(tmp_path):

@@ -8,12 +8,18 @@ from launched import Launched, launch, until
 from schedulers.fixtures import StandIn
 from schedulers.test_schedulers import LEAVES, SAY, printed, said, script
 
-from launch.backends.flux_queue import status as of_flux
-from launch.backends.pbs_queue import status as of_pbs
+from launch.backends.flux.queue import status as of_flux
+from launch.backends.pbs.queue import status as of_pbs
 from launch.backends.scheduler import ENDED, QUEUED, RUNNING, Status
 from launch.record.rundir import RunDir
 
 SLEEP = "import os, time\nif os.environ['LAUNCH_ATTEMPT'] == '1': print('here', flush=True); time.sleep(300)\n"
+
+
+# Tests that wait for a time limit, or out of patience: what they test is the same code for both.
+ONE_IS_ENOUGH = pytest.mark.parametrize(
+    "scheduler", ["pbs", pytest.param("flux", marks=pytest.mark.slow)], indirect=True
+)
 
 
 @pytest.fixture(params=["pbs", "flux"])
@@ -21,6 +27,7 @@ def scheduler(request: pytest.FixtureRequest) -> StandIn:
     return request.getfixturevalue(f"clean_{request.param}")
 
 
+@ONE_IS_ENOUGH
 def test_before_its_time_limit_a_run_saves_and_is_submitted_again(scheduler: StandIn, tmp_path: Path):
     words = ("-N", 2, "--time", "0:24", "--warn", 14, "--max-attempts", 2, "--runs", tmp_path, "--name", "again")
     done = launch(*words, script(tmp_path, LEAVES))
@@ -33,6 +40,7 @@ def test_before_its_time_limit_a_run_saves_and_is_submitted_again(scheduler: Sta
     assert "running" not in launch("status", run.path).stdout and not scheduler.alive()
 
 
+@ONE_IS_ENOUGH
 def test_a_run_is_ended_before_the_scheduler_ends_it(scheduler: StandIn, tmp_path: Path):
     """So that it can record that; PBS leaves its script no time, and the ranks on other hosts hear nothing of it."""
     late = launch("-N", 2, "--time", "0:16", "--runs", tmp_path, "--name", "late", script(tmp_path, SLEEP))
@@ -42,6 +50,7 @@ def test_a_run_is_ended_before_the_scheduler_ends_it(scheduler: StandIn, tmp_pat
     assert not scheduler.alive()
 
 
+@ONE_IS_ENOUGH
 def test_a_scheduler_that_stays_silent_and_takes_the_job_later(scheduler: StandIn, tmp_path: Path):
     site = tmp_path / "impatient.toml"
     site.write_text(f'backend = "{scheduler.name}"\npatience_s = 3\n')

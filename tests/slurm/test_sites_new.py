@@ -52,7 +52,7 @@ def test_the_file_that_slurm_tells_runs_a_job(clean_slurm: Cluster, tmp_path: Pa
 
 
 def test_within_a_job_doctor_tries_the_mpi_plugins(clean_slurm: Cluster, tmp_path: Path):
-    check = "from launch.cli import doctor; print(*doctor.CHECKS['srun --mpi'](), sep='|')"
+    check = "from launch.cli.doctor import doctor; print(*doctor.CHECKS['srun --mpi'](), sep='|')"
     words = ["sbatch", "--wait", "-N2", "-n2", "-o", str(tmp_path / "log"), f'--wrap={sys.executable} -c "{check}"']
     subprocess.run(words, check=True, capture_output=True, timeout=120)
     assert (tmp_path / "log").read_text() == "ok|2 ranks meet by pmix, not by cray_shasta, pmi2|\n"

@@ -13,7 +13,7 @@ import pytest
 from launched import ROOT, environment, launch, until
 from slurm.fixtures import Cluster
 
-from launch.backends.slurm_queue import FRESH_S, TIMEOUT_S
+from launch.backends.slurm.queue import FRESH_S, TIMEOUT_S
 from launch.record.files import read_json, read_lines
 from launch.record.rundir import RunDir
 from launch.record.writing import publish_json

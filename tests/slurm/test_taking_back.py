@@ -13,9 +13,10 @@ from launched import ROOT, launch, until
 from slurm.fixtures import Cluster
 
 from launch.__main__ import main
-from launch.backends import slurm, slurm_submission
+from launch.backends import cancelling, submission
+from launch.backends.slurm.submission import QUEUE
 from launch.errors import Refusal, SubmissionRefused
-from launch.node import slurm_job
+from launch.node.job import slurm as slurm_job
 from launch.record.files import read_json
 from launch.record.job import Job
 from launch.record.rundir import RunDir
@@ -44,7 +45,7 @@ def replace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Replace
 def impatient(clean_slurm: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
     """Words of a launcher, in this process, that waits for seconds where others wait for minutes; all jobs are held back."""
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(slurm, "_LEAVING_S", 1.0)
+    monkeypatch.setattr(cancelling, "_LEAVING_S", 1.0)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     site = tmp_path / "impatient.toml"
     site.write_text("patience_s = 2\n")
@@ -135,7 +136,7 @@ def test_a_sbatch_of_the_site_that_is_at_work_is_waited_for(tmp_path: Path):
     try:
         until(Path(f"/proc/{site.pid}/cmdline").read_bytes)
         with pytest.raises(Refusal, match=f"process {site.pid} is still submitting"):
-            slurm_submission.attach(job)
+            submission.attach(job, QUEUE)
     finally:
         site.kill()
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from launch.errors import Refusal
 from launch.plan.typed import Count, Natural, NotNegative, Positive
 from workloads.api import Part, Training, Workload
-from workloads.cfd_resnet.data import SIZES, FlowSet, Reynolds
+from workloads.cfd_resnet.flow_set import SIZES, FlowSet, Reynolds
 
 if TYPE_CHECKING:
     import keras

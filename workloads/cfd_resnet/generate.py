@@ -23,7 +23,7 @@ from workloads.cfd_resnet.obstacles import Split, masks_from, random_mask
 from workloads.data.pieces import Piece
 
 if TYPE_CHECKING:
-    from workloads.cfd_resnet.data import FlowSet
+    from workloads.cfd_resnet.flow_set import FlowSet
 
 # Part of the cache's key: raise it with every change that changes a flow.
 VERSION = 2

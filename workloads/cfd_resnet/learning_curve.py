@@ -21,7 +21,7 @@ from scipy import stats
 
 from launch import errors
 from launch.errors import Refusal
-from profiling.reporting.plots import BLUE, GRID, INK, MUTED, ORANGE
+from profiling.reporting.style import BLUE, GRID, INK, MUTED, ORANGE
 from workloads.cfd_resnet import Config
 from workloads.training.studies import Finished, finished
 

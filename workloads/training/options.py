@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal, Self
 
 from launch.errors import Refusal
-from launch.node.rank import Rank
 from launch.plan.typed import Bounds, Count, Natural, NotNegative, Positive
 from workloads.training import engines, scaling_rules, trace_window
 from workloads.training.scaling_rules import LearningRatePlan, ScaledRate
@@ -194,6 +193,8 @@ class Training:
             lines["staging"] = f"the files that a node reads are copied to {self.stage} first"
         if self.trace:
             steps = trace_window.steps(self.trace)
+            from launch.node.rank import Rank
+
             trace_window.includes(self.trace_ranks, Rank(size=size))
             timeline = ", with a timeline of Horovod" if self.timeline and size > 1 else ""
             lines["trace"] = f"steps {steps[0]} to {steps[-1]} on rank {self.trace_ranks}{timeline}"

@@ -7,8 +7,7 @@ The batch per rank is held, so with ``size`` ranks the global batch is ``size`` 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from keras.optimizers.schedules import LearningRateSchedule
@@ -50,8 +49,7 @@ class LearningRatePlan(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class ScaledRate:
+class ScaledRate(NamedTuple):
     """A linear warm-up to a scaled rate, which then stays or decays.
 
     Parameters

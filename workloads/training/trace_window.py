@@ -1,9 +1,14 @@
 """Which steps are traced, and on which ranks: what --trace and --trace-ranks say."""
 
+from __future__ import annotations
+
 import re
+from typing import TYPE_CHECKING
 
 from launch.errors import Refusal
-from launch.node.rank import Rank
+
+if TYPE_CHECKING:
+    from launch.node.rank import Rank
 
 
 def steps(text: str) -> range:

@@ -163,12 +163,12 @@ def here(environ: Mapping[str, str] = os.environ) -> Found:
     return Found(_read(number, fields, answer.stdout, "SLURM_STEP_ID" in environ))
 
 
-_NODES = re.compile(r" Nodes=\S+ CPU_IDs=(\S*) Mem=\S* GRES=(\S*)")  # of nodes with equal resources
+_NODES = r" Nodes=\S+ CPU_IDs=(\S*) Mem=\S* GRES=(\S*)"  # of nodes with equal resources
 
 
 def _read(number: str, fields: Mapping[str, str], said: str, in_step: bool) -> Allocation:
     nodes, end = tuple(hostlist.expand(fields["NodeList"])), fields.get("EndTime", "")
-    groups = _NODES.findall(said)
+    groups = re.findall(_NODES, said)
     kinds = [re.findall(r"gpu(?::([A-Za-z][^:(,]*))?:(\d+)", gres) for _, gres in groups]
     equal = int(fields.get("NumCPUs", 1)) // len(nodes)  # if Slurm gives no details
     return Allocation(

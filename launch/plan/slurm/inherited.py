@@ -94,6 +94,10 @@ def _is_identity(name: str) -> bool:
     return name.startswith(_STARTERS) and re.fullmatch(_IDENTITY, name) is not None
 
 
+def _is_of_others(name: str) -> bool:
+    return name.startswith(("PBS_", "FLUX_")) and re.match(_OF_OTHERS, name) is not None
+
+
 def clean(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The environment for a job and for a scheduler's commands: without anything of another job or of Slurm, except
     which cluster it is, and which Flux instance."""
@@ -101,7 +105,7 @@ def clean(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     return {
         name: value
         for name, value in kept.items()
-        if name in _KEPT or not name.startswith(_SLURM) and not re.match(_OF_OTHERS, name)
+        if name in _KEPT or not name.startswith(_SLURM) and not _is_of_others(name)
     }
 
 
@@ -170,7 +174,7 @@ def rows(taken: Mapping[str, str], backend: str, environ: Mapping[str, str] = os
     if backend == "pbs":
         return {"left out": "this shell's variables, of which PBS passes none: the job is a login shell"}
     if backend == "flux":
-        others = sorted(name for name in environ if re.match(_OF_OTHERS, name) or _is_identity(name))
+        others = sorted(name for name in environ if _is_of_others(name) or _is_identity(name))
         return {"left out": f"{', '.join(others)}: what describes another job"} if others else {}
     lines = {}
     if taken:

@@ -4,8 +4,8 @@ followed or run."""
 import mmap
 import os
 import struct
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 MAGIC = b"\x7fELF"
 
@@ -27,8 +27,7 @@ class NotElf(ValueError):
     """A file that begins like an ELF file, but is cut off or damaged."""
 
 
-@dataclass(frozen=True, slots=True)
-class Elf:
+class Elf(NamedTuple):
     """A file in the ELF format.
 
     Parameters

@@ -5,13 +5,12 @@ import importlib
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from launch.errors import Refusal
 from launch.plan import options
-from launch.plan.target import executable, modules, placeholders
+from launch.plan.target import modules, placeholders
 from launch.plan.target.modules import TRAINER, known
 
 __all__ = ["TRAINER", "Kind", "Target", "asks_for_help", "config_class", "find", "kind", "known"]
@@ -19,8 +18,7 @@ __all__ = ["TRAINER", "Kind", "Target", "asks_for_help", "config_class", "find",
 Kind = Literal["workload", "module", "script", "program"]
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """What the ranks run.
 
     Parameters
@@ -85,12 +83,12 @@ class Target:
         arguments, used = placeholders.fill(self.arguments, {**known, **values})
         place = options.end_of_options(self.arguments)
         arguments[place:place] = options.words({name: value for name, value in values.items() if name not in used})
-        return dataclasses.replace(self, arguments=tuple(arguments))
+        return self._replace(arguments=tuple(arguments))
 
     def given(self, words: Sequence[str]) -> "Target":
         """The same with other arguments."""
         arguments = tuple(words)
-        return dataclasses.replace(self, arguments=arguments, config=_config(self.kind, self.name, arguments))
+        return self._replace(arguments=arguments, config=_config(self.kind, self.name, arguments))
 
 
 def find(name: str, arguments: Sequence[str], verbs: Iterable[str] = (), contained: bool = False) -> Target:
@@ -155,7 +153,7 @@ def kind(name: str, verbs: Iterable[str] = (), contained: bool = False) -> Kind:
     if name.endswith((".py", ".ipynb")) or "/" in name:
         if contained and not os.path.exists(name):
             return "program"
-        return "workload" if modules.of_path(name)[0] != name else executable.kind(name)
+        return "workload" if modules.of_path(name)[0] != name else _kind_of_file(name)
     try:
         return _kind_of_module(name, verbs)
     except modules.NoSuchModule:
@@ -163,7 +161,7 @@ def kind(name: str, verbs: Iterable[str] = (), contained: bool = False) -> Kind:
         if name and (shutil.which(name) or contained):
             return "program"
         if name and Path(name).is_file():
-            return executable.kind(name)
+            return _kind_of_file(name)
         raise
 
 
@@ -177,13 +175,19 @@ def _program(name: str, contained: bool) -> Literal["program"]:
                 f"there is no program {name!r} on PATH: install it, load its module, or give its path; a module or a "
                 "workload stands without -- before it"
             )
-        executable.kind(name, as_program=True)
+        _kind_of_file(name, as_program=True)
     return "program"
 
 
 def _is_path(name: str, contained: bool) -> bool:
     """Whether a word is the path of a file here, rather than the name of a program on PATH."""
     return os.path.isfile(name) and ("/" in name or not contained and shutil.which(name) is None)
+
+
+def _kind_of_file(name: str, as_program: bool = False) -> Kind:
+    from launch.plan.target import executable  # reads what a file is, and a workload is a module
+
+    return executable.kind(name, as_program)
 
 
 def _kind_of_module(name: str, verbs: Iterable[str]) -> Literal["workload", "module"]:

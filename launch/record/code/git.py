@@ -1,5 +1,7 @@
 """Asks git about a folder: its repository, its commit, and its files. Writes nothing of the user's."""
 
+from __future__ import annotations
+
 import os
 import stat
 import subprocess

@@ -1,7 +1,6 @@
 """Finds the files that are the code of a run: its repositories, or what a script imports from its own folder."""
 
 import contextlib
-import dataclasses
 import functools
 import importlib.util
 import os
@@ -130,7 +129,7 @@ def _toolkits(path: str, runs: str) -> Tree:
         files = tuple(os.path.relpath(name, below) for name in imports.beside([HOME], [root]).get(HOME, ()))
         return Tree(root=root, files=files, links=(), what=f"the toolkit's {below}", notes=(found,))
     tree = git.tree(found, None, runs, os.path.relpath(root, found.top))
-    return dataclasses.replace(tree, what=f"the toolkit's {below}")
+    return tree._replace(what=f"the toolkit's {below}")
 
 
 def _loose(kind: str, name: str, own: str, loose: dict[str, str], pythonpath: Sequence[str]) -> Iterable[Tree]:

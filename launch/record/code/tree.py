@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from launch.errors import Refusal
 
@@ -10,8 +10,7 @@ BLOCK = 4096
 """Bytes that the smallest file takes on a disk; a link counts as much."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tree:
+class Tree(NamedTuple):
     """A folder of code.
 
     Parameters

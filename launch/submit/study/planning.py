@@ -3,7 +3,7 @@
 import dataclasses
 import datetime
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from launch.errors import Refusal
 from launch.plan.plan import Plan
@@ -16,8 +16,7 @@ from launch.plan.target.workload import Target
 from launch.submit.study.naming import names
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(NamedTuple):
     """One run of a study.
 
     Parameters
@@ -107,9 +106,7 @@ def plans(
             "weak"
         )
     base = min(plan.size for plan in made)
-    held = [
-        dataclasses.replace(what, config=what.config.strong(base, plan.size)) for (_, what), plan in zip(pairs, made)
-    ]
+    held = [what._replace(config=what.config.strong(base, plan.size)) for (_, what), plan in zip(pairs, made)]
     return [
         planned(request, point.nodes, site, what, machine, now) for point, (request, _), what in zip(found, pairs, held)
     ]

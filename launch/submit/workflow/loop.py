@@ -16,7 +16,7 @@ from launch.record.study import read_index
 from launch.submit import jobs, running
 from launch.submit.lock import Hold
 from launch.submit.study import folders
-from launch.submit.watch import watch
+from launch.submit.watching.watch import watch
 from launch.submit.workflow import stages
 from launch.submit.workflow.stages import Stage
 

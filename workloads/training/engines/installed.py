@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import platform
 from pathlib import Path
@@ -30,10 +29,12 @@ def lacks_gpus(name: Name) -> str:
     if name == "jax":
         found = any(importlib.util.find_spec(package) for package in _JAX_FOR_GPUS)
         return "" if found else "the ranks have GPUs, and this JAX has no plugin for them (jax[cuda12], jax[cuda13])"
+    from importlib import metadata  # slow to import, and most plans do not need it
+
     try:
-        importlib.metadata.version("tensorflow-cpu")
+        metadata.version("tensorflow-cpu")
         return "the ranks have GPUs, and tensorflow-cpu cannot use them"
-    except importlib.metadata.PackageNotFoundError:
+    except metadata.PackageNotFoundError:
         if platform.machine() == "aarch64":
             return "the ranks have GPUs, and TensorFlow's packages for aarch64 cannot use them"
         return ""

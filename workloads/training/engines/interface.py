@@ -7,12 +7,11 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from launch.node.rank import Rank
-
 if TYPE_CHECKING:
     import keras
     import numpy as np
 
+    from launch.node.rank import Rank
     from workloads.api import Data, Training, Workload
     from workloads.training.sharding import Batches
     from workloads.training.step import Outcome

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from launch import HOME
-from launch.cli.tables import Written, as_text, list_of_tables, refuse_unknown, table_of, words_of
+from launch.cli.definition.tables import Written, as_text, list_of_tables, refuse_unknown, table_of, words_of
 from launch.errors import Refusal, nearest
 from launch.plan import figures, options, typed
 from launch.plan.names import default_name, refuse_bad_name

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launch import gpus
-from launch.cli import doctor_engines as engines
-from launch.cli.findings import Finding, installed, output
+from launch.cli.doctor import engines
+from launch.cli.doctor.findings import Finding, installed, output
 from launch.errors import INSTALL, command
 from launch.plan import options
 from launch.plan.site import flux_is_here, pbs_is_here, slurm_is_here

@@ -1,4 +1,4 @@
-"""The Flux job that this process is part of; for the same of Slurm see `launch.node.slurm_job`.
+"""The Flux job that this process is part of; for the same of Slurm see `launch.node.job.slurm`.
 
 A batch job is a Flux instance of its own. Its id is that in the instance around it, which ``flux --parent`` asks.
 """
@@ -8,7 +8,7 @@ import os
 import subprocess
 from typing import Any
 
-from launch.node.resubmit import resubmit
+from launch.node.job.resubmit import resubmit
 from launch.record.rundir import RunDir
 
 _AT_WORK = ("RUN", "CLEANUP")

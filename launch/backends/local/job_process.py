@@ -1,9 +1,9 @@
-"""The process of a job on this machine, and of one within an allocation:   launch.backends.job_process JOB_FOLDER
+"""The process of a job on this machine, and of one within an allocation:   launch.backends.local.job_process JOB_FOLDER
 
 It makes the runs of the job in order: one after the other, or as many at a time as the job says and as there is room
-for. A process of its own watches each run (`launch.backends.supervise`), so runs do not affect each other. The job's
-process ends with the launcher that started it, unless the launcher was asked to return at once; its runs end with it.
-While it is alive, it holds the lock of the job.
+for. A process of its own watches each run (`launch.backends.local.supervise`), so runs do not affect each other. The
+job's process ends with the launcher that started it, unless the launcher was asked to return at once; its runs end
+with it. While it is alive, it holds the lock of the job.
 """
 
 import json
@@ -18,8 +18,8 @@ from collections import deque
 from pathlib import Path
 
 from launch import own_command
-from launch.backends.room import Nodes, Place, Room, ThisMachine
-from launch.backends.supervise import Interrupted, execute
+from launch.backends.local.room import Nodes, Place, Room, ThisMachine
+from launch.backends.local.supervise import Interrupted, execute
 from launch.errors import Refusal
 from launch.node import beginning, stop
 from launch.plan.plan import Plan

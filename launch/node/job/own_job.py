@@ -1,4 +1,4 @@
-"""The job in which this process runs, whichever scheduler has it: slurm_job.py, pbs_job.py or flux_job.py."""
+"""The job in which this process runs, whichever scheduler has it: slurm.py, pbs.py or flux.py."""
 
 import importlib
 import os
@@ -12,7 +12,7 @@ _OTHERS = ("pbs", "flux")
 
 def of(plan: Plan) -> Any:
     """The module that knows the job of a run."""
-    return importlib.import_module(f"launch.node.{plan.backend if plan.backend in _OTHERS else 'slurm'}_job")
+    return importlib.import_module(f"launch.node.job.{plan.backend if plan.backend in _OTHERS else 'slurm'}")
 
 
 def noted(plan: Plan) -> dict[str, Any]:

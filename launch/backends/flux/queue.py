@@ -8,14 +8,14 @@ from typing import Any
 from launch.backends.commands import command
 from launch.backends.scheduler import ENDED, QUEUED, RUNNING, Answer, Status
 
-SILENT = re.compile(r"Unable to connect|Connection refused|broker socket|Connection reset|lost connection|timed out")
+SILENT = r"Unable to connect|Connection refused|broker socket|Connection reset|lost connection|timed out"
 """What Flux's commands say when the broker does not answer."""
 
 TIMEOUT_S = 20.0  # its own commands wait for ever
 
 _WAITING = ("DEPEND", "PRIORITY", "SCHED")
 _OUTCOMES = {"CANCELED": "cancelled", "TIMEOUT": "timeout"}
-_UNKNOWN = re.compile(r"unknown|not found", re.IGNORECASE)
+_UNKNOWN = r"(?i)unknown|not found"
 
 
 def ask(ids: Iterable[str]) -> Answer:
@@ -26,7 +26,7 @@ def ask(ids: Iterable[str]) -> Answer:
     answer = command(["flux", "jobs", "--json", *ids], TIMEOUT_S)
     if answer is None:
         return Answer({}, f"no answer to flux jobs within {TIMEOUT_S:.0f} s, or no flux here")
-    if answer.returncode and not _UNKNOWN.search(answer.stderr):
+    if answer.returncode and not re.search(_UNKNOWN, answer.stderr):
         said = answer.stderr.strip().splitlines() or [f"flux jobs: exit status {answer.returncode}"]
         return Answer({}, said[-1])
     jobs = _read(answer.stdout)

@@ -3,7 +3,9 @@
 import shlex
 from collections.abc import Sequence
 
-from launch.backends import flux_queue, flux_script, followed, rank_command, submission
+from launch.backends import cancelling, followed, rank_command, submission
+from launch.backends.commands import command
+from launch.backends.flux import queue, script
 from launch.backends.scheduler import Answer, Limits, Part
 from launch.backends.script import allocated, write
 from launch.plan.plan import Plan
@@ -34,15 +36,15 @@ class Flux:
     def script(self, job: Job) -> str:
         """The command and the script exactly as submitted."""
         job = allocated(job)
-        return f"{shlex.join(flux_script.batch(job))}\n\n{flux_script.script(job)}"
+        return f"{shlex.join(script.batch(job))}\n\n{script.script(job)}"
 
     def submit(self, job: Job) -> str:
         """Give Flux the script of a job, with patience while it is silent; return the job's id as a number."""
         job = allocated(job)
-        write(job, flux_script.script(job))
+        write(job, script.script(job))
         if job.plans[0].max_attempts > 1:
-            again.allow(job, flux_script.batch(job, again=True))
-        return flux_queue.decimal(submission.submit(job, _QUEUE))
+            again.allow(job, script.batch(job, again=True))
+        return queue.decimal(submission.submit(job, _QUEUE))
 
     def attach(self, job: Job) -> str | None:
         """The id of the job that has the token in its name."""
@@ -50,17 +52,11 @@ class Flux:
 
     def poll(self, jobs: Sequence[Job], shared: bool = False) -> Answer:
         """What Flux reports of jobs, and of those that were submitted from within them."""
-        return followed.poll(jobs, flux_queue.ask)
+        return followed.poll(jobs, queue.ask)
 
     def cancel(self, parts: Sequence[Part], save_first: bool) -> Sequence[Part]:
         """End jobs, and wait for them to leave the queue; return those that Flux may still run."""
-        return followed.cancel(
-            parts,
-            save_first,
-            flux_queue.ask,
-            lambda id: ["flux", "job", "kill", "-s", "SIGUSR2", id],
-            lambda ids: ["flux", "cancel", *ids],
-        )
+        return cancelling.cancel(parts, save_first, _ENDING)
 
     def limits(self, plan: Plan) -> Limits:
         """Flux has no arrays, so each run of a study is a job; and what the site file says of the queue."""
@@ -71,10 +67,21 @@ SCHEDULER = Flux()
 
 
 def _find(job: Job) -> str | None:
-    found = flux_queue.by_name(flux_script.name(job))
+    found = queue.by_name(script.name(job))
     if found is None:
         raise submission.unknown(job, "Flux")
     return found[0] if found else None
 
 
-_QUEUE = submission.Queue("Flux", flux_script.batch, _find, flux_queue.answers, flux_queue.SILENT, _ADVICE)
+def _warn(ids: Sequence[str]) -> bool:
+    return followed.warn(ids, queue.ask, lambda id: ["flux", "job", "kill", "-s", "SIGUSR2", id], _end)
+
+
+def _end(ids: Sequence[str]) -> None:
+    command(["flux", "cancel", *ids])
+
+
+_QUEUE = submission.Queue(
+    "Flux", "flux", submission.by_command(script.batch, queue.SILENT), _find, queue.answers, _ADVICE
+)
+_ENDING = cancelling.Ending("Flux", followed.ids, queue.ask, _warn, _end)

@@ -7,9 +7,12 @@ import shutil
 import socket
 from collections.abc import Sequence
 
-from launch.backends import rank_command, slurm_queue, step
-from launch.backends.local import Local, Process, process_of
+from launch.backends import rank_command
+from launch.backends.allocation import step
+from launch.backends.commands import command
+from launch.backends.local.scheduler import Local, Process, process_of
 from launch.backends.scheduler import ENDED, QUEUED, RUNNING, Answer, Status
+from launch.backends.slurm import queue
 from launch.errors import Refusal
 from launch.plan.plan import Plan
 from launch.plan.slurm import allocation, hostlist
@@ -54,7 +57,7 @@ class Steps(Local):
                 statuses[str(job.id)] = Status(QUEUED, "WAITING", "others have its nodes of the allocation")
         number = {str(job.id): str(job.id).partition(":")[0] for job in jobs}
         if gone := [each for each, status in statuses.items() if status.phase == ENDED]:
-            of = slurm_queue.ask_shared() if shared else slurm_queue.ask(sorted({number[each] for each in gone}))
+            of = queue.ask_shared() if shared else queue.ask(sorted({number[each] for each in gone}))
             ended = {each: of.statuses.get(number[each]) for each in gone}
             statuses |= {each: status for each, status in ended.items() if status and status.outcome}
         return Answer(statuses)
@@ -62,7 +65,7 @@ class Steps(Local):
     def _elsewhere(self, process: Process) -> Status:
         """The status of a process on another host. It has ended if the allocation has; until then a step on that host
         asks."""
-        answer = slurm_queue.ask([process["allocation"]])
+        answer = queue.ask([process["allocation"]])
         status = answer.statuses.get(process["allocation"])
         if not answer.silence and (status is None or status.phase == ENDED):
             return Status(ENDED)
@@ -84,7 +87,7 @@ class Steps(Local):
             super()._kill(process, number)
             return
         there = [f"--jobid={process['allocation']}", f"--nodelist={process['host']}", "--overlap", "-N1", "-n1"]
-        answer = slurm_queue.command(["srun", *there, "kill", f"-{number}", str(process["pid"])], 20)
+        answer = command(["srun", *there, "kill", f"-{number}", str(process["pid"])], 20)
         if answer is None:
             raise TimeoutError(None, "Slurm does not answer")
         if answer.returncode:

@@ -1,26 +1,18 @@
-"""Submits jobs to Slurm through submitit, with patience while the controller is silent, and finds them by their
-tokens."""
+"""Submits jobs to Slurm through submitit, and finds them by their tokens."""
 
 import contextlib
 import io
 import os
 import re
-import shutil
 import signal
-import socket
 import subprocess
-import sys
-import time
 from pathlib import Path
 
-from launch.backends import slurm_queue, slurm_script
-from launch.backends.slurm_queue import SILENT, command
-from launch.backends.submission import submitting
-from launch.errors import Refusal, SubmissionRefused
+from launch.backends.commands import command
+from launch.backends.slurm import queue, script
+from launch.backends.submission import NotSubmitted, Queue, submitting, unknown
 from launch.plan.slurm import inherited
 from launch.record.job import Job
-
-_SETTLING_S = 2.0  # in which a controller that answers again handles the requests that waited
 
 # The limits have the names in Slurm's job_state_reason_string. sbatch adds "Job violates accounting/QOS policy" with
 # and without these names. The first match counts.
@@ -62,68 +54,8 @@ _ADVICE = (
 )
 
 
-def submit(job: Job) -> str:
-    """Submit a job; return its number.
-
-    Raises
-    ------
-    SubmissionRefused
-        If Slurm refuses the job, or stays silent for longer than the site's patience.
-    """
-    if not shutil.which("sbatch"):
-        raise SubmissionRefused("there is no Slurm here (no sbatch): load its module, or use --backend local")
-    patience_s = job.plans[0].patience_s
-    deadline, pause = time.monotonic() + patience_s, 1.0
-    while True:
-        try:
-            return _sbatch(job)
-        except _NotSubmitted as error:
-            said = str(error)
-        if not SILENT.search(said):
-            raise SubmissionRefused(f"Slurm refused the job: {said}{advice(said)}")
-        # A silent controller may have accepted the job all the same; it then shows the job once it answers again.
-        while True:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise SubmissionRefused(
-                    f"Slurm has not answered for {patience_s} s ({said}): see scontrol ping; should it have taken the "
-                    f"job, resume and cancel find it",
-                    may_be_queued=True,
-                )
-            print(f"Slurm does not answer ({said}); trying for another {left:.0f} s", file=sys.stderr, flush=True)
-            time.sleep(min(pause, left))
-            pause = min(2 * pause, 30.0)
-            if slurm_queue.answers():
-                break
-        time.sleep(_SETTLING_S)
-        if number := _by_token(job):
-            return number
-
-
-def attach(job: Job) -> str | None:
-    """The number of a job whose answer was lost; None if Slurm does not have it.
-
-    Raises
-    ------
-    Refusal
-        If Slurm does not answer, or the sbatch of the launcher that asked may still be at work.
-    """
-    for pause_s in (0.0, _SETTLING_S):  # a process that has just begun has no command line yet
-        time.sleep(pause_s)
-        if job.host == socket.gethostname() and (pid := next(submitting(job.token), None)):
-            raise Refusal(
-                f"process {pid} is still submitting {job.folder}: wait for its end, or kill it, then try again"
-            )
-        if number := _by_token(job):
-            return number
-    return None
-
-
-class _NotSubmitted(Exception):
-    """What sbatch printed, as one line."""
-
-
 def _sbatch(job: Job) -> str:
+    """The number of a job that Slurm has taken."""
     # Imported here, because it takes as long as a whole dry run.
     from submitit.core.utils import FailedJobError, FailedSubmissionError
     from submitit.slurm.slurm import SlurmExecutor
@@ -135,7 +67,7 @@ def _sbatch(job: Job) -> str:
             return ""  # not used: sbatch gets the script in the job's folder
 
         def _make_submission_command(self, submission_file_path: Path) -> list[str]:
-            return slurm_script.sbatch(job)
+            return script.sbatch(job)
 
         def _num_tasks(self) -> int:
             return job.plans[0].size
@@ -156,15 +88,14 @@ def _sbatch(job: Job) -> str:
                     os.kill(pid, signal.SIGKILL)
             raise
     lines = [line.split("error: ", 1)[1].strip() for line in text.splitlines() if "error: " in line]
-    raise _NotSubmitted("; ".join(dict.fromkeys(lines)) or " ".join(text.split()))
+    said = "; ".join(dict.fromkeys(lines)) or " ".join(text.split())
+    raise NotSubmitted(said, bool(re.search(queue.SILENT, said)))
 
 
 def _by_token(job: Job) -> str | None:
     answer = command(["squeue", "--me", "-a", "-h", "-t", "all", "-o", "%F %k"])
     if answer is None or answer.returncode:
-        raise Refusal(
-            f"Slurm does not answer, and may have taken a job for {job.holder} that nobody has noted: try again later"
-        )
+        raise unknown(job, "Slurm")
     pairs = (line.partition(" ") for line in answer.stdout.splitlines())
     return next((number for number, _, comment in pairs if job.token in comment), None)
 
@@ -182,6 +113,4 @@ def _clean_environment():
         os.environ.update(before)
 
 
-def advice(said: str) -> str:
-    """What to do about a refusal, to append to it; empty if nothing better than Slurm's own words is known."""
-    return next((f": {what}" for pattern, what in _ADVICE if re.search(pattern, said)), "")
+QUEUE = Queue("Slurm", "sbatch", _sbatch, _by_token, queue.answers, _ADVICE)

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from launch.backends.slurm_queue import command
+from launch.backends.commands import command
 from launch.errors import Refusal
 
 CONFIG = ("scontrol", "show", "config")

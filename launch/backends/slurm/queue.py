@@ -1,5 +1,7 @@
 """Asks Slurm for the states of jobs and the limits of arrays and partitions; -a includes hidden partitions."""
 
+from __future__ import annotations
+
 import contextlib
 import fcntl
 import hashlib
@@ -20,10 +22,7 @@ from launch.plan.slurm.walltime import exceeds, limit_text, walltime
 from launch.record.files import read_json
 from launch.record.writing import publish_json
 
-SILENT = re.compile(
-    r"Unable to contact|timed out|Connection refused|Zero Bytes|Communication connection|temporarily unable",
-    re.IGNORECASE,
-)
+SILENT = r"(?i)Unable to contact|timed out|Connection refused|Zero Bytes|Communication connection|temporarily unable"
 """What Slurm's commands say when the controller does not answer."""
 
 _WAITING = {"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"}

@@ -5,7 +5,7 @@ import re
 import shlex
 
 from launch.backends import starters
-from launch.backends.pbs_script import TERM, WARNED
+from launch.backends.pbs.script import TERM, WARNED
 from launch.backends.script import of_pack, of_run, task
 from launch.plan.plan import Plan
 from launch.record.job import Job

@@ -9,8 +9,10 @@ import subprocess
 import time
 from collections.abc import Sequence
 
-from launch.backends import rank_command, slurm_queue, slurm_script
+from launch.backends import rank_command
+from launch.backends.commands import command
 from launch.backends.script import environment
+from launch.backends.slurm.script import tasks
 from launch.node import stop
 from launch.plan.plan import Plan
 from launch.plan.slurm import inherited
@@ -23,7 +25,7 @@ _OVERLAP = (20, 11)  # the first Slurm whose steps hold their resources exclusiv
 
 
 class Step:
-    """The step of an attempt; the counterpart of `launch.backends.processes.Ranks` on this machine."""
+    """The step of an attempt; the counterpart of `launch.backends.local.processes.Ranks` on this machine."""
 
     def __init__(self, run: RunDir, plan: Plan, number: int, within: Allocation, nodes: Sequence[str]) -> None:
         self.run = run
@@ -79,7 +81,7 @@ class Step:
         while self.poll(0.1):
             if time.monotonic() > deadline:
                 if step := self._number():
-                    slurm_queue.command(["scancel", step])
+                    command(["scancel", step])
                 self._srun.kill()
             else:
                 self._srun.terminate()
@@ -87,13 +89,13 @@ class Step:
     def _signal(self, number: int) -> None:
         step = self._number()
         name = signal.Signals(number).name.removeprefix("SIG")
-        answer = slurm_queue.command(["scancel", f"--signal={name}", step]) if step else None
+        answer = command(["scancel", f"--signal={name}", step]) if step else None
         if answer is None or answer.returncode:  # the step has not begun yet, or Slurm is silent
             self._srun.send_signal(number)
 
     def _number(self) -> str | None:
         """The ID of the step, as Slurm writes it."""
-        answer = slurm_queue.command(["scontrol", "--oneliner", "show", "step", self._job])
+        answer = command(["scontrol", "--oneliner", "show", "step", self._job])
         lines = answer.stdout.splitlines() if answer else []
         own = re.compile(rf"StepId=(\S+) .* SrunHost:Pid=[^ :]+:{self._srun.pid}\b")
         return next((match[1] for line in lines if (match := own.search(line))), None)
@@ -121,11 +123,11 @@ def _srun(plan: Plan, within: Allocation, nodes: Sequence[str]) -> list[str]:
         f"--nodes={plan.nodes}",
         f"--ntasks={plan.size}",
         *gpus,
-        *slurm_script.tasks(plan),
+        *tasks(plan),
     ]
 
 
 @functools.cache
 def _version() -> tuple[int, ...]:
-    answer = slurm_queue.command(["srun", "--version"])
+    answer = command(["srun", "--version"])
     return tuple(map(int, re.findall(r"\d+", answer.stdout)[:2])) if answer else ()

@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from launch import gpus
-from launch.cli.findings import Finding, installed, output
+from launch.cli.doctor.findings import Finding, installed, output
 from launch.errors import INSTALL
 
 JAX = ".venv/bin/uv sync --inexact --no-default-groups --group jax"

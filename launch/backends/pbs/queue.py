@@ -13,7 +13,7 @@ from launch.errors import Refusal, nearest
 from launch.plan.plan import Plan
 from launch.plan.slurm.walltime import exceeds, limit_text, walltime
 
-SILENT = re.compile(r"cannot connect|Connection refused|timed out|No route|errno=150(08|10|31)|Premature end", re.I)
+SILENT = r"(?i)cannot connect|Connection refused|timed out|No route|errno=150(08|10|31)|Premature end"
 """What PBS's commands say when the server does not answer."""
 
 TIMEOUT_S = 20.0  # its own commands wait for minutes or hours
@@ -41,7 +41,7 @@ def ask(ids: Iterable[str]) -> Answer:
         if answer is None:
             return Answer({}, f"no answer to qstat within {TIMEOUT_S:.0f} s, or no qstat here")
         said = (answer.stderr.strip().splitlines() or [f"qstat: exit status {answer.returncode}"])[-1]
-        if SILENT.search(answer.stderr) or answer.returncode in (255, 162):
+        if re.search(SILENT, answer.stderr) or answer.returncode in (255, 162):
             return Answer({}, said)
         if _NO_HISTORY not in answer.stderr:
             jobs = _jobs(answer.stdout)

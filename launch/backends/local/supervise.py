@@ -6,8 +6,8 @@ import signal
 import time
 from collections.abc import Sequence
 
-from launch.backends.processes import Ranks
-from launch.backends.step import Step
+from launch.backends.allocation.step import Step
+from launch.backends.local.processes import Ranks
 from launch.errors import Refusal
 from launch.node import beginning, ending, stop
 from launch.plan.plan import Plan

@@ -5,8 +5,9 @@ import shutil
 import time
 from collections.abc import Sequence
 
-from launch.backends import followed, pbs_queue, pbs_script, rank_command, submission
+from launch.backends import cancelling, followed, rank_command, submission
 from launch.backends.commands import command
+from launch.backends.pbs import queue, script
 from launch.backends.scheduler import QUEUED, Answer, Limits, Part
 from launch.backends.script import allocated, write
 from launch.errors import SubmissionRefused
@@ -42,20 +43,20 @@ class Pbs:
     def check(self, plan: Plan) -> None:
         """Refuse what this PBS cannot run, if there is one to ask."""
         if shutil.which("qsub"):
-            pbs_queue.check_queue_limits(plan)
+            queue.check_queue_limits(plan)
             rank_command.refuse_absent(plan)
 
     def script(self, job: Job) -> str:
         """The command and the script exactly as submitted."""
         job = allocated(job)
-        return f"{shlex.join(pbs_script.qsub(job))}\n\n{pbs_script.script(job)}"
+        return f"{shlex.join(script.qsub(job))}\n\n{script.script(job)}"
 
     def submit(self, job: Job) -> str:
         """Give PBS the script of a job, with patience while it is silent; return the job's id."""
         job = allocated(job)
-        write(job, pbs_script.script(job))
+        write(job, script.script(job))
         if job.plans[0].max_attempts > 1:
-            again.allow(job, pbs_script.qsub(job, again=True))
+            again.allow(job, script.qsub(job, again=True))
         id = submission.submit(job, _QUEUE)
         if why := _never(id, job):
             command(["qdel", id])
@@ -68,39 +69,48 @@ class Pbs:
 
     def poll(self, jobs: Sequence[Job], shared: bool = False) -> Answer:
         """What qstat reports of jobs, and of those that were submitted from within them."""
-        return followed.poll(jobs, pbs_queue.ask)
+        return followed.poll(jobs, queue.ask)
 
     def cancel(self, parts: Sequence[Part], save_first: bool) -> Sequence[Part]:
         """End jobs and tasks of arrays, and wait for them to leave the queue; return those that PBS may still run."""
-        return followed.cancel(
-            parts, save_first, pbs_queue.ask, lambda id: ["qsig", "-s", "USR2", id], lambda ids: ["qdel", *ids]
-        )
+        return cancelling.cancel(parts, save_first, _ENDING)
 
     def limits(self, plan: Plan) -> Limits:
         """max_array_size of this PBS, and what the site file says of the queue."""
-        return Limits(pbs_queue.largest_array(), plan.max_jobs)
+        return Limits(queue.largest_array(), plan.max_jobs)
 
 
 SCHEDULER = Pbs()
 
 
 def _find(job: Job) -> str | None:
-    found = pbs_queue.by_name(pbs_script.name(job))
+    found = queue.by_name(script.name(job))
     if found is None:
         raise submission.unknown(job, "PBS")
     return found[0] if found else None
 
 
-_QUEUE = submission.Queue("PBS", pbs_script.qsub, _find, pbs_queue.answers, pbs_queue.SILENT, _ADVICE)
+def _warn(ids: Sequence[str]) -> bool:
+    return followed.warn(ids, queue.ask, lambda id: ["qsig", "-s", "USR2", id], _end)
+
+
+def _end(ids: Sequence[str]) -> None:
+    command(["qdel", *ids])
+
+
+_QUEUE = submission.Queue(
+    "PBS", "qsub", submission.by_command(script.qsub, queue.SILENT), _find, queue.answers, _ADVICE
+)
+_ENDING = cancelling.Ending("PBS", followed.ids, queue.ask, _warn, _end)
 
 
 def _never(id: str, job: Job) -> str:
     """Why PBS can never run a job that it has taken, which it says once it has looked at it; else empty."""
     deadline = time.monotonic() + _FIRST_S
     while not job.after and time.monotonic() < deadline:
-        answer = pbs_queue.ask([id])
+        answer = queue.ask([id])
         status = answer.statuses.get(id)
         if status is None or status.phase != QUEUED or status.reason:
-            return pbs_queue.never(status)
+            return queue.never(status)
         time.sleep(0.1)
     return ""

@@ -1,4 +1,4 @@
-"""The PBS job that this process is part of; for the same of Slurm see `launch.node.slurm_job`."""
+"""The PBS job that this process is part of; for the same of Slurm see `launch.node.job.slurm`."""
 
 import datetime
 import json
@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from launch.node.resubmit import resubmit
+from launch.node.job.resubmit import resubmit
 from launch.record.rundir import RunDir
 
 _AT_WORK = ("R", "S", "U", "E", "B")

@@ -1,4 +1,4 @@
-"""Jobs on this machine: each is a process (`launch.backends.job_process`) that makes the job's runs."""
+"""Jobs on this machine: each is a process (`launch.backends.local.job_process`) that makes the job's runs."""
 
 import errno
 import fcntl
@@ -17,9 +17,9 @@ from typing import Any
 
 from launch import own_command
 from launch.backends import rank_command
-from launch.backends.processes import mpirun
+from launch.backends.local.processes import mpirun
+from launch.backends.local.supervise import GRACE_S, is_running
 from launch.backends.scheduler import ENDED, RUNNING, UNKNOWN, Answer, Limits, Part, Status
-from launch.backends.supervise import GRACE_S, is_running
 from launch.errors import Refusal
 from launch.node import stop
 from launch.plan.plan import Plan
@@ -62,7 +62,7 @@ class Local:
 
     def submit(self, job: Job) -> str:
         """Start the job's process; return its host and pid."""
-        words = own_command(sys.executable, "launch.backends.job_process", str(job.folder))
+        words = own_command(sys.executable, "launch.backends.local.job_process", str(job.folder))
         # The lock is taken here and handed on, so that the job never looks as if it had ended.
         with open(job.folder / _LOCK, "w") as lock, open(job.log, "ab") as log:
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,0 +1,1 @@
+"""The job in which the launcher runs."""

@@ -1,0 +1,1 @@
+"""TOML files that say what to run."""

@@ -1,0 +1,1 @@
+"""Staying with jobs until they have ended."""
