@@ -16,7 +16,7 @@ from launch.record.rundir import RunDir
 SLEEP = "import os, time\nif os.environ['LAUNCH_ATTEMPT'] == '1': print('here', flush=True); time.sleep(300)\n"
 
 
-# Tests that wait for a time limit, or out of patience: what they test is the same code for both.
+# Tests that wait for a time limit, for progress or out of patience: what they test is the same code for both.
 ONE_IS_ENOUGH = pytest.mark.parametrize(
     "scheduler", ["pbs", pytest.param("flux", marks=pytest.mark.slow)], indirect=True
 )
