@@ -31,6 +31,7 @@ def test_a_run_that_hangs_is_ended_and_goes_on(scheduler: StandIn, tmp_path: Pat
     assert len({event["job"] for event in run.events("started")}) == 2
 
 
+@ONE_IS_ENOUGH
 def test_a_lost_first_node(scheduler: StandIn, tmp_path: Path):
     """PBS puts the job back into the queue by itself, Flux does not."""
     launched = Launched("-N", 2, "--max-attempts", 2, "--runs", tmp_path, "--name", "l", script(tmp_path, SLEEP))
