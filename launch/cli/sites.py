@@ -1,15 +1,16 @@
 """python -m launch sites [NAME|FILE|new [--name NAME]] [--json]: the machines that you can run on.
 
 Without an argument: print a table of the sites and which one this machine is. With a name or a file: check it and print
-its content. With ``new``: write a site file for this Slurm to standard output.
+its content. With ``new``: write a site file for this Slurm, PBS or Flux to standard
+output.
 """
 
 import dataclasses
+import importlib
 import json
 from dataclasses import dataclass
 from typing import Any
 
-from launch.backends.slurm import site_file
 from launch.errors import Refusal
 from launch.plan import options, site
 from launch.plan.site import Site
@@ -30,7 +31,7 @@ def main(argv: list[str]) -> int:
     Raises
     ------
     Refusal
-        If there is no such site, if it holds a mistake, or if no Slurm answers.
+        If there is no such site, if it holds a mistake, or if no scheduler answers.
     """
     chosen, words = options.with_words(Options, argv, "sites")
     if chosen.name is not None and (words != ["new"] or not chosen.name.isprintable()):
@@ -46,8 +47,8 @@ def main(argv: list[str]) -> int:
             asked = site.load(word)
             print(json.dumps(dataclasses.asdict(asked) | {"not_known": site.unknown(asked)}, indent=1))
         case ["new"]:
-            asked = site_file.ask()
-            print((dataclasses.replace(asked, name=chosen.name) if chosen.name else asked).text(), end="")
+            told = _ask()
+            print((dataclasses.replace(told, name=chosen.name) if chosen.name else told).text(), end="")
         case [name]:
             print(content(site.load(name)))
         case _:
@@ -56,6 +57,13 @@ def main(argv: list[str]) -> int:
                 "table"
             )
     return 0
+
+
+def _ask() -> Any:
+    """What the scheduler of this machine reports, to write a site file from."""
+    here = {"slurm": site.slurm_is_here, "pbs": site.pbs_is_here, "flux": site.flux_is_here}
+    name = next((name for name, is_here in here.items() if is_here()), "slurm")
+    return importlib.import_module(f"launch.backends.{name}.site_file").ask()
 
 
 def as_json() -> dict[str, Any]:

@@ -110,6 +110,12 @@ def answer(flux: Flux, asked: dict[str, Any]) -> ANSWER:
                 return 0, f"{dec(words[-1])}\n", ""
             if verb == "job" and words[0] == "kill":
                 return _kill(flux, words[1:], outer)
+            if verb in ("resource", "queue") and words[0] == "list":  # as their manuals say; not observed
+                lines = {
+                    "resource": [f"{len(HOSTS)} {len(HOSTS) * CORES} {len(HOSTS) * GPUS} "],
+                    "queue": ["batch* inf inf", "debug 10m 2"],
+                }
+                return 0, "\n".join(lines[verb]) + "\n", ""
             if verb == "hostlist":
                 return 0, ",".join(flux.jobs[str(outer)].hosts) + "\n", ""
         return 1, "", f"flux: `{verb}' is not a flux command\n"

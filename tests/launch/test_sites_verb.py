@@ -89,7 +89,7 @@ def test_other_words_are_refused(words: list[str]):
 
 
 def test_without_slurm_none_can_be_written():
-    with pytest.raises(Refusal, match=r"no Slurm answers here \(no answer\): do it where sinfo lists partitions"):
+    with pytest.raises(Refusal, match=r"no Slurm, PBS or Flux answers here \(no answer\): do it where"):
         sites.main(["new"])
 
 

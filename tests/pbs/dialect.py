@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from schedulers.engine import ANSWER, GPUS, HOSTS, Engine, Job
+from schedulers.engine import ANSWER, CORES, GPUS, HOSTS, Engine, Job
 
 QUEUES = {"workq": {}, "debug": {"walltime": "00:10:00", "nodect": 2}, "closed": {}, "low": {}}
 DEFAULT_PATH = "/bin:/usr/bin"
@@ -57,9 +57,14 @@ def answer(pbs: Pbs, asked: dict[str, Any]) -> ANSWER:
     if name in ("pbs_tmrsh", "pbsdsh"):
         return _task(pbs, name, words, asked)
     with pbs.lock:
-        return {"qsub": _qsub, "qstat": _qstat, "qdel": _qdel, "qsig": _qsig, "qselect": _qselect}[name](
-            pbs, words, asked
-        )
+        return {
+            "pbsnodes": _pbsnodes,
+            "qsub": _qsub,
+            "qstat": _qstat,
+            "qdel": _qdel,
+            "qsig": _qsig,
+            "qselect": _qselect,
+        }[name](pbs, words, asked)
 
 
 def _qsub(pbs: Pbs, words: list[str], asked: dict[str, Any]) -> ANSWER:
@@ -199,13 +204,33 @@ def _parent(pbs: Pbs, id: str) -> dict[str, Any]:
     return shown
 
 
+def _pbsnodes(pbs: Pbs, words: list[str], asked: dict[str, Any]) -> ANSWER:
+    """In the form that users of PBS have published; it was not observed for this stand-in."""
+    nodes = {
+        host: {"Mom": host, "ntype": "PBS", "state": "free", "pcpus": CORES, "resources_available": {"arch": "linux", "host": host, "ncpus": CORES, "ngpus": GPUS}}
+        for host in HOSTS
+    }  # fmt: skip
+    return (
+        0,
+        json.dumps({"timestamp": int(time.time()), "pbs_version": "23.06.06", "pbs_server": "head", "nodes": nodes}),
+        "",
+    )
+
+
 def _qstat(pbs: Pbs, words: list[str], asked: dict[str, Any]) -> ANSWER:
     options = {letter for word in words if re.fullmatch(r"-[xtfBQ]+", word) for letter in word[1:]}
     head = {"timestamp": int(time.time()), "pbs_version": "23.06.06", "pbs_server": "head"}
     if "B" in options:
         return (
             0,
-            json.dumps({**head, "Server": {"head": {"server_state": "Active", "max_array_size": pbs.largest}}}),
+            json.dumps(
+                {
+                    **head,
+                    "Server": {
+                        "head": {"server_state": "Active", "default_queue": "workq", "max_array_size": pbs.largest}
+                    },
+                }
+            ),
             "",
         )
     if "Q" in options:

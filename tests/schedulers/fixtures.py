@@ -17,7 +17,7 @@ from schedulers.engine import ask
 
 _HERE = Path(__file__).parent
 _COMMANDS = {
-    "pbs": ("qsub", "qstat", "qdel", "qsig", "qselect", "pbs_tmrsh", "pbsdsh"),
+    "pbs": ("qsub", "qstat", "qdel", "qsig", "qselect", "pbsnodes", "pbs_tmrsh", "pbsdsh"),
     "flux": ("flux",),
 }
 

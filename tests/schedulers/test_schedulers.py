@@ -47,7 +47,10 @@ class Queue:
     release: Callable[[str], object]
 
 
-@pytest.fixture(params=[pytest.param("slurm", marks=pytest.mark.slow), "pbs", "flux"])
+SLURM, PBS, FLUX = (pytest.param(name, marks=pytest.mark.slow) for name in ("slurm", "pbs", "flux"))
+
+
+@pytest.fixture(params=[SLURM, "pbs", "flux"])
 def scheduler(request: pytest.FixtureRequest) -> Queue:
     found = request.getfixturevalue(f"clean_{request.param}")
     if request.param != "slurm":
@@ -156,6 +159,7 @@ def test_ranks_save_before_they_are_ended(scheduler: Queue, tmp_path: Path):
     assert printed(run, "saved") == 2 and len(run.events("started")) == 1 and not scheduler.alive()
 
 
+@pytest.mark.parametrize("scheduler", [SLURM, PBS, "flux"], indirect=True)
 def test_a_study_in_one_allocation(scheduler: Queue, tmp_path: Path):
     words = ("-N", 2, "--sweep", "x=1,2", "--time=2", "--pack", "--runs", tmp_path, "--name=s")
     made = launch(*words, script(tmp_path, SAY), "{x}")
@@ -166,6 +170,7 @@ def test_a_study_in_one_allocation(scheduler: Queue, tmp_path: Path):
     assert first.events("ended")[0]["time"] <= second.events("started")[0]["time"]
 
 
+@pytest.mark.parametrize("scheduler", [SLURM, "pbs", FLUX], indirect=True)
 def test_what_depends_on_a_failed_stage_does_not_begin(scheduler: Queue, tmp_path: Path):
     text = "import sys, time; time.sleep(1); sys.exit(int(sys.argv[1]))"
     program = script(tmp_path, text)

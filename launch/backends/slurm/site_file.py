@@ -1,12 +1,12 @@
 """Writes a site file from what Slurm reports: its nodes, GPUs, cores, partitions, limits and MPI plugins."""
 
-import json
 import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from launch.backends.commands import command
+from launch.backends.toml import key, string
 from launch.errors import Refusal
 
 CONFIG = ("scontrol", "show", "config")
@@ -49,7 +49,7 @@ class Told:
         lines = [
             f"# Written by `rankloop sites new` from the answers of Slurm {config.get('SLURM_VERSION', '')}".rstrip()
             + ". Lines behind # are for you to fill in.",
-            f"name = {_string(self.name or cluster)}  # {_said(CONFIG)}: ClusterName",
+            f"name = {string(self.name or cluster)}  # {_said(CONFIG)}: ClusterName",
             'description = ""  # what it is, in a line',
             '# identify = { host = "^login" }  # Slurm does not tell: what a host name of this machine matches',
             *_main_lines(main, kinds.get(main["PartitionName"], Counter()), partitions),
@@ -79,7 +79,10 @@ def ask() -> Told:
     answers = [command(list(words), timeout=60) for words in (CONFIG, PARTITIONS, NODES)]
     if not all(answer and answer.returncode == 0 and answer.stdout.strip() for answer in answers):
         last = next((answer.stderr.strip().splitlines()[-1:] for answer in answers if answer and answer.stderr), [])
-        raise Refusal(f"no Slurm answers here ({''.join(last) or 'no answer'}): do it where sinfo lists partitions")
+        raise Refusal(
+            f"no Slurm, PBS or Flux answers here ({''.join(last) or 'no answer'}): do it where sinfo, pbsnodes or flux "
+            "resource list shows nodes"
+        )
     mpi = command(list(MPI))
     config, partitions, nodes = (answer.stdout if answer else "" for answer in answers)
     return Told(config=config, partitions=partitions, nodes=nodes, mpi=(mpi.stdout + mpi.stderr) if mpi else "")
@@ -112,7 +115,7 @@ def _main_lines(main: dict[str, str], kinds: Counter[Kind], partitions: list[dic
     reason = "the default" if main.get("Default") == "YES" else "that with the most GPUs"
     nodes = max(int(partition.get("TotalNodes", 0)) for partition in partitions)
     lines = [
-        f"partition = {_string(main['PartitionName'])}  # {_said(PARTITIONS)}: {reason}",
+        f"partition = {string(main['PartitionName'])}  # {_said(PARTITIONS)}: {reason}",
         f"nodes = {nodes}  # {_said(PARTITIONS)}: TotalNodes of the largest",
     ]
     if kinds:
@@ -132,7 +135,7 @@ def _gpu_lines(kinds: Counter[Kind], config: dict[str, str]) -> list[str]:
     lines = [f'gpu_request = "{way}"  # {_said(CONFIG)}: SelectType is {select or "not told"}']
     types = {other.gpu_type for other in kinds if other.gpus}
     if len(types) > 1 and kind.gpu_type:
-        lines.append(f"gpu_type = {_string(kind.gpu_type)}  # {_said(NODES)}: of {', '.join(sorted(map(str, types)))}")
+        lines.append(f"gpu_type = {string(kind.gpu_type)}  # {_said(NODES)}: of {', '.join(sorted(map(str, types)))}")
     return [*lines, '# gpu_variable = "ROCR_VISIBLE_DEVICES"  # Slurm does not tell: for GPUs of AMD']
 
 
@@ -142,14 +145,13 @@ def _mpi_lines(listed: str, config: dict[str, str]) -> list[str]:
     chosen = default if default != "none" else next((name for name in ("pmix", "pmi2") if name in plugins), None)
     if chosen is None:
         return [f'# mpi = "pmix"  # {_said(MPI)}: {", ".join(plugins) or "no plugins"}']
-    return [f"mpi = {_string(chosen)}  # {_said(MPI)}: {', '.join(plugins)}; MpiDefault is {default}"]
+    return [f"mpi = {string(chosen)}  # {_said(MPI)}: {', '.join(plugins)}; MpiDefault is {default}"]
 
 
 def _limits(partition: dict[str, str]) -> list[str]:
     said = f"{_said(PARTITIONS[:3])} {partition['PartitionName']}"
     name = partition["PartitionName"]
-    key = name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _string(name)
-    lines = [f"[partitions.{key}]  # {said}: State {partition.get('State', 'not told')}"]
+    lines = [f"[partitions.{key(name)}]  # {said}: State {partition.get('State', 'not told')}"]
     nodes, time = partition.get("MaxNodes", "UNLIMITED"), partition.get("MaxTime", "UNLIMITED")
     total = partition.get("TotalNodes", "0")
     most, why = (nodes, "MaxNodes") if nodes.isdigit() and int(nodes) <= int(total) else (total, "TotalNodes")
@@ -162,7 +164,3 @@ def _limits(partition: dict[str, str]) -> list[str]:
 
 def _said(words: tuple[str, ...]) -> str:
     return " ".join(word for word in words if not word.startswith(("-h", "-e", "-o", "--one", "%")))
-
-
-def _string(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")  # allowed in JSON, but not in TOML
