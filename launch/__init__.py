@@ -46,6 +46,7 @@ class _Later(types.ModuleType):
 def save_time() -> None:
     """Make short commands faster. Switch off garbage collection, as they make no garbage, and defer the execution of
     library modules that many others import but few commands use."""
+    _thresholds[:] = gc.get_threshold()
     gc.set_threshold(100_000)
     for name in {
         "bz2", "ctypes", "hashlib", "inspect", "ipaddress", "json", "locale", "lzma", "platform", "random", "signal",
@@ -54,6 +55,17 @@ def save_time() -> None:
         if (spec := importlib.util.find_spec(name)) is not None:
             sys.modules[name] = module = importlib.util.module_from_spec(spec)
             module.__class__ = _Later
+
+
+_thresholds: list[int] = []  # of garbage collection, as Python itself has them
+
+
+def save_no_more() -> None:
+    """Undo what `save_time` has done, for a program that is to find Python as it always is."""
+    if _thresholds:
+        gc.set_threshold(*_thresholds)
+    for name in [name for name, module in sys.modules.items() if type(module) is _Later]:
+        del sys.modules[name]  # nobody has used it yet; those that have imported it still can
 
 
 USERS_PATH: list[str] = []

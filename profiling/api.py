@@ -58,6 +58,14 @@ def launch(program: str | Path, *arguments: object, **asked: Any) -> Study:
     ------
     Refusal
         If it cannot be done; nothing is started then. `SubmissionRefused` if the scheduler refuses.
+
+    Examples
+    --------
+    As `Study` shows; what cannot be done is refused:
+
+    >>> launch("train.py", node=2)
+    Traceback (most recent call last):
+    launch.errors.Refusal: node is not an option of the job: did you mean 'nodes'?
     """
     known = {field.name: field for field in dataclasses.fields(Request)}
     if unknown := next((name for name in asked if name not in known), None):
@@ -95,6 +103,25 @@ class Study:
     ------
     Refusal
         If there is no run in it.
+
+    Examples
+    --------
+    >>> code = "import sys, time, rankloop\\n"
+    >>> code += "for _ in rankloop.steps(range(20), examples=8): time.sleep(0.01)\\n"
+    >>> code += "rankloop.result(loss=1 / rankloop.size)"
+    >>> _ = Path("train.py").write_text(code)
+    >>> study = launch("train.py", nodes=[1, 2], backend="local", independent=True, runs=".", name="weak")
+    >>> [row["state"] for row in study.wait(timeout=300).status()]
+    ['done', 'done']
+    >>> [run.name for run in Study("weak").runs]
+    ['n1-r1', 'n2-r1']
+    >>> [(row["nodes"], row["loss"]) for row in study.table(by="loss", smallest=True)]
+    [(2, 0.5), (1, 1.0)]
+    >>> [(row["workers"], row["repeats"]) for row in study.scaling()]
+    [(1, 1), (2, 1)]
+    >>> [row["low"] < row["throughput"] < row["high"] for row in study.predict(nodes=[4, 8])]
+    [True, True]
+    >>> study.cancel()  # nothing is left to be ended
     """
 
     def __init__(self, path: str | Path) -> None:

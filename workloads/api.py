@@ -22,7 +22,19 @@ __all__ = ["Data", "Files", "Part", "Training", "Workload"]
 
 
 class Files(Protocol):
-    """The files that examples are read from."""
+    """The files that examples are read from.
+
+    Examples
+    --------
+    >>> class InOneFile:
+    ...     path = Path("all.npy")
+    ...     def of(self, index): return [self.path]
+    ...     def read_from(self, copies): self.path = copies.get(self.path, self.path)
+    >>> files = InOneFile()
+    >>> files.read_from({Path("all.npy"): Path("/tmp/all.npy")})
+    >>> files.of([0, 7])
+    [PosixPath('/tmp/all.npy')]
+    """
 
     def of(self, index: np.ndarray) -> list[Path]:
         """The files that have some of the examples, by their index, int64 (n,)."""
@@ -53,6 +65,14 @@ class Data:
     files : Files, optional
         Of examples that ``load`` reads from files. They are kept in memory once they are loaded, as far as ``--cache``
         allows, and can be staged.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.linspace(0, 1, 5)[:, None]
+    >>> data = Data(5, lambda index: (x[index], x[index] ** 2))
+    >>> len(data), data.load(np.array([0, 2]))[1].tolist()
+    (5, [[0.0], [0.25]])
     """
 
     length: int
@@ -91,6 +111,24 @@ class Workload:
     target : tuple, optional
         ``(metric, ">=" or "<=", value)``: the quality of a finished training. The report shows the time until an
         evaluation reached it.
+
+    Examples
+    --------
+    >>> import keras
+    >>> import numpy as np
+    >>> x = np.linspace(0, 1, 5, dtype="float32")[:, None]
+    >>> data = Data(5, lambda index: (x[index], x[index] ** 2))
+    >>> workload = Workload(
+    ...     model=keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]),
+    ...     loss=lambda targets, outputs: keras.ops.mean((targets - outputs) ** 2, axis=-1),
+    ...     optimizer=keras.optimizers.Adam,
+    ...     train=data,
+    ...     validation=data,
+    ...     statistics=lambda targets, outputs: {"squares": keras.ops.sum((targets - outputs) ** 2)},
+    ...     summarise=lambda totals, examples: {"rms": (totals["squares"] / examples) ** 0.5},
+    ... )
+    >>> tuple(workload.loss(*workload.train.load(np.array([1, 2, 3]))).shape), workload.summarise({"squares": 12.0}, 3)
+    ((3,), {'rms': 2.0})
     """
 
     model: keras.Model

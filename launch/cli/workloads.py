@@ -1,16 +1,17 @@
-"""python -m launch workloads: the workloads that come with the toolkit, one line each.
+"""python -m launch workloads: the workloads that come with the toolkit, in lines that fit the terminal.
 
 What each does, which data it needs, and about how long its training takes on two cores. A workload says so itself, in
 the docstring of its package: in its first line, and in those that begin with ``Data:`` and ``Time:``.
 """
 
 import ast
+import shutil
+import textwrap
 from pathlib import Path
 
 from launch import HOME
 from launch.errors import Refusal, command
 from launch.plan.target import modules
-from launch.record.table import aligned
 
 
 def main(argv: list[str]) -> int:
@@ -25,9 +26,15 @@ def main(argv: list[str]) -> int:
         raise Refusal(f"workloads takes no arguments and was given {' '.join(argv)}: leave them out")
     found = packages()
     programs = [name(p) for p in found if not modules.is_workload(p / "__init__.py")]
-    print(aligned([("workload", "what it does", "data", "on two cores"), *map(line, found)]))
-    print(f"\n{command('WORKLOAD --help')} shows the options of one", end="")
-    print("".join(f"; python -m {each} --help those of a program" for each in programs))
+    width = shutil.get_terminal_size().columns
+    for package in found:
+        first, does, data, time = line(package)
+        print(first)
+        for text in (does, f"data: {data}", f"on two cores: {time}"):
+            print(textwrap.fill(text, width, initial_indent="  ", subsequent_indent="    "))
+        print()
+    print(f"{command('WORKLOAD --help')} shows the options of one")
+    print("\n".join(f"python -m {each} --help shows those of a program" for each in programs))
     return 0
 
 

@@ -7,6 +7,7 @@ launch.node.attempt end RUN STATUS [ASKED]
 The job script calls this module on the first node; schedulers of this machine call beginning.py and ending.py.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def _begin(run: RunDir, plan: Plan, submission: int | None, note: Path | None) -
         if note is not None:
             note.write_text(f"{attempt}\n")  # in place: see the script
     print(f"launch: attempt {attempt}", flush=True)  # job.log holds all; record.failures.job_log looks for this
+    os.nice(10)  # the rest is for the record, and the ranks of this node are starting their programs
     from launch.record import environment
 
     environment.note(run, attempt)

@@ -3,10 +3,11 @@ them, must not meet one that it did not start."""
 
 import contextlib
 import os
+import select
 from pathlib import Path
 
 
-def start(command: list[str], descriptor: int, errors: Path) -> None:
+def start(command: list[str], descriptor: int, errors: Path, after_s: float = 0) -> None:
     """Start a process in a session of its own, with a descriptor as its input and output.
 
     Parameters
@@ -17,6 +18,9 @@ def start(command: list[str], descriptor: int, errors: Path) -> None:
         An open file or socket.
     errors : Path
         Where it writes its errors; appended to.
+    after_s : float
+        How many seconds later it starts, or earlier, once there is something to read from the descriptor: the program
+        of the rank, which starts meanwhile, needs the cores itself.
     """
     if child := os.fork():
         os.waitpid(child, 0)
@@ -34,6 +38,8 @@ def start(command: list[str], descriptor: int, errors: Path) -> None:
             if number > 2:
                 with contextlib.suppress(OSError):  # the descriptor of the listing itself
                     os.close(number)
+        if after_s:
+            select.select([0], [], [], after_s)
         os.execv(command[0], command)
     finally:
         os._exit(1)

@@ -6,11 +6,8 @@ is reported, or ends the rank, within seconds of NCCL's start.
 """
 
 import contextlib
-import fcntl
 import os
 import signal
-import socket
-import struct
 import sys
 import time
 from pathlib import Path
@@ -24,7 +21,6 @@ from launch.record import environment, network
 from launch.record.files import Unreadable, read_end, size_of
 from launch.record.rundir import RunDir
 
-_SIOCGIFADDR = 0x8915  # of Linux: the address of an interface
 _LOOK_S = 0.5
 _MORE_S = 2.0  # to wait after the line with the network, for lines about its provider and connections
 _MOST = 2**24  # bytes of the log of a node that are read
@@ -65,18 +61,6 @@ def beside(run: RunDir, plan: Plan, rank: Rank, attempt: int) -> dict[str, str]:
         "NCCL_DEBUG_SUBSYS": "INIT,NET",
         "NCCL_DEBUG_FILE": f"{run.meeting}/{_prefix(attempt)}%p",
     }
-
-
-def note_gloo(run: RunDir, attempt: int, interface: str) -> None:
-    """Record the interface that Gloo uses."""
-    environment.add(run, attempt, "gloo", {"interface": interface, "address": _address(interface)})
-
-
-def _address(interface: str) -> str | None:
-    asked = struct.pack("256s", interface.encode()[:15])
-    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        return socket.inet_ntoa(fcntl.ioctl(any_socket, _SIOCGIFADDR, asked)[20:24])
-    return None
 
 
 def _prefix(attempt: int) -> str:

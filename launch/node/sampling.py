@@ -21,6 +21,7 @@ from launch.record.rundir import RunDir
 
 SAMPLER = "profiling.telemetry.sampler"  # started by name, as a workload is
 
+_AFTER_S = 0.3  # of the rank's program, whose first lines the sampler's own start (0.1 s of a core) would delay
 _OTHERS_S = 2.0  # for the node's other ranks to end; not longer, as one of them may be waiting for this process
 _COMPACTING_S = 60.0
 
@@ -51,7 +52,8 @@ def beside(run: RunDir, plan: Plan, rank: Rank, attempt: int, here: list[dict[st
     ours, theirs = socket.socketpair()
     with theirs:
         words = [str(run.path), str(rank.node), str(attempt), str(plan.sample_hz), json.dumps(here)]
-        detached.start(own_command(sys.executable, SAMPLER, *words), theirs.fileno(), run.readings / "errors.log")
+        command, errors = own_command(sys.executable, SAMPLER, *words), run.readings / "errors.log"
+        detached.start(command, theirs.fileno(), errors, _AFTER_S)
     _joined = os.getpid(), ours
     atexit.register(leave)  # runs last: after the program's threads have ended, and after its own exit handlers
 

@@ -67,12 +67,11 @@ def main(argv: list[str]) -> int:
             os.environ.update(network.beside(run, plan, rank, attempt))
         os.environ.update(rendezvous.meet(plan, rank, run.meeting, attempt, plan.patience_s))
         if not ours:
-            os.environ.update(frameworks.variables(plan, rank, run.meeting, attempt, plan.patience_s))
+            os.environ.update(frameworks.variables(rank))
+            frameworks.set_tf_config(plan, rank, run.meeting, attempt, plan.patience_s)
         gloo.start_together(plan.patience_s)
-        if rank.is_chief and (interface := gloo.interface()):
-            from launch.node import network
-
-            network.note_gloo(run, attempt, interface)
+        if rank.is_chief:
+            gloo.note(run, attempt)
         if plan.backend == "allocation" and rank.is_chief:  # the launcher may be on another machine
             from launch.record import environment
 

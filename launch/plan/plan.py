@@ -9,6 +9,9 @@ from launch.plan import figures, typed
 from launch.plan.slurm.walltime import UNLIMITED
 from launch.plan.typed import Backend, Bounds, Count, Launcher, Natural, NotNegative, Seed
 
+BY_NUMBER = "their numbers"
+"""A plan's ``cooperation`` for ranks that, as far as can be seen, never meet, but know their own numbers."""
+
 
 class Staged(TypedDict):
     """The packed environment of the interpreter: see `launch.record.packed`."""

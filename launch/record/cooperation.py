@@ -2,8 +2,8 @@
 shows."""
 
 from launch.errors import page
-from launch.plan.plan import Plan
-from launch.plan.target.cooperation import BY_NUMBER, uses_mpi
+from launch.plan.plan import BY_NUMBER, Plan
+from launch.plan.target.cooperation import uses_mpi
 from launch.record.rundir import RunDir
 
 _ADVICE = f"let them cooperate{page('your_program.md')}, or say with --independent that this is meant"

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from launch import gpus
-from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
 from launch.record.writing import publish_json
 
@@ -27,6 +26,8 @@ _INSTALLED = re.compile(r"(.+?)-(\d[^-]*)(?:-py[\d.]+)?\.(?:dist|egg)-info")
 
 def surroundings() -> dict[str, Any]:
     """Host, system, CPU, GPUs, driver, versions, modules and variables, as this process finds them, without secrets."""
+    from launch.record.redact import without_secrets  # late: a rank that only calls `add` does not wait for it
+
     here = gpus.inventory()
     matters = {name: value for name, value in sorted(os.environ.items()) if _MATTERS.match(name)}
     return {

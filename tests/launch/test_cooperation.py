@@ -46,6 +46,7 @@ SCRIPTS = {
     "import rankloop\nprint(rankloop.rank)": cooperation.BY_NUMBER,
     "import os\nme = int(os.environ['RANK'])": cooperation.BY_NUMBER,
     "import os\nos.environ.get('SLURM_PROCID', 0)": cooperation.BY_NUMBER,
+    "import os\nos.environ['TF_CONFIG'], os.environ['RANK']": "tf.distribute",
     "import os, mpi4py\nos.environ['RANK']": "mpi4py",
     "import mpi4py, torch.distributed\ntorch.distributed.barrier()": "mpi4py, torch.distributed",
     "# import mpi4py\nprint('import mpi4py', 'horovod')": "",

@@ -16,7 +16,7 @@ sys.exit(failed > 0)
 
 
 def test_examples_in_docstrings(tmp_path: Path):
-    sources = [*(ROOT / "launch").rglob("*.py"), *(ROOT / "profiling").rglob("*.py")]
+    sources = [source for package in ("launch", "profiling", "workloads") for source in (ROOT / package).rglob("*.py")]
     names = [
         ".".join(source.relative_to(ROOT).with_suffix("").parts)
         .removeprefix("launch.inside.")
@@ -24,7 +24,7 @@ def test_examples_in_docstrings(tmp_path: Path):
         for source in sources
         if ">>> " in source.read_text()
     ]
-    assert "rankloop" in names and "launch.errors" in names
+    assert {"rankloop", "launch.errors", "profiling.api", "workloads.api"} <= set(names)
     env = environment(PYTHONPATH=f"{ROOT}:{ROOT / 'launch' / 'inside'}")
     done = subprocess.run([sys.executable, "-c", CODE, *names], cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -28,7 +28,7 @@ from launch.record.rundir import RunDir
 
 # Programs of a rank. `me` is its rank; a program that is asked to wait says "here" first, for the test to know.
 PROGRAMS = {
-    "environment": "import json; print(json.dumps({**os.environ, 'argv': sys.argv[1:], 'cores': sorted(os.sched_getaffinity(0))}))",
+    "environment": "import json; os.environ.get('TF_CONFIG'); print(json.dumps({**os.environ, 'argv': sys.argv[1:], 'cores': sorted(os.sched_getaffinity(0))}))",
     "module": "print(__name__, sys.argv[1:], os.path.basename(sys.argv[0]))",
     "raises": """
 if me == 1:
@@ -170,6 +170,24 @@ def test_what_ranks_find(tmp_path: Path, program):
     assert [event["event"] for event in run.events()] == ["submitted", "started", "ended"]
     assert read_json(run.env_json)["python"] == ".".join(map(str, sys.version_info[:3]))
     assert f"done: {run.path}" in done.stdout
+
+
+def test_no_rank_waits_for_tf_config_before_it_may_be_read(tmp_path: Path):
+    """Rank 1 imports what may read it while rank 0, which would gather the addresses, does not; and the ranks meet nobody."""
+    program = tmp_path / "late.py"
+    program.write_text(
+        "import os\n"
+        "def config(): return [os.environ[name] for name in os.environ if name.startswith('TF_CON')]\n"
+        "before = config()\n"
+        "if os.environ['RANK'] == '1': import subprocess\n"
+        "print(len(before), len(config()), *config())\n"
+    )
+    done = launch(*options(tmp_path, "--nodes", 2, program))
+    assert done.returncode == 0, done.stdout + done.stderr
+    zero, one = (lines[0].split(maxsplit=2) for _, lines in sorted(said(RunDir.open(tmp_path / "run")).items()))
+    assert zero == ["0", "0"] and one[:2] == ["0", "1"]
+    config = json.loads(one[2])
+    assert config["task"] == {"type": "worker", "index": 1} and len(set(config["cluster"]["worker"])) == 2
 
 
 def test_who_the_launcher_is_elsewhere_is_not_handed_on(tmp_path: Path, program):

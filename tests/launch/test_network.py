@@ -242,7 +242,7 @@ def test_only_rank_0_is_asked_and_what_is_hidden_is_said(run: RunDir, monkeypatc
 
 def test_the_interface_of_gloo_is_noted(run: RunDir, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOROVOD_GLOO_IFACE", "lo")
-    looking.note_gloo(run, 1, gloo.interface() or "")
+    gloo.note(run, 1)
     assert run.surroundings()["network"] == {"attempt": 1, "gloo": {"interface": "lo", "address": "127.0.0.1"}}
     assert run.surroundings()["host"] == os.uname().nodename  # and what was known before is still there
     environment.note(run, 1)

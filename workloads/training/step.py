@@ -35,7 +35,10 @@ def losses(workload: Any, targets: Any, outputs: Any) -> Any:
     """
     values = workload.loss(targets, in_float32(outputs))
     if len(values.shape) != 1:
-        raise ValueError(f"the workload's loss must have the shape (batch,), one value an example, not {values.shape}")
+        raise ValueError(
+            f"the workload's loss must have the shape (batch,), one value for each example, not {tuple(values.shape)}: "
+            "give a Keras loss reduction=None, and take the mean of a map over its points"
+        )
     return values
 
 

@@ -36,7 +36,7 @@ def main() -> int:
     if words and _is_ours(words[0]):  # one of the toolkit's own processes
         if words[0] != "launch.node.worker":  # the streams of a rank are those of the user's program
             launch.streams.escape()
-        if words[0] == "launch.node.attempt":  # for which ranks wait
+        if words[0] in ("launch.node.attempt", "launch.node.worker"):  # for which the user's program waits
             launch.save_time()
         return launch.importlib.import_module(words[0]).main(words[1:])
     launch.save_time()

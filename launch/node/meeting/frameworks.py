@@ -7,13 +7,14 @@ set stay.
 
 import json
 import os
+import sys
 from pathlib import Path
 from types import ModuleType
 
 from launch.node.meeting import imports, rendezvous
 from launch.node.rank import Rank
 from launch.node.waiting import until
-from launch.plan.plan import Plan
+from launch.plan.plan import BY_NUMBER, Plan
 from launch.record.files import read_json, read_lines
 from launch.record.writing import append_line, publish_json
 
@@ -21,8 +22,26 @@ _TF_WORKERS_MOST = 512
 """TF_CONFIG is set for at most so many ranks: each rank's copy names them all, and a variable has 128 KiB at most."""
 
 
-def variables(plan: Plan, rank: Rank, meeting: Path, attempt: int, patience_s: float) -> dict[str, str]:
-    """The variables, once this rank knows where to meet rank 0.
+_READERS = ("tensorflow", "subprocess", "multiprocessing")
+"""The modules with which a Python program reads TF_CONFIG, or starts a process that may."""
+
+
+def variables(rank: Rank) -> dict[str, str]:
+    """The variables of JAX and Keras, once this rank knows where to meet rank 0."""
+    coordinator, size, number = os.environ["JAX_COORDINATOR_ADDRESS"], str(rank.size), str(rank.rank)
+    wanted = {
+        "JAX_NUM_PROCESSES": size,  # read by many scripts, though not by JAX itself
+        "JAX_PROCESS_ID": number,
+        "KERAS_DISTRIBUTION_JOB_ADDRESSES": coordinator,
+        "KERAS_DISTRIBUTION_NUM_PROCESSES": size,
+        "KERAS_DISTRIBUTION_PROCESS_ID": number,
+    }
+    return {name: os.environ.get(name) or value for name, value in wanted.items()}
+
+
+def set_tf_config(plan: Plan, rank: Rank, meeting: Path, attempt: int, patience_s: float) -> None:
+    """Set TF_CONFIG, which names all ranks, if the program may read it. A rank has to wait for all others for that, so
+    where nothing of TensorFlow was found in the program, it does so only when the program imports one of `_READERS`.
 
     Parameters
     ----------
@@ -35,51 +54,56 @@ def variables(plan: Plan, rank: Rank, meeting: Path, attempt: int, patience_s: f
     attempt : int
         Start of the run.
     patience_s : float
-        How long to wait for the others if TF_CONFIG needs their addresses; it is not set if one of them does not come.
+        How long to wait for the others; TF_CONFIG is not set if one of them does not come.
     """
-    coordinator, size, number = os.environ["JAX_COORDINATOR_ADDRESS"], str(rank.size), str(rank.rank)
-    wanted = {
-        "JAX_NUM_PROCESSES": size,  # read by many scripts, though not by JAX itself
-        "JAX_PROCESS_ID": number,
-        "KERAS_DISTRIBUTION_JOB_ADDRESSES": coordinator,
-        "KERAS_DISTRIBUTION_NUM_PROCESSES": size,
-        "KERAS_DISTRIBUTION_PROCESS_ID": number,
-    }
-    found = {name: os.environ.get(name) or value for name, value in wanted.items()}
-    if 1 < plan.size <= _TF_WORKERS_MOST and "TF_CONFIG" not in os.environ and _may_ask(plan):
-        own = f"{rendezvous.own_address(plan, os.environ['MASTER_ADDR'])}:{rendezvous.own_port()}"
-        if workers := _workers(plan, rank, own, meeting, attempt, patience_s):
-            task = {"type": "worker", "index": rank.rank}
-            found["TF_CONFIG"] = json.dumps({"cluster": {"worker": workers}, "task": task})
-    return found
-
-
-def _may_ask(plan: Plan) -> bool:
-    """Whether the program may read TF_CONFIG. To set it, all ranks wait for each other, which must not be in vain."""
-    from launch.plan.target.cooperation import BY_NUMBER
-
-    by_others = plan.cooperation not in (None, "", BY_NUMBER) and "tf.distribute" not in str(plan.cooperation)
-    return not plan.independent and not by_others
-
-
-def _workers(plan: Plan, rank: Rank, own: str, meeting: Path, attempt: int, patience_s: float) -> list[str]:
-    """Address and port of each rank, in the order of their numbers; empty if one has not come in time."""
+    if not 1 < plan.size <= _TF_WORKERS_MOST or "TF_CONFIG" in os.environ or plan.independent:
+        return
+    seldom = plan.kind != "program" and plan.cooperation in ("", BY_NUMBER)
+    if not seldom and plan.cooperation is not None and "tf.distribute" not in plan.cooperation:
+        return  # the ranks meet by other means
+    own = f"{rendezvous.own_address(plan, os.environ['MASTER_ADDR'])}:{rendezvous.own_port()}"
     nodes = [meeting / f"workers-attempt{attempt}-node{node}.jsonl" for node in range(plan.nodes)]
     append_line(nodes[rank.node], {"rank": rank.rank, "address": own})
-    note = meeting / f"workers-attempt{attempt}.json"
-    if not rank.is_chief:
-        workers = until(lambda: read_json(note), patience_s) or []
-        return workers if len(workers) == plan.size else []
+    asked = False
+
+    def ask(_: ModuleType | None = None) -> None:
+        nonlocal asked
+        if asked:
+            return
+        asked = True
+        if workers := _workers(plan, rank, nodes, meeting / f"workers-attempt{attempt}.json", patience_s):
+            task = {"type": "worker", "index": rank.rank}
+            os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": workers}, "task": task})
+
+    if not seldom or any(name in sys.modules for name in _READERS):
+        ask()
+        return
+    for name in _READERS:
+        imports.after(name, ask)
+
+
+def _workers(plan: Plan, rank: Rank, nodes: list[Path], note: Path, patience_s: float) -> list[str]:
+    """Address and port of each rank, in the order of their numbers; empty if one has not come in time.
+
+    They are in one file for each node. Rank 0 gathers them in a note for the others, but may never be asked to.
+    """
     addresses: dict[int, str] = {}
+    todo = list(nodes)
 
-    def complete() -> bool:
-        addresses.update((line["rank"], line["address"]) for node in nodes for line in read_lines(node))
-        return len(addresses) == plan.size
+    def complete() -> list[str]:
+        if gathered := read_json(note):
+            return gathered
+        for node in list(todo):
+            lines = list(read_lines(node))
+            addresses.update((line["rank"], line["address"]) for line in lines)
+            if len(lines) >= plan.ranks_per_node:
+                todo.remove(node)
+        return [] if todo else [addresses[number] for number in sorted(addresses)]
 
-    met = until(complete, patience_s)
-    workers = [addresses[number] for number in sorted(addresses)]
-    publish_json(note, workers)  # even if some are missing, so that the others stop waiting
-    return workers if met else []
+    workers = until(complete, patience_s)
+    if rank.is_chief and workers:
+        publish_json(note, workers)
+    return workers
 
 
 def known_to_jax() -> None:

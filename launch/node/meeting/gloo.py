@@ -10,7 +10,9 @@ import time
 from types import ModuleType
 from typing import Any
 
-from launch.node.meeting import imports
+from launch.node.meeting import imports, rendezvous
+from launch.record import environment
+from launch.record.rundir import RunDir
 
 _MODULE = "horovod.common.basics"  # where ``hvd.init`` is, whatever the framework
 _POLL_S = 0.02
@@ -29,9 +31,11 @@ def start_together(patience_s: float) -> None:
         imports.after(_MODULE, lambda module: _wait_before_init(module, patience_s))
 
 
-def interface() -> str | None:
-    """The network interface that Gloo is told to use."""
-    return os.environ.get("HOROVOD_GLOO_IFACE") or os.environ.get("GLOO_SOCKET_IFNAME")
+def note(run: RunDir, attempt: int) -> None:
+    """Record the network interface that Gloo is told to use, and its address, if it is told one."""
+    if interface := os.environ.get("HOROVOD_GLOO_IFACE") or os.environ.get("GLOO_SOCKET_IFNAME"):
+        address = dict(rendezvous.interfaces()).get(interface)
+        environment.add(run, attempt, "gloo", {"interface": interface, "address": address})
 
 
 def _wait_before_init(module: ModuleType, patience_s: float) -> None:

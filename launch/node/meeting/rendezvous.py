@@ -148,7 +148,7 @@ def _reach(places: list[tuple[str, int]], secret: str) -> tuple[tuple[str, int],
     """The first place at which the chief answers, and the address of this host on the way there."""
     if not secret:
         return places[0], places[0][0]
-    from launch.node.meeting.server import knock  # importing HTTP takes time
+    from launch.node.meeting.server import knock
 
     refusals = []
     for address, port in places:
@@ -175,7 +175,7 @@ def _machine() -> str:
 
 def _addresses(interface: str | None) -> list[str]:
     """The IPv4 addresses at which others may reach this host, the most likely one first."""
-    by_interface = dict(_interfaces())
+    by_interface = dict(interfaces())
     if interface:
         if interface not in by_interface:
             raise Refusal(
@@ -184,7 +184,8 @@ def _addresses(interface: str | None) -> list[str]:
             )
         return [by_interface[interface]]
     try:
-        named = socket.gethostbyname(socket.gethostname())
+        # As bytes: for text Python imports the tables of international names.
+        named = str(socket.getaddrinfo(socket.gethostname().encode(), None, socket.AF_INET)[0][4][0])
     except OSError:
         named = "127.0.0.1"
     # Bridges of containers and virtual machines have the same address on every host.
@@ -196,14 +197,14 @@ def _addresses(interface: str | None) -> list[str]:
 
 def _interface(address: str) -> str:
     """The network interface that has an address."""
-    return next((name for name, own in _interfaces() if own == address), "lo")
+    return next((name for name, own in interfaces() if own == address), "lo")
 
 
 _SIOCGIFCONF = 0x8912
 """From linux/sockios.h; see netdevice(7): lists the interfaces that are up, each with an IPv4 address."""
 
 
-def _interfaces() -> list[tuple[str, str]]:
+def interfaces() -> list[tuple[str, str]]:
     """The interfaces of this host that are up, and their IPv4 addresses. Does not use psutil, whose import takes 50
     ms."""
     size = struct.calcsize("16s16s8x")  # size of a struct ifreq, which holds a name and a struct sockaddr_in

@@ -13,7 +13,7 @@ import types
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from typing import Any
 
-from launch import AT_START, HOME, INSIDE, PACKAGES, START, USERS_PATH, add_users_workloads, is_toolkit
+from launch import AT_START, HOME, INSIDE, PACKAGES, START, USERS_PATH, add_users_workloads, is_toolkit, save_no_more
 from launch.node.program.copies import Copies
 
 
@@ -32,6 +32,7 @@ def run(words: list[str], cwd: str, ours: bool, copies: Copies) -> None:
         Of the code, from which it is run.
     """
     os.chdir(cwd)
+    save_no_more()
     path = os.path.dirname(os.path.realpath(words[0])) if words[0] != "-m" else cwd
     first = copies.path([*([] if sys.flags.safe_path else [path]), *USERS_PATH])
     sys.path[:] = [*first, INSIDE, *copies.path(folder for folder in sys.path if folder not in USERS_PATH)]

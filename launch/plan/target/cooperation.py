@@ -17,14 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from launch import HOME, USERS_PATH
+from launch.plan.plan import BY_NUMBER
 from launch.plan.target import elf, executable
 
 if TYPE_CHECKING:
     pass  # takes milliseconds, and is needed only for scripts
 from launch.plan.target.names_used import BYTES_MOST, LIBRARY, MPI_LIBRARY, NUMBER, files_of, names_in, tree_of
-
-BY_NUMBER = "their numbers"
-"""How ranks share work if they never meet but know their own numbers."""
 
 _FILES_MOST = 300  # most modules of the user that are read
 
@@ -58,7 +56,7 @@ _MEANS = {
     "jax.distributed": r"jax\.(distributed\.initialize|experimental\.multihost_utils)\b",
     "keras.distribution": r"(.*\.)?keras\.distribution\.initialize\b",
     "tf.distribute": r"tensorflow\.(compat\.v[12]\.)?distribute\.(experimental\.)?"
-    r"(MultiWorkerMirrored|ParameterServer|CollectiveAllReduce|coordinator|cluster_resolver)|tensorflow\.experimental\.dtensor\.initialize",
+    r"(MultiWorkerMirrored|ParameterServer|CollectiveAllReduce|coordinator|cluster_resolver)|tensorflow\.experimental\.dtensor\.initialize|TF_CONFIG$",
 }
 _BY_MPI = {
     "mpi4py", "mpi4jax", "mpi4py_fft", "numba_mpi", "pylops_mpi", "shenfun", "dedalus", "petsc4py", "slepc4py",

@@ -17,6 +17,7 @@ MPI_LIBRARY = re.compile(
     r"lib\S*mpi(?!r\.so)|libpmi|libmpt\.|libsma\.|libpetsc|libslepc|libHYPRE|libscalapack", re.IGNORECASE
 )
 NUMBER = re.compile(r"(LAUNCH_RANK|RANK|SLURM_PROCID|OMPI_COMM_WORLD_RANK|PMI_RANK|PMIX_RANK)")
+_VARIABLE = re.compile(f"{NUMBER.pattern}|TF_CONFIG")
 
 
 def tree_of(path: Path) -> ast.Module | None:
@@ -82,7 +83,7 @@ def names_in(tree: ast.Module, package: str) -> tuple[set[str], set[str]]:
                 uses.add(whole)
                 imported |= {base, whole} - {""}
                 bound[each.asname or each.name] = whole
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and NUMBER.fullmatch(node.value):
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _VARIABLE.fullmatch(node.value):
             uses.add(node.value)
         elif isinstance(node, ast.Attribute):
             chains.append(node)
