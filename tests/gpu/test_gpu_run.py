@@ -12,7 +12,7 @@ from nvml import cards
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import measure  # noqa: E402
+import measure
 
 RUN = Path(__file__).with_name("run")
 

@@ -4,7 +4,6 @@ Ours is what a rank of one does in ``rankloop workloads.NAME``: sharding, pipeli
 Both train the same network on the same examples, one after the other in one process.
 """
 
-import dataclasses
 import importlib
 import time
 from typing import Any
