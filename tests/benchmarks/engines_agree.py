@@ -7,7 +7,7 @@ row of Markdown is printed for each workload: the largest difference of any weig
 than ten times as far apart as all others, that of the others.
 """
 
-import shutil
+import json
 import sys
 import tempfile
 import time
@@ -48,8 +48,7 @@ def main(names: list[str]) -> None:
                     run = RunDir(Path(folder) / f"{engine}{size}")
                     run.create()
                     if first:
-                        run.checkpoints.mkdir(exist_ok=True)
-                        shutil.copy(first, run.checkpoints)
+                        pass_on(first, run.checkpoints, batch // size, size)
                     options = (f"--batch={batch // size}", *COMMON, *words)
                     started = ranks.train(size, run.path, *options, workload=f"workloads.{name}", engine=engine)
                     if started.wait(1800) != [0] * size:
@@ -60,6 +59,18 @@ def main(names: list[str]) -> None:
             pairs += [((engine, 2), (engine, 1)) for engine in ("horovod", "jax")]
             apart = (difference(found[one], found[other]) for one, other in pairs)
             print("|", " | ".join([name, *apart, f"{time.monotonic() - began:.0f}"]), "|", flush=True)
+
+
+def pass_on(checkpoint: Path, folder: Path, batch: int, size: int) -> None:
+    """Copy a checkpoint for a run with another number of ranks. The training loop refuses to go on with other batches
+    per rank; here the same shards make the batches of a step the same together."""
+    with np.load(checkpoint) as archive:
+        arrays = dict(archive)
+    header = json.loads(arrays["header"].tobytes())
+    header["sharding"] |= {"batch": batch, "size": size}
+    arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    folder.mkdir(exist_ok=True)
+    np.savez(folder / checkpoint.name, **arrays)
 
 
 def difference(one: list[np.ndarray], other: list[np.ndarray]) -> str:

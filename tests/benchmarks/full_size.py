@@ -55,7 +55,7 @@ def main(network: str, precision: str, gib: float, steps: int) -> None:
 
     model, value = climate._network(config, *MAP), weights(config.weights)
     communicator = Communicator(Rank())
-    optimizer = communicator.averaging(climate._optimizer(config, Rank(), config.lr))
+    optimizer = communicator.averaging(climate._optimizer(config, config.lr))
     optimizer.build(model.trainable_variables)
     nothing = Data(0, lambda index: None)
     workload = Workload(

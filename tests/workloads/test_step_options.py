@@ -9,10 +9,12 @@ import pytest
 import ranks
 import tensorflow as tf
 import ways
+from hypothesis import given
+from hypothesis import strategies as st
 
 from launch.errors import Refusal
 from workloads.api import Training
-from workloads.training.engines.horovod.communicator import Communicator
+from workloads.training.engines.horovod.communicator import Communicator, buckets
 
 
 @pytest.fixture(scope="module", params=ranks.SLOW_ON_JAX)
@@ -52,7 +54,10 @@ def test_the_ways_are_different_ones(folder: Path, engine: str):
     plain = change(folder, "plain", 2)
     for name in {"compress", "bfloat16", "float16"} & {*ways.offered(engine)}:
         assert np.linalg.norm(change(folder, name, 2) - plain) > 1e-5 * np.linalg.norm(plain), f"{name} does nothing"
-    if engine == "horovod":  # one rank has nothing to send
+    if engine == "horovod":
+        # A sum of two has one order, in whatever message.
+        np.testing.assert_array_equal(change(folder, "buckets", 2), plain)
+        # One rank has nothing to send.
         np.testing.assert_array_equal(change(folder, "compress", 1), change(folder, "plain", 1))
 
 
@@ -64,6 +69,26 @@ def test_the_plan_shows_what_is_not_as_usual():
     assert lines["compression"] == "gradients are sent as float16"
     assert lines["compiler"] == "XLA, for loss and gradients"
     assert "compression" not in Training(compress=True).describe(1)  # one rank sends nothing
+    assert "4 MiB" in Training(bucket_mb=4, engine="horovod").describe(2)["gradients"]
+
+
+@pytest.mark.parametrize(
+    "others", [{"xla": True}, {"accumulate": 2}, {"strategy": "mirrored"}, {"strategy": "single"}, {"engine": "jax"}]
+)
+def test_buckets_are_refused_where_gradients_come_all_at_once(others: dict):
+    with pytest.raises(Refusal, match="--bucket-mb"):
+        Training(bucket_mb=4, **others)
+
+
+@given(st.lists(st.integers(0, 100)), st.integers(0, 300))
+def test_buckets_have_every_gradient_once_from_the_back_and_are_no_larger_than_asked(sizes: list[int], most: int):
+    groups = buckets(sizes, most)
+    flat = [place for group in groups for place in group]
+    assert flat == list(range(len(sizes)))[:: -1 if most else 1]
+    for group, following in zip(groups, [*groups[1:], []]):
+        total = sum(sizes[place] for place in group)
+        assert not most or total <= most or len(group) == 1
+        assert not following or total + sizes[following[0]] > most  # as few as there can be
 
 
 @pytest.mark.parametrize("accumulate", [3, 64])

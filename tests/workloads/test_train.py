@@ -183,7 +183,8 @@ def test_kills_signals_and_a_damaged_checkpoint_leave_no_trace_in_the_weights(tm
     last = ranks.train(2, run.path, *NOISY, attempt=5, engine=engine)
     assert last.wait() == [0, 0], last.output()
     assert identical(values(run, NOISY_STEPS), expected)
-    assert (run.logs / "attempt3" / "rank0.log").read_text().startswith(f"checkpoint {damaged.name} is damaged")
+    printed = (run.logs / "attempt3" / "rank0.log").read_text().splitlines()  # Gloo has lines of its own
+    assert any(line.startswith(f"checkpoint {damaged.name} is damaged") for line in printed)
     assert damaged.with_suffix(".damaged").exists()
     assert read_json(run.result_json)["attempts"] == 5
     assert read_json(run.result_json)["ranks_agree"]

@@ -18,6 +18,7 @@ WAYS: dict[str, tuple[list[str], float]] = {
     "xla": (["--xla"], 1e-5),
     "accumulate and xla": (["--accumulate", "2", "--xla"], 1e-5),
     "compress": (["--compress"], 2e-3),
+    "buckets": (["--bucket-mb", "1e-4"], 1e-5),
     "bfloat16": (["--precision", "bfloat16"], 5e-2),
     "float16": (["--precision", "float16"], 1e-2),
     "float16 and accumulate": (["--precision", "float16", "--accumulate", "2"], 1e-2),
@@ -26,8 +27,9 @@ WAYS: dict[str, tuple[list[str], float]] = {
 
 
 def offered(engine: str) -> list[str]:
-    """The ways that an engine has: JAX sends nothing as float16, and compiles with XLA in any case."""
-    return [name for name, (given, _) in WAYS.items() if engine == "horovod" or not {"--compress", "--xla"} & {*given}]
+    """The ways that an engine has: JAX sends all as float32 in one message, and compiles with XLA in any case."""
+    of_horovod = {"--compress", "--bucket-mb", "--xla"}
+    return [name for name, (given, _) in WAYS.items() if engine == "horovod" or not of_horovod & {*given}]
 
 
 def train(name: str, folder: str) -> None:
@@ -47,7 +49,7 @@ def train(name: str, folder: str) -> None:
             optimizer = keras.optimizers.SGD(0.2)
             if config.precision == "float16":
                 optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-            optimizer = communicator.averaging(optimizer, config.compress)
+            optimizer = communicator.averaging(optimizer, config.compress, round(config.bucket_mb * 2**20))
             optimizer.build(workload.model.trainable_variables)
             step = engine.Step(workload, optimizer, communicator, config.xla, config.accumulate)
             for number in range(STEPS):

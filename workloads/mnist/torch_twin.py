@@ -4,7 +4,7 @@
 
 From the launcher it uses only what every rank finds in its environment, RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT,
 and from the toolkit only the reader of image files. It trains with Adadelta at a rate of 1, times 0.7 after each epoch,
-and 64 examples per rank and step. See docs/mnist.md.
+and 64 examples per rank and step, on the GPU of number LOCAL_RANK where PyTorch finds one. See docs/mnist.md.
 """
 # pyright: reportMissingImports=false
 # PyTorch is the user's own.
@@ -56,27 +56,30 @@ def main(argv: list[str]) -> None:
     if size > 1:
         dist.init_process_group("gloo")
     torch.manual_seed(args.seed)
-    model = network(images.train.pixels.shape[1:], images.classes)
+    on_gpu = torch.cuda.is_available()
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if on_gpu else torch.device("cpu")
+    model = network(images.train.pixels.shape[1:], images.classes).to(device)
     trained = torch.nn.parallel.DistributedDataParallel(model) if size > 1 else model
     torch.manual_seed(args.seed + 1 + rank)  # the seed of dropout differs per rank
     optimizer = torch.optim.Adadelta(model.parameters(), lr=args.lr)
     fall = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=args.gamma)
-    pixels, labels = _tensors(images.train)
-    test = [part[rank::size] for part in _tensors(images.validation)]
+    pixels, labels = (tensor.to(device) for tensor in _tensors(images.train))
+    test = [part[rank::size].to(device) for part in _tensors(images.validation)]
     steps = len(labels) // (args.batch * size)  # the same on all ranks: each of them waits for the others
     for epoch in range(args.epochs):
-        began, loss = time.perf_counter(), torch.zeros(())
+        began, loss = time.perf_counter(), torch.zeros((), device=device)
         order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(args.seed * 1_000_003 + epoch))
         trained.train()
         for index in order[rank::size][: steps * args.batch].reshape(steps, args.batch):
             optimizer.zero_grad()
-            with torch.autocast("cpu", torch.bfloat16, enabled=args.bfloat16):
+            with torch.autocast(device.type, torch.bfloat16, enabled=args.bfloat16):
                 logits = trained(pixels[index])
             own = torch.nn.functional.cross_entropy(logits.float(), labels[index])
             own.backward()
             optimizer.step()
             loss += own.detach()
         fall.step()
+        loss = loss.cpu()  # when it is here, the steps are done
         rate = steps * args.batch * size / (time.perf_counter() - began)
         right = _right(model, *test, bfloat16=args.bfloat16)
         sums = torch.stack([right, loss.double() / (steps * size)])
@@ -139,9 +142,9 @@ def _right(model: torch.nn.Module, pixels: torch.Tensor, labels: torch.Tensor, b
     import torch
 
     model.eval()
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+    with torch.inference_mode(), torch.autocast(pixels.device.type, torch.bfloat16, enabled=bfloat16):
         answers = [model(part).argmax(dim=1) for part in pixels.split(AT_ONCE)]
-    return (torch.cat(answers) == labels).sum().double()
+    return (torch.cat(answers) == labels).sum().double().cpu()
 
 
 if __name__ == "__main__":

@@ -50,6 +50,8 @@ class Training:
     # float16 with a loss scale that follows the gradients
     accumulate: Count = 1  # equal parts of a batch that go through the network one after the other: less memory
     compress: bool = False  # send gradients between the ranks as float16
+    bucket_mb: NotNegative = 0  # MiB of gradients per message, each of which is sent while the backward pass makes the
+    # next; 0: all in one message at its end
     engine: Literal["horovod", "jax"] | None = None  # that computes, and by which ranks average their gradients:
     # TensorFlow with Horovod, or JAX; not given: Horovod where it is installed, otherwise JAX
     strategy: Literal["horovod", "mirrored", "single"] = "horovod"  # ranks that average their gradients; one rank on
@@ -74,6 +76,11 @@ class Training:
             raise Refusal(
                 "--strategy mirrored goes with neither --accumulate, --xla nor --precision float16: leave them out"
             )
+        if self.bucket_mb and (self.xla or self.accumulate > 1 or self.strategy != "horovod"):
+            raise Refusal(
+                f"--bucket-mb {self.bucket_mb:g} goes with neither --xla, --accumulate nor another --strategy, whose "
+                "gradients come all at once: leave one out"
+            )
         if self.warm_from is not None and not self.warmup:
             raise Refusal(f"--warm-from {self.warm_from} with --warmup 0: give --warmup above 0, or leave it out")
         if not trace_window.steps(self.trace) and self.timeline:
@@ -81,6 +88,7 @@ class Training:
         lacking = {
             "--timeline": self.timeline,
             "--compress": self.compress,
+            "--bucket-mb": self.bucket_mb > 0,
             "--strategy mirrored": self.strategy == "mirrored",
         }
         if any(lacking.values()) and engines.likely(self.engine).name == "jax":
@@ -187,6 +195,8 @@ class Training:
             lines["accumulation"] = f"{self.accumulate} parts of {part} examples per step"
         if self.compress and size > 1:
             lines["compression"] = "gradients are sent as float16"
+        if self.bucket_mb and size > 1:
+            lines["gradients"] = f"sent in messages of {self.bucket_mb:g} MiB while others are computed"
         if self.xla:
             lines["compiler"] = "XLA, for loss and gradients"
         if self.stage:

@@ -75,7 +75,7 @@ def main(argv: list[str]) -> int:
             optimizer = workload.optimizer(config.learning_rate_plan(rank.size).schedule(steps))
             if config.precision == "float16":
                 optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-            optimizer = communicator.averaging(optimizer, config.compress)
+            optimizer = communicator.averaging(optimizer, config.compress, round(config.bucket_mb * 2**20))
             optimizer.build(workload.model.trainable_variables)
             loop = Loop(engine, config, workload, optimizer, communicator, sharding, run, attempt)
         if rank.is_chief:

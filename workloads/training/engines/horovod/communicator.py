@@ -94,7 +94,9 @@ class Communicator:
                 means[place] = tf.cast(mean, tensors[place].dtype)
         return means
 
-    def averaging(self, optimizer: keras.optimizers.Optimizer, compress: bool = False) -> keras.optimizers.Optimizer:
+    def averaging(
+        self, optimizer: keras.optimizers.Optimizer, compress: bool = False, bucket: int = 0
+    ) -> keras.optimizers.Optimizer:
         """Make an optimizer average its gradients over all ranks before it applies them.
 
         Parameters
@@ -103,6 +105,9 @@ class Communicator:
             Any, a LossScaleOptimizer too. It is changed in place.
         compress : bool
             Send gradients as float16: half the bytes, in a message of their own, as Horovod's ``Compression.fp16``.
+        bucket : int
+            Bytes of gradients per message, each of which is sent as soon as the backward pass has made its gradients;
+            0: all in one message. See `buckets`.
 
         Returns
         -------
@@ -122,8 +127,15 @@ class Communicator:
                 present = [gradient is not None for gradient in gradients]
                 dense = [tf.convert_to_tensor(g) for g in gradients if g is not None]
                 sent = [tf.cast(g, tf.float16) if g.dtype == tf.float32 else g for g in dense] if compress else dense
-                means = average([*sent, *others], name="gradients")
-                rest = iter([*(tf.cast(mean, g.dtype) for mean, g in zip(means, dense)), *means[len(dense) :]])
+                means = list(sent)
+                *first, last = buckets([g.dtype.size * (g.shape.num_elements() or 0) for g in sent], bucket)
+                for number, places in enumerate(first):
+                    for place, mean in zip(places, average([sent[p] for p in places], name=f"gradients{number}")):
+                        means[place] = mean
+                riding = average([*(sent[place] for place in last), *others], name="gradients")
+                for place, mean in zip(last, riding):
+                    means[place] = mean
+                rest = iter([*(tf.cast(mean, g.dtype) for mean, g in zip(means, dense)), *riding[len(last) :]])
                 super().apply([next(rest) if is_present else None for is_present in present], variables)
                 return list(rest)
 
@@ -178,3 +190,28 @@ class Communicator:
         """Close the timeline; return when its file is complete."""
         if self._hvd:
             self._hvd.stop_timeline()
+
+
+def buckets(sizes: Sequence[int], most: int) -> list[list[int]]:
+    """Group gradients in the order in which a backward pass makes them, that of the weights backwards.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Bytes of each, in the order of the weights.
+    most : int
+        Bytes of a group, unless a single gradient has more; 0: all in one, in the order of the weights.
+
+    Returns
+    -------
+    list of list of int
+        Places in ``sizes``. There is at least one group; it is the same on every rank and in every step.
+    """
+    if not most:
+        return [list(range(len(sizes)))]
+    groups: list[list[int]] = [[]]
+    for place in reversed(range(len(sizes))):
+        if groups[-1] and sum(sizes[other] for other in groups[-1]) + sizes[place] > most:
+            groups.append([])
+        groups[-1].append(place)
+    return groups

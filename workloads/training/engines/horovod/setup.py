@@ -27,6 +27,9 @@ def configure(config: Training, rank: Rank, seed: int, threads: int) -> None:
             f"rank {rank.rank} has a GPU, and this TensorFlow finds none: install tensorflow[and-cuda] as "
             "docs/install.md says, or launch with --gpus-per-node 0; rankloop doctor says which library does not load"
         )
+    if config.bucket_mb:
+        # Each bucket stays a message of its own, also where two are ready at once: so the additions have one order.
+        os.environ.setdefault("HOROVOD_DISABLE_GROUP_FUSION", "1")
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     if config.precision != "float32":

@@ -86,8 +86,10 @@ class Communicator:
             # At the end of the process JAX would wait for the others, and abort all of them when they do not come.
             atexit.unregister(getattr(api, "clean_up", None))
 
-    def averaging(self, optimizer: keras.optimizers.Optimizer, compress: bool = False) -> keras.optimizers.Optimizer:
-        """The optimizer as it is: the step averages the gradients before it gets them."""
+    def averaging(
+        self, optimizer: keras.optimizers.Optimizer, compress: bool = False, bucket: int = 0
+    ) -> keras.optimizers.Optimizer:
+        """The optimizer as it is: the step averages the gradients before it gets them. The rest has been refused."""
         return optimizer
 
     def mean(self, vector: jax.Array) -> jax.Array:
