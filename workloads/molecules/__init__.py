@@ -55,6 +55,9 @@ class Config(Training):
     dynamics: NotNegative = 1.0  # ps of molecular dynamics after the training; 0: none
     timestep: Positive = 0.5  # fs of the dynamics
     temperature: Positive = 330.0  # K at which they begin
+    masses: tuple[Positive, ...] = field(
+        default=(), metadata={"separator": ","}
+    )  # u, of the types in the order of type_map.raw; not given: those of the elements
 
     def __post_init__(self) -> None:
         Training.__post_init__(self)
@@ -74,7 +77,9 @@ class Config(Training):
             If there are no data, or as `Training.describe`.
         """
         if not self.data:
-            raise Refusal("workloads.molecules learns from files: give --data FOLDER, of systems in DeePMD-kit's layout")
+            raise Refusal(
+                "workloads.molecules learns from files: give --data FOLDER, of systems in DeePMD-kit's layout"
+            )
         widths = [" ".join(map(str, each)) for each in (self.embedding, self.fitting)]
         return Training.describe(self, size) | {
             "network": f"embedding {widths[0]}, fitting {widths[1]}, {self.axes} axes, cutoff {self.cutoff:g} Angstrom",
@@ -102,9 +107,11 @@ def build(config: Config, rank: Rank) -> Workload:
     train, held = systems.split(config.data, config.held)
     for system in (train, held):
         systems.refuse_small(system, config.cutoff)
-    rooms = [systems.most(system, config.cutoff) for system in (train, held)]
+    rooms = [systems.room(system, config.cutoff) for system in (train, held)]
     room = tuple(map(max, *rooms))
-    mean = float((train.energies).mean())  # of systems of the same atoms
+    if config.dynamics:
+        dynamics.masses(train, config.masses)
+    mean = float(train.energies.mean())  # of systems of the same atoms
     atoms = sum(train.counts)
 
     def part(system: System) -> Data:

@@ -1,9 +1,9 @@
 """Frames of periodic systems in DeePMD-kit's layout, and who is near whom in them.
 
-    SYSTEM/type.raw           the type of each atom, an integer a line
-    SYSTEM/type_map.raw       the names of the types (optional)
-    SYSTEM/set.000/box.npy    (frames, 9) Angstrom      coord.npy (frames, 3 atoms) Angstrom
-                   energy.npy (frames,) eV              force.npy (frames, 3 atoms) eV/Angstrom
+SYSTEM/type.raw           the type of each atom, an integer a line
+SYSTEM/type_map.raw       the names of the types (optional)
+SYSTEM/set.000/box.npy    (frames, 9) Angstrom      coord.npy (frames, 3 atoms) Angstrom
+               energy.npy (frames,) eV              force.npy (frames, 3 atoms) eV/Angstrom
 """
 
 from __future__ import annotations
@@ -121,7 +121,9 @@ def _words(path: Path) -> list[str]:
     try:
         return path.read_text().split()
     except (OSError, UnicodeDecodeError) as error:
-        raise Refusal(f"{path} cannot be read ({getattr(error, 'strerror', None) or error}): give a text file") from None
+        raise Refusal(
+            f"{path} cannot be read ({getattr(error, 'strerror', None) or error}): give a text file"
+        ) from None
 
 
 def _frames(folder: Path, atoms: int) -> list[np.ndarray]:
@@ -148,6 +150,11 @@ def _frames(folder: Path, atoms: int) -> list[np.ndarray]:
     return arrays
 
 
+def width(boxes: np.ndarray) -> float:
+    """The distance of the nearest opposite faces of boxes (F, 3, 3), in Angstrom."""
+    return float(np.min(1 / np.linalg.norm(np.linalg.inv(boxes), axis=1)))
+
+
 def refuse_small(system: System, cutoff: float) -> None:
     """Make sure that an atom and its own image are never both within the cutoff of another.
 
@@ -156,7 +163,7 @@ def refuse_small(system: System, cutoff: float) -> None:
     Refusal
         If they may be, as a box is too narrow.
     """
-    half = float(np.min(1 / np.linalg.norm(np.linalg.inv(system.boxes), axis=1))) / 2
+    half = width(system.boxes) / 2
     if cutoff > half:
         raise Refusal(f"--cutoff {cutoff:g} is more than half of the narrowest box: give {half:.2f} at most")
 
@@ -165,11 +172,20 @@ class Crowded(ArithmeticError):
     """An atom has more neighbours than there is room for."""
 
 
-def most(system: System, cutoff: float) -> tuple[int, ...]:
-    """Room for the neighbours of each type that an atom may have."""
+def room(system: System, cutoff: float) -> tuple[int, ...]:
+    """How many neighbours of each type an atom may have: the most in these frames, and a few more.
+
+    Raises
+    ------
+    Refusal
+        If no atom has any.
+    """
     starts = np.cumsum((0, *system.counts))[:-1]
     near = (np.add.reduceat(_near(*frame, cutoff)[1], starts, axis=1) for frame in zip(system.places, system.boxes))
-    return tuple(int(n) + SPARE for n in np.max([each.max(axis=0) for each in near], axis=0))
+    found = np.max([each.max(axis=0) for each in near], axis=0)
+    if not found.any():
+        raise Refusal(f"--cutoff {cutoff:g} reaches no neighbour in the data: give more")
+    return tuple(int(number) + SPARE for number in found)
 
 
 def neighbours(
@@ -218,10 +234,15 @@ def neighbours(
     return ways, back.astype(np.int32)
 
 
-def _near(places: np.ndarray, box: np.ndarray, cutoff: float) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors between all pairs of atoms by the nearest image, (N, N, 3), and which are shorter than the cutoff."""
+def between(places: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Vectors from each atom to each, by the nearest image, (N, N, 3)."""
     vectors = places[None] - places[:, None]
-    vectors -= np.rint(vectors @ np.linalg.inv(box)) @ box
+    return vectors - np.rint(vectors @ np.linalg.inv(box)) @ box
+
+
+def _near(places: np.ndarray, box: np.ndarray, cutoff: float) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors between all pairs of atoms, (N, N, 3), and which are shorter than the cutoff."""
+    vectors = between(places, box)
     near = np.einsum("ijk,ijk->ij", vectors, vectors) < cutoff**2
     np.fill_diagonal(near, False)
     return vectors, near
