@@ -1,5 +1,6 @@
 """Deep Potential: neighbours, forces, symmetries, refusals, 1 rank against 2, and the dynamics."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -10,45 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import ranks
-from launched import launch
+from small_molecules import BOX, COUNTS, CUTOFF, check_forces, write
 
 from launch.errors import Refusal
-from launch.node.rank import Rank
 from launch.record.rundir import RunDir
 from workloads.molecules import Config, dynamics, systems
 
-COUNTS, BOX, CUTOFF = (3, 5), np.array([[7.5, 0, 0], [0.5, 7.0, 0], [0, 0.3, 8.0]]), 3.0
-SMALL: dict[str, Any] = dict(cutoff=CUTOFF, embedding=(4, 8), fitting=(8, 8), axes=4)
 WORDS = ["--cutoff=3", "--embedding=4,8", "--fitting=8,8", "--axes=4", "--timestep=1", "--temperature=30"]
-
-
-def springs(places: np.ndarray, box: np.ndarray, length: float = 2.6) -> tuple[float, np.ndarray]:
-    """Energy and forces of atoms that repel each other below a distance, in eV and eV/Angstrom."""
-    vectors = systems.between(places, box)
-    distance = np.linalg.norm(vectors, axis=-1) + 1e9 * np.eye(len(places))
-    close = np.maximum(length - distance, 0)
-    return 0.25 * float((close**2).sum()), -((close / distance)[..., None] * vectors).sum(axis=1)
-
-
-def write(folder: Path, names: str = "ab", frames: int = 6, seed: int = 0) -> Path:
-    """Systems of 8 atoms in DeePMD-kit's layout, their types mixed."""
-    types = np.array([0, 1, 1, 0, 1, 1, 0, 1])
-    for place, name in enumerate(names):
-        random = np.random.default_rng([seed, place])
-        (folder / name / "set.000").mkdir(parents=True)
-        (folder / name / "type.raw").write_text("\n".join(map(str, types)))
-        (folder / name / "type_map.raw").write_text("O H")
-        places = random.uniform(0, 1, (frames, 8, 3)) @ BOX
-        for _ in range(50):
-            places += 0.3 * np.array([springs(each, BOX)[1] for each in places])
-        places += random.normal(0, 0.1, places.shape)
-        energies, forces = zip(*(springs(each, BOX) for each in places))
-        arrays = {"box": np.tile(BOX.ravel(), (frames, 1)), "coord": places, "energy": energies, "force": forces}
-        for key, values in arrays.items():
-            np.save(
-                folder / name / "set.000" / f"{key}.npy", np.reshape(values, (frames, -1) if key != "energy" else -1)
-            )
-    return folder
 
 
 def test_neighbours_are_those_of_all_images_and_each_way_has_its_way_back():
@@ -71,79 +40,28 @@ def test_neighbours_are_those_of_all_images_and_each_way_has_its_way_back():
         systems.neighbours(places, BOX, COUNTS, (0, 0), CUTOFF)
 
 
-CHECK = """
-import sys
-from pathlib import Path
-from workloads.training import engines
-engines.load(sys.argv[1])
-import test_molecules
-test_molecules.forces_of_a_network(Path(sys.argv[2]), sys.argv[1])
-"""
-
-
-def forces_of_a_network(folder: Path, engine: Any) -> None:
-    """Check, on the engine that runs, that forces are the slope of the energy, and what leaves them as they are."""
-    import keras
-
-    from workloads.molecules import build
-
-    keras.utils.set_random_seed(1)
-    model: Any = build(Config(data=folder, engine=engine, **SMALL), Rank()).model
-    places = systems.split(folder, "")[0].places[0]
-
-    def found(places: np.ndarray, box: np.ndarray = BOX) -> tuple[float, np.ndarray]:
-        ways, back = systems.neighbours(places, box, COUNTS, model.shape.room, CUTOFF)
-        outputs = model({"ways": ways[None], "back": back[None]})
-        return (np.asarray(keras.ops.convert_to_numpy(outputs[name]))[0] for name in ("energy", "force"))  # type: ignore
-
-    energy, force = found(places)
-    assert np.abs(force).max() > 0.01
-    random = np.random.default_rng(0)
-    for _ in range(5):
-        way = random.normal(size=places.shape)
-        # The difference of float32 energies is good to about 1e-6 / 0.02.
-        ahead, behind = (float(next(iter(found(places + h * way)))) for h in (0.01, -0.01))
-        slope = float((force * way).sum())
-        assert -(ahead - behind) / 0.02 == pytest.approx(slope, rel=0.02, abs=1e-3)
-    turn, _ = np.linalg.qr(random.normal(size=(3, 3)))
-    order = np.array([2, 0, 1, 7, 6, 5, 4, 3])
-    changed = {
-        "moved": ((places + [1.0, 2.0, 3.0], BOX), force),
-        "turned": ((places @ turn, BOX @ turn), force @ turn),
-        "exchanged": ((places[order], BOX), force[order]),
-    }
-    for name, (arguments, expected) in changed.items():
-        other, others = found(*arguments)
-        assert other == pytest.approx(energy, rel=1e-4, abs=1e-5), name
-        np.testing.assert_allclose(others, expected, atol=1e-4, err_msg=name)
-    np.testing.assert_allclose(force.sum(axis=0), 0, atol=1e-4)
-
-
 @pytest.mark.parametrize("engine", ranks.ENGINES)
 def test_forces_are_the_slope_of_the_energy(engine: str, tmp_path: Path):
     if engine == "horovod":
-        forces_of_a_network(write(tmp_path), engine)
+        check_forces(tmp_path, engine)
         return
-    path = (
-        f"{ranks.ROOT}:{ranks.ROOT / 'launch' / 'inside'}:{ranks.ROOT / 'tests'}:{ranks.ROOT / 'tests' / 'workloads'}"
-    )
+    file = Path(__file__).with_name("small_molecules.py")
+    path = f"{ranks.ROOT}:{ranks.ROOT / 'launch' / 'inside'}"
     done = subprocess.run(
-        [ranks.JAX, "-c", CHECK, engine, str(write(tmp_path))], env={"PYTHONPATH": path, "PATH": "/usr/bin:/bin"},
-        capture_output=True, text=True,
-    )  # fmt: skip
+        [ranks.JAX, file, engine, tmp_path], env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
 
 
 def test_two_ranks_learn_what_one_does_and_the_run_ends_with_dynamics(tmp_path: Path):
     data, found = write(tmp_path / "data", frames=8), {}
     for size in (1, 2):
-        more = ["--dynamics=0.05"] if size == 1 else ["--dynamics=0"]
-        done = launch(
-            "--backend=local", "--nodes", size, "--runs", tmp_path, f"--name=n{size}", "workloads.molecules",
-            f"--data={data}", *WORDS, *more, f"--batch={2 // size}", "--lr-scaling=none", "--shards=2", "--epochs=20",
-            "--evaluate-every=5", "--threads=1", "--no-tensorboard",
+        started = ranks.train(
+            size, tmp_path / f"n{size}", f"--data={data}", *WORDS, f"--dynamics={0.05 if size == 1 else 0}",
+            f"--batch={2 // size}", "--lr-scaling=none", "--shards=2", "--epochs=10", "--evaluate-every=5",
+            "--no-tensorboard", workload="workloads.molecules",
         )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert started.wait() == [0] * size, started.output()
         found[size] = RunDir(tmp_path / f"n{size}").result()["metrics"]
     for name in ("loss", "force_rmse", "energy_rmse_mev_per_atom"):
         assert found[2][name] == pytest.approx(found[1][name], rel=1e-3), name
@@ -183,9 +101,9 @@ def test_distances_between_atoms():
     random, box = np.random.default_rng(0), np.eye(3) * 10.0
     r, g = dynamics.distances(random.uniform(0, 10, (200, 40, 3)), np.tile(box, (200, 1, 1)))
     assert g[r > 2].mean() == pytest.approx(1, abs=0.02) and r[-1] < 5
-    lattice = np.array(list(product(range(4), repeat=3)), float)[None] * 2.51
-    r, g = dynamics.distances(lattice, np.eye(3)[None] * 4 * 2.51)
-    assert r[np.argmax(g)] == pytest.approx(2.51, abs=dynamics.WIDTH)
+    lattice = np.array(list(product(range(4), repeat=3)), float)[None] * 2.52
+    r, g = dynamics.distances(lattice, np.eye(3)[None] * 4 * 2.52)
+    assert r[g > 0][:2] == pytest.approx([2.52, 2.52 * 2**0.5], abs=dynamics.WIDTH)
 
 
 def test_masses(tmp_path: Path):

@@ -36,12 +36,12 @@ class Options:
     train: Annotated[int, Bounds(200)] = 20_000  # steps of the series to learn from
     units: Annotated[int, Bounds(2)] = 5_000  # of a reservoir
     degree: Positive = 3.0  # connections to a unit, on average
-    radius: Positive = 0.4  # spectral radius of the connections
-    inputs: Positive = 0.5  # largest weight of an input
-    ridge: Positive = 1e-4  # penalty of the regression
+    radius: Positive = 0.1  # spectral radius of the connections
+    inputs: Positive = 0.25  # largest weight of an input
+    ridge: Positive = 1e-7  # penalty of the regression
     alike: bool = False  # all groups learn one regression, as the equation is the same everywhere
     starts: Count = 30  # forecasts, from starts along the series
-    forecast: Positive = 12.0  # Lyapunov times of each
+    forecast: Annotated[float, Bounds(1)] = 12.0  # Lyapunov times of each
     apart: Positive = 2.0  # Lyapunov times between their starts
     threshold: Positive = 0.4  # of the error over the field's deviation, up to which a forecast is valid
     seed: Natural = field(
@@ -77,6 +77,7 @@ def main(argv: list[str]) -> int:
         figures = {
             "valid_lyapunov_times": float(valid.mean()),
             "valid_lyapunov_times_deviation": float(valid.std()),
+            "error_after_half": float(made.errors[round(0.5 / exponent[0] / args.dt)].mean()),
             "starts_valid_to_the_end": int((made.valid_steps(args.threshold) == len(made.errors)).sum()),
             "lyapunov_exponent": exponent[0],
             "lyapunov_exponent_error": exponent[1],

@@ -45,7 +45,8 @@ class Part:
         before, after = own[-self.overlap :], own[: self.overlap]
         if self._ring:
             left, right = (self.rank - 1) % self.size, (self.rank + 1) % self.size
-            sent, before, after = (before.copy(), after.copy()), np.empty_like(before), np.empty_like(after)
+            sent = before.copy(), after.copy()
+            before, after = (np.empty(each.shape) for each in sent)
             self._ring.Sendrecv(sent[0], right, 0, before, left, 0)
             self._ring.Sendrecv(sent[1], left, 1, after, right, 1)
         whole = np.concatenate([before, own, after])

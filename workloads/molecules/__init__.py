@@ -159,7 +159,7 @@ def build(config: Config, rank: Rank) -> Workload:
         return {"energy_rmse_mev_per_atom": 1000 * energy / atoms, "force_rmse": force}
 
     def finish(model: keras.Model, figures: Path) -> dict[str, float]:
-        return dynamics.finish(model, held, config, rank.size, figures)
+        return dynamics.finish(model, held, config, figures)
 
     return Workload(
         model=model,
