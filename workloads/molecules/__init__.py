@@ -145,7 +145,7 @@ def build(config: Config, rank: Rank) -> Workload:
 
     def loss(actual: Any, predicted: Any) -> Any:
         energy, force = errors(actual, predicted)
-        left = ops.cast(rates[-1](predicted["steps"] // config.accumulate) / peak, "float32")
+        left: Any = ops.cast(rates[-1](predicted["steps"] // config.accumulate) / peak, "float32")
         of_energy = config.energy_last + (config.energy_first - config.energy_last) * left
         of_force = config.force_last + (config.force_first - config.force_last) * left
         return of_energy * energy / atoms + of_force * force

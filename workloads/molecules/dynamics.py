@@ -117,7 +117,8 @@ def run(model: Any, system: System, config: Any, seed: int = 0) -> Journey:
             rows.append(((step + 1 - settling) * config.timestep / 1000, energy + kinetic, temperature()))
             if step % EVERY == 0:
                 frames.append(places.copy())
-    return Journey(*np.array(rows).T, np.array(frames))
+    times, energies, temperatures = np.array(rows).T
+    return Journey(times, energies, temperatures, np.array(frames))
 
 
 def distances(places: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -190,11 +191,13 @@ def _draw(figures: Path, went: Journey, found: dict[str, tuple[np.ndarray, np.nd
         from matplotlib.figure import Figure
     except ImportError:
         return
-    events = [event for event in RunDir(figures.parent).events() if event["event"] == "evaluated"]
+    told = [
+        (e.get("step", 0), e.get("metrics", {})) for e in RunDir(figures.parent).events() if e["event"] == "evaluated"
+    ]
     figure = Figure(figsize=(13, 3.6), dpi=100, layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     for name, label in (("energy_rmse_mev_per_atom", "energy, meV per atom"), ("force_rmse", "force, eV/Angstrom")):
-        left.semilogy([e["step"] for e in events], [e["metrics"][name] for e in events], marker=".", label=label)
+        left.semilogy([step for step, _ in told], [metrics[name] for _, metrics in told], marker=".", label=label)
     left.set(xlabel="steps", ylabel="RMSE on the system held out")
     left.legend()
     middle.plot(went.times, 1000 * (went.energies - went.energies[0]) / atoms)

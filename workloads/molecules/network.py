@@ -90,25 +90,28 @@ class Potential(keras.Model):
             self.steps.assign_add(1)
         energy, slopes = gradient(self.energy, inputs["ways"])
         # Both the atom and its neighbour pull at the way between them: what the neighbours add is on their way back.
-        batch, atoms, room, _ = slopes.shape
-        first = ops.arange(ops.shape(slopes)[0], dtype="int32") * (atoms * room)
-        back = ops.reshape(inputs["back"], (-1, atoms * room)) + first[:, None]
-        others = ops.take(ops.reshape(slopes, (-1, 3)), ops.reshape(back, (-1,)), axis=0)
+        frames: Any = ops.shape(slopes)
+        _, atoms, room, _ = slopes.shape
+        first: Any = ops.arange(frames[0], dtype="int32") * (atoms * room)
+        back: Any = ops.reshape(inputs["back"], (-1, atoms * room)) + first[:, None]
+        others: Any = ops.take(ops.reshape(slopes, (-1, 3)), ops.reshape(back, (-1,)), axis=0)
         force = ops.sum(slopes - ops.reshape(others, (-1, atoms, room, 3)), axis=2)
         return {"energy": energy, "force": force, "steps": ops.convert_to_tensor(self.steps)}
 
     def energy(self, ways: Any) -> Any:
         """Energy of each frame, in eV, less the mean of its atoms."""
         weights, directions = self._environment(ways)
-        environment = ops.concatenate([weights / self.deviations[0], directions / self.deviations[1]], axis=-1)
+        environment: Any = ops.concatenate([weights / self.deviations[0], directions / self.deviations[1]], axis=-1)
         weights = (weights - self.mean) / self.deviation
-        total, shape = 0.0, self.shape
+        shape = self.shape
+        total: Any = 0.0
         ends, stops = np.cumsum(shape.counts).tolist(), np.cumsum(shape.room).tolist()
         for a, (end, count) in enumerate(zip(ends, shape.counts)):
-            atoms, seen = slice(end - count, end), 0.0
+            atoms = slice(end - count, end)
+            seen: Any = 0.0
             for b, (stop, room) in enumerate(zip(stops, shape.room)):
                 near = slice(stop - room, stop)
-                embedded = self.embeddings[f"{a}{b}"](ops.reshape(weights[:, atoms, near], (-1, 1)))
+                embedded: Any = self.embeddings[f"{a}{b}"](ops.reshape(weights[:, atoms, near], (-1, 1)))
                 embedded = ops.reshape(embedded, (-1, count, room, shape.embedding[-1]))
                 seen += ops.matmul(ops.swapaxes(embedded, 2, 3), environment[:, atoms, near])
             seen = seen / sum(shape.room)
@@ -119,9 +122,8 @@ class Potential(keras.Model):
 
     def _environment(self, ways: Any) -> Any:
         """s(r) (..., 1), and s(r) times the direction (..., 3)."""
-        distance = ops.sqrt(ops.sum(ways**2, axis=-1, keepdims=True))
-        u = (distance - self.shape.smooth) / (self.shape.cutoff - self.shape.smooth)
-        u = ops.clip(u, 0.0, 1.0)
+        distance: Any = ops.sqrt(ops.sum(ways**2, axis=-1, keepdims=True))
+        u: Any = ops.clip((distance - self.shape.smooth) / (self.shape.cutoff - self.shape.smooth), 0.0, 1.0)
         weights = (u**3 * (-6 * u**2 + 15 * u - 10) + 1) / distance
         return weights, weights * ways / distance
 

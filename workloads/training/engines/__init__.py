@@ -116,5 +116,4 @@ def gradient(function: Callable[[Any], Any], x: Any) -> tuple[Any, Any]:
     """
     import keras
 
-    [name] = (name for name, backend in BACKENDS.items() if backend == keras.backend.backend())
-    return load(name).gradient(function, x)
+    return load(next(name for name in BACKENDS if BACKENDS[name] == keras.backend.backend())).gradient(function, x)
