@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from workloads.training.engines import gradient
 from workloads.training.options import Part, Training
 
 if TYPE_CHECKING:
     import keras
     import numpy as np
 
-__all__ = ["Data", "Files", "Part", "Training", "Workload"]
+__all__ = ["Data", "Files", "Part", "Training", "Workload", "gradient"]
 
 
 class Files(Protocol):

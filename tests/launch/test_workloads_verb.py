@@ -12,7 +12,7 @@ from launch.plan.target import workload
 
 def test_each_workload_says_what_it_does_needs_and_takes():
     said = [workloads.line(package) for package in workloads.packages()]
-    assert {*workload.known(), "workloads.trees"} == {name for name, *_ in said}
+    assert {*workload.known(), "workloads.chaos", "workloads.trees"} == {name for name, *_ in said}
     for name, *texts in said:
         assert all(4 < len(text) < 120 for text in texts), name
         assert any(sign.isdigit() for sign in texts[-1]), name

@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 from launched import launch
+from small_molecules import write
 
 RANDOM = np.random.default_rng(0)
 
@@ -45,8 +46,19 @@ def table(folder: Path, rows: int = 40, value: str = "3") -> list[object]:
     return ["workloads.tabular", f"--data={folder / 't.csv'}"]
 
 
+def atoms(folder: Path) -> list[object]:
+    write(folder)
+    return ["workloads.molecules", "--cutoff=3", f"--data={folder}"]
+
+
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-300])
+
+
+def truncated_system(folder: Path) -> list[object]:
+    words = atoms(folder)
+    cut(folder / "b" / "set.000" / "coord.npy")
+    return words
 
 
 def truncated_images(folder: Path) -> list[object]:
@@ -123,6 +135,8 @@ CASES: dict[str, tuple[int, Callable[[Path], list[object]], str]] = {
     "tabular nan": (2, lambda at: table(at, value="nan"), "line 41, has 'nan', which is not a finite number in column 'b'"),
     "tabular truncated": (1, lambda at: table(at, value="3\n1"), "line 42, has 1 values, and the header 2"),
     "tabular few": (1, lambda at: table(at, rows=9), "9 rows are too few for 10 folds"),
+    "molecules truncated": (2, truncated_system, "coord.npy cannot be read"),
+    "molecules few": (2, lambda at: [*atoms(at), EIGHT, "--batch=8"], "6 training examples leave some of 8 shards empty"),
     "tabular column": (1, lambda at: [*table(at), "--target=c"], "has no column 'c'"),
 }  # fmt: skip
 

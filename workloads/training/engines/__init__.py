@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from launch.errors import Refusal
@@ -97,3 +97,23 @@ def load(name: Name) -> Engine:
     os.environ["KERAS_BACKEND"] = BACKENDS[name]
     engine: Any = importlib.import_module(f"{__name__}.{name}")
     return engine
+
+
+def gradient(function: Callable[[Any], Any], x: Any) -> tuple[Any, Any]:
+    """What a function makes of a tensor, and the slope of the sum of that, within a network of either engine.
+
+    Parameters
+    ----------
+    function : function
+        Of one tensor, made of ``keras.ops`` and layers.
+    x : tensor
+        At which.
+
+    Returns
+    -------
+    tuple of tensor
+        ``function(x)``, and of the shape of ``x`` the slope. Both can be part of a loss.
+    """
+    import keras
+
+    return load(next(name for name in BACKENDS if BACKENDS[name] == keras.backend.backend())).gradient(function, x)

@@ -174,6 +174,10 @@ class Engine(Protocol):
         """The operations of the network's forward pass: a serialized GraphDef, for TensorBoard."""
         ...
 
+    def gradient(self, function: Callable[[Any], Any], x: Any) -> tuple[Any, Any]:
+        """What a function makes of a tensor, and the slope of its sum, which can itself be differentiated."""
+        ...
+
     def square(self, rows: int, dtype: str) -> Callable[[], Any]:
         """A function that multiplies a matrix of so many rows by itself, and returns when that is done."""
         ...

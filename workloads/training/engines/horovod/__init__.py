@@ -2,6 +2,7 @@
 
 from workloads.training.engines.horovod.communicator import Communicator
 from workloads.training.engines.horovod.flops import square
+from workloads.training.engines.horovod.gradient import gradient
 from workloads.training.engines.horovod.graph import graph
 from workloads.training.engines.horovod.mirrored import scope
 from workloads.training.engines.horovod.pipeline import Pipeline
@@ -16,6 +17,7 @@ __all__ = [
     "Pipeline",
     "Step",
     "configure",
+    "gradient",
     "graph",
     "name",
     "scope",

@@ -2,6 +2,7 @@
 
 from workloads.training.engines.jax.communicator import Communicator
 from workloads.training.engines.jax.flops import square
+from workloads.training.engines.jax.gradient import gradient
 from workloads.training.engines.jax.graph import graph
 from workloads.training.engines.jax.pipeline import Pipeline
 from workloads.training.engines.jax.profiler import span, start_profiler, stop_profiler
@@ -15,6 +16,7 @@ __all__ = [
     "Pipeline",
     "Step",
     "configure",
+    "gradient",
     "graph",
     "name",
     "scope",
