@@ -100,7 +100,7 @@ def load(name: Name) -> Engine:
 
 
 def gradient(function: Callable[[Any], Any], x: Any) -> tuple[Any, Any]:
-    """What a function makes of a tensor, and the slope of the sum of that, within a network of either engine.
+    """The value of a function at a tensor and the gradient of its sum, for use within a network of either engine.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def gradient(function: Callable[[Any], Any], x: Any) -> tuple[Any, Any]:
     Returns
     -------
     tuple of tensor
-        ``function(x)``, and of the shape of ``x`` the slope. Both can be part of a loss.
+        ``function(x)``, and the gradient, which has the shape of ``x``. Both can be part of a loss.
     """
     import keras
 

@@ -175,7 +175,7 @@ class Engine(Protocol):
         ...
 
     def gradient(self, function: Callable[[Any], Any], x: Any) -> tuple[Any, Any]:
-        """What a function makes of a tensor, and the slope of its sum, which can itself be differentiated."""
+        """The value of a function at a tensor and the gradient of its sum, which can itself be differentiated."""
         ...
 
     def square(self, rows: int, dtype: str) -> Callable[[], Any]:

@@ -1,4 +1,4 @@
-"""The slope of a function within a network."""
+"""The gradient of a function within a network."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""The slope of a function within a network."""
+"""The gradient of a function within a network."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,5 +10,5 @@ import jax.numpy as jnp
 def gradient(function: Callable[[Any], Any], x: Any) -> tuple[Any, Any]:
     """See `engines.interface.Engine`."""
     value, pull = jax.vjp(function, jnp.asarray(x))
-    [slope] = pull(jnp.ones_like(value))
-    return value, slope
+    [gradient_of_x] = pull(jnp.ones_like(value))
+    return value, gradient_of_x
