@@ -3,10 +3,11 @@ quoted in them."""
 
 import dataclasses
 import os
+import re
 import shlex
-import string
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from launch import HOME, START, own_command
 from launch.backends import rank_command
@@ -19,10 +20,15 @@ from launch.record.writing import publish
 TEMPLATES = Path(HOME, "jobs")
 
 
-class Script(string.Template):
-    """Lines of a script with placeholders, such as ``@worker``."""
+class Script(NamedTuple):
+    """Lines of a script with placeholders, such as ``@worker`` or ``@{worker}``; ``@@`` stands for one @."""
 
-    delimiter = "@"
+    text: str
+
+    def substitute(self, **places: object) -> str:
+        """The lines, with what stands in those places."""
+        placeholder = r"@(?:@|(\w+)|\{(\w+)\})"
+        return re.sub(placeholder, lambda at: "@" if at[0] == "@@" else str(places[at[1] or at[2]]), self.text)
 
 
 _FAILED = Script("""# failed STATUS DEPTH LINE: ends the job when one of the next lines fails; those of a file that it sources may.

@@ -11,12 +11,14 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from launch.errors import Refusal
 from workloads.training.engines import installed
 from workloads.training.engines.installed import Name
-from workloads.training.engines.interface import Engine
+
+if TYPE_CHECKING:
+    from workloads.training.engines.interface import Engine
 
 BACKENDS: dict[Name, str] = {"horovod": "tensorflow", "jax": "jax"}
 """What Keras calls the frameworks of the engines."""
