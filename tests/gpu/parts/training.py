@@ -27,7 +27,7 @@ def measure(own: Part) -> None:
     # The solver takes a second of a core for a flow of full size: fewer flows, so that there is time to train.
     words = ["workloads.cfd_resnet", "--engine", "jax", "--precision", "bfloat16", "--evaluate-every", "10"]
     words += (
-        ["--flows", "16", "--test-flows", "2"]
+        ["--network", "fc", "--flows", "16", "--test-flows", "2"]
         if own.tiny
         else ["--size", "full", "--flows", "192", "--test-flows", "16"]
     )

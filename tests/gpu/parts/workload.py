@@ -21,8 +21,8 @@ from workloads.training import flops, train
 from workloads.training.sharding import Sharding
 
 WORKLOADS = {  # options on a GPU, and those of --tiny
-    "mnist": (["--network=dropout", "--batch=256"], ["--network=dropout", "--batch=16"]),
-    "cfd_resnet": (["--batch=32"], ["--batch=2", "--flows=16", "--test-flows=2"]),
+    "mnist": (["--network=dropout", "--batch=256"], ["--network=fc", "--batch=16"]),
+    "cfd_resnet": (["--batch=32"], ["--network=fc", "--batch=2", "--flows=16", "--test-flows=2"]),
     "climate": (["--batch=16", "--sequences=8"], ["--batch=2", "--sequences=7", "--width=8", "--kernel=3"]),
     "tabular": (["--batch=128"], ["--batch=32"]),
 }
