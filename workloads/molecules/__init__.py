@@ -35,7 +35,7 @@ Widths = tuple[Count, ...]
 class Config(Training):
     """The defaults are a recipe for some hundred frames; a network of the published size takes some days."""
 
-    epochs: Positive = 200  # passes over the training set at one rank
+    epochs: Positive = 300  # passes over the training set at one rank
     batch: Count = 1  # frames per rank per step
     lr: Positive = 2e-3  # learning rate of Adam at one rank
     lr_scaling: Literal["linear", "sqrt", "none"] = "sqrt"  # how the learning rate grows with the number of ranks
@@ -45,7 +45,7 @@ class Config(Training):
     held: str = ""  # the system that is measured on; not given: the last one
     cutoff: Positive = 5.0  # Angstrom within which atoms are neighbours
     smooth: NotNegative = 0.5  # Angstrom from which on the weight of a neighbour falls, to 0 at the cutoff
-    embedding: Widths = field(default=(16, 32, 64), metadata={"separator": ","})  # units of a neighbour's network
+    embedding: Widths = field(default=(8, 16, 32), metadata={"separator": ","})  # units of a neighbour's network
     fitting: Widths = field(default=(64, 64, 64), metadata={"separator": ","})  # units of an atom's network
     axes: Count = 8  # columns of the embedding that the others are multiplied by
     energy_first: NotNegative = 0.02  # weight of the energy in the loss at the first step; it follows the learning rate
