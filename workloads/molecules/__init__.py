@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from launch.errors import Refusal
 from launch.plan.typed import Count, NotNegative, Positive
-from workloads.api import Data, Training, Workload
+from workloads.api import Data, Part, Training, Workload
 
 if TYPE_CHECKING:
     import keras
@@ -39,7 +39,7 @@ class Config(Training):
     batch: Count = 1  # frames per rank per step
     lr: Positive = 2e-3  # learning rate of Adam at one rank
     lr_scaling: Literal["linear", "sqrt", "none"] = "sqrt"  # how the learning rate grows with the number of ranks
-    warmup: float = 0.0  # part of the steps in which the learning rate rises to its scaled value
+    warmup: Part = 0.0  # part of the steps in which the learning rate rises to its scaled value
     evaluate_every: NotNegative = 10  # epochs between evaluations; 0: only at the end
     data: Path | None = None  # folder of two or more systems in DeePMD-kit's layout
     held: str = ""  # the system that is measured on; not given: the last one
