@@ -6,13 +6,15 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+import traceback
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import rankloop
 
+from launch import errors
 from launch.errors import Refusal
 from launch.plan import option_help, options
 from launch.plan.typed import Bounds, Count, Natural, NotNegative, Positive
@@ -50,8 +52,8 @@ class Options:
     exponent: NotNegative = 0.0  # per time unit, the largest Lyapunov exponent; 0: it is measured
 
 
-def main(argv: list[str]) -> int:
-    """Fit the reservoirs, and measure for how long they predict; return the exit status.
+def main(argv: Sequence[str]) -> None:
+    """Fit the reservoirs, and measure for how long they predict.
 
     Raises
     ------
@@ -60,7 +62,7 @@ def main(argv: list[str]) -> int:
     """
     if {"-h", "--help"} & set(argv):
         print(f"{__doc__}\n\n{option_help.describe(Options)}")
-        return 0
+        return
     args = options.parse(Options, argv, "workloads.chaos")
     if args.per_rank:
         size = rankloop.size
@@ -88,7 +90,6 @@ def main(argv: list[str]) -> int:
         if "LAUNCH_RUN" in os.environ:
             path = Path(os.environ["LAUNCH_RUN"], "figures", "chaos.png")
             forecast.draw(path, made, args.length, args.dt * exponent[0], float(valid[0]))
-    return 0
 
 
 def _refuse_misfits(args: Options, size: int) -> None:
@@ -119,9 +120,9 @@ def _ring() -> Iterator[Any]:
         raise Refusal(f"MPI knows of {world.size} ranks, and {rankloop.size} were started: give --rendezvous mpi")
     try:
         yield world
+    except Refusal:
+        raise  # as on all ranks, which compute the same
     except BaseException:
-        import traceback
-
         traceback.print_exc()
         world.Abort(1)  # the others wait for this rank
 
@@ -172,4 +173,4 @@ def _forecast(args: Options, ring: Any) -> tuple[Forecast, tuple[float, float], 
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    errors.run(main)

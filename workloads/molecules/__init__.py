@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from launch.errors import Refusal
 from launch.plan.typed import Count, NotNegative, Positive
-from workloads.api import Data, Training, Workload
+from workloads.api import Data, Part, Training, Workload
 
 if TYPE_CHECKING:
     import keras
@@ -35,17 +35,17 @@ Widths = tuple[Count, ...]
 class Config(Training):
     """The defaults are a recipe for some hundred frames; a network of the published size takes some days."""
 
-    epochs: Positive = 200  # passes over the training set at one rank
+    epochs: Positive = 300  # passes over the training set at one rank
     batch: Count = 1  # frames per rank per step
     lr: Positive = 2e-3  # learning rate of Adam at one rank
     lr_scaling: Literal["linear", "sqrt", "none"] = "sqrt"  # how the learning rate grows with the number of ranks
-    warmup: float = 0.0  # part of the steps in which the learning rate rises to its scaled value
+    warmup: Part = 0.0  # part of the steps in which the learning rate rises to its scaled value
     evaluate_every: NotNegative = 10  # epochs between evaluations; 0: only at the end
     data: Path | None = None  # folder of two or more systems in DeePMD-kit's layout
     held: str = ""  # the system that is measured on; not given: the last one
     cutoff: Positive = 5.0  # Angstrom within which atoms are neighbours
     smooth: NotNegative = 0.5  # Angstrom from which on the weight of a neighbour falls, to 0 at the cutoff
-    embedding: Widths = field(default=(16, 32, 64), metadata={"separator": ","})  # units of a neighbour's network
+    embedding: Widths = field(default=(8, 16, 32), metadata={"separator": ","})  # units of a neighbour's network
     fitting: Widths = field(default=(64, 64, 64), metadata={"separator": ","})  # units of an atom's network
     axes: Count = 8  # columns of the embedding that the others are multiplied by
     energy_first: NotNegative = 0.02  # weight of the energy in the loss at the first step; it follows the learning rate
