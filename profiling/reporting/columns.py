@@ -91,16 +91,17 @@ MEANING_OF_TIME = (
 )
 
 MEANING_OF_COST = (
-    "Over the timed steps: use is the mean over the GPUs; power and energy are of all GPUs of a run, and of nothing "
-    "else; peaks are of the fullest GPU and the largest rank. MFU: operations that the training of the network needs, "
-    "relative to what matrix products reached on the same ranks. Recording: of rank 0's time of training, the part "
-    "that its records of steps and its points for TensorBoard took beside the steps; sampler: what it took of a core "
-    "of each node.",
+    "Over the timed steps: use and activity are means over the GPUs; power and energy are of all GPUs of a run, and of "
+    "nothing else; peaks are of the fullest GPU and the largest rank. MFU: operations that the training of the network "
+    "needs, relative to what matrix products reached on the same ranks. Recording: of rank 0's time of training, the "
+    "part that its records of steps and its points for TensorBoard took beside the steps; sampler: what it took of a "
+    "core of each node.",
 )
 
 MEANING_OF_COST_OF_RUNS = (
-    "From the start of the ranks to their end: use is the mean over the GPUs; power is of all GPUs of a run, and of "
-    "nothing else; peaks are of the fullest GPU and the largest rank. Sampler: what it took of a core of each node.",
+    "From the start of the ranks to their end: use and activity are means over the GPUs; power is of all GPUs of a "
+    "run, and of nothing else; peaks are of the fullest GPU and the largest rank. Sampler: what it took of a core of "
+    "each node.",
 )
 
 MEANING_OF_TRACED = (

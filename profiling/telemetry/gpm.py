@@ -1,4 +1,4 @@
-"""What NVIDIA cards from Hopper on tell of their own work, through NVML's GPM: means between one sample and the next."""
+"""What NVIDIA cards from Hopper on tell of their own work, through NVML's GPM: means between samples."""
 
 import contextlib
 import math

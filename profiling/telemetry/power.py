@@ -29,8 +29,9 @@ def power(told: Mapping[str, float], seconds: float) -> Power | None:
     Parameters
     ----------
     told : mapping of str to float
-        W, of what there is: ``counted`` and ``integrated`` energy over its time, means of ``average``, ``usage`` and
-        ``instant`` and ``module`` (the GPU with its processor), ``deviation`` of a single reading and how many ``readings`` of power there are.
+        W, of what there is: ``counted`` and ``integrated`` energy over its time, means of ``average``, ``usage``,
+        ``instant`` and ``module`` (the GPU with its processor), ``deviation`` of a single reading and how many
+        ``readings`` of power there are.
     seconds : float
         For which the GPU was read.
     """
