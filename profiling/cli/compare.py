@@ -114,6 +114,8 @@ _COMPARED = (
     ("waiting for ranks, updating", ("steps", "waiting_share"), "% of time", 100),
     ("load balance", ("steps", "load_balance"), "", 1),
     ("GPU utilisation", ("gpus", "gpu_utilization", "mean"), "%", 100),
+    ("SM activity", ("gpus", "sm_activity", "mean"), "%", 100),
+    ("tensor activity", ("gpus", "tensor_activity", "mean"), "%", 100),
     ("GPU power, each", ("gpus", "power_w", "mean"), "W", 1),
     ("energy", ("gpus", "joules_per_example"), "J/example", 1),
     ("GPU memory, peak", ("gpus", "memory_peak_bytes", "greatest", "value"), "GiB", 2**-30),

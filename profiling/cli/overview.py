@@ -86,7 +86,8 @@ _OF_HOST = (
 _OF_GPU = (
     *("gpu_utilization", "energy_j", "integrated_energy_j", "memory_peak_bytes", "sm_clock_mhz", "temperature_peak_c"),
     *("throttled_share", "throttled_power_s", "throttled_thermal_s", "pcie_rx_mib_per_s", "nvlink_tx_mib_per_s"),
-    "ecc_uncorrected",
+    *("sm_activity", "sm_occupancy", "tensor_activity", "dram_activity", "module_power_w"),
+    *("gpm_pcie_rx_mib_per_s", "gpm_nvlink_tx_mib_per_s", "ecc_uncorrected"),
 )
 _OF_PROCESS = ("cpu_cores", "rss_peak_bytes")
 _OF_SAMPLER = ("sampler_cores", "sampling_s")

@@ -115,7 +115,12 @@ def _gib(value: float) -> str:
 
 _SHOWN: tuple[tuple[str, str, str, text.Form], ...] = (
     ("gpus", "gpu_utilization", "GPU utilisation", text.percent),
+    ("gpus", "sm_activity", "SM activity", text.percent),
+    ("gpus", "sm_occupancy", "SM occupancy", text.percent),
+    ("gpus", "tensor_activity", "tensor activity", text.percent),
+    ("gpus", "dram_activity", "memory bandwidth in use", text.percent),
     ("gpus", "power_w", "GPU power [W]", text.number),
+    ("gpus", "module_power_w", "power of the GPU's module [W]", text.number),
     ("gpus", "memory_peak_bytes", "GPU memory, peak [GiB]", _gib),
     ("gpus", "sm_clock_mhz", "SM clock [MHz]", "{:.0f}".format),
     ("gpus", "temperature_peak_c", "GPU temperature, peak [C]", "{:.0f}".format),
@@ -124,6 +129,8 @@ _SHOWN: tuple[tuple[str, str, str, text.Form], ...] = (
     ("gpus", "throttled_share", "clocks held down, of readings", text.percent),
     ("gpus", "nvlink_tx_mib_per_s", "NVLink sent [MiB/s]", text.number),
     ("gpus", "pcie_rx_mib_per_s", "PCIe received [MiB/s]", text.number),
+    ("gpus", "gpm_nvlink_tx_mib_per_s", "NVLink sent, by GPM [MiB/s]", text.number),
+    ("gpus", "gpm_pcie_rx_mib_per_s", "PCIe received, by GPM [MiB/s]", text.number),
     ("gpus", "ecc_uncorrected", "memory errors, uncorrected", text.number),
     ("processes", "cpu_cores", "CPU per rank [cores]", "{:.2f}".format),
     ("processes", "rss_peak_bytes", "memory per rank, peak [GiB]", _gib),

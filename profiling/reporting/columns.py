@@ -26,6 +26,7 @@ _UNCOUNTED = "the program counts no examples"
 _NO_WORK = "the program reports no work (a figure of merit of that kind)"
 _REPLAY = "it needs a replay on an ideal network"
 _NO_GPU = "no GPU was read"
+_NO_GPM = "no GPU told its activity (GPM, Hopper and newer)"
 _NO_READINGS = "there are no readings (--sample-hz 0)"
 _NO_FLOPS = "the operations of the network could not be counted"
 _NO_PHASES = "the runs do not say what it took"
@@ -67,6 +68,8 @@ TIME = (
 COST = (
     Column("workers", "ranks"),
     Column("gpu_utilisation", "GPU use", "percent", _NO_GPU),
+    Column("sm_activity", "SM activity", "percent", _NO_GPM),
+    Column("tensor_activity", "tensor activity", "percent", _NO_GPM),
     Column("power_w", "GPU power [W]", absent=_NO_GPU),
     Column("energy_per_example_j", "GPU energy [J/example]", absent=_NO_GPU, of="steps"),
     Column("peak_memory_bytes", "peak GPU memory [GiB]", "gib", _NO_GPU),
@@ -88,16 +91,17 @@ MEANING_OF_TIME = (
 )
 
 MEANING_OF_COST = (
-    "Over the timed steps: use is the mean over the GPUs; power and energy are of all GPUs of a run, and of nothing "
-    "else; peaks are of the fullest GPU and the largest rank. MFU: operations that the training of the network needs, "
-    "relative to what matrix products reached on the same ranks. Recording: of rank 0's time of training, the part "
-    "that its records of steps and its points for TensorBoard took beside the steps; sampler: what it took of a core "
-    "of each node.",
+    "Over the timed steps: use and activity are means over the GPUs; power and energy are of all GPUs of a run, and of "
+    "nothing else; peaks are of the fullest GPU and the largest rank. MFU: operations that the training of the network "
+    "needs, relative to what matrix products reached on the same ranks. Recording: of rank 0's time of training, the "
+    "part that its records of steps and its points for TensorBoard took beside the steps; sampler: what it took of a "
+    "core of each node.",
 )
 
 MEANING_OF_COST_OF_RUNS = (
-    "From the start of the ranks to their end: use is the mean over the GPUs; power is of all GPUs of a run, and of "
-    "nothing else; peaks are of the fullest GPU and the largest rank. Sampler: what it took of a core of each node.",
+    "From the start of the ranks to their end: use and activity are means over the GPUs; power is of all GPUs of a "
+    "run, and of nothing else; peaks are of the fullest GPU and the largest rank. Sampler: what it took of a core of "
+    "each node.",
 )
 
 MEANING_OF_TRACED = (

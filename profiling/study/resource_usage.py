@@ -11,15 +11,17 @@ from profiling.telemetry.doubts import doubts
 from profiling.telemetry.usage import POWER, Span, Usage, cards, usages
 
 _COVERED, _LATE_S = 0.9, 2.0  # of the time of the timed steps that readings must cover; and what is lost at its ends
-_WANTED = ("gpu_utilization", POWER, "memory_peak_bytes", "rss_peak_bytes", "sampler_cores")
+_ACTIVITY = ("sm_activity", "tensor_activity")
+_WANTED = ("gpu_utilization", *_ACTIVITY, POWER, "memory_peak_bytes", "rss_peak_bytes", "sampler_cores")
 
 
 def of_point(runs: Sequence[Run]) -> dict[str, Any]:
     """Numbers of a point, over all its runs: ratios of sums, never means of ratios; what was not read is absent.
 
-    gpu_utilisation, power_w (all GPUs of a run, each over the time for which it is known), energy_per_example_j (of
-    these times), peak_memory_bytes (the fullest GPU), peak_rss_bytes (the largest rank), mfu, recording_share (of rank
-    0's time of training), sampler_share (of a core per node). ``doubts``: lines on what the numbers of GPUs rest on.
+    gpu_utilisation, sm_activity, tensor_activity, power_w (all GPUs of a run, each over the time for which it is
+    known), energy_per_example_j (of these times), peak_memory_bytes (the fullest GPU), peak_rss_bytes (the largest
+    rank), mfu, recording_share (of rank 0's time of training), sampler_share (of a core per node). ``doubts``: lines on
+    what the numbers of GPUs rest on.
     """
     read = usages([Span(run.directory.readings, *run.steps.span) for run in runs], _WANTED)
     used = [usage for of_run in read for usage in of_run]
@@ -39,6 +41,7 @@ def of_point(runs: Sequence[Run]) -> dict[str, Any]:
         numbers["peak_rss_bytes"] = max(peak for peak, _ in peaks)
     for key, values in (
         ("gpu_utilisation", _all(devices, "gpu_utilization")),
+        *((name, _all(devices, name)) for name in _ACTIVITY),
         ("sampler_share", _all(used, "sampler_cores")),
     ):
         if seconds := sum(seconds for _, seconds in values):

@@ -32,9 +32,10 @@ def doubts(found: Sequence[Usage], whole: Collection[str]) -> list[str]:
     of_whole = sum(used.device in whole for used in gpus)
     if of_whole:
         held = text.plural(len(gpus) - of_whole, "GPU")
+        own = "; activity is that of the instances" if any("sm_activity" in used.numbers for used in gpus) else ""
         lines.append(
             f"{held} of the ranks are instances (MIG): use, power and energy are those of the "
-            f"{text.plural(of_whole, 'whole card')} that they are part of, with whatever else runs there"
+            f"{text.plural(of_whole, 'whole card')} that they are part of, with whatever else runs there{own}"
         )
     return lines
 

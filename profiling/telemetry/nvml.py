@@ -9,6 +9,8 @@ from pynvml import NVMLError
 from launch import gpus
 from profiling.telemetry import plausible
 from profiling.telemetry.counters import Energy, Sums
+from profiling.telemetry.gpm import NAME as GPM
+from profiling.telemetry.gpm import Gpm
 
 _ALL_LINKS = 2**32 - 1  # as the scope of an NVLink counter: the sum over the card's links (nvml.h, nvmlFieldValue_t)
 
@@ -17,6 +19,7 @@ _ALL_LINKS = 2**32 - 1  # as the scope of an NVLink counter: the sum over the ca
 _FIELDS = {
     "power_mw": (pynvml.NVML_FI_DEV_POWER_INSTANT, pynvml.NVML_POWER_SCOPE_GPU, 1),
     "power_average_mw": (pynvml.NVML_FI_DEV_POWER_AVERAGE, pynvml.NVML_POWER_SCOPE_GPU, 1),
+    "module_power_mw": (pynvml.NVML_FI_DEV_POWER_AVERAGE, pynvml.NVML_POWER_SCOPE_MODULE, 1),
     "memory_temperature_c": (pynvml.NVML_FI_DEV_MEMORY_TEMP, 0, 1),
     "energy_mj": (pynvml.NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION, 0, 1),
     "throttled_power_ms": (pynvml.NVML_FI_DEV_PERF_POLICY_POWER, 0, 10**6),
@@ -31,7 +34,8 @@ _FIELDS = {
     "ecc_corrected": (pynvml.NVML_FI_DEV_ECC_SBE_VOL_TOTAL, 0, 1),
     "ecc_uncorrected": (pynvml.NVML_FI_DEV_ECC_DBE_VOL_TOTAL, 0, 1),
 }
-_LEVELS = ("power_mw", "power_average_mw", "memory_temperature_c")  # the other fields are counters
+_LEVELS = ("power_mw", "power_average_mw", "module_power_mw", "memory_temperature_c")  # the others are counters
+_OF_FEW = ("module_power_mw",)  # which only a GPU on a module with a processor has: that it lacks it is no news
 
 
 def _utilization(handle: Any) -> tuple[int, ...]:
@@ -72,6 +76,7 @@ _FOR_EVER = {
     pynvml.NVML_ERROR_FUNCTION_NOT_FOUND,
     pynvml.NVML_ERROR_DEPRECATED,
 }
+_INSTANCE = "MIG-"  # how UUIDs of instances begin
 _MEMBER = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")  # of the union, by nvmlValueType_t
 
 
@@ -82,12 +87,14 @@ class Card:
     ----------
     device : str
         Its UUID.
+    gpm : bool
+        Whether to read its own activity, where it tells that.
 
     Attributes
     ----------
     codes : dict of str to int
         NVML's return code for each field that was absent from the last reading, or is never asked for again;
-        `plausible.IMPOSSIBLE` where the value cannot be.
+        `plausible.IMPOSSIBLE` where the value cannot be. Under ``gpm`` it stands for all that GPM would tell.
 
     Raises
     ------
@@ -95,7 +102,7 @@ class Card:
         If there is no such card.
     """
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, gpm: bool = True) -> None:
         self.device = device
         self.codes: dict[str, int] = {}
         self.lost = False  # fell off the bus: some drivers hang when such a card is queried
@@ -106,6 +113,7 @@ class Card:
             self.name = f"NVIDIA GPU, name not readable: {gpus.reason(error)}"
         self._fields, self._calls = dict(_FIELDS), dict(_CALLS)
         self._sums, self._energy = Sums(), Energy()
+        self._gpm = Gpm(self._handle, device.startswith(_INSTANCE)) if gpm else None
 
     def read(self) -> dict[str, int]:
         """One reading, with the names of `profiling.telemetry.readings`. What the card does not report is absent."""
@@ -113,7 +121,7 @@ class Card:
         if self.lost:
             return values
         codes = {name: code for name, code in self.codes.items() if code in _FOR_EVER}
-        for name, code, value in [*self._read_fields(), *self._read_calls()]:
+        for name, code, value in [*self._read_fields(), *self._read_calls(), *self._read_gpm()]:
             if code != pynvml.NVML_SUCCESS:
                 codes[name] = code
             elif plausible.possible(name, value):
@@ -126,8 +134,8 @@ class Card:
             self._calls.pop(("power_usage_mw",), None)
         if codes.get("energy_mj") in _FOR_EVER:
             self._energy.add(values)  # before Volta
-        self.codes = codes
         self._forget(codes)
+        self.codes = {name: code for name, code in codes.items() if name not in _OF_FEW or code not in _FOR_EVER}
         self.lost = pynvml.NVML_ERROR_GPU_IS_LOST in codes.values()
         return values
 
@@ -165,10 +173,21 @@ class Card:
             else:
                 yield from ((name, pynvml.NVML_SUCCESS, value) for name, value in zip(names, answers))
 
+    def _read_gpm(self) -> Iterator[tuple[str, int, int]]:
+        try:
+            yield from self._gpm.read(self._fields) if self._gpm else ()
+        except Exception as error:
+            yield GPM, _code(error), 0
+
     def _forget(self, codes: dict[str, int]) -> None:
         never = {name for name, code in codes.items() if code in _FOR_EVER}
         self._fields = {name: field for name, field in self._fields.items() if name not in never}
         self._calls = {names: call for names, call in self._calls.items() if not never.issuperset(names)}
+        if self._gpm:
+            self._gpm.forget(never)
+            if GPM in never:
+                self._gpm.free()
+                self._gpm = None
 
 
 def _code(error: Exception) -> int:
@@ -206,7 +225,7 @@ def open_cards(devices: Sequence[str]) -> tuple[list[Card], dict[str, str]]:
         try:
             whole = _whole(device)
             if whole not in cards:
-                cards[whole] = Card(whole)
+                cards[whole] = Card(whole, gpm=False)  # its instances tell theirs
         except (NVMLError, UnicodeDecodeError) as error:
             missing[f"the card of {device}"] = gpus.reason(error)
     return list(cards.values()), missing
@@ -214,7 +233,7 @@ def open_cards(devices: Sequence[str]) -> tuple[list[Card], dict[str, str]]:
 
 def _whole(device: str) -> str:
     """The UUID of the card that an instance is part of; for a card, its own."""
-    if not device.startswith("MIG-"):
+    if not device.startswith(_INSTANCE):
         return device
     handle = pynvml.nvmlDeviceGetHandleByUUID(device)
     return pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle))

@@ -5,14 +5,20 @@ IMPOSSIBLE = -1
 REASON = "a value that cannot be, left out"
 
 _ALL_BITS = {2**32 - 1, 2**63 - 1, 2**64 - 1}
+_PER_MILLE = (0, 1000)
 _POWER_MW = (1, 20_000_000)  # a card that answers uses some
 _RANGES = {
     "gpu_utilization": (0, 100),
     "memory_utilization": (0, 100),
+    "sm_activity": _PER_MILLE,
+    "sm_occupancy": _PER_MILLE,
+    "tensor_activity": _PER_MILLE,
+    "dram_activity": _PER_MILLE,
     "memory_bytes": (0, 2**44),
     "power_mw": _POWER_MW,
     "power_average_mw": _POWER_MW,
     "power_usage_mw": _POWER_MW,
+    "module_power_mw": _POWER_MW,
     "temperature_c": (-100, 200),
     "memory_temperature_c": (-100, 200),
     "sm_clock_mhz": (0, 20_000),

@@ -29,8 +29,9 @@ def power(told: Mapping[str, float], seconds: float) -> Power | None:
     Parameters
     ----------
     told : mapping of str to float
-        W, of what there is: ``counted`` and ``integrated`` energy over its time, means of ``average``, ``usage`` and
-        ``instant``, ``deviation`` of a single reading and how many ``readings`` of power there are.
+        W, of what there is: ``counted`` and ``integrated`` energy over its time, means of ``average``, ``usage``,
+        ``instant`` and ``module`` (the GPU with its processor), ``deviation`` of a single reading and how many
+        ``readings`` of power there are.
     seconds : float
         For which the GPU was read.
     """
@@ -48,6 +49,10 @@ def power(told: Mapping[str, float], seconds: float) -> Power | None:
     if read is None or told.get("readings", 0) < FEWEST or seconds < SHORTEST_S:
         return Power(counted, "counted")
     by_chance = 3 * told.get("deviation", 0.0) / math.sqrt(told["readings"])
+    module = told.get("module", 0.0)
+    if module > read + by_chance and abs(counted - module) < abs(counted - read):
+        why = f"its energy counter says {counted:.0f} W, as its module with the processor draws {module:.0f} W"
+        return Power(read, "read", f"{why}: not used, as {_all(shown)}")
     if any(abs(counted - each) <= APART * each + by_chance for each in shown.values()):
         return Power(counted, "counted")
     return Power(

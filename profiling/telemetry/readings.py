@@ -123,8 +123,10 @@ def rows(folder: Path, columns: Collection[str] | None = None) -> str | None:
         path for path in folder.glob("node*-attempt*.jsonl") if path.stem not in compacted and os.path.isfile(path)
     )
     parts = [f"SELECT * FROM {_lines(waiting, columns)}"] if waiting else []
-    if files:
+    if files:  # those of an earlier release lack the columns that are newer
+        none = (f"NULL::{kind} AS {name}" for name, kind in _kinds(columns).items())
         parts.append(f"SELECT * FROM read_parquet([{_listed(files)}])")
+        parts.append(f"SELECT {', '.join(none)} WHERE false")
     return " UNION ALL BY NAME ".join(parts) if parts and _can_be_read() else None
 
 
@@ -193,12 +195,17 @@ def _database(threads: int) -> "duckdb.DuckDBPyConnection":
 
 def _lines(paths: Sequence[Path], wanted: Collection[str] | None = None) -> str:
     """The rows of files of lines, as SQL; a line that a kill has cut short is skipped."""
-    kinds = {int: "BIGINT", str: "VARCHAR"}
-    columns = (f"{field.name}: '{kinds[field.type]}'" for field in READING if wanted is None or field.name in wanted)
+    columns = (f"{name}: '{kind}'" for name, kind in _kinds(wanted).items())
     return (
         f"(SELECT * FROM read_json([{_listed(paths)}], format='newline_delimited', columns={{{', '.join(columns)}}}, "
         "ignore_errors=true) WHERE time_ms IS NOT NULL)"
     )
+
+
+def _kinds(wanted: Collection[str] | None) -> dict[str, str]:
+    """The columns, or those that are wanted, with their types in SQL."""
+    kinds = {int: "BIGINT", str: "VARCHAR"}
+    return {field.name: kinds[field.type] for field in READING if wanted is None or field.name in wanted}
 
 
 def _listed(paths: Sequence[Path]) -> str:

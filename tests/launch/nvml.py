@@ -2,13 +2,24 @@
 
 import atexit
 import functools
+import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+from launched import ROOT, environment
+
+_HEAD = """
+import ctypes, json, time
+from profiling.telemetry import nvml
+fake = ctypes.CDLL("libnvidia-ml.so.1")
+def say(index, id, value): fake.fake_set(index, id, ctypes.c_ulonglong(value))
+"""
 
 
 @functools.cache
@@ -32,3 +43,11 @@ def cards(*uuids: str, old_driver: bool = False) -> dict[str, str]:
         pytest.skip("no C compiler: the driver cannot be emulated")
     path = os.pathsep.join(filter(None, [str(folder), os.environ.get("LD_LIBRARY_PATH")]))
     return {"LD_LIBRARY_PATH": path, "FAKE_NVML_UUIDS": ",".join(uuids)}
+
+
+def said(env: dict[str, str], code: str) -> Any:
+    """What a process prints, as JSON, that reads the cards of this environment by NVIDIA's bindings."""
+    env = environment(PYTHONPATH=str(ROOT)) | env
+    done = subprocess.run([sys.executable, "-c", _HEAD + code], env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)

@@ -1,12 +1,7 @@
 """Readings of cards: NVIDIA's own bindings over an emulated driver, in processes of their own."""
 
-import json
-import subprocess
-import sys
-
 import pytest
-from launched import ROOT, environment
-from nvml import cards
+from nvml import cards, said
 
 from profiling.telemetry.reading_lines import READING
 
@@ -16,21 +11,6 @@ THROTTLED_POWER, ENERGY, PCIE_TX, PCIE_RX, NVLINK_TX, NVLINK_RX, POWER_AVERAGE, 
     74, 83, 197, 198, 138, 139, 185, 186
 )  # fmt: skip
 UTILIZATION, MEMORY_USED, TEMPERATURE, SM_CLOCK, REASONS = 300, 302, 303, 304, 306
-
-HEAD = """
-import ctypes, json, time
-from profiling.telemetry import nvml
-fake = ctypes.CDLL("libnvidia-ml.so.1")
-def say(index, id, value): fake.fake_set(index, id, ctypes.c_ulonglong(value))
-"""
-
-
-def said(env: dict[str, str], code: str) -> dict:
-    """What a process prints that reads the cards of this environment."""
-    env = environment(PYTHONPATH=str(ROOT)) | env
-    done = subprocess.run([sys.executable, "-c", HEAD + code], env=env, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 def test_a_card_tells_all_that_it_has_under_names_of_the_schema():
