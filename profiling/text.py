@@ -99,3 +99,19 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table, its columns right-aligned."""
     lines = [header, ["---:"] * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def pace(done: int, left: int, seconds: float) -> str:
+    """At which rate things are done, and how long the others take; empty while nothing is known.
+
+    >>> pace(40, 100, 2.0), pace(1, 10, 60.0), pace(2, 3, 7200.0), pace(0, 3, 9.0)
+    (', 20 a second, about 5 s left', ', 1 a minute, about 10 min left', ', 1 an hour, about 3.0 h left', '')
+    """
+    if done < 1 or seconds <= 0:
+        return ""
+    each = seconds / done
+    units = ((1, "a second"), (60, "a minute"), (3600, "an hour"))
+    length, unit = next((known for known in units if known[0] >= each), units[-1])
+    wait = left * each
+    text = f"{wait:.0f} s" if wait < 120 else f"{wait / 60:.0f} min" if wait < 7200 else f"{wait / 3600:.1f} h"
+    return f", {length / each:.3g} {unit}, about {text} left"

@@ -12,6 +12,7 @@ from launch.record.performance.figures import UNIT
 from launch.record.performance.printed import NO_UNIT
 from launch.record.rundir import RunDir
 from launch.record.study import Entry
+from profiling.progress import through
 from profiling.study.cost import attempt_seconds
 
 THROUGHPUT, TIME = "throughput", "time"
@@ -46,7 +47,7 @@ def read(
     unfinished: list[Entry] = []
     units: dict[str, dict[str, str]] = {}  # of each run
     target = None
-    for entry in entries:
+    for entry in through(entries, "runs read"):
         run = RunDir(folder / entry["run"])
         try:
             result = run.result()

@@ -14,6 +14,7 @@ from launch.record.files import Unreadable
 from launch.record.rundir import RunDir
 from launch.record.study import Entry, StudyIndex, read_index, strangers
 from profiling import text
+from profiling.progress import through
 from profiling.study import programs, steps
 from profiling.study.run import Run, finished
 from profiling.telemetry import readings
@@ -81,7 +82,7 @@ def read(
     runs: list[Run] = []
     why: dict[str, str] = {}
     unfinished: dict[str, Path] = {}
-    for entry in index["runs"]:
+    for entry in through(index["runs"], "runs read"):
         path = folder / entry["run"]
         try:
             if run := finished(RunDir(path), _series(index, entry), entry, index.get("scaling", "weak")):

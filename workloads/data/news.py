@@ -5,6 +5,8 @@ import sys
 import time
 from collections.abc import Callable
 
+from profiling.text import pace
+
 
 class Live:
     """Lines of text on standard error: one live line on a terminal."""
@@ -38,31 +40,6 @@ class News:
             return
         self._said = now
         since, before = self._grown[-1] if self._grown else (now, done)
-        left = ""
-        if done > before:
-            seconds_each = (now - since) / (done - before)
-            left = f", {_rate(seconds_each)}, about {_length((total - done) * seconds_each)} left"
+        left = pace(done - before, total - done, now - since)
         who = "" if making else ", made by other processes: waiting for them"
         self._progress(f"{self._what}: {done} of {total}{left}{who}")
-
-
-def _rate(seconds_each: float) -> str:
-    """How many are made, in the unit of time that makes it more than one.
-
-    >>> _rate(0.05), _rate(3), _rate(300)
-    ('20 a second', '20 a minute', '12 an hour')
-    """
-    units = ((1, "a second"), (60, "a minute"), (3600, "an hour"))
-    seconds, unit = next((each for each in units if each[0] >= seconds_each), units[-1])
-    return f"{seconds / max(seconds_each, 1e-9):.3g} {unit}"
-
-
-def _length(seconds: float) -> str:
-    """A time to wait, as exactly as it is worth knowing.
-
-    >>> _length(42.3), _length(600), _length(9000)
-    ('42 s', '10 min', '2.5 h')
-    """
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
