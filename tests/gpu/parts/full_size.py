@@ -48,7 +48,7 @@ def one(own: Part, network: str, precision: str, batch: int, steps: int) -> None
     if network == "cfd_resnet":
         workload, inputs, targets = _flows(config, (32, 64) if own.tiny else (128, 256), batch, random)
     else:
-        workload, inputs, targets = _maps(config, (96, 144) if own.tiny else _MAP, batch, random)
+        workload, inputs, targets = _maps(config, (32, 48) if own.tiny else _MAP, batch, random)
     with engine.Communicator(Rank()) as communicator:
         optimizer = communicator.averaging(workload.optimizer(config.lr))
         optimizer.build(workload.model.trainable_variables)

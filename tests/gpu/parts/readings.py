@@ -2,7 +2,7 @@
 
 The energy counter against the integral of sampled power; the use of the GPU against the part of the time in which
 products ran; and, on Hopper and newer, the SM and tensor activity of NVML's GPM against the operations that were done.
-The toolkit itself does not read GPM: what it shows here says what reading it would be worth.
+GPM is asked directly, and not through the toolkit's own readings.
 """
 
 from __future__ import annotations
