@@ -22,10 +22,10 @@ WORDS = ["--cutoff=3", "--embedding=4,8", "--fitting=8,8", "--axes=4", "--timest
 
 def test_neighbours_are_those_of_all_images_and_each_way_has_its_way_back():
     places = np.random.default_rng(1).uniform(-1, 2, (8, 3)) @ BOX
-    ways, back = systems.neighbours(places, BOX, COUNTS, (6, 9), CUTOFF)
+    ways, back = systems.neighbours(places, BOX, COUNTS, (9, 6), CUTOFF)
     images = np.array(list(product((-3, -2, -1, 0, 1, 2, 3), repeat=3))) @ BOX
     for atom, own in enumerate(ways):
-        for part, slots in ((slice(0, 3), own[:6]), (slice(3, 8), own[6:])):
+        for part, slots in ((slice(0, 5), own[:9]), (slice(5, 8), own[9:])):
             vectors = (places[part, None] + images - places[atom]).reshape(-1, 3)
             distance = np.linalg.norm(vectors, axis=1)
             expected = np.sort(distance[(distance > 1e-9) & (distance < CUTOFF)])
@@ -110,9 +110,9 @@ def test_distances_between_atoms():
 
 def test_masses(tmp_path: Path):
     system = systems.split(write(tmp_path), "")[0]
-    assert system.names == ("O", "H") and dynamics.masses(system, ()).tolist() == [15.999, 1.008]
+    assert system.names == ("H", "O") and dynamics.masses(system, ()).tolist() == [1.008, 15.999]
     with pytest.raises(Refusal, match="'Xx' is not known: give --masses"):
-        dynamics.masses(system._replace(names=("Xx", "H")), ())
+        dynamics.masses(system._replace(names=("H", "Xx")), ())
     with pytest.raises(Refusal, match="--masses has 1 values"):
         dynamics.masses(system, (2.0,))
 
@@ -140,6 +140,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "unnamed": (lambda f: (f / "a/type_map.raw").write_text("O"), "type_map.raw names 1"),
     "no sets": (lambda f: shutil.rmtree(f / "a/set.000"), "no folder set.000"),
     "one system": (lambda f: shutil.rmtree(f / "a"), "has 1 folders with a type.raw"),
+    "mixed": (lambda f: np.save(f / "a/set.000/real_atom_types.npy", np.ones((6, 8))), "frames of different atoms"),
     "cluster": (lambda f: (f / "a/nopbc").touch(), "not periodic"),
 }
 
@@ -163,6 +164,17 @@ def test_a_damaged_system_is_refused(name: str, tmp_path: Path):
 def test_wrong_options(given: dict[str, Any], line: str):
     with pytest.raises(Refusal, match=line):
         Config(**given)
+
+
+def test_types_are_known_by_their_names(tmp_path: Path):
+    """However the systems number them."""
+    expected = systems.read(write(tmp_path, "a") / "a")
+    types = (tmp_path / "a" / "type.raw").read_text().split()
+    (tmp_path / "a" / "type.raw").write_text(" ".join({"0": "1", "1": "2"}[each] for each in types))
+    (tmp_path / "a" / "type_map.raw").write_text("C\nO\nH\n")
+    found = systems.read(tmp_path / "a")
+    assert found[:2] == expected[:2] == (("H", "O"), (5, 3))
+    np.testing.assert_array_equal(found.places, expected.places)
 
 
 def test_what_does_not_fit_the_data(tmp_path: Path):

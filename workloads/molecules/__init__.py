@@ -57,7 +57,7 @@ class Config(Training):
     temperature: Positive = 330.0  # K at which they begin
     masses: tuple[Positive, ...] = field(
         default=(), metadata={"separator": ","}
-    )  # u, of the types in the order of type_map.raw; not given: those of the elements
+    )  # u, of the types in alphabetical order; not given: those of the elements
 
     def __post_init__(self) -> None:
         Training.__post_init__(self)

@@ -19,12 +19,12 @@ SPARE = 4  # neighbours of a type that an atom may have beyond the most that any
 
 
 class System(NamedTuple):
-    """Frames of the same atoms, in the order of their types.
+    """Frames of the same atoms, in the order of the names of their types.
 
     Parameters
     ----------
     names : tuple of str
-        Of the types, in that order.
+        Of the types, in alphabetical order.
     counts : tuple of int
         Atoms of each type.
     boxes : ndarray of float64, (F, 3, 3)
@@ -105,12 +105,14 @@ def read(folder: Path) -> System:
     sets = sorted(each for each in folder.glob("set.*") if each.is_dir())
     if not sets:
         raise Refusal(f"{folder} has no folder set.000: give the frames in DeePMD-kit's layout")
+    if any((each / "real_atom_types.npy").exists() for each in sets):
+        raise Refusal(f"{folder} has frames of different atoms (real_atom_types.npy): give a system for each")
     parts = [_frames(each, len(kinds)) for each in sets]
     boxes, places, energies, forces = (np.concatenate(each) for each in zip(*parts))
-    order, present = np.argsort(kinds, kind="stable"), np.unique(kinds)
-    counts = tuple(int((kinds == kind).sum()) for kind in present)
-    named = tuple(names[kind] for kind in present)
-    return System(named, counts, boxes, places[:, order], energies, forces[:, order].astype(np.float32))
+    labels = np.array(names)[kinds]
+    order, (named, counts) = np.argsort(labels, kind="stable"), np.unique(labels, return_counts=True)
+    forces = forces[:, order].astype(np.float32)
+    return System(tuple(named.tolist()), tuple(counts.tolist()), boxes, places[:, order], energies, forces)
 
 
 def _atoms(system: System) -> str:
