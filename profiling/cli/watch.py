@@ -123,6 +123,7 @@ def _imbalance(run: RunDir, plan: PlanRecord) -> Iterator[tuple[str, str]]:
 
 _SHOWN: dict[str, tuple[str, text.Form]] = {
     "gpu_utilization": ("GPU", "{:.0f}%".format),
+    "sm_activity": ("SMs", lambda value: f"{value / 10:.0f}%"),
     "power_average_mw": ("power", lambda value: f"{value / 1000:.0f} W"),
     "temperature_c": ("temperature", "{:.0f} C".format),
     "sm_clock_mhz": ("SM clock", "{:.0f} MHz".format),

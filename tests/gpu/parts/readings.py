@@ -2,7 +2,6 @@
 
 The energy counter against the integral of sampled power; the use of the GPU against the part of the time in which
 products ran; and, on Hopper and newer, the SM and tensor activity of NVML's GPM against the operations that were done.
-GPM is asked directly, and not through the toolkit's own readings.
 """
 
 from __future__ import annotations
@@ -12,17 +11,17 @@ import time
 from typing import Any
 
 import part
-import pynvml
 from part import Part
 
 _HZ = 20
 # Dense operations of bfloat16 per SM and clock, from NVIDIA's data sheets: A100 312e12 / (108 x 1.41e9),
 # H100 and H200 989e12 / (132 x 1.83e9).
 _PER_CLOCK = {"8.0": 2048, "9.0": 4096}
-_GPM = {
-    "SM activity": pynvml.NVML_GPM_METRIC_SM_UTIL,
-    "tensor activity": pynvml.NVML_GPM_METRIC_ANY_TENSOR_UTIL,
-    "memory bandwidth": pynvml.NVML_GPM_METRIC_DRAM_BW_UTIL,
+_ACTIVITY = {
+    "sm_activity": "SM activity",
+    "sm_occupancy": "SM occupancy",
+    "tensor_activity": "tensor activity",
+    "dram_activity": "memory bandwidth",
 }
 
 
@@ -63,36 +62,6 @@ class Watch:
         return (both[-1][1] - both[0][1]) / 1e3, sampled
 
 
-class Gpm:
-    """Two samples of GPM, round a load."""
-
-    def __init__(self, handle: Any) -> None:
-        self._handle, self.why, self._samples = handle, "", []
-        try:
-            if not pynvml.nvmlGpmQueryDeviceSupport(handle).isSupportedDevice:
-                self.why = "the card does not support GPM"
-        except pynvml.NVMLError as error:
-            self.why = f"no GPM: {error}"
-
-    def sample(self) -> None:
-        """Take one."""
-        if not self.why:
-            self._samples.append(pynvml.nvmlGpmSampleGet(self._handle, pynvml.nvmlGpmSampleAlloc()))
-
-    def values(self) -> dict[str, float]:
-        """Between the last two, in percent."""
-        if self.why:
-            return {}
-        asked = pynvml.c_nvmlGpmMetricsGet_t()
-        asked.version, asked.numMetrics = pynvml.NVML_GPM_METRICS_GET_VERSION, len(_GPM)
-        asked.sample1, asked.sample2 = self._samples[-2:]
-        for place, number in enumerate(_GPM.values()):
-            asked.metrics[place].metricId = number
-        pynvml.nvmlGpmMetricsGet(asked)
-        found = {name: asked.metrics[place] for place, name in enumerate(_GPM)}
-        return {name: metric.value for name, metric in found.items() if metric.nvmlReturn == pynvml.NVML_SUCCESS}
-
-
 def measure(own: Part) -> None:
     """See the module."""
     card = part.card()
@@ -103,8 +72,7 @@ def measure(own: Part) -> None:
     left, right = (jax.random.normal(jax.random.key(i), (rows, rows), jnp.bfloat16) for i in (0, 1))
     product = jax.jit(jnp.matmul)
     product(left, right).block_until_ready()
-    handle = pynvml.nvmlDeviceGetHandleByUUID(card.device)
-    gpm, device = Gpm(handle), jax.devices()[0]
+    device = jax.devices()[0]
 
     def load(part_of_time: float) -> float:
         """Products for a part of each tenth of a second; the operations per second over all of the time."""
@@ -120,9 +88,7 @@ def measure(own: Part) -> None:
     alone = load(1)  # without anybody who reads
     for label, part_of_time in (("idle", 0), ("half", 0.5), ("full", 1)):
         with Watch(card) as watch:
-            gpm.sample()
             rate = load(part_of_time)
-            gpm.sample()
         if part_of_time:
             own.row(f"{label}: products of {rows} rows, bfloat16", rate / 1e12, "TFLOP/s")
         counted, sampled = watch.joules()
@@ -133,8 +99,9 @@ def measure(own: Part) -> None:
         own.row(f"{label}: use of the GPU", watch.mean("gpu_utilization") or 0.0, "%", f"known: {part_of_time:.0%}")
         clock = watch.mean("sm_clock_mhz")
         own.row(f"{label}: SM clock", clock or "not reported", "MHz")
-        for name, value in gpm.values().items():
-            own.row(f"{label}: {name} (GPM)", value, "%")
+        for name, title in _ACTIVITY.items():
+            if (value := watch.mean(name)) is not None:
+                own.row(f"{label}: {title} (GPM)", value / 10, "%")
         most = _PER_CLOCK.get(str(getattr(device, "compute_capability", "")))
         if most and clock and part_of_time:
             peak = most * device.core_count * clock * 1e6
@@ -142,8 +109,8 @@ def measure(own: Part) -> None:
                 f"{label}: products over the peak at this clock", 100 * rate / peak, "%", "tensor activity expected"
             )
     own.row("products with readings over products without", rate / alone, "", f"{_HZ} readings per second")
-    if gpm.why:
-        own.row("GPM", "not measured", note=gpm.why)
+    if (why := card.codes.get("gpm")) is not None:
+        own.row("GPM", "not measured", note=card.error_text(why))
 
 
 if __name__ == "__main__":
