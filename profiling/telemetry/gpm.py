@@ -1,9 +1,10 @@
 """What NVIDIA cards from Hopper on tell of their own work, through NVML's GPM: means between samples."""
 
 import contextlib
+import functools
 import math
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
 import pynvml
@@ -46,7 +47,7 @@ class Gpm:
 
     def __init__(self, handle: Any, is_instance: bool) -> None:
         self._handle, self._is_instance = handle, is_instance
-        self._instance = 0
+        self._take: Callable[[Any], object] | None = None
         self._metrics = dict(_METRICS)
         self._samples: list[Any] = []  # two in turn: the last one, and that into which the next is taken
         self._taken = -math.inf
@@ -67,13 +68,9 @@ class Gpm:
         now = time.monotonic()
         if now - self._taken < SHORTEST_S:
             return
-        if len(self._samples) < 2:
-            self._open()
+        take = self._take or self._open()
         before, sample = self._samples
-        if self._is_instance:
-            pynvml.nvmlGpmMigSampleGet(self._handle, self._instance, sample)
-        else:
-            pynvml.nvmlGpmSampleGet(self._handle, sample)
+        take(sample)
         first, self._taken = self._taken == -math.inf, now
         self._samples.reverse()
         if not first:
@@ -88,16 +85,21 @@ class Gpm:
         for sample in self._samples:
             with contextlib.suppress(NVMLError):
                 pynvml.nvmlGpmSampleFree(sample)
-        self._samples = []
+        self._samples, self._take = [], None
 
-    def _open(self) -> None:
-        if self._is_instance and not self._samples:
-            self._instance = pynvml.nvmlDeviceGetGpuInstanceId(self._handle)
-            self._handle = pynvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(self._handle)
-        if not pynvml.nvmlGpmQueryDeviceSupport(self._handle).isSupportedDevice:
+    def _open(self) -> Callable[[Any], object]:
+        card: Any = self._handle
+        take = functools.partial(pynvml.nvmlGpmSampleGet, card)
+        if self._is_instance:
+            card = pynvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(self._handle)
+            number: Any = pynvml.nvmlDeviceGetGpuInstanceId(self._handle)
+            take = functools.partial(pynvml.nvmlGpmMigSampleGet, card, number)
+        if not pynvml.nvmlGpmQueryDeviceSupport(card).isSupportedDevice:
             raise NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
         while len(self._samples) < 2:
             self._samples.append(pynvml.nvmlGpmSampleAlloc())
+        self._take = take
+        return take
 
     def _between(self, before: Any, after: Any, counted: Collection[str]) -> Iterator[tuple[str, int, int]]:
         metrics = {name: metric for name, metric in self._metrics.items() if metric.counter not in counted}

@@ -108,10 +108,11 @@ def trace(run: RunDir, rank: int, shares: dict[str, float], seconds: float = 1.0
 
 
 def read_gpus(run: Path, ranks: int, begin: float, seconds: float) -> None:
-    """Readings of a GPU a rank, twice a second: use 50 % and 1 % more for each rank, 200 W, counted and shown, 10 GiB."""
+    """Readings of a GPU a rank, twice a second: use 50 % (SMs 1 %) and 1 % more for each rank, 200 W, 10 GiB."""
     for rank in range(ranks):
         with ReadingWriter(run / "readings" / f"node{rank}-attempt1.jsonl") as writer:
             for tick in range(int(2 * seconds) + 1):
                 gpu = {"device": f"GPU-{rank}", "gpu_utilization": 50 + rank, "memory_bytes": 10 * 2**30}
+                gpu |= {"sm_activity": 10 + 10 * rank}
                 gpu |= {"power_usage_mw": 200_000, "energy_mj": 5_000 + 100_000 * tick}
                 writer.write([{"time_ms": round(1000 * begin) + 500 * tick, "node": rank, "attempt": 1, "rank": rank, "rss_bytes": 2**30, **gpu}])  # fmt: skip

@@ -129,6 +129,16 @@ print(json.dumps([[one.device, read(one), "gpm" in one.codes] for one in found])
     assert second[1]["sm_activity"] == 200 and not first[2]
 
 
+def test_an_instance_whose_card_does_not_answer_at_first():
+    code = f"""
+fake.fake_fail(0, {SUPPORT}, 999)
+said = [read(), card.codes.get("gpm")]
+fake.fake_fail(0, {SUPPORT}, 0)
+print(json.dumps([*said, read(), read(), card.codes.get("gpm")]))
+"""
+    assert told(code, "MIG-0a/1") == [{}, UNKNOWN, {}, ACTIVITY | TRAFFIC, None]
+
+
 def test_instances_of_a_card_that_does_not_tell():
     code = f"say(0, {SUPPORT}, 0); print(json.dumps([[read(one), one.codes.get('gpm')] for one in found]))"
     assert told(code, "MIG-0a/1") == [[{}, NOT_SUPPORTED], [{}, None]]

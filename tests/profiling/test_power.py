@@ -204,7 +204,9 @@ def test_instances_have_the_power_of_their_card_and_that_is_said(tmp_path: Path)
     rows = []
     for s in range(21):
         now = {"time_ms": AT + 1000 * s}
-        rows += [now | {"rank": rank, "device": f"MIG-{rank}", "memory_bytes": 2**30} for rank in (0, 1)]
+        rows += [
+            now | {"rank": rank, "device": f"MIG-{rank}", "memory_bytes": 2**30, "sm_activity": 100} for rank in (0, 1)
+        ]
         rows += [
             now | {"device": "GPU-a", "memory_bytes": 2**36, "energy_mj": 300_000 * s, "power_average_mw": 300_000}
         ]
@@ -214,7 +216,8 @@ def test_instances_have_the_power_of_their_card_and_that_is_said(tmp_path: Path)
     gpus = overview.document(run, overview.state(run))["gpus"]
     assert (gpus["count"], gpus["whole_cards"], gpus["power_of_all_w"]) == (2, 1, pytest.approx(300))
     assert gpus["memory_peak_bytes"]["greatest"]["value"] == 2**30
-    assert "instances (MIG)" in gpus["doubts"][0]
+    assert "instances (MIG)" in gpus["doubts"][0] and "that of the instances" in gpus["doubts"][0]
+    assert (gpus["sm_activity"]["of"], gpus["sm_activity"]["mean"]) == (2, pytest.approx(0.1))
 
 
 def test_a_throughput_that_differs_from_the_launchers_is_explained(tmp_path: Path):

@@ -187,6 +187,7 @@ def test_readings_of_gpus_fill_their_columns_and_a_figure(tmp_path, ranks, form)
     document = json.loads((folder / "report" / "report.json").read_text())
     last = document["rows"][1]
     assert last["gpu_utilisation"] == pytest.approx(0.50 + 0.01 * (ranks - 1) / 2)
+    assert last["sm_activity"] == pytest.approx(0.01 * (ranks + 1) / 2) and "tensor_activity" in document["absent"]
     assert last["power_w"] == pytest.approx(200 * ranks)
     assert last["energy_per_example_j"] == pytest.approx(200 / 8)
     assert (last["peak_memory_bytes"], last["peak_rss_bytes"]) == (10 * 2**30, 2**30)
