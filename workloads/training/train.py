@@ -24,6 +24,7 @@ from launch.record.rundir import RunDir
 from launch.record.writing import publish_json
 from workloads.api import Training
 from workloads.training import engines, scaling_rules
+from workloads.training.engines.interface import Engine
 
 
 def main(argv: list[str]) -> int:
@@ -133,7 +134,7 @@ def built(module: Any, config: Training, communicator: Any) -> Any:
     return workload
 
 
-def configure(config: Training, rank: Rank, seed: int) -> engines.Engine:
+def configure(config: Training, rank: Rank, seed: int) -> Engine:
     """Import the engine of the run, and set what has to be set before it is used."""
     engines.refuse_missing(config.engine, rank.size)
     engine = engines.load(engines.likely(config.engine).name)
