@@ -45,7 +45,8 @@ class Residual(keras.layers.Dense):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """See `keras.layers.Dense`."""
-        outputs, times = super().call(inputs), self.units / inputs.shape[-1]
+        outputs: Any = super().call(inputs)
+        times = self.units / inputs.shape[-1]
         return outputs + ops.concatenate([inputs] * int(times), axis=-1) if times in (1, 2) else outputs
 
 
