@@ -72,7 +72,7 @@ def test_valid_until_the_error_first_reaches_the_threshold():
     assert Forecast(errors, errors, errors).valid_steps(0.4).tolist() == [1, 3]
 
 
-@pytest.mark.parametrize("alike", [[], ["--alike"]])
+@pytest.mark.parametrize("alike", [[], pytest.param(["--alike"], marks=pytest.mark.slow)])
 def test_two_ranks_predict_what_one_does(alike: list[str], tmp_path: Path):
     found = {}
     for ranks in (1, 2):

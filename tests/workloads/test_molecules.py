@@ -40,7 +40,7 @@ def test_neighbours_are_those_of_all_images_and_each_way_has_its_way_back():
         systems.neighbours(places, BOX, COUNTS, (0, 0), CUTOFF)
 
 
-@pytest.mark.parametrize("engine", ranks.ENGINES)
+@pytest.mark.parametrize("engine", ranks.SLOW_ON_JAX)
 def test_forces_are_the_slope_of_the_energy(engine: str, tmp_path: Path):
     if engine == "horovod":
         check_forces(tmp_path, engine)
