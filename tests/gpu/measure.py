@@ -59,9 +59,10 @@ def main(argv: list[str]) -> int:
         print(f"tests/gpu/run: no part {', '.join(sorted(unknown))}: give some of", *(part.name for part in PARTS))
         return 2
     parts = [part for part in PARTS if not args.parts or part.name in args.parts]
+    if args.out.exists() and any(args.out.iterdir()):
+        print(f"tests/gpu/run: {args.out} is not empty: give another folder as --out")
+        return 2
     args.out.mkdir(parents=True, exist_ok=True)
-    for path in args.out.glob("*.jsonl"):
-        path.unlink()
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([os.environ.get("PYTHONPATH", ""), str(unpacked())])}
     environment.setdefault("XDG_CACHE_HOME", str(ROOT / ".cache"))
     environment["KERAS_BACKEND"] = "jax"  # for what imports Keras before an engine was chosen
@@ -144,7 +145,12 @@ def _result(part: Part, args: argparse.Namespace, outcome: str, seconds: float) 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tests/gpu/run", description="Measure the toolkit on one NVIDIA GPU.")
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(part.name for part in PARTS))
-    parser.add_argument("--out", type=Path, default=ROOT / "runs" / "gpu", help="folder for the results [runs/gpu]")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=ROOT / "runs" / f"gpu-{time.strftime('%Y%m%d-%H%M%S')}",
+        help="folder for the results, new or empty [runs/gpu-TIME]",
+    )
     parser.add_argument(
         "--seconds",
         type=float,

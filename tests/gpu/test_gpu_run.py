@@ -20,6 +20,7 @@ RUN = Path(__file__).with_name("run")
 def run(out: Path, *words: str, **environment: str) -> dict[str, dict]:
     """The results by part."""
     environment = os.environ | {"PYTHON": ranks.JAX, "CUDA_VISIBLE_DEVICES": ""} | environment
+    out = out / "results"
     done = subprocess.run([RUN, "--tiny", "--out", out, *words], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (out / "gpu.md").read_text() in done.stdout
@@ -37,7 +38,7 @@ def test_a_part_without_its_gpu_says_so_and_is_no_failure(tmp_path: Path):
     assert found["machine"]["outcome"] == "done"
     for part in ("readings", "pinning"):
         assert found[part]["outcome"] == "not measured: no NVIDIA GPU"
-        assert f"| {part} | | | | not measured: no NVIDIA GPU |" in (tmp_path / "gpu.md").read_text()
+        assert f"| {part} | | | | not measured: no NVIDIA GPU |" in (tmp_path / "results" / "gpu.md").read_text()
 
 
 @ranks.NEEDS_JAX
@@ -72,6 +73,7 @@ def test_what_a_part_has_found_is_kept_however_it_ends(tmp_path: Path, monkeypat
     ]  # fmt: skip
     assert all(numbers(each) == {"rows": 1} for each in found[:4])
     assert found[4]["outcome"].startswith("failed")
+    assert measure.main(["--out", str(tmp_path / "out")]) == 2  # which has results
 
 
 def test_a_part_that_does_not_exist_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture):

@@ -31,9 +31,6 @@ def measure(own: Part) -> None:
         program = [str(ROOT / "workloads" / "mnist" / "torch_twin.py"), "--data", str(path), "--epochs", epochs]
         done = own.launch("--name", device, *words, *program)
         found = re.findall(r"accuracy ([\d.]+)%  ([\d.e+]+) examples/s", done.stdout)
-        log = own.folder / device / "logs"
-        for each in log.glob("**/rank0.log"):
-            found = re.findall(r"accuracy ([\d.]+)%  ([\d.e+]+) examples/s", each.read_text()) or found
         if done.returncode or not found:
             raise SystemExit(f"the twin ended with {done.returncode} on the {device}")
         own.row(f"{device}: throughput", float(found[-1][1]), "examples/s", "scikit-learn's digits, batch 64, float32")
