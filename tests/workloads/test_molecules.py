@@ -17,7 +17,7 @@ from launch.errors import Refusal
 from launch.record.rundir import RunDir
 from workloads.molecules import Config, dynamics, systems
 
-WORDS = ["--cutoff=3", "--embedding=4,8", "--fitting=8,8", "--axes=4", "--timestep=1", "--temperature=30"]
+WORDS = ["--cutoff=3", "--embedding=4,8", "--fitting=8,8", "--axes=4", "--timestep=4", "--temperature=30"]
 
 
 def test_neighbours_are_those_of_all_images_and_each_way_has_its_way_back():
@@ -59,7 +59,7 @@ def test_two_ranks_learn_what_one_does_and_the_run_ends_with_dynamics(engine: st
     shutil.copytree(data / "a", data / "b")  # measured on what is learned from: eight frames say little of others
     for size in (1, 2):
         started = ranks.train(
-            size, tmp_path / f"n{size}", f"--data={data}", *WORDS, f"--dynamics={0.05 if size == 1 else 0}",
+            size, tmp_path / f"n{size}", f"--data={data}", *WORDS, f"--dynamics={0.2 if size == 1 else 0}",
             f"--batch={2 // size}", "--lr-scaling=none", "--shards=2", "--epochs=10", "--evaluate-every=5",
             "--no-tensorboard", workload="workloads.molecules", engine=engine,
         )  # fmt: skip

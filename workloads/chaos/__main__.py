@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 GAP = 500  # steps of the series between what is learned from and the first forecast
 
+CHAOS = 2e-3  # per time unit: an exponent below this is one of 0, as far as can be measured
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
@@ -49,7 +51,7 @@ class Options:
     seed: Natural = field(
         default_factory=lambda: int(os.environ.get("LAUNCH_SEED", "0"))
     )  # of the network and the series; not given: that of the job
-    exponent: NotNegative = 0.0  # per time unit, the largest Lyapunov exponent; 0: it is measured
+    exponent: NotNegative = 0.0  # per time unit, the largest Lyapunov exponent, as 0.09; 0: it is measured
 
 
 def main(argv: Sequence[str]) -> None:
@@ -139,7 +141,7 @@ def _forecast(args: Options, ring: Any) -> tuple[Forecast, tuple[float, float], 
     equation = Equation(args.length, args.points, args.dt)
     with rankloop.phase("the equation"):
         exponent = (args.exponent, 0.0) if args.exponent else equation.exponent(args.seed + 1)
-        if exponent[0] <= 0:
+        if exponent[0] < CHAOS:
             raise Refusal(f"a ring of length {args.length:g} has no chaos (exponent {exponent[0]:.3g}): give more")
         steps, apart = (max(1, round(n / exponent[0] / args.dt)) for n in (args.forecast, args.apart))
         starts = args.train + GAP + apart * np.arange(args.starts)
