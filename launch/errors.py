@@ -107,11 +107,11 @@ def page(name: str) -> str:
     return f" (docs/{name})" if os.path.isfile(os.path.join(HOME, "docs", name)) else ""
 
 
-def run(main: Callable[[Sequence[str]], None]) -> NoReturn:
-    """Run the main of a module with the words after its name, and end the process. A refusal is printed as its line,
-    and gives its exit status."""
+def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
+    """Run the main of a module with the words after its name, and end the process with the status that it returns. A
+    refusal is printed as its line, and gives its exit status."""
     try:
-        main(sys.argv[1:])
+        status = main(sys.argv[1:])
     except Refusal as refusal:
         sys.exit(print(f"error: {refusal}", file=sys.stderr) or refusal.status)
-    sys.exit(0)
+    sys.exit(status)

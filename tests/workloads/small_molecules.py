@@ -52,17 +52,19 @@ def check_forces(folder: Path, engine: Any) -> None:
     model: Any = build(config, Rank()).model
     places, random, step = systems.split(folder, "")[0].places[0], np.random.default_rng(0), 0.01
     turn, _ = np.linalg.qr(random.normal(size=(3, 3)))
-    order, ways = np.array([2, 0, 1, 4, 3, 7, 6, 5]), random.normal(size=(5, *places.shape))
+    order, displacements = np.array([2, 0, 1, 4, 3, 7, 6, 5]), random.normal(size=(5, *places.shape))
     frames = [(places, BOX), (places + [1.0, 2.0, 3.0], BOX), (places @ turn, BOX @ turn), (places[order], BOX)]
-    frames += [(places + sign * step * way, BOX) for way in ways for sign in (1, -1)]
+    frames += [(places + sign * step * way, BOX) for way in displacements for sign in (1, -1)]
     near = [systems.neighbours(*frame, COUNTS, model.shape.room, CUTOFF) for frame in frames]
-    outputs = model({"ways": np.stack([each[0] for each in near]), "back": np.stack([each[1] for each in near])})
+    outputs = model(
+        {"displacements": np.stack([each[0] for each in near]), "reverse": np.stack([each[1] for each in near])}
+    )
     energies, forces = (np.asarray(keras.ops.convert_to_numpy(outputs[name])) for name in ("energy", "force"))
     force = forces[0]
     assert np.abs(force).max() > 0.01
     # The difference of energies in float32 is good to about 1e-6 / 0.02.
-    slopes = (energies[4::2] - energies[5::2]) / (2 * step)
-    np.testing.assert_allclose(-slopes, (force * ways).sum(axis=(1, 2)), rtol=0.02, atol=1e-3)
+    gradients = (energies[4::2] - energies[5::2]) / (2 * step)
+    np.testing.assert_allclose(-gradients, (force * displacements).sum(axis=(1, 2)), rtol=0.02, atol=1e-3)
     np.testing.assert_allclose(energies[:4], energies[0], rtol=1e-4, atol=1e-5)
     for name, found, expected in zip(("moved", "turned", "exchanged"), forces[1:], (force, force @ turn, force[order])):
         np.testing.assert_allclose(found, expected, atol=1e-4, err_msg=name)

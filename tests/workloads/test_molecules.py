@@ -20,11 +20,11 @@ from workloads.molecules import Config, dynamics, systems
 WORDS = ["--cutoff=3", "--embedding=4,8", "--fitting=8,8", "--axes=4", "--timestep=4", "--temperature=30"]
 
 
-def test_neighbours_are_those_of_all_images_and_each_way_has_its_way_back():
+def test_neighbours_are_those_of_all_images_and_each_displacement_has_its_opposite():
     places = np.random.default_rng(1).uniform(-1, 2, (8, 3)) @ BOX
-    ways, back = systems.neighbours(places, BOX, COUNTS, (9, 6), CUTOFF)
+    displacements, reverse = systems.neighbours(places, BOX, COUNTS, (9, 6), CUTOFF)
     images = np.array(list(product((-3, -2, -1, 0, 1, 2, 3), repeat=3))) @ BOX
-    for atom, own in enumerate(ways):
+    for atom, own in enumerate(displacements):
         for part, slots in ((slice(0, 5), own[:9]), (slice(5, 8), own[9:])):
             vectors = (places[part, None] + images - places[atom]).reshape(-1, 3)
             distance = np.linalg.norm(vectors, axis=1)
@@ -32,16 +32,16 @@ def test_neighbours_are_those_of_all_images_and_each_way_has_its_way_back():
             found = np.sort(np.linalg.norm(slots, axis=1))
             np.testing.assert_allclose(found[: len(expected)], expected, rtol=1e-5)
             np.testing.assert_allclose(found[len(expected) :], CUTOFF, rtol=1e-5)
-    flat, back = ways.reshape(-1, 3), back.ravel()
-    assert np.array_equal(back[back], np.arange(len(back)))
-    there = back != np.arange(len(back))
-    np.testing.assert_allclose(flat[there], -flat[back[there]], atol=1e-5)
+    flat, reverse = displacements.reshape(-1, 3), reverse.ravel()
+    assert np.array_equal(reverse[reverse], np.arange(len(reverse)))
+    there = reverse != np.arange(len(reverse))
+    np.testing.assert_allclose(flat[there], -flat[reverse[there]], atol=1e-5)
     with pytest.raises(systems.Crowded):
         systems.neighbours(places, BOX, COUNTS, (0, 0), CUTOFF)
 
 
 @pytest.mark.parametrize("engine", ranks.SLOW_ON_JAX)
-def test_forces_are_the_slope_of_the_energy(engine: str, tmp_path: Path):
+def test_forces_are_the_gradient_of_the_energy(engine: str, tmp_path: Path):
     if engine == "horovod":
         check_forces(tmp_path, engine)
         return
@@ -80,10 +80,13 @@ class Springs:
         counts, room, cutoff = COUNTS, (8, 8), 3.5
 
     def predict_on_batch(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        ways = inputs["ways"][0].astype(np.float64)
-        distance = np.linalg.norm(ways, axis=-1, keepdims=True)
+        displacements = inputs["displacements"][0].astype(np.float64)
+        distance = np.linalg.norm(displacements, axis=-1, keepdims=True)
         close = np.maximum(3.5 - distance, 0)
-        return {"energy": np.array([0.25 * (close**2).sum()]), "force": -(close * ways / distance).sum(axis=1)[None]}
+        return {
+            "energy": np.array([0.25 * (close**2).sum()]),
+            "force": -(close * displacements / distance).sum(axis=1)[None],
+        }
 
 
 def test_the_dynamics_keep_the_energy(tmp_path: Path):

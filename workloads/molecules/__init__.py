@@ -116,20 +116,20 @@ def build(config: Config, rank: Rank) -> Workload:
 
     def part(system: System) -> Data:
         near = [systems.neighbours(*each, system.counts, room, config.cutoff) for each in zip(system[3], system[2])]
-        ways, back = (np.stack(each) for each in zip(*near))
+        displacements, reverse = (np.stack(each) for each in zip(*near))
         energies = (system.energies - mean).astype(np.float32)
 
         def load(index: np.ndarray) -> tuple[Any, Any]:
-            return {"ways": ways[index], "back": back[index]}, {
+            return {"displacements": displacements[index], "reverse": reverse[index]}, {
                 "energy": energies[index],
                 "force": system.forces[index],
             }
 
-        return Data(len(ways), load)
+        return Data(len(displacements), load)
 
     data = part(train)
     shape = Shape(train.counts, room, config.cutoff, config.smooth, config.embedding, config.fitting, config.axes)
-    model = Potential(shape, data.load(np.arange(min(10, len(data))))[0]["ways"])
+    model = Potential(shape, data.load(np.arange(min(10, len(data))))[0]["displacements"])
     peak = config.learning_rate_plan(rank.size).peak  # pyright: ignore[reportAttributeAccessIssue]
     rates: list[Any] = []
 

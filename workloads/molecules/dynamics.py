@@ -92,8 +92,8 @@ def run(model: Any, system: System, config: Any, seed: int = 0) -> Journey:
     box, places, shape = system.boxes[0], system.places[0].copy(), model.shape
 
     def pull() -> tuple[float, np.ndarray]:
-        ways, back = neighbours(places, box, shape.counts, shape.room, shape.cutoff)
-        found = model.predict_on_batch({"ways": ways[None], "back": back[None]})
+        displacements, reverse = neighbours(places, box, shape.counts, shape.room, shape.cutoff)
+        found = model.predict_on_batch({"displacements": displacements[None], "reverse": reverse[None]})
         return float(found["energy"][0]), np.asarray(found["force"][0], np.float64)
 
     def temperature() -> float:

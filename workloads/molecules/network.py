@@ -51,17 +51,17 @@ class Residual(keras.layers.Dense):
 
 
 class Potential(keras.Model):
-    """From the ways to the neighbours of all atoms to energy and forces.
+    """From the displacements to the neighbours of all atoms, to energy and forces.
 
     Parameters
     ----------
     shape : Shape
         Of the network.
-    ways : ndarray of float32, (F, N, M, 3)
+    displacements : ndarray of float32, (F, N, M, 3)
         Frames by which the environment of an atom is standardised.
     """
 
-    def __init__(self, shape: Shape, ways: np.ndarray) -> None:
+    def __init__(self, shape: Shape, displacements: np.ndarray) -> None:
         super().__init__()
         self.shape = shape
         kinds = range(len(shape.counts))
@@ -71,7 +71,7 @@ class Potential(keras.Model):
         for fit in self.fits:
             fit.build((None, width))
         self.steps = self.add_weight(shape=(), dtype="int32", initializer="zeros", trainable=False, name="steps")
-        weights, directions = (np.asarray(ops.convert_to_numpy(x)) for x in self._environment(ways))
+        weights, directions = (np.asarray(ops.convert_to_numpy(x)) for x in self._environment(displacements))
         taken = weights[weights > 0]
         self.mean, self.deviation = float(taken.mean()), float(taken.std())
         self.deviations = self.deviation, float(np.sqrt((directions[weights[..., 0] > 0] ** 2).mean()))
@@ -83,25 +83,25 @@ class Potential(keras.Model):
         Parameters
         ----------
         inputs : dict
-            ``ways`` (batch, N, M, 3) and ``back`` (batch, N, M), see `systems.neighbours`.
+            ``displacements`` (batch, N, M, 3) and ``reverse`` (batch, N, M), see `systems.neighbours`.
         training : bool
             Whether this is a step.
         """
         if training:
             self.steps.assign_add(1)
-        energy, slopes = gradient(self.energy, inputs["ways"])
-        # Both the atom and its neighbour pull at the way between them: what the neighbours add is on their way back.
-        frames: Any = ops.shape(slopes)
-        _, atoms, room, _ = slopes.shape
+        energy, gradients = gradient(self.energy, inputs["displacements"])
+        # A displacement belongs to an atom and to its neighbour, whose part is that of the opposite displacement.
+        frames: Any = ops.shape(gradients)
+        _, atoms, room, _ = gradients.shape
         first: Any = ops.arange(frames[0], dtype="int32") * (atoms * room)
-        back: Any = ops.reshape(inputs["back"], (-1, atoms * room)) + first[:, None]
-        others: Any = ops.take(ops.reshape(slopes, (-1, 3)), ops.reshape(back, (-1,)), axis=0)
-        force = ops.sum(slopes - ops.reshape(others, (-1, atoms, room, 3)), axis=2)
+        reverse: Any = ops.reshape(inputs["reverse"], (-1, atoms * room)) + first[:, None]
+        others: Any = ops.take(ops.reshape(gradients, (-1, 3)), ops.reshape(reverse, (-1,)), axis=0)
+        force = ops.sum(gradients - ops.reshape(others, (-1, atoms, room, 3)), axis=2)
         return {"energy": energy, "force": force, "steps": ops.convert_to_tensor(self.steps)}
 
-    def energy(self, ways: Any) -> Any:
+    def energy(self, displacements: Any) -> Any:
         """Energy of each frame, in eV, less the mean of its atoms."""
-        weights, directions = self._environment(ways)
+        weights, directions = self._environment(displacements)
         environment: Any = ops.concatenate([weights / self.deviations[0], directions / self.deviations[1]], axis=-1)
         weights = (weights - self.mean) / self.deviation
         shape = self.shape
@@ -121,12 +121,12 @@ class Potential(keras.Model):
             total += ops.sum(ops.reshape(fitted, (-1, count)), axis=1)
         return total
 
-    def _environment(self, ways: Any) -> Any:
+    def _environment(self, displacements: Any) -> Any:
         """s(r) (..., 1), and s(r) times the direction (..., 3)."""
-        distance: Any = ops.sqrt(ops.sum(ways**2, axis=-1, keepdims=True))
+        distance: Any = ops.sqrt(ops.sum(displacements**2, axis=-1, keepdims=True))
         u: Any = ops.clip((distance - self.shape.smooth) / (self.shape.cutoff - self.shape.smooth), 0.0, 1.0)
         weights = (u**3 * (-6 * u**2 + 15 * u - 10) + 1) / distance
-        return weights, weights * ways / distance
+        return weights, weights * displacements / distance
 
 
 def _layers(width: int, units: tuple[int, ...]) -> keras.Sequential:

@@ -193,7 +193,7 @@ def room(system: System, cutoff: float) -> tuple[int, ...]:
 def neighbours(
     places: np.ndarray, box: np.ndarray, counts: tuple[int, ...], room: tuple[int, ...], cutoff: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The way from each atom to its neighbours, those of each type together.
+    """The displacements from each atom to its neighbours, those of each type together.
 
     Parameters
     ----------
@@ -206,11 +206,11 @@ def neighbours(
 
     Returns
     -------
-    ways : ndarray of float32, (N, M, 3)
+    displacements : ndarray of float32, (N, M, 3)
         Vectors from an atom to its neighbours, by the nearest image. Room that is left has one as long as the cutoff,
         where all weights are 0.
-    back : ndarray of int32, (N, M)
-        Where in the flattened (N, M) the way back is; of room that is left, its own place.
+    reverse : ndarray of int32, (N, M)
+        Where in the flattened (N, M) the opposite displacement is; of room that is left, its own place.
 
     Raises
     ------
@@ -219,7 +219,7 @@ def neighbours(
     """
     vectors, near = _near(places, box, cutoff)
     atoms, width = len(places), sum(room)
-    ways = np.full((atoms, width, 3), (cutoff, 0, 0), np.float32)
+    displacements = np.full((atoms, width, 3), (cutoff, 0, 0), np.float32)
     slot, places_of = np.zeros((atoms, atoms), np.int64), np.arange(atoms * width).reshape(atoms, width)
     first = start = 0
     for count, space in zip(counts, room):
@@ -230,10 +230,10 @@ def neighbours(
         slot[:, part] = start + number - 1
         first, start = first + count, start + space
     i, j = np.nonzero(near)
-    ways[i, slot[i, j]] = vectors[i, j]
-    back = places_of.copy()
-    back[i, slot[i, j]] = places_of[j, slot[j, i]]
-    return ways, back.astype(np.int32)
+    displacements[i, slot[i, j]] = vectors[i, j]
+    reverse = places_of.copy()
+    reverse[i, slot[i, j]] = places_of[j, slot[j, i]]
+    return displacements, reverse.astype(np.int32)
 
 
 def between(places: np.ndarray, box: np.ndarray) -> np.ndarray:

@@ -9,13 +9,14 @@ import socket
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import rankloop
 
+from launch import errors
 from launch.errors import Refusal
 from launch.node.rank import from_environment
 from launch.plan import option_help, options
@@ -50,7 +51,7 @@ class Options:
     compare: bool = False  # then let rank 0 alone grow as many trees by scikit-learn, from all rows
 
 
-def main(argv: list[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """Grow the trees, and measure them; return the exit status.
 
     Raises
@@ -209,4 +210,4 @@ def _draw(path: Path, curve: list[tuple[int, float]], figures: dict[str, float])
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    errors.run(main)
