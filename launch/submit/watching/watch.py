@@ -1,6 +1,5 @@
 """Waits for jobs until their runs have ended, and finds out how each run ended."""
 
-import itertools
 import time
 from collections.abc import Sequence
 
@@ -18,8 +17,6 @@ from launch.submit.watching.ends import Ends, has_begun, no_room
 
 _ENDS = {"slurm": "scancel", "pbs": "qdel", "flux": "flux cancel", "allocation": "scancel", "local": "kill"}
 _SHOWN_S = 0.2
-_ENDING_S, _LEAVING_S = 0.5, 10.0  # between questions about a job whose run has ended; for so long
-_LOOKED_AT = 4  # runs, the first of those that are left
 _ALL_FAIL = 3  # failed runs after which the user is told
 
 
@@ -78,11 +75,11 @@ class _Watch:
 
     def to_the_end(self) -> None:
         """Ask for states and show progress until no run is left."""
-        answer, asked = Answer({}), -self._poll_s
+        answer, next_question = Answer({}), 0.0
         while self._left:
-            if time.monotonic() - asked >= self._pause_s():
+            if time.monotonic() >= next_question:
                 answer = self._scheduler.poll(self._jobs)
-                asked = time.monotonic()
+                next_question = time.monotonic() + self._poll_s
                 if answer.silence:
                     self.display.say(f"the scheduler does not answer ({answer.silence})")
                 else:
@@ -90,15 +87,6 @@ class _Watch:
             self.display.show(answer)
             if self._left:
                 time.sleep(min(_SHOWN_S, self._poll_s))
-
-    def _pause_s(self) -> float:
-        """Seconds between two questions: fewer while a job is about to leave the queue, as its run has noted its end,
-        unless the site wants to be asked rarely."""
-        if self._jobs[0].shape == "array" or self._poll_s > self._scheduler.poll_s:
-            return self._poll_s
-        last = [submission.last_event(run, job) for job, run, _ in itertools.islice(self._left.values(), _LOOKED_AT)]
-        just = (each for each in last if each.get("event") == "ended" and time.time() - each["time"] < _LEAVING_S)
-        return min(self._poll_s, _ENDING_S) if any(just) else self._poll_s
 
     def _look(self, answer: Answer) -> None:
         before = len(self._left)
