@@ -1,4 +1,4 @@
-"""Ends jobs: asks ranks that can to save and leave, ends what is left, and waits until it has left the by."""
+"""Ends jobs: asks ranks that can to save and leave, ends what is left, and waits until it has left the queue."""
 
 import contextlib
 import signal
