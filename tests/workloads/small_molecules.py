@@ -11,10 +11,10 @@ from workloads.molecules import systems
 COUNTS, BOX, CUTOFF = (5, 3), np.array([[7.5, 0, 0], [0.5, 7.0, 0], [0, 0.3, 8.0]]), 3.0
 
 
-def springs(places: np.ndarray, box: np.ndarray, length: float = 2.6) -> tuple[float, np.ndarray]:
+def springs(positions: np.ndarray, box: np.ndarray, length: float = 2.6) -> tuple[float, np.ndarray]:
     """Energy and forces of atoms that repel each other below a distance, in eV and eV/Angstrom."""
-    vectors = systems.between(places, box)
-    distance = np.linalg.norm(vectors, axis=-1) + 1e9 * np.eye(len(places))
+    vectors = systems.between(positions, box)
+    distance = np.linalg.norm(vectors, axis=-1) + 1e9 * np.eye(len(positions))
     close = np.maximum(length - distance, 0)
     return 0.25 * float((close**2).sum()), -((close / distance)[..., None] * vectors).sum(axis=1)
 
@@ -27,12 +27,12 @@ def write(folder: Path, names: str = "ab", frames: int = 6, seed: int = 0) -> Pa
         (folder / name / "set.000").mkdir(parents=True)
         (folder / name / "type.raw").write_text("\n".join(map(str, types)))
         (folder / name / "type_map.raw").write_text("O H")
-        places = random.uniform(0, 1, (frames, 8, 3)) @ BOX
+        positions = random.uniform(0, 1, (frames, 8, 3)) @ BOX
         for _ in range(50):
-            places += 0.3 * np.array([springs(each, BOX)[1] for each in places])
-        places += random.normal(0, 0.1, places.shape)
-        energies, forces = zip(*(springs(each, BOX) for each in places))
-        arrays = {"box": np.tile(BOX.ravel(), (frames, 1)), "coord": places, "energy": energies, "force": forces}
+            positions += 0.3 * np.array([springs(each, BOX)[1] for each in positions])
+        positions += random.normal(0, 0.1, positions.shape)
+        energies, forces = zip(*(springs(each, BOX) for each in positions))
+        arrays = {"box": np.tile(BOX.ravel(), (frames, 1)), "coord": positions, "energy": energies, "force": forces}
         for key, values in arrays.items():
             np.save(
                 folder / name / "set.000" / f"{key}.npy", np.reshape(values, (frames, -1) if key != "energy" else -1)
@@ -50,11 +50,16 @@ def check_forces(folder: Path, engine: Any) -> None:
     keras.utils.set_random_seed(1)
     config = Config(data=write(folder), engine=engine, cutoff=CUTOFF, embedding=(4, 8), fitting=(8, 8), axes=4)
     model: Any = build(config, Rank()).model
-    places, random, step = systems.split(folder, "")[0].places[0], np.random.default_rng(0), 0.01
+    positions, random, step = systems.split(folder, "")[0].positions[0], np.random.default_rng(0), 0.01
     turn, _ = np.linalg.qr(random.normal(size=(3, 3)))
-    order, displacements = np.array([2, 0, 1, 4, 3, 7, 6, 5]), random.normal(size=(5, *places.shape))
-    frames = [(places, BOX), (places + [1.0, 2.0, 3.0], BOX), (places @ turn, BOX @ turn), (places[order], BOX)]
-    frames += [(places + sign * step * way, BOX) for way in displacements for sign in (1, -1)]
+    order, displacements = np.array([2, 0, 1, 4, 3, 7, 6, 5]), random.normal(size=(5, *positions.shape))
+    frames = [
+        (positions, BOX),
+        (positions + [1.0, 2.0, 3.0], BOX),
+        (positions @ turn, BOX @ turn),
+        (positions[order], BOX),
+    ]
+    frames += [(positions + sign * step * way, BOX) for way in displacements for sign in (1, -1)]
     near = [systems.neighbours(*frame, COUNTS, model.shape.room, CUTOFF) for frame in frames]
     outputs = model(
         {"displacements": np.stack([each[0] for each in near]), "reverse": np.stack([each[1] for each in near])}

@@ -21,12 +21,12 @@ WORDS = ["--cutoff=3", "--embedding=4,8", "--fitting=8,8", "--axes=4", "--timest
 
 
 def test_neighbours_are_those_of_all_images_and_each_displacement_has_its_opposite():
-    places = np.random.default_rng(1).uniform(-1, 2, (8, 3)) @ BOX
-    displacements, reverse = systems.neighbours(places, BOX, COUNTS, (9, 6), CUTOFF)
+    positions = np.random.default_rng(1).uniform(-1, 2, (8, 3)) @ BOX
+    displacements, reverse = systems.neighbours(positions, BOX, COUNTS, (9, 6), CUTOFF)
     images = np.array(list(product((-3, -2, -1, 0, 1, 2, 3), repeat=3))) @ BOX
     for atom, own in enumerate(displacements):
         for part, slots in ((slice(0, 5), own[:9]), (slice(5, 8), own[9:])):
-            vectors = (places[part, None] + images - places[atom]).reshape(-1, 3)
+            vectors = (positions[part, None] + images - positions[atom]).reshape(-1, 3)
             distance = np.linalg.norm(vectors, axis=1)
             expected = np.sort(distance[(distance > 1e-9) & (distance < CUTOFF)])
             found = np.sort(np.linalg.norm(slots, axis=1))
@@ -37,7 +37,7 @@ def test_neighbours_are_those_of_all_images_and_each_displacement_has_its_opposi
     there = reverse != np.arange(len(reverse))
     np.testing.assert_allclose(flat[there], -flat[reverse[there]], atol=1e-5)
     with pytest.raises(systems.Crowded):
-        systems.neighbours(places, BOX, COUNTS, (0, 0), CUTOFF)
+        systems.neighbours(positions, BOX, COUNTS, (0, 0), CUTOFF)
 
 
 @pytest.mark.parametrize("engine", ranks.SLOW_ON_JAX)
@@ -177,7 +177,7 @@ def test_types_are_known_by_their_names(tmp_path: Path):
     (tmp_path / "a" / "type_map.raw").write_text("C\nO\nH\n")
     found = systems.read(tmp_path / "a")
     assert found[:2] == expected[:2] == (("H", "O"), (5, 3))
-    np.testing.assert_array_equal(found.places, expected.places)
+    np.testing.assert_array_equal(found.positions, expected.positions)
 
 
 def test_what_does_not_fit_the_data(tmp_path: Path):

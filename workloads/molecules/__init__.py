@@ -1,4 +1,4 @@
-"""Places of atoms -> their energy and forces, by Deep Potential, smooth edition.
+"""Positions of atoms -> their energy and forces, by Deep Potential, smooth edition.
 
     python -m launch workloads.molecules --data water
     python -m launch --nodes 2 workloads.molecules --data water --held data_3 --engine jax

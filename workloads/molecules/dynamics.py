@@ -40,14 +40,14 @@ class Journey(NamedTuple):
         In ps.
     energies, temperatures : ndarray of float64, (T,)
         Potential and kinetic energy together, in eV, and in K.
-    places : ndarray of float64, (S, N, 3)
+    positions : ndarray of float64, (S, N, 3)
         Every 10th step.
     """
 
     times: np.ndarray
     energies: np.ndarray
     temperatures: np.ndarray
-    places: np.ndarray
+    positions: np.ndarray
 
 
 def masses(system: System, given: tuple[float, ...]) -> np.ndarray:
@@ -89,10 +89,10 @@ def run(model: Any, system: System, config: Any, seed: int = 0) -> Journey:
         If atoms come together as they never did in the data.
     """
     mass = np.repeat(masses(system, config.masses), system.counts)[:, None]
-    box, places, shape = system.boxes[0], system.places[0].copy(), model.shape
+    box, positions, shape = system.boxes[0], system.positions[0].copy(), model.shape
 
     def pull() -> tuple[float, np.ndarray]:
-        displacements, reverse = neighbours(places, box, shape.counts, shape.room, shape.cutoff)
+        displacements, reverse = neighbours(positions, box, shape.counts, shape.room, shape.cutoff)
         found = model.predict_on_batch({"displacements": displacements[None], "reverse": reverse[None]})
         return float(found["energy"][0]), np.asarray(found["force"][0], np.float64)
 
@@ -100,14 +100,14 @@ def run(model: Any, system: System, config: Any, seed: int = 0) -> Journey:
         return float((mass * velocities**2).sum() / ACCELERATION / (3 * len(mass) - 3) / BOLTZMANN)
 
     speed = np.sqrt(ACCELERATION * BOLTZMANN * config.temperature / mass)
-    velocities = speed * np.random.default_rng(seed).normal(size=places.shape)
+    velocities = speed * np.random.default_rng(seed).normal(size=positions.shape)
     velocities -= (mass * velocities).sum(axis=0) / mass.sum()
     _, force = pull()
     settling, measured = (round(1000 * ps / config.timestep) for ps in (SETTLING, config.dynamics))
     rows, frames = [], []
     for step in range(settling + measured):
         velocities += 0.5 * config.timestep * ACCELERATION * force / mass
-        places += config.timestep * velocities
+        positions += config.timestep * velocities
         energy, force = pull()
         velocities += 0.5 * config.timestep * ACCELERATION * force / mass
         if step < settling and step % EVERY == 0:
@@ -116,17 +116,17 @@ def run(model: Any, system: System, config: Any, seed: int = 0) -> Journey:
             kinetic = 0.5 * float((mass * velocities**2).sum()) / ACCELERATION
             rows.append(((step + 1 - settling) * config.timestep / 1000, energy + kinetic, temperature()))
             if step % EVERY == 0:
-                frames.append(places.copy())
+                frames.append(positions.copy())
     times, energies, temperatures = np.array(rows).T
     return Journey(times, energies, temperatures, np.array(frames))
 
 
-def distances(places: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def distances(positions: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The radial distribution g(r) of atoms of one type.
 
     Parameters
     ----------
-    places : ndarray, (F, n, 3)
+    positions : ndarray, (F, n, 3)
         Frames of the atoms.
     boxes : ndarray, (F, 3, 3)
         Of the frames.
@@ -137,13 +137,13 @@ def distances(places: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.nda
         r in Angstrom, up to half of the narrowest box, and g: 1 where as many are found as in a gas.
     """
     edges = np.arange(0, width(boxes) / 2, WIDTH)
-    upper = np.triu_indices(places.shape[1], 1)
+    upper = np.triu_indices(positions.shape[1], 1)
     total = np.zeros(len(edges) - 1)
-    for frame, box in zip(places, boxes):
+    for frame, box in zip(positions, boxes):
         found, _ = np.histogram(np.linalg.norm(between(frame, box)[upper], axis=1), edges)
         shells = 4 / 3 * np.pi * np.diff(edges**3) / abs(np.linalg.det(box))
         total += found / (len(upper[0]) * shells)
-    return (edges[1:] + edges[:-1]) / 2, total / len(places)
+    return (edges[1:] + edges[:-1]) / 2, total / len(positions)
 
 
 def finish(model: Any, system: System, config: Any, figures: Path) -> dict[str, float]:
@@ -167,8 +167,8 @@ def finish(model: Any, system: System, config: Any, figures: Path) -> dict[str, 
     heaviest = int(np.argmax(masses(system, config.masses)))
     end, atoms = sum(system.counts[: heaviest + 1]), sum(system.counts)
     which, kind = slice(end - system.counts[heaviest], end), system.names[heaviest]
-    ours = distances(went.places[:, which], np.broadcast_to(system.boxes[0], (len(went.places), 3, 3)))
-    theirs = distances(system.places[:, which], system.boxes)
+    ours = distances(went.positions[:, which], np.broadcast_to(system.boxes[0], (len(went.positions), 3, 3)))
+    theirs = distances(system.positions[:, which], system.boxes)
     slope = float(np.polyfit(went.times, went.energies, 1)[0])
     name = f"{kind}{kind}".lower()
     found = {

@@ -29,7 +29,7 @@ class System(NamedTuple):
         Atoms of each type.
     boxes : ndarray of float64, (F, 3, 3)
         Rows are the vectors that span the box, in Angstrom.
-    places : ndarray of float64, (F, N, 3)
+    positions : ndarray of float64, (F, N, 3)
         Of the atoms, in Angstrom.
     energies : ndarray of float64, (F,)
         In eV.
@@ -40,7 +40,7 @@ class System(NamedTuple):
     names: tuple[str, ...]
     counts: tuple[int, ...]
     boxes: np.ndarray
-    places: np.ndarray
+    positions: np.ndarray
     energies: np.ndarray
     forces: np.ndarray
 
@@ -108,11 +108,11 @@ def read(folder: Path) -> System:
     if any((each / "real_atom_types.npy").exists() for each in sets):
         raise Refusal(f"{folder} has frames of different atoms (real_atom_types.npy): give a system for each")
     parts = [_frames(each, len(kinds)) for each in sets]
-    boxes, places, energies, forces = (np.concatenate(each) for each in zip(*parts))
+    boxes, positions, energies, forces = (np.concatenate(each) for each in zip(*parts))
     labels = np.array(names)[kinds]
     order, (named, counts) = np.argsort(labels, kind="stable"), np.unique(labels, return_counts=True)
     forces = forces[:, order].astype(np.float32)
-    return System(tuple(named.tolist()), tuple(counts.tolist()), boxes, places[:, order], energies, forces)
+    return System(tuple(named.tolist()), tuple(counts.tolist()), boxes, positions[:, order], energies, forces)
 
 
 def _atoms(system: System) -> str:
@@ -183,7 +183,7 @@ def room(system: System, cutoff: float) -> tuple[int, ...]:
         If no atom has any.
     """
     starts = np.cumsum((0, *system.counts))[:-1]
-    near = (np.add.reduceat(_near(*frame, cutoff)[1], starts, axis=1) for frame in zip(system.places, system.boxes))
+    near = (np.add.reduceat(_near(*frame, cutoff)[1], starts, axis=1) for frame in zip(system.positions, system.boxes))
     found = np.max([each.max(axis=0) for each in near], axis=0)
     if not found.any():
         raise Refusal(f"--cutoff {cutoff:g} reaches no neighbour in the data: give more")
@@ -191,13 +191,13 @@ def room(system: System, cutoff: float) -> tuple[int, ...]:
 
 
 def neighbours(
-    places: np.ndarray, box: np.ndarray, counts: tuple[int, ...], room: tuple[int, ...], cutoff: float
+    positions: np.ndarray, box: np.ndarray, counts: tuple[int, ...], room: tuple[int, ...], cutoff: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """The displacements from each atom to its neighbours, those of each type together.
 
     Parameters
     ----------
-    places, box : ndarray, (N, 3) and (3, 3)
+    positions, box : ndarray, (N, 3) and (3, 3)
         Of a frame, in Angstrom.
     counts, room : tuple of int
         Atoms of each type, and the room for neighbours of each type; M is the sum of the room.
@@ -217,10 +217,10 @@ def neighbours(
     Crowded
         If the room is too small.
     """
-    vectors, near = _near(places, box, cutoff)
-    atoms, width = len(places), sum(room)
+    vectors, near = _near(positions, box, cutoff)
+    atoms, width = len(positions), sum(room)
     displacements = np.full((atoms, width, 3), (cutoff, 0, 0), np.float32)
-    slot, places_of = np.zeros((atoms, atoms), np.int64), np.arange(atoms * width).reshape(atoms, width)
+    slot, slot_of = np.zeros((atoms, atoms), np.int64), np.arange(atoms * width).reshape(atoms, width)
     first = start = 0
     for count, space in zip(counts, room):
         part = slice(first, first + count)
@@ -231,20 +231,20 @@ def neighbours(
         first, start = first + count, start + space
     i, j = np.nonzero(near)
     displacements[i, slot[i, j]] = vectors[i, j]
-    reverse = places_of.copy()
-    reverse[i, slot[i, j]] = places_of[j, slot[j, i]]
+    reverse = slot_of.copy()
+    reverse[i, slot[i, j]] = slot_of[j, slot[j, i]]
     return displacements, reverse.astype(np.int32)
 
 
-def between(places: np.ndarray, box: np.ndarray) -> np.ndarray:
+def between(positions: np.ndarray, box: np.ndarray) -> np.ndarray:
     """Vectors from each atom to each, by the nearest image, (N, N, 3)."""
-    vectors = places[None] - places[:, None]
+    vectors = positions[None] - positions[:, None]
     return vectors - np.rint(vectors @ np.linalg.inv(box)) @ box
 
 
-def _near(places: np.ndarray, box: np.ndarray, cutoff: float) -> tuple[np.ndarray, np.ndarray]:
+def _near(positions: np.ndarray, box: np.ndarray, cutoff: float) -> tuple[np.ndarray, np.ndarray]:
     """Vectors between all pairs of atoms, (N, N, 3), and which are shorter than the cutoff."""
-    vectors = between(places, box)
+    vectors = between(positions, box)
     near = np.einsum("ijk,ijk->ij", vectors, vectors) < cutoff**2
     np.fill_diagonal(near, False)
     return vectors, near
