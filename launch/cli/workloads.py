@@ -31,7 +31,7 @@ def main(argv: list[str]) -> int:
         first, does, data, time = line(package)
         print(first)
         for text in (does, f"data: {data}", f"on two cores: {time}"):
-            print(textwrap.fill(text, width, initial_indent="  ", subsequent_indent="    "))
+            print(textwrap.fill(text, width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False))
         print()
     print(f"{command('WORKLOAD --help')} shows the options of one")
     print("\n".join(f"python -m {each} --help shows those of a program" for each in programs))
