@@ -190,6 +190,9 @@ def test_the_summary_shows_what_was_read_also_beside_files_of_an_earlier_release
     assert both.numbers["sm_activity"] == pytest.approx(0.5995) and both.numbers["tensor_activity"] == pytest.approx(
         0.02
     )
+    monkeypatch.setattr(readings, "WORTH_BYTES", 0)
+    assert readings.compact(run.node_readings(0, 2)).suffix == ".parquet"
+    assert usage(run.readings) == [both]
     gpus = overview.document(run, overview.state(run))["gpus"]
     assert gpus["tensor_activity"]["mean"] == pytest.approx(0.02) and "dram_activity" not in gpus
     shown = summary.run([str(run.path)])
