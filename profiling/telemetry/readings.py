@@ -124,7 +124,7 @@ def rows(folder: Path, columns: Collection[str] | None = None) -> str | None:
     )
     parts = [f"SELECT * FROM {_lines(waiting, columns)}"] if waiting else []
     if files:
-        # Those of an earlier release lack newer columns. Within an attempt files are alike, which takes half the memory.
+        # Those of an earlier release lack newer columns. Those of one attempt are alike, which takes half the memory.
         different = len({path.stem.partition("-")[2] for path in files}) > 1
         none = (f"NULL::{kind} AS {name}" for name, kind in _kinds(columns).items())
         parts.append(f"SELECT * FROM read_parquet([{_listed(files)}], union_by_name={different})")
