@@ -68,6 +68,11 @@ def save_no_more() -> None:
         del sys.modules[name]  # nobody has used it yet; those that have imported it still can
 
 
+def executed(name: str) -> bool:
+    """Whether a module has been imported, and not only deferred by `save_time`."""
+    return name in sys.modules and type(sys.modules[name]) is not _Later
+
+
 USERS_PATH: list[str] = []
 """The folders of PYTHONPATH. They come first in searches for the user's modules, and last for everything else that the
 toolkit imports."""

@@ -7,10 +7,10 @@ set stay.
 
 import json
 import os
-import sys
 from pathlib import Path
 from types import ModuleType
 
+from launch import executed
 from launch.node.meeting import imports, rendezvous
 from launch.node.rank import Rank
 from launch.node.waiting import until
@@ -75,7 +75,7 @@ def set_tf_config(plan: Plan, rank: Rank, meeting: Path, attempt: int, patience_
             task = {"type": "worker", "index": rank.rank}
             os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": workers}, "task": task})
 
-    if not seldom or any(name in sys.modules for name in _READERS):
+    if not seldom or any(map(executed, _READERS)):
         ask()
         return
     for name in _READERS:
