@@ -100,6 +100,21 @@ def by_command(words: Callable[[Job], Sequence[str]], silent: str) -> Callable[[
     return ask
 
 
+def by_name(
+    title: str, name: Callable[[Job], str], ids: Callable[[str], Sequence[str] | None]
+) -> Callable[[Job], str | None]:
+    """The `Queue.find` of a scheduler that keeps the token in the name of a job; ``ids`` are the jobs of a name, None
+    if it does not answer."""
+
+    def find(job: Job) -> str | None:
+        found = ids(name(job))
+        if found is None:
+            raise unknown(job, title)
+        return found[0] if found else None
+
+    return find
+
+
 def attach(job: Job, queue: Queue) -> str | None:
     """The id of a job whose answer was lost; None if the scheduler does not have it.
 

@@ -66,13 +66,6 @@ class Flux:
 SCHEDULER = Flux()
 
 
-def _find(job: Job) -> str | None:
-    found = queue.by_name(script.name(job))
-    if found is None:
-        raise submission.unknown(job, "Flux")
-    return found[0] if found else None
-
-
 def _warn(ids: Sequence[str]) -> bool:
     return followed.warn(ids, queue.ask, lambda id: ["flux", "job", "kill", "-s", "SIGUSR2", id], _end)
 
@@ -82,6 +75,11 @@ def _end(ids: Sequence[str]) -> None:
 
 
 _QUEUE = submission.Queue(
-    "Flux", "flux", submission.by_command(script.batch, queue.SILENT), _find, queue.answers, _ADVICE
+    "Flux",
+    "flux",
+    submission.by_command(script.batch, queue.SILENT),
+    submission.by_name("Flux", script.name, queue.by_name),
+    queue.answers,
+    _ADVICE,
 )
 _ENDING = cancelling.Ending("Flux", followed.ids, queue.ask, _warn, _end)

@@ -83,13 +83,6 @@ class Pbs:
 SCHEDULER = Pbs()
 
 
-def _find(job: Job) -> str | None:
-    found = queue.by_name(script.name(job))
-    if found is None:
-        raise submission.unknown(job, "PBS")
-    return found[0] if found else None
-
-
 def _warn(ids: Sequence[str]) -> bool:
     return followed.warn(ids, queue.ask, lambda id: ["qsig", "-s", "USR2", id], _end)
 
@@ -99,7 +92,12 @@ def _end(ids: Sequence[str]) -> None:
 
 
 _QUEUE = submission.Queue(
-    "PBS", "qsub", submission.by_command(script.qsub, queue.SILENT), _find, queue.answers, _ADVICE
+    "PBS",
+    "qsub",
+    submission.by_command(script.qsub, queue.SILENT),
+    submission.by_name("PBS", script.name, queue.by_name),
+    queue.answers,
+    _ADVICE,
 )
 _ENDING = cancelling.Ending("PBS", followed.ids, queue.ask, _warn, _end)
 
