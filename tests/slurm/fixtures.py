@@ -67,6 +67,12 @@ class Cluster:
         return int((self.directory / "slurmctld.pid").read_text())
 
 
+def queue() -> list[str]:
+    """The numbers of the jobs that wait or run; one that is cancelled may show for some seconds more, as completing."""
+    words = ["squeue", "-h", "-t", "PD,R", "-o", "%F"]
+    return sorted(set(subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()))
+
+
 def _end_orphans() -> None:
     """Stop the clusters of test sessions that were killed: nobody holds their lock any more."""
     for folder in Path("/tmp").glob(f"{_PREFIX}{os.getuid()}-*"):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from launched import Launched, facts, launch, until
-from slurm.fixtures import Cluster
+from slurm.fixtures import Cluster, queue
 
 from launch.record.files import read_lines
 from launch.record.rundir import RunDir
@@ -35,10 +35,6 @@ def said(run: RunDir) -> dict[int, list[str]]:
     """The words of the line that each rank has printed."""
     lines = [line for path in run.logs.glob("node*.log") for line in path.read_text().splitlines()]
     return {int(line.partition(":")[0]): line.partition(":")[2].split() for line in lines}
-
-
-def queue() -> list[str]:
-    return subprocess.run(["squeue", "-h", "-o", "%A"], capture_output=True, text=True, check=True).stdout.split()
 
 
 @pytest.mark.parametrize("nodes", [2, pytest.param(16, marks=pytest.mark.slow)])  # sixteen trainings on two cores

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from launched import Launched, launch, until
 from plans import CLUSTER, slowing_study
-from slurm.fixtures import Cluster
+from slurm.fixtures import Cluster, queue
 
 from launch.record.files import read_json
 from launch.record.rundir import RunDir
@@ -40,10 +40,6 @@ def runs(study: Path) -> dict[str, RunDir]:
 def steps(run: RunDir) -> set[tuple[str, ...]]:
     lines = [line.split() for path in run.logs.glob("node*.log") for line in path.read_text().splitlines()]
     return {(words[2], words[4]) for words in lines if "step" in words}
-
-
-def queue() -> str:
-    return subprocess.run(["squeue", "-h"], capture_output=True, text=True, check=True).stdout
 
 
 def test_all_runs_are_steps_of_one_job_largest_first(clean_slurm: Cluster, tmp_path: Path):
@@ -146,7 +142,7 @@ def test_larger_jobs_leave_the_queue_when_a_smaller_one_is_inefficient(clean_slu
     made = launch("resume", folder)
     assert made.returncode == 0, made.stdout + made.stderr
     assert "n4-r1: not run: efficiency 0.5" in made.stdout and "2 of 2 runs are done" in made.stdout
-    assert not runs(folder)["n4-r1"].events("started") and queue().count("\n") == 1
+    assert not runs(folder)["n4-r1"].events("started") and len(queue()) == 1
 
 
 @pytest.mark.slow

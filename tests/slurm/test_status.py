@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from launched import ROOT, environment, launch, until
-from slurm.fixtures import Cluster
+from slurm.fixtures import Cluster, queue
 
 from launch.backends.slurm.queue import FRESH_S, TIMEOUT_S
 from launch.record.files import read_json, read_lines
@@ -40,10 +40,6 @@ def table(folder: Path) -> dict[str, dict]:
     done = launch("status", "--json", folder)
     assert (done.returncode, done.stderr) == (0, "")
     return {Path(one["path"]).name: one for one in json.loads(done.stdout)}
-
-
-def queue() -> list[str]:
-    return subprocess.run(["squeue", "-h", "-o", "%A"], capture_output=True, text=True, check=True).stdout.split()
 
 
 def test_from_the_queue_to_the_end(clean_slurm: Cluster, tmp_path: Path):

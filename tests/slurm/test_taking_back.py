@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from launched import ROOT, launch, until
-from slurm.fixtures import Cluster
+from slurm.fixtures import Cluster, queue
 
 from launch.__main__ import main
 from launch.backends import cancelling, submission
@@ -63,11 +63,6 @@ def states(folder: Path) -> dict[str, str]:
     shown = launch("status", "--json", folder)
     assert shown.returncode == 0, shown.stderr
     return {str(Path(one["path"]).relative_to(folder)): one["state"] for one in json.loads(shown.stdout)}
-
-
-def queue() -> list[str]:
-    words = ["squeue", "-h", "-t", "PD,R", "-o", "%F"]
-    return sorted(set(subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()))
 
 
 def test_what_a_workflow_has_submitted_stays_where_slurm_falls_silent(

@@ -3,12 +3,11 @@
 import json
 import re
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
 from launched import ROOT, Launched, launch, until
-from slurm.fixtures import Cluster
+from slurm.fixtures import Cluster, queue
 
 from launch.record.rundir import RunDir
 from launch.record.writing import publish
@@ -58,10 +57,6 @@ def states(folder: Path) -> dict[str, tuple[str, str]]:
     return {
         str(Path(one["path"]).relative_to(folder)): (one["state"], one["reason"]) for one in json.loads(shown.stdout)
     }
-
-
-def queue() -> list[str]:
-    return subprocess.run(["squeue", "-h"], capture_output=True, text=True, check=True).stdout.splitlines()
 
 
 def times(run: RunDir) -> tuple[float, float]:
