@@ -99,6 +99,7 @@ class Event(TypedDict, total=False):
     step: Natural
     epoch: NUMBER
     metrics: dict[str, Any]
+    until: NUMBER  # epochs of the rung of --until at which an evaluation is compared
     network: str  # that NCCL uses
     logs: list[Natural]  # length of each node's log when the attempt began
     code: str  # the name of the code from here on, or of an attempt's code
@@ -160,6 +161,7 @@ class Result(TypedDict, total=False):
     mfu: NUMBER
     metrics: dict[str, Any]
     units: dict[str, str]  # of metrics
+    ended_early: dict[str, Any]  # by --until: epochs, and the place of the run among those that had come so far
     troubles: list[str]  # figures that could not be found
     phases_s: dict[str, float | None]
     versions: dict[str, str]

@@ -228,7 +228,7 @@ def plan(order: Order, here: Site, machine: Machine, now: datetime.datetime) -> 
 def _plan(order: Order, here: Site, machine: Machine, now: datetime.datetime) -> Planned:
     asked = order.asked
     if asked.repeats != 1 or order.axes.vary:
-        points = planning.points(order.axes, asked.repeats)
+        points = planning.points(order.axes, asked.repeats, mixed=bool(getattr(order.target.config, "until", "")))
         plans = planning.plans(asked, order.target, points, here, machine, now)
         default = default_name(f"{order.target.short_name}-study", now)
         name = default if asked.name is None else refuse_bad_name(asked.name)
@@ -241,6 +241,7 @@ def _plan(order: Order, here: Site, machine: Machine, now: datetime.datetime) ->
             refuse_beyond_limits(here, job.partition, job.nodes, job.time_s, job.spare_nodes)
         return made
     nodes = int(order.axes.combinations()[0]["nodes"])
+    planning.refuse_mixed([order.target])
     planned = planning.planned(asked, nodes, here, order.target, machine, now)
     packing.refuse_contradictions(asked, [planned], study=False, watched=True)
     return Planned(order=order, folder=(asked.runs / planned.name).absolute(), plans=[planned])

@@ -1,5 +1,6 @@
 """The table of a sweep: a row per point, as a value for JSON and as the cells of a table."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -69,7 +70,22 @@ def document(study: Sweep, by: str | None = None, smallest: bool | None = None) 
             }
             for run in study.runs
         ],
+        "ended_early": _ended_early(study),
         "left_out": [{"run": run.name, "why": why} for run in study.runs if (why := _why(run, figure))],
+    }
+
+
+def _ended_early(study: Sweep) -> dict[str, Any] | None:
+    """What --until has saved; None if no run has ended by it."""
+    early = [run.epochs for run in study.runs if run.ended_early and run.epochs]
+    if not early:
+        return None
+    known = [run.epochs for run in study.runs if run.epochs]
+    return {
+        "runs": len(early),
+        "after_epochs": dict(sorted(Counter(trained for trained, _ in early).items())),
+        "epochs_trained": sum(trained for trained, _ in known),
+        "epochs_asked": sum(asked for _, asked in known),
     }
 
 
@@ -187,6 +203,13 @@ def notes(content: dict[str, Any]) -> list[str]:
         lines.append("mean ± standard deviation of the sample, over the repeats")
     if any("seed" in run["values"] for run in content["runs"]):
         lines.append("runs that differ by their seed alone are repeats of one point")
+    if early := content["ended_early"]:
+        trained, asked = early["epochs_trained"], early["epochs_asked"]
+        after = ", ".join(f"{runs} after {text.number(epochs)}" for epochs, runs in early["after_epochs"].items())
+        lines.append(
+            f"--until: {text.plural(early['runs'], 'run')} ended early, with the figures of then ({after} epochs); "
+            f"{text.number(trained)} of {text.number(asked)} epochs were trained, {1 - trained / asked:.0%} are saved"
+        )
     reasons: dict[str, list[str]] = {}
     for left in content["left_out"]:
         reasons.setdefault(left["why"], []).append(left["run"])

@@ -34,6 +34,8 @@ class Outcome:
     unusable: dict[str, str] = field(
         default_factory=dict
     )  # figures that are not a finite number, or in an unusual unit -> what they are
+    epochs: tuple[float, float] | None = None  # trained, and asked for; None of what is not a training
+    ended_early: bool = False  # by --until, as others were better
 
 
 def read(
@@ -61,7 +63,9 @@ def read(
                 figures[THROUGHPUT], units[entry["run"]][THROUGHPUT] = rate, UNIT
             if (seconds := attempt_seconds(run.events(), os.stat(run.result_json).st_mtime)) is not None:
                 figures.setdefault(TIME, seconds)
-            found[entry["run"]] = Outcome(*_where(entry), figures, "", unusable)
+            asked = (run.training() or {}).get("epochs")
+            epochs = (trained, asked) if asked and (trained := result.get("epochs")) is not None else None
+            found[entry["run"]] = Outcome(*_where(entry), figures, "", unusable, epochs, "ended_early" in result)
         except Unreadable as error:
             found[entry["run"]] = Outcome(*_where(entry), {}, error.reason)
     usual = _keep_one_unit(found, units)

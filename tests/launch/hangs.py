@@ -1,10 +1,13 @@
 """Programs that hang, each in its own way and at its own moment."""
 
 import dataclasses
+import re
 import subprocess
 from pathlib import Path
 
 from mpi_program import MPICC
+
+from launch.record.rundir import RunDir
 
 TIMEOUT = "--hang-timeout=5s"
 
@@ -186,6 +189,17 @@ WAYS = (
     Way("checkpoint", r"rank 0 on \S+ is at hanging.py, line \d+ in stuck", of="workload", stack="in: checkpoint"),
     Way("finish", r"rank 0 on \S+|its only rank that is left, 0", of="workload", stack="in stuck"),
 )  # fmt: skip
+
+
+def hung(way: Way, run: RunDir) -> str:
+    """Check that the last attempt of `run` ended as hung, with what is right for `way` said and kept; return what was said."""
+    ended = run.events("ended")[-1]
+    assert (ended["outcome"], ended.get("reason")) == ("failed", "hung"), run.events()
+    said = ended["hang"]["said"]
+    assert re.search(way.says, said), said
+    kept = "".join(path.read_text() for path in (run.stacks / "attempt1").glob("node*.txt"))
+    assert re.search(way.stack, kept), kept
+    return said
 
 
 def words(way: Way, folder: Path) -> list[str]:

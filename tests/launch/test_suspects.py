@@ -17,12 +17,12 @@ def rank(number: int, **facts: Any) -> dict[str, Any]:
         "step": 7,
         "state": "S",
         "at": "x.py",
-        "waits_for_others": False,
+        "waits": 0,
     }
     return {"rank": number, **known, **facts}
 
 
-WAITS = {"at": "barrier", "waits_for_others": True}
+WAITS = {"at": "barrier", "waits": 2}
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,7 @@ WAITS = {"at": "barrier", "waits_for_others": True}
         ([rank(0), rank(1, step=6), rank(2, step=8), rank(3)], 1, "is behind (step 6; the others 7 to 8)"),
         ([rank(0, **WAITS), rank(1, state="T"), rank(2, **WAITS)], 1, "is stopped (SIGSTOP), all after step 7"),
         ([rank(0, **WAITS), rank(1)], 1, "is at x.py; the others wait, all after step 7"),
+        ([rank(0, **WAITS), rank(1, waits=1)], 1, "is at x.py; the others wait"),  # for a message from somewhere else
         ([rank(0), rank(1), rank(2, at="y.py")], 2, "is at y.py; the others are elsewhere"),
         ([rank(0), rank(1, at="y.py")], None, "no rank stands out of 2 after step 7: 1 at x.py, 1 at y.py"),
         ([rank(0), rank(1)], None, "no rank stands out of 2 after step 7: 2 at x.py"),

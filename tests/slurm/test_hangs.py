@@ -5,7 +5,7 @@ from pathlib import Path
 
 import alarms
 import pytest
-from hangs import WAYS, words
+from hangs import WAYS, hung, words
 from launched import launch, until
 from slurm.fixtures import Cluster
 
@@ -96,9 +96,7 @@ def test_what_spare_nodes_cost_is_said(clean_slurm: Cluster, tmp_path: Path):
 def test_every_way(clean_slurm: Cluster, tmp_path: Path, name: str):
     run = begun(name, tmp_path / "f")
     until(lambda: run.events("ended"), 300, every=1)
-    ended = run.events("ended")[-1]
-    assert (ended["outcome"], ended.get("reason")) == ("failed", "hung"), run.job_log.read_text()
-    print(f"{name}: {ended['hang']['said']}")
+    print(f"{name}: {hung(OF[name], run)}")
 
 
 @pytest.mark.slow

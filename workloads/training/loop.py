@@ -19,6 +19,7 @@ from workloads.api import Training, Workload
 from workloads.training import checkpoints, resuming
 from workloads.training.engines.interface import Communicator, Engine
 from workloads.training.evaluation import Evaluation
+from workloads.training.halving import Halving, Verdict
 from workloads.training.sharding import Sharding
 from workloads.training.step import Diverged
 from workloads.training.tracing import Tracing
@@ -69,6 +70,7 @@ class Loop:
         self.timed_steps = 0  # of those, the ones in seconds["train"]
         phases = ("compile", "train", "evaluate", "checkpoint", "trace", "record")
         self.seconds: dict[str, float] = dict.fromkeys(phases, 0.0)  # over all attempts
+        self.ended_early: tuple[float, Verdict] | None = None  # epochs, and why
         self.ranks_agree = True  # all held the same weights, to the bit, at every checkpoint
         self.board: Board | None = None  # of the chief, where one is wanted
         self._variables = [*workload.model.variables, *optimizer.variables]
@@ -79,6 +81,7 @@ class Loop:
         cache = round(config.cache * 2**30)
         self._examples = engine.Pipeline(workload.train, cache)
         self._evaluation = Evaluation(engine, workload, communicator, config.batch, cache)
+        self._measured: tuple[int, dict[str, float]] | None = None  # the last evaluation, and after which step
         self._saved_step, self._saved_at = 0, time.monotonic()
         self._pulse = _pulse.current()
 
@@ -117,7 +120,8 @@ class Loop:
         Returns
         -------
         bool
-            True if they are made, False if the run was asked to stop. Either way the last step has a checkpoint.
+            True if they are made, or if others of the study are so much better that it ended early; False if the run
+            was asked to stop. In any case the last step has a checkpoint.
 
         Raises
         ------
@@ -127,20 +131,22 @@ class Loop:
         self._tracing.refuse_beyond(steps)
         every = self.config.evaluate_every
         evaluate_every = max(1, round(every * self.sharding.steps_per_epoch)) if every else steps
+        halving = Halving(self.config.until, steps, self.sharding.steps_per_epoch, self.workload.target, self.run)
         stopping = False
         with (
             _pulse.phase("steps"),
             contextlib.closing(self._examples(self.sharding.batches(self.rank.rank, self.step, steps))) as batches,
             StepWriter(self.run.steps / f"node{self.rank.node}.jsonl", self.rank.rank, self.attempt) as records,
         ):
-            while self.step < steps and not stopping:
+            while self.step < steps and not stopping and not self._ends_early(halving):
                 with _pulse.phase("trace"):
                     self._tracing.before(self.step + 1)
                 stopping, save = self._one_step(batches, records)
                 with _pulse.phase("trace"):
                     self.seconds["trace"] += self._tracing.after(self.step, last=stopping or self.step == steps)
-                evaluate = self.step % evaluate_every == 0 and self.step < steps and not stopping
-                if evaluate or save:
+                compare = halving.at(self.step) is not None  # evaluates too
+                evaluate = self.step % evaluate_every == 0 and self.step < steps and not stopping and not compare
+                if evaluate or save or compare:
                     with self._clock("record"):
                         records.flush()
                 if evaluate:
@@ -194,15 +200,33 @@ class Loop:
         """As `Step.forward_flops`."""
         return self._make_step.forward_flops
 
-    def evaluate(self) -> dict[str, float]:
-        """The metrics of the validation set, as an event too."""
+    def _ends_early(self, halving: Halving) -> bool:
+        """Whether this run is at a rung at which others are better; all ranks agree, and the chief prints why."""
+        rung = halving.at(self.step)
+        if rung is None:
+            return False
+        metrics = self.evaluate(until=rung.epochs)
+        verdict = halving.verdict(rung, metrics) if self.rank.is_chief else None
+        verdict = self.communicator.broadcast_object(verdict)
+        if self.rank.is_chief:
+            print(halving.text(rung, verdict, metrics), flush=True)
+        if not verdict.goes_on:
+            self.ended_early = rung.epochs, verdict
+        return not verdict.goes_on
+
+    def evaluate(self, **noted: float) -> dict[str, float]:
+        """The metrics of the validation set, as an event too, with what is ``noted`` beside them; they are measured
+        once after a step."""
+        if self._measured and self._measured[0] == self.step:
+            return self._measured[1]
         with _pulse.phase("evaluate"), self._clock("evaluate") as elapsed:
             metrics = self._evaluation()
         if self.rank.is_chief:
             epoch = self.step / self.sharding.steps_per_epoch
-            self._note("evaluated", elapsed(), epoch=round(epoch, 4), metrics=metrics)
+            self._note("evaluated", elapsed(), epoch=round(epoch, 4), metrics=metrics, **noted)
         if self.board:
             self.board.evaluated(self.step, metrics, self.workload.model)
+        self._measured = self.step, metrics
         return metrics
 
     def save(self) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from launch.errors import Refusal
 from launch.plan.typed import Bounds, Count, Natural, NotNegative, Positive
-from workloads.training import engines, scaling_rules, trace_window
+from workloads.training import engines, halving, scaling_rules, trace_window
 from workloads.training.scaling_rules import LearningRatePlan, ScaledRate
 
 Part = Annotated[float, Bounds(0, below=1)]
@@ -39,6 +39,8 @@ class Training:
     decay: Literal["constant", "cosine"] = "cosine"  # the learning rate after the warm-up
     epoch_scaling: Literal["none", "divide", "steps"] = "none"  # with the number of ranks: epochs are held, divided
     # by it (rounded up), or multiplied by it so that the optimizer steps are held
+    until: str = ""  # epochs after which the runs of a study are compared, and only the best go on: 1,3,9. Which part
+    # of them goes on is the ratio of a number and the next: here a third
     evaluate_every: NotNegative = 1  # epochs between evaluations; 0: only at the end
     checkpoint_every: NotNegative = 300  # seconds between checkpoints; 0: only when stopped and at the end
     keep: Count = 2  # checkpoints that are kept
@@ -147,14 +149,19 @@ class Training:
         engines.refuse_missing(self.engine, size, gpus)
 
     def refuse_mixed(self, others: Sequence[Self]) -> None:
-        """Make sure that the runs of a study have one engine.
+        """Make sure that these runs may be a study, or the only one a run by itself.
 
         Raises
         ------
         Refusal
-            If they have not.
+            If they have not one engine, or what is to be compared with others has none.
         """
         engines.refuse_mixed([other.engine for other in others])
+        if self.until and len(others) == 1:
+            raise Refusal(
+                f"--until {self.until} compares the runs of a study, and this is one run: give it --sweep or "
+                "--repeats, or leave --until out"
+            )
 
     def describe(self, size: int) -> dict[str, str]:
         """What follows from the number of ranks, for the plan.
@@ -187,6 +194,8 @@ class Training:
             "learning rate": self.learning_rate_plan(size).text(),
             "epochs": f"{self.scaled_epochs(size):g}{why[self.epoch_scaling]}",
         }
+        if found := halving.rungs(self.until, self.scaled_epochs(size)):
+            lines["until"] = "; ".join(f"after {each.epochs:g} epochs {each.going_on:.0%} go on" for each in found)
         if self.precision != "float32":
             scale = ", with a loss scale" if self.precision == "float16" else ""
             lines["precision"] = f"{self.precision}, weights in float32{scale}"

@@ -4,6 +4,8 @@ Started on every rank by ``launch.node.worker``. It ends with 0 when the run is 
 stop and has saved a checkpoint.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import importlib
 import math
@@ -11,7 +13,7 @@ import os
 import platform
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rankloop import _pulse
 
@@ -25,6 +27,9 @@ from launch.record.writing import publish_json
 from workloads.api import Training
 from workloads.training import engines, scaling_rules
 from workloads.training.engines.interface import Engine
+
+if TYPE_CHECKING:
+    from workloads.training.loop import Loop
 
 
 def main(argv: list[str]) -> int:
@@ -101,8 +106,8 @@ def main(argv: list[str]) -> int:
             run.figures.mkdir(exist_ok=True)
             metrics |= workload.finish(workload.model, run.figures)
         if loop.board:
-            loop.board.finish(steps, metrics, run.figures)
-        publish_json(run.result_json, result(loop, steps, metrics, phases | loop.seconds, sum(peaks)))
+            loop.board.finish(loop.step, metrics, run.figures)
+        publish_json(run.result_json, result(loop, metrics, phases | loop.seconds, sum(peaks)))
     return 0
 
 
@@ -193,9 +198,7 @@ def gradients(model: Any, compress: bool) -> list[dict[str, Any]]:
     ]
 
 
-def result(
-    loop: Any, steps: int, metrics: dict[str, float], phases: dict[str, float | None], peak: float
-) -> dict[str, Any]:
+def result(loop: Loop, metrics: dict[str, float], phases: dict[str, float | None], peak: float) -> dict[str, Any]:
     """The content of result.json; ``peak`` is the FLOP/s of all ranks together at matrix products."""
     from workloads.training import flops
 
@@ -214,8 +217,9 @@ def result(
         "mfu": None if achieved is None else achieved / peak,
         "ranks": rank.size,
         "nodes": rank.nodes,
-        "steps": steps,
-        "epochs": steps / loop.sharding.steps_per_epoch,
+        "steps": loop.step,
+        "epochs": loop.step / loop.sharding.steps_per_epoch,
+        "ended_early": loop.ended_early and {"epochs": loop.ended_early[0], **loop.ended_early[1]._asdict()},
         "phases_s": {name: None if seconds is None else round(seconds, 3) for name, seconds in phases.items()},
         "ranks_agree": loop.ranks_agree,
         "versions": versions(),

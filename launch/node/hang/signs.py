@@ -57,7 +57,7 @@ class Watched:
         self.steps = self.strict = False
         self.state = ""
         self.at = ""  # where it is in its program, known once its stacks are kept
-        self.waits_for_others = False  # as its stacks show
+        self.waits = 0  # for others, as its stacks show: see `stacks`
         self.tree: dict[int, processes.Stat] = {}
         self._pulse = pulse.find(pid, pulse.PULSE)
         self._count, self._cpu_s, self._bytes = 0, 0.0, 0
@@ -143,5 +143,5 @@ class Watched:
         return {
             "rank": self.rank, "alive": self.alive, "idle_s": round(self.idle_s, 2), "steps": self.steps,
             "strict": self.strict, "step": self.step, "phase": self.phase, "state": self.state, "at": self.at,
-            "waits_for_others": self.waits_for_others,
+            "waits": self.waits,
         }  # fmt: skip

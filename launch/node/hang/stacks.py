@@ -17,9 +17,10 @@ _FRAME = re.compile(r'  File "(.+)", line (\d+) in (.+)')
 _LIBRARY = re.compile(r"site-packages|dist-packages|/lib/python3|^<|" + re.escape(os.path.join(HOME, "launch")))
 _COLLECTIVE = re.compile(
     r"horovod|mpi4py|tensorflow/python/eager/execute|torch/distributed|"
-    r"\b[iI]?(all_?reduce|all_?gather|broadcast|bcast|barrier|reduce|gather|scatter|all_?to_?all|recv|waitall)(_\w+)?\(",
+    r"\b[iI]?(all_?reduce|all_?gather|broadcast|bcast|barrier|reduce|gather|scatter|all_?to_?all|waitall)(_\w+)?\(",
     re.IGNORECASE,
 )
+_MESSAGE = re.compile(r"\b[iI]?recv(_\w+)?\(", re.IGNORECASE)
 
 
 def keep(run: RunDir, attempt: int, node: int, host: str, ranks: Sequence[Watched]) -> None:
@@ -29,7 +30,7 @@ def keep(run: RunDir, attempt: int, node: int, host: str, ranks: Sequence[Watche
     with open(path, "w", encoding="utf-8", errors="replace") as file:
         for rank in ranks:
             of_python = _python(rank.pid, rank.state)
-            rank.at, rank.waits_for_others = _place(rank, of_python)
+            rank.at, rank.waits = _place(rank, of_python)
             step = f", after step {rank.step}" if rank.step else ""
             phase = f", in: {rank.phase}" if rank.phase else ""
             print(f"rank {rank.rank} on {host}, idle for {rank.idle_s:.1f} s{step}{phase}", file=file)
@@ -64,8 +65,9 @@ def _python(pid: int, state: str) -> str:
         return ""
 
 
-def _place(rank: Watched, text: str) -> tuple[str, bool]:
-    """Where a rank is in its program, in short, and whether it is waiting for the others there."""
+def _place(rank: Watched, text: str) -> tuple[str, int]:
+    """Where a rank is in its program, in short, and whether it waits for the others there: 2 in a collective, 1 for a
+    message, which may be of another rank or of somebody else, 0 otherwise."""
     others = rank.phase.startswith("waiting")
     # Python writes the main thread last.
     frames = [match.groups() for line in re.split(r"\n(?=(?:Current t|T)hread )", text)[-1].splitlines()
@@ -76,7 +78,7 @@ def _place(rank: Watched, text: str) -> tuple[str, bool]:
         what = processes.command(leaf).split(" ")[0].rpartition("/")[2]
         state = processes.STATES.get(rank.state)
         where = first.partition(": ")[2]
-        return state or f"{what}: {where}", others or where.startswith("R")  # MPI waits by polling, in state R
+        return state or f"{what}: {where}", 2 * (others or where.startswith("R"))  # MPI waits by polling, in state R
     file, line, function = next((each for each in frames if not _LIBRARY.search(each[0])), frames[0])
     source = linecache.getline(file, int(line)).strip()
     shown = f"{os.path.basename(file)}, line {line} in {function}" + (f": {source}" if source else "")
@@ -84,5 +86,6 @@ def _place(rank: Watched, text: str) -> tuple[str, bool]:
     # For a library, its path shows what it is. For the program, whose files may have any name, the called function
     # does.
     words = [path.rpartition("-packages/")[2] if _LIBRARY.search(path) else f"{name}()" for path, _, name in frames]
-    waits = any(map(_COLLECTIVE.search, [*words, source]))
-    return shown if inner[0] == file or source else f"{shown}, {inner[2]}", others or waits
+    words.append(source)
+    waits = 2 if others or any(map(_COLLECTIVE.search, words)) else int(any(map(_MESSAGE.search, words)))
+    return shown if inner[0] == file or source else f"{shown}, {inner[2]}", waits

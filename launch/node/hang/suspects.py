@@ -82,8 +82,9 @@ def _behind(ranks: list[dict[str, Any]]) -> tuple[dict[str, Any] | None, str]:
 
 
 def _not_waiting(ranks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The ranks that do not wait for others, if some do."""
-    these = [rank for rank in ranks if not rank["waits_for_others"]]
+    """The ranks that wait for others least, if some do more."""
+    least = min(rank["waits"] for rank in ranks)
+    these = [rank for rank in ranks if rank["waits"] == least]
     return these if len(these) < len(ranks) else []
 
 

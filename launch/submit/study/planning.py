@@ -37,10 +37,12 @@ class Point(NamedTuple):
     name: str
 
 
-def points(axes: Axes, repeats: int) -> list[Point]:
+def points(axes: Axes, repeats: int, mixed: bool = False) -> list[Point]:
     """All runs, in the order in which it is best to make them one after the other.
 
-    All points are made once before any is repeated, so that drifts of the machine are spread over all points.
+    All points are made once before any is repeated, so that drifts of the machine are spread over all points. If runs
+    compare themselves with those before them, the points are ``mixed``, in an order that is always the same: along an
+    axis each might be better than all before it.
 
     Raises
     ------
@@ -51,10 +53,15 @@ def points(axes: Axes, repeats: int) -> list[Point]:
     refuse_too_large(len(combinations), repeats)
     labels = names(combinations)
     coordinates = [(int(each.pop("nodes")), tuple(each.items())) for each in combinations]
+    labelled = list(zip(coordinates, labels))
+    if mixed:
+        from random import Random  # late: it takes as long as all else here
+
+        Random(0).shuffle(labelled)
     return [
         Point(nodes, values, repeat, f"{label}-r{repeat}")
         for repeat in range(1, repeats + 1)
-        for (nodes, values), label in zip(coordinates, labels)
+        for (nodes, values), label in labelled
     ]
 
 
@@ -93,8 +100,7 @@ def plans(
         values = dict(point.values)
         request = dataclasses.replace(asked, seed=int(values.get("seed", asked.seed)), name=point.name)
         pairs.append((request, target.at(values, known)))
-    if hasattr(target.config, "refuse_mixed"):
-        target.config.refuse_mixed([what.config for _, what in pairs])
+    refuse_mixed([what for _, what in pairs])
     made = [planned(request, point.nodes, site, what, machine, now) for point, (request, what) in zip(found, pairs)]
     if asked.scaling == "weak" or len({plan.nodes for plan in made}) == 1:
         return made
@@ -110,6 +116,18 @@ def plans(
     return [
         planned(request, point.nodes, site, what, machine, now) for point, (request, _), what in zip(found, pairs, held)
     ]
+
+
+def refuse_mixed(targets: Sequence[Target]) -> None:
+    """Ask the workload whether its options may be those of the runs of one study, or of a single run.
+
+    Raises
+    ------
+    Refusal
+        If they may not.
+    """
+    if hasattr(targets[0].config, "refuse_mixed"):
+        targets[0].config.refuse_mixed([target.config for target in targets])
 
 
 def cost(plans: Iterable[Plan]) -> tuple[float | None, str]:
