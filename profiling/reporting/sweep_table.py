@@ -1,6 +1,5 @@
 """The table of a sweep: a row per point, as a value for JSON and as the cells of a table."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -70,22 +69,8 @@ def document(study: Sweep, by: str | None = None, smallest: bool | None = None) 
             }
             for run in study.runs
         ],
-        "ended_early": _ended_early(study),
+        "ended_early": study.ended_early,
         "left_out": [{"run": run.name, "why": why} for run in study.runs if (why := _why(run, figure))],
-    }
-
-
-def _ended_early(study: Sweep) -> dict[str, Any] | None:
-    """What --until has saved; None if no run has ended by it."""
-    early = [run.epochs for run in study.runs if run.ended_early and run.epochs]
-    if not early:
-        return None
-    known = [run.epochs for run in study.runs if run.epochs]
-    return {
-        "runs": len(early),
-        "after_epochs": dict(sorted(Counter(trained for trained, _ in early).items())),
-        "epochs_trained": sum(trained for trained, _ in known),
-        "epochs_asked": sum(asked for _, asked in known),
     }
 
 

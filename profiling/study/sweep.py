@@ -5,9 +5,11 @@ Unlike `profiling.study.runs` it compares results. It needs no records of steps 
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -106,6 +108,19 @@ class Sweep:
         """The figure that decides which point is best: that of the workload's target, else the first metric."""
         figures = self.figures
         return self.target[0] if self.target and self.target[0] in figures else next(iter(figures), None)
+
+    @property
+    def ended_early(self) -> dict[str, Any] | None:
+        """What --until has saved; None if no run has ended by it."""
+        known = [(run, *run.epochs) for run in self.runs if run.epochs]
+        after = Counter(trained for run, trained, _ in known if run.ended_early)
+        saved = {
+            "runs": after.total(),
+            "after_epochs": dict(sorted(after.items())),
+            "epochs_trained": sum(trained for _, trained, _ in known),
+            "epochs_asked": sum(asked for *_, asked in known),
+        }
+        return saved if after else None
 
     def figure(self, name: str) -> str:
         """A figure by its name, in which blanks may replace underscores.

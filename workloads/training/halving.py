@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import contextlib
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from launch.errors import Refusal
 from launch.record.files import Unreadable
 from launch.record.rundir import RunDir
 from launch.record.study import read_index
+
+if TYPE_CHECKING:
+    from workloads.training.engines.interface import Communicator
 
 LOSS = ("loss", "<=", 0.0)
 """What runs are compared by if the workload has no target."""
@@ -103,6 +106,14 @@ class Halving:
         others = [self._rank(found) for found in self._others(rung)]
         place = 1 + sum(other < own for other in others)
         return Verdict(place, len(others) + 1, max(1, math.floor((len(others) + 1) * rung.going_on + 1e-9)))
+
+    def agreed(self, rung: Rung, metrics: dict[str, float], communicator: Communicator) -> Verdict:
+        """The chief's verdict, on all ranks; the chief prints it."""
+        verdict = None
+        if communicator.rank.is_chief:
+            verdict = self.verdict(rung, metrics)
+            print(self.text(rung, verdict, metrics), flush=True)
+        return communicator.broadcast_object(verdict)
 
     def text(self, rung: Rung, verdict: Verdict, metrics: dict[str, float]) -> str:
         """The verdict in a sentence."""

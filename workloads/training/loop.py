@@ -201,17 +201,12 @@ class Loop:
         return self._make_step.forward_flops
 
     def _ends_early(self, halving: Halving) -> bool:
-        """Whether this run is at a rung at which others are better; all ranks agree, and the chief prints why."""
+        """Whether this run is at a rung at which others are better."""
         rung = halving.at(self.step)
         if rung is None:
             return False
-        metrics = self.evaluate(until=rung.epochs)
-        verdict = halving.verdict(rung, metrics) if self.rank.is_chief else None
-        verdict = self.communicator.broadcast_object(verdict)
-        if self.rank.is_chief:
-            print(halving.text(rung, verdict, metrics), flush=True)
-        if not verdict.goes_on:
-            self.ended_early = rung.epochs, verdict
+        verdict = halving.agreed(rung, self.evaluate(until=rung.epochs), self.communicator)
+        self.ended_early = None if verdict.goes_on else (rung.epochs, verdict)
         return not verdict.goes_on
 
     def evaluate(self, **noted: float) -> dict[str, float]:
