@@ -1,8 +1,10 @@
-"""Starts the ranks of an attempt in a job, and watches over them:   launch.node.starter RUN NOTE SECONDS WORDS...
+"""Starts the ranks of an attempt in a job, and watches over them:
+launch.node.starter RUN NOTE SECONDS [--on HOST,...] WORDS...
 
 The words are those of mpiexec or flux run, which start all ranks; or pbs_tmrsh or pbsdsh, which start one process on a
-node and know nothing of ranks. The job has lasted for SECONDS already. PBS warns nobody before the time limit, so this
-process asks the ranks to save and leave, and ends them before the job is ended.
+node and know nothing of ranks; --on names the hosts for these, by default the first ones of the job. The job has lasted
+for SECONDS already. PBS warns nobody before the time limit, so this process asks the ranks to save and leave, and ends
+them before the job is ended. In a step SECONDS is "-", as its launcher watches the time.
 """
 
 import contextlib
@@ -33,11 +35,11 @@ _OF_HOST = ("PBS_NODENUM", "PBS_TASKNUM", "PBS_NODEFILE", "PBS_JOBCOOKIE", "TMPD
 class Starter:
     """The processes that start ranks, and hear signals for them: one for all, or one for each node."""
 
-    def __init__(self, run: RunDir, note: str, words: Sequence[str], plan: Plan) -> None:
+    def __init__(self, run: RunDir, note: str, words: Sequence[str], plan: Plan, on: Sequence[str] = ()) -> None:
         self.run, self.note = run, note
         self._tm = words[0] if words[0] in ("pbs_tmrsh", "pbsdsh") else ""
         self._flux = words[0] == "flux"
-        self._hosts = _hosts()[: plan.nodes] if self._tm else []
+        self._hosts = list(on or _hosts()[: plan.nodes]) if self._tm else []
         self._environment = run.meeting / f"{note}.json"
         if self._tm:
             run.meeting.mkdir(exist_ok=True)
@@ -157,18 +159,21 @@ def watch(starter: Starter, plan: Plan, elapsed_s: float, wanted: list[int]) -> 
 def main(argv: list[str]) -> int:
     """Start the ranks and wait for their end; return an exit status."""
     folder, note, elapsed, *words = argv
+    on: list[str] = []
+    if words[0] == "--on":
+        on, words = words[1].split(","), words[2:]
     run = RunDir.open(folder)
     plan = run.plan()
     wanted: list[int] = []
     for number in _HEARD:
         signal.signal(number, lambda received, frame: wanted.append(received))
     try:
-        starter = Starter(run, note if note != "-" else f"pack-{os.getpid()}", words, plan)
+        starter = Starter(run, note if note != "-" else f"pack-{os.getpid()}", words, plan, on)
     except OSError as error:
         print(f"launch: {words[0]} cannot be started: {error}", file=sys.stderr, flush=True)
         return 1
     try:
-        return watch(starter, plan, float(elapsed), wanted)
+        return watch(starter, plan, float("-inf") if elapsed == "-" else float(elapsed), wanted)
     finally:
         starter.close()
 

@@ -14,9 +14,10 @@ from plans import CLUSTER, EIGHT_CORES, NOON, SCRIPT, plan
 from launch.errors import Refusal
 from launch.plan import site
 from launch.plan.request import Request
-from launch.plan.slurm import allocation
-from launch.plan.slurm.allocation import Allocation
 from launch.plan.sweep import from_words
+from launch.plan.within import allocation
+from launch.plan.within import slurm as slurm_job
+from launch.plan.within.allocation import Allocation
 from launch.submit import order
 from launch.submit.order import Order
 
@@ -38,7 +39,7 @@ def slurm(folder: Path, said: str, status: int = 0) -> dict[str, str]:
 
 def found(monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]) -> allocation.Found:
     monkeypatch.setenv("PATH", environ["PATH"])
-    return allocation.here(environ)
+    return slurm_job.here(environ)
 
 
 def test_what_the_job_has_is_what_the_least_of_its_nodes_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -47,7 +48,7 @@ def test_what_the_job_has_is_what_the_least_of_its_nodes_has(tmp_path: Path, mon
     end = datetime.datetime(2026, 11, 27, 12).timestamp()
     assert here == Allocation("12", ("n1", "n2", "n3"), cpus=4, gpus=1, end=end, in_step=True)
     assert found(monkeypatch, slurm(tmp_path, said.replace("2026-11-27T12:00:00", "Unknown"))).allocation.end is None
-    assert allocation.here({"HOME": "/"}) == (None, "")
+    assert slurm_job.here({"HOME": "/"}) == (None, "")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ python dialect.py SOCKET HOME BIN
 """
 
 import getopt
+import getpass
 import json
 import os
 import re
@@ -156,7 +157,7 @@ def _show(pbs: Pbs, job: Job) -> dict[str, Any]:
     if letter == "F" and job.array and any(each.array == job.array for each in alive):
         letter = "X"
     found: dict[str, Any] = {
-        "Job_Name": job.name, "Job_Owner": "alice@head", "queue": job.more["queue"], "server": "head", "ctime": time.strftime("%a %b %d %H:%M:%S %Y"),
+        "Job_Name": job.name, "Job_Owner": f"{getpass.getuser()}@head", "queue": job.more["queue"], "server": "head", "ctime": time.strftime("%a %b %d %H:%M:%S %Y"),
         "Hold_Types": "n", "Rerunable": str(job.rerunnable), "run_count": job.runs, "Submit_arguments": job.more["arguments"],
         "Resource_List": {"nodect": job.nodes, "ncpus": job.nodes * job.cores} | ({"walltime": job.more["walltime"]} if job.more["walltime"] else {}),
         "Variable_List": {"PBS_O_WORKDIR": job.cwd, "N": 7},
@@ -176,6 +177,8 @@ def _show(pbs: Pbs, job: Job) -> dict[str, Any]:
     else:
         if job.hosts:
             found["exec_host"] = "+".join(f"{host}/0*{job.cores}" for host in job.hosts)
+            gpus = f":ngpus={job.more['gpus']}" if job.more["gpus"] else ""
+            found["exec_vnode"] = "+".join(f"({host}:ncpus={job.cores}{gpus})" for host in job.hosts)
         found["comment"] = "Job run at Fri Nov 27 at 03:22"
         if job.began:
             found["stime"] = time.strftime("%a %b %d %H:%M:%S %Y", time.localtime(job.began))

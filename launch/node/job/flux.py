@@ -9,6 +9,7 @@ import subprocess
 from typing import Any
 
 from launch.node.job.resubmit import resubmit
+from launch.plan.within import flux
 from launch.record.rundir import RunDir
 
 _AT_WORK = ("RUN", "CLEANUP")
@@ -16,9 +17,7 @@ _AT_WORK = ("RUN", "CLEANUP")
 
 def number() -> str | None:
     """The id of this job as a decimal number; None outside of a job."""
-    if not (id := os.environ.get("FLUX_ENCLOSING_ID")):
-        return None
-    return _decimal(id)
+    return flux.number(os.environ) or None
 
 
 def nodes() -> str:

@@ -12,7 +12,7 @@ _OTHERS = ("pbs", "flux")
 
 def of(plan: Plan) -> Any:
     """The module that knows the job of a run."""
-    return importlib.import_module(f"launch.node.job.{plan.backend if plan.backend in _OTHERS else 'slurm'}")
+    return importlib.import_module(f"launch.node.job.{plan.scheduler if plan.scheduler in _OTHERS else 'slurm'}")
 
 
 def noted(plan: Plan) -> dict[str, Any]:
