@@ -135,12 +135,18 @@ def _qsub(pbs: Pbs, words: list[str], asked: dict[str, Any]) -> ANSWER:
             out=(said.get("-o") or f"{name}.o{number}").replace("^array_index^", str(task)),
             array=array, rerunnable=said.get("-r", "y") == "y", held="-h" in said,
             more={
-                "slots": int(chunk.get("mpiprocs", 1)), "queue": queue, "walltime": limits.get("walltime"), "gpus": int(chunk.get("ngpus", 0)),
+                "slots": int(chunk.get("mpiprocs", 1)), "queue": queue, "walltime": _clock(limit) if limit is not None else None, "gpus": int(chunk.get("ngpus", 0)),
                 "threads": chunk.get("ompthreads") or chunk.get("ncpus") or "1", "account": said.get("-A"), "arguments": " ".join(words),
                 **({"index": task, "throttle": throttle} if task is not None else {}),
             },
         )  # fmt: skip
     return 0, f"{array or id}\n", ""
+
+
+def _clock(seconds: float) -> str:
+    """As PBS shows a walltime, whatever it was given as."""
+    whole = int(seconds)
+    return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}"
 
 
 def _seconds(text: str) -> int:

@@ -172,17 +172,6 @@ def test_ranks_of_mpi_start_by_the_sites_mpiexec(clean_pbs: StandIn, tmp_path: P
     assert said(RunDir(tmp_path / "mpi")) == {0: ["0", "2", "1"], 1: ["1", "2", "1"]}
 
 
-def test_within_a_pbs_job_a_run_is_refused_and_a_new_job_is_not(
-    clean_pbs: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setenv("PBS_JOBID", "7.head")
-    program = script(tmp_path, SAY)
-    refused = launch("--runs", tmp_path, "--dry-run", program)
-    assert refused.returncode == 2 and "this runs in PBS job 7.head" in refused.stderr
-    assert refused.stderr.count("\n") == 1
-    assert launch("--runs", tmp_path, "--new-job", "--dry-run", program).returncode == 0
-
-
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
