@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from launch.node import stop
+from launch.node.lookout import Lookout
 from launch.node.tasks import PIDS
 from launch.plan.plan import Plan
 from launch.record.rundir import RunDir
@@ -40,6 +41,7 @@ class Starter:
         self._tm = words[0] if words[0] in ("pbs_tmrsh", "pbsdsh") else ""
         self._flux = words[0] == "flux"
         self._hosts = list(on or _hosts()[: plan.nodes]) if self._tm else []
+        self._lookout = Lookout(plan, self._hosts)  # mpiexec and flux run notice by themselves
         self._environment = run.meeting / f"{note}.json"
         if self._tm:
             run.meeting.mkdir(exist_ok=True)
@@ -56,6 +58,13 @@ class Starter:
             subprocess.Popen(each, stdin=subprocess.DEVNULL, stderr=told, preexec_fn=deaf) for each in commands
         ]
 
+    def end_lost(self) -> None:
+        """End what waits for a lost node; that this fails ends the other ranks."""
+        for host, process in zip(self._hosts, self.processes):
+            if host in self._lookout.lost and process.poll() is None:
+                print(f"launch: Node failure on {host}", flush=True)
+                process.kill()
+
     def signal(self, number: int) -> None:
         """Pass a signal on to all ranks."""
         name = signal.Signals(number).name.removeprefix("SIG")
@@ -69,6 +78,8 @@ class Starter:
             return
         asked = []
         for node, host in enumerate(self._hosts):
+            if host in self._lookout.lost:
+                continue
             with contextlib.suppress(OSError, ValueError):
                 pid = int((self.run.meeting / PIDS.format(note=self.note, node=node)).read_text())
                 asked.append(subprocess.Popen(["pbs_tmrsh", host, "/bin/kill", f"-{name}", str(pid)]))
@@ -126,6 +137,7 @@ def watch(starter: Starter, plan: Plan, elapsed_s: float, wanted: list[int]) -> 
     left = list(starter.processes)
     while left:
         time.sleep(0.1)
+        starter.end_lost()
         now = time.monotonic()
         for process in [process for process in left if process.poll() is not None]:
             left.remove(process)

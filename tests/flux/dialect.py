@@ -44,6 +44,10 @@ class Flux(Engine):
                 job.state, job.why, job.ended = "ended", "alloc", time.time()
         super().step()
 
+    def lose(self, job: Job, host: str) -> None:
+        super().lose(job, host)
+        self.end(job, "host")  # whichever of its hosts it is
+
     def launch(self, job: Job) -> tuple[list[str], dict[str, str], str]:
         open(job.out, "wb").close()  # begun anew at each start
         own = {"FLUX_ENCLOSING_ID": f58(job.id), "FLUX_URI": f"{INNER}{job.id}", "STAND_IN": self.link}
@@ -263,7 +267,7 @@ def _show(flux: Flux, job: Job) -> dict[str, Any]:
     notes = {
         "deleted": ("cancel", ""),
         "limit": ("timeout", "resource allocation expired"),
-        "host": ("exec", f"node failure on {(job.hosts or ['?'])[0]} (rank 0)"),
+        "host": ("exec", f"node failure on {job.more.get('lost', '?')} (rank 0)"),
         "alloc": ("alloc", f"unsatisfiable request: need {job.nodes} exclusive node(s), only {len(HOSTS)} eligible"),
         "dependency": ("dependency", f"dependency after-success={f58((job.after or ['0'])[0])} can never be satisfied"),
     }

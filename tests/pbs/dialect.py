@@ -219,6 +219,12 @@ def _pbsnodes(pbs: Pbs, words: list[str], asked: dict[str, Any]) -> ANSWER:
         host: {"Mom": host, "ntype": "PBS", "state": "free", "pcpus": CORES, "resources_available": {"arch": "linux", "host": host, "ncpus": CORES, "ngpus": GPUS}}
         for host in HOSTS
     }  # fmt: skip
+    named = [word for word in words if word in HOSTS]
+    nodes = {
+        host: node | ({"state": "down"} if host in pbs.lost else {})
+        for host, node in nodes.items()
+        if host in (named or HOSTS)
+    }
     return (
         0,
         json.dumps({"timestamp": int(time.time()), "pbs_version": "23.06.06", "pbs_server": "head", "nodes": nodes}),
@@ -330,6 +336,8 @@ def _task(pbs: Pbs, name: str, words: list[str], asked: dict[str, Any]) -> ANSWE
         except OSError as error:
             return 254, "", f"pbs_tmrsh: {error}\n"
     code = process.wait()
+    while host in pbs.lost and job.state == "running":  # of a lost host nobody hears anything
+        time.sleep(0.05)
     if name == "pbsdsh":
         return 0, "", f"pbsdsh: task 0x00000002 exit status {256 - code if code < 0 else code}\n" if code else ""
     return (-code if code < 0 else code), "", ""

@@ -31,6 +31,30 @@ def test_a_run_that_hangs_is_ended_and_goes_on(scheduler: StandIn, tmp_path: Pat
     assert len({event["job"] for event in run.events("started")}) == 2
 
 
+def test_a_lost_node_that_is_not_the_first(scheduler: StandIn, tmp_path: Path):
+    """PBS does nothing about it, and Flux ends the job. The job itself goes on with another, where it may."""
+    (tmp_path / "site.toml").write_text(f'backend = "{scheduler.name}"\npatience_s = 2\n')
+    words = ("--site", tmp_path / "site.toml", "-N", 2, "--runs", tmp_path, script(tmp_path, SLEEP))
+    again = Launched("--max-attempts", 2, "--name", "again", *words)
+    once = Launched("--name", "once", *words)
+    runs = [RunDir(tmp_path / name) for name in ("again", "once")]
+    until(lambda: all(printed(run, "here") == 2 for run in runs))
+    scheduler.control("set", "grace_s", "10")  # a busy machine needs more than the 1.5 s of the stand-in
+    try:
+        for run in runs:
+            scheduler.control("lose", run.events("started")[0]["nodes"].split(",")[1])
+        (status, output), (failed, said) = again.wait(), once.wait()
+    finally:
+        scheduler.control("set", "grace_s", "1.5")
+    assert (status, failed) == (0, 1), output + said
+    assert [event["outcome"] for event in runs[0].events("ended")] == ["stopped", "done"]
+    first, second = (event["nodes"].split(",") for event in runs[0].events("started"))
+    assert first[1] not in second and len(second) == 2
+    lost = runs[1].events("started")[0]["nodes"].split(",")[1]
+    assert f"rank 1 on node 1 ({lost}) failed first: node failure" in said, said
+    assert "resume" in said and "--exclude-bad-nodes\n" not in said and not scheduler.alive()
+
+
 @ONE_IS_ENOUGH
 def test_a_lost_first_node(scheduler: StandIn, tmp_path: Path):
     """PBS puts the job back into the queue by itself, Flux does not."""
