@@ -39,6 +39,11 @@ def cluster(**keys: object) -> site.Site:
     return site.from_table({"name": "cluster", **keys}, "cluster")
 
 
+def _enough(here: site.Site) -> int:
+    """Nodes that the site's partition takes."""
+    return max(4, here.partitions.get(here.partition or "", {}).get("min_nodes", 1))
+
+
 GPU = {"gpus_per_node": 4, "cpus_per_node": 64}
 PLANS = {
     "nodes16": plan(Request(nodes=16, name="first")),
@@ -103,7 +108,7 @@ PLANS = {
     "inherited": plan(Request(name="inherited"), inherited={"SBATCH_ACCOUNT": "ab12", "SBATCH_RESERVATION": "a b"}),
 }  # fmt: skip
 PLANS |= {
-    f"site-{here.name}": plan(Request(nodes=4, time="60", account="ab12", name="first"), here)
+    f"site-{here.name}": plan(Request(nodes=_enough(here), time="60", account="ab12", name="first"), here)
     for here in map(site.load, site.names())
     if here.backend != "local"
 }

@@ -16,7 +16,9 @@ from typing import Any
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from schedulers.engine import ANSWER, CORES, GPUS, HOSTS, Engine, Job
 
-QUEUES = {"workq": {}, "debug": {"walltime": "00:10:00", "nodect": 2}, "closed": {}, "low": {}}
+QUEUES = {"workq": {}, "debug": {"walltime": "00:10:00", "nodect": 2}, "closed": {}, "low": {}, "wide": {}}
+LEAST = {"wide": 3}
+"""Fewest nodes of a job."""
 DEFAULT_PATH = "/bin:/usr/bin"
 _USAGE = "usage: qsub [-a date_time] [-A account_string] ...\n" + "\n".join("\t[...]" for _ in range(7))
 
@@ -104,7 +106,11 @@ def _qsub(pbs: Pbs, words: list[str], asked: dict[str, Any]) -> ANSWER:
         return 173, "", "qsub: Queue is not enabled\n"
     limit = _seconds(limits["walltime"]) if "walltime" in limits else None
     most = QUEUES[queue]
-    if most and (limit and limit > _seconds(most["walltime"]) or int(nodes) > most["nodect"]):
+    if (
+        int(nodes) < LEAST.get(queue, 1)
+        or most
+        and (limit and limit > _seconds(most["walltime"]) or int(nodes) > most["nodect"])
+    ):
         return 188, "", "qsub: Job violates queue and/or server resource limits\n"
     after: list[str] = []
     for option, value in pairs:
@@ -255,6 +261,7 @@ def _qstat(pbs: Pbs, words: list[str], asked: dict[str, Any]) -> ANSWER:
                 "enabled": str(name != "closed"),
                 "started": "True",
                 **({"resources_max": most} if most else {}),
+                **({"resources_min": {"nodect": LEAST[name]}} if name in LEAST else {}),
             }
             for name, most in QUEUES.items()
         }

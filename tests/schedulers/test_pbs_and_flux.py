@@ -89,6 +89,11 @@ def test_what_is_refused_is_said_with_advice_and_leaves_nothing(clean_pbs: Stand
             "launch: --time 00:11:00 is more than queue debug allows (00:10:00): ask for less",
         ),
         (["-p", "debug", "-N", 3], 2, "launch: --nodes 3 is more than queue debug allows (2): ask for fewer"),
+        (
+            ["-p", "wide", "-N", 2],
+            2,
+            "launch: --nodes 2 is fewer than queue wide takes (3): ask for more, or name another",
+        ),
         (["-p", "closed"], 2, "launch: queue closed takes no jobs just now"),
         (["--site", site], 3, "launch: PBS refused the job: Unknown resource: nosuch: "),
         (["-N", 9], 3, "launch: PBS could never run the job: Can Never Run: Insufficient amount of resource"),
