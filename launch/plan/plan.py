@@ -13,7 +13,7 @@ BY_NUMBER = "their numbers"
 """A plan's ``cooperation`` for ranks that, as far as can be seen, never meet, but know their own numbers."""
 
 
-def scheduler_of(backend: str, launcher: str | None) -> str:
+def scheduler_of(backend: Backend | Literal["allocation"], launcher: str | None) -> Backend:
     """The scheduler of a run: its backend or, of a step, that of the allocation, which what starts the ranks tells."""
     if backend != "allocation":
         return backend
@@ -127,7 +127,7 @@ class Plan:
         return self.nodes + self.spare_nodes
 
     @property
-    def scheduler(self) -> str:
+    def scheduler(self) -> Backend:
         """What has the job of the run, or the job of which it is a step; "local" on this machine."""
         return scheduler_of(self.backend, self.launcher)
 

@@ -212,6 +212,7 @@ def test_what_a_plan_says_is_asked_of_slurm():
         ({"sbatch_arg": ("-Mother",)}, {}, "-Mother sends the job to another cluster"),
         ({"sbatch_arg": ("--mem=0", "--clusters=all")}, {}, "--clusters=all sends the job to another cluster"),
         ({}, {"directives": {"clusters": "other"}}, "--clusters=other sends the job to another cluster"),
+        ({"inherited": {"SBATCH_CLUSTERS": "other"}}, {}, "--clusters=other sends the job to another cluster"),
         ({"sbatch_arg": ("--mem=4G", ":", "--nodes=1")}, {}, ": makes a heterogeneous job"),
         ({"srun_arg": ("--het-group=0,1",)}, {}, "--het-group=0,1 makes a heterogeneous job"),
         ({"sbatch_arg": ("--cluster-constraint=fast", "--mem=4G")}, {}, None),
@@ -221,7 +222,8 @@ def test_jobs_that_could_not_be_followed_are_refused(
     asked: dict[str, Any], of_site: dict[str, Any], said: str | None, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("PATH", "")  # without any Slurm
-    made = plan(Request(**asked), cluster(**of_site))
+    taken = asked.pop("inherited", {})
+    made = plan(Request(**asked), cluster(**of_site), inherited=taken)
     if said is None:
         return slurm.SCHEDULER.check(made)
     with pytest.raises(Refusal, match=f"^{said}.*: (launch it on a login node|make each part a run)"):

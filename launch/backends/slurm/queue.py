@@ -85,6 +85,7 @@ def largest_array() -> int:
 def refuse_unfollowable(plan: Plan) -> None:
     """Refuse jobs that sbatch would take, but that squeue and scancel would then not know, or know in parts."""
     options = [*plan.sbatch_args, *(f"--{name}={value}" for name, value in plan.directives.items())]
+    options += [f"--clusters={value}" for name, value in plan.inherited.items() if name.endswith("_CLUSTERS")]
     if word := next((word for word in options if re.match(r"-M|--clusters?(=|$)", word)), None):
         raise Refusal(
             f"{word} sends the job to another cluster, and squeue and scancel would ask this one about it: launch it "
