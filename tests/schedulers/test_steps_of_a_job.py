@@ -125,13 +125,14 @@ def test_what_does_not_fit_is_refused_and_a_new_job_may_have_it(scheduler: Stand
     id = job(
         scheduler,
         tmp_path,
-        "\n".join(f"{mine} {words} {program} 0 | tail -1" for words in lines)
-        + f"\nls {tmp_path / 'runs'} | head -1\n{mine} --new-job -N 3 --gpus-per-node 0 --name new {program} 0",
+        "\n".join(f"{mine} {words} {program} 0 2>&1 | tail -1 >{tmp_path}/{i}.out &" for i, words in enumerate(lines))
+        + f"\nwait\nls {tmp_path / 'runs'} | head -1\n{mine} --new-job -N 3 --gpus-per-node 0 --name new {program} 0",
     )
-    answers = output(tmp_path).splitlines()
-    for answer, expected in zip(answers, lines.values()):
+    printed = output(tmp_path)
+    for i, expected in enumerate(lines.values()):
+        answer = (tmp_path / f"{i}.out").read_text()
         assert answer.startswith(f"launch: {expected.format(id)}"), answer
-    assert "No such file" in answers[len(lines)]  # nothing was made
+    assert "No such file" in printed.splitlines()[0]  # nothing was made
     new = RunDir(tmp_path / "runs" / "new")
     assert len(said(new)) == 3 and new.events("started")[0]["job"] != id
     stale = {"pbs": "PBS_JOBID", "flux": "FLUX_ENCLOSING_ID"}[scheduler.name]
@@ -154,7 +155,7 @@ SLOW = pytest.mark.slow  # what is tested is the same code for both
     [
         ("pbs", "cancel"),
         ("flux", signal.SIGINT),
-        ("pbs", signal.SIGKILL),
+        pytest.param("pbs", signal.SIGKILL, marks=SLOW),
         pytest.param("flux", "cancel", marks=SLOW),
         pytest.param("pbs", signal.SIGINT, marks=SLOW),
         pytest.param("flux", signal.SIGKILL, marks=SLOW),
