@@ -94,9 +94,8 @@ def flux_server() -> Iterator[StandIn]:
         yield found
 
 
-@contextlib.contextmanager
-def as_own(found: StandIn, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
-    """What a user has before them, whose scheduler this is; left idle."""
+def use(found: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the commands that are started now what a user has, whose scheduler this is."""
     for variable in list(os.environ):
         if variable.startswith(("SLURM_", "SBATCH_", "PBS_", "FLUX_")):
             monkeypatch.delenv(variable)
@@ -104,6 +103,11 @@ def as_own(found: StandIn, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]
     monkeypatch.setenv("STAND_IN", found.link)
     monkeypatch.setenv("RANKLOOP_SITE", found.name)
     monkeypatch.setattr(launched, "COMMAND", [str(_HERE / "impatient.py")])
+
+
+@contextlib.contextmanager
+def _own(found: StandIn, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    use(found, monkeypatch)
     yield found
     found.control("reset")
     deadline = time.monotonic() + 10
@@ -114,12 +118,12 @@ def as_own(found: StandIn, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]
 @pytest.fixture
 def clean_pbs(pbs_server: StandIn, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
     """PBS, idle, as this test's own."""
-    with as_own(pbs_server, monkeypatch) as found:
+    with _own(pbs_server, monkeypatch) as found:
         yield found
 
 
 @pytest.fixture
 def clean_flux(flux_server: StandIn, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
     """Flux, idle, as this test's own."""
-    with as_own(flux_server, monkeypatch) as found:
+    with _own(flux_server, monkeypatch) as found:
         yield found
