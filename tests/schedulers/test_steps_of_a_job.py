@@ -223,3 +223,7 @@ def test_at_the_end_of_the_job_runs_stop_and_no_other_begins(scheduler: StandIn,
     until(lambda: all(run.path.exists() and run.events("ended") for run in runs), 70)
     assert [run.events("ended")[0]["outcome"] for run in runs] == ["stopped", "stopped"]
     assert len(runs[0].events("started")) == 1 and not runs[1].events("started")
+    # Elsewhere they go on as jobs of their own.
+    words = launch("resume", tmp_path / "s", "--detach", "--take-over", "--time", 1)
+    assert words.returncode == 0 and re.search(f"^backend +{scheduler.name} ", words.stdout, re.M), words.stdout
+    assert launch("cancel", tmp_path / "s").returncode == 0
