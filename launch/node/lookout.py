@@ -1,5 +1,6 @@
 """Looks out for lost nodes of a job, for starters of ranks that would wait for ever for what ran on such a node."""
 
+import socket
 import threading
 import time
 from collections.abc import Sequence
@@ -23,8 +24,9 @@ class Lookout:
 
     def __init__(self, plan: Plan, hosts: Sequence[str]) -> None:
         self.lost: set[str] = set()
-        self._plan, self._hosts = plan, hosts
-        if len(hosts) > 1:  # the first node is this one
+        here = _short(socket.gethostname())
+        self._plan, self._hosts = plan, [host for host in hosts if _short(host) != here]
+        if self._hosts:
             threading.Thread(target=self._look, daemon=True).start()
 
     def _look(self) -> None:
@@ -32,6 +34,10 @@ class Lookout:
         every = max(min(_EVERY_S, self._plan.patience_s / 4), self._plan.poll_s)
         while True:
             time.sleep(every)
-            gone, now = own_job.lost(self._plan, self._hosts[1:]), time.monotonic()
+            gone, now = own_job.lost(self._plan, self._hosts), time.monotonic()
             since = {host: since.get(host, now) for host in gone}
             self.lost |= {host for host, when in since.items() if now - when >= self._plan.patience_s}
+
+
+def _short(host: str) -> str:
+    return host.partition(".")[0]
