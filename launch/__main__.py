@@ -31,13 +31,13 @@ if __name__ == "__main__":
 from launch.cli import defaults, verbs
 from launch.cli.verbs import VERBS
 from launch.errors import Refusal, command, program
-from launch.plan import options, queueing, site
+from launch.plan import options, site
 from launch.plan.names import default_name
 from launch.plan.request import Request
 from launch.plan.shape import this_machine
-from launch.plan.slurm import allocation
 from launch.plan.sweep import from_words as axes_of_words
 from launch.plan.target import workload
+from launch.plan.within import allocation
 from launch.record.redact import without_secrets
 from launch.submit import order
 from launch.submit.create import Taken
@@ -94,9 +94,7 @@ def _launch(given: dict[str, Any], rest: list[str], now: datetime.datetime) -> i
     if own.values and backend == "local":
         own = own.local()
         asked, orders = _ordered(given, rest, now, own.values)
-    found = allocation.here() if backend == "slurm" and not asked.new_job else allocation.Found()
-    if not asked.new_job:
-        queueing.refuse_within(backend)
+    found = allocation.Found() if asked.new_job else allocation.here(backend, here.gpu_resource)
     if found.allocation:
         orders = [each.within(found.allocation, given) for each in orders]
     if asked.json and not asked.dry_run:

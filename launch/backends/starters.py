@@ -5,6 +5,7 @@ and notes how they end.
 """
 
 import shlex
+from collections.abc import Sequence
 
 from launch import own_command
 from launch.plan.plan import Plan
@@ -21,7 +22,12 @@ def of_pack(plan: Plan) -> str:
     return _words(plan, '"$2"', '"$3"', "-", "0")
 
 
-def _words(plan: Plan, nodes: str, size: str, note: str, elapsed: str) -> str:
+def of_step(plan: Plan, hosts: Sequence[str]) -> str:
+    """The words before those of a rank, for a step on these nodes of an allocation, whose launcher watches the time."""
+    return _words(plan, str(plan.nodes), str(plan.size), "-", "-", hosts)
+
+
+def _words(plan: Plan, nodes: str, size: str, note: str, elapsed: str, hosts: Sequence[str] = ()) -> str:
     each, cores = plan.ranks_per_node, plan.cpus_per_task
     launcher = {
         "pals": f"mpiexec -n {size} --ppn {each}" + (f" --depth {cores} --cpu-bind depth" if cores else ""),
@@ -31,10 +37,19 @@ def _words(plan: Plan, nodes: str, size: str, note: str, elapsed: str) -> str:
         "pbsdsh": "pbsdsh",
         "flux": f"flux run -N {nodes} -n {size}{per_rank(plan)} -o exit-on-error",
     }[str(plan.launcher)]
+    names = ",".join(hosts)
+    own = {
+        "pals": f" --hosts {names}",
+        "openmpi": f" --host {','.join(f'{host}:{each}' for host in hosts)}",
+        "hydra": f" -hosts {names}",
+        "flux": f" --requires=host:{names}",
+    }
+    launcher += own.get(str(plan.launcher), "") if hosts else ""
+    on = f" --on {names}" if hosts and str(plan.launcher) not in own else ""
     more = f" {shlex.join(plan.srun_args)}" if plan.srun_args else ""
     starter = shlex.join(own_command(plan.python, "launch.node.starter"))
     tasks = shlex.join(own_command(plan.python, "launch.node.tasks"))
-    return f"{starter} . {note} {elapsed} \\\n    {launcher}{more} \\\n    {tasks} . {note}"
+    return f"{starter} . {note} {elapsed}{on} \\\n    {launcher}{more} \\\n    {tasks} . {note}"
 
 
 def per_rank(plan: Plan) -> str:

@@ -102,7 +102,10 @@ def saved_step(run: RunDir) -> int:
 
 def may_start_again(run: RunDir, plan: Plan, made: int, reason: str | None) -> bool:
     """Whether a stopped run is started again automatically after this many attempts; prints why not."""
-    if plan.max_attempts <= 1 or reason not in _AGAIN:
+    from launch.record.failures import causes
+
+    lost = reason == causes.NODE_FAILURE and plan.scheduler != "slurm"
+    if plan.max_attempts <= 1 or reason not in _AGAIN and not lost:
         return False
     if why := _why_not_again(run, plan, made):
         print(f"launch: not started again: {why}", flush=True)
@@ -127,6 +130,8 @@ def why_ended(run: RunDir, status: int, asked: bool = False) -> str | None:
     """
     from launch.record.failures import job_log
 
+    if status or asked:
+        own_job.note_lost(run, run.plan())
     reason = job_log.ended_by_slurm(run)
     if reason is None and (status or asked):  # Slurm keeps what it says of an array task elsewhere
         reason = own_job.of(run.plan()).ended_by() or ("cancelled" if asked else None)

@@ -121,9 +121,9 @@ def _no_gpu(plan: Plan, rank: Rank, fault: str) -> str:
     if fault:
         other = (
             f"use another node (--sbatch-arg=--exclude={host})"
-            if plan.backend in ("slurm", "allocation")
+            if plan.scheduler == "slurm"
             else "use another node"
-            if plan.is_queued
+            if plan.scheduler != "local"
             else "restart the machine"
         )
         return f"{found} and can use none, as the NVIDIA driver says {fault!r}: {other}, and tell its administrators"

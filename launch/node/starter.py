@@ -1,8 +1,10 @@
-"""Starts the ranks of an attempt in a job, and watches over them:   launch.node.starter RUN NOTE SECONDS WORDS...
+"""Starts the ranks of an attempt in a job, and watches over them:
+launch.node.starter RUN NOTE SECONDS [--on HOST,...] WORDS...
 
 The words are those of mpiexec or flux run, which start all ranks; or pbs_tmrsh or pbsdsh, which start one process on a
-node and know nothing of ranks. The job has lasted for SECONDS already. PBS warns nobody before the time limit, so this
-process asks the ranks to save and leave, and ends them before the job is ended.
+node and know nothing of ranks; --on names the hosts for these, by default the first ones of the job. The job has lasted
+for SECONDS already. PBS warns nobody before the time limit, so this process asks the ranks to save and leave, and ends
+them before the job is ended. In a step SECONDS is "-", as its launcher watches the time.
 """
 
 import contextlib
@@ -18,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from launch.node import stop
+from launch.node.lookout import Lookout
 from launch.node.tasks import PIDS
 from launch.plan.plan import Plan
 from launch.record.rundir import RunDir
@@ -33,11 +36,12 @@ _OF_HOST = ("PBS_NODENUM", "PBS_TASKNUM", "PBS_NODEFILE", "PBS_JOBCOOKIE", "TMPD
 class Starter:
     """The processes that start ranks, and hear signals for them: one for all, or one for each node."""
 
-    def __init__(self, run: RunDir, note: str, words: Sequence[str], plan: Plan) -> None:
+    def __init__(self, run: RunDir, note: str, words: Sequence[str], plan: Plan, on: Sequence[str] = ()) -> None:
         self.run, self.note = run, note
         self._tm = words[0] if words[0] in ("pbs_tmrsh", "pbsdsh") else ""
         self._flux = words[0] == "flux"
-        self._hosts = _hosts()[: plan.nodes] if self._tm else []
+        self._hosts = list(on or _hosts()[: plan.nodes]) if self._tm else []
+        self._lookout = Lookout(plan, self._hosts)  # mpiexec and flux run notice by themselves
         self._environment = run.meeting / f"{note}.json"
         if self._tm:
             run.meeting.mkdir(exist_ok=True)
@@ -54,6 +58,13 @@ class Starter:
             subprocess.Popen(each, stdin=subprocess.DEVNULL, stderr=told, preexec_fn=deaf) for each in commands
         ]
 
+    def end_lost(self) -> None:
+        """End what waits for a lost node; that this fails ends the other ranks."""
+        for host, process in zip(self._hosts, self.processes):
+            if host in self._lookout.lost and process.poll() is None:
+                print(f"launch: Node failure on {host}", flush=True)
+                process.kill()
+
     def signal(self, number: int) -> None:
         """Pass a signal on to all ranks."""
         name = signal.Signals(number).name.removeprefix("SIG")
@@ -67,6 +78,8 @@ class Starter:
             return
         asked = []
         for node, host in enumerate(self._hosts):
+            if host in self._lookout.lost:
+                continue
             with contextlib.suppress(OSError, ValueError):
                 pid = int((self.run.meeting / PIDS.format(note=self.note, node=node)).read_text())
                 asked.append(subprocess.Popen(["pbs_tmrsh", host, "/bin/kill", f"-{name}", str(pid)]))
@@ -124,6 +137,7 @@ def watch(starter: Starter, plan: Plan, elapsed_s: float, wanted: list[int]) -> 
     left = list(starter.processes)
     while left:
         time.sleep(0.1)
+        starter.end_lost()
         now = time.monotonic()
         for process in [process for process in left if process.poll() is not None]:
             left.remove(process)
@@ -157,18 +171,21 @@ def watch(starter: Starter, plan: Plan, elapsed_s: float, wanted: list[int]) -> 
 def main(argv: list[str]) -> int:
     """Start the ranks and wait for their end; return an exit status."""
     folder, note, elapsed, *words = argv
+    on: list[str] = []
+    if words[0] == "--on":
+        on, words = words[1].split(","), words[2:]
     run = RunDir.open(folder)
     plan = run.plan()
     wanted: list[int] = []
     for number in _HEARD:
         signal.signal(number, lambda received, frame: wanted.append(received))
     try:
-        starter = Starter(run, note if note != "-" else f"pack-{os.getpid()}", words, plan)
+        starter = Starter(run, note if note != "-" else f"pack-{os.getpid()}", words, plan, on)
     except OSError as error:
         print(f"launch: {words[0]} cannot be started: {error}", file=sys.stderr, flush=True)
         return 1
     try:
-        return watch(starter, plan, float(elapsed), wanted)
+        return watch(starter, plan, float("-inf") if elapsed == "-" else float(elapsed), wanted)
     finally:
         starter.close()
 

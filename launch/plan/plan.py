@@ -13,6 +13,13 @@ BY_NUMBER = "their numbers"
 """A plan's ``cooperation`` for ranks that, as far as can be seen, never meet, but know their own numbers."""
 
 
+def scheduler_of(backend: Backend | Literal["allocation"], launcher: str | None) -> Backend:
+    """The scheduler of a run: its backend or, of a step, that of the allocation, which what starts the ranks tells."""
+    if backend != "allocation":
+        return backend
+    return "slurm" if launcher in (None, "srun") else "flux" if launcher == "flux" else "pbs"
+
+
 class Staged(TypedDict):
     """The packed environment of the interpreter: see `launch.record.packed`."""
 
@@ -118,6 +125,11 @@ class Plan:
     def allocated_nodes(self) -> int:
         """Number of nodes of its job, including spare ones."""
         return self.nodes + self.spare_nodes
+
+    @property
+    def scheduler(self) -> Backend:
+        """What has the job of the run, or the job of which it is a step; "local" on this machine."""
+        return scheduler_of(self.backend, self.launcher)
 
     @property
     def is_queued(self) -> bool:

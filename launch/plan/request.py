@@ -52,7 +52,7 @@ class Request:
     new_job: bool = _option(
         WHERE,
         False,
-        "within a Slurm job, submit a new job; by default the runs become steps of the job that you are in",
+        "within a job of the scheduler, submit a new one; by default the runs become steps of the job that you are in",
     )
     dry_run: bool = _option(WHERE, False, "print the plan and the job script, and start nothing")
     json: bool = _option(WHERE, False, "with --dry-run: print the plan as JSON, for programs")

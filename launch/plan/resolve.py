@@ -12,7 +12,7 @@ from launch import HOME, PACKAGES
 from launch.errors import Refusal
 from launch.plan import container, figures, options, queueing
 from launch.plan.names import default_name, refuse_bad_name, refuse_path
-from launch.plan.plan import Plan
+from launch.plan.plan import Plan, scheduler_of
 from launch.plan.request import Request
 from launch.plan.shape import (
     Machine,
@@ -54,7 +54,8 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
     """
     backend = site.backend if site.backend == "allocation" else request.backend or site.backend
     _refuse_contradictions(request, backend)
-    queueing.refuse(request, site, backend)
+    scheduler = scheduler_of(backend, site.launcher)
+    queueing.refuse(request, site, backend, scheduler)
     if backend != "local":
         refuse_path(request.runs)
     request, taken = inherited.take(request)
@@ -83,7 +84,7 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
     refuse_beyond_limits(site, partition, nodes, time_s, request.spare_nodes)
     rendezvous = request.rendezvous or ("mpi" if target.uses_mpi and not request.independent else site.rendezvous)
     size = nodes * ranks
-    launcher = queueing.launcher(site, backend, rendezvous, size)
+    launcher = queueing.launcher(site, scheduler, rendezvous, size)
     if request.independent and target.kind == "workload":
         raise Refusal("--independent is for programs: the ranks of a workload train together; leave it out")
     if size > 1 and target.kind == "program" and target.short_name in _LAUNCHERS:
@@ -144,7 +145,7 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
         env=dict(site.env),
         directives=dict(site.directives),
         sbatch_args=request.sbatch_arg,
-        srun_args=(*(site.srun_args if backend in ("slurm", "allocation") else site.launcher_args), *request.srun_arg),
+        srun_args=(*(site.srun_args if scheduler == "slurm" else site.launcher_args), *request.srun_arg),
         launcher=launcher,
         gpu_resource=site.gpu_resource,
         chunk=dict(site.chunk),

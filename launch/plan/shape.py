@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from launch.errors import Refusal
 from launch.plan.request import Request
@@ -134,17 +134,30 @@ def nodes_text(nodes: int, spare: int) -> str:
 def refuse_beyond_limits(site: Site, partition: str | None, nodes: int, time_s: int | None, spare: int = 0) -> None:
     """Refuse what the partition does not allow, according to the site file."""
     limits = site.partitions.get(partition or "", {})
+    others = [name for name, each in site.partitions.items() if _fits(each, nodes + spare, time_s)]
+    elsewhere = f", or for another partition with -p: {', '.join(others)}" if others else ""
     if nodes + spare > limits.get("max_nodes", nodes + spare):
         raise Refusal(
             f"{nodes_text(nodes, spare)} is more than partition {partition} of {site.name} allows "
-            f"({limits['max_nodes']}): ask for fewer"
+            f"({limits['max_nodes']}): ask for fewer{elsewhere}"
+        )
+    if nodes + spare < limits.get("min_nodes", 1):
+        raise Refusal(
+            f"{nodes_text(nodes, spare)} is fewer than partition {partition} of {site.name} takes "
+            f"({limits['min_nodes']}): ask for more{elsewhere}"
         )
     longest = walltime(limits.get("max_time"))
     if exceeds(time_s, longest):
         raise Refusal(
             f"--time {limit_text(time_s or 0)} is more than partition {partition} of {site.name} allows "
-            f"({limit_text(longest or 0)}): ask for less"
+            f"({limit_text(longest or 0)}): ask for less{elsewhere}"
         )
+
+
+def _fits(limits: Mapping[str, Any], nodes: int, time_s: int | None) -> bool:
+    """Whether a partition with these limits takes such a job."""
+    within = limits.get("min_nodes", 1) <= nodes <= limits.get("max_nodes", nodes)
+    return within and not exceeds(time_s, walltime(limits.get("max_time")))
 
 
 def gpus_of(plan: Plan) -> int:

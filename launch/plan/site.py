@@ -22,7 +22,7 @@ from launch.plan.typed import Backend, Count, Launcher, Natural, Positive
 
 FOLDER = Path(HOME, "modules", "sites")
 
-_LIMITS = {"max_nodes": Count, "max_time": str, "max_jobs": Count}
+_LIMITS = {"min_nodes": Count, "max_nodes": Count, "max_time": str, "max_jobs": Count}
 
 LINKS = ("inter_node_gbit_per_s", "inter_node_latency_us", "intra_node_gbit_per_s", "intra_node_latency_us")
 """What a site file can say of its network, for `python -m profiling simulate`."""
@@ -88,8 +88,8 @@ class Site:
     place: str = "scatter"  # PBS: of -l place
     resources: dict[str, str] = field(default_factory=dict)  # PBS: further resources of the job, each a -l of its own
     account_option: Literal["A", "P"] = "A"  # PBS: the option that takes the account
-    # Limits of each partition: {max_nodes, max_time, max_jobs}. The last is the number of jobs that a user may have in
-    # the queue; each run of an array counts as one.
+    # Limits of each partition: {min_nodes, max_nodes, max_time, max_jobs}. The last is the number of jobs that a user
+    # may have in the queue; each run of an array counts as one.
     partitions: dict[str, dict[str, Any]] = field(default_factory=dict)
     interconnect: Literal["infiniband", "slingshot"] | None = None  # network between the nodes that NCCL should use
     # One-way bandwidth and latency of the links: of all adapters of a node together, and between two of its GPUs.

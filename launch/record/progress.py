@@ -179,7 +179,7 @@ def closing(run: RunDir, plan: Plan, outcome: str) -> str:
     again = f"continue it: {command('resume', run.path)}"
     if outcome == "failed":
         bad = bad_nodes.said(bad_nodes.among([run]))
-        if bad:
+        if bad and plan.scheduler == "slurm":
             again += " --new-job" * (plan.backend == "allocation") + " --exclude-bad-nodes"
         return "\n".join([f"failed: {run.path}", paragraph.paragraph(run), *bad, again])
     return f"{outcome} before the end: {run.path}\n{again}"

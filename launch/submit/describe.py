@@ -9,8 +9,8 @@ from launch.plan.request import Request
 from launch.plan.shape import runs_at_once, this_machine
 from launch.plan.site import Site
 from launch.plan.slurm import inherited
-from launch.plan.slurm.allocation import Allocation
 from launch.plan.slurm.walltime import clock
+from launch.plan.within.allocation import Allocation
 from launch.record.code.sources import Sources
 from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
@@ -146,7 +146,8 @@ def _backend(plans: Sequence[Plan], asked: Request, within: Allocation | None) -
     else:
         most = 1 if plans[0].stop_below is not None and not asked.throttle else most
         at_once = min(most, len(within.nodes) // min(plan.nodes for plan in plans))
-        text, each = f"steps of {within.text}", ""
+        by = f", ranks start by {plans[0].launcher}" if plans[0].launcher else ""
+        text, each = f"steps of {within.text}{by}", ""
     if len(plans) == 1 and within:
         text += f", on {plans[0].nodes} of its nodes" * (plans[0].nodes < len(within.nodes))
     elif len(plans) > 1 and at_once == 1:

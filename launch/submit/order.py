@@ -17,9 +17,9 @@ from launch.plan.plan import Plan
 from launch.plan.request import Request
 from launch.plan.shape import Machine, refuse_beyond_limits, refuse_too_many, runs_at_once
 from launch.plan.site import Site
-from launch.plan.slurm.allocation import Allocation
 from launch.plan.sweep import Axes
 from launch.plan.target.workload import Target
+from launch.plan.within.allocation import Allocation
 from launch.record.code import sources
 from launch.record.code.tree import refuse_too_large
 from launch.record.redact import without_secrets

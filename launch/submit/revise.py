@@ -13,8 +13,8 @@ from launch.plan import packing, site
 from launch.plan.plan import Plan
 from launch.plan.shape import refuse_beyond_limits
 from launch.plan.site import Site
-from launch.plan.slurm import allocation
 from launch.plan.slurm.walltime import UNLIMITED, clock, hang_timeout, in_words, walltime
+from launch.plan.within import allocation
 from launch.record.failures import hang
 from launch.record.files import read_json
 from launch.record.rundir import RunDir
@@ -39,7 +39,7 @@ class Anew:
     hang_timeout: str | None = _option(
         "end an attempt as hung when no rank has made a step for this long, as 30m", value="TIME"
     )
-    new_job: bool = False  # within a Slurm job, submit a new job; by default the runs become steps of this job
+    new_job: bool = False  # within a job, submit a new one; by default the runs become steps of this job
 
 
 _OPTIONS = ("time", "account", "qos", "partition", "hang_timeout")
@@ -47,7 +47,7 @@ _FIELDS = ("backend", "time_s", "account", "qos", "partition", "max_jobs", "hang
 
 
 def revised(runs: Runs, anew: Anew) -> list[tuple[RunDir, Plan]]:
-    """The runs with their new plans; nothing is written. Within a Slurm job, runs of Slurm become steps of that job.
+    """The runs with their new plans; nothing is written. Within a job, runs of its scheduler become steps of it.
 
     Raises
     ------
@@ -72,13 +72,14 @@ def revised(runs: Runs, anew: Anew) -> list[tuple[RunDir, Plan]]:
 
 
 def _placed(runs: Runs, given: Mapping[str, str], new_job: bool) -> list[tuple[RunDir, Plan]]:
-    """The runs, planned for where Slurm runs them now: as steps of the allocation in which this process runs, or as new
-    jobs."""
-    if runs[0][1].backend not in ("slurm", "allocation"):  # as is then every run of the study or workflow
+    """The runs, planned for where their scheduler runs them now: as steps of the allocation in which this process runs,
+    or as new jobs."""
+    first = runs[0][1]
+    if first.backend == "local":  # as is then every run of the study or workflow
         return list(runs)
-    found = allocation.here() if not new_job else allocation.Found()
+    found = allocation.Found() if new_job else allocation.here(first.scheduler, first.gpu_resource)
     if (within := found.allocation) is None:
-        return [(run, dataclasses.replace(plan, backend="slurm")) for run, plan in runs]
+        return [(run, dataclasses.replace(plan, backend=plan.scheduler)) for run, plan in runs]
     if wrong := next((name for name in given if name != "time"), None):
         raise Refusal(within.no_option(f"--{wrong}"))
     placed = [(run, within.place(plan)) for run, plan in runs]
@@ -146,7 +147,7 @@ def _site(plan: Plan) -> Site:
         if plan.site_file:
             raise
         print(f"the file of site {plan.site} is not known, so its limits are not checked", flush=True)
-        return Site(name=plan.site, backend="slurm" if plan.backend == "allocation" else plan.backend)
+        return Site(name=plan.site, backend=plan.scheduler)
 
 
 @contextlib.contextmanager

@@ -44,6 +44,10 @@ class Flux(Engine):
                 job.state, job.why, job.ended = "ended", "alloc", time.time()
         super().step()
 
+    def lose(self, job: Job, host: str) -> None:
+        super().lose(job, host)
+        self.end(job, "host")  # whichever of its hosts it is
+
     def launch(self, job: Job) -> tuple[list[str], dict[str, str], str]:
         open(job.out, "wb").close()  # begun anew at each start
         own = {"FLUX_ENCLOSING_ID": f58(job.id), "FLUX_URI": f"{INNER}{job.id}", "STAND_IN": self.link}
@@ -84,6 +88,7 @@ def _options(prog: str) -> _Words:
         words.add_argument(*names)
     words.add_argument("--dependency", action="append", default=[])
     words.add_argument("-o", action="append", default=[])
+    words.add_argument("--requires")
     words.add_argument("--exclusive", action="store_true")
     words.add_argument("words", nargs=argparse.REMAINDER)
     return words
@@ -108,6 +113,8 @@ def answer(flux: Flux, asked: dict[str, Any]) -> ANSWER:
                 return _cancel(flux, words)
             if verb == "job" and words[0] == "id":
                 return 0, f"{dec(words[-1])}\n", ""
+            if verb == "job" and words[0] == "info" and words[2:] == ["R"]:
+                return _resources(flux, dec(words[1]))
             if verb == "job" and words[0] == "kill":
                 return _kill(flux, words[1:], outer)
             if verb in ("resource", "queue") and words[0] == "list":  # as their manuals say; not observed
@@ -201,6 +208,9 @@ def _run(flux: Flux, words: list[str], asked: dict[str, Any], outer: str) -> ANS
         if nodes > len(job.hosts):
             return 1, "", f"flux-job: unsatisfiable request: need {nodes} nodes, only {len(job.hosts)} eligible\n"
         inner = flux.inner.setdefault(outer, {})
+        hosts = (given.requires or "").removeprefix("host:").split(",") if given.requires else job.hosts
+        if not {*hosts} <= {*job.hosts} or nodes > len(hosts):
+            return 1, "", "flux-job: unsatisfiable request: unsatisfiable constraint\n"
         id = str(5_000_000 + len(inner))
         out = os.readlink(f"/proc/{asked['pid']}/fd/1")
         own = {"FLUX_JOB_SIZE": str(size), "FLUX_JOB_NNODES": str(nodes), "FLUX_JOB_ID": f58(id)}
@@ -214,9 +224,7 @@ def _run(flux: Flux, words: list[str], asked: dict[str, Any], outer: str) -> ANS
             }
             try:
                 tasks.append(
-                    flux.start_task(
-                        job, job.hosts[rank // each], given.words, asked["env"] | own | more, asked["cwd"], out
-                    )
+                    flux.start_task(job, hosts[rank // each], given.words, asked["env"] | own | more, asked["cwd"], out)
                 )
             except OSError as error:
                 return (
@@ -259,7 +267,7 @@ def _show(flux: Flux, job: Job) -> dict[str, Any]:
     notes = {
         "deleted": ("cancel", ""),
         "limit": ("timeout", "resource allocation expired"),
-        "host": ("exec", f"node failure on {(job.hosts or ['?'])[0]} (rank 0)"),
+        "host": ("exec", f"node failure on {job.more.get('lost', '?')} (rank 0)"),
         "alloc": ("alloc", f"unsatisfiable request: need {job.nodes} exclusive node(s), only {len(HOSTS)} eligible"),
         "dependency": ("dependency", f"dependency after-success={f58((job.after or ['0'])[0])} can never be satisfied"),
     }
@@ -294,6 +302,21 @@ def _jobs(flux: Flux, words: list[str], outer: str | None) -> ANSWER:
     shown = [_show(flux, job) for job in jobs]
     one = len(ids) == 1 and len(shown) == 1
     return int(bool(unknown)), json.dumps(shown[0] if one else {"jobs": shown}) if shown or not ids else "", said
+
+
+def _resources(flux: Flux, id: str) -> ANSWER:
+    job = flux.jobs.get(id)
+    if job is None or not job.hosts:
+        return 1, "", f"flux-job: ERROR: No such file or directory: {id}\n"
+    each = {"core": f"0-{job.cores - 1}"} | ({"gpu": f"0-{job.more['gpus'] - 1}"} if job.more["gpus"] else {})
+    execution = {
+        "R_lite": [{"rank": f"0-{len(job.hosts) - 1}", "children": each}],
+        "starttime": job.began,
+        "expiration": job.began + job.limit_s if job.limit_s else 0.0,
+        "nslots": 1,
+        "nodelist": job.hosts,
+    }
+    return 0, json.dumps({"version": 1, "execution": execution}) + "\n", ""
 
 
 def _cancel(flux: Flux, words: list[str]) -> ANSWER:

@@ -5,12 +5,15 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
+COMMAND = ["-m", "launch"]
+"""What Python is given to start it."""
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -24,7 +27,7 @@ def environment(**more: str) -> dict[str, str]:
 def launch(*words: object, wait: float = 300, **options: object) -> subprocess.CompletedProcess:
     """Run it to its end."""
     return subprocess.run(
-        [sys.executable, "-m", "launch", *map(str, words)],
+        [sys.executable, *COMMAND, *map(str, words)],
         cwd=ROOT,
         env=environment(),
         capture_output=True,
@@ -34,12 +37,18 @@ def launch(*words: object, wait: float = 300, **options: object) -> subprocess.C
     )
 
 
+def launches(commands: Iterable[Sequence[object]], at_once: int = 3) -> list[subprocess.CompletedProcess]:
+    """Run several to their ends, some at once; most of their time they wait for each other's processes."""
+    with ThreadPoolExecutor(at_once) as pool:
+        return list(pool.map(lambda words: launch(*words), commands))
+
+
 class Launched:
     """A launcher at work."""
 
     def __init__(self, *words: object) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "launch", *map(str, words)],
+            [sys.executable, *COMMAND, *map(str, words)],
             cwd=ROOT,
             env=environment(),
             stdout=subprocess.PIPE,

@@ -1,8 +1,10 @@
-"""The job in which a launcher runs, as Slurm describes it, and what its steps can have; see tests/slurm/test_steps.py
-for the steps themselves."""
+"""The job in which a launcher runs, as its scheduler describes it, and what its steps can have; for the steps themselves
+see tests/slurm/test_steps.py and tests/schedulers/test_steps_of_a_job.py."""
 
 import dataclasses
 import datetime
+import getpass
+import json
 import os
 import time
 from pathlib import Path
@@ -11,12 +13,16 @@ from typing import Any
 import pytest
 from plans import CLUSTER, EIGHT_CORES, NOON, SCRIPT, plan
 
+from launch.backends.allocation import step
 from launch.errors import Refusal
 from launch.plan import site
 from launch.plan.request import Request
-from launch.plan.slurm import allocation
-from launch.plan.slurm.allocation import Allocation
 from launch.plan.sweep import from_words
+from launch.plan.within import allocation
+from launch.plan.within import flux as flux_job
+from launch.plan.within import pbs as pbs_job
+from launch.plan.within import slurm as slurm_job
+from launch.plan.within.allocation import Allocation
 from launch.submit import order
 from launch.submit.order import Order
 
@@ -38,7 +44,7 @@ def slurm(folder: Path, said: str, status: int = 0) -> dict[str, str]:
 
 def found(monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]) -> allocation.Found:
     monkeypatch.setenv("PATH", environ["PATH"])
-    return allocation.here(environ)
+    return slurm_job.here(environ)
 
 
 def test_what_the_job_has_is_what_the_least_of_its_nodes_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -47,7 +53,7 @@ def test_what_the_job_has_is_what_the_least_of_its_nodes_has(tmp_path: Path, mon
     end = datetime.datetime(2026, 11, 27, 12).timestamp()
     assert here == Allocation("12", ("n1", "n2", "n3"), cpus=4, gpus=1, end=end, in_step=True)
     assert found(monkeypatch, slurm(tmp_path, said.replace("2026-11-27T12:00:00", "Unknown"))).allocation.end is None
-    assert allocation.here({"HOME": "/"}) == (None, "")
+    assert slurm_job.here({"HOME": "/"}) == (None, "")
 
 
 @pytest.mark.parametrize(
@@ -65,6 +71,97 @@ def test_a_variable_alone_is_no_job(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_of_a_silent_slurm_nobody_can_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(Refusal, match="SLURM_JOB_ID says that this runs in job 12, and Slurm .*timed out.*--new-job"):
         found(monkeypatch, slurm(tmp_path, "slurm_load_jobs error: Socket timed out", 1))
+
+
+def answering(folder: Path, monkeypatch: pytest.MonkeyPatch, command: str, said: str, status: int = 0) -> None:
+    """The first command on PATH says this."""
+    to = ">&2" if status else ""
+    (folder / command).write_text(f"#!/bin/sh\ncat <<'END' {to}\n{said}\nEND\nexit {status}\n")
+    (folder / command).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+def qstat(**more: Any) -> str:
+    """As OpenPBS prints it of two nodes, of which one has more; cut down."""
+    of_job = {"job_state": "R", "Job_Owner": f"{getpass.getuser()}@head", "exec_host": "n1/0*4+n1/1*2+n2/0*2",
+              "exec_vnode": "(n1:ncpus=4:ngpus=1:mem=400kb)+(n1:ncpus=2:ngpus=1)+(n2:ncpus=2:ngpus=1)",
+              "stime": "Fri Nov 27 03:22:21 2026", "Resource_List": {"place": "scatter", "walltime": "00:05:00"}}  # fmt: skip
+    return json.dumps({"pbs_version": "23.06.06", "Jobs": {"7.head": of_job | more}})
+
+
+def path() -> dict[str, str]:
+    return {"PATH": os.environ["PATH"]}
+
+
+PBS = {"PBS_JOBID": "7.head"}
+FLUX = {"FLUX_ENCLOSING_ID": "7", "FLUX_URI": "local:///tmp/x"}
+
+
+def test_what_a_job_of_pbs_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "nodes").write_text("n1.site\nn1.site\nn2.site\n")
+    environ = PBS | {"PBS_NODEFILE": str(tmp_path / "nodes")}
+    end = datetime.datetime(2026, 11, 27, 3, 27, 21).timestamp()
+    answering(tmp_path, monkeypatch, "qstat", qstat())
+    expected = Allocation("7.head", ("n1.site", "n2.site"), cpus=2, gpus=1, end=end, scheduler="pbs")
+    assert pbs_job.here(environ | path()).allocation == expected
+    # A site whose PBS does not count GPUs; a job that has its nodes to itself; and one without a limit.
+    assert pbs_job.here(environ | path(), "").allocation == expected._replace(gpus=None)
+    answering(tmp_path, monkeypatch, "qstat", qstat(Resource_List={"place": "scatter:excl"}))
+    alone = pbs_job.here(environ | path()).allocation
+    assert alone == expected._replace(cpus=None, end=None)
+    assert alone.site(CLUSTER).cpus_per_node == CLUSTER.cpus_per_node
+    assert pbs_job.here({"HOME": "/"}) == (None, "")
+    with pytest.raises(Refusal, match="runs in PBS job 7.head, and the file of PBS_NODEFILE is not here.*--new-job"):
+        pbs_job.here(PBS | path())
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "why"),
+    [
+        (qstat(job_state="F"), 0, "does not run (state F)"),
+        (qstat(Job_Owner="other@head"), 0, "is other's"),
+        ("qstat: 7.head Job has finished, use -x or -H to obtain historical job information", 35, "has ended"),
+        ("qstat: Unknown Job Id 7.head", 153, "has ended"),
+    ],
+)
+def test_a_variable_alone_is_no_job_of_pbs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, status: int, why: str
+):
+    answering(tmp_path, monkeypatch, "qstat", said, status)
+    assert pbs_job.here(PBS | path()) == (None, f"job 7.head of PBS_JOBID {why}")
+
+
+def test_what_a_job_of_flux_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    groups = [{"rank": "0-1", "children": {"core": "0-3,8", "gpu": "0-1"}}, {"rank": "2", "children": {"core": "0-5"}}]
+    said: dict[str, Any] = {"R_lite": groups, "starttime": 1.0, "expiration": 601.5, "nodelist": ["n[1-2]", "m7"]}
+    answering(tmp_path, monkeypatch, "flux", json.dumps({"version": 1, "execution": said}))
+    expected = Allocation("7", ("n1", "n2", "m7"), cpus=5, gpus=0, end=601.5, scheduler="flux")
+    assert flux_job.here(FLUX | path()).allocation == expected
+    with pytest.raises(Refusal, match="runs in a step of Flux job 7, .* start it from the job's own shell"):
+        flux_job.here(FLUX | path() | {"FLUX_JOB_ID": "f1"})
+    answering(
+        tmp_path, monkeypatch, "flux", json.dumps({"execution": said | {"expiration": 0.0, "R_lite": groups[:1]}})
+    )
+    assert flux_job.here(FLUX | path()).allocation == expected._replace(gpus=2, end=None)
+    assert flux_job.here({"FLUX_URI": "local:///run/flux/local"}) == (None, "")  # an instance that is no job
+
+
+@pytest.mark.parametrize(
+    ("module", "environ", "command", "said"),
+    [
+        (pbs_job, PBS, "qstat", "Connection refused\nqstat: cannot connect to server head (errno=15010)"),
+        (flux_job, FLUX, "flux", "flux-job: ERROR: Unable to connect to Flux: Connection refused"),
+    ],
+)
+def test_of_a_silent_scheduler_nobody_can_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: Any, environ: dict[str, str], command: str, said: str
+):
+    answering(tmp_path, monkeypatch, command, said, 1)
+    with pytest.raises(
+        Refusal, match=r"says that this runs in job 7.*, and (PBS|Flux) does not answer.*--new-job"
+    ) as why:
+        module.here(environ | path())
+    assert "\n" not in str(why.value)
 
 
 def planned(here: site.Site = CLUSTER, have: Allocation = HAVE, **asked: Any) -> order.Planned:
@@ -112,6 +209,38 @@ def test_what_only_a_new_job_could_have_stays_for_one_where_it_was_not_typed():
         1,
         {"licenses": "scratch"},
     )
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "launcher", "starts"),
+    [("slurm", None, None), ("pbs", None, "pbs_tmrsh"), ("pbs", "pals", "pals"), ("flux", "hydra", "flux")],
+)
+def test_what_starts_the_steps(scheduler: str, launcher: str | None, starts: str | None):
+    here = dataclasses.replace(CLUSTER, backend=scheduler, launcher=launcher, gpus_per_node=4)
+    (made,) = planned(here, HAVE._replace(scheduler=scheduler, gpus=None), nodes=(2,)).plans
+    assert (made.backend, made.launcher, made.scheduler) == ("allocation", starts, scheduler)
+    assert made.gpus_per_node == 4  # which the scheduler does not count
+    assert HAVE._replace(scheduler=scheduler).place(dataclasses.replace(made, backend=scheduler)) == made
+
+
+@pytest.mark.parametrize(
+    ("launcher", "words"),
+    [
+        ("pals", "mpiexec -n 8 --ppn 4 --depth 2 --cpu-bind depth --hosts n2,n3"),
+        ("openmpi", "mpiexec -n 8 --map-by ppr:4:node:PE=2 --host n2:4,n3:4"),
+        ("hydra", "mpiexec -n 8 -ppn 4 -hosts n2,n3"),
+        ("pbs_tmrsh", "pbs_tmrsh"),
+        ("pbsdsh", "pbsdsh"),
+        ("flux", "flux run -N 2 -n 8 -c 2 -g 1 -o exit-on-error --requires=host:n2,n3"),
+    ],
+)
+def test_a_step_is_on_its_own_nodes(launcher: str, words: str):
+    scheduler = "flux" if launcher == "flux" else "pbs"
+    here = dataclasses.replace(CLUSTER, backend=scheduler, launcher=launcher)
+    (made,) = planned(here, HAVE._replace(scheduler=scheduler), nodes=(2,)).plans
+    command = step.script(made, HAVE, ("n2", "n3"))
+    assert f" {words} \\\n" in command and "launch.node.starter . - -" in command
+    assert (" - - --on n2,n3 " in command) == (launcher in ("pbs_tmrsh", "pbsdsh"))
 
 
 def test_a_run_that_was_planned_elsewhere_is_held_to_the_allocation():

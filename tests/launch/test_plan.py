@@ -24,7 +24,7 @@ from launch.plan.target.workload import Target, find
 GPUS = site.from_table(
     {
         "name": "gpus", "nodes": 64, "cpus_per_node": 56, "gpus_per_node": 4, "partition": "batch", "time": "30",
-        "partitions": {"batch": {"max_nodes": 32, "max_time": "2:00:00"}, "long": {"max_time": "1-00"}},
+        "partitions": {"batch": {"max_nodes": 32, "max_time": "2:00:00"}, "long": {"max_time": "1-00"}, "wide": {"min_nodes": 9}},
     },
     "gpus",
 )  # fmt: skip
@@ -104,6 +104,25 @@ def test_a_type_of_gpus_by_option_and_in_a_site_file():
         ({"gpu_binding": "slurm"}, LAPTOP, Machine(8, 1), "--gpu-binding slurm is for Slurm"),
         ({"nodes": 65}, GPUS, None, "--nodes 65 is more than gpus has (64)"),
         ({"nodes": 33}, GPUS, None, "--nodes 33 is more than partition batch of gpus allows (32)"),
+        ({"nodes": 33}, GPUS, None, "(32): ask for fewer, or for another partition with -p: long, wide"),
+        (
+            {"nodes": 8, "partition": "wide"},
+            GPUS,
+            None,
+            "--nodes 8 is fewer than partition wide of gpus takes (9): ask for more, or for another partition with -p: batch, long",
+        ),
+        (
+            {"nodes": 2, "time": "1:00"},
+            site.load("polaris"),
+            None,
+            "than partition prod of polaris takes (10): ask for more, or for another partition with -p: debug, debug-scaling, preemptable, capacity",
+        ),
+        (
+            {"nodes": 1, "time": "1:00:00"},
+            site.load("aurora"),
+            None,
+            "takes (256): ask for more, or for another partition with -p: debug, capacity",
+        ),
         ({"time": "3:00:00"}, GPUS, None, "--time 03:00:00 is more than partition batch of gpus allows (02:00:00)"),
         ({"time": "2-00", "partition": "long"}, GPUS, None, "more than partition long of gpus allows (1-00:00:00)"),
         ({"time": "soon"}, GPUS, None, "--time 'soon' is not a walltime"),

@@ -39,6 +39,11 @@ def cluster(**keys: object) -> site.Site:
     return site.from_table({"name": "cluster", **keys}, "cluster")
 
 
+def _enough(here: site.Site) -> int:
+    """Nodes that the site's partition takes."""
+    return max(4, here.partitions.get(here.partition or "", {}).get("min_nodes", 1))
+
+
 GPU = {"gpus_per_node": 4, "cpus_per_node": 64}
 PLANS = {
     "nodes16": plan(Request(nodes=16, name="first")),
@@ -103,7 +108,7 @@ PLANS = {
     "inherited": plan(Request(name="inherited"), inherited={"SBATCH_ACCOUNT": "ab12", "SBATCH_RESERVATION": "a b"}),
 }  # fmt: skip
 PLANS |= {
-    f"site-{here.name}": plan(Request(nodes=4, time="60", account="ab12", name="first"), here)
+    f"site-{here.name}": plan(Request(nodes=_enough(here), time="60", account="ab12", name="first"), here)
     for here in map(site.load, site.names())
     if here.backend != "local"
 }
@@ -207,6 +212,7 @@ def test_what_a_plan_says_is_asked_of_slurm():
         ({"sbatch_arg": ("-Mother",)}, {}, "-Mother sends the job to another cluster"),
         ({"sbatch_arg": ("--mem=0", "--clusters=all")}, {}, "--clusters=all sends the job to another cluster"),
         ({}, {"directives": {"clusters": "other"}}, "--clusters=other sends the job to another cluster"),
+        ({"inherited": {"SBATCH_CLUSTERS": "other"}}, {}, "--clusters=other sends the job to another cluster"),
         ({"sbatch_arg": ("--mem=4G", ":", "--nodes=1")}, {}, ": makes a heterogeneous job"),
         ({"srun_arg": ("--het-group=0,1",)}, {}, "--het-group=0,1 makes a heterogeneous job"),
         ({"sbatch_arg": ("--cluster-constraint=fast", "--mem=4G")}, {}, None),
@@ -216,7 +222,8 @@ def test_jobs_that_could_not_be_followed_are_refused(
     asked: dict[str, Any], of_site: dict[str, Any], said: str | None, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("PATH", "")  # without any Slurm
-    made = plan(Request(**asked), cluster(**of_site))
+    taken = asked.pop("inherited", {})
+    made = plan(Request(**asked), cluster(**of_site), inherited=taken)
     if said is None:
         return slurm.SCHEDULER.check(made)
     with pytest.raises(Refusal, match=f"^{said}.*: (launch it on a login node|make each part a run)"):

@@ -18,8 +18,8 @@ from launch.backends.local.room import Nodes, Place, ThisMachine
 from launch.errors import Refusal
 from launch.plan.request import Request
 from launch.plan.shape import Machine, refuse_too_many, runs_at_once
-from launch.plan.slurm.allocation import Allocation
 from launch.plan.target.workload import Target
+from launch.plan.within.allocation import Allocation
 from launch.record.rundir import RunDir
 from launch.submit.study import folders, planning
 

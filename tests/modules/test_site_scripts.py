@@ -27,11 +27,15 @@ KINDS: dict[str, dict[str, object]] = {
     "pack": {"nodes": (1, 2), "pack": True},
     "spare": {"nodes": (2,), "spare_nodes": 1, "max_attempts": 2},
 }
+LACKING = {"slurm": set(), "pbs": {"spare"}, "flux": {"spare", "array"}}  # arrays: for their throttle
 SUPERCOMPUTERS = [here for here in map(site.load, site.names()) if here.backend != "local"]
 
 
 def ordered(runs: Path, here: site.Site, stage: str = "", after: tuple[str, ...] = (), **asked: object) -> Order:
-    """What a user asks for there; programs and workloads differ in the warning before the time limit."""
+    """What a user asks for there, in the smallest jobs that the partition takes; programs and workloads differ in the
+    warning before the time limit."""
+    least = here.partitions.get(here.partition or "", {}).get("min_nodes", 1)
+    asked["nodes"] = tuple(least * nodes for nodes in asked["nodes"])  # type: ignore[attr-defined]
     request = Request(runs=runs, name="r", site=here.name, time="5", account="ab12", **asked)  # type: ignore[arg-type]
     target = SCRIPT if "spare_nodes" in asked else TRAINING
     return Order(asked=request, target=target, axes=from_words((), request.nodes), stage=stage, after=after)
@@ -44,8 +48,8 @@ def texts(runs: Path, here: site.Site) -> dict[str, str]:
         try:
             made[kind] = order.plan(ordered(runs, here, **asked), here, LOGIN, NOON)
         except Refusal:  # not every scheduler can do all of them
-            if here.backend == "slurm":
-                raise
+            assert kind in LACKING[here.backend], here.name
+    assert not made.keys() & LACKING[here.backend]
     if here.container:
         image = "registry/image:1" if here.container in ("podman-hpc", "pyxis", "edf") else "docker://image"
         made["container"] = order.plan(ordered(runs, here, nodes=(2,), container=image), here, LOGIN, NOON)

@@ -4,6 +4,7 @@ python dialect.py SOCKET HOME BIN
 """
 
 import getopt
+import getpass
 import json
 import os
 import re
@@ -15,7 +16,9 @@ from typing import Any
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from schedulers.engine import ANSWER, CORES, GPUS, HOSTS, Engine, Job
 
-QUEUES = {"workq": {}, "debug": {"walltime": "00:10:00", "nodect": 2}, "closed": {}, "low": {}}
+QUEUES = {"workq": {}, "debug": {"walltime": "00:10:00", "nodect": 2}, "closed": {}, "low": {}, "wide": {}}
+LEAST = {"wide": 3}
+"""Fewest nodes of a job."""
 DEFAULT_PATH = "/bin:/usr/bin"
 _USAGE = "usage: qsub [-a date_time] [-A account_string] ...\n" + "\n".join("\t[...]" for _ in range(7))
 
@@ -103,7 +106,11 @@ def _qsub(pbs: Pbs, words: list[str], asked: dict[str, Any]) -> ANSWER:
         return 173, "", "qsub: Queue is not enabled\n"
     limit = _seconds(limits["walltime"]) if "walltime" in limits else None
     most = QUEUES[queue]
-    if most and (limit and limit > _seconds(most["walltime"]) or int(nodes) > most["nodect"]):
+    if (
+        int(nodes) < LEAST.get(queue, 1)
+        or most
+        and (limit and limit > _seconds(most["walltime"]) or int(nodes) > most["nodect"])
+    ):
         return 188, "", "qsub: Job violates queue and/or server resource limits\n"
     after: list[str] = []
     for option, value in pairs:
@@ -134,12 +141,18 @@ def _qsub(pbs: Pbs, words: list[str], asked: dict[str, Any]) -> ANSWER:
             out=(said.get("-o") or f"{name}.o{number}").replace("^array_index^", str(task)),
             array=array, rerunnable=said.get("-r", "y") == "y", held="-h" in said,
             more={
-                "slots": int(chunk.get("mpiprocs", 1)), "queue": queue, "walltime": limits.get("walltime"), "gpus": int(chunk.get("ngpus", 0)),
+                "slots": int(chunk.get("mpiprocs", 1)), "queue": queue, "walltime": _clock(limit) if limit is not None else None, "gpus": int(chunk.get("ngpus", 0)),
                 "threads": chunk.get("ompthreads") or chunk.get("ncpus") or "1", "account": said.get("-A"), "arguments": " ".join(words),
                 **({"index": task, "throttle": throttle} if task is not None else {}),
             },
         )  # fmt: skip
     return 0, f"{array or id}\n", ""
+
+
+def _clock(seconds: float) -> str:
+    """As PBS shows a walltime, whatever it was given as."""
+    whole = int(seconds)
+    return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}"
 
 
 def _seconds(text: str) -> int:
@@ -156,7 +169,7 @@ def _show(pbs: Pbs, job: Job) -> dict[str, Any]:
     if letter == "F" and job.array and any(each.array == job.array for each in alive):
         letter = "X"
     found: dict[str, Any] = {
-        "Job_Name": job.name, "Job_Owner": "alice@head", "queue": job.more["queue"], "server": "head", "ctime": time.strftime("%a %b %d %H:%M:%S %Y"),
+        "Job_Name": job.name, "Job_Owner": f"{getpass.getuser()}@head", "queue": job.more["queue"], "server": "head", "ctime": time.strftime("%a %b %d %H:%M:%S %Y"),
         "Hold_Types": "n", "Rerunable": str(job.rerunnable), "run_count": job.runs, "Submit_arguments": job.more["arguments"],
         "Resource_List": {"nodect": job.nodes, "ncpus": job.nodes * job.cores} | ({"walltime": job.more["walltime"]} if job.more["walltime"] else {}),
         "Variable_List": {"PBS_O_WORKDIR": job.cwd, "N": 7},
@@ -176,6 +189,8 @@ def _show(pbs: Pbs, job: Job) -> dict[str, Any]:
     else:
         if job.hosts:
             found["exec_host"] = "+".join(f"{host}/0*{job.cores}" for host in job.hosts)
+            gpus = f":ngpus={job.more['gpus']}" if job.more["gpus"] else ""
+            found["exec_vnode"] = "+".join(f"({host}:ncpus={job.cores}{gpus})" for host in job.hosts)
         found["comment"] = "Job run at Fri Nov 27 at 03:22"
         if job.began:
             found["stime"] = time.strftime("%a %b %d %H:%M:%S %Y", time.localtime(job.began))
@@ -210,6 +225,12 @@ def _pbsnodes(pbs: Pbs, words: list[str], asked: dict[str, Any]) -> ANSWER:
         host: {"Mom": host, "ntype": "PBS", "state": "free", "pcpus": CORES, "resources_available": {"arch": "linux", "host": host, "ncpus": CORES, "ngpus": GPUS}}
         for host in HOSTS
     }  # fmt: skip
+    named = [word for word in words if word in HOSTS]
+    nodes = {
+        host: node | ({"state": "down"} if host in pbs.lost else {})
+        for host, node in nodes.items()
+        if host in (named or HOSTS)
+    }
     return (
         0,
         json.dumps({"timestamp": int(time.time()), "pbs_version": "23.06.06", "pbs_server": "head", "nodes": nodes}),
@@ -240,6 +261,7 @@ def _qstat(pbs: Pbs, words: list[str], asked: dict[str, Any]) -> ANSWER:
                 "enabled": str(name != "closed"),
                 "started": "True",
                 **({"resources_max": most} if most else {}),
+                **({"resources_min": {"nodect": LEAST[name]}} if name in LEAST else {}),
             }
             for name, most in QUEUES.items()
         }
@@ -321,6 +343,8 @@ def _task(pbs: Pbs, name: str, words: list[str], asked: dict[str, Any]) -> ANSWE
         except OSError as error:
             return 254, "", f"pbs_tmrsh: {error}\n"
     code = process.wait()
+    while host in pbs.lost and job.state == "running":  # of a lost host nobody hears anything
+        time.sleep(0.05)
     if name == "pbsdsh":
         return 0, "", f"pbsdsh: task 0x00000002 exit status {256 - code if code < 0 else code}\n" if code else ""
     return (-code if code < 0 else code), "", ""

@@ -149,6 +149,15 @@ class Engine:
             asked = signal.SIGALRM if self.everywhere and why == "limit" else signal.SIGTERM
             self.signal(job, signal.SIGKILL if kill else asked, everywhere=self.everywhere)
 
+    def lose(self, job: Job, host: str) -> None:
+        """A host of a job is gone, and what ran there."""
+        job.more["lost"] = host
+        if job.hosts[0] == host:
+            self.end(job, "host", kill=True)
+        for there, process in job.tasks:
+            if there == host:
+                _signal_session(process.pid, signal.SIGKILL)
+
     everywhere = False
     """Whether the request to end reaches all hosts, and is another signal at the time limit."""
 
@@ -224,8 +233,8 @@ def control(engine: Engine, words: list[str]) -> Any:
     elif verb == "lose":
         engine.lost.add(rest[0])
         for job in engine.jobs.values():
-            if job.state == "running" and job.hosts[0] == rest[0]:
-                engine.end(job, "host", kill=True)
+            if job.state == "running" and rest[0] in job.hosts:
+                engine.lose(job, rest[0])
     elif verb == "release":
         for job in engine.of(rest[0]):
             job.held = False

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import launched
 import pytest
 from schedulers.engine import ask
 
@@ -55,7 +56,8 @@ class StandIn:
 
 
 @contextlib.contextmanager
-def _running(name: str) -> Iterator[StandIn]:
+def running(name: str) -> Iterator[StandIn]:
+    """A stand-in of its own."""
     with tempfile.TemporaryDirectory(prefix=f"stand-in-{name}-", dir="/tmp") as folder:
         place = Path(folder)
         (place / "bin").mkdir()
@@ -81,25 +83,31 @@ def _running(name: str) -> Iterator[StandIn]:
 @pytest.fixture(scope="session")
 def pbs_server() -> Iterator[StandIn]:
     """The server of a PBS."""
-    with _running("pbs") as found:
+    with running("pbs") as found:
         yield found
 
 
 @pytest.fixture(scope="session")
 def flux_server() -> Iterator[StandIn]:
     """The broker of a Flux instance."""
-    with _running("flux") as found:
+    with running("flux") as found:
         yield found
 
 
-@contextlib.contextmanager
-def _own(found: StandIn, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+def use(found: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the commands that are started now what a user has, whose scheduler this is."""
     for variable in list(os.environ):
         if variable.startswith(("SLURM_", "SBATCH_", "PBS_", "FLUX_")):
             monkeypatch.delenv(variable)
     monkeypatch.setenv("PATH", f"{found.folder / 'bin'}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("STAND_IN", found.link)
     monkeypatch.setenv("RANKLOOP_SITE", found.name)
+    monkeypatch.setattr(launched, "COMMAND", [str(_HERE / "impatient.py")])
+
+
+@contextlib.contextmanager
+def _own(found: StandIn, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    use(found, monkeypatch)
     yield found
     found.control("reset")
     deadline = time.monotonic() + 10

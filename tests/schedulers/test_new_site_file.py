@@ -29,6 +29,8 @@ def test_the_file_that_a_scheduler_tells_plans_a_job(
     assert (made.name, made.backend, made.nodes, made.cpus_per_node, made.gpus_per_node) == ("ours", name, 8, 8, 2)
     assert made.partition == {"pbs": "workq", "flux": "batch"}[name]
     assert made.partitions["debug"] == {"max_nodes": 2, "max_time": "00:10:00"}
+    if name == "pbs":
+        assert made.partitions["wide"] == {"min_nodes": 3, "max_nodes": 8}
     (tmp_path / "program.py").touch()
     words = ("--site", file, "-p", "debug", "--runs", tmp_path, "--dry-run", tmp_path / "program.py")
     planned = launch("-N", 2, "-t", 5, *words)

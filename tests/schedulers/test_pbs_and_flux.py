@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from launched import Launched, launch, until
+from launched import Launched, launch, launches, until
 from schedulers.fixtures import StandIn
-from schedulers.test_schedulers import LEAVES, SAY, printed, said, script
+from schedulers.test_schedulers import SAY, printed, said, script
 
 from launch.backends.flux.queue import status as of_flux
 from launch.backends.pbs.queue import status as of_pbs
@@ -25,29 +25,6 @@ ONE_IS_ENOUGH = pytest.mark.parametrize(
 @pytest.fixture(params=["pbs", "flux"])
 def scheduler(request: pytest.FixtureRequest) -> StandIn:
     return request.getfixturevalue(f"clean_{request.param}")
-
-
-@ONE_IS_ENOUGH
-def test_before_its_time_limit_a_run_saves_and_is_submitted_again(scheduler: StandIn, tmp_path: Path):
-    words = ("-N", 2, "--time", "0:24", "--warn", 14, "--max-attempts", 2, "--runs", tmp_path, "--name", "again")
-    done = launch(*words, script(tmp_path, LEAVES))
-    assert done.returncode == 0, done.stdout + done.stderr
-    run = RunDir(tmp_path / "again")
-    assert [event["outcome"] for event in run.events("ended")] == ["stopped", "done"]
-    jobs = [event["job"] for event in run.events("started")]
-    assert len({*jobs}) == 2 and run.events("submitted")[0]["job"] == jobs[0]
-    assert f"submitted again, as job {jobs[1]}" in run.job_log.read_text()
-    assert "running" not in launch("status", run.path).stdout and not scheduler.alive()
-
-
-@ONE_IS_ENOUGH
-def test_a_run_is_ended_before_the_scheduler_ends_it(scheduler: StandIn, tmp_path: Path):
-    """So that it can record that; PBS leaves its script no time, and the ranks on other hosts hear nothing of it."""
-    late = launch("-N", 2, "--time", "0:16", "--runs", tmp_path, "--name", "late", script(tmp_path, SLEEP))
-    assert late.returncode == 4, late.stdout + late.stderr
-    (ended,) = RunDir(tmp_path / "late").events("ended")
-    assert (ended["outcome"], ended["reason"]) == ("stopped", "time limit")
-    assert not scheduler.alive()
 
 
 @ONE_IS_ENOUGH
@@ -82,34 +59,42 @@ def test_what_is_refused_is_said_with_advice_and_leaves_nothing(clean_pbs: Stand
     site = tmp_path / "site.toml"
     site.write_text('backend = "pbs"\nchunk = { nosuch = "1" }\n')
     program, runs = script(tmp_path, ""), tmp_path / "runs"
-    for words, status, line in (
+    cases = (
         (
             ["-p", "debug", "-t", "11"],
             2,
             "launch: --time 00:11:00 is more than queue debug allows (00:10:00): ask for less",
         ),
         (["-p", "debug", "-N", 3], 2, "launch: --nodes 3 is more than queue debug allows (2): ask for fewer"),
+        (
+            ["-p", "wide", "-N", 2],
+            2,
+            "launch: --nodes 2 is fewer than queue wide takes (3): ask for more, or name another",
+        ),
         (["-p", "closed"], 2, "launch: queue closed takes no jobs just now"),
         (["--site", site], 3, "launch: PBS refused the job: Unknown resource: nosuch: "),
         (["-N", 9], 3, "launch: PBS could never run the job: Can Never Run: Insufficient amount of resource"),
-    ):
-        refused = launch("--runs", runs, *words, program)
+    )
+    *answers, unknown = launches([("--runs", runs, *words, program) for words, *_ in [*cases, (["-p", "workqq"],)]])
+    for refused, (_, status, line) in zip(answers, cases):
         assert refused.returncode == status, refused.stdout + refused.stderr
         assert refused.stderr.splitlines()[-1].startswith(line), refused.stderr
-        assert not runs.exists() or not any(runs.iterdir())
-    unknown = launch("--runs", runs, "-p", "workqq", program)
+    assert not runs.exists() or not any(runs.iterdir())
     assert unknown.returncode == 3 and "did you mean 'workq'" in unknown.stderr and "Unknown queue" in unknown.stderr
     assert not clean_pbs.alive()
 
 
-def test_what_flux_refuses_or_can_never_run_is_said(clean_flux: StandIn, tmp_path: Path):
-    program = script(tmp_path, "")
-    refused = launch("--runs", tmp_path, "-p", "nosuch", program)
+def test_what_flux_refuses_is_said(clean_flux: StandIn, tmp_path: Path):
+    refused = launch("--runs", tmp_path, "-p", "nosuch", script(tmp_path, ""))
     assert refused.returncode == 3, refused.stdout + refused.stderr
     assert refused.stderr == (
         "launch: Flux refused the job: Invalid queue 'nosuch' specified: name another with -p: flux queue list shows them\n"
     )
-    never = launch("--runs", tmp_path, "--name", "never", "-N", 9, program)
+
+
+@pytest.mark.slow  # the launcher waits until files of the nodes would be visible
+def test_what_flux_can_never_run_is_said(clean_flux: StandIn, tmp_path: Path):
+    never = launch("--runs", tmp_path, "--name", "never", "-N", 9, script(tmp_path, ""))
     assert never.returncode == 1, never.stdout + never.stderr
     assert "unsatisfiable request: need 9" in launch("status", tmp_path / "never").stdout
 
@@ -117,9 +102,10 @@ def test_what_flux_refuses_or_can_never_run_is_said(clean_flux: StandIn, tmp_pat
 def test_without_history_a_run_tells_itself_how_it_ended(clean_pbs: StandIn, tmp_path: Path):
     clean_pbs.control("set", "history", "false")
     try:
-        done = launch("--runs", tmp_path, "--name", "good", script(tmp_path, SAY))
+        (tmp_path / "bad.py").write_text("raise SystemExit(3)")
+        good, bad = ("--runs", tmp_path, "--name", "good", script(tmp_path, SAY)), ("--runs", tmp_path, "--name", "bad")
+        done, failed = launches([good, (*bad, tmp_path / "bad.py")])
         assert done.returncode == 0, done.stdout + done.stderr
-        failed = launch("--runs", tmp_path, "--name", "bad", script(tmp_path, "raise SystemExit(3)"))
         assert failed.returncode == 1 and "exit status 3" in failed.stdout, failed.stdout + failed.stderr
     finally:
         clean_pbs.control("set", "history", "true")
@@ -170,17 +156,6 @@ def test_ranks_of_mpi_start_by_the_sites_mpiexec(clean_pbs: StandIn, tmp_path: P
     log = RunDir(tmp_path / "mpi").job_log
     assert done.returncode == 0, done.stdout + done.stderr + (log.read_text() if log.exists() else "")
     assert said(RunDir(tmp_path / "mpi")) == {0: ["0", "2", "1"], 1: ["1", "2", "1"]}
-
-
-def test_within_a_pbs_job_a_run_is_refused_and_a_new_job_is_not(
-    clean_pbs: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setenv("PBS_JOBID", "7.head")
-    program = script(tmp_path, SAY)
-    refused = launch("--runs", tmp_path, "--dry-run", program)
-    assert refused.returncode == 2 and "this runs in PBS job 7.head" in refused.stderr
-    assert refused.stderr.count("\n") == 1
-    assert launch("--runs", tmp_path, "--new-job", "--dry-run", program).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_a_lost_node_is_the_cause(clean_slurm: Cluster, tmp_path: Path):
     status_, output = launched.wait(200)
     assert status_ == 1, output
     assert "rank 2 on node 1 (node2) failed first: node failure" in output
-    assert "what to do: Slurm has lost the node" in output
+    assert "what to do: the scheduler has lost the node" in output
     assert "node2 was the first to fail in 1 of the 1 attempts it was in: node failure" in output
     ended = run.events("ended")[-1]
     assert (ended["outcome"], ended["reason"], ended["first_failure"]["host"]) == ("failed", "node failure", "node2")

@@ -1,21 +1,24 @@
-"""The Slurm job in which the launcher runs, used as a scheduler: jobs as on this machine, whose runs become its
-steps."""
+"""The job in which the launcher runs, used as a scheduler: jobs as on this machine, whose runs become its steps."""
 
 import contextlib
-import os
+import errno
+import importlib
 import shutil
 import socket
+from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 from launch.backends import rank_command
 from launch.backends.allocation import step
 from launch.backends.commands import command
 from launch.backends.local.scheduler import Local, Process, process_of
 from launch.backends.scheduler import ENDED, QUEUED, RUNNING, Answer, Status
-from launch.backends.slurm import queue
 from launch.errors import Refusal
+from launch.plan import queueing
 from launch.plan.plan import Plan
-from launch.plan.slurm import allocation, hostlist
+from launch.plan.slurm import hostlist
+from launch.plan.within import allocation
 from launch.record.job import Job
 from launch.record.rundir import RunDir
 
@@ -28,21 +31,21 @@ class Steps(Local):
 
     def check(self, plan: Plan) -> None:
         """Refuse what cannot run here."""
-        if not shutil.which("srun"):
+        if plan.scheduler == "slurm" and not shutil.which("srun"):
             raise Refusal("a step needs srun, and there is none here: load Slurm's module, or give --backend local")
         rank_command.refuse_absent(plan)
 
     def script(self, job: Job) -> str:
         """The command of the step; empty for a study, whose plan says everything."""
-        within = allocation.here().allocation
+        plan, *_ = job.plans
+        within = allocation.here(plan.scheduler).allocation
         if job.shape != "run" or within is None:
             return ""
-        (plan,) = job.plans
         return f"in {job.holder}:\n\n{step.script(plan, within, within.nodes[: plan.nodes])}"
 
     def submit(self, job: Job) -> str:
         """Start the job's process; return the allocation, and its host and pid."""
-        return f"{os.environ['SLURM_JOB_ID']}:{super().submit(job)}"
+        return f"{allocation.number(_scheduler(job))}:{super().submit(job)}"
 
     def attach(self, job: Job) -> str | None:
         """The job's process, if it has been started."""
@@ -50,26 +53,31 @@ class Steps(Local):
         return f"{process.get('allocation')}:{process['host']}:{process['pid']}" if process else None
 
     def poll(self, jobs: Sequence[Job], shared: bool = False) -> Answer:
-        """Whether the processes of jobs are alive; for those that are not, how Slurm has ended the allocation."""
+        """Whether the processes of jobs are alive; for those that are not, how their allocations have ended."""
         statuses = dict(super().poll(jobs).statuses)
         for job in jobs:
             if statuses[str(job.id)].phase == RUNNING and job.shape == "run" and not _has_begun(job):
                 statuses[str(job.id)] = Status(QUEUED, "WAITING", "others have its nodes of the allocation")
-        number = {str(job.id): str(job.id).partition(":")[0] for job in jobs}
-        if gone := [each for each, status in statuses.items() if status.phase == ENDED]:
-            of = queue.ask_shared() if shared else queue.ask(sorted({number[each] for each in gone}))
-            ended = {each: of.statuses.get(number[each]) for each in gone}
-            statuses |= {each: status for each, status in ended.items() if status and status.outcome}
+        gone: dict[str, list[str]] = defaultdict(list)
+        for job in jobs:
+            if statuses[str(job.id)].phase == ENDED:
+                gone[_scheduler(job)].append(str(job.id))
+        for scheduler, each in gone.items():
+            number = {id: id.partition(":")[0] for id in each}
+            of = _ask(scheduler, sorted(set(number.values())), shared)
+            ended = {id: of.statuses.get(number[id]) for id in each}
+            statuses |= {id: status for id, status in ended.items() if status and status.outcome}
         return Answer(statuses)
 
     def _elsewhere(self, process: Process) -> Status:
         """The status of a process on another host. It has ended if the allocation has; until then a step on that host
-        asks."""
-        answer = queue.ask([process["allocation"]])
+        asks, which only Slurm lets one start from elsewhere."""
+        scheduler = process.get("scheduler", "slurm")
+        answer = _ask(scheduler, [process["allocation"]])
         status = answer.statuses.get(process["allocation"])
         if not answer.silence and (status is None or status.phase == ENDED):
             return Status(ENDED)
-        if status is None or process["host"] not in hostlist.expand(status.nodes):
+        if status is None or scheduler != "slurm" or process["host"] not in hostlist.expand(status.nodes):
             return super()._elsewhere(process)
         with contextlib.suppress(OSError):
             self._kill(process, 0)
@@ -86,12 +94,28 @@ class Steps(Local):
         if process["host"] == socket.gethostname():
             super()._kill(process, number)
             return
+        if (scheduler := process.get("scheduler", "slurm")) != "slurm":
+            raise OSError(
+                errno.EHOSTUNREACH, f"{queueing.TITLES[scheduler]} starts nothing on {process['host']} for us"
+            )
         there = [f"--jobid={process['allocation']}", f"--nodelist={process['host']}", "--overlap", "-N1", "-n1"]
         answer = command(["srun", *there, "kill", f"-{number}", str(process["pid"])], 20)
         if answer is None:
             raise TimeoutError(None, "Slurm does not answer")
         if answer.returncode:
             raise ProcessLookupError
+
+
+def _scheduler(job: Job) -> str:
+    """The scheduler of the allocation."""
+    plans = job.plans or [job.run_dirs[0].plan()]
+    return plans[0].scheduler
+
+
+def _ask(scheduler: str, numbers: Sequence[str], shared: bool = False) -> Answer:
+    """What a scheduler reports of allocations."""
+    queue: Any = importlib.import_module(f"launch.backends.{scheduler}.queue")
+    return queue.ask_shared() if shared and scheduler == "slurm" else queue.ask(numbers)
 
 
 def _has_begun(job: Job) -> bool:

@@ -1,27 +1,25 @@
-"""The ranks of an attempt as a step of the allocation in which the launcher runs. One srun starts and ends them all."""
+"""The ranks of an attempt as a step of the allocation in which the launcher runs. One process, srun or the starter of
+ranks, starts and ends them all."""
 
 import functools
 import os
-import re
 import shlex
 import signal
 import subprocess
 import time
 from collections.abc import Sequence
 
-from launch.backends import rank_command
-from launch.backends.commands import command
+from launch.backends import rank_command, starters
+from launch.backends.allocation import srun
 from launch.backends.script import environment
-from launch.backends.slurm.script import tasks
 from launch.node import stop
 from launch.plan.plan import Plan
 from launch.plan.slurm import inherited
-from launch.plan.slurm.allocation import Allocation
+from launch.plan.within.allocation import Allocation
 from launch.record.failures import job_log
 from launch.record.rundir import RunDir
 
-_LEAVING_S = 15.0  # for srun, which waits for its tasks to be killed
-_OVERLAP = (20, 11)  # the first Slurm whose steps hold their resources exclusively by default
+_LEAVING_S = 15.0  # for the process, which waits for its tasks to be killed
 
 
 class Step:
@@ -31,14 +29,14 @@ class Step:
         self.run = run
         self.first_bad: int | None = None  # status of the first rank that failed
         self.saved = False  # whether the status of the ranks says that they have saved and left
-        self._job = within.id
+        self._job, self._by_srun = within.id, plan.launcher is None
         self._asked_to_end = self._over = False
         env = inherited.of_step()
         if not plan.time_s and within.left_s is not None:  # the time at which a program that asks is told to leave
             env["LAUNCH_LEAVE_AT"] = str(time.time() + within.left_s - min(plan.signal_s, within.left_s // 2))
         with open(run.job_log, "ab", buffering=0) as log:
             log.write(b"launch: attempt %d\n" % number)  # job.log holds all; diagnose looks for this
-            self._srun = subprocess.Popen(
+            self._process = subprocess.Popen(
                 ["bash", "-c", script(plan, within, nodes)],
                 env=env,
                 cwd=run.path,
@@ -46,7 +44,7 @@ class Step:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                # On SIGTERM srun kills its tasks; if it were killed itself, they would go on without it.
+                # On SIGTERM it kills its tasks; if it were killed itself, they would go on without it.
                 preexec_fn=functools.partial(stop.die_with, os.getpid(), signal.SIGTERM),
             )
 
@@ -55,7 +53,7 @@ class Step:
         if self._over:
             return False
         try:
-            status = self._srun.wait(timeout)
+            status = self._process.wait(timeout)
         except subprocess.TimeoutExpired:
             return True
         self._over, handles_warning = True, job_log.handles_warning(self.run)
@@ -80,54 +78,20 @@ class Step:
         deadline = time.monotonic() + _LEAVING_S
         while self.poll(0.1):
             if time.monotonic() > deadline:
-                if step := self._number():
-                    command(["scancel", step])
-                self._srun.kill()
+                if self._by_srun:
+                    srun.end(self._job, self._process.pid)
+                self._process.kill()
             else:
-                self._srun.terminate()
+                self._process.terminate()
 
     def _signal(self, number: int) -> None:
-        step = self._number()
-        name = signal.Signals(number).name.removeprefix("SIG")
-        answer = command(["scancel", f"--signal={name}", step]) if step else None
-        if answer is None or answer.returncode:  # the step has not begun yet, or Slurm is silent
-            self._srun.send_signal(number)
-
-    def _number(self) -> str | None:
-        """The ID of the step, as Slurm writes it."""
-        answer = command(["scontrol", "--oneliner", "show", "step", self._job])
-        lines = answer.stdout.splitlines() if answer else []
-        own = re.compile(rf"StepId=(\S+) .* SrunHost:Pid=[^ :]+:{self._srun.pid}\b")
-        return next((match[1] for line in lines if (match := own.search(line))), None)
+        # What starts ranks elsewhere passes signals on itself.
+        if not self._by_srun or not srun.send(self._job, self._process.pid, number):
+            self._process.send_signal(number)
 
 
 def script(plan: Plan, within: Allocation, nodes: Sequence[str]) -> str:
     """The lines of shell that start the step, in the run directory."""
-    return f"{environment(plan)}\nexec {shlex.join(_srun(plan, within, nodes))} {rank_command.line(plan)}"
-
-
-def _srun(plan: Plan, within: Allocation, nodes: Sequence[str]) -> list[str]:
-    # A step has whole nodes. Inside another step, which holds them already, it can only share them.
-    sharing = ["--overlap" if within.in_step else "--whole"] if _version() >= _OVERLAP else []
-    gpus = []
-    if plan.gpu_binding == "none":
-        gpus = ["--gres=none"]
-    elif plan.gpus_per_node and plan.gpu_binding != "slurm":
-        gpus = [f"--gres=gpu:{plan.gpus_per_node}"]
-    return [
-        "srun",
-        f"--jobid={within.id}",
-        f"--job-name={plan.job_name}",
-        *sharing,
-        f"--nodelist={','.join(nodes)}",
-        f"--nodes={plan.nodes}",
-        f"--ntasks={plan.size}",
-        *gpus,
-        *tasks(plan),
-    ]
-
-
-@functools.cache
-def _version() -> tuple[int, ...]:
-    answer = command(["srun", "--version"])
-    return tuple(map(int, re.findall(r"\d+", answer.stdout)[:2])) if answer else ()
+    by_srun = plan.launcher is None
+    start = shlex.join(srun.words(plan, within, nodes)) if by_srun else starters.of_step(plan, nodes)
+    return f"{environment(plan)}\nexec {start} {rank_command.line(plan)}"

@@ -1,6 +1,7 @@
 """Asks Flux for the states of jobs."""
 
 import json
+import os
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -18,12 +19,17 @@ _OUTCOMES = {"CANCELED": "cancelled", "TIMEOUT": "timeout"}
 _UNKNOWN = r"(?i)unknown|not found"
 
 
+def words(*rest: str) -> list[str]:
+    """A command of Flux. Within a job it asks the instance around the job, as a job's own instance ends with it."""
+    return ["flux", *(["--parent"] if "FLUX_ENCLOSING_ID" in os.environ else []), *rest]
+
+
 def ask(ids: Iterable[str]) -> Answer:
     """What Flux reports of jobs. One that a restarted broker has forgotten is left out."""
     ids = sorted(set(ids))
     if not ids:
         return Answer({})
-    answer = command(["flux", "jobs", "--json", *ids], TIMEOUT_S)
+    answer = command(words("jobs", "--json", *ids), TIMEOUT_S)
     if answer is None:
         return Answer({}, f"no answer to flux jobs within {TIMEOUT_S:.0f} s, or no flux here")
     if answer.returncode and not re.search(_UNKNOWN, answer.stderr):
@@ -61,13 +67,13 @@ def status(job: dict[str, Any]) -> Status:
 
 def answers() -> bool:
     """Whether the broker answers."""
-    answer = command(["flux", "jobs", "-no", "{id.dec}"], TIMEOUT_S)
+    answer = command(words("jobs", "-no", "{id.dec}"), TIMEOUT_S)
     return answer is not None and answer.returncode == 0
 
 
 def by_name(name: str) -> list[str] | None:
     """The ids of the jobs with a name, the first one first; None if the broker does not answer."""
-    answer = command(["flux", "jobs", "-a", f"--name={name}", "-no", "{id.dec}"], TIMEOUT_S)
+    answer = command(words("jobs", "-a", f"--name={name}", "-no", "{id.dec}"), TIMEOUT_S)
     if answer is None or answer.returncode:
         return None
     return sorted(answer.stdout.split(), key=lambda id: int(id) if id.isdigit() else 0)

@@ -36,7 +36,7 @@ class Flux:
     def script(self, job: Job) -> str:
         """The command and the script exactly as submitted."""
         job = allocated(job)
-        return f"{shlex.join(script.batch(job))}\n\n{script.script(job)}"
+        return f"{shlex.join(_batch(job))}\n\n{script.script(job)}"
 
     def submit(self, job: Job) -> str:
         """Give Flux the script of a job, with patience while it is silent; return the job's id as a number."""
@@ -66,18 +66,22 @@ class Flux:
 SCHEDULER = Flux()
 
 
+def _batch(job: Job) -> list[str]:
+    return queue.words(*script.batch(job)[1:])
+
+
 def _warn(ids: Sequence[str]) -> bool:
-    return followed.warn(ids, queue.ask, lambda id: ["flux", "job", "kill", "-s", "SIGUSR2", id], _end)
+    return followed.warn(ids, queue.ask, lambda id: queue.words("job", "kill", "-s", "SIGUSR2", id), _end)
 
 
 def _end(ids: Sequence[str]) -> None:
-    command(["flux", "cancel", *ids])
+    command(queue.words("cancel", *ids))
 
 
 _QUEUE = submission.Queue(
     "Flux",
     "flux",
-    submission.by_command(script.batch, queue.SILENT),
+    submission.by_command(_batch, queue.SILENT),
     submission.by_name("Flux", script.name, queue.by_name),
     queue.answers,
     _ADVICE,

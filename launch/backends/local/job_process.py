@@ -23,8 +23,8 @@ from launch.backends.local.supervise import Interrupted, execute
 from launch.errors import Refusal
 from launch.node import beginning, stop
 from launch.plan.plan import Plan
-from launch.plan.slurm import allocation
 from launch.plan.slurm.walltime import clock, exceeds
+from launch.plan.within import allocation
 from launch.record import job as jobs
 from launch.record.job import Job
 from launch.record.rundir import RunDir
@@ -36,17 +36,17 @@ _ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def main(argv: list[str]) -> int:
     """Make the runs of a job, until the last has ended or somebody asks for the end."""
     job = jobs.read(Path(argv[0]))
+    plans = [run.plan() for run in job.run_dirs]
     who = {"host": socket.gethostname(), "pid": os.getpid()}
     if job.backend == "allocation":
-        who["allocation"] = os.environ["SLURM_JOB_ID"]
+        who |= {"allocation": allocation.number(plans[0].scheduler), "scheduler": plans[0].scheduler}
     os.write(sys.stdin.fileno(), json.dumps(who).encode())
-    plans = [run.plan() for run in job.run_dirs]
     if plans[0].backend != "allocation":
         _Runs(job, plans, ThisMachine(plans, job.throttle or 1)).to_the_end()
         return 0
-    found = allocation.here()
+    found = allocation.here(plans[0].scheduler)
     if found.allocation is None:
-        print(f"launch: nothing is started: {found.why or 'this is no Slurm job any more'}", flush=True)
+        print(f"launch: nothing is started: {found.why or 'this is no job any more'}", flush=True)
         return 1
     nodes = Nodes(found.allocation, job.throttle or len(plans))
     with nodes.tidied():
@@ -135,7 +135,7 @@ def _make(run: RunDir, plan: Plan, number: int, place: Place) -> int:
             _refuse_too_late(plan)
         outcome = execute(run, plan, number, place.nodes or ())
         if outcome == "stopped" and plan.backend == "allocation":
-            within = allocation.here().allocation
+            within = allocation.here(plan.scheduler).allocation
             over = within is None or within.left_s is not None and within.left_s <= plan.signal_s
             return stop.STOPPED if over else 0
     except beginning.MayNotBegin as why:
@@ -161,7 +161,7 @@ class _TooLate(Refusal):
 
 
 def _refuse_too_late(plan: Plan) -> None:
-    within = allocation.here().allocation
+    within = allocation.here(plan.scheduler).allocation
     if within and within.left_s is not None and (exceeds(plan.time_s, within.left_s) or within.left_s == 0):
         needs = f", and the run may take {clock(plan.time_s)}" if plan.time_s else ""
         raise _TooLate(f"job {within.id} ends in {clock(within.left_s + allocation.ENDING_S)}{needs}: not begun")

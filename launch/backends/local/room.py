@@ -10,7 +10,7 @@ from typing import IO, NamedTuple, Protocol
 from launch import gpus
 from launch.plan.plan import Plan
 from launch.plan.shape import gpus_of, runs_at_once
-from launch.plan.slurm.allocation import Allocation
+from launch.plan.within.allocation import Allocation
 
 
 class Place(NamedTuple):
@@ -74,7 +74,7 @@ class Nodes:
     """The nodes of an allocation, each for one run at a time, whichever launcher has started it.
 
     A taken node is a locked byte of a file that the launchers of an allocation share. If the file system has no locks,
-    or the file cannot be written, Slurm makes the step of a run wait for its nodes.
+    or the file cannot be written, Slurm and Flux make the step of a run wait for its nodes.
 
     Parameters
     ----------

@@ -11,8 +11,8 @@ from launch.backends.local.processes import Ranks
 from launch.errors import Refusal
 from launch.node import beginning, ending, stop
 from launch.plan.plan import Plan
-from launch.plan.slurm import allocation
-from launch.plan.slurm.allocation import Allocation
+from launch.plan.within import allocation
+from launch.plan.within.allocation import Allocation
 from launch.record import environment
 from launch.record.failures.job_log import handles_warning
 from launch.record.files import open_file
@@ -59,7 +59,7 @@ def execute(run: RunDir, plan: Plan, submission: int, nodes: Sequence[str] = ())
     with beginning.alone(run), _Signals() as signals:
         outcome, reason, made = "stopped", None, 0
         while outcome == "stopped" and (not made or ending.may_start_again(run, plan, made, reason)):
-            within = _allocation() if plan.backend == "allocation" else None
+            within = _allocation(plan) if plan.backend == "allocation" else None
             number = beginning.begin(run, submission, (within.id, nodes) if within else None)
             ranks = Step(run, plan, number, within, nodes) if within else Ranks(run, plan, number)
             try:
@@ -89,11 +89,11 @@ def is_running(run: RunDir) -> bool:
         return True
 
 
-def _allocation() -> Allocation:
+def _allocation(plan: Plan) -> Allocation:
     """The allocation as it is now: its end may have been postponed."""
-    found = allocation.here()
+    found = allocation.here(plan.scheduler)
     if found.allocation is None:
-        raise Refusal(f"{found.why or 'this is no Slurm job any more'}: resume the run elsewhere")
+        raise Refusal(f"{found.why or 'this is no job any more'}: resume the run elsewhere")
     return found.allocation
 
 

@@ -138,6 +138,12 @@ def check_queue_limits(plan: Plan) -> None:
             f"--time {limit_text(plan.time_s or 0)} is more than queue {plan.partition} allows "
             f"({limit_text(longest or 0)}): ask for less"
         )
+    least = (queue.get("resources_min") or {}).get("nodect")
+    if least is not None and plan.nodes < int(least):
+        raise Refusal(
+            f"--nodes {plan.nodes} is fewer than queue {plan.partition} takes ({least}): ask for more, or name another "
+            "queue with -p"
+        )
     if "nodect" in most and plan.nodes > int(most["nodect"]):
         raise Refusal(
             f"--nodes {plan.nodes} is more than queue {plan.partition} allows ({most['nodect']}): ask for fewer"

@@ -109,6 +109,9 @@ def _limits(name: str, queue: Mapping[str, Any], hosts: int) -> list[str]:
     closed = ", closed just now" if str(queue.get("enabled", "True")) == "False" else ""
     said = f"{_said(QUEUES)} {name}"
     lines = [f"[partitions.{key(name)}]  # {said}: {queue.get('queue_type', 'a queue')}{closed}"]
+    least = queue.get("resources_min") or {}
+    if "nodect" in least:
+        lines.append(f"min_nodes = {int(least['nodect'])}  # {said}: resources_min.nodect")
     if "nodect" in most:
         lines.append(f"max_nodes = {int(most['nodect'])}  # {said}: resources_max.nodect")
     elif hosts:

@@ -85,6 +85,7 @@ def largest_array() -> int:
 def refuse_unfollowable(plan: Plan) -> None:
     """Refuse jobs that sbatch would take, but that squeue and scancel would then not know, or know in parts."""
     options = [*plan.sbatch_args, *(f"--{name}={value}" for name, value in plan.directives.items())]
+    options += [f"--clusters={value}" for name, value in plan.inherited.items() if name.endswith("_CLUSTERS")]
     if word := next((word for word in options if re.match(r"-M|--clusters?(=|$)", word)), None):
         raise Refusal(
             f"{word} sends the job to another cluster, and squeue and scancel would ask this one about it: launch it "
@@ -117,11 +118,16 @@ def check_partition_limits(plan: Plan) -> None:
         print(f"launch: sinfo lists no partition {wanted!r} ({nearest(wanted, partitions)})", file=sys.stderr)
         return
     nodes, limit, a_job = partitions[wanted]
-    most = a_job.rpartition("-")[2]
+    least, _, most = a_job.partition("-")
     nodes = min(nodes, int(most)) if most.isdigit() else nodes
     if plan.allocated_nodes > nodes:
         asked = nodes_text(plan.nodes, plan.spare_nodes)
         raise Refusal(f"{asked} is more than partition {wanted} has for a job ({nodes}): ask for fewer")
+    if least.isdigit() and plan.allocated_nodes < int(least):
+        raise Refusal(
+            f"{nodes_text(plan.nodes, plan.spare_nodes)} is fewer than partition {wanted} takes ({least}): ask for "
+            "more, or name another with -p"
+        )
     longest = walltime(limit) if limit not in ("infinite", "n/a") else None
     if exceeds(plan.time_s, longest):
         raise Refusal(

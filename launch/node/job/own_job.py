@@ -2,9 +2,11 @@
 
 import importlib
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from launch.plan.plan import Plan
+from launch.plan.slurm import hostlist
 from launch.record.rundir import RunDir
 
 _OTHERS = ("pbs", "flux")
@@ -12,7 +14,7 @@ _OTHERS = ("pbs", "flux")
 
 def of(plan: Plan) -> Any:
     """The module that knows the job of a run."""
-    return importlib.import_module(f"launch.node.job.{plan.backend if plan.backend in _OTHERS else 'slurm'}")
+    return importlib.import_module(f"launch.node.job.{plan.scheduler if plan.scheduler in _OTHERS else 'slurm'}")
 
 
 def noted(plan: Plan) -> dict[str, Any]:
@@ -23,6 +25,21 @@ def noted(plan: Plan) -> dict[str, Any]:
     if plan.backend in _OTHERS:
         return {"job": number, "nodes": own.nodes()}
     return {"job": number, "nodes": os.environ.get("SLURM_JOB_NODELIST"), "restarts": str(own.restarts())}
+
+
+def lost(plan: Plan, hosts: Sequence[str]) -> set[str]:
+    """Those of the given nodes that the scheduler has lost, if it answers."""
+    return of(plan).lost(hosts) if hosts else set()
+
+
+def note_lost(run: RunDir, plan: Plan) -> None:
+    """Write into job.log which nodes of the last attempt are lost, as srun does itself."""
+    if plan.scheduler not in _OTHERS:
+        return
+    nodes = (run.events("started") or [{}])[-1].get("nodes") or ""
+    if gone := lost(plan, hostlist.expand(nodes)):
+        with open(run.job_log, "ab") as log:  # launch.record.failures.job_log looks for these lines
+            log.write("".join(f"launch: Node failure on {host}\n" for host in sorted(gone)).encode())
 
 
 def made(run: RunDir, plan: Plan, submission: int | None, least: int = 0) -> int:

@@ -4,6 +4,7 @@ import datetime
 import json
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from launch.node.job.resubmit import resubmit
 from launch.record.rundir import RunDir
 
 _AT_WORK = ("R", "S", "U", "E", "B")
+_LOST = {"down", "state-unknown", "unresolvable"}
 _REQUEUED = 60  # substate of a job that is ended to be run again
 
 
@@ -30,6 +32,13 @@ def nodes() -> str:
 def is_at_work(job: str | None) -> bool:
     """Whether another job has processes, if PBS answers."""
     return job is not None and job != number() and _show(job).get("job_state") in _AT_WORK
+
+
+def lost(hosts: Sequence[str]) -> set[str]:
+    """Those of the given nodes whose daemon PBS does not reach, if PBS answers."""
+    short = {host.partition(".")[0]: host for host in hosts}  # PBS_NODEFILE may say more than PBS's own names
+    said = _asked(["pbsnodes", "-F", "json", *short]).get("nodes", {})
+    return {short[name] for name in short if _LOST & {*str(said.get(name, {}).get("state", "")).split(",")}}
 
 
 def ended_by() -> str | None:
@@ -57,8 +66,12 @@ def requeue(run: RunDir, submission: int | None, reason: str | None) -> str:
 
 
 def _show(job: str) -> dict[str, Any]:
+    return _asked(["qstat", "-f", "-F", "json", job]).get("Jobs", {}).get(job, {})
+
+
+def _asked(words: Sequence[str]) -> dict[str, Any]:
     try:
-        answer = subprocess.run(["qstat", "-f", "-F", "json", job], capture_output=True, text=True, timeout=20)
-        return json.loads(answer.stdout, strict=False).get("Jobs", {}).get(job, {})
+        said = json.loads(subprocess.run(words, capture_output=True, text=True, timeout=20).stdout, strict=False)
+        return said if isinstance(said, dict) else {}
     except (OSError, ValueError, subprocess.TimeoutExpired):
         return {}

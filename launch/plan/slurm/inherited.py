@@ -80,6 +80,7 @@ _BY_SLURM = (
     r"SLURM_((MEM|CPUS|NTASKS|GPUS|TRES|THREADS|TASKS)_PER_|GPUS$|DIST|OVERCOMMIT|PROFILE|GET_USER_ENV|EXPORT_ENV)|"
     r"SLURM_(LABELIO|OPEN_MODE|KILL_BAD_EXIT|WAIT|MPI_TYPE)$|SRUN_DEBUG$|SBATCH_|SLURMD_"
 )
+_ASKS_PBS = ("PBS_NODENUM", "PBS_TASKNUM")  # by which PBS knows who has it start tasks
 # Variables that describe the job to its steps.
 _OF_JOB = r"SLURM_(CONF|JWT|SUBMIT_\w+|JOB_\w+|JOBID|CLUSTER_NAME|ARRAY_\w+|RESTART_COUNT|\w*TMPDIR)"
 
@@ -112,7 +113,7 @@ def clean(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
 def of_step(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The environment for a step of this process's job: without what identifies this process in it, and without what
     srun would read as options."""
-    kept = without_identity(environ)
+    kept = without_identity(environ) | {name: environ[name] for name in _ASKS_PBS if name in environ}
     return {name: value for name, value in kept.items() if not name.startswith(_SLURM) or re.fullmatch(_OF_JOB, name)}
 
 

@@ -13,7 +13,7 @@ _CASCADE = re.compile(
 )
 
 NODE_FAILURE = "node failure"
-"""The error of a rank whose node Slurm has lost."""
+"""The error of a rank whose node its scheduler has lost."""
 
 # As the driver (Xid 79 and others), NVML and the CUDA runtime name it.
 _BROKEN_GPU = (
@@ -27,7 +27,8 @@ OF_THE_GPU = re.compile(r"CUDA|HIP|\bGPU\b|cuBLAS|cuDNN|NCCL")
 
 # The parts in braces are for workloads: other programs may not have these options.
 _KNOWN = (
-    (NODE_FAILURE, "Slurm has lost the node: continue without it (resume --exclude-bad-nodes)"),
+    (NODE_FAILURE, "the scheduler has lost the node: continue without it (resume; under Slurm with "
+        "--exclude-bad-nodes)"),
     (r"NCCL talks over TCP", "have NCCL find its network: on Slingshot load the site's aws-ofi-nccl plugin; on "
         "InfiniBand look in the environment for NCCL_NET, NCCL_IB_DISABLE and NCCL_IB_HCA"),
     (r"Job credential expired", "srun could not start the ranks on a node, which answered late or has another clock: "

@@ -27,7 +27,7 @@ _NOT_STARTED = re.compile(
     r"^srun: error: (?:Application launch failed|Task launch for \S+ failed on node (\S+)): (.+)$", re.MULTILINE
 )
 
-_NODE_FAILURE = re.compile(r"^srun: error: Node failure on (\S+)", re.MULTILINE)
+_NODE_FAILURE = re.compile(r"^(?:srun: error|launch): Node failure on (\S+)", re.MULTILINE)
 
 # slurmstepd: error: *** JOB 27 ON node1 CANCELLED AT 2026-11-24T01:00:00 DUE TO TIME LIMIT ***
 # ... DUE TO NODE FAILURE, SEE SLURMCTLD LOG FOR DETAILS ***
@@ -68,7 +68,7 @@ def section(run: RunDir, attempt: int) -> str:
 
 
 def lost_nodes(run: RunDir, attempt: int) -> list[Failure]:
-    """The first rank of each node that Slurm has lost. No report of other ranks explains more."""
+    """The first rank of each node that the scheduler has lost. No report of other ranks explains more."""
     lost = _NODE_FAILURE.findall(section(run, attempt))
     if not lost:
         return []

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The job of a run, as python -m launch submits it:  qsub -f -N first -A ab12 -q prod -l select=4:ncpus=32:mpiprocs=4:ompthreads=8:system=polaris -l place=scatter -l walltime=1:00:00 -l filesystems=home:eagle -k doe -j oe -r n -o /scratch/u/runs/first/logs/job.log -- /bin/bash -l /scratch/u/runs/first/jobs/1/job.sh
+# The job of a run, as python -m launch submits it:  qsub -f -N first -A ab12 -q prod -l select=10:ncpus=32:mpiprocs=4:ompthreads=8:system=polaris -l place=scatter -l walltime=1:00:00 -l filesystems=home:eagle -k doe -j oe -r n -o /scratch/u/runs/first/logs/job.log -- /bin/bash -l /scratch/u/runs/first/jobs/1/job.sh
 
 
 cd /scratch/u/runs/first || exit 1  # PBS starts it in the home directory
@@ -35,7 +35,7 @@ begun=begun-$PBS_JOBID-$$-$RANDOM$RANDOM
 mkdir -p meeting && : >"meeting/$begun"
 echo 'launch: ranks start'
 /opt/venv/bin/python /opt/toolkit/launch/inside/rankloop/__main__.py launch.node.starter . "$begun" "$SECONDS" \
-    mpiexec -n 16 --ppn 4 --depth 8 --cpu-bind depth \
+    mpiexec -n 40 --ppn 4 --depth 8 --cpu-bind depth \
     /opt/venv/bin/python /opt/toolkit/launch/inside/rankloop/__main__.py launch.node.tasks . "$begun" \
     /opt/venv/bin/python /opt/toolkit/launch/inside/rankloop/__main__.py launch.node.worker . "$begun" <&0 &
 ranks=$!

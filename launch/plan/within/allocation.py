@@ -1,21 +1,21 @@
-"""The Slurm job in which this process runs, if it runs in one; the launcher's runs become steps of that allocation."""
+"""The job in which this process runs, if it runs in one; the launcher's runs become steps of that allocation."""
 
 import dataclasses
-import datetime
+import importlib
 import os
-import re
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from launch.errors import Refusal
+from launch.plan import queueing
 from launch.plan.plan import Plan
 from launch.plan.request import Request
 from launch.plan.site import Site
-from launch.plan.slurm import hostlist
 from launch.plan.slurm.inherited import clean
 from launch.plan.slurm.walltime import clock, exceeds, walltime
+from launch.plan.typed import Launcher
 
 ENDING_S = 10
 """Seconds before the end of the allocation at which its runs are ended, so that they can still record it."""
@@ -29,10 +29,11 @@ class Allocation(NamedTuple):
 
     id: str
     nodes: tuple[str, ...]
-    cpus: int  # cores of the node that has the fewest
-    gpus: int
+    cpus: int | None  # cores of the node that has the fewest; None if only the site file can say
+    gpus: int | None  # the same of GPUs
     end: float | None  # Unix seconds; None without a time limit
-    in_step: bool  # whether this process is in a step, which holds what further steps need
+    in_step: bool = False  # whether this process is in a step, which holds what further steps need
+    scheduler: str = "slurm"
 
     @property
     def left_s(self) -> int | None:
@@ -83,9 +84,11 @@ class Allocation(NamedTuple):
 
     def site(self, here: Site) -> Site:
         """The site, as seen from this allocation."""
-        cpus = min(self.cpus, here.cpus_per_node or self.cpus)
-        ranks = here.ranks_per_node and min(here.ranks_per_node, cpus)
-        own = {"gpus_per_node": self.gpus, "cpus_per_node": cpus, "ranks_per_node": ranks}
+        cpus = min((count for count in (self.cpus, here.cpus_per_node) if count is not None), default=None)
+        ranks = here.ranks_per_node and min(here.ranks_per_node, cpus or here.ranks_per_node)
+        own = {"cpus_per_node": cpus, "ranks_per_node": ranks}
+        own |= {} if self.gpus is None else {"gpus_per_node": self.gpus}
+        own |= {"launcher": self._launcher(here.launcher)}
         none = {"time": None, "partitions": {}}  # the limits of partitions do not apply
         return dataclasses.replace(
             here, name=f"job {self.id}", backend="allocation", nodes=len(self.nodes), **own, **none
@@ -103,9 +106,9 @@ class Allocation(NamedTuple):
             of_a_node = f"of a node of job {self.id}"
             if plan.nodes > len(self.nodes):
                 what = f"--nodes {plan.nodes} is more than job {self.id} has ({len(self.nodes)})"
-            elif plan.gpus_per_node > self.gpus:
+            elif self.gpus is not None and plan.gpus_per_node > self.gpus:
                 what = f"{plan.gpus_per_node} GPUs on each node are more than those {of_a_node} ({self.gpus})"
-            elif (cores := plan.ranks_per_node * (plan.cpus_per_task or 1)) > self.cpus:
+            elif self.cpus is not None and (cores := plan.ranks_per_node * (plan.cpus_per_task or 1)) > self.cpus:
                 what = f"{cores} cores on each node are more than those {of_a_node} ({self.cpus})"
             elif exceeds(plan.time_s, self.left_s):
                 of = clock(plan.time_s) if plan.time_s else "UNLIMITED"
@@ -116,7 +119,14 @@ class Allocation(NamedTuple):
 
     def place(self, plan: Plan) -> Plan:
         """The plan of a run that was planned elsewhere, changed into that of a step of this allocation."""
-        return dataclasses.replace(plan, backend="allocation", max_jobs=None, spare_nodes=0, staged=None)
+        launcher = self._launcher(plan.launcher) if plan.launcher else None
+        return dataclasses.replace(
+            plan, backend="allocation", launcher=launcher, max_jobs=None, spare_nodes=0, staged=None
+        )
+
+    def _launcher(self, chosen: Launcher | None) -> Launcher:
+        """What starts the steps: only in PBS it is for the site to choose."""
+        return (chosen if self.scheduler == "pbs" else None) or queueing.STARTS_BY[self.scheduler]
 
 
 class Found(NamedTuple):
@@ -126,56 +136,48 @@ class Found(NamedTuple):
     why: str = ""  # why runs are not steps of the job that the environment names
 
 
-def here(environ: Mapping[str, str] = os.environ) -> Found:
-    """The job that the environment names, if it is running and is this user's.
+def here(scheduler: str, gpu_resource: str = "ngpus") -> Found:
+    """The job of a scheduler that the environment names, if it is running and is this user's.
+
+    Parameters
+    ----------
+    scheduler : str
+        "slurm", "pbs" or "flux"; nothing is found of any other.
+    gpu_resource : str
+        What counts GPUs in PBS; empty if nothing does.
 
     Raises
     ------
     Refusal
-        If Slurm does not answer, so that this is unknown.
+        If the scheduler does not answer, so that this is unknown, or runs cannot be started from here.
     """
-    number = environ.get("SLURM_JOB_ID", "")
-    if not number.isdigit():
-        return Found()
+    return _of(scheduler).here(os.environ, gpu_resource) if scheduler in queueing.TITLES else Found()
+
+
+def number(scheduler: str) -> str:
+    """The id of that job, from the environment alone; empty outside of one."""
+    return _of(scheduler).number(os.environ)
+
+
+def _of(scheduler: str) -> Any:
+    return importlib.import_module(f"launch.plan.within.{scheduler}")
+
+
+def asked(words: Sequence[str], environ: Mapping[str, str]) -> subprocess.CompletedProcess[str] | None:
+    """The answer of a scheduler's command; None if there is no such command here."""
     try:
-        # --details: what it has on each node.
-        words = ["scontrol", "--oneliner", "--details", "show", "job", number]
-        answer = subprocess.run(
+        return subprocess.run(
             words, capture_output=True, text=True, errors="replace", timeout=_ANSWER_S, env=clean(environ)
         )
-    except OSError:  # no Slurm here
-        return Found()
+    except OSError:
+        return None
     except subprocess.TimeoutExpired:
-        answer = subprocess.CompletedProcess(words, 1, "", f"no answer within {_ANSWER_S:.0f} s")
-    if answer.returncode:
-        said = " ".join(answer.stderr.split())
-        if "Invalid job id" in said:
-            return Found(why=f"job {number} of SLURM_JOB_ID has ended")
-        raise Refusal(
-            f"SLURM_JOB_ID says that this runs in job {number}, and Slurm does not answer ({said}): try again later, "
-            "or give --new-job"
-        )
-    fields = dict(re.findall(r"(?:^| )(JobState|UserId|EndTime|NodeList|NumCPUs)=(\S+)", answer.stdout))
-    if fields.get("JobState") != "RUNNING":
-        return Found(why=f"job {number} of SLURM_JOB_ID does not run ({fields.get('JobState', 'UNKNOWN').lower()})")
-    if not fields.get("UserId", "").endswith(f"({os.getuid()})"):
-        return Found(why=f"job {number} of SLURM_JOB_ID is {fields.get('UserId')}'s")
-    return Found(_read(number, fields, answer.stdout, "SLURM_STEP_ID" in environ))
+        return subprocess.CompletedProcess(words, 1, "", f"no answer within {_ANSWER_S:.0f} s")
 
 
-_NODES = r" Nodes=\S+ CPU_IDs=(\S*) Mem=\S* GRES=(\S*)"  # of nodes with equal resources
-
-
-def _read(number: str, fields: Mapping[str, str], said: str, in_step: bool) -> Allocation:
-    nodes, end = tuple(hostlist.expand(fields["NodeList"])), fields.get("EndTime", "")
-    groups = re.findall(_NODES, said)
-    kinds = [re.findall(r"gpu(?::([A-Za-z][^:(,]*))?:(\d+)", gres) for _, gres in groups]
-    equal = int(fields.get("NumCPUs", 1)) // len(nodes)  # if Slurm gives no details
-    return Allocation(
-        id=number,
-        nodes=nodes,
-        cpus=min((len(hostlist.expand(f"[{ids}]")) for ids, _ in groups), default=max(1, equal)),
-        gpus=min((sum(int(count) for _, count in counts) for counts in kinds), default=0),
-        end=datetime.datetime.fromisoformat(end).timestamp() if re.match(r"\d{4}-", end) else None,
-        in_step=in_step,
+def silent(variable: str, job: str, title: str, said: str) -> Refusal:
+    """The refusal for a scheduler that does not say whether this is its job."""
+    return Refusal(
+        f"{variable} says that this runs in job {job}, and {title} does not answer ({' '.join(said.split())}): try "
+        "again later, or give --new-job"
     )

@@ -1,0 +1,1 @@
+"""The job in which this process runs, of whichever scheduler."""
