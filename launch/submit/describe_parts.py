@@ -88,10 +88,10 @@ def walltime_rows(planned: Plan, whole: str) -> dict[str, str]:
     if not planned.time_s and planned.backend == "allocation":
         time = "none given, so what is left of the job"
     warning = f"SIGUSR2 to all ranks, {planned.warning_s} s before the walltime is over"
-    none = "only to a program that asks (rankloop.stop_requested()); --warn SECONDS sends SIGUSR2 to all ranks"
+    none = "only a program that asks is told (rankloop.stop_requested()); --warn SECONDS sends SIGUSR2 to all ranks"
     return {
         "walltime": time + ", so the partition's own" * (not planned.time_s and planned.is_queued),
-        "warning": warning if planned.warning_s else none,
+        "stop signal": warning if planned.warning_s else none,
     }
 
 
