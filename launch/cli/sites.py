@@ -88,7 +88,7 @@ def table() -> str:
         if known.backend == "local":
             nodes = "this one"
         rows.append((mark, known.name, nodes, _node(known), known.backend, tried, known.description))
-    return f"{aligned(rows)}\n\nthis machine is {here.name}: {why}\nall that a file says: {command('sites SITE')}"
+    return f"{aligned(rows)}\n\nall that one says: {command('sites SITE')}\nthis machine is {here.name}: {why}"
 
 
 def content(asked: Site) -> str:

@@ -192,7 +192,6 @@ def test_of_a_table_of_nodes_nodes_are_predicted_and_each_warning_is_said_once(c
     path.write_text("Nodes,images/s,scaling\n1,100,weak\n2,190,weak\n4,360,weak\n")
     status, out, err = run(capsys, "predict", path, "--nodes", "8,16")
     assert status == 0, err
-    assert run(capsys, "predict", path, "--workers", "8,16")[1].splitlines()[4:8] == out.splitlines()[4:8]
     assert [line for line in out.splitlines() if "cannot tell the laws apart" in line][0].startswith(
         "8, 16 nodes: 3 points"
     )
