@@ -182,8 +182,8 @@ def closing(run: RunDir, plan: Plan, outcome: str) -> str:
         bad = bad_nodes.said(bad_nodes.among([run]))
         if bad:
             again += " --new-job" * (plan.backend == "allocation") + " --exclude-bad-nodes"
-        if (snapshot.record_of(run) or {}).get("snapshot"):
-            again += " (with --code current, if you have changed the code)"
+        elif (snapshot.record_of(run) or {}).get("snapshot"):
+            bad = ["resume runs the code as it was submitted; with --code current, as you have changed it since"]
         return "\n".join([f"failed: {run.path}", paragraph.paragraph(run), *bad, again])
     return f"{outcome} before the end: {run.path}\n{again}"
 

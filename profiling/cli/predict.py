@@ -75,7 +75,9 @@ def predicted(path: Path, chosen: Options) -> tuple[dict[str, Any], Rates | None
     if not study:
         chosen.refuse_for_table(path)
         if deciding:
-            raise Refusal(f"--deadline and --budget are for studies: {path} is a table, of which only throughput is predicted")
+            raise Refusal(
+                f"--deadline and --budget are for studies: {path} is a table, of which only throughput is predicted"
+            )
     if study:
         try:
             rates = run_estimate.rates(study, series.kind)
