@@ -1,4 +1,4 @@
-"""A curve, learned by a small network.   python -m launch --nodes 2 FILE --width 64
+"""A curve, learned by a small network.   rankloop --nodes 2 FILE --width 64
 
 The fields of Config are options of the command line. Put your data, network and metrics in the place of these.
 """

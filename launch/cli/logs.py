@@ -49,19 +49,21 @@ def main(argv: list[str]) -> int:
     if chosen.lines is not None:
         for log in logs:
             log.rewind(chosen.lines)
+    printed = False
     while True:
         # Read the state first, so that everything written before the end is read after it.
         over = not (chosen.follow and states.look([run.path])[0][0].under_way)
         until = time.monotonic() + _STATE_S
         while True:
             said = [_say(log, over) for log in logs]
+            printed = printed or any(said)
             if over or time.monotonic() > until:
                 break
             if not any(said):
                 time.sleep(0.2)
         if over:
             break
-    if not any(log.exists for log in logs):
+    if not printed and not any(log.unreadable for log in logs):
         state = states.look([run.path])[0][0].state
         print(f"launch: nothing has been printed so far; the run is {state}", file=sys.stderr)
     return 0
@@ -80,7 +82,7 @@ class Log:
 
     def __init__(self, path: Path, rank: int | None = None) -> None:
         self._path, self._place = path, 0
-        self.exists, self.unreadable = False, ""
+        self.unreadable = ""
         self._label = re.compile(rb"" if rank is None else rb"\s*%d: ?" % rank)
 
     def rewind(self, count: int) -> None:
@@ -118,17 +120,14 @@ class Log:
     def _open(self) -> BinaryIO | None:
         """The file, if it exists. If it cannot be read, say why once, and show the others."""
         try:
-            file = open_file(self._path)
+            return open_file(self._path)
         except FileNotFoundError:
             return None
         except Unreadable as error:
-            self.exists = True
             if self.unreadable != str(error):
                 print(f"launch: {error}", file=sys.stderr)
             self.unreadable = str(error)
             return None
-        self.exists = True
-        return file
 
 
 def _logs(run: RunDir, chosen: Options) -> list[Log]:

@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from launch.errors import Refusal
+from launch.errors import Refusal, command
 from launch.plan import options, site
 from launch.plan.site import Site
 from launch.record.table import aligned
@@ -81,21 +81,19 @@ def as_json() -> dict[str, Any]:
 def table() -> str:
     """One line for each site, and which one this machine is."""
     here, why = site.detect()
-    rows = [("", "site", "nodes", "a node", "scheduler", "tried", "recognised by", "")]
+    rows = [("", "site", "nodes", "a node", "scheduler", "tried", "")]
     for known in map(site.load, site.names()):
         mark = "*" if known.name == here.name else ""
         nodes, tried = str(known.nodes or "not known"), known.tried or "not tried"
         if known.backend == "local":
             nodes = "this one"
-        rows.append(
-            (mark, known.name, nodes, _node(known), known.backend, tried, _recognised(known), known.description)
-        )
-    return f"{aligned(rows)}\n\nthis machine is {here.name}: {why}"
+        rows.append((mark, known.name, nodes, _node(known), known.backend, tried, known.description))
+    return f"{aligned(rows)}\n\nall that one says: {command('sites SITE')}\nthis machine is {here.name}: {why}"
 
 
 def content(asked: Site) -> str:
     """What a site file says, one line per key, and what it leaves open."""
-    lines = []
+    lines = [f"{'recognised by':<24} {_recognised(asked)}"] * (asked.name in site.names())
     for key in dataclasses.fields(Site):
         value = getattr(asked, key.name)
         if isinstance(value, dict):

@@ -23,7 +23,7 @@ from launch.plan.shape import (
     refuse_spare,
     refuse_too_many,
 )
-from launch.plan.site import Site, own_file
+from launch.plan.site import Site, own_file, with_nodes_of
 from launch.plan.slurm import inherited
 from launch.plan.slurm.walltime import clock, hang_timeout, walltime
 from launch.plan.target.workload import TRAINER, Target
@@ -61,6 +61,8 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
     request, taken = inherited.take(request)
     if site.nodes is not None and nodes > site.nodes:
         raise Refusal(f"--nodes {nodes} is more than {site.name} has ({site.nodes}): ask for fewer")
+    partition = request.partition or site.partition
+    site = with_nodes_of(site, partition)
     gpu_type, gpus = gpus_per_node(request, site, backend, machine, nodes)
     ranks = request.ranks_per_node or site.ranks_per_node or gpus or 1
     if gpus and ranks > gpus and not request.share_gpus:
@@ -78,7 +80,6 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
     for option in ("partition", "account", "qos", "constraint"):
         if not (getattr(request, option) or "").isprintable():  # after a line break, the rest would be a command
             raise Refusal(f"--{option} {getattr(request, option)!r}: give it without line breaks")
-    partition = request.partition or site.partition
     time_s = walltime(site.time if request.time is None else request.time)
     refuse_spare(request, nodes, site)
     refuse_beyond_limits(site, partition, nodes, time_s, request.spare_nodes)

@@ -4,6 +4,7 @@ A site file is TOML; its keys are the fields of `Site`. An unknown key or a valu
 that no source confirms stays out of the file, and the plan says that it is not known.
 """
 
+import dataclasses
 import os
 import platform
 import re
@@ -16,13 +17,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from launch import HOME
-from launch.errors import Refusal, nearest
+from launch.errors import Refusal, nearest, page
 from launch.plan import typed
 from launch.plan.typed import Backend, Count, Launcher, Natural, Positive
 
 FOLDER = Path(HOME, "modules", "sites")
 
 _LIMITS = {"min_nodes": Count, "max_nodes": Count, "max_time": str, "max_jobs": Count}
+_OF_NODES = {"gpus_per_node": Natural, "cpus_per_node": Count}  # of a partition whose nodes are of another kind
 
 LINKS = ("inter_node_gbit_per_s", "inter_node_latency_us", "intra_node_gbit_per_s", "intra_node_latency_us")
 """What a site file can say of its network, for `python -m profiling simulate`."""
@@ -90,6 +92,7 @@ class Site:
     account_option: Literal["A", "P"] = "A"  # PBS: the option that takes the account
     # Limits of each partition: {min_nodes, max_nodes, max_time, max_jobs}. The last is the number of jobs that a user
     # may have in the queue; each run of an array counts as one.
+    # gpus_per_node and cpus_per_node are those of its nodes, if they differ from those above.
     partitions: dict[str, dict[str, Any]] = field(default_factory=dict)
     interconnect: Literal["infiniband", "slingshot"] | None = None  # network between the nodes that NCCL should use
     # One-way bandwidth and latency of the links: of all adapters of a node together, and between two of its GPUs.
@@ -133,12 +136,18 @@ def load(name: str) -> Site:
 
 def from_table(table: Mapping[str, Any], where: str) -> Site:
     """Make a site from a table, and refuse what is not understood; ``where`` names its origin in the refusal."""
+    if "account" in table:
+        raise Refusal(
+            f"{where}: an account is yours, not the machine's: give it as -A, or write it into your defaults"
+            f"{page('jobs.md')}, and leave it out here"
+        )
     site = typed.build(Site, _with_type_of_gpus(table, where), where)
+    known = _LIMITS | _OF_NODES
     for partition, limits in site.partitions.items():
         for key in limits:
-            if key not in _LIMITS:
-                raise Refusal(f"{where}: unknown key {key!r} of partition {partition!r}: {nearest(key, _LIMITS)}")
-        if wrong := typed.mismatch(limits, _LIMITS, f"partitions.{partition}"):
+            if key not in known:
+                raise Refusal(f"{where}: unknown key {key!r} of partition {partition!r}: {nearest(key, known)}")
+        if wrong := typed.mismatch(limits, known, f"partitions.{partition}"):
             raise Refusal(f"{where}: {wrong}")
     for key in site.network:
         if key not in LINKS:
@@ -153,6 +162,12 @@ def from_table(table: Mapping[str, Any], where: str) -> Site:
         if key not in ("env", "is", "host"):
             raise Refusal(f"{where}: unknown key {key!r} of identify: {nearest(key, ('env', 'is', 'host'))}")
     return site
+
+
+def with_nodes_of(site: Site, partition: str | None) -> Site:
+    """The site as a job in a partition finds it: with the GPUs and cores of its nodes, where these are others."""
+    said = site.partitions.get(partition or "", {})
+    return dataclasses.replace(site, **{key: said[key] for key in _OF_NODES if key in said})
 
 
 def count_of_gpus(value: str | int, where: str) -> tuple[str | None, int]:

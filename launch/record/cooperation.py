@@ -3,10 +3,16 @@ shows."""
 
 from launch.errors import page
 from launch.plan.plan import BY_NUMBER, Plan
+from launch.plan.target import imports
 from launch.plan.target.cooperation import uses_mpi
 from launch.record.rundir import RunDir
 
-_ADVICE = f"let them cooperate{page('your_program.md')}, or say with --independent that this is meant"
+_HOW = {
+    "keras": ("call rankloop.keras.fit in place of model.fit", "howto/model_fit.md"),
+    "torch": ("wrap the model in DistributedDataParallel", "howto/pytorch.md"),
+    "jax": ("call jax.distributed.initialize()", "howto/jax.md"),
+}
+"""How ranks that use a framework are made to cooperate, and the page about it. The first one imported counts."""
 
 
 def expected(plan: Plan) -> str:
@@ -19,12 +25,12 @@ def expected(plan: Plan) -> str:
     if found is None:
         return (
             f"whether they cooperate is not known: if not, each of the {plan.size} does the same work on its own; "
-            f"{_ADVICE}"
+            f"{_advice(plan)}"
         )
     if not found:
         return (
             f"nothing was found by which they cooperate, so each of the {plan.size} does the same work on its own: "
-            f"{_ADVICE}"
+            f"{_advice(plan)}"
         )
     if found == BY_NUMBER:
         return "the program asks which rank it is: whether each does a part of the work, it alone knows"
@@ -62,7 +68,7 @@ def seen(run: RunDir, plan: Plan) -> str:
     if plan.cooperation is None:
         return (
             f"whether the {plan.size} ranks cooperated is not known: if not, each did the same work on its own; "
-            f"{_ADVICE}"
+            f"{_advice(plan)}"
         )
     if plan.cooperation.startswith("MPI ") and plan.rendezvous != "mpi":  # a binary cannot be asked whom it has met
         return (
@@ -72,6 +78,13 @@ def seen(run: RunDir, plan: Plan) -> str:
     if not plan.cooperation:
         return (
             f"nothing was found by which the {plan.size} ranks cooperate, so each did the same work on its own: "
-            f"{_ADVICE}"
+            f"{_advice(plan)}"
         )
     return ""
+
+
+def _advice(plan: Plan) -> str:
+    """What to do, with the framework that a script imports."""
+    used = imports.anywhere(plan.workload) if plan.kind == "script" else set[str]()
+    how, where = next((_HOW[name] for name in _HOW if name in used), ("let them cooperate", "your_program.md"))
+    return f"{how}{page(where)}, or say with --independent that this is meant"

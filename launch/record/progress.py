@@ -12,6 +12,7 @@ from launch.plan.plan import Plan
 from launch.plan.slurm.walltime import clock
 from launch.record import cooperation, network
 from launch.record.activity import activity
+from launch.record.code import snapshot
 from launch.record.failures import bad_nodes, paragraph
 from launch.record.files import Unreadable, open_file, size_of
 from launch.record.performance import figures
@@ -181,6 +182,8 @@ def closing(run: RunDir, plan: Plan, outcome: str) -> str:
         bad = bad_nodes.said(bad_nodes.among([run]))
         if bad and plan.scheduler == "slurm":
             again += " --new-job" * (plan.backend == "allocation") + " --exclude-bad-nodes"
+        elif not bad and (snapshot.record_of(run) or {}).get("snapshot"):
+            bad = ["resume runs the code as it was submitted; with --code current, as you have changed it since"]
         return "\n".join([f"failed: {run.path}", paragraph.paragraph(run), *bad, again])
     return f"{outcome} before the end: {run.path}\n{again}"
 

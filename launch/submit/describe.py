@@ -41,6 +41,7 @@ def run_facts(
     planned: Plan, asked: Request, code: Sources, here: Site, why: str, run: RunDir, within: Allocation | None
 ) -> dict[str, str]:
     """The plan, fact by fact."""
+    hours, unit = planning.cost([planned])
     if planned.backend == "local":
         nodes = f"{planned.nodes} node{'s' * (planned.nodes > 1)} (groups of processes on this machine)"
     else:
@@ -56,6 +57,7 @@ def run_facts(
         **figures_of(planned),
         **walltime_rows(planned, ""),
         **hang(planned),
+        **({"cost": f"{hours:.4g} {unit} at most"} if hours is not None and planned.is_queued else {}),
         **spare([planned]),
         "code": code_of(code, asked),
         **environment(planned),

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 
 from launch.plan import figures, site
 from launch.plan.plan import Plan
@@ -17,7 +18,7 @@ def program(planned: Plan) -> dict[str, str]:
     cooperate."""
     if planned.kind == "workload":
         return {}
-    from launch.plan.target import executable  # imported late, as a workload needs neither
+    from launch.plan.target import executable, imports  # imported late, as a workload needs neither
     from launch.record import cooperation
 
     rows = {}
@@ -26,7 +27,13 @@ def program(planned: Plan) -> dict[str, str]:
         found = None if planned.container else executable.unrunnable(planned.workload)
         if found and planned.backend != "local":
             rows["on the nodes"] = f"not known; here it cannot run: {found}"
-    elif planned.kind == "script" and (line := executable.other_python(planned.workload)):
+    elif planned.kind == "script" and not planned.container and (lacking := imports.missing(planned.workload)):
+        rows["not installed"] = (
+            f"{', '.join(lacking)}, which {Path(planned.workload).name} imports, for {planned.python}: install "
+            f"{'it' if len(lacking) == 1 else 'them'} there, or start the rankloop that is installed beside "
+            f"{'it' if len(lacking) == 1 else 'them'}" + ", unless the job brings it" * (planned.backend != "local")
+        )
+    if planned.kind == "script" and (line := executable.other_python(planned.workload)):
         rows["python"] = f"{planned.python}; its own first line, {line}, is followed if you put -- before the script"
     if ranks := cooperation.expected(planned):
         rows["ranks"] = ranks
@@ -81,10 +88,10 @@ def walltime_rows(planned: Plan, whole: str) -> dict[str, str]:
     if not planned.time_s and planned.backend == "allocation":
         time = "none given, so what is left of the job"
     warning = f"SIGUSR2 to all ranks, {planned.warning_s} s before the walltime is over"
-    none = "only to a program that asks (rankloop.stop_requested()); --warn SECONDS sends SIGUSR2 to all ranks"
+    none = "only a program that asks is told (rankloop.stop_requested()); --warn SECONDS sends SIGUSR2 to all ranks"
     return {
         "walltime": time + ", so the partition's own" * (not planned.time_s and planned.is_queued),
-        "warning": warning if planned.warning_s else none,
+        "stop signal": warning if planned.warning_s else none,
     }
 
 

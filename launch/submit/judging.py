@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launch.backends.scheduler import ENDED, QUEUED, UNKNOWN, Answer, Status
+from launch.record.failures.causes import without_preamble
 from launch.record.job import Job
 from launch.record.rundir import Event, PlanRecord, RunDir
 from launch.submit.workflow import stages
@@ -32,7 +33,7 @@ def recorded(events: Sequence[Event], done: bool) -> tuple[str, str]:
     if last["event"] != "ended":
         return LIFE[last["event"]], reason
     outcome, failure = last.get("outcome", "failed"), last.get("first_failure")
-    cause = f"rank {failure['rank']} on {failure['host']}: {failure['error']}" if failure else ""
+    cause = f"rank {failure['rank']} on {failure['host']}: {without_preamble(failure['error'])}" if failure else ""
     if hang := last.get("hang"):
         return outcome, f"hung: {hang.get('said', '')}"
     return outcome, cause or reason or (f"exit status {last.get('status')}" if outcome == "failed" else "")

@@ -57,7 +57,8 @@ def run(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, throttle: i
             runs = left_over(runs)
     except KeyboardInterrupt:
         if is_study(folder):
-            print(again(folder), flush=True)
+            done = sum(run.result_json.exists() for run in all_runs)
+            print(f"\ninterrupted: {done} of {count} runs are done\n{again(folder)}", flush=True)
         raise
     status = summary(folder, outcomes)
     if outcomes:

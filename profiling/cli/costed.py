@@ -26,4 +26,4 @@ class Costed:
         """Refuse what is said of costs where nothing says what they are of."""
         for option, given in (("--carbon-intensity", self.carbon_intensity), ("--price", self.price)):
             if given is not None:
-                raise Refusal(f"{option} is for studies, and {path} is a table, which has no energy and no hours")
+                raise Refusal(f"{option} is for studies, and {path} is a table, of which no hours and energy are known")

@@ -75,7 +75,9 @@ def predicted(path: Path, chosen: Options) -> tuple[dict[str, Any], Rates | None
     if not study:
         chosen.refuse_for_table(path)
         if deciding:
-            raise Refusal(f"--deadline and --budget are for studies: {path} is a table, which has no nodes and hours")
+            raise Refusal(
+                f"--deadline and --budget are for studies: {path} is a table, of which only throughput is predicted"
+            )
     if study:
         try:
             rates = run_estimate.rates(study, series.kind)
@@ -86,9 +88,9 @@ def predicted(path: Path, chosen: Options) -> tuple[dict[str, Any], Rates | None
     if deciding and rates and not nodes:
         nodes = tuple(decision.tried(series, rates))
     if nodes:
-        if rates is None:
+        if rates is None and series.works != "nodes":
             raise Refusal(f"{path} is a plain table, which does not say how many workers a node has: give --workers")
-        workers = tuple(count * rates.ranks_per_node for count in nodes)
+        workers = tuple(count * rates.ranks_per_node for count in nodes) if rates else nodes
     if chosen.save and chosen.save.exists():
         raise Refusal(f"{chosen.save} exists: a prediction that was written down is not changed; give another name")
     found = prediction.predict(series, workers, chosen.confidence)
@@ -153,10 +155,18 @@ def as_text(document: dict[str, Any], rates: Rates | None, tariff: Tariff = NO_T
             "",
             based,
             *document["notes"],
-            *(
-                f"{text.counted(forecast['workers'], works)}: {warning}"
-                for forecast in forecasts
-                for warning in forecast["warnings"]
-            ),
+            *_warnings(forecasts, works),
         ]
     )
+
+
+def _warnings(forecasts: Sequence[dict[str, Any]], works: str) -> list[str]:
+    """The warnings of all sizes, each once, with the sizes that it is about."""
+    about: dict[str, list[int]] = {}
+    for forecast in forecasts:
+        for warning in forecast["warnings"]:
+            about.setdefault(warning, []).append(forecast["workers"])
+    return [
+        f"{', '.join(map(str, [*sizes[:-1], text.counted(sizes[-1], works)]))}: {warning}"
+        for warning, sizes in about.items()
+    ]

@@ -110,8 +110,11 @@ def _of_table(path: Path, chosen: Options) -> str:
     if len(shown) > 1:
         ahead = found[0].understood
         shown = [one.removeprefix(f"{ahead}\n\n") if place else one for place, one in enumerate(shown)]
-    written = [write(chosen.out, _of_series, document.of_table(path.stem, found, chosen.remark))] if chosen.out else []
-    return "\n\n".join(shown + written)
+    if chosen.out:
+        shown.append(write(chosen.out, _of_series, document.of_table(path.stem, found, chosen.remark)))
+    elif chosen.format == "text":
+        shown.append(f"as a page, with figures and a prediction: {command('report', path, '--out')} FOLDER")
+    return "\n\n".join(shown)
 
 
 def _of_series(content: dict[str, Any]) -> dict[str, str]:
@@ -173,7 +176,7 @@ def write(folder: Path, spreadsheets: Callable[[dict[str, Any]], dict[str, str]]
         "index.html": page.page(content, drawn),
     }
     try:
-        (folder / "figures").mkdir(parents=True, exist_ok=True)
+        (folder / "figures" if drawn else folder).mkdir(parents=True, exist_ok=True)
         for name, plot in drawn.items():
             plot.save(folder / "figures", name)
         for name, written in files.items():
@@ -207,7 +210,7 @@ def _predicted(content: dict[str, Any]) -> str:
     ahead = content["prediction"]
     asked = [forecast for forecast in ahead["predictions"] if forecast["workers"] in ahead["asked"]]
     shown = prediction.columns(content["unit"], ahead["confidence"], content["works"], ahead["holds"])
-    why = "" if ahead["holds"] else f"{ahead['problems'][0]}\n"
+    why = "" if ahead["holds"] else "the fit does not hold, as said above: do not plan with it\n"
     return f"\nPREDICTION, not measured\n\n{text.table(shown, asked)}\n{why}"
 
 

@@ -74,7 +74,9 @@ def table(document: dict[str, Any]) -> tuple[list[str], list[list[str]], str]:
     error = "" if checked["error"] is None else text.percent(checked["error"])
     note = f"Left-out error: median over the {checked['points']} largest points, each predicted from all the others."
     rows.append([AVERAGED, "", error, "which is the prediction"])
-    return header, rows, note if checked["points"] else "Too few points to leave one out."
+    shown = sum(fit["weight"] for fit in document["fits"] if fit["weight"] >= SHOWN)
+    rest = f" Laws of less than {SHOWN:.0%} each have the other {1 - shown:.0%}." if 1 - shown >= 0.005 else ""
+    return header, rows, (note if checked["points"] else "Too few points to leave one out.") + rest
 
 
 def _parameter(parameter: dict[str, Any]) -> str:

@@ -95,7 +95,7 @@ def _block(
             empty.setdefault(document["absent"][column.key], []).append(
                 column.title.partition(" [")[0].partition("{")[0]
             )
-    left_out = [f"Left out, as {reason}: {', '.join(titles)}." for reason, titles in empty.items()]
+    left_out = [f"Left out, as {reason}: {', '.join(titles).removesuffix('.')}." for reason, titles in empty.items()]
     return Block(title, header, rows, [*(meaning if len(having) > 1 else ()), *left_out, *(after or [])])
 
 

@@ -119,7 +119,7 @@ def tables(document: dict[str, Any]) -> list[tuple[str, list[str], list[list[str
         header, rows = columns.cells(columns.present(SHOWN, one["rows"]), one["rows"], one["unit"])
         header[0] = one["works"]
         at, rate = one["base"]["workers"], text.number(one["base"]["throughput"])
-        base = f"Base: {at} {one['works']}, {rate} {one['unit']} in absolute terms."
+        base = f"Base: {text.counted(at, one['works'])}, {rate} {one['unit']} in absolute terms."
         measured.append((f"Scaling{of}", header, rows, [base]))
         if ahead := one["prediction"]:
             asked = [forecast for forecast in ahead["predictions"] if forecast["workers"] in ahead["asked"]]

@@ -164,7 +164,11 @@ def notes(study: Study) -> list[str]:
     lines += crowded(study)
     if apart := programs.cooperation_note(study):
         lines.append(apart)
-    lines += [f"{run.name}: {doubt}" for run in study.runs for doubt in run.steps.doubts]
+    doubtful: dict[str, list[str]] = defaultdict(list)
+    for run in study.runs:
+        for doubt in run.steps.doubts:
+            doubtful[doubt].append(run.name)
+    lines += [f"{', '.join(names)}: {doubt}" for doubt, names in doubtful.items()]
     lines += [f"{run.name}: not known: {trouble}" for run in study.runs for trouble in run.result.get("troubles", [])]
     lines += [
         f"{run.name}: readings/{path.name} is damaged and left out"

@@ -99,7 +99,8 @@ def read(run: RunDir, ranks: int, scaling: str = "strong") -> Steps:
     """
     try:
         lines, cut = _lines(run)
-        workload = run.record().get("kind", "workload") == "workload"
+        record = run.record()
+        workload, independent = record.get("kind", "workload") == "workload", bool(record.get("independent"))
     except Unreadable as error:
         raise Unusable(error.reason) from None
     if not len(lines):
@@ -121,7 +122,7 @@ def read(run: RunDir, ranks: int, scaling: str = "strong") -> Steps:
     batches = table[_EXAMPLES].sum(0)
     counted = bool(np.isfinite(batches).any())
     examples = _batch(batches) if counted else size if scaling == "weak" else 1
-    doubts += _clocks(table)
+    doubts += _clocks(table, independent)
 
     seconds, waits = table[_SECONDS], table[_INPUT]
     wrong = ~(np.isfinite(seconds) & (seconds > 0) & ~(waits > seconds)).all(0)
@@ -143,8 +144,10 @@ def read(run: RunDir, ranks: int, scaling: str = "strong") -> Steps:
     least, most = seconds.sum(1).min(), seconds.sum(1).max()
     if not workload and most > (1 + APART) * least:
         doubts.append(
-            f"its ranks take {text.number(least, 3)} to {text.number(most, 3)} s for the same steps, so they do not "
-            "wait for each other: the time of rank 0 stands for all"
+            "the ranks work on their own, and some take longer than others: the time of rank 0 stands for all"
+            if independent
+            else f"its ranks take {text.number(least, 3)} to {text.number(most, 3)} s for the same steps, so they do "
+            "not wait for each other: the time of rank 0 stands for all"
         )
     return Steps(
         complete[timed].astype(int),
@@ -228,8 +231,11 @@ def _batch(batches: np.ndarray) -> int:
     return int(usual)
 
 
-def _clocks(table: np.ndarray) -> list[str]:
-    """Notes on the wall clocks. No number is based on them: lengths come from a monotonic clock."""
+def _clocks(table: np.ndarray, independent: bool) -> list[str]:
+    """Notes on the wall clocks. No number is based on them: lengths come from a monotonic clock.
+
+    Ranks that work independently may be at the same step at any time, so only those that meet show clocks that differ.
+    """
     start, seconds, attempt, number = table[_START], table[_SECONDS], table[_ATTEMPT], table[_STEP, 0]
     doubts, seconds = [], np.where(np.isfinite(seconds), seconds, 0)
     back = np.where(np.diff(attempt) == 0, start[:, :-1] + seconds[:, :-1] - start[:, 1:], 0)
@@ -237,7 +243,7 @@ def _clocks(table: np.ndarray) -> list[str]:
         rank, place = np.unravel_index(back.argmax(), back.shape)
         doubts.append(f"the clock of rank {rank} went back by {text.number(most, 3)} s after step {number[place]:.0f}")
     apart = start.max(0) - start.min(0) - seconds.max(0)
-    if (most := apart.max()) > CLOCK_S:
+    if not independent and (most := apart.max()) > CLOCK_S:
         step = number[apart.argmax()]
         doubts.append(f"the clocks of its ranks are {text.number(most, 3)} s apart at step {step:.0f}")
     return [f"{doubt}: harmless here, as steps are timed by another clock" for doubt in doubts]

@@ -45,7 +45,7 @@ def main() -> None:
         axes.plot(at, [efficiency[n][1] for n in at], "o", mfc=PAPER, color=BLUE, label="predicted")
         for points, form, colour, label in (
             (known.points, "o", BLUE, "measured"),
-            (held_out, "x", ORANGE, "held out"),
+            (held_out, "x", ORANGE, "measured, not used"),
         ):
             y = [point.throughput / point.workers / base for point in points]
             axes.plot([point.workers for point in points], y, form, color=colour, label=label)

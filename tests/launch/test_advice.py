@@ -226,6 +226,7 @@ def test_best_nodes(tmp_path: Path, rates: list[tuple[int, float]], best: int):
     cost = found.rows()[-1]
     assert cost["node_hours"] == pytest.approx(1 / cost["efficiency"])
     assert f"{best} node" in best_nodes.said(found)
+    assert ("not faster" in best_nodes.said(found)) == (rates[0][1] == max(rate for _, rate in rates))
 
 
 def test_advice_on_what_is_no_run(tmp_path: Path):

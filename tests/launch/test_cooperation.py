@@ -11,7 +11,8 @@ from plans import LAPTOP, plan
 
 from launch.errors import Refusal
 from launch.plan.request import Request
-from launch.plan.target import cooperation, workload
+from launch.plan.target import cooperation, imports, workload
+from launch.record.cooperation import expected
 
 SCRIPTS = {
     "import mpi4py.MPI": "mpi4py",
@@ -162,3 +163,31 @@ def test_mpi_is_the_rendezvous_of_programs_that_use_it(tmp_path: Path, monkeypat
     with pytest.raises(Refusal, match="starts ranks itself, and would be started 2 times"):
         plan(Request(nodes=2), LAPTOP, starter)
     assert plan(Request(nodes=1), LAPTOP, starter).entry[1:] == ("a.py",)
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("import keras\nmodel.fit(x)", "call rankloop.keras.fit in place of model.fit"),
+        ("from tensorflow.keras import layers", "call rankloop.keras.fit in place of model.fit"),
+        ("import torch\nimport torch.nn as nn", "wrap the model in DistributedDataParallel"),
+        ("import jax.numpy as jnp", "call jax.distributed.initialize()"),
+        ("import numpy", "let them cooperate"),
+        ("import (", "let them cooperate"),
+    ],
+)
+def test_how_ranks_are_made_to_cooperate_is_said_for_what_a_script_imports(tmp_path: Path, text: str, advice: str):
+    (tmp_path / "a.py").write_text(text)
+    target = workload.Target("script", str(tmp_path / "a.py"), (), cooperation="")
+    assert advice in expected(plan(Request(nodes=2), LAPTOP, target))
+
+
+def test_packages_that_a_script_needs_at_once_and_this_python_lacks_are_found(tmp_path: Path):
+    (tmp_path / "beside.py").write_text("raise SystemExit('is not imported')")
+    (tmp_path / "a.py").write_text(
+        "import os, absent_one.part, beside, rankloop, pytest\nfrom absent_two import x\nfrom absent_one import y\n"
+        "try:\n    import absent_three\nexcept ImportError: pass\nif x:\n    import absent_four\n"
+        "def later():\n    import absent_five\n"
+    )
+    assert imports.missing(str(tmp_path / "a.py")) == ["absent_one", "absent_two"]
+    assert imports.missing(str(tmp_path / "nothing.py")) == []

@@ -88,6 +88,18 @@ def test_an_error_of_many_lines_has_one_in_front(run: RunDir):
     assert first.endswith("failed first: ValueError: bad mesh ...") and others[-1] == "    in cell 7"
 
 
+def test_of_an_error_within_code_that_tensorflow_has_compiled_the_error_itself_is_in_front(run: RunDir):
+    lines = (
+        'in user code:\n\n    File "wave.py", line 3, in None  *\n        x == y\n\n    TypeError: int32 and int64\n'
+    )
+    raised(run, 2, 1.0, f"TypeError: {lines}", traceback=f"Traceback\nTypeError: {lines}")
+    first, *others = paragraph(run).splitlines()
+    assert (
+        first.endswith("failed first: TypeError: int32 and int64")
+        and others[-1].strip() == "TypeError: int32 and int64"
+    )
+
+
 def test_by_time_not_by_rank_or_file(run: RunDir):
     raised(run, 0, 103.0, "ValueError: late")
     raised(run, 5, 101.0, "ValueError: early")

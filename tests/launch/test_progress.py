@@ -180,6 +180,15 @@ def test_last_words(run: RunDir):
     assert closing(run, PLAN, "done") == f"done: {run.path}"
 
 
+def test_after_a_failure_it_is_said_how_changed_code_is_run(run: RunDir):
+    assert "--code" not in closing(run, PLAN, "failed")
+    again = closing(run, PLAN, "failed").splitlines()[-1]
+    publish_json(run.path / "code.json", {"snapshot": True, "trees": []})
+    *_, hint, last = closing(run, PLAN, "failed").splitlines()
+    assert "--code current" in hint and last == again
+    assert "--code" not in closing(run, PLAN, "stopped")
+
+
 def test_the_summary_of_a_finished_run(run: RunDir):
     run.figures.mkdir()
     (run.figures / "flows.png").write_bytes(b"")

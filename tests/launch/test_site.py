@@ -4,10 +4,12 @@ import os
 import stat
 from pathlib import Path
 
+import plans
 import pytest
 
 from launch.errors import Refusal
 from launch.plan import site
+from launch.plan.request import Request
 from launch.plan.slurm.walltime import walltime
 
 
@@ -29,6 +31,8 @@ def test_the_two_that_detection_falls_back_on_are_shipped():
     ("text", "says"),
     [
         ("gpu_per_node = 4", "unknown key 'gpu_per_node': did you mean 'gpus_per_node'?"),
+        ("account = 'm1234'", "an account is yours, not the machine's: give it as -A"),
+        ("partitions.cpu.gpus_per_node = 'a100:4'", "partitions.cpu.gpus_per_node = 'a100:4': give a whole number"),
         ("colour = 'red'", "unknown key 'colour': known: account_option, backend, "),
         ("gpus_per_node = '4'", "gpus_per_node = '4': give a whole number"),
         ("gpus_per_node = 'a100:0x4'", "gpus_per_node = a100:0x4: give 0 or more, with a type in front"),
@@ -134,3 +138,20 @@ def test_slurm_is_where_it_is_configured(sites: Path, says: str, expected: str):
         command.chmod(command.stat().st_mode | stat.S_IXUSR)
     assert site.detect({}, "desk")[0].name == expected
     assert site.detect({"SITE_NAME": "brenta"}, "desk")[0].name == "brenta"
+
+
+def test_a_partition_has_the_gpus_and_cores_of_its_own_nodes():
+    here = site.from_table(
+        {"name": "ours", "partition": "gpu", "gpus_per_node": 4, "cpus_per_node": 64}
+        | {"partitions": {"gpu": {"max_nodes": 8}, "cpu": {"gpus_per_node": 0, "cpus_per_node": 128}}},
+        "ours",
+    )
+
+    def shape(**asked: str) -> tuple[int, int, int | None]:
+        planned = plans.plan(Request(**asked), here)
+        return planned.ranks_per_node, planned.gpus_per_node, planned.cpus_per_task
+
+    assert shape() == (4, 4, 16) and shape(partition="cpu") == (1, 0, 128)
+    assert shape(partition="another") == (4, 4, 16)
+    with pytest.raises(Refusal, match="--gpus-per-node 2 is more than a node of ours has"):
+        shape(partition="cpu", gpus_per_node="2")

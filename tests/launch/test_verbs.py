@@ -402,6 +402,10 @@ def test_logs_of_ranks_nodes_and_of_all(tmp_path: Path):
     assert shown("--rank=2", "-n", 1) == b"0: f\n"
     assert shown("--node", 1, "--lines", 2) == b"3: e\n2: 0: f\n"
     assert shown("--job") == b"launch: attempt 1\n"
+    for log in (run.node_log(0), run.node_log(1)):
+        log.write_bytes(b"")
+    silent = launch("logs", run.path)
+    assert (silent.returncode, silent.stdout) == (0, "") and "nothing has been printed" in silent.stderr
 
 
 @settings(deadline=None, max_examples=60)

@@ -185,3 +185,13 @@ def test_as_a_command_it_neither_imports_a_framework_nor_shows_a_traceback(table
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert "is empty" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_of_a_table_of_nodes_nodes_are_predicted_and_each_warning_is_said_once(capsys, tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("Nodes,images/s,scaling\n1,100,weak\n2,190,weak\n4,360,weak\n")
+    status, out, err = run(capsys, "predict", path, "--nodes", "8,16")
+    assert status == 0, err
+    assert [line for line in out.splitlines() if "cannot tell the laws apart" in line][0].startswith(
+        "8, 16 nodes: 3 points"
+    )

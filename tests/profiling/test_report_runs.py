@@ -336,3 +336,18 @@ def test_runs_that_went_on_with_other_code_are_named(tmp_path: Path):
     said = about._code(tmp_path, ["n1-r1", "n2-r1", "n4-r1"])["code"]
     assert said == f"commit {'a' * 40}; n2-r1: code-2, commit {'b' * 40}, with changes that are kept in code-2.patch"
     assert about._code(tmp_path, ["n1-r1"])["code"] == f"commit {'a' * 40}"
+
+
+def test_ranks_that_are_meant_to_work_on_their_own_are_one_line_for_all_runs(study):
+    for run in study.glob("n2-*"):
+        plan = json.loads((run / "run.json").read_text())
+        (run / "run.json").write_text(json.dumps(plan | {"kind": "script", "independent": True}))
+        studies.change(
+            run / "steps" / "node1.jsonl",
+            lambda line: line | {"start": line["start"] + 7, "seconds": 2 * line["seconds"]},
+        )
+    said = [line for line in notes(study) if "on their own" in line]
+    runs = sorted(run.name for run in study.glob("n2-*"))
+    assert (
+        len(said) == 1 and all(name in said[0] for name in runs) and not any("clocks" in line for line in notes(study))
+    )

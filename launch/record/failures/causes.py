@@ -40,8 +40,8 @@ _KNOWN = (
     (r"Diverged|loss is (nan|inf)|not finite", "{the training diverged: lower --lr, lengthen --warmup, or use "
         "--lr-scaling sqrt; resume continues from the last checkpoint}"),
     (r"No module named|ModuleNotFoundError", "a package is missing for the Python of the ranks, which is the one that "
-        "runs rankloop: install it there, or start the rankloop that is installed beside it; see rankloop doctor, and "
-        "the modules of the site"),
+        "runs rankloop: install it there (PYTHON -m pip install PACKAGE), or start the rankloop that is installed "
+        "beside it; see rankloop doctor, and the modules of the site"),
     (r"No space left|Disk quota", "no room on the disk: free some, or give another --runs"),
     (r"gloo::\w*(Exception|NotMet)", "another program has connected to a port at which the ranks wait for each other, "
         "or one of them has gone: start it again with resume; a network_interface (site file) that only the nodes "
@@ -73,9 +73,14 @@ class Failure(NamedTuple):
 def failure_of(record: FirstFailure) -> Failure:
     """A failure as recorded, perhaps by another version of the toolkit."""
     traceback, refused = record.get("traceback") or "", bool(record.get("refused"))
-    return Failure(
-        record["rank"], record.get("node"), record["host"], record["error"], traceback, record.get("time"), refused
-    )
+    error = without_preamble(record["error"])
+    return Failure(record["rank"], record.get("node"), record["host"], error, traceback, record.get("time"), refused)
+
+
+def without_preamble(error: str) -> str:
+    """The error itself, where TensorFlow puts the lines of the user's code before it (``in user code: ...``)."""
+    first, *rest = error.strip().splitlines() or [""]
+    return rest[-1].strip() if rest and first.rstrip().endswith(" in user code:") else error
 
 
 def is_cascade(error: str) -> bool:

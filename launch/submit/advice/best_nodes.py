@@ -70,6 +70,8 @@ def said(best: Best) -> str:
     of = f" of {', '.join(f'{axis}={value}' for axis, value in best.values.items())}" if best.values else ""
     if best.nodes == fewest:
         most = max(best.rows(), key=lambda row: row["speed_up"])
+        if most["nodes"] == fewest:
+            return f"best cost for the time{of}: {nodes}; more were not faster"
         return (
             f"best cost for the time{of}: {nodes}; {most['nodes']} are {most['speed_up']:.3g} times as fast for "
             f"{most['node_hours']:.3g} times the node-hours"
