@@ -1,4 +1,4 @@
-"""Images as rows of a csv file: the digit recogniser's train.csv, and MNIST and Fashion-MNIST as they are passed around.
+"""Images as rows of a csv file: the digit recogniser's train.csv, and MNIST and Fashion-MNIST in the same form.
 
 Format
 ------
