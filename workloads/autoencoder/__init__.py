@@ -103,10 +103,11 @@ def build(config: Config, rank: Rank) -> Workload:
         logits = outputs["image"]
         if not config.variational:
             return {"squares": ops.sum((ops.sigmoid(logits) - images) ** 2, axis=(1, 2, 3))}
-        unlikely = ops.maximum(logits, 0) - logits * images + ops.log1p(ops.exp(-ops.abs(logits)))
+        unlikely: Any = ops.softplus(logits) - logits * images
         mean, log_variance = outputs["mean"], outputs["log_variance"]
-        divergence = 0.5 * (ops.exp(log_variance) + mean**2 - 1 - log_variance)
-        return {"unlikely": ops.sum(unlikely, axis=(1, 2, 3)), "divergence": ops.sum(divergence, axis=1)}
+        variance: Any = ops.exp(log_variance)
+        divergence: Any = ops.sum(variance + mean**2 - 1 - log_variance, axis=1)
+        return {"unlikely": ops.sum(unlikely, axis=(1, 2, 3)), "divergence": divergence / 2}
 
     def statistics(images: Any, outputs: Any) -> dict[str, Any]:
         return {name: ops.sum(each) for name, each in parts(images, outputs).items()}
@@ -117,6 +118,9 @@ def build(config: Config, rank: Rank) -> Workload:
             return {"squared_error": found["squares"]}
         reconstruction, divergence = found["unlikely"], found["divergence"]
         return {"negative_elbo_nats": reconstruction + divergence, "divergence_nats": divergence}
+
+    def optimizer(rate: Any) -> keras.optimizers.Optimizer:
+        return keras.optimizers.Adam(rate)
 
     def finish(model: keras.Model, figures: Path) -> dict[str, float]:
         return pictures.finish(model, components, held, draws, figures)
@@ -137,7 +141,7 @@ def build(config: Config, rank: Rank) -> Workload:
     return Workload(
         model=autoencoder(train.shape[1:], config),
         loss=loss,
-        optimizer=lambda rate: keras.optimizers.Adam(rate),
+        optimizer=optimizer,
         train=part(train, moved=draws.random),
         validation=part(held, moved=False),
         statistics=statistics,

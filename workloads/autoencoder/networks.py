@@ -15,7 +15,7 @@ D. P. Kingma, M. Welling, "Auto-encoding variational Bayes", ICLR 2014 (arXiv:13
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import layers, ops
@@ -34,7 +34,8 @@ def autoencoder(shape: Sequence[int], config: Config) -> keras.Model:
         return keras.Model(inputs, {"image": decoder(encoder(inputs["image"]))}, name="autoencoder")
     inputs["noise"] = layers.Input((config.latent,), name="noise")
     mean, log_variance = encoder(inputs["image"])
-    code = mean + ops.exp(0.5 * log_variance) * inputs["noise"]
+    deviation: Any = ops.exp(log_variance / 2)
+    code = mean + deviation * inputs["noise"]
     return keras.Model(inputs, {"image": decoder(code), "mean": mean, "log_variance": log_variance}, name="variational")
 
 

@@ -66,14 +66,17 @@ def test_it_is_imported_without_tensorflow_keras_or_numpy():
 def test_the_plan_says_what_is_trained_on_what():
     lines = options.parse(mnist.Config, ["--network=residual", "--data=here", "--rotate=15"]).describe(2)
     assert lines["network"] == "residual"
-    assert lines["data"] == "here; turned up to 15 degrees, shifted 0.1, zoomed 0.1, sheared 0.1"
+    assert lines["data"] == (
+        "here; turned up to 15 degrees, shifted 0.1, zoomed 0.1, sheared 0.1; "
+        "in colour turned up to 15 degrees, shifted 0.1, mirrored"
+    )
     assert "global batch" in lines
     assert mnist.Config().describe(1)["data"].endswith("not MNIST, for which give --data")
 
 
 def test_only_the_residual_network_is_augmented_unless_it_is_said():
     for words, expected in (
-        ([], False), (["--augment"], True), (["--network=residual"], True), (["--network=residual", "--no-augment"], False),
+        ([], False), (["--augment"], True), (["--network=residual"], True), (["--network=residual", "--no-augment"], False), (["--network=vgg"], True),
     ):  # fmt: skip
         assert options.parse(mnist.Config, words).moved is expected
 
