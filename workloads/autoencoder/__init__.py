@@ -50,19 +50,24 @@ class Config(Training):
     hidden: Widths = field(default=(), metadata={"separator": ","})  # units of the dense layers before the code; not
     # given: 1000,500,250 of a dense network, 500 of a variational one, 128 after the convolutions
 
-    def __post_init__(self) -> None:
-        Training.__post_init__(self)
-        usual = (1000, 500, 250) if self.network == "dense" else (128,)
-        usual = (500,) if self.network == "dense" and self.variational else usual
-        object.__setattr__(self, "hidden", self.hidden or usual)
-        object.__setattr__(self, "latent", self.latent or (20 if self.variational else 30))
+    @property
+    def code(self) -> int:
+        """Units of the code."""
+        return self.latent or (20 if self.variational else 30)
+
+    @property
+    def widths(self) -> Widths:
+        """Units of the dense layers before the code."""
+        if self.hidden or self.network == "convolutional":
+            return self.hidden or (128,)
+        return (500,) if self.variational else (1000, 500, 250)
 
     def describe(self, size: int) -> dict[str, str]:
         """The lines of the loop, and what is learned."""
         seen = f", which sees noise of {self.noise:g}" if self.noise else ""
         kind = f"{self.network}{', variational' if self.variational else ''}"
         return Training.describe(self, size) | {
-            "network": f"{kind}: {' '.join(map(str, self.hidden))}, code of {self.latent}{seen}",
+            "network": f"{kind}: {' '.join(map(str, self.widths))}, code of {self.code}{seen}",
             "data": str(self.data or "scikit-learn's 1,797 digits: for others give --data")
             + (", binarised" if self.variational else ""),
         }
@@ -90,10 +95,10 @@ def build(config: Config, rank: Rank) -> Workload:
     images = read(config.data, 256) if config.data else digits()
     train, held = images.train.pixels, images.validation.pixels
     values = int(np.prod(train.shape[1:]))
-    if config.latent >= values:
-        raise Refusal(f"--latent {config.latent} is not below the {values} values of an image: give less")
-    draws = Draws(config.variational, config.noise, config.latent)
-    components = None if config.variational else Components(train, config.latent)
+    if config.code >= values:
+        raise Refusal(f"--latent {config.code} is not below the {values} values of an image: give less")
+    draws = Draws(config.variational, config.noise, config.code)
+    components = None if config.variational else Components(train, config.code)
 
     def loss(images: Any, outputs: Any) -> Any:
         return sum(parts(images, outputs).values())

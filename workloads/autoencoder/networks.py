@@ -32,7 +32,7 @@ def autoencoder(shape: Sequence[int], config: Config) -> keras.Model:
     inputs = {"image": layers.Input(shape, name="image")}
     if not config.variational:
         return keras.Model(inputs, {"image": decoder(encoder(inputs["image"]))}, name="autoencoder")
-    inputs["noise"] = layers.Input((config.latent,), name="noise")
+    inputs["noise"] = layers.Input((config.code,), name="noise")
     mean, log_variance = encoder(inputs["image"])
     deviation: Any = ops.exp(log_variance / 2)
     code = mean + deviation * inputs["noise"]
@@ -45,16 +45,16 @@ def _encoder(shape: Sequence[int], config: Config) -> keras.Model:
         for filters in FILTERS:
             x = layers.Conv2D(filters, 3, strides=2, padding="same", activation="relu")(x)
     x = layers.Flatten()(x)
-    for width in config.hidden:
+    for width in config.widths:
         x = layers.Dense(width, "relu")(x)
-    codes = [layers.Dense(config.latent)(x) for _ in range(2 if config.variational else 1)]
+    codes = [layers.Dense(config.code)(x) for _ in range(2 if config.variational else 1)]
     return keras.Model(image, codes if config.variational else codes[0], name="encoder")
 
 
 def _decoder(shape: Sequence[int], config: Config) -> keras.Model:
     height, width, channels = shape
-    x = code = layers.Input((config.latent,))
-    for units in reversed(config.hidden):
+    x = code = layers.Input((config.code,))
+    for units in reversed(config.widths):
         x = layers.Dense(units, "relu")(x)
     if config.network == "dense":
         x = layers.Reshape(tuple(shape))(layers.Dense(height * width * channels)(x))
