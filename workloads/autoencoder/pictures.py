@@ -15,6 +15,7 @@ from workloads.autoencoder.draws import Draws
 
 COLUMNS = 12
 WALKS = 5
+SAMPLES = 6  # rows of them
 
 
 def finish(
@@ -56,7 +57,7 @@ def finish(
     walks = [_images(decode((1 - way) * first + way * last)) for first, last in zip(codes[::2], codes[1::2])]
     _draw(figures / "walk.png", walks)
     if draws.binary:
-        drawn = np.random.default_rng(0).standard_normal((8, COLUMNS, draws.latent), np.float32)
+        drawn = np.random.default_rng(0).standard_normal((SAMPLES, COLUMNS, draws.latent), np.float32)
         _draw(figures / "samples.png", [_images(decode(each)) for each in drawn])
     return {"squared_error_components": components.error(seen["image"], clean)} if components else {}
 
