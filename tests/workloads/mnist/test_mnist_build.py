@@ -154,7 +154,8 @@ def test_two_ranks_with_augmentation_go_on_as_if_nothing_had_been(tmp_path: Path
     assert read_json(run.result_json)["metrics"]["accuracy"] > 0.5
 
 
-@pytest.mark.parametrize("engine", ranks.SLOW_ON_JAX)
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ranks.ENGINES)
 def test_rows_are_learned_by_two_ranks_as_by_one(engine: str, tmp_path: Path):
     losses = []
     for size in (1, 2):
