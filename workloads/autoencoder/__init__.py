@@ -9,7 +9,7 @@ variational one with its bound on the log-likelihood of binarised images, in nat
 through the space of codes and, variational, samples, into figures/. See docs/workloads/autoencoder.md.
 
 Data: MNIST, or images in any layout of workloads.mnist; without --data scikit-learn's digits
-Time: half an hour for MNIST on busy cores
+Time: 30 min for MNIST, when both are busy
 """
 
 from __future__ import annotations
