@@ -140,7 +140,7 @@ def build(config: Config, rank: Rank) -> Workload:
         return Data(len(pixels), load, augment=augment if moved else None)
 
     target = ("negative_elbo_nats", "<=", NATS) if images.name == "MNIST" and config.variational else None
-    if components:
+    if components and config.data:
         seen, clean = draws.fixed(held, np.arange(len(held)))
         target = "squared_error", "<=", components.error(seen["image"], clean)
     return Workload(
