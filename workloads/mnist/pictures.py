@@ -8,8 +8,8 @@ import keras
 import numpy as np
 from matplotlib.figure import Figure
 
+from workloads.data.images.sets import Images
 from workloads.mnist.augmentation import Moves
-from workloads.mnist.files import Images
 
 AT_ONCE = 500  # images per batch
 MOST = 40  # misclassified images shown at most
@@ -102,7 +102,7 @@ def draw_misclassified(path: Path, images: Images, answers: np.ndarray, confiden
     wrong = np.flatnonzero(answers != images.labels)
     shown = wrong[np.argsort(-confidence[wrong], kind="stable")][:MOST]
     columns, rows = 8, max(1, -(-len(shown) // 8))
-    figure = Figure(figsize=(9, 0.5 + 1.35 * rows), dpi=110, layout="constrained")
+    figure = Figure(figsize=(9, 0.5 + 1.35 * rows), dpi=80, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for place in axes:
         place.set_axis_off()
