@@ -116,7 +116,10 @@ class _Watch:
                     self.display.print(full)
             if outcome == "done" and job.shape != "pack" and status is not None and status.phase != ENDED:
                 ends = _ENDS[job.backend]
-                self.display.print(f"job {job.id} is still in the queue ({status.word.lower()}): end it with {ends}")
+                word = f" ({status.word.lower()})" if status.word else ""
+                self.display.print(
+                    f"job {job.id} has not ended{word}, though its run is done: end it with {ends} if it stays"
+                )
         if len(self._left) < before:
             self._cut_off()
             self._say_that_all_fail()
