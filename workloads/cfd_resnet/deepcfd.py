@@ -14,7 +14,6 @@ Convolutional Neural Networks", arXiv:2004.08826, 2020; https://github.com/mdrib
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +22,7 @@ from keras import ops
 
 from launch.errors import Refusal
 from workloads.cfd_resnet.metrics import TINY, relative_error, squared_errors
+from workloads.data import arrays
 
 FILES = ("dataX.pkl", "dataY.pkl")
 FIELDS = ("u", "v", "p")
@@ -169,28 +169,10 @@ class Measure:
         return metrics
 
 
-class _Arrays(pickle.Unpickler):
-    """Unpickles numpy arrays of numbers and nothing else: a pickle can otherwise call any function."""
-
-    MADE_BY: dict[str, Any] = {  # under any name of numpy's modules: numpy.core, later numpy._core
-        "_reconstruct": np.zeros(1).__reduce__()[0],
-        "_frombuffer": np.zeros(1).__reduce_ex__(5)[0],
-        "ndarray": np.ndarray,
-        "dtype": np.dtype,
-    }
-
-    def find_class(self, module: str, name: str) -> Any:
-        if module.partition(".")[0] == "numpy" and name in self.MADE_BY:
-            return self.MADE_BY[name]
-        if (module, name) == ("_codecs", "encode"):  # how Python 3 writes bytes in old protocols
-            return lambda text, encoding: text.encode("latin1")
-        raise pickle.UnpicklingError(f"it wants {module}.{name}, which is not an array")
-
-
 def _array(path: Path) -> np.ndarray:
     try:
         with open(path, "rb") as file:
-            array = _Arrays(file, encoding="latin1").load()
+            array = arrays.unpickled(file)
     except FileNotFoundError:
         raise Refusal(f"{path.parent} has no {path.name}: {SOURCE}") from None
     except Exception as error:  # a damaged pickle can raise anything
