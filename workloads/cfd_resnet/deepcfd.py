@@ -22,7 +22,7 @@ from keras import ops
 
 from launch.errors import Refusal
 from workloads.cfd_resnet.metrics import TINY, relative_error, squared_errors
-from workloads.data import arrays
+from workloads.data import pickles
 
 FILES = ("dataX.pkl", "dataY.pkl")
 FIELDS = ("u", "v", "p")
@@ -171,11 +171,10 @@ class Measure:
 
 def _array(path: Path) -> np.ndarray:
     try:
-        with open(path, "rb") as file:
-            array = arrays.unpickled(file)
+        array = pickles.load(path)
     except FileNotFoundError:
         raise Refusal(f"{path.parent} has no {path.name}: {SOURCE}") from None
-    except Exception as error:  # a damaged pickle can raise anything
+    except (OSError, pickles.Unreadable) as error:
         raise Refusal(f"{path} cannot be read as a pickled array ({error}): {SOURCE}") from None
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
         kind = f"an array of {array.dtype}" if isinstance(array, np.ndarray) else f"a {type(array).__name__}"

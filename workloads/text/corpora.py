@@ -1,32 +1,19 @@
-"""Texts and their classes, from text files or from Keras's npz archives.
-
-Layouts
--------
-A folder with a text file for each class, a text in each line.
-imdb.npz: arrays x_train, y_train, x_test, y_test; reuters.npz: x, y. Each element of x is a list of numbers of words, 1
-for the most frequent word, each of y the number of a class. <name>_word_index.json beside it, {word: number}, is
-optional. As Keras (keras.datasets) distributes them.
-"""
+"""Texts and their classes: what a set of them is, and how it is read from text files, a text in each line."""
 
 from __future__ import annotations
 
-import json
 import re
-import zipfile
-from collections.abc import Iterator, Sequence
-from io import BytesIO
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from launch.errors import Refusal
-from workloads.data import arrays
 from workloads.data.folds import divide
 
 WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*|[^\w\s]")  # a word or a number, with its apostrophes, or a punctuation mark
 REST = re.compile(r"read.?me|licen[cs]e", re.IGNORECASE)  # files that are beside those of the classes
-KERAS_SEED, KERAS_TESTED = 113, 0.2  # how keras.datasets.reuters divides an archive that is in one piece
 LAYOUTS = "give --data a folder with a text file for each class, or Keras's imdb.npz or reuters.npz"
 
 
@@ -95,6 +82,8 @@ def read(path: Path, encoding: str = "") -> Corpus:
     Refusal
         If the set does not exist, is empty, was cut short, or has what cannot be learned from.
     """
+    from workloads.text import archive
+
     try:
         if not path.is_dir():
             there = [path] if path.is_file() else []
@@ -103,7 +92,7 @@ def read(path: Path, encoding: str = "") -> Corpus:
         if archives := [file for file in there if file.suffix == ".npz"]:
             if len(archives) > 1:
                 raise Refusal(f"{path} has {', '.join(a.name for a in archives)}: give --data one of the files")
-            corpus = _archive(archives[0])
+            corpus = archive.read(archives[0])
         elif path.is_dir():
             corpus = _files(path, [file for file in there if not REST.search(file.name)], encoding)
         else:
@@ -171,83 +160,3 @@ def decoded(file: Path, encoding: str = "") -> str:
     if "\0" in text:
         raise Refusal(f"{file} is not text, or has another encoding: give text files alone, or their --encoding")
     return text
-
-
-def _archive(path: Path) -> Corpus:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            found = {name.removesuffix(".npy"): archive.read(name) for name in archive.namelist()}
-    except Exception as error:  # a damaged archive can raise anything
-        raise Refusal(f"{path} cannot be read as an npz archive ({error}): fetch it again") from None
-    parts = [("x_train", "y_train"), ("x_test", "y_test")] if "x_train" in found else [("x", "y")]
-    if missing := [name for part in parts for name in part if name not in found]:
-        raise Refusal(
-            f"{path} has no {', '.join(missing)}: name its arrays as Keras does, x_train, y_train, x_test, y_test or x, y"
-        )
-    train, test = (*(_texts(path, found, *part) for part in parts), None)[:2]
-    if test is None:  # divided as keras.datasets.reuters divides it, so that accuracies can be compared
-        order = np.arange(len(train.words))
-        np.random.RandomState(KERAS_SEED).shuffle(order)
-        learned = int(len(order) * (1 - KERAS_TESTED))
-        train, test = train.of(order[:learned]), train.of(order[learned:])
-    if not len(test.words):
-        raise Refusal(f"{path} has {len(train.words)} texts to learn from and none to measure on: give more")
-    largest = max(int(text.max()) for text in train.words + test.words)
-    classes = int(max(train.labels.max(), test.labels.max())) + 1
-    return Corpus(train, test, [str(label) for label in range(classes)], _vocabulary(path, largest))
-
-
-def _texts(path: Path, found: dict[str, bytes], x: str, y: str) -> Texts:
-    values = []
-    for name in (x, y):
-        try:
-            values.append(arrays.npy(found[name]))
-        except Exception as error:  # a damaged pickle can raise anything
-            raise Refusal(f"{path}, {name}, cannot be read as an array ({error}): fetch it again") from None
-    rows, labels = values
-    if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu" or labels.size != len(labels):
-        raise Refusal(f"{path}, {y}, is {_kind(labels)}: give the number of the class of each text")
-    if not isinstance(rows, np.ndarray) or rows.ndim not in (1, 2) or rows.dtype.kind not in "iuO":
-        raise Refusal(f"{path}, {x}, is {_kind(rows)}: give a list of numbers of words for each text")
-    if len(rows) != len(labels) or not len(rows):
-        raise Refusal(f"{path} has {len(rows)} texts in {x} and {len(labels)} classes in {y}: give as many of each")
-    if labels.min() < 0:
-        raise Refusal(f"{path}, {y}, has the class {labels.min()}: number the classes from 0")
-    return Texts(list(_numbers(f"{path}, {x}", rows)), labels.ravel().astype(np.int64))
-
-
-def _numbers(where: str, rows: np.ndarray) -> Iterator[np.ndarray]:
-    for place, row in enumerate(rows):
-        try:
-            text = np.asarray(row)
-        except ValueError:  # lists of several lengths within it
-            text = np.empty(0, object)
-        if text.ndim != 1 or len(text) and text.dtype.kind not in "iu":
-            raise Refusal(f"{where}, text {place}, is not a list of whole numbers: give the numbers of its words")
-        text = text[text != 0] if rows.ndim == 2 else text  # 0 fills up the rows of a table
-        if not len(text):
-            raise Refusal(f"{where}, text {place}, has no words: leave it out")
-        if text.min() < 0 or text.max() > 10_000_000:
-            raise Refusal(f"{where}, text {place}, has the word {text.min() if text.min() < 0 else text.max()}: "
-                          "number the words from 1, by how frequent they are")  # fmt: skip
-        yield text.astype(np.int64)
-
-
-def _vocabulary(path: Path, largest: int) -> list[str]:
-    """The words of all numbers; those that no index has are written as numbers."""
-    words = [f"#{number}" for number in range(largest + 1)]
-    index = path.with_name(f"{path.stem}_word_index.json")
-    if index.is_file():
-        try:
-            for word, number in json.load(BytesIO(index.read_bytes())).items():
-                if 0 <= number <= largest:
-                    words[number] = word
-        except (ValueError, AttributeError, TypeError, IndexError) as error:
-            raise Refusal(f"{index} is not an index of words ({error}): give {{word: number}} or no such file") from None
-    return words
-
-
-def _kind(value: Any) -> str:
-    if not isinstance(value, np.ndarray):
-        return f"a {type(value).__name__}"
-    return f"an array of shape {' x '.join(map(str, value.shape)) or '()'} and type {value.dtype}"
