@@ -83,7 +83,7 @@ def build(config: Config, rank: Rank) -> Workload:
 
     from workloads.next_frame import picture
 
-    train, held = films(config, "train"), films(config, "validation")
+    train, held = films_of(config, "train"), films_of(config, "validation")
     mean = train(np.arange(min(100, config.films))).mean(axis=(0, 1))
     first = config.seen - 1  # the output that is the first to count
 
@@ -138,7 +138,7 @@ def build(config: Config, rank: Rank) -> Workload:
     )
 
 
-def films(config: Config, part: Literal["train", "validation"]) -> Films:
+def films_of(config: Config, part: Literal["train", "validation"]) -> Films:
     """The films to learn from or to measure on.
 
     Raises
