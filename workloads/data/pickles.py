@@ -51,8 +51,8 @@ def npy(content: bytes) -> Any:
             return loads(content[file.tell() :])
         file.seek(0)
         return np.lib.format.read_array(file, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise Unreadable(" ".join(str(error).split())) from None
+    except Exception as error:  # as above
+        raise Unreadable(" ".join(str(error).split()) or type(error).__name__) from None
 
 
 class _Arrays(pickle.Unpickler):

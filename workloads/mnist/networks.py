@@ -1,4 +1,4 @@
-"""The ladder of a first course on deep learning: from one hidden layer to fifteen residual blocks.
+"""The ladder of a first course on deep learning, a network for images in colour, and one that reads rows.
 
 All networks map images, (batch, H, W, C) in 0 to 1, to logits of the classes, (batch, classes); the softmax is in the
 loss. The numbers of parameters are those for MNIST: 28 x 28 x 1 and 10 classes.
@@ -7,6 +7,10 @@ References
 ----------
 Y. LeCun et al., "Gradient-Based Learning Applied to Document Recognition", Proc. IEEE 86 (1998).
 K. He et al., "Deep Residual Learning for Image Recognition", CVPR 2016 (arXiv:1512.03385): `residual`'s blocks.
+K. Simonyan, A. Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015
+(arXiv:1409.1556): `vgg`'s blocks.
+J. Li, M.-T. Luong, D. Jurafsky, "A Hierarchical Neural Autoencoder for Paragraphs and Documents", ACL 2015
+(arXiv:1506.01057): the hierarchy of `rows`, as Keras's example mnist_hierarchical_rnn applies it to images.
 """
 
 from __future__ import annotations
@@ -14,11 +18,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 from launch.errors import Refusal
 
 BLOCKS = 15  # of `residual`
+CHUNK = 4  # pixels that `rows` reads at a time
 SMALLEST = 13  # pixels across that leave 3 for `residual`'s last convolution: two borders of 2, a pooling by 3
 
 
@@ -87,8 +92,32 @@ def residual(shape: Sequence[int], classes: int) -> keras.Model:
     return keras.Model(image, layers.Dense(classes)(x), name="residual")
 
 
+def vgg(shape: Sequence[int], classes: int) -> keras.Model:
+    """Three blocks of two convolutions, and a dense layer, each normalised: 437,034 parameters."""
+    stack: list[keras.Layer] = []
+    for filters, dropped in ((32, 0.2), (64, 0.3), (128, 0.4)):
+        for _ in range(2):
+            stack += _normalised(layers.Conv2D(filters, 3, padding="same", use_bias=False))
+        stack += [layers.MaxPooling2D(), layers.Dropout(dropped)]
+    dense = [*_normalised(layers.Dense(128, use_bias=False)), layers.Dropout(0.5), layers.Dense(classes)]
+    return _stack("vgg", shape, [*stack, layers.Flatten(), *dense])
+
+
+def rows(shape: Sequence[int], classes: int) -> keras.Model:
+    """An LSTM of 64 units reads each row, four pixels at a time, and one of 128 the rows: 117,770 parameters."""
+    height, width, channels = shape
+    chunks = -(-width // CHUNK)
+    x = image = layers.Input(shape, name="image")
+    x = layers.ZeroPadding2D(((0, 0), (0, chunks * CHUNK - width)))(x)
+    # All rows of all images are read at once, as examples of one batch.
+    x = ops.reshape(x, (-1, chunks, CHUNK * channels))
+    x = layers.LSTM(64)(x)
+    x = layers.LSTM(128)(ops.reshape(x, (-1, height, 64)))
+    return keras.Model(image, layers.Dense(classes)(x), name="rows")
+
+
 NETWORKS: dict[str, Callable[..., keras.Model]] = {
-    function.__name__: function for function in (fc, cnn, deep_cnn, dropout, batchnorm, residual)
+    function.__name__: function for function in (fc, cnn, deep_cnn, dropout, batchnorm, residual, vgg, rows)
 }
 
 
@@ -117,6 +146,10 @@ def _deep(classes: int) -> list[keras.Layer]:
         layers.Dense(128, "relu"),
         layers.Dense(classes),
     ]
+
+
+def _normalised(layer: keras.Layer) -> list[keras.Layer]:
+    return [layer, layers.BatchNormalization(), layers.Activation("relu")]
 
 
 def _stack(name: str, shape: Sequence[int], stack: list[keras.Layer]) -> keras.Model:

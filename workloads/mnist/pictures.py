@@ -8,8 +8,8 @@ import keras
 import numpy as np
 from matplotlib.figure import Figure
 
+from workloads.data.images.sets import Images
 from workloads.mnist.augmentation import Moves
-from workloads.mnist.files import Images
 
 AT_ONCE = 500  # images per batch
 MOST = 40  # misclassified images shown at most

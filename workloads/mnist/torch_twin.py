@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from launch.errors import Refusal
-from workloads.mnist import files
+from workloads.data.images import reading
 
 if TYPE_CHECKING:
     import torch
+
+    from workloads.data.images.sets import Images
 
 MEAN, DEVIATION = 0.1307, 0.3081  # of the pixels of MNIST's training images, in 0 to 1
 AT_ONCE = 500  # images per batch when measuring
@@ -47,7 +49,7 @@ def main(argv: list[str]) -> None:
         ) from None
 
     rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    images = files.read(args.data)
+    images = reading.read(args.data)
     if len(images.train.labels) < args.batch * size:
         raise Refusal(
             f"{len(images.train.labels)} training images are fewer than {size} x --batch {args.batch}: give fewer"
@@ -118,7 +120,7 @@ def network(shape: tuple[int, ...], classes: int) -> torch.nn.Module:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0], allow_abbrev=False)
-    parser.add_argument("--data", type=Path, required=True, help="folder of idx files, or an .npz file")
+    parser.add_argument("--data", type=Path, required=True, help="folder of an image set, or a file of one")
     parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--batch", type=int, default=64, help="examples per rank per step")
     parser.add_argument("--lr", type=float, default=1.0, help="of Adadelta, whatever the number of ranks")
@@ -129,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _tensors(images: files.Images) -> tuple[torch.Tensor, torch.Tensor]:
+def _tensors(images: Images) -> tuple[torch.Tensor, torch.Tensor]:
     """Pixels, float32 (N, C, H, W), normalised, and labels, int64 (N,)."""
     import torch
 

@@ -82,10 +82,10 @@ def digits(data: Path | None, part: str, shrink: int) -> Sequence[np.ndarray]:
     Refusal
         If the images are damaged, or smaller than a pixel.
     """
-    from workloads.mnist import files
-    from workloads.mnist.digits import digits as of_scikit_learn
+    from workloads.data.images.digits import digits as of_scikit_learn
+    from workloads.data.images.reading import read
 
-    pixels = getattr(files.read(data) if data else of_scikit_learn(), part).pixels
+    pixels = getattr(read(data) if data else of_scikit_learn(), part).pixels
     height, width = (length // shrink for length in pixels.shape[1:3])
     if not height or not width:
         raise Refusal(f"--shrink {shrink} leaves nothing of images of {pixels.shape[1]} x {pixels.shape[2]}: give less")

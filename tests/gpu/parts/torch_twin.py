@@ -7,7 +7,7 @@ import numpy as np
 import part
 from part import ROOT, Absent, Part
 
-from workloads.mnist.digits import digits
+from workloads.data.images.digits import digits
 
 
 def measure(own: Part) -> None:

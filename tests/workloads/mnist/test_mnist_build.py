@@ -16,8 +16,8 @@ from launch.plan import options
 from launch.record.files import read_json, read_lines
 from launch.record.rundir import RunDir
 from workloads import mnist
-from workloads.mnist import files
-from workloads.mnist.digits import digits
+from workloads.data.images import reading, sets
+from workloads.data.images.digits import digits
 from workloads.training.engines import horovod
 from workloads.training.engines.horovod.communicator import Communicator
 from workloads.training.engines.horovod.pipeline import Pipeline
@@ -29,7 +29,7 @@ from workloads.training.sharding import Sharding
 @pytest.fixture(scope="module")
 def some(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Path:
     """10,000 of MNIST's training digits and 2,000 of its test digits, in an archive."""
-    whole = files.read(shared_data / "mnist")
+    whole = reading.read(shared_data / "mnist")
     path = tmp_path_factory.mktemp("mnist") / "some.npz"
     train, test = whole.train, whole.validation
     np.savez(
@@ -96,11 +96,11 @@ def test_without_data_it_is_the_digits_of_scikit_learn():
 
 def test_images_held_out_are_the_last_ones_to_learn_from():
     whole = digits()
-    held = files.held_out(whole, 200)
+    held = sets.held_out(whole, 200)
     np.testing.assert_array_equal(held.train.labels, whole.train.labels[:-200])
     np.testing.assert_array_equal(held.validation.pixels, whole.train.pixels[-200:])
     with pytest.raises(Refusal, match="--hold-out 1500 leaves nothing of 1500"):
-        files.held_out(whole, 1500)
+        sets.held_out(whole, 1500)
     assert "the last 200 of them held out" in mnist.Config(hold_out=200).describe(1)["data"]
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from workloads.data.images.sets import Images
 from workloads.mnist import pictures
-from workloads.mnist.files import Images
 
 LABELS = np.arange(200) % 10
 IMAGES = Images(np.random.default_rng(1).integers(0, 256, (200, 28, 28, 1), np.uint8), LABELS)

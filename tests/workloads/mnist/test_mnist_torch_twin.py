@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from workloads.mnist import files
+from workloads.data.images import reading
 
 ROOT = Path(__file__).resolve().parents[3]
 PYTHON = os.environ.get("RANKLOOP_TORCH", sys.executable)
@@ -37,7 +37,7 @@ def test_without_torch_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.Mo
     not HAS_TORCH, reason="PyTorch is not installed: pip install torch, or name a Python that has it in RANKLOOP_TORCH"
 )
 def test_it_learns_on_one_rank_and_on_two(tmp_path: Path, shared_data: Path):
-    train, test, _ = files.read(shared_data / "mnist")
+    train, test, *_ = reading.read(shared_data / "mnist")
     some = tmp_path / "some.npz"
     np.savez(
         some,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from launch.errors import Refusal
-from workloads.mnist.files import Images, ImageSet
+from workloads.data.images.sets import Images, ImageSet
 
 TRAIN = 1500  # the first ones; the people who wrote the others wrote few of them, if any
 

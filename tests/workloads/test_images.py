@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from launch.errors import Refusal
-from workloads.mnist import files
+from workloads.data.images import idx
+from workloads.data.images.reading import read
+from workloads.data.images.sets import ImageSet
 
 RANDOM = np.random.default_rng(1)
 PIXELS = {
@@ -47,12 +49,12 @@ def archive(path: Path, **changed: np.ndarray) -> Path:
 
 def refused(path: Path, classes: int = 0) -> str:
     with pytest.raises(Refusal) as refusal:
-        files.read(path, classes)
+        read(path, classes)
     assert "\n" not in str(refusal.value)
     return str(refusal.value)
 
 
-def assert_is_the_set(found: files.ImageSet):
+def assert_is_the_set(found: ImageSet):
     for images, part in ((found.train, "train"), (found.validation, "t10k")):
         np.testing.assert_array_equal(images.pixels[..., 0], PIXELS[part])
         np.testing.assert_array_equal(images.labels, LABELS[part])
@@ -65,19 +67,19 @@ def test_idx_is_read_as_it_was_written(tmp_path_factory: pytest.TempPathFactory,
     values = RANDOM.integers(0, 256, shape, np.uint8)
     path = tmp_path_factory.mktemp("idx") / ("a.gz" if pack else "a")
     path.write_bytes(gzip.compress(idx_bytes(values)) if pack else idx_bytes(values))
-    np.testing.assert_array_equal(files.idx(path), values)
+    np.testing.assert_array_equal(idx.array(path), values)
 
 
 @pytest.mark.parametrize("pack", [False, True])
 def test_a_folder_of_idx_files(tmp_path: Path, pack: bool):
-    found = files.read(write(tmp_path, pack=pack))
+    found = read(write(tmp_path, pack=pack))
     assert_is_the_set(found)
     assert found.classes == 10
 
 
 def test_packed_and_unpacked_files_may_lie_side_by_side(tmp_path: Path):
     write(tmp_path, pack=True)
-    assert_is_the_set(files.read(write(tmp_path)))
+    assert_is_the_set(read(write(tmp_path)))
 
 
 def test_emnist_is_turned_upright(tmp_path: Path):
@@ -86,13 +88,13 @@ def test_emnist_is_turned_upright(tmp_path: Path):
         name = {"train": "train", "t10k": "test"}[part]
         (tmp_path / f"emnist-digits-{name}-images-idx3-ubyte").write_bytes(idx_bytes(upright))
         (tmp_path / f"emnist-digits-{name}-labels-idx1-ubyte").write_bytes(idx_bytes(LABELS[part]))
-    assert_is_the_set(files.read(tmp_path))
+    assert_is_the_set(read(tmp_path))
 
 
 def test_an_npz_archive(tmp_path: Path):
-    assert_is_the_set(files.read(archive(tmp_path / "mnist.npz")))
+    assert_is_the_set(read(archive(tmp_path / "mnist.npz")))
     labels = LABELS["train"][:, None].astype(np.int32)
-    assert_is_the_set(files.read(archive(tmp_path / "other.npz", y_train=labels)))
+    assert_is_the_set(read(archive(tmp_path / "other.npz", y_train=labels)))
 
 
 @pytest.mark.parametrize(("head", "classes"), [(1, 10), (2, 100)])
@@ -108,7 +110,7 @@ def test_cifar(tmp_path: Path, head: int, classes: int):
         records = np.concatenate([np.full((4, head), 3), images.transpose(0, 3, 1, 2).reshape(4, -1)], axis=1)
         records[:, head - 1] = fine
         (tmp_path / name).write_bytes(records.astype(np.uint8).tobytes())
-    found = files.read(tmp_path)
+    found = read(tmp_path)
     assert found.classes == classes
     np.testing.assert_array_equal(found.train.pixels, pixels[:-1].reshape(-1, 32, 32, 3))
     np.testing.assert_array_equal(found.validation.labels, labels[-1])
@@ -120,7 +122,7 @@ def test_cifar(tmp_path: Path, head: int, classes: int):
 
 
 def test_the_real_mnist(shared_data: Path):
-    found = files.read(shared_data / "mnist")
+    found = read(shared_data / "mnist")
     assert found.train.pixels.shape == (60000, 28, 28, 1) and found.validation.pixels.shape == (10000, 28, 28, 1)
     # The numbers of each digit as published with the set.
     assert np.bincount(found.train.labels).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
@@ -198,4 +200,4 @@ def test_a_damaged_archive_is_refused(tmp_path: Path):
 def test_more_classes_are_had_by_asking(tmp_path: Path):
     path = archive(tmp_path / "set.npz", y_train=LABELS["train"] + np.uint8(20))
     assert "label 20 of image 0 is not one of the 10 classes" in refused(path)
-    assert files.read(path, 47).classes == 47
+    assert read(path, 47).classes == 47
