@@ -41,7 +41,8 @@ def finish(model: Any, films: Films, count: int, figures: Path) -> dict[str, flo
         true = films(np.arange(first, min(first + AT_ONCE, count)))
         went = continued(model, true, known)
         if not first:
-            draw(figures / "film.png", *(each[:SHOWN, ..., 0] for each in (true, ahead(model, true), went)), known)
+            shown = [each[:SHOWN, ..., 0] for each in (true, ahead(model, true), went)]
+            draw(figures / "film.png", *shown, known=known)
         guesses = went, np.broadcast_to(true[:, known - 1 : known], true.shape)
         errors += [[np.mean((guess - true)[film, known:] ** 2) for guess in guesses] for film in range(len(true))]
     network, last = np.mean(errors, axis=0)

@@ -109,14 +109,14 @@ def build(config: Config, rank: Rank) -> Workload:
         return keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
 
     def statistics(labels: Any, logits: Any) -> dict[str, Any]:
-        right = ops.equal(ops.argmax(logits, axis=1), ops.cast(labels, ops.argmax(logits, axis=1).dtype))
+        right = ops.equal(ops.cast(ops.argmax(logits, axis=1), "int64"), ops.cast(labels, "int64"))
         return {"right": ops.sum(ops.cast(right, "float32"))}
 
     def finish(model: keras.Model, figures: Path) -> dict[str, float]:
         inputs = encoded(held, known, length)
         batches = [inputs[first : first + config.batch] for first in range(0, len(inputs), config.batch)]
-        logits = np.concatenate([ops.convert_to_numpy(model(each, training=False)) for each in batches])
-        comparison.list_errors(figures / "errors.txt", held, logits.astype(np.float64), corpus)
+        logits = np.concatenate([np.asarray(model(each, training=False), np.float64) for each in batches])
+        comparison.list_errors(figures / "errors.txt", held, logits, corpus)
         return comparison.bag_of_words(train, held, len(corpus.vocabulary))
 
     def optimizer(rate: Any) -> keras.optimizers.Optimizer:

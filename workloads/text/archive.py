@@ -44,8 +44,10 @@ def read(path: Path) -> Corpus:
             f"{path} has no {', '.join(missing)}: name its arrays as Keras does, x_train, y_train, x_test, y_test, "
             "or x, y"
         )
-    train, test = (*(_texts(path, found, *part) for part in parts), None)[:2]
-    if test is None:  # divided as keras.datasets.reuters divides it, so that accuracies can be compared
+    train, *tests = (_texts(path, found, *part) for part in parts)
+    if tests:
+        (test,) = tests
+    else:  # divided as keras.datasets.reuters divides it, so that accuracies can be compared
         order = np.arange(len(train.words))
         np.random.RandomState(KERAS_SEED).shuffle(order)
         learned = int(len(order) * (1 - KERAS_TESTED))
