@@ -22,7 +22,7 @@ from workloads.data import pickles
 from workloads.text.corpora import Corpus, Texts
 
 KERAS_SEED, KERAS_TESTED = 113, 0.2  # how keras.datasets.reuters divides an archive that is in one piece
-LARGEST = 10_000_000  # number of a word: there is a table of them all
+LARGEST = 1_000_000  # number of a word: there is a table of them all
 
 
 def read(path: Path) -> Corpus:
