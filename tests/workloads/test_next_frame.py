@@ -13,7 +13,7 @@ from launch.record.rundir import RunDir
 from workloads.next_frame import BASELINES, Config, films_of
 from workloads.next_frame.films import Films
 
-SMALL = ["--size=10", "--frames=6", "--films=16", "--validation=8", "--filters=4", "--layers=1", "--count=1"]
+SMALL = ["--size=10", "--frames=6", "--films=16", "--validation=8", "--filters=4", "--kernel=3", "--count=1"]
 
 
 def test_things_move_steadily_and_bounce_off_the_edges():

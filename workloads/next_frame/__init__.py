@@ -39,7 +39,7 @@ class Config(Training):
 
     epochs: Positive = 4  # passes over the training set at one rank
     batch: Count = 8  # films per rank per step
-    lr: Positive = 3e-3  # learning rate of Adam at one rank
+    lr: Positive = 1e-2  # learning rate of Adam at one rank
     things: Literal["squares", "digits"] = "squares"  # what moves
     count: Count = 2  # things in a film
     data: Path | None = None  # images of digits, as workloads.mnist reads them; not given: scikit-learn's
@@ -48,11 +48,12 @@ class Config(Training):
     frames: Annotated[int, Bounds(3, 1000)] = 10  # of a film
     seen: Count = 2  # frames of a film before the first that is predicted
     speed: Count = 2  # pixels per frame that a thing moves at most, in both directions
-    films: Count = 2000  # to learn from
+    films: Count = 3000  # to learn from
     validation: Count = 200  # other films, to measure on
     films_seed: Seed = 0  # of the films
-    layers: Count = 2  # of convolutional LSTMs
+    layers: Count = 1  # of convolutional LSTMs
     filters: Count = 16  # of each of them
+    kernel: Annotated[int, Bounds(1, 99)] = 5  # pixels of a filter, in both directions: memories move by half of that
 
     def __post_init__(self) -> None:
         Training.__post_init__(self)
@@ -65,7 +66,7 @@ class Config(Training):
         """The lines of the loop, and what is learned."""
         whose = "" if self.things == "squares" else f" of {self.data or 'scikit-learn'}"
         return Training.describe(self, size) | {
-            "network": f"{self.layers} convolutional LSTMs of {self.filters} filters",
+            "network": f"{self.layers} x {self.filters} filters of {self.kernel} x {self.kernel} pixels",
             "data": f"{self.films} films of {self.frames} frames of {self.size} x {self.size} pixels, "
             f"{self.count} {self.things}{whose}",
         }
@@ -92,7 +93,7 @@ def build(config: Config, rank: Rank) -> Workload:
     frames = x = keras.Input((config.frames - 1, config.size, config.size, 1), name="frames")
     for _ in range(config.layers):
         unroll = config.frames <= UNROLLED
-        x = layers.ConvLSTM2D(config.filters, 3, padding="same", return_sequences=True, unroll=unroll)(x)
+        x = layers.ConvLSTM2D(config.filters, config.kernel, padding="same", return_sequences=True, unroll=unroll)(x)
     logits = layers.Conv3D(1, (1, 3, 3), padding="same", dtype="float32")(x)
     model = keras.Model(frames, logits, name="next_frame")
 
