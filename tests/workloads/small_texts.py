@@ -35,7 +35,7 @@ def archive(path: Path, index: Any = None, **changed: Any) -> Path:
         ]
     )
     arrays = {"x_train": texts, "y_train": labels, "x_test": texts[:9], "y_test": labels[:9]} | changed
-    np.savez(path, allow_pickle=True, **{name: array for name, array in arrays.items() if array is not None})
+    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
     if index is not None:
         path.with_name(f"{path.stem}_word_index.json").write_text(
             index if isinstance(index, str) else json.dumps(index)

@@ -13,7 +13,7 @@ from launch.record.rundir import RunDir
 from workloads.next_frame import BASELINES, Config, films_of
 from workloads.next_frame.films import Films
 
-SMALL = ["--size=10", "--frames=6", "--films=16", "--validation=8", "--filters=4", "--kernel=3", "--count=1"]
+SMALL = ["--size=10", "--frames=4", "--films=16", "--validation=8", "--filters=4", "--kernel=3", "--count=1"]
 
 
 def test_things_move_steadily_and_bounce_off_the_edges():
@@ -95,7 +95,7 @@ def test_two_ranks_learn_what_one_does(engine: str, tmp_path: Path):
     for size in (1, 2):
         started = ranks.train(
             size, tmp_path / f"n{size}", *SMALL, f"--batch={4 // size}", "--lr=0.02", "--lr-scaling=none", "--shards=2",
-            "--epochs=4", "--evaluate-every=0", "--no-tensorboard", workload="workloads.next_frame", engine=engine,
+            "--epochs=3", "--evaluate-every=0", "--no-tensorboard", workload="workloads.next_frame", engine=engine,
         )  # fmt: skip
         assert started.wait() == [0] * size, started.output()
         found[size] = RunDir(tmp_path / f"n{size}").result()["metrics"]

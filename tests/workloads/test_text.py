@@ -186,7 +186,7 @@ def test_two_ranks_learn_what_one_does(engine: str, tmp_path: Path):
     data, found = files(tmp_path / "data"), {}
     for size in (1, 2):
         started = ranks.train(
-            size, tmp_path / f"n{size}", f"--data={data}", "--network=bilstm", "--width=8", "--units=4", "--dropout=0",
+            size, tmp_path / f"n{size}", f"--data={data}", "--network=lstm", "--width=8", "--units=4", "--dropout=0",
             "--drop-words=0", f"--batch={8 // size}", "--lr=0.02", "--lr-scaling=none", "--shards=2", "--epochs=4",
             "--evaluate-every=0", "--no-tensorboard", workload="workloads.text", engine=engine,
         )  # fmt: skip
