@@ -136,7 +136,7 @@ def build(config: Config, rank: Rank) -> Workload:
         statistics=statistics,
         summarise=summarise,
         finish=finish,
-        target=("times_better_than_last", ">=", 5.0),
+        target=("times_better_than_last", ">=", 3.0),
     )
 
 
