@@ -71,6 +71,25 @@ def truncated_texts(folder: Path) -> list[object]:
     return texts(folder)
 
 
+def records(folder: Path, name: str = "", change: bytes = b"") -> list[object]:
+    """CIFAR-10's binary files of eight images each; one may be another."""
+    for file in (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"):
+        (folder / file).write_bytes(b"\3" * 3073 * 8)
+    if name:
+        (folder / name).write_bytes(change)
+    return ["workloads.mnist", "--network=fc", f"--data={folder}"]
+
+
+def rows(folder: Path, row: str = "3" + ",4" * 784) -> list[object]:
+    head = "label" + "".join(f",pixel{number}" for number in range(784))
+    (folder / "train.csv").write_text("\n".join([head, *["3" + ",4" * 784] * 39, row]) + "\n")
+    return ["workloads.mnist", "--network=fc", f"--data={folder}"]
+
+
+def codes(folder: Path, *words: str, **changed: np.ndarray) -> list[object]:
+    return ["workloads.autoencoder", *words, images(folder, **changed)[-1]]
+
+
 def truncated_images(folder: Path) -> list[object]:
     words = images(folder)
     cut(folder / "set.npz")
@@ -127,6 +146,13 @@ CASES: dict[str, tuple[int, Callable[[Path], list[object]], str]] = {
     "mnist shape": (1, lambda at: images(at, x_test=np.zeros((40, 20, 20), np.uint8)), "has images of 28 x 28 x 1 and 20 x 20 x 1"),
     "mnist classes": (1, lambda at: images(at, y_train=np.arange(40)), "train: label 10 of image 10 is not one of the 10 classes 0 to 9"),
     "mnist nan": (1, lambda at: images(at, x_train=np.full((40, 28, 28), np.nan)), "images of shape 40 x 28 x 28 and type float64"),
+    "cifar truncated": (1, lambda at: records(at, "data_batch_2.bin", b"\3" * 3000), "data_batch_2.bin has 3000 bytes, not a multiple of"),
+    "cifar labels": (2, lambda at: records(at, "test_batch.bin", b"\12" * 3073), "label 10 of image 0 is not one of the 10 classes 0 to 9"),
+    "csv truncated": (1, lambda at: rows(at, "3,4"), "train.csv cannot be read as rows of pixels"),
+    "csv nan": (2, lambda at: rows(at, "3,nan" + ",4" * 783), "train.csv has nan in row 40, column 2"),
+    "autoencoder shape": (1, lambda at: codes(at, x_test=np.zeros((40, 20, 20), np.uint8)), "has images of 28 x 28 x 1 and 20 x 20 x 1"),
+    "autoencoder code": (1, lambda at: codes(at, "--latent=784"), "--latent 784 is not below the 784 values of an image"),
+    "autoencoder nan": (2, lambda at: codes(at, x_train=np.full((40, 28, 28), np.nan)), "images of shape 40 x 28 x 28 and type float64"),
     "mnist empty shard": (1, lambda at: [*images(at, 5), EIGHT], "5 training examples leave some of 8 shards empty"),
     "mnist few": (2, lambda at: images(at, 1), "1 training examples leave some of 2 shards empty: use fewer ranks"),
     "cfd truncated": (1, truncated_flows, "dataY.pkl cannot be read as a pickled array"),

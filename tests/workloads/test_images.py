@@ -1,7 +1,9 @@
 """Readers of image sets: what is written is read, and what is damaged is refused by one line."""
 
 import gzip
+import pickle
 import struct
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -97,28 +99,157 @@ def test_an_npz_archive(tmp_path: Path):
     assert_is_the_set(read(archive(tmp_path / "other.npz", y_train=labels)))
 
 
-@pytest.mark.parametrize(("head", "classes"), [(1, 10), (2, 100)])
-def test_cifar(tmp_path: Path, head: int, classes: int):
-    names = (
-        ["train.bin", "test.bin"]
-        if classes == 100
-        else [*(f"data_batch_{n}.bin" for n in range(1, 6)), "test_batch.bin"]
-    )
-    pixels = RANDOM.integers(0, 256, (len(names), 4, 32, 32, 3), np.uint8)
-    labels = RANDOM.integers(0, classes, (len(names), 4))
-    for name, images, fine in zip(names, pixels, labels):
-        records = np.concatenate([np.full((4, head), 3), images.transpose(0, 3, 1, 2).reshape(4, -1)], axis=1)
-        records[:, head - 1] = fine
-        (tmp_path / name).write_bytes(records.astype(np.uint8).tobytes())
+def write_cifar(folder: Path, classes: int, python: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Three images a file; returns pixels and labels by file, of which the last one has the test images."""
+    names = ["train", "test"] if classes == 100 else [*(f"data_batch_{n}" for n in range(1, 6)), "test_batch"]
+    pixels = RANDOM.integers(0, 256, (len(names), 3, 32, 32, 3), np.uint8)
+    labels = RANDOM.integers(0, classes, (len(names), 3))
+    folder.mkdir(exist_ok=True)
+    for name, images, own in zip(names, pixels, labels):
+        flat = images.transpose(0, 3, 1, 2).reshape(3, -1)
+        if python:
+            found = {
+                b"data": flat,
+                b"fine_labels" if classes == 100 else b"labels": own.tolist(),
+                b"filenames": [b"a.png"],
+            }
+            if classes == 100:
+                found[b"coarse_labels"] = [0] * 3
+            (folder / name).write_bytes(pickle.dumps(found, protocol=2))
+        else:
+            heads = [[7, label] if classes == 100 else [label] for label in own]
+            (folder / f"{name}.bin").write_bytes(np.concatenate([heads, flat], axis=1).astype(np.uint8).tobytes())
+    return pixels, labels
+
+
+@pytest.mark.parametrize("python", [False, True])
+@pytest.mark.parametrize("classes", [10, 100])
+def test_cifar(tmp_path: Path, classes: int, python: bool):
+    pixels, labels = write_cifar(tmp_path / "within", classes, python)
     found = read(tmp_path)
-    assert found.classes == classes
+    assert found.classes == classes and found.name == ""
     np.testing.assert_array_equal(found.train.pixels, pixels[:-1].reshape(-1, 32, 32, 3))
     np.testing.assert_array_equal(found.validation.labels, labels[-1])
 
-    (tmp_path / names[0]).write_bytes(b"\0" * 3000)
-    assert f"{names[0]} has 3000 bytes, not a multiple of a record's {head + 3072}" in refused(tmp_path)
-    (tmp_path / names[0]).unlink()
-    assert "has no " in refused(tmp_path)
+    first = "train" if classes == 100 else "data_batch_1"
+    path = tmp_path / "within" / (first if python else f"{first}.bin")
+    path.write_bytes(path.read_bytes()[:-50])
+    assert ("cannot be read as a pickle of images" if python else "not a multiple of a record's") in refused(tmp_path)
+    path.unlink()
+    assert "has no " in refused(tmp_path / "within")
+
+
+def test_a_pickle_of_python_2(tmp_path: Path):
+    """As CIFAR's: byte strings as keys and as the pixels of an array made by numpy.core."""
+    write_cifar(tmp_path, 10, python=True)
+    raw = RANDOM.integers(0, 256, 3072, np.uint8)
+    text = (
+        b"(dp1\nS'data'\ncnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR(I1\n(I1\nI3072\ntcnumpy\ndtype\n"
+        b"(S'u1'\nI0\nI1\ntR(I3\nS'|'\nNNNI-1\nI-1\nI0\ntbI00\nS'" + "".join(f"\\x{v:02x}" for v in raw).encode() + b"'\n"
+        b"tbsS'labels'\n(lI6\nas."
+    )  # fmt: skip
+    (tmp_path / "test_batch").write_bytes(text)
+    found = read(tmp_path).validation
+    assert found.labels.tolist() == [6]
+    np.testing.assert_array_equal(found.pixels[0, :, :, 1].ravel(), raw[1024:2048])
+
+
+class Harmful:
+    def __reduce__(self):
+        return print, ("harm",)
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ({b"data": Harmful(), b"labels": [1]}, ".print, which is not an array"),
+        ({b"data": np.zeros((2, 3072), np.uint8)}, "has no labels"),
+        ([1, 2], "has no data, labels"),
+        ({b"data": np.zeros((2, 3072)), b"labels": [1, 2]}, "has images of shape 2 x 3072 and type float64"),
+        ({b"data": np.zeros((2, 99), np.uint8), b"labels": [1, 2]}, "has images of shape 2 x 99 and type uint8"),
+        ({b"data": np.zeros((2, 3072), np.uint8), b"labels": [1]}, "has 2 images and 1 labels"),
+        ({b"data": np.zeros((2, 3072), np.uint8), b"labels": [1, 12]}, "label 12 of image 1 is not one of the 10 classes"),
+        ({b"data": np.zeros((2, 3072), np.uint8), b"labels": [1, "x"]}, "whole numbers"),
+    ],
+)  # fmt: skip
+def test_a_pickle_that_cannot_be_learned_from_is_refused(
+    tmp_path: Path, content: object, line: str, capfd: pytest.CaptureFixture
+):
+    write_cifar(tmp_path, 10, python=True)
+    (tmp_path / "test_batch").write_bytes(pickle.dumps(content, protocol=2))
+    assert line in refused(tmp_path)
+    assert "harm" not in capfd.readouterr().out
+
+
+def csv(path: Path, part: str, label: int | None = 0, head: bool = True, side: int = 13) -> Path:
+    """The images of a part, cut to a square, with the labels in some column or without any."""
+    pixels = PIXELS[part][:, :side, :side].reshape(-1, side * side)
+    names = [f"pixel{number}" for number in range(side * side)]
+    if label is not None:
+        pixels, names = np.insert(pixels, label, LABELS[part], axis=1), [*names[:label], "label", *names[label:]]
+    lines = [",".join(names)] * head + [",".join(map(str, row)) for row in pixels]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("label", [0, 169])
+def test_the_digit_recogniser_holds_out_its_last_seventh(tmp_path: Path, label: int):
+    file = csv(tmp_path / "train.csv", "train", label)
+    csv(tmp_path / "test.csv", "t10k", None)
+    for path in (tmp_path, file):
+        found = read(path)
+        np.testing.assert_array_equal(found.train.pixels[..., 0], PIXELS["train"][:26, :13])
+        np.testing.assert_array_equal(found.validation.pixels[..., 0], PIXELS["train"][26:, :13])
+        np.testing.assert_array_equal(found.validation.labels, LABELS["train"][26:])
+
+
+@pytest.mark.parametrize("head", [True, False])
+def test_a_csv_file_with_its_twin(tmp_path: Path, head: bool):
+    csv(tmp_path / "fashion-mnist_train.csv", "train", head=head)
+    csv(tmp_path / "fashion-mnist_test.csv", "t10k", head=head)
+    found = read(tmp_path)
+    np.testing.assert_array_equal(found.train.labels, LABELS["train"])
+    np.testing.assert_array_equal(found.validation.pixels[..., 0], PIXELS["t10k"][:, :13])
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", "is empty, or its first line is"),
+        ("label,a,b,c,d\n", "has no rows"),
+        ("a,b,c,d,e\n1,2,3,4,5\n", "has 0 columns named 'label'"),
+        ("label,a,b,c,d\n1,2,3,4,5\n1,2,3\n", "cannot be read as rows of pixels (the number of columns changed from 5 to 3"),
+        ("label,a,b,c,d\n1,2,3,4,5\n1,2,,4,5\n", "cannot be read as rows of pixels (could not convert string ''"),
+        ("label,a,b,c,d\n1,2,x,4,5\n", "cannot be read as rows of pixels (could not convert string 'x'"),
+        ("label,a,b,c,d\n1,2,3,4,5\n1,2,nan,4,5\n", "has nan in row 2, column 3"),
+        ("label,a,b,c,d\n1,2,256,4,5\n", "has 256 in row 1, column 3"),
+        ("label,a,b,c,d\n1,2,0.5,4,5\n", "has 0.5 in row 1, column 3"),
+        ("label,a,b,c\n1,2,3,4\n", "has 4 columns and 4 names: give a label and the pixels of a square image"),
+        ("label,a,b,c,d\n1,2,3,4,5\n", "has one image"),
+        ("label,a,b,c,d\n1,2,3,4,5\n10,2,3,4,5\n", "label 10 of image 0 is not one of the 10 classes"),
+    ],
+)  # fmt: skip
+def test_a_csv_file_that_cannot_be_learned_from_is_refused(tmp_path: Path, text: str, line: str):
+    (tmp_path / "train.csv").write_text(text)
+    assert line in refused(tmp_path)
+
+
+def test_what_is_still_packed_is_to_be_unpacked(tmp_path: Path, shared_data: Path):
+    (tmp_path / "cifar-10-python.tar.gz").write_bytes(b"")
+    assert "unpack cifar-10-python.tar.gz, and give --data the folder" in refused(tmp_path)
+    assert "unpack cifar-10-python.tar.gz" in refused(tmp_path / "cifar-10-python.tar.gz")
+    with tarfile.open(shared_data / "cifar10" / "cifar-10-binary-sample.tar.gz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    found = read(tmp_path)
+    assert found.train.pixels.shape == (10_000, 32, 32, 3) and found.name == ""
+    assert np.bincount(found.train.labels).tolist() == [1000] * 10
+    assert np.bincount(found.validation.labels).tolist() == [200] * 10
+
+
+def test_two_sets_in_one_folder_are_one_too_many(tmp_path: Path):
+    for name in "ab":
+        write_cifar(tmp_path / name, 10, python=False)
+    assert "has 2 image sets, a, b: give one" in refused(tmp_path)
 
 
 def test_the_real_mnist(shared_data: Path):
@@ -126,6 +257,7 @@ def test_the_real_mnist(shared_data: Path):
     assert found.train.pixels.shape == (60000, 28, 28, 1) and found.validation.pixels.shape == (10000, 28, 28, 1)
     # The numbers of each digit as published with the set.
     assert np.bincount(found.train.labels).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert found.name == "MNIST"
     assert found.validation.labels[:5].tolist() == [7, 2, 1, 0, 4]
 
 

@@ -4,8 +4,9 @@
     python -m launch --sweep network=fc,cnn,dropout,residual --sweep seed=0..2 workloads.mnist --data FOLDER
     python -m launch workloads.mnist --data cifar-10-batches-bin --network vgg --epochs 24
 
-FOLDER has the files of MNIST, Fashion-MNIST, EMNIST or CIFAR, or a train.csv of labels and pixels. A run ends with the accuracy on the test images
-and on the same images moved a little, and with figures/confusion.png and figures/misclassified.png. See docs/mnist.md.
+FOLDER has the files of MNIST, Fashion-MNIST, EMNIST or CIFAR, or a train.csv of labels and pixels. A run ends with the
+accuracy on the test images and on the same images moved a little, and with figures/confusion.png and
+figures/misclassified.png. See docs/mnist.md.
 
 Data: MNIST, sets in its format, CIFAR-10 or -100, a train.csv, or Keras's .npz; without --data scikit-learn's digits
 Time: 4 min for the network cnn on MNIST

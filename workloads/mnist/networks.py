@@ -95,11 +95,11 @@ def residual(shape: Sequence[int], classes: int) -> keras.Model:
 def vgg(shape: Sequence[int], classes: int) -> keras.Model:
     """Three blocks of two convolutions, and a dense layer, each normalised: 437,034 parameters."""
     stack: list[keras.Layer] = []
-    for filters, dropped in ((32, 0.2), (64, 0.3), (128, 0.4)):
+    for filters in (32, 64, 128):
         for _ in range(2):
             stack += _normalised(layers.Conv2D(filters, 3, padding="same", use_bias=False))
-        stack += [layers.MaxPooling2D(), layers.Dropout(dropped)]
-    dense = [*_normalised(layers.Dense(128, use_bias=False)), layers.Dropout(0.5), layers.Dense(classes)]
+        stack += [layers.MaxPooling2D()]
+    dense = [*_normalised(layers.Dense(128, use_bias=False)), layers.Dropout(0.3), layers.Dense(classes)]
     return _stack("vgg", shape, [*stack, layers.Flatten(), *dense])
 
 

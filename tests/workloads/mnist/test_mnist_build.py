@@ -3,6 +3,7 @@
 import dataclasses
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -66,14 +67,17 @@ def test_it_is_imported_without_tensorflow_keras_or_numpy():
 def test_the_plan_says_what_is_trained_on_what():
     lines = options.parse(mnist.Config, ["--network=residual", "--data=here", "--rotate=15"]).describe(2)
     assert lines["network"] == "residual"
-    assert lines["data"] == "here; turned up to 15 degrees, shifted 0.1, zoomed 0.1, sheared 0.1"
+    assert lines["data"] == (
+        "here; turned up to 15 degrees, shifted 0.1, zoomed 0.1, sheared 0.1; "
+        "in colour turned up to 15 degrees, shifted 0.1, mirrored"
+    )
     assert "global batch" in lines
     assert mnist.Config().describe(1)["data"].endswith("not MNIST, for which give --data")
 
 
 def test_only_the_residual_network_is_augmented_unless_it_is_said():
     for words, expected in (
-        ([], False), (["--augment"], True), (["--network=residual"], True), (["--network=residual", "--no-augment"], False),
+        ([], False), (["--augment"], True), (["--network=residual"], True), (["--network=residual", "--no-augment"], False), (["--network=vgg"], True),
     ):  # fmt: skip
         assert options.parse(mnist.Config, words).moved is expected
 
@@ -150,6 +154,22 @@ def test_two_ranks_with_augmentation_go_on_as_if_nothing_had_been(tmp_path: Path
     assert read_json(run.result_json)["metrics"]["accuracy"] > 0.5
 
 
+@pytest.mark.parametrize("engine", ranks.SLOW_ON_JAX)
+def test_rows_are_learned_by_two_ranks_as_by_one(engine: str, tmp_path: Path):
+    losses = []
+    for size in (1, 2):
+        started = ranks.train(
+            size, tmp_path / f"n{size}", "--network=rows", f"--batch={64 // size}", "--optimizer=adam", "--lr=1e-3",
+            "--lr-scaling=none", "--shards=2", "--epochs=0.5", "--evaluate-every=0", "--no-tensorboard",
+            workload="workloads.mnist", engine=engine,
+        )  # fmt: skip
+        assert started.wait() == [0] * size, started.output()
+        lines = read_lines(RunDir(tmp_path / f"n{size}").steps / "node0.jsonl")
+        losses.append({line["step"]: line["loss"] for line in lines})
+    assert len(losses[0]) > 5 and losses[0].keys() == losses[1].keys()
+    np.testing.assert_allclose([losses[1][step] for step in losses[0]], list(losses[0].values()), rtol=1e-3)
+
+
 def test_augmentation_raises_the_accuracy_on_moved_digits(some: Path, tmp_path: Path):
     """Measured: 0.628 without, 0.921 with, on 2,000 test digits that are turned, shifted, scaled and sheared."""
     found = {}
@@ -166,6 +186,30 @@ def test_the_other_optimizers_learn_too(some: Path, optimizer: str):
     rate = {"adam": 2e-3, "lamb": 1e-2, "lars": 10.0}[optimizer]
     _, metrics = train(mnist.Config(data=some, network="fc", optimizer=optimizer, lr=rate, epochs=2, batch=128))
     assert metrics["accuracy"] > 0.88
+
+
+@pytest.mark.parametrize("network", ["residual", "vgg"])
+def test_images_in_colour_are_shifted_and_mirrored_and_grey_ones_turned(network: str):
+    config = options.parse(mnist.Config, [f"--network={network}"])
+    assert config.moves(colour=True) == {"rotate": 0, "shift": 0.1, "zoom": 0, "shear": 0, "mirror": True}
+    assert config.moves(colour=False) == {"rotate": 10, "shift": 0.1, "zoom": 0.1, "shear": 0.1, "mirror": False}
+    asked = options.parse(mnist.Config, ["--rotate=5", "--no-mirror"])
+    assert asked.moves(colour=True) == {"rotate": 5, "shift": 0.1, "zoom": 0, "shear": 0, "mirror": False}
+
+
+def test_an_aim_is_that_of_a_known_set_which_is_whole(shared_data: Path, some: Path):
+    config = mnist.Config(data=shared_data / "mnist", network="fc")
+    assert mnist.build(config, Rank()).target == ("accuracy", ">=", 0.978)
+    for other in ({"data": some}, {"hold_out": 5000}):
+        assert mnist.build(dataclasses.replace(config, **other), Rank()).target is None
+
+
+@pytest.mark.slow
+def test_colours_are_learned_from_the_sample_of_cifar(shared_data: Path, tmp_path: Path):
+    with tarfile.open(shared_data / "cifar10" / "cifar-10-binary-sample.tar.gz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    _, metrics = train(mnist.Config(data=tmp_path, network="vgg", epochs=4))
+    assert metrics["accuracy"] > 0.45
 
 
 @pytest.mark.slow

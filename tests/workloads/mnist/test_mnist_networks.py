@@ -15,6 +15,10 @@ def convolution(inputs: int, outputs: int) -> int:
     return 3 * 3 * inputs * outputs + outputs
 
 
+def lstm(inputs: int, units: int) -> int:
+    return 4 * dense(inputs + units, units)
+
+
 DEEP = convolution(1, 32) + convolution(32, 64) + dense(12 * 12 * 64, 128) + dense(128, 10)
 PARAMETERS = {
     "fc": dense(784, 512) + dense(512, 10),
@@ -28,6 +32,12 @@ PARAMETERS = {
     + convolution(64, 64)
     + dense(64, 256)
     + dense(256, 10),
+    # Normalised, so without biases, but with four numbers for each channel.
+    "vgg": 9 * (1 * 32 + 32 * 32 + 32 * 64 + 64 * 64 + 64 * 128 + 128 * 128)
+    + 3 * 3 * 128 * 128
+    + 4 * (2 * (32 + 64 + 128) + 128)
+    + dense(128, 10),
+    "rows": lstm(4, 64) + lstm(64, 128) + dense(128, 10),
 }
 SAID = {
     "fc": 407_050,
@@ -36,6 +46,8 @@ SAID = {
     "dropout": 1_199_882,
     "batchnorm": 1_200_778,
     "residual": 1_190_474,
+    "vgg": 437_034,
+    "rows": 117_770,
 }
 
 

@@ -30,7 +30,7 @@ def read(path: Path) -> Found:
                     f"{path} has no {', '.join(missing)}: name its arrays as Keras does, "
                     "x_train, y_train, x_test, y_test"
                 )
-            parts = [Part(f"{path}, {name}", archive[x], archive[y]) for name, (x, y) in ARRAYS.items()]
+            train, validation = (Part(f"{path}, {name}", archive[x], archive[y]) for name, (x, y) in ARRAYS.items())
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, AttributeError) as error:
         raise Refusal(f"{path} cannot be read as an npz archive ({error}): fetch it again, or save it again") from None
-    return Found(*parts)
+    return Found(train, validation)

@@ -2,8 +2,8 @@
 
 Format
 ------
-Two zero bytes, one for the type (8: unsigned byte), one for the number of axes, each axis as a big-endian 32-bit number,
-the values; as LeCun, Cortes and Burges describe it with MNIST. Four files: images and labels of both parts.
+Two zero bytes, one for the type (8: unsigned byte), one for the number of axes, each axis as a big-endian 32-bit
+number, the values; as LeCun, Cortes and Burges describe it with MNIST. Four files: images and labels of both parts.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def read(path: Path, classes: int = 0) -> ImageSet:
         raise Refusal(
             f"{path} has images of {shapes} to train and to measure on: give a set whose images have one shape"
         )
-    return ImageSet(train, validation, count, _name(train, validation, count))
+    return ImageSet(train, validation, count, _name(train, validation))
 
 
 def _find(path: Path) -> Found:
@@ -91,9 +91,9 @@ def _unpack(paths: list[Path]) -> str:
     return f"unpack {packed[0]}, and give --data the folder that it makes" if packed else ""
 
 
-def _name(train: Images, validation: Images, classes: int) -> str:
+def _name(train: Images, validation: Images) -> str:
     """Of a set that is whole."""
-    counts = np.bincount(train.labels, minlength=classes).tolist()
+    counts = np.bincount(train.labels).tolist()
     shape = train.pixels.shape
     if shape[1:] == (28, 28, 1):
         if counts == MNIST:
@@ -101,4 +101,4 @@ def _name(train: Images, validation: Images, classes: int) -> str:
         balanced = counts == [6000] * 10 and len(validation.labels) == 10_000
         return "Fashion-MNIST" if balanced and validation.labels[:10].tolist() == FASHION else ""
     whole = shape == (50_000, 32, 32, 3) and len(validation.labels) == 10_000
-    return f"CIFAR-{classes}" if whole and counts in ([5000] * 10, [500] * 100) else ""
+    return f"CIFAR-{len(counts)}" if whole and counts in ([5000] * 10, [500] * 100) else ""

@@ -1,4 +1,4 @@
-"""Images as rows of a csv file: the digit recogniser's train.csv, and MNIST and Fashion-MNIST as they are passed around.
+"""Images as rows of a csv file: the digit recogniser's train.csv, and MNIST and Fashion-MNIST in the same form.
 
 Format
 ------
@@ -25,7 +25,7 @@ HELD = 7  # one image of so many is measured on, if there is no other file
 
 def training_files(folder: Path) -> list[Path]:
     """The files of a folder that have training images, by their names."""
-    return [path for path in sorted(folder.glob("*train.csv")) if path.stem in ("train", f"{path.stem[:-5]}train")]
+    return sorted(folder.glob("*train.csv"))
 
 
 def read(path: Path) -> Found:
@@ -43,9 +43,10 @@ def read(path: Path) -> Found:
     first = len(labels) - max(1, len(labels) // HELD)
     if not first:
         raise Refusal(f"{path} has one image: give more, to learn from and to measure on")
-    parts = [Part(f"{path}, {which}", pixels[rows], labels[rows])
-             for which, rows in (("train", slice(first)), ("the last seventh", slice(first, None)))]  # fmt: skip
-    return Found(*parts)
+    return Found(
+        Part(f"{path}, train", pixels[:first], labels[:first]),
+        Part(f"{path}, the last seventh", pixels[first:], labels[first:]),
+    )
 
 
 def _has_labels(path: Path) -> bool:
