@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from launched import launch
 from small_molecules import write
+from small_texts import archive, files
 
 RANDOM = np.random.default_rng(0)
 
@@ -51,6 +52,10 @@ def atoms(folder: Path) -> list[object]:
     return ["workloads.molecules", "--cutoff=3", f"--data={folder}"]
 
 
+def texts(path: Path) -> list[object]:
+    return ["workloads.text", f"--data={path}"]
+
+
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-300])
 
@@ -59,6 +64,11 @@ def truncated_system(folder: Path) -> list[object]:
     words = atoms(folder)
     cut(folder / "b" / "set.000" / "coord.npy")
     return words
+
+
+def truncated_texts(folder: Path) -> list[object]:
+    cut(archive(folder / "imdb.npz"))
+    return texts(folder)
 
 
 def records(folder: Path, name: str = "", change: bytes = b"") -> list[object]:
@@ -163,6 +173,11 @@ CASES: dict[str, tuple[int, Callable[[Path], list[object]], str]] = {
     "tabular few": (1, lambda at: table(at, rows=9), "9 rows are too few for 10 folds"),
     "molecules truncated": (2, truncated_system, "coord.npy cannot be read"),
     "molecules few": (2, lambda at: [*atoms(at), EIGHT, "--batch=8"], "6 training examples leave some of 8 shards empty"),
+    "text truncated": (2, truncated_texts, "imdb.npz cannot be read as an npz archive"),
+    "text nan": (1, lambda at: texts(archive(at / "a.npz", y_train=np.full(30, np.nan))), "y_train, is an array of shape 30 and type float64"),
+    "text classes": (2, lambda at: texts(archive(at / "a.npz", y_test=np.full(9, 7))), "no text of class 3 to learn from"),
+    "text few": (1, lambda at: [*texts(files(at, 4)), "--folds=9"], "8 rows are too few for 9 folds"),
+    "next_frame absent": (2, lambda at: ["workloads.next_frame", "--things=digits", f"--data={at / 'x'}"], "there is no image set"),
     "tabular column": (1, lambda at: [*table(at), "--target=c"], "has no column 'c'"),
 }  # fmt: skip
 

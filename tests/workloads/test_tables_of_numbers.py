@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from launch.errors import Refusal
 from workloads.data import tables
+from workloads.data.folds import divide
 
 GOOD = "rooms,age,price\n6.5,65,24\n6.4,79,21.6\n7.2,61,34.7\n"
 
@@ -64,9 +65,9 @@ def test_no_such_file(tmp_path: Path):
 def test_each_row_is_held_out_once(rows: int, folds: int, seed: int):
     if rows < folds:
         with pytest.raises(Refusal, match="too few"):
-            tables.fold(rows, folds, 0, seed)
+            divide(rows, folds, 0, seed)
         return
-    parts = [tables.fold(rows, folds, which, seed) for which in range(folds)]
+    parts = [divide(rows, folds, which, seed) for which in range(folds)]
     assert sorted(np.concatenate([held for _, held in parts])) == [*range(rows)]
     sizes = [len(held) for _, held in parts]
     assert max(sizes) - min(sizes) <= 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,35 @@ def load(path: Path) -> Any:
     OSError
         If the file cannot be opened.
     """
-    with open(path, "rb") as file:
-        try:
-            return _Arrays(file, encoding="latin1").load()
-        except Exception as error:  # a damaged pickle can raise anything
-            raise Unreadable(" ".join(str(error).split()) or type(error).__name__) from None
+    return loads(path.read_bytes())
+
+
+def loads(content: bytes) -> Any:
+    """The same of a pickle that is in memory."""
+    try:
+        return _Arrays(io.BytesIO(content), encoding="latin1").load()
+    except Exception as error:  # a damaged pickle can raise anything
+        raise Unreadable(" ".join(str(error).split()) or type(error).__name__) from None
+
+
+def npy(content: bytes) -> Any:
+    """The array that a .npy file has; one of objects is pickled in it.
+
+    Raises
+    ------
+    Unreadable
+        If it is damaged, or has objects other than those of `load`.
+    """
+    file = io.BytesIO(content)
+    try:
+        version = np.lib.format.read_magic(file)
+        headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        if version in headers and headers[version](file)[2].hasobject:
+            return loads(content[file.tell() :])
+        file.seek(0)
+        return np.lib.format.read_array(file, allow_pickle=False)
+    except Exception as error:  # as above
+        raise Unreadable(" ".join(str(error).split()) or type(error).__name__) from None
 
 
 class _Arrays(pickle.Unpickler):

@@ -1,4 +1,4 @@
-"""Tables of numbers in csv files, and the folds of a cross-validation over their rows."""
+"""Tables of numbers in csv files."""
 
 from __future__ import annotations
 
@@ -101,35 +101,6 @@ def _number(word: str) -> float | None:
         return float(word)
     except ValueError:
         return None
-
-
-def fold(rows: int, folds: int, which: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Divide shuffled rows into folds of nearly one size, and hold one of them out.
-
-    Parameters
-    ----------
-    rows, folds : int
-        Number of rows, and of folds.
-    which : int
-        The fold that is held out, from 0.
-    seed : int
-        Of the shuffling, the same for all folds of a cross-validation.
-
-    Returns
-    -------
-    tuple of ndarray of int64
-        Index of the rows to learn from, and of those held out, each in ascending order.
-
-    Raises
-    ------
-    Refusal
-        If a fold would be empty, or nothing would be left to learn from.
-    """
-    if rows < folds:
-        raise Refusal(f"{rows} rows are too few for {folds} folds: give --folds {rows} at most, or more rows")
-    parts = np.array_split(np.random.default_rng(seed).permutation(rows), folds)
-    held = parts.pop(which)
-    return np.sort(np.concatenate(parts)), np.sort(held)
 
 
 class Scale(NamedTuple):

@@ -16,19 +16,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from launch.errors import Refusal
-from launch.plan.typed import Bounds, Count, Natural, NotNegative, Positive
+from launch.plan.typed import Count, Natural, NotNegative, Positive
 from workloads.api import Data, Part, Training, Workload
+from workloads.data.folds import Folds, divide, refuse_other
 
 if TYPE_CHECKING:
     import keras
 
     from launch.node.rank import Rank
     from workloads.data.tables import Table
-
-Folds = Annotated[int, Bounds(2)]
 
 DIABETES = "scikit-learn's diabetes, 442 patients: for others give --data"
 
@@ -52,8 +51,7 @@ class Config(Training):
 
     def __post_init__(self) -> None:
         Training.__post_init__(self)
-        if self.fold >= self.folds:
-            raise Refusal(f"--fold {self.fold} is not one of {self.folds} folds: give 0 to {self.folds - 1}")
+        refuse_other(self.fold, self.folds)
 
     def describe(self, size: int) -> dict[str, str]:
         """The lines of the loop, and what is learned from what."""
@@ -135,7 +133,7 @@ def split(config: Config) -> tuple[Table, Table]:
     from workloads.data import tables
 
     table = tables.read(config.data, config.target) if config.data else _diabetes()
-    train, held = tables.fold(len(table.targets), config.folds, config.fold, config.split_seed)
+    train, held = divide(len(table.targets), config.folds, config.fold, config.split_seed)
     return table.of(train), table.of(held)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from launch import errors
 from launch.errors import Refusal
 from launch.record.table import aligned
+from workloads.data.folds import standard_error
 from workloads.data.tables import Table, scale
 from workloads.tabular import Config
 from workloads.training.studies import Finished, finished
@@ -114,17 +115,12 @@ def table(rows: Sequence[Finished]) -> str:
         )
     lines.append(["mean", "", "", *map("{:.3f}".format, values.mean(axis=0))])
     if len(rows) > 1:
-        lines.append(["standard error", "", "", *map("{:.3f}".format, _error(values))])
+        lines.append(["standard error", "", "", *map("{:.3f}".format, standard_error(values))])
     text = [aligned(lines, "<>"), ""]
     for name, difference in zip(names[:-1], (values[:, -1:] - values[:, :-1]).T):
-        spread = f" +- {_error(difference):.3f}" if len(rows) > 1 else ""
+        spread = f" +- {standard_error(difference):.3f}" if len(rows) > 1 else ""
         text.append(f"network less {METRICS[name]}, over the same folds: {difference.mean():+.3f}{spread}")
     return "\n".join(text)
-
-
-def _error(values: np.ndarray) -> np.ndarray:
-    """Standard error of the mean, over the first axis."""
-    return values.std(axis=0, ddof=1) / len(values) ** 0.5
 
 
 def main(argv: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from launch.errors import Refusal
 from workloads.data import tables
+from workloads.data.folds import divide
 
 BLOCK = 2**14  # rows that are generated from one seed
 FIRST = 2**16  # training rows, the same for all ranks, whose quantiles are the edges of the histograms
@@ -59,7 +60,7 @@ def of_file(path: Path, target: str, seed: int, rank: int, size: int) -> Share:
         If the file is not a table of numbers (`tables.read`), or has too few rows.
     """
     table = tables.read(path, target)
-    parts = [table.of(rows) for rows in tables.fold(len(table.targets), round(1 / TEST_PART), 0, seed)]
+    parts = [table.of(rows) for rows in divide(len(table.targets), round(1 / TEST_PART), 0, seed)]
     train, test = (Rows(part.inputs.astype(np.float32), part.targets.astype(np.float32)) for part in parts)
     if len(test.targets) < size:
         raise Refusal(f"{path} has {len(table.targets)} rows, too few for {size} ranks: give {10 * size} or more")
