@@ -156,7 +156,8 @@ def usage(rest: list[str]) -> str:
     heading = "job options, before the name"
     text.append(f"{heading}; [a default is in brackets]\n\n{option_help.describe(Request)}")
     if not rest:
-        text.append(f"workloads ({command('WORKLOAD --help')} shows their options)\n  {', '.join(workload.known())}")
+        known = "\n".join(f"  {name}" for name in workload.known())
+        text.append(f"workloads ({command('WORKLOAD --help')} shows their options)\n{known}")
         text.append(f"verbs ({command('VERB --help')} shows their options)\n{verbs.table()}")
     text += [
         "exit status\n  0 done, 1 failed, 2 bad input, 3 submission refused, 4 stopped before the end, 130 interrupted",

@@ -50,9 +50,11 @@ class Positions(layers.Layer):
         self.supports_masking = True
 
     def build(self, shape: tuple[int, ...]) -> None:
+        """Make the vectors, one for each place."""
         self.vectors = self.add_weight(shape[1:], keras.initializers.RandomUniform(-0.05, 0.05), name="vectors")
 
     def call(self, inputs: Any) -> Any:
+        """Add them."""
         return inputs + self.vectors
 
 
