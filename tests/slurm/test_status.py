@@ -70,7 +70,7 @@ def test_from_the_queue_to_the_end(clean_slurm: Cluster, tmp_path: Path):
         f"{waiting.path}: taken out of the queue; start it again: python -m launch resume {waiting.path}",
         f"{folder / 'done'}: is not running (done)",
     ]
-    assert not queue()
+    assert not {run.events("submitted")[0]["job"] for run in (running, waiting)} & {*queue()}
     words, _ = followed.communicate(timeout=120)
     assert followed.returncode == 0 and words.startswith("here\n")
     assert {name: one["state"] for name, one in table(folder).items()} == {
