@@ -126,6 +126,7 @@ def test_without_scikit_learn_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch
         mnist.build(mnist.Config(), Rank())
 
 
+@pytest.mark.slow
 def test_two_ranks_with_augmentation_go_on_as_if_nothing_had_been(tmp_path: Path, some: Path):
     """The moved images follow from seed, epoch and example: the losses are the same to rounding however often it stops."""
     words = (
@@ -171,6 +172,7 @@ def test_rows_are_learned_by_two_ranks_as_by_one(engine: str, tmp_path: Path):
     np.testing.assert_allclose([losses[1][step] for step in losses[0]], list(losses[0].values()), rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_augmentation_raises_the_accuracy_on_moved_digits(some: Path, tmp_path: Path):
     """Measured: 0.628 without, 0.921 with, on 2,000 test digits that are turned, shifted, scaled and sheared."""
     found = {}
