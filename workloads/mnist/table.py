@@ -9,26 +9,10 @@ and seed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from launch import errors
-from launch.errors import Refusal
 from workloads.mnist import Config
-from workloads.training.studies import Finished, finished
-
-
-def read(folders: Sequence[Path]) -> tuple[list[Finished], int]:
-    """The finished runs of some studies, in their order, and how many are not finished.
-
-    Raises
-    ------
-    Refusal
-        If a folder is not such a study, or no run is finished.
-    """
-    rows, unfinished = finished(folders, Config, "workloads.mnist", ("accuracy", "moved_accuracy"))
-    if not rows:
-        raise Refusal(f"no run of {', '.join(map(str, folders))} is finished: wait for some ({unfinished} are not)")
-    return rows, unfinished
+from workloads.training.studies import Finished, print_table
 
 
 def table(rows: Sequence[Finished]) -> str:
@@ -70,14 +54,8 @@ def _difference(row: Finished, rows: Sequence[Finished]) -> str:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Print the table."""
-    if not argv or argv[0] in ("-h", "--help"):
-        print(__doc__)
-        return
-    rows, unfinished = read([Path(word) for word in argv])
-    print(table(rows))
-    if unfinished:
-        print(f"\n{unfinished} other runs are not finished")
+    """Print the table; see `workloads.training.studies.print_table`."""
+    print_table(argv, str(__doc__), Config, "workloads.mnist", ("accuracy", "moved_accuracy"), table)
 
 
 if __name__ == "__main__":

@@ -14,12 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from launch import errors
-from launch.errors import Refusal
 from launch.record.table import aligned
 from workloads.data.folds import standard_error
 from workloads.text import Config
 from workloads.text.corpora import Corpus, Texts
-from workloads.training.studies import Finished, finished
+from workloads.training.studies import Finished, print_table
 
 BAG = "accuracy_bag_of_words"
 SHOWN = 40  # errors listed at most
@@ -93,22 +92,8 @@ def table(rows: Sequence[Finished]) -> str:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Print the table.
-
-    Raises
-    ------
-    Refusal
-        If a folder is not a study of this workload, or none of its runs is finished.
-    """
-    if not argv or argv[0] in ("-h", "--help"):
-        print(__doc__)
-        return
-    rows, unfinished = finished([Path(word) for word in argv], Config, "workloads.text", ("accuracy",))
-    if not rows:
-        raise Refusal(f"no run of {', '.join(argv)} is finished: wait for some ({unfinished} are not)")
-    print(table(rows))
-    if unfinished:
-        print(f"\n{unfinished} other runs are not finished")
+    """Print the table; see `workloads.training.studies.print_table`."""
+    print_table(argv, str(__doc__), Config, "workloads.text", ("accuracy",), table)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,3 +59,40 @@ def finished(folders: Sequence[Path], config: type, workload: str, needed: Seque
             numbers = result.get("ranks", 1), result.get("steps", 0), result.get("epochs", 0)
             runs.append(Finished(values, plan["seed"], *numbers, metrics))
     return runs, unfinished
+
+
+def print_table(
+    argv: Sequence[str],
+    help: str,
+    config: type,
+    workload: str,
+    needed: Sequence[str],
+    table: Callable[[Sequence[Finished]], str],
+) -> None:
+    """Print the table of the finished runs of the studies that a command line names, or its help.
+
+    Parameters
+    ----------
+    argv : sequence of str
+        The words of the command line.
+    help : str
+        What is printed if there are none.
+    config, workload, needed
+        As for `finished`.
+    table : function
+        Makes the text.
+
+    Raises
+    ------
+    Refusal
+        As of `finished`, or if no run is finished.
+    """
+    if not argv or argv[0] in ("-h", "--help"):
+        print(help)
+        return
+    rows, unfinished = finished([Path(word) for word in argv], config, workload, needed)
+    if not rows:
+        raise Refusal(f"no run of {', '.join(argv)} is finished: wait for some ({unfinished} are not)")
+    print(table(rows))
+    if unfinished:
+        print(f"\n{unfinished} other runs are not finished")

@@ -45,6 +45,6 @@ def test_what_varies_is_a_column_and_each_is_beside_the_smallest_batch_of_its_op
 
 def test_what_is_no_study_is_refused(tmp_path):
     with pytest.raises(Refusal, match="is not a study: give the folder of a study of workloads.mnist"):
-        table.read([tmp_path])
+        table.main([str(tmp_path)])
     with pytest.raises(Refusal, match=r"is finished: wait for some \(1 are not\)"):
-        table.read([study(tmp_path / "none", [("--batch=64", None)])])
+        table.main([str(study(tmp_path / "none", [("--batch=64", None)]))])
