@@ -260,6 +260,14 @@ def test_a_rank_that_raises_takes_the_others_along(tmp_path: Path, engine: str):
     assert "OSError: example 3 cannot be read" in started.output(1)
 
 
+def test_a_mistake_in_the_metrics_shows_before_the_first_step(tmp_path: Path):
+    run = made(tmp_path / "run")
+    started = ranks.train(1, run.path, "--metric=sqares", "--epochs=1")
+    assert started.wait() == [1]
+    assert "KeyError: 'sqares'" in started.output(0)
+    assert not any(read_lines(records) for records in run.steps.iterdir())
+
+
 @pytest.mark.parametrize(
     ("options", "line"),
     [

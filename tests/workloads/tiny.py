@@ -18,6 +18,7 @@ class Config(Training):
     broken: int = -1  # training example that cannot be read
     pause: float = 0  # seconds that reading a batch takes
     slow: int = -1  # rank that alone takes them
+    metric: Literal["squares", "sqares"] = "squares"  # of the sums, from which the metric is made
 
 
 def build(config: Config, rank: Rank) -> Workload:
@@ -56,7 +57,7 @@ def build(config: Config, rank: Rank) -> Workload:
         train=Data(config.examples, load),
         validation=Data(101, lambda index: (inputs[index], targets[index])),
         statistics=lambda targets, outputs: {"squares": ops.sum((targets - outputs) ** 2, axis=0)},
-        summarise=lambda totals, examples: {"rms": float(np.sqrt(totals["squares"].sum() / examples / 2))},
+        summarise=lambda totals, examples: {"rms": float(np.sqrt(totals[config.metric].sum() / examples / 2))},
         finish=lambda model, figures: {"parameters": float(model.count_params())},
         target=("rms", "<=", 0.6),
     )

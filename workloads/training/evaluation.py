@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -54,17 +56,35 @@ class Evaluation:
         dict of str to float
             ``loss``, the mean over the examples, and what the workload's ``summarise`` makes of the totals.
         """
-        data, rank = self._workload.validation, self._communicator.rank
-        indices = list(part(len(data), self._batch, rank.rank, rank.size))
+        examples, indices = len(self._workload.validation), self._indices()
         totals: dict[str, np.ndarray] = {}
         # A rank without examples reads one that does not count, to know the names and shapes of what is summed.
-        for inputs, targets in self._examples([partial(_batch, index) for index in indices or [np.arange(1)]]):
-            for name, value in self._sums(inputs, targets).items():
-                value = np.asarray(value, np.float64)
+        for sums in self._sums_of(indices or [np.arange(1)]):
+            for name, value in sums.items():
                 totals[name] = totals.get(name, 0.0) + (value if indices else np.zeros_like(value))
         totals = self._communicator.sum(totals)
-        loss = float(totals.pop(LOSS)) / len(data)
-        return {"loss": loss, **self._workload.summarise(totals, len(data))}
+        loss = float(totals.pop(LOSS)) / examples
+        return {"loss": loss, **self._workload.summarise(totals, examples)}
+
+    def rehearse(self) -> None:
+        """Measure one batch, so that a mistake in the workload's ``statistics`` or ``summarise`` shows before the first
+        step, and not after the first epoch. What is compiled for it serves the measurements to come."""
+        index = (self._indices() or [np.arange(1)])[0]
+        (totals,) = self._sums_of([index])
+        del totals[LOSS]
+        # One batch may lack what the whole set has, such as examples of each class: what this does to numbers is no
+        # mistake.
+        with contextlib.suppress(ArithmeticError, ValueError), np.errstate(all="ignore"):
+            self._workload.summarise(totals, len(index))
+
+    def _indices(self) -> list[np.ndarray]:
+        """The examples of this rank, a batch at a time."""
+        rank = self._communicator.rank
+        return list(part(len(self._workload.validation), self._batch, rank.rank, rank.size))
+
+    def _sums_of(self, indices: Sequence[np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+        for inputs, targets in self._examples([partial(_batch, index) for index in indices]):
+            yield {name: np.asarray(value, np.float64) for name, value in self._sums(inputs, targets).items()}
 
 
 def _batch(index: np.ndarray) -> Batches:

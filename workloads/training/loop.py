@@ -129,6 +129,8 @@ class Loop:
             On every rank, if the loss or the weights of any are not finite; the checkpoints stay as they were.
         """
         self._tracing.refuse_beyond(steps)
+        with _pulse.phase("evaluate"), self._clock("compile"):
+            self._evaluation.rehearse()
         every = self.config.evaluate_every
         evaluate_every = max(1, round(every * self.sharding.steps_per_epoch)) if every else steps
         halving = Halving(self.config.until, steps, self.sharding.steps_per_epoch, self.workload.target, self.run)
