@@ -140,15 +140,16 @@ def test_a_task_that_is_started_again_leaves_the_others_alone(clean_slurm: Clust
     words = ["--time=5", "--max-attempts=2", "--runs", tmp_path, "--name=s", "--sweep", "task=0,1,2,3"]
     launched = Launched(*words, program)
     runs = [RunDir(tmp_path / f"s/n1-task{task}-r1") for task in range(4)]
-    until(lambda: len(runs[3].events("started")) == 2)
     # Its time is over when Slurm looks next, within half a minute.
     job = until(lambda: runs[2].events("started"))[0]["job"]
     assert job == runs[2].events("submitted")[0]["job"]
     subprocess.run(["scontrol", "update", f"jobid={job}", "EndTime=now"], check=True)
-    until(lambda: len(runs[2].events("started")) == 2, 150)
     # Slurm starts a task again that is done, as somebody has asked it to.
+    until(runs[0].result)
     subprocess.run(["scontrol", "requeue", runs[0].events("submitted")[0]["job"]], check=True)
     until(lambda: "it has a result" in runs[0].job_log.read_text())
+    until(lambda: len(runs[3].events("started")) == 2)
+    until(lambda: len(runs[2].events("started")) == 2, 150)
     publish(tmp_path / "go", "")
     status, output = launched.wait()
     assert status == 0 and "4 of 4 runs are done" in output, output
