@@ -35,7 +35,7 @@ class Step:
         accumulate: int = 1,
         deterministic: bool = False,
     ) -> None:
-        self._communicator, self._accumulate = communicator, accumulate
+        self._communicator = communicator
         self._shapes: Any = None  # of the arguments of the loss, once there was a step
         model = workload.model
         self._variables = model.trainable_variables, model.non_trainable_variables, optimizer.variables
