@@ -17,7 +17,7 @@ _SCRIPT = Path(__file__).with_name("cluster")
 _PREFIX = "emulated-slurm-"
 _PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "unshare", "flock")
 _CLIENT_VARIABLES = ("SLURM_", "SBATCH_", "SRUN_", "SQUEUE_", "SINFO_", "SCANCEL_", "PMI_", "PMIX_", "OMPI_")
-_skipped = pytest.StashKey[list[str]]()
+_ADVICE = "tests/slurm/install.sh installs Slurm, as root on Debian"
 _failed = pytest.StashKey[bool]()
 
 
@@ -88,23 +88,23 @@ def _end_orphans() -> None:
 
 
 @pytest.fixture(scope="session")
-def slurm(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+def slurm() -> Iterator[Cluster]:
     """A real Slurm of 16 emulated nodes; most tests want `clean_slurm`.
 
     Where Slurm is not installed the test is skipped, and the summary says so; with RANKLOOP_REQUIRE_SLURM=1 it fails.
     """
-    _require(request, _PROGRAMS)
+    _require(_PROGRAMS)
     with _cluster(16) as cluster:
         yield cluster
 
 
 @pytest.fixture(scope="module")
-def accounting(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+def accounting() -> Iterator[Cluster]:
     """A Slurm of 2 emulated nodes with slurmdbd, that enforces associations, limits and QOS; found while the module's tests run.
 
     User and account are those of the tests; QOS ``brief`` allows 10 minutes, ``few`` two jobs in the queue and one that runs.
     """
-    _require(request, (*_PROGRAMS, "slurmdbd", "mariadbd", "sacctmgr"))
+    _require((*_PROGRAMS, "slurmdbd", "mariadbd", "sacctmgr"))
     with _cluster(2, "--accounting") as cluster, pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.startswith(_CLIENT_VARIABLES):
@@ -121,13 +121,12 @@ def accounting(request: pytest.FixtureRequest) -> Iterator[Cluster]:
         yield cluster
 
 
-def _require(request: pytest.FixtureRequest, programs: Sequence[str]) -> None:
+def _require(programs: Sequence[str]) -> None:
     path = os.environ["PATH"] + ":/usr/sbin:/sbin"
     if missing := [name for name in programs if not shutil.which(name, path=path)]:
-        reason = f"no {', '.join(missing)} here: tests/slurm/install.sh installs Slurm, as root on Debian"
+        reason = f"no {', '.join(missing)} here: {_ADVICE}"
         if os.environ.get("RANKLOOP_REQUIRE_SLURM") == "1":
             pytest.fail(f"RANKLOOP_REQUIRE_SLURM=1, but there is {reason}")
-        request.config.stash.setdefault(_skipped, []).append(reason)
         pytest.skip(reason)
 
 
@@ -174,10 +173,11 @@ def pytest_runtest_makereport(
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> Generator[None]:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None]:
     """Say loudly, after all the rest, that the Slurm tests did not run."""
     yield
-    reasons = config.stash.get(_skipped, [])
+    skipped = (report.longrepr for report in terminalreporter.getreports("skipped"))
+    reasons = [why[2] for why in skipped if isinstance(why, tuple) and why[2].endswith(_ADVICE)]
     if reasons:
         terminalreporter.write_sep("!", "SLURM TESTS SKIPPED", yellow=True, bold=True)
-        terminalreporter.write_line(reasons[0], yellow=True)
+        terminalreporter.write_line(reasons[0].removeprefix("Skipped: "), yellow=True)
