@@ -31,7 +31,7 @@ if __name__ == "__main__":
 from launch.cli import defaults, verbs
 from launch.cli.verbs import VERBS
 from launch.errors import Refusal, command, program
-from launch.plan import options, site
+from launch.plan import options, site, this_site
 from launch.plan.names import default_name
 from launch.plan.request import Request
 from launch.plan.shape import this_machine
@@ -205,7 +205,7 @@ def _site(request: Request) -> tuple[site.Site, str]:
         return site.load(request.site), "as given"
     if request.backend:
         return site.load("laptop" if request.backend == "local" else request.backend), f"--backend {request.backend}"
-    return site.detect()
+    return this_site.detect()
 
 
 def entry(main: Callable[[list[str]], int] = main) -> NoReturn:

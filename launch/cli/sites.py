@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from launch.errors import Refusal, command
-from launch.plan import options, site
+from launch.plan import options, site, this_site
 from launch.plan.site import Site
 from launch.record.table import aligned
 
@@ -61,14 +61,12 @@ def main(argv: list[str]) -> int:
 
 def _ask() -> Any:
     """What the scheduler of this machine reports, to write a site file from."""
-    here = {"slurm": site.slurm_is_here, "pbs": site.pbs_is_here, "flux": site.flux_is_here}
-    name = next((name for name, is_here in here.items() if is_here()), "slurm")
-    return importlib.import_module(f"launch.backends.{name}.site_file").ask()
+    return importlib.import_module(f"launch.backends.{this_site.scheduler() or 'slurm'}.site_file").ask()
 
 
 def as_json() -> dict[str, Any]:
     """The table for programs."""
-    here, why = site.detect()
+    here, why = this_site.detect()
     known = map(site.load, site.names())
     rows = [
         {"name": each.name, "here": each.name == here.name, "node": _node(each), "recognised_by": _recognised(each)}
@@ -80,7 +78,7 @@ def as_json() -> dict[str, Any]:
 
 def table() -> str:
     """One line for each site, and which one this machine is."""
-    here, why = site.detect()
+    here, why = this_site.detect()
     rows = [("", "site", "nodes", "a node", "scheduler", "tried", "")]
     for known in map(site.load, site.names()):
         mark = "*" if known.name == here.name else ""
@@ -124,6 +122,6 @@ def _recognised(known: Site) -> str:
         by.append(identify["env"] + (f"={identify['is']}" if "is" in identify else ""))
     if "host" in identify:
         by.append(f"host name {identify['host']}")
-    if known.name in site.FALLBACKS:
-        by.append(site.FALLBACKS[known.name])
+    if known.name in this_site.FALLBACKS:
+        by.append(this_site.FALLBACKS[known.name])
     return " or ".join(by) or f"--site {known.name} only"

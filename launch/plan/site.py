@@ -6,10 +6,7 @@ that no source confirms stays out of the file, and the plan says that it is not 
 
 import dataclasses
 import os
-import platform
 import re
-import shutil
-import subprocess
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,14 +25,6 @@ _OF_NODES = {"gpus_per_node": Natural, "cpus_per_node": Count}  # of a partition
 
 LINKS = ("inter_node_gbit_per_s", "inter_node_latency_us", "intra_node_gbit_per_s", "intra_node_latency_us")
 """What a site file can say of its network, for `python -m profiling simulate`."""
-
-FALLBACKS = {
-    "slurm": "Slurm is configured here",
-    "pbs": "PBS is configured here",
-    "flux": "this is a Flux instance",
-    "laptop": "no Slurm answers here",
-}
-"""Sites that are assumed if a machine is no other site, and why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -188,31 +177,6 @@ def _is_path(name: str) -> bool:
     return name.endswith(".toml") or "/" in name
 
 
-def detect(environ: Mapping[str, str] = os.environ, host: str | None = None) -> tuple[Site, str]:
-    """The site of this machine, and why: from RANKLOOP_SITE, the environment, the host name, or a configured Slurm."""
-    if said := environ.get("RANKLOOP_SITE"):
-        return load(said), f"RANKLOOP_SITE={said}"
-    host = host or platform.node()
-    known = {name: _identify(name) for name in names()}
-    for name, identify in known.items():
-        variable, value = identify.get("env"), identify.get("is")
-        if variable and variable in environ and value in (None, environ[variable]):
-            return load(name), f"{variable}={environ[variable]}"
-    for name, identify in known.items():
-        if "host" in identify and re.search(identify["host"], host):
-            return load(name), f"host name {host}"
-    here = {"slurm": slurm_is_here, "pbs": lambda: pbs_is_here(environ), "flux": lambda: flux_is_here(environ)}
-    name = next((name for name, is_here in here.items() if is_here()), "laptop")
-    return load(name), FALLBACKS[name]
-
-
-def _identify(name: str) -> dict[str, str]:
-    """What a site of the toolkit is recognised by. Only this line is read, as all the files take long."""
-    text = (FOLDER / f"{name}.toml").read_text(encoding="utf-8")
-    line = next((line for line in text.splitlines() if line.startswith("identify")), "identify = {}")
-    return tomllib.loads(line)["identify"]
-
-
 def unknown(site: Site) -> list[str]:
     """What a run on several nodes needs but the site does not give, each with the option or key for it."""
     if site.backend == "local":
@@ -229,30 +193,6 @@ def unknown(site: Site) -> list[str]:
     if site.backend == "allocation":  # the allocation gives everything else
         return [what for what, is_open in open_.items() if is_open and what.startswith("network")]
     return [what for what, is_open in open_.items() if is_open]
-
-
-def slurm_is_here() -> bool:
-    """Whether this machine is a client of a Slurm cluster, even if its controller is silent just now."""
-    if not shutil.which("sbatch") or not Path(os.environ.get("SLURM_CONF") or __file__).is_file():
-        return False
-    try:
-        # It names its controllers, up or down, wherever it finds a configuration, and none elsewhere.
-        ping = subprocess.run(["scontrol", "ping"], capture_output=True, text=True, timeout=10)
-    except subprocess.TimeoutExpired:
-        return True
-    except OSError:
-        return False
-    return "Slurmctld" in ping.stdout
-
-
-def pbs_is_here(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether this machine is a client of a PBS server, even if that is silent just now."""
-    return bool(shutil.which("qsub")) and os.path.exists(environ.get("PBS_CONF_FILE") or "/etc/pbs.conf")
-
-
-def flux_is_here(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether Flux takes jobs here: within one of its instances, or beside that of the system."""
-    return bool(shutil.which("flux")) and ("FLUX_URI" in environ or os.path.exists("/run/flux/local"))
 
 
 def _with_type_of_gpus(table: Mapping[str, Any], where: str) -> Mapping[str, Any]:

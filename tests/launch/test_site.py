@@ -8,7 +8,7 @@ import plans
 import pytest
 
 from launch.errors import Refusal
-from launch.plan import site
+from launch.plan import site, this_site
 from launch.plan.request import Request
 from launch.plan.slurm.walltime import walltime
 
@@ -119,7 +119,7 @@ def sites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_the_order_of_detection(sites: Path, environ: dict[str, str], host: str, expected: tuple[str, str]):
-    found, why = site.detect(environ, host)
+    found, why = this_site.detect(environ, host)
     assert (found.name, why) == expected
 
 
@@ -136,8 +136,8 @@ def test_slurm_is_where_it_is_configured(sites: Path, says: str, expected: str):
         command = Path(os.environ["PATH"]) / name
         command.write_text(f"#!/bin/sh\n{text}\n")
         command.chmod(command.stat().st_mode | stat.S_IXUSR)
-    assert site.detect({}, "desk")[0].name == expected
-    assert site.detect({"SITE_NAME": "brenta"}, "desk")[0].name == "brenta"
+    assert this_site.detect({}, "desk")[0].name == expected
+    assert this_site.detect({"SITE_NAME": "brenta"}, "desk")[0].name == "brenta"
 
 
 def test_a_partition_has_the_gpus_and_cores_of_its_own_nodes():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from launch.backends.slurm.site_file import Told
 from launch.cli import sites
 from launch.errors import Refusal
-from launch.plan import site
+from launch.plan import site, this_site
 
 
 @pytest.fixture(autouse=True)
@@ -64,8 +64,8 @@ def test_the_modulefile_or_the_user_may_say_which_site_it_is(
 
 
 def test_host_names_of_bridges2():
-    assert site.detect({}, "br012.ib.bridges2.psc.edu")[0].name == "bridges2"
-    assert site.detect({}, "bridges2.psc.edu.example.org")[0].name == "laptop"
+    assert this_site.detect({}, "br012.ib.bridges2.psc.edu")[0].name == "bridges2"
+    assert this_site.detect({}, "bridges2.psc.edu.example.org")[0].name == "laptop"
 
 
 def test_an_own_file_is_said_and_checked(capsys: pytest.CaptureFixture, tmp_path: Path):

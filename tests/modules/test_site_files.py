@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from launch.plan import site
+from launch.plan import site, this_site
 
 FILES = sorted(site.FOLDER.glob("*.toml"))
 
@@ -28,7 +28,7 @@ def test_every_value_has_a_source(path: Path):
     for tag, source in sources.items():
         assert re.search(r"https?://\S+$", source) or path.stem == "laptop", f"[{tag}] cannot be looked up"
         read = re.search(r"\(([^()]*, )?read (before )?20\d\d-\d\d(-\d\d)?\)", source)
-        assert read or path.stem in site.FALLBACKS, f"[{tag}] does not say when it was read"
+        assert read or path.stem in this_site.FALLBACKS, f"[{tag}] does not say when it was read"
     used = set()
     for key, comment in values(text):
         if key == "description":
@@ -53,7 +53,7 @@ def test_a_value_without_a_source_is_found():
 
 
 def test_what_recognises_a_site_is_found_without_reading_the_whole_file():
-    assert {name: site._identify(name) for name in site.names()} == {
+    assert {name: this_site._identify(name) for name in site.names()} == {
         name: site.load(name).identify for name in site.names()
     }
 

@@ -18,7 +18,7 @@ from launch.cli.doctor import engines
 from launch.cli.doctor.findings import Finding, installed, output
 from launch.errors import INSTALL, command
 from launch.plan import options
-from launch.plan.site import flux_is_here, pbs_is_here, slurm_is_here
+from launch.plan.this_site import flux_is_here, pbs_is_here, slurm_is_here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
