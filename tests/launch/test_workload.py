@@ -153,6 +153,18 @@ def test_a_workload_by_its_path(here: Path, tmp_path_factory: pytest.TempPathFac
             workload.find(str(elsewhere / path), [])
 
 
+def test_a_script_beside_a_file_of_its_name_is_not_run(here: Path):
+    """For Python, run.sh is the module sh of run, and to look for it would be to run run.py."""
+    (here / "run.py").write_text("open('ran', 'w')")
+    (here / "run.sh").write_text("#!/bin/sh\n")
+    (here / "run.sh").chmod(0o755)
+    assert workload.find("run.sh", []).kind == "program"
+    for name in ("run.slurm", "run.py.old", "solver.part.deep"):
+        with pytest.raises(Refusal, match="there is no workload or module"):
+            workload.find(name, [])
+    assert not (here / "ran").exists() and "run" not in sys.modules
+
+
 def test_options_of_a_workload_are_refused_in_its_name(here: Path):
     with pytest.raises(Refusal, match="unknown option --widht of waves: did you mean '--width'"):
         workload.find("waves", ["--widht", "3"])

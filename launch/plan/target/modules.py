@@ -58,7 +58,7 @@ def source_of(name: str, verbs: Iterable[str] = ()) -> Path:
     parent = name.rpartition(".")[0]
     try:
         with users_modules():
-            spec = importlib.util.find_spec(name)  # imports the packages that the module is in
+            spec = importlib.util.find_spec(name) if _has_package(name) else None
             _refuse_two(name)
     except Refusal:
         raise
@@ -103,6 +103,18 @@ def users_modules() -> Iterator[None]:
         yield
     finally:
         sys.path[:] = before if here in before else [*before, here]  # for modules that they import later
+
+
+def _has_package(name: str) -> bool:
+    """Whether a module's name begins with that of a package. Only packages are imported: for the name run.sh, a script
+    run.py must not be run."""
+    parent = name.rpartition(".")[0]
+    if not parent:
+        return True
+    if not _has_package(parent):
+        return False
+    spec = importlib.util.find_spec(parent)  # imports the packages that this one is in
+    return spec is None or spec.submodule_search_locations is not None
 
 
 def _or_program(name: str) -> str:
