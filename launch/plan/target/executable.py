@@ -221,8 +221,8 @@ def _is_only_data(name: str) -> bool:
     import ast
 
     data = (
-        ast.Module, ast.Expr, ast.AnnAssign, ast.Constant, ast.Name, ast.Attribute, ast.Dict, ast.List, ast.Tuple, ast.Set,
-        ast.UnaryOp, ast.expr_context, ast.unaryop,
+        ast.Module, ast.Expr, ast.AnnAssign, ast.Constant, ast.Name, ast.Attribute, ast.Dict, ast.List, ast.Tuple,
+        ast.Set, ast.UnaryOp, ast.expr_context, ast.unaryop,
     )  # fmt: skip
     return all(isinstance(node, data) for node in ast.walk(ast.parse(Path(name).read_bytes())))
 
