@@ -340,7 +340,7 @@ def test_input_that_does_not_reach_the_ranks_is_told(here: Path):
 
 
 def test_warnings_that_the_program_is_to_show_are_not_those_of_the_launcher(here: Path):
-    done = launch(here, *LOCAL, "--sample-hz", "0", "--", "true", PYTHONWARNINGS="error", PYTHONDEVMODE="1")
+    done = launch(here, *LOCAL, "--sample-hz", "0", "--", "true", PYTHONWARNINGS="error")
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
 
 
