@@ -15,7 +15,9 @@ import pytest
 from plans import SCRIPT, plan, run_of
 
 from launch import HOME
+from launch.backends.flux import scheduler as flux
 from launch.backends.flux import script as flux_script
+from launch.backends.pbs import scheduler as pbs
 from launch.backends.pbs import script as pbs_script
 from launch.backends.script import allocated
 from launch.backends.slurm import scheduler as slurm
@@ -228,6 +230,27 @@ def test_jobs_that_could_not_be_followed_are_refused(
         return slurm.SCHEDULER.check(made)
     with pytest.raises(Refusal, match=f"^{said}.*: (launch it on a login node|make each part a run)"):
         slurm.SCHEDULER.check(made)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "option", "instead"),
+    [
+        (slurm, "--time=5", "--time"), (slurm, "-t5", "--time"), (slurm, "--nodes=2-4", "--nodes"),
+        (slurm, "--array=0-1", "--repeats"), (slurm, "-W", "--wait"), (slurm, "--test-only", "--dry-run"),
+        (slurm, "--wait-all-nodes=1", None), (slurm, "--time-min=5", None), (slurm, "--nice=5", None),
+        (pbs, "-lwalltime=1:00:00", "--time"), (pbs, "-J 0-3", "--repeats"), (pbs, "-lfilesystems=home", None),
+        (flux, "-t5m", "--time"), (flux, "--nodes=3", "--nodes"), (flux, "--requires=a", None),
+    ],
+)  # fmt: skip
+def test_what_the_plan_decides_is_no_option_for_the_scheduler(
+    scheduler: Any, option: str, instead: str | None, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PATH", "")
+    made = plan(Request(sbatch_arg=(option,)), cluster())
+    if instead is None:
+        return scheduler.SCHEDULER.check(made)
+    with pytest.raises(Refusal, match=f"^--sbatch-arg={option}: .*: give .*{instead}"):
+        scheduler.SCHEDULER.check(made)
 
 
 WORKLOAD = workload.find("tiny", [])
