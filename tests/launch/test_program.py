@@ -167,7 +167,10 @@ def test_what_a_process_that_was_forked_raises_is_not_the_error_of_the_rank(fold
     path = folder / "runs" / "forks"
     words = ["--backend", "local", "--sample-hz", "0", "--name", "forks", "a fork that fails.py"]
     status, text = ended([sys.executable, str(START), *words], folder)
-    assert (status, [line["error"] for line in read_lines(path / "failures" / "node0.jsonl")]) == (1, ["ValueError: of the rank"]), text
+    assert (status, [line["error"] for line in read_lines(path / "failures" / "node0.jsonl")]) == (
+        1,
+        ["ValueError: of the rank"],
+    ), text
 
 
 def test_a_link_to_a_script_finds_what_lies_beside_the_script(folder: Path):
