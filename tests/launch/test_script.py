@@ -453,7 +453,8 @@ def test_the_script_ends_as_its_ranks_did(
 
 def test_the_lines_of_a_site_share_a_shell_and_one_that_fails_ends_the_job(tmp_path: Path, fakes: Path):
     """What a sourced file does on its way is its own affair."""
-    (tmp_path / "env.sh").write_text("false\nexport SOURCED=1\n")
+    (tmp_path / "env.sh").write_text("false\nexport SOURCED=1\ncd /\n")
+    (tmp_path / "end.sh").write_text("cd /\nexit 0\n")
     lines = [f"source {tmp_path}/env.sh", "f() { false; true; }  # a function", "f", "if false; then", "  false", "fi"]
     lines += ["false || export NOTE=$SOURCED\nexport NOTE=$NOTE$NOTE", "test -e /nonexistent || true"]
     program = tmp_path / "program.py"
@@ -465,12 +466,18 @@ def test_the_lines_of_a_site_share_a_shell_and_one_that_fails_ends_the_job(tmp_p
     assert json.loads((fakes / "srun.json").read_text())["note"] == "11"
     (fakes / "srun.json").unlink()
     for number, bad in enumerate(
-        ["source /nonexistent/env.sh", "f() { return 3; }\nf nosuch", "true\nnosuch  # a\ntrue"]
+        [
+            "source /nonexistent/env.sh",
+            "f() { return 3; }\nf nosuch",
+            "true\nnosuch  # a\ntrue",
+            f"source {tmp_path}/end.sh",
+        ]
     ):
         planned = plan(here=cluster(setup=["ulimit -c 0", bad, "true"]), target=target)
         run = run_of(planned, tmp_path / f"bad{number}")
         done = execute(run, planned)
         line = next(line for line in bad.splitlines() if "nosuch" in line or "source" in line)
+        line = "it has ended this shell" if "end.sh" in line else line
         assert done.returncode == 1 and f": {line}\n" in done.stderr, done.stderr
         assert run.events("ended")[0]["outcome"] == "failed" and not (fakes / "srun.json").exists()
 
