@@ -31,8 +31,8 @@ class Script(NamedTuple):
         return re.sub(placeholder, lambda at: "@" if at[0] == "@@" else str(places[at[1] or at[2]]), self.text)
 
 
-_FAILED = Script("""# failed STATUS DEPTH LINE: ends the job when one of the next lines fails, or would end this shell; those of a file that it
-# sources may fail.
+_FAILED = Script("""# failed STATUS DEPTH LINE: ends the job when one of the next lines fails, or would end this shell;
+# those of a file that it sources may fail.
 site_file=$PWD
 failed() {
     if [ "$2" -gt 1 ] || [ -z "$site_file" ]; then return 0; fi

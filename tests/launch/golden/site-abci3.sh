@@ -9,8 +9,8 @@ ranks=
 trap 'asked=1; [ -z "$ranks" ] || kill "$ranks"' TERM
 trap '[ -z "$ranks" ] || kill -s USR2 "$ranks"' USR2
 
-# failed STATUS DEPTH LINE: ends the job when one of the next lines fails, or would end this shell; those of a file that it
-# sources may fail.
+# failed STATUS DEPTH LINE: ends the job when one of the next lines fails, or would end this shell;
+# those of a file that it sources may fail.
 site_file=$PWD
 failed() {
     if [ "$2" -gt 1 ] || [ -z "$site_file" ]; then return 0; fi
