@@ -62,6 +62,7 @@ def of_machine(number: int) -> bytes:
         ("book.ipynb", '{"cells": []}', 0o644, "jupyter nbconvert --to script", "jupyter nbconvert --to script"),
         ("book.json", '{"cells": [1, -2.5, null], "nbformat": 4}', 0o644, "does anything as Python", "no first line"),
         ("config.yaml", "# of a study\nlr: 0.1\nnet: models.wide\n", 0o755, "does anything as Python", "no first line"),
+        ("STUDY.TOML", "[job]\nnodes = [1, 2]\n", 0o644, "does anything as Python", "no first line"),
         ("deep.py", "(" * 10000 + ")" * 10000, 0o644, "deep.py", "no first line"),
     ],
 )

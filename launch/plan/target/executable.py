@@ -217,12 +217,12 @@ def _is_python(line: str) -> bool:
 
 
 def _is_only_data(name: str) -> bool:
-    """Whether a file in the syntax of Python has no statement that would do anything, as JSON and YAML may be."""
+    """Whether a file in the syntax of Python has no statement that would do anything, as JSON, YAML and TOML may be."""
     import ast
 
     data = (
-        ast.Module, ast.Expr, ast.AnnAssign, ast.Constant, ast.Name, ast.Attribute, ast.Dict, ast.List, ast.Tuple,
-        ast.Set, ast.UnaryOp, ast.expr_context, ast.unaryop,
+        ast.Module, ast.Expr, ast.Assign, ast.AnnAssign, ast.Constant, ast.Name, ast.Attribute, ast.Dict, ast.List,
+        ast.Tuple, ast.Set, ast.UnaryOp, ast.expr_context, ast.unaryop,
     )  # fmt: skip
     return all(isinstance(node, data) for node in ast.walk(ast.parse(Path(name).read_bytes())))
 
