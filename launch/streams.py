@@ -8,7 +8,12 @@ from typing import TextIO
 
 
 def escape() -> None:
-    """Open standard streams that are closed, and escape characters that their encoding lacks."""
+    """Open standard streams that are closed, and escape characters that their encoding lacks. Warnings that the user
+    has asked Python for (PYTHONWARNINGS) concern their program."""
+    if sys.warnoptions:
+        import warnings
+
+        warnings.simplefilter("ignore")
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)

@@ -31,13 +31,18 @@ class Script(NamedTuple):
         return re.sub(placeholder, lambda at: "@" if at[0] == "@@" else str(places[at[1] or at[2]]), self.text)
 
 
-_FAILED = Script("""# failed STATUS DEPTH LINE: ends the job when one of the next lines fails; those of a file that it sources may.
+_FAILED = Script("""# failed STATUS DEPTH LINE: ends the job when one of the next lines fails, or would end this shell;
+# those of a file that it sources may fail.
+site_file=$PWD
 failed() {
-    [ "$2" -le 1 ] || return 0
-    echo "launch: a line of the site file failed (exit status $1): $(sed -n "$3p" "$0")" >&2
+    if [ "$2" -gt 1 ] || [ -z "$site_file" ]; then return 0; fi
+    cd "$site_file" || exit 1
+    site_file=
+    echo "launch: a line of the site file failed (exit status $1): $3" >&2
     @{note}exit 1
 }
-trap 'failed "$?" "${#BASH_SOURCE[*]}" "$LINENO"' ERR""")  # noqa: E501
+trap 'failed "$?" "${#BASH_SOURCE[*]}" "$(sed -n "${LINENO}p" "$0")"' ERR
+trap 'failed "$?" 0 "it has ended this shell"' EXIT""")
 
 
 _TASK = Script("""# A task of the array is a run of the study; from here on paths are relative to its directory.
@@ -150,7 +155,7 @@ def environment(plan: Plan, note: str = "") -> str:
     """The lines that set up the environment of the ranks. If one fails, the lines ``note`` run and the job ends."""
     lines = [*([f"module load {shlex.join(plan.modules)}"] if plan.modules else []), *plan.setup]
     if lines:
-        lines = [_FAILED.substitute(note=note), *lines, "trap - ERR"]
+        lines = [_FAILED.substitute(note=note), *lines, "trap - ERR", 'cd "$site_file" || exit 1', "site_file="]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in plan.env.items()]
     if plan.pythonpath:
         lines.append(f"export PYTHONPATH={shlex.quote(os.pathsep.join(plan.pythonpath))}${{PYTHONPATH:+:$PYTHONPATH}}")

@@ -6,12 +6,13 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from launch.backends.commands import command
 from launch.errors import Refusal, SubmissionRefused
+from launch.plan.plan import Plan
 from launch.record.job import Job
 
 _SETTLING_S = 2.0  # in which a scheduler that answers again handles the requests that waited
@@ -151,6 +152,21 @@ def submitting(token: str) -> Iterator[int]:
         with contextlib.suppress(OSError):
             if token.encode() in entry.read_bytes():
                 yield int(entry.parent.name)
+
+
+def refuse_own(plan: Plan, own: Mapping[str, str]) -> None:
+    """Refuse options for the scheduler that the plan itself decides, and would then be wrong about.
+
+    Parameters
+    ----------
+    plan : Plan
+        With its ``sbatch_args``.
+    own : mapping of str to str
+        Regular expressions of such options, and what to give in their place.
+    """
+    for word in plan.sbatch_args:
+        if instead := next((instead for pattern, instead in own.items() if re.match(pattern, word)), None):
+            raise Refusal(f"--sbatch-arg={word}: the plan would not be what the job is: give {instead} in its place")
 
 
 def advice(said: str, queue: Queue) -> str:

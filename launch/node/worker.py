@@ -49,7 +49,7 @@ def main(argv: list[str]) -> int:
     if argv[1:] and not attempt:
         return 0
     rank = Rank(rank=rank_number())
-    begun = False
+    begun, own = False, os.getpid()  # a process that the program forks comes back here too, and is not the rank
     try:
         rank = who(plan)
         if plan.hang_s:
@@ -86,8 +86,11 @@ def main(argv: list[str]) -> int:
             _run_child(run, plan, rank, attempt)
         else:
             python.run(list(plan.entry), plan.cwd, ours, copies)
-            world.note(run, rank, attempt)
+            if os.getpid() == own:
+                world.note(run, rank, attempt)
     except SystemExit as ending:
+        if os.getpid() != own:
+            raise
         world.note(run, rank, attempt)
         status = ending.code & 0xFF if isinstance(ending.code, int) else int(ending.code is not None)
         from launch.record.failures import job_log  # late, here and below: not needed before the program starts
@@ -111,12 +114,14 @@ def main(argv: list[str]) -> int:
         lines = "" if refused else "".join(traceback.format_exception(type(error), error, trace))
         name, said = type(error).__name__, _text(error)
         text = said if refused else f"{name}: {said}" if said else name
-        failure.note(run, rank, attempt, text, lines, refused=begun and refused)
+        if os.getpid() == own:
+            failure.note(run, rank, attempt, text, lines, refused=begun and refused)
         if refused:
             print(text, file=sys.stderr)
         else:
             sys.excepthook(type(error), error.with_traceback(trace), trace)
-        _leave(1, ours)
+        if os.getpid() == own:
+            _leave(1, ours)
         return 1
     return 0
 

@@ -109,7 +109,7 @@ def study_facts(
         **figures_of(first),
         **walltime_rows(first, whole),
         **hang(first),
-        **_command(found[0], first),
+        **_command(found[0], plans),
         "cost": cost,
         **spare(plans),
         **cutoff,
@@ -160,9 +160,10 @@ def _backend(plans: Sequence[Plan], asked: Request, within: Allocation | None) -
     return text + "; what is under way when it ends is ended" * bool(within and asked.detach)
 
 
-def _command(point: planning.Point, planned: Plan) -> dict[str, str]:
+def _command(point: planning.Point, plans: Sequence[Plan]) -> dict[str, str]:
     """Where the values of a point appear among the words of a program."""
-    if planned.kind == "workload" or not point.values:
+    first = plans[0]
+    if first.kind == "workload" or not point.values and all(plan.arguments == first.arguments for plan in plans):
         return {}
-    words = [Path(planned.workload).name, *without_secrets(planned.arguments)]
+    words = [Path(first.workload).name, *without_secrets(first.arguments)]
     return {"first command": on_a_line(shlex.join(words))}

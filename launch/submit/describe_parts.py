@@ -1,6 +1,8 @@
 """Describes in words the parts of a plan that a run and a study have in common."""
 
 import dataclasses
+import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,7 +39,28 @@ def program(planned: Plan) -> dict[str, str]:
         rows["python"] = f"{planned.python}; its own first line, {line}, is followed if you put -- before the script"
     if ranks := cooperation.expected(planned):
         rows["ranks"] = ranks
+    if _input_waits():
+        rows["input"] = (
+            "what standard input holds does not reach the ranks: give the file as an argument, or run "
+            "-- sh -c 'PROGRAM < FILE'"
+        )
     return rows
+
+
+def _input_waits() -> bool:
+    """Whether there is something to read in standard input, which is a file or a pipe."""
+    try:
+        status = os.fstat(0)
+        if stat.S_ISREG(status.st_mode):
+            return os.lseek(0, 0, os.SEEK_CUR) < status.st_size
+        if not stat.S_ISFIFO(status.st_mode):
+            return False
+        import fcntl
+        import termios
+
+        return any(fcntl.ioctl(0, termios.FIONREAD, bytes(4)))
+    except OSError:  # it is closed
+        return False
 
 
 def figures_of(planned: Plan) -> dict[str, str]:

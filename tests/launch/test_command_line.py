@@ -327,6 +327,23 @@ def test_a_reader_that_has_seen_enough_is_no_error(here: Path):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_input_that_does_not_reach_the_ranks_is_told(here: Path):
+    command = f"{sys.executable} -m launch --backend local --dry-run hello.py"
+    for words, told in {
+        f"{command} < hello.py": True, f"echo a | {{ sleep 0.2; {command}; }}": True, f"{command} < /dev/null": False,
+        f"{command} <&-": False, f": | {command}": False,
+    }.items():  # fmt: skip
+        done = subprocess.run(
+            ["bash", "-c", words], cwd=here, env=environment(PYTHONPATH=str(ROOT)), capture_output=True, text=True
+        )
+        assert (done.returncode, "\ninput " in done.stdout) == (0, told), words + done.stdout + done.stderr
+
+
+def test_warnings_that_the_program_is_to_show_are_not_those_of_the_launcher(here: Path):
+    done = launch(here, *LOCAL, "--sample-hz", "0", "--", "true", PYTHONWARNINGS="error")
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+
+
 def test_imports_go_the_way_that_design_says():
     done = subprocess.run([Path(sys.executable).with_name("lint-imports")], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout

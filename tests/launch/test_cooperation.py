@@ -187,7 +187,10 @@ def test_packages_that_a_script_needs_at_once_and_this_python_lacks_are_found(tm
     (tmp_path / "a.py").write_text(
         "import os, absent_one.part, beside, rankloop, pytest\nfrom absent_two import x\nfrom absent_one import y\n"
         "try:\n    import absent_three\nexcept ImportError: pass\nif x:\n    import absent_four\n"
-        "def later():\n    import absent_five\n"
+        "def later():\n    import absent_five\n    later()\n"
+        "import absent_six\nsys.path += ['lib']\nimport in_lib\n"
     )
-    assert imports.missing(str(tmp_path / "a.py")) == ["absent_one", "absent_two"]
+    (tmp_path / "b.py").write_text("import rootutils_absent\nrootutils_absent.setup_root(__file__)\nimport in_root\n")
+    assert imports.missing(str(tmp_path / "a.py")) == ["absent_one", "absent_two", "absent_six"]
+    assert imports.missing(str(tmp_path / "b.py")) == ["rootutils_absent"]
     assert imports.missing(str(tmp_path / "nothing.py")) == []

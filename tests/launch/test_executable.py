@@ -60,6 +60,9 @@ def of_machine(number: int) -> bytes:
         ("empty", "", 0o755, "is empty", "is empty"),
         ("empty.py", "", 0o644, "script", "no first line"),
         ("book.ipynb", '{"cells": []}', 0o644, "jupyter nbconvert --to script", "jupyter nbconvert --to script"),
+        ("book.json", '{"cells": [1, -2.5, null], "nbformat": 4}', 0o644, "does anything as Python", "no first line"),
+        ("config.yaml", "# of a study\nlr: 0.1\nnet: models.wide\n", 0o755, "does anything as Python", "no first line"),
+        ("STUDY.TOML", "[job]\nnodes = [1, 2]\n", 0o644, "does anything as Python", "no first line"),
         ("deep.py", "(" * 10000 + ")" * 10000, 0o644, "deep.py", "no first line"),
     ],
 )
@@ -136,7 +139,8 @@ def test_what_keeps_a_program_from_running_here(tmp_path: Path, content: str | b
 def test_the_python_of_a_first_line(tmp_path: Path):
     for line, other in {
         f"#!{sys.executable}": False, "#!/usr/bin/env python3": False, "#!/usr/bin/env python": False, "# a comment": False,
-        "#!/opt/none/bin/python": True, "#!/usr/bin/env pypy3": True, "#!/usr/bin/env -S uv run --script": True,
+        "#!/usr/bin/env -S python3 -u": False, "#!/usr/bin/env -S python3 -O": True, "#!/usr/bin/env -S A=1 python3": True,
+        f"#!{sys.executable} -E": True, "#!/opt/none/bin/python": True, "#!/usr/bin/env pypy3": True, "#!/usr/bin/env -S uv run --script": True,
     }.items():  # fmt: skip
         assert (executable.other_python(make(tmp_path, "a.py", f"{line}\nprint(1)")) is not None) is other
 

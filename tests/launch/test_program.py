@@ -11,6 +11,7 @@ from plans import LAPTOP, plan, run_of
 
 from launch.plan.shape import Machine
 from launch.plan.target.workload import Target
+from launch.record.files import read_lines
 
 START = ROOT / "launch" / "inside" / "rankloop" / "__main__.py"
 
@@ -53,6 +54,14 @@ import sys
 sys.excepthook = lambda kind, value, trace: print("hook:", kind.__name__, value, trace.tb_frame.f_code.co_name)
 1 / 0
 """,
+    "a fork that fails": """
+import atexit, os
+atexit.register(print, "cleaned up")
+if not os.fork(): raise OSError("of the child")
+print(os.wait()[1])
+raise ValueError("of the rank")
+""",
+    "a fork that exits": "import os, sys\nif not os.fork(): sys.exit(3)\nprint(os.wait()[1])",
     "no text": "class Odd(Exception):\n    def __str__(self): raise TypeError\nraise Odd",
     "syntax of a part": "exec(compile('a b', 'part.py', 'exec'))",
     "spawn": """
@@ -152,6 +161,16 @@ def same(under_python: tuple[int, str], as_rank: tuple[int, str]) -> None:
 def test_a_rank_is_what_python_alone_would_be(folder: Path, name: str):
     path = str(folder / ("with_own" if "own" in name else "") / f"{name}.py")
     same(alone(folder, path, "a", "--b c"), rank(folder, Target("script", path, ("a", "--b c"))))
+
+
+def test_what_a_process_that_was_forked_raises_is_not_the_error_of_the_rank(folder: Path):
+    path = folder / "runs" / "forks"
+    words = ["--backend", "local", "--sample-hz", "0", "--name", "forks", "a fork that fails.py"]
+    status, text = ended([sys.executable, str(START), *words], folder)
+    assert (status, [line["error"] for line in read_lines(path / "failures" / "node0.jsonl")]) == (
+        1,
+        ["ValueError: of the rank"],
+    ), text
 
 
 def test_a_link_to_a_script_finds_what_lies_beside_the_script(folder: Path):

@@ -15,7 +15,9 @@ import pytest
 from plans import SCRIPT, plan, run_of
 
 from launch import HOME
+from launch.backends.flux import scheduler as flux
 from launch.backends.flux import script as flux_script
+from launch.backends.pbs import scheduler as pbs
 from launch.backends.pbs import script as pbs_script
 from launch.backends.script import allocated
 from launch.backends.slurm import scheduler as slurm
@@ -230,6 +232,27 @@ def test_jobs_that_could_not_be_followed_are_refused(
         slurm.SCHEDULER.check(made)
 
 
+@pytest.mark.parametrize(
+    ("scheduler", "option", "instead"),
+    [
+        (slurm, "--time=5", "--time"), (slurm, "-t5", "--time"), (slurm, "--nodes=2-4", "--nodes"),
+        (slurm, "--array=0-1", "--repeats"), (slurm, "-W", "--wait"), (slurm, "--test-only", "--dry-run"),
+        (slurm, "--wait-all-nodes=1", None), (slurm, "--time-min=5", None), (slurm, "--nice=5", None),
+        (pbs, "-lwalltime=1:00:00", "--time"), (pbs, "-J 0-3", "--repeats"), (pbs, "-lfilesystems=home", None),
+        (flux, "-t5m", "--time"), (flux, "--nodes=3", "--nodes"), (flux, "--requires=a", None),
+    ],
+)  # fmt: skip
+def test_what_the_plan_decides_is_no_option_for_the_scheduler(
+    scheduler: Any, option: str, instead: str | None, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PATH", "")
+    made = plan(Request(sbatch_arg=(option,)), cluster())
+    if instead is None:
+        return scheduler.SCHEDULER.check(made)
+    with pytest.raises(Refusal, match=f"^--sbatch-arg={option}: .*: give .*{instead}"):
+        scheduler.SCHEDULER.check(made)
+
+
 WORKLOAD = workload.find("tiny", [])
 
 
@@ -430,7 +453,8 @@ def test_the_script_ends_as_its_ranks_did(
 
 def test_the_lines_of_a_site_share_a_shell_and_one_that_fails_ends_the_job(tmp_path: Path, fakes: Path):
     """What a sourced file does on its way is its own affair."""
-    (tmp_path / "env.sh").write_text("false\nexport SOURCED=1\n")
+    (tmp_path / "env.sh").write_text("false\nexport SOURCED=1\ncd /\n")
+    (tmp_path / "end.sh").write_text("cd /\nexit 0\n")
     lines = [f"source {tmp_path}/env.sh", "f() { false; true; }  # a function", "f", "if false; then", "  false", "fi"]
     lines += ["false || export NOTE=$SOURCED\nexport NOTE=$NOTE$NOTE", "test -e /nonexistent || true"]
     program = tmp_path / "program.py"
@@ -442,12 +466,18 @@ def test_the_lines_of_a_site_share_a_shell_and_one_that_fails_ends_the_job(tmp_p
     assert json.loads((fakes / "srun.json").read_text())["note"] == "11"
     (fakes / "srun.json").unlink()
     for number, bad in enumerate(
-        ["source /nonexistent/env.sh", "f() { return 3; }\nf nosuch", "true\nnosuch  # a\ntrue"]
+        [
+            "source /nonexistent/env.sh",
+            "f() { return 3; }\nf nosuch",
+            "true\nnosuch  # a\ntrue",
+            f"source {tmp_path}/end.sh",
+        ]
     ):
         planned = plan(here=cluster(setup=["ulimit -c 0", bad, "true"]), target=target)
         run = run_of(planned, tmp_path / f"bad{number}")
         done = execute(run, planned)
         line = next(line for line in bad.splitlines() if "nosuch" in line or "source" in line)
+        line = "it has ended this shell" if "end.sh" in line else line
         assert done.returncode == 1 and f": {line}\n" in done.stderr, done.stderr
         assert run.events("ended")[0]["outcome"] == "failed" and not (fakes / "srun.json").exists()
 

@@ -243,6 +243,21 @@ def test_a_program_finds_what_lies_beside_its_folder(tmp_path: Path, is_reposito
     assert launched(tmp_path, "rm", "--yes", "t").returncode == 0 and (project / "data" / "set").exists()
 
 
+def test_a_folder_of_links_is_not_what_the_program_has_written(tmp_path: Path):
+    """Earlier runs elsewhere in the repository are linked, in a folder that is made for the links."""
+    project = repository(tmp_path / "p", train_py="")
+    (project / ".gitignore").unlink()
+    (project / "study" / "runs" / "a" / "jobs").mkdir(parents=True)
+    (project / "study" / "runs" / "a" / "run.json").write_text("{}")
+    run = run_of(plan(here=LAPTOP), tmp_path / "r")
+    snapshot.write(run.path, "code", of(project / "train.py", tmp_path), True)
+    ((_, copy),) = snapshot.copies(run)
+    assert Path(copy, "study", "runs", "a").is_symlink() and compare.written(run) == []
+    Path(copy, "out").mkdir()
+    Path(copy, "study", "a.csv").write_text("")
+    assert compare.written(run) == [f"{copy}/out", f"{copy}/study/a.csv"]
+
+
 def test_environments_in_a_repository_are_linked(tmp_path: Path):
     project = repository(tmp_path / "p", train_py="")
     for name in (

@@ -153,6 +153,34 @@ def test_a_workload_by_its_path(here: Path, tmp_path_factory: pytest.TempPathFac
             workload.find(str(elsewhere / path), [])
 
 
+@pytest.mark.parametrize(
+    ("more", "kind"),
+    [
+        ("import logging\nlog = logging.getLogger(__name__)\nDEFAULT = Config()\nBY_NAME = {'a': build}", "workload"),
+        ("import sys\nsys.path.append('lib')\ntry:\n    import cupy\nexcept ImportError:\n    cupy = None", "workload"),
+        ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import numpy", "workload"),
+        ("if __name__ == '__main__':\n    print(1)", "script"), ("main()", "script"), ("print(1)", "script"),
+        ("model = build(Config(), None)", "script"), ("import fire\nfire.Fire(Config)", "script"),
+        ("for _ in range(3):\n    pass", "script"), ("import sys\ntry:\n    sys.exit(main())\nfinally:\n    pass", "script"),
+    ],
+)  # fmt: skip
+def test_a_file_that_defines_a_workload_and_prepares_for_it_is_one(here: Path, more: str, kind: str):
+    (here / "waves.py").write_text(f"{WORKLOAD}def main(): pass\n{more}\n")
+    assert workload.kind("waves.py") == kind
+
+
+def test_a_script_beside_a_file_of_its_name_is_not_run(here: Path):
+    """For Python, run.sh is the module sh of run, and to look for it would be to run run.py."""
+    (here / "run.py").write_text("open('ran', 'w')")
+    (here / "run.sh").write_text("#!/bin/sh\n")
+    (here / "run.sh").chmod(0o755)
+    assert workload.find("run.sh", []).kind == "program"
+    for name in ("run.slurm", "run.py.old", "solver.part.deep"):
+        with pytest.raises(Refusal, match="there is no workload or module"):
+            workload.find(name, [])
+    assert not (here / "ran").exists() and "run" not in sys.modules
+
+
 def test_options_of_a_workload_are_refused_in_its_name(here: Path):
     with pytest.raises(Refusal, match="unknown option --widht of waves: did you mean '--width'"):
         workload.find("waves", ["--widht", "3"])

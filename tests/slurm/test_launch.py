@@ -5,6 +5,7 @@ import os
 import random
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -228,6 +229,19 @@ def test_what_slurm_refuses_is_said_and_leaves_nothing(clean_slurm: Cluster, tmp
         assert refused.stderr.startswith(line) and refused.stderr.count("\n") == line.count("\n") + 1, refused.stderr
         assert not runs.exists() or not any(runs.iterdir())
     assert not queue()
+
+
+@pytest.mark.parametrize("says", ["echo Welcome, job 17 has ended; REAL; echo Bye", "REAL >&2; echo Accepted."])
+def test_a_job_is_found_whatever_the_sites_sbatch_prints(
+    says: str, clean_slurm: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    sbatch = tmp_path / "bin" / "sbatch"
+    sbatch.parent.mkdir()
+    sbatch.write_text("#!/bin/bash\n" + says.replace("REAL", f'{shutil.which("sbatch")} "$@"') + "\n")
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{sbatch.parent}:{os.environ['PATH']}")
+    done = launch("--runs", tmp_path, "--name=a", "--sample-hz=0", script(tmp_path, ""), wait=60)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.slow

@@ -21,6 +21,13 @@ _ADVICE = (
     (r"bank|account", "name a bank of yours with -A"),
 )
 
+_OWN = {
+    r"-N|--nodes(=|$)": "--nodes",
+    r"-n|--nslots(=|$)": "--nodes and --ranks-per-node",
+    r"-t|--time-limit(=|$)": "--time",
+    r"--wait$": "--wait",
+}
+
 
 class Flux:
     """The scheduler of El Capitan and Tuolumne; see `launch.backends.scheduler.Scheduler`."""
@@ -30,7 +37,8 @@ class Flux:
     poll_s = 2.0
 
     def check(self, plan: Plan) -> None:
-        """Refuse what cannot run."""
+        """Refuse what the plan would be wrong about, and what cannot run."""
+        submission.refuse_own(plan, _OWN)
         rank_command.refuse_absent(plan)
 
     def script(self, job: Job) -> str:

@@ -32,6 +32,8 @@ _ADVICE = (
     (r"Bad UID", "submit from a host of the cluster, and not as root"),
 )
 
+_OWN = {r"(-l ?)?walltime=": "--time", r"(-l ?)?nodes=": "--nodes", "-J": "--sweep or --repeats", "-W ?block": "--wait"}
+
 
 class Pbs:
     """The scheduler of many machines in America, Japan and Australia; see `launch.backends.scheduler.Scheduler`."""
@@ -41,7 +43,8 @@ class Pbs:
     poll_s = 2.0
 
     def check(self, plan: Plan) -> None:
-        """Refuse what this PBS cannot run, if there is one to ask."""
+        """Refuse what the plan would be wrong about and, if there is a PBS to ask, what it cannot run."""
+        submission.refuse_own(plan, _OWN)
         if shutil.which("qsub"):
             queue.check_queue_limits(plan)
             rank_command.refuse_absent(plan)

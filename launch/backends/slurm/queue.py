@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from launch.backends import submission
 from launch.backends.commands import command
 from launch.backends.scheduler import ENDED, QUEUED, RUNNING, Answer, Status
 from launch.errors import Refusal, nearest
@@ -82,6 +83,18 @@ def largest_array() -> int:
     return max(1, int(limit[1])) if limit else 1001  # Slurm's default
 
 
+_OWN = {
+    r"-N|--nodes(=|$)": "--nodes",
+    r"-n|--ntasks(=|$)": "--nodes and --ranks-per-node",
+    r"-t|--time(=|$)": "--time",
+    r"-a|--array(=|$)": "--sweep or --repeats",
+    r"-D|--chdir(=|$)": "the command in that folder",
+    r"--wrap(=|$)": "-- and the command",
+    r"-W$|--wait(=|$)": "--wait",
+    r"--test-only$": "--dry-run",
+}
+
+
 def refuse_unfollowable(plan: Plan) -> None:
     """Refuse jobs that sbatch would take, but that squeue and scancel would then not know, or know in parts."""
     options = [*plan.sbatch_args, *(f"--{name}={value}" for name, value in plan.directives.items())]
@@ -97,6 +110,7 @@ def refuse_unfollowable(plan: Plan) -> None:
             f"{parts[0]} makes a heterogeneous job, whose parts have ranks and nodes of their own: make each part a "
             "run, and of runs of different shapes a workflow"
         )
+    submission.refuse_own(plan, _OWN)
 
 
 def check_partition_limits(plan: Plan) -> None:

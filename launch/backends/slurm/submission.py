@@ -11,6 +11,7 @@ from pathlib import Path
 from launch.backends.commands import command
 from launch.backends.slurm import queue, script
 from launch.backends.submission import NotSubmitted, Queue, submitting, unknown
+from launch.errors import Refusal
 from launch.plan.slurm import inherited
 from launch.record.job import Job
 
@@ -68,6 +69,16 @@ def _sbatch(job: Job) -> str:
 
         def _make_submission_command(self, submission_file_path: Path) -> list[str]:
             return script.sbatch(job)
+
+        @staticmethod
+        def _get_job_id_from_submission_command(string: bytes | str) -> str:
+            text = string if isinstance(string, str) else string.decode(errors="replace")
+            if found := re.search(r"Submitted batch job (\d+)", text) or re.search(r"(?m)^(\d+)(;\S+)?\s*$", text):
+                return found[1]
+            with contextlib.suppress(Refusal):
+                if number := _by_token(job):  # a site's own sbatch may print anything
+                    return number
+            raise FailedSubmissionError(f"sbatch names no job: {text.strip() or 'it printed nothing'}")
 
         def _num_tasks(self) -> int:
             return job.plans[0].size

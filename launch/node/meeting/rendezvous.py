@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from launch.node.meeting.server import RendezvousServer
 
 _server: "RendezvousServer | None" = None  # the chief's
-_marks: list[socket.socket] = []
-"""Sockets whose names reserve this process's ports; never closed."""
 
 
 def meet(plan: Plan, rank: Rank, meeting: Path, attempt: int, patience_s: float) -> dict[str, str]:
@@ -245,6 +243,6 @@ def own_port() -> int:
         except OSError:
             mark.close()
             continue
-        _marks.append(mark)
+        mark.detach()  # never closed
         return port
     raise Refusal(f"{socket.gethostname()} has no free port outside {low}-{high}: give one in MASTER_PORT")

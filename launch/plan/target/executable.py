@@ -79,6 +79,10 @@ def kind(name: str, as_program: bool = False) -> Literal["script", "program"]:
         if "null bytes" in why and os.access(name, os.X_OK):  # a Python archive after such a line
             return "program"
         raise Refusal(f"{why}; its first line names {line}: {shlex.join(['--', name])} runs it by that")
+    if line is None and not name.endswith(".py") and _is_only_data(name):
+        raise Refusal(
+            f"{name} has no statement that does anything as Python: give a program, or a definition in TOML (.toml)"
+        )
     return "script"
 
 
@@ -99,11 +103,14 @@ def interpreter(line: str) -> str:
 
 
 def other_python(name: str) -> str | None:
-    """The first line of a script for this Python, if it names a program other than this Python; else None."""
+    """The first line of a script for this Python, if it names another Python, or gives it options or variables that a
+    rank does not have; else None."""
     line = first_line(_head(name))
     if line is None:
         return None
     named = interpreter(line.rstrip("\r"))
+    if any(word.startswith("-") and word not in ("-S", "-u") or "=" in word for word in line.split()[1:]):
+        return line
     found = shutil.which(named)
     if os.path.basename(named) in ("python", "python3", f"python3.{sys.version_info[1]}") and line.split()[0] != named:
         return None  # by env, which finds the Python of the environment: this one
@@ -207,6 +214,17 @@ def _refuse_libraries(name: str) -> None:
 
 def _is_python(line: str) -> bool:
     return os.path.basename(interpreter(line.rstrip("\r"))).startswith(("python", "pypy"))
+
+
+def _is_only_data(name: str) -> bool:
+    """Whether a file in the syntax of Python has no statement that would do anything, as JSON, YAML and TOML may be."""
+    import ast
+
+    data = (
+        ast.Module, ast.Expr, ast.Assign, ast.AnnAssign, ast.Constant, ast.Name, ast.Attribute, ast.Dict, ast.List,
+        ast.Tuple, ast.Set, ast.UnaryOp, ast.expr_context, ast.unaryop,
+    )  # fmt: skip
+    return all(isinstance(node, data) for node in ast.walk(ast.parse(Path(name).read_bytes())))
 
 
 def _not_python(name: str) -> str | None:

@@ -27,13 +27,19 @@ def missing(script: str) -> list[str]:
     """The packages that a script imports at once and that this Python does not find, in their order.
 
     Only statements at the top of the script count: one within ``try``, ``if`` or a function may never be executed, or
-    may have another way.
+    may have another way. What follows a call or a change of ``sys.path`` does not count either, as other folders may
+    be searched then.
     """
     import ast
 
     tree = tree_of(Path(script))
     names = list[str]()
     for node in tree.body if tree else ():
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and any(
+            isinstance(part, ast.Call) or isinstance(part, ast.Attribute) and part.attr == "path"
+            for part in ast.walk(node)
+        ):
+            break
         if isinstance(node, ast.Import):
             names += [each.name for each in node.names]
         elif isinstance(node, ast.ImportFrom) and not node.level and node.module:

@@ -58,7 +58,7 @@ def source_of(name: str, verbs: Iterable[str] = ()) -> Path:
     parent = name.rpartition(".")[0]
     try:
         with users_modules():
-            spec = importlib.util.find_spec(name)  # imports the packages that the module is in
+            spec = importlib.util.find_spec(name) if _has_package(name) else None
             _refuse_two(name)
     except Refusal:
         raise
@@ -103,6 +103,18 @@ def users_modules() -> Iterator[None]:
         yield
     finally:
         sys.path[:] = before if here in before else [*before, here]  # for modules that they import later
+
+
+def _has_package(name: str) -> bool:
+    """Whether a module's name begins with that of a package. Only packages are imported: for the name run.sh, a script
+    run.py must not be run."""
+    parent = name.rpartition(".")[0]
+    if not parent:
+        return True
+    if not _has_package(parent):
+        return False
+    spec = importlib.util.find_spec(parent)  # imports the packages that this one is in
+    return spec is None or spec.submodule_search_locations is not None
 
 
 def _or_program(name: str) -> str:
@@ -175,6 +187,28 @@ def _only_defines_workload(path: Path) -> bool:
         return False  # reported once it is clear that it is meant as a script
     import ast
 
-    does = (ast.If, ast.For, ast.While, ast.With, ast.Try)
-    body = ast.parse(path.read_bytes()).body
-    return not any(isinstance(node, does) or isinstance(getattr(node, "value", None), ast.Call) for node in body)
+    tree = ast.parse(path.read_bytes())
+    imports = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
+    imported = {(each.asname or each.name).partition(".")[0] for node in imports for each in node.names}
+    own = {node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+
+    def names(node: ast.AST) -> set[str]:
+        return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+
+    def does_something(node: ast.AST) -> bool:
+        """Whether a statement does more than define or prepare, as ``log = logging.getLogger()`` and
+        ``sys.path.append("lib")`` do, and imports that may fail."""
+        if (
+            isinstance(node, (ast.For, ast.While, ast.With))
+            or isinstance(node, ast.If)
+            and "__name__" in names(node.test)
+        ):
+            return True
+        if isinstance(node, (ast.If, ast.Try, ast.ExceptHandler)):
+            return any(map(does_something, ast.iter_child_nodes(node)))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+            return bool(own & names(node)) or not imported & names(node.value.func)
+        calls = [part.func for part in ast.walk(node) if isinstance(part, ast.Call)]
+        return isinstance(node, (ast.Assign, ast.AnnAssign)) and any("build" in names(call) for call in calls)
+
+    return not any(map(does_something, tree.body))

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 def fill(words: Sequence[str], values: Mapping[str, str]) -> tuple[list[str], set[str]]:
     """Replace names in braces by their values.
 
-    Only the given names count; all other braces, such as those of JSON, stay as they are. Two pairs of braces around a
-    name mean one pair and the name itself, as in Python's ``format``.
+    Only the given names count; all other braces, such as those of JSON, stay as they are, and so does ``${lr}``, which
+    is a variable of a shell or an interpolation of the program's own. Two pairs of braces around a name mean one pair
+    and the name itself, as in Python's ``format``.
 
     Parameters
     ----------
@@ -25,8 +26,8 @@ def fill(words: Sequence[str], values: Mapping[str, str]) -> tuple[list[str], se
 
     Examples
     --------
-    >>> fill(["lr={lr}", '{"a":{"b":{n}}}', "{{lr}}"], {"lr": "0.1", "n": "2"})[0]
-    ['lr=0.1', '{"a":{"b":2}}', '{lr}']
+    >>> fill(["lr={lr}", '{"a":{"b":{n}}}', "{{lr}}", "${lr}"], {"lr": "0.1", "n": "2"})[0]
+    ['lr=0.1', '{"a":{"b":2}}', '{lr}', '${lr}']
     """
     used: set[str] = set()
 
@@ -40,4 +41,4 @@ def fill(words: Sequence[str], values: Mapping[str, str]) -> tuple[list[str], se
         return "{" * left + name + "}" * right
 
     names = "|".join(map(re.escape, values))
-    return [re.sub(rf"(\{{+)({names})(\}}+)", filled, word) if values else word for word in words], used
+    return [re.sub(rf"(?<![${{])(\{{+)({names})(\}}+)", filled, word) if values else word for word in words], used

@@ -154,15 +154,15 @@ def kind(name: str, verbs: Iterable[str] = (), contained: bool = False) -> Kind:
         if contained and not os.path.exists(name):
             return "program"
         return "workload" if modules.of_path(name)[0] != name else _kind_of_file(name)
+    is_file = os.path.isfile(name)
     try:
-        return _kind_of_module(name, verbs)
+        if not (is_file and "." in name):  # run.sh is a file, and not the module sh of a package run
+            return _kind_of_module(name, verbs)
     except modules.NoSuchModule:
-        # As a shell would find it, or a file here that was given without a folder.
-        if name and (shutil.which(name) or contained):
-            return "program"
-        if name and Path(name).is_file():
-            return _kind_of_file(name)
-        raise
+        if not (is_file or name and (shutil.which(name) or contained)):
+            raise
+    # As a shell would find it, or a file here that was given without a folder.
+    return "program" if shutil.which(name) or contained else _kind_of_file(name)
 
 
 def _program(name: str, contained: bool) -> Literal["program"]:

@@ -65,11 +65,16 @@ def written(run: RunDir) -> list[str]:
         for folder, inner, files in os.walk(copy):
             below = os.path.relpath(folder, own)
             new = {name for name in inner if os.path.join(below, name) not in folders}
+            new = {name for name in new if not _has_links(os.path.join(folder, name))}  # made to hold them
             inner[:] = [name for name in inner if name not in new]
             names = [*new, *(name for name in files if os.path.join(below, name) not in known)]
             paths = [os.path.join(folder, name) for name in names if name != "__pycache__"]
             found += sorted(path for path in paths if not os.path.islink(path))
     return found
+
+
+def _has_links(folder: str) -> bool:
+    return any(os.path.islink(os.path.join(at, name)) for at, inner, files in os.walk(folder) for name in inner + files)
 
 
 def _lines(path: Path) -> Iterator[list[Any]]:

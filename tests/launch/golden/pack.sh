@@ -21,15 +21,22 @@ longest=1800  # seconds after which a run is asked to leave, or ended
 trap 'asked=1' TERM
 trap : USR2
 
-# failed STATUS DEPTH LINE: ends the job when one of the next lines fails; those of a file that it sources may.
+# failed STATUS DEPTH LINE: ends the job when one of the next lines fails, or would end this shell;
+# those of a file that it sources may fail.
+site_file=$PWD
 failed() {
-    [ "$2" -le 1 ] || return 0
-    echo "launch: a line of the site file failed (exit status $1): $(sed -n "$3p" "$0")" >&2
+    if [ "$2" -gt 1 ] || [ -z "$site_file" ]; then return 0; fi
+    cd "$site_file" || exit 1
+    site_file=
+    echo "launch: a line of the site file failed (exit status $1): $3" >&2
     exit 1
 }
-trap 'failed "$?" "${#BASH_SOURCE[*]}" "$LINENO"' ERR
+trap 'failed "$?" "${#BASH_SOURCE[*]}" "$(sed -n "${LINENO}p" "$0")"' ERR
+trap 'failed "$?" 0 "it has ended this shell"' EXIT
 module load cuda/12
 trap - ERR
+cd "$site_file" || exit 1
+site_file=
 export PYTHONPATH=/home/u/lib${PYTHONPATH:+:$PYTHONPATH}
 export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}
 

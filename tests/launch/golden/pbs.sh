@@ -9,16 +9,23 @@ ranks=
 trap 'asked=1; [ -z "$ranks" ] || kill "$ranks"' TERM
 trap '[ -z "$ranks" ] || kill -s USR2 "$ranks"' USR2
 
-# failed STATUS DEPTH LINE: ends the job when one of the next lines fails; those of a file that it sources may.
+# failed STATUS DEPTH LINE: ends the job when one of the next lines fails, or would end this shell;
+# those of a file that it sources may fail.
+site_file=$PWD
 failed() {
-    [ "$2" -le 1 ] || return 0
-    echo "launch: a line of the site file failed (exit status $1): $(sed -n "$3p" "$0")" >&2
+    if [ "$2" -gt 1 ] || [ -z "$site_file" ]; then return 0; fi
+    cd "$site_file" || exit 1
+    site_file=
+    echo "launch: a line of the site file failed (exit status $1): $3" >&2
     /opt/venv/bin/python /opt/toolkit/launch/inside/rankloop/__main__.py launch.node.attempt begin . 1 && /opt/venv/bin/python /opt/toolkit/launch/inside/rankloop/__main__.py launch.node.attempt end . 1
     exit 1
 }
-trap 'failed "$?" "${#BASH_SOURCE[*]}" "$LINENO"' ERR
+trap 'failed "$?" "${#BASH_SOURCE[*]}" "$(sed -n "${LINENO}p" "$0")"' ERR
+trap 'failed "$?" 0 "it has ended this shell"' EXIT
 module load cuda/12
 trap - ERR
+cd "$site_file" || exit 1
+site_file=
 export PYTHONPATH=/home/u/lib${PYTHONPATH:+:$PYTHONPATH}
 export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}
 # The ranks start, and wait for the note that the attempt has begun before they do anything. A job may be started once
