@@ -53,7 +53,7 @@ def compact(lines: Path) -> Path:
     made = lines.with_suffix(".parquet")
     with replacing(made) as temporary, contextlib.closing(_database(threads=1)) as database:
         database.execute(
-            f"COPY (SELECT * FROM {_lines([lines])} ORDER BY rank, device, time_ms) TO {_quoted(str(temporary))} "
+            f"COPY (SELECT * FROM {_lines([lines])} ORDER BY rank, device, time_ms) TO {quoted(temporary)} "
             f"({FORM})"
         )
     _to_disk(lines.parent)  # the new name, before the old file goes
@@ -104,7 +104,7 @@ def view(folder: Path, threads: int = 2) -> "duckdb.DuckDBPyConnection | None":
     duckdb.DuckDBPyConnection or None
         None if nothing was read. Close it.
     """
-    found = rows(folder)
+    found = rows(files(folder))
     if found is None:
         return None
     database = cursor(threads)
@@ -112,22 +112,31 @@ def view(folder: Path, threads: int = 2) -> "duckdb.DuckDBPyConnection | None":
     return database
 
 
-def rows(folder: Path, columns: Collection[str] | None = None) -> str | None:
-    """All readings in a folder as SQL, for `view`; None if nothing was read, or if it cannot be read.
-
-    Where only some ``columns`` are wanted, small files of lines take a tenth of the time.
-    """
-    files = parquet(folder).whole
-    compacted = {path.stem for path in files}
+def files(folder: Path) -> list[Path]:
+    """The files of a folder that hold its readings: whole Parquet files, and lines that have not become one."""
+    found = parquet(folder).whole
+    compacted = {path.stem for path in found}
     waiting = sorted(
         path for path in folder.glob("node*-attempt*.jsonl") if path.stem not in compacted and os.path.isfile(path)
     )
+    return found + waiting
+
+
+def rows(paths: Sequence[Path], columns: Collection[str] | None = None) -> str | None:
+    """All readings in some `files` as SQL, each with its ``filename``; None if there is none, or it cannot be read.
+
+    Where only some ``columns`` are wanted, small files of lines take a tenth of the time.
+    """
+    waiting = [path for path in paths if path.suffix == ".jsonl"]
+    compacted = [path for path in paths if path.suffix == ".parquet"]
     parts = [f"SELECT * FROM {_lines(waiting, columns)}"] if waiting else []
-    if files:
+    if compacted:
         # Those of an earlier release lack newer columns. Those of one attempt are alike, which takes half the memory.
-        different = len({path.stem.partition("-")[2] for path in files}) > 1
+        different = len({(path.parent, path.stem.partition("-")[2]) for path in compacted}) > 1
         none = (f"NULL::{kind} AS {name}" for name, kind in _kinds(columns).items())
-        parts.append(f"SELECT * FROM read_parquet([{_listed(files)}], union_by_name={different})")
+        parts.append(
+            f"SELECT * FROM read_parquet([{_listed(compacted)}], union_by_name={different}, filename=true)"
+        )
         parts.append(f"SELECT {', '.join(none)} WHERE false")
     return " UNION ALL BY NAME ".join(parts) if parts and _can_be_read() else None
 
@@ -200,7 +209,7 @@ def _lines(paths: Sequence[Path], wanted: Collection[str] | None = None) -> str:
     columns = (f"{name}: '{kind}'" for name, kind in _kinds(wanted).items())
     return (
         f"(SELECT * FROM read_json([{_listed(paths)}], format='newline_delimited', columns={{{', '.join(columns)}}}, "
-        "ignore_errors=true) WHERE time_ms IS NOT NULL)"
+        "ignore_errors=true, filename=true) WHERE time_ms IS NOT NULL)"
     )
 
 
@@ -211,8 +220,9 @@ def _kinds(wanted: Collection[str] | None) -> dict[str, str]:
 
 
 def _listed(paths: Sequence[Path]) -> str:
-    return ", ".join(_quoted(glob.escape(str(path))) for path in paths)
+    return ", ".join(quoted(glob.escape(str(path))) for path in paths)
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+def quoted(text: str | Path) -> str:
+    """A text as SQL."""
+    return "'" + str(text).replace("'", "''") + "'"
