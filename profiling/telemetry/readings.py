@@ -7,6 +7,7 @@ file, which takes a tenth of the space. Lines that a kill has left are read like
 import contextlib
 import functools
 import glob
+import json
 import os
 import sys
 import tempfile
@@ -53,7 +54,7 @@ def compact(lines: Path) -> Path:
     made = lines.with_suffix(".parquet")
     with replacing(made) as temporary, contextlib.closing(_database(threads=1)) as database:
         database.execute(
-            f"COPY (SELECT * FROM {_lines([lines])} ORDER BY rank, device, time_ms) TO {quoted(temporary)} "
+            f"COPY (SELECT * EXCLUDE filename FROM {_lines([lines])} ORDER BY rank, device, time_ms) TO {quoted(temporary)} "
             f"({FORM})"
         )
     _to_disk(lines.parent)  # the new name, before the old file goes
@@ -125,7 +126,7 @@ def files(folder: Path) -> list[Path]:
 def rows(paths: Sequence[Path], columns: Collection[str] | None = None) -> str | None:
     """All readings in some `files` as SQL, each with its ``filename``; None if there is none, or it cannot be read.
 
-    Where only some ``columns`` are wanted, small files of lines take a tenth of the time.
+    Only some ``columns``, where not all are wanted.
     """
     waiting = [path for path in paths if path.suffix == ".jsonl"]
     compacted = [path for path in paths if path.suffix == ".parquet"]
@@ -205,11 +206,14 @@ def _database(threads: int) -> "duckdb.DuckDBPyConnection":
 
 
 def _lines(paths: Sequence[Path], wanted: Collection[str] | None = None) -> str:
-    """The rows of files of lines, as SQL; a line that a kill has cut short is skipped."""
-    columns = (f"{name}: '{kind}'" for name, kind in _kinds(wanted).items())
+    """The rows of files of lines, as SQL; a line that a kill has cut short is skipped.
+
+    Of many small files this takes a third of the time that read_json with columns does.
+    """
     return (
-        f"(SELECT * FROM read_json([{_listed(paths)}], format='newline_delimited', columns={{{', '.join(columns)}}}, "
-        "ignore_errors=true, filename=true) WHERE time_ms IS NOT NULL)"
+        f"(SELECT filename, unnest(reading) FROM (SELECT filename, json_transform(json, '{json.dumps(_kinds(wanted))}') "
+        f"AS reading FROM read_json_objects([{_listed(paths)}], format='newline_delimited', ignore_errors=true, "
+        "filename=true)) WHERE reading.time_ms IS NOT NULL)"
     )
 
 
