@@ -135,9 +135,7 @@ def rows(paths: Sequence[Path], columns: Collection[str] | None = None) -> str |
         # Those of an earlier release lack newer columns. Those of one attempt are alike, which takes half the memory.
         different = len({(path.parent, path.stem.partition("-")[2]) for path in compacted}) > 1
         none = (f"NULL::{kind} AS {name}" for name, kind in _kinds(columns).items())
-        parts.append(
-            f"SELECT * FROM read_parquet([{_listed(compacted)}], union_by_name={different}, filename=true)"
-        )
+        parts.append(f"SELECT * FROM read_parquet([{_listed(compacted)}], union_by_name={different}, filename=true)")
         parts.append(f"SELECT {', '.join(none)} WHERE false")
     return " UNION ALL BY NAME ".join(parts) if parts and _can_be_read() else None
 

@@ -210,9 +210,7 @@ def usages(spans: Sequence[Span], names: Collection[str] | None = None) -> list[
     return found
 
 
-def _query(
-    metrics: Sequence[Metric], card: str, rows: str, sources: Sequence[tuple[int, Span, Sequence[Path]]]
-) -> str:
+def _query(metrics: Sequence[Metric], card: str, rows: str, sources: Sequence[tuple[int, Span, Sequence[Path]]]) -> str:
     """One pass over the readings of all runs, whose files say which is whose.
 
     The rows of a rank have one GPU. Grouping by the names of GPUs would take longer than all the rest, so it is done

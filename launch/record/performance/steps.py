@@ -12,11 +12,11 @@ import math
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from launch.record.contents import Result, StepRecord
+from launch.record.contents import Event, PlanRecord, Result, StepRecord
 from launch.record.files import Unreadable, decoded, open_file, read_end
 from launch.record.rundir import RunDir
 
@@ -44,6 +44,8 @@ class StepReader:
     ----------
     run : RunDir
         The run; its attempts and shape give what a line leaves out.
+    plan, events : optional
+        Those of the run, if they have been read already.
 
     Attributes
     ----------
@@ -62,9 +64,10 @@ class StepReader:
         If run.json or events.jsonl cannot be read.
     """
 
-    def __init__(self, run: RunDir) -> None:
-        self._run, self._ranks_per_node = run, run.record()["ranks_per_node"]
-        self._starts = [event["time"] for event in run.events("started")]
+    def __init__(self, run: RunDir, plan: PlanRecord | None = None, events: Sequence[Event] | None = None) -> None:
+        self._run, self._ranks_per_node = run, (plan or run.record())["ranks_per_node"]
+        events = run.events() if events is None else events
+        self._starts = [event["time"] for event in events if event["event"] == "started"]
         self.damaged = 0
         self.strange: list[bytes] = []
         self.metrics: dict[int, dict[str, Any]] = {}
