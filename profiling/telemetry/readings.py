@@ -54,8 +54,8 @@ def compact(lines: Path) -> Path:
     made = lines.with_suffix(".parquet")
     with replacing(made) as temporary, contextlib.closing(_database(threads=1)) as database:
         database.execute(
-            f"COPY (SELECT * EXCLUDE filename FROM {_lines([lines])} ORDER BY rank, device, time_ms) TO {quoted(temporary)} "
-            f"({FORM})"
+            f"COPY (SELECT * EXCLUDE filename FROM {_lines([lines])} ORDER BY rank, device, time_ms) "
+            f"TO {quoted(temporary)} ({FORM})"
         )
     _to_disk(lines.parent)  # the new name, before the old file goes
     lines.unlink()
@@ -137,11 +137,12 @@ def rows(paths: Sequence[Path], columns: Collection[str] | None = None) -> str |
         none = (f"NULL::{kind} AS {name}" for name, kind in _kinds(columns).items())
         parts.append(f"SELECT * FROM read_parquet([{_listed(compacted)}], union_by_name={different}, filename=true)")
         parts.append(f"SELECT {', '.join(none)} WHERE false")
-    return " UNION ALL BY NAME ".join(parts) if parts and _can_be_read() else None
+    return " UNION ALL BY NAME ".join(parts) if parts and can_be_read() else None
 
 
 @functools.cache  # one line says it for all runs
-def _can_be_read() -> bool:
+def can_be_read() -> bool:
+    """Whether DuckDB is installed; if not, a line on standard error says so once."""
     if find_spec("duckdb"):
         return True
     print(f"readings are left out, as duckdb is not installed: {sys.executable} -m pip install duckdb", file=sys.stderr)
@@ -208,9 +209,10 @@ def _lines(paths: Sequence[Path], wanted: Collection[str] | None = None) -> str:
 
     Of many small files this takes a third of the time that read_json with columns does.
     """
+    form = json.dumps(_kinds(wanted))
     return (
-        f"(SELECT filename, unnest(reading) FROM (SELECT filename, json_transform(json, '{json.dumps(_kinds(wanted))}') "
-        f"AS reading FROM read_json_objects([{_listed(paths)}], format='newline_delimited', ignore_errors=true, "
+        f"(SELECT filename, unnest(reading) FROM (SELECT filename, json_transform(json, '{form}') AS reading "
+        f"FROM read_json_objects([{_listed(paths)}], format='newline_delimited', ignore_errors=true, "
         "filename=true)) WHERE reading.time_ms IS NOT NULL)"
     )
 
