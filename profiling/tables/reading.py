@@ -15,7 +15,6 @@ from profiling.tables.numbers import Number
 from profiling.tables.rows import Row, measured, whole
 from profiling.tables.series import Keys
 
-
 _NO_JSON = (".csv", ".tsv", ".md", ".org", ".tex")
 
 
