@@ -2,6 +2,7 @@
 name."""
 
 import functools
+import itertools
 import json
 import os
 import stat
@@ -16,6 +17,7 @@ MOST = 2**28
 """The most bytes of a file that is read whole. No file that the toolkit writes for that purpose is nearly as long."""
 Kind = TypeVar("Kind")
 _LINE = 2**24  # most bytes of a line; parts of longer lines are skipped
+_TOGETHER = 256  # lines that are decoded at once
 
 
 class Unreadable(Refusal):
@@ -196,13 +198,29 @@ def read_lines(path: Path, kind: Any = dict) -> Iterator[Any]:
 def objects(lines: Iterable[bytes], kind: Any = dict) -> Iterator[Any]:
     """The objects of a kind (a TypedDict) in lines of JSON. Lines that a kill has cut short, and other objects, are
     skipped."""
-    for line in lines:
-        try:
-            value = decode(line.decode(errors="replace"))
-        except (ValueError, RecursionError):
-            continue
+    for _, value in decoded(lines):
         if not mismatch(value, kind):
             yield value if kind is dict else _present(value)
+
+
+def decoded(lines: Iterable[bytes]) -> Iterator[tuple[bytes, Any]]:
+    """The lines of JSON that are not empty, each with its value, or with the error of what is not JSON."""
+    lines = (line for line in lines if line and not line.isspace())
+    while some := list(itertools.islice(lines, _TOGETHER)):
+        try:  # all at once, which takes half the time
+            values = decode(f"[{b','.join(some).decode(errors='replace')}]")
+            if len(values) != len(some):
+                raise ValueError
+        except (ValueError, RecursionError):
+            values = map(_value_or_error, some)
+        yield from zip(some, values)
+
+
+def _value_or_error(line: bytes) -> Any:
+    try:
+        return decode(line.decode(errors="replace"))
+    except (ValueError, RecursionError) as error:
+        return error
 
 
 def _present(value: dict[str, Any]) -> dict[str, Any]:

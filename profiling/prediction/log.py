@@ -1,7 +1,7 @@
 """Recorded predictions, one line of JSON each, and how they compare with what was measured since."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
@@ -41,8 +41,8 @@ class _Prediction(TypedDict):
 def write_down(folder: Path, document: dict[str, Any]) -> str:
     """Record a prediction of a study, with its date and the points that it knew, unless already recorded; say so."""
     path = folder / PREDICTIONS
-    content = json.dumps({**document, "made": None})
-    if any(json.dumps({**old, "made": None}) == content for old in read_lines(path)):
+    before = {said for old in read_lines(path, _Prediction) for said in _said(old)}
+    if before.issuperset(_said(document)):
         return f"written down before: {path}"
     try:
         append_line(path, document)
@@ -77,20 +77,29 @@ def of_series(folder: Path, series: Series) -> list[_Prediction]:
     return [made for made in read_lines(folder / PREDICTIONS, _Prediction) if made["series"] == series.name]
 
 
+def _said(prediction: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """What it says of each number of workers, and from what; equal of predictions that differ only in their date."""
+    known = json.dumps([prediction[key] for key in ("series", "kind", "unit", "confidence", "measured")])
+    return [(known, *(forecast[key] for key in _Forecast.__annotations__)) for forecast in prediction["predictions"]]
+
+
 def scored(predictions: Iterable[_Prediction], series: Series) -> list[dict[str, Any]]:
     """Each forecast for a series by date and workers, and the measurement there: None if there is none yet.
 
     Points that were known when the prediction was made are not forecasts. They and other kinds and units are left out.
+    What was predicted again from the same measurements counts once.
     """
     measured = {point.workers: point.throughput for point in series.points}
     scores: list[dict[str, Any]] = []
+    before: set[tuple[Any, ...]] = set()
     for prediction in predictions:
         if (prediction["kind"], prediction["unit"]) != (series.kind, series.unit):
             continue
         knew = sorted(point["workers"] for point in prediction["measured"])
-        for forecast in prediction["predictions"]:
-            if forecast["workers"] in knew:
+        for forecast, said in zip(prediction["predictions"], _said(prediction), strict=True):
+            if forecast["workers"] in knew or said in before:
                 continue
+            before.add(said)
             predicted, low, high = forecast["throughput"], forecast["low"], forecast["high"]
             score = {"made": prediction["made"], "knew": knew, "confidence": prediction["confidence"]}
             score |= {

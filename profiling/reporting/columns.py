@@ -27,7 +27,7 @@ _NO_WORK = "the program reports no work (a figure of merit of that kind)"
 _REPLAY = "it needs a replay on an ideal network"
 _NO_GPU = "no GPU was read"
 _NO_GPM = "no GPU told its activity (GPM, Hopper and newer)"
-_NO_READINGS = "there are no readings (--sample-hz 0)"
+_NO_READINGS = "no reading tells it"
 _NO_FLOPS = "the operations of the network could not be counted"
 _NO_PHASES = "the runs do not say what it took"
 _NO_TARGET = "the workload has no target, or a run did not reach it"
@@ -118,12 +118,13 @@ MEANING_OF_TIMELINE = (
 )
 
 
-def absent(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Why columns have no value in any row: key -> reason."""
+def absent(rows: Sequence[dict[str, Any]], unread: str = "") -> dict[str, str]:
+    """Why columns have no value in any row: key -> reason. ``unread`` says why there are no readings at all."""
     known = (column for column in (*SCALING, *TIME, *COST) if column.absent)
     reasons = {column.key: column.absent for column in known if all(row[column.key] is None for row in rows)}
-    unknown = reasons.get("communication_share") or reasons.get("input_share")
-    return {key: unknown if unknown and why == _IDLE else why for key, why in reasons.items()}
+    instead = {_NO_GPU: unread, _NO_GPM: unread, _NO_READINGS: unread}
+    instead[_IDLE] = reasons.get("communication_share") or reasons.get("input_share") or ""
+    return {key: instead.get(why) or why for key, why in reasons.items()}
 
 
 def shown(columns: Sequence[Column], whole: bool) -> list[Column]:

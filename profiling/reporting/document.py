@@ -11,7 +11,7 @@ from launch.record.redact import without_secrets
 from profiling.prediction import fits, log, prediction
 from profiling.reporting import about, columns, committees, scaling_rows, sweep_table
 from profiling.reporting import of_table as tables
-from profiling.study import gpu_history, quality, runs, scaling, traces_by_point
+from profiling.study import gpu_history, quality, resource_usage, runs, scaling, traces_by_point
 from profiling.study.cost import NO_TARIFF, Tariff
 from profiling.study.run import Run
 from profiling.study.runs import Study
@@ -56,7 +56,7 @@ def document(study: Study, series: Series, remark: str = "", tariff: Tariff = NO
         "work_unit": study.runs[0].work_unit if study.whole else None,
         "about": about.about(study) | ({"remark": remark} if remark else {}),
         "rows": rows,
-        "absent": columns.absent(rows),
+        "absent": columns.absent(rows, resource_usage.unread(study.runs)),
         "notes": [*scaled["notes"], *tariff.notes(max(row["gpus"] for row in rows)), *unread, *doubts],
         "cost": asdict(tariff) if tariff else None,
         "target": quality.target(study.runs),

@@ -3,10 +3,14 @@
 import io
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from xml.sax.saxutils import escape
 
 import matplotlib
+from matplotlib.backend_bases import FigureCanvasBase
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from profiling.reporting import curves, parallel_coordinates, plots, style
@@ -34,10 +38,11 @@ STYLE: Any = {  # of matplotlib's rc parameters
     "xtick.color": INK,
     "ytick.color": INK,
     "legend.frameon": False,
-    "savefig.facecolor": PAPER,
+    "figure.facecolor": PAPER,
     "figure.dpi": 100,
-    "savefig.dpi": 200,
 }
+_DPI = 200
+Canvas = TypeVar("Canvas", bound=FigureCanvasBase)
 
 
 class Plot(NamedTuple):
@@ -53,8 +58,8 @@ class Plot(NamedTuple):
         """Write it as SVG, PDF and PNG."""
         (folder / f"{name}.svg").write_text(self.svg, encoding="utf-8")
         with matplotlib.rc_context(STYLE):
-            self.figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
-            self.figure.savefig(folder / f"{name}.png")
+            _canvas(FigureCanvasPdf, self.figure).print_pdf(folder / f"{name}.pdf", metadata={"CreationDate": None})
+            _canvas(FigureCanvasAgg, self.figure).print_png(folder / f"{name}.png")
 
 
 def draw(document: dict[str, Any]) -> dict[str, Plot]:
@@ -96,12 +101,18 @@ def _draw(document: dict[str, Any], name: str, title: str, caption: str, paint: 
 
 def _svg(figure: Figure, tips: list[str]) -> str:
     file = io.StringIO()
-    figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+    _canvas(FigureCanvasSVG, figure).print_svg(file, metadata={"Date": None, "Creator": None})
 
     def titled(found: re.Match) -> str:
         return f'<g id="tip{found[1]}" class="tip"><title>{escape(tips[int(found[1])])}</title>'
 
     return re.sub(r'<g id="tip(\d+)">', titled, file.getvalue())
+
+
+def _canvas(kind: type[Canvas], figure: Figure) -> Canvas:
+    """A canvas of the figure. `Figure.savefig` would draw it twice, to lay it out, which has been done."""
+    figure.set_dpi(_DPI)  # that of what is not drawn as lines; a canvas of lines changes it
+    return kind(figure)
 
 
 def _inline(svg: str, name: str) -> str:

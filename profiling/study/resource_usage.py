@@ -6,7 +6,7 @@ from typing import Any
 from profiling import text
 from profiling.study.run import Run
 from profiling.study.steps import UNIT
-from profiling.telemetry import notes
+from profiling.telemetry import notes, readings
 from profiling.telemetry.doubts import doubts
 from profiling.telemetry.usage import POWER, Span, Usage, cards, usages
 
@@ -59,6 +59,13 @@ def of_point(runs: Sequence[Run]) -> dict[str, Any]:
             examples = sum(run.steps.examples * len(run.steps.number) for _, run, _ in powered)
             numbers["energy_per_example_j"] = energy / examples
     return numbers | _utilisation(runs) | _recording(runs)
+
+
+def unread(runs: Sequence[Run]) -> str:
+    """Why nothing is known of the readings of all runs; empty if something may be."""
+    if any(readings.files(run.directory.readings) for run in runs):
+        return "" if readings.can_be_read() else "duckdb, which reads the readings, is not installed"
+    return "there are no readings" + " (--sample-hz 0)" * all(run.plan.get("sample_hz") == 0 for run in runs)
 
 
 def _all(used: Sequence[Usage], name: str) -> list[tuple[float, float]]:

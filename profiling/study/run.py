@@ -126,7 +126,7 @@ def finished(run: RunDir, series: str, entry: Entry, scaling: Scaling) -> Run | 
     work = programs.work(fom, result)
     printed = throughput(fom, result, scaling, ranks)
     try:
-        timed = steps.read(run, ranks, scaling)
+        timed = steps.read(run, ranks, scaling, plan, events)
     except steps.Unusable as reason:
         if training or not (printed or isinstance(reason, steps.Unrecorded)):
             raise

@@ -2,13 +2,15 @@
 
 import itertools
 import math
+import operator
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from launch.record.contents import Event, Result
+from launch.record.contents import Event, PlanRecord, Result, StepRecord
 from launch.record.files import Unreadable
 from launch.record.performance.figures import UNCOUNTED, UNIT, Throughput, of_time
 from launch.record.performance.steps import WARM_UP, StepReader
@@ -33,6 +35,7 @@ _KEYS = (
     "traced",
 )
 _RANK, _ATTEMPT, _STEP, _START, _SECONDS, _INPUT, _OWN, _EXAMPLES, _COMPILED, _TRACED = range(len(_KEYS))
+_OF_STEP = operator.itemgetter(*_KEYS)
 _ABSENT = {"input_seconds": math.nan, "own_seconds": math.nan, "examples": math.nan, "compiled": False, "traced": False}
 
 _RECORDING = (
@@ -86,11 +89,17 @@ class Steps:
         return float(self.start.min()), float((self.start + self.seconds).max())
 
 
-def read(run: RunDir, ranks: int, scaling: str = "strong") -> Steps:
+def read(
+    run: RunDir,
+    ranks: int,
+    scaling: str = "strong",
+    plan: PlanRecord | None = None,
+    events: Sequence[Event] | None = None,
+) -> Steps:
     """The steps of a finished run of some ranks. If a step was rerun after a kill, the last attempt counts.
 
     If the program counts no examples, ``scaling`` says whether a step is the work of one rank (weak) or of all
-    (strong).
+    (strong). ``plan`` and ``events`` are those of the run, if they have been read already.
 
     Raises
     ------
@@ -98,11 +107,11 @@ def read(run: RunDir, ranks: int, scaling: str = "strong") -> Steps:
         Records of a rank are missing or double, the batch changes, or there are too few steps to time.
     """
     try:
-        lines, cut = _lines(run)
-        record = run.record()
-        workload, independent = record.get("kind", "workload") == "workload", bool(record.get("independent"))
+        plan = plan or run.record()
+        lines, cut = _lines(StepReader(run, plan, events))
     except Unreadable as error:
         raise Unusable(error.reason) from None
+    workload, independent = plan.get("kind", "workload") == "workload", bool(plan.get("independent"))
     if not len(lines):
         raise Unrecorded("it has no records of steps" + ("" if workload else f": {_RECORDING}"))
     doubts = [f"{cut} lines of its records are cut short or damaged and are passed over"] if cut else []
@@ -193,14 +202,20 @@ def of_run(result: Result, events: Sequence[Event], ranks: int, scaling: str, wo
     )
 
 
-def _lines(run: RunDir) -> tuple[np.ndarray, int]:
+def _lines(reader: StepReader) -> tuple[np.ndarray, int]:
     """All records (lines, keys) of a run, and how many lines are not records."""
     tables = [np.empty((0, len(_KEYS)))]
-    reader = StepReader(run)
     for path in reader.files():
-        rows = ([*map((_ABSENT | step).__getitem__, _KEYS)] for step in reader.read(path))
-        tables.append(np.array([*rows], float).reshape(-1, len(_KEYS)))
+        rows = [_values(step) for step in reader.read(path)]
+        tables.append(np.array(rows, float).reshape(-1, len(_KEYS)))
     return np.concatenate(tables), reader.damaged
+
+
+def _values(step: StepRecord) -> tuple[Any, ...]:
+    try:
+        return _OF_STEP(step)
+    except KeyError:
+        return _OF_STEP(_ABSENT | step)
 
 
 def _refuse_wrong_ranks(lines: np.ndarray, ranks: int) -> None:

@@ -1,5 +1,6 @@
 """Studies, and plain tables -> one series of points with repeats."""
 
+import codecs
 import dataclasses
 import re
 import shlex
@@ -164,7 +165,8 @@ def reading(path: Path, asked: Asked = NOTHING) -> Reading:
     if RunDir(path).run_json.is_file():
         raise Refusal(f"{path} is a run, and a table is that of a study: {command('summary', path)} shows the run")
     try:
-        content = path.read_text(encoding="utf-8-sig")
+        wide = path.read_bytes()[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        content = path.read_text(encoding="utf-16" if wide else "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "not UTF-8"
         raise Refusal(f"cannot read {path} ({why}): give the folder of a study, or a table as text") from None

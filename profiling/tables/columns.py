@@ -49,6 +49,11 @@ class Column:
         """The exact name of a documented column."""
         return self.heading.text.lower()
 
+    @property
+    def _short(self) -> bool:
+        """Whether its heading says that 12:25 are minutes and seconds."""
+        return bool(re.search(r"\bm{1,2}:ss\b", self.heading.text, re.IGNORECASE))
+
     def numbers(self, time: bool = False) -> list[Cell]:
         """The cells as numbers.
 
@@ -58,7 +63,7 @@ class Column:
             Where a comma may be that of decimals or of thousands.
         """
         try:
-            return numbers.column(self.cells, self.comma, time)
+            return numbers.column(self.cells, self.comma, time, self._short)
         except numbers.Ambiguous:
             cell = next(cell for cell in self.cells if isinstance(cell, str) and "," in cell)
             raise Refusal(
@@ -69,7 +74,7 @@ class Column:
     def values(self) -> list[float | None]:
         """The cells as far as they are numbers."""
         try:
-            found = numbers.column(self.cells, self.comma or "thousands", self.heading.meaning == "time")
+            found = numbers.column(self.cells, self.comma or "thousands", self.heading.meaning == "time", self._short)
         except numbers.Ambiguous:
             return [None] * len(self.cells)
         return [_seconds(cell) if isinstance(cell, Number) else None for cell in found]

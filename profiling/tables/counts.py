@@ -14,7 +14,7 @@ def count(cell: Any) -> int | str | None:
     if empty(cell) or numbers.missing(cell):
         return None
     if isinstance(cell, str):
-        bare = names.plain(cell).strip("~ ")
+        bare = re.sub(r"(?<=\d)['’ \u2009\u202f\u00a0_](?=\d{3}(?!\d))", ",", names.plain(cell).strip("~ "))
         form = re.fullmatch(
             r"(?:[A-Za-z]{1,8}\s*=\s*)?(\d[\d,]*(?:\.0*)?(?:e[+]?\d+)?)\s*(?:([x×*]?)\s*([^\d\s(]\D*))?",
             bare,
@@ -36,7 +36,7 @@ def count(cell: Any) -> int | str | None:
 
 
 def _is_number(cell: str) -> bool:
-    return bool(re.fullmatch(r"\s*[\d.]+(?:[eE][+-]?\d+)?\s*", cell))
+    return bool(re.fullmatch(r"\s*\d[\d.,'’ \u2009\u202f\u00a0_]*(?:[eE][+-]?\d+)?\s*", cell))
 
 
 def workers(column: Column) -> list[int | str | None]:

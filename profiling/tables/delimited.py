@@ -53,7 +53,7 @@ def grid(text: str) -> Grid:
     Refusal
         If its lines cannot be told apart, or two tables follow each other.
     """
-    lines: list[Line] = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    lines = [(number, line) for number, line in _lines(text) if line.strip()]
     body = [(number, line) for number, line in lines if not _COMMENT.match(line) and not _RULE.fullmatch(line)]
     comments = [(number, line) for number, line in lines if _COMMENT.match(line)]
     if not body:
@@ -80,6 +80,21 @@ def grid(text: str) -> Grid:
     if again:
         raise Refusal(f"{again.where} begins another table ({', '.join(map(str, again.cells))}): give a file for each")
     return Grid(tuple(header), tuple(rows), remarks=remarks, comma=comma)
+
+
+def _lines(text: str) -> list[Line]:
+    """The lines of a text by their numbers; those between which a cell in quotes goes on are one."""
+    lines: list[Line] = []
+    physical = text.splitlines()
+    place = 0
+    while place < len(physical):
+        line, end = physical[place], place + 1
+        if re.search(r"(?:^|[,;\t])\s*\"", line) and line.count('"') % 2:
+            closing = next((at for at in range(end, len(physical)) if physical[at].count('"') % 2), None)
+            end = end if closing is None else closing + 1
+        lines.append((place + 1, " ".join([line, *physical[place + 1 : end]])))
+        place = end
+    return lines
 
 
 def _separator(lines: Sequence[str]) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 from launch.errors import Refusal
 from profiling.tables import names
 
+_MEASURED = {"time", "throughput", "rate of one", "speed-up", "efficiency"}
+
 
 @dataclass(frozen=True)
 class Row:
@@ -36,6 +38,7 @@ def checked(grid: Grid) -> Grid:
     Refusal
         If a row has more cells than the header, as one has in which a comma of a number separates.
     """
+    grid = _merged(grid)
     width, rows = len(grid.header), []
     for row in grid.rows:
         cells = list(row.cells)
@@ -50,12 +53,42 @@ def checked(grid: Grid) -> Grid:
         cells += [None] * (width - len(cells))
         if not all(map(empty, cells)):
             rows.append(Row(row.where, tuple(cells)))
+    rows = _filled(grid.header, rows)
     kept = [place for place in range(width) if grid.header[place] or not all(empty(row.cells[place]) for row in rows)]
     return replace(
         grid,
         header=tuple(grid.header[place] for place in kept),
         rows=tuple(Row(row.where, tuple(row.cells[place] for place in kept)) for row in rows),
     )
+
+
+def _merged(grid: Grid) -> Grid:
+    """A table with a second line of names or units, which stand below those of the first, with one line of them."""
+    below = grid.rows[0].cells if grid.rows else ()
+    own = ["" if place >= len(below) or empty(below[place]) else str(below[place]) for place in range(len(grid.header))]
+    meanings = [{names.heading(name).meaning for name in line if name} for line in (grid.header, own)]
+    known = "workers" in meanings[1] or "workers" in meanings[0] and not own[0] and meanings[1] & _MEASURED
+    if not known or len(below) > len(own) or any(re.match(r"\s*[-+]?\.?\d", name) for name in own):
+        return grid
+    group, header = "", []
+    for above, name in zip(grid.header, own):
+        group = above or group
+        header.append(
+            name and group and (f"{group} {name}" if name[0] in "([" else f"{name} ({group})") or name or above
+        )
+    return replace(grid, header=tuple(header), rows=grid.rows[1:])
+
+
+def _filled(header: Sequence[str], rows: list[Row]) -> list[Row]:
+    """Rows whose first cell stands for those below it that are empty, as the name of a series does in merged cells."""
+    unnamed = ("unknown", "size", "count", "count of one", "shape")
+    if not rows or empty(rows[0].cells[0]) or not header[0] or names.heading(header[0]).meaning not in unnamed:
+        return rows
+    filled, above = [], None
+    for row in rows:
+        above = above if empty(row.cells[0]) else row.cells[0]
+        filled.append(Row(row.where, (above, *row.cells[1:])))
+    return filled
 
 
 def empty(cell: Any) -> bool:

@@ -75,7 +75,8 @@ def _phrases() -> dict[tuple[str, ...], tuple[Meaning, int, str]]:
 
 def plain(text: object) -> str:
     """A text without what Markdown, LaTeX and HTML set around it."""
-    bare = re.sub(r"<[^<>]*>|[*`$\\]|__|\[\^\w{1,3}\]", " ", str(text))
+    linked = re.sub(r"\[([^\[\]]*)\]\((?:https?://|[./#])[^()\s]*\)", r"\1", str(text))
+    bare = re.sub(r"<[^<>]*>|[*`$\\]|__|\[\^\w{1,3}\]", " ", linked)
     return " ".join(bare.split()).strip(" :\"'")
 
 
@@ -164,6 +165,8 @@ def _of_words(text: str, words: str, unit: str) -> Heading:
     if is_time(whole.of):  # seconds, s/step
         return Heading(text, "time", rank, whole.of, whole.per_other)
     head, _, tail = whole.of.rpartition(" ")
+    if tail in ("s", "sec") and not unit and _counted(head):  # images_s
+        return Heading(text, "throughput", rank, f"{head}/s")
     if is_time(tail) and not unit and not whole.per_time:  # mean time ms, elapsed_s, t_ms
         if (before := _lookup(head)[0]) in ("time", "unknown", "repeat", "workers", "size", "actual", "count"):
             return Heading(text, "time", rank + UNLIKELY * (before == "workers"), tail)
@@ -200,6 +203,12 @@ def _lookup(words: str) -> tuple[Meaning, int, str]:
             if found := _phrases().get(name):
                 return found
     return ("unknown", 0, "")
+
+
+def _counted(words: str) -> bool:
+    """Whether some words end in things of which so many are done, as images, and not in what takes time, as step."""
+    last, known = words.rpartition(" ")[2], _known()
+    return last in known["throughput"]["things"] or last in known["work"]["counts"] and bool(re.search("...s$", last))
 
 
 def _rank(words: str) -> int:

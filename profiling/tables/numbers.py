@@ -33,6 +33,12 @@ _SPAN = re.compile(
     r"(\d+(?:\.\d+)?)\s*(days?|d|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s)(?![a-z])[,\s]*", re.IGNORECASE
 )
 _SPAN_SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
+_RAISED = "⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹"
+_LINE = str.maketrans(_RAISED + "−", "+-0123456789-")
+_POWER = re.compile(
+    rf"(?<=\d)\s*(?:[x×·⋅*]|times)\s*10(?:\^\{{?(?=[+−-]?\d)|(?=[{_RAISED}]))([+−-]?\d+|[{_RAISED}]+)\}}?"
+)
+"""1.5 x 10^3, 1.5×10³"""
 _SI = {"k": 3, "K": 3, "M": 6, "G": 9, "B": 9, "T": 12, "P": 15}  # powers of ten
 
 
@@ -65,8 +71,9 @@ def missing(cell: Any) -> bool:
     return isinstance(cell, str) and bool(MISSING.fullmatch(_bare(cell)))
 
 
-def column(cells: Sequence[Any], comma: str = "", time: bool = False) -> list[Cell]:
-    """The numbers of a column; ``comma`` is "decimal" or "thousands" where that is known.
+def column(cells: Sequence[Any], comma: str = "", time: bool = False, short: bool = False) -> list[Cell]:
+    """The numbers of a column; ``comma`` is "decimal" or "thousands" where that is known, and ``short`` says that 12:25
+    are minutes and seconds.
 
     Raises
     ------
@@ -75,7 +82,7 @@ def column(cells: Sequence[Any], comma: str = "", time: bool = False) -> list[Ce
     """
     if time:
         # 31:00 are minutes and seconds beside 1:02:00; alone they may be hours.
-        short = any(isinstance(cell, str) and _CLOCK.fullmatch(_bare(cell)) for cell in cells)
+        short = short or any(isinstance(cell, str) and _CLOCK.fullmatch(_bare(cell)) for cell in cells)
         spans = [_span(_bare(cell), short) if isinstance(cell, str) else None for cell in cells]
         cells = [cell if span is None else Number(span, "s") for cell, span in zip(cells, spans)]
     comma = shown(cells) or comma
@@ -106,7 +113,7 @@ def shown(cells: Sequence[Any]) -> str:
 
 def _bare(cell: str) -> str:
     """A cell without marks: of Markdown, of footnotes, of approximation, and pictures."""
-    text = names.plain(cell)
+    text = _POWER.sub(lambda found: f"e{found[1].translate(_LINE)}", names.plain(cell))
     text = re.sub(
         r"[\u2190-\u2bff\ufe0f\U0001f000-\U0001ffff]|[†‡§*]+$|[¹²³⁴⁵⁶⁷⁸⁹⁰]+$", "", text.replace("→", "\x00")
     ).strip()

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from launch.errors import Refusal
-from profiling.tables import delimited, documents, doubts, markdown, rates, series
+from profiling.tables import delimited, documents, doubts, latex, markdown, rates, series
 from profiling.tables.choice import Chosen, choose
 from profiling.tables.columns import Asked, Column
 from profiling.tables.grid import Grid, checked, upright
 from profiling.tables.numbers import Number
 from profiling.tables.rows import Row, measured, whole
 from profiling.tables.series import Keys
+
+_NO_JSON = (".csv", ".tsv", ".md", ".org", ".tex")
 
 
 @dataclass(frozen=True)
@@ -82,9 +84,9 @@ def read(path: Path, content: str, asked: Asked) -> Reading:
 
 def _grids(path: Path, content: str) -> list[Grid]:
     suffix, start = path.suffix.lower(), content.lstrip()[:1]
-    if suffix in (".json", ".jsonl", ".ndjson") or suffix not in (".csv", ".tsv") and start in ("{", "["):
+    if suffix in (".json", ".jsonl", ".ndjson") or suffix not in _NO_JSON and start in ("{", "["):
         return documents.grids(content)
-    if suffix not in (".csv", ".tsv") and (tables := markdown.grids(content)):
+    if suffix not in (".csv", ".tsv") and (tables := latex.grids(content) or markdown.grids(content)):
         return tables
     return delimited.grids(content)
 

@@ -107,7 +107,8 @@ _OUTER = {
 }
 
 _GROUPED = frozenset({"time_ms", "node", "attempt", "rank", "device"})
-_TOGETHER = 100  # runs per query
+_TOGETHER = 250  # runs per query
+_EVER_MS = 2**62
 
 
 class Usage(NamedTuple):
@@ -192,15 +193,16 @@ def usages(spans: Sequence[Span], names: Collection[str] | None = None) -> list[
     wanted += _OF_POWER if names is None or POWER in names else ()
     found: list[list[Usage]] = [[] for _ in spans]
     columns = _GROUPED.union(*(re.findall(r"\w+", metric.expression) for metric in wanted))
-    sources = [(index, span, rows) for index, span in enumerate(spans) if (rows := readings.rows(span.folder, columns))]
-    if not sources:
-        return found
-    with readings.unharmed(span.folder for span in spans), readings.cursor() as database:
-        for first in range(0, len(sources), _TOGETHER):
-            some = sources[first : first + _TOGETHER]
-            made = database.execute(_query(wanted, "NULL", some)).fetchall()
+    sources = [(index, span, files) for index, span in enumerate(spans) if (files := readings.files(span.folder))]
+    for first in range(0, len(sources), _TOGETHER):
+        some = sources[first : first + _TOGETHER]
+        rows = readings.rows([path for *_, files in some for path in files], columns)
+        if rows is None:
+            return found
+        with readings.unharmed(span.folder for _, span, _ in some), readings.cursor() as database:
+            made = database.execute(_query(wanted, "NULL", rows, some)).fetchall()
             if any(rank is None and device for _, _, rank, device, *_ in made):
-                made = database.execute(_query(wanted, "CASE WHEN rank IS NULL THEN device END", some)).fetchall()
+                made = database.execute(_query(wanted, "CASE WHEN rank IS NULL THEN device END", rows, some)).fetchall()
             for index, *row in made:
                 found[index].append(_usage(wanted, *row))
     for of_run in found:
@@ -208,28 +210,27 @@ def usages(spans: Sequence[Span], names: Collection[str] | None = None) -> list[
     return found
 
 
-def _query(metrics: Sequence[Metric], card: str, sources: Sequence[tuple[int, Span, str]]) -> str:
-    """One pass over the readings: if there are many, opening files and finding groups takes much of the time.
+def _query(metrics: Sequence[Metric], card: str, rows: str, sources: Sequence[tuple[int, Span, Sequence[Path]]]) -> str:
+    """One pass over the readings of all runs, whose files say which is whose.
 
     The rows of a rank have one GPU. Grouping by the names of GPUs would take longer than all the rest, so it is done
     only if there are GPUs in rows of their own, whose names `card` returns.
     """
     inner = "".join(f", {_INNER[m.kind].format(m.expression, m.name)}" for m in metrics)
     outer = "".join(f", {_OUTER[m.kind].format(m.name)}" for m in metrics)
-    reading = " UNION ALL BY NAME ".join(
-        f"SELECT {index} AS run, * FROM ({rows}) WHERE {_within(span)}" for index, span, rows in sources
-    )
+    whose = (f"({readings.quoted(path)}, {index}, {_times(span)})" for index, span, files in sources for path in files)
     return f"""
+        WITH span (filename, run, first_ms, last_ms) AS (VALUES {", ".join(whose)})
         SELECT run, node, rank, any_value(device), sum(n), sum(seconds){outer} FROM (
             SELECT run, node, attempt, rank, {card} AS card, any_value(device) AS device, count(*) AS n,
                    (max(time_ms) - min(time_ms)) / 1000 AS seconds{inner}
-            FROM ({reading}) GROUP BY ALL)
+            FROM ({rows}) JOIN span USING (filename) WHERE time_ms BETWEEN first_ms AND last_ms GROUP BY ALL)
         GROUP BY run, node, rank, card"""
 
 
-def _within(span: Span) -> str:
-    begin = "true" if span.begin is None else f"time_ms >= {round(span.begin * 1000)}"
-    return begin + ("" if span.end is None else f" AND time_ms <= {round(span.end * 1000)}")
+def _times(span: Span) -> str:
+    begin = -_EVER_MS if span.begin is None else round(span.begin * 1000)
+    return f"{begin}, {_EVER_MS if span.end is None else round(span.end * 1000)}"
 
 
 def _usage(

@@ -86,12 +86,58 @@ def test_a_real_table_is_understood_or_refused_with_the_choices(tmp_path, real):
         ),
         ("t.csv", "ranks,time,unit\n1,18.31,s\n2,9.55,s\n4,5880,ms\n"),
         ("t.csv", "nodes,time_1,time_2\n1,18.31,18.31\n2,9.55,9.55\n4,5.88,5.88\n"),
+        ("t.md", "[Nodes](#nodes) | **Time [s]**\n---|---\n1 | [18.31](https://a.b/c)\n2 | [9.55](./x)\n4 | 5.88\n"),
+        ("t.csv", '"nodes","time\n[s]","remark"\n1,18.31,"first\nline, ""long"""\n2,9.55,""\n4,5.88,5" disk\n'),
+        ("t.csv", "GPU,,\nnodes,time,ideal\n1,18.31,1\n2,9.55,2\n4,5.88,4\n"),
+        ("t.md", "| nodes | time |\n|---|---|\n|  | [s] |\n| 1 | 18.31 |\n| 2 | 9.55 |\n| 4 | 5.88 |\n"),
+        ("t.csv", "nodes,time\n1,1.831×10¹\n2,9.55e0\n4,588 x 10^-2\n"),
+        ("t.csv", "nodes,time (mm:ss.ss)\n1,0:18.31\n2,0:09.55\n4,0:05.88\n"),
+        ("t.csv", "setup,nodes,time\nfirst,1,18.31\n,2,9.55\n,4,5.88\n"),
+        (
+            "t.tex",
+            "\\begin{table}\n\\begin{tabular}{lr@{}l}\n\\toprule\nNodes & Time & (\\%)\\\\ % a comment\n\\midrule\n"
+            "1 & \\textbf{18{.}31}\\, & 100\\\\\n2 & $9.55 \\pm 0.1$ & 96\\\\[2pt]\n4 & \\num{5.88} & 78\\\\\n"
+            "\\bottomrule\n\\end{tabular}\n\\end{table}\n",
+        ),
+        (
+            "t.tex",
+            "\\begin{longtable}[c]{@{}l|S[table-format=3.1]r@{}}\n\\caption{Times}\\\\ \\hline\n\\multirow{2}{*}{Nodes} & "
+            "\\multicolumn{2}{c|}{Solver} \\\\ \\cmidrule(lr){2-3}\n & time [s] & eff. \\\\ \\hline\n"
+            "1 & 18.31 & 1.00 \\\\\n2 & 9.55 & 0.96 \\\\\n4 & 5.88 & 0.78 \\\\ \\hline\n\\end{longtable}\n",
+        ),
     ],
 )
 def test_the_same_in_all_forms(tmp_path, name, text):
     series = tables.read(write(tmp_path, text, name))
     assert (series.kind, series.workers) == ("strong", [1, 2, 4])
     assert [1 / point.throughput for point in series.points] == pytest.approx([18.31, 9.55, 5.88])
+
+
+@pytest.mark.parametrize(
+    ("text", "workers", "rates"),
+    [
+        ("gpus,img_s\n1,100\n2,99\n4,390\n", [1, 2, 4], [100, 99, 390]),
+        ("gpus,batch,tokens_s\n1,8,1.2k\n2,8,2300\n", [1, 2], [1200, 2300]),
+        ('Cores,zones/s,Efficiency\n"1,024",10,100 %\n"2,048",19,95 %\n', [1024, 2048], [10, 19]),
+        ("cores;zones/s\n1 024;1'000'000\n2 048;1'950'000\n", [1024, 2048], [1e6, 1.95e6]),
+    ],
+)
+def test_rates_and_counts_as_they_are_written(tmp_path, text, workers, rates):
+    series = tables.read(write(tmp_path, text))
+    assert series.workers == workers and [point.throughput for point in series.points] == pytest.approx(rates)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_what_spreadsheets_export_is_read(tmp_path, encoding):
+    path = tmp_path / "table.txt"
+    path.write_text("GPUs\tDurchsatz [Bilder/s]\r\n1\t1.024,5\r\n2\t2.001,25\r\n", encoding=encoding)
+    assert [point.throughput for point in tables.read(path).points] == [1024.5, 2001.25]
+
+
+def test_a_name_stands_for_the_empty_cells_below_it(tmp_path):
+    text = "| model | GPUs | img/s |\n|---|---|---|\n| A | 1 | 10 |\n| | 2 | 19 |\n| B | 1 | 5 |\n| | 2 | 9 |\n"
+    first, second = tables.read_all(write(tmp_path, text, "t.md"))
+    assert (first.name, second.name) == ("A", "B") and [point.throughput for point in second.points] == [5, 9]
 
 
 HEAD = "workers,throughput,kind\n"
@@ -119,6 +165,7 @@ HEAD = "workers,throughput,kind\n"
         ("nodes,time,boost\n1,8,1\n1,9,2\n2,4,1\n2,5,2\n", "are they repeats? say --series-column 'boost'"),
         ("nodes,time\n1,10 s\n2,5\n", "has no unit while others have"),
         ("nodes,time\n1,10:30\n2,5:30\n", "time is '10:30'"),
+        (",A,,B,\nGPUs,img/s,eff.,img/s,eff.\n1,9,1,5,1\n2,17,0.9,9,0.9\n", "--throughput-column 'img/s (B)'"),
         ("nodes,time (furlongs)\n1,10\n2,x5\n", "time (furlongs) is 'x5'"),
         ("nodes,images/s/GPU\n1,10\n2,9\n", "the rate of one GPU and no column of GPUs"),
         ("nodes,time\n1,10\nnodes,time\n2,5\n", None),

@@ -255,7 +255,7 @@ def test_the_tables_as_csv(report):
 
 def test_markdown_has_every_table_and_figure(report):
     text = (report / "report.md").read_text()
-    assert "| 2 | 2 | 8 | 16 | 6 |" in text and "Left out, as no GPU was read: GPU use" in text
+    assert "| 2 | 2 | 8 | 16 | 6 |" in text and "Left out, as there are no readings: GPU use" in text
     assert all(f"](figures/{name}.svg)" in text for name in FIGURES)
     assert "4 nodes: 5 of 6 repeats are in the table" in text
 
@@ -295,10 +295,15 @@ def test_a_prediction_is_written_down_and_scored_by_the_next_report(capsys, tmp_
     assert "written down, to be scored by the next report" in out
     _, out, _ = said(capsys, "predict", folder, "--workers", "4,8,16")
     assert "written down before" in out
+    _, out, _ = said(capsys, "predict", folder / ".", "--workers", "16,8", "--price", "2EUR/node-hour")
+    assert "written down before" in out
     assert len((folder / "predictions.jsonl").read_text().splitlines()) == 1
+    _, out, _ = said(capsys, "predict", folder, "--workers", "8,32")  # 32 is new, 8 is listed once
+    assert "written down, to be scored by the next report" in out
     later.rename(result)
     document = json.loads(said(capsys, "report", folder, "--json")[1])
-    eight, sixteen = document["earlier_predictions"]  # 4 was known
+    eight, sixteen, more = document["earlier_predictions"]  # 4 was known
+    assert more["workers"] == 32
     assert eight["workers"] == 8 and eight["knew"] == [1, 2, 4] and eight["inside"] is True
     measured = inputs.series(folder, None)[0].points[-1].throughput
     assert eight["measured"] == measured and eight["relative_error"] == pytest.approx(eight["predicted"] / measured - 1)
@@ -344,6 +349,25 @@ def test_export_gives_each_run_and_names_what_it_leaves_out(capsys, study):
     assert rows[0]["phase_train_s"] == pytest.approx(18 * 0.05 * 1.002)
     _, out, _ = said(capsys, "export", study, "--to", "csv")
     assert [row["run"] for row in csv.DictReader(io.StringIO(out))] == [row["run"] for row in rows]
+
+
+def test_why_there_are_no_readings_is_what_it_is(tmp_path):
+    folder = studies.make(tmp_path / "study", nodes=(1, 2), repeats=1)
+    code = "import sys; {}; from profiling.__main__ import main; sys.exit(main(sys.argv[1:]))"
+
+    def absent(first: str = "pass") -> dict[str, str]:
+        words = [sys.executable, "-c", code.format(first), "report", str(folder), "--json"]
+        done = subprocess.run(words, cwd=Path(__file__).parents[2], capture_output=True, text=True)
+        return json.loads(done.stdout)["absent"]
+
+    assert absent()["peak_rss_bytes"] == "there are no readings"
+    for run in folder.glob("n*-r1"):
+        studies.change_json(run / "run.json", sample_hz=0.0)
+    assert absent()["peak_rss_bytes"] == "there are no readings (--sample-hz 0)"
+    studies.read_gpus(folder / "n1-r1", 1, 1.7e9 + 100, 20)
+    assert "peak_rss_bytes" not in absent()
+    for key in ("peak_rss_bytes", "power_w", "sm_activity"):
+        assert "duckdb" in absent("sys.modules['duckdb'] = None")[key]
 
 
 def test_export_to_files(capsys, study, tmp_path):

@@ -225,7 +225,10 @@ def test_counters_are_added_up_over_attempts(tmp_path: Path):
 @given(st.integers(0, 2**32), st.integers(1, 4), st.booleans())
 def test_many_runs_are_summed_up_as_their_rows_say(seed: int, number: int, packed: bool):
     generator = random.Random(seed)
-    with tempfile.TemporaryDirectory() as place, mock.patch.object(readings, "WORTH_BYTES", 0):
+    with (
+        tempfile.TemporaryDirectory(prefix="it's [1] *?{é} %41 ") as place,
+        mock.patch.object(readings, "WORTH_BYTES", 0),
+    ):
         spans, written = [], []
         for run in range(number):
             folder, rows = Path(place) / str(run) / "readings", []

@@ -12,12 +12,12 @@ import math
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from launch.record.contents import Result, StepRecord
-from launch.record.files import Unreadable, decode, open_file, read_end
+from launch.record.contents import Event, PlanRecord, Result, StepRecord
+from launch.record.files import Unreadable, decoded, open_file, read_end
 from launch.record.rundir import RunDir
 
 WARM_UP = 0.1
@@ -44,6 +44,8 @@ class StepReader:
     ----------
     run : RunDir
         The run; its attempts and shape give what a line leaves out.
+    plan, events : optional
+        Those of the run, if they have been read already.
 
     Attributes
     ----------
@@ -62,9 +64,10 @@ class StepReader:
         If run.json or events.jsonl cannot be read.
     """
 
-    def __init__(self, run: RunDir) -> None:
-        self._run, self._ranks_per_node = run, run.record()["ranks_per_node"]
-        self._starts = [event["time"] for event in run.events("started")]
+    def __init__(self, run: RunDir, plan: PlanRecord | None = None, events: Sequence[Event] | None = None) -> None:
+        self._run, self._ranks_per_node = run, (plan or run.record())["ranks_per_node"]
+        events = run.events() if events is None else events
+        self._starts = [event["time"] for event in events if event["event"] == "started"]
         self.damaged = 0
         self.strange: list[bytes] = []
         self.metrics: dict[int, dict[str, Any]] = {}
@@ -95,25 +98,14 @@ class StepReader:
         named = _FILE.fullmatch(path.stem)
         first = int(named[2]) * (self._ranks_per_node if named[1] == "node" else 1) if named else None
         seen: Counter[tuple[int, float]] = Counter()  # lines without a rank, by attempt and step
-        for line in lines:
-            if line.isspace() or not line:
-                continue
-            try:
-                record: Any = decode(line.decode(errors="replace"))
-                if not isinstance(record, dict):
-                    raise ValueError
-                step = "metrics" not in record
-                for key in [key for key, value in record.items() if key in _LEAST and not _usable(value, _LEAST[key])]:
-                    if key in _COUNTED and record[key] is not None:
-                        raise ValueError
-                    del record[key]
-                if step and not (record.keys() >= _NEEDED and isinstance(record["seconds"], _NUMBER)):
-                    raise ValueError
-            except (ValueError, RecursionError):  # a write cut short by a kill, a full disk, another program
+        for line, record in decoded(lines):
+            if not isinstance(record, dict) or not (_plain(record) or _repaired(record)):
+                # a write cut short by a kill, a full disk, another program
                 self.damaged += 1
                 if line.rstrip().endswith(b"}"):
                     self.strange.append(line.strip()[:200])
                 continue
+            step = "metrics" not in record
             if record.get("attempt") is None:
                 record["attempt"] = max(1, bisect.bisect_right(self._starts, record.get("start", math.inf) + _CLOCK_S))
             if record.get("rank") is None:
@@ -130,6 +122,24 @@ class StepReader:
                 figures = {name: value for name, value in record["metrics"].items() if _usable(value, -_MOST)}
                 self.metrics.setdefault(int(record["rank"]), {}).update(figures)
                 self.no_figures |= {name: value for name, value in record["metrics"].items() if name not in figures}
+
+
+def _plain(record: dict[str, Any]) -> bool:
+    """Whether a record is a step that holds only numbers that all its keys can have, as most are."""
+    values = record.values()
+    try:
+        return record.keys() >= _NEEDED and min(values) >= 0 and sum(values) < _MOST  # false where one is not a number
+    except TypeError:
+        return False
+
+
+def _repaired(record: dict[str, Any]) -> bool:
+    """Whether a record is a step or metrics, once values that cannot be are removed from it."""
+    for key in [key for key, value in record.items() if key in _LEAST and not _usable(value, _LEAST[key])]:
+        if key in _COUNTED and record[key] is not None:
+            return False
+        del record[key]
+    return "metrics" in record or record.keys() >= _NEEDED and isinstance(record["seconds"], _NUMBER)
 
 
 def _usable(value: Any, least: float) -> bool:
