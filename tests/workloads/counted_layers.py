@@ -70,7 +70,7 @@ def cudnn() -> None:
         state = jax.ShapeDtypeStruct((4 if both else 2, 5, 6), "float32")
         weights = jax.ShapeDtypeStruct((rnn.get_num_params_in_lstm(3, 6, 2, both),), "float32")
         inputs, lengths = jax.ShapeDtypeStruct((5, 7, 3), "float32"), jax.ShapeDtypeStruct((5,), "int32")
-        made = jax.make_jaxpr(lambda *given: rnn.lstm(*given, 3, 6, 2, 0.0, both))(
+        made = jax.make_jaxpr(lambda *given, both=both: rnn.lstm(*given, 3, 6, 2, 0.0, both))(
             inputs, state, state, weights, lengths
         )
         counts.append(flops.forward(made.jaxpr))

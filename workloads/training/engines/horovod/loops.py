@@ -67,7 +67,7 @@ def _by_name(graph: Any, values: list) -> dict[str, Any]:
 
 
 def _value(tensor: tf.Tensor, known: dict[str, Any]) -> Any:
-    """The value of a whole number or a truth value, None where it is neither or follows from more than what is known."""
+    """A whole number or a truth value, as far as it follows from what is known; otherwise None."""
     if tensor.name in known:
         return known[tensor.name]
     if not (tensor.dtype.is_integer or tensor.dtype.is_bool):
