@@ -134,7 +134,7 @@ class Workload:
 
     model: keras.Model
     loss: Callable[[Any, Any], Any]
-    optimizer: Callable[[keras.optimizers.schedules.LearningRateSchedule], keras.optimizers.Optimizer]
+    optimizer: Callable[[Any], keras.optimizers.Optimizer]  # Keras annotates a learning rate as a number alone
     train: Data
     validation: Data
     statistics: Callable[[Any, Any], dict[str, Any]]

@@ -32,10 +32,19 @@ def describe(cls: type, heading: str = "options") -> str:
     own = cls.__dict__.get("__annotations__", {})
     groups: dict[str, list[str]] = {}
     for field in sorted(dataclasses.fields(cls), key=lambda field: field.name not in own):
-        note = field.metadata.get("help") or notes.get(field.name)
+        note = _note(field, notes)
         lines = _lines(cls, field, note or f"(not described: write a comment behind the field {field.name})")
         groups.setdefault(field.metadata.get("group", heading), []).extend(lines)
     return "\n\n".join("\n".join([name, *lines]) for name, lines in groups.items())
+
+
+def note(cls: type, field: dataclasses.Field) -> str:
+    """The description of one option, empty where there is none."""
+    return _note(field, _notes(cls))
+
+
+def _note(field: dataclasses.Field, notes: dict[str, str]) -> str:
+    return field.metadata.get("help") or notes.get(field.name, "")
 
 
 def _lines(cls: type, field: dataclasses.Field, note: str) -> list[str]:

@@ -189,8 +189,15 @@ def build(cls: type, values: dict[str, Any], what: str = "") -> Any:
             hint = typing.get_type_hints(cls)[field.name]
             among = typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
             value = f"one of {', '.join(among)}" if among else "a value"
-            raise Refusal(f"{what or cls.__name__} needs {flags(field)[-1]}: give it {value}")
+            raise Refusal(f"{what or cls.__name__} needs {flags(field)[-1]}{_said_of(cls, field)}: give it {value}")
     return cls(**values)
+
+
+def _said_of(cls: type, field: dataclasses.Field) -> str:
+    from launch.plan import option_help
+
+    note = option_help.note(cls, field)
+    return f" ({note})" if note else ""
 
 
 def refuse_unknown(unknown: Sequence[str], cls: type, what: str) -> None:

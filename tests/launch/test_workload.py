@@ -106,7 +106,7 @@ def test_kinds(here: Path, name: str, kind: str, short: str):
         ("damaged.part", "cannot import damaged (ModuleNotFoundError: No module named 'nothing_of_the_kind')"),
         ("divides.part", "cannot import divides (ZeroDivisionError"),
         ("undecorated", "the Config of undecorated is not a dataclass"),
-        ("needy", "needy needs --width: give it a value"),
+        ("needy", "needy needs --width (channels): give it a value"),
         ("", "cannot find ''"),
         (".", "cannot find '.'"),
     ],

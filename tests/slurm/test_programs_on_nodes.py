@@ -76,16 +76,6 @@ def test_the_end_of_a_program_is_named(clean_slurm: Cluster, tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_xgboost_on_two_nodes(clean_slurm: Cluster, tmp_path: Path):
-    pytest.importorskip("xgboost")
-    words = ["workloads.trees", "--rows=3000", "--rounds=20", "--threads=1"]
-    done = launch("-N", 2, "--runs", tmp_path / "runs", "--name", "trees", *words)
-    assert done.returncode == 0, done.stdout + done.stderr
-    result = RunDir(tmp_path / "runs" / "trees").result()
-    assert result["steps"] == 20 and result["ranks"] == 2 and 1 < result["metrics"]["rmse"] < 2.2
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(("heading", "unit"), [("C with MPI", "examples/s"), ("A shell script", "kterms/s")])
 def test_an_example_of_the_page_has_its_table(clean_slurm: Cluster, tmp_path: Path, heading: str, unit: str):
     if heading == "C with MPI" and not MPICC.exists():

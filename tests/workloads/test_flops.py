@@ -4,20 +4,34 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
 import ranks
 import tensorflow as tf
-from counted_layers import LAYERS
+from counted_layers import LAYERS, LSTM, RECURRENT
 
 from workloads.training.engines.horovod import flops
 from workloads.training.flops import TRAINING, peak
 
 
-def graph(function, *shapes: tuple[int | None, ...]) -> tf.Graph:
+def counted(function, *shapes: tuple[int | None, ...]) -> int | None:
+    return flops.forward(graph(function, *shapes).outputs)
+
+
+def graph(function, *shapes: tuple[int | None, ...]) -> Any:
     return tf.function(function).get_concrete_function(*(tf.TensorSpec(shape) for shape in shapes)).graph
+
+
+def on_jax(function: str) -> Any:
+    """What a function of `counted_layers` prints."""
+    paths = {"PYTHONPATH": f"{ranks.ROOT}:{ranks.ROOT / 'launch' / 'inside'}:{Path(__file__).parent}"}
+    words = [ranks.JAX, "-c", f"import counted_layers; counted_layers.{function}()"]
+    done = subprocess.run(words, env=os.environ | paths | {"KERAS_BACKEND": "jax"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 @pytest.mark.parametrize(
@@ -25,27 +39,66 @@ def graph(function, *shapes: tuple[int | None, ...]) -> tf.Graph:
 )
 def test_layers(layer: keras.layers.Layer, shape: tuple[int, ...], multiply_adds: int):
     layer.build(shape)
-    assert flops.forward(graph(layer, shape)) == 2 * multiply_adds
+    assert counted(layer, shape) == 2 * multiply_adds
+
+
+@pytest.mark.parametrize(("layer", "shape", "_"), RECURRENT, ids=[type(layer).__name__ for layer, *_ in RECURRENT])
+def test_a_loop_is_counted_as_its_steps_one_after_the_other(layer: keras.layers.Layer, shape: tuple[int, ...], _: int):
+    unrolled = type(layer).from_config(layer.get_config())
+    for each in (unrolled, *(getattr(unrolled, name, None) for name in ("forward_layer", "backward_layer"))):
+        if each is not None:
+            each.unroll = True  # pyright: ignore[reportAttributeAccessIssue]
+    for each in (layer, unrolled):
+        if not each.built:
+            each.build(shape)
+    assert counted(layer, shape) == counted(unrolled, shape) == 2 * _
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_layers_of_cudnn(both: bool):
+    """Two layers of an LSTM, as TensorFlow hands them to cuDNN where there is a GPU."""
+    ways = 2 if both else 1
+
+    def layers(inputs: Any, state: Any) -> Any:
+        weights, direction = tf.zeros((0,)), "bidirectional" if both else "unidirectional"
+        lengths = tf.fill((5,), 7)
+        return tf.raw_ops.CudnnRNNV3(
+            input=inputs, input_h=state, input_c=state, params=weights, sequence_lengths=lengths, direction=direction
+        )[0]
+
+    expected = 2 * 7 * 5 * ways * (LSTM + 4 * 6 * (ways * 6 + 6))
+    assert counted(layers, (7, 5, 3), (2 * ways, 5, 6)) == expected
 
 
 @ranks.NEEDS_JAX
 @pytest.mark.slow
 def test_jax_counts_the_same_of_each_layer():
-    paths = {"PYTHONPATH": f"{ranks.ROOT}:{ranks.ROOT / 'launch' / 'inside'}:{Path(__file__).parent}"}
-    words = [ranks.JAX, "-c", "import counted_layers; counted_layers.on_jax()"]
-    done = subprocess.run(words, env=os.environ | paths | {"KERAS_BACKEND": "jax"}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == [2 * multiply_adds for _, _, multiply_adds in LAYERS]
+    assert on_jax("layers") == [2 * multiply_adds for _, _, multiply_adds in LAYERS]
+    assert on_jax("cudnn") == [2 * 5 * 7 * (LSTM + 4 * 6 * 12), 2 * 5 * 7 * 2 * (LSTM + 4 * 6 * 18)]
 
 
 def test_products():
-    assert flops.forward(graph(lambda a, b: tf.matmul(a, b, transpose_a=True), (9, 2), (9, 3))) == 2 * 9 * 2 * 3
-    assert flops.forward(graph(lambda a, b: tf.matmul(a, b, adjoint_a=True), (4, 9, 2), (4, 9, 3))) == 2 * 4 * 9 * 2 * 3
-    attention = graph(lambda q, k: tf.einsum("...qd,...kd->...qk", q, k), (2, 4, 5, 8), (2, 4, 6, 8))
-    assert flops.forward(attention) == 2 * 2 * 4 * 5 * 6 * 8
+    assert counted(lambda a, b: tf.matmul(a, b, transpose_a=True), (9, 2), (9, 3)) == 2 * 9 * 2 * 3
+    assert counted(lambda a, b: tf.matmul(a, b, adjoint_a=True), (4, 9, 2), (4, 9, 3)) == 2 * 4 * 9 * 2 * 3
+    attention = lambda q, k: tf.einsum("...qd,...kd->...qk", q, k)  # noqa: E731
+    assert counted(attention, (2, 4, 5, 8), (2, 4, 6, 8)) == 2 * 2 * 4 * 5 * 6 * 8
 
 
-def test_the_backward_pass_is_about_twice_the_forward_pass_and_not_counted():
+def test_what_no_output_needs_is_not_counted():
+    assert counted(lambda a: (tf.matmul(a, a), a + 1)[1], (3, 3)) == 0
+
+
+def test_a_gradient_within_a_network_is_counted():
+    def force(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            energy = tf.matmul(x, tf.ones((5, 7)))
+        return tape.gradient(energy, x)
+
+    assert counted(force, (4, 5)) == 2 * 4 * 5 * 7
+
+
+def test_the_backward_pass_is_twice_the_forward_pass():
     network = keras.Sequential(
         [keras.Input((16, 16, 8)), *(keras.layers.Conv2D(16, 3, padding="same") for _ in "ab"),
          keras.layers.Flatten(),
@@ -55,12 +108,13 @@ def test_the_backward_pass_is_about_twice_the_forward_pass_and_not_counted():
     def gradients(inputs):
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(network(inputs))
-        return tape.gradient(loss, [variable.value for variable in network.trainable_variables])
+        return loss, tape.gradient(loss, [variable.value for variable in network.trainable_variables])
 
-    one_way = flops.forward(graph(network, (4, 16, 16, 8)))
+    one_way = counted(network, (4, 16, 16, 8))
     training = graph(gradients, (4, 16, 16, 8))
-    assert flops.forward(training) == one_way == 2 * 4 * (16**2 * 16 * 9 * 8 + 16**2 * 16 * 9 * 16 + 16**2 * 16 * 10)
-    counted = tf.compat.v1.profiler.profile(
+    loss = training.outputs[:1]
+    assert flops.forward(loss) == one_way == 2 * 4 * (16**2 * 16 * 9 * 8 + 16**2 * 16 * 9 * 16 + 16**2 * 16 * 10)
+    by_tensorflow = tf.compat.v1.profiler.profile(
         training,
         options=tf.compat.v1.profiler.ProfileOptionBuilder(tf.compat.v1.profiler.ProfileOptionBuilder.float_operation())
         .with_empty_output()
@@ -68,24 +122,30 @@ def test_the_backward_pass_is_about_twice_the_forward_pass_and_not_counted():
     ).total_float_ops
     # TensorFlow counts what is done element by element too. The gradient of the network's inputs is in the graph, and is
     # never computed: the convention counts it, as others do.
-    assert counted == pytest.approx(TRAINING * one_way, rel=0.01)
+    assert by_tensorflow == pytest.approx(TRAINING * one_way, rel=0.01)
 
 
 def test_a_published_network():
     # He et al. (2015), table 1: 3.8e9 multiply-adds for ResNet-50 at 224 x 224.
     network = keras.applications.ResNet50(weights=None)
-    counted = flops.forward(graph(lambda inputs: network(inputs, training=True), (1, 224, 224, 3)))
-    assert counted / 2 == pytest.approx(3.8e9, rel=0.03)
+    found = counted(lambda inputs: network(inputs, training=True), (1, 224, 224, 3))
+    assert found and found / 2 == pytest.approx(3.8e9, rel=0.03)
+
+
+def test_loops_are_followed_as_far_as_the_graph_says_how_often_they_run():
+    def powers(x: Any, goes_on: Any) -> Any:
+        return tf.while_loop(goes_on, lambda i, x: (i + 2, x @ x), (0, x))[1]
+
+    assert counted(lambda x: powers(x, lambda i, x: i < 5), (4, 4)) == 3 * 2 * 4**3
+    assert counted(lambda x: powers(x, lambda i, x: tf.logical_and(i < 5, x[0, 0] < 1)), (4, 4)) is None
+    assert counted(lambda x: powers(x, lambda i, x: x[0, 0] < 1), (4, 4)) is None
+    once = lambda x: tf.while_loop(lambda i, x: x[0, 0] < 1, lambda i, x: (i, x + 1), (0, x))[1] @ x  # noqa: E731
+    assert counted(once, (4, 4)) == 2 * 4**3
 
 
 def test_what_cannot_be_seen_is_not_counted():
-    assert (
-        flops.forward(
-            graph(lambda x: tf.while_loop(lambda i, x: i < 3, lambda i, x: (i + 1, x @ x), (0, x))[1], (4, 4))
-        )
-        is None
-    )
-    assert flops.forward(graph(keras.layers.Dense(3), (None, 4))) is None
+    assert counted(lambda x: tf.cond(x[0, 0] < 1, lambda: x @ x, lambda: x), (4, 4)) is None
+    assert counted(keras.layers.Dense(3), (None, 4)) is None
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

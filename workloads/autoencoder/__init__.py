@@ -124,9 +124,6 @@ def build(config: Config, rank: Rank) -> Workload:
         reconstruction, divergence = found["unlikely"], found["divergence"]
         return {"negative_elbo_nats": reconstruction + divergence, "divergence_nats": divergence}
 
-    def optimizer(rate: Any) -> keras.optimizers.Optimizer:
-        return keras.optimizers.Adam(rate)
-
     def finish(model: keras.Model, figures: Path) -> dict[str, float]:
         return pictures.finish(model, components, held, draws, figures)
 
@@ -146,7 +143,7 @@ def build(config: Config, rank: Rank) -> Workload:
     return Workload(
         model=autoencoder(train.shape[1:], config),
         loss=loss,
-        optimizer=optimizer,
+        optimizer=keras.optimizers.Adam,
         train=part(train, moved=draws.random),
         validation=part(held, moved=False),
         statistics=statistics,

@@ -50,6 +50,9 @@ class Config(Training):
     batch: Count = 64  # examples per rank per step
     lr: Positive = 0.05  # learning rate at one rank; 1e-3 suits adam and lamb
     network: Network = "cnn"  # a step of the ladder; vgg: for images in colour; rows: an LSTM of rows, that likes adam
+    width: Count | None = None  # units of the wide layer near the end; not given: the network's own, docs/mnist.md
+    dropout: Part | None = None  # part of these units that a step of the training leaves out; not given: the network's
+    # own, which is none for most
     narrow: bool = True  # the course's second dense layer, of 10 rectified units (cnn)
     data: Path | None = None  # folder of MNIST, Fashion-MNIST, EMNIST, CIFAR-10 or CIFAR-100, or of a train.csv; or
     # an .npz or .csv file; not given: scikit-learn's digits
@@ -69,6 +72,11 @@ class Config(Training):
         """Whether the training images are moved."""
         return self.network in ("residual", "vgg") if self.augment is None else self.augment
 
+    def sizes(self) -> dict[str, float]:
+        """The settings of the network that are given."""
+        given = {"width": self.width, "dropout": self.dropout}
+        return {name: value for name, value in given.items() if value is not None}
+
     def moves(self, colour: bool) -> dict[str, Any]:
         """How far: the arguments of `workloads.mnist.augmentation.Moves`."""
         given = {"rotate": self.rotate, "zoom": self.zoom, "shear": self.shear, "mirror": self.mirror}
@@ -81,7 +89,7 @@ class Config(Training):
         grey, colour = (_in_words(self.moves(colour)) for colour in (False, True))
         held = f"; the last {self.hold_out} of them held out, and measured on" if self.hold_out else ""
         return Training.describe(self, size) | {
-            "network": self.network,
+            "network": ", ".join([self.network, *(f"{name} {value:g}" for name, value in self.sizes().items())]),
             "optimizer": self.optimizer,
             "data": str(self.data or DIGITS) + held + (f"; {grey}; in colour {colour}" if self.moved else ""),
         }
@@ -115,8 +123,8 @@ def build(config: Config, rank: Rank) -> Workload:
 
     images = _images(config)
     shape = images.train.pixels.shape[1:]
-    settings = {"narrow": config.narrow} if config.network == "cnn" else {}
-    model = network(config.network, shape, images.classes, **settings)
+    narrow = {"narrow": config.narrow} if config.network == "cnn" else {}
+    model = network(config.network, shape, images.classes, **config.sizes(), **narrow)
     moves = Moves(**config.moves(colour=shape[-1] == 3))
 
     aim = AIMS.get(images.name, {}).get(config.network)

@@ -1,7 +1,8 @@
 """The ladder of a first course on deep learning, a network for images in colour, and one that reads rows.
 
 All networks map images, (batch, H, W, C) in 0 to 1, to logits of the classes, (batch, classes); the softmax is in the
-loss. The numbers of parameters are those for MNIST: 28 x 28 x 1 and 10 classes.
+loss. The numbers of parameters are those for MNIST: 28 x 28 x 1 and 10 classes. Each network has a wide layer not far
+from its end, whose ``width`` is the number of its units, and of which training drops the part ``dropout``.
 
 References
 ----------
@@ -27,12 +28,13 @@ CHUNK = 4  # pixels that `rows` reads at a time
 SMALLEST = 13  # pixels across that leave 3 for `residual`'s last convolution: two borders of 2, a pooling by 3
 
 
-def fc(shape: Sequence[int], classes: int) -> keras.Model:
+def fc(shape: Sequence[int], classes: int, width: int = 512, dropout: float = 0) -> keras.Model:
     """One hidden layer of 512: 407,050 parameters."""
-    return _stack("fc", shape, [layers.Flatten(), layers.Dense(512, "relu"), layers.Dense(classes)])
+    hidden = [layers.Flatten(), layers.Dense(width, "relu"), *_dropped(dropout)]
+    return _stack("fc", shape, [*hidden, layers.Dense(classes)])
 
 
-def cnn(shape: Sequence[int], classes: int, narrow: bool = True) -> keras.Model:
+def cnn(shape: Sequence[int], classes: int, width: int = 100, dropout: float = 0, narrow: bool = True) -> keras.Model:
     """The early CNN, one convolution: 542,340 parameters.
 
     Parameters
@@ -41,39 +43,40 @@ def cnn(shape: Sequence[int], classes: int, narrow: bool = True) -> keras.Model:
         Height, width and channels of an image.
     classes : int
         Length of the output.
+    width, dropout
+        Of the first dense layer.
     narrow : bool
         With the course's second dense layer: 10 rectified units before the output. The output sees 10 numbers, none
         negative; a unit that is 0 for all images no longer learns. Without it: 542,230.
     """
-    dense = [layers.Dense(100, "relu"), *([layers.Dense(10, "relu")] if narrow else []), layers.Dense(classes)]
-    return _stack(
-        "cnn", shape, [layers.Conv2D(32, 3, activation="relu"), layers.MaxPooling2D(), layers.Flatten(), *dense]
-    )
+    wide = [layers.Dense(width, "relu"), *_dropped(dropout)]
+    dense = [*wide, *([layers.Dense(10, "relu")] if narrow else []), layers.Dense(classes)]
+    convolution = [layers.Conv2D(32, 3, activation="relu"), layers.MaxPooling2D(), layers.Flatten()]
+    return _stack("cnn", shape, [*convolution, *dense])
 
 
-def deep_cnn(shape: Sequence[int], classes: int) -> keras.Model:
+def deep_cnn(shape: Sequence[int], classes: int, width: int = 128, dropout: float = 0) -> keras.Model:
     """Scaled up, two convolutions and a wider dense layer: 1,199,882 parameters."""
-    return _stack("deep_cnn", shape, _deep(classes))
+    *features, dense, last = _deep(classes, width)
+    return _stack("deep_cnn", shape, [*features, dense, *_dropped(dropout), last])
 
 
-def dropout(shape: Sequence[int], classes: int) -> keras.Model:
+def dropout(shape: Sequence[int], classes: int, width: int = 128, dropout: float = 0.5) -> keras.Model:
     """`deep_cnn` with a quarter of the features and half of the dense layer dropped in training: 1,199,882."""
-    first, second, pool, flatten, dense, last = _deep(classes)
-    return _stack(
-        "dropout",
-        shape,
-        [first, second, pool, layers.Dropout(0.25), flatten, dense, layers.Dropout(0.5), last],
-    )
+    first, second, pool, flatten, dense, last = _deep(classes, width)
+    features = [first, second, pool, layers.Dropout(0.25), flatten]
+    return _stack("dropout", shape, [*features, dense, *_dropped(dropout), last])
 
 
-def batchnorm(shape: Sequence[int], classes: int) -> keras.Model:
+def batchnorm(shape: Sequence[int], classes: int, width: int = 128, dropout: float = 0) -> keras.Model:
     """`deep_cnn` with batch normalisation after each layer: 1,200,778 parameters."""
-    first, second, pool, flatten, dense, last = _deep(classes)
+    first, second, pool, flatten, dense, last = _deep(classes, width)
     norms = [layers.BatchNormalization() for _ in range(3)]
-    return _stack("batchnorm", shape, [first, norms[0], second, pool, norms[1], flatten, dense, norms[2], last])
+    features = [first, norms[0], second, pool, norms[1], flatten]
+    return _stack("batchnorm", shape, [*features, dense, norms[2], *_dropped(dropout), last])
 
 
-def residual(shape: Sequence[int], classes: int) -> keras.Model:
+def residual(shape: Sequence[int], classes: int, width: int = 256, dropout: float = 0.5) -> keras.Model:
     """Two convolutions, fifteen residual blocks of 64 filters, a convolution, a dense layer: 1,190,474 parameters."""
     x = image = layers.Input(shape, name="image")
     x = layers.Conv2D(32, 3, activation="relu")(x)
@@ -87,32 +90,35 @@ def residual(shape: Sequence[int], classes: int) -> keras.Model:
         x = layers.Activation("relu")(layers.Add()([x, branch]))
     x = layers.Conv2D(64, 3, activation="relu")(x)
     x = layers.GlobalAveragePooling2D()(x)
-    x = layers.Dense(256, "relu")(x)
-    x = layers.Dropout(0.5)(x)
+    x = layers.Dense(width, "relu")(x)
+    for layer in _dropped(dropout):
+        x = layer(x)
     return keras.Model(image, layers.Dense(classes)(x), name="residual")
 
 
-def vgg(shape: Sequence[int], classes: int) -> keras.Model:
+def vgg(shape: Sequence[int], classes: int, width: int = 128, dropout: float = 0.3) -> keras.Model:
     """Three blocks of two convolutions, and a dense layer, each normalised: 437,034 parameters."""
     stack: list[keras.Layer] = []
     for filters in (32, 64, 128):
         for _ in range(2):
             stack += _normalised(layers.Conv2D(filters, 3, padding="same", use_bias=False))
         stack += [layers.MaxPooling2D()]
-    dense = [*_normalised(layers.Dense(128, use_bias=False)), layers.Dropout(0.3), layers.Dense(classes)]
+    dense = [*_normalised(layers.Dense(width, use_bias=False)), *_dropped(dropout), layers.Dense(classes)]
     return _stack("vgg", shape, [*stack, layers.Flatten(), *dense])
 
 
-def rows(shape: Sequence[int], classes: int) -> keras.Model:
+def rows(shape: Sequence[int], classes: int, width: int = 128, dropout: float = 0) -> keras.Model:
     """An LSTM of 64 units reads each row, four pixels at a time, and one of 128 the rows: 117,770 parameters."""
-    height, width, channels = shape
-    chunks = -(-width // CHUNK)
+    height, across, channels = shape
+    chunks = -(-across // CHUNK)
     x = image = layers.Input(shape, name="image")
-    x = layers.ZeroPadding2D(((0, 0), (0, chunks * CHUNK - width)))(x)
+    x = layers.ZeroPadding2D(((0, 0), (0, chunks * CHUNK - across)))(x)
     # All rows of all images are read at once, as examples of one batch.
     x = ops.reshape(x, (-1, chunks, CHUNK * channels))
     x = layers.LSTM(64)(x)
-    x = layers.LSTM(128)(ops.reshape(x, (-1, height, 64)))
+    x = layers.LSTM(width)(ops.reshape(x, (-1, height, 64)))
+    for layer in _dropped(dropout):
+        x = layer(x)
     return keras.Model(image, layers.Dense(classes)(x), name="rows")
 
 
@@ -121,8 +127,8 @@ NETWORKS: dict[str, Callable[..., keras.Model]] = {
 }
 
 
-def network(name: str, shape: Sequence[int], classes: int, **settings: bool) -> keras.Model:
-    """A network by its name.
+def network(name: str, shape: Sequence[int], classes: int, **settings: float) -> keras.Model:
+    """A network by its name, with those of its settings that are not to be its own.
 
     Raises
     ------
@@ -137,13 +143,17 @@ def network(name: str, shape: Sequence[int], classes: int, **settings: bool) -> 
     return NETWORKS[name](shape, classes, **settings)
 
 
-def _deep(classes: int) -> list[keras.Layer]:
+def _dropped(dropout: float) -> list[keras.Layer]:
+    return [layers.Dropout(dropout)] if dropout else []
+
+
+def _deep(classes: int, width: int) -> list[keras.Layer]:
     return [
         layers.Conv2D(32, 3, activation="relu"),
         layers.Conv2D(64, 3, activation="relu"),
         layers.MaxPooling2D(),
         layers.Flatten(),
-        layers.Dense(128, "relu"),
+        layers.Dense(width, "relu"),
         layers.Dense(classes),
     ]
 

@@ -120,9 +120,6 @@ def build(config: Config, rank: Rank) -> Workload:
     def finish(model: keras.Model, figures: Path) -> dict[str, float]:
         return picture.finish(model, held, config.validation, figures)
 
-    def optimizer(rate: Any) -> keras.optimizers.Optimizer:
-        return keras.optimizers.Adam(rate)
-
     def part(films: Films, length: int) -> Data:
         def load(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             film = films(index)
@@ -133,7 +130,7 @@ def build(config: Config, rank: Rank) -> Workload:
     return Workload(
         model=model,
         loss=loss,
-        optimizer=optimizer,
+        optimizer=keras.optimizers.Adam,
         train=part(train, config.films),
         validation=part(held, config.validation),
         statistics=statistics,

@@ -95,16 +95,9 @@ def build(config: Config, rank: Rank) -> Workload:
         network = targets.mean[0] + unit * predicted[:, 0]
         return comparison.finish(train, held, network, figures)
 
-    def optimizer(rate: Any) -> keras.optimizers.Optimizer:
-        return keras.optimizers.Adam(rate)
-
     def part(table: Table) -> Data:
         x, y = inputs(table.inputs), targets(table.targets[:, None])
-
-        def load(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            return x[index], y[index]
-
-        return Data(len(x), load)
+        return Data(len(x), lambda index: (x[index], y[index]))
 
     layers: list[Any] = [keras.Input((len(train.columns),))]
     for _ in range(config.layers):
@@ -112,7 +105,7 @@ def build(config: Config, rank: Rank) -> Workload:
     return Workload(
         model=keras.Sequential([*layers, keras.layers.Dense(1)]),
         loss=lambda actual, predicted: ops.mean((predicted - actual) ** 2, axis=1),
-        optimizer=optimizer,
+        optimizer=keras.optimizers.Adam,
         train=part(train),
         validation=part(held),
         statistics=statistics,

@@ -119,21 +119,14 @@ def build(config: Config, rank: Rank) -> Workload:
         comparison.list_errors(figures / "errors.txt", held, logits, corpus)
         return comparison.bag_of_words(train, held, len(corpus.vocabulary))
 
-    def optimizer(rate: Any) -> keras.optimizers.Optimizer:
-        return keras.optimizers.Adam(rate)
-
     def part(texts: Texts) -> Data:
         inputs, labels = encoded(texts, known, length), texts.labels
-
-        def load(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            return inputs[index], labels[index]
-
-        return Data(len(labels), load)
+        return Data(len(labels), lambda index: (inputs[index], labels[index]))
 
     return Workload(
         model=network(config, int(known.max()) + 1, length, classes),
         loss=loss,
-        optimizer=optimizer,
+        optimizer=keras.optimizers.Adam,
         train=part(train),
         validation=part(held),
         statistics=statistics,

@@ -1,8 +1,8 @@
 """Floating point operations: what a network needs of them, and the most that this machine reaches.
 
 Counted are matrix products and convolutions, a multiplication and an addition as two operations; what is done element
-by element is left out. That is the convention of model FLOPs utilisation (Chowdhery et al., PaLM, appendix B), whose
-other half is `TRAINING`. Each engine counts them in what it compiles.
+by element is left out, and so is what the loss does not need. That is the convention of model FLOPs utilisation
+(Chowdhery et al., PaLM, appendix B), whose other half is `TRAINING`. Each engine counts them in what it compiles.
 """
 
 import math
@@ -48,3 +48,24 @@ def peak(square: Callable[[int, str], Callable[[], Any]], dtype: str) -> float:
         if fastest >= _ENOUGH_S or rows == _LARGEST:
             return best
         rows *= 2
+
+
+def recurrent(gates: int, items: int, inputs: int, state: tuple[int, ...], ways: int) -> int:
+    """The multiply-adds of recurrent layers that a library computes as one operation, as cuDNN does.
+
+    Parameters
+    ----------
+    gates : int
+        Products of a unit: 4 of an LSTM, 3 of a GRU, 1 of a plain one.
+    items : int
+        Of all sequences together.
+    inputs : int
+        Length of an item.
+    state : tuple of int
+        Layers x ways, examples, units.
+    ways : int
+        2 where each layer reads a sequence from both ends, otherwise 1.
+    """
+    layers, units = state[0] // ways, state[2]
+    read = inputs + (layers - 1) * ways * units  # by a unit in each layer, besides the layer's own state
+    return items * ways * gates * units * (read + layers * units)

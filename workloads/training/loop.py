@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from rankloop import _pulse
 
-from launch.errors import Refusal
 from launch.node import stop
 from launch.record.rundir import RunDir
 from profiling.telemetry.records import StepWriter
@@ -74,9 +73,8 @@ class Loop:
         self.ranks_agree = True  # all held the same weights, to the bit, at every checkpoint
         self.board: Board | None = None  # of the chief, where one is wanted
         self._variables = [*workload.model.variables, *optimizer.variables]
-        self._make_step = engine.Step(
-            workload, optimizer, communicator, config.xla, config.accumulate, config.deterministic
-        )
+        ways = config.xla, config.accumulate, config.deterministic
+        self.make_step = engine.Step(workload, optimizer, communicator, *ways)
         self._tracing = Tracing(engine, config, communicator, run, attempt)
         cache = round(config.cache * 2**30)
         self._examples = engine.Pipeline(workload.train, cache)
@@ -93,15 +91,7 @@ class Loop:
         Refusal
             On every rank, if the checkpoint is that of another network, or was made with other examples per step.
         """
-        state: dict[str, Any] = {}
-        if self.rank.is_chief:
-            try:
-                state = resuming.read(self.run, self._variables, self.sharding, self._engine.name)
-            except Refusal as refusal:  # sent to the others, which would wait for the chief for ever
-                state = {"refusal": str(refusal)}
-        state = self.communicator.broadcast_object(state)
-        if "refusal" in state:
-            raise Refusal(state["refusal"])
+        state = resuming.agreed(self.run, self._variables, self.sharding, self._engine.name, self.communicator)
         self.seconds |= state.pop("seconds", {})
         for name, value in state.items():
             setattr(self, name, value)
@@ -168,7 +158,7 @@ class Loop:
             # The chief's clock decides when it is time for a checkpoint, a signal to any rank that it is time to stop.
             due = self.rank.is_chief and 0 < self.config.checkpoint_every <= time.monotonic() - self._saved_at
             try:
-                outcome = self._make_step(self.step + 1, inputs, targets, [stop.requested(), due])
+                outcome = self.make_step(self.step + 1, inputs, targets, [stop.requested(), due])
             except Diverged as error:
                 raise Diverged(f"{error}; {self._last_checkpoint()}") from None
             seconds = time.perf_counter() - begin
@@ -196,11 +186,6 @@ class Loop:
                 rate = None if outcome.compiled or traced else self.sharding.batch * self.sharding.size / seconds
                 self.board.trained(self.step, outcome.loss, outcome.learning_rate, rate)
         return outcome.flags
-
-    @property
-    def forward_flops(self) -> int | None:
-        """As `Step.forward_flops`."""
-        return self._make_step.forward_flops
 
     def _ends_early(self, halving: Halving) -> bool:
         """Whether this run is at a rung at which others are better."""

@@ -55,6 +55,33 @@ def read(run: RunDir, variables: Sequence[keras.Variable], sharding: Sharding, e
     return {"step": checkpoint.step} | kept
 
 
+def agreed(
+    run: RunDir,
+    variables: Sequence[keras.Variable],
+    sharding: Sharding,
+    engine: str,
+    communicator: Communicator,
+) -> dict[str, Any]:
+    """What the chief has read, on every rank, where the variables are still to be sent. Parameters and result are those
+    of `read`.
+
+    Raises
+    ------
+    Refusal
+        On every rank, as of `read`.
+    """
+    state: dict[str, Any] = {}
+    if communicator.rank.is_chief:
+        try:
+            state = read(run, variables, sharding, engine)
+        except Refusal as refusal:  # sent to the others, which would wait for the chief for ever
+            state = {"refusal": str(refusal)}
+    state = communicator.broadcast_object(state)
+    if "refusal" in state:
+        raise Refusal(state["refusal"])
+    return state
+
+
 def compare(model: keras.Model, communicator: Communicator, step: int, last: str) -> str:
     """Compare the weights that the ranks hold, by a checksum.
 

@@ -204,7 +204,7 @@ def result(loop: Loop, metrics: dict[str, float], phases: dict[str, float | None
 
     rank, timed = loop.rank, loop.seconds["train"]
     throughput = loop.timed_steps * loop.sharding.batch * rank.size / timed if timed else None
-    counted = loop.forward_flops
+    counted = loop.make_step.forward_flops
     per_example = None if counted is None else flops.TRAINING * counted / loop.sharding.batch
     achieved = None if per_example is None or throughput is None else per_example * throughput
     return {

@@ -77,8 +77,8 @@ def one(own: Part, name: str, precision: str, seconds: float, card: Any) -> None
     own.row(f"{kind}: input wait", 100 * sum(line["input_seconds"] for line in lines) / steps / each, "%")
     if watts is not None:
         own.row(f"{kind}: energy", watts * each / config.batch, "J per example", f"{watts:.0f} W")
-    if loop.forward_flops:
-        rate = flops.TRAINING * loop.forward_flops / each
+    if loop.make_step.forward_flops:
+        rate = flops.TRAINING * loop.make_step.forward_flops / each
         peak = flops.peak(engine.square, keras.config.dtype_policy().compute_dtype)
         own.row(f"{kind}: operations", rate / 1e12, "TFLOP/s")
         own.row(f"{kind}: MFU", 100 * rate / peak, "%", f"of {peak / 1e12:.3g} TFLOP/s of matrix products")

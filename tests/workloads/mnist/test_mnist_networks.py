@@ -66,6 +66,20 @@ def test_parameters_and_shape(name: str):
     assert np.asarray(network(name, (32, 32, 3), 100)(np.zeros((2, 32, 32, 3), np.float32))).shape == (2, 100)
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_width_and_dropout_are_those_of_one_layer(name: str):
+    model = network(name, (28, 28, 1), 10, width=20, dropout=0.4)
+    sized = [layer for layer in model.layers if getattr(layer, "units", 0) == 20]
+    dropped = [layer.rate for layer in model.layers if hasattr(layer, "rate")]
+    assert len(sized) == 1 and dropped == ([0.25, 0.4] if name == "dropout" else [0.4])
+    images = np.random.default_rng(0).random((2, 28, 28, 1), np.float32)
+    one, other = (np.asarray(model(images, training=True)) for _ in "ab")
+    assert np.abs(one - other).max() > 0
+    none = network(name, (28, 28, 1), 10, dropout=0.0)
+    assert none.count_params() == PARAMETERS[name]
+    assert [layer.rate for layer in none.layers if hasattr(layer, "rate")] == ([0.25] if name == "dropout" else [])
+
+
 def test_the_narrow_layer_is_an_option():
     assert network("cnn", (28, 28, 1), 10, narrow=False).count_params() == 542_230
 

@@ -1,47 +1,62 @@
 """Floating point operations of a network, counted in the graph of its training step; see `workloads.training.flops`."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
-_CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
-_CHOICES = {"While", "StatelessWhile", "If", "StatelessIf", "Case", "StatelessCase"}
+from workloads.training import flops
+from workloads.training.engines.horovod import loops
+
+_CALLS = {"PartitionedCall": "f", "StatefulPartitionedCall": "f", "While": "body", "StatelessWhile": "body"}
+_CHOICES = {"If", "StatelessIf", "Case", "StatelessCase"}
 
 
-def forward(graph: Any) -> int | None:
-    """Count the operations of the forward pass in the graph of a training step.
+def forward(outputs: Sequence[tf.Tensor]) -> int | None:
+    """Count the operations that some tensors of a graph need.
 
     Parameters
     ----------
-    graph : tf.Graph
-        With the shapes of a whole batch. What a gradient tape has added to it is not counted.
+    outputs : sequence of tf.Tensor
+        Of a forward pass, in a graph with the shapes of a whole batch.
 
     Returns
     -------
     int or None
-        Of one run of the graph; None where it loops or branches, or has shapes that are not known, as what it will do
-        cannot be seen in it then.
+        Of one run of the graph; None where it branches, loops for as long as what it computes decides, or has shapes
+        that are not known, as what it will do cannot be seen in it then.
     """
     total = 0
-    for operation in graph.get_operations():
-        if "gradient_tape/" in operation.name:
-            continue
-        if operation.type in _CHOICES:
+    for operation in _needed(outputs):
+        kind = operation.type
+        if kind in _CHOICES:
             return None
-        if operation.type in _CALLS:
-            called = forward(graph._get_function(operation.get_attr("f").name).graph)
-            if called is None:
+        if kind in _CALLS:
+            each = forward(loops.called(operation, _CALLS[kind]).outputs)
+            times = loops.times(operation) if each and "While" in kind else 1
+            if each is None or times is None:
                 return None
-            total += called
-        if operation.type in _COUNTS:
+            total += each * times
+        if kind in _COUNTS:
             shapes = [tuple(tensor.shape) if tensor.shape.rank is not None else (None,) for tensor in operation.inputs]
             shapes.append(tuple(operation.outputs[0].shape) if operation.outputs[0].shape.rank is not None else (None,))
             if any(size is None for shape in shapes for size in shape):
                 return None
-            total += 2 * _COUNTS[operation.type](operation, *shapes)
+            total += 2 * _COUNTS[kind](operation, *shapes)
     return total
+
+
+def _needed(outputs: Sequence[tf.Tensor]) -> list[Any]:
+    """The operations of the graph that tensors need: Keras tries a step of a recurrent layer, for its shapes alone."""
+    waiting: list[Any] = [tensor.op for tensor in outputs]
+    found: dict[str, Any] = {}
+    while waiting:
+        operation = waiting.pop()
+        if operation.name not in found:
+            found[operation.name] = operation
+            waiting += [*(tensor.op for tensor in operation.inputs), *operation.control_inputs]
+    return list(found.values())
 
 
 def square(rows: int, dtype: str) -> Callable[[], Any]:
@@ -81,7 +96,14 @@ def _einsum(operation: Any, *shapes: tuple) -> int:
     return math.prod(lengths.values())
 
 
+def _recurrent(operation: Any, inputs: tuple, state: tuple, *others: tuple) -> int:
+    gates = {"lstm": 4, "gru": 3}.get(operation.get_attr("rnn_mode").decode(), 1)
+    ways = 2 if operation.get_attr("direction") == b"bidirectional" else 1
+    return flops.recurrent(gates, inputs[0] * inputs[1], inputs[2], state, ways)
+
+
 _COUNTS = {
+    "CudnnRNNV3": _recurrent,
     "Conv2D": _convolution,
     "Conv3D": _convolution,
     "Conv2DBackpropInput": _transposed,

@@ -35,8 +35,7 @@ class Step:
                 values = losses(workload, targets, model(inputs, training=True))
                 loss = tf.add_n([tf.reduce_mean(values), *(tf.cast(penalty, values.dtype) for penalty in model.losses)])
                 scaled = optimizer.scale_loss(loss)
-            # In the step's own graph nothing else stands by now: the branches of a schedule would hide what is done.
-            self._counted = flops.forward(tf.compat.v1.get_default_graph())
+            self._counted = flops.forward([loss])
             return loss, tape.gradient(scaled, [variable.value for variable in weights])
 
         # More than one device where the variables were made in the scope of a MirroredStrategy.

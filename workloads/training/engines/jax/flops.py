@@ -7,7 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-_CHOICES = {"while", "cond", "scan"}
+from workloads.training import flops
+
+_CHOICES = {"while", "cond"}
 
 
 def forward(jaxpr: Any) -> int | None:
@@ -21,10 +23,11 @@ def forward(jaxpr: Any) -> int | None:
     Returns
     -------
     int or None
-        None where it loops or branches, as what it will do cannot be seen in it then.
+        None where it branches, or loops for as long as what it computes decides, as what it will do cannot be seen in
+        it then.
     """
     total = 0
-    for equation in jaxpr.eqns:
+    for equation in _needed(jaxpr):
         name = equation.primitive.name
         if name in _COUNTS:
             total += 2 * _COUNTS[name](equation)
@@ -32,7 +35,7 @@ def forward(jaxpr: Any) -> int | None:
             counted = forward(inner)
             if counted is None or (counted and name in _CHOICES):
                 return None
-            total += counted
+            total += counted * (equation.params["length"] if name == "scan" else 1)
     return total
 
 
@@ -40,6 +43,15 @@ def square(rows: int, dtype: str) -> Callable[[], Any]:
     """A function that multiplies a matrix of so many rows by itself, and returns when that is done."""
     factor, product = jax.random.uniform(jax.random.key(1), (rows, rows), dtype), jax.jit(jnp.matmul)
     return lambda: product(factor, factor).block_until_ready()
+
+
+def _needed(jaxpr: Any) -> Iterator[Any]:
+    """The equations that its results need: Keras tries a step of some recurrent layers, for its shapes alone."""
+    needed = {id(variable) for variable in jaxpr.outvars}
+    for equation in reversed(jaxpr.eqns):
+        if any(id(variable) in needed for variable in equation.outvars):
+            needed.update(id(variable) for variable in equation.invars)
+            yield equation
 
 
 def _inner(equation: Any) -> Iterator[Any]:
@@ -66,5 +78,11 @@ def _convolution(equation: Any) -> int:
     return math.prod(equation.outvars[0].aval.shape) * math.prod(kernel) // kernel[out_axis]
 
 
-_COUNTS = {"dot_general": _product, "conv_general_dilated": _convolution}
+def _recurrent(equation: Any) -> int:
+    inputs, state = (variable.aval.shape for variable in equation.invars[:2])
+    ways = 2 if equation.params["bidirectional"] else 1
+    return flops.recurrent(4, inputs[0] * inputs[1], inputs[2], state, ways)
+
+
+_COUNTS = {"dot_general": _product, "conv_general_dilated": _convolution, "rnn_fwd": _recurrent}
 """Multiply-adds of each primitive."""
