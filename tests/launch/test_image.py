@@ -94,6 +94,8 @@ def test_packages_beside_an_image(tmp_path: Path, image: Path):
     run = RunDir(folder / "runs" / "whole")
     for node in (0, 1):
         assert run.node_log(node).read_text().splitlines()[-1] == f"{node}: found {node} {folder}/packages False"
-    own = subprocess.run([PYTHON, "-c", "import platform; print(platform.python_version())"], capture_output=True, text=True)
+    own = subprocess.run(
+        [PYTHON, "-c", "import platform; print(platform.python_version())"], capture_output=True, text=True
+    )
     around = run.surroundings()
     assert around.get("packages", {}).get("extra") == "1.2" and around.get("python") == own.stdout.strip()
