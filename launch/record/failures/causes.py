@@ -26,9 +26,9 @@ OUT_OF_MEMORY = re.compile(r"Out Of Memory|oom.?kill|\bMemoryError\b|can't alloc
 OF_THE_GPU = re.compile(r"CUDA|HIP|\bGPU\b|cuBLAS|cuDNN|NCCL")
 
 _PACKAGE = (
-    "a package is missing for the Python of the ranks, which is the one that runs rankloop: install it there (PYTHON "
-    "-m pip install PACKAGE), or start the rankloop that is installed beside it; see rankloop doctor, and the modules of "
-    "the site"
+    "a package is missing for the Python of the ranks, which is the one that runs rankloop: install it there "
+    "(PYTHON -m pip install PACKAGE), or start the rankloop that is installed beside it; see rankloop doctor, and the "
+    "modules of the site"
 )
 _PACKAGE_OF_IMAGE = (
     "the image lacks a package: make an environment that adds it to those of the image, and name its Python as "
