@@ -1,7 +1,9 @@
 """Each kind of machine has its command: the groups of pyproject.toml resolve for it, to exact versions, from wheels."""
 
 import os
+import platform
 import re
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -55,3 +57,16 @@ def test_every_group_resolves_to_wheels(group: str, machine: str, python: str):
     for kind in ("cuda12", "cuda13", "rocm7"):
         wanted = group == f"jax-{kind}" or group == "jax-rocm" and kind == "rocm7" and machine == "x86_64"
         assert (f"jax-{kind}-plugin" in found) == wanted
+
+
+@pytest.mark.slow
+def test_horovod_is_built_with_nccl(tmp_path: Path):
+    """From nothing to an import, without a GPU. It asks the package index, and takes seven minutes of a processor."""
+    if platform.machine() != "x86_64" or not shutil.which("g++") or shutil.disk_usage(tmp_path).free < 8 * 2**30:
+        pytest.skip("needs x86-64, g++ and 8 GiB of disk")
+    done = subprocess.run([ROOT / "modules/install/horovod-nccl", tmp_path / "gpu"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^ok +horovod +horovod 0.28.1, .*\bnccl\b", done.stdout, re.MULTILINE), done.stdout
+    code = "import horovod.tensorflow as hvd; print(hvd.nccl_built(), hvd.cuda_built(), hvd.gloo_built())"
+    loaded = subprocess.run([tmp_path / "gpu/bin/python", "-c", code], capture_output=True, text=True)
+    assert re.fullmatch(r"2\d{4} True True", loaded.stdout.strip()), loaded.stderr

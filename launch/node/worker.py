@@ -76,6 +76,10 @@ def main(argv: list[str]) -> int:
             from launch.record import environment
 
             environment.note(run, attempt)
+        if plan.container and rank.is_chief:
+            from launch.record import environment
+
+            environment.add_image(run, attempt)
         frameworks.known_to_jax()
         begun = True
         # Each rank's stdout is a pipe, to which Python would write in blocks of 8 KB; nobody would see a line before

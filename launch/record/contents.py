@@ -195,6 +195,7 @@ class Surroundings(TypedDict, total=False):
     driver: str
     python: str
     packages: dict[str, str]
+    image_attempt: int  # of the rank in a container that has recorded python and packages
     modules: list[str]
     environment: dict[str, str]
     network: NetworkUse

@@ -46,11 +46,23 @@ def surroundings() -> dict[str, Any]:
 
 
 def note(run: RunDir, attempt: int) -> None:
-    """Record the surroundings of an attempt on this host; no rank waits for that. What `add` has recorded stays."""
+    """Record the surroundings of an attempt on this host; no rank waits for that. What `add` and `add_image` have
+    recorded stays."""
     found = surroundings()
     with _alone(run):
-        network = run.surroundings().get("network", {})
-        publish_json(run.env_json, found | ({"network": network} if network.get("attempt") == attempt else {}))
+        known: dict[str, Any] = dict(run.surroundings())
+        if known.get("network", {}).get("attempt") == attempt:
+            found["network"] = known["network"]
+        if known.get("image_attempt") == attempt:
+            found |= {name: known[name] for name in ("image_attempt", "python", "packages")}
+        publish_json(run.env_json, found)
+
+
+def add_image(run: RunDir, attempt: int) -> None:
+    """Record the Python and the packages of this rank, which runs in a container, in place of those of the host."""
+    found = {"image_attempt": attempt, "python": platform.python_version(), "packages": packages(sys.path)}
+    with _alone(run):
+        publish_json(run.env_json, run.surroundings() | found)
 
 
 def add(run: RunDir, attempt: int, name: Literal["gloo", "nccl"], found: dict[str, Any]) -> None:

@@ -119,6 +119,14 @@ read      5530.21    5531.09    0.011566    16384      1024.00    0.002211   2.9
 Max Write: 2113.54 MiB/sec (2216.21 MB/sec)
 Max Read:  5530.21 MiB/sec (5798.84 MB/sec)
 """
+DEEPMD = """[2026-11-28 06:35:56,627] DEEPMD INFO    Batch     100: trn: rmse = 9.18e+00, rmse_e = 2.46e-01, rmse_f = 7.03e-01, lr = 2.99e-04
+[2026-11-28 06:35:56,628] DEEPMD INFO    Batch     100: val: rmse = 8.98e+00, rmse_e = 2.41e-01, rmse_f = 6.87e-01
+[2026-11-28 06:35:56,628] DEEPMD INFO    Batch     100: total wall time = 26.07 s, eta = 0:01:18 at 2026-11-28 06:37
+[2026-11-28 06:36:29,489] DEEPMD INFO    Batch     400: trn: rmse = 8.46e-01, rmse_e = 2.72e-03, rmse_f = 6.90e-01, lr = 1.00e-06
+[2026-11-28 06:36:29,489] DEEPMD INFO    Batch     400: val: rmse = 7.92e-01, rmse_e = 2.68e-03, rmse_f = 6.45e-01
+[2026-11-28 06:36:29,489] DEEPMD INFO    Batch     400: total wall time = 10.92 s, eta = 0:00:00 at 2026-11-28 06:36
+[2026-11-28 06:36:30,473] DEEPMD INFO    average training time: 0.1000 s/batch (exclude first 100 batches)
+"""
 
 
 @pytest.mark.parametrize(
@@ -135,6 +143,7 @@ Max Read:  5530.21 MiB/sec (5798.84 MB/sec)
         ("osu_bw", OSU_BW, {"throughput": 12040.77}, (12040.77, "MB/s", None)),
         ("osu_bw", OSU_BW.replace("12040.77", "12040.77              Pass"), {"throughput": 12040.77}, (12040.77, "MB/s", None)),
         ("osu_latency", OSU_LATENCY, {"latency": 1.58}, None),
+        ("deepmd", DEEPMD, {"step_time": 0.1, "energy_rmse": 0.00268, "force_rmse": 0.645}, (10.0, "step/s", None)),
         ("ior", IOR, {"throughput": 2113.54, "read": 5530.21}, (2113.54, "MiB/s", None)),
     ],
 )  # fmt: skip
@@ -152,7 +161,7 @@ def test_what_each_rank_prints(tmp_path: Path):
 
 
 def test_all_codes_are_tried_here_and_each_figure_has_a_unit():
-    tried = {"lammps", "gromacs", "namd", "hpl", "hpcg", "stream", "osu_bw", "osu_latency", "ior"}
+    tried = {"lammps", "gromacs", "namd", "hpl", "hpcg", "stream", "osu_bw", "osu_latency", "ior", "deepmd"}
     assert set(asked.known()) == tried
     for code in tried:
         for name, figure in asked.from_words((code,), (), ()).items():

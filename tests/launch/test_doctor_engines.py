@@ -110,6 +110,8 @@ def test_one_engine_is_enough(environment):
     assert doctor.CHECKS["engine"]() == ("ok", "--engine jax can train", "")
     environment(JAX | TENSORFLOW)
     assert "--engine horovod and --engine jax can train, the first by default" in doctor.CHECKS["engine"]().text
+    environment({name: version for name, version in TENSORFLOW.items() if name != "horovod"})
+    assert doctor.CHECKS["engine"]().text == "--engine horovod with one rank can train"
     environment({})
     assert doctor.CHECKS["engine"]().level == "absent"
 

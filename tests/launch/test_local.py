@@ -21,6 +21,9 @@ from launched import ROOT, Launched, environment, gone, launch, until
 from nvml import cards
 from plans import LAPTOP, plan, run_of
 
+from launch.backends.local import mpirun
+from launch.errors import Refusal
+from launch.plan.request import Request
 from launch.plan.shape import Machine
 from launch.plan.target.workload import Target
 from launch.record.files import read_json, read_lines
@@ -509,6 +512,15 @@ def test_over_mpi_no_rank_is_left(tmp_path: Path, program, number: int):
     launched.process.send_signal(number)
     assert launched.wait()[0] == (130 if number == signal.SIGINT else -signal.SIGKILL)
     assert gone(ranks, 10)
+
+
+def test_the_mpirun_of_another_mpi_is_refused(tmp_path: Path):
+    """MPICH's, whose wheel puts it beside Python, knows other options."""
+    (tmp_path / "mpirun").write_text("#!/bin/sh\necho 'HYDRA build details:'\necho '    Version:      5.0.2'\n")
+    (tmp_path / "mpirun").chmod(0o755)
+    planned = plan(Request(nodes=2, rendezvous="mpi"), LAPTOP, python=str(tmp_path / "python"))
+    with pytest.raises(Refusal, match=r"is another one \(HYDRA build details: Version: 5.0.2\)"):
+        mpirun.command(planned)
 
 
 def test_a_site_may_want_to_be_asked_less_often(tmp_path: Path):

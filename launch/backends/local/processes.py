@@ -5,15 +5,14 @@ import functools
 import os
 import re
 import selectors
-import shutil
 import signal
 import socket
 import subprocess
 import time
-from pathlib import Path
 from typing import IO
 
 from launch.backends import rank_command
+from launch.backends.local import mpirun
 from launch.errors import Refusal
 from launch.node import stop
 from launch.node.rank import Rank, environment
@@ -67,7 +66,7 @@ class Ranks:
         plan, command = self.plan, [*rank_command.words(self.plan), str(self.run.path)]
         base = _environment(plan)
         if plan.rendezvous == "mpi" and plan.size > 1:
-            self._start(-1, [*mpirun(plan), *command], base)
+            self._start(-1, [*mpirun.command(plan), *command], base)
             return
         for rank in range(plan.size):
             node, local_rank = divmod(rank, plan.ranks_per_node)
@@ -227,20 +226,3 @@ def _environment(plan: Plan) -> dict[str, str]:
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "2"}
     path = {"PYTHONPATH": os.pathsep.join(plan.pythonpath)} if plan.pythonpath else {}
     return quiet | without_identity() | plan.env | path
-
-
-def mpirun(plan: Plan) -> list[str]:
-    """The command that starts all ranks over MPI.
-
-    Raises
-    ------
-    Refusal
-        If there is no mpirun.
-    """
-    beside = Path(plan.python).with_name("mpirun")
-    mpirun = str(beside) if beside.exists() else shutil.which("mpirun")
-    if mpirun is None:
-        raise Refusal("--rendezvous mpi needs mpirun, and there is none: see rankloop doctor, or use --rendezvous gloo")
-    root = ["--allow-run-as-root"] if os.geteuid() == 0 else []
-    here = f"localhost:{plan.size}"  # not the nodes of an allocation in which it may run
-    return [mpirun, "-n", str(plan.size), "--host", here, "--oversubscribe", "--bind-to", "none", "--tag-output", *root]

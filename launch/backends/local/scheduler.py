@@ -17,7 +17,7 @@ from typing import Any
 
 from launch import own_command
 from launch.backends import rank_command
-from launch.backends.local.processes import mpirun
+from launch.backends.local import mpirun
 from launch.backends.local.supervise import GRACE_S, is_running
 from launch.backends.scheduler import ENDED, RUNNING, UNKNOWN, Answer, Limits, Part, Status
 from launch.errors import Refusal
@@ -46,7 +46,7 @@ class Local:
     def check(self, plan: Plan) -> None:
         """Refuse what this machine cannot run."""
         if plan.rendezvous == "mpi" and plan.size > 1:
-            mpirun(plan)
+            mpirun.command(plan)
         rank_command.refuse_absent(plan)
         if plan.kind == "program" and plan.container is None and (why := executable.unrunnable(plan.entry[0])):
             raise Refusal(why)
@@ -56,7 +56,7 @@ class Local:
         if job.shape != "run":
             return ""
         (plan,) = job.plans
-        first = mpirun(plan) if plan.rendezvous == "mpi" else []
+        first = mpirun.command(plan) if plan.rendezvous == "mpi" else []
         command = shlex.join([*first, *rank_command.words(plan), str(job.holder)])
         return f"{plan.size} processes would be started on this machine, each as\n  {command}"
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launch import gpus
+from launch.backends.local import mpirun
 from launch.cli.doctor import engines
 from launch.cli.doctor.findings import Finding, installed, output
 from launch.errors import INSTALL, command
@@ -63,11 +64,13 @@ def _python() -> Finding:
 
 def _engine() -> Finding:
     """Which engines are installed; whether they load is a matter of their own checks."""
+    tensorflow = installed("tensorflow-cpu", "tensorflow") and installed("keras")
     has = {
-        "horovod": all(map(installed, ("horovod", "keras"))) and bool(installed("tensorflow-cpu", "tensorflow")),
-        "jax": all(map(installed, ("jax", "jaxlib", "keras"))),
+        "--engine horovod": tensorflow and installed("horovod"),
+        "--engine jax": all(map(installed, ("jax", "jaxlib", "keras"))),
+        "--engine horovod with one rank": tensorflow and not installed("horovod"),
     }
-    names = [f"--engine {name}" for name, whole in has.items() if whole]
+    names = [name for name, whole in has.items() if whole]
     if names:
         return Finding("ok", f"{' and '.join(names)} can train" + ", the first by default" * (len(names) > 1))
     none = "none is installed: programs of your own can be launched, but not the workloads"
@@ -75,12 +78,14 @@ def _engine() -> Finding:
 
 
 def _mpi() -> Finding:
-    beside = Path(sys.executable).with_name("mpirun")
-    mpirun = str(beside) if beside.exists() else shutil.which("mpirun")
-    if mpirun is None:
+    found = mpirun.beside(sys.executable)
+    if found is None:
         return Finding("absent", "no mpirun: --rendezvous gloo needs none", INSTALL)
-    first = output([mpirun, "--version"]).splitlines()[:1]
-    return Finding("ok", f"{first[0] if first else 'mpirun'} at {mpirun}")
+    text = f"{mpirun.version(found)} at {found}"
+    if mpirun.is_open_mpi(found):
+        return Finding("ok", text)
+    other = "on this machine ranks start by that of Open MPI alone; --rendezvous gloo needs none"
+    return Finding("absent", f"{text}; {other}", INSTALL)
 
 
 def _mpi4py() -> Finding:
@@ -168,7 +173,7 @@ _LIBRARIES = {
     "numpy": "report, predict and the like",
     "duckdb": "readings in summary and report",
     "jinja2": "pages of reports",
-    "matplotlib": "figures of a report",
+    "matplotlib": "figures of reports, and most workloads",
 }
 """Packages by import name, and what is missing without them."""
 

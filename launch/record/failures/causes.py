@@ -25,6 +25,16 @@ _BROKEN_GPU = (
 OUT_OF_MEMORY = re.compile(r"Out Of Memory|oom.?kill|\bMemoryError\b|can't allocate memory", re.IGNORECASE)
 OF_THE_GPU = re.compile(r"CUDA|HIP|\bGPU\b|cuBLAS|cuDNN|NCCL")
 
+_PACKAGE = (
+    "a package is missing for the Python of the ranks, which is the one that runs rankloop: install it there "
+    "(PYTHON -m pip install PACKAGE), or start the rankloop that is installed beside it; see rankloop doctor, and the "
+    "modules of the site"
+)
+_PACKAGE_OF_IMAGE = (
+    "the image lacks a package: make an environment that adds it to those of the image, and name its Python as "
+    "container_python in the site file, as docs/howto/containers.md shows"
+)
+
 # The parts in braces are for workloads: other programs may not have these options.
 _KNOWN = (
     (NODE_FAILURE, "the scheduler has lost the node: continue without it (resume; under Slurm with "
@@ -39,9 +49,7 @@ _KNOWN = (
         "smaller --batch}"),
     (r"Diverged|loss is (nan|inf)|not finite", "{the training diverged: lower --lr, lengthen --warmup, or use "
         "--lr-scaling sqrt; resume continues from the last checkpoint}"),
-    (r"No module named|ModuleNotFoundError", "a package is missing for the Python of the ranks, which is the one that "
-        "runs rankloop: install it there (PYTHON -m pip install PACKAGE), or start the rankloop that is installed "
-        "beside it; see rankloop doctor, and the modules of the site"),
+    (r"No module named|ModuleNotFoundError", _PACKAGE),
     (r"No space left|Disk quota", "no room on the disk: free some, or give another --runs"),
     (r"gloo::\w*(Exception|NotMet)", "another program has connected to a port at which the ranks wait for each other, "
         "or one of them has gone: start it again with resume; a network_interface (site file) that only the nodes "
@@ -93,7 +101,9 @@ def is_of_the_node(error: str) -> bool:
     return error == NODE_FAILURE or re.search(_BROKEN_GPU, error, re.IGNORECASE) is not None
 
 
-def suggestion(error: str, workload: bool) -> str:
-    """What to do about an error of a workload or another program; empty if not known."""
+def suggestion(error: str, workload: bool, in_image: bool = False) -> str:
+    """What to do about an error of a workload or another program, perhaps in a container; empty if not known."""
     advice = next((advice for pattern, advice in _KNOWN if re.search(pattern, error, re.IGNORECASE)), "")
+    if in_image and advice is _PACKAGE:
+        return _PACKAGE_OF_IMAGE
     return re.sub(r"\{(.*?)\}", r"\1" if workload else "", advice)

@@ -82,7 +82,8 @@ def _log_of(run: RunDir, failure: Failure) -> Path:
 
 
 def _advice(run: RunDir, lines: list[str]) -> list[str]:
-    advice = suggestion("\n".join(lines), run.record().get("kind") == "workload")
+    plan = run.record()
+    advice = suggestion("\n".join(lines), plan.get("kind") == "workload", bool(plan.get("container")))
     return [f"what to do: {advice}"] if advice else []
 
 
