@@ -51,7 +51,8 @@ def test_horovod_is_the_default_where_it_is_installed_and_jax_elsewhere(installe
     ("packages", "horovod_for", "asked", "line"),
     [
         (JAX, "", "horovod", "the package tensorflow is not installed; .*, or give --engine jax"),
-        (("tensorflow", "keras"), "", None, "--engine horovod .*: the package horovod is not installed; see [^,]*$"),
+        (("tensorflow", "keras"), "", None, "horovod is not installed; nor can --engine jax: .*; see [^,]*$"),
+        (("jax", "keras"), "", None, "tensorflow is not installed; nor can --engine jax: the package jaxlib is not"),
         (("tensorflow", "keras"), "torch", None, "horovod was built without TensorFlow"),
         (("jax", "keras", "tensorflow"), "tensorflow", "jax", "jaxlib is not installed; .*, or give --engine horovod"),
     ],
@@ -60,6 +61,36 @@ def test_an_engine_that_is_not_there_or_not_wholly_is_refused(installed, package
     installed(*packages, horovod_for=horovod_for)
     with pytest.raises(Refusal, match=line):
         Training(engine=asked).refuse_missing(2)
+
+
+@pytest.mark.parametrize(("jaxlib", "fits"), [("0.10.1", True), ("0.10.2", True), ("0.9.0", False), ("0.11.0", False)])
+def test_a_jaxlib_that_this_jax_does_not_load_is_refused(installed, monkeypatch, jaxlib: str, fits: bool):
+    needs = ["numpy>=2", "jaxlib<=0.10.2,>=0.10.1", 'jaxlib==0.9.0; extra == "minimum-jaxlib"']
+    monkeypatch.setattr(importlib.metadata, "version", lambda package: jaxlib)
+    monkeypatch.setattr(importlib.metadata, "requires", lambda package: needs)
+    installed(*JAX)
+    if fits:
+        return Training(engine="jax").refuse_missing(2)
+    with pytest.raises(Refusal, match=f"jaxlib is {jaxlib}, and jax needs jaxlib<=0.10.2,>=0.10.1; see"):
+        Training(engine="jax").refuse_missing(2)
+
+
+def test_a_folder_that_has_the_name_of_a_package_is_not_that_package(monkeypatch, tmp_path: Path):
+    if importlib.util.find_spec("jax"):
+        pytest.skip("JAX is installed in this Python")
+    (tmp_path / "jax").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(Refusal, match=f"the package jax is not installed: {tmp_path}/jax is a folder"):
+        Training(engine="jax").refuse_missing(1)
+
+
+def test_a_package_that_does_not_load_is_told_in_one_line(tmp_path: Path):
+    """Which only an import finds out, in the rank."""
+    (tmp_path / "jax.py").write_text("raise RuntimeError('jaxlib is version 0.4.30,\\nand too old')")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\nfrom workloads.training import engines\nengines.load('jax')"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ranks.ROOT)
+    last = ended.stderr.splitlines()[-1]
+    assert "--engine jax does not load with" in last and "(jaxlib is version 0.4.30, and too old)" in last
 
 
 def test_a_framework_without_support_for_gpus_is_refused_where_there_are_some(installed, monkeypatch):

@@ -58,10 +58,12 @@ def refuse_missing(asked: Name | None, size: int, gpus: bool = False) -> None:
     name = likely(asked).name
     if lacking := installed.lacks(name, size) or gpus and installed.lacks_gpus(name):
         other: Name = "jax" if name == "horovod" else "horovod"
-        instead = "" if installed.lacks(other, size) or gpus and installed.lacks_gpus(other) else f"--engine {other}"
+        other_lacks = installed.lacks(other, size) or gpus and installed.lacks_gpus(other)
+        instead = "" if other_lacks else f"--engine {other}"
         instead = " or ".join(each for each in (instead, "--gpus-per-node 0" * gpus) if each)
+        nor = f"; nor can --engine {other}: {other_lacks}" if other_lacks and not asked else ""
         raise Refusal(
-            f"--engine {name} cannot train with {sys.executable}: {lacking}; see docs/install.md"
+            f"--engine {name} cannot train with {sys.executable}: {lacking}{nor}; see docs/install.md"
             + (f", or give {instead}" if instead else "")
         )
 
@@ -88,7 +90,7 @@ def load(name: Name) -> Engine:
     Raises
     ------
     Refusal
-        If Keras was imported for another before.
+        If Keras was imported for another before, or a package of the engine does not load.
     """
     before = sys.modules["keras"].backend.backend() if "keras" in sys.modules else BACKENDS[name]
     if before != BACKENDS[name]:
@@ -97,7 +99,13 @@ def load(name: Name) -> Engine:
             f"or set KERAS_BACKEND={BACKENDS[name]}"
         )
     os.environ["KERAS_BACKEND"] = BACKENDS[name]
-    engine: Any = importlib.import_module(f"{__name__}.{name}")
+    try:
+        engine: Any = importlib.import_module(f"{__name__}.{name}")
+    except (ImportError, OSError, RuntimeError) as error:  # for another version of a package, or of a library
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise Refusal(
+            f"--engine {name} does not load with {sys.executable} ({said}): rankloop doctor says what is wrong with it"
+        ) from error
     return engine
 
 
