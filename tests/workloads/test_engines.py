@@ -25,7 +25,7 @@ def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 
     def only(*packages: str, horovod_for: str = "") -> None:
         class Found:
-            origin = str(tmp_path / "horovod" / "__init__.py")
+            origin = str(tmp_path / "horovod" / "__init__.py")  # beside which all other packages are
 
         if horovod_for:
             (tmp_path / "horovod" / horovod_for).mkdir(parents=True, exist_ok=True)
@@ -84,6 +84,17 @@ def test_a_folder_that_has_the_name_of_a_package_is_not_that_package(monkeypatch
         Training(engine="jax").refuse_missing(1)
 
 
+def test_a_plan_for_elsewhere_says_what_this_python_lacks():
+    """The modules of a job may bring it, so nothing is refused."""
+    if importlib.util.find_spec("jax"):
+        pytest.skip("JAX is installed in this Python")
+    words = [sys.executable, "-m", "launch", "--site=slurm", "--dry-run", "tiny", "--engine=jax"]
+    ended = subprocess.run(words, capture_output=True, text=True, cwd=Path(__file__).parent)
+    assert ended.returncode == 0, ended.stderr
+    [line] = [line for line in ended.stdout.splitlines() if line.startswith("engine here")]
+    assert "the package jax is not installed" in line
+
+
 def test_a_package_that_does_not_load_is_told_in_one_line(tmp_path: Path):
     """Which only an import finds out, in the rank."""
     (tmp_path / "jax.py").write_text("raise RuntimeError('jaxlib is version 0.4.30,\\nand too old')")
@@ -93,15 +104,9 @@ def test_a_package_that_does_not_load_is_told_in_one_line(tmp_path: Path):
     assert "--engine jax does not load with" in last and "(jaxlib is version 0.4.30, and too old)" in last
 
 
-def test_a_framework_without_support_for_gpus_is_refused_where_there_are_some(installed, monkeypatch):
-    has = ["tensorflow-cpu"]
-
-    def version(package: str) -> str:
-        if package in has:
-            return "1"
-        raise importlib.metadata.PackageNotFoundError
-
-    monkeypatch.setattr(importlib.metadata, "version", version)
+def test_a_framework_without_support_for_gpus_is_refused_where_there_are_some(installed, monkeypatch, tmp_path: Path):
+    for_processors = tmp_path / "tensorflow_cpu-2.18.1.dist-info"
+    for_processors.mkdir()
     installed("tensorflow", *JAX, horovod_for="tensorflow")
     with pytest.raises(Refusal, match="tensorflow-cpu cannot use them; see docs/install.md, or give --gpus-per-node 0"):
         Training(engine="horovod").refuse_missing(2, gpus=True)
@@ -113,7 +118,7 @@ def test_a_framework_without_support_for_gpus_is_refused_where_there_are_some(in
     with pytest.raises(Refusal, match="or give --engine jax or --gpus-per-node 0"):
         Training(engine="horovod").refuse_missing(2, gpus=True)
     Training(engine="jax").refuse_missing(2, gpus=True)
-    has.clear()
+    for_processors.rmdir()
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     Training(engine="horovod").refuse_missing(2, gpus=True)
     monkeypatch.setattr("platform.machine", lambda: "aarch64")

@@ -47,6 +47,13 @@ def likely(asked: Name | None) -> Choice:
     return Choice("horovod", "by default") if installed.lacks("jax") else Choice("jax", f"as {lacking}")
 
 
+def lacking(asked: Name | None, size: int, gpus: bool = False) -> str:
+    """What keeps the engine of a run on so many ranks, with GPUs or without, from training in this Python, in words;
+    nothing if it can."""
+    name = likely(asked).name
+    return installed.lacks(name, size) or (gpus and installed.lacks_gpus(name)) or ""
+
+
 def refuse_missing(asked: Name | None, size: int, gpus: bool = False) -> None:
     """Make sure that the engine of a run on so many ranks is installed in this Python, and for GPUs if they have some.
 
@@ -55,15 +62,15 @@ def refuse_missing(asked: Name | None, size: int, gpus: bool = False) -> None:
     Refusal
         If it is not, or not wholly.
     """
-    name = likely(asked).name
-    if lacking := installed.lacks(name, size) or gpus and installed.lacks_gpus(name):
+    if lacks := lacking(asked, size, gpus):
+        name = likely(asked).name
         other: Name = "jax" if name == "horovod" else "horovod"
-        other_lacks = installed.lacks(other, size) or gpus and installed.lacks_gpus(other)
-        instead = "" if other_lacks else f"--engine {other}"
-        instead = " or ".join(each for each in (instead, "--gpus-per-node 0" * gpus) if each)
+        other_lacks = lacking(other, size, gpus)
+        ways = {f"--engine {other}": not other_lacks, "--gpus-per-node 0": gpus}
+        instead = " or ".join(way for way, helps in ways.items() if helps)
         nor = f"; nor can --engine {other}: {other_lacks}" if other_lacks and not asked else ""
         raise Refusal(
-            f"--engine {name} cannot train with {sys.executable}: {lacking}{nor}; see docs/install.md"
+            f"--engine {name} cannot train with {sys.executable}: {lacks}{nor}; see docs/install.md"
             + (f", or give {instead}" if instead else "")
         )
 

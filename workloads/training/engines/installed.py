@@ -32,15 +32,13 @@ def lacks_gpus(name: Name) -> str:
     if name == "jax":
         found = any(importlib.util.find_spec(package) for package in _JAX_FOR_GPUS)
         return "" if found else "the ranks have GPUs, and this JAX has no plugin for them (jax[cuda12], jax[cuda13])"
-    from importlib import metadata  # slow to import, and most plans do not need it
-
-    try:
-        metadata.version("tensorflow-cpu")
+    spec = importlib.util.find_spec("tensorflow")
+    # By its name, as importlib.metadata takes long to import for what each plan with GPUs asks.
+    if spec and spec.origin and any(Path(spec.origin).parents[1].glob("tensorflow_cpu-*.dist-info")):
         return "the ranks have GPUs, and tensorflow-cpu cannot use them"
-    except metadata.PackageNotFoundError:
-        if platform.machine() == "aarch64":
-            return "the ranks have GPUs, and TensorFlow's packages for aarch64 cannot use them"
-        return ""
+    if platform.machine() == "aarch64":
+        return "the ranks have GPUs, and TensorFlow's packages for aarch64 cannot use them"
+    return ""
 
 
 def _lacks_package(package: str) -> str:
