@@ -95,9 +95,12 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
         )
     fom = figures.from_words(request.fom, request.fom_unit, request.fom_as)
     figures.refuse_for(fom, target.kind, size)
-    # We know nothing about the image of a container, or what a job's modules provide.
-    if backend == "local" and request.container is None and hasattr(target.config, "refuse_missing"):
-        target.config.refuse_missing(size, bool(gpus))
+    describe = target.config.describe(size) if hasattr(target.config, "describe") else {}
+    if request.container is None and hasattr(target.config, "refuse_missing"):  # we know nothing about an image
+        if backend == "local":
+            target.config.refuse_missing(size, bool(gpus))
+        elif lacking := target.config.lacking(size, bool(gpus)):
+            describe["engine here"] = f"{lacking}: unless the job's modules change that, its ranks will refuse to train"
     default = default_name(f"{target.short_name}-n{nodes}", now)
     name = default if request.name is None else refuse_bad_name(request.name)
     return Plan(
@@ -109,7 +112,7 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
         workload=target.name,
         arguments=target.arguments,
         entry=_entry(target),
-        describe=target.config.describe(size) if hasattr(target.config, "describe") else {},
+        describe=describe,
         cwd=os.getcwd(),
         python=sys.executable,
         pythonpath=_path(target),

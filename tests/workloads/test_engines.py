@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -25,7 +26,7 @@ def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 
     def only(*packages: str, horovod_for: str = "") -> None:
         class Found:
-            origin = str(tmp_path / "horovod" / "__init__.py")
+            origin = str(tmp_path / "horovod" / "__init__.py")  # beside which all other packages are
 
         if horovod_for:
             (tmp_path / "horovod" / horovod_for).mkdir(parents=True, exist_ok=True)
@@ -51,7 +52,8 @@ def test_horovod_is_the_default_where_it_is_installed_and_jax_elsewhere(installe
     ("packages", "horovod_for", "asked", "line"),
     [
         (JAX, "", "horovod", "the package tensorflow is not installed; .*, or give --engine jax"),
-        (("tensorflow", "keras"), "", None, "--engine horovod .*: the package horovod is not installed; see [^,]*$"),
+        (("tensorflow", "keras"), "", None, "horovod is not installed; nor can --engine jax: .*; see [^,]*$"),
+        (("jax", "keras"), "", None, "tensorflow is not installed; nor can --engine jax: the package jaxlib is not"),
         (("tensorflow", "keras"), "torch", None, "horovod was built without TensorFlow"),
         (("jax", "keras", "tensorflow"), "tensorflow", "jax", "jaxlib is not installed; .*, or give --engine horovod"),
     ],
@@ -62,15 +64,50 @@ def test_an_engine_that_is_not_there_or_not_wholly_is_refused(installed, package
         Training(engine=asked).refuse_missing(2)
 
 
-def test_a_framework_without_support_for_gpus_is_refused_where_there_are_some(installed, monkeypatch):
-    has = ["tensorflow-cpu"]
+@pytest.mark.parametrize(("jaxlib", "fits"), [("0.10.1", True), ("0.10.2", True), ("0.9.0", False), ("0.11.0", False)])
+def test_a_jaxlib_that_this_jax_does_not_load_is_refused(installed, monkeypatch, jaxlib: str, fits: bool):
+    needs = ["numpy>=2", "jaxlib<=0.10.2,>=0.10.1", 'jaxlib==0.9.0; extra == "minimum-jaxlib"']
+    monkeypatch.setattr(importlib.metadata, "version", lambda package: jaxlib)
+    monkeypatch.setattr(importlib.metadata, "requires", lambda package: needs)
+    installed(*JAX)
+    if fits:
+        return Training(engine="jax").refuse_missing(2)
+    with pytest.raises(Refusal, match=f"jaxlib is {jaxlib}, and jax needs jaxlib<=0.10.2,>=0.10.1; see"):
+        Training(engine="jax").refuse_missing(2)
 
-    def version(package: str) -> str:
-        if package in has:
-            return "1"
-        raise importlib.metadata.PackageNotFoundError
 
-    monkeypatch.setattr(importlib.metadata, "version", version)
+def test_a_folder_that_has_the_name_of_a_package_is_not_that_package(monkeypatch, tmp_path: Path):
+    if importlib.util.find_spec("jax"):
+        pytest.skip("JAX is installed in this Python")
+    (tmp_path / "jax").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(Refusal, match=f"the package jax is not installed: {tmp_path}/jax is a folder"):
+        Training(engine="jax").refuse_missing(1)
+
+
+def test_a_plan_for_elsewhere_says_what_this_python_lacks():
+    """The modules of a job may bring it, so nothing is refused."""
+    if importlib.util.find_spec("jax"):
+        pytest.skip("JAX is installed in this Python")
+    words = [sys.executable, "-m", "launch", "--site=slurm", "--dry-run", "tiny", "--engine=jax"]
+    ended = subprocess.run(words, capture_output=True, text=True, cwd=Path(__file__).parent)
+    assert ended.returncode == 0, ended.stderr
+    [line] = [line for line in ended.stdout.splitlines() if line.startswith("engine here")]
+    assert "the package jax is not installed" in line
+
+
+def test_a_package_that_does_not_load_is_told_in_one_line(tmp_path: Path):
+    """Which only an import finds out, in the rank."""
+    (tmp_path / "jax.py").write_text("raise RuntimeError('jaxlib is version 0.4.30,\\nand too old')")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\nfrom workloads.training import engines\nengines.load('jax')"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ranks.ROOT)
+    last = ended.stderr.splitlines()[-1]
+    assert "--engine jax does not load with" in last and "(jaxlib is version 0.4.30, and too old)" in last
+
+
+def test_a_framework_without_support_for_gpus_is_refused_where_there_are_some(installed, monkeypatch, tmp_path: Path):
+    for_processors = tmp_path / "tensorflow_cpu-2.18.1.dist-info"
+    for_processors.mkdir()
     installed("tensorflow", *JAX, horovod_for="tensorflow")
     with pytest.raises(Refusal, match="tensorflow-cpu cannot use them; see docs/install.md, or give --gpus-per-node 0"):
         Training(engine="horovod").refuse_missing(2, gpus=True)
@@ -82,7 +119,7 @@ def test_a_framework_without_support_for_gpus_is_refused_where_there_are_some(in
     with pytest.raises(Refusal, match="or give --engine jax or --gpus-per-node 0"):
         Training(engine="horovod").refuse_missing(2, gpus=True)
     Training(engine="jax").refuse_missing(2, gpus=True)
-    has.clear()
+    for_processors.rmdir()
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     Training(engine="horovod").refuse_missing(2, gpus=True)
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
@@ -146,3 +183,43 @@ def test_twenty_steps_of_a_run_are_the_same_under_either_engine(tmp_path: Path, 
         back = ranks.train(size, runs[1].path, *words, attempt=3)
         assert back.wait() == [0], back.output()
         assert "after step 24, which --engine jax made, with --engine horovod" in back.output()
+
+
+_CONVOLUTIONS = """
+import jax, jax.numpy as jnp, numpy as np
+from keras import ops
+from workloads.training.engines.jax import convolution
+random, same = np.random.default_rng(0), dict(padding="same")
+layers = [
+    (ops.conv, dict(strides=1, **same), (2, 4), (3, 3)),
+    (ops.conv, dict(strides=(2, 3), **same), (5, 3), (4, 3)),
+    (ops.conv_transpose, dict(strides=2, **same), (4, 6), (3, 3)),
+    (ops.conv_transpose, dict(strides=2, output_padding=1, **same), (4, 6), (3, 3)),
+    (ops.conv_transpose, dict(strides=(3, 1), padding="valid"), (2, 3), (2, 4)),
+]
+def draw(*shape):
+    return jnp.asarray(random.standard_normal(shape), "float32")
+arrays = [(draw(3, *n, 5), draw(*k, *((7, 5) if layer is ops.conv_transpose else (5, 7)))) for layer, _, n, k in layers]
+def found(arrays):
+    for (layer, options, *_), each in zip(layers, arrays):
+        y, pull = jax.vjp(lambda x, kernel: layer(x, kernel, **options), *each)
+        yield y, *pull(jnp.cos(jnp.arange(y.size).reshape(y.shape)))
+plain = jax.jit(lambda arrays: list(found(arrays))).lower(arrays).compile()
+assert "->f01b" in plain.as_text(), "XLA no longer swaps the operands: convolution.py can go"
+expected = plain(arrays)
+convolution.use_products()
+own = jax.jit(lambda arrays: list(found(arrays))).lower(arrays)
+assert "stablehlo.convolution" not in own.as_text()
+for layer, a, b in zip(layers, own.compile()(arrays), expected):
+    for one, other in zip(a, b, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4, err_msg=str(layer))
+wide = jax.ShapeDtypeStruct((1, 8, 8, 5), "float32"), jax.ShapeDtypeStruct((3, 3, 5, 7), "float32")
+assert "stablehlo.convolution" in jax.jit(lambda x, kernel: ops.conv(x, kernel, **same)).lower(*wide).as_text()
+"""
+
+
+@ranks.NEEDS_JAX
+def test_products_take_the_place_of_convolutions_that_xla_computes_in_plain_loops():
+    environment = os.environ | {"KERAS_BACKEND": "jax", "PYTHONPATH": f"{ranks.ROOT}:{ranks.ROOT}/launch/inside"}
+    ended = subprocess.run([ranks.JAX, "-c", _CONVOLUTIONS], capture_output=True, text=True, env=environment)
+    assert ended.returncode == 0, ended.stderr

@@ -138,6 +138,10 @@ class Training:
             epoch_scaling="none",
         )
 
+    def lacking(self, size: int, gpus: bool = False) -> str:
+        """What keeps the engine from training in this Python, in words; nothing if it can."""
+        return engines.lacking(self.engine, size, gpus)
+
     def refuse_missing(self, size: int, gpus: bool = False) -> None:
         """Make sure that the engine is installed in this Python, for that many ranks, and for GPUs if they have some.
 

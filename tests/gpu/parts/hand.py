@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from workloads.training.step import in_float32
 
 
-def seconds_per_step(workload: Any, optimizer: Any, batches: list[Any], steps: int, warm: int = 3) -> float:
-    """Train on batches that are on the device, in turn.
+def compiled(workload: Any, optimizer: Any) -> tuple[Any, list[list]]:
+    """A step, and what it starts from.
 
     Parameters
     ----------
@@ -21,10 +21,13 @@ def seconds_per_step(workload: Any, optimizer: Any, batches: list[Any], steps: i
         Its model, which is left as it is, and its loss.
     optimizer : keras.optimizers.Optimizer
         Built.
-    batches : list of (inputs, targets)
-        On the device.
-    steps, warm : int
-        How many are timed, and how many come before: the first of them compiles.
+
+    Returns
+    -------
+    function
+        ``(weights, others, state, inputs, targets)`` to the first three as they are after a step, and the loss.
+    list of list of jax.Array
+        Weights, other variables and the state of the optimizer: copies, as a step takes over the memory of each.
     """
     model = workload.model
 
@@ -39,7 +42,22 @@ def seconds_per_step(workload: Any, optimizer: Any, batches: list[Any], steps: i
         return weights, new, state, loss
 
     variables = model.trainable_variables, model.non_trainable_variables, optimizer.variables
-    values = [[jnp.array(variable.value) for variable in each] for each in variables]  # copies, as they are given away
+    return step, [[jnp.array(variable.value) for variable in each] for each in variables]
+
+
+def seconds_per_step(workload: Any, optimizer: Any, batches: list[Any], steps: int, warm: int = 3) -> float:
+    """Train on batches that are on the device, in turn.
+
+    Parameters
+    ----------
+    workload, optimizer
+        As for `compiled`.
+    batches : list of (inputs, targets)
+        On the device.
+    steps, warm : int
+        How many are timed, and how many come before: the first of them compiles.
+    """
+    step, values = compiled(workload, optimizer)
     began = 0.0
     for number in range(warm + steps):
         if number == warm:

@@ -47,6 +47,13 @@ def likely(asked: Name | None) -> Choice:
     return Choice("horovod", "by default") if installed.lacks("jax") else Choice("jax", f"as {lacking}")
 
 
+def lacking(asked: Name | None, size: int, gpus: bool = False) -> str:
+    """What keeps the engine of a run on so many ranks, with GPUs or without, from training in this Python, in words;
+    nothing if it can."""
+    name = likely(asked).name
+    return installed.lacks(name, size) or (gpus and installed.lacks_gpus(name)) or ""
+
+
 def refuse_missing(asked: Name | None, size: int, gpus: bool = False) -> None:
     """Make sure that the engine of a run on so many ranks is installed in this Python, and for GPUs if they have some.
 
@@ -55,13 +62,15 @@ def refuse_missing(asked: Name | None, size: int, gpus: bool = False) -> None:
     Refusal
         If it is not, or not wholly.
     """
-    name = likely(asked).name
-    if lacking := installed.lacks(name, size) or gpus and installed.lacks_gpus(name):
+    if lacks := lacking(asked, size, gpus):
+        name = likely(asked).name
         other: Name = "jax" if name == "horovod" else "horovod"
-        instead = "" if installed.lacks(other, size) or gpus and installed.lacks_gpus(other) else f"--engine {other}"
-        instead = " or ".join(each for each in (instead, "--gpus-per-node 0" * gpus) if each)
+        other_lacks = lacking(other, size, gpus)
+        ways = {f"--engine {other}": not other_lacks, "--gpus-per-node 0": gpus}
+        instead = " or ".join(way for way, helps in ways.items() if helps)
+        nor = f"; nor can --engine {other}: {other_lacks}" if other_lacks and not asked else ""
         raise Refusal(
-            f"--engine {name} cannot train with {sys.executable}: {lacking}; see docs/install.md"
+            f"--engine {name} cannot train with {sys.executable}: {lacks}{nor}; see docs/install.md"
             + (f", or give {instead}" if instead else "")
         )
 
@@ -88,7 +97,7 @@ def load(name: Name) -> Engine:
     Raises
     ------
     Refusal
-        If Keras was imported for another before.
+        If Keras was imported for another before, or a package of the engine does not load.
     """
     before = sys.modules["keras"].backend.backend() if "keras" in sys.modules else BACKENDS[name]
     if before != BACKENDS[name]:
@@ -97,7 +106,13 @@ def load(name: Name) -> Engine:
             f"or set KERAS_BACKEND={BACKENDS[name]}"
         )
     os.environ["KERAS_BACKEND"] = BACKENDS[name]
-    engine: Any = importlib.import_module(f"{__name__}.{name}")
+    try:
+        engine: Any = importlib.import_module(f"{__name__}.{name}")
+    except (ImportError, OSError, RuntimeError) as error:  # for another version of a package, or of a library
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise Refusal(
+            f"--engine {name} does not load with {sys.executable} ({said}): rankloop doctor says what is wrong with it"
+        ) from error
     return engine
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import operator
 import platform
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -16,11 +18,12 @@ _JAX_FOR_GPUS = [f"jax_{kind}_plugin" for kind in ("cuda12", "cuda13", "rocm60",
 def lacks(name: Name, size: int = 2) -> str:
     """What of an engine is not installed, in words; nothing if all is. One rank has no use for Horovod."""
     for package in _PACKAGES[name]:
-        if importlib.util.find_spec(package) is None:
-            return f"the package {package} is not installed"
-    if name == "horovod" and size > 1 and not _has_horovod():
-        spec = importlib.util.find_spec("horovod")
-        return "the package horovod is not installed" if spec is None else "horovod was built without TensorFlow"
+        if lacking := _lacks_package(package):
+            return lacking
+    if name == "jax":
+        return _wrong_jaxlib()
+    if size > 1:
+        return _lacks_package("horovod") or ("" if _has_horovod() else "horovod was built without TensorFlow")
     return ""
 
 
@@ -29,15 +32,41 @@ def lacks_gpus(name: Name) -> str:
     if name == "jax":
         found = any(importlib.util.find_spec(package) for package in _JAX_FOR_GPUS)
         return "" if found else "the ranks have GPUs, and this JAX has no plugin for them (jax[cuda12], jax[cuda13])"
+    spec = importlib.util.find_spec("tensorflow")
+    # By its name, as importlib.metadata takes long to import for what each plan with GPUs asks.
+    if spec and spec.origin and any(Path(spec.origin).parents[1].glob("tensorflow_cpu-*.dist-info")):
+        return "the ranks have GPUs, and tensorflow-cpu cannot use them"
+    if platform.machine() == "aarch64":
+        return "the ranks have GPUs, and TensorFlow's packages for aarch64 cannot use them"
+    return ""
+
+
+def _lacks_package(package: str) -> str:
+    spec = importlib.util.find_spec(package)
+    if spec and spec.origin:
+        return ""
+    # To Python a folder of that name is a package too: one of the user's, or what an uninstallation has left.
+    folder = f": {next(iter(spec.submodule_search_locations or ()), '')} is a folder of its name only" if spec else ""
+    return f"the package {package} is not installed{folder}"
+
+
+def _wrong_jaxlib() -> str:
+    """Why this jax, which is there, does not load with this jaxlib, in words; nothing if it does."""
     from importlib import metadata  # slow to import, and most plans do not need it
 
     try:
-        metadata.version("tensorflow-cpu")
-        return "the ranks have GPUs, and tensorflow-cpu cannot use them"
+        here, requirements = metadata.version("jaxlib"), metadata.requires("jax") or []
     except metadata.PackageNotFoundError:
-        if platform.machine() == "aarch64":
-            return "the ranks have GPUs, and TensorFlow's packages for aarch64 cannot use them"
         return ""
+    needs = next((each for each in requirements if re.fullmatch(r"jaxlib[<>=,.\d]+", each)), "")
+    for sign, bound in re.findall(r"([<>]=)([.\d]+)", needs):
+        if not {"<=": operator.le, ">=": operator.ge}[sign](_numbers(here), _numbers(bound)):
+            return f"jaxlib is {here}, and jax needs {needs}"
+    return ""
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)[:3]]
 
 
 def _has_horovod() -> bool:

@@ -8,6 +8,7 @@ import keras
 
 from launch.node.rank import Rank
 from workloads.api import Training
+from workloads.training.engines.jax import convolution
 
 
 def configure(config: Training, rank: Rank, seed: int, threads: int) -> None:
@@ -20,6 +21,7 @@ def configure(config: Training, rank: Rank, seed: int, threads: int) -> None:
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true".strip()
     if config.precision != "float32":
         keras.config.set_dtype_policy(f"mixed_{config.precision}")
+    convolution.use_products()
     keras.utils.set_random_seed(seed)
 
 
