@@ -344,6 +344,15 @@ def test_warnings_that_the_program_is_to_show_are_not_those_of_the_launcher(here
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
 
 
+def test_an_older_python_is_refused_in_a_line():
+    """The python3 of a login node may be of 2016, and has to be able to read the file that says so."""
+    ast.parse(Path(START).read_text(), feature_version=(3, 6))
+    code = f"import runpy, sys; sys.version_info = (3, 6, 15); runpy.run_path({str(START)!r}, run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert "is 3.6.15: load a newer one" in done.stderr
+
+
 def test_imports_go_the_way_that_design_says():
     done = subprocess.run([Path(sys.executable).with_name("lint-imports")], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
