@@ -388,6 +388,21 @@ def test_a_snapshot_that_is_gone_is_not_replaced_by_the_code_of_today(tmp_path: 
     assert len(RunDir(project / "runs/t").events("started")) == 1
 
 
+def test_a_python_that_is_gone_is_named(tmp_path: Path):
+    project = repository(tmp_path / "p", train_py="raise SystemExit(1)")
+    words = ("--backend", "local", "--sample-hz", 0, "--runs", tmp_path, "--name", "t", "train.py")
+    assert launched(project, *words).returncode == 1
+    record = tmp_path / "t" / "run.json"
+    python = str(tmp_path / "env" / "bin" / "python")
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"python": python}))
+    again = launched(project, "resume", tmp_path / "t")
+    assert (
+        again.returncode == 1
+        and f"python         {python} is not here" in again.stdout
+        and "ulimit" not in again.stdout
+    )
+
+
 def test_a_working_directory_that_is_gone_is_named(tmp_path: Path):
     project = repository(tmp_path / "p", train_py="raise SystemExit(1)")
     assert (
