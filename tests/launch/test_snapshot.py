@@ -243,6 +243,22 @@ def test_a_program_finds_what_lies_beside_its_folder(tmp_path: Path, is_reposito
     assert launched(tmp_path, "rm", "--yes", "t").returncode == 0 and (project / "data" / "set").exists()
 
 
+def test_a_link_beside_the_script_leads_to_its_copy_and_one_from_elsewhere_is_told(tmp_path: Path):
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "train.py").write_text("")
+    (tmp_path / "p" / "mine.py").symlink_to("also.py")
+    (tmp_path / "p" / "also.py").symlink_to("train.py")
+    (tmp_path / "there.py").symlink_to("p/train.py")
+    run = run_of(plan(here=LAPTOP), tmp_path / "r")
+    beside, there = (of(tmp_path / name, tmp_path / "r") for name in ("p/mine.py", "there.py"))
+    snapshot.write(run.path, "code", beside, True)
+    ((_, copy),) = snapshot.copies(run)
+    assert Path(copy, "mine.py").resolve() == Path(copy, "train.py").resolve() and not beside.notes
+    assert (
+        f"{tmp_path}/there.py is a link, and __file__ and sys.argv[0] are those of {tmp_path}/p/train.py" in there.notes
+    )
+
+
 def test_a_folder_of_links_is_not_what_the_program_has_written(tmp_path: Path):
     """Earlier runs elsewhere in the repository are linked, in a folder that is made for the links."""
     project = repository(tmp_path / "p", train_py="")
