@@ -98,7 +98,7 @@ def axis(text: str) -> tuple[str, list[str]]:
         low, high = map(int, span.groups())
         if low > high:
             raise Refusal(
-                f"--sweep {typed.shown(text)}: a range goes upwards: give {name}={high}..{low}, or its values one by one"
+                f"--sweep {typed.shown(text)}: a range goes upwards: give {name}={high}..{low}, or single values"
             )
         refuse_too_large(high - low + 1)
         padded = re.search(r"(?<![0-9])0[0-9]", listed)  # 08..12 includes 09, as in a shell
