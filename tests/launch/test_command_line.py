@@ -83,7 +83,7 @@ REFUSED = {
     "walltime": (["--time", "soon", "hello.py"], "--time 'soon' is not a walltime"),
     "warning after the limit": (["--time", "1", "--warn", "60", "hello.py"], "--warn 60 is not before the time limit"),
     "existing name": ([*LOCAL, "--runs", "taken", "--name", "old", "hello.py"], "exists already: give another --name"),
-    "a name too long": ([*LOCAL, "--name", "a" * 250, "hello.py"], "give a shorter --name"),
+    "a name too long": ([*LOCAL, "--runs", "taken", "--name", "a" * 250, "hello.py"], "give a shorter --name"),
     "unwritable": ([*LOCAL, "--runs", "/proc/self/runs", "hello.py"], "give a folder that can be written to with --runs"),
     "runs is a file": ([*LOCAL, "--runs", "file", "hello.py"], "(Not a directory)"),
     "name": ([*LOCAL, "--name", "../up", "hello.py"], "a run's name has letters"),
