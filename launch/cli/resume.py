@@ -5,6 +5,7 @@ To add points or repeats to a study, use extend: python -m launch extend STUDY -
 """
 
 import dataclasses
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -85,6 +86,10 @@ def go_on(folder: Path, chosen: Options, hold: Hold) -> int:
         current_code.take(idle_runs)
     for line in current_code.lines(idle_runs):
         print(f"code           {'as it is now: ' * (chosen.code == 'current')}{line}", flush=True)
+    for python in dict.fromkeys(
+        plan.python for _, plan in after if not (plan.container or os.path.exists(plan.python))
+    ):
+        print(f"python         {python} is not here any more: put its environment back, or start a new run", flush=True)
     with revise.recorded(before, after):
         if is_workflow:
             return loop.run(folder, how, hold, change)

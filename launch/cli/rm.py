@@ -87,7 +87,11 @@ def _removable(path: Path) -> Path:
     if os.path.lexists(folder / "run.json") or is_study(folder) or stages.is_workflow(folder):
         return folder
     what = (
-        "is a folder, but neither a run nor a study: name those in it" if folder.is_dir() else "is not a run or study"
+        "is a folder that you cannot look into: see who owns it"
+        if folder.is_dir() and not os.access(folder, os.X_OK)
+        else "is a folder, but neither a run nor a study: name those in it"
+        if folder.is_dir()
+        else "is not a run or study"
     )
     raise Refusal(f"{path} {what}; rm removes nothing else")
 

@@ -96,6 +96,10 @@ def axis(text: str) -> tuple[str, list[str]]:
     name = name.strip().removeprefix("--")
     if span := re.fullmatch(r"(-?[0-9]{1,18})\.\.(-?[0-9]{1,18})", listed):
         low, high = map(int, span.groups())
+        if low > high:
+            raise Refusal(
+                f"--sweep {typed.shown(text)}: a range goes upwards: give {name}={high}..{low}, or single values"
+            )
         refuse_too_large(high - low + 1)
         padded = re.search(r"(?<![0-9])0[0-9]", listed)  # 08..12 includes 09, as in a shell
         width = max(map(len, span.groups())) if padded else 0

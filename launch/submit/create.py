@@ -60,9 +60,10 @@ def whole(folder: Path, what: str) -> Iterator[Path]:
     except OSError as error:
         if isinstance(error, FileExistsError) or error.errno == errno.ENOTEMPTY:  # raised by a rename onto a folder
             raise Taken(folder) from None
-        raise Refusal(
-            f"cannot make the {what} {folder} ({error.strerror}): give a folder that can be written to with --runs"
-        ) from None
+        instead = "give a folder that can be written to with --runs"
+        if error.errno == errno.ENAMETOOLONG:
+            instead = "give a shorter --name, or other --runs"
+        raise Refusal(f"cannot make the {what} {folder} ({error.strerror}): {instead}") from None
     finally:
         if draft:
             shutil.rmtree(draft, ignore_errors=True)

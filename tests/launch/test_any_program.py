@@ -115,6 +115,12 @@ def test_signals_reach_a_program_and_what_it_has_started_once(tmp_path: Path):
     assert gone(every, 10) and not list(run.failures.glob("*"))
 
 
+def test_a_script_may_use_the_signal_of_the_warning_itself(tmp_path: Path):
+    """A shell that starts with the signal ignored could set no trap for it."""
+    done = launch(*options(tmp_path, script(tmp_path / "own", "trap 'echo heard' USR2; kill -USR2 $$; echo over")))
+    assert (done.returncode, lines(RunDir(tmp_path / "run"), 0)) == (0, ["heard", "over"]), done.stderr
+
+
 def test_a_program_saves_is_started_again_and_goes_on(tmp_path: Path):
     text = """
 trap 'echo saved; exit 75' USR2

@@ -83,6 +83,7 @@ REFUSED = {
     "walltime": (["--time", "soon", "hello.py"], "--time 'soon' is not a walltime"),
     "warning after the limit": (["--time", "1", "--warn", "60", "hello.py"], "--warn 60 is not before the time limit"),
     "existing name": ([*LOCAL, "--runs", "taken", "--name", "old", "hello.py"], "exists already: give another --name"),
+    "a name too long": ([*LOCAL, "--runs", "taken", "--name", "a" * 250, "hello.py"], "give a shorter --name"),
     "unwritable": ([*LOCAL, "--runs", "/proc/self/runs", "hello.py"], "give a folder that can be written to with --runs"),
     "runs is a file": ([*LOCAL, "--runs", "file", "hello.py"], "(Not a directory)"),
     "name": ([*LOCAL, "--name", "../up", "hello.py"], "a run's name has letters"),
@@ -342,6 +343,15 @@ def test_input_that_does_not_reach_the_ranks_is_told(here: Path):
 def test_warnings_that_the_program_is_to_show_are_not_those_of_the_launcher(here: Path):
     done = launch(here, *LOCAL, "--sample-hz", "0", "--", "true", PYTHONWARNINGS="error")
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
+
+
+def test_an_older_python_is_refused_in_a_line():
+    """The python3 of a login node may be of 2016, and has to be able to read the file that says so."""
+    ast.parse(Path(START).read_text(), feature_version=(3, 6))
+    code = f"import runpy, sys; sys.version_info = (3, 6, 15); runpy.run_path({str(START)!r}, run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert "is 3.6.15: load a newer one" in done.stderr
 
 
 def test_imports_go_the_way_that_design_says():

@@ -492,6 +492,19 @@ def test_a_line_of_the_site_that_fails_ends_a_packed_study(tmp_path: Path, fakes
     assert not run.events()
 
 
+def test_what_a_line_of_the_site_sets_in_the_shell_does_not_end_a_packed_study(tmp_path: Path, fakes: Path):
+    program = tmp_path / "program.py"
+    program.write_text("raise SystemExit(3)")
+    here, target = cluster(setup=["set -eu"]), Target("script", str(program))
+    plans = [plan(Request(name=f"r{number}", time="30", pack=True), here, target=target) for number in (1, 2)]
+    runs = [run_of(each, tmp_path / "weak" / each.name) for each in plans]
+    job = tmp_path / "weak" / "jobs" / "1" / "job.sh"
+    job.parent.mkdir(parents=True)
+    job.write_text(script(the_job(tmp_path / "weak", list(zip(runs, plans)))))
+    subprocess.run(["bash", job], cwd=job.parent, capture_output=True, timeout=60)
+    assert [run.events("ended")[0]["outcome"] for run in runs] == ["failed", "failed"]
+
+
 def test_a_module_that_does_not_load_ends_the_attempt(tmp_path: Path, fakes: Path):
     planned = plan(here=cluster(modules=["gcc/99"]))
     run = run_of(planned, tmp_path / "run")

@@ -243,6 +243,22 @@ def test_a_program_finds_what_lies_beside_its_folder(tmp_path: Path, is_reposito
     assert launched(tmp_path, "rm", "--yes", "t").returncode == 0 and (project / "data" / "set").exists()
 
 
+def test_a_link_beside_the_script_leads_to_its_copy_and_one_from_elsewhere_is_told(tmp_path: Path):
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "train.py").write_text("")
+    (tmp_path / "p" / "mine.py").symlink_to("also.py")
+    (tmp_path / "p" / "also.py").symlink_to("train.py")
+    (tmp_path / "there.py").symlink_to("p/train.py")
+    run = run_of(plan(here=LAPTOP), tmp_path / "r")
+    beside, there = (of(tmp_path / name, tmp_path / "r") for name in ("p/mine.py", "there.py"))
+    snapshot.write(run.path, "code", beside, True)
+    ((_, copy),) = snapshot.copies(run)
+    assert Path(copy, "mine.py").resolve() == Path(copy, "train.py").resolve() and not beside.notes
+    assert (
+        f"{tmp_path}/there.py is a link, and __file__ and sys.argv[0] are those of {tmp_path}/p/train.py" in there.notes
+    )
+
+
 def test_a_folder_of_links_is_not_what_the_program_has_written(tmp_path: Path):
     """Earlier runs elsewhere in the repository are linked, in a folder that is made for the links."""
     project = repository(tmp_path / "p", train_py="")
@@ -386,6 +402,21 @@ def test_a_snapshot_that_is_gone_is_not_replaced_by_the_code_of_today(tmp_path: 
     again = launched(project, "resume", "runs/t")
     assert again.returncode == 2 and "is gone" in again.stderr and "--code current" in again.stderr
     assert len(RunDir(project / "runs/t").events("started")) == 1
+
+
+def test_a_python_that_is_gone_is_named(tmp_path: Path):
+    project = repository(tmp_path / "p", train_py="raise SystemExit(1)")
+    words = ("--backend", "local", "--sample-hz", 0, "--runs", tmp_path, "--name", "t", "train.py")
+    assert launched(project, *words).returncode == 1
+    record = tmp_path / "t" / "run.json"
+    python = str(tmp_path / "env" / "bin" / "python")
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"python": python}))
+    again = launched(project, "resume", tmp_path / "t")
+    assert (
+        again.returncode == 1
+        and f"python         {python} is not here" in again.stdout
+        and "ulimit" not in again.stdout
+    )
 
 
 def test_a_working_directory_that_is_gone_is_named(tmp_path: Path):

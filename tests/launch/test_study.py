@@ -70,7 +70,7 @@ def test_axes(text: str, expected: list[str]):
     [
         ({"array": ("lr",)}, "is not an axis: give NAME=VALUE"),
         ({"array": ("lr=1,,2",)}, "is not an axis"),
-        ({"array": ("seed=3..1",)}, "is not an axis"),
+        ({"array": ("seed=3..1",)}, "a range goes upwards: give seed=1..3"),
         ({"array": ("seed=0.1..0.5",)}, "a range has whole numbers"),
         ({"array": ("lr=1,1",)}, "is given twice in lr=1,1"),
         ({"array": ("lr=1", "lr=2")}, "the axis lr is given twice"),

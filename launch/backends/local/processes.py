@@ -60,6 +60,8 @@ class Ranks:
             what = "raise the limits of open files and processes (ulimit -n, ulimit -u), or ask for fewer ranks"
             if not os.path.isdir(plan.cwd):
                 what = "the working directory of the run is gone: put it back, or start a new run from another folder"
+            elif plan.container is None and not os.path.exists(plan.python):
+                what = "the Python of the run is gone: put its environment back, or start a new run with another"
             raise Refusal(f"only {count} of {plan.size} ranks could be started here ({why}): {what}") from None
 
     def _start_all(self) -> None:

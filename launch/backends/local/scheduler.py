@@ -58,7 +58,8 @@ class Local:
         (plan,) = job.plans
         first = mpirun.command(plan) if plan.rendezvous == "mpi" else []
         command = shlex.join([*first, *rank_command.words(plan), str(job.holder)])
-        return f"{plan.size} processes would be started on this machine, each as\n  {command}"
+        many = f"{plan.size} processes" if plan.size > 1 else "one process"
+        return f"{many} would be started on this machine, each as\n  {command}"
 
     def submit(self, job: Job) -> str:
         """Start the job's process; return its host and pid."""

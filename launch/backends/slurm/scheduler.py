@@ -1,9 +1,12 @@
 """Slurm: jobs by sbatch through submitit, their states by squeue, their end by scancel."""
 
+import importlib.util
 import shlex
 import shutil
+import sys
 from collections.abc import Sequence
 
+from launch import errors
 from launch.backends import cancelling, rank_command, submission
 from launch.backends.commands import command
 from launch.backends.scheduler import ENDED, Answer, Limits, Part, Status
@@ -29,6 +32,8 @@ class Slurm:
         if shutil.which("sbatch"):
             queue.check_partition_limits(plan)
             rank_command.refuse_absent(plan)
+            if importlib.util.find_spec("submitit") is None:
+                raise errors.Refusal(f"submitit is not installed for {sys.executable}: see {errors.command('doctor')}")
 
     def script(self, job: Job) -> str:
         """The command and the script exactly as submitted."""

@@ -46,6 +46,10 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    if sys.version_info < (3, 11):  # noqa: UP036  # the python3 of a login node may be older
+        said = "rankloop: Python 3.11 or newer is needed, and {} is {}.{}.{}: load a newer one"
+        print(said.format(sys.executable, *sys.version_info[:3]), file=sys.stderr)
+        sys.exit(2)
     if not sys.flags.safe_path:
         del sys.path[0]  # the folder of this file
     sys.exit(main())

@@ -4,10 +4,12 @@ The program has the rank's descriptors, streams and environment, and gets the si
 as the program ends.
 """
 
+import contextlib
 import ctypes
 import faulthandler
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +17,9 @@ from typing import NoReturn
 
 from launch.errors import Refusal
 from launch.node import stop
-from launch.plan.target import executable
+from launch.plan.target import elf, executable
+
+_SCRIPT = 2**16  # bytes of a script that are read
 
 _PASSED_ON = {
     signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM,
@@ -63,6 +67,7 @@ def run(words: list[str], cwd: str, alone: bool) -> None:
     os.chdir(cwd)
     if why := executable.unrunnable(words[0]):
         raise Refusal(why)
+    traps = _names_the_warning(words)
     parent, libc = (
         os.getpid(),
         ctypes.CDLL(None),
@@ -73,6 +78,8 @@ def run(words: list[str], cwd: str, alone: bool) -> None:
         libc.prctl(stop.PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
+        if traps:
+            signal.signal(signal.SIGUSR2, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     try:
@@ -94,6 +101,19 @@ def run(words: list[str], cwd: str, alone: bool) -> None:
         raise Ended(-program.returncode, asked)
     if program.returncode:
         raise SystemExit(program.returncode)
+
+
+def _names_the_warning(words: list[str]) -> bool:
+    """Whether a script, or text for a shell, has SIGUSR2 in it. A shell can set no trap for a signal that is ignored
+    when it starts."""
+    if any("USR2" in word for word in words):
+        return True
+    for path in filter(os.path.isfile, [shutil.which(words[0]) or words[0], *words[1:]]):
+        with contextlib.suppress(OSError), open(path, "rb") as file:
+            head = file.read(_SCRIPT)
+            if b"USR2" in head and not head.startswith(elf.MAGIC):
+                return True
+    return False
 
 
 def end_by(number: int) -> NoReturn:

@@ -69,6 +69,10 @@ def _of(kind: str, name: str, cwd: str, pythonpath: tuple[str, ...], runs: str) 
     trees, loose = _repositories(dict.fromkeys(folders), own, runs)
     if own is not None and not _is_installed(own) and os.path.dirname(os.path.realpath(own)) in loose:
         trees = (*_loose(kind, name, own, loose, pythonpath), *trees)
+    if own is not None and os.path.islink(own):
+        itself = os.path.join(os.path.realpath(os.path.dirname(own)), os.path.basename(own))
+        if not any(itself[len(tree.root) + 1 :] in tree.files for tree in trees if within(itself, tree.root)):
+            notes.append(f"{own} is a link, and __file__ and sys.argv[0] are those of {os.path.realpath(own)}")
     # The working directory is among the last if the launcher has looked for modules in it.
     others = [path for path in sys.path if path != cwd and os.path.isdir(path) and not _is_installed(path)]
     others = [path for path in others if not any(map(is_toolkit, [path, f"{path}/../.."])) and not within(path, HOME)]
@@ -144,7 +148,8 @@ def _loose(kind: str, name: str, own: str, loose: dict[str, str], pythonpath: Se
     places = dict.fromkeys([top, *(os.path.realpath(path) for path in pythonpath if os.path.realpath(path) in loose)])
     found = imports.beside(list(places), [start])
     for folder, files in found.items():
-        taken = {file.partition("/")[0] for file in files}
+        links = _links(own, top) if folder == top else []  # copied as such, to lead to the copy of the script
+        taken = {file.partition("/")[0] for file in (*files, *links)}
         try:
             others = [each for each in os.listdir(folder) if each not in taken and each != "__pycache__"]
         except OSError:
@@ -153,7 +158,16 @@ def _loose(kind: str, name: str, own: str, loose: dict[str, str], pythonpath: Se
         if folder == top:
             what = f"{os.path.basename(real)}{' and what it imports' * (len(files) > 1)} from {folder}"
         notes = (loose.get(os.path.dirname(real), "no git repository"),) if folder == top else ()
-        yield Tree(root=folder, files=tuple(files), links=tuple(sorted(others)), what=what, notes=notes)
+        yield Tree(root=folder, files=(*files, *links), links=tuple(sorted(others)), what=what, notes=notes)
+
+
+def _links(path: str, folder: str) -> list[str]:
+    """The names of the links in a folder, one after the other, by which a path leads to a file there."""
+    names: list[str] = []
+    while os.path.islink(path) and os.path.realpath(os.path.dirname(path)) == folder:
+        names.append(os.path.basename(path))
+        path = os.path.join(os.path.dirname(path), os.readlink(path))
+    return names
 
 
 def _file(kind: str, name: str, path: Sequence[str]) -> str | None:

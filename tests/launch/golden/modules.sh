@@ -30,6 +30,7 @@ trap 'failed "$?" "${#BASH_SOURCE[*]}" "$(sed -n "${LINENO}p" "$0")"' ERR
 trap 'failed "$?" 0 "it has ended this shell"' EXIT
 module load gcc/12 'cuda/12.4 beta'
 ulimit -s unlimited
+set +eu
 trap - ERR
 cd "$site_file" || exit 1
 site_file=

@@ -34,6 +34,7 @@ failed() {
 trap 'failed "$?" "${#BASH_SOURCE[*]}" "$(sed -n "${LINENO}p" "$0")"' ERR
 trap 'failed "$?" 0 "it has ended this shell"' EXIT
 module load arch/h100
+set +eu
 trap - ERR
 cd "$site_file" || exit 1
 site_file=

@@ -23,6 +23,7 @@ failed() {
 trap 'failed "$?" "${#BASH_SOURCE[*]}" "$(sed -n "${LINENO}p" "$0")"' ERR
 trap 'failed "$?" 0 "it has ended this shell"' EXIT
 export LD_LIBRARY_PATH=/soft/libraries/aws-ofi-nccl/v1.9.1-aws/lib:/soft/libraries/hwloc/lib/:${LD_LIBRARY_PATH:-}
+set +eu
 trap - ERR
 cd "$site_file" || exit 1
 site_file=
