@@ -144,6 +144,8 @@ def is_random(word: str) -> bool:
     parts = re.split("[-_/+]", word)
     if len(word) < 20 or len(parts) > 3 and max(map(len, parts)) <= 8:
         return False
+    if len(parts) > 1 and all(re.fullmatch("[a-z]*[0-9]*", part) for part in parts):
+        return False  # n1-width512-dropout0: the name of a run
     if word.startswith("/") or word.count("/") > 3:
         return any(map(is_random, parts))
     if re.search("[A-Z]", word) and sum(map(len, re.findall("[A-Z]?[a-z]{2,}", word))) > 0.7 * len(word):

@@ -273,7 +273,7 @@ def test_every_definition_that_comes_with_the_toolkit_can_be_planned(tmp_path: P
     dry = launch("--dry-run", "--backend", backend, "--runs", tmp_path / "runs", file)
     assert dry.returncode == 0, dry.stderr
     assert not (tmp_path / "runs").exists()
-    studies = ("sweep", "weak", "strong", "data", "curve", "batch")
+    studies = ("sweep", "weak", "strong", "data", "curve", "batch", "search")
     kind = dict.fromkeys(studies, "study") | dict.fromkeys(("workflow", "report"), "workflow")
     assert kind.get(file.stem.rpartition("_")[2], "shape") in facts(dry.stdout)
     if backend == "slurm":

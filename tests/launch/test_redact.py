@@ -43,6 +43,7 @@ KEYSTORE_PASSWORD TOKEN2 DATABASE_PASSWORD_PROD API_KEY_OPENAI
 
 # What a job on a supercomputer has around it, a line each; none of it is a secret.
 ORDINARY = r"""
+best run: n1-width512-dropout0.2-optimizeradam-lr0.002-r1 (0.9874)
 --tokenizer bert-base-uncased
 --tokenizer=meta-llama/Llama-3.1-8B-Instruct
 --max-tokens 512 --max_new_tokens=128 --pad-token [PAD] --eos-token=</s> --pad-token-id 0 --token=7

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -54,20 +55,26 @@ def test_a_loop_is_counted_as_its_steps_one_after_the_other(layer: keras.layers.
     assert counted(layer, shape) == counted(unrolled, shape) == 2 * _
 
 
-@pytest.mark.parametrize("both", [False, True])
-def test_layers_of_cudnn(both: bool):
-    """Two layers of an LSTM, as TensorFlow hands them to cuDNN where there is a GPU."""
-    ways = 2 if both else 1
+@pytest.mark.parametrize("number", [1, 2, 3, 5, 6])
+def test_layers_that_keras_hands_to_cudnn(number: int, monkeypatch: pytest.MonkeyPatch):
+    """As it does where there is a GPU; the graph is made, and not run."""
+    layer, shape, multiply_adds = RECURRENT[number]
+    monkeypatch.setattr(sys.modules["keras.src.backend.tensorflow.rnn"], "_is_gpu_available", lambda: True)
+    made = graph(type(layer).from_config(layer.get_config()), shape)
+    assert {"CudnnRNNV3"} <= {operation.type for operation in made.get_operations()}
+    assert flops.forward(made.outputs) == 2 * multiply_adds
 
+
+@pytest.mark.parametrize("time_major", [False, True])
+def test_two_layers_of_cudnn_from_both_ends(time_major: bool):
     def layers(inputs: Any, state: Any) -> Any:
-        weights, direction = tf.zeros((0,)), "bidirectional" if both else "unidirectional"
-        lengths = tf.fill((5,), 7)
         return tf.raw_ops.CudnnRNNV3(
-            input=inputs, input_h=state, input_c=state, params=weights, sequence_lengths=lengths, direction=direction
-        )[0]
+            input=inputs, input_h=state, input_c=state, params=tf.zeros((0,)), sequence_lengths=tf.fill((5,), 7),
+            direction="bidirectional", time_major=time_major,
+        )[0]  # fmt: skip
 
-    expected = 2 * 7 * 5 * ways * (LSTM + 4 * 6 * (ways * 6 + 6))
-    assert counted(layers, (7, 5, 3), (2 * ways, 5, 6)) == expected
+    inputs, state = ((7, 5, 3), (4, 5, 6)) if time_major else ((5, 7, 3), (5, 4, 6))
+    assert counted(layers, inputs, state) == 2 * 7 * 5 * 2 * (LSTM + 4 * 6 * (12 + 6))
 
 
 @ranks.NEEDS_JAX

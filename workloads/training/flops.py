@@ -50,7 +50,7 @@ def peak(square: Callable[[int, str], Callable[[], Any]], dtype: str) -> float:
         rows *= 2
 
 
-def recurrent(gates: int, items: int, inputs: int, state: tuple[int, ...], ways: int) -> int:
+def recurrent(gates: int, items: int, inputs: int, units: int, layers: int, ways: int) -> int:
     """The multiply-adds of recurrent layers that a library computes as one operation, as cuDNN does.
 
     Parameters
@@ -61,11 +61,10 @@ def recurrent(gates: int, items: int, inputs: int, state: tuple[int, ...], ways:
         Of all sequences together.
     inputs : int
         Length of an item.
-    state : tuple of int
-        Layers x ways, examples, units.
+    units, layers : int
+        Units of a layer in one direction, and layers one upon the other.
     ways : int
         2 where each layer reads a sequence from both ends, otherwise 1.
     """
-    layers, units = state[0] // ways, state[2]
     read = inputs + (layers - 1) * ways * units  # by a unit in each layer, besides the layer's own state
     return items * ways * gates * units * (read + layers * units)

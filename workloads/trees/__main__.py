@@ -137,6 +137,7 @@ def _meeting(rank: int, size: int) -> Iterator[None]:
         return
     address = socket.getaddrinfo(os.environ["MASTER_ADDR"], None, type=socket.SOCK_STREAM)[0][4][0]
     port = int(os.environ["MASTER_PORT"])
+    tracker = None
     if rank == 0:
         tracker = RabitTracker(size, str(address), port, sortby="task", timeout=PATIENCE_S)
         tracker.start()
@@ -155,6 +156,8 @@ def _meeting(rank: int, size: int) -> Iterator[None]:
     # Left without finalize() where an error ends the rank: that would wait for the others.
     yield
     context.__exit__()
+    if tracker:
+        tracker.wait_for(PATIENCE_S)  # the other ranks take their leave of it, and would look for it
 
 
 def _save(booster: Any, path: Path) -> None:

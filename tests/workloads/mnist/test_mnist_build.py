@@ -72,6 +72,9 @@ def test_the_plan_says_what_is_trained_on_what():
         "in colour turned up to 15 degrees, shifted 0.1, mirrored"
     )
     assert "global batch" in lines
+    searched = options.parse(mnist.Config, ["--network=fc", "--width=64", "--dropout=0.2"])
+    assert searched.describe(1)["network"] == "fc, width 64, dropout 0.2"
+    assert mnist.build(searched, Rank()).model.count_params() == 784 * 64 + 64 + 64 * 10 + 10
     assert mnist.Config().describe(1)["data"].endswith("not MNIST, for which give --data")
 
 
@@ -83,7 +86,8 @@ def test_only_the_residual_network_is_augmented_unless_it_is_said():
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("rotate", -1), ("zoom", 1.0), ("momentum", 1.0), ("classes", -1), ("epochs", 0)]
+    ("option", "value"),
+    [("rotate", -1), ("zoom", 1.0), ("momentum", 1.0), ("classes", -1), ("epochs", 0), ("width", 0), ("dropout", 1)],
 )
 def test_what_cannot_be_is_refused(option: str, value: float):
     with pytest.raises(Refusal, match=f"--{option}.* {value}|option --{option}: '{value}' is not"):

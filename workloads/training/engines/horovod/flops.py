@@ -99,7 +99,8 @@ def _einsum(operation: Any, *shapes: tuple) -> int:
 def _recurrent(operation: Any, inputs: tuple, state: tuple, *others: tuple) -> int:
     gates = {"lstm": 4, "gru": 3}.get(operation.get_attr("rnn_mode").decode(), 1)
     ways = 2 if operation.get_attr("direction") == b"bidirectional" else 1
-    return flops.recurrent(gates, inputs[0] * inputs[1], inputs[2], state, ways)
+    layers = state[0 if operation.get_attr("time_major") else 1] // ways
+    return flops.recurrent(gates, inputs[0] * inputs[1], inputs[2], state[2], layers, ways)
 
 
 _COUNTS = {

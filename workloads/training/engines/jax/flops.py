@@ -81,7 +81,7 @@ def _convolution(equation: Any) -> int:
 def _recurrent(equation: Any) -> int:
     inputs, state = (variable.aval.shape for variable in equation.invars[:2])
     ways = 2 if equation.params["bidirectional"] else 1
-    return flops.recurrent(4, inputs[0] * inputs[1], inputs[2], state, ways)
+    return flops.recurrent(4, inputs[0] * inputs[1], inputs[2], state[2], state[0] // ways, ways)
 
 
 _COUNTS = {"dot_general": _product, "conv_general_dilated": _convolution, "rnn_fwd": _recurrent}
