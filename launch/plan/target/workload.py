@@ -175,8 +175,8 @@ def _program(name: str, contained: bool) -> Literal["program"]:
             beside = os.path.join(os.path.dirname(sys.executable), name)
             if os.path.isfile(beside):  # pip has put it there, and the environment is not active
                 raise Refusal(
-                    f"there is no program {name!r} on PATH, but one beside the Python that runs this: give {beside}, or "
-                    "activate its environment first"
+                    f"there is no program {name!r} on PATH, but one beside the Python that runs this: give {beside}, "
+                    "or activate its environment first"
                 )
             raise Refusal(
                 f"there is no program {name!r} on PATH: install it, load its module, or give its path; a module or a "
