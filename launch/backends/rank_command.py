@@ -16,6 +16,8 @@ _GPUS = {"CUDA_VISIBLE_DEVICES": "--nv", "ROCR_VISIBLE_DEVICES": "--rocm", "HIP_
 _BY_SRUN = ("pyxis", "edf")  # parts of srun, which start the ranks in the image by themselves
 # The variables of the host, of which Podman passes none on by itself, but not PATH and others that the image has; and
 # the network, memory and processes of the host, by which the ranks of a node find each other.
+# Containers are not children of the process that starts them: a rank leaves when that has gone, whose id it is told.
+_CLIENT = ["sh", "-c", 'LAUNCH_CLIENT=$$ exec "$@"', "podman-hpc", "podman-hpc"]
 _PODMAN = ["run", "--rm", "--env-host", "--network=host", "--ipc=host", "--pid=host"]
 
 
@@ -37,7 +39,7 @@ def words(plan: Plan) -> list[str]:
     if plan.container_runtime == "podman-hpc":
         gpus = ["--gpu"] if gpus == ["--nv"] else []
         seen = [f"--volume={path}:{path}" for path in plan.container_binds]
-        return ["podman-hpc", *_PODMAN, *gpus, *seen, *plan.container_args, plan.container, *inside]
+        return [*_CLIENT, *_PODMAN, *gpus, *seen, *plan.container_args, plan.container, *inside]
     seen = [f"--bind={path}" for path in plan.container_binds]
     return [str(plan.container_runtime), "exec", *gpus, *seen, *plan.container_args, plan.container, *inside]
 

@@ -59,3 +59,27 @@ def die_with(parent: int, number: int = signal.SIGKILL) -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:
         os.kill(os.getpid(), number)
+
+
+def end_after(process: int) -> None:
+    """Have this process end by SIGKILL when another one, which need not be its parent, has ended.
+
+    Parameters
+    ----------
+    process : int
+        Process id of the other; it must be seen from here.
+    """
+    import select
+    import threading
+
+    try:
+        other = os.pidfd_open(process)
+    except ProcessLookupError:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return
+
+    def wait() -> None:
+        select.select([other], [], [])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=wait, daemon=True).start()

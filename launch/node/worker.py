@@ -40,6 +40,8 @@ def main(argv: list[str]) -> int:
     _keep_environment()
     if plan.backend == "local":
         stop.die_with(os.getppid())  # under mpirun; the launcher has already bound a rank that it started itself
+    if client := os.environ.pop("LAUNCH_CLIENT", ""):  # of Podman
+        stop.end_after(int(client))
     ours = plan.kind == "workload"
     if ours:
         stop.install(note=False)

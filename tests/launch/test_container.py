@@ -4,8 +4,9 @@ import os
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
-from launched import facts, launch
+from launched import Launched, facts, gone, launch, until
 from plans import CLUSTER, plan
 from test_script import FAKE_APPTAINER, cluster
 
@@ -78,3 +79,52 @@ def test_two_ranks_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     run = RunDir(tmp_path / "runs" / "two")
     assert [run.node_log(node).read_text() for node in (0, 1)] == ["0: rank 0\n", "1: rank 1\n"]
     assert "apptainer exec --bind=" in launch(*words, "--dry-run", program).stdout
+
+
+# As podman: the rank is nobody's child, and the client waits for its end.
+FAKE_PODMAN = """#!{python}
+import os, sys
+words = sys.argv[2:]
+while words[0].startswith("-"):
+    words.pop(0)
+reads, writes = os.pipe()
+if not os.fork():
+    os.setsid()
+    if not os.fork():
+        os.set_inheritable(writes, True)
+        os.execvp(words[1], words[1:])
+    os._exit(0)
+os.close(writes)
+os.read(reads, 1)
+"""
+
+
+def test_a_rank_of_podman_ends_with_the_process_that_has_started_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    client = tmp_path / "podman-hpc"
+    client.write_text(FAKE_PODMAN.format(python=sys.executable))
+    client.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    site = tmp_path / "here.toml"
+    site.write_text(f'backend = "local"\ncontainer = "podman-hpc"\ncontainer_python = "{sys.executable}"\n')
+    (tmp_path / "program.py").write_text(
+        "import os, sys, time; os.write(os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY), b'%d\\n' % os.getpid()); time.sleep(90)"
+    )
+    here = tmp_path / "pid"
+    words = [
+        "--site",
+        site,
+        "--container=a/b",
+        "--runs",
+        tmp_path / "runs",
+        "--name=one",
+        tmp_path / "program.py",
+        here,
+    ]
+    launched = Launched(*words)
+    until(lambda: here.exists() and here.read_text().endswith("\n"), 60)
+    rank = psutil.Process(int(here.read_text()))
+    clients = [each for each in psutil.process_iter(["cmdline"]) if str(client) in (each.info["cmdline"] or [])]
+    assert len(clients) == 1 and rank.ppid() != clients[0].pid
+    clients[0].kill()
+    assert gone([rank], 10)
+    assert launched.wait()[0] == 1

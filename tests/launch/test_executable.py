@@ -185,6 +185,13 @@ def test_a_name_that_is_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         assert says in str(refusal.value) or words == ("-m", "./both.py"), refusal.value
 
 
+def test_a_program_of_an_environment_that_is_not_active_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    make(tmp_path, "dp", "#!/bin/sh\n")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(Refusal, match=f"give {tmp_path / 'dp'}"):
+        workload.find("--", ["dp", "train"])
+
+
 def test_help_behind_dashes_is_the_programs():
     assert not workload.asks_for_help(["--", "true", "--help"])
     assert workload.asks_for_help(["-m", "workloads.mnist", "--lr=1", "--help"])

@@ -526,7 +526,7 @@ os.execvp(words[image + 1], words[image + 1 :])
 
 
 def test_a_rank_in_a_container(tmp_path: Path, fakes: Path):
-    """The real runtime cannot be had in Debian; the command that it is given is started here as it would be in an image."""
+    """The real runtime may not be installed (test_image.py); the command that it is given is started here as it would be in an image."""
     (fakes / "apptainer").write_text(FAKE_APPTAINER.format(python=sys.executable))
     (fakes / "apptainer").chmod(0o755)
     folder = tmp_path / "a b'$(touch x)"

@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import os
 import shutil
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -171,6 +172,12 @@ def _program(name: str, contained: bool) -> Literal["program"]:
         return "program"
     if "/" in name or not shutil.which(name):
         if "/" not in name and not os.path.lexists(name):
+            beside = os.path.join(os.path.dirname(sys.executable), name)
+            if os.path.isfile(beside):  # pip has put it there, and the environment is not active
+                raise Refusal(
+                    f"there is no program {name!r} on PATH, but one beside the Python that runs this: give {beside}, "
+                    "or activate its environment first"
+                )
             raise Refusal(
                 f"there is no program {name!r} on PATH: install it, load its module, or give its path; a module or a "
                 "workload stands without -- before it"

@@ -24,7 +24,7 @@ begun=begun-$SLURM_JOB_ID-$$-$RANDOM$RANDOM
 mkdir -p meeting && : >"meeting/$begun"
 echo 'launch: ranks start'
 srun --nodes=2 --ntasks=8 --ntasks-per-node=4 --cpus-per-task=16 --mpi=none --export=ALL --kill-on-bad-exit=1 --wait=0 --label --output=logs/node%n.log --open-mode=append \
-    podman-hpc run --rm --env-host --network=host --ipc=host --pid=host --gpu --volume=/home/u/code:/home/u/code --volume=/scratch/u:/scratch/u --openmpi-pmi2 nvcr.io/nvidia/tensorflow:24.01-tf2-py3 env PYTHONPATH=/home/u/lib python3 /opt/toolkit/launch/inside/rankloop/__main__.py launch.node.worker "$PWD" "$begun" <&0 &
+    sh -c 'LAUNCH_CLIENT=$$ exec "$@"' podman-hpc podman-hpc run --rm --env-host --network=host --ipc=host --pid=host --gpu --volume=/home/u/code:/home/u/code --volume=/scratch/u:/scratch/u --openmpi-pmi2 nvcr.io/nvidia/tensorflow:24.01-tf2-py3 env PYTHONPATH=/home/u/lib python3 /opt/toolkit/launch/inside/rankloop/__main__.py launch.node.worker "$PWD" "$begun" <&0 &
 ranks=$!
 /opt/venv/bin/python /opt/toolkit/launch/inside/rankloop/__main__.py launch.node.attempt begin . 1 "$begun" || { [ -s "meeting/$begun" ] || kill "$ranks"; wait "$ranks"; [ -e result.json ]; exit; }
 # Unlike a command in the foreground, wait is interrupted by a signal, so that this is heard at once.
