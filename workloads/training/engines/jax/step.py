@@ -40,6 +40,7 @@ class Step:
         model = workload.model
         self._variables = model.trainable_variables, model.non_trainable_variables, optimizer.variables
         kept = kept_statistics(model)
+        alone = communicator.size == 1  # and need not make one message of what nobody else gets
         places = [place for place, v in enumerate(model.non_trainable_variables) if any(v is one for one in kept)]
 
         def loss_of(weights: list, others: list, state: list, inputs: Any, targets: Any) -> Any:
@@ -60,15 +61,15 @@ class Step:
                 loss, others, grads = of_part(weights, others, state, (inputs, targets))
             else:
                 loss, others, grads = _in_parts(of_part, accumulate, weights, others, state, (inputs, targets))
-            sent = [*grads, loss[None], flags, *(others[place] for place in places)]
-            return jnp.concatenate([part.astype(jnp.float32).ravel() for part in sent]), others, loss
+            sent = [*grads, jnp.append(flags, loss), *(others[place] for place in places)]
+            sent = [part.astype(jnp.float32) for part in sent]
+            return (sent if alone else jnp.concatenate([part.ravel() for part in sent])), others, loss
 
-        def apply(message: jax.Array, weights: list, others: list, state: list) -> Any:
-            sizes = [value.size for value in weights]
-            ends = np.cumsum([*sizes, len(message) - sum(sizes) - sum(others[place].size for place in places)])
-            *grads, said, rest = jnp.split(message, ends)
-            grads = [flat.reshape(like.shape).astype(like.dtype) for flat, like in zip(grads, weights)]
-            means = jnp.split(rest, np.cumsum([others[place].size for place in places])[:-1]) if places else []
+        def apply(message: Any, weights: list, others: list, state: list) -> Any:
+            kept = [others[place] for place in places]
+            parts = message if alone else _split(message, weights, kept)
+            grads, said, means = parts[: len(weights)], parts[len(weights)], parts[len(weights) + 1 :]
+            grads = [part.reshape(like.shape).astype(like.dtype) for part, like in zip(grads, weights)]
             with _holding(optimizer.variables, state):
                 rate = jnp.asarray(optimizer.learning_rate, jnp.float32)
             weights, state = optimizer.stateless_apply(state, grads, weights)
@@ -108,7 +109,7 @@ class Step:
             for variable, value in zip(variables, values):
                 variable._direct_assign(value)  # `assign` would check each of them, which takes its time
         with span(WAIT):
-            rate, loss, *flag_means = said.tolist()
+            rate, *flag_means, loss = said.tolist()
         check(number, loss, rate, lambda: float(own), self._communicator)
         return Outcome(loss, rate, [mean > 0 for mean in flag_means], ready, self._compiled() > compiled_before)
 
@@ -138,6 +139,12 @@ def sums(workload: Workload) -> Any:
 def _holding(variables: Sequence[keras.Variable], values: Sequence[Any]) -> Any:
     """Within it the variables have these values."""
     return keras.StatelessScope(state_mapping=list(zip(variables, values)))
+
+
+def _split(message: jax.Array, before: list, after: list) -> list[jax.Array]:
+    """The parts of a message, all but one of which have the sizes of arrays before and after that one."""
+    sizes, rest = [each.size for each in before], [each.size for each in after]
+    return jnp.split(message, np.cumsum([*sizes, len(message) - sum(sizes) - sum(rest), *rest])[:-1])
 
 
 def _in_parts(of_part: Any, parts: int, weights: list, others: list, state: list, batch: Any) -> Any:
