@@ -85,4 +85,4 @@ def test_an_example_of_the_page_has_its_table(clean_slurm: Cluster, tmp_path: Pa
     assert facts(done.stdout)["backend"] == "slurm"
     table, _, prediction = done.stdout.partition("6 of 6 runs are done")[2].partition("PREDICTION, not measured")
     assert f"throughput [{unit}]" in table and f"throughput [{unit}]" in prediction, done.stdout
-    assert re.findall(r"^ +([0-9]+) +2 ", table, re.MULTILINE) == ["1", "2", "4"]  # workers, with two repeats each
+    assert re.findall(r"^ +([0-9]+) +3 ", table, re.MULTILINE) == ["1", "2"]  # workers, with three repeats each

@@ -31,6 +31,11 @@ class Rung(NamedTuple):
     epochs: float  # trained until then
     going_on: float  # part of the runs that go on, above 0 and below 1
 
+    @property
+    def after(self) -> str:
+        """When that is, in words."""
+        return f"after {self.epochs:g} epoch" + ("" if self.epochs == 1 else "s")
+
 
 class Verdict(NamedTuple):
     """What a comparison came to."""
@@ -120,7 +125,7 @@ class Halving:
         value = f"{self._metric} {metrics.get(self._metric, math.nan):.4g}"
         best = f"the best {verdict.best}" if verdict.best > 1 else "the best"
         return (
-            f"--until: after {rung.epochs:g} epochs {value} is number {verdict.place} of the {verdict.of} runs that "
+            f"--until: {rung.after} {value} is number {verdict.place} of the {verdict.of} runs that "
             f"have come so far, and {best} of them {'go' if verdict.best > 1 else 'goes'} on: this one "
             f"{'goes on' if verdict.goes_on else 'ends'}"
         )

@@ -199,7 +199,7 @@ class Training:
             "epochs": f"{self.scaled_epochs(size):g}{why[self.epoch_scaling]}",
         }
         if found := halving.rungs(self.until, self.scaled_epochs(size)):
-            lines["until"] = "; ".join(f"after {each.epochs:g} epochs {each.going_on:.0%} go on" for each in found)
+            lines["until"] = "; ".join(f"{each.after} {each.going_on:.0%} go on" for each in found)
         if self.precision != "float32":
             scale = ", with a loss scale" if self.precision == "float16" else ""
             lines["precision"] = f"{self.precision}, weights in float32{scale}"
