@@ -72,7 +72,8 @@ def read() -> Defaults:
 
     try:
         with open_file(Path(file)) as opened:
-            return Defaults(_values(tomllib.load(opened), os.path.dirname(os.path.abspath(file))), file)
+            values = tomllib.loads(opened.read().decode("utf-8-sig"))
+        return Defaults(_values(values, os.path.dirname(os.path.abspath(file))), file)
     except Refusal as refusal:
         raise Refusal(f"{file}: {refusal}") from None
     except (OSError, ValueError, RecursionError) as error:

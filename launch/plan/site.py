@@ -117,7 +117,7 @@ def load(name: str) -> Site:
             what = f"for the file here, give --site {name}.toml"
         raise Refusal(f"there is no site {name!r}: {what}")
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise Refusal(f"{path} cannot be read as TOML ({error}): fix it and try again") from None
     return from_table({"name": path.stem, **table}, str(path))

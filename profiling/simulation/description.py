@@ -72,7 +72,7 @@ def read(path: Path) -> StepModel:
             f"or one of {published}"
         )
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise Refusal(f"{path} is not TOML ({error}): fix it") from None
     except OSError as error:

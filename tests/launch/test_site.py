@@ -81,8 +81,10 @@ def test_a_site_that_is_not_there():
         site.load("./ours.toml")
 
 
-def test_an_own_file_is_named_after_itself(tmp_path: Path):
-    (tmp_path / "ours.toml").write_text("backend = 'local'\nenv = {A = 'b c'}\npartitions.gpu.max_nodes = 4")
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])  # the second is what some editors write
+def test_an_own_file_is_named_after_itself(tmp_path: Path, encoding: str):
+    text = "backend = 'local'\nenv = {A = 'b c'}\npartitions.gpu.max_nodes = 4"
+    (tmp_path / "ours.toml").write_text(text, encoding=encoding)
     found = site.load(str(tmp_path / "ours.toml"))
     assert (found.name, found.env, found.partitions) == ("ours", {"A": "b c"}, {"gpu": {"max_nodes": 4}})
 

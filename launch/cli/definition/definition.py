@@ -92,7 +92,7 @@ def read(
 def _load(path: Path) -> dict[str, Any]:
     try:
         with open_file(path) as file:
-            return tomllib.load(file, parse_float=Written)
+            return tomllib.loads(file.read().decode("utf-8-sig"), parse_float=Written)
     except FileNotFoundError:
         known = {os.path.relpath(file) for folder in (path.parent, FOLDER) for file in folder.glob("*.toml")}
         raise Refusal(f"there is no definition {str(path)!r}: {nearest(os.path.relpath(path), known)}") from None
