@@ -30,12 +30,3 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip("no real data here: the folder shared/data beside the checkout is absent")
     return SHARED
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes share the tests, a file is the work of one of them, and so are all on a cluster: they
-    wait more than they compute, and none of the others does."""
-    for item in items:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
-        group = "cluster" if folder in ("schedulers", "slurm") else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
