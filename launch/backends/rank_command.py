@@ -14,10 +14,11 @@ from launch.plan.plan import Plan
 
 _GPUS = {"CUDA_VISIBLE_DEVICES": "--nv", "ROCR_VISIBLE_DEVICES": "--rocm", "HIP_VISIBLE_DEVICES": "--rocm"}
 _BY_SRUN = ("pyxis", "edf")  # parts of srun, which start the ranks in the image by themselves
+# Podman's containers are not children of the process that starts them: a rank leaves when that has gone, whose id it
+# is told.
+_CLIENT = ["sh", "-c", 'LAUNCH_CLIENT=$$ exec "$@"', "podman-hpc", "podman-hpc"]
 # The variables of the host, of which Podman passes none on by itself, but not PATH and others that the image has; and
 # the network, memory and processes of the host, by which the ranks of a node find each other.
-# Containers are not children of the process that starts them: a rank leaves when that has gone, whose id it is told.
-_CLIENT = ["sh", "-c", 'LAUNCH_CLIENT=$$ exec "$@"', "podman-hpc", "podman-hpc"]
 _PODMAN = ["run", "--rm", "--env-host", "--network=host", "--ipc=host", "--pid=host"]
 
 

@@ -43,8 +43,6 @@ failed() {
 }
 trap 'failed "$?" "${#BASH_SOURCE[*]}" "$(sed -n "${LINENO}p" "$0")"' ERR
 trap 'failed "$?" 0 "it has ended this shell"' EXIT""")
-
-
 _AFTERWARDS = """set +eu
 trap - ERR
 cd "$site_file" || exit 1
@@ -160,14 +158,7 @@ def environment(plan: Plan, note: str = "") -> str:
     """The lines that set up the environment of the ranks. If one fails, the lines ``note`` run and the job ends."""
     lines = [*([f"module load {shlex.join(plan.modules)}"] if plan.modules else []), *plan.setup]
     if lines:
-        lines = [
-            _FAILED.substitute(note=note),
-            *lines,
-            "set +eu",
-            "trap - ERR",
-            'cd "$site_file" || exit 1',
-            "site_file=",
-        ]
+        lines = [_FAILED.substitute(note=note), *lines, _AFTERWARDS]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in plan.env.items()]
     if plan.pythonpath:
         lines.append(f"export PYTHONPATH={shlex.quote(os.pathsep.join(plan.pythonpath))}${{PYTHONPATH:+:$PYTHONPATH}}")

@@ -86,13 +86,11 @@ def _removable(path: Path) -> Path:
     folder = path.absolute()
     if os.path.lexists(folder / "run.json") or is_study(folder) or stages.is_workflow(folder):
         return folder
-    what = (
-        "is a folder that you cannot look into: see who owns it"
-        if folder.is_dir() and not os.access(folder, os.X_OK)
-        else "is a folder, but neither a run nor a study: name those in it"
-        if folder.is_dir()
-        else "is not a run or study"
-    )
+    what = "is not a run or study"
+    if folder.is_dir():
+        what = "is a folder, but neither a run nor a study: name those in it"
+        if not os.access(folder, os.X_OK):
+            what = "is a folder that you cannot look into: see who owns it"
     raise Refusal(f"{path} {what}; rm removes nothing else")
 
 

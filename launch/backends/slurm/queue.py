@@ -35,6 +35,17 @@ _FORMAT = "%i|%A|%T|%r|%N"  # task of an array as 12_3, its own number, state, r
 FRESH_S = 5.0  # for so long all processes reuse a shared answer, or a lack of one
 TIMEOUT_S = 10.0  # as long as Slurm's own commands wait (MessageTimeout)
 
+_OWN = {
+    r"-N|--nodes(=|$)": "--nodes",
+    r"-n|--ntasks(=|$)": "--nodes and --ranks-per-node",
+    r"-t|--time(=|$)": "--time",
+    r"-a|--array(=|$)": "--sweep or --repeats",
+    r"-D|--chdir(=|$)": "the command in that folder",
+    r"--wrap(=|$)": "-- and the command",
+    r"-W$|--wait(=|$)": "--wait",
+    r"--test-only$": "--dry-run",
+}
+
 
 def ask(numbers: Sequence[str]) -> Answer:
     """What squeue reports of jobs now. It has forgotten jobs that left the queue some minutes ago (MinJobAge)."""
@@ -81,18 +92,6 @@ def largest_array() -> int:
     answer = command(["scontrol", "show", "config"])
     limit = re.search(r"MaxArraySize\s*=\s*(\d+)", answer.stdout if answer else "")
     return max(1, int(limit[1])) if limit else 1001  # Slurm's default
-
-
-_OWN = {
-    r"-N|--nodes(=|$)": "--nodes",
-    r"-n|--ntasks(=|$)": "--nodes and --ranks-per-node",
-    r"-t|--time(=|$)": "--time",
-    r"-a|--array(=|$)": "--sweep or --repeats",
-    r"-D|--chdir(=|$)": "the command in that folder",
-    r"--wrap(=|$)": "-- and the command",
-    r"-W$|--wait(=|$)": "--wait",
-    r"--test-only$": "--dry-run",
-}
 
 
 def refuse_unfollowable(plan: Plan) -> None:
