@@ -103,6 +103,21 @@ def test_over_mpi_horovod_is_told_to_use_it(tmp_path: Path):
     assert not any("GLOO" in name for name in told)
 
 
+@pytest.mark.parametrize("own, expected", [(None, "1"), ("0", "0")])
+def test_mpi_leaves_the_core_to_a_workload_while_it_waits(tmp_path: Path, monkeypatch, own, expected):
+    """A program of the user's gets nothing that was not asked for, and what the user sets holds."""
+    if own:
+        monkeypatch.setenv("OMPI_MCA_mpi_yield_when_idle", own)
+    workload, program = (
+        rendezvous.meet(
+            plan(Request(nodes=2, rendezvous="mpi"), kind=kind), Rank(0, 2, 0, 1, 0, 2), tmp_path, attempt, 1
+        )
+        for attempt, kind in enumerate(("workload", "script"))
+    )
+    assert workload["OMPI_MCA_mpi_yield_when_idle"] == expected
+    assert "OMPI_MCA_mpi_yield_when_idle" not in program
+
+
 def test_one_rank_needs_no_horovod(tmp_path: Path):
     told = rendezvous.meet(plan(), Rank(), tmp_path, 1, 1)
     assert told.keys() == {"MASTER_ADDR", "MASTER_PORT", "JAX_COORDINATOR_ADDRESS"}

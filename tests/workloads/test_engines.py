@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import importlib.util
-import os
 import shutil
 import subprocess
 import sys
@@ -183,43 +182,3 @@ def test_twenty_steps_of_a_run_are_the_same_under_either_engine(tmp_path: Path, 
         back = ranks.train(size, runs[1].path, *words, attempt=3)
         assert back.wait() == [0], back.output()
         assert "after step 24, which --engine jax made, with --engine horovod" in back.output()
-
-
-_CONVOLUTIONS = """
-import jax, jax.numpy as jnp, numpy as np
-from keras import ops
-from workloads.training.engines.jax import convolution
-random, same = np.random.default_rng(0), dict(padding="same")
-layers = [
-    (ops.conv, dict(strides=1, **same), (2, 4), (3, 3)),
-    (ops.conv, dict(strides=(2, 3), **same), (5, 3), (4, 3)),
-    (ops.conv_transpose, dict(strides=2, **same), (4, 6), (3, 3)),
-    (ops.conv_transpose, dict(strides=2, output_padding=1, **same), (4, 6), (3, 3)),
-    (ops.conv_transpose, dict(strides=(3, 1), padding="valid"), (2, 3), (2, 4)),
-]
-def draw(*shape):
-    return jnp.asarray(random.standard_normal(shape), "float32")
-arrays = [(draw(3, *n, 5), draw(*k, *((7, 5) if layer is ops.conv_transpose else (5, 7)))) for layer, _, n, k in layers]
-def found(arrays):
-    for (layer, options, *_), each in zip(layers, arrays):
-        y, pull = jax.vjp(lambda x, kernel: layer(x, kernel, **options), *each)
-        yield y, *pull(jnp.cos(jnp.arange(y.size).reshape(y.shape)))
-plain = jax.jit(lambda arrays: list(found(arrays))).lower(arrays).compile()
-assert "->f01b" in plain.as_text(), "XLA no longer swaps the operands: convolution.py can go"
-expected = plain(arrays)
-convolution.use_products()
-own = jax.jit(lambda arrays: list(found(arrays))).lower(arrays)
-assert "stablehlo.convolution" not in own.as_text()
-for layer, a, b in zip(layers, own.compile()(arrays), expected):
-    for one, other in zip(a, b, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4, err_msg=str(layer))
-wide = jax.ShapeDtypeStruct((1, 8, 8, 5), "float32"), jax.ShapeDtypeStruct((3, 3, 5, 7), "float32")
-assert "stablehlo.convolution" in jax.jit(lambda x, kernel: ops.conv(x, kernel, **same)).lower(*wide).as_text()
-"""
-
-
-@ranks.NEEDS_JAX
-def test_products_take_the_place_of_convolutions_that_xla_computes_in_plain_loops():
-    environment = os.environ | {"KERAS_BACKEND": "jax", "PYTHONPATH": f"{ranks.ROOT}:{ranks.ROOT}/launch/inside"}
-    ended = subprocess.run([ranks.JAX, "-c", _CONVOLUTIONS], capture_output=True, text=True, env=environment)
-    assert ended.returncode == 0, ended.stderr

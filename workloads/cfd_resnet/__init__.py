@@ -54,6 +54,8 @@ class Config(Training):
     loss: Literal["relative", "square"] = "relative"  # norm of the error over that of the flow, or mean square
     weight_decay: NotNegative = 0.0  # of AdamW; 0: Adam
     mirror: bool = True  # also train on each flow mirrored at the middle of the channel
+    mirror_predictions: bool = False  # predict the mean of two flows: that round the obstacles, and that round the
+    # mirrored ones, mirrored back. Twice the time of a prediction, the same training
     masks: Path | None = None  # folder of mask files: flows round those shapes are predicted and measured at the end
     deepcfd: Path | None = None  # folder of DeepCFD's dataX.pkl and dataY.pkl: velocity and pressure are learned from
     # those, not from our solver's flows, and measured as published; --size, --test-flows, --conserve are not for them
@@ -104,6 +106,7 @@ def build(config: Config, rank: Rank) -> Workload:
 
     from workloads.cfd_resnet import sources
     from workloads.cfd_resnet.metrics import relative_error
+    from workloads.cfd_resnet.networks import symmetric
 
     source = sources.of_deepcfd(config, config.deepcfd) if config.deepcfd else sources.of_our_solver(config, rank)
 
@@ -113,7 +116,7 @@ def build(config: Config, rank: Rank) -> Workload:
         return relative_error(outputs, targets["flow"])
 
     return Workload(
-        model=source.model,
+        model=symmetric(source.model) if config.mirror_predictions else source.model,
         loss=loss,
         optimizer=lambda rate: _optimizer(config, rate),
         train=source.train,

@@ -147,6 +147,14 @@ def conserving(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, Conserve(name="conserve")([model.output, model.input]), name=model.name)
 
 
+def symmetric(model: keras.Model) -> keras.Model:
+    """The same network, which predicts the mean of its flow and that round the mirrored obstacles, mirrored back.
+
+    Trained is the network alone, so that a step costs what it did; a prediction costs twice as much.
+    """
+    return Symmetric(model.input, model.output, name=model.name)
+
+
 def sized(name: str, height: int, width: int, **settings: Any) -> keras.Model:
     """A network by its name for any number of cells: inputs are padded with zeros to an allowed size, outputs cropped.
 
@@ -216,6 +224,20 @@ class Conserve(layers.Layer):
         missing = 2 / 3 * flow.shape[1] - ops.sum(flow[..., :1], axis=1, keepdims=True)
         share = missing / ops.maximum(ops.sum(fluid, axis=1, keepdims=True), 1.0)
         return flow + ops.concatenate([fluid * share, ops.zeros_like(fluid)], axis=-1)
+
+
+@keras.saving.register_keras_serializable("cfd_resnet")
+class Symmetric(keras.Model):
+    """A network whose predictions are those of `symmetric`. Fields other than the second, v, keep their sign."""
+
+    def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor = None) -> Tensor:
+        """(B, H, W, channels) to (B, H, W, fields)."""
+        flow = super().call(inputs, training=training)
+        if training:
+            return flow
+        signs: Any = ops.array([-1.0 if field == 1 else 1.0 for field in range(flow.shape[-1])], flow.dtype)
+        mirrored = super().call(ops.flip(inputs, axis=1), training=training)
+        return (flow + signs * ops.flip(mirrored, axis=1)) / 2
 
 
 @keras.saving.register_keras_serializable("cfd_resnet")

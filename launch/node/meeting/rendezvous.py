@@ -89,6 +89,10 @@ def meet(plan: Plan, rank: Rank, meeting: Path, attempt: int, patience_s: float)
         environment["JAX_COORDINATOR_ADDRESS"] = os.environ.get("JAX_COORDINATOR_ADDRESS") or coordinator
     if plan.size > 1 and plan.rendezvous == "mpi":
         environment |= {"HOROVOD_CONTROLLER": "mpi", "HOROVOD_CPU_OPERATIONS": "mpi"}
+        if plan.kind == "workload":
+            # Horovod's thread asks the other ranks every millisecond, and Open MPI waits for answers by polling:
+            # without this it takes the core from the step that is being computed (docs/speed.md).
+            environment["OMPI_MCA_mpi_yield_when_idle"] = os.environ.get("OMPI_MCA_mpi_yield_when_idle") or "1"
     if gloo:
         environment |= horovod(rank, address, port, told["secret"])
         environment["HOROVOD_GLOO_IFACE"] = (

@@ -118,8 +118,24 @@ def test_every_column_carries_the_flux_of_the_inlet(name: str):
     np.testing.assert_array_equal(flow[..., 1], plain(mask).numpy()[..., 1])
 
 
+@pytest.mark.parametrize("name", networks.NETWORKS)
+def test_predictions_are_those_of_the_mirrored_channel_mirrored(name: str):
+    """While it is trained the network is as it was: that learns from both by itself."""
+    plain = networks.sized(name, 32, 64, fields=3)
+    mask = (np.random.default_rng(5).random((2, 32, 64, 1)) < 0.3).astype(np.float32)
+    model = networks.symmetric(plain)
+    turned = np.flip(model.predict(np.flip(mask, 1), verbose=0), 1) * np.array([1, -1, 1], np.float32)
+    flow = model.predict(mask, verbose=0)
+    np.testing.assert_allclose(turned, flow, rtol=1e-4, atol=1e-5)
+    one, other = plain(mask).numpy(), np.flip(plain(np.flip(mask, 1)).numpy(), 1) * np.array([1, -1, 1], np.float32)
+    np.testing.assert_allclose(flow, (one + other) / 2, rtol=1e-4, atol=1e-5)
+    assert np.abs(one - other).max() > 1e-3
+    np.testing.assert_array_equal(model(mask, training=True), plain(mask, training=True))
+    assert [w.path for w in model.trainable_variables] == [w.path for w in plain.trainable_variables]
+
+
 def test_a_network_comes_back_from_a_file(tmp_path):
-    model = networks.conserving(networks.residual(16, 32, filters=2, gated=True, position=True))
+    model = networks.symmetric(networks.conserving(networks.residual(16, 32, filters=2, gated=True, position=True)))
     model.save(tmp_path / "network.keras")
     mask = np.ones((1, 16, 32, 1), np.float32)
     mask[:, 4:9] = 0

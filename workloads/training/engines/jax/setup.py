@@ -8,7 +8,7 @@ import keras
 
 from launch.node.rank import Rank
 from workloads.api import Training
-from workloads.training.engines.jax import convolution
+from workloads.training.engines.jax import convolution, pooling
 
 
 def configure(config: Training, rank: Rank, seed: int, threads: int) -> None:
@@ -22,6 +22,7 @@ def configure(config: Training, rank: Rank, seed: int, threads: int) -> None:
     if config.precision != "float32":
         keras.config.set_dtype_policy(f"mixed_{config.precision}")
     convolution.use_products()
+    pooling.use_comparisons()
     keras.utils.set_random_seed(seed)
 
 
