@@ -119,16 +119,19 @@ def mismatch(value: Any, hint: Any, where: str = "", bounds: Bounds = _FINITE) -
     bounds : Bounds
         Bounds of the numbers in it, if the hint has none.
     """
-    hint, bounds = bounded(hint, bounds)
-    if typing.is_typeddict(hint) and isinstance(value, dict):
-        value = {key: inner for key, inner in value.items() if inner is not None}
-        if missing := sorted(hint.__required_keys__ - value.keys()):
-            return f"{where or 'it'} lacks {missing[0]}"
-    if typing.is_typeddict(hint):
-        hint = hints(hint)
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    origin: Any = None
+    args: tuple = ()
+    if not isinstance(hint, dict):
+        hint, bounds, origin, args = _taken_apart(hint, bounds)
     if hint is Any:
         return ""
+    if typing.is_typeddict(hint):
+        kind: Any = hint
+        if isinstance(value, dict):
+            value = {key: inner for key, inner in value.items() if inner is not None}
+            if missing := kind.__required_keys__ - value.keys():
+                return f"{where or 'it'} lacks {min(missing)}"
+        hint = hints(kind)
     if origin in (types.UnionType, typing.Union):
         found = [mismatch(value, each, where, bounds) for each in args if each is not types.NoneType]
         return found[0] if all(found) and (value is not None or types.NoneType not in args) else ""
@@ -197,6 +200,13 @@ def bounded(hint: Any, bounds: Bounds = _FINITE) -> tuple[Any, Bounds]:
         return hint, bounds
     base, *extra = typing.get_args(hint)
     return base, next((each for each in extra if isinstance(each, Bounds)), bounds)
+
+
+@functools.cache
+def _taken_apart(hint: Any, bounds: Bounds) -> tuple[Any, Bounds, Any, tuple]:
+    """An annotation as `bounded` gives it, its origin and its arguments, for which every value of a file asks."""
+    base, bounds = bounded(hint, bounds)
+    return base, bounds, typing.get_origin(base), typing.get_args(base)
 
 
 def _inside(where: str, key: str) -> str:

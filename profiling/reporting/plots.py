@@ -19,6 +19,7 @@ _OF_STEP = {
 }
 _OF_TRACED = {"compute": 5, "communication": 1, "input": 3, "host": 2, "compile": 4, "idle": 0}
 LINES = 8  # number of ranks up to which each is a line; more ranks are a heat map
+TIPS = 40  # repeats up to which each is a mark of its own, with its value; more lie on each other
 
 
 def _sizes(axes: Axes, points: Sequence[dict[str, Any]]) -> None:
@@ -81,9 +82,14 @@ def _steps(document: dict[str, Any], figure: Figure, tips: list[str]) -> None:
         )
         far = [1000 * value for value in point["farthest_s"]]
         axes.plot([place] * len(far), far, ".", color=MUTED, markersize=3)
+        medians = {"marker": "D", "color": ORANGE, "markersize": 4}
+        if len(point["run_medians_s"]) > TIPS:
+            far = [1000 * value for value in point["run_medians_s"]]
+            axes.plot([place + 0.36] * len(far), far, ls="", **medians)
+            continue
         for value in point["run_medians_s"]:
             words = f"{text.plural(point['workers'], 'rank')}: median of a repeat {text.milliseconds(value)} ms"
-            axes.plot(place + 0.36, 1000 * value, "D", color=ORANGE, markersize=4, gid=tip(tips, words))
+            axes.plot(place + 0.36, 1000 * value, **medians, gid=tip(tips, words))
     axes.set_ylabel("time per step [ms]")
     axes.set_ylim(bottom=0)
     _sizes(axes, document["points"])

@@ -8,6 +8,7 @@ attempt that had begun at its `start`. A line with `metrics` holds figures of th
 
 import bisect
 import contextlib
+import json
 import math
 import re
 import time
@@ -98,7 +99,7 @@ class StepReader:
         named = _FILE.fullmatch(path.stem)
         first = int(named[2]) * (self._ranks_per_node if named[1] == "node" else 1) if named else None
         seen: Counter[tuple[int, float]] = Counter()  # lines without a rank, by attempt and step
-        for line, record in decoded(lines):
+        for line, record in decoded(lines, json.loads):  # whole numbers of any size: `_usable` looks at each
             if not isinstance(record, dict) or not (_plain(record) or _repaired(record)):
                 # a write cut short by a kill, a full disk, another program
                 self.damaged += 1
@@ -129,7 +130,7 @@ def _plain(record: dict[str, Any]) -> bool:
     values = record.values()
     try:
         return record.keys() >= _NEEDED and min(values) >= 0 and sum(values) < _MOST  # false where one is not a number
-    except TypeError:
+    except (TypeError, OverflowError):
         return False
 
 
