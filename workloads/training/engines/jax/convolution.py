@@ -28,7 +28,7 @@ from keras.src.backend.common.backend_utils import compute_conv_transpose_paddin
 
 _convolution: Any = of_keras.conv
 _transposed: Any = of_keras.conv_transpose
-_FEW = 8  # filters
+_FEW, _PARTS = 8, 4  # filters, and in how many parts a batch goes through the gradient of their kernel
 _GROUP = 8  # images at a time, or
 _GROUP_BYTES = 2 << 20  # as many as have maps of this size before and after a layer
 _GROUPS = 16  # at most: each is compiled by itself
@@ -113,13 +113,13 @@ def _of_few_filters(convolve: Callable[[Any, Any], Any], pads: Sequence, images:
             zero = jnp.zeros((), slopes.dtype)
             slopes = jnp.concatenate([jax.lax.pad(slopes, zero, [*shift, *rest]) for shift in shifts], axis=-1)
         points = images.reshape(-1, channels)
-        product = points.T @ slopes.reshape(len(points), -1)
+        product = jnp.matmul(points.T, slopes.reshape(len(points), -1), preferred_element_type="float32")
         return product.reshape(channels, *reversed(sizes), filters).transpose(*range(len(sizes), -1, -1), -1)
 
     def backward(kept: tuple[Any, Any], slopes: Any) -> tuple[Any, Any]:
         images, kernel = kept
         [of_images] = jax.vjp(lambda images: convolve(images, kernel), images)[1](slopes)
-        group = math.ceil(len(images) / 4)
+        group = math.ceil(len(images) / _PARTS) or 1
         parts = (slice(at, at + group) for at in range(0, len(images), group))
         return of_images, sum(of_kernel(images[part], slopes[part]) for part in parts).astype(kernel.dtype)
 
@@ -130,6 +130,8 @@ def _of_few_filters(convolve: Callable[[Any, Any], Any], pads: Sequence, images:
 
 def _in_groups(convolve: Callable[[Any], Any], images: Any) -> Any:
     """The same for a few images at a time, which are the first axis of inputs and outputs."""
+    if len(images) <= _GROUP:
+        return convolve(images)
     outputs = jax.eval_shape(convolve, images)
     bytes_of_image = (images.size * images.dtype.itemsize + outputs.size * outputs.dtype.itemsize) // len(images)
     group = max(_GROUP, _GROUP_BYTES // bytes_of_image, math.ceil(len(images) / _GROUPS))
