@@ -82,14 +82,13 @@ def _steps(document: dict[str, Any], figure: Figure, tips: list[str]) -> None:
         )
         far = [1000 * value for value in point["farthest_s"]]
         axes.plot([place] * len(far), far, ".", color=MUTED, markersize=3)
-        medians = {"marker": "D", "color": ORANGE, "markersize": 4}
-        if len(point["run_medians_s"]) > TIPS:
-            far = [1000 * value for value in point["run_medians_s"]]
-            axes.plot([place + 0.36] * len(far), far, ls="", **medians)
-            continue
-        for value in point["run_medians_s"]:
-            words = f"{text.plural(point['workers'], 'rank')}: median of a repeat {text.milliseconds(value)} ms"
-            axes.plot(place + 0.36, 1000 * value, **medians, gid=tip(tips, words))
+        medians, mark = [1000 * value for value in point["run_medians_s"]], {"color": ORANGE, "markersize": 4}
+        if len(medians) > TIPS:
+            axes.plot([place + 0.36] * len(medians), medians, "D", **mark)
+        else:
+            for value in medians:
+                words = f"{text.plural(point['workers'], 'rank')}: median of a repeat {text.number(value)} ms"
+                axes.plot(place + 0.36, value, "D", **mark, gid=tip(tips, words))
     axes.set_ylabel("time per step [ms]")
     axes.set_ylim(bottom=0)
     _sizes(axes, document["points"])

@@ -54,7 +54,7 @@ def convolution(
     def convolve(images: Any, kernel: Any) -> Any:
         return _convolution(images, kernel, strides, padding, data_format, dilation_rate)
 
-    if not _is_plain(data_format, dilation_rate) or channels != inputs.shape[-1]:
+    if not is_plain(data_format, dilation_rate) or channels != inputs.shape[-1]:
         return convolve(inputs, kernel)
     inputs, kernel = jnp.asarray(inputs), jnp.asarray(kernel)
     points = [-(-count // step) for count, step in zip(inputs.shape[1:-1], steps)]
@@ -64,11 +64,7 @@ def convolution(
             return _of_few_filters(convolve, pads, inputs, kernel)
         return _in_groups(lambda images: convolve(images, kernel), inputs)
     padded = jnp.pad(inputs.astype(kernel.dtype), [(0, 0), *pads, (0, 0)])
-    neighbours = [
-        padded[:, *(slice(at, at + step * count, step) for at, step, count in zip(place, steps, points))]
-        for place in np.ndindex(*sizes)
-    ]
-    return jnp.concatenate(neighbours, axis=-1) @ kernel.reshape(-1, filters)
+    return jnp.concatenate(neighbours(padded, sizes, steps, points), axis=-1) @ kernel.reshape(-1, filters)
 
 
 def transposed(
@@ -81,7 +77,7 @@ def transposed(
     dilation_rate: Any = 1,
 ) -> Any:
     """As ``keras.ops.conv_transpose``."""
-    if not _is_plain(data_format, dilation_rate):
+    if not is_plain(data_format, dilation_rate):
         return _transposed(inputs, kernel, strides, padding, output_padding, data_format, dilation_rate)
     *sizes, filters, channels = kernel.shape
     steps = [int(step) for step in np.broadcast_to(strides, len(sizes))]
@@ -98,6 +94,20 @@ def transposed(
         ]
         parts.append(jax.lax.pad(part, jnp.zeros((), part.dtype), [(0, 0, 0), *shifts, (0, 0, 0)]))
     return sum(parts[1:], start=parts[0]).astype(inputs.dtype)
+
+
+def neighbours(maps: Any, sizes: Sequence[int], steps: Sequence[int], windows: Sequence[int]) -> list[Any]:
+    """For each place in a window of some sizes, the points of maps that are there in all windows, ``steps`` apart."""
+    return [
+        maps[:, *(slice(at, at + step * count, step) for at, step, count in zip(place, steps, windows))]
+        for place in np.ndindex(*sizes)
+    ]
+
+
+def is_plain(data_format: str | None, dilation_rate: Any = 1) -> bool:
+    """Whether a layer is one of those that are computed here."""
+    channels_last = (data_format or keras.config.image_data_format()) == "channels_last"
+    return channels_last and bool(np.all(np.equal(dilation_rate, 1))) and jax.default_backend() == "cpu"
 
 
 def _of_few_filters(convolve: Callable[[Any, Any], Any], pads: Sequence, images: Any, kernel: Any) -> Any:
@@ -138,8 +148,3 @@ def _in_groups(convolve: Callable[[Any], Any], images: Any) -> Any:
     if group >= len(images):
         return convolve(images)
     return jnp.concatenate([convolve(images[at : at + group]) for at in range(0, len(images), group)])
-
-
-def _is_plain(data_format: str | None, dilation_rate: Any) -> bool:
-    channels_last = (data_format or keras.config.image_data_format()) == "channels_last"
-    return channels_last and bool(np.all(np.equal(dilation_rate, 1))) and jax.default_backend() == "cpu"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
-import keras
 import keras.src.backend.jax.nn as of_keras  # from which all layers of Keras take theirs, and which has no public name
 import numpy as np
+
+from workloads.training.engines.jax.convolution import is_plain, neighbours
 
 _max_pool: Any = of_keras.max_pool
 
@@ -26,16 +26,10 @@ def max_pool(
     sizes = [int(size) for size in np.broadcast_to(pool_size, len(counts))]
     steps = sizes if strides is None else [int(step) for step in np.broadcast_to(strides, len(counts))]
     filled = padding.lower() == "valid" or not any(count % size for count, size in zip(counts, sizes))
-    channels_last = (data_format or keras.config.image_data_format()) == "channels_last"
-    if sizes != steps or not filled or not channels_last or jax.default_backend() != "cpu":
+    if sizes != steps or not filled or not is_plain(data_format):
         return _max_pool(inputs, pool_size, strides, padding, data_format)
-    inputs = jnp.asarray(inputs)
     windows = [count // size for count, size in zip(counts, sizes)]
-    first, *others = (
-        inputs[:, *(slice(at, at + size * count, size) for at, size, count in zip(place, sizes, windows))]
-        for place in np.ndindex(*sizes)
-    )
-    largest = first
+    largest, *others = neighbours(jnp.asarray(inputs), sizes, steps, windows)
     for cells in others:
         largest = jnp.where((cells > largest) | jnp.isnan(cells), cells, largest)
     return largest
