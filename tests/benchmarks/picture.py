@@ -1,7 +1,7 @@
 """The picture of the README, docs/prediction.svg: python -m tests.benchmarks.picture
 
-A published series is predicted from its points on a quarter of the nodes, with priors of the laws that were learned from
-all other series (as in prediction.py), and what was measured on the other nodes is drawn beside the prediction.
+A published series (of strong scaling, of which nothing is learnt) is predicted from its points on a quarter of the nodes, and what
+was measured on the other nodes is drawn beside the prediction.
 """
 
 import dataclasses
@@ -22,16 +22,11 @@ OUT = Path(__file__).resolve().parents[2] / "docs" / "prediction.svg"
 
 def main() -> None:
     """Draw it, and print its numbers."""
-    everything = prediction.load()
-    (series,) = (series for _, series in everything if series.name == NAME)
-    others = [
-        (one.kind, prediction.evidence(one)) for _, one in everything if one.name not in {NAME, *prediction.COLLAPSES}
-    ]
+    (series,) = (series for _, series in prediction.load() if series.name == NAME)
     known = dataclasses.replace(series, points=tuple(point for point in series.points if point.workers <= KNOWN))
     held_out = [point for point in series.points if point.workers > KNOWN]
     base = known.points[0].throughput / known.points[0].workers
-    with prediction.priors(prediction.learn(others)):
-        found = predict(known, [KNOWN, *range(KNOWN + 4, series.workers[-1] + 1, 4)]).forecasts
+    found = predict(known, [KNOWN, *range(KNOWN + 4, series.workers[-1] + 1, 4)]).forecasts
     efficiency = {
         one.workers: [value / one.workers / base for value in (one.low, one.throughput, one.high)] for one in found
     }

@@ -1,9 +1,9 @@
 """How good the predictions are: python -m tests.benchmarks.prediction [--learn] [--unseen]
 
-Every number of docs/prediction.md that was measured comes from here. Each series is predicted with priors of the laws learnt
-from the series of all other sources, its last point (or last two) held out. The series of UNSEEN are never learnt from, nor was
-anything chosen by their scores: they are predicted with what laws.py has. --unseen scores these alone; --learn prints the priors
-that laws.py should have.
+Every number of docs/prediction.md that was measured comes from here. Each series is predicted with its last point (or last two)
+held out, and in weak scaling with priors of the laws learnt from the series of all other sources. The series of UNSEEN are never
+learnt from: they are predicted with what laws.py has. --unseen scores these alone; --learn prints the priors of weak scaling that
+laws.py should have.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ COLLAPSES = {  # the network saturates before the held-out point; their sources 
     "p2.xlarge K80 InceptionV3 real to 128",
 }
 
-Priors = dict[str, dict[str, float]]
+Priors = dict[str, float]
 
 
 def load() -> list[tuple[str, tables.Series]]:
@@ -44,15 +44,13 @@ def load() -> list[tuple[str, tables.Series]]:
 
 @contextmanager
 def priors(chosen: Priors) -> Iterator[None]:
-    """Let the laws have other priors for a while."""
-    kept = laws.LAWS
-    laws.LAWS = {
-        kind: tuple(dataclasses.replace(law, prior=chosen[kind][law.name]) for law in kept[kind]) for kind in kept
-    }
+    """Let the laws of weak scaling have other priors for a while."""
+    kept = laws.LAWS["weak"]
+    laws.LAWS["weak"] = tuple(dataclasses.replace(law, prior=chosen[law.name]) for law in kept)
     try:
         yield
     finally:
-        laws.LAWS = kept
+        laws.LAWS["weak"] = kept
 
 
 def evidence(series: tables.Series) -> dict[str, float]:
@@ -61,20 +59,17 @@ def evidence(series: tables.Series) -> dict[str, float]:
     return {law.name: weights[law.name] / law.prior for law in laws.LAWS[series.kind]}
 
 
-def learn(evidences: list[tuple[str, dict[str, float]]]) -> Priors:
-    """Priors of the laws by empirical Bayes: expectation maximisation over the (kind, evidence) of series."""
-    learnt = {}
-    for kind, known in laws.LAWS.items():
-        names = [law.name for law in known]
-        table = np.array([[found[name] for name in names] for of, found in evidences if of == kind])
-        share = np.full(len(names), 1 / len(names))
-        for _ in range(50):
-            belongs = table * share
-            belongs /= belongs.sum(1, keepdims=True)
-            share = PSEUDO_SERIES + belongs.sum(0)
-            share /= share.sum()
-        learnt[kind] = dict(zip(names, share.tolist(), strict=True))
-    return learnt
+def learn(evidences: list[dict[str, float]]) -> Priors:
+    """Priors of the laws by empirical Bayes: expectation maximisation over the evidence of series."""
+    names = list(evidences[0])
+    table = np.array([[found[name] for name in names] for found in evidences])
+    share = np.full(len(names), 1 / len(names))
+    for _ in range(50):
+        belongs = table * share
+        belongs /= belongs.sum(1, keepdims=True)
+        share = PSEUDO_SERIES + belongs.sum(0)
+        share /= share.sum()
+    return dict(zip(names, share.tolist(), strict=True))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,14 +139,18 @@ def sources() -> dict[str, str]:
 
 
 def leave_one_out(everything: list[tuple[str, tables.Series]]) -> tuple[list[Score], Priors]:
-    """Score every series with priors learnt from those of other sources that did not collapse; and the priors from all."""
-    found, source = [(series.kind, evidence(series)) for _, series in everything], sources()
-    steady = [(index, series.name) for index, (_, series) in enumerate(everything) if series.name not in COLLAPSES]
+    """Score every series with priors learnt from the weak ones of other sources that did not collapse; and those of all."""
+    source = sources()
+    steady = {
+        series.name: evidence(series)
+        for _, series in everything
+        if series.kind == "weak" and series.name not in COLLAPSES
+    }
     scores = []
     for table, series in everything:
-        with priors(learn([found[index] for index, name in steady if source[name] != source[series.name]])):
+        with priors(learn([found for name, found in steady.items() if source[name] != source[series.name]])):
             scores += [hold_out(table, series, cut) for cut in (1, 2) if len(series.points) - cut >= 2]
-    return scores, learn([found[index] for index, _ in steady])
+    return scores, learn(list(steady.values()))
 
 
 def unseen() -> list[Score]:
@@ -238,8 +237,7 @@ def main() -> None:
     everything = load()
     scores, learnt = leave_one_out(everything)
     if "--learn" in sys.argv:
-        for kind in learnt:
-            print(kind, {name: round(share, 3) for name, share in learnt[kind].items()})
+        print({name: round(share, 3) for name, share in learnt.items()})
     rows = []
     for cut in (1, 2):
         for name, chosen in {
