@@ -17,8 +17,11 @@ from launch.record.rundir import RunDir
 from profiling.study.runs import Study
 from profiling.study.sweep import Sweep
 
-# Variables that reveal hosts, users and folders but no settings; TF_CLI_ belongs to Terraform.
-_OF_THE_MACHINE = re.compile(r"SLURM_|TF_CLI_|LOADEDMODULES$|.*(PATH|PRELOAD|PREFIX|VIRTUAL_ENV|CONTAINER)$")
+# Variables that reveal hosts, users and folders but no settings (TF_CLI_ belongs to Terraform), and the GPUs that the
+# scheduler gave the job, of which each rank then sees its own, or none.
+_OF_THE_MACHINE = re.compile(
+    r"SLURM_|TF_CLI_|LOADEDMODULES$|.*(PATH|PRELOAD|PREFIX|VIRTUAL_ENV|CONTAINER|VISIBLE_DEVICES|DEVICE_ORDINAL)$"
+)
 
 
 def about(study: Study) -> dict[str, str]:

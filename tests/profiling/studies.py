@@ -51,7 +51,7 @@ def run(path: Path, ranks: int, batch: int, seconds: float, repeat: int = 1, ste
     run = RunDir(path)
     run.create()
     publish_json(run.run_json, PLAN | {"name": path.name, "nodes": ranks, "workload": "workloads.some_net"})
-    publish_json(run.env_json, {"cpu": "a processor", "cores": 2, "gpus": [], "driver": None, "host": "secret-host", "environment": {"SLURM_JOB_NODELIST": "secret-host", "NCCL_DEBUG": "WARN", "CUDA_CACHE_PATH": "/secret/cache", "NCCL_TOPO_FILE": "/secret/topo.xml"}, "packages": {"horovod": "0.28.1"}})  # fmt: skip
+    publish_json(run.env_json, {"cpu": "a processor", "cores": 2, "gpus": [], "driver": None, "host": "secret-host", "environment": {"SLURM_JOB_NODELIST": "secret-host", "NCCL_DEBUG": "WARN", "CUDA_VISIBLE_DEVICES": "0,1,2,3", "CUDA_CACHE_PATH": "/secret/cache", "NCCL_TOPO_FILE": "/secret/topo.xml"}, "packages": {"horovod": "0.28.1"}})  # fmt: skip
     publish_json(run.training_json, {"workload": "workloads.some_net", "global_batch": batch, "examples": 64, "validation_examples": 32, "parameters": 99, "steps": 20, "steps_per_epoch": 10, "epochs": 2})  # fmt: skip
     began = 1.7e9 + 100 * repeat
     for event in ({"event": "submitted", "command": ["/opt/python", "-m", "launch", "--runs", "/secret/runs", "some_net"]}, {"event": "started"}):  # fmt: skip
