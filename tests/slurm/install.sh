@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests of Slurm, of modules and of the report's page need from Debian's packages, where that is possible; else says so, and
-# they are skipped.
+# Installs what the tests of Slurm, of modules, of the report (as a page and as LaTeX) and of programs in Fortran need from Debian's
+# packages, where that is possible; else says so, and they are skipped.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 PATH=$PATH:/usr/sbin:/sbin
@@ -10,7 +10,7 @@ installed() { dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q ' installe
 # libpmix-dev: `srun --mpi=pmix` opens libpmix.so by its full path, a link that only the -dev package has.
 packages=(slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge libpmix-dev iproute2
     slurmdbd slurm-wlm-mysql-plugin mariadb-server-core) # these for accounting
-packages+=(chromium)
+packages+=(chromium texlive-latex-recommended gfortran)
 # Lmod and Environment Modules conflict with each other: nobody's own are taken away.
 installed environment-modules || packages+=(lmod)
 missing=()
