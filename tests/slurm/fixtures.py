@@ -94,7 +94,7 @@ def slurm() -> Iterator[Cluster]:
     Where Slurm is not installed the test is skipped, and the summary says so; with RANKLOOP_REQUIRE_SLURM=1 it fails.
     """
     _require(_PROGRAMS)
-    with _cluster(16) as cluster:
+    with started(16) as cluster:
         yield cluster
 
 
@@ -105,7 +105,7 @@ def accounting() -> Iterator[Cluster]:
     User and account are those of the tests; QOS ``brief`` allows 10 minutes, ``few`` two jobs in the queue and one that runs.
     """
     _require((*_PROGRAMS, "slurmdbd", "mariadbd", "sacctmgr"))
-    with _cluster(2, "--accounting") as cluster, pytest.MonkeyPatch.context() as patch:
+    with started(2, "--accounting") as cluster, pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.startswith(_CLIENT_VARIABLES):
                 patch.delenv(name)
@@ -131,7 +131,8 @@ def _require(programs: Sequence[str]) -> None:
 
 
 @contextlib.contextmanager
-def _cluster(nodes: int, *options: str) -> Iterator[Cluster]:
+def started(nodes: int, *options: str) -> Iterator[Cluster]:
+    """A cluster of so many nodes, for as long as this context lasts."""
     _end_orphans()
     # Not under the checkout nor $TMPDIR: the path of munge's socket must fit into 107 bytes.
     directory = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getuid()}-", dir="/tmp"))

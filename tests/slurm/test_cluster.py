@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from slurm.fixtures import Cluster
+from slurm.fixtures import Cluster, started
 
 
 def _output(*command: str) -> str:
@@ -105,3 +105,21 @@ def test_limits_are_refused(clean_slurm: Cluster) -> None:
         done = subprocess.run(["sbatch", option, "--wrap=true"], capture_output=True, text=True, check=False)
         assert done.returncode == 1
         assert words in done.stderr
+
+
+@pytest.mark.skipif(
+    not os.access("/sys/fs/cgroup/cpu", os.W_OK), reason="no CPU controller of cgroup version 1 to write to"
+)
+def test_a_slow_cluster_gives_each_node_a_part_of_a_core_and_a_slow_link(clean_slurm: Cluster) -> None:
+    if not clean_slurm.own_hosts:
+        pytest.skip("not root: the nodes share this machine's network")
+    spin = """import time
+began, used = time.monotonic(), time.process_time()
+while time.process_time() < used + 0.3: pass
+print(0.3 / (time.monotonic() - began))"""
+    with started(1) as slowed:
+        slowed.control("slow", "0.2", "200mbit")
+        env = os.environ | {"SLURM_CONF": str(slowed.directory / "slurm.conf")}
+        done = subprocess.run(["srun", sys.executable, "-c", spin], env=env, capture_output=True, text=True, check=True)
+        assert 0 < float(done.stdout) < 0.3
+        assert "rate 200Mbit" in slowed.control("on-node", "node1", "tc", "qdisc", "show", "dev", "eth0")
