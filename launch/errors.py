@@ -8,8 +8,6 @@ from typing import NoReturn
 
 from launch import HOME
 
-INSTALL = "python3 -m venv .venv && .venv/bin/pip install uv==0.13.9 && .venv/bin/uv sync --inexact"
-
 
 class Refusal(Exception):
     """Something the user gave cannot be done. The message is one line: what was given, what is possible, what to do."""

@@ -16,8 +16,8 @@ from pathlib import Path
 from launch import gpus
 from launch.backends.local import mpirun
 from launch.cli.doctor import engines
-from launch.cli.doctor.findings import Finding, installed, output
-from launch.errors import INSTALL, command
+from launch.cli.doctor.findings import INSTALL, INSTALL_JAX, Finding, installed, output
+from launch.errors import command
 from launch.plan import options
 from launch.plan.this_site import flux_is_here, pbs_is_here, slurm_is_here
 
@@ -74,7 +74,7 @@ def _engine() -> Finding:
     if names:
         return Finding("ok", f"{' and '.join(names)} can train" + ", the first by default" * (len(names) > 1))
     none = "none is installed: programs of your own can be launched, but not the workloads"
-    return Finding("absent", none, f"{INSTALL}, or {engines.JAX}")
+    return Finding("absent", none, f"{INSTALL}, or {INSTALL_JAX}")
 
 
 def _mpi() -> Finding:

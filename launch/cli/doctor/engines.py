@@ -11,10 +11,7 @@ import sys
 from typing import Any
 
 from launch import gpus
-from launch.cli.doctor.findings import Finding, installed, output
-from launch.errors import INSTALL
-
-JAX = ".venv/bin/uv sync --inexact --no-default-groups --group jax"
+from launch.cli.doctor.findings import INSTALL, INSTALL_JAX, REBUILD_HOROVOD, Finding, installed, output
 
 DRIVERS = {11: (450, 80, 2), 12: (525, 60, 13), 13: (580, 65, 6)}
 """The oldest driver for each generation of CUDA on Linux (CUDA Toolkit Release Notes, minor version compatibility)."""
@@ -85,7 +82,7 @@ def horovod() -> Finding:
         return Finding(
             "wrong",
             f"{found} does not load ({_last(said)})",
-            "built for another TensorFlow: .venv/bin/uv sync --inexact --reinstall-package horovod",
+            f"built for another TensorFlow: {REBUILD_HOROVOD}",
         )
     text = f"{found}, built for this TensorFlow; {', '.join(known['controllers'])}"
     if "nccl" not in known["controllers"] and gpus.inventory().names:
@@ -97,13 +94,13 @@ def jax() -> Finding:
     """JAX and Keras, its plugin for GPUs, and whether that loads."""
     found, jaxlib, keras = installed("jax"), installed("jaxlib"), installed("keras")
     if not found:
-        return Finding("absent", "not installed: --engine jax cannot train", JAX)
+        return Finding("absent", "not installed: --engine jax cannot train", INSTALL_JAX)
     if not (jaxlib and keras):
-        return Finding("wrong", f"{found}, but no {'Keras' if jaxlib else 'jaxlib'}", JAX)
+        return Finding("wrong", f"{found}, but no {'Keras' if jaxlib else 'jaxlib'}", INSTALL_JAX)
     plugin = installed(*(f"jax-{kind}-plugin" for kind in ("cuda13", "cuda12", "rocm10", "rocm7", "rocm60")))
     known, said = _known(_JAX)
     if "backend" not in known:
-        return Finding("wrong", f"{found} does not load ({_last(said)})", JAX)
+        return Finding("wrong", f"{found} does not load ({_last(said)})", INSTALL_JAX)
     text = f"{found}, {keras}" + (f", {plugin}" if plugin else "")
     here = gpus.inventory()
     if not plugin:
@@ -116,7 +113,9 @@ def jax() -> Finding:
         return Finding("absent", f"{text}, {too_old}", "use a newer driver, or the plugin for the CUDA of this one")
     if known["backend"] == "cpu":
         return Finding(
-            "absent", f"{text}; it finds no GPU ({_last(said)})", "go to a node with GPUs" if not here.names else JAX
+            "absent",
+            f"{text}; it finds no GPU ({_last(said)})",
+            "go to a node with GPUs" if not here.names else INSTALL_JAX,
         )
     return Finding("ok", f"{text}, finds {known['devices']} GPU" + "s" * (known["devices"] > 1))
 
