@@ -4,7 +4,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from launch.errors import command
 from launch.plan import figures
 from launch.plan.figures import Scaling
 from launch.record.contents import Event, PlanRecord, Result, Surroundings, TrainingRecord
@@ -114,7 +113,7 @@ def finished(run: RunDir, series: str, entry: Entry, scaling: Scaling) -> Run | 
         If it cannot be timed; the message says why.
     """
     if not os.path.lexists(run.run_json):
-        raise steps.Unusable(f"it is missing: there is no run.json; run it again: {command('resume', run.path.parent)}")
+        raise steps.Unusable("it is missing: there is no run.json; resume its study to run it again")
     plan, result, training = run.record(), run.result(), run.training()
     if result is None:
         return None

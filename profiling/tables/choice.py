@@ -43,7 +43,7 @@ def choose(grid: Grid, asked: Asked) -> Chosen:
     """
     all_columns = columns(grid, asked.decimal)
     kind = next((column for column in all_columns if column.key == "kind" or _says_kind(column)), None)
-    unit = next((column for column in all_columns if column.key in ("unit", "units") and column.is_text), None)
+    unit = next((column for column in all_columns if _says_unit(column)), None)
     name = next((column for column in all_columns if column.key == "name"), None)
     rest = [column for column in all_columns if column not in (kind, unit, name)]
     workers = find(asked.workers_column, all_columns, "--workers-column") if asked.workers_column else _workers(rest)
@@ -51,6 +51,10 @@ def choose(grid: Grid, asked: Asked) -> Chosen:
     measure, measured, repeats, named = _measured(rest, all_columns, asked, workers)
     others = tuple(column for column in rest if column not in measured)
     return Chosen(workers, measure, tuple(measured), repeats, named, kind, unit, name, others)
+
+
+def _says_unit(column: Column) -> bool:
+    return bool(re.fullmatch(r"(time[ _])?units?", column.key)) and column.is_text
 
 
 def _says_kind(column: Column) -> bool:
@@ -72,6 +76,11 @@ def _workers(columns: Sequence[Column]) -> Column:
     varying = [
         column for column in named if len({value for value in map(count, column.cells) if isinstance(value, int)}) > 1
     ]
+    if {"p", "q"} <= {column.key for column in columns}:
+        raise Refusal(
+            "has columns P and Q, of which the workers are the product: add a column of it, or say which it is: "
+            f"{quoted(named, '--workers-column')}"
+        )
     if len(varying) < 2:
         return (varying or named)[0]
     by_size = sorted(

@@ -101,9 +101,19 @@ def columns(grid: Grid, decimal: str | None = None) -> list[Column]:
         )
         comma = shown[0] if len(set(shown)) == 1 else "thousands" if points or not grid.comma and not shown else ""
     return [
-        Column(place, _by_cells(names.heading(name), cells), cells, comma)
+        Column(place, _by_cells(_least(name, grid.header), cells), cells, comma)
         for place, (name, cells) in enumerate(zip(grid.header, made))
     ]
+
+
+def _least(name: str, header: Sequence[str]) -> Heading:
+    """What a heading says; "min" beside "max" or "mean" is the least, and no unit."""
+    low = names.plain(name).lower()
+    stem = re.fullmatch(r"(.*\b|.*_|)min", low)
+    others = {names.plain(other).lower() for other in header}
+    if stem and any(f"{stem[1]}{other}" in others for other in ("max", "mean", "median", "avg", "average", "stddev")):
+        return replace(names.heading(f"{stem[1]}minimum"), text=names.plain(name))
+    return names.heading(name)
 
 
 def _by_cells(heading: Heading, cells: Sequence[Any]) -> Heading:

@@ -59,21 +59,27 @@ def grid(text: str) -> Grid:
     if not body:
         return Grid((), ())
     separator = _separator([line for _, line in body])
+    if separator == "\t" and not _empty_cells([line for _, line in body]):
+        separator = "\t+"
     remarks = words([line for _, line in comments])
     comma = "decimal" if separator == ";" else ""
     first = _split(_without_comment(body[0][1], separator), separator)
     header: list[str] | None = None
+    above_rows = ""  # the line of names, if it is none of the comments
     if _is_data(body[0][1]):
         above = [line for number, line in comments if number < body[0][0]]
         header = next((found for line in reversed(above) if (found := _header(line, separator, len(first)))), None)
     else:
         separator, header = _named(body, separator)
+        above_rows = body[0][1]
         body = body[1:]
     rows = [
         Row(f"line {number}", tuple(_split(_without_comment(line, separator), separator)))
         for number, line in body
         if _split(line, separator) != header  # of tables that were written one behind the other
     ]
+    if header and above_rows and separator in (" ", "  ") and any(len(row.cells) < len(header) for row in rows):
+        rows = _in_place(header, above_rows, rows, {f"line {number}": line for number, line in body})
     if header is None:
         header = [""] * max(len(row.cells) for row in rows)
     again = next((row for row in rows if header[0] and row.cells[0] == header[0]), None)
@@ -112,6 +118,63 @@ def _by_blanks(lines: Sequence[str]) -> bool:
     return len(tabs) > 1 and len(blanks) == 1
 
 
+def _empty_cells(lines: Sequence[str]) -> bool:
+    """Whether two tabs have an empty cell between them: there is a header, with as many cells as the longest line, and
+    none of its own is empty. Otherwise they align columns."""
+    header, longest = lines[0].count("\t"), max(line.rstrip("\t").count("\t") for line in lines)
+    return not _is_data(lines[0]) and "\t\t" not in lines[0] and header == longest
+
+
+def _in_place(header: Sequence[str], header_line: str, rows: Sequence[Row], lines: dict[str, str]) -> list[Row]:
+    """Rows that lack cells, with those that they have below the names above them, if the columns of full rows stand so.
+
+    Raises
+    ------
+    Refusal
+        If a cell stands below no name, or two below one.
+    """
+    names_at = _spans(header_line, header)
+    placed = [_below(names_at, _spans(lines[row.where], [str(cell) for cell in row.cells])) for row in rows]
+    full = [place for row, place in zip(rows, placed) if len(row.cells) == len(header)]
+    if not full or any(place != list(range(len(header))) for place in full):
+        return list(rows)
+    found = []
+    for row, place in zip(rows, placed):
+        if len(row.cells) < len(header) and (place is None or place[0]):
+            raise Refusal(
+                f"{row.where} has {len(row.cells)} cells and the header {len(header)}, and it is not clear which are "
+                "empty: write - for those"
+            )
+        cells = dict(zip(place or range(len(row.cells)), row.cells))
+        found.append(Row(row.where, tuple(cells.get(at) for at in range(len(header)))))
+    return found
+
+
+def _spans(line: str, parts: Sequence[str]) -> list[tuple[int, int]]:
+    """Where parts of a line begin and end."""
+    spans, end = [], 0
+    for part in parts:
+        begin = max(line.find(part, end), end)
+        end = begin + len(part)
+        spans.append((begin, end))
+    return spans
+
+
+def _below(names_at: Sequence[tuple[int, int]], cells: Sequence[tuple[int, int]]) -> list[int] | None:
+    """For each cell the number of the name nearest to it; None if that is one name for two of them."""
+    found = [
+        min(
+            range(len(names_at)),
+            key=lambda at: (
+                max(names_at[at][0] - end, begin - names_at[at][1], 0),
+                abs(sum(names_at[at]) - begin - end),
+            ),
+        )
+        for begin, end in cells
+    ]
+    return found if all(one < other for one, other in zip(found, found[1:])) else None
+
+
 def _split(line: str, separator: str) -> list[str]:
     if separator == " ":
         return [
@@ -119,15 +182,15 @@ def _split(line: str, separator: str) -> list[str]:
         ]
     if separator == "  ":  # between names and values with blanks in them
         return _parts(line, r"\s{2,}|\t")
-    if separator == "\t":
-        line = re.sub(r"\t+", "\t", line.strip("\t")) if "\t\t" in line else line
+    if separator == "\t+":
+        line, separator = re.sub(r"\t+", "\t", line.strip("\t")) if "\t\t" in line else line, "\t"
     return [cell.strip() for cell in next(csv.reader([line], delimiter=separator, skipinitialspace=True))]
 
 
 def _named(body: Sequence[Line], separator: str) -> tuple[str, list[str]]:
     """The names in the first line, and the separator, which of names with blanks may be two of them or a tab."""
     header = _split(body[0][1], separator)
-    if separator in " \t" and len(body) > 1:
+    if separator in (" ", "\t+") and len(body) > 1:
         width = len(_split(_without_comment(body[1][1], " "), " "))
         for sign in (r"\t+", r"\s{2,}|\t", r"\s+#", r"\s+"):
             if len(found := _parts(body[0][1], sign)) == width:
@@ -156,7 +219,7 @@ def _parts(line: str, sign: str) -> list[str]:
 
 
 def _without_comment(line: str, separator: str) -> str:
-    return re.sub(r"\s#.*$", "", line) if separator in " \t" else line
+    return re.sub(r"\s#.*$", "", line) if separator in (" ", "  ", "\t", "\t+") else line
 
 
 def _is_data(line: str) -> bool:

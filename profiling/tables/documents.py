@@ -9,7 +9,8 @@ from launch.errors import Refusal
 from profiling.tables import names
 from profiling.tables.grid import Grid, Row
 
-_NUMBER = re.compile(r"\d+")
+_NUMBER = re.compile(r"\d{1,18}")
+_MEASURED = {"time", "throughput", "rate of one", "speed-up", "efficiency"}
 
 
 def grids(text: str) -> list[Grid]:
@@ -39,27 +40,105 @@ def _tables(value: Any, title: str) -> Iterable[Grid]:
         return
     if not isinstance(value, dict):
         raise Refusal(f"row 1: {value!r} is not a row; give objects with workers, throughput, kind")
-    inner = {key: item for key, item in value.items() if isinstance(item, dict | list)}
-    if "repeats" in value or not inner or _columns(inner):
+    inner: dict[str, Any] = {key: item for key, item in value.items() if isinstance(item, dict | list)}
+    plain = {key: item for key, item in value.items() if key not in inner}
+    if _is_split(value):
+        yield _of_split(value, plain, title)
+    elif _by_number(value):
+        yield _of_rows(list(_numbered({"value": value}, {})), title)
+    elif "repeats" in value or not inner or _columns(inner):
         yield _of_rows(list(_rows([value], title)), title)
     elif by_index := _by_index(value):  # of pandas
         yield _of_rows(list(_rows([by_index], title)), title)
+    elif all(map(_by_number, inner.values())) and _are_columns(inner):  # "time": {1: 2.0}, "efficiency": {1: 1.0}
+        yield _of_rows(list(_numbered(inner, plain)), title)
     elif len(objects := {key: item for key, item in inner.items() if isinstance(item, dict)}) > 1 and _alike(objects):
-        label = "workers" if all(_NUMBER.fullmatch(key) for key in objects) else ""
-        yield _of_rows([(f"key {key!r}", {label: key, **_flat(item)}) for key, item in objects.items()], title)
-    elif all(_NUMBER.fullmatch(key) for key in value):  # 1: 2.0, 2: 1.1
+        rows = {f"key {key!r}": (key, _flat(item)) for key, item in objects.items()}
+        if _count_workers(objects) or not _numbers(objects):  # else they are numbers of rows, and say nothing
+            label = "workers" if _numbers(objects) else ""
+            yield _of_rows([(where, {label: key, **row}) for where, (key, row) in rows.items()], title)
+        else:
+            yield _of_rows([(where, row) for where, (_, row) in rows.items()], title)
+    elif _numbers(value):  # of values that are no numbers, which a refusal quotes
         yield _of_rows([(f"key {key!r}", {"workers": key, "value": item}) for key, item in value.items()], title)
     else:
         several = [(key, item) for key, item in inner.items() if _may_be_table(item)]
         if not several:
             yield _of_rows(list(_rows([value])), title)
         for key, item in several:
-            if isinstance(item, dict) and item and all(_NUMBER.fullmatch(str(name)) for name in item):
-                if not any(isinstance(cell, dict) for cell in item.values()):  # "time": {1: 2.0, 2: 1.1}
-                    rows = [(f"{key} {name}", {"workers": name, key: cell}) for name, cell in item.items()]
-                    yield _of_rows(rows, title)
-                    continue
-            yield from _tables(item, f"{title} {key}".strip() if len(several) > 1 else title)
+            its = f"{title} {key}".strip() if len(several) > 1 else title
+            if _by_number(item):  # "time": {1: 2.0, 2: 1.1}; "V100": {1: 2.0, 2: 1.1}
+                named = len(several) == 1 or names.heading(key).meaning in _MEASURED
+                yield _of_rows(list(_numbered({key if named else "value": item}, plain)), its)
+            else:
+                yield from _tables(item, its)
+
+
+def _numbers(value: dict[str, Any]) -> bool:
+    """Whether all keys are numbers."""
+    return bool(value) and all(map(_NUMBER.fullmatch, value))
+
+
+def _by_number(item: Any) -> bool:
+    """Whether something is a dictionary by number of values, or of lists of repeats."""
+    return isinstance(item, dict) and _numbers(item) and not any(map(_is_nested, item.values()))
+
+
+def _is_nested(cell: Any) -> bool:
+    return isinstance(cell, dict) or isinstance(cell, list) and any(isinstance(one, dict | list) for one in cell)
+
+
+def _are_columns(inner: dict[str, Any]) -> bool:
+    """Whether dictionaries by number are the columns of one table, as they mean different things, and not series."""
+    meanings = {names.heading(key).meaning for key in inner}
+    return len(meanings) > 1 and bool(meanings & _MEASURED)
+
+
+def _numbered(columns: dict[str, dict[str, Any]], constant: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
+    """Rows of columns by number, which counts the workers if none of the columns does."""
+    own = any(names.heading(key).meaning == "workers" for key in columns) and len(columns) > 1
+    for number in dict.fromkeys(number for column in columns.values() for number in column):
+        row = {key: column[number] for key, column in columns.items() if number in column}
+        row = {**constant, **({} if own else {"workers": number}), **row}
+        for _, one in _rows([row], f"key {number!r}"):
+            yield f"key {number!r}", one
+
+
+def _count_workers(rows: dict[str, dict[str, Any]]) -> bool:
+    """Whether the keys of rows count the workers: numbers, if the rows do not count them, or only in larger pieces."""
+    if not _numbers(rows):
+        return False
+    flat = [_flat(row) for row in rows.values()]
+    keys = list(map(int, rows))
+    columns = [[row.get(name) for row in flat] for name in flat[0] if names.heading(name).meaning == "workers"]
+    columns = [cells for cells in columns if len(set(map(str, cells))) > 1]
+    one_by_one = sorted(keys) == list(range(min(keys), min(keys) + len(keys)))
+    return not any(
+        one_by_one or not all(isinstance(n, int) and n > 0 and key and key % n == 0 for key, n in zip(keys, cells))
+        for cells in columns
+    )
+
+
+def _is_split(value: dict[str, Any]) -> bool:
+    """Whether a table has its cells under "data", a list for each row, and the names of its columns beside them."""
+    header, cells = value.get("columns"), value.get("data")
+    if not isinstance(header, list) or not isinstance(cells, list) or not cells:
+        return False
+    return all(isinstance(row, list) for row in cells)
+
+
+def _of_split(value: dict[str, Any], constant: dict[str, Any], title: str) -> Grid:
+    header = [" ".join(map(str, name)) if isinstance(name, list) else str(name) for name in value["columns"]]
+    cells, index = value["data"], value.get("index")
+    for number, row in enumerate(cells, 1):
+        if len(row) != len(header):
+            raise Refusal(f"row {number}: {len(row)} values for {len(header)} columns; give as many of each")
+    counted = any(names.heading(name).meaning == "workers" for name in header)
+    if not counted and isinstance(index, list) and len(index) == len(cells):
+        if all(isinstance(number, int) and number > 0 for number in index):
+            header, cells = ["workers", *header], [[number, *row] for number, row in zip(index, cells)]
+    rows = (Row(f"row {number}", (*constant.values(), *row)) for number, row in enumerate(cells, 1))
+    return Grid((*constant, *header), tuple(rows), title)
 
 
 def _columns(inner: dict[str, Any]) -> bool:
@@ -78,16 +157,17 @@ def _by_index(value: dict[str, Any]) -> dict[str, list[Any]] | None:
 
 def _alike(inner: dict[str, Any]) -> bool:
     """Whether dictionaries are rows: numbers under the same names, one of which is known, or by number."""
+    if not _numbers(inner) and any(
+        _numbers(item) or any(isinstance(cell, dict) and _numbers(cell) for cell in item.values())
+        for item in inner.values()
+    ):
+        return False  # they are tables by number
     flat = [_flat(item) for item in inner.values()]
     if any(isinstance(cell, dict | list) for row in flat for cell in row.values()):
         return False
     shared = set.intersection(*(set(row) for row in flat))
     meanings = {names.heading(name).meaning for name in shared}
-    return (
-        bool(meanings & {"time", "throughput", "rate of one", "speed-up"})
-        or bool(shared)
-        and all(map(_NUMBER.fullmatch, inner))
-    )
+    return bool(meanings & (_MEASURED - {"efficiency"})) or bool(shared) and _numbers(inner)
 
 
 def _may_be_table(item: Any) -> bool:

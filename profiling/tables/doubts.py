@@ -31,12 +31,7 @@ def note(chosen: Chosen, group: Sequence[Row], rates: Sequence[float], asked: As
             "they are "
             "repeats"
         )
-    if (
-        chosen.measure == "throughput"
-        and not chosen.named
-        and not (column.heading.unit or asked.unit)
-        and len(workers) > 2
-    ):
+    if chosen.measure == "throughput" and not chosen.named and not asked.unit and len(workers) > 2:
         looks = scaling.fallen(workers, mean)
         named = f"{column.name!r}"
         if looks == "times":

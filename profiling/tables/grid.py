@@ -82,7 +82,11 @@ def _merged(grid: Grid) -> Grid:
 def _filled(header: Sequence[str], rows: list[Row]) -> list[Row]:
     """Rows whose first cell stands for those below it that are empty, as the name of a series does in merged cells."""
     unnamed = ("unknown", "size", "count", "count of one", "shape")
-    if not rows or empty(rows[0].cells[0]) or not header[0] or names.heading(header[0]).meaning not in unnamed:
+    if not rows or empty(rows[0].cells[0]) or not header[0]:
+        return rows
+    meaning = names.heading(header[0]).meaning
+    named = meaning == "workers" and not any(re.search(r"^\W*\d", str(row.cells[0] or "")) for row in rows)
+    if not named and meaning not in unnamed:  # a column of machines has names in it, one of their number has not
         return rows
     filled, above = [], None
     for row in rows:

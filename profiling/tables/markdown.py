@@ -1,16 +1,19 @@
 """Tables of Markdown, of Org and of what draws boxes with | and + -> grids, with the heading above each."""
 
 import re
+from collections import Counter
+from dataclasses import replace
 
 from profiling.tables import names
 from profiling.tables.grid import Grid, Row
 
-_RULE = re.compile(r"\s*[|+]?\s*:?[-=]{2,}:?\s*([|+]\s*:?[-=]+:?\s*)*[|+]?\s*")
+_RULE = re.compile(r"\s*(?:[|+]\s*:?[-=]+|:?[-=]{2,}|:?-:?(?=\s*[|])):?\s*([|+]\s*:?[-=]+:?\s*)*[|+]?\s*")
 
 
 def grids(text: str) -> list[Grid]:
     """The tables of a text, in their order; none where there is none."""
     found: list[Grid] = []
+    above: list[str] = []  # the line above each, which tells those below one heading apart
     title, around, lines = "", [], text.splitlines()
     place = 0
     while place < len(lines):
@@ -30,8 +33,13 @@ def grids(text: str) -> list[Grid]:
                 rows.append(Row(f"line {place + 1}", tuple(_cells(lines[place]))))
             place += 1
         found.append(Grid(tuple(header), tuple(rows), title, " ".join([title, *around])))
+        above.append(names.plain(around[-1]) if around else "")
         around = []
-    return found
+    titles = Counter(grid.title for grid in found)
+    return [
+        replace(grid, title=": ".join(filter(None, (grid.title, line)))) if titles[grid.title] > 1 else grid
+        for grid, line in zip(found, above)
+    ]
 
 
 def _below(lines: list[str], place: int) -> bool:

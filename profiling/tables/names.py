@@ -14,8 +14,8 @@ Meaning = Literal[
 """``shape``: workers within another, as ranks per node; ``rate of one``, ``count of one``: of one worker."""
 
 _UNITS = {
-    1e-9: "ns nanoseconds",
-    1e-6: "us µs μs microseconds",
+    1e-9: "ns nsec nsecs nanoseconds",
+    1e-6: "us µs μs usec usecs microseconds",
     1e-3: "ms msec msecs millisecond milliseconds",
     1.0: "s sec secs second seconds seg segundos sek sekunden",
     60.0: "min mins minute minutes",
@@ -98,7 +98,7 @@ def is_time(unit: str) -> bool:
 def heading(text: object) -> Heading:
     """What a heading says of its column."""
     shown = plain(text)
-    brackets = [part.strip() for part in re.findall(r"[(\[]([^()\[\]]*)[)\]]", shown)]
+    brackets = _brackets(shown)
     bare = re.sub(r"[(\[][^()\[\]]*[)\]]?", " ", shown)
     bare = re.split(r"\s(?:vs\.?|versus|relative to|compared|from|over|->|=)\s", f" {bare} ", maxsplit=1)[0]
     unit = next((part for part in brackets if _is_unit(part)), "")
@@ -107,6 +107,21 @@ def heading(text: object) -> Heading:
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z]{2})", " ", bare)
     words = " ".join(re.sub(r"[_.:,\-–]", " ", spaced).lower().split())
     return _of_words(shown, words, unit.strip())
+
+
+def _brackets(shown: str) -> list[str]:
+    """What stands in the brackets of a heading: of "in minutes" and "mins." the unit."""
+    parts = [part.strip() for part in re.findall(r"[(\[]([^()\[\]]*)[)\]]", shown)]
+    bare = [re.sub(r"(?i)^in\s+", "", part).rstrip(".") for part in parts]
+    return [one if is_time(one) else part for one, part in zip(bare, parts)]
+
+
+def odd_unit(heading: Heading) -> str:
+    """What stands in the brackets of a heading of times as a unit does, and is none that is known; or nothing."""
+    if heading.unit:
+        return ""
+    unlike = r"[a-zA-Zµμ]{1,2}|[\d.x×*·^ ]+\s*(s|ms|us|sec|secs|seconds|min|h)"
+    return next((part for part in _brackets(heading.text) if re.fullmatch(unlike, part)), "")
 
 
 def _is_unit(part: str) -> bool:
@@ -167,6 +182,8 @@ def _of_words(text: str, words: str, unit: str) -> Heading:
     head, _, tail = whole.of.rpartition(" ")
     if tail in ("s", "sec") and not unit and _counted(head):  # images_s
         return Heading(text, "throughput", rank, f"{head}/s")
+    if tail in ("h", "hr", "hrs", "hour", "hours") and _lookup(head)[0] == "workers":  # GPU-hours are a cost
+        return Heading(text, "passed over", rank, unit)
     if is_time(tail) and not unit and not whole.per_time:  # mean time ms, elapsed_s, t_ms
         if (before := _lookup(head)[0]) in ("time", "unknown", "repeat", "workers", "size", "actual", "count"):
             return Heading(text, "time", rank + UNLIKELY * (before == "workers"), tail)
@@ -181,8 +198,8 @@ def _of_words(text: str, words: str, unit: str) -> Heading:
         named = re.sub(r"(?i)\s*(/|\bper)\s*[^\s/]+$", "", named) if one else named
         unit = unit or named * bool(whole.per_time)
         return Heading(text, "rate of one" if one else "throughput", rank, unit, worker=one)
-    inner = one or whole.per_other
-    if inner and meaning in ("workers", "count", "size"):
+    a_step = re.match(r"(time ?)?step|iter|epoch|batch|run\b", whole.per_other)  # images per step are the work of all
+    if (one or whole.per_other and not a_step) and meaning in ("workers", "count", "size"):
         return Heading(text, "shape" if meaning == "workers" else "count of one", rank, unit, worker=one)
     return Heading(text, meaning, rank, unit, worker=works)
 

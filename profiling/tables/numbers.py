@@ -27,7 +27,7 @@ UNCOUNTED = re.compile(
 _PLAIN = r"(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?"
 _GROUPED = r"[1-9]\d{0,2}(?:[,'’ \u2009\u202f\u00a0_]\d{3})+(?:\.\d+)?"
 _DECIMAL = r"\d+,\d+(?:[eE][+-]?\d+)?|[1-9]\d{0,2}(?:[. '’\u2009\u202f\u00a0]\d{3})+(?:,\d+)?"
-_SPREAD = re.compile(r"\s*(?:±|\+/-|\+-|\\pm)\s*[\d.,eE+-]+\s*")
+_SPREAD = re.compile(r"\s*(?P<unit>[a-zA-Zµμ/%]*)\s*(?:±|\+/-|\+-|\\pm)\s*[\d.,eE+-]+\s*(?P=unit)\s*")
 _CLOCK = re.compile(r"(?:(\d+)-)?(\d+):(\d{2}):(\d{2}(?:\.\d+)?)")
 _SPAN = re.compile(
     r"(\d+(?:\.\d+)?)\s*(days?|d|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s)(?![a-z])[,\s]*", re.IGNORECASE
@@ -137,7 +137,7 @@ def _read(cell: Any, comma: str, time: bool) -> Cell:
     text, bare = cell.strip(), _bare(cell)
     spread = _SPREAD.search(bare)
     if spread:
-        bare = f"{bare[: spread.start()]} {bare[spread.end() :]}".strip()
+        bare = f"{bare[: spread.start()]} {spread['unit']} {bare[spread.end() :]}".strip()
     form = _DECIMAL if comma == "decimal" else f"{_GROUPED}|{_PLAIN}"
     if comma == "decimal":
         form = f"{form}|\\d+(?:[eE][+-]?\\d+)?"
@@ -152,7 +152,7 @@ def _read(cell: Any, comma: str, time: bool) -> Cell:
     if not math.isfinite(value):
         return text
     si = re.match(r"([kKMGBTP])(?:$|\s)", tail)
-    if si and not time and bare[: len(bare) - len(tail)] == bare[: len(bare) - len(tail)].rstrip():
+    if si and not time and (tail == si[1] or bare[: len(bare) - len(tail)] == bare[: len(bare) - len(tail)].rstrip()):
         # As decimals: 1.001 * 1e3 would be 1000.9999999999999.
         value, tail = float(Decimal(digits).scaleb(_SI[si[1]])), tail[1:].strip()
     return Number(-value if found[1] == "-" else value, tail, bool(spread))

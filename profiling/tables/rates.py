@@ -4,9 +4,10 @@ import re
 from collections.abc import Sequence
 
 from launch.errors import Refusal
-from profiling.tables import names, scaling
+from profiling.tables import names, numbers, scaling
 from profiling.tables.choice import Chosen
 from profiling.tables.columns import Asked, Column
+from profiling.tables.numbers import Number
 from profiling.tables.rows import Row, as_given, ratio, whole
 
 _PLAIN = frozenset(
@@ -29,8 +30,14 @@ def kind(chosen: Chosen, group: Sequence[Row], asked: Asked, words: Sequence[str
         rates = [row.value.value * (row.workers if chosen.measure == "rate of one" else 1) for row in group]
         beside = [column for column in chosen.of("time") if column.heading.rank < 2]
         seconds = whole(group, beside[0]) if beside else None
-    works = [whole(group, column) for column in chosen.of("count")]
-    ones = [whole(group, column) for column in chosen.of("count of one")]
+    # An epoch is the same work whatever the batch.
+    counted = [
+        column
+        for column in chosen.of("count", "count of one")
+        if not ("epoch" in group[0].measured.key and "batch" in column.key)
+    ]
+    works = [whole(group, column) for column in counted if column.heading.meaning == "count"]
+    ones = [whole(group, column) for column in counted if column.heading.meaning == "count of one"]
     works += [[value * n for value, n in zip(values, workers)] for values in ones if values]
     sizes = [values for column in chosen.of("size") if (values := whole(group, column))]
     given = {
@@ -48,8 +55,9 @@ def kind(chosen: Chosen, group: Sequence[Row], asked: Asked, words: Sequence[str
 
 def in_seconds(row: Row, asked: Asked) -> float:
     """The time of a row, by the unit in its cell, that of the user, or that of the heading; seconds without any."""
-    unit = (row.value.unit or row.unit or asked.unit or row.measured.heading.unit or "s").lower()
-    if unit not in names.SECONDS:
+    odd = "" if row.value.unit or row.unit or asked.unit else names.odd_unit(row.measured.heading)
+    unit = odd or (row.value.unit or row.unit or asked.unit or row.measured.heading.unit or "s").lower()
+    if odd or unit not in names.SECONDS:
         raise Refusal(
             f"{row.where}: {row.measured.name} is {as_given(row.cells[row.measured.place])}, "
             f"and {unit!r} is no unit of time: say --unit s, ms or min"
@@ -60,14 +68,15 @@ def in_seconds(row: Row, asked: Asked) -> float:
 def throughput(chosen: Chosen, group: Sequence[Row], kind: str, asked: Asked) -> tuple[list[float], str]:
     """The throughput of each row, and its unit."""
     measured = group[0].measured
-    if chosen.measure == "time":
-        marked = [bool(row.value.unit) for row in group]
-        if any(marked) and not all(marked) and not (measured.heading.unit or asked.unit):
+    workers = [row.workers for row in group]
+    marked = [bool(row.value.unit or row.unit) for row in group]
+    if chosen.measure in ("time", "throughput", "rate of one") and any(marked) and not all(marked):
+        if not (measured.heading.unit or asked.unit):
             row = group[marked.index(False)]
             raise Refusal(
                 f"{row.where}: {measured.name} has no unit while others have: give all of them theirs, or say --unit"
             )
-        workers = [row.workers for row in group]
+    if chosen.measure == "time":
         works = [(values, column) for column in chosen.of("count", "count of one") if (values := whole(group, column))]
         work: list[float] | None = None
         unit = ("steps" if re.search(r"step|iter", measured.key) else "runs") + "/s"
@@ -110,6 +119,12 @@ def throughput(chosen: Chosen, group: Sequence[Row], kind: str, asked: Asked) ->
     if chosen.measure == "rate of one" or one:
         rates = [rate * n for rate, n in zip(rates, _of_whom(chosen, group, one))]
         unit = per[1] if per and names.worker(per[2]) else unit
+    elif re.match(r"(steps?|it|its|iters?|iterations?|batches)\s*(/|\bper\b)", unit.lower()):
+        batches = [column for column in chosen.of("count", "count of one") if "batch" in column.key]
+        if batches and (sizes := whole(group, batches[0])):
+            of_one = batches[0].heading.meaning == "count of one"
+            rates = [rate * size * (n if of_one else 1) for rate, size, n in zip(rates, sizes, workers)]
+            unit = "examples/s"
     return rates, unit
 
 
@@ -144,6 +159,12 @@ def times(chosen: Chosen, group: Sequence[Row], asked: Asked) -> list[float | No
     if chosen.measure == "time":
         return [in_seconds(row, asked) for row in group]
     beside = [column for column in chosen.of("time") if column.heading.rank < 2]
-    values = whole(group, beside[0]) if beside else None
-    unit = names.SECONDS.get(beside[0].heading.unit, 1.0) if beside else 1.0
-    return [value * unit for value in values] if values else [None] * len(group)
+    if not beside:
+        return [None] * len(group)
+    column = beside[0]
+    cells = numbers.column([row.cells[column.place] for row in group], column.comma or "thousands", time=True)
+    unit = column.heading.unit
+    return [
+        cell.value * names.SECONDS.get((cell.unit or unit or "s").lower(), 1.0) if isinstance(cell, Number) else None
+        for cell in cells
+    ]

@@ -1,9 +1,9 @@
 """A file of any form -> the measurements of the series that it holds, and one line that says how it was understood."""
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from launch.errors import Refusal
@@ -53,7 +53,7 @@ def read(path: Path, content: str, asked: Asked) -> Reading:
         With what it is that is ambiguous or contradicts itself, and the choices. It does not name the file.
     """
     found = [upright(checked(grid)) for grid in _grids(path, content)]
-    found = [grid for grid in found if grid.rows]
+    found = _by_title([grid for grid in found if grid.rows])
     if not found:
         raise Refusal("has no rows: give a line for each measurement")
     readings: list[Reading] = []
@@ -80,6 +80,17 @@ def read(path: Path, content: str, asked: Asked) -> Reading:
         parameter=readings[0].parameter,
         works=readings[0].works,
     )
+
+
+def _by_title(grids: Sequence[Grid]) -> list[Grid]:
+    """Tables with a title each, so that none is taken for the repeats of another."""
+    seen: Counter[str] = Counter()
+    made = []
+    for grid in grids:
+        seen[grid.title] += 1
+        again = f"table {seen[grid.title]}" if seen[grid.title] > 1 else ""
+        made.append(replace(grid, title=", ".join(filter(None, (grid.title, again)))) if again else grid)
+    return made
 
 
 def _grids(path: Path, content: str) -> list[Grid]:

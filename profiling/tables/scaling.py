@@ -41,6 +41,11 @@ def kind(known: Evidence) -> tuple[str, str]:
     for each in (*found[:1], said, size, _by_given(known)):
         if each[0]:
             return each
+    if size[1] and known.seconds:
+        raise Refusal(
+            "has a problem that grows with the workers, but not as they do: say --kind weak (the work of a worker is "
+            "about the same) or --kind strong"
+        )
     return _by_times(known)
 
 
@@ -70,6 +75,9 @@ def _by_size(known: Evidence) -> tuple[str, str]:
         for power in (1, 2, 3):
             if _spread([size**power / n for size, n in zip(known.size, known.workers)]) <= 1 + HELD:
                 return "weak", "the problem grows with the workers"
+        order = sorted(zip(known.workers, known.size))
+        if len(order) == len(set(known.workers)) > 1 and all(a[1] < b[1] for a, b in zip(order, order[1:])):
+            return "", "grows"
     return "", ""
 
 

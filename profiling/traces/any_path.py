@@ -36,7 +36,8 @@ def document(path: Path) -> dict[str, Any]:
         try:
             read = _read(file, place)
         except Refusal as refusal:
-            refusals.append(refusal)
+            reason = str(refusal)
+            refusals.append(refusal if str(file) in reason else Refusal(f"{file}: {reason}"))
             continue
         if "tensors" in read:
             timelines = read

@@ -28,7 +28,8 @@ def document(run: RunDir, attempt: int | None = None) -> dict[str, Any]:
     attempts = sorted({trace.attempt for trace in traces} | timelines)
     if not attempts:
         raise Refusal(
-            "; ".join(notes) or f"{run.path} has no traces: ask for them with {command('WORKLOAD --trace 20..30')}"
+            "; ".join(notes)
+            or f"there are no traces in {run.traces}: ask for them with {command('WORKLOAD --trace 20..30')}"
         )
     attempt = attempts[-1] if attempt is None else attempt
     if attempt not in attempts:

@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import json
+import math
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from profiling.traces.xplane import GPU, HOST, Capture, Event, Line
 _ON_GPU = {"kernel", "gpu_memcpy", "gpu_memset", "Kernel", "Memcpy", "Memset"}
 _ON_HOST = {"cpu_op", "cuda_runtime", "cuda_driver", "hip_runtime", "user_annotation", "python_function"}
 _ON_HOST |= {"Operator", "Runtime", "Trace"}  # of older versions
+_KNOWN = _ON_GPU | _ON_HOST
 
 
 def document(path: Path) -> Any:
@@ -41,8 +43,19 @@ def is_kineto(content: Any) -> bool:
     if not isinstance(content, dict) or not isinstance(content.get("traceEvents"), list):
         return False
     known = {"schemaVersion", "deviceProperties", "distributedInfo", "traceName"} & set(content)
-    kinds = {event.get("cat") for event in content["traceEvents"][:2000] if isinstance(event, dict)}
-    return bool(known) or bool(kinds & (_ON_GPU | _ON_HOST))
+    return bool(known) or any(_kind(event) for event in content["traceEvents"][:2000] if isinstance(event, dict))
+
+
+def _kind(event: dict[str, Any]) -> str:
+    """The kind of an event; empty where it is none that is known."""
+    kind = event.get("cat")
+    return kind if isinstance(kind, str) and kind in _KNOWN else ""
+
+
+def _finite(time: Any) -> int | float | None:
+    """A time of an event; None where it is no number, or none that can be reckoned with."""
+    with contextlib.suppress(OverflowError):  # of a whole number of hundreds of digits
+        return time if isinstance(time, int | float) and math.isfinite(time) else None
 
 
 def rank(content: dict[str, Any]) -> int:
@@ -64,8 +77,8 @@ def capture(path: Path, content: dict[str, Any]) -> Capture:
     for event in content["traceEvents"]:
         if not isinstance(event, dict) or event.get("ph") != "X":
             continue
-        kind, start, length = event.get("cat"), event.get("ts"), event.get("dur", 0)
-        if not isinstance(start, int | float) or not isinstance(length, int | float) or kind not in _ON_GPU | _ON_HOST:
+        kind, start, length = _kind(event), _finite(event.get("ts")), _finite(event.get("dur", 0))
+        if not kind or start is None or length is None or length < 0:
             continue
         arguments = event.get("args")
         details = arguments if isinstance(arguments, dict) else {}

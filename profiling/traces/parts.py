@@ -79,7 +79,7 @@ def table(capture: Capture) -> Table:
     Raises
     ------
     Refusal
-        If no step is marked.
+        If no step is marked, or none has a length.
     """
     host = [line for line in capture.lines if line.plane == xplane.HOST]
     loops = [line for line in host if any(_is_step(event) for event in line.events)]
@@ -106,13 +106,18 @@ def table(capture: Capture) -> Table:
     }
     steps = [_step(capture, int(mark.stats["step_num"]), mark.start, mark.end, when, executing) for mark in marks]
     operations = [event for event in operations if marks[0].start <= event.start < marks[-1].end]
-    return Table(steps, _longest(operations), _longest(operations, by_type=True))
+    return _table(steps, operations)
 
 
 def of_any(capture: Capture) -> tuple[Table, str]:
     """Take a trace of any program apart, and say how its steps were found.
 
     What its threads did is the host's, and nothing of the wait for a batch is known but the copies of it.
+
+    Raises
+    ------
+    Refusal
+        If it holds no event, or no step has a length.
     """
     found = find(capture)
     host = [line for line in capture.lines if line.plane == xplane.HOST]
@@ -131,7 +136,13 @@ def of_any(capture: Capture) -> tuple[Table, str]:
     steps = [_step(capture, number, start, end, when, None) for number, start, end in found.spans]
     first, last = found.spans[0][1], found.spans[-1][2]
     operations = [event for event in operations if first <= event.start < last]
-    return Table(steps, _longest(operations), _longest(operations, by_type=True)), found.how
+    return _table(steps, operations), found.how
+
+
+def _table(steps: list[Step], operations: list[Event]) -> Table:
+    if not sum(step.seconds for step in steps) > 0:
+        raise Refusal("the trace has steps of no length only: was it cut short, or are the lengths not in it?")
+    return Table(steps, _longest(operations), _longest(operations, by_type=True))
 
 
 def _computes(event: Event) -> bool:

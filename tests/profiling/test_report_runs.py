@@ -16,7 +16,7 @@ from launch.record.rundir import RunDir
 from launch.record.writing import publish_json
 from profiling.cli import inputs, summary
 from profiling.reporting import about
-from profiling.study import runs, steps
+from profiling.study import runs, steps, traces_by_point
 from profiling.telemetry import readings
 
 
@@ -106,9 +106,16 @@ def test_a_run_that_died_and_a_repeat_that_is_missing_are_named(study):
     assert "left out: n4-r3: failed (rank 1 on b: MemoryError: no room)" in said
     shutil.copytree(study / "n1-r1", study / "mine")
     assert "mine is not a part of the study and does not count" in runs.notes(runs.read(study))
-    assert any(line.startswith("left out: n4-r5: it is missing: there is no run.json; run it again: ") for line in said)
+    assert any(line.startswith("left out: n4-r5: it is missing: there is no run.json") for line in said)
+    assert str(study) not in " ".join(said)  # a report names no folder of the machine
     assert "4 nodes: 4 of 6 repeats are in the table" in said
     assert len(rates(study)) == 16
+
+
+def test_a_run_whose_traces_are_missing_is_named_without_its_folder(study):
+    (study / "n1-r1" / "traces").mkdir()
+    _, (note,) = traces_by_point.points(runs.read(study))
+    assert note.startswith("traces of n1-r1: ") and str(study) not in note
 
 
 def test_a_record_that_was_cut_short_is_passed_over_with_its_step(study):

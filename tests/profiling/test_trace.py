@@ -262,7 +262,10 @@ def test_refusals(run: RunDir, tmp_path: Path, capsys: pytest.CaptureFixture):
     for words, line in (
         ((run.path, "--attempt", 1), f"attempt 1 of {run.path} has no traces: give one of 2"),
         ((run.path, "--rank", 1), "rank 1 was not traced: give one of 0, 4 as --rank"),
-        ((other.path,), f"{other.path} has no traces: ask for them with {command('WORKLOAD --trace 20..30')}"),
+        (
+            (other.path,),
+            f"there are no traces in {other.traces}: ask for them with {command('WORKLOAD --trace 20..30')}",
+        ),
         (
             (tmp_path / "none",),
             f"{tmp_path / 'none'} is not a run: it has no run.json; give the folder of a run",

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from profiling.__main__ import main
-from profiling.traces import marks, parts, xplane
+from profiling.traces import any_path, marks, parts, xplane
 from profiling.traces.xplane import Capture, Event, Line
 
 
@@ -137,6 +137,31 @@ def test_a_trace_of_pytorch(tmp_path, capsys, name):
 def test_a_trace_without_marks_says_so(tmp_path, capsys):
     assert main(["trace", str(kineto(tmp_path, steps=False))]) == 0
     assert "steps: not marked" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("length", [0, -5, float("inf"), 10**400])
+def test_steps_of_no_length_are_refused_and_a_good_trace_beside_them_shown(tmp_path, capsys, length):
+    step = {"ph": "X", "name": "ProfilerStep#1", "cat": "user_annotation", "ts": 5, "dur": length, "tid": 1}
+    bad = tmp_path / "bad.pt.trace.json"
+    bad.write_text(json.dumps({"schemaVersion": 1, "traceEvents": [step]}))
+    assert main(["trace", str(bad)]) == 2
+    error = capsys.readouterr().err
+    assert bad.name in error and error.count("\n") == 1
+    kineto(tmp_path)
+    assert main(["trace", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "sgemm" in out and f"left out: {bad}" in out
+
+
+def test_events_that_are_none_change_nothing(tmp_path):
+    before = any_path.document(kineto(tmp_path))
+    kernel = {"ph": "X", "cat": "kernel", "name": "bad", "pid": 0, "tid": 7, "ts": 3e6 + 300, "dur": 200}
+    others = [{"cat": ["a"]}, {"dur": -100}, {"dur": float("nan")}, {"ts": float("inf")}, {"ts": None}]
+    path = tmp_path / "worker.pt.trace.json"
+    content = json.loads(path.read_text())
+    content["traceEvents"][:0] = [kernel | other for other in others]
+    path.write_text(json.dumps(content))
+    assert any_path.document(path) == before
 
 
 def test_a_timeline_of_horovod(tmp_path, capsys):
