@@ -216,7 +216,7 @@ def entry(main: Callable[[list[str]], int] = main) -> NoReturn:
         status = main(sys.argv[1:])
         sys.stdout.flush()
     except Refusal as refusal:
-        print(f"{name}: {refusal}", file=sys.stderr)
+        print(f"{name}: {_in_one_line(str(refusal))}", file=sys.stderr)
         status = refusal.status
     except KeyboardInterrupt:
         status = 130
@@ -236,6 +236,11 @@ def entry(main: Callable[[list[str]], int] = main) -> NoReturn:
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     os._exit(status)  # to take apart all that was imported takes a part of a dry run's time
+
+
+def _in_one_line(text: str) -> str:
+    """A text whose line breaks and other control characters, which words of the command line may have, are escaped."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
 
 
 _ADVICE = {

@@ -19,6 +19,7 @@ def escape() -> None:
             os.fstat(descriptor)
         except OSError:  # the next opened file would take its place
             os.open(os.devnull, os.O_RDWR)
+    sys.stdin = sys.stdin or open(0, closefd=False)
     sys.stdout = sys.stdout or open(1, "w", closefd=False)
     sys.stderr = sys.stderr or open(2, "w", closefd=False)
     for stream in (sys.stdout, sys.stderr):

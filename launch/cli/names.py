@@ -28,6 +28,8 @@ class Named:
         Refusal
             If it is a name, and nothing has that name, here or in the folder of the runs.
         """
+        if not word:  # as of "$RUN" with a variable that is not set: Path("") would be the working directory
+            raise Refusal(f"an empty name is given: name a run, or the folder of the runs ({self.folder})")
         path, inner = Path(word), self.folder / word
         if os.path.lexists(path) or path.is_absolute():
             return path

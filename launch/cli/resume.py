@@ -19,6 +19,7 @@ from launch.plan.plan import Plan
 from launch.plan.queueing import TITLES
 from launch.plan.slurm import hostlist
 from launch.record.failures import bad_nodes
+from launch.record.files import Unreadable
 from launch.record.rundir import RunDir
 from launch.record.study import is_study, names_in, read_index
 from launch.submit import current_code, jobs, revise, running, states
@@ -82,6 +83,7 @@ def go_on(folder: Path, chosen: Options, hold: Hold) -> int:
     after = revise.revised(before, chosen)
     revise.refuse_short_timeout(after, runs)
     idle_runs = [run for run, _ in before]
+    idle = [(run, change(plan)) for run, plan in after]  # it may refuse, and then nothing may have changed
     if chosen.code == "current":
         current_code.take(idle_runs)
     for line in current_code.lines(idle_runs):
@@ -93,7 +95,6 @@ def go_on(folder: Path, chosen: Options, hold: Hold) -> int:
     with revise.recorded(before, after):
         if is_workflow:
             return loop.run(folder, how, hold, change)
-        idle = [(run, change(plan)) for run, plan in after]
         if is_study(folder):
             print(f"{len(idle)} of the runs of {folder} {'is' if len(idle) == 1 else 'are'} run now", flush=True)
         throttle = (read_index(folder) or {}).get("throttle")
@@ -117,7 +118,7 @@ def outermost(folder: Path) -> Path:
 
 
 def _members(folder: Path) -> tuple[list[RunDir], list[str]]:
-    """The runs of a run, study or workflow, with missing ones put back, and why others do not count."""
+    """The runs of a run, study or workflow, with missing ones put back, and why others of a study do not count."""
     if stages.is_workflow(folder):
         if gone := next((stage.name for stage in stages.read(folder) if not stage.folder.exists()), None):
             raise Refusal(
@@ -132,9 +133,23 @@ def _members(folder: Path) -> tuple[list[RunDir], list[str]]:
         return [RunDir.open(folder)], []
     _put_back(folder)
     runs = [RunDir(folder / entry["run"]) for entry in (read_index(folder) or {"runs": []})["runs"]]
-    broken = [run for run in runs if not run.run_json.exists()]
-    how = f"remove what is left of it, and run it again: {command('resume', folder)}"
-    return [run for run in runs if run not in broken], [f"{run.path} has no run.json: {how}" for run in broken]
+    broken = {run: why for run in runs if (why := _unusable(run, folder))}
+    return [run for run in runs if run not in broken], list(broken.values())
+
+
+def _unusable(run: RunDir, study: Path) -> str:
+    """Why a run of a study does not count: its files do not say whether it is done, or how to start it. Else empty."""
+    if not run.run_json.exists():
+        how = f"remove what is left of it, and run it again: {command('resume', study)}"
+        return f"{run.path} has no run.json: {how}"
+    try:
+        if run.result() is None:
+            run.plan()
+    except Unreadable as error:
+        return str(error)
+    except Refusal as error:
+        return f"{run.path}: {error}"
+    return ""
 
 
 def _put_back(folder: Path, only: Sequence[str] = ()) -> None:

@@ -57,7 +57,7 @@ def main(argv: list[str]) -> int:
     if not words:
         raise Refusal(f"rm needs a run or study: {command('rm RUN|STUDY ...')}")
     if not chosen.dry_run:
-        words = [word for word in words if not removing.finished(Path(word), chosen.folder / word)]
+        words = [word for word in words if not (word and removing.finished(Path(word), chosen.folder / word))]
     folders = _distinct([_removable(chosen.path(word)) for word in words])
     _refuse_of_others(folders)
     _refuse_mounted(folders)
@@ -83,7 +83,7 @@ def main(argv: list[str]) -> int:
 def _removable(path: Path) -> Path:
     if path.is_symlink():
         raise Refusal(f"{path} is a link, which rm does not follow: name what it leads to")
-    folder = path.absolute()
+    folder = path.absolute() if ".." not in path.parts else path.resolve()  # it must have its name once others are gone
     if os.path.lexists(folder / "run.json") or is_study(folder) or stages.is_workflow(folder):
         return folder
     what = "is not a run or study"

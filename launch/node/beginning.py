@@ -84,6 +84,9 @@ def begin(run: RunDir, submission: int | None = None, step_of: tuple[str, Sequen
         from launch.node import spare
 
         more |= spare.choose(run, plan)
+    code = _code(run)
+    if job.is_cancelled(run, submission):  # comparing the code takes seconds
+        raise MayNotBegin("it was cancelled")
     run.append_event(
         "started",
         attempt=attempt,
@@ -91,7 +94,7 @@ def begin(run: RunDir, submission: int | None = None, step_of: tuple[str, Sequen
         host=socket.gethostname(),
         pid=os.getpid(),
         **more,
-        **_code(run),
+        **code,
     )
     return attempt
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from launch.errors import Refusal
 
+_LONGEST = 200  # characters of a name, to which runs of a study and temporary files add theirs
+
 
 def default_name(words: str, now: datetime.datetime) -> str:
     """The name of a run, study or workflow from words and the time, to the microsecond if microseconds are given."""
@@ -20,6 +22,8 @@ def refuse_bad_name(name: str) -> str:
             f"--name {name!r}: a run's name has letters, digits, '.', '_', '+' and '-', and begins with one of the "
             "first two"
         )
+    if len(name) > _LONGEST:
+        raise Refusal(f"--name has {len(name)} characters: give {_LONGEST} at most, as file systems end names at 255")
     return name
 
 

@@ -40,6 +40,8 @@ class Axes:
     exclude: tuple[dict[str, tuple[str, ...]], ...] = ()
 
     def __post_init__(self) -> None:
+        if not self.steps or not all(self.steps) or "nodes" not in self.steps[0]:
+            raise Refusal("a study varies the nodes first, and something in each of its steps: give them axes")
         refuse_too_large(*(max(map(len, step.values())) for step in self.steps))
         axes: dict[str, tuple[str, ...]] = {}
         for step in self.steps:

@@ -20,7 +20,7 @@ from typing import Any
 
 from launch.plan.plan import Plan
 from launch.record.contents import Event, JobRecord
-from launch.record.files import Damaged, read_object
+from launch.record.files import Damaged, Unreadable, read_object
 from launch.record.redact import without_secrets
 from launch.record.rundir import RunDir
 from launch.record.study import holder_of
@@ -109,7 +109,7 @@ class Job:
 
     def run_dir(self, run: str) -> RunDir:
         """One of its runs."""
-        return RunDir(os.path.normpath(self.holder / run))
+        return RunDir(self.holder / run)  # "." is the holder itself; its path stays as the user has spelled it
 
     @property
     def run_dirs(self) -> list[RunDir]:
@@ -182,7 +182,7 @@ def of(holder: Path) -> list[Job]:
         If a record cannot be read, or is damaged.
     """
     folders = sorted(_folders(holder), key=_number)
-    return [read(folder) for folder in folders if (folder / "job.json").exists()]
+    return [read(folder) for folder in folders if _has_record(folder)]
 
 
 def latest(runs: Iterable[RunDir]) -> dict[Path, Job]:
@@ -207,6 +207,13 @@ def _folders(holder: Path) -> list[Path]:
 
 def _number(folder: Path) -> int:
     return int(folder.name)
+
+
+def _has_record(folder: Path) -> bool:
+    try:
+        return (folder / "job.json").exists()
+    except OSError as error:  # the folder of another user's job cannot be entered
+        raise Unreadable(folder / "job.json", error.strerror or str(error)) from None
 
 
 def read(folder: Path) -> Job:

@@ -10,9 +10,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypedDict
 
 from launch.errors import Refusal, command
+from launch.plan.typed import mismatch
+from launch.record.contents import Pid
 
 FILE = ".launcher"
 """Holds the host and process that own the folder; blank when the owner has left."""
@@ -22,6 +24,11 @@ ORDERS = ".cancel"
 
 _HANDED_OVER_S = 1.0  # in which a launcher that continues in the background releases the lock
 _WIDTH = 256  # bytes of the file: overwritten in one write, it is never seen half written
+
+
+class _Owner(TypedDict):
+    host: str
+    pid: Pid
 
 
 class Cancelled(Refusal):
@@ -154,8 +161,10 @@ def _exists(pid: int) -> bool:
 
 
 def _read(file: BinaryIO) -> dict[str, Any] | None:
+    """The owner; None if there is none, or something else is in the file."""
     with contextlib.suppress(ValueError):  # blank
-        return json.loads(os.pread(file.fileno(), _WIDTH, 0))
+        owner = json.loads(os.pread(file.fileno(), _WIDTH, 0))
+        return None if mismatch(owner, _Owner) else owner
     return None
 
 

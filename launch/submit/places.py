@@ -42,8 +42,8 @@ def grouped(paths: Iterable[Path]) -> dict[Path, list[Path]]:
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    """The runs in a folder, itself included, and folders that cannot be entered. Does not look at the many files of a
-    run."""
+    """The runs in a folder, itself included, folders that cannot be entered, and workflows with a damaged index. Does
+    not look at the many files of a run."""
     folders = [folder]
     while folders:
         folder = folders.pop()
@@ -52,7 +52,10 @@ def _below(folder: Path) -> Iterator[Path]:
             continue
         try:
             if stages.is_workflow(folder):
-                yield from (stage.folder for stage in stages.read(folder) if not os.path.lexists(stage.folder))
+                try:
+                    yield from (stage.folder for stage in stages.read(folder) if not os.path.lexists(stage.folder))
+                except Refusal:  # its index is damaged, which must not hide its runs, nor those of others
+                    yield folder
             if is_study(folder):
                 yield from (
                     gone for name in names_in(folder) if not os.path.lexists((gone := folder / name) / "run.json")

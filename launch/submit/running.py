@@ -47,12 +47,16 @@ def run(folder: Path, runs: Sequence[tuple[RunDir, Plan]], how: str, throttle: i
                     flush=True,
                 )
             submitted = jobs.submit(jobs.make(folder, part, throttle, how == "detach"), hold)
-            announce(submitted)
+            try:
+                announce(submitted)
+                from launch.submit.watching.watch import watch  # imported once the scheduler is at work
+            except KeyboardInterrupt:  # from here on watch ends them
+                if how != "detach":
+                    jobs.end([(job, None) for job in submitted])
+                raise
             if how == "detach":
                 print(f"see its state: {command('status', folder)}", flush=True)
             else:
-                from launch.submit.watching.watch import watch  # imported once the scheduler is at work
-
                 outcomes |= watch(submitted, how == "follow")
             runs = left_over(runs)
     except KeyboardInterrupt:

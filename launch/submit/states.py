@@ -8,7 +8,7 @@ A state is one of
   stopped    its ranks have saved and left: resume goes on
   failed, timeout, cancelled
   lost       it had begun, and is gone without having noted its end: resume goes on
-  unknown    a local run of another host, which cannot be seen from here
+  unknown    a local run of another host, which cannot be seen from here, or one whose scheduler cannot be asked
   missing    a study has it in its index, and nothing of it is left: resume of the study runs it again
   damaged    a file of it holds something else than it should
   unreadable a file of it cannot be read, as that of another user
@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from launch.backends.scheduler import Answer, poll_all
+from launch.backends.scheduler import UNKNOWN, Answer, Status, poll_all
 from launch.errors import Refusal, command
 from launch.record import job as record
 from launch.record import network
@@ -98,7 +98,7 @@ def look(paths: Sequence[Path], fresh: bool = False, poll: Callable[..., Answer]
     for path in (RunDir(path).path for path in paths):
         try:
             records[path] = Record.read(path)
-        except Unreadable as error:
+        except (Unreadable, OSError) as error:
             records[path] = _missing(path, names(path.parent)) or _broken(path, error)
     jobs: dict[Path, Job] = {}
     unfinished = [each for each in records.values() if isinstance(each, Record) and each.recorded[0] != "done"]
@@ -108,7 +108,7 @@ def look(paths: Sequence[Path], fresh: bool = False, poll: Callable[..., Answer]
     for those in by_holder.values():
         try:
             jobs |= record.latest(those)
-        except Unreadable as error:
+        except (Unreadable, OSError) as error:
             records |= {run.path: _broken(run.path, error) for run in those}
     open_ = [each for each in unfinished if each.run.path in jobs and each.within(jobs[each.run.path])[0] in OPEN]
     answer = _ask({each.run.path: jobs[each.run.path] for each in open_}, open_, fresh, poll)
@@ -116,24 +116,31 @@ def look(paths: Sequence[Path], fresh: bool = False, poll: Callable[..., Answer]
     for path, each in records.items():
         try:
             known.append(each if isinstance(each, Known) else _know(each, jobs.get(path), answer))
-        except Refusal as error:
+        except (Refusal, OSError) as error:
             known.append(_broken(path, error))
     return known, answer.silence
 
 
-def _broken(path: Path, error: Refusal) -> Known:
+def _broken(path: Path, error: Refusal | OSError) -> Known:
     """A run of which nothing more can be known. It must not hide the others."""
+    if isinstance(error, OSError):
+        error = Unreadable(Path(error.filename or path), error.strerror or str(error))
     state, reason = (error.state, error.reason) if isinstance(error, Unreadable) else ("damaged", str(error))
     return Known(path=path, state=state, reason=reason)
 
 
 def _missing(path: Path, of_study: Collection[str]) -> Known | None:
-    """What is known of a run of a study that is gone or has lost its run.json, or of a stage that is gone; None for any
-    other."""
+    """What is known of a run of a study that is gone or has lost its run.json, of a stage that is gone, or of a
+    workflow whose index is damaged; None for any other."""
     if not os.path.lexists(path) and stages.is_workflow(path.parent):
         return Known(
             path=path, state="missing", reason="a stage that is gone: start the workflow again under another name"
         )
+    if stages.is_workflow(path) and not os.path.lexists(path / "run.json"):
+        try:
+            stages.read(path)
+        except Refusal as error:
+            return _broken(path, error)
     if os.path.lexists(path / "run.json") or path.name not in of_study:
         return None
     if RunDir(path).is_missing:
@@ -162,12 +169,30 @@ def _ask(jobs: dict[Path, Job], entries: Sequence[Record], fresh: bool, poll: Ca
     submitted = list(dict.fromkeys(job for job in jobs.values() if job.id))
     if not submitted:
         return Answer({})
-    answer = poll(submitted, not fresh)
+    answer = _polled(submitted, not fresh, poll)
     missing = (
         each.within(jobs[each.run.path])[0] != "stopped" and answer.of(jobs[each.run.path], each.run) is None
         for each in entries
     )
-    return poll(submitted, False) if not fresh and not answer.silence and any(missing) else answer
+    return _polled(submitted, False, poll) if not fresh and not answer.silence and any(missing) else answer
+
+
+def _polled(jobs: Sequence[Job], shared: bool, poll: Callable[..., Answer]) -> Answer:
+    """What the schedulers report of jobs. A job that cannot be asked about, as its file is damaged, is unknown, and
+    hides no other."""
+    try:
+        return poll(jobs, shared)
+    except (Refusal, OSError) as error:
+        if len(jobs) == 1:
+            (job,) = jobs
+            handles = {str(job.id), *(job.handle(run) for run in job.run_dirs)}
+            return Answer(dict.fromkeys(handles, Status(UNKNOWN, reason=str(error))))
+    first = [job for job in jobs if job.backend == jobs[0].backend]  # each scheduler is asked about all its jobs
+    others = [job for job in jobs if job.backend != jobs[0].backend]
+    if not others:
+        first, others = jobs[: len(jobs) // 2], jobs[len(jobs) // 2 :]
+    answers = [_polled(some, shared, poll) for some in (first, others)]
+    return Answer({**answers[0].statuses, **answers[1].statuses}, answers[0].silence or answers[1].silence)
 
 
 def _know(entry: Record, job: Job | None, answer: Answer) -> Known:

@@ -3,7 +3,6 @@
 import errno
 import fcntl
 import functools
-import json
 import os
 import shlex
 import signal
@@ -13,7 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Required, TypedDict
 
 from launch import own_command
 from launch.backends import rank_command
@@ -24,6 +23,9 @@ from launch.errors import Refusal
 from launch.node import stop
 from launch.plan.plan import Plan
 from launch.plan.target import executable
+from launch.plan.typed import Backend, mismatch
+from launch.record.contents import Pid
+from launch.record.files import Damaged, Unreadable, decode, open_file
 from launch.record.job import Job
 from launch.record.rundir import RunDir
 
@@ -31,6 +33,7 @@ _STARTING_S = 10.0
 _LOCK = "process"
 """File in the folder of a job: host and pid of the job's process, which holds a lock on it, and the allocation of a job
 that makes steps."""
+_MOST = 2**16  # bytes of it that are read
 
 Process = dict[str, Any]
 """The content of that file."""
@@ -132,7 +135,12 @@ class Local:
         if process is None or not self._is_at_it(job, run):
             return False
         if run is not None:
-            process = process | {"pid": run.events("started")[-1].get("pid", 0)}
+            # What has taken the run's lock notes its pid a little later. Until then the pid noted last is of another
+            # process, and what is to begin sees that it is cancelled.
+            last = [event for event in run.events() if event["event"] in ("started", "ended")][-1:]
+            if not last or last[0]["event"] != "started" or last[0].get("submission") != job.number:
+                return True
+            process = process | {"pid": last[0].get("pid", 0)}
         try:
             self._kill(process, number)
         except ProcessLookupError:
@@ -149,23 +157,51 @@ SCHEDULER = Local()
 
 
 def process_of(folder: Path) -> Process | None:
-    """Host and pid of a job's process; None if it has ended or was never started."""
+    """Host and pid of a job's process; None if it has ended or was never started.
+
+    Raises
+    ------
+    Unreadable
+        If its file cannot be read, or is damaged.
+    """
+    path = folder / _LOCK
     try:
-        with open(folder / _LOCK, "rb") as file:
-            process = json.loads(file.read() or b"{}")
-            if process.get("host", socket.gethostname()) != socket.gethostname():
-                return process
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                return None
-            except OSError as error:
-                if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):  # this file system has no locks
-                    return process if os.path.exists(f"/proc/{process.get('pid')}") else None
-            deadline = time.monotonic() + _STARTING_S
-            while not process and time.monotonic() < deadline:  # the process has just been started
-                time.sleep(0.02)
-                file.seek(0)
-                process = json.loads(file.read() or b"{}")
-            return process or None
+        file = open_file(path)
     except FileNotFoundError:
         return None
+    with file:
+        process = _content(file, path)
+        if process.get("host", socket.gethostname()) != socket.gethostname():
+            return process
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return None
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):  # this file system has no locks
+                return process if os.path.exists(f"/proc/{process.get('pid')}") else None
+        deadline = time.monotonic() + _STARTING_S
+        while not process and time.monotonic() < deadline:  # the process has just been started
+            time.sleep(0.02)
+            process = _content(file, path)
+        return process or None
+
+
+class _Written(TypedDict, total=False):
+    host: Required[str]
+    pid: Required[Pid]
+    allocation: str
+    scheduler: Backend
+
+
+def _content(file: BinaryIO, path: Path) -> Process:
+    """What the process of a job has written; empty before that."""
+    try:
+        file.seek(0)
+        process = decode((file.read(_MOST) or b"{}").decode())
+    except OSError as error:
+        raise Unreadable(path, error.strerror or str(error)) from None
+    except (ValueError, RecursionError) as error:
+        raise Damaged(path, str(error)) from None
+    if process != {} and (wrong := mismatch(process, _Written)):
+        raise Damaged(path, wrong)
+    return process

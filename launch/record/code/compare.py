@@ -77,10 +77,18 @@ def _has_links(folder: str) -> bool:
     return any(os.path.islink(os.path.join(at, name)) for at, inner, files in os.walk(folder) for name in inner + files)
 
 
+_KINDS = [str, str, int, int, str]
+
+
 def _lines(path: Path) -> Iterator[list[Any]]:
+    """The lines of the list of files: folder of the copy, name, size, time of the last change, and hash."""
     try:
-        yield from (decode(line) for line in read_whole(path).decode().splitlines())
+        for text in read_whole(path).decode().splitlines():
+            line = decode(text)
+            if not isinstance(line, list) or list(map(type, line)) != _KINDS or "\0" in line[0] + line[1]:
+                raise ValueError("a line of it is not about a file")
+            yield line
     except FileNotFoundError:
         return
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Damaged(path, str(error)) from None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from launch.errors import Refusal
-from launch.plan import options, site
+from launch.plan import options, site, typed
 from launch.plan.plan import Plan
 from launch.plan.request import Request
 from launch.plan.shape import this_machine
@@ -19,7 +19,7 @@ from launch.plan.sweep import Axes
 from launch.plan.target import workload
 from launch.plan.target.workload import Target
 from launch.record.code import snapshot
-from launch.record.files import Unreadable
+from launch.record.files import Damaged, Unreadable
 from launch.record.rundir import RunDir
 from launch.record.study import INDEX, Asked, StudyIndex
 from launch.submit.study import planning
@@ -118,11 +118,7 @@ def plans(folder: Path, index: StudyIndex, axes: Axes, repeats: int) -> dict[Key
         today.
     """
     asked = of(folder, index)
-    shared: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in asked["plan"].items()
-        if name in {field.name for field in dataclasses.fields(Plan)}
-    }
+    shared = _shared(folder, asked)
     request = request_of(folder, asked)
     points = planning.points(axes, repeats)
     try:
@@ -135,6 +131,8 @@ def plans(folder: Path, index: StudyIndex, axes: Axes, repeats: int) -> dict[Key
             f"{error.filename}, from which {folder} was launched, is gone: put it back, and try again"
         ) from None
     found = {key_of(point): (point, dataclasses.replace(plan, **shared)) for point, plan in zip(points, made)}
+    if stray := next((name for key, name in keys_of(index).items() if key not in found), None):
+        raise Damaged(folder / INDEX, f"it has the run {stray}, which is not among those that were asked for")
     _refuse_others(folder, index, found)
     return found
 
@@ -147,6 +145,19 @@ def key_of(point: planning.Point) -> Key:
 def keys_of(index: StudyIndex) -> dict[Key, str]:
     """The keys of a study's runs, with the names of the runs."""
     return {(each["nodes"], tuple(each["values"].items()), each["repeat"]): each["run"] for each in index["runs"]}
+
+
+def _shared(folder: Path, asked: Asked) -> dict[str, Any]:
+    """The fields of the plan that all runs share."""
+    known = typed.hints(Plan)
+    wrong = typed.mismatch(asked["plan"], known, "asked.plan")
+    if wrong or "\0" in asked["plan"].get("cwd", "\0"):
+        raise Damaged(folder / INDEX, wrong or "asked.plan does not say in which folder its runs work, cwd")
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in asked["plan"].items()
+        if name in known
+    }
 
 
 def _target(folder: Path, asked: Asked, contained: bool) -> Target:

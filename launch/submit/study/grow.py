@@ -15,6 +15,7 @@ from launch.plan.plan import Plan
 from launch.plan.request import Request
 from launch.plan.site import own_file
 from launch.plan.sweep import Axes, axis
+from launch.record import job
 from launch.record.rundir import RunDir
 from launch.record.study import INDEX, read_index
 from launch.record.writing import as_text, publish
@@ -99,7 +100,7 @@ def grown(what: Growth) -> Iterator[None]:
     """Add the new runs to a study. If the process is killed, the index has all of them or none; runs without a folder
     are then missing.
 
-    If the block fails because the scheduler refuses the new runs, the study is as before.
+    If the block fails before a scheduler has any of the new runs, the study is as before.
     """
     index = what.folder / INDEX
     before = index.read_bytes()
@@ -107,9 +108,13 @@ def grown(what: Growth) -> Iterator[None]:
     restore.write(what.folder, [(point.name, plan) for point, plan in what.runs])
     try:
         yield
-    except SubmissionRefused as refusal:
+    except Refusal as refusal:
         runs = [RunDir(what.folder / point.name) for point, _ in what.runs]
-        if not refusal.may_be_queued and not any(run.events("started") for run in runs):
+        if isinstance(refusal, SubmissionRefused):  # which has cancelled what the scheduler had
+            begun = refusal.may_be_queued or any(run.events("started") for run in runs)
+        else:
+            begun = bool(job.latest(runs))
+        if not begun:
             publish(index, before, mode=0o600)
             for run in runs:
                 shutil.rmtree(run.path)
