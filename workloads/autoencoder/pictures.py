@@ -34,7 +34,8 @@ def finish(
     draws : Draws
         What is drawn for them.
     figures : Path
-        Folder for reconstructions.png, walk.png and, if the model is variational, samples.png.
+        Folder for reconstructions.png, for walk.png if there are enough images, and for samples.png if the model is
+        variational.
 
     Returns
     -------
@@ -50,12 +51,13 @@ def finish(
         rows["components"] = components(some["image"])
     _draw(figures / "reconstructions.png", list(rows.values()), list(rows))
     ends = seen["image"][COLUMNS : COLUMNS + 2 * WALKS]
-    codes = model.get_layer("encoder")(ends, training=False)
-    codes = np.asarray(keras.ops.convert_to_numpy(codes[0] if draws.binary else codes), np.float32)
     decode = model.get_layer("decoder")
-    way = np.linspace(0, 1, COLUMNS, dtype=np.float32)[:, None]
-    walks = [_images(decode((1 - way) * first + way * last)) for first, last in zip(codes[::2], codes[1::2])]
-    _draw(figures / "walk.png", walks)
+    if len(ends) > 1:
+        codes = model.get_layer("encoder")(ends, training=False)
+        codes = np.asarray(keras.ops.convert_to_numpy(codes[0] if draws.binary else codes), np.float32)
+        way = np.linspace(0, 1, COLUMNS, dtype=np.float32)[:, None]
+        walks = [_images(decode((1 - way) * first + way * last)) for first, last in zip(codes[::2], codes[1::2])]
+        _draw(figures / "walk.png", walks)
     if draws.binary:
         drawn = np.random.default_rng(0).standard_normal((SAMPLES, COLUMNS, draws.latent), np.float32)
         _draw(figures / "samples.png", [_images(decode(each)) for each in drawn])

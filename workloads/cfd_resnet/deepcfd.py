@@ -110,9 +110,13 @@ def read(folder: Path, flows: int = 0) -> Splits:
             f"{folder} has {len(x)} flows, which leaves {max(learned, 0)} to learn from: "
             + (f"give --flows {learned} or less" if flows else "give more of them")
         )
-    scale = np.sqrt(np.mean(y[:learned] ** 2, axis=(0, 2, 3)))
-    if not (scale > 0).all():
-        raise Refusal(f"{folder / FILES[1]} has only zeros in channel {int(np.argmin(scale))}: give Ux, Uy and p")
+    with np.errstate(over="ignore"):
+        scale = np.sqrt(np.mean(y[:learned] ** 2, axis=(0, 2, 3)))
+    usable = np.isfinite(scale) & (scale > 0)
+    if not usable.all():
+        channel = int(np.argmin(usable))
+        what = "only zeros" if scale[channel] == 0 else "too large values"
+        raise Refusal(f"{folder / FILES[1]} has {what} in channel {channel}: give Ux, Uy and p")
     # A network's output is set to 0 in obstacles, which is right only if the fields are 0 there.
     solid = region == OBSTACLE
     solid &= not (y * solid[:, None]).any()
@@ -179,7 +183,7 @@ def _array(path: Path) -> np.ndarray:
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
         kind = f"an array of {array.dtype}" if isinstance(array, np.ndarray) else f"a {type(array).__name__}"
         raise Refusal(f"{path} holds {kind}, not an array of numbers: {SOURCE}")
-    return array
+    return array.astype(np.float64, copy=False)  # squares and sums of halves and of short integers overflow
 
 
 def _by(array: np.ndarray) -> str:

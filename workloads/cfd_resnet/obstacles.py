@@ -10,6 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from launch.errors import Refusal
+from workloads.data import pickles
 
 Split = Literal["train", "validation", "test"]
 # The published layout: half-axes of 20 to 39 cells in a channel of 128.
@@ -156,7 +157,7 @@ def read(path: Path) -> np.ndarray:
     """
     try:
         if path.suffix == ".npy":
-            mask = np.load(path, allow_pickle=False)
+            mask = pickles.numbers(path.read_bytes())
         else:
             numbers = np.array(path.read_text(encoding="ascii").split(), float)
             if len(numbers) < 2 or len(numbers) != 2 + numbers[0] * numbers[1]:
@@ -169,7 +170,7 @@ def read(path: Path) -> np.ndarray:
             mask = numbers[2:].reshape(along, across).T
     except OSError as error:
         raise Refusal(f"the mask {path} cannot be read ({error.strerror}): fix or remove it") from None
-    except (ValueError, EOFError):
+    except (ValueError, pickles.Unreadable):
         raise Refusal(
             f"the mask {path} cannot be read: a text file of 0 and 1, or an array saved by numpy, is expected"
         ) from None

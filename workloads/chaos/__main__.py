@@ -139,15 +139,18 @@ def _forecast(args: Options, ring: Any) -> tuple[Forecast, tuple[float, float], 
 
     begun = time.perf_counter()
     equation = Equation(args.length, args.points, args.dt)
+    unstable = Refusal(f"the equation is unstable at --dt {args.dt:g} on {args.points} points: give a smaller --dt")
     with rankloop.phase("the equation"):
         exponent = (args.exponent, 0.0) if args.exponent else equation.exponent(args.seed + 1)
+        if not np.isfinite(exponent[0]):
+            raise unstable
         if exponent[0] < CHAOS:
             raise Refusal(f"a ring of length {args.length:g} has no chaos (exponent {exponent[0]:.3g}): give more")
         steps, apart = (max(1, round(n / exponent[0] / args.dt)) for n in (args.forecast, args.apart))
         starts = args.train + GAP + apart * np.arange(args.starts)
         series = equation.series(int(starts[-1]) + steps + 1, args.seed)
     if not np.isfinite(series).all():
-        raise Refusal(f"the equation is unstable at --dt {args.dt:g} on {args.points} points: give a smaller --dt")
+        raise unstable
     done = {"equation_s": time.perf_counter() - begun}
     part = Part(ring, args.points, args.groups, args.overlap)
     reservoir = Reservoir(args.units, part.inputs, args.degree, args.radius, args.inputs, args.seed)

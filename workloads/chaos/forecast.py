@@ -41,7 +41,7 @@ class Part:
     def around(self, own: np.ndarray) -> np.ndarray:
         """What each group sees, (inputs, groups, N), of the points of this rank (points, N), with the neighbours'."""
         if not self.overlap:
-            return own.reshape(self.width, 1, -1)
+            return own.reshape(len(self.groups), self.width, -1).transpose(1, 0, 2)
         before, after = own[-self.overlap :], own[: self.overlap]
         if self._ring:
             left, right = (self.rank - 1) % self.size, (self.rank + 1) % self.size

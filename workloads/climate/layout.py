@@ -121,12 +121,13 @@ class opened:
     def __enter__(self) -> Any:  # a group; h5py's annotations do not know what is in it
         try:
             self._file = (self._kept or {}).pop(self._path, None) or h5py.File(self._path, "r")
-        except OSError as error:
+            climate = self._file.get("climate")
+        except Exception as error:  # a damaged file can raise anything
             raise self._refusal(error) from None
-        if "climate" not in self._file:
+        if not isinstance(climate, h5py.Group):
             self._file.close()
             raise Refusal(f"{self._path} has no group climate: give files of SC18 or MLPerf HPC DeepCAM")
-        return self._file["climate"]
+        return climate
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if self._kept is None or error is not None:
@@ -135,13 +136,12 @@ class opened:
             self._kept[self._path] = self._file  # the last one used is the last entry
             if len(self._kept) > KEPT:
                 self._kept.pop(next(iter(self._kept))).close()
-        if isinstance(error, (OSError, KeyError)):
+        if isinstance(error, Exception):
             raise self._refusal(error) from None
 
-    def _refusal(self, error: BaseException) -> Refusal:
-        return Refusal(
-            f"{self._path} cannot be read ({str(error).strip()}): it is cut short or not an HDF5 file, fetch it again"
-        )
+    def _refusal(self, error: Exception) -> Refusal:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        return Refusal(f"{self._path} cannot be read ({reason}): it is cut short or not an HDF5 file, fetch it again")
 
 
 class Layout(NamedTuple):
@@ -161,7 +161,8 @@ def layout(path: Path) -> Layout:
         If it is cut short or its layout is unknown.
     """
     with opened(path) as climate:
-        shapes = {name: climate[name].shape for name in ("data", "labels_0", "labels", "crc32") if name in climate}
+        found = {name: climate.get(name) for name in ("data", "labels_0", "labels", "crc32")}
+        shapes = {name: each.shape for name, each in found.items() if isinstance(each, h5py.Dataset) and each.shape}
     data, labels = shapes.get("data", ()), shapes.get("labels_0", shapes.get("labels", ()))
     examples = None
     if len(data) == 4:

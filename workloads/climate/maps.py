@@ -43,15 +43,20 @@ class Scale:
             raise Refusal(f"{folder.absolute()} is not a folder: give one with train/, validation/ and {STATISTICS}")
         path = statistics(folder)
         with opened(path) as climate:
-            if "stats" in climate:  # SC18
-                mean, largest, smallest, deviation = climate["stats"][:].astype(np.float64).T
-            else:
-                mean, square, smallest, largest = (
-                    climate[name][:].astype(np.float64) for name in ("mean", "sqmean", "minval", "maxval")
-                )
-                deviation = np.sqrt(np.maximum(square - mean**2, 0))
-        if mean.shape != (len(CHANNELS),):
-            raise Refusal(f"{path} has statistics of shape {mean.shape}: there are {len(CHANNELS)} channels")
+            published = "stats" in climate  # in SC18
+            names = ("mean", "sqmean", "minval", "maxval")
+            found = climate["stats"][()].T if published else [climate[name][()] for name in names]
+            values = np.asarray(found, np.float64)
+        if values.shape != (4, len(CHANNELS)):
+            raise Refusal(
+                f"{path} has statistics of shape {values.shape}: 4 of each of the {len(CHANNELS)} channels are needed, "
+                "make them again from the training set"
+            )
+        if published:
+            mean, largest, smallest, deviation = values
+        else:
+            mean, square, smallest, largest = values
+            deviation = np.sqrt(np.maximum(square - mean**2, 0))
         offset, spread = (mean, deviation) if how == "standard" else (smallest, largest - smallest)
         if not (np.isfinite(offset).all() and np.isfinite(spread).all() and (spread > 0).all()):
             bad = CHANNELS[int(np.argmin(np.isfinite(offset) & np.isfinite(spread) & (spread > 0)))]
@@ -125,7 +130,8 @@ class Maps:
                 sizes = "{} x {} points, {} one of {} x {}".format(*found.size, first, *self._shape)
                 raise Refusal(f"{path} is a map of {sizes}: give a folder of one size")
         for path, record in self._examples[rank::size][:whole]:
-            read(path, 0, record, self._kept)
+            for label_set in range(self._sets):
+                read(path, label_set, record, self._kept)
 
     def of(self, index: np.ndarray) -> list[Path]:
         """The files that contain some of the examples."""

@@ -59,7 +59,16 @@ def rivers(ivt: np.ndarray, latitudes: np.ndarray, longitudes: np.ndarray) -> np
     -------
     array (H, W), int32
         0 outside, and 1, 2, ... in the rivers.
+
+    Raises
+    ------
+    Refusal
+        If a value is not finite.
     """
+    for name, values in (("vapour transport", ivt), ("latitudes", latitudes), ("longitudes", longitudes)):
+        if not np.isfinite(values).all():
+            place = ", ".join(str(int(axis[0])) for axis in np.nonzero(~np.isfinite(values)))
+            raise Refusal(f"the map's {name} at {place} is not finite: give a map in which all values are")
     damping = 1 - np.exp(-(latitudes**2) / (2 * TROPICS_DEGREES**2))
     labels, count = components(ivt * damping[:, None] > np.percentile(ivt, PERCENTILE))
     dy, dx = abs(latitudes[1] - latitudes[0]), abs(longitudes[1] - longitudes[0])

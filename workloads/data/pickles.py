@@ -1,9 +1,10 @@
-"""Pickled arrays of numbers: read without letting a pickle call any function, as it otherwise can."""
+"""Arrays of numbers in pickles and in the files of numpy: read without letting a pickle call any function."""
 
 from __future__ import annotations
 
 import io
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 
 
 class Unreadable(Exception):
-    """It is not a pickle of arrays, numbers, texts, lists and dictionaries, or it is damaged; why, in words."""
+    """It is not what is wanted, or it is damaged; why, in words."""
 
 
 def load(path: Path) -> Any:
@@ -32,7 +33,7 @@ def loads(content: bytes) -> Any:
     try:
         return _Arrays(io.BytesIO(content), encoding="latin1").load()
     except Exception as error:  # a damaged pickle can raise anything
-        raise Unreadable(" ".join(str(error).split()) or type(error).__name__) from None
+        raise _unreadable(error) from None
 
 
 def npy(content: bytes) -> Any:
@@ -52,7 +53,41 @@ def npy(content: bytes) -> Any:
         file.seek(0)
         return np.lib.format.read_array(file, allow_pickle=False)
     except Exception as error:  # as above
-        raise Unreadable(" ".join(str(error).split()) or type(error).__name__) from None
+        raise _unreadable(error) from None
+
+
+def numbers(content: bytes) -> np.ndarray:
+    """The array of real numbers or truth values that a .npy file has.
+
+    Raises
+    ------
+    Unreadable
+        If it is damaged, or has anything else.
+    """
+    found = npy(content)
+    if not isinstance(found, np.ndarray) or found.dtype.kind not in "biuf":
+        kind = f"type {found.dtype}" if isinstance(found, np.ndarray) else type(found).__name__
+        raise Unreadable(f"it is of {kind}, not an array of numbers")
+    return found
+
+
+def npz(path: Path) -> dict[str, bytes]:
+    """The .npy files in a .npz file by the names of their arrays, checked by their CRC-32.
+
+    Raises
+    ------
+    Unreadable
+        If it cannot be opened, or is damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {name.removesuffix(".npy"): archive.read(name) for name in archive.namelist()}
+    except Exception as error:  # as above
+        raise _unreadable(error) from None
+
+
+def _unreadable(error: Exception) -> Unreadable:
+    return Unreadable(" ".join(str(error).split()) or type(error).__name__)
 
 
 class _Arrays(pickle.Unpickler):

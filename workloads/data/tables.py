@@ -11,6 +11,8 @@ import numpy as np
 
 from launch.errors import Refusal, nearest
 
+LARGEST = float(np.finfo(np.float32).max)  # of a value, as networks compute in float32
+
 
 class Table(NamedTuple):
     """Rows of numbers, and one number of each row that is to be predicted from the others.
@@ -50,8 +52,8 @@ def read(path: Path, target: str = "") -> Table:
     Raises
     ------
     Refusal
-        If the file does not exist, is empty or was cut short, if a value is missing or not a number, or if there is no
-        such column.
+        If the file does not exist, is empty or was cut short, if a value is missing, not a number or beyond float32, or
+        if there is no such column.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -90,15 +92,17 @@ def _numbers(path: Path, number: int, header: list[str], line: list[str]) -> lis
         )
     values = [_number(word) for word in line]
     for name, word, value in zip(header, line, values):
-        if value is None or not math.isfinite(value):
-            said = f"{word.strip()!r}, which is not a finite number" if word.strip() else "nothing"
+        if value is None or not abs(value) <= LARGEST:
+            fault = "is too large" if value is not None and math.isfinite(value) else "is not a finite number"
+            said = f"{word.strip()!r}, which {fault}" if word.strip() else "nothing"
             raise Refusal(f"{path}, line {number}, has {said} in column {name!r}: give numbers, or leave out the line")
     return [value for value in values if value is not None]
 
 
 def _number(word: str) -> float | None:
+    word = word.strip()
     try:
-        return float(word)
+        return float(word) if word.isascii() and "_" not in word else None  # Python's own spellings are not a table's
     except ValueError:
         return None
 
@@ -117,4 +121,5 @@ class Scale(NamedTuple):
 def scale(values: np.ndarray) -> Scale:
     """The scale of some columns, of the rows given; a column without variation is only shifted."""
     deviation = values.std(axis=0)
-    return Scale(values.mean(axis=0), np.where(deviation > 0, deviation, 1.0))
+    varies = (np.ptp(values, axis=0) > 0) & (deviation > 0)  # the deviation of equal values can be a rounding error
+    return Scale(values.mean(axis=0), np.where(varies, deviation, 1.0))

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 Widths = tuple[Count, ...]
 
+EVERY = 10  # steps of the dynamics between frames whose distances count
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Config(Training):
@@ -67,6 +69,11 @@ class Config(Training):
             raise Refusal(f"--axes {self.axes} is more than the last of --embedding, {self.embedding[-1]}: give less")
         if self.precision != "float32":
             raise Refusal(f"--precision {self.precision} is too coarse for forces: leave it out")
+        if 0 < self.dynamics < (least := EVERY * self.timestep / 1000):
+            raise Refusal(
+                f"--dynamics {self.dynamics:g} is less than {EVERY} steps of --timestep {self.timestep:g}: "
+                f"give {least:g} or more, or 0 for none"
+            )
 
     def describe(self, size: int) -> dict[str, str]:
         """The lines of the loop, and what is learned.

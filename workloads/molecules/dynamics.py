@@ -18,12 +18,13 @@ import numpy as np
 from launch import errors
 from launch.errors import Refusal
 from launch.record.rundir import RunDir
+from workloads.molecules import EVERY
 from workloads.molecules.systems import Crowded, System, between, neighbours, width
 
 BOLTZMANN = 8.617333262e-5  # eV/K; CODATA 2018, as is the next
 ACCELERATION = 9.64853321e-3  # Angstrom/fs^2 of 1 eV/Angstrom at 1 u
 SETTLING = 0.5  # ps at the temperature before the energy is left to itself
-EVERY = 10  # steps between frames whose distances count
+OPTIONS = ("dynamics", "timestep", "temperature", "masses")  # that may be given instead of the run's own
 WIDTH = 0.05  # Angstrom, of the bins of distances
 MASSES = dict(H=1.008, He=4.0026, Li=6.94, C=12.011, N=14.007, O=15.999, F=18.998, Ne=20.18, Na=22.99, Mg=24.305)
 MASSES |= dict(Al=26.982, Si=28.085, P=30.974, S=32.06, Cl=35.45, Ar=39.95, K=39.098, Ca=40.078, Ti=47.867, Fe=55.845)
@@ -216,7 +217,7 @@ def main(argv: Sequence[str]) -> None:
     Raises
     ------
     Refusal
-        If there is no such run, or it has no checkpoint.
+        If there is no such run, it has no checkpoint, or options other than `OPTIONS` are given.
     """
     from launch.node.rank import Rank
     from launch.plan import options
@@ -227,8 +228,11 @@ def main(argv: Sequence[str]) -> None:
         raise Refusal("which run? give its folder first: python -m workloads.molecules.dynamics runs/water")
     folder = RunDir(Path(argv[0]))
     config = options.parse(Config, folder.plan().arguments, "workloads.molecules")
-    wanted = options.parse(Config, argv[1:], "workloads.molecules")
-    config = dataclasses.replace(config, **{n: getattr(wanted, n) for n in ("dynamics", "timestep", "temperature")})
+    given, words = options.given_with_words(Config, argv[1:], "workloads.molecules")
+    options.refuse_unknown(words, Config, "workloads.molecules")
+    if other := [name for name in given if name not in OPTIONS]:
+        raise Refusal(f"--{other[0].replace('_', '-')} is what the run was given: give --{', --'.join(OPTIONS)} alone")
+    config = dataclasses.replace(config, **given)
     train.configure(config, Rank(), 0)
     from workloads.molecules import build, systems
 

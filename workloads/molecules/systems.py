@@ -14,7 +14,10 @@ from typing import NamedTuple
 import numpy as np
 
 from launch.errors import Refusal, nearest
+from workloads.data import pickles
 
+DIGITS = 10  # of the number of a type
+APART = 1e-3  # Angstrom between two atoms, at least: forces have no direction where there is nothing
 SPARE = 4  # neighbours of a type that an atom may have beyond the most that any had in the data
 
 
@@ -93,12 +96,11 @@ def read(folder: Path) -> System:
     if (folder / "nopbc").exists():
         raise Refusal(f"{folder} has a file nopbc, and is not periodic: give periodic systems")
     types = _words(folder / "type.raw")
-    if not types or not all(word.isdecimal() for word in types):
+    if not types or not all(word.isdecimal() and len(word) < DIGITS for word in types):
         raise Refusal(f"{folder / 'type.raw'} is not a list of types: give it an integer from 0 for each atom")
     kinds = np.array(types, int)
     names = tuple(_words(folder / "type_map.raw")) if (folder / "type_map.raw").exists() else ()
-    names = names or tuple(map(str, range(kinds.max() + 1)))
-    if kinds.max() >= len(names):
+    if names and kinds.max() >= len(names):
         raise Refusal(
             f"{folder / 'type.raw'} has type {kinds.max()}, and type_map.raw names {len(names)}: name all of them"
         )
@@ -109,7 +111,7 @@ def read(folder: Path) -> System:
         raise Refusal(f"{folder} has frames of different atoms (real_atom_types.npy): give a system for each")
     parts = [_frames(each, len(kinds)) for each in sets]
     boxes, positions, energies, forces = (np.concatenate(each) for each in zip(*parts))
-    labels = np.array(names)[kinds]
+    labels = np.array(names)[kinds] if names else kinds.astype(str)
     order, (named, counts) = np.argsort(labels, kind="stable"), np.unique(labels, return_counts=True)
     forces = forces[:, order].astype(np.float32)
     return System(tuple(named.tolist()), tuple(counts.tolist()), boxes, positions[:, order], energies, forces)
@@ -135,8 +137,8 @@ def _frames(folder: Path, atoms: int) -> list[np.ndarray]:
     for name, shape in shapes.items():
         path = folder / f"{name}.npy"
         try:
-            array = np.asarray(np.load(path, allow_pickle=False), np.float64)
-        except (OSError, ValueError, EOFError) as error:
+            array = pickles.numbers(path.read_bytes()).astype(np.float64)
+        except (OSError, pickles.Unreadable) as error:
             reason = getattr(error, "strerror", None) or "not a whole file of numpy"
             raise Refusal(f"{path} cannot be read ({reason}): give the file as DeePMD-kit has it") from None
         frames = len(arrays[0]) if arrays else len(array) if array.ndim else 0
@@ -149,6 +151,11 @@ def _frames(folder: Path, atoms: int) -> list[np.ndarray]:
         arrays.append(array)
     if (np.abs(np.linalg.det(arrays[0])) < 1e-6).any():
         raise Refusal(f"{folder / 'box.npy'} has a box without volume: give three vectors that span one")
+    for frame, (positions, box) in enumerate(zip(arrays[1], arrays[0])):
+        if _near(positions, box, APART)[1].any():
+            raise Refusal(
+                f"{folder / 'coord.npy'} has two atoms at one place in frame {frame}: leave the frame out of all files"
+            )
     return arrays
 
 

@@ -10,7 +10,6 @@ frequent word; or x is a table of numbers, whose rows are filled up with 0. Each
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from workloads.data import pickles
 from workloads.text.corpora import Corpus, Texts
 
 KERAS_SEED, KERAS_TESTED = 113, 0.2  # how keras.datasets.reuters divides an archive that is in one piece
-LARGEST = 1_000_000  # number of a word: there is a table of them all
+LARGEST = 1_000_000  # number of a word or a class: there is a table of them all
 
 
 def read(path: Path) -> Corpus:
@@ -34,9 +33,8 @@ def read(path: Path) -> Corpus:
         If it is damaged, or its arrays are not texts and classes.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            found = {name.removesuffix(".npy"): archive.read(name) for name in archive.namelist()}
-    except Exception as error:  # a damaged archive can raise anything
+        found = pickles.npz(path)
+    except pickles.Unreadable as error:
         raise Refusal(f"{path} cannot be read as an npz archive ({error}): fetch it again") from None
     parts = [("x_train", "y_train"), ("x_test", "y_test")] if "x_train" in found else [("x", "y")]
     if missing := [name for part in parts for name in part if name not in found]:
@@ -67,14 +65,15 @@ def _texts(path: Path, found: dict[str, bytes], x: str, y: str) -> Texts:
         except pickles.Unreadable as error:
             raise Refusal(f"{path}, {name}, cannot be read as an array ({error}): fetch it again") from None
     rows, labels = values
-    if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu" or labels.size != len(labels):
+    if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu" or labels.shape[:1] != (labels.size,):
         raise Refusal(f"{path}, {y}, is {_kind(labels)}: give the number of the class of each text")
     if not isinstance(rows, np.ndarray) or rows.ndim not in (1, 2) or rows.dtype.kind not in "iuO":
         raise Refusal(f"{path}, {x}, is {_kind(rows)}: give a list of numbers of words for each text")
     if len(rows) != len(labels) or not len(rows):
         raise Refusal(f"{path} has {len(rows)} texts in {x} and {len(labels)} classes in {y}: give as many of each")
-    if labels.min() < 0:
-        raise Refusal(f"{path}, {y}, has the class {labels.min()}: number the classes from 0")
+    if labels.min() < 0 or labels.max() > LARGEST:
+        wrong = labels.min() if labels.min() < 0 else labels.max()
+        raise Refusal(f"{path}, {y}, has the class {wrong}: number the classes from 0, without a gap")
     return Texts(list(_numbers(f"{path}, {x}", rows)), labels.ravel().astype(np.int64))
 
 

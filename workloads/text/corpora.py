@@ -58,12 +58,18 @@ class Corpus(NamedTuple):
         Raises
         ------
         Refusal
-            If there are fewer texts than folds.
+            If there are fewer texts than folds, or a fold has all texts of a class.
         """
         if fold is None and self.test:
             return self.train, self.test
-        learned, held = divide(len(self.train.words), folds, fold or 0, seed)
-        return self.train.of(learned), self.train.of(held)
+        fold = fold or 0
+        learned, held = (self.train.of(part) for part in divide(len(self.train.words), folds, fold, seed))
+        if missing := set(held.labels.tolist()) - set(learned.labels.tolist()):
+            raise Refusal(
+                f"fold {fold} of {folds} has all texts of class {self.classes[min(missing)]!r}, and none is left to "
+                "learn from: give more of them, or other --folds"
+            )
+        return learned, held
 
 
 def read(path: Path, encoding: str = "") -> Corpus:

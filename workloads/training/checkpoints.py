@@ -1,8 +1,8 @@
 """Checkpoints of a run: atomic, verified, the last few kept.
 
 A checkpoint is one file, step-<n>.npz: the values of all variables, in order, and a header in JSON. It is published by
-rename, so a kill leaves the previous ones whole. Each array in it has the CRC-32 of the zip format, which numpy checks
-as it reads. Weights are the same on all ranks, so one rank writes and reads for all of them.
+rename, so a kill leaves the previous ones whole. Each array in it has the CRC-32 of the zip format, and all of them are
+checked before any is used. Weights are the same on all ranks, so one rank writes and reads for all of them.
 """
 
 import io
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 Read = TypeVar("Read")
 
-DAMAGE = (zipfile.BadZipFile, ValueError, KeyError, EOFError, RuntimeError)
-"""What numpy and zipfile raise on content that is not, or no longer, that of a checkpoint."""
+DAMAGE = zipfile.BadZipFile
+"""What `load` raises on content that is not, or no longer, that of a checkpoint."""
 
 PAUSES_S = (1, 2, 4, 8, 15)
 """Waits before a file that cannot be read is tried again: shared file systems have moments in which nothing can be."""
@@ -86,14 +86,24 @@ def load(path: Path) -> Checkpoint:
     ------
     OSError
         If it cannot be read, which says nothing of its content.
-    Exception
-        One of DAMAGE, if it is incomplete or altered.
+    DAMAGE
+        If it is incomplete or altered.
     """
     # Read as a whole first, as zipfile takes some errors of reading for damage.
-    with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
-        header = json.loads(archive["header"].tobytes())
-        values = [archive[f"v{i:05d}"] for i in range(len(header["variables"]))]
-    return Checkpoint(header["step"], values, header)
+    content = path.read_bytes()
+    try:
+        # numpy reads as many bytes of an array as it says that it has, and zipfile checks the CRC-32 only of all.
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if altered := archive.testzip():
+                raise DAMAGE(f"the CRC-32 of {altered} is another")
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            header = json.loads(arrays["header"].tobytes())
+            values = [arrays[f"v{i:05d}"] for i in range(len(header["variables"]))]
+        return Checkpoint(header["step"], values, header)
+    except MemoryError:  # says nothing of the content
+        raise
+    except Exception as error:  # damaged content can raise anything
+        raise DAMAGE(_one_line(error)) from None
 
 
 def latest(folder: Path) -> Checkpoint | None:
@@ -118,7 +128,7 @@ def latest(folder: Path) -> Checkpoint | None:
         except DAMAGE as error:
             aside = path.with_suffix(".damaged")
             path.rename(aside)
-            print(f"checkpoint {path.name} is damaged ({_one_line(error)}), now {aside.name}", flush=True)
+            print(f"checkpoint {path.name} is damaged ({error}), now {aside.name}", flush=True)
     if damaged := sorted(folder.glob("step-*.damaged")):
         raise Refusal(
             f"no checkpoint in {folder} is whole, {damaged[0].name} is damaged: put a copy of it back as .npz, "

@@ -196,8 +196,11 @@ def _rewind(folder: Path, step: int) -> list:
 
 
 def _buckets(values: np.ndarray) -> np.ndarray:
-    """A histogram, float64 (30, 3): left edge, right edge, number. tf.summary.histogram takes ten times as long."""
-    numbers, edges = np.histogram(values, bins=30)
+    """A histogram of the finite values, float64 (30, 3): left edge, right edge, number.
+
+    tf.summary.histogram takes ten times as long.
+    """
+    numbers, edges = np.histogram(values[np.isfinite(values)], bins=30)
     return np.stack([edges[:-1], edges[1:], numbers], axis=1).astype(np.float64)
 
 

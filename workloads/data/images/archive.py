@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 
-import numpy as np
-
 from launch.errors import Refusal
+from workloads.data import pickles
 from workloads.data.images.sets import Found, Part
 
 ARRAYS = {"train": ("x_train", "y_train"), "validation": ("x_test", "y_test")}
@@ -20,17 +17,19 @@ def read(path: Path) -> Found:
     Raises
     ------
     Refusal
-        If it is damaged, or lacks an array.
+        If it is damaged, or lacks an array of numbers.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            missing = [name for pair in ARRAYS.values() for name in pair if name not in archive.files]
-            if missing:
-                raise Refusal(
-                    f"{path} has no {', '.join(missing)}: name its arrays as Keras does, "
-                    "x_train, y_train, x_test, y_test"
-                )
-            train, validation = (Part(f"{path}, {name}", archive[x], archive[y]) for name, (x, y) in ARRAYS.items())
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, AttributeError) as error:
+        found = pickles.npz(path)
+        missing = [name for pair in ARRAYS.values() for name in pair if name not in found]
+        if missing:
+            raise Refusal(
+                f"{path} has no {', '.join(missing)}: name its arrays as Keras does, x_train, y_train, x_test, y_test"
+            )
+        train, validation = (
+            Part(f"{path}, {name}", *(pickles.numbers(found.pop(array)) for array in pair))
+            for name, pair in ARRAYS.items()
+        )
+    except pickles.Unreadable as error:
         raise Refusal(f"{path} cannot be read as an npz archive ({error}): fetch it again, or save it again") from None
     return Found(train, validation)
