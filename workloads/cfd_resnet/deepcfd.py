@@ -85,7 +85,7 @@ def read(folder: Path, flows: int = 0) -> Splits:
         If a file is absent, cut short, contains anything but one array, or has values that cannot be learned from.
     """
     x, y = (_array(folder / name) for name in FILES)
-    if x.ndim != 4 or x.shape[1] != 3 or x.shape != y.shape:
+    if x.ndim != 4 or x.shape[1] != 3 or x.shape != y.shape or 0 in x.shape[2:]:
         raise Refusal(
             f"{folder} has X of shape {_by(x)} and Y of shape {_by(y)}: give (N, 3, Nx, Ny) of both, as DeepCFD has"
         )

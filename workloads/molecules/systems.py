@@ -139,7 +139,7 @@ def _frames(folder: Path, atoms: int) -> list[np.ndarray]:
         try:
             array = pickles.numbers(path.read_bytes()).astype(np.float64)
         except (OSError, pickles.Unreadable) as error:
-            reason = getattr(error, "strerror", None) or "not a whole file of numpy"
+            reason = getattr(error, "strerror", None) or error
             raise Refusal(f"{path} cannot be read ({reason}): give the file as DeePMD-kit has it") from None
         frames = len(arrays[0]) if arrays else len(array) if array.ndim else 0
         if not frames or array.size != frames * np.prod(shape, dtype=int) or array.shape[0] != frames:
