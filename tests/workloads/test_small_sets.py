@@ -55,7 +55,7 @@ def test_a_fold_that_leaves_no_text_of_a_class_is_refused(tmp_path: Path):
             assert set(corpus.split(5, fold, 0)[0].labels.tolist()) == {0, 1}
         except Refusal as error:
             refused += 1
-            assert f"fold {fold} of 5" in str(error) and "'a'" in str(error)
+            assert f"fold {fold} of 5" in str(error)
     assert refused == 1
 
 

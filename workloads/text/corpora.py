@@ -58,16 +58,16 @@ class Corpus(NamedTuple):
         Raises
         ------
         Refusal
-            If there are fewer texts than folds, or a fold has all texts of a class.
+            If there are fewer texts than folds, or texts of one class alone are left to learn from.
         """
         if fold is None and self.test:
             return self.train, self.test
         fold = fold or 0
         learned, held = (self.train.of(part) for part in divide(len(self.train.words), folds, fold, seed))
-        if missing := set(held.labels.tolist()) - set(learned.labels.tolist()):
+        if len(np.unique(learned.labels)) < 2:
             raise Refusal(
-                f"fold {fold} of {folds} has all texts of class {self.classes[min(missing)]!r}, and none is left to "
-                "learn from: give more of them, or other --folds"
+                f"fold {fold} of {folds} leaves texts of one class to learn from: give more of the others, or other "
+                "--folds"
             )
         return learned, held
 
