@@ -43,9 +43,11 @@ def cancel(parts: Sequence[Part], save_first: bool, by: Ending) -> Sequence[Part
         if save_first and by.warn(every):
             _wait_until_gone(every, by, _GRACE_S)
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    by.end(every)
-    left = _wait_until_gone(every, by, _LEAVING_S)
-    signal.signal(signal.SIGINT, before)
+    try:
+        by.end(every)
+        left = _wait_until_gone(every, by, _LEAVING_S)
+    finally:
+        signal.signal(signal.SIGINT, before or signal.default_int_handler)  # None of one that Python has not installed
     if cleaned_up := [id for id, word in left.items() if word and word == by.cleaning]:
         print(f"{by.title} is still cleaning up after job {', '.join(cleaned_up)}", file=sys.stderr, flush=True)
     return [part for part, those in zip(parts, ids) if left.keys() & {*those} - {*cleaned_up}]
