@@ -75,11 +75,21 @@ def read(path: Path, content: str, asked: Asked) -> Reading:
     of = f"understood: {len(readings)} of {len(found)} tables"
     return Reading(
         measurements=[one for reading in readings for one in reading.measurements],
-        understood="; ".join([of, *lines[:1]]),
+        understood="; ".join([of, *_different(lines)]),
         notes=[*(note for reading in readings for note in reading.notes), *notes],
         parameter=readings[0].parameter,
         works=readings[0].works,
     )
+
+
+def _different(lines: Sequence[str]) -> list[str]:
+    """What was understood of several tables: the first line, and of one that differs what it does not share with it."""
+    if not lines:
+        return []
+    first = lines[0].split("; ")
+    other = next((line for line in lines if line != lines[0]), "")
+    rest = [fact for fact in other.split("; ") if fact and fact not in first]
+    return [lines[0], *([f"of another table: {'; '.join(rest)}"] if rest else [])]
 
 
 def _by_title(grids: Sequence[Grid]) -> list[Grid]:
