@@ -23,7 +23,7 @@ def refuse_bad_name(name: str) -> str:
             "first two"
         )
     if len(name) > _LONGEST:
-        raise Refusal(f"--name has {len(name)} characters: give {_LONGEST} at most, as file systems end names at 255")
+        raise Refusal(f"--name has {len(name)} characters: give a shorter --name, of {_LONGEST} at most")
     return name
 
 
