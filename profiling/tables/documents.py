@@ -7,10 +7,9 @@ from typing import Any
 
 from launch.errors import Refusal
 from profiling.tables import names
-from profiling.tables.grid import Grid, Row
+from profiling.tables.grid import MEASURED, Grid, Row
 
 _NUMBER = re.compile(r"\d{1,18}")
-_MEASURED = {"time", "throughput", "rate of one", "speed-up", "efficiency"}
 
 
 def grids(text: str) -> list[Grid]:
@@ -68,7 +67,7 @@ def _tables(value: Any, title: str) -> Iterable[Grid]:
         for key, item in several:
             its = f"{title} {key}".strip() if len(several) > 1 else title
             if _by_number(item):  # "time": {1: 2.0, 2: 1.1}; "V100": {1: 2.0, 2: 1.1}
-                named = len(several) == 1 or names.heading(key).meaning in _MEASURED
+                named = len(several) == 1 or names.heading(key).meaning in MEASURED
                 yield _of_rows(list(_numbered({key if named else "value": item}, plain)), its)
             else:
                 yield from _tables(item, its)
@@ -91,7 +90,7 @@ def _is_nested(cell: Any) -> bool:
 def _are_columns(inner: dict[str, Any]) -> bool:
     """Whether dictionaries by number are the columns of one table, as they mean different things, and not series."""
     meanings = {names.heading(key).meaning for key in inner}
-    return len(meanings) > 1 and bool(meanings & _MEASURED)
+    return len(meanings) > 1 and bool(meanings & MEASURED)
 
 
 def _numbered(columns: dict[str, dict[str, Any]], constant: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
@@ -167,7 +166,7 @@ def _alike(inner: dict[str, Any]) -> bool:
         return False
     shared = set.intersection(*(set(row) for row in flat))
     meanings = {names.heading(name).meaning for name in shared}
-    return bool(meanings & (_MEASURED - {"efficiency"})) or bool(shared) and _numbers(inner)
+    return bool(meanings & (MEASURED - {"efficiency"})) or bool(shared) and _numbers(inner)
 
 
 def _may_be_table(item: Any) -> bool:

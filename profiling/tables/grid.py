@@ -8,7 +8,7 @@ from typing import Any
 from launch.errors import Refusal
 from profiling.tables import names
 
-_MEASURED = {"time", "throughput", "rate of one", "speed-up", "efficiency"}
+MEASURED = {"time", "throughput", "rate of one", "speed-up", "efficiency"}
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def _merged(grid: Grid) -> Grid:
     below = grid.rows[0].cells if grid.rows else ()
     own = ["" if place >= len(below) or empty(below[place]) else str(below[place]) for place in range(len(grid.header))]
     meanings = [{names.heading(name).meaning for name in line if name} for line in (grid.header, own)]
-    known = "workers" in meanings[1] or "workers" in meanings[0] and not own[0] and meanings[1] & _MEASURED
+    known = "workers" in meanings[1] or "workers" in meanings[0] and not own[0] and meanings[1] & MEASURED
     if not known or len(below) > len(own) or any(re.match(r"\s*[-+]?\.?\d", name) for name in own):
         return grid
     group, header = "", []

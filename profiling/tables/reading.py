@@ -99,7 +99,7 @@ def _by_title(grids: Sequence[Grid]) -> list[Grid]:
     for grid in grids:
         seen[grid.title] += 1
         again = f"table {seen[grid.title]}" if seen[grid.title] > 1 else ""
-        made.append(replace(grid, title=", ".join(filter(None, (grid.title, again)))) if again else grid)
+        made.append(replace(grid, title=", ".join(filter(None, (grid.title, again)))))
     return made
 
 
