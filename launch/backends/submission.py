@@ -15,17 +15,17 @@ from launch.errors import Refusal, SubmissionRefused
 from launch.plan.plan import Plan
 from launch.record.job import Job
 
-_SETTLING_S = 2.0  # in which a scheduler that answers again handles the requests that waited
+_SETTLING_S = 2.0  # time in which a scheduler that answers again handles the requests that waited
 _ANSWER_S = 60.0
 
 
 class NotSubmitted(Exception):
-    """What the scheduler said in place of an id, in one line.
+    """The scheduler gave no id; the message is what it said instead, in one line.
 
     Attributes
     ----------
     silent : bool
-        Whether that means that it does not answer. It may have taken the job all the same.
+        Whether the scheduler did not answer. It may have accepted the job all the same.
     """
 
     def __init__(self, said: str, silent: bool) -> None:
@@ -34,14 +34,14 @@ class NotSubmitted(Exception):
 
 
 class Queue(NamedTuple):
-    """A scheduler, as far as a submission needs to know it."""
+    """What a submission needs to know about a scheduler."""
 
     title: str
-    program: str  # which submits
-    ask: Callable[[Job], str]  # has it take a job once, and returns the id; raises NotSubmitted
-    find: Callable[[Job], str | None]  # the id of a job by its token; Refusal if the scheduler does not answer
+    program: str  # the command that submits
+    ask: Callable[[Job], str]  # submits a job, in one try, and returns the id; raises NotSubmitted
+    find: Callable[[Job], str | None]  # finds the id of a job by its token; raises Refusal if there is no answer
     answers: Callable[[], bool]
-    advice: Sequence[tuple[str, str]]  # what to do about what it says, the first match counts
+    advice: Sequence[tuple[str, str]]  # patterns of what it says, and what to do about each; the first match counts
 
 
 def submit(job: Job, queue: Queue) -> str:
@@ -87,8 +87,9 @@ def submit(job: Job, queue: Queue) -> str:
 
 
 def by_command(words: Callable[[Job], Sequence[str]], silent: str) -> Callable[[Job], str]:
-    """The `Queue.ask` of a scheduler whose command prints the id; it is silent if the command prints something like
-    the regular expression ``silent``, or nothing."""
+    """Return the `Queue.ask` of a scheduler whose command prints the id. The scheduler counts as silent if the command
+    does not return, succeeds without printing an id, or prints something that matches the regular expression
+    ``silent``."""
 
     def ask(job: Job) -> str:
         asking = words(job)
@@ -96,7 +97,7 @@ def by_command(words: Callable[[Job], Sequence[str]], silent: str) -> Callable[[
         if answer is not None and answer.returncode == 0 and (printed := answer.stdout.split()):
             return printed[-1]
         said = _said(answer, asking[0])
-        raise NotSubmitted(said, answer is None or bool(re.search(silent, said)))
+        raise NotSubmitted(said, answer is None or answer.returncode == 0 or bool(re.search(silent, said)))
 
     return ask
 
@@ -104,8 +105,8 @@ def by_command(words: Callable[[Job], Sequence[str]], silent: str) -> Callable[[
 def by_name(
     title: str, name: Callable[[Job], str], ids: Callable[[str], Sequence[str] | None]
 ) -> Callable[[Job], str | None]:
-    """The `Queue.find` of a scheduler that keeps the token in the name of a job; ``ids`` are the jobs of a name, None
-    if it does not answer."""
+    """Return the `Queue.find` of a scheduler that keeps the token in the name of a job. ``ids`` returns the jobs with a
+    name, or None if the scheduler does not answer."""
 
     def find(job: Job) -> str | None:
         found = ids(name(job))
@@ -117,7 +118,7 @@ def by_name(
 
 
 def attach(job: Job, queue: Queue) -> str | None:
-    """The id of a job whose answer was lost; None if the scheduler does not have it.
+    """Return the id of a job whose answer was lost; None if the scheduler does not have it.
 
     Raises
     ------
@@ -132,22 +133,22 @@ def attach(job: Job, queue: Queue) -> str | None:
             )
         if found := queue.find(job):
             return found
-    # It may have ended, and been forgotten.
+    # The job may have ended, and the scheduler have forgotten it.
     started = [event for run in job.run_dirs for event in run.events("started")]
     own = [str(event.get("job")) for event in started if event.get("submission") == job.number and event.get("job")]
     return job.id_of(own[0]) if own else None
 
 
 def unknown(job: Job, title: str) -> Refusal:
-    """The refusal of a search that the scheduler did not answer."""
+    """Return the refusal for a search that the scheduler did not answer."""
     return Refusal(
         f"{title} does not answer, and may have taken a job for {job.holder} that nobody has noted: try again later"
     )
 
 
 def submitting(token: str) -> Iterator[int]:
-    """The processes that have the token in their command line: the scheduler's command, and whatever a site has put in
-    its place. They outlive a launcher that was killed, and wait for the scheduler."""
+    """Yield the processes that have the token in their command line: the scheduler's command, and whatever a site has
+    put in its place. They outlive a launcher that was killed, and wait for the scheduler."""
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             if token.encode() in entry.read_bytes():
@@ -160,7 +161,7 @@ def refuse_own(plan: Plan, own: Mapping[str, str]) -> None:
     Parameters
     ----------
     plan : Plan
-        With its ``sbatch_args``.
+        The plan, whose ``sbatch_args`` are checked.
     own : mapping of str to str
         Regular expressions of such options, and what to give in their place.
     """
@@ -170,7 +171,8 @@ def refuse_own(plan: Plan, own: Mapping[str, str]) -> None:
 
 
 def advice(said: str, queue: Queue) -> str:
-    """What to do about a refusal, to append to it; empty if nothing better than the scheduler's own words is known."""
+    """Return what to do about a refusal, as text to append to it; empty if nothing better than the scheduler's own
+    words is known."""
     return next((f": {what}" for pattern, what in queue.advice if re.search(pattern, said)), "")
 
 

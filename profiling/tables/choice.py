@@ -1,4 +1,4 @@
-"""Which column of a grid is what: the workers, the measurement, what tells series apart. What is ambiguous is refused
+"""Which column of a grid is what: the workers, the measurement, what tells series apart. What is ambiguous is refused,
 with the choices."""
 
 import re
@@ -11,16 +11,16 @@ from profiling.tables.counts import are_counts, count
 from profiling.tables.grid import Grid, empty
 from profiling.tables.names import UNLIKELY, Meaning
 
-SAME = 0.02  # by which two columns may differ that say the same
+SAME = 0.02  # relative difference up to which two columns say the same
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The columns of a table that count."""
+    """The columns of a table, by what they are for."""
 
     workers: Column
-    measure: Meaning  # of the measured columns: throughput, time, rate of one, speed-up, efficiency
-    measured: tuple[Column, ...]  # several where each is a series, or a repeat
+    measure: Meaning  # what the measured columns are: throughput, time, rate of one, speed-up, efficiency
+    measured: tuple[Column, ...]  # several if each is a series, or a repeat
     repeats: bool  # whether several measured columns are repeats
     named: bool  # whether the user has named the measured column
     kind: Column | None
@@ -29,7 +29,7 @@ class Chosen:
     others: tuple[Column, ...]  # the rest
 
     def of(self, *meanings: Meaning) -> list[Column]:
-        """The other columns of some meanings."""
+        """Return the other columns that have one of some meanings."""
         return [column for column in self.others if column.heading.meaning in meanings]
 
 
@@ -39,7 +39,7 @@ def choose(grid: Grid, asked: Asked) -> Chosen:
     Raises
     ------
     Refusal
-        If there is none of workers or none measured, or several that may be it.
+        If no column has the workers or a measurement, or several may have it.
     """
     all_columns = columns(grid, asked.decimal)
     kind = next((column for column in all_columns if column.key == "kind" or _says_kind(column)), None)
@@ -95,7 +95,7 @@ def _workers(columns: Sequence[Column]) -> Column:
 
 
 def _divides(column: Column, finest: Column) -> bool:
-    """Whether a column counts what the finest one counts in larger pieces, and that is not threads of each."""
+    """Return whether a column counts larger units of what ``finest`` counts; if these are of threads, equal ones."""
     pairs = [
         (one, all_)
         for one, all_ in zip(map(count, column.cells), map(count, finest.cells))
@@ -179,7 +179,7 @@ def _any_number(column: Column) -> bool:
 
 
 def _are_repeats(columns: Sequence[Column]) -> bool:
-    """Whether columns differ by a number at the end: time_1, time_2, time_3."""
+    """Return whether columns differ only by a number at the end: time_1, time_2, time_3."""
     found = [re.fullmatch(r"(.*?)[\s_]*(\d+)\D{0,6}", column.heading.text) for column in columns]
     stems = {match[1] for match in found if match}
     counted = sorted(int(match[2]) for match in found if match)
@@ -192,7 +192,7 @@ def _proportional(one: Column, other: Column) -> bool:
 
 
 def _by_ideal(column: Column, rest: Sequence[Column], workers: Column) -> Meaning:
-    """Whether what stands beside an ideal is a rate or a time: the ideal rises with the workers, or falls."""
+    """Decide whether a column beside an ideal one is a rate or a time: the ideal rises with the workers, or falls."""
     ideal = next((other for other in rest if other.heading.meaning == "ideal" and _any_number(other)), None)
     counted = [
         (n, value)

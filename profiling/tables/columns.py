@@ -16,7 +16,7 @@ NEEDED = "give a table with a column of workers (nodes, ranks, GPUs, cores ...) 
 
 @dataclass(frozen=True)
 class Asked:
-    """What the user says of a table; empty where the table is to say it."""
+    """What the user states about a table; empty where the table itself is to say it."""
 
     kind: Literal["weak", "strong"] | None = None
     workers_column: str | None = None
@@ -37,30 +37,30 @@ class Column:
     place: int
     heading: Heading
     cells: tuple[Any, ...]
-    comma: str  # as of `numbers.column`
+    comma: str  # what a comma is, as for `numbers.column`
 
     @property
     def name(self) -> str:
-        """As it is called, in quotes where that has blanks."""
+        """The heading, or the number of a column that has none."""
         return self.heading.text or f"column {self.place + 1}"
 
     @property
     def key(self) -> str:
-        """The exact name of a documented column."""
+        """The heading in lower case, to compare with the exact names of documented columns."""
         return self.heading.text.lower()
 
     @property
     def _short(self) -> bool:
-        """Whether its heading says that 12:25 are minutes and seconds."""
+        """Whether the heading says that 12:25 are minutes and seconds."""
         return bool(re.search(r"\bm{1,2}:ss\b", self.heading.text, re.IGNORECASE))
 
     def numbers(self, time: bool = False) -> list[Cell]:
-        """The cells as numbers.
+        """Return the cells as numbers.
 
         Raises
         ------
         Refusal
-            Where a comma may be that of decimals or of thousands.
+            If a comma may be that of decimals or of thousands.
         """
         try:
             return numbers.column(self.cells, self.comma, time, self._short)
@@ -72,7 +72,7 @@ class Column:
             ) from None
 
     def values(self) -> list[float | None]:
-        """The cells as far as they are numbers."""
+        """Return the cells as far as they are numbers; times in seconds."""
         try:
             found = numbers.column(self.cells, self.comma or "thousands", self.heading.meaning == "time", self._short)
         except numbers.Ambiguous:
@@ -81,7 +81,7 @@ class Column:
 
     @property
     def is_text(self) -> bool:
-        """Whether most of what stands in it is no number."""
+        """Whether most of the cells that say something are not numbers."""
         there = [cell for cell in self.cells if not empty(cell) and not numbers.missing(cell)]
         return bool(there) and 2 * sum(value is not None for value in self.values()) < len(there)
 
@@ -91,15 +91,27 @@ def _seconds(cell: Number) -> float:
 
 
 def columns(grid: Grid, decimal: str | None = None) -> list[Column]:
-    """The columns of a grid. A comma that one column shows to be of decimals or of thousands is so in all."""
+    """Return the columns of a grid. A comma that one column shows to be of decimals or of thousands is so in all.
+
+    Raises
+    ------
+    Refusal
+        If dots separate thousands in one column and decimals in another.
+    """
     made = [tuple(row.cells[place] for row in grid.rows) for place in range(len(grid.header))]
     comma = {"comma": "decimal", "point": "thousands"}.get(decimal or "", "")
     if not comma:
         shown = [found for cells in made if (found := numbers.shown(cells))]
-        points = any(
-            isinstance(cell, str) and re.fullmatch(r"\s*\d+\.\d+\s*\D*", cell) for cells in made for cell in cells
-        )
+        cells = [cell for made_of in made for cell in made_of if isinstance(cell, str)]
+        points = [cell for cell in cells if re.fullmatch(r"\s*\d+\.\d+\s*\D*", cell)]
         comma = shown[0] if len(set(shown)) == 1 else "thousands" if points or not grid.comma and not shown else ""
+        if "thousands" not in shown and any(numbers.dots_group(cells) for cells in made):
+            comma = "decimal"
+            if odd := next((cell.strip() for cell in points if not re.search(r"\.\d{3}\s*\D*$", cell)), None):
+                raise Refusal(
+                    f"has dots that are of thousands in one column and of decimals in another ({odd}): say --decimal "
+                    "point or --decimal comma"
+                )
     return [
         Column(place, _by_cells(_least(name, grid.header), cells), cells, comma)
         for place, (name, cells) in enumerate(zip(grid.header, made))
@@ -107,7 +119,7 @@ def columns(grid: Grid, decimal: str | None = None) -> list[Column]:
 
 
 def _least(name: str, header: Sequence[str]) -> Heading:
-    """What a heading says; "min" beside "max" or "mean" is the least, and no unit."""
+    """Return what a heading says; "min" beside "max" or "mean" is the minimum, not a unit."""
     low = names.plain(name).lower()
     stem = re.fullmatch(r"(.*\b|.*_|)min", low)
     others = {names.plain(other).lower() for other in header}
@@ -117,7 +129,7 @@ def _least(name: str, header: Sequence[str]) -> Heading:
 
 
 def _by_cells(heading: Heading, cells: Sequence[Any]) -> Heading:
-    """A heading that does not say what stands below it, where the cells do: 5916ms, 12 req/s."""
+    """Complete a heading that does not say what is below it, if the cells do: 5916ms, 12 req/s."""
     if heading.meaning not in ("unknown", "actual") or heading.unit:
         return heading
     found = [cell for cell in numbers.column(cells, "thousands", time=True) if isinstance(cell, Number)]
@@ -128,12 +140,12 @@ def _by_cells(heading: Heading, cells: Sequence[Any]) -> Heading:
 
 
 def find(name: str, among: Sequence[Column], option: str) -> Column:
-    """The column that an option names, by its heading or its number.
+    """Return the column that an option names, by its heading or its number.
 
     Raises
     ------
     Refusal
-        If there is none of that name, or several.
+        If no column has that name, or several have it.
     """
     plain = names.plain(name).lower()
     for same in (lambda c: c.heading.text == name, lambda c: c.key == plain, lambda c: str(c.place + 1) == plain):
@@ -146,17 +158,17 @@ def find(name: str, among: Sequence[Column], option: str) -> Column:
 
 
 def numbered(columns: Sequence[Column], option: str) -> str:
-    """The options that choose among some columns, by number."""
+    """Return the options that choose among some columns, by number."""
     return " or ".join(f"{option} {column.place + 1}" for column in columns)
 
 
 def listed(columns: Sequence[Column]) -> str:
-    """The names of some columns, for a message."""
+    """Return the names of some columns, for a message."""
     return ", ".join(column.name for column in columns) or "none"
 
 
 def quoted(columns: Sequence[Column], option: str) -> str:
-    """The options that choose among some columns: by name, or by number where names are alike."""
+    """Return the options that choose among some columns: by name, or by number where names are alike."""
     called = [column.name for column in columns]
     return " or ".join(
         f"{option} {repr(column.name) if column.heading.text and called.count(column.name) == 1 else column.place + 1}"

@@ -10,7 +10,7 @@ from profiling.tables.grid import empty
 
 
 def count(cell: Any) -> int | str | None:
-    """A cell as a number of workers; None where nothing stands there, a text where that is no such number."""
+    """Return a cell as a number of workers; None if nothing stands there, its text if that is not such a number."""
     if empty(cell) or numbers.missing(cell):
         return None
     if isinstance(cell, str):
@@ -40,12 +40,12 @@ def _is_number(cell: str) -> bool:
 
 
 def workers(column: Column) -> list[int | str | None]:
-    """The numbers of workers in a column.
+    """Return the numbers of workers in a column.
 
     Raises
     ------
     Refusal
-        If different things work in it, as 4x A100 and 8x H100.
+        If the column counts different things, such as 4x A100 and 8x H100.
     """
     kinds: dict[str, str] = {}
     for cell in column.cells:
@@ -64,7 +64,7 @@ def workers(column: Column) -> list[int | str | None]:
 
 
 def are_counts(column: Column) -> bool:
-    """Whether most cells of a column may be numbers of workers."""
+    """Return whether most cells of a column may be numbers of workers."""
     values = [count(cell) for cell in column.cells]
     there = [cell for cell in column.cells if not empty(cell)]
     return bool(there) and 2 * sum(isinstance(value, int) for value in values) >= len(there)

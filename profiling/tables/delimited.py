@@ -1,4 +1,4 @@
-"""Columns that are separated by commas, semicolons, tabs or blanks -> a grid; with comments, and a header in one."""
+"""Columns separated by commas, semicolons, tabs, bars or blanks -> a grid; with comments, and a header in one."""
 
 import csv
 import re
@@ -10,20 +10,20 @@ from profiling.tables import names
 from profiling.tables.grid import Grid, Row, words
 
 _COMMENT = re.compile(r"\s*(#|%|//|!)")
-_RULE = re.compile(r"[\s=+\-_*~]*")  # a line that only looks like one
+_RULE = re.compile(r"[\s=+\-_*~]*")  # a line that only rules off others, such as ----
 
 Line = tuple[int, str]
 
 
 def grids(text: str) -> list[Grid]:
-    """The tables in a text: one, or the blocks of gnuplot's files, which two empty lines divide.
+    """Return the tables in a text: one, or the blocks of gnuplot's files, which two empty lines divide.
 
-    A block without names has those of the first; its title is the comment above it, or its last name.
+    A block without names takes those of the first; its title is the comment above it, or its last name.
 
     Raises
     ------
     Refusal
-        As `grid`.
+        Raised as by `grid`.
     """
     lines = text.splitlines()
     data = [place for place, line in enumerate(lines) if line.strip() and not _COMMENT.match(line)]
@@ -35,7 +35,7 @@ def grids(text: str) -> list[Grid]:
     starts = [0, *(max(place for place in data if place < bound) + 1 for bound in bounds)]
     found: list[Grid] = []
     for start, end in zip(starts, [*starts[1:], len(lines)]):
-        # The lines before it stay as empty ones, so that its lines have their numbers.
+        # Empty lines stand for those before the block, so that its lines keep their numbers.
         block = grid("\n" * start + "\n".join(lines[start:end]))
         if found and not any(block.header) and len(block.header) == len(found[0].header):
             block = replace(block, header=found[0].header)
@@ -46,12 +46,12 @@ def grids(text: str) -> list[Grid]:
 
 
 def grid(text: str) -> Grid:
-    """The table in a text.
+    """Return the table in a text.
 
     Raises
     ------
     Refusal
-        If its lines cannot be told apart, or two tables follow each other.
+        If it is unclear which cells of a line are empty, or two tables follow each other.
     """
     lines = [(number, line) for number, line in _lines(text) if line.strip()]
     body = [(number, line) for number, line in lines if not _COMMENT.match(line) and not _RULE.fullmatch(line)]
@@ -65,7 +65,7 @@ def grid(text: str) -> Grid:
     comma = "decimal" if separator == ";" else ""
     first = _split(_without_comment(body[0][1], separator), separator)
     header: list[str] | None = None
-    above_rows = ""  # the line of names, if it is none of the comments
+    above_rows = ""  # the line of names, unless it is a comment
     if _is_data(body[0][1]):
         above = [line for number, line in comments if number < body[0][0]]
         header = next((found for line in reversed(above) if (found := _header(line, separator, len(first)))), None)
@@ -76,10 +76,12 @@ def grid(text: str) -> Grid:
     rows = [
         Row(f"line {number}", tuple(_split(_without_comment(line, separator), separator)))
         for number, line in body
-        if _split(line, separator) != header  # of tables that were written one behind the other
+        if _split(line, separator) != header  # headers of tables that were written one behind the other
     ]
     if header and above_rows and separator in (" ", "  ") and any(len(row.cells) < len(header) for row in rows):
         rows = _in_place(header, above_rows, rows, {f"line {number}": line for number, line in body})
+    if header and separator == " " and _numbered(rows, len(header)):
+        rows = [Row(row.where, row.cells[1:]) for row in rows]
     if header is None:
         header = [""] * max(len(row.cells) for row in rows)
     again = next((row for row in rows if header[0] and row.cells[0] == header[0]), None)
@@ -88,8 +90,13 @@ def grid(text: str) -> Grid:
     return Grid(tuple(header), tuple(rows), remarks=remarks, comma=comma)
 
 
+def _numbered(rows: Sequence[Row], width: int) -> bool:
+    """Return whether all rows begin with a cell more than there are names: their number, as pandas prints it."""
+    return all(len(row.cells) == width + 1 and row.cells[0] == str(place) for place, row in enumerate(rows))
+
+
 def _lines(text: str) -> list[Line]:
-    """The lines of a text by their numbers; those between which a cell in quotes goes on are one."""
+    """Return the lines of a text by their numbers; lines over which a quoted cell extends are joined."""
     lines: list[Line] = []
     physical = text.splitlines()
     place = 0
@@ -104,8 +111,8 @@ def _lines(text: str) -> list[Line]:
 
 
 def _separator(lines: Sequence[str]) -> str:
-    """Of the columns: what the first line has and most of the lines have; blanks where there is nothing else."""
-    for sign in "\t;,":
+    """Return the separator of the columns: a sign in the first line and in most of the lines, else blanks."""
+    for sign in "\t;|,":
         having = sum(sign in line for line in lines)
         if sign in lines[0] and having > len(lines) / 2 and not (sign == "\t" and _by_blanks(lines)):
             return sign
@@ -113,25 +120,25 @@ def _separator(lines: Sequence[str]) -> str:
 
 
 def _by_blanks(lines: Sequence[str]) -> bool:
-    """Whether lines have as many cells between blanks, and not between tabs."""
+    """Return whether the lines have equally many cells if blanks separate them, but not if tabs do."""
     tabs, blanks = ({len(_split(_without_comment(line, sign), sign)) for line in lines} for sign in "\t ")
     return len(tabs) > 1 and len(blanks) == 1
 
 
 def _empty_cells(lines: Sequence[str]) -> bool:
-    """Whether two tabs have an empty cell between them: there is a header, with as many cells as the longest line, and
-    none of its own is empty. Otherwise they align columns."""
+    """Return whether two tabs have an empty cell between them: there is a header, with as many cells as the longest
+    line, and none of its own is empty. Otherwise the tabs align columns."""
     header, longest = lines[0].count("\t"), max(line.rstrip("\t").count("\t") for line in lines)
     return not _is_data(lines[0]) and "\t\t" not in lines[0] and header == longest
 
 
 def _in_place(header: Sequence[str], header_line: str, rows: Sequence[Row], lines: dict[str, str]) -> list[Row]:
-    """Rows that lack cells, with those that they have below the names above them, if the columns of full rows stand so.
+    """Place the cells of rows that lack some below the names that they stand under, if the cells of full rows do so.
 
     Raises
     ------
     Refusal
-        If a cell stands below no name, or two below one.
+        If a row begins to the right of the first name, or two cells stand below one name.
     """
     names_at = _spans(header_line, header)
     placed = [_below(names_at, _spans(lines[row.where], [str(cell) for cell in row.cells])) for row in rows]
@@ -151,7 +158,7 @@ def _in_place(header: Sequence[str], header_line: str, rows: Sequence[Row], line
 
 
 def _spans(line: str, parts: Sequence[str]) -> list[tuple[int, int]]:
-    """Where parts of a line begin and end."""
+    """Return where parts of a line begin and end."""
     spans, end = [], 0
     for part in parts:
         begin = max(line.find(part, end), end)
@@ -161,7 +168,7 @@ def _spans(line: str, parts: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def _below(names_at: Sequence[tuple[int, int]], cells: Sequence[tuple[int, int]]) -> list[int] | None:
-    """For each cell the number of the name nearest to it; None if that is one name for two of them."""
+    """Return the number of the nearest name for each cell; None if one name is nearest to two of them."""
     found = [
         min(
             range(len(names_at)),
@@ -180,7 +187,7 @@ def _split(line: str, separator: str) -> list[str]:
         return [
             cell.strip() for cell in next(csv.reader([" ".join(line.split())], delimiter=" ", skipinitialspace=True))
         ]
-    if separator == "  ":  # between names and values with blanks in them
+    if separator == "  ":  # names and values may have blanks in them
         return _parts(line, r"\s{2,}|\t")
     if separator == "\t+":
         line, separator = re.sub(r"\t+", "\t", line.strip("\t")) if "\t\t" in line else line, "\t"
@@ -188,7 +195,7 @@ def _split(line: str, separator: str) -> list[str]:
 
 
 def _named(body: Sequence[Line], separator: str) -> tuple[str, list[str]]:
-    """The names in the first line, and the separator, which of names with blanks may be two of them or a tab."""
+    """Return the separator and the names in the first line; if names have blanks, it may be two blanks or a tab."""
     header = _split(body[0][1], separator)
     if separator in (" ", "\t+") and len(body) > 1:
         width = len(_split(_without_comment(body[1][1], " "), " "))
@@ -202,7 +209,7 @@ def _named(body: Sequence[Line], separator: str) -> tuple[str, list[str]]:
 
 
 def _header(comment: str, separator: str, width: int) -> list[str] | None:
-    """The names in a comment, if it has as many as the data have columns, and one of them is known."""
+    """Return the names in a comment, if they are as many as the data have columns and one is known; else None."""
     bare = _COMMENT.sub("", comment, count=1)
     signs = [re.escape(separator)] if separator != " " else []
     for sign in [*signs, r"\s*#", r"\t+", r"\s{2,}|\t", r",", r"\s+"]:
@@ -223,5 +230,5 @@ def _without_comment(line: str, separator: str) -> str:
 
 
 def _is_data(line: str) -> bool:
-    """Whether a line begins with a number."""
+    """Return whether a line begins with a number."""
     return bool(re.match(r"[\s\"']*[+-]?\.?\d[\d.,eE+-]*(?:[\s,;|\"']|$)", line))

@@ -1,4 +1,4 @@
-"""JSON of any shape that says a table: rows, columns, series, dictionaries by number of workers -> grids."""
+"""JSON of any shape that holds a table: rows, columns, series, dictionaries by number of workers -> grids."""
 
 import json
 import re
@@ -13,7 +13,7 @@ _NUMBER = re.compile(r"\d{1,18}")
 
 
 def grids(text: str) -> list[Grid]:
-    """The tables in a document, or in lines of JSON.
+    """Return the tables in a document, or in lines of JSON.
 
     Raises
     ------
@@ -47,18 +47,18 @@ def _tables(value: Any, title: str) -> Iterable[Grid]:
         yield _of_rows(list(_numbered({"value": value}, {})), title)
     elif "repeats" in value or not inner or _columns(inner):
         yield _of_rows(list(_rows([value], title)), title)
-    elif by_index := _by_index(value):  # of pandas
+    elif by_index := _by_index(value):  # as pandas writes columns
         yield _of_rows(list(_rows([by_index], title)), title)
     elif all(map(_by_number, inner.values())) and _are_columns(inner):  # "time": {1: 2.0}, "efficiency": {1: 1.0}
         yield _of_rows(list(_numbered(inner, plain)), title)
     elif len(objects := {key: item for key, item in inner.items() if isinstance(item, dict)}) > 1 and _alike(objects):
         rows = {f"key {key!r}": (key, _flat(item)) for key, item in objects.items()}
-        if _count_workers(objects) or not _numbers(objects):  # else they are numbers of rows, and say nothing
+        if _count_workers(objects) or not _numbers(objects):  # else the keys number the rows, and say nothing
             label = "workers" if _numbers(objects) else ""
             yield _of_rows([(where, {label: key, **row}) for where, (key, row) in rows.items()], title)
         else:
             yield _of_rows([(where, row) for where, (_, row) in rows.items()], title)
-    elif _numbers(value):  # of values that are no numbers, which a refusal quotes
+    elif _numbers(value):  # of values that are not numbers, which a refusal quotes
         yield _of_rows([(f"key {key!r}", {"workers": key, "value": item}) for key, item in value.items()], title)
     else:
         several = [(key, item) for key, item in inner.items() if _may_be_table(item)]
@@ -74,12 +74,12 @@ def _tables(value: Any, title: str) -> Iterable[Grid]:
 
 
 def _numbers(value: dict[str, Any]) -> bool:
-    """Whether all keys are numbers."""
+    """Return whether all keys are numbers."""
     return bool(value) and all(map(_NUMBER.fullmatch, value))
 
 
 def _by_number(item: Any) -> bool:
-    """Whether something is a dictionary by number of values, or of lists of repeats."""
+    """Return whether something is a dictionary from numbers to values, or to lists of repeats."""
     return isinstance(item, dict) and _numbers(item) and not any(map(_is_nested, item.values()))
 
 
@@ -88,13 +88,13 @@ def _is_nested(cell: Any) -> bool:
 
 
 def _are_columns(inner: dict[str, Any]) -> bool:
-    """Whether dictionaries by number are the columns of one table, as they mean different things, and not series."""
+    """Return whether dictionaries by number are columns of one table, as they mean different things, not series."""
     meanings = {names.heading(key).meaning for key in inner}
     return len(meanings) > 1 and bool(meanings & MEASURED)
 
 
 def _numbered(columns: dict[str, dict[str, Any]], constant: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
-    """Rows of columns by number, which counts the workers if none of the columns does."""
+    """Yield the rows of columns by number; the number counts the workers if none of the columns does."""
     own = any(names.heading(key).meaning == "workers" for key in columns) and len(columns) > 1
     for number in dict.fromkeys(number for column in columns.values() for number in column):
         row = {key: column[number] for key, column in columns.items() if number in column}
@@ -104,7 +104,7 @@ def _numbered(columns: dict[str, dict[str, Any]], constant: dict[str, Any]) -> I
 
 
 def _count_workers(rows: dict[str, dict[str, Any]]) -> bool:
-    """Whether the keys of rows count the workers: numbers, if the rows do not count them, or only in larger pieces."""
+    """Return whether the keys of rows count the workers, which the rows do not count, or only in larger units."""
     if not _numbers(rows):
         return False
     flat = [_flat(row) for row in rows.values()]
@@ -119,7 +119,7 @@ def _count_workers(rows: dict[str, dict[str, Any]]) -> bool:
 
 
 def _is_split(value: dict[str, Any]) -> bool:
-    """Whether a table has its cells under "data", a list for each row, and the names of its columns beside them."""
+    """Return whether a table has its cells under "data", a list per row, and the names of its columns beside them."""
     header, cells = value.get("columns"), value.get("data")
     if not isinstance(header, list) or not isinstance(cells, list) or not cells:
         return False
@@ -141,13 +141,13 @@ def _of_split(value: dict[str, Any], constant: dict[str, Any], title: str) -> Gr
 
 
 def _columns(inner: dict[str, Any]) -> bool:
-    """Whether some values are columns: lists of as many values each, and not of objects."""
+    """Return whether some values are columns: several lists, none of which holds objects."""
     lists = [item for item in inner.values() if isinstance(item, list)]
     return len(lists) > 1 and not any(isinstance(cell, dict) for item in lists for cell in item)
 
 
 def _by_index(value: dict[str, Any]) -> dict[str, list[Any]] | None:
-    """Columns of pandas, each a dictionary by index, as lists."""
+    """Return columns of pandas, each a dictionary by index, as lists; None if they are something else."""
     indices = [list(item) for item in value.values() if isinstance(item, dict)]
     numbered = [str(place) for place in range(len(indices[0]))] if indices else []
     same = len(indices) == len(value) > 1 and all(index == numbered for index in indices)
@@ -155,7 +155,7 @@ def _by_index(value: dict[str, Any]) -> dict[str, list[Any]] | None:
 
 
 def _alike(inner: dict[str, Any]) -> bool:
-    """Whether dictionaries are rows: numbers under the same names, one of which is known, or by number."""
+    """Return whether dictionaries are rows: values under the same names, one of which is known, or by number."""
     if not _numbers(inner) and any(
         _numbers(item) or any(isinstance(cell, dict) and _numbers(cell) for cell in item.values())
         for item in inner.values()
@@ -198,7 +198,7 @@ def _rows(value: list[Any], title: str = "") -> Iterable[tuple[str, dict[str, An
                     f"series {name!r}: {most} {first} but {unlike[1]} values of {unlike[0]}; give as many of each"
                 )
             pairs = [pair for cells in zip(*lists.values()) for pair in _repeats(dict(zip(lists, cells)))]
-        elif lists:  # of one row: its repeats
+        elif lists:  # the repeats of one row
             ((key, cells),) = lists.items()
             for position, cell in enumerate(cells, 1):
                 yield f"row {number}, value {position}", {**flat, key: cell}
@@ -211,13 +211,13 @@ def _rows(value: list[Any], title: str = "") -> Iterable[tuple[str, dict[str, An
 
 
 def _repeats(row: dict[str, Any]) -> list[dict[str, Any]]:
-    """A row of which one value is a list, as a row for each of its values."""
+    """Split a row of which one value is a list into a row for each of its values."""
     listed = next((key for key, cell in row.items() if isinstance(cell, list)), None)
     return [row] if listed is None else [{**row, listed: cell} for cell in row[listed]]
 
 
 def _flat(item: dict[str, Any], before: str = "") -> dict[str, Any]:
-    """Values of inner objects under the names of both."""
+    """Flatten an object: the values of inner objects get the names of both."""
     flat: dict[str, Any] = {}
     for key, cell in item.items():
         flat |= _flat(cell, f"{before}{key}.") if isinstance(cell, dict) else {f"{before}{key}": cell}

@@ -1,4 +1,4 @@
-"""What a table is hardly meant to say: refused, or noted for the reader."""
+"""What a table can hardly mean: it is refused, or noted for the reader."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ from profiling.tables.choice import Chosen
 from profiling.tables.columns import Asked, Column
 from profiling.tables.rows import Row, ratio, shown
 
-UNLIKE = 3  # factor by which repeats hardly differ
-FAR = 1.5  # efficiency from which on something is likely to be another than it seems
+UNLIKE = 3  # factor by which repeats are unlikely to differ
+FAR = 1.5  # efficiency above which a column is probably not what it seems
 
 
 def note(chosen: Chosen, group: Sequence[Row], rates: Sequence[float], asked: Asked, notes: list[str], of: str) -> None:
-    """Refuse what is hardly a throughput; note what is doubtful."""
+    """Refuse what can hardly be a throughput; note what is doubtful."""
     points: dict[int, list[float]] = defaultdict(list)
     for row, rate in zip(group, rates):
         points[row.workers].append(rate)
@@ -56,7 +56,7 @@ def note(chosen: Chosen, group: Sequence[Row], rates: Sequence[float], asked: As
 
 
 def _compare(given: Column, group: Sequence[Row], mean: dict[int, float], notes: list[str], of: str) -> None:
-    """Note where the speed-up or efficiency of the table is not that of its measurements."""
+    """Note if the speed-up or efficiency in the table differs from that of its measurements."""
     base = min(mean)
     by_base = next((ratio(row, given) for row in group if row.workers == base), None)
     percent = given.heading.unit == "%" or (by_base or 0) > 10 and given.heading.meaning == "efficiency"

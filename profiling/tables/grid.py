@@ -21,22 +21,23 @@ class Row:
 
 @dataclass(frozen=True)
 class Grid:
-    """Named columns and rows; a table without names has those that are empty."""
+    """Named columns and rows; in a table without names these are empty."""
 
     header: tuple[str, ...]
     rows: tuple[Row, ...]
-    title: str = ""  # the heading above it, the key under which it stands
-    remarks: str = ""  # comments, the words around it
-    comma: str = ""  # "decimal" where its form tells that a comma is one: its columns are separated by semicolons
+    title: str = ""  # the heading above the table, or the key that holds it
+    remarks: str = ""  # comments, and other words around the table
+    comma: str = ""  # "decimal" if its form shows commas to be decimal: semicolons separate its columns
+    notes: tuple[str, ...] = ()  # which rows are left out
 
 
 def checked(grid: Grid) -> Grid:
-    """A grid whose rows all fit its header, without rows and columns that are empty.
+    """Return a grid whose rows all fit its header, without rows and columns that are empty.
 
     Raises
     ------
     Refusal
-        If a row has more cells than the header, as one has in which a comma of a number separates.
+        If a row has more cells than the header, for example because the comma of a number separates cells.
     """
     grid = _merged(grid)
     width, rows = len(grid.header), []
@@ -63,7 +64,7 @@ def checked(grid: Grid) -> Grid:
 
 
 def _merged(grid: Grid) -> Grid:
-    """A table with a second line of names or units, which stand below those of the first, with one line of them."""
+    """Merge a second line of names or units, which stand below those of the first, into one header."""
     below = grid.rows[0].cells if grid.rows else ()
     own = ["" if place >= len(below) or empty(below[place]) else str(below[place]) for place in range(len(grid.header))]
     meanings = [{names.heading(name).meaning for name in line if name} for line in (grid.header, own)]
@@ -80,13 +81,13 @@ def _merged(grid: Grid) -> Grid:
 
 
 def _filled(header: Sequence[str], rows: list[Row]) -> list[Row]:
-    """Rows whose first cell stands for those below it that are empty, as the name of a series does in merged cells."""
+    """Fill empty first cells with the one above them, which merged cells share, such as the name of a series."""
     unnamed = ("unknown", "size", "count", "count of one", "shape")
     if not rows or empty(rows[0].cells[0]) or not header[0]:
         return rows
     meaning = names.heading(header[0]).meaning
     named = meaning == "workers" and not any(re.search(r"^\W*\d", str(row.cells[0] or "")) for row in rows)
-    if not named and meaning not in unnamed:  # a column of machines has names in it, one of their number has not
+    if not named and meaning not in unnamed:  # a column of workers with names in it is of machines, not of their number
         return rows
     filled, above = [], None
     for row in rows:
@@ -96,12 +97,12 @@ def _filled(header: Sequence[str], rows: list[Row]) -> list[Row]:
 
 
 def empty(cell: Any) -> bool:
-    """Whether nothing stands in a cell."""
+    """Return whether nothing stands in a cell."""
     return cell is None or isinstance(cell, str) and not cell.strip()
 
 
 def upright(grid: Grid) -> Grid:
-    """A table whose columns are its points ("Time | 1 node | 2 nodes") turned, so that its rows are."""
+    """Turn a table whose columns are its points ("Time | 1 node | 2 nodes"), so that its rows are."""
     if not grid.header:
         return grid
     first, *others = grid.header
@@ -122,5 +123,5 @@ def upright(grid: Grid) -> Grid:
 
 
 def words(lines: Sequence[str]) -> str:
-    """Remarks, as one text."""
+    """Join remarks into one text."""
     return " ".join(line.strip().lstrip("#%/!").strip() for line in lines).strip()

@@ -1,4 +1,4 @@
-"""Tables of LaTeX: tabular, tabularx, longtable and what else has & and \\\\ -> grids, with the caption of each."""
+"""Tables of LaTeX: tabular, tabularx, longtable and others with & and \\\\ -> grids, with the caption of each."""
 
 import re
 
@@ -17,7 +17,7 @@ _SIGNS = {r"\pm": "±", r"\times": "×", r"\cdot": "·", r"\sim": "~", r"\approx
 
 
 def grids(text: str) -> list[Grid]:
-    """The tables of a text, in their order; none where there is none."""
+    """Return the tables of a text, in their order."""
     found: list[Grid] = []
     caption = ""
     text = re.sub(r"(?<!\\)%[^\n]*", "", text)  # a comment; lines keep their numbers
@@ -42,7 +42,7 @@ def grids(text: str) -> list[Grid]:
 
 
 def _without_columns(inner: str) -> str:
-    """What stands between begin and end, without the description of the columns."""
+    """Return what stands between begin and end, without the description of the columns."""
     depth = 0
     for place, sign in enumerate(inner):
         depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(sign, 0)
@@ -60,7 +60,7 @@ def _cells(row: str) -> list[str]:
 
 
 def _bare(cell: str) -> str:
-    """The text of a cell: without commands, of which the last argument is shown."""
+    """Return the text of a cell without its commands, whose last argument is kept."""
     for sign, meant in _SIGNS.items():
         cell = re.sub(re.escape(sign) + r"(?![A-Za-z])" * sign[1].isalpha(), meant, cell)
     cell = cell.replace("{,}", ",").replace("~", " ")

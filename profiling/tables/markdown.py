@@ -1,4 +1,4 @@
-"""Tables of Markdown, of Org and of what draws boxes with | and + -> grids, with the heading above each."""
+"""Tables of Markdown, of Org and of programs that draw boxes with | and + -> grids, with the heading above each."""
 
 import re
 from collections import Counter
@@ -11,9 +11,9 @@ _RULE = re.compile(r"\s*(?:[|+]\s*:?[-=]+|:?[-=]{2,}|:?-:?(?=\s*[|])):?\s*([|+]\
 
 
 def grids(text: str) -> list[Grid]:
-    """The tables of a text, in their order; none where there is none."""
+    """Return the tables of a text, in their order."""
     found: list[Grid] = []
-    above: list[str] = []  # the line above each, which tells those below one heading apart
+    above: list[str] = []  # the line above each table, which tells tables below one heading apart
     title, around, lines = "", [], text.splitlines()
     place = 0
     while place < len(lines):
@@ -43,7 +43,7 @@ def grids(text: str) -> list[Grid]:
 
 
 def _below(lines: list[str], place: int) -> bool:
-    """Whether a rule stands below a line, and not one of another kind of text."""
+    """Return whether the rule of a table stands below a line, and not one of another kind of text."""
     following = lines[place + 1] if place + 1 < len(lines) else ""
     return bool(_RULE.fullmatch(following)) and ("|" in following or "+" in following) and len(_cells(lines[place])) > 1
 

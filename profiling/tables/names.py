@@ -11,7 +11,7 @@ Meaning = Literal[
     "workers", "shape", "time", "throughput", "rate of one", "speed-up", "efficiency", "count", "count of one", "size",
     "ideal", "actual", "spread", "repeat", "passed over", "unknown",
 ]  # fmt: skip
-"""``shape``: workers within another, as ranks per node; ``rate of one``, ``count of one``: of one worker."""
+"""``shape``: workers within another, such as ranks per node; ``rate of one``, ``count of one``: those of one worker."""
 
 _UNITS = {
     1e-9: "ns nsec nsecs nanoseconds",
@@ -36,9 +36,9 @@ class Heading:
     text: str  # as it stands in the table, without marks of Markdown
     meaning: Meaning
     rank: int = 0  # among columns of one meaning, the smallest counts
-    unit: str = ""  # of its values, as far as the heading says it
-    per: str = ""  # of a time, for what it is taken: step, element
-    worker: str = ""  # what works: GPU, node; of rates, counts and shapes of one worker, what that is
+    unit: str = ""  # unit of its values, if the heading says it
+    per: str = ""  # what a time is for: step, element
+    worker: str = ""  # kind of worker: GPU, node; for the rate, count or shape of one worker, its kind
 
 
 @functools.cache
@@ -48,7 +48,7 @@ def _known() -> dict[str, Any]:
 
 @functools.cache
 def _phrases() -> dict[tuple[str, ...], tuple[Meaning, int, str]]:
-    """Words of a name -> what it means, its rank, and what works."""
+    """Return the words of a name -> what it means, its rank, and the kind of worker."""
     known, found = _known(), {}
     other, work = known["other"], known["work"]
     groups: list[tuple[list[str], Meaning, int, str]] = [
@@ -74,7 +74,7 @@ def _phrases() -> dict[tuple[str, ...], tuple[Meaning, int, str]]:
 
 
 def plain(text: object) -> str:
-    """A text without what Markdown, LaTeX and HTML set around it."""
+    """Return a text without the markup that Markdown, LaTeX and HTML set around it."""
     linked = re.sub(r"\[([^\[\]]*)\]\((?:https?://|[./#])[^()\s]*\)", r"\1", str(text))
     bare = re.sub(r"<[^<>]*>|[*`$\\]|__|\[\^\w{1,3}\]", " ", linked)
     return " ".join(bare.split()).strip(" :\"'")
@@ -86,17 +86,17 @@ def _workers() -> dict[str, str]:
 
 
 def worker(name: str) -> str:
-    """What works, by one of its names; empty where it is none."""
+    """Return the kind of worker that a name stands for; empty if it stands for none."""
     return _workers().get(" ".join(name.lower().split()), "")
 
 
 def is_time(unit: str) -> bool:
-    """Whether a text is a unit of time."""
+    """Return whether a text is a unit of time."""
     return unit.lower() in SECONDS
 
 
 def heading(text: object) -> Heading:
-    """What a heading says of its column."""
+    """Return what a heading says about its column."""
     shown = plain(text)
     brackets = _brackets(shown)
     bare = re.sub(r"[(\[][^()\[\]]*[)\]]?", " ", shown)
@@ -110,14 +110,14 @@ def heading(text: object) -> Heading:
 
 
 def _brackets(shown: str) -> list[str]:
-    """What stands in the brackets of a heading: of "in minutes" and "mins." the unit."""
+    """Return what stands in the brackets of a heading; "in minutes" and "mins." become the unit alone."""
     parts = [part.strip() for part in re.findall(r"[(\[]([^()\[\]]*)[)\]]", shown)]
     bare = [re.sub(r"(?i)^in\s+", "", part).rstrip(".") for part in parts]
     return [one if is_time(one) else part for one, part in zip(bare, parts)]
 
 
 def odd_unit(heading: Heading) -> str:
-    """What stands in the brackets of a heading of times as a unit does, and is none that is known; or nothing."""
+    """Return what stands like a unit in the brackets of a heading of times but is not a known one; or an empty text."""
     if heading.unit:
         return ""
     unlike = r"[a-zA-Zµμ]{1,2}|[\d.x×*·^ ]+\s*(s|ms|us|sec|secs|seconds|min|h)"
@@ -125,7 +125,7 @@ def odd_unit(heading: Heading) -> str:
 
 
 def _is_unit(part: str) -> bool:
-    """Whether what stands in brackets is a unit, and not a remark."""
+    """Return whether what stands in brackets is a unit, and not a remark."""
     low = part.lower()
     return is_time(low) or "/" in low or " per " in low or low == "%" or _lookup(low)[0] == "throughput"
 
@@ -161,7 +161,7 @@ def _quotient(words: str) -> _Quotient:
 
 
 def _ends(part: str) -> list[int]:
-    """Where words end in a text, the farthest first."""
+    """Return where words end in a text, the farthest first."""
     return [found.end() for found in re.finditer(r"\S+", part)][::-1]
 
 
@@ -205,7 +205,7 @@ def _of_words(text: str, words: str, unit: str) -> Heading:
 
 
 def _lookup(words: str) -> tuple[Meaning, int, str]:
-    """The longest known name among some words, of equally long ones the last; what is ideal or a spread is that."""
+    """Return the longest known name among some words, of equally long ones the last; ideal and spread come first."""
     fillers = set(_known()["fillers"])
     split = words.replace("/", " ").replace("#", " ").lower().split()
     kept = [word for word in split if word not in fillers] or split
@@ -223,7 +223,7 @@ def _lookup(words: str) -> tuple[Meaning, int, str]:
 
 
 def _counted(words: str) -> bool:
-    """Whether some words end in things of which so many are done, as images, and not in what takes time, as step."""
+    """Return whether some words end in things that are counted, such as images, not in what takes time, as step."""
     last, known = words.rpartition(" ")[2], _known()
     return last in known["throughput"]["things"] or last in known["work"]["counts"] and bool(re.search("...s$", last))
 

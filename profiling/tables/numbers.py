@@ -10,10 +10,13 @@ from typing import Any
 from profiling.tables import names
 
 _FAILED = (
-    "oom|out[ -]of[ -]mem|fail|err(or)?\\b|crash|time[ -]?out|timed out|tle\\b|mem\\w* limit|killed|abort|hang|hung|"
+    "oom|deadline|boot fail|"
+    "out[ -]of[ -]mem|fail|err(or)?\\b|crash|time[ -]?out|timed out|tle\\b|mem\\w* limit|killed|abort|hang|hung|"
     "segfault|segmentation|cancel|skip|missing|not (run|measured|tested|available|finished|enough)|did not|"
     "incomplete|invalid|no result|exceed|unsupported|not supported|node[ _]fail"
 )
+FAILED = re.compile(f"({_FAILED}).*", re.IGNORECASE)
+"""What says that a run did not finish."""
 MISSING = re.compile(
     rf"[-–—?.…/\s]*|n\.?/?a\.?|nan|null|none|nil|tbd|todo|tba|dnf|dns|x{{2,}}|({_FAILED}).*", re.IGNORECASE
 )
@@ -22,7 +25,7 @@ UNCOUNTED = re.compile(
     r"(seq|serial|sequential|baseline|average|avg|mean|total|sum|ideal|geomean|median|speed-?up|efficiency|\.\.\.|etc)\b.*|\.\.\..*|etc.*",
     re.IGNORECASE,
 )
-"""What stands for a number of workers in lines that are no point of a series."""
+"""What stands in the column of workers in lines that are not points of a series."""
 
 _PLAIN = r"(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?"
 _GROUPED = r"[1-9]\d{0,2}(?:[,'’ \u2009\u202f\u00a0_]\d{3})+(?:\.\d+)?"
@@ -47,38 +50,38 @@ class Number:
     """A cell as a number."""
 
     value: float
-    unit: str = ""  # that stands in the cell
+    unit: str = ""  # unit in the cell
     spread: bool = False  # whether a spread stood behind it
 
 
 Cell = Number | None | str
-"""None: not measured. A text: what it is, and no number."""
+"""None: not measured. A text: the cell, as it is not a number."""
 
 
 class Ambiguous(Exception):
-    """A comma in a column may be that of decimals or of thousands."""
+    """A comma in a column may separate decimals or thousands."""
 
 
 def struck(cell: Any) -> bool:
-    """Whether a cell is struck out."""
+    """Return whether a cell is struck out."""
     return isinstance(cell, str) and cell.strip().startswith("~~")
 
 
 def missing(cell: Any) -> bool:
-    """Whether a cell says that nothing was measured."""
+    """Return whether a cell says that nothing was measured."""
     if cell is None or isinstance(cell, float) and math.isnan(cell) or struck(cell):
         return True
     return isinstance(cell, str) and bool(MISSING.fullmatch(_bare(cell)))
 
 
 def column(cells: Sequence[Any], comma: str = "", time: bool = False, short: bool = False) -> list[Cell]:
-    """The numbers of a column; ``comma`` is "decimal" or "thousands" where that is known, and ``short`` says that 12:25
-    are minutes and seconds.
+    """Return a column as numbers. ``comma`` is "decimal" or "thousands" if that is known, ``time`` says that it is of
+    times, and ``short`` that 12:25 are minutes and seconds.
 
     Raises
     ------
     Ambiguous
-        Where the column does not show what its commas are, as 4,872 and 8,592 do not, and ``comma`` is empty.
+        If the column does not show what its commas are, as 4,872 and 8,592 do not, and ``comma`` is empty.
     """
     if time:
         # 31:00 are minutes and seconds beside 1:02:00; alone they may be hours.
@@ -92,7 +95,7 @@ def column(cells: Sequence[Any], comma: str = "", time: bool = False, short: boo
 
 
 def shown(cells: Sequence[Any]) -> str:
-    """What the commas in some cells are: "decimal", "thousands", or empty where they do not show it."""
+    """Return what the commas in some cells are: "decimal", "thousands", or empty if the cells do not show it."""
     bare = [
         found[0] for cell in cells if isinstance(cell, str) and (found := re.search(r"[\d.,]*\d[\d.,]*", _bare(cell)))
     ]
@@ -111,8 +114,21 @@ def shown(cells: Sequence[Any]) -> str:
     return ""
 
 
+def dots_group(cells: Sequence[Any]) -> bool:
+    """Return whether the dots in some cells can only be those of thousands: in 1.204.871, and in 1.940 below 980, as no
+    program writes three decimals of one value and none of another that is many times as large."""
+    bare = [_bare(cell) for cell in cells if isinstance(cell, str) and not missing(cell)]
+    dotted = [text for text in bare if "." in text]
+    if not dotted or not all(re.fullmatch(r"[1-9]\d{0,2}(\.\d{3})+", text) for text in dotted):
+        return False
+    if any(text.count(".") > 1 for text in dotted):
+        return True
+    whole = [int(text) for text in bare if re.fullmatch(r"\d{1,3}", text)]
+    return bool(whole) and len(whole) + len(dotted) == len(bare) and max(whole) > 30 * max(map(float, dotted))
+
+
 def _bare(cell: str) -> str:
-    """A cell without marks: of Markdown, of footnotes, of approximation, and pictures."""
+    """Return a cell without marks of Markdown, of footnotes and of approximation, and without pictures."""
     text = _POWER.sub(lambda found: f"e{found[1].translate(_LINE)}", names.plain(cell))
     text = re.sub(
         r"[\u2190-\u2bff\ufe0f\U0001f000-\U0001ffff]|[†‡§*]+$|[¹²³⁴⁵⁶⁷⁸⁹⁰]+$", "", text.replace("→", "\x00")
@@ -165,7 +181,7 @@ def _plain(text: str, comma: str) -> str:
 
 
 def _span(text: str, short: bool = False) -> float | None:
-    """Seconds of 1:02:03, of 2m 43s, of 01 min 52 sec, and if ``short`` of 12:25; None of other texts."""
+    """Return the seconds of 1:02:03, of 2m 43s, of 01 min 52 sec, and if ``short`` of 12:25; None for other texts."""
     if found := re.fullmatch(r"(\d+):(\d{2})(\.\d+)?", text):
         return 60 * int(found[1]) + float(found[2] + (found[3] or "")) if short or found[3] else None
     if clock := _CLOCK.fullmatch(text):

@@ -13,11 +13,11 @@ from profiling.tables.rows import Row, as_given, ratio, whole
 _PLAIN = frozenset(
     "total aggregate overall throughput rate performance perf speed per node gpu mean avg average".split()
 )
-"""Words of headings that are no unit."""
+"""Words of headings that are not units."""
 
 
 def kind(chosen: Chosen, group: Sequence[Row], asked: Asked, words: Sequence[str]) -> tuple[str, str]:
-    """Weak, strong or empty, and what says it; raises as `scaling.kind`."""
+    """Return "weak", "strong" or empty, and the reason; it raises as `scaling.kind` does."""
     if asked.kind:
         return asked.kind, ""
     if chosen.kind:
@@ -54,7 +54,7 @@ def kind(chosen: Chosen, group: Sequence[Row], asked: Asked, words: Sequence[str
 
 
 def in_seconds(row: Row, asked: Asked) -> float:
-    """The time of a row, by the unit in its cell, that of the user, or that of the heading; seconds without any."""
+    """Return the time of a row in seconds, by the unit of its cell, of the user, or of the heading, else seconds."""
     odd = "" if row.value.unit or row.unit or asked.unit else names.odd_unit(row.measured.heading)
     unit = odd or (row.value.unit or row.unit or asked.unit or row.measured.heading.unit or "s").lower()
     if odd or unit not in names.SECONDS:
@@ -66,7 +66,7 @@ def in_seconds(row: Row, asked: Asked) -> float:
 
 
 def throughput(chosen: Chosen, group: Sequence[Row], kind: str, asked: Asked) -> tuple[list[float], str]:
-    """The throughput of each row, and its unit."""
+    """Return the throughput of each row, and its unit."""
     measured = group[0].measured
     workers = [row.workers for row in group]
     marked = [bool(row.value.unit or row.unit) for row in group]
@@ -129,7 +129,7 @@ def throughput(chosen: Chosen, group: Sequence[Row], kind: str, asked: Asked) ->
 
 
 def _of_whom(chosen: Chosen, group: Sequence[Row], one: str) -> list[float]:
-    """The number of those of whom a rate is."""
+    """Return the number of workers of the kind ``one`` in each row, by which a rate of one is multiplied."""
     if chosen.workers.heading.worker in (one, "worker") or one == "worker":
         return [row.workers for row in group]
     other = next((column for column in chosen.of("workers") if column.heading.worker == one), None)
@@ -144,7 +144,7 @@ def _of_whom(chosen: Chosen, group: Sequence[Row], one: str) -> list[float]:
 
 
 def _noun(column: Column) -> str:
-    """What a column counts, by its name."""
+    """Return what a column counts, by its name."""
     bare = re.sub(r"\s*[(\[].*|\s*(/|\bper\b).*|_per_.*", "", column.heading.text)
     words = [word for word in re.split(r"[\s_-]+", bare) if word.lower() not in _PLAIN]
     return (
@@ -155,7 +155,7 @@ def _noun(column: Column) -> str:
 
 
 def times(chosen: Chosen, group: Sequence[Row], asked: Asked) -> list[float | None]:
-    """Seconds of each row, where the table says how long its runs took."""
+    """Return the seconds of each row; None if the table does not say how long its runs took."""
     if chosen.measure == "time":
         return [in_seconds(row, asked) for row in group]
     beside = [column for column in chosen.of("time") if column.heading.rank < 2]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from launch.errors import Refusal
-from profiling.tables import delimited, documents, doubts, latex, markdown, rates, series
+from profiling.tables import delimited, documents, doubts, latex, markdown, rates, series, unfinished
 from profiling.tables.choice import Chosen, choose
 from profiling.tables.columns import Asked, Column
 from profiling.tables.grid import Grid, checked, upright
@@ -24,13 +24,13 @@ class Measurement:
 
     where: str  # "line 3", "row 2": what a refusal calls it
     series: str
-    kind: str  # weak, strong, or empty where nothing says it
+    kind: str  # weak, strong, or empty if nothing says it
     unit: str
     workers: int
     throughput: float
-    size: float | None = None  # of the problem, where series differ by it
-    seconds: float | None = None  # where times were measured
-    counts: tuple[tuple[str, int], ...] = ()  # what works, and how many: GPU, node
+    size: float | None = None  # size of the problem, if series differ by it
+    seconds: float | None = None  # time, if times were measured
+    counts: tuple[tuple[str, int], ...] = ()  # kinds of workers, and how many: GPU, node
 
 
 @dataclass
@@ -38,10 +38,10 @@ class Reading:
     """What a table says."""
 
     measurements: list[Measurement] = field(default_factory=list)
-    understood: str = ""  # in one line, where names and units had to be understood
+    understood: str = ""  # one line on how names and units were understood, if they had to be
     notes: list[str] = field(default_factory=list)  # what is left out, and what is doubtful
     parameter: str = ""  # the column of the problem's size by which series differ
-    works: str = "workers"  # what is counted, in the plural
+    works: str = "workers"  # what the workers are, in the plural
 
 
 def read(path: Path, content: str, asked: Asked) -> Reading:
@@ -50,12 +50,13 @@ def read(path: Path, content: str, asked: Asked) -> Reading:
     Raises
     ------
     Refusal
-        With what it is that is ambiguous or contradicts itself, and the choices. It does not name the file.
+        If the table is ambiguous or contradicts itself; the message has the choices, and does not name the file.
     """
-    found = [upright(checked(grid)) for grid in _grids(path, content)]
-    found = _by_title([grid for grid in found if grid.rows])
+    every = [unfinished.left_out(upright(checked(grid))) for grid in _grids(path, content)]
+    found = _by_title([grid for grid in every if grid.rows])
     if not found:
-        raise Refusal("has no rows: give a line for each measurement")
+        gone = "; ".join(note for grid in every for note in grid.notes[:3])
+        raise Refusal(f"has no rows{f' that were measured ({gone})' if gone else ''}: give a line for each measurement")
     readings: list[Reading] = []
     refusals: list[Refusal] = []
     notes: list[str] = []
@@ -64,7 +65,7 @@ def read(path: Path, content: str, asked: Asked) -> Reading:
             readings.append(_of_grid(path, grid, asked, len(found) > 1))
         except Refusal as refusal:
             refusals.append(refusal)
-            if "no column" not in str(refusal):  # as other tables of a page have none
+            if "no column" not in str(refusal):  # other tables of a page often have none
                 notes.append(f"left out: the table at {grid.rows[0].where}, which {refusal}")
     if not readings:
         # Of several tables the one that says most is most likely meant.
@@ -83,7 +84,7 @@ def read(path: Path, content: str, asked: Asked) -> Reading:
 
 
 def _different(lines: Sequence[str]) -> list[str]:
-    """What was understood of several tables: the first line, and of one that differs what it does not share with it."""
+    """Return what was understood of several tables: the first line, and what differs from it in another line."""
     if not lines:
         return []
     first = lines[0].split("; ")
@@ -93,7 +94,7 @@ def _different(lines: Sequence[str]) -> list[str]:
 
 
 def _by_title(grids: Sequence[Grid]) -> list[Grid]:
-    """Tables with a title each, so that none is taken for the repeats of another."""
+    """Give each table a title of its own, so that none is taken for the repeats of another."""
     seen: Counter[str] = Counter()
     made = []
     for grid in grids:
@@ -114,7 +115,9 @@ def _grids(path: Path, content: str) -> list[Grid]:
 
 def _of_grid(path: Path, grid: Grid, asked: Asked, one_of_many: bool) -> Reading:
     chosen = choose(grid, asked)
-    reading = Reading(works=f"{chosen.workers.heading.worker or 'worker'}s".replace("processs", "processes"))
+    reading = Reading(
+        notes=list(grid.notes), works=f"{chosen.workers.heading.worker or 'worker'}s".replace("processs", "processes")
+    )
     found = measured(grid, chosen, asked, reading.notes)
     keys = series.told_apart(chosen, found, asked)
     groups: dict[str, list[Row]] = defaultdict(list)
@@ -146,7 +149,7 @@ def _of_grid(path: Path, grid: Grid, asked: Asked, one_of_many: bool) -> Reading
 
 
 def _counts(chosen: Chosen, row: Row) -> tuple[tuple[str, int], ...]:
-    """How many nodes, GPUs, ranks there are in a row, as far as it says it."""
+    """Return how many nodes, GPUs, ranks there are in a row, as far as it says so."""
     counted = {chosen.workers.heading.worker: row.workers}
     for column in chosen.of("workers"):
         if (values := whole([row], column)) and values[0].is_integer():
@@ -157,9 +160,11 @@ def _counts(chosen: Chosen, row: Row) -> tuple[tuple[str, int], ...]:
 def _understood(
     chosen: Chosen, keys: Keys, kinds: Sequence[str], units: Sequence[str], count: int, asked: Asked
 ) -> str:
-    """One line that says what was taken for what; empty of a table in the documented form."""
+    """Return one line that says what was taken for what; it is empty for a table in the documented form."""
     names = [chosen.workers.key, *(column.key for column in chosen.measured), chosen.kind.key if chosen.kind else ""]
-    if names == ["workers", "throughput", "kind"] and not asked and all(each.key == "name" for each in keys.columns):
+    read_as = _read_as(chosen)
+    documented = names == ["workers", "throughput", "kind"] and all(each.key == "name" for each in keys.columns)
+    if documented and not asked and not read_as:
         if units[0] == (chosen.unit and "examples/s") or "/" not in units[0] or _is_said(chosen, units):
             return ""
     called = " and ".join(column.name for column in chosen.measured) + (" (repeats)" if chosen.repeats else "")
@@ -174,16 +179,26 @@ def _understood(
     over = [column.name for column in chosen.others if column not in keys.columns and not _used(column)]
     if over:
         facts.append(f"passed over: {', '.join(over)}")
-    return f"understood: {'; '.join(facts)}"
+    return f"understood: {'; '.join(facts + read_as)}"
+
+
+def _read_as(chosen: Chosen) -> list[str]:
+    """Return what the first number is that has a comma, or a dot that separates thousands: "1,204 is 1204"."""
+    for column in (*chosen.measured, chosen.workers):
+        for cell, number in zip(column.cells, column.numbers(chosen.measure == "time")):
+            signs = r"\d,\d|\d\.\d" if column.comma == "decimal" else r"\d,\d"
+            if isinstance(cell, str) and isinstance(number, Number) and re.search(signs, cell):
+                return [f"{cell.strip()} is {number.value:.15g}"]
+    return []
 
 
 def _is_said(chosen: Chosen, units: Sequence[str]) -> bool:
-    """Whether units are those of the column of units, or there is none."""
+    """Return whether the units are those of the column of units, or there is no such column."""
     return chosen.unit is None or set(units) <= {str(cell).strip() for cell in chosen.unit.cells}
 
 
 def _multiplied(chosen: Chosen, units: Sequence[str], asked: Asked) -> str:
-    """What is said where a rate per worker was multiplied by the workers."""
+    """Return a remark if a rate per worker was multiplied by the workers, else an empty text."""
     said = (
         asked.unit or next((str(cell) for cell in chosen.unit.cells if cell), "") if chosen.unit else asked.unit or ""
     )
@@ -193,7 +208,7 @@ def _multiplied(chosen: Chosen, units: Sequence[str], asked: Asked) -> str:
 
 
 def _in_unit(chosen: Chosen, called: str, asked: Asked) -> str:
-    """The unit of times, where their name does not say it."""
+    """Return the unit of times, in brackets, if their name does not say it, else an empty text."""
     unit = asked.unit or chosen.measured[0].heading.unit
     if chosen.measure != "time" or chosen.unit or unit and re.search(rf"[(\[]\s*{re.escape(unit)}\s*[)\]]", called):
         return ""

@@ -1,4 +1,4 @@
-"""The rows of a grid that were measured, with what counts in them; the others are left out by name."""
+"""The rows of a grid that were measured, with their values; the others are left out by name."""
 
 import re
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from profiling.tables.numbers import Number
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a grid with what counts in it."""
+    """A row of a grid, with its workers and what was measured."""
 
     where: str
     cells: tuple[Any, ...]
@@ -28,13 +28,13 @@ class Row:
     measured: Column
 
     def number(self, column: Column) -> float | None:
-        """The number in one of its columns."""
+        """Return the number in one of the row's columns; None if there is none."""
         value = numbers.column([self.cells[column.place]], column.comma or "thousands")[0]
         return value.value if isinstance(value, Number) else None
 
 
 def measured(grid: Grid, chosen: Chosen, asked: Asked, notes: list[str]) -> list[Row]:
-    """The rows that were measured; the others are left out by name."""
+    """Return the rows that were measured; add a note on each of the others."""
     counted = numbers_of_workers(chosen.workers)
     cells = {column.place: column.numbers(chosen.measure == "time") for column in chosen.measured}
     rows, spread = [], False
@@ -80,17 +80,17 @@ def _kind_of(where: str, cell: Any) -> str:
 
 
 def shown(cell: Any) -> str:
-    """What stands in a cell, for a line to the reader."""
+    """Return what stands in a cell, for a line to the reader."""
     return "empty" if empty(cell) else str(cell).strip()
 
 
 def as_given(cell: Any) -> str:
-    """What stands in a cell, as a refusal quotes it."""
+    """Return what stands in a cell, as a refusal quotes it."""
     return repr(cell.strip()) if isinstance(cell, str) else str(cell)
 
 
 def whole(group: Sequence[Row], column: Column) -> list[float] | None:
-    """The numbers of a column in all rows of a series; None where one has none."""
+    """Return the numbers above 0 of a column in all rows of a series; None if a row has none."""
     cells = numbers.column(
         [row.cells[column.place] for row in group], column.comma or "thousands", column.heading.meaning == "time"
     )
@@ -102,7 +102,7 @@ def whole(group: Sequence[Row], column: Column) -> list[float] | None:
 
 
 def ratio(row: Row, column: Column) -> float | None:
-    """A speed-up or an efficiency of a row."""
+    """Return a speed-up or an efficiency of a row; None if the cell is not a number."""
     found = numbers.column([row.cells[column.place]], column.comma or "thousands")[0]
     if not isinstance(found, Number):
         return None

@@ -1,4 +1,4 @@
-"""What a series of a table scales, weak or strong, and its times as throughput."""
+"""Whether a series of a table scales weakly or strongly, and its times as throughput."""
 
 import math
 import re
@@ -7,32 +7,32 @@ from dataclasses import dataclass
 
 from launch.errors import Refusal
 
-HELD = 0.02  # by which work that is held may differ
+HELD = 0.02  # relative difference up to which work counts as constant
 ABOUT = 1.6  # factor by which the work of a worker may differ in weak scaling: meshes cannot be cut anywhere
-CLEARLY = 1.25  # factor beyond which times fall so that they are none of weak scaling
+CLEARLY = 1.25  # factor by which times must fall to rule out weak scaling
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of the points of a series, None where it is not."""
+    """What is known about the points of a series; None if it is unknown."""
 
     workers: Sequence[int]
     seconds: Sequence[float] | None = None
     rates: Sequence[float] | None = None
-    work: Sequence[float] | None = None  # of all workers, in a unit of which a multiple is as much more
-    size: Sequence[float] | None = None  # of the problem, as the side of a mesh
+    work: Sequence[float] | None = None  # work of all workers, in a unit that is proportional to it
+    size: Sequence[float] | None = None  # size of the problem, such as the side of a mesh
     speedup: Sequence[float | None] | None = None
     efficiency: Sequence[float | None] | None = None
-    words: Sequence[str] = ()  # that stand around the table, those that say most first
+    words: Sequence[str] = ()  # texts around the table, those that say most first
 
 
 def kind(known: Evidence) -> tuple[str, str]:
-    """ "weak", "strong", or empty where nothing tells them apart; and what tells it.
+    """Return "weak", "strong", or empty if nothing tells them apart; and the reason.
 
     Raises
     ------
     Refusal
-        If two things contradict each other, or times say neither.
+        If two pieces of evidence contradict each other, or the times show neither.
     """
     found = [each for each in (_by_work(known), _by_both(known)) if each[0]]
     said, size = _by_words(known.words), _by_size(known)
@@ -68,7 +68,7 @@ def _by_work(known: Evidence) -> tuple[str, str]:
 
 
 def _by_size(known: Evidence) -> tuple[str, str]:
-    """By the size of the problem, which does not say how much work that is."""
+    """Decide by the size of the problem, which does not say how much work that is."""
     if known.size and min(known.size) > 0:
         if _spread(known.size) == 1:
             return "strong", "the problem is the same in all rows"
@@ -82,7 +82,7 @@ def _by_size(known: Evidence) -> tuple[str, str]:
 
 
 def _by_both(known: Evidence) -> tuple[str, str]:
-    """By time x throughput, which is the work."""
+    """Decide by time x throughput, which is the work."""
     if not known.seconds or not known.rates:
         return "", ""
     work = [seconds * rate for seconds, rate in zip(known.seconds, known.rates)]
@@ -103,7 +103,7 @@ def _by_words(words: Sequence[str]) -> tuple[str, str]:
 
 
 def _by_given(known: Evidence) -> tuple[str, str]:
-    """By the speed-up or efficiency that stands beside times: of one kind they follow from them."""
+    """Decide by the speed-up or efficiency that stands beside times, from which it follows for one kind only."""
     if not known.seconds:
         return "", ""
     base = known.workers.index(min(known.workers))
@@ -146,12 +146,12 @@ def _by_times(known: Evidence) -> tuple[str, str]:
 
 
 def rate(kind: str, workers: int, seconds: float, work: float | None) -> float:
-    """Work done per second: that of the table, or that of all in strong and of one worker in weak scaling."""
+    """Return the work per second: of ``work`` if given, else in units of all the work (strong) or a worker's (weak)."""
     return (work if work is not None else workers if kind == "weak" else 1.0) / seconds
 
 
 def fallen(workers: Sequence[int], rates: Sequence[float]) -> str:
-    """What a throughput looks like that is none, as a sentence; empty where it may be one. By rising workers."""
+    """Return what a throughput by rising workers looks like instead: "times", "rate of one", or "" if it may be one."""
     growth, gain = workers[-1] / workers[0], rates[-1] / rates[0]
     if growth < 3 or len(workers) < 3:
         return ""

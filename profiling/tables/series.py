@@ -16,15 +16,15 @@ from profiling.tables.rows import Row
 
 @dataclass(frozen=True)
 class Keys:
-    """By what series differ."""
+    """The columns by which series differ."""
 
     columns: tuple[Column, ...]
-    of_one: Column | None = None  # a size whose part of a worker tells series apart
+    of_one: Column | None = None  # size whose part per worker tells series apart
     parameter: Column | None = None
 
 
 def name(row: Row, keys: Keys, chosen: Chosen, title: str) -> str:
-    """What the series of a row is called: by the values by which it differs, or as the table is."""
+    """Return what the series of a row is called: by the values by which it differs, else by the title of the table."""
     parts = []
     for column in keys.columns:
         cell = names.plain("" if empty(row.cells[column.place]) else row.cells[column.place])
@@ -40,7 +40,7 @@ def name(row: Row, keys: Keys, chosen: Chosen, title: str) -> str:
 
 
 def told_apart(chosen: Chosen, rows: Sequence[Row], asked: Asked) -> Keys:
-    """The columns by which the rows are told apart into series."""
+    """Return the columns by which the rows are told apart into series."""
     if asked.series_column:
         if asked.series_column == ("none",):
             return Keys(())
@@ -94,7 +94,7 @@ def told_apart(chosen: Chosen, rows: Sequence[Row], asked: Asked) -> Keys:
 
 
 def _documented(chosen: Chosen) -> bool:
-    """Whether a table has the documented form, in which a series that mixes kinds is refused, and not told apart."""
+    """Return whether a table has the documented form, in which a series that mixes kinds is refused, and not split."""
     return (chosen.workers.key, chosen.measured[0].key) == ("workers", "throughput")
 
 
@@ -108,7 +108,7 @@ def _varies(column: Column, rows: Sequence[Row]) -> bool:
 
 
 def groups(rows: Sequence[Row], keys: Sequence[Column]) -> dict[tuple[str, ...], list[Row]]:
-    """The rows by their cells in some columns, in their order."""
+    """Group the rows by their cells in some columns, in their order."""
     groups: dict[tuple[str, ...], list[Row]] = defaultdict(list)
     for row in rows:
         groups[tuple(str(row.cells[column.place]) for column in keys)].append(row)
@@ -116,7 +116,7 @@ def groups(rows: Sequence[Row], keys: Sequence[Column]) -> dict[tuple[str, ...],
 
 
 def _clash(rows: Sequence[Row], keys: Sequence[Column], value: Any) -> tuple[Row, Row] | None:
-    """Two rows of one series and number of workers that differ by a value."""
+    """Return two rows of one series and number of workers that differ by a value; None if there are none."""
     seen: dict[tuple[Any, ...], Row] = {}
     for row in rows:
         key = (row.workers, row.measured.place, *(str(row.cells[column.place]) for column in keys))
@@ -127,7 +127,7 @@ def _clash(rows: Sequence[Row], keys: Sequence[Column], value: Any) -> tuple[Row
 
 
 def _spans(rows: Sequence[Row], keys: Sequence[Column], value: Any) -> float:
-    """How many numbers of workers a value is seen with, in the mean: the more, the more it is a series of its own."""
+    """Return with how many numbers of workers a value appears on average: the more, the more it is a series."""
     seen: dict[tuple[Any, ...], set[int]] = defaultdict(set)
     for row in rows:
         seen[(value(row), *(str(row.cells[column.place]) for column in keys))].add(row.workers)

@@ -11,6 +11,17 @@ from profiling.tables.columns import Asked
 MACHINES = (
     "| {0} | # GPUs | img/s |\n|---|---|---|\n| V100 | 1 | 100 |\n| | 2 | 190 |\n| A100 | 1 | 200 |\n| | 2 | 390 |\n"
 )
+SACCT = """JobID|JobName|NNodes|Elapsed|State|ExitCode
+101|cfd|1|00:01:40|COMPLETED|0:0
+101.batch|batch|1|00:01:40|COMPLETED|0:0
+102_1|cfd|2|00:00:50|COMPLETED|0:0
+102_1.batch|batch|1|00:00:50|COMPLETED|0:0
+102_1.0|cfd|2|00:00:49|COMPLETED|0:0
+103|cfd|4|00:00:25|COMPLETED|0:0
+104|cfd|8|00:00:03|CANCELLED by 1000|0:15
+105|cfd|8|00:00:03|NODE_FAIL|1:0
+106|cfd|8|00:00:03|OUT_OF_MEMORY|0:125
+"""
 TWO = "## Results\n\nOn V100:\n\n{0}\nOn A100:\n\n{1}"
 OF_V100 = "| GPUs | img/s |\n|---|---|\n| 1 | 400 |\n| 2 | 780 |\n"
 OF_A100 = "| GPUs | img/s |\n|---|---|\n| 1 | 900 |\n| 2 | 1750 |\n"
@@ -52,6 +63,15 @@ def read(folder: Path, name: str, text: str) -> dict[str, dict[int, list[float]]
         ("a.csv", "nodes,images/s\n1,900\n2,1.7 k\n4,3.3 k\n", {1: 900, 2: 1700, 4: 3300}),
         ("a.csv", "ranks,particles,time\n1,500 k,10\n2,1 M,8\n4,1 M,5\n", {1: 5e4, 2: 1.25e5, 4: 2e5}),
         ("a.md", "|nodes|time (s)|\n|-|-|\n|1|100|\n|2|50|\n", {1: 0.01, 2: 0.02}),
+        # dots that separate thousands, and dots that do not
+        ("a.csv", "Knoten;Durchsatz [Bilder/s]\n1;980\n2;1.940\n4;3.720\n", {1: 980, 2: 1940, 4: 3720}),
+        ("a.csv", "Knoten;Bilder/s\n1;118.312\n2;1.204.871\n", {1: 118312, 2: 1204871}),
+        ("a.csv", "nodes;steps/s\n1;12.345\n2;23.789\n", {1: 12.345, 2: 23.789}),
+        ("a.csv", "nodes,steps/s\n1,12\n2,23.789\n", {1: 12, 2: 23.789}),
+        # what sacct and pandas print
+        ("a.txt", SACCT, {1: 0.01, 2: 0.02, 4: 0.04}),
+        ("a.txt", "   nodes  time_s\n0      1   100.0\n1      2    50.0\n", {1: 0.01, 2: 0.02}),
+        ("a.txt", "nodes  time  status\n1  100  ok\n2  50  ok\n4  3  FAILED\n8  2  RUNNING\n", {1: 0.01, 2: 0.02}),
     ],
 )  # fmt: skip
 def test_a_table_is_read_as_it_was_meant(tmp_path: Path, name: str, text: str, rates: dict[int, float]):
@@ -92,6 +112,8 @@ def test_a_strong_and_a_weak_table_below_one_heading(tmp_path: Path):
         ("GPUs,GPU-hours\n8,32\n16,17.1\n32,9.5\n", "GPU-hours"),
         ("T/V,N,P,Q,Time\nW,100,1,1,80\nW,100,2,2,21\nW,100,4,4,6\n", "product"),
         ("ranks,N,time\n1,128,80\n8,250,60\n64,500,55\n", "--kind"),
+        ("Knoten;Durchsatz;Zeit [s]\n1;980;0.5\n2;1.940;0.25\n4;3.720;0.12\n", "--decimal"),
+        ("JobID|NNodes|Elapsed|State\n1|1|00:01:40|FAILED\n2|2|00:01:40|TIMEOUT\n", "State is FAILED"),
         ("nodes  time  eff\n1      100   100\n       50    90\n4      25    80\n", "cells"),
     ],
 )
